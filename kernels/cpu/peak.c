@@ -1,0 +1,19 @@
+#include "cpu/kernels.h"
+#include "cpu/simd.h"
+
+// Ten chains hide the latency of a multiply-add (4 cycles, two a cycle) and fit every register file.
+enum { CHAINS = VECTOR_REGISTERS >= 32 ? 10 : 5 };
+
+double TS_FOR_SET(ts_peak)(int64_t rounds, float *sink) {
+    vec chain[CHAINS], factor = vset(0.999f), term = vset(0.001f);
+    for (int c = 0; c < CHAINS; c++)
+        chain[c] = vset((float)c);
+    for (int64_t r = 0; r < rounds; r++)
+        for (int c = 0; c < CHAINS; c++)
+            chain[c] = vfma(chain[c], factor, term);
+    vec sum = vzero();
+    for (int c = 0; c < CHAINS; c++)
+        sum = vadd(sum, chain[c]);
+    *sink = vsum(sum);
+    return 2.0 * LANES * CHAINS * (double)rounds;
+}

@@ -1,0 +1,164 @@
+// A vector of 16 float32, for three instruction sets. The AVX2 and AVX-512 forms round alike in every
+// operation and reduce in the same order, so that kernels written with it give the same bits on both; the
+// portable form has no fused multiply-add where the machine has none.
+#pragma once
+
+#include <math.h>
+
+enum { LANES = 16 };
+
+#if defined(TS_KERNELS_AVX512)
+#include <immintrin.h>
+
+typedef __m512 vec;
+enum { VECTOR_REGISTERS = 32 };
+
+static inline vec vload(const float *p) {
+    return _mm512_loadu_ps(p);
+}
+static inline void vstore(float *p, vec a) {
+    _mm512_storeu_ps(p, a);
+}
+static inline vec vset(float a) {
+    return _mm512_set1_ps(a);
+}
+static inline vec vadd(vec a, vec b) {
+    return _mm512_add_ps(a, b);
+}
+static inline vec vsub(vec a, vec b) {
+    return _mm512_sub_ps(a, b);
+}
+static inline vec vmul(vec a, vec b) {
+    return _mm512_mul_ps(a, b);
+}
+static inline vec vdiv(vec a, vec b) {
+    return _mm512_div_ps(a, b);
+}
+static inline vec vsqrt(vec a) {
+    return _mm512_sqrt_ps(a);
+}
+static inline vec vfma(vec a, vec b, vec c) {
+    return _mm512_fmadd_ps(a, b, c);
+}
+// a where z > 0 or z is NaN, else 0
+static inline vec vwhere_positive(vec z, vec a) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(z, _mm512_setzero_ps(), _CMP_NLE_UQ), a);
+}
+static inline float vsum(vec a) {
+    __m256 half = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+#elif defined(TS_KERNELS_AVX2)
+#include <immintrin.h>
+
+typedef struct vec {
+    __m256 lo, hi;
+} vec;
+enum { VECTOR_REGISTERS = 8 };
+
+static inline vec vload(const float *p) {
+    return (vec){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+}
+static inline void vstore(float *p, vec a) {
+    _mm256_storeu_ps(p, a.lo);
+    _mm256_storeu_ps(p + 8, a.hi);
+}
+static inline vec vset(float a) {
+    return (vec){_mm256_set1_ps(a), _mm256_set1_ps(a)};
+}
+static inline vec vadd(vec a, vec b) {
+    return (vec){_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)};
+}
+static inline vec vsub(vec a, vec b) {
+    return (vec){_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)};
+}
+static inline vec vmul(vec a, vec b) {
+    return (vec){_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)};
+}
+static inline vec vdiv(vec a, vec b) {
+    return (vec){_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)};
+}
+static inline vec vsqrt(vec a) {
+    return (vec){_mm256_sqrt_ps(a.lo), _mm256_sqrt_ps(a.hi)};
+}
+static inline vec vfma(vec a, vec b, vec c) {
+    return (vec){_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+static inline __m256 half_where_positive(__m256 z, __m256 a) {
+    return _mm256_and_ps(_mm256_cmp_ps(z, _mm256_setzero_ps(), _CMP_NLE_UQ), a);
+}
+static inline vec vwhere_positive(vec z, vec a) {
+    return (vec){half_where_positive(z.lo, a.lo), half_where_positive(z.hi, a.hi)};
+}
+static inline float vsum(vec a) {
+    __m256 half = _mm256_add_ps(a.lo, a.hi);
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+#else
+
+typedef struct vec {
+    float lane[LANES];
+} vec;
+enum { VECTOR_REGISTERS = 4 };
+
+#define TS_EACH_LANE(expression)                                                                             \
+    vec out;                                                                                                 \
+    for (int i = 0; i < LANES; i++)                                                                          \
+        out.lane[i] = (expression);                                                                          \
+    return out
+
+static inline vec vload(const float *p) {
+    TS_EACH_LANE(p[i]);
+}
+static inline void vstore(float *p, vec a) {
+    for (int i = 0; i < LANES; i++)
+        p[i] = a.lane[i];
+}
+static inline vec vset(float a) {
+    TS_EACH_LANE(a);
+}
+static inline vec vadd(vec a, vec b) {
+    TS_EACH_LANE(a.lane[i] + b.lane[i]);
+}
+static inline vec vsub(vec a, vec b) {
+    TS_EACH_LANE(a.lane[i] - b.lane[i]);
+}
+static inline vec vmul(vec a, vec b) {
+    TS_EACH_LANE(a.lane[i] * b.lane[i]);
+}
+static inline vec vdiv(vec a, vec b) {
+    TS_EACH_LANE(a.lane[i] / b.lane[i]);
+}
+static inline vec vsqrt(vec a) {
+    TS_EACH_LANE(sqrtf(a.lane[i]));
+}
+#ifdef FP_FAST_FMAF
+static inline vec vfma(vec a, vec b, vec c) {
+    TS_EACH_LANE(fmaf(a.lane[i], b.lane[i], c.lane[i]));
+}
+#else
+static inline vec vfma(vec a, vec b, vec c) {
+    TS_EACH_LANE(a.lane[i] * b.lane[i] + c.lane[i]);
+}
+#endif
+static inline vec vwhere_positive(vec z, vec a) {
+    TS_EACH_LANE(z.lane[i] <= 0 ? 0 : a.lane[i]);
+}
+static inline float vsum(vec a) {
+    for (int width = LANES / 2; width > 0; width /= 2)
+        for (int i = 0; i < width; i++)
+            a.lane[i] += a.lane[i + width];
+    return a.lane[0];
+}
+
+#endif
+
+static inline vec vzero(void) {
+    return vset(0);
+}

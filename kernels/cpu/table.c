@@ -1,0 +1,11 @@
+#include "cpu/kernels.h"
+
+#define TS_TEXT_(a) #a
+#define TS_TEXT(a)  TS_TEXT_(a)
+
+const ts_kernels TS_FOR_SET(ts_kernels) = {
+    .name = TS_TEXT(TS_KERNELS),
+    .autoencoder_gradient = TS_FOR_SET(ts_autoencoder_gradient),
+    .adam = TS_FOR_SET(ts_adam),
+    .peak = TS_FOR_SET(ts_peak),
+};

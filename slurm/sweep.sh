@@ -1,0 +1,174 @@
+#!/usr/bin/env bash
+#SBATCH --job-name=toysweep
+#SBATCH --nodes=1
+#SBATCH --exclusive
+#SBATCH --time=12:00:00
+#SBATCH --signal=USR2@300
+#SBATCH --requeue
+#SBATCH --open-mode=append
+#SBATCH --output=%x-%j.log
+#
+# Trains a sweep on a cluster, through time limits and preemption, until it is finished:
+#
+#   sbatch slurm/sweep.sh sweeps/groups.yaml                       # a whole node, one rank per socket
+#   sbatch --gpus-per-node=4 slurm/sweep.sh sweeps/groups.yaml     # one rank per GPU
+#   sbatch --nodes=4 --time=2:00:00 slurm/sweep.sh sweep.yaml -o big.h5 --set seed=1..50
+#   sbatch --ntasks=8 --cpus-per-task=4 slurm/sweep.sh ...         # a layout of your own
+#
+# Arguments go to `toysweep run`. Five minutes before the time limit Slurm sends USR2; toysweep saves its state and
+# exits with 75 ("run again to continue"), and the job puts itself back into the queue while that makes progress.
+#
+# Environment: TOYSWEEP              the program (default: toysweep on the PATH, else build/release/toysweep)
+#              TOYSWEEP_MAX_RESTARTS restarts after which the job gives up (default 100)
+set -euo pipefail
+
+readonly EXIT_CONTINUE=75   # toysweep: stopped early, run again to continue
+readonly MAX_FRUITLESS=3    # requeues in a row without progress
+readonly max_restarts=${TOYSWEEP_MAX_RESTARTS:-100}
+
+say() { echo "sweep.sh: $*" >&2; }
+
+die() { # CODE MESSAGE
+    say "$2"
+    exit "$1"
+}
+
+# --- What to run ---------------------------------------------------------------------------------------------------
+find_program() {
+    local build=${SLURM_SUBMIT_DIR:-.}/build/release/toysweep # sbatch runs a copy of this script: $0 says nothing
+    if [[ -n ${TOYSWEEP:-} ]]; then
+        echo "$TOYSWEEP"
+    elif command -v toysweep; then
+        return
+    elif [[ -x $build ]]; then
+        echo "$build"
+    else
+        die 2 "no toysweep on the PATH nor at $build: set TOYSWEEP to the program"
+    fi
+}
+
+# Sets `results` to the results file that the arguments name. If they name none: to the default of `toysweep run`, the
+# sweep's name + .h5, which then goes to the program as well (`output`), so that both mean the same file.
+find_results() { # ARGUMENT...
+    local sweep="" name=""
+    results="" output=()
+    while (($#)); do
+        case $1 in
+        -o | --output) results=${2:-} ;;
+        --output=*) results=${1#*=} ;;
+        -o?*) results=${1#-o} ;;
+        *.yaml | *.yml) [[ -n $sweep ]] || sweep=$1 ;;
+        esac
+        shift
+    done
+    [[ -z $results ]] || return 0
+    [[ -f $sweep ]] || die 2 "no sweep file '$sweep' in $PWD"
+    name=$(sed -n '/^name:/ { s/^name:[[:space:]]*//; s/[[:space:]][[:space:]]*#.*//; s/["'"'"']//g; s/[[:space:]]*$//; p; q }' "$sweep")
+    [[ -n $name ]] || name=$(basename "${sweep%.*}")
+    results=$name.h5
+    output=(-o "$results")
+}
+
+# --- How to launch it ----------------------------------------------------------------------------------------------
+ranks_per_node() {
+    if [[ -n ${SLURM_GPUS_ON_NODE:-} && $SLURM_GPUS_ON_NODE != 0 ]]; then
+        echo "$SLURM_GPUS_ON_NODE"
+    else
+        lscpu -p=SOCKET 2>/dev/null | grep -v '^#' | sort -u | grep -c . || echo 1
+    fi
+}
+
+# Sets `launch`, and `limit` where the launcher passes no warning of the time limit on.
+choose_launcher() {
+    local nodes=${SLURM_JOB_NUM_NODES:-1} cpus=${SLURM_CPUS_ON_NODE:-$(nproc)} ranks per_node layout left
+    if [[ -n ${SLURM_NTASKS:-} ]]; then # the user's own layout
+        layout=(--ntasks="$SLURM_NTASKS" --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}")
+        ranks=$SLURM_NTASKS
+    else
+        per_node=$(ranks_per_node)
+        ((per_node <= cpus)) || per_node=$cpus
+        ranks=$((nodes * per_node))
+        layout=(--nodes="$nodes" --ntasks="$ranks" --ntasks-per-node="$per_node" --cpus-per-task=$((cpus / per_node)))
+    fi
+    limit=()
+    if command -v srun >/dev/null && srun --mpi=list 2>&1 | grep -qw pmix; then
+        launch=(srun --mpi=pmix --kill-on-bad-exit=1 "${layout[@]}")
+    elif command -v mpirun >/dev/null; then
+        launch=(mpirun -n "$ranks")
+        if [[ -n ${SLURM_JOB_END_TIME:-} ]]; then
+            left=$((SLURM_JOB_END_TIME - $(date +%s)))
+            limit=(--time-limit "$((left > 600 ? left - 300 : left / 2))s")
+        fi
+    else
+        die 1 "neither 'srun --mpi=pmix' nor mpirun: load your cluster's MPI module in the job"
+    fi
+}
+
+# --- Going on after exit code 75 -----------------------------------------------------------------------------------
+# What there is to show so far: instances done, and when the newest state of a unit was saved.
+progress() { # RESULTS-FILE
+    local json finished newest
+    json=$("$program" status "$1" --json 2>/dev/null) || json=""
+    finished=$(grep -o '"done" *: *[0-9]*' <<<"$json" | head -n 1 | grep -o '[0-9]*$' || true)
+    newest=$(find "$1.state" -type f -printf '%T@\n' 2>/dev/null | sort -n | tail -n 1 || true)
+    echo "done=${finished:-0} state=${newest:-none}"
+}
+
+# A cancelled job must not come back; one that Slurm requeues itself needs no help.
+is_ending() {
+    [[ $(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2>/dev/null) =~ CANCELLED|COMPLETING ]]
+}
+
+requeue() { # RESULTS-FILE
+    local memory=$1.requeue now last="" fruitless=0
+    if is_ending; then
+        die "$EXIT_CONTINUE" "Slurm is ending the job (cancelled, or requeued by Slurm): not requeued from here."
+    fi
+    now=$(progress "$1")
+    if [[ -f $memory ]]; then
+        { read -r fruitless && read -r last; } <"$memory" || true
+        [[ $fruitless =~ ^[0-9]+$ ]] || fruitless=0
+        rm -f "$memory"
+    fi
+    if [[ $now == "$last" ]]; then
+        fruitless=$((fruitless + 1))
+    else
+        fruitless=0
+    fi
+    if ((fruitless >= MAX_FRUITLESS)); then
+        die "$EXIT_CONTINUE" "$MAX_FRUITLESS restarts in a row brought no progress ($now): giving up. A longer --time or a shorter --checkpoint-interval may help."
+    elif ((${SLURM_RESTART_COUNT:-0} >= max_restarts)); then
+        die "$EXIT_CONTINUE" "restarted $SLURM_RESTART_COUNT times, the most allowed (TOYSWEEP_MAX_RESTARTS): giving up."
+    fi
+    printf '%s\n%s\n' "$fruitless" "$now" >"$memory"
+    say "stopped early with $now: back into the queue (restart $((${SLURM_RESTART_COUNT:-0} + 1)))"
+    trap '' TERM # requeueing ends this script
+    scontrol requeue "$SLURM_JOB_ID" || die "$EXIT_CONTINUE" "scontrol requeue failed: to continue, submit the job again."
+    exit "$EXIT_CONTINUE"
+}
+
+# --- Running -------------------------------------------------------------------------------------------------------
+(($#)) || die 2 "usage: sbatch slurm/sweep.sh SWEEP.yaml [options of toysweep run]"
+program=$(find_program)
+find_results "$@"
+choose_launcher
+case " $* " in *" --time-limit"*) limit=() ;; esac
+
+# In the background, because bash runs traps only between commands or in `wait`. TERM is passed on as USR2, which
+# toysweep takes as the same wish: srun and mpirun would kill the ranks before they can save their state.
+child=""
+trap 'signalled=yes; [[ -z $child ]] || kill -USR2 "$child" 2>/dev/null || true' USR2 TERM
+"${launch[@]}" "$program" run "$@" ${output[@]+"${output[@]}"} ${limit[@]+"${limit[@]}"} &
+child=$!
+while :; do
+    signalled=no code=0
+    wait "$child" || code=$?
+    [[ $signalled == yes ]] || break # else it was the trap that ended the wait
+done
+
+if ((code == EXIT_CONTINUE)); then
+    [[ -n ${SLURM_JOB_ID:-} ]] || die "$code" "not a Slurm job: to continue, run it again"
+    requeue "$results"
+fi
+rm -f "$results.requeue"
+exit "$code"

@@ -1,0 +1,57 @@
+// Backends: how models are trained. A backend works at the level of a model - it creates K instances, trains
+// them, hands out weights - so that it may fuse whole steps. An engine is one model on one backend: one file,
+// and one line in backends.c. `reference` is the oracle: plain double-precision loops.
+#pragma once
+
+#include "base/status.h"
+#include "param/key.h"
+
+#include <stdint.h>
+
+struct ts_feature_data;
+
+// Instances of one case to train together. The pointers must stay valid as long as the training.
+typedef struct ts_training_spec {
+    const ts_params *params; // (count)
+    int count;
+    const struct ts_feature_data *data; // of the case; read-only, shared by all its trainings
+} ts_training_spec;
+
+typedef struct ts_engine {
+    const char *model;
+
+    // New trainings start from the model's initial weights, at step 0. TS_ERROR_MEMORY: a smaller one may
+    // fit.
+    ts_status (*create)(const ts_training_spec *spec, void **training);
+    void (*destroy)(void *training);
+
+    // Everything a later process needs to go on with the same bits, for one instance. `bytes` of it; the
+    // format is the engine's own.
+    size_t (*state_bytes)(const void *training);
+    void (*get_state)(const void *training, int instance, void *state);
+    void (*set_state)(void *training, int instance, const void *state);
+
+    // The instance's parameters in the model's layout.
+    void (*get_parameters)(const void *training, int instance, float *parameters);
+
+    // Takes every instance with reached[i] == from on to step `to`. reached (count) is updated: `to`, or the
+    // step at which the loss was not finite, where the instance stops for good. No allocation, no output.
+    ts_status (*train)(void *training, int64_t from, int64_t to, int64_t *reached);
+} ts_engine;
+
+typedef struct ts_backend {
+    const char *name;
+    const char *help;
+    // TS_OK if it can run here; else a message why not.
+    ts_status (*probe)(void);
+    const char *(*device)(void);     // what it runs on, for `info`
+    const ts_engine *const *engines; // NULL-terminated
+} ts_backend;
+
+extern const ts_backend *const ts_backends[]; // best first, NULL-terminated
+const ts_backend *ts_backend_find(const char *name);
+const ts_engine *ts_backend_engine(const ts_backend *backend, const char *model); // NULL: cannot train it
+
+// The backend asked for, or for "auto" the first that runs here and is not the reference. TS_ERROR_USER if it
+// is unknown or cannot run.
+ts_status ts_backend_choose(const char *name, const ts_backend **backend);

@@ -1,0 +1,67 @@
+// The list of backends and of the models each can train: a new one is one file and one line here.
+#include "backend/backend.h"
+
+#include <string.h>
+
+extern const ts_engine ts_reference_autoencoder;
+extern const ts_engine ts_cpu_autoencoder;
+ts_status ts_cpu_probe(void);
+const char *ts_cpu_device(void);
+
+static ts_status always(void) {
+    return TS_OK;
+}
+
+static const char *any_processor(void) {
+    return "any processor";
+}
+
+static const ts_backend CPU = {
+    .name = "cpu",
+    .help = "fused float32 kernels for the processor at hand",
+    .probe = ts_cpu_probe,
+    .device = ts_cpu_device,
+    .engines = (const ts_engine *const[]){&ts_cpu_autoencoder, NULL},
+};
+
+static const ts_backend REFERENCE = {
+    .name = "reference",
+    .help = "plain double-precision loops, to check the others against",
+    .probe = always,
+    .device = any_processor,
+    .engines = (const ts_engine *const[]){&ts_reference_autoencoder, NULL},
+};
+
+const ts_backend *const ts_backends[] = {&CPU, &REFERENCE, NULL};
+
+const ts_backend *ts_backend_find(const char *name) {
+    for (int i = 0; ts_backends[i]; i++)
+        if (strcmp(ts_backends[i]->name, name) == 0)
+            return ts_backends[i];
+    return NULL;
+}
+
+const ts_engine *ts_backend_engine(const ts_backend *backend, const char *model) {
+    for (int i = 0; backend->engines[i]; i++)
+        if (strcmp(backend->engines[i]->model, model) == 0)
+            return backend->engines[i];
+    return NULL;
+}
+
+ts_status ts_backend_choose(const char *name, const ts_backend **backend) {
+    if (strcmp(name, "auto") != 0) {
+        *backend = ts_backend_find(name);
+        if (!*backend && strcmp(name, "cuda") == 0)
+            return ts_fail(TS_ERROR_USER,
+                           "--backend cuda: this build has no CUDA backend; use --backend cpu");
+        if (!*backend)
+            return ts_fail(TS_ERROR_USER, "--backend %s: unknown; it is auto, cpu or reference", name);
+        return (*backend)->probe();
+    }
+    for (int i = 0; ts_backends[i]; i++) {
+        *backend = ts_backends[i];
+        if ((*backend)->probe() == TS_OK)
+            return TS_OK;
+    }
+    return ts_fail(TS_ERROR_USER, "no backend runs on this machine: %s", ts_message());
+}

@@ -1,0 +1,249 @@
+#define _POSIX_C_SOURCE 200809L
+#include "base/comm.h"
+
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// Messages of a rank to itself: a ring.
+typedef struct own_message {
+    size_t size;
+    char bytes[TS_MESSAGE_MAX];
+} own_message;
+
+enum { OWN_MAX = 256 };
+static own_message own[OWN_MAX];
+static int own_first, own_count;
+
+static ts_status send_own(const void *bytes, size_t size) {
+    if (own_count == OWN_MAX)
+        return ts_fail(TS_ERROR_FATAL, "too many messages of a rank to itself");
+    own_message *message = &own[(own_first + own_count++) % OWN_MAX];
+    message->size = size;
+    memcpy(message->bytes, bytes, size);
+    return TS_OK;
+}
+
+static bool poll_own(void *bytes, size_t *size) {
+    if (own_count == 0)
+        return false;
+    const own_message *message = &own[own_first];
+    memcpy(bytes, message->bytes, message->size);
+    *size = message->size;
+    own_first = (own_first + 1) % OWN_MAX;
+    own_count--;
+    return true;
+}
+
+// Slurm tasks started without PMI would each believe to be alone, and fight over the results file.
+static ts_status refuse_singletons(const ts_comm *comm) {
+    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
+    if (comm->size > 1 || getenv("OMPI_COMM_WORLD_SIZE") || !tasks || atoi(tasks) <= 1)
+        return TS_OK;
+    const char *task = getenv("SLURM_PROCID");
+    if (task && strcmp(task, "0") != 0)
+        return ts_fail(TS_ERROR_USER, "%s", ""); // the first task speaks for all
+    return ts_fail(TS_ERROR_USER,
+                   "started as %s separate processes instead of %s ranks of one MPI job: use srun --mpi=pmix "
+                   "(srun --mpi=list shows what is there), or mpirun",
+                   tasks, tasks);
+}
+
+#ifdef TOYSWEEP_MPI
+
+enum { TAG = 1 };
+
+// Sends under way; their buffers must outlive them.
+typedef struct pending_send {
+    MPI_Request request;
+    char bytes[TS_MESSAGE_MAX];
+    struct pending_send *next;
+} pending_send;
+static pending_send *sends;
+
+static void reap_sends(void) {
+    for (pending_send **at = &sends; *at;) {
+        int done = 0;
+        MPI_Test(&(*at)->request, &done, MPI_STATUS_IGNORE);
+        if (done) {
+            pending_send *finished = *at;
+            *at = finished->next;
+            ts_free(finished);
+        } else {
+            at = &(*at)->next;
+        }
+    }
+}
+
+static bool launched(void) {
+    static const char *const variables[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMIX_NAMESPACE", "PMI_RANK",
+                                            "MPI_LOCALNRANKS",      NULL};
+    for (int i = 0; variables[i]; i++)
+        if (getenv(variables[i]))
+            return true;
+    return false;
+}
+
+ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv) {
+    *comm = (ts_comm){.size = 1, .node_size = 1};
+    if (!launched())
+        return refuse_singletons(comm);
+    int provided = 0;
+    if (MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS ||
+        provided < MPI_THREAD_FUNNELED)
+        return ts_fail(TS_ERROR_FATAL, "MPI does not start with MPI_THREAD_FUNNELED");
+    comm->mpi = true;
+    MPI_Comm_rank(MPI_COMM_WORLD, &comm->rank);
+    MPI_Comm_size(MPI_COMM_WORLD, &comm->size);
+    MPI_Comm node;
+    MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &node);
+    MPI_Comm_rank(node, &comm->node_rank);
+    MPI_Comm_size(node, &comm->node_size);
+    MPI_Comm_free(&node);
+    return refuse_singletons(comm);
+}
+
+void ts_comm_end(ts_comm *comm) {
+    if (!comm->mpi)
+        return;
+    while (sends)
+        reap_sends();
+    MPI_Finalize();
+    comm->mpi = false;
+}
+
+void ts_comm_abort(const ts_comm *comm, int code) {
+    if (comm->mpi)
+        MPI_Abort(MPI_COMM_WORLD, code);
+    exit(code);
+}
+
+ts_status ts_comm_agree(const ts_comm *comm, ts_status mine) {
+    if (!comm->mpi)
+        return mine;
+    struct {
+        int status, rank;
+    } worst, own_status = {mine, comm->rank};
+    MPI_Allreduce(&own_status, &worst, 1, MPI_2INT, MPI_MAXLOC, MPI_COMM_WORLD);
+    if (worst.status == TS_OK)
+        return TS_OK;
+    char message[TS_MESSAGE_BYTES];
+    snprintf(message, sizeof message, "%s", ts_message());
+    MPI_Bcast(message, sizeof message, MPI_CHAR, worst.rank, MPI_COMM_WORLD);
+    return ts_fail((ts_status)worst.status, "%s", message);
+}
+
+void ts_comm_broadcast(const ts_comm *comm, void *bytes, size_t size) {
+    for (size_t at = 0; comm->mpi && at < size; at += 1 << 30) {
+        size_t piece = size - at < 1 << 30 ? size - at : 1 << 30;
+        MPI_Bcast((char *)bytes + at, (int)piece, MPI_BYTE, 0, MPI_COMM_WORLD);
+    }
+}
+
+void ts_comm_barrier(const ts_comm *comm) {
+    if (comm->mpi)
+        MPI_Barrier(MPI_COMM_WORLD);
+}
+
+ts_status ts_comm_send(const ts_comm *comm, int to, const void *bytes, size_t size) {
+    if (size > TS_MESSAGE_MAX)
+        return ts_fail(TS_ERROR_FATAL, "a message of %zu bytes is too long", size);
+    if (to == comm->rank)
+        return send_own(bytes, size);
+    reap_sends();
+    pending_send *send = ts_alloc(sizeof *send, "a message");
+    if (!send)
+        return TS_ERROR_FATAL;
+    memcpy(send->bytes, bytes, size);
+    send->next = sends;
+    sends = send;
+    MPI_Isend(send->bytes, (int)size, MPI_BYTE, to, TAG, MPI_COMM_WORLD, &send->request);
+    return TS_OK;
+}
+
+bool ts_comm_poll(const ts_comm *comm, int *from, void *bytes, size_t *size) {
+    *from = comm->rank;
+    if (poll_own(bytes, size))
+        return true;
+    if (!comm->mpi)
+        return false;
+    reap_sends();
+    int waiting = 0, length = 0;
+    MPI_Status status;
+    MPI_Iprobe(MPI_ANY_SOURCE, TAG, MPI_COMM_WORLD, &waiting, &status);
+    if (!waiting)
+        return false;
+    MPI_Get_count(&status, MPI_BYTE, &length);
+    if (length > TS_MESSAGE_MAX)
+        ts_comm_abort(comm, 1);
+    MPI_Recv(bytes, length, MPI_BYTE, status.MPI_SOURCE, TAG, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
+    *from = status.MPI_SOURCE;
+    *size = (size_t)length;
+    return true;
+}
+
+const char *ts_comm_library(void) {
+    static char text[MPI_MAX_LIBRARY_VERSION_STRING];
+    int length = 0;
+    MPI_Get_library_version(text, &length);
+    text[strcspn(text, "\n")] = 0;
+    return text;
+}
+
+#else
+
+ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv) {
+    (void)argc;
+    (void)argv;
+    *comm = (ts_comm){.size = 1, .node_size = 1};
+    const char *ranks = getenv("OMPI_COMM_WORLD_SIZE");
+    if (ranks && atoi(ranks) > 1)
+        return ts_fail(TS_ERROR_USER,
+                       "this build has no MPI: start it without mpirun, or build with TOYSWEEP_MPI=ON");
+    return refuse_singletons(comm);
+}
+
+void ts_comm_end(ts_comm *comm) {
+    (void)comm;
+}
+
+void ts_comm_abort(const ts_comm *comm, int code) {
+    (void)comm;
+    exit(code);
+}
+
+ts_status ts_comm_agree(const ts_comm *comm, ts_status mine) {
+    (void)comm;
+    return mine;
+}
+
+void ts_comm_broadcast(const ts_comm *comm, void *bytes, size_t size) {
+    (void)comm;
+    (void)bytes;
+    (void)size;
+}
+
+void ts_comm_barrier(const ts_comm *comm) {
+    (void)comm;
+}
+
+ts_status ts_comm_send(const ts_comm *comm, int to, const void *bytes, size_t size) {
+    (void)comm;
+    (void)to;
+    if (size > TS_MESSAGE_MAX)
+        return ts_fail(TS_ERROR_FATAL, "a message of %zu bytes is too long", size);
+    return send_own(bytes, size);
+}
+
+bool ts_comm_poll(const ts_comm *comm, int *from, void *bytes, size_t *size) {
+    *from = comm->rank;
+    return poll_own(bytes, size);
+}
+
+const char *ts_comm_library(void) {
+    return "none";
+}
+
+#endif

@@ -1,0 +1,45 @@
+// Ranks: the few MPI calls the program uses, behind an interface that also works with one process and no MPI.
+// Built without MPI, or started without an MPI launcher, there is one rank and MPI is never initialised.
+// All functions are called from the main thread (MPI_THREAD_FUNNELED).
+#pragma once
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef TOYSWEEP_MPI
+#include <mpi.h>
+#endif
+
+typedef struct ts_comm {
+    int rank, size;
+    int node_rank, node_size; // among the ranks of this node
+    bool mpi;                 // MPI is in use (also true for one rank started by mpirun)
+} ts_comm;
+
+// Collective. Starts MPI if a launcher is present (Open MPI, PMIx or PMI variables in the environment).
+// TS_ERROR_USER if this process is one of several Slurm tasks that were started without PMI.
+ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv);
+void ts_comm_end(ts_comm *comm); // collective
+void ts_comm_abort(const ts_comm *comm, int code) __attribute__((noreturn));
+
+// Collective. Everybody gets the worst status and, if it is not TS_OK, rank-lowest's message: nobody goes on
+// alone after a fault elsewhere.
+ts_status ts_comm_agree(const ts_comm *comm, ts_status mine);
+
+// Collective: copies rank 0's bytes to all. `bytes` has the same size everywhere.
+void ts_comm_broadcast(const ts_comm *comm, void *bytes, size_t size);
+void ts_comm_barrier(const ts_comm *comm);
+
+// Messages of at most TS_MESSAGE_MAX bytes between the coordinator (rank 0) and workers. Sending never blocks
+// for long (the message is buffered); a rank may send to itself.
+enum { TS_MESSAGE_MAX = 512 };
+ts_status ts_comm_send(const ts_comm *comm, int to, const void *bytes, size_t size);
+
+// Takes one waiting message, if there is one: true, with sender and size.
+bool ts_comm_poll(const ts_comm *comm, int *from, void *bytes, size_t *size);
+
+// "Open MPI v4.1.4, ..." or "none".
+const char *ts_comm_library(void);

@@ -1,0 +1,45 @@
+#include "base/digest.h"
+
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <zlib.h>
+
+// libcrypto fails here only when memory is out or its configuration is broken; there is no way on without
+// hashes.
+static void require(int ok) {
+    if (!ok) {
+        fputs("toysweep: SHA-256 is not available from libcrypto\n", stderr);
+        exit(1);
+    }
+}
+
+ts_sha256_stream *ts_sha256_begin(void) {
+    EVP_MD_CTX *context = EVP_MD_CTX_new();
+    require(context && EVP_DigestInit_ex(context, EVP_sha256(), NULL));
+    return (ts_sha256_stream *)context;
+}
+
+void ts_sha256_feed(ts_sha256_stream *stream, const void *bytes, size_t length) {
+    require(EVP_DigestUpdate((EVP_MD_CTX *)stream, bytes, length));
+}
+
+void ts_sha256_end(ts_sha256_stream *stream, uint8_t digest[TS_SHA256_BYTES]) {
+    require(EVP_DigestFinal_ex((EVP_MD_CTX *)stream, digest, NULL));
+    EVP_MD_CTX_free((EVP_MD_CTX *)stream);
+}
+
+void ts_sha256(const void *bytes, size_t length, uint8_t digest[TS_SHA256_BYTES]) {
+    ts_sha256_stream *stream = ts_sha256_begin();
+    ts_sha256_feed(stream, bytes, length);
+    ts_sha256_end(stream, digest);
+}
+
+void ts_sha256_text(const uint8_t digest[TS_SHA256_BYTES], char text[TS_SHA256_HEX]) {
+    for (int i = 0; i < TS_SHA256_BYTES; i++)
+        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+}
+
+uint32_t ts_crc32(uint32_t crc, const void *bytes, size_t length) {
+    return (uint32_t)crc32_z(crc, bytes, length);
+}

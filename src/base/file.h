@@ -1,0 +1,21 @@
+// Files: whole reads, durable whole writes, durable directory entries. Messages name the path and the cure.
+#pragma once
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+// Reads a whole file of at most `limit` bytes; *bytes is NUL-terminated beyond *size; free with ts_free.
+ts_status ts_file_read(const char *path, size_t limit, char **bytes, size_t *size);
+
+// Writes `path`.tmp, fsync, rename to `path`, fsync of the directory: afterwards either the old or the new
+// file is there, whole, whatever happens.
+ts_status ts_file_write_durably(const char *path, const void *bytes, size_t size);
+
+// fsync of the directory that holds `path`.
+ts_status ts_file_sync_directory(const char *path);
+
+// Position of the file name within `path` (after the last '/').
+const char *ts_path_name(const char *path);
+bool ts_path_exists(const char *path);

@@ -1,0 +1,31 @@
+// Counter-based random numbers: Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3",
+// SC 2011). A number is a pure function of (key, counter), so results depend neither on order nor on threads.
+#pragma once
+
+#include <stdint.h>
+
+// What a stream of an instance is for; part of the counter, so that streams never overlap.
+typedef enum ts_stream {
+    TS_STREAM_WEIGHTS = 0, // initial weights; step is the tensor's number
+    TS_STREAM_BATCH = 1,   // training batches; step is the training step
+    TS_STREAM_FINAL = 2,   // fresh samples for final measures
+} ts_stream;
+
+// A position in one stream: key = the instance's seed, counter = (block, lane, step, stream).
+typedef struct ts_philox {
+    uint32_t key[2];
+    uint32_t counter[4];
+} ts_philox;
+
+ts_philox ts_philox_at(uint64_t seed, ts_stream stream, uint32_t step, uint32_t lane);
+
+// The block of four words at the position; the second also steps counter[0].
+void ts_philox_block(const ts_philox *at, uint32_t out[4]);
+void ts_philox_next(ts_philox *at, uint32_t out[4]);
+
+// `blocks` consecutive blocks -> out [4][blocks]: word w of block i at out[w * blocks + i]. Steps the
+// counter.
+void ts_philox_fill(ts_philox *at, uint32_t *out, int blocks);
+
+// `count` standard normals, float64 (Box-Muller on 53-bit uniforms in (0, 1]).
+void ts_philox_normals(ts_philox *at, double *out, int64_t count);

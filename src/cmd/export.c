@@ -1,0 +1,75 @@
+#define _POSIX_C_SOURCE 200809L
+#include "base/memory.h"
+#include "cmd/command.h"
+#include "run/run.h"
+#include "store/reader.h"
+#include "store/weights.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+static const ts_option OPTIONS[] = {
+    {"instance", 0, "I", "Which instance: its index in the file's root columns. Required."},
+    {"format", 0, "FORMAT", "safetensors or h5. Default: safetensors."},
+    {"output", 'o', "FILE",
+     "Default: the sweep's name, the instance and the format, in the working directory."},
+    {0},
+};
+
+static ts_status export_instance(ts_reader *reader, int64_t instance, const char *path, bool hdf5) {
+    const ts_reader_tensor *tensors;
+    int count;
+    char *metadata = NULL;
+    ts_status status = ts_reader_weights(reader, instance, &tensors, &count);
+    if (status == TS_OK)
+        status = ts_reader_resolved(reader, instance, &metadata);
+    if (status == TS_OK && hdf5)
+        status = ts_weights_write_hdf5(path, tensors, count, metadata);
+    else if (status == TS_OK)
+        status = ts_weights_write_safetensors(path, tensors, count, metadata);
+    if (status == TS_OK)
+        printf("%s: %d parameters of instance %lld\n", path, count, (long long)instance);
+    ts_free(metadata);
+    return status;
+}
+
+static int run(const ts_comm *comm, const ts_arguments *arguments) {
+    const ts_command *self = &ts_cmd_export;
+    const char *format = ts_argument(self, arguments, "format"),
+               *output = ts_argument(self, arguments, "output");
+    long long instance;
+    char path[PATH_MAX];
+    ts_reader *reader;
+    if (comm->rank != 0)
+        return TS_EXIT_DONE;
+    ts_status status = ts_argument_integer(self, arguments, "instance", 0, INT64_MAX, -1, &instance);
+    if (status == TS_OK && instance < 0)
+        status = ts_fail(TS_ERROR_USER, "--instance is missing: which one?");
+    bool hdf5 = format && strcmp(format, "h5") == 0;
+    if (status == TS_OK && format && !hdf5 && strcmp(format, "safetensors") != 0)
+        status = ts_fail(TS_ERROR_USER, "--format %s: give safetensors or h5", format);
+    if (status == TS_OK)
+        status = ts_reader_open(arguments->operand[0], &reader);
+    if (status != TS_OK)
+        return ts_command_fail(comm, status);
+    if (output)
+        snprintf(path, sizeof path, "%s", output);
+    else
+        snprintf(path, sizeof path, "%s-%lld.%s", ts_reader_attribute(reader, "name"), instance,
+                 hdf5 ? "h5" : "safetensors");
+    status = export_instance(reader, instance, path, hdf5);
+    ts_reader_close(reader);
+    return status == TS_OK ? TS_EXIT_DONE : ts_command_fail(comm, status);
+}
+
+const ts_command ts_cmd_export = {
+    .name = "export",
+    .operands = "FILE.h5",
+    .n_operands = 1,
+    .summary = "one instance's weights as safetensors or HDF5",
+    .description = "Writes the weights of one finished instance to a file of their own, under their PyTorch "
+                   "state-dict names, with the instance's resolved parameters as metadata.",
+    .options = OPTIONS,
+    .run = run,
+};

@@ -1,0 +1,227 @@
+// --help and the manual page, from the tables of commands, tasks, models and backends.
+#include "backend/backend.h"
+#include "cmd/command.h"
+#include "model/model.h"
+#include "task/task.h"
+
+#include <string.h>
+
+static const char *const PURPOSE = "toysweep trains thousands of small models at once over MPI, on CPUs and "
+                                   "GPUs, from one YAML sweep into one HDF5 "
+                                   "file.";
+
+static const struct {
+    const char *code, *meaning;
+} EXIT_CODES[] = {
+    {"0", "all done"},
+    {"2", "bad usage or sweep file; nothing was written"},
+    {"3", "finished, but some instances failed (listed in FILE.log.jsonl)"},
+    {"75", "stopped early: run again to continue"},
+    {"1", "anything else"},
+};
+
+static const struct {
+    const char *name, *meaning;
+} VARIABLES[] = {
+    {"TOYSWEEP_KERNELS",
+     "avx512, avx2 or portable: the CPU kernels to use instead of the best this processor has"},
+};
+
+static const struct {
+    const char *name, *meaning;
+} FILES[] = {
+    {"FILE.h5", "the results; readable at any moment"},
+    {"FILE.h5.log.jsonl",
+     "what differs from run to run: hosts, times, failures' reasons; one JSON object a line"},
+    {"FILE.h5.state/", "states of unfinished units; gone when all is done"},
+    {"FILE.h5.lock", "held while a run writes"},
+};
+
+#define COUNT(table) (sizeof(table) / sizeof *(table))
+
+// Words of `text` in lines of at most 96 columns, indented; "\n\n" starts a paragraph.
+static void wrap(FILE *out, int indent, const char *text) {
+    int column = 0;
+    for (const char *p = text; *p;) {
+        if (p[0] == '\n') {
+            fputs(p[1] == '\n' ? "\n\n" : "\n", out);
+            p += p[1] == '\n' ? 2 : 1;
+            column = 0;
+            continue;
+        }
+        int length = (int)strcspn(p, " \n");
+        if (column > 0 && column + 1 + length > 96) {
+            fputc('\n', out);
+            column = 0;
+        }
+        fprintf(out, "%*s%.*s", column ? 1 : indent, "", length, p);
+        column += length + (column ? 1 : indent);
+        p += length;
+        while (*p == ' ')
+            p++;
+    }
+    fputc('\n', out);
+}
+
+static void option_name(const ts_option *option, char *out, size_t bytes) {
+    char letter[8] = "";
+    if (option->letter)
+        snprintf(letter, sizeof letter, "-%c, ", option->letter);
+    snprintf(out, bytes, "%s--%s%s%s", letter, option->name, option->argument ? " " : "",
+             option->argument ? option->argument : "");
+}
+
+void ts_help_program(FILE *out) {
+    wrap(out, 0, PURPOSE);
+    fputs("\nUsage: toysweep COMMAND [OPTION]...\n       mpirun -n RANKS toysweep run "
+          "SWEEP.yaml\n\nCommands:\n",
+          out);
+    for (int i = 0; ts_commands[i]; i++)
+        fprintf(out, "  %-8s %s\n", ts_commands[i]->name, ts_commands[i]->summary);
+    fputs("  help     `toysweep help COMMAND`, or `toysweep help keys`: the parameters of tasks and models\n"
+          "\nExit codes:\n",
+          out);
+    for (size_t i = 0; i < COUNT(EXIT_CODES); i++)
+        fprintf(out, "  %-3s %s\n", EXIT_CODES[i].code, EXIT_CODES[i].meaning);
+    fputs("\n`toysweep COMMAND --help` tells more; so does `man toysweep`.\n", out);
+}
+
+void ts_help_command(FILE *out, const ts_command *command) {
+    fprintf(out, "Usage: toysweep %s%s%s [OPTION]...\n\n", command->name, *command->operands ? " " : "",
+            command->operands);
+    wrap(out, 0, command->description);
+    fputs("\nOptions:\n", out);
+    for (const ts_option *option = command->options; option->name; option++) {
+        char name[64];
+        option_name(option, name, sizeof name);
+        fprintf(out, "  %s\n", name);
+        wrap(out, 6, option->help);
+    }
+    fputs("  -h, --help\n      Print this text.\n", out);
+}
+
+static const char *type_name(const ts_key *key) {
+    static const char *const names[] = {"integer",
+                                        "number",
+                                        "true or false",
+                                        "name",
+                                        "number, list or {base: B}",
+                                        "{log: N}, {every: N} or list"};
+    return names[key->type];
+}
+
+// One table of keys; `print` gets each as heading and text.
+static void each_key(FILE *out, const ts_key *keys, void (*print)(FILE *, const char *, const char *)) {
+    for (const ts_key *key = keys; key->name; key++) {
+        char heading[256], choices[128] = "";
+        for (int i = 0; key->choices && key->choices[i]; i++) {
+            strncat(choices, i ? " | " : "", sizeof choices - strlen(choices) - 1);
+            strncat(choices, key->choices[i], sizeof choices - strlen(choices) - 1);
+        }
+        const char *kind = key->type == TS_NAME && *choices ? choices : type_name(key);
+        bool given = key->fallback && *key->fallback;
+        snprintf(heading, sizeof heading, "%s: %s%s%s%s", key->name, kind, given ? ", default " : "",
+                 given ? key->fallback : "", key->fallback ? "" : ", required");
+        print(out, heading, key->help);
+    }
+}
+
+static void print_plain(FILE *out, const char *heading, const char *text) {
+    fprintf(out, "  %s\n", heading);
+    wrap(out, 6, text);
+}
+
+static void keys_tables(FILE *out, void (*section)(FILE *, const char *, const char *),
+                        void (*print)(FILE *, const char *, const char *)) {
+    section(out, "Every instance", "");
+    each_key(out, ts_common_keys, print);
+    for (int i = 0; ts_tasks[i]; i++) {
+        char title[64];
+        snprintf(title, sizeof title, "Task %s", ts_tasks[i]->name);
+        section(out, title, ts_tasks[i]->help);
+        each_key(out, ts_tasks[i]->keys, print);
+    }
+    for (int i = 0; ts_models[i]; i++) {
+        char title[64];
+        snprintf(title, sizeof title, "Model %s", ts_models[i]->name);
+        section(out, title, ts_models[i]->help);
+        each_key(out, ts_models[i]->keys, print);
+    }
+}
+
+static void section_plain(FILE *out, const char *title, const char *text) {
+    fprintf(out, "\n%s%s%s\n", title, *text ? ": " : "", text);
+}
+
+void ts_help_keys(FILE *out) {
+    fputs("Keys of a sweep file. Each may be a constant, a range a..b or a..b..step, or vary in `grid`, "
+          "`zip` or "
+          "`cases`.\n",
+          out);
+    keys_tables(out, section_plain, print_plain);
+}
+
+// --- Manual page
+// ------------------------------------------------------------------------------------------------
+
+static void roff(FILE *out, const char *text) {
+    for (const char *p = text; *p; p++) {
+        if (*p == '\\')
+            fputs("\\e", out);
+        else if (*p == '-')
+            fputs("\\-", out);
+        else if (p[0] == '\n' && p[1] == '\n')
+            fputs("\n.PP\n", out), p++;
+        else if ((*p == '.' || *p == '\'') && (p == text || p[-1] == '\n'))
+            fprintf(out, "\\&%c", *p);
+        else
+            fputc(*p, out);
+    }
+    fputc('\n', out);
+}
+
+static void print_man(FILE *out, const char *heading, const char *text) {
+    fputs(".TP\n.B ", out);
+    roff(out, heading);
+    roff(out, text);
+}
+
+static void section_man(FILE *out, const char *title, const char *text) {
+    fputs(".SS \"", out);
+    fputs(title, out);
+    fputs("\"\n", out);
+    if (*text)
+        roff(out, text);
+}
+
+void ts_help_man(FILE *out) {
+    fputs(".TH TOYSWEEP 1 \"\" \"toysweep " TOYSWEEP_VERSION
+          "\" \"User Commands\"\n.SH NAME\ntoysweep \\- train "
+          "thousands of small models from one sweep file\n.SH SYNOPSIS\n.B toysweep\n.I "
+          "COMMAND\n[OPTION]...\n.br\n"
+          ".B mpirun \\-n\n.I RANKS\n.B toysweep run\n.I SWEEP.yaml\n.SH DESCRIPTION\n",
+          out);
+    roff(out, PURPOSE);
+    fputs(".SH COMMANDS\n", out);
+    for (int i = 0; ts_commands[i]; i++) {
+        char title[128];
+        snprintf(title, sizeof title, "toysweep %s %s", ts_commands[i]->name, ts_commands[i]->operands);
+        section_man(out, title, ts_commands[i]->description);
+        for (const ts_option *option = ts_commands[i]->options; option->name; option++) {
+            char name[64];
+            option_name(option, name, sizeof name);
+            print_man(out, name, option->help);
+        }
+    }
+    fputs(".SH \"KEYS OF A SWEEP FILE\"\n", out);
+    keys_tables(out, section_man, print_man);
+    fputs(".SH \"EXIT STATUS\"\n", out);
+    for (size_t i = 0; i < COUNT(EXIT_CODES); i++)
+        print_man(out, EXIT_CODES[i].code, EXIT_CODES[i].meaning);
+    fputs(".SH ENVIRONMENT\n", out);
+    for (size_t i = 0; i < COUNT(VARIABLES); i++)
+        print_man(out, VARIABLES[i].name, VARIABLES[i].meaning);
+    fputs(".SH FILES\n", out);
+    for (size_t i = 0; i < COUNT(FILES); i++)
+        print_man(out, FILES[i].name, FILES[i].meaning);
+}

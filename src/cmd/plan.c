@@ -1,0 +1,279 @@
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "cmd/command.h"
+#include "model/model.h"
+#include "run/job.h"
+#include "run/load.h"
+#include "run/run.h"
+#include "run/simulate.h"
+#include "store/store.h"
+#include "task/feature_data.h"
+#include "train/trainer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const ts_option OPTIONS[] = {
+    {"ranks", 0, "N", "Ranks to plan for. Default: 1."},
+    {"threads", 0, "N", "Threads of each rank. Default: the cores this machine has for one rank."},
+    {"set", 0, "KEY=VALUE", "Sets a key over the sweep file, as for `run`. May be given repeatedly."},
+    {"backend", 0, "NAME", "auto, cpu, cuda or reference. Default: auto."},
+    {0},
+};
+
+// Calibration takes about this long in all, whatever the sweep.
+static const double CALIBRATION_SECONDS = 2;
+static const double HANDOUT_SECONDS = 0.0025;
+enum { CASES_SHOWN = 60 };
+
+typedef struct plan {
+    const ts_sweep *sweep;
+    ts_job *job;
+    int ranks, threads;
+    double *cost;       // (cases) seconds of one slot for one instance
+    double *operations; // (cases) of one instance
+    int *order;         // (cases) most work first
+    int calibrated;     // cases that were timed
+} plan;
+
+// Seconds of one instance of a case, from some steps and one measurement.
+static ts_status time_case(plan *p, int index, double budget, double *seconds) {
+    const ts_feature_data *data;
+    ts_params params;
+    ts_case_params(p->sweep, index, 0, &params);
+    ts_status status = ts_job_data(p->job, index, &data);
+    if (status != TS_OK)
+        return status;
+    const ts_model *model = params.schema->model;
+    const ts_engine *engine = ts_backend_engine(p->job->backend, model->name);
+    const ts_record_layout *layout = p->job->layouts[index];
+    ts_parameter_layout parameters;
+    model->layout(&params, &parameters);
+    float *weights = ts_alloc((size_t)parameters.total * sizeof *weights, "calibration");
+    double *measures = ts_alloc((size_t)layout->measures * sizeof *measures, "calibration");
+    ts_training_spec spec = {&params, 1, data};
+    void *training = NULL;
+    double start = ts_clock(), spent = 0;
+    status = weights && measures ? engine->create(&spec, &training) : TS_ERROR_MEMORY;
+    if (status == TS_OK) {
+        double fixed = ts_clock() - start;
+        int64_t steps = ts_params_integer(&params, "steps"), done = 0, reached = 0;
+        for (int64_t slice = 1; status == TS_OK && done < steps && spent < budget; slice *= 2) {
+            int64_t to = steps - done < slice ? steps : done + slice;
+            start = ts_clock();
+            status = engine->train(training, done, to, &reached);
+            if (done > 0 || to == steps) // the first slice warms up
+                spent += ts_clock() - start;
+            done = to;
+        }
+        engine->get_parameters(training, 0, weights);
+        start = ts_clock();
+        if (status == TS_OK)
+            status = model->measure(&params, data, weights, 0, true, measures);
+        double measuring = ts_clock() - start;
+        double timed = done > 1 ? (double)(done - (done < steps || steps > 1 ? 1 : 0)) : 1;
+        *seconds = fixed + (double)steps * spent / timed + (double)layout->checkpoints * measuring;
+        engine->destroy(training);
+    }
+    ts_free(weights);
+    ts_free(measures);
+    return status;
+}
+
+static const plan *sort_plan;
+
+static double work_of(int index) {
+    return sort_plan->cost[index] * (double)ts_sweep_case(sort_plan->sweep, index)->rows;
+}
+
+static int most_work_first(const void *a, const void *b) {
+    double left = work_of(*(const int *)a), right = work_of(*(const int *)b);
+    if (left != right)
+        return left > right ? -1 : 1;
+    return *(const int *)a - *(const int *)b;
+}
+
+// Times cases, the largest share of the work first, until the time is used up; scales the others'
+// predictions.
+static ts_status calibrate(plan *p) {
+    double predicted = 0, measured = 0, end = ts_clock() + CALIBRATION_SECONDS;
+    double budget = CALIBRATION_SECONDS / (2.0 * p->job->cases);
+    budget = budget > 0.05 ? 0.05 : budget < 0.002 ? 0.002 : budget;
+    for (int i = 0; i < p->job->cases; i++)
+        p->cost[i] = p->job->cost[i];
+    sort_plan = p;
+    qsort(p->order, (size_t)p->job->cases, sizeof *p->order, most_work_first);
+    for (int i = 0; i < p->job->cases; i++) {
+        int index = p->order[i];
+        if (ts_clock() < end) {
+            ts_status status = time_case(p, index, budget, &p->cost[index]);
+            if (status != TS_OK)
+                return status;
+            predicted += p->job->cost[index];
+            measured += p->cost[index];
+            p->calibrated++;
+        } else {
+            p->cost[index] *= measured / predicted;
+        }
+    }
+    return TS_OK;
+}
+
+static ts_status count_operations(plan *p) {
+    for (int i = 0; i < p->job->cases; i++) {
+        const ts_feature_data *data;
+        ts_params params;
+        ts_status status = ts_job_data(p->job, i, &data);
+        if (status != TS_OK)
+            return status;
+        ts_case_params(p->sweep, i, 0, &params);
+        p->operations[i] = params.schema->model->step_operations(&params, data) * p->job->steps[i];
+        p->order[i] = i;
+    }
+    return TS_OK;
+}
+
+static ts_status simulate(plan *p, ts_simulation *result, int64_t *memory) {
+    size_t cases = (size_t)p->job->cases;
+    ts_coordinator_case *costs = ts_alloc_zero(cases, sizeof *costs, "a plan");
+    ts_unit *pending = ts_alloc_zero(cases, sizeof *pending, "a plan");
+    ts_status status = costs && pending ? TS_OK : TS_ERROR_MEMORY;
+    *memory = 0;
+    for (int i = 0; status == TS_OK && i < p->job->cases; i++) {
+        ts_params params;
+        ts_case_params(p->sweep, i, 0, &params);
+        int64_t bytes = ts_trainer_bytes(&params, p->job->layouts[i]);
+        costs[i] = (ts_coordinator_case){p->cost[i], bytes, 1};
+        pending[i] = (ts_unit){i, 0, ts_sweep_case(p->sweep, i)->rows};
+        *memory = bytes > *memory ? bytes : *memory;
+    }
+    ts_coordinator_setup setup = {
+        .ranks = p->ranks,
+        .slots = p->threads,
+        .slot_bytes = INT64_MAX,
+        .cases = p->job->cases,
+        .cases_of = costs,
+        .pending = pending,
+        .n_pending = p->job->cases,
+    };
+    if (status == TS_OK)
+        status = ts_simulate(&setup, p->cost, HANDOUT_SECONDS, 0, 0, result);
+    ts_free(costs);
+    ts_free(pending);
+    return status;
+}
+
+static const char *bytes_text(double bytes, char out[32]) {
+    static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
+    int unit = 0;
+    for (; bytes >= 1024 && unit < 4; unit++)
+        bytes /= 1024;
+    snprintf(out, 32, unit ? "%.1f %s" : "%.0f %s", bytes, units[unit]);
+    return out;
+}
+
+static void print_cases(const plan *p) {
+    int shown = p->job->cases < CASES_SHOWN ? p->job->cases : CASES_SHOWN, width = 4;
+    for (int i = 0; i < shown; i++) {
+        int length = (int)strlen(ts_sweep_case(p->sweep, i)->label);
+        width = length > width ? length : width;
+    }
+    printf("%-*s %10s %12s %14s %12s\n", width, "case", "instances", "operations", "each", "together");
+    for (int i = 0; i < shown; i++) {
+        const ts_case *of = ts_sweep_case(p->sweep, i);
+        char each[32], together[32];
+        printf("%-*s %10lld %12.3g %14s %12s\n", width, of->label, (long long)of->rows, p->operations[i],
+               ts_duration_text(p->cost[i], each), ts_duration_text(p->cost[i] * (double)of->rows, together));
+    }
+    if (p->job->cases > shown)
+        printf("... and %d more cases\n", p->job->cases - shown);
+}
+
+static ts_status print_plan(plan *p) {
+    ts_simulation result;
+    int64_t memory, n = ts_sweep_instances(p->sweep);
+    ts_status status = simulate(p, &result, &memory);
+    if (status != TS_OK)
+        return status;
+    print_cases(p);
+    double operations = 0, work = 0;
+    for (int i = 0; i < p->job->cases; i++) {
+        operations += p->operations[i] * (double)ts_sweep_case(p->sweep, i)->rows;
+        work += p->cost[i] * (double)ts_sweep_case(p->sweep, i)->rows;
+    }
+    char size[32], unit_memory[32], index_memory[32], total[32], makespan[32], bound[32];
+    int64_t rows = result.units > 0 ? (n + result.units - 1) / result.units : 1;
+    const ts_record_layout *const *layouts = (const ts_record_layout *const *)p->job->layouts;
+    printf("\n%lld instances in %d cases, %lld work units on %d rank%s x %d thread%s, backend %s\n",
+           (long long)n, p->job->cases, (long long)result.units, p->ranks, p->ranks == 1 ? "" : "s",
+           p->threads, p->threads == 1 ? "" : "s", p->job->backend->name);
+    printf("operations       %.3g\n", operations);
+    printf("memory per rank  about %s for units, %s for the list of instances\n",
+           bytes_text((double)memory * (double)rows * p->threads, unit_memory),
+           bytes_text(20.0 * (double)n, index_memory));
+    printf("results file     %s\n", bytes_text((double)ts_store_size(p->sweep, layouts), size));
+    printf("predicted time   %s (work %s of one thread; %d of %d cases timed on this machine)\n",
+           ts_duration_text(result.makespan, makespan), ts_duration_text(work, total), p->calibrated,
+           p->job->cases);
+    printf("balance          %.1f%% busy; no schedule takes less than %s\n", 100 * result.busy,
+           ts_duration_text(result.bound, bound));
+    return TS_OK;
+}
+
+static ts_status make_plan(plan *p) {
+    size_t cases = (size_t)p->job->cases;
+    p->cost = ts_alloc_zero(cases, sizeof *p->cost, "a plan");
+    p->operations = ts_alloc_zero(cases, sizeof *p->operations, "a plan");
+    p->order = ts_alloc_zero(cases, sizeof *p->order, "a plan");
+    ts_status status = p->cost && p->operations && p->order ? count_operations(p) : TS_ERROR_MEMORY;
+    if (status == TS_OK)
+        status = calibrate(p);
+    if (status == TS_OK)
+        status = print_plan(p);
+    ts_free(p->cost);
+    ts_free(p->operations);
+    ts_free(p->order);
+    return status;
+}
+
+static int run(const ts_comm *comm, const ts_arguments *arguments) {
+    const ts_command *self = &ts_cmd_plan;
+    const char *name = ts_argument(self, arguments, "backend");
+    const ts_backend *backend;
+    long long ranks, threads;
+    ts_sweep *sweep = NULL;
+    plan p = {0};
+    ts_status status = ts_argument_integer(self, arguments, "ranks", 1, 1000000, comm->size, &ranks);
+    if (status == TS_OK)
+        status = ts_argument_integer(self, arguments, "threads", 1, 4096, ts_run_cores(comm), &threads);
+    if (status == TS_OK)
+        status = ts_backend_choose(name ? name : "auto", &backend);
+    if (status == TS_OK)
+        status = ts_load_sweep(comm, arguments->operand[0], arguments->set, arguments->n_set, &sweep);
+    if (status == TS_OK && comm->rank == 0) {
+        p.sweep = sweep;
+        p.ranks = (int)ranks;
+        p.threads = (int)threads;
+        status = ts_job_create(sweep, backend, "", &p.job);
+        if (status == TS_OK)
+            status = make_plan(&p);
+    }
+    ts_job_free(p.job);
+    ts_sweep_free(sweep);
+    return status == TS_OK ? TS_EXIT_DONE : ts_command_fail(comm, status);
+}
+
+const ts_command ts_cmd_plan = {
+    .name = "plan",
+    .operands = "SWEEP.yaml",
+    .n_operands = 1,
+    .summary = "dry run: cases, work units, memory, file size, predicted time",
+    .description =
+        "Dry run: cases, instances, work units, operations, memory per rank, size of the results file and, "
+        "after some two seconds of calibration on this machine, predicted time on N ranks, with the "
+        "schedule's balance. Writes nothing.",
+    .options = OPTIONS,
+    .run = run,
+};

@@ -1,0 +1,86 @@
+#include "run/run.h"
+
+#include "cmd/command.h"
+
+#include <string.h>
+
+static const ts_option OPTIONS[] = {
+    {"output", 'o', "FILE", "The results file. Default: the sweep's name + `.h5` in the working directory."},
+    {"set", 0, "KEY=VALUE",
+     "Sets a key over the sweep file; a list or range sweeps it. May be given repeatedly."},
+    {"backend", 0, "NAME",
+     "auto, cpu, cuda or reference. Default: auto, the best that runs here (or what an "
+     "unfinished file was begun with)."},
+    {"threads", 0, "N",
+     "Units each rank trains at once, a thread each. Default: the cores the rank may use."},
+    {"time-limit", 0, "TIME",
+     "Stop cleanly before so much time has passed, state saved, exit code 75; e.g. 1h50m."},
+    {"checkpoint-interval", 0, "TIME", "How often unfinished units save their state. Default: 5m."},
+    {"max-failures", 0, "N", "Stop when more than N instances of this run have failed (exit code 3)."},
+    {"retry-failed", 0, NULL, "Train failed instances again."},
+    {"reuse", 0, "OLD.h5",
+     "Copy finished instances with the same identity from OLD instead of training them."},
+    {"progress", 0, "MODE",
+     "auto, bar, log (a line at most every 30 s) or none. Default: auto, bar on a terminal."},
+    {0},
+};
+
+static ts_status parse_progress(const char *text, ts_progress_mode *mode) {
+    static const char *const names[] = {"auto", "bar", "log", "none"};
+    *mode = TS_PROGRESS_AUTO;
+    for (int i = 0; text && i < 4; i++) {
+        if (strcmp(text, names[i]) == 0) {
+            *mode = (ts_progress_mode)i;
+            return TS_OK;
+        }
+    }
+    return text ? ts_fail(TS_ERROR_USER, "--progress %s: give auto, bar, log or none", text) : TS_OK;
+}
+
+static int run(const ts_comm *comm, const ts_arguments *arguments) {
+    const ts_command *self = &ts_cmd_run;
+    const char *backend = ts_argument(self, arguments, "backend");
+    long long threads, max_failures;
+    ts_run_options options = {
+        .sweep = arguments->operand[0],
+        .output = ts_argument(self, arguments, "output"),
+        .overrides = arguments->set,
+        .n_overrides = arguments->n_set,
+        .backend = backend ? backend : "auto",
+        .retry_failed = ts_argument(self, arguments, "retry-failed") != NULL,
+        .reuse = ts_argument(self, arguments, "reuse"),
+    };
+    ts_status status = ts_argument_integer(self, arguments, "threads", 1, 4096, 0, &threads);
+    if (status == TS_OK)
+        status = ts_argument_integer(self, arguments, "max-failures", 0, 10000000, -1, &max_failures);
+    if (status == TS_OK)
+        status = ts_argument_duration(self, arguments, "time-limit", 0, &options.time_limit);
+    if (status == TS_OK)
+        status =
+            ts_argument_duration(self, arguments, "checkpoint-interval", 300, &options.checkpoint_interval);
+    if (status == TS_OK)
+        status = parse_progress(ts_argument(self, arguments, "progress"), &options.progress);
+    if (status != TS_OK)
+        return ts_command_fail(comm, status);
+    options.threads = (int)threads;
+    options.max_failures = max_failures;
+    return ts_run(comm, &options);
+}
+
+const ts_command ts_cmd_run = {
+    .name = "run",
+    .operands = "SWEEP.yaml",
+    .n_operands = 1,
+    .summary = "train everything the results file does not hold yet",
+    .description = "Trains every instance of the sweep that the results file does not hold yet. Running the "
+                   "same command again "
+                   "continues; when all is done it says so and exits with 0.\n\nUnder mpirun or srun the "
+                   "ranks share the work; "
+                   "started alone it uses all cores. SIGTERM, SIGINT and SIGUSR2 stop it cleanly: finished "
+                   "instances are in the "
+                   "file, unfinished ones go on from their saved state when it is run again, and the bits of "
+                   "the results are "
+                   "those of an uninterrupted run.",
+    .options = OPTIONS,
+    .run = run,
+};

@@ -1,0 +1,76 @@
+// toysweep: commands, in the order of their use. Each is a file under cmd/.
+#include "base/log.h"
+#include "cmd/command.h"
+#include "run/run.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const ts_command *const ts_commands[] = {
+    &ts_cmd_run, &ts_cmd_plan, &ts_cmd_status, &ts_cmd_export, &ts_cmd_info, NULL,
+};
+
+static const ts_command *find_command(const char *name) {
+    for (int i = 0; ts_commands[i]; i++)
+        if (strcmp(ts_commands[i]->name, name) == 0)
+            return ts_commands[i];
+    return NULL;
+}
+
+// `toysweep help [COMMAND | keys | man]`.
+static int help(int argc, char **argv) {
+    const ts_command *command = argc > 2 ? find_command(argv[2]) : NULL;
+    if (argc > 2 && strcmp(argv[2], "keys") == 0)
+        ts_help_keys(stdout);
+    else if (argc > 2 && strcmp(argv[2], "man") == 0)
+        ts_help_man(stdout);
+    else if (command)
+        ts_help_command(stdout, command);
+    else
+        ts_help_program(stdout);
+    return TS_EXIT_DONE;
+}
+
+static int run_command(const ts_comm *comm, const ts_command *command, int argc, char **argv) {
+    ts_arguments arguments;
+    int wants_help;
+    ts_status status = ts_arguments_parse(command, argc - 1, argv + 1, &arguments, &wants_help);
+    if (status != TS_OK)
+        return ts_command_fail(comm, status);
+    if (wants_help) {
+        if (comm->rank == 0)
+            ts_help_command(stdout, command);
+        return TS_EXIT_DONE;
+    }
+    return command->run(comm, &arguments);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        ts_help_program(stderr);
+        return TS_EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+        return help(argc, argv);
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("toysweep " TOYSWEEP_VERSION);
+        return TS_EXIT_DONE;
+    }
+    const ts_command *command = find_command(argv[1]);
+    if (!command) {
+        ts_error("unknown command '%s'; toysweep --help lists them", argv[1]);
+        return TS_EXIT_USAGE;
+    }
+    ts_comm comm;
+    ts_status status = ts_comm_start(&comm, &argc, &argv);
+    if (status != TS_OK) {
+        if (*ts_message())
+            ts_error("%s", ts_message());
+        return ts_exit_code(status);
+    }
+    int code = run_command(&comm, command, argc, argv);
+    bool speaks = comm.rank == 0;
+    ts_comm_end(&comm);
+    // One non-zero exit is enough for the launcher, and less noise than all of them.
+    return speaks ? code : TS_EXIT_DONE;
+}

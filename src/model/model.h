@@ -1,0 +1,83 @@
+// Models: the networks. A model is a table of keys, a parameter layout, initial weights, an operation count
+// and a table of measures; how it is trained is a backend's business. models.c lists them all.
+#pragma once
+
+#include "param/key.h"
+
+#include <stdint.h>
+
+struct ts_feature_data;
+struct ts_task;
+
+enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 16 };
+
+// One trainable tensor. Row-major; tensors lie one after the other in the order of the table.
+typedef struct ts_tensor {
+    const char *name;                         // dataset under weights/
+    int rank;                                 // number of dimensions
+    int64_t size[TS_MAX_DIMENSIONS];          // e.g. {hidden, features}
+    const char *dimension[TS_MAX_DIMENSIONS]; // e.g. {"hidden", "feature"}
+    int64_t offset;                           // in floats, from the start of the instance's parameters
+} ts_tensor;
+
+typedef struct ts_parameter_layout {
+    int count;
+    ts_tensor tensor[TS_MAX_TENSORS];
+    int64_t total; // floats
+} ts_parameter_layout;
+
+// A measure: one row of a model's table.
+typedef struct ts_measure {
+    const char *name;
+    const char *dimension; // NULL: a scalar; "feature": one value per feature, ...
+    bool curve;            // kept at every checkpoint, [row, step(, dimension)]
+    bool final;            // its last value is a column at the root (scalars only)
+    bool loss;             // stored in float64 in curves (others: float32)
+    const char *help;      // long_name
+    const char *units;     // NULL: none
+} ts_measure;
+
+typedef struct ts_model {
+    const char *name;
+    const char *help;
+    const ts_key *keys;
+
+    const char *(*check)(const ts_params *params, char *message, size_t bytes); // as ts_task.check
+    bool (*derive)(const ts_params *params, const char *name, double *value);   // "parameters"
+
+    void (*layout)(const ts_params *params, ts_parameter_layout *layout);
+    void (*initialise)(const ts_params *params, float *parameters);
+
+    // Length of a measure's or tensor's named dimension, e.g. "feature".
+    int64_t (*dimension)(const ts_params *params, const char *name);
+
+    // Useful floating-point operations of one training step (expected, where it depends on the batch drawn).
+    double (*step_operations)(const ts_params *params, const struct ts_feature_data *data);
+
+    const ts_measure *measures; // NULL name ends the table
+    const char *headline;       // the final measure that reports show
+
+    // All measures of `parameters` after `step` updates, in double precision. `out`: the table's measures one
+    // after the other (scalars one double, others dimension() doubles). `last`: the final-only ones too, else
+    // they are NaN.
+    ts_status (*measure)(const ts_params *params, const struct ts_feature_data *data, const float *parameters,
+                         int64_t step, bool last, double *out);
+} ts_model;
+
+extern const ts_model *const ts_models[]; // NULL-terminated
+const ts_model *ts_model_find(const char *name);
+
+// The schema of a task learned by a model: common keys, the task's, the model's.
+void ts_model_schema(const struct ts_task *task, const ts_model *model, ts_schema *schema);
+
+// A derived quantity of the instance ("features", "parameters", ...), from its task or model; false: it has
+// none.
+bool ts_derive(const ts_params *params, const char *name, double *value);
+
+// Names of every derived quantity any task or model may have, NULL-terminated.
+extern const char *const ts_derived_names[];
+
+// Doubles that measure() writes, and where measure `index` starts among them.
+int64_t ts_measures_total(const ts_params *params);
+int64_t ts_measure_offset(const ts_params *params, int index);
+int64_t ts_measure_length(const ts_params *params, int index); // 1 for scalars

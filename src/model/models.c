@@ -1,0 +1,55 @@
+// The list of models: a new one is one file and one line here.
+#include "model/model.h"
+
+#include "task/task.h"
+
+#include <string.h>
+
+extern const ts_model ts_model_autoencoder;
+
+const ts_model *const ts_models[] = {
+    &ts_model_autoencoder,
+    NULL,
+};
+
+const char *const ts_derived_names[] = {"features", "order", "parameters", NULL};
+
+const ts_model *ts_model_find(const char *name) {
+    for (int i = 0; ts_models[i]; i++)
+        if (strcmp(ts_models[i]->name, name) == 0)
+            return ts_models[i];
+    return NULL;
+}
+
+void ts_model_schema(const ts_task *task, const ts_model *model, ts_schema *schema) {
+    *schema = (ts_schema){.task = task, .model = model};
+    const ts_key *const tables[] = {ts_common_keys, task->keys, model->keys};
+    for (int t = 0; t < 3; t++)
+        for (const ts_key *key = tables[t]; key->name && schema->count < TS_MAX_KEYS; key++)
+            schema->key[schema->count++] = key;
+}
+
+bool ts_derive(const ts_params *params, const char *name, double *value) {
+    return params->schema->task->derive(params, name, value) ||
+           params->schema->model->derive(params, name, value);
+}
+
+int64_t ts_measure_length(const ts_params *params, int index) {
+    const ts_model *model = params->schema->model;
+    const char *dimension = model->measures[index].dimension;
+    return dimension ? model->dimension(params, dimension) : 1;
+}
+
+int64_t ts_measure_offset(const ts_params *params, int index) {
+    int64_t offset = 0;
+    for (int i = 0; i < index; i++)
+        offset += ts_measure_length(params, i);
+    return offset;
+}
+
+int64_t ts_measures_total(const ts_params *params) {
+    int count = 0;
+    while (params->schema->model->measures[count].name)
+        count++;
+    return ts_measure_offset(params, count);
+}

@@ -1,0 +1,165 @@
+#include "param/key.h"
+
+#include "base/digest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const SAVE[] = {"none", "final", "checkpoints", NULL};
+
+const ts_key ts_common_keys[] = {
+    // Which names are allowed, and that the model defaults to the task's first, is in the lists of tasks and
+    // models.
+    {"task", TS_NAME, NULL, 0, 0, NULL, true, "What is learned"},
+    {"model", TS_NAME, "", 0, 0, NULL, true, "The network that learns it (default: the task's usual one)"},
+    {"seed", TS_INTEGER, "0", 0, 0x1p53, NULL, false,
+     "Seed of everything random in the instance; `instances: N` is short for `seed: 0..N-1`"},
+    {"steps", TS_INTEGER, "10000", 1, 1e9, NULL, true, "Training steps"},
+    {"checkpoints", TS_STEPS, "{log: 100}", 0, 1e9, NULL, true,
+     "Steps at which everything is measured: {log: N}, {every: N} or a list; the last step is always one"},
+    {"save", TS_NAME, "final", 0, 0, SAVE, true, "Weights kept in the results file"},
+    {0},
+};
+
+int ts_schema_find(const ts_schema *schema, const char *name) {
+    for (int i = 0; i < schema->count; i++)
+        if (strcmp(schema->key[i]->name, name) == 0)
+            return i;
+    return -1;
+}
+
+static const ts_value *find(const ts_params *params, const char *name, ts_key_type type) {
+    int i = ts_schema_find(params->schema, name);
+    if (i < 0 || params->value[i].type != type) {
+        fprintf(stderr, "toysweep: no parameter '%s' of the type asked for\n", name);
+        abort();
+    }
+    return &params->value[i];
+}
+
+int64_t ts_params_integer(const ts_params *params, const char *name) {
+    return find(params, name, TS_INTEGER)->integer;
+}
+
+double ts_params_real(const ts_params *params, const char *name) {
+    return find(params, name, TS_REAL)->real;
+}
+
+bool ts_params_bool(const ts_params *params, const char *name) {
+    return find(params, name, TS_BOOL)->flag;
+}
+
+const char *ts_params_name(const ts_params *params, const char *name) {
+    return find(params, name, TS_NAME)->name;
+}
+
+const ts_numbers *ts_params_numbers(const ts_params *params, const char *name) {
+    int i = ts_schema_find(params->schema, name);
+    bool steps = i >= 0 && params->value[i].type == TS_STEPS;
+    return find(params, name, steps ? TS_STEPS : TS_NUMBERS)->numbers;
+}
+
+// Level, from 1, of feature i in a complete tree without its root.
+static int tree_level(int64_t i, double branching) {
+    int level = 1;
+    for (double nodes = branching; (double)i >= nodes; nodes *= branching) {
+        i -= (int64_t)nodes;
+        level++;
+    }
+    return level;
+}
+
+double ts_numbers_at(const ts_numbers *numbers, int64_t i) {
+    if (numbers->form == TS_NUMBERS_LIST)
+        return numbers->item[i];
+    if (numbers->form == TS_NUMBERS_SCALAR)
+        return numbers->item[0];
+    int64_t power = numbers->count > 1 ? tree_level(i, numbers->item[1]) : i;
+    double value = 1;
+    for (int64_t k = 0; k < power; k++)
+        value *= numbers->item[0];
+    return value;
+}
+
+static const char *form_name(ts_numbers_form form) {
+    switch (form) {
+    case TS_NUMBERS_GEOMETRIC:
+        return "base";
+    case TS_NUMBERS_LOG:
+        return "log";
+    default:
+        return "every";
+    }
+}
+
+void ts_value_json(const ts_value *value, const char *key, ts_text *out) {
+    switch (value->type) {
+    case TS_INTEGER:
+        ts_json_integer(out, key, value->integer);
+        return;
+    case TS_REAL:
+        ts_json_real(out, key, value->real);
+        return;
+    case TS_BOOL:
+        ts_json_bool(out, key, value->flag);
+        return;
+    case TS_NAME:
+        ts_json_string(out, key, value->name);
+        return;
+    case TS_NUMBERS:
+    case TS_STEPS:
+        break;
+    }
+    const ts_numbers *numbers = value->numbers;
+    if (numbers->form == TS_NUMBERS_SCALAR) {
+        ts_json_real(out, key, numbers->item[0]);
+    } else if (numbers->form == TS_NUMBERS_LIST) {
+        ts_json_open(out, key, '[');
+        for (int i = 0; i < numbers->count; i++)
+            ts_json_real(out, NULL, numbers->item[i]);
+        ts_json_close(out, ']');
+    } else {
+        ts_json_open(out, key, '{');
+        ts_json_real(out, form_name(numbers->form), numbers->item[0]);
+        if (numbers->count > 1)
+            ts_json_real(out, "branching", numbers->item[1]);
+        ts_json_close(out, '}');
+    }
+}
+
+void ts_value_text(const ts_value *value, ts_text *out) {
+    // JSON is YAML; only names lose their quotes.
+    if (value->type == TS_NAME) {
+        ts_text_add(out, value->name);
+        return;
+    }
+    bool comma = out->comma;
+    out->comma = false;
+    ts_value_json(value, NULL, out);
+    out->comma = comma;
+}
+
+void ts_params_json(const ts_params *params, ts_text *out) {
+    // Selection by name, so that the order of tables never matters to an identity.
+    int order[TS_MAX_KEYS], count = params->schema->count;
+    for (int i = 0; i < count; i++) {
+        int at = i;
+        while (at > 0 && strcmp(params->schema->key[i]->name, params->schema->key[order[at - 1]]->name) < 0) {
+            order[at] = order[at - 1];
+            at--;
+        }
+        order[at] = i;
+    }
+    ts_json_open(out, NULL, '{');
+    for (int i = 0; i < count; i++)
+        ts_value_json(&params->value[order[i]], params->schema->key[order[i]]->name, out);
+    ts_json_close(out, '}');
+}
+
+void ts_params_identity(const ts_params *params, uint8_t digest[32]) {
+    ts_text json = {0};
+    ts_params_json(params, &json);
+    ts_sha256(ts_text_get(&json), json.length, digest);
+    ts_text_free(&json);
+}

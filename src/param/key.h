@@ -1,0 +1,102 @@
+// Keys: one row per parameter a sweep file may set. Tasks and models bring their own tables (ts_task.keys,
+// ts_model.keys); the keys every instance has (task, model, seed, steps, ...) stand in key.c.
+// Values are typed and resolved: what a range, list or default stood for is already known.
+#pragma once
+
+#include "base/status.h"
+#include "base/text.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum ts_key_type {
+    TS_INTEGER,
+    TS_REAL,
+    TS_BOOL,
+    TS_NAME,    // one of `choices`
+    TS_NUMBERS, // a real, a list of reals, or {base: B[, branching: b]} (see ts_numbers)
+    TS_STEPS,   // checkpoints: {log: N}, {every: N}, or a list of steps
+} ts_key_type;
+
+// Value of TS_NUMBERS and TS_STEPS.
+typedef enum ts_numbers_form {
+    TS_NUMBERS_SCALAR,    // item[0] for every index
+    TS_NUMBERS_LIST,      // item[i]
+    TS_NUMBERS_GEOMETRIC, // {base: item[0]}: item[0]^i; with branching item[1]: item[0]^(level of node i +
+                          // 1), the nodes of a complete tree numbered level by level, the root left out,
+                          // first level 1
+    TS_NUMBERS_LOG,   // {log: item[0]}
+    TS_NUMBERS_EVERY, // {every: item[0]}
+} ts_numbers_form;
+
+typedef struct ts_numbers {
+    ts_numbers_form form;
+    int count;
+    double item[]; // (count)
+} ts_numbers;
+
+typedef struct ts_value {
+    ts_key_type type;
+    union {
+        int64_t integer;
+        double real;
+        bool flag;
+        const char *name;          // lives as long as the sweep (or is static)
+        const ts_numbers *numbers; // likewise
+    };
+} ts_value;
+
+typedef struct ts_key {
+    const char *name;
+    ts_key_type type;
+    const char *fallback;    // default as it would be written in a sweep file; NULL: must be given
+    double minimum, maximum; // of every number in it, inclusive
+    const char *const
+        *choices;     // NULL-terminated. TS_NAME: the names allowed. TS_INTEGER: words that may be written
+                      // in place of a number, choices[i] for i ("batch: exact" is batch 0); else NULL
+    bool shapes;      // instances that differ in it belong to different cases
+    const char *help; // one line, for --help and the man page
+} ts_key;
+
+// Keys of every instance: task, model, seed, steps, checkpoints, save, ... (NULL name ends the table).
+extern const ts_key ts_common_keys[];
+
+// The keys that apply to one (task, model): common, then the task's, then the model's. At most TS_MAX_KEYS.
+// Made by ts_model_schema (model/model.h).
+enum { TS_MAX_KEYS = 64 };
+struct ts_task;
+struct ts_model;
+typedef struct ts_schema {
+    const struct ts_task *task;
+    const struct ts_model *model;
+    int count;
+    const ts_key *key[TS_MAX_KEYS];
+} ts_schema;
+
+int ts_schema_find(const ts_schema *schema, const char *name); // -1: not there
+
+// Resolved parameters of one instance. Strings and lists belong to the sweep.
+typedef struct ts_params {
+    const ts_schema *schema;
+    ts_value value[TS_MAX_KEYS]; // in the schema's order
+} ts_params;
+
+// By name; the key must exist with that type (anything else is a programming error and aborts).
+int64_t ts_params_integer(const ts_params *params, const char *name);
+double ts_params_real(const ts_params *params, const char *name);
+bool ts_params_bool(const ts_params *params, const char *name);
+const char *ts_params_name(const ts_params *params, const char *name);
+const ts_numbers *ts_params_numbers(const ts_params *params, const char *name);
+
+// Element i of a TS_NUMBERS value (for a list, i < count).
+double ts_numbers_at(const ts_numbers *numbers, int64_t i);
+
+// One JSON object, keys in alphabetical order: the canonical form. Its SHA-256 is the instance's identity.
+void ts_params_json(const ts_params *params, ts_text *out);
+void ts_params_identity(const ts_params *params, uint8_t digest[32]);
+
+// A value as it would be written in a sweep file, e.g. `true`, `0.001`, `{log: 100}`.
+void ts_value_text(const ts_value *value, ts_text *out);
+// The same as the value of a JSON member (key NULL: element).
+void ts_value_json(const ts_value *value, const char *key, ts_text *out);

@@ -1,0 +1,290 @@
+#include "run/coordinator.h"
+
+#include "base/memory.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+// A unit takes this share of a slot's part of what is left: 1/4 bounds the wait at the end to about a quarter
+// of the last round while a round still halves what is left.
+static const double SHARE = 0.25;
+// Units below this many seconds cost more in messages and commits than they train.
+static const double SHORTEST = 0.05;
+enum { MOST_ROWS = 4096 };
+
+// First in, first out queue of ranks.
+typedef struct rank_queue {
+    int *rank; // ring of `capacity`
+    int64_t first, count, capacity;
+} rank_queue;
+
+typedef struct case_state {
+    ts_coordinator_case given;
+    double predicted; // as given, per instance
+    double seconds;   // measured so far
+    int64_t measured; // instances behind `seconds`
+    int64_t waiting;  // rows
+} case_state;
+
+struct ts_coordinator {
+    ts_coordinator_setup setup;
+    case_state *cases;
+    ts_unit *range; // pending row ranges, longest instances first
+    int64_t n_ranges, range_now;
+    ts_unit *ready; // whole units: saved ones and halves; a stack
+    int64_t n_ready, ready_capacity;
+    rank_queue urgent, ahead;
+    int *hurried;  // (ranks) ahead requests to skip because they were turned into urgent ones
+    int *unserved; // (ranks) ahead requests in the queue
+    int64_t rows_waiting, units_out;
+    double waiting; // predicted seconds of everything waiting, before calibration
+    double measured_predicted, measured_seconds; // over finished units: their prediction, and the truth
+    bool closed;
+};
+
+// --- Queues
+// -----------------------------------------------------------------------------------------------------
+
+static ts_status queue_reserve(rank_queue *queue, int64_t capacity) {
+    int *ring = ts_alloc((size_t)capacity * sizeof *ring, "the coordinator");
+    if (!ring)
+        return TS_ERROR_MEMORY;
+    for (int64_t i = 0; i < queue->count; i++)
+        ring[i] = queue->rank[(queue->first + i) % queue->capacity];
+    ts_free(queue->rank);
+    *queue = (rank_queue){ring, 0, queue->count, capacity};
+    return TS_OK;
+}
+
+static void queue_push(rank_queue *queue, int rank) {
+    // Ranks with more slots than rank 0 ask more often than was planned for.
+    if (queue->count == queue->capacity && queue_reserve(queue, 2 * queue->capacity) != TS_OK)
+        return;
+    queue->rank[(queue->first + queue->count++) % queue->capacity] = rank;
+}
+
+static bool queue_pop(rank_queue *queue, int *rank) {
+    if (queue->count == 0)
+        return false;
+    *rank = queue->rank[queue->first];
+    queue->first = (queue->first + 1) % queue->capacity;
+    queue->count--;
+    return true;
+}
+
+// --- Making
+// -----------------------------------------------------------------------------------------------------
+
+static const ts_coordinator_case *sort_cases; // of the sort under way; the coordinator lives on one thread
+
+static int longest_first(const void *a, const void *b) {
+    const ts_unit *left = a, *right = b;
+    double cost_left = sort_cases[left->case_index].cost, cost_right = sort_cases[right->case_index].cost;
+    if (cost_left != cost_right)
+        return cost_left > cost_right ? -1 : 1;
+    if (left->case_index != right->case_index)
+        return left->case_index < right->case_index ? -1 : 1;
+    return left->first_row < right->first_row ? -1 : left->first_row > right->first_row;
+}
+
+static void add_waiting(ts_coordinator *c, const ts_unit *unit, int sign) {
+    case_state *state = &c->cases[unit->case_index];
+    state->waiting += sign * unit->rows;
+    c->rows_waiting += sign * unit->rows;
+    c->waiting += sign * (double)unit->rows * state->predicted;
+}
+
+static ts_status push_ready(ts_coordinator *c, const ts_unit *unit) {
+    if (c->n_ready == c->ready_capacity) {
+        int64_t capacity = c->ready_capacity * 2 + 16;
+        ts_unit *grown = ts_realloc(c->ready, (size_t)capacity * sizeof *grown, "the coordinator");
+        if (!grown)
+            return TS_ERROR_MEMORY;
+        c->ready = grown;
+        c->ready_capacity = capacity;
+    }
+    c->ready[c->n_ready++] = *unit;
+    add_waiting(c, unit, 1);
+    return TS_OK;
+}
+
+static ts_status fill(ts_coordinator *c, const ts_coordinator_setup *setup) {
+    c->cases = ts_alloc_zero((size_t)setup->cases, sizeof *c->cases, "the coordinator");
+    c->range = ts_alloc((size_t)setup->n_pending * sizeof *c->range, "the coordinator");
+    c->hurried = ts_alloc_zero((size_t)setup->ranks, sizeof *c->hurried, "the coordinator");
+    c->unserved = ts_alloc_zero((size_t)setup->ranks, sizeof *c->unserved, "the coordinator");
+    int64_t requests = (int64_t)setup->ranks * (setup->slots + 2);
+    if (!c->cases || !c->range || !c->hurried || !c->unserved ||
+        queue_reserve(&c->urgent, requests) != TS_OK || queue_reserve(&c->ahead, requests) != TS_OK)
+        return TS_ERROR_MEMORY;
+    for (int i = 0; i < setup->cases; i++) {
+        c->cases[i].given = setup->cases_of[i];
+        c->cases[i].predicted = setup->cases_of[i].cost;
+    }
+    if (setup->n_pending)
+        memcpy(c->range, setup->pending, (size_t)setup->n_pending * sizeof *c->range);
+    c->n_ranges = setup->n_pending;
+    sort_cases = setup->cases_of;
+    qsort(c->range, (size_t)c->n_ranges, sizeof *c->range, longest_first);
+    for (int64_t i = 0; i < c->n_ranges; i++)
+        add_waiting(c, &c->range[i], 1);
+    for (int64_t i = 0; i < setup->n_saved; i++)
+        if (push_ready(c, &setup->saved[i]) != TS_OK)
+            return TS_ERROR_MEMORY;
+    return TS_OK;
+}
+
+ts_status ts_coordinator_create(const ts_coordinator_setup *setup, ts_coordinator **out) {
+    ts_coordinator *c = ts_alloc_zero(1, sizeof *c, "the coordinator");
+    if (!c)
+        return TS_ERROR_MEMORY;
+    c->setup = *setup;
+    ts_status status = fill(c, setup);
+    if (status != TS_OK) {
+        ts_coordinator_free(c);
+        return status;
+    }
+    *out = c;
+    return TS_OK;
+}
+
+void ts_coordinator_free(ts_coordinator *c) {
+    if (!c)
+        return;
+    ts_free(c->cases);
+    ts_free(c->range);
+    ts_free(c->ready);
+    ts_free(c->urgent.rank);
+    ts_free(c->ahead.rank);
+    ts_free(c->hurried);
+    ts_free(c->unserved);
+    ts_free(c);
+}
+
+// --- Events
+// -----------------------------------------------------------------------------------------------------
+
+void ts_coordinator_request(ts_coordinator *c, int rank, bool urgent) {
+    if (!urgent)
+        c->unserved[rank]++;
+    queue_push(urgent ? &c->urgent : &c->ahead, rank);
+}
+
+void ts_coordinator_hurry(ts_coordinator *c, int rank) {
+    if (c->unserved[rank] == 0)
+        return; // served meanwhile: the unit is under way
+    c->unserved[rank]--;
+    c->hurried[rank]++;
+    queue_push(&c->urgent, rank);
+}
+
+void ts_coordinator_done(ts_coordinator *c, const ts_unit *unit, double seconds) {
+    case_state *state = &c->cases[unit->case_index];
+    state->seconds += seconds;
+    state->measured += unit->rows;
+    c->measured_seconds += seconds;
+    c->measured_predicted += (double)unit->rows * state->predicted;
+    c->units_out--;
+}
+
+bool ts_coordinator_split(ts_coordinator *c, const ts_unit *unit) {
+    c->units_out--;
+    if (unit->rows < 2)
+        return false;
+    ts_unit first = *unit, second = *unit;
+    first.rows = unit->rows / 2;
+    second.first_row += first.rows;
+    second.rows -= first.rows;
+    return push_ready(c, &second) == TS_OK && push_ready(c, &first) == TS_OK;
+}
+
+void ts_coordinator_close(ts_coordinator *c) {
+    c->closed = true;
+}
+
+// --- Assignments
+// ------------------------------------------------------------------------------------------------
+
+// Truth over prediction so far.
+static double calibration(const ts_coordinator *c) {
+    return c->measured_predicted > 0 && c->measured_seconds > 0 ? c->measured_seconds / c->measured_predicted
+                                                                : 1;
+}
+
+double ts_coordinator_cost(const ts_coordinator *c, int case_index) {
+    const case_state *state = &c->cases[case_index];
+    return state->measured ? state->seconds / (double)state->measured : state->predicted * calibration(c);
+}
+
+double ts_coordinator_waiting(const ts_coordinator *c) {
+    return c->rows_waiting > 0 ? c->waiting * calibration(c) : 0;
+}
+
+// Rows of the next unit cut from `range`.
+static int64_t unit_rows(const ts_coordinator *c, const ts_unit *range) {
+    const ts_coordinator_case *given = &c->cases[range->case_index].given;
+    double cost = ts_coordinator_cost(c, range->case_index);
+    double slots = (double)c->setup.ranks * c->setup.slots;
+    double seconds = fmax(SHARE * ts_coordinator_waiting(c) / slots, SHORTEST);
+    double rows = cost > 0 ? seconds / cost : MOST_ROWS;
+    rows = fmin(fmax(rows, (double)given->fill), MOST_ROWS);
+    if (given->instance_bytes > 0)
+        rows = fmin(rows, (double)c->setup.slot_bytes / (double)given->instance_bytes);
+    int64_t whole = rows < 1 ? 1 : (int64_t)rows;
+    return whole < range->rows ? whole : range->rows;
+}
+
+static bool take_unit(ts_coordinator *c, ts_unit *unit) {
+    if (c->n_ready > 0) {
+        *unit = c->ready[--c->n_ready];
+        return true;
+    }
+    while (c->range_now < c->n_ranges && c->range[c->range_now].rows == 0)
+        c->range_now++;
+    if (c->range_now == c->n_ranges)
+        return false;
+    ts_unit *range = &c->range[c->range_now];
+    *unit = *range;
+    unit->rows = unit_rows(c, range);
+    range->first_row += unit->rows;
+    range->rows -= unit->rows;
+    return true;
+}
+
+// An ahead request is worth serving while every slot can still expect a unit after it.
+static bool plenty(const ts_coordinator *c) {
+    int64_t slots = (int64_t)c->setup.ranks * c->setup.slots;
+    return c->rows_waiting > 2 * slots;
+}
+
+static bool take_rank(ts_coordinator *c, int *rank) {
+    if (queue_pop(&c->urgent, rank))
+        return true;
+    while (plenty(c) && queue_pop(&c->ahead, rank)) {
+        if (c->hurried[*rank] > 0) {
+            c->hurried[*rank]--;
+            continue;
+        }
+        c->unserved[*rank]--;
+        return true;
+    }
+    return false;
+}
+
+bool ts_coordinator_next(ts_coordinator *c, int *rank, ts_unit *unit) {
+    if (c->closed || c->rows_waiting == 0 || !take_rank(c, rank))
+        return false;
+    take_unit(c, unit);
+    add_waiting(c, unit, -1);
+    c->units_out++;
+    return true;
+}
+
+bool ts_coordinator_finished(const ts_coordinator *c) {
+    return c->units_out == 0 && (c->closed || c->rows_waiting == 0);
+}
+
+int64_t ts_coordinator_units_out(const ts_coordinator *c) {
+    return c->units_out;
+}

@@ -1,0 +1,102 @@
+#include "run/job.h"
+
+#include "base/memory.h"
+#include "model/model.h"
+#include "task/feature_data.h"
+#include "task/task.h"
+
+#include <stdio.h>
+#include <string.h>
+
+// Before anything was timed: operations a second of one slot, seconds per step and per measured checkpoint
+// that do not depend on the operations, and per instance (set-up and commit).
+static const double RATE = 40e9, STEP = 1.5e-6, CHECKPOINT = 1e-4, INSTANCE = 1e-4;
+
+ts_status ts_job_data(ts_job *job, int case_index, const ts_feature_data **data) {
+    ts_status status = TS_OK;
+    pthread_mutex_lock(&job->mutex);
+    if (!job->data[case_index]) {
+        ts_params params;
+        ts_case_params(job->sweep, case_index, 0, &params);
+        status = params.schema->task->create_features(&params, &job->data[case_index]);
+    }
+    *data = job->data[case_index];
+    pthread_mutex_unlock(&job->mutex);
+    return status;
+}
+
+ts_status ts_job_predict(ts_job *job, int case_index, double *seconds) {
+    const ts_feature_data *data;
+    ts_status status = ts_job_data(job, case_index, &data);
+    if (status != TS_OK)
+        return status;
+    ts_params params;
+    ts_case_params(job->sweep, case_index, 0, &params);
+    double operations = params.schema->model->step_operations(&params, data);
+    *seconds = (double)ts_params_integer(&params, "steps") * (STEP + operations / RATE) +
+               (double)job->layouts[case_index]->checkpoints * CHECKPOINT + INSTANCE;
+    return TS_OK;
+}
+
+static ts_status fill(ts_job *job) {
+    for (int i = 0; i < job->cases; i++) {
+        ts_params params;
+        ts_case_params(job->sweep, i, 0, &params);
+        if (!ts_backend_engine(job->backend, params.schema->model->name))
+            return ts_fail(TS_ERROR_USER, "the backend '%s' cannot train the model '%s'", job->backend->name,
+                           params.schema->model->name);
+        ts_status status = ts_record_layout_make(&params, &job->layouts[i]);
+        if (status == TS_OK)
+            status = ts_job_predict(job, i, &job->cost[i]);
+        if (status != TS_OK)
+            return status;
+        job->steps[i] = (double)ts_params_integer(&params, "steps");
+    }
+    return TS_OK;
+}
+
+ts_status ts_job_create(const ts_sweep *sweep, const ts_backend *backend, const char *output, ts_job **out) {
+    ts_job *job = ts_alloc_zero(1, sizeof *job, "a run");
+    if (!job)
+        return TS_ERROR_MEMORY;
+    size_t cases = (size_t)ts_sweep_cases(sweep), path = strlen(output) + sizeof ".state";
+    *job = (ts_job){
+        .sweep = sweep,
+        .backend = backend,
+        .cases = (int)cases,
+        .layouts = ts_alloc_zero(cases, sizeof *job->layouts, "a run"),
+        .cost = ts_alloc_zero(cases, sizeof *job->cost, "a run"),
+        .steps = ts_alloc_zero(cases, sizeof *job->steps, "a run"),
+        .data = ts_alloc_zero(cases, sizeof *job->data, "a run"),
+        .state_directory = ts_alloc(path, "a path"),
+    };
+    pthread_mutex_init(&job->mutex, NULL);
+    ts_sweep_digest(sweep, job->digest);
+    ts_status status = TS_ERROR_MEMORY;
+    if (job->layouts && job->cost && job->steps && job->data && job->state_directory) {
+        snprintf(job->state_directory, path, "%s.state", output);
+        status = fill(job);
+    }
+    if (status != TS_OK) {
+        ts_job_free(job);
+        return status;
+    }
+    *out = job;
+    return TS_OK;
+}
+
+void ts_job_free(ts_job *job) {
+    if (!job)
+        return;
+    for (int i = 0; i < job->cases && job->layouts && job->data; i++) {
+        ts_record_layout_free(job->layouts[i]);
+        ts_feature_data_free(job->data[i]);
+    }
+    ts_free(job->layouts);
+    ts_free(job->cost);
+    ts_free(job->steps);
+    ts_free(job->data);
+    ts_free(job->state_directory);
+    pthread_mutex_destroy(&job->mutex);
+    ts_free(job);
+}

@@ -1,0 +1,34 @@
+// What all slots of a rank share while a sweep is trained: the sweep, the backend, layouts, and each case's
+// data, which is made when its first unit starts and kept.
+#pragma once
+
+#include "backend/backend.h"
+#include "sweep/sweep.h"
+#include "train/record.h"
+
+#include <pthread.h>
+
+struct ts_feature_data;
+
+typedef struct ts_job {
+    const ts_sweep *sweep;
+    const ts_backend *backend;
+    int cases;
+    ts_record_layout **layouts;    // (cases)
+    double *cost;                  // (cases) predicted seconds of one slot for one instance
+    double *steps;                 // (cases) training steps of an instance
+    struct ts_feature_data **data; // (cases) NULL until made
+    pthread_mutex_t mutex;         // guards `data`
+    char *state_directory;
+    uint8_t digest[32]; // the sweep's
+} ts_job;
+
+// Makes layouts and predictions for every case. `output`: path of the results file.
+ts_status ts_job_create(const ts_sweep *sweep, const ts_backend *backend, const char *output, ts_job **job);
+void ts_job_free(ts_job *job);
+
+// The case's data; thread-safe.
+ts_status ts_job_data(ts_job *job, int case_index, const struct ts_feature_data **data);
+
+// Predicted seconds of one slot for one instance of a case, from its operation count.
+ts_status ts_job_predict(ts_job *job, int case_index, double *seconds);

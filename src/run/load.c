@@ -1,0 +1,43 @@
+#include "run/load.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <string.h>
+
+// Rank 0's text on every rank; free with ts_free.
+static ts_status share_text(const ts_comm *comm, const char *path, char **text, size_t *bytes) {
+    ts_status status = TS_OK;
+    *text = NULL;
+    *bytes = 0;
+    if (comm->rank == 0)
+        status = ts_file_read(path, TS_SWEEP_MAX_BYTES, text, bytes);
+    status = ts_comm_agree(comm, status);
+    if (status != TS_OK)
+        return status;
+    ts_comm_broadcast(comm, bytes, sizeof *bytes);
+    if (comm->rank != 0)
+        *text = ts_alloc_zero(*bytes + 1, 1, "the sweep file");
+    status = ts_comm_agree(comm, *text ? TS_OK : TS_ERROR_MEMORY);
+    if (status == TS_OK)
+        ts_comm_broadcast(comm, *text, *bytes);
+    return status;
+}
+
+ts_status ts_load_sweep(const ts_comm *comm, const char *path, const char *const *overrides, int n_overrides,
+                        ts_sweep **sweep) {
+    char *text;
+    size_t bytes;
+    ts_status status = share_text(comm, path, &text, &bytes);
+    if (status == TS_OK) {
+        ts_sweep_source source = {path, text, bytes, overrides, n_overrides};
+        status = ts_sweep_read(&source, sweep);
+        const char *errors = ts_sweep_errors();
+        size_t length = strlen(errors);
+        if (status == TS_ERROR_USER && length > 0)
+            ts_fail(status, "%.*s", (int)(length - (errors[length - 1] == '\n')), errors);
+        status = ts_comm_agree(comm, status);
+    }
+    ts_free(text);
+    return status;
+}

@@ -1,0 +1,28 @@
+// How a run is going, for people: one live line on a terminal, or one plain line at most every 30 s in a log.
+#pragma once
+
+#include <stdint.h>
+
+typedef enum ts_progress_mode {
+    TS_PROGRESS_AUTO,
+    TS_PROGRESS_BAR,
+    TS_PROGRESS_LOG,
+    TS_PROGRESS_NONE
+} ts_progress_mode;
+
+typedef struct ts_progress_state {
+    int64_t instances, done, failed; // of the whole sweep
+    int64_t units_done, units_out;   // of this run
+    double work_done, work_total;    // predicted seconds of what this run has to train
+    double steps;                    // training steps taken by this run
+    int64_t busy, slots;
+    double elapsed; // seconds
+} ts_progress_state;
+
+// AUTO becomes BAR if standard error is a terminal, else LOG.
+void ts_progress_start(ts_progress_mode mode);
+void ts_progress_show(const ts_progress_state *state); // call as often as convenient
+void ts_progress_end(void);                            // clears the live line
+
+// Seconds still to go at the pace so far; negative: cannot be told yet.
+double ts_progress_remaining(const ts_progress_state *state);

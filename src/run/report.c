@@ -1,0 +1,85 @@
+#include "run/report.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "model/model.h"
+#include "store/store.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *ts_report_headline(ts_reader *reader) {
+    int64_t n = ts_reader_instances(reader);
+    double *column = ts_alloc((size_t)n * sizeof *column, "a column");
+    const char *found = NULL;
+    for (int i = 0; column && ts_models[i] && !found; i++)
+        if (ts_reader_column(reader, ts_models[i]->headline, column) == TS_OK)
+            found = ts_models[i]->headline;
+    ts_free(column);
+    return found ? found : "train_loss";
+}
+
+static int ascending(const void *a, const void *b) {
+    double left = *(const double *)a, right = *(const double *)b;
+    return left < right ? -1 : left > right;
+}
+
+static void print_case(const ts_reader_case *of, const uint8_t *status, const double *column, double *sorted,
+                       const double *seconds, int width) {
+    int64_t done = 0, failed = 0, known = 0;
+    for (int64_t r = 0; r < of->rows; r++) {
+        int64_t instance = of->instance[r];
+        done += status[instance] == TS_ROW_DONE;
+        failed += status[instance] == TS_ROW_FAILED;
+        if (status[instance] == TS_ROW_DONE && column[instance] == column[instance])
+            sorted[known++] = column[instance];
+    }
+    char counts[64], time[32] = "";
+    snprintf(counts, sizeof counts, "%lld/%lld", (long long)done, (long long)of->rows);
+    if (seconds)
+        ts_duration_text(*seconds, time);
+    printf("%-*s %13s ", width, of->label, counts);
+    if (known > 0) {
+        qsort(sorted, (size_t)known, sizeof *sorted, ascending);
+        double mean = 0;
+        for (int64_t i = 0; i < known; i++)
+            mean += sorted[i] / (double)known;
+        printf("%11.4g %11.4g %11.4g %11.4g", sorted[0], sorted[known / 2], mean, sorted[known - 1]);
+    } else {
+        printf("%11s %11s %11s %11s", "-", "-", "-", "-");
+    }
+    printf(" %9s", time);
+    if (failed)
+        printf("  %lld failed", (long long)failed);
+    putchar('\n');
+}
+
+ts_status ts_report_cases(ts_reader *reader, const double *seconds, int most) {
+    int64_t n = ts_reader_instances(reader);
+    int cases = ts_reader_cases(reader), shown = cases < most ? cases : most, width = 4;
+    const uint8_t *row_status;
+    double *column = ts_alloc((size_t)n * 2 * sizeof *column, "a report");
+    const char *headline = ts_report_headline(reader);
+    ts_status status = column ? ts_reader_status(reader, &row_status) : TS_ERROR_MEMORY;
+    if (status == TS_OK)
+        status = ts_reader_column(reader, headline, column);
+    if (status != TS_OK) {
+        ts_free(column);
+        return status;
+    }
+    for (int i = 0; i < shown; i++) {
+        int length = (int)strlen(ts_reader_case_at(reader, i)->label);
+        width = length > width ? length : width;
+    }
+    printf("%-*s %13s %11s %11s %11s %11s %9s   (%s)\n", width, "case", "done", "best", "median", "mean",
+           "worst", seconds ? "time" : "", headline);
+    for (int i = 0; i < shown; i++)
+        print_case(ts_reader_case_at(reader, i), row_status, column, column + n, seconds ? &seconds[i] : NULL,
+                   width);
+    if (cases > shown)
+        printf("... and %d more cases\n", cases - shown);
+    ts_free(column);
+    return TS_OK;
+}

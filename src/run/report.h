@@ -1,0 +1,12 @@
+// The table at the end of a run, and the summary `status` prints: per case, how many instances and how well.
+#pragma once
+
+#include "base/status.h"
+#include "store/reader.h"
+
+// Writes one line per case to standard output: instances done, best / median / worst of the headline measure,
+// slot seconds (NULL: left out). At most `most` cases, the rest counted.
+ts_status ts_report_cases(ts_reader *reader, const double *seconds, int most);
+
+// Name of the measure reports show: the first of its kind among the file's columns.
+const char *ts_report_headline(ts_reader *reader);

@@ -1,0 +1,444 @@
+#define _GNU_SOURCE
+#include "run/run.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "run/leader.h"
+#include "run/load.h"
+#include "run/report.h"
+#include "run/signals.h"
+#include "run/worker.h"
+#include "store/lock.h"
+#include "store/reader.h"
+#include "store/reuse.h"
+
+#include <limits.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+// Ranks of a killed run may take some seconds to die.
+static const double LOCK_PATIENCE = 10;
+static const double POLL_SECONDS = 1e-3;
+
+typedef struct run {
+    const ts_comm *comm;
+    const ts_run_options *options;
+    double started;
+    int slots;
+    char path[PATH_MAX]; // the results file
+    ts_sweep *sweep;
+    ts_job *job;
+    ts_lock lock;
+    ts_store *store;
+    // Rank 0 only.
+    uint8_t *status; // (instances) of the results file before this run
+    int64_t done, failed, pending, reused;
+    ts_coordinator *coordinator;
+    ts_runlog *log;
+    ts_leader *leader;
+} run;
+
+int ts_run_cores(const ts_comm *comm) {
+    cpu_set_t mask;
+    long online = sysconf(_SC_NPROCESSORS_ONLN);
+    int allowed = sched_getaffinity(0, sizeof mask, &mask) == 0 ? CPU_COUNT(&mask) : (int)online;
+    int share = (int)(online / comm->node_size);
+    int cores = allowed < share ? allowed : share;
+    return cores < 1 ? 1 : cores;
+}
+
+int ts_exit_code(ts_status status) {
+    return status == TS_OK ? TS_EXIT_DONE : status == TS_ERROR_USER ? TS_EXIT_USAGE : TS_EXIT_OTHER;
+}
+
+static ts_status sibling(const run *r, const char *suffix, char out[PATH_MAX]) {
+    if ((size_t)snprintf(out, PATH_MAX, "%s%s", r->path, suffix) >= PATH_MAX)
+        return ts_fail(TS_ERROR_USER, "the path of the results file is too long");
+    return TS_OK;
+}
+
+// --- Before training
+// --------------------------------------------------------------------------------------------
+
+// An unfinished file goes on with the backend it was begun with.
+static ts_status choose_backend(run *r, const ts_backend **backend) {
+    char name[32];
+    snprintf(name, sizeof name, "%s", r->options->backend);
+    if (r->comm->rank == 0 && strcmp(name, "auto") == 0 && ts_path_exists(r->path)) {
+        char existing[32];
+        if (ts_store_backend(r->path, existing) == TS_OK && ts_backend_find(existing))
+            snprintf(name, sizeof name, "%s", existing);
+    }
+    ts_comm_broadcast(r->comm, name, sizeof name);
+    return ts_comm_agree(r->comm, ts_backend_choose(name, backend));
+}
+
+// Rank 0: makes the file, or checks the one that is there.
+static ts_status prepare_file(run *r) {
+    const ts_job *job = r->job;
+    int64_t n = ts_sweep_instances(r->sweep), damaged = 0;
+    char lock[PATH_MAX];
+    ts_status status = sibling(r, ".lock", lock);
+    if (status == TS_OK)
+        status = ts_lock_take(lock, LOCK_PATIENCE, &r->lock);
+    if (status != TS_OK)
+        return status;
+    r->status = ts_alloc_zero((size_t)n, 1, "the instances' status");
+    if (!r->status)
+        return TS_ERROR_FATAL;
+    const ts_record_layout *const *layouts = (const ts_record_layout *const *)job->layouts;
+    if (!ts_path_exists(r->path))
+        return ts_store_create(r->path, r->sweep, layouts, job->backend->name);
+    status = ts_store_check(r->path, r->sweep, layouts, job->backend->name, r->options->retry_failed,
+                            r->status, &damaged);
+    if (status == TS_OK && damaged > 0)
+        ts_warn("%s: %lld damaged rows; they are trained again", r->path, (long long)damaged);
+    return status;
+}
+
+static ts_status open_file(run *r) {
+    ts_status status = TS_OK;
+    char lock[PATH_MAX];
+    if (r->comm->rank == 0)
+        status = prepare_file(r);
+    status = ts_comm_agree(r->comm, status);
+    if (status != TS_OK)
+        return status;
+    if (r->comm->rank != 0 && (status = sibling(r, ".lock", lock)) == TS_OK)
+        status = ts_lock_join(lock, &r->lock);
+    status = ts_comm_agree(r->comm, status);
+    if (status == TS_OK)
+        status = ts_store_open(r->path, r->comm, r->sweep, (const ts_record_layout *const *)r->job->layouts,
+                               &r->store);
+    return ts_comm_agree(r->comm, status);
+}
+
+// Pending rows outside saved units, as ranges.
+static int64_t list_pending(const run *r, const uint8_t *taken, ts_unit *out) {
+    int64_t n = 0, row_of_all = 0;
+    for (int c = 0; c < r->job->cases; c++) {
+        const ts_case *of = ts_sweep_case(r->sweep, c);
+        bool open = false;
+        for (int64_t row = 0; row < of->rows; row++, row_of_all++) {
+            bool waits = r->status[of->instance[row]] == TS_ROW_PENDING && !taken[row_of_all];
+            if (waits && open)
+                out[n - 1].rows++;
+            else if (waits)
+                out[n++] = (ts_unit){c, row, 1};
+            open = waits;
+        }
+    }
+    return n;
+}
+
+// Keeps the saved units that still fit: all of their rows pending, none in two units. Marks their rows as
+// taken.
+static int64_t keep_saved(const run *r, ts_unit *saved, int64_t n_saved, const int64_t *first_of_case,
+                          uint8_t *taken) {
+    int64_t kept = 0;
+    for (int64_t i = 0; i < n_saved; i++) {
+        const ts_unit *unit = &saved[i];
+        if (unit->case_index < 0 || unit->case_index >= r->job->cases)
+            continue;
+        const ts_case *of = ts_sweep_case(r->sweep, unit->case_index);
+        bool fits = unit->first_row >= 0 && unit->rows > 0 && unit->first_row < of->rows &&
+                    unit->rows <= of->rows - unit->first_row;
+        for (int64_t k = 0; fits && k < unit->rows; k++)
+            fits = r->status[of->instance[unit->first_row + k]] == TS_ROW_PENDING &&
+                   !taken[first_of_case[unit->case_index] + unit->first_row + k];
+        if (!fits) {
+            ts_state_remove(r->job->state_directory, unit);
+            continue;
+        }
+        memset(taken + first_of_case[unit->case_index] + unit->first_row, 1, (size_t)unit->rows);
+        saved[kept++] = *unit;
+    }
+    return kept;
+}
+
+static int64_t memory_of_slot(const run *r) {
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGE_SIZE);
+    // Half of the node's memory, shared by its ranks' slots.
+    return (int64_t)pages * size / 2 / ((int64_t)r->comm->node_size * r->slots);
+}
+
+static ts_status make_coordinator(run *r) {
+    int64_t n = ts_sweep_instances(r->sweep), n_saved = 0;
+    ts_unit *saved = NULL;
+    uint8_t *taken = ts_alloc_zero((size_t)n, 1, "the schedule");
+    ts_unit *pending = ts_alloc((size_t)(n / 2 + r->job->cases + 1) * sizeof *pending, "the schedule");
+    ts_coordinator_case *cases = ts_alloc_zero((size_t)r->job->cases, sizeof *cases, "the schedule");
+    int64_t *first = ts_alloc_zero((size_t)r->job->cases, sizeof *first, "the schedule");
+    ts_status status = taken && pending && cases && first ? TS_OK : TS_ERROR_FATAL;
+    if (status == TS_OK)
+        status = ts_state_list(r->job->state_directory, &saved, &n_saved);
+    if (status == TS_OK) {
+        int64_t rows = 0;
+        for (int c = 0; c < r->job->cases; c++) {
+            ts_params params;
+            ts_case_params(r->sweep, c, 0, &params);
+            cases[c] =
+                (ts_coordinator_case){r->job->cost[c], ts_trainer_bytes(&params, r->job->layouts[c]), 1};
+            first[c] = rows;
+            rows += ts_sweep_case(r->sweep, c)->rows;
+        }
+        n_saved = keep_saved(r, saved, n_saved, first, taken);
+        ts_coordinator_setup setup = {
+            .ranks = r->comm->size,
+            .slots = r->slots,
+            .slot_bytes = memory_of_slot(r),
+            .cases = r->job->cases,
+            .cases_of = cases,
+            .pending = pending,
+            .n_pending = list_pending(r, taken, pending),
+            .saved = saved,
+            .n_saved = n_saved,
+        };
+        status = ts_coordinator_create(&setup, &r->coordinator);
+    }
+    ts_free(taken);
+    ts_free(pending);
+    ts_free(cases);
+    ts_free(first);
+    ts_free(saved);
+    return status;
+}
+
+static void log_start(run *r) {
+    char host[256] = "";
+    gethostname(host, sizeof host - 1);
+    ts_text *line = ts_runlog_begin(r->log, "start");
+    ts_json_string(line, "version", TOYSWEEP_VERSION);
+    ts_json_string(line, "sweep", r->options->sweep);
+    ts_json_string(line, "host", host);
+    ts_json_integer(line, "pid", getpid());
+    ts_json_integer(line, "ranks", r->comm->size);
+    ts_json_integer(line, "slots", r->slots);
+    ts_json_string(line, "backend", r->job->backend->name);
+    ts_json_string(line, "device", r->job->backend->device());
+    ts_json_integer(line, "done", r->done);
+    ts_json_integer(line, "failed", r->failed);
+    ts_json_integer(line, "pending", r->pending);
+    ts_json_integer(line, "reused", r->reused);
+    ts_runlog_end(r->log);
+}
+
+static void count_status(run *r) {
+    r->done = r->failed = r->pending = 0;
+    for (int64_t i = 0; i < ts_sweep_instances(r->sweep); i++) {
+        r->done += r->status[i] == TS_ROW_DONE;
+        r->failed += r->status[i] == TS_ROW_FAILED;
+        r->pending += r->status[i] == TS_ROW_PENDING;
+    }
+}
+
+// Rank 0: what is there to do, and who decides.
+static ts_status prepare_leader(run *r) {
+    char log_path[PATH_MAX];
+    if (r->options->reuse) {
+        ts_status status =
+            ts_store_reuse(r->store, r->options->reuse, r->job->backend->name, r->sweep,
+                           (const ts_record_layout *const *)r->job->layouts, r->status, &r->reused);
+        if (status != TS_OK)
+            return status;
+    }
+    count_status(r);
+    ts_status status = sibling(r, ".log.jsonl", log_path);
+    if (status == TS_OK)
+        status = ts_runlog_open(log_path, &r->log);
+    if (status == TS_OK)
+        status = make_coordinator(r);
+    if (status != TS_OK)
+        return status;
+    if (r->pending > 0)
+        log_start(r);
+    // What is left after the limit must be enough to save everything.
+    double limit = r->options->time_limit, margin = limit * 0.05 > 60 ? 60 : limit * 0.05;
+    ts_leader_setup setup = {
+        .comm = r->comm,
+        .job = r->job,
+        .coordinator = r->coordinator,
+        .log = r->log,
+        .slots = r->slots,
+        .done = r->done,
+        .failed = r->failed,
+        .deadline = limit > 0 ? r->started + limit - margin : 0,
+        .max_failures = r->options->max_failures,
+    };
+    return ts_leader_create(&setup, &r->leader);
+}
+
+// --- Training
+// ---------------------------------------------------------------------------------------------------
+
+// Takes all waiting messages; *over: the leader said FINISH.
+static bool receive(run *r, ts_worker *worker, bool *over) {
+    bool happened = false;
+    char bytes[TS_MESSAGE_MAX];
+    size_t size;
+    int from;
+    while (!*over && ts_comm_poll(r->comm, &from, bytes, &size)) {
+        ts_run_message message;
+        memcpy(&message, bytes, sizeof message);
+        happened = true;
+        if (message.kind < TS_MSG_ASSIGN)
+            ts_leader_receive(r->leader, from, &message);
+        else
+            *over = ts_worker_receive(worker, &message);
+    }
+    return happened;
+}
+
+static ts_status train(run *r) {
+    ts_worker_setup setup = {r->comm, r->job, r->store, r->slots, r->options->checkpoint_interval};
+    ts_worker *worker = NULL;
+    ts_status status = ts_comm_agree(r->comm, ts_worker_create(&setup, &worker));
+    bool over = false;
+    int seen = 0;
+    while (status == TS_OK && !over) {
+        bool happened = ts_worker_tick(worker);
+        if (r->leader)
+            ts_leader_tick(r->leader);
+        happened = receive(r, worker, &over) || happened;
+        if (ts_signals_seen() && !seen) {
+            char reason[64];
+            seen = ts_signals_seen();
+            snprintf(reason, sizeof reason, "signal %d (%s)", seen, strsignal(seen));
+            ts_worker_stop(worker, TS_OK, reason);
+        }
+        if (!happened)
+            ts_sleep(POLL_SECONDS);
+    }
+    ts_worker_free(worker);
+    return status;
+}
+
+// --- Afterwards
+// -------------------------------------------------------------------------------------------------
+
+static void print_report(run *r, const ts_run_end *end, const char *program) {
+    ts_reader *reader;
+    char elapsed[32];
+    if (ts_reader_open(r->path, &reader) == TS_OK) {
+        if (ts_report_cases(reader, end->seconds, 60) != TS_OK)
+            ts_warn("no report: %s", ts_message());
+        ts_reader_close(reader);
+    }
+    int64_t left = ts_sweep_instances(r->sweep) - end->done - end->failed;
+    printf("\n%s: %lld done, %lld failed, %lld left, in %s\n", r->path, (long long)end->done,
+           (long long)end->failed, (long long)left, ts_duration_text(ts_clock() - r->started, elapsed));
+    if (end->fault != TS_OK || left > 0)
+        printf("next: %s run %s -o %s   (goes on from here)\n", program, r->options->sweep, r->path);
+    else
+        printf("next: %s status %s   or   tools/plot.py %s\n", program, r->path, r->path);
+    fflush(stdout);
+}
+
+static int exit_code(const run *r, const ts_run_end *end) {
+    int64_t left = ts_sweep_instances(r->sweep) - end->done - end->failed;
+    if (end->fault != TS_OK)
+        return TS_EXIT_OTHER;
+    if (end->too_many_failed && left > 0)
+        return TS_EXIT_FAILURES;
+    if (left > 0)
+        return TS_EXIT_STOPPED;
+    return end->failed > 0 ? TS_EXIT_FAILURES : TS_EXIT_DONE;
+}
+
+// Rank 0, after the file is closed.
+static int finish(run *r) {
+    ts_run_end end = ts_leader_end(r->leader);
+    int code = exit_code(r, &end);
+    ts_progress_end();
+    if (r->pending == 0) {
+        printf("%s: nothing to do, all %lld instances are finished", r->path,
+               (long long)ts_sweep_instances(r->sweep));
+        if (r->failed)
+            printf(" (%lld failed; --retry-failed trains them again)", (long long)r->failed);
+        putchar('\n');
+    } else {
+        ts_text *line = ts_runlog_begin(r->log, "end");
+        ts_json_integer(line, "exit", code);
+        ts_json_string(line, "reason", end.reason);
+        ts_json_integer(line, "done", end.done);
+        ts_json_integer(line, "failed", end.failed);
+        ts_json_real(line, "seconds", ts_clock() - r->started);
+        ts_runlog_end(r->log);
+        print_report(r, &end, "toysweep");
+        if (code != TS_EXIT_DONE && end.reason[0])
+            ts_error("stopped: %s%s", end.reason, code == TS_EXIT_STOPPED ? "; run again to continue" : "");
+        else if (code == TS_EXIT_FAILURES)
+            ts_error("%lld instances failed; %s.log.jsonl says why", (long long)end.failed, r->path);
+    }
+    if (code == TS_EXIT_DONE || code == TS_EXIT_FAILURES)
+        ts_state_remove_directory(r->job->state_directory);
+    return code;
+}
+
+static ts_status set_up(run *r) {
+    const ts_backend *backend;
+    ts_status status =
+        ts_load_sweep(r->comm, r->options->sweep, r->options->overrides, r->options->n_overrides, &r->sweep);
+    if (status != TS_OK)
+        return status;
+    if (r->options->output)
+        snprintf(r->path, sizeof r->path, "%s", r->options->output);
+    else
+        snprintf(r->path, sizeof r->path, "%s.h5", ts_sweep_name(r->sweep));
+    status = choose_backend(r, &backend);
+    if (status == TS_OK)
+        status = ts_comm_agree(r->comm, ts_job_create(r->sweep, backend, r->path, &r->job));
+    if (status == TS_OK)
+        status = open_file(r);
+    if (status != TS_OK)
+        return status;
+    if (r->comm->rank == 0)
+        status = prepare_leader(r);
+    return ts_comm_agree(r->comm, status);
+}
+
+static void clean_up(run *r) {
+    char lock[PATH_MAX];
+    if (r->comm->rank == 0 && sibling(r, ".lock", lock) == TS_OK)
+        ts_lock_release(&r->lock, lock, true);
+    else
+        ts_lock_release(&r->lock, NULL, false);
+    ts_leader_free(r->leader);
+    ts_coordinator_free(r->coordinator);
+    ts_runlog_close(r->log);
+    ts_free(r->status);
+    ts_job_free(r->job);
+    ts_sweep_free(r->sweep);
+}
+
+int ts_run(const ts_comm *comm, const ts_run_options *options) {
+    run r = {.comm = comm, .options = options, .started = ts_clock(), .lock = {-1}};
+    r.slots = options->threads > 0 ? options->threads : ts_run_cores(comm);
+    ts_signals_catch();
+    if (options->output && strlen(options->output) >= sizeof r.path - 16) {
+        ts_error("-o: the path is too long");
+        return TS_EXIT_USAGE;
+    }
+    ts_status status = set_up(&r);
+    if (status == TS_OK) {
+        ts_progress_start(comm->rank == 0 ? options->progress : TS_PROGRESS_NONE);
+        status = train(&r);
+    }
+    ts_status closed = ts_comm_agree(comm, r.store ? ts_store_close(r.store) : TS_OK);
+    if (status == TS_OK)
+        status = closed;
+    int code = ts_exit_code(status);
+    if (comm->rank == 0 && status != TS_OK && *ts_message()) {
+        ts_progress_end();
+        ts_error("%s", ts_message());
+    } else if (comm->rank == 0 && status == TS_OK) {
+        code = finish(&r);
+    }
+    clean_up(&r);
+    ts_comm_broadcast(comm, &code, sizeof code);
+    return code;
+}

@@ -1,0 +1,40 @@
+// `toysweep run`, from options to exit code.
+#pragma once
+
+#include "base/comm.h"
+#include "run/progress.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    TS_EXIT_DONE = 0,
+    TS_EXIT_OTHER = 1,
+    TS_EXIT_USAGE = 2,
+    TS_EXIT_FAILURES = 3, // finished, but some instances failed
+    TS_EXIT_STOPPED = 75, // stopped early: run again to continue
+};
+
+typedef struct ts_run_options {
+    const char *sweep;  // path
+    const char *output; // NULL: the sweep's name + ".h5"
+    const char *const *overrides;
+    int n_overrides;
+    const char *backend;        // "auto", ...
+    int threads;                // slots of each rank; 0: all cores it may use
+    double time_limit;          // seconds; 0: none
+    double checkpoint_interval; // seconds
+    int64_t max_failures;       // negative: any number
+    bool retry_failed;
+    const char *reuse; // NULL: nothing
+    ts_progress_mode progress;
+} ts_run_options;
+
+// Collective. Prints its own errors.
+int ts_run(const ts_comm *comm, const ts_run_options *options);
+
+// Cores this rank may use, shared fairly among the ranks of its node.
+int ts_run_cores(const ts_comm *comm);
+
+// The exit code that goes with a fault.
+int ts_exit_code(ts_status status);

@@ -1,0 +1,181 @@
+#include "run/simulate.h"
+
+#include "base/memory.h"
+#include "base/random.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct event {
+    double time;
+    int rank;
+    ts_unit unit;
+    double seconds;
+} event;
+
+// Earliest first; ties by rank, so that a simulation is reproducible.
+typedef struct event_heap {
+    event *item;
+    int64_t count;
+} event_heap;
+
+typedef struct rank_state {
+    int idle, urgent_out, ahead_out, queued;
+    ts_unit queue[2];
+} rank_state;
+
+typedef struct simulation {
+    const ts_coordinator_setup *setup;
+    const double *cost;
+    double handout, spread, busy;
+    ts_philox random;
+    bool jitter;
+    ts_coordinator *coordinator;
+    event_heap heap;
+    rank_state *ranks;
+    int64_t units;
+} simulation;
+
+static bool earlier(const event *a, const event *b) {
+    return a->time != b->time ? a->time < b->time : a->rank < b->rank;
+}
+
+static void heap_push(event_heap *heap, event item) {
+    int64_t at = heap->count++;
+    while (at > 0 && earlier(&item, &heap->item[(at - 1) / 2])) {
+        heap->item[at] = heap->item[(at - 1) / 2];
+        at = (at - 1) / 2;
+    }
+    heap->item[at] = item;
+}
+
+static event heap_pop(event_heap *heap) {
+    event first = heap->item[0], last = heap->item[--heap->count];
+    int64_t at = 0;
+    for (;;) {
+        int64_t child = 2 * at + 1;
+        if (child >= heap->count)
+            break;
+        if (child + 1 < heap->count && earlier(&heap->item[child + 1], &heap->item[child]))
+            child++;
+        if (!earlier(&heap->item[child], &last))
+            break;
+        heap->item[at] = heap->item[child];
+        at = child;
+    }
+    heap->item[at] = last;
+    return first;
+}
+
+static void start(simulation *s, int rank, const ts_unit *unit, double now, double delay) {
+    double seconds = s->cost[unit->case_index] * (double)unit->rows;
+    if (s->jitter) {
+        uint32_t words[4];
+        ts_philox_next(&s->random, words);
+        seconds *= 1 + s->spread * (2 * (double)words[0] * 0x1p-32 - 1);
+    }
+    s->ranks[rank].idle--;
+    s->units++;
+    s->busy += seconds;
+    heap_push(&s->heap, (event){now + delay + seconds, rank, *unit, seconds});
+}
+
+// Requests as a worker makes them (run/worker.c), then everything the coordinator can assign now.
+static void ask(simulation *s, int rank) {
+    rank_state *state = &s->ranks[rank];
+    for (; state->urgent_out < state->idle; state->urgent_out++) {
+        if (state->ahead_out > 0) {
+            ts_coordinator_hurry(s->coordinator, rank);
+            state->ahead_out--;
+        } else {
+            ts_coordinator_request(s->coordinator, rank, true);
+        }
+    }
+    if (state->idle == 0 && state->ahead_out == 0 && state->queued == 0 && state->urgent_out == 0) {
+        ts_coordinator_request(s->coordinator, rank, false);
+        state->ahead_out = 1;
+    }
+}
+
+static void assign(simulation *s, double now) {
+    int rank;
+    ts_unit unit;
+    while (ts_coordinator_next(s->coordinator, &rank, &unit)) {
+        rank_state *state = &s->ranks[rank];
+        if (state->urgent_out > 0)
+            state->urgent_out--;
+        else
+            state->ahead_out--;
+        if (state->idle > 0)
+            start(s, rank, &unit, now, s->handout);
+        else
+            state->queue[state->queued++] = unit;
+        ask(s, rank);
+    }
+}
+
+static void finish(simulation *s, const event *done) {
+    rank_state *state = &s->ranks[done->rank];
+    ts_coordinator_done(s->coordinator, &done->unit, done->seconds);
+    state->idle++;
+    if (state->queued > 0) {
+        ts_unit unit = state->queue[0];
+        state->queue[0] = state->queue[1];
+        state->queued--;
+        start(s, done->rank, &unit, done->time, 0);
+    }
+    ask(s, done->rank);
+}
+
+static double play(simulation *s) {
+    double now = 0;
+    for (int rank = 0; rank < s->setup->ranks; rank++) {
+        s->ranks[rank].idle = s->setup->slots;
+        ask(s, rank);
+    }
+    assign(s, 0);
+    while (s->heap.count > 0) {
+        event done = heap_pop(&s->heap);
+        now = done.time;
+        finish(s, &done);
+        assign(s, now);
+    }
+    return now;
+}
+
+static double lower_bound(const ts_coordinator_setup *setup, const double *cost) {
+    double work = 0, longest = 0;
+    for (int64_t i = 0; i < setup->n_pending; i++) {
+        work += cost[setup->pending[i].case_index] * (double)setup->pending[i].rows;
+        longest = fmax(longest, cost[setup->pending[i].case_index]);
+    }
+    for (int64_t i = 0; i < setup->n_saved; i++) {
+        double unit = cost[setup->saved[i].case_index] * (double)setup->saved[i].rows;
+        work += unit;
+        longest = fmax(longest, unit);
+    }
+    return fmax(work / ((double)setup->ranks * setup->slots), longest);
+}
+
+ts_status ts_simulate(const ts_coordinator_setup *setup, const double *cost, double handout, uint64_t seed,
+                      double spread, ts_simulation *result) {
+    simulation s = {.setup = setup, .cost = cost, .handout = handout, .spread = spread, .jitter = seed != 0};
+    s.random = ts_philox_at(seed, TS_STREAM_BATCH, 0, 0);
+    s.ranks = ts_alloc_zero((size_t)setup->ranks, sizeof *s.ranks, "a simulation");
+    s.heap.item = ts_alloc((size_t)setup->ranks * (size_t)setup->slots * sizeof *s.heap.item, "a simulation");
+    ts_status status =
+        s.ranks && s.heap.item ? ts_coordinator_create(setup, &s.coordinator) : TS_ERROR_MEMORY;
+    if (status == TS_OK) {
+        result->makespan = play(&s);
+        result->bound = lower_bound(setup, cost);
+        result->units = s.units;
+        double room = result->makespan * (double)setup->ranks * setup->slots;
+        result->busy = room > 0 ? s.busy / room : 1;
+        if (!ts_coordinator_finished(s.coordinator))
+            status = ts_fail(TS_ERROR_FATAL, "the coordinator left work undone");
+    }
+    ts_coordinator_free(s.coordinator);
+    ts_free(s.ranks);
+    ts_free(s.heap.item);
+    return status;
+}

@@ -1,0 +1,18 @@
+// A run without training: the coordinator's own decisions played through with given costs, to predict how
+// long a sweep takes on so many ranks and how well they are balanced.
+#pragma once
+
+#include "run/coordinator.h"
+
+typedef struct ts_simulation {
+    double makespan; // seconds until the last unit is done
+    double bound;    // no schedule can beat this: the work shared evenly, or the longest instance
+    double busy;     // share of the slots' time spent training
+    int64_t units;
+} ts_simulation;
+
+// Plays `setup` through. cost (setup->cases): true seconds of one slot for one instance. `handout`: seconds
+// from a request to its unit. seed 0: every instance takes what its case costs; else up to `spread` (0..1)
+// more or less, drawn at random per unit.
+ts_status ts_simulate(const ts_coordinator_setup *setup, const double *cost, double handout, uint64_t seed,
+                      double spread, ts_simulation *result);

@@ -1,0 +1,83 @@
+// HDF5, checked: the few calls the results file needs, with one sticky fault per file. After a fault every
+// further call does nothing, so that callers write straight down and ask once; handles are closed all the
+// same. Knows nothing of what the file holds (see format.h).
+#pragma once
+
+#include "base/comm.h"
+#include "base/status.h"
+
+#include <hdf5.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Texts are of variable length because netCDF before 4.9.1 breaks down on arrays of texts of fixed length,
+// and xarray reads them when it opens a file.
+typedef enum ts_h5_type {
+    TS_H5_UINT8,
+    TS_H5_UINT32,
+    TS_H5_INT32,
+    TS_H5_INT64,
+    TS_H5_FLOAT32,
+    TS_H5_FLOAT64,
+    TS_H5_TEXT, // UTF-8, of variable length: in memory a char * with its NUL
+} ts_h5_type;
+
+enum { TS_H5_TYPES = 7, TS_H5_DIMENSIONS = 8 };
+
+// What a dataset looks like. All are contiguous, little-endian, with their space allocated and filled from
+// the start (floats with the canonical quiet NaN, the others with zeros).
+typedef struct ts_h5_form {
+    ts_h5_type type;
+    int rank; // 0: a scalar
+    hsize_t size[TS_H5_DIMENSIONS];
+} ts_h5_form;
+
+typedef struct ts_h5 {
+    const char *path; // for messages; the caller's
+    hid_t file;       // -1: closed
+    ts_status status; // sticky
+    int error;        // errno of the fault; 0: not known
+    size_t limit;     // largest single transfer in bytes
+    hid_t transfer;   // independent, whatever the driver
+    hid_t group_plan; // creation properties: order tracked, no times
+    hid_t dataset_plan[TS_H5_TYPES];
+} ts_h5;
+
+// --- Files. Each starts `h5` afresh; end with ts_h5_end, also after a fault. ---
+void ts_h5_create(ts_h5 *h5, const char *path);
+void ts_h5_open(ts_h5 *h5, const char *path, bool writable); // serial, no file locking, no buffers for data
+void ts_h5_open_shared(ts_h5 *h5, const char *path, const ts_comm *comm); // collective: all ranks write
+ts_status ts_h5_end(ts_h5 *h5); // collective after ts_h5_open_shared; the first fault, or that of closing
+
+// Notes HDF5's own fault as "cannot <doing> '<name>'" unless there was one before.
+void ts_h5_fault(ts_h5 *h5, const char *doing, const char *name);
+
+// --- Objects: -1 after a fault; ts_h5_close takes any handle, -1 too. ---
+hid_t ts_h5_create_group(ts_h5 *h5, hid_t parent, const char *name);
+hid_t ts_h5_create_dataset(ts_h5 *h5, hid_t parent, const char *name, const ts_h5_form *form);
+hid_t ts_h5_open_group(ts_h5 *h5, hid_t parent, const char *name);
+hid_t ts_h5_open_dataset(ts_h5 *h5, hid_t parent, const char *name);
+void ts_h5_close(ts_h5 *h5, hid_t id);
+
+// Form of an existing dataset. False if it is none of ours: another type, not contiguous, not allocated.
+bool ts_h5_form_of(hid_t dataset, ts_h5_form *form);
+bool ts_h5_same_form(const ts_h5_form *a, const ts_h5_form *b);
+size_t ts_h5_item_bytes(ts_h5_type type);          // in memory
+int64_t ts_h5_row_bytes(const ts_h5_form *form);   // in memory, of one index of the first dimension
+int64_t ts_h5_total_bytes(const ts_h5_form *form); // in memory, of the whole
+
+// --- Data: rows first .. first + count - 1 of the first dimension (a scalar: 0, 1), whole rows, as they lie
+// in the file. Split into transfers of at most `limit` bytes. ---
+void ts_h5_write(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count,
+                 const void *data);
+void ts_h5_read(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count, void *data);
+void ts_h5_free_texts(char **texts, int64_t count);
+
+// --- Attributes ---
+void ts_h5_put_text(ts_h5 *h5, hid_t object, const char *name, const char *text);
+void ts_h5_put_int32(ts_h5 *h5, hid_t object, const char *name, int32_t value);
+// False if there is none of that kind; never a fault. The text is freed with ts_free.
+bool ts_h5_get_text(hid_t object, const char *name, char **text);
+bool ts_h5_get_int32(hid_t object, const char *name, int32_t *value);

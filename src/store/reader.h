@@ -1,0 +1,45 @@
+// Reads a results file without its sweep: what `status`, `export` and the end report show. Works while a run
+// is writing and on what a killed run left. Serial; never takes a lock, never writes.
+#pragma once
+
+#include "base/status.h"
+
+#include <stdint.h>
+
+typedef struct ts_reader ts_reader;
+
+typedef struct ts_reader_case {
+    const char *label;
+    int64_t rows;
+    const int64_t *instance; // (rows)
+} ts_reader_case;
+
+// One tensor of a stored instance (the last step, where weights are kept at every checkpoint).
+typedef struct ts_reader_tensor {
+    char name[64];
+    int rank;
+    int64_t size[4];
+    float *data; // row-major; owned by the reader, valid until the next ts_reader_weights
+} ts_reader_tensor;
+
+ts_status ts_reader_open(const char *path, ts_reader **reader);
+void ts_reader_close(ts_reader *reader);
+
+// Root attributes; valid until close. name: program, version, name, backend, sweep_sha256.
+const char *ts_reader_attribute(const ts_reader *reader, const char *name);
+int64_t ts_reader_instances(const ts_reader *reader);
+int ts_reader_cases(const ts_reader *reader);
+const ts_reader_case *ts_reader_case_at(const ts_reader *reader, int index);
+
+// Status byte of every instance, read afresh; (instances), owned by the reader.
+ts_status ts_reader_status(ts_reader *reader, const uint8_t **status);
+
+// A root column of numbers as float64 (instances) into `out`; TS_ERROR_USER if there is no such column.
+ts_status ts_reader_column(ts_reader *reader, const char *name, double *out);
+
+// The JSON object of an instance's resolved parameters; free with ts_free.
+ts_status ts_reader_resolved(ts_reader *reader, int64_t instance, char **json);
+
+// Weights of an instance. TS_ERROR_USER if the file keeps none, or the instance is not done.
+ts_status ts_reader_weights(ts_reader *reader, int64_t instance, const ts_reader_tensor **tensors,
+                            int *count);

@@ -1,0 +1,125 @@
+#define _POSIX_C_SOURCE 200809L
+#include "store/runlog.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct ts_runlog {
+    int fd; // -1: cannot be written
+    bool warned;
+    char *path;
+    ts_text line;
+};
+
+static void warn_once(ts_runlog *log, int error) {
+    if (!log->warned)
+        ts_warn("the run log '%s' cannot be written (results are not affected): %s", log->path,
+                strerror(error));
+    log->warned = true;
+}
+
+// A line that a killed run left without its end must not swallow the next one.
+static bool ends_torn(int fd) {
+    off_t size = lseek(fd, 0, SEEK_END);
+    char last;
+    return size > 0 && pread(fd, &last, 1, size - 1) == 1 && last != '\n';
+}
+
+ts_status ts_runlog_open(const char *path, ts_runlog **log) {
+    ts_runlog *made = ts_alloc_zero(1, sizeof *made, "the run log");
+    *log = NULL;
+    if (!made)
+        return TS_ERROR_MEMORY;
+    made->path = ts_copy_text(path);
+    if (!made->path) {
+        ts_free(made);
+        return TS_ERROR_MEMORY;
+    }
+    made->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (made->fd < 0 || (ends_torn(made->fd) && write(made->fd, "\n", 1) != 1))
+        warn_once(made, errno);
+    *log = made;
+    return TS_OK;
+}
+
+void ts_runlog_close(ts_runlog *log) {
+    if (!log)
+        return;
+    if (log->fd >= 0 && close(log->fd) != 0)
+        warn_once(log, errno);
+    ts_text_free(&log->line);
+    ts_free(log->path);
+    ts_free(log);
+}
+
+ts_text *ts_runlog_begin(ts_runlog *log, const char *event) {
+    char now[32];
+    ts_text_free(&log->line); // also forgets an earlier fault
+    ts_json_open(&log->line, NULL, '{');
+    ts_json_string(&log->line, "event", event);
+    ts_json_string(&log->line, "time", ts_clock_utc(now));
+    return &log->line;
+}
+
+void ts_runlog_end(ts_runlog *log) {
+    ts_json_close(&log->line, '}');
+    ts_text_add(&log->line, "\n");
+    if (ts_text_status(&log->line) != TS_OK) {
+        warn_once(log, ENOMEM);
+        return;
+    }
+    if (log->fd < 0)
+        return;
+    ssize_t wrote;
+    do
+        wrote = write(log->fd, ts_text_get(&log->line), log->line.length);
+    while (wrote < 0 && errno == EINTR);
+    if (wrote >= 0 && (size_t)wrote < log->line.length) {
+        // Half a line: end it, if there is room for that, so that the next one stands alone.
+        (void)!write(log->fd, "\n", 1);
+        errno = ENOSPC;
+        wrote = -1;
+    }
+    if (wrote < 0)
+        warn_once(log, errno);
+}
+
+static void visit_line(char *line, size_t length, void (*visit)(const ts_yaml_node *line, void *context),
+                       void *context) {
+    if (length < 3 || line[0] != '{' || line[length - 1] != '\n' || line[length - 2] != '}')
+        return;
+    ts_yaml *yaml = NULL;
+    int number;
+    if (ts_yaml_parse(line, length - 1, &yaml, &number) != TS_OK)
+        return;
+    const ts_yaml_node *root = ts_yaml_root(yaml);
+    if (root && root->kind == TS_YAML_MAPPING)
+        visit(root, context);
+    ts_yaml_free(yaml);
+}
+
+ts_status ts_runlog_read(const char *path, void (*visit)(const ts_yaml_node *line, void *context),
+                         void *context) {
+    FILE *file = fopen(path, "re");
+    if (!file && errno == ENOENT)
+        return TS_OK;
+    if (!file)
+        return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read the run log '%s'", path);
+    char *line = NULL;
+    size_t capacity = 0;
+    errno = 0;
+    for (ssize_t length; (length = getline(&line, &capacity, file)) > 0;)
+        visit_line(line, (size_t)length, visit, context);
+    int error = ferror(file) ? errno : 0;
+    free(line);
+    fclose(file);
+    return error ? ts_fail_errno(TS_ERROR_FATAL, error, "cannot read the run log '%s'", path) : TS_OK;
+}

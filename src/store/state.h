@@ -1,0 +1,32 @@
+// States of unfinished units: FILE.state/unit-<case>-<first row>-<rows>.bin, two generations (.bin and .old),
+// each written to a temporary name, checksummed, synced and renamed. The payload is the trainer's; this
+// module knows only which unit and which sweep it belongs to. Any rank saves its own units; listing is rank
+// 0's.
+#pragma once
+
+#include "base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct ts_unit {
+    int32_t case_index;
+    int64_t first_row, rows; // consecutive rows of the case
+} ts_unit;
+
+// `directory` is made if missing. `digest`: the sweep's. A fault (full disk) leaves the earlier generation
+// intact.
+ts_status ts_state_save(const char *directory, const uint8_t digest[32], const ts_unit *unit,
+                        const void *payload, size_t bytes);
+
+// Units of this sweep that have a state file, by name only; free *units with ts_free. A missing directory:
+// none.
+ts_status ts_state_list(const char *directory, ts_unit **units, int64_t *count);
+
+// The newest intact state of the unit: *payload (free with ts_free), or NULL if there is none. A torn,
+// corrupt or foreign file is reported with ts_warn and passed over, falling back to the older generation.
+ts_status ts_state_load(const char *directory, const uint8_t digest[32], const ts_unit *unit, void **payload,
+                        size_t *bytes);
+
+void ts_state_remove(const char *directory, const ts_unit *unit); // both generations; missing is fine
+void ts_state_remove_directory(const char *directory);            // if empty (left-over .tmp files go too)

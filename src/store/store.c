@@ -1,0 +1,86 @@
+// The results file during a run: opened by every rank, filled in row by row.
+#define _POSIX_C_SOURCE 200809L
+#include "store/store.h"
+
+#include "base/memory.h"
+#include "store/rows.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+struct ts_store {
+    ts_h5 h5;
+    ts_rows rows;
+    const ts_comm *comm;
+    int fd; // of our own, for fdatasync: MPI-IO does not give its own away
+    char *path;
+};
+
+static ts_status open_all(ts_store *store, const char *path, const ts_sweep *sweep,
+                          const ts_record_layout *const *layouts) {
+    ts_h5_open_shared(&store->h5, store->path,
+                      store->comm); // collective, so before anything that can fail alone
+    ts_rows_begin(&store->rows, &store->h5, sweep, layouts);
+    store->fd = open(path, O_RDWR | O_CLOEXEC);
+    if (store->fd < 0 && store->h5.status == TS_OK)
+        store->h5.status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot open '%s' for writing", path);
+    return store->h5.status;
+}
+
+static void end(ts_store *store) {
+    ts_rows_end(&store->rows);
+    ts_h5_end(&store->h5);
+    if (store->fd >= 0 && close(store->fd) != 0 && store->h5.status == TS_OK)
+        store->h5.status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot close '%s'", store->path);
+}
+
+static void free_store(ts_store *store) {
+    if (store)
+        ts_free(store->path);
+    ts_free(store);
+}
+
+ts_status ts_store_open(const char *path, const ts_comm *comm, const ts_sweep *sweep,
+                        const ts_record_layout *const *layouts, ts_store **store) {
+    *store = NULL;
+    ts_store *made = ts_alloc_zero(1, sizeof *made, "the results file");
+    if (made)
+        made->path = ts_copy_text(path);
+    ts_status status = ts_comm_agree(comm, made && made->path ? TS_OK : TS_ERROR_MEMORY);
+    if (status != TS_OK) {
+        free_store(made);
+        return status;
+    }
+    made->comm = comm;
+    status = ts_comm_agree(comm, open_all(made, path, sweep, layouts));
+    if (status != TS_OK) {
+        end(made);
+        free_store(made);
+        return status;
+    }
+    *store = made;
+    return TS_OK;
+}
+
+static void sync_data(ts_store *store) {
+    if (store->h5.status == TS_OK && fdatasync(store->fd) != 0)
+        store->h5.status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot write '%s' to the disk", store->path);
+}
+
+ts_status ts_store_commit(ts_store *store, int case_index, int64_t first_row, int64_t count,
+                          const ts_row *rows) {
+    ts_rows_put(&store->rows, case_index, first_row, count, rows);
+    sync_data(store); // a status may only reach the disk after what it vouches for
+    ts_rows_put_status(&store->rows, case_index, first_row, count, rows);
+    sync_data(store);
+    return store->h5.status;
+}
+
+ts_status ts_store_close(ts_store *store) {
+    end(store);
+    ts_status status = ts_comm_agree(store->comm, store->h5.status);
+    free_store(store);
+    return status;
+}

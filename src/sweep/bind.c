@@ -1,0 +1,368 @@
+// Settings become typed values for every task and model that the sweep reaches. See spec.h.
+#include "sweep/spec.h"
+
+#include "base/memory.h"
+
+#include <string.h>
+
+static ts_slot *slot_at(ts_sweep *sweep, int task, int model) {
+    return &sweep->slot[task * sweep->n_models + model];
+}
+
+static bool lists_model(const ts_task *task, const char *model) {
+    for (int i = 0; task->models[i]; i++)
+        if (strcmp(task->models[i], model) == 0)
+            return true;
+    return false;
+}
+
+// --- Slots ---
+
+static uint64_t hash_name(const char *name) {
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
+    return ts_hash_mix(hash);
+}
+
+static void sort_positions(ts_slot *slot) {
+    for (int i = 0; i < slot->schema.count; i++) {
+        int at = i;
+        for (; at > 0; at--) {
+            const char *before = slot->schema.key[slot->alphabetical[at - 1]]->name;
+            if (strcmp(slot->schema.key[i]->name, before) >= 0)
+                break;
+            slot->alphabetical[at] = slot->alphabetical[at - 1];
+        }
+        slot->alphabetical[at] = (uint8_t)i;
+    }
+}
+
+static ts_status fill_slot(ts_sweep *sweep, int task, int model) {
+    ts_slot *slot = slot_at(sweep, task, model);
+    ts_model_schema(ts_tasks[task], ts_models[model], &slot->schema);
+    slot->allowed = lists_model(ts_tasks[task], ts_models[model]->name);
+    sort_positions(slot);
+    for (int i = 0; i < slot->schema.count; i++) {
+        const ts_key *key = slot->schema.key[i];
+        slot->key_hash[i] = hash_name(key->name);
+        slot->value[i] = (ts_value){.type = key->type};
+        if (key->type == TS_NAME)
+            slot->value[i].name = "";
+        if (strcmp(key->name, "task") == 0)
+            slot->value[i].name = ts_tasks[task]->name;
+        else if (strcmp(key->name, "model") == 0)
+            slot->value[i].name = ts_models[model]->name;
+        else if (key->fallback) {
+            ts_status status = ts_value_fallback(&sweep->arena, key, &slot->value[i]);
+            if (status != TS_OK)
+                return status;
+        }
+    }
+    return TS_OK;
+}
+
+static ts_status make_slots(ts_sweep *sweep) {
+    sweep->n_slots = sweep->n_tasks * sweep->n_models;
+    sweep->slot = ts_arena_take(&sweep->arena, (size_t)sweep->n_slots, sizeof *sweep->slot);
+    if (!sweep->slot)
+        return TS_ERROR_MEMORY;
+    for (int t = 0; t < sweep->n_tasks; t++)
+        for (int m = 0; m < sweep->n_models; m++) {
+            ts_status status = fill_slot(sweep, t, m);
+            if (status != TS_OK)
+                return status;
+        }
+    return TS_OK;
+}
+
+// --- Task and model ---
+
+static const ts_key *selecting_key(const ts_spec *spec, const char *name) {
+    return strcmp(name, "task") == 0 ? &spec->task_key : strcmp(name, "model") == 0 ? &spec->model_key : NULL;
+}
+
+static ts_status read_setting(ts_spec *spec, const ts_setting *setting, const ts_key *key,
+                              ts_value_list **out) {
+    *out = ts_arena_take(&spec->sweep->arena, 1, sizeof **out);
+    if (!*out)
+        return TS_ERROR_MEMORY;
+    bool many = setting->place == TS_PLACE_GRID || setting->place == TS_PLACE_ZIP;
+    spec->reader.set = setting->line == TS_LINE_SET;
+    return ts_value_read(&spec->reader, key, setting->node, many, *out);
+}
+
+static ts_status type_selector(ts_spec *spec, ts_setting *setting) {
+    const ts_key *key = selecting_key(spec, setting->key);
+    ts_value_list *list;
+    if (!key)
+        return TS_OK;
+    ts_status status = read_setting(spec, setting, key, &list);
+    if (status != TS_OK)
+        return status;
+    setting->list = list;
+    setting->count = list->count;
+    return TS_OK;
+}
+
+static ts_setting *find(ts_setting *setting, int count, const char *key) {
+    for (int i = 0; i < count; i++)
+        if (strcmp(setting[i].key, key) == 0)
+            return &setting[i];
+    return NULL;
+}
+
+// The setting that counts in an entry: its own, else the shared one.
+static ts_setting *effective(ts_spec *spec, ts_entry *entry, const char *key) {
+    ts_setting *own = find(entry->setting, entry->count, key);
+    return own ? own : find(spec->setting, spec->n_settings, key);
+}
+
+static void reach(ts_sweep *sweep, const char *task, const char *model) {
+    for (int t = 0; t < sweep->n_tasks; t++) {
+        if (strcmp(ts_tasks[t]->name, task) != 0)
+            continue;
+        const char *wanted = model[0] ? model : ts_tasks[t]->models[0];
+        for (int m = 0; m < sweep->n_models; m++)
+            if (strcmp(ts_models[m]->name, wanted) == 0)
+                slot_at(sweep, t, m)->reached = true;
+    }
+}
+
+// Lists of names may repeat; only the first of a kind matters here.
+static bool is_first(const ts_value_list *list, int64_t i) {
+    for (int64_t k = 0; k < i && k < 64; k++)
+        if (list->item[k].name == list->item[i].name)
+            return false;
+    return true;
+}
+
+static void reach_from(ts_spec *spec, ts_entry *entry) {
+    const ts_setting *task = effective(spec, entry, "task"), *model = effective(spec, entry, "model");
+    if (!task || !task->list || (model && !model->list))
+        return; // missing, or reported
+    bool together = model && task->place == TS_PLACE_ZIP && model->place == TS_PLACE_ZIP;
+    for (int64_t t = 0; t < task->count; t++) {
+        const char *name = task->list->item[t].name;
+        if (!model)
+            reach(spec->sweep, name, "");
+        else if (together && t < model->count)
+            reach(spec->sweep, name, model->list->item[t].name);
+        if (!model || together || !is_first(task->list, t))
+            continue;
+        for (int64_t m = 0; m < model->count; m++)
+            if (is_first(model->list, m))
+                reach(spec->sweep, name, model->list->item[m].name);
+    }
+}
+
+static ts_status select_slots(ts_spec *spec) {
+    ts_sweep *sweep = spec->sweep;
+    ts_status status = TS_OK;
+    for (int i = 0; i < spec->n_settings && status != TS_ERROR_MEMORY; i++)
+        status = type_selector(spec, &spec->setting[i]);
+    for (int e = 0; e < sweep->n_entries; e++)
+        for (int i = 0; i < sweep->entry[e].count && status != TS_ERROR_MEMORY; i++)
+            status = type_selector(spec, &sweep->entry[e].setting[i]);
+    if (status == TS_ERROR_MEMORY)
+        return status;
+    for (int e = 0; e < sweep->n_entries; e++) {
+        ts_entry *entry = &sweep->entry[e];
+        if (effective(spec, entry, "task")) {
+            reach_from(spec, entry);
+            continue;
+        }
+        ts_text names = {0};
+        for (int t = 0; t < sweep->n_tasks; t++)
+            ts_text_addf(&names, "%s%s", t ? ", " : "", ts_tasks[t]->name);
+        ts_report_add(spec->report, entry->line ? entry->line : 1, "task", "is missing; one of %s",
+                      ts_text_get(&names));
+        ts_text_free(&names);
+    }
+    return TS_OK;
+}
+
+// --- Other settings ---
+
+static bool any_reached(const ts_sweep *sweep) {
+    for (int s = 0; s < sweep->n_slots; s++)
+        if (sweep->slot[s].reached && sweep->slot[s].allowed)
+            return true;
+    return false;
+}
+
+// Where two tables describe a key alike, its values need not be read twice.
+static bool same_definition(const ts_key *a, const ts_key *b) {
+    return a == b || (a->type == b->type && a->minimum == b->minimum && a->maximum == b->maximum &&
+                      a->choices == b->choices);
+}
+
+// Reads the setting as slot `s` types it, or shares what an earlier slot read.
+static ts_status type_for_slot(ts_spec *spec, ts_setting *setting, int s) {
+    const ts_slot *slot = spec->sweep->slot;
+    ts_typed *typed = setting->typed;
+    const ts_key *key = slot[s].schema.key[typed[s].position];
+    for (int e = 0; e < s; e++)
+        if (typed[e].list && same_definition(slot[e].schema.key[typed[e].position], key)) {
+            typed[s].list = typed[e].list;
+            return TS_OK;
+        }
+    ts_value_list *list;
+    ts_status status = read_setting(spec, setting, key, &list);
+    if (status != TS_OK)
+        return status;
+    typed[s].list = list;
+    if (setting->list && setting->list->count != list->count)
+        return ts_report_add(spec->report, setting->line, setting->key,
+                             "means one value for some tasks and several for others; use cases");
+    setting->list = list;
+    setting->count = list->count;
+    return TS_OK;
+}
+
+static ts_status type_setting(ts_spec *spec, ts_setting *setting) {
+    ts_sweep *sweep = spec->sweep;
+    if (selecting_key(spec, setting->key))
+        return TS_OK;
+    setting->typed = ts_arena_take(&sweep->arena, (size_t)sweep->n_slots, sizeof *setting->typed);
+    if (!setting->typed)
+        return TS_ERROR_MEMORY;
+    bool applies = false;
+    ts_status worst = TS_OK;
+    for (int s = 0; s < sweep->n_slots; s++) {
+        const ts_slot *slot = &sweep->slot[s];
+        setting->typed[s].position = slot->reached ? ts_schema_find(&slot->schema, setting->key) : -1;
+        if (setting->typed[s].position < 0)
+            continue;
+        applies = applies || slot->allowed;
+        ts_status status = worst == TS_OK ? type_for_slot(spec, setting, s) : TS_OK;
+        worst = status != TS_OK ? status : worst;
+    }
+    if (worst == TS_OK && !applies && !setting->implied && any_reached(sweep))
+        return ts_report_add(spec->report, setting->line, setting->key,
+                             "does not apply to any task or model of this sweep");
+    return worst;
+}
+
+// --- exclude ---
+
+static bool is_derived(const char *name) {
+    for (int i = 0; ts_derived_names[i]; i++)
+        if (strcmp(ts_derived_names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static ts_status type_match(ts_spec *spec, ts_match *match) {
+    static const ts_key ANY_NUMBER = {.type = TS_REAL, .minimum = -1e308, .maximum = 1e308};
+    bool key = ts_spec_key(spec, match->key), derived = is_derived(match->key);
+    if (!key && !derived)
+        return ts_spec_unknown(spec, match->line, match->key, false, true);
+    // Read as a setting of the grid would be: a list holds alternatives.
+    ts_setting setting = {
+        .key = match->key, .node = match->node, .line = match->line, .place = TS_PLACE_GRID};
+    ts_status status = TS_OK;
+    if (selecting_key(spec, match->key)) {
+        status = type_selector(spec, &setting);
+        match->derived = setting.list; // compared with the slot's own name
+        return status;
+    }
+    setting.implied = derived;
+    if (key)
+        status = type_setting(spec, &setting);
+    match->typed = setting.typed;
+    if (!derived || status != TS_OK)
+        return status;
+    ts_key number = ANY_NUMBER;
+    number.name = match->key;
+    ts_value_list *list;
+    status = read_setting(spec, &setting, &number, &list);
+    match->derived = list;
+    return status;
+}
+
+static ts_status type_all(ts_spec *spec) {
+    ts_sweep *sweep = spec->sweep;
+    ts_status status = TS_OK;
+    for (int i = 0; i < spec->n_settings && status != TS_ERROR_MEMORY; i++)
+        status = type_setting(spec, &spec->setting[i]);
+    for (int e = 0; e < sweep->n_entries; e++)
+        for (int i = 0; i < sweep->entry[e].count && status != TS_ERROR_MEMORY; i++)
+            status = type_setting(spec, &sweep->entry[e].setting[i]);
+    for (int x = 0; x < spec->n_exclude; x++)
+        for (int i = 0; i < spec->exclude[x].count && status != TS_ERROR_MEMORY; i++)
+            status = type_match(spec, &spec->exclude[x].match[i]);
+    return status == TS_ERROR_MEMORY || status == TS_ERROR_FATAL ? status : TS_OK;
+}
+
+// --- What must be given ---
+
+// Whether a point of the entry may have this task and model.
+static bool entry_reaches(ts_spec *spec, ts_entry *entry, const ts_slot *slot) {
+    const ts_setting *task = effective(spec, entry, "task"), *model = effective(spec, entry, "model");
+    ts_value wanted = {.type = TS_NAME, .name = slot->schema.task->name};
+    if (!task || !task->list || !ts_value_list_has(task->list, &wanted))
+        return false;
+    if (!model)
+        return strcmp(slot->schema.task->models[0], slot->schema.model->name) == 0;
+    wanted.name = slot->schema.model->name;
+    return model->list && (ts_value_list_has(model->list, &wanted) || !model->list->item[0].name[0]);
+}
+
+static void find_missing(ts_spec *spec, ts_entry *entry) {
+    for (int s = 0; s < spec->sweep->n_slots; s++) {
+        const ts_slot *slot = &spec->sweep->slot[s];
+        if (!slot->reached || !slot->allowed || !entry_reaches(spec, entry, slot))
+            continue;
+        for (int i = 0; i < slot->schema.count; i++) {
+            const ts_key *key = slot->schema.key[i];
+            if (key->fallback || effective(spec, entry, key->name))
+                continue;
+            const ts_setting *task = effective(spec, entry, "task");
+            bool of_model = ts_schema_find(&slot->schema, key->name) >= 0;
+            for (const ts_key *k = slot->schema.task->keys; k->name; k++)
+                of_model = of_model && k != key;
+            ts_report_add(spec->report, entry->line ? entry->line : task->line, key->name,
+                          "is missing: %s '%s' needs it", of_model ? "model" : "task",
+                          of_model ? slot->schema.model->name : slot->schema.task->name);
+        }
+    }
+}
+
+// A case may replace a constant of the top level; anything else given twice is an error.
+static void find_conflicts(ts_spec *spec, const ts_entry *entry) {
+    for (int i = 0; i < entry->count; i++) {
+        ts_setting *own = &entry->setting[i];
+        const ts_setting *shared = find(spec->setting, spec->n_settings, own->key);
+        if (!shared || shared->implied)
+            continue;
+        if (own->implied) { // what is written counts before what `instances` implies
+            for (int s = 0; own->typed && s < spec->sweep->n_slots; s++)
+                own->typed[s].position = -1;
+            continue;
+        }
+        bool own_n = own->node->key && strcmp(own->node->key, "instances") == 0;
+        bool shared_n = shared->node->key && strcmp(shared->node->key, "instances") == 0;
+        if (own_n && shared_n)
+            continue; // the case's count replaces the other
+        if (shared->place == TS_PLACE_TOP && shared->count <= 1 && !own_n && !shared_n)
+            continue;
+        ts_spec_given_twice(spec, shared, own);
+    }
+}
+
+ts_status ts_spec_bind(ts_spec *spec) {
+    ts_sweep *sweep = spec->sweep;
+    ts_status status = make_slots(sweep);
+    if (status == TS_OK)
+        status = select_slots(spec);
+    if (status == TS_OK)
+        status = type_all(spec);
+    if (status != TS_OK)
+        return status;
+    for (int e = 0; e < sweep->n_entries; e++) {
+        find_missing(spec, &sweep->entry[e]);
+        find_conflicts(spec, &sweep->entry[e]);
+    }
+    return ts_spec_make_axes(spec);
+}

@@ -1,0 +1,265 @@
+// Instances grouped into cases, the keys that vary, and the labels of cases. See sweep.h.
+#include "sweep/cursor.h"
+
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { MAX_LABEL = 200 };
+
+// What one pass over the instances gathers.
+typedef struct grouping {
+    ts_spec *spec;
+    ts_cursor cursor;
+    ts_fingerprint fingerprint;
+    const ts_slot *slot;    // that `known` and `shaping` are of
+    int known[TS_MAX_KEYS]; // index in spec->key of each position
+    uint64_t shaping;       // positions that shape
+    int32_t current;        // case of the last instance
+    // Per key of spec->key: the first value seen, and whether another was.
+    uint64_t first[TS_MAX_KNOWN];
+    const ts_key *definition[TS_MAX_KNOWN]; // NULL: not seen
+    bool varies[TS_MAX_KNOWN];
+    // Cases by the hash of their shape. Few enough (65536) that 64 bits will not meet by chance.
+    uint64_t *shape; // (capacity) per case; owned
+    int64_t *rows;   // (capacity) per case; owned
+    int64_t *lowest; // (capacity) first instance per case; owned
+    int32_t *table;  // (2 * TS_SWEEP_MAX_CASES) case + 1; owned
+    int n_cases;
+} grouping;
+
+enum { TABLE_SLOTS = 2 * TS_SWEEP_MAX_CASES };
+
+static int known_index(const ts_spec *spec, const char *name) {
+    for (int i = 0; i < spec->n_keys; i++)
+        if (strcmp(spec->key[i]->name, name) == 0)
+            return i;
+    return 0;
+}
+
+static void enter_slot(grouping *g, const ts_slot *slot) {
+    g->slot = slot;
+    g->shaping = 0;
+    for (int i = 0; i < slot->schema.count; i++) {
+        g->known[i] = known_index(g->spec, slot->schema.key[i]->name);
+        g->shaping |= (uint64_t)slot->schema.key[i]->shapes << i;
+    }
+}
+
+static void note_values(grouping *g, uint64_t changed) {
+    for (int i = 0; i < g->slot->schema.count; i++) {
+        if (!(changed >> i & 1))
+            continue;
+        int k = g->known[i];
+        uint64_t part = g->fingerprint.part[i];
+        if (!g->definition[k]) {
+            g->definition[k] = g->slot->schema.key[i];
+            g->first[k] = part;
+        }
+        g->varies[k] = g->varies[k] || g->first[k] != part;
+    }
+}
+
+static ts_status find_case(grouping *g, int64_t instance) {
+    uint64_t shape = 0;
+    for (int i = 0; i < g->slot->schema.count; i++)
+        if (g->shaping >> i & 1)
+            shape += g->fingerprint.part[i];
+    size_t at = ts_hash_mix(shape) % TABLE_SLOTS;
+    while (g->table[at] && g->shape[g->table[at] - 1] != shape)
+        at = (at + 1) % TABLE_SLOTS;
+    if (!g->table[at]) {
+        if (g->n_cases == TS_SWEEP_MAX_CASES)
+            return ts_report_add(
+                g->spec->report, 0, NULL,
+                "more than %d cases (combinations of keys that change shapes); split the sweep",
+                TS_SWEEP_MAX_CASES);
+        g->shape[g->n_cases] = shape;
+        g->lowest[g->n_cases] = instance;
+        g->table[at] = ++g->n_cases;
+    }
+    g->current = g->table[at] - 1;
+    return TS_OK;
+}
+
+static ts_status gather(grouping *g) {
+    ts_sweep *sweep = g->spec->sweep;
+    for (int64_t i = 0; i < sweep->instances; i++) {
+        ts_cursor_seek(&g->cursor, ts_sweep_point(sweep, i));
+        uint64_t changed = g->cursor.changed;
+        ts_fingerprint_update(&g->fingerprint, &g->cursor, changed);
+        if (g->slot != g->cursor.slot)
+            enter_slot(g, g->cursor.slot);
+        note_values(g, changed);
+        if (changed & g->shaping) {
+            ts_status status = find_case(g, i);
+            if (status != TS_OK)
+                return status;
+        }
+        sweep->case_of[i] = g->current;
+        g->rows[g->current]++;
+    }
+    return TS_OK;
+}
+
+// --- What varies ---
+
+static void add_varying(grouping *g, const char *name) {
+    ts_sweep *sweep = g->spec->sweep;
+    int k = known_index(g->spec, name);
+    if (!g->varies[k] || strcmp(name, "seed") == 0)
+        return;
+    for (int i = 0; i < sweep->n_varying; i++)
+        if (strcmp(sweep->varying[i]->name, name) == 0)
+            return;
+    sweep->varying[sweep->n_varying++] = g->definition[k];
+}
+
+static ts_status list_varying(grouping *g) {
+    ts_sweep *sweep = g->spec->sweep;
+    sweep->varying = ts_arena_take(&sweep->arena, (size_t)g->spec->n_keys, sizeof *sweep->varying);
+    if (!sweep->varying)
+        return TS_ERROR_MEMORY;
+    for (int e = 0; e < sweep->n_entries; e++)
+        for (int i = 0; i < sweep->entry[e].count; i++)
+            if (sweep->entry[e].setting[i].count == 1)
+                add_varying(g, sweep->entry[e].setting[i].key);
+    for (int e = 0; e < sweep->n_entries; e++)
+        for (int i = 0; i < sweep->entry[e].count; i++)
+            add_varying(g, sweep->entry[e].setting[i].key);
+    for (int a = 0; a < sweep->n_axes; a++)
+        for (int i = 0; i < sweep->axis[a].count; i++)
+            add_varying(g, sweep->axis[a].setting[i]->key);
+    // What varies without being written: the default model, defaults that differ between models.
+    for (int k = 0; k < g->spec->n_keys; k++)
+        add_varying(g, g->spec->key[k]->name);
+    return TS_OK;
+}
+
+// --- Labels ---
+
+static bool is_common(const ts_key *key) {
+    for (const ts_key *common = ts_common_keys; common->name; common++)
+        if (common == key)
+            return true;
+    return false;
+}
+
+static bool is_selecting(const ts_key *key) {
+    return strcmp(key->name, "task") == 0 || strcmp(key->name, "model") == 0;
+}
+
+static void add_to_label(const grouping *g, const ts_params *params, int position, ts_text *label) {
+    const ts_key *key = params->schema->key[position];
+    if (!key->shapes || !g->varies[known_index(g->spec, key->name)])
+        return;
+    ts_text_addf(label, "%s%s=", label->length ? "," : "", key->name);
+    size_t from = label->length;
+    ts_value_text(&params->value[position], label);
+    for (size_t i = from; i < label->length && label->bytes; i++)
+        if (label->bytes[i] == '/' || (unsigned char)label->bytes[i] < 0x20 || label->bytes[i] == 0x7f)
+            label->bytes[i] = '_';
+}
+
+// Task and model, then their own keys, then the common ones.
+static void write_label(const grouping *g, const ts_params *params, ts_text *label) {
+    ts_text_clear(label);
+    for (int rank = 0; rank < 3; rank++)
+        for (int i = 0; i < params->schema->count; i++) {
+            const ts_key *key = params->schema->key[i];
+            if ((is_selecting(key) ? 0 : is_common(key) ? 2 : 1) == rank)
+                add_to_label(g, params, i, label);
+        }
+    if (!label->length)
+        ts_text_add(label, "all");
+}
+
+static uint64_t hash_label(const char *label) {
+    ts_value value = {.type = TS_NAME, .name = label};
+    return ts_value_hash(&value);
+}
+
+// Whether an earlier case has this label; enters it otherwise. The table is that of the shapes, used anew.
+static bool is_taken(grouping *g, const char *label, int index) {
+    size_t at = hash_label(label) % TABLE_SLOTS;
+    for (; g->table[at]; at = (at + 1) % TABLE_SLOTS)
+        if (strcmp(g->spec->sweep->cases[g->table[at] - 1].label, label) == 0)
+            return true;
+    g->table[at] = index + 1;
+    return false;
+}
+
+static ts_status label_cases(grouping *g) {
+    ts_sweep *sweep = g->spec->sweep;
+    ts_text label = {0};
+    ts_cursor cursor;
+    ts_cursor_start(&cursor, sweep);
+    memset(g->table, 0, TABLE_SLOTS * sizeof *g->table);
+    ts_status status = TS_OK;
+    for (int c = 0; c < sweep->n_cases && status == TS_OK; c++) {
+        ts_cursor_seek(&cursor, ts_sweep_point(sweep, g->lowest[c]));
+        sweep->cases[c].schema = (ts_schema *)cursor.params.schema;
+        write_label(g, &cursor.params, &label);
+        if (label.length > MAX_LABEL || is_taken(g, ts_text_get(&label), c)) {
+            ts_text_clear(&label);
+            ts_text_addf(&label, "case-%d", c);
+        }
+        sweep->cases[c].label = ts_arena_copy(&sweep->arena, ts_text_get(&label), label.length);
+        status = sweep->cases[c].label ? ts_text_status(&label) : TS_ERROR_MEMORY;
+    }
+    ts_text_free(&label);
+    return status;
+}
+
+// --- Rows ---
+
+static ts_status list_rows(grouping *g) {
+    ts_sweep *sweep = g->spec->sweep;
+    sweep->cases = ts_alloc_zero((size_t)g->n_cases, sizeof *sweep->cases, "the sweep's cases");
+    sweep->row = ts_alloc((size_t)sweep->instances * sizeof *sweep->row, "the sweep's cases");
+    if (!sweep->cases || !sweep->row)
+        return TS_ERROR_MEMORY;
+    sweep->n_cases = g->n_cases;
+    int64_t begin = 0;
+    for (int c = 0; c < g->n_cases; c++) {
+        sweep->cases[c].rows = g->rows[c];
+        sweep->cases[c].instance = sweep->row + begin;
+        begin += g->rows[c];
+        g->rows[c] = begin - g->rows[c]; // where the next row goes
+    }
+    for (int64_t i = 0; i < sweep->instances; i++)
+        sweep->row[g->rows[sweep->case_of[i]]++] = i;
+    return TS_OK;
+}
+
+ts_status ts_spec_group(ts_spec *spec) {
+    ts_sweep *sweep = spec->sweep;
+    size_t most = (size_t)(sweep->instances < TS_SWEEP_MAX_CASES ? sweep->instances : TS_SWEEP_MAX_CASES);
+    grouping *g = ts_alloc_zero(1, sizeof *g, "the sweep's cases");
+    if (!g)
+        return TS_ERROR_MEMORY;
+    g->spec = spec;
+    ts_cursor_start(&g->cursor, sweep);
+    g->shape = ts_alloc_zero(most, sizeof *g->shape, "the sweep's cases");
+    g->rows = ts_alloc_zero(most, sizeof *g->rows, "the sweep's cases");
+    g->lowest = ts_alloc_zero(most, sizeof *g->lowest, "the sweep's cases");
+    g->table = ts_alloc_zero(TABLE_SLOTS, sizeof *g->table, "the sweep's cases");
+    sweep->case_of = ts_alloc((size_t)sweep->instances * sizeof *sweep->case_of, "the sweep's instances");
+    ts_status status =
+        g->shape && g->rows && g->lowest && g->table && sweep->case_of ? TS_OK : TS_ERROR_MEMORY;
+    if (status == TS_OK)
+        status = gather(g);
+    if (status == TS_OK)
+        status = list_rows(g);
+    if (status == TS_OK)
+        status = list_varying(g);
+    if (status == TS_OK)
+        status = label_cases(g);
+    ts_free(g->shape);
+    ts_free(g->rows);
+    ts_free(g->lowest);
+    ts_free(g->table);
+    ts_free(g);
+    return status;
+}

@@ -1,0 +1,144 @@
+#include "sweep/cursor.h"
+
+#include <string.h>
+
+void ts_cursor_start(ts_cursor *cursor, const ts_sweep *sweep) {
+    cursor->sweep = sweep;
+    cursor->entry = NULL;
+    cursor->slot = NULL;
+    cursor->params.schema = NULL;
+}
+
+static const ts_entry *entry_of(const ts_sweep *sweep, int64_t point) {
+    int low = 0, high = sweep->n_entries - 1;
+    while (low < high) {
+        int middle = (low + high + 1) / 2;
+        if (sweep->entry[middle].first <= point)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return &sweep->entry[low];
+}
+
+static const char *selected(const ts_cursor *cursor, const ts_selector *selector) {
+    if (!selector->setting)
+        return "";
+    return ts_value_list_at(selector->setting->list, selector->axis < 0 ? 0 : cursor->digit[selector->axis])
+        .name;
+}
+
+static const ts_slot *select_slot(const ts_cursor *cursor) {
+    const ts_sweep *sweep = cursor->sweep;
+    const char *task = selected(cursor, &cursor->entry->task),
+               *model = selected(cursor, &cursor->entry->model);
+    int t = 0, m = 0;
+    while (t < sweep->n_tasks - 1 && strcmp(ts_tasks[t]->name, task) != 0)
+        t++;
+    if (!model[0])
+        model = ts_tasks[t]->models[0];
+    while (m < sweep->n_models - 1 && strcmp(ts_models[m]->name, model) != 0)
+        m++;
+    return &sweep->slot[t * sweep->n_models + m];
+}
+
+static void apply(ts_cursor *cursor, const ts_setting *setting, int64_t index) {
+    if (!setting->typed)
+        return; // task, model
+    const ts_typed *typed = &setting->typed[cursor->slot - cursor->sweep->slot];
+    if (typed->position < 0)
+        return;
+    cursor->params.value[typed->position] = ts_value_list_at(typed->list, index);
+    cursor->changed |= (uint64_t)1 << typed->position;
+}
+
+static void apply_axis(ts_cursor *cursor, int axis) {
+    const ts_axis *a = cursor->entry->axis[axis];
+    for (int i = 0; i < a->count; i++)
+        apply(cursor, a->setting[i], cursor->digit[axis]);
+}
+
+static void decode_all(ts_cursor *cursor) {
+    const ts_entry *entry = cursor->entry;
+    cursor->slot = select_slot(cursor);
+    cursor->params.schema = &cursor->slot->schema;
+    memcpy(cursor->params.value, cursor->slot->value,
+           (size_t)cursor->slot->schema.count * sizeof cursor->params.value[0]);
+    for (int i = 0; i < entry->count; i++)
+        if (entry->setting[i].count == 1)
+            apply(cursor, &entry->setting[i], 0);
+    for (int a = 0; a < entry->n_axes; a++)
+        apply_axis(cursor, a);
+    cursor->changed = ~(uint64_t)0;
+}
+
+void ts_cursor_seek(ts_cursor *cursor, int64_t point) {
+    const ts_entry *entry = cursor->entry;
+    bool all = false;
+    if (!entry || point < entry->first || point >= entry->first + entry->points) {
+        cursor->entry = entry = entry_of(cursor->sweep, point);
+        all = true;
+    }
+    bool moved[TS_MAX_AXES];
+    uint32_t local = (uint32_t)(point - entry->first);
+    for (int a = entry->n_axes - 1; a >= 0; a--) {
+        uint32_t length = (uint32_t)entry->axis[a]->length, digit = local % length;
+        local /= length;
+        moved[a] = all || digit != cursor->digit[a];
+        cursor->digit[a] = digit;
+        all = all || (moved[a] && entry->axis[a]->selects);
+    }
+    if (all) {
+        decode_all(cursor);
+        return;
+    }
+    cursor->changed = 0;
+    for (int a = 0; a < entry->n_axes; a++)
+        if (moved[a])
+            apply_axis(cursor, a);
+}
+
+static void describe(const ts_setting *setting, int64_t index, ts_text *out) {
+    if (!setting->list || setting->implied)
+        return;
+    ts_value value = ts_value_list_at(setting->list, index);
+    ts_text_addf(out, "%s%s=", out->length ? ", " : "", setting->key);
+    ts_value_text(&value, out);
+}
+
+void ts_cursor_describe(const ts_cursor *cursor, ts_text *out) {
+    const ts_entry *entry = cursor->entry;
+    for (int i = 0; i < entry->count; i++)
+        if (entry->setting[i].count == 1)
+            describe(&entry->setting[i], 0, out);
+    for (int a = 0; a < entry->n_axes; a++)
+        for (int i = 0; i < entry->axis[a]->count; i++)
+            describe(entry->axis[a]->setting[i], cursor->digit[a], out);
+    if (!out->length)
+        ts_text_add(out, "no key given");
+    if (cursor->sweep->has_cases)
+        ts_text_addf(out, " (case on line %d)", entry->line);
+}
+
+int64_t ts_sweep_point(const ts_sweep *sweep, int64_t instance) {
+    return sweep->point ? sweep->point[instance] : instance;
+}
+
+// A sum over keys, so that one changed value costs one subtraction and one addition.
+void ts_fingerprint_update(ts_fingerprint *fingerprint, const ts_cursor *cursor, uint64_t changed) {
+    const ts_slot *slot = cursor->slot;
+    if (fingerprint->slot != slot) {
+        memset(fingerprint, 0, sizeof *fingerprint);
+        fingerprint->slot = slot;
+        changed = ~(uint64_t)0;
+    }
+    for (int i = 0; i < slot->schema.count; i++) {
+        if (!(changed >> i & 1))
+            continue;
+        uint64_t part = ts_hash_mix(slot->key_hash[i] ^ ts_value_hash(&cursor->params.value[i]));
+        fingerprint->all += part - fingerprint->part[i];
+        if (strcmp(slot->schema.key[i]->name, "seed") != 0)
+            fingerprint->no_seed += part - fingerprint->part[i];
+        fingerprint->part[i] = part;
+    }
+}

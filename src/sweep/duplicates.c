@@ -1,0 +1,90 @@
+// Instances that are the same: equal in every parameter, so equal in identity. See spec.h.
+#include "sweep/cursor.h"
+
+#include "base/memory.h"
+
+typedef struct instance_table {
+    uint64_t *hash;    // (instances)
+    uint32_t *slot;    // instance + 1; 0: free
+    size_t slots;      // a power of two
+    ts_cursor *cursor; // of the instance that another is compared with
+    const ts_sweep *sweep;
+} instance_table;
+
+static bool is_same(instance_table *table, const ts_cursor *a, int64_t other) {
+    ts_cursor *b = table->cursor;
+    ts_cursor_seek(b, ts_sweep_point(table->sweep, other));
+    if (a->slot != b->slot)
+        return false;
+    for (int i = 0; i < a->slot->schema.count; i++)
+        if (!ts_value_equal(&a->params.value[i], &b->params.value[i]))
+            return false;
+    return true;
+}
+
+// The earlier instance that equals the cursor's, or -1 and it is entered.
+static int64_t find_or_add(instance_table *table, const ts_cursor *cursor, int64_t instance, uint64_t hash) {
+    size_t at = ts_hash_mix(hash) & (table->slots - 1);
+    table->hash[instance] = hash;
+    for (; table->slot[at]; at = (at + 1) & (table->slots - 1)) {
+        int64_t other = table->slot[at] - 1;
+        if (table->hash[other] == hash && is_same(table, cursor, other))
+            return other;
+    }
+    table->slot[at] = (uint32_t)(instance + 1);
+    return -1;
+}
+
+static void report(ts_spec *spec, instance_table *table, const ts_cursor *cursor, int64_t first,
+                   int64_t second, int64_t more) {
+    ts_text a = {0}, b = {0}, others = {0};
+    ts_cursor_seek(table->cursor, ts_sweep_point(table->sweep, first));
+    ts_cursor_describe(table->cursor, &a);
+    ts_cursor_seek(table->cursor, ts_sweep_point(table->sweep, second));
+    ts_cursor_describe(table->cursor, &b);
+    if (more > 0)
+        ts_text_addf(&others, " (and %lld more such pairs)", (long long)more);
+    ts_report_add(
+        spec->report, cursor->entry->line, NULL,
+        "instances %lld and %lld are the same: '%s' and '%s' do not differ in any parameter of their task "
+        "and model%s",
+        (long long)first, (long long)second, ts_text_get(&a), ts_text_get(&b), ts_text_get(&others));
+    ts_text_free(&a);
+    ts_text_free(&b);
+    ts_text_free(&others);
+}
+
+static ts_status search(ts_spec *spec, instance_table *table, ts_cursor *cursor) {
+    ts_fingerprint fingerprint = {0};
+    int64_t first = -1, second = -1, found = 0;
+    for (int64_t i = 0; i < spec->sweep->instances; i++) {
+        ts_cursor_seek(cursor, ts_sweep_point(spec->sweep, i));
+        ts_fingerprint_update(&fingerprint, cursor, cursor->changed);
+        int64_t other = find_or_add(table, cursor, i, fingerprint.all);
+        if (other >= 0 && found++ == 0) {
+            first = other;
+            second = i;
+        }
+    }
+    if (!found)
+        return TS_OK;
+    ts_cursor_seek(cursor, ts_sweep_point(spec->sweep, second));
+    report(spec, table, cursor, first, second, found - 1);
+    return TS_ERROR_USER;
+}
+
+ts_status ts_spec_find_duplicates(ts_spec *spec) {
+    const ts_sweep *sweep = spec->sweep;
+    ts_cursor cursor, other;
+    ts_cursor_start(&cursor, sweep);
+    ts_cursor_start(&other, sweep);
+    instance_table table = {.slots = 64, .cursor = &other, .sweep = sweep};
+    while (table.slots < 2 * (size_t)sweep->instances)
+        table.slots *= 2;
+    table.hash = ts_alloc((size_t)sweep->instances * sizeof *table.hash, "the sweep's hashes");
+    table.slot = ts_alloc_zero(table.slots, sizeof *table.slot, "the sweep's hashes");
+    ts_status status = table.hash && table.slot ? search(spec, &table, &cursor) : TS_ERROR_MEMORY;
+    ts_free(table.hash);
+    ts_free(table.slot);
+    return status;
+}

@@ -1,0 +1,216 @@
+// All points, filtered and checked: what is left are the instances. See spec.h.
+#include "sweep/cursor.h"
+
+#include "base/memory.h"
+#include "param/checkpoints.h"
+
+#include <string.h>
+
+static const int64_t MAX_CHECKPOINTS = 1000000;
+
+// Hashes of what was checked already: many points differ in their seed only.
+typedef struct hash_set {
+    uint64_t *slot; // 0: free; owned
+    size_t slots, count;
+} hash_set;
+
+static ts_status grow_set(hash_set *set) {
+    hash_set grown = {.slots = set->slots ? 2 * set->slots : 1024, .count = set->count};
+    grown.slot = ts_alloc_zero(grown.slots, sizeof *grown.slot, "the sweep's checks");
+    if (!grown.slot)
+        return TS_ERROR_MEMORY;
+    for (size_t i = 0; i < set->slots; i++) {
+        if (!set->slot[i])
+            continue;
+        size_t at = set->slot[i] & (grown.slots - 1);
+        while (grown.slot[at])
+            at = (at + 1) & (grown.slots - 1);
+        grown.slot[at] = set->slot[i];
+    }
+    ts_free(set->slot);
+    *set = grown;
+    return TS_OK;
+}
+
+// *added: it was not there.
+static ts_status add_hash(hash_set *set, uint64_t hash, bool *added) {
+    hash = ts_hash_mix(hash);
+    hash = hash ? hash : 1;
+    if (2 * (set->count + 1) > set->slots && grow_set(set) != TS_OK)
+        return TS_ERROR_MEMORY;
+    size_t at = hash & (set->slots - 1);
+    while (set->slot[at] && set->slot[at] != hash)
+        at = (at + 1) & (set->slots - 1);
+    *added = !set->slot[at];
+    set->slot[at] = hash;
+    set->count += *added;
+    return TS_OK;
+}
+
+// The walk: what changed since the last point that was looked at, and the instances so far.
+typedef struct walk {
+    ts_spec *spec;
+    ts_cursor cursor;
+    ts_fingerprint fingerprint;
+    uint64_t pending; // positions that changed since the fingerprint was updated
+    hash_set checked;
+    uint32_t *point; // (points) of the instances; NULL without filters
+    int64_t instances;
+} walk;
+
+// --- Filters ---
+
+static bool matches(const walk *w, const ts_match *match) {
+    const ts_cursor *cursor = &w->cursor;
+    if (match->typed) {
+        const ts_typed *typed = &match->typed[cursor->slot - w->spec->sweep->slot];
+        if (typed->position >= 0)
+            return ts_value_list_has(typed->list, &cursor->params.value[typed->position]);
+    }
+    if (!match->derived)
+        return false;
+    if (match->derived->type == TS_NAME) // task or model
+        return ts_value_list_has(match->derived,
+                                 &cursor->params.value[ts_schema_find(cursor->params.schema, match->key)]);
+    ts_value value = {.type = TS_REAL};
+    return ts_where_derive(&cursor->params, match->key, &value.real) &&
+           ts_value_list_has(match->derived, &value);
+}
+
+static bool is_excluded(const walk *w) {
+    for (int x = 0; x < w->spec->n_exclude; x++) {
+        const ts_exclusion *exclusion = &w->spec->exclude[x];
+        int i = 0;
+        while (i < exclusion->count && matches(w, &exclusion->match[i]))
+            i++;
+        if (i == exclusion->count)
+            return true;
+    }
+    return false;
+}
+
+static bool passes_where(walk *w) {
+    ts_spec *spec = w->spec;
+    for (int i = 0; i < spec->n_where; i++) {
+        bool holds;
+        if (ts_where_run(spec->where[i], &w->cursor.params, &holds) != TS_OK) {
+            ts_report_add(spec->report, spec->where_line[i], "where", "%s", ts_message());
+            return false;
+        }
+        if (!holds)
+            return false;
+    }
+    return true;
+}
+
+// --- Checks ---
+
+static const ts_setting *find_setting(const ts_setting *setting, int count, const char *key) {
+    for (int i = 0; i < count; i++)
+        if (strcmp(setting[i].key, key) == 0)
+            return &setting[i];
+    return NULL;
+}
+
+// The line at which a key got its value; that of the task if it has its default.
+static int line_of(const walk *w, const char *key) {
+    const ts_entry *entry = w->cursor.entry;
+    const ts_setting *setting = find_setting(entry->setting, entry->count, key);
+    if (!setting)
+        setting = find_setting(w->spec->setting, w->spec->n_settings, key);
+    if (!setting)
+        setting = entry->task.setting;
+    return setting ? setting->line : 0;
+}
+
+static void report_pair(walk *w) {
+    const ts_schema *schema = &w->cursor.slot->schema;
+    ts_text models = {0};
+    for (int i = 0; schema->task->models[i]; i++)
+        ts_text_addf(&models, "%s%s", i ? ", " : "", schema->task->models[i]);
+    ts_report_add(w->spec->report, line_of(w, "model"), "model",
+                  "task '%s' cannot be learned by model '%s'; its models: %s", schema->task->name,
+                  schema->model->name, ts_text_get(&models));
+    ts_text_free(&models);
+}
+
+static void check_point(walk *w) {
+    const ts_params *params = &w->cursor.params;
+    char message[1024] = "";
+    ts_report *report = w->spec->report;
+    const char *key =
+        params->schema->task->check ? params->schema->task->check(params, message, sizeof message) : NULL;
+    if (key)
+        ts_report_add(report, line_of(w, key), key, "%s", message);
+    message[0] = 0;
+    // A model's check may rely on what the task's found in order.
+    if (!key && params->schema->model->check)
+        key = params->schema->model->check(params, message, sizeof message);
+    if (key && message[0])
+        ts_report_add(report, line_of(w, key), key, "%s", message);
+    const ts_numbers *checkpoints = ts_params_numbers(params, "checkpoints");
+    int64_t steps = ts_params_integer(params, "steps");
+    if (checkpoints->form == TS_NUMBERS_EVERY &&
+        ts_checkpoints(checkpoints, steps, NULL, 0) > MAX_CHECKPOINTS)
+        ts_report_add(report, line_of(w, "checkpoints"), "checkpoints",
+                      "every %.15g of %lld steps are more than %lld checkpoints", checkpoints->item[0],
+                      (long long)steps, (long long)MAX_CHECKPOINTS);
+}
+
+// --- The walk ---
+
+static ts_status take_point(walk *w, int64_t point) {
+    ts_cursor_seek(&w->cursor, point);
+    w->pending |= w->cursor.changed;
+    if (is_excluded(w) || !passes_where(w))
+        return TS_OK;
+    if (w->point)
+        w->point[w->instances] = (uint32_t)point;
+    w->instances++;
+    if (!w->cursor.slot->allowed) {
+        report_pair(w);
+        return TS_OK;
+    }
+    bool added;
+    ts_fingerprint_update(&w->fingerprint, &w->cursor, w->pending);
+    w->pending = 0;
+    ts_status status = add_hash(&w->checked, w->fingerprint.no_seed, &added);
+    if (status == TS_OK && added)
+        check_point(w);
+    return status;
+}
+
+static ts_status keep_instances(walk *w) {
+    ts_sweep *sweep = w->spec->sweep;
+    sweep->instances = w->instances;
+    if (w->spec->report->count > 0)
+        return TS_ERROR_USER;
+    if (w->instances == 0)
+        return ts_report_add(w->spec->report, 0, NULL,
+                             "where and exclude drop all %lld points; nothing is left",
+                             (long long)sweep->points);
+    if (!w->point || w->instances == sweep->points)
+        return TS_OK;
+    sweep->point = ts_alloc((size_t)w->instances * sizeof *sweep->point, "the sweep's instances");
+    if (!sweep->point)
+        return TS_ERROR_MEMORY;
+    memcpy(sweep->point, w->point, (size_t)w->instances * sizeof *sweep->point);
+    return TS_OK;
+}
+
+ts_status ts_spec_expand(ts_spec *spec) {
+    walk w = {.spec = spec};
+    ts_status status = TS_OK;
+    ts_cursor_start(&w.cursor, spec->sweep);
+    if (spec->n_where || spec->n_exclude) {
+        w.point = ts_alloc((size_t)spec->sweep->points * sizeof *w.point, "the sweep's points");
+        status = w.point ? TS_OK : TS_ERROR_MEMORY;
+    }
+    for (int64_t p = 0; p < spec->sweep->points && status == TS_OK; p++)
+        status = take_point(&w, p);
+    if (status == TS_OK)
+        status = keep_instances(&w);
+    ts_free(w.point);
+    ts_free(w.checked.slot);
+    return status;
+}

@@ -1,0 +1,207 @@
+#include "sweep/numbers.h"
+
+#include "sweep/nearest.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+// More measurements than this of one run would be a mistake, and its curves would not fit anywhere.
+static const double MAX_LOG_STEPS = 1e6;
+
+int ts_value_line(const ts_value_reader *reader, const ts_yaml_node *node) {
+    return reader->set ? TS_LINE_SET : node->line;
+}
+
+// As people write it: whole numbers without an exponent.
+static const char *number_text(double number, char out[32]) {
+    if (fabs(number) >= 1e15 || number != floor(number))
+        return ts_real_text(number, out);
+    snprintf(out, 32, "%.0f", number);
+    return out;
+}
+
+static ts_status refuse_bound(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                              double number, const char *what, double bound) {
+    char shown[32], limit[32];
+    return ts_report_add(reader->report, ts_value_line(reader, node), key->name, "%s is %s %s",
+                         number_text(number, shown), what, number_text(bound, limit));
+}
+
+ts_status ts_value_in_range(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                            double number) {
+    if (number < key->minimum)
+        return refuse_bound(reader, key, node, number, "below the minimum", key->minimum);
+    if (number > key->maximum)
+        return refuse_bound(reader, key, node, number, "above the maximum", key->maximum);
+    return TS_OK;
+}
+
+static ts_numbers *take_numbers(ts_arena *arena, ts_numbers_form form, int count) {
+    ts_numbers *numbers = ts_arena_take(arena, 1, sizeof *numbers + (size_t)count * sizeof numbers->item[0]);
+    if (numbers) {
+        numbers->form = form;
+        numbers->count = count;
+    }
+    return numbers;
+}
+
+const ts_numbers *ts_numbers_scalar(ts_arena *arena, double value) {
+    ts_numbers *numbers = take_numbers(arena, TS_NUMBERS_SCALAR, 1);
+    if (numbers)
+        numbers->item[0] = value;
+    return numbers;
+}
+
+static ts_status refuse(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                        const char *expected) {
+    char shown[TS_SHOWN_BYTES];
+    if (node->kind == TS_YAML_SCALAR && !node->quoted && !node->text[0])
+        return ts_report_add(reader->report, ts_value_line(reader, node), key->name, "has no value");
+    const char *what = node->kind == TS_YAML_SCALAR     ? ts_shown(node->text, shown)
+                       : node->kind == TS_YAML_SEQUENCE ? "[...]"
+                                                        : "{...}";
+    return ts_report_add(reader->report, ts_value_line(reader, node), key->name, "'%s' is not %s", what,
+                         expected);
+}
+
+// A plain number, whole if asked for.
+static ts_status read_number(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, bool whole,
+                             double *out) {
+    ts_decimal number;
+    int64_t integer;
+    if (node->kind != TS_YAML_SCALAR || node->quoted ||
+        !ts_decimal_read(node->text, strlen(node->text), &number) ||
+        (whole && !ts_decimal_integer(&number, &integer)))
+        return refuse(reader, key, node, whole ? "an integer" : "a number");
+    *out = number.value;
+    return TS_OK;
+}
+
+static ts_status read_list(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *list, bool whole,
+                           ts_numbers **out) {
+    if (!list->child)
+        return ts_report_add(reader->report, ts_value_line(reader, list), key->name, "the list is empty");
+    ts_numbers *numbers = take_numbers(reader->arena, TS_NUMBERS_LIST, list->count);
+    if (!numbers)
+        return TS_ERROR_MEMORY;
+    ts_status status = TS_OK;
+    int i = 0;
+    for (const ts_yaml_node *node = list->child; node; node = node->next, i++) {
+        ts_status one = read_number(reader, key, node, whole, &numbers->item[i]);
+        if (one == TS_OK)
+            one = ts_value_in_range(reader, key, node, numbers->item[i]);
+        status = one == TS_OK ? status : one;
+    }
+    *out = numbers;
+    return status;
+}
+
+// An entry of a mapping that is none of those allowed.
+static ts_status refuse_entry(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *entry,
+                              const char *const *allowed, const char *expected) {
+    char shown[TS_SHOWN_BYTES];
+    const char *near = ts_nearest(entry->key, allowed);
+    int line = reader->set ? TS_LINE_SET : entry->key_line;
+    if (near)
+        return ts_report_add(reader->report, line, key->name, "'%s' is unknown; did you mean '%s'?",
+                             ts_shown(entry->key, shown), near);
+    return ts_report_add(reader->report, line, key->name, "'%s' is unknown; expected %s",
+                         ts_shown(entry->key, shown), expected);
+}
+
+// {base: B[, branching: b]}
+static ts_status read_geometric(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *mapping,
+                                const ts_numbers **out) {
+    static const char *const ALLOWED[] = {"base", "branching", NULL};
+    static const char *const EXPECTED = "{base: B} or {base: B, branching: b}";
+    for (const ts_yaml_node *entry = mapping->child; entry; entry = entry->next)
+        if (strcmp(entry->key, "base") != 0 && strcmp(entry->key, "branching") != 0)
+            return refuse_entry(reader, key, entry, ALLOWED, EXPECTED);
+    const ts_yaml_node *base = ts_yaml_get(mapping, "base"), *branching = ts_yaml_get(mapping, "branching");
+    if (!base)
+        return refuse(reader, key, mapping, EXPECTED);
+    ts_numbers *numbers = take_numbers(reader->arena, TS_NUMBERS_GEOMETRIC, branching ? 2 : 1);
+    if (!numbers)
+        return TS_ERROR_MEMORY;
+    ts_status status = read_number(reader, key, base, false, &numbers->item[0]);
+    if (status == TS_OK)
+        status = ts_value_in_range(reader, key, base, numbers->item[0]);
+    if (status != TS_OK)
+        return status;
+    *out = numbers;
+    if (!branching)
+        return TS_OK;
+    status = read_number(reader, key, branching, true, &numbers->item[1]);
+    if (status == TS_OK && (numbers->item[1] < 2 || numbers->item[1] > 1e6))
+        return ts_report_add(reader->report, ts_value_line(reader, branching), key->name,
+                             "branching must be between 2 and 1000000");
+    return status;
+}
+
+ts_status ts_numbers_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                          const ts_numbers **out) {
+    if (node->kind == TS_YAML_MAPPING)
+        return read_geometric(reader, key, node, out);
+    ts_numbers *numbers = NULL;
+    if (node->kind == TS_YAML_SEQUENCE) {
+        ts_status status = read_list(reader, key, node, false, &numbers);
+        *out = numbers;
+        return status;
+    }
+    double number;
+    ts_status status = read_number(reader, key, node, false, &number);
+    if (status == TS_OK)
+        status = ts_value_in_range(reader, key, node, number);
+    if (status != TS_OK)
+        return status;
+    *out = ts_numbers_scalar(reader->arena, number);
+    return *out ? TS_OK : TS_ERROR_MEMORY;
+}
+
+static int compare_numbers(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+// Ascending and without duplicates: one set of steps, one identity.
+static void sort_steps(ts_numbers *steps) {
+    qsort(steps->item, (size_t)steps->count, sizeof steps->item[0], compare_numbers);
+    int kept = 0;
+    for (int i = 0; i < steps->count; i++)
+        if (i == 0 || steps->item[i] != steps->item[kept - 1])
+            steps->item[kept++] = steps->item[i];
+    steps->count = kept;
+}
+
+ts_status ts_steps_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                        const ts_numbers **out) {
+    static const char *const ALLOWED[] = {"log", "every", NULL};
+    static const char *const EXPECTED = "{log: N}, {every: N} or a list of steps";
+    ts_numbers *numbers = NULL;
+    if (node->kind == TS_YAML_SEQUENCE) {
+        ts_status status = read_list(reader, key, node, true, &numbers);
+        if (status == TS_OK)
+            sort_steps(numbers);
+        *out = numbers;
+        return status;
+    }
+    if (node->kind == TS_YAML_SCALAR || node->count != 1)
+        return refuse(reader, key, node, EXPECTED);
+    const ts_yaml_node *entry = node->child;
+    bool log = strcmp(entry->key, "log") == 0;
+    if (!log && strcmp(entry->key, "every") != 0)
+        return refuse_entry(reader, key, entry, ALLOWED, EXPECTED);
+    numbers = take_numbers(reader->arena, log ? TS_NUMBERS_LOG : TS_NUMBERS_EVERY, 1);
+    if (!numbers)
+        return TS_ERROR_MEMORY;
+    *out = numbers;
+    ts_status status = read_number(reader, key, entry, true, &numbers->item[0]);
+    double most = log ? MAX_LOG_STEPS : key->maximum;
+    if (status == TS_OK && numbers->item[0] < 1)
+        return refuse_bound(reader, key, entry, numbers->item[0], "below the minimum", 1);
+    if (status == TS_OK && numbers->item[0] > most)
+        return refuse_bound(reader, key, entry, numbers->item[0], "above the maximum", most);
+    return status;
+}

@@ -1,0 +1,169 @@
+// What a sweep file says, once read: settings (a key with its values, and where it stood), axes (settings
+// that vary together), entries of `cases`, and filters. Inside of the sweep, shared by its sources; users see
+// sweep.h.
+//
+// A point is one combination of axis values, numbered with the entries of `cases` slowest, then each entry's
+// own axes, then the shared axes, the last fastest. Instances are the points that the filters keep.
+#pragma once
+
+#include "model/model.h"
+#include "sweep/sweep.h"
+#include "sweep/value.h"
+#include "sweep/where.h"
+#include "task/task.h"
+
+enum { TS_MAX_AXES = 256, TS_MAX_KNOWN = 512 };
+
+// Where a key stood.
+typedef enum ts_place { TS_PLACE_TOP, TS_PLACE_GRID, TS_PLACE_ZIP, TS_PLACE_CASE } ts_place;
+
+// Values of a setting as one (task, model) types them.
+typedef struct ts_typed {
+    int position; // of the key in that schema; -1: it does not apply
+    const ts_value_list *list;
+} ts_typed;
+
+typedef struct ts_setting {
+    const char *key;
+    const ts_yaml_node *node; // only while reading
+    int line;                 // TS_LINE_SET: from --set
+    ts_place place;
+    bool implied;              // the stacked_instances that `instances` brings; need not apply
+    int64_t count;             // values; 0 until they are typed
+    const ts_value_list *list; // as first typed
+    ts_typed *typed;           // (slots); NULL for task and model, which select the slot
+} ts_setting;
+
+typedef struct ts_axis {
+    int64_t length;
+    int count;
+    ts_setting **setting; // (count); more than one: zip
+    bool selects;         // holds task or model
+} ts_axis;
+
+// The setting of `task` or `model` that counts in an entry.
+typedef struct ts_selector {
+    const ts_setting *setting; // NULL: not given
+    int axis;                  // of the entry; -1: constant
+} ts_selector;
+
+// One entry of `cases`; without `cases`, one empty entry.
+typedef struct ts_entry {
+    int line;
+    int count;
+    ts_setting *setting; // (count)
+    int n_axes;
+    const ts_axis **axis; // (n_axes) its own, then the shared ones
+    ts_selector task, model;
+    int64_t first, points; // numbers of its points
+} ts_entry;
+
+// One task learned by one model.
+typedef struct ts_slot {
+    ts_schema schema;
+    bool reached;                      // some point may have it
+    bool allowed;                      // the task lists the model
+    ts_value value[TS_MAX_KEYS];       // defaults and shared constants
+    uint64_t key_hash[TS_MAX_KEYS];    // of the keys' names
+    uint8_t alphabetical[TS_MAX_KEYS]; // positions by key name
+} ts_slot;
+
+// `exclude`: a key or derived quantity, and the values that match.
+typedef struct ts_match {
+    const char *key;
+    const ts_yaml_node *node;
+    int line;
+    const ts_value_list *derived; // values, if it may be a derived quantity
+    ts_typed *typed;              // (slots), if it may be a key
+} ts_match;
+
+typedef struct ts_exclusion {
+    int count;
+    ts_match *match;
+} ts_exclusion;
+
+typedef struct ts_override {
+    const char *key, *text;
+    ts_yaml *yaml; // NULL for name and where, which are read as plain text
+    bool used;
+} ts_override;
+
+struct ts_sweep {
+    ts_arena arena;
+    const char *name;
+    char *text;             // owned
+    const char **overrides; // in the arena
+    int n_overrides;
+
+    const ts_setting **shared; // top level, grid, zip, in file order
+    int n_shared;
+    ts_axis *axis; // shared axes
+    int n_axes;
+    ts_entry *entry;
+    int n_entries;
+    bool has_cases;
+    ts_slot *slot; // (tasks x models)
+    int n_tasks, n_models, n_slots;
+    int64_t points;
+
+    int64_t instances;
+    uint32_t *point;  // (instances) point of each instance; NULL: the same number; owned
+    int32_t *case_of; // (instances); owned
+    int64_t *row;     // (instances) the instances of each case, one case after the other; owned
+    ts_case *cases;   // (n_cases); owned
+    int n_cases;
+    const ts_key **varying;
+    int n_varying;
+};
+
+// What only reading needs.
+typedef struct ts_spec {
+    ts_sweep *sweep;
+    ts_report *report;
+    ts_value_reader reader;
+    ts_yaml *yaml;
+    ts_override *override;
+    int n_overrides;
+    ts_setting *setting; // settings outside of cases, in file order
+    int n_settings, max_settings;
+    ts_exclusion *exclude;
+    int n_exclude;
+    ts_where **where;
+    int *where_line;
+    int n_where;
+    const ts_key *key[TS_MAX_KNOWN]; // every key of every task and model
+    int n_keys;
+    ts_key task_key, model_key; // those of the common table, with the names there are
+} ts_spec;
+
+// spec.c: the file's structure into settings, entries and filters. Errors are reported; TS_ERROR_USER only if
+// nothing can be made of the file.
+ts_status ts_spec_read(ts_spec *spec, const ts_sweep_source *source);
+void ts_spec_free(ts_spec *spec);
+
+// special.c: the keys that are not parameters.
+bool ts_spec_is_special(const char *key);
+ts_status ts_spec_read_name(ts_spec *spec, const char *file, const ts_yaml_node *node, int line);
+ts_status ts_spec_read_where(ts_spec *spec, const ts_yaml_node *node, int line);
+ts_status ts_spec_read_exclude(ts_spec *spec, const ts_yaml_node *node);
+
+// bind.c: types every setting for every task and model that the sweep reaches.
+ts_status ts_spec_bind(ts_spec *spec);
+
+// axes.c: constants into the slots, what varies into axes, and the points counted.
+ts_status ts_spec_make_axes(ts_spec *spec);
+
+// expand.c: walks all points, filters and checks them, and keeps the instances.
+ts_status ts_spec_expand(ts_spec *spec);
+
+// duplicates.c: reports two instances that are the same.
+ts_status ts_spec_find_duplicates(ts_spec *spec);
+
+// cases.c: groups instances into cases, and finds what varies.
+ts_status ts_spec_group(ts_spec *spec);
+
+const ts_key *ts_spec_key(const ts_spec *spec, const char *name); // NULL: no task or model has it
+// Reports a key that no task or model has, with the nearest one (among the special and derived names too, if
+// asked).
+ts_status ts_spec_unknown(ts_spec *spec, int line, const char *key, bool special, bool derived);
+ts_status ts_spec_given_twice(ts_spec *spec, const ts_setting *first, const ts_setting *second);

@@ -1,0 +1,57 @@
+// A sweep: the YAML file read, checked and expanded into instances, and the instances grouped into cases.
+// Instances are not stored one by one: parameters are decoded on demand, so that ten million fit.
+// Syntax: docs/sweep-file.md. Every rank expands the same text into the same sweep.
+#pragma once
+
+#include "base/status.h"
+#include "param/key.h"
+
+#include <stdint.h>
+
+enum { TS_SWEEP_MAX_BYTES = 256 * 1024, TS_SWEEP_MAX_INSTANCES = 10000000, TS_SWEEP_MAX_CASES = 65536 };
+
+// What a sweep is read from. Pointers are only used during the call.
+typedef struct ts_sweep_source {
+    const char *file; // for messages, and for paths relative to it
+    const char *text; // the YAML
+    size_t bytes;
+    const char *const *overrides; // "key=value" of each --set
+    int n_overrides;
+} ts_sweep_source;
+
+typedef struct ts_sweep ts_sweep;
+
+// Reads, checks and expands. On a fault: TS_ERROR_USER, and ts_sweep_errors() holds every error found, one
+// line each ("file:line: key 'hiden': unknown; did you mean 'hidden'?"); ts_message() is the first of them.
+ts_status ts_sweep_read(const ts_sweep_source *source, ts_sweep **sweep);
+void ts_sweep_free(ts_sweep *sweep);
+
+// All errors of this thread's last failed ts_sweep_read, newline-terminated lines; "" if none. Valid until
+// the next.
+const char *ts_sweep_errors(void);
+
+const char *ts_sweep_name(const ts_sweep *sweep);
+const char *ts_sweep_text(const ts_sweep *sweep); // the YAML, verbatim
+int ts_sweep_overrides(const ts_sweep *sweep, const char *const **overrides);
+void ts_sweep_digest(const ts_sweep *sweep,
+                     uint8_t digest[32]); // over name and every instance's identity, in order
+
+int64_t ts_sweep_instances(const ts_sweep *sweep);
+void ts_sweep_params(const ts_sweep *sweep, int64_t instance, ts_params *params);
+
+// Keys that vary in the sweep (columns of the results file), in the order in which they vary (slowest first).
+// `seed` is always a column of its own and not among them.
+int ts_sweep_varying(const ts_sweep *sweep, const ts_key *const **keys);
+
+// Cases: instances with equal shapes (equal in every key with `shapes` set), in order of first appearance.
+typedef struct ts_case {
+    const char *label;       // e.g. "depth=3,hidden=4": the shaping keys that vary; "all" if none does
+    int64_t rows;            // instances in it
+    const int64_t *instance; // (rows), ascending: row -> instance
+    ts_schema *schema;
+} ts_case;
+
+int ts_sweep_cases(const ts_sweep *sweep);
+const ts_case *ts_sweep_case(const ts_sweep *sweep, int index);
+int32_t ts_sweep_case_of(const ts_sweep *sweep, int64_t instance);
+void ts_case_params(const ts_sweep *sweep, int index, int64_t row, ts_params *params);

@@ -1,0 +1,328 @@
+#include "sweep/value.h"
+
+#include "base/memory.h"
+#include "sweep/nearest.h"
+#include "sweep/numbers.h"
+#include "sweep/sweep.h"
+
+#include <string.h>
+
+enum { MAX_NAME = 256 };
+
+static ts_status refuse(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                        const char *what) {
+    char shown[TS_SHOWN_BYTES];
+    int line = ts_value_line(reader, node);
+    if (node->kind != TS_YAML_SCALAR)
+        return ts_report_add(reader->report, line, key->name, "a %s is %s",
+                             node->kind == TS_YAML_MAPPING ? "mapping ({...})" : "list within a list", what);
+    if (!node->quoted && !node->text[0])
+        return ts_report_add(reader->report, line, key->name, "has no value");
+    return ts_report_add(reader->report, line, key->name, "'%s' is %s", ts_shown(node->text, shown), what);
+}
+
+static ts_status read_number(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                             ts_value *value) {
+    ts_decimal number;
+    bool whole = key->type == TS_INTEGER;
+    for (int i = 0; whole && node->kind == TS_YAML_SCALAR && key->choices && key->choices[i]; i++)
+        if (strcmp(key->choices[i], node->text) == 0) {
+            value->integer = i;
+            return TS_OK;
+        }
+    if (node->kind != TS_YAML_SCALAR || node->quoted ||
+        !ts_decimal_read(node->text, strlen(node->text), &number) ||
+        (whole && !ts_decimal_integer(&number, &value->integer)))
+        return refuse(reader, key, node, whole ? "not an integer" : "not a number");
+    if (!whole)
+        value->real = number.value;
+    return ts_value_in_range(reader, key, node, number.value);
+}
+
+static ts_status read_bool(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                           ts_value *value) {
+    static const char *const WORDS[][3] = {{"true", "True", "TRUE"}, {"yes", "Yes", "YES"},
+                                           {"on", "On", "ON"},       {"false", "False", "FALSE"},
+                                           {"no", "No", "NO"},       {"off", "Off", "OFF"}};
+    if (node->kind == TS_YAML_SCALAR && !node->quoted)
+        for (int i = 0; i < 18; i++)
+            if (strcmp(node->text, WORDS[i / 3][i % 3]) == 0) {
+                value->flag = i < 9;
+                return TS_OK;
+            }
+    return refuse(reader, key, node, "not true or false");
+}
+
+static ts_status refuse_choice(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node) {
+    ts_text choices = {0};
+    char shown[TS_SHOWN_BYTES];
+    for (int i = 0; key->choices[i]; i++)
+        ts_text_addf(&choices, "%s%s", i ? ", " : "", key->choices[i]);
+    const char *near = ts_nearest(node->text, key->choices);
+    ts_status status =
+        ts_report_add(reader->report, ts_value_line(reader, node), key->name, "'%s' is not one of %s%s%s%s",
+                      ts_shown(node->text, shown), ts_text_get(&choices), near ? "; did you mean '" : "",
+                      near ? near : "", near ? "'?" : "");
+    ts_text_free(&choices);
+    return status;
+}
+
+static ts_status read_name(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                           ts_value *value) {
+    if (node->kind != TS_YAML_SCALAR)
+        return refuse(reader, key, node, "not a name");
+    const char *text = node->text;
+    bool as_fallback = key->fallback && strcmp(text, key->fallback) == 0;
+    if (!text[0] && !(as_fallback && node->quoted))
+        return refuse(reader, key, node, "not a name");
+    for (int i = 0; key->choices && key->choices[i]; i++)
+        if (strcmp(key->choices[i], text) == 0) {
+            value->name = key->choices[i];
+            return TS_OK;
+        }
+    if (key->choices && !as_fallback)
+        return refuse_choice(reader, key, node);
+    size_t length = strlen(text);
+    if (length > MAX_NAME)
+        return refuse(reader, key, node, "too long for a name (256 bytes at most)");
+    for (size_t i = 0; i < length; i++)
+        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+            return refuse(reader, key, node, "not a name: it has control characters");
+    value->name = ts_arena_copy(reader->arena, text, length);
+    return value->name ? TS_OK : TS_ERROR_MEMORY;
+}
+
+// One value, no ranges.
+static ts_status read_one(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                          ts_value *value) {
+    *value = (ts_value){.type = key->type};
+    switch (key->type) {
+    case TS_INTEGER:
+    case TS_REAL:
+        return read_number(reader, key, node, value);
+    case TS_BOOL:
+        return read_bool(reader, key, node, value);
+    case TS_NAME:
+        return read_name(reader, key, node, value);
+    case TS_NUMBERS:
+        return ts_numbers_read(reader, key, node, &value->numbers);
+    case TS_STEPS:
+        return ts_steps_read(reader, key, node, &value->numbers);
+    }
+    return ts_fail(TS_ERROR_FATAL, "key '%s' has no type", key->name);
+}
+
+static bool is_range(const ts_key *key, const ts_yaml_node *node) {
+    bool numeric = key->type == TS_INTEGER || key->type == TS_REAL || key->type == TS_NUMBERS;
+    return numeric && node->kind == TS_YAML_SCALAR && !node->quoted && ts_range_like(node->text);
+}
+
+static ts_status read_range(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                            ts_range *range) {
+    const char *fault = ts_range_read(node->text, range);
+    if (fault) {
+        char shown[TS_SHOWN_BYTES];
+        return ts_report_add(reader->report, ts_value_line(reader, node), key->name, "'%s' %s",
+                             ts_shown(node->text, shown), fault);
+    }
+    if (key->type == TS_INTEGER && range->divisor != 1)
+        return refuse(reader, key, node, "not a range of integers");
+    ts_status status = ts_value_in_range(reader, key, node, ts_range_at(range, 0));
+    if (status != TS_OK)
+        return status;
+    return ts_value_in_range(reader, key, node, ts_range_at(range, range->count - 1));
+}
+
+// Value i of a range; for TS_NUMBERS in memory of the arena, all of them at once (make_range_items).
+static ts_value range_value(ts_key_type type, const ts_range *range, int64_t i) {
+    if (type == TS_INTEGER)
+        return (ts_value){.type = type, .integer = range->first + i * range->step};
+    return (ts_value){.type = type, .real = ts_range_at(range, i)};
+}
+
+static ts_status too_many(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                          int64_t count) {
+    return ts_report_add(reader->report, ts_value_line(reader, node), key->name,
+                         "%lld values are too many; a sweep has at most %d instances", (long long)count,
+                         TS_SWEEP_MAX_INSTANCES);
+}
+
+// Writes the range's values out at `item`.
+static ts_status write_range(ts_value_reader *reader, const ts_key *key, const ts_range *range,
+                             ts_value *item) {
+    for (int64_t i = 0; i < range->count; i++) {
+        if (key->type != TS_NUMBERS) {
+            item[i] = range_value(key->type, range, i);
+            continue;
+        }
+        item[i].type = TS_NUMBERS;
+        item[i].numbers = ts_numbers_scalar(reader->arena, ts_range_at(range, i));
+        if (!item[i].numbers)
+            return TS_ERROR_MEMORY;
+    }
+    return TS_OK;
+}
+
+// How many values a list's entries stand for (ranges count in full), into *count.
+static ts_status count_items(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *list,
+                             int64_t *count) {
+    *count = 0;
+    ts_status status = TS_OK;
+    for (const ts_yaml_node *node = list->child; node; node = node->next) {
+        ts_range range = {.count = 1};
+        if (is_range(key, node) && read_range(reader, key, node, &range) != TS_OK)
+            status = TS_ERROR_USER;
+        else
+            *count += range.count;
+    }
+    if (status == TS_OK && *count > reader->items_left)
+        return too_many(reader, key, list, *count);
+    return status;
+}
+
+static ts_status read_list(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *list,
+                           ts_value_list *out) {
+    if (!list->child)
+        return ts_report_add(reader->report, ts_value_line(reader, list), key->name, "the list is empty");
+    int64_t count;
+    ts_status status = count_items(reader, key, list, &count);
+    if (status != TS_OK)
+        return status;
+    reader->items_left -= count;
+    out->item = ts_arena_take(reader->arena, (size_t)count, sizeof *out->item);
+    if (!out->item)
+        return TS_ERROR_MEMORY;
+    for (const ts_yaml_node *node = list->child; node; node = node->next) {
+        ts_range range = {.count = 1};
+        ts_status one;
+        if (is_range(key, node)) {
+            ts_range_read(node->text, &range); // cannot fail: count_items read it
+            one = write_range(reader, key, &range, out->item + out->count);
+        } else {
+            one = read_one(reader, key, node, &out->item[out->count]);
+        }
+        if (one == TS_ERROR_MEMORY || one == TS_ERROR_FATAL)
+            return one;
+        status = one == TS_OK ? status : one;
+        out->count += range.count;
+    }
+    return status;
+}
+
+ts_status ts_value_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, bool many,
+                        ts_value_list *list) {
+    *list = (ts_value_list){.type = key->type};
+    bool compound = key->type == TS_NUMBERS || key->type == TS_STEPS;
+    if (node->kind == TS_YAML_SEQUENCE && (many || !compound))
+        return read_list(reader, key, node, list);
+    if (is_range(key, node)) {
+        ts_status status = read_range(reader, key, node, &list->range);
+        if (status != TS_OK)
+            return status;
+        list->count = list->range.count;
+        if (list->count > reader->items_left)
+            return too_many(reader, key, node, list->count);
+        if (key->type != TS_NUMBERS)
+            return TS_OK;
+        reader->items_left -= list->count;
+    } else {
+        list->count = 1;
+    }
+    list->item = ts_arena_take(reader->arena, (size_t)list->count, sizeof *list->item);
+    if (!list->item)
+        return TS_ERROR_MEMORY;
+    if (is_range(key, node))
+        return write_range(reader, key, &list->range, list->item);
+    return read_one(reader, key, node, list->item);
+}
+
+ts_status ts_value_fallback(ts_arena *arena, const ts_key *key, ts_value *value) {
+    *value = (ts_value){.type = key->type, .name = key->fallback};
+    if (key->type == TS_NAME)
+        return TS_OK;
+    ts_report report = {.file = "defaults"};
+    ts_value_reader reader = {.arena = arena, .report = &report, .items_left = TS_SWEEP_MAX_INSTANCES};
+    ts_yaml *yaml;
+    int line;
+    ts_status status = ts_yaml_parse(key->fallback, strlen(key->fallback), &yaml, &line);
+    if (status != TS_OK)
+        return status;
+    ts_yaml_node empty = {.text = ""};
+    const ts_yaml_node *root = ts_yaml_root(yaml);
+    status = read_one(&reader, key, root ? root : &empty, value);
+    ts_yaml_free(yaml);
+    if (status == TS_ERROR_USER) // a fault of the key's table
+        status = ts_fail(TS_ERROR_FATAL, "%s", report.shown ? report.error[0].text : key->name);
+    ts_report_free(&report);
+    return status;
+}
+
+ts_value ts_value_list_at(const ts_value_list *list, int64_t i) {
+    return list->item ? list->item[i] : range_value(list->type, &list->range, i);
+}
+
+bool ts_value_list_has(const ts_value_list *list, const ts_value *value) {
+    if (list->type != value->type)
+        return false;
+    if (!list->item)
+        return ts_range_has(&list->range, value->type == TS_INTEGER ? (double)value->integer : value->real);
+    for (int64_t i = 0; i < list->count; i++)
+        if (ts_value_equal(&list->item[i], value))
+            return true;
+    return false;
+}
+
+bool ts_value_equal(const ts_value *a, const ts_value *b) {
+    if (a->type != b->type)
+        return false;
+    switch (a->type) {
+    case TS_INTEGER:
+        return a->integer == b->integer;
+    case TS_REAL:
+        return a->real == b->real;
+    case TS_BOOL:
+        return a->flag == b->flag;
+    case TS_NAME:
+        return strcmp(a->name, b->name) == 0;
+    default:
+        break;
+    }
+    const ts_numbers *x = a->numbers, *y = b->numbers;
+    return x->form == y->form && x->count == y->count &&
+           memcmp(x->item, y->item, (size_t)x->count * sizeof x->item[0]) == 0;
+}
+
+uint64_t ts_hash_mix(uint64_t hash) {
+    hash = (hash ^ hash >> 33) * 0xff51afd7ed558ccdu;
+    hash = (hash ^ hash >> 33) * 0xc4ceb9fe1a85ec53u;
+    return hash ^ hash >> 33;
+}
+
+static uint64_t hash_bytes(uint64_t hash, const void *bytes, size_t length) {
+    const unsigned char *byte = bytes;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ byte[i]) * 0x100000001b3u;
+    return hash;
+}
+
+uint64_t ts_value_hash(const ts_value *value) {
+    uint64_t hash = 0xcbf29ce484222325u + (uint64_t)value->type;
+    switch (value->type) {
+    case TS_INTEGER:
+        return ts_hash_mix(hash ^ ts_hash_mix((uint64_t)value->integer));
+    case TS_REAL: {
+        uint64_t bits;
+        memcpy(&bits, &value->real, sizeof bits);
+        return ts_hash_mix(hash ^ ts_hash_mix(bits));
+    }
+    case TS_BOOL:
+        return ts_hash_mix(hash ^ value->flag);
+    case TS_NAME:
+        return ts_hash_mix(hash_bytes(hash, value->name, strlen(value->name)));
+    default:
+        break;
+    }
+    hash = hash_bytes(hash, &value->numbers->form, sizeof value->numbers->form);
+    return ts_hash_mix(
+        hash_bytes(hash, value->numbers->item, (size_t)value->numbers->count * sizeof(double)));
+}

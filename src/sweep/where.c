@@ -1,0 +1,514 @@
+#include "sweep/where.h"
+#include "sweep/where_code.h"
+
+#include "base/memory.h"
+#include "model/model.h"
+#include "sweep/nearest.h"
+#include "sweep/number.h"
+
+#include <string.h>
+
+enum { MAX_PENDING = 100, MAX_KNOWN = 512 };
+
+// Binding strength, weakest first. PAREN only ends a search.
+enum { PAREN, OR, AND, NOT, COMPARISON, SUM, PRODUCT, SIGN };
+
+typedef enum token_kind { END, NUMBER, STRING, WORD, OPERATOR, OPEN, CLOSE } token_kind;
+
+typedef struct token {
+    token_kind kind;
+    const char *text;
+    size_t length;
+    ts_where_op op;
+    int strength;
+    double number;
+} token;
+
+// What a part of the expression is known to give.
+typedef enum part_type {
+    IS_NUMBER,
+    IS_BOOL,
+    IS_NAME,
+    IS_TEXT
+} part_type; // IS_TEXT: a word or string, not a key
+
+typedef struct part {
+    part_type type;
+    int step;         // that pushes it, if it is a single one; -1
+    const char *word; // as written, if it is a bare word or a string
+    bool quoted;
+    const ts_key *key; // if it is a key
+} part;
+
+// An operator that waits for its right side.
+typedef struct pending {
+    token op;
+    bool continues; // comparison: second of a chain
+    int jump;       // and, or: the step that jumps over the right side
+} pending;
+
+typedef struct compiler {
+    ts_where *where;
+    const ts_key *const *keys;
+    int n_keys;
+    const char *at;
+    pending pending[MAX_PENDING];
+    int n_pending;
+    part part[TS_WHERE_STACK];
+    int n_parts;
+    ts_where_step step[TS_WHERE_STEPS];
+    int steps;
+    ts_where_quantity quantity[TS_WHERE_QUANTITIES];
+    int quantities;
+} compiler;
+
+static bool is_word(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+// --- Tokens ---
+
+static bool read_operator(const char *at, token *out) {
+    static const struct {
+        const char *text;
+        ts_where_op op;
+        int strength;
+    } OPERATORS[] = {
+        {"==", TS_WHERE_EQUAL, COMPARISON},
+        {"!=", TS_WHERE_UNEQUAL, COMPARISON},
+        {"<=", TS_WHERE_AT_MOST, COMPARISON},
+        {">=", TS_WHERE_AT_LEAST, COMPARISON},
+        {"<", TS_WHERE_LESS, COMPARISON},
+        {">", TS_WHERE_GREATER, COMPARISON},
+        {"+", TS_WHERE_ADD, SUM},
+        {"-", TS_WHERE_SUBTRACT, SUM},
+        {"*", TS_WHERE_MULTIPLY, PRODUCT},
+        {"/", TS_WHERE_DIVIDE, PRODUCT},
+        {"%", TS_WHERE_MODULO, PRODUCT},
+    };
+    for (size_t i = 0; i < sizeof OPERATORS / sizeof *OPERATORS; i++) {
+        size_t length = strlen(OPERATORS[i].text);
+        if (strncmp(at, OPERATORS[i].text, length) == 0) {
+            *out = (token){OPERATOR, at, length, OPERATORS[i].op, OPERATORS[i].strength, 0};
+            return true;
+        }
+    }
+    return false;
+}
+
+static ts_status read_string(const char *at, token *out) {
+    const char *end = strchr(at + 1, *at);
+    if (!end)
+        return ts_fail(TS_ERROR_USER, "a string has no closing %c", *at);
+    *out = (token){.kind = STRING, .text = at + 1, .length = (size_t)(end - at - 1)};
+    return TS_OK;
+}
+
+static void read_word(const char *at, token *out) {
+    size_t length = 0;
+    while (is_word(at[length]))
+        length++;
+    *out = (token){.kind = WORD, .text = at, .length = length};
+    if (length == 3 && strncmp(at, "and", 3) == 0)
+        *out = (token){OPERATOR, at, 3, TS_WHERE_AND, AND, 0};
+    else if (length == 2 && strncmp(at, "or", 2) == 0)
+        *out = (token){OPERATOR, at, 2, TS_WHERE_OR, OR, 0};
+    else if (length == 3 && strncmp(at, "not", 3) == 0)
+        *out = (token){OPERATOR, at, 3, TS_WHERE_NOT, NOT, 0};
+}
+
+// Length of the number at `at`; 0: none. A sign belongs to it only after an e.
+static size_t number_length(const char *at) {
+    size_t n = 0;
+    bool digits = false;
+    for (; (at[n] >= '0' && at[n] <= '9') || at[n] == '.'; n++)
+        digits = digits || at[n] != '.';
+    if (!digits)
+        return 0;
+    size_t mark = at[n] == 'e' || at[n] == 'E' ? n + 1 : 0;
+    if (mark && (at[mark] == '-' || at[mark] == '+'))
+        mark++;
+    if (mark && at[mark] >= '0' && at[mark] <= '9')
+        for (n = mark; at[n] >= '0' && at[n] <= '9';)
+            n++;
+    return n;
+}
+
+static ts_status next_token(compiler *c, token *out) {
+    while (*c->at == ' ' || *c->at == '\t' || *c->at == '\n' || *c->at == '\r')
+        c->at++;
+    char shown[TS_SHOWN_BYTES];
+    const char *at = c->at;
+    size_t digits = number_length(at);
+    ts_decimal number;
+    *out = (token){.kind = END, .text = at};
+    if (*at == 0)
+        return TS_OK;
+    if (*at == '(' || *at == ')') {
+        *out = (token){.kind = *at == '(' ? OPEN : CLOSE, .text = at, .length = 1, .strength = PAREN};
+    } else if (*at == '\'' || *at == '"') {
+        ts_status status = read_string(at, out);
+        c->at += out->length + 2;
+        return status;
+    } else if (digits && !is_word(at[digits]) && ts_decimal_read(at, digits, &number)) {
+        *out = (token){.kind = NUMBER, .text = at, .length = digits, .number = number.value};
+    } else if (is_word(*at)) {
+        read_word(at, out);
+    } else if (!read_operator(at, out)) {
+        return ts_fail(TS_ERROR_USER, "cannot read '%s'%s", ts_shown(at, shown),
+                       *at == '='   ? "; equality is =="
+                       : *at == '&' ? "; write and"
+                       : *at == '|' ? "; write or"
+                       : *at == '!' ? "; write not"
+                                    : "");
+    }
+    c->at += out->length;
+    return TS_OK;
+}
+
+// --- Steps and parts ---
+
+static ts_status add_step(compiler *c, ts_where_step step) {
+    if (c->steps == TS_WHERE_STEPS)
+        return ts_fail(TS_ERROR_USER, "the expression is too long; use a list of several");
+    c->step[c->steps++] = step;
+    return TS_OK;
+}
+
+static ts_status add_part(compiler *c, part p) {
+    // One place is left for what a chain of comparisons keeps.
+    if (c->n_parts + 2 > TS_WHERE_STACK)
+        return ts_fail(TS_ERROR_USER, "the expression is nested too deeply; use a list of several");
+    c->part[c->n_parts++] = p;
+    return TS_OK;
+}
+
+static ts_status unknown_word(const compiler *c, const char *word) {
+    const char *known[MAX_KNOWN + 1], *near;
+    char shown[TS_SHOWN_BYTES];
+    int n = 0;
+    for (int i = 0; i < c->n_keys && n < MAX_KNOWN; i++)
+        known[n++] = c->keys[i]->name;
+    for (int i = 0; ts_derived_names[i] && n < MAX_KNOWN; i++)
+        known[n++] = ts_derived_names[i];
+    known[n] = NULL;
+    near = ts_nearest(word, known);
+    if (near)
+        return ts_fail(TS_ERROR_USER, "'%s' is unknown; did you mean '%s'?", ts_shown(word, shown), near);
+    return ts_fail(TS_ERROR_USER, "'%s' is neither a key nor a derived quantity", ts_shown(word, shown));
+}
+
+// A part that is a word without meaning where a number or condition belongs.
+static ts_status wrong_type(const compiler *c, const part *p, const char *expected) {
+    char shown[TS_SHOWN_BYTES];
+    if (p->type == IS_TEXT && !p->quoted)
+        return unknown_word(c, p->word);
+    if (p->word)
+        return ts_fail(TS_ERROR_USER, "'%s' is not %s", ts_shown(p->word, shown), expected);
+    return ts_fail(TS_ERROR_USER, "expected %s, not %s", expected,
+                   p->type == IS_BOOL ? "a condition" : "a number");
+}
+
+static const ts_key *find_key(const compiler *c, const char *name) {
+    for (int i = 0; i < c->n_keys; i++)
+        if (strcmp(c->keys[i]->name, name) == 0)
+            return c->keys[i];
+    return NULL;
+}
+
+static bool is_derived(const char *name) {
+    for (int i = 0; ts_derived_names[i]; i++)
+        if (strcmp(ts_derived_names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static ts_status push_quantity(compiler *c, const char *word, const ts_key *key) {
+    if (key && key->type == TS_STEPS)
+        return ts_fail(TS_ERROR_USER, "'%s' is a list of steps and cannot be compared", word);
+    int index = 0;
+    while (index < c->quantities && strcmp(c->quantity[index].name, word) != 0)
+        index++;
+    if (index == TS_WHERE_QUANTITIES)
+        return ts_fail(TS_ERROR_USER, "more than %d different keys in one expression", TS_WHERE_QUANTITIES);
+    if (index == c->quantities)
+        c->quantity[c->quantities++] = (ts_where_quantity){
+            .name = word, .derived = is_derived(word), .is_name = key && key->type == TS_NAME};
+    ts_status status = add_step(c, (ts_where_step){.op = TS_WHERE_KEY, .index = index});
+    if (status != TS_OK)
+        return status;
+    part_type type = !key                   ? IS_NUMBER
+                     : key->type == TS_NAME ? IS_NAME
+                     : key->type == TS_BOOL ? IS_BOOL
+                                            : IS_NUMBER;
+    return add_part(c, (part){.type = type, .step = c->steps - 1, .word = word, .key = key});
+}
+
+static ts_status push_operand(compiler *c, const token *t) {
+    ts_status status;
+    if (t->kind == NUMBER) {
+        status = add_step(c, (ts_where_step){.op = TS_WHERE_NUMBER, .number = t->number});
+        return status == TS_OK ? add_part(c, (part){.type = IS_NUMBER, .step = c->steps - 1}) : status;
+    }
+    char *word = ts_arena_copy(&c->where->arena, t->text, t->length);
+    if (!word)
+        return TS_ERROR_MEMORY;
+    bool quoted = t->kind == STRING;
+    const ts_key *key = quoted ? NULL : find_key(c, word);
+    if (key || (!quoted && is_derived(word)))
+        return push_quantity(c, word, key);
+    if (!quoted && (strcmp(word, "true") == 0 || strcmp(word, "false") == 0)) {
+        status = add_step(c, (ts_where_step){.op = TS_WHERE_NUMBER, .number = word[0] == 't'});
+        return status == TS_OK ? add_part(c, (part){.type = IS_BOOL, .step = c->steps - 1, .word = word})
+                               : status;
+    }
+    status = add_step(c, (ts_where_step){.op = TS_WHERE_NAME, .name = word});
+    return status == TS_OK
+               ? add_part(c, (part){.type = IS_TEXT, .step = c->steps - 1, .word = word, .quoted = quoted})
+               : status;
+}
+
+// --- Comparisons ---
+
+static ts_status refuse_choice(const ts_key *key, const char *word) {
+    char shown[TS_SHOWN_BYTES];
+    const char *near = ts_nearest(word, key->choices);
+    return ts_fail(TS_ERROR_USER, "'%s' is never '%s'%s%s%s", key->name, ts_shown(word, shown),
+                   near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+}
+
+// Makes `p`, compared with the key `of`, the name that it stands for.
+static ts_status take_as_name(compiler *c, part *p, const ts_key *of) {
+    if (p->type == IS_NAME)
+        return TS_OK;
+    if (!p->word || p->step < 0)
+        return ts_fail(TS_ERROR_USER, "'%s' is a name; compare it with a name", of->name);
+    bool allowed = false, closed = true;
+    for (int k = 0; k < c->n_keys; k++) {
+        if (strcmp(c->keys[k]->name, of->name) != 0)
+            continue;
+        closed = closed && c->keys[k]->choices;
+        for (int i = 0; c->keys[k]->choices && c->keys[k]->choices[i]; i++)
+            allowed = allowed || strcmp(c->keys[k]->choices[i], p->word) == 0;
+    }
+    if (closed && !allowed)
+        return refuse_choice(of, p->word);
+    c->step[p->step] = (ts_where_step){.op = TS_WHERE_NAME, .name = p->word};
+    p->type = IS_TEXT;
+    return TS_OK;
+}
+
+// An integer key may have words for some of its numbers; "batch == exact".
+static void take_as_number(compiler *c, part *p, const ts_key *of) {
+    if (p->type != IS_TEXT || !of || of->type != TS_INTEGER || !of->choices)
+        return;
+    for (int i = 0; of->choices[i]; i++)
+        if (strcmp(of->choices[i], p->word) == 0) {
+            c->step[p->step] = (ts_where_step){.op = TS_WHERE_NUMBER, .number = i};
+            p->type = IS_NUMBER;
+        }
+}
+
+static ts_status check_sides(compiler *c, part *a, part *b, bool equality, bool *names) {
+    *names = a->type == IS_NAME || b->type == IS_NAME;
+    if (*names) {
+        const ts_key *of = a->type == IS_NAME ? a->key : b->key;
+        if (!equality)
+            return ts_fail(TS_ERROR_USER, "'%s' is a name: it can only be compared with == and !=", of->name);
+        return take_as_name(c, a->type == IS_NAME ? b : a, of);
+    }
+    take_as_number(c, a, b->key);
+    take_as_number(c, b, a->key);
+    if (a->type == IS_BOOL && b->type == IS_BOOL && !equality)
+        return ts_fail(TS_ERROR_USER, "true and false can only be compared with == and !=");
+    if (a->type == IS_BOOL && b->type == IS_BOOL)
+        return TS_OK;
+    if (a->type != IS_NUMBER)
+        return wrong_type(c, a, "a number");
+    return b->type == IS_NUMBER ? TS_OK : wrong_type(c, b, "a number");
+}
+
+static ts_status close_comparison(compiler *c, const pending *top, bool chained) {
+    part *b = &c->part[c->n_parts - 1], *a = b - 1, right;
+    bool equality = top->op.op == TS_WHERE_EQUAL || top->op.op == TS_WHERE_UNEQUAL, names;
+    ts_status status = check_sides(c, a, b, equality, &names);
+    if (status != TS_OK)
+        return status;
+    right = *b;
+    c->n_parts -= top->continues ? 3 : 2;
+    status = add_step(
+        c,
+        (ts_where_step){.op = top->op.op, .continues = top->continues, .chained = chained, .names = names});
+    if (status == TS_OK)
+        status = add_part(c, (part){.type = IS_BOOL, .step = -1});
+    return status == TS_OK && chained ? add_part(c, right) : status;
+}
+
+// --- Operators ---
+
+// Takes the operator on top of the pending ones, whose sides are complete.
+static ts_status close_operator(compiler *c, bool chained) {
+    pending top = c->pending[--c->n_pending];
+    part *right = &c->part[c->n_parts - 1];
+    if (top.op.strength == COMPARISON)
+        return close_comparison(c, &top, chained);
+    bool logical = top.op.strength == OR || top.op.strength == AND || top.op.strength == NOT;
+    if (right->type != (logical ? IS_BOOL : IS_NUMBER))
+        return wrong_type(c, right, logical ? "a condition" : "a number");
+    if (top.op.strength == OR || top.op.strength == AND) {
+        c->step[top.jump].index = c->steps; // the left side's part went when the jump was made
+    } else {
+        ts_status status = add_step(c, (ts_where_step){.op = top.op.op});
+        if (status != TS_OK)
+            return status;
+        if (top.op.strength == SUM || top.op.strength == PRODUCT) {
+            c->n_parts--;
+            if (right[-1].type != IS_NUMBER)
+                return wrong_type(c, &right[-1], "a number");
+        }
+    }
+    c->part[c->n_parts - 1] = (part){.type = logical ? IS_BOOL : IS_NUMBER, .step = -1};
+    return TS_OK;
+}
+
+static ts_status push_pending(compiler *c, pending p) {
+    if (c->n_pending == MAX_PENDING)
+        return ts_fail(TS_ERROR_USER, "the expression is nested too deeply; use a list of several");
+    c->pending[c->n_pending++] = p;
+    return TS_OK;
+}
+
+// An operator between two sides, of which the left is complete once all that bind as strongly are closed.
+static ts_status take_binary(compiler *c, const token *t) {
+    pending p = {.op = *t};
+    while (c->n_pending && c->pending[c->n_pending - 1].op.strength >= t->strength) {
+        bool chain = t->strength == COMPARISON && c->pending[c->n_pending - 1].op.strength == COMPARISON;
+        ts_status status = close_operator(c, chain);
+        if (status != TS_OK)
+            return status;
+        p.continues = chain;
+    }
+    if (t->strength == OR || t->strength == AND) {
+        const part *left = &c->part[c->n_parts - 1];
+        if (left->type != IS_BOOL)
+            return wrong_type(c, left, "a condition");
+        c->n_parts--;
+        p.jump = c->steps;
+        ts_status status = add_step(c, (ts_where_step){.op = t->op});
+        if (status != TS_OK)
+            return status;
+    }
+    return push_pending(c, p);
+}
+
+static ts_status take_close(compiler *c) {
+    while (c->n_pending && c->pending[c->n_pending - 1].op.kind != OPEN) {
+        ts_status status = close_operator(c, false);
+        if (status != TS_OK)
+            return status;
+    }
+    if (!c->n_pending)
+        return ts_fail(TS_ERROR_USER, "a ) has no (");
+    c->n_pending--;
+    return TS_OK;
+}
+
+static ts_status expected(const token *t, const char *what) {
+    char shown[TS_SHOWN_BYTES];
+    if (t->kind == END)
+        return ts_fail(TS_ERROR_USER, "the expression ends where %s is expected", what);
+    return ts_fail(TS_ERROR_USER, "expected %s before '%s'", what, ts_shown(t->text, shown));
+}
+
+// The start of a side: an operand, or what may precede one. *complete: an operand was read.
+static ts_status take_start(compiler *c, token *t, bool *complete) {
+    if (t->kind == OPEN)
+        return push_pending(c, (pending){.op = *t});
+    if (t->kind == OPERATOR && t->op == TS_WHERE_NOT)
+        return push_pending(c, (pending){.op = *t});
+    if (t->kind == OPERATOR && t->op == TS_WHERE_SUBTRACT) {
+        t->op = TS_WHERE_NEGATE;
+        t->strength = SIGN;
+        return push_pending(c, (pending){.op = *t});
+    }
+    if (t->kind != NUMBER && t->kind != STRING && t->kind != WORD)
+        return expected(t, "a value");
+    *complete = true;
+    return push_operand(c, t);
+}
+
+static ts_status compile(compiler *c) {
+    bool complete = false; // a side is complete: an operator must follow
+    for (;;) {
+        token t;
+        ts_status status = next_token(c, &t);
+        if (status != TS_OK)
+            return status;
+        if (!complete) {
+            status = take_start(c, &t, &complete);
+        } else if (t.kind == END) {
+            break;
+        } else if (t.kind == CLOSE) {
+            status = take_close(c);
+        } else if (t.kind == OPERATOR && t.op != TS_WHERE_NOT) {
+            status = take_binary(c, &t);
+            complete = false;
+        } else {
+            return expected(&t, "an operator");
+        }
+        if (status != TS_OK)
+            return status;
+    }
+    while (c->n_pending) {
+        if (c->pending[c->n_pending - 1].op.kind == OPEN)
+            return ts_fail(TS_ERROR_USER, "a ( is not closed");
+        ts_status status = close_operator(c, false);
+        if (status != TS_OK)
+            return status;
+    }
+    return c->part[0].type == IS_BOOL ? TS_OK : wrong_type(c, &c->part[0], "a condition");
+}
+
+// Copies the program out of the compiler's large arrays.
+static ts_status keep_program(const compiler *c) {
+    ts_where *where = c->where;
+    where->steps = c->steps;
+    where->quantities = c->quantities;
+    where->step = ts_arena_take(&where->arena, (size_t)c->steps, sizeof *c->step);
+    where->quantity = ts_arena_take(&where->arena, (size_t)c->quantities, sizeof *c->quantity);
+    if (!where->step || !where->quantity)
+        return TS_ERROR_MEMORY;
+    memcpy(where->step, c->step, (size_t)c->steps * sizeof *c->step);
+    memcpy(where->quantity, c->quantity, (size_t)c->quantities * sizeof *c->quantity);
+    return TS_OK;
+}
+
+ts_status ts_where_compile(const char *text, const ts_key *const *keys, int n_keys, ts_where **where) {
+    *where = NULL;
+    compiler *c = ts_alloc_zero(1, sizeof *c, "a where expression");
+    ts_where *made = ts_alloc_zero(1, sizeof *made, "a where expression");
+    ts_status status = c && made ? TS_OK : TS_ERROR_MEMORY;
+    if (status == TS_OK) {
+        c->where = made;
+        c->keys = keys;
+        c->n_keys = n_keys;
+        c->at = text;
+        status = compile(c);
+    }
+    if (status == TS_OK)
+        status = keep_program(c);
+    ts_free(c);
+    if (status != TS_OK) {
+        ts_where_free(made);
+        return status;
+    }
+    *where = made;
+    return TS_OK;
+}
+
+void ts_where_free(ts_where *where) {
+    if (!where)
+        return;
+    ts_arena_free(&where->arena);
+    ts_free(where);
+}

@@ -1,0 +1,159 @@
+// Task `independent`: features switched on independently of each other, apart from correlated and
+// anticorrelated pairs; active ones have a value uniform in [0, 1), or 1 if `binary`.
+#include "base/memory.h"
+#include "task/feature_data.h"
+#include "task/task.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static const ts_key KEYS[] = {
+    {"features", TS_INTEGER, NULL, 1, TS_MAX_FEATURES, NULL, true, "Number of features"},
+    {"feature_probability", TS_NUMBERS, "0.05", 0, 1, NULL, true,
+     "P(a feature is on): a number, a list, {base: B} for B^i, or {base: B, branching: b} for B^level in a "
+     "tree"},
+    {"binary", TS_BOOL, "false", 0, 1, NULL, true, "Active features have the value 1"},
+    {"correlated_pairs", TS_INTEGER, "0", 0, TS_MAX_FEATURES, NULL, true,
+     "The first 2k features come in pairs that are on together, with the probability of the pair's first"},
+    {"anticorrelated_pairs", TS_INTEGER, "0", 0, TS_MAX_FEATURES, NULL, true,
+     "The next 2k features come in pairs of which one or the other is on, never both"},
+    {0},
+};
+
+static const char *check(const ts_params *params, char *message, size_t bytes) {
+    int64_t features = ts_params_integer(params, "features");
+    int64_t correlated = ts_params_integer(params, "correlated_pairs");
+    int64_t anticorrelated = ts_params_integer(params, "anticorrelated_pairs");
+    const ts_numbers *probability = ts_params_numbers(params, "feature_probability");
+    if (probability->form == TS_NUMBERS_LIST && probability->count != features) {
+        snprintf(message, bytes, "a list of %d numbers for %lld features: give one number a feature",
+                 probability->count, (long long)features);
+        return "feature_probability";
+    }
+    if (2 * (correlated + anticorrelated) > features) {
+        snprintf(message, bytes, "%lld pairs do not fit into %lld features",
+                 (long long)(correlated + anticorrelated), (long long)features);
+        return anticorrelated > 0 ? "anticorrelated_pairs" : "correlated_pairs";
+    }
+    for (int64_t k = correlated; k < correlated + anticorrelated; k++) {
+        if (ts_numbers_at(probability, 2 * k) > 0.5) {
+            snprintf(message, bytes,
+                     "a feature of an anticorrelated pair is on with probability %g; at most 0.5",
+                     ts_numbers_at(probability, 2 * k));
+            return "feature_probability";
+        }
+    }
+    return NULL;
+}
+
+static bool derive(const ts_params *params, const char *name, double *value) {
+    if (strcmp(name, "features") != 0)
+        return false;
+    *value = (double)ts_params_integer(params, "features");
+    return true;
+}
+
+// A group of features that is drawn together, and the states it can be in.
+typedef struct state_group {
+    int first;  // first feature
+    int size;   // features: 1 or 2
+    int states; // 2: off, on; 3 (anticorrelated): off, first on, second on
+    double on;  // probability of each state but off
+} state_group;
+
+static int list_groups(const ts_feature_data *data, const ts_numbers *probability, state_group *groups) {
+    int n = 0, correlated = 2 * data->independent.correlated_pairs;
+    int paired = correlated + 2 * data->independent.anticorrelated_pairs;
+    for (int f = 0; f < data->features; n++) {
+        bool anti = f >= correlated && f < paired;
+        groups[n] = (state_group){f, f < paired ? 2 : 1, anti ? 3 : 2, ts_numbers_at(probability, f)};
+        f += groups[n].size;
+    }
+    return n;
+}
+
+// Lists every binary input that can occur, if there are at most LISTED of them.
+enum { LISTED = 4096 };
+
+static ts_status fill_support(ts_feature_data *data, const state_group *groups, int n_groups) {
+    double inputs = 1;
+    for (int g = 0; g < n_groups; g++)
+        inputs *= groups[g].states;
+    if (!data->independent.binary || inputs > LISTED)
+        return TS_OK;
+    ts_support *support = &data->support;
+    support->count = (int)inputs;
+    support->begin = ts_alloc((size_t)(support->count + 1) * sizeof(int), "a task's inputs");
+    support->active =
+        ts_alloc((size_t)support->count * (size_t)data->features * sizeof(int), "a task's inputs");
+    support->probability = ts_alloc((size_t)support->count * sizeof(double), "a task's inputs");
+    if (!support->begin || !support->active || !support->probability)
+        return TS_ERROR_MEMORY;
+    int at = 0;
+    for (int i = 0; i < support->count; i++) {
+        support->begin[i] = at;
+        double probability = 1;
+        int rest = i;
+        for (int g = 0; g < n_groups; g++) {
+            const state_group *group = &groups[g];
+            int state = rest % group->states;
+            rest /= group->states;
+            probability *= state ? group->on : 1 - group->on * (group->states - 1);
+            bool together = group->size == 2 && group->states == 2;
+            if (state == 1)
+                support->active[at++] = group->first;
+            if (state == 2 || (state == 1 && together))
+                support->active[at++] = group->first + 1;
+        }
+        support->probability[i] = probability;
+    }
+    support->begin[support->count] = at;
+    return TS_OK;
+}
+
+static ts_status fill(const ts_params *params, ts_feature_data *data) {
+    const ts_numbers *probability = ts_params_numbers(params, "feature_probability");
+    data->features = (int)ts_params_integer(params, "features");
+    data->independent = (ts_independent){
+        .binary = ts_params_bool(params, "binary"),
+        .correlated_pairs = (int)ts_params_integer(params, "correlated_pairs"),
+        .anticorrelated_pairs = (int)ts_params_integer(params, "anticorrelated_pairs"),
+        .threshold = ts_alloc((size_t)data->features * sizeof(uint64_t), "a task's probabilities"),
+    };
+    state_group *groups = ts_alloc((size_t)data->features * sizeof *groups, "a task's features");
+    if (!data->independent.threshold || !groups) {
+        ts_free(groups);
+        return TS_ERROR_MEMORY;
+    }
+    for (int f = 0; f < data->features; f++)
+        data->independent.threshold[f] = (uint64_t)llround(ts_numbers_at(probability, f) * 0x1p32);
+    ts_status status = fill_support(data, groups, list_groups(data, probability, groups));
+    ts_free(groups);
+    return status == TS_OK ? ts_feature_data_finish(data) : status;
+}
+
+static ts_status create_features(const ts_params *params, ts_feature_data **data) {
+    ts_feature_data *made = ts_alloc_zero(1, sizeof *made, "a task's data");
+    if (!made)
+        return TS_ERROR_MEMORY;
+    ts_status status = fill(params, made);
+    if (status != TS_OK) {
+        ts_feature_data_free(made);
+        return status;
+    }
+    *data = made;
+    return TS_OK;
+}
+
+static const char *const MODELS[] = {"autoencoder", NULL};
+
+const ts_task ts_task_independent = {
+    .name = "independent",
+    .help = "features that are on independently of each other, some of them in pairs",
+    .models = MODELS,
+    .keys = KEYS,
+    .check = check,
+    .derive = derive,
+    .create_features = create_features,
+};

@@ -1,0 +1,34 @@
+// Tasks: what is learned. A task is one file with a table of keys, checks, and a function that makes its
+// data; tasks.c lists them all. Formulas: docs/workloads.md.
+#pragma once
+
+#include "param/key.h"
+
+#include <stdint.h>
+
+typedef struct ts_feature_data ts_feature_data; // task/feature_data.h
+
+typedef struct ts_task {
+    const char *name;
+    const char *help;
+    const char *const *models; // names of the models that can learn it, the default first; NULL-terminated
+    const ts_key *keys;        // NULL name ends the table
+
+    // Checks what no single key's range can. NULL if fine; else the offending key's name, with a sentence
+    // (what is wrong and the cure) in `message`.
+    const char *(*check)(const ts_params *params, char *message, size_t bytes);
+
+    // Derived quantities, usable in `where` and `exclude`: "features" (feature tasks), "order" (groups).
+    // False: the task has no such quantity.
+    bool (*derive)(const ts_params *params, const char *name, double *value);
+
+    // Builds the data of the case `params` belongs to (anything seed-dependent is drawn later); owned by the
+    // caller.
+    ts_status (*create_features)(const ts_params *params, ts_feature_data **data);
+} ts_task;
+
+extern const ts_task *const ts_tasks[]; // NULL-terminated
+const ts_task *ts_task_find(const char *name);
+
+// Features of the instance's task (derive "features"); 0 if it has none.
+int64_t ts_task_features(const ts_params *params);

@@ -1,0 +1,162 @@
+#include "train/record.h"
+
+#include "base/memory.h"
+#include "model/model.h"
+#include "param/checkpoints.h"
+
+#include <string.h>
+
+static const uint32_t NAN32 = 0x7fc00000u;
+static const uint64_t NAN64 = 0x7ff8000000000000u;
+
+// Adds a field with its dimensions so far; fixes offset and bytes.
+static void add_field(ts_record_layout *layout, ts_field field) {
+    int64_t items = 1;
+    for (int d = 0; d < field.rank; d++)
+        items *= field.size[d];
+    field.offset = layout->bytes;
+    field.bytes = (size_t)items * (size_t)field.item_bytes;
+    layout->bytes += (field.bytes + 7) & ~(size_t)7;
+    layout->field[layout->count++] = field;
+}
+
+static void add_dimension(ts_field *field, const char *name, int64_t size) {
+    field->dimension[field->rank] = name;
+    field->size[field->rank] = size;
+    field->rank++;
+}
+
+static void add_measures(const ts_params *params, ts_record_layout *layout) {
+    const ts_measure *measures = params->schema->model->measures;
+    for (int i = 0; measures[i].name; i++)
+        if (measures[i].final)
+            add_field(layout, (ts_field){.name = measures[i].name,
+                                         .help = measures[i].help,
+                                         .units = measures[i].units,
+                                         .place = TS_PLACE_ROOT,
+                                         .item_bytes = 8,
+                                         .source = ts_measure_offset(params, i)});
+    for (int i = 0; measures[i].name; i++) {
+        if (!measures[i].curve)
+            continue;
+        ts_field field = {.name = measures[i].name,
+                          .help = measures[i].help,
+                          .units = measures[i].units,
+                          .place = TS_PLACE_CASE,
+                          .item_bytes = measures[i].loss ? 8 : 4,
+                          .source = ts_measure_offset(params, i)};
+        add_dimension(&field, "step", layout->checkpoints);
+        if (measures[i].dimension)
+            add_dimension(&field, measures[i].dimension, ts_measure_length(params, i));
+        add_field(layout, field);
+    }
+}
+
+static void add_weights(const ts_params *params, ts_record_layout *layout) {
+    const char *save = ts_params_name(params, "save");
+    ts_parameter_layout parameters;
+    params->schema->model->layout(params, &parameters);
+    for (int i = 0; i < parameters.count && strcmp(save, "none") != 0; i++) {
+        const ts_tensor *tensor = &parameters.tensor[i];
+        ts_field field = {
+            .name = tensor->name, .place = TS_PLACE_WEIGHTS, .item_bytes = 4, .source = tensor->offset};
+        if (strcmp(save, "checkpoints") == 0)
+            add_dimension(&field, "step", layout->checkpoints);
+        for (int d = 0; d < tensor->rank; d++)
+            add_dimension(&field, tensor->dimension[d], tensor->size[d]);
+        add_field(layout, field);
+    }
+}
+
+ts_status ts_record_layout_make(const ts_params *params, ts_record_layout **out) {
+    ts_record_layout *layout = ts_alloc_zero(1, sizeof *layout, "a record's layout");
+    ts_field *fields = ts_alloc(TS_MAX_FIELDS * sizeof *fields, "a record's layout");
+    if (!layout || !fields) {
+        ts_free(layout);
+        ts_free(fields);
+        return TS_ERROR_MEMORY;
+    }
+    layout->field = fields;
+    const ts_numbers *checkpoints = ts_params_numbers(params, "checkpoints");
+    int64_t steps = ts_params_integer(params, "steps");
+    layout->checkpoints = ts_checkpoints(checkpoints, steps, NULL, 0);
+    layout->step = ts_alloc((size_t)layout->checkpoints * sizeof *layout->step, "checkpoints");
+    if (!layout->step) {
+        ts_record_layout_free(layout);
+        return TS_ERROR_MEMORY;
+    }
+    ts_checkpoints(checkpoints, steps, layout->step, layout->checkpoints);
+    add_measures(params, layout);
+    add_weights(params, layout);
+    layout->measures = ts_measures_total(params);
+    // There may be many cases: keep only what is used.
+    layout->field = ts_realloc(fields, (size_t)layout->count * sizeof *fields, "a record's layout");
+    if (!layout->field) {
+        layout->field = fields;
+        ts_record_layout_free(layout);
+        return TS_ERROR_MEMORY;
+    }
+    *out = layout;
+    return TS_OK;
+}
+
+void ts_record_layout_free(ts_record_layout *layout) {
+    if (!layout)
+        return;
+    ts_free(layout->step);
+    ts_free(layout->field);
+    ts_free(layout);
+}
+
+void ts_record_reset(const ts_record_layout *layout, void *record) {
+    memset(record, 0, layout->bytes);
+    for (int i = 0; i < layout->count; i++) {
+        const ts_field *field = &layout->field[i];
+        char *at = (char *)record + field->offset;
+        const void *nan = field->item_bytes == 8 ? (const void *)&NAN64 : (const void *)&NAN32;
+        for (size_t b = 0; b < field->bytes; b += (size_t)field->item_bytes)
+            memcpy(at + b, nan, (size_t)field->item_bytes);
+    }
+}
+
+// One number, NaNs in their canonical form.
+static void put(char *at, int item_bytes, double value) {
+    if (item_bytes == 8) {
+        memcpy(at, value == value ? (const void *)&value : (const void *)&NAN64, 8);
+    } else {
+        float narrow = (float)value;
+        memcpy(at, narrow == narrow ? (const void *)&narrow : (const void *)&NAN32, 4);
+    }
+}
+
+void ts_record_put_measures(const ts_record_layout *layout, int64_t checkpoint, const double *measures,
+                            void *record) {
+    bool last = checkpoint == layout->checkpoints - 1;
+    for (int i = 0; i < layout->count; i++) {
+        const ts_field *field = &layout->field[i];
+        char *at = (char *)record + field->offset;
+        if (field->place == TS_PLACE_ROOT && last) {
+            put(at, 8, measures[field->source]);
+        } else if (field->place == TS_PLACE_CASE) {
+            int64_t length = field->rank > 1 ? field->size[1] : 1;
+            at += (size_t)(checkpoint * length) * (size_t)field->item_bytes;
+            for (int64_t k = 0; k < length; k++)
+                put(at + k * field->item_bytes, field->item_bytes, measures[field->source + k]);
+        }
+    }
+}
+
+void ts_record_put_weights(const ts_record_layout *layout, int64_t checkpoint, const float *parameters,
+                           void *record) {
+    for (int i = 0; i < layout->count; i++) {
+        const ts_field *field = &layout->field[i];
+        if (field->place != TS_PLACE_WEIGHTS)
+            continue;
+        bool every = strcmp(field->dimension[0], "step") == 0;
+        if (!every && checkpoint != layout->checkpoints - 1)
+            continue;
+        size_t bytes = every ? field->bytes / (size_t)layout->checkpoints : field->bytes;
+        char *at = (char *)record + field->offset + (every ? (size_t)checkpoint * bytes : 0);
+        memcpy(at, parameters + field->source, bytes);
+    }
+}

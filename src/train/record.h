@@ -1,0 +1,54 @@
+// A record: everything one trained instance leaves in the results file, as one block of bytes
+// (little-endian), and the layout that says which field lies where. The trainer fills records, unit states
+// carry them, the store writes them. The same for all rows of a case.
+#pragma once
+
+#include "param/key.h"
+
+#include <stdint.h>
+
+enum { TS_MAX_FIELDS = 64, TS_FIELD_DIMENSIONS = 6 };
+
+typedef enum ts_place {
+    TS_PLACE_ROOT,    // a column at the root, one float64 per instance
+    TS_PLACE_CASE,    // a dataset of the case's group, [row, ...]
+    TS_PLACE_WEIGHTS, // a dataset of the case's weights/ group, [row, ...]
+} ts_place;
+
+// One dataset. `size` and `dimension` leave out the leading row (or instance) dimension.
+typedef struct ts_field {
+    const char *name;
+    const char *help;  // long_name; NULL: none
+    const char *units; // NULL: none
+    ts_place place;
+    int item_bytes; // 4: float32, 8: float64
+    int rank;       // 0 for TS_PLACE_ROOT
+    int64_t size[TS_FIELD_DIMENSIONS];
+    const char *dimension[TS_FIELD_DIMENSIONS]; // "step", "feature", "hidden", ...
+    size_t offset;                              // from the start of the record
+    size_t bytes;
+    int64_t source; // where its numbers start in what measure() writes, or in the instance's parameters
+} ts_field;
+
+typedef struct ts_record_layout {
+    int64_t checkpoints;
+    int64_t *step; // (checkpoints) steps at which the instance is measured; owned
+    int count;
+    ts_field *field;  // (count); owned
+    size_t bytes;     // of one record, a multiple of 8
+    int64_t measures; // doubles that the model's measure() writes
+} ts_record_layout;
+
+// Layout for instances with the shapes of `params`. Fields come in the order root, case, weights.
+ts_status ts_record_layout_make(const ts_params *params, ts_record_layout **layout);
+void ts_record_layout_free(ts_record_layout *layout);
+
+// All of it NaN (the canonical quiet NaN of its type): nothing is known yet.
+void ts_record_reset(const ts_record_layout *layout, void *record);
+
+// Enters what was measured at checkpoint number `checkpoint`; at the last one the root columns too.
+void ts_record_put_measures(const ts_record_layout *layout, int64_t checkpoint, const double *measures,
+                            void *record);
+// Enters the weights, if checkpoint and the sweep's `save` ask for it.
+void ts_record_put_weights(const ts_record_layout *layout, int64_t checkpoint, const float *parameters,
+                           void *record);

@@ -1,0 +1,232 @@
+#include "train/trainer.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "model/model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct ts_trainer {
+    ts_trainer_spec spec;
+    const ts_model *model;
+    void *training; // the engine's
+    ts_params *params;
+    int64_t step;       // steps the unit has done
+    int64_t checkpoint; // next checkpoint to measure at
+    int64_t steps;      // to do
+    int64_t *reached;   // (count) == step, or where the instance diverged
+    char *records;      // (count, layout->bytes)
+    double *measures;   // (layout->measures)
+    float *parameters;  // of one instance
+    int64_t slice;      // steps trained between two looks at `pause`
+    char (*failure)[64];
+    _Atomic double progress;
+    ts_slab slab;
+};
+
+// How long *pause may go unseen, in seconds.
+static const double SLICE_SECONDS = 0.02;
+
+static char *record_of(const ts_trainer *t, int instance) {
+    return t->records + (size_t)instance * t->spec.layout->bytes;
+}
+
+static ts_status create_slab(ts_trainer *t) {
+    ts_parameter_layout parameters;
+    t->model->layout(&t->spec.params[0], &parameters);
+    size_t count = (size_t)t->spec.count;
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1 && ts_slab_reserve(&t->slab, "a unit's results") != TS_OK)
+            return TS_ERROR_MEMORY;
+        t->params = ts_slab_take(&t->slab, count, sizeof *t->params);
+        t->reached = ts_slab_take(&t->slab, count, sizeof *t->reached);
+        t->records = ts_slab_take(&t->slab, count, t->spec.layout->bytes);
+        t->measures = ts_slab_take(&t->slab, (size_t)t->spec.layout->measures, sizeof *t->measures);
+        t->parameters = ts_slab_take(&t->slab, (size_t)parameters.total, sizeof *t->parameters);
+        t->failure = ts_slab_take(&t->slab, count, sizeof *t->failure);
+    }
+    return TS_OK;
+}
+
+ts_status ts_trainer_create(const ts_trainer_spec *spec, ts_trainer **out) {
+    ts_trainer *t = ts_alloc_zero(1, sizeof *t, "a trainer");
+    if (!t)
+        return TS_ERROR_MEMORY;
+    t->spec = *spec;
+    t->model = spec->params[0].schema->model;
+    t->steps = ts_params_integer(&spec->params[0], "steps");
+    t->slice = 1;
+    ts_status status = create_slab(t);
+    if (status == TS_OK) {
+        memcpy(t->params, spec->params, (size_t)spec->count * sizeof *t->params);
+        t->spec.params = t->params;
+        for (int i = 0; i < spec->count; i++) {
+            t->reached[i] = 0;
+            ts_record_reset(spec->layout, record_of(t, i));
+        }
+        ts_training_spec training = {t->params, spec->count, spec->data};
+        status = spec->engine->create(&training, &t->training);
+    }
+    if (status != TS_OK) {
+        ts_trainer_free(t);
+        return status;
+    }
+    *out = t;
+    return TS_OK;
+}
+
+void ts_trainer_free(ts_trainer *t) {
+    if (!t)
+        return;
+    if (t->training)
+        t->spec.engine->destroy(t->training);
+    ts_slab_free(&t->slab);
+    ts_free(t);
+}
+
+// Measures every instance that is still alive at the checkpoint the unit has reached.
+static ts_status measure_all(ts_trainer *t) {
+    bool last = t->checkpoint == t->spec.layout->checkpoints - 1;
+    for (int i = 0; i < t->spec.count; i++) {
+        if (t->reached[i] != t->step)
+            continue;
+        t->spec.engine->get_parameters(t->training, i, t->parameters);
+        ts_status status =
+            t->model->measure(&t->params[i], t->spec.data, t->parameters, t->step, last, t->measures);
+        if (status != TS_OK)
+            return status;
+        ts_record_put_measures(t->spec.layout, t->checkpoint, t->measures, record_of(t, i));
+        ts_record_put_weights(t->spec.layout, t->checkpoint, t->parameters, record_of(t, i));
+    }
+    t->checkpoint++;
+    return TS_OK;
+}
+
+static bool any_alive(const ts_trainer *t) {
+    for (int i = 0; i < t->spec.count; i++)
+        if (t->reached[i] == t->step)
+            return true;
+    return false;
+}
+
+// One slice, at most up to the next checkpoint.
+static ts_status train_slice(ts_trainer *t) {
+    int64_t target = t->spec.layout->step[t->checkpoint];
+    int64_t to = target - t->step > t->slice ? t->step + t->slice : target;
+    double start = ts_clock();
+    ts_status status = t->spec.engine->train(t->training, t->step, to, t->reached);
+    double seconds = ts_clock() - start;
+    if (seconds > SLICE_SECONDS && t->slice > 1)
+        t->slice /= 2;
+    else if (seconds < SLICE_SECONDS / 2 && to - t->step == t->slice)
+        t->slice *= 2;
+    t->step = to;
+    return status;
+}
+
+ts_status ts_trainer_advance(ts_trainer *t, const atomic_int *pause, bool *finished) {
+    const ts_record_layout *layout = t->spec.layout;
+    ts_status status = TS_OK;
+    *finished = false;
+    while (status == TS_OK) {
+        if (t->checkpoint == layout->checkpoints || !any_alive(t)) {
+            *finished = true;
+            return TS_OK;
+        }
+        if (atomic_load(pause))
+            return TS_OK;
+        if (t->step == layout->step[t->checkpoint])
+            status = measure_all(t);
+        else
+            status = train_slice(t);
+        atomic_store(&t->progress, (double)t->step / (double)t->steps);
+    }
+    return status;
+}
+
+double ts_trainer_progress(const ts_trainer *t) {
+    return atomic_load(&t->progress);
+}
+
+ts_trained ts_trainer_result(const ts_trainer *t, int instance) {
+    ts_trained result = {.steps_done = t->reached[instance], .record = record_of(t, instance)};
+    if (result.steps_done < t->steps) {
+        snprintf(t->failure[instance], sizeof t->failure[instance],
+                 "diverged: the loss is not finite at step %lld", (long long)result.steps_done);
+        result.failure = t->failure[instance];
+    }
+    return result;
+}
+
+// --- Saved state: a header, reached (count), records (count), engine states (count)
+// -----------------------------
+
+typedef struct state_header {
+    int64_t count, step, checkpoint, record_bytes, engine_bytes;
+} state_header;
+
+static state_header header_of(const ts_trainer *t) {
+    return (state_header){
+        .count = t->spec.count,
+        .step = t->step,
+        .checkpoint = t->checkpoint,
+        .record_bytes = (int64_t)t->spec.layout->bytes,
+        .engine_bytes = (int64_t)t->spec.engine->state_bytes(t->training),
+    };
+}
+
+void *ts_trainer_save(const ts_trainer *t, size_t *bytes) {
+    state_header header = header_of(t);
+    size_t count = (size_t)t->spec.count, record_bytes = t->spec.layout->bytes;
+    *bytes = sizeof header + count * (sizeof(int64_t) + record_bytes + (size_t)header.engine_bytes);
+    char *state = ts_alloc(*bytes, "a unit's state");
+    if (!state)
+        return NULL;
+    char *at = state;
+    memcpy(at, &header, sizeof header);
+    at += sizeof header;
+    memcpy(at, t->reached, count * sizeof(int64_t));
+    at += count * sizeof(int64_t);
+    memcpy(at, t->records, count * record_bytes);
+    at += count * record_bytes;
+    for (int i = 0; i < t->spec.count; i++, at += header.engine_bytes)
+        t->spec.engine->get_state(t->training, i, at);
+    return state;
+}
+
+ts_status ts_trainer_restore(ts_trainer *t, const void *state, size_t bytes) {
+    state_header header, mine = header_of(t);
+    const char *at = state;
+    size_t count = (size_t)t->spec.count, record_bytes = t->spec.layout->bytes;
+    bool fits = bytes >= sizeof header;
+    if (fits) {
+        memcpy(&header, at, sizeof header);
+        fits =
+            header.count == mine.count && header.record_bytes == mine.record_bytes &&
+            header.engine_bytes == mine.engine_bytes && header.step >= 0 && header.step <= t->steps &&
+            header.checkpoint >= 0 && header.checkpoint <= t->spec.layout->checkpoints &&
+            bytes == sizeof header + count * (sizeof(int64_t) + record_bytes + (size_t)header.engine_bytes);
+    }
+    if (!fits)
+        return ts_fail(TS_ERROR_UNIT, "a unit's saved state does not fit the unit");
+    at += sizeof header;
+    memcpy(t->reached, at, count * sizeof(int64_t));
+    at += count * sizeof(int64_t);
+    memcpy(t->records, at, count * record_bytes);
+    at += count * record_bytes;
+    for (int i = 0; i < t->spec.count; i++, at += header.engine_bytes)
+        t->spec.engine->set_state(t->training, i, at);
+    t->step = header.step;
+    t->checkpoint = header.checkpoint;
+    atomic_store(&t->progress, (double)t->step / (double)t->steps);
+    return TS_OK;
+}
+
+int64_t ts_trainer_bytes(const ts_params *params, const ts_record_layout *layout) {
+    ts_parameter_layout parameters;
+    params->schema->model->layout(params, &parameters);
+    // Weights, two moments and a gradient in double precision at most, the record, and the parameters'
+    // struct.
+    return (int64_t)sizeof(ts_params) + (int64_t)layout->bytes + parameters.total * 4 * 8;
+}

@@ -1,0 +1,49 @@
+// The trainer takes one work unit - some instances of one case - from initial weights to finished records:
+// step loop, measures at checkpoints, divergence, saving and restoring. It knows nothing of files, ranks or
+// schedules. One thread at a time works on a trainer; different trainers are independent.
+#pragma once
+
+#include "backend/backend.h"
+#include "train/record.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct ts_trainer_spec {
+    const ts_engine *engine;
+    const ts_params *params; // (count), copied
+    int count;
+    const struct ts_feature_data *data; // of the case; must outlive the trainer
+    const ts_record_layout *layout;     // likewise
+} ts_trainer_spec;
+
+typedef struct ts_trainer ts_trainer;
+
+// TS_ERROR_MEMORY: with fewer instances it may fit.
+ts_status ts_trainer_create(const ts_trainer_spec *spec, ts_trainer **trainer);
+void ts_trainer_free(ts_trainer *trainer);
+
+// Trains on until everything is measured (*finished), or *pause is not 0: it then returns within some 20 ms,
+// between two steps, and may be called again. When it returns has no influence on any bit of the results.
+ts_status ts_trainer_advance(ts_trainer *trainer, const atomic_int *pause, bool *finished);
+
+// Steps of the whole unit done so far, of how many; readable from any thread.
+double ts_trainer_progress(const ts_trainer *trainer);
+
+// Result of one instance, once finished: steps done, and the record. A diverged instance has fewer steps than
+// asked for, its curve so far, and a reason (else NULL).
+typedef struct ts_trained {
+    int64_t steps_done;
+    const void *record;
+    const char *failure;
+} ts_trained;
+ts_trained ts_trainer_result(const ts_trainer *trainer, int instance);
+
+// The whole state between two steps, for ts_trainer_restore of a new trainer with the same spec. *bytes is
+// set; free with ts_free; NULL if memory is out.
+void *ts_trainer_save(const ts_trainer *trainer, size_t *bytes);
+ts_status ts_trainer_restore(ts_trainer *trainer, const void *state, size_t bytes);
+
+// Bytes that a trainer of one instance takes, about; for packing units into memory.
+int64_t ts_trainer_bytes(const ts_params *params, const ts_record_layout *layout);

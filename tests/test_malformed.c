@@ -1,0 +1,323 @@
+// Malformed sweep files: each is refused with the right line and words, and nothing worse happens.
+#include "base/memory.h"
+#include "sweep/sweep.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define TREE "task: tree\ndepth: 2\n"            // 2 lines; hidden is missing
+#define FULL "task: tree\ndepth: 2\nhidden: 3\n" // 3 lines; a sweep of one instance
+
+typedef struct malformed {
+    const char *text;
+    int line; // 0: "bad.yaml: ", without a line
+    const char *phrase;
+} malformed;
+
+static const malformed TABLE[] = {
+    // YAML itself
+    {"", 1, "key 'task': is missing; one of tree, independent"},
+    {"# only a comment\n", 1, "key 'task': is missing"},
+    {"just words\n", 1, "a sweep file is a mapping"},
+    {"- a\n- b\n", 1, "a sweep file is a mapping"},
+    {"task: [tree\n", 2, "not valid YAML"},
+    {"task: tree\n depth: 2\n", 2, "not valid YAML"},
+    {"task: 'tree\n", 2, "not valid YAML"},
+    {"task: tree\n\tdepth: 2\n", 2, "not valid YAML"},
+    {"task: tree\ndepth: {a: 1\n", 3, "not valid YAML"},
+    {"task: &a tree\n", 1, "anchors (&a) are not allowed"},
+    {"task: tree\ndepth: *a\n", 2, "aliases (*name) are not allowed"},
+    {"&a [*a]\n", 1, "anchors (&a) are not allowed"},
+    {"task: tree\ndepth: !!int 2\n", 2, "tags (tag:yaml.org,2002:int) are not allowed"},
+    {"task: ! tree\n", 1, "tags (!) are not allowed"},
+    {FULL "---\ntask: tree\n", 4, "a second document (---) is not allowed"},
+    {"task: tree\ndepth: 2\ntask: tree\n", 3, "key 'task' is given twice: on line 1 and on line 3"},
+    {TREE "grid: {hidden: 2, hidden: 3}\n", 3, "key 'hidden' is given twice"},
+    {"? [a, b]\n: 1\n", 1, "a key must be a plain word"},
+    {"? {a: b}\n: 1\n", 1, "a key must be a plain word"},
+    {"task: \"tr\\0ee\"\n", 1, "NUL characters are not allowed"},
+    {"task: tree\ndepth: \xff\n", 2, "not UTF-8 text"},
+    {"task: tree\n\n# \xc3\x28\n", 3, "not UTF-8 text"},
+    {"task: tree\ndepth: \x01\n", 2, "not UTF-8 text: control characters are not allowed"},
+    {"a: [[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]\n", 1, "nested more than 16 levels deep"},
+    {"a:\n - - - - - - - - - - - - - - - - 1\n", 2, "nested more than 16 levels deep"},
+    {"<<: {task: tree}\n" FULL, 1, "key '<<': unknown"},
+    // Unknown and missing keys
+    {TREE "hiden: 2\n", 3, "key 'hiden': unknown; did you mean 'hidden'?"},
+    {FULL "zzzzzzzz: 2\n", 4, "key 'zzzzzzzz': unknown; no task or model has it"},
+    {FULL "grids: {seed: 1}\n", 4, "key 'grids': unknown; did you mean 'grid'?"},
+    {FULL "grid: {sede: 1}\n", 4, "key 'sede': unknown; did you mean 'seed'?"},
+    {FULL "zip: {sead: [1]}\n", 4, "key 'sead': unknown; did you mean 'seed'?"},
+    {FULL "cases: [{stps: 3}]\n", 4, "key 'stps': unknown; did you mean 'steps'?"},
+    {FULL "exclude: [{sed: 3}]\n", 4, "key 'sed': unknown; did you mean 'seed'?"},
+    {FULL "features: 4\n", 4, "key 'features': does not apply to any task or model of this sweep"},
+    {FULL "binary: true\n", 4, "key 'binary': does not apply"},
+    {FULL "exclude: [{correlated_pairs: 3}]\n", 4, "key 'correlated_pairs': does not apply"},
+    {"task: tree\nhidden: 3\n", 1, "key 'depth': is missing: task 'tree' needs it"},
+    {TREE, 1, "key 'hidden': is missing: model 'autoencoder' needs it"},
+    {"task: tree\nhidden: 3\ncases:\n- {depth: 3}\n- {seed: 3}\n", 5, "key 'depth': is missing"},
+    {"depth: 2\n", 1, "key 'task': is missing"},
+    {"depth: 2\ncases:\n - {task: tree, hidden: 2}\n - {hidden: 3}\n", 4, "key 'task': is missing"},
+    // Types
+    {TREE "hidden: two\n", 3, "key 'hidden': 'two' is not an integer"},
+    {TREE "hidden: 2.5\n", 3, "'2.5' is not an integer"},
+    {TREE "hidden: '2'\n", 3, "'2' is not an integer"},
+    {TREE "hidden: 0x10\n", 3, "'0x10' is not an integer"},
+    {TREE "hidden: 99999999999999999999\n", 3, "is not an integer"},
+    {TREE "hidden:\n", 3, "key 'hidden': has no value"},
+    {TREE "hidden: {a: 1}\n", 3, "a mapping ({...}) is not an integer"},
+    {TREE "hidden: [1, [2]]\n", 3, "a list within a list is not an integer"},
+    {TREE "hidden: []\n", 3, "the list is empty"},
+    {TREE "hidden: ~\n", 3, "'~' is not an integer"},
+    {FULL "lr: fast\n", 4, "key 'lr': 'fast' is not a number"},
+    {FULL "lr: .inf\n", 4, "'.inf' is not a number"},
+    {FULL "lr: .nan\n", 4, "'.nan' is not a number"},
+    {FULL "lr: 1e999\n", 4, "'1e999' is not a number"},
+    {FULL "lr: 1e\n", 4, "'1e' is not a number"},
+    {FULL "early_stopping: maybe\n", 4, "'maybe' is not true or false"},
+    {FULL "early_stopping: 1\n", 4, "'1' is not true or false"},
+    {FULL "early_stopping: 'true'\n", 4, "'true' is not true or false"},
+    {FULL "save: fnal\n", 4, "'fnal' is not one of none, final, checkpoints; did you mean 'final'?"},
+    {FULL "save: [final, [none]]\n", 4, "a list within a list is not a name"},
+    {"task: tre\nhidden: 2\n", 1, "'tre' is not one of tree, independent; did you mean 'tree'?"},
+    {"task: [tree,\n  oak]\ndepth: 1\nhidden: 1\n", 2, "'oak' is not one of tree, independent"},
+    {FULL "model: mlpp\n", 4, "key 'model': 'mlpp' is not one of autoencoder"},
+    {FULL "batch: exat\n", 4, "'exat' is not an integer"},
+    // Ranges of values
+    {TREE "hidden: 0\n", 3, "key 'hidden': 0 is below the minimum 1"},
+    {TREE "hidden: 5000\n", 3, "5000 is above the maximum 4096"},
+    {TREE "hidden: 4000..5000\n", 3, "5000 is above the maximum 4096"},
+    {FULL "seed: -1\n", 4, "-1 is below the minimum 0"},
+    {FULL "steps: 0\n", 4, "0 is below the minimum 1"},
+    {FULL "beta1: 1\n", 4, "1 is above the maximum 0.999999"},
+    {TREE "hidden: 4..2\n", 3, "'4..2' is empty"},
+    {TREE "hidden: 2..4..-1\n", 3, "'2..4..-1' is empty"},
+    {TREE "hidden: 2..4..0\n", 3, "'2..4..0' has step 0"},
+    {TREE "hidden: 2..\n", 3, "'2..' is not a range; write a..b or a..b..step"},
+    {TREE "hidden: a..b\n", 3, "'a..b' is not a range"},
+    {TREE "hidden: 1..2..3..4\n", 3, "is not a range"},
+    {TREE "hidden: 1..3..0.5\n", 3, "is not a range of integers"},
+    {FULL "lr: 0.1..0.5\n", 4, "'0.1..0.5' needs a step"},
+    {FULL "lr: 1..1e-30..1e-30\n", 4, "too many digits for a range"},
+    // Numbers and steps
+    {FULL "importance: {bass: 2}\n", 4, "key 'importance': 'bass' is unknown; did you mean 'base'?"},
+    {FULL "importance: {branching: 2}\n", 4, "'{...}' is not {base: B} or {base: B, branching: b}"},
+    {FULL "importance: {base: 0.5, branching: 1}\n", 4, "branching must be between 2 and 1000000"},
+    {FULL "importance: [1,\n  two]\n", 5, "'two' is not a number"},
+    {FULL "importance: -1\n", 4, "-1 is below the minimum 0"},
+    {FULL "importance: much\n", 4, "'much' is not a number"},
+    {FULL "importance: []\n", 4, "the list is empty"},
+    {FULL "checkpoints: 10\n", 4, "'10' is not {log: N}, {every: N} or a list of steps"},
+    {FULL "checkpoints: {log: 10, every: 10}\n", 4, "is not {log: N}, {every: N} or a list of steps"},
+    {FULL "checkpoints: {evry: 10}\n", 4, "'evry' is unknown; did you mean 'every'?"},
+    {FULL "checkpoints: {log: 0}\n", 4, "0 is below the minimum 1"},
+    {FULL "checkpoints: {log: 1e8}\n", 4, "100000000 is above the maximum 1000000"},
+    {FULL "checkpoints: {every: 1.5}\n", 4, "'1.5' is not an integer"},
+    {FULL "checkpoints: [1, -2]\n", 4, "-2 is below the minimum 0"},
+    {FULL "checkpoints:\n", 4, "key 'checkpoints': has no value"},
+    {FULL "steps: 1e9\ncheckpoints: {every: 10}\n", 5, "more than 1000000 checkpoints"},
+    // name
+    {FULL "name: a/b\n", 4, "key 'name': 'a/b' contains '/'"},
+    {FULL "name: ''\n", 4, "'' is empty; it names the results file"},
+    {FULL "name: .hidden\n", 4, "'.hidden' starts with '.'"},
+    {FULL "name: 12345678901234567890123456789012345678901234567890123456789012345\n", 4,
+     "longer than 64 bytes"},
+    {FULL "name: [a]\n", 4, "key 'name': must be a word"},
+    {FULL "name: \"a\\tb\"\n", 4, "contains a control character"},
+    // Structure
+    {TREE "grid: 3\n", 3, "key 'grid': must be a mapping of keys to values"},
+    {FULL "grid: {}\n", 4, "key 'grid': must be a mapping"},
+    {FULL "zip: [1, 2]\n", 4, "key 'zip': must be a mapping"},
+    {FULL "cases: {depth: 2}\n", 4, "key 'cases': must be a list of mappings"},
+    {FULL "cases: []\n", 4, "key 'cases': must be a list of mappings"},
+    {FULL "cases:\n - {seed: 2}\n - 3\n", 6, "key 'cases': each entry must be a mapping"},
+    {FULL "exclude: {seed: 2}\n", 4, "key 'exclude': must be a list of mappings"},
+    {FULL "exclude: [{}]\n", 4, "key 'exclude': each entry must be a mapping"},
+    {FULL "exclude: [{grid: 2}]\n", 4, "key 'grid': is not a parameter"},
+    {FULL "exclude: [{seed: many}]\n", 4, "key 'seed': 'many' is not an integer"},
+    {FULL "exclude: [{parameters: many}]\n", 4, "key 'parameters': 'many' is not a number"},
+    {FULL "grid:\n  instances: 3\n", 5, "key 'instances': is not allowed in grid; write it at the top level"},
+    {FULL "zip: {name: [a]}\n", 4, "key 'name': is not allowed in zip"},
+    {FULL "cases: [{grid: {seed: 2}}]\n", 4, "key 'grid': is not allowed in cases"},
+    {TREE "hidden: 2\ngrid: {hidden: 3}\n", 4,
+     "key 'hidden': is given twice: on line 3 at the top level and on line 4 in grid; keep one"},
+    {TREE "grid: {hidden: 3}\nzip: {hidden: [3]}\n", 4, "on line 3 in grid and on line 4 in zip"},
+    {TREE "grid: {hidden: 3}\ncases:\n - {hidden: 3}\n", 5, "on line 3 in grid and on line 5 in cases"},
+    {TREE "hidden: [2, 3]\ncases:\n - {hidden: 3}\n", 5, "on line 3 at the top level and on line 5 in cases"},
+    {TREE "zip: {hidden: [2, 3]}\ncases:\n - {hidden: 3}\n", 5, "on line 3 in zip and on line 5 in cases"},
+    {TREE "zip:\n  hidden: [2, 3]\n  seed: [1, 2, 3]\n", 5,
+     "key 'seed': has 3 values in zip, but 'hidden' has 2; they must be equally many"},
+    // instances
+    {FULL "instances: 0\n", 4, "key 'instances': 0 is below the minimum 1"},
+    {FULL "instances: 1..3\n", 4, "key 'instances': must be a whole number, like 5"},
+    {FULL "instances: [1, 2]\n", 4, "must be a whole number, like 5"},
+    {FULL "instances: 20000000\n", 4, "20000000 is more than the 10000000 that a sweep may have"},
+    {FULL "instances: 3\nseed: 4\n", 5,
+     "key 'seed': is given twice: on line 4 at the top level (as instances) and on line 5 at the top level"},
+    {FULL "instances: 3\ncases:\n - {seed: 1}\n", 6, "key 'seed': is given twice"},
+    {FULL "cases:\n - {seed: 1, instances: 3}\n", 5, "key 'seed': is given twice"},
+    // Sizes
+    {TREE "hidden: 1..4096\nseed: 1..4096\n", 0,
+     "the sweep has 16777216 instances; at most 10000000 are allowed"},
+    {TREE "hidden: 1..4096\nseed: 0..9007199254740991\n", 4, "9007199254740992 values are too many"},
+    {TREE "hidden: [1..4096]\nseed: [0..9007199254740991]\n", 4, "values are too many"},
+    {"task: tree\ndepth: 1..16\nhidden: 1..4096\nlr: 1e-6..0.9..1e-6\n"
+     "beta1: 1e-6..0.9..1e-6\nbeta2: 1e-6..0.9..1e-6\n",
+     0, "instances; at most 10000000 are allowed"},
+    {FULL "where: hidden > 5\n", 0, "where and exclude drop all 1 points"},
+    {FULL "exclude: [{depth: 1..3}]\n", 0, "where and exclude drop all 1 points"},
+    // where
+    {FULL "where:\n", 4, "key 'where': must be an expression"},
+    {FULL "where: [hidden < 3, {}]\n", 4, "key 'where': must be an expression"},
+    {FULL "where: []\n", 4, "the list is empty"},
+    {FULL "where:\n  - hidden < 9\n  - hiden < 9\n", 6, "'hiden' is unknown; did you mean 'hidden'?"},
+    {FULL "where: hidden = 3\n", 4, "equality is =="},
+    {FULL "where: hidden <\n", 4, "the expression ends where a value is expected"},
+    {FULL "where: (hidden < 3\n", 4, "a ( is not closed"},
+    {FULL "where: hidden < 3)\n", 4, "a ) has no ("},
+    {FULL "where: hidden\n", 4, "'hidden' is not a condition"},
+    {FULL "where: order < 3\n", 4, "'order' means nothing for task 'tree'"},
+    {FULL "where: init == xaver\n", 4, "'init' is never 'xaver'; did you mean 'xavier'?"},
+    // What tasks and models refuse
+    {"task: tree\ndepth: 16\nbranching: 9\nhidden: 2\n", 2, "key 'depth': a tree of depth 16"},
+    {"task: independent\nfeatures: 3\nhidden: 2\ncorrelated_pairs: 2\n", 4,
+     "2 pairs do not fit into 3 features"},
+    {"task: independent\nhidden: 2\nfeatures: 3\nfeature_probability: [0.1, 0.2]\n", 4,
+     "a list of 2 numbers"},
+    // The same instance twice
+    {TREE "hidden: [2, 3, 2]\n", 0, "instances 0 and 2 are the same: 'hidden=2' and 'hidden=2'"},
+    {TREE "cases:\n- {hidden: 2}\n- {hidden: [1, 2]}\n", 5,
+     "'hidden=2 (case on line 4)' and 'hidden=2 (case on line 5)'"},
+    {"task: [independent, tree]\nfeatures: 3\nhidden: 2\ndepth: 1..2\n", 0,
+     "'task=independent, depth=1' and 'task=independent, depth=2' do not differ"},
+};
+
+static void expect_refused(const char *text, size_t bytes, const char *const *sets, int n_sets,
+                           const char *place, const char *phrase) {
+    ts_sweep_source source = {"dir/bad.yaml", text, bytes, sets, n_sets};
+    ts_sweep *sweep = NULL;
+    ts_status status = ts_sweep_read(&source, &sweep);
+    if (status != TS_ERROR_USER)
+        fail_msg("status %d, not TS_ERROR_USER, for:\n%s", (int)status, text);
+    assert_null(sweep);
+    const char *errors = ts_sweep_errors();
+    // One of the lines must have both the place and the phrase.
+    for (const char *line = errors; *line;) {
+        const char *end = strchr(line, '\n'), *found = strstr(line, phrase);
+        if (strncmp(line, place, strlen(place)) == 0 && found && found < end)
+            return;
+        line = end + 1;
+    }
+    fail_msg("for:\n%s\nexpected '%s ... %s'\ngot\n%s", text, place, phrase, errors);
+}
+
+static void test_malformed_files_are_refused_with_line_and_reason(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof TABLE / sizeof *TABLE; i++) {
+        char place[64];
+        snprintf(place, sizeof place, TABLE[i].line ? "dir/bad.yaml:%d: " : "dir/bad.yaml: ", TABLE[i].line);
+        expect_refused(TABLE[i].text, strlen(TABLE[i].text), NULL, 0, place, TABLE[i].phrase);
+    }
+}
+
+static void test_wrong_overrides_are_refused_naming_set(void **state) {
+    (void)state;
+    static const struct {
+        const char *set, *phrase;
+    } SETS[] = {
+        {"hidden", "'hidden' is not key=value"},
+        {"=3", "'=3' is not key=value"},
+        {"hiden=3", "key 'hiden': unknown; did you mean 'hidden'?"},
+        {"hidden=", "key 'hidden': has no value"},
+        {"hidden=two", "key 'hidden': 'two' is not an integer"},
+        {"hidden=0", "key 'hidden': 0 is below the minimum 1"},
+        {"hidden=[2", "key 'hidden': not valid YAML"},
+        {"hidden=&a 2", "anchors (&a) are not allowed"},
+        {"grid={seed: 1}", "key 'grid': can only be written in the file"},
+        {"cases=[]", "key 'cases': can only be written in the file"},
+        {"name=a/b", "key 'name': 'a/b' contains '/'"},
+        {"where=hidden <", "key 'where': the expression ends"},
+        {"instances=none", "key 'instances': must be a whole number"},
+        {"lr=1..3", "key 'lr': 'lr' is in zip (line 5); change it in the file"},
+        {"features=3", "key 'features': does not apply"},
+    };
+    static const char text[] = FULL "zip:\n  lr: [1, 2]\n";
+    for (size_t i = 0; i < sizeof SETS / sizeof *SETS; i++)
+        expect_refused(text, strlen(text), &SETS[i].set, 1, "--set: ", SETS[i].phrase);
+}
+
+static void test_nul_bytes_are_refused(void **state) {
+    (void)state;
+    static const char text[] = "task: tree\ndepth: \0 2\n";
+    expect_refused(text, sizeof text - 1, NULL, 0, "dir/bad.yaml:2: ", "NUL bytes are not allowed");
+}
+
+static void test_files_beyond_256_kib_are_refused(void **state) {
+    (void)state;
+    size_t bytes = TS_SWEEP_MAX_BYTES + 1;
+    char *text = ts_alloc(bytes + 1, "a test");
+    memset(text, ' ', bytes);
+    text[bytes] = 0;
+    memcpy(text, "a: 1\n", 5);
+    expect_refused(text, bytes, NULL, 0, "dir/bad.yaml:1: ", "larger than 256 KiB");
+    ts_free(text);
+}
+
+static void test_all_errors_are_reported_in_order_of_lines(void **state) {
+    (void)state;
+    static const char text[] = "task: tree\nhiden: 2\ndepth: two\nwhere: dpth < 2\nsave: fnal\n";
+    ts_sweep_source source = {"x.yaml", text, strlen(text), NULL, 0};
+    ts_sweep *sweep;
+    assert_int_equal(ts_sweep_read(&source, &sweep), TS_ERROR_USER);
+    assert_string_equal(
+        ts_sweep_errors(),
+        "x.yaml:1: key 'hidden': is missing: model 'autoencoder' needs it\n"
+        "x.yaml:2: key 'hiden': unknown; did you mean 'hidden'?\n"
+        "x.yaml:3: key 'depth': 'two' is not an integer\n"
+        "x.yaml:4: key 'where': 'dpth' is unknown; did you mean 'depth'?\n"
+        "x.yaml:5: key 'save': 'fnal' is not one of none, final, checkpoints; did you mean 'final'?\n");
+}
+
+static void test_errors_beyond_fifty_are_counted(void **state) {
+    (void)state;
+    ts_text text = {0};
+    ts_text_add(&text, FULL);
+    for (int i = 0; i < 70; i++)
+        ts_text_addf(&text, "unknown_%d: 1\n", i);
+    ts_sweep_source source = {"x.yaml", text.bytes, text.length, NULL, 0};
+    ts_sweep *sweep;
+    assert_int_equal(ts_sweep_read(&source, &sweep), TS_ERROR_USER);
+    assert_non_null(strstr(ts_sweep_errors(), "x.yaml:53: "));
+    assert_null(strstr(ts_sweep_errors(), "x.yaml:54: "));
+    assert_non_null(strstr(ts_sweep_errors(), "... and 20 more\n"));
+    ts_text_free(&text);
+}
+
+static void test_one_fault_of_many_points_is_reported_once(void **state) {
+    (void)state;
+    static const char text[] =
+        "task: independent\nfeatures: 3\nhidden: 1..100\ncorrelated_pairs: 2\nseed: 0..99\n";
+    ts_sweep_source source = {"x.yaml", text, strlen(text), NULL, 0};
+    ts_sweep *sweep;
+    assert_int_equal(ts_sweep_read(&source, &sweep), TS_ERROR_USER);
+    assert_string_equal(ts_sweep_errors(),
+                        "x.yaml:4: key 'correlated_pairs': 2 pairs do not fit into 3 features\n");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_malformed_files_are_refused_with_line_and_reason),
+        cmocka_unit_test(test_wrong_overrides_are_refused_naming_set),
+        cmocka_unit_test(test_nul_bytes_are_refused),
+        cmocka_unit_test(test_files_beyond_256_kib_are_refused),
+        cmocka_unit_test(test_all_errors_are_reported_in_order_of_lines),
+        cmocka_unit_test(test_errors_beyond_fifty_are_counted),
+        cmocka_unit_test(test_one_fault_of_many_points_is_reported_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,1 @@
+"""Figures of tools/plot.py, one module for each family of tasks."""

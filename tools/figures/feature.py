@@ -1,0 +1,256 @@
+"""Figures of the feature tasks (tree, independent): loss over the sweep, and the geometry of the weights."""
+
+import html
+from typing import NamedTuple, Optional
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import LogNorm, Normalize
+from matplotlib.ticker import MaxNLocator
+
+from figures.view import Figure, label, number
+
+TINY = 1e-12  # losses below are drawn as this: a loss can be exactly 0, which no log scale shows
+
+
+class Width(NamedTuple):
+    """Of one y: smallest width below the threshold by best instance and by mean (None: not reached), the widest
+    that is finished, and the best loss of all widths."""
+    y: object
+    best: Optional[int]
+    mean: Optional[int]
+    widest: int
+    loss: float
+
+
+def short(loss):
+    """A loss in at most six characters."""
+    return f"{loss:.2g}" if loss >= 1e-3 else f"{loss:.1e}".replace("e-0", "e-").replace(".0e", "e")
+
+
+def shades(count):
+    return plt.cm.viridis(np.linspace(0.0, 0.9, max(count, 1)))
+
+
+def panels(rows, columns, width, height, **options):
+    return plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False, **options)
+
+
+def per(view):
+    return f"per {view.y}" if view.y else ""
+
+
+# --- Loss over the sweep -------------------------------------------------------------------------------------------
+
+def loss_heatmap(view, options):
+    if not view.x:
+        return None
+    kinds = [("mean over instances", np.mean), ("best instance", np.min)]
+    grids = [np.maximum(view.grid(reduce), TINY) for _, reduce in kinds]
+    norm = LogNorm(np.nanmin(grids), max(np.nanmax(grids), np.nanmin(grids) * 10))
+    width, height = max(4.2, 0.62 * len(view.xs) + 1.2), max(2.4, 0.42 * len(view.ys) + 1.4)
+    picture, axes = panels(1, 2, width, height, sharey=True)
+    for axis, (title, _), grid in zip(axes[0], kinds, grids):
+        image = axis.imshow(grid, norm=norm, cmap="viridis_r", aspect="auto")
+        axis.set(title=title, xlabel=label(view.x))
+        axis.set_xticks(range(len(view.xs)), [number(x) for x in view.xs])
+        axis.set_yticks(range(len(view.ys)), [number(y) if view.y else "" for y in view.ys])
+        axis.grid(False)
+        annotate(axis, grid, norm)
+    axes[0][0].set_ylabel(label(view.y) if view.y else "")
+    picture.colorbar(image, ax=axes, label=label(view.loss))
+    over = " and ".join(label(name).split(" (")[0] for name in (view.y, view.x) if name)
+    picture.suptitle(f"{label(view.loss).capitalize()} by {over}")
+    return Figure(picture, f"The {label(view.loss)} after training: mean over the instances of a cell on the left, "
+                           "the best of them on the right. Blank: not finished, or not part of the sweep.")
+
+
+def annotate(axis, grid, norm):
+    if grid.size > 240:
+        return
+    for (i, j), value in np.ndenumerate(grid):
+        if np.isfinite(value):
+            dark = norm(value) > 0.5
+            axis.text(j, i, short(value), ha="center", va="center", fontsize=7.5, color="white" if dark else "black")
+
+
+def loss_by_width(view, options):
+    if not view.x or len(view.xs) < 2:
+        return None
+    picture, axis = plt.subplots(figsize=(7.6, 4.6))
+    mean, best = np.maximum(view.grid(np.mean), TINY), np.maximum(view.grid(np.min), TINY)
+    for i, (y, color) in enumerate(zip(view.ys, shades(len(view.ys)))):
+        axis.plot(view.xs, mean[i], "-o", color=color, markersize=4, label=number(y) if view.y else "mean")
+        axis.plot(view.xs, best[i], "--", color=color, marker="v", markersize=4,
+                  label=None if view.y else "best")
+    if view.x == "hidden":
+        axis.axhline(options.threshold, color="gray", linewidth=0.8, linestyle=":")
+    axis.set(yscale="log", xlabel=label(view.x), ylabel=label(view.loss),
+             title=f"{label(view.loss).capitalize()}: mean (solid) and best instance (dashed)")
+    if len(view.xs) <= 20:
+        axis.set_xticks(view.xs)
+    axis.legend(title=view.y, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return Figure(picture, f"The {label(view.loss)} against {view.x}" + (f", one colour {per(view)}" if view.y else "") +
+                  ": mean over instances (solid, circles) and best instance (dashed, triangles)." +
+                  (f" Dotted: the threshold {short(options.threshold)}." if view.x == "hidden" else ""))
+
+
+def smallest_width(view, options):
+    """Smallest hidden width whose loss is below the threshold, by best instance and by mean."""
+    if view.x != "hidden":
+        return None
+    lines = []
+    for y, mean, best in zip(view.ys, view.grid(np.mean), view.grid(np.min)):
+        seen = np.isfinite(best)
+        if seen.any():
+            reached = [view.xs[np.flatnonzero(row < options.threshold)[:1]] for row in (best, mean)]
+            lines.append(Width(y, *[int(found[0]) if len(found) else None for found in reached],
+                               int(view.xs[seen].max()), best[seen].min()))
+    picture, axis = plt.subplots(figsize=(6.4, 3.8))
+    at, top = np.arange(len(lines)), view.xs.max()
+    for offset, field, name, color in ((-0.19, "best", "best instance", "#31688e"),
+                                       (0.19, "mean", "mean over instances", "#a0c8b0")):
+        widths = [getattr(line, field) for line in lines]
+        axis.bar(at + offset, [width or 0 for width in widths], 0.36, label=name, color=color)
+        for i, (width, line) in enumerate(zip(widths, lines)):
+            axis.text(at[i] + offset, (width or 0) + 0.02 * top, width or f"> {line.widest}", ha="center", va="bottom",
+                      fontsize=8)
+    axis.set_xticks(at, [number(line.y) if view.y else "all" for line in lines])
+    axis.set(xlabel=label(view.y) if view.y else "", ylabel=label("hidden"), ylim=(0, top * 1.25),
+             title=f"Smallest width with {label(view.loss)} below {short(options.threshold)}")
+    axis.grid(axis="x", visible=False)
+    axis.legend(loc="upper left", ncol=2)
+    return Figure(picture, f"The smallest hidden width whose {label(view.loss)} is below {short(options.threshold)}. "
+                           "\">\" the widest in the sweep: not reached.", width_table(view, lines))
+
+
+def width_table(view, lines):
+    head = (view.y or "", "smallest width (best instance)", "smallest width (mean)", "best loss of all widths")
+    rows = [(number(line.y) if view.y else "all", line.best or f"> {line.widest}", line.mean or f"> {line.widest}",
+             short(line.loss)) for line in lines]
+    cells = ["<tr>" + "".join(f"<th>{html.escape(str(c))}</th>" for c in head) + "</tr>"]
+    cells += ["<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in row) + "</tr>" for row in rows]
+    return "\n<table>" + "\n".join(cells) + "</table>"
+
+
+def training_curves(view, options):
+    lines = view.samples(most_x=9, most_y=6)
+    kind = "exact_loss" if view.curves("exact_loss", *lines[0][0]) else "train_loss"
+    if view.curves(kind, *lines[0][0]) is None:
+        return None
+    columns = min(3, len(lines))
+    rows = -(-len(lines) // columns)
+    width, height = 4.0 if columns > 1 else 6.5, 3.1 if rows > 1 else 3.8
+    picture, axes = panels(rows, columns, width, height, sharex=True, sharey=True)
+    colors = dict(zip(view.xs, shades(len(view.xs))))
+    shown = {}
+    for axis, line in zip(axes.flat, lines):
+        for x, y in line:
+            steps, values = view.curves(kind, x, y)
+            values = np.maximum(values, TINY)
+            shown[x], = axis.plot(steps, np.median(values, axis=0), color=colors[x], linewidth=1.3)
+            axis.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colors[x], alpha=0.15, linewidth=0)
+        axis.set_xscale("symlog", linthresh=1)
+        axis.set_yscale("log")
+        axis.set_title(f"{view.y} {number(line[0][1])}" if view.y else "")
+    for axis in axes.flat[len(lines):]:
+        axis.set_visible(False)
+    for axis in axes[-1]:
+        axis.set_xlabel("training step")
+    for axis in axes[:, 0]:
+        axis.set_ylabel(label(kind))
+    if view.x:
+        order = [x for x in view.xs if x in shown]
+        axes[0][-1].legend([shown[x] for x in order], [number(x) for x in order], title=view.x, loc="upper left",
+                           bbox_to_anchor=(1.0, 1.0))
+    picture.suptitle(f"{label(kind).capitalize()} during training")
+    return Figure(picture, f"The {label(kind)} at every checkpoint: median over instances, the band from the best to "
+                           "the worst of them.")
+
+
+# --- Geometry of the weights ---------------------------------------------------------------------------------------
+
+def sample_panels(view, size):
+    """Axes for a few cells, a row of panels for each y. [] if the sweep keeps no weights."""
+    lines = view.samples(most_x=4, most_y=4)
+    if not view.results.weights(view.best(*lines[0][0])):
+        return None, []
+    columns = max(len(line) for line in lines)
+    picture, axes = panels(len(lines), columns, *size)
+    for axis in axes.flat:
+        axis.set_visible(False)
+    pairs = [(axis, cell) for row, line in zip(axes, lines) for axis, cell in zip(row, line)]
+    for axis, cell in pairs:
+        axis.set_visible(True)
+        loss = view.losses(*cell).min()
+        axis.set_title(f"{view.cell_name(*cell)}\nloss {short(loss)}", fontsize=9)
+    return picture, pairs
+
+
+def small_ticks(axis):
+    axis.tick_params(labelsize=7)
+    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+
+
+def weight_geometry(view, options):
+    """W^T W of the best instance of some cells."""
+    picture, pairs = sample_panels(view, (2.7, 2.75))
+    if not pairs:
+        return None
+    products = []
+    for _, cell in pairs:
+        w = view.results.weights(view.best(*cell))["W"]
+        w = w[-1] if w.ndim == 3 else w  # (hidden, features); every checkpoint is kept: the last
+        products.append(w.T @ w)
+    limit = max(np.abs(product).max() for product in products)
+    norm = Normalize(-min(limit, 1.5), min(limit, 1.5))
+    for (axis, cell), product in zip(pairs, products):
+        image = axis.imshow(product, norm=norm, cmap="RdBu_r", interpolation="nearest")
+        axis.grid(False)
+        small_ticks(axis)
+        axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+        level_lines(view, axis, cell)
+    picture.colorbar(image, ax=picture.axes, label=r"$W^\top W$", shrink=0.6, extend="both" if limit > 1.5 else "neither")
+    picture.supxlabel("feature", fontsize=10)
+    picture.supylabel("feature", fontsize=10)
+    picture.suptitle(r"Weight geometry: $W^\top W$ of the best instance")
+    return Figure(picture, "W^T W of the best instance: on the diagonal the squared length of each feature's "
+                           "direction, off it how features overlap." +
+                  (" Thin lines part the levels of the tree." if view.task == "tree" else ""))
+
+
+def level_lines(view, axis, cell):
+    """Thin lines between the levels of a tree: features are numbered level by level."""
+    if view.task != "tree":
+        return
+    keys = view.results.resolved(view.best(*cell))
+    branching, last = keys.get("branching", 2), 0
+    for level in range(1, keys["depth"]):
+        last += branching**level
+        axis.axhline(last - 0.5, color="gray", linewidth=0.5)
+        axis.axvline(last - 0.5, color="gray", linewidth=0.5)
+
+
+def feature_norms(view, options):
+    """Length of each feature's direction, coloured by its dimensionality."""
+    picture, pairs = sample_panels(view, (3.0, 2.35))
+    if not pairs or view.last("dimensionality", view.best(*pairs[0][1])) is None:
+        return None
+    norm, cmap = Normalize(0, 1), plt.cm.plasma_r
+    for axis, cell in pairs:
+        best = view.best(*cell)
+        lengths, share = view.last("feature_norm", best), view.last("dimensionality", best)
+        axis.bar(np.arange(len(lengths)), lengths, 1.0 if len(lengths) > 40 else 0.85,
+                 color=cmap(norm(np.nan_to_num(share))))
+        axis.set_ylim(0, max(1.15, float(np.nanmax(lengths)) * 1.08))
+        small_ticks(axis)
+        axis.grid(axis="x", visible=False)
+    picture.colorbar(plt.cm.ScalarMappable(norm, cmap), ax=picture.axes, label="dimensionality", shrink=0.6)
+    picture.supxlabel("feature", fontsize=10)
+    picture.supylabel(r"length $|W_i|$", fontsize=10)
+    picture.suptitle("Feature lengths and dimensionality of the best instance")
+    return Figure(picture, "How strongly each feature is represented, |W_i|, in the best instance. Colour: its "
+                           "dimensionality, the share of a hidden dimension that it has for itself (1: all of it).")
+
+
+FIGURES = [loss_heatmap, loss_by_width, smallest_width, training_curves, weight_geometry, feature_norms]

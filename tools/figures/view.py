@@ -1,0 +1,152 @@
+"""What a figure is drawn from: a view is a part of a sweep that fits on two axes, x (columns) and y (rows).
+
+A sweep with more varying keys than that is cut into one view for each combination of the others; instances that
+differ in nothing but the seed share a cell.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+import toysweep
+
+LOSSES = ("exact_loss", "final_loss", "train_loss")
+LABELS = {
+    "depth": "tree depth (levels below the root)", "hidden": "hidden width (dimensions)",
+    "features": "features", "branching": "children per node", "steps": "training steps",
+    "feature_probability": "probability of a feature", "lr": "learning rate",
+    "exact_loss": "expected loss", "final_loss": "loss on fresh samples", "train_loss": "training loss",
+}
+MOST_VIEWS = 24
+
+
+@dataclass
+class Figure:
+    picture: object  # matplotlib figure
+    caption: str
+    table: str = ""  # HTML
+
+
+def label(name):
+    return LABELS.get(name, name.replace("_", " "))
+
+
+def number(value):
+    """A value of a key as a person would write it."""
+    return f"{value:g}" if isinstance(value, (float, np.floating)) else str(value)
+
+
+def some(values, most):
+    """At most `most` of the values, evenly spread, the first and last among them."""
+    values = list(values)
+    if len(values) <= most:
+        return values
+    return [values[i] for i in np.unique(np.linspace(0, len(values) - 1, most).round().astype(int))]
+
+
+class View:
+    def __init__(self, results, rows, fixed, loss):
+        self.results = results
+        self.task = results.resolved(int(rows[0]))["task"]
+        self.title = ", ".join(f"{name} {number(value)}" for name, value in fixed.items())
+        done = results.table["status"][rows] == toysweep.DONE
+        self.rows = rows[done]  # finished instances
+        self.all_rows = rows
+        self.x, self.y = self._axes(fixed)
+        self.xs = toysweep.distinct(self._values(self.x)) if self.x else np.array([0])
+        self.ys = toysweep.distinct(self._values(self.y)) if self.y else np.array([0])
+        self.loss = loss or next(name for name in LOSSES if name in results.table)
+
+    def _axes(self, fixed):
+        free = [name for name in axis_names(self.results, self.all_rows) if name not in fixed]
+        x = "hidden" if "hidden" in free else free[-1] if free else None
+        rest = [name for name in free if name != x]
+        return x, next((name for name in ("depth", "features") if name in rest), rest[0] if rest else None)
+
+    def _values(self, name):
+        return self.results.table[name][self.all_rows]
+
+    def cell(self, x, y):
+        """Finished instances of a cell."""
+        table, keep = self.results.table, np.ones(len(self.rows), dtype=bool)
+        if self.x:
+            keep &= table[self.x][self.rows] == x
+        if self.y:
+            keep &= table[self.y][self.rows] == y
+        return self.rows[keep]
+
+    def losses(self, x, y):
+        values = self.results.table[self.loss][self.cell(x, y)]
+        return values[np.isfinite(values)]
+
+    def grid(self, reduce):
+        """(ys, xs) reduced losses; NaN where nothing is finished or the sweep has no such point."""
+        cells = [[self.losses(x, y) for x in self.xs] for y in self.ys]
+        return np.array([[reduce(c) if len(c) else np.nan for c in line] for line in cells])
+
+    def best(self, x, y):
+        """The instance with the smallest loss in a cell; None if there is none."""
+        cell = self.cell(x, y)
+        values = self.results.table[self.loss][cell]
+        return int(cell[np.nanargmin(values)]) if np.isfinite(values).any() else None
+
+    def curves(self, name, x, y):
+        """(steps, values (instances, steps)) of a cell's curves; None if the file has none."""
+        cell = self.cell(x, y)
+        if not len(cell):
+            return None
+        places = [self.results.case_of(instance) for instance in cell]
+        group = places[0][0]
+        if name not in group or "step" not in group:
+            return None
+        rows = [row for other, row in places if other == group]
+        return group["step"][...], group[name][np.sort(rows)]
+
+    def last(self, name, instance):
+        """A per-feature measure at the last checkpoint; None if the file does not have it."""
+        group, row = self.results.case_of(instance)
+        if name not in group:
+            return None
+        return group[name][row, -1] if group[name].ndim == 3 else group[name][row]
+
+    def cell_name(self, x, y):
+        parts = ([f"{self.y} {number(y)}"] if self.y else []) + ([f"{self.x} {number(x)}"] if self.x else [])
+        return ", ".join(parts) or "all"
+
+    def samples(self, most_x, most_y):
+        """Cells (x, y) with something finished, evenly spread: at most most_x for each of at most most_y rows."""
+        lines = [(y, [x for x in self.xs if self.best(x, y) is not None]) for y in self.ys]
+        return [[(x, y) for x in some(xs, most_x)] for y, xs in some([line for line in lines if line[1]], most_y)]
+
+
+def axis_names(results, rows):
+    """Varying keys with numbers that differ among the rows."""
+    return [name for name in results.varying if name != "seed" and results.table[name].dtype.kind in "iuf"
+            and len(toysweep.distinct(results.table[name][rows])) > 1]
+
+
+def views(results, loss):
+    """Cuts the sweep into views: first by names and flags, then by numbers beyond two axes."""
+    if loss and loss not in results.table:
+        raise toysweep.ResultsError(f"{results.path}: has no {loss}")
+    named = [name for name in results.varying if results.table[name].dtype.kind not in "iuf"]
+    made = []
+    for fixed, rows in cut(results, named, {}, np.arange(results.count)):
+        numeric = axis_names(results, rows)
+        axes = [name for name in ("hidden", "depth", "features") if name in numeric]
+        axes = (axes + [name for name in reversed(numeric) if name not in axes])[:2]
+        others = [name for name in numeric if name not in axes]
+        made += [View(results, part, keys, loss) for keys, part in cut(results, others, fixed, rows)]
+    made = [view for view in made if len(view.rows)]
+    if len(made) > MOST_VIEWS:
+        print(f"plot.py: {len(made)} combinations of other keys; drawing the first {MOST_VIEWS}")
+    return made[:MOST_VIEWS]
+
+
+def cut(results, names, fixed, rows):
+    parts = [(fixed, rows)]
+    for name in names:
+        column = results.table[name]
+        parts = [({**keys, name: value}, part[column[part] == value]) for keys, part in parts
+                 for value in toysweep.distinct(column[part])]
+    return parts

@@ -1,0 +1,25 @@
+"""need("h5py", ...): makes sure that this Python has the modules, before they are imported.
+
+If it lacks some and another Python of this machine has all of them, the tool starts again with that one (the order
+is that of tools/python.sh: $TOYSWEEP_PYTHON, /usr/bin/python3, python3); else it ends with one line that says so.
+"""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+
+FIND = "import importlib.util as u, sys; sys.exit(any(u.find_spec(m) is None for m in sys.argv[1:]))"
+
+
+def need(*modules):
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if not missing:
+        return
+    for candidate in (os.environ.get("TOYSWEEP_PYTHON"), "/usr/bin/python3", "python3"):
+        python = shutil.which(candidate) if candidate else None
+        if python and subprocess.run([python, "-c", FIND, *modules], stderr=subprocess.DEVNULL).returncode == 0:
+            os.execv(python, [python, *sys.argv])
+    sys.exit(f"{os.path.basename(sys.argv[0])}: {sys.executable} has no {', '.join(missing)}: "
+             f"run tools/setup.sh, or python3 -m pip install {' '.join(missing)}")

@@ -1,0 +1,124 @@
+#!/usr/bin/env python3
+"""Draws the figures that fit a results file of toysweep: PNG pictures and an index.html that shows them.
+
+Works on unfinished files too: what is not done yet is left blank.
+"""
+
+import argparse
+import html
+import os
+import sys
+
+from needs import need
+
+need("numpy", "h5py", "matplotlib")
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+import toysweep
+from figures import feature
+from figures.view import views
+
+# A task's figures: functions (view, options) -> figures.view.Figure, or None where it has nothing to show.
+FIGURES = {
+    "tree": feature.FIGURES,
+    "independent": feature.FIGURES,
+}
+
+STYLE = {
+    "figure.dpi": 110, "figure.constrained_layout.use": True, "font.size": 10, "axes.titlesize": 10,
+    "axes.grid": True, "grid.alpha": 0.25, "axes.spines.top": False, "axes.spines.right": False,
+    "legend.frameon": False, "legend.fontsize": 9,
+}
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<style>
+body {{ font-family: sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
+figure {{ margin: 2rem 0; }} img {{ max-width: 100%; height: auto; }} figcaption {{ color: #444; }}
+table {{ border-collapse: collapse; margin-top: .6rem; }} th, td {{ padding: .15rem .8rem; text-align: right; }}
+th {{ border-bottom: 1px solid #999; }}
+</style></head><body>
+<h1>{title}</h1>
+<p>{summary}</p>
+{body}
+</body></html>
+"""
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="plot.py", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", metavar="FILE.h5", help="results file of `toysweep run`")
+    parser.add_argument("-o", "--output", metavar="DIR", help="folder for the figures (default: FILE-figures)")
+    parser.add_argument("--loss", choices=["exact_loss", "final_loss", "train_loss"],
+                        help="loss to show (default: the first of these that the file has)")
+    parser.add_argument("--threshold", type=float, default=1e-5, metavar="LOSS",
+                        help="loss below which a width counts as enough (default: 1e-5)")
+    options = parser.parse_args()
+    if not options.threshold > 0:
+        parser.error(f"--threshold {options.threshold:g}: must be above 0")
+    return options
+
+
+def summary(results):
+    status = results.table["status"]
+    done, failed = (status == toysweep.DONE).sum(), (status == toysweep.FAILED).sum()
+    line = f"{done} of {results.count} instances done"
+    if failed:
+        line += f", {failed} failed"
+    if done + failed < results.count:
+        line += f", {results.count - done - failed} still to come"
+    return line
+
+
+def draw(results, options, folder):
+    """Draws every figure and returns the page's body."""
+    body, number = [], 0
+    for view in views(results, options.loss):
+        if view.task not in FIGURES:
+            print(f"plot.py: no figures for task '{view.task}' yet; left out", file=sys.stderr)
+            continue
+        if view.title:
+            body.append(f"<h2>{html.escape(view.title)}</h2>")
+        for make in FIGURES[view.task]:
+            figure = make(view, options)
+            if figure is None:
+                continue
+            number += 1
+            name = f"{number:02d}-{make.__name__.replace('_', '-')}.png"
+            figure.picture.savefig(os.path.join(folder, name))
+            plt.close(figure.picture)
+            body.append(f'<figure><img src="{name}" alt="{html.escape(figure.caption)}">\n'
+                        f"<figcaption>{html.escape(figure.caption)}{figure.table}</figcaption></figure>")
+    return body
+
+
+def main():
+    options = arguments()
+    folder = options.output or os.path.splitext(options.file)[0] + "-figures"
+    try:
+        with toysweep.Results(options.file) as results:
+            if not (results.table["status"] == toysweep.DONE).any():
+                raise toysweep.ResultsError(f"{options.file}: nothing is finished yet ({summary(results)})")
+            os.makedirs(folder, exist_ok=True)
+            plt.rcParams.update(STYLE)
+            body = draw(results, options, folder)
+            if not body:
+                raise toysweep.ResultsError(f"{options.file}: there are no figures for its tasks")
+            about = (f"{summary(results)}. toysweep {results.attribute('version')}, "
+                     f"backend {results.attribute('backend')}, sweep {results.attribute('sweep_sha256')[:12]}.")
+            index = os.path.join(folder, "index.html")
+            with open(index, "w", encoding="utf-8") as page:
+                page.write(PAGE.format(title=html.escape(results.attribute("name")), summary=html.escape(about),
+                                       body="\n".join(body)))
+            print(f"{summary(results)}; figures in {index}")
+    except (toysweep.ResultsError, OSError) as fault:
+        sys.exit(f"plot.py: {fault}")
+
+
+if __name__ == "__main__":
+    main()

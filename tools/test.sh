@@ -1,0 +1,113 @@
+#!/usr/bin/env bash
+# Runs every test: sets up, builds each way the project is built, runs the tests and the gates.
+#   tools/test.sh          everything (about ten minutes on two cores)
+#   tools/test.sh quick    the tests labelled quick, release build only (under a minute)
+# Exit code 0 only if all passed; the last line counts the tests of all stages together.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+case "${1:-}" in
+"" | quick) mode=${1:-full} ;;
+*)
+    sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"
+    [[ $1 == --help ]] && exit 0
+    exit 2
+    ;;
+esac
+
+jobs=$(nproc)
+logs=build/logs
+passed=0 failed=0 failures=()
+
+# MPI tests run more ranks than cores, and as root in containers; Open MPI refuses both unless told.
+export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
+if [[ $(id -u) == 0 ]]; then
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+fi
+# MPI and HDF5 keep memory until the process ends: leaks are not looked for.
+export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
+
+fail() { # NAME
+    failed=$((failed + ${2:-1}))
+    failures+=("$1")
+}
+
+# A gate: one command that counts as one test.
+gate() { # NAME COMMAND...
+    local name=$1 begin=$SECONDS
+    shift
+    echo "== $name"
+    if "$@"; then
+        passed=$((passed + 1))
+        echo "   $name: passed ($((SECONDS - begin)) s)"
+    else
+        fail "$name"
+        echo "   $name: FAILED ($((SECONDS - begin)) s)"
+    fi
+}
+
+# Builds a preset (one test by itself). Warnings are errors.
+build() { # PRESET
+    cmake --preset "$1" >"$logs/configure-$1.log" 2>&1 || { cat "$logs/configure-$1.log"; return 1; }
+    cmake --build "build/$1" -j "$jobs"
+}
+
+# Runs ctest in a built preset and adds up what it counted.
+run_tests() { # PRESET CTEST-OPTION...
+    local preset=$1 log code=0 total bad
+    shift
+    log=$logs/ctest-$preset.log
+    echo "== tests of build/$preset ($*)"
+    ctest --test-dir "build/$preset" --output-on-failure --no-tests=ignore -j "$jobs" "$@" 2>&1 | tee "$log" || code=$?
+    # "98% tests passed, 1 tests failed out of 42"
+    read -r bad total < <(sed -n 's/.*passed, \([0-9]*\) tests failed out of \([0-9]*\)$/\1 \2/p' "$log") || true
+    passed=$((passed + ${total:-0} - ${bad:-0}))
+    if ((${bad:-0} || code)); then
+        fail "tests of build/$preset" "$((${bad:-0} ? bad : 1))"
+    fi
+}
+
+check_format() {
+    find src kernels tests -name '*.[ch]' -print0 | xargs -0 clang-format --dry-run -Werror
+}
+
+check_lint() { # .clang-tidy says which checks; build/clang how each file is compiled
+    find src kernels -name '*.c' -print0 |
+        xargs -0 -n 4 -P "$jobs" clang-tidy -p build/clang --quiet >"$logs/clang-tidy.log" 2>/dev/null ||
+        { grep -E 'error:|warning:' "$logs/clang-tidy.log" | sort -u; return 1; }
+}
+
+check_scripts() {
+    shellcheck -x .ci/run tools/*.sh slurm/*.sh tests/*.sh
+}
+
+finish() {
+    local name
+    for name in ${failures[@]+"${failures[@]}"}; do
+        echo "FAILED: $name"
+    done
+    echo "$passed passed, $failed failed"
+    ((failed == 0))
+}
+
+tools/setup.sh --tests
+mkdir -p "$logs"
+gate "build release" build release
+
+if [[ $mode == quick ]]; then
+    run_tests release -L quick
+    finish
+    exit
+fi
+
+run_tests release
+gate "format" check_format
+gate "scripts" check_scripts
+gate "build clang" build clang
+gate "lint" check_lint
+run_tests clang -L 'quick|fuzz'
+gate "build sanitize" build sanitize
+run_tests sanitize -LE slow
+gate "build serial" build serial
+run_tests serial -L quick
+finish
