@@ -91,7 +91,7 @@ choose_launcher() {
         layout=(--nodes="$nodes" --ntasks="$ranks" --ntasks-per-node="$per_node" --cpus-per-task=$((cpus / per_node)))
     fi
     limit=()
-    if command -v srun >/dev/null && srun --mpi=list 2>&1 | grep -qw pmix; then
+    if command -v srun >/dev/null && [[ $(srun --mpi=list 2>&1) =~ (^|[[:space:]])pmix([[:space:]]|$) ]]; then
         launch=(srun --mpi=pmix --kill-on-bad-exit=1 "${layout[@]}")
     elif command -v mpirun >/dev/null; then
         launch=(mpirun -n "$ranks")

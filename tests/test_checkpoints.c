@@ -4,21 +4,18 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <string.h>
 
 #include <cmocka.h>
 
-typedef struct one_number {
-    ts_numbers numbers;
-    double room[16];
-} one_number;
-
 static int64_t steps_of(ts_numbers_form form, int count, const double *item, int64_t steps, int64_t *out,
                         int64_t capacity) {
-    one_number value = {{form, count}, {0}};
-    double *to = value.numbers.item;
-    for (int i = 0; i < count; i++)
-        to[i] = item[i];
-    return ts_checkpoints(&value.numbers, steps, out, capacity);
+    _Alignas(ts_numbers) char room[sizeof(ts_numbers) + 16 * sizeof(double)];
+    ts_numbers *value = (ts_numbers *)room;
+    value->form = form;
+    value->count = count;
+    memcpy(value->item, item, (size_t)count * sizeof *item);
+    return ts_checkpoints(value, steps, out, capacity);
 }
 
 static void expect(ts_numbers_form form, int count, const double *item, int64_t steps, int64_t n,

@@ -40,7 +40,8 @@ has_serial_hdf5() { has_library hdf5-serial || { has_library hdf5 && ! has_paral
 has_python() { find_python "$@" 2>/dev/null && echo "in $PYTHON"; }
 
 has_fuzzer() { # clang's run-time libraries: sanitizers and libFuzzer
-    compgen -G "$(clang -print-resource-dir 2>/dev/null)/lib/*/libclang_rt.fuzzer*" | head -n 1 | grep .
+    local found
+    found=$(compgen -G "$(clang -print-resource-dir 2>/dev/null)/lib/*/libclang_rt.fuzzer*") && echo "${found%%$'\n'*}"
 }
 
 # --- What is needed: what it is | Debian package | how to see that it is there ------------------------------------

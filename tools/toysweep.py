@@ -40,10 +40,19 @@ def dimensions(dataset):
     return [dim[0].name.rsplit("/", 1)[-1] if len(dim) else f"dim_{i}" for i, dim in enumerate(dataset.dims)]
 
 
+def numbers_if_all(words):
+    """Numbers, where a key that may be a list or a name (and so is stored as text) is a number in all instances."""
+    try:
+        return np.array([float(word) if word else np.nan for word in words])
+    except ValueError:
+        return words
+
+
 def distinct(values):
-    """Different values: numbers sorted, names in the order in which they first appear."""
+    """Different values: numbers sorted, names in the order in which they first appear. Where instances lack the key
+    (the sweep mixes tasks), that is a value too: -1, NaN, an empty name, or 255 among flags."""
     if values.dtype.kind in "biuf":
-        return np.unique(values[~np.isnan(values)] if values.dtype.kind == "f" else values)
+        return np.unique(values)
     return np.array(list(dict.fromkeys(values)), dtype=object)
 
 
@@ -91,7 +100,10 @@ class Results:
 
     def _column(self, name):
         values = self.file[name][...]
-        return np.array([text(v) for v in values], dtype=object) if values.dtype.kind in "SO" else values
+        if values.dtype.kind not in "SO":
+            return values
+        values = np.array([text(v) for v in values], dtype=object)
+        return values if name == "identity" else numbers_if_all(values)
 
     def _keys(self):
         """Names of every parameter of the sweep: those of one instance of each case."""

@@ -7,20 +7,33 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Messages of a rank to itself: a ring.
+// Messages of a rank to itself: a ring that grows.
 typedef struct own_message {
     size_t size;
     char bytes[TS_MESSAGE_MAX];
 } own_message;
 
-enum { OWN_MAX = 256 };
-static own_message own[OWN_MAX];
-static int own_first, own_count;
+static own_message *own;
+static size_t own_first, own_count, own_capacity;
+
+static ts_status grow_own(void) {
+    size_t capacity = own_capacity ? 2 * own_capacity : 64;
+    own_message *grown = ts_alloc(capacity * sizeof *grown, "messages");
+    if (!grown)
+        return TS_ERROR_FATAL;
+    for (size_t i = 0; i < own_count; i++)
+        grown[i] = own[(own_first + i) % own_capacity];
+    ts_free(own);
+    own = grown;
+    own_first = 0;
+    own_capacity = capacity;
+    return TS_OK;
+}
 
 static ts_status send_own(const void *bytes, size_t size) {
-    if (own_count == OWN_MAX)
-        return ts_fail(TS_ERROR_FATAL, "too many messages of a rank to itself");
-    own_message *message = &own[(own_first + own_count++) % OWN_MAX];
+    if (own_count == own_capacity && grow_own() != TS_OK)
+        return TS_ERROR_FATAL;
+    own_message *message = &own[(own_first + own_count++) % own_capacity];
     message->size = size;
     memcpy(message->bytes, bytes, size);
     return TS_OK;
@@ -32,9 +45,15 @@ static bool poll_own(void *bytes, size_t *size) {
     const own_message *message = &own[own_first];
     memcpy(bytes, message->bytes, message->size);
     *size = message->size;
-    own_first = (own_first + 1) % OWN_MAX;
+    own_first = (own_first + 1) % own_capacity;
     own_count--;
     return true;
+}
+
+static void free_own(void) {
+    ts_free(own);
+    own = NULL;
+    own_first = own_count = own_capacity = 0;
 }
 
 // Slurm tasks started without PMI would each believe to be alone, and fight over the results file.
@@ -106,6 +125,7 @@ ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv) {
 }
 
 void ts_comm_end(ts_comm *comm) {
+    free_own();
     if (!comm->mpi)
         return;
     while (sends)
@@ -207,6 +227,7 @@ ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv) {
 
 void ts_comm_end(ts_comm *comm) {
     (void)comm;
+    free_own();
 }
 
 void ts_comm_abort(const ts_comm *comm, int code) {

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/columns.h"
+#include "store/heap.h"
 #include "store/rows.h"
 
 #include <errno.h>
@@ -15,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BLOCK_BYTES = 16 << 20, COLUMN_ITEM = 8 }; // no column has larger items
+enum { BLOCK_BYTES = 16 << 20, COLUMN_ITEM = TS_HEAP_REFERENCE }; // no column has larger items
 
 // A row to be put back to pending.
 typedef struct reset_row {
@@ -26,6 +27,7 @@ typedef struct reset_row {
 typedef struct inspection {
     ts_h5 h5;
     ts_rows rows;
+    ts_heap heap; // with a descriptor of our own
     const ts_sweep *sweep;
     const ts_record_layout *const *layouts;
     bool retry_failed;
@@ -129,14 +131,33 @@ static ts_status check_sweep(const char *path, hid_t file, const ts_sweep *sweep
 // --- What the sweep determines
 // ----------------------------------------------------------------------------------
 
+static bool same_texts(inspection *check, const ts_column *column, hid_t dataset, int64_t first,
+                       int64_t count, unsigned char *found) {
+    size_t bytes = (size_t)count * TS_HEAP_REFERENCE;
+    off_t offset = (off_t)H5Dget_offset(dataset) + (off_t)(first * TS_HEAP_REFERENCE);
+    bool same = pread(check->heap.fd, found, bytes, offset) == (ssize_t)bytes;
+    for (int64_t i = 0; same && i < count; i++) {
+        size_t length;
+        const char *expected = ts_column_text(column, i);
+        const char *text = ts_heap_text(&check->heap, found + i * TS_HEAP_REFERENCE, &length);
+        same = text && strlen(expected) == length && memcmp(text, expected, length) == 0;
+    }
+    return same;
+}
+
 static void compare_column(inspection *check, const ts_column *column, hid_t dataset, int64_t first,
                            int64_t count, char *found) {
-    memset(found, 0, (size_t)count * COLUMN_ITEM);
-    ts_h5_read(&check->h5, dataset, &column->form, first, count, found);
-    if (check->h5.status == TS_OK && !ts_column_matches(column, found, count))
+    bool same = true;
+    if (check->h5.status != TS_OK)
+        return;
+    if (column->form.type == TS_H5_TEXT) {
+        same = same_texts(check, column, dataset, first, count, (unsigned char *)found);
+    } else {
+        ts_h5_read(&check->h5, dataset, &column->form, first, count, found);
+        same = memcmp(found, column->slab, (size_t)count * ts_h5_item_bytes(column->form.type)) == 0;
+    }
+    if (!same)
         damaged(check, column->name);
-    if (column->form.type == TS_H5_TEXT)
-        ts_h5_free_texts((char **)(void *)found, count);
 }
 
 static void compare_columns(inspection *check, ts_columns *columns, hid_t *dataset) {
@@ -290,6 +311,11 @@ static void read_columns(inspection *check) {
 }
 
 static void check_all(inspection *check) {
+    check->heap.fd = open(check->h5.path, O_RDONLY | O_CLOEXEC);
+    if (check->heap.fd < 0) {
+        check->h5.status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read '%s'", check->h5.path);
+        return;
+    }
     ts_rows_begin(&check->rows, &check->h5, check->sweep, check->layouts);
     check_columns(check);
     if (check->h5.status == TS_OK)
@@ -297,6 +323,8 @@ static void check_all(inspection *check) {
     for (int c = 0; c < ts_sweep_cases(check->sweep) && check->h5.status == TS_OK; c++)
         check_case(check, c);
     ts_rows_end(&check->rows);
+    ts_heap_free(&check->heap);
+    close(check->heap.fd);
 }
 
 // --- Putting rows back
@@ -347,37 +375,13 @@ static ts_status write_resets(const inspection *check, const char *path) {
 // --- Public
 // -----------------------------------------------------------------------------------------------------
 
-// Opens for reading; says in plain words what is wrong with a file that cannot be a results file.
-static ts_status open_file(ts_h5 *h5, const char *path) {
-    static const unsigned char signature[8] = "\211HDF\r\n\032\n";
-    unsigned char found[8] = {0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t got = fd < 0 ? -1 : read(fd, found, sizeof found);
-    int error = errno;
-    if (fd >= 0)
-        close(fd);
-    *h5 = (ts_h5){.file = -1, .transfer = H5P_DEFAULT, .group_plan = -1};
-    if (got < 0)
-        return ts_fail_errno(TS_ERROR_FATAL, error, "cannot read '%s'", path);
-    if (got != sizeof found || memcmp(found, signature, sizeof found) != 0)
-        return ts_fail(TS_ERROR_FATAL,
-                       "'%s' is not a results file (no HDF5 signature); choose another file with -o", path);
-    ts_h5_open(h5, path, false);
-    if (h5->status != TS_OK) {
-        char reason[512];
-        snprintf(reason, sizeof reason, "%s", ts_message());
-        ts_fail(TS_ERROR_FATAL, "the results file is damaged: %s; move it away and start again", reason);
-    }
-    return h5->status;
-}
-
 ts_status ts_store_check(const char *path, const ts_sweep *sweep, const ts_record_layout *const *layouts,
                          const char *backend, bool retry_failed, uint8_t *status, int64_t *damaged_rows) {
     *damaged_rows = 0;
     inspection check = {.sweep = sweep, .layouts = layouts, .retry_failed = retry_failed, .status = status};
-    ts_status result = open_file(&check.h5, path);
-    if (result != TS_OK)
-        return result;
+    ts_format_open(&check.h5, path);
+    if (check.h5.status != TS_OK)
+        return check.h5.status;
     check.h5.status = check_program(path, check.h5.file);
     if (check.h5.status == TS_OK)
         check.h5.status = check_sweep(path, check.h5.file, sweep);
@@ -385,7 +389,7 @@ ts_status ts_store_check(const char *path, const ts_sweep *sweep, const ts_recor
         check.h5.status = check_backend(path, check.h5.file, backend);
     if (check.h5.status == TS_OK)
         check_all(&check);
-    result = ts_h5_end(&check.h5);
+    ts_status result = ts_h5_end(&check.h5);
     if (result == TS_OK && check.resets > 0)
         result = write_resets(&check, path);
     *damaged_rows = check.damaged;
@@ -399,12 +403,10 @@ ts_status ts_store_check(const char *path, const ts_sweep *sweep, const ts_recor
 ts_status ts_store_backend(const char *path, char out[32]) {
     out[0] = 0;
     ts_h5 h5;
-    ts_status status = open_file(&h5, path);
     char *backend = NULL;
-    if (status == TS_OK && ts_h5_get_text(h5.file, "backend", &backend))
+    ts_format_open(&h5, path);
+    if (h5.status == TS_OK && ts_h5_get_text(h5.file, "backend", &backend))
         snprintf(out, 32, "%s", backend);
     ts_free(backend);
-    if (status == TS_OK)
-        status = ts_h5_end(&h5);
-    return status;
+    return ts_h5_end(&h5);
 }

@@ -209,15 +209,8 @@ ts_status ts_columns_fill(ts_columns *columns, int64_t first, int64_t count) {
     return status;
 }
 
-bool ts_column_matches(const ts_column *column, const char *found, int64_t count) {
-    if (column->form.type != TS_H5_TEXT)
-        return memcmp(found, column->slab, (size_t)count * ts_h5_item_bytes(column->form.type)) == 0;
-    for (int64_t i = 0; i < count; i++) {
-        const char *expected, *text;
-        memcpy(&expected, column->slab + (size_t)i * sizeof expected, sizeof expected);
-        memcpy(&text, found + (size_t)i * sizeof text, sizeof text);
-        if (strcmp(expected, text ? text : "") != 0)
-            return false;
-    }
-    return true;
+const char *ts_column_text(const ts_column *column, int64_t i) {
+    const char *text;
+    memcpy(&text, column->slab + (size_t)i * sizeof text, sizeof text);
+    return text;
 }

@@ -38,8 +38,8 @@ typedef struct ts_columns {
 ts_status ts_columns_make(const ts_sweep *sweep, ts_columns *columns);
 void ts_columns_free(ts_columns *columns);
 
-// Is what was read from a column the same as its slab?
-bool ts_column_matches(const ts_column *column, const char *found, int64_t count);
+// Text i of the slab of a column of texts.
+const char *ts_column_text(const ts_column *column, int64_t i);
 
 // Fills the slabs with instances first .. first + count - 1, count <= slab_rows.
 ts_status ts_columns_fill(ts_columns *columns, int64_t first, int64_t count);

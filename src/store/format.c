@@ -1,8 +1,52 @@
+#define _POSIX_C_SOURCE 200809L
 #include "store/format.h"
 
 #include "base/digest.h"
+#include "store/heap.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
+
+static ts_status check_signature(int fd, const char *path) {
+    static const unsigned char signature[8] = "\211HDF\r\n\032\n";
+    unsigned char found[8] = {0};
+    ssize_t got = fd < 0 ? -1 : pread(fd, found, sizeof found, 0);
+    if (got < 0)
+        return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read '%s'", path);
+    if (got != sizeof found || memcmp(found, signature, sizeof found) != 0)
+        return ts_fail(TS_ERROR_FATAL,
+                       "'%s' is not a results file (no HDF5 signature); choose another file with -o", path);
+    return TS_OK;
+}
+
+static ts_status open_and_look(ts_h5 *h5, int fd, const char *path) {
+    ts_status status = check_signature(fd, path);
+    if (status != TS_OK)
+        return status;
+    ts_h5_open(h5, path, false);
+    if (h5->status != TS_OK) {
+        char reason[512];
+        snprintf(reason, sizeof reason, "%s", ts_message());
+        return ts_fail(TS_ERROR_FATAL, "the results file is damaged: %s; move it away and start again",
+                       reason);
+    }
+    if (ts_heap_start_is_sound(fd))
+        return TS_OK;
+    ts_h5_end(h5);
+    return ts_fail(TS_ERROR_FATAL,
+                   "the results file '%s' is damaged (in its texts); move it away and start again", path);
+}
+
+void ts_format_open(ts_h5 *h5, const char *path) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ts_h5_begin(h5, path);
+    h5->status = open_and_look(h5, fd, path);
+    if (fd >= 0)
+        close(fd);
+}
 
 void ts_format_case_path(const char *label, ts_text *out) {
     ts_text_add(out, "/cases/");

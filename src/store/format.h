@@ -10,6 +10,10 @@ enum { TS_FORMAT = 1, TS_MAX_MEASURE_COLUMNS = 256 };
 
 #define TS_PROGRAM "toysweep"
 
+// Opens for reading what may not be a results file, or a damaged one, and says in plain words what is wrong
+// with it. After a fault there is nothing to end.
+void ts_format_open(ts_h5 *h5, const char *path);
+
 // "/cases/<label>", "/cases/<label>/<name>" or "/cases/<label>/weights/<name>". A '/' in a label (file names)
 // becomes
 // '|', since it would part groups.

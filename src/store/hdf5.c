@@ -62,7 +62,7 @@ static void fault_at(ts_h5 *h5, const char *doing, hid_t object) {
 // --- Files
 // ------------------------------------------------------------------------------------------------------
 
-static void start(ts_h5 *h5, const char *path) {
+void ts_h5_begin(ts_h5 *h5, const char *path) {
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     *h5 =
         (ts_h5){.path = path, .file = -1, .limit = TRANSFER_LIMIT, .transfer = H5P_DEFAULT, .group_plan = -1};
@@ -137,7 +137,7 @@ static bool plan_dataset(hid_t plan, ts_h5_type type) {
 }
 
 void ts_h5_create(ts_h5 *h5, const char *path) {
-    start(h5, path);
+    ts_h5_begin(h5, path);
     hid_t access = access_plan(h5);
     hid_t plan = H5Pcreate(H5P_FILE_CREATE);
     bool fine = plan_links(plan);
@@ -153,7 +153,7 @@ void ts_h5_create(ts_h5 *h5, const char *path) {
 }
 
 void ts_h5_open(ts_h5 *h5, const char *path, bool writable) {
-    start(h5, path);
+    ts_h5_begin(h5, path);
     hid_t access = access_plan(h5);
     if (h5->status == TS_OK &&
         (h5->file = H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access)) < 0)
@@ -167,7 +167,7 @@ void ts_h5_open_shared(ts_h5 *h5, const char *path, const ts_comm *comm) {
         return;
     }
 #ifdef TOYSWEEP_MPI
-    start(h5, path);
+    ts_h5_begin(h5, path);
     hid_t access = access_plan(h5);
     if (h5->status == TS_OK && H5Pset_fapl_mpio(access, MPI_COMM_WORLD, MPI_INFO_NULL) < 0)
         ts_h5_fault(h5, "prepare", "the MPI driver");

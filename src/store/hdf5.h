@@ -46,6 +46,7 @@ typedef struct ts_h5 {
 } ts_h5;
 
 // --- Files. Each starts `h5` afresh; end with ts_h5_end, also after a fault. ---
+void ts_h5_begin(ts_h5 *h5, const char *path); // no file yet
 void ts_h5_create(ts_h5 *h5, const char *path);
 void ts_h5_open(ts_h5 *h5, const char *path, bool writable); // serial, no file locking, no buffers for data
 void ts_h5_open_shared(ts_h5 *h5, const char *path, const ts_comm *comm); // collective: all ranks write

@@ -1,12 +1,16 @@
+#define _POSIX_C_SOURCE 200809L
 #include "store/reader.h"
 
 #include "base/memory.h"
 #include "base/text.h"
 #include "store/format.h"
-#include "store/scale.h"
+#include "store/heap.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { ATTRIBUTES = 5, MAX_TENSORS = 64, TENSOR_RANK = 4 };
 
@@ -128,7 +132,7 @@ ts_status ts_reader_open(const char *path, ts_reader **reader) {
         ts_free(made);
         return TS_ERROR_MEMORY;
     }
-    ts_h5_open(&made->h5, made->path, false);
+    ts_format_open(&made->h5, made->path);
     read_attributes(made);
     made->status = read_list(made, "status", TS_H5_UINT8, &made->instances);
     read_cases(made);
@@ -245,6 +249,30 @@ static ts_status refuse_instance(const ts_reader *reader, int64_t instance) {
                    (long long)instance, (long long)reader->instances - 1);
 }
 
+// A text of the file, by what a dataset holds at `offset` for it; freed with ts_free.
+static char *read_text(ts_reader *reader, const char *name, haddr_t offset) {
+    ts_heap heap = {.fd = open(reader->path, O_RDONLY | O_CLOEXEC)};
+    unsigned char reference[TS_HEAP_REFERENCE];
+    if (heap.fd < 0) {
+        reader->h5.status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read '%s'", reader->path);
+        return NULL;
+    }
+    size_t length;
+    const char *text = NULL;
+    char *copy = NULL;
+    if (pread(heap.fd, reference, sizeof reference, (off_t)offset) == (ssize_t)sizeof reference)
+        text = ts_heap_text(&heap, reference, &length);
+    if (!text)
+        fail_as_damaged(reader, name);
+    else if (!(copy = ts_alloc_zero(length + 1, 1, name)))
+        reader->h5.status = TS_ERROR_MEMORY;
+    else
+        memcpy(copy, text, length);
+    ts_heap_free(&heap);
+    close(heap.fd);
+    return copy;
+}
+
 ts_status ts_reader_resolved(ts_reader *reader, int64_t instance, char **json) {
     *json = NULL;
     if (instance < 0 || instance >= reader->instances)
@@ -254,13 +282,9 @@ ts_status ts_reader_resolved(ts_reader *reader, int64_t instance, char **json) {
     if (dataset >= 0 && !(ts_h5_form_of(dataset, &form) && form.rank == 1 && form.type == TS_H5_TEXT &&
                           (int64_t)form.size[0] == reader->instances))
         fail_as_damaged(reader, "sweep/resolved");
-    if (reader->h5.status == TS_OK) {
-        char *text = NULL;
-        ts_h5_read(&reader->h5, dataset, &form, instance, 1, &text);
-        if (reader->h5.status == TS_OK && !(*json = ts_copy_text(text ? text : "")))
-            reader->h5.status = TS_ERROR_MEMORY;
-        ts_h5_free_texts(&text, 1);
-    }
+    if (reader->h5.status == TS_OK)
+        *json = read_text(reader, "sweep/resolved",
+                          H5Dget_offset(dataset) + (haddr_t)instance * TS_HEAP_REFERENCE);
     ts_h5_close(&reader->h5, dataset);
     return answer(reader);
 }
@@ -269,19 +293,15 @@ ts_status ts_reader_resolved(ts_reader *reader, int64_t instance, char **json) {
 // ----------------------------------------------------------------------------------------------------
 
 // One row of one tensor; of those kept at every checkpoint ([row, step, ...]), the last step.
-static void read_tensor(ts_reader *reader, hid_t dataset, const char *name, int64_t row) {
+static void read_tensor(ts_reader *reader, hid_t dataset, const char *name, int64_t row, int lead) {
     ts_h5_form form;
-    char second[TS_SCALE_NAME] = "";
     if (dataset < 0)
         return;
-    if (!ts_h5_form_of(dataset, &form) || form.type != TS_H5_FLOAT32 || form.rank < 1 ||
+    if (!ts_h5_form_of(dataset, &form) || form.type != TS_H5_FLOAT32 || form.rank < lead ||
         row >= (int64_t)form.size[0]) {
         fail_as_damaged(reader, name);
         return;
     }
-    if (form.rank > 1)
-        ts_scale_name(dataset, 1, second);
-    int lead = strcmp(second, "step") == 0 ? 2 : 1;
     if (form.rank - lead > TENSOR_RANK || strlen(name) >= sizeof reader->tensor[0].name ||
         reader->tensors == MAX_TENSORS) {
         fail_as_damaged(reader, name);
@@ -307,6 +327,7 @@ static void read_tensor(ts_reader *reader, hid_t dataset, const char *name, int6
 typedef struct weights_visit {
     ts_reader *reader;
     int64_t row;
+    int lead; // dimensions before the tensor's own: row, or row and step
 } weights_visit;
 
 static herr_t visit_tensor(hid_t group, const char *name, const H5L_info_t *info, void *context) {
@@ -314,7 +335,7 @@ static herr_t visit_tensor(hid_t group, const char *name, const H5L_info_t *info
     ts_h5 *h5 = &visit->reader->h5;
     (void)info;
     hid_t dataset = ts_h5_open_dataset(h5, group, name);
-    read_tensor(visit->reader, dataset, name, visit->row);
+    read_tensor(visit->reader, dataset, name, visit->row, visit->lead);
     ts_h5_close(h5, dataset);
     return h5->status == TS_OK ? 0 : -1;
 }
@@ -331,7 +352,7 @@ static int64_t row_of(const ts_reader_case *one, int64_t instance) {
     return low < one->rows && one->instance[low] == instance ? low : -1;
 }
 
-static void read_weights(ts_reader *reader, const ts_reader_case *one, int64_t row) {
+static void read_weights(ts_reader *reader, const ts_reader_case *one, int64_t row, int lead) {
     ts_text path = {0};
     ts_text_addf(&path, "/cases/%s/weights", one->label);
     if (ts_text_status(&path) != TS_OK)
@@ -339,7 +360,7 @@ static void read_weights(ts_reader *reader, const ts_reader_case *one, int64_t r
     else if (H5Lexists(reader->h5.file, ts_text_get(&path), H5P_DEFAULT) <= 0)
         reader->h5.status = ts_fail(
             TS_ERROR_USER, "'%s' keeps no weights; run the sweep again with `save: final`", reader->path);
-    weights_visit visit = {reader, row};
+    weights_visit visit = {reader, row, lead};
     hsize_t position = 0;
     hid_t group = ts_h5_open_group(&reader->h5, reader->h5.file, ts_text_get(&path));
     if (group >= 0 && H5Literate(group, H5_INDEX_CRT_ORDER, H5_ITER_INC, &position, visit_tensor, &visit) < 0)
@@ -365,10 +386,16 @@ ts_status ts_reader_weights(ts_reader *reader, int64_t instance, const ts_reader
                        row_status[instance] < 3 ? states[row_status[instance]] : "damaged");
     const ts_reader_case *one = &reader->list[reader->case_of[instance]];
     int64_t row = row_of(one, instance);
+    char *json;
+    status = ts_reader_resolved(reader, instance, &json);
+    if (status != TS_OK)
+        return status;
+    int lead = strstr(json, "\"save\":\"checkpoints\"") ? 2 : 1;
+    ts_free(json);
     if (row < 0)
         fail_as_damaged(reader, "case");
     else
-        read_weights(reader, one, row);
+        read_weights(reader, one, row, lead);
     status = answer(reader);
     if (status != TS_OK)
         return status;

@@ -101,36 +101,3 @@ void ts_scale_end(ts_h5 *h5, ts_scale *scale) {
     ts_free(scale->use);
     *scale = (ts_scale){.dataset = -1};
 }
-
-// The last part of the name of what a reference points to.
-static void name_of(hid_t dataset, const hobj_ref_t *reference, char name[TS_SCALE_NAME]) {
-    hid_t scale = H5Rdereference2(dataset, H5P_DEFAULT, H5R_OBJECT, reference);
-    hid_t attribute = scale >= 0 && H5Aexists(scale, "NAME") > 0 ? H5Aopen(scale, "NAME", H5P_DEFAULT) : -1;
-    hid_t type = attribute >= 0 ? H5Aget_type(attribute) : -1;
-    if (type >= 0 && H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) == 0 &&
-        H5Tget_size(type) <= TS_SCALE_NAME && H5Aread(attribute, type, name) >= 0)
-        name[TS_SCALE_NAME - 1] = 0;
-    else
-        name[0] = 0;
-    H5Tclose(type);
-    H5Aclose(attribute);
-    H5Oclose(scale);
-}
-
-void ts_scale_name(hid_t dataset, int dimension, char name[TS_SCALE_NAME]) {
-    memset(name, 0, TS_SCALE_NAME);
-    if (H5Aexists(dataset, "DIMENSION_LIST") <= 0)
-        return;
-    hvl_t list[TS_H5_DIMENSIONS];
-    hid_t attribute = H5Aopen(dataset, "DIMENSION_LIST", H5P_DEFAULT);
-    hid_t space = H5Aget_space(attribute), type = H5Tvlen_create(H5T_STD_REF_OBJ);
-    hssize_t count = H5Sget_simple_extent_npoints(space);
-    if (count > dimension && count <= TS_H5_DIMENSIONS && H5Aread(attribute, type, list) >= 0) {
-        if (list[dimension].len > 0)
-            name_of(dataset, list[dimension].p, name);
-        H5Dvlen_reclaim(type, space, H5P_DEFAULT, list);
-    }
-    H5Tclose(type);
-    H5Sclose(space);
-    H5Aclose(attribute);
-}

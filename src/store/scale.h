@@ -33,6 +33,3 @@ void ts_scale_attach(ts_h5 *h5, hid_t dataset, int rank, ts_scale *const *scale)
 
 // Writes down what is attached, and closes.
 void ts_scale_end(ts_h5 *h5, ts_scale *scale);
-
-// Name of the scale on dimension `dimension` of a dataset; "" if it has none. Never a fault.
-void ts_scale_name(hid_t dataset, int dimension, char name[TS_SCALE_NAME]);

@@ -133,7 +133,7 @@ static ts_status read_range(ts_value_reader *reader, const ts_key *key, const ts
     return ts_value_in_range(reader, key, node, ts_range_at(range, range->count - 1));
 }
 
-// Value i of a range; for TS_NUMBERS in memory of the arena, all of them at once (make_range_items).
+// Value i of a range of TS_INTEGER or TS_REAL; those of TS_NUMBERS are written out (write_range).
 static ts_value range_value(ts_key_type type, const ts_range *range, int64_t i) {
     if (type == TS_INTEGER)
         return (ts_value){.type = type, .integer = range->first + i * range->step};

@@ -106,7 +106,7 @@ static int run_comparison(const ts_where_step *step, operand *stack, int top) {
     bool holds = compare(step, &stack[top - 2], &right);
     top -= 2;
     if (step->continues)
-        holds = holds && stack[--top].number != 0;
+        holds = stack[--top].number != 0 && holds;
     stack[top++] = (operand){.number = holds};
     if (step->chained)
         stack[top++] = right;

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from figures.view import Figure, label, number
 
-TINY = 1e-12  # losses below are drawn as this: a loss can be exactly 0, which no log scale shows
+TINY = 1e-30  # a loss can be exactly 0, which no log scale shows
 
 
 class Width(NamedTuple):
@@ -26,6 +26,11 @@ class Width(NamedTuple):
 def short(loss):
     """A loss in at most six characters."""
     return f"{loss:.2g}" if loss >= 1e-3 else f"{loss:.1e}".replace("e-0", "e-").replace(".0e", "e")
+
+
+def floor(options):
+    """Losses far below the threshold are all as good as 0: scales end here, to leave room for the others."""
+    return options.threshold * 1e-4
 
 
 def shades(count):
@@ -47,18 +52,19 @@ def loss_heatmap(view, options):
         return None
     kinds = [("mean over instances", np.mean), ("best instance", np.min)]
     grids = [np.maximum(view.grid(reduce), TINY) for _, reduce in kinds]
-    norm = LogNorm(np.nanmin(grids), max(np.nanmax(grids), np.nanmin(grids) * 10))
+    low = max(np.nanmin(grids), floor(options))
+    norm = LogNorm(low, max(np.nanmax(grids), low * 10), clip=True)
     width, height = max(4.2, 0.62 * len(view.xs) + 1.2), max(2.4, 0.42 * len(view.ys) + 1.4)
     picture, axes = panels(1, 2, width, height, sharey=True)
     for axis, (title, _), grid in zip(axes[0], kinds, grids):
         image = axis.imshow(grid, norm=norm, cmap="viridis_r", aspect="auto")
         axis.set(title=title, xlabel=label(view.x))
         axis.set_xticks(range(len(view.xs)), [number(x) for x in view.xs])
-        axis.set_yticks(range(len(view.ys)), [number(y) if view.y else "" for y in view.ys])
+        axis.set_yticks(range(len(view.ys)) if view.y else [], [number(y) for y in view.ys] if view.y else [])
         axis.grid(False)
         annotate(axis, grid, norm)
     axes[0][0].set_ylabel(label(view.y) if view.y else "")
-    picture.colorbar(image, ax=axes, label=label(view.loss))
+    picture.colorbar(image, ax=axes, label=label(view.loss), extend="min" if np.nanmin(grids) < low else "neither")
     over = " and ".join(label(name).split(" (")[0] for name in (view.y, view.x) if name)
     picture.suptitle(f"{label(view.loss).capitalize()} by {over}")
     return Figure(picture, f"The {label(view.loss)} after training: mean over the instances of a cell on the left, "
@@ -87,7 +93,10 @@ def loss_by_width(view, options):
         axis.axhline(options.threshold, color="gray", linewidth=0.8, linestyle=":")
     axis.set(yscale="log", xlabel=label(view.x), ylabel=label(view.loss),
              title=f"{label(view.loss).capitalize()}: mean (solid) and best instance (dashed)")
-    if len(view.xs) <= 20:
+    axis.set_ylim(bottom=max(axis.get_ylim()[0], floor(options)))
+    if view.xs.dtype.kind == "f" and view.xs.min() > 0 and view.xs.max() > 20 * view.xs.min():
+        axis.set_xscale("log")
+    elif len(view.xs) <= 20:
         axis.set_xticks(view.xs)
     axis.legend(title=view.y, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return Figure(picture, f"The {label(view.loss)} against {view.x}" + (f", one colour {per(view)}" if view.y else "") +
@@ -106,6 +115,8 @@ def smallest_width(view, options):
             reached = [view.xs[np.flatnonzero(row < options.threshold)[:1]] for row in (best, mean)]
             lines.append(Width(y, *[int(found[0]) if len(found) else None for found in reached],
                                int(view.xs[seen].max()), best[seen].min()))
+    if not any(line.best for line in lines):
+        return None
     picture, axis = plt.subplots(figsize=(6.4, 3.8))
     at, top = np.arange(len(lines)), view.xs.max()
     for offset, field, name, color in ((-0.19, "best", "best instance", "#31688e"),
@@ -153,6 +164,7 @@ def training_curves(view, options):
         axis.set_xscale("symlog", linthresh=1)
         axis.set_yscale("log")
         axis.set_title(f"{view.y} {number(line[0][1])}" if view.y else "")
+    axes[0][0].set_ylim(bottom=max(axes[0][0].get_ylim()[0], floor(options)))
     for axis in axes.flat[len(lines):]:
         axis.set_visible(False)
     for axis in axes[-1]:
@@ -163,7 +175,7 @@ def training_curves(view, options):
         order = [x for x in view.xs if x in shown]
         axes[0][-1].legend([shown[x] for x in order], [number(x) for x in order], title=view.x, loc="upper left",
                            bbox_to_anchor=(1.0, 1.0))
-    picture.suptitle(f"{label(kind).capitalize()} during training")
+    picture.suptitle(f"Training curves: {label(kind)}")
     return Figure(picture, f"The {label(kind)} at every checkpoint: median over instances, the band from the best to "
                            "the worst of them.")
 

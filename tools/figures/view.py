@@ -36,6 +36,21 @@ def number(value):
     return f"{value:g}" if isinstance(value, (float, np.floating)) else str(value)
 
 
+def is_same(column, value):
+    return np.isnan(column) if value != value else column == value
+
+
+def is_lacking(column, value):
+    """Is it what the file holds where an instance has no such key?"""
+    return value != value or value == {"i": -1, "u": 255}.get(column.dtype.kind, "")
+
+
+def title(results, name, value):
+    if results.table[name].dtype.kind == "u":
+        return f"{label(name)}: {'yes' if value else 'no'}"
+    return f"{label(name).split(' (')[0]}: {number(value)}"
+
+
 def some(values, most):
     """At most `most` of the values, evenly spread, the first and last among them."""
     values = list(values)
@@ -48,14 +63,16 @@ class View:
     def __init__(self, results, rows, fixed, loss):
         self.results = results
         self.task = results.resolved(int(rows[0]))["task"]
-        self.title = ", ".join(f"{name} {number(value)}" for name, value in fixed.items())
+        self.title = ", ".join(title(results, name, value) for name, value in fixed.items()
+                               if not is_lacking(results.table[name], value))
         done = results.table["status"][rows] == toysweep.DONE
         self.rows = rows[done]  # finished instances
         self.all_rows = rows
         self.x, self.y = self._axes(fixed)
         self.xs = toysweep.distinct(self._values(self.x)) if self.x else np.array([0])
         self.ys = toysweep.distinct(self._values(self.y)) if self.y else np.array([0])
-        self.loss = loss or next(name for name in LOSSES if name in results.table)
+        self.loss = loss or next((name for name in LOSSES if name in results.table
+                                  and np.isfinite(results.table[name][self.rows]).any()), LOSSES[-1])
 
     def _axes(self, fixed):
         free = [name for name in axis_names(self.results, self.all_rows) if name not in fixed]
@@ -91,7 +108,7 @@ class View:
         return int(cell[np.nanargmin(values)]) if np.isfinite(values).any() else None
 
     def curves(self, name, x, y):
-        """(steps, values (instances, steps)) of a cell's curves; None if the file has none."""
+        """(steps, values (instances, steps)) of a cell's curves; None if the file has none, or they are not known."""
         cell = self.cell(x, y)
         if not len(cell):
             return None
@@ -100,7 +117,8 @@ class View:
         if name not in group or "step" not in group:
             return None
         rows = [row for other, row in places if other == group]
-        return group["step"][...], group[name][np.sort(rows)]
+        values = group[name][np.sort(rows)]
+        return (group["step"][...], values) if np.isfinite(values).any() else None
 
     def last(self, name, instance):
         """A per-feature measure at the last checkpoint; None if the file does not have it."""
@@ -121,7 +139,7 @@ class View:
 
 def axis_names(results, rows):
     """Varying keys with numbers that differ among the rows."""
-    return [name for name in results.varying if name != "seed" and results.table[name].dtype.kind in "iuf"
+    return [name for name in results.varying if name != "seed" and results.table[name].dtype.kind in "if"
             and len(toysweep.distinct(results.table[name][rows])) > 1]
 
 
@@ -129,7 +147,7 @@ def views(results, loss):
     """Cuts the sweep into views: first by names and flags, then by numbers beyond two axes."""
     if loss and loss not in results.table:
         raise toysweep.ResultsError(f"{results.path}: has no {loss}")
-    named = [name for name in results.varying if results.table[name].dtype.kind not in "iuf"]
+    named = [name for name in results.varying if results.table[name].dtype.kind not in "if"]
     made = []
     for fixed, rows in cut(results, named, {}, np.arange(results.count)):
         numeric = axis_names(results, rows)
@@ -147,6 +165,6 @@ def cut(results, names, fixed, rows):
     parts = [(fixed, rows)]
     for name in names:
         column = results.table[name]
-        parts = [({**keys, name: value}, part[column[part] == value]) for keys, part in parts
+        parts = [({**keys, name: value}, part[is_same(column[part], value)]) for keys, part in parts
                  for value in toysweep.distinct(column[part])]
     return parts

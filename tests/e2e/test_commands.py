@@ -1,0 +1,118 @@
+"""Commands that look at things: help, plan, status, export, info."""
+
+import json
+import os
+import re
+import struct
+
+from support import SMALL, Case, main, needs_mpi, sha256
+
+import h5py
+import numpy
+
+
+class Help(Case):
+    def test_help_and_manual_page_name_the_same_options(self):
+        manual = self.run_program("help", "man")
+        for name in "run", "plan", "status", "export", "info":
+            text = self.run_program(name, "--help")
+            for option in re.findall(r"--[a-z-]+", text):
+                if option != "--help":
+                    self.assertIn(option.replace("-", "\\-"), manual, f"{name} {option}")
+        for key in "depth", "hidden", "feature_probability", "stacked_instances":
+            self.assertIn(key, self.run_program("help", "keys"))
+            self.assertIn(key, manual)
+
+    def test_no_command_shows_usage(self):
+        self.assertIn("Usage", self.run_program(expect=2))
+        self.assertIn("run", self.run_program("--help"))
+        self.assertRegex(self.run_program("--version"), r"^toysweep \d+\.\d+\.\d+\n$")
+
+
+class Plan(Case):
+    def test_plan_writes_nothing_and_predicts(self):
+        sweep = self.write("small.yaml", SMALL)
+        output = self.run_program("plan", sweep, "--ranks", 4, "--threads", 1)
+        self.assertEqual(self.files(), ["small.yaml"])
+        self.assertIn("21 instances in 7 cases", output)
+        for word in "operations", "memory per rank", "results file", "predicted time", "balance":
+            self.assertIn(word, output)
+
+    def test_predicted_size_is_the_file_size(self):
+        sweep = self.write("small.yaml", SMALL)
+        output = self.run_program("plan", sweep)
+        number, unit = re.search(r"results file +([\d.]+) (\w+)", output).groups()
+        predicted = float(number) * {"bytes": 1, "KiB": 2**10, "MiB": 2**20}[unit]
+        self.run_program("run", sweep)
+        size = os.path.getsize(self.path("small.h5"))
+        self.assertLess(abs(predicted - size) / size, 0.15, (predicted, size))
+
+
+class Results(Case):
+    def setUp(self):
+        super().setUp()
+        self.run_program("run", self.write("small.yaml", SMALL))
+
+    def test_status_counts(self):
+        status = json.loads(self.run_program("status", "small.h5", "--json"))
+        self.assertEqual((status["instances"], status["done"], status["failed"], status["pending"]), (21, 21, 0, 0))
+        self.assertFalse(status["running"])
+        self.assertEqual(len(status["cases"]), 7)
+        with h5py.File(self.path("small.h5")) as file:
+            best = file["final_loss"][:][file["case"][:] == 0].min()
+        self.assertEqual(status["cases"][0]["best"], best)
+        self.assertIn("21 done", self.run_program("status", "small.h5"))
+
+    def test_export_gives_the_stored_weights(self):
+        self.run_program("export", "small.h5", "--instance", 4, "-o", "four.safetensors")
+        self.run_program("export", "small.h5", "--instance", 4, "--format", "h5")
+        with h5py.File(self.path("small.h5")) as file:
+            label = list(file["cases"])[file["case"][4]]
+            group = file["cases"][label]
+            row = list(group["instance"][:]).index(4)
+            expected = {name: group["weights"][name][row, -1] for name in ("W", "b")}
+        with open(self.path("four.safetensors"), "rb") as file:
+            (length,) = struct.unpack("<Q", file.read(8))
+            header = json.loads(file.read(length))
+            data = file.read()
+        self.assertEqual(length % 8, 0)
+        self.assertEqual(json.loads(header["__metadata__"]["toysweep"])["seed"], 1)
+        with h5py.File(self.path("small-4.h5")) as file:
+            for name, values in expected.items():
+                begin, end = header[name]["data_offsets"]
+                stored = numpy.frombuffer(data[begin:end], "<f4").reshape(header[name]["shape"])
+                numpy.testing.assert_array_equal(stored, values)
+                numpy.testing.assert_array_equal(file[name][...], values)
+
+    def test_export_refuses_what_is_not_there(self):
+        self.run_program("export", "small.h5", "--instance", 21, expect=2)
+        self.run_program("export", "small.h5", "--instance", 0, "--format", "pickle", expect=2)
+        self.run_program("export", "nothing.h5", "--instance", 0, expect=1)
+
+    def test_rows_can_be_found_by_their_parameters(self):
+        with h5py.File(self.path("small.h5")) as file:
+            columns = set(file)
+            self.assertLessEqual({"instance", "case", "identity", "status", "checksum", "steps_done", "seed", "task",
+                                  "depth", "hidden", "train_loss", "exact_loss", "final_loss"}, columns)
+            self.assertNotIn("lr", columns)
+            self.assertEqual(set(file["depth"][:]), {2, 3, 4, -1})
+            resolved = [json.loads(text) for text in file["sweep/resolved"].asstr()[:]]
+            self.assertEqual([r["hidden"] for r in resolved], list(file["hidden"][:]))
+            self.assertEqual(file["sweep/source"].asstr()[()], SMALL)
+
+
+class Info(Case):
+    def test_info_names_what_it_was_built_with(self):
+        output = self.run_program("info")
+        for word in "toysweep", "HDF5", "MPI", "backend", "layout", "GPUs":
+            self.assertIn(word, output)
+
+    @needs_mpi
+    def test_info_is_printed_once_over_ranks(self):
+        output = self.run_program("info", ranks=2)
+        self.assertEqual(output.count("HDF5"), 1)
+        self.assertIn("2 ranks", output)
+
+
+if __name__ == "__main__":
+    main()

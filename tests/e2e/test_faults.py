@@ -1,0 +1,263 @@
+"""What goes wrong is said in a sentence with an exit code, and nothing finished is lost."""
+
+import os
+import random
+import shutil
+import subprocess
+import time
+
+from support import LONG, SMALL, Case, command, main, needs_mpi, sha256
+
+import h5py
+
+
+def flip(path, at, bit=0):
+    with open(path, "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ (1 << bit)]))
+
+
+class Refused(Case):
+    def test_file_of_another_sweep(self):
+        one = self.write("one.yaml", SMALL)
+        other = self.write("other.yaml", SMALL.replace("steps: 3000", "steps: 200"))
+        renamed = self.write("renamed.yaml", SMALL.replace("name: small", "name: different"))
+        self.run_program("run", one, "-o", "results.h5")
+        before = sha256(self.path("results.h5"))
+        self.assertIn("has changed", self.run_program("run", other, "-o", "results.h5", expect=1))
+        self.assertIn("'different'", self.run_program("run", renamed, "-o", "results.h5", expect=1))
+        output = self.run_program("run", one, "-o", "results.h5", "--backend", "reference", expect=1)
+        self.assertIn("reference", output)
+        self.assertEqual(sha256(self.path("results.h5")), before)
+
+    def test_file_locked_by_a_running_run(self):
+        sweep = self.write("long.yaml", LONG)
+        process = self.start("run", sweep, "--threads", 1, "--set", "steps=200000")
+        self.wait_for(lambda: os.path.exists(self.path("long.h5")), "the results file")
+        begin = time.monotonic()
+        output = self.run_program("run", sweep, "--set", "steps=200000", expect=1)
+        self.assertIn(str(process.pid), output)
+        self.assertLess(time.monotonic() - begin, 15)
+        self.assertIn('"running":true', self.run_program("status", "long.h5", "--json"))
+
+    def test_not_a_results_file(self):
+        sweep = self.write("small.yaml", SMALL)
+        self.write("small.h5", "not HDF5")
+        before = sha256(self.path("small.h5"))
+        self.run_program("run", sweep, expect=1)
+        self.assertEqual(sha256(self.path("small.h5")), before)
+        self.assertEqual(self.run_program("status", "small.h5", expect=1).count("\n"), 1)
+
+    def test_missing_directory_and_no_permission(self):
+        sweep = self.write("small.yaml", SMALL)
+        self.assertIn("nowhere", self.run_program("run", sweep, "-o", "nowhere/small.h5", expect=1))
+        os.mkdir(self.path("closed"), 0o555)
+        os.chmod(self.directory, 0o755)
+        become_nobody = {"user": 65534} if os.geteuid() == 0 else {}
+        output = self.run_program("run", sweep, "-o", "closed/small.h5", expect=1, **become_nobody)
+        self.assertIn("ermission", output)
+        self.assertEqual(os.listdir(self.path("closed")), [])
+
+    def test_singletons_under_slurm(self):
+        sweep = self.write("small.yaml", SMALL)
+        slurm = {"SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "0"}
+        output = self.run_program("run", sweep, expect=2, environment=slurm)
+        self.assertIn("srun --mpi=pmix", output)
+        silent = self.run_program("run", sweep, expect=2, environment={**slurm, "SLURM_PROCID": "1"})
+        self.assertEqual(silent, "")
+        self.assertEqual(self.files(), ["small.yaml"])
+
+    @needs_mpi
+    def test_a_bad_sweep_is_one_message_over_all_ranks(self):
+        sweep = self.write("bad.yaml", "task: tree\ndepth: 2\nhiden: 4\n")
+        output = self.run_program("run", sweep, ranks=3, expect=2)
+        self.assertEqual(output.count("hiden"), 1, output)
+        self.assertIn("bad.yaml:3", output)
+        self.assertIn("hidden", output)
+        self.assertEqual(self.files(), ["bad.yaml"])
+
+    def test_usage_errors_exit_with_2(self):
+        sweep = self.write("small.yaml", SMALL)
+        for arguments in (["run"], ["run", "a", "b"], ["run", "missing.yaml"], ["train"], ["run", sweep, "--thread"],
+                          ["run", sweep, "--threads", "none"], ["run", sweep, "--time-limit", "soon"],
+                          ["run", sweep, "--backend", "abacus"], ["run", sweep, "--backend", "cuda"],
+                          ["run", sweep, "--set", "hiden=3"], ["plan", sweep, "--ranks", "0"],
+                          ["run", sweep, "--progress", "loud"], ["export", "x.h5"]):
+            with self.subTest(arguments):
+                self.run_program(*arguments, expect=2)
+        self.assertEqual(self.files(), ["small.yaml"])
+
+
+class Failed(Case):
+    SWEEP = "name: hot\ntask: tree\ndepth: 3\nhidden: 4\nsteps: 400\ncheckpoints: {log: 10}\n"
+
+    def test_a_diverged_instance_fails_alone(self):
+        sweep = self.write("hot.yaml", self.SWEEP + "grid: {lr: [1e-3, 1e30, 1e-2], seed: 0..2}\n")
+        cool = self.write("cool.yaml", self.SWEEP + "grid: {lr: [1e-3, 1e-2], seed: 0..2}\n")
+        output = self.run_program("run", sweep, expect=3)
+        self.assertIn("3 instances failed", output)
+        self.run_program("run", cool, "-o", "cool.h5")
+        with h5py.File(self.path("hot.h5")) as hot, h5py.File(self.path("cool.h5")) as other:
+            status = hot["status"][:]
+            self.assertEqual(list(status), [1] * 3 + [2] * 3 + [1] * 3)
+            good = status == 1
+            self.assertTrue((hot["exact_loss"][:][good] == other["exact_loss"][:]).all())
+            self.assertTrue((hot["exact_loss"][:][~good] != hot["exact_loss"][:][~good]).all())
+            (group,) = hot["cases"].values()
+            self.assertTrue((group["train_loss"][3:6, 0] > 0).all(), "the curve so far is kept")
+        self.assertIn("diverged", self.run_program("status", "hot.h5"))
+        before = sha256(self.path("hot.h5"))
+        self.run_program("run", sweep, expect=3)
+        self.run_program("run", sweep, "--retry-failed", expect=3)
+        self.assertEqual(sha256(self.path("hot.h5")), before)
+
+    def test_max_failures_stops(self):
+        sweep = self.write("hot.yaml", self.SWEEP.replace("hidden: 4\n", "lr: 1e30\n") +
+                           "grid: {hidden: 2..14, seed: 0..300}\n")
+        output = self.run_program("run", sweep, "--max-failures", 5, "--threads", 1, expect=3)
+        self.assertIn("--max-failures", output)
+        with h5py.File(self.path("hot.h5")) as file:
+            self.assertIn(0, file["status"][:])
+
+
+class Damaged(Case):
+    def setUp(self):
+        super().setUp()
+        self.sweep = self.write("small.yaml", SMALL)
+        self.run_program("run", self.sweep)
+        self.file = self.path("small.h5")
+        self.expected = sha256(self.file)
+
+    def test_flipped_data_is_trained_again(self):
+        with h5py.File(self.file) as file:
+            places = []
+            for label, group in file["cases"].items():
+                places.append(group["train_loss"].id.get_offset() + 11)
+                places.append(group["weights/W"].id.get_offset() + 7)
+            places.append(file["exact_loss"].id.get_offset() + 8 * 5 + 3)
+            places.append(file["steps_done"].id.get_offset() + 8 * 2)
+            places.append(file["checksum"].id.get_offset() + 4 * 7)
+            places.append(file["status"].id.get_offset() + 9)
+        for place in places:
+            flip(self.file, place, random.randrange(8))
+        output = self.run_program("run", self.sweep)
+        self.assertIn("trained again", output)
+        self.assertEqual(sha256(self.file), self.expected)
+
+    def test_flipped_metadata_stops_it(self):
+        size = os.path.getsize(self.file)
+        with h5py.File(self.file) as file:
+            header = h5py.h5o.get_info(file["status"].id).addr
+        for place in (9, 40, header + 8):  # superblock, end-of-file address, an object header
+            shutil.copyfile(self.file, self.path("copy.h5"))
+            flip(self.path("copy.h5"), place, 2)
+            before = sha256(self.path("copy.h5"))
+            with self.subTest(place):
+                self.run_program("run", self.sweep, "-o", "copy.h5", expect=1)
+                self.assertEqual(sha256(self.path("copy.h5")), before)
+        self.assertEqual(os.path.getsize(self.file), size)
+
+    def test_truncated_file_stops_it(self):
+        for share in 0.0, 0.01, 0.5, 0.999:
+            shutil.copyfile(self.file, self.path("copy.h5"))
+            os.truncate(self.path("copy.h5"), int(os.path.getsize(self.file) * share))
+            before = sha256(self.path("copy.h5"))
+            with self.subTest(share):
+                output = self.run_program("run", self.sweep, "-o", "copy.h5", expect=1)
+                self.assertEqual(output.count("\n"), 1, output)
+                self.assertEqual(sha256(self.path("copy.h5")), before)
+
+    def test_reuse_copies_what_is_the_same(self):
+        wider = self.write("wider.yaml", SMALL.replace("name: small", "name: wider").replace("[3, 6]", "[3, 5, 6]"))
+        self.run_program("run", wider, "-o", "fresh.h5")
+        flip(self.file, h5py.File(self.file)["exact_loss"].id.get_offset() + 2)  # damaged rows are not reused
+        output = self.run_program("run", wider, "-o", "reused.h5", "--reuse", "small.h5")
+        self.assertIn("trained again", output)
+        with open(self.path("reused.h5.log.jsonl")) as log:
+            self.assertIn('"reused":20', log.readline())
+        self.assertEqual(sha256(self.path("reused.h5")), sha256(self.path("fresh.h5")))
+
+
+class State(Case):
+    def test_damaged_unit_states_are_reported_and_start_over(self):
+        sweep = self.write("long.yaml", LONG)
+        self.run_program("run", sweep, "-o", "whole.h5")
+        self.run_program("run", sweep, "--time-limit", "1s", "--threads", 2, expect=75)
+        states = [self.path("long.h5.state/" + name) for name in os.listdir(self.path("long.h5.state"))]
+        self.assertTrue(states)
+        for state in states:
+            flip(state, random.randrange(os.path.getsize(state)), random.randrange(8))
+        output = self.run_program("run", sweep)
+        self.assertIn("warning", output)
+        self.assertEqual(sha256(self.path("long.h5")), sha256(self.path("whole.h5")))
+
+
+class DiskFull(Case):
+    def setUp(self):
+        super().setUp()
+        os.mkdir(self.path("small-disk"))
+        mount = ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", self.path("small-disk")]
+        if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+            self.skipTest("needs the right to mount a tmpfs")
+        self.addCleanup(subprocess.run, ["umount", "-l", self.path("small-disk")], check=False)
+        self.sweep = self.write("long.yaml", LONG)
+
+    def fill(self, leave):
+        free = os.statvfs(self.path("small-disk"))
+        with open(self.path("small-disk/filler"), "wb") as file:
+            file.write(b"x" * max(0, free.f_bavail * free.f_bsize - leave))
+
+    def test_at_creation(self):
+        self.fill(20000)
+        output = self.run_program("run", self.sweep, "-o", "small-disk/long.h5", expect=1)
+        self.assertIn("No space left", output)
+        self.assertEqual([name for name in os.listdir(self.path("small-disk")) if name.endswith((".h5", ".tmp"))], [])
+        os.unlink(self.path("small-disk/filler"))
+
+    def test_during_the_run_and_while_saving(self):
+        self.run_program("run", self.sweep, "-o", "whole.h5")
+        process = self.start("run", self.sweep, "-o", "small-disk/long.h5", "--checkpoint-interval", "0.1s")
+        self.wait_for(lambda: os.path.exists(self.path("small-disk/long.h5")), "the results file")
+        self.fill(0)
+        output = process.communicate(timeout=60)[0]
+        # Rows have their place from the start; only states cannot be saved, which is said.
+        self.assertEqual(process.returncode, 0, output)
+        self.assertIn("No space left", output)
+        self.assertEqual(sha256(self.path("small-disk/long.h5")), sha256(self.path("whole.h5")))
+
+
+class Reading(Case):
+    def test_readers_during_a_run_and_after_a_kill(self):
+        import xarray
+
+        sweep = self.write("long.yaml", LONG)
+        process = self.start("run", sweep, "--threads", 1, "--set", "steps=40000")
+        self.wait_for(lambda: os.path.exists(self.path("long.h5")), "the results file")
+        label = "/cases/depth=6,hidden=8"
+
+        def read_all():
+            for engine in "h5netcdf", "netcdf4":
+                with xarray.open_dataset(self.path("long.h5"), engine=engine) as data:
+                    self.assertEqual(dict(data.sizes), {"instance": 24})
+                with xarray.open_dataset(self.path("long.h5"), group=label, engine=engine) as data:
+                    self.assertEqual(data["feature_norm"].dims, ("row", "step", "feature"))
+                    self.assertEqual(int(data["step"][-1]), 40000)
+            with h5py.File(self.path("long.h5")) as file:
+                self.assertEqual(file.attrs["program"], "toysweep")
+            dump = subprocess.run(["h5dump", "-d", "/exact_loss", "long.h5"], cwd=self.directory, capture_output=True)
+            self.assertEqual(dump.returncode, 0, dump.stderr)
+
+        end = time.monotonic() + 4
+        while process.poll() is None and time.monotonic() < end:
+            read_all()
+            self.run_program("status", "long.h5")
+        process.kill()
+        process.communicate()
+        read_all()
+        self.assertIn("no run is writing", self.run_program("status", "long.h5"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,284 @@
+#define _POSIX_C_SOURCE 200809L
+// The autoencoder: initial weights, the reference's gradient against finite differences, and every engine and
+// instruction set against the reference.
+#include "backend/backend.h"
+#include "backend/cpu.h"
+#include "backend/reference_autoencoder.h"
+#include "model/autoencoder.h"
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+// Shapes that do and don't divide the kernels' blocks, every task form, importance, pairs, batches,
+// schedules.
+static const char *const SWEEPS[] = {
+    "task: tree\ndepth: 1\nhidden: 2\nsteps: 200\n",
+    "task: tree\ndepth: 3\nhidden: 5\nsteps: 200\nlr: 1e-2\nschedule: cosine\n",
+    "task: tree\ndepth: 6\nhidden: 10\nsteps: 200\nschedule: linear\n",
+    "task: tree\ndepth: 4\nhidden: 17\nsteps: 200\nearly_stopping: false\nbatch: 100\n",
+    "task: tree\ndepth: 2\nbranching: 4\nhidden: 3\nsteps: 200\nbatch: exact\nimportance: {base: 0.9}\n",
+    "task: independent\nfeatures: 20\nhidden: 5\nsteps: 200\nbatch: 130\nfeature_probability: 0.2\n",
+    "task: independent\nfeatures: 33\nhidden: 34\nsteps: 100\nbatch: 61\ncorrelated_pairs: 3\n"
+    "anticorrelated_pairs: 4\nfeature_probability: {base: 0.85}\n",
+    "task: independent\nfeatures: 9\nhidden: 4\nsteps: 200\nbatch: 77\nbinary: true\nfeature_probability: "
+    "0.1\n"
+    "init: xavier_per_instance\n",
+};
+enum { N_SWEEPS = sizeof SWEEPS / sizeof *SWEEPS };
+
+typedef struct fixture {
+    ts_sweep *sweep;
+    ts_feature_data *data;
+    ts_params params;
+    ts_training_spec spec;
+    int64_t parameters;
+    float *initial; // (parameters)
+} fixture;
+
+static void open_fixture(fixture *f, const char *text) {
+    ts_parameter_layout layout;
+    f->sweep = support_sweep(text);
+    f->data = support_data(f->sweep, 0);
+    ts_case_params(f->sweep, 0, 0, &f->params);
+    f->spec = (ts_training_spec){&f->params, 1, f->data};
+    f->params.schema->model->layout(&f->params, &layout);
+    f->parameters = layout.total;
+    f->initial = ts_alloc((size_t)layout.total * sizeof(float), "weights");
+    f->params.schema->model->initialise(&f->params, f->initial);
+}
+
+static void close_fixture(fixture *f) {
+    ts_free(f->initial);
+    ts_feature_data_free(f->data);
+    ts_sweep_free(f->sweep);
+}
+
+static void test_initial_weights_have_the_published_deviation(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        double deviation;
+    } known[] = {
+        // sqrt(2 / (hidden features + instances features)) with features = 126
+        {"task: tree\ndepth: 6\nhidden: 40\ninstances: 5\n", 0.018781},
+        {"task: tree\ndepth: 6\nhidden: 40\ninit: xavier_per_instance\n", 0.109764},
+    };
+    for (int i = 0; i < 2; i++) {
+        fixture f;
+        open_fixture(&f, known[i].text);
+        double sum = 0;
+        int64_t n = f.parameters - 126;
+        for (int64_t p = 0; p < n; p++)
+            sum += (double)f.initial[p] * f.initial[p] / (double)n;
+        assert_close(sqrt(sum), known[i].deviation, 0.03, 0);
+        for (int64_t p = n; p < f.parameters; p++)
+            assert_true(f.initial[p] == 0);
+        close_fixture(&f);
+    }
+}
+
+static void test_reference_gradient_matches_finite_differences(void **state) {
+    (void)state;
+    for (int s = 0; s < N_SWEEPS; s++) {
+        fixture f;
+        open_fixture(&f, SWEEPS[s]);
+        size_t n = (size_t)f.parameters;
+        double *weights = ts_alloc(n * sizeof *weights, "weights"),
+               *ignored = ts_alloc(n * sizeof *ignored, "g");
+        double *gradient = ts_alloc(n * sizeof *gradient, "gradient"), loss, above, below;
+        // Biases off zero, so that units are on and off and no pre-activation sits on the kink.
+        for (size_t p = 0; p < n; p++)
+            weights[p] = f.initial[p] * 3 + 0.05 * sin((double)p);
+        assert_int_equal(ts_reference_autoencoder_gradient(&f.spec, weights, 3, &loss, gradient), TS_OK);
+        double largest = 0;
+        for (size_t p = 0; p < n; p++)
+            largest = fmax(largest, fabs(gradient[p]));
+        const double h = 1e-6;
+        for (size_t p = 0; p < n; p += 1 + n / 200) {
+            double kept = weights[p];
+            weights[p] = kept + h;
+            ts_reference_autoencoder_gradient(&f.spec, weights, 3, &above, ignored);
+            weights[p] = kept - h;
+            ts_reference_autoencoder_gradient(&f.spec, weights, 3, &below, ignored);
+            weights[p] = kept;
+            assert_close(gradient[p], (above - below) / (2 * h), 1e-5, 1e-6 * largest + 1e-12);
+        }
+        ts_free(weights);
+        ts_free(ignored);
+        ts_free(gradient);
+        close_fixture(&f);
+    }
+}
+
+static void train(const ts_engine *engine, const fixture *f, int64_t steps, float *parameters) {
+    void *training;
+    int64_t reached = 0;
+    assert_int_equal(engine->create(&f->spec, &training), TS_OK);
+    assert_int_equal(engine->train(training, 0, steps, &reached), TS_OK);
+    assert_int_equal(reached, steps);
+    engine->get_parameters(training, 0, parameters);
+    engine->destroy(training);
+}
+
+static void test_cpu_follows_the_reference(void **state) {
+    (void)state;
+    for (int k = 0; ts_cpu_kernel_names[k]; k++) {
+        if (!ts_cpu_kernels_named(ts_cpu_kernel_names[k])) {
+            print_message("skipped: this processor has no %s\n", ts_cpu_kernel_names[k]);
+            continue;
+        }
+        setenv("TOYSWEEP_KERNELS", ts_cpu_kernel_names[k], 1);
+        for (int s = 0; s < N_SWEEPS; s++) {
+            fixture f;
+            open_fixture(&f, SWEEPS[s]);
+            float *expected = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
+            float *found = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
+            static const int64_t steps[] = {1, 20};
+            for (int i = 0; i < 2; i++) {
+                train(ts_backend_engine(ts_backend_find("reference"), "autoencoder"), &f, steps[i], expected);
+                train(ts_backend_engine(ts_backend_find("cpu"), "autoencoder"), &f, steps[i], found);
+                // Adam's first steps are lr * sign(g): where g is rounding noise around 0 they may differ by
+                // 2 lr.
+                double error = 0, moved = 0;
+                for (int64_t p = 0; p < f.parameters; p++) {
+                    error += pow((double)found[p] - expected[p], 2);
+                    moved += pow((double)expected[p] - f.initial[p], 2);
+                }
+                if (!(sqrt(error) <= 2e-4 * sqrt(moved)))
+                    fail_msg("%s, %lld steps: error %g of a way of %g for: %s", ts_cpu_kernel_names[k],
+                             (long long)steps[i], sqrt(error), sqrt(moved), SWEEPS[s]);
+            }
+            ts_free(expected);
+            ts_free(found);
+            close_fixture(&f);
+        }
+    }
+    unsetenv("TOYSWEEP_KERNELS");
+}
+
+static void test_avx2_and_avx512_have_the_same_bits(void **state) {
+    (void)state;
+    if (!ts_cpu_kernels_named("avx512") || !ts_cpu_kernels_named("avx2"))
+        skip();
+    for (int s = 0; s < N_SWEEPS; s++) {
+        fixture f;
+        open_fixture(&f, SWEEPS[s]);
+        size_t bytes = (size_t)f.parameters * sizeof(float);
+        float *narrow = ts_alloc(bytes, "weights"), *wide = ts_alloc(bytes, "weights");
+        setenv("TOYSWEEP_KERNELS", "avx2", 1);
+        train(ts_backend_engine(ts_backend_find("cpu"), "autoencoder"), &f, 100, narrow);
+        setenv("TOYSWEEP_KERNELS", "avx512", 1);
+        train(ts_backend_engine(ts_backend_find("cpu"), "autoencoder"), &f, 100, wide);
+        assert_memory_equal(narrow, wide, bytes);
+        ts_free(narrow);
+        ts_free(wide);
+        close_fixture(&f);
+    }
+    unsetenv("TOYSWEEP_KERNELS");
+}
+
+static void test_a_saved_state_goes_on_with_the_same_bits(void **state) {
+    (void)state;
+    for (int b = 0; ts_backends[b]; b++) {
+        const ts_engine *engine = ts_backend_engine(ts_backends[b], "autoencoder");
+        fixture f;
+        open_fixture(&f, SWEEPS[2]);
+        size_t bytes = (size_t)f.parameters * sizeof(float);
+        float *whole = ts_alloc(bytes, "weights"), *parts = ts_alloc(bytes, "weights");
+        train(engine, &f, 100, whole);
+        void *first, *second;
+        int64_t reached = 0;
+        assert_int_equal(engine->create(&f.spec, &first), TS_OK);
+        assert_int_equal(engine->train(first, 0, 37, &reached), TS_OK);
+        void *saved = ts_alloc(engine->state_bytes(first), "a state");
+        engine->get_state(first, 0, saved);
+        engine->destroy(first);
+        assert_int_equal(engine->create(&f.spec, &second), TS_OK);
+        engine->set_state(second, 0, saved);
+        assert_int_equal(engine->train(second, 37, 100, &reached), TS_OK);
+        engine->get_parameters(second, 0, parts);
+        engine->destroy(second);
+        assert_memory_equal(whole, parts, bytes);
+        ts_free(saved);
+        ts_free(whole);
+        ts_free(parts);
+        close_fixture(&f);
+    }
+}
+
+// Packing: an instance has the same bits alone and among others, whichever of them diverges.
+static void test_neighbours_do_not_change_an_instance(void **state) {
+    (void)state;
+    fixture alone;
+    open_fixture(&alone, "task: tree\ndepth: 3\nhidden: 4\nsteps: 300\nseed: 2\n");
+    ts_sweep *sweep = support_sweep("task: tree\ndepth: 3\nhidden: 4\nsteps: 300\nseed: 2\n"
+                                    "grid: {lr: [1e30, 1e-3, 1e-2]}\n");
+    ts_params params[3];
+    for (int i = 0; i < 3; i++)
+        ts_case_params(sweep, 0, i, &params[i]);
+    ts_training_spec spec = {params, 3, alone.data};
+    for (int b = 0; ts_backends[b]; b++) {
+        const ts_engine *engine = ts_backend_engine(ts_backends[b], "autoencoder");
+        size_t bytes = (size_t)alone.parameters * sizeof(float);
+        float *expected = ts_alloc(bytes, "weights"), *found = ts_alloc(bytes, "weights");
+        void *training;
+        int64_t reached[3] = {0};
+        train(engine, &alone, 300, expected);
+        assert_int_equal(engine->create(&spec, &training), TS_OK);
+        assert_int_equal(engine->train(training, 0, 120, reached), TS_OK);
+        assert_int_equal(engine->train(training, 120, 300, reached), TS_OK);
+        engine->get_parameters(training, 1, found);
+        assert_memory_equal(expected, found, bytes);
+        // Single precision overflows at such weights, double precision does not.
+        if (strcmp(ts_backends[b]->name, "reference") != 0)
+            assert_true(reached[0] > 0 && reached[0] < 120);
+        assert_int_equal(reached[1], 300);
+        assert_int_equal(reached[2], 300);
+        engine->destroy(training);
+        ts_free(expected);
+        ts_free(found);
+    }
+    ts_sweep_free(sweep);
+    close_fixture(&alone);
+}
+
+// W = identity on two features of a depth-1 tree reconstructs everything: every loss is 0, geometry is
+// trivial.
+static void test_measures_of_a_perfect_and_of_a_superposed_network(void **state) {
+    (void)state;
+    fixture f;
+    open_fixture(&f, "task: tree\ndepth: 1\nhidden: 2\n");
+    double out[3 + 3 * 2];
+    const float perfect[] = {1, 0, 0, 1, 0, 0}, shared[] = {1, -1, 0, 0, 0, 0};
+    assert_int_equal(f.params.schema->model->measure(&f.params, f.data, perfect, 0, true, out), TS_OK);
+    for (int i = 0; i < 3; i++)
+        assert_close(out[i], 0, 0, 0);
+    assert_close(out[3], 1, 0, 0); // norm
+    assert_close(out[5], 0, 0, 0); // interference
+    assert_close(out[7], 1, 0, 0); // dimensionality
+    // Antipodal features in one dimension: the tree never has both, so relu hides the interference.
+    assert_int_equal(f.params.schema->model->measure(&f.params, f.data, shared, 0, true, out), TS_OK);
+    assert_close(out[1], 0, 0, 0);
+    assert_close(out[5], 1, 0, 0);
+    assert_close(out[7], 0.5, 0, 0);
+    // Nothing reconstructed: the loss is the mean square of the input, (1/4 + 1/4) / 2.
+    const float nothing[6] = {0};
+    assert_int_equal(f.params.schema->model->measure(&f.params, f.data, nothing, 0, true, out), TS_OK);
+    assert_close(out[1], 0.25, 0, 1e-15);
+    close_fixture(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_initial_weights_have_the_published_deviation),
+        cmocka_unit_test(test_reference_gradient_matches_finite_differences),
+        cmocka_unit_test(test_cpu_follows_the_reference),
+        cmocka_unit_test(test_avx2_and_avx512_have_the_same_bits),
+        cmocka_unit_test(test_a_saved_state_goes_on_with_the_same_bits),
+        cmocka_unit_test(test_neighbours_do_not_change_an_instance),
+        cmocka_unit_test(test_measures_of_a_perfect_and_of_a_superposed_network),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

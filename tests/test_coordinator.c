@@ -1,0 +1,235 @@
+// The coordinator's state machine: everything is handed out exactly once, and well.
+#include "run/coordinator.h"
+#include "run/simulate.h"
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+// A sweep at random: cases with costs over four orders of magnitude, rows from 1 to 60.
+typedef struct random_sweep {
+    ts_coordinator_setup setup;
+    ts_coordinator_case *cases;
+    ts_unit *pending;
+    double *cost; // the truth, off the prediction by up to a factor of 2
+} random_sweep;
+
+static uint32_t word(ts_philox *random) {
+    uint32_t words[4];
+    ts_philox_next(random, words);
+    return words[0];
+}
+
+static double uniform(ts_philox *random) {
+    return word(random) * 0x1p-32;
+}
+
+static random_sweep make_sweep(uint64_t seed) {
+    ts_philox random = ts_philox_at(seed, TS_STREAM_BATCH, 0, 0);
+    int n = 1 + (int)(word(&random) % 40);
+    random_sweep s = {
+        .cases = ts_alloc_zero((size_t)n, sizeof *s.cases, "cases"),
+        .pending = ts_alloc_zero((size_t)n, sizeof *s.pending, "ranges"),
+        .cost = ts_alloc_zero((size_t)n, sizeof *s.cost, "costs"),
+    };
+    for (int c = 0; c < n; c++) {
+        double cost = pow(10, 4 * uniform(&random) - 3);
+        s.cases[c] = (ts_coordinator_case){cost, 1000, 1};
+        s.cost[c] = cost * (0.5 + 1.5 * uniform(&random));
+        s.pending[c] = (ts_unit){c, word(&random) % 5, 1 + word(&random) % 60};
+    }
+    s.setup = (ts_coordinator_setup){
+        .ranks = 1 + (int)(word(&random) % 30),
+        .slots = 1 + (int)(word(&random) % 4),
+        .slot_bytes = 1000 * (1 + (int64_t)(word(&random) % 100)),
+        .cases = n,
+        .cases_of = s.cases,
+        .pending = s.pending,
+        .n_pending = n,
+    };
+    return s;
+}
+
+static void free_sweep(random_sweep *s) {
+    ts_free(s->cases);
+    ts_free(s->pending);
+    ts_free(s->cost);
+}
+
+// Ranks ask, hurry, finish and run out of memory in random order; every row must be done exactly once.
+static void test_every_row_is_trained_exactly_once(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 2000; seed++) {
+        random_sweep s = make_sweep(seed);
+        ts_philox random = ts_philox_at(seed, TS_STREAM_FINAL, 0, 0);
+        ts_coordinator *coordinator;
+        enum { ROWS = 70, OUT = 4096 };
+        char *seen = ts_alloc_zero((size_t)s.setup.cases * ROWS, 1, "rows");
+        ts_unit out[OUT];
+        int64_t n_out = 0, rows = 0, done = 0;
+        assert_int_equal(ts_coordinator_create(&s.setup, &coordinator), TS_OK);
+        for (int c = 0; c < s.setup.cases; c++)
+            rows += s.pending[c].rows;
+        for (int64_t guard = 0; !ts_coordinator_finished(coordinator); guard++) {
+            ts_unit unit;
+            int rank = (int)(word(&random) % (uint32_t)s.setup.ranks);
+            if (guard > 1000000)
+                fail_msg("seed %llu: no end, %lld of %lld rows done", (unsigned long long)seed,
+                         (long long)done, (long long)rows);
+            if (word(&random) % 3 == 0)
+                ts_coordinator_hurry(coordinator, rank);
+            else
+                ts_coordinator_request(coordinator, rank, word(&random) % 2);
+            while (n_out < OUT && ts_coordinator_next(coordinator, &rank, &unit))
+                out[n_out++] = unit;
+            if (n_out == 0 || word(&random) % 2)
+                continue;
+            int64_t pick = word(&random) % n_out;
+            unit = out[pick];
+            out[pick] = out[--n_out];
+            if (unit.rows > 1 && word(&random) % 8 == 0) {
+                assert_true(ts_coordinator_split(coordinator, &unit));
+                continue;
+            }
+            ts_coordinator_done(coordinator, &unit, (double)unit.rows * s.cost[unit.case_index]);
+            for (int64_t r = 0; r < unit.rows; r++) {
+                char *mark = &seen[unit.case_index * ROWS + unit.first_row + r];
+                if (*mark)
+                    fail_msg("seed %llu: case %d row %lld was handed out twice", (unsigned long long)seed,
+                             unit.case_index, (long long)(unit.first_row + r));
+                *mark = 1;
+            }
+            done += unit.rows;
+        }
+        assert_int_equal(done, rows);
+        ts_coordinator_free(coordinator);
+        ts_free(seen);
+        free_sweep(&s);
+    }
+}
+
+static void test_units_fit_into_memory(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        random_sweep s = make_sweep(seed);
+        ts_coordinator *coordinator;
+        ts_unit unit;
+        int rank;
+        assert_int_equal(ts_coordinator_create(&s.setup, &coordinator), TS_OK);
+        do
+            ts_coordinator_request(coordinator, 0, true);
+        while (ts_coordinator_next(coordinator, &rank, &unit) &&
+               (assert_true(unit.rows * 1000 <= s.setup.slot_bytes), 1));
+        ts_coordinator_free(coordinator);
+        free_sweep(&s);
+    }
+}
+
+static void test_saved_units_go_first_and_whole(void **state) {
+    (void)state;
+    ts_coordinator_case cases[] = {{10, 1, 1}, {1, 1, 1}};
+    ts_unit pending[] = {{0, 0, 5}, {1, 0, 100}}, saved[] = {{1, 100, 7}, {0, 5, 3}};
+    ts_coordinator_setup setup = {.ranks = 2,
+                                  .slots = 1,
+                                  .slot_bytes = 1000,
+                                  .cases = 2,
+                                  .cases_of = cases,
+                                  .pending = pending,
+                                  .n_pending = 2,
+                                  .saved = saved,
+                                  .n_saved = 2};
+    ts_coordinator *coordinator;
+    ts_unit unit;
+    int rank;
+    assert_int_equal(ts_coordinator_create(&setup, &coordinator), TS_OK);
+    ts_coordinator_request(coordinator, 0, true);
+    ts_coordinator_request(coordinator, 1, true);
+    assert_true(ts_coordinator_next(coordinator, &rank, &unit));
+    assert_memory_equal(&unit, &saved[1], sizeof unit);
+    assert_true(ts_coordinator_next(coordinator, &rank, &unit));
+    assert_memory_equal(&unit, &saved[0], sizeof unit);
+    ts_coordinator_free(coordinator);
+}
+
+static void test_a_closed_coordinator_hands_out_nothing(void **state) {
+    (void)state;
+    random_sweep s = make_sweep(3);
+    ts_coordinator *coordinator;
+    ts_unit unit;
+    int rank;
+    assert_int_equal(ts_coordinator_create(&s.setup, &coordinator), TS_OK);
+    ts_coordinator_request(coordinator, 0, true);
+    assert_true(ts_coordinator_next(coordinator, &rank, &unit));
+    ts_coordinator_close(coordinator);
+    ts_coordinator_request(coordinator, 0, true);
+    assert_false(ts_coordinator_next(coordinator, &rank, &unit));
+    assert_false(ts_coordinator_finished(coordinator));
+    ts_coordinator_done(coordinator, &unit, 1);
+    assert_true(ts_coordinator_finished(coordinator));
+    ts_coordinator_free(coordinator);
+    free_sweep(&s);
+}
+
+// No schedule beats the bound; longest first may miss it by one unit, and does so by little.
+static void test_makespan_is_near_the_lower_bound(void **state) {
+    (void)state;
+    double sum = 0, worst = 0;
+    int n = 0;
+    for (uint64_t seed = 1; seed <= 1000; seed++) {
+        random_sweep s = make_sweep(seed);
+        ts_simulation result;
+        s.setup.slot_bytes = INT64_MAX;
+        assert_int_equal(ts_simulate(&s.setup, s.cost, 0.0025, seed, 0.1, &result), TS_OK);
+        // Below a second of work per slot, handing out dominates.
+        if (result.bound > 1) {
+            double over = result.makespan / result.bound;
+            sum += over;
+            worst = over > worst ? over : worst;
+            n++;
+        }
+        free_sweep(&s);
+    }
+    assert_true(n > 100);
+    if (!(sum / n < 1.15 && worst < 2.05))
+        fail_msg("makespan over bound: mean %g, worst %g of %d sweeps", sum / n, worst, n);
+}
+
+// sweeps/tree.yaml: 46 cases of 5 instances, on 2 slots.
+static void test_a_realistic_sweep_is_within_5_percent_of_the_bound(void **state) {
+    (void)state;
+    enum { CASES = 46 };
+    ts_coordinator_case cases[CASES];
+    ts_unit pending[CASES];
+    double cost[CASES];
+    for (int c = 0; c < CASES; c++) {
+        cost[c] = 0.006 * pow(1.1, c);
+        cases[c] = (ts_coordinator_case){2 * cost[c], 1000, 1};
+        pending[c] = (ts_unit){c, 0, 5};
+    }
+    for (int ranks = 1; ranks <= 8; ranks++) {
+        ts_coordinator_setup setup = {.ranks = ranks,
+                                      .slots = 2,
+                                      .slot_bytes = INT64_MAX,
+                                      .cases = CASES,
+                                      .cases_of = cases,
+                                      .pending = pending,
+                                      .n_pending = CASES};
+        ts_simulation result;
+        assert_int_equal(ts_simulate(&setup, cost, 0.0025, 1, 0.05, &result), TS_OK);
+        if (!(result.makespan <= 1.05 * result.bound + 0.01))
+            fail_msg("%d ranks: %g s, bound %g s", ranks, result.makespan, result.bound);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_row_is_trained_exactly_once),
+        cmocka_unit_test(test_units_fit_into_memory),
+        cmocka_unit_test(test_saved_units_go_first_and_whole),
+        cmocka_unit_test(test_a_closed_coordinator_hands_out_nothing),
+        cmocka_unit_test(test_makespan_is_near_the_lower_bound),
+        cmocka_unit_test(test_a_realistic_sweep_is_within_5_percent_of_the_bound),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

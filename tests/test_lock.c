@@ -1,0 +1,171 @@
+// One run at a time on a results file; a dead holder holds nothing.
+#define _POSIX_C_SOURCE 200809L
+#include "store/lock.h"
+
+#include "base/clock.h"
+#include "base/file.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char directory[64], path[128];
+
+static int set_up(void **state) {
+    (void)state;
+    strcpy(directory, "/tmp/test lock'\n\"XXXXXX");
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/a.h5.lock", directory);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    unlink(path);
+    assert_int_equal(rmdir(directory), 0);
+    return 0;
+}
+
+static void expect_ok(ts_status status) {
+    if (status != TS_OK)
+        fail_msg("status %d: %s", (int)status, ts_message());
+}
+
+// A process that holds the lock (as rank 0, or as another rank) until it is killed.
+static pid_t start_holder(bool coordinator) {
+    int ready[2];
+    char byte = 0;
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        ts_lock lock = {.fd = -1};
+        ts_status status = coordinator ? ts_lock_take(path, 0, &lock) : TS_OK;
+        if (status == TS_OK)
+            status = ts_lock_join(path, &lock);
+        byte = status == TS_OK ? 'y' : 'n';
+        if (write(ready[1], &byte, 1) != 1)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    assert_int_equal(byte, 'y');
+    close(ready[0]);
+    close(ready[1]);
+    return child;
+}
+
+static void stop_holder(pid_t child) {
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
+static void test_second_run_is_refused_and_told_who(void **state) {
+    (void)state;
+    pid_t holder = start_holder(true);
+    ts_lock lock;
+    char expected[64];
+    assert_true(ts_lock_is_held(path));
+    ts_status status = ts_lock_take(path, 0.2, &lock);
+    snprintf(expected, sizeof expected, "process %ld", (long)holder);
+    bool told = strstr(ts_message(), expected) != NULL;
+    stop_holder(holder);
+    assert_int_equal(status, TS_ERROR_FATAL);
+    if (!told)
+        fail_msg("'%s' does not name '%s'", ts_message(), expected);
+    assert_int_equal(lock.fd, -1);
+}
+
+static void test_same_process_is_refused_too(void **state) {
+    (void)state;
+    ts_lock first, second;
+    expect_ok(ts_lock_take(path, 0, &first));
+    assert_int_equal(ts_lock_take(path, 0, &second), TS_ERROR_FATAL);
+    ts_lock_release(&first, path, false);
+    expect_ok(ts_lock_take(path, 0, &second));
+    ts_lock_release(&second, path, true);
+    assert_false(ts_path_exists(path));
+}
+
+static void test_dead_holder_holds_nothing(void **state) {
+    (void)state;
+    stop_holder(start_holder(true));
+    ts_lock lock;
+    assert_true(ts_path_exists(path));
+    assert_false(ts_lock_is_held(path));
+    expect_ok(ts_lock_take(path, 0, &lock));
+    ts_lock_release(&lock, path, true);
+}
+
+static void test_dying_ranks_of_a_killed_run_are_waited_for(void **state) {
+    (void)state;
+    pid_t orphan = start_holder(false);
+    ts_lock lock;
+    assert_int_equal(ts_lock_take(path, 0.2, &lock), TS_ERROR_FATAL);
+    pid_t killer = fork();
+    assert_true(killer >= 0);
+    if (killer == 0) {
+        ts_sleep(0.3);
+        kill(orphan, SIGKILL);
+        _exit(0);
+    }
+    double start = ts_clock();
+    expect_ok(ts_lock_take(path, 10, &lock));
+    double waited = ts_clock() - start;
+    if (waited < 0.2 || waited > 8)
+        fail_msg("waited %g s", waited);
+    ts_lock_release(&lock, path, true);
+    assert_int_equal(waitpid(killer, NULL, 0), killer);
+    assert_int_equal(waitpid(orphan, NULL, 0), orphan);
+}
+
+static void test_ranks_share_and_none_takes_it_from_rank_0(void **state) {
+    (void)state;
+    ts_lock first = {.fd = -1}, second = {.fd = -1};
+    expect_ok(ts_lock_take(path, 0, &first));
+    expect_ok(ts_lock_join(path, &first));
+    expect_ok(ts_lock_join(path, &second));
+    assert_true(ts_lock_is_held(path));
+    ts_lock_release(&first, path, false);
+    assert_true(ts_lock_is_held(path)); // the other rank still writes
+    ts_lock_release(&second, path, false);
+    assert_false(ts_lock_is_held(path));
+}
+
+static void test_asking_makes_no_file(void **state) {
+    (void)state;
+    assert_false(ts_lock_is_held(path));
+    assert_false(ts_path_exists(path));
+}
+
+static void test_missing_directory_is_an_error(void **state) {
+    (void)state;
+    ts_lock lock;
+    assert_int_equal(ts_lock_take("/tmp/no/such/place.lock", 0, &lock), TS_ERROR_FATAL);
+}
+
+#define PROMISE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        PROMISE(test_second_run_is_refused_and_told_who),
+        PROMISE(test_same_process_is_refused_too),
+        PROMISE(test_dead_holder_holds_nothing),
+        PROMISE(test_dying_ranks_of_a_killed_run_are_waited_for),
+        PROMISE(test_ranks_share_and_none_takes_it_from_rank_0),
+        PROMISE(test_asking_makes_no_file),
+        PROMISE(test_missing_directory_is_an_error),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,138 @@
+// The run log: whole lines in, whole lines out, whatever happened in between; never a reason to stop.
+#define _POSIX_C_SOURCE 200809L
+#include "store/runlog.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char directory[64], path[128];
+
+static int set_up(void **state) {
+    (void)state;
+    strcpy(directory, "/tmp/test log'\n\"XXXXXX");
+    assert_non_null(mkdtemp(directory));
+    snprintf(path, sizeof path, "%s/a.h5.log.jsonl", directory);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    unlink(path);
+    assert_int_equal(rmdir(directory), 0);
+    return 0;
+}
+
+static void write_line(ts_runlog *log, const char *event, const char *reason) {
+    ts_text *line = ts_runlog_begin(log, event);
+    ts_json_string(line, "reason", reason);
+    ts_json_integer(line, "instance", 7);
+    ts_json_real(line, "seconds", 0.25);
+    ts_runlog_end(log);
+}
+
+typedef struct seen {
+    int lines;
+    char events[256], reasons[1024];
+} seen;
+
+static void visit(const ts_yaml_node *line, void *context) {
+    seen *all = context;
+    const ts_yaml_node *event = ts_yaml_get(line, "event"), *reason = ts_yaml_get(line, "reason");
+    assert_non_null(event);
+    assert_non_null(ts_yaml_get(line, "time"));
+    all->lines++;
+    strcat(strcat(all->events, event->text), ";");
+    if (reason)
+        strcat(strcat(all->reasons, reason->text), ";");
+}
+
+static seen read_log(void) {
+    seen all = {0};
+    assert_int_equal(ts_runlog_read(path, visit, &all), TS_OK);
+    return all;
+}
+
+static void test_missing_log_has_no_lines(void **state) {
+    (void)state;
+    assert_int_equal(read_log().lines, 0);
+}
+
+static void test_lines_come_back_in_order(void **state) {
+    (void)state;
+    ts_runlog *log;
+    for (int run = 0; run < 2; run++) {
+        assert_int_equal(ts_runlog_open(path, &log), TS_OK);
+        write_line(log, run ? "again" : "start", "plain");
+        write_line(log, "failed", "tab\tnewline\nquote\" back\\slash / {[: #}], \x01 \xc3\xa9");
+        ts_runlog_close(log);
+    }
+    seen all = read_log();
+    assert_int_equal(all.lines, 4);
+    assert_string_equal(all.events, "start;failed;again;failed;");
+    assert_non_null(strstr(all.reasons, "tab\tnewline\nquote\" back\\slash / {[: #}], \x01 \xc3\xa9;"));
+}
+
+static void test_torn_lines_are_passed_over(void **state) {
+    (void)state;
+    static const char torn[] = "{\"event\":\"whole\",\"time\":\"t\"}\n"
+                               "not a line\n\n{}x\n[1, 2]\n{\"event\":\"torn\",\"ti";
+    assert_int_equal(ts_file_write_durably(path, torn, sizeof torn - 1), TS_OK);
+    assert_string_equal(read_log().events, "whole;");
+    ts_runlog *log;
+    assert_int_equal(ts_runlog_open(path, &log), TS_OK);
+    write_line(log, "next", "must not be swallowed");
+    ts_runlog_close(log);
+    assert_string_equal(read_log().events, "whole;next;");
+}
+
+static void test_each_line_is_one_object_on_one_line(void **state) {
+    (void)state;
+    ts_runlog *log;
+    assert_int_equal(ts_runlog_open(path, &log), TS_OK);
+    write_line(log, "start", "two\nlines");
+    ts_runlog_close(log);
+    char *bytes;
+    size_t size;
+    assert_int_equal(ts_file_read(path, 4096, &bytes, &size), TS_OK);
+    assert_ptr_equal(strchr(bytes, '\n'), bytes + size - 1);
+    if (strncmp(bytes, "{\"event\":\"start\",\"time\":\"", 25) != 0)
+        fail_msg("%s", bytes);
+    ts_free(bytes);
+}
+
+static void test_full_disk_and_missing_place_only_warn(void **state) {
+    (void)state;
+    static const char *const places[] = {"/dev/full", "/tmp/no/such/place.jsonl"};
+    for (int i = 0; i < 2; i++) {
+        ts_runlog *log;
+        assert_int_equal(ts_runlog_open(places[i], &log), TS_OK);
+        assert_non_null(log);
+        write_line(log, "start", "goes nowhere");
+        write_line(log, "end", "goes nowhere");
+        ts_runlog_close(log);
+    }
+}
+
+#define PROMISE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        PROMISE(test_missing_log_has_no_lines),
+        PROMISE(test_lines_come_back_in_order),
+        PROMISE(test_torn_lines_are_passed_over),
+        PROMISE(test_each_line_is_one_object_on_one_line),
+        PROMISE(test_full_disk_and_missing_place_only_warn),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,241 @@
+// States of unfinished units: the newest intact one comes back, and nothing torn, corrupt or foreign ever
+// does.
+#define _POSIX_C_SOURCE 200809L
+#include "store/state.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const uint8_t digest[32] = {1, 2, 3}, other_digest[32] = {3, 2, 1};
+static const ts_unit unit = {.case_index = 3, .first_row = 40, .rows = 8};
+
+static char root[64], directory[128], current[192], old[192];
+
+static int set_up(void **state) {
+    (void)state;
+    strcpy(root, "/tmp/test state'\n\"XXXXXX");
+    assert_non_null(mkdtemp(root));
+    snprintf(directory, sizeof directory, "%s/a.h5.state", root);
+    snprintf(current, sizeof current, "%s/unit-3-40-8.bin", directory);
+    snprintf(old, sizeof old, "%s/unit-3-40-8.old", directory);
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    ts_unit *units;
+    int64_t count;
+    ts_state_list(directory, &units, &count);
+    for (int64_t i = 0; i < count; i++)
+        ts_state_remove(directory, &units[i]);
+    ts_free(units);
+    ts_state_remove_directory(directory);
+    assert_int_equal(rmdir(root), 0); // nothing was left
+    return 0;
+}
+
+static void save(const char *text) {
+    if (ts_state_save(directory, digest, &unit, text, strlen(text) + 1) != TS_OK)
+        fail_msg("%s", ts_message());
+}
+
+// Without its warnings, which are expected here by the hundred.
+static ts_status load_quietly(const uint8_t of[32], const ts_unit *which, void **payload, size_t *bytes) {
+    int shown = dup(STDERR_FILENO), nowhere = open("/dev/null", O_WRONLY);
+    assert_true(shown >= 0 && nowhere >= 0);
+    dup2(nowhere, STDERR_FILENO);
+    ts_status status = ts_state_load(directory, of, which, payload, bytes);
+    dup2(shown, STDERR_FILENO);
+    close(shown);
+    close(nowhere);
+    return status;
+}
+
+// NULL: none is to be found.
+static void expect_state_of(const uint8_t of[32], const ts_unit *which, const char *text) {
+    void *payload;
+    size_t bytes;
+    assert_int_equal(load_quietly(of, which, &payload, &bytes), TS_OK);
+    if (!text != !payload || (text && (bytes != strlen(text) + 1 || strcmp(payload, text) != 0)))
+        fail_msg("'%s', not '%s'", payload ? (char *)payload : "nothing", text ? text : "nothing");
+    ts_free(payload);
+}
+
+static void expect_state(const char *text) {
+    expect_state_of(digest, &unit, text);
+}
+
+static void flip(const char *path, long offset, int bits) {
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    fseek(file, offset, SEEK_SET);
+    int byte = fgetc(file);
+    fseek(file, offset, SEEK_SET);
+    fputc(byte ^ bits, file);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void test_missing_state_is_none(void **state) {
+    (void)state;
+    ts_unit *units;
+    int64_t count;
+    expect_state(NULL);
+    assert_int_equal(ts_state_list(directory, &units, &count), TS_OK);
+    assert_int_equal(count, 0);
+    ts_free(units);
+}
+
+static void test_newest_generation_comes_back(void **state) {
+    (void)state;
+    save("first");
+    expect_state("first");
+    save("second, longer");
+    save("third");
+    expect_state("third");
+}
+
+static void test_empty_payload_is_a_state(void **state) {
+    (void)state;
+    void *payload;
+    size_t bytes = 1;
+    assert_int_equal(ts_state_save(directory, digest, &unit, "", 0), TS_OK);
+    assert_int_equal(ts_state_load(directory, digest, &unit, &payload, &bytes), TS_OK);
+    assert_non_null(payload);
+    assert_int_equal(bytes, 0);
+    ts_free(payload);
+}
+
+static void test_older_generation_stands_in(void **state) {
+    (void)state;
+    save("first");
+    save("second");
+    flip(current, 113, 1);
+    expect_state("first");
+    assert_int_equal(unlink(current), 0); // killed between the two renames
+    expect_state("first");
+    flip(old, 113, 1);
+    expect_state(NULL);
+}
+
+static void test_states_of_others_are_passed_over(void **state) {
+    (void)state;
+    save("mine");
+    expect_state_of(other_digest, &unit, NULL);
+    char path[192];
+    const ts_unit another = {.case_index = 3, .first_row = 48, .rows = 8};
+    snprintf(path, sizeof path, "%s/unit-3-48-8.bin", directory);
+    assert_int_equal(link(current, path), 0); // a copy under a wrong name
+    expect_state_of(digest, &another, NULL);
+    expect_state("mine");
+}
+
+static void test_no_flipped_bit_is_accepted(void **state) {
+    (void)state;
+    save("some payload of a trainer");
+    struct stat information;
+    assert_int_equal(stat(current, &information), 0);
+    for (long offset = 0; offset < information.st_size; offset++)
+        for (int bit = 0; bit < 8; bit++) {
+            flip(current, offset, 1 << bit);
+            expect_state(NULL);
+            flip(current, offset, 1 << bit);
+        }
+    expect_state("some payload of a trainer");
+}
+
+static void test_no_other_length_is_accepted(void **state) {
+    (void)state;
+    save("some payload of a trainer");
+    struct stat information;
+    assert_int_equal(stat(current, &information), 0);
+    assert_int_equal(truncate(current, information.st_size + 1), 0);
+    expect_state(NULL);
+    for (off_t size = information.st_size - 1; size >= 0; size--) {
+        assert_int_equal(truncate(current, size), 0);
+        expect_state(NULL);
+    }
+}
+
+static void test_units_are_listed_once_in_order(void **state) {
+    (void)state;
+    const ts_unit unsorted[] = {{3, 40, 8}, {0, 100, 1}, {3, 8, 8}, {0, 20, 7}};
+    const ts_unit sorted[] = {{0, 20, 7}, {0, 100, 1}, {3, 8, 8}, {3, 40, 8}};
+    for (int i = 0; i < 4; i++)
+        for (int generation = 0; generation < 2; generation++)
+            assert_int_equal(ts_state_save(directory, digest, &unsorted[i], "x", 1), TS_OK);
+    char stray[192];
+    static const char *const strays[] = {
+        "unit-1-2-3.bin.99.tmp",    "unit-1-2.tmp",     "notes.txt", "unit--1-2-3.bin",
+        "unit-99999999999-2-3.bin", "unit-1-2-3.binary"};
+    for (size_t i = 0; i < sizeof strays / sizeof *strays; i++) {
+        snprintf(stray, sizeof stray, "%s/%s", directory, strays[i]);
+        assert_int_equal(ts_file_write_durably(stray, "x", 1), TS_OK);
+    }
+    ts_unit *units;
+    int64_t count;
+    assert_int_equal(ts_state_list(directory, &units, &count), TS_OK);
+    assert_int_equal(count, 4);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(units[i].case_index, sorted[i].case_index);
+        assert_int_equal(units[i].first_row, sorted[i].first_row);
+        assert_int_equal(units[i].rows, sorted[i].rows);
+    }
+    ts_free(units);
+    for (size_t i = 2; i < sizeof strays / sizeof *strays; i++) { // the first two are left-overs of ours
+        snprintf(stray, sizeof stray, "%s/%s", directory, strays[i]);
+        assert_int_equal(unlink(stray), 0);
+    }
+}
+
+static void test_removed_state_is_gone(void **state) {
+    (void)state;
+    save("first");
+    save("second");
+    ts_state_remove(directory, &unit);
+    ts_state_remove(directory, &unit);
+    expect_state(NULL);
+    ts_state_remove_directory(directory);
+    assert_false(ts_path_exists(directory));
+}
+
+static void test_failed_save_keeps_the_earlier_state(void **state) {
+    (void)state;
+    save("first");
+    char blocked[192]; // the temporary name is taken by a directory
+    snprintf(blocked, sizeof blocked, "%s/unit-3-40-8.bin.%ld.tmp", directory, (long)getpid());
+    assert_int_equal(mkdir(blocked, 0777), 0);
+    assert_int_equal(ts_state_save(directory, digest, &unit, "second", 7), TS_ERROR_FATAL);
+    assert_int_equal(rmdir(blocked), 0);
+    expect_state("first");
+}
+
+#define PROMISE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        PROMISE(test_missing_state_is_none),
+        PROMISE(test_newest_generation_comes_back),
+        PROMISE(test_empty_payload_is_a_state),
+        PROMISE(test_older_generation_stands_in),
+        PROMISE(test_states_of_others_are_passed_over),
+        PROMISE(test_no_flipped_bit_is_accepted),
+        PROMISE(test_no_other_length_is_accepted),
+        PROMISE(test_units_are_listed_once_in_order),
+        PROMISE(test_removed_state_is_gone),
+        PROMISE(test_failed_save_keeps_the_earlier_state),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

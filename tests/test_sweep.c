@@ -1,0 +1,441 @@
+// Sweeps: what a file expands to, in which order, with which identities and cases.
+#include "base/digest.h"
+#include "base/memory.h"
+#include "sweep/sweep.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define TREE "task: tree\n"
+
+static ts_sweep *read_set(const char *text, const char *const *sets, int n_sets) {
+    ts_sweep_source source = {"dir/my-sweep.yaml", text, strlen(text), sets, n_sets};
+    ts_sweep *sweep = NULL;
+    if (ts_sweep_read(&source, &sweep) != TS_OK)
+        fail_msg("refused:\n%s\n%s", text, ts_sweep_errors());
+    return sweep;
+}
+
+// The values of some keys (space-separated) of all instances: "1 2|1 3|".
+static void list_values(const ts_sweep *sweep, const char *keys, ts_text *out) {
+    for (int64_t i = 0; i < ts_sweep_instances(sweep); i++) {
+        ts_params params;
+        char names[128];
+        ts_sweep_params(sweep, i, &params);
+        snprintf(names, sizeof names, "%s", keys);
+        for (char *name = strtok(names, " "); name; name = strtok(NULL, " ")) {
+            int at = ts_schema_find(params.schema, name);
+            if (name != names)
+                ts_text_add(out, " ");
+            if (at < 0)
+                ts_text_add(out, "-");
+            else
+                ts_value_text(&params.value[at], out);
+        }
+        ts_text_add(out, "|");
+    }
+}
+
+static void expect_set(const char *text, const char *set, const char *keys, const char *expected) {
+    ts_sweep *sweep = read_set(text, &set, set ? 1 : 0);
+    ts_text got = {0};
+    list_values(sweep, keys, &got);
+    if (strcmp(ts_text_get(&got), expected) != 0)
+        fail_msg("%s\n%s\n%s\n     got %s\nexpected %s", text, set ? set : "", keys, ts_text_get(&got),
+                 expected);
+    ts_text_free(&got);
+    ts_sweep_free(sweep);
+}
+
+static void expect(const char *text, const char *keys, const char *expected) {
+    expect_set(text, NULL, keys, expected);
+}
+
+static void test_constants_defaults_and_derived_name(void **state) {
+    (void)state;
+    ts_sweep *sweep =
+        read_set(TREE "depth: 2\nhidden: 1e1\nlr: 5e-4\nearly_stopping: off\nbatch: exact\n", NULL, 0);
+    ts_params params;
+    ts_sweep_params(sweep, 0, &params);
+    assert_int_equal(ts_sweep_instances(sweep), 1);
+    assert_string_equal(ts_sweep_name(sweep), "my-sweep");
+    assert_int_equal(ts_params_integer(&params, "hidden"), 10);
+    assert_true(ts_params_real(&params, "lr") == 5e-4);
+    assert_true(ts_params_real(&params, "beta1") == 0.9);
+    assert_false(ts_params_bool(&params, "early_stopping"));
+    assert_int_equal(ts_params_integer(&params, "batch"), 0);
+    assert_string_equal(ts_params_name(&params, "model"), "autoencoder");
+    assert_string_equal(ts_params_name(&params, "task"), "tree");
+    assert_string_equal(ts_params_name(&params, "save"), "final");
+    assert_int_equal(ts_params_numbers(&params, "checkpoints")->form, TS_NUMBERS_LOG);
+    assert_string_equal(ts_sweep_case(sweep, 0)->label, "all");
+    ts_sweep_free(sweep);
+}
+
+static void test_ranges_and_lists_sweep_in_file_order(void **state) {
+    (void)state;
+    expect(TREE "depth: 1..2\nhidden: [3, 5]\n", "depth hidden", "1 3|1 5|2 3|2 5|");
+    expect(TREE "hidden: [3, 5]\ndepth: 1..2\n", "depth hidden", "1 3|2 3|1 5|2 5|");
+    expect(TREE "depth: 1\nhidden: 1..9..3\n", "hidden", "1|4|7|");
+    expect(TREE "depth: 1\nhidden: 3..1..-1\n", "hidden", "3|2|1|");
+    expect(TREE "depth: 1\nhidden: [1..3, 9, 5..6]\n", "hidden", "1|2|3|9|5|6|");
+    expect(TREE "depth: 1\nhidden: 1\nearly_stopping: [yes, false]\nsave: [none, 'final']\n",
+           "early_stopping save", "true none|true final|false none|false final|");
+    expect(TREE "depth: 1\nhidden: 1\nbatch: [exact, 64]\n", "batch", "0|64|");
+}
+
+static void test_real_ranges_give_the_numbers_a_list_would(void **state) {
+    (void)state;
+    ts_sweep *range = read_set(TREE "depth: 1\nhidden: 1\nlr: 0.1..0.9..0.1\n", NULL, 0);
+    ts_sweep *list =
+        read_set(TREE "depth: 1\nhidden: 1\nlr: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]\n", NULL, 0);
+    assert_int_equal(ts_sweep_instances(range), 9);
+    uint8_t a[32], b[32];
+    ts_sweep_digest(range, a);
+    ts_sweep_digest(list, b);
+    assert_memory_equal(a, b, 32);
+    ts_sweep_free(range);
+    ts_sweep_free(list);
+    expect(TREE "depth: 1\nhidden: 1\nlr: 1e-3..5e-3..2e-3\n", "lr", "0.001|0.003|0.005|");
+    expect(TREE "depth: 1\nhidden: 1\nlr: 1..3\n", "lr", "1|2|3|");
+}
+
+static void test_grid_varies_at_its_place_first_key_slowest(void **state) {
+    (void)state;
+    expect(TREE "grid:\n  seed: 1..2\n  hidden: [3, 4]\ndepth: [1, 2]\n", "seed hidden depth",
+           "1 3 1|1 3 2|1 4 1|1 4 2|2 3 1|2 3 2|2 4 1|2 4 2|");
+    expect(TREE "depth: [1, 2]\ngrid:\n  hidden: 3\n  seed: 1..2\n", "depth hidden seed",
+           "1 3 1|1 3 2|2 3 1|2 3 2|");
+}
+
+static void test_zip_advances_together(void **state) {
+    (void)state;
+    expect(TREE "zip:\n  depth: [1, 2, 3]\n  hidden: 4..6\nseed: 0..1\n", "depth hidden seed",
+           "1 4 0|1 4 1|2 5 0|2 5 1|3 6 0|3 6 1|");
+    expect(TREE "seed: 0..1\nzip:\n  depth: [1, 2]\n  hidden: [4, 5]\n", "depth hidden seed",
+           "1 4 0|2 5 0|1 4 1|2 5 1|");
+}
+
+static void test_cases_vary_slowest_and_replace_constants(void **state) {
+    (void)state;
+    expect(TREE "depth: 1\nseed: 0..1\ncases:\n  - {hidden: 2}\n  - {hidden: [3, 4], depth: 2}\n",
+           "depth hidden seed", "1 2 0|1 2 1|2 3 0|2 3 1|2 4 0|2 4 1|");
+    expect("cases:\n  - {task: tree, depth: 2, hidden: 2}\n  - {task: independent, features: 5, hidden: 3}\n",
+           "task depth features hidden", "tree 2 - 2|independent - 5 3|");
+}
+
+static void test_instances_are_seeds_and_set_the_stack(void **state) {
+    (void)state;
+    expect(TREE "depth: 1\ninstances: 3\nhidden: [1, 2]\n", "seed hidden stacked_instances",
+           "0 1 3|0 2 3|1 1 3|1 2 3|2 1 3|2 2 3|");
+    expect(TREE "depth: 1\ninstances: 2\nstacked_instances: 7\nhidden: 1\n", "seed stacked_instances",
+           "0 7|1 7|");
+    expect(TREE "depth: 1\nstacked_instances: 7\ninstances: 2\nhidden: 1\n", "seed stacked_instances",
+           "0 7|1 7|");
+    expect(TREE "depth: 1\ninstances: 1\nhidden: 1\n", "seed stacked_instances", "0 1|");
+    expect(TREE "depth: 1\ninstances: 2\ncases:\n - {hidden: 1}\n - {hidden: 2, instances: 3}\n",
+           "hidden seed stacked_instances", "1 0 2|1 1 2|2 0 3|2 1 3|2 2 3|");
+    expect(TREE "depth: 1\ncases:\n - {hidden: 1, seed: 9}\n - {hidden: 2, instances: 2}\n",
+           "hidden seed stacked_instances", "1 9 1|2 0 2|2 1 2|");
+    expect(TREE "depth: 1\nstacked_instances: 4\ncases:\n - {hidden: 2, instances: 2}\n",
+           "seed stacked_instances", "0 4|1 4|");
+}
+
+static void test_numbers_and_steps_read_in_every_form(void **state) {
+    (void)state;
+    expect(TREE "depth: 1\nhidden: 1\nimportance: [1, 0.5]\n", "importance", "[1,0.5]|");
+    expect(TREE "depth: 1\nhidden: 1\ngrid:\n  importance: [1, 0.5, [1, 2], {base: 0.9}, {branching: 2, "
+                "base: 0.5}]\n",
+           "importance", "1|0.5|[1,2]|{\"base\":0.9}|{\"base\":0.5,\"branching\":2}|");
+    expect(TREE "depth: 1\nhidden: 1\nimportance: 0.1..0.3..0.1\n", "importance", "0.1|0.2|0.3|");
+    expect(TREE "depth: 1\nhidden: 1\ncheckpoints: [50, 10, 10, 0]\n", "checkpoints", "[0,10,50]|");
+    expect(TREE "depth: 1\nhidden: 1\ngrid:\n  checkpoints: [{every: 500}, {log: 20}, [5]]\n", "checkpoints",
+           "{\"every\":500}|{\"log\":20}|[5]|");
+}
+
+static void test_exclude_drops_points_that_match_all_keys(void **state) {
+    (void)state;
+    const char *base = TREE "depth: 1..2\nhidden: 1..3\n";
+    char text[256];
+    static const struct {
+        const char *exclude, *expected;
+    } CASES[] = {
+        {"[{depth: 1, hidden: 2}]", "1 1|1 3|2 1|2 2|2 3|"},
+        {"[{depth: 1, hidden: 2..3}, {depth: 2, hidden: [1, 3]}]", "1 1|2 2|"},
+        {"[{features: 2}]", "2 1|2 2|2 3|"},
+        {"[{features: 3..9, hidden: 1}]", "1 1|1 2|1 3|2 2|2 3|"},
+        {"[{task: independent}, {model: autoencoder, hidden: 1}]", "1 2|1 3|2 2|2 3|"},
+        {"[{lr: 1e-3, hidden: [1, 2]}]", "1 3|2 3|"},
+        {"[{hidden: 7}]", "1 1|1 2|1 3|2 1|2 2|2 3|"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        snprintf(text, sizeof text, "%sexclude: %s\n", base, CASES[i].exclude);
+        expect(text, "depth hidden", CASES[i].expected);
+    }
+}
+
+static void test_where_keeps_points_for_which_all_hold(void **state) {
+    (void)state;
+    expect(TREE "depth: 1..2\nhidden: 1..4\nwhere: hidden <= features\n", "depth hidden",
+           "1 1|1 2|2 1|2 2|2 3|2 4|");
+    expect(TREE "depth: 1..2\nhidden: 1..4\nwhere: [hidden <= features, depth + hidden > 3]\n",
+           "depth hidden", "2 2|2 3|2 4|");
+    expect("task: [tree, independent]\nfeatures: 3\nhidden: 2..4\ndepth: 1\nwhere: hidden <= features\n",
+           "task hidden", "tree 2|independent 2|independent 3|");
+}
+
+static void test_filters_see_points_before_checks_do(void **state) {
+    (void)state;
+    expect("task: independent\nfeatures: 2..4\nhidden: 1\ncorrelated_pairs: 2\nwhere: features >= 4\n",
+           "features", "4|");
+}
+
+static void test_keys_that_do_not_apply_are_ignored(void **state) {
+    (void)state;
+    expect("hidden: 1\ndepth: 2\nfeatures: 6\ntask: [tree, independent]\n", "task depth features",
+           "tree 2 -|independent - 6|");
+}
+
+static void test_set_replaces_a_key_wherever_it_was(void **state) {
+    (void)state;
+    const char *top = TREE "depth: 1..2\nhidden: 3\n";
+    expect_set(top, "hidden=4", "depth hidden", "1 4|2 4|");
+    expect_set(top, "hidden=4..5", "depth hidden", "1 4|1 5|2 4|2 5|");
+    expect_set(top, "depth=[3, 1]", "depth hidden", "3 3|1 3|");
+    expect_set(top, "depth=3", "depth hidden", "3 3|");
+    expect_set(top, "seed=1..2", "depth seed", "1 1|1 2|2 1|2 2|");
+    expect_set(top, "checkpoints={every: 10}", "depth checkpoints", "1 {\"every\":10}|2 {\"every\":10}|");
+    expect_set(top, "where=depth == 2", "depth", "2|");
+    expect_set(top, "instances=2", "depth seed stacked_instances", "1 0 2|1 1 2|2 0 2|2 1 2|");
+    const char *grid = TREE "depth: 1\ngrid: {hidden: [1, 2], seed: [3, 4]}\n";
+    expect_set(grid, "hidden=5", "hidden seed", "5 3|5 4|");
+    expect_set(grid, "instances=2", "hidden seed", "1 0|1 1|2 0|2 1|");
+    const char *cases = TREE "depth: 1\ncases: [{hidden: 1, seed: 1}, {hidden: 2, seed: 2}]\n";
+    expect_set(cases, "seed=5..6", "hidden seed", "1 5|1 6|2 5|2 6|");
+    const char *instances = TREE "depth: 1\ninstances: 3\nhidden: 1\n";
+    expect_set(instances, "instances=2", "seed stacked_instances", "0 2|1 2|");
+    expect_set(instances, "seed=2", "seed stacked_instances", "2 3|"); // one of the three, with its identity
+    ts_sweep *sweep = read_set(top, (const char *const[]){"name=other", "hidden=7", "hidden=8"}, 3);
+    const char *const *sets;
+    assert_int_equal(ts_sweep_overrides(sweep, &sets), 3);
+    assert_string_equal(sets[1], "hidden=7");
+    assert_string_equal(ts_sweep_name(sweep), "other");
+    assert_string_equal(ts_sweep_text(sweep), top);
+    ts_params params;
+    ts_sweep_params(sweep, 0, &params);
+    assert_int_equal(ts_params_integer(&params, "hidden"), 8);
+    ts_sweep_free(sweep);
+}
+
+static void test_names_are_taken_from_file_or_key(void **state) {
+    (void)state;
+    static const struct {
+        const char *file, *text, *name;
+    } CASES[] = {
+        {"a/b/tree.yaml", TREE "depth: 1\nhidden: 1\n", "tree"},
+        {"tree.yml", TREE "depth: 1\nhidden: 1\n", "tree"},
+        {"tree.v2.yaml", TREE "depth: 1\nhidden: 1\n", "tree.v2"},
+        {"tree", TREE "depth: 1\nhidden: 1\n", "tree"},
+        {".yaml", TREE "depth: 1\nhidden: 1\nname: paper-suite\n", "paper-suite"},
+        {"x", TREE "depth: 1\nhidden: 1\nname: 113\n", "113"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        ts_sweep_source source = {CASES[i].file, CASES[i].text, strlen(CASES[i].text), NULL, 0};
+        ts_sweep *sweep;
+        assert_int_equal(ts_sweep_read(&source, &sweep), TS_OK);
+        assert_string_equal(ts_sweep_name(sweep), CASES[i].name);
+        ts_sweep_free(sweep);
+    }
+}
+
+// A sweep with everything in it, and more points than instances.
+static ts_sweep *read_rich(void) {
+    return read_set("task: tree\ndepth: 1\n"
+                    "cases:\n"
+                    "  - {hidden: 2..3, importance: {base: 0.5}}\n"
+                    "  - {task: independent, features: [3, 5], hidden: 4, instances: 3}\n"
+                    "zip:\n  lr: [1e-3, 2e-3]\n  init: [xavier, xavier_per_instance]\n"
+                    "grid:\n  beta1: [0.1, 0.8]\n  steps: 50\n"
+                    "exclude: [{seed: 1, lr: 2e-3}]\n"
+                    "where: task == tree or features < 9\n",
+                    NULL, 0);
+}
+
+static void test_digest_is_over_name_and_identities(void **state) {
+    (void)state;
+    ts_sweep *sweep = read_rich();
+    ts_sha256_stream *stream = ts_sha256_begin();
+    ts_sha256_feed(stream, ts_sweep_name(sweep), strlen(ts_sweep_name(sweep)) + 1);
+    for (int64_t i = 0; i < ts_sweep_instances(sweep); i++) {
+        ts_params params;
+        uint8_t identity[32];
+        ts_sweep_params(sweep, i, &params);
+        ts_params_identity(&params, identity);
+        ts_sha256_feed(stream, identity, sizeof identity);
+    }
+    uint8_t expected[32], got[32];
+    ts_sha256_end(stream, expected);
+    ts_sweep_digest(sweep, got);
+    assert_memory_equal(got, expected, 32);
+    ts_sweep_free(sweep);
+}
+
+static void test_cases_partition_instances_by_shape(void **state) {
+    (void)state;
+    ts_sweep *sweep = read_rich();
+    int64_t rows = 0;
+    assert_int_equal(ts_sweep_instances(sweep), 8 + 2 * (12 - 2));
+    assert_int_equal(ts_sweep_cases(sweep), 4);
+    for (int c = 0; c < ts_sweep_cases(sweep); c++) {
+        const ts_case *one = ts_sweep_case(sweep, c);
+        rows += one->rows;
+        for (int64_t r = 0; r < one->rows; r++) {
+            ts_params by_row, by_instance;
+            assert_true(r == 0 || one->instance[r] > one->instance[r - 1]);
+            assert_int_equal(ts_sweep_case_of(sweep, one->instance[r]), c);
+            ts_case_params(sweep, c, r, &by_row);
+            ts_sweep_params(sweep, one->instance[r], &by_instance);
+            assert_ptr_equal(by_row.schema, one->schema);
+            assert_int_equal(ts_params_integer(&by_row, "seed"), ts_params_integer(&by_instance, "seed"));
+        }
+    }
+    assert_int_equal(rows, ts_sweep_instances(sweep));
+    assert_string_equal(ts_sweep_case(sweep, 0)->label, "task=tree,hidden=2");
+    assert_string_equal(ts_sweep_case(sweep, 1)->label, "task=tree,hidden=3");
+    assert_string_equal(ts_sweep_case(sweep, 2)->label, "task=independent,features=3,hidden=4");
+    assert_string_equal(ts_sweep_case(sweep, 3)->label, "task=independent,features=5,hidden=4");
+    ts_sweep_free(sweep);
+}
+
+static void expect_varying(ts_sweep *sweep, const char *expected) {
+    const ts_key *const *keys;
+    ts_text names = {0};
+    for (int i = 0; i < ts_sweep_varying(sweep, &keys); i++)
+        ts_text_addf(&names, "%s ", keys[i]->name);
+    assert_string_equal(ts_text_get(&names), expected);
+    ts_text_free(&names);
+    ts_sweep_free(sweep);
+}
+
+static void test_varying_keys_are_those_that_differ_among_instances(void **state) {
+    (void)state;
+    expect_varying(read_set(TREE "depth: 1\nhidden: 1\n", NULL, 0), "");
+    expect_varying(read_set(TREE "grid: {seed: 1..3, hidden: 1..2}\ndepth: [1, 2]\n", NULL, 0),
+                   "hidden depth ");
+    expect_varying(read_set(TREE "depth: 1..2\nhidden: 1..2\nwhere: depth == 2\n", NULL, 0), "hidden ");
+    expect_varying(read_rich(), "importance task hidden stacked_instances features lr init beta1 ");
+}
+
+static void test_labels_name_shaping_keys_in_table_order(void **state) {
+    (void)state;
+    ts_sweep *sweep = read_set(TREE "steps: [10, 20]\nhidden: 1\nearly_stopping: [no, yes]\nlr: [1, 2]\n"
+                                    "grid: {checkpoints: [[1], {every: 5}]}\ndepth: 1\n",
+                               NULL, 0);
+    assert_int_equal(ts_sweep_cases(sweep), 8);
+    assert_string_equal(ts_sweep_case(sweep, 0)->label, "early_stopping=false,steps=10,checkpoints=[1]");
+    assert_string_equal(ts_sweep_case(sweep, 7)->label,
+                        "early_stopping=true,steps=20,checkpoints={\"every\":5}");
+    assert_int_equal(ts_sweep_case(sweep, 0)->rows, 2);
+    ts_sweep_free(sweep);
+}
+
+static void test_long_labels_become_numbers(void **state) {
+    (void)state;
+    ts_text text = {0};
+    ts_text_add(&text, TREE "depth: 1\nhidden: 1\ngrid:\n  checkpoints: [[1], [0");
+    for (int i = 1; i < 100; i++)
+        ts_text_addf(&text, ", %d", i);
+    ts_text_add(&text, "]]\n");
+    ts_sweep *sweep = read_set(text.bytes, NULL, 0);
+    assert_string_equal(ts_sweep_case(sweep, 0)->label, "checkpoints=[1]");
+    assert_string_equal(ts_sweep_case(sweep, 1)->label, "case-1");
+    ts_sweep_free(sweep);
+    ts_text_free(&text);
+}
+
+static void test_a_million_instances_decode_anywhere(void **state) {
+    (void)state;
+    ts_sweep *sweep =
+        read_set(TREE "depth: 3\nhidden: 1..1000\nseed: 0..1999\nwhere: seed % 2 == 1\n", NULL, 0);
+    assert_int_equal(ts_sweep_instances(sweep), 1000000);
+    assert_int_equal(ts_sweep_cases(sweep), 1000);
+    ts_params params;
+    ts_sweep_params(sweep, 999999, &params);
+    assert_int_equal(ts_params_integer(&params, "hidden"), 1000);
+    assert_int_equal(ts_params_integer(&params, "seed"), 1999);
+    ts_sweep_params(sweep, 123456, &params);
+    assert_int_equal(ts_params_integer(&params, "hidden"), 124);
+    assert_int_equal(ts_params_integer(&params, "seed"), 913);
+    assert_int_equal(ts_sweep_case_of(sweep, 123456), 123);
+    ts_sweep_free(sweep);
+}
+
+static void test_spelling_does_not_change_identity(void **state) {
+    (void)state;
+    uint8_t a[32], b[32];
+    ts_sweep *plain = read_set("task: tree\ndepth: 2\nhidden: 10\nlr: 0.001\nimportance: 0.0\n", NULL, 0);
+    ts_sweep *other =
+        read_set("{\"importance\": -0.0, hidden: 1e1, lr: 1e-3, model: autoencoder, depth: [2],\n"
+                 " task: 'tree', cases: [{save: final}], grid: {seed: 0..0}}",
+                 NULL, 0);
+    ts_sweep_digest(plain, a);
+    ts_sweep_digest(other, b);
+    assert_memory_equal(a, b, 32);
+    ts_sweep_free(plain);
+    ts_sweep_free(other);
+}
+
+// Every allocation fails once; nothing crashes or leaks (the sanitizers tell), and the status says so.
+static void test_out_of_memory_is_survived_anywhere(void **state) {
+    (void)state;
+    static const char text[] = TREE "depth: 1..2\nhidden: [2, 3]\ninstances: 2\nwhere: hidden <= features\n";
+    for (int n = 1;; n++) {
+        ts_sweep_source source = {"x.yaml", text, sizeof text - 1, (const char *const[]){"lr=0.1"}, 1};
+        ts_sweep *sweep = NULL;
+        ts_alloc_fail_at(n);
+        ts_status status = ts_sweep_read(&source, &sweep);
+        ts_alloc_fail_at(0);
+        if (status == TS_OK) {
+            assert_true(n > 10);
+            ts_sweep_free(sweep);
+            return;
+        }
+        assert_null(sweep);
+        if (status != TS_ERROR_MEMORY)
+            fail_msg("allocation %d failed: status %d (%s), expected TS_ERROR_MEMORY", n, (int)status,
+                     ts_message());
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_constants_defaults_and_derived_name),
+        cmocka_unit_test(test_ranges_and_lists_sweep_in_file_order),
+        cmocka_unit_test(test_real_ranges_give_the_numbers_a_list_would),
+        cmocka_unit_test(test_grid_varies_at_its_place_first_key_slowest),
+        cmocka_unit_test(test_zip_advances_together),
+        cmocka_unit_test(test_cases_vary_slowest_and_replace_constants),
+        cmocka_unit_test(test_instances_are_seeds_and_set_the_stack),
+        cmocka_unit_test(test_numbers_and_steps_read_in_every_form),
+        cmocka_unit_test(test_exclude_drops_points_that_match_all_keys),
+        cmocka_unit_test(test_where_keeps_points_for_which_all_hold),
+        cmocka_unit_test(test_filters_see_points_before_checks_do),
+        cmocka_unit_test(test_keys_that_do_not_apply_are_ignored),
+        cmocka_unit_test(test_set_replaces_a_key_wherever_it_was),
+        cmocka_unit_test(test_names_are_taken_from_file_or_key),
+        cmocka_unit_test(test_digest_is_over_name_and_identities),
+        cmocka_unit_test(test_cases_partition_instances_by_shape),
+        cmocka_unit_test(test_varying_keys_are_those_that_differ_among_instances),
+        cmocka_unit_test(test_labels_name_shaping_keys_in_table_order),
+        cmocka_unit_test(test_long_labels_become_numbers),
+        cmocka_unit_test(test_a_million_instances_decode_anywhere),
+        cmocka_unit_test(test_spelling_does_not_change_identity),
+        cmocka_unit_test(test_out_of_memory_is_survived_anywhere),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
