@@ -32,6 +32,26 @@ static void test_philox_matches_its_known_answers(void **state) {
     }
 }
 
+static void test_many_blocks_are_the_single_ones(void **state) {
+    (void)state;
+    enum { N = 37 }; // no multiple of any vector's length
+    uint32_t block[N], lane[N], out[4 * N], one[4];
+    ts_philox at = ts_philox_at(0x123456789abcdefu, TS_STREAM_BATCH, 99, 0);
+    for (uint32_t i = 0; i < N; i++) {
+        block[i] = i * 0x9e3779b9u;
+        lane[i] = ~i;
+    }
+    for (int count = 0; count <= N; count++) {
+        ts_philox_many(&at, block, lane, count, out);
+        for (int i = 0; i < count; i++) {
+            at.counter[0] = block[i];
+            at.counter[1] = lane[i];
+            ts_philox_block(&at, one);
+            assert_memory_equal(one, out + 4 * i, sizeof one);
+        }
+    }
+}
+
 static void test_normals_have_mean_0_and_variance_1(void **state) {
     (void)state;
     enum { N = 200001 };
@@ -147,6 +167,7 @@ static void test_a_failed_allocation_is_reported_and_leaves_the_rest_alone(void 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_philox_matches_its_known_answers),
+        cmocka_unit_test(test_many_blocks_are_the_single_ones),
         cmocka_unit_test(test_normals_have_mean_0_and_variance_1),
         cmocka_unit_test(test_streams_of_an_instance_differ),
         cmocka_unit_test(test_reals_are_written_shortest_and_read_back_exactly),

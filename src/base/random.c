@@ -1,6 +1,7 @@
 #include "base/random.h"
 
 #include <math.h>
+#include <stddef.h>
 
 enum { ROUNDS = 10 };
 static const uint32_t MULTIPLY_0 = 0xD2511F53, MULTIPLY_1 = 0xCD9E8D57; // the paper's constants
@@ -33,14 +34,100 @@ void ts_philox_next(ts_philox *at, uint32_t out[4]) {
     at->counter[0]++;
 }
 
-void ts_philox_fill(ts_philox *at, uint32_t *out, int blocks) {
-    for (int i = 0; i < blocks; i++) {
-        uint32_t words[4];
-        ts_philox_next(at, words);
-        for (int w = 0; w < 4; w++)
-            out[w * blocks + i] = words[w];
+// --- Many blocks
+// ------------------------------------------------------------------------------------------------
+
+static void many_plain(const ts_philox *at, const uint32_t *block, const uint32_t *lane, int count,
+                       uint32_t *out) {
+    ts_philox one = *at;
+    for (int i = 0; i < count; i++) {
+        one.counter[0] = block[i];
+        one.counter[1] = lane[i];
+        ts_philox_block(&one, out + 4 * (size_t)i);
     }
 }
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+// Each 64-bit lane holds one 32-bit word of one block; what the products leave in the upper halves is never
+// read.
+__attribute__((target("avx512f"))) static int many_avx512(const ts_philox *at, const uint32_t *block,
+                                                          const uint32_t *lane, int count, uint32_t *out) {
+    const __m512i multiply_0 = _mm512_set1_epi64(MULTIPLY_0), multiply_1 = _mm512_set1_epi64(MULTIPLY_1);
+    const __m512i low = _mm512_set1_epi64(0xffffffff);
+    const __m512i first = _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11);
+    const __m512i second = _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15);
+    int i = 0;
+    for (; i + 8 <= count; i += 8) {
+        __m512i c0 = _mm512_cvtepu32_epi64(_mm256_loadu_si256((const __m256i *)(const void *)(block + i)));
+        __m512i c1 = _mm512_cvtepu32_epi64(_mm256_loadu_si256((const __m256i *)(const void *)(lane + i)));
+        __m512i c2 = _mm512_set1_epi64(at->counter[2]), c3 = _mm512_set1_epi64(at->counter[3]);
+        uint32_t k0 = at->key[0], k1 = at->key[1];
+        for (int round = 0; round < ROUNDS; round++) {
+            __m512i p0 = _mm512_mul_epu32(c0, multiply_0), p1 = _mm512_mul_epu32(c2, multiply_1);
+            c0 = _mm512_xor_si512(_mm512_xor_si512(_mm512_srli_epi64(p1, 32), c1), _mm512_set1_epi64(k0));
+            c2 = _mm512_xor_si512(_mm512_xor_si512(_mm512_srli_epi64(p0, 32), c3), _mm512_set1_epi64(k1));
+            c1 = p1;
+            c3 = p0;
+            k0 += WEYL_0;
+            k1 += WEYL_1;
+        }
+        __m512i c01 = _mm512_or_si512(_mm512_and_si512(c0, low), _mm512_slli_epi64(c1, 32));
+        __m512i c23 = _mm512_or_si512(_mm512_and_si512(c2, low), _mm512_slli_epi64(c3, 32));
+        _mm512_storeu_si512(out + 4 * (size_t)i, _mm512_permutex2var_epi64(c01, first, c23));
+        _mm512_storeu_si512(out + 4 * (size_t)i + 16, _mm512_permutex2var_epi64(c01, second, c23));
+    }
+    return i;
+}
+
+__attribute__((target("avx2"))) static int many_avx2(const ts_philox *at, const uint32_t *block,
+                                                     const uint32_t *lane, int count, uint32_t *out) {
+    const __m256i multiply_0 = _mm256_set1_epi64x(MULTIPLY_0), multiply_1 = _mm256_set1_epi64x(MULTIPLY_1);
+    const __m256i low = _mm256_set1_epi64x(0xffffffff);
+    int i = 0;
+    for (; i + 4 <= count; i += 4) {
+        __m256i c0 = _mm256_cvtepu32_epi64(_mm_loadu_si128((const __m128i *)(const void *)(block + i)));
+        __m256i c1 = _mm256_cvtepu32_epi64(_mm_loadu_si128((const __m128i *)(const void *)(lane + i)));
+        __m256i c2 = _mm256_set1_epi64x(at->counter[2]), c3 = _mm256_set1_epi64x(at->counter[3]);
+        uint32_t k0 = at->key[0], k1 = at->key[1];
+        for (int round = 0; round < ROUNDS; round++) {
+            __m256i p0 = _mm256_mul_epu32(c0, multiply_0), p1 = _mm256_mul_epu32(c2, multiply_1);
+            c0 = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p1, 32), c1), _mm256_set1_epi64x(k0));
+            c2 = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p0, 32), c3), _mm256_set1_epi64x(k1));
+            c1 = p1;
+            c3 = p0;
+            k0 += WEYL_0;
+            k1 += WEYL_1;
+        }
+        __m256i c01 = _mm256_or_si256(_mm256_and_si256(c0, low), _mm256_slli_epi64(c1, 32));
+        __m256i c23 = _mm256_or_si256(_mm256_and_si256(c2, low), _mm256_slli_epi64(c3, 32));
+        __m256i even = _mm256_unpacklo_epi64(c01, c23), odd = _mm256_unpackhi_epi64(c01, c23);
+        __m256i *to = (__m256i *)(void *)(out + 4 * (size_t)i);
+        _mm256_storeu_si256(to, _mm256_permute2x128_si256(even, odd, 0x20));
+        _mm256_storeu_si256(to + 1, _mm256_permute2x128_si256(even, odd, 0x31));
+    }
+    return i;
+}
+
+void ts_philox_many(const ts_philox *at, const uint32_t *block, const uint32_t *lane, int count,
+                    uint32_t *out) {
+    int done = 0;
+    if (__builtin_cpu_supports("avx512f"))
+        done = many_avx512(at, block, lane, count, out);
+    else if (__builtin_cpu_supports("avx2"))
+        done = many_avx2(at, block, lane, count, out);
+    many_plain(at, block + done, lane + done, count - done, out + 4 * (size_t)done);
+}
+
+#else
+
+void ts_philox_many(const ts_philox *at, const uint32_t *block, const uint32_t *lane, int count,
+                    uint32_t *out) {
+    many_plain(at, block, lane, count, out);
+}
+
+#endif
 
 void ts_philox_normals(ts_philox *at, double *out, int64_t count) {
     const double two_pi = 6.283185307179586476925;

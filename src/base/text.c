@@ -78,7 +78,7 @@ static void add_quoted(ts_text *text, const char *value) {
     const char *from = value;
     for (const char *p = value;; p++) {
         unsigned char c = (unsigned char)*p;
-        if (c != 0 && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
             continue;
         ts_text_append(text, from, (size_t)(p - from));
         if (c == 0)

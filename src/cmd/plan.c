@@ -32,6 +32,7 @@ typedef struct plan {
     const ts_sweep *sweep;
     ts_job *job;
     int ranks, threads;
+    int64_t slot_bytes;
     double *cost;       // (cases) seconds of one slot for one instance
     double *operations; // (cases) of one instance
     int *order;         // (cases) most work first
@@ -152,7 +153,7 @@ static ts_status simulate(plan *p, ts_simulation *result, int64_t *memory) {
     ts_coordinator_setup setup = {
         .ranks = p->ranks,
         .slots = p->threads,
-        .slot_bytes = INT64_MAX,
+        .slot_bytes = p->slot_bytes,
         .cases = p->job->cases,
         .cases_of = costs,
         .pending = pending,
@@ -256,6 +257,7 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
         p.sweep = sweep;
         p.ranks = (int)ranks;
         p.threads = (int)threads;
+        p.slot_bytes = ts_run_slot_bytes(comm, p.threads);
         status = ts_job_create(sweep, backend, "", &p.job);
         if (status == TS_OK)
             status = make_plan(&p);

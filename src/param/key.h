@@ -26,8 +26,8 @@ typedef enum ts_numbers_form {
     TS_NUMBERS_GEOMETRIC, // {base: item[0]}: item[0]^i; with branching item[1]: item[0]^(level of node i +
                           // 1), the nodes of a complete tree numbered level by level, the root left out,
                           // first level 1
-    TS_NUMBERS_LOG,   // {log: item[0]}
-    TS_NUMBERS_EVERY, // {every: item[0]}
+    TS_NUMBERS_LOG,       // {log: item[0]}
+    TS_NUMBERS_EVERY,     // {every: item[0]}
 } ts_numbers_form;
 
 typedef struct ts_numbers {

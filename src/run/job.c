@@ -71,7 +71,6 @@ ts_status ts_job_create(const ts_sweep *sweep, const ts_backend *backend, const 
         .state_directory = ts_alloc(path, "a path"),
     };
     pthread_mutex_init(&job->mutex, NULL);
-    ts_sweep_digest(sweep, job->digest);
     ts_status status = TS_ERROR_MEMORY;
     if (job->layouts && job->cost && job->steps && job->data && job->state_directory) {
         snprintf(job->state_directory, path, "%s.state", output);

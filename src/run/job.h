@@ -20,7 +20,7 @@ typedef struct ts_job {
     struct ts_feature_data **data; // (cases) NULL until made
     pthread_mutex_t mutex;         // guards `data`
     char *state_directory;
-    uint8_t digest[32]; // the sweep's
+    uint8_t digest[32]; // the sweep's; set by whoever trains (it costs a second per million instances)
 } ts_job;
 
 // Makes layouts and predictions for every case. `output`: path of the results file.

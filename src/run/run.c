@@ -51,6 +51,12 @@ int ts_run_cores(const ts_comm *comm) {
     return cores < 1 ? 1 : cores;
 }
 
+int64_t ts_run_slot_bytes(const ts_comm *comm, int slots) {
+    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGE_SIZE);
+    // Half of the node's memory, shared by its ranks' slots.
+    return (int64_t)pages * size / 2 / ((int64_t)comm->node_size * slots);
+}
+
 int ts_exit_code(ts_status status) {
     return status == TS_OK ? TS_EXIT_DONE : status == TS_ERROR_USER ? TS_EXIT_USAGE : TS_EXIT_OTHER;
 }
@@ -160,12 +166,6 @@ static int64_t keep_saved(const run *r, ts_unit *saved, int64_t n_saved, const i
     return kept;
 }
 
-static int64_t memory_of_slot(const run *r) {
-    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGE_SIZE);
-    // Half of the node's memory, shared by its ranks' slots.
-    return (int64_t)pages * size / 2 / ((int64_t)r->comm->node_size * r->slots);
-}
-
 static ts_status make_coordinator(run *r) {
     int64_t n = ts_sweep_instances(r->sweep), n_saved = 0;
     ts_unit *saved = NULL;
@@ -190,7 +190,7 @@ static ts_status make_coordinator(run *r) {
         ts_coordinator_setup setup = {
             .ranks = r->comm->size,
             .slots = r->slots,
-            .slot_bytes = memory_of_slot(r),
+            .slot_bytes = ts_run_slot_bytes(r->comm, r->slots),
             .cases = r->job->cases,
             .cases_of = cases,
             .pending = pending,
@@ -392,8 +392,10 @@ static ts_status set_up(run *r) {
     status = choose_backend(r, &backend);
     if (status == TS_OK)
         status = ts_comm_agree(r->comm, ts_job_create(r->sweep, backend, r->path, &r->job));
-    if (status == TS_OK)
-        status = open_file(r);
+    if (status != TS_OK)
+        return status;
+    ts_sweep_digest(r->sweep, r->job->digest);
+    status = open_file(r);
     if (status != TS_OK)
         return status;
     if (r->comm->rank == 0)

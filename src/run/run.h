@@ -36,5 +36,8 @@ int ts_run(const ts_comm *comm, const ts_run_options *options);
 // Cores this rank may use, shared fairly among the ranks of its node.
 int ts_run_cores(const ts_comm *comm);
 
+// Memory one slot may use for its unit, of this rank's node.
+int64_t ts_run_slot_bytes(const ts_comm *comm, int slots);
+
 // The exit code that goes with a fault.
 int ts_exit_code(ts_status status);

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -215,7 +216,7 @@ bool ts_worker_tick(ts_worker *worker) {
     if (now >= worker->next_report) {
         report(worker, idle);
         // Rank 0 hears some 200 reports a second at most.
-        worker->next_report = now + 0.5 * (1 + worker->setup.comm->size / 100);
+        worker->next_report = now + fmax(0.5, worker->setup.comm->size / 200.0);
     }
     return happened;
 }

@@ -1,5 +1,5 @@
 // Making the results file: everything but the results.
-#define _GNU_SOURCE
+#define _POSIX_C_SOURCE 200809L
 #include "store/store.h"
 
 #include "base/digest.h"
@@ -248,13 +248,15 @@ static int write_file(const char *path, ts_columns *columns, const ts_record_lay
     return h5.error;
 }
 
-// Asks for the space before HDF5 does, which copes badly with a full disk. 0, or the errno.
+// Asks for the space before HDF5 does, which breaks down on a full disk. 0, or the errno. On a file system
+// that cannot promise space, the C library writes into every block instead.
 static int probe_space(const char *path, int64_t bytes) {
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return errno;
-    int error = fallocate(fd, 0, 0, bytes) == 0 ? 0 : errno;
-    close(fd);
+    int error = posix_fallocate(fd, 0, bytes);
+    if (close(fd) != 0 && error == 0)
+        error = errno;
     return error == EOPNOTSUPP || error == ENOSYS || error == EINVAL ? 0 : error;
 }
 
@@ -359,8 +361,10 @@ static ts_status make(const char *path, const char *temporary, ts_columns *colum
     int error = probe_space(temporary, bytes);
     if (error == 0)
         error = write_file(temporary, columns, layouts, &measures, backend, &status);
-    if (error)
+    if (error) {
+        unlink(temporary); // first, so that its own bytes count as free
         status = explain(path, error, bytes);
+    }
     if (status == TS_OK)
         status = settle(temporary, path);
     if (status != TS_OK)

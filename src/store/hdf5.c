@@ -63,6 +63,7 @@ static void fault_at(ts_h5 *h5, const char *doing, hid_t object) {
 // ------------------------------------------------------------------------------------------------------
 
 void ts_h5_begin(ts_h5 *h5, const char *path) {
+    H5dont_atexit(); // a file that could not be closed would make the library's own clean-up crash
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     *h5 =
         (ts_h5){.path = path, .file = -1, .limit = TRANSFER_LIMIT, .transfer = H5P_DEFAULT, .group_plan = -1};

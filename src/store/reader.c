@@ -273,20 +273,28 @@ static char *read_text(ts_reader *reader, const char *name, haddr_t offset) {
     return copy;
 }
 
-ts_status ts_reader_resolved(ts_reader *reader, int64_t instance, char **json) {
-    *json = NULL;
+// Text number `instance` of a dataset with one for each.
+static ts_status read_text_of(ts_reader *reader, const char *name, int64_t instance, char **text) {
+    *text = NULL;
     if (instance < 0 || instance >= reader->instances)
         return refuse_instance(reader, instance);
-    hid_t dataset = ts_h5_open_dataset(&reader->h5, reader->h5.file, "sweep/resolved");
+    hid_t dataset = ts_h5_open_dataset(&reader->h5, reader->h5.file, name);
     ts_h5_form form;
     if (dataset >= 0 && !(ts_h5_form_of(dataset, &form) && form.rank == 1 && form.type == TS_H5_TEXT &&
                           (int64_t)form.size[0] == reader->instances))
-        fail_as_damaged(reader, "sweep/resolved");
+        fail_as_damaged(reader, name);
     if (reader->h5.status == TS_OK)
-        *json = read_text(reader, "sweep/resolved",
-                          H5Dget_offset(dataset) + (haddr_t)instance * TS_HEAP_REFERENCE);
+        *text = read_text(reader, name, H5Dget_offset(dataset) + (haddr_t)instance * TS_HEAP_REFERENCE);
     ts_h5_close(&reader->h5, dataset);
     return answer(reader);
+}
+
+ts_status ts_reader_resolved(ts_reader *reader, int64_t instance, char **json) {
+    return read_text_of(reader, "sweep/resolved", instance, json);
+}
+
+ts_status ts_reader_identity(ts_reader *reader, int64_t instance, char **identity) {
+    return read_text_of(reader, "identity", instance, identity);
 }
 
 // --- Weights

@@ -40,6 +40,9 @@ ts_status ts_reader_column(ts_reader *reader, const char *name, double *out);
 // The JSON object of an instance's resolved parameters; free with ts_free.
 ts_status ts_reader_resolved(ts_reader *reader, int64_t instance, char **json);
 
+// Its identity, 64 hexadecimal digits; free with ts_free.
+ts_status ts_reader_identity(ts_reader *reader, int64_t instance, char **identity);
+
 // Weights of an instance. TS_ERROR_USER if the file keeps none, or the instance is not done.
 ts_status ts_reader_weights(ts_reader *reader, int64_t instance, const ts_reader_tensor **tensors,
                             int *count);

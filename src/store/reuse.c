@@ -17,7 +17,7 @@ typedef struct wanted {
     int64_t instance;
 } wanted;
 
-enum { BATCH_ROWS = 256, IDENTITY_SLAB = 4096 };
+enum { BATCH_ROWS = 256 };
 
 typedef struct reuse {
     ts_store *store;
@@ -77,30 +77,26 @@ static ts_status check_origin(const char *old, const ts_reader *reader, const ch
 // Which instance of the new sweep each finished instance of the old file stands for.
 static ts_status match(reuse *r) {
     int64_t n = ts_reader_instances(r->reader);
-    const uint8_t *done;
+    const uint8_t *done = NULL;
     ts_status status = ts_reader_status(r->reader, &done);
     r->target = ts_alloc((size_t)n * sizeof *r->target, "instances to be reused");
-    char **slab = ts_alloc_zero(IDENTITY_SLAB, sizeof *slab, "identities");
-    if (status == TS_OK && (!r->target || !slab))
+    if (status == TS_OK && !r->target)
         status = TS_ERROR_FATAL;
-    ts_h5_form form = ts_format_list(TS_H5_TEXT, n);
-    hid_t dataset = status == TS_OK ? ts_rows_open_dataset(&r->h5, "identity", &form) : -1;
-    for (int64_t first = 0; status == TS_OK && first < n; first += IDENTITY_SLAB) {
-        int64_t count = n - first < IDENTITY_SLAB ? n - first : IDENTITY_SLAB;
-        ts_h5_read(&r->h5, dataset, &form, first, count, slab);
-        status = r->h5.status;
-        for (int64_t i = 0; status == TS_OK && i < count; i++) {
-            wanted key = {.instance = 0};
-            snprintf(key.identity, sizeof key.identity, "%s", slab[i] ? slab[i] : "");
-            const wanted *found =
-                bsearch(&key, r->wanted, (size_t)r->n_wanted, sizeof *r->wanted, by_identity);
-            r->target[first + i] = found && done[first + i] == TS_ROW_DONE ? found->instance : -1;
-        }
-        if (status == TS_OK)
-            ts_h5_free_texts(slab, count);
+    for (int64_t i = 0; status == TS_OK && i < n; i++) {
+        char *identity = NULL;
+        wanted key = {.instance = 0};
+        r->target[i] = -1;
+        if (done[i] != TS_ROW_DONE)
+            continue;
+        status = ts_reader_identity(r->reader, i, &identity);
+        if (status != TS_OK)
+            break;
+        snprintf(key.identity, sizeof key.identity, "%s", identity);
+        const wanted *found = bsearch(&key, r->wanted, (size_t)r->n_wanted, sizeof *r->wanted, by_identity);
+        if (found)
+            r->target[i] = found->instance;
+        ts_free(identity);
     }
-    ts_h5_close(&r->h5, dataset);
-    ts_free(slab);
     return status;
 }
 

@@ -40,7 +40,7 @@ static int known_index(const ts_spec *spec, const char *name) {
 static void enter_slot(grouping *g, const ts_slot *slot) {
     g->slot = slot;
     g->shaping = 0;
-    for (int i = 0; i < slot->schema.count; i++) {
+    for (int i = 0; i < slot->schema.count && i < TS_MAX_KEYS; i++) {
         g->known[i] = known_index(g->spec, slot->schema.key[i]->name);
         g->shaping |= (uint64_t)slot->schema.key[i]->shapes << i;
     }

@@ -72,11 +72,28 @@ void ts_feature_data_free(ts_feature_data *data) {
     ts_free(data);
 }
 
+enum { BLOCKS = 512, VALUE_BLOCKS = 1 << 30 };
+
+// Random blocks of one sample: a word for each feature.
+static int blocks_of_sample(const ts_feature_data *data) {
+    return (data->features + 3) / 4;
+}
+
+// Blocks that are drawn together: a tree's level, else as many as stay in the cache and at least one
+// sample's.
+static size_t blocks_at_once(const ts_feature_data *data, int64_t samples) {
+    if (data->tree.depth > 0)
+        return (size_t)(samples / 64 + (1 << data->tree.depth));
+    size_t sample = (size_t)blocks_of_sample(data);
+    return data->support.count > 0 || sample < BLOCKS ? BLOCKS : sample;
+}
+
 ts_status ts_feature_batch_create(const ts_feature_data *data, int64_t samples, ts_feature_batch *batch) {
     size_t support = (size_t)data->support.count;
     bool finite = support > 0;
     size_t rows = finite ? support : (size_t)samples;
-    size_t entries = finite ? 0 : rows * (size_t)data->features;
+    size_t entries = finite ? 0 : rows * (size_t)data->features + 1; // one more: see draw_active
+    size_t blocks = blocks_at_once(data, samples);
     ts_slab slab = {0};
     *batch = (ts_feature_batch){0};
     for (int pass = 0; pass < 2; pass++) {
@@ -87,10 +104,14 @@ ts_status ts_feature_batch_create(const ts_feature_data *data, int64_t samples, 
         batch->own_end = ts_slab_take(&slab, rows, sizeof(int));
         // The bit tree counts nodes, not inputs; there are at most twice as many.
         batch->count = ts_slab_take(&slab, finite ? 2 * support + 2 : 0, sizeof(int));
+        batch->block = ts_slab_take(&slab, blocks, sizeof(uint32_t));
+        batch->lane = ts_slab_take(&slab, blocks, sizeof(uint32_t));
+        batch->words = ts_slab_take(&slab, blocks, 4 * sizeof(uint32_t));
         batch->own_active = ts_slab_take(&slab, entries, sizeof(int));
         batch->own_value = ts_slab_take(&slab, entries, sizeof(float));
     }
     batch->memory = slab.base;
+    batch->blocks = (int)blocks;
     return TS_OK;
 }
 
@@ -102,27 +123,29 @@ void ts_feature_batch_free(ts_feature_batch *batch) {
 // --- Drawing
 // ----------------------------------------------------------------------------------------------------
 
-// Splits n samples by fair bits: *left and *right of them go to the children, the rest stops (early stopping
-// only).
-static void split_node(ts_philox *random, int n, bool early_stopping, int *left, int *right) {
-    int to_left = 0, to_right = 0;
-    while (n > 0) {
-        uint32_t words[4];
-        ts_philox_next(random, words);
+// Samples that one block of random bits decides: a bit each, or two with early stopping.
+static int samples_per_block(const ts_bit_tree *tree) {
+    return tree->early_stopping ? 64 : 128;
+}
+
+static uint64_t low_bits(int n) {
+    return n >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << (n > 0 ? n : 0)) - 1;
+}
+
+// Splits n samples by fair bits, block by block: *left and *right of them go to the children, the rest stops.
+static void split_node(const ts_bit_tree *tree, const uint32_t *words, int n, int *left, int *right) {
+    int per_block = samples_per_block(tree), to_left = 0, to_right = 0;
+    for (; n > 0; n -= per_block, words += 4) {
         uint64_t low = (uint64_t)words[1] << 32 | words[0], high = (uint64_t)words[3] << 32 | words[2];
-        if (early_stopping) { // 64 samples: a bit for each child; on if its own is 1 and its sibling's is 0
-            uint64_t mask = n < 64 ? ((uint64_t)1 << n) - 1 : ~(uint64_t)0;
-            to_left += __builtin_popcountll(low & ~high & mask);
-            to_right += __builtin_popcountll(high & ~low & mask);
-            n -= 64;
-        } else { // 128 samples, a bit each
-            uint64_t mask_low = n < 64 ? ((uint64_t)1 << n) - 1 : ~(uint64_t)0;
-            uint64_t mask_high = n < 128 ? (n <= 64 ? 0 : ((uint64_t)1 << (n - 64)) - 1) : ~(uint64_t)0;
-            int here = n < 128 ? n : 128;
-            int ones = __builtin_popcountll(low & mask_low) + __builtin_popcountll(high & mask_high);
+        if (tree->early_stopping) { // a bit for each child: on if its own is 1 and its sibling's is 0
+            to_left += __builtin_popcountll(low & ~high & low_bits(n));
+            to_right += __builtin_popcountll(high & ~low & low_bits(n));
+        } else {
+            int here = n < per_block ? n : per_block;
+            int ones =
+                __builtin_popcountll(low & low_bits(n)) + __builtin_popcountll(high & low_bits(n - 64));
             to_left += ones;
             to_right += here - ones;
-            n -= 128;
         }
     }
     *left = to_left;
@@ -130,32 +153,47 @@ static void split_node(ts_philox *random, int n, bool early_stopping, int *left,
 }
 
 // Counts of the support's inputs: with early stopping all nodes in heap order, else the leaves from left to
-// right.
-static void draw_bit_tree(const ts_feature_data *data, ts_philox base, int samples, int *count) {
-    int internal = (1 << data->tree.depth) - 1;
-    bool early = data->tree.early_stopping;
+// right. Node n draws from lane n.
+static void draw_bit_tree(const ts_bit_tree *tree, const ts_philox *random, int samples,
+                          ts_feature_batch *batch) {
+    int per_block = samples_per_block(tree), *count = batch->count;
     count[0] = samples;
-    for (int node = 0; node < internal; node++) {
-        int left = 0, right = 0;
-        if (count[node] > 0) {
-            ts_philox random = base;
-            random.counter[1] = (uint32_t)node;
-            split_node(&random, count[node], early, &left, &right);
+    for (int level = 0, first = 0; level < tree->depth; level++, first = 2 * first + 1) {
+        int end = 2 * first + 1, blocks = 0;
+        for (int node = first; node < end; node++)
+            for (int b = 0; b * per_block < count[node]; b++, blocks++) {
+                batch->block[blocks] = (uint32_t)b;
+                batch->lane[blocks] = (uint32_t)node;
+            }
+        ts_philox_many(random, batch->block, batch->lane, blocks, batch->words);
+        const uint32_t *words = batch->words;
+        for (int node = first; node < end; node++) {
+            int left, right;
+            split_node(tree, words, count[node], &left, &right);
+            words += 4 * ((count[node] + per_block - 1) / per_block);
+            count[node] -= left + right;
+            count[2 * node + 1] = left;
+            count[2 * node + 2] = right;
         }
-        count[node] -= left + right;
-        count[2 * node + 1] = left;
-        count[2 * node + 2] = right;
     }
 }
 
-static void draw_alias(const ts_alias *alias, ts_philox random, int64_t samples, int *count) {
-    for (int64_t i = 0; i < samples; i += 2) {
-        uint32_t words[4];
-        ts_philox_next(&random, words);
-        for (int k = 0; k < 2 && i + k < samples; k++) {
-            uint32_t column = alias->bits ? words[2 * k] >> (32 - alias->bits) : 0;
-            bool own = words[2 * k + 1] < alias->threshold[column];
-            count[own ? (int)column : alias->other[column]]++;
+// Two words a sample: the column, and its own input or the other.
+static void draw_alias(const ts_alias *alias, const ts_philox *random, int64_t samples,
+                       ts_feature_batch *batch) {
+    for (int64_t done = 0; done < samples; done += 2 * batch->blocks) {
+        int64_t here = samples - done < 2 * batch->blocks ? samples - done : 2 * batch->blocks;
+        int blocks = (int)((here + 1) / 2);
+        for (int b = 0; b < blocks; b++) {
+            batch->block[b] = (uint32_t)(done / 2 + b);
+            batch->lane[b] = 0;
+        }
+        ts_philox_many(random, batch->block, batch->lane, blocks, batch->words);
+        for (int64_t i = 0; i < here; i++) {
+            const uint32_t *words = batch->words + 2 * i;
+            uint32_t column = alias->bits ? words[0] >> (32 - alias->bits) : 0;
+            bool own = words[1] < alias->threshold[column];
+            batch->count[own ? (int)column : alias->other[column]]++;
         }
     }
 }
@@ -165,12 +203,12 @@ static void draw_counts(const ts_feature_data *data, ts_philox random, int64_t s
     const ts_support *support = &data->support;
     int *count = batch->count;
     if (data->tree.depth > 0) {
-        draw_bit_tree(data, random, (int)samples, count);
+        draw_bit_tree(&data->tree, &random, (int)samples, batch);
         if (!data->tree.early_stopping)
             count += (1 << data->tree.depth) - 1; // only leaves are inputs
     } else {
         memset(count, 0, (size_t)support->count * sizeof *count);
-        draw_alias(&data->alias, random, samples, count);
+        draw_alias(&data->alias, &random, samples, batch);
     }
     int rows = 0;
     double share = 1.0 / (double)samples;
@@ -190,63 +228,63 @@ static void draw_counts(const ts_feature_data *data, ts_philox random, int64_t s
     batch->value = NULL;
 }
 
-// Words of one sample's stream, four at a time.
-typedef struct word_stream {
-    ts_philox random;
-    uint32_t words[4];
-    int used;
-} word_stream;
-
-static uint32_t next_word(word_stream *stream) {
-    if (stream->used == 4) {
-        ts_philox_next(&stream->random, stream->words);
-        stream->used = 0;
-    }
-    return stream->words[stream->used++];
-}
-
-static int switch_on(const ts_feature_data *data, word_stream *stream, int feature, int at,
-                     ts_feature_batch *batch) {
-    batch->own_active[at] = feature;
-    if (!data->independent.binary)
-        batch->own_value[at] = (float)(next_word(stream) >> 8) * 0x1p-24f;
-    return at + 1;
-}
-
-// One sample's active features from `at` on; returns the end.
-static int draw_independent(const ts_feature_data *data, word_stream *stream, int at,
-                            ts_feature_batch *batch) {
+// One sample's active features from `at` on, decided by words (features); returns the end.
+static int draw_active(const ts_feature_data *data, const uint32_t *words, int at, int *active) {
     const ts_independent *law = &data->independent;
     int correlated = 2 * law->correlated_pairs, paired = correlated + 2 * law->anticorrelated_pairs;
     for (int f = 0; f < correlated; f += 2) {
-        if (next_word(stream) < law->threshold[f]) {
-            at = switch_on(data, stream, f, at, batch);
-            at = switch_on(data, stream, f + 1, at, batch);
+        if (words[f] < law->threshold[f]) {
+            active[at++] = f;
+            active[at++] = f + 1;
         }
     }
     for (int f = correlated; f < paired; f += 2) {
-        uint32_t word = next_word(stream);
-        if (word < law->threshold[f])
-            at = switch_on(data, stream, f, at, batch);
-        else if (word < 2 * law->threshold[f])
-            at = switch_on(data, stream, f + 1, at, batch);
+        if (words[f] < law->threshold[f])
+            active[at++] = f;
+        else if (words[f] < 2 * law->threshold[f])
+            active[at++] = f + 1;
     }
-    for (int f = paired; f < data->features; f++)
-        if (next_word(stream) < law->threshold[f])
-            at = switch_on(data, stream, f, at, batch);
+    // Written whether it is on or not: there is no telling, so a branch would cost more.
+    for (int f = paired; f < data->features; f++) {
+        active[at] = f;
+        at += words[f] < law->threshold[f];
+    }
     return at;
 }
 
+// Values of one sample's active features, from blocks far behind those that decide which are.
+static void draw_values(ts_philox random, int count, float *value) {
+    random.counter[0] = VALUE_BLOCKS;
+    for (int i = 0; i < count; i += 4) {
+        uint32_t words[4];
+        ts_philox_next(&random, words);
+        for (int k = 0; k < 4 && i + k < count; k++)
+            value[i + k] = (float)(words[k] >> 8) * 0x1p-24f;
+    }
+}
+
+// Sample s draws from lane s.
 static void draw_samples(const ts_feature_data *data, ts_philox random, int64_t samples,
                          ts_feature_batch *batch) {
-    int at = 0;
-    for (int64_t i = 0; i < samples; i++) {
-        word_stream stream = {.random = random, .used = 4};
-        stream.random.counter[1] = (uint32_t)i;
-        batch->own_begin[i] = at;
-        at = draw_independent(data, &stream, at, batch);
-        batch->own_end[i] = at;
-        batch->own_weight[i] = 1.0 / (double)samples;
+    int at = 0, per_sample = blocks_of_sample(data), at_once = batch->blocks / per_sample;
+    for (int64_t done = 0; done < samples; done += at_once) {
+        int here = samples - done < at_once ? (int)(samples - done) : at_once;
+        for (int b = 0; b < here * per_sample; b++) {
+            batch->block[b] = (uint32_t)(b % per_sample);
+            batch->lane[b] = (uint32_t)(done + b / per_sample);
+        }
+        ts_philox_many(&random, batch->block, batch->lane, here * per_sample, batch->words);
+        for (int i = 0; i < here; i++) {
+            const uint32_t *words = batch->words + (size_t)i * 4 * (size_t)per_sample;
+            int begin = at;
+            at = draw_active(data, words, at, batch->own_active);
+            random.counter[1] = (uint32_t)(done + i);
+            if (!data->independent.binary)
+                draw_values(random, at - begin, batch->own_value + begin);
+            batch->own_begin[done + i] = begin;
+            batch->own_end[done + i] = at;
+            batch->own_weight[done + i] = 1.0 / (double)samples;
+        }
     }
     batch->rows = (int)samples;
     batch->begin = batch->own_begin;

@@ -60,7 +60,9 @@ typedef struct ts_feature_batch {
     const double *weight; // (rows) share of the batch; sums to 1
     // Owned scratch.
     char *memory;
-    int *count; // (support)
+    int *count;                     // (support)
+    uint32_t *block, *lane, *words; // (blocks), (blocks), (blocks, 4): random numbers drawn together
+    int blocks;
     int *own_begin, *own_end, *own_active;
     float *own_value;
     double *own_weight;

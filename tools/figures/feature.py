@@ -84,7 +84,8 @@ def loss_by_width(view, options):
     if not view.x or len(view.xs) < 2:
         return None
     picture, axis = plt.subplots(figsize=(7.6, 4.6))
-    mean, best = np.maximum(view.grid(np.mean), TINY), np.maximum(view.grid(np.min), TINY)
+    low = floor(options)
+    mean, best = np.maximum(view.grid(np.mean), low), np.maximum(view.grid(np.min), low)
     for i, (y, color) in enumerate(zip(view.ys, shades(len(view.ys)))):
         axis.plot(view.xs, mean[i], "-o", color=color, markersize=4, label=number(y) if view.y else "mean")
         axis.plot(view.xs, best[i], "--", color=color, marker="v", markersize=4,
@@ -93,7 +94,6 @@ def loss_by_width(view, options):
         axis.axhline(options.threshold, color="gray", linewidth=0.8, linestyle=":")
     axis.set(yscale="log", xlabel=label(view.x), ylabel=label(view.loss),
              title=f"{label(view.loss).capitalize()}: mean (solid) and best instance (dashed)")
-    axis.set_ylim(bottom=max(axis.get_ylim()[0], floor(options)))
     if view.xs.dtype.kind == "f" and view.xs.min() > 0 and view.xs.max() > 20 * view.xs.min():
         axis.set_xscale("log")
     elif len(view.xs) <= 20:
@@ -101,7 +101,8 @@ def loss_by_width(view, options):
     axis.legend(title=view.y, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return Figure(picture, f"The {label(view.loss)} against {view.x}" + (f", one colour {per(view)}" if view.y else "") +
                   ": mean over instances (solid, circles) and best instance (dashed, triangles)." +
-                  (f" Dotted: the threshold {short(options.threshold)}." if view.x == "hidden" else ""))
+                  (f" Dotted: the threshold {short(options.threshold)}." if view.x == "hidden" else "") +
+                  (f" Losses below {short(low)} are drawn there." if np.nanmin(best) == low else ""))
 
 
 def smallest_width(view, options):
@@ -167,8 +168,9 @@ def training_curves(view, options):
     axes[0][0].set_ylim(bottom=max(axes[0][0].get_ylim()[0], floor(options)))
     for axis in axes.flat[len(lines):]:
         axis.set_visible(False)
-    for axis in axes[-1]:
+    for axis in axes.flat[max(0, len(lines) - columns):len(lines)]:  # the lowest that is shown in each column
         axis.set_xlabel("training step")
+        axis.tick_params(labelbottom=True)
     for axis in axes[:, 0]:
         axis.set_ylabel(label(kind))
     if view.x:
