@@ -171,14 +171,43 @@ static double rest_block(const ts_autoencoder_work *work, const ts_sparse_rows *
     }
 }
 
+// W (hidden, stride) -> its columns (stride, hidden_stride), by tiles of 16 x 16.
+static void make_columns(const ts_autoencoder_work *work) {
+    for (int k = 0; k < work->hidden; k += LANES) {
+        for (int f = 0; f < work->stride; f += LANES) {
+            vec tile[LANES];
+            for (int i = 0; i < LANES; i++)
+                tile[i] = k + i < work->hidden
+                              ? vload(work->parameters + (size_t)(k + i) * (size_t)work->stride + f)
+                              : vzero();
+            vtranspose(tile);
+            for (int i = 0; i < LANES; i++)
+                vstore(work->w_columns + (size_t)(f + i) * (size_t)work->hidden_stride + k, tile[i]);
+        }
+    }
+}
+
+// dW += what was gathered by columns.
+static void add_columns(const ts_autoencoder_work *work) {
+    for (int k = 0; k < work->hidden; k += LANES) {
+        for (int f = 0; f < work->stride; f += LANES) {
+            vec tile[LANES];
+            for (int i = 0; i < LANES; i++)
+                tile[i] = vload(work->dw_columns + (size_t)(f + i) * (size_t)work->hidden_stride + k);
+            vtranspose(tile);
+            for (int i = 0; i < LANES && k + i < work->hidden; i++) {
+                float *dw = work->gradient + (size_t)(k + i) * (size_t)work->stride + f;
+                vstore(dw, vadd(vload(dw), tile[i]));
+            }
+        }
+    }
+}
+
 double TS_FOR_SET(ts_autoencoder_gradient)(const ts_autoencoder_work *work, const ts_sparse_rows *batch) {
-    int hidden = work->hidden, features = work->features, stride = work->stride;
-    memset(work->gradient, 0, (size_t)(hidden + 1) * (size_t)stride * sizeof(float));
-    memset(work->dw_columns, 0, (size_t)features * (size_t)work->hidden_stride * sizeof(float));
-    for (int k = 0; k < hidden; k++)
-        for (int f = 0; f < features; f++)
-            work->w_columns[(size_t)f * (size_t)work->hidden_stride + (size_t)k] =
-                work->parameters[(size_t)k * (size_t)stride + (size_t)f];
+    size_t stride = (size_t)work->stride;
+    memset(work->gradient, 0, (size_t)(work->hidden + 1) * stride * sizeof(float));
+    memset(work->dw_columns, 0, stride * (size_t)work->hidden_stride * sizeof(float));
+    make_columns(work);
 
     double loss = 0;
     int first = 0;
@@ -186,9 +215,6 @@ double TS_FOR_SET(ts_autoencoder_gradient)(const ts_autoencoder_work *work, cons
         loss += block(work, batch, first, BLOCK);
     loss += rest_block(work, batch, first, batch->rows - first);
 
-    for (int k = 0; k < hidden; k++)
-        for (int f = 0; f < features; f++)
-            work->gradient[(size_t)k * (size_t)stride + (size_t)f] +=
-                work->dw_columns[(size_t)f * (size_t)work->hidden_stride + (size_t)k];
+    add_columns(work);
     return loss;
 }

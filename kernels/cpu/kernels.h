@@ -19,8 +19,8 @@ typedef struct ts_autoencoder_work {
     const float *scale;      // (stride) importance / features, pads 0
     float *gradient;         // (hidden + 1, stride): written
     // Scratch.
-    float *w_columns;  // (features, hidden_stride): W transposed, pads zero on entry
-    float *dw_columns; // (features, hidden_stride)
+    float *w_columns;  // (stride, hidden_stride): W transposed
+    float *dw_columns; // (stride, hidden_stride)
     float *h, *dh;     // (TS_MAX_BLOCK, hidden_stride)
     float *x;          // (TS_MAX_BLOCK, stride): zero on entry and on return
     float *dz;         // (TS_MAX_BLOCK, stride)

@@ -51,6 +51,35 @@ static inline float vsum(vec a) {
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
+// Row i, lane j <-> row j, lane i.
+static inline void vtranspose(vec row[LANES]) {
+    vec t[LANES];
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps(row[i], row[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(row[i], row[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        for (int j = 0; j < 2; j++) {
+            __m512d even = _mm512_castps_pd(t[i + j]), odd = _mm512_castps_pd(t[i + j + 2]);
+            row[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(even, odd));
+            row[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(even, odd));
+        }
+    }
+    // Now 128-bit part l of row[4 i + j] is lane 4 l + j of the rows 4 i .. 4 i + 3.
+    for (int j = 0; j < 4; j++) {
+        vec even_low = _mm512_shuffle_f32x4(row[j], row[4 + j], 0x88);
+        vec even_high = _mm512_shuffle_f32x4(row[8 + j], row[12 + j], 0x88);
+        vec odd_low = _mm512_shuffle_f32x4(row[j], row[4 + j], 0xdd);
+        vec odd_high = _mm512_shuffle_f32x4(row[8 + j], row[12 + j], 0xdd);
+        t[j] = _mm512_shuffle_f32x4(even_low, even_high, 0x88);
+        t[8 + j] = _mm512_shuffle_f32x4(even_low, even_high, 0xdd);
+        t[4 + j] = _mm512_shuffle_f32x4(odd_low, odd_high, 0x88);
+        t[12 + j] = _mm512_shuffle_f32x4(odd_low, odd_high, 0xdd);
+    }
+    for (int i = 0; i < 16; i++)
+        row[i] = t[i];
+}
+
 #elif defined(TS_KERNELS_AVX2)
 #include <immintrin.h>
 
@@ -98,6 +127,42 @@ static inline float vsum(vec a) {
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
     __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+
+static inline void transpose8(__m256 row[8]) {
+    __m256 t[8];
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(row[i], row[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(row[i], row[i + 1]);
+    }
+    for (int i = 0; i < 8; i += 4) {
+        for (int j = 0; j < 2; j++) {
+            __m256d even = _mm256_castps_pd(t[i + j]), odd = _mm256_castps_pd(t[i + j + 2]);
+            row[i + 2 * j] = _mm256_castpd_ps(_mm256_unpacklo_pd(even, odd));
+            row[i + 2 * j + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(even, odd));
+        }
+    }
+    for (int j = 0; j < 4; j++) {
+        __m256 low = row[j], high = row[4 + j];
+        row[j] = _mm256_permute2f128_ps(low, high, 0x20);
+        row[4 + j] = _mm256_permute2f128_ps(low, high, 0x31);
+    }
+}
+// Row i, lane j <-> row j, lane i: quarters transposed, two of them exchanged.
+static inline void vtranspose(vec row[LANES]) {
+    __m256 quarter[4][8];
+    for (int i = 0; i < 8; i++) {
+        quarter[0][i] = row[i].lo;
+        quarter[1][i] = row[8 + i].lo;
+        quarter[2][i] = row[i].hi;
+        quarter[3][i] = row[8 + i].hi;
+    }
+    for (int q = 0; q < 4; q++)
+        transpose8(quarter[q]);
+    for (int i = 0; i < 8; i++) {
+        row[i] = (vec){quarter[0][i], quarter[1][i]};
+        row[8 + i] = (vec){quarter[2][i], quarter[3][i]};
+    }
 }
 
 #else
@@ -155,6 +220,17 @@ static inline float vsum(vec a) {
         for (int i = 0; i < width; i++)
             a.lane[i] += a.lane[i + width];
     return a.lane[0];
+}
+
+// Row i, lane j <-> row j, lane i.
+static inline void vtranspose(vec row[LANES]) {
+    for (int i = 0; i < LANES; i++) {
+        for (int j = 0; j < i; j++) {
+            float kept = row[i].lane[j];
+            row[i].lane[j] = row[j].lane[i];
+            row[j].lane[i] = kept;
+        }
+    }
 }
 
 #endif

@@ -53,7 +53,7 @@ static void destroy(void *handle) {
 
 static ts_status create_slab(training *t) {
     ts_autoencoder_work *work = &t->work;
-    size_t count = (size_t)t->spec.count, padded = (size_t)t->padded, features = (size_t)work->features;
+    size_t count = (size_t)t->spec.count, padded = (size_t)t->padded;
     size_t stride = (size_t)work->stride, hidden_stride = (size_t)work->hidden_stride;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&t->slab, "training") != TS_OK)
@@ -62,8 +62,8 @@ static ts_status create_slab(training *t) {
         t->scale = ts_slab_take(&t->slab, count * stride, sizeof(float));
         t->adam = ts_slab_take(&t->slab, count, sizeof(ts_adam));
         work->gradient = ts_slab_take(&t->slab, padded, sizeof(float));
-        work->w_columns = ts_slab_take(&t->slab, features * hidden_stride, sizeof(float));
-        work->dw_columns = ts_slab_take(&t->slab, features * hidden_stride, sizeof(float));
+        work->w_columns = ts_slab_take(&t->slab, stride * hidden_stride, sizeof(float));
+        work->dw_columns = ts_slab_take(&t->slab, stride * hidden_stride, sizeof(float));
         work->h = ts_slab_take(&t->slab, TS_MAX_BLOCK * hidden_stride, sizeof(float));
         work->dh = ts_slab_take(&t->slab, TS_MAX_BLOCK * hidden_stride, sizeof(float));
         work->x = ts_slab_take(&t->slab, TS_MAX_BLOCK * stride, sizeof(float));

@@ -1,5 +1,6 @@
 """What the end-to-end tests share: running the program, alone or over ranks, in a directory of its own."""
 
+import functools
 import hashlib
 import os
 import random
@@ -38,17 +39,31 @@ cases:
   - {task: independent, features: 12, feature_probability: 0.1, batch: 100, hidden: 4}
 """
 
-# Some seconds of one core: time enough to be interrupted.
+# Time enough to be interrupted: long_sweep() fits the steps to the machine and the build.
 LONG = """\
 name: long
 task: tree
-steps: 12000
+steps: STEPS
 checkpoints: {log: 20}
 instances: 4
 grid:
   depth: [4, 5, 6]
   hidden: [4, 8]
 """
+
+
+@functools.cache
+def long_sweep(seconds=4):
+    """LONG with as many steps as take one thread about so many seconds."""
+    trial = 1000
+    with tempfile.TemporaryDirectory() as directory:
+        with open(os.path.join(directory, "long.yaml"), "w") as file:
+            file.write(LONG.replace("STEPS", str(trial)))
+        begin = time.monotonic()
+        subprocess.run([TOYSWEEP, "run", "long.yaml", "--threads", "1"], cwd=directory, check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        elapsed = time.monotonic() - begin
+    return LONG.replace("STEPS", str(max(trial, int(trial * seconds / elapsed))))
 
 
 def needs_mpi(test):

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 
-from support import LONG, SMALL, Case, command, main, needs_mpi, sha256
+from support import SMALL, Case, long_sweep, main, needs_mpi, sha256
 
 import h5py
 
@@ -33,11 +33,11 @@ class Refused(Case):
         self.assertEqual(sha256(self.path("results.h5")), before)
 
     def test_file_locked_by_a_running_run(self):
-        sweep = self.write("long.yaml", LONG)
-        process = self.start("run", sweep, "--threads", 1, "--set", "steps=200000")
+        sweep = self.write("long.yaml", long_sweep())
+        process = self.start("run", sweep, "--threads", 1, "--set", "steps=10000000")
         self.wait_for(lambda: os.path.exists(self.path("long.h5")), "the results file")
         begin = time.monotonic()
-        output = self.run_program("run", sweep, "--set", "steps=200000", expect=1)
+        output = self.run_program("run", sweep, "--set", "steps=10000000", expect=1)
         self.assertIn(str(process.pid), output)
         self.assertLess(time.monotonic() - begin, 15)
         self.assertIn('"running":true', self.run_program("status", "long.h5", "--json"))
@@ -182,9 +182,9 @@ class Damaged(Case):
 
 class State(Case):
     def test_damaged_unit_states_are_reported_and_start_over(self):
-        sweep = self.write("long.yaml", LONG)
+        sweep = self.write("long.yaml", long_sweep())
         self.run_program("run", sweep, "-o", "whole.h5")
-        self.run_program("run", sweep, "--time-limit", "1s", "--threads", 2, expect=75)
+        self.run_program("run", sweep, "--time-limit", "1s", "--threads", 1, expect=75)
         states = [self.path("long.h5.state/" + name) for name in os.listdir(self.path("long.h5.state"))]
         self.assertTrue(states)
         for state in states:
@@ -202,7 +202,7 @@ class DiskFull(Case):
         if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
             self.skipTest("needs the right to mount a tmpfs")
         self.addCleanup(subprocess.run, ["umount", "-l", self.path("small-disk")], check=False)
-        self.sweep = self.write("long.yaml", LONG)
+        self.sweep = self.write("long.yaml", long_sweep())
 
     def fill(self, leave):
         free = os.statvfs(self.path("small-disk"))
@@ -232,8 +232,8 @@ class Reading(Case):
     def test_readers_during_a_run_and_after_a_kill(self):
         import xarray
 
-        sweep = self.write("long.yaml", LONG)
-        process = self.start("run", sweep, "--threads", 1, "--set", "steps=40000")
+        sweep = self.write("long.yaml", long_sweep())
+        process = self.start("run", sweep, "--threads", 1, "--set", "steps=4000000")
         self.wait_for(lambda: os.path.exists(self.path("long.h5")), "the results file")
         label = "/cases/depth=6,hidden=8"
 
@@ -243,7 +243,7 @@ class Reading(Case):
                     self.assertEqual(dict(data.sizes), {"instance": 24})
                 with xarray.open_dataset(self.path("long.h5"), group=label, engine=engine) as data:
                     self.assertEqual(data["feature_norm"].dims, ("row", "step", "feature"))
-                    self.assertEqual(int(data["step"][-1]), 40000)
+                    self.assertEqual(int(data["step"][-1]), 4000000)
             with h5py.File(self.path("long.h5")) as file:
                 self.assertEqual(file.attrs["program"], "toysweep")
             dump = subprocess.run(["h5dump", "-d", "/exact_loss", "long.h5"], cwd=self.directory, capture_output=True)

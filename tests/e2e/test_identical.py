@@ -5,7 +5,7 @@ import random
 import signal
 import time
 
-from support import LONG, SMALL, Case, descendants, kill_family, main, needs_mpi, sha256
+from support import SMALL, Case, descendants, kill_family, long_sweep, main, needs_mpi, sha256
 
 import h5py
 
@@ -33,10 +33,10 @@ class Identical(Case):
         self.assertEqual(self.files(), ["small.h5", "small.h5.log.jsonl", "small.yaml"])
 
     def test_signals_save_and_continue(self):
-        sweep = self.write("long.yaml", LONG)
+        sweep = self.write("long.yaml", long_sweep())
         expected = self.finished(sweep, "whole.h5")
         for number in signal.SIGTERM, signal.SIGINT, signal.SIGUSR2:
-            process = self.start("run", sweep, "-o", "parts.h5")
+            process = self.start("run", sweep, "-o", "parts.h5", "--threads", 1)
             self.wait_for(lambda: os.path.exists(self.path("parts.h5")), "the results file")
             time.sleep(0.4)
             process.send_signal(number)
@@ -50,7 +50,7 @@ class Identical(Case):
 
     @needs_mpi
     def test_signals_through_mpirun_save_and_continue(self):
-        sweep = self.write("long.yaml", LONG)
+        sweep = self.write("long.yaml", long_sweep())
         expected = self.finished(sweep, "whole.h5")
         for number in signal.SIGUSR2, signal.SIGTERM:
             process = self.start("run", sweep, "-o", "parts.h5", "--threads", 1, ranks=3)
@@ -64,7 +64,7 @@ class Identical(Case):
         self.assertEqual(sha256(self.path("parts.h5")), expected)
 
     def test_time_limit_stops_before_it(self):
-        sweep = self.write("long.yaml", LONG)
+        sweep = self.write("long.yaml", long_sweep())
         expected = self.finished(sweep, "whole.h5")
         begin = time.monotonic()
         output = self.run_program("run", sweep, "-o", "parts.h5", "--time-limit", "1s", "--threads", 1, expect=75)
@@ -79,7 +79,7 @@ class Killed(Case):
 
     @needs_mpi
     def test_runs_killed_at_random_moments_lose_nothing(self):
-        sweep = self.write("long.yaml", LONG)
+        sweep = self.write("long.yaml", long_sweep())
         options = ["--checkpoint-interval", "0.1s", "--threads", 1]
         self.run_program("run", sweep, "-o", "whole.h5", *options, ranks=2)
         expected = sha256(self.path("whole.h5"))
