@@ -38,7 +38,7 @@ static void print_case(const ts_reader_case *of, const uint8_t *status, const do
     }
     char counts[64], time[32] = "";
     snprintf(counts, sizeof counts, "%lld/%lld", (long long)done, (long long)of->rows);
-    if (seconds)
+    if (seconds && *seconds > 0)
         ts_duration_text(*seconds, time);
     printf("%-*s %13s ", width, of->label, counts);
     if (known > 0) {

@@ -160,12 +160,11 @@ ts_status ts_spec_given_twice(ts_spec *spec, const ts_setting *first, const ts_s
                          is_from_instances(second) ? " (as instances)" : "");
 }
 
-// Adds to the settings outside of cases.
-static ts_status add_shared(ts_spec *spec, ts_setting made) {
+// Adds to a list of settings (the sweep's own, or a case entry's); what was implied gives way to what was said.
+static ts_status add_setting(ts_spec *spec, ts_setting *list, int *count, ts_setting made, bool at_top) {
     if (!ts_spec_key(spec, made.key))
-        return made.implied ? TS_OK
-                            : ts_spec_unknown(spec, made.line, made.key, made.place == TS_PLACE_TOP, false);
-    ts_setting *earlier = find_setting(spec->setting, spec->n_settings, made.key);
+        return made.implied ? TS_OK : ts_spec_unknown(spec, made.line, made.key, at_top, false);
+    ts_setting *earlier = find_setting(list, *count, made.key);
     if (earlier && made.implied)
         return TS_OK;
     if (earlier && earlier->implied)
@@ -173,8 +172,12 @@ static ts_status add_shared(ts_spec *spec, ts_setting made) {
     else if (earlier)
         return ts_spec_given_twice(spec, earlier, &made);
     else
-        spec->setting[spec->n_settings++] = made;
+        list[(*count)++] = made;
     return TS_OK;
+}
+
+static ts_status add_shared(ts_spec *spec, ts_setting made) {
+    return add_setting(spec, spec->setting, &spec->n_settings, made, made.place == TS_PLACE_TOP);
 }
 
 static ts_yaml_node *made_node(ts_spec *spec, const char *text, int line) {
@@ -270,18 +273,7 @@ static ts_status read_block(ts_spec *spec, const ts_yaml_node *block, ts_place p
 // --- Cases ---
 
 static ts_status add_to_entry(ts_spec *spec, ts_entry *entry, ts_setting made) {
-    if (!ts_spec_key(spec, made.key))
-        return made.implied ? TS_OK : ts_spec_unknown(spec, made.line, made.key, false, false);
-    ts_setting *earlier = find_setting(entry->setting, entry->count, made.key);
-    if (earlier && made.implied)
-        return TS_OK;
-    if (earlier && earlier->implied)
-        *earlier = made;
-    else if (earlier)
-        return ts_spec_given_twice(spec, earlier, &made);
-    else
-        entry->setting[entry->count++] = made;
-    return TS_OK;
+    return add_setting(spec, entry->setting, &entry->count, made, false);
 }
 
 static ts_status read_entry_key(ts_spec *spec, ts_entry *entry, const ts_yaml_node *node) {
