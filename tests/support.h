@@ -4,7 +4,7 @@
 #include "base/memory.h"
 #include "model/model.h"
 #include "sweep/sweep.h"
-#include "task/feature_data.h"
+#include "task/data.h"
 #include "task/task.h"
 
 #include <setjmp.h>
@@ -24,12 +24,12 @@ static inline ts_sweep *support_sweep(const char *text) {
     return sweep;
 }
 
-// Data of a sweep's case. Free with ts_feature_data_free.
-static inline ts_feature_data *support_data(const ts_sweep *sweep, int case_index) {
+// Data of a sweep's case. Free with ts_data_free.
+static inline ts_data *support_data(const ts_sweep *sweep, int case_index) {
     ts_params params;
-    ts_feature_data *data = NULL;
+    ts_data *data = NULL;
     ts_case_params(sweep, case_index, 0, &params);
-    assert_int_equal(params.schema->task->create_features(&params, &data), TS_OK);
+    assert_int_equal(ts_data_create(&params, &data), TS_OK);
     return data;
 }
 

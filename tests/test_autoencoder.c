@@ -30,7 +30,7 @@ enum { N_SWEEPS = sizeof SWEEPS / sizeof *SWEEPS };
 
 typedef struct fixture {
     ts_sweep *sweep;
-    ts_feature_data *data;
+    ts_data *data;
     ts_params params;
     ts_training_spec spec;
     int64_t parameters;
@@ -51,7 +51,7 @@ static void open_fixture(fixture *f, const char *text) {
 
 static void close_fixture(fixture *f) {
     ts_free(f->initial);
-    ts_feature_data_free(f->data);
+    ts_data_free(f->data);
     ts_sweep_free(f->sweep);
 }
 

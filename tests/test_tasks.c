@@ -6,19 +6,21 @@
 
 typedef struct task_case {
     ts_sweep *sweep;
+    ts_data *all;
     ts_feature_data *data;
     ts_params params;
 } task_case;
 
 static task_case open_task(const char *text) {
     task_case t = {.sweep = support_sweep(text)};
-    t.data = support_data(t.sweep, 0);
+    t.all = support_data(t.sweep, 0);
+    t.data = t.all->features;
     ts_case_params(t.sweep, 0, 0, &t.params);
     return t;
 }
 
 static void close_task(task_case *t) {
-    ts_feature_data_free(t->data);
+    ts_data_free(t->all);
     ts_sweep_free(t->sweep);
 }
 

@@ -8,7 +8,7 @@
 
 typedef struct fixture {
     ts_sweep *sweep;
-    ts_feature_data *data;
+    ts_data *data;
     ts_record_layout *layout;
     ts_params params[8];
     ts_trainer_spec spec;
@@ -27,7 +27,7 @@ static void open_fixture(fixture *f, const char *text) {
 
 static void close_fixture(fixture *f) {
     ts_record_layout_free(f->layout);
-    ts_feature_data_free(f->data);
+    ts_data_free(f->data);
     ts_sweep_free(f->sweep);
 }
 

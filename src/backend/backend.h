@@ -8,13 +8,13 @@
 
 #include <stdint.h>
 
-struct ts_feature_data;
+struct ts_data;
 
 // Instances of one case to train together. The pointers must stay valid as long as the training.
 typedef struct ts_training_spec {
     const ts_params *params; // (count)
     int count;
-    const struct ts_feature_data *data; // of the case; read-only, shared by all its trainings
+    const struct ts_data *data; // of the case; read-only, shared by all its trainings
 } ts_training_spec;
 
 typedef struct ts_engine {

@@ -7,7 +7,7 @@
 #include "model/autoencoder.h"
 #include "model/model.h"
 #include "model/optimiser.h"
-#include "task/feature_data.h"
+#include "task/data.h"
 
 #include <math.h>
 #include <string.h>
@@ -70,7 +70,7 @@ static ts_status create_slab(training *t) {
         work->dz = ts_slab_take(&t->slab, TS_MAX_BLOCK * stride, sizeof(float));
     }
     memset(t->slab.base, 0, t->slab.size);
-    return ts_feature_batch_create(t->spec.data, t->shape.samples, &t->batch);
+    return ts_feature_batch_create(t->spec.data->features, t->shape.samples, &t->batch);
 }
 
 static ts_status initialise(training *t) {
@@ -129,7 +129,8 @@ static int64_t train_instance(training *t, int instance, int64_t from, int64_t t
         .epsilon = (float)adam->epsilon,
     };
     for (int64_t step = from; step < to; step++) {
-        ts_feature_draw(t->spec.data, seed, TS_STREAM_BATCH, (uint32_t)step, t->shape.samples, &t->batch);
+        ts_feature_draw(t->spec.data->features, seed, TS_STREAM_BATCH, (uint32_t)step, t->shape.samples,
+                        &t->batch);
         ts_sparse_rows rows = {t->batch.rows,   t->batch.begin, t->batch.end,
                                t->batch.active, t->batch.value, t->batch.weight};
         if (!isfinite(t->kernels->autoencoder_gradient(&t->work, &rows)))

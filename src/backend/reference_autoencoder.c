@@ -7,7 +7,7 @@
 #include "model/autoencoder.h"
 #include "model/model.h"
 #include "model/optimiser.h"
-#include "task/feature_data.h"
+#include "task/data.h"
 
 #include <math.h>
 #include <string.h>
@@ -54,7 +54,7 @@ static ts_status create_slab(training *t) {
     }
     memset(t->x, 0, features * sizeof(double));
     memset(t->adam, 0, count * sizeof(ts_adam));
-    return ts_feature_batch_create(t->spec.data, t->shape.samples, &t->batch);
+    return ts_feature_batch_create(t->spec.data->features, t->shape.samples, &t->batch);
 }
 
 static ts_status initialise(training *t) {
@@ -159,7 +159,8 @@ static int64_t train_instance(training *t, int instance, int64_t from, int64_t t
     double *weights = weights_of(t, instance);
     ts_adam *adam = ts_adam_at(&t->adam[instance], params, from);
     for (int64_t step = from; step < to; step++) {
-        ts_feature_draw(t->spec.data, seed, TS_STREAM_BATCH, (uint32_t)step, t->shape.samples, &t->batch);
+        ts_feature_draw(t->spec.data->features, seed, TS_STREAM_BATCH, (uint32_t)step, t->shape.samples,
+                        &t->batch);
         if (!isfinite(loss_and_gradient(t, weights, importance, t->gradient)))
             return step;
         update(t, weights, adam, ts_adam_next(adam));
@@ -200,7 +201,7 @@ ts_status ts_reference_autoencoder_gradient(const ts_training_spec *spec, const 
     if (status != TS_OK)
         return status;
     training *t = handle;
-    ts_feature_draw(spec->data, (uint64_t)ts_params_integer(spec->params, "seed"), TS_STREAM_BATCH,
+    ts_feature_draw(spec->data->features, (uint64_t)ts_params_integer(spec->params, "seed"), TS_STREAM_BATCH,
                     (uint32_t)step, t->shape.samples, &t->batch);
     *loss = loss_and_gradient(t, weights, t->importance, gradient);
     destroy(t);

@@ -8,7 +8,7 @@
 #include "run/run.h"
 #include "run/simulate.h"
 #include "store/store.h"
-#include "task/feature_data.h"
+#include "task/data.h"
 #include "train/trainer.h"
 
 #include <stdio.h>
@@ -41,7 +41,7 @@ typedef struct plan {
 
 // Seconds of one instance of a case, from some steps and one measurement.
 static ts_status time_case(plan *p, int index, double budget, double *seconds) {
-    const ts_feature_data *data;
+    const ts_data *data;
     ts_params params;
     ts_case_params(p->sweep, index, 0, &params);
     ts_status status = ts_job_data(p->job, index, &data);
@@ -124,7 +124,7 @@ static ts_status calibrate(plan *p) {
 
 static ts_status count_operations(plan *p) {
     for (int i = 0; i < p->job->cases; i++) {
-        const ts_feature_data *data;
+        const ts_data *data;
         ts_params params;
         ts_status status = ts_job_data(p->job, i, &data);
         if (status != TS_OK)

@@ -4,7 +4,7 @@
 #include "base/random.h"
 #include "model/model.h"
 #include "model/optimiser.h"
-#include "task/feature_data.h"
+#include "task/data.h"
 #include "task/task.h"
 
 #include <math.h>
@@ -67,11 +67,11 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
     }
     if (shape.samples == 0) {
         // Only the task knows whether its inputs can be listed.
-        ts_feature_data *data = NULL;
-        if (params->schema->task->create_features(params, &data) != TS_OK)
+        ts_data *data = NULL;
+        if (ts_data_create(params, &data) != TS_OK)
             return NULL;
-        bool finite = data->support.count > 0;
-        ts_feature_data_free(data);
+        bool finite = data->features->support.count > 0;
+        ts_data_free(data);
         if (!finite) {
             snprintf(message, bytes,
                      "'exact' needs a task with finitely many inputs (tree, or few binary "
@@ -138,9 +138,9 @@ static int64_t dimension(const ts_params *params, const char *name) {
 }
 
 // Three products of rows x features x hidden, forward and twice backward; what is sparse is not counted.
-static double step_operations(const ts_params *params, const ts_feature_data *data) {
+static double step_operations(const ts_params *params, const ts_data *data) {
     ts_autoencoder_shape shape = ts_autoencoder_shape_of(params);
-    double rows = ts_feature_expected_rows(data, shape.samples);
+    double rows = ts_feature_expected_rows(data->features, shape.samples);
     return 6.0 * rows * shape.features * shape.hidden;
 }
 
@@ -239,8 +239,9 @@ static void measure_geometry(measured *m, double *norm, double *interference, do
     }
 }
 
-static ts_status measure(const ts_params *params, const ts_feature_data *data, const float *parameters,
+static ts_status measure(const ts_params *params, const ts_data *all_data, const float *parameters,
                          int64_t step, bool last, double *out) {
+    const ts_feature_data *data = all_data->features;
     int64_t samples = ts_params_integer(params, "batch");
     uint64_t seed = (uint64_t)ts_params_integer(params, "seed");
     measured m;

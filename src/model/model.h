@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-struct ts_feature_data;
+struct ts_data;
 struct ts_task;
 
 enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 16 };
@@ -52,7 +52,7 @@ typedef struct ts_model {
     int64_t (*dimension)(const ts_params *params, const char *name);
 
     // Useful floating-point operations of one training step (expected, where it depends on the batch drawn).
-    double (*step_operations)(const ts_params *params, const struct ts_feature_data *data);
+    double (*step_operations)(const ts_params *params, const struct ts_data *data);
 
     const ts_measure *measures; // NULL name ends the table
     const char *headline;       // the final measure that reports show
@@ -60,7 +60,7 @@ typedef struct ts_model {
     // All measures of `parameters` after `step` updates, in double precision. `out`: the table's measures one
     // after the other (scalars one double, others dimension() doubles). `last`: the final-only ones too, else
     // they are NaN.
-    ts_status (*measure)(const ts_params *params, const struct ts_feature_data *data, const float *parameters,
+    ts_status (*measure)(const ts_params *params, const struct ts_data *data, const float *parameters,
                          int64_t step, bool last, double *out);
 } ts_model;
 

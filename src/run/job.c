@@ -2,7 +2,7 @@
 
 #include "base/memory.h"
 #include "model/model.h"
-#include "task/feature_data.h"
+#include "task/data.h"
 #include "task/task.h"
 
 #include <stdio.h>
@@ -12,13 +12,13 @@
 // that do not depend on the operations, and per instance (set-up and commit).
 static const double RATE = 40e9, STEP = 1.5e-6, CHECKPOINT = 1e-4, INSTANCE = 1e-4;
 
-ts_status ts_job_data(ts_job *job, int case_index, const ts_feature_data **data) {
+ts_status ts_job_data(ts_job *job, int case_index, const ts_data **data) {
     ts_status status = TS_OK;
     pthread_mutex_lock(&job->mutex);
     if (!job->data[case_index]) {
         ts_params params;
         ts_case_params(job->sweep, case_index, 0, &params);
-        status = params.schema->task->create_features(&params, &job->data[case_index]);
+        status = ts_data_create(&params, &job->data[case_index]);
     }
     *data = job->data[case_index];
     pthread_mutex_unlock(&job->mutex);
@@ -26,7 +26,7 @@ ts_status ts_job_data(ts_job *job, int case_index, const ts_feature_data **data)
 }
 
 ts_status ts_job_predict(ts_job *job, int case_index, double *seconds) {
-    const ts_feature_data *data;
+    const ts_data *data;
     ts_status status = ts_job_data(job, case_index, &data);
     if (status != TS_OK)
         return status;
@@ -89,7 +89,7 @@ void ts_job_free(ts_job *job) {
         return;
     for (int i = 0; i < job->cases && job->layouts && job->data; i++) {
         ts_record_layout_free(job->layouts[i]);
-        ts_feature_data_free(job->data[i]);
+        ts_data_free(job->data[i]);
     }
     ts_free(job->layouts);
     ts_free(job->cost);

@@ -8,17 +8,17 @@
 
 #include <pthread.h>
 
-struct ts_feature_data;
+struct ts_data;
 
 typedef struct ts_job {
     const ts_sweep *sweep;
     const ts_backend *backend;
     int cases;
-    ts_record_layout **layouts;    // (cases)
-    double *cost;                  // (cases) predicted seconds of one slot for one instance
-    double *steps;                 // (cases) training steps of an instance
-    struct ts_feature_data **data; // (cases) NULL until made
-    pthread_mutex_t mutex;         // guards `data`
+    ts_record_layout **layouts; // (cases)
+    double *cost;               // (cases) predicted seconds of one slot for one instance
+    double *steps;              // (cases) training steps of an instance
+    struct ts_data **data;      // (cases) NULL until made
+    pthread_mutex_t mutex;      // guards `data`
     char *state_directory;
     uint8_t digest[32]; // the sweep's; set by whoever trains (it costs a second per million instances)
 } ts_job;
@@ -28,7 +28,7 @@ ts_status ts_job_create(const ts_sweep *sweep, const ts_backend *backend, const 
 void ts_job_free(ts_job *job);
 
 // The case's data; thread-safe.
-ts_status ts_job_data(ts_job *job, int case_index, const struct ts_feature_data **data);
+ts_status ts_job_data(ts_job *job, int case_index, const struct ts_data **data);
 
 // Predicted seconds of one slot for one instance of a case, from its operation count.
 ts_status ts_job_predict(ts_job *job, int case_index, double *seconds);

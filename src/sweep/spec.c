@@ -160,7 +160,8 @@ ts_status ts_spec_given_twice(ts_spec *spec, const ts_setting *first, const ts_s
                          is_from_instances(second) ? " (as instances)" : "");
 }
 
-// Adds to a list of settings (the sweep's own, or a case entry's); what was implied gives way to what was said.
+// Adds to a list of settings (the sweep's own, or a case entry's); what was implied gives way to what was
+// said.
 static ts_status add_setting(ts_spec *spec, ts_setting *list, int *count, ts_setting made, bool at_top) {
     if (!ts_spec_key(spec, made.key))
         return made.implied ? TS_OK : ts_spec_unknown(spec, made.line, made.key, at_top, false);

@@ -1,7 +1,7 @@
 // Task `independent`: features switched on independently of each other, apart from correlated and
 // anticorrelated pairs; active ones have a value uniform in [0, 1), or 1 if `binary`.
 #include "base/memory.h"
-#include "task/feature_data.h"
+#include "task/data.h"
 #include "task/task.h"
 
 #include <math.h>
@@ -133,17 +133,9 @@ static ts_status fill(const ts_params *params, ts_feature_data *data) {
     return status == TS_OK ? ts_feature_data_finish(data) : status;
 }
 
-static ts_status create_features(const ts_params *params, ts_feature_data **data) {
-    ts_feature_data *made = ts_alloc_zero(1, sizeof *made, "a task's data");
-    if (!made)
-        return TS_ERROR_MEMORY;
-    ts_status status = fill(params, made);
-    if (status != TS_OK) {
-        ts_feature_data_free(made);
-        return status;
-    }
-    *data = made;
-    return TS_OK;
+static ts_status create(const ts_params *params, ts_data *data) {
+    data->features = ts_alloc_zero(1, sizeof *data->features, "a task's data");
+    return data->features ? fill(params, data->features) : TS_ERROR_MEMORY;
 }
 
 static const char *const MODELS[] = {"autoencoder", NULL};
@@ -155,5 +147,5 @@ const ts_task ts_task_independent = {
     .keys = KEYS,
     .check = check,
     .derive = derive,
-    .create_features = create_features,
+    .create = create,
 };

@@ -6,7 +6,7 @@
 
 #include <stdint.h>
 
-typedef struct ts_feature_data ts_feature_data; // task/feature_data.h
+struct ts_data; // task/data.h
 
 typedef struct ts_task {
     const char *name;
@@ -22,9 +22,9 @@ typedef struct ts_task {
     // False: the task has no such quantity.
     bool (*derive)(const ts_params *params, const char *name, double *value);
 
-    // Builds the data of the case `params` belongs to (anything seed-dependent is drawn later); owned by the
-    // caller.
-    ts_status (*create_features)(const ts_params *params, ts_feature_data **data);
+    // Fills its part of the data of the case `params` belongs to (see ts_data_create); nothing in it depends
+    // on keys that don't shape a case. After a fault the caller frees what was made.
+    ts_status (*create)(const ts_params *params, struct ts_data *data);
 } ts_task;
 
 extern const ts_task *const ts_tasks[]; // NULL-terminated

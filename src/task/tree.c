@@ -1,7 +1,7 @@
 // Task `tree`: features are the nodes of a complete tree, active along one path from the root downwards.
 // The root is always on and is not a feature; feature i is node i + 1 in heap order.
 #include "base/memory.h"
-#include "task/feature_data.h"
+#include "task/data.h"
 #include "task/task.h"
 
 #include <stdio.h>
@@ -84,8 +84,9 @@ static ts_status fill_support(const ts_params *params, int nodes, ts_support *su
     return TS_OK;
 }
 
-static ts_status create_features(const ts_params *params, ts_feature_data **data) {
+static ts_status create(const ts_params *params, ts_data *data) {
     ts_feature_data *made = ts_alloc_zero(1, sizeof *made, "a task's data");
+    data->features = made;
     if (!made)
         return TS_ERROR_MEMORY;
     int depth = (int)ts_params_integer(params, "depth"),
@@ -95,14 +96,7 @@ static ts_status create_features(const ts_params *params, ts_feature_data **data
     if (branching == 2)
         made->tree = (ts_bit_tree){depth, ts_params_bool(params, "early_stopping")};
     ts_status status = fill_support(params, nodes, &made->support);
-    if (status == TS_OK)
-        status = ts_feature_data_finish(made);
-    if (status != TS_OK) {
-        ts_feature_data_free(made);
-        return status;
-    }
-    *data = made;
-    return TS_OK;
+    return status == TS_OK ? ts_feature_data_finish(made) : status;
 }
 
 static const char *const MODELS[] = {"autoencoder", NULL};
@@ -114,5 +108,5 @@ const ts_task ts_task_tree = {
     .keys = KEYS,
     .check = check,
     .derive = derive,
-    .create_features = create_features,
+    .create = create,
 };

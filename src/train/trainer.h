@@ -14,8 +14,8 @@ typedef struct ts_trainer_spec {
     const ts_engine *engine;
     const ts_params *params; // (count), copied
     int count;
-    const struct ts_feature_data *data; // of the case; must outlive the trainer
-    const ts_record_layout *layout;     // likewise
+    const struct ts_data *data;     // of the case; must outlive the trainer
+    const ts_record_layout *layout; // likewise
 } ts_trainer_spec;
 
 typedef struct ts_trainer ts_trainer;

@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "model/model.h"
 #include "sweep/sweep.h"
-#include "task/feature_data.h"
+#include "task/data.h"
 #include "task/task.h"
 
 #include <stdio.h>
@@ -44,7 +44,7 @@ typedef struct entry {
 typedef struct shape {
     ts_sweep *sweep;
     ts_params params;
-    ts_feature_data *data;
+    ts_data *data;
     char label[64];
 } shape;
 
@@ -71,7 +71,7 @@ static void open_shape(const char *text, shape *s) {
     ts_sweep_source source = {.file = "bench", .text = whole, .bytes = strlen(whole)};
     check(ts_sweep_read(&source, &s->sweep));
     ts_sweep_params(s->sweep, 0, &s->params);
-    check(s->params.schema->task->create_features(&s->params, &s->data));
+    check(ts_data_create(&s->params, &s->data));
     snprintf(s->label, sizeof s->label, "%s", text + strlen("task: "));
     for (char *p = s->label; *p; p++)
         if (*p == '\n')
@@ -135,7 +135,7 @@ int main(int argc, char **argv) {
         entries[i].engine->destroy(entries[i].training);
     }
     for (int s = 0; s < N_SHAPES; s++) {
-        ts_feature_data_free(shapes[s].data);
+        ts_data_free(shapes[s].data);
         ts_sweep_free(shapes[s].sweep);
     }
     return 0;

@@ -1,0 +1,24 @@
+#include "task/data.h"
+
+#include "base/memory.h"
+#include "task/task.h"
+
+ts_status ts_data_create(const ts_params *params, ts_data **out) {
+    ts_data *data = ts_alloc_zero(1, sizeof *data, "a task's data");
+    if (!data)
+        return TS_ERROR_MEMORY;
+    ts_status status = params->schema->task->create(params, data);
+    if (status != TS_OK) {
+        ts_data_free(data);
+        return status;
+    }
+    *out = data;
+    return TS_OK;
+}
+
+void ts_data_free(ts_data *data) {
+    if (!data)
+        return;
+    ts_feature_data_free(data->features);
+    ts_free(data);
+}

@@ -1,0 +1,14 @@
+// A case's data: what its task makes once and its instances share, read-only, while they are trained and
+// measured. One part for each family of tasks; the others are NULL.
+#pragma once
+
+#include "param/key.h"
+#include "task/feature_data.h"
+
+typedef struct ts_data {
+    ts_feature_data *features; // feature tasks: how inputs are distributed
+} ts_data;
+
+// Data of the case `params` belongs to; free with ts_data_free.
+ts_status ts_data_create(const ts_params *params, ts_data **data);
+void ts_data_free(ts_data *data);
