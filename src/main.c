@@ -70,6 +70,10 @@ int main(int argc, char **argv) {
     }
     int code = run_command(&comm, command, argc, argv);
     bool speaks = comm.rank == 0;
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == TS_EXIT_DONE) {
+        ts_error("standard output could not be written");
+        code = TS_EXIT_OTHER;
+    }
     ts_comm_end(&comm);
     // One non-zero exit is enough for the launcher, and less noise than all of them.
     return speaks ? code : TS_EXIT_DONE;

@@ -35,7 +35,7 @@ static random_sweep make_sweep(uint64_t seed) {
     };
     for (int c = 0; c < n; c++) {
         double cost = pow(10, 4 * uniform(&random) - 3);
-        s.cases[c] = (ts_coordinator_case){cost, 1000, 1};
+        s.cases[c] = (ts_coordinator_case){cost, 1000, 0, 1};
         s.cost[c] = cost * (0.5 + 1.5 * uniform(&random));
         s.pending[c] = (ts_unit){c, word(&random) % 5, 1 + word(&random) % 60};
     }
@@ -128,7 +128,7 @@ static void test_units_fit_into_memory(void **state) {
 
 static void test_saved_units_go_first_and_whole(void **state) {
     (void)state;
-    ts_coordinator_case cases[] = {{10, 1, 1}, {1, 1, 1}};
+    ts_coordinator_case cases[] = {{10, 1, 0, 1}, {1, 1, 0, 1}};
     ts_unit pending[] = {{0, 0, 5}, {1, 0, 100}}, saved[] = {{1, 100, 7}, {0, 5, 3}};
     ts_coordinator_setup setup = {.ranks = 2,
                                   .slots = 1,
@@ -204,7 +204,7 @@ static void test_a_realistic_sweep_is_within_5_percent_of_the_bound(void **state
     double cost[CASES];
     for (int c = 0; c < CASES; c++) {
         cost[c] = 0.006 * pow(1.1, c);
-        cases[c] = (ts_coordinator_case){2 * cost[c], 1000, 1};
+        cases[c] = (ts_coordinator_case){2 * cost[c], 1000, 0, 1};
         pending[c] = (ts_unit){c, 0, 5};
     }
     for (int ranks = 1; ranks <= 8; ranks++) {

@@ -19,8 +19,10 @@ static ts_status read_all(int fd, const char *path, size_t limit, char **bytes, 
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0) {
+            int error = errno;
             ts_free(buffer);
-            return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read %s", path);
+            return ts_fail_errno(error == EISDIR ? TS_ERROR_USER : TS_ERROR_FATAL, error, "cannot read %s",
+                                 path);
         }
         length += (size_t)got;
         if (length > limit) {
@@ -67,8 +69,24 @@ static ts_status write_all(int fd, const char *path, const char *bytes, size_t s
     return TS_OK;
 }
 
-ts_status ts_file_write_durably(const char *path, const void *bytes, size_t size) {
-    char temporary[PATH_MAX];
+// Devices and pipes: nothing to rename, nothing to make durable.
+static ts_status write_special(const char *path, const void *bytes, size_t size) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot open %s", path);
+    ts_status status = write_all(fd, path, bytes, size);
+    if (close(fd) != 0 && status == TS_OK)
+        status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot close %s", path);
+    return status;
+}
+
+ts_status ts_file_write_durably(const char *link, const void *bytes, size_t size) {
+    char temporary[PATH_MAX], path[PATH_MAX];
+    struct stat info;
+    if (ts_path_resolve(link, path) != TS_OK)
+        return TS_ERROR_FATAL;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return write_special(path, bytes, size);
     if ((size_t)snprintf(temporary, sizeof temporary, "%s.tmp", path) >= sizeof temporary)
         return ts_fail(TS_ERROR_FATAL, "path too long: %s", path);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
@@ -104,6 +122,24 @@ ts_status ts_file_sync_directory(const char *path) {
         status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot sync the directory of %s", path);
     close(fd);
     return status;
+}
+
+ts_status ts_path_resolve(const char *path, char *resolved) {
+    enum { LINKS = 40 }; // as many as the kernel follows
+    if ((size_t)snprintf(resolved, PATH_MAX, "%s", path) >= PATH_MAX)
+        return ts_fail(TS_ERROR_FATAL, "path too long: %s", path);
+    for (int i = 0; i < LINKS; i++) {
+        char target[PATH_MAX], next[PATH_MAX];
+        ssize_t length = readlink(resolved, target, sizeof target - 1);
+        if (length < 0)
+            return TS_OK; // no link
+        target[length] = 0;
+        int directory = target[0] == '/' ? 0 : (int)(ts_path_name(resolved) - resolved);
+        if ((size_t)snprintf(next, sizeof next, "%.*s%s", directory, resolved, target) >= sizeof next)
+            return ts_fail(TS_ERROR_FATAL, "path too long: %s", path);
+        memcpy(resolved, next, sizeof next);
+    }
+    return ts_fail(TS_ERROR_FATAL, "too many symbolic links: %s", path);
 }
 
 const char *ts_path_name(const char *path) {

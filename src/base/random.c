@@ -34,8 +34,7 @@ void ts_philox_next(ts_philox *at, uint32_t out[4]) {
     at->counter[0]++;
 }
 
-// --- Many blocks
-// ------------------------------------------------------------------------------------------------
+// --- Many blocks ---
 
 static void many_plain(const ts_philox *at, const uint32_t *block, const uint32_t *lane, int count,
                        uint32_t *out) {

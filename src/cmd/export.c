@@ -3,11 +3,13 @@
 #include "cmd/command.h"
 #include "run/run.h"
 #include "store/reader.h"
+#include "store/store.h"
 #include "store/weights.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static const ts_option OPTIONS[] = {
     {"instance", 0, "I", "Which instance: its index in the file's root columns. Required."},
@@ -34,6 +36,16 @@ static ts_status export_instance(ts_reader *reader, int64_t instance, const char
     return status;
 }
 
+// Results must not be lost to a slip of the fingers.
+static ts_status check_target(const char *path) {
+    char backend[32];
+    struct stat info;
+    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode) || ts_store_backend(path, backend) != TS_OK ||
+        !*backend)
+        return TS_OK;
+    return ts_fail(TS_ERROR_USER, "'%s' is a results file; choose another file with -o", path);
+}
+
 static int run(const ts_comm *comm, const ts_arguments *arguments) {
     const ts_command *self = &ts_cmd_export;
     const char *format = ts_argument(self, arguments, "format"),
@@ -58,7 +70,9 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
     else
         snprintf(path, sizeof path, "%s-%lld.%s", ts_reader_attribute(reader, "name"), instance,
                  hdf5 ? "h5" : "safetensors");
-    status = export_instance(reader, instance, path, hdf5);
+    status = check_target(path);
+    if (status == TS_OK)
+        status = export_instance(reader, instance, path, hdf5);
     ts_reader_close(reader);
     return status == TS_OK ? TS_EXIT_DONE : ts_command_fail(comm, status);
 }

@@ -136,19 +136,15 @@ static ts_status count_operations(plan *p) {
     return TS_OK;
 }
 
-static ts_status simulate(plan *p, ts_simulation *result, int64_t *memory) {
+static ts_status simulate(plan *p, ts_simulation *result) {
     size_t cases = (size_t)p->job->cases;
     ts_coordinator_case *costs = ts_alloc_zero(cases, sizeof *costs, "a plan");
     ts_unit *pending = ts_alloc_zero(cases, sizeof *pending, "a plan");
     ts_status status = costs && pending ? TS_OK : TS_ERROR_MEMORY;
-    *memory = 0;
     for (int i = 0; status == TS_OK && i < p->job->cases; i++) {
-        ts_params params;
-        ts_case_params(p->sweep, i, 0, &params);
-        int64_t bytes = ts_trainer_bytes(&params, p->job->layouts[i]);
-        costs[i] = (ts_coordinator_case){p->cost[i], bytes, 1};
+        status = ts_job_case(p->job, i, &costs[i]);
+        costs[i].cost = p->cost[i];
         pending[i] = (ts_unit){i, 0, ts_sweep_case(p->sweep, i)->rows};
-        *memory = bytes > *memory ? bytes : *memory;
     }
     ts_coordinator_setup setup = {
         .ranks = p->ranks,
@@ -194,8 +190,8 @@ static void print_cases(const plan *p) {
 
 static ts_status print_plan(plan *p) {
     ts_simulation result;
-    int64_t memory, n = ts_sweep_instances(p->sweep);
-    ts_status status = simulate(p, &result, &memory);
+    int64_t n = ts_sweep_instances(p->sweep);
+    ts_status status = simulate(p, &result);
     if (status != TS_OK)
         return status;
     print_cases(p);
@@ -205,14 +201,13 @@ static ts_status print_plan(plan *p) {
         work += p->cost[i] * (double)ts_sweep_case(p->sweep, i)->rows;
     }
     char size[32], unit_memory[32], index_memory[32], total[32], makespan[32], bound[32];
-    int64_t rows = result.units > 0 ? (n + result.units - 1) / result.units : 1;
     const ts_record_layout *const *layouts = (const ts_record_layout *const *)p->job->layouts;
     printf("\n%lld instances in %d cases, %lld work units on %d rank%s x %d thread%s, backend %s\n",
            (long long)n, p->job->cases, (long long)result.units, p->ranks, p->ranks == 1 ? "" : "s",
            p->threads, p->threads == 1 ? "" : "s", p->job->backend->name);
     printf("operations       %.3g\n", operations);
     printf("memory per rank  about %s for units, %s for the list of instances\n",
-           bytes_text((double)memory * (double)rows * p->threads, unit_memory),
+           bytes_text((double)result.largest_unit * p->threads, unit_memory),
            bytes_text(20.0 * (double)n, index_memory));
     printf("results file     %s\n", bytes_text((double)ts_store_size(p->sweep, layouts), size));
     printf("predicted time   %s (work %s of one thread; %d of %d cases timed on this machine)\n",

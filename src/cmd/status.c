@@ -145,8 +145,8 @@ static ts_status show(ts_reader *reader, const char *path, bool json) {
     for (int64_t i = 0; i < ts_reader_instances(reader); i++) {
         t.done += row_status[i] == TS_ROW_DONE;
         t.failed += row_status[i] == TS_ROW_FAILED;
-        t.pending += row_status[i] == TS_ROW_PENDING;
     }
+    t.pending = ts_reader_instances(reader) - t.done - t.failed; // a corrupt status is none
     snprintf(beside, sizeof beside, "%s.lock", path);
     bool running = ts_lock_is_held(beside);
     snprintf(beside, sizeof beside, "%s.log.jsonl", path);

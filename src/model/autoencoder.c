@@ -65,6 +65,11 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
                  importance->count, shape.features);
         return "importance";
     }
+    if (shape.samples * (double)shape.features > 0x1p30) {
+        snprintf(message, bytes, "%lld samples of %d features are too many: at most 2^30 numbers",
+                 (long long)shape.samples, shape.features);
+        return "batch";
+    }
     if (shape.samples == 0) {
         // Only the task knows whether its inputs can be listed.
         ts_data *data = NULL;
@@ -144,8 +149,16 @@ static double step_operations(const ts_params *params, const ts_data *data) {
     return 6.0 * rows * shape.features * shape.hidden;
 }
 
-// --- Measures
-// ---------------------------------------------------------------------------------------------------
+// Two batches: one to train on, one to measure with.
+static double unit_bytes(const ts_params *params, const ts_data *data) {
+    ts_autoencoder_shape shape = ts_autoencoder_shape_of(params);
+    double samples =
+        data->features->support.count > 0 ? data->features->support.count : (double)shape.samples;
+    double entries = data->features->support.count > 0 ? 0 : samples * shape.features;
+    return 2 * (16 * samples + 8 * entries);
+}
+
+// --- Measures ---
 
 // What measure() works on: parameters in double precision.
 typedef struct measured {
@@ -283,6 +296,7 @@ const ts_model ts_model_autoencoder = {
     .initialise = initialise,
     .dimension = dimension,
     .step_operations = step_operations,
+    .unit_bytes = unit_bytes,
     .measures = MEASURES,
     .headline = "final_loss",
     .measure = measure,

@@ -43,8 +43,7 @@ struct ts_coordinator {
     bool closed;
 };
 
-// --- Queues
-// -----------------------------------------------------------------------------------------------------
+// --- Queues ---
 
 static ts_status queue_reserve(rank_queue *queue, int64_t capacity) {
     int *ring = ts_alloc((size_t)capacity * sizeof *ring, "the coordinator");
@@ -73,8 +72,7 @@ static bool queue_pop(rank_queue *queue, int *rank) {
     return true;
 }
 
-// --- Making
-// -----------------------------------------------------------------------------------------------------
+// --- Making ---
 
 static const ts_coordinator_case *sort_cases; // of the sort under way; the coordinator lives on one thread
 
@@ -162,8 +160,7 @@ void ts_coordinator_free(ts_coordinator *c) {
     ts_free(c);
 }
 
-// --- Events
-// -----------------------------------------------------------------------------------------------------
+// --- Events ---
 
 void ts_coordinator_request(ts_coordinator *c, int rank, bool urgent) {
     if (!urgent)
@@ -203,8 +200,7 @@ void ts_coordinator_close(ts_coordinator *c) {
     c->closed = true;
 }
 
-// --- Assignments
-// ------------------------------------------------------------------------------------------------
+// --- Assignments ---
 
 // Truth over prediction so far.
 static double calibration(const ts_coordinator *c) {
@@ -230,7 +226,7 @@ static int64_t unit_rows(const ts_coordinator *c, const ts_unit *range) {
     double rows = cost > 0 ? seconds / cost : MOST_ROWS;
     rows = fmin(fmax(rows, (double)given->fill), MOST_ROWS);
     if (given->instance_bytes > 0)
-        rows = fmin(rows, (double)c->setup.slot_bytes / (double)given->instance_bytes);
+        rows = fmin(rows, (double)(c->setup.slot_bytes - given->unit_bytes) / (double)given->instance_bytes);
     int64_t whole = rows < 1 ? 1 : (int64_t)rows;
     return whole < range->rows ? whole : range->rows;
 }

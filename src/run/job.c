@@ -4,6 +4,7 @@
 #include "model/model.h"
 #include "task/data.h"
 #include "task/task.h"
+#include "train/trainer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +36,22 @@ ts_status ts_job_predict(ts_job *job, int case_index, double *seconds) {
     double operations = params.schema->model->step_operations(&params, data);
     *seconds = (double)ts_params_integer(&params, "steps") * (STEP + operations / RATE) +
                (double)job->layouts[case_index]->checkpoints * CHECKPOINT + INSTANCE;
+    return TS_OK;
+}
+
+ts_status ts_job_case(ts_job *job, int case_index, ts_coordinator_case *out) {
+    const ts_data *data;
+    ts_params params;
+    ts_status status = ts_job_data(job, case_index, &data);
+    if (status != TS_OK)
+        return status;
+    ts_case_params(job->sweep, case_index, 0, &params);
+    *out = (ts_coordinator_case){
+        .cost = job->cost[case_index],
+        .instance_bytes = ts_trainer_bytes(&params, job->layouts[case_index]),
+        .unit_bytes = (int64_t)params.schema->model->unit_bytes(&params, data),
+        .fill = 1,
+    };
     return TS_OK;
 }
 

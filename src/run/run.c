@@ -67,8 +67,7 @@ static ts_status sibling(const run *r, const char *suffix, char out[PATH_MAX]) {
     return TS_OK;
 }
 
-// --- Before training
-// --------------------------------------------------------------------------------------------
+// --- Before training ---
 
 // An unfinished file goes on with the backend it was begun with.
 static ts_status choose_backend(run *r, const ts_backend **backend) {
@@ -97,6 +96,8 @@ static ts_status prepare_file(run *r) {
     if (!r->status)
         return TS_ERROR_FATAL;
     const ts_record_layout *const *layouts = (const ts_record_layout *const *)job->layouts;
+    if (r->options->reuse && (status = ts_store_reuse_check(r->options->reuse, job->backend->name)) != TS_OK)
+        return status;
     if (!ts_path_exists(r->path))
         return ts_store_create(r->path, r->sweep, layouts, job->backend->name);
     status = ts_store_check(r->path, r->sweep, layouts, job->backend->name, r->options->retry_failed,
@@ -179,10 +180,8 @@ static ts_status make_coordinator(run *r) {
     if (status == TS_OK) {
         int64_t rows = 0;
         for (int c = 0; c < r->job->cases; c++) {
-            ts_params params;
-            ts_case_params(r->sweep, c, 0, &params);
-            cases[c] =
-                (ts_coordinator_case){r->job->cost[c], ts_trainer_bytes(&params, r->job->layouts[c]), 1};
+            if (status == TS_OK)
+                status = ts_job_case(r->job, c, &cases[c]);
             first[c] = rows;
             rows += ts_sweep_case(r->sweep, c)->rows;
         }
@@ -198,7 +197,8 @@ static ts_status make_coordinator(run *r) {
             .saved = saved,
             .n_saved = n_saved,
         };
-        status = ts_coordinator_create(&setup, &r->coordinator);
+        if (status == TS_OK)
+            status = ts_coordinator_create(&setup, &r->coordinator);
     }
     ts_free(taken);
     ts_free(pending);
@@ -206,6 +206,25 @@ static ts_status make_coordinator(run *r) {
     ts_free(first);
     ts_free(saved);
     return status;
+}
+
+static void visit_start(const ts_yaml_node *line, void *context) {
+    const ts_yaml_node *event = ts_yaml_get(line, "event"), *device = ts_yaml_get(line, "device");
+    if (event && event->text && strcmp(event->text, "start") == 0 && device && device->text)
+        snprintf(context, 32, "%s", device->text);
+}
+
+// Bits are those of one kind of processor: say so if the run goes on with kernels that round otherwise.
+static void warn_of_other_device(const run *r, const char *log_path) {
+    char before[32] = "";
+    const char *now = r->job->backend->device();
+    bool portable = strcmp(now, "portable") == 0;
+    if (ts_runlog_read(log_path, visit_start, before) == TS_OK && *before && strcmp(before, now) != 0 &&
+        (portable || strcmp(before, "portable") == 0))
+        ts_warn("this run uses %s kernels, the one before used %s: instances that are new now differ in "
+                "their last "
+                "bits from what that one would have given",
+                now, before);
 }
 
 static void log_start(run *r) {
@@ -249,6 +268,8 @@ static ts_status prepare_leader(run *r) {
     count_status(r);
     ts_status status = sibling(r, ".log.jsonl", log_path);
     if (status == TS_OK)
+        warn_of_other_device(r, log_path);
+    if (status == TS_OK)
         status = ts_runlog_open(log_path, &r->log);
     if (status == TS_OK)
         status = make_coordinator(r);
@@ -272,8 +293,7 @@ static ts_status prepare_leader(run *r) {
     return ts_leader_create(&setup, &r->leader);
 }
 
-// --- Training
-// ---------------------------------------------------------------------------------------------------
+// --- Training ---
 
 // Takes all waiting messages; *over: the leader said FINISH.
 static bool receive(run *r, ts_worker *worker, bool *over) {
@@ -317,10 +337,46 @@ static ts_status train(run *r) {
     return status;
 }
 
-// --- Afterwards
-// -------------------------------------------------------------------------------------------------
+// --- Afterwards ---
 
-static void print_report(run *r, const ts_run_end *end, const char *program) {
+// An argument as a shell would need it.
+static void add_quoted(ts_text *text, const char *argument) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./=:,+-@%";
+    ts_text_add(text, " ");
+    if (*argument && strspn(argument, plain) == strlen(argument)) {
+        ts_text_add(text, argument);
+        return;
+    }
+    ts_text_add(text, "'");
+    for (const char *p = argument; *p; p++)
+        ts_text_add(text, *p == '\'' ? "'\\''" : (char[]){*p, 0});
+    ts_text_add(text, "'");
+}
+
+// What to type next.
+static void print_next(const run *r, bool finished) {
+    ts_text line = {0};
+    if (finished) {
+        ts_text_add(&line, "toysweep status");
+        add_quoted(&line, r->path);
+        ts_text_add(&line, "   or   tools/plot.py");
+        add_quoted(&line, r->path);
+    } else {
+        ts_text_add(&line, "toysweep run");
+        add_quoted(&line, r->options->sweep);
+        ts_text_add(&line, " -o");
+        add_quoted(&line, r->path);
+        for (int i = 0; i < r->options->n_overrides; i++) {
+            ts_text_add(&line, " --set");
+            add_quoted(&line, r->options->overrides[i]);
+        }
+        ts_text_add(&line, "   (goes on from here)");
+    }
+    printf("next: %s\n", ts_text_get(&line));
+    ts_text_free(&line);
+}
+
+static void print_report(run *r, const ts_run_end *end) {
     ts_reader *reader;
     char elapsed[32];
     if (ts_reader_open(r->path, &reader) == TS_OK) {
@@ -331,11 +387,7 @@ static void print_report(run *r, const ts_run_end *end, const char *program) {
     int64_t left = ts_sweep_instances(r->sweep) - end->done - end->failed;
     printf("\n%s: %lld done, %lld failed, %lld left, in %s\n", r->path, (long long)end->done,
            (long long)end->failed, (long long)left, ts_duration_text(ts_clock() - r->started, elapsed));
-    if (end->fault != TS_OK || left > 0)
-        printf("next: %s run %s -o %s   (goes on from here)\n", program, r->options->sweep, r->path);
-    else
-        printf("next: %s status %s   or   tools/plot.py %s\n", program, r->path, r->path);
-    fflush(stdout);
+    print_next(r, end->fault == TS_OK && left == 0);
 }
 
 static int exit_code(const run *r, const ts_run_end *end) {
@@ -368,7 +420,7 @@ static int finish(run *r) {
         ts_json_integer(line, "failed", end.failed);
         ts_json_real(line, "seconds", ts_clock() - r->started);
         ts_runlog_end(r->log);
-        print_report(r, &end, "toysweep");
+        print_report(r, &end);
         if (code != TS_EXIT_DONE && end.reason[0])
             ts_error("stopped: %s%s", end.reason, code == TS_EXIT_STOPPED ? "; run again to continue" : "");
         else if (code == TS_EXIT_FAILURES)
@@ -385,11 +437,15 @@ static ts_status set_up(run *r) {
         ts_load_sweep(r->comm, r->options->sweep, r->options->overrides, r->options->n_overrides, &r->sweep);
     if (status != TS_OK)
         return status;
+    char named[PATH_MAX];
     if (r->options->output)
-        snprintf(r->path, sizeof r->path, "%s", r->options->output);
+        snprintf(named, sizeof named, "%s", r->options->output);
     else
-        snprintf(r->path, sizeof r->path, "%s.h5", ts_sweep_name(r->sweep));
-    status = choose_backend(r, &backend);
+        snprintf(named, sizeof named, "%s.h5", ts_sweep_name(r->sweep));
+    // Lock, log and states go by the file's own name, however it is called.
+    status = ts_comm_agree(r->comm, ts_path_resolve(named, r->path));
+    if (status == TS_OK)
+        status = choose_backend(r, &backend);
     if (status == TS_OK)
         status = ts_comm_agree(r->comm, ts_job_create(r->sweep, backend, r->path, &r->job));
     if (status != TS_OK)
@@ -421,14 +477,21 @@ int ts_run(const ts_comm *comm, const ts_run_options *options) {
     run r = {.comm = comm, .options = options, .started = ts_clock(), .lock = {-1}};
     r.slots = options->threads > 0 ? options->threads : ts_run_cores(comm);
     ts_signals_catch();
-    if (options->output && strlen(options->output) >= sizeof r.path - 16) {
-        ts_error("-o: the path is too long");
+    if (options->output && (!*options->output || strlen(options->output) >= sizeof r.path - 16)) {
+        if (comm->rank == 0)
+            ts_error("-o: the path is %s", *options->output ? "too long" : "empty");
         return TS_EXIT_USAGE;
     }
     ts_status status = set_up(&r);
     if (status == TS_OK) {
         ts_progress_start(comm->rank == 0 ? options->progress : TS_PROGRESS_NONE);
         status = train(&r);
+        if (status == TS_OK && !ts_store_in_place(r.store))
+            status = ts_fail(TS_ERROR_FATAL,
+                             "%s was deleted, moved or replaced during the run; its results are lost "
+                             "unless it was moved",
+                             r.path);
+        status = ts_comm_agree(comm, status);
     }
     ts_status closed = ts_comm_agree(comm, r.store ? ts_store_close(r.store) : TS_OK);
     if (status == TS_OK)

@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700
 #include "run/signals.h"
 
 #include <signal.h>
@@ -19,9 +19,16 @@ void ts_signals_catch(void) {
     memset(&action, 0, sizeof action);
     action.sa_handler = handle;
     action.sa_flags = SA_RESTART;
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGUSR2, &action, NULL);
+    static const int stops[] = {SIGTERM, SIGINT, SIGUSR2, SIGHUP};
+    for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
+        struct sigaction inherited;
+        // What the parent ignores stays ignored: nohup, and background jobs of scripts.
+        if (sigaction(stops[i], NULL, &inherited) != 0 || inherited.sa_handler != SIG_IGN)
+            sigaction(stops[i], &action, NULL);
+    }
+    // A reader of our output that goes away, or a file size limit, shows as a failed write, not as our death.
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
 }
 
 int ts_signals_seen(void) {

@@ -1,4 +1,4 @@
-// SIGTERM, SIGINT and SIGUSR2 ask for a clean stop: the handler only sets a flag. A second SIGINT within the
+// SIGTERM, SIGINT, SIGHUP and SIGUSR2 ask for a clean stop: the handler only sets a flag. A second SIGINT within the
 // run ends the process at once (nothing committed is lost).
 #pragma once
 

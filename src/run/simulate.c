@@ -33,7 +33,7 @@ typedef struct simulation {
     ts_coordinator *coordinator;
     event_heap heap;
     rank_state *ranks;
-    int64_t units;
+    int64_t units, largest_unit;
 } simulation;
 
 static bool earlier(const event *a, const event *b) {
@@ -74,6 +74,9 @@ static void start(simulation *s, int rank, const ts_unit *unit, double now, doub
         ts_philox_next(&s->random, words);
         seconds *= 1 + s->spread * (2 * (double)words[0] * 0x1p-32 - 1);
     }
+    const ts_coordinator_case *of = &s->setup->cases_of[unit->case_index];
+    int64_t bytes = of->unit_bytes + unit->rows * of->instance_bytes;
+    s->largest_unit = bytes > s->largest_unit ? bytes : s->largest_unit;
     s->ranks[rank].idle--;
     s->units++;
     s->busy += seconds;
@@ -169,6 +172,7 @@ ts_status ts_simulate(const ts_coordinator_setup *setup, const double *cost, dou
         result->makespan = play(&s);
         result->bound = lower_bound(setup, cost);
         result->units = s.units;
+        result->largest_unit = s.largest_unit;
         double room = result->makespan * (double)setup->ranks * setup->slots;
         result->busy = room > 0 ? s.busy / room : 1;
         if (!ts_coordinator_finished(s.coordinator))

@@ -9,6 +9,7 @@ typedef struct ts_simulation {
     double bound;    // no schedule can beat this: the work shared evenly, or the longest instance
     double busy;     // share of the slots' time spent training
     int64_t units;
+    int64_t largest_unit; // bytes of memory of the unit that takes most
 } ts_simulation;
 
 // Plays `setup` through. cost (setup->cases): true seconds of one slot for one instance. `handout`: seconds

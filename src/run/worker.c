@@ -63,8 +63,7 @@ void ts_worker_free(ts_worker *worker) {
     ts_free(worker);
 }
 
-// --- Finished units
-// ---------------------------------------------------------------------------------------------
+// --- Finished units ---
 
 static void report_failure(ts_worker *worker, int64_t instance, const char *reason) {
     ts_run_message message = {.kind = TS_MSG_FAILURE, .instance = instance};
@@ -163,8 +162,7 @@ static int harvest(ts_worker *worker, bool *happened) {
     return idle;
 }
 
-// --- Talk
-// -------------------------------------------------------------------------------------------------------
+// --- Talk ---
 
 static void ask(ts_worker *worker, int idle) {
     for (; worker->urgent_out < idle; worker->urgent_out++) {

@@ -8,7 +8,9 @@
 #include "base/memory.h"
 #include "store/columns.h"
 #include "store/heap.h"
+#include "store/reader.h"
 #include "store/rows.h"
+#include "sweep/yaml.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -49,8 +51,7 @@ static void damaged(inspection *check, const char *what) {
             check->h5.path, what);
 }
 
-// --- Whose file is it?
-// ------------------------------------------------------------------------------------------
+// --- Whose file is it? ---
 
 static ts_status check_program(const char *path, hid_t file) {
     char *program = NULL, *version = NULL;
@@ -91,8 +92,52 @@ static ts_status check_backend(const char *path, hid_t file, const char *backend
     return status;
 }
 
-// Of a file with another sweep's digest under the same name: what has changed, as far as it is easily told.
-static void compare_sweeps(hid_t file, const ts_sweep *sweep, char *out, size_t bytes) {
+// The first parameter in which two instances differ, as "steps: 400 then, 500 now"; false if there is none.
+static bool name_difference(const char *then, const char *now, char *out, size_t bytes) {
+    ts_yaml *old = NULL, *new = NULL;
+    int line;
+    bool differs = false;
+    if (ts_yaml_parse(then, strlen(then), &old, &line) == TS_OK &&
+        ts_yaml_parse(now, strlen(now), &new, &line) == TS_OK && ts_yaml_root(old) && ts_yaml_root(new)) {
+        const ts_yaml_node *node = ts_yaml_root(new)->child;
+        for (; node && !differs; node = node->next) {
+            const ts_yaml_node *before = ts_yaml_get(ts_yaml_root(old), node->key);
+            const char *text = node->text ? node->text : "a list", *was = "not there";
+            if (before)
+                was = before->text ? before->text : "a list";
+            differs = strcmp(text, was) != 0;
+            if (differs)
+                snprintf(out, bytes, "%s: %s then, %s now", node->key, was, text);
+        }
+    }
+    ts_yaml_free(old);
+    ts_yaml_free(new);
+    return differs;
+}
+
+// Looks through the first instances for one that has changed.
+static void compare_instances(const char *path, const ts_sweep *sweep, char *out, size_t bytes) {
+    enum { LOOKED_AT = 1000 };
+    ts_reader *reader = NULL;
+    bool differs = false;
+    if (ts_reader_open(path, &reader) != TS_OK)
+        return;
+    for (int64_t i = 0; i < ts_sweep_instances(sweep) && i < LOOKED_AT && !differs; i++) {
+        ts_text now = {0};
+        ts_params params;
+        char *then = NULL;
+        ts_sweep_params(sweep, i, &params);
+        ts_params_json(&params, &now);
+        differs = ts_reader_resolved(reader, i, &then) != TS_OK ||
+                  name_difference(then, ts_text_get(&now), out, bytes);
+        ts_free(then);
+        ts_text_free(&now);
+    }
+    ts_reader_close(reader);
+}
+
+// Of a file with another sweep's digest under the same name: what has changed.
+static void compare_sweeps(const char *path, hid_t file, const ts_sweep *sweep, char *out, size_t bytes) {
     ts_h5_form form;
     hid_t identity = H5Dopen2(file, "identity", H5P_DEFAULT);
     snprintf(out, bytes, "its instances differ");
@@ -100,6 +145,8 @@ static void compare_sweeps(hid_t file, const ts_sweep *sweep, char *out, size_t 
         (int64_t)form.size[0] != ts_sweep_instances(sweep))
         snprintf(out, bytes, "it had %lld instances then, and has %lld now", (long long)form.size[0],
                  (long long)ts_sweep_instances(sweep));
+    else
+        compare_instances(path, sweep, out, bytes);
     if (identity >= 0)
         H5Dclose(identity);
 }
@@ -111,25 +158,25 @@ static ts_status check_sweep(const char *path, hid_t file, const ts_sweep *sweep
     ts_status status = TS_OK;
     ts_sweep_digest(sweep, digest);
     ts_sha256_text(digest, expected);
-    compare_sweeps(file, sweep, difference, sizeof difference);
     if (!ts_h5_get_text(file, "name", &name) || !ts_h5_get_text(file, "sweep_sha256", &found))
         status = ts_fail(TS_ERROR_FATAL, "'%s' is damaged: it does not name its sweep", path);
     else if (strcmp(name, ts_sweep_name(sweep)) != 0)
         status = ts_fail(TS_ERROR_FATAL,
                          "'%s' was made by the sweep '%s', not by '%s'; choose another file with -o", path,
                          name, ts_sweep_name(sweep));
-    else if (strcmp(found, expected) != 0)
+    else if (strcmp(found, expected) != 0) {
+        compare_sweeps(path, file, sweep, difference, sizeof difference);
         status = ts_fail(TS_ERROR_FATAL,
                          "the sweep '%s' has changed since '%s' was made (%s; sweep_sha256 %.12s... "
                          "then, %.12s... now); undo the change or choose another file with -o",
                          name, path, difference, found, expected);
+    }
     ts_free(name);
     ts_free(found);
     return status;
 }
 
-// --- What the sweep determines
-// ----------------------------------------------------------------------------------
+// --- What the sweep determines ---
 
 static bool same_texts(inspection *check, const ts_column *column, hid_t dataset, int64_t first,
                        int64_t count, unsigned char *found) {
@@ -213,8 +260,7 @@ static void check_list(inspection *check, const ts_case *one, const char *name, 
     ts_text_free(&path);
 }
 
-// --- What has been trained
-// --------------------------------------------------------------------------------------
+// --- What has been trained ---
 
 static void add_reset(inspection *check, int case_index, int64_t row) {
     if (check->resets == check->capacity) {
@@ -327,8 +373,7 @@ static void check_all(inspection *check) {
     close(check->heap.fd);
 }
 
-// --- Putting rows back
-// ------------------------------------------------------------------------------------------
+// --- Putting rows back ---
 
 static void sync_file(ts_h5 *h5, int fd) {
     if (h5->status == TS_OK && fdatasync(fd) != 0)
@@ -372,8 +417,7 @@ static ts_status write_resets(const inspection *check, const char *path) {
     return status;
 }
 
-// --- Public
-// -----------------------------------------------------------------------------------------------------
+// --- Public ---
 
 ts_status ts_store_check(const char *path, const ts_sweep *sweep, const ts_record_layout *const *layouts,
                          const char *backend, bool retry_failed, uint8_t *status, int64_t *damaged_rows) {

@@ -37,8 +37,7 @@ static void make_dataset(ts_h5 *h5, hid_t parent, const char *name, const ts_h5_
     ts_h5_close(h5, dataset);
 }
 
-// --- Root
-// -------------------------------------------------------------------------------------------------------
+// --- Root ---
 
 static void make_attributes(ts_h5 *h5, const ts_sweep *sweep, const char *backend) {
     uint8_t digest[TS_SHA256_BYTES];
@@ -128,8 +127,7 @@ static void make_result_columns(ts_h5 *h5, const ts_measure_columns *measures, i
     }
 }
 
-// --- Cases
-// ------------------------------------------------------------------------------------------------------
+// --- Cases ---
 
 typedef struct scale_set {
     int count;
@@ -225,8 +223,7 @@ static void make_case(ts_h5 *h5, const ts_case *one, const ts_record_layout *lay
     ts_h5_close(h5, group);
 }
 
-// --- The file
-// ---------------------------------------------------------------------------------------------------
+// --- The file ---
 
 static int write_file(const char *path, ts_columns *columns, const ts_record_layout *const *layouts,
                       const ts_measure_columns *measures, const char *backend, ts_status *status) {

@@ -10,8 +10,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "data go from memory t
 
 enum { DESCRIPTION_BYTES = 512, TRANSFER_LIMIT = 1 << 30 };
 
-// --- Faults
-// -----------------------------------------------------------------------------------------------------
+// --- Faults ---
 
 static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *context) {
     char *text = context;
@@ -59,8 +58,7 @@ static void fault_at(ts_h5 *h5, const char *doing, hid_t object) {
         fail(h5, doing, name, text);
 }
 
-// --- Files
-// ------------------------------------------------------------------------------------------------------
+// --- Files ---
 
 void ts_h5_begin(ts_h5 *h5, const char *path) {
     H5dont_atexit(); // a file that could not be closed would make the library's own clean-up crash
@@ -195,8 +193,7 @@ ts_status ts_h5_end(ts_h5 *h5) {
     return h5->status;
 }
 
-// --- Objects
-// ----------------------------------------------------------------------------------------------------
+// --- Objects ---
 
 void ts_h5_close(ts_h5 *h5, hid_t id) {
     if (id < 0)
@@ -335,8 +332,7 @@ int64_t ts_h5_total_bytes(const ts_h5_form *form) {
     return ts_h5_row_bytes(form) * (form->rank ? (int64_t)form->size[0] : 1);
 }
 
-// --- Data
-// -------------------------------------------------------------------------------------------------------
+// --- Data ---
 
 // Either direction, of one block of the dataset.
 typedef struct transfer {
@@ -426,8 +422,7 @@ void ts_h5_free_texts(char **texts, int64_t count) {
     }
 }
 
-// --- Attributes
-// -------------------------------------------------------------------------------------------------
+// --- Attributes ---
 
 static void put(ts_h5 *h5, hid_t object, const char *name, hid_t type, const void *value) {
     if (h5->status != TS_OK)

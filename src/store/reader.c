@@ -297,8 +297,7 @@ ts_status ts_reader_identity(ts_reader *reader, int64_t instance, char **identit
     return read_text_of(reader, "identity", instance, identity);
 }
 
-// --- Weights
-// ----------------------------------------------------------------------------------------------------
+// --- Weights ---
 
 // One row of one tensor; of those kept at every checkpoint ([row, step, ...]), the last step.
 static void read_tensor(ts_reader *reader, hid_t dataset, const char *name, int64_t row, int lead) {

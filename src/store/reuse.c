@@ -74,6 +74,19 @@ static ts_status check_origin(const char *old, const ts_reader *reader, const ch
     return TS_OK;
 }
 
+ts_status ts_store_reuse_check(const char *old, const char *backend) {
+    ts_reader *reader = NULL;
+    char reason[TS_MESSAGE_BYTES];
+    ts_status status = ts_reader_open(old, &reader);
+    if (status == TS_OK) {
+        status = check_origin(old, reader, backend);
+        ts_reader_close(reader);
+        return status;
+    }
+    snprintf(reason, sizeof reason, "%s", ts_message());
+    return ts_fail(status, "--reuse: %s", reason);
+}
+
 // Which instance of the new sweep each finished instance of the old file stands for.
 static ts_status match(reuse *r) {
     int64_t n = ts_reader_instances(r->reader);

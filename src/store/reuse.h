@@ -3,6 +3,9 @@
 
 #include "store/store.h"
 
+// Can `old` be reused at all? Asked before anything is written.
+ts_status ts_store_reuse_check(const char *old, const char *backend);
+
 // Copies from the results file `old` every finished instance (status done, checksum right) whose identity is
 // that of a pending instance of the sweep into the open store, and marks it done in `status` (instances).
 // *copied: how many. Rank 0's alone. TS_ERROR_USER if `old` is not a results file of this program's format,

@@ -101,8 +101,7 @@ static int64_t rows_at_once(size_t bytes, int64_t count) {
     return fit < count ? fit : count;
 }
 
-// --- Writing
-// ----------------------------------------------------------------------------------------------------
+// --- Writing ---
 
 static void put_field(ts_rows *rows, hid_t dataset, const ts_field *field, const ts_h5_form *form,
                       int64_t first_row, int64_t count, const ts_row *row) {
@@ -179,8 +178,7 @@ void ts_rows_put_status(ts_rows *rows, int case_index, int64_t first_row, int64_
                    ts_sweep_case(rows->sweep, case_index)->instance + first_row, count, values);
 }
 
-// --- Reading
-// ----------------------------------------------------------------------------------------------------
+// --- Reading ---
 
 void ts_rows_get(ts_rows *rows, int case_index, int64_t first_row, int64_t count, char *records) {
     ts_rows_open_case(rows, case_index);

@@ -56,8 +56,7 @@ static uint32_t checksum(state_head head, const void *payload) {
     return ts_crc32(ts_crc32(0, &head, sizeof head), payload, head.bytes);
 }
 
-// --- Saving
-// -----------------------------------------------------------------------------------------------------
+// --- Saving ---
 
 static bool write_all(int fd, const void *bytes, size_t size) {
     for (const char *at = bytes; size > 0;) {
@@ -135,8 +134,7 @@ ts_status ts_state_save(const char *directory, const uint8_t digest[32], const t
     return status;
 }
 
-// --- Loading
-// ----------------------------------------------------------------------------------------------------
+// --- Loading ---
 
 static bool read_all(int fd, void *bytes, size_t size) {
     for (char *at = bytes; size > 0;) {
@@ -228,8 +226,7 @@ ts_status ts_state_load(const char *directory, const uint8_t digest[32], const t
     return status;
 }
 
-// --- Listing and removing
-// ---------------------------------------------------------------------------------------
+// --- Listing and removing ---
 
 // "unit-<case>-<first row>-<rows>.bin" or ".old".
 static bool parse_name(const char *name, ts_unit *unit) {

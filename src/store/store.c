@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct ts_store {
@@ -76,6 +77,12 @@ ts_status ts_store_commit(ts_store *store, int case_index, int64_t first_row, in
     ts_rows_put_status(&store->rows, case_index, first_row, count, rows);
     sync_data(store);
     return store->h5.status;
+}
+
+bool ts_store_in_place(const ts_store *store) {
+    struct stat open_file, at_path;
+    return fstat(store->fd, &open_file) == 0 && stat(store->path, &at_path) == 0 &&
+           open_file.st_dev == at_path.st_dev && open_file.st_ino == at_path.st_ino;
 }
 
 ts_status ts_store_close(ts_store *store) {

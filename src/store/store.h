@@ -52,4 +52,7 @@ typedef struct ts_row {
 ts_status ts_store_commit(ts_store *store, int case_index, int64_t first_row, int64_t count,
                           const ts_row *rows);
 
+// Is the open file still the one at its path? False if it was deleted, moved or replaced since.
+bool ts_store_in_place(const ts_store *store);
+
 ts_status ts_store_close(ts_store *store); // collective

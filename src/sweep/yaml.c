@@ -239,6 +239,11 @@ static ts_status read_events(reader *r, yaml_parser_t *parser, const char *text,
 
 static ts_status parse(reader *r, const char *text, size_t bytes) {
     r->line = 1;
+    // A byte order mark says nothing that is not required anyway.
+    if (bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0) {
+        text += 3;
+        bytes -= 3;
+    }
     if (bytes > TS_SWEEP_MAX_BYTES)
         return ts_fail(TS_ERROR_USER, "larger than %d KiB", TS_SWEEP_MAX_BYTES / 1024);
     const char *nul = bytes ? memchr(text, 0, bytes) : NULL;

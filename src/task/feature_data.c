@@ -5,8 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-// --- Making
-// -----------------------------------------------------------------------------------------------------
+// --- Making ---
 
 // Vose's construction on the support padded to a power of two with inputs of probability 0.
 static ts_status make_alias(const ts_support *support, ts_alias *alias) {
@@ -120,8 +119,7 @@ void ts_feature_batch_free(ts_feature_batch *batch) {
     *batch = (ts_feature_batch){0};
 }
 
-// --- Drawing
-// ----------------------------------------------------------------------------------------------------
+// --- Drawing ---
 
 // Samples that one block of random bits decides: a bit each, or two with early stopping.
 static int samples_per_block(const ts_bit_tree *tree) {

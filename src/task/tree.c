@@ -8,7 +8,7 @@
 #include <string.h>
 
 static const ts_key KEYS[] = {
-    {"depth", TS_INTEGER, NULL, 1, 16, NULL, true, "Levels below the root"},
+    {"depth", TS_INTEGER, NULL, 1, 15, NULL, true, "Levels below the root"},
     {"branching", TS_INTEGER, "2", 2, 1024, NULL, true, "Children of a node"},
     {"early_stopping", TS_BOOL, "true", 0, 1, NULL, true,
      "A sample may end at any node (P = 1/2), not only at a leaf"},

@@ -159,8 +159,7 @@ ts_trained ts_trainer_result(const ts_trainer *t, int instance) {
     return result;
 }
 
-// --- Saved state: a header, reached (count), records (count), engine states (count)
-// -----------------------------
+// --- Saved state: a header, reached (count), records (count), engine states (count) ---
 
 typedef struct state_header {
     int64_t count, step, checkpoint, record_bytes, engine_bytes;

@@ -2,6 +2,8 @@
 
 import os
 import random
+import resource
+import shlex
 import shutil
 import subprocess
 import time
@@ -26,7 +28,8 @@ class Refused(Case):
         renamed = self.write("renamed.yaml", SMALL.replace("name: small", "name: different"))
         self.run_program("run", one, "-o", "results.h5")
         before = sha256(self.path("results.h5"))
-        self.assertIn("has changed", self.run_program("run", other, "-o", "results.h5", expect=1))
+        output = self.run_program("run", other, "-o", "results.h5", expect=1)
+        self.assertIn("steps: 3000 then, 200 now", output)
         self.assertIn("'different'", self.run_program("run", renamed, "-o", "results.h5", expect=1))
         output = self.run_program("run", one, "-o", "results.h5", "--backend", "reference", expect=1)
         self.assertIn("reference", output)
@@ -41,6 +44,50 @@ class Refused(Case):
         self.assertIn(str(process.pid), output)
         self.assertLess(time.monotonic() - begin, 15)
         self.assertIn('"running":true', self.run_program("status", "long.h5", "--json"))
+
+    def test_a_file_is_locked_under_all_its_names(self):
+        sweep = self.write("long.yaml", long_sweep())
+        os.symlink("long.h5", self.path("link.h5"))  # to a file that is not there yet
+        process = self.start("run", sweep, "-o", "link.h5", "--threads", 1, "--set", "steps=10000000")
+        self.wait_for(lambda: os.path.exists(self.path("long.h5")), "the results file")
+        output = self.run_program("run", sweep, "-o", "long.h5", "--set", "steps=10000000", expect=1)
+        self.assertIn(str(process.pid), output)
+
+    def test_a_file_deleted_or_replaced_during_the_run_is_noticed(self):
+        sweep = self.write("long.yaml", long_sweep(2))
+        for replace in False, True:
+            process = self.start("run", sweep, "-o", "gone.h5", "--threads", 1)
+            self.wait_for(lambda: os.path.exists(self.path("gone.h5")), "the results file")
+            if replace:
+                os.replace(self.path(self.write("other", "something else")), self.path("gone.h5"))
+            else:
+                os.unlink(self.path("gone.h5"))
+            output = process.communicate(timeout=60)[0]
+            self.assertEqual(process.returncode, 1, output)
+            self.assertIn("deleted, moved or replaced", output)
+
+    def test_export_does_not_overwrite_results(self):
+        sweep = self.write("small.yaml", SMALL)
+        self.run_program("run", sweep)
+        before = sha256(self.path("small.h5"))
+        for form in "h5", "safetensors":
+            output = self.run_program("export", "small.h5", "--instance", 0, "--format", form, "-o", "small.h5", expect=2)
+            self.assertIn("is a results file", output)
+        self.assertEqual(sha256(self.path("small.h5")), before)
+
+    def test_a_file_size_limit_is_a_message(self):
+        sweep = self.write("small.yaml", SMALL)
+        limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384))
+        self.assertIn("too large", self.run_program("run", sweep, expect=1, preexec_fn=limit).lower())
+        self.assertEqual(self.files(), ["small.yaml"])
+
+    def test_what_to_type_next_can_be_typed(self):
+        self.write("a sweep's.yaml", long_sweep())
+        output = self.run_program("run", "a sweep's.yaml", "-o", "its results.h5", "--set", "instances=3", "--threads", 1,
+                                  "--time-limit", "1s", expect=75)
+        (line,) = [line for line in output.splitlines() if line.startswith("next: ")]
+        words = shlex.split(line.removeprefix("next: toysweep ").split("   ")[0])
+        self.run_program(*words)
 
     def test_not_a_results_file(self):
         sweep = self.write("small.yaml", SMALL)
