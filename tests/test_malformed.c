@@ -84,7 +84,7 @@ static const malformed TABLE[] = {
     {FULL "early_stopping: 'true'\n", 4, "'true' is not true or false"},
     {FULL "save: fnal\n", 4, "'fnal' is not one of none, final, checkpoints; did you mean 'final'?"},
     {FULL "save: [final, [none]]\n", 4, "a list within a list is not a name"},
-    {"task: tre\nhidden: 2\n", 1, "'tre' is not one of tree, independent; did you mean 'tree'?"},
+    {"task: tre\nhidden: 2\n", 1, "; did you mean 'tree'?"},
     {"task: [tree,\n  oak]\ndepth: 1\nhidden: 1\n", 2, "'oak' is not one of tree, independent"},
     {FULL "model: mlpp\n", 4, "key 'model': 'mlpp' is not one of autoencoder"},
     {FULL "batch: exat\n", 4, "'exat' is not an integer"},

@@ -167,8 +167,7 @@ static int64_t count_status(const fixture *f, int value) {
     return count;
 }
 
-// --- What is promised
-// -------------------------------------------------------------------------------------------
+// --- What is promised ---
 
 static void test_equal_inputs_give_equal_bytes(void **state) {
     fixture *f = *state;
@@ -346,8 +345,7 @@ static void test_failed_rows_stay_until_retried(void **state) {
     assert_string_equal(fresh, after); // nothing of it is left
 }
 
-// --- Damage
-// -----------------------------------------------------------------------------------------------------
+// --- Damage ---
 
 static int64_t offset_of(const fixture *f, const char *name) {
     ts_h5 h5;
@@ -520,8 +518,7 @@ static void test_flipped_bytes_anywhere_do_no_harm(void **state) {
     ts_free(bytes);
 }
 
-// --- Faults of creation and transfer
-// ----------------------------------------------------------------------------
+// --- Faults of creation and transfer ---
 
 static void test_missing_directory_is_named(void **state) {
     fixture *f = *state;

@@ -37,6 +37,8 @@ has_parallel_hdf5() { has_library hdf5-openmpi || command -v h5pcc; }
 
 has_serial_hdf5() { has_library hdf5-serial || { has_library hdf5 && ! has_parallel_hdf5 >/dev/null; }; }
 
+has_lapack() { has_library openblas || has_library lapack; }
+
 has_python() { find_python "$@" 2>/dev/null && echo "in $PYTHON"; }
 
 has_fuzzer() { # clang's run-time libraries: sanitizers and libFuzzer
@@ -60,6 +62,7 @@ needed=(
     "libyaml|libyaml-dev|has_library yaml-0.1"
     "OpenSSL|libssl-dev|has_library libcrypto"
     "zlib|zlib1g-dev|has_library zlib"
+    "BLAS and LAPACK|libopenblas-dev|has_lapack"
     "cmocka|libcmocka-dev|has_library cmocka"
     "Python modules|python3 python3-numpy python3-h5py python3-matplotlib python3-xarray python3-h5netcdf python3-netcdf4|has_python $modules"
 )
@@ -113,10 +116,10 @@ install_with_apt() { # PACKAGE...
 print_other_ways() {
     cat <<'TEXT'
 This is not Debian or Ubuntu. On a cluster, load its modules, for example
-  module load gcc cmake ninja openmpi hdf5/parallel python
+  module load gcc cmake ninja openmpi hdf5/parallel openblas python
 or let Spack build the rest (the recipe for toysweep itself is in tools/spack):
-  spack install cmake ninja pkgconf openmpi hdf5+mpi libyaml openssl zlib cmocka
-  spack load cmake ninja pkgconf openmpi hdf5+mpi libyaml openssl zlib cmocka
+  spack install cmake ninja pkgconf openmpi hdf5+mpi libyaml openssl zlib openblas cmocka
+  spack load cmake ninja pkgconf openmpi hdf5+mpi libyaml openssl zlib openblas cmocka
 and for the plots
   python3 -m pip install numpy h5py matplotlib xarray h5netcdf netCDF4
 TEXT

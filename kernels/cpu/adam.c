@@ -5,6 +5,7 @@ void TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_
     float *first = state + count, *second = first + count;
     vec keep1 = vset(constants.beta1), take1 = vset(constants.take1);
     vec keep2 = vset(constants.beta2), take2 = vset(constants.take2);
+    vec decay = vset(constants.decay);
     vec rate = vset(-constants.rate), root = vset(constants.root), epsilon = vset(constants.epsilon);
     for (int64_t i = 0; i < count; i += LANES) {
         vec g = vload(gradient + i);
@@ -13,6 +14,6 @@ void TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_
         vstore(first + i, m);
         vstore(second + i, v);
         vec step = vdiv(vmul(rate, m), vfma(vsqrt(v), root, epsilon));
-        vstore(state + i, vadd(vload(state + i), step));
+        vstore(state + i, vfma(vload(state + i), decay, step));
     }
 }

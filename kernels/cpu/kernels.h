@@ -3,6 +3,7 @@
 // ranks.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -34,9 +35,36 @@ typedef struct ts_sparse_rows {
     const double *weight;
 } ts_sparse_rows;
 
-// take = 1 - beta, rounded once from double precision (1 - 0.999f is off by 5e-5).
+// One multilayer perceptron on a table task (model/mlp.h), for ts_kernels.mlp_gradient. Rows of W_x, W_y are
+// padded to embed_stride floats, of W and the hidden layer to hidden_stride, of W_U and the logits to
+// out_stride; pads are zero.
+typedef struct ts_mlp_work {
+    int n, n_out, embed, hidden;
+    int embed_stride, hidden_stride, out_stride;
+    int pairs;                      // training pairs
+    const int *a, *b, *label;       // (pairs)
+    const float *w_x, *w_y;         // (n, embed_stride)
+    const float *w;                 // (2 embed, hidden_stride)
+    const float *w_u;               // (hidden, out_stride)
+    float *dw_x, *dw_y, *dw, *dw_u; // gradients, written
+    // Scratch.
+    float *left, *right;   // (n, hidden_stride): W_x W[:embed], W_y W[embed:]
+    float *dleft, *dright; // (n, hidden_stride)
+    float *w_u_columns;    // (out_stride, hidden_stride): W_U transposed
+    float *w_columns;      // (hidden_stride, 2 embed_stride): both halves of W transposed, side by side
+    float *h, *dh;         // (TS_MLP_TILE, hidden_stride)
+    float *z;              // (TS_MLP_TILE, out_stride)
+    const float *valid;    // (TS_VECTOR_LANES): 1 for the logits in the last vector of a row, 0 for its pads
+} ts_mlp_work;
+
+enum {
+    TS_MLP_TILE = 48
+}; // pairs handled at once: their hidden layer, logits and gradients stay in the cache
+
+// take = 1 - beta, rounded once from double precision (1 - 0.999f is off by 5e-5); decay = 1 - lr * weight
+// decay.
 typedef struct ts_adam_constants {
-    float beta1, take1, beta2, take2, rate, root, epsilon;
+    float beta1, take1, beta2, take2, rate, root, epsilon, decay;
 } ts_adam_constants;
 
 typedef struct ts_kernels {
@@ -44,6 +72,12 @@ typedef struct ts_kernels {
 
     // Loss of the batch, and its gradient.
     double (*autoencoder_gradient)(const ts_autoencoder_work *work, const ts_sparse_rows *batch);
+
+    // Gradient of the mean cross-entropy over the training pairs. False if a loss is not finite.
+    bool (*mlp_gradient)(const ts_mlp_work *work);
+
+    // exp of each of `count` (a multiple of TS_VECTOR_LANES) numbers, to 2 ulp; below -87.3 the result is 0.
+    void (*exponential)(const float *x, float *out, int64_t count);
 
     // state: (3, count): parameters, first and second moments; count a multiple of TS_VECTOR_LANES.
     void (*adam)(float *state, const float *gradient, int64_t count, ts_adam_constants constants);
@@ -68,5 +102,7 @@ extern const ts_kernels ts_kernels_portable;
 #define TS_FOR_SET(name) TS_JOIN(name, TS_KERNELS)
 double TS_FOR_SET(ts_autoencoder_gradient)(const ts_autoencoder_work *work, const ts_sparse_rows *batch);
 void TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_adam_constants constants);
+bool TS_FOR_SET(ts_mlp_gradient)(const ts_mlp_work *work);
+void TS_FOR_SET(ts_exponential)(const float *x, float *out, int64_t count);
 double TS_FOR_SET(ts_peak)(int64_t rounds, float *sink);
 #endif

@@ -40,6 +40,17 @@ static inline vec vsqrt(vec a) {
 static inline vec vfma(vec a, vec b, vec c) {
     return _mm512_fmadd_ps(a, b, c);
 }
+static inline vec vmax(vec a, vec b) {
+    return _mm512_max_ps(a, b);
+}
+// a * 2^n for whole numbers n in [-126, 127]
+static inline vec vscale(vec a, vec n) {
+    __m512i exponent = _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23);
+    return _mm512_mul_ps(a, _mm512_castsi512_ps(exponent));
+}
+static inline vec vround(vec a) {
+    return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
 // a where z > 0 or z is NaN, else 0
 static inline vec vwhere_positive(vec z, vec a) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(z, _mm512_setzero_ps(), _CMP_NLE_UQ), a);
@@ -116,6 +127,21 @@ static inline vec vsqrt(vec a) {
 static inline vec vfma(vec a, vec b, vec c) {
     return (vec){_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
 }
+static inline vec vmax(vec a, vec b) {
+    return (vec){_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)};
+}
+static inline __m256 half_scale(__m256 a, __m256 n) {
+    __m256i exponent = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+    return _mm256_mul_ps(a, _mm256_castsi256_ps(exponent));
+}
+// a * 2^n for whole numbers n in [-126, 127]
+static inline vec vscale(vec a, vec n) {
+    return (vec){half_scale(a.lo, n.lo), half_scale(a.hi, n.hi)};
+}
+static inline vec vround(vec a) {
+    return (vec){_mm256_round_ps(a.lo, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
+                 _mm256_round_ps(a.hi, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
 static inline __m256 half_where_positive(__m256 z, __m256 a) {
     return _mm256_and_ps(_mm256_cmp_ps(z, _mm256_setzero_ps(), _CMP_NLE_UQ), a);
 }
@@ -167,68 +193,80 @@ static inline void vtranspose(vec row[LANES]) {
 
 #else
 
-typedef struct vec {
-    float lane[LANES];
-} vec;
+// The compiler's own vectors, which it maps to whatever registers there are.
+typedef float vec __attribute__((vector_size(LANES * sizeof(float)), aligned(4)));
+typedef int vec_bits __attribute__((vector_size(LANES * sizeof(int))));
 enum { VECTOR_REGISTERS = 4 };
 
 #define TS_EACH_LANE(expression)                                                                             \
     vec out;                                                                                                 \
     for (int i = 0; i < LANES; i++)                                                                          \
-        out.lane[i] = (expression);                                                                          \
+        out[i] = (expression);                                                                               \
     return out
 
 static inline vec vload(const float *p) {
-    TS_EACH_LANE(p[i]);
+    return *(const vec *)(const void *)p;
 }
 static inline void vstore(float *p, vec a) {
-    for (int i = 0; i < LANES; i++)
-        p[i] = a.lane[i];
+    *(vec *)(void *)p = a;
 }
 static inline vec vset(float a) {
-    TS_EACH_LANE(a);
+    return a - (vec){0};
 }
 static inline vec vadd(vec a, vec b) {
-    TS_EACH_LANE(a.lane[i] + b.lane[i]);
+    return a + b;
 }
 static inline vec vsub(vec a, vec b) {
-    TS_EACH_LANE(a.lane[i] - b.lane[i]);
+    return a - b;
 }
 static inline vec vmul(vec a, vec b) {
-    TS_EACH_LANE(a.lane[i] * b.lane[i]);
+    return a * b;
 }
 static inline vec vdiv(vec a, vec b) {
-    TS_EACH_LANE(a.lane[i] / b.lane[i]);
+    return a / b;
 }
 static inline vec vsqrt(vec a) {
-    TS_EACH_LANE(sqrtf(a.lane[i]));
+    TS_EACH_LANE(sqrtf(a[i]));
 }
 #ifdef FP_FAST_FMAF
 static inline vec vfma(vec a, vec b, vec c) {
-    TS_EACH_LANE(fmaf(a.lane[i], b.lane[i], c.lane[i]));
+    TS_EACH_LANE(fmaf(a[i], b[i], c[i]));
 }
 #else
 static inline vec vfma(vec a, vec b, vec c) {
-    TS_EACH_LANE(a.lane[i] * b.lane[i] + c.lane[i]);
+    return a * b + c;
 }
 #endif
+static inline vec vmax(vec a, vec b) {
+    TS_EACH_LANE(a[i] > b[i] ? a[i] : b[i]);
+}
+// a * 2^n for whole numbers n in [-126, 127]
+static inline vec vscale(vec a, vec n) {
+    return a * (vec)((__builtin_convertvector(n, vec_bits) + 127) << 23);
+}
+static inline vec vround(vec a) {
+    TS_EACH_LANE(rintf(a[i]));
+}
+// a where z > 0 or z is NaN, else 0
 static inline vec vwhere_positive(vec z, vec a) {
-    TS_EACH_LANE(z.lane[i] <= 0 ? 0 : a.lane[i]);
+    return (vec)((vec_bits)a & ~(vec_bits)(z <= (vec){0}));
 }
 static inline float vsum(vec a) {
+    float lane[LANES];
+    vstore(lane, a);
     for (int width = LANES / 2; width > 0; width /= 2)
         for (int i = 0; i < width; i++)
-            a.lane[i] += a.lane[i + width];
-    return a.lane[0];
+            lane[i] += lane[i + width];
+    return lane[0];
 }
 
 // Row i, lane j <-> row j, lane i.
 static inline void vtranspose(vec row[LANES]) {
     for (int i = 0; i < LANES; i++) {
         for (int j = 0; j < i; j++) {
-            float kept = row[i].lane[j];
-            row[i].lane[j] = row[j].lane[i];
-            row[j].lane[i] = kept;
+            float kept = row[i][j];
+            row[i][j] = row[j][i];
+            row[j][i] = kept;
         }
     }
 }
@@ -237,4 +275,36 @@ static inline void vtranspose(vec row[LANES]) {
 
 static inline vec vzero(void) {
     return vset(0);
+}
+
+// Largest lane; NaNs may be passed over.
+static inline float vlargest(vec a) {
+    float lane[LANES], largest;
+    vstore(lane, a);
+    largest = lane[0];
+    for (int i = 1; i < LANES; i++)
+        largest = lane[i] > largest ? lane[i] : largest;
+    return largest;
+}
+
+// exp(x + error) to 2 ulp for |error| below half a unit in the last place of x; 0 below -87.3; infinity
+// above 88.37 (where n would be 128) and for NaN. x = n ln 2 + r with |r| <= ln 2 / 2 (ln 2 in two parts,
+// Cody and Waite), then the Taylor polynomial of degree 7.
+static inline vec vexp(vec x, vec error) {
+    const vec lowest = vset(-87.33654f), highest = vset(88.37626f);
+    vec inside = vmax(x, lowest);
+    vec n = vround(vmul(inside, vset(1.44269504f)));
+    n = vsub(vzero(), vmax(vsub(vzero(), n), vset(-127))); // at most 127
+    vec r = vfma(n, vset(-0.693145751953125f), inside);
+    r = vadd(vfma(n, vset(-1.42860677e-6f), r), error);
+    vec p = vset(1.98412698e-4f);
+    p = vfma(p, r, vset(1.38888889e-3f));
+    p = vfma(p, r, vset(8.33333333e-3f));
+    p = vfma(p, r, vset(4.16666667e-2f));
+    p = vfma(p, r, vset(1.66666667e-1f));
+    p = vfma(p, r, vset(0.5f));
+    p = vfma(vmul(p, r), r, r);
+    p = vadd(p, vset(1));
+    vec result = vwhere_positive(vsub(x, lowest), vscale(p, n));
+    return vadd(result, vwhere_positive(vsub(x, highest), vset(INFINITY)));
 }

@@ -127,6 +127,7 @@ static int64_t train_instance(training *t, int instance, int64_t from, int64_t t
         .beta2 = (float)adam->beta2,
         .take2 = (float)(1 - adam->beta2),
         .epsilon = (float)adam->epsilon,
+        .decay = 1,
     };
     for (int64_t step = from; step < to; step++) {
         ts_feature_draw(t->spec.data->features, seed, TS_STREAM_BATCH, (uint32_t)step, t->shape.samples,

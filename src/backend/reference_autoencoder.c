@@ -142,16 +142,6 @@ static double loss_and_gradient(training *t, const double *weights, const double
     return loss;
 }
 
-static void update(training *t, double *weights, const ts_adam *adam, ts_adam_step step) {
-    double *first = weights + t->parameters, *second = first + t->parameters;
-    for (int64_t p = 0; p < t->parameters; p++) {
-        double g = t->gradient[p];
-        first[p] = adam->beta1 * first[p] + (1 - adam->beta1) * g;
-        second[p] = adam->beta2 * second[p] + (1 - adam->beta2) * g * g;
-        weights[p] -= step.rate * first[p] / (sqrt(second[p]) * step.root + adam->epsilon);
-    }
-}
-
 static int64_t train_instance(training *t, int instance, int64_t from, int64_t to) {
     const ts_params *params = &t->spec.params[instance];
     uint64_t seed = (uint64_t)ts_params_integer(params, "seed");
@@ -163,7 +153,7 @@ static int64_t train_instance(training *t, int instance, int64_t from, int64_t t
                         &t->batch);
         if (!isfinite(loss_and_gradient(t, weights, importance, t->gradient)))
             return step;
-        update(t, weights, adam, ts_adam_next(adam));
+        ts_adam_update(weights, t->gradient, t->parameters, adam);
     }
     return to;
 }

@@ -106,7 +106,8 @@ static const char *type_name(const ts_key *key) {
                                         "true or false",
                                         "name",
                                         "number, list or {base: B}",
-                                        "{log: N}, {every: N} or list"};
+                                        "{log: N}, {every: N} or list",
+                                        "file"};
     return names[key->type];
 }
 
@@ -161,8 +162,7 @@ void ts_help_keys(FILE *out) {
     keys_tables(out, section_plain, print_plain);
 }
 
-// --- Manual page
-// ------------------------------------------------------------------------------------------------
+// --- Manual page ---
 
 static void roff(FILE *out, const char *text) {
     for (const char *p = text; *p; p++) {

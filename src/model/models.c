@@ -5,10 +5,11 @@
 
 #include <string.h>
 
-extern const ts_model ts_model_autoencoder;
+extern const ts_model ts_model_autoencoder, ts_model_mlp;
 
 const ts_model *const ts_models[] = {
     &ts_model_autoencoder,
+    &ts_model_mlp,
     NULL,
 };
 

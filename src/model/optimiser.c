@@ -15,6 +15,8 @@ ts_adam *ts_adam_at(ts_adam *adam, const ts_params *params, int64_t t) {
         .beta1 = ts_params_real(params, "beta1"),
         .beta2 = ts_params_real(params, "beta2"),
         .epsilon = 1e-8,
+        .weight_decay =
+            ts_schema_find(params->schema, "weight_decay") < 0 ? 0 : ts_params_real(params, "weight_decay"),
         .steps = ts_params_integer(params, "steps"),
         .power1 = 1,
         .power2 = 1,
@@ -46,10 +48,24 @@ static double schedule_at(const ts_adam *adam) {
 ts_adam_step ts_adam_next(ts_adam *adam) {
     adam->power1 *= adam->beta1;
     adam->power2 *= adam->beta2;
+    double lr = adam->lr * schedule_at(adam);
     ts_adam_step step = {
-        .rate = adam->lr * schedule_at(adam) / (1 - adam->power1),
+        .rate = lr / (1 - adam->power1),
         .root = 1 / sqrt(1 - adam->power2),
+        .decay = 1 - lr * adam->weight_decay,
     };
     adam->t++;
     return step;
+}
+
+void ts_adam_update(double *state, const double *gradient, int64_t count, ts_adam *adam) {
+    double *first = state + count, *second = first + count;
+    ts_adam_step step = ts_adam_next(adam);
+    for (int64_t p = 0; p < count; p++) {
+        double g = gradient[p];
+        first[p] = adam->beta1 * first[p] + (1 - adam->beta1) * g;
+        second[p] = adam->beta2 * second[p] + (1 - adam->beta2) * g * g;
+        state[p] =
+            step.decay * state[p] - step.rate * first[p] / (sqrt(second[p]) * step.root + adam->epsilon);
+    }
 }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const ts_file ts_no_file = {.path = "", .content = ""};
+
 static const char *const SAVE[] = {"none", "final", "checkpoints", NULL};
 
 const ts_key ts_common_keys[] = {
@@ -60,6 +62,10 @@ const ts_numbers *ts_params_numbers(const ts_params *params, const char *name) {
     return find(params, name, steps ? TS_STEPS : TS_NUMBERS)->numbers;
 }
 
+const ts_file *ts_params_file(const ts_params *params, const char *name) {
+    return find(params, name, TS_FILE)->file;
+}
+
 // Level, from 1, of feature i in a complete tree without its root.
 static int tree_level(int64_t i, double branching) {
     int level = 1;
@@ -107,6 +113,9 @@ void ts_value_json(const ts_value *value, const char *key, ts_text *out) {
     case TS_NAME:
         ts_json_string(out, key, value->name);
         return;
+    case TS_FILE:
+        ts_json_string(out, key, value->file->digest);
+        return;
     case TS_NUMBERS:
     case TS_STEPS:
         break;
@@ -129,9 +138,9 @@ void ts_value_json(const ts_value *value, const char *key, ts_text *out) {
 }
 
 void ts_value_text(const ts_value *value, ts_text *out) {
-    // JSON is YAML; only names lose their quotes.
-    if (value->type == TS_NAME) {
-        ts_text_add(out, value->name);
+    // JSON is YAML; only names and files lose their quotes.
+    if (value->type == TS_NAME || value->type == TS_FILE) {
+        ts_text_add(out, value->type == TS_NAME ? value->name : value->file->digest);
         return;
     }
     bool comma = out->comma;

@@ -14,9 +14,10 @@ typedef enum ts_key_type {
     TS_INTEGER,
     TS_REAL,
     TS_BOOL,
-    TS_NAME,    // one of `choices`
+    TS_NAME,    // one of `choices`, or any word if there are none
     TS_NUMBERS, // a real, a list of reals, or {base: B[, branching: b]} (see ts_numbers)
     TS_STEPS,   // checkpoints: {log: N}, {every: N}, or a list of steps
+    TS_FILE,    // contents of a file, named by a path relative to the sweep file; "" for none
 } ts_key_type;
 
 // Value of TS_NUMBERS and TS_STEPS.
@@ -36,6 +37,18 @@ typedef struct ts_numbers {
     double item[]; // (count)
 } ts_numbers;
 
+// Value of TS_FILE: the file as it was when the sweep was read. It counts by content: two paths to equal
+// bytes are one value, and the path is in no identity.
+typedef struct ts_file {
+    const char *path;    // as written; "": no file
+    const char *content; // (bytes), and a NUL
+    size_t bytes;
+    int64_t lines;   // that hold more than white space
+    char digest[72]; // "sha256:" and 64 hexadecimal digits, as it stands in JSON; "": no file
+} ts_file;
+
+extern const ts_file ts_no_file;
+
 typedef struct ts_value {
     ts_key_type type;
     union {
@@ -44,6 +57,7 @@ typedef struct ts_value {
         bool flag;
         const char *name;          // lives as long as the sweep (or is static)
         const ts_numbers *numbers; // likewise
+        const ts_file *file;       // likewise; never NULL
     };
 } ts_value;
 
@@ -88,6 +102,7 @@ double ts_params_real(const ts_params *params, const char *name);
 bool ts_params_bool(const ts_params *params, const char *name);
 const char *ts_params_name(const ts_params *params, const char *name);
 const ts_numbers *ts_params_numbers(const ts_params *params, const char *name);
+const ts_file *ts_params_file(const ts_params *params, const char *name);
 
 // Element i of a TS_NUMBERS value (for a list, i < count).
 double ts_numbers_at(const ts_numbers *numbers, int64_t i);

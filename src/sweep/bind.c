@@ -49,6 +49,8 @@ static ts_status fill_slot(ts_sweep *sweep, int task, int model) {
         slot->value[i] = (ts_value){.type = key->type};
         if (key->type == TS_NAME)
             slot->value[i].name = "";
+        if (key->type == TS_FILE)
+            slot->value[i].file = &ts_no_file;
         if (strcmp(key->name, "task") == 0)
             slot->value[i].name = ts_tasks[task]->name;
         else if (strcmp(key->name, "model") == 0)

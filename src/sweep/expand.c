@@ -89,20 +89,6 @@ static bool is_excluded(const walk *w) {
     return false;
 }
 
-static bool passes_where(walk *w) {
-    ts_spec *spec = w->spec;
-    for (int i = 0; i < spec->n_where; i++) {
-        bool holds;
-        if (ts_where_run(spec->where[i], &w->cursor.params, &holds) != TS_OK) {
-            ts_report_add(spec->report, spec->where_line[i], "where", "%s", ts_message());
-            return false;
-        }
-        if (!holds)
-            return false;
-    }
-    return true;
-}
-
 // --- Checks ---
 
 static const ts_setting *find_setting(const ts_setting *setting, int count, const char *key) {
@@ -134,7 +120,8 @@ static void report_pair(walk *w) {
     ts_text_free(&models);
 }
 
-static void check_point(walk *w) {
+// False: something is wrong with it, and reported.
+static bool check_point(walk *w) {
     const ts_params *params = &w->cursor.params;
     char message[1024] = "";
     ts_report *report = w->spec->report;
@@ -150,11 +137,37 @@ static void check_point(walk *w) {
         ts_report_add(report, line_of(w, key), key, "%s", message);
     const ts_numbers *checkpoints = ts_params_numbers(params, "checkpoints");
     int64_t steps = ts_params_integer(params, "steps");
-    if (checkpoints->form == TS_NUMBERS_EVERY &&
-        ts_checkpoints(checkpoints, steps, NULL, 0) > MAX_CHECKPOINTS)
+    bool many = checkpoints->form == TS_NUMBERS_EVERY &&
+                ts_checkpoints(checkpoints, steps, NULL, 0) > MAX_CHECKPOINTS;
+    if (many)
         ts_report_add(report, line_of(w, "checkpoints"), "checkpoints",
                       "every %.15g of %lld steps are more than %lld checkpoints", checkpoints->item[0],
                       (long long)steps, (long long)MAX_CHECKPOINTS);
+    return !key && !many;
+}
+
+// What made the expression fail may be a fault of the point (no such group has an order): that is said first.
+static void report_where(walk *w, int i) {
+    ts_spec *spec = w->spec;
+    ts_text message = {0};
+    ts_text_add(&message, ts_message());
+    if (!w->cursor.slot->allowed || check_point(w))
+        ts_report_add(spec->report, spec->where_line[i], "where", "%s", ts_text_get(&message));
+    ts_text_free(&message);
+}
+
+static bool passes_where(walk *w) {
+    ts_spec *spec = w->spec;
+    for (int i = 0; i < spec->n_where; i++) {
+        bool holds;
+        if (ts_where_run(spec->where[i], &w->cursor.params, &holds) != TS_OK) {
+            report_where(w, i);
+            return false;
+        }
+        if (!holds)
+            return false;
+    }
+    return true;
 }
 
 // --- The walk ---

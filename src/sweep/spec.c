@@ -400,8 +400,10 @@ static ts_status read_root(ts_spec *spec, const ts_yaml_node *root) {
 
 ts_status ts_spec_read(ts_spec *spec, const ts_sweep_source *source) {
     int line;
-    spec->reader = (ts_value_reader){
-        .arena = &spec->sweep->arena, .report = spec->report, .items_left = TS_SWEEP_MAX_INSTANCES};
+    spec->reader = (ts_value_reader){.arena = &spec->sweep->arena,
+                                     .report = spec->report,
+                                     .sweep_file = source->file,
+                                     .items_left = TS_SWEEP_MAX_INSTANCES};
     ts_status status = list_known(spec);
     if (status == TS_OK)
         status = read_overrides(spec, source);

@@ -1,6 +1,7 @@
 #include "sweep/value.h"
 
 #include "base/memory.h"
+#include "sweep/input_file.h"
 #include "sweep/nearest.h"
 #include "sweep/numbers.h"
 #include "sweep/sweep.h"
@@ -108,6 +109,8 @@ static ts_status read_one(ts_value_reader *reader, const ts_key *key, const ts_y
         return ts_numbers_read(reader, key, node, &value->numbers);
     case TS_STEPS:
         return ts_steps_read(reader, key, node, &value->numbers);
+    case TS_FILE:
+        return ts_input_file_read(reader, key, node, &value->file);
     }
     return ts_fail(TS_ERROR_FATAL, "key '%s' has no type", key->name);
 }
@@ -240,6 +243,10 @@ ts_status ts_value_fallback(ts_arena *arena, const ts_key *key, ts_value *value)
     *value = (ts_value){.type = key->type, .name = key->fallback};
     if (key->type == TS_NAME)
         return TS_OK;
+    if (key->type == TS_FILE) { // a table of keys can name no file
+        value->file = &ts_no_file;
+        return TS_OK;
+    }
     ts_report report = {.file = "defaults"};
     ts_value_reader reader = {.arena = arena, .report = &report, .items_left = TS_SWEEP_MAX_INSTANCES};
     ts_yaml *yaml;
@@ -284,6 +291,8 @@ bool ts_value_equal(const ts_value *a, const ts_value *b) {
         return a->flag == b->flag;
     case TS_NAME:
         return strcmp(a->name, b->name) == 0;
+    case TS_FILE:
+        return strcmp(a->file->digest, b->file->digest) == 0;
     default:
         break;
     }
@@ -319,6 +328,8 @@ uint64_t ts_value_hash(const ts_value *value) {
         return ts_hash_mix(hash ^ value->flag);
     case TS_NAME:
         return ts_hash_mix(hash_bytes(hash, value->name, strlen(value->name)));
+    case TS_FILE:
+        return ts_hash_mix(hash_bytes(hash, value->file->digest, strlen(value->file->digest)));
     default:
         break;
     }

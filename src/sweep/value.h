@@ -28,8 +28,10 @@ uint64_t ts_hash_mix(uint64_t hash);
 typedef struct ts_value_reader {
     ts_arena *arena; // names and lists of the values
     ts_report *report;
-    bool set;           // the value came from --set: errors name that, not a line
-    int64_t items_left; // values that lists may still hold, over the whole file
+    const char *sweep_file;     // paths are relative to it; NULL: to the current directory
+    struct ts_file_read *files; // those read so far, in the arena
+    bool set;                   // the value came from --set: errors name that, not a line
+    int64_t items_left;         // values that lists may still hold, over the whole file
 } ts_value_reader;
 
 // Reads `node` as values of `key`. In `many`, a list is one value each even for keys whose value can itself

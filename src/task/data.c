@@ -20,5 +20,6 @@ void ts_data_free(ts_data *data) {
     if (!data)
         return;
     ts_feature_data_free(data->features);
+    ts_table_free(data->table);
     ts_free(data);
 }

@@ -23,6 +23,8 @@ class Toysweep(CMakePackage):
     depends_on("libyaml")
     depends_on("openssl")
     depends_on("zlib-api")
+    depends_on("blas")
+    depends_on("lapack")
     depends_on("mpi", when="+mpi")
     depends_on("hdf5@1.10:+mpi", when="+mpi")
     depends_on("hdf5@1.10:~mpi", when="~mpi")

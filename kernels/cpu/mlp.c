@@ -1,0 +1,187 @@
+// The multilayer perceptron's gradient on a table task. Since the first layer is linear in each embedding,
+// [W_x[a], W_y[b]] W = left[a] + right[b] with two small products; what is left per pair goes tile by tile
+// through the cache:
+//     h = relu(left[a] + right[b])  ->  z = h W_U  ->  dz (cross-entropy)  ->  dh = dz W_U^T [h > 0]
+//     dW_U += h^T dz;  dleft[a] += dh;  dright[b] += dh
+// and back: dW_x = dleft W[:e]^T, dW[:e] = W_x^T dleft, and the same on the right.
+#include "cpu/kernels.h"
+#include "cpu/product.h"
+
+#include <string.h>
+
+static void transpose(const float *from, int rows, int row_stride, int columns, float *to, int to_stride) {
+    for (int r = 0; r < rows; r += LANES) {
+        for (int c = 0; c < columns; c += LANES) {
+            vec tile[LANES];
+            for (int i = 0; i < LANES; i++)
+                tile[i] = r + i < rows ? vload(from + (size_t)(r + i) * (size_t)row_stride + c) : vzero();
+            vtranspose(tile);
+            for (int i = 0; i < LANES; i++)
+                vstore(to + (size_t)(c + i) * (size_t)to_stride + r, tile[i]);
+        }
+    }
+}
+
+// left = W_x W[:embed], right = W_y W[embed:].
+static void embed(const ts_mlp_work *w) {
+    product p = {
+        .a = w->w_x,
+        .row_step = (size_t)w->embed_stride,
+        .depth_step = 1,
+        .b = w->w,
+        .b_stride = (size_t)w->hidden_stride,
+        .c = w->left,
+        .c_stride = (size_t)w->hidden_stride,
+        .rows = w->n,
+        .vectors = w->hidden_stride / LANES,
+        .depth = w->embed,
+    };
+    multiply(&p);
+    p.a = w->w_y;
+    p.b = w->w + (size_t)w->embed * (size_t)w->hidden_stride;
+    p.c = w->right;
+    multiply(&p);
+}
+
+static void load_tile(const ts_mlp_work *w, int first, int count) {
+    size_t stride = (size_t)w->hidden_stride;
+    for (int t = 0; t < count; t++) {
+        const float *left = w->left + (size_t)w->a[first + t] * stride;
+        const float *right = w->right + (size_t)w->b[first + t] * stride;
+        float *h = w->h + (size_t)t * stride;
+        for (size_t k = 0; k < stride; k += LANES) {
+            vec z = vadd(vload(left + k), vload(right + k));
+            vstore(h + k, vwhere_positive(z, z));
+        }
+    }
+}
+
+// Replaces one row of logits by its gradient times `share`. Accurate at any loss: with E_j = exp(z_j - z_y -
+// m) and S the sum over j != y, the gradient is E_j / (E_y + S), and -S / (E_y + S) at y, never p - 1. m is 0
+// unless the label is far behind. False if the loss is not finite.
+static bool cross_entropy(const ts_mlp_work *w, float *z, int label, float share) {
+    int vectors = w->out_stride / LANES;
+    float at_label = z[label];
+    vec target = vset(at_label), largest = vset(-INFINITY), valid = vload(w->valid);
+    // Pads take the label's logit for now: it neither raises the maximum nor overflows.
+    float *last = z + (vectors - 1) * LANES;
+    vstore(last, vadd(vwhere_positive(valid, vload(last)), vwhere_positive(vsub(vset(0.5f), valid), target)));
+    for (int v = 0; v < vectors; v++)
+        largest = vmax(largest, vload(z + v * LANES));
+    float ahead = vlargest(largest) - at_label, m = ahead > 30 ? ahead : 0;
+    vec shift = vset(m);
+    for (int v = 0; v < vectors; v++) {
+        // z - target - m exactly, as a sum of float32 numbers (Knuth); exp needs what rounding left out.
+        vec a = vload(z + v * LANES), d = vsub(a, target), b = vsub(d, a);
+        vec error = vsub(vsub(a, vsub(d, b)), vadd(target, b));
+        vec x = vsub(d, shift), c = vsub(x, d);
+        error = vadd(error, vsub(vsub(d, vsub(x, c)), vadd(shift, c)));
+        vec e = vexp(x, error);
+        vstore(z + v * LANES, v == vectors - 1 ? vmul(e, valid) : e);
+    }
+    float own = z[label];
+    z[label] = 0;
+    vec sum = vzero();
+    for (int v = 0; v < vectors; v++)
+        sum = vadd(sum, vload(z + v * LANES));
+    float others = vsum(sum), scale = share / (own + others);
+    vec factor = vset(scale);
+    for (int v = 0; v < vectors; v++)
+        vstore(z + v * LANES, vmul(factor, vload(z + v * LANES)));
+    z[label] = -others * scale;
+    return others < INFINITY; // false for NaN, too
+}
+
+static void scatter_tile(const ts_mlp_work *w, int first, int count) {
+    size_t stride = (size_t)w->hidden_stride;
+    for (int t = 0; t < count; t++) {
+        const float *h = w->h + (size_t)t * stride, *dh = w->dh + (size_t)t * stride;
+        float *left = w->dleft + (size_t)w->a[first + t] * stride;
+        float *right = w->dright + (size_t)w->b[first + t] * stride;
+        for (size_t k = 0; k < stride; k += LANES) {
+            vec d = vwhere_positive(vload(h + k), vload(dh + k));
+            vstore(left + k, vadd(vload(left + k), d));
+            vstore(right + k, vadd(vload(right + k), d));
+        }
+    }
+}
+
+static bool train_tile(const ts_mlp_work *w, int first, int count, float share) {
+    size_t hidden_stride = (size_t)w->hidden_stride, out_stride = (size_t)w->out_stride;
+    bool finite = true;
+    load_tile(w, first, count);
+    product logits = {w->h,  hidden_stride,         1,         w->w_u, out_stride, w->z, out_stride,
+                      count, w->out_stride / LANES, w->hidden, false};
+    multiply(&logits);
+    for (int t = 0; t < count; t++)
+        finite = cross_entropy(w, w->z + (size_t)t * out_stride, w->label[first + t], share) && finite;
+    product back = {w->z,  out_stride,    1,     w->w_u_columns,           hidden_stride,
+                    w->dh, hidden_stride, count, w->hidden_stride / LANES, w->n_out,
+                    false};
+    multiply(&back);
+    product unembed = {w->h,       1,         hidden_stride,         w->z,  out_stride, w->dw_u,
+                       out_stride, w->hidden, w->out_stride / LANES, count, true};
+    multiply(&unembed);
+    scatter_tile(w, first, count);
+    return finite;
+}
+
+// dW_x, dW_y and dW from dleft and dright.
+static void embed_gradient(const ts_mlp_work *w) {
+    size_t embed_stride = (size_t)w->embed_stride, hidden_stride = (size_t)w->hidden_stride;
+    for (int side = 0; side < 2; side++) {
+        const float *d = side ? w->dright : w->dleft;
+        product embedding = {
+            .a = d,
+            .row_step = hidden_stride,
+            .depth_step = 1,
+            .b = w->w_columns + (size_t)side * embed_stride,
+            .b_stride = 2 * embed_stride,
+            .c = side ? w->dw_y : w->dw_x,
+            .c_stride = embed_stride,
+            .rows = w->n,
+            .vectors = w->embed_stride / LANES,
+            .depth = w->hidden,
+        };
+        multiply(&embedding);
+        product weights = {
+            .a = side ? w->w_y : w->w_x,
+            .row_step = 1,
+            .depth_step = embed_stride,
+            .b = d,
+            .b_stride = hidden_stride,
+            .c = w->dw + (size_t)side * (size_t)w->embed * hidden_stride,
+            .c_stride = hidden_stride,
+            .rows = w->embed,
+            .vectors = w->hidden_stride / LANES,
+            .depth = w->n,
+        };
+        multiply(&weights);
+    }
+}
+
+bool TS_FOR_SET(ts_mlp_gradient)(const ts_mlp_work *w) {
+    size_t tokens = (size_t)w->n * (size_t)w->hidden_stride * sizeof(float);
+    bool finite = true;
+    float share = 1.0f / (float)w->pairs;
+    embed(w);
+    transpose(w->w_u, w->hidden, w->out_stride, w->out_stride, w->w_u_columns, w->hidden_stride);
+    for (int side = 0; side < 2; side++)
+        transpose(w->w + (size_t)side * (size_t)w->embed * (size_t)w->hidden_stride, w->embed,
+                  w->hidden_stride, w->hidden_stride, w->w_columns + side * w->embed_stride,
+                  2 * w->embed_stride);
+    memset(w->dleft, 0, tokens);
+    memset(w->dright, 0, tokens);
+    memset(w->dw_u, 0, (size_t)w->hidden * (size_t)w->out_stride * sizeof(float));
+    for (int first = 0; first < w->pairs; first += TS_MLP_TILE) {
+        int count = w->pairs - first < TS_MLP_TILE ? w->pairs - first : TS_MLP_TILE;
+        finite = train_tile(w, first, count, share) && finite;
+    }
+    embed_gradient(w);
+    return finite;
+}
+
+void TS_FOR_SET(ts_exponential)(const float *x, float *out, int64_t count) {
+    for (int64_t i = 0; i < count; i += LANES)
+        vstore(out + i, vexp(vload(x + i), vzero()));
+}

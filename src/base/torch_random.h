@@ -1,0 +1,22 @@
+// PyTorch's CPU random streams, bit for bit: MT19937, randperm, and normal tensors as torch.randn fills them
+// (checked against PyTorch 1.13). The published runs drew their train/test splits and initial weights from
+// them.
+#pragma once
+
+#include <stdint.h>
+
+typedef struct ts_torch_random {
+    uint32_t state[624];
+    int next; // of state; 624: all used
+} ts_torch_random;
+
+// As torch.manual_seed(seed): only the low 32 bits count.
+void ts_torch_seed(ts_torch_random *random, uint64_t seed);
+uint32_t ts_torch_u32(ts_torch_random *random);
+
+// torch.randperm(count) -> out (count); count < 2^31.
+void ts_torch_randperm(ts_torch_random *random, int64_t count, int *out);
+
+// torch.randn of a float32 tensor with `count` >= 16 elements, times `factor` (the product rounded to
+// float32).
+void ts_torch_normal(ts_torch_random *random, int64_t count, float factor, float *out);

@@ -1,0 +1,18 @@
+// Model `mlp` on table tasks: hidden[a, b] = relu([W_x[a], W_y[b]] W), logits = hidden W_U, no biases;
+// full-batch AdamW on the mean cross-entropy over the training pairs. What engines need beyond model.h.
+#pragma once
+
+#include "param/key.h"
+#include "task/table.h"
+
+// Tensors in the order in which they are drawn: W_x [n, embed], W_y [n, embed], W [2 embed, hidden],
+// W_U [hidden, n_out].
+typedef struct ts_mlp_shape {
+    int n, n_out, embed, hidden;
+} ts_mlp_shape;
+
+ts_mlp_shape ts_mlp_shape_of(const ts_params *params);
+
+// The instance's training pairs, ascending: pairs (n * n), the first *train of them to train on, the rest to
+// test.
+void ts_mlp_pairs(const ts_params *params, const ts_table *table, int *pairs, int64_t *train);

@@ -1,0 +1,129 @@
+#define _POSIX_C_SOURCE 200809L
+#include "sweep/input_file.h"
+
+#include "base/digest.h"
+#include "base/file.h"
+#include "base/memory.h"
+#include "sweep/nearest.h"
+#include "sweep/numbers.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+// A file that the reader has read.
+struct ts_file_read {
+    ts_file file;
+    struct ts_file_read *next;
+};
+
+static const ts_file *find(const ts_value_reader *reader, const char *path) {
+    for (const struct ts_file_read *read = reader->files; read; read = read->next)
+        if (strcmp(read->file.path, path) == 0)
+            return &read->file;
+    return NULL;
+}
+
+static size_t bytes_so_far(const ts_value_reader *reader) {
+    size_t bytes = 0;
+    for (const struct ts_file_read *read = reader->files; read; read = read->next)
+        bytes += read->file.bytes;
+    return bytes;
+}
+
+// Only regular files: a pipe or terminal would make the program wait.
+static ts_status read_regular(const char *path, char **bytes, size_t *size) {
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return ts_fail(TS_ERROR_USER, "%s is not a regular file", path);
+    return ts_file_read(path, TS_INPUT_FILE_MAX_BYTES, bytes, size);
+}
+
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static int64_t count_lines(const char *bytes, size_t size) {
+    int64_t lines = 0;
+    bool blank = true;
+    for (size_t i = 0; i < size; i++) {
+        if (blank && !is_blank(bytes[i])) {
+            blank = false;
+            lines++;
+        }
+        blank = blank || bytes[i] == '\n';
+    }
+    return lines;
+}
+
+// Enters the file among those read.
+static ts_status keep(ts_value_reader *reader, const char *path, const char *bytes, size_t size,
+                      const ts_file **file) {
+    struct ts_file_read *read = ts_arena_take(reader->arena, 1, sizeof *read);
+    char *content = ts_arena_take(reader->arena, size + 1, 1);
+    const char *name = ts_arena_copy(reader->arena, path, strlen(path));
+    if (!read || !content || !name)
+        return TS_ERROR_MEMORY;
+    memcpy(content, bytes, size);
+    read->file = (ts_file){.path = name,
+                           .content = content,
+                           .bytes = size,
+                           .lines = count_lines(bytes, size),
+                           .digest = "sha256:"};
+    uint8_t digest[TS_SHA256_BYTES];
+    ts_sha256(bytes, size, digest);
+    ts_sha256_text(digest, read->file.digest + strlen(read->file.digest));
+    read->next = reader->files;
+    reader->files = read;
+    *file = &read->file;
+    return TS_OK;
+}
+
+static ts_status load(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                      const ts_file **file) {
+    const char *base = node->text[0] != '/' && reader->sweep_file ? reader->sweep_file : "";
+    ts_text path = {0};
+    char *bytes = NULL;
+    size_t size;
+    ts_text_append(&path, base, (size_t)(ts_path_name(base) - base));
+    ts_text_add(&path, node->text);
+    ts_status status = ts_text_status(&path);
+    if (status == TS_OK)
+        status = read_regular(ts_text_get(&path), &bytes, &size);
+    ts_text_free(&path);
+    int line = ts_value_line(reader, node);
+    if (status == TS_ERROR_USER || status == TS_ERROR_FATAL)
+        status = ts_report_add(reader->report, line, key->name,
+                               "%s; give a readable file, its path relative to the sweep file", ts_message());
+    else if (status == TS_OK && bytes_so_far(reader) + size > TS_INPUT_FILES_MAX_BYTES)
+        status = ts_report_add(reader->report, line, key->name,
+                               "the files of this sweep are larger than %d MiB together; split the sweep",
+                               TS_INPUT_FILES_MAX_BYTES >> 20);
+    else if (status == TS_OK)
+        status = keep(reader, node->text, bytes, size, file);
+    ts_free(bytes);
+    return status;
+}
+
+ts_status ts_input_file_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                             const ts_file **file) {
+    char shown[TS_SHOWN_BYTES];
+    *file = &ts_no_file;
+    if (node->kind != TS_YAML_SCALAR)
+        return ts_report_add(reader->report, ts_value_line(reader, node), key->name,
+                             "must be the path of a file");
+    if (!node->text[0]) {
+        if (node->quoted && key->fallback)
+            return TS_OK; // "" for none
+        return ts_report_add(reader->report, ts_value_line(reader, node), key->name,
+                             "has no value; give the path of a file%s", key->fallback ? ", or \"\"" : "");
+    }
+    for (const char *c = node->text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            return ts_report_add(reader->report, ts_value_line(reader, node), key->name,
+                                 "'%s' is no path: it has control characters", ts_shown(node->text, shown));
+    const ts_file *known = find(reader, node->text);
+    if (!known)
+        return load(reader, key, node, file);
+    *file = known;
+    return TS_OK;
+}

@@ -1,0 +1,38 @@
+// Data of table tasks: a function c = T[a][b] with a, b in [0, n) and c in [0, n_out). The whole data set is
+// the n * n pairs, pair index a * n + b. Group families and their element orders: docs/workloads.md.
+#pragma once
+
+#include "base/status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { TS_MAX_ORDER = 1024 };
+
+typedef struct ts_table {
+    int n, n_out;
+    int *result; // (n, n): T[a][b] at a * n + b
+    // What the table is, as found by ts_table_examine.
+    bool square;      // n_out == n and every result is an element (closed)
+    int identity;     // two-sided; -1: none
+    bool inverses;    // every element has a two-sided inverse
+    bool associative; // tested over all triples
+    bool abelian;
+    bool group; // all of square, identity, inverses, associative
+    // For the names of irreps: 'C', 'D', 'S' or 'A' and its number, e.g. S5; 0: any other group.
+    char family;
+    int degree;
+} ts_table;
+
+// Room for n * n results; they and the family are then filled in by the caller. Free with ts_table_free.
+ts_status ts_table_create(int n, int n_out, ts_table **table);
+void ts_table_free(ts_table *table);
+
+// Fills in what the table is. O(n^3) for associativity (Light's test over a generating set makes it about n^2
+// log n).
+ts_status ts_table_examine(ts_table *table);
+
+// Train/test split as published: pairs (n * n) is torch.randperm seeded with split_seed; its first *train
+// entries, floor(train_fraction * n * n), are the training pairs.
+void ts_table_split(const ts_table *table, uint64_t split_seed, double train_fraction, int *pairs,
+                    int64_t *train);

@@ -1,0 +1,543 @@
+// Tables of the tasks `group` and `cayley`: products, verdicts, the split, and the files they may be given.
+#define _POSIX_C_SOURCE 200809L
+#include "base/torch_random.h"
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static char directory[] = "/tmp/toysweep-groups-XXXXXX";
+static char sweep_file[64]; // in it, though never written: paths are relative to it
+
+static int set_up(void **state) {
+    (void)state;
+    if (!mkdtemp(directory))
+        return -1;
+    snprintf(sweep_file, sizeof sweep_file, "%s/test.yaml", directory);
+    return 0;
+}
+
+static void path_of(const char *name, char out[128]) {
+    snprintf(out, 128, "%s/%s", directory, name);
+}
+
+static void write_file(const char *name, const char *content) {
+    char path[128];
+    path_of(name, path);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(content, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+static int tear_down(void **state) {
+    static const char *const FILES[] = {"order.txt", "same.txt", "other.txt", "table.csv", "big.csv", "fifo"};
+    char path[128];
+    (void)state;
+    for (size_t i = 0; i < sizeof FILES / sizeof *FILES; i++) {
+        path_of(FILES[i], path);
+        unlink(path);
+    }
+    return rmdir(directory);
+}
+
+static ts_status read_sweep(const char *text, ts_sweep **sweep) {
+    ts_sweep_source source = {.file = sweep_file, .text = text, .bytes = strlen(text)};
+    return ts_sweep_read(&source, sweep);
+}
+
+static ts_sweep *good_sweep(const char *text) {
+    ts_sweep *sweep = NULL;
+    if (read_sweep(text, &sweep) != TS_OK)
+        fail_msg("%s\n%s", text, ts_sweep_errors());
+    return sweep;
+}
+
+static void expect_refused(const char *text, const char *error) {
+    ts_sweep *sweep = NULL;
+    if (read_sweep(text, &sweep) == TS_OK)
+        fail_msg("accepted:\n%s", text);
+    if (!strstr(ts_sweep_errors(), error))
+        fail_msg("%s\n     got %s\nexpected %s", text, ts_sweep_errors(), error);
+}
+
+// The table of the sweep's only case.
+static ts_data *table_of(const char *text) {
+    ts_sweep *sweep = good_sweep(text);
+    ts_data *data = support_data(sweep, 0);
+    ts_sweep_free(sweep);
+    assert_non_null(data->table);
+    return data;
+}
+
+static ts_data *group_of(const char *name) {
+    char text[128];
+    snprintf(text, sizeof text, "task: group\ngroup: %s\ntrain_fraction: 1\n", name);
+    return table_of(text);
+}
+
+static ts_data *cayley_of(const char *content) {
+    write_file("table.csv", content);
+    return table_of("task: cayley\ncayley: table.csv\ntrain_fraction: 1\n");
+}
+
+static int product(const ts_table *table, int a, int b) {
+    return table->result[a * table->n + b];
+}
+
+// How many elements have the order.
+static int elements_of_order(const ts_table *table, int order) {
+    int count = 0;
+    for (int a = 0; a < table->n; a++) {
+        int power = a, k = 1;
+        for (; power != table->identity && k <= table->n; k++)
+            power = product(table, power, a);
+        count += k == order;
+    }
+    return count;
+}
+
+static void test_named_tables_are_groups(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        int order;
+        bool abelian;
+        char family;
+        int degree;
+    } GROUPS[] = {
+        {"C1", 1, true, 'C', 1},        {"C113", 113, true, 'C', 113}, {"C1024", 1024, true, 'C', 1024},
+        {"D1", 2, true, 'D', 1},        {"D2", 4, true, 'D', 2},       {"D4", 8, false, 'D', 4},
+        {"D59", 118, false, 'D', 59},   {"S1", 1, true, 'S', 1},       {"S2", 2, true, 'S', 2},
+        {"S5", 120, false, 'S', 5},     {"S6", 720, false, 'S', 6},    {"A1", 1, true, 'A', 1},
+        {"A2", 1, true, 'A', 2},        {"A4", 12, false, 'A', 4},     {"A5", 60, false, 'A', 5},
+        {"A6", 360, false, 'A', 6},     {"S3xC5", 30, false, 0, 0},    {"C2xC2xC3", 12, true, 0, 0},
+        {"S3xA4xC7", 504, false, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof GROUPS / sizeof *GROUPS; i++) {
+        ts_data *data = group_of(GROUPS[i].name);
+        const ts_table *table = data->table;
+        if (!table->group || table->n != GROUPS[i].order || table->n_out != table->n ||
+            table->abelian != GROUPS[i].abelian || table->family != GROUPS[i].family ||
+            table->degree != GROUPS[i].degree)
+            fail_msg("%s: group %d, n %d, n_out %d, abelian %d, family %d, degree %d", GROUPS[i].name,
+                     table->group, table->n, table->n_out, table->abelian, table->family, table->degree);
+        ts_data_free(data);
+    }
+}
+
+static void test_elements_have_their_known_orders(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        int order, count;
+    } KNOWN[] = {{"S3", 2, 3},    {"S3", 3, 2},   {"A4", 2, 3},    {"A4", 3, 8},
+                 {"A5", 2, 15},   {"A5", 3, 20},  {"A5", 5, 24},   {"S5", 2, 25},
+                 {"S5", 6, 20},   {"D4", 2, 5},   {"D4", 4, 2},    {"D59", 2, 59},
+                 {"D59", 59, 58}, {"C12", 12, 4}, {"S3xC2", 2, 7}, {"S3xC2", 6, 2}};
+    for (size_t i = 0; i < sizeof KNOWN / sizeof *KNOWN; i++) {
+        ts_data *data = group_of(KNOWN[i].name);
+        int count = elements_of_order(data->table, KNOWN[i].order);
+        if (count != KNOWN[i].count)
+            fail_msg("%s has %d elements of order %d, expected %d", KNOWN[i].name, count, KNOWN[i].order,
+                     KNOWN[i].count);
+        ts_data_free(data);
+    }
+}
+
+static void test_products_are_as_published(void **state) {
+    (void)state;
+    // Lexicographic S3: 012 021 102 120 201 210. x y means x first: 021 102 sends 0 to 1, 1 to 2, 2 to 0.
+    ts_data *s3 = group_of("S3"), *d4 = group_of("D4"), *product_group = group_of("S3xC2");
+    static const int S3[6][6] = {{0, 1, 2, 3, 4, 5}, {1, 0, 3, 2, 5, 4}, {2, 4, 0, 5, 1, 3},
+                                 {3, 5, 1, 4, 0, 2}, {4, 2, 5, 0, 3, 1}, {5, 3, 4, 1, 2, 0}};
+    for (int a = 0; a < 6; a++)
+        for (int b = 0; b < 6; b++)
+            if (product(s3->table, a, b) != S3[a][b])
+                fail_msg("S3: %d %d = %d, expected %d", a, b, product(s3->table, a, b), S3[a][b]);
+    for (int a = 0; a < 12; a++)
+        for (int b = 0; b < 12; b++)
+            assert_int_equal(product(product_group->table, a, b), 2 * S3[a / 2][b / 2] + (a % 2 + b % 2) % 2);
+    assert_int_equal(product(d4->table, 1, 4), 5); // r s
+    assert_int_equal(product(d4->table, 4, 1), 7); // s r = r^-1 s
+    assert_int_equal(product(d4->table, 5, 6), 3); // (r s) (r^2 s) = r^-1
+    ts_data_free(s3);
+    ts_data_free(d4);
+    ts_data_free(product_group);
+}
+
+// --- Element orders ---
+
+static void test_an_element_order_renumbers_the_group(void **state) {
+    (void)state;
+    write_file("order.txt", "0 1 2\r\n1 2 0\n2 0 1\n\n0 2 1\n 1  0 2\n2 1 0"); // as SymPy lists it
+    ts_data *data = table_of("task: group\ngroup: S3\nelement_order: order.txt\ntrain_fraction: 0.5\n");
+    assert_true(data->table->group);
+    assert_int_equal(data->table->family, 'S');
+    assert_int_equal(product(data->table, 1, 1), 2);
+    assert_int_equal(product(data->table, 3, 4), 1); // 021 102 = 120
+    assert_int_equal(product(data->table, 4, 3), 2); // 102 021 = 201
+    ts_data_free(data);
+}
+
+static void test_element_orders_that_list_no_group_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *group, *content, *error;
+    } REFUSED[] = {
+        {"S3", "0 1 2\n0 2 1\n", "order.txt lists 2 of the 6 elements of S3; it must list each once"},
+        {"S3", "0 1 2\n\n0 2\n", "order.txt, line 3: it has 2 numbers; a permutation of 3 has as many"},
+        {"S3", "0 1 2 3\n", "order.txt, line 1: '3' is not one of 0 to 2"},
+        {"S3", "0 1 2\n1 2 3\n", "order.txt, line 2: '3' is not one of 0 to 2"},
+        {"S3", "0,1,2\n", "line 1: '0,1,2' is not one of 0 to 2"},
+        {"S3", "0 1 -2\n", "line 1: '-2' is not one of 0 to 2"},
+        {"S3", "0 1 99999999999999999999\n", "line 1: '99999999999999999999' is not one of 0 to 2"},
+        {"S3", "0 1 1\n", "line 1: 1 stands there twice"},
+        {"S3", "0 1 2\n0 2 1\n0 1 2\n", "line 3: the permutation stands on line 1 already"},
+        {"S3", "", "lists 0 of the 6 elements of S3"},
+        {"A3", "0 1 2\n0 2 1\n", "line 2: the permutation is odd, so it is not in A3"},
+        {"D3", "0 1 2\n", "only S<n> and A<n> have elements to order"},
+        {"S3xC2", "0 1 2\n", "only S<n> and A<n> have elements to order"},
+    };
+    for (size_t i = 0; i < sizeof REFUSED / sizeof *REFUSED; i++) {
+        char text[128], error[256];
+        write_file("order.txt", REFUSED[i].content);
+        snprintf(text, sizeof text, "task: group\ngroup: %s\nelement_order: order.txt\n", REFUSED[i].group);
+        expect_refused(text, REFUSED[i].error);
+        snprintf(error, sizeof error, "%s:3: key 'element_order': ", sweep_file);
+        expect_refused(text, error);
+    }
+}
+
+static void test_published_element_orders_are_listings(void **state) {
+    (void)state;
+    static const char *const GROUPS[] = {"S3", "S4", "S5", "S6", "A5"};
+    static const int IDENTITY[] = {0, 0, 20, 60, 0}; // line on which it stands, from 0
+    const char *reference = getenv("TOYSWEEP_REFERENCE");
+    if (!reference) {
+        print_message("skipped: TOYSWEEP_REFERENCE names no directory with sympy_order_*.txt\n");
+        skip();
+    }
+    for (int i = 0; i < 5; i++) {
+        char text[512];
+        snprintf(text, sizeof text, "task: group\ngroup: %s\nelement_order: %s/sympy_order_%s.txt\n",
+                 GROUPS[i], reference, GROUPS[i]);
+        ts_data *data = table_of(text);
+        assert_true(data->table->group);
+        assert_int_equal(data->table->identity, IDENTITY[i]);
+        ts_data_free(data);
+    }
+}
+
+// --- Tables from files ---
+
+static void test_groups_from_files_are_recognised(void **state) {
+    (void)state;
+    // Q8: 1, -1, i, -i, j, -j, k, -k.
+    ts_data *q8 = cayley_of("0,1,2,3,4,5,6,7\n1,0,3,2,5,4,7,6\n2,3,1,0,6,7,5,4\n3,2,0,1,7,6,4,5\n"
+                            "4,5,7,6,1,0,2,3\n5,4,6,7,0,1,3,2\n6,7,4,5,3,2,1,0\n7,6,5,4,2,3,0,1\n");
+    assert_true(q8->table->group);
+    assert_false(q8->table->abelian);
+    assert_int_equal(q8->table->family, 0);
+    assert_int_equal(elements_of_order(q8->table, 2), 1);
+    assert_int_equal(elements_of_order(q8->table, 4), 6);
+    ts_data_free(q8);
+
+    // The group of order 21 that is not abelian: (i, j) = 3 i + j, (i, j) (k, l) = (i + 2^j k mod 7, j + l
+    // mod 3).
+    ts_text csv = {0};
+    for (int a = 0; a < 21; a++)
+        for (int b = 0; b < 21; b++)
+            ts_text_addf(&csv, "%d%s", 3 * ((a / 3 + (1 << a % 3) * (b / 3)) % 7) + (a % 3 + b % 3) % 3,
+                         b < 20 ? ", " : "\r\n");
+    ts_data *f21 = cayley_of(ts_text_get(&csv));
+    assert_true(f21->table->group);
+    assert_false(f21->table->abelian);
+    assert_int_equal(elements_of_order(f21->table, 3), 14);
+    assert_int_equal(elements_of_order(f21->table, 7), 6);
+    ts_data_free(f21);
+    ts_text_free(&csv);
+}
+
+static void test_verdicts_on_tables_that_are_no_groups(void **state) {
+    (void)state;
+    static const struct {
+        const char *what, *content;
+        int identity;
+        bool inverses, associative, abelian;
+    } TABLES[] = {
+        {"subtraction mod 5, a quasigroup", "0,4,3,2,1\n1,0,4,3,2\n2,1,0,4,3\n3,2,1,0,4\n4,3,2,1,0\n", -1,
+         false, false, false},
+        {"a loop of order 5 that is no group", "0,1,2,3,4\n1,0,3,4,2\n2,4,0,1,3\n3,2,4,0,1\n4,3,1,2,0\n", 0,
+         true, false, false},
+        {"multiplication mod 4, a monoid", "0,0,0,0\n0,1,2,3\n0,2,0,2\n0,3,2,1\n", 1, false, true, true},
+        {"left zeros, a band", "0,0,0\n1,1,1\n2,2,2\n", -1, false, true, false},
+        {"nothing in particular", "1,0\n0,0\n", -1, false, false, true},
+    };
+    for (size_t i = 0; i < sizeof TABLES / sizeof *TABLES; i++) {
+        ts_data *data = cayley_of(TABLES[i].content);
+        const ts_table *table = data->table;
+        if (table->group || !table->square || table->identity != TABLES[i].identity ||
+            table->inverses != TABLES[i].inverses || table->associative != TABLES[i].associative ||
+            table->abelian != TABLES[i].abelian)
+            fail_msg("%s: group %d, square %d, identity %d, inverses %d, associative %d, abelian %d",
+                     TABLES[i].what, table->group, table->square, table->identity, table->inverses,
+                     table->associative, table->abelian);
+        ts_data_free(data);
+    }
+}
+
+static void test_a_table_with_fewer_results_is_not_square(void **state) {
+    (void)state;
+    ts_table *table;
+    assert_int_equal(ts_table_create(3, 2, &table), TS_OK);
+    for (int i = 0; i < 9; i++)
+        table->result[i] = i % 2;
+    assert_int_equal(ts_table_examine(table), TS_OK);
+    assert_false(table->square || table->group || table->associative || table->inverses);
+    assert_int_equal(table->identity, -1);
+    ts_table_free(table);
+}
+
+static void test_associativity_is_found_as_by_all_triples(void **state) {
+    (void)state;
+    int associative = 0;
+    ts_table *table;
+    assert_int_equal(ts_table_create(3, 3, &table), TS_OK);
+    for (int code = 0; code < 19683; code++) { // every operation on three elements
+        for (int i = 0, rest = code; i < 9; i++, rest /= 3)
+            table->result[i] = rest % 3;
+        bool expected = true;
+        for (int t = 0; t < 27; t++)
+            expected = expected && product(table, product(table, t / 9, t / 3 % 3), t % 3) ==
+                                       product(table, t / 9, product(table, t / 3 % 3, t % 3));
+        assert_int_equal(ts_table_examine(table), TS_OK);
+        if (table->associative != expected)
+            fail_msg("operation %d: associative %d, expected %d", code, table->associative, expected);
+        associative += table->associative;
+    }
+    assert_int_equal(associative, 113); // OEIS A023814
+    ts_table_free(table);
+}
+
+static void test_malformed_tables_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *content, *error;
+    } REFUSED[] = {
+        {"", "table.csv has 0 rows; a table has 1 to 1024"},
+        {" \n\r\n\t\n", "table.csv has 0 rows"},
+        {"0,1\n1\n", "table.csv, line 2: it has 1 entries; a table of 2 rows has 2 in each"},
+        {"0,1\n1,0\n0,1\n", "line 1: it has 2 entries; a table of 3 rows has 3 in each"},
+        {"0,1\n\n1,0,1\n", "line 3: it has 3 entries"},
+        {"0,1\n1,2\n", "line 2: entry 2, '2', is not one of 0 to 1 (a table of 2 rows; counted from 0)"},
+        {"0,1\n1,-1\n", "line 2: entry 2, '-1', is not one of 0 to 1"},
+        {"0,1\n1,,0\n", "line 2: entry 2, '', is not one of 0 to 1"},
+        {"0 1\n1 0\n", "line 1: entry 1, '0 1', is not one of 0 to 1"},
+        {"0,1.0\n1,0\n", "line 1: entry 2, '1.0', is not one of 0 to 1"},
+        {"a,b\n0,1\n", "line 1: entry 1, 'a', is not one of 0 to 1"},
+        {"0,99999999999999999999999999999999999999\n1,0\n",
+         "entry 2, '9999999999999999999999999999...', is not"},
+    };
+    for (size_t i = 0; i < sizeof REFUSED / sizeof *REFUSED; i++) {
+        char error[256];
+        write_file("table.csv", REFUSED[i].content);
+        expect_refused("task: cayley\ncayley: table.csv\n", REFUSED[i].error);
+        snprintf(error, sizeof error, "%s:2: key 'cayley': ", sweep_file);
+        expect_refused("task: cayley\ncayley: table.csv\n", error);
+    }
+}
+
+static void test_a_table_may_end_anyhow(void **state) {
+    (void)state;
+    static const char *const SAME[] = {"0,1\n1,0", "0,1\n1,0\n", "0,1,\r\n1,0,\r\n\r\n", "\n 0 ,1\n1, 0 \n"};
+    for (int i = 0; i < 4; i++) {
+        ts_data *data = cayley_of(SAME[i]);
+        assert_int_equal(data->table->n, 2);
+        assert_true(data->table->group);
+        ts_data_free(data);
+    }
+}
+
+// --- Names, and files as values ---
+
+static void test_unknown_and_large_groups_are_refused(void **state) {
+    (void)state;
+    static const char *const UNKNOWN[] = {"Z5",  "s5",   "S",      "S0", "S05", "S5x",
+                                          "xS5", "S5xx", "S5 xC2", "5",  "C-1"};
+    static const char *const LARGE[] = {
+        "S7", "A7", "C1025", "D513", "S6xC2", "C99999999999999999999", "S6xS6xS6xS6xS6xS6xS6xS6xS6xS6"};
+    char text[128];
+    for (size_t i = 0; i < sizeof UNKNOWN / sizeof *UNKNOWN; i++) {
+        snprintf(text, sizeof text, "task: group\ngroup: '%s'\n", UNKNOWN[i]);
+        expect_refused(text, "is no group known here; give C<n>, D<n> (2n elements), S<n> or A<n>");
+    }
+    for (size_t i = 0; i < sizeof LARGE / sizeof *LARGE; i++) {
+        snprintf(text, sizeof text, "task: group\ngroup: %s\n", LARGE[i]);
+        expect_refused(text, "has more than 1024 elements, the most that a table takes");
+    }
+    expect_refused("task: group\n", "key 'group': is missing");
+    expect_refused("task: cayley\n", "key 'cayley': is missing");
+    expect_refused("task: group\ngroup: C2\ntrain_fraction: 0.2\n",
+                   "key 'train_fraction': 0.2 of 4 pairs is none to train on; give at least 0.25");
+}
+
+static void test_the_order_can_be_filtered_by(void **state) {
+    (void)state;
+    ts_sweep *sweep =
+        good_sweep("task: group\ngroup: [C5, S3, A5, S10]\nwhere: order <= 60 and order != 6\n");
+    ts_params params;
+    assert_int_equal(ts_sweep_instances(sweep), 2);
+    ts_sweep_params(sweep, 1, &params);
+    assert_string_equal(ts_params_name(&params, "group"), "A5");
+    ts_sweep_free(sweep);
+    sweep = good_sweep("task: group\ngroup: [C5, S3, A5]\nexclude: [{order: 6}, {group: A5}]\n");
+    assert_int_equal(ts_sweep_instances(sweep), 1);
+    ts_sweep_free(sweep);
+    expect_refused("task: group\ngroup: [C5, Z5]\nwhere: order <= 60\n", "test.yaml:2: key 'group': 'Z5'");
+    expect_refused("task: group\ngroup: C5\nwhere: element_order == 3\n",
+                   "'element_order' is a file and cannot be compared");
+}
+
+static void test_files_that_cannot_be_read_are_refused(void **state) {
+    (void)state;
+    char path[128], error[256];
+    path_of("missing.csv", path);
+    snprintf(error, sizeof error,
+             "%s:2: key 'cayley': cannot open %s: No such file or directory; give a readable file",
+             sweep_file, path);
+    expect_refused("task: cayley\ncayley: missing.csv\n", error);
+    expect_refused("task: cayley\ncayley: .\n", "is not a regular file");
+    path_of("fifo", path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    expect_refused("task: cayley\ncayley: fifo\n", "is not a regular file");
+    expect_refused("task: cayley\ncayley: ''\n", "key 'cayley': has no value; give the path of a file");
+    expect_refused("task: cayley\ncayley:\n", "key 'cayley': has no value; give the path of a file");
+    expect_refused("task: cayley\ncayley: {a: b}\n", "key 'cayley': must be the path of a file");
+    expect_refused("task: cayley\ncayley: \"a\\tb\"\n", "'a?b' is no path");
+    expect_refused("task: group\ngroup: S3\nelement_order: [missing.csv, '']\n", "cannot open");
+    path_of("big.csv", path);
+    write_file("big.csv", "0");
+    assert_int_equal(truncate(path, (4 << 20) + 1), 0);
+    expect_refused("task: cayley\ncayley: big.csv\n", "is larger than 4096 KiB");
+}
+
+static void digest_of(const char *text, uint8_t digest[32]) {
+    ts_sweep *sweep = good_sweep(text);
+    ts_sweep_digest(sweep, digest);
+    ts_sweep_free(sweep);
+}
+
+static void test_files_enter_identities_by_content_only(void **state) {
+    (void)state;
+    uint8_t one[32], same[32], other[32], none[32];
+    char text[256];
+    write_file("order.txt", "0 1 2\n1 2 0\n2 0 1\n");
+    write_file("same.txt", "0 1 2\n1 2 0\n2 0 1\n");
+    write_file("other.txt", "0 1 2\n2 0 1\n1 2 0\n");
+    digest_of("task: group\ngroup: A3\nelement_order: order.txt\n", one);
+    snprintf(text, sizeof text, "task: group\ngroup: A3\nelement_order: %s/same.txt\n", directory);
+    digest_of(text, same);
+    digest_of("task: group\ngroup: A3\nelement_order: other.txt\n", other);
+    digest_of("task: group\ngroup: A3\n", none);
+    assert_memory_equal(one, same, 32);
+    assert_memory_not_equal(one, other, 32);
+    assert_memory_not_equal(one, none, 32);
+    ts_sweep *left = good_sweep("task: group\ngroup: A3\nelement_order: ['', order.txt, other.txt]\n"
+                                "exclude: [{element_order: same.txt}]\n");
+    assert_int_equal(ts_sweep_instances(left), 2);
+    ts_sweep_free(left);
+    expect_refused("task: group\ngroup: A3\nelement_order: [order.txt, same.txt]\n",
+                   "instances 0 and 1 are the same");
+}
+
+static void test_files_stand_as_their_sha256_in_json(void **state) {
+    (void)state;
+    ts_params params;
+    ts_text json = {0};
+    write_file("table.csv", "0\n");
+    ts_sweep *sweep = good_sweep("task: cayley\ncayley: table.csv\ntrain_fraction: 1\n");
+    ts_sweep_params(sweep, 0, &params);
+    ts_params_json(&params, &json);
+    const char *expected =
+        "\"cayley\":\"sha256:9a271f2a916b0b6ee6cecb2426f0b3206ef074578be55d9bc94f6f3fe3ab86aa\"";
+    if (!strstr(ts_text_get(&json), expected))
+        fail_msg("%s\nlacks %s", ts_text_get(&json), expected);
+    ts_text_clear(&json);
+    ts_sweep_free(sweep);
+    sweep = good_sweep("task: group\ngroup: C5\n");
+    ts_sweep_params(sweep, 0, &params);
+    ts_params_json(&params, &json);
+    assert_non_null(strstr(ts_text_get(&json), "\"element_order\":\"\""));
+    ts_text_free(&json);
+    ts_sweep_free(sweep);
+}
+
+// --- The split ---
+
+static void test_the_split_is_a_prefix_of_randperm(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        double fraction;
+        int64_t train;
+    } SPLITS[] = {{"C10", 0.29, 28}, // 0.29 * 100 is 28.999999999999996 in double
+                  {"C10", 0.3, 30},
+                  {"S5", 0.4, 5760},
+                  {"D59", 0.3, 4177},
+                  {"C10", 1, 100}};
+    for (size_t i = 0; i < sizeof SPLITS / sizeof *SPLITS; i++) {
+        ts_data *data = group_of(SPLITS[i].name);
+        int n = data->table->n, *pairs = ts_alloc((size_t)(n * n) * sizeof(int), "pairs"),
+            *perm = ts_alloc((size_t)(n * n) * sizeof(int), "pairs");
+        int64_t train;
+        ts_torch_random random;
+        ts_table_split(data->table, 2, SPLITS[i].fraction, pairs, &train);
+        ts_torch_seed(&random, 2);
+        ts_torch_randperm(&random, n * n, perm);
+        assert_memory_equal(pairs, perm, (size_t)(n * n) * sizeof(int));
+        if (train != SPLITS[i].train)
+            fail_msg("%s, %g: %lld training pairs, expected %lld", SPLITS[i].name, SPLITS[i].fraction,
+                     (long long)train, (long long)SPLITS[i].train);
+        ts_free(pairs);
+        ts_free(perm);
+        ts_data_free(data);
+    }
+}
+
+static void test_the_training_share_makes_cases_and_the_split_seed_does_not(void **state) {
+    (void)state;
+    ts_sweep *sweep =
+        good_sweep("task: group\ngroup: C5\ngrid: {train_fraction: [0.3, 0.4], split_seed: [-1, 0, 598]}\n");
+    assert_int_equal(ts_sweep_instances(sweep), 6);
+    assert_int_equal(ts_sweep_cases(sweep), 2);
+    ts_sweep_free(sweep);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_named_tables_are_groups),
+        cmocka_unit_test(test_elements_have_their_known_orders),
+        cmocka_unit_test(test_products_are_as_published),
+        cmocka_unit_test(test_an_element_order_renumbers_the_group),
+        cmocka_unit_test(test_element_orders_that_list_no_group_are_refused),
+        cmocka_unit_test(test_published_element_orders_are_listings),
+        cmocka_unit_test(test_groups_from_files_are_recognised),
+        cmocka_unit_test(test_verdicts_on_tables_that_are_no_groups),
+        cmocka_unit_test(test_a_table_with_fewer_results_is_not_square),
+        cmocka_unit_test(test_associativity_is_found_as_by_all_triples),
+        cmocka_unit_test(test_malformed_tables_are_refused),
+        cmocka_unit_test(test_a_table_may_end_anyhow),
+        cmocka_unit_test(test_unknown_and_large_groups_are_refused),
+        cmocka_unit_test(test_the_order_can_be_filtered_by),
+        cmocka_unit_test(test_files_that_cannot_be_read_are_refused),
+        cmocka_unit_test(test_files_enter_identities_by_content_only),
+        cmocka_unit_test(test_files_stand_as_their_sha256_in_json),
+        cmocka_unit_test(test_the_split_is_a_prefix_of_randperm),
+        cmocka_unit_test(test_the_training_share_makes_cases_and_the_split_seed_does_not),
+    };
+    return cmocka_run_group_tests_name("groups", tests, set_up, tear_down);
+}

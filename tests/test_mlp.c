@@ -1,0 +1,309 @@
+// The multilayer perceptron: gradients against finite differences and the reference, accuracy of the loss's gradient
+// at any loss, bits that depend on nothing else.
+#define _POSIX_C_SOURCE 200809L
+#include "backend/backend.h"
+#include "backend/cpu.h"
+#include "backend/reference_mlp.h"
+#include "model/mlp.h"
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+// Shapes that do and don't divide the kernels' blocks and tiles; groups abelian and not.
+static const char *const SWEEPS[] = {
+    "task: group\ngroup: C5\nembed: 4\nhidden: 6\nsteps: 200\n",
+    "task: group\ngroup: S3\nembed: 16\nhidden: 16\nsteps: 200\ntrain_fraction: 0.7\nlr: 1e-2\n",
+    "task: group\ngroup: D9\nembed: 19\nhidden: 33\nsteps: 200\ntrain_fraction: 0.6\nweight_decay: 0.3\n",
+    "task: group\ngroup: C3xS3\nembed: 32\nhidden: 48\nsteps: 200\ntrain_fraction: 0.9\nschedule: cosine\n",
+};
+enum { N_SWEEPS = sizeof SWEEPS / sizeof *SWEEPS };
+
+typedef struct fixture {
+    ts_sweep *sweep;
+    ts_data *data;
+    ts_params params;
+    ts_training_spec spec;
+    int64_t parameters;
+    float *initial; // (parameters)
+} fixture;
+
+static void open_fixture(fixture *f, const char *text) {
+    ts_parameter_layout layout;
+    f->sweep = support_sweep(text);
+    f->data = support_data(f->sweep, 0);
+    ts_case_params(f->sweep, 0, 0, &f->params);
+    f->spec = (ts_training_spec){&f->params, 1, f->data};
+    f->params.schema->model->layout(&f->params, &layout);
+    f->parameters = layout.total;
+    f->initial = ts_alloc((size_t)layout.total * sizeof(float), "weights");
+    f->params.schema->model->initialise(&f->params, f->initial);
+}
+
+static void close_fixture(fixture *f) {
+    ts_free(f->initial);
+    ts_data_free(f->data);
+    ts_sweep_free(f->sweep);
+}
+
+static void test_reference_gradient_matches_finite_differences(void **state) {
+    (void)state;
+    for (int s = 0; s < N_SWEEPS; s++) {
+        fixture f;
+        open_fixture(&f, SWEEPS[s]);
+        size_t n = (size_t)f.parameters;
+        double *weights = ts_alloc(n * sizeof *weights, "weights"),
+               *ignored = ts_alloc(n * sizeof *ignored, "g");
+        double *gradient = ts_alloc(n * sizeof *gradient, "gradient"), loss, above, below;
+        for (size_t p = 0; p < n; p++)
+            weights[p] = f.initial[p];
+        assert_int_equal(ts_reference_mlp_gradient(&f.spec, weights, &loss, gradient), TS_OK);
+        const double h = 1e-6;
+        for (size_t p = 0; p < n; p += 1 + n / 150) {
+            double kept = weights[p];
+            weights[p] = kept + h;
+            ts_reference_mlp_gradient(&f.spec, weights, &above, ignored);
+            weights[p] = kept - h;
+            ts_reference_mlp_gradient(&f.spec, weights, &below, ignored);
+            weights[p] = kept;
+            assert_close(gradient[p], (above - below) / (2 * h), 1e-4, 1e-7);
+        }
+        ts_free(weights);
+        ts_free(ignored);
+        ts_free(gradient);
+        close_fixture(&f);
+    }
+}
+
+static void train(const char *backend, const fixture *f, int64_t steps, float *parameters) {
+    const ts_engine *engine = ts_backend_engine(ts_backend_find(backend), "mlp");
+    void *training;
+    int64_t reached = 0;
+    assert_int_equal(engine->create(&f->spec, &training), TS_OK);
+    assert_int_equal(engine->train(training, 0, steps, &reached), TS_OK);
+    assert_int_equal(reached, steps);
+    engine->get_parameters(training, 0, parameters);
+    engine->destroy(training);
+}
+
+static void test_cpu_follows_the_reference(void **state) {
+    (void)state;
+    for (int k = 0; ts_cpu_kernel_names[k]; k++) {
+        if (!ts_cpu_kernels_named(ts_cpu_kernel_names[k])) {
+            print_message("skipped: this processor has no %s\n", ts_cpu_kernel_names[k]);
+            continue;
+        }
+        setenv("TOYSWEEP_KERNELS", ts_cpu_kernel_names[k], 1);
+        for (int s = 0; s < N_SWEEPS; s++) {
+            fixture f;
+            open_fixture(&f, SWEEPS[s]);
+            float *expected = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
+            float *found = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
+            train("reference", &f, 20, expected);
+            train("cpu", &f, 20, found);
+            double error = 0, moved = 0;
+            for (int64_t p = 0; p < f.parameters; p++) {
+                error += pow((double)found[p] - expected[p], 2);
+                moved += pow((double)expected[p] - f.initial[p], 2);
+            }
+            if (!(sqrt(error) <= 2e-4 * sqrt(moved)))
+                fail_msg("%s: error %g of a way of %g for: %s", ts_cpu_kernel_names[k], sqrt(error),
+                         sqrt(moved), SWEEPS[s]);
+            ts_free(expected);
+            ts_free(found);
+            close_fixture(&f);
+        }
+    }
+    unsetenv("TOYSWEEP_KERNELS");
+}
+
+static void test_avx2_and_avx512_have_the_same_bits(void **state) {
+    (void)state;
+    if (!ts_cpu_kernels_named("avx512") || !ts_cpu_kernels_named("avx2"))
+        skip();
+    for (int s = 0; s < N_SWEEPS; s++) {
+        fixture f;
+        open_fixture(&f, SWEEPS[s]);
+        size_t bytes = (size_t)f.parameters * sizeof(float);
+        float *narrow = ts_alloc(bytes, "weights"), *wide = ts_alloc(bytes, "weights");
+        setenv("TOYSWEEP_KERNELS", "avx2", 1);
+        train("cpu", &f, 100, narrow);
+        setenv("TOYSWEEP_KERNELS", "avx512", 1);
+        train("cpu", &f, 100, wide);
+        assert_memory_equal(narrow, wide, bytes);
+        ts_free(narrow);
+        ts_free(wide);
+        close_fixture(&f);
+    }
+    unsetenv("TOYSWEEP_KERNELS");
+}
+
+static void test_a_saved_state_goes_on_with_the_same_bits(void **state) {
+    (void)state;
+    for (int b = 0; ts_backends[b]; b++) {
+        const ts_engine *engine = ts_backend_engine(ts_backends[b], "mlp");
+        fixture f;
+        open_fixture(&f, SWEEPS[2]);
+        size_t bytes = (size_t)f.parameters * sizeof(float);
+        float *whole = ts_alloc(bytes, "weights"), *parts = ts_alloc(bytes, "weights");
+        train(ts_backends[b]->name, &f, 30, whole);
+        void *first, *second;
+        int64_t reached = 0;
+        assert_int_equal(engine->create(&f.spec, &first), TS_OK);
+        assert_int_equal(engine->train(first, 0, 11, &reached), TS_OK);
+        void *saved = ts_alloc(engine->state_bytes(first), "a state");
+        engine->get_state(first, 0, saved);
+        engine->destroy(first);
+        assert_int_equal(engine->create(&f.spec, &second), TS_OK);
+        engine->set_state(second, 0, saved);
+        assert_int_equal(engine->train(second, 11, 30, &reached), TS_OK);
+        engine->get_parameters(second, 0, parts);
+        engine->destroy(second);
+        assert_memory_equal(whole, parts, bytes);
+        ts_free(saved);
+        ts_free(whole);
+        ts_free(parts);
+        close_fixture(&f);
+    }
+}
+
+// One pair, one hidden unit that is 1: the logits are W_U's first row, and its gradient is theirs.
+static void logit_gradient(const ts_kernels *kernels, const float *logits, int count, int label,
+                           float *gradient) {
+    enum { OUT = 32, LANES = TS_VECTOR_LANES };
+    float w_x[LANES] = {1}, w_y[LANES] = {0}, w[2 * LANES] = {1}, w_u[OUT] = {0};
+    float dw_x[LANES], dw_y[LANES], dw[2 * LANES], dw_u[OUT], left[LANES], right[LANES], dleft[LANES],
+        dright[LANES];
+    static float w_u_columns[OUT * LANES], w_columns[LANES * 2 * LANES], h[TS_MLP_TILE * LANES];
+    static float dh[TS_MLP_TILE * LANES], z[TS_MLP_TILE * OUT];
+    float valid[LANES];
+    int zero = 0;
+    memcpy(w_u, logits, (size_t)count * sizeof *logits);
+    for (int i = 0; i < LANES; i++)
+        valid[i] = OUT - LANES + i < count;
+    ts_mlp_work work = {.n = 1,
+                        .n_out = count,
+                        .embed = 1,
+                        .hidden = 1,
+                        .embed_stride = LANES,
+                        .hidden_stride = LANES,
+                        .out_stride = OUT,
+                        .pairs = 1,
+                        .a = &zero,
+                        .b = &zero,
+                        .label = &label,
+                        .w_x = w_x,
+                        .w_y = w_y,
+                        .w = w,
+                        .w_u = w_u,
+                        .dw_x = dw_x,
+                        .dw_y = dw_y,
+                        .dw = dw,
+                        .dw_u = dw_u,
+                        .left = left,
+                        .right = right,
+                        .dleft = dleft,
+                        .dright = dright,
+                        .w_u_columns = w_u_columns,
+                        .w_columns = w_columns,
+                        .h = h,
+                        .dh = dh,
+                        .z = z,
+                        .valid = valid};
+    assert_true(kernels->mlp_gradient(&work));
+    memcpy(gradient, dw_u, (size_t)count * sizeof *gradient);
+}
+
+static void test_logit_gradients_are_accurate_at_any_loss(void **state) {
+    (void)state;
+    static const double losses[] = {100, 10, 1, 1e-3, 1e-6, 1e-9, 1e-12};
+    enum { COUNT = 29, LABEL = 7 };
+    for (int k = 0; ts_cpu_kernel_names[k]; k++) {
+        const ts_kernels *kernels = ts_cpu_kernels_named(ts_cpu_kernel_names[k]);
+        double worst = 0;
+        for (size_t i = 0; kernels && i < sizeof losses / sizeof *losses; i++) {
+            for (int shift = -40; shift <= 40; shift += 20) {
+                float logits[COUNT], gradient[COUNT];
+                double exact[COUNT], others = 0;
+                for (int j = 0; j < COUNT; j++)
+                    logits[j] = (float)(shift + 3 * sin(j * 1.7));
+                for (int j = 0; j < COUNT; j++)
+                    others += j == LABEL ? 0 : exp((double)logits[j]);
+                // The label's logit that gives this loss: log(1 + others / exp(z)) = loss.
+                logits[LABEL] = (float)(log(others) - log(expm1(losses[i])));
+                others = 0;
+                for (int j = 0; j < COUNT; j++)
+                    others += j == LABEL ? 0 : exp((double)logits[j] - logits[LABEL]);
+                for (int j = 0; j < COUNT; j++)
+                    exact[j] = (j == LABEL ? -others : exp((double)logits[j] - logits[LABEL])) / (1 + others);
+                logit_gradient(kernels, logits, COUNT, LABEL, gradient);
+                for (int j = 0; j < COUNT; j++)
+                    worst = fmax(worst, fabs(gradient[j] / exact[j] - 1));
+            }
+        }
+        if (kernels)
+            print_message("%s: worst relative error of a logit's gradient %.2g\n", kernels->name, worst);
+        if (!(worst <= 1e-6))
+            fail_msg("%s: relative error %g", kernels->name, worst);
+    }
+}
+
+static void test_exponential_is_within_2_ulp(void **state) {
+    (void)state;
+    for (int k = 0; ts_cpu_kernel_names[k]; k++) {
+        const ts_kernels *kernels = ts_cpu_kernels_named(ts_cpu_kernel_names[k]);
+        double worst = 0;
+        for (int i = 0; kernels && i < 2000000; i += TS_VECTOR_LANES) {
+            float x[TS_VECTOR_LANES], found[TS_VECTOR_LANES];
+            for (int j = 0; j < TS_VECTOR_LANES; j++)
+                x[j] = -87.3f + (float)(i + j) * (175.67f / 2000000);
+            kernels->exponential(x, found, TS_VECTOR_LANES);
+            for (int j = 0; j < TS_VECTOR_LANES; j++) {
+                double exact = exp((double)x[j]);
+                double ulp = nextafterf((float)exact, INFINITY) - (double)(float)exact;
+                worst = fmax(worst, fabs(found[j] - exact) / ulp);
+            }
+        }
+        float ends[TS_VECTOR_LANES] = {-90, -1e30f, -INFINITY, 89, INFINITY, 0, 1}, found[TS_VECTOR_LANES];
+        if (!kernels)
+            continue;
+        if (!(worst <= 2))
+            fail_msg("%s: %g ulp", kernels->name, worst);
+        kernels->exponential(ends, found, TS_VECTOR_LANES);
+        for (int j = 0; j < 3; j++)
+            assert_true(found[j] == 0);
+        assert_true(isinf(found[3]) && isinf(found[4]));
+        assert_true(found[5] == 1);
+    }
+}
+
+// A small group is memorised, then understood.
+static void test_a_small_group_generalises(void **state) {
+    (void)state;
+    fixture f;
+    open_fixture(
+        &f, "task: group\ngroup: S3xC2\ntrain_fraction: 0.9\nembed: 64\nhidden: 64\nsteps: 4000\nseed: 1\n");
+    float *weights = ts_alloc((size_t)f.parameters * sizeof *weights, "weights");
+    double out[16];
+    train("cpu", &f, 4000, weights);
+    assert_int_equal(f.params.schema->model->measure(&f.params, f.data, weights, 4000, true, out), TS_OK);
+    print_message("S3xC2: train loss %.3g, test loss %.3g, test accuracy %.3g\n", out[0], out[1], out[3]);
+    assert_close(out[2], 1, 0, 0);
+    assert_true(out[3] > 0.95);
+    ts_free(weights);
+    close_fixture(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reference_gradient_matches_finite_differences),
+        cmocka_unit_test(test_cpu_follows_the_reference),
+        cmocka_unit_test(test_avx2_and_avx512_have_the_same_bits),
+        cmocka_unit_test(test_a_saved_state_goes_on_with_the_same_bits),
+        cmocka_unit_test(test_logit_gradients_are_accurate_at_any_loss),
+        cmocka_unit_test(test_exponential_is_within_2_ulp),
+        cmocka_unit_test(test_a_small_group_generalises),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
