@@ -10,6 +10,20 @@ from support import SMALL, Case, descendants, kill_family, long_sweep, main, nee
 import h5py
 
 
+# Two groups; a few seconds of one core.
+GROUPS = """\
+name: group
+steps: 4000
+checkpoints: {log: 10}
+instances: 3
+embed: 32
+hidden: 48
+cases:
+  - {task: group, group: D9, train_fraction: 0.7}
+  - {task: group, group: S3xC5, train_fraction: 0.6}
+"""
+
+
 class Identical(Case):
     def finished(self, sweep, name, *options, ranks=0):
         self.run_program("run", sweep, "-o", name, *options, ranks=ranks)
@@ -23,6 +37,15 @@ class Identical(Case):
         for ranks in 1, 2, 4:
             self.assertEqual(self.finished(sweep, f"ranks{ranks}.h5", "--threads", 1, ranks=ranks), expected, ranks)
         self.assertEqual(self.finished(sweep, "both.h5", "--threads", 2, ranks=2), expected, "2 ranks x 2 threads")
+
+    @needs_mpi
+    def test_groups_too(self):
+        sweep = self.write("group.yaml", GROUPS)
+        expected = self.finished(sweep, "alone.h5", "--threads", 1)
+        self.assertEqual(self.finished(sweep, "threads.h5", "--threads", 2), expected, "2 threads")
+        self.assertEqual(self.finished(sweep, "ranks.h5", "--threads", 1, ranks=3), expected, "3 ranks")
+        self.run_program("run", sweep, "-o", "parts.h5", "--threads", 1, "--time-limit", "1s", expect=75)
+        self.assertEqual(self.finished(sweep, "parts.h5", ranks=2), expected, "continued")
 
     def test_running_again_changes_nothing(self):
         sweep = self.write("small.yaml", SMALL)
