@@ -166,7 +166,7 @@ static const malformed TABLE[] = {
      "the sweep has 16777216 instances; at most 10000000 are allowed"},
     {TREE "hidden: 1..4096\nseed: 0..9007199254740991\n", 4, "9007199254740992 values are too many"},
     {TREE "hidden: [1..4096]\nseed: [0..9007199254740991]\n", 4, "values are too many"},
-    {"task: tree\ndepth: 1..16\nhidden: 1..4096\nlr: 1e-6..0.9..1e-6\n"
+    {"task: tree\ndepth: 1..15\nhidden: 1..4096\nlr: 1e-6..0.9..1e-6\n"
      "beta1: 1e-6..0.9..1e-6\nbeta2: 1e-6..0.9..1e-6\n",
      0, "instances; at most 10000000 are allowed"},
     {FULL "where: hidden > 5\n", 0, "where and exclude drop all 1 points"},
@@ -184,7 +184,7 @@ static const malformed TABLE[] = {
     {FULL "where: order < 3\n", 4, "'order' means nothing for task 'tree'"},
     {FULL "where: init == xaver\n", 4, "'init' is never 'xaver'; did you mean 'xavier'?"},
     // What tasks and models refuse
-    {"task: tree\ndepth: 16\nbranching: 9\nhidden: 2\n", 2, "key 'depth': a tree of depth 16"},
+    {"task: tree\ndepth: 15\nbranching: 9\nhidden: 2\n", 2, "key 'depth': a tree of depth 15"},
     {"task: independent\nfeatures: 3\nhidden: 2\ncorrelated_pairs: 2\n", 4,
      "2 pairs do not fit into 3 features"},
     {"task: independent\nhidden: 2\nfeatures: 3\nfeature_probability: [0.1, 0.2]\n", 4,

@@ -2,6 +2,7 @@
 // never touched when it belongs to something else.
 #define _POSIX_C_SOURCE 200809L
 #include "store/store.h"
+#include "task/data.h"
 
 #include "base/digest.h"
 #include "base/file.h"
@@ -69,7 +70,10 @@ static void use_sweep(fixture *f, const char *text) {
     for (int c = 0; c < f->cases; c++) {
         ts_params params;
         ts_case_params(f->sweep, c, 0, &params);
-        expect_ok(ts_record_layout_make(&params, &f->layout[c]));
+        ts_data *data;
+        expect_ok(ts_data_create(&params, &data));
+        expect_ok(ts_record_layout_make(&params, data, &f->layout[c]));
+        ts_data_free(data);
     }
     f->status = ts_alloc_zero((size_t)f->instances, 1, "statuses");
 }

@@ -1,7 +1,12 @@
 #!/usr/bin/env python3
-"""tests/test_tools.py FILE.h5: the Python tools on a results file of `toysweep run` (a feature task, finished)."""
+"""tests/test_tools.py FEATURE.h5 [TABLE.h5]: the Python tools on finished results files of `toysweep run`.
+
+FEATURE.h5 is of a feature task. TABLE.h5 is of a table task and varies `group` and `seed`; without it, what needs it
+is skipped, by name. So is what needs the program, unless $TOYSWEEP says where it is.
+"""
 
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,6 +30,24 @@ assert "instance" in root.sizes and "exact_loss" in root, root
 assert case.exact_loss.dims == ("row", "step"), case
 assert len(root.identity.values[0]) == 64, root.identity
 """
+
+
+MIXED = """
+steps: 50
+checkpoints: {log: 10}
+instances: 2
+cases:
+  - {task: tree, depth: 2, hidden: [2, 3]}
+  - {task: group, model: mlp, group: [C5, S3], hidden: 16, embed: 16, weight_decay: [0.5, 1]}
+  - {task: cayley, model: mlp, cayley: table.csv, hidden: 16, embed: 16}
+"""
+
+TABLE_CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "all_loss", "weight_norm2")
+TABLE_FIGURES = ["01-loss-curves.png", "02-accuracy-curves.png", "03-weight-norm.png", "04-grokking-steps.png"]
+
+
+class Skipped(Exception):
+    """Says why a test cannot run."""
 
 
 def plot(*arguments):
@@ -86,17 +109,22 @@ def test_xarray_opens_it_with_both_engines(path, folder):
         assert done.returncode == 0, f"engine {engine}: exit code {done.returncode}\n{done.stderr}"
 
 
-def test_figures_and_index_are_made(path, folder):
-    out = os.path.join(folder, "the figures")
+def draw(path, out):
+    """(pictures, page) of the figures that are made; checks that the page shows them all."""
     done = plot(path, "-o", out)
-    assert done.returncode == 0, done.stderr
+    check_equal((done.returncode, done.stderr), (0, ""), "exit code and stderr of plot.py")
     pictures = sorted(name for name in os.listdir(out) if name.endswith(".png"))
-    assert len(pictures) >= 4, pictures
     with open(os.path.join(out, "index.html"), encoding="utf-8") as page:
         page = page.read()
     for picture in pictures:
         assert f'src="{picture}"' in page, f"{picture} is not in index.html"
         assert os.path.getsize(os.path.join(out, picture)) > 5000, f"{picture} is empty"
+    return pictures, page
+
+
+def test_figures_and_index_are_made(path, folder):
+    pictures, page = draw(path, os.path.join(folder, "the figures"))
+    assert len(pictures) >= 4, pictures
     with toysweep.Results(path) as results:
         assert f"{results.count} of {results.count} instances done" in page, page[:800]
 
@@ -110,8 +138,14 @@ def copy_with_status(path, copy, keep):
         for i in range(count):
             if not keep(i):
                 file["status"][i] = toysweep.PENDING
-                for name in ("exact_loss", "final_loss", "train_loss"):
-                    file[name][i] = np.nan
+                for name in ("exact_loss", "final_loss", "train_loss", "test_loss", "train_accuracy", "test_accuracy"):
+                    if name in file:
+                        file[name][i] = np.nan
+        for case in file["cases"].values():
+            for name in ("exact_loss", *TABLE_CURVES):
+                if name in case:
+                    for row in [row for row, i in enumerate(case["instance"][...]) if not keep(i)]:
+                        case[name][row] = np.nan
     return count
 
 
@@ -136,20 +170,125 @@ def test_faults_are_one_line(path, folder):
         assert words in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
+def grokking_rows(page):
+    """Lines of the page's table as texts: case, instances, grokked, median step."""
+    rows = [re.findall(r"<td>(.*?)</td>", line) for line in re.findall(r"<tr>(.*?)</tr>", page)]
+    return [row for row in rows if row]
+
+
+def expected_rows(path):
+    """The same from the file, an instance at a time."""
+    with toysweep.Results(path) as results:
+        check_equal(results.varying, ["group", "seed"], "keys that vary")
+        rows = []
+        for name in dict.fromkeys(results.table["group"]):
+            first, count = [], 0
+            for instance in np.flatnonzero(results.table["group"] == name):
+                group, row = results.case_of(int(instance))
+                last, count = group["step"][-1], count + 1
+                if results.table["status"][instance] == toysweep.DONE:
+                    known = np.flatnonzero(group["test_accuracy"][row] >= 0.99)
+                    first.append(float(group["step"][known[0]]) if len(known) else np.inf)
+            done, grokked = len(first), int(np.isfinite(first).sum())
+            middle = "-" if not done else f"&gt; {last}" if 2 * grokked < done else \
+                f"{sorted(first)[(done - 1) // 2]:.0f}"
+            rows.append([name, f"{done}" if done == count else f"{done} of {count}", f"{grokked}" if done else "-",
+                         middle])
+        return rows
+
+
+def test_table_figures_and_index_are_made(path, folder):
+    pictures, page = draw(path, os.path.join(folder, "figures"))
+    check_equal(pictures, TABLE_FIGURES, "pictures")
+    check_equal(grokking_rows(page), expected_rows(path), "table of grokking steps")
+
+
+def test_table_unfinished_files_are_drawn(path, folder):
+    copy = os.path.join(folder, "part.h5")
+    for every in (2, 3, 5):  # the groups alternate: parts of all of them are done, or one group is and the others not
+        count = copy_with_status(path, copy, lambda i: i % every == 0)
+        pictures, page = draw(copy, os.path.join(folder, f"figures-{every}"))
+        check_equal(pictures, TABLE_FIGURES, "pictures")
+        assert f"{len(range(0, count, every))} of {count} instances done" in page, page[:800]
+        check_equal(grokking_rows(page), expected_rows(copy), "table of grokking steps")
+
+
+def test_table_instances_that_never_generalise_are_shown(path, folder):
+    copy = os.path.join(folder, "never.h5")
+    copy_with_status(path, copy, lambda i: True)
+    with h5py.File(copy, "r+") as file:
+        for case in file["cases"].values():
+            case["test_accuracy"][...] = 0.98
+    pictures, page = draw(copy, os.path.join(folder, "figures"))
+    check_equal(pictures, TABLE_FIGURES, "pictures")
+    for row in grokking_rows(page):
+        assert row[2] == "0" and row[3].startswith("&gt; "), row
+
+
+def test_table_without_test_pairs_is_drawn(path, folder):
+    copy = os.path.join(folder, "all.h5")
+    copy_with_status(path, copy, lambda i: True)
+    with h5py.File(copy, "r+") as file:
+        for case in file["cases"].values():
+            case["test_accuracy"][...] = case["test_loss"][...] = np.nan
+    pictures, _ = draw(copy, os.path.join(folder, "figures"))
+    check_equal(pictures, TABLE_FIGURES[:3], "pictures")
+
+
+def test_table_is_loaded_on_its_own_axes(path, folder):
+    data = toysweep.load(path)
+    with toysweep.Results(path) as results:
+        check_equal(data.test_accuracy.dims, ("group", "seed"), "dimensions of test_accuracy")
+        group, row = results.case_of(results.count - 1)
+        at = {axis: results.resolved(results.count - 1)[axis] for axis in ("group", "seed")}
+        found = data.weight_norm2_curve.sel(at).values
+        assert np.array_equal(found, group["weight_norm2"][row]), (found, group["weight_norm2"][row])
+
+
+def test_mixed_files_get_the_figures_of_both_families(path, folder):
+    program = os.environ.get("TOYSWEEP")
+    if not program:
+        raise Skipped("$TOYSWEEP does not say where the program is")
+    with open(os.path.join(folder, "mixed.yaml"), "w", encoding="utf-8") as file:
+        file.write(MIXED)
+    with open(os.path.join(folder, "table.csv"), "w", encoding="utf-8") as file:
+        file.writelines(",".join(str((2 * a + 3 * b) % 7) for b in range(7)) + "\n" for a in range(7))
+    out = os.path.join(folder, "mixed.h5")
+    done = subprocess.run([program, "run", os.path.join(folder, "mixed.yaml"), "-o", out],
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    pictures, page = draw(out, os.path.join(folder, "figures"))
+    for name in ("training-curves", "weight-geometry", "loss-curves", "accuracy-curves", "weight-norm",
+                 "grokking-steps"):
+        assert any(picture[3:-4] == name for picture in pictures), (name, pictures)
+    cases = [row[0] for row in grokking_rows(page) if len(row) == 4]
+    check_equal(cases[:4], [f"{group}, weight decay {decay}" for group in ("C5", "S3") for decay in ("0.5", "1")],
+                "cases of groups")
+    assert len(cases) == 5 and cases[4].startswith("file "), cases
+
+
+def run_test(name, test, files):
+    """False if it fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            if name.startswith("test_table_") and len(files) < 2:
+                raise Skipped("no TABLE.h5")
+            test(files[name.startswith("test_table_")], folder)
+            print(f"ok - {name}")
+        except Skipped as reason:
+            print(f"ok - {name} # skipped: {reason}")
+        except Exception as fault:  # every test runs, whatever the one before did
+            print(f"not ok - {name}: {type(fault).__name__}: {fault}")
+            return False
+    return True
+
+
 def main():
-    if len(sys.argv) != 2:
+    if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    tests = [(name, test) for name, test in globals().items() if name.startswith("test_")]
-    failed = 0
-    for name, test in tests:
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                test(os.path.abspath(sys.argv[1]), folder)
-                print(f"ok - {name}")
-            except Exception as fault:  # every test runs, whatever the one before did
-                print(f"not ok - {name}: {type(fault).__name__}: {fault}")
-                failed += 1
-    sys.exit(failed > 0)
+    files = [os.path.abspath(path) for path in sys.argv[1:]]
+    results = [run_test(name, test, files) for name, test in globals().items() if name.startswith("test_")]
+    sys.exit(not all(results))
 
 
 if __name__ == "__main__":

@@ -19,13 +19,14 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 import toysweep
-from figures import feature
-from figures.view import views
+from figures import feature, table
+from figures.view import rows_of_tasks
 
-# A task's figures: functions (view, options) -> figures.view.Figure, or None where it has nothing to show.
-FIGURES = {
-    "tree": feature.FIGURES,
-    "independent": feature.FIGURES,
+# Families of tasks. A family's views(results, rows, loss) cuts its instances into views; its FIGURES are functions
+# (view, options) -> figures.view.Figure, or None where a view has nothing to show.
+FAMILIES = {
+    ("tree", "independent"): feature,
+    ("group", "cayley"): table,
 }
 
 STYLE = {
@@ -55,9 +56,9 @@ def arguments():
     parser.add_argument("file", metavar="FILE.h5", help="results file of `toysweep run`")
     parser.add_argument("-o", "--output", metavar="DIR", help="folder for the figures (default: FILE-figures)")
     parser.add_argument("--loss", choices=["exact_loss", "final_loss", "train_loss"],
-                        help="loss to show (default: the first of these that the file has)")
+                        help="loss to show for feature tasks (default: the first of these that the file has)")
     parser.add_argument("--threshold", type=float, default=1e-5, metavar="LOSS",
-                        help="loss below which a width counts as enough (default: 1e-5)")
+                        help="loss below which a width of a feature task counts as enough (default: 1e-5)")
     options = parser.parse_args()
     if not options.threshold > 0:
         parser.error(f"--threshold {options.threshold:g}: must be above 0")
@@ -75,16 +76,26 @@ def summary(results):
     return line
 
 
+def every_view(results, options):
+    """(family, view) of all that can be drawn."""
+    known = [task for tasks in FAMILIES for task in tasks]
+    for task in {results.resolved(int(rows[0]))["task"]: None for _, rows in results.cases.values()}:
+        if task not in known:
+            print(f"plot.py: no figures for task '{task}' yet; left out", file=sys.stderr)
+    for tasks, family in FAMILIES.items():
+        rows = rows_of_tasks(results, tasks)
+        if len(rows):
+            for view in family.views(results, rows, options.loss):
+                yield family, view
+
+
 def draw(results, options, folder):
     """Draws every figure and returns the page's body."""
     body, number = [], 0
-    for view in views(results, options.loss):
-        if view.task not in FIGURES:
-            print(f"plot.py: no figures for task '{view.task}' yet; left out", file=sys.stderr)
-            continue
+    for family, view in every_view(results, options):
         if view.title:
             body.append(f"<h2>{html.escape(view.title)}</h2>")
-        for make in FIGURES[view.task]:
+        for make in family.FIGURES:
             figure = make(view, options)
             if figure is None:
                 continue

@@ -137,7 +137,8 @@ static void initialise(const ts_params *params, float *parameters) {
     memset(parameters + n, 0, (size_t)shape.features * sizeof *parameters);
 }
 
-static int64_t dimension(const ts_params *params, const char *name) {
+static int64_t dimension(const ts_params *params, const ts_data *data, const char *name) {
+    (void)data;
     ts_autoencoder_shape shape = ts_autoencoder_shape_of(params);
     return strcmp(name, "feature") == 0 ? shape.features : shape.hidden;
 }

@@ -3,6 +3,7 @@
 #include "base/blas.h"
 #include "base/memory.h"
 #include "base/torch_random.h"
+#include "model/group_measures.h"
 #include "model/model.h"
 #include "model/optimiser.h"
 #include "task/data.h"
@@ -27,7 +28,24 @@ static const ts_key KEYS[] = {
     {0},
 };
 
-enum { TRAIN_LOSS, TEST_LOSS, TRAIN_ACCURACY, TEST_ACCURACY, ALL_LOSS, WEIGHT_NORM2 };
+enum {
+    TRAIN_LOSS,
+    TEST_LOSS,
+    TRAIN_ACCURACY,
+    TEST_ACCURACY,
+    ALL_LOSS,
+    WEIGHT_NORM2,
+    LOGITS_EXPLAINED, // from here on: groups only
+    TOTAL_EXCLUDED_LOSS,
+    TOTAL_RESTRICTED_LOSS,
+    TOTAL_LOGIT_EXCLUDED_LOSS,
+    TOTAL_LOGIT_RESTRICTED_LOSS,
+    SCALARS,
+    PER_IRREP = SCALARS, // TS_IRREP_MEASURES of them
+};
+
+#define PER_IRREP_MEASURE(name, loss, help)                                                                  \
+    { name, "irrep", true, false, loss, help, (loss) ? "nat" : NULL }
 
 static const ts_measure MEASURES[] = {
     [TRAIN_LOSS] = {"train_loss", NULL, true, true, true, "mean cross-entropy on the training pairs", "nat"},
@@ -38,6 +56,45 @@ static const ts_measure MEASURES[] = {
                        NULL},
     [ALL_LOSS] = {"all_loss", NULL, true, true, true, "mean cross-entropy on all pairs", "nat"},
     [WEIGHT_NORM2] = {"weight_norm2", NULL, true, true, false, "sum of squares of all weights", NULL},
+    [LOGITS_EXPLAINED] = {"logits_explained", NULL, true, true, false,
+                          "sum of squared logit similarities over all irreps but the trivial one", NULL},
+    [TOTAL_EXCLUDED_LOSS] = {"total_excluded_loss", NULL, true, true, true,
+                             "training loss without the key irreps' functions of a b in the hidden layer",
+                             "nat"},
+    [TOTAL_RESTRICTED_LOSS] = {"total_restricted_loss", NULL, true, true, true,
+                               "loss with only the key irreps' functions of a b in the hidden layer", "nat"},
+    [TOTAL_LOGIT_EXCLUDED_LOSS] = {"total_logit_excluded_loss", NULL, true, true, true,
+                                   "training loss without the logits' components along the key irreps",
+                                   "nat"},
+    [TOTAL_LOGIT_RESTRICTED_LOSS] = {"total_logit_restricted_loss", NULL, true, true, true,
+                                     "loss with only the logits' components along the key irreps", "nat"},
+    [PER_IRREP + TS_EMBED_LEFT_FRACTION] =
+        PER_IRREP_MEASURE("embed_left_fraction", false, "|P_r E_x|^2 / |E_x|^2"),
+    [PER_IRREP + TS_EMBED_RIGHT_FRACTION] =
+        PER_IRREP_MEASURE("embed_right_fraction", false, "|P_r E_y|^2 / |E_y|^2"),
+    [PER_IRREP + TS_UNEMBED_FRACTION] = PER_IRREP_MEASURE("unembed_fraction", false, "|P_r U^T|^2 / |U|^2"),
+    [PER_IRREP + TS_HIDDEN_LEFT_FRACTION] =
+        PER_IRREP_MEASURE("hidden_left_fraction", false, "share of |H0|^2 in functions of a in the irrep"),
+    [PER_IRREP + TS_HIDDEN_RIGHT_FRACTION] =
+        PER_IRREP_MEASURE("hidden_right_fraction", false, "share of |H0|^2 in functions of b in the irrep"),
+    [PER_IRREP + TS_HIDDEN_PRODUCT_FRACTION] = PER_IRREP_MEASURE(
+        "hidden_product_fraction", false, "share of |H0|^2 in functions of a b in the irrep"),
+    [PER_IRREP + TS_LOGIT_SIMILARITY] =
+        PER_IRREP_MEASURE("logit_similarity", false, "cosine between centred logits and chi_r(a b c^-1)"),
+    [PER_IRREP + TS_EXCLUDED_LOSS] =
+        PER_IRREP_MEASURE("excluded_loss", true, "training loss without the irrep's functions of a b in H"),
+    [PER_IRREP + TS_RESTRICTED_LOSS] =
+        PER_IRREP_MEASURE("restricted_loss", true, "loss with only the irrep's functions of a b in H"),
+    [PER_IRREP + TS_LOGIT_EXCLUDED_LOSS] = PER_IRREP_MEASURE(
+        "logit_excluded_loss", true, "training loss without the logits' component along chi_r"),
+    [PER_IRREP + TS_LOGIT_RESTRICTED_LOSS] =
+        PER_IRREP_MEASURE("logit_restricted_loss", true, "loss with only the logits' component along chi_r"),
+    [PER_IRREP + TS_ABLATION_LEFT_LOSS] = PER_IRREP_MEASURE(
+        "ablation_left_loss", true, "loss after removing the irrep's functions of a from H"),
+    [PER_IRREP + TS_ABLATION_RIGHT_LOSS] = PER_IRREP_MEASURE(
+        "ablation_right_loss", true, "loss after removing the irrep's functions of b from H"),
+    [PER_IRREP + TS_ABLATION_PRODUCT_LOSS] = PER_IRREP_MEASURE(
+        "ablation_product_loss", true, "loss after removing the irrep's functions of a b from H"),
     {0},
 };
 
@@ -136,14 +193,20 @@ static void initialise(const ts_params *params, float *parameters) {
     }
 }
 
-static int64_t dimension(const ts_params *params, const char *name) {
+static int64_t dimension(const ts_params *params, const ts_data *data, const char *name) {
     ts_parameter_layout tensors;
+    if (strcmp(name, "irrep") == 0)
+        return data->irreps ? data->irreps->count : 0;
     layout(params, &tensors);
     for (int i = 0; i < tensors.count; i++)
         for (int d = 0; d < tensors.tensor[i].rank; d++)
             if (strcmp(tensors.tensor[i].dimension[d], name) == 0)
                 return tensors.tensor[i].size[d];
     return 0;
+}
+
+static const char *label(const ts_data *data, const char *name, int64_t index) {
+    return strcmp(name, "irrep") == 0 && data->irreps ? data->irreps->irrep[index].name : NULL;
 }
 
 // Three products of pairs x hidden x n_out, and six of n x embed x hidden.
@@ -163,13 +226,16 @@ static double unit_bytes(const ts_params *params, const ts_data *data) {
 
 // --- Measures ---
 
-// Rows of pairs handled at once: all b of one a.
+static const double KEPT_BYTES = 128e6;
+
 typedef struct measured {
     ts_mlp_shape shape;
     double *weights;      // all tensors, as in layout
     double *left, *right; // (n, hidden)
-    double *h;            // (n, hidden)
-    double *logits;       // (n, n_out)
+    int kept;             // rows of pairs kept: all n, or the one at hand
+    int *row_of;          // (kept) which a it holds; -1: none yet
+    double *h;            // (kept, n, hidden)
+    double *logits;       // (kept, n, n_out)
     int *pairs;           // (n * n)
     uint8_t *is_train;    // (n * n)
     int64_t train;
@@ -182,20 +248,25 @@ static ts_status measured_create(const ts_params *params, const ts_table *table,
     layout(params, &tensors);
     ts_mlp_shape s = ts_mlp_shape_of(params);
     size_t n = (size_t)s.n, hidden = (size_t)s.hidden;
-    *m = (measured){.shape = s};
+    // Measures of groups go over the pairs several times.
+    size_t kept = (double)(n * n * (hidden + (size_t)s.n_out)) * sizeof(double) <= KEPT_BYTES ? n : 1;
+    *m = (measured){.shape = s, .kept = (int)kept};
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&m->slab, "an mlp's measures") != TS_OK)
             return TS_ERROR_MEMORY;
         m->weights = ts_slab_take(&m->slab, (size_t)tensors.total, sizeof(double));
         m->left = ts_slab_take(&m->slab, n * hidden, sizeof(double));
         m->right = ts_slab_take(&m->slab, n * hidden, sizeof(double));
-        m->h = ts_slab_take(&m->slab, n * hidden, sizeof(double));
-        m->logits = ts_slab_take(&m->slab, n * (size_t)s.n_out, sizeof(double));
+        m->row_of = ts_slab_take(&m->slab, kept, sizeof(int));
+        m->h = ts_slab_take(&m->slab, kept * n * hidden, sizeof(double));
+        m->logits = ts_slab_take(&m->slab, kept * n * (size_t)s.n_out, sizeof(double));
         m->pairs = ts_slab_take(&m->slab, n * n, sizeof(int));
         m->is_train = ts_slab_take(&m->slab, n * n, 1);
     }
     for (int64_t i = 0; i < tensors.total; i++)
         m->weights[i] = parameters[i];
+    for (size_t i = 0; i < kept; i++)
+        m->row_of[i] = -1;
     ts_mlp_pairs(params, table, m->pairs, &m->train);
     memset(m->is_train, 0, n * n);
     for (int64_t i = 0; i < m->train; i++)
@@ -207,19 +278,19 @@ static ts_status measured_create(const ts_params *params, const ts_table *table,
     return TS_OK;
 }
 
-// Logits of the pairs (a, 0 .. n - 1).
-static void row_logits(measured *m, int a) {
+// Hidden layer and logits of the pairs (a, 0 .. n - 1).
+static void row_logits(const measured *m, int a, double *h_rows, double *logits) {
     ts_mlp_shape s = m->shape;
     const double *left = m->left + (size_t)a * (size_t)s.hidden;
     const double *w_u =
         m->weights + 2 * (size_t)s.n * (size_t)s.embed + 2 * (size_t)s.embed * (size_t)s.hidden;
     for (int b = 0; b < s.n; b++) {
         const double *right = m->right + (size_t)b * (size_t)s.hidden;
-        double *h = m->h + (size_t)b * (size_t)s.hidden;
+        double *h = h_rows + (size_t)b * (size_t)s.hidden;
         for (int k = 0; k < s.hidden; k++)
             h[k] = left[k] + right[k] > 0 ? left[k] + right[k] : 0;
     }
-    ts_gemm(s.n, s.n_out, s.hidden, m->h, s.hidden, w_u, s.n_out, m->logits, s.n_out);
+    ts_gemm(s.n, s.n_out, s.hidden, h_rows, s.hidden, w_u, s.n_out, logits, s.n_out);
 }
 
 // Cross-entropy log(1 + sum over j != y of exp(z_j - z_y)); *right: the label's logit is the largest.
@@ -237,6 +308,47 @@ static double pair_loss(const double *z, int count, int label, bool *right) {
     return largest > 0 ? largest + log(exp(-largest) + others) : log1p(others);
 }
 
+static void view_row(void *context, int a, const double **h, const double **logits) {
+    measured *m = context;
+    size_t at = (size_t)(m->kept > 1 ? a : 0), n = (size_t)m->shape.n;
+    double *own_h = m->h + at * n * (size_t)m->shape.hidden;
+    double *own_logits = m->logits + at * n * (size_t)m->shape.n_out;
+    if (m->row_of[at] != a)
+        row_logits(m, a, own_h, own_logits);
+    m->row_of[at] = a;
+    *h = own_h;
+    *logits = own_logits;
+}
+
+// Everything about irreps, where the table is a group.
+static ts_status measure_group(measured *m, const ts_data *data, double *out) {
+    ts_mlp_shape s = m->shape;
+    ts_group_view view = {
+        .table = data->table,
+        .irreps = data->irreps,
+        .hidden = s.hidden,
+        .e_x = m->left,
+        .e_y = m->right,
+        .u = m->weights + 2 * (size_t)s.n * (size_t)s.embed + 2 * (size_t)s.embed * (size_t)s.hidden,
+        .is_train = m->is_train,
+        .row = view_row,
+        .context = m,
+    };
+    double *per_irrep[TS_IRREP_MEASURES];
+    ts_group_totals totals;
+    for (int i = 0; i < TS_IRREP_MEASURES; i++)
+        per_irrep[i] = out + SCALARS + (size_t)i * (size_t)data->irreps->count;
+    ts_status status = ts_group_measures(&view, per_irrep, &totals);
+    if (status != TS_OK)
+        return status;
+    out[LOGITS_EXPLAINED] = totals.logits_explained;
+    out[TOTAL_EXCLUDED_LOSS] = totals.excluded_loss;
+    out[TOTAL_RESTRICTED_LOSS] = totals.restricted_loss;
+    out[TOTAL_LOGIT_EXCLUDED_LOSS] = totals.logit_excluded_loss;
+    out[TOTAL_LOGIT_RESTRICTED_LOSS] = totals.logit_restricted_loss;
+    return TS_OK;
+}
+
 static ts_status measure(const ts_params *params, const ts_data *data, const float *parameters, int64_t step,
                          bool last, double *out) {
     const ts_table *table = data->table;
@@ -249,11 +361,12 @@ static ts_status measure(const ts_params *params, const ts_data *data, const flo
         return status;
     int n = m.shape.n;
     for (int a = 0; a < n; a++) {
-        row_logits(&m, a);
+        const double *h, *logits;
+        view_row(&m, a, &h, &logits);
         for (int b = 0; b < n; b++) {
             bool hit;
             int pair = a * n + b, part = m.is_train[pair] ? 0 : 1;
-            loss[part] += pair_loss(m.logits + (size_t)b * (size_t)m.shape.n_out, m.shape.n_out,
+            loss[part] += pair_loss(logits + (size_t)b * (size_t)m.shape.n_out, m.shape.n_out,
                                     table->result[pair], &hit);
             right[part] += hit;
         }
@@ -269,8 +382,12 @@ static ts_status measure(const ts_params *params, const ts_data *data, const flo
     out[WEIGHT_NORM2] = 0;
     for (int64_t i = 0; i < tensors.total; i++)
         out[WEIGHT_NORM2] += m.weights[i] * m.weights[i];
+    for (int i = LOGITS_EXPLAINED; i < SCALARS; i++)
+        out[i] = NAN;
+    if (data->irreps)
+        status = measure_group(&m, data, out);
     ts_slab_free(&m.slab);
-    return TS_OK;
+    return status;
 }
 
 const ts_model ts_model_mlp = {
@@ -282,6 +399,7 @@ const ts_model ts_model_mlp = {
     .layout = layout,
     .initialise = initialise,
     .dimension = dimension,
+    .label = label,
     .step_operations = step_operations,
     .unit_bytes = unit_bytes,
     .measures = MEASURES,

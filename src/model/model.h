@@ -48,8 +48,11 @@ typedef struct ts_model {
     void (*layout)(const ts_params *params, ts_parameter_layout *layout);
     void (*initialise)(const ts_params *params, float *parameters);
 
-    // Length of a measure's or tensor's named dimension, e.g. "feature".
-    int64_t (*dimension)(const ts_params *params, const char *name);
+    // Length of a measure's or tensor's named dimension, e.g. "feature". 0: this case has no such measures.
+    int64_t (*dimension)(const ts_params *params, const struct ts_data *data, const char *name);
+
+    // What stands at an index of a dimension, e.g. an irrep's name; NULL (or no such function): the index itself.
+    const char *(*label)(const struct ts_data *data, const char *dimension, int64_t index);
 
     // Useful floating-point operations of one training step (expected, where it depends on the batch drawn).
     double (*step_operations)(const ts_params *params, const struct ts_data *data);
@@ -81,6 +84,6 @@ bool ts_derive(const ts_params *params, const char *name, double *value);
 extern const char *const ts_derived_names[];
 
 // Doubles that measure() writes, and where measure `index` starts among them.
-int64_t ts_measures_total(const ts_params *params);
-int64_t ts_measure_offset(const ts_params *params, int index);
-int64_t ts_measure_length(const ts_params *params, int index); // 1 for scalars
+int64_t ts_measures_total(const ts_params *params, const struct ts_data *data);
+int64_t ts_measure_offset(const ts_params *params, const struct ts_data *data, int index);
+int64_t ts_measure_length(const ts_params *params, const struct ts_data *data, int index); // 1 for scalars

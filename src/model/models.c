@@ -35,22 +35,22 @@ bool ts_derive(const ts_params *params, const char *name, double *value) {
            params->schema->model->derive(params, name, value);
 }
 
-int64_t ts_measure_length(const ts_params *params, int index) {
+int64_t ts_measure_length(const ts_params *params, const struct ts_data *data, int index) {
     const ts_model *model = params->schema->model;
     const char *dimension = model->measures[index].dimension;
-    return dimension ? model->dimension(params, dimension) : 1;
+    return dimension ? model->dimension(params, data, dimension) : 1;
 }
 
-int64_t ts_measure_offset(const ts_params *params, int index) {
+int64_t ts_measure_offset(const ts_params *params, const struct ts_data *data, int index) {
     int64_t offset = 0;
     for (int i = 0; i < index; i++)
-        offset += ts_measure_length(params, i);
+        offset += ts_measure_length(params, data, i);
     return offset;
 }
 
-int64_t ts_measures_total(const ts_params *params) {
+int64_t ts_measures_total(const ts_params *params, const struct ts_data *data) {
     int count = 0;
     while (params->schema->model->measures[count].name)
         count++;
-    return ts_measure_offset(params, count);
+    return ts_measure_offset(params, data, count);
 }

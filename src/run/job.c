@@ -62,7 +62,10 @@ static ts_status fill(ts_job *job) {
         if (!ts_backend_engine(job->backend, params.schema->model->name))
             return ts_fail(TS_ERROR_USER, "the backend '%s' cannot train the model '%s'", job->backend->name,
                            params.schema->model->name);
-        ts_status status = ts_record_layout_make(&params, &job->layouts[i]);
+        const ts_data *data;
+        ts_status status = ts_job_data(job, i, &data);
+        if (status == TS_OK)
+            status = ts_record_layout_make(&params, data, &job->layouts[i]);
         if (status == TS_OK)
             status = ts_job_predict(job, i, &job->cost[i]);
         if (status != TS_OK)

@@ -132,9 +132,21 @@ static void make_result_columns(ts_h5 *h5, const ts_measure_columns *measures, i
 typedef struct scale_set {
     int count;
     ts_scale scale[MAX_SCALES];
+    const ts_record_layout *layout;
 } scale_set;
 
-// The group's scale of that name, made (0, 1, 2, ...) if it is not there yet.
+// A scale of names.
+static void begin_named_scale(ts_h5 *h5, hid_t group, const ts_named_dimension *named, ts_scale *scale) {
+    char **texts = ts_alloc((size_t)named->count * sizeof *texts, "a dimension scale");
+    if (!texts)
+        h5->status = TS_ERROR_MEMORY;
+    for (int64_t i = 0; texts && i < named->count; i++)
+        texts[i] = named->name[i];
+    ts_scale_begin(h5, group, named->dimension, TS_H5_TEXT, named->count, texts, scale);
+    ts_free(texts);
+}
+
+// The group's scale of that name, made (its names, or 0, 1, 2, ...) if it is not there yet.
 static ts_scale *find_scale(ts_h5 *h5, hid_t group, scale_set *set, const char *name, int64_t length) {
     for (int i = 0; i < set->count; i++)
         if (strcmp(set->scale[i].name, name) == 0) {
@@ -149,6 +161,12 @@ static ts_scale *find_scale(ts_h5 *h5, hid_t group, scale_set *set, const char *
         return &set->scale[0];
     }
     ts_scale *scale = &set->scale[set->count++];
+    for (int i = 0; i < set->layout->n_named; i++) {
+        if (strcmp(set->layout->named[i].dimension, name) == 0) {
+            begin_named_scale(h5, group, &set->layout->named[i], scale);
+            return scale;
+        }
+    }
     int32_t *values = ts_alloc((size_t)length * sizeof *values, "a dimension scale");
     if (!values)
         h5->status = TS_ERROR_MEMORY;
@@ -205,7 +223,7 @@ static void make_case(ts_h5 *h5, const ts_case *one, const ts_record_layout *lay
         h5->status = TS_ERROR_MEMORY;
     hid_t group = ts_h5_create_group(h5, h5->file, ts_text_get(&path));
     ts_text_free(&path);
-    scale_set set = {.count = 2};
+    scale_set set = {.count = 2, .layout = layout};
     ts_scale *row = &set.scale[0], *step = &set.scale[1];
     ts_scale_begin(h5, group, "row", TS_H5_INT64, one->rows, one->instance, row);
     describe(h5, row->dataset, "instance of each row", NULL);

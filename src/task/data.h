@@ -4,11 +4,13 @@
 
 #include "param/key.h"
 #include "task/feature_data.h"
+#include "task/irreps.h"
 #include "task/table.h"
 
 typedef struct ts_data {
     ts_feature_data *features; // feature tasks: how inputs are distributed
     ts_table *table;           // table tasks: the function to learn
+    ts_irreps *irreps;         // of the table, where it is a group
 } ts_data;
 
 // Data of the case `params` belongs to; free with ts_data_free.

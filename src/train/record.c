@@ -3,7 +3,9 @@
 #include "base/memory.h"
 #include "model/model.h"
 #include "param/checkpoints.h"
+#include "task/data.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const uint32_t NAN32 = 0x7fc00000u;
@@ -26,28 +28,28 @@ static void add_dimension(ts_field *field, const char *name, int64_t size) {
     field->rank++;
 }
 
-static void add_measures(const ts_params *params, ts_record_layout *layout) {
+static void add_measures(const ts_params *params, const ts_data *data, ts_record_layout *layout) {
     const ts_measure *measures = params->schema->model->measures;
     for (int i = 0; measures[i].name; i++)
-        if (measures[i].final)
+        if (measures[i].final && ts_measure_length(params, data, i) > 0)
             add_field(layout, (ts_field){.name = measures[i].name,
                                          .help = measures[i].help,
                                          .units = measures[i].units,
                                          .place = TS_PLACE_ROOT,
                                          .item_bytes = 8,
-                                         .source = ts_measure_offset(params, i)});
+                                         .source = ts_measure_offset(params, data, i)});
     for (int i = 0; measures[i].name; i++) {
-        if (!measures[i].curve)
+        if (!measures[i].curve || ts_measure_length(params, data, i) == 0)
             continue;
         ts_field field = {.name = measures[i].name,
                           .help = measures[i].help,
                           .units = measures[i].units,
                           .place = TS_PLACE_CASE,
                           .item_bytes = measures[i].loss ? 8 : 4,
-                          .source = ts_measure_offset(params, i)};
+                          .source = ts_measure_offset(params, data, i)};
         add_dimension(&field, "step", layout->checkpoints);
         if (measures[i].dimension)
-            add_dimension(&field, measures[i].dimension, ts_measure_length(params, i));
+            add_dimension(&field, measures[i].dimension, ts_measure_length(params, data, i));
         add_field(layout, field);
     }
 }
@@ -68,7 +70,31 @@ static void add_weights(const ts_params *params, ts_record_layout *layout) {
     }
 }
 
-ts_status ts_record_layout_make(const ts_params *params, ts_record_layout **out) {
+// Names of the fields' dimensions, where the model has some.
+static ts_status add_names(const ts_params *params, const ts_data *data, ts_record_layout *layout) {
+    const ts_model *model = params->schema->model;
+    for (int f = 0; f < layout->count && model->label; f++) {
+        for (int d = 0; d < layout->field[f].rank; d++) {
+            const char *dimension = layout->field[f].dimension[d];
+            bool known = !model->label(data, dimension, 0);
+            for (int i = 0; i < layout->n_named; i++)
+                known = known || strcmp(layout->named[i].dimension, dimension) == 0;
+            if (known || layout->n_named == TS_MAX_NAMED)
+                continue;
+            ts_named_dimension *named = &layout->named[layout->n_named];
+            *named = (ts_named_dimension){.dimension = dimension, .count = layout->field[f].size[d]};
+            named->name = ts_alloc_zero((size_t)named->count, sizeof *named->name, "a dimension's names");
+            if (!named->name)
+                return TS_ERROR_MEMORY;
+            layout->n_named++;
+            for (int64_t i = 0; i < named->count; i++)
+                snprintf(named->name[i], sizeof named->name[i], "%s", model->label(data, dimension, i));
+        }
+    }
+    return TS_OK;
+}
+
+ts_status ts_record_layout_make(const ts_params *params, const ts_data *data, ts_record_layout **out) {
     ts_record_layout *layout = ts_alloc_zero(1, sizeof *layout, "a record's layout");
     ts_field *fields = ts_alloc(TS_MAX_FIELDS * sizeof *fields, "a record's layout");
     if (!layout || !fields) {
@@ -86,13 +112,17 @@ ts_status ts_record_layout_make(const ts_params *params, ts_record_layout **out)
         return TS_ERROR_MEMORY;
     }
     ts_checkpoints(checkpoints, steps, layout->step, layout->checkpoints);
-    add_measures(params, layout);
+    add_measures(params, data, layout);
     add_weights(params, layout);
-    layout->measures = ts_measures_total(params);
+    layout->measures = ts_measures_total(params, data);
     // There may be many cases: keep only what is used.
     layout->field = ts_realloc(fields, (size_t)layout->count * sizeof *fields, "a record's layout");
     if (!layout->field) {
         layout->field = fields;
+        ts_record_layout_free(layout);
+        return TS_ERROR_MEMORY;
+    }
+    if (add_names(params, data, layout) != TS_OK) {
         ts_record_layout_free(layout);
         return TS_ERROR_MEMORY;
     }
@@ -103,6 +133,8 @@ ts_status ts_record_layout_make(const ts_params *params, ts_record_layout **out)
 void ts_record_layout_free(ts_record_layout *layout) {
     if (!layout)
         return;
+    for (int i = 0; i < layout->n_named; i++)
+        ts_free(layout->named[i].name);
     ts_free(layout->step);
     ts_free(layout->field);
     ts_free(layout);

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-enum { TS_MAX_FIELDS = 64, TS_FIELD_DIMENSIONS = 6 };
+enum { TS_MAX_FIELDS = 64, TS_FIELD_DIMENSIONS = 6, TS_MAX_NAMED = 4, TS_LABEL_BYTES = 32 };
 
 typedef enum ts_place {
     TS_PLACE_ROOT,    // a column at the root, one float64 per instance
@@ -30,17 +30,29 @@ typedef struct ts_field {
     int64_t source; // where its numbers start in what measure() writes, or in the instance's parameters
 } ts_field;
 
+// A dimension whose indices have names (irreps).
+typedef struct ts_named_dimension {
+    const char *dimension;
+    int64_t count;
+    char (*name)[TS_LABEL_BYTES]; // (count); owned
+} ts_named_dimension;
+
+struct ts_data;
+
 typedef struct ts_record_layout {
     int64_t checkpoints;
     int64_t *step; // (checkpoints) steps at which the instance is measured; owned
     int count;
-    ts_field *field;  // (count); owned
-    size_t bytes;     // of one record, a multiple of 8
+    ts_field *field; // (count); owned
+    size_t bytes;    // of one record, a multiple of 8
+    ts_named_dimension named[TS_MAX_NAMED];
+    int n_named;
     int64_t measures; // doubles that the model's measure() writes
 } ts_record_layout;
 
 // Layout for instances with the shapes of `params`. Fields come in the order root, case, weights.
-ts_status ts_record_layout_make(const ts_params *params, ts_record_layout **layout);
+ts_status ts_record_layout_make(const ts_params *params, const struct ts_data *data,
+                                ts_record_layout **layout);
 void ts_record_layout_free(ts_record_layout *layout);
 
 // All of it NaN (the canonical quiet NaN of its type): nothing is known yet.

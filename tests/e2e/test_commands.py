@@ -4,6 +4,7 @@ import json
 import os
 import re
 import struct
+import unittest
 
 from support import SMALL, Case, main, needs_mpi, sha256
 
@@ -14,7 +15,7 @@ import numpy
 class Help(Case):
     def test_help_and_manual_page_name_the_same_options(self):
         manual = self.run_program("help", "man")
-        for name in "run", "plan", "status", "export", "info":
+        for name in "run", "plan", "status", "measure", "export", "info":
             text = self.run_program(name, "--help")
             for option in re.findall(r"--[a-z-]+", text):
                 if option != "--help":
@@ -100,6 +101,75 @@ class Results(Case):
             resolved = [json.loads(text) for text in file["sweep/resolved"].asstr()[:]]
             self.assertEqual([r["hidden"] for r in resolved], list(file["hidden"][:]))
             self.assertEqual(file["sweep/source"].asstr()[()], SMALL)
+
+
+class Measure(Case):
+    SWEEP = "task: group\ngroup: D5\nembed: 8\nhidden: 16\nsteps: 300\ntrain_fraction: 0.7\ncheckpoints: [0, 300]\n"
+
+    def test_measures_of_exported_weights_are_the_stored_ones(self):
+        sweep = self.write("group.yaml", self.SWEEP)
+        self.run_program("run", sweep)
+        self.run_program("export", "group.h5", "--instance", 0, "--format", "h5", "-o", "weights.h5")
+        measures = json.loads(self.run_program("measure", sweep, "--weights", "weights.h5"))
+        with h5py.File(self.path("group.h5")) as file:
+            group = file["cases/all"]
+            irreps = list(group["irrep"].asstr()[:])
+            self.assertEqual(irreps, ["trivial", "sign", "freq_1", "freq_2"])
+            for name, value in measures.items():
+                if isinstance(value, dict):
+                    self.assertEqual(sorted(value), sorted(irreps))
+                    value = [value[irrep] for irrep in irreps]
+                    numpy.testing.assert_allclose(group[name][0, -1], value, rtol=1e-6)
+                else:
+                    self.assertEqual(file[name][0], value, name)
+
+    def test_wrong_weights_are_named(self):
+        sweep = self.write("group.yaml", self.SWEEP)
+        with h5py.File(self.path("weights.h5"), "w") as file:
+            file["W_x"] = numpy.zeros((10, 8))
+        self.assertIn("'W_y'", self.run_program("measure", sweep, "--weights", "weights.h5", expect=2))
+        self.assertIn("not the shape", self.run_program("measure", sweep, "--weights", "weights.h5", "--set",
+                                                        "embed=9", expect=2))
+        self.assertIn("--weights", self.run_program("measure", sweep, expect=2))
+
+    REFERENCE = os.environ.get("TOYSWEEP_REFERENCE", "")
+    ALIASES = {"s5_5d_a": "[2,2,1]", "s5_5d_b": "[3,2]", "s5_6d": "[3,1,1]"}
+    # Prefix of the paper's name -> ours.
+    NAMES = {"percent_x_embed": "embed_left_fraction", "percent_y_embed": "embed_right_fraction",
+             "percent_unembed": "unembed_fraction", "percent_hidden_x": "hidden_left_fraction",
+             "percent_hidden_y": "hidden_right_fraction", "percent_hidden_xy": "hidden_product_fraction",
+             "hidden_excluded_loss": "excluded_loss", "hidden_restricted_loss": "restricted_loss",
+             "logit_excluded_loss": "logit_excluded_loss", "logit_restricted_loss": "logit_restricted_loss"}
+    TOTALS = {"train_loss": "train_loss", "test_loss": "test_loss", "all_loss": "all_loss",
+              "percent_logits_explained": "logits_explained", "sum_of_squared_weights": "weight_norm2",
+              "total_logit_excluded_loss": "total_logit_excluded_loss",
+              "total_logit_restricted_loss": "total_logit_restricted_loss",
+              "total_hidden_excluded_loss": "total_excluded_loss",
+              "total_hidden_restricted_loss": "total_restricted_loss"}
+
+    @unittest.skipUnless(os.path.isdir(os.path.join(REFERENCE, "paper")),
+                         "TOYSWEEP_REFERENCE names no directory with the paper's stored runs")
+    def test_stored_summaries_of_the_paper_are_reproduced(self):
+        order = os.path.join(os.path.dirname(__file__), "../../sweeps/orders/S5.txt")
+        for run, text in (("S5_MLP_seed1", f"group: S5\nelement_order: {order}\ntrain_fraction: 0.4\n"),
+                          ("D59_MLP_seed1", "group: D59\ntrain_fraction: 0.3\n")):
+            sweep = self.write(run + ".yaml", "task: group\nseed: 1\n" + text)
+            folder = os.path.join(self.REFERENCE, "paper", run)
+            ours = json.loads(self.run_program("measure", sweep, "--weights", os.path.join(folder, "weights.h5")))
+            with open(os.path.join(folder, "summary.json")) as file:
+                theirs = json.load(file)
+            pairs = [(name, ours[mine]) for name, mine in self.TOTALS.items()]
+            for irrep in ours["logit_similarity"]:
+                alias = {value: key for key, value in self.ALIASES.items()}.get(irrep, irrep)
+                pairs += [(f"{name}_{alias}_rep", ours[mine][irrep]) for name, mine in self.NAMES.items()]
+                pairs.append((f"logit_{alias}_rep_trace_similarity", ours["logit_similarity"][irrep]))
+            compared = 0
+            for name, value in pairs:
+                if name not in theirs:
+                    continue  # they have no such entries for the trivial irrep
+                compared += 1
+                self.assertLessEqual(abs(value - theirs[name]), max(1e-3 * abs(theirs[name]), 1e-6), (run, name))
+            self.assertGreater(compared, 80)
 
 
 class Info(Case):

@@ -1,6 +1,5 @@
 """Figures of the feature tasks (tree, independent): loss over the sweep, and the geometry of the weights."""
 
-import html
 from typing import NamedTuple, Optional
 
 import matplotlib.pyplot as plt
@@ -8,9 +7,7 @@ import numpy as np
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.ticker import MaxNLocator
 
-from figures.view import Figure, label, number
-
-TINY = 1e-30  # a loss can be exactly 0, which no log scale shows
+from figures.view import TINY, Figure, html_table, label, number, panels, views
 
 
 class Width(NamedTuple):
@@ -35,10 +32,6 @@ def floor(options):
 
 def shades(count):
     return plt.cm.viridis(np.linspace(0.0, 0.9, max(count, 1)))
-
-
-def panels(rows, columns, width, height, **options):
-    return plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False, **options)
 
 
 def per(view):
@@ -140,9 +133,7 @@ def width_table(view, lines):
     head = (view.y or "", "smallest width (best instance)", "smallest width (mean)", "best loss of all widths")
     rows = [(number(line.y) if view.y else "all", line.best or f"> {line.widest}", line.mean or f"> {line.widest}",
              short(line.loss)) for line in lines]
-    cells = ["<tr>" + "".join(f"<th>{html.escape(str(c))}</th>" for c in head) + "</tr>"]
-    cells += ["<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in row) + "</tr>" for row in rows]
-    return "\n<table>" + "\n".join(cells) + "</table>"
+    return html_table(head, rows)
 
 
 def training_curves(view, options):

@@ -4,12 +4,15 @@ A sweep with more varying keys than that is cut into one view for each combinati
 differ in nothing but the seed share a cell.
 """
 
+import html
 from dataclasses import dataclass
 
+import matplotlib.pyplot as plt
 import numpy as np
 
 import toysweep
 
+TINY = 1e-30  # a loss can be exactly 0, which no log scale shows
 LOSSES = ("exact_loss", "final_loss", "train_loss")
 LABELS = {
     "depth": "tree depth (levels below the root)", "hidden": "hidden width (dimensions)",
@@ -34,6 +37,16 @@ def label(name):
 def number(value):
     """A value of a key as a person would write it."""
     return f"{value:g}" if isinstance(value, (float, np.floating)) else str(value)
+
+
+def panels(rows, columns, width, height, **options):
+    return plt.subplots(rows, columns, figsize=(width * columns, height * rows), squeeze=False, **options)
+
+
+def html_table(head, rows):
+    lines = ["<tr>" + "".join(f"<th>{html.escape(str(c))}</th>" for c in head) + "</tr>"]
+    lines += ["<tr>" + "".join(f"<td>{html.escape(str(c))}</td>" for c in row) + "</tr>" for row in rows]
+    return "\n<table>" + "\n".join(lines) + "</table>"
 
 
 def is_same(column, value):
@@ -143,13 +156,19 @@ def axis_names(results, rows):
             and len(toysweep.distinct(results.table[name][rows])) > 1]
 
 
-def views(results, loss):
-    """Cuts the sweep into views: first by names and flags, then by numbers beyond two axes."""
+def rows_of_tasks(results, tasks):
+    """Instances of the tasks, in order."""
+    rows = [rows for _, rows in results.cases.values() if results.resolved(int(rows[0]))["task"] in tasks]
+    return np.sort(np.concatenate(rows)) if rows else np.array([], dtype=int)
+
+
+def views(results, rows, loss):
+    """Cuts instances of a sweep into views: first by names and flags, then by numbers beyond two axes."""
     if loss and loss not in results.table:
         raise toysweep.ResultsError(f"{results.path}: has no {loss}")
     named = [name for name in results.varying if results.table[name].dtype.kind not in "if"]
     made = []
-    for fixed, rows in cut(results, named, {}, np.arange(results.count)):
+    for fixed, rows in cut(results, named, {}, rows):
         numeric = axis_names(results, rows)
         axes = [name for name in ("hidden", "depth", "features") if name in numeric]
         axes = (axes + [name for name in reversed(numeric) if name not in axes])[:2]
