@@ -1,7 +1,8 @@
 #include "model/group_measures.h"
 
-#include "base/blas.h"
 #include "base/memory.h"
+#include "base/product.h"
+#include "base/sets.h"
 
 #include <math.h>
 #include <string.h>
@@ -116,7 +117,7 @@ static double energy(const double *x, size_t count) {
 
 // P x; x (n, hidden) into m->projected. Returns its energy.
 static double project(measuring *m, const double *x) {
-    ts_gemm(m->n, m->hidden, m->n, m->projector, m->n, x, m->hidden, m->projected, m->hidden);
+    ts_product(m->n, m->hidden, m->n, m->projector, m->n, x, m->hidden, m->projected, m->hidden);
     return energy(m->projected, (size_t)m->n * (size_t)m->hidden);
 }
 
@@ -129,7 +130,7 @@ static double hidden_part(measuring *m, int side, bool trivial, double *correcti
     double part = project(m, m->mean[side]) * m->n;
     if (trivial) // the mean itself, which H0 is without
         part -= (double)m->n * m->n * energy(m->all_mean, (size_t)m->hidden);
-    ts_gemm(m->n, m->n, m->hidden, m->projected, m->hidden, m->view->u, m->n, correction, m->n);
+    ts_product(m->n, m->n, m->hidden, m->projected, m->hidden, m->view->u, m->n, correction, m->n);
     return part / m->hidden_energy;
 }
 
@@ -171,15 +172,6 @@ static void measure_irrep(measuring *m, int r, int turn_index, double *const *ou
 
 // --- Losses ---
 
-// Built for several instruction sets, chosen at start; the same bits, since nothing is reordered or fused. Not under
-// sanitizers, which run the choice before they are ready.
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__) &&                 \
-    !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-#define FOR_EACH_SET __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define FOR_EACH_SET
-#endif
-
 // exp(x) for x <= 0, without a branch, so that compilers vectorise loops of it; relative error below 1e-15, 0 below
 // -708.
 static inline double exp_negative(double x) {
@@ -203,7 +195,7 @@ static inline double exp_negative(double x) {
 }
 
 // e[c] = exp(x[c] - largest), where that is the largest x, returned. e has room for whole vectors beyond count.
-FOR_EACH_SET static double exponentials(const double *x, double *e, int count) {
+TS_FOR_EACH_SET static double exponentials(const double *x, double *e, int count) {
     double lane[LANES], largest;
     for (int i = 0; i < LANES; i++)
         lane[i] = x[0];
@@ -281,6 +273,10 @@ static void add_row_losses(measuring *m, int a, int r, int turn_index, double *c
     }
 }
 
+static bool is_key(double *const *out, int r) {
+    return r > 0 && out[TS_LOGIT_SIMILARITY][r] > KEY_SIMILARITY;
+}
+
 static void measure_turn(measuring *m, int first, int count, double *const *out) {
     int64_t pairs = (int64_t)m->n * m->n, train = training_pairs(m);
     static const int losses[] = {TS_EXCLUDED_LOSS, TS_LOGIT_EXCLUDED_LOSS, TS_ABLATION_LEFT_LOSS,
@@ -293,7 +289,7 @@ static void measure_turn(measuring *m, int first, int count, double *const *out)
             out[losses[k]][first + i] = 0;
         // The trivial irrep's part of centred logits is zero, and it is never a key irrep.
         for (size_t k = 0; k < (size_t)pairs; k++) {
-            bool key = first + i > 0 && out[TS_LOGIT_SIMILARITY][first + i] > KEY_SIMILARITY;
+            bool key = is_key(out, first + i);
             m->total[k] += key ? correction_of(m, i, 2)[k] : 0;
             m->total[(size_t)pairs + k] += key ? correction_of(m, i, 3)[k] : 0;
         }
@@ -312,8 +308,17 @@ static void measure_totals(measuring *m, double *const *out, ts_group_totals *to
     size_t n = (size_t)m->n;
     int64_t train = training_pairs(m);
     *totals = (ts_group_totals){0};
-    for (int r = 1; r < m->count; r++)
+    for (int r = 1; r < m->count; r++) {
         totals->logits_explained += out[TS_LOGIT_SIMILARITY][r] * out[TS_LOGIT_SIMILARITY][r];
+        if (!is_key(out, r))
+            continue;
+        totals->embed_left_explained += out[TS_EMBED_LEFT_FRACTION][r];
+        totals->embed_right_explained += out[TS_EMBED_RIGHT_FRACTION][r];
+        totals->unembed_explained += out[TS_UNEMBED_FRACTION][r];
+        totals->hidden_product_explained += out[TS_HIDDEN_PRODUCT_FRACTION][r];
+        totals->hidden_explained += out[TS_HIDDEN_LEFT_FRACTION][r] + out[TS_HIDDEN_RIGHT_FRACTION][r] +
+                                    out[TS_HIDDEN_PRODUCT_FRACTION][r];
+    }
     totals->restricted_loss = loss_of_products(m, m->total);
     totals->logit_restricted_loss = loss_of_products(m, m->total + n * n);
     for (int a = 0; a < m->n; a++) {

@@ -45,6 +45,9 @@ enum {
 typedef struct ts_group_totals {
     double logits_explained; // sum of squared similarities over all irreps but the trivial one
     double excluded_loss, restricted_loss, logit_excluded_loss, logit_restricted_loss;
+    // Sums of fractions over the key irreps; hidden: of functions of a, of b and of a b together.
+    double embed_left_explained, embed_right_explained, unembed_explained;
+    double hidden_explained, hidden_product_explained;
 } ts_group_totals;
 
 // out: TS_IRREP_MEASURES pointers to (irreps->count) each.

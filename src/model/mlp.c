@@ -1,7 +1,7 @@
 #include "model/mlp.h"
 
-#include "base/blas.h"
 #include "base/memory.h"
+#include "base/product.h"
 #include "base/torch_random.h"
 #include "model/group_measures.h"
 #include "model/model.h"
@@ -40,6 +40,11 @@ enum {
     TOTAL_RESTRICTED_LOSS,
     TOTAL_LOGIT_EXCLUDED_LOSS,
     TOTAL_LOGIT_RESTRICTED_LOSS,
+    EMBED_LEFT_EXPLAINED,
+    EMBED_RIGHT_EXPLAINED,
+    UNEMBED_EXPLAINED,
+    HIDDEN_EXPLAINED,
+    HIDDEN_PRODUCT_EXPLAINED,
     SCALARS,
     PER_IRREP = SCALARS, // TS_IRREP_MEASURES of them
 };
@@ -68,6 +73,16 @@ static const ts_measure MEASURES[] = {
                                    "nat"},
     [TOTAL_LOGIT_RESTRICTED_LOSS] = {"total_logit_restricted_loss", NULL, true, true, true,
                                      "loss with only the logits' components along the key irreps", "nat"},
+    [EMBED_LEFT_EXPLAINED] = {"embed_left_explained", NULL, true, true, false,
+                              "embed_left_fraction summed over the key irreps", NULL},
+    [EMBED_RIGHT_EXPLAINED] = {"embed_right_explained", NULL, true, true, false,
+                               "embed_right_fraction summed over the key irreps", NULL},
+    [UNEMBED_EXPLAINED] = {"unembed_explained", NULL, true, true, false,
+                           "unembed_fraction summed over the key irreps", NULL},
+    [HIDDEN_EXPLAINED] = {"hidden_explained", NULL, true, true, false,
+                          "all three hidden fractions summed over the key irreps", NULL},
+    [HIDDEN_PRODUCT_EXPLAINED] = {"hidden_product_explained", NULL, true, true, false,
+                                  "hidden_product_fraction summed over the key irreps", NULL},
     [PER_IRREP + TS_EMBED_LEFT_FRACTION] =
         PER_IRREP_MEASURE("embed_left_fraction", false, "|P_r E_x|^2 / |E_x|^2"),
     [PER_IRREP + TS_EMBED_RIGHT_FRACTION] =
@@ -272,9 +287,9 @@ static ts_status measured_create(const ts_params *params, const ts_table *table,
     for (int64_t i = 0; i < m->train; i++)
         m->is_train[m->pairs[i]] = 1;
     const double *w = m->weights + tensors.tensor[2].offset;
-    ts_gemm(s.n, s.hidden, s.embed, m->weights, s.embed, w, s.hidden, m->left, s.hidden);
-    ts_gemm(s.n, s.hidden, s.embed, m->weights + tensors.tensor[1].offset, s.embed,
-            w + (size_t)s.embed * hidden, s.hidden, m->right, s.hidden);
+    ts_product(s.n, s.hidden, s.embed, m->weights, s.embed, w, s.hidden, m->left, s.hidden);
+    ts_product(s.n, s.hidden, s.embed, m->weights + tensors.tensor[1].offset, s.embed,
+               w + (size_t)s.embed * hidden, s.hidden, m->right, s.hidden);
     return TS_OK;
 }
 
@@ -290,7 +305,7 @@ static void row_logits(const measured *m, int a, double *h_rows, double *logits)
         for (int k = 0; k < s.hidden; k++)
             h[k] = left[k] + right[k] > 0 ? left[k] + right[k] : 0;
     }
-    ts_gemm(s.n, s.n_out, s.hidden, h_rows, s.hidden, w_u, s.n_out, logits, s.n_out);
+    ts_product(s.n, s.n_out, s.hidden, h_rows, s.hidden, w_u, s.n_out, logits, s.n_out);
 }
 
 // Cross-entropy log(1 + sum over j != y of exp(z_j - z_y)); *right: the label's logit is the largest.
@@ -346,6 +361,11 @@ static ts_status measure_group(measured *m, const ts_data *data, double *out) {
     out[TOTAL_RESTRICTED_LOSS] = totals.restricted_loss;
     out[TOTAL_LOGIT_EXCLUDED_LOSS] = totals.logit_excluded_loss;
     out[TOTAL_LOGIT_RESTRICTED_LOSS] = totals.logit_restricted_loss;
+    out[EMBED_LEFT_EXPLAINED] = totals.embed_left_explained;
+    out[EMBED_RIGHT_EXPLAINED] = totals.embed_right_explained;
+    out[UNEMBED_EXPLAINED] = totals.unembed_explained;
+    out[HIDDEN_EXPLAINED] = totals.hidden_explained;
+    out[HIDDEN_PRODUCT_EXPLAINED] = totals.hidden_product_explained;
     return TS_OK;
 }
 

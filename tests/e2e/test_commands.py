@@ -145,7 +145,11 @@ class Measure(Case):
               "total_logit_excluded_loss": "total_logit_excluded_loss",
               "total_logit_restricted_loss": "total_logit_restricted_loss",
               "total_hidden_excluded_loss": "total_excluded_loss",
-              "total_hidden_restricted_loss": "total_restricted_loss"}
+              "total_hidden_restricted_loss": "total_restricted_loss",
+              "percent_x_embed_explained": "embed_left_explained",
+              "percent_y_embed_explained": "embed_right_explained", "percent_unembed_explained": "unembed_explained",
+              "percent_hidden_explained": "hidden_explained",
+              "percent_hidden_xy_explained": "hidden_product_explained"}
 
     @unittest.skipUnless(os.path.isdir(os.path.join(REFERENCE, "paper")),
                          "TOYSWEEP_REFERENCE names no directory with the paper's stored runs")
