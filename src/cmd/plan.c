@@ -188,6 +188,18 @@ static void print_cases(const plan *p) {
         printf("... and %d more cases\n", p->job->cases - shown);
 }
 
+// What the tables to be learned are.
+static void print_tables(const plan *p) {
+    int shown = 0;
+    for (int i = 0; i < p->job->cases && shown < CASES_SHOWN; i++) {
+        char verdict[128];
+        const ts_table *table = p->job->data[i] ? p->job->data[i]->table : NULL;
+        if (table)
+            printf("%s%s: %s\n", shown++ ? "" : "\n", ts_sweep_case(p->sweep, i)->label,
+                   ts_table_verdict(table, verdict));
+    }
+}
+
 static ts_status print_plan(plan *p) {
     ts_simulation result;
     int64_t n = ts_sweep_instances(p->sweep);
@@ -195,6 +207,7 @@ static ts_status print_plan(plan *p) {
     if (status != TS_OK)
         return status;
     print_cases(p);
+    print_tables(p);
     double operations = 0, work = 0;
     for (int i = 0; i < p->job->cases; i++) {
         operations += p->operations[i] * (double)ts_sweep_case(p->sweep, i)->rows;

@@ -13,6 +13,7 @@
 #include "store/lock.h"
 #include "store/reader.h"
 #include "store/reuse.h"
+#include "task/data.h"
 
 #include <limits.h>
 #include <sched.h>
@@ -431,6 +432,17 @@ static int finish(run *r) {
     return code;
 }
 
+// A table that is no group trains all the same, but that may not be what was meant.
+static void warn_of_tables(const run *r) {
+    char verdict[128];
+    for (int c = 0; c < r->job->cases; c++) {
+        const ts_table *table = r->job->data[c] ? r->job->data[c]->table : NULL;
+        if (table && !table->group)
+            ts_warn("the table of case %s is %s; it trains without measures per irrep",
+                    ts_sweep_case(r->sweep, c)->label, ts_table_verdict(table, verdict));
+    }
+}
+
 static ts_status set_up(run *r) {
     const ts_backend *backend;
     ts_status status =
@@ -450,6 +462,8 @@ static ts_status set_up(run *r) {
         status = ts_comm_agree(r->comm, ts_job_create(r->sweep, backend, r->path, &r->job));
     if (status != TS_OK)
         return status;
+    if (r->comm->rank == 0)
+        warn_of_tables(r);
     ts_sweep_digest(r->sweep, r->job->digest);
     status = open_file(r);
     if (status != TS_OK)

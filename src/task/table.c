@@ -1,7 +1,9 @@
 #include "task/table.h"
 
 #include "base/memory.h"
+
 #include "base/torch_random.h"
+#include <stdio.h>
 
 ts_status ts_table_create(int n, int n_out, ts_table **out) {
     ts_table *table = ts_alloc_zero(1, sizeof *table, "a task's table");
@@ -148,4 +150,16 @@ void ts_table_split(const ts_table *table, uint64_t split_seed, double train_fra
     ts_torch_seed(&random, split_seed);
     ts_torch_randperm(&random, count, pairs);
     *train = (int64_t)(train_fraction * (double)count);
+}
+
+const char *ts_table_verdict(const ts_table *table, char out[128]) {
+    if (table->group)
+        snprintf(out, 128, "a group of order %d, %sabelian, identity %d", table->n,
+                 table->abelian ? "" : "not ", table->identity);
+    else
+        snprintf(out, 128, "no group: %s%s%s%s%s", table->square ? "" : "not closed, ",
+                 table->identity >= 0 ? "" : "no identity, ", table->inverses ? "" : "not all inverses, ",
+                 table->associative ? "" : "not associative, ",
+                 table->abelian ? "commutative" : "not commutative");
+    return out;
 }

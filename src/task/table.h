@@ -32,6 +32,9 @@ void ts_table_free(ts_table *table);
 // log n).
 ts_status ts_table_examine(ts_table *table);
 
+// What it was found to be, as "a group of order 6, not abelian, identity 0" or "no group: not associative".
+const char *ts_table_verdict(const ts_table *table, char out[128]);
+
 // Train/test split as published: pairs (n * n) is torch.randperm seeded with split_seed; its first *train
 // entries, floor(train_fraction * n * n), are the training pairs.
 void ts_table_split(const ts_table *table, uint64_t split_seed, double train_fraction, int *pairs,

@@ -50,6 +50,17 @@ class Plan(Case):
         self.assertTrue(0.99 * size <= predicted <= 1.3 * size, (predicted, size))
 
 
+    def test_plan_and_run_say_what_a_table_is(self):
+        self.write("group.csv", "0,1\n1,0\n")
+        self.write("loop.csv", "0,1,2\n1,2,0\n2,1,0\n")
+        sweep = self.write("tables.yaml", "task: cayley\ncayley: group.csv\nembed: 8\nhidden: 8\nsteps: 5\n")
+        self.assertIn("a group of order 2, abelian, identity 0", self.run_program("plan", sweep))
+        output = self.run_program("run", sweep, "--set", "cayley=loop.csv", "--set", "name=loop")
+        self.assertIn("is no group: not all inverses, not associative", output)
+        with h5py.File(self.path("loop.h5")) as file:
+            self.assertNotIn("logit_similarity", file["cases/all"])
+
+
 class Results(Case):
     def setUp(self):
         super().setUp()
