@@ -21,10 +21,6 @@ ts_status ts_file_sync_directory(const char *path);
 // resolved: (PATH_MAX).
 ts_status ts_path_resolve(const char *path, char *resolved);
 
-// The file that `path` means: symbolic links in its last part are followed, also when their target does not
-// exist. resolved: (PATH_MAX).
-ts_status ts_path_resolve(const char *path, char *resolved);
-
 // Position of the file name within `path` (after the last '/').
 const char *ts_path_name(const char *path);
 bool ts_path_exists(const char *path);
