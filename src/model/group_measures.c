@@ -182,7 +182,7 @@ static inline double exp_negative(double x) {
     double inside = x > -708 ? x : -708, n = inside * 1.4426950408889634 + shift;
     union {
         double number;
-        int64_t bits;
+        uint64_t bits;
     } power = {.number = n};
     n -= shift;
     double r = inside - n * 0x1.62e42fefap-1;

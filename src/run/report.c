@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/text.h"
 #include "model/model.h"
 #include "store/store.h"
 
@@ -82,4 +83,42 @@ ts_status ts_report_cases(ts_reader *reader, const double *seconds, int most) {
         printf("... and %d more cases\n", cases - shown);
     ts_free(column);
     return TS_OK;
+}
+
+// An argument as a shell would need it.
+static void add_quoted(ts_text *text, const char *argument) {
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./=:,+-@%";
+    ts_text_add(text, " ");
+    if (*argument && strspn(argument, plain) == strlen(argument)) {
+        ts_text_add(text, argument);
+        return;
+    }
+    ts_text_add(text, "'");
+    for (const char *p = argument; *p; p++)
+        ts_text_add(text, *p == '\'' ? "'\\''" : (char[]){*p, 0});
+    ts_text_add(text, "'");
+}
+
+void ts_report_looks(const char *path) {
+    ts_text line = {0};
+    ts_text_add(&line, "toysweep status");
+    add_quoted(&line, path);
+    ts_text_add(&line, "   or   tools/plot.py");
+    add_quoted(&line, path);
+    printf("next: %s\n", ts_text_get(&line));
+    ts_text_free(&line);
+}
+
+void ts_report_continue(const char *sweep, const char *path, const char *const *overrides, int n_overrides) {
+    ts_text line = {0};
+    ts_text_add(&line, "toysweep run");
+    add_quoted(&line, sweep);
+    ts_text_add(&line, " -o");
+    add_quoted(&line, path);
+    for (int i = 0; i < n_overrides; i++) {
+        ts_text_add(&line, " --set");
+        add_quoted(&line, overrides[i]);
+    }
+    printf("next: %s   (goes on from here)\n", ts_text_get(&line));
+    ts_text_free(&line);
 }

@@ -8,6 +8,7 @@
 #include "run/leader.h"
 #include "run/load.h"
 #include "run/report.h"
+#include "run/schedule.h"
 #include "run/signals.h"
 #include "run/worker.h"
 #include "store/lock.h"
@@ -125,90 +126,6 @@ static ts_status open_file(run *r) {
     return ts_comm_agree(r->comm, status);
 }
 
-// Pending rows outside saved units, as ranges.
-static int64_t list_pending(const run *r, const uint8_t *taken, ts_unit *out) {
-    int64_t n = 0, row_of_all = 0;
-    for (int c = 0; c < r->job->cases; c++) {
-        const ts_case *of = ts_sweep_case(r->sweep, c);
-        bool open = false;
-        for (int64_t row = 0; row < of->rows; row++, row_of_all++) {
-            bool waits = r->status[of->instance[row]] == TS_ROW_PENDING && !taken[row_of_all];
-            if (waits && open)
-                out[n - 1].rows++;
-            else if (waits)
-                out[n++] = (ts_unit){c, row, 1};
-            open = waits;
-        }
-    }
-    return n;
-}
-
-// Keeps the saved units that still fit: all of their rows pending, none in two units. Marks their rows as
-// taken.
-static int64_t keep_saved(const run *r, ts_unit *saved, int64_t n_saved, const int64_t *first_of_case,
-                          uint8_t *taken) {
-    int64_t kept = 0;
-    for (int64_t i = 0; i < n_saved; i++) {
-        const ts_unit *unit = &saved[i];
-        if (unit->case_index < 0 || unit->case_index >= r->job->cases)
-            continue;
-        const ts_case *of = ts_sweep_case(r->sweep, unit->case_index);
-        bool fits = unit->first_row >= 0 && unit->rows > 0 && unit->first_row < of->rows &&
-                    unit->rows <= of->rows - unit->first_row;
-        for (int64_t k = 0; fits && k < unit->rows; k++)
-            fits = r->status[of->instance[unit->first_row + k]] == TS_ROW_PENDING &&
-                   !taken[first_of_case[unit->case_index] + unit->first_row + k];
-        if (!fits) {
-            ts_state_remove(r->job->state_directory, unit);
-            continue;
-        }
-        memset(taken + first_of_case[unit->case_index] + unit->first_row, 1, (size_t)unit->rows);
-        saved[kept++] = *unit;
-    }
-    return kept;
-}
-
-static ts_status make_coordinator(run *r) {
-    int64_t n = ts_sweep_instances(r->sweep), n_saved = 0;
-    ts_unit *saved = NULL;
-    uint8_t *taken = ts_alloc_zero((size_t)n, 1, "the schedule");
-    ts_unit *pending = ts_alloc((size_t)(n / 2 + r->job->cases + 1) * sizeof *pending, "the schedule");
-    ts_coordinator_case *cases = ts_alloc_zero((size_t)r->job->cases, sizeof *cases, "the schedule");
-    int64_t *first = ts_alloc_zero((size_t)r->job->cases, sizeof *first, "the schedule");
-    ts_status status = taken && pending && cases && first ? TS_OK : TS_ERROR_FATAL;
-    if (status == TS_OK)
-        status = ts_state_list(r->job->state_directory, &saved, &n_saved);
-    if (status == TS_OK) {
-        int64_t rows = 0;
-        for (int c = 0; c < r->job->cases; c++) {
-            if (status == TS_OK)
-                status = ts_job_case(r->job, c, &cases[c]);
-            first[c] = rows;
-            rows += ts_sweep_case(r->sweep, c)->rows;
-        }
-        n_saved = keep_saved(r, saved, n_saved, first, taken);
-        ts_coordinator_setup setup = {
-            .ranks = r->comm->size,
-            .slots = r->slots,
-            .slot_bytes = ts_run_slot_bytes(r->comm, r->slots),
-            .cases = r->job->cases,
-            .cases_of = cases,
-            .pending = pending,
-            .n_pending = list_pending(r, taken, pending),
-            .saved = saved,
-            .n_saved = n_saved,
-        };
-        if (status == TS_OK)
-            status = ts_coordinator_create(&setup, &r->coordinator);
-    }
-    ts_free(taken);
-    ts_free(pending);
-    ts_free(cases);
-    ts_free(first);
-    ts_free(saved);
-    return status;
-}
-
 static void visit_start(const ts_yaml_node *line, void *context) {
     const ts_yaml_node *event = ts_yaml_get(line, "event"), *device = ts_yaml_get(line, "device");
     if (event && event->text && strcmp(event->text, "start") == 0 && device && device->text)
@@ -273,7 +190,8 @@ static ts_status prepare_leader(run *r) {
     if (status == TS_OK)
         status = ts_runlog_open(log_path, &r->log);
     if (status == TS_OK)
-        status = make_coordinator(r);
+        status = ts_schedule_make(r->job, r->status, r->comm->size, r->slots,
+                                  ts_run_slot_bytes(r->comm, r->slots), &r->coordinator);
     if (status != TS_OK)
         return status;
     if (r->pending > 0)
@@ -340,43 +258,6 @@ static ts_status train(run *r) {
 
 // --- Afterwards ---
 
-// An argument as a shell would need it.
-static void add_quoted(ts_text *text, const char *argument) {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./=:,+-@%";
-    ts_text_add(text, " ");
-    if (*argument && strspn(argument, plain) == strlen(argument)) {
-        ts_text_add(text, argument);
-        return;
-    }
-    ts_text_add(text, "'");
-    for (const char *p = argument; *p; p++)
-        ts_text_add(text, *p == '\'' ? "'\\''" : (char[]){*p, 0});
-    ts_text_add(text, "'");
-}
-
-// What to type next.
-static void print_next(const run *r, bool finished) {
-    ts_text line = {0};
-    if (finished) {
-        ts_text_add(&line, "toysweep status");
-        add_quoted(&line, r->path);
-        ts_text_add(&line, "   or   tools/plot.py");
-        add_quoted(&line, r->path);
-    } else {
-        ts_text_add(&line, "toysweep run");
-        add_quoted(&line, r->options->sweep);
-        ts_text_add(&line, " -o");
-        add_quoted(&line, r->path);
-        for (int i = 0; i < r->options->n_overrides; i++) {
-            ts_text_add(&line, " --set");
-            add_quoted(&line, r->options->overrides[i]);
-        }
-        ts_text_add(&line, "   (goes on from here)");
-    }
-    printf("next: %s\n", ts_text_get(&line));
-    ts_text_free(&line);
-}
-
 static void print_report(run *r, const ts_run_end *end) {
     ts_reader *reader;
     char elapsed[32];
@@ -388,7 +269,10 @@ static void print_report(run *r, const ts_run_end *end) {
     int64_t left = ts_sweep_instances(r->sweep) - end->done - end->failed;
     printf("\n%s: %lld done, %lld failed, %lld left, in %s\n", r->path, (long long)end->done,
            (long long)end->failed, (long long)left, ts_duration_text(ts_clock() - r->started, elapsed));
-    print_next(r, end->fault == TS_OK && left == 0);
+    if (end->fault == TS_OK && left == 0)
+        ts_report_looks(r->path);
+    else
+        ts_report_continue(r->options->sweep, r->path, r->options->overrides, r->options->n_overrides);
 }
 
 static int exit_code(const run *r, const ts_run_end *end) {
