@@ -153,13 +153,21 @@ void ts_table_split(const ts_table *table, uint64_t split_seed, double train_fra
 }
 
 const char *ts_table_verdict(const ts_table *table, char out[128]) {
-    if (table->group)
+    if (table->group) {
         snprintf(out, 128, "a group of order %d, %sabelian, identity %d", table->n,
                  table->abelian ? "" : "not ", table->identity);
-    else
-        snprintf(out, 128, "no group: %s%s%s%s%s", table->square ? "" : "not closed, ",
-                 table->identity >= 0 ? "" : "no identity, ", table->inverses ? "" : "not all inverses, ",
-                 table->associative ? "" : "not associative, ",
-                 table->abelian ? "commutative" : "not commutative");
+        return out;
+    }
+    const struct {
+        bool missing;
+        const char *what;
+    } laws[] = {{!table->square, "not closed"},
+                {table->identity < 0, "no identity"},
+                {!table->inverses, "not all inverses"},
+                {!table->associative, "not associative"}};
+    size_t at = (size_t)snprintf(out, 128, "no group");
+    for (size_t i = 0, named = 0; i < sizeof laws / sizeof *laws; i++)
+        if (laws[i].missing)
+            at += (size_t)snprintf(out + at, 128 - at, "%s%s", named++ ? ", " : ": ", laws[i].what);
     return out;
 }
