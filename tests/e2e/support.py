@@ -53,7 +53,7 @@ grid:
 
 
 @functools.cache
-def long_sweep(seconds=4):
+def long_sweep(seconds=6):
     """LONG with as many steps as take one thread about so many seconds."""
     trial = 1000
     with tempfile.TemporaryDirectory() as directory:
