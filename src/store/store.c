@@ -19,14 +19,25 @@ struct ts_store {
     char *path;
 };
 
+bool ts_store_in_place(const ts_store *store) {
+    struct stat open_file, at_path;
+    return fstat(store->fd, &open_file) == 0 && stat(store->path, &at_path) == 0 &&
+           open_file.st_dev == at_path.st_dev && open_file.st_ino == at_path.st_ino;
+}
+
 static ts_status open_all(ts_store *store, const char *path, const ts_sweep *sweep,
                           const ts_record_layout *const *layouts) {
-    ts_h5_open_shared(&store->h5, store->path,
-                      store->comm); // collective, so before anything that can fail alone
-    ts_rows_begin(&store->rows, &store->h5, sweep, layouts);
     store->fd = open(path, O_RDWR | O_CLOEXEC);
-    if (store->fd < 0 && store->h5.status == TS_OK)
-        store->h5.status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot open '%s' for writing", path);
+    int error = errno;
+    ts_h5_open_shared(&store->h5, store->path, store->comm); // collective, so whatever has failed alone
+    ts_rows_begin(&store->rows, &store->h5, sweep, layouts);
+    if (store->h5.status != TS_OK)
+        return store->h5.status;
+    if (store->fd < 0)
+        store->h5.status = ts_fail_errno(TS_ERROR_FATAL, error, "cannot open '%s' for writing", path);
+    else if (!ts_store_in_place(store)) // what HDF5 opened may then be another file than ours
+        store->h5.status =
+            ts_fail(TS_ERROR_FATAL, "'%s' was deleted, moved or replaced while it was opened", path);
     return store->h5.status;
 }
 
@@ -77,12 +88,6 @@ ts_status ts_store_commit(ts_store *store, int case_index, int64_t first_row, in
     ts_rows_put_status(&store->rows, case_index, first_row, count, rows);
     sync_data(store);
     return store->h5.status;
-}
-
-bool ts_store_in_place(const ts_store *store) {
-    struct stat open_file, at_path;
-    return fstat(store->fd, &open_file) == 0 && stat(store->path, &at_path) == 0 &&
-           open_file.st_dev == at_path.st_dev && open_file.st_ino == at_path.st_ino;
 }
 
 ts_status ts_store_close(ts_store *store) {

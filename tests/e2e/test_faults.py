@@ -53,16 +53,23 @@ class Refused(Case):
         output = self.run_program("run", sweep, "-o", "long.h5", "--set", "steps=10000000", expect=1)
         self.assertIn(str(process.pid), output)
 
+    def log(self, name):
+        if not os.path.exists(self.path(name)):
+            return ""
+        with open(self.path(name)) as file:
+            return file.read()
+
     def test_a_file_deleted_or_replaced_during_the_run_is_noticed(self):
         sweep = self.write("long.yaml", long_sweep(2))
         for replace in False, True:
             process = self.start("run", sweep, "-o", "gone.h5", "--threads", 1)
-            self.wait_for(lambda: os.path.exists(self.path("gone.h5")), "the results file")
+            self.wait_for(lambda: "assign" in self.log("gone.h5.log.jsonl"), "the first unit")
             if replace:
                 os.replace(self.path(self.write("other", "something else")), self.path("gone.h5"))
             else:
                 os.unlink(self.path("gone.h5"))
             output = process.communicate(timeout=60)[0]
+            os.unlink(self.path("gone.h5.log.jsonl"))
             self.assertEqual(process.returncode, 1, output)
             self.assertIn("deleted, moved or replaced", output)
 
