@@ -1,6 +1,7 @@
 // What several tests share: a sweep from a text, and the instances of its first case.
 #pragma once
 
+#include "backend/backend.h"
 #include "base/memory.h"
 #include "model/model.h"
 #include "sweep/sweep.h"
@@ -31,6 +32,34 @@ static inline ts_data *support_data(const ts_sweep *sweep, int case_index) {
     ts_case_params(sweep, case_index, 0, &params);
     assert_int_equal(ts_data_create(&params, &data), TS_OK);
     return data;
+}
+
+// The first instance of a sweep, ready to be trained by itself.
+typedef struct support_instance {
+    ts_sweep *sweep;
+    ts_data *data;
+    ts_params params;
+    ts_training_spec spec;
+    int64_t parameters;
+    float *initial; // (parameters)
+} support_instance;
+
+static inline void support_open(support_instance *f, const char *text) {
+    ts_parameter_layout layout;
+    f->sweep = support_sweep(text);
+    f->data = support_data(f->sweep, 0);
+    ts_case_params(f->sweep, 0, 0, &f->params);
+    f->spec = (ts_training_spec){&f->params, 1, f->data};
+    f->params.schema->model->layout(&f->params, &layout);
+    f->parameters = layout.total;
+    f->initial = ts_alloc((size_t)layout.total * sizeof(float), "weights");
+    f->params.schema->model->initialise(&f->params, f->initial);
+}
+
+static inline void support_close(support_instance *f) {
+    ts_free(f->initial);
+    ts_data_free(f->data);
+    ts_sweep_free(f->sweep);
 }
 
 // Fails, printing both, unless |a - b| <= relative * max(|a|, |b|) + absolute.

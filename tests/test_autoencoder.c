@@ -28,33 +28,6 @@ static const char *const SWEEPS[] = {
 };
 enum { N_SWEEPS = sizeof SWEEPS / sizeof *SWEEPS };
 
-typedef struct fixture {
-    ts_sweep *sweep;
-    ts_data *data;
-    ts_params params;
-    ts_training_spec spec;
-    int64_t parameters;
-    float *initial; // (parameters)
-} fixture;
-
-static void open_fixture(fixture *f, const char *text) {
-    ts_parameter_layout layout;
-    f->sweep = support_sweep(text);
-    f->data = support_data(f->sweep, 0);
-    ts_case_params(f->sweep, 0, 0, &f->params);
-    f->spec = (ts_training_spec){&f->params, 1, f->data};
-    f->params.schema->model->layout(&f->params, &layout);
-    f->parameters = layout.total;
-    f->initial = ts_alloc((size_t)layout.total * sizeof(float), "weights");
-    f->params.schema->model->initialise(&f->params, f->initial);
-}
-
-static void close_fixture(fixture *f) {
-    ts_free(f->initial);
-    ts_data_free(f->data);
-    ts_sweep_free(f->sweep);
-}
-
 static void test_initial_weights_have_the_published_deviation(void **state) {
     (void)state;
     static const struct {
@@ -66,8 +39,8 @@ static void test_initial_weights_have_the_published_deviation(void **state) {
         {"task: tree\ndepth: 6\nhidden: 40\ninit: xavier_per_instance\n", 0.109764},
     };
     for (int i = 0; i < 2; i++) {
-        fixture f;
-        open_fixture(&f, known[i].text);
+        support_instance f;
+        support_open(&f, known[i].text);
         double sum = 0;
         int64_t n = f.parameters - 126;
         for (int64_t p = 0; p < n; p++)
@@ -75,15 +48,15 @@ static void test_initial_weights_have_the_published_deviation(void **state) {
         assert_close(sqrt(sum), known[i].deviation, 0.03, 0);
         for (int64_t p = n; p < f.parameters; p++)
             assert_true(f.initial[p] == 0);
-        close_fixture(&f);
+        support_close(&f);
     }
 }
 
 static void test_reference_gradient_matches_finite_differences(void **state) {
     (void)state;
     for (int s = 0; s < N_SWEEPS; s++) {
-        fixture f;
-        open_fixture(&f, SWEEPS[s]);
+        support_instance f;
+        support_open(&f, SWEEPS[s]);
         size_t n = (size_t)f.parameters;
         double *weights = ts_alloc(n * sizeof *weights, "weights"),
                *ignored = ts_alloc(n * sizeof *ignored, "g");
@@ -108,11 +81,11 @@ static void test_reference_gradient_matches_finite_differences(void **state) {
         ts_free(weights);
         ts_free(ignored);
         ts_free(gradient);
-        close_fixture(&f);
+        support_close(&f);
     }
 }
 
-static void train(const ts_engine *engine, const fixture *f, int64_t steps, float *parameters) {
+static void train(const ts_engine *engine, const support_instance *f, int64_t steps, float *parameters) {
     void *training;
     int64_t reached = 0;
     assert_int_equal(engine->create(&f->spec, &training), TS_OK);
@@ -131,8 +104,8 @@ static void test_cpu_follows_the_reference(void **state) {
         }
         setenv("TOYSWEEP_KERNELS", ts_cpu_kernel_names[k], 1);
         for (int s = 0; s < N_SWEEPS; s++) {
-            fixture f;
-            open_fixture(&f, SWEEPS[s]);
+            support_instance f;
+            support_open(&f, SWEEPS[s]);
             float *expected = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
             float *found = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
             static const int64_t steps[] = {1, 20};
@@ -152,7 +125,7 @@ static void test_cpu_follows_the_reference(void **state) {
             }
             ts_free(expected);
             ts_free(found);
-            close_fixture(&f);
+            support_close(&f);
         }
     }
     unsetenv("TOYSWEEP_KERNELS");
@@ -163,8 +136,8 @@ static void test_avx2_and_avx512_have_the_same_bits(void **state) {
     if (!ts_cpu_kernels_named("avx512") || !ts_cpu_kernels_named("avx2"))
         skip();
     for (int s = 0; s < N_SWEEPS; s++) {
-        fixture f;
-        open_fixture(&f, SWEEPS[s]);
+        support_instance f;
+        support_open(&f, SWEEPS[s]);
         size_t bytes = (size_t)f.parameters * sizeof(float);
         float *narrow = ts_alloc(bytes, "weights"), *wide = ts_alloc(bytes, "weights");
         setenv("TOYSWEEP_KERNELS", "avx2", 1);
@@ -174,7 +147,7 @@ static void test_avx2_and_avx512_have_the_same_bits(void **state) {
         assert_memory_equal(narrow, wide, bytes);
         ts_free(narrow);
         ts_free(wide);
-        close_fixture(&f);
+        support_close(&f);
     }
     unsetenv("TOYSWEEP_KERNELS");
 }
@@ -183,8 +156,8 @@ static void test_a_saved_state_goes_on_with_the_same_bits(void **state) {
     (void)state;
     for (int b = 0; ts_backends[b]; b++) {
         const ts_engine *engine = ts_backend_engine(ts_backends[b], "autoencoder");
-        fixture f;
-        open_fixture(&f, SWEEPS[2]);
+        support_instance f;
+        support_open(&f, SWEEPS[2]);
         size_t bytes = (size_t)f.parameters * sizeof(float);
         float *whole = ts_alloc(bytes, "weights"), *parts = ts_alloc(bytes, "weights");
         train(engine, &f, 100, whole);
@@ -204,15 +177,15 @@ static void test_a_saved_state_goes_on_with_the_same_bits(void **state) {
         ts_free(saved);
         ts_free(whole);
         ts_free(parts);
-        close_fixture(&f);
+        support_close(&f);
     }
 }
 
 // Packing: an instance has the same bits alone and among others, whichever of them diverges.
 static void test_neighbours_do_not_change_an_instance(void **state) {
     (void)state;
-    fixture alone;
-    open_fixture(&alone, "task: tree\ndepth: 3\nhidden: 4\nsteps: 300\nseed: 2\n");
+    support_instance alone;
+    support_open(&alone, "task: tree\ndepth: 3\nhidden: 4\nsteps: 300\nseed: 2\n");
     ts_sweep *sweep = support_sweep("task: tree\ndepth: 3\nhidden: 4\nsteps: 300\nseed: 2\n"
                                     "grid: {lr: [1e30, 1e-3, 1e-2]}\n");
     ts_params params[3];
@@ -241,15 +214,15 @@ static void test_neighbours_do_not_change_an_instance(void **state) {
         ts_free(found);
     }
     ts_sweep_free(sweep);
-    close_fixture(&alone);
+    support_close(&alone);
 }
 
 // W = identity on two features of a depth-1 tree reconstructs everything: every loss is 0, geometry is
 // trivial.
 static void test_measures_of_a_perfect_and_of_a_superposed_network(void **state) {
     (void)state;
-    fixture f;
-    open_fixture(&f, "task: tree\ndepth: 1\nhidden: 2\n");
+    support_instance f;
+    support_open(&f, "task: tree\ndepth: 1\nhidden: 2\n");
     double out[3 + 3 * 2];
     const float perfect[] = {1, 0, 0, 1, 0, 0}, shared[] = {1, -1, 0, 0, 0, 0};
     assert_int_equal(f.params.schema->model->measure(&f.params, f.data, perfect, 0, true, out), TS_OK);
@@ -267,7 +240,7 @@ static void test_measures_of_a_perfect_and_of_a_superposed_network(void **state)
     const float nothing[6] = {0};
     assert_int_equal(f.params.schema->model->measure(&f.params, f.data, nothing, 0, true, out), TS_OK);
     assert_close(out[1], 0.25, 0, 1e-15);
-    close_fixture(&f);
+    support_close(&f);
 }
 
 int main(void) {

@@ -20,38 +20,11 @@ static const char *const SWEEPS[] = {
 };
 enum { N_SWEEPS = sizeof SWEEPS / sizeof *SWEEPS };
 
-typedef struct fixture {
-    ts_sweep *sweep;
-    ts_data *data;
-    ts_params params;
-    ts_training_spec spec;
-    int64_t parameters;
-    float *initial; // (parameters)
-} fixture;
-
-static void open_fixture(fixture *f, const char *text) {
-    ts_parameter_layout layout;
-    f->sweep = support_sweep(text);
-    f->data = support_data(f->sweep, 0);
-    ts_case_params(f->sweep, 0, 0, &f->params);
-    f->spec = (ts_training_spec){&f->params, 1, f->data};
-    f->params.schema->model->layout(&f->params, &layout);
-    f->parameters = layout.total;
-    f->initial = ts_alloc((size_t)layout.total * sizeof(float), "weights");
-    f->params.schema->model->initialise(&f->params, f->initial);
-}
-
-static void close_fixture(fixture *f) {
-    ts_free(f->initial);
-    ts_data_free(f->data);
-    ts_sweep_free(f->sweep);
-}
-
 static void test_reference_gradient_matches_finite_differences(void **state) {
     (void)state;
     for (int s = 0; s < N_SWEEPS; s++) {
-        fixture f;
-        open_fixture(&f, SWEEPS[s]);
+        support_instance f;
+        support_open(&f, SWEEPS[s]);
         size_t n = (size_t)f.parameters;
         double *weights = ts_alloc(n * sizeof *weights, "weights"),
                *ignored = ts_alloc(n * sizeof *ignored, "g");
@@ -72,11 +45,11 @@ static void test_reference_gradient_matches_finite_differences(void **state) {
         ts_free(weights);
         ts_free(ignored);
         ts_free(gradient);
-        close_fixture(&f);
+        support_close(&f);
     }
 }
 
-static void train(const char *backend, const fixture *f, int64_t steps, float *parameters) {
+static void train(const char *backend, const support_instance *f, int64_t steps, float *parameters) {
     const ts_engine *engine = ts_backend_engine(ts_backend_find(backend), "mlp");
     void *training;
     int64_t reached = 0;
@@ -96,8 +69,8 @@ static void test_cpu_follows_the_reference(void **state) {
         }
         setenv("TOYSWEEP_KERNELS", ts_cpu_kernel_names[k], 1);
         for (int s = 0; s < N_SWEEPS; s++) {
-            fixture f;
-            open_fixture(&f, SWEEPS[s]);
+            support_instance f;
+            support_open(&f, SWEEPS[s]);
             float *expected = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
             float *found = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
             train("reference", &f, 20, expected);
@@ -112,7 +85,7 @@ static void test_cpu_follows_the_reference(void **state) {
                          sqrt(moved), SWEEPS[s]);
             ts_free(expected);
             ts_free(found);
-            close_fixture(&f);
+            support_close(&f);
         }
     }
     unsetenv("TOYSWEEP_KERNELS");
@@ -123,8 +96,8 @@ static void test_avx2_and_avx512_have_the_same_bits(void **state) {
     if (!ts_cpu_kernels_named("avx512") || !ts_cpu_kernels_named("avx2"))
         skip();
     for (int s = 0; s < N_SWEEPS; s++) {
-        fixture f;
-        open_fixture(&f, SWEEPS[s]);
+        support_instance f;
+        support_open(&f, SWEEPS[s]);
         size_t bytes = (size_t)f.parameters * sizeof(float);
         float *narrow = ts_alloc(bytes, "weights"), *wide = ts_alloc(bytes, "weights");
         setenv("TOYSWEEP_KERNELS", "avx2", 1);
@@ -134,7 +107,7 @@ static void test_avx2_and_avx512_have_the_same_bits(void **state) {
         assert_memory_equal(narrow, wide, bytes);
         ts_free(narrow);
         ts_free(wide);
-        close_fixture(&f);
+        support_close(&f);
     }
     unsetenv("TOYSWEEP_KERNELS");
 }
@@ -143,8 +116,8 @@ static void test_a_saved_state_goes_on_with_the_same_bits(void **state) {
     (void)state;
     for (int b = 0; ts_backends[b]; b++) {
         const ts_engine *engine = ts_backend_engine(ts_backends[b], "mlp");
-        fixture f;
-        open_fixture(&f, SWEEPS[2]);
+        support_instance f;
+        support_open(&f, SWEEPS[2]);
         size_t bytes = (size_t)f.parameters * sizeof(float);
         float *whole = ts_alloc(bytes, "weights"), *parts = ts_alloc(bytes, "weights");
         train(ts_backends[b]->name, &f, 30, whole);
@@ -164,7 +137,7 @@ static void test_a_saved_state_goes_on_with_the_same_bits(void **state) {
         ts_free(saved);
         ts_free(whole);
         ts_free(parts);
-        close_fixture(&f);
+        support_close(&f);
     }
 }
 
@@ -281,8 +254,8 @@ static void test_exponential_is_within_2_ulp(void **state) {
 // A small group is memorised, then understood.
 static void test_a_small_group_generalises(void **state) {
     (void)state;
-    fixture f;
-    open_fixture(
+    support_instance f;
+    support_open(
         &f, "task: group\ngroup: S3xC2\ntrain_fraction: 0.9\nembed: 64\nhidden: 64\nsteps: 4000\nseed: 1\n");
     float *weights = ts_alloc((size_t)f.parameters * sizeof *weights, "weights");
     double *out = ts_alloc((size_t)ts_measures_total(&f.params, f.data) * sizeof *out, "measures");
@@ -293,7 +266,7 @@ static void test_a_small_group_generalises(void **state) {
     assert_true(out[3] > 0.95);
     ts_free(out);
     ts_free(weights);
-    close_fixture(&f);
+    support_close(&f);
 }
 
 int main(void) {

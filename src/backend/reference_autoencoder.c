@@ -3,6 +3,7 @@
 // dW = h dz^T + (W dz) x^T;  db = dz;  each summed over the batch's rows with weights w.
 #include "backend/reference_autoencoder.h"
 
+#include "backend/reference.h"
 #include "base/memory.h"
 #include "model/autoencoder.h"
 #include "model/model.h"
@@ -13,10 +14,9 @@
 #include <string.h>
 
 typedef struct training {
+    ts_reference_state reference; // first
     ts_training_spec spec;
     ts_autoencoder_shape shape;
-    int64_t parameters; // per instance: (hidden + 1) * features
-    double *state;      // (count, 3, parameters): weights, first and second moments
     double *gradient;   // (parameters)
     double *importance; // (count, features)
     double *h, *z, *x;  // (hidden), (features), (features)
@@ -24,10 +24,6 @@ typedef struct training {
     ts_feature_batch batch;
     ts_slab slab;
 } training;
-
-static double *weights_of(const training *t, int instance) {
-    return t->state + (size_t)instance * 3 * (size_t)t->parameters;
-}
 
 static void destroy(void *handle) {
     training *t = handle;
@@ -39,12 +35,12 @@ static void destroy(void *handle) {
 }
 
 static ts_status create_slab(training *t) {
-    size_t n = (size_t)t->parameters, count = (size_t)t->spec.count;
+    size_t n = (size_t)t->reference.parameters, count = (size_t)t->spec.count;
     size_t hidden = (size_t)t->shape.hidden, features = (size_t)t->shape.features;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&t->slab, "training") != TS_OK)
             return TS_ERROR_MEMORY;
-        t->state = ts_slab_take(&t->slab, count * 3 * n, sizeof(double));
+        t->reference.state = ts_slab_take(&t->slab, count * 3 * n, sizeof(double));
         t->gradient = ts_slab_take(&t->slab, n, sizeof(double));
         t->importance = ts_slab_take(&t->slab, count * features, sizeof(double));
         t->adam = ts_slab_take(&t->slab, count, sizeof(ts_adam));
@@ -58,14 +54,14 @@ static ts_status create_slab(training *t) {
 }
 
 static ts_status initialise(training *t) {
-    float *initial = ts_alloc((size_t)t->parameters * sizeof *initial, "initial weights");
+    float *initial = ts_alloc((size_t)t->reference.parameters * sizeof *initial, "initial weights");
     if (!initial)
         return TS_ERROR_MEMORY;
     for (int i = 0; i < t->spec.count; i++) {
-        double *weights = weights_of(t, i);
+        double *weights = ts_reference_weights(&t->reference, i);
         t->spec.params[i].schema->model->initialise(&t->spec.params[i], initial);
-        memset(weights, 0, 3 * (size_t)t->parameters * sizeof(double));
-        for (int64_t p = 0; p < t->parameters; p++)
+        memset(weights, 0, 3 * (size_t)t->reference.parameters * sizeof(double));
+        for (int64_t p = 0; p < t->reference.parameters; p++)
             weights[p] = initial[p];
         const ts_numbers *importance = ts_params_numbers(&t->spec.params[i], "importance");
         for (int f = 0; f < t->shape.features; f++)
@@ -81,7 +77,7 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
         return TS_ERROR_MEMORY;
     t->spec = *spec;
     t->shape = ts_autoencoder_shape_of(&spec->params[0]);
-    t->parameters = (int64_t)(t->shape.hidden + 1) * t->shape.features;
+    t->reference.parameters = (int64_t)(t->shape.hidden + 1) * t->shape.features;
     ts_status status = create_slab(t);
     if (status == TS_OK)
         status = initialise(t);
@@ -136,7 +132,7 @@ static double row_gradient(training *t, const double *weights, const double *imp
 static double loss_and_gradient(training *t, const double *weights, const double *importance,
                                 double *gradient) {
     double loss = 0;
-    memset(gradient, 0, (size_t)t->parameters * sizeof(double));
+    memset(gradient, 0, (size_t)t->reference.parameters * sizeof(double));
     for (int row = 0; row < t->batch.rows; row++)
         loss += row_gradient(t, weights, importance, row, gradient);
     return loss;
@@ -146,14 +142,14 @@ static int64_t train_instance(training *t, int instance, int64_t from, int64_t t
     const ts_params *params = &t->spec.params[instance];
     uint64_t seed = (uint64_t)ts_params_integer(params, "seed");
     const double *importance = t->importance + (size_t)instance * (size_t)t->shape.features;
-    double *weights = weights_of(t, instance);
+    double *weights = ts_reference_weights(&t->reference, instance);
     ts_adam *adam = ts_adam_at(&t->adam[instance], params, from);
     for (int64_t step = from; step < to; step++) {
         ts_feature_draw(t->spec.data->features, seed, TS_STREAM_BATCH, (uint32_t)step, t->shape.samples,
                         &t->batch);
         if (!isfinite(loss_and_gradient(t, weights, importance, t->gradient)))
             return step;
-        ts_adam_update(weights, t->gradient, t->parameters, adam);
+        ts_adam_update(weights, t->gradient, t->reference.parameters, adam);
     }
     return to;
 }
@@ -164,24 +160,6 @@ static ts_status train(void *handle, int64_t from, int64_t to, int64_t *reached)
         if (reached[i] == from)
             reached[i] = train_instance(t, i, from, to);
     return TS_OK;
-}
-
-static size_t state_bytes(const void *handle) {
-    return 3 * (size_t)((const training *)handle)->parameters * sizeof(double);
-}
-
-static void get_state(const void *handle, int instance, void *state) {
-    memcpy(state, weights_of(handle, instance), state_bytes(handle));
-}
-
-static void set_state(void *handle, int instance, const void *state) {
-    memcpy(weights_of(handle, instance), state, state_bytes(handle));
-}
-
-static void get_parameters(const void *handle, int instance, float *parameters) {
-    const training *t = handle;
-    for (int64_t p = 0; p < t->parameters; p++)
-        parameters[p] = (float)weights_of(t, instance)[p];
 }
 
 ts_status ts_reference_autoencoder_gradient(const ts_training_spec *spec, const double *weights, int64_t step,
@@ -202,9 +180,9 @@ const ts_engine ts_reference_autoencoder = {
     .model = "autoencoder",
     .create = create,
     .destroy = destroy,
-    .state_bytes = state_bytes,
-    .get_state = get_state,
-    .set_state = set_state,
-    .get_parameters = get_parameters,
+    .state_bytes = ts_reference_state_bytes,
+    .get_state = ts_reference_get_state,
+    .set_state = ts_reference_set_state,
+    .get_parameters = ts_reference_get_parameters,
     .train = train,
 };

@@ -2,6 +2,7 @@
 // kernels.
 #include "backend/reference_mlp.h"
 
+#include "backend/reference.h"
 #include "base/memory.h"
 #include "model/mlp.h"
 #include "model/model.h"
@@ -12,10 +13,9 @@
 #include <string.h>
 
 typedef struct training {
+    ts_reference_state reference; // first
     ts_training_spec spec;
     ts_mlp_shape shape;
-    int64_t parameters;
-    double *state;    // (count, 3, parameters): weights, first and second moments
     double *gradient; // (parameters)
     double *x;        // (2 embed) both embeddings of a pair, and then their gradient
     double *h;        // (hidden)
@@ -26,10 +26,6 @@ typedef struct training {
     ts_slab slab;
 } training;
 
-static double *weights_of(const training *t, int instance) {
-    return t->state + (size_t)instance * 3 * (size_t)t->parameters;
-}
-
 static void destroy(void *handle) {
     training *t = handle;
     if (!t)
@@ -39,11 +35,12 @@ static void destroy(void *handle) {
 }
 
 static ts_status create_slab(training *t) {
-    size_t count = (size_t)t->spec.count, n = (size_t)t->shape.n, parameters = (size_t)t->parameters;
+    size_t count = (size_t)t->spec.count, n = (size_t)t->shape.n,
+           parameters = (size_t)t->reference.parameters;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&t->slab, "training") != TS_OK)
             return TS_ERROR_MEMORY;
-        t->state = ts_slab_take(&t->slab, count * 3 * parameters, sizeof(double));
+        t->reference.state = ts_slab_take(&t->slab, count * 3 * parameters, sizeof(double));
         t->gradient = ts_slab_take(&t->slab, parameters, sizeof(double));
         t->x = ts_slab_take(&t->slab, 2 * (size_t)t->shape.embed, sizeof(double));
         t->h = ts_slab_take(&t->slab, (size_t)t->shape.hidden, sizeof(double));
@@ -56,14 +53,14 @@ static ts_status create_slab(training *t) {
 }
 
 static ts_status initialise(training *t) {
-    float *initial = ts_alloc((size_t)t->parameters * sizeof *initial, "initial weights");
+    float *initial = ts_alloc((size_t)t->reference.parameters * sizeof *initial, "initial weights");
     if (!initial)
         return TS_ERROR_MEMORY;
     for (int i = 0; i < t->spec.count; i++) {
         const ts_params *params = &t->spec.params[i];
         params->schema->model->initialise(params, initial);
-        for (int64_t p = 0; p < t->parameters; p++)
-            weights_of(t, i)[p] = initial[p];
+        for (int64_t p = 0; p < t->reference.parameters; p++)
+            ts_reference_weights(&t->reference, i)[p] = initial[p];
         ts_mlp_pairs(params, t->spec.data->table,
                      t->pairs + (size_t)i * (size_t)t->shape.n * (size_t)t->shape.n, &t->train);
     }
@@ -79,7 +76,7 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
     spec->params[0].schema->model->layout(&spec->params[0], &layout);
     t->spec = *spec;
     t->shape = ts_mlp_shape_of(&spec->params[0]);
-    t->parameters = layout.total;
+    t->reference.parameters = layout.total;
     ts_status status = create_slab(t);
     if (status == TS_OK)
         status = initialise(t);
@@ -144,7 +141,7 @@ static double pair_gradient(training *t, const double *weights, int pair, double
 static double loss_and_gradient(training *t, const double *weights, int instance, double *gradient) {
     const int *pairs = t->pairs + (size_t)instance * (size_t)t->shape.n * (size_t)t->shape.n;
     double loss = 0;
-    memset(gradient, 0, (size_t)t->parameters * sizeof(double));
+    memset(gradient, 0, (size_t)t->reference.parameters * sizeof(double));
     for (int64_t p = 0; p < t->train; p++)
         loss += pair_gradient(t, weights, pairs[p], 1.0 / (double)t->train, gradient);
     return loss;
@@ -153,9 +150,11 @@ static double loss_and_gradient(training *t, const double *weights, int instance
 static int64_t train_instance(training *t, int instance, int64_t from, int64_t to) {
     ts_adam *adam = ts_adam_at(&t->adam[instance], &t->spec.params[instance], from);
     for (int64_t step = from; step < to; step++) {
-        if (!isfinite(loss_and_gradient(t, weights_of(t, instance), instance, t->gradient)))
+        if (!isfinite(
+                loss_and_gradient(t, ts_reference_weights(&t->reference, instance), instance, t->gradient)))
             return step;
-        ts_adam_update(weights_of(t, instance), t->gradient, t->parameters, adam);
+        ts_adam_update(ts_reference_weights(&t->reference, instance), t->gradient, t->reference.parameters,
+                       adam);
     }
     return to;
 }
@@ -166,24 +165,6 @@ static ts_status train(void *handle, int64_t from, int64_t to, int64_t *reached)
         if (reached[i] == from)
             reached[i] = train_instance(t, i, from, to);
     return TS_OK;
-}
-
-static size_t state_bytes(const void *handle) {
-    return 3 * (size_t)((const training *)handle)->parameters * sizeof(double);
-}
-
-static void get_state(const void *handle, int instance, void *state) {
-    memcpy(state, weights_of(handle, instance), state_bytes(handle));
-}
-
-static void set_state(void *handle, int instance, const void *state) {
-    memcpy(weights_of(handle, instance), state, state_bytes(handle));
-}
-
-static void get_parameters(const void *handle, int instance, float *parameters) {
-    const training *t = handle;
-    for (int64_t p = 0; p < t->parameters; p++)
-        parameters[p] = (float)weights_of(t, instance)[p];
 }
 
 ts_status ts_reference_mlp_gradient(const ts_training_spec *spec, const double *weights, double *loss,
@@ -201,9 +182,9 @@ const ts_engine ts_reference_mlp = {
     .model = "mlp",
     .create = create,
     .destroy = destroy,
-    .state_bytes = state_bytes,
-    .get_state = get_state,
-    .set_state = set_state,
-    .get_parameters = get_parameters,
+    .state_bytes = ts_reference_state_bytes,
+    .get_state = ts_reference_get_state,
+    .set_state = ts_reference_set_state,
+    .get_parameters = ts_reference_get_parameters,
     .train = train,
 };
