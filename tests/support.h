@@ -62,6 +62,19 @@ static inline void support_close(support_instance *f) {
     ts_sweep_free(f->sweep);
 }
 
+// Trains it from its initial weights for `steps` steps on the backend; parameters: in the model's layout.
+static inline void support_train(const char *backend, const support_instance *f, int64_t steps,
+                                 float *parameters) {
+    const ts_engine *engine = ts_backend_engine(ts_backend_find(backend), f->params.schema->model->name);
+    void *training;
+    int64_t reached = 0;
+    assert_int_equal(engine->create(&f->spec, &training), TS_OK);
+    assert_int_equal(engine->train(training, 0, steps, &reached), TS_OK);
+    assert_int_equal(reached, steps);
+    engine->get_parameters(training, 0, parameters);
+    engine->destroy(training);
+}
+
 // Fails, printing both, unless |a - b| <= relative * max(|a|, |b|) + absolute.
 #define assert_close(a, b, relative, absolute)                                                               \
     do {                                                                                                     \

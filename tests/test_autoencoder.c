@@ -85,16 +85,6 @@ static void test_reference_gradient_matches_finite_differences(void **state) {
     }
 }
 
-static void train(const ts_engine *engine, const support_instance *f, int64_t steps, float *parameters) {
-    void *training;
-    int64_t reached = 0;
-    assert_int_equal(engine->create(&f->spec, &training), TS_OK);
-    assert_int_equal(engine->train(training, 0, steps, &reached), TS_OK);
-    assert_int_equal(reached, steps);
-    engine->get_parameters(training, 0, parameters);
-    engine->destroy(training);
-}
-
 static void test_cpu_follows_the_reference(void **state) {
     (void)state;
     for (int k = 0; ts_cpu_kernel_names[k]; k++) {
@@ -110,8 +100,8 @@ static void test_cpu_follows_the_reference(void **state) {
             float *found = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
             static const int64_t steps[] = {1, 20};
             for (int i = 0; i < 2; i++) {
-                train(ts_backend_engine(ts_backend_find("reference"), "autoencoder"), &f, steps[i], expected);
-                train(ts_backend_engine(ts_backend_find("cpu"), "autoencoder"), &f, steps[i], found);
+                support_train("reference", &f, steps[i], expected);
+                support_train("cpu", &f, steps[i], found);
                 // Adam's first steps are lr * sign(g): where g is rounding noise around 0 they may differ by
                 // 2 lr.
                 double error = 0, moved = 0;
@@ -141,9 +131,9 @@ static void test_avx2_and_avx512_have_the_same_bits(void **state) {
         size_t bytes = (size_t)f.parameters * sizeof(float);
         float *narrow = ts_alloc(bytes, "weights"), *wide = ts_alloc(bytes, "weights");
         setenv("TOYSWEEP_KERNELS", "avx2", 1);
-        train(ts_backend_engine(ts_backend_find("cpu"), "autoencoder"), &f, 100, narrow);
+        support_train("cpu", &f, 100, narrow);
         setenv("TOYSWEEP_KERNELS", "avx512", 1);
-        train(ts_backend_engine(ts_backend_find("cpu"), "autoencoder"), &f, 100, wide);
+        support_train("cpu", &f, 100, wide);
         assert_memory_equal(narrow, wide, bytes);
         ts_free(narrow);
         ts_free(wide);
@@ -160,7 +150,7 @@ static void test_a_saved_state_goes_on_with_the_same_bits(void **state) {
         support_open(&f, SWEEPS[2]);
         size_t bytes = (size_t)f.parameters * sizeof(float);
         float *whole = ts_alloc(bytes, "weights"), *parts = ts_alloc(bytes, "weights");
-        train(engine, &f, 100, whole);
+        support_train(ts_backends[b]->name, &f, 100, whole);
         void *first, *second;
         int64_t reached = 0;
         assert_int_equal(engine->create(&f.spec, &first), TS_OK);
@@ -198,7 +188,7 @@ static void test_neighbours_do_not_change_an_instance(void **state) {
         float *expected = ts_alloc(bytes, "weights"), *found = ts_alloc(bytes, "weights");
         void *training;
         int64_t reached[3] = {0};
-        train(engine, &alone, 300, expected);
+        support_train(ts_backends[b]->name, &alone, 300, expected);
         assert_int_equal(engine->create(&spec, &training), TS_OK);
         assert_int_equal(engine->train(training, 0, 120, reached), TS_OK);
         assert_int_equal(engine->train(training, 120, 300, reached), TS_OK);

@@ -49,17 +49,6 @@ static void test_reference_gradient_matches_finite_differences(void **state) {
     }
 }
 
-static void train(const char *backend, const support_instance *f, int64_t steps, float *parameters) {
-    const ts_engine *engine = ts_backend_engine(ts_backend_find(backend), "mlp");
-    void *training;
-    int64_t reached = 0;
-    assert_int_equal(engine->create(&f->spec, &training), TS_OK);
-    assert_int_equal(engine->train(training, 0, steps, &reached), TS_OK);
-    assert_int_equal(reached, steps);
-    engine->get_parameters(training, 0, parameters);
-    engine->destroy(training);
-}
-
 static void test_cpu_follows_the_reference(void **state) {
     (void)state;
     for (int k = 0; ts_cpu_kernel_names[k]; k++) {
@@ -73,8 +62,8 @@ static void test_cpu_follows_the_reference(void **state) {
             support_open(&f, SWEEPS[s]);
             float *expected = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
             float *found = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
-            train("reference", &f, 20, expected);
-            train("cpu", &f, 20, found);
+            support_train("reference", &f, 20, expected);
+            support_train("cpu", &f, 20, found);
             double error = 0, moved = 0;
             for (int64_t p = 0; p < f.parameters; p++) {
                 error += pow((double)found[p] - expected[p], 2);
@@ -101,9 +90,9 @@ static void test_avx2_and_avx512_have_the_same_bits(void **state) {
         size_t bytes = (size_t)f.parameters * sizeof(float);
         float *narrow = ts_alloc(bytes, "weights"), *wide = ts_alloc(bytes, "weights");
         setenv("TOYSWEEP_KERNELS", "avx2", 1);
-        train("cpu", &f, 100, narrow);
+        support_train("cpu", &f, 100, narrow);
         setenv("TOYSWEEP_KERNELS", "avx512", 1);
-        train("cpu", &f, 100, wide);
+        support_train("cpu", &f, 100, wide);
         assert_memory_equal(narrow, wide, bytes);
         ts_free(narrow);
         ts_free(wide);
@@ -120,7 +109,7 @@ static void test_a_saved_state_goes_on_with_the_same_bits(void **state) {
         support_open(&f, SWEEPS[2]);
         size_t bytes = (size_t)f.parameters * sizeof(float);
         float *whole = ts_alloc(bytes, "weights"), *parts = ts_alloc(bytes, "weights");
-        train(ts_backends[b]->name, &f, 30, whole);
+        support_train(ts_backends[b]->name, &f, 30, whole);
         void *first, *second;
         int64_t reached = 0;
         assert_int_equal(engine->create(&f.spec, &first), TS_OK);
@@ -259,7 +248,7 @@ static void test_a_small_group_generalises(void **state) {
         &f, "task: group\ngroup: S3xC2\ntrain_fraction: 0.9\nembed: 64\nhidden: 64\nsteps: 4000\nseed: 1\n");
     float *weights = ts_alloc((size_t)f.parameters * sizeof *weights, "weights");
     double *out = ts_alloc((size_t)ts_measures_total(&f.params, f.data) * sizeof *out, "measures");
-    train("cpu", &f, 4000, weights);
+    support_train("cpu", &f, 4000, weights);
     assert_int_equal(f.params.schema->model->measure(&f.params, f.data, weights, 4000, true, out), TS_OK);
     print_message("S3xC2: train loss %.3g, test loss %.3g, test accuracy %.3g\n", out[0], out[1], out[3]);
     assert_close(out[2], 1, 0, 0);

@@ -162,11 +162,6 @@ void ts_comm_broadcast(const ts_comm *comm, void *bytes, size_t size) {
     }
 }
 
-void ts_comm_barrier(const ts_comm *comm) {
-    if (comm->mpi)
-        MPI_Barrier(MPI_COMM_WORLD);
-}
-
 ts_status ts_comm_send(const ts_comm *comm, int to, const void *bytes, size_t size) {
     if (size > TS_MESSAGE_MAX)
         return ts_fail(TS_ERROR_FATAL, "a message of %zu bytes is too long", size);
@@ -244,10 +239,6 @@ void ts_comm_broadcast(const ts_comm *comm, void *bytes, size_t size) {
     (void)comm;
     (void)bytes;
     (void)size;
-}
-
-void ts_comm_barrier(const ts_comm *comm) {
-    (void)comm;
 }
 
 ts_status ts_comm_send(const ts_comm *comm, int to, const void *bytes, size_t size) {

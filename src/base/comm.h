@@ -31,7 +31,6 @@ ts_status ts_comm_agree(const ts_comm *comm, ts_status mine);
 
 // Collective: copies rank 0's bytes to all. `bytes` has the same size everywhere.
 void ts_comm_broadcast(const ts_comm *comm, void *bytes, size_t size);
-void ts_comm_barrier(const ts_comm *comm);
 
 // Messages of at most TS_MESSAGE_MAX bytes between the coordinator (rank 0) and workers. Sending never blocks
 // for long (the message is buffered); a rank may send to itself.

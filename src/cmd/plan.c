@@ -74,7 +74,7 @@ static ts_status time_case(plan *p, int index, double budget, double *seconds) {
         if (status == TS_OK)
             status = model->measure(&params, data, weights, 0, true, measures);
         double measuring = ts_clock() - start;
-        double timed = done > 1 ? (double)(done - (done < steps || steps > 1 ? 1 : 0)) : 1;
+        double timed = done > 1 ? (double)(done - 1) : 1; // without the first slice, of one step
         *seconds = fixed + (double)steps * spent / timed + (double)layout->checkpoints * measuring;
         engine->destroy(training);
     }

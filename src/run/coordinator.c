@@ -208,7 +208,8 @@ static double calibration(const ts_coordinator *c) {
                                                                 : 1;
 }
 
-double ts_coordinator_cost(const ts_coordinator *c, int case_index) {
+// Seconds of one slot for one instance, as now known.
+static double instance_cost(const ts_coordinator *c, int case_index) {
     const case_state *state = &c->cases[case_index];
     return state->measured ? state->seconds / (double)state->measured : state->predicted * calibration(c);
 }
@@ -220,7 +221,7 @@ double ts_coordinator_waiting(const ts_coordinator *c) {
 // Rows of the next unit cut from `range`.
 static int64_t unit_rows(const ts_coordinator *c, const ts_unit *range) {
     const ts_coordinator_case *given = &c->cases[range->case_index].given;
-    double cost = ts_coordinator_cost(c, range->case_index);
+    double cost = instance_cost(c, range->case_index);
     double slots = (double)c->setup.ranks * c->setup.slots;
     double seconds = fmax(SHARE * ts_coordinator_waiting(c) / slots, SHORTEST);
     double rows = cost > 0 ? seconds / cost : MOST_ROWS;

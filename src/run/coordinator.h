@@ -55,7 +55,6 @@ bool ts_coordinator_next(ts_coordinator *coordinator, int *rank, ts_unit *unit);
 // Nothing waits and nothing is out.
 bool ts_coordinator_finished(const ts_coordinator *coordinator);
 
-// Predicted seconds of one slot: for everything that waits, and for one instance of a case as now known.
+// Predicted seconds of one slot for everything that waits.
 double ts_coordinator_waiting(const ts_coordinator *coordinator);
-double ts_coordinator_cost(const ts_coordinator *coordinator, int case_index);
 int64_t ts_coordinator_units_out(const ts_coordinator *coordinator);

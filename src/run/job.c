@@ -26,7 +26,8 @@ ts_status ts_job_data(ts_job *job, int case_index, const ts_data **data) {
     return status;
 }
 
-ts_status ts_job_predict(ts_job *job, int case_index, double *seconds) {
+// Predicted seconds of one slot for one instance of a case, from its operation count.
+static ts_status predict(ts_job *job, int case_index, double *seconds) {
     const ts_data *data;
     ts_status status = ts_job_data(job, case_index, &data);
     if (status != TS_OK)
@@ -67,7 +68,7 @@ static ts_status fill(ts_job *job) {
         if (status == TS_OK)
             status = ts_record_layout_make(&params, data, &job->layouts[i]);
         if (status == TS_OK)
-            status = ts_job_predict(job, i, &job->cost[i]);
+            status = predict(job, i, &job->cost[i]);
         if (status != TS_OK)
             return status;
         job->steps[i] = (double)ts_params_integer(&params, "steps");

@@ -33,6 +33,3 @@ ts_status ts_job_data(ts_job *job, int case_index, const struct ts_data **data);
 
 // What the coordinator needs to know of a case; its cost is the prediction.
 ts_status ts_job_case(ts_job *job, int case_index, ts_coordinator_case *out);
-
-// Predicted seconds of one slot for one instance of a case, from its operation count.
-ts_status ts_job_predict(ts_job *job, int case_index, double *seconds);

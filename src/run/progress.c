@@ -26,7 +26,8 @@ void ts_progress_start(ts_progress_mode mode) {
         ts_log_set_clear(clear_line);
 }
 
-double ts_progress_remaining(const ts_progress_state *state) {
+// Seconds still to go at the pace so far; negative: cannot be told yet.
+static double remaining_seconds(const ts_progress_state *state) {
     if (state->work_done <= 0)
         return -1;
     return state->elapsed * (state->work_total - state->work_done) / state->work_done;
@@ -55,7 +56,7 @@ void ts_progress_show(const ts_progress_state *state) {
     memset(bar, '.', 20);
     memset(bar, '#', (size_t)(share * 20));
     bar[20] = 0;
-    double left = ts_progress_remaining(state);
+    double left = remaining_seconds(state);
     fprintf(stderr,
             "%s%s%s%5.1f%%  %lld/%lld instances%s, %lld units (%lld running)  %s steps/s  %lld/%lld busy  "
             "%s%s%s left%s",

@@ -23,6 +23,3 @@ typedef struct ts_progress_state {
 void ts_progress_start(ts_progress_mode mode);
 void ts_progress_show(const ts_progress_state *state); // call as often as convenient
 void ts_progress_end(void);                            // clears the live line
-
-// Seconds still to go at the pace so far; negative: cannot be told yet.
-double ts_progress_remaining(const ts_progress_state *state);

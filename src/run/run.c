@@ -178,7 +178,7 @@ static ts_status prepare_leader(run *r) {
     char log_path[PATH_MAX];
     if (r->options->reuse) {
         ts_status status =
-            ts_store_reuse(r->store, r->options->reuse, r->job->backend->name, r->sweep,
+            ts_store_reuse(r->store, r->options->reuse, r->sweep,
                            (const ts_record_layout *const *)r->job->layouts, r->status, &r->reused);
         if (status != TS_OK)
             return status;

@@ -415,13 +415,6 @@ void ts_h5_read(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first,
     move_all(h5, (transfer){.dataset = dataset, .read = data}, form, first, count);
 }
 
-void ts_h5_free_texts(char **texts, int64_t count) {
-    for (int64_t i = 0; i < count; i++) {
-        H5free_memory(texts[i]);
-        texts[i] = NULL;
-    }
-}
-
 // --- Attributes ---
 
 static void put(ts_h5 *h5, hid_t object, const char *name, hid_t type, const void *value) {

@@ -74,7 +74,6 @@ int64_t ts_h5_total_bytes(const ts_h5_form *form); // in memory, of the whole
 void ts_h5_write(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count,
                  const void *data);
 void ts_h5_read(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count, void *data);
-void ts_h5_free_texts(char **texts, int64_t count);
 
 // --- Attributes ---
 void ts_h5_put_text(ts_h5 *h5, hid_t object, const char *name, const char *text);

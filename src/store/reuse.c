@@ -214,12 +214,10 @@ static ts_status copy_all(reuse *r) {
     return flush(r);
 }
 
-ts_status ts_store_reuse(ts_store *store, const char *old, const char *backend, const ts_sweep *sweep,
+ts_status ts_store_reuse(ts_store *store, const char *old, const ts_sweep *sweep,
                          const ts_record_layout *const *layouts, uint8_t *status, int64_t *copied) {
     reuse r = {.store = store, .sweep = sweep, .layouts = layouts, .status = status, .case_index = -1};
     ts_status result = ts_reader_open(old, &r.reader);
-    if (result == TS_OK)
-        result = check_origin(old, r.reader, backend);
     if (result == TS_OK)
         result = list_wanted(&r);
     if (result == TS_OK) {

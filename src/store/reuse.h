@@ -8,7 +8,6 @@ ts_status ts_store_reuse_check(const char *old, const char *backend);
 
 // Copies from the results file `old` every finished instance (status done, checksum right) whose identity is
 // that of a pending instance of the sweep into the open store, and marks it done in `status` (instances).
-// *copied: how many. Rank 0's alone. TS_ERROR_USER if `old` is not a results file of this program's format,
-// version and backend.
-ts_status ts_store_reuse(ts_store *store, const char *old, const char *backend, const ts_sweep *sweep,
+// *copied: how many. Rank 0's alone. `old` has passed ts_store_reuse_check.
+ts_status ts_store_reuse(ts_store *store, const char *old, const ts_sweep *sweep,
                          const ts_record_layout *const *layouts, uint8_t *status, int64_t *copied);
