@@ -6,9 +6,8 @@
 
 #include <string.h>
 
-static const char *const PURPOSE = "toysweep trains thousands of small models at once over MPI, on CPUs and "
-                                   "GPUs, from one YAML sweep into one HDF5 "
-                                   "file.";
+static const char *const PURPOSE =
+    "toysweep trains thousands of small models at once over MPI, from one YAML sweep into one HDF5 file.";
 
 static const struct {
     const char *code, *meaning;
