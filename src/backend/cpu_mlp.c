@@ -4,6 +4,7 @@
 #include "backend/cpu.h"
 #include "base/memory.h"
 #include "model/mlp.h"
+#include "model/network.h"
 #include "model/model.h"
 #include "model/optimiser.h"
 #include "task/data.h"
@@ -111,7 +112,7 @@ static ts_status initialise(training *t) {
         int *own = t->pairs + (size_t)i * 3 * (size_t)t->train;
         params->schema->model->initialise(params, initial);
         repack(t, initial, state_of(t, i), true);
-        ts_mlp_pairs(params, table, pairs, &t->train);
+        ts_network_pairs(params, table, pairs, &t->train);
         for (int64_t p = 0; p < t->train; p++) {
             own[p] = pairs[p] / table->n;
             own[t->train + p] = pairs[p] % table->n;

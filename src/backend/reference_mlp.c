@@ -5,6 +5,7 @@
 #include "backend/reference.h"
 #include "base/memory.h"
 #include "model/mlp.h"
+#include "model/network.h"
 #include "model/model.h"
 #include "model/optimiser.h"
 #include "task/data.h"
@@ -61,7 +62,7 @@ static ts_status initialise(training *t) {
         params->schema->model->initialise(params, initial);
         for (int64_t p = 0; p < t->reference.parameters; p++)
             ts_reference_weights(&t->reference, i)[p] = initial[p];
-        ts_mlp_pairs(params, t->spec.data->table,
+        ts_network_pairs(params, t->spec.data->table,
                      t->pairs + (size_t)i * (size_t)t->shape.n * (size_t)t->shape.n, &t->train);
     }
     ts_free(initial);

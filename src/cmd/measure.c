@@ -14,7 +14,40 @@ static const ts_option OPTIONS[] = {
     {0},
 };
 
-// One JSON object: scalars as numbers, the others as an object by name or a list.
+// The measure's numbers along dimension d: an object by name where its indices have names, else a list.
+static void open_dimension(const ts_params *params, const ts_data *data, const ts_measure *measure, int d,
+                           const char *key, bool *named, ts_text *out) {
+    const ts_model *model = params->schema->model;
+    *named = model->label && model->label(data, measure->dimension[d], 0);
+    ts_json_open(out, key, *named ? '{' : '[');
+}
+
+static const char *label_of(const ts_params *params, const ts_data *data, const char *dimension, bool named,
+                            int64_t index) {
+    return named ? params->schema->model->label(data, dimension, index) : NULL;
+}
+
+static void print_measure(const ts_params *params, const ts_data *data, const ts_measure *measure,
+                          const double *values, int64_t length, ts_text *out) {
+    const char *inner = measure->dimension[1];
+    int64_t width = inner ? params->schema->model->dimension(params, data, inner) : 1;
+    bool named, inner_named = false;
+    open_dimension(params, data, measure, 0, measure->name, &named, out);
+    for (int64_t k = 0; k < length / width; k++) {
+        const char *key = label_of(params, data, measure->dimension[0], named, k);
+        if (!inner) {
+            ts_json_real(out, key, values[k]);
+            continue;
+        }
+        open_dimension(params, data, measure, 1, key, &inner_named, out);
+        for (int64_t i = 0; i < width; i++)
+            ts_json_real(out, label_of(params, data, inner, inner_named, i), values[k * width + i]);
+        ts_json_close(out, inner_named ? '}' : ']');
+    }
+    ts_json_close(out, named ? '}' : ']');
+}
+
+// One JSON object: scalars as numbers, the others as objects and lists.
 static void print_measures(const ts_params *params, const ts_data *data, const double *measures) {
     const ts_model *model = params->schema->model;
     ts_text out = {0};
@@ -23,15 +56,10 @@ static void print_measures(const ts_params *params, const ts_data *data, const d
         const ts_measure *measure = &model->measures[i];
         const double *values = measures + ts_measure_offset(params, data, i);
         int64_t length = ts_measure_length(params, data, i);
-        if (!measure->dimension) {
+        if (length > 0 && measure->dimension[0])
+            print_measure(params, data, measure, values, length, &out);
+        else if (length > 0)
             ts_json_real(&out, measure->name, values[0]);
-            continue;
-        }
-        bool named = length > 0 && model->label && model->label(data, measure->dimension, 0);
-        ts_json_open(&out, measure->name, named ? '{' : '[');
-        for (int64_t k = 0; k < length; k++)
-            ts_json_real(&out, named ? model->label(data, measure->dimension, k) : NULL, values[k]);
-        ts_json_close(&out, named ? '}' : ']');
     }
     ts_json_close(&out, '}');
     puts(ts_text_get(&out));
@@ -51,6 +79,8 @@ static ts_status measure_weights(const ts_params *params, const char *path) {
     status = weights && measures ? ts_weights_read_hdf5(path, &layout, weights) : TS_ERROR_MEMORY;
     if (status == TS_OK)
         status = model->measure(params, data, weights, ts_params_integer(params, "steps"), true, measures);
+    if (status == TS_OK && model->conclude) // a curve of one checkpoint
+        model->conclude(params, data, ts_params_integer(params, "steps"), NULL, measures);
     if (status == TS_OK)
         print_measures(params, data, measures);
     ts_free(weights);

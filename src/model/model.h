@@ -9,7 +9,7 @@
 struct ts_data;
 struct ts_task;
 
-enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 16 };
+enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 16, TS_MEASURE_DIMENSIONS = 2 };
 
 // One trainable tensor. Row-major; tensors lie one after the other in the order of the table.
 typedef struct ts_tensor {
@@ -29,12 +29,14 @@ typedef struct ts_parameter_layout {
 // A measure: one row of a model's table.
 typedef struct ts_measure {
     const char *name;
-    const char *dimension; // NULL: a scalar; "feature": one value per feature, ...
-    bool curve;            // kept at every checkpoint, [row, step(, dimension)]
-    bool final;            // its last value is a column at the root (scalars only)
-    bool loss;             // stored in float64 in curves (others: float32)
-    const char *help;      // long_name
-    const char *units;     // NULL: none
+    const char
+        *dimension[TS_MEASURE_DIMENSIONS]; // NULL: none; a scalar has none, {"feature"}: one value each
+    const char *needs; // it is there only where dimension(needs) is not 0; NULL: where its own dimensions are
+    bool curve;        // kept at every checkpoint, [row, step(, dimension)]
+    bool final;        // its last value is kept: a column at the root; with a dimension, [row, dimension]
+    bool loss;         // stored in float64 in curves (others: float32)
+    const char *help;  // long_name
+    const char *units; // NULL: none
 } ts_measure;
 
 typedef struct ts_model {
@@ -68,6 +70,12 @@ typedef struct ts_model {
     // they are NaN.
     ts_status (*measure)(const ts_params *params, const struct ts_data *data, const float *parameters,
                          int64_t step, bool last, double *out);
+
+    // Measures that follow from the whole curve (the step at which one first passed a threshold, ...), entered
+    // into `final`, the last checkpoint's measures. Called for every checkpoint in order, the last included,
+    // once all are measured; then once with `measures` NULL. NULL function: there are none.
+    void (*conclude)(const ts_params *params, const struct ts_data *data, int64_t step,
+                     const double *measures, double *final);
 } ts_model;
 
 extern const ts_model *const ts_models[]; // NULL-terminated

@@ -37,8 +37,13 @@ bool ts_derive(const ts_params *params, const char *name, double *value) {
 
 int64_t ts_measure_length(const ts_params *params, const struct ts_data *data, int index) {
     const ts_model *model = params->schema->model;
-    const char *dimension = model->measures[index].dimension;
-    return dimension ? model->dimension(params, data, dimension) : 1;
+    const ts_measure *measure = &model->measures[index];
+    if (measure->needs && model->dimension(params, data, measure->needs) == 0)
+        return 0;
+    int64_t length = 1;
+    for (int d = 0; d < TS_MEASURE_DIMENSIONS && measure->dimension[d]; d++)
+        length *= model->dimension(params, data, measure->dimension[d]);
+    return length;
 }
 
 int64_t ts_measure_offset(const ts_params *params, const struct ts_data *data, int index) {

@@ -17,10 +17,11 @@ typedef enum ts_key_type {
     TS_NAME,    // one of `choices`, or any word if there are none
     TS_NUMBERS, // a real, a list of reals, or {base: B[, branching: b]} (see ts_numbers)
     TS_STEPS,   // checkpoints: {log: N}, {every: N}, or a list of steps
+    TS_STOP,    // when to stop early: none, or {test_loss: X[, for: N]}
     TS_FILE,    // contents of a file, named by a path relative to the sweep file; "" for none
 } ts_key_type;
 
-// Value of TS_NUMBERS and TS_STEPS.
+// Value of TS_NUMBERS, TS_STEPS and TS_STOP.
 typedef enum ts_numbers_form {
     TS_NUMBERS_SCALAR,    // item[0] for every index
     TS_NUMBERS_LIST,      // item[i]
@@ -29,6 +30,8 @@ typedef enum ts_numbers_form {
                           // first level 1
     TS_NUMBERS_LOG,       // {log: item[0]}
     TS_NUMBERS_EVERY,     // {every: item[0]}
+    TS_NUMBERS_NEVER,     // none
+    TS_NUMBERS_BELOW,     // {test_loss: item[0], for: item[1]}
 } ts_numbers_form;
 
 typedef struct ts_numbers {

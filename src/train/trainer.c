@@ -15,9 +15,10 @@ struct ts_trainer {
     int64_t step;       // steps the unit has done
     int64_t checkpoint; // next checkpoint to measure at
     int64_t steps;      // to do
-    int64_t *reached;   // (count) == step, or where the instance diverged
+    int64_t *reached;   // (count) == step, or where the instance diverged; -1 - step: stopped early there
     char *records;      // (count, layout->bytes)
     double *measures;   // (layout->measures)
+    double *scratch;    // (layout->measures)
     float *parameters;  // of one instance
     int64_t slice;      // steps trained between two looks at `pause`
     char (*failure)[64];
@@ -43,6 +44,7 @@ static ts_status create_slab(ts_trainer *t) {
         t->reached = ts_slab_take(&t->slab, count, sizeof *t->reached);
         t->records = ts_slab_take(&t->slab, count, t->spec.layout->bytes);
         t->measures = ts_slab_take(&t->slab, (size_t)t->spec.layout->measures, sizeof *t->measures);
+        t->scratch = ts_slab_take(&t->slab, (size_t)t->spec.layout->measures, sizeof *t->scratch);
         t->parameters = ts_slab_take(&t->slab, (size_t)parameters.total, sizeof *t->parameters);
         t->failure = ts_slab_take(&t->slab, count, sizeof *t->failure);
     }
@@ -85,19 +87,56 @@ void ts_trainer_free(ts_trainer *t) {
     ts_free(t);
 }
 
+static double test_loss(const ts_trainer *t, int instance, const double *measures) {
+    int i = 0;
+    while (strcmp(t->model->measures[i].name, "test_loss") != 0) // models with the key `stop` have it
+        i++;
+    return measures[ts_measure_offset(&t->params[instance], t->spec.data, i)];
+}
+
+// Whether the instance, measured up to the checkpoint at hand, may stop: its test loss was below the limit at
+// every checkpoint of so many steps.
+static bool stops(ts_trainer *t, int instance) {
+    if (ts_schema_find(t->params[instance].schema, "stop") < 0)
+        return false;
+    const ts_numbers *rule = ts_params_numbers(&t->params[instance], "stop");
+    int64_t since = INT64_MAX;
+    for (int64_t k = t->checkpoint; k >= 0 && rule->form == TS_NUMBERS_BELOW; k--) {
+        ts_record_get_measures(t->spec.layout, k, record_of(t, instance), t->scratch);
+        if (!(test_loss(t, instance, t->scratch) < rule->item[0]))
+            break;
+        since = t->spec.layout->step[k];
+    }
+    return since <= t->step && (double)(t->step - since) >= rule->item[1];
+}
+
+static ts_status measure_instance(ts_trainer *t, int i) {
+    const ts_record_layout *layout = t->spec.layout;
+    bool last = t->checkpoint == layout->checkpoints - 1;
+    t->spec.engine->get_parameters(t->training, i, t->parameters);
+    ts_status status =
+        t->model->measure(&t->params[i], t->spec.data, t->parameters, t->step, last, t->measures);
+    if (status != TS_OK)
+        return status;
+    ts_record_put_measures(layout, t->checkpoint, last, t->measures, record_of(t, i));
+    if (!last && stops(t, i)) {
+        last = true;
+        t->reached[i] = -1 - t->step;
+        status = t->model->measure(&t->params[i], t->spec.data, t->parameters, t->step, last, t->measures);
+    }
+    ts_record_put_weights(layout, t->checkpoint, last, t->parameters, record_of(t, i));
+    if (last && status == TS_OK)
+        ts_record_conclude(layout, &t->params[i], t->spec.data, t->checkpoint, t->measures, t->scratch,
+                           record_of(t, i));
+    return status;
+}
+
 // Measures every instance that is still alive at the checkpoint the unit has reached.
 static ts_status measure_all(ts_trainer *t) {
-    bool last = t->checkpoint == t->spec.layout->checkpoints - 1;
     for (int i = 0; i < t->spec.count; i++) {
-        if (t->reached[i] != t->step)
-            continue;
-        t->spec.engine->get_parameters(t->training, i, t->parameters);
-        ts_status status =
-            t->model->measure(&t->params[i], t->spec.data, t->parameters, t->step, last, t->measures);
+        ts_status status = t->reached[i] == t->step ? measure_instance(t, i) : TS_OK;
         if (status != TS_OK)
             return status;
-        ts_record_put_measures(t->spec.layout, t->checkpoint, t->measures, record_of(t, i));
-        ts_record_put_weights(t->spec.layout, t->checkpoint, t->parameters, record_of(t, i));
     }
     t->checkpoint++;
     return TS_OK;
@@ -150,8 +189,10 @@ double ts_trainer_progress(const ts_trainer *t) {
 }
 
 ts_trained ts_trainer_result(const ts_trainer *t, int instance) {
-    ts_trained result = {.steps_done = t->reached[instance], .record = record_of(t, instance)};
-    if (result.steps_done < t->steps) {
+    int64_t reached = t->reached[instance];
+    ts_trained result = {.steps_done = reached < 0 ? -1 - reached : reached,
+                         .record = record_of(t, instance)};
+    if (reached >= 0 && reached < t->steps) {
         snprintf(t->failure[instance], sizeof t->failure[instance],
                  "diverged: the loss is not finite at step %lld", (long long)result.steps_done);
         result.failure = t->failure[instance];

@@ -1,0 +1,39 @@
+// The group in whose functions a table's network is analysed: the table itself where it is one, Z_p for
+// (a^m + b^n) mod p. A chart says which element of it each token stands for. Irreps are the group's.
+#pragma once
+
+#include "task/irreps.h"
+#include "task/table.h"
+
+enum { TS_MAX_CHARTS = 2 };
+
+// Chart 0, `input`, reads a token as the element with its number. Chart 1, `value`, is there for `power`:
+// a stands for a^m mod p and b for b^n mod p, in which the task is addition; not a bijection in general.
+typedef struct ts_chart {
+    const char *prefix;   // of the names of its measures: "" or "value_"
+    const int *x_a, *x_b; // (n) elements that tokens a and b stand for
+} ts_chart;
+
+typedef struct ts_symmetry {
+    const ts_table *group; // its multiplication table, of order n == n_out of the table that is learned
+    const int *inverse;    // (n)
+    const ts_irreps *irreps;
+    int charts;
+    ts_chart chart[TS_MAX_CHARTS];
+    // What is owned: memory behind the above.
+    ts_table *own_group; // NULL: the group is the learned table
+    ts_irreps *own_irreps;
+    int *elements; // (4, n): token numbers, inverses, x_a, x_b of the value chart
+} ts_symmetry;
+
+// Of a table that is a group.
+ts_status ts_symmetry_of_group(const ts_table *table, ts_symmetry **symmetry);
+
+// Of a table (a, b) -> value[0][a] + value[1][b] mod n; value (2, n), copied.
+ts_status ts_symmetry_of_sums(int n, const int *value, ts_symmetry **symmetry);
+void ts_symmetry_free(ts_symmetry *symmetry);
+
+// P_r (n, n), row-major: the projector onto the functions on the group that are spanned by the irrep's matrix
+// entries, orthogonal where element g counts weight[g] times (NULL: once each, then P_r[g, h] = (d / n) chi_r(g
+// h^-1)). Functions on elements of weight 0 are projected away.
+ts_status ts_symmetry_projector(const ts_symmetry *symmetry, int r, const double *weight, double *projector);
