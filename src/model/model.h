@@ -54,6 +54,7 @@ typedef struct ts_model {
     int64_t (*dimension)(const ts_params *params, const struct ts_data *data, const char *name);
 
     // What stands at an index of a dimension, e.g. an irrep's name; NULL (or no such function): the index itself.
+    // Of "<dimension>_alias": the name it has elsewhere, "" for none.
     const char *(*label)(const struct ts_data *data, const char *dimension, int64_t index);
 
     // Useful floating-point operations of one training step (expected, where it depends on the batch drawn).

@@ -197,6 +197,8 @@ const char *ts_network_label(const ts_data *data, const char *dimension, int64_t
     static const char *const SOURCES[TS_SOURCES] = {"a", "b", "="};
     if (strcmp(dimension, "irrep") == 0 && data->symmetry)
         return data->symmetry->irreps->irrep[index].name;
+    if (strcmp(dimension, "irrep_alias") == 0 && data->symmetry)
+        return data->symmetry->irreps->irrep[index].alias;
     return strcmp(dimension, "source") == 0 ? SOURCES[index] : NULL;
 }
 

@@ -135,14 +135,27 @@ typedef struct scale_set {
     const ts_record_layout *layout;
 } scale_set;
 
-// A scale of names.
+// A scale of names, and beside it the names that its indices have elsewhere.
 static void begin_named_scale(ts_h5 *h5, hid_t group, const ts_named_dimension *named, ts_scale *scale) {
-    char **texts = ts_alloc((size_t)named->count * sizeof *texts, "a dimension scale");
-    if (!texts)
+    char **texts = ts_alloc((size_t)named->count * sizeof *texts, "a dimension scale"), name[TS_SCALE_NAME];
+    if (!texts) {
         h5->status = TS_ERROR_MEMORY;
-    for (int64_t i = 0; texts && i < named->count; i++)
+        return;
+    }
+    for (int64_t i = 0; i < named->count; i++)
         texts[i] = named->name[i];
     ts_scale_begin(h5, group, named->dimension, TS_H5_TEXT, named->count, texts, scale);
+    if (named->alias) {
+        ts_h5_form form = ts_format_list(TS_H5_TEXT, named->count);
+        snprintf(name, sizeof name, "%s_alias", named->dimension);
+        hid_t aliases = ts_h5_create_dataset(h5, group, name, &form);
+        for (int64_t i = 0; i < named->count; i++)
+            texts[i] = named->alias[i];
+        ts_h5_write(h5, aliases, &form, 0, named->count, texts);
+        ts_scale_attach(h5, aliases, 1, &scale);
+        describe(h5, aliases, "published names, where they differ", NULL);
+        ts_h5_close(h5, aliases);
+    }
     ts_free(texts);
 }
 

@@ -75,6 +75,25 @@ static void add_weights(const ts_params *params, ts_record_layout *layout) {
     }
 }
 
+// Other names of a dimension's indices, if one at least has one.
+static ts_status add_aliases(const ts_model *model, const ts_data *data, ts_named_dimension *named) {
+    char dimension[TS_LABEL_BYTES];
+    bool any = false;
+    snprintf(dimension, sizeof dimension, "%s_alias", named->dimension);
+    for (int64_t i = 0; i < named->count; i++) {
+        const char *alias = model->label(data, dimension, i);
+        any = any || (alias && alias[0]);
+    }
+    if (!any)
+        return TS_OK;
+    named->alias = ts_alloc_zero((size_t)named->count, sizeof *named->alias, "a dimension's names");
+    if (!named->alias)
+        return TS_ERROR_MEMORY;
+    for (int64_t i = 0; i < named->count; i++)
+        snprintf(named->alias[i], sizeof named->alias[i], "%s", model->label(data, dimension, i));
+    return TS_OK;
+}
+
 // Names of the fields' dimensions, where the model has some.
 static ts_status add_names(const ts_params *params, const ts_data *data, ts_record_layout *layout) {
     const ts_model *model = params->schema->model;
@@ -94,6 +113,8 @@ static ts_status add_names(const ts_params *params, const ts_data *data, ts_reco
             layout->n_named++;
             for (int64_t i = 0; i < named->count; i++)
                 snprintf(named->name[i], sizeof named->name[i], "%s", model->label(data, dimension, i));
+            if (add_aliases(model, data, named) != TS_OK)
+                return TS_ERROR_MEMORY;
         }
     }
     return TS_OK;
@@ -138,8 +159,10 @@ ts_status ts_record_layout_make(const ts_params *params, const ts_data *data, ts
 void ts_record_layout_free(ts_record_layout *layout) {
     if (!layout)
         return;
-    for (int i = 0; i < layout->n_named; i++)
+    for (int i = 0; i < layout->n_named; i++) {
         ts_free(layout->named[i].name);
+        ts_free(layout->named[i].alias);
+    }
     ts_free(layout->step);
     ts_free(layout->field);
     ts_free(layout);

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-enum { TS_MAX_FIELDS = 160, TS_FIELD_DIMENSIONS = 6, TS_MAX_NAMED = 4, TS_LABEL_BYTES = 32 };
+enum { TS_MAX_FIELDS = 160, TS_FIELD_DIMENSIONS = 6, TS_MAX_NAMED = 8, TS_LABEL_BYTES = 32 };
 
 typedef enum ts_place {
     TS_PLACE_ROOT,    // a column at the root, one float64 per instance
@@ -34,7 +34,8 @@ typedef struct ts_field {
 typedef struct ts_named_dimension {
     const char *dimension;
     int64_t count;
-    char (*name)[TS_LABEL_BYTES]; // (count); owned
+    char (*name)[TS_LABEL_BYTES];  // (count); owned
+    char (*alias)[TS_LABEL_BYTES]; // (count) names they have elsewhere, "" for none; NULL: none has; owned
 } ts_named_dimension;
 
 struct ts_data;
