@@ -14,15 +14,15 @@ static const double KEY_SIMILARITY = 0.005, OFF_ENERGY = 1;
 // What an irrep adds to the logits: as a function of a, of b, of a b in the hidden layer; along the chi cube.
 enum { OF_A, OF_B, OF_PRODUCT, SIDES, CUBE = SIDES, CORRECTIONS };
 
-typedef struct measuring {
+struct ts_group_measures {
     ts_pairs *pairs;
     const ts_network *network;
     const ts_symmetry *symmetry;
     const ts_table *group;
     const ts_chart *chart;
-    int n, hidden, count;     // order of the group, width, irreps
-    size_t stride;            // of a row of exponentials
-    const double *h, *logits; // (n, hidden), (n, n): one row of pairs
+    int n, hidden, count; // order of the group, width, irreps
+    size_t stride;        // of a row of exponentials
+    ts_pair_row row;      // of pairs, while they are gathered
     // Functions of a, of b and of a b: elements of the group weighted by the pairs they stand for.
     double *weight[SIDES];         // (n) pairs of each element
     double *mean[SIDES];           // (n, hidden) means of H over the pairs of each element
@@ -34,31 +34,38 @@ typedef struct measuring {
     double *projector, *projected; // (n, n), (n, the widest)
     double *difference;            // (n)
     double *total;                 // (2, n, n) over key irreps: corrections by a b, along the cube
-    double *e;                     // (n, stride) exponentials of a row's logits
-    double hidden_energy, logit_energy, logit_sum;
+    double *e;                     // (n, stride) exponentials of a row's logits; the pairs'
+    double *total_exponential;     // (2, n, stride) of their negatives
+    // Of H0; of logits centred over c; of their means over c; and the sum of these means.
+    double hidden_energy, logit_energy, centre_energy, centre_sum;
     int turn;              // irreps of a turn
     double *correction;    // (turn, CORRECTIONS, n, n)
     double *exponential;   // (turn, CORRECTIONS, n, stride) of their negatives
     double *neuron_energy; // (hidden) of the irrep at hand
     double *neuron_all;    // (hidden)
-    double *curve;         // results
+    ts_group_results results;
     ts_slab slab;
-} measuring;
+};
+typedef ts_group_measures measuring;
 
 static double *curve_of(const measuring *m, int measure) {
-    return m->curve + (size_t)measure * (size_t)m->count;
+    return m->results.curve + (size_t)measure * (size_t)m->count;
 }
 
 static double *correction_of(const measuring *m, int turn_index, int kind) {
     return m->correction + ((size_t)turn_index * CORRECTIONS + (size_t)kind) * (size_t)m->n * (size_t)m->n;
 }
 
+static double *total_exponential_of(const measuring *m, int layer) {
+    return m->total_exponential + (size_t)layer * (size_t)m->n * m->stride;
+}
+
 static double *exponential_of(const measuring *m, int turn_index, int kind) {
     return m->exponential + ((size_t)turn_index * CORRECTIONS + (size_t)kind) * (size_t)m->n * m->stride;
 }
 
-static ts_status create(ts_pairs *pairs, const ts_symmetry *symmetry, int chart, double *curve,
-                        measuring *m) {
+static ts_status create(ts_pairs *pairs, const ts_symmetry *symmetry, int chart,
+                        const ts_group_results *results, measuring *m) {
     size_t n = (size_t)symmetry->group->n, hidden = (size_t)pairs->network->hidden;
     size_t embed = (size_t)pairs->network->embed, stride = ts_loss_stride((int)n);
     double each = CORRECTIONS * 8 * (double)n * (double)(n + stride);
@@ -71,7 +78,7 @@ static ts_status create(ts_pairs *pairs, const ts_symmetry *symmetry, int chart,
                      .hidden = (int)hidden,
                      .count = symmetry->irreps->count,
                      .stride = stride,
-                     .curve = curve};
+                     .results = *results};
     m->turn = each * m->count > TURN_BYTES ? (int)(TURN_BYTES / each) : m->count;
     m->turn = m->turn < 1 ? 1 : m->turn;
     for (int pass = 0; pass < 2; pass++) {
@@ -91,7 +98,7 @@ static ts_status create(ts_pairs *pairs, const ts_symmetry *symmetry, int chart,
         m->projected = ts_slab_take(&m->slab, n * (hidden > embed ? hidden : embed), sizeof(double));
         m->difference = ts_slab_take(&m->slab, n, sizeof(double));
         m->total = ts_slab_take(&m->slab, 2 * n * n, sizeof(double));
-        m->e = ts_slab_take(&m->slab, n * stride, sizeof(double));
+        m->total_exponential = ts_slab_take(&m->slab, 2 * n * stride, sizeof(double));
         m->correction = ts_slab_take(&m->slab, (size_t)m->turn * CORRECTIONS * n * n, sizeof(double));
         m->exponential = ts_slab_take(&m->slab, (size_t)m->turn * CORRECTIONS * n * stride, sizeof(double));
         m->neuron_energy = ts_slab_take(&m->slab, hidden, sizeof(double));
@@ -128,7 +135,7 @@ static void add(double *restrict sum, const double *restrict x, int count) {
 
 static void gather_pair(measuring *m, int a, int b) {
     size_t n = (size_t)m->n, hidden = (size_t)m->hidden;
-    const double *h = m->h + (size_t)b * hidden, *z = m->logits + (size_t)b * n;
+    const double *h = m->row.h + (size_t)b * hidden, *z = m->row.logits + (size_t)b * n;
     double centre = 0;
     for (int side = 0; side < SIDES; side++) {
         size_t element = (size_t)element_of(m, side, a, b);
@@ -138,9 +145,11 @@ static void gather_pair(measuring *m, int a, int b) {
     m->hidden_energy += energy(h, hidden);
     for (int c = 0; c < m->n; c++)
         centre += z[c];
-    m->logit_sum += centre;
+    centre /= m->n;
+    m->centre_sum += centre;
+    m->centre_energy += centre * centre;
     for (int c = 0; c < m->n; c++)
-        m->difference[c] = z[c] - centre / m->n;
+        m->difference[c] = z[c] - centre;
     size_t product = (size_t)element_of(m, OF_PRODUCT, a, b);
     add(m->by_product + product * n, m->difference, m->n);
     m->logit_energy += energy(m->difference, n);
@@ -159,20 +168,21 @@ static void gather_embedding(measuring *m, int side) {
     }
 }
 
-static void gather(measuring *m) {
+void ts_group_measures_add(measuring *m, int a) {
+    m->row = ts_pairs_row(m->pairs, a);
+    for (int b = 0; b < m->n; b++)
+        gather_pair(m, a, b);
+}
+
+// Sums over all pairs to means.
+static void finish_gathering(measuring *m) {
     size_t n = (size_t)m->n, hidden = (size_t)m->hidden;
     for (size_t k = 0; k < hidden; k++)
         for (size_t c = 0; c < n; c++)
             m->u_rows[c * hidden + k] = m->network->u[k * n + c];
-    for (int a = 0; a < m->n; a++) {
-        ts_pairs_row(m->pairs, a, &m->h, &m->logits);
-        for (int b = 0; b < m->n; b++)
-            gather_pair(m, a, b);
-    }
     for (size_t g = 0; g < n; g++)
-        add(m->all_mean, m->mean[OF_A] + g * hidden, m->hidden);
-    for (size_t k = 0; k < hidden; k++)
-        m->all_mean[k] /= (double)(n * n);
+        for (size_t k = 0; k < hidden; k++)
+            m->all_mean[k] += m->mean[OF_A][g * hidden + k] / (double)(n * n);
     for (int side = 0; side < SIDES; side++)
         for (size_t g = 0; g < n; g++)
             for (size_t k = 0; k < hidden && m->weight[side][g] > 0; k++)
@@ -256,7 +266,8 @@ static void measure_cube(measuring *m, int r, double *correction) {
     curve_of(m, TS_FIT_COEFFICIENT)[r] = dot / norm;
 }
 
-static void enter_neurons(measuring *m, int r, const ts_group_results *results) {
+static void enter_neurons(measuring *m, int r) {
+    const ts_group_results *results = &m->results;
     for (int k = 0; k < m->hidden && results->neuron_irrep; k++) {
         m->neuron_all[k] += m->neuron_energy[k];
         if (r == 0 || m->neuron_energy[k] > results->neuron_irrep_fraction[k]) {
@@ -266,7 +277,8 @@ static void enter_neurons(measuring *m, int r, const ts_group_results *results) 
     }
 }
 
-static void finish_neurons(measuring *m, const ts_group_results *results) {
+static void finish_neurons(measuring *m) {
+    const ts_group_results *results = &m->results;
     for (int k = 0; k < m->hidden && results->neuron_irrep; k++) {
         bool off = m->neuron_all[k] < OFF_ENERGY;
         results->neuron_irrep_fraction[k] = off ? NAN : results->neuron_irrep_fraction[k] / m->neuron_all[k];
@@ -310,8 +322,9 @@ static void pair_losses(measuring *m, int a, int b, const double *const *correct
     int label = m->pairs->table->result[(size_t)a * n + (size_t)b];
     ts_losses(m->e + (size_t)b * m->stride, exponentials, count, m->stride, label, losses);
     for (int i = 0; i < count; i++)
-        if (isnan(losses[i]))
-            losses[i] = loss_without(m, m->logits + (size_t)b * n, corrections[i], label);
+        if (isnan(losses[i])) // rare, so that logits are not kept for it
+            losses[i] =
+                loss_without(m, ts_pairs_row(m->pairs, a).logits + (size_t)b * n, corrections[i], label);
 }
 
 // Adds the losses of a pair without irrep r's parts.
@@ -333,6 +346,20 @@ static void add_losses(measuring *m, int a, int b, int r, int turn_index) {
     }
 }
 
+// Adds a training pair's losses without all key irreps' parts.
+static void add_total_losses(measuring *m, int a, int b) {
+    size_t n = (size_t)m->n, product = (size_t)element_of(m, OF_PRODUCT, a, b);
+    const double *corrections[2], *exponentials[2];
+    double losses[2];
+    for (int layer = 0; layer < 2; layer++) {
+        corrections[layer] = m->total + ((size_t)layer * n + product) * n;
+        exponentials[layer] = total_exponential_of(m, layer) + product * m->stride;
+    }
+    pair_losses(m, a, b, corrections, exponentials, 2, losses);
+    m->results.scalar[TS_TOTAL_EXCLUDED_LOSS] += losses[0];
+    m->results.scalar[TS_TOTAL_LOGIT_EXCLUDED_LOSS] += losses[1];
+}
+
 bool ts_is_key_irrep(int irrep, double similarity) {
     return irrep > 0 && similarity > KEY_SIMILARITY;
 }
@@ -341,24 +368,18 @@ static bool is_key(const measuring *m, int r) {
     return ts_is_key_irrep(r, curve_of(m, TS_LOGIT_SIMILARITY)[r]);
 }
 
-static void take_row(measuring *m, int a) {
-    ts_pairs_row(m->pairs, a, &m->h, &m->logits);
-    for (int b = 0; b < m->n; b++)
-        ts_exponentials(m->logits + (size_t)b * (size_t)m->n, 1, m->n, m->e + (size_t)b * m->stride);
-}
-
 static const int LOSSES[] = {TS_EXCLUDED_LOSS, TS_LOGIT_EXCLUDED_LOSS, TS_ABLATION_LEFT_LOSS,
                              TS_ABLATION_RIGHT_LOSS, TS_ABLATION_PRODUCT_LOSS};
 
 // All that one irrep needs before the pass over the pairs.
-static ts_status prepare_irrep(measuring *m, int r, int turn_index, const ts_group_results *results) {
+static ts_status prepare_irrep(measuring *m, int r, int turn_index) {
     size_t products = (size_t)m->n * (size_t)m->n;
     const double *of_product = correction_of(m, turn_index, OF_PRODUCT),
                  *cube = correction_of(m, turn_index, CUBE);
     if (measure_sides(m, r, turn_index) != TS_OK)
         return TS_ERROR_MEMORY;
     measure_cube(m, r, correction_of(m, turn_index, CUBE));
-    enter_neurons(m, r, results);
+    enter_neurons(m, r);
     curve_of(m, TS_RESTRICTED_LOSS)[r] = loss_of_products(m, of_product);
     curve_of(m, TS_LOGIT_RESTRICTED_LOSS)[r] = loss_of_products(m, cube);
     for (int i = 0; i < 5; i++)
@@ -372,16 +393,22 @@ static ts_status prepare_irrep(measuring *m, int r, int turn_index, const ts_gro
     return TS_OK;
 }
 
-static ts_status measure_turn(measuring *m, int first, int count, const ts_group_results *results) {
+static ts_status measure_turn(measuring *m, int first, int count) {
     int64_t pairs = (int64_t)m->n * m->n;
     for (int i = 0; i < count; i++)
-        if (prepare_irrep(m, first + i, i, results) != TS_OK)
+        if (prepare_irrep(m, first + i, i) != TS_OK)
             return TS_ERROR_MEMORY;
+    bool totals = first + count == m->count; // all of them are known by now
+    for (int i = 0; i < 2 && totals; i++)
+        take_exponentials(m, m->total + i * pairs, total_exponential_of(m, i));
     for (int a = 0; a < m->n; a++) {
-        take_row(m, a);
-        for (int b = 0; b < m->n; b++)
+        m->e = ts_pairs_exponentials(m->pairs, a);
+        for (int b = 0; b < m->n; b++) {
             for (int i = 0; i < count; i++)
                 add_losses(m, a, b, first + i, i);
+            if (totals && m->pairs->is_train[(size_t)a * (size_t)m->n + (size_t)b])
+                add_total_losses(m, a, b);
+        }
     }
     for (int r = first; r < first + count; r++)
         for (int i = 0; i < 5; i++)
@@ -410,64 +437,53 @@ static void sum_fractions(measuring *m, double *scalar) {
 // Least squares of all n^3 logits on the key irreps' chi cubes and a constant. These are orthogonal (over c, a
 // chi cube sums to 0, and so does a product of two), so each coefficient is the component by itself.
 static void fit(measuring *m, double *scalar) {
-    double cubes = (double)m->n * m->n * m->n, mean = m->logit_sum / cubes, explained = 0;
-    // Over c, logits vary by their centred energy; the rest is how their means over c differ between pairs.
-    double energy_all = 0;
-    for (int a = 0; a < m->n; a++) {
-        ts_pairs_row(m->pairs, a, &m->h, &m->logits);
-        for (size_t i = 0; i < (size_t)m->n * (size_t)m->n; i++)
-            energy_all += (m->logits[i] - mean) * (m->logits[i] - mean);
-    }
+    double pairs = (double)m->n * m->n, mean = m->centre_sum / pairs, explained = 0;
+    double variance = m->logit_energy + m->n * (m->centre_energy - pairs * mean * mean);
     for (int r = 1; r < m->count; r++) {
         double similarity = curve_of(m, TS_LOGIT_SIMILARITY)[r];
         explained += is_key(m, r) ? similarity * similarity * m->logit_energy : 0;
     }
     scalar[TS_FIT_CONSTANT] = mean;
-    scalar[TS_FIT_EXPLAINED] = explained / energy_all;
+    scalar[TS_FIT_EXPLAINED] = explained / variance;
 }
 
-static void measure_totals(measuring *m, double *scalar) {
-    size_t products = (size_t)m->n * (size_t)m->n;
-    double *exponential[2] = {exponential_of(m, 0, 0), exponential_of(m, 0, 1)};
-    for (int i = 0; i < TS_GROUP_SCALARS; i++)
-        scalar[i] = 0;
+static void finish_totals(measuring *m, double *scalar) {
     sum_fractions(m, scalar);
     fit(m, scalar);
     scalar[TS_TOTAL_RESTRICTED_LOSS] = loss_of_products(m, m->total);
-    scalar[TS_TOTAL_LOGIT_RESTRICTED_LOSS] = loss_of_products(m, m->total + products);
-    for (int i = 0; i < 2; i++)
-        take_exponentials(m, m->total + (size_t)i * products, exponential[i]);
-    for (int a = 0; a < m->n; a++) {
-        take_row(m, a);
-        for (int b = 0; b < m->n; b++) {
-            if (!m->pairs->is_train[(size_t)a * (size_t)m->n + (size_t)b])
-                continue;
-            size_t product = (size_t)element_of(m, OF_PRODUCT, a, b), row = product * (size_t)m->n;
-            double losses[2];
-            pair_losses(m, a, b, (const double *[]){m->total + row, m->total + products + row},
-                        (const double *[]){exponential[0] + product * m->stride,
-                                           exponential[1] + product * m->stride},
-                        2, losses);
-            scalar[TS_TOTAL_EXCLUDED_LOSS] += losses[0];
-            scalar[TS_TOTAL_LOGIT_EXCLUDED_LOSS] += losses[1];
-        }
-    }
+    scalar[TS_TOTAL_LOGIT_RESTRICTED_LOSS] = loss_of_products(m, m->total + (size_t)m->n * (size_t)m->n);
     scalar[TS_TOTAL_EXCLUDED_LOSS] = mean_over(scalar[TS_TOTAL_EXCLUDED_LOSS], m->pairs->train);
     scalar[TS_TOTAL_LOGIT_EXCLUDED_LOSS] = mean_over(scalar[TS_TOTAL_LOGIT_EXCLUDED_LOSS], m->pairs->train);
 }
 
-ts_status ts_group_measures(ts_pairs *pairs, const ts_symmetry *symmetry, int chart,
-                            const ts_group_results *results) {
-    measuring m;
-    ts_status status = create(pairs, symmetry, chart, results->curve, &m);
-    if (status != TS_OK)
+ts_status ts_group_measures_begin(ts_pairs *pairs, const ts_symmetry *symmetry, int chart,
+                                  const ts_group_results *results, ts_group_measures **measures) {
+    measuring *m = ts_alloc_zero(1, sizeof *m, "a group's measures");
+    ts_status status = m ? create(pairs, symmetry, chart, results, m) : TS_ERROR_MEMORY;
+    if (status != TS_OK) {
+        ts_group_measures_free(m);
         return status;
-    gather(&m);
-    for (int first = 0; first < m.count && status == TS_OK; first += m.turn)
-        status = measure_turn(&m, first, m.count - first < m.turn ? m.count - first : m.turn, results);
-    finish_neurons(&m, results);
+    }
+    for (int i = 0; i < TS_GROUP_SCALARS; i++)
+        results->scalar[i] = 0;
+    *measures = m;
+    return TS_OK;
+}
+
+ts_status ts_group_measures_finish(measuring *m) {
+    ts_status status = TS_OK;
+    finish_gathering(m);
+    for (int first = 0; first < m->count && status == TS_OK; first += m->turn)
+        status = measure_turn(m, first, m->count - first < m->turn ? m->count - first : m->turn);
+    finish_neurons(m);
     if (status == TS_OK)
-        measure_totals(&m, results->scalar);
-    ts_slab_free(&m.slab);
+        finish_totals(m, m->results.scalar);
     return status;
+}
+
+void ts_group_measures_free(measuring *m) {
+    if (!m)
+        return;
+    ts_slab_free(&m->slab);
+    ts_free(m);
 }

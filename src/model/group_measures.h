@@ -60,5 +60,11 @@ typedef struct ts_group_results {
 // Whether an irrep with that final logit similarity is a key irrep.
 bool ts_is_key_irrep(int irrep, double similarity);
 
-ts_status ts_group_measures(ts_pairs *pairs, const ts_symmetry *symmetry, int chart,
-                            const ts_group_results *results);
+// Measures through one chart: begin, add every row of pairs in order, finish, free. `pairs`, `symmetry` and the
+// results outlive it.
+typedef struct ts_group_measures ts_group_measures;
+ts_status ts_group_measures_begin(ts_pairs *pairs, const ts_symmetry *symmetry, int chart,
+                                  const ts_group_results *results, ts_group_measures **measures);
+void ts_group_measures_add(ts_group_measures *measures, int a);
+ts_status ts_group_measures_finish(ts_group_measures *measures);
+void ts_group_measures_free(ts_group_measures *measures);

@@ -15,13 +15,6 @@ double ts_pair_loss(const double *z, int count, int label) {
     return largest > 0 ? largest + log(exp(-largest) + others) : log1p(others);
 }
 
-int ts_first_largest(const double *z, int count) {
-    int first = 0;
-    for (int j = 1; j < count; j++)
-        first = z[j] > z[first] ? j : first;
-    return first;
-}
-
 // exp(x) for x <= 0, without a branch, so that compilers vectorise loops of it; relative error below 1e-15, 0
 // below -708.
 static inline double exp_negative(double x) {
@@ -44,10 +37,24 @@ static inline double exp_negative(double x) {
     return x > -708 ? p * power.number : 0;
 }
 
+// The largest of sign x, lane by lane.
+TS_FOR_EACH_SET static double largest_of(const double *x, double sign, int count) {
+    double lane[TS_LOSS_LANES];
+    int c = 0;
+    for (int i = 0; i < TS_LOSS_LANES; i++)
+        lane[i] = sign * x[0];
+    for (; c + TS_LOSS_LANES <= count; c += TS_LOSS_LANES)
+        for (int i = 0; i < TS_LOSS_LANES; i++)
+            lane[i] = sign * x[c + i] > lane[i] ? sign * x[c + i] : lane[i];
+    for (; c < count; c++)
+        lane[0] = sign * x[c] > lane[0] ? sign * x[c] : lane[0];
+    for (int i = 1; i < TS_LOSS_LANES; i++)
+        lane[0] = lane[i] > lane[0] ? lane[i] : lane[0];
+    return lane[0];
+}
+
 TS_FOR_EACH_SET void ts_exponentials(const double *x, double sign, int count, double *e) {
-    double largest = sign * x[0];
-    for (int c = 1; c < count; c++)
-        largest = sign * x[c] > largest ? sign * x[c] : largest;
+    double largest = largest_of(x, sign, count);
     for (int c = 0; c < count; c++)
         e[c] = exp_negative(sign * x[c] - largest);
     for (size_t c = (size_t)count; c < ts_loss_stride(count); c++)
@@ -63,10 +70,32 @@ TS_FOR_EACH_SET static double dot(const double *restrict e, const double *restri
     return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
 }
 
+TS_FOR_EACH_SET static double sum(const double *e, size_t stride) {
+    double lane[TS_LOSS_LANES] = {0};
+    for (size_t c = 0; c < stride; c += TS_LOSS_LANES)
+        for (size_t i = 0; i < TS_LOSS_LANES; i++)
+            lane[i] += e[c + i];
+    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+}
+
+// A label's factor below this, and what is lost beside it may count. Products that underflow are below 1e-300.
+static const double SMALLEST = 1e-150;
+
+double ts_loss(double *e, const double *z, int count, int label, bool *right) {
+    double own = e[label];
+    *right = own == 1; // the largest has exp(0)
+    for (int c = 0; c < label && *right; c++)
+        *right = e[c] != 1 || z[c] != z[label];
+    if (own < SMALLEST)
+        return ts_pair_loss(z, count, label);
+    e[label] = 0;
+    double loss = log1p(sum(e, ts_loss_stride(count)) / own);
+    e[label] = own;
+    return loss;
+}
+
 void ts_losses(double *e, const double *const *corrections, int count, size_t stride, int label,
                double *losses) {
-    // Products of two numbers not below 1e-300 that are lost are then nothing beside the label's.
-    static const double SMALLEST = 1e-150;
     double own = e[label];
     e[label] = 0;
     for (int i = 0; i < count; i++) {

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-// Rows of pairs that are kept while a network is measured, in bytes.
+// Exponentials of logits that are kept while a network is measured, in bytes.
 static const double KEPT_BYTES = 128e6;
 static const double GROKKED = 0.99, PASSED = 0.05;
 
@@ -261,15 +261,17 @@ static ts_status create_pairs(const ts_params *params, const ts_data *data, cons
                               ts_pairs *p) {
     const ts_table *table = data->table;
     size_t n = (size_t)table->n, hidden = (size_t)network->hidden, n_out = (size_t)table->n_out;
-    size_t kept = (double)(n * n * (hidden + n_out)) * sizeof(double) <= KEPT_BYTES ? n : 1;
+    size_t stride = ts_loss_stride(table->n_out);
+    size_t kept = (double)(n * n * stride) * sizeof(double) <= KEPT_BYTES ? n : 1;
     int *pairs = NULL;
-    *p = (ts_pairs){.network = network, .table = table, .kept = (int)kept};
+    *p = (ts_pairs){.network = network, .table = table, .row = -1, .kept = (int)kept, .stride = stride};
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&p->slab, "a network's pairs") != TS_OK)
             return TS_ERROR_MEMORY;
         p->row_of = ts_slab_take(&p->slab, kept, sizeof(int));
-        p->h = ts_slab_take(&p->slab, kept * n * hidden, sizeof(double));
-        p->logits = ts_slab_take(&p->slab, kept * n * n_out, sizeof(double));
+        p->h = ts_slab_take(&p->slab, n * hidden, sizeof(double));
+        p->logits = ts_slab_take(&p->slab, n * n_out, sizeof(double));
+        p->e = ts_slab_take(&p->slab, kept * n * stride, sizeof(double));
         p->is_train = ts_slab_take(&p->slab, n * n, 1);
         pairs = ts_slab_take(&p->slab, n * n, sizeof(int));
     }
@@ -282,39 +284,51 @@ static ts_status create_pairs(const ts_params *params, const ts_data *data, cons
     return TS_OK;
 }
 
-void ts_pairs_row(ts_pairs *p, int a, const double **h, const double **logits) {
-    size_t at = (size_t)(p->kept > 1 ? a : 0), n = (size_t)p->table->n;
-    double *own_h = p->h + at * n * (size_t)p->network->hidden;
-    double *own_logits = p->logits + at * n * (size_t)p->table->n_out;
-    if (p->row_of[at] != a)
-        p->network->row(p->network->weights, a, own_h, own_logits);
-    p->row_of[at] = a;
-    *h = own_h;
-    *logits = own_logits;
+ts_pair_row ts_pairs_row(ts_pairs *p, int a) {
+    if (p->row != a)
+        p->network->row(p->network->weights, a, p->h, p->logits);
+    p->row = a;
+    return (ts_pair_row){p->h, p->logits};
+}
+
+double *ts_pairs_exponentials(ts_pairs *p, int a) {
+    size_t at = (size_t)(p->kept > 1 ? a : 0), n = (size_t)p->table->n, n_out = (size_t)p->table->n_out;
+    double *e = p->e + at * n * p->stride;
+    if (p->row_of[at] != a) {
+        ts_pairs_row(p, a);
+        for (size_t b = 0; b < n; b++)
+            ts_exponentials(p->logits + b * n_out, 1, (int)n_out, e + b * p->stride);
+        p->row_of[at] = a;
+    }
+    return e;
 }
 
 // --- Measures ---
 
-static void measure_losses(ts_pairs *pairs, double *out) {
+// Losses and right answers so far; [0]: of training pairs, [1]: of the others.
+typedef struct losses {
+    double loss[2], right[2];
+} losses;
+
+static void add_losses(ts_pairs *pairs, int a, losses *sum) {
     int n = pairs->table->n, n_out = pairs->table->n_out;
-    double loss[2] = {0}, right[2] = {0};
-    for (int a = 0; a < n; a++) {
-        const double *h, *logits;
-        ts_pairs_row(pairs, a, &h, &logits);
-        for (int b = 0; b < n; b++) {
-            int pair = a * n + b, part = pairs->is_train[pair] ? 0 : 1;
-            const double *z = logits + (size_t)b * (size_t)n_out;
-            int label = pairs->table->result[pair];
-            loss[part] += ts_pair_loss(z, n_out, label);
-            right[part] += ts_first_largest(z, n_out) == label;
-        }
+    double *e = ts_pairs_exponentials(pairs, a);
+    for (int b = 0; b < n; b++) {
+        int pair = a * n + b, part = pairs->is_train[pair] ? 0 : 1;
+        bool hit;
+        sum->loss[part] += ts_loss(e + (size_t)b * pairs->stride, pairs->logits + (size_t)b * (size_t)n_out,
+                                   n_out, pairs->table->result[pair], &hit);
+        sum->right[part] += hit;
     }
-    double all = (double)n * n, train = (double)pairs->train, test = all - train;
-    out[TRAIN_LOSS] = loss[0] / train;
-    out[TEST_LOSS] = loss[1] / test;
-    out[TRAIN_ACCURACY] = right[0] / train;
-    out[TEST_ACCURACY] = right[1] / test;
-    out[ALL_LOSS] = (loss[0] + loss[1]) / all;
+}
+
+static void enter_losses(const ts_pairs *pairs, const losses *sum, double *out) {
+    double all = (double)pairs->table->n * pairs->table->n, train = (double)pairs->train, test = all - train;
+    out[TRAIN_LOSS] = sum->loss[0] / train;
+    out[TEST_LOSS] = sum->loss[1] / test;
+    out[TRAIN_ACCURACY] = sum->right[0] / train;
+    out[TEST_ACCURACY] = sum->right[1] / test;
+    out[ALL_LOSS] = (sum->loss[0] + sum->loss[1]) / all;
 }
 
 // Where each measure's numbers start in what measure() writes; -1: the case has no such measure.
@@ -332,20 +346,10 @@ static const struct {
 } CHARTS[TS_MAX_CHARTS] = {{GROUP_SCALARS, GROUP_CURVES, KEY_IRREP},
                            {VALUE_SCALARS, VALUE_CURVES, VALUE_KEY_IRREP}};
 
-ts_status ts_network_measure(const ts_params *params, const ts_data *data, const ts_network *network,
-                             bool last, double *out) {
-    int64_t at[MEASURES], total = ts_measures_total(params, data);
-    ts_pairs pairs;
-    for (int64_t i = 0; i < total; i++)
-        out[i] = NAN;
-    locate(params, data, at);
-    ts_status status = create_pairs(params, data, network, &pairs);
-    if (status != TS_OK)
-        return status;
-    measure_losses(&pairs, out + at[TRAIN_LOSS]);
-    out[at[WEIGHT_NORM2]] = network->weight_norm2;
-    if (network->heads > 0)
-        memcpy(out + at[ATTENTION], network->attention, (size_t)network->heads * TS_SOURCES * sizeof(double));
+// Starts what is measured through each chart.
+static ts_status begin_charts(ts_pairs *pairs, const ts_data *data, const int64_t *at, bool last, double *out,
+                              ts_group_measures *measures[TS_MAX_CHARTS]) {
+    ts_status status = TS_OK;
     for (int chart = 0; has_chart(data, chart) && status == TS_OK; chart++) {
         const int64_t *final = at + CHARTS[chart].final - KEY_IRREP;
         ts_group_results results = {
@@ -354,8 +358,39 @@ ts_status ts_network_measure(const ts_params *params, const ts_data *data, const
             .neuron_irrep = last ? out + final[NEURON_IRREP] : NULL,
             .neuron_irrep_fraction = last ? out + final[NEURON_IRREP_FRACTION] : NULL,
         };
-        status = ts_group_measures(&pairs, data->symmetry, chart, &results);
+        status = ts_group_measures_begin(pairs, data->symmetry, chart, &results, &measures[chart]);
     }
+    return status;
+}
+
+ts_status ts_network_measure(const ts_params *params, const ts_data *data, const ts_network *network,
+                             bool last, double *out) {
+    int64_t at[MEASURES], total = ts_measures_total(params, data);
+    ts_group_measures *measures[TS_MAX_CHARTS] = {0};
+    losses sum = {0};
+    ts_pairs pairs;
+    for (int64_t i = 0; i < total; i++)
+        out[i] = NAN;
+    locate(params, data, at);
+    ts_status status = create_pairs(params, data, network, &pairs);
+    if (status == TS_OK)
+        status = begin_charts(&pairs, data, at, last, out, measures);
+    for (int a = 0; a < data->table->n && status == TS_OK; a++) {
+        ts_pairs_row(&pairs, a);
+        add_losses(&pairs, a, &sum);
+        for (int chart = 0; has_chart(data, chart); chart++)
+            ts_group_measures_add(measures[chart], a);
+    }
+    for (int chart = 0; has_chart(data, chart) && status == TS_OK; chart++)
+        status = ts_group_measures_finish(measures[chart]);
+    for (int chart = 0; chart < TS_MAX_CHARTS; chart++)
+        ts_group_measures_free(measures[chart]);
+    if (status == TS_OK) {
+        enter_losses(&pairs, &sum, out + at[TRAIN_LOSS]);
+        out[at[WEIGHT_NORM2]] = network->weight_norm2;
+    }
+    if (status == TS_OK && network->heads > 0)
+        memcpy(out + at[ATTENTION], network->attention, (size_t)network->heads * TS_SOURCES * sizeof(double));
     ts_slab_free(&pairs.slab);
     return status;
 }

@@ -64,22 +64,32 @@ typedef struct ts_network {
     const double *attention; // (heads, TS_SOURCES)
 } ts_network;
 
-// All pairs through a network, row by row, kept as far as memory allows, for measures that go over them
-// several times.
+// All pairs through a network, row by row. Only the exponentials of logits are kept, as far as memory allows:
+// they are what measures go over several times.
 typedef struct ts_pairs {
     const ts_network *network;
     const ts_table *table;
     uint8_t *is_train; // (n * n)
     int64_t train;     // training pairs
-    int kept;          // rows kept: all n, or the one at hand
+    int row;           // whose h and logits are at hand; -1: none
+    double *h;         // (n, hidden)
+    double *logits;    // (n, n_out)
+    int kept;          // rows of exponentials kept: all n, or the one at hand
     int *row_of;       // (kept) which a it holds; -1: none yet
-    double *h;         // (kept, n, hidden)
-    double *logits;    // (kept, n, n_out)
+    double *e;         // (kept, n, stride)
+    size_t stride;     // ts_loss_stride(n_out)
     ts_slab slab;
 } ts_pairs;
 
-// h (n, hidden) and logits (n, n_out) of the pairs (a, 0 .. n - 1), valid until the next call.
-void ts_pairs_row(ts_pairs *pairs, int a, const double **h, const double **logits);
+// Of the pairs (a, 0 .. n - 1); valid until the next call of ts_pairs_row.
+typedef struct ts_pair_row {
+    const double *h;      // (n, hidden)
+    const double *logits; // (n, n_out)
+} ts_pair_row;
+ts_pair_row ts_pairs_row(ts_pairs *pairs, int a);
+
+// Exponentials (n, stride) of their logits (ts_exponentials); losses change and restore them.
+double *ts_pairs_exponentials(ts_pairs *pairs, int a);
 
 // A table model's ts_model.measures, dimension, label, measure and conclude.
 extern const ts_measure ts_network_measures[];
