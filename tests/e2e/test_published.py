@@ -1,0 +1,95 @@
+"""Measures against the stored runs of "A Toy Model of Universality": on their final weights, and along the first steps."""
+
+import csv
+import json
+import os
+import unittest
+
+from support import Case, main
+
+import h5py
+
+REFERENCE = os.environ.get("TOYSWEEP_REFERENCE", "")
+ORDER = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../sweeps/orders/S5.txt"))
+RUNS = {"S5_MLP_seed1": f"group: S5\nelement_order: {ORDER}\ntrain_fraction: 0.4\n",
+        "D59_MLP_seed1": "group: D59\ntrain_fraction: 0.3\n"}
+
+# The paper's names -> ours.
+TOTALS = {"train_loss": "train_loss", "test_loss": "test_loss", "all_loss": "all_loss",
+          "percent_logits_explained": "logits_explained", "sum_of_squared_weights": "weight_norm2",
+          "total_logit_excluded_loss": "total_logit_excluded_loss",
+          "total_logit_restricted_loss": "total_logit_restricted_loss",
+          "total_hidden_excluded_loss": "total_excluded_loss",
+          "total_hidden_restricted_loss": "total_restricted_loss",
+          "percent_x_embed_explained": "embed_left_explained",
+          "percent_y_embed_explained": "embed_right_explained", "percent_unembed_explained": "unembed_explained",
+          "percent_hidden_explained": "hidden_explained",
+          "percent_hidden_xy_explained": "hidden_product_explained"}
+PER_IRREP = {"percent_x_embed_{}_rep": "embed_left_fraction", "percent_y_embed_{}_rep": "embed_right_fraction",
+             "percent_unembed_{}_rep": "unembed_fraction", "percent_hidden_x_{}_rep": "hidden_left_fraction",
+             "percent_hidden_y_{}_rep": "hidden_right_fraction",
+             "percent_hidden_xy_{}_rep": "hidden_product_fraction",
+             "hidden_excluded_loss_{}_rep": "excluded_loss", "hidden_restricted_loss_{}_rep": "restricted_loss",
+             "logit_excluded_loss_{}_rep": "logit_excluded_loss",
+             "logit_restricted_loss_{}_rep": "logit_restricted_loss",
+             "logit_{}_rep_trace_similarity": "logit_similarity"}
+PUBLISHED_IRREPS = {"[2,2,1]": "s5_5d_a", "[3,2]": "s5_5d_b", "[3,1,1]": "s5_6d"}
+
+
+def named(irrep):
+    """Published name of an irrep."""
+    return PUBLISHED_IRREPS.get(irrep, irrep)
+
+
+@unittest.skipUnless(os.path.isdir(os.path.join(REFERENCE, "paper")),
+                     "TOYSWEEP_REFERENCE names no directory with the paper's stored runs")
+class Paper(Case):
+    def test_stored_summaries_are_reproduced_from_stored_weights(self):
+        for run, text in RUNS.items():
+            sweep = self.write(run + ".yaml", "task: group\nseed: 1\n" + text)
+            folder = os.path.join(REFERENCE, "paper", run)
+            ours = json.loads(self.run_program("measure", sweep, "--weights", os.path.join(folder, "weights.h5")))
+            with open(os.path.join(folder, "summary.json")) as file:
+                theirs = json.load(file)
+            pairs = [(name, ours[mine]) for name, mine in TOTALS.items()]
+            for irrep in ours["logit_similarity"]:
+                pairs += [(name.format(named(irrep)), ours[mine][irrep]) for name, mine in PER_IRREP.items()]
+            pairs = [(name, value) for name, value in pairs if name in theirs]  # none for the trivial irrep
+            for name, value in pairs:
+                self.assertLessEqual(abs(value - theirs[name]), max(1e-3 * abs(theirs[name]), 1e-6), (run, name))
+            self.assertGreater(len(pairs), 80)
+
+    def test_stored_curves_are_followed_while_rounding_lets_them(self):
+        # Totals are over the key irreps, which early in training are almost none: they are left out.
+        totals = [name for name in TOTALS if "loss" in name[-4:] and "total" not in name] + ["sum_of_squared_weights"]
+        for run, text in RUNS.items():
+            sweep = self.write(run + ".yaml", "task: group\nseed: 1\nsteps: 99\ncheckpoints: {every: 1}\n" + text)
+            self.run_program("run", sweep, "-o", run + ".h5")
+            with h5py.File(self.path(run + ".h5")) as file, \
+                    open(os.path.join(REFERENCE, "paper", run, "curve.csv")) as curve:
+                group = file["cases/all"]
+                irreps = list(group["irrep"].asstr()[:])
+                compared = 0
+                for row in csv.DictReader(curve):
+                    step = int(float(row["epoch"])) + 1  # measured after that epoch's update
+                    if step > 99:
+                        break
+                    pairs = [(name, group[TOTALS[name]][0, step]) for name in totals]
+                    pairs += [(name.format(named(irrep)), group[mine][0, step, i])
+                              for i, irrep in enumerate(irreps) for name, mine in PER_IRREP.items()]
+                    for name, value in pairs:
+                        if name not in row:
+                            continue
+                        compared += 1
+                        # Rounding differs and grows: tenfold within the first ten steps, and again until the 99th.
+                        relative = 2e-4 if name.endswith("_loss") and "_rep" not in name else 2e-2
+                        if step <= 11:
+                            relative = 2e-7 if relative == 2e-4 else 1e-3
+                        theirs = float(row[name])
+                        self.assertLessEqual(abs(value - theirs), max(relative * abs(theirs), 1e-6),
+                                             (run, step, name, value, theirs))
+                self.assertGreater(compared, 1000)
+
+
+if __name__ == "__main__":
+    main()
