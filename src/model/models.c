@@ -5,15 +5,16 @@
 
 #include <string.h>
 
-extern const ts_model ts_model_autoencoder, ts_model_mlp;
+extern const ts_model ts_model_autoencoder, ts_model_mlp, ts_model_transformer;
 
 const ts_model *const ts_models[] = {
     &ts_model_autoencoder,
     &ts_model_mlp,
+    &ts_model_transformer,
     NULL,
 };
 
-const char *const ts_derived_names[] = {"features", "order", "parameters", NULL};
+const char *const ts_derived_names[] = {"features", "order", "gcd_m", "gcd_n", "parameters", NULL};
 
 const ts_model *ts_model_find(const char *name) {
     for (int i = 0; ts_models[i]; i++)

@@ -28,6 +28,7 @@ static const char *const SHAPES[] = {
     "task: independent\nfeatures: 126\nhidden: 10\n",
     "task: group\ngroup: S5\n",
     "task: group\ngroup: D59\ntrain_fraction: 0.3\n",
+    "task: power\nm: 8\nn: 9\ntrain_fraction: 0.3\n",
 };
 enum { N_SHAPES = sizeof SHAPES / sizeof *SHAPES };
 
