@@ -14,7 +14,11 @@
 #define TREE "task: tree\n"
 
 static ts_sweep *read_set(const char *text, const char *const *sets, int n_sets) {
-    ts_sweep_source source = {"dir/my-sweep.yaml", text, strlen(text), sets, n_sets};
+    ts_sweep_source source = {.file = "dir/my-sweep.yaml",
+                              .text = text,
+                              .bytes = strlen(text),
+                              .overrides = sets,
+                              .n_overrides = n_sets};
     ts_sweep *sweep = NULL;
     if (ts_sweep_read(&source, &sweep) != TS_OK)
         fail_msg("refused:\n%s\n%s", text, ts_sweep_errors());
@@ -245,7 +249,8 @@ static void test_names_are_taken_from_file_or_key(void **state) {
         {"x", TREE "depth: 1\nhidden: 1\nname: 113\n", "113"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
-        ts_sweep_source source = {CASES[i].file, CASES[i].text, strlen(CASES[i].text), NULL, 0};
+        ts_sweep_source source = {
+            .file = CASES[i].file, .text = CASES[i].text, .bytes = strlen(CASES[i].text)};
         ts_sweep *sweep;
         assert_int_equal(ts_sweep_read(&source, &sweep), TS_OK);
         assert_string_equal(ts_sweep_name(sweep), CASES[i].name);
@@ -395,7 +400,11 @@ static void test_out_of_memory_is_survived_anywhere(void **state) {
     (void)state;
     static const char text[] = TREE "depth: 1..2\nhidden: [2, 3]\ninstances: 2\nwhere: hidden <= features\n";
     for (int n = 1;; n++) {
-        ts_sweep_source source = {"x.yaml", text, sizeof text - 1, (const char *const[]){"lr=0.1"}, 1};
+        ts_sweep_source source = {.file = "x.yaml",
+                                  .text = text,
+                                  .bytes = sizeof text - 1,
+                                  .overrides = (const char *const[]){"lr=0.1"},
+                                  .n_overrides = 1};
         ts_sweep *sweep = NULL;
         ts_alloc_fail_at(n);
         ts_status status = ts_sweep_read(&source, &sweep);

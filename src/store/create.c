@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "store/columns.h"
+#include "store/origin.h"
 #include "store/scale.h"
 
 #include <errno.h>
@@ -50,27 +51,6 @@ static void make_attributes(ts_h5 *h5, const ts_sweep *sweep, const char *backen
     ts_h5_put_text(h5, h5->file, "name", ts_sweep_name(sweep));
     ts_h5_put_text(h5, h5->file, "backend", backend);
     ts_h5_put_text(h5, h5->file, "sweep_sha256", hex);
-}
-
-static void make_sweep_group(ts_h5 *h5, const ts_sweep *sweep) {
-    hid_t group = ts_h5_create_group(h5, h5->file, "sweep");
-    const char *text = ts_sweep_text(sweep);
-    ts_h5_form form = {.type = TS_H5_TEXT};
-    hid_t source = ts_h5_create_dataset(h5, group, "source", &form);
-    describe(h5, source, "the sweep file", NULL);
-    ts_h5_write(h5, source, &form, 0, 1, &text);
-    ts_h5_close(h5, source);
-    const char *const *overrides;
-    int count = ts_sweep_overrides(sweep, &overrides);
-    ts_text joined = {0};
-    for (int i = 0; i < count; i++)
-        ts_text_addf(&joined, "%s%s", i ? "\n" : "", overrides[i]);
-    if (ts_text_status(&joined) != TS_OK)
-        h5->status = TS_ERROR_MEMORY;
-    if (count)
-        ts_h5_put_text(h5, group, "overrides", ts_text_get(&joined));
-    ts_text_free(&joined);
-    ts_h5_close(h5, group);
 }
 
 static void write_columns(ts_h5 *h5, ts_columns *columns, const hid_t *dataset) {
@@ -263,7 +243,7 @@ static int write_file(const char *path, ts_columns *columns, const ts_record_lay
     ts_h5 h5;
     ts_h5_create(&h5, path);
     make_attributes(&h5, sweep, backend);
-    make_sweep_group(&h5, sweep);
+    ts_origin_write(&h5, sweep);
     ts_scale instance;
     ts_scale_begin(&h5, h5.file, "instance", TS_H5_INT64, instances, NULL, &instance);
     make_static_columns(&h5, columns, &instance);
@@ -359,7 +339,7 @@ static int64_t case_bytes(const ts_record_layout *layout, int64_t rows) {
 static int64_t file_bytes(const ts_columns *columns, const ts_record_layout *const *layouts,
                           const ts_measure_columns *measures) {
     const ts_sweep *sweep = columns->sweep;
-    int64_t bytes = FILE_METADATA + (int64_t)strlen(ts_sweep_text(sweep));
+    int64_t bytes = FILE_METADATA + ts_origin_bytes(sweep);
     for (int c = 0; c < columns->count; c++)
         bytes += dataset_bytes(&columns->column[c].form) + columns->column[c].text_bytes;
     bytes += (1 + 4 + 8 + 8 * measures->count) * ts_sweep_instances(sweep);

@@ -289,6 +289,20 @@ static ts_status read_text_of(ts_reader *reader, const char *name, int64_t insta
     return answer(reader);
 }
 
+ts_status ts_reader_text(ts_reader *reader, const char *name, char **text) {
+    *text = NULL;
+    if (H5Lexists(reader->h5.file, name, H5P_DEFAULT) <= 0)
+        return ts_fail(TS_ERROR_USER, "'%s' has no text '%s'", reader->path, name);
+    hid_t dataset = ts_h5_open_dataset(&reader->h5, reader->h5.file, name);
+    ts_h5_form form;
+    if (dataset >= 0 && !(ts_h5_form_of(dataset, &form) && form.rank == 0 && form.type == TS_H5_TEXT))
+        fail_as_damaged(reader, name);
+    if (reader->h5.status == TS_OK)
+        *text = read_text(reader, name, H5Dget_offset(dataset));
+    ts_h5_close(&reader->h5, dataset);
+    return answer(reader);
+}
+
 ts_status ts_reader_resolved(ts_reader *reader, int64_t instance, char **json) {
     return read_text_of(reader, "sweep/resolved", instance, json);
 }

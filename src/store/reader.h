@@ -37,6 +37,9 @@ ts_status ts_reader_status(ts_reader *reader, const uint8_t **status);
 // A root column of numbers as float64 (instances) into `out`; TS_ERROR_USER if there is no such column.
 ts_status ts_reader_column(ts_reader *reader, const char *name, double *out);
 
+// A scalar text, like "sweep/source"; free with ts_free. TS_ERROR_USER: there is none of that name.
+ts_status ts_reader_text(ts_reader *reader, const char *name, char **text);
+
 // The JSON object of an instance's resolved parameters; free with ts_free.
 ts_status ts_reader_resolved(ts_reader *reader, int64_t instance, char **json);
 

@@ -3,6 +3,7 @@
 #include "base/digest.h"
 #include "base/memory.h"
 #include "sweep/cursor.h"
+#include "sweep/input_file.h"
 
 #include <string.h>
 
@@ -41,6 +42,8 @@ static ts_status read_sweep(ts_spec *spec, const ts_sweep_source *source) {
         return TS_ERROR_USER; // nothing to look at
     for (int i = 0; i < 4 && status == TS_OK; i++)
         status = passes[i](spec);
+    if (status == TS_OK)
+        status = ts_input_files_list(&spec->reader, &spec->sweep->files, &spec->sweep->n_files);
     return status;
 }
 
@@ -94,6 +97,11 @@ const char *ts_sweep_text(const ts_sweep *sweep) {
 int ts_sweep_overrides(const ts_sweep *sweep, const char *const **overrides) {
     *overrides = sweep->overrides;
     return sweep->n_overrides;
+}
+
+int ts_sweep_files(const ts_sweep *sweep, const ts_file *const **files) {
+    *files = sweep->files;
+    return sweep->n_files;
 }
 
 int64_t ts_sweep_instances(const ts_sweep *sweep) {

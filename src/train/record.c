@@ -257,3 +257,18 @@ void ts_record_put_weights(const ts_record_layout *layout, int64_t checkpoint, b
             memcpy((char *)record + at, parameters + field->source, bytes);
     }
 }
+
+bool ts_record_get_weights(const ts_record_layout *layout, int64_t checkpoint, const void *record,
+                           float *parameters) {
+    bool known = false;
+    for (int i = 0; i < layout->count; i++) {
+        const ts_field *field = &layout->field[i];
+        size_t at, bytes = part_of(layout, field, checkpoint, &at);
+        if (field->place != TS_PLACE_WEIGHTS)
+            continue;
+        memcpy(parameters + field->source, (const char *)record + at, bytes);
+        for (size_t b = 0; b < bytes && !known; b += sizeof NAN32)
+            known = memcmp((const char *)record + at + b, &NAN32, sizeof NAN32) != 0;
+    }
+    return known;
+}

@@ -5,6 +5,7 @@
 
 #include "param/key.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum { TS_MAX_FIELDS = 160, TS_FIELD_DIMENSIONS = 6, TS_MAX_NAMED = 8, TS_LABEL_BYTES = 32 };
@@ -72,6 +73,10 @@ void ts_record_get_measures(const ts_record_layout *layout, int64_t checkpoint, 
 // follows from the whole curve (ts_model.conclude), and entered. `scratch`: as long.
 void ts_record_conclude(const ts_record_layout *layout, const ts_params *params, const struct ts_data *data,
                         int64_t checkpoint, double *measures, double *scratch, void *record);
+
+// The weights entered for a checkpoint, of a layout that keeps weights. False: none were.
+bool ts_record_get_weights(const ts_record_layout *layout, int64_t checkpoint, const void *record,
+                           float *parameters);
 
 // Enters the weights, if the sweep's `save` asks for those of this checkpoint.
 void ts_record_put_weights(const ts_record_layout *layout, int64_t checkpoint, bool last,
