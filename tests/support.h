@@ -49,7 +49,7 @@ static inline void support_open(support_instance *f, const char *text) {
     f->sweep = support_sweep(text);
     f->data = support_data(f->sweep, 0);
     ts_case_params(f->sweep, 0, 0, &f->params);
-    f->spec = (ts_training_spec){&f->params, 1, f->data};
+    f->spec = (ts_training_spec){&f->params, 1, f->data, NULL};
     f->params.schema->model->layout(&f->params, &layout);
     f->parameters = layout.total;
     f->initial = ts_alloc((size_t)layout.total * sizeof(float), "weights");

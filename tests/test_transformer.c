@@ -245,13 +245,13 @@ static void test_packing_does_not_change_bits(void **state) {
     float *together = ts_alloc(bytes, "weights"), *alone = ts_alloc(bytes, "weights");
     void *all, *one;
     int64_t reached[3] = {0};
-    ts_training_spec spec = {params, 3, data};
+    ts_training_spec spec = {params, 3, data, NULL};
     assert_int_equal(engine->create(&spec, &all), TS_OK);
     assert_int_equal(engine->train(all, 0, 9, reached), TS_OK);
     assert_int_equal(engine->train(all, 9, 20, reached), TS_OK);
     for (int i = 0; i < 3; i++) {
         int64_t own = 0;
-        spec = (ts_training_spec){&params[i], 1, data};
+        spec = (ts_training_spec){&params[i], 1, data, NULL};
         assert_int_equal(engine->create(&spec, &one), TS_OK);
         assert_int_equal(engine->train(one, 0, 20, &own), TS_OK);
         engine->get_parameters(all, i, together);

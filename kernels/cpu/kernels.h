@@ -41,7 +41,8 @@ typedef struct ts_sparse_rows {
 typedef struct ts_mlp_work {
     int n, n_out, embed, hidden;
     int embed_stride, hidden_stride, out_stride;
-    int pairs;                      // training pairs
+    int pairs;                      // training pairs that are trained on here
+    int all_pairs;                  // training pairs of the instance
     const int *a, *b, *label;       // (pairs)
     const float *w_x, *w_y;         // (n, embed_stride)
     const float *w;                 // (2 embed, hidden_stride)
@@ -71,7 +72,8 @@ typedef struct ts_transformer_work {
     bool direct;                     // W_out W_U is multiplied out
     int read_stride;                 // out_stride or model_stride
     int width;                       // neurons_stride + read_stride
-    int pairs;                       // training pairs
+    int pairs;                       // training pairs that are trained on here
+    int all_pairs;                   // training pairs of the instance
     const int *a, *b, *label;        // (pairs)
     const float *w_e, *w_pos;        // (n + 1, model_stride), (3, model_stride)
     const float *w_q, *w_k, *w_v;    // (heads, model, head_stride)

@@ -118,7 +118,7 @@ static void embed_gradient(const ts_mlp_work *w) {
 bool TS_FOR_SET(ts_mlp_gradient)(const ts_mlp_work *w) {
     size_t tokens = (size_t)w->n * (size_t)w->hidden_stride * sizeof(float);
     bool finite = true;
-    float share = 1.0f / (float)w->pairs;
+    float share = 1.0f / (float)w->all_pairs;
     embed(w);
     transpose(w->w_u, w->hidden, w->out_stride, w->out_stride, w->w_u_columns, w->hidden_stride);
     for (int side = 0; side < 2; side++)

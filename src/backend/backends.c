@@ -29,8 +29,8 @@ static const ts_backend REFERENCE = {
     .help = "plain double-precision loops, to check the others against",
     .probe = always,
     .device = any_processor,
-    .engines = (const ts_engine *const[]){&ts_reference_autoencoder, &ts_reference_mlp, &ts_reference_transformer,
-                                              NULL},
+    .engines = (const ts_engine *const[]){&ts_reference_autoencoder, &ts_reference_mlp,
+                                          &ts_reference_transformer, NULL},
 };
 
 const ts_backend *const ts_backends[] = {&CPU, &REFERENCE, NULL};

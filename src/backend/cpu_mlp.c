@@ -56,7 +56,8 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
         .embed_stride = TS_PAD(shape.embed),
         .hidden_stride = TS_PAD(shape.hidden),
         .out_stride = TS_PAD(shape.n_out),
-        .pairs = (int)t->table.train,
+        .pairs = (int)t->table.own,
+        .all_pairs = (int)t->table.train,
     };
     ts_status status = create_slab(t);
     if (status == TS_OK)
@@ -73,7 +74,7 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
 static void aim(training *t, int instance) {
     ts_mlp_work *w = &t->work;
     const ts_cpu_table *table = &t->table;
-    w->a = ts_cpu_table_pairs(table, instance);
+    w->a = ts_cpu_table_pairs(table, instance) + table->first;
     w->b = w->a + table->train;
     w->label = w->b + table->train;
     w->w_x = ts_cpu_table_weights(table, instance, W_X);
@@ -104,6 +105,7 @@ static ts_status train(void *handle, int64_t from, int64_t to, int64_t *reached)
 
 const ts_engine ts_cpu_mlp = {
     .model = "mlp",
+    .wide = true,
     .create = create,
     .destroy = destroy,
     .state_bytes = ts_cpu_table_state_bytes,

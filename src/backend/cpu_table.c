@@ -43,6 +43,9 @@ void ts_cpu_table_begin(ts_cpu_table *t, const ts_training_spec *spec) {
     *t = (ts_cpu_table){.spec = *spec, .kernels = ts_cpu_kernels(), .tensors = layout.count};
     t->packed = layout.total;
     t->train = (int64_t)(ts_params_real(params, "train_fraction") * ((double)table->n * table->n));
+    int64_t rank = spec->team ? spec->team->rank : 0, ranks = spec->team ? spec->team->size : 1;
+    t->first = t->train * rank / ranks;
+    t->own = t->train * (rank + 1) / ranks - t->first;
     for (int i = 0; i < layout.count; i++) {
         const ts_tensor *tensor = &layout.tensor[i];
         int64_t columns = tensor->size[tensor->rank - 1], rows = 1;
@@ -104,6 +107,7 @@ ts_status ts_cpu_table_initialise(ts_cpu_table *t, int block) {
 
 int64_t ts_cpu_table_train(ts_cpu_table *t, int instance, int64_t from, int64_t to,
                            bool (*gradient)(const ts_kernels *kernels, const void *work), const void *work) {
+    const ts_team *team = t->spec.team;
     ts_adam *adam = ts_adam_at(&t->adam[instance], &t->spec.params[instance], from);
     ts_adam_constants constants = {
         .beta1 = (float)adam->beta1,
@@ -113,7 +117,10 @@ int64_t ts_cpu_table_train(ts_cpu_table *t, int instance, int64_t from, int64_t 
         .epsilon = (float)adam->epsilon,
     };
     for (int64_t step = from; step < to; step++) {
-        if (!gradient(t->kernels, work))
+        bool finite = gradient(t->kernels, work);
+        if (team)
+            finite = team->sum(team->context, t->gradient, t->padded, finite);
+        if (!finite)
             return step;
         ts_adam_step next = ts_adam_next(adam);
         constants.rate = (float)next.rate;

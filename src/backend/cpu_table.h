@@ -1,6 +1,6 @@
 // What the CPU engines of table models share: float32 weights and moments of K instances with rows padded to
 // whole vectors, their training pairs, and AdamW on a gradient that a model's kernel makes. One thread trains
-// one instance after the other. Padding is the engines' own matter: states and weights go in and out without it.
+// one instance after the other; or the ranks of a team one together, whose gradients are added up at every step. Padding is the engines' own matter: states and weights go in and out without it.
 #pragma once
 
 #include "backend/backend.h"
@@ -22,6 +22,7 @@ typedef struct ts_cpu_table {
     ts_cpu_tensor tensor[TS_MAX_TENSORS];
     int64_t padded, packed; // floats of one instance's parameters, with and without pads
     int64_t train;          // training pairs of an instance
+    int64_t first, own;     // those that are trained on here: all, or this rank's part of them
     float *state;           // (count, 3, padded): weights, first and second moments
     float *gradient;        // (padded)
     int *pairs;             // (count, 3, train): a, b and label of each training pair

@@ -92,7 +92,8 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
         .neurons_stride = TS_PAD(shape.neurons),
         .out_stride = TS_PAD(shape.n_out),
         .direct = ts_transformer_direct(&shape, (double)t->table.train),
-        .pairs = (int)t->table.train,
+        .pairs = (int)t->table.own,
+        .all_pairs = (int)t->table.train,
     };
     t->work.read_stride = t->work.direct ? t->work.out_stride : t->work.model_stride;
     t->work.width = t->work.neurons_stride + t->work.read_stride;
@@ -119,7 +120,7 @@ static void aim(training *t, int instance) {
         *weights[i] = ts_cpu_table_weights(table, instance, i);
         *gradients[i] = ts_cpu_table_gradient(table, i);
     }
-    w->a = ts_cpu_table_pairs(table, instance);
+    w->a = ts_cpu_table_pairs(table, instance) + table->first;
     w->b = w->a + table->train;
     w->label = w->b + table->train;
     w->valid = table->valid;
@@ -142,6 +143,7 @@ static ts_status train(void *handle, int64_t from, int64_t to, int64_t *reached)
 
 const ts_engine ts_cpu_transformer = {
     .model = "transformer",
+    .wide = true,
     .create = create,
     .destroy = destroy,
     .state_bytes = ts_cpu_table_state_bytes,

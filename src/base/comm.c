@@ -155,6 +155,13 @@ ts_status ts_comm_agree(const ts_comm *comm, ts_status mine) {
     return ts_fail((ts_status)worst.status, "%s", message);
 }
 
+bool ts_comm_any(const ts_comm *comm, bool mine) {
+    int any = mine;
+    if (comm->mpi)
+        MPI_Allreduce(MPI_IN_PLACE, &any, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
+    return any;
+}
+
 void ts_comm_broadcast(const ts_comm *comm, void *bytes, size_t size) {
     for (size_t at = 0; comm->mpi && at < size; at += 1 << 30) {
         size_t piece = size - at < 1 << 30 ? size - at : 1 << 30;
@@ -231,6 +238,11 @@ void ts_comm_abort(const ts_comm *comm, int code) {
 }
 
 ts_status ts_comm_agree(const ts_comm *comm, ts_status mine) {
+    (void)comm;
+    return mine;
+}
+
+bool ts_comm_any(const ts_comm *comm, bool mine) {
     (void)comm;
     return mine;
 }

@@ -9,28 +9,22 @@
 #include "task/data.h"
 
 // Rows of a table model's keys.
-#define TS_ADAMW_KEYS                                                                                          \
-    {"lr", TS_REAL, "1e-3", 0, 1e30, NULL, false, "Learning rate of AdamW"},                                   \
-        {"beta1", TS_REAL, "0.9", 0, 0.999999, NULL, false, "AdamW's decay of the gradient's mean"},           \
-        {"beta2", TS_REAL, "0.98", 0, 0.9999999, NULL, false, "AdamW's decay of the squared gradient's mean"}, \
-        {"weight_decay", TS_REAL, "1", 0, 1e6, NULL, false, "Decoupled weight decay, of all weights"},         \
-        {"schedule", TS_NAME,                                                                                  \
-         "constant", 0,                                                                                        \
-         0,          ts_schedule_names,                                                                        \
-         false,      "Learning rate over time: constant, linear (1 - t/T) or cosine (cos(pi/2 t/(T-1)))"},     \
-        {"stop",                                                                                               \
-         TS_STOP,                                                                                              \
-         "none",                                                                                               \
-         0,                                                                                                    \
-         1e9,                                                                                                  \
-         NULL,                                                                                                 \
-         false,                                                                                                \
-         "Stops early once the test loss has been below X at every checkpoint of N steps: {test_loss: X, "     \
-         "for: N}"},                                                                                           \
-    {                                                                                                          \
-        "init_seed", TS_INTEGER, "-1", -1, 0x1p53, NULL, false,                                                \
-            "Seed of the initial weights; -1: the instance's seed"                                             \
-    }
+// clang-format off
+#define TS_ADAMW_KEYS                                                                                        \
+    {"lr", TS_REAL, "1e-3", 0, 1e30, NULL, false, "Learning rate of AdamW"},                                 \
+    {"beta1", TS_REAL, "0.9", 0, 0.999999, NULL, false, "AdamW's decay of the gradient's mean"},             \
+    {"beta2", TS_REAL, "0.98", 0, 0.9999999, NULL, false,                                                    \
+     "AdamW's decay of the squared gradient's mean"},                                                        \
+    {"weight_decay", TS_REAL, "1", 0, 1e6, NULL, false, "Decoupled weight decay, of all weights"},           \
+    {"schedule", TS_NAME, "constant", 0, 0, ts_schedule_names, false,                                        \
+     "Learning rate over time: constant, linear (1 - t/T) or cosine (cos(pi/2 t/(T-1)))"},                   \
+    {"stop", TS_STOP, "none", 0, 1e9, NULL, false,                                                           \
+     "Early end: once the test loss has been below X at every checkpoint of N steps, {test_loss: X, for: N}"}, \
+    {"ranks_per_instance", TS_INTEGER, "1", 1, 1024, NULL, true,                                             \
+     "Ranks that train one instance together, each on a part of its training pairs"},                        \
+    {"init_seed", TS_INTEGER, "-1", -1, 0x1p53, NULL, false,                                                 \
+     "Seed of the initial weights; -1: the instance's seed"}
+// clang-format on
 
 int ts_network_order(const ts_params *params); // n of the task's table
 uint64_t ts_network_init_seed(const ts_params *params);

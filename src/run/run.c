@@ -10,6 +10,7 @@
 #include "run/report.h"
 #include "run/schedule.h"
 #include "run/signals.h"
+#include "run/wide.h"
 #include "run/worker.h"
 #include "store/lock.h"
 #include "store/reader.h"
@@ -173,6 +174,12 @@ static void count_status(run *r) {
     }
 }
 
+static double deadline(const run *r) {
+    // What is left after the limit must be enough to save everything.
+    double limit = r->options->time_limit, margin = limit * 0.05 > 60 ? 60 : limit * 0.05;
+    return limit > 0 ? r->started + limit - margin : 0;
+}
+
 // Rank 0: what is there to do, and who decides.
 static ts_status prepare_leader(run *r) {
     char log_path[PATH_MAX];
@@ -196,8 +203,6 @@ static ts_status prepare_leader(run *r) {
         return status;
     if (r->pending > 0)
         log_start(r);
-    // What is left after the limit must be enough to save everything.
-    double limit = r->options->time_limit, margin = limit * 0.05 > 60 ? 60 : limit * 0.05;
     ts_leader_setup setup = {
         .comm = r->comm,
         .job = r->job,
@@ -206,7 +211,7 @@ static ts_status prepare_leader(run *r) {
         .slots = r->slots,
         .done = r->done,
         .failed = r->failed,
-        .deadline = limit > 0 ? r->started + limit - margin : 0,
+        .deadline = deadline(r),
         .max_failures = r->options->max_failures,
     };
     return ts_leader_create(&setup, &r->leader);
@@ -230,6 +235,25 @@ static bool receive(run *r, ts_worker *worker, bool *over) {
             *over = ts_worker_receive(worker, &message);
     }
     return happened;
+}
+
+static void hear(void *context, int from, const ts_run_message *message) {
+    run *r = context;
+    ts_leader_receive(r->leader, from, message);
+}
+
+static ts_status train_wide(run *r) {
+    ts_wide_setup setup = {
+        .comm = r->comm,
+        .job = r->job,
+        .store = r->store,
+        .status = r->status,
+        .checkpoint_interval = r->options->checkpoint_interval,
+        .deadline = deadline(r),
+        .hear = hear,
+        .context = r,
+    };
+    return ts_wide_train(&setup);
 }
 
 static ts_status train(run *r) {
@@ -320,8 +344,9 @@ static int finish(run *r) {
 static void warn_of_tables(const run *r) {
     char verdict[128];
     for (int c = 0; c < r->job->cases; c++) {
-        const ts_table *table = r->job->data[c] ? r->job->data[c]->table : NULL;
-        if (table && !table->group)
+        const ts_data *data = r->job->data[c];
+        const ts_table *table = data ? data->table : NULL;
+        if (table && !data->symmetry)
             ts_warn("the table of case %s is %s; it trains without measures per irrep",
                     ts_sweep_case(r->sweep, c)->label, ts_table_verdict(table, verdict));
     }
@@ -344,6 +369,8 @@ static ts_status set_up(run *r) {
         status = choose_backend(r, &backend);
     if (status == TS_OK)
         status = ts_comm_agree(r->comm, ts_job_create(r->sweep, backend, r->path, &r->job));
+    if (status == TS_OK)
+        status = ts_comm_agree(r->comm, ts_wide_check(r->job, r->comm->size));
     if (status != TS_OK)
         return status;
     if (r->comm->rank == 0)
@@ -383,7 +410,9 @@ int ts_run(const ts_comm *comm, const ts_run_options *options) {
     ts_status status = set_up(&r);
     if (status == TS_OK) {
         ts_progress_start(comm->rank == 0 ? options->progress : TS_PROGRESS_NONE);
-        status = train(&r);
+        status = train_wide(&r);
+        if (status == TS_OK)
+            status = train(&r);
         if (status == TS_OK && !ts_store_in_place(r.store))
             status = ts_fail(TS_ERROR_FATAL,
                              "%s was deleted, moved or replaced during the run; its results are lost "

@@ -67,7 +67,7 @@ ts_status ts_trainer_create(const ts_trainer_spec *spec, ts_trainer **out) {
             t->reached[i] = 0;
             ts_record_reset(spec->layout, record_of(t, i));
         }
-        ts_training_spec training = {t->params, spec->count, spec->data};
+        ts_training_spec training = {t->params, spec->count, spec->data, spec->team};
         status = spec->engine->create(&training, &t->training);
     }
     if (status != TS_OK) {
@@ -131,10 +131,21 @@ static ts_status measure_instance(ts_trainer *t, int i) {
     return status;
 }
 
+// Over a team: goes on only if all ranks can, so that none waits for one that cannot.
+static ts_status agree(const ts_trainer *t, ts_status mine) {
+    const ts_team *team = t->spec.team;
+    int64_t worst = mine;
+    if (!team)
+        return mine;
+    team->largest(team->context, &worst, 1);
+    return mine == TS_OK && worst != TS_OK ? ts_fail((ts_status)worst, "another rank could not measure")
+                                           : (ts_status)worst;
+}
+
 // Measures every instance that is still alive at the checkpoint the unit has reached.
 static ts_status measure_all(ts_trainer *t) {
     for (int i = 0; i < t->spec.count; i++) {
-        ts_status status = t->reached[i] == t->step ? measure_instance(t, i) : TS_OK;
+        ts_status status = agree(t, t->reached[i] == t->step ? measure_instance(t, i) : TS_OK);
         if (status != TS_OK)
             return status;
     }
@@ -164,6 +175,17 @@ static ts_status train_slice(ts_trainer *t) {
     return status;
 }
 
+// Whether to pause; over a team, as any rank says. The first rank's clock cuts the slices of all.
+static bool is_paused(ts_trainer *t, const atomic_int *pause) {
+    const ts_team *team = t->spec.team;
+    int64_t values[2] = {atomic_load(pause), team && team->rank == 0 ? t->slice : 0};
+    if (team) {
+        team->largest(team->context, values, 2);
+        t->slice = values[1];
+    }
+    return values[0] != 0;
+}
+
 ts_status ts_trainer_advance(ts_trainer *t, const atomic_int *pause, bool *finished) {
     const ts_record_layout *layout = t->spec.layout;
     ts_status status = TS_OK;
@@ -173,7 +195,7 @@ ts_status ts_trainer_advance(ts_trainer *t, const atomic_int *pause, bool *finis
             *finished = true;
             return TS_OK;
         }
-        if (atomic_load(pause))
+        if (is_paused(t, pause))
             return TS_OK;
         if (t->step == layout->step[t->checkpoint])
             status = measure_all(t);

@@ -95,7 +95,7 @@ static void open_entry(const shape *s, const char *backend, const char *kernels,
     e->operations = s->params.schema->model->step_operations(&s->params, s->data);
     if (kernels)
         setenv("TOYSWEEP_KERNELS", kernels, 1);
-    ts_training_spec spec = {&s->params, 1, s->data};
+    ts_training_spec spec = {&s->params, 1, s->data, NULL};
     check(e->engine->create(&spec, &e->training));
     unsetenv("TOYSWEEP_KERNELS");
     // Past the start, where batches cost what they cost later; then as many steps as fill some 20 ms.
