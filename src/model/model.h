@@ -13,10 +13,10 @@ enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 16, TS_MEASURE_DIMENSIONS = 2 };
 
 // One trainable tensor. Row-major; tensors lie one after the other in the order of the table.
 typedef struct ts_tensor {
-    const char *name;                         // dataset under weights/
-    const char *published;                    // name in files of other programs, in exported ones; NULL: the same
-    int rank;                                 // number of dimensions
-    int64_t size[TS_MAX_DIMENSIONS];          // e.g. {hidden, features}
+    const char *name;                // dataset under weights/
+    const char *published;           // name in files of other programs, in exported ones; NULL: the same
+    int rank;                        // number of dimensions
+    int64_t size[TS_MAX_DIMENSIONS]; // e.g. {hidden, features}
     const char *dimension[TS_MAX_DIMENSIONS]; // e.g. {"hidden", "feature"}
     int64_t offset;                           // in floats, from the start of the instance's parameters
 } ts_tensor;
