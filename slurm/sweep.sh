@@ -125,9 +125,12 @@ progress() { # RESULTS-FILE
     echo "done=${finished:-0} state=${newest:-none}"
 }
 
-# A cancelled job must not come back; one that Slurm requeues itself needs no help.
+# A cancelled job must not come back; one that Slurm requeues itself needs no help. One that the time limit ended, or
+# the end of its grace when it was preempted, does.
 is_ending() {
-    [[ $(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2>/dev/null) =~ CANCELLED|COMPLETING ]]
+    local state
+    state=$(squeue --noheader --jobs="$SLURM_JOB_ID" --format="%T %r" 2>/dev/null)
+    [[ $state =~ CANCELLED|COMPLETING && $state != *TimeLimit* ]]
 }
 
 requeue() { # RESULTS-FILE

@@ -133,6 +133,11 @@ echo COMPLETING >"$work/state"
 sweep sweep.yaml
 expect "a cancelled job stays cancelled" "75 0" "$code $(lines "$work/scontrol.log")"
 
+fresh 75
+echo COMPLETING TimeLimit >"$work/state"
+sweep sweep.yaml
+expect "a job that met its time limit comes back" "requeue 42" "$(cat "$work/scontrol.log" 2>&1)"
+
 for signal in USR2 TERM; do
     fresh 0
     touch "$work/wait-for-signal"

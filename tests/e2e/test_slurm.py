@@ -5,13 +5,13 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
 import unittest
 
 from slurm import Cluster, Job
 from support import MPIRUN, TOYSWEEP, long_sweep, main, sha256
-import subprocess
 
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "slurm", "sweep.sh")
 PROGRAM = os.path.realpath(TOYSWEEP)
