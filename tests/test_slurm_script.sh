@@ -8,6 +8,7 @@ script=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/slurm/sweep.sh
 work=$(mktemp -d "${TMPDIR:-/tmp}/sweep script.XXXXXX") # with a space: paths with spaces must work
 trap 'rm -rf "$work"' EXIT
 failed=0
+unset TOYSWEEP TOYSWEEP_LAUNCHER TOYSWEEP_MAX_RESTARTS
 
 stand_in() { # NAME, body on standard input
     { echo '#!/usr/bin/env bash'; cat; } >"$work/bin/$1"

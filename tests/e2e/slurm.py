@@ -47,7 +47,7 @@ KillWait=8
 JobRequeue=1
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
 PartitionName=steady Nodes={host} Default=YES PriorityTier=20 PreemptMode=OFF
-PartitionName=low Nodes={host} PriorityTier=1 GraceTime=4
+PartitionName=low Nodes={host} PriorityTier=1 GraceTime=1
 PartitionName=high Nodes={host} PriorityTier=10 PreemptMode=OFF
 """
 
@@ -204,7 +204,7 @@ class Job:
     def wait(self, *states, seconds=60):
         end = time.monotonic() + seconds
         while (state := self.look()) not in states:
-            assert time.monotonic() < end, f"job {self.number} is {state}, not {states}, after {seconds} s"
+            assert time.monotonic() < end, f"job {self.number} is {self.look('%T %r %S')}, not {states}, after {seconds} s"
             time.sleep(0.1)
         return state
 

@@ -118,7 +118,7 @@ class Sweep:
         """Restarts until all is done; the file must be that of a run without interruptions."""
         end, patience = time.monotonic() + seconds, 0
         while (state := self.job.look()) != "COMPLETED":
-            assert time.monotonic() < end, f"{self.name}: {state} after {seconds} s\n{self.output()}"
+            assert time.monotonic() < end, f"{self.name}: {self.job.look('%T %r %S')} after {seconds} s\n{self.output()}"
             assert state in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING"), f"{self.name}: {state}\n{self.output()}"
             if state == "PENDING" and time.monotonic() > patience:
                 self.go_on(state)
