@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "cmd/command.h"
 #include "run/run.h"
+#include "run/signals.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -61,6 +62,9 @@ int main(int argc, char **argv) {
         ts_error("unknown command '%s'; toysweep --help lists them", argv[1]);
         return TS_EXIT_USAGE;
     }
+    // Before MPI starts, which takes a while: a warning may come at any time, and must not end the rank.
+    if (command == &ts_cmd_run)
+        ts_signals_catch();
     ts_comm comm;
     ts_status status = ts_comm_start(&comm, &argc, &argv);
     if (status != TS_OK) {

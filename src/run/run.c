@@ -401,7 +401,6 @@ static void clean_up(run *r) {
 int ts_run(const ts_comm *comm, const ts_run_options *options) {
     run r = {.comm = comm, .options = options, .started = ts_clock(), .lock = {-1}};
     r.slots = options->threads > 0 ? options->threads : ts_run_cores(comm);
-    ts_signals_catch();
     if (options->output && (!*options->output || strlen(options->output) >= sizeof r.path - 16)) {
         if (comm->rank == 0)
             ts_error("-o: the path is %s", *options->output ? "too long" : "empty");

@@ -257,22 +257,39 @@ void *ts_trainer_save(const ts_trainer *t, size_t *bytes) {
     return state;
 }
 
+// Whether a state of that header can be one of this trainer's: its sizes, and a place between two checkpoints.
+static bool header_fits(const ts_trainer *t, const state_header *header, size_t bytes) {
+    const ts_record_layout *layout = t->spec.layout;
+    state_header mine = header_of(t);
+    size_t each = sizeof(int64_t) + layout->bytes + (size_t)mine.engine_bytes;
+    return header->count == mine.count && header->record_bytes == mine.record_bytes &&
+           header->engine_bytes == mine.engine_bytes && bytes == sizeof *header + (size_t)mine.count * each &&
+           header->step >= 0 && header->step <= t->steps && header->checkpoint >= 0 &&
+           header->checkpoint <= layout->checkpoints &&
+           (header->checkpoint == 0 || layout->step[header->checkpoint - 1] <= header->step) &&
+           (header->checkpoint == layout->checkpoints || header->step <= layout->step[header->checkpoint]);
+}
+
+// No instance is ahead of its unit; reached (count), as it lies in the state.
+static bool reached_fits(const ts_trainer *t, int64_t step, const char *reached) {
+    for (int i = 0; i < t->spec.count; i++) {
+        int64_t steps;
+        memcpy(&steps, reached + (size_t)i * sizeof steps, sizeof steps);
+        if (steps < 0 || steps > step)
+            return false;
+    }
+    return true;
+}
+
 ts_status ts_trainer_restore(ts_trainer *t, const void *state, size_t bytes) {
-    state_header header, mine = header_of(t);
+    state_header header = {0};
     const char *at = state;
     size_t count = (size_t)t->spec.count, record_bytes = t->spec.layout->bytes;
-    bool fits = bytes >= sizeof header;
-    if (fits) {
+    if (bytes >= sizeof header)
         memcpy(&header, at, sizeof header);
-        fits =
-            header.count == mine.count && header.record_bytes == mine.record_bytes &&
-            header.engine_bytes == mine.engine_bytes && header.step >= 0 && header.step <= t->steps &&
-            header.checkpoint >= 0 && header.checkpoint <= t->spec.layout->checkpoints &&
-            bytes == sizeof header + count * (sizeof(int64_t) + record_bytes + (size_t)header.engine_bytes);
-    }
-    if (!fits)
-        return ts_fail(TS_ERROR_UNIT, "a unit's saved state does not fit the unit");
     at += sizeof header;
+    if (!header_fits(t, &header, bytes) || !reached_fits(t, header.step, at))
+        return ts_fail(TS_ERROR_UNIT, "a unit's saved state does not fit the unit");
     memcpy(t->reached, at, count * sizeof(int64_t));
     at += count * sizeof(int64_t);
     memcpy(t->records, at, count * record_bytes);
