@@ -313,13 +313,14 @@ ts_status ts_reader_identity(ts_reader *reader, int64_t instance, char **identit
 
 // --- Weights ---
 
-// One row of one tensor; of those kept at every checkpoint ([row, step, ...]), the last step.
-static void read_tensor(ts_reader *reader, hid_t dataset, const char *name, int64_t row, int lead) {
+// One row of one tensor; of those kept at every checkpoint ([row, step, ...]), at that checkpoint (else -1).
+static void read_tensor(ts_reader *reader, hid_t dataset, const char *name, int64_t row, int64_t checkpoint) {
     ts_h5_form form;
+    int lead = checkpoint < 0 ? 1 : 2; // dimensions before the tensor's own
     if (dataset < 0)
         return;
     if (!ts_h5_form_of(dataset, &form) || form.type != TS_H5_FLOAT32 || form.rank < lead ||
-        row >= (int64_t)form.size[0]) {
+        row >= (int64_t)form.size[0] || (lead == 2 && checkpoint >= (int64_t)form.size[1])) {
         fail_as_damaged(reader, name);
         return;
     }
@@ -342,13 +343,14 @@ static void read_tensor(ts_reader *reader, hid_t dataset, const char *name, int6
         bytes *= (size_t)form.size[i + lead];
     }
     ts_h5_read(&reader->h5, dataset, &form, row, 1, all);
-    memmove(all, all + (size_t)ts_h5_row_bytes(&form) - bytes, bytes);
+    if (checkpoint > 0)
+        memmove(all, all + (size_t)checkpoint * bytes, bytes);
 }
 
 typedef struct weights_visit {
     ts_reader *reader;
     int64_t row;
-    int lead; // dimensions before the tensor's own: row, or row and step
+    int64_t checkpoint; // -1: weights have no steps
 } weights_visit;
 
 static herr_t visit_tensor(hid_t group, const char *name, const H5L_info_t *info, void *context) {
@@ -356,7 +358,7 @@ static herr_t visit_tensor(hid_t group, const char *name, const H5L_info_t *info
     ts_h5 *h5 = &visit->reader->h5;
     (void)info;
     hid_t dataset = ts_h5_open_dataset(h5, group, name);
-    read_tensor(visit->reader, dataset, name, visit->row, visit->lead);
+    read_tensor(visit->reader, dataset, name, visit->row, visit->checkpoint);
     ts_h5_close(h5, dataset);
     return h5->status == TS_OK ? 0 : -1;
 }
@@ -373,7 +375,24 @@ static int64_t row_of(const ts_reader_case *one, int64_t instance) {
     return low < one->rows && one->instance[low] == instance ? low : -1;
 }
 
-static void read_weights(ts_reader *reader, const ts_reader_case *one, int64_t row, int lead) {
+// Number of the checkpoint at which an instance ended: the last, or the one at which it stopped early.
+static int64_t last_checkpoint(ts_reader *reader, const ts_reader_case *one, int64_t instance) {
+    int64_t checkpoints = -1, found = -1;
+    ts_text path = {0};
+    ts_text_addf(&path, "/cases/%s/step", one->label);
+    int64_t *done = read_list(reader, "steps_done", TS_H5_INT64, &reader->instances);
+    int64_t *step = read_list(reader, ts_text_get(&path), TS_H5_INT64, &checkpoints);
+    for (int64_t k = 0; done && step && reader->h5.status == TS_OK && k < checkpoints; k++)
+        found = step[k] == done[instance] ? k : found;
+    if (found < 0)
+        fail_as_damaged(reader, "steps_done");
+    ts_free(done);
+    ts_free(step);
+    ts_text_free(&path);
+    return found;
+}
+
+static void read_weights(ts_reader *reader, const ts_reader_case *one, int64_t row, int64_t checkpoint) {
     ts_text path = {0};
     ts_text_addf(&path, "/cases/%s/weights", one->label);
     if (ts_text_status(&path) != TS_OK)
@@ -381,7 +400,7 @@ static void read_weights(ts_reader *reader, const ts_reader_case *one, int64_t r
     else if (H5Lexists(reader->h5.file, ts_text_get(&path), H5P_DEFAULT) <= 0)
         reader->h5.status = ts_fail(
             TS_ERROR_USER, "'%s' keeps no weights; run the sweep again with `save: final`", reader->path);
-    weights_visit visit = {reader, row, lead};
+    weights_visit visit = {reader, row, checkpoint};
     hsize_t position = 0;
     hid_t group = ts_h5_open_group(&reader->h5, reader->h5.file, ts_text_get(&path));
     if (group >= 0 && H5Literate(group, H5_INDEX_CRT_ORDER, H5_ITER_INC, &position, visit_tensor, &visit) < 0)
@@ -411,12 +430,13 @@ ts_status ts_reader_weights(ts_reader *reader, int64_t instance, const ts_reader
     status = ts_reader_resolved(reader, instance, &json);
     if (status != TS_OK)
         return status;
-    int lead = strstr(json, "\"save\":\"checkpoints\"") ? 2 : 1;
+    bool stepped = strstr(json, "\"save\":\"checkpoints\"");
     ts_free(json);
     if (row < 0)
         fail_as_damaged(reader, "case");
-    else
-        read_weights(reader, one, row, lead);
+    int64_t checkpoint = stepped ? last_checkpoint(reader, one, instance) : -1;
+    if (reader->h5.status == TS_OK)
+        read_weights(reader, one, row, checkpoint);
     status = answer(reader);
     if (status != TS_OK)
         return status;

@@ -14,7 +14,7 @@ typedef struct ts_reader_case {
     const int64_t *instance; // (rows)
 } ts_reader_case;
 
-// One tensor of a stored instance (the last step, where weights are kept at every checkpoint).
+// One tensor of a stored instance (at its last step, where weights are kept at every checkpoint).
 typedef struct ts_reader_tensor {
     char name[64];
     int rank;
