@@ -2,8 +2,8 @@
 
 #include "base/memory.h"
 #include "base/torch_random.h"
-#include "model/group_measures.h"
 #include "model/losses.h"
+#include "model/network_list.h"
 #include "task/task.h"
 
 #include <math.h>
@@ -14,193 +14,6 @@
 // Exponentials of logits that are kept while a network is measured, in bytes.
 static const double KEPT_BYTES = 128e6;
 static const double GROKKED = 0.99, PASSED = 0.05;
-
-// --- The list of measures ---
-
-enum {
-    TRAIN_LOSS,
-    TEST_LOSS,
-    TRAIN_ACCURACY,
-    TEST_ACCURACY,
-    ALL_LOSS,
-    WEIGHT_NORM2,
-    GROKKED_STEP,
-    GROUP_SCALARS,                                    // of chart 0
-    VALUE_SCALARS = GROUP_SCALARS + TS_GROUP_SCALARS, // of chart 1
-    GROUP_CURVES = VALUE_SCALARS + TS_GROUP_SCALARS,  // per irrep, of chart 0
-    VALUE_CURVES = GROUP_CURVES + TS_GROUP_CURVES,    // of chart 1
-    KEY_IRREP = VALUE_CURVES + TS_GROUP_CURVES,       // at the end, of chart 0
-    IRREP_STEP,
-    IRREP_ORDER,
-    NEURON_IRREP,
-    NEURON_IRREP_FRACTION,
-    VALUE_KEY_IRREP, // of chart 1
-    VALUE_IRREP_STEP,
-    VALUE_IRREP_ORDER,
-    VALUE_NEURON_IRREP,
-    VALUE_NEURON_IRREP_FRACTION,
-    ATTENTION,
-    MEASURES,
-};
-
-#define SCALAR(name_, loss_, help_, units_)                                                                  \
-    { .name = (name_), .curve = true, .final = true, .loss = (loss_), .help = (help_), .units = (units_) }
-#define SCALAR_OF(needs_, name_, loss_, help_)                                                               \
-    {                                                                                                        \
-        .name = (name_), .needs = (needs_), .curve = true, .final = true, .loss = (loss_), .help = (help_),  \
-        .units = (loss_) ? "nat" : NULL                                                                      \
-    }
-#define CURVE_OF(needs_, name_, loss_, help_)                                                                \
-    {                                                                                                        \
-        .name = (name_), .dimension = {"irrep"}, .needs = (needs_), .curve = true, .loss = (loss_),          \
-        .help = (help_), .units = (loss_) ? "nat" : NULL                                                     \
-    }
-#define FINAL_OF(needs_, name_, dimension_, help_)                                                           \
-    { .name = (name_), .dimension = {dimension_}, .needs = (needs_), .final = true, .help = (help_) }
-
-// Once for each chart: `needs` is the dimension or chart that must be there, `in` what a, b stand for.
-#define GROUP_SCALAR_ROWS(base, needs, prefix, in)                                                           \
-    [base +                                                                                                  \
-        TS_LOGITS_EXPLAINED] =                                                                               \
-        SCALAR_OF(needs, prefix "logits_explained", false,                                                   \
-                  "sum of squared logit similarities over all irreps but the trivial one" in),               \
-        [base + TS_TOTAL_EXCLUDED_LOSS] =                                                                    \
-            SCALAR_OF(needs, prefix "total_excluded_loss", true,                                             \
-                      "training loss without the key irreps' functions of a b in the hidden layer" in),      \
-        [base + TS_TOTAL_RESTRICTED_LOSS] =                                                                  \
-            SCALAR_OF(needs, prefix "total_restricted_loss", true,                                           \
-                      "loss with only the key irreps' functions of a b in the hidden layer" in),             \
-        [base + TS_TOTAL_LOGIT_EXCLUDED_LOSS] =                                                              \
-            SCALAR_OF(needs, prefix "total_logit_excluded_loss", true,                                       \
-                      "training loss without the logits' components along the key irreps" in),               \
-        [base + TS_TOTAL_LOGIT_RESTRICTED_LOSS] =                                                            \
-            SCALAR_OF(needs, prefix "total_logit_restricted_loss", true,                                     \
-                      "loss with only the logits' components along the key irreps" in),                      \
-        [base + TS_EMBED_LEFT_EXPLAINED] = SCALAR_OF(needs, prefix "embed_left_explained", false,            \
-                                                     "embed_left_fraction summed over the key irreps" in),   \
-        [base + TS_EMBED_RIGHT_EXPLAINED] = SCALAR_OF(needs, prefix "embed_right_explained", false,          \
-                                                      "embed_right_fraction summed over the key irreps" in), \
-        [base + TS_UNEMBED_EXPLAINED] = SCALAR_OF(needs, prefix "unembed_explained", false,                  \
-                                                  "unembed_fraction summed over the key irreps" in),         \
-        [base + TS_HIDDEN_EXPLAINED] =                                                                       \
-            SCALAR_OF(needs, prefix "hidden_explained", false,                                               \
-                      "all three hidden fractions summed over the key irreps" in),                           \
-        [base + TS_HIDDEN_PRODUCT_EXPLAINED] =                                                               \
-            SCALAR_OF(needs, prefix "hidden_product_explained", false,                                       \
-                      "hidden_product_fraction summed over the key irreps" in),                              \
-        [base + TS_FIT_CONSTANT] = SCALAR_OF(needs, prefix "fit_constant", false,                            \
-                                             "constant of the least-squares fit of the logits" in),          \
-        [base + TS_FIT_EXPLAINED] =                                                                          \
-            SCALAR_OF(needs, prefix "fit_explained", false,                                                  \
-                      "share of the logits' variance that a fit of the key irreps' chi cubes explains" in)
-
-#define GROUP_CURVE_ROWS(base, needs, prefix, in)                                                            \
-    [base +                                                                                                  \
-        TS_EMBED_LEFT_FRACTION] =                                                                            \
-        CURVE_OF(needs, prefix "embed_left_fraction", false, "|P_r E_x|^2 / |E_x|^2" in),                    \
-        [base + TS_EMBED_RIGHT_FRACTION] =                                                                   \
-            CURVE_OF(needs, prefix "embed_right_fraction", false, "|P_r E_y|^2 / |E_y|^2" in),               \
-        [base + TS_UNEMBED_FRACTION] =                                                                       \
-            CURVE_OF(needs, prefix "unembed_fraction", false, "|P_r U^T|^2 / |U|^2" in),                     \
-        [base + TS_HIDDEN_LEFT_FRACTION] = CURVE_OF(needs, prefix "hidden_left_fraction", false,             \
-                                                    "share of |H0|^2 in functions of a in the irrep" in),    \
-        [base + TS_HIDDEN_RIGHT_FRACTION] = CURVE_OF(needs, prefix "hidden_right_fraction", false,           \
-                                                     "share of |H0|^2 in functions of b in the irrep" in),   \
-        [base + TS_HIDDEN_PRODUCT_FRACTION] =                                                                \
-            CURVE_OF(needs, prefix "hidden_product_fraction", false,                                         \
-                     "share of |H0|^2 in functions of a b in the irrep" in),                                 \
-        [base + TS_LOGIT_SIMILARITY] = CURVE_OF(needs, prefix "logit_similarity", false,                     \
-                                                "cosine between centred logits and chi_r(a b c^-1)" in),     \
-        [base + TS_FIT_COEFFICIENT] =                                                                        \
-            CURVE_OF(needs, prefix "fit_coefficient", false,                                                 \
-                     "coefficient of chi_r(a b c^-1) in the least-squares fit of the logits" in),            \
-        [base + TS_EXCLUDED_LOSS] = CURVE_OF(needs, prefix "excluded_loss", true,                            \
-                                             "training loss without the irrep's functions of a b in H" in),  \
-        [base + TS_RESTRICTED_LOSS] = CURVE_OF(needs, prefix "restricted_loss", true,                        \
-                                               "loss with only the irrep's functions of a b in H" in),       \
-        [base + TS_LOGIT_EXCLUDED_LOSS] =                                                                    \
-            CURVE_OF(needs, prefix "logit_excluded_loss", true,                                              \
-                     "training loss without the logits' component along chi_r" in),                          \
-        [base + TS_LOGIT_RESTRICTED_LOSS] = CURVE_OF(needs, prefix "logit_restricted_loss", true,            \
-                                                     "loss with only the logits' component along chi_r" in), \
-        [base + TS_ABLATION_LEFT_LOSS] =                                                                     \
-            CURVE_OF(needs, prefix "ablation_left_loss", true,                                               \
-                     "loss after removing the irrep's functions of a from H" in),                            \
-        [base + TS_ABLATION_RIGHT_LOSS] =                                                                    \
-            CURVE_OF(needs, prefix "ablation_right_loss", true,                                              \
-                     "loss after removing the irrep's functions of b from H" in),                            \
-        [base + TS_ABLATION_PRODUCT_LOSS] =                                                                  \
-            CURVE_OF(needs, prefix "ablation_product_loss", true,                                            \
-                     "loss after removing the irrep's functions of a b from H" in)
-
-#define GROUP_FINAL_ROWS(base, needs, prefix, in)                                                            \
-    [base] = FINAL_OF(needs, prefix "key_irrep", "irrep",                                                    \
-                      "1 for irreps with a final logit similarity over 0.005, but the trivial one" in),      \
-    [base + 1] = FINAL_OF(needs, prefix "irrep_step", "irrep",                                               \
-                          "first checkpoint with a logit similarity over 0.05; NaN: none" in),               \
-    [base + 2] = FINAL_OF(needs, prefix "irrep_order", "irrep",                                              \
-                          "key irreps numbered from 1 in the order of their irrep_step; NaN: not one" in),   \
-    [base + 3] = FINAL_OF(needs, prefix "neuron_irrep", "neuron",                                            \
-                          "irrep that holds most of the neuron's energy; -1: off" in),                       \
-    [base + 4] = FINAL_OF(needs, prefix "neuron_irrep_fraction", "neuron",                                   \
-                          "share of the neuron's energy that its irrep holds" in)
-
-#define IN_VALUES ", with a^m and b^n mod p for a and b"
-
-const ts_measure ts_network_measures[] = {
-    [TRAIN_LOSS] = SCALAR("train_loss", true, "mean cross-entropy on the training pairs", "nat"),
-    [TEST_LOSS] = SCALAR("test_loss", true, "mean cross-entropy on the other pairs", "nat"),
-    [TRAIN_ACCURACY] = SCALAR("train_accuracy", false, "share of training pairs that are right", NULL),
-    [TEST_ACCURACY] = SCALAR("test_accuracy", false, "share of the other pairs that are right", NULL),
-    [ALL_LOSS] = SCALAR("all_loss", true, "mean cross-entropy on all pairs", "nat"),
-    [WEIGHT_NORM2] = SCALAR("weight_norm2", false, "sum of squares of all weights", NULL),
-    [GROKKED_STEP] = {.name = "grokked_step",
-                      .final = true,
-                      .help = "first checkpoint with a test accuracy of 0.99; NaN: none"},
-    GROUP_SCALAR_ROWS(GROUP_SCALARS, "irrep", "", ""),
-    GROUP_SCALAR_ROWS(VALUE_SCALARS, "value", "value_", IN_VALUES),
-    GROUP_CURVE_ROWS(GROUP_CURVES, "irrep", "", ""),
-    GROUP_CURVE_ROWS(VALUE_CURVES, "value", "value_", IN_VALUES),
-    GROUP_FINAL_ROWS(KEY_IRREP, "irrep", "", ""),
-    GROUP_FINAL_ROWS(VALUE_KEY_IRREP, "value", "value_", IN_VALUES),
-    [ATTENTION] = {.name = "attention",
-                   .dimension = {"head", "source"},
-                   .curve = true,
-                   .help = "attention of the last position, mean over all pairs"},
-    [MEASURES] = {0},
-};
-
-static bool has_chart(const ts_data *data, int chart) {
-    return data->symmetry && chart < data->symmetry->charts;
-}
-
-int64_t ts_network_dimension(const ts_parameter_layout *layout, int hidden, int heads, const ts_data *data,
-                             const char *name) {
-    if (strcmp(name, "irrep") == 0)
-        return has_chart(data, 0) ? data->symmetry->irreps->count : 0;
-    if (strcmp(name, "value") == 0) // no dimension of data: whether there is a value chart
-        return has_chart(data, 1);
-    if (strcmp(name, "neuron") == 0)
-        return hidden;
-    if (strcmp(name, "head") == 0)
-        return heads;
-    if (strcmp(name, "source") == 0)
-        return TS_SOURCES;
-    for (int i = 0; i < layout->count; i++)
-        for (int d = 0; d < layout->tensor[i].rank; d++)
-            if (strcmp(layout->tensor[i].dimension[d], name) == 0)
-                return layout->tensor[i].size[d];
-    return 0;
-}
-
-const char *ts_network_label(const ts_data *data, const char *dimension, int64_t index) {
-    static const char *const SOURCES[TS_SOURCES] = {"a", "b", "="};
-    if (strcmp(dimension, "irrep") == 0 && data->symmetry)
-        return data->symmetry->irreps->irrep[index].name;
-    if (strcmp(dimension, "irrep_alias") == 0 && data->symmetry)
-        return data->symmetry->irreps->irrep[index].alias;
-    return strcmp(dimension, "source") == 0 ? SOURCES[index] : NULL;
-}
 
 // --- Split and initial weights ---
 
@@ -324,17 +137,17 @@ static void add_losses(ts_pairs *pairs, int a, losses *sum) {
 
 static void enter_losses(const ts_pairs *pairs, const losses *sum, double *out) {
     double all = (double)pairs->table->n * pairs->table->n, train = (double)pairs->train, test = all - train;
-    out[TRAIN_LOSS] = sum->loss[0] / train;
-    out[TEST_LOSS] = sum->loss[1] / test;
-    out[TRAIN_ACCURACY] = sum->right[0] / train;
-    out[TEST_ACCURACY] = sum->right[1] / test;
-    out[ALL_LOSS] = (sum->loss[0] + sum->loss[1]) / all;
+    out[TS_NET_TRAIN_LOSS] = sum->loss[0] / train;
+    out[TS_NET_TEST_LOSS] = sum->loss[1] / test;
+    out[TS_NET_TRAIN_ACCURACY] = sum->right[0] / train;
+    out[TS_NET_TEST_ACCURACY] = sum->right[1] / test;
+    out[TS_NET_ALL_LOSS] = (sum->loss[0] + sum->loss[1]) / all;
 }
 
 // Where each measure's numbers start in what measure() writes; -1: the case has no such measure.
-static void locate(const ts_params *params, const ts_data *data, int64_t at[MEASURES]) {
+static void locate(const ts_params *params, const ts_data *data, int64_t at[TS_NET_MEASURES]) {
     int64_t offset = 0;
-    for (int i = 0; i < MEASURES; i++) {
+    for (int i = 0; i < TS_NET_MEASURES; i++) {
         int64_t length = ts_measure_length(params, data, i);
         at[i] = length > 0 ? offset : -1;
         offset += length;
@@ -342,55 +155,115 @@ static void locate(const ts_params *params, const ts_data *data, int64_t at[MEAS
 }
 
 static const struct {
-    int scalars, curves, final;
-} CHARTS[TS_MAX_CHARTS] = {{GROUP_SCALARS, GROUP_CURVES, KEY_IRREP},
-                           {VALUE_SCALARS, VALUE_CURVES, VALUE_KEY_IRREP}};
+    int scalars, curves, final, fourier, clusters;
+} CHARTS[TS_MAX_CHARTS] = {
+    {TS_NET_GROUP_SCALARS, TS_NET_GROUP_CURVES, TS_NET_KEY_IRREP, TS_NET_FOURIER, TS_NET_CLUSTERS},
+    {TS_NET_VALUE_SCALARS, TS_NET_VALUE_CURVES, TS_NET_VALUE_KEY_IRREP, TS_NET_VALUE_FOURIER,
+     TS_NET_VALUE_CLUSTERS}};
 
-// Starts what is measured through each chart.
-static ts_status begin_charts(ts_pairs *pairs, const ts_data *data, const int64_t *at, bool last, double *out,
-                              ts_group_measures *measures[TS_MAX_CHARTS]) {
-    ts_status status = TS_OK;
-    for (int chart = 0; has_chart(data, chart) && status == TS_OK; chart++) {
-        const int64_t *final = at + CHARTS[chart].final - KEY_IRREP;
-        ts_group_results results = {
-            .scalar = out + at[CHARTS[chart].scalars],
-            .curve = out + at[CHARTS[chart].curves],
-            .neuron_irrep = last ? out + final[NEURON_IRREP] : NULL,
-            .neuron_irrep_fraction = last ? out + final[NEURON_IRREP_FRACTION] : NULL,
-        };
-        status = ts_group_measures_begin(pairs, data->symmetry, chart, &results, &measures[chart]);
+// What is measured through one chart; NULL: not in this case.
+typedef struct chart_measures {
+    ts_group_measures *group;
+    ts_fourier_measures *fourier;
+    ts_dihedral_measures *dihedral;
+} chart_measures;
+
+static ts_status begin_group(ts_pairs *pairs, const ts_data *data, int chart, const int64_t *at, bool last,
+                             double *out, chart_measures *measures) {
+    const int64_t *final = at + CHARTS[chart].final - TS_NET_KEY_IRREP;
+    ts_group_results results = {
+        .scalar = out + at[CHARTS[chart].scalars],
+        .curve = out + at[CHARTS[chart].curves],
+        .neuron_irrep = last ? out + final[TS_NET_NEURON_IRREP] : NULL,
+        .neuron_irrep_fraction = last ? out + final[TS_NET_NEURON_IRREP_FRACTION] : NULL,
+    };
+    return ts_group_measures_begin(pairs, data->symmetry, chart, &results, &measures->group);
+}
+
+static ts_status begin_circles(ts_pairs *pairs, const ts_data *data, int chart, const int64_t *at, bool last,
+                               double *out, chart_measures *measures) {
+    const int64_t *of_clusters = at + CHARTS[chart].clusters;
+    ts_clusters clusters = {0};
+    if (last && of_clusters[0] >= 0)
+        clusters = (ts_clusters){out + of_clusters[0], out + of_clusters[1], out + of_clusters[2]};
+    if (data->symmetry->circles == 1) {
+        ts_fourier_results results = {.clusters = clusters};
+        for (int i = 0; i < TS_FOURIER_MEASURES; i++)
+            results.measure[i] = out + at[CHARTS[chart].fourier + i];
+        return ts_fourier_measures_begin(pairs, data->symmetry, chart, &results, &measures->fourier);
     }
+    if (data->symmetry->circles == 2) {
+        ts_dihedral_results results = {.clusters = clusters};
+        for (int i = 0; i < TS_DIHEDRAL_MEASURES; i++)
+            results.measure[i] = out + at[TS_NET_DIHEDRAL + i];
+        return ts_dihedral_measures_begin(pairs, data->symmetry, &results, &measures->dihedral);
+    }
+    return TS_OK;
+}
+
+static void add_row(const chart_measures *measures, int a) {
+    if (measures->group)
+        ts_group_measures_add(measures->group, a);
+    if (measures->fourier)
+        ts_fourier_measures_add(measures->fourier, a);
+    if (measures->dihedral)
+        ts_dihedral_measures_add(measures->dihedral, a);
+}
+
+static ts_status finish(const chart_measures *measures) {
+    if (measures->fourier)
+        ts_fourier_measures_finish(measures->fourier);
+    if (measures->dihedral)
+        ts_dihedral_measures_finish(measures->dihedral);
+    return measures->group ? ts_group_measures_finish(measures->group) : TS_OK;
+}
+
+static void free_measures(const chart_measures *measures) {
+    ts_group_measures_free(measures->group);
+    ts_fourier_measures_free(measures->fourier);
+    ts_dihedral_measures_free(measures->dihedral);
+}
+
+// All that takes a pass over the pairs.
+static ts_status measure_pairs(ts_pairs *pairs, const ts_data *data, const int64_t *at, bool last,
+                               double *out) {
+    chart_measures measures[TS_MAX_CHARTS] = {{0}};
+    losses sum = {0};
+    ts_status status = TS_OK;
+    for (int chart = 0; ts_network_has_chart(data, chart) && status == TS_OK; chart++) {
+        status = begin_group(pairs, data, chart, at, last, out, &measures[chart]);
+        if (status == TS_OK)
+            status = begin_circles(pairs, data, chart, at, last, out, &measures[chart]);
+    }
+    for (int a = 0; a < data->table->n && status == TS_OK; a++) {
+        ts_pairs_row(pairs, a);
+        add_losses(pairs, a, &sum);
+        for (int chart = 0; chart < TS_MAX_CHARTS; chart++)
+            add_row(&measures[chart], a);
+    }
+    for (int chart = 0; chart < TS_MAX_CHARTS && status == TS_OK; chart++)
+        status = finish(&measures[chart]);
+    for (int chart = 0; chart < TS_MAX_CHARTS; chart++)
+        free_measures(&measures[chart]);
+    if (status == TS_OK)
+        enter_losses(pairs, &sum, out + at[TS_NET_TRAIN_LOSS]);
     return status;
 }
 
 ts_status ts_network_measure(const ts_params *params, const ts_data *data, const ts_network *network,
                              bool last, double *out) {
-    int64_t at[MEASURES], total = ts_measures_total(params, data);
-    ts_group_measures *measures[TS_MAX_CHARTS] = {0};
-    losses sum = {0};
+    int64_t at[TS_NET_MEASURES], total = ts_measures_total(params, data);
     ts_pairs pairs;
     for (int64_t i = 0; i < total; i++)
         out[i] = NAN;
     locate(params, data, at);
+    out[at[TS_NET_WEIGHT_NORM2]] = network->weight_norm2;
+    if (network->heads > 0)
+        memcpy(out + at[TS_NET_ATTENTION], network->attention,
+               (size_t)network->heads * TS_SOURCES * sizeof(double));
     ts_status status = create_pairs(params, data, network, &pairs);
     if (status == TS_OK)
-        status = begin_charts(&pairs, data, at, last, out, measures);
-    for (int a = 0; a < data->table->n && status == TS_OK; a++) {
-        ts_pairs_row(&pairs, a);
-        add_losses(&pairs, a, &sum);
-        for (int chart = 0; has_chart(data, chart); chart++)
-            ts_group_measures_add(measures[chart], a);
-    }
-    for (int chart = 0; has_chart(data, chart) && status == TS_OK; chart++)
-        status = ts_group_measures_finish(measures[chart]);
-    for (int chart = 0; chart < TS_MAX_CHARTS; chart++)
-        ts_group_measures_free(measures[chart]);
-    if (status == TS_OK) {
-        enter_losses(&pairs, &sum, out + at[TRAIN_LOSS]);
-        out[at[WEIGHT_NORM2]] = network->weight_norm2;
-    }
-    if (status == TS_OK && network->heads > 0)
-        memcpy(out + at[ATTENTION], network->attention, (size_t)network->heads * TS_SOURCES * sizeof(double));
+        status = measure_pairs(&pairs, data, at, last, out);
     ts_slab_free(&pairs.slab);
     return status;
 }
@@ -410,22 +283,22 @@ static void order_irreps(int count, const double *key, const double *step, doubl
 
 void ts_network_conclude(const ts_params *params, const ts_data *data, int64_t step, const double *values,
                          double *final) {
-    int64_t at[MEASURES];
+    int64_t at[TS_NET_MEASURES];
     locate(params, data, at);
-    double *grokked = final + at[GROKKED_STEP];
-    if (values && isnan(*grokked) && values[at[TEST_ACCURACY]] >= GROKKED)
+    double *grokked = final + at[TS_NET_GROKKED_STEP];
+    if (values && isnan(*grokked) && values[at[TS_NET_TEST_ACCURACY]] >= GROKKED)
         *grokked = (double)step;
-    for (int chart = 0; has_chart(data, chart); chart++) {
-        const int64_t *of_chart = at + CHARTS[chart].final - KEY_IRREP;
+    for (int chart = 0; ts_network_has_chart(data, chart); chart++) {
+        const int64_t *of_chart = at + CHARTS[chart].final - TS_NET_KEY_IRREP;
         int count = data->symmetry->irreps->count;
         int64_t similarity = at[CHARTS[chart].curves] + TS_LOGIT_SIMILARITY * count;
-        double *key = final + of_chart[KEY_IRREP], *first = final + of_chart[IRREP_STEP];
+        double *key = final + of_chart[TS_NET_KEY_IRREP], *first = final + of_chart[TS_NET_IRREP_STEP];
         for (int r = 0; r < count; r++) {
             if (values && isnan(first[r]) && values[similarity + r] > PASSED)
                 first[r] = (double)step;
             key[r] = ts_is_key_irrep(r, final[similarity + r]);
         }
         if (!values)
-            order_irreps(count, key, first, final + of_chart[IRREP_ORDER]);
+            order_irreps(count, key, first, final + of_chart[TS_NET_IRREP_ORDER]);
     }
 }

@@ -3,7 +3,28 @@
 #include "base/memory.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
+
+// Names of what model/fourier.h numbers.
+static ts_status name_components(ts_symmetry *symmetry) {
+    const ts_table *group = symmetry->group;
+    if ((group->family != 'C' && group->family != 'D') || group->degree < 2)
+        return TS_OK;
+    int n = group->degree;
+    symmetry->component = ts_alloc_zero((size_t)(n + n / 2), TS_COMPONENT_BYTES, "a table's symmetry");
+    if (!symmetry->component)
+        return TS_ERROR_MEMORY;
+    symmetry->frequency = symmetry->component + n;
+    symmetry->circle = n;
+    symmetry->circles = group->n / n;
+    strcpy(symmetry->component[0], "constant");
+    for (int f = 1; f < n; f++)
+        snprintf(symmetry->component[f], TS_COMPONENT_BYTES, "%s %d", f % 2 ? "cos" : "sin", (f + 1) / 2);
+    for (int k = 1; k <= n / 2; k++)
+        snprintf(symmetry->frequency[k - 1], TS_COMPONENT_BYTES, "freq_%d", k);
+    return TS_OK;
+}
 
 static ts_status fill(ts_symmetry *symmetry, const int *value) {
     const ts_table *group = symmetry->group;
@@ -26,7 +47,7 @@ static ts_status fill(ts_symmetry *symmetry, const int *value) {
     }
     ts_status status = ts_irreps_create(group, &symmetry->own_irreps);
     symmetry->irreps = symmetry->own_irreps;
-    return status;
+    return status == TS_OK ? name_components(symmetry) : status;
 }
 
 static ts_status create(const ts_table *group, ts_table *own_group, const int *value, ts_symmetry **out) {
@@ -72,6 +93,7 @@ void ts_symmetry_free(ts_symmetry *symmetry) {
     if (!symmetry)
         return;
     ts_irreps_free(symmetry->own_irreps);
+    ts_free(symmetry->component);
     ts_table_free(symmetry->own_group);
     ts_free(symmetry->elements);
     ts_free(symmetry);

@@ -5,7 +5,7 @@
 #include "task/irreps.h"
 #include "task/table.h"
 
-enum { TS_MAX_CHARTS = 2 };
+enum { TS_MAX_CHARTS = 2, TS_COMPONENT_BYTES = 16 };
 
 // Chart 0, `input`, reads a token as the element with its number. Chart 1, `value`, is there for `power`:
 // a stands for a^m mod p and b for b^n mod p, in which the task is addition; not a bijection in general.
@@ -20,6 +20,11 @@ typedef struct ts_symmetry {
     const ts_irreps *irreps;
     int charts;
     ts_chart chart[TS_MAX_CHARTS];
+    // Elements on circles: those of C_n on one of n places, those of D_n on two, rotations (r) and reflections
+    // (n + r). 0: the group is neither, or n is 1.
+    int circle, circles;                   // n; how many
+    char (*component)[TS_COMPONENT_BYTES]; // (n) names of a circle's Fourier components: constant, cos 1, ...
+    char (*frequency)[TS_COMPONENT_BYTES]; // (n/2) freq_1, ...
     // What is owned: memory behind the above.
     ts_table *own_group; // NULL: the group is the learned table
     ts_irreps *own_irreps;
