@@ -30,7 +30,7 @@ static workload *of_file(const char *name) {
     workload *w = ts_alloc_zero(1, sizeof *w, "a workload");
     snprintf(path, sizeof path, "%s/%s", TOYSWEEP_SWEEPS, name);
     assert_int_equal(ts_file_read(path, 1 << 20, &text, &bytes), TS_OK);
-    ts_sweep_source source = {path, text, bytes, NULL, 0};
+    ts_sweep_source source = {.file = path, .text = text, .bytes = bytes};
     assert_int_equal(ts_sweep_read(&source, &sweep), TS_OK);
     assert_int_equal(ts_job_create(sweep, ts_backend_find("cpu"), "", &job), TS_OK);
     *w = (workload){.name = name, .cases = job->cases};
