@@ -17,6 +17,7 @@ KNOWN = 0.99  # accuracy from which pairs count as known
 LOW = 1e-12   # losses below are all as good as 0: scales end here
 SEEDS = ("seed", "split_seed", "init_seed")
 NAMING = ("task", "group", "cayley", "p", "m", "n")  # keys that say which table is learned
+LEGEND = 1.8   # inches beside the panels
 MOST_PANELS, MOST_LINES, MOST_NAMES, MOST_COLOURS = 12, 40, 40, 9
 TRAIN, TEST, NORM = "#31688e", "#c8553d", "#4b4b4b"
 PHASES = (("memorisation", "#fbf1d9"), ("circuit formation", "#e1ecf7"), ("clean-up", "#f3e1ee"),
@@ -252,11 +253,13 @@ def title_of(one):
     return name if len(name) < 30 or at < 0 else f"{name[:at + 1]}\n{name[at + 2:]}"
 
 
-def grid_of(shown, width=3.4, height=2.8, alone=(6.4, 4.2), **options):
-    """(picture, axes of the shown in a flat list, all axes): small multiples with titles."""
+def grid_of(shown, width=3.4, height=2.8, alone=(5.2, 4.2), beside=0.0, **options):
+    """(picture, axes of the shown in a flat list, all axes): small multiples with titles, and room for a legend of a
+    width beside them."""
     columns = 4 if len(shown) > 6 else 2 if len(shown) == 4 else min(3, len(shown))
     rows = -(-len(shown) // columns)
-    picture, axes = panels(rows, columns, *(alone if len(shown) == 1 else (width, height)), **options)
+    width, height = alone if len(shown) == 1 else (width, height)
+    picture, axes = panels(rows, columns, width + beside / columns, height, **options)
     for axis, one in zip(axes.flat, shown):
         axis.set_title(title_of(one), fontsize=9)
     for axis in axes.flat[len(shown):]:
@@ -293,7 +296,7 @@ def curve_panels(view, measures, scale, what):
     if not cells:
         return None
     shown = some(cells, MOST_PANELS)
-    picture, flat, axes = grid_of(shown, sharex=True, sharey=True)
+    picture, flat, axes = grid_of(shown, beside=LEGEND, sharex=True, sharey=True)
     for axis, cell in zip(flat, shown):
         for name, _, color in measures:
             if cell.is_known(name):

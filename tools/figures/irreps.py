@@ -6,7 +6,7 @@ Of sums of powers mod p there are two sets: in terms of a and b, and ("value") o
 import numpy as np
 from matplotlib.lines import Line2D
 
-from figures.cells import (PHASES_TEXT, TEST, TRAIN, draw_named, grid_of, label_steps, left_out,
+from figures.cells import (LEGEND, PHASES_TEXT, TEST, TRAIN, draw_named, grid_of, label_steps, left_out,
                            legend_beside, log_losses, note_grey, phase_handles, shade_phases, small_legend,
                            step_scale, strip_scale, title_of)
 from figures.view import TINY, Figure, panels, some
@@ -29,7 +29,7 @@ def similarity(view, prefix):
     samples = view.samples(prefix + "logit_similarity")
     if not samples:
         return None
-    picture, flat, axes = grid_of(samples, sharex=True, sharey=True)
+    picture, flat, axes = grid_of(samples, beside=LEGEND, sharex=True, sharey=True)
     for axis, sample in zip(flat, samples):
         keys = key_irreps(sample, prefix)
         draw_named(axis, sample.steps(), sample.get(prefix + "logit_similarity"), sample.names("irrep"), keys)
@@ -57,8 +57,7 @@ def measure_rows(view, measures, wanted, scale, draw):
     measures = [one for one in measures if all(sample.has(one[0]) for sample in samples)]
     if not samples or not measures:
         return None
-    picture, axes = panels(len(measures), len(samples), 4.6 if len(samples) < 3 else 3.4, 2.3, sharex=True,
-                           sharey="row")
+    picture, axes = panels(len(measures), len(samples), 3.2 + LEGEND / len(samples), 2.0, sharex=True, sharey="row")
     for j, sample in enumerate(samples):
         axes[0][j].set_title(title_of(sample), fontsize=9)
         for axis, (name, words) in zip(axes[:, j], measures):
@@ -122,7 +121,7 @@ def total_losses(view, prefix):
     samples = view.samples(prefix + "total_restricted_loss", most=6)
     if not samples:
         return None
-    picture, flat, axes = grid_of(samples, sharex=True, sharey=True)
+    picture, flat, axes = grid_of(samples, beside=1.3 * LEGEND, sharex=True, sharey=True)
     lines = [("train_loss", "training pairs", TRAIN, ":"), ("test_loss", "test pairs", TEST, ":")] + \
             [(prefix + name, words, colour, "-") for name, words, colour in TOTALS]
     for axis, sample in zip(flat, samples):
@@ -184,7 +183,7 @@ def key_bars(view, prefix):
     cells = [cell for cell in cells_with_keys(view, prefix) if len(cell.at[1]) > 1]
     if not cells:
         return None
-    picture, flat, axes = grid_of(cells, 3.8, 2.8, (6.4, 3.6))
+    picture, flat, axes = grid_of(cells, 3.8, 2.8, (5.6, 3.6))
     for axis, cell in zip(flat, cells):
         _, names, counts = used(cell, prefix)
         grokked = np.isfinite(cell.reached("test_accuracy")).sum()

@@ -75,11 +75,9 @@ def draw_slice(axis, values, most, title, x, y):
 
 def standard_representation(view, options):
     """S_n, A_n: the embedding of the neurons of `standard`, rotated so that its matrix entries show."""
-    for sample in view.samples("neuron_irrep"):
-        made = in_standard_basis(sample) if "standard" in sample.names("irrep") else None
-        if made:
-            return draw_standard(sample, *made)
-    return None
+    samples = [sample for sample in view.samples("neuron_irrep") if "standard" in sample.names("irrep")]
+    made = [(sample, *found) for sample in samples if (found := in_standard_basis(sample))]
+    return draw_standard(*max(made, key=lambda one: one[3])) if made else None
 
 
 def in_standard_basis(sample):
@@ -103,8 +101,8 @@ def in_standard_basis(sample):
 
 def draw_standard(sample, entries, found, cosine, permutations, neurons):
     n, d, _ = entries.shape
-    picture = plt.figure(figsize=(11, 6.6))
-    wide, small = picture.subfigures(2, 1, height_ratios=[3, 2])
+    picture = plt.figure(figsize=(10, 7.4))
+    wide, small = picture.subfigures(2, 1, height_ratios=[4, 3])
     axes = wide.subplots(2, 1, sharex=True)
     order = sorted(range(n), key=lambda g: cycle_type(permutations[g]))
     for axis, values, words in zip(axes, (entries, found), ("standard representation", "embedding")):
