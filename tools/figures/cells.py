@@ -39,6 +39,9 @@ class Sample:
     def get(self, name):
         return self.group[name][self.row]
 
+    def generalises(self):
+        return self.has("test_accuracy") and bool((self.get("test_accuracy") >= KNOWN).any())
+
     def steps(self):
         return self.group["step"][...]
 
@@ -95,10 +98,17 @@ class Cell:
 
     def samples(self, most):
         """At most so many of the finished instances."""
-        seeds = self.results.table.get("seed", np.arange(self.results.count))
-        several = len(self.instances) > 1
-        return [Sample(f"{self.name}, seed {seeds[i]}" if several else self.name, self.results, int(i), self.at[0],
-                       int(row)) for i, row in some(list(zip(self.instances, self.at[1])), most)]
+        return [self.sample(place) for place in some(range(len(self.instances)), most)]
+
+    def best(self):
+        """The finished instance with the smallest final loss on all pairs."""
+        final = self.results.table.get("all_loss", np.zeros(self.results.count))[self.instances]
+        return self.sample(int(np.argmin(np.where(np.isfinite(final), final, np.inf))))
+
+    def sample(self, place):
+        seeds, instance = self.results.table.get("seed", np.arange(self.results.count)), int(self.instances[place])
+        name = f"{self.name}, seed {seeds[instance]}" if len(self.instances) > 1 else self.name
+        return Sample(name, self.results, instance, self.at[0], int(self.at[1][place]))
 
 
 class View:
@@ -117,6 +127,11 @@ class View:
 
     def has(self, *names):
         return [cell for cell in self.finished if all(cell.is_known(name) for name in names)]
+
+    def best(self, name, most):
+        """Of each cell the instance with the smallest loss on all pairs, cells that generalise first."""
+        found = [sample for cell in some(self.has(name), 100) for sample in [cell.best()] if sample.has(name)]
+        return sorted(found, key=lambda sample: not sample.generalises())[:most]
 
     def samples(self, name, most=MOST_PANELS, each=4):
         """Instances that have a measure: at most `most` in all, spread over the cells, and `each` of a cell."""
@@ -234,7 +249,7 @@ def strip_scale(axis, first, last):
         axis.set_xscale("log")
         axis.set_xlim(left=first / 1.3)
     left = axis.get_xlim()[0]
-    marks = (1, 2, 5) if left > last / 300 else (1,)
+    marks = (1, 1.5, 2, 3, 4, 5, 7) if left > last / 8 else (1, 2, 5) if left > last / 300 else (1,)
     decades = 10.0 ** np.arange(int(np.log10(last)) + 1)
     ticks = [0] * (first < 2) + [mark * decade for decade in decades for mark in marks if left <= mark * decade <= last]
     axis.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])

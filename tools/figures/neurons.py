@@ -3,7 +3,8 @@
 import numpy as np
 
 from figures import symmetry
-from figures.cells import grid_of, left_out, title_of
+from figures.cells import grid_of, left_out
+from figures.irreps import IN_VALUES
 from figures.view import Figure, some
 
 MOST_BARS = 24
@@ -17,25 +18,32 @@ def clusters(sample, prefix=""):
     return {i: found[i] for i in sorted(found, key=lambda i: (i < 0, i))}
 
 
-def neuron_clusters(view, options):
+def cluster_counts(view, prefix):
     """How many neurons each irrep owns: the median over instances, an instance a dot."""
-    cells = some(view.has("neuron_irrep"), 9)
+    cells = some(view.has(prefix + "neuron_irrep"), 9)
     if not cells:
         return None
-    picture, flat, axes = grid_of(cells, 3.8, 2.8, (6.4, 3.6))
+    picture, flat, axes = grid_of(cells, 3.8, 2.8, (5.6, 3.6))
     for axis, cell in zip(flat, cells):
-        draw_counts(axis, cell)
-        axis.set_title(title_of(cell), fontsize=9)
+        draw_counts(axis, cell, prefix)
     for axis in axes[:, 0]:
         axis.set_ylabel("neurons")
-    picture.suptitle("Neurons by irrep")
+    picture.suptitle("Neurons by irrep" + IN_VALUES[prefix])
     return Figure(picture, "How many neurons have most of the energy of their embeddings in an irrep: median over "
-                           f"instances (bar), an instance a dot. {OFF}: energy under 1. The {MOST_BARS} with most "
-                           "neurons are shown." + left_out(view, cells))
+                           f"instances (bar), an instance a dot{IN_VALUES[prefix]}. {OFF}: energy under 1. The "
+                           f"{MOST_BARS} with most neurons are shown." + left_out(view, cells))
 
 
-def draw_counts(axis, cell):
-    owners = np.nan_to_num(cell.final("neuron_irrep"), nan=-1).astype(int)
+def neuron_clusters(view, options):
+    return cluster_counts(view, "")
+
+
+def value_neuron_clusters(view, options):
+    return cluster_counts(view, "value_")
+
+
+def draw_counts(axis, cell, prefix):
+    owners = np.nan_to_num(cell.final(prefix + "neuron_irrep"), nan=-1).astype(int)
     names = cell.names("irrep") + [OFF]  # -1 is the last
     counts = np.array([np.bincount(row % len(names), minlength=len(names)) for row in owners])
     most = np.argsort(-counts.sum(axis=0), kind="stable")[:MOST_BARS]
@@ -55,7 +63,7 @@ def draw_counts(axis, cell):
 def unembedding_by_irrep(view, options):
     """What each neuron writes to the outputs, as shares of the irreps; neurons sorted by the irrep they read."""
     pairs = []
-    for sample in view.samples("neuron_irrep", most=6, each=2):
+    for sample in view.best("neuron_irrep", 6):
         network = sample.network()
         irreps = symmetry.irreps_of(sample.results, sample.instance, sample.names("irrep")) if network else []
         if irreps:
@@ -64,7 +72,7 @@ def unembedding_by_irrep(view, options):
         return None
     picture, flat, axes = grid_of([sample for sample, _ in pairs], 3.9, 3.9, (5.6, 5.4))
     for axis, (sample, share) in zip(flat, pairs):
-        owned = clusters(sample)
+        owned = clusters(sample, "value_" if sample.has("value_neuron_irrep") else "")
         shown = np.sort(np.argsort(-share.mean(axis=1), kind="stable")[:MOST_BARS])
         image = axis.imshow(share[shown][:, np.concatenate(list(owned.values()))].T, cmap="magma_r", vmin=0, vmax=1,
                             aspect="auto", interpolation="nearest")

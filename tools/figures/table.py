@@ -1,16 +1,25 @@
 """Figures of the table tasks (group, cayley, power), in the order of the page."""
 
-from figures import curves, irreps, neurons, weights
+from figures import attention, curves, fourier, irreps, neurons, power, weights
 from figures.cells import View
 
 FIGURES = [
+    power.by_exponents,
     curves.loss_curves, curves.accuracy_curves, curves.weight_norm, curves.grokking_steps,
     irreps.logit_similarity, irreps.value_logit_similarity, irreps.irrep_fractions, irreps.value_irrep_fractions,
-    irreps.restricted_and_excluded_loss, irreps.value_restricted_and_excluded_loss, irreps.losses_per_irrep,
-    irreps.value_losses_per_irrep, irreps.key_irreps_across_seeds, irreps.value_key_irreps_across_seeds,
+    irreps.restricted_and_excluded_loss, irreps.value_restricted_and_excluded_loss,
+    irreps.losses_per_irrep, irreps.value_losses_per_irrep,
+    irreps.key_irreps_across_seeds, irreps.value_key_irreps_across_seeds,
     irreps.order_of_irreps, irreps.value_order_of_irreps, irreps.region_measures,
-    neurons.neuron_clusters, neurons.unembedding_by_irrep, weights.logit_slices, weights.standard_representation,
-    weights.singular_values,
+    fourier.embedding_fourier_norms, fourier.value_embedding_fourier_norms, fourier.dihedral_fourier_norms,
+    fourier.embedding_fourier_norms_over_time, fourier.value_embedding_fourier_norms_over_time,
+    fourier.logit_cosines, fourier.value_logit_cosines,
+    fourier.key_frequency_losses, fourier.value_key_frequency_losses,
+    fourier.neuron_frequencies, fourier.value_neuron_frequencies,
+    fourier.neurons_in_two_dimensions, fourier.value_neurons_in_two_dimensions,
+    neurons.neuron_clusters, neurons.value_neuron_clusters, neurons.unembedding_by_irrep,
+    attention.attention_over_time, attention.attention_by_pair,
+    weights.logit_slices, weights.standard_representation, weights.singular_values,
 ]
 
 

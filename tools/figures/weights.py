@@ -11,15 +11,15 @@ from figures.view import Figure, panels, some
 MOST_SLICES = 3
 
 
-def trained(view, most, each=1):
-    """(sample, network) of a few instances whose weights are kept."""
-    pairs = [(sample, sample.network()) for sample in view.samples("train_loss", most=most, each=each)]
+def trained(view, most):
+    """(sample, network) of a few instances whose weights are kept, those that generalise first."""
+    pairs = [(sample, sample.network()) for sample in view.best("train_loss", most)]
     return [(sample, network) for sample, network in pairs if network is not None]
 
 
 def logit_slices(view, options):
     """The cube of logits over (a, b, c), cut at a few c and a few a."""
-    pairs = trained(view, most=4)
+    pairs = trained(view, 4)
     if not pairs:
         return None
     picture, axes = panels(len(pairs), 2 * MOST_SLICES, 2.1, 2.5)
