@@ -26,7 +26,7 @@ from figures.view import rows_of_tasks
 # (view, options) -> figures.view.Figure, or None where a view has nothing to show.
 FAMILIES = {
     ("tree", "independent"): feature,
-    ("group", "cayley"): table,
+    ("group", "cayley", "power"): table,
 }
 
 STYLE = {
