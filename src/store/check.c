@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/columns.h"
+#include "store/frame.h"
 #include "store/heap.h"
 #include "store/reader.h"
 #include "store/rows.h"
@@ -308,6 +309,23 @@ static bool any_trained(const inspection *check, const int64_t *instance, int64_
     return false;
 }
 
+// Measures that the case's model does not have must be NaN: no checksum of a row covers them.
+static void check_foreign_measures(inspection *check, int case_index) {
+    static const uint64_t nan = 0x7ff8000000000000u;
+    const ts_case *one = ts_sweep_case(check->sweep, case_index);
+    const ts_record_layout *layout = check->layouts[case_index];
+    bool own[TS_MAX_MEASURE_COLUMNS] = {0};
+    for (int f = 0; f < layout->count; f++)
+        if (layout->field[f].place == TS_PLACE_ROOT)
+            own[check->rows.column[f]] = true;
+    for (int i = 0; i < check->rows.measures.count; i++) {
+        const double *column = check->measure + i * ts_sweep_instances(check->sweep);
+        for (int64_t row = 0; row < one->rows && !own[i]; row++)
+            if (memcmp(&column[one->instance[row]], &nan, sizeof nan) != 0)
+                damaged(check, check->rows.measures.field[i]->name);
+    }
+}
+
 static void check_case(inspection *check, int case_index) {
     const ts_case *one = ts_sweep_case(check->sweep, case_index);
     const ts_record_layout *layout = check->layouts[case_index];
@@ -315,6 +333,8 @@ static void check_case(inspection *check, int case_index) {
     check_list(check, one, "instance", one->rows, one->instance);
     check_list(check, one, "step", layout->checkpoints, layout->step);
     ts_rows_open_case(&check->rows, case_index);
+    if (check->h5.status == TS_OK)
+        check_foreign_measures(check, case_index);
     if (check->h5.status != TS_OK || !any_trained(check, one->instance, one->rows))
         return;
     int64_t block = (int64_t)(BLOCK_BYTES / (layout->bytes + 1)) + 1;
@@ -368,6 +388,8 @@ static void check_all(inspection *check) {
         read_columns(check);
     for (int c = 0; c < ts_sweep_cases(check->sweep) && check->h5.status == TS_OK; c++)
         check_case(check, c);
+    if (check->h5.status == TS_OK)
+        ts_frame_check(&check->rows, check->heap.fd);
     ts_rows_end(&check->rows);
     ts_heap_free(&check->heap);
     close(check->heap.fd);

@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "store/columns.h"
+#include "store/frame.h"
 #include "store/scale.h"
 
 #include <errno.h>
@@ -70,6 +71,7 @@ static void make_sweep_group(ts_h5 *h5, const ts_sweep *sweep) {
     if (count)
         ts_h5_put_text(h5, group, "overrides", ts_text_get(&joined));
     ts_text_free(&joined);
+    ts_frame_make(h5, group);
     ts_h5_close(h5, group);
 }
 
@@ -350,7 +352,7 @@ static int64_t file_bytes(const ts_columns *columns, const ts_record_layout *con
     for (int c = 0; c < columns->count; c++)
         bytes += dataset_bytes(&columns->column[c].form) + columns->column[c].text_bytes;
     bytes += (1 + 4 + 8 + 8 * measures->count) * ts_sweep_instances(sweep);
-    bytes += DATASET_METADATA * (3 + measures->count);
+    bytes += DATASET_METADATA * (4 + measures->count);
     for (int c = 0; c < ts_sweep_cases(sweep); c++)
         bytes += case_bytes(layouts[c], ts_sweep_case(sweep, c)->rows);
     return bytes;
@@ -380,6 +382,8 @@ static ts_status make(const char *path, const char *temporary, ts_columns *colum
         unlink(temporary); // first, so that its own bytes count as free
         status = explain(path, error, bytes);
     }
+    if (status == TS_OK)
+        status = ts_frame_seal(temporary, columns->sweep, layouts);
     if (status == TS_OK)
         status = settle(temporary, path);
     if (status != TS_OK)
