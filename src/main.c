@@ -1,5 +1,6 @@
 // toysweep: commands, in the order of their use. Each is a file under cmd/.
 #include "base/log.h"
+#include "base/memory.h"
 #include "cmd/command.h"
 #include "run/run.h"
 
@@ -61,6 +62,7 @@ int main(int argc, char **argv) {
         ts_error("unknown command '%s'; toysweep --help lists them", argv[1]);
         return TS_EXIT_USAGE;
     }
+    ts_alloc_fail_as_told();
     ts_comm comm;
     ts_status status = ts_comm_start(&comm, &argc, &argv);
     if (status != TS_OK) {

@@ -156,8 +156,9 @@ static ts_status check_sweep(const char *path, hid_t file, const ts_sweep *sweep
     uint8_t digest[TS_SHA256_BYTES];
     char expected[TS_SHA256_HEX], difference[128];
     char *name = NULL, *found = NULL;
-    ts_status status = TS_OK;
-    ts_sweep_digest(sweep, digest);
+    ts_status status = ts_sweep_digest(sweep, digest);
+    if (status != TS_OK)
+        return status;
     ts_sha256_text(digest, expected);
     if (!ts_h5_get_text(file, "name", &name) || !ts_h5_get_text(file, "sweep_sha256", &found))
         status = ts_fail(TS_ERROR_FATAL, "'%s' is damaged: it does not name its sweep", path);

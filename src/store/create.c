@@ -43,7 +43,10 @@ static void make_dataset(ts_h5 *h5, hid_t parent, const char *name, const ts_h5_
 static void make_attributes(ts_h5 *h5, const ts_sweep *sweep, const char *backend) {
     uint8_t digest[TS_SHA256_BYTES];
     char hex[TS_SHA256_HEX];
-    ts_sweep_digest(sweep, digest);
+    if (h5->status == TS_OK)
+        h5->status = ts_sweep_digest(sweep, digest);
+    if (h5->status != TS_OK)
+        return;
     ts_sha256_text(digest, hex);
     ts_h5_put_text(h5, h5->file, "program", TS_PROGRAM);
     ts_h5_put_text(h5, h5->file, "version", TOYSWEEP_VERSION);

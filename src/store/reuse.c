@@ -53,7 +53,9 @@ static ts_status list_wanted(reuse *r) {
         if (r->status[i] != TS_ROW_PENDING)
             continue;
         ts_sweep_params(r->sweep, i, &params);
-        ts_params_identity(&params, digest);
+        ts_status status = ts_params_identity(&params, digest);
+        if (status != TS_OK)
+            return status;
         ts_sha256_text(digest, r->wanted[r->n_wanted].identity);
         r->wanted[r->n_wanted++].instance = i;
     }
