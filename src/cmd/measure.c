@@ -15,7 +15,7 @@ static const ts_option OPTIONS[] = {
 };
 
 // One JSON object: scalars as numbers, the others as an object by name or a list.
-static void print_measures(const ts_params *params, const ts_data *data, const double *measures) {
+static ts_status print_measures(const ts_params *params, const ts_data *data, const double *measures) {
     const ts_model *model = params->schema->model;
     ts_text out = {0};
     ts_json_open(&out, NULL, '{');
@@ -34,8 +34,11 @@ static void print_measures(const ts_params *params, const ts_data *data, const d
         ts_json_close(&out, named ? '}' : ']');
     }
     ts_json_close(&out, '}');
-    puts(ts_text_get(&out));
+    ts_status status = ts_text_status(&out);
+    if (status == TS_OK)
+        puts(ts_text_get(&out));
     ts_text_free(&out);
+    return status;
 }
 
 static ts_status measure_weights(const ts_params *params, const char *path) {
@@ -52,7 +55,7 @@ static ts_status measure_weights(const ts_params *params, const char *path) {
     if (status == TS_OK)
         status = model->measure(params, data, weights, ts_params_integer(params, "steps"), true, measures);
     if (status == TS_OK)
-        print_measures(params, data, measures);
+        status = print_measures(params, data, measures);
     ts_free(weights);
     ts_free(measures);
     ts_data_free(data);

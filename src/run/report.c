@@ -105,7 +105,8 @@ void ts_report_looks(const char *path) {
     add_quoted(&line, path);
     ts_text_add(&line, "   or   tools/plot.py");
     add_quoted(&line, path);
-    printf("next: %s\n", ts_text_get(&line));
+    if (ts_text_status(&line) == TS_OK)
+        printf("next: %s\n", ts_text_get(&line));
     ts_text_free(&line);
 }
 
@@ -119,6 +120,7 @@ void ts_report_continue(const char *sweep, const char *path, const char *const *
         ts_text_add(&line, " --set");
         add_quoted(&line, overrides[i]);
     }
-    printf("next: %s   (goes on from here)\n", ts_text_get(&line));
+    if (ts_text_status(&line) == TS_OK)
+        printf("next: %s   (goes on from here)\n", ts_text_get(&line));
     ts_text_free(&line);
 }
