@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "cmd/command.h"
 #include "run/run.h"
+#include "store/hdf5.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -63,6 +64,7 @@ int main(int argc, char **argv) {
         return TS_EXIT_USAGE;
     }
     ts_alloc_fail_as_told();
+    ts_h5_start();
     ts_comm comm;
     ts_status status = ts_comm_start(&comm, &argc, &argv);
     if (status != TS_OK) {

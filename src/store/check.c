@@ -11,6 +11,7 @@
 #include "store/heap.h"
 #include "store/reader.h"
 #include "store/rows.h"
+#include "store/shared_file.h"
 #include "sweep/yaml.h"
 
 #include <errno.h>
@@ -398,14 +399,14 @@ static void check_all(inspection *check) {
 
 // --- Putting rows back ---
 
-static void sync_file(ts_h5 *h5, int fd) {
-    if (h5->status == TS_OK && fdatasync(fd) != 0)
-        h5->status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot write '%s' to the disk", h5->path);
+static void sync_file(ts_h5 *h5) {
+    if (h5->status == TS_OK)
+        h5->status = ts_shared_file_sync(h5->direct);
 }
 
 // Data first, statuses after them: a row whose status says more than its data hold fails its checksum next
 // time.
-static void reset_rows(const inspection *check, ts_h5 *h5, int fd) {
+static void reset_rows(const inspection *check, ts_h5 *h5) {
     ts_rows rows;
     ts_rows_begin(&rows, h5, check->sweep, check->layouts);
     for (int64_t i = 0; i < check->resets && h5->status == TS_OK; i++) {
@@ -420,24 +421,28 @@ static void reset_rows(const inspection *check, ts_h5 *h5, int fd) {
         ts_rows_put(&rows, check->reset[i].case_index, check->reset[i].row, 1, &row);
         ts_free(record);
     }
-    sync_file(h5, fd);
+    sync_file(h5);
     for (int64_t i = 0; i < check->resets && h5->status == TS_OK; i++)
         ts_rows_put_status(&rows, check->reset[i].case_index, check->reset[i].row, 1,
                            &(ts_row){.status = TS_ROW_PENDING});
-    sync_file(h5, fd);
+    sync_file(h5);
     ts_rows_end(&rows);
 }
 
+// Past HDF5, like a run: opened for writing, it would mark the file as open, and a kill would leave the mark.
 static ts_status write_resets(const inspection *check, const char *path) {
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot open '%s' for writing", path);
+    static const ts_comm alone = {.size = 1, .node_size = 1};
+    ts_shared_file *file;
+    ts_status status = ts_shared_file_open(path, &alone, &file);
+    if (status != TS_OK)
+        return status;
     ts_h5 h5;
-    ts_h5_open(&h5, path, true);
-    reset_rows(check, &h5, fd);
-    ts_status status = ts_h5_end(&h5);
-    close(fd);
-    return status;
+    ts_h5_open(&h5, path, false);
+    h5.direct = file;
+    reset_rows(check, &h5);
+    status = ts_h5_end(&h5);
+    ts_status closed = ts_shared_file_close(file);
+    return status == TS_OK ? closed : status;
 }
 
 // --- Public ---

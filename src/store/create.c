@@ -313,11 +313,11 @@ static ts_status explain(const char *path, int error, int64_t bytes) {
     long long space = statvfs(where, &disk) == 0 ? (long long)disk.f_bavail * (long long)disk.f_frsize : -1;
     ts_status status = TS_ERROR_FATAL;
     if (error == ENOSPC || error == EDQUOT || error == EFBIG)
-        ts_fail_errno(
-            status, error,
-            "cannot make '%s': it needs about %lld bytes, %lld are free in '%s'; free some, keep fewer "
+        ts_fail(
+            status,
+            "cannot make '%s': %s: it needs about %lld bytes, %lld are free in '%s'; free some, keep fewer "
             "weights or checkpoints, or choose another place with -o",
-            path, (long long)bytes, space, where);
+            path, strerror(error), (long long)bytes, space, where);
     else if (error == ENOENT || error == ENOTDIR)
         ts_fail(status,
                 "cannot make '%s': there is no directory '%s'; make it, or choose another place with -o",
