@@ -154,15 +154,20 @@ static ts_status show(ts_reader *reader, const char *path, bool json) {
     snprintf(beside, sizeof beside, "%s.lock", path);
     bool running = ts_lock_is_held(beside);
     snprintf(beside, sizeof beside, "%s.log.jsonl", path);
-    if (ts_runlog_read(beside, visit, &log) != TS_OK)
+    status = ts_runlog_read(beside, visit, &log);
+    if (status == TS_ERROR_MEMORY)
+        return status;
+    if (status != TS_OK)
         ts_warn("%s", ts_message());
     if (log.running > t.pending)
         log.running = t.pending;
     if (!json)
         return print_table(reader, path, t, running, &log);
-    const char *headline = ts_report_headline(reader);
+    const char *headline;
     double *column = ts_alloc((size_t)ts_reader_instances(reader) * sizeof *column, "a column");
-    status = column ? ts_reader_column(reader, headline, column) : TS_ERROR_MEMORY;
+    status = column ? ts_report_headline(reader, &headline) : TS_ERROR_MEMORY;
+    if (status == TS_OK)
+        status = ts_reader_column(reader, headline, column);
     if (status == TS_OK)
         status = print_json(reader, path, row_status, column, headline, t, running, &log);
     ts_free(column);

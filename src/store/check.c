@@ -58,9 +58,13 @@ static void damaged(inspection *check, const char *what) {
 static ts_status check_program(const char *path, hid_t file) {
     char *program = NULL, *version = NULL;
     int32_t format = 0;
-    ts_status status = TS_OK;
-    if (!ts_h5_get_text(file, "program", &program) || strcmp(program, TS_PROGRAM) != 0 ||
-        !ts_h5_get_int32(file, "format", &format) || !ts_h5_get_text(file, "version", &version))
+    ts_status status = ts_h5_get_text(file, "program", &program);
+    if (status == TS_OK)
+        status = ts_h5_get_text(file, "version", &version);
+    if (status != TS_OK)
+        ; // told
+    else if (!program || strcmp(program, TS_PROGRAM) != 0 || !ts_h5_get_int32(file, "format", &format) ||
+             !version)
         status = ts_fail(TS_ERROR_FATAL,
                          "'%s' is an HDF5 file, but not a results file of toysweep; choose another "
                          "file with -o",
@@ -82,8 +86,10 @@ static ts_status check_program(const char *path, hid_t file) {
 
 static ts_status check_backend(const char *path, hid_t file, const char *backend) {
     char *found = NULL;
-    ts_status status = TS_OK;
-    if (!ts_h5_get_text(file, "backend", &found))
+    ts_status status = ts_h5_get_text(file, "backend", &found);
+    if (status != TS_OK)
+        return status;
+    if (!found)
         status = ts_fail(TS_ERROR_FATAL, "'%s' is damaged: it does not name its backend", path);
     else if (strcmp(found, backend) != 0)
         status = ts_fail(TS_ERROR_FATAL,
@@ -161,7 +167,12 @@ static ts_status check_sweep(const char *path, hid_t file, const ts_sweep *sweep
     if (status != TS_OK)
         return status;
     ts_sha256_text(digest, expected);
-    if (!ts_h5_get_text(file, "name", &name) || !ts_h5_get_text(file, "sweep_sha256", &found))
+    status = ts_h5_get_text(file, "name", &name);
+    if (status == TS_OK)
+        status = ts_h5_get_text(file, "sweep_sha256", &found);
+    if (status != TS_OK)
+        ; // told
+    else if (!name || !found)
         status = ts_fail(TS_ERROR_FATAL, "'%s' is damaged: it does not name its sweep", path);
     else if (strcmp(name, ts_sweep_name(sweep)) != 0)
         status = ts_fail(TS_ERROR_FATAL,
@@ -206,7 +217,9 @@ static void compare_column(inspection *check, const ts_column *column, hid_t dat
         ts_h5_read(&check->h5, dataset, &column->form, first, count, found);
         same = memcmp(found, column->slab, (size_t)count * ts_h5_item_bytes(column->form.type)) == 0;
     }
-    if (!same)
+    if (check->heap.status != TS_OK)
+        check->h5.status = check->heap.status;
+    else if (!same)
         damaged(check, column->name);
 }
 
@@ -477,7 +490,9 @@ ts_status ts_store_backend(const char *path, char out[32]) {
     ts_h5 h5;
     char *backend = NULL;
     ts_format_open(&h5, path);
-    if (h5.status == TS_OK && ts_h5_get_text(h5.file, "backend", &backend))
+    if (h5.status == TS_OK)
+        h5.status = ts_h5_get_text(h5.file, "backend", &backend);
+    if (backend)
         snprintf(out, 32, "%s", backend);
     ts_free(backend);
     return ts_h5_end(&h5);

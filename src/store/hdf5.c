@@ -458,20 +458,22 @@ static hid_t find(hid_t object, const char *name, H5T_class_t class) {
     return -1;
 }
 
-bool ts_h5_get_text(hid_t object, const char *name, char **text) {
+ts_status ts_h5_get_text(hid_t object, const char *name, char **text) {
     *text = NULL;
     hid_t attribute = find(object, name, H5T_STRING);
+    ts_status status = TS_OK;
     if (attribute < 0)
-        return false;
+        return TS_OK;
     hid_t type = text_type();
     char *value = NULL;
     if (H5Aread(attribute, type, &value) >= 0 && value) {
         *text = ts_copy_text(value);
+        status = *text ? TS_OK : TS_ERROR_MEMORY;
         H5free_memory(value);
     }
     H5Tclose(type);
     H5Aclose(attribute);
-    return *text != NULL;
+    return status;
 }
 
 bool ts_h5_get_int32(hid_t object, const char *name, int32_t *value) {

@@ -80,6 +80,7 @@ void ts_h5_read(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first,
 // --- Attributes ---
 void ts_h5_put_text(ts_h5 *h5, hid_t object, const char *name, const char *text);
 void ts_h5_put_int32(ts_h5 *h5, hid_t object, const char *name, int32_t value);
-// False if there is none of that kind; never a fault. The text is freed with ts_free.
-bool ts_h5_get_text(hid_t object, const char *name, char **text);
+// *text is NULL if there is none of that kind (or memory ran out, which is returned); freed with ts_free.
+ts_status ts_h5_get_text(hid_t object, const char *name, char **text);
+// False if there is none of that kind; never a fault.
 bool ts_h5_get_int32(hid_t object, const char *name, int32_t *value);

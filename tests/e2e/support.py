@@ -160,6 +160,12 @@ class Case(unittest.TestCase):
         self.assertEqual(result.returncode, expect, f"{arguments}:\n{result.stdout}")
         return result.stdout
 
+    def run_to_any_end(self, *arguments):
+        """Output and exit code, whatever it is."""
+        result = subprocess.run(command(*arguments), cwd=self.directory, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT, env=ENVIRONMENT)
+        return result.stdout, result.returncode
+
     def run_whole(self, sweep, *options, ranks=0):
         """What an uninterrupted run leaves: the SHA-256 of its file, and its rows."""
         self.run_program("run", sweep, "-o", "whole.h5", *options, ranks=ranks)
