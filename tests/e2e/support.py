@@ -149,6 +149,13 @@ class Case(unittest.TestCase):
             file.write(text)
         return name
 
+    def log(self, name):
+        """A run log's text, "" if there is none yet."""
+        if not os.path.exists(self.path(name)):
+            return ""
+        with open(self.path(name)) as file:
+            return file.read()
+
     def files(self):
         return sorted(os.listdir(self.directory))
 

@@ -6,7 +6,7 @@ import shlex
 import subprocess
 import time
 
-from support import SMALL, Case, long_sweep, main, needs_mpi, sha256
+from support import SMALL, Case, finished_rows, long_sweep, main, needs_mpi, sha256
 
 import h5py
 
@@ -42,12 +42,6 @@ class Refused(Case):
         self.wait_for(lambda: os.path.exists(self.path("long.h5")), "the results file")
         output = self.run_program("run", sweep, "-o", "long.h5", "--set", "steps=10000000", expect=1)
         self.assertIn(str(process.pid), output)
-
-    def log(self, name):
-        if not os.path.exists(self.path(name)):
-            return ""
-        with open(self.path(name)) as file:
-            return file.read()
 
     def test_a_file_deleted_or_replaced_during_the_run_is_noticed(self):
         sweep = self.write("long.yaml", long_sweep(2))
@@ -156,6 +150,26 @@ class Failed(Case):
         self.run_program("run", sweep, expect=3)
         self.run_program("run", sweep, "--retry-failed", expect=3)
         self.assertEqual(sha256(self.path("hot.h5")), before)
+
+    def test_neighbours_of_a_diverged_instance_keep_their_bits(self):
+        """One unit, three instances, the one in the middle becomes infinite: the others' rows are those of a unit
+        without it, byte for byte. The same where memory runs out: test_out_of_memory.py."""
+        both = {"autoencoder": self.SWEEP,
+                "mlp": "name: hot\ntask: group\ngroup: D5\ntrain_fraction: 0.6\nembed: 16\nhidden: 24\nsteps: 300\n"
+                       "checkpoints: {log: 10}\nsave: checkpoints\n"}
+        for model, text in both.items():
+            with self.subTest(model):
+                self.write("hot.yaml", text + "grid: {lr: [1e-3, 1e30, 1e-2]}\n")
+                self.write("cool.yaml", text.replace("name: hot", "name: cool") + "grid: {lr: [1e-3, 1e-2]}\n")
+                self.run_program("run", "hot.yaml", "--threads", 1, expect=3)
+                self.run_program("run", "cool.yaml", "--threads", 1)
+                self.assertIn('"rows":3', self.log("hot.h5.log.jsonl"), "not one unit")
+                hot, cool = finished_rows(self.path("hot.h5")), finished_rows(self.path("cool.h5"))
+                self.assertEqual((hot[0], hot[2]), (cool[0], cool[1]))
+                with h5py.File(self.path("hot.h5")) as file:
+                    self.assertEqual(list(file["status"][:]), [1, 2, 1])
+                for name in "hot.h5", "cool.h5", "hot.h5.log.jsonl":
+                    os.unlink(self.path(name))
 
     def test_max_failures_stops(self):
         sweep = self.write("hot.yaml", self.SWEEP.replace("hidden: 4\n", "lr: 1e30\n") +
