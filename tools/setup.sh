@@ -46,6 +46,10 @@ has_fuzzer() { # clang's run-time libraries: sanitizers and libFuzzer
     found=$(compgen -G "$(clang -print-resource-dir 2>/dev/null)/lib/*/libclang_rt.fuzzer*") && echo "${found%%$'\n'*}"
 }
 
+has_mkfs() { # in sbin, which is not on everybody's PATH
+    PATH=$PATH:/usr/sbin:/sbin has_command mkfs.ext4
+}
+
 # --- What is needed: what it is | Debian package | how to see that it is there ------------------------------------
 modules="numpy h5py matplotlib xarray h5netcdf netCDF4"
 needed=(
@@ -75,6 +79,7 @@ if [[ $tests == yes ]]; then
         "clang-tidy|clang-tidy|has_command clang-tidy"
         "Clang's libFuzzer|clang-runtime|has_fuzzer"
         "strace|strace|has_command strace"
+        "mkfs.ext4|e2fsprogs|has_mkfs"
         "ShellCheck|shellcheck|has_command shellcheck"
     )
 fi

@@ -106,11 +106,11 @@ if [[ $mode == quick ]]; then
     exit
 fi
 
-build_and_test release
+build_and_test release -LE nightly
 gate "format" check_format || true
 gate "scripts" check_scripts || true
 build_and_test clang -L 'quick|fuzz'
 gate "lint" check_lint || true
-build_and_test sanitize -LE 'slow|fuzz'
+build_and_test sanitize -LE 'slow|fuzz|nightly'
 build_and_test serial -L quick
 finish

@@ -56,6 +56,11 @@ static void free_own(void) {
     own_first = own_count = own_capacity = 0;
 }
 
+// Room from the start, so that short memory shows before there is something to lose.
+static ts_status reserve_own(void) {
+    return own ? TS_OK : grow_own();
+}
+
 // Slurm tasks started without PMI would each believe to be alone, and fight over the results file.
 static ts_status refuse_singletons(const ts_comm *comm) {
     const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
@@ -107,8 +112,9 @@ static bool launched(void) {
 
 ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv) {
     *comm = (ts_comm){.size = 1, .node_size = 1};
-    if (!launched())
-        return refuse_singletons(comm);
+    ts_status status = reserve_own();
+    if (status != TS_OK || !launched())
+        return status == TS_OK ? refuse_singletons(comm) : status;
     int provided = 0;
     if (MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS ||
         provided < MPI_THREAD_FUNNELED)
@@ -224,7 +230,8 @@ ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv) {
     if (ranks && atoi(ranks) > 1)
         return ts_fail(TS_ERROR_USER,
                        "this build has no MPI: start it without mpirun, or build with TOYSWEEP_MPI=ON");
-    return refuse_singletons(comm);
+    ts_status status = reserve_own();
+    return status == TS_OK ? refuse_singletons(comm) : status;
 }
 
 void ts_comm_end(ts_comm *comm) {

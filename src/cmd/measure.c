@@ -59,7 +59,7 @@ static void print_measure(const ts_params *params, const ts_data *data, const ts
 }
 
 // One JSON object a line: scalars as numbers, the others as objects and lists. Instance -1: not one of a file.
-static void print_measures(const ts_params *params, const ts_data *data, int64_t instance, int64_t step,
+static ts_status print_measures(const ts_params *params, const ts_data *data, int64_t instance, int64_t step,
                            const double *measures) {
     const ts_model *model = params->schema->model;
     ts_text out = {0};
@@ -78,11 +78,11 @@ static void print_measures(const ts_params *params, const ts_data *data, int64_t
             ts_json_real(&out, measure->name, values[0]);
     }
     ts_json_close(&out, '}');
-    if (ts_text_status(&out) == TS_OK)
+    ts_status status = ts_text_status(&out);
+    if (status == TS_OK)
         puts(ts_text_get(&out));
-    else
-        ts_error("%s", ts_message());
     ts_text_free(&out);
+    return status;
 }
 
 static ts_status measure_weights(const ts_params *params, const char *path) {
@@ -101,7 +101,7 @@ static ts_status measure_weights(const ts_params *params, const char *path) {
     if (status == TS_OK && model->conclude) // a curve of one checkpoint
         model->conclude(params, data, ts_params_integer(params, "steps"), NULL, measures);
     if (status == TS_OK)
-        print_measures(params, data, -1, 0, measures);
+        status = print_measures(params, data, -1, 0, measures);
     ts_free(weights);
     ts_free(measures);
     ts_data_free(data);
@@ -127,7 +127,8 @@ static ts_status measure_elsewhere(const ts_comm *comm, const ts_arguments *argu
 
 static void print_one(const ts_remeasured *one, void *context) {
     ++*(int64_t *)context;
-    print_measures(one->params, one->data, one->instance, one->step, one->measures);
+    if (print_measures(one->params, one->data, one->instance, one->step, one->measures) != TS_OK)
+        ts_error("%s", ts_message());
 }
 
 static ts_status print_each(const char *path) {

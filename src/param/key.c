@@ -165,9 +165,11 @@ void ts_params_json(const ts_params *params, ts_text *out) {
     ts_json_close(out, '}');
 }
 
-void ts_params_identity(const ts_params *params, uint8_t digest[32]) {
+ts_status ts_params_identity(const ts_params *params, uint8_t digest[32]) {
     ts_text json = {0};
     ts_params_json(params, &json);
+    ts_status status = ts_text_status(&json);
     ts_sha256(ts_text_get(&json), json.length, digest);
     ts_text_free(&json);
+    return status;
 }

@@ -110,9 +110,10 @@ const ts_file *ts_params_file(const ts_params *params, const char *name);
 // Element i of a TS_NUMBERS value (for a list, i < count).
 double ts_numbers_at(const ts_numbers *numbers, int64_t i);
 
-// One JSON object, keys in alphabetical order: the canonical form. Its SHA-256 is the instance's identity.
+// One JSON object, keys in alphabetical order: the canonical form. Its SHA-256 is the instance's identity
+// (TS_ERROR_MEMORY: it is not known).
 void ts_params_json(const ts_params *params, ts_text *out);
-void ts_params_identity(const ts_params *params, uint8_t digest[32]);
+ts_status ts_params_identity(const ts_params *params, uint8_t digest[32]);
 
 // A value as it would be written in a sweep file, e.g. `true`, `0.001`, `{log: 100}`.
 void ts_value_text(const ts_value *value, ts_text *out);

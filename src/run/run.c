@@ -375,8 +375,9 @@ static ts_status set_up(run *r) {
         return status;
     if (r->comm->rank == 0)
         warn_of_tables(r);
-    ts_sweep_digest(r->sweep, r->job->digest);
-    status = open_file(r);
+    status = ts_comm_agree(r->comm, ts_sweep_digest(r->sweep, r->job->digest));
+    if (status == TS_OK)
+        status = open_file(r);
     if (status != TS_OK)
         return status;
     if (r->comm->rank == 0)

@@ -56,7 +56,10 @@ static void get_text(const ts_column *column, const ts_params *params, ts_text *
     } else if (column->kind == TS_COLUMN_IDENTITY) {
         uint8_t digest[TS_SHA256_BYTES];
         char hex[TS_SHA256_HEX];
-        ts_params_identity(params, digest);
+        if (ts_params_identity(params, digest) != TS_OK) {
+            text->failed = true;
+            return;
+        }
         ts_sha256_text(digest, hex);
         ts_text_add(text, hex);
     } else {

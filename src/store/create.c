@@ -6,6 +6,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "store/columns.h"
+#include "store/frame.h"
 #include "store/origin.h"
 #include "store/scale.h"
 
@@ -43,7 +44,10 @@ static void make_dataset(ts_h5 *h5, hid_t parent, const char *name, const ts_h5_
 static void make_attributes(ts_h5 *h5, const ts_sweep *sweep, const char *backend) {
     uint8_t digest[TS_SHA256_BYTES];
     char hex[TS_SHA256_HEX];
-    ts_sweep_digest(sweep, digest);
+    if (h5->status == TS_OK)
+        h5->status = ts_sweep_digest(sweep, digest);
+    if (h5->status != TS_OK)
+        return;
     ts_sha256_text(digest, hex);
     ts_h5_put_text(h5, h5->file, "program", TS_PROGRAM);
     ts_h5_put_text(h5, h5->file, "version", TOYSWEEP_VERSION);
@@ -243,7 +247,9 @@ static int write_file(const char *path, ts_columns *columns, const ts_record_lay
     ts_h5 h5;
     ts_h5_create(&h5, path);
     make_attributes(&h5, sweep, backend);
-    ts_origin_write(&h5, sweep);
+    hid_t origin = ts_origin_write(&h5, sweep);
+    ts_frame_make(&h5, origin);
+    ts_h5_close(&h5, origin);
     ts_scale instance;
     ts_scale_begin(&h5, h5.file, "instance", TS_H5_INT64, instances, NULL, &instance);
     make_static_columns(&h5, columns, &instance);
@@ -301,11 +307,11 @@ static ts_status explain(const char *path, int error, int64_t bytes) {
     long long space = statvfs(where, &disk) == 0 ? (long long)disk.f_bavail * (long long)disk.f_frsize : -1;
     ts_status status = TS_ERROR_FATAL;
     if (error == ENOSPC || error == EDQUOT || error == EFBIG)
-        ts_fail_errno(
-            status, error,
-            "cannot make '%s': it needs about %lld bytes, %lld are free in '%s'; free some, keep fewer "
+        ts_fail(
+            status,
+            "cannot make '%s': %s: it needs about %lld bytes, %lld are free in '%s'; free some, keep fewer "
             "weights or checkpoints, or choose another place with -o",
-            path, (long long)bytes, space, where);
+            path, strerror(error), (long long)bytes, space, where);
     else if (error == ENOENT || error == ENOTDIR)
         ts_fail(status,
                 "cannot make '%s': there is no directory '%s'; make it, or choose another place with -o",
@@ -343,7 +349,7 @@ static int64_t file_bytes(const ts_columns *columns, const ts_record_layout *con
     for (int c = 0; c < columns->count; c++)
         bytes += dataset_bytes(&columns->column[c].form) + columns->column[c].text_bytes;
     bytes += (1 + 4 + 8 + 8 * measures->count) * ts_sweep_instances(sweep);
-    bytes += DATASET_METADATA * (3 + measures->count);
+    bytes += DATASET_METADATA * (4 + measures->count);
     for (int c = 0; c < ts_sweep_cases(sweep); c++)
         bytes += case_bytes(layouts[c], ts_sweep_case(sweep, c)->rows);
     return bytes;
@@ -373,6 +379,8 @@ static ts_status make(const char *path, const char *temporary, ts_columns *colum
         unlink(temporary); // first, so that its own bytes count as free
         status = explain(path, error, bytes);
     }
+    if (status == TS_OK)
+        status = ts_frame_seal(temporary, columns->sweep, layouts);
     if (status == TS_OK)
         status = settle(temporary, path);
     if (status != TS_OK)

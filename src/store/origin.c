@@ -35,7 +35,7 @@ static void put_files(ts_h5 *h5, hid_t group, const ts_file *const *files, int c
     ts_h5_close(h5, place);
 }
 
-void ts_origin_write(ts_h5 *h5, const ts_sweep *sweep) {
+hid_t ts_origin_write(ts_h5 *h5, const ts_sweep *sweep) {
     const char *const *overrides;
     const ts_file *const *files;
     int n_overrides = ts_sweep_overrides(sweep, &overrides), n_files = ts_sweep_files(sweep, &files);
@@ -54,9 +54,9 @@ void ts_origin_write(ts_h5 *h5, const ts_sweep *sweep) {
     put_text(h5, group, "paths", "SHA-256 and path, as written, of each file the sweep names",
              ts_text_get(&paths));
     put_files(h5, group, files, n_files);
-    ts_h5_close(h5, group);
     ts_text_free(&list);
     ts_text_free(&paths);
+    return group;
 }
 
 int64_t ts_origin_bytes(const ts_sweep *sweep) {
@@ -187,12 +187,14 @@ static ts_status make_sweep(const origin *o, ts_sweep **sweep) {
     uint8_t digest[TS_SHA256_BYTES];
     char now[TS_SHA256_HEX];
     const char *then = ts_reader_attribute(o->reader, "sweep_sha256");
-    ts_sweep_digest(*sweep, digest);
+    status = ts_sweep_digest(*sweep, digest);
     ts_sha256_text(digest, now);
-    if (strcmp(then, now) == 0)
+    if (status == TS_OK && strcmp(then, now) == 0)
         return TS_OK;
     ts_sweep_free(*sweep);
     *sweep = NULL;
+    if (status != TS_OK)
+        return status;
     return ts_fail(TS_ERROR_USER,
                    "toysweep %s, which made the file, and toysweep %s make different instances of its sweep "
                    "(sweep_sha256 %.12s... then, %.12s... now); use that version",

@@ -7,8 +7,8 @@
 #include "store/reader.h"
 #include "sweep/sweep.h"
 
-// Makes the group /sweep. Faults are noted in h5.
-void ts_origin_write(ts_h5 *h5, const ts_sweep *sweep);
+// Makes the group /sweep, which the caller closes. Faults are noted in h5.
+hid_t ts_origin_write(ts_h5 *h5, const ts_sweep *sweep);
 int64_t ts_origin_bytes(const ts_sweep *sweep); // that this takes, about
 
 // The sweep of a results file of any version. TS_ERROR_USER if this program does not read out of it the

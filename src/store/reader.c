@@ -59,9 +59,11 @@ static void read_attributes(ts_reader *reader) {
     int32_t format = 0;
     if (reader->h5.status != TS_OK)
         return;
-    for (int i = 0; i < ATTRIBUTES; i++)
-        if (!ts_h5_get_text(reader->h5.file, attribute_names[i], &reader->attribute[i]))
+    for (int i = 0; i < ATTRIBUTES && reader->h5.status == TS_OK; i++) {
+        reader->h5.status = ts_h5_get_text(reader->h5.file, attribute_names[i], &reader->attribute[i]);
+        if (!reader->attribute[i])
             fail_as_damaged(reader, attribute_names[i]);
+    }
     if (reader->h5.status == TS_OK && strcmp(reader->attribute[0], TS_PROGRAM) != 0)
         fail_as_damaged(reader, "program");
     if (!ts_h5_get_int32(reader->h5.file, "format", &format))
@@ -262,7 +264,9 @@ static char *read_text(ts_reader *reader, const char *name, haddr_t offset) {
     char *copy = NULL;
     if (pread(heap.fd, reference, sizeof reference, (off_t)offset) == (ssize_t)sizeof reference)
         text = ts_heap_text(&heap, reference, &length);
-    if (!text)
+    if (heap.status != TS_OK)
+        reader->h5.status = heap.status;
+    else if (!text)
         fail_as_damaged(reader, name);
     else if (!(copy = ts_alloc_zero(length + 1, 1, name)))
         reader->h5.status = TS_ERROR_MEMORY;

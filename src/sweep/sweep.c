@@ -167,7 +167,7 @@ static void next_identity(identities *at, int64_t point, uint8_t digest[TS_SHA25
     ts_sha256(ts_text_get(&at->json), at->json.length, digest);
 }
 
-void ts_sweep_digest(const ts_sweep *sweep, uint8_t digest[32]) {
+ts_status ts_sweep_digest(const ts_sweep *sweep, uint8_t digest[32]) {
     identities at = {0};
     ts_cursor_start(&at.cursor, sweep);
     ts_sha256_stream *stream = ts_sha256_begin();
@@ -178,7 +178,12 @@ void ts_sweep_digest(const ts_sweep *sweep, uint8_t digest[32]) {
         ts_sha256_feed(stream, identity, sizeof identity);
     }
     ts_sha256_end(stream, digest);
-    for (int i = 0; i < TS_MAX_KEYS; i++)
+    ts_status status = ts_text_status(&at.json);
+    for (int i = 0; i < TS_MAX_KEYS; i++) {
+        if (status == TS_OK)
+            status = ts_text_status(&at.member[i]);
         ts_text_free(&at.member[i]);
+    }
     ts_text_free(&at.json);
+    return status;
 }

@@ -43,8 +43,9 @@ const char *ts_sweep_name(const ts_sweep *sweep);
 const char *ts_sweep_text(const ts_sweep *sweep); // the YAML, verbatim
 int ts_sweep_overrides(const ts_sweep *sweep, const char *const **overrides);
 int ts_sweep_files(const ts_sweep *sweep, const ts_file *const **files); // each path once, as first named
-void ts_sweep_digest(const ts_sweep *sweep,
-                     uint8_t digest[32]); // over name and every instance's identity, in order
+
+// Over the name and every instance's identity, in order. TS_ERROR_MEMORY: it is not known.
+ts_status ts_sweep_digest(const ts_sweep *sweep, uint8_t digest[32]);
 
 int64_t ts_sweep_instances(const ts_sweep *sweep);
 void ts_sweep_params(const ts_sweep *sweep, int64_t instance, ts_params *params);

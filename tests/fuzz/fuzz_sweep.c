@@ -21,7 +21,8 @@ static void read_sweep(const char *text, size_t bytes, const char *override) {
     uint8_t digest[32];
     ts_params params;
     ts_sweep_params(sweep, ts_sweep_instances(sweep) - 1, &params);
-    ts_sweep_digest(sweep, digest);
+    if (ts_sweep_digest(sweep, digest) != TS_OK)
+        abort();
     ts_sweep_free(sweep);
 }
 
