@@ -39,6 +39,7 @@ cases:
   - {task: group, group: D5, embed: 8, hidden: 8, lr: [1e30, 1e-3], save: checkpoints}
   - {task: group, group: D5, embed: 8, hidden: 16, lr: 1e30}
   - {task: cayley, cayley: [group.csv, loop.csv], embed: 8, hidden: 12, save: checkpoints}
+  - {task: power, p: 7, m: 2, n: 3, d_model: 16, heads: 2, d_head: 8, d_mlp: 16, steps: 60, save: checkpoints}
   - {task: tree, depth: 2..3, hidden: 3, instances: 2, save: checkpoints}
   - {task: tree, depth: 2, hidden: 4, lr: [1e-3, 1e30], instances: 2}
 """
