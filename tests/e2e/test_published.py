@@ -59,6 +59,43 @@ class Paper(Case):
                 self.assertLessEqual(abs(value - theirs[name]), max(1e-3 * abs(theirs[name]), 1e-6), (run, name))
             self.assertGreater(len(pairs), 80)
 
+    def test_fourier_measures_of_the_stored_transformer_agree_with_its_summary(self):
+        folder = os.path.join(REFERENCE, "paper", "C113_T_seed1")
+        sweep = self.write("c113.yaml", "task: group\nmodel: transformer\ngroup: C113\nseed: 1\ntrain_fraction: 0.3\n")
+        with h5py.File(os.path.join(folder, "weights.h5")) as stored, \
+                h5py.File(self.path("c113.h5"), "w") as weights:
+            def copy(name, dataset):  # blocks.0.attn.W_Q is W_Q here
+                if isinstance(dataset, h5py.Dataset):
+                    weights[name.split(".")[-1]] = dataset[()]
+            stored.visititems(copy)
+        ours = json.loads(self.run_program("measure", sweep, "--weights", "c113.h5"))
+        with open(os.path.join(folder, "summary.json")) as file:
+            theirs = json.load(file)
+        square = {name: value ** 2 for name, value in ours["embed_fourier_norm"].items()}
+        for k in range(1, 57):
+            share = (square[f"cos {k}"] + square[f"sin {k}"]) / sum(square.values())
+            self.assertAlmostEqual(ours["logit_cos_similarity"][f"freq_{k}"],
+                                   theirs[f"logit_freq_{k}_rep_trace_similarity"], delta=1e-6)
+            self.assertAlmostEqual(share, theirs[f"percent_x_embed_freq_{k}_rep"], delta=1e-6)
+        # What all frequencies leave of the logits, they have as what they explain.
+        self.assertAlmostEqual(1 - ours["logit_residual_fraction"] ** 2, theirs["percent_logits_explained"], delta=1e-5)
+        # Frequencies that own neurons are the irreps they found by logits, and what is left without them is useless.
+        keys = [name for name, key in ours["key_frequency"].items() if key]
+        self.assertEqual(sorted(keys), sorted(theirs["key_irreps_in_order"]))
+        self.assertEqual(keys, [name for name, key in ours["key_irrep"].items() if key])
+        self.assertLess(ours["key_restricted_loss"], ours["all_loss"])
+        self.assertGreater(ours["key_excluded_loss"], 5)
+
+    def test_neurons_of_the_stored_dihedral_network_have_one_frequency_each(self):
+        sweep = self.write("d59.yaml", "task: group\nseed: 1\n" + RUNS["D59_MLP_seed1"])
+        weights = os.path.join(REFERENCE, "paper", "D59_MLP_seed1", "weights.h5")
+        ours = json.loads(self.run_program("measure", sweep, "--weights", weights))
+        self.assertEqual(len(ours["neuron_frequency"]), 128)
+        self.assertGreater(min(ours["neuron_frequency_fraction"]), 0.85)
+        self.assertEqual([k for k in range(1, 30) if ours["key_frequency"][f"freq_{k}"]],
+                         sorted({int(k) for k in ours["neuron_frequency"]}))
+        self.assertLess(ours["reflection_corrected_loss"], ours["all_loss"])
+
     def test_stored_curves_are_followed_while_rounding_lets_them(self):
         # Totals are over the key irreps, which early in training are almost none: they are left out.
         totals = [name for name in TOTALS if "loss" in name[-4:] and "total" not in name] + ["sum_of_squared_weights"]
