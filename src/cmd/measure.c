@@ -60,7 +60,7 @@ static void print_measure(const ts_params *params, const ts_data *data, const ts
 
 // One JSON object a line: scalars as numbers, the others as objects and lists. Instance -1: not one of a file.
 static ts_status print_measures(const ts_params *params, const ts_data *data, int64_t instance, int64_t step,
-                           const double *measures) {
+                                const double *measures) {
     const ts_model *model = params->schema->model;
     ts_text out = {0};
     ts_json_open(&out, NULL, '{');
@@ -125,10 +125,9 @@ static ts_status measure_elsewhere(const ts_comm *comm, const ts_arguments *argu
     return status;
 }
 
-static void print_one(const ts_remeasured *one, void *context) {
+static ts_status print_one(const ts_remeasured *one, void *context) {
     ++*(int64_t *)context;
-    if (print_measures(one->params, one->data, one->instance, one->step, one->measures) != TS_OK)
-        ts_error("%s", ts_message());
+    return print_measures(one->params, one->data, one->instance, one->step, one->measures);
 }
 
 static ts_status print_each(const char *path) {

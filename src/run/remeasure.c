@@ -162,7 +162,7 @@ static ts_status measure_row(remeasure *r, int case_index, int64_t index, const 
 // --- Each ---
 
 static ts_status each_row(remeasure *r, int case_index, int64_t index, char *record,
-                          void (*take)(const ts_remeasured *, void *), void *context) {
+                          ts_status (*take)(const ts_remeasured *, void *), void *context) {
     ts_row row;
     ts_params params;
     bool measured = false;
@@ -177,11 +177,10 @@ static ts_status each_row(remeasure *r, int case_index, int64_t index, char *rec
                          .params = &params,
                          .data = r->data[case_index],
                          .measures = r->measures};
-    take(&one, context);
-    return TS_OK;
+    return take(&one, context);
 }
 
-static ts_status each_case(remeasure *r, int case_index, void (*take)(const ts_remeasured *, void *),
+static ts_status each_case(remeasure *r, int case_index, ts_status (*take)(const ts_remeasured *, void *),
                            void *context) {
     const ts_case *one = ts_sweep_case(r->sweep, case_index);
     if (!has_weights(r->layouts[case_index])) {
@@ -196,7 +195,8 @@ static ts_status each_case(remeasure *r, int case_index, void (*take)(const ts_r
     return status;
 }
 
-ts_status ts_remeasure_each(const char *path, void (*take)(const ts_remeasured *, void *), void *context) {
+ts_status ts_remeasure_each(const char *path, ts_status (*take)(const ts_remeasured *, void *),
+                            void *context) {
     remeasure r;
     ts_status status = open_results(path, &r);
     for (int c = 0; c < r.cases && status == TS_OK; c++)
