@@ -123,6 +123,16 @@ class Measure(Case):
             value = list(value.values())
         return [self.numbers(v) for v in value] if isinstance(value, list) else numpy.nan if value is None else value
 
+    def as_lists(self, value, scales):
+        """What stands by name in JSON, in the order of the scales."""
+        if not scales:
+            return value
+        if isinstance(value, dict):
+            labels = list(scales[0].asstr()[:])
+            self.assertEqual(sorted(value), sorted(labels))
+            value = [value[label] for label in labels]
+        return [self.as_lists(one, scales[1:]) for one in value]
+
     def test_measures_of_exported_weights_are_the_stored_ones(self):
         sweep = self.write("group.yaml", self.SWEEP)
         self.run_program("run", sweep)
@@ -131,20 +141,20 @@ class Measure(Case):
         with h5py.File(self.path("group.h5")) as file:
             group = file["cases/all"]
             self.assertEqual(list(group["irrep"].asstr()[:]), ["trivial", "sign", "freq_1", "freq_2"])
+            follow = {"irrep_step", "irrep_order", "grokked_step"} # from the curve, which weights do not have
             for name, value in measures.items():
-                if name in ("irrep_step", "irrep_order"):  # follow from the curve
+                if name in follow:
                     continue
-                if name == "grokked_step":  # as does this, which weights alone do not have
-                    self.assertIsNone(value)
-                elif isinstance(value, (dict, list)):
-                    stored = group[name][0]
-                    if "step" in [scale[0].name.split("/")[-1] for scale in group[name].dims]:
-                        stored = stored[-1]
-                    numpy.testing.assert_allclose(stored, self.numbers(value), rtol=1e-6, err_msg=name)
-                else:
-                    self.assertEqual(file[name][0], value, name)
-            self.assertEqual(list(measures["region_logit_similarity"]), list(group["region"].asstr()[:]))
-            self.assertEqual(list(measures["key_frequency"]), list(group["frequency"].asstr()[:]))
+                if not isinstance(value, (dict, list)):
+                    self.assertEqual(file[name][0], numpy.nan if value is None else value, name)
+                    continue
+                scales = [dimension[0] for dimension in group[name].dims]
+                curve = scales[1].name.endswith("/step")
+                stored = group[name][0, -1] if curve else group[name][0]
+                value = self.as_lists(value, scales[2 if curve else 1:])
+                numpy.testing.assert_allclose(stored, numpy.array(value, float), rtol=1e-6, err_msg=name)
+            for name in follow & set(file):
+                self.assertIsNone(measures[name])
 
     def test_wrong_weights_are_named(self):
         sweep = self.write("group.yaml", self.SWEEP)

@@ -131,6 +131,7 @@ class Stopping(Case):
                 self.assertEqual(process.returncode, 0, attempt)
                 break
         self.assertGreater(interrupted, 0)
+        self.run_program("run", sweep, "-o", "parts.h5")
         self.assertEqual(sha256(self.path("parts.h5")), expected, "killed and continued")
 
     def test_all_that_looks_at_it_copes(self):
