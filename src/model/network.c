@@ -75,7 +75,7 @@ static ts_status create_pairs(const ts_params *params, const ts_data *data, cons
     const ts_table *table = data->table;
     size_t n = (size_t)table->n, hidden = (size_t)network->hidden, n_out = (size_t)table->n_out;
     size_t stride = ts_loss_stride(table->n_out);
-    size_t kept = (double)(n * n * stride) * sizeof(double) <= KEPT_BYTES ? n : 1;
+    size_t kept = (double)(n * n * stride) * sizeof(double) <= KEPT_BYTES ? n : TS_PAIRS_KEPT;
     int *pairs = NULL;
     *p = (ts_pairs){.network = network, .table = table, .row = -1, .kept = (int)kept, .stride = stride};
     for (int pass = 0; pass < 2; pass++) {
@@ -105,7 +105,7 @@ ts_pair_row ts_pairs_row(ts_pairs *p, int a) {
 }
 
 double *ts_pairs_exponentials(ts_pairs *p, int a) {
-    size_t at = (size_t)(p->kept > 1 ? a : 0), n = (size_t)p->table->n, n_out = (size_t)p->table->n_out;
+    size_t at = (size_t)(a % p->kept), n = (size_t)p->table->n, n_out = (size_t)p->table->n_out;
     double *e = p->e + at * n * p->stride;
     if (p->row_of[at] != a) {
         ts_pairs_row(p, a);
@@ -210,12 +210,13 @@ static void add_row(const chart_measures *measures, int a) {
         ts_dihedral_measures_add(measures->dihedral, a);
 }
 
-static ts_status finish(const chart_measures *measures) {
+static void finish(const chart_measures *measures) {
     if (measures->fourier)
         ts_fourier_measures_finish(measures->fourier);
     if (measures->dihedral)
         ts_dihedral_measures_finish(measures->dihedral);
-    return measures->group ? ts_group_measures_finish(measures->group) : TS_OK;
+    if (measures->group)
+        ts_group_measures_finish(measures->group);
 }
 
 static void free_measures(const chart_measures *measures) {
@@ -242,7 +243,7 @@ static ts_status measure_pairs(ts_pairs *pairs, const ts_data *data, const int64
             add_row(&measures[chart], a);
     }
     for (int chart = 0; chart < TS_MAX_CHARTS && status == TS_OK; chart++)
-        status = finish(&measures[chart]);
+        finish(&measures[chart]);
     for (int chart = 0; chart < TS_MAX_CHARTS; chart++)
         free_measures(&measures[chart]);
     if (status == TS_OK)

@@ -41,6 +41,9 @@ const char *ts_network_check(const ts_parameter_layout *layout, char *message, s
 void ts_network_initialise(const ts_params *params, const ts_parameter_layout *layout, const float *deviation,
                            float *parameters);
 
+// Rows of pairs whose exponentials are kept at least.
+enum { TS_PAIRS_KEPT = 8 };
+
 enum { TS_SOURCES = 3 }; // what the last position attends to: a, b, itself
 
 // A network with given weights, in double precision. E_x, E_y: left and right embedding; U: unembedding from
@@ -68,7 +71,7 @@ typedef struct ts_pairs {
     int row;           // whose h and logits are at hand; -1: none
     double *h;         // (n, hidden)
     double *logits;    // (n, n_out)
-    int kept;          // rows of exponentials kept: all n, or the one at hand
+    int kept;          // rows of exponentials kept: all n, or some that follow each other
     int *row_of;       // (kept) which a it holds; -1: none yet
     double *e;         // (kept, n, stride)
     size_t stride;     // ts_loss_stride(n_out)
