@@ -315,7 +315,7 @@ static void test_reader_gives_attributes_cases_parameters_and_weights(void **sta
     assert_string_equal(json, ts_text_get(&expected));
     ts_free(json);
     ts_text_free(&expected);
-    const ts_reader_tensor *tensors;
+    ts_reader_tensor *tensors;
     int count;
     expect_ok(ts_reader_weights(reader, 3, &tensors, &count));
     int c = ts_sweep_case_of(f->sweep, 3), seen = 0;

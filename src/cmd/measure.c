@@ -95,7 +95,7 @@ static ts_status measure_weights(const ts_params *params, const char *path) {
         return status;
     float *weights = ts_alloc((size_t)layout.total * sizeof *weights, "weights");
     double *measures = ts_alloc((size_t)ts_measures_total(params, data) * sizeof *measures, "measures");
-    status = weights && measures ? ts_weights_read_hdf5(path, &layout, weights) : TS_ERROR_MEMORY;
+    status = weights && measures ? ts_weights_read_hdf5(path, model, &layout, weights) : TS_ERROR_MEMORY;
     if (status == TS_OK)
         status = model->measure(params, data, weights, ts_params_integer(params, "steps"), true, measures);
     if (status == TS_OK && model->conclude) // a curve of one checkpoint
@@ -201,7 +201,7 @@ const ts_command ts_cmd_measure = {
         "with "
         "NEW.h5.part.\n\n`toysweep measure SWEEP.yaml --weights W.h5` prints the measures of weights that "
         "were "
-        "trained elsewhere.",
+        "trained elsewhere, stored under the names of the model's parameters or as `export` names them.",
     .options = OPTIONS,
     .run = run,
 };

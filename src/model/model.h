@@ -13,10 +13,9 @@ enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 16, TS_MEASURE_DIMENSIONS = 2 };
 
 // One trainable tensor. Row-major; tensors lie one after the other in the order of the table.
 typedef struct ts_tensor {
-    const char *name;                // dataset under weights/
-    const char *published;           // name in files of other programs, in exported ones; NULL: the same
-    int rank;                        // number of dimensions
-    int64_t size[TS_MAX_DIMENSIONS]; // e.g. {hidden, features}
+    const char *name;                         // dataset under weights/
+    int rank;                                 // number of dimensions
+    int64_t size[TS_MAX_DIMENSIONS];          // e.g. {hidden, features}
     const char *dimension[TS_MAX_DIMENSIONS]; // e.g. {"hidden", "feature"}
     int64_t offset;                           // in floats, from the start of the instance's parameters
 } ts_tensor;
@@ -40,10 +39,17 @@ typedef struct ts_measure {
     const char *units; // NULL: none
 } ts_measure;
 
+// What a tensor is called in files of weights, exported or made elsewhere.
+typedef struct ts_published_name {
+    const char *name, *published;
+} ts_published_name;
+
 typedef struct ts_model {
     const char *name;
     const char *help;
     const ts_key *keys;
+    const ts_published_name
+        *published; // of tensors; NULL name ends the table; NULL: all have their own names
 
     const char *(*check)(const ts_params *params, char *message, size_t bytes); // as ts_task.check
     bool (*derive)(const ts_params *params, const char *name, double *value);   // "parameters"
@@ -82,6 +88,7 @@ typedef struct ts_model {
 
 extern const ts_model *const ts_models[]; // NULL-terminated
 const ts_model *ts_model_find(const char *name);
+const char *ts_model_published(const ts_model *model, const char *tensor); // the tensor's published name
 
 // The schema of a task learned by a model: common keys, the task's, the model's.
 void ts_model_schema(const struct ts_task *task, const ts_model *model, ts_schema *schema);

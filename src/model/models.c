@@ -23,6 +23,13 @@ const ts_model *ts_model_find(const char *name) {
     return NULL;
 }
 
+const char *ts_model_published(const ts_model *model, const char *tensor) {
+    for (const ts_published_name *one = model->published; one && one->name; one++)
+        if (strcmp(one->name, tensor) == 0)
+            return one->published;
+    return tensor;
+}
+
 void ts_model_schema(const ts_task *task, const ts_model *model, ts_schema *schema) {
     *schema = (ts_schema){.task = task, .model = model};
     const ts_key *const tables[] = {ts_common_keys, task->keys, model->keys};

@@ -34,35 +34,17 @@ static void layout(const ts_params *params, ts_parameter_layout *out) {
     *out = (ts_parameter_layout){
         .count = TS_TRANSFORMER_TENSORS,
         .tensor =
-            {[TS_W_E] = {"W_E", "embed.W_E", 2, {s.n + 1, s.model}, {"input", "model"}, 0},
-             [TS_W_POS] = {"W_pos", "pos_embed.W_pos", 2, {3, s.model}, {"position", "model"}, 0},
-             [TS_W_Q] = {"W_Q",
-                         "blocks.0.attn.W_Q",
-                         3,
-                         {s.heads, s.model, s.head},
-                         {"head", "model", "head_width"},
-                         0},
-             [TS_W_K] = {"W_K",
-                         "blocks.0.attn.W_K",
-                         3,
-                         {s.heads, s.model, s.head},
-                         {"head", "model", "head_width"},
-                         0},
-             [TS_W_V] = {"W_V",
-                         "blocks.0.attn.W_V",
-                         3,
-                         {s.heads, s.model, s.head},
-                         {"head", "model", "head_width"},
-                         0},
-             [TS_W_O] = {"W_O",
-                         "blocks.0.attn.W_O",
-                         3,
-                         {s.heads, s.head, s.model},
-                         {"head", "head_width", "model"},
-                         0},
-             [TS_W_IN] = {"W_in", "blocks.0.mlp.W_in", 2, {s.model, s.neurons}, {"model", "neuron"}, 0},
-             [TS_W_OUT] = {"W_out", "blocks.0.mlp.W_out", 2, {s.neurons, s.model}, {"neuron", "model"}, 0},
-             [TS_W_U] = {"W_U", "unembed.W_U", 2, {s.model, s.n_out}, {"model", "output"}, 0}},
+            {
+                [TS_W_E] = {"W_E", 2, {s.n + 1, s.model}, {"input", "model"}, 0},
+                [TS_W_POS] = {"W_pos", 2, {3, s.model}, {"position", "model"}, 0},
+                [TS_W_Q] = {"W_Q", 3, {s.heads, s.model, s.head}, {"head", "model", "head_width"}, 0},
+                [TS_W_K] = {"W_K", 3, {s.heads, s.model, s.head}, {"head", "model", "head_width"}, 0},
+                [TS_W_V] = {"W_V", 3, {s.heads, s.model, s.head}, {"head", "model", "head_width"}, 0},
+                [TS_W_O] = {"W_O", 3, {s.heads, s.head, s.model}, {"head", "head_width", "model"}, 0},
+                [TS_W_IN] = {"W_in", 2, {s.model, s.neurons}, {"model", "neuron"}, 0},
+                [TS_W_OUT] = {"W_out", 2, {s.neurons, s.model}, {"neuron", "model"}, 0},
+                [TS_W_U] = {"W_U", 2, {s.model, s.n_out}, {"model", "output"}, 0},
+            },
     };
     for (int i = 0; i < out->count; i++) {
         int64_t numbers = 1;
@@ -72,6 +54,20 @@ static void layout(const ts_params *params, ts_parameter_layout *out) {
         out->total += numbers;
     }
 }
+
+// As TransformerLens has them.
+static const ts_published_name PUBLISHED[] = {
+    {"W_E", "embed.W_E"},
+    {"W_pos", "pos_embed.W_pos"},
+    {"W_Q", "blocks.0.attn.W_Q"},
+    {"W_K", "blocks.0.attn.W_K"},
+    {"W_V", "blocks.0.attn.W_V"},
+    {"W_O", "blocks.0.attn.W_O"},
+    {"W_in", "blocks.0.mlp.W_in"},
+    {"W_out", "blocks.0.mlp.W_out"},
+    {"W_U", "unembed.W_U"},
+    {0},
+};
 
 static const char *check(const ts_params *params, char *message, size_t bytes) {
     ts_parameter_layout tensors;
@@ -364,6 +360,7 @@ const ts_model ts_model_transformer = {
     .name = "transformer",
     .help = "one layer of attention over a, b and \"=\", and one hidden layer, read at the last token",
     .keys = KEYS,
+    .published = PUBLISHED,
     .check = check,
     .derive = derive,
     .layout = layout,

@@ -116,8 +116,15 @@ ts_status ts_weights_write_hdf5(const char *path, const ts_reader_tensor *tensor
     return status;
 }
 
-static ts_status read_tensor(const char *path, hid_t file, const ts_tensor *tensor, float *out) {
-    hid_t dataset = H5Dopen2(file, tensor->name, H5P_DEFAULT),
+// Under its own or its published name.
+static hid_t open_tensor(hid_t file, const ts_model *model, const char *name) {
+    const char *published = ts_model_published(model, name);
+    return H5Dopen2(file, H5Lexists(file, published, H5P_DEFAULT) > 0 ? published : name, H5P_DEFAULT);
+}
+
+static ts_status read_tensor(const char *path, hid_t file, const ts_model *model, const ts_tensor *tensor,
+                             float *out) {
+    hid_t dataset = open_tensor(file, model, tensor->name),
           space = dataset >= 0 ? H5Dget_space(dataset) : -1;
     ts_status status = TS_OK;
     hsize_t size[H5S_MAX_RANK] = {0};
@@ -140,14 +147,15 @@ static ts_status read_tensor(const char *path, hid_t file, const ts_tensor *tens
     return status;
 }
 
-ts_status ts_weights_read_hdf5(const char *path, const ts_parameter_layout *layout, float *parameters) {
+ts_status ts_weights_read_hdf5(const char *path, const ts_model *model, const ts_parameter_layout *layout,
+                               float *parameters) {
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (file < 0)
         return ts_fail(TS_ERROR_USER, "cannot open '%s' as an HDF5 file", path);
     ts_status status = TS_OK;
     for (int i = 0; i < layout->count && status == TS_OK; i++)
-        status = read_tensor(path, file, &layout->tensor[i], parameters + layout->tensor[i].offset);
+        status = read_tensor(path, file, model, &layout->tensor[i], parameters + layout->tensor[i].offset);
     H5Fclose(file);
     return status;
 }

@@ -13,6 +13,7 @@ REFERENCE = os.environ.get("TOYSWEEP_REFERENCE", "")
 ORDER = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../sweeps/orders/S5.txt"))
 RUNS = {"S5_MLP_seed1": f"group: S5\nelement_order: {ORDER}\ntrain_fraction: 0.4\n",
         "D59_MLP_seed1": "group: D59\ntrain_fraction: 0.3\n"}
+TRANSFORMER = "C113_T_seed1", "group: C113\ntrain_fraction: 0.3\nmodel: transformer\n"
 
 # The paper's names -> ours.
 TOTALS = {"train_loss": "train_loss", "test_loss": "test_loss", "all_loss": "all_loss",
@@ -45,7 +46,7 @@ def named(irrep):
                      "TOYSWEEP_REFERENCE names no directory with the paper's stored runs")
 class Paper(Case):
     def test_stored_summaries_are_reproduced_from_stored_weights(self):
-        for run, text in RUNS.items():
+        for run, text in (*RUNS.items(), TRANSFORMER):
             sweep = self.write(run + ".yaml", "task: group\nseed: 1\n" + text)
             folder = os.path.join(REFERENCE, "paper", run)
             ours = json.loads(self.run_program("measure", sweep, "--weights", os.path.join(folder, "weights.h5")))
@@ -55,6 +56,9 @@ class Paper(Case):
             for irrep in ours["logit_similarity"]:
                 pairs += [(name.format(named(irrep)), ours[mine][irrep]) for name, mine in PER_IRREP.items()]
             pairs = [(name, value) for name, value in pairs if name in theirs]  # none for the trivial irrep
+            if run == TRANSFORMER[0]:  # docs/workloads.md: flaws of the original
+                pairs = [(name, value) for name, value in pairs
+                         if "hidden" not in name and name != "sum_of_squared_weights"]
             for name, value in pairs:
                 self.assertLessEqual(abs(value - theirs[name]), max(1e-3 * abs(theirs[name]), 1e-6), (run, name))
             self.assertGreater(len(pairs), 80)
@@ -62,13 +66,7 @@ class Paper(Case):
     def test_fourier_measures_of_the_stored_transformer_agree_with_its_summary(self):
         folder = os.path.join(REFERENCE, "paper", "C113_T_seed1")
         sweep = self.write("c113.yaml", "task: group\nmodel: transformer\ngroup: C113\nseed: 1\ntrain_fraction: 0.3\n")
-        with h5py.File(os.path.join(folder, "weights.h5")) as stored, \
-                h5py.File(self.path("c113.h5"), "w") as weights:
-            def copy(name, dataset):  # blocks.0.attn.W_Q is W_Q here
-                if isinstance(dataset, h5py.Dataset):
-                    weights[name.split(".")[-1]] = dataset[()]
-            stored.visititems(copy)
-        ours = json.loads(self.run_program("measure", sweep, "--weights", "c113.h5"))
+        ours = json.loads(self.run_program("measure", sweep, "--weights", os.path.join(folder, "weights.h5")))
         with open(os.path.join(folder, "summary.json")) as file:
             theirs = json.load(file)
         square = {name: value ** 2 for name, value in ours["embed_fourier_norm"].items()}

@@ -149,6 +149,7 @@ static void make_file(choices *from, const char *path, const ts_parameter_layout
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static ts_parameter_layout layouts[2];
+    static const ts_model *models[2];
     static char directory[64], path[96];
     if (!*path) {
         for (int i = 0; i < 2; i++) {
@@ -156,7 +157,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             ts_params params;
             fuzz_require(sweep);
             ts_case_params(sweep, 0, 0, &params);
-            params.schema->model->layout(&params, &layouts[i]);
+            models[i] = params.schema->model;
+            models[i]->layout(&params, &layouts[i]);
             ts_sweep_free(sweep);
         }
         H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
@@ -164,13 +166,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         snprintf(path, sizeof path, "%s/weights.h5", directory);
     }
     choices from = {data, size};
-    const ts_parameter_layout *layout = &layouts[choose(&from, 2)];
+    int which = choose(&from, 2);
+    const ts_parameter_layout *layout = &layouts[which];
     make_file(&from, path, layout);
     float *parameters = ts_alloc((size_t)(layout->total + GUARD) * sizeof *parameters, "weights");
     fuzz_require(parameters);
     for (int64_t i = 0; i < layout->total + GUARD; i++)
         parameters[i] = NAN;
-    ts_status status = ts_weights_read_hdf5(path, layout, parameters);
+    ts_status status = ts_weights_read_hdf5(path, models[which], layout, parameters);
     fuzz_require(status == TS_OK || (status == TS_ERROR_USER && strstr(ts_message(), path)));
     for (int64_t i = 0; i < layout->total + GUARD; i++)
         fuzz_require(i < layout->total ? status != TS_OK || isfinite(parameters[i]) : isnan(parameters[i]));
