@@ -39,7 +39,7 @@ struct ts_group_measures {
     int *label_count;          // (n, n): pairs of each product with that label
     double *difference;        // (stride)
     double *total;             // (2, n, n) over key irreps: corrections by a b, along the cube
-    double *e;                 // (n, stride) exponentials of a row's logits; the pairs'
+    double *e, *hidden_e;      // (n, stride) exponentials of a row's logits, of those through H; the pairs'
     double *total_exponential; // (2, n, stride) of their negatives
     // Of H0; of logits centred over c; of their means over c; and the sum of these means.
     double hidden_energy, logit_energy, centre_energy, centre_sum;
@@ -332,16 +332,25 @@ static void take_exponentials(measuring *m, const double *correction, double *ex
         ts_exponentials(correction + (size_t)g * (size_t)m->n, -1, m->n, exponential + (size_t)g * m->stride);
 }
 
-// A pair's losses without each of the corrections.
-static void pair_losses(measuring *m, int a, int b, const double *const *corrections,
+// A pair's losses without each of the corrections; hidden: of the logits that come through the hidden layer alone.
+static void pair_losses(measuring *m, int a, int b, bool hidden, const double *const *corrections,
                         const double *const *exponentials, int count, double *losses) {
     size_t n = (size_t)m->n;
     int label = m->pairs->table->result[(size_t)a * n + (size_t)b];
-    ts_losses(m->e + (size_t)b * m->stride, exponentials, count, m->stride, label, losses);
-    for (int i = 0; i < count; i++)
-        if (isnan(losses[i])) // rare, so that logits are not kept for it
-            losses[i] =
-                loss_without(m, ts_pairs_row(m->pairs, a).logits + (size_t)b * n, corrections[i], label);
+    ts_losses((hidden ? m->hidden_e : m->e) + (size_t)b * m->stride, exponentials, count, m->stride, label,
+              losses);
+    for (int i = 0; i < count; i++) {
+        if (!isnan(losses[i]))
+            continue;
+        ts_pair_row row = ts_pairs_row(m->pairs, a); // rare, so that logits are not kept for it
+        const double *z = hidden ? row.hidden_logits : row.logits;
+        losses[i] = loss_without(m, z + (size_t)b * n, corrections[i], label);
+    }
+}
+
+static void take_rows(measuring *m, int a) {
+    m->e = ts_pairs_exponentials(m->pairs, a, false);
+    m->hidden_e = ts_pairs_exponentials(m->pairs, a, true);
 }
 
 // Adds the losses of a pair without irrep r's parts.
@@ -354,9 +363,12 @@ static void add_pair(measuring *m, int a, int b, int r, int turn_index) {
         corrections[kind] = correction_of(m, turn_index, kind) + element * (size_t)m->n;
         exponentials[kind] = exponential_of(m, turn_index, kind) + element * m->stride;
     }
-    pair_losses(m, a, b, corrections, exponentials, train ? CORRECTIONS : SIDES, losses);
+    pair_losses(m, a, b, false, corrections, exponentials, train ? CORRECTIONS : SIDES, losses);
     for (int side = 0; side < SIDES; side++)
         curve_of(m, TS_ABLATION_LEFT_LOSS + side)[r] += losses[side];
+    if (train && m->network->residual) // which excluded losses leave out
+        pair_losses(m, a, b, true, &corrections[OF_PRODUCT], &exponentials[OF_PRODUCT], 1,
+                    &losses[OF_PRODUCT]);
     if (train) {
         curve_of(m, TS_EXCLUDED_LOSS)[r] += losses[OF_PRODUCT];
         curve_of(m, TS_LOGIT_EXCLUDED_LOSS)[r] += losses[CUBE];
@@ -366,7 +378,7 @@ static void add_pair(measuring *m, int a, int b, int r, int turn_index) {
 // Rows `first` to `end` - 1 of pairs.
 static void add_losses(measuring *m, int first, int end, int r, int turn_index) {
     for (int a = first; a < end; a++) {
-        m->e = ts_pairs_exponentials(m->pairs, a);
+        take_rows(m, a);
         for (int b = 0; b < m->n; b++)
             add_pair(m, a, b, r, turn_index);
     }
@@ -381,14 +393,15 @@ static void add_total_pair(measuring *m, int a, int b) {
         corrections[layer] = m->total + ((size_t)layer * n + product) * n;
         exponentials[layer] = total_exponential_of(m, layer) + product * m->stride;
     }
-    pair_losses(m, a, b, corrections, exponentials, 2, losses);
+    pair_losses(m, a, b, true, corrections, exponentials, 1, losses);
+    pair_losses(m, a, b, false, corrections + 1, exponentials + 1, 1, losses + 1);
     m->results.scalar[TS_TOTAL_EXCLUDED_LOSS] += losses[0];
     m->results.scalar[TS_TOTAL_LOGIT_EXCLUDED_LOSS] += losses[1];
 }
 
 static void add_total_losses(measuring *m, int first, int end) {
     for (int a = first; a < end; a++) {
-        m->e = ts_pairs_exponentials(m->pairs, a);
+        take_rows(m, a);
         for (int b = 0; b < m->n; b++)
             if (m->pairs->is_train[(size_t)a * (size_t)m->n + (size_t)b])
                 add_total_pair(m, a, b);

@@ -133,8 +133,9 @@ static ts_status weights_create(const ts_params *params, const float *parameters
     return TS_OK;
 }
 
-static void row(const void *context, int a, double *h_rows, double *logits) {
+static void row(const void *context, int a, double *h_rows, double *logits, double *hidden_logits) {
     const weights *w = context;
+    (void)hidden_logits; // all of them
     size_t hidden = (size_t)w->shape.hidden;
     const double *left = w->left + (size_t)a * hidden;
     for (int b = 0; b < w->shape.n; b++) {

@@ -85,6 +85,8 @@ static ts_status create_pairs(const ts_params *params, const ts_data *data, cons
         p->h = ts_slab_take(&p->slab, n * hidden, sizeof(double));
         p->logits = ts_slab_take(&p->slab, n * n_out, sizeof(double));
         p->e = ts_slab_take(&p->slab, kept * n * stride, sizeof(double));
+        p->hidden_logits = network->residual ? ts_slab_take(&p->slab, n * n_out, sizeof(double)) : p->logits;
+        p->hidden_e = network->residual ? ts_slab_take(&p->slab, kept * n * stride, sizeof(double)) : p->e;
         p->is_train = ts_slab_take(&p->slab, n * n, 1);
         pairs = ts_slab_take(&p->slab, n * n, sizeof(int));
     }
@@ -99,21 +101,28 @@ static ts_status create_pairs(const ts_params *params, const ts_data *data, cons
 
 ts_pair_row ts_pairs_row(ts_pairs *p, int a) {
     if (p->row != a)
-        p->network->row(p->network->weights, a, p->h, p->logits);
+        p->network->row(p->network->weights, a, p->h, p->logits,
+                        p->network->residual ? p->hidden_logits : NULL);
     p->row = a;
-    return (ts_pair_row){p->h, p->logits};
+    return (ts_pair_row){p->h, p->logits, p->hidden_logits};
 }
 
-double *ts_pairs_exponentials(ts_pairs *p, int a) {
-    size_t at = (size_t)(a % p->kept), n = (size_t)p->table->n, n_out = (size_t)p->table->n_out;
-    double *e = p->e + at * n * p->stride;
+static void take_exponentials(const ts_pairs *p, const double *logits, double *e) {
+    size_t n = (size_t)p->table->n, n_out = (size_t)p->table->n_out;
+    for (size_t b = 0; b < n; b++)
+        ts_exponentials(logits + b * n_out, 1, (int)n_out, e + b * p->stride);
+}
+
+double *ts_pairs_exponentials(ts_pairs *p, int a, bool hidden) {
+    size_t at = (size_t)(a % p->kept), first = at * (size_t)p->table->n * p->stride;
     if (p->row_of[at] != a) {
         ts_pairs_row(p, a);
-        for (size_t b = 0; b < n; b++)
-            ts_exponentials(p->logits + b * n_out, 1, (int)n_out, e + b * p->stride);
+        take_exponentials(p, p->logits, p->e + first);
+        if (p->network->residual)
+            take_exponentials(p, p->hidden_logits, p->hidden_e + first);
         p->row_of[at] = a;
     }
-    return e;
+    return (hidden ? p->hidden_e : p->e) + first;
 }
 
 // --- Measures ---
@@ -125,7 +134,7 @@ typedef struct losses {
 
 static void add_losses(ts_pairs *pairs, int a, losses *sum) {
     int n = pairs->table->n, n_out = pairs->table->n_out;
-    double *e = ts_pairs_exponentials(pairs, a);
+    double *e = ts_pairs_exponentials(pairs, a, false);
     for (int b = 0; b < n; b++) {
         int pair = a * n + b, part = pairs->is_train[pair] ? 0 : 1;
         bool hit;

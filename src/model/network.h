@@ -53,8 +53,10 @@ typedef struct ts_network {
     const double *e_x, *e_y; // (n, embed)
     const double *u;         // (hidden, n_out)
     double weight_norm2;     // sum of squares of every trainable weight
-    // Hidden activations (n, hidden) and logits (n, n_out) of the pairs (a, 0 .. n - 1).
-    void (*row)(const void *weights, int a, double *h, double *logits);
+    // Hidden activations (n, hidden) and logits (n, n_out) of the pairs (a, 0 .. n - 1); and, unless NULL, what of
+    // the logits comes through the hidden layer (n, n_out).
+    void (*row)(const void *weights, int a, double *h, double *logits, double *hidden_logits);
+    bool residual; // logits have another part too, past the hidden layer
     const void *weights;
     // Attention of the last position, mean over pairs; NULL: the network has none.
     int heads;
@@ -71,9 +73,12 @@ typedef struct ts_pairs {
     int row;           // whose h and logits are at hand; -1: none
     double *h;         // (n, hidden)
     double *logits;    // (n, n_out)
+    double *
+        hidden_logits; // (n, n_out) what comes through the hidden layer; all of the logits without a residual
     int kept;          // rows of exponentials kept: all n, or some that follow each other
     int *row_of;       // (kept) which a it holds; -1: none yet
-    double *e;         // (kept, n, stride)
+    double *e;         // (kept, n, stride) of logits
+    double *hidden_e;  // (kept, n, stride) of hidden logits
     size_t stride;     // ts_loss_stride(n_out)
     ts_slab slab;
 } ts_pairs;
@@ -82,11 +87,13 @@ typedef struct ts_pairs {
 typedef struct ts_pair_row {
     const double *h;      // (n, hidden)
     const double *logits; // (n, n_out)
+    const double *hidden_logits;
 } ts_pair_row;
 ts_pair_row ts_pairs_row(ts_pairs *pairs, int a);
 
-// Exponentials (n, stride) of their logits (ts_exponentials); losses change and restore them.
-double *ts_pairs_exponentials(ts_pairs *pairs, int a);
+// Exponentials (n, stride) of their logits, or of those that come through the hidden layer (ts_exponentials);
+// losses change and restore them.
+double *ts_pairs_exponentials(ts_pairs *pairs, int a, bool hidden);
 
 // A table model's ts_model.measures, dimension, label, measure and conclude.
 extern const ts_measure ts_network_measures[];
