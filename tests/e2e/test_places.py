@@ -79,11 +79,15 @@ class Places(Case):
         os.symlink("loop", self.path("loop"))
         os.symlink("nowhere/file.h5", self.path("dangling"))
         before = self.files()
-        for output in "directory", "directory/", "pipe", "loop", "dangling", "nowhere/file.h5", "small.yaml/file.h5", "/dev/null":
+        for output in ("directory", "directory/", "pipe", "loop", "dangling", "nowhere/file.h5", "small.yaml/file.h5",
+                       "/dev/null"):
             with self.subTest(output):
                 said = self.run_program("run", self.sweep, "-o", output, expect=1)
                 self.assertEqual(said.count("\n"), 1, said)
-                self.assertIn(output.rstrip("/").rsplit("/", 1)[-1], said)
+                self.assertIn("nowhere" if output == "dangling" else output.rstrip("/"), said)
+        for command in ["status"], ["export", "--instance", "0"]:
+            with self.subTest(command):
+                self.assertIn("pipe", self.run_program(*command, "pipe", expect=1))
         self.assertEqual([name for name in self.files() if not name.endswith(".lock")], before)
 
 
