@@ -11,14 +11,14 @@ import time
 import unittest
 
 from slurm import Cluster, Job
-from support import MPIRUN, TOYSWEEP, long_sweep, main, sha256
+from support import MPIRUN, NIGHTLY, TOYSWEEP, long_sweep, main, sha256
 
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "slurm", "sweep.sh")
 PROGRAM = os.path.realpath(TOYSWEEP)
 LAUNCHERS = "srun", "mpirun"
 EVENTS = "usr2", "cancel", "kill", "requeue", "preempt"
 PHASES = "launch", "start", "training", "saving", "late"
-ROUNDS = int(os.environ.get("TOYSWEEP_ROUNDS", "1"))
+ROUNDS = 10 if NIGHTLY else 1
 PREEMPTED_CPUS = 40  # more than half of the node: the high job cannot run beside it
 
 # Seconds of one thread. Preemption takes its time, and must meet a sweep that is not finished before.
