@@ -149,6 +149,8 @@ static ts_status read_tensor(const char *path, hid_t file, const ts_model *model
 
 ts_status ts_weights_read_hdf5(const char *path, const ts_model *model, const ts_parameter_layout *layout,
                                float *parameters) {
+    if (ts_path_check_regular(path) != TS_OK)
+        return TS_ERROR_USER;
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (file < 0)
