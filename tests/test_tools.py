@@ -386,7 +386,7 @@ def test_element_orders_are_read_from_the_results(path, folder):
     rows = [[2, 0, 1], [0, 1, 2], [1, 2, 0], [1, 0, 2], [2, 1, 0], [0, 2, 1]]
     with open(os.path.join(folder, "order.txt"), "w", encoding="utf-8") as file:
         file.writelines(" ".join(map(str, row)) + "\n" for row in rows)
-    with open(os.path.join(folder, "table.csv"), "w", encoding="utf-8") as file:  # quaternions: 1, i, j, k, then -1, ...
+    with open(os.path.join(folder, "table.csv"), "w", encoding="utf-8") as file:  # Q8: 1, i, j, k, -1, ...
         signed = [[0, 1, 2, 3], [1, 4, 3, 6], [2, 7, 4, 1], [3, 2, 5, 4]]
         file.writelines(",".join(str((signed[a % 4][b % 4] + 4 * (a // 4 + b // 4)) % 8) for b in range(8)) + "\n"
                         for a in range(8))

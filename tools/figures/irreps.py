@@ -105,8 +105,8 @@ def fractions(view, prefix):
     legend_beside(axes, phase_handles())
     picture.suptitle("Share of each irrep in embeddings, unembedding and hidden layer" + IN_VALUES[prefix])
     return Figure(picture, "The share of the squared norm that lies in functions of each irrep: of both embeddings "
-                           "into the hidden layer, of the unembedding out of it, and of the hidden activations on all pairs "
-                           f"in functions of a, of b and of the product a b alone{IN_VALUES[prefix]}." +
+                           "into the hidden layer, of the unembedding out of it, and of the hidden activations on all "
+                           f"pairs in functions of a, of b and of the product a b alone{IN_VALUES[prefix]}." +
                   note_grey("irreps") + PHASES_TEXT)
 
 
