@@ -47,7 +47,9 @@ TABLE_CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "a
 TRAINING_FIGURES = ["loss-curves", "accuracy-curves", "weight-norm", "grokking-steps"]
 TABLE_FIGURES = TRAINING_FIGURES + [
     "logit-similarity", "irrep-fractions", "restricted-and-excluded-loss", "losses-per-irrep",
-    "key-irreps-across-seeds", "order-of-irreps", "neuron-clusters", "unembedding-by-irrep", "logit-slices",
+    "key-irreps-across-seeds", "order-of-irreps", "region-measures", "embedding-fourier-norms",
+    "dihedral-fourier-norms", "embedding-fourier-norms-over-time", "logit-cosines", "key-frequency-losses",
+    "neuron-frequencies", "neurons-in-two-dimensions", "neuron-clusters", "unembedding-by-irrep", "logit-slices",
     "singular-values"]
 
 
@@ -410,7 +412,9 @@ def test_powers_get_their_figures(path, folder):
     pictures, _ = draw(out, os.path.join(folder, "figures"))
     for name in TRAINING_FIGURES + ["by-exponents", "logit-similarity", "value-logit-similarity", "attention-over-time",
                                     "attention-by-pair", "neurons-in-two-dimensions", "value-neurons-in-two-dimensions",
-                                    "value-neuron-clusters", "logit-slices", "singular-values"]:
+                                    "value-neuron-clusters", "logit-slices", "singular-values",
+                                    "embedding-fourier-norms", "value-embedding-fourier-norms-over-time",
+                                    "value-logit-cosines", "value-key-frequency-losses", "value-neuron-frequencies"]:
         assert name in names_of(pictures), (name, pictures)
     check_loaded(out)
 
