@@ -30,6 +30,7 @@ struct ts_group_measures {
     double *functions;         // (n, n) of a side, orthonormal
     double *columns[SIDES];    // (n, n) transposed
     double *part[SIDES];       // (n, hidden) coefficients of H
+    double *part0[SIDES];      // (n, hidden) coefficients of H0
     double *through[SIDES];    // (n, n) these taken through U
     double *embedding;         // (n, embed) E over the tokens of each element
     double *embed_part[2];     // (n, embed) coefficients of E_x, E_y
@@ -103,6 +104,7 @@ static ts_status create(ts_pairs *pairs, const ts_symmetry *symmetry, int chart,
         for (int side = 0; side < SIDES; side++) {
             m->columns[side] = ts_slab_take(&m->slab, n * n, sizeof(double));
             m->part[side] = ts_slab_take(&m->slab, n * hidden, sizeof(double));
+            m->part0[side] = ts_slab_take(&m->slab, n * hidden, sizeof(double));
             m->through[side] = ts_slab_take(&m->slab, n * n, sizeof(double));
         }
         m->functions = ts_slab_take(&m->slab, n * n, sizeof(double));
@@ -198,6 +200,14 @@ static void take_side(measuring *m, int side) {
             m->columns[side][g * n + i] = m->functions[i * n + g];
     ts_product(n, m->hidden, n, m->functions, n, m->sum[side], m->hidden, m->part[side], m->hidden);
     ts_product(n, n, m->hidden, m->part[side], m->hidden, m->network->u, n, m->through[side], n);
+    for (int i = 0; i < n; i++) {
+        double constant =
+            0; // the function's product with 1: nothing but for the trivial one, where all weigh the same
+        for (int g = 0; g < n; g++)
+            constant += m->weight[side][g] * m->functions[i * n + g];
+        for (int k = 0; k < m->hidden; k++)
+            m->part0[side][i * m->hidden + k] = m->part[side][i * m->hidden + k] - constant * m->all_mean[k];
+    }
     if (side != OF_PRODUCT)
         take_embedding(m, side);
 }
@@ -233,8 +243,8 @@ static bool neurons_embedded(const measuring *m) {
 // and over a, the mean over all pairs left out.
 static void add_neurons(measuring *m, int r, int side) {
     bool embedded = neurons_embedded(m);
-    const double *coefficients = embedded ? m->embed_part[side] : m->part[side];
-    double share = embedded ? 1 : r > 0 ? 1.0 / m->n : 0;
+    const double *coefficients = embedded ? m->embed_part[side] : m->part0[side];
+    double share = embedded ? 1 : 1.0 / m->n;
     for (int row = m->symmetry->first[r]; row < m->symmetry->first[r + 1]; row++)
         for (int k = 0; k < m->hidden; k++) {
             double value = coefficients[(size_t)row * (size_t)m->hidden + (size_t)k];
@@ -248,10 +258,8 @@ static void measure_sides(measuring *m, int r, int turn_index) {
     int first = m->symmetry->first[r], rank = m->symmetry->first[r + 1] - first;
     memset(m->neuron_energy, 0, (size_t)m->hidden * sizeof(double));
     for (int side = 0; side < SIDES; side++) {
-        double part = energy_of(m, r, m->part[side], m->hidden);
-        if (r == 0) // the mean itself, which H0 is without
-            part -= (double)(n * n) * energy(m->all_mean, (size_t)m->hidden);
-        curve_of(m, TS_HIDDEN_LEFT_FRACTION + side)[r] = part / m->hidden_energy;
+        curve_of(m, TS_HIDDEN_LEFT_FRACTION + side)[r] =
+            energy_of(m, r, m->part0[side], m->hidden) / m->hidden_energy;
         ts_product(m->n, m->n, rank, m->columns[side] + first, m->n, m->through[side] + (size_t)first * n,
                    m->n, correction_of(m, turn_index, side), m->n);
         if (side == OF_PRODUCT)
