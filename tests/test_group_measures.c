@@ -327,6 +327,23 @@ static void test_powers_that_are_bijections_are_relabelled_sums(void **state) {
     close_network(&sums);
 }
 
+// Shares of H0: where the functions of an irrep are not orthogonal to 1, the mean must not count as theirs.
+static void test_shares_of_the_hidden_layer_are_below_1_where_tokens_share_values(void **state) {
+    (void)state;
+    network squares;
+    open_network(&squares,
+                 "task: power\nmodel: mlp\np: 11\nm: 2\nn: 1\nembed: 5\nhidden: 9\ntrain_fraction: 1\n");
+    randomise(&squares, 5, 2);
+    measure(&squares);
+    const double *of_a = found(&squares, "value_hidden_left_fraction");
+    for (int r = 0; r < squares.f.data->symmetry->irreps->count; r++) {
+        print_message("%s: %.3g\n", squares.f.data->symmetry->irreps->irrep[r].name, of_a[r]);
+        assert_true(of_a[r] >= -1e-12 && of_a[r] <= 1);
+    }
+    assert_close(of_a[0], 0, 0, 1e-12); // no more than the mean
+    close_network(&squares);
+}
+
 // --- Projectors ---
 
 typedef struct projection {
@@ -483,6 +500,7 @@ int main(void) {
         cmocka_unit_test(test_without_a_passed_threshold_nothing_has_an_order),
         cmocka_unit_test(test_neurons_go_to_the_irrep_planted_in_them),
         cmocka_unit_test(test_powers_that_are_bijections_are_relabelled_sums),
+        cmocka_unit_test(test_shares_of_the_hidden_layer_are_below_1_where_tokens_share_values),
         cmocka_unit_test(test_projectors_are_orthogonal_where_elements_have_weights),
         cmocka_unit_test(test_losses_of_corrected_logits_are_those_of_the_differences),
         cmocka_unit_test(test_excluded_losses_follow_their_definition_at_any_scale),
