@@ -93,6 +93,10 @@ static double step_operations(const ts_params *params, const ts_data *data) {
     return 6.0 * pairs * s.hidden * s.n_out + 12.0 * s.n * s.embed * s.hidden;
 }
 
+static double measure_operations(const ts_params *params, const ts_data *data) {
+    return ts_network_measure_operations(data, ts_mlp_shape_of(params).hidden);
+}
+
 // Hidden layer, logits and pairs while it is measured, and tables of tokens.
 static double unit_bytes(const ts_params *params, const ts_data *data) {
     ts_mlp_shape s = ts_mlp_shape_of(params);
@@ -184,6 +188,7 @@ const ts_model ts_model_mlp = {
     .dimension = dimension,
     .label = ts_network_label,
     .step_operations = step_operations,
+    .measure_operations = measure_operations,
     .unit_bytes = unit_bytes,
     .measures = ts_network_measures,
     .headline = "test_loss",

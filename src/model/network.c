@@ -278,6 +278,16 @@ ts_status ts_network_measure(const ts_params *params, const ts_data *data, const
     return status;
 }
 
+// Logits of all pairs; per chart, coefficients of the hidden layer; per irrep, three to four losses of each pair.
+double ts_network_measure_operations(const ts_data *data, int hidden) {
+    double n = data->table->n, pairs = n * n, charts = 0, irreps = 0;
+    if (data->symmetry) {
+        charts = data->symmetry->charts;
+        irreps = data->symmetry->irreps->count;
+    }
+    return 2 * pairs * hidden * data->table->n_out + charts * (18 * pairs * hidden + 7 * irreps * pairs * n);
+}
+
 // --- What follows from the curves ---
 
 // Key irreps numbered in the order of the step at which each first passed; equal steps in the order of irreps.

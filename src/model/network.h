@@ -100,6 +100,7 @@ extern const ts_measure ts_network_measures[];
 int64_t ts_network_dimension(const ts_parameter_layout *layout, int hidden, int heads, const ts_data *data,
                              const char *name);
 const char *ts_network_label(const ts_data *data, const char *dimension, int64_t index);
+double ts_network_measure_operations(const ts_data *data, int hidden); // of a network so wide, about
 ts_status ts_network_measure(const ts_params *params, const ts_data *data, const ts_network *network,
                              bool last, double *out);
 void ts_network_conclude(const ts_params *params, const ts_data *data, int64_t step, const double *at,

@@ -125,6 +125,10 @@ static double step_operations(const ts_params *params, const ts_data *data) {
     return 6 * (tables + both + pairs * each);
 }
 
+static double measure_operations(const ts_params *params, const ts_data *data) {
+    return ts_network_measure_operations(data, ts_transformer_shape_of(params).neurons);
+}
+
 // While it is measured: tables, hidden layer and logits of a row of pairs, and which pairs are trained on.
 static double unit_bytes(const ts_params *params, const ts_data *data) {
     ts_transformer_shape s = ts_transformer_shape_of(params);
@@ -368,6 +372,7 @@ const ts_model ts_model_transformer = {
     .dimension = dimension,
     .label = ts_network_label,
     .step_operations = step_operations,
+    .measure_operations = measure_operations,
     .unit_bytes = unit_bytes,
     .measures = ts_network_measures,
     .headline = "test_loss",
