@@ -60,9 +60,15 @@ typedef struct ts_backend {
     ts_status (*probe)(void);
     const char *(*device)(void);     // what it runs on, for `info`
     const ts_engine *const *engines; // NULL-terminated
+
+    // Optional. Lines for `info` about devices and libraries, from index 0; NULL ends them.
+    const char *(*detail)(int index);
+    // Optional. Says, before the probe, which of the node's ranks this one is.
+    void (*place)(int node_rank, int node_size);
 } ts_backend;
 
 extern const ts_backend *const ts_backends[]; // best first, NULL-terminated
+void ts_backends_place(int node_rank, int node_size);
 const ts_backend *ts_backend_find(const char *name);
 const ts_engine *ts_backend_engine(const ts_backend *backend, const char *model); // NULL: cannot train it
 

@@ -7,6 +7,12 @@ extern const ts_engine ts_reference_autoencoder, ts_reference_mlp, ts_reference_
 extern const ts_engine ts_cpu_autoencoder, ts_cpu_mlp, ts_cpu_transformer;
 ts_status ts_cpu_probe(void);
 const char *ts_cpu_device(void);
+#ifdef TS_HAVE_CUDA
+ts_status ts_cuda_probe(void);
+const char *ts_cuda_device(void);
+const char *ts_cuda_detail(int index);
+void ts_cuda_place(int node_rank, int node_size);
+#endif
 
 static ts_status always(void) {
     return TS_OK;
@@ -15,6 +21,18 @@ static ts_status always(void) {
 static const char *any_processor(void) {
     return "any processor";
 }
+
+#ifdef TS_HAVE_CUDA
+static const ts_backend CUDA = {
+    .name = "cuda",
+    .help = "fused float32 kernels for NVIDIA GPUs",
+    .probe = ts_cuda_probe,
+    .device = ts_cuda_device,
+    .engines = (const ts_engine *const[]){NULL},
+    .detail = ts_cuda_detail,
+    .place = ts_cuda_place,
+};
+#endif
 
 static const ts_backend CPU = {
     .name = "cpu",
@@ -33,7 +51,17 @@ static const ts_backend REFERENCE = {
                                           &ts_reference_transformer, NULL},
 };
 
-const ts_backend *const ts_backends[] = {&CPU, &REFERENCE, NULL};
+const ts_backend *const ts_backends[] = {
+#ifdef TS_HAVE_CUDA
+    &CUDA,
+#endif
+    &CPU, &REFERENCE, NULL};
+
+void ts_backends_place(int node_rank, int node_size) {
+    for (int i = 0; ts_backends[i]; i++)
+        if (ts_backends[i]->place)
+            ts_backends[i]->place(node_rank, node_size);
+}
 
 const ts_backend *ts_backend_find(const char *name) {
     for (int i = 0; ts_backends[i]; i++)
