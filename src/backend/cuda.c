@@ -65,6 +65,7 @@ static void find_device(void) {
             .block_reserve = device.reservedSharedMemPerBlock,
             .threads = device.maxThreadsPerMultiProcessor,
             .blocks = device.maxBlocksPerMultiProcessor,
+            .registers = device.regsPerMultiprocessor,
         };
     }
     cudaGetLastError();
@@ -93,14 +94,17 @@ const ts_cuda_properties *ts_cuda_properties_of(void) {
     return &found.properties;
 }
 
-int64_t ts_cuda_resident_blocks(int threads, size_t shared_bytes) {
+int64_t ts_cuda_resident_blocks(int threads, int registers_of_thread, size_t shared_bytes) {
     const ts_cuda_properties *p = &found.properties;
-    int64_t blocks = p->threads / threads,
-            by_shared = (int64_t)(p->shared / (shared_bytes + p->block_reserve));
-    if (blocks > p->blocks)
-        blocks = p->blocks;
-    if (blocks > by_shared)
-        blocks = by_shared;
+    const int64_t limits[] = {
+        p->blocks,
+        p->threads / threads,
+        p->registers / ((int64_t)threads * registers_of_thread),
+        (int64_t)(p->shared / (shared_bytes + p->block_reserve)),
+    };
+    int64_t blocks = limits[0];
+    for (int i = 1; i < 4; i++)
+        blocks = limits[i] < blocks ? limits[i] : blocks;
     return (blocks < 1 ? 1 : blocks) * p->multiprocessors;
 }
 

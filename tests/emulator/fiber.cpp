@@ -53,7 +53,7 @@ emulator_switch:
 
 // Six registers, then where emulator_switch returns to; the stack is then as after a call.
 static void prepare(fiber *out, void (*main)()) {
-    void **top = reinterpret_cast<void **>(out->stack + out->stack_bytes - 16);
+    void **top = reinterpret_cast<void **>(out->stack + out->stack_bytes - 8);
     *top = nullptr;
     *--top = reinterpret_cast<void *>(main);
     for (int i = 0; i < 6; i++)
