@@ -444,7 +444,6 @@ __global__ void __launch_bounds__(MOST_THREADS, BLOCKS<CHUNK, PLACEMENT>)
     move_state<true>(s, state);
     for (int f = s.thread; f < a.features; f += s.threads)
         s.scale[f] = a.scale[(size_t)instance * (size_t)a.features + f];
-    __syncthreads();
 
     double loss = 0;
     int done = 0;

@@ -3,7 +3,14 @@
 
 #include <stdio.h>
 
-enum { ALIGNMENT = 256 };
+// Under the address sanitizer (kernels then run on the processor) nobody may touch what is between two arrays.
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+enum { ALIGNMENT = 256, GAP = 256 };
+#else
+enum { ALIGNMENT = 256, GAP = 0 };
+#define ASAN_POISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
+#endif
 
 ts_status ts_cuda_slab_reserve(ts_cuda_slab *slab, const char *what) {
     void *base = NULL;
@@ -18,8 +25,11 @@ ts_status ts_cuda_slab_reserve(ts_cuda_slab *slab, const char *what) {
 }
 
 void *ts_cuda_slab_take(ts_cuda_slab *slab, size_t count, size_t size) {
-    void *taken = slab->base ? slab->base + slab->used : NULL;
-    slab->used += (count * size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    char *taken = slab->base ? slab->base + slab->used : NULL;
+    size_t bytes = count * size, whole = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + GAP;
+    if (taken && GAP > 0)
+        ASAN_POISON_MEMORY_REGION(taken + bytes, whole - bytes);
+    slab->used += whole;
     return taken;
 }
 
