@@ -84,8 +84,9 @@ ts_status ts_backend_choose(const char *name, const ts_backend **backend) {
             return ts_fail(TS_ERROR_USER,
                            "--backend cuda: this build has no CUDA backend; use --backend cpu");
         if (!*backend)
-            return ts_fail(TS_ERROR_USER, "--backend %s: unknown; it is auto, cpu or reference", name);
-        return (*backend)->probe();
+            return ts_fail(TS_ERROR_USER, "--backend %s: unknown; it is auto, cuda, cpu or reference", name);
+        ts_status status = (*backend)->probe();
+        return status == TS_OK ? TS_OK : ts_fail(status, "--backend %s: %s", name, ts_message());
     }
     for (int i = 0; ts_backends[i]; i++) {
         *backend = ts_backends[i];

@@ -35,8 +35,7 @@ ts_status ts_cuda_check(cudaError_t error, const char *what) {
 
 static void not_here(const char *what, const char *why) {
     found.status = TS_ERROR_USER;
-    snprintf(found.message, sizeof found.message, "--backend cuda: %s%s%s", what, why ? ": " : "",
-             why ? why : "");
+    snprintf(found.message, sizeof found.message, "%s%s%s", what, why ? ": " : "", why ? why : "");
 }
 
 // Ranks of a node take its devices in turn, those that CUDA_VISIBLE_DEVICES leaves.
@@ -108,28 +107,26 @@ int64_t ts_cuda_resident_blocks(int threads, int registers_of_thread, size_t sha
     return (blocks < 1 ? 1 : blocks) * p->multiprocessors;
 }
 
-// Lines of `info`: the node's devices, then libraries.
+// Lines of `info`: the node's devices, or why there are none; then libraries.
 const char *ts_cuda_detail(int index) {
     static char line[640];
-    int count = ts_cuda_probe() == TS_OK ? found.count : 0;
+    int count = ts_cuda_probe() == TS_OK ? found.count : 0, first_library = count > 0 ? count : 1;
     if (index < count) {
         struct cudaDeviceProp device;
         if (cudaGetDeviceProperties(&device, index) != cudaSuccess)
             return NULL;
-        snprintf(line, sizeof line, "GPU %d: %s, compute capability %d.%d, %d multiprocessors, %.1f GiB%s",
-                 index, device.name, device.major, device.minor, device.multiProcessorCount,
+        snprintf(line, sizeof line, "%d: %s, compute capability %d.%d, %d multiprocessors, %.1f GiB%s", index,
+                 device.name, device.major, device.minor, device.multiProcessorCount,
                  (double)device.totalGlobalMem / (1 << 30), index == found.device ? " (this rank's)" : "");
-        return line;
-    }
-    switch (index - count) {
-    case 0:
-        snprintf(line, sizeof line, "cuBLAS: %s",
+    } else if (index < first_library) {
+        snprintf(line, sizeof line, "none can be used: %s", found.message);
+    } else if (index == first_library) {
+        snprintf(line, sizeof line, "cuBLAS %s",
                  ts_cublas_load() == TS_OK ? ts_cublas_version() : ts_message());
-        return line;
-    case 1:
-        snprintf(line, sizeof line, "NCCL: %s", ts_nccl_load() == TS_OK ? ts_nccl_version() : ts_message());
-        return line;
-    default:
+    } else if (index == first_library + 1) {
+        snprintf(line, sizeof line, "NCCL %s", ts_nccl_load() == TS_OK ? ts_nccl_version() : ts_message());
+    } else {
         return NULL;
     }
+    return line;
 }

@@ -36,7 +36,8 @@ const ts_cuda_properties *ts_cuda_properties_of(void);
 int64_t ts_cuda_resident_blocks(int threads, int registers_of_thread, size_t shared_bytes);
 
 // Device memory in two passes, as ts_slab: takes are added up, ts_cuda_slab_reserve allocates, takes hand out.
-// 256-byte aligned. Its contents are whatever was there.
+// 256-byte aligned. Its contents are whatever was there. If memory is out, reserve waits while other slabs of this
+// process hold any, so a thread must not reserve one while it holds another.
 typedef struct ts_cuda_slab {
     char *base;
     size_t used, size;

@@ -297,6 +297,19 @@ double ts_cuda_autoencoder_loss(const void *handle, int instance) {
     return t->loss[instance];
 }
 
+// As many as the device runs at once.
+static int64_t fill(const ts_params *params, const struct ts_data *all_data) {
+    const ts_feature_data *data = all_data->features;
+    ts_autoencoder_shape shape = ts_autoencoder_shape_of(params);
+    ts_cuda_autoencoder_work work = {.instances = 1, .hidden = shape.hidden, .features = shape.features};
+    ts_cuda_slab nowhere = {0};
+    ts_cuda_features_take(data, shape.samples, &nowhere, &work.data);
+    ts_cuda_autoencoder_plan(&work, ts_feature_expected_rows(data, shape.samples), TS_ALL_ON_CHIP,
+                             ts_cuda_properties_of()->block_shared);
+    return ts_cuda_resident_blocks(ts_cuda_autoencoder_threads(&work), work.layout.chunk > 4 ? 255 : 128,
+                                   ts_cuda_autoencoder_shared(&work));
+}
+
 const ts_engine ts_cuda_autoencoder = {
     .model = "autoencoder",
     .create = create,
@@ -306,4 +319,5 @@ const ts_engine ts_cuda_autoencoder = {
     .set_state = set_state,
     .get_parameters = get_parameters,
     .train = train,
+    .fill = fill,
 };
