@@ -6,6 +6,7 @@
 //     dW = h dz^T + dh x^T, db            threads: (feature, group of rows); h is broadcast
 //     Adam                                threads: 4 parameters
 // Sums run in an order that depends on the shape only; there are no float atomics.
+// gate: 128-bit global loads
 #include "cuda/device.h"
 #include "cuda/draw.h"
 #include "cuda/kernels.h"
