@@ -8,7 +8,7 @@ extern const ts_engine ts_cpu_autoencoder, ts_cpu_mlp, ts_cpu_transformer;
 ts_status ts_cpu_probe(void);
 const char *ts_cpu_device(void);
 #ifdef TS_HAVE_CUDA
-extern const ts_engine ts_cuda_mlp;
+extern const ts_engine ts_cuda_autoencoder, ts_cuda_mlp;
 ts_status ts_cuda_probe(void);
 const char *ts_cuda_device(void);
 const char *ts_cuda_detail(int index);
@@ -29,7 +29,7 @@ static const ts_backend CUDA = {
     .help = "fused float32 kernels for NVIDIA GPUs",
     .probe = ts_cuda_probe,
     .device = ts_cuda_device,
-    .engines = (const ts_engine *const[]){&ts_cuda_mlp, NULL},
+    .engines = (const ts_engine *const[]){&ts_cuda_autoencoder, &ts_cuda_mlp, NULL},
     .detail = ts_cuda_detail,
     .place = ts_cuda_place,
 };
@@ -85,8 +85,9 @@ ts_status ts_backend_choose(const char *name, const ts_backend **backend) {
             return ts_fail(TS_ERROR_USER,
                            "--backend cuda: this build has no CUDA backend; use --backend cpu");
         if (!*backend)
-            return ts_fail(TS_ERROR_USER, "--backend %s: unknown; it is auto, cpu or reference", name);
-        return (*backend)->probe();
+            return ts_fail(TS_ERROR_USER, "--backend %s: unknown; it is auto, cuda, cpu or reference", name);
+        ts_status status = (*backend)->probe();
+        return status == TS_OK ? TS_OK : ts_fail(status, "--backend %s: %s", name, ts_message());
     }
     for (int i = 0; ts_backends[i]; i++) {
         *backend = ts_backends[i];

@@ -35,8 +35,7 @@ ts_status ts_cuda_check(cudaError_t error, const char *what) {
 
 static void not_here(const char *what, const char *why) {
     found.status = TS_ERROR_USER;
-    snprintf(found.message, sizeof found.message, "--backend cuda: %s%s%s", what, why ? ": " : "",
-             why ? why : "");
+    snprintf(found.message, sizeof found.message, "%s%s%s", what, why ? ": " : "", why ? why : "");
 }
 
 // Ranks of a node take its devices in turn, those that CUDA_VISIBLE_DEVICES leaves.
@@ -65,6 +64,7 @@ static void find_device(void) {
             .block_reserve = device.reservedSharedMemPerBlock,
             .threads = device.maxThreadsPerMultiProcessor,
             .blocks = device.maxBlocksPerMultiProcessor,
+            .registers = device.regsPerMultiprocessor,
         };
     }
     cudaGetLastError();
@@ -93,39 +93,40 @@ const ts_cuda_properties *ts_cuda_properties_of(void) {
     return &found.properties;
 }
 
-int64_t ts_cuda_resident_blocks(int threads, size_t shared_bytes) {
+int64_t ts_cuda_resident_blocks(int threads, int registers_of_thread, size_t shared_bytes) {
     const ts_cuda_properties *p = &found.properties;
-    int64_t blocks = p->threads / threads,
-            by_shared = (int64_t)(p->shared / (shared_bytes + p->block_reserve));
-    if (blocks > p->blocks)
-        blocks = p->blocks;
-    if (blocks > by_shared)
-        blocks = by_shared;
+    const int64_t limits[] = {
+        p->blocks,
+        p->threads / threads,
+        p->registers / ((int64_t)threads * registers_of_thread),
+        (int64_t)(p->shared / (shared_bytes + p->block_reserve)),
+    };
+    int64_t blocks = limits[0];
+    for (int i = 1; i < 4; i++)
+        blocks = limits[i] < blocks ? limits[i] : blocks;
     return (blocks < 1 ? 1 : blocks) * p->multiprocessors;
 }
 
-// Lines of `info`: the node's devices, then libraries.
+// Lines of `info`: the node's devices, or why there are none; then libraries.
 const char *ts_cuda_detail(int index) {
     static char line[640];
-    int count = ts_cuda_probe() == TS_OK ? found.count : 0;
+    int count = ts_cuda_probe() == TS_OK ? found.count : 0, first_library = count > 0 ? count : 1;
     if (index < count) {
         struct cudaDeviceProp device;
         if (cudaGetDeviceProperties(&device, index) != cudaSuccess)
             return NULL;
-        snprintf(line, sizeof line, "GPU %d: %s, compute capability %d.%d, %d multiprocessors, %.1f GiB%s",
-                 index, device.name, device.major, device.minor, device.multiProcessorCount,
+        snprintf(line, sizeof line, "%d: %s, compute capability %d.%d, %d multiprocessors, %.1f GiB%s", index,
+                 device.name, device.major, device.minor, device.multiProcessorCount,
                  (double)device.totalGlobalMem / (1 << 30), index == found.device ? " (this rank's)" : "");
-        return line;
-    }
-    switch (index - count) {
-    case 0:
-        snprintf(line, sizeof line, "cuBLAS: %s",
+    } else if (index < first_library) {
+        snprintf(line, sizeof line, "none can be used: %s", found.message);
+    } else if (index == first_library) {
+        snprintf(line, sizeof line, "cuBLAS %s",
                  ts_cublas_load() == TS_OK ? ts_cublas_version() : ts_message());
-        return line;
-    case 1:
-        snprintf(line, sizeof line, "NCCL: %s", ts_nccl_load() == TS_OK ? ts_nccl_version() : ts_message());
-        return line;
-    default:
+    } else if (index == first_library + 1) {
+        snprintf(line, sizeof line, "NCCL %s", ts_nccl_load() == TS_OK ? ts_nccl_version() : ts_message());
+    } else {
         return NULL;
     }
+    return line;
 }

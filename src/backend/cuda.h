@@ -28,15 +28,16 @@ typedef struct ts_cuda_properties {
     size_t block_shared; // most shared memory of a block
     size_t shared; // shared memory of a multiprocessor; every block takes block_reserve more than it asks for
     size_t block_reserve;
-    int threads, blocks; // most of a multiprocessor
+    int threads, blocks, registers; // most of a multiprocessor
 } ts_cuda_properties;
 const ts_cuda_properties *ts_cuda_properties_of(void);
 
-// Blocks of that size that fit on the device at once, by threads and shared memory; at least 1.
-int64_t ts_cuda_resident_blocks(int threads, size_t shared_bytes);
+// Blocks of that size that fit on the device at once, at least one on each multiprocessor.
+int64_t ts_cuda_resident_blocks(int threads, int registers_of_thread, size_t shared_bytes);
 
 // Device memory in two passes, as ts_slab: takes are added up, ts_cuda_slab_reserve allocates, takes hand out.
-// 256-byte aligned. Its contents are whatever was there.
+// 256-byte aligned. Its contents are whatever was there. If memory is out, reserve waits while other slabs of this
+// process hold any, so a thread must not reserve one while it holds another.
 typedef struct ts_cuda_slab {
     char *base;
     size_t used, size;

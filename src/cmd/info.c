@@ -13,10 +13,10 @@ static void print_details(void) {
     for (int i = 0; ts_backends[i]; i++) {
         const char *line;
         for (int k = 0; ts_backends[i]->detail && (line = ts_backends[i]->detail(k)); k++, any = true)
-            printf("%-9s %s\n", any ? "" : "devices", line);
+            printf("%-9s %s\n", any ? "" : "GPUs", line);
     }
     if (!any)
-        printf("devices   no GPUs: this build has no backend for them\n");
+        printf("GPUs      none: this build has no CUDA backend\n");
 }
 
 static int run(const ts_comm *comm, const ts_arguments *arguments) {

@@ -21,7 +21,7 @@ static const ts_option OPTIONS[] = {
     {"ranks", 0, "N", "Ranks to plan for. Default: 1."},
     {"threads", 0, "N", "Threads of each rank. Default: the cores this machine has for one rank."},
     {"set", 0, "KEY=VALUE", "Sets a key over the sweep file, as for `run`. May be given repeatedly."},
-    {"backend", 0, "NAME", "auto, cpu or reference. Default: auto."},
+    {"backend", 0, "NAME", "auto, cuda, cpu or reference. Default: auto."},
     {0},
 };
 

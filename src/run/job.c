@@ -47,11 +47,12 @@ ts_status ts_job_case(ts_job *job, int case_index, ts_coordinator_case *out) {
     if (status != TS_OK)
         return status;
     ts_case_params(job->sweep, case_index, 0, &params);
+    const ts_engine *engine = ts_backend_engine(job->backend, params.schema->model->name);
     *out = (ts_coordinator_case){
         .cost = job->cost[case_index],
         .instance_bytes = ts_trainer_bytes(&params, job->layouts[case_index]),
         .unit_bytes = (int64_t)params.schema->model->unit_bytes(&params, data),
-        .fill = 1,
+        .fill = engine->fill ? engine->fill(&params, data) : 1,
     };
     return TS_OK;
 }

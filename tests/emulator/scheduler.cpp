@@ -28,14 +28,17 @@ struct rendezvous {
 
 // Lanes that wait for each other; one for every mask a warp uses.
 struct lanes {
-    unsigned mask;
+    unsigned mask = 0;
     rendezvous order;
 };
 
 struct worker; // a CUDA thread
 
+// No vector: what fibers allocate and free the thread sanitizer takes for a race between them.
 struct warp {
-    std::vector<std::unique_ptr<lanes>> groups;
+    enum { MOST_MASKS = 64 };
+    lanes group[MOST_MASKS];
+    int groups = 0;
 };
 
 struct worker {
@@ -169,6 +172,18 @@ bool same(site a, site b) {
 
 // --- Barriers ---
 
+// TOYSWEEP_EMULATE_WITHOUT=FILE:LINE takes the barrier in that line away, to see whether a test notices
+// (tests/emulator/mutate.py).
+bool left_out(site at) {
+    static const char *const without = getenv("TOYSWEEP_EMULATE_WITHOUT");
+    if (!without)
+        return false;
+    const char *name = strrchr(at.file, '/'), *colon = strrchr(without, ':');
+    name = name ? name + 1 : at.file;
+    return colon && atoi(colon + 1) == at.line && strlen(name) == (size_t)(colon - without) &&
+           strncmp(name, without, strlen(name)) == 0;
+}
+
 // If all threads of the block wait at the same barrier they go on.
 bool open_block(machine &m) {
     const worker *first = m.workers[0].get();
@@ -191,12 +206,13 @@ bool open_block(machine &m) {
 }
 
 lanes &group_of(warp &of, unsigned mask) {
-    for (auto &each : of.groups)
-        if (each->mask == mask)
-            return *each;
-    of.groups.push_back(std::make_unique<lanes>());
-    of.groups.back()->mask = mask;
-    return *of.groups.back();
+    for (int i = 0; i < of.groups; i++)
+        if (of.group[i].mask == mask)
+            return of.group[i];
+    if (of.groups == warp::MOST_MASKS)
+        stop("a warp uses more than %d masks", (int)warp::MOST_MASKS);
+    of.group[of.groups].mask = mask;
+    return of.group[of.groups++];
 }
 
 // If all lanes of the mask wait for the same exchange they get what they asked for and go on.
@@ -276,7 +292,10 @@ void run_block(machine &m, order &of, uint3 block, void *shared) {
 struct shared_memory {
     char *base = nullptr;
     size_t bytes;
-    explicit shared_memory(size_t bytes_) : bytes(bytes_) {
+    explicit shared_memory(size_t asked) : bytes(asked) {
+        // Less than asked for, to see whether accesses out of bounds are noticed.
+        const char *less = getenv("TOYSWEEP_EMULATE_LESS_SHARED");
+        bytes -= less ? std::min(bytes, (size_t)atoi(less)) : 0;
 #ifdef EMULATOR_THREAD_SANITIZER
         base = static_cast<char *>(
             mmap(nullptr, size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
@@ -335,6 +354,8 @@ void stop(const char *format, ...) {
 int block_barrier(site at, vote how, bool mine) {
     machine &m = self();
     worker *me = m.running;
+    if (left_out(at))
+        return mine;
     me->how_block = how;
     me->mine = mine;
     char *variable = &m.block.variable[m.block.turn];
@@ -347,6 +368,8 @@ int block_barrier(site at, vote how, bool mine) {
 uint64_t warp_exchange(site at, exchange how, unsigned mask, uint64_t bits, unsigned from) {
     machine &m = self();
     worker *me = m.running;
+    if (how == exchange::barrier && left_out(at))
+        return 0;
     int lane = lane_of(m, me), lanes_here = std::min(32, m.threads - warp_of(m, me) * 32);
     if (!(mask >> lane & 1))
         stop("%s:%d: lane %d is not in the mask %08x", at.file, at.line, lane, mask);
