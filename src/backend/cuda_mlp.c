@@ -5,6 +5,7 @@
 #include "backend/cuda_table.h"
 #include "cuda/mlp.h"
 #include "model/mlp.h"
+#include "task/data.h"
 
 enum { W_X, W_Y, W, W_U };
 enum { PART_PAIRS = 2048 }; // pairs summed at once into dW_U, where the pairs are not fused
@@ -247,6 +248,14 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
     return TS_OK;
 }
 
+// Four rounds of the pairs' blocks, one to a multiprocessor: the last, partly empty one then costs little, and so does
+// starting the kernels of a step.
+static int64_t fill(const ts_params *params, const struct ts_data *data) {
+    double n = data->table->n, pairs = ts_params_real(params, "train_fraction") * n * n;
+    int64_t wanted = 4 * (int64_t)ts_cuda_properties_of()->multiprocessors;
+    return wanted / ts_mlp_fused_blocks((int)pairs) + 1;
+}
+
 const ts_engine ts_cuda_mlp = {
     .model = "mlp",
     .create = create,
@@ -256,4 +265,5 @@ const ts_engine ts_cuda_mlp = {
     .set_state = ts_cuda_table_set_state,
     .get_parameters = ts_cuda_table_get_parameters,
     .train = ts_cuda_table_train,
+    .fill = fill,
 };
