@@ -31,7 +31,8 @@ static inline double support_uniform(support_network *f) {
     return (double)(f->random >> 11) * 0x1p-52 - 1;
 }
 
-static inline void support_row(const void *weights, int a, double *h, double *logits) {
+static inline void support_row(const void *weights, int a, double *h, double *logits, double *hidden_logits) {
+    (void)hidden_logits;
     const support_network *f = weights;
     size_t n = (size_t)f->order;
     memcpy(h, f->h + (size_t)a * n * (size_t)f->hidden, n * (size_t)f->hidden * sizeof *h);

@@ -54,7 +54,7 @@ static double half_energy(const support_network *f, int r, int half, const doubl
            part = 0;
     for (int g = 0; g < order; g++)
         weight[g] = g / n == half;
-    assert_int_equal(ts_symmetry_projector(f->data->symmetry, r, weight, projector), TS_OK);
+    support_projector(f->data->symmetry, r, weight, projector);
     for (int g = 0; g < n; g++)
         for (int k = 0; k < f->hidden; k++) {
             double sum = 0;

@@ -253,7 +253,7 @@ static void test_neurons_go_to_the_irrep_planted_in_them(void **state) {
     double standard[36];
     assert_int_equal(irreps->count, 3);
     assert_int_equal(irreps->irrep[2].dimension, 2);
-    assert_int_equal(ts_symmetry_projector(t.f.data->symmetry, 2, NULL, standard), TS_OK);
+    support_projector(t.f.data->symmetry, 2, NULL, standard);
     randomise(&t, 7, 1); // U may be anything
     memset(t.x, 0, (size_t)(t.w - t.x) * sizeof *t.x);
     for (int a = 0; a < 6; a++)
@@ -327,6 +327,23 @@ static void test_powers_that_are_bijections_are_relabelled_sums(void **state) {
     close_network(&sums);
 }
 
+// Shares of H0: where the functions of an irrep are not orthogonal to 1, the mean must not count as theirs.
+static void test_shares_of_the_hidden_layer_are_below_1_where_tokens_share_values(void **state) {
+    (void)state;
+    network squares;
+    open_network(&squares,
+                 "task: power\nmodel: mlp\np: 11\nm: 2\nn: 1\nembed: 5\nhidden: 9\ntrain_fraction: 1\n");
+    randomise(&squares, 5, 2);
+    measure(&squares);
+    const double *of_a = found(&squares, "value_hidden_left_fraction");
+    for (int r = 0; r < squares.f.data->symmetry->irreps->count; r++) {
+        print_message("%s: %.3g\n", squares.f.data->symmetry->irreps->irrep[r].name, of_a[r]);
+        assert_true(of_a[r] >= -1e-12 && of_a[r] <= 1);
+    }
+    assert_close(of_a[0], 0, 0, 1e-12); // no more than the mean
+    close_network(&squares);
+}
+
 // --- Projectors ---
 
 typedef struct projection {
@@ -377,23 +394,24 @@ static void test_projectors_are_orthogonal_where_elements_have_weights(void **st
         for (int r = 0; r < symmetry->irreps->count; r++) {
             const ts_irrep *irrep = &symmetry->irreps->irrep[r];
             double rank = irrep->dimension * irrep->dimension * (irrep->pair ? 2 : 1);
-            assert_int_equal(ts_symmetry_projector(symmetry, r, NULL, q.plain), TS_OK);
+            support_projector(symmetry, r, NULL, q.plain);
             assert_close(trace(q.plain, q.n), rank, 0, 1e-9);
             for (int h = 0; h < q.n; h++)
                 q.weight[h] = 3.7;
-            assert_int_equal(ts_symmetry_projector(symmetry, r, q.weight, q.p), TS_OK);
-            assert_memory_equal(q.p, q.plain, sizeof(double) * (size_t)(q.n * q.n));
+            support_projector(symmetry, r, q.weight, q.p);
+            for (int i = 0; i < q.n * q.n; i++)
+                assert_close(q.p[i], q.plain[i], 0, 1e-12);
             q.weight[1] *= 1 + 1e-9; // now by the other way
-            assert_int_equal(ts_symmetry_projector(symmetry, r, q.weight, q.p), TS_OK);
+            support_projector(symmetry, r, q.weight, q.p);
             for (int i = 0; i < q.n * q.n; i++)
                 assert_close(q.p[i], q.plain[i], 0, 1e-8);
             for (int h = 0; h < q.n; h++)
                 q.weight[h] = 5.5 + 10 * uniform(&seed);
-            assert_int_equal(ts_symmetry_projector(symmetry, r, q.weight, q.p), TS_OK);
+            support_projector(symmetry, r, q.weight, q.p);
             check_projector(&q, irrep->name);
             assert_close(trace(q.p, q.n), rank, 0, 1e-8);
             q.weight[0] = q.weight[3] = 0;
-            assert_int_equal(ts_symmetry_projector(symmetry, r, q.weight, q.p), TS_OK);
+            support_projector(symmetry, r, q.weight, q.p);
             check_projector(&q, irrep->name);
             double left = trace(q.p, q.n);
             assert_close(left, round(left), 0, 1e-8);
@@ -482,6 +500,7 @@ int main(void) {
         cmocka_unit_test(test_without_a_passed_threshold_nothing_has_an_order),
         cmocka_unit_test(test_neurons_go_to_the_irrep_planted_in_them),
         cmocka_unit_test(test_powers_that_are_bijections_are_relabelled_sums),
+        cmocka_unit_test(test_shares_of_the_hidden_layer_are_below_1_where_tokens_share_values),
         cmocka_unit_test(test_projectors_are_orthogonal_where_elements_have_weights),
         cmocka_unit_test(test_losses_of_corrected_logits_are_those_of_the_differences),
         cmocka_unit_test(test_excluded_losses_follow_their_definition_at_any_scale),

@@ -47,7 +47,9 @@ TABLE_CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "a
 TRAINING_FIGURES = ["loss-curves", "accuracy-curves", "weight-norm", "grokking-steps"]
 TABLE_FIGURES = TRAINING_FIGURES + [
     "logit-similarity", "irrep-fractions", "restricted-and-excluded-loss", "losses-per-irrep",
-    "key-irreps-across-seeds", "order-of-irreps", "neuron-clusters", "unembedding-by-irrep", "logit-slices",
+    "key-irreps-across-seeds", "order-of-irreps", "region-measures", "embedding-fourier-norms",
+    "dihedral-fourier-norms", "embedding-fourier-norms-over-time", "logit-cosines", "key-frequency-losses",
+    "neuron-frequencies", "neurons-in-two-dimensions", "neuron-clusters", "unembedding-by-irrep", "logit-slices",
     "singular-values"]
 
 
@@ -60,6 +62,18 @@ hidden: 64
 train_fraction: 0.8
 steps: 3000
 checkpoints: {log: 20}
+"""
+
+FILES = """
+model: mlp
+embed: 16
+hidden: 16
+train_fraction: 0.8
+steps: 30
+checkpoints: {log: 5}
+cases:
+  - {task: group, group: S3, element_order: order.txt}
+  - {task: cayley, cayley: table.csv}
 """
 
 POWERS = """
@@ -271,7 +285,7 @@ def test_table_figures_and_index_are_made(path, folder):
 
 def test_table_unfinished_files_are_drawn(path, folder):
     copy = os.path.join(folder, "part.h5")
-    for every in (2, 3, 5):  # the groups alternate: parts of all of them are done, or one group is and the others not
+    for every in (2, 5):  # the groups alternate: parts of all of them are done, or one group is and the others not
         count = copy_with_status(path, copy, lambda i: i % every == 0)
         pictures, page = draw(copy, os.path.join(folder, f"figures-{every}"))
         check_equal(names_of(pictures)[:4], TRAINING_FIGURES, "pictures")
@@ -370,6 +384,17 @@ def test_permutations_show_the_standard_representation(path, folder):
     assert "standard-representation" in names_of(pictures), pictures
 
 
+def test_element_orders_are_read_from_the_results(path, folder):
+    rows = [[2, 0, 1], [0, 1, 2], [1, 2, 0], [1, 0, 2], [2, 1, 0], [0, 2, 1]]
+    with open(os.path.join(folder, "order.txt"), "w", encoding="utf-8") as file:
+        file.writelines(" ".join(map(str, row)) + "\n" for row in rows)
+    with open(os.path.join(folder, "table.csv"), "w", encoding="utf-8") as file:  # Q8: 1, i, j, k, -1, ...
+        signed = [[0, 1, 2, 3], [1, 4, 3, 6], [2, 7, 4, 1], [3, 2, 5, 4]]
+        file.writelines(",".join(str((signed[a % 4][b % 4] + 4 * (a // 4 + b // 4)) % 8) for b in range(8)) + "\n"
+                        for a in range(8))
+    check_irreps(run_sweep(FILES, folder))
+
+
 def test_standard_matrices_multiply_as_permutations_do(path, folder):
     from figures import symmetry
 
@@ -387,7 +412,9 @@ def test_powers_get_their_figures(path, folder):
     pictures, _ = draw(out, os.path.join(folder, "figures"))
     for name in TRAINING_FIGURES + ["by-exponents", "logit-similarity", "value-logit-similarity", "attention-over-time",
                                     "attention-by-pair", "neurons-in-two-dimensions", "value-neurons-in-two-dimensions",
-                                    "value-neuron-clusters", "logit-slices", "singular-values"]:
+                                    "value-neuron-clusters", "logit-slices", "singular-values",
+                                    "embedding-fourier-norms", "value-embedding-fourier-norms-over-time",
+                                    "value-logit-cosines", "value-key-frequency-losses", "value-neuron-frequencies"]:
         assert name in names_of(pictures), (name, pictures)
     check_loaded(out)
 

@@ -125,7 +125,8 @@ def bench(options, workload):
         line = f"{workload:<16}{entry.name:<33}"
         for kind, clock in enumerate(zip(*column)):
             middle = statistics.median(clock)
-            line += f"{1e6 * middle:>10.1f}{middle / own[kind]:>7.1f}x  {1e6 * min(clock):.4g}..{1e6 * max(clock):.4g}".ljust(38)
+            spread = f"{1e6 * min(clock):.4g}..{1e6 * max(clock):.4g}"
+            line += f"{1e6 * middle:>10.1f}{middle / own[kind]:>7.1f}x  {spread:<19}"
         print(line.rstrip(), flush=True)
 
 

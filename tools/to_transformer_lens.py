@@ -7,7 +7,7 @@
 In Python:
 
   import to_transformer_lens
-  model = to_transformer_lens.hooked("powers-17.safetensors")   # a HookedTransformer; needs transformer_lens
+  model = to_transformer_lens.hooked("powers-17.safetensors")   # a HookedTransformer; needs transformer_lens < 4
   model = to_transformer_lens.module("groups-3.safetensors")    # a plain torch module, of either table model
   logits = model(torch.tensor([[3, 5]]))                        # one row of outputs for each pair (a, b)
 
@@ -149,8 +149,11 @@ def state_dict(path):
 def hooked(path):
     """A HookedTransformer, without layer norm, that reads a, b and "="."""
     import torch
-    from transformer_lens import HookedTransformer, HookedTransformerConfig
 
+    try:
+        from transformer_lens import HookedTransformer, HookedTransformerConfig
+    except ImportError as fault:
+        raise ExportError("needs transformer_lens before version 4, which has no HookedTransformer") from fault
     weights, keys = read(path)
     if "W_E" not in weights:
         raise ExportError(f"{path}: an mlp; a HookedTransformer takes transformers only. module() takes both")
@@ -193,7 +196,8 @@ def main():
     parser = argparse.ArgumentParser(prog="to_transformer_lens.py", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", metavar="FILE", help="what `toysweep export` wrote")
-    parser.add_argument("-o", "--output", metavar="FILE.pt", help="state dict for torch.load (default: FILE's name + .pt)")
+    parser.add_argument("-o", "--output", metavar="FILE.pt",
+                        help="state dict for torch.load (default: FILE's name, with .pt)")
     parser.add_argument("--check", action="store_true", help="compare logits with numpy, and write nothing")
     options = parser.parse_args()
     need("torch")

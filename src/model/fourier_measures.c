@@ -210,7 +210,7 @@ static double excluded_loss(measuring *m) {
     for (size_t s = 0; s < n; s++)
         ts_exponentials(m->component + s * n, -1, m->n, m->exponential + s * m->pairs->stride);
     for (int a = 0; a < m->n; a++) {
-        double *e = ts_pairs_exponentials(m->pairs, a);
+        double *e = ts_pairs_exponentials(m->pairs, a, false);
         for (int b = 0; b < m->n; b++)
             if (m->pairs->is_train[(size_t)a * n + (size_t)b])
                 sum += loss_without(m, a, b, e);

@@ -23,19 +23,25 @@ struct ts_group_measures {
     int n, hidden, count; // order of the group, width, irreps
     size_t stride;        // of a row of exponentials
     ts_pair_row row;      // of pairs, while they are gathered
-    // Functions of a, of b and of a b: elements of the group weighted by the pairs they stand for.
-    double *weight[SIDES];         // (n) pairs of each element
-    double *mean[SIDES];           // (n, hidden) means of H over the pairs of each element
-    double *all_mean;              // (hidden)
-    double *by_product;            // (n, n): centred logits summed over the pairs of each product
-    int *label_count;              // (n, n): pairs of each product with that label
-    double *embedding[2];          // (n, embed) E_x, E_y, mean over the tokens of each element
-    double *u_rows;                // (n, hidden): U transposed
-    double *projector, *projected; // (n, n), (n, the widest)
-    double *difference;            // (n)
-    double *total;                 // (2, n, n) over key irreps: corrections by a b, along the cube
-    double *e;                     // (n, stride) exponentials of a row's logits; the pairs'
-    double *total_exponential;     // (2, n, stride) of their negatives
+    // Functions of a, of b and of a b: elements of the group count by the pairs they stand for. Coefficients are
+    // those of all irreps' functions (ts_symmetry_basis).
+    double *weight[SIDES];     // (n) pairs of each element
+    double *sum[SIDES];        // (n, hidden) H over the pairs of each element
+    double *functions;         // (n, n) of a side, orthonormal
+    double *columns[SIDES];    // (n, n) transposed
+    double *part[SIDES];       // (n, hidden) coefficients of H
+    double *part0[SIDES];      // (n, hidden) coefficients of H0
+    double *through[SIDES];    // (n, n) these taken through U
+    double *embedding;         // (n, embed) E over the tokens of each element
+    double *embed_part[2];     // (n, embed) coefficients of E_x, E_y
+    double *u_rows, *u_part;   // (n, hidden) U transposed, and its coefficients
+    double *all_mean;          // (hidden)
+    double *by_product;        // (n, n): centred logits summed over the pairs of each product
+    int *label_count;          // (n, n): pairs of each product with that label
+    double *difference;        // (stride)
+    double *total;             // (2, n, n) over key irreps: corrections by a b, along the cube
+    double *e, *hidden_e;      // (n, stride) exponentials of a row's logits, of those through H; the pairs'
+    double *total_exponential; // (2, n, stride) of their negatives
     // Of H0; of logits centred over c; of their means over c; and the sum of these means.
     double hidden_energy, logit_energy, centre_energy, centre_sum;
     int turn;              // irreps of a turn
@@ -84,27 +90,37 @@ static ts_status create(ts_pairs *pairs, const ts_symmetry *symmetry, int chart,
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&m->slab, "a group's measures") != TS_OK)
             return TS_ERROR_MEMORY;
+        // What is added up, and so starts at 0, comes first.
         for (int side = 0; side < SIDES; side++) {
             m->weight[side] = ts_slab_take(&m->slab, n, sizeof(double));
-            m->mean[side] = ts_slab_take(&m->slab, n * hidden, sizeof(double));
+            m->sum[side] = ts_slab_take(&m->slab, n * hidden, sizeof(double));
         }
-        m->all_mean = ts_slab_take(&m->slab, hidden, sizeof(double));
         m->by_product = ts_slab_take(&m->slab, n * n, sizeof(double));
         m->label_count = ts_slab_take(&m->slab, n * n, sizeof(int));
-        for (int side = 0; side < 2; side++)
-            m->embedding[side] = ts_slab_take(&m->slab, n * embed, sizeof(double));
-        m->u_rows = ts_slab_take(&m->slab, n * hidden, sizeof(double));
-        m->projector = ts_slab_take(&m->slab, n * n, sizeof(double));
-        m->projected = ts_slab_take(&m->slab, n * (hidden > embed ? hidden : embed), sizeof(double));
-        m->difference = ts_slab_take(&m->slab, n, sizeof(double));
+        m->all_mean = ts_slab_take(&m->slab, hidden, sizeof(double));
         m->total = ts_slab_take(&m->slab, 2 * n * n, sizeof(double));
+        m->neuron_all = ts_slab_take(&m->slab, hidden, sizeof(double));
+        size_t sums = m->slab.used;
+        for (int side = 0; side < SIDES; side++) {
+            m->columns[side] = ts_slab_take(&m->slab, n * n, sizeof(double));
+            m->part[side] = ts_slab_take(&m->slab, n * hidden, sizeof(double));
+            m->part0[side] = ts_slab_take(&m->slab, n * hidden, sizeof(double));
+            m->through[side] = ts_slab_take(&m->slab, n * n, sizeof(double));
+        }
+        m->functions = ts_slab_take(&m->slab, n * n, sizeof(double));
+        m->embedding = ts_slab_take(&m->slab, n * embed, sizeof(double));
+        for (int side = 0; side < 2; side++)
+            m->embed_part[side] = ts_slab_take(&m->slab, n * embed, sizeof(double));
+        m->u_rows = ts_slab_take(&m->slab, n * hidden, sizeof(double));
+        m->u_part = ts_slab_take(&m->slab, n * hidden, sizeof(double));
+        m->difference = ts_slab_take(&m->slab, stride, sizeof(double));
         m->total_exponential = ts_slab_take(&m->slab, 2 * n * stride, sizeof(double));
         m->correction = ts_slab_take(&m->slab, (size_t)m->turn * CORRECTIONS * n * n, sizeof(double));
         m->exponential = ts_slab_take(&m->slab, (size_t)m->turn * CORRECTIONS * n * stride, sizeof(double));
         m->neuron_energy = ts_slab_take(&m->slab, hidden, sizeof(double));
-        m->neuron_all = ts_slab_take(&m->slab, hidden, sizeof(double));
+        if (pass == 1)
+            memset(m->slab.base, 0, sums);
     }
-    memset(m->slab.base, 0, m->slab.size);
     return TS_OK;
 }
 
@@ -140,7 +156,7 @@ static void gather_pair(measuring *m, int a, int b) {
     for (int side = 0; side < SIDES; side++) {
         size_t element = (size_t)element_of(m, side, a, b);
         m->weight[side][element] += 1;
-        add(m->mean[side] + element * hidden, h, m->hidden);
+        add(m->sum[side] + element * hidden, h, m->hidden);
     }
     m->hidden_energy += energy(h, hidden);
     for (int c = 0; c < m->n; c++)
@@ -156,98 +172,104 @@ static void gather_pair(measuring *m, int a, int b) {
     m->label_count[product * n + (size_t)m->pairs->table->result[(size_t)a * n + (size_t)b]]++;
 }
 
-// Means over the tokens of each element.
-static void gather_embedding(measuring *m, int side) {
-    size_t width = (size_t)m->network->embed;
-    const double *tokens = side == OF_A ? m->network->e_x : m->network->e_y;
-    for (int a = 0; a < m->n; a++) {
-        int element = element_of(m, side, a, a);
-        double *mean = m->embedding[side] + (size_t)element * width;
-        for (size_t k = 0; k < width; k++) // an element stands for n pairs per token
-            mean[k] += tokens[(size_t)a * width + k] * m->n / m->weight[side][element];
-    }
-}
-
 void ts_group_measures_add(measuring *m, int a) {
     m->row = ts_pairs_row(m->pairs, a);
     for (int b = 0; b < m->n; b++)
         gather_pair(m, a, b);
 }
 
-// Sums over all pairs to means.
+// Coefficients of an embedding's functions, each token counting once.
+static void take_embedding(measuring *m, int side) {
+    int width = m->network->embed;
+    const double *tokens = side == OF_A ? m->network->e_x : m->network->e_y;
+    memset(m->embedding, 0, (size_t)m->n * (size_t)width * sizeof(double));
+    for (int a = 0; a < m->n; a++)
+        add(m->embedding + (size_t)element_of(m, side, a, a) * (size_t)width,
+            tokens + (size_t)a * (size_t)width, width);
+    // The side's functions have length 1 where a token counts n times, for its n pairs.
+    for (size_t i = 0; i < (size_t)m->n * (size_t)width; i++)
+        m->embedding[i] *= sqrt(m->n);
+    ts_product(m->n, width, m->n, m->functions, m->n, m->embedding, width, m->embed_part[side], width);
+}
+
+static void take_side(measuring *m, int side) {
+    int n = m->n;
+    ts_symmetry_basis(m->symmetry, m->weight[side], m->functions);
+    for (int i = 0; i < n; i++)
+        for (int g = 0; g < n; g++)
+            m->columns[side][g * n + i] = m->functions[i * n + g];
+    ts_product(n, m->hidden, n, m->functions, n, m->sum[side], m->hidden, m->part[side], m->hidden);
+    ts_product(n, n, m->hidden, m->part[side], m->hidden, m->network->u, n, m->through[side], n);
+    for (int i = 0; i < n; i++) {
+        double constant =
+            0; // the function's product with 1: nothing but for the trivial one, where all weigh the same
+        for (int g = 0; g < n; g++)
+            constant += m->weight[side][g] * m->functions[i * n + g];
+        for (int k = 0; k < m->hidden; k++)
+            m->part0[side][i * m->hidden + k] = m->part[side][i * m->hidden + k] - constant * m->all_mean[k];
+    }
+    if (side != OF_PRODUCT)
+        take_embedding(m, side);
+}
+
+// From sums over pairs to coefficients.
 static void finish_gathering(measuring *m) {
     size_t n = (size_t)m->n, hidden = (size_t)m->hidden;
     for (size_t k = 0; k < hidden; k++)
         for (size_t c = 0; c < n; c++)
             m->u_rows[c * hidden + k] = m->network->u[k * n + c];
+    ts_product(m->n, m->hidden, m->n, m->symmetry->basis, m->n, m->u_rows, m->hidden, m->u_part, m->hidden);
     for (size_t g = 0; g < n; g++)
         for (size_t k = 0; k < hidden; k++)
-            m->all_mean[k] += m->mean[OF_A][g * hidden + k] / (double)(n * n);
-    for (int side = 0; side < SIDES; side++)
-        for (size_t g = 0; g < n; g++)
-            for (size_t k = 0; k < hidden && m->weight[side][g] > 0; k++)
-                m->mean[side][g * hidden + k] /= m->weight[side][g];
+            m->all_mean[k] += m->sum[OF_A][g * hidden + k] / (double)(n * n);
     m->hidden_energy -= (double)(n * n) * energy(m->all_mean, hidden); // of H0
-    gather_embedding(m, OF_A);
-    gather_embedding(m, OF_B);
+    for (int side = 0; side < SIDES; side++)
+        take_side(m, side);
 }
 
 // --- One irrep ---
 
-// P x; x (n, width) into m->projected: the best approximation by the irrep's functions where each element
-// counts by its weight. Returns its energy, each element counted once for every `scale` of its weight.
-static double project(measuring *m, const double *x, int width, const double *weight, double scale) {
-    double sum = 0;
-    ts_product(m->n, width, m->n, m->projector, m->n, x, width, m->projected, width);
-    for (int g = 0; g < m->n; g++)
-        sum += (weight ? weight[g] / scale : 1) *
-               energy(m->projected + (size_t)g * (size_t)width, (size_t)width);
-    return sum;
-}
-
-static ts_status take_projector(measuring *m, int r, int side) {
-    return ts_symmetry_projector(m->symmetry, r, side == SIDES ? NULL : m->weight[side], m->projector);
-}
-
-// Adds a projection's energy of each neuron.
-static void add_neurons(measuring *m, const double *x, const double *weight, double scale, double *sum) {
-    for (int g = 0; g < m->n; g++)
-        for (int k = 0; k < m->hidden; k++) {
-            double value = x[(size_t)g * (size_t)m->hidden + (size_t)k];
-            sum[k] += weight[g] / scale * value * value;
-        }
+// Energy of its coefficients (rows of `width`) among those of all irreps.
+static double energy_of(const measuring *m, int r, const double *coefficients, int width) {
+    int first = m->symmetry->first[r], end = m->symmetry->first[r + 1];
+    return energy(coefficients + (size_t)first * (size_t)width, (size_t)(end - first) * (size_t)width);
 }
 
 static bool neurons_embedded(const measuring *m) {
     return m->network->embed == m->hidden;
 }
 
-static ts_status measure_sides(measuring *m, int r, int turn_index) {
+// Adds the irrep's energy of each neuron: in its embedding, or, where it has none of its own, in its means over b
+// and over a, the mean over all pairs left out.
+static void add_neurons(measuring *m, int r, int side) {
+    bool embedded = neurons_embedded(m);
+    const double *coefficients = embedded ? m->embed_part[side] : m->part0[side];
+    double share = embedded ? 1 : 1.0 / m->n;
+    for (int row = m->symmetry->first[r]; row < m->symmetry->first[r + 1]; row++)
+        for (int k = 0; k < m->hidden; k++) {
+            double value = coefficients[(size_t)row * (size_t)m->hidden + (size_t)k];
+            m->neuron_energy[k] += share * value * value;
+        }
+}
+
+static void measure_sides(measuring *m, int r, int turn_index) {
     size_t n = (size_t)m->n, embed = (size_t)m->network->embed;
     const double *tokens[2] = {m->network->e_x, m->network->e_y};
+    int first = m->symmetry->first[r], rank = m->symmetry->first[r + 1] - first;
     memset(m->neuron_energy, 0, (size_t)m->hidden * sizeof(double));
     for (int side = 0; side < SIDES; side++) {
-        if (take_projector(m, r, side) != TS_OK)
-            return TS_ERROR_MEMORY;
-        double part = project(m, m->mean[side], m->hidden, m->weight[side], 1);
-        if (r == 0) // the mean itself, which H0 is without
-            part -= (double)(n * n) * energy(m->all_mean, (size_t)m->hidden);
-        curve_of(m, TS_HIDDEN_LEFT_FRACTION + side)[r] = part / m->hidden_energy;
-        ts_product(m->n, m->n, m->hidden, m->projected, m->hidden, m->network->u, m->n,
-                   correction_of(m, turn_index, side), m->n);
+        curve_of(m, TS_HIDDEN_LEFT_FRACTION + side)[r] =
+            energy_of(m, r, m->part0[side], m->hidden) / m->hidden_energy;
+        ts_product(m->n, m->n, rank, m->columns[side] + first, m->n, m->through[side] + (size_t)first * n,
+                   m->n, correction_of(m, turn_index, side), m->n);
         if (side == OF_PRODUCT)
             break;
-        if (!neurons_embedded(m) && r > 0)
-            add_neurons(m, m->projected, m->weight[side], m->n, m->neuron_energy);
-        part = project(m, m->embedding[side], m->network->embed, m->weight[side], m->n);
-        curve_of(m, TS_EMBED_LEFT_FRACTION + side)[r] = part / energy(tokens[side], n * embed);
-        if (neurons_embedded(m))
-            add_neurons(m, m->projected, m->weight[side], m->n, m->neuron_energy);
+        curve_of(m, TS_EMBED_LEFT_FRACTION + side)[r] =
+            energy_of(m, r, m->embed_part[side], m->network->embed) / energy(tokens[side], n * embed);
+        add_neurons(m, r, side);
     }
-    ts_status status = take_projector(m, r, SIDES);
     curve_of(m, TS_UNEMBED_FRACTION)[r] =
-        project(m, m->u_rows, m->hidden, NULL, 1) / energy(m->u_rows, n * (size_t)m->hidden);
-    return status;
+        energy_of(m, r, m->u_part, m->hidden) / energy(m->u_rows, n * (size_t)m->hidden);
 }
 
 // Similarity of the logits to the chi cube chi(a b c^-1), and their component along it.
@@ -297,12 +319,15 @@ static double loss_without(measuring *m, const double *z, const double *correcti
 // Mean loss over all pairs of logits (n, n) that depend on the product alone.
 static double loss_of_products(measuring *m, const double *logits) {
     double sum = 0;
-    for (int p = 0; p < m->n; p++)
-        for (int c = 0; c < m->n; c++) {
-            size_t at = (size_t)p * (size_t)m->n + (size_t)c;
-            if (m->label_count[at] > 0)
-                sum += m->label_count[at] * ts_pair_loss(logits + (size_t)p * (size_t)m->n, m->n, c);
-        }
+    bool right;
+    for (int p = 0; p < m->n; p++) {
+        const double *z = logits + (size_t)p * (size_t)m->n;
+        const int *count = m->label_count + (size_t)p * (size_t)m->n;
+        ts_exponentials(z, 1, m->n, m->difference);
+        for (int c = 0; c < m->n; c++)
+            if (count[c] > 0)
+                sum += count[c] * ts_loss(m->difference, z, m->n, c, &right);
+    }
     return sum / ((double)m->n * m->n);
 }
 
@@ -315,20 +340,29 @@ static void take_exponentials(measuring *m, const double *correction, double *ex
         ts_exponentials(correction + (size_t)g * (size_t)m->n, -1, m->n, exponential + (size_t)g * m->stride);
 }
 
-// A pair's losses without each of the corrections.
-static void pair_losses(measuring *m, int a, int b, const double *const *corrections,
+// A pair's losses without each of the corrections; hidden: of the logits that come through the hidden layer alone.
+static void pair_losses(measuring *m, int a, int b, bool hidden, const double *const *corrections,
                         const double *const *exponentials, int count, double *losses) {
     size_t n = (size_t)m->n;
     int label = m->pairs->table->result[(size_t)a * n + (size_t)b];
-    ts_losses(m->e + (size_t)b * m->stride, exponentials, count, m->stride, label, losses);
-    for (int i = 0; i < count; i++)
-        if (isnan(losses[i])) // rare, so that logits are not kept for it
-            losses[i] =
-                loss_without(m, ts_pairs_row(m->pairs, a).logits + (size_t)b * n, corrections[i], label);
+    ts_losses((hidden ? m->hidden_e : m->e) + (size_t)b * m->stride, exponentials, count, m->stride, label,
+              losses);
+    for (int i = 0; i < count; i++) {
+        if (!isnan(losses[i]))
+            continue;
+        ts_pair_row row = ts_pairs_row(m->pairs, a); // rare, so that logits are not kept for it
+        const double *z = hidden ? row.hidden_logits : row.logits;
+        losses[i] = loss_without(m, z + (size_t)b * n, corrections[i], label);
+    }
+}
+
+static void take_rows(measuring *m, int a) {
+    m->e = ts_pairs_exponentials(m->pairs, a, false);
+    m->hidden_e = ts_pairs_exponentials(m->pairs, a, true);
 }
 
 // Adds the losses of a pair without irrep r's parts.
-static void add_losses(measuring *m, int a, int b, int r, int turn_index) {
+static void add_pair(measuring *m, int a, int b, int r, int turn_index) {
     const double *corrections[CORRECTIONS], *exponentials[CORRECTIONS];
     double losses[CORRECTIONS];
     bool train = m->pairs->is_train[(size_t)a * (size_t)m->n + (size_t)b];
@@ -337,17 +371,29 @@ static void add_losses(measuring *m, int a, int b, int r, int turn_index) {
         corrections[kind] = correction_of(m, turn_index, kind) + element * (size_t)m->n;
         exponentials[kind] = exponential_of(m, turn_index, kind) + element * m->stride;
     }
-    pair_losses(m, a, b, corrections, exponentials, train ? CORRECTIONS : SIDES, losses);
+    pair_losses(m, a, b, false, corrections, exponentials, train ? CORRECTIONS : SIDES, losses);
     for (int side = 0; side < SIDES; side++)
         curve_of(m, TS_ABLATION_LEFT_LOSS + side)[r] += losses[side];
+    if (train && m->network->residual) // which excluded losses leave out
+        pair_losses(m, a, b, true, &corrections[OF_PRODUCT], &exponentials[OF_PRODUCT], 1,
+                    &losses[OF_PRODUCT]);
     if (train) {
         curve_of(m, TS_EXCLUDED_LOSS)[r] += losses[OF_PRODUCT];
         curve_of(m, TS_LOGIT_EXCLUDED_LOSS)[r] += losses[CUBE];
     }
 }
 
+// Rows `first` to `end` - 1 of pairs.
+static void add_losses(measuring *m, int first, int end, int r, int turn_index) {
+    for (int a = first; a < end; a++) {
+        take_rows(m, a);
+        for (int b = 0; b < m->n; b++)
+            add_pair(m, a, b, r, turn_index);
+    }
+}
+
 // Adds a training pair's losses without all key irreps' parts.
-static void add_total_losses(measuring *m, int a, int b) {
+static void add_total_pair(measuring *m, int a, int b) {
     size_t n = (size_t)m->n, product = (size_t)element_of(m, OF_PRODUCT, a, b);
     const double *corrections[2], *exponentials[2];
     double losses[2];
@@ -355,9 +401,19 @@ static void add_total_losses(measuring *m, int a, int b) {
         corrections[layer] = m->total + ((size_t)layer * n + product) * n;
         exponentials[layer] = total_exponential_of(m, layer) + product * m->stride;
     }
-    pair_losses(m, a, b, corrections, exponentials, 2, losses);
+    pair_losses(m, a, b, true, corrections, exponentials, 1, losses);
+    pair_losses(m, a, b, false, corrections + 1, exponentials + 1, 1, losses + 1);
     m->results.scalar[TS_TOTAL_EXCLUDED_LOSS] += losses[0];
     m->results.scalar[TS_TOTAL_LOGIT_EXCLUDED_LOSS] += losses[1];
+}
+
+static void add_total_losses(measuring *m, int first, int end) {
+    for (int a = first; a < end; a++) {
+        take_rows(m, a);
+        for (int b = 0; b < m->n; b++)
+            if (m->pairs->is_train[(size_t)a * (size_t)m->n + (size_t)b])
+                add_total_pair(m, a, b);
+    }
 }
 
 bool ts_is_key_irrep(int irrep, double similarity) {
@@ -372,12 +428,11 @@ static const int LOSSES[] = {TS_EXCLUDED_LOSS, TS_LOGIT_EXCLUDED_LOSS, TS_ABLATI
                              TS_ABLATION_RIGHT_LOSS, TS_ABLATION_PRODUCT_LOSS};
 
 // All that one irrep needs before the pass over the pairs.
-static ts_status prepare_irrep(measuring *m, int r, int turn_index) {
+static void prepare_irrep(measuring *m, int r, int turn_index) {
     size_t products = (size_t)m->n * (size_t)m->n;
     const double *of_product = correction_of(m, turn_index, OF_PRODUCT),
                  *cube = correction_of(m, turn_index, CUBE);
-    if (measure_sides(m, r, turn_index) != TS_OK)
-        return TS_ERROR_MEMORY;
+    measure_sides(m, r, turn_index);
     measure_cube(m, r, correction_of(m, turn_index, CUBE));
     enter_neurons(m, r);
     curve_of(m, TS_RESTRICTED_LOSS)[r] = loss_of_products(m, of_product);
@@ -390,30 +445,26 @@ static ts_status prepare_irrep(measuring *m, int r, int turn_index) {
         m->total[i] += of_product[i];
         m->total[products + i] += cube[i];
     }
-    return TS_OK;
 }
 
-static ts_status measure_turn(measuring *m, int first, int count) {
+static void measure_turn(measuring *m, int first, int count) {
     int64_t pairs = (int64_t)m->n * m->n;
     for (int i = 0; i < count; i++)
-        if (prepare_irrep(m, first + i, i) != TS_OK)
-            return TS_ERROR_MEMORY;
+        prepare_irrep(m, first + i, i);
     bool totals = first + count == m->count; // all of them are known by now
     for (int i = 0; i < 2 && totals; i++)
         take_exponentials(m, m->total + i * pairs, total_exponential_of(m, i));
-    for (int a = 0; a < m->n; a++) {
-        m->e = ts_pairs_exponentials(m->pairs, a);
-        for (int b = 0; b < m->n; b++) {
-            for (int i = 0; i < count; i++)
-                add_losses(m, a, b, first + i, i);
-            if (totals && m->pairs->is_train[(size_t)a * (size_t)m->n + (size_t)b])
-                add_total_losses(m, a, b);
-        }
+    // An irrep's corrections are at hand while some rows of pairs go by, so that neither is fetched too often.
+    for (int a = 0; a < m->n; a += TS_PAIRS_KEPT) {
+        int end = a + TS_PAIRS_KEPT < m->n ? a + TS_PAIRS_KEPT : m->n;
+        for (int i = 0; i < count; i++)
+            add_losses(m, a, end, first + i, i);
+        if (totals)
+            add_total_losses(m, a, end);
     }
     for (int r = first; r < first + count; r++)
         for (int i = 0; i < 5; i++)
             curve_of(m, LOSSES[i])[r] = mean_over(curve_of(m, LOSSES[i])[r], i < 2 ? m->pairs->train : pairs);
-    return TS_OK;
 }
 
 // --- Over the key irreps ---
@@ -470,15 +521,12 @@ ts_status ts_group_measures_begin(ts_pairs *pairs, const ts_symmetry *symmetry, 
     return TS_OK;
 }
 
-ts_status ts_group_measures_finish(measuring *m) {
-    ts_status status = TS_OK;
+void ts_group_measures_finish(measuring *m) {
     finish_gathering(m);
-    for (int first = 0; first < m->count && status == TS_OK; first += m->turn)
-        status = measure_turn(m, first, m->count - first < m->turn ? m->count - first : m->turn);
+    for (int first = 0; first < m->count; first += m->turn)
+        measure_turn(m, first, m->count - first < m->turn ? m->count - first : m->turn);
     finish_neurons(m);
-    if (status == TS_OK)
-        finish_totals(m, m->results.scalar);
-    return status;
+    finish_totals(m, m->results.scalar);
 }
 
 void ts_group_measures_free(measuring *m) {

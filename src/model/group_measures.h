@@ -66,5 +66,5 @@ typedef struct ts_group_measures ts_group_measures;
 ts_status ts_group_measures_begin(ts_pairs *pairs, const ts_symmetry *symmetry, int chart,
                                   const ts_group_results *results, ts_group_measures **measures);
 void ts_group_measures_add(ts_group_measures *measures, int a);
-ts_status ts_group_measures_finish(ts_group_measures *measures);
+void ts_group_measures_finish(ts_group_measures *measures);
 void ts_group_measures_free(ts_group_measures *measures);

@@ -93,6 +93,10 @@ static double step_operations(const ts_params *params, const ts_data *data) {
     return 6.0 * pairs * s.hidden * s.n_out + 12.0 * s.n * s.embed * s.hidden;
 }
 
+static double measure_operations(const ts_params *params, const ts_data *data) {
+    return ts_network_measure_operations(data, ts_mlp_shape_of(params).hidden);
+}
+
 // Hidden layer, logits and pairs while it is measured, and tables of tokens.
 static double unit_bytes(const ts_params *params, const ts_data *data) {
     ts_mlp_shape s = ts_mlp_shape_of(params);
@@ -133,8 +137,9 @@ static ts_status weights_create(const ts_params *params, const float *parameters
     return TS_OK;
 }
 
-static void row(const void *context, int a, double *h_rows, double *logits) {
+static void row(const void *context, int a, double *h_rows, double *logits, double *hidden_logits) {
     const weights *w = context;
+    (void)hidden_logits; // all of them
     size_t hidden = (size_t)w->shape.hidden;
     const double *left = w->left + (size_t)a * hidden;
     for (int b = 0; b < w->shape.n; b++) {
@@ -183,6 +188,7 @@ const ts_model ts_model_mlp = {
     .dimension = dimension,
     .label = ts_network_label,
     .step_operations = step_operations,
+    .measure_operations = measure_operations,
     .unit_bytes = unit_bytes,
     .measures = ts_network_measures,
     .headline = "test_loss",

@@ -67,6 +67,9 @@ typedef struct ts_model {
     // Useful floating-point operations of one training step (expected, where it depends on the batch drawn).
     double (*step_operations)(const ts_params *params, const struct ts_data *data);
 
+    // Operations of one measure(), about; NULL: next to none.
+    double (*measure_operations)(const ts_params *params, const struct ts_data *data);
+
     // Bytes that a unit takes beside its instances, about: batches, scratch.
     double (*unit_bytes)(const ts_params *params, const struct ts_data *data);
 

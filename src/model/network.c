@@ -75,7 +75,7 @@ static ts_status create_pairs(const ts_params *params, const ts_data *data, cons
     const ts_table *table = data->table;
     size_t n = (size_t)table->n, hidden = (size_t)network->hidden, n_out = (size_t)table->n_out;
     size_t stride = ts_loss_stride(table->n_out);
-    size_t kept = (double)(n * n * stride) * sizeof(double) <= KEPT_BYTES ? n : 1;
+    size_t kept = (double)(n * n * stride) * sizeof(double) <= KEPT_BYTES ? n : TS_PAIRS_KEPT;
     int *pairs = NULL;
     *p = (ts_pairs){.network = network, .table = table, .row = -1, .kept = (int)kept, .stride = stride};
     for (int pass = 0; pass < 2; pass++) {
@@ -85,6 +85,8 @@ static ts_status create_pairs(const ts_params *params, const ts_data *data, cons
         p->h = ts_slab_take(&p->slab, n * hidden, sizeof(double));
         p->logits = ts_slab_take(&p->slab, n * n_out, sizeof(double));
         p->e = ts_slab_take(&p->slab, kept * n * stride, sizeof(double));
+        p->hidden_logits = network->residual ? ts_slab_take(&p->slab, n * n_out, sizeof(double)) : p->logits;
+        p->hidden_e = network->residual ? ts_slab_take(&p->slab, kept * n * stride, sizeof(double)) : p->e;
         p->is_train = ts_slab_take(&p->slab, n * n, 1);
         pairs = ts_slab_take(&p->slab, n * n, sizeof(int));
     }
@@ -99,21 +101,28 @@ static ts_status create_pairs(const ts_params *params, const ts_data *data, cons
 
 ts_pair_row ts_pairs_row(ts_pairs *p, int a) {
     if (p->row != a)
-        p->network->row(p->network->weights, a, p->h, p->logits);
+        p->network->row(p->network->weights, a, p->h, p->logits,
+                        p->network->residual ? p->hidden_logits : NULL);
     p->row = a;
-    return (ts_pair_row){p->h, p->logits};
+    return (ts_pair_row){p->h, p->logits, p->hidden_logits};
 }
 
-double *ts_pairs_exponentials(ts_pairs *p, int a) {
-    size_t at = (size_t)(p->kept > 1 ? a : 0), n = (size_t)p->table->n, n_out = (size_t)p->table->n_out;
-    double *e = p->e + at * n * p->stride;
+static void take_exponentials(const ts_pairs *p, const double *logits, double *e) {
+    size_t n = (size_t)p->table->n, n_out = (size_t)p->table->n_out;
+    for (size_t b = 0; b < n; b++)
+        ts_exponentials(logits + b * n_out, 1, (int)n_out, e + b * p->stride);
+}
+
+double *ts_pairs_exponentials(ts_pairs *p, int a, bool hidden) {
+    size_t at = (size_t)(a % p->kept), first = at * (size_t)p->table->n * p->stride;
     if (p->row_of[at] != a) {
         ts_pairs_row(p, a);
-        for (size_t b = 0; b < n; b++)
-            ts_exponentials(p->logits + b * n_out, 1, (int)n_out, e + b * p->stride);
+        take_exponentials(p, p->logits, p->e + first);
+        if (p->network->residual)
+            take_exponentials(p, p->hidden_logits, p->hidden_e + first);
         p->row_of[at] = a;
     }
-    return e;
+    return (hidden ? p->hidden_e : p->e) + first;
 }
 
 // --- Measures ---
@@ -125,7 +134,7 @@ typedef struct losses {
 
 static void add_losses(ts_pairs *pairs, int a, losses *sum) {
     int n = pairs->table->n, n_out = pairs->table->n_out;
-    double *e = ts_pairs_exponentials(pairs, a);
+    double *e = ts_pairs_exponentials(pairs, a, false);
     for (int b = 0; b < n; b++) {
         int pair = a * n + b, part = pairs->is_train[pair] ? 0 : 1;
         bool hit;
@@ -210,12 +219,13 @@ static void add_row(const chart_measures *measures, int a) {
         ts_dihedral_measures_add(measures->dihedral, a);
 }
 
-static ts_status finish(const chart_measures *measures) {
+static void finish(const chart_measures *measures) {
     if (measures->fourier)
         ts_fourier_measures_finish(measures->fourier);
     if (measures->dihedral)
         ts_dihedral_measures_finish(measures->dihedral);
-    return measures->group ? ts_group_measures_finish(measures->group) : TS_OK;
+    if (measures->group)
+        ts_group_measures_finish(measures->group);
 }
 
 static void free_measures(const chart_measures *measures) {
@@ -242,7 +252,7 @@ static ts_status measure_pairs(ts_pairs *pairs, const ts_data *data, const int64
             add_row(&measures[chart], a);
     }
     for (int chart = 0; chart < TS_MAX_CHARTS && status == TS_OK; chart++)
-        status = finish(&measures[chart]);
+        finish(&measures[chart]);
     for (int chart = 0; chart < TS_MAX_CHARTS; chart++)
         free_measures(&measures[chart]);
     if (status == TS_OK)
@@ -266,6 +276,16 @@ ts_status ts_network_measure(const ts_params *params, const ts_data *data, const
         status = measure_pairs(&pairs, data, at, last, out);
     ts_slab_free(&pairs.slab);
     return status;
+}
+
+// Logits of all pairs; per chart, coefficients of the hidden layer; per irrep, three to four losses of each pair.
+double ts_network_measure_operations(const ts_data *data, int hidden) {
+    double n = data->table->n, pairs = n * n, charts = 0, irreps = 0;
+    if (data->symmetry) {
+        charts = data->symmetry->charts;
+        irreps = data->symmetry->irreps->count;
+    }
+    return 2 * pairs * hidden * data->table->n_out + charts * (18 * pairs * hidden + 7 * irreps * pairs * n);
 }
 
 // --- What follows from the curves ---

@@ -41,6 +41,9 @@ const char *ts_network_check(const ts_parameter_layout *layout, char *message, s
 void ts_network_initialise(const ts_params *params, const ts_parameter_layout *layout, const float *deviation,
                            float *parameters);
 
+// Rows of pairs whose exponentials are kept at least.
+enum { TS_PAIRS_KEPT = 8 };
+
 enum { TS_SOURCES = 3 }; // what the last position attends to: a, b, itself
 
 // A network with given weights, in double precision. E_x, E_y: left and right embedding; U: unembedding from
@@ -50,8 +53,10 @@ typedef struct ts_network {
     const double *e_x, *e_y; // (n, embed)
     const double *u;         // (hidden, n_out)
     double weight_norm2;     // sum of squares of every trainable weight
-    // Hidden activations (n, hidden) and logits (n, n_out) of the pairs (a, 0 .. n - 1).
-    void (*row)(const void *weights, int a, double *h, double *logits);
+    // Hidden activations (n, hidden) and logits (n, n_out) of the pairs (a, 0 .. n - 1); and, unless NULL, what of
+    // the logits comes through the hidden layer (n, n_out).
+    void (*row)(const void *weights, int a, double *h, double *logits, double *hidden_logits);
+    bool residual; // logits have another part too, past the hidden layer
     const void *weights;
     // Attention of the last position, mean over pairs; NULL: the network has none.
     int heads;
@@ -68,9 +73,12 @@ typedef struct ts_pairs {
     int row;           // whose h and logits are at hand; -1: none
     double *h;         // (n, hidden)
     double *logits;    // (n, n_out)
-    int kept;          // rows of exponentials kept: all n, or the one at hand
+    double *
+        hidden_logits; // (n, n_out) what comes through the hidden layer; all of the logits without a residual
+    int kept;          // rows of exponentials kept: all n, or some that follow each other
     int *row_of;       // (kept) which a it holds; -1: none yet
-    double *e;         // (kept, n, stride)
+    double *e;         // (kept, n, stride) of logits
+    double *hidden_e;  // (kept, n, stride) of hidden logits
     size_t stride;     // ts_loss_stride(n_out)
     ts_slab slab;
 } ts_pairs;
@@ -79,17 +87,20 @@ typedef struct ts_pairs {
 typedef struct ts_pair_row {
     const double *h;      // (n, hidden)
     const double *logits; // (n, n_out)
+    const double *hidden_logits;
 } ts_pair_row;
 ts_pair_row ts_pairs_row(ts_pairs *pairs, int a);
 
-// Exponentials (n, stride) of their logits (ts_exponentials); losses change and restore them.
-double *ts_pairs_exponentials(ts_pairs *pairs, int a);
+// Exponentials (n, stride) of their logits, or of those that come through the hidden layer (ts_exponentials);
+// losses change and restore them.
+double *ts_pairs_exponentials(ts_pairs *pairs, int a, bool hidden);
 
 // A table model's ts_model.measures, dimension, label, measure and conclude.
 extern const ts_measure ts_network_measures[];
 int64_t ts_network_dimension(const ts_parameter_layout *layout, int hidden, int heads, const ts_data *data,
                              const char *name);
 const char *ts_network_label(const ts_data *data, const char *dimension, int64_t index);
+double ts_network_measure_operations(const ts_data *data, int hidden); // of a network so wide, about
 ts_status ts_network_measure(const ts_params *params, const ts_data *data, const ts_network *network,
                              bool last, double *out);
 void ts_network_conclude(const ts_params *params, const ts_data *data, int64_t step, const double *at,

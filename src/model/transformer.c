@@ -57,16 +57,11 @@ static void layout(const ts_params *params, ts_parameter_layout *out) {
 
 // As TransformerLens has them.
 static const ts_published_name PUBLISHED[] = {
-    {"W_E", "embed.W_E"},
-    {"W_pos", "pos_embed.W_pos"},
-    {"W_Q", "blocks.0.attn.W_Q"},
-    {"W_K", "blocks.0.attn.W_K"},
-    {"W_V", "blocks.0.attn.W_V"},
-    {"W_O", "blocks.0.attn.W_O"},
-    {"W_in", "blocks.0.mlp.W_in"},
-    {"W_out", "blocks.0.mlp.W_out"},
-    {"W_U", "unembed.W_U"},
-    {0},
+    {"W_E", "embed.W_E"},          {"W_pos", "pos_embed.W_pos"},
+    {"W_Q", "blocks.0.attn.W_Q"},  {"W_K", "blocks.0.attn.W_K"},
+    {"W_V", "blocks.0.attn.W_V"},  {"W_O", "blocks.0.attn.W_O"},
+    {"W_in", "blocks.0.mlp.W_in"}, {"W_out", "blocks.0.mlp.W_out"},
+    {"W_U", "unembed.W_U"},        {0},
 };
 
 static const char *check(const ts_params *params, char *message, size_t bytes) {
@@ -128,6 +123,10 @@ static double step_operations(const ts_params *params, const ts_data *data) {
     double each = 2 * s.heads * width + read * (width - s.neurons) + (direct ? 0 : (double)s.model * s.n_out);
     double both = direct ? (double)s.neurons * s.model * s.n_out : 0;
     return 6 * (tables + both + pairs * each);
+}
+
+static double measure_operations(const ts_params *params, const ts_data *data) {
+    return ts_network_measure_operations(data, ts_transformer_shape_of(params).neurons);
 }
 
 // While it is measured: tables, hidden layer and logits of a row of pairs, and which pairs are trained on.
@@ -305,7 +304,7 @@ static void mix_row(const measured *m, int a, int first, int columns, double *ou
 }
 
 // Hidden layer and logits of the pairs (a, 0 .. n - 1).
-static void show_row(const void *weights, int a, double *hidden, double *logits) {
+static void show_row(const void *weights, int a, double *hidden, double *logits, double *hidden_logits) {
     const measured *m = weights;
     ts_transformer_shape s = m->shape;
     size_t count = (size_t)s.n * (size_t)s.neurons;
@@ -315,10 +314,14 @@ static void show_row(const void *weights, int a, double *hidden, double *logits)
         hidden[i] = hidden[i] > 0 ? hidden[i] : 0;
     if (m->direct) {
         ts_product(s.n, s.n_out, s.neurons, hidden, s.neurons, m->u, s.n_out, logits, s.n_out);
+        if (hidden_logits)
+            memcpy(hidden_logits, logits, (size_t)s.n * (size_t)s.n_out * sizeof *logits);
         mix_row(m, a, s.neurons, s.n_out, logits);
         return;
     }
     ts_product(s.n, s.model, s.neurons, hidden, s.neurons, m->w_out, s.model, m->stream, s.model);
+    if (hidden_logits)
+        ts_product(s.n, s.n_out, s.model, m->stream, s.model, m->w_u, s.n_out, hidden_logits, s.n_out);
     mix_row(m, a, s.neurons, s.model, m->stream);
     ts_product(s.n, s.n_out, s.model, m->stream, s.model, m->w_u, s.n_out, logits, s.n_out);
 }
@@ -345,6 +348,7 @@ static ts_status measure(const ts_params *params, const ts_data *data, const flo
         .e_y = m.weights + tensors.tensor[TS_W_E].offset,
         .u = m.u,
         .row = show_row,
+        .residual = true,
         .weights = &m,
         .heads = s.heads,
         .attention = m.attention,
@@ -368,6 +372,7 @@ const ts_model ts_model_transformer = {
     .dimension = dimension,
     .label = ts_network_label,
     .step_operations = step_operations,
+    .measure_operations = measure_operations,
     .unit_bytes = unit_bytes,
     .measures = ts_network_measures,
     .headline = "test_loss",

@@ -358,6 +358,15 @@ static void warn_of_tables(const run *r) {
     }
 }
 
+// Before anything is made: is it a place for a results file, with room for the names of the files beside it?
+static ts_status check_path(const char *path) {
+    static const char LONGEST_SUFFIX[] = ".log.jsonl";
+    if (strlen(ts_path_name(path)) + sizeof LONGEST_SUFFIX - 1 > NAME_MAX)
+        return ts_fail(TS_ERROR_FATAL, "File name too long: '%s' leaves no room for '%s' behind it",
+                       ts_path_name(path), LONGEST_SUFFIX);
+    return ts_path_check_regular(path);
+}
+
 static ts_status set_up(run *r) {
     const ts_backend *backend;
     ts_status status =
@@ -370,7 +379,10 @@ static ts_status set_up(run *r) {
     else
         snprintf(named, sizeof named, "%s.h5", ts_sweep_name(r->sweep));
     // Lock, log and states go by the file's own name, however it is called.
-    status = ts_comm_agree(r->comm, ts_path_resolve(named, r->path));
+    status = ts_path_resolve(named, r->path);
+    if (status == TS_OK)
+        status = check_path(r->path);
+    status = ts_comm_agree(r->comm, status);
     if (status == TS_OK)
         status = choose_backend(r, &backend);
     if (status == TS_OK)

@@ -324,6 +324,12 @@ static bool any_trained(const inspection *check, const int64_t *instance, int64_
     return false;
 }
 
+static uint64_t bits_of(double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
 // Measures that the case's model does not have must be NaN: no checksum of a row covers them.
 static void check_foreign_measures(inspection *check, int case_index) {
     static const uint64_t nan = 0x7ff8000000000000u;
@@ -336,7 +342,7 @@ static void check_foreign_measures(inspection *check, int case_index) {
     for (int i = 0; i < check->rows.measures.count; i++) {
         const double *column = check->measure + i * ts_sweep_instances(check->sweep);
         for (int64_t row = 0; row < one->rows && !own[i]; row++)
-            if (memcmp(&column[one->instance[row]], &nan, sizeof nan) != 0)
+            if (bits_of(column[one->instance[row]]) != nan)
                 damaged(check, check->rows.measures.field[i]->name);
     }
 }

@@ -2,6 +2,7 @@
 #include "store/format.h"
 
 #include "base/digest.h"
+#include "base/file.h"
 #include "store/heap.h"
 
 #include <errno.h>
@@ -47,8 +48,10 @@ static ts_status open_and_look(ts_h5 *h5, int fd, const char *path) {
 }
 
 void ts_format_open(ts_h5 *h5, const char *path) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
     ts_h5_begin(h5, path);
+    if ((h5->status = ts_path_check_regular(path)) != TS_OK)
+        return;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     h5->status = open_and_look(h5, fd, path);
     if (fd >= 0)
         close(fd);

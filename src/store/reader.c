@@ -413,8 +413,7 @@ static void read_weights(ts_reader *reader, const ts_reader_case *one, int64_t r
     ts_text_free(&path);
 }
 
-ts_status ts_reader_weights(ts_reader *reader, int64_t instance, ts_reader_tensor **tensors,
-                            int *count) {
+ts_status ts_reader_weights(ts_reader *reader, int64_t instance, ts_reader_tensor **tensors, int *count) {
     static const char *const states[] = {"pending", "done", "failed"};
     const uint8_t *row_status = NULL;
     *count = 0;

@@ -47,5 +47,4 @@ ts_status ts_reader_resolved(ts_reader *reader, int64_t instance, char **json);
 ts_status ts_reader_identity(ts_reader *reader, int64_t instance, char **identity);
 
 // Weights of an instance. TS_ERROR_USER if the file keeps none, or the instance is not done.
-ts_status ts_reader_weights(ts_reader *reader, int64_t instance, ts_reader_tensor **tensors,
-                            int *count);
+ts_status ts_reader_weights(ts_reader *reader, int64_t instance, ts_reader_tensor **tensors, int *count);

@@ -124,8 +124,7 @@ static hid_t open_tensor(hid_t file, const ts_model *model, const char *name) {
 
 static ts_status read_tensor(const char *path, hid_t file, const ts_model *model, const ts_tensor *tensor,
                              float *out) {
-    hid_t dataset = open_tensor(file, model, tensor->name),
-          space = dataset >= 0 ? H5Dget_space(dataset) : -1;
+    hid_t dataset = open_tensor(file, model, tensor->name), space = dataset >= 0 ? H5Dget_space(dataset) : -1;
     ts_status status = TS_OK;
     hsize_t size[H5S_MAX_RANK] = {0};
     int rank = space >= 0 ? H5Sget_simple_extent_dims(space, size, NULL) : -1;
@@ -149,6 +148,8 @@ static ts_status read_tensor(const char *path, hid_t file, const ts_model *model
 
 ts_status ts_weights_read_hdf5(const char *path, const ts_model *model, const ts_parameter_layout *layout,
                                float *parameters) {
+    if (ts_path_check_regular(path) != TS_OK)
+        return TS_ERROR_USER;
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (file < 0)

@@ -26,13 +26,98 @@ static ts_status name_components(ts_symmetry *symmetry) {
     return TS_OK;
 }
 
+// --- Bases ---
+
+static double inner(const double *x, const double *y, const double *weight, int n) {
+    double sum = 0;
+    for (int g = 0; g < n; g++)
+        sum += (weight ? weight[g] : 1) * x[g] * y[g];
+    return sum;
+}
+
+// Makes f orthogonal to `count` orthonormal functions, and of length 1. Twice, since once leaves rounding of what was
+// taken out. False, and f = 0: next to nothing is left.
+static bool orthonormalise(const double *functions, int count, const double *weight, int n, double *f) {
+    double before = inner(f, f, weight, n), after = before;
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < count; i++) {
+            const double *other = functions + (size_t)i * (size_t)n;
+            double part = inner(other, f, weight, n);
+            for (int g = 0; g < n; g++)
+                f[g] -= part * other[g];
+        }
+        after = inner(f, f, weight, n);
+    }
+    bool left = after > 1e-10 * before;
+    for (int g = 0; g < n; g++)
+        f[g] = left ? f[g] / sqrt(after) : 0;
+    return left;
+}
+
+// The functions of one irrep, from (n, n) at `basis` on: rows of its projector chi_r(g h^-1) that are independent of
+// those before. Returns how many.
+static int span(const ts_symmetry *symmetry, int r, int room, double *basis) {
+    const double *chi = symmetry->irreps->irrep[r].character;
+    int n = symmetry->group->n, count = 0;
+    for (int g = 0; g < n && count < room; g++) {
+        double *f = basis + (size_t)count * (size_t)n;
+        for (int h = 0; h < n; h++)
+            f[h] = chi[symmetry->group->result[g * n + symmetry->inverse[h]]];
+        count += orthonormalise(basis, count, NULL, n, f);
+    }
+    return count;
+}
+
+static ts_status make_basis(ts_symmetry *symmetry, int *first) {
+    int n = symmetry->group->n, rows = 0;
+    symmetry->own_basis = ts_alloc((size_t)n * (size_t)n * sizeof(double), "a group's functions");
+    if (!symmetry->own_basis)
+        return TS_ERROR_MEMORY;
+    for (int r = 0; r < symmetry->irreps->count; r++) {
+        const ts_irrep *irrep = &symmetry->irreps->irrep[r];
+        int rank = (irrep->pair ? 2 : 1) * irrep->dimension * irrep->dimension;
+        first[r] = rows;
+        if (rows + rank > n ||
+            span(symmetry, r, rank, symmetry->own_basis + (size_t)rows * (size_t)n) != rank)
+            return ts_fail(TS_ERROR_UNIT, "the functions of irrep %s are not as many as they should be",
+                           irrep->name);
+        rows += rank;
+    }
+    first[symmetry->irreps->count] = rows;
+    symmetry->first = first;
+    symmetry->basis = symmetry->own_basis;
+    return TS_OK;
+}
+
+void ts_symmetry_basis(const ts_symmetry *symmetry, const double *weight, double *basis) {
+    int n = symmetry->group->n;
+    bool uniform = true;
+    memcpy(basis, symmetry->basis, (size_t)n * (size_t)n * sizeof *basis);
+    for (int g = 1; weight && g < n; g++)
+        uniform = uniform && weight[g] == weight[0];
+    for (int i = 0; weight && uniform && i < n * n; i++)
+        basis[i] /= sqrt(weight[0]);
+    for (int r = 0; r < symmetry->irreps->count && !uniform; r++) {
+        double *own = basis + (size_t)symmetry->first[r] * (size_t)n;
+        for (int row = 0; row < symmetry->first[r + 1] - symmetry->first[r]; row++) {
+            double *f = own + (size_t)row * (size_t)n;
+            for (int g = 0; g < n; g++)
+                f[g] = weight[g] > 0 ? f[g] : 0;
+            orthonormalise(own, row, weight, n, f);
+        }
+    }
+}
+
+// --- Symmetries ---
+
 static ts_status fill(ts_symmetry *symmetry, const int *value) {
     const ts_table *group = symmetry->group;
     size_t n = (size_t)group->n;
-    symmetry->elements = ts_alloc(4 * n * sizeof(int), "a table's symmetry");
+    symmetry->elements = ts_alloc((5 * n + 1) * sizeof(int), "a table's symmetry");
     if (!symmetry->elements)
         return TS_ERROR_MEMORY;
     int *token = symmetry->elements, *inverse = token + n, *values = token + 2 * n;
+    int *first = token + 4 * n;
     for (size_t a = 0; a < n; a++) {
         token[a] = (int)a;
         for (size_t b = 0; b < n; b++)
@@ -47,6 +132,8 @@ static ts_status fill(ts_symmetry *symmetry, const int *value) {
     }
     ts_status status = ts_irreps_create(group, &symmetry->own_irreps);
     symmetry->irreps = symmetry->own_irreps;
+    if (status == TS_OK)
+        status = make_basis(symmetry, first);
     return status == TS_OK ? name_components(symmetry) : status;
 }
 
@@ -95,78 +182,7 @@ void ts_symmetry_free(ts_symmetry *symmetry) {
     ts_irreps_free(symmetry->own_irreps);
     ts_free(symmetry->component);
     ts_table_free(symmetry->own_group);
+    ts_free(symmetry->own_basis);
     ts_free(symmetry->elements);
     ts_free(symmetry);
-}
-
-// --- Projectors ---
-
-static bool uniform(const double *weight, int n) {
-    for (int g = 1; g < n; g++)
-        if (weight[g] != weight[0])
-            return false;
-    return true;
-}
-
-// Takes the unit vector q out of each row of k (n, n), whose rows span what is left.
-static void take_out(double *k, const double *q, int n) {
-    for (int row = 0; row < n; row++) {
-        double *of = k + (size_t)row * (size_t)n, dot = 0;
-        for (int g = 0; g < n; g++)
-            dot += of[g] * q[g];
-        for (int g = 0; g < n; g++)
-            of[g] -= dot * q[g];
-    }
-}
-
-// The largest row of k (n, n), scaled to length 1, into q. False: all that is left is rounding.
-static bool largest_row(const double *k, int n, double least, double *q) {
-    double largest = 0;
-    for (int row = 0; row < n; row++) {
-        const double *of = k + (size_t)row * (size_t)n;
-        double square = 0;
-        for (int g = 0; g < n; g++)
-            square += of[g] * of[g];
-        if (square > largest) {
-            largest = square;
-            memcpy(q, of, (size_t)n * sizeof *q);
-        }
-    }
-    for (int g = 0; g < n; g++)
-        q[g] /= sqrt(largest);
-    return sqrt(largest) > least;
-}
-
-// In coordinates scaled by the square roots s of the weights, where the product of functions is the usual one:
-// a basis of the span of the kernel's rows, one after the other, and the projector from it.
-static ts_status weighted_projector(const double *kernel, const double *weight, int n, double *projector) {
-    size_t elements = (size_t)n * (size_t)n;
-    double *k = ts_alloc((elements + 2 * (size_t)n) * sizeof *k, "a projector");
-    if (!k)
-        return TS_ERROR_MEMORY;
-    double *s = k + elements, *q = s + n, trace = 0;
-    for (int g = 0; g < n; g++)
-        s[g] = sqrt(weight[g]);
-    for (int g = 0; g < n; g++)
-        for (int h = 0; h < n; h++)
-            k[(size_t)g * (size_t)n + (size_t)h] = s[g] * kernel[(size_t)g * (size_t)n + (size_t)h] * s[h];
-    for (int g = 0; g < n; g++)
-        trace += k[(size_t)g * (size_t)n + (size_t)g];
-    memset(projector, 0, elements * sizeof *projector);
-    for (int rank = 0; rank < n && largest_row(k, n, 1e-10 * trace, q); rank++) {
-        for (int g = 0; g < n; g++)
-            for (int h = 0; h < n && s[g] > 0; h++)
-                projector[(size_t)g * (size_t)n + (size_t)h] += q[g] / s[g] * q[h] * s[h];
-        take_out(k, q, n);
-    }
-    ts_free(k);
-    return TS_OK;
-}
-
-ts_status ts_symmetry_projector(const ts_symmetry *symmetry, int r, const double *weight, double *projector) {
-    int n = symmetry->group->n;
-    ts_irrep_projector(symmetry->group, symmetry->irreps, r, projector);
-    if (!weight || uniform(weight, n))
-        return TS_OK;
-    return weighted_projector(projector, weight, n, projector);
 }

@@ -25,10 +25,13 @@ typedef struct ts_symmetry {
     int circle, circles;                   // n; how many
     char (*component)[TS_COMPONENT_BYTES]; // (n) names of a circle's Fourier components: constant, cos 1, ...
     char (*frequency)[TS_COMPONENT_BYTES]; // (n/2) freq_1, ...
+    const int *first;                      // (irreps->count + 1) see ts_symmetry_basis
+    const double *basis;                   // (n, n) for weights of 1
     // What is owned: memory behind the above.
     ts_table *own_group; // NULL: the group is the learned table
     ts_irreps *own_irreps;
-    int *elements; // (4, n): token numbers, inverses, x_a, x_b of the value chart
+    double *own_basis;
+    int *elements; // (n) each: token numbers, inverses, x_a and x_b of the value chart; then `first`
 } ts_symmetry;
 
 // Of a table that is a group.
@@ -38,7 +41,7 @@ ts_status ts_symmetry_of_group(const ts_table *table, ts_symmetry **symmetry);
 ts_status ts_symmetry_of_sums(int n, const int *value, ts_symmetry **symmetry);
 void ts_symmetry_free(ts_symmetry *symmetry);
 
-// P_r (n, n), row-major: the projector onto the functions on the group that are spanned by the irrep's matrix
-// entries, orthogonal where element g counts weight[g] times (NULL: once each, then P_r[g, h] = (d / n) chi_r(g
-// h^-1)). Functions on elements of weight 0 are projected away.
-ts_status ts_symmetry_projector(const ts_symmetry *symmetry, int r, const double *weight, double *projector);
+// Bases of the irreps' functions, those that its matrix entries span, for elements g that count weight[g] times
+// (NULL: once each): rows first[r] to first[r + 1] - 1 of basis (n, n) are the functions of irrep r, orthonormal
+// among themselves. Functions are 0 on elements of weight 0; where too few are left, rows are 0.
+void ts_symmetry_basis(const ts_symmetry *symmetry, const double *weight, double *basis);

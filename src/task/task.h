@@ -20,7 +20,7 @@ typedef struct ts_task {
     const char *name;
     const char *help;
     const char *const *models; // names of the models that can learn it, the default first; NULL-terminated
-    const ts_key *keys;            // NULL name ends the table
+    const ts_key *keys;        // NULL name ends the table
     const ts_task_column *columns; // NULL name ends the table; NULL: none
 
     // Checks what no single key's range can. NULL if fine; else the offending key's name, with a sentence

@@ -3,8 +3,7 @@
 
 #include <string.h>
 
-extern const ts_task ts_task_tree, ts_task_independent, ts_task_group, ts_task_cayley,
-    ts_task_power;
+extern const ts_task ts_task_tree, ts_task_independent, ts_task_group, ts_task_cayley, ts_task_power;
 
 const ts_task *const ts_tasks[] = {
     &ts_task_tree, &ts_task_independent, &ts_task_group, &ts_task_cayley, &ts_task_power, NULL,

@@ -234,6 +234,16 @@ def kill_family(process, victims=None):
         process.communicate(timeout=60)
     except ValueError:
         pass
+    except subprocess.TimeoutExpired as timeout:
+        left = {}
+        for pid in descendants(process.pid):
+            try:
+                with open(f"/proc/{pid}/cmdline") as command_line, open(f"/proc/{pid}/wchan") as place:
+                    left[pid] = command_line.read().replace("\0", " "), place.read()
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
+        raise AssertionError(f"60 s after SIGKILL to {victims or 'all'} there still are {left}") from timeout
 
 
 def main():

@@ -37,8 +37,11 @@ static void set_up(void) {
         ts_case_params(sweep, 0, i, &params[i]);
     fuzz_require(ts_data_create(&params[0], &data) == TS_OK);
     fuzz_require(ts_record_layout_make(&params[0], data, &layout) == TS_OK);
-    spec =
-        (ts_trainer_spec){ts_backend_engine(ts_backend_find("cpu"), "autoencoder"), params, 2, data, layout};
+    spec.engine = ts_backend_engine(ts_backend_find("cpu"), "autoencoder");
+    spec.params = params;
+    spec.count = 2;
+    spec.data = data;
+    spec.layout = layout;
     ts_trainer *trainer = make_trainer();
     saved = ts_trainer_save(trainer, &saved_bytes);
     ts_trainer_free(trainer);

@@ -166,7 +166,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         snprintf(path, sizeof path, "%s/weights.h5", directory);
     }
     choices from = {data, size};
-    int which = choose(&from, 2);
+    unsigned which = choose(&from, 2);
     const ts_parameter_layout *layout = &layouts[which];
     make_file(&from, path, layout);
     float *parameters = ts_alloc((size_t)(layout->total + GUARD) * sizeof *parameters, "weights");

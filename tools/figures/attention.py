@@ -37,8 +37,8 @@ def attention_over_time(view, options):
                   [Line2D([], [], color="black", linestyle=STYLES[head % len(STYLES)], label=f"head {head}")
                    for head in range(min(heads, len(STYLES)))] + phase_handles())
     picture.suptitle("Attention of the last position")
-    return Figure(picture, "How much each head of the last position attends to a, b and \"=\" at every checkpoint, mean "
-                           "over all pairs." + PHASES_TEXT)
+    return Figure(picture, "How much each head of the last position attends to a, b and \"=\" at every checkpoint, "
+                           "mean over all pairs." + PHASES_TEXT)
 
 
 def attention_by_pair(view, options):

@@ -256,10 +256,17 @@ def strip_scale(axis, first, last):
     axis.xaxis.set_minor_locator(NullLocator())
 
 
-def log_losses(axis):
-    axis.set_yscale("log")
-    axis.set_ylim(bottom=max(axis.get_ylim()[0], LOW))
-    axis.yaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(1.6, 0.5)))
+def log_losses(axes):
+    """Of panels that share them: minor ticks, which take most of the drawing, only where decades are few."""
+    axes[0].set_yscale("log")
+    bottom, top = axes[0].get_ylim()
+    bottom = max(bottom, LOW)
+    axes[0].set_ylim(bottom=bottom)
+    for axis in axes:
+        if top > 100 * bottom:
+            axis.yaxis.set_minor_locator(NullLocator())
+        else:
+            axis.yaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(1.6, 0.5)))
 
 
 def title_of(one):
@@ -318,9 +325,7 @@ def curve_panels(view, measures, scale, what):
                 steps, values = cell.curves(name)
                 draw_instances(axis, steps, np.maximum(values, TINY) if scale == "log" else values, color)
     if scale == "log":
-        log_losses(flat[0])
-        for axis in flat:
-            axis.yaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(1.6, 0.5)))
+        log_losses(flat)
     step_scale(flat[0])
     for axis, cell in zip(flat, shown):
         shade_phases(axis, *cell.at)

@@ -30,7 +30,8 @@ def accuracy_curves(view, options):
     axes[0][0].set_ylim(-0.03, 1.03)
     for axis in axes[:, 0]:
         axis.set_ylabel("accuracy")
-    return Figure(picture, "The share of pairs whose most likely output is right, at every checkpoint." + THIN + PHASES_TEXT + rest)
+    return Figure(picture, "The share of pairs whose most likely output is right, at every checkpoint." + THIN +
+                  PHASES_TEXT + rest)
 
 
 def weight_norm(view, options):

@@ -14,11 +14,6 @@ from figures.view import TINY, Figure, panels, some
 MOST_NEURONS, OWNS = 4, 0.85  # share of a neuron's variation from which a frequency owns it
 
 
-def numbers_of(names):
-    """freq_7 -> 7"""
-    return np.array([int(name.rsplit("_", 1)[-1]) for name in names])
-
-
 # --- Norms of the embedding ----------------------------------------------------------------------------------------
 
 SIDES = (("embed_fourier_norm", "left embedding", "#31688e"),
@@ -73,17 +68,19 @@ def norms_over_time(view, prefix):
     if not samples:
         return None
     picture, flat, axes = grid_of(samples, 3.8, 2.9, (6.4, 4.2))
-    for axis, sample in zip(flat, samples):
-        components = sample.names("component")
-        values = np.array([per_frequency(norm, components) for norm in sample.get(name)])
+    maps = [np.array([per_frequency(norm, sample.names("component")) for norm in sample.get(name)])
+            for sample in samples]
+    most = max(np.nanmax(values) for values in maps)
+    for axis, sample, values in zip(flat, samples, maps):
         steps = np.append(sample.steps(), sample.steps()[-1] * 1.05 + 1)
-        image = axis.pcolormesh(steps, np.arange(0.5, values.shape[1] + 1), values.T, cmap="viridis", shading="flat")
+        image = axis.pcolormesh(steps, np.arange(0.5, values.shape[1] + 1), values.T, cmap="viridis", shading="flat",
+                                vmin=0, vmax=most)
         step_scale(axis)
         axis.grid(False)
     for axis in axes[:, 0]:
         axis.set_ylabel("frequency")
     label_steps(axes, len(samples))
-    picture.colorbar(image, ax=axes, label="norm (last panel)", shrink=0.8)
+    picture.colorbar(image, ax=axes, label="norm", shrink=0.8)
     picture.suptitle("Fourier norms of the left embedding over time" + IN_VALUES[prefix])
     return Figure(picture, "The norm of each frequency's components of the left embedding at every checkpoint"
                            f"{IN_VALUES[prefix]}.")
@@ -148,7 +145,7 @@ def losses(view, prefix):
         for name, _, colour, style in measures:
             if sample.has(name):
                 axis.plot(sample.steps(), np.maximum(sample.get(name), TINY), style, color=colour, linewidth=1.5)
-    log_losses(flat[0])
+    log_losses(flat)
     step_scale(flat[0])
     for axis, sample in zip(flat, samples):
         shade_phases(axis, sample.group, [sample.row])
@@ -196,10 +193,9 @@ def neuron_shares(view, prefix):
 
 
 def circle_of(keys, prefix):
-    """(order, exponents): tokens in the order of their circle, for the left and the right side. None: not one to one,
-    or no circle."""
+    """Tokens in the order of their circle, for the left and the right side. None: not one to one, or no circle."""
     task = keys["task"]
-    if task == "group" and keys["group"][0] == "C" and keys["group"][1:].isdigit():
+    if task == "group" and not prefix and keys["group"][0] == "C" and keys["group"][1:].isdigit():
         n = int(keys["group"][1:])
         return np.arange(n), np.arange(n)
     if task != "power":
@@ -217,7 +213,7 @@ def circle_of(keys, prefix):
 
 
 def neuron_plane(activations):
-    """2-D Fourier amplitudes (n, n) of activations over (a, b), in the real basis: constant, cos 1, sin 1, cos 2, ..."""
+    """2-D Fourier amplitudes (n, n) of activations over (a, b), in the real basis: constant, cos 1, sin 1, cos 2 ..."""
     basis = real_basis(len(activations))
     return np.abs(basis @ (activations - activations.mean()) @ basis.T)
 

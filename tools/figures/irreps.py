@@ -63,11 +63,11 @@ def measure_rows(view, measures, wanted, scale, draw):
         for axis, (name, words) in zip(axes[:, j], measures):
             draw(axis, sample, name)
             axis.set_ylabel(words if j == 0 else "")
-    for axis in axes[:, 0]:
+    for line in axes:
         if scale == "log":
-            log_losses(axis)
+            log_losses(line)
         else:
-            axis.set_ylim(bottom=0)
+            line[0].set_ylim(bottom=0)
     step_scale(axes[0][0])
     for line in axes:
         shade_all(line, samples)
@@ -104,9 +104,9 @@ def fractions(view, prefix):
     name_columns(axes, samples, prefix)
     legend_beside(axes, phase_handles())
     picture.suptitle("Share of each irrep in embeddings, unembedding and hidden layer" + IN_VALUES[prefix])
-    return Figure(picture, "The share of the squared norm that lies in functions of each irrep: of both embeddings into "
-                           "the hidden layer, of the unembedding out of it, and of the hidden activations on all pairs "
-                           f"in functions of a, of b and of the product a b alone{IN_VALUES[prefix]}." +
+    return Figure(picture, "The share of the squared norm that lies in functions of each irrep: of both embeddings "
+                           "into the hidden layer, of the unembedding out of it, and of the hidden activations on all "
+                           f"pairs in functions of a, of b and of the product a b alone{IN_VALUES[prefix]}." +
                   note_grey("irreps") + PHASES_TEXT)
 
 
@@ -128,7 +128,7 @@ def total_losses(view, prefix):
         for name, _, colour, style in lines:
             if sample.has(name):
                 axis.plot(sample.steps(), np.maximum(sample.get(name), TINY), style, color=colour, linewidth=1.5)
-    log_losses(flat[0])
+    log_losses(flat)
     step_scale(flat[0])
     shade_all(flat, samples)
     label_steps(axes, len(samples))
@@ -225,8 +225,8 @@ def order_learned(view, prefix):
     axes[-1][1].set_xlabel("place in the order")
     picture.suptitle("Order in which irreps are learned" + IN_VALUES[prefix])
     return Figure(picture, "Left: the first checkpoint at which the logits' similarity with an irrep is over 0.05, an "
-                           "instance a dot, bar: median. Right: how many instances learn it as their first, second, ... "
-                           f"key irrep{IN_VALUES[prefix]}." + left_out(view, cells))
+                           "instance a dot, bar: median. Right: how many instances learn it as their first, second "
+                           f"... key irrep{IN_VALUES[prefix]}." + left_out(view, cells))
 
 
 def draw_steps(axis, steps, names):
@@ -273,7 +273,8 @@ def region_measures(view, options):
         for i, name in enumerate(names):
             values = sample.get(name)[-1][:, keys]
             image = axes[i][j].imshow(values, cmap="viridis", aspect="auto")
-            axes[i][j].set_yticks(range(len(values)), sample.names("region"), fontsize=8)
+            axes[i][j].set_yticks(range(len(values)), [name.replace("_", ", ") for name in sample.names("region")],
+                                  fontsize=8)
             axes[i][j].set_xticks(range(len(keys)), [sample.names("irrep")[k] for k in keys], fontsize=8, rotation=40)
             axes[i][j].set_title(f"{title_of(sample)}\n{name[7:].replace('_', ' ')}", fontsize=9)
             axes[i][j].grid(False)

@@ -34,8 +34,8 @@ def by_exponents(view, options):
     picture.suptitle("a^m + b^n mod p, by exponents")
     return Figure(picture, "Median over instances. Step of grokking: the first checkpoint with 99 % of the test pairs "
                            "right; a dash where fewer than half of the instances get there. Logits explained: the sum "
-                           "of squared similarities of the logits with the characters of a + b, and of a^m + b^n. Blank: "
-                           "not finished, or not part of the sweep.")
+                           "of squared similarities of the logits with the characters of a + b, and of a^m + b^n. "
+                           "Blank: not finished, or not part of the sweep.")
 
 
 def draw_map(axis, results, rows, ms, ns, one):

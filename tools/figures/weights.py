@@ -36,8 +36,8 @@ def logit_slices(view, options):
         line[0].set_ylabel(f"{sample.name}\n\na", fontsize=9)
         picture.colorbar(image, ax=line, shrink=0.8, pad=0.01)
     picture.suptitle("Slices of the logits")
-    return Figure(picture, "The trained logits, centred over the outputs c: left for one c over all pairs (a, b), right "
-                           "for one a over b and c. Elements are in the order of the table.")
+    return Figure(picture, "The trained logits, centred over the outputs c: left for one c over all pairs (a, b), "
+                           "right for one a over b and c. Elements are in the order of the table.")
 
 
 def block_of(n):
