@@ -1,4 +1,5 @@
 // toysweep: commands, in the order of their use. Each is a file under cmd/.
+#include "backend/backend.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "cmd/command.h"
@@ -76,6 +77,7 @@ int main(int argc, char **argv) {
             ts_error("%s", ts_message());
         return ts_exit_code(status);
     }
+    ts_backends_place(comm.node_rank, comm.node_size);
     int code = run_command(&comm, command, argc, argv);
     bool speaks = comm.rank == 0;
     if ((fflush(stdout) != 0 || ferror(stdout)) && code == TS_EXIT_DONE) {

@@ -62,6 +62,14 @@ static inline void support_close(support_instance *f) {
     ts_sweep_free(f->sweep);
 }
 
+// The engine of a backend that runs on this machine; NULL, saying so, if it does not or has none for the model.
+static inline const ts_engine *support_engine(const ts_backend *backend, const char *model) {
+    const ts_engine *engine = backend->probe() == TS_OK ? ts_backend_engine(backend, model) : NULL;
+    if (!engine)
+        print_message("left out: the backend %s cannot train the model %s here\n", backend->name, model);
+    return engine;
+}
+
 // Trains it from its initial weights for `steps` steps on the backend; parameters: in the model's layout.
 static inline void support_train(const char *backend, const support_instance *f, int64_t steps,
                                  float *parameters) {

@@ -65,9 +65,8 @@ static inline void support_a_saved_state_goes_on_with_the_same_bits(const char *
     for (int b = 0; ts_backends[b]; b++) {
         support_instance f;
         support_open(&f, sweep);
-        const ts_engine *engine = ts_backend_engine(ts_backends[b], f.params.schema->model->name);
-        if (!engine || ts_backends[b]->probe() != TS_OK) {
-            print_message("skipped: no %s here\n", ts_backends[b]->name);
+        const ts_engine *engine = support_engine(ts_backends[b], f.params.schema->model->name);
+        if (!engine) {
             support_close(&f);
             continue;
         }

@@ -78,6 +78,24 @@ check_format() {
     find src kernels tests -name '*.[ch]' -print0 | xargs -0 clang-format --dry-run -Werror
 }
 
+# The CUDA kernels on the processor: tests in three orders of warps, all barriers taken away in turn, what nvcc (where
+# there is one) makes of them.
+build_emulated() { # PRESET
+    cmake --preset "$1" >"$logs/configure-$1.log" 2>&1 || { cat "$logs/configure-$1.log"; return 1; }
+    cmake --build "build/$1" -j "$jobs" --target cuda_tests
+}
+
+test_emulated() {
+    if gate "build emulate" build_emulated emulate; then
+        run_tests emulate -L cuda
+    fi
+    if gate "build emulate-thread" build_emulated emulate-thread; then
+        run_tests emulate-thread -L cuda -R '_forward|emulator'
+        gate "barriers" tests/emulator/mutate.py build/emulate build/emulate-thread || true
+    fi
+    gate "kernels by nvcc" tools/cuda_report.py || true
+}
+
 check_lint() { # .clang-tidy says which checks; build/clang how each file is compiled
     find src kernels -name '*.c' -print0 |
         xargs -0 -n 4 -P "$jobs" clang-tidy -p build/clang --quiet >"$logs/clang-tidy.log" 2>/dev/null ||
@@ -113,4 +131,5 @@ build_and_test clang -L 'quick|fuzz'
 gate "lint" check_lint || true
 build_and_test sanitize -LE 'slow|fuzz|nightly'
 build_and_test serial -L quick
+test_emulated
 finish

@@ -51,6 +51,10 @@ typedef struct ts_engine {
     // Takes every instance with reached[i] == from on to step `to`. reached (count) is updated: `to`, or the
     // step at which the loss was not finite, where the instance stops for good. No allocation, no output.
     ts_status (*train)(void *training, int64_t from, int64_t to, int64_t *reached);
+
+    // Optional (default: 1). Instances like this one that a training needs to keep the device busy; valid once the
+    // backend's probe was TS_OK. Units are made at least that large while there are enough.
+    int64_t (*fill)(const ts_params *params, const struct ts_data *data);
 } ts_engine;
 
 typedef struct ts_backend {
@@ -60,12 +64,18 @@ typedef struct ts_backend {
     ts_status (*probe)(void);
     const char *(*device)(void);     // what it runs on, for `info`
     const ts_engine *const *engines; // NULL-terminated
+
+    // Optional. Lines for `info` about devices and libraries, from index 0; NULL ends them.
+    const char *(*detail)(int index);
+    // Optional. Says, before the probe, which of the node's ranks this one is.
+    void (*place)(int node_rank, int node_size);
 } ts_backend;
 
 extern const ts_backend *const ts_backends[]; // best first, NULL-terminated
+void ts_backends_place(int node_rank, int node_size);
 const ts_backend *ts_backend_find(const char *name);
 const ts_engine *ts_backend_engine(const ts_backend *backend, const char *model); // NULL: cannot train it
 
-// The backend asked for, or for "auto" the first that runs here and is not the reference. TS_ERROR_USER if it
-// is unknown or cannot run.
-ts_status ts_backend_choose(const char *name, const ts_backend **backend);
+// The backend asked for, or for "auto" the first that runs here and trains all `models` (names, NULL-terminated).
+// TS_ERROR_USER if it is unknown or cannot run.
+ts_status ts_backend_choose(const char *name, const char *const *models, const ts_backend **backend);

@@ -7,6 +7,18 @@
 
 static const ts_option OPTIONS[] = {{0}};
 
+// Devices and libraries of the backends that have any.
+static void print_details(void) {
+    bool any = false;
+    for (int i = 0; ts_backends[i]; i++) {
+        const char *line;
+        for (int k = 0; ts_backends[i]->detail && (line = ts_backends[i]->detail(k)); k++, any = true)
+            printf("%-9s %s\n", any ? "" : "GPUs", line);
+    }
+    if (!any)
+        printf("GPUs      none: this build has no CUDA backend\n");
+}
+
 static int run(const ts_comm *comm, const ts_arguments *arguments) {
     (void)arguments;
     unsigned major, minor, release;
@@ -31,7 +43,7 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
         printf("backend   %-10s %s (%s)\n", backend->name, backend->help,
                runs ? backend->device() : ts_message());
     }
-    printf("GPUs      none: this build has no CUDA backend\n");
+    print_details();
     return TS_EXIT_DONE;
 }
 

@@ -21,7 +21,7 @@ static const ts_option OPTIONS[] = {
     {"ranks", 0, "N", "Ranks to plan for. Default: 1."},
     {"threads", 0, "N", "Threads of each rank. Default: the cores this machine has for one rank."},
     {"set", 0, "KEY=VALUE", "Sets a key over the sweep file, as for `run`. May be given repeatedly."},
-    {"backend", 0, "NAME", "auto, cpu or reference. Default: auto."},
+    {"backend", 0, "NAME", "auto, cuda, cpu or reference. Default: auto."},
     {0},
 };
 
@@ -285,9 +285,9 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
     if (status == TS_OK)
         status = ts_argument_integer(self, arguments, "threads", 1, 4096, ts_run_cores(comm), &threads);
     if (status == TS_OK)
-        status = ts_backend_choose(name ? name : "auto", &backend);
-    if (status == TS_OK)
         status = ts_load_sweep(comm, arguments->operand[0], arguments->set, arguments->n_set, &sweep);
+    if (status == TS_OK)
+        status = ts_job_backend(sweep, name ? name : "auto", &backend);
     if (status == TS_OK && comm->rank == 0) {
         p.sweep = sweep;
         p.ranks = (int)ranks;

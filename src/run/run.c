@@ -72,7 +72,7 @@ static ts_status sibling(const run *r, const char *suffix, char out[PATH_MAX]) {
 
 // --- Before training ---
 
-// An unfinished file goes on with the backend it was begun with.
+// An unfinished file goes on with the backend it was begun with; else all ranks take what rank 0 finds best.
 static ts_status choose_backend(run *r, const ts_backend **backend) {
     char name[32];
     snprintf(name, sizeof name, "%s", r->options->backend);
@@ -81,8 +81,14 @@ static ts_status choose_backend(run *r, const ts_backend **backend) {
         if (ts_store_backend(r->path, existing) == TS_OK && ts_backend_find(existing))
             snprintf(name, sizeof name, "%s", existing);
     }
+    ts_status status = TS_OK;
+    if (r->comm->rank == 0 && (status = ts_job_backend(r->sweep, name, backend)) == TS_OK)
+        snprintf(name, sizeof name, "%s", (*backend)->name);
+    status = ts_comm_agree(r->comm, status);
+    if (status != TS_OK)
+        return status;
     ts_comm_broadcast(r->comm, name, sizeof name);
-    return ts_comm_agree(r->comm, ts_backend_choose(name, backend));
+    return ts_comm_agree(r->comm, ts_job_backend(r->sweep, name, backend));
 }
 
 // Rank 0: makes the file, or checks the one that is there.

@@ -1,0 +1,39 @@
+// What a kernel file needs of CUDA, from nvcc or, in tests, from the emulator that runs the same source on the
+// processor (tests/emulator). Kernels use dynamic shared memory only, no float atomics, and inline PTX only in
+// helpers of this file that the emulator has its own version of. Host code includes kernels.h instead.
+#pragma once
+
+#ifdef TS_EMULATE
+#include "emulator.h"
+#else
+
+#include <cuda_runtime.h>
+
+// Starts `kernel` on the stream; evaluates to its cudaError_t. A template's arguments need parentheses:
+// LAUNCH((step<4, true>), ...).
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                               \
+    ts_launch(kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
+
+// The block's dynamic shared memory as T *name, 128-byte aligned.
+#define DYN_SHARED(T, name)                                                                                  \
+    extern __shared__ __align__(128) unsigned char ts_shared[];                                              \
+    T *name = reinterpret_cast<T *>(ts_shared)
+
+// More than this a kernel has to ask for.
+static const size_t TS_SHARED_WITHOUT_ASKING = 48 << 10;
+
+template <typename... Parameters, typename... Arguments>
+static cudaError_t ts_launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+                             cudaStream_t stream, Arguments... arguments) {
+    if (shared_bytes > TS_SHARED_WITHOUT_ASKING) {
+        cudaError_t error =
+            cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel),
+                                 cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+        if (error != cudaSuccess)
+            return error;
+    }
+    kernel<<<grid, block, shared_bytes, stream>>>(arguments...);
+    return cudaGetLastError();
+}
+
+#endif

@@ -1,0 +1,323 @@
+// The autoencoder on the GPU: a block trains an instance for many steps at a time (kernels/cuda/autoencoder.cu). The
+// device holds the state as it is saved; what the host reads of it is copied once for all instances.
+#include "backend/cuda_autoencoder.h"
+
+#include "backend/cuda.h"
+#include "backend/cuda_features.h"
+#include "base/memory.h"
+#include "model/autoencoder.h"
+#include "model/model.h"
+#include "model/optimiser.h"
+#include "task/data.h"
+
+#include <string.h>
+
+// Steps of one launch at most: room for their learning rates.
+enum { MOST_STEPS = 4096 };
+
+typedef struct training {
+    ts_training_spec spec;
+    ts_cuda_autoencoder_work work; // pointers are the device's
+    size_t parameters;             // of an instance, (hidden + 1) * features
+    ts_cuda_slab device;
+    cudaStream_t stream;
+    // Pinned.
+    char *pinned;
+    float *state;     // (count, 3, parameters); see `fetched`
+    float *rate;      // (tables, MOST_STEPS, 2)
+    int64_t *reached; // (count)
+    double *loss;     // (count)
+    // Instances whose learning rates are the same share a table of them.
+    int tables;
+    int *table;       // (count)
+    int *instance_of; // (count) one of the instances of each table
+    ts_adam *adam;    // (count) of each table
+    ts_slab slab;
+    bool *fetched; // (1) `state` holds what the device does
+} training;
+
+static void destroy(void *handle) {
+    training *t = handle;
+    if (!t)
+        return;
+    if (ts_cuda_enter() == TS_OK) {
+        ts_cuda_stream_free(t->stream);
+        ts_cuda_slab_free(&t->device);
+        ts_cuda_pinned_free(t->pinned);
+    }
+    ts_slab_free(&t->slab);
+    ts_free(t);
+}
+
+// For tests.
+static int placement_at_least;
+
+void ts_cuda_autoencoder_place(int at_least) {
+    placement_at_least = at_least;
+}
+
+// --- Learning rates ---
+
+static bool same_rates(const ts_params *a, const ts_params *b) {
+    return ts_params_real(a, "lr") == ts_params_real(b, "lr") &&
+           ts_params_real(a, "beta1") == ts_params_real(b, "beta1") &&
+           ts_params_real(a, "beta2") == ts_params_real(b, "beta2") &&
+           ts_params_integer(a, "steps") == ts_params_integer(b, "steps") &&
+           strcmp(ts_params_name(a, "schedule"), ts_params_name(b, "schedule")) == 0;
+}
+
+static void find_tables(training *t) {
+    for (int i = 0; i < t->spec.count; i++) {
+        int table = t->tables;
+        // Those that follow each other are mostly alike, so the last is tried first.
+        while (table > 0 && !same_rates(&t->spec.params[i], &t->spec.params[t->instance_of[table - 1]]))
+            table--;
+        if (table == 0) {
+            t->instance_of[t->tables++] = i;
+            table = t->tables;
+        }
+        t->table[i] = table - 1;
+    }
+}
+
+static ts_status upload_rates(training *t, int64_t from, int steps) {
+    for (int table = 0; table < t->tables; table++) {
+        ts_adam *adam = ts_adam_at(&t->adam[table], &t->spec.params[t->instance_of[table]], from);
+        float *rate = t->rate + (size_t)table * 2 * MOST_STEPS;
+        for (int step = 0; step < steps; step++) {
+            ts_adam_step next = ts_adam_next(adam);
+            rate[2 * step] = (float)next.rate;
+            rate[2 * step + 1] = (float)next.root;
+        }
+        ts_status status = ts_cuda_upload((void *)(uintptr_t)(t->work.rate + (size_t)table * 2 * MOST_STEPS),
+                                          rate, 2 * (size_t)steps * sizeof *rate, t->stream);
+        if (status != TS_OK)
+            return status;
+    }
+    return TS_OK;
+}
+
+// --- Making ---
+
+static ts_status create_host(training *t) {
+    size_t count = (size_t)t->spec.count;
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1 && ts_slab_reserve(&t->slab, "training") != TS_OK)
+            return TS_ERROR_MEMORY;
+        t->table = ts_slab_take(&t->slab, count, sizeof *t->table);
+        t->instance_of = ts_slab_take(&t->slab, count, sizeof *t->instance_of);
+        t->adam = ts_slab_take(&t->slab, count, sizeof *t->adam);
+        t->fetched = ts_slab_take(&t->slab, 1, sizeof *t->fetched);
+    }
+    memset(t->slab.base, 0, t->slab.size);
+    find_tables(t);
+    size_t rates = (size_t)t->tables * 2 * MOST_STEPS * sizeof(float),
+           state = count * 3 * t->parameters * sizeof(float);
+    t->pinned = ts_cuda_pinned(count * (sizeof(int64_t) + sizeof(double)) + rates + state, "training");
+    if (!t->pinned)
+        return TS_ERROR_MEMORY;
+    t->reached = (int64_t *)(void *)t->pinned;
+    t->loss = (double *)(void *)(t->reached + count);
+    t->rate = (float *)(void *)(t->loss + count);
+    t->state = t->rate + (size_t)t->tables * 2 * MOST_STEPS;
+    return TS_OK;
+}
+
+// The device's memory. The layout comes first: it says how much of it is not on chip.
+static ts_status create_device(training *t) {
+    ts_cuda_autoencoder_work *w = &t->work;
+    size_t count = (size_t)t->spec.count, features = (size_t)w->features;
+    const ts_feature_data *data = t->spec.data->features;
+    int64_t samples = ts_autoencoder_shape_of(t->spec.params).samples;
+    for (int pass = 0; pass < 2; pass++) {
+        ts_status status = pass == 1 ? ts_cuda_slab_reserve(&t->device, "training") : TS_OK;
+        if (status != TS_OK)
+            return status;
+        ts_cuda_features_take(data, samples, &t->device, &w->data);
+        ts_cuda_autoencoder_plan(w, ts_feature_expected_rows(data, samples),
+                                 (ts_cuda_placement)placement_at_least,
+                                 ts_cuda_properties_of()->block_shared);
+        w->state = ts_cuda_slab_take(&t->device, count * 3 * t->parameters, sizeof(float));
+        w->scale = ts_cuda_slab_take(&t->device, count * features, sizeof(float));
+        w->seed = ts_cuda_slab_take(&t->device, count, sizeof(uint64_t));
+        w->beta = ts_cuda_slab_take(&t->device, count, 4 * sizeof(float));
+        w->table = ts_cuda_slab_take(&t->device, count, sizeof(int));
+        w->rate = ts_cuda_slab_take(&t->device, (size_t)t->tables * 2 * MOST_STEPS, sizeof(float));
+        w->reached = ts_cuda_slab_take(&t->device, count, sizeof(int64_t));
+        w->loss = ts_cuda_slab_take(&t->device, count, sizeof(double));
+        w->scratch = ts_cuda_slab_take(&t->device, count * w->scratch_floats, sizeof(float));
+    }
+    ts_status status = ts_cuda_stream(&t->stream);
+    return status != TS_OK ? status : ts_cuda_features_upload(data, &w->data, t->stream);
+}
+
+// Weights into t->state; what else an instance has, up to the device.
+static ts_status initialise(training *t) {
+    const ts_cuda_autoencoder_work *w = &t->work;
+    size_t count = (size_t)t->spec.count, features = (size_t)w->features;
+    float *scale = ts_alloc(count * features * sizeof *scale, "training");
+    float *beta = ts_alloc(count * 4 * sizeof *beta, "training");
+    uint64_t *seed = ts_alloc(count * sizeof *seed, "training");
+    ts_status status = scale && beta && seed ? TS_OK : TS_ERROR_MEMORY;
+    for (size_t i = 0; status == TS_OK && i < count; i++) {
+        const ts_params *params = &t->spec.params[i];
+        float *state = t->state + i * 3 * t->parameters;
+        params->schema->model->initialise(params, state);
+        memset(state + t->parameters, 0, 2 * t->parameters * sizeof *state);
+        const ts_numbers *importance = ts_params_numbers(params, "importance");
+        for (size_t f = 0; f < features; f++)
+            scale[i * features + f] = (float)(ts_numbers_at(importance, (int64_t)f) / (double)features);
+        double beta1 = ts_params_real(params, "beta1"), beta2 = ts_params_real(params, "beta2");
+        float *b = beta + 4 * i;
+        b[0] = (float)beta1;
+        b[1] = (float)(1 - beta1);
+        b[2] = (float)beta2;
+        b[3] = (float)(1 - beta2);
+        seed[i] = (uint64_t)ts_params_integer(params, "seed");
+    }
+    if (status == TS_OK)
+        status = ts_cuda_upload(w->state, t->state, count * 3 * t->parameters * sizeof(float), t->stream);
+    if (status == TS_OK)
+        status =
+            ts_cuda_upload((void *)(uintptr_t)w->scale, scale, count * features * sizeof *scale, t->stream);
+    if (status == TS_OK)
+        status = ts_cuda_upload((void *)(uintptr_t)w->beta, beta, count * 4 * sizeof *beta, t->stream);
+    if (status == TS_OK)
+        status = ts_cuda_upload((void *)(uintptr_t)w->seed, seed, count * sizeof *seed, t->stream);
+    if (status == TS_OK)
+        status = ts_cuda_upload((void *)(uintptr_t)w->table, t->table, count * sizeof(int), t->stream);
+    ts_free(scale);
+    ts_free(beta);
+    ts_free(seed);
+    *t->fetched = status == TS_OK;
+    return status == TS_OK ? ts_cuda_wait(t->stream, "preparing a training") : status;
+}
+
+static ts_status create(const ts_training_spec *spec, void **handle) {
+    ts_status status = ts_cuda_enter();
+    if (status != TS_OK)
+        return status;
+    training *t = ts_alloc_zero(1, sizeof *t, "a training");
+    if (!t)
+        return TS_ERROR_MEMORY;
+    ts_autoencoder_shape shape = ts_autoencoder_shape_of(spec->params);
+    t->spec = *spec;
+    t->parameters = (size_t)(shape.hidden + 1) * (size_t)shape.features;
+    t->work.instances = spec->count;
+    t->work.hidden = shape.hidden;
+    t->work.features = shape.features;
+    t->work.table_steps = MOST_STEPS;
+    status = create_host(t);
+    if (status == TS_OK)
+        status = create_device(t);
+    if (status == TS_OK)
+        status = initialise(t);
+    if (status != TS_OK) {
+        destroy(t);
+        return status;
+    }
+    *handle = t;
+    return TS_OK;
+}
+
+// --- Training ---
+
+static ts_status launch(training *t, int64_t from, int steps) {
+    ts_status status = upload_rates(t, from, steps);
+    if (status != TS_OK)
+        return status;
+    t->work.from = from;
+    t->work.steps = steps;
+    status = ts_cuda_check(ts_cuda_autoencoder_train(&t->work, t->stream), "training on the GPU");
+    // The rates' memory is written again for the next launch.
+    return status == TS_OK ? ts_cuda_wait(t->stream, "training on the GPU") : status;
+}
+
+static ts_status train(void *handle, int64_t from, int64_t to, int64_t *reached) {
+    training *t = handle;
+    size_t bytes = (size_t)t->spec.count * sizeof *reached;
+    ts_status status = ts_cuda_enter();
+    *t->fetched = false;
+    memcpy(t->reached, reached, bytes);
+    if (status == TS_OK)
+        status = ts_cuda_upload(t->work.reached, t->reached, bytes, t->stream);
+    for (int64_t step = from; status == TS_OK && step < to; step += MOST_STEPS)
+        status = launch(t, step, (int)(to - step < MOST_STEPS ? to - step : MOST_STEPS));
+    if (status == TS_OK)
+        status = ts_cuda_download(t->reached, t->work.reached, bytes, t->stream);
+    if (status == TS_OK)
+        status = ts_cuda_wait(t->stream, "training on the GPU");
+    if (status == TS_OK)
+        memcpy(reached, t->reached, bytes);
+    return status;
+}
+
+// --- State: (3, hidden + 1, features) float32, as the CPU's ---
+
+// The state of all instances, in host memory; not a number if the GPU has failed, so that nobody takes it for one.
+static float *fetch(const training *t, int instance) {
+    size_t bytes = (size_t)t->spec.count * 3 * t->parameters * sizeof(float);
+    if (!*t->fetched) {
+        *t->fetched = ts_cuda_enter() == TS_OK &&
+                      ts_cuda_download(t->state, t->work.state, bytes, t->stream) == TS_OK &&
+                      ts_cuda_wait(t->stream, "copying from the GPU") == TS_OK;
+        if (!*t->fetched)
+            memset(t->state, 0xff, bytes);
+    }
+    return t->state + (size_t)instance * 3 * t->parameters;
+}
+
+static size_t state_bytes(const void *handle) {
+    return 3 * ((const training *)handle)->parameters * sizeof(float);
+}
+
+static void get_state(const void *handle, int instance, void *state) {
+    memcpy(state, fetch(handle, instance), state_bytes(handle));
+}
+
+static void set_state(void *handle, int instance, const void *state) {
+    training *t = handle;
+    float *mine = fetch(t, instance);
+    memcpy(mine, state, state_bytes(t));
+    if (ts_cuda_enter() == TS_OK && ts_cuda_upload(t->work.state + (size_t)instance * 3 * t->parameters, mine,
+                                                   state_bytes(t), t->stream) == TS_OK)
+        ts_cuda_wait(t->stream, "copying to the GPU");
+}
+
+static void get_parameters(const void *handle, int instance, float *parameters) {
+    const training *t = handle;
+    memcpy(parameters, fetch(t, instance), t->parameters * sizeof *parameters);
+}
+
+double ts_cuda_autoencoder_loss(const void *handle, int instance) {
+    const training *t = handle;
+    if (ts_cuda_enter() == TS_OK &&
+        ts_cuda_download(t->loss, t->work.loss, (size_t)t->spec.count * sizeof *t->loss, t->stream) == TS_OK)
+        ts_cuda_wait(t->stream, "copying from the GPU");
+    return t->loss[instance];
+}
+
+// As many as the device runs at once.
+static int64_t fill(const ts_params *params, const struct ts_data *all_data) {
+    const ts_feature_data *data = all_data->features;
+    ts_autoencoder_shape shape = ts_autoencoder_shape_of(params);
+    ts_cuda_autoencoder_work work = {.instances = 1, .hidden = shape.hidden, .features = shape.features};
+    ts_cuda_slab nowhere = {0};
+    ts_cuda_features_take(data, shape.samples, &nowhere, &work.data);
+    ts_cuda_autoencoder_plan(&work, ts_feature_expected_rows(data, shape.samples), TS_ALL_ON_CHIP,
+                             ts_cuda_properties_of()->block_shared);
+    return ts_cuda_resident_blocks(ts_cuda_autoencoder_threads(&work), work.layout.chunk > 4 ? 255 : 128,
+                                   ts_cuda_autoencoder_shared(&work));
+}
+
+const ts_engine ts_cuda_autoencoder = {
+    .model = "autoencoder",
+    .create = create,
+    .destroy = destroy,
+    .state_bytes = state_bytes,
+    .get_state = get_state,
+    .set_state = set_state,
+    .get_parameters = get_parameters,
+    .train = train,
+    .fill = fill,
+};

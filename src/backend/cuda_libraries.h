@@ -1,0 +1,28 @@
+// cuBLAS and NCCL, found when the program runs: a build with CUDA starts where they are missing. Each is a table of
+// the functions used, with the types of the libraries' own headers.
+#pragma once
+
+#include "base/status.h"
+
+#include <cublas_v2.h>
+
+typedef struct ts_cublas {
+    __typeof__(&cublasCreate) create;
+    __typeof__(&cublasDestroy) destroy;
+    __typeof__(&cublasGetVersion) get_version;
+    __typeof__(&cublasSetStream) set_stream;
+    __typeof__(&cublasSetMathMode) set_math_mode;
+    __typeof__(&cublasSetWorkspace) set_workspace;
+    __typeof__(&cublasGetStatusString) status_string;
+    __typeof__(&cublasSgemmStridedBatched) sgemm_strided_batched;
+} ts_cublas;
+
+ts_status ts_cublas_load(void); // TS_ERROR_USER, with a message, if it cannot be loaded; asks once
+const ts_cublas *ts_cublas_functions(void); // after ts_cublas_load returned TS_OK
+const char *ts_cublas_version(void);        // "13.0.1"
+// TS_OK, or a message "what: why".
+ts_status ts_cublas_check(cublasStatus_t status, const char *what);
+
+// NCCL is only looked for, for `info`.
+ts_status ts_nccl_load(void);
+const char *ts_nccl_version(void);

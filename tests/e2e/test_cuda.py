@@ -1,0 +1,65 @@
+"""The CUDA backend from sweep file to results file: the figures are the reference's, whatever stops the run."""
+
+
+import h5py
+import numpy
+
+from support import Case, main
+
+# Every model that the backend trains, small.
+SWEEPS = {
+    "tree": "task: tree\ndepth: 3\nhidden: [3, 6]\nsteps: 60\ncheckpoints: {every: 20}\ninstances: 3\n",
+    "independent": "task: independent\nfeatures: 12\nfeature_probability: 0.2\nbatch: 40\nhidden: 4\nsteps: 40\n"
+                   "checkpoints: {every: 20}\ninstances: 2\n",
+}
+
+
+class Cuda(Case):
+    def sweep(self, name, text):
+        return self.write(f"{name}.yaml", f"name: {name}\nsave: final\n{text}")
+
+    def losses(self, path):
+        with h5py.File(path) as file:
+            return {name: file[name][:] for name in ("train_loss", "exact_loss", "final_loss", "status")
+                    if name in file}
+
+    def test_results_are_the_references(self):
+        for name, text in SWEEPS.items():
+            path = self.sweep(name, text)
+            for backend in "cuda", "reference":
+                self.run_program("run", path, "--backend", backend, "-o", f"{name}-{backend}.h5")
+            found = self.losses(self.path(f"{name}-cuda.h5"))
+            expected = self.losses(self.path(f"{name}-reference.h5"))
+            self.assertTrue((found.pop("status") == 1).all())
+            expected.pop("status")
+            for measure in expected:
+                numpy.testing.assert_allclose(found[measure], expected[measure], rtol=1e-4, err_msg=f"{name} {measure}")
+
+    def test_auto_takes_the_gpu_and_falls_back_without_one(self):
+        path = self.sweep("tree", SWEEPS["tree"])
+        for devices, backend in ("1", "cuda"), ("0", "cpu"):
+            out = f"auto{devices}.h5"
+            self.run_program("run", path, "-o", out, environment={"TOYSWEEP_EMULATE_DEVICES": devices})
+            with h5py.File(self.path(out)) as file:
+                self.assertIn(backend, str(file.attrs["backend"]))
+
+    def test_without_a_gpu_it_says_so_in_one_line(self):
+        path = self.sweep("tree", SWEEPS["tree"])
+        output = self.run_program("run", path, "--backend", "cuda", expect=2, environment={"TOYSWEEP_EMULATE_DEVICES": "0"})
+        self.assertIn("--backend cuda: no GPU can be used", output)
+        self.assertEqual(len(output.strip().splitlines()), 1, output)
+
+    def test_units_are_split_when_the_gpus_memory_is_out(self):
+        path = self.sweep("tree", SWEEPS["tree"].replace("instances: 3", "instances: 16"))
+        self.run_program("run", path, "--backend", "cuda", "-o", "all.h5")
+        self.run_program("run", path, "--backend", "cuda", "-o", "split.h5", "--threads", "1",
+                         environment={"TOYSWEEP_EMULATE_MEMORY": "48000"})
+        with open(self.path("split.h5.log.jsonl")) as log:
+            self.assertGreater(sum('"event":"unit"' in line for line in log), 4)
+        with open(self.path("all.h5"), "rb") as one, \
+             open(self.path("split.h5"), "rb") as other:
+            self.assertEqual(one.read(), other.read())
+
+
+if __name__ == "__main__":
+    main()

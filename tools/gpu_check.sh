@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# On a machine with a GPU: builds with CUDA, runs the tests there, runs the kernels under compute-sanitizer, times a
+# sweep against the CPU and PyTorch, and writes one report.
+#   tools/gpu_check.sh [REPORT]      default: gpu-report.txt
+# Exit code 0 only if everything that could be run passed; what could not be run is named in the report.
+set -uo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
+if [[ ${1:-} == --help ]]; then
+    sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"
+    exit 0
+fi
+report=$(realpath "${1:-gpu-report.txt}")
+build=build/gpu
+bad=0
+: >"$report"
+
+say() {
+    echo "$*" | tee -a "$report"
+}
+
+# One step of the report: its title, its output, whether it passed.
+step() { # TITLE COMMAND...
+    local title=$1 begin=$SECONDS
+    shift
+    say "== $title"
+    if "$@" >>"$report" 2>&1; then
+        say "   passed ($((SECONDS - begin)) s)"
+    else
+        bad=$((bad + 1))
+        say "   FAILED ($((SECONDS - begin)) s)"
+    fi
+}
+
+build_it() {
+    cmake --preset release -B "$build" -DTOYSWEEP_CUDA=ON && cmake --build "$build" -j "$(nproc)"
+}
+
+sanitize() { # TOOL
+    local test
+    for test in "$build"/tests/test_cuda_*; do
+        [[ -x $test && -f $test ]] || continue
+        compute-sanitizer --tool "$1" --error-exitcode 1 "$test" || return 1
+    done
+}
+
+# Seconds of the sweep on a backend, from its log.
+sweep_on() { # BACKEND
+    local out
+    out=$(mktemp -d) || return 1
+    "$build/toysweep" run sweeps/tree.yaml --backend "$1" -o "$out/tree.h5" --progress none --set steps=2000 &&
+        tail -n 1 "$out/tree.h5.log.jsonl"
+    local code=$?
+    rm -rf "$out"
+    return "$code"
+}
+
+say "toysweep on a GPU, $(date -u +%Y-%m-%dT%H:%MZ), commit $(git describe --always --dirty 2>/dev/null)"
+if ! nvidia-smi >>"$report" 2>&1; then
+    say "no GPU here: nvidia-smi does not run"
+    exit 1
+fi
+step "build" build_it
+step "info" "$build/toysweep" info
+step "static gates" tools/cuda_report.py
+step "tests" ctest --test-dir "$build" -L cuda --output-on-failure
+if command -v compute-sanitizer >/dev/null; then
+    for tool in memcheck racecheck synccheck initcheck; do
+        step "compute-sanitizer $tool" sanitize "$tool"
+    done
+else
+    say "== compute-sanitizer: not found, left out"
+fi
+step "sweeps/tree.yaml, 2000 steps, GPU" sweep_on cuda
+step "sweeps/tree.yaml, 2000 steps, CPU" sweep_on cpu
+if python3 -c 'import torch' 2>/dev/null; then
+    step "PyTorch" python3 tools/bench_pytorch.py
+else
+    say "== PyTorch: not found, left out"
+fi
+say "$bad steps failed; the report is $report"
+((bad == 0))
