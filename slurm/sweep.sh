@@ -19,6 +19,7 @@
 # exits with 75 ("run again to continue"), and the job puts itself back into the queue while that makes progress.
 #
 # Environment: TOYSWEEP              the program (default: toysweep on the PATH, else build/release/toysweep)
+#              TOYSWEEP_LAUNCHER     srun or mpirun (default: srun if it offers pmix, else mpirun)
 #              TOYSWEEP_MAX_RESTARTS restarts after which the job gives up (default 100)
 set -euo pipefail
 
@@ -78,9 +79,18 @@ ranks_per_node() {
     fi
 }
 
+# When the time limit ends the job, in seconds since 1970; nothing if there is no limit.
+job_end() {
+    if [[ -n ${SLURM_JOB_END_TIME:-} ]]; then
+        echo "$SLURM_JOB_END_TIME"
+    elif [[ -n ${SLURM_JOB_ID:-} ]]; then # Slurm before 23.02 does not say it by itself
+        date -d "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e 2>/dev/null)" +%s 2>/dev/null || true
+    fi
+}
+
 # Sets `launch`, and `limit` where the launcher passes no warning of the time limit on.
 choose_launcher() {
-    local nodes=${SLURM_JOB_NUM_NODES:-1} cpus=${SLURM_CPUS_ON_NODE:-$(nproc)} ranks per_node layout left
+    local nodes=${SLURM_JOB_NUM_NODES:-1} cpus=${SLURM_CPUS_ON_NODE:-$(nproc)} ranks per_node layout left end
     if [[ -n ${SLURM_NTASKS:-} ]]; then # the user's own layout
         layout=(--ntasks="$SLURM_NTASKS" --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}")
         ranks=$SLURM_NTASKS
@@ -91,16 +101,17 @@ choose_launcher() {
         layout=(--nodes="$nodes" --ntasks="$ranks" --ntasks-per-node="$per_node" --cpus-per-task=$((cpus / per_node)))
     fi
     limit=()
-    if command -v srun >/dev/null && [[ $(srun --mpi=list 2>&1) =~ (^|[[:space:]])pmix([[:space:]]|$) ]]; then
+    if [[ ${TOYSWEEP_LAUNCHER:-srun} != mpirun ]] && command -v srun >/dev/null && [[ $(srun --mpi=list 2>&1) =~ (^|[[:space:]])pmix([[:space:]]|$) ]]; then
         launch=(srun --mpi=pmix --kill-on-bad-exit=1 "${layout[@]}")
-    elif command -v mpirun >/dev/null; then
+    elif [[ ${TOYSWEEP_LAUNCHER:-mpirun} == mpirun ]] && command -v mpirun >/dev/null; then
         launch=(mpirun -n "$ranks")
-        if [[ -n ${SLURM_JOB_END_TIME:-} ]]; then
-            left=$((SLURM_JOB_END_TIME - $(date +%s)))
+        end=$(job_end)
+        if [[ -n $end ]]; then
+            left=$((end - $(date +%s)))
             limit=(--time-limit "$((left > 600 ? left - 300 : left / 2))s")
         fi
     else
-        die 1 "neither 'srun --mpi=pmix' nor mpirun: load your cluster's MPI module in the job"
+        die 1 "there is no ${TOYSWEEP_LAUNCHER:-mpirun}, or it has no pmix: load your cluster's MPI module in the job"
     fi
 }
 
@@ -114,9 +125,12 @@ progress() { # RESULTS-FILE
     echo "done=${finished:-0} state=${newest:-none}"
 }
 
-# A cancelled job must not come back; one that Slurm requeues itself needs no help.
+# A cancelled job must not come back; one that Slurm requeues itself needs no help. One that the time limit ended, or
+# the end of its grace when it was preempted, does.
 is_ending() {
-    [[ $(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%T 2>/dev/null) =~ CANCELLED|COMPLETING ]]
+    local state
+    state=$(squeue --noheader --jobs="$SLURM_JOB_ID" --format="%T %r" 2>/dev/null)
+    [[ $state =~ CANCELLED|COMPLETING && $state != *TimeLimit* ]]
 }
 
 requeue() { # RESULTS-FILE
@@ -148,23 +162,32 @@ requeue() { # RESULTS-FILE
 }
 
 # --- Running -------------------------------------------------------------------------------------------------------
+# In the background, because bash runs traps only between commands or in `wait`. TERM is passed on as USR2, which
+# toysweep takes as the same wish: srun and mpirun would kill the ranks before they can save their state. And again
+# until they end, because a launcher that is still starting its ranks drops it.
+child="" signalled=no reminder=""
+remind() { while kill -USR2 "$child" 2>/dev/null; do sleep 2; done; }
+trap 'signalled=yes; [[ -z $child || -n $reminder ]] || { remind & reminder=$!; }' USR2 TERM
+
 (($#)) || die 2 "usage: sbatch slurm/sweep.sh SWEEP.yaml [options of toysweep run]"
 program=$(find_program)
 find_results "$@"
 choose_launcher
 case " $* " in *" --time-limit"*) limit=() ;; esac
 
-# In the background, because bash runs traps only between commands or in `wait`. TERM is passed on as USR2, which
-# toysweep takes as the same wish: srun and mpirun would kill the ranks before they can save their state.
-child=""
-trap 'signalled=yes; [[ -z $child ]] || kill -USR2 "$child" 2>/dev/null || true' USR2 TERM
 "${launch[@]}" "$program" run "$@" ${output[@]+"${output[@]}"} ${limit[@]+"${limit[@]}"} &
 child=$!
+[[ $signalled == no || -n $reminder ]] || { remind & reminder=$!; }
 while :; do
     signalled=no code=0
     wait "$child" || code=$?
     [[ $signalled == yes ]] || break # else it was the trap that ended the wait
 done
+[[ -z $reminder ]] || kill "$reminder" 2>/dev/null || true
+# The wish to stop may have reached launcher or ranks before they could handle it.
+if ((code == 128 + $(kill -l USR2) || code == 128 + $(kill -l TERM))); then
+    code=$EXIT_CONTINUE
+fi
 
 if ((code == EXIT_CONTINUE)); then
     [[ -n ${SLURM_JOB_ID:-} ]] || die "$code" "not a Slurm job: to continue, run it again"

@@ -1,8 +1,11 @@
 // toysweep: commands, in the order of their use. Each is a file under cmd/.
 #include "backend/backend.h"
 #include "base/log.h"
+#include "base/memory.h"
 #include "cmd/command.h"
 #include "run/run.h"
+#include "run/signals.h"
+#include "store/hdf5.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -62,6 +65,11 @@ int main(int argc, char **argv) {
         ts_error("unknown command '%s'; toysweep --help lists them", argv[1]);
         return TS_EXIT_USAGE;
     }
+    // Before MPI starts, which takes a while: a warning may come at any time, and must not end the rank.
+    if (command == &ts_cmd_run)
+        ts_signals_catch();
+    ts_alloc_fail_as_told();
+    ts_h5_start();
     ts_comm comm;
     ts_status status = ts_comm_start(&comm, &argc, &argv);
     if (status != TS_OK) {

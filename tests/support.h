@@ -49,7 +49,7 @@ static inline void support_open(support_instance *f, const char *text) {
     f->sweep = support_sweep(text);
     f->data = support_data(f->sweep, 0);
     ts_case_params(f->sweep, 0, 0, &f->params);
-    f->spec = (ts_training_spec){&f->params, 1, f->data};
+    f->spec = (ts_training_spec){&f->params, 1, f->data, NULL};
     f->params.schema->model->layout(&f->params, &layout);
     f->parameters = layout.total;
     f->initial = ts_alloc((size_t)layout.total * sizeof(float), "weights");
@@ -91,3 +91,19 @@ static inline void support_train(const char *backend, const support_instance *f,
         if (!(fabs(left_ - right_) <= (relative)*scale_ + (absolute)))                                       \
             fail_msg("%s = %.17g, %s = %.17g", #a, left_, #b, right_);                                       \
     } while (0)
+
+// P (n, n), row-major: the projector onto the functions of an irrep, orthogonal where elements count by weight (NULL:
+// once each).
+static inline void support_projector(const ts_symmetry *symmetry, int r, const double *weight,
+                                     double *projector) {
+    size_t n = (size_t)symmetry->group->n;
+    double *basis = ts_alloc(n * n * sizeof *basis, "functions");
+    assert_non_null(basis);
+    ts_symmetry_basis(symmetry, weight, basis);
+    memset(projector, 0, n * n * sizeof *projector);
+    for (size_t row = (size_t)symmetry->first[r]; row < (size_t)symmetry->first[r + 1]; row++)
+        for (size_t g = 0; g < n; g++)
+            for (size_t h = 0; h < n; h++)
+                projector[g * n + h] += basis[row * n + g] * basis[row * n + h] * (weight ? weight[h] : 1);
+    ts_free(basis);
+}

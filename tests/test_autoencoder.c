@@ -183,7 +183,7 @@ static void test_neighbours_do_not_change_an_instance(void **state) {
     ts_params params[3];
     for (int i = 0; i < 3; i++)
         ts_case_params(sweep, 0, i, &params[i]);
-    ts_training_spec spec = {params, 3, alone.data};
+    ts_training_spec spec = {params, 3, alone.data, NULL};
     for (int b = 0; ts_backends[b]; b++) {
         const ts_engine *engine = support_engine(ts_backends[b], "autoencoder");
         if (!engine)

@@ -35,7 +35,7 @@ static const ts_engine *ENGINE;
 
 // Trains `count` seeds together on the GPU; the caller destroys the training.
 static void *train_seeds(const support_instance *f, ts_params *params, int count, int64_t steps) {
-    ts_training_spec spec = {params, count, f->data};
+    ts_training_spec spec = {params, count, f->data, NULL};
     int64_t reached[16] = {0};
     void *training;
     assert_int_equal(ENGINE->create(&spec, &training), TS_OK);
@@ -156,7 +156,7 @@ static void test_neighbours_and_launches_do_not_change_an_instance(void **state)
     size_t bytes = (size_t)f.parameters * sizeof(float);
     float *expected = ts_alloc(bytes, "weights"), *found = ts_alloc(bytes, "weights");
     support_train("cuda", &f, 60, expected);
-    ts_training_spec spec = {params, 7, f.data};
+    ts_training_spec spec = {params, 7, f.data, NULL};
     void *training;
     int64_t reached[7] = {0};
     assert_int_equal(ENGINE->create(&spec, &training), TS_OK);
@@ -227,7 +227,7 @@ static void test_several_seeds_match_the_reference_each(void **state) {
            *gradient = ts_alloc(n * sizeof *gradient, "g"), loss;
     void *training = train_seeds(&f, params, 7, 1);
     for (int i = 0; i < 7; i++) {
-        ts_training_spec one = {&params[i], 1, f.data};
+        ts_training_spec one = {&params[i], 1, f.data, NULL};
         params[i].schema->model->initialise(&params[i], initial);
         for (size_t p = 0; p < n; p++)
             weights[p] = initial[p];

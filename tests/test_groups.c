@@ -421,13 +421,16 @@ static void test_files_that_cannot_be_read_are_refused(void **state) {
     expect_refused("task: group\ngroup: S3\nelement_order: [missing.csv, '']\n", "cannot open");
     path_of("big.csv", path);
     write_file("big.csv", "0");
+    assert_int_equal(truncate(path, 2), 0);
+    expect_refused("task: cayley\ncayley: big.csv\n",
+                   "key 'cayley': big.csv is not a text file: it has NUL bytes");
     assert_int_equal(truncate(path, (4 << 20) + 1), 0);
     expect_refused("task: cayley\ncayley: big.csv\n", "is larger than 4096 KiB");
 }
 
 static void digest_of(const char *text, uint8_t digest[32]) {
     ts_sweep *sweep = good_sweep(text);
-    ts_sweep_digest(sweep, digest);
+    assert_int_equal(ts_sweep_digest(sweep, digest), TS_OK);
     ts_sweep_free(sweep);
 }
 
@@ -452,6 +455,35 @@ static void test_files_enter_identities_by_content_only(void **state) {
     ts_sweep_free(left);
     expect_refused("task: group\ngroup: A3\nelement_order: [order.txt, same.txt]\n",
                    "instances 0 and 1 are the same");
+}
+
+static void test_files_given_with_the_source_take_the_place_of_paths(void **state) {
+    (void)state;
+    static const char TEXT[] = "task: cayley\ncayley: [table.csv, other.txt]\ntrain_fraction: 1\n";
+    static const char CYCLIC[] = "0,1,2\n1,2,0\n2,0,1\n", LOOP[] = "0,1,2\n1,2,0\n2,1,0\n";
+    const ts_sweep_file given[] = {{"other.txt", LOOP, sizeof LOOP - 1},
+                                   {"table.csv", CYCLIC, sizeof CYCLIC - 1}};
+    ts_sweep_source source = {
+        .file = "elsewhere/test.yaml", .text = TEXT, .bytes = sizeof TEXT - 1, .files = given, .n_files = 2};
+    uint8_t read[32], digest[32];
+    const ts_file *const *files;
+    ts_sweep *sweep;
+    write_file("table.csv", CYCLIC);
+    write_file("other.txt", LOOP);
+    digest_of(TEXT, read);
+    assert_int_equal(ts_sweep_read(&source, &sweep), TS_OK);
+    ts_sweep_digest(sweep, digest);
+    assert_memory_equal(digest, read, sizeof digest);
+    assert_int_equal(ts_sweep_files(sweep, &files), 2); // as first named
+    assert_string_equal(files[0]->path, "table.csv");
+    assert_string_equal(files[1]->path, "other.txt");
+    assert_int_equal(files[0]->bytes, sizeof CYCLIC - 1);
+    assert_memory_equal(files[1]->content, LOOP, sizeof LOOP);
+    ts_sweep_free(sweep);
+    source.n_files = 1;
+    source.file = sweep_file; // where the other one is; but nothing is read then
+    assert_int_equal(ts_sweep_read(&source, &sweep), TS_ERROR_USER);
+    assert_non_null(strstr(ts_sweep_errors(), "test.yaml:2: key 'cayley': 'table.csv' is not among"));
 }
 
 static void test_files_stand_as_their_sha256_in_json(void **state) {
@@ -535,6 +567,7 @@ int main(void) {
         cmocka_unit_test(test_the_order_can_be_filtered_by),
         cmocka_unit_test(test_files_that_cannot_be_read_are_refused),
         cmocka_unit_test(test_files_enter_identities_by_content_only),
+        cmocka_unit_test(test_files_given_with_the_source_take_the_place_of_paths),
         cmocka_unit_test(test_files_stand_as_their_sha256_in_json),
         cmocka_unit_test(test_the_split_is_a_prefix_of_randperm),
         cmocka_unit_test(test_the_training_share_makes_cases_and_the_split_seed_does_not),

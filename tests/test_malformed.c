@@ -199,7 +199,8 @@ static const malformed TABLE[] = {
 
 static void expect_refused(const char *text, size_t bytes, const char *const *sets, int n_sets,
                            const char *place, const char *phrase) {
-    ts_sweep_source source = {"dir/bad.yaml", text, bytes, sets, n_sets};
+    ts_sweep_source source = {
+        .file = "dir/bad.yaml", .text = text, .bytes = bytes, .overrides = sets, .n_overrides = n_sets};
     ts_sweep *sweep = NULL;
     ts_status status = ts_sweep_read(&source, &sweep);
     if (status != TS_ERROR_USER)
@@ -271,7 +272,7 @@ static void test_files_beyond_256_kib_are_refused(void **state) {
 static void test_all_errors_are_reported_in_order_of_lines(void **state) {
     (void)state;
     static const char text[] = "task: tree\nhiden: 2\ndepth: two\nwhere: dpth < 2\nsave: fnal\n";
-    ts_sweep_source source = {"x.yaml", text, strlen(text), NULL, 0};
+    ts_sweep_source source = {.file = "x.yaml", .text = text, .bytes = strlen(text)};
     ts_sweep *sweep;
     assert_int_equal(ts_sweep_read(&source, &sweep), TS_ERROR_USER);
     assert_string_equal(
@@ -289,7 +290,7 @@ static void test_errors_beyond_fifty_are_counted(void **state) {
     ts_text_add(&text, FULL);
     for (int i = 0; i < 70; i++)
         ts_text_addf(&text, "unknown_%d: 1\n", i);
-    ts_sweep_source source = {"x.yaml", text.bytes, text.length, NULL, 0};
+    ts_sweep_source source = {.file = "x.yaml", .text = text.bytes, .bytes = text.length};
     ts_sweep *sweep;
     assert_int_equal(ts_sweep_read(&source, &sweep), TS_ERROR_USER);
     assert_non_null(strstr(ts_sweep_errors(), "x.yaml:53: "));
@@ -302,7 +303,7 @@ static void test_one_fault_of_many_points_is_reported_once(void **state) {
     (void)state;
     static const char text[] =
         "task: independent\nfeatures: 3\nhidden: 1..100\ncorrelated_pairs: 2\nseed: 0..99\n";
-    ts_sweep_source source = {"x.yaml", text, strlen(text), NULL, 0};
+    ts_sweep_source source = {.file = "x.yaml", .text = text, .bytes = strlen(text)};
     ts_sweep *sweep;
     assert_int_equal(ts_sweep_read(&source, &sweep), TS_ERROR_USER);
     assert_string_equal(ts_sweep_errors(),

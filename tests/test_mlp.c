@@ -154,6 +154,7 @@ static void logit_gradient(const ts_kernels *kernels, const float *logits, int c
                         .hidden_stride = LANES,
                         .out_stride = OUT,
                         .pairs = 1,
+                        .all_pairs = 1,
                         .a = &zero,
                         .b = &zero,
                         .label = &label,

@@ -35,7 +35,12 @@ static void compare(const char *text, const figure *figures, int count) {
     ts_data *data = support_data(sweep, 0);
     ts_case_params(sweep, 0, 0, &params);
     assert_int_equal(ts_record_layout_make(&params, data, &layout), TS_OK);
-    ts_trainer_spec spec = {ts_backend_engine(ts_backend_find("cpu"), "mlp"), &params, 1, data, layout};
+    ts_trainer_spec spec = {ts_backend_engine(ts_backend_find("cpu"), params.schema->model->name),
+                            &params,
+                            1,
+                            data,
+                            layout,
+                            NULL};
     assert_int_equal(ts_trainer_create(&spec, &trainer), TS_OK);
     assert_int_equal(ts_trainer_advance(trainer, &pause, &finished), TS_OK);
     const char *record = ts_trainer_result(trainer, 0).record;
@@ -98,11 +103,28 @@ static void test_paper_d59_seed_1(void **state) {
             figures, 12);
 }
 
+// Initial losses to the digits published; then as far as rounding lets it be followed.
+static void test_power_8_9_notebook(void **state) {
+    (void)state;
+    static const figure figures[] = {
+        {0, "train_loss", 4.7332, 1.1e-5},
+        {0, "test_loss", 4.7343, 1.1e-5},
+        {99, "train_loss", 2.6091830243313203, 5e-3},
+        {100, "test_loss", 3.5536351797228947, 5e-3},
+        {199, "train_loss", 2.0558338910735423, 3e-2},
+        {200, "test_loss", 3.8354116362670583, 3e-2},
+    };
+    compare("task: power\nm: 8\nn: 9\ntrain_fraction: 0.3\nsplit_seed: 598\ninit_seed: 999\nsteps: 200\n"
+            "checkpoints: [0, 99, 100, 199, 200]\n",
+            figures, 6);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_s5_notebook),
         cmocka_unit_test(test_paper_s5_seed_1),
         cmocka_unit_test(test_paper_d59_seed_1),
+        cmocka_unit_test(test_power_8_9_notebook),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@ script=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/slurm/sweep.sh
 work=$(mktemp -d "${TMPDIR:-/tmp}/sweep script.XXXXXX") # with a space: paths with spaces must work
 trap 'rm -rf "$work"' EXIT
 failed=0
+unset TOYSWEEP TOYSWEEP_LAUNCHER TOYSWEEP_MAX_RESTARTS
 
 stand_in() { # NAME, body on standard input
     { echo '#!/usr/bin/env bash'; cat; } >"$work/bin/$1"
@@ -20,9 +21,10 @@ fresh() { # a new folder with stand-ins; toysweep exits with $1
     echo "${1:-0}" >"$work/exit-code"
     echo 0 >"$work/done"
     echo RUNNING >"$work/state"
+    echo NONE >"$work/end"
     printf 'task: tree\nname: "my trees"  # a comment\n' >"$work/sweep.yaml"
     stand_in scontrol <<<'echo "$*" >>"$FAKE/scontrol.log"'
-    stand_in squeue <<<'cat "$FAKE/state"'
+    stand_in squeue <<<'if [[ $* == *%e* ]]; then cat "$FAKE/end"; else cat "$FAKE/state"; fi'
     stand_in mpirun <<<'echo "mpirun $1 $2" >>"$FAKE/launch.log"; shift 2; exec "$@"'
     stand_in srun <<'BODY'
 if [[ $1 == --mpi=list ]]; then echo "MPI plugin types are..."; cat "$FAKE/plugins"; exit; fi
@@ -82,6 +84,23 @@ SLURM_JOB_END_TIME=$(($(date +%s) + 3600)) sweep sweep.yaml
 expect "without pmix it is mpirun" "mpirun -n 2" "$(cat "$work/launch.log")"
 expect "mpirun gets a time limit" "--time-limit" "$(sed -n 5p "$work/arguments")"
 
+fresh 0
+TOYSWEEP_LAUNCHER=mpirun sweep sweep.yaml
+expect "mpirun can be asked for" "mpirun -n 2" "$(cat "$work/launch.log")"
+expect "a job without a time limit gets none" "" "$(sed -n 5p "$work/arguments")"
+
+fresh 0
+date -d "2 hours" +%Y-%m-%dT%H:%M:%S >"$work/end"
+TOYSWEEP_LAUNCHER=mpirun sweep sweep.yaml
+expect "an older Slurm is asked when the job ends" 1 "$(grep -Ec '^6[89][0-9][0-9]s$' "$work/arguments")"
+
+for early in 140 143; do
+    fresh "$early"
+    sweep sweep.yaml
+    expect "a warning before the program can handle it ($early) requeues the job" "requeue 42" \
+        "$(cat "$work/scontrol.log" 2>&1)"
+done
+
 fresh 75
 sweep sweep.yaml
 expect "exit code 75 requeues the job" "requeue 42" "$(cat "$work/scontrol.log" 2>&1)"
@@ -114,6 +133,11 @@ fresh 75
 echo COMPLETING >"$work/state"
 sweep sweep.yaml
 expect "a cancelled job stays cancelled" "75 0" "$code $(lines "$work/scontrol.log")"
+
+fresh 75
+echo COMPLETING TimeLimit >"$work/state"
+sweep sweep.yaml
+expect "a job that met its time limit comes back" "requeue 42" "$(cat "$work/scontrol.log" 2>&1)"
 
 for signal in USR2 TERM; do
     fresh 0

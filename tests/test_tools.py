@@ -2,7 +2,8 @@
 """tests/test_tools.py FEATURE.h5 [TABLE.h5]: the Python tools on finished results files of `toysweep run`.
 
 FEATURE.h5 is of a feature task. TABLE.h5 is of a table task and varies `group` and `seed`; without it, what needs it
-is skipped, by name. So is what needs the program, unless $TOYSWEEP says where it is.
+is skipped, by name. So is what needs the program, unless $TOYSWEEP says where it is, and what needs torch, unless
+/usr/bin/python3 or the Python that runs this has it.
 """
 
 import os
@@ -43,7 +44,54 @@ cases:
 """
 
 TABLE_CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "all_loss", "weight_norm2")
-TABLE_FIGURES = ["01-loss-curves.png", "02-accuracy-curves.png", "03-weight-norm.png", "04-grokking-steps.png"]
+TRAINING_FIGURES = ["loss-curves", "accuracy-curves", "weight-norm", "grokking-steps"]
+TABLE_FIGURES = TRAINING_FIGURES + [
+    "logit-similarity", "irrep-fractions", "restricted-and-excluded-loss", "losses-per-irrep",
+    "key-irreps-across-seeds", "order-of-irreps", "region-measures", "embedding-fourier-norms",
+    "dihedral-fourier-norms", "embedding-fourier-norms-over-time", "logit-cosines", "key-frequency-losses",
+    "neuron-frequencies", "neurons-in-two-dimensions", "neuron-clusters", "unembedding-by-irrep", "logit-slices",
+    "singular-values"]
+
+
+PERMUTATIONS = """
+task: group
+group: S4
+model: mlp
+embed: 64
+hidden: 64
+train_fraction: 0.8
+steps: 3000
+checkpoints: {log: 20}
+"""
+
+FILES = """
+model: mlp
+embed: 16
+hidden: 16
+train_fraction: 0.8
+steps: 30
+checkpoints: {log: 5}
+cases:
+  - {task: group, group: S3, element_order: order.txt}
+  - {task: cayley, cayley: table.csv}
+"""
+
+POWERS = """
+task: power
+p: 11
+model: transformer
+d_model: 32
+heads: 2
+d_head: 16
+d_mlp: 64
+train_fraction: 0.8
+steps: 300
+checkpoints: {log: 20}
+instances: 2
+grid:
+  m: [1, 3]
+  n: [1, 3]
+"""
 
 
 class Skipped(Exception):
@@ -120,6 +168,37 @@ def draw(path, out):
         assert f'src="{picture}"' in page, f"{picture} is not in index.html"
         assert os.path.getsize(os.path.join(out, picture)) > 5000, f"{picture} is empty"
     return pictures, page
+
+
+def names_of(pictures):
+    return [picture[3:-4] for picture in pictures]
+
+
+def run_sweep(text, folder, *arguments):
+    """Results file of a sweep; skips the test where there is no program."""
+    program = os.environ.get("TOYSWEEP")
+    if not program:
+        raise Skipped("$TOYSWEEP does not say where the program is")
+    sweep, out = os.path.join(folder, "sweep.yaml"), os.path.join(folder, "out.h5")
+    with open(sweep, "w", encoding="utf-8") as file:
+        file.write(text)
+    done = subprocess.run([program, "run", sweep, "-o", out, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def has_task(name):
+    program = os.environ.get("TOYSWEEP", "")
+    done = subprocess.run([program, "help", "keys"], capture_output=True, text=True) if program else None
+    return bool(done) and re.search(rf"\b{name}\b", done.stdout) is not None
+
+
+def export(path, folder, instance, form):
+    out = os.path.join(folder, f"instance-{instance}.{form}")
+    done = subprocess.run([os.environ["TOYSWEEP"], "export", path, "--instance", str(instance), "--format", form, "-o",
+                           out], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return out
 
 
 def test_figures_and_index_are_made(path, folder):
@@ -199,16 +278,17 @@ def expected_rows(path):
 
 def test_table_figures_and_index_are_made(path, folder):
     pictures, page = draw(path, os.path.join(folder, "figures"))
-    check_equal(pictures, TABLE_FIGURES, "pictures")
+    missing = set(TABLE_FIGURES) - set(names_of(pictures))
+    assert not missing, f"figures that are missing: {sorted(missing)}"
     check_equal(grokking_rows(page), expected_rows(path), "table of grokking steps")
 
 
 def test_table_unfinished_files_are_drawn(path, folder):
     copy = os.path.join(folder, "part.h5")
-    for every in (2, 3, 5):  # the groups alternate: parts of all of them are done, or one group is and the others not
+    for every in (2, 5):  # the groups alternate: parts of all of them are done, or one group is and the others not
         count = copy_with_status(path, copy, lambda i: i % every == 0)
         pictures, page = draw(copy, os.path.join(folder, f"figures-{every}"))
-        check_equal(pictures, TABLE_FIGURES, "pictures")
+        check_equal(names_of(pictures)[:4], TRAINING_FIGURES, "pictures")
         assert f"{len(range(0, count, every))} of {count} instances done" in page, page[:800]
         check_equal(grokking_rows(page), expected_rows(copy), "table of grokking steps")
 
@@ -220,7 +300,7 @@ def test_table_instances_that_never_generalise_are_shown(path, folder):
         for case in file["cases"].values():
             case["test_accuracy"][...] = 0.98
     pictures, page = draw(copy, os.path.join(folder, "figures"))
-    check_equal(pictures, TABLE_FIGURES, "pictures")
+    check_equal(names_of(pictures)[:4], TRAINING_FIGURES, "pictures")
     for row in grokking_rows(page):
         assert row[2] == "0" and row[3].startswith("&gt; "), row
 
@@ -232,7 +312,8 @@ def test_table_without_test_pairs_is_drawn(path, folder):
         for case in file["cases"].values():
             case["test_accuracy"][...] = case["test_loss"][...] = np.nan
     pictures, _ = draw(copy, os.path.join(folder, "figures"))
-    check_equal(pictures, TABLE_FIGURES[:3], "pictures")
+    check_equal(names_of(pictures)[:3], TRAINING_FIGURES[:3], "pictures")
+    assert "grokking-steps" not in names_of(pictures), pictures
 
 
 def test_table_is_loaded_on_its_own_axes(path, folder):
@@ -246,25 +327,139 @@ def test_table_is_loaded_on_its_own_axes(path, folder):
 
 
 def test_mixed_files_get_the_figures_of_both_families(path, folder):
-    program = os.environ.get("TOYSWEEP")
-    if not program:
-        raise Skipped("$TOYSWEEP does not say where the program is")
-    with open(os.path.join(folder, "mixed.yaml"), "w", encoding="utf-8") as file:
-        file.write(MIXED)
     with open(os.path.join(folder, "table.csv"), "w", encoding="utf-8") as file:
         file.writelines(",".join(str((2 * a + 3 * b) % 7) for b in range(7)) + "\n" for a in range(7))
-    out = os.path.join(folder, "mixed.h5")
-    done = subprocess.run([program, "run", os.path.join(folder, "mixed.yaml"), "-o", out],
-                          capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    out = run_sweep(MIXED, folder)
     pictures, page = draw(out, os.path.join(folder, "figures"))
     for name in ("training-curves", "weight-geometry", "loss-curves", "accuracy-curves", "weight-norm",
                  "grokking-steps"):
-        assert any(picture[3:-4] == name for picture in pictures), (name, pictures)
+        assert name in names_of(pictures), (name, pictures)
     cases = [row[0] for row in grokking_rows(page) if len(row) == 4]
     check_equal(cases[:4], [f"{group}, weight decay {decay}" for group in ("C5", "S3") for decay in ("0.5", "1")],
                 "cases of groups")
     assert len(cases) == 5 and cases[4].startswith("file "), cases
+
+
+def check_irreps(path):
+    """Projectors made in Python give the fractions that the program measured; networks in numpy its losses."""
+    from figures import symmetry
+    import networks
+
+    with toysweep.Results(path) as results:
+        for group, rows in results.cases.values():
+            names = [toysweep.text(name) for name in group["irrep"][...]]
+            irreps = symmetry.irreps_of(results, int(rows[0]), names)
+            check_equal(len(irreps), len(names), "irreps")
+            network = networks.network(results.weights(int(rows[0])))
+            for measure, matrix in (("embed_left_fraction", network.left), ("embed_right_fraction", network.right),
+                                    ("unembed_fraction", network.unembedding.T)):
+                found = np.array([((i.projector @ matrix) ** 2).sum() for i in irreps]) / (matrix ** 2).sum()
+                stored = group[measure][0, -1]
+                assert np.abs(found - stored).max() < 1e-6, f"{measure}: {found}, the program measured {stored}"
+
+
+def test_table_irreps_in_python_are_those_of_the_program(path, folder):
+    check_irreps(path)
+
+
+def test_table_networks_in_numpy_have_the_losses_of_the_program(path, folder):
+    from figures import symmetry
+    import networks
+
+    with toysweep.Results(path) as results:
+        for group, rows in results.cases.values():
+            network = networks.network(results.weights(int(rows[0])))
+            table = symmetry.group_of(results, int(rows[0])).table
+            logits = network.logits(np.arange(network.tokens)[:, None], np.arange(network.tokens))
+            logits -= logits.max(axis=-1, keepdims=True)
+            logits -= np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+            found, stored = -np.take_along_axis(logits, table[..., None], -1).mean(), group["all_loss"][0, -1]
+            assert abs(found - stored) < 1e-6 * stored, f"all_loss: {found}, the program measured {stored}"
+
+
+def test_permutations_show_the_standard_representation(path, folder):
+    out = run_sweep(PERMUTATIONS, folder)
+    check_irreps(out)
+    pictures, _ = draw(out, os.path.join(folder, "figures"))
+    assert "standard-representation" in names_of(pictures), pictures
+
+
+def test_element_orders_are_read_from_the_results(path, folder):
+    rows = [[2, 0, 1], [0, 1, 2], [1, 2, 0], [1, 0, 2], [2, 1, 0], [0, 2, 1]]
+    with open(os.path.join(folder, "order.txt"), "w", encoding="utf-8") as file:
+        file.writelines(" ".join(map(str, row)) + "\n" for row in rows)
+    with open(os.path.join(folder, "table.csv"), "w", encoding="utf-8") as file:  # Q8: 1, i, j, k, -1, ...
+        signed = [[0, 1, 2, 3], [1, 4, 3, 6], [2, 7, 4, 1], [3, 2, 5, 4]]
+        file.writelines(",".join(str((signed[a % 4][b % 4] + 4 * (a // 4 + b // 4)) % 8) for b in range(8)) + "\n"
+                        for a in range(8))
+    check_irreps(run_sweep(FILES, folder))
+
+
+def test_standard_matrices_multiply_as_permutations_do(path, folder):
+    from figures import symmetry
+
+    for name in ("S4", "A5"):
+        group = symmetry.make_group("group", name, None, False)
+        matrices = symmetry.standard_matrices(group.permutations)
+        products = np.einsum("xij,yjk->xyik", matrices, matrices)
+        assert np.abs(products - matrices[group.table]).max() < 1e-12, name
+
+
+def test_powers_get_their_figures(path, folder):
+    if not has_task("power"):
+        raise Skipped("the program has no task power")
+    out = run_sweep(POWERS, folder)
+    pictures, _ = draw(out, os.path.join(folder, "figures"))
+    for name in TRAINING_FIGURES + ["by-exponents", "logit-similarity", "value-logit-similarity", "attention-over-time",
+                                    "attention-by-pair", "neurons-in-two-dimensions", "value-neurons-in-two-dimensions",
+                                    "value-neuron-clusters", "logit-slices", "singular-values",
+                                    "embedding-fourier-norms", "value-embedding-fourier-norms-over-time",
+                                    "value-logit-cosines", "value-key-frequency-losses", "value-neuron-frequencies"]:
+        assert name in names_of(pictures), (name, pictures)
+    check_loaded(out)
+
+
+def check_loaded(path):
+    """load() gives every dataset of the cases, on the sweep's axes and the dataset's own, and weights when asked."""
+    data = toysweep.load(path, weights=True)
+    with toysweep.Results(path) as results:
+        axes = tuple(name for name in results.varying if name in data.sizes)
+        groups = [group for group, _ in results.cases.values()]
+        last, row = results.case_of(results.count - 1)
+        at = {axis: results.resolved(results.count - 1)[axis] for axis in axes}
+        names = [place + name for place in ("", "weights/") for name in toysweep.links(last[place or "."])]
+        for name in names:
+            if not isinstance(last[name], h5py.Dataset) or h5py.h5ds.is_scale(last[name].id) or name == "instance" or \
+                    any(name not in group or group[name].shape[1:] != last[name].shape[1:] for group in groups):
+                continue
+            short = name.rsplit("/", 1)[-1]
+            found = data[f"{short}_curve" if f"{short}_curve" in data else short]
+            assert found.dims[:len(axes)] == axes, (name, found.dims)
+            assert np.array_equal(found.sel(at).values, last[name][row], equal_nan=True), name
+
+
+def test_table_dimensions_are_loaded(path, folder):
+    check_loaded(path)
+
+
+def test_exported_instances_become_torch_modules(path, folder):
+    sys.path.insert(0, TOOLS)
+    tool = os.path.join(TOOLS, "to_transformer_lens.py")
+    if not any(subprocess.run([python, "-c", "import torch, numpy"], capture_output=True).returncode == 0
+               for python in (sys.executable, "/usr/bin/python3")):
+        raise Skipped("no Python here has torch")
+    sweeps = [PERMUTATIONS.replace("3000", "50")] + ([POWERS] if has_task("power") else [])
+    for sweep in sweeps:
+        out = run_sweep(sweep, tempfile.mkdtemp(dir=folder))
+        for form in ("safetensors", "h5"):
+            file = export(out, folder, 0, form)
+            done = subprocess.run([sys.executable, tool, file, "--check"], capture_output=True, text=True)
+            check_equal((done.returncode, done.stderr), (0, ""), "exit code and stderr of to_transformer_lens.py")
+            assert re.search(r"logits up to \S+ differ by at most \S+", done.stdout), done.stdout
+            done = subprocess.run([sys.executable, tool, file], capture_output=True, text=True)
+            assert done.returncode == 0 and os.path.getsize(os.path.splitext(file)[0] + ".pt") > 1000, done.stderr
+    done = subprocess.run([sys.executable, tool, out], capture_output=True, text=True)
+    check_equal((done.returncode, done.stderr.count("\n")), (1, 1), f"a results file: {done.stderr}")
 
 
 def run_test(name, test, files):

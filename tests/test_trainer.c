@@ -21,8 +21,8 @@ static void open_fixture(fixture *f, const char *text) {
     for (int i = 0; i < rows; i++)
         ts_case_params(f->sweep, 0, i, &f->params[i]);
     assert_int_equal(ts_record_layout_make(&f->params[0], f->data, &f->layout), TS_OK);
-    f->spec = (ts_trainer_spec){ts_backend_engine(ts_backend_find("cpu"), "autoencoder"), f->params, rows,
-                                f->data, f->layout};
+    f->spec = (ts_trainer_spec){
+        ts_backend_engine(ts_backend_find("cpu"), "autoencoder"), f->params, rows, f->data, f->layout, NULL};
 }
 
 static void close_fixture(fixture *f) {

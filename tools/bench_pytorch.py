@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Times tree training the published PyTorch way beside toysweep: the same grid points, the same cores, in turns.
+"""Times training in PyTorch beside toysweep: the same networks and data, the same cores, in turns, medians of one run.
 
-PyTorch, each step: draw 1024 samples of the tree for each of the 5 instances, x_hat = relu(W^T W x + b) by einsum over
-the stacked instances, weighted squared error, autograd, Adam. toysweep: the 5 instances as a sweep of one point; two
-runs of different length, so that starting up and writing the file cancel out.
+PyTorch (tools/pytorch_models.py) trains the published way, and of table tasks also with the algebra that toysweep
+uses. toysweep trains a small sweep: 5 instances of a tree, stacked as in the notebook; 2 of a table task, one a core.
+Two runs of different length, so that starting up, measuring and writing the file cancel out. Times are those of a step
+of one instance: wall-clock time over the number of instances, and the processor time of all cores. On a machine that
+does other work, compare processor time, with --cores 1: threads that wait for each other lose much more by it.
 """
 
 import argparse
@@ -14,122 +16,128 @@ import sys
 import tempfile
 import time
 
-from needs import need
-
-need("torch")
-import torch
-
-INSTANCES, BATCH = 5, 1024
-SWEEP = """\
-name: bench
-task: tree
-depth: {depth}
-hidden: {hidden}
-early_stopping: true
-instances: {instances}
-steps: {steps}
-checkpoints: [{steps}]
-save: none
-"""
+HERE = os.path.dirname(os.path.abspath(__file__))
+WORKLOADS = ["tree:3x5", "tree:6x10", "mlp:S5", "transformer:113"]
+SWEEPS = {
+    "tree": "task: tree\ndepth: {0}\nhidden: {1}\nearly_stopping: true\n",
+    "mlp": "task: group\nmodel: mlp\ngroup: {0}\ntrain_fraction: 0.4\n",
+    "transformer": "task: power\nmodel: transformer\np: {0}\ntrain_fraction: 0.3\n",
+}
+INSTANCES = {"tree": 5, "mlp": 2, "transformer": 2}
+STACKED = {"tree": 5, "mlp": 1, "transformer": 1}  # instances that a step in PyTorch trains
+STEPS = {"tree": 20000, "mlp": 300, "transformer": 100}
+TORCH_SECONDS = 0.5  # of a repetition
+SWEEP = "name: bench\n{task}instances: {instances}\nsteps: {steps}\ncheckpoints: [{steps}]\nsave: none\n"
 
 
 def arguments():
     parser = argparse.ArgumentParser(prog="bench_pytorch.py", description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
-    parser.add_argument("--toysweep", default=os.path.join(root, "build/release/toysweep"), help="the program")
-    parser.add_argument("--points", nargs="+", default=["3x5", "6x10"], metavar="DEPTHxHIDDEN", help="grid points")
-    parser.add_argument("--cores", type=int, default=2, help="cores, and threads of both (default: 2)")
-    parser.add_argument("--repeat", type=int, default=5, help="repetitions, of which the median counts (default: 5)")
-    parser.add_argument("--torch-steps", type=int, default=200, help="steps of a PyTorch repetition (default: 200)")
-    parser.add_argument("--steps", type=int, default=20000, help="more steps of the longer toysweep run (default: 20000)")
+    parser.add_argument("workloads", nargs="*", default=WORKLOADS, metavar="WORKLOAD",
+                        help="tree:DEPTHxHIDDEN, mlp:S5, transformer:P (default: " + " ".join(WORKLOADS) + ")")
+    parser.add_argument("--toysweep", default=os.path.join(HERE, "../build/release/toysweep"), help="the program")
+    parser.add_argument("--python", action="append", metavar="PYTHON",
+                        help="a Python with PyTorch; may be given more than once (default: this one)")
+    parser.add_argument("--cores", type=int, default=2, help="cores, and threads of all (default: 2)")
+    parser.add_argument("--repeat", type=int, default=7, help="repetitions, of which the median counts (default: 7)")
+    parser.add_argument("--steps", type=int, help="more steps of the longer toysweep run (default: by workload)")
     options = parser.parse_args()
     options.toysweep = os.path.abspath(options.toysweep)
+    options.python = options.python or [sys.executable]
     if not os.access(options.toysweep, os.X_OK):
         sys.exit(f"bench_pytorch.py: no program at {options.toysweep}: build it, or give --toysweep")
+    for workload in options.workloads:
+        if workload.partition(":")[0] not in SWEEPS or not workload.partition(":")[2]:
+            parser.error(f"{workload}: give one such as {', '.join(WORKLOADS)}")
     return options
 
 
-# --- The published way ---------------------------------------------------------------------------------------------
+class PyTorch:
+    """A process that trains one model one way, as often as it is told to."""
 
-def draw_samples(depth, instances):
-    """(batch, instances, features): features that are on, level by level; a child is on if its parent is, its own coin
-    shows 1 and its sibling's 0."""
-    levels, on = [], torch.ones(BATCH, instances, 1, dtype=torch.bool)
-    for _ in range(depth):
-        coins = torch.rand(BATCH, instances, on.shape[2], 2) < 0.5
-        children = on[..., None] & coins & ~coins.flip(-1)
-        on = children.flatten(2)
-        levels.append(on)
-    return torch.cat(levels, dim=2).float()
+    def __init__(self, python, workload, way, cores):
+        script = os.path.join(HERE, "pytorch_models.py")
+        self.process = subprocess.Popen([python, script, workload, way, str(cores)], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        self.stacked = STACKED[workload.partition(":")[0]]
+        self.version = self.answer()
+        self.name = f"PyTorch {self.version} {way}"
+        self.steps = 1
+        self.steps = max(1, round(TORCH_SECONDS / min(self.time() for _ in range(2))[0] / self.stacked))
 
+    def answer(self):
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"bench_pytorch.py: {' '.join(self.process.args)} ended")
+        return line.strip()
 
-class Published:
-    def __init__(self, depth, hidden):
-        features = 2 ** (depth + 1) - 2
-        self.depth = depth
-        self.W = torch.nn.Parameter(torch.empty(INSTANCES, hidden, features))
-        torch.nn.init.xavier_normal_(self.W)
-        self.b = torch.nn.Parameter(torch.zeros(INSTANCES, features))
-        self.importance = torch.ones(features)
-        self.adam = torch.optim.Adam([self.W, self.b], lr=1e-3)
+    def time(self):
+        """Seconds for a step of one instance: (wall-clock, processors)."""
+        self.process.stdin.write(f"{self.steps}\n")
+        self.process.stdin.flush()
+        return tuple(float(word) / self.stacked for word in self.answer().split())
 
-    def step(self):
-        x = draw_samples(self.depth, INSTANCES)
-        hidden = torch.einsum("bif,ihf->bih", x, self.W)
-        x_hat = torch.relu(torch.einsum("bih,ihf->bif", hidden, self.W) + self.b)
-        loss = (self.importance * (x - x_hat) ** 2).mean(dim=(0, 2)).sum()
-        self.adam.zero_grad()
-        loss.backward()
-        self.adam.step()
-
-    def seconds_per_step(self, steps):
-        begin = time.perf_counter()
-        for _ in range(steps):
-            self.step()
-        return (time.perf_counter() - begin) / steps
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
 
 
-# --- toysweep ------------------------------------------------------------------------------------------------------
+class Toysweep:
+    name = "toysweep"
 
-def run_seconds(options, depth, hidden, steps):
-    with tempfile.TemporaryDirectory() as folder:
-        sweep = os.path.join(folder, "bench.yaml")
+    def __init__(self, options, workload):
+        self.kind, _, size = workload.partition(":")
+        self.options, self.task = options, SWEEPS[self.kind].format(*size.split("x"))
+        self.steps = options.steps or STEPS[self.kind]
+
+    def run(self, folder, steps):
+        sweep = os.path.join(folder, f"bench-{steps}.yaml")
         with open(sweep, "w", encoding="utf-8") as file:
-            file.write(SWEEP.format(depth=depth, hidden=hidden, instances=INSTANCES, steps=steps))
-        command = [options.toysweep, "run", sweep, "-o", os.path.join(folder, "bench.h5"), "--threads",
-                   str(options.cores), "--progress", "none"]
-        begin = time.perf_counter()
+            file.write(SWEEP.format(task=self.task, instances=INSTANCES[self.kind], steps=steps))
+        command = [self.options.toysweep, "run", sweep, "-o", os.path.join(folder, f"bench-{steps}.h5"), "--threads",
+                   str(self.options.cores), "--progress", "none"]
+        begin, used = time.perf_counter(), os.times()
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
             sys.exit(f"bench_pytorch.py: {' '.join(command)}: exit code {done.returncode}\n{done.stderr}")
-        return time.perf_counter() - begin
+        now = os.times()
+        return (time.perf_counter() - begin,
+                now.children_user + now.children_system - used.children_user - used.children_system)
+
+    def time(self):
+        """Seconds for a step of one instance: (wall-clock, processors)."""
+        with tempfile.TemporaryDirectory() as folder:
+            short = max(1, self.steps // 10)
+            runs = self.run(folder, short + self.steps), self.run(folder, short)
+            return tuple((longer - shorter) / self.steps / INSTANCES[self.kind] for longer, shorter in zip(*runs))
 
 
-def toysweep_seconds_per_step(options, depth, hidden):
-    short = options.steps // 10
-    longer = run_seconds(options, depth, hidden, short + options.steps)
-    return (longer - run_seconds(options, depth, hidden, short)) / options.steps
+def bench(options, workload):
+    kind = workload.partition(":")[0]
+    ways = ["published"] if kind == "tree" else ["published", "algebra"]
+    entries = [PyTorch(python, workload, way, options.cores) for python in options.python for way in ways]
+    entries.append(Toysweep(options, workload))
+    times = [[entry.time() for entry in entries] for _ in range(options.repeat)]
+    for entry in entries[:-1]:
+        entry.close()
+    own = [statistics.median(time[i] for time in list(zip(*times))[-1]) for i in (0, 1)]
+    for entry, column in zip(entries, zip(*times)):
+        line = f"{workload:<16}{entry.name:<33}"
+        for kind, clock in enumerate(zip(*column)):
+            middle = statistics.median(clock)
+            spread = f"{1e6 * min(clock):.4g}..{1e6 * max(clock):.4g}"
+            line += f"{1e6 * middle:>10.1f}{middle / own[kind]:>7.1f}x  {spread:<19}"
+        print(line.rstrip(), flush=True)
 
 
 def main():
     options = arguments()
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:options.cores])  # toysweep inherits it
-    torch.set_num_threads(options.cores)
-    print(f"PyTorch {torch.__version__}; {options.cores} cores; median of {options.repeat}; microseconds for one step of "
-          f"{INSTANCES} instances")
-    print(f"{'depth':>6}{'hidden':>8}{'PyTorch':>12}{'toysweep':>12}{'ratio':>10}   spread (PyTorch; toysweep)")
-    for point in options.points:
-        depth, hidden = (int(number) for number in point.split("x"))
-        published = Published(depth, hidden)
-        published.seconds_per_step(20)  # warm
-        times = ([], [])
-        for _ in range(options.repeat):
-            times[0].append(1e6 * published.seconds_per_step(options.torch_steps))
-            times[1].append(1e6 * toysweep_seconds_per_step(options, depth, hidden))
-        a, b = (statistics.median(t) for t in times)
-        spread = "; ".join(f"{min(t):.1f}..{max(t):.1f}" for t in times)
-        print(f"{depth:>6}{hidden:>8}{a:>12.1f}{b:>12.2f}{a / b:>9.0f}x   {spread}", flush=True)
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:options.cores])  # all that is started inherits it
+    print(f"{options.cores} cores; microseconds for a step of one instance, median of {options.repeat}, in turns")
+    clock = f"{'median':>10}{'ratio':>8}  smallest..largest"
+    print(f"{'':<49}{'wall-clock time':<38}processor time\n{'workload':<49}{clock:<38}{clock}")
+    for workload in options.workloads:
+        bench(options, workload)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from figures.view import rows_of_tasks
 # (view, options) -> figures.view.Figure, or None where a view has nothing to show.
 FAMILIES = {
     ("tree", "independent"): feature,
-    ("group", "cayley"): table,
+    ("group", "cayley", "power"): table,
 }
 
 STYLE = {
@@ -89,6 +89,15 @@ def every_view(results, options):
                 yield family, view
 
 
+def save(picture, path):
+    """Lays out first: savefig would draw all of it once more for that."""
+    if hasattr(picture, "get_layout_engine"):  # matplotlib 3.6
+        picture.get_layout_engine().execute(picture)
+        picture.set_layout_engine("none")
+    picture.savefig(path)
+    plt.close(picture)
+
+
 def draw(results, options, folder):
     """Draws every figure and returns the page's body."""
     body, number = [], 0
@@ -101,8 +110,7 @@ def draw(results, options, folder):
                 continue
             number += 1
             name = f"{number:02d}-{make.__name__.replace('_', '-')}.png"
-            figure.picture.savefig(os.path.join(folder, name))
-            plt.close(figure.picture)
+            save(figure.picture, os.path.join(folder, name))
             body.append(f'<figure><img src="{name}" alt="{html.escape(figure.caption)}">\n'
                         f"<figcaption>{html.escape(figure.caption)}{figure.table}</figcaption></figure>")
     return body

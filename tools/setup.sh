@@ -41,9 +41,18 @@ has_lapack() { has_library openblas || has_library lapack; }
 
 has_python() { find_python "$@" 2>/dev/null && echo "in $PYTHON"; }
 
+has_slurm() { # its daemons are not on everybody's path
+    local PATH=$PATH:/usr/sbin
+    command -v munged >/dev/null && command -v slurmd >/dev/null && command -v slurmctld
+}
+
 has_fuzzer() { # clang's run-time libraries: sanitizers and libFuzzer
     local found
     found=$(compgen -G "$(clang -print-resource-dir 2>/dev/null)/lib/*/libclang_rt.fuzzer*") && echo "${found%%$'\n'*}"
+}
+
+has_mkfs() { # in sbin, which is not on everybody's PATH
+    PATH=$PATH:/usr/sbin:/sbin has_command mkfs.ext4
 }
 
 # --- What is needed: what it is | Debian package | how to see that it is there ------------------------------------
@@ -75,6 +84,8 @@ if [[ $tests == yes ]]; then
         "clang-tidy|clang-tidy|has_command clang-tidy"
         "Clang's libFuzzer|clang-runtime|has_fuzzer"
         "strace|strace|has_command strace"
+        "Slurm|slurm-wlm munge|has_slurm"
+        "mkfs.ext4|e2fsprogs|has_mkfs"
         "ShellCheck|shellcheck|has_command shellcheck"
     )
 fi
@@ -142,6 +153,8 @@ for line in "${needed[@]}"; do
     IFS='|' read -r name package check <<<"$line"
     if found=$($check 2>/dev/null); then
         printf '  %-20s %s\n' "$name" "$found"
+    elif [[ $name == Slurm ]]; then
+        printf '  %-20s absent: tests that need it are skipped\n' "$name"
     else
         printf '  %-20s MISSING (Debian: %s)\n' "$name" "$package"
         absent=$((absent + 1))

@@ -41,7 +41,8 @@ typedef struct ts_sparse_rows {
 typedef struct ts_mlp_work {
     int n, n_out, embed, hidden;
     int embed_stride, hidden_stride, out_stride;
-    int pairs;                      // training pairs
+    int pairs;                      // training pairs that are trained on here
+    int all_pairs;                  // training pairs of the instance
     const int *a, *b, *label;       // (pairs)
     const float *w_x, *w_y;         // (n, embed_stride)
     const float *w;                 // (2 embed, hidden_stride)
@@ -61,6 +62,55 @@ enum {
     TS_MLP_TILE = 48
 }; // pairs handled at once: their hidden layer, logits and gradients stay in the cache
 
+// One transformer on a table task (model/transformer.h), for ts_kernels.transformer_gradient. Rows of tensors end
+// at a multiple of 16 floats, pads zero: d_model at model_stride, heads at heads_stride, d_head at head_stride,
+// d_mlp at neurons_stride, n_out at out_stride. What is read out of the hidden layer are the logits (direct) or
+// the residual stream. `rows` below: n tokens; positions 0 and 1, less the last token; the last token.
+typedef struct ts_transformer_work {
+    int n, n_out, model, heads, head, neurons;
+    int model_stride, heads_stride, head_stride, neurons_stride, out_stride;
+    bool direct;                     // W_out W_U is multiplied out
+    int read_stride;                 // out_stride or model_stride
+    int width;                       // neurons_stride + read_stride
+    int pairs;                       // training pairs that are trained on here
+    int all_pairs;                   // training pairs of the instance
+    const int *a, *b, *label;        // (pairs)
+    const float *w_e, *w_pos;        // (n + 1, model_stride), (3, model_stride)
+    const float *w_q, *w_k, *w_v;    // (heads, model, head_stride)
+    const float *w_o;                // (heads, head, model_stride)
+    const float *w_in, *w_out, *w_u; // (model, neurons_stride), (neurons, model_stride), (model, out_stride)
+    float *dw_e, *dw_pos, *dw_q, *dw_k, *dw_v; // gradients, written
+    float *dw_o, *dw_in, *dw_out, *dw_u;
+    const float *valid; // (TS_VECTOR_LANES): 1 for the logits in the last vector of a row, 0 for its pads
+    // Scratch, zero before the first call.
+    float *x, *dx;                 // (rows, model_stride): embeddings
+    float *q, *dq;                 // (heads, head_stride): the last token's queries
+    float *sought, *dsought;       // (model, heads_stride): W_K q / sqrt(d_head)
+    float *sought_columns;         // (heads_stride, model_stride)
+    float *score, *dscore;         // (rows, heads_stride): x sought
+    float *value, *dvalue;         // (rows, heads, head_stride): x W_V
+    float *w_v_columns;            // (heads, head_stride, model_stride)
+    float *into;                   // (model, width): W_in, and then W_U (direct) or the identity
+    float *into_columns;           // (width, model_stride)
+    float *out, *dout;             // (heads, head_stride, width): W_O into
+    float *out_columns;            // (width, heads, head_stride)
+    float *right, *dright;         // (rows, heads, width): value out; that of b, less the last token's
+    float *left, *dleft;           // (n, heads, width): that of a
+    float *constant, *dconstant;   // (width): what every pair has
+    float *read, *dread;           // (neurons_stride, read_stride): W_out W_U (direct) or W_out
+    float *read_columns;           // (read_stride, neurons_stride)
+    float *dread_columns;          // (read_stride, neurons_stride)
+    float *w_u_columns;            // (out_stride, model_stride)
+    float *attention, *dattention; // (TS_TRANSFORMER_TILE, 2, heads_stride): to a and b
+    float *h;                      // (TS_TRANSFORMER_TILE, neurons_stride): hidden layer
+    float *mixed; // (TS_TRANSFORMER_TILE, width): gradient of the hidden layer; what is read out
+    float *z;     // (TS_TRANSFORMER_TILE, out_stride): logits, unless direct
+} ts_transformer_work;
+
+// Pairs handled at once, and tokens b that come before the next ones: pairs are in the order of (b /
+// TS_TRANSFORMER_BLOCK, a, b), so that the tables' rows in use stay in the cache.
+enum { TS_TRANSFORMER_TILE = 48, TS_TRANSFORMER_BLOCK = 32 };
+
 // take = 1 - beta, rounded once from double precision (1 - 0.999f is off by 5e-5); decay = 1 - lr * weight
 // decay.
 typedef struct ts_adam_constants {
@@ -75,6 +125,9 @@ typedef struct ts_kernels {
 
     // Gradient of the mean cross-entropy over the training pairs. False if a loss is not finite.
     bool (*mlp_gradient)(const ts_mlp_work *work);
+
+    // The same of a transformer.
+    bool (*transformer_gradient)(const ts_transformer_work *work);
 
     // exp of each of `count` (a multiple of TS_VECTOR_LANES) numbers, to 2 ulp; below -87.3 the result is 0.
     void (*exponential)(const float *x, float *out, int64_t count);
@@ -103,6 +156,7 @@ extern const ts_kernels ts_kernels_portable;
 double TS_FOR_SET(ts_autoencoder_gradient)(const ts_autoencoder_work *work, const ts_sparse_rows *batch);
 void TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_adam_constants constants);
 bool TS_FOR_SET(ts_mlp_gradient)(const ts_mlp_work *work);
+bool TS_FOR_SET(ts_transformer_gradient)(const ts_transformer_work *work);
 void TS_FOR_SET(ts_exponential)(const float *x, float *out, int64_t count);
 double TS_FOR_SET(ts_peak)(int64_t rounds, float *sink);
 #endif

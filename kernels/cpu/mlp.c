@@ -4,23 +4,12 @@
 //     h = relu(left[a] + right[b])  ->  z = h W_U  ->  dz (cross-entropy)  ->  dh = dz W_U^T [h > 0]
 //     dW_U += h^T dz;  dleft[a] += dh;  dright[b] += dh
 // and back: dW_x = dleft W[:e]^T, dW[:e] = W_x^T dleft, and the same on the right.
+#include "cpu/cross_entropy.h"
 #include "cpu/kernels.h"
 #include "cpu/product.h"
+#include "cpu/transpose.h"
 
 #include <string.h>
-
-static void transpose(const float *from, int rows, int row_stride, int columns, float *to, int to_stride) {
-    for (int r = 0; r < rows; r += LANES) {
-        for (int c = 0; c < columns; c += LANES) {
-            vec tile[LANES];
-            for (int i = 0; i < LANES; i++)
-                tile[i] = r + i < rows ? vload(from + (size_t)(r + i) * (size_t)row_stride + c) : vzero();
-            vtranspose(tile);
-            for (int i = 0; i < LANES; i++)
-                vstore(to + (size_t)(c + i) * (size_t)to_stride + r, tile[i]);
-        }
-    }
-}
 
 // left = W_x W[:embed], right = W_y W[embed:].
 static void embed(const ts_mlp_work *w) {
@@ -56,42 +45,6 @@ static void load_tile(const ts_mlp_work *w, int first, int count) {
     }
 }
 
-// Replaces one row of logits by its gradient times `share`. Accurate at any loss: with E_j = exp(z_j - z_y -
-// m) and S the sum over j != y, the gradient is E_j / (E_y + S), and -S / (E_y + S) at y, never p - 1. m is 0
-// unless the label is far behind. False if the loss is not finite.
-static bool cross_entropy(const ts_mlp_work *w, float *z, int label, float share) {
-    int vectors = w->out_stride / LANES;
-    float at_label = z[label];
-    vec target = vset(at_label), largest = vset(-INFINITY), valid = vload(w->valid);
-    // Pads take the label's logit for now: it neither raises the maximum nor overflows.
-    float *last = z + (vectors - 1) * LANES;
-    vstore(last, vadd(vwhere_positive(valid, vload(last)), vwhere_positive(vsub(vset(0.5f), valid), target)));
-    for (int v = 0; v < vectors; v++)
-        largest = vmax(largest, vload(z + v * LANES));
-    float ahead = vlargest(largest) - at_label, m = ahead > 30 ? ahead : 0;
-    vec shift = vset(m);
-    for (int v = 0; v < vectors; v++) {
-        // z - target - m exactly, as a sum of float32 numbers (Knuth); exp needs what rounding left out.
-        vec a = vload(z + v * LANES), d = vsub(a, target), b = vsub(d, a);
-        vec error = vsub(vsub(a, vsub(d, b)), vadd(target, b));
-        vec x = vsub(d, shift), c = vsub(x, d);
-        error = vadd(error, vsub(vsub(d, vsub(x, c)), vadd(shift, c)));
-        vec e = vexp(x, error);
-        vstore(z + v * LANES, v == vectors - 1 ? vmul(e, valid) : e);
-    }
-    float own = z[label];
-    z[label] = 0;
-    vec sum = vzero();
-    for (int v = 0; v < vectors; v++)
-        sum = vadd(sum, vload(z + v * LANES));
-    float others = vsum(sum), scale = share / (own + others);
-    vec factor = vset(scale);
-    for (int v = 0; v < vectors; v++)
-        vstore(z + v * LANES, vmul(factor, vload(z + v * LANES)));
-    z[label] = -others * scale;
-    return others < INFINITY; // false for NaN, too
-}
-
 static void scatter_tile(const ts_mlp_work *w, int first, int count) {
     size_t stride = (size_t)w->hidden_stride;
     for (int t = 0; t < count; t++) {
@@ -114,7 +67,9 @@ static bool train_tile(const ts_mlp_work *w, int first, int count, float share) 
                       count, w->out_stride / LANES, w->hidden, false};
     multiply(&logits);
     for (int t = 0; t < count; t++)
-        finite = cross_entropy(w, w->z + (size_t)t * out_stride, w->label[first + t], share) && finite;
+        finite = cross_entropy(w->z + (size_t)t * out_stride, w->out_stride / LANES, w->valid,
+                               w->label[first + t], share) &&
+                 finite;
     product back = {w->z,  out_stride,    1,     w->w_u_columns,           hidden_stride,
                     w->dh, hidden_stride, count, w->hidden_stride / LANES, w->n_out,
                     false};
@@ -163,7 +118,7 @@ static void embed_gradient(const ts_mlp_work *w) {
 bool TS_FOR_SET(ts_mlp_gradient)(const ts_mlp_work *w) {
     size_t tokens = (size_t)w->n * (size_t)w->hidden_stride * sizeof(float);
     bool finite = true;
-    float share = 1.0f / (float)w->pairs;
+    float share = 1.0f / (float)w->all_pairs;
     embed(w);
     transpose(w->w_u, w->hidden, w->out_stride, w->out_stride, w->w_u_columns, w->hidden_stride);
     for (int side = 0; side < 2; side++)

@@ -10,15 +10,29 @@
 
 struct ts_data;
 
+// Ranks that train one instance together, each on its part of the training pairs. All of them make the same
+// calls with the same arguments; all calls are collective over the team.
+typedef struct ts_team {
+    int rank, size;
+    // values (count) become their sum over the team, added in the order of ranks: the same bits on all of them,
+    // whatever the network. False if `mine` is false on any rank.
+    bool (*sum)(void *context, float *values, int64_t count, bool mine);
+    // values (count) become the largest of the team's.
+    void (*largest)(void *context, int64_t *values, int count);
+    void *context;
+} ts_team;
+
 // Instances of one case to train together. The pointers must stay valid as long as the training.
 typedef struct ts_training_spec {
     const ts_params *params; // (count)
     int count;
     const struct ts_data *data; // of the case; read-only, shared by all its trainings
+    const ts_team *team;        // NULL: this rank trains them alone
 } ts_training_spec;
 
 typedef struct ts_engine {
     const char *model;
+    bool wide; // it can train with a team
 
     // New trainings start from the model's initial weights, at step 0. TS_ERROR_MEMORY: a smaller one may
     // fit.

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-extern const ts_engine ts_reference_autoencoder, ts_reference_mlp;
-extern const ts_engine ts_cpu_autoencoder, ts_cpu_mlp;
+extern const ts_engine ts_reference_autoencoder, ts_reference_mlp, ts_reference_transformer;
+extern const ts_engine ts_cpu_autoencoder, ts_cpu_mlp, ts_cpu_transformer;
 ts_status ts_cpu_probe(void);
 const char *ts_cpu_device(void);
 #ifdef TS_HAVE_CUDA
@@ -40,7 +40,7 @@ static const ts_backend CPU = {
     .help = "fused float32 kernels for the processor at hand",
     .probe = ts_cpu_probe,
     .device = ts_cpu_device,
-    .engines = (const ts_engine *const[]){&ts_cpu_autoencoder, &ts_cpu_mlp, NULL},
+    .engines = (const ts_engine *const[]){&ts_cpu_autoencoder, &ts_cpu_mlp, &ts_cpu_transformer, NULL},
 };
 
 static const ts_backend REFERENCE = {
@@ -48,7 +48,8 @@ static const ts_backend REFERENCE = {
     .help = "plain double-precision loops, to check the others against",
     .probe = always,
     .device = any_processor,
-    .engines = (const ts_engine *const[]){&ts_reference_autoencoder, &ts_reference_mlp, NULL},
+    .engines = (const ts_engine *const[]){&ts_reference_autoencoder, &ts_reference_mlp,
+                                          &ts_reference_transformer, NULL},
 };
 
 const ts_backend *const ts_backends[] = {

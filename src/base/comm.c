@@ -56,6 +56,11 @@ static void free_own(void) {
     own_first = own_count = own_capacity = 0;
 }
 
+// Room from the start, so that short memory shows before there is something to lose.
+static ts_status reserve_own(void) {
+    return own ? TS_OK : grow_own();
+}
+
 // Slurm tasks started without PMI would each believe to be alone, and fight over the results file.
 static ts_status refuse_singletons(const ts_comm *comm) {
     const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
@@ -107,8 +112,9 @@ static bool launched(void) {
 
 ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv) {
     *comm = (ts_comm){.size = 1, .node_size = 1};
-    if (!launched())
-        return refuse_singletons(comm);
+    ts_status status = reserve_own();
+    if (status != TS_OK || !launched())
+        return status == TS_OK ? refuse_singletons(comm) : status;
     int provided = 0;
     if (MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS ||
         provided < MPI_THREAD_FUNNELED)
@@ -153,6 +159,13 @@ ts_status ts_comm_agree(const ts_comm *comm, ts_status mine) {
     snprintf(message, sizeof message, "%s", ts_message());
     MPI_Bcast(message, sizeof message, MPI_CHAR, worst.rank, MPI_COMM_WORLD);
     return ts_fail((ts_status)worst.status, "%s", message);
+}
+
+bool ts_comm_any(const ts_comm *comm, bool mine) {
+    int any = mine;
+    if (comm->mpi)
+        MPI_Allreduce(MPI_IN_PLACE, &any, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
+    return any;
 }
 
 void ts_comm_broadcast(const ts_comm *comm, void *bytes, size_t size) {
@@ -217,7 +230,8 @@ ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv) {
     if (ranks && atoi(ranks) > 1)
         return ts_fail(TS_ERROR_USER,
                        "this build has no MPI: start it without mpirun, or build with TOYSWEEP_MPI=ON");
-    return refuse_singletons(comm);
+    ts_status status = reserve_own();
+    return status == TS_OK ? refuse_singletons(comm) : status;
 }
 
 void ts_comm_end(ts_comm *comm) {
@@ -231,6 +245,11 @@ void ts_comm_abort(const ts_comm *comm, int code) {
 }
 
 ts_status ts_comm_agree(const ts_comm *comm, ts_status mine) {
+    (void)comm;
+    return mine;
+}
+
+bool ts_comm_any(const ts_comm *comm, bool mine) {
     (void)comm;
     return mine;
 }

@@ -29,6 +29,8 @@ void ts_comm_abort(const ts_comm *comm, int code) __attribute__((noreturn));
 // alone after a fault elsewhere.
 ts_status ts_comm_agree(const ts_comm *comm, ts_status mine);
 
+bool ts_comm_any(const ts_comm *comm, bool mine); // collective: is it so on any rank?
+
 // Collective: copies rank 0's bytes to all. `bytes` has the same size everywhere.
 void ts_comm_broadcast(const ts_comm *comm, void *bytes, size_t size);
 

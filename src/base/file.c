@@ -151,3 +151,11 @@ bool ts_path_exists(const char *path) {
     struct stat info;
     return stat(path, &info) == 0;
 }
+
+ts_status ts_path_check_regular(const char *path) {
+    struct stat info;
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return ts_fail(TS_ERROR_FATAL, "'%s' is %s, not a file", path,
+                       S_ISDIR(info.st_mode) ? "a directory" : "a pipe or device");
+    return TS_OK;
+}

@@ -24,3 +24,7 @@ ts_status ts_path_resolve(const char *path, char *resolved);
 // Position of the file name within `path` (after the last '/').
 const char *ts_path_name(const char *path);
 bool ts_path_exists(const char *path);
+
+// TS_OK if a file of data is there, or nothing. TS_ERROR_FATAL, with a message: a directory, or a pipe or terminal, at
+// which whoever opens it would wait.
+ts_status ts_path_check_regular(const char *path);

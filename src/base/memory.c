@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,7 +15,10 @@ typedef struct block_header {
 } block_header;
 
 static const uint64_t GUARD = 0x7ff4deadbeef7ff4u; // a signalling NaN, as float32 and float64 alike
-static atomic_int_least64_t fail_countdown;
+
+// Allocations since the fault was set, and which of them fail (first 0: none).
+static atomic_int_least64_t calls, fail_first, fail_last;
+static bool announce;
 
 _Static_assert(sizeof(block_header) == 64, "the caller's bytes start 64-byte aligned");
 
@@ -28,23 +32,41 @@ static void fill_nan(void *memory, size_t bytes) {
 #endif
 }
 
-static int allowed(void) {
-    if (atomic_load(&fail_countdown) == 0)
-        return 1;
-    if (atomic_load(&fail_countdown) > 1) {
-        atomic_fetch_sub(&fail_countdown, 1);
-        return 1;
-    }
-    return 0;
+static bool allowed(const char *what) {
+    int64_t first = atomic_load(&fail_first);
+    if (first == 0)
+        return true;
+    int64_t call = atomic_fetch_add(&calls, 1) + 1;
+    if (call == first && announce)
+        fprintf(stderr, "TOYSWEEP_FAIL_ALLOCATION: allocation %lld fails (%s)\n", (long long)call, what);
+    return call < first || call > atomic_load(&fail_last);
+}
+
+static void fail_between(int64_t first, int64_t last) {
+    atomic_store(&calls, 0);
+    atomic_store(&fail_last, last);
+    atomic_store(&fail_first, first);
 }
 
 void ts_alloc_fail_at(int64_t n) {
-    atomic_store(&fail_countdown, n);
+    fail_between(n, INT64_MAX);
+}
+
+void ts_alloc_fail_as_told(void) {
+#ifdef TOYSWEEP_DEBUG
+    const char *text = getenv("TOYSWEEP_FAIL_ALLOCATION");
+    char *end;
+    int64_t n = text ? strtoll(text, &end, 10) : 0;
+    if (n <= 0)
+        return;
+    announce = true;
+    fail_between(n, *end == '+' ? INT64_MAX : n);
+#endif
 }
 
 void *ts_alloc(size_t bytes, const char *what) {
     block_header *header = NULL;
-    if (bytes <= SIZE_MAX / 2 && allowed()) {
+    if (bytes <= SIZE_MAX / 2 && allowed(what)) {
         size_t total = (sizeof(block_header) + bytes + sizeof GUARD + 63) & ~(size_t)63;
         header = aligned_alloc(64, total);
     }

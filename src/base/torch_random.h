@@ -5,6 +5,8 @@
 
 #include <stdint.h>
 
+enum { TS_TORCH_NORMALS = 16 }; // numbers that a normal tensor has at least
+
 typedef struct ts_torch_random {
     uint32_t state[624];
     int next; // of state; 624: all used
@@ -17,6 +19,6 @@ uint32_t ts_torch_u32(ts_torch_random *random);
 // torch.randperm(count) -> out (count); count < 2^31.
 void ts_torch_randperm(ts_torch_random *random, int64_t count, int *out);
 
-// torch.randn of a float32 tensor with `count` >= 16 elements, times `factor` (the product rounded to
+// torch.randn of a float32 tensor with `count` >= TS_TORCH_NORMALS elements, times `factor` (the product rounded to
 // float32).
 void ts_torch_normal(ts_torch_random *random, int64_t count, float factor, float *out);

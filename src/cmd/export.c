@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/memory.h"
 #include "cmd/command.h"
+#include "model/model.h"
 #include "run/run.h"
 #include "store/reader.h"
 #include "store/store.h"
@@ -19,13 +20,28 @@ static const ts_option OPTIONS[] = {
     {0},
 };
 
+// Tensors under their published names, by the model that `metadata`, a JSON object, names.
+static void publish(const char *metadata, ts_reader_tensor *tensors, int count) {
+    char name[sizeof tensors->name] = "";
+    const char *at = strstr(metadata, "\"model\":\"");
+    if (at)
+        sscanf(at, "\"model\":\"%63[^\"]", name);
+    const ts_model *model = ts_model_find(name);
+    for (int i = 0; model && i < count; i++) {
+        snprintf(name, sizeof name, "%s", ts_model_published(model, tensors[i].name));
+        memcpy(tensors[i].name, name, sizeof name);
+    }
+}
+
 static ts_status export_instance(ts_reader *reader, int64_t instance, const char *path, bool hdf5) {
-    const ts_reader_tensor *tensors;
-    int count;
+    ts_reader_tensor *tensors;
+    int count = 0;
     char *metadata = NULL;
     ts_status status = ts_reader_weights(reader, instance, &tensors, &count);
     if (status == TS_OK)
         status = ts_reader_resolved(reader, instance, &metadata);
+    if (status == TS_OK)
+        publish(metadata, tensors, count);
     if (status == TS_OK && hdf5)
         status = ts_weights_write_hdf5(path, tensors, count, metadata);
     else if (status == TS_OK)

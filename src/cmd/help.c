@@ -100,13 +100,16 @@ void ts_help_command(FILE *out, const ts_command *command) {
 }
 
 static const char *type_name(const ts_key *key) {
-    static const char *const names[] = {"integer",
-                                        "number",
-                                        "true or false",
-                                        "name",
-                                        "number, list or {base: B}",
-                                        "{log: N}, {every: N} or list",
-                                        "file"};
+    static const char *const names[] = {
+        [TS_INTEGER] = "integer",
+        [TS_REAL] = "number",
+        [TS_BOOL] = "true or false",
+        [TS_NAME] = "name",
+        [TS_NUMBERS] = "number, list or {base: B}",
+        [TS_STEPS] = "{log: N}, {every: N} or list",
+        [TS_STOP] = "none or {test_loss: X, for: N}",
+        [TS_FILE] = "file",
+    };
     return names[key->type];
 }
 

@@ -1,41 +1,88 @@
+#include "base/log.h"
 #include "base/memory.h"
 #include "cmd/command.h"
 #include "model/model.h"
 #include "run/load.h"
+#include "run/remeasure.h"
 #include "run/run.h"
 #include "store/weights.h"
 #include "task/data.h"
 
 #include <stdio.h>
+#include <string.h>
 
 static const ts_option OPTIONS[] = {
-    {"weights", 0, "W.h5", "The weights: an HDF5 file with one dataset per parameter. Required."},
-    {"set", 0, "KEY=VALUE", "Sets a key over the sweep file, as for `run`. May be given repeatedly."},
+    {"output", 'o', "NEW.h5",
+     "Of a results file: a new one, which must not exist, of the same sweep with every measure computed "
+     "anew. "
+     "Default: they are printed."},
+    {"weights", 0, "W.h5",
+     "Weights trained elsewhere, for a sweep file that resolves to one instance: an HDF5 file with one "
+     "dataset "
+     "per parameter, under the names of the model's parameters."},
+    {"set", 0, "KEY=VALUE",
+     "With --weights: sets a key over the sweep file, as for `run`. May be given repeatedly."},
     {0},
 };
 
-// One JSON object: scalars as numbers, the others as an object by name or a list.
-static void print_measures(const ts_params *params, const ts_data *data, const double *measures) {
+// The measure's numbers along dimension d: an object by name where its indices have names, else a list.
+static void open_dimension(const ts_params *params, const ts_data *data, const ts_measure *measure, int d,
+                           const char *key, bool *named, ts_text *out) {
+    const ts_model *model = params->schema->model;
+    *named = model->label && model->label(data, measure->dimension[d], 0);
+    ts_json_open(out, key, *named ? '{' : '[');
+}
+
+static const char *label_of(const ts_params *params, const ts_data *data, const char *dimension, bool named,
+                            int64_t index) {
+    return named ? params->schema->model->label(data, dimension, index) : NULL;
+}
+
+static void print_measure(const ts_params *params, const ts_data *data, const ts_measure *measure,
+                          const double *values, int64_t length, ts_text *out) {
+    const char *inner = measure->dimension[1];
+    int64_t width = inner ? params->schema->model->dimension(params, data, inner) : 1;
+    bool named, inner_named = false;
+    open_dimension(params, data, measure, 0, measure->name, &named, out);
+    for (int64_t k = 0; k < length / width; k++) {
+        const char *key = label_of(params, data, measure->dimension[0], named, k);
+        if (!inner) {
+            ts_json_real(out, key, values[k]);
+            continue;
+        }
+        open_dimension(params, data, measure, 1, key, &inner_named, out);
+        for (int64_t i = 0; i < width; i++)
+            ts_json_real(out, label_of(params, data, inner, inner_named, i), values[k * width + i]);
+        ts_json_close(out, inner_named ? '}' : ']');
+    }
+    ts_json_close(out, named ? '}' : ']');
+}
+
+// One JSON object a line: scalars as numbers, the others as objects and lists. Instance -1: not one of a file.
+static ts_status print_measures(const ts_params *params, const ts_data *data, int64_t instance, int64_t step,
+                                const double *measures) {
     const ts_model *model = params->schema->model;
     ts_text out = {0};
     ts_json_open(&out, NULL, '{');
+    if (instance >= 0) {
+        ts_json_integer(&out, "instance", instance);
+        ts_json_integer(&out, "step", step);
+    }
     for (int i = 0; model->measures[i].name; i++) {
         const ts_measure *measure = &model->measures[i];
         const double *values = measures + ts_measure_offset(params, data, i);
         int64_t length = ts_measure_length(params, data, i);
-        if (!measure->dimension) {
+        if (length > 0 && measure->dimension[0])
+            print_measure(params, data, measure, values, length, &out);
+        else if (length > 0)
             ts_json_real(&out, measure->name, values[0]);
-            continue;
-        }
-        bool named = length > 0 && model->label && model->label(data, measure->dimension, 0);
-        ts_json_open(&out, measure->name, named ? '{' : '[');
-        for (int64_t k = 0; k < length; k++)
-            ts_json_real(&out, named ? model->label(data, measure->dimension, k) : NULL, values[k]);
-        ts_json_close(&out, named ? '}' : ']');
     }
     ts_json_close(&out, '}');
-    puts(ts_text_get(&out));
+    ts_status status = ts_text_status(&out);
+    if (status == TS_OK)
+        puts(ts_text_get(&out));
     ts_text_free(&out);
+    return status;
 }
 
 static ts_status measure_weights(const ts_params *params, const char *path) {
@@ -48,25 +95,23 @@ static ts_status measure_weights(const ts_params *params, const char *path) {
         return status;
     float *weights = ts_alloc((size_t)layout.total * sizeof *weights, "weights");
     double *measures = ts_alloc((size_t)ts_measures_total(params, data) * sizeof *measures, "measures");
-    status = weights && measures ? ts_weights_read_hdf5(path, &layout, weights) : TS_ERROR_MEMORY;
+    status = weights && measures ? ts_weights_read_hdf5(path, model, &layout, weights) : TS_ERROR_MEMORY;
     if (status == TS_OK)
         status = model->measure(params, data, weights, ts_params_integer(params, "steps"), true, measures);
+    if (status == TS_OK && model->conclude) // a curve of one checkpoint
+        model->conclude(params, data, ts_params_integer(params, "steps"), NULL, measures);
     if (status == TS_OK)
-        print_measures(params, data, measures);
+        status = print_measures(params, data, -1, 0, measures);
     ts_free(weights);
     ts_free(measures);
     ts_data_free(data);
     return status;
 }
 
-static int run(const ts_comm *comm, const ts_arguments *arguments) {
-    const char *weights = ts_argument(&ts_cmd_measure, arguments, "weights");
+// Of weights trained elsewhere, for the only instance of a sweep file.
+static ts_status measure_elsewhere(const ts_comm *comm, const ts_arguments *arguments, const char *weights) {
     ts_sweep *sweep = NULL;
-    ts_status status = TS_OK;
-    if (!weights)
-        status = ts_fail(TS_ERROR_USER, "--weights is missing: which file?");
-    if (status == TS_OK)
-        status = ts_load_sweep(comm, arguments->operand[0], arguments->set, arguments->n_set, &sweep);
+    ts_status status = ts_load_sweep(comm, arguments->operand[0], arguments->set, arguments->n_set, &sweep);
     if (status == TS_OK && ts_sweep_instances(sweep) != 1)
         status =
             ts_fail(TS_ERROR_USER, "%s has %lld instances; weights are of one: fix the others with --set",
@@ -77,18 +122,86 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
         status = measure_weights(&params, weights);
     }
     ts_sweep_free(sweep);
+    return status;
+}
+
+static ts_status print_one(const ts_remeasured *one, void *context) {
+    ++*(int64_t *)context;
+    return print_measures(one->params, one->data, one->instance, one->step, one->measures);
+}
+
+static ts_status print_each(const char *path) {
+    int64_t printed = 0;
+    ts_status status = ts_remeasure_each(path, print_one, &printed);
+    if (status == TS_OK && printed == 0)
+        ts_warn("%s: no instance with weights is done yet", path);
+    if (status == TS_OK && (fflush(stdout) != 0 || ferror(stdout)))
+        status = ts_fail(TS_ERROR_FATAL, "cannot write the measures: is the disk full?");
+    return status;
+}
+
+static ts_status make_file(const char *path, const char *output) {
+    ts_remeasure_counts counts = {0};
+    ts_status status = ts_remeasure_file(path, output, &counts);
+    if (status != TS_OK)
+        return status;
+    printf("%s: %lld instances measured anew", output, (long long)counts.measured);
+    if (counts.taken > 0)
+        printf(", %lld finished ones without weights as in %s", (long long)counts.taken, path);
+    if (counts.pending > 0)
+        printf(", %lld pending", (long long)counts.pending);
+    putchar('\n');
+    return TS_OK;
+}
+
+static bool is_sweep_file(const char *path) {
+    const char *dot = strrchr(path, '.');
+    return dot && (strcmp(dot, ".yaml") == 0 || strcmp(dot, ".yml") == 0);
+}
+
+// Of a results file; the other ranks wait.
+static ts_status measure_results(const ts_comm *comm, const ts_arguments *arguments) {
+    const char *path = arguments->operand[0], *output = ts_argument(&ts_cmd_measure, arguments, "output");
+    ts_status status = TS_OK;
+    if (arguments->n_set > 0)
+        status =
+            ts_fail(TS_ERROR_USER, "--set goes with a sweep file and --weights, not with a results file");
+    else if (is_sweep_file(path))
+        status = ts_fail(TS_ERROR_USER, "'%s' is a sweep file: --weights is missing, or give a results file",
+                         path);
+    else if (comm->rank == 0)
+        status = output ? make_file(path, output) : print_each(path);
+    return ts_comm_agree(comm, status);
+}
+
+static int run(const ts_comm *comm, const ts_arguments *arguments) {
+    const char *weights = ts_argument(&ts_cmd_measure, arguments, "weights");
+    ts_status status;
+    if (weights && ts_argument(&ts_cmd_measure, arguments, "output"))
+        status = ts_fail(TS_ERROR_USER, "-o goes with a results file, not with --weights");
+    else if (weights)
+        status = measure_elsewhere(comm, arguments, weights);
+    else
+        status = measure_results(comm, arguments);
     return status == TS_OK ? TS_EXIT_DONE : ts_command_fail(comm, status);
 }
 
 const ts_command ts_cmd_measure = {
     .name = "measure",
-    .operands = "SWEEP.yaml",
+    .operands = "FILE.h5",
     .n_operands = 1,
-    .summary = "every measure of weights trained elsewhere",
+    .summary = "every measure, computed anew from stored weights",
     .description =
-        "Computes every measure of weights that were trained elsewhere, for a sweep that resolves to one "
-        "instance, and prints them as one JSON object. The file has one HDF5 dataset per parameter, under "
-        "the names of the model's parameters.",
+        "Computes every measure anew from the weights that a results file keeps, and prints them: a JSON "
+        "object a line for each finished instance, at its last step. With -o it makes a new results file of "
+        "the same sweep instead: with `save: checkpoints` everything is measured anew, with `save: final` "
+        "the "
+        "end; the curves before it, and what has no weights, are taken over from the file. The sweep and the "
+        "files it names are in the results file; no other is read. Interrupted, the same command goes on "
+        "with "
+        "NEW.h5.part.\n\n`toysweep measure SWEEP.yaml --weights W.h5` prints the measures of weights that "
+        "were "
+        "trained elsewhere, stored under the names of the model's parameters or as `export` names them.",
     .options = OPTIONS,
     .run = run,
 };

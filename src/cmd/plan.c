@@ -7,10 +7,12 @@
 #include "run/load.h"
 #include "run/run.h"
 #include "run/simulate.h"
+#include "run/wide.h"
 #include "store/store.h"
 #include "task/data.h"
 #include "train/trainer.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +27,7 @@ static const ts_option OPTIONS[] = {
 
 // Calibration takes about this long in all, whatever the sweep.
 static const double CALIBRATION_SECONDS = 2;
-static const double HANDOUT_SECONDS = 0.0025;
+static const double HANDOUT_SECONDS = 0.0025, LONGEST_MEASURE = 0.5;
 enum { CASES_SHOWN = 60 };
 
 typedef struct plan {
@@ -54,7 +56,7 @@ static ts_status time_case(plan *p, int index, double budget, double *seconds) {
     model->layout(&params, &parameters);
     float *weights = ts_alloc((size_t)parameters.total * sizeof *weights, "calibration");
     double *measures = ts_alloc((size_t)layout->measures * sizeof *measures, "calibration");
-    ts_training_spec spec = {&params, 1, data};
+    ts_training_spec spec = {&params, 1, data, NULL};
     void *training = NULL;
     double start = ts_clock(), spent = 0;
     status = weights && measures ? engine->create(&spec, &training) : TS_ERROR_MEMORY;
@@ -70,10 +72,12 @@ static ts_status time_case(plan *p, int index, double budget, double *seconds) {
             done = to;
         }
         engine->get_parameters(training, 0, weights);
+        double measuring = ts_job_measure_seconds(&params, data); // what would take long is only predicted
         start = ts_clock();
-        if (status == TS_OK)
+        if (status == TS_OK && measuring < LONGEST_MEASURE) {
             status = model->measure(&params, data, weights, 0, true, measures);
-        double measuring = ts_clock() - start;
+            measuring = ts_clock() - start;
+        }
         double timed = done > 1 ? (double)(done - 1) : 1; // without the first slice, of one step
         *seconds = fixed + (double)steps * spent / timed + (double)layout->checkpoints * measuring;
         engine->destroy(training);
@@ -141,10 +145,12 @@ static ts_status simulate(plan *p, ts_simulation *result) {
     ts_coordinator_case *costs = ts_alloc_zero(cases, sizeof *costs, "a plan");
     ts_unit *pending = ts_alloc_zero(cases, sizeof *pending, "a plan");
     ts_status status = costs && pending ? TS_OK : TS_ERROR_MEMORY;
+    int narrow = 0;
     for (int i = 0; status == TS_OK && i < p->job->cases; i++) {
         status = ts_job_case(p->job, i, &costs[i]);
         costs[i].cost = p->cost[i];
-        pending[i] = (ts_unit){i, 0, ts_sweep_case(p->sweep, i)->rows};
+        if (ts_wide_ranks(p->job, i) == 1)
+            pending[narrow++] = (ts_unit){i, 0, ts_sweep_case(p->sweep, i)->rows};
     }
     ts_coordinator_setup setup = {
         .ranks = p->ranks,
@@ -153,13 +159,30 @@ static ts_status simulate(plan *p, ts_simulation *result) {
         .cases = p->job->cases,
         .cases_of = costs,
         .pending = pending,
-        .n_pending = p->job->cases,
+        .n_pending = narrow,
     };
     if (status == TS_OK)
         status = ts_simulate(&setup, p->cost, HANDOUT_SECONDS, 0, 0, result);
     ts_free(costs);
     ts_free(pending);
     return status;
+}
+
+// Predicted seconds until teams have trained all wide instances, which come first: each team takes its share of
+// those of one width, and widths follow each other. Communication is not in it.
+static double wide_seconds(const plan *p) {
+    double seconds = 0;
+    for (int ranks = 2; ranks <= p->ranks; ranks++) {
+        double work = 0, longest = 0;
+        for (int i = 0; i < p->job->cases; i++) {
+            if (ts_wide_ranks(p->job, i) != ranks)
+                continue;
+            work += p->cost[i] / ranks * (double)ts_sweep_case(p->sweep, i)->rows;
+            longest = fmax(longest, p->cost[i] / ranks);
+        }
+        seconds += fmax(work / (p->ranks / ranks), longest);
+    }
+    return seconds;
 }
 
 static const char *bytes_text(double bytes, char out[32]) {
@@ -193,8 +216,9 @@ static void print_tables(const plan *p) {
     int shown = 0;
     for (int i = 0; i < p->job->cases && shown < CASES_SHOWN; i++) {
         char verdict[128];
-        const ts_table *table = p->job->data[i] ? p->job->data[i]->table : NULL;
-        if (table)
+        const ts_data *data = p->job->data[i];
+        const ts_table *table = data ? data->table : NULL;
+        if (table && (table->group || !data->symmetry))
             printf("%s%s: %s\n", shown++ ? "" : "\n", ts_sweep_case(p->sweep, i)->label,
                    ts_table_verdict(table, verdict));
     }
@@ -206,6 +230,7 @@ static ts_status print_plan(plan *p) {
     ts_status status = simulate(p, &result);
     if (status != TS_OK)
         return status;
+    double wide = wide_seconds(p);
     print_cases(p);
     print_tables(p);
     double operations = 0, work = 0;
@@ -224,8 +249,10 @@ static ts_status print_plan(plan *p) {
            bytes_text(20.0 * (double)n, index_memory));
     printf("results file     %s\n", bytes_text((double)ts_store_size(p->sweep, layouts), size));
     printf("predicted time   %s (work %s of one thread; %d of %d cases timed on this machine)\n",
-           ts_duration_text(result.makespan, makespan), ts_duration_text(work, total), p->calibrated,
+           ts_duration_text(wide + result.makespan, makespan), ts_duration_text(work, total), p->calibrated,
            p->job->cases);
+    if (wide > 0)
+        printf("wide instances   first, %s\n", ts_duration_text(wide, makespan));
     printf("balance          %.1f%% busy; no schedule takes less than %s\n", 100 * result.busy,
            ts_duration_text(result.bound, bound));
     return TS_OK;
@@ -267,6 +294,8 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
         p.threads = (int)threads;
         p.slot_bytes = ts_run_slot_bytes(comm, p.threads);
         status = ts_job_create(sweep, backend, "", &p.job);
+        if (status == TS_OK)
+            status = ts_wide_check(p.job, p.ranks);
         if (status == TS_OK)
             status = make_plan(&p);
     }

@@ -76,8 +76,9 @@ static void best_and_mean(const ts_reader_case *of, const uint8_t *status, const
     *mean = known ? sum / (double)known : NAN;
 }
 
-static void print_json(ts_reader *reader, const char *path, const uint8_t *status, const double *column,
-                       const char *headline, tally t, bool running, const log_summary *log) {
+static ts_status print_json(ts_reader *reader, const char *path, const uint8_t *row_status,
+                            const double *column, const char *headline, tally t, bool running,
+                            const log_summary *log) {
     ts_text out = {0};
     ts_json_open(&out, NULL, '{');
     ts_json_string(&out, "file", path);
@@ -98,10 +99,10 @@ static void print_json(ts_reader *reader, const char *path, const uint8_t *statu
         int64_t done = 0, failed = 0;
         double best, mean;
         for (int64_t r = 0; r < of->rows; r++) {
-            done += status[of->instance[r]] == TS_ROW_DONE;
-            failed += status[of->instance[r]] == TS_ROW_FAILED;
+            done += row_status[of->instance[r]] == TS_ROW_DONE;
+            failed += row_status[of->instance[r]] == TS_ROW_FAILED;
         }
-        best_and_mean(of, status, column, &best, &mean);
+        best_and_mean(of, row_status, column, &best, &mean);
         ts_json_open(&out, NULL, '{');
         ts_json_string(&out, "case", of->label);
         ts_json_integer(&out, "instances", of->rows);
@@ -113,8 +114,11 @@ static void print_json(ts_reader *reader, const char *path, const uint8_t *statu
     }
     ts_json_close(&out, ']');
     ts_json_close(&out, '}');
-    puts(ts_text_get(&out));
+    ts_status status = ts_text_status(&out);
+    if (status == TS_OK)
+        puts(ts_text_get(&out));
     ts_text_free(&out);
+    return status;
 }
 
 static ts_status print_table(ts_reader *reader, const char *path, tally t, bool running,
@@ -150,17 +154,22 @@ static ts_status show(ts_reader *reader, const char *path, bool json) {
     snprintf(beside, sizeof beside, "%s.lock", path);
     bool running = ts_lock_is_held(beside);
     snprintf(beside, sizeof beside, "%s.log.jsonl", path);
-    if (ts_runlog_read(beside, visit, &log) != TS_OK)
+    status = ts_runlog_read(beside, visit, &log);
+    if (status == TS_ERROR_MEMORY)
+        return status;
+    if (status != TS_OK)
         ts_warn("%s", ts_message());
     if (log.running > t.pending)
         log.running = t.pending;
     if (!json)
         return print_table(reader, path, t, running, &log);
-    const char *headline = ts_report_headline(reader);
+    const char *headline;
     double *column = ts_alloc((size_t)ts_reader_instances(reader) * sizeof *column, "a column");
-    status = column ? ts_reader_column(reader, headline, column) : TS_ERROR_MEMORY;
+    status = column ? ts_report_headline(reader, &headline) : TS_ERROR_MEMORY;
     if (status == TS_OK)
-        print_json(reader, path, row_status, column, headline, t, running, &log);
+        status = ts_reader_column(reader, headline, column);
+    if (status == TS_OK)
+        status = print_json(reader, path, row_status, column, headline, t, running, &log);
     ts_free(column);
     return status;
 }

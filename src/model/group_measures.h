@@ -1,28 +1,15 @@
-// Progress measures of a network that learns a group, per irrep (Chughtai, Chan & Nanda 2023; definitions:
-// docs/workloads.md). All in double precision, streaming over the pairs row by row.
+// Progress measures of a network in the functions of a group, per irrep (Chughtai, Chan & Nanda 2023;
+// definitions: docs/workloads.md): of the table's group, and of Z_p read through a chart (task/symmetry.h). All
+// in double precision, streaming over the pairs row by row.
 #pragma once
 
 #include "base/status.h"
-#include "task/irreps.h"
-#include "task/table.h"
+#include "model/network.h"
+#include "task/symmetry.h"
 
 #include <stdbool.h>
-#include <stdint.h>
 
-// The network as these measures see it. E_x, E_y: embeddings into the hidden layer; U: unembedding from it.
-typedef struct ts_group_view {
-    const ts_table *table;
-    const ts_irreps *irreps;
-    int hidden;
-    const double *e_x, *e_y; // (n, hidden)
-    const double *u;         // (hidden, n)
-    const uint8_t *is_train; // (n * n)
-    // Hidden activations (n, hidden) and logits (n, n) of the pairs (a, 0 .. n - 1), valid until the next call.
-    void (*row)(void *context, int a, const double **h, const double **logits);
-    void *context;
-} ts_group_view;
-
-// Per irrep, each (irreps->count); the order of the model's table of measures.
+// Per irrep, each (irreps->count).
 enum {
     TS_EMBED_LEFT_FRACTION,
     TS_EMBED_RIGHT_FRACTION,
@@ -31,6 +18,7 @@ enum {
     TS_HIDDEN_RIGHT_FRACTION,
     TS_HIDDEN_PRODUCT_FRACTION,
     TS_LOGIT_SIMILARITY,
+    TS_FIT_COEFFICIENT,
     TS_EXCLUDED_LOSS,
     TS_RESTRICTED_LOSS,
     TS_LOGIT_EXCLUDED_LOSS,
@@ -38,17 +26,45 @@ enum {
     TS_ABLATION_LEFT_LOSS,
     TS_ABLATION_RIGHT_LOSS,
     TS_ABLATION_PRODUCT_LOSS,
-    TS_IRREP_MEASURES,
+    TS_GROUP_CURVES,
 };
 
-// Over the key irreps: those but the trivial one with similarity > 0.005.
-typedef struct ts_group_totals {
-    double logits_explained; // sum of squared similarities over all irreps but the trivial one
-    double excluded_loss, restricted_loss, logit_excluded_loss, logit_restricted_loss;
-    // Sums of fractions over the key irreps; hidden: of functions of a, of b and of a b together.
-    double embed_left_explained, embed_right_explained, unembed_explained;
-    double hidden_explained, hidden_product_explained;
-} ts_group_totals;
+// Scalars, but for the first over the key irreps. `*_explained`: sums of fractions; hidden: of functions of a,
+// of b and of a b together.
+enum {
+    TS_LOGITS_EXPLAINED, // sum of squared similarities over all irreps but the trivial one
+    TS_TOTAL_EXCLUDED_LOSS,
+    TS_TOTAL_RESTRICTED_LOSS,
+    TS_TOTAL_LOGIT_EXCLUDED_LOSS,
+    TS_TOTAL_LOGIT_RESTRICTED_LOSS,
+    TS_EMBED_LEFT_EXPLAINED,
+    TS_EMBED_RIGHT_EXPLAINED,
+    TS_UNEMBED_EXPLAINED,
+    TS_HIDDEN_EXPLAINED,
+    TS_HIDDEN_PRODUCT_EXPLAINED,
+    TS_FIT_CONSTANT,
+    TS_FIT_EXPLAINED,
+    TS_GROUP_SCALARS,
+};
 
-// out: TS_IRREP_MEASURES pointers to (irreps->count) each.
-ts_status ts_group_measures(const ts_group_view *view, double *const *out, ts_group_totals *totals);
+// Where the results go.
+typedef struct ts_group_results {
+    double *scalar; // (TS_GROUP_SCALARS)
+    double *curve;  // (TS_GROUP_CURVES, irreps->count)
+    // Per neuron, (hidden) each, or both NULL: the irrep that holds most of the energy of its embeddings
+    // (-1: off), and its share. Where neurons have no embedding of their own, of the hidden layer's means
+    // over b and over a.
+    double *neuron_irrep, *neuron_irrep_fraction;
+} ts_group_results;
+
+// Whether an irrep with that final logit similarity is a key irrep.
+bool ts_is_key_irrep(int irrep, double similarity);
+
+// Measures through one chart: begin, add every row of pairs in order, finish, free. `pairs`, `symmetry` and the
+// results outlive it.
+typedef struct ts_group_measures ts_group_measures;
+ts_status ts_group_measures_begin(ts_pairs *pairs, const ts_symmetry *symmetry, int chart,
+                                  const ts_group_results *results, ts_group_measures **measures);
+void ts_group_measures_add(ts_group_measures *measures, int a);
+void ts_group_measures_finish(ts_group_measures *measures);
+void ts_group_measures_free(ts_group_measures *measures);

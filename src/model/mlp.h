@@ -12,7 +12,3 @@ typedef struct ts_mlp_shape {
 } ts_mlp_shape;
 
 ts_mlp_shape ts_mlp_shape_of(const ts_params *params);
-
-// The instance's training pairs, ascending: pairs (n * n), the first *train of them to train on, the rest to
-// test.
-void ts_mlp_pairs(const ts_params *params, const ts_table *table, int *pairs, int64_t *train);

@@ -9,7 +9,7 @@
 struct ts_data;
 struct ts_task;
 
-enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 16 };
+enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 16, TS_MEASURE_DIMENSIONS = 2 };
 
 // One trainable tensor. Row-major; tensors lie one after the other in the order of the table.
 typedef struct ts_tensor {
@@ -29,18 +29,27 @@ typedef struct ts_parameter_layout {
 // A measure: one row of a model's table.
 typedef struct ts_measure {
     const char *name;
-    const char *dimension; // NULL: a scalar; "feature": one value per feature, ...
-    bool curve;            // kept at every checkpoint, [row, step(, dimension)]
-    bool final;            // its last value is a column at the root (scalars only)
-    bool loss;             // stored in float64 in curves (others: float32)
-    const char *help;      // long_name
-    const char *units;     // NULL: none
+    const char
+        *dimension[TS_MEASURE_DIMENSIONS]; // NULL: none; a scalar has none, {"feature"}: one value each
+    const char *needs; // it is there only where dimension(needs) is not 0; NULL: where its own dimensions are
+    bool curve;        // kept at every checkpoint, [row, step(, dimension)]
+    bool final;        // its last value is kept: a column at the root; with a dimension, [row, dimension]
+    bool loss;         // stored in float64 in curves (others: float32)
+    const char *help;  // long_name
+    const char *units; // NULL: none
 } ts_measure;
+
+// What a tensor is called in files of weights, exported or made elsewhere.
+typedef struct ts_published_name {
+    const char *name, *published;
+} ts_published_name;
 
 typedef struct ts_model {
     const char *name;
     const char *help;
     const ts_key *keys;
+    const ts_published_name
+        *published; // of tensors; NULL name ends the table; NULL: all have their own names
 
     const char *(*check)(const ts_params *params, char *message, size_t bytes); // as ts_task.check
     bool (*derive)(const ts_params *params, const char *name, double *value);   // "parameters"
@@ -52,10 +61,14 @@ typedef struct ts_model {
     int64_t (*dimension)(const ts_params *params, const struct ts_data *data, const char *name);
 
     // What stands at an index of a dimension, e.g. an irrep's name; NULL (or no such function): the index itself.
+    // Of "<dimension>_alias": the name it has elsewhere, "" for none.
     const char *(*label)(const struct ts_data *data, const char *dimension, int64_t index);
 
     // Useful floating-point operations of one training step (expected, where it depends on the batch drawn).
     double (*step_operations)(const ts_params *params, const struct ts_data *data);
+
+    // Operations of one measure(), about; NULL: next to none.
+    double (*measure_operations)(const ts_params *params, const struct ts_data *data);
 
     // Bytes that a unit takes beside its instances, about: batches, scratch.
     double (*unit_bytes)(const ts_params *params, const struct ts_data *data);
@@ -68,10 +81,17 @@ typedef struct ts_model {
     // they are NaN.
     ts_status (*measure)(const ts_params *params, const struct ts_data *data, const float *parameters,
                          int64_t step, bool last, double *out);
+
+    // Measures that follow from the whole curve (the step at which one first passed a threshold, ...), entered
+    // into `final`, the last checkpoint's measures. Called for every checkpoint in order, the last included,
+    // once all are measured; then once with `measures` NULL. NULL function: there are none.
+    void (*conclude)(const ts_params *params, const struct ts_data *data, int64_t step,
+                     const double *measures, double *final);
 } ts_model;
 
 extern const ts_model *const ts_models[]; // NULL-terminated
 const ts_model *ts_model_find(const char *name);
+const char *ts_model_published(const ts_model *model, const char *tensor); // the tensor's published name
 
 // The schema of a task learned by a model: common keys, the task's, the model's.
 void ts_model_schema(const struct ts_task *task, const ts_model *model, ts_schema *schema);

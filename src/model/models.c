@@ -5,21 +5,29 @@
 
 #include <string.h>
 
-extern const ts_model ts_model_autoencoder, ts_model_mlp;
+extern const ts_model ts_model_autoencoder, ts_model_mlp, ts_model_transformer;
 
 const ts_model *const ts_models[] = {
     &ts_model_autoencoder,
     &ts_model_mlp,
+    &ts_model_transformer,
     NULL,
 };
 
-const char *const ts_derived_names[] = {"features", "order", "parameters", NULL};
+const char *const ts_derived_names[] = {"features", "order", "gcd_m", "gcd_n", "parameters", NULL};
 
 const ts_model *ts_model_find(const char *name) {
     for (int i = 0; ts_models[i]; i++)
         if (strcmp(ts_models[i]->name, name) == 0)
             return ts_models[i];
     return NULL;
+}
+
+const char *ts_model_published(const ts_model *model, const char *tensor) {
+    for (const ts_published_name *one = model->published; one && one->name; one++)
+        if (strcmp(one->name, tensor) == 0)
+            return one->published;
+    return tensor;
 }
 
 void ts_model_schema(const ts_task *task, const ts_model *model, ts_schema *schema) {
@@ -37,8 +45,13 @@ bool ts_derive(const ts_params *params, const char *name, double *value) {
 
 int64_t ts_measure_length(const ts_params *params, const struct ts_data *data, int index) {
     const ts_model *model = params->schema->model;
-    const char *dimension = model->measures[index].dimension;
-    return dimension ? model->dimension(params, data, dimension) : 1;
+    const ts_measure *measure = &model->measures[index];
+    if (measure->needs && model->dimension(params, data, measure->needs) == 0)
+        return 0;
+    int64_t length = 1;
+    for (int d = 0; d < TS_MEASURE_DIMENSIONS && measure->dimension[d]; d++)
+        length *= model->dimension(params, data, measure->dimension[d]);
+    return length;
 }
 
 int64_t ts_measure_offset(const ts_params *params, const struct ts_data *data, int index) {

@@ -58,8 +58,8 @@ const char *ts_params_name(const ts_params *params, const char *name) {
 
 const ts_numbers *ts_params_numbers(const ts_params *params, const char *name) {
     int i = ts_schema_find(params->schema, name);
-    bool steps = i >= 0 && params->value[i].type == TS_STEPS;
-    return find(params, name, steps ? TS_STEPS : TS_NUMBERS)->numbers;
+    ts_key_type type = i < 0 ? TS_NUMBERS : params->value[i].type;
+    return find(params, name, type == TS_STEPS || type == TS_STOP ? type : TS_NUMBERS)->numbers;
 }
 
 const ts_file *ts_params_file(const ts_params *params, const char *name) {
@@ -88,16 +88,13 @@ double ts_numbers_at(const ts_numbers *numbers, int64_t i) {
     return value;
 }
 
-static const char *form_name(ts_numbers_form form) {
-    switch (form) {
-    case TS_NUMBERS_GEOMETRIC:
-        return "base";
-    case TS_NUMBERS_LOG:
-        return "log";
-    default:
-        return "every";
-    }
-}
+// Names of the numbers of a form that is written as a mapping.
+static const char *const FORMS[][2] = {
+    [TS_NUMBERS_GEOMETRIC] = {"base", "branching"},
+    [TS_NUMBERS_LOG] = {"log"},
+    [TS_NUMBERS_EVERY] = {"every"},
+    [TS_NUMBERS_BELOW] = {"test_loss", "for"},
+};
 
 void ts_value_json(const ts_value *value, const char *key, ts_text *out) {
     switch (value->type) {
@@ -118,11 +115,14 @@ void ts_value_json(const ts_value *value, const char *key, ts_text *out) {
         return;
     case TS_NUMBERS:
     case TS_STEPS:
+    case TS_STOP:
         break;
     }
     const ts_numbers *numbers = value->numbers;
     if (numbers->form == TS_NUMBERS_SCALAR) {
         ts_json_real(out, key, numbers->item[0]);
+    } else if (numbers->form == TS_NUMBERS_NEVER) {
+        ts_json_string(out, key, "none");
     } else if (numbers->form == TS_NUMBERS_LIST) {
         ts_json_open(out, key, '[');
         for (int i = 0; i < numbers->count; i++)
@@ -130,9 +130,8 @@ void ts_value_json(const ts_value *value, const char *key, ts_text *out) {
         ts_json_close(out, ']');
     } else {
         ts_json_open(out, key, '{');
-        ts_json_real(out, form_name(numbers->form), numbers->item[0]);
-        if (numbers->count > 1)
-            ts_json_real(out, "branching", numbers->item[1]);
+        for (int i = 0; i < numbers->count; i++)
+            ts_json_real(out, FORMS[numbers->form][i], numbers->item[i]);
         ts_json_close(out, '}');
     }
 }
@@ -166,9 +165,11 @@ void ts_params_json(const ts_params *params, ts_text *out) {
     ts_json_close(out, '}');
 }
 
-void ts_params_identity(const ts_params *params, uint8_t digest[32]) {
+ts_status ts_params_identity(const ts_params *params, uint8_t digest[32]) {
     ts_text json = {0};
     ts_params_json(params, &json);
+    ts_status status = ts_text_status(&json);
     ts_sha256(ts_text_get(&json), json.length, digest);
     ts_text_free(&json);
+    return status;
 }

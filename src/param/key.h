@@ -17,10 +17,11 @@ typedef enum ts_key_type {
     TS_NAME,    // one of `choices`, or any word if there are none
     TS_NUMBERS, // a real, a list of reals, or {base: B[, branching: b]} (see ts_numbers)
     TS_STEPS,   // checkpoints: {log: N}, {every: N}, or a list of steps
+    TS_STOP,    // when to stop early: none, or {test_loss: X[, for: N]}
     TS_FILE,    // contents of a file, named by a path relative to the sweep file; "" for none
 } ts_key_type;
 
-// Value of TS_NUMBERS and TS_STEPS.
+// Value of TS_NUMBERS, TS_STEPS and TS_STOP.
 typedef enum ts_numbers_form {
     TS_NUMBERS_SCALAR,    // item[0] for every index
     TS_NUMBERS_LIST,      // item[i]
@@ -29,6 +30,8 @@ typedef enum ts_numbers_form {
                           // first level 1
     TS_NUMBERS_LOG,       // {log: item[0]}
     TS_NUMBERS_EVERY,     // {every: item[0]}
+    TS_NUMBERS_NEVER,     // none
+    TS_NUMBERS_BELOW,     // {test_loss: item[0], for: item[1]}
 } ts_numbers_form;
 
 typedef struct ts_numbers {
@@ -107,9 +110,10 @@ const ts_file *ts_params_file(const ts_params *params, const char *name);
 // Element i of a TS_NUMBERS value (for a list, i < count).
 double ts_numbers_at(const ts_numbers *numbers, int64_t i);
 
-// One JSON object, keys in alphabetical order: the canonical form. Its SHA-256 is the instance's identity.
+// One JSON object, keys in alphabetical order: the canonical form. Its SHA-256 is the instance's identity
+// (TS_ERROR_MEMORY: it is not known).
 void ts_params_json(const ts_params *params, ts_text *out);
-void ts_params_identity(const ts_params *params, uint8_t digest[32]);
+ts_status ts_params_identity(const ts_params *params, uint8_t digest[32]);
 
 // A value as it would be written in a sweep file, e.g. `true`, `0.001`, `{log: 100}`.
 void ts_value_text(const ts_value *value, ts_text *out);

@@ -27,6 +27,13 @@ typedef struct case_state {
     int64_t waiting;  // rows
 } case_state;
 
+typedef struct rank_state {
+    int unserved; // ahead requests not answered with a unit yet
+    int dropped;  // of those: no longer in the queue; the rank will hurry
+    int hurried;  // entries of the ahead queue that are void, having become urgent
+    double last;  // seconds of the unit it was given last
+} rank_state;
+
 struct ts_coordinator {
     ts_coordinator_setup setup;
     case_state *cases;
@@ -35,11 +42,11 @@ struct ts_coordinator {
     ts_unit *ready; // whole units: saved ones and halves; a stack
     int64_t n_ready, ready_capacity;
     rank_queue urgent, ahead;
-    int *hurried;  // (ranks) ahead requests to skip because they were turned into urgent ones
-    int *unserved; // (ranks) ahead requests in the queue
+    rank_state *ranks; // (setup.ranks)
     int64_t rows_waiting, units_out;
     double waiting; // predicted seconds of everything waiting, before calibration
     double measured_predicted, measured_seconds; // over finished units: their prediction, and the truth
+    int64_t looked;
     bool closed;
 };
 
@@ -110,11 +117,10 @@ static ts_status push_ready(ts_coordinator *c, const ts_unit *unit) {
 static ts_status fill(ts_coordinator *c, const ts_coordinator_setup *setup) {
     c->cases = ts_alloc_zero((size_t)setup->cases, sizeof *c->cases, "the coordinator");
     c->range = ts_alloc((size_t)setup->n_pending * sizeof *c->range, "the coordinator");
-    c->hurried = ts_alloc_zero((size_t)setup->ranks, sizeof *c->hurried, "the coordinator");
-    c->unserved = ts_alloc_zero((size_t)setup->ranks, sizeof *c->unserved, "the coordinator");
+    c->ranks = ts_alloc_zero((size_t)setup->ranks, sizeof *c->ranks, "the coordinator");
     int64_t requests = (int64_t)setup->ranks * (setup->slots + 2);
-    if (!c->cases || !c->range || !c->hurried || !c->unserved ||
-        queue_reserve(&c->urgent, requests) != TS_OK || queue_reserve(&c->ahead, requests) != TS_OK)
+    if (!c->cases || !c->range || !c->ranks || queue_reserve(&c->urgent, requests) != TS_OK ||
+        queue_reserve(&c->ahead, requests) != TS_OK)
         return TS_ERROR_MEMORY;
     for (int i = 0; i < setup->cases; i++) {
         c->cases[i].given = setup->cases_of[i];
@@ -155,8 +161,7 @@ void ts_coordinator_free(ts_coordinator *c) {
     ts_free(c->ready);
     ts_free(c->urgent.rank);
     ts_free(c->ahead.rank);
-    ts_free(c->hurried);
-    ts_free(c->unserved);
+    ts_free(c->ranks);
     ts_free(c);
 }
 
@@ -164,15 +169,19 @@ void ts_coordinator_free(ts_coordinator *c) {
 
 void ts_coordinator_request(ts_coordinator *c, int rank, bool urgent) {
     if (!urgent)
-        c->unserved[rank]++;
+        c->ranks[rank].unserved++;
     queue_push(urgent ? &c->urgent : &c->ahead, rank);
 }
 
 void ts_coordinator_hurry(ts_coordinator *c, int rank) {
-    if (c->unserved[rank] == 0)
+    rank_state *state = &c->ranks[rank];
+    if (state->unserved == 0)
         return; // served meanwhile: the unit is under way
-    c->unserved[rank]--;
-    c->hurried[rank]++;
+    state->unserved--;
+    if (state->dropped > 0)
+        state->dropped--;
+    else
+        state->hurried++;
     queue_push(&c->urgent, rank);
 }
 
@@ -237,8 +246,8 @@ static bool take_unit(ts_coordinator *c, ts_unit *unit) {
         *unit = c->ready[--c->n_ready];
         return true;
     }
-    while (c->range_now < c->n_ranges && c->range[c->range_now].rows == 0)
-        c->range_now++;
+    for (; c->range_now < c->n_ranges && c->range[c->range_now].rows == 0; c->range_now++)
+        c->looked++;
     if (c->range_now == c->n_ranges)
         return false;
     ts_unit *range = &c->range[c->range_now];
@@ -249,31 +258,43 @@ static bool take_unit(ts_coordinator *c, ts_unit *unit) {
     return true;
 }
 
-// An ahead request is worth serving while every slot can still expect a unit after it.
+// An ahead request is worth serving while every slot can still expect a unit after it...
 static bool plenty(const ts_coordinator *c) {
     int64_t slots = (int64_t)c->setup.ranks * c->setup.slots;
     return c->rows_waiting > 2 * slots;
+}
+
+// ... and the others have not trained all that waits before the rank comes to it.
+static bool comes_in_time(const ts_coordinator *c, int rank) {
+    double slots = (double)c->setup.ranks * c->setup.slots;
+    return ts_coordinator_waiting(c) / slots >= c->ranks[rank].last;
 }
 
 static bool take_rank(ts_coordinator *c, int *rank) {
     if (queue_pop(&c->urgent, rank))
         return true;
     while (plenty(c) && queue_pop(&c->ahead, rank)) {
-        if (c->hurried[*rank] > 0) {
-            c->hurried[*rank]--;
-            continue;
+        rank_state *state = &c->ranks[*rank];
+        c->looked++;
+        if (state->hurried > 0) {
+            state->hurried--;
+        } else if (comes_in_time(c, *rank)) {
+            state->unserved--;
+            return true;
+        } else {
+            state->dropped++; // what waits only gets less
         }
-        c->unserved[*rank]--;
-        return true;
     }
     return false;
 }
 
 bool ts_coordinator_next(ts_coordinator *c, int *rank, ts_unit *unit) {
+    c->looked++;
     if (c->closed || c->rows_waiting == 0 || !take_rank(c, rank))
         return false;
     take_unit(c, unit);
     add_waiting(c, unit, -1);
+    c->ranks[*rank].last = (double)unit->rows * instance_cost(c, unit->case_index);
     c->units_out++;
     return true;
 }
@@ -284,4 +305,8 @@ bool ts_coordinator_finished(const ts_coordinator *c) {
 
 int64_t ts_coordinator_units_out(const ts_coordinator *c) {
     return c->units_out;
+}
+
+int64_t ts_coordinator_looked(const ts_coordinator *c) {
+    return c->looked;
 }

@@ -58,3 +58,6 @@ bool ts_coordinator_finished(const ts_coordinator *coordinator);
 // Predicted seconds of one slot for everything that waits.
 double ts_coordinator_waiting(const ts_coordinator *coordinator);
 int64_t ts_coordinator_units_out(const ts_coordinator *coordinator);
+
+// Requests and row ranges looked at so far: beside the number of events, what an event costs.
+int64_t ts_coordinator_looked(const ts_coordinator *coordinator);

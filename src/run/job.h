@@ -31,5 +31,8 @@ void ts_job_free(ts_job *job);
 // The case's data; thread-safe.
 ts_status ts_job_data(ts_job *job, int case_index, const struct ts_data **data);
 
+// Predicted seconds of one measured checkpoint of one instance.
+double ts_job_measure_seconds(const ts_params *params, const struct ts_data *data);
+
 // What the coordinator needs to know of a case; its cost is the prediction.
 ts_status ts_job_case(ts_job *job, int case_index, ts_coordinator_case *out);

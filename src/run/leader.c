@@ -82,7 +82,8 @@ static void stop(ts_leader *leader, ts_status fault, const char *reason) {
 
 static void note_done(ts_leader *leader, int from, const ts_run_message *message) {
     const ts_unit *unit = &message->unit;
-    ts_coordinator_done(leader->setup.coordinator, unit, message->seconds);
+    if (message->kind == TS_MSG_DONE) // wide units are not the coordinator's
+        ts_coordinator_done(leader->setup.coordinator, unit, message->seconds);
     leader->seconds[unit->case_index] += message->seconds;
     leader->end.done += unit->rows - message->failed;
     leader->end.failed += message->failed;
@@ -125,6 +126,7 @@ void ts_leader_receive(ts_leader *leader, int from, const ts_run_message *messag
         ts_coordinator_hurry(coordinator, from);
         return;
     case TS_MSG_DONE:
+    case TS_MSG_WIDE:
         note_done(leader, from, message);
         return;
     case TS_MSG_FAILURE:

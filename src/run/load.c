@@ -30,7 +30,8 @@ ts_status ts_load_sweep(const ts_comm *comm, const char *path, const char *const
     size_t bytes;
     ts_status status = share_text(comm, path, &text, &bytes);
     if (status == TS_OK) {
-        ts_sweep_source source = {path, text, bytes, overrides, n_overrides};
+        ts_sweep_source source = {
+            .file = path, .text = text, .bytes = bytes, .overrides = overrides, .n_overrides = n_overrides};
         status = ts_sweep_read(&source, sweep);
         const char *errors = ts_sweep_errors();
         size_t length = strlen(errors);

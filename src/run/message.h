@@ -7,15 +7,17 @@
 
 typedef enum ts_message_kind {
     // worker -> leader
-    TS_MSG_REQUEST, // an idle slot wants a unit
-    TS_MSG_AHEAD,   // a unit is wanted ahead of need
-    TS_MSG_HURRY,   // the one asked for ahead is needed now
-    TS_MSG_DONE,    // unit, seconds, steps, failed: committed
-    TS_MSG_FAILURE, // instance, text: a failed instance and why
-    TS_MSG_SPLIT,   // unit: did not fit into memory
-    TS_MSG_STATE,   // busy, in_flight...: for the progress line
-    TS_MSG_STOP_ME, // text: a signal reached this rank, or it cannot go on (status)
-    TS_MSG_STOPPED, // everything this rank had is committed or saved
+    TS_MSG_REQUEST,   // an idle slot wants a unit
+    TS_MSG_AHEAD,     // a unit is wanted ahead of need
+    TS_MSG_HURRY,     // the one asked for ahead is needed now
+    TS_MSG_DONE,      // unit, seconds, steps, failed: committed
+    TS_MSG_FAILURE,   // instance, text: a failed instance and why
+    TS_MSG_SPLIT,     // unit: did not fit into memory
+    TS_MSG_STATE,     // busy, in_flight...: for the progress line
+    TS_MSG_STOP_ME,   // text: a signal reached this rank, or it cannot go on (status)
+    TS_MSG_WIDE,      // unit, seconds, steps, failed: trained by a team, committed
+    TS_MSG_WIDE_OVER, // this rank's teams have nothing left
+    TS_MSG_STOPPED,   // everything this rank had is committed or saved
     // leader -> worker
     TS_MSG_ASSIGN, // unit
     TS_MSG_STOP,   // save everything and answer with STOPPED

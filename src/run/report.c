@@ -11,15 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *ts_report_headline(ts_reader *reader) {
+ts_status ts_report_headline(ts_reader *reader, const char **headline) {
     int64_t n = ts_reader_instances(reader);
     double *column = ts_alloc((size_t)n * sizeof *column, "a column");
-    const char *found = NULL;
-    for (int i = 0; column && ts_models[i] && !found; i++)
-        if (ts_reader_column(reader, ts_models[i]->headline, column) == TS_OK)
-            found = ts_models[i]->headline;
+    ts_status status = column ? TS_ERROR_FATAL : TS_ERROR_MEMORY;
+    *headline = "train_loss";
+    for (int i = 0; ts_models[i] && status != TS_OK && status != TS_ERROR_MEMORY; i++) {
+        status = ts_reader_column(reader, ts_models[i]->headline, column);
+        if (status == TS_OK)
+            *headline = ts_models[i]->headline;
+    }
     ts_free(column);
-    return found ? found : "train_loss";
+    return status == TS_ERROR_MEMORY ? status : TS_OK;
 }
 
 static int ascending(const void *a, const void *b) {
@@ -62,8 +65,10 @@ ts_status ts_report_cases(ts_reader *reader, const double *seconds, int most) {
     int cases = ts_reader_cases(reader), shown = cases < most ? cases : most, width = 4;
     const uint8_t *row_status;
     double *column = ts_alloc((size_t)n * 2 * sizeof *column, "a report");
-    const char *headline = ts_report_headline(reader);
-    ts_status status = column ? ts_reader_status(reader, &row_status) : TS_ERROR_MEMORY;
+    const char *headline;
+    ts_status status = column ? ts_report_headline(reader, &headline) : TS_ERROR_MEMORY;
+    if (status == TS_OK)
+        status = ts_reader_status(reader, &row_status);
     if (status == TS_OK)
         status = ts_reader_column(reader, headline, column);
     if (status != TS_OK) {
@@ -105,7 +110,8 @@ void ts_report_looks(const char *path) {
     add_quoted(&line, path);
     ts_text_add(&line, "   or   tools/plot.py");
     add_quoted(&line, path);
-    printf("next: %s\n", ts_text_get(&line));
+    if (ts_text_status(&line) == TS_OK)
+        printf("next: %s\n", ts_text_get(&line));
     ts_text_free(&line);
 }
 
@@ -119,6 +125,7 @@ void ts_report_continue(const char *sweep, const char *path, const char *const *
         ts_text_add(&line, " --set");
         add_quoted(&line, overrides[i]);
     }
-    printf("next: %s   (goes on from here)\n", ts_text_get(&line));
+    if (ts_text_status(&line) == TS_OK)
+        printf("next: %s   (goes on from here)\n", ts_text_get(&line));
     ts_text_free(&line);
 }

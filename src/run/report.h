@@ -9,7 +9,7 @@
 ts_status ts_report_cases(ts_reader *reader, const double *seconds, int most);
 
 // Name of the measure reports show: the first of its kind among the file's columns.
-const char *ts_report_headline(ts_reader *reader);
+ts_status ts_report_headline(ts_reader *reader, const char **headline);
 
 // "next: ...": commands to type, quoted as a shell needs them. What to look at when all is done, and how to go on.
 void ts_report_looks(const char *path);

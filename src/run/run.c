@@ -10,6 +10,7 @@
 #include "run/report.h"
 #include "run/schedule.h"
 #include "run/signals.h"
+#include "run/wide.h"
 #include "run/worker.h"
 #include "store/lock.h"
 #include "store/reader.h"
@@ -179,6 +180,12 @@ static void count_status(run *r) {
     }
 }
 
+static double deadline(const run *r) {
+    // What is left after the limit must be enough to save everything.
+    double limit = r->options->time_limit, margin = limit * 0.05 > 60 ? 60 : limit * 0.05;
+    return limit > 0 ? r->started + limit - margin : 0;
+}
+
 // Rank 0: what is there to do, and who decides.
 static ts_status prepare_leader(run *r) {
     char log_path[PATH_MAX];
@@ -202,8 +209,6 @@ static ts_status prepare_leader(run *r) {
         return status;
     if (r->pending > 0)
         log_start(r);
-    // What is left after the limit must be enough to save everything.
-    double limit = r->options->time_limit, margin = limit * 0.05 > 60 ? 60 : limit * 0.05;
     ts_leader_setup setup = {
         .comm = r->comm,
         .job = r->job,
@@ -212,7 +217,7 @@ static ts_status prepare_leader(run *r) {
         .slots = r->slots,
         .done = r->done,
         .failed = r->failed,
-        .deadline = limit > 0 ? r->started + limit - margin : 0,
+        .deadline = deadline(r),
         .max_failures = r->options->max_failures,
     };
     return ts_leader_create(&setup, &r->leader);
@@ -236,6 +241,25 @@ static bool receive(run *r, ts_worker *worker, bool *over) {
             *over = ts_worker_receive(worker, &message);
     }
     return happened;
+}
+
+static void hear(void *context, int from, const ts_run_message *message) {
+    run *r = context;
+    ts_leader_receive(r->leader, from, message);
+}
+
+static ts_status train_wide(run *r) {
+    ts_wide_setup setup = {
+        .comm = r->comm,
+        .job = r->job,
+        .store = r->store,
+        .status = r->status,
+        .checkpoint_interval = r->options->checkpoint_interval,
+        .deadline = deadline(r),
+        .hear = hear,
+        .context = r,
+    };
+    return ts_wide_train(&setup);
 }
 
 static ts_status train(run *r) {
@@ -326,11 +350,21 @@ static int finish(run *r) {
 static void warn_of_tables(const run *r) {
     char verdict[128];
     for (int c = 0; c < r->job->cases; c++) {
-        const ts_table *table = r->job->data[c] ? r->job->data[c]->table : NULL;
-        if (table && !table->group)
+        const ts_data *data = r->job->data[c];
+        const ts_table *table = data ? data->table : NULL;
+        if (table && !data->symmetry)
             ts_warn("the table of case %s is %s; it trains without measures per irrep",
                     ts_sweep_case(r->sweep, c)->label, ts_table_verdict(table, verdict));
     }
+}
+
+// Before anything is made: is it a place for a results file, with room for the names of the files beside it?
+static ts_status check_path(const char *path) {
+    static const char LONGEST_SUFFIX[] = ".log.jsonl";
+    if (strlen(ts_path_name(path)) + sizeof LONGEST_SUFFIX - 1 > NAME_MAX)
+        return ts_fail(TS_ERROR_FATAL, "File name too long: '%s' leaves no room for '%s' behind it",
+                       ts_path_name(path), LONGEST_SUFFIX);
+    return ts_path_check_regular(path);
 }
 
 static ts_status set_up(run *r) {
@@ -345,17 +379,23 @@ static ts_status set_up(run *r) {
     else
         snprintf(named, sizeof named, "%s.h5", ts_sweep_name(r->sweep));
     // Lock, log and states go by the file's own name, however it is called.
-    status = ts_comm_agree(r->comm, ts_path_resolve(named, r->path));
+    status = ts_path_resolve(named, r->path);
+    if (status == TS_OK)
+        status = check_path(r->path);
+    status = ts_comm_agree(r->comm, status);
     if (status == TS_OK)
         status = choose_backend(r, &backend);
     if (status == TS_OK)
         status = ts_comm_agree(r->comm, ts_job_create(r->sweep, backend, r->path, &r->job));
+    if (status == TS_OK)
+        status = ts_comm_agree(r->comm, ts_wide_check(r->job, r->comm->size));
     if (status != TS_OK)
         return status;
     if (r->comm->rank == 0)
         warn_of_tables(r);
-    ts_sweep_digest(r->sweep, r->job->digest);
-    status = open_file(r);
+    status = ts_comm_agree(r->comm, ts_sweep_digest(r->sweep, r->job->digest));
+    if (status == TS_OK)
+        status = open_file(r);
     if (status != TS_OK)
         return status;
     if (r->comm->rank == 0)
@@ -380,7 +420,6 @@ static void clean_up(run *r) {
 int ts_run(const ts_comm *comm, const ts_run_options *options) {
     run r = {.comm = comm, .options = options, .started = ts_clock(), .lock = {-1}};
     r.slots = options->threads > 0 ? options->threads : ts_run_cores(comm);
-    ts_signals_catch();
     if (options->output && (!*options->output || strlen(options->output) >= sizeof r.path - 16)) {
         if (comm->rank == 0)
             ts_error("-o: the path is %s", *options->output ? "too long" : "empty");
@@ -389,7 +428,9 @@ int ts_run(const ts_comm *comm, const ts_run_options *options) {
     ts_status status = set_up(&r);
     if (status == TS_OK) {
         ts_progress_start(comm->rank == 0 ? options->progress : TS_PROGRESS_NONE);
-        status = train(&r);
+        status = train_wide(&r);
+        if (status == TS_OK)
+            status = train(&r);
         if (status == TS_OK && !ts_store_in_place(r.store))
             status = ts_fail(TS_ERROR_FATAL,
                              "%s was deleted, moved or replaced during the run; its results are lost "

@@ -4,6 +4,7 @@
 #include "base/random.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 typedef struct event {
@@ -33,7 +34,7 @@ typedef struct simulation {
     ts_coordinator *coordinator;
     event_heap heap;
     rank_state *ranks;
-    int64_t units, largest_unit;
+    int64_t units, largest_unit, events;
 } simulation;
 
 static bool earlier(const event *a, const event *b) {
@@ -87,6 +88,7 @@ static void start(simulation *s, int rank, const ts_unit *unit, double now, doub
 static void ask(simulation *s, int rank) {
     rank_state *state = &s->ranks[rank];
     for (; state->urgent_out < state->idle; state->urgent_out++) {
+        s->events++;
         if (state->ahead_out > 0) {
             ts_coordinator_hurry(s->coordinator, rank);
             state->ahead_out--;
@@ -97,13 +99,14 @@ static void ask(simulation *s, int rank) {
     if (state->idle == 0 && state->ahead_out == 0 && state->queued == 0 && state->urgent_out == 0) {
         ts_coordinator_request(s->coordinator, rank, false);
         state->ahead_out = 1;
+        s->events++;
     }
 }
 
 static void assign(simulation *s, double now) {
     int rank;
     ts_unit unit;
-    while (ts_coordinator_next(s->coordinator, &rank, &unit)) {
+    for (; ts_coordinator_next(s->coordinator, &rank, &unit); s->events++) {
         rank_state *state = &s->ranks[rank];
         if (state->urgent_out > 0)
             state->urgent_out--;
@@ -120,6 +123,7 @@ static void assign(simulation *s, double now) {
 static void finish(simulation *s, const event *done) {
     rank_state *state = &s->ranks[done->rank];
     ts_coordinator_done(s->coordinator, &done->unit, done->seconds);
+    s->events++;
     state->idle++;
     if (state->queued > 0) {
         ts_unit unit = state->queue[0];
@@ -146,18 +150,60 @@ static double play(simulation *s) {
     return now;
 }
 
-static double lower_bound(const ts_coordinator_setup *setup, const double *cost) {
-    double work = 0, longest = 0;
-    for (int64_t i = 0; i < setup->n_pending; i++) {
-        work += cost[setup->pending[i].case_index] * (double)setup->pending[i].rows;
-        longest = fmax(longest, cost[setup->pending[i].case_index]);
+// --- What no schedule can beat ---
+
+// Things that are trained whole and take equally long.
+typedef struct equals {
+    double cost; // of one, seconds
+    int64_t count;
+} equals;
+
+static int costliest_first(const void *a, const void *b) {
+    double left = ((const equals *)a)->cost, right = ((const equals *)b)->cost;
+    return left > right ? -1 : left < right;
+}
+
+// Sums of the costliest first, asked for in ascending order.
+typedef struct prefix {
+    const equals *at;
+    int64_t before; // things before `at`
+    double sum;     // of them
+} prefix;
+
+static double sum_of_first(prefix *p, int64_t n) {
+    for (; p->before + p->at->count < n; p->at++) {
+        p->before += p->at->count;
+        p->sum += p->at->cost * (double)p->at->count;
     }
-    for (int64_t i = 0; i < setup->n_saved; i++) {
-        double unit = cost[setup->saved[i].case_index] * (double)setup->saved[i].rows;
-        work += unit;
-        longest = fmax(longest, unit);
+    return p->sum + p->at->cost * (double)(n - p->before);
+}
+
+// Of the k slots + 1 costliest instances, some slot trains k + 1: at least the k + 1 cheapest of them.
+static double pigeonhole_bound(const equals *sorted, int64_t count, int64_t slots) {
+    double bound = 0;
+    prefix all = {sorted, 0, 0}, dearer = {sorted, 0, 0};
+    for (int64_t k = 0; k <= (count - 1) / slots; k++)
+        bound = fmax(bound, sum_of_first(&all, k * slots + 1) - sum_of_first(&dearer, k * slots - k));
+    return bound;
+}
+
+static ts_status lower_bound(const ts_coordinator_setup *setup, const double *cost, double *bound) {
+    int64_t n = setup->n_pending + setup->n_saved, slots = (int64_t)setup->ranks * setup->slots, count = 0;
+    equals *item = ts_alloc((size_t)n * sizeof *item, "a simulation");
+    if (!item)
+        return TS_ERROR_MEMORY;
+    double work = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const ts_unit *unit = i < setup->n_pending ? &setup->pending[i] : &setup->saved[i - setup->n_pending];
+        double rows = (double)unit->rows, each = cost[unit->case_index];
+        item[i] = i < setup->n_pending ? (equals){each, unit->rows} : (equals){each * rows, 1};
+        work += each * rows;
+        count += item[i].count;
     }
-    return fmax(work / ((double)setup->ranks * setup->slots), longest);
+    qsort(item, (size_t)n, sizeof *item, costliest_first);
+    *bound = count > 0 ? fmax(work / (double)slots, pigeonhole_bound(item, count, slots)) : 0;
+    ts_free(item);
+    return TS_OK;
 }
 
 ts_status ts_simulate(const ts_coordinator_setup *setup, const double *cost, double handout, uint64_t seed,
@@ -168,11 +214,14 @@ ts_status ts_simulate(const ts_coordinator_setup *setup, const double *cost, dou
     s.heap.item = ts_alloc((size_t)setup->ranks * (size_t)setup->slots * sizeof *s.heap.item, "a simulation");
     ts_status status =
         s.ranks && s.heap.item ? ts_coordinator_create(setup, &s.coordinator) : TS_ERROR_MEMORY;
+    if (status == TS_OK)
+        status = lower_bound(setup, cost, &result->bound);
     if (status == TS_OK) {
         result->makespan = play(&s);
-        result->bound = lower_bound(setup, cost);
         result->units = s.units;
         result->largest_unit = s.largest_unit;
+        result->events = s.events;
+        result->looked = ts_coordinator_looked(s.coordinator);
         double room = result->makespan * (double)setup->ranks * setup->slots;
         result->busy = room > 0 ? s.busy / room : 1;
         if (!ts_coordinator_finished(s.coordinator))

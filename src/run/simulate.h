@@ -6,10 +6,12 @@
 
 typedef struct ts_simulation {
     double makespan; // seconds until the last unit is done
-    double bound;    // no schedule can beat this: the work shared evenly, or the longest instance
-    double busy;     // share of the slots' time spent training
+    double bound; // no schedule beats this: the work shared evenly, or what some slot must train in any case
+    double busy;  // share of the slots' time spent training
     int64_t units;
     int64_t largest_unit; // bytes of memory of the unit that takes most
+    int64_t events;       // what the coordinator was told and asked
+    int64_t looked;       // ts_coordinator_looked
 } ts_simulation;
 
 // Plays `setup` through. cost (setup->cases): true seconds of one slot for one instance. `handout`: seconds

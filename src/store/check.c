@@ -7,9 +7,11 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/columns.h"
+#include "store/frame.h"
 #include "store/heap.h"
 #include "store/reader.h"
 #include "store/rows.h"
+#include "store/shared_file.h"
 #include "sweep/yaml.h"
 
 #include <errno.h>
@@ -56,9 +58,13 @@ static void damaged(inspection *check, const char *what) {
 static ts_status check_program(const char *path, hid_t file) {
     char *program = NULL, *version = NULL;
     int32_t format = 0;
-    ts_status status = TS_OK;
-    if (!ts_h5_get_text(file, "program", &program) || strcmp(program, TS_PROGRAM) != 0 ||
-        !ts_h5_get_int32(file, "format", &format) || !ts_h5_get_text(file, "version", &version))
+    ts_status status = ts_h5_get_text(file, "program", &program);
+    if (status == TS_OK)
+        status = ts_h5_get_text(file, "version", &version);
+    if (status != TS_OK)
+        ; // told
+    else if (!program || strcmp(program, TS_PROGRAM) != 0 || !ts_h5_get_int32(file, "format", &format) ||
+             !version)
         status = ts_fail(TS_ERROR_FATAL,
                          "'%s' is an HDF5 file, but not a results file of toysweep; choose another "
                          "file with -o",
@@ -80,8 +86,10 @@ static ts_status check_program(const char *path, hid_t file) {
 
 static ts_status check_backend(const char *path, hid_t file, const char *backend) {
     char *found = NULL;
-    ts_status status = TS_OK;
-    if (!ts_h5_get_text(file, "backend", &found))
+    ts_status status = ts_h5_get_text(file, "backend", &found);
+    if (status != TS_OK)
+        return status;
+    if (!found)
         status = ts_fail(TS_ERROR_FATAL, "'%s' is damaged: it does not name its backend", path);
     else if (strcmp(found, backend) != 0)
         status = ts_fail(TS_ERROR_FATAL,
@@ -155,10 +163,16 @@ static ts_status check_sweep(const char *path, hid_t file, const ts_sweep *sweep
     uint8_t digest[TS_SHA256_BYTES];
     char expected[TS_SHA256_HEX], difference[128];
     char *name = NULL, *found = NULL;
-    ts_status status = TS_OK;
-    ts_sweep_digest(sweep, digest);
+    ts_status status = ts_sweep_digest(sweep, digest);
+    if (status != TS_OK)
+        return status;
     ts_sha256_text(digest, expected);
-    if (!ts_h5_get_text(file, "name", &name) || !ts_h5_get_text(file, "sweep_sha256", &found))
+    status = ts_h5_get_text(file, "name", &name);
+    if (status == TS_OK)
+        status = ts_h5_get_text(file, "sweep_sha256", &found);
+    if (status != TS_OK)
+        ; // told
+    else if (!name || !found)
         status = ts_fail(TS_ERROR_FATAL, "'%s' is damaged: it does not name its sweep", path);
     else if (strcmp(name, ts_sweep_name(sweep)) != 0)
         status = ts_fail(TS_ERROR_FATAL,
@@ -203,7 +217,9 @@ static void compare_column(inspection *check, const ts_column *column, hid_t dat
         ts_h5_read(&check->h5, dataset, &column->form, first, count, found);
         same = memcmp(found, column->slab, (size_t)count * ts_h5_item_bytes(column->form.type)) == 0;
     }
-    if (!same)
+    if (check->heap.status != TS_OK)
+        check->h5.status = check->heap.status;
+    else if (!same)
         damaged(check, column->name);
 }
 
@@ -308,6 +324,29 @@ static bool any_trained(const inspection *check, const int64_t *instance, int64_
     return false;
 }
 
+static uint64_t bits_of(double value) {
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+// Measures that the case's model does not have must be NaN: no checksum of a row covers them.
+static void check_foreign_measures(inspection *check, int case_index) {
+    static const uint64_t nan = 0x7ff8000000000000u;
+    const ts_case *one = ts_sweep_case(check->sweep, case_index);
+    const ts_record_layout *layout = check->layouts[case_index];
+    bool own[TS_MAX_MEASURE_COLUMNS] = {0};
+    for (int f = 0; f < layout->count; f++)
+        if (layout->field[f].place == TS_PLACE_ROOT)
+            own[check->rows.column[f]] = true;
+    for (int i = 0; i < check->rows.measures.count; i++) {
+        const double *column = check->measure + i * ts_sweep_instances(check->sweep);
+        for (int64_t row = 0; row < one->rows && !own[i]; row++)
+            if (bits_of(column[one->instance[row]]) != nan)
+                damaged(check, check->rows.measures.field[i]->name);
+    }
+}
+
 static void check_case(inspection *check, int case_index) {
     const ts_case *one = ts_sweep_case(check->sweep, case_index);
     const ts_record_layout *layout = check->layouts[case_index];
@@ -315,6 +354,8 @@ static void check_case(inspection *check, int case_index) {
     check_list(check, one, "instance", one->rows, one->instance);
     check_list(check, one, "step", layout->checkpoints, layout->step);
     ts_rows_open_case(&check->rows, case_index);
+    if (check->h5.status == TS_OK)
+        check_foreign_measures(check, case_index);
     if (check->h5.status != TS_OK || !any_trained(check, one->instance, one->rows))
         return;
     int64_t block = (int64_t)(BLOCK_BYTES / (layout->bytes + 1)) + 1;
@@ -368,6 +409,8 @@ static void check_all(inspection *check) {
         read_columns(check);
     for (int c = 0; c < ts_sweep_cases(check->sweep) && check->h5.status == TS_OK; c++)
         check_case(check, c);
+    if (check->h5.status == TS_OK)
+        ts_frame_check(&check->rows, check->heap.fd);
     ts_rows_end(&check->rows);
     ts_heap_free(&check->heap);
     close(check->heap.fd);
@@ -375,14 +418,14 @@ static void check_all(inspection *check) {
 
 // --- Putting rows back ---
 
-static void sync_file(ts_h5 *h5, int fd) {
-    if (h5->status == TS_OK && fdatasync(fd) != 0)
-        h5->status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot write '%s' to the disk", h5->path);
+static void sync_file(ts_h5 *h5) {
+    if (h5->status == TS_OK)
+        h5->status = ts_shared_file_sync(h5->direct);
 }
 
 // Data first, statuses after them: a row whose status says more than its data hold fails its checksum next
 // time.
-static void reset_rows(const inspection *check, ts_h5 *h5, int fd) {
+static void reset_rows(const inspection *check, ts_h5 *h5) {
     ts_rows rows;
     ts_rows_begin(&rows, h5, check->sweep, check->layouts);
     for (int64_t i = 0; i < check->resets && h5->status == TS_OK; i++) {
@@ -397,24 +440,28 @@ static void reset_rows(const inspection *check, ts_h5 *h5, int fd) {
         ts_rows_put(&rows, check->reset[i].case_index, check->reset[i].row, 1, &row);
         ts_free(record);
     }
-    sync_file(h5, fd);
+    sync_file(h5);
     for (int64_t i = 0; i < check->resets && h5->status == TS_OK; i++)
         ts_rows_put_status(&rows, check->reset[i].case_index, check->reset[i].row, 1,
                            &(ts_row){.status = TS_ROW_PENDING});
-    sync_file(h5, fd);
+    sync_file(h5);
     ts_rows_end(&rows);
 }
 
+// Past HDF5, like a run: opened for writing, it would mark the file as open, and a kill would leave the mark.
 static ts_status write_resets(const inspection *check, const char *path) {
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot open '%s' for writing", path);
+    static const ts_comm alone = {.size = 1, .node_size = 1};
+    ts_shared_file *file;
+    ts_status status = ts_shared_file_open(path, &alone, &file);
+    if (status != TS_OK)
+        return status;
     ts_h5 h5;
-    ts_h5_open(&h5, path, true);
-    reset_rows(check, &h5, fd);
-    ts_status status = ts_h5_end(&h5);
-    close(fd);
-    return status;
+    ts_h5_open(&h5, path, false);
+    h5.direct = file;
+    reset_rows(check, &h5);
+    status = ts_h5_end(&h5);
+    ts_status closed = ts_shared_file_close(file);
+    return status == TS_OK ? closed : status;
 }
 
 // --- Public ---
@@ -449,7 +496,9 @@ ts_status ts_store_backend(const char *path, char out[32]) {
     ts_h5 h5;
     char *backend = NULL;
     ts_format_open(&h5, path);
-    if (h5.status == TS_OK && ts_h5_get_text(h5.file, "backend", &backend))
+    if (h5.status == TS_OK)
+        h5.status = ts_h5_get_text(h5.file, "backend", &backend);
+    if (backend)
         snprintf(out, 32, "%s", backend);
     ts_free(backend);
     return ts_h5_end(&h5);

@@ -2,14 +2,15 @@
 
 #include "base/digest.h"
 #include "base/memory.h"
+#include "task/task.h"
 
 #include <math.h>
 #include <string.h>
 
 enum { SLAB_ROWS = 4096, HEAP_BYTES = 32 };
 
-static ts_h5_type type_of_key(const ts_key *key) {
-    switch (key->type) {
+static ts_h5_type type_of(ts_key_type type) {
+    switch (type) {
     case TS_INTEGER:
         return TS_H5_INT64;
     case TS_REAL:
@@ -25,7 +26,7 @@ static void add(ts_columns *columns, ts_column_kind kind, const char *name, ts_h
                 const ts_key *key) {
     for (int i = 0; i < columns->count; i++)
         if (strcmp(columns->column[i].name, name) == 0)
-            return; // one key in the tables of two tasks or models
+            return; // in the tables of two tasks or models
     columns->column[columns->count++] = (ts_column){
         .kind = kind,
         .name = name,
@@ -33,6 +34,26 @@ static void add(ts_columns *columns, ts_column_kind kind, const char *name, ts_h
         .key = key,
         .form = ts_format_list(type, ts_sweep_instances(columns->sweep)),
     };
+}
+
+// What the tasks of the sweep derive.
+static void add_derived(ts_columns *columns) {
+    const ts_task *seen = NULL;
+    for (int c = 0; c < ts_sweep_cases(columns->sweep); c++) {
+        const ts_task *task = ts_sweep_case(columns->sweep, c)->schema->task;
+        for (int i = 0; task != seen && task->columns && task->columns[i].name; i++)
+            add(columns, TS_COLUMN_DERIVED, task->columns[i].name, type_of(task->columns[i].type),
+                task->columns[i].help, NULL);
+        seen = task;
+    }
+}
+
+static int count_derived(void) {
+    int count = 0;
+    for (int t = 0; ts_tasks[t]; t++)
+        for (int i = 0; ts_tasks[t]->columns && ts_tasks[t]->columns[i].name; i++)
+            count++;
+    return count;
 }
 
 // The instance's value of the column's key; NULL if it has no such key.
@@ -56,9 +77,16 @@ static void get_text(const ts_column *column, const ts_params *params, ts_text *
     } else if (column->kind == TS_COLUMN_IDENTITY) {
         uint8_t digest[TS_SHA256_BYTES];
         char hex[TS_SHA256_HEX];
-        ts_params_identity(params, digest);
+        if (ts_params_identity(params, digest) != TS_OK) {
+            text->failed = true;
+            return;
+        }
         ts_sha256_text(digest, hex);
         ts_text_add(text, hex);
+    } else if (column->kind == TS_COLUMN_DERIVED) {
+        const ts_task *task = params->schema->task;
+        const char *name = task->describe ? task->describe(params, column->name) : NULL;
+        ts_text_add(text, name ? name : "");
     } else {
         text_of_value(value_of(params, column->key), text);
     }
@@ -106,8 +134,8 @@ ts_status ts_columns_make(const ts_sweep *sweep, ts_columns *columns) {
     const ts_key *const *keys;
     int varying = ts_sweep_varying(sweep, &keys);
     *columns = (ts_columns){.sweep = sweep};
-    columns->column =
-        ts_alloc_zero((size_t)varying + 8, sizeof *columns->column, "columns of the results file");
+    columns->column = ts_alloc_zero((size_t)varying + (size_t)count_derived() + 8, sizeof *columns->column,
+                                    "columns of the results file");
     if (!columns->column)
         return TS_ERROR_MEMORY;
     add(columns, TS_COLUMN_INSTANCE, "instance", TS_H5_INT64, "instance of the sweep", NULL);
@@ -115,7 +143,8 @@ ts_status ts_columns_make(const ts_sweep *sweep, ts_columns *columns) {
     add(columns, TS_COLUMN_IDENTITY, "identity", TS_H5_TEXT, "SHA-256 of resolved parameters", NULL);
     add(columns, TS_COLUMN_SEED, "seed", TS_H5_INT64, "seed of everything random in the instance", NULL);
     for (int i = 0; i < varying; i++)
-        add(columns, TS_COLUMN_KEY, keys[i]->name, type_of_key(keys[i]), keys[i]->help, keys[i]);
+        add(columns, TS_COLUMN_KEY, keys[i]->name, type_of(keys[i]->type), keys[i]->help, keys[i]);
+    add_derived(columns);
     add(columns, TS_COLUMN_RESOLVED, "sweep/resolved", TS_H5_TEXT, "all parameters, as JSON", NULL);
     ts_status status = measure_texts(columns);
     return status == TS_OK ? reserve_slabs(columns) : status;
@@ -155,6 +184,13 @@ static void put_value(const ts_column *column, const ts_value *value, char *out)
     }
 }
 
+// A derived whole number; -1 where the instance's task has none of that name.
+static void put_derived(const ts_column *column, const ts_params *params, char *out) {
+    double value;
+    bool known = params->schema->task->derive(params, column->name, &value);
+    memcpy(out, &(int64_t){known ? (int64_t)value : -1}, sizeof(int64_t));
+}
+
 // Appends to the column's texts; the slab holds the place until they no longer move.
 static void put_text(ts_column *column, const ts_params *params, ts_text *text, char *out) {
     get_text(column, params, text);
@@ -177,6 +213,8 @@ static void put_row(ts_columns *columns, int64_t instance, int64_t row, ts_text 
             memcpy(out, &(int32_t){ts_sweep_case_of(columns->sweep, instance)}, sizeof(int32_t));
         else if (column->kind == TS_COLUMN_SEED)
             memcpy(out, &(int64_t){ts_params_integer(&params, "seed")}, sizeof(int64_t));
+        else if (column->kind == TS_COLUMN_DERIVED)
+            put_derived(column, &params, out);
         else
             put_value(column, value_of(&params, column->key), out);
     }

@@ -1,5 +1,5 @@
 // The columns that the sweep alone determines, one row per instance: number, case, identity, seed, what
-// varies, and the resolved parameters. Making a results file writes them, checking one compares them: both
+// varies, what tasks derive of it, and the resolved parameters. Making a results file writes them, checking one compares them: both
 // slab by slab, so that memory stays small at ten million instances.
 #pragma once
 
@@ -11,6 +11,7 @@ typedef enum ts_column_kind {
     TS_COLUMN_IDENTITY,
     TS_COLUMN_SEED,
     TS_COLUMN_KEY,
+    TS_COLUMN_DERIVED,  // ts_task.columns of a task in the sweep
     TS_COLUMN_RESOLVED, // in /sweep
 } ts_column_kind;
 

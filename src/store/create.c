@@ -6,6 +6,8 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "store/columns.h"
+#include "store/frame.h"
+#include "store/origin.h"
 #include "store/scale.h"
 
 #include <errno.h>
@@ -42,7 +44,10 @@ static void make_dataset(ts_h5 *h5, hid_t parent, const char *name, const ts_h5_
 static void make_attributes(ts_h5 *h5, const ts_sweep *sweep, const char *backend) {
     uint8_t digest[TS_SHA256_BYTES];
     char hex[TS_SHA256_HEX];
-    ts_sweep_digest(sweep, digest);
+    if (h5->status == TS_OK)
+        h5->status = ts_sweep_digest(sweep, digest);
+    if (h5->status != TS_OK)
+        return;
     ts_sha256_text(digest, hex);
     ts_h5_put_text(h5, h5->file, "program", TS_PROGRAM);
     ts_h5_put_text(h5, h5->file, "version", TOYSWEEP_VERSION);
@@ -50,27 +55,6 @@ static void make_attributes(ts_h5 *h5, const ts_sweep *sweep, const char *backen
     ts_h5_put_text(h5, h5->file, "name", ts_sweep_name(sweep));
     ts_h5_put_text(h5, h5->file, "backend", backend);
     ts_h5_put_text(h5, h5->file, "sweep_sha256", hex);
-}
-
-static void make_sweep_group(ts_h5 *h5, const ts_sweep *sweep) {
-    hid_t group = ts_h5_create_group(h5, h5->file, "sweep");
-    const char *text = ts_sweep_text(sweep);
-    ts_h5_form form = {.type = TS_H5_TEXT};
-    hid_t source = ts_h5_create_dataset(h5, group, "source", &form);
-    describe(h5, source, "the sweep file", NULL);
-    ts_h5_write(h5, source, &form, 0, 1, &text);
-    ts_h5_close(h5, source);
-    const char *const *overrides;
-    int count = ts_sweep_overrides(sweep, &overrides);
-    ts_text joined = {0};
-    for (int i = 0; i < count; i++)
-        ts_text_addf(&joined, "%s%s", i ? "\n" : "", overrides[i]);
-    if (ts_text_status(&joined) != TS_OK)
-        h5->status = TS_ERROR_MEMORY;
-    if (count)
-        ts_h5_put_text(h5, group, "overrides", ts_text_get(&joined));
-    ts_text_free(&joined);
-    ts_h5_close(h5, group);
 }
 
 static void write_columns(ts_h5 *h5, ts_columns *columns, const hid_t *dataset) {
@@ -135,14 +119,27 @@ typedef struct scale_set {
     const ts_record_layout *layout;
 } scale_set;
 
-// A scale of names.
+// A scale of names, and beside it the names that its indices have elsewhere.
 static void begin_named_scale(ts_h5 *h5, hid_t group, const ts_named_dimension *named, ts_scale *scale) {
-    char **texts = ts_alloc((size_t)named->count * sizeof *texts, "a dimension scale");
-    if (!texts)
+    char **texts = ts_alloc((size_t)named->count * sizeof *texts, "a dimension scale"), name[TS_SCALE_NAME];
+    if (!texts) {
         h5->status = TS_ERROR_MEMORY;
-    for (int64_t i = 0; texts && i < named->count; i++)
+        return;
+    }
+    for (int64_t i = 0; i < named->count; i++)
         texts[i] = named->name[i];
     ts_scale_begin(h5, group, named->dimension, TS_H5_TEXT, named->count, texts, scale);
+    if (named->alias) {
+        ts_h5_form form = ts_format_list(TS_H5_TEXT, named->count);
+        snprintf(name, sizeof name, "%s_alias", named->dimension);
+        hid_t aliases = ts_h5_create_dataset(h5, group, name, &form);
+        for (int64_t i = 0; i < named->count; i++)
+            texts[i] = named->alias[i];
+        ts_h5_write(h5, aliases, &form, 0, named->count, texts);
+        ts_scale_attach(h5, aliases, 1, &scale);
+        describe(h5, aliases, "published names, where they differ", NULL);
+        ts_h5_close(h5, aliases);
+    }
     ts_free(texts);
 }
 
@@ -250,7 +247,9 @@ static int write_file(const char *path, ts_columns *columns, const ts_record_lay
     ts_h5 h5;
     ts_h5_create(&h5, path);
     make_attributes(&h5, sweep, backend);
-    make_sweep_group(&h5, sweep);
+    hid_t origin = ts_origin_write(&h5, sweep);
+    ts_frame_make(&h5, origin);
+    ts_h5_close(&h5, origin);
     ts_scale instance;
     ts_scale_begin(&h5, h5.file, "instance", TS_H5_INT64, instances, NULL, &instance);
     make_static_columns(&h5, columns, &instance);
@@ -308,11 +307,11 @@ static ts_status explain(const char *path, int error, int64_t bytes) {
     long long space = statvfs(where, &disk) == 0 ? (long long)disk.f_bavail * (long long)disk.f_frsize : -1;
     ts_status status = TS_ERROR_FATAL;
     if (error == ENOSPC || error == EDQUOT || error == EFBIG)
-        ts_fail_errno(
-            status, error,
-            "cannot make '%s': it needs about %lld bytes, %lld are free in '%s'; free some, keep fewer "
+        ts_fail(
+            status,
+            "cannot make '%s': %s: it needs about %lld bytes, %lld are free in '%s'; free some, keep fewer "
             "weights or checkpoints, or choose another place with -o",
-            path, (long long)bytes, space, where);
+            path, strerror(error), (long long)bytes, space, where);
     else if (error == ENOENT || error == ENOTDIR)
         ts_fail(status,
                 "cannot make '%s': there is no directory '%s'; make it, or choose another place with -o",
@@ -346,11 +345,11 @@ static int64_t case_bytes(const ts_record_layout *layout, int64_t rows) {
 static int64_t file_bytes(const ts_columns *columns, const ts_record_layout *const *layouts,
                           const ts_measure_columns *measures) {
     const ts_sweep *sweep = columns->sweep;
-    int64_t bytes = FILE_METADATA + (int64_t)strlen(ts_sweep_text(sweep));
+    int64_t bytes = FILE_METADATA + ts_origin_bytes(sweep);
     for (int c = 0; c < columns->count; c++)
         bytes += dataset_bytes(&columns->column[c].form) + columns->column[c].text_bytes;
     bytes += (1 + 4 + 8 + 8 * measures->count) * ts_sweep_instances(sweep);
-    bytes += DATASET_METADATA * (3 + measures->count);
+    bytes += DATASET_METADATA * (4 + measures->count);
     for (int c = 0; c < ts_sweep_cases(sweep); c++)
         bytes += case_bytes(layouts[c], ts_sweep_case(sweep, c)->rows);
     return bytes;
@@ -380,6 +379,8 @@ static ts_status make(const char *path, const char *temporary, ts_columns *colum
         unlink(temporary); // first, so that its own bytes count as free
         status = explain(path, error, bytes);
     }
+    if (status == TS_OK)
+        status = ts_frame_seal(temporary, columns->sweep, layouts);
     if (status == TS_OK)
         status = settle(temporary, path);
     if (status != TS_OK)

@@ -2,6 +2,7 @@
 #include "store/format.h"
 
 #include "base/digest.h"
+#include "base/file.h"
 #include "store/heap.h"
 
 #include <errno.h>
@@ -27,22 +28,30 @@ static ts_status open_and_look(ts_h5 *h5, int fd, const char *path) {
     if (status != TS_OK)
         return status;
     ts_h5_open(h5, path, false);
+    if (h5->status != TS_OK && h5->error)
+        return h5->status; // the file may be well
     if (h5->status != TS_OK) {
         char reason[512];
         snprintf(reason, sizeof reason, "%s", ts_message());
         return ts_fail(TS_ERROR_FATAL, "the results file is damaged: %s; move it away and start again",
                        reason);
     }
-    if (ts_heap_start_is_sound(fd))
+    bool sound = false;
+    status = ts_heap_start_is_sound(fd, &sound);
+    if (status == TS_OK && sound)
         return TS_OK;
     ts_h5_end(h5);
+    if (status != TS_OK)
+        return status;
     return ts_fail(TS_ERROR_FATAL,
                    "the results file '%s' is damaged (in its texts); move it away and start again", path);
 }
 
 void ts_format_open(ts_h5 *h5, const char *path) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
     ts_h5_begin(h5, path);
+    if ((h5->status = ts_path_check_regular(path)) != TS_OK)
+        return;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     h5->status = open_and_look(h5, fd, path);
     if (fd >= 0)
         close(fd);

@@ -1,6 +1,7 @@
 #include "store/hdf5.h"
 
 #include "base/memory.h"
+#include "store/shared_file.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -30,12 +31,14 @@ static void describe(char text[DESCRIPTION_BYTES]) {
 static void fail(ts_h5 *h5, const char *doing, const char *name, const char *text) {
     const char *number = strstr(text, "errno = ");
     h5->error = number ? atoi(number + strlen("errno = ")) : 0;
-    if (h5->error == ENOSPC || h5->error == EDQUOT)
-        h5->status =
-            ts_fail(TS_ERROR_FATAL, "'%s': cannot %s '%s': %s; free some and run the same command again",
-                    h5->path, doing, name, strerror(h5->error));
-    else if (h5->error)
+    if (h5->error)
         h5->status = ts_fail_errno(TS_ERROR_FATAL, h5->error, "'%s': cannot %s '%s'", h5->path, doing, name);
+    else if (strcmp(doing, "write") == 0 || strcmp(doing, "close") == 0)
+        h5->status =
+            ts_fail(TS_ERROR_FATAL,
+                    "'%s': cannot %s '%s': %s; see whether its disk is full or broken, then run the same "
+                    "command again",
+                    h5->path, doing, name, text);
     else
         h5->status = ts_fail(TS_ERROR_FATAL, "'%s': cannot %s '%s': %s", h5->path, doing, name, text);
 }
@@ -60,11 +63,15 @@ static void fault_at(ts_h5 *h5, const char *doing, hid_t object) {
 
 // --- Files ---
 
-void ts_h5_begin(ts_h5 *h5, const char *path) {
-    H5dont_atexit(); // a file that could not be closed would make the library's own clean-up crash
+void ts_h5_start(void) {
+    H5dont_atexit();
+    H5open();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    *h5 =
-        (ts_h5){.path = path, .file = -1, .limit = TRANSFER_LIMIT, .transfer = H5P_DEFAULT, .group_plan = -1};
+}
+
+void ts_h5_begin(ts_h5 *h5, const char *path) {
+    ts_h5_start();
+    *h5 = (ts_h5){.path = path, .file = -1, .limit = TRANSFER_LIMIT, .group_plan = -1};
     for (int i = 0; i < TS_H5_TYPES; i++)
         h5->dataset_plan[i] = -1;
 }
@@ -160,34 +167,12 @@ void ts_h5_open(ts_h5 *h5, const char *path, bool writable) {
     ts_h5_close(h5, access);
 }
 
-void ts_h5_open_shared(ts_h5 *h5, const char *path, const ts_comm *comm) {
-    if (!comm->mpi) {
-        ts_h5_open(h5, path, true);
-        return;
-    }
-#ifdef TOYSWEEP_MPI
-    ts_h5_begin(h5, path);
-    hid_t access = access_plan(h5);
-    if (h5->status == TS_OK && H5Pset_fapl_mpio(access, MPI_COMM_WORLD, MPI_INFO_NULL) < 0)
-        ts_h5_fault(h5, "prepare", "the MPI driver");
-    h5->transfer = H5Pcreate(H5P_DATASET_XFER);
-    if (h5->transfer < 0 || H5Pset_dxpl_mpio(h5->transfer, H5FD_MPIO_INDEPENDENT) < 0)
-        ts_h5_fault(h5, "prepare", "independent transfers");
-    if (h5->status == TS_OK && (h5->file = H5Fopen(path, H5F_ACC_RDWR, access)) < 0)
-        ts_h5_fault(h5, "open", path);
-    ts_h5_close(h5, access);
-#endif
-}
-
 ts_status ts_h5_end(ts_h5 *h5) {
     for (int i = 0; i < TS_H5_TYPES; i++)
         ts_h5_close(h5, h5->dataset_plan[i]);
     ts_h5_close(h5, h5->group_plan);
-    if (h5->transfer != H5P_DEFAULT)
-        ts_h5_close(h5, h5->transfer);
     ts_h5_close(h5, h5->file);
     h5->file = h5->group_plan = -1;
-    h5->transfer = H5P_DEFAULT;
     for (int i = 0; i < TS_H5_TYPES; i++)
         h5->dataset_plan[i] = -1;
     return h5->status;
@@ -352,10 +337,12 @@ static bool move_block(ts_h5 *h5, const transfer *move, int rank, const hsize_t 
     }
     if (fine && move->read)
         fine =
-            H5Dread(move->dataset, move->type, memory, file, h5->transfer, (char *)move->read + offset) >= 0;
+            H5Dread(move->dataset, move->type, memory, file, H5P_DEFAULT, (char *)move->read + offset) >= 0;
     else if (fine)
-        fine = H5Dwrite(move->dataset, move->type, memory, file, h5->transfer,
+        fine = H5Dwrite(move->dataset, move->type, memory, file, H5P_DEFAULT,
                         (const char *)move->write + offset) >= 0;
+    if (!fine)
+        fault_at(h5, move->read ? "read" : "write", move->dataset); // before HDF5 forgets it
     if (rank)
         ts_h5_close(h5, memory);
     return fine;
@@ -406,9 +393,26 @@ static void move_all(ts_h5 *h5, transfer move, const ts_h5_form *form, int64_t f
     ts_h5_close(h5, move.type);
 }
 
+// All datasets are contiguous and lie in the file as in memory.
+static void write_directly(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count,
+                           const void *data) {
+    if (h5->status != TS_OK)
+        return;
+    int64_t row = ts_h5_row_bytes(form);
+    haddr_t place = H5Dget_offset(dataset);
+    if (place == HADDR_UNDEF)
+        fault_at(h5, "write", dataset);
+    else
+        h5->status =
+            ts_shared_file_write(h5->direct, (int64_t)place + first * row, data, (size_t)(count * row));
+}
+
 void ts_h5_write(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count,
                  const void *data) {
-    move_all(h5, (transfer){.dataset = dataset, .write = data}, form, first, count);
+    if (h5->direct)
+        write_directly(h5, dataset, form, first, count, data);
+    else
+        move_all(h5, (transfer){.dataset = dataset, .write = data}, form, first, count);
 }
 
 void ts_h5_read(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count, void *data) {
@@ -454,20 +458,22 @@ static hid_t find(hid_t object, const char *name, H5T_class_t class) {
     return -1;
 }
 
-bool ts_h5_get_text(hid_t object, const char *name, char **text) {
+ts_status ts_h5_get_text(hid_t object, const char *name, char **text) {
     *text = NULL;
     hid_t attribute = find(object, name, H5T_STRING);
+    ts_status status = TS_OK;
     if (attribute < 0)
-        return false;
+        return TS_OK;
     hid_t type = text_type();
     char *value = NULL;
     if (H5Aread(attribute, type, &value) >= 0 && value) {
         *text = ts_copy_text(value);
+        status = *text ? TS_OK : TS_ERROR_MEMORY;
         H5free_memory(value);
     }
     H5Tclose(type);
     H5Aclose(attribute);
-    return *text != NULL;
+    return status;
 }
 
 bool ts_h5_get_int32(hid_t object, const char *name, int32_t *value) {

@@ -3,7 +3,6 @@
 // same. Knows nothing of what the file holds (see format.h).
 #pragma once
 
-#include "base/comm.h"
 #include "base/status.h"
 
 #include <hdf5.h>
@@ -35,22 +34,25 @@ typedef struct ts_h5_form {
 } ts_h5_form;
 
 typedef struct ts_h5 {
-    const char *path; // for messages; the caller's
-    hid_t file;       // -1: closed
-    ts_status status; // sticky
-    int error;        // errno of the fault; 0: not known
-    size_t limit;     // largest single transfer in bytes
-    hid_t transfer;   // independent, whatever the driver
-    hid_t group_plan; // creation properties: order tracked, no times
+    const char *path;              // for messages; the caller's
+    hid_t file;                    // -1: closed
+    ts_status status;              // sticky
+    int error;                     // errno of the fault; 0: not known
+    size_t limit;                  // largest single transfer in bytes
+    struct ts_shared_file *direct; // if not NULL, data are written with it, past HDF5; the caller's
+    hid_t group_plan;              // creation properties: order tracked, no times
     hid_t dataset_plan[TS_H5_TYPES];
 } ts_h5;
+
+// Before MPI starts: HDF5 then does not clean up by itself, neither at exit nor in MPI_Finalize, where a file that could
+// not be closed (full disk) would make it crash. Calling it again does no harm.
+void ts_h5_start(void);
 
 // --- Files. Each starts `h5` afresh; end with ts_h5_end, also after a fault. ---
 void ts_h5_begin(ts_h5 *h5, const char *path); // no file yet
 void ts_h5_create(ts_h5 *h5, const char *path);
 void ts_h5_open(ts_h5 *h5, const char *path, bool writable); // serial, no file locking, no buffers for data
-void ts_h5_open_shared(ts_h5 *h5, const char *path, const ts_comm *comm); // collective: all ranks write
-ts_status ts_h5_end(ts_h5 *h5); // collective after ts_h5_open_shared; the first fault, or that of closing
+ts_status ts_h5_end(ts_h5 *h5);                              // the first fault, or that of closing
 
 // Notes HDF5's own fault as "cannot <doing> '<name>'" unless there was one before.
 void ts_h5_fault(ts_h5 *h5, const char *doing, const char *name);
@@ -78,6 +80,7 @@ void ts_h5_read(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first,
 // --- Attributes ---
 void ts_h5_put_text(ts_h5 *h5, hid_t object, const char *name, const char *text);
 void ts_h5_put_int32(ts_h5 *h5, hid_t object, const char *name, int32_t value);
-// False if there is none of that kind; never a fault. The text is freed with ts_free.
-bool ts_h5_get_text(hid_t object, const char *name, char **text);
+// *text is NULL if there is none of that kind (or memory ran out, which is returned); freed with ts_free.
+ts_status ts_h5_get_text(hid_t object, const char *name, char **text);
+// False if there is none of that kind; never a fault.
 bool ts_h5_get_int32(hid_t object, const char *name, int32_t *value);

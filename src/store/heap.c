@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,9 +16,14 @@ static uint64_t number(const unsigned char *bytes, int count) {
     return value;
 }
 
-static bool read_at(int fd, void *bytes, size_t size, uint64_t offset) {
+// False at the end of the file, or with *status set if it cannot be read.
+static bool read_at(int fd, void *bytes, size_t size, uint64_t offset, ts_status *status) {
     for (char *at = bytes; size > 0;) {
         ssize_t got = pread(fd, at, size, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            *status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read the results file");
         if (got <= 0)
             return false;
         at += got;
@@ -57,19 +63,22 @@ static bool load(ts_heap *heap, uint64_t address) {
     if (heap->address == address && heap->bytes)
         return true;
     heap->address = 0;
-    if (address == 0 || address > INT64_MAX || !read_at(heap->fd, head, sizeof head, address))
+    if (address == 0 || address > INT64_MAX || !read_at(heap->fd, head, sizeof head, address, &heap->status))
         return false;
     uint64_t size = number(head + 8, 8);
     if (memcmp(head, "GCOL", 4) != 0 || size < COLLECTION_HEAD || size > LARGEST_COLLECTION)
         return false;
     if (size > heap->size || !heap->bytes) {
         unsigned char *grown = ts_realloc(heap->bytes, (size_t)size, "texts of the results file");
-        if (!grown)
+        if (!grown) {
+            heap->status = TS_ERROR_MEMORY;
             return false;
+        }
         heap->bytes = grown;
     }
     heap->size = (size_t)size;
-    if (!read_at(heap->fd, heap->bytes, heap->size, address) || !is_sound(heap->bytes, heap->size))
+    if (!read_at(heap->fd, heap->bytes, heap->size, address, &heap->status) ||
+        !is_sound(heap->bytes, heap->size))
         return false;
     heap->address = address;
     return true;
@@ -97,14 +106,16 @@ void ts_heap_free(ts_heap *heap) {
     heap->bytes = NULL;
 }
 
-bool ts_heap_start_is_sound(int fd) {
+ts_status ts_heap_start_is_sound(int fd, bool *sound) {
     unsigned char start[START_BYTES];
     ssize_t got = pread(fd, start, sizeof start, 0);
     ts_heap heap = {.fd = fd};
-    bool sound = true;
-    for (ssize_t at = 8; sound && at + COLLECTION_HEAD <= got; at += 8)
+    if (got < 0)
+        return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read the results file");
+    *sound = true;
+    for (ssize_t at = 8; *sound && at + COLLECTION_HEAD <= got; at += 8)
         if (memcmp(start + at, "GCOL", 4) == 0)
-            sound = load(&heap, (uint64_t)at);
+            *sound = load(&heap, (uint64_t)at);
     ts_heap_free(&heap);
-    return sound;
+    return heap.status;
 }

@@ -59,9 +59,11 @@ static void read_attributes(ts_reader *reader) {
     int32_t format = 0;
     if (reader->h5.status != TS_OK)
         return;
-    for (int i = 0; i < ATTRIBUTES; i++)
-        if (!ts_h5_get_text(reader->h5.file, attribute_names[i], &reader->attribute[i]))
+    for (int i = 0; i < ATTRIBUTES && reader->h5.status == TS_OK; i++) {
+        reader->h5.status = ts_h5_get_text(reader->h5.file, attribute_names[i], &reader->attribute[i]);
+        if (!reader->attribute[i])
             fail_as_damaged(reader, attribute_names[i]);
+    }
     if (reader->h5.status == TS_OK && strcmp(reader->attribute[0], TS_PROGRAM) != 0)
         fail_as_damaged(reader, "program");
     if (!ts_h5_get_int32(reader->h5.file, "format", &format))
@@ -262,7 +264,9 @@ static char *read_text(ts_reader *reader, const char *name, haddr_t offset) {
     char *copy = NULL;
     if (pread(heap.fd, reference, sizeof reference, (off_t)offset) == (ssize_t)sizeof reference)
         text = ts_heap_text(&heap, reference, &length);
-    if (!text)
+    if (heap.status != TS_OK)
+        reader->h5.status = heap.status;
+    else if (!text)
         fail_as_damaged(reader, name);
     else if (!(copy = ts_alloc_zero(length + 1, 1, name)))
         reader->h5.status = TS_ERROR_MEMORY;
@@ -289,6 +293,20 @@ static ts_status read_text_of(ts_reader *reader, const char *name, int64_t insta
     return answer(reader);
 }
 
+ts_status ts_reader_text(ts_reader *reader, const char *name, char **text) {
+    *text = NULL;
+    if (H5Lexists(reader->h5.file, name, H5P_DEFAULT) <= 0)
+        return ts_fail(TS_ERROR_USER, "'%s' has no text '%s'", reader->path, name);
+    hid_t dataset = ts_h5_open_dataset(&reader->h5, reader->h5.file, name);
+    ts_h5_form form;
+    if (dataset >= 0 && !(ts_h5_form_of(dataset, &form) && form.rank == 0 && form.type == TS_H5_TEXT))
+        fail_as_damaged(reader, name);
+    if (reader->h5.status == TS_OK)
+        *text = read_text(reader, name, H5Dget_offset(dataset));
+    ts_h5_close(&reader->h5, dataset);
+    return answer(reader);
+}
+
 ts_status ts_reader_resolved(ts_reader *reader, int64_t instance, char **json) {
     return read_text_of(reader, "sweep/resolved", instance, json);
 }
@@ -299,13 +317,14 @@ ts_status ts_reader_identity(ts_reader *reader, int64_t instance, char **identit
 
 // --- Weights ---
 
-// One row of one tensor; of those kept at every checkpoint ([row, step, ...]), the last step.
-static void read_tensor(ts_reader *reader, hid_t dataset, const char *name, int64_t row, int lead) {
+// One row of one tensor; of those kept at every checkpoint ([row, step, ...]), at that checkpoint (else -1).
+static void read_tensor(ts_reader *reader, hid_t dataset, const char *name, int64_t row, int64_t checkpoint) {
     ts_h5_form form;
+    int lead = checkpoint < 0 ? 1 : 2; // dimensions before the tensor's own
     if (dataset < 0)
         return;
     if (!ts_h5_form_of(dataset, &form) || form.type != TS_H5_FLOAT32 || form.rank < lead ||
-        row >= (int64_t)form.size[0]) {
+        row >= (int64_t)form.size[0] || (lead == 2 && checkpoint >= (int64_t)form.size[1])) {
         fail_as_damaged(reader, name);
         return;
     }
@@ -328,13 +347,14 @@ static void read_tensor(ts_reader *reader, hid_t dataset, const char *name, int6
         bytes *= (size_t)form.size[i + lead];
     }
     ts_h5_read(&reader->h5, dataset, &form, row, 1, all);
-    memmove(all, all + (size_t)ts_h5_row_bytes(&form) - bytes, bytes);
+    if (checkpoint > 0)
+        memmove(all, all + (size_t)checkpoint * bytes, bytes);
 }
 
 typedef struct weights_visit {
     ts_reader *reader;
     int64_t row;
-    int lead; // dimensions before the tensor's own: row, or row and step
+    int64_t checkpoint; // -1: weights have no steps
 } weights_visit;
 
 static herr_t visit_tensor(hid_t group, const char *name, const H5L_info_t *info, void *context) {
@@ -342,7 +362,7 @@ static herr_t visit_tensor(hid_t group, const char *name, const H5L_info_t *info
     ts_h5 *h5 = &visit->reader->h5;
     (void)info;
     hid_t dataset = ts_h5_open_dataset(h5, group, name);
-    read_tensor(visit->reader, dataset, name, visit->row, visit->lead);
+    read_tensor(visit->reader, dataset, name, visit->row, visit->checkpoint);
     ts_h5_close(h5, dataset);
     return h5->status == TS_OK ? 0 : -1;
 }
@@ -359,7 +379,24 @@ static int64_t row_of(const ts_reader_case *one, int64_t instance) {
     return low < one->rows && one->instance[low] == instance ? low : -1;
 }
 
-static void read_weights(ts_reader *reader, const ts_reader_case *one, int64_t row, int lead) {
+// Number of the checkpoint at which an instance ended: the last, or the one at which it stopped early.
+static int64_t last_checkpoint(ts_reader *reader, const ts_reader_case *one, int64_t instance) {
+    int64_t checkpoints = -1, found = -1;
+    ts_text path = {0};
+    ts_text_addf(&path, "/cases/%s/step", one->label);
+    int64_t *done = read_list(reader, "steps_done", TS_H5_INT64, &reader->instances);
+    int64_t *step = read_list(reader, ts_text_get(&path), TS_H5_INT64, &checkpoints);
+    for (int64_t k = 0; done && step && reader->h5.status == TS_OK && k < checkpoints; k++)
+        found = step[k] == done[instance] ? k : found;
+    if (found < 0)
+        fail_as_damaged(reader, "steps_done");
+    ts_free(done);
+    ts_free(step);
+    ts_text_free(&path);
+    return found;
+}
+
+static void read_weights(ts_reader *reader, const ts_reader_case *one, int64_t row, int64_t checkpoint) {
     ts_text path = {0};
     ts_text_addf(&path, "/cases/%s/weights", one->label);
     if (ts_text_status(&path) != TS_OK)
@@ -367,7 +404,7 @@ static void read_weights(ts_reader *reader, const ts_reader_case *one, int64_t r
     else if (H5Lexists(reader->h5.file, ts_text_get(&path), H5P_DEFAULT) <= 0)
         reader->h5.status = ts_fail(
             TS_ERROR_USER, "'%s' keeps no weights; run the sweep again with `save: final`", reader->path);
-    weights_visit visit = {reader, row, lead};
+    weights_visit visit = {reader, row, checkpoint};
     hsize_t position = 0;
     hid_t group = ts_h5_open_group(&reader->h5, reader->h5.file, ts_text_get(&path));
     if (group >= 0 && H5Literate(group, H5_INDEX_CRT_ORDER, H5_ITER_INC, &position, visit_tensor, &visit) < 0)
@@ -376,8 +413,7 @@ static void read_weights(ts_reader *reader, const ts_reader_case *one, int64_t r
     ts_text_free(&path);
 }
 
-ts_status ts_reader_weights(ts_reader *reader, int64_t instance, const ts_reader_tensor **tensors,
-                            int *count) {
+ts_status ts_reader_weights(ts_reader *reader, int64_t instance, ts_reader_tensor **tensors, int *count) {
     static const char *const states[] = {"pending", "done", "failed"};
     const uint8_t *row_status = NULL;
     *count = 0;
@@ -397,12 +433,13 @@ ts_status ts_reader_weights(ts_reader *reader, int64_t instance, const ts_reader
     status = ts_reader_resolved(reader, instance, &json);
     if (status != TS_OK)
         return status;
-    int lead = strstr(json, "\"save\":\"checkpoints\"") ? 2 : 1;
+    bool stepped = strstr(json, "\"save\":\"checkpoints\"");
     ts_free(json);
     if (row < 0)
         fail_as_damaged(reader, "case");
-    else
-        read_weights(reader, one, row, lead);
+    int64_t checkpoint = stepped ? last_checkpoint(reader, one, instance) : -1;
+    if (reader->h5.status == TS_OK)
+        read_weights(reader, one, row, checkpoint);
     status = answer(reader);
     if (status != TS_OK)
         return status;

@@ -14,7 +14,7 @@ typedef struct ts_reader_case {
     const int64_t *instance; // (rows)
 } ts_reader_case;
 
-// One tensor of a stored instance (the last step, where weights are kept at every checkpoint).
+// One tensor of a stored instance (at its last step, where weights are kept at every checkpoint).
 typedef struct ts_reader_tensor {
     char name[64];
     int rank;
@@ -37,6 +37,9 @@ ts_status ts_reader_status(ts_reader *reader, const uint8_t **status);
 // A root column of numbers as float64 (instances) into `out`; TS_ERROR_USER if there is no such column.
 ts_status ts_reader_column(ts_reader *reader, const char *name, double *out);
 
+// A scalar text, like "sweep/source"; free with ts_free. TS_ERROR_USER: there is none of that name.
+ts_status ts_reader_text(ts_reader *reader, const char *name, char **text);
+
 // The JSON object of an instance's resolved parameters; free with ts_free.
 ts_status ts_reader_resolved(ts_reader *reader, int64_t instance, char **json);
 
@@ -44,5 +47,4 @@ ts_status ts_reader_resolved(ts_reader *reader, int64_t instance, char **json);
 ts_status ts_reader_identity(ts_reader *reader, int64_t instance, char **identity);
 
 // Weights of an instance. TS_ERROR_USER if the file keeps none, or the instance is not done.
-ts_status ts_reader_weights(ts_reader *reader, int64_t instance, const ts_reader_tensor **tensors,
-                            int *count);
+ts_status ts_reader_weights(ts_reader *reader, int64_t instance, ts_reader_tensor **tensors, int *count);

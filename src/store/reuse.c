@@ -53,7 +53,9 @@ static ts_status list_wanted(reuse *r) {
         if (r->status[i] != TS_ROW_PENDING)
             continue;
         ts_sweep_params(r->sweep, i, &params);
-        ts_params_identity(&params, digest);
+        ts_status status = ts_params_identity(&params, digest);
+        if (status != TS_OK)
+            return status;
         ts_sha256_text(digest, r->wanted[r->n_wanted].identity);
         r->wanted[r->n_wanted++].instance = i;
     }
@@ -161,6 +163,8 @@ static ts_status read_record(reuse *r, const ts_record_layout *layout, const ts_
         ts_h5_form form = ts_format_field(field, old->rows);
         ts_text_clear(&path);
         ts_format_field_path(old->label, field, &path);
+        if (ts_text_status(&path) != TS_OK)
+            r->h5.status = TS_ERROR_MEMORY;
         hid_t dataset = ts_rows_open_dataset(&r->h5, ts_text_get(&path), &form);
         ts_h5_read(&r->h5, dataset, &form, old_row, 1, record + field->offset);
         ts_h5_close(&r->h5, dataset);

@@ -18,13 +18,28 @@ hid_t ts_rows_open_dataset(ts_h5 *h5, const char *name, const ts_h5_form *form) 
     return dataset;
 }
 
-static hid_t open_column(ts_rows *rows, const char *name, ts_h5_type type) {
-    ts_h5_form form = ts_format_list(type, ts_sweep_instances(rows->sweep));
-    return ts_rows_open_dataset(rows->h5, name, &form);
+// A dataset of results; -1 where a partial file has none of this form.
+static hid_t open_results(ts_rows *rows, const char *name, const ts_h5_form *form) {
+    ts_h5_form found;
+    if (!rows->partial)
+        return ts_rows_open_dataset(rows->h5, name, form);
+    if (rows->h5->status != TS_OK || H5Lexists(rows->h5->file, name, H5P_DEFAULT) <= 0)
+        return -1;
+    hid_t dataset = ts_h5_open_dataset(rows->h5, rows->h5->file, name);
+    if (dataset < 0 || (ts_h5_form_of(dataset, &found) && ts_h5_same_form(&found, form)))
+        return dataset;
+    ts_h5_close(rows->h5, dataset);
+    return -1;
 }
 
-void ts_rows_begin(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep, const ts_record_layout *const *layouts) {
-    *rows = (ts_rows){.h5 = h5, .sweep = sweep, .layouts = layouts, .case_index = -1};
+static hid_t open_column(ts_rows *rows, const char *name, ts_h5_type type) {
+    ts_h5_form form = ts_format_list(type, ts_sweep_instances(rows->sweep));
+    return open_results(rows, name, &form);
+}
+
+static void begin(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep, const ts_record_layout *const *layouts,
+                  bool partial) {
+    *rows = (ts_rows){.h5 = h5, .sweep = sweep, .layouts = layouts, .partial = partial, .case_index = -1};
     rows->status = rows->checksum = rows->steps_done = -1;
     if (h5->status == TS_OK)
         h5->status = ts_format_measures(sweep, layouts, &rows->measures);
@@ -35,6 +50,15 @@ void ts_rows_begin(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep, const ts_rec
     rows->steps_done = open_column(rows, "steps_done", TS_H5_INT64);
     for (int i = 0; i < rows->measures.count; i++)
         rows->measure[i] = open_column(rows, rows->measures.field[i]->name, TS_H5_FLOAT64);
+}
+
+void ts_rows_begin(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep, const ts_record_layout *const *layouts) {
+    begin(rows, h5, sweep, layouts, false);
+}
+
+void ts_rows_begin_partial(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep,
+                           const ts_record_layout *const *layouts) {
+    begin(rows, h5, sweep, layouts, true);
 }
 
 static void close_case(ts_rows *rows) {
@@ -76,7 +100,7 @@ void ts_rows_open_case(ts_rows *rows, int case_index) {
         ts_format_field_path(one->label, field, &path);
         if (ts_text_status(&path) != TS_OK)
             rows->h5->status = TS_ERROR_MEMORY;
-        rows->field[f] = ts_rows_open_dataset(rows->h5, ts_text_get(&path), &form);
+        rows->field[f] = open_results(rows, ts_text_get(&path), &form);
     }
     ts_text_free(&path);
 }
@@ -186,7 +210,7 @@ void ts_rows_get(ts_rows *rows, int case_index, int64_t first_row, int64_t count
     int64_t all = ts_sweep_case(rows->sweep, case_index)->rows;
     for (int f = 0; f < layout->count && rows->h5->status == TS_OK; f++) {
         const ts_field *field = &layout->field[f];
-        if (field->place == TS_PLACE_ROOT)
+        if (field->place == TS_PLACE_ROOT || rows->field[f] < 0)
             continue;
         ts_h5_form form = ts_format_field(field, all);
         if (count == 1) {
@@ -201,4 +225,24 @@ void ts_rows_get(ts_rows *rows, int case_index, int64_t first_row, int64_t count
             memcpy(records + (size_t)i * layout->bytes + field->offset, gather + (size_t)i * field->bytes,
                    field->bytes);
     }
+}
+
+static void get_item(ts_rows *rows, hid_t dataset, ts_h5_type type, int64_t instance, void *value) {
+    ts_h5_form form = ts_format_list(type, ts_sweep_instances(rows->sweep));
+    if (dataset >= 0)
+        ts_h5_read(rows->h5, dataset, &form, instance, 1, value);
+}
+
+void ts_rows_get_root(ts_rows *rows, int case_index, int64_t row, ts_rows_root *root, char *record) {
+    ts_rows_open_case(rows, case_index);
+    const ts_record_layout *layout = rows->layouts[case_index];
+    int64_t instance = ts_sweep_case(rows->sweep, case_index)->instance[row];
+    *root = (ts_rows_root){0};
+    get_item(rows, rows->status, TS_H5_UINT8, instance, &root->status);
+    get_item(rows, rows->checksum, TS_H5_UINT32, instance, &root->checksum);
+    get_item(rows, rows->steps_done, TS_H5_INT64, instance, &root->steps_done);
+    for (int f = 0; f < layout->count && rows->h5->status == TS_OK; f++)
+        if (layout->field[f].place == TS_PLACE_ROOT)
+            get_item(rows, rows->measure[rows->column[f]], TS_H5_FLOAT64, instance,
+                     record + layout->field[f].offset);
 }

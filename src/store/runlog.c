@@ -92,18 +92,21 @@ void ts_runlog_end(ts_runlog *log) {
         warn_once(log, errno);
 }
 
-static void visit_line(char *line, size_t length, void (*visit)(const ts_yaml_node *line, void *context),
-                       void *context) {
+// A line that is no whole object is passed over; TS_ERROR_MEMORY is the only fault.
+static ts_status visit_line(char *line, size_t length, void (*visit)(const ts_yaml_node *line, void *context),
+                            void *context) {
     if (length < 3 || line[0] != '{' || line[length - 1] != '\n' || line[length - 2] != '}')
-        return;
+        return TS_OK;
     ts_yaml *yaml = NULL;
     int number;
-    if (ts_yaml_parse(line, length - 1, &yaml, &number) != TS_OK)
-        return;
+    ts_status status = ts_yaml_parse(line, length - 1, &yaml, &number);
+    if (status != TS_OK)
+        return status == TS_ERROR_MEMORY ? status : TS_OK;
     const ts_yaml_node *root = ts_yaml_root(yaml);
     if (root && root->kind == TS_YAML_MAPPING)
         visit(root, context);
     ts_yaml_free(yaml);
+    return TS_OK;
 }
 
 ts_status ts_runlog_read(const char *path, void (*visit)(const ts_yaml_node *line, void *context),
@@ -115,11 +118,14 @@ ts_status ts_runlog_read(const char *path, void (*visit)(const ts_yaml_node *lin
         return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read the run log '%s'", path);
     char *line = NULL;
     size_t capacity = 0;
+    ts_status status = TS_OK;
     errno = 0;
-    for (ssize_t length; (length = getline(&line, &capacity, file)) > 0;)
-        visit_line(line, (size_t)length, visit, context);
+    for (ssize_t length; status == TS_OK && (length = getline(&line, &capacity, file)) > 0;)
+        status = visit_line(line, (size_t)length, visit, context);
     int error = ferror(file) ? errno : 0;
     free(line);
     fclose(file);
-    return error ? ts_fail_errno(TS_ERROR_FATAL, error, "cannot read the run log '%s'", path) : TS_OK;
+    if (error)
+        return ts_fail_errno(TS_ERROR_FATAL, error, "cannot read the run log '%s'", path);
+    return status;
 }

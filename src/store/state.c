@@ -83,9 +83,8 @@ static ts_status write_state(const char *path, const state_head *head, const voi
     if (fine)
         return TS_OK;
     unlink(path);
-    return ts_fail_errno(TS_ERROR_FATAL, error,
-                         "cannot save the state of unfinished training in '%s' (%llu bytes)", path,
-                         (unsigned long long)head->bytes);
+    return ts_fail(TS_ERROR_FATAL, "cannot save the state of unfinished training in '%s' (%llu bytes): %s",
+                   path, (unsigned long long)head->bytes, strerror(error));
 }
 
 // The current generation becomes the old one, the temporary file the current one.
@@ -93,8 +92,8 @@ static ts_status turn_over(const char *temporary, const char *current, const cha
     if ((rename(current, old) != 0 && errno != ENOENT) || rename(temporary, current) != 0) {
         int error = errno;
         unlink(temporary);
-        return ts_fail_errno(TS_ERROR_FATAL, error, "cannot save the state of unfinished training in '%s'",
-                             current);
+        return ts_fail(TS_ERROR_FATAL, "cannot save the state of unfinished training in '%s': %s", current,
+                       strerror(error));
     }
     return ts_file_sync_directory(current);
 }
@@ -104,8 +103,8 @@ static ts_status make_directory(const char *directory) {
         return ts_file_sync_directory(directory);
     if (errno == EEXIST)
         return TS_OK;
-    return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot make the directory '%s' for unfinished training",
-                         directory);
+    return ts_fail(TS_ERROR_FATAL, "cannot make the directory '%s' for unfinished training: %s", directory,
+                   strerror(errno));
 }
 
 ts_status ts_state_save(const char *directory, const uint8_t digest[32], const ts_unit *unit,

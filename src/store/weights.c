@@ -85,22 +85,46 @@ static int write_metadata(hid_t file, const char *metadata) {
     return ok;
 }
 
-ts_status ts_weights_write_hdf5(const char *path, const ts_reader_tensor *tensors, int count,
-                                const char *metadata) {
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    hid_t file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
-    if (file < 0)
-        return ts_fail(TS_ERROR_FATAL, "cannot create %s: is its directory there and writable?", path);
+static int write_all(hid_t file, const ts_reader_tensor *tensors, int count, const char *metadata) {
     int ok = write_metadata(file, metadata);
     for (int i = 0; i < count && ok; i++)
         ok = write_dataset(file, &tensors[i]);
-    ok = H5Fclose(file) >= 0 && ok;
-    return ok ? TS_OK : ts_fail(TS_ERROR_FATAL, "cannot write %s: is the disk full?", path);
+    return ok && H5Fflush(file, H5F_SCOPE_LOCAL) >= 0;
 }
 
-static ts_status read_tensor(const char *path, hid_t file, const ts_tensor *tensor, float *out) {
-    hid_t dataset = H5Dopen2(file, tensor->name, H5P_DEFAULT),
-          space = dataset >= 0 ? H5Dget_space(dataset) : -1;
+// The file is made in memory: on a full disk HDF5 would leave half of one.
+ts_status ts_weights_write_hdf5(const char *path, const ts_reader_tensor *tensors, int count,
+                                const char *metadata) {
+    enum { GROW_BYTES = 1 << 20 };
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS), file = -1;
+    if (access >= 0 && H5Pset_fapl_core(access, GROW_BYTES, false) >= 0)
+        file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
+    ssize_t size =
+        file >= 0 && write_all(file, tensors, count, metadata) ? H5Fget_file_image(file, NULL, 0) : -1;
+    void *image = size > 0 ? ts_alloc((size_t)size, "exported weights") : NULL;
+    ts_status status = TS_ERROR_MEMORY;
+    if (size <= 0 || (image && H5Fget_file_image(file, image, (size_t)size) != size))
+        status = ts_fail(TS_ERROR_FATAL, "cannot make '%s': HDF5 cannot put the weights into a file", path);
+    else if (image)
+        status = ts_file_write_durably(path, image, (size_t)size);
+    ts_free(image);
+    if (file >= 0)
+        H5Fclose(file);
+    if (access >= 0)
+        H5Pclose(access);
+    return status;
+}
+
+// Under its own or its published name.
+static hid_t open_tensor(hid_t file, const ts_model *model, const char *name) {
+    const char *published = ts_model_published(model, name);
+    return H5Dopen2(file, H5Lexists(file, published, H5P_DEFAULT) > 0 ? published : name, H5P_DEFAULT);
+}
+
+static ts_status read_tensor(const char *path, hid_t file, const ts_model *model, const ts_tensor *tensor,
+                             float *out) {
+    hid_t dataset = open_tensor(file, model, tensor->name), space = dataset >= 0 ? H5Dget_space(dataset) : -1;
     ts_status status = TS_OK;
     hsize_t size[H5S_MAX_RANK] = {0};
     int rank = space >= 0 ? H5Sget_simple_extent_dims(space, size, NULL) : -1;
@@ -122,14 +146,17 @@ static ts_status read_tensor(const char *path, hid_t file, const ts_tensor *tens
     return status;
 }
 
-ts_status ts_weights_read_hdf5(const char *path, const ts_parameter_layout *layout, float *parameters) {
+ts_status ts_weights_read_hdf5(const char *path, const ts_model *model, const ts_parameter_layout *layout,
+                               float *parameters) {
+    if (ts_path_check_regular(path) != TS_OK)
+        return TS_ERROR_USER;
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (file < 0)
         return ts_fail(TS_ERROR_USER, "cannot open '%s' as an HDF5 file", path);
     ts_status status = TS_OK;
     for (int i = 0; i < layout->count && status == TS_OK; i++)
-        status = read_tensor(path, file, &layout->tensor[i], parameters + layout->tensor[i].offset);
+        status = read_tensor(path, file, model, &layout->tensor[i], parameters + layout->tensor[i].offset);
     H5Fclose(file);
     return status;
 }

@@ -13,6 +13,8 @@ ts_status ts_weights_write_hdf5(const char *path, const ts_reader_tensor *tensor
                                 const char *metadata);
 
 // Reads an instance's parameters from an HDF5 file with one dataset per tensor (float32 or float64), under the model's
-// names, into `parameters` in the model's layout. A fault names what is missing or has another shape.
+// own or published names, into `parameters` in the model's layout. A fault names what is missing or has another shape.
+struct ts_model;
 struct ts_parameter_layout;
-ts_status ts_weights_read_hdf5(const char *path, const struct ts_parameter_layout *layout, float *parameters);
+ts_status ts_weights_read_hdf5(const char *path, const struct ts_model *model,
+                               const struct ts_parameter_layout *layout, float *parameters);

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "sweep/nearest.h"
 #include "sweep/numbers.h"
+#include "sweep/sweep.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -78,22 +79,46 @@ static ts_status keep(ts_value_reader *reader, const char *path, const char *byt
     return TS_OK;
 }
 
-static ts_status load(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                      const ts_file **file) {
-    const char *base = node->text[0] != '/' && reader->sweep_file ? reader->sweep_file : "";
+// From the file system, relative to the sweep file.
+static ts_status read_path(const ts_value_reader *reader, const char *written, char **bytes, size_t *size) {
+    const char *base = written[0] != '/' && reader->sweep_file ? reader->sweep_file : "";
     ts_text path = {0};
-    char *bytes = NULL;
-    size_t size;
     ts_text_append(&path, base, (size_t)(ts_path_name(base) - base));
-    ts_text_add(&path, node->text);
+    ts_text_add(&path, written);
     ts_status status = ts_text_status(&path);
     if (status == TS_OK)
-        status = read_regular(ts_text_get(&path), &bytes, &size);
+        status = read_regular(ts_text_get(&path), bytes, size);
     ts_text_free(&path);
+    return status;
+}
+
+static ts_status take_given(const ts_value_reader *reader, const char *written, char **bytes, size_t *size) {
+    for (int i = 0; i < reader->n_given; i++) {
+        const ts_sweep_file *file = &reader->given[i];
+        if (strcmp(file->path, written) != 0)
+            continue;
+        *size = file->bytes;
+        *bytes = ts_alloc(file->bytes + 1, "a file that the sweep names");
+        if (*bytes)
+            memcpy(*bytes, file->content, file->bytes);
+        return *bytes ? TS_OK : TS_ERROR_MEMORY;
+    }
+    return ts_fail(TS_ERROR_USER, "'%s' is not among the files given", written);
+}
+
+static ts_status load(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                      const ts_file **file) {
+    char *bytes = NULL;
+    size_t size;
     int line = ts_value_line(reader, node);
+    ts_status status = reader->given ? take_given(reader, node->text, &bytes, &size)
+                                     : read_path(reader, node->text, &bytes, &size);
     if (status == TS_ERROR_USER || status == TS_ERROR_FATAL)
         status = ts_report_add(reader->report, line, key->name,
                                "%s; give a readable file, its path relative to the sweep file", ts_message());
+    else if (status == TS_OK && memchr(bytes, 0, size)) // results files keep it as a text
+        status = ts_report_add(reader->report, line, key->name, "%s is not a text file: it has NUL bytes",
+                               node->text);
     else if (status == TS_OK && bytes_so_far(reader) + size > TS_INPUT_FILES_MAX_BYTES)
         status = ts_report_add(reader->report, line, key->name,
                                "the files of this sweep are larger than %d MiB together; split the sweep",
@@ -125,5 +150,18 @@ ts_status ts_input_file_read(ts_value_reader *reader, const ts_key *key, const t
     if (!known)
         return load(reader, key, node, file);
     *file = known;
+    return TS_OK;
+}
+
+ts_status ts_input_files_list(const ts_value_reader *reader, const ts_file ***files, int *count) {
+    *count = 0;
+    for (const struct ts_file_read *read = reader->files; read; read = read->next)
+        ++*count;
+    *files = ts_arena_take(reader->arena, (size_t)*count, sizeof **files);
+    if (!*files)
+        return TS_ERROR_MEMORY;
+    int i = *count; // the newest comes first
+    for (const struct ts_file_read *read = reader->files; read; read = read->next)
+        (*files)[--i] = &read->file;
     return TS_OK;
 }

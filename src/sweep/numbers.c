@@ -205,3 +205,34 @@ ts_status ts_steps_read(ts_value_reader *reader, const ts_key *key, const ts_yam
         return refuse_bound(reader, key, entry, numbers->item[0], "above the maximum", most);
     return status;
 }
+
+// none, or {test_loss: X[, for: N]}
+ts_status ts_stop_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                       const ts_numbers **out) {
+    static const char *const ALLOWED[] = {"test_loss", "for", NULL};
+    static const char *const EXPECTED = "none or {test_loss: X, for: N}";
+    bool never = node->kind == TS_YAML_SCALAR && strcmp(node->text, "none") == 0;
+    if (node->kind != TS_YAML_MAPPING && !never)
+        return refuse(reader, key, node, EXPECTED);
+    for (const ts_yaml_node *entry = node->child; entry && !never; entry = entry->next)
+        if (strcmp(entry->key, ALLOWED[0]) != 0 && strcmp(entry->key, ALLOWED[1]) != 0)
+            return refuse_entry(reader, key, entry, ALLOWED, EXPECTED);
+    const ts_yaml_node *loss = never ? NULL : ts_yaml_get(node, "test_loss");
+    const ts_yaml_node *steps = never ? NULL : ts_yaml_get(node, "for");
+    if (!never && !loss)
+        return refuse(reader, key, node, EXPECTED);
+    ts_numbers *numbers =
+        take_numbers(reader->arena, never ? TS_NUMBERS_NEVER : TS_NUMBERS_BELOW, never ? 0 : 2);
+    if (!numbers)
+        return TS_ERROR_MEMORY;
+    *out = numbers;
+    if (never)
+        return TS_OK;
+    numbers->item[1] = 0;
+    ts_status status = read_number(reader, key, loss, false, &numbers->item[0]);
+    if (status == TS_OK && steps)
+        status = read_number(reader, key, steps, true, &numbers->item[1]);
+    for (int i = 0; i < 2 && status == TS_OK; i++)
+        status = ts_value_in_range(reader, key, i == 0 || !steps ? loss : steps, numbers->item[i]);
+    return status;
+}

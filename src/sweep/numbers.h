@@ -1,5 +1,5 @@
-// Values that are more than one number: a scalar, list or rule for every feature (TS_NUMBERS), and the steps
-// at which a run is measured (TS_STEPS). A part of value.h, for its use only.
+// Values that are more than one number: a scalar, list or rule for every feature (TS_NUMBERS), the steps
+// at which a run is measured (TS_STEPS), and when it stops early (TS_STOP). A part of value.h, for its use only.
 #pragma once
 
 #include "sweep/value.h"
@@ -9,6 +9,8 @@ ts_status ts_numbers_read(ts_value_reader *reader, const ts_key *key, const ts_y
                           const ts_numbers **out);
 ts_status ts_steps_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
                         const ts_numbers **out);
+ts_status ts_stop_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                       const ts_numbers **out);
 const ts_numbers *ts_numbers_scalar(ts_arena *arena, double value); // NULL: out of memory
 
 // The line that errors about the node name.

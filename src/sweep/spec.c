@@ -403,6 +403,8 @@ ts_status ts_spec_read(ts_spec *spec, const ts_sweep_source *source) {
     spec->reader = (ts_value_reader){.arena = &spec->sweep->arena,
                                      .report = spec->report,
                                      .sweep_file = source->file,
+                                     .given = source->files,
+                                     .n_given = source->n_files,
                                      .items_left = TS_SWEEP_MAX_INSTANCES};
     ts_status status = list_known(spec);
     if (status == TS_OK)

@@ -94,6 +94,8 @@ struct ts_sweep {
     char *text;             // owned
     const char **overrides; // in the arena
     int n_overrides;
+    const ts_file **files; // in the arena
+    int n_files;
 
     const ts_setting **shared; // top level, grid, zip, in file order
     int n_shared;

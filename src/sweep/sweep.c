@@ -3,6 +3,7 @@
 #include "base/digest.h"
 #include "base/memory.h"
 #include "sweep/cursor.h"
+#include "sweep/input_file.h"
 
 #include <string.h>
 
@@ -41,6 +42,8 @@ static ts_status read_sweep(ts_spec *spec, const ts_sweep_source *source) {
         return TS_ERROR_USER; // nothing to look at
     for (int i = 0; i < 4 && status == TS_OK; i++)
         status = passes[i](spec);
+    if (status == TS_OK)
+        status = ts_input_files_list(&spec->reader, &spec->sweep->files, &spec->sweep->n_files);
     return status;
 }
 
@@ -94,6 +97,11 @@ const char *ts_sweep_text(const ts_sweep *sweep) {
 int ts_sweep_overrides(const ts_sweep *sweep, const char *const **overrides) {
     *overrides = sweep->overrides;
     return sweep->n_overrides;
+}
+
+int ts_sweep_files(const ts_sweep *sweep, const ts_file *const **files) {
+    *files = sweep->files;
+    return sweep->n_files;
 }
 
 int64_t ts_sweep_instances(const ts_sweep *sweep) {
@@ -159,7 +167,7 @@ static void next_identity(identities *at, int64_t point, uint8_t digest[TS_SHA25
     ts_sha256(ts_text_get(&at->json), at->json.length, digest);
 }
 
-void ts_sweep_digest(const ts_sweep *sweep, uint8_t digest[32]) {
+ts_status ts_sweep_digest(const ts_sweep *sweep, uint8_t digest[32]) {
     identities at = {0};
     ts_cursor_start(&at.cursor, sweep);
     ts_sha256_stream *stream = ts_sha256_begin();
@@ -170,7 +178,12 @@ void ts_sweep_digest(const ts_sweep *sweep, uint8_t digest[32]) {
         ts_sha256_feed(stream, identity, sizeof identity);
     }
     ts_sha256_end(stream, digest);
-    for (int i = 0; i < TS_MAX_KEYS; i++)
+    ts_status status = ts_text_status(&at.json);
+    for (int i = 0; i < TS_MAX_KEYS; i++) {
+        if (status == TS_OK)
+            status = ts_text_status(&at.member[i]);
         ts_text_free(&at.member[i]);
+    }
     ts_text_free(&at.json);
+    return status;
 }

@@ -10,6 +10,13 @@
 
 enum { TS_SWEEP_MAX_BYTES = 256 * 1024, TS_SWEEP_MAX_INSTANCES = 10000000, TS_SWEEP_MAX_CASES = 65536 };
 
+// A file that a sweep names, by the path as written.
+typedef struct ts_sweep_file {
+    const char *path;
+    const char *content; // (bytes)
+    size_t bytes;
+} ts_sweep_file;
+
 // What a sweep is read from. Pointers are only used during the call.
 typedef struct ts_sweep_source {
     const char *file; // for messages, and for paths relative to it
@@ -17,6 +24,8 @@ typedef struct ts_sweep_source {
     size_t bytes;
     const char *const *overrides; // "key=value" of each --set
     int n_overrides;
+    const ts_sweep_file *files; // those that it names, in place of the file system; NULL: read them
+    int n_files;
 } ts_sweep_source;
 
 typedef struct ts_sweep ts_sweep;
@@ -33,8 +42,10 @@ const char *ts_sweep_errors(void);
 const char *ts_sweep_name(const ts_sweep *sweep);
 const char *ts_sweep_text(const ts_sweep *sweep); // the YAML, verbatim
 int ts_sweep_overrides(const ts_sweep *sweep, const char *const **overrides);
-void ts_sweep_digest(const ts_sweep *sweep,
-                     uint8_t digest[32]); // over name and every instance's identity, in order
+int ts_sweep_files(const ts_sweep *sweep, const ts_file *const **files); // each path once, as first named
+
+// Over the name and every instance's identity, in order. TS_ERROR_MEMORY: it is not known.
+ts_status ts_sweep_digest(const ts_sweep *sweep, uint8_t digest[32]);
 
 int64_t ts_sweep_instances(const ts_sweep *sweep);
 void ts_sweep_params(const ts_sweep *sweep, int64_t instance, ts_params *params);

@@ -107,6 +107,8 @@ static ts_status read_one(ts_value_reader *reader, const ts_key *key, const ts_y
         return read_name(reader, key, node, value);
     case TS_NUMBERS:
         return ts_numbers_read(reader, key, node, &value->numbers);
+    case TS_STOP:
+        return ts_stop_read(reader, key, node, &value->numbers);
     case TS_STEPS:
         return ts_steps_read(reader, key, node, &value->numbers);
     case TS_FILE:
@@ -215,7 +217,7 @@ static ts_status read_list(ts_value_reader *reader, const ts_key *key, const ts_
 ts_status ts_value_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, bool many,
                         ts_value_list *list) {
     *list = (ts_value_list){.type = key->type};
-    bool compound = key->type == TS_NUMBERS || key->type == TS_STEPS;
+    bool compound = key->type == TS_NUMBERS || key->type == TS_STEPS; // lists of numbers are values
     if (node->kind == TS_YAML_SEQUENCE && (many || !compound))
         return read_list(reader, key, node, list);
     if (is_range(key, node)) {

@@ -28,7 +28,9 @@ uint64_t ts_hash_mix(uint64_t hash);
 typedef struct ts_value_reader {
     ts_arena *arena; // names and lists of the values
     ts_report *report;
-    const char *sweep_file;     // paths are relative to it; NULL: to the current directory
+    const char *sweep_file;            // paths are relative to it; NULL: to the current directory
+    const struct ts_sweep_file *given; // files in place of the file system; NULL: there are none
+    int n_given;
     struct ts_file_read *files; // those read so far, in the arena
     bool set;                   // the value came from --set: errors name that, not a line
     int64_t items_left;         // values that lists may still hold, over the whole file

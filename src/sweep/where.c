@@ -224,7 +224,7 @@ static bool is_derived(const char *name) {
 }
 
 static ts_status push_quantity(compiler *c, const char *word, const ts_key *key) {
-    if (key && key->type == TS_STEPS)
+    if (key && (key->type == TS_STEPS || key->type == TS_STOP))
         return ts_fail(TS_ERROR_USER, "'%s' is a list of steps and cannot be compared", word);
     if (key && key->type == TS_FILE)
         return ts_fail(TS_ERROR_USER, "'%s' is a file and cannot be compared; use exclude", word);

@@ -81,7 +81,7 @@ static ts_status create(const ts_params *params, ts_data *data) {
     return ts_table_examine(data->table);
 }
 
-static const char *const MODELS[] = {"mlp", NULL};
+static const char *const MODELS[] = {"mlp", "transformer", NULL};
 
 const ts_task ts_task_cayley = {
     .name = "cayley",

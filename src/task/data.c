@@ -8,8 +8,8 @@ ts_status ts_data_create(const ts_params *params, ts_data **out) {
     if (!data)
         return TS_ERROR_MEMORY;
     ts_status status = params->schema->task->create(params, data);
-    if (status == TS_OK && data->table && data->table->group)
-        status = ts_irreps_create(data->table, &data->irreps);
+    if (status == TS_OK && !data->symmetry && data->table && data->table->group)
+        status = ts_symmetry_of_group(data->table, &data->symmetry);
     if (status != TS_OK) {
         ts_data_free(data);
         return status;
@@ -22,7 +22,7 @@ void ts_data_free(ts_data *data) {
     if (!data)
         return;
     ts_feature_data_free(data->features);
-    ts_irreps_free(data->irreps);
+    ts_symmetry_free(data->symmetry);
     ts_table_free(data->table);
     ts_free(data);
 }

@@ -4,13 +4,13 @@
 
 #include "param/key.h"
 #include "task/feature_data.h"
-#include "task/irreps.h"
+#include "task/symmetry.h"
 #include "task/table.h"
 
 typedef struct ts_data {
     ts_feature_data *features; // feature tasks: how inputs are distributed
     ts_table *table;           // table tasks: the function to learn
-    ts_irreps *irreps;         // of the table, where it is a group
+    ts_symmetry *symmetry;     // of the table, where it has one: groups, sums of powers
 } ts_data;
 
 // Data of the case `params` belongs to; free with ts_data_free.

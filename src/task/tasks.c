@@ -3,10 +3,10 @@
 
 #include <string.h>
 
-extern const ts_task ts_task_tree, ts_task_independent, ts_task_group, ts_task_cayley;
+extern const ts_task ts_task_tree, ts_task_independent, ts_task_group, ts_task_cayley, ts_task_power;
 
 const ts_task *const ts_tasks[] = {
-    &ts_task_tree, &ts_task_independent, &ts_task_group, &ts_task_cayley, NULL,
+    &ts_task_tree, &ts_task_independent, &ts_task_group, &ts_task_cayley, &ts_task_power, NULL,
 };
 
 const ts_task *ts_task_find(const char *name) {

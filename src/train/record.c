@@ -5,6 +5,7 @@
 #include "param/checkpoints.h"
 #include "task/data.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -28,28 +29,32 @@ static void add_dimension(ts_field *field, const char *name, int64_t size) {
     field->rank++;
 }
 
+static ts_field field_of(const ts_measure *measure, ts_place place, int64_t source) {
+    return (ts_field){.name = measure->name,
+                      .help = measure->help,
+                      .units = measure->units,
+                      .place = place,
+                      .item_bytes = place == TS_PLACE_ROOT || measure->loss ? 8 : 4,
+                      .source = source};
+}
+
 static void add_measures(const ts_params *params, const ts_data *data, ts_record_layout *layout) {
-    const ts_measure *measures = params->schema->model->measures;
-    for (int i = 0; measures[i].name; i++)
-        if (measures[i].final && ts_measure_length(params, data, i) > 0)
-            add_field(layout, (ts_field){.name = measures[i].name,
-                                         .help = measures[i].help,
-                                         .units = measures[i].units,
-                                         .place = TS_PLACE_ROOT,
-                                         .item_bytes = 8,
-                                         .source = ts_measure_offset(params, data, i)});
-    for (int i = 0; measures[i].name; i++) {
-        if (!measures[i].curve || ts_measure_length(params, data, i) == 0)
+    const ts_model *model = params->schema->model;
+    for (int i = 0; model->measures[i].name; i++)
+        if (model->measures[i].final && !model->measures[i].dimension[0] &&
+            ts_measure_length(params, data, i) > 0)
+            add_field(layout,
+                      field_of(&model->measures[i], TS_PLACE_ROOT, ts_measure_offset(params, data, i)));
+    for (int i = 0; model->measures[i].name; i++) {
+        const ts_measure *measure = &model->measures[i];
+        if ((!measure->curve && !measure->dimension[0]) || ts_measure_length(params, data, i) == 0)
             continue;
-        ts_field field = {.name = measures[i].name,
-                          .help = measures[i].help,
-                          .units = measures[i].units,
-                          .place = TS_PLACE_CASE,
-                          .item_bytes = measures[i].loss ? 8 : 4,
-                          .source = ts_measure_offset(params, data, i)};
-        add_dimension(&field, "step", layout->checkpoints);
-        if (measures[i].dimension)
-            add_dimension(&field, measures[i].dimension, ts_measure_length(params, data, i));
+        ts_field field = field_of(measure, TS_PLACE_CASE, ts_measure_offset(params, data, i));
+        if (measure->curve)
+            add_dimension(&field, "step", layout->checkpoints);
+        for (int d = 0; d < TS_MEASURE_DIMENSIONS && measure->dimension[d]; d++)
+            add_dimension(&field, measure->dimension[d],
+                          model->dimension(params, data, measure->dimension[d]));
         add_field(layout, field);
     }
 }
@@ -68,6 +73,25 @@ static void add_weights(const ts_params *params, ts_record_layout *layout) {
             add_dimension(&field, tensor->dimension[d], tensor->size[d]);
         add_field(layout, field);
     }
+}
+
+// Other names of a dimension's indices, if one at least has one.
+static ts_status add_aliases(const ts_model *model, const ts_data *data, ts_named_dimension *named) {
+    char dimension[TS_LABEL_BYTES];
+    bool any = false;
+    snprintf(dimension, sizeof dimension, "%s_alias", named->dimension);
+    for (int64_t i = 0; i < named->count; i++) {
+        const char *alias = model->label(data, dimension, i);
+        any = any || (alias && alias[0]);
+    }
+    if (!any)
+        return TS_OK;
+    named->alias = ts_alloc_zero((size_t)named->count, sizeof *named->alias, "a dimension's names");
+    if (!named->alias)
+        return TS_ERROR_MEMORY;
+    for (int64_t i = 0; i < named->count; i++)
+        snprintf(named->alias[i], sizeof named->alias[i], "%s", model->label(data, dimension, i));
+    return TS_OK;
 }
 
 // Names of the fields' dimensions, where the model has some.
@@ -89,6 +113,8 @@ static ts_status add_names(const ts_params *params, const ts_data *data, ts_reco
             layout->n_named++;
             for (int64_t i = 0; i < named->count; i++)
                 snprintf(named->name[i], sizeof named->name[i], "%s", model->label(data, dimension, i));
+            if (add_aliases(model, data, named) != TS_OK)
+                return TS_ERROR_MEMORY;
         }
     }
     return TS_OK;
@@ -133,8 +159,10 @@ ts_status ts_record_layout_make(const ts_params *params, const ts_data *data, ts
 void ts_record_layout_free(ts_record_layout *layout) {
     if (!layout)
         return;
-    for (int i = 0; i < layout->n_named; i++)
+    for (int i = 0; i < layout->n_named; i++) {
         ts_free(layout->named[i].name);
+        ts_free(layout->named[i].alias);
+    }
     ts_free(layout->step);
     ts_free(layout->field);
     ts_free(layout);
@@ -161,34 +189,86 @@ static void put(char *at, int item_bytes, double value) {
     }
 }
 
-void ts_record_put_measures(const ts_record_layout *layout, int64_t checkpoint, const double *measures,
-                            void *record) {
-    bool last = checkpoint == layout->checkpoints - 1;
+static double get(const char *at, int item_bytes) {
+    double wide;
+    float narrow;
+    if (item_bytes == 8) {
+        memcpy(&wide, at, 8);
+        return wide;
+    }
+    memcpy(&narrow, at, 4);
+    return narrow;
+}
+
+static bool has_steps(const ts_field *field) {
+    return field->rank > 0 && strcmp(field->dimension[0], "step") == 0;
+}
+
+// Bytes of a field at one checkpoint, and where they start in the record.
+static size_t part_of(const ts_record_layout *layout, const ts_field *field, int64_t checkpoint, size_t *at) {
+    size_t bytes = has_steps(field) ? field->bytes / (size_t)layout->checkpoints : field->bytes;
+    *at = field->offset + (has_steps(field) ? (size_t)checkpoint * bytes : 0);
+    return bytes;
+}
+
+void ts_record_put_measures(const ts_record_layout *layout, int64_t checkpoint, bool last,
+                            const double *measures, void *record) {
     for (int i = 0; i < layout->count; i++) {
         const ts_field *field = &layout->field[i];
-        char *at = (char *)record + field->offset;
-        if (field->place == TS_PLACE_ROOT && last) {
-            put(at, 8, measures[field->source]);
-        } else if (field->place == TS_PLACE_CASE) {
-            int64_t length = field->rank > 1 ? field->size[1] : 1;
-            at += (size_t)(checkpoint * length) * (size_t)field->item_bytes;
-            for (int64_t k = 0; k < length; k++)
-                put(at + k * field->item_bytes, field->item_bytes, measures[field->source + k]);
-        }
+        size_t at, bytes = part_of(layout, field, checkpoint, &at), item = (size_t)field->item_bytes;
+        if (field->place == TS_PLACE_WEIGHTS || (!has_steps(field) && !last))
+            continue;
+        for (size_t k = 0; k < bytes / item; k++)
+            put((char *)record + at + k * item, field->item_bytes, measures[(size_t)field->source + k]);
     }
 }
 
-void ts_record_put_weights(const ts_record_layout *layout, int64_t checkpoint, const float *parameters,
-                           void *record) {
+void ts_record_get_measures(const ts_record_layout *layout, int64_t checkpoint, const void *record,
+                            double *measures) {
+    for (int64_t k = 0; k < layout->measures; k++)
+        measures[k] = NAN;
     for (int i = 0; i < layout->count; i++) {
         const ts_field *field = &layout->field[i];
+        size_t at, bytes = part_of(layout, field, checkpoint, &at), item = (size_t)field->item_bytes;
+        for (size_t k = 0; k < bytes / item && field->place == TS_PLACE_CASE && has_steps(field); k++)
+            measures[(size_t)field->source + k] =
+                get((const char *)record + at + k * item, field->item_bytes);
+    }
+}
+
+void ts_record_conclude(const ts_record_layout *layout, const ts_params *params, const ts_data *data,
+                        int64_t checkpoint, double *measures, double *scratch, void *record) {
+    const ts_model *model = params->schema->model;
+    for (int64_t k = 0; k <= checkpoint && model->conclude; k++) {
+        ts_record_get_measures(layout, k, record, scratch);
+        model->conclude(params, data, layout->step[k], scratch, measures);
+    }
+    if (model->conclude)
+        model->conclude(params, data, layout->step[checkpoint], NULL, measures);
+    ts_record_put_measures(layout, checkpoint, true, measures, record);
+}
+
+void ts_record_put_weights(const ts_record_layout *layout, int64_t checkpoint, bool last,
+                           const float *parameters, void *record) {
+    for (int i = 0; i < layout->count; i++) {
+        const ts_field *field = &layout->field[i];
+        size_t at, bytes = part_of(layout, field, checkpoint, &at);
+        if (field->place == TS_PLACE_WEIGHTS && (has_steps(field) || last))
+            memcpy((char *)record + at, parameters + field->source, bytes);
+    }
+}
+
+bool ts_record_get_weights(const ts_record_layout *layout, int64_t checkpoint, const void *record,
+                           float *parameters) {
+    bool known = false;
+    for (int i = 0; i < layout->count; i++) {
+        const ts_field *field = &layout->field[i];
+        size_t at, bytes = part_of(layout, field, checkpoint, &at);
         if (field->place != TS_PLACE_WEIGHTS)
             continue;
-        bool every = strcmp(field->dimension[0], "step") == 0;
-        if (!every && checkpoint != layout->checkpoints - 1)
-            continue;
-        size_t bytes = every ? field->bytes / (size_t)layout->checkpoints : field->bytes;
-        char *at = (char *)record + field->offset + (every ? (size_t)checkpoint * bytes : 0);
-        memcpy(at, parameters + field->source, bytes);
+        memcpy(parameters + field->source, (const char *)record + at, bytes);
+        for (size_t b = 0; b < bytes && !known; b += sizeof NAN32)
+            known = memcmp((const char *)record + at + b, &NAN32, sizeof NAN32) != 0;
     }
+    return known;
 }

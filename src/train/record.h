@@ -5,9 +5,10 @@
 
 #include "param/key.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
-enum { TS_MAX_FIELDS = 64, TS_FIELD_DIMENSIONS = 6, TS_MAX_NAMED = 4, TS_LABEL_BYTES = 32 };
+enum { TS_MAX_FIELDS = 256, TS_FIELD_DIMENSIONS = 6, TS_MAX_NAMED = 8, TS_LABEL_BYTES = 32 };
 
 typedef enum ts_place {
     TS_PLACE_ROOT,    // a column at the root, one float64 per instance
@@ -34,7 +35,8 @@ typedef struct ts_field {
 typedef struct ts_named_dimension {
     const char *dimension;
     int64_t count;
-    char (*name)[TS_LABEL_BYTES]; // (count); owned
+    char (*name)[TS_LABEL_BYTES];  // (count); owned
+    char (*alias)[TS_LABEL_BYTES]; // (count) names they have elsewhere, "" for none; NULL: none has; owned
 } ts_named_dimension;
 
 struct ts_data;
@@ -58,9 +60,24 @@ void ts_record_layout_free(ts_record_layout *layout);
 // All of it NaN (the canonical quiet NaN of its type): nothing is known yet.
 void ts_record_reset(const ts_record_layout *layout, void *record);
 
-// Enters what was measured at checkpoint number `checkpoint`; at the last one the root columns too.
-void ts_record_put_measures(const ts_record_layout *layout, int64_t checkpoint, const double *measures,
-                            void *record);
-// Enters the weights, if checkpoint and the sweep's `save` ask for it.
-void ts_record_put_weights(const ts_record_layout *layout, int64_t checkpoint, const float *parameters,
-                           void *record);
+// Enters what was measured at checkpoint number `checkpoint`; of the instance's last one also what is kept of
+// the end only (root columns, and measures without a step).
+void ts_record_put_measures(const ts_record_layout *layout, int64_t checkpoint, bool last,
+                            const double *measures, void *record);
+
+// What was entered for a checkpoint, of the measures that have a curve (others: NaN), as measure() writes it.
+void ts_record_get_measures(const ts_record_layout *layout, int64_t checkpoint, const void *record,
+                            double *measures);
+
+// Ends an instance's record at its last checkpoint, whose `measures` (layout->measures) are completed by what
+// follows from the whole curve (ts_model.conclude), and entered. `scratch`: as long.
+void ts_record_conclude(const ts_record_layout *layout, const ts_params *params, const struct ts_data *data,
+                        int64_t checkpoint, double *measures, double *scratch, void *record);
+
+// The weights entered for a checkpoint, of a layout that keeps weights. False: none were.
+bool ts_record_get_weights(const ts_record_layout *layout, int64_t checkpoint, const void *record,
+                           float *parameters);
+
+// Enters the weights, if the sweep's `save` asks for those of this checkpoint.
+void ts_record_put_weights(const ts_record_layout *layout, int64_t checkpoint, bool last,
+                           const float *parameters, void *record);

@@ -15,9 +15,10 @@ struct ts_trainer {
     int64_t step;       // steps the unit has done
     int64_t checkpoint; // next checkpoint to measure at
     int64_t steps;      // to do
-    int64_t *reached;   // (count) == step, or where the instance diverged
+    int64_t *reached;   // (count) == step, or where the instance diverged; -1 - step: stopped early there
     char *records;      // (count, layout->bytes)
     double *measures;   // (layout->measures)
+    double *scratch;    // (layout->measures)
     float *parameters;  // of one instance
     int64_t slice;      // steps trained between two looks at `pause`
     char (*failure)[64];
@@ -43,6 +44,7 @@ static ts_status create_slab(ts_trainer *t) {
         t->reached = ts_slab_take(&t->slab, count, sizeof *t->reached);
         t->records = ts_slab_take(&t->slab, count, t->spec.layout->bytes);
         t->measures = ts_slab_take(&t->slab, (size_t)t->spec.layout->measures, sizeof *t->measures);
+        t->scratch = ts_slab_take(&t->slab, (size_t)t->spec.layout->measures, sizeof *t->scratch);
         t->parameters = ts_slab_take(&t->slab, (size_t)parameters.total, sizeof *t->parameters);
         t->failure = ts_slab_take(&t->slab, count, sizeof *t->failure);
     }
@@ -65,7 +67,7 @@ ts_status ts_trainer_create(const ts_trainer_spec *spec, ts_trainer **out) {
             t->reached[i] = 0;
             ts_record_reset(spec->layout, record_of(t, i));
         }
-        ts_training_spec training = {t->params, spec->count, spec->data};
+        ts_training_spec training = {t->params, spec->count, spec->data, spec->team};
         status = spec->engine->create(&training, &t->training);
     }
     if (status != TS_OK) {
@@ -85,19 +87,67 @@ void ts_trainer_free(ts_trainer *t) {
     ts_free(t);
 }
 
+static double test_loss(const ts_trainer *t, int instance, const double *measures) {
+    int i = 0;
+    while (strcmp(t->model->measures[i].name, "test_loss") != 0) // models with the key `stop` have it
+        i++;
+    return measures[ts_measure_offset(&t->params[instance], t->spec.data, i)];
+}
+
+// Whether the instance, measured up to the checkpoint at hand, may stop: its test loss was below the limit at
+// every checkpoint of so many steps.
+static bool stops(ts_trainer *t, int instance) {
+    if (ts_schema_find(t->params[instance].schema, "stop") < 0)
+        return false;
+    const ts_numbers *rule = ts_params_numbers(&t->params[instance], "stop");
+    int64_t since = INT64_MAX;
+    for (int64_t k = t->checkpoint; k >= 0 && rule->form == TS_NUMBERS_BELOW; k--) {
+        ts_record_get_measures(t->spec.layout, k, record_of(t, instance), t->scratch);
+        if (!(test_loss(t, instance, t->scratch) < rule->item[0]))
+            break;
+        since = t->spec.layout->step[k];
+    }
+    return since <= t->step && (double)(t->step - since) >= rule->item[1];
+}
+
+static ts_status measure_instance(ts_trainer *t, int i) {
+    const ts_record_layout *layout = t->spec.layout;
+    bool last = t->checkpoint == layout->checkpoints - 1;
+    t->spec.engine->get_parameters(t->training, i, t->parameters);
+    ts_status status =
+        t->model->measure(&t->params[i], t->spec.data, t->parameters, t->step, last, t->measures);
+    if (status != TS_OK)
+        return status;
+    ts_record_put_measures(layout, t->checkpoint, last, t->measures, record_of(t, i));
+    if (!last && stops(t, i)) {
+        last = true;
+        t->reached[i] = -1 - t->step;
+        status = t->model->measure(&t->params[i], t->spec.data, t->parameters, t->step, last, t->measures);
+    }
+    ts_record_put_weights(layout, t->checkpoint, last, t->parameters, record_of(t, i));
+    if (last && status == TS_OK)
+        ts_record_conclude(layout, &t->params[i], t->spec.data, t->checkpoint, t->measures, t->scratch,
+                           record_of(t, i));
+    return status;
+}
+
+// Over a team: goes on only if all ranks can, so that none waits for one that cannot.
+static ts_status agree(const ts_trainer *t, ts_status mine) {
+    const ts_team *team = t->spec.team;
+    int64_t worst = mine;
+    if (!team)
+        return mine;
+    team->largest(team->context, &worst, 1);
+    return mine == TS_OK && worst != TS_OK ? ts_fail((ts_status)worst, "another rank could not measure")
+                                           : (ts_status)worst;
+}
+
 // Measures every instance that is still alive at the checkpoint the unit has reached.
 static ts_status measure_all(ts_trainer *t) {
-    bool last = t->checkpoint == t->spec.layout->checkpoints - 1;
     for (int i = 0; i < t->spec.count; i++) {
-        if (t->reached[i] != t->step)
-            continue;
-        t->spec.engine->get_parameters(t->training, i, t->parameters);
-        ts_status status =
-            t->model->measure(&t->params[i], t->spec.data, t->parameters, t->step, last, t->measures);
+        ts_status status = agree(t, t->reached[i] == t->step ? measure_instance(t, i) : TS_OK);
         if (status != TS_OK)
             return status;
-        ts_record_put_measures(t->spec.layout, t->checkpoint, t->measures, record_of(t, i));
-        ts_record_put_weights(t->spec.layout, t->checkpoint, t->parameters, record_of(t, i));
     }
     t->checkpoint++;
     return TS_OK;
@@ -125,6 +175,17 @@ static ts_status train_slice(ts_trainer *t) {
     return status;
 }
 
+// Whether to pause; over a team, as any rank says. The first rank's clock cuts the slices of all.
+static bool is_paused(ts_trainer *t, const atomic_int *pause) {
+    const ts_team *team = t->spec.team;
+    int64_t values[2] = {atomic_load(pause), team && team->rank == 0 ? t->slice : 0};
+    if (team) {
+        team->largest(team->context, values, 2);
+        t->slice = values[1];
+    }
+    return values[0] != 0;
+}
+
 ts_status ts_trainer_advance(ts_trainer *t, const atomic_int *pause, bool *finished) {
     const ts_record_layout *layout = t->spec.layout;
     ts_status status = TS_OK;
@@ -134,7 +195,7 @@ ts_status ts_trainer_advance(ts_trainer *t, const atomic_int *pause, bool *finis
             *finished = true;
             return TS_OK;
         }
-        if (atomic_load(pause))
+        if (is_paused(t, pause))
             return TS_OK;
         if (t->step == layout->step[t->checkpoint])
             status = measure_all(t);
@@ -150,8 +211,10 @@ double ts_trainer_progress(const ts_trainer *t) {
 }
 
 ts_trained ts_trainer_result(const ts_trainer *t, int instance) {
-    ts_trained result = {.steps_done = t->reached[instance], .record = record_of(t, instance)};
-    if (result.steps_done < t->steps) {
+    int64_t reached = t->reached[instance];
+    ts_trained result = {.steps_done = reached < 0 ? -1 - reached : reached,
+                         .record = record_of(t, instance)};
+    if (reached >= 0 && reached < t->steps) {
         snprintf(t->failure[instance], sizeof t->failure[instance],
                  "diverged: the loss is not finite at step %lld", (long long)result.steps_done);
         result.failure = t->failure[instance];
@@ -194,22 +257,39 @@ void *ts_trainer_save(const ts_trainer *t, size_t *bytes) {
     return state;
 }
 
+// Whether a state of that header can be one of this trainer's: its sizes, and a place between two checkpoints.
+static bool header_fits(const ts_trainer *t, const state_header *header, size_t bytes) {
+    const ts_record_layout *layout = t->spec.layout;
+    state_header mine = header_of(t);
+    size_t each = sizeof(int64_t) + layout->bytes + (size_t)mine.engine_bytes;
+    return header->count == mine.count && header->record_bytes == mine.record_bytes &&
+           header->engine_bytes == mine.engine_bytes && bytes == sizeof *header + (size_t)mine.count * each &&
+           header->step >= 0 && header->step <= t->steps && header->checkpoint >= 0 &&
+           header->checkpoint <= layout->checkpoints &&
+           (header->checkpoint == 0 || layout->step[header->checkpoint - 1] <= header->step) &&
+           (header->checkpoint == layout->checkpoints || header->step <= layout->step[header->checkpoint]);
+}
+
+// No instance is ahead of its unit; reached (count), as it lies in the state.
+static bool reached_fits(const ts_trainer *t, int64_t step, const char *reached) {
+    for (int i = 0; i < t->spec.count; i++) {
+        int64_t steps;
+        memcpy(&steps, reached + (size_t)i * sizeof steps, sizeof steps);
+        if (steps < 0 || steps > step)
+            return false;
+    }
+    return true;
+}
+
 ts_status ts_trainer_restore(ts_trainer *t, const void *state, size_t bytes) {
-    state_header header, mine = header_of(t);
+    state_header header = {0};
     const char *at = state;
     size_t count = (size_t)t->spec.count, record_bytes = t->spec.layout->bytes;
-    bool fits = bytes >= sizeof header;
-    if (fits) {
+    if (bytes >= sizeof header)
         memcpy(&header, at, sizeof header);
-        fits =
-            header.count == mine.count && header.record_bytes == mine.record_bytes &&
-            header.engine_bytes == mine.engine_bytes && header.step >= 0 && header.step <= t->steps &&
-            header.checkpoint >= 0 && header.checkpoint <= t->spec.layout->checkpoints &&
-            bytes == sizeof header + count * (sizeof(int64_t) + record_bytes + (size_t)header.engine_bytes);
-    }
-    if (!fits)
-        return ts_fail(TS_ERROR_UNIT, "a unit's saved state does not fit the unit");
     at += sizeof header;
+    if (!header_fits(t, &header, bytes) || !reached_fits(t, header.step, at))
+        return ts_fail(TS_ERROR_UNIT, "a unit's saved state does not fit the unit");
     memcpy(t->reached, at, count * sizeof(int64_t));
     at += count * sizeof(int64_t);
     memcpy(t->records, at, count * record_bytes);

@@ -16,6 +16,9 @@ typedef struct ts_trainer_spec {
     int count;
     const struct ts_data *data;     // of the case; must outlive the trainer
     const ts_record_layout *layout; // likewise
+    const ts_team
+        *team; // ranks that train this unit together, each with a trainer of its own that is advanced
+               // with them; NULL: this one alone
 } ts_trainer_spec;
 
 typedef struct ts_trainer ts_trainer;
@@ -24,8 +27,8 @@ typedef struct ts_trainer ts_trainer;
 ts_status ts_trainer_create(const ts_trainer_spec *spec, ts_trainer **trainer);
 void ts_trainer_free(ts_trainer *trainer);
 
-// Trains on until everything is measured (*finished), or *pause is not 0: it then returns within some 20 ms,
-// between two steps, and may be called again. When it returns has no influence on any bit of the results.
+// Trains on until everything is measured (*finished), or *pause is not 0 (on any rank of the team): it then returns
+// within some 20 ms, between two steps, and may be called again. When it returns has no influence on any bit of the results.
 ts_status ts_trainer_advance(ts_trainer *trainer, const atomic_int *pause, bool *finished);
 
 // Steps of the whole unit done so far, of how many; readable from any thread.

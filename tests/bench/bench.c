@@ -28,6 +28,7 @@ static const char *const SHAPES[] = {
     "task: independent\nfeatures: 126\nhidden: 10\n",
     "task: group\ngroup: S5\n",
     "task: group\ngroup: D59\ntrain_fraction: 0.3\n",
+    "task: power\nm: 8\nn: 9\ntrain_fraction: 0.3\n",
 };
 enum { N_SHAPES = sizeof SHAPES / sizeof *SHAPES };
 
@@ -94,7 +95,7 @@ static void open_entry(const shape *s, const char *backend, const char *kernels,
     e->operations = s->params.schema->model->step_operations(&s->params, s->data);
     if (kernels)
         setenv("TOYSWEEP_KERNELS", kernels, 1);
-    ts_training_spec spec = {&s->params, 1, s->data};
+    ts_training_spec spec = {&s->params, 1, s->data, NULL};
     check(e->engine->create(&spec, &e->training));
     unsetenv("TOYSWEEP_KERNELS");
     // Past the start, where batches cost what they cost later; then as many steps as fill some 20 ms.

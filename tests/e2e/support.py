@@ -11,10 +11,12 @@ import sys
 import tempfile
 import time
 import unittest
+import zlib
 
 TOYSWEEP = os.environ["TOYSWEEP"]
 MPIRUN = os.environ.get("TOYSWEEP_MPIRUN", "")  # empty: built without MPI
 TIMEOUT = 240
+NIGHTLY = os.environ.get("TOYSWEEP_TEST_NIGHTLY", "") == "1"
 
 ENVIRONMENT = {
     **os.environ,
@@ -70,9 +72,60 @@ def needs_mpi(test):
     return unittest.skipUnless(MPIRUN, "built without MPI")(test)
 
 
+def amount(always, nightly):
+    """How often to try what is tried at random: a share with every change, all of it at night."""
+    return nightly if NIGHTLY else always
+
+
 def sha256(path):
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
+
+
+def flip(path, at, bit=0):
+    with open(path, "r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ (1 << bit)]))
+
+
+def finished_rows(path):
+    """Bytes of every row that is marked done or failed, by instance, in the order of their checksum. Each has the
+    checksum it claims, or this raises; for sweeps of one model."""
+    import h5py
+
+    rows = {}
+    with h5py.File(path) as file:
+        status = file["status"][:]  # first: what it vouches for does not change any more
+        names = in_creation_order(file)
+        measures = [name for name in names[names.index("steps_done") + 1:] if name not in ("cases", "sweep")]
+        for label in in_creation_order(file["cases"]):
+            group = file["cases"][label]
+            fields = [name for name in in_creation_order(group) if name not in ("row", "instance", "step", "weights")]
+            data = [group[name][:] for name in fields if group[name].ndim > 1]
+            if "weights" in group:
+                data += [group["weights"][name][:] for name in in_creation_order(group["weights"])]
+            for row, instance in enumerate(group["instance"][:]):
+                if not status[instance]:
+                    continue
+                parts = [file["steps_done"][instance].tobytes(), status[instance].tobytes()]
+                parts += [file[name][instance].tobytes() for name in measures]
+                parts += [field[row].tobytes() for field in data]
+                rows[int(instance)] = b"".join(parts)
+                checksum = zlib.crc32(rows[int(instance)])
+                if checksum != file["checksum"][instance]:
+                    raise AssertionError(f"{path}: instance {instance} has the checksum {checksum:08x}, not "
+                                         f"{file['checksum'][instance]:08x} as it says")
+    return rows
+
+
+def in_creation_order(group):
+    import h5py
+
+    names = []
+    group.id.links.iterate(lambda name: names.append(name.decode()), idx_type=h5py.h5.INDEX_CRT_ORDER)
+    return names
 
 
 def command(*arguments, ranks=0):
@@ -96,22 +149,56 @@ class Case(unittest.TestCase):
             file.write(text)
         return name
 
+    def log(self, name):
+        """A run log's text, "" if there is none yet."""
+        if not os.path.exists(self.path(name)):
+            return ""
+        with open(self.path(name)) as file:
+            return file.read()
+
     def files(self):
         return sorted(os.listdir(self.directory))
 
-    def run_program(self, *arguments, ranks=0, expect=0, environment=None, **options):
+    def run_program(self, *arguments, ranks=0, expect=0, environment=None, where=".", **options):
         """Runs to the end and checks the exit code; returns standard output and error together."""
-        result = subprocess.run(command(*arguments, ranks=ranks), cwd=self.directory, stdout=subprocess.PIPE,
+        result = subprocess.run(command(*arguments, ranks=ranks), cwd=self.path(where), stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT,
                                 env={**ENVIRONMENT, **(environment or {})}, **options)
         self.assertEqual(result.returncode, expect, f"{arguments}:\n{result.stdout}")
         return result.stdout
 
-    def start(self, *arguments, ranks=0, **options):
+    def run_to_any_end(self, *arguments):
+        """Output and exit code, whatever it is."""
+        result = subprocess.run(command(*arguments), cwd=self.directory, stdout=subprocess.PIPE,
+                                stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT, env=ENVIRONMENT)
+        return result.stdout, result.returncode
+
+    def run_whole(self, sweep, *options, ranks=0):
+        """What an uninterrupted run leaves: the SHA-256 of its file, and its rows."""
+        self.run_program("run", sweep, "-o", "whole.h5", *options, ranks=ranks)
+        return sha256(self.path("whole.h5")), finished_rows(self.path("whole.h5"))
+
+    def check_survivor(self, name, whole, acknowledged=()):
+        """After a fault: the file can be read, what was acknowledged is there, what is there is right. Returns the
+        finished instances."""
+        dump = subprocess.run(["h5dump", "-d", "/status", name], cwd=self.directory, capture_output=True)
+        self.assertEqual(dump.returncode, 0, dump.stderr)
+        rows = finished_rows(self.path(name))
+        self.assertLessEqual(set(acknowledged), set(rows), "acknowledged rows are lost")
+        for instance, data in rows.items():
+            self.assertEqual(data, whole[instance], f"instance {instance} is wrong")
+        return set(rows)
+
+    def check_nothing_else(self, *names):
+        """Besides these, the directory holds only sweeps and their results, with logs."""
+        kept = (".yaml", ".h5", ".h5.log.jsonl", *names)
+        self.assertEqual([name for name in self.files() if not name.endswith(kept)], [])
+
+    def start(self, *arguments, ranks=0, environment=None, **options):
         """Starts in a process group of its own, to be signalled or killed."""
         process = subprocess.Popen(command(*arguments, ranks=ranks), cwd=self.directory, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT, start_new_session=True,
-                                   **options)
+                                   stderr=subprocess.STDOUT, text=True, start_new_session=True,
+                                   env={**ENVIRONMENT, **(environment or {})}, **options)
         self.addCleanup(kill_family, process)
         return process
 
@@ -147,6 +234,16 @@ def kill_family(process, victims=None):
         process.communicate(timeout=60)
     except ValueError:
         pass
+    except subprocess.TimeoutExpired as timeout:
+        left = {}
+        for pid in descendants(process.pid):
+            try:
+                with open(f"/proc/{pid}/cmdline") as command_line, open(f"/proc/{pid}/wchan") as place:
+                    left[pid] = command_line.read().replace("\0", " "), place.read()
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
+        raise AssertionError(f"60 s after SIGKILL to {victims or 'all'} there still are {left}") from timeout
 
 
 def main():

@@ -1,13 +1,10 @@
 """The finished file is a pure function of sweep, version and backend: ranks, threads and interruptions don't show."""
 
 import os
-import random
 import signal
 import time
 
-from support import SMALL, Case, descendants, kill_family, long_sweep, main, needs_mpi, sha256
-
-import h5py
+from support import SMALL, Case, long_sweep, main, needs_mpi, sha256
 
 
 # Two groups; a few seconds of one core.
@@ -95,47 +92,6 @@ class Identical(Case):
         self.assertIn("time limit", output)
         self.finished(sweep, "parts.h5")
         self.assertEqual(sha256(self.path("parts.h5")), expected)
-
-
-class Killed(Case):
-    KILLS = int(os.environ.get("TOYSWEEP_TEST_KILLS", "20"))
-
-    @needs_mpi
-    def test_runs_killed_at_random_moments_lose_nothing(self):
-        sweep = self.write("long.yaml", long_sweep())
-        options = ["--checkpoint-interval", "0.1s", "--threads", 1]
-        self.run_program("run", sweep, "-o", "whole.h5", *options, ranks=2)
-        expected = sha256(self.path("whole.h5"))
-        with h5py.File(self.path("whole.h5")) as file:
-            losses = file["exact_loss"][:]
-        kills = done_before = restarts = 0
-        while kills < self.KILLS:
-            process = self.start("run", sweep, "-o", "parts.h5", *options, ranks=2)
-            time.sleep(random.uniform(0.05, 1.2))
-            if process.poll() is None:
-                family = descendants(process.pid)
-                # All of it, mpirun alone, or one rank.
-                victims = random.choice([family, family[:1], family[-1:], random.sample(family, 1)])
-                kill_family(process, victims)
-                kills += 1
-            else:
-                self.assertEqual(process.returncode, 0, process.communicate()[0])
-                self.assertEqual(sha256(self.path("parts.h5")), expected)
-                os.unlink(self.path("parts.h5"))
-                done_before = 0
-                restarts += 1
-            if not os.path.exists(self.path("parts.h5")):
-                continue
-            with h5py.File(self.path("parts.h5")) as file:
-                status = file["status"][:]
-                kept = file["exact_loss"][:]
-            done = status == 1
-            self.assertGreaterEqual(done.sum(), done_before, "a finished row was lost")
-            self.assertTrue((kept[done] == losses[done]).all(), "a finished row is wrong")
-            done_before = done.sum()
-        self.run_program("run", sweep, "-o", "parts.h5", *options, ranks=2)
-        self.assertEqual(sha256(self.path("parts.h5")), expected)
-        print(f"{kills} kills, {restarts} runs finished between them", flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char BASE[] = "name: fuzz\ntask: tree\ndepth: 1..3\nhidden: [2, 3]\ngrid: {seed: 0..2}\n";
 
 static void read_sweep(const char *text, size_t bytes, const char *override) {
-    ts_sweep_source source = {"fuzz.yaml", text, bytes, &override, override ? 1 : 0};
+    ts_sweep_source source = {.file = "fuzz.yaml",
+                              .text = text,
+                              .bytes = bytes,
+                              .overrides = &override,
+                              .n_overrides = override ? 1 : 0};
     ts_sweep *sweep;
     if (ts_sweep_read(&source, &sweep) != TS_OK) {
         if (!ts_sweep_errors()[0])
@@ -21,7 +25,8 @@ static void read_sweep(const char *text, size_t bytes, const char *override) {
     uint8_t digest[32];
     ts_params params;
     ts_sweep_params(sweep, ts_sweep_instances(sweep) - 1, &params);
-    ts_sweep_digest(sweep, digest);
+    if (ts_sweep_digest(sweep, digest) != TS_OK)
+        abort();
     ts_sweep_free(sweep);
 }
 

@@ -1,0 +1,42 @@
+// The gradient of a pair's cross-entropy, from its logits, accurate at any loss.
+#pragma once
+
+#include "cpu/simd.h"
+
+#include <stdbool.h>
+
+// Replaces one row of logits (`vectors` vectors, the last with zeros where `valid` (LANES) is 0) by its gradient
+// times `share`. Accurate at any loss: with E_j = exp(z_j - z_y - m) and S the sum over j != y, the gradient is
+// E_j / (E_y + S), and -S / (E_y + S) at y, never p - 1. m is 0 unless the label is far behind. False if the
+// loss is not finite.
+static inline bool cross_entropy(float *z, int vectors, const float *valid_lanes, int label, float share) {
+    float at_label = z[label];
+    vec target = vset(at_label), largest = vset(-INFINITY), valid = vload(valid_lanes);
+    // Pads take the label's logit for now: it neither raises the maximum nor overflows.
+    float *last = z + (vectors - 1) * LANES;
+    vstore(last, vadd(vwhere_positive(valid, vload(last)), vwhere_positive(vsub(vset(0.5f), valid), target)));
+    for (int v = 0; v < vectors; v++)
+        largest = vmax(largest, vload(z + v * LANES));
+    float ahead = vlargest(largest) - at_label, m = ahead > 30 ? ahead : 0;
+    vec shift = vset(m);
+    for (int v = 0; v < vectors; v++) {
+        // z - target - m exactly, as a sum of float32 numbers (Knuth); exp needs what rounding left out.
+        vec a = vload(z + v * LANES), d = vsub(a, target), b = vsub(d, a);
+        vec error = vsub(vsub(a, vsub(d, b)), vadd(target, b));
+        vec x = vsub(d, shift), c = vsub(x, d);
+        error = vadd(error, vsub(vsub(d, vsub(x, c)), vadd(shift, c)));
+        vec e = vexp(x, error);
+        vstore(z + v * LANES, v == vectors - 1 ? vmul(e, valid) : e);
+    }
+    float own = z[label];
+    z[label] = 0;
+    vec sum = vzero();
+    for (int v = 0; v < vectors; v++)
+        sum = vadd(sum, vload(z + v * LANES));
+    float others = vsum(sum), scale = share / (own + others);
+    vec factor = vset(scale);
+    for (int v = 0; v < vectors; v++)
+        vstore(z + v * LANES, vmul(factor, vload(z + v * LANES)));
+    z[label] = -others * scale;
+    return others < INFINITY; // false for NaN, too
+}

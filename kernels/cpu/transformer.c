@@ -1,0 +1,422 @@
+// The transformer's gradient on a table task. The last token is always the same, so there is one query per head,
+// and what attention takes from a token is a table over tokens: attention scores, and rows of x W_V W_O [W_in,
+// W_U]. With attention w_a, w_b of head h to a and b (the rest goes to the last token itself, which is in
+// `constant`), a pair is
+//     [pre, rest] = constant + sum_h w_a left_h[a] + w_b right_h[b]   ->  h = relu(pre)
+//     z = h (W_out W_U) + rest  ->  dz (cross-entropy)  ->  dpre = dz (W_out W_U)^T [h > 0]
+//     d(W_out W_U) += h^T dz;  dleft_h[a] += w_a [dpre, dz];  dright_h[b] += w_b [dpre, dz];  dw_a, dw_b
+// tile by tile through the cache; what is left are small products between tables and weights. If W_out W_U would
+// be more work than W_out and W_U one after the other, `rest` is the residual stream, and W_U comes after.
+#include "cpu/cross_entropy.h"
+#include "cpu/kernels.h"
+#include "cpu/product.h"
+#include "cpu/transpose.h"
+
+#include <string.h>
+
+// A matrix read number by number, as it is or transposed.
+typedef struct factor {
+    const float *at;
+    size_t row_step, depth_step;
+} factor;
+
+static factor plain(const float *at, int stride) {
+    return (factor){at, (size_t)stride, 1};
+}
+
+static factor transposed(const float *at, int stride) {
+    return (factor){at, 1, (size_t)stride};
+}
+
+// C (rows, columns) = A B or C += A B; columns: a multiple of 16.
+static void enter_product(float *c, int c_stride, int rows, int columns, factor a, const float *b,
+                          int b_stride, int depth, bool add) {
+    product p = {a.at, a.row_step,      a.depth_step, b,  (size_t)b_stride, c, (size_t)c_stride,
+                 rows, columns / LANES, depth,        add};
+    multiply(&p);
+}
+
+static void set_product(float *c, int c_stride, int rows, int columns, factor a, const float *b, int b_stride,
+                        int depth) {
+    enter_product(c, c_stride, rows, columns, a, b, b_stride, depth, false);
+}
+
+static void add_product(float *c, int c_stride, int rows, int columns, factor a, const float *b, int b_stride,
+                        int depth) {
+    enter_product(c, c_stride, rows, columns, a, b, b_stride, depth, true);
+}
+
+// to (count) += factor from
+static void add_scaled(float *to, const float *from, float scale, int count) {
+    vec by = vset(scale);
+    for (int i = 0; i < count; i += LANES)
+        vstore(to + i, vfma(by, vload(from + i), vload(to + i)));
+}
+
+static float dot(const float *a, const float *b, int count) {
+    vec sum = vzero();
+    for (int i = 0; i < count; i += LANES)
+        sum = vfma(vload(a + i), vload(b + i), sum);
+    return vsum(sum);
+}
+
+// --- From weights to tables ---
+
+static void make_inputs(const ts_transformer_work *w) {
+    size_t d = (size_t)w->model_stride, n = (size_t)w->n;
+    float *last = w->x + (n + 2) * d;
+    memcpy(w->x, w->w_e, n * d * sizeof(float));
+    for (size_t i = 0; i < d; i += LANES) {
+        vec at = vadd(vload(w->w_e + n * d + i), vload(w->w_pos + 2 * d + i));
+        vstore(last + i, at);
+        for (size_t j = 0; j < 2; j++)
+            vstore(w->x + (n + j) * d + i, vsub(vload(w->w_pos + j * d + i), at));
+    }
+}
+
+static void make_scores(const ts_transformer_work *w) {
+    int k = w->head_stride, d = w->model_stride;
+    const float *last = w->x + (size_t)(w->n + 2) * (size_t)d;
+    float scale = 1 / sqrtf((float)w->head);
+    for (int h = 0; h < w->heads; h++) {
+        size_t at = (size_t)h * (size_t)w->model * (size_t)k;
+        float *q = w->q + h * k;
+        set_product(q, k, 1, k, plain(last, d), w->w_q + at, k, w->model);
+        for (int i = 0; i < w->model; i++)
+            w->sought[i * w->heads_stride + h] = scale * dot(w->w_k + at + (size_t)i * (size_t)k, q, k);
+    }
+    set_product(w->score, w->heads_stride, w->n + 2, w->heads_stride, plain(w->x, d), w->sought,
+                w->heads_stride, w->model);
+    transpose(w->sought, w->model, w->heads_stride, w->heads_stride, w->sought_columns, d);
+}
+
+// [W_in, W_U], or [W_in, identity].
+static void make_into(const ts_transformer_work *w) {
+    for (int i = 0; i < w->model; i++) {
+        float *row = w->into + (size_t)i * (size_t)w->width, *rest = row + w->neurons_stride;
+        memcpy(row, w->w_in + (size_t)i * (size_t)w->neurons_stride,
+               (size_t)w->neurons_stride * sizeof(float));
+        if (w->direct)
+            memcpy(rest, w->w_u + (size_t)i * (size_t)w->out_stride, (size_t)w->out_stride * sizeof(float));
+        else
+            rest[i] = 1;
+    }
+    transpose(w->into, w->model, w->width, w->width, w->into_columns, w->model_stride);
+}
+
+static void make_read(const ts_transformer_work *w) {
+    if (w->direct)
+        set_product(w->read, w->read_stride, w->neurons, w->read_stride, plain(w->w_out, w->model_stride),
+                    w->w_u, w->out_stride, w->model);
+    else
+        memcpy(w->read, w->w_out, (size_t)w->neurons * (size_t)w->model_stride * sizeof(float));
+    transpose(w->read, w->neurons, w->read_stride, w->read_stride, w->read_columns, w->neurons_stride);
+    transpose(w->w_u, w->model, w->out_stride, w->out_stride, w->w_u_columns, w->model_stride);
+}
+
+static void make_values(const ts_transformer_work *w) {
+    int k = w->head_stride, d = w->model_stride, inner = w->heads * k, table = w->heads * w->width;
+    for (int h = 0; h < w->heads; h++) {
+        const float *w_v = w->w_v + (size_t)h * (size_t)w->model * (size_t)k;
+        float *out = w->out + (size_t)(h * k) * (size_t)w->width;
+        set_product(w->value + h * k, inner, w->n + 3, k, plain(w->x, d), w_v, k, w->model);
+        set_product(out, w->width, w->head, w->width, plain(w->w_o + (size_t)(h * w->head) * (size_t)d, d),
+                    w->into, w->width, w->model);
+        set_product(w->right + h * w->width, table, w->n + 3, w->width, plain(w->value + h * k, inner), out,
+                    w->width, w->head);
+        transpose(w_v, w->model, k, k, w->w_v_columns + (size_t)(h * k) * (size_t)d, d);
+    }
+    transpose(w->out, inner, w->width, w->width, w->out_columns, inner);
+}
+
+// Position's parts of the tables, and what does not depend on a pair.
+static void finish_tables(const ts_transformer_work *w) {
+    size_t table = (size_t)w->heads * (size_t)w->width, n = (size_t)w->n;
+    const float *first = w->right + n * table, *second = first + table, *itself = second + table;
+    for (size_t t = 0; t < n; t++) {
+        float *left = w->left + t * table, *right = w->right + t * table;
+        for (size_t i = 0; i < table; i += LANES) {
+            vec token = vload(right + i);
+            vstore(left + i, vadd(token, vload(first + i)));
+            vstore(right + i, vadd(token, vload(second + i)));
+        }
+    }
+    const float *last = w->x + (n + 2) * (size_t)w->model_stride;
+    set_product(w->constant, w->width, 1, w->width, plain(last, w->model_stride), w->into, w->width,
+                w->model);
+    for (int h = 0; h < w->heads; h++)
+        add_scaled(w->constant, itself + h * w->width, 1, w->width);
+}
+
+// --- Pairs ---
+
+// Softmax over the scores of a, b and the last token (0: scores are less its own), heads as lanes.
+static void attend(const ts_transformer_work *w, int a, int b, float *to_a, float *to_b) {
+    size_t stride = (size_t)w->heads_stride;
+    const float *left = w->score + (size_t)a * stride, *right = w->score + (size_t)b * stride;
+    const float *first = w->score + (size_t)w->n * stride, *second = first + stride;
+    for (size_t h = 0; h < stride; h += LANES) {
+        vec s_a = vadd(vload(left + h), vload(first + h)), s_b = vadd(vload(right + h), vload(second + h));
+        vec largest = vmax(vzero(), vmax(s_a, s_b));
+        vec e_a = vexp(vsub(s_a, largest), vzero()), e_b = vexp(vsub(s_b, largest), vzero());
+        vec sum = vadd(vadd(e_a, e_b), vexp(vsub(vzero(), largest), vzero()));
+        vstore(to_a + h, vdiv(e_a, sum));
+        vstore(to_b + h, vdiv(e_b, sum));
+    }
+}
+
+enum { CHUNK = 4 };
+
+// out (CHUNK vectors or fewer) = what a pair has of the tables' columns from `column` on.
+static inline __attribute__((always_inline)) void mix(const ts_transformer_work *w, const float *left,
+                                                      const float *right, const float *to_a,
+                                                      const float *to_b, int column, int vectors, float *out,
+                                                      bool relu) {
+    vec sum[CHUNK];
+    for (int v = 0; v < vectors; v++)
+        sum[v] = vload(w->constant + column + v * LANES);
+    for (int h = 0; h < w->heads; h++) {
+        vec by_a = vset(to_a[h]), by_b = vset(to_b[h]);
+        const float *of_a = left + h * w->width + column, *of_b = right + h * w->width + column;
+        for (int v = 0; v < vectors; v++) {
+            sum[v] = vfma(by_a, vload(of_a + v * LANES), sum[v]);
+            sum[v] = vfma(by_b, vload(of_b + v * LANES), sum[v]);
+        }
+    }
+    for (int v = 0; v < vectors; v++)
+        vstore(out + v * LANES, relu ? vwhere_positive(sum[v], sum[v]) : sum[v]);
+}
+
+static void mix_columns(const ts_transformer_work *w, int pair, int slot, int column, int columns, float *out,
+                        bool relu) {
+    size_t table = (size_t)w->heads * (size_t)w->width;
+    const float *left = w->left + (size_t)w->a[pair] * table, *right = w->right + (size_t)w->b[pair] * table;
+    const float *to_a = w->attention + (size_t)(2 * slot) * (size_t)w->heads_stride,
+                *to_b = to_a + w->heads_stride;
+    int i = 0;
+    for (; i + CHUNK * LANES <= columns; i += CHUNK * LANES)
+        mix(w, left, right, to_a, to_b, column + i, CHUNK, out + i, relu);
+    for (; i < columns; i += LANES)
+        mix(w, left, right, to_a, to_b, column + i, 1, out + i, relu);
+}
+
+static void load_tile(const ts_transformer_work *w, int first, int count) {
+    for (int t = 0; t < count; t++) {
+        float *to_a = w->attention + (size_t)(2 * t) * (size_t)w->heads_stride;
+        attend(w, w->a[first + t], w->b[first + t], to_a, to_a + w->heads_stride);
+        mix_columns(w, first + t, t, 0, w->neurons_stride, w->h + (size_t)t * (size_t)w->neurons_stride,
+                    true);
+        mix_columns(w, first + t, t, w->neurons_stride, w->read_stride,
+                    w->mixed + (size_t)t * (size_t)w->width + w->neurons_stride, false);
+    }
+}
+
+// One head's share of a pair's gradient d (width), into the tables; and of the pair's attention.
+static void scatter_head(const ts_transformer_work *w, const float *d, size_t left_at, size_t right_at,
+                         float to_a, float to_b, float *dto_a, float *dto_b) {
+    const float *left = w->left + left_at, *right = w->right + right_at;
+    float *dleft = w->dleft + left_at, *dright = w->dright + right_at;
+    vec by_a = vset(to_a), by_b = vset(to_b), sum_a = vzero(), sum_b = vzero();
+    for (int i = 0; i < w->width; i += LANES) {
+        vec g = vload(d + i);
+        sum_a = vfma(g, vload(left + i), sum_a);
+        sum_b = vfma(g, vload(right + i), sum_b);
+        vstore(dleft + i, vfma(by_a, g, vload(dleft + i)));
+        vstore(dright + i, vfma(by_b, g, vload(dright + i)));
+    }
+    *dto_a = vsum(sum_a);
+    *dto_b = vsum(sum_b);
+}
+
+// From the gradient of a pair's attention to that of its scores.
+static void attend_back(const ts_transformer_work *w, int a, int b, const float *to_a, const float *dto_a) {
+    size_t stride = (size_t)w->heads_stride;
+    float *left = w->dscore + (size_t)a * stride, *right = w->dscore + (size_t)b * stride;
+    float *first = w->dscore + (size_t)w->n * stride, *second = first + stride;
+    for (size_t h = 0; h < stride; h += LANES) {
+        vec w_a = vload(to_a + h), w_b = vload(to_a + stride + h);
+        vec g_a = vload(dto_a + h), g_b = vload(dto_a + stride + h);
+        vec mean = vfma(w_a, g_a, vmul(w_b, g_b));
+        vec s_a = vmul(w_a, vsub(g_a, mean)), s_b = vmul(w_b, vsub(g_b, mean));
+        vstore(left + h, vadd(vload(left + h), s_a));
+        vstore(right + h, vadd(vload(right + h), s_b));
+        vstore(first + h, vadd(vload(first + h), s_a));
+        vstore(second + h, vadd(vload(second + h), s_b));
+    }
+}
+
+static void scatter_tile(const ts_transformer_work *w, int first, int count) {
+    size_t table = (size_t)w->heads * (size_t)w->width, width = (size_t)w->width;
+    for (int t = 0; t < count; t++) {
+        const float *h = w->h + (size_t)t * (size_t)w->neurons_stride;
+        const float *to_a = w->attention + (size_t)(2 * t) * (size_t)w->heads_stride;
+        float *dto_a = w->dattention + (size_t)(2 * t) * (size_t)w->heads_stride;
+        float *d = w->mixed + (size_t)t * width;
+        for (int i = 0; i < w->neurons_stride; i += LANES)
+            vstore(d + i, vwhere_positive(vload(h + i), vload(d + i)));
+        add_scaled(w->dconstant, d, 1, w->width);
+        for (int head = 0; head < w->heads; head++)
+            scatter_head(w, d, (size_t)w->a[first + t] * table + (size_t)head * width,
+                         (size_t)w->b[first + t] * table + (size_t)head * width, to_a[head],
+                         to_a[w->heads_stride + head], dto_a + head, dto_a + w->heads_stride + head);
+        attend_back(w, w->a[first + t], w->b[first + t], to_a, dto_a);
+    }
+}
+
+static bool train_tile(const ts_transformer_work *w, int first, int count, float share) {
+    float *rest = w->mixed + w->neurons_stride, *z = w->direct ? rest : w->z;
+    int z_stride = w->direct ? w->width : w->out_stride, neurons = w->neurons_stride;
+    bool finite = true;
+    load_tile(w, first, count);
+    add_product(rest, w->width, count, w->read_stride, plain(w->h, neurons), w->read, w->read_stride,
+                w->neurons);
+    if (!w->direct)
+        set_product(z, z_stride, count, w->out_stride, plain(rest, w->width), w->w_u, w->out_stride,
+                    w->model);
+    for (int t = 0; t < count; t++)
+        finite = cross_entropy(z + (size_t)t * (size_t)z_stride, w->out_stride / LANES, w->valid,
+                               w->label[first + t], share) &&
+                 finite;
+    if (!w->direct) {
+        add_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(rest, w->width), z, z_stride,
+                    count);
+        set_product(rest, w->width, count, w->model_stride, plain(z, z_stride), w->w_u_columns,
+                    w->model_stride, w->n_out);
+    }
+    int read = w->direct ? w->n_out : w->model;
+    set_product(w->mixed, w->width, count, neurons, plain(rest, w->width), w->read_columns, neurons, read);
+    add_product(w->dread_columns, neurons, read, neurons, transposed(rest, w->width), w->h, neurons, count);
+    scatter_tile(w, first, count);
+    return finite;
+}
+
+// --- From tables to weights ---
+
+// dright becomes the gradient of all rows of value out.
+static void finish_gradients(const ts_transformer_work *w) {
+    size_t table = (size_t)w->heads * (size_t)w->width, n = (size_t)w->n;
+    float *first = w->dright + n * table, *second = first + table, *itself = second + table;
+    memset(first, 0, 2 * table * sizeof(float));
+    for (size_t t = 0; t < n; t++) {
+        float *left = w->dleft + t * table, *right = w->dright + t * table;
+        for (size_t i = 0; i < table; i += LANES) {
+            vec of_a = vload(left + i), of_b = vload(right + i);
+            vstore(first + i, vadd(vload(first + i), of_a));
+            vstore(second + i, vadd(vload(second + i), of_b));
+            vstore(right + i, vadd(of_a, of_b));
+        }
+    }
+    for (int h = 0; h < w->heads; h++)
+        memcpy(itself + h * w->width, w->dconstant, (size_t)w->width * sizeof(float));
+}
+
+// value out: dx, dW_V, dW_O, and what dW_in and (direct) dW_U have of it.
+static void values_gradient(const ts_transformer_work *w) {
+    int k = w->head_stride, d = w->model_stride, inner = w->heads * k, table = w->heads * w->width;
+    const float *last = w->x + (size_t)(w->n + 2) * (size_t)d;
+    for (int h = 0; h < w->heads; h++) {
+        const float *dtable = w->dright + h * w->width, *w_o = w->w_o + (size_t)(h * w->head) * (size_t)d;
+        float *dout = w->dout + (size_t)(h * k) * (size_t)w->width;
+        set_product(w->dvalue + h * k, inner, w->n + 3, k, plain(dtable, table), w->out_columns + h * k,
+                    inner, w->width);
+        set_product(dout, w->width, w->head, w->width, transposed(w->value + h * k, inner), dtable, table,
+                    w->n + 3);
+        set_product(w->dw_v + (size_t)h * (size_t)w->model * (size_t)k, k, w->model, k, transposed(w->x, d),
+                    w->dvalue + h * k, inner, w->n + 3);
+        set_product(w->dw_o + (size_t)(h * w->head) * (size_t)d, d, w->head, d, plain(dout, w->width),
+                    w->into_columns, d, w->width);
+        enter_product(w->dw_in, w->neurons_stride, w->model, w->neurons_stride, transposed(w_o, d), dout,
+                      w->width, w->head, h > 0);
+        if (w->direct)
+            enter_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(w_o, d),
+                          dout + w->neurons_stride, w->width, w->head, h > 0);
+    }
+    set_product(w->dx, d, w->n + 3, d, plain(w->dvalue, inner), w->w_v_columns, d, inner);
+    // The last token's own way around attention.
+    add_product(w->dw_in, w->neurons_stride, w->model, w->neurons_stride, transposed(last, d), w->dconstant,
+                w->width, 1);
+    if (w->direct)
+        add_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(last, d),
+                    w->dconstant + w->neurons_stride, w->width, 1);
+    add_product(w->dx + (size_t)(w->n + 2) * (size_t)d, d, 1, d, plain(w->dconstant, w->width),
+                w->into_columns, d, w->width);
+}
+
+static void scores_gradient(const ts_transformer_work *w) {
+    int k = w->head_stride, d = w->model_stride, rows = w->n + 2;
+    const float *last = w->x + (size_t)(w->n + 2) * (size_t)d;
+    float *dlast = w->dx + (size_t)(w->n + 2) * (size_t)d, scale = 1 / sqrtf((float)w->head);
+    set_product(w->dsought, w->heads_stride, w->model, w->heads_stride, transposed(w->x, d), w->dscore,
+                w->heads_stride, rows);
+    add_product(w->dx, d, rows, d, plain(w->dscore, w->heads_stride), w->sought_columns, d, w->heads);
+    memset(w->dq, 0, (size_t)w->heads * (size_t)k * sizeof(float));
+    for (int h = 0; h < w->heads; h++) {
+        size_t at = (size_t)h * (size_t)w->model * (size_t)k;
+        const float *q = w->q + h * k;
+        float *dq = w->dq + h * k;
+        memset(w->dw_k + at, 0, (size_t)w->model * (size_t)k * sizeof(float));
+        memset(w->dw_q + at, 0, (size_t)w->model * (size_t)k * sizeof(float));
+        for (int i = 0; i < w->model; i++) {
+            float g = scale * w->dsought[i * w->heads_stride + h];
+            add_scaled(w->dw_k + at + (size_t)i * (size_t)k, q, g, k);
+            add_scaled(dq, w->w_k + at + (size_t)i * (size_t)k, g, k);
+        }
+        for (int i = 0; i < w->model; i++) {
+            add_scaled(w->dw_q + at + (size_t)i * (size_t)k, dq, last[i], k);
+            dlast[i] += dot(w->w_q + at + (size_t)i * (size_t)k, dq, k);
+        }
+    }
+}
+
+static void read_gradient(const ts_transformer_work *w) {
+    int d = w->model_stride, read = w->direct ? w->n_out : w->model;
+    transpose(w->dread_columns, read, w->neurons_stride, w->neurons_stride, w->dread, w->read_stride);
+    if (!w->direct) {
+        memcpy(w->dw_out, w->dread, (size_t)w->neurons * (size_t)d * sizeof(float));
+        return;
+    }
+    set_product(w->dw_out, d, w->neurons, d, plain(w->dread, w->read_stride), w->w_u_columns, d, w->n_out);
+    add_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(w->w_out, d), w->dread,
+                w->read_stride, w->neurons);
+}
+
+static void inputs_gradient(const ts_transformer_work *w) {
+    size_t d = (size_t)w->model_stride, n = (size_t)w->n;
+    const float *first = w->dx + n * d, *second = first + d, *last = second + d;
+    memcpy(w->dw_e, w->dx, n * d * sizeof(float));
+    memcpy(w->dw_pos, first, 2 * d * sizeof(float));
+    for (size_t i = 0; i < d; i += LANES) {
+        vec g = vsub(vsub(vload(last + i), vload(first + i)), vload(second + i));
+        vstore(w->dw_pos + 2 * d + i, g);
+        vstore(w->dw_e + n * d + i, g);
+    }
+}
+
+bool TS_FOR_SET(ts_transformer_gradient)(const ts_transformer_work *w) {
+    size_t table = (size_t)w->n * (size_t)w->heads * (size_t)w->width * sizeof(float);
+    float share = 1.0f / (float)w->all_pairs;
+    bool finite = true;
+    make_inputs(w);
+    make_scores(w);
+    make_into(w);
+    make_read(w);
+    make_values(w);
+    finish_tables(w);
+    memset(w->dleft, 0, table);
+    memset(w->dright, 0, table);
+    memset(w->dconstant, 0, (size_t)w->width * sizeof(float));
+    memset(w->dscore, 0, (size_t)(w->n + 2) * (size_t)w->heads_stride * sizeof(float));
+    memset(w->dread_columns, 0, (size_t)w->read_stride * (size_t)w->neurons_stride * sizeof(float));
+    if (!w->direct)
+        memset(w->dw_u, 0, (size_t)w->model * (size_t)w->out_stride * sizeof(float));
+    for (int first = 0; first < w->pairs; first += TS_TRANSFORMER_TILE) {
+        int count = w->pairs - first < TS_TRANSFORMER_TILE ? w->pairs - first : TS_TRANSFORMER_TILE;
+        finite = train_tile(w, first, count, share) && finite;
+    }
+    finish_gradients(w);
+    values_gradient(w);
+    scores_gradient(w);
+    read_gradient(w);
+    inputs_gradient(w);
+    return finite;
+}

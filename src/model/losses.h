@@ -1,0 +1,27 @@
+// Cross-entropies in double precision, exact also where they are tiny: log(1 + S) with S the sum of
+// exp(z_j - z_y) over j other than the label y. For one pair, and for many corrections of its logits at once.
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+double ts_pair_loss(const double *z, int count, int label);
+
+// Rows of exponentials are padded with zeros to whole vectors.
+enum { TS_LOSS_LANES = 8 };
+static inline size_t ts_loss_stride(int count) {
+    return ((size_t)count + TS_LOSS_LANES - 1) / TS_LOSS_LANES * TS_LOSS_LANES;
+}
+
+// e[c] = exp(sign x[c] - m), where m is the largest sign x[c]; e (ts_loss_stride(count)).
+void ts_exponentials(const double *x, double sign, int count, double *e);
+
+// Loss of logits z, and whether the label's is the largest (of equal ones the first counts, as torch.argmax has
+// it), from their exponentials e (sign 1), which is changed and restored.
+double ts_loss(double *e, const double *z, int count, int label, bool *right);
+
+// Losses of logits z - correction for `count` corrections: exponentials of both are made once (of z with
+// sign 1, of corrections with sign -1) and only multiplied here. e (stride) is changed and restored.
+// A loss whose factors underflow comes out as NaN: take ts_pair_loss of the differences there.
+void ts_losses(double *e, const double *const *corrections, int count, size_t stride, int label,
+               double *losses);

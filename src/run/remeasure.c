@@ -1,0 +1,359 @@
+#define _POSIX_C_SOURCE 200809L
+#include "run/remeasure.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "model/model.h"
+#include "store/lock.h"
+#include "store/origin.h"
+#include "store/records.h"
+#include "task/data.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BATCH_BYTES = 16 << 20, BATCH_ROWS = 256 };
+static const double PATIENCE = 0; // seconds to wait for the output's lock
+
+typedef struct remeasure {
+    const char *path;
+    ts_reader *reader;
+    ts_sweep *sweep;
+    int cases;
+    ts_record_layout **layouts; // (cases)
+    ts_data **data;             // (cases)
+    ts_records *records;
+    double *measures, *scratch; // (the most measures of a case)
+    float *parameters;          // (the largest instance)
+    ts_remeasure_counts counts;
+} remeasure;
+
+// --- The file ---
+
+static ts_status keeps_no_weights(const remeasure *r) {
+    return ts_fail(TS_ERROR_USER,
+                   "'%s' keeps no weights (save: none); run its sweep again with `save: final`", r->path);
+}
+
+static bool has_weights(const ts_record_layout *layout) {
+    return layout->count > 0 && layout->field[layout->count - 1].place == TS_PLACE_WEIGHTS; // they come last
+}
+
+// Layouts and data of all cases, and room for one instance.
+static ts_status prepare(remeasure *r) {
+    int64_t most = 0, largest = 0;
+    int with_weights = 0;
+    r->cases = ts_sweep_cases(r->sweep);
+    r->layouts = ts_alloc_zero((size_t)r->cases, sizeof *r->layouts, "cases");
+    r->data = ts_alloc_zero((size_t)r->cases, sizeof *r->data, "cases");
+    if (!r->layouts || !r->data)
+        return TS_ERROR_MEMORY;
+    for (int c = 0; c < r->cases; c++) {
+        ts_params params;
+        ts_parameter_layout parameters;
+        ts_case_params(r->sweep, c, 0, &params);
+        ts_status status = ts_data_create(&params, &r->data[c]);
+        if (status == TS_OK)
+            status = ts_record_layout_make(&params, r->data[c], &r->layouts[c]);
+        if (status != TS_OK)
+            return status;
+        params.schema->model->layout(&params, &parameters);
+        most = r->layouts[c]->measures > most ? r->layouts[c]->measures : most;
+        largest = parameters.total > largest ? parameters.total : largest;
+        with_weights += has_weights(r->layouts[c]);
+    }
+    if (with_weights == 0)
+        return keeps_no_weights(r);
+    r->measures = ts_alloc((size_t)most * sizeof *r->measures, "measures");
+    r->scratch = ts_alloc((size_t)most * sizeof *r->scratch, "measures");
+    r->parameters = ts_alloc((size_t)largest * sizeof *r->parameters, "weights");
+    return r->measures && r->scratch && r->parameters ? TS_OK : TS_ERROR_MEMORY;
+}
+
+static ts_status open_results(const char *path, remeasure *r) {
+    *r = (remeasure){.path = path};
+    ts_status status = ts_reader_open(path, &r->reader);
+    if (status == TS_OK && (status = ts_origin_read(r->reader, &r->sweep)) != TS_OK)
+        return ts_fail(status, "'%s': %s", path, ts_message());
+    if (status == TS_OK)
+        status = prepare(r);
+    if (status == TS_OK)
+        status = ts_records_open(path, r->reader, r->sweep, (const ts_record_layout *const *)r->layouts,
+                                 &r->records);
+    return status;
+}
+
+static void close_results(remeasure *r) {
+    ts_records_close(r->records);
+    for (int c = 0; c < r->cases && r->layouts && r->data; c++) {
+        ts_record_layout_free(r->layouts[c]);
+        ts_data_free(r->data[c]);
+    }
+    ts_free(r->layouts);
+    ts_free(r->data);
+    ts_free(r->measures);
+    ts_free(r->scratch);
+    ts_free(r->parameters);
+    ts_sweep_free(r->sweep);
+    ts_reader_close(r->reader);
+}
+
+// --- One instance ---
+
+// Reads a row; one that is damaged counts as pending.
+static ts_status read_row(remeasure *r, int case_index, int64_t index, char *record, ts_row *row) {
+    bool intact;
+    ts_status status = ts_records_read(r->records, case_index, index, record, row, &intact);
+    if (status == TS_OK && !intact) {
+        ts_warn("%s: instance %lld is damaged; it is left out", r->path,
+                (long long)ts_sweep_case(r->sweep, case_index)->instance[index]);
+        row->status = TS_ROW_PENDING;
+    }
+    r->counts.pending += status == TS_OK && row->status == TS_ROW_PENDING;
+    return status;
+}
+
+// Number of the checkpoint at that step; -1: there is none.
+static int64_t checkpoint_at(const ts_record_layout *layout, int64_t step) {
+    for (int64_t k = 0; k < layout->checkpoints; k++)
+        if (layout->step[k] == step)
+            return k;
+    return -1;
+}
+
+// Measures a finished row's record again, as the trainer did: with `all`, at every checkpoint whose weights are
+// there, else at the last. *measured: false if there were none. Of a failed row only the curves are known.
+static ts_status measure_row(remeasure *r, int case_index, int64_t index, const ts_row *row, bool all,
+                             char *record, bool *measured) {
+    const ts_record_layout *layout = r->layouts[case_index];
+    const ts_data *data = r->data[case_index];
+    ts_params params;
+    ts_case_params(r->sweep, case_index, index, &params);
+    bool by_checkpoint = strcmp(ts_params_name(&params, "save"), "checkpoints") == 0;
+    bool done = row->status == TS_ROW_DONE;
+    int64_t last = checkpoint_at(layout, row->steps_done), k = all && by_checkpoint ? 0 : last;
+    *measured = false;
+    if (!has_weights(layout) || (!done && !by_checkpoint))
+        return TS_OK;
+    if (done && last < 0)
+        return ts_fail(TS_ERROR_FATAL, "'%s' is damaged: instance %lld is done at step %lld, no checkpoint",
+                       r->path, (long long)ts_sweep_case(r->sweep, case_index)->instance[index],
+                       (long long)row->steps_done);
+    for (; k >= 0 && k < layout->checkpoints && layout->step[k] <= row->steps_done; k++) {
+        bool at_end = done && k == last;
+        if (!ts_record_get_weights(layout, k, record, r->parameters))
+            continue;
+        ts_status status =
+            params.schema->model->measure(&params, data, r->parameters, layout->step[k], at_end, r->measures);
+        if (status != TS_OK)
+            return status;
+        ts_record_put_measures(layout, k, at_end, r->measures, record);
+        if (at_end)
+            ts_record_conclude(layout, &params, data, k, r->measures, r->scratch, record);
+        *measured = true;
+    }
+    return TS_OK;
+}
+
+// --- Each ---
+
+static ts_status each_row(remeasure *r, int case_index, int64_t index, char *record,
+                          ts_status (*take)(const ts_remeasured *, void *), void *context) {
+    ts_row row;
+    ts_params params;
+    bool measured = false;
+    ts_status status = read_row(r, case_index, index, record, &row);
+    if (status == TS_OK && row.status == TS_ROW_DONE)
+        status = measure_row(r, case_index, index, &row, false, record, &measured);
+    if (status != TS_OK || !measured)
+        return status;
+    ts_case_params(r->sweep, case_index, index, &params);
+    ts_remeasured one = {.instance = ts_sweep_case(r->sweep, case_index)->instance[index],
+                         .step = row.steps_done,
+                         .params = &params,
+                         .data = r->data[case_index],
+                         .measures = r->measures};
+    return take(&one, context);
+}
+
+static ts_status each_case(remeasure *r, int case_index, ts_status (*take)(const ts_remeasured *, void *),
+                           void *context) {
+    const ts_case *one = ts_sweep_case(r->sweep, case_index);
+    if (!has_weights(r->layouts[case_index])) {
+        ts_warn("%s: case %s keeps no weights (save: none); it is left out", r->path, one->label);
+        return TS_OK;
+    }
+    char *record = ts_alloc(r->layouts[case_index]->bytes, "a record");
+    ts_status status = record ? TS_OK : TS_ERROR_MEMORY;
+    for (int64_t i = 0; i < one->rows && status == TS_OK; i++)
+        status = each_row(r, case_index, i, record, take, context);
+    ts_free(record);
+    return status;
+}
+
+ts_status ts_remeasure_each(const char *path, ts_status (*take)(const ts_remeasured *, void *),
+                            void *context) {
+    remeasure r;
+    ts_status status = open_results(path, &r);
+    for (int c = 0; c < r.cases && status == TS_OK; c++)
+        status = each_case(&r, c, take, context);
+    close_results(&r);
+    return status;
+}
+
+// --- A new file ---
+
+typedef struct target {
+    char path[PATH_MAX], part[PATH_MAX], lock_path[PATH_MAX];
+    ts_lock lock;
+    ts_store *store;
+    uint8_t *status; // (instances) what an interrupted call left
+} target;
+
+static ts_status name_target(const char *output, target *t) {
+    char named[PATH_MAX];
+    if (strlen(output) + 16 > sizeof named)
+        return ts_fail(TS_ERROR_USER, "-o: the path is too long");
+    ts_status status = ts_path_resolve(output, named);
+    if (status != TS_OK)
+        return status;
+    if ((size_t)snprintf(t->path, PATH_MAX, "%s", named) >= PATH_MAX - 16)
+        return ts_fail(TS_ERROR_USER, "-o: the path is too long");
+    snprintf(t->part, PATH_MAX, "%s.part", t->path);
+    snprintf(t->lock_path, PATH_MAX, "%s.lock", t->path);
+    return TS_OK;
+}
+
+// Goes on with a part that an earlier call left, if it can be from this very file.
+static ts_status make_part(const remeasure *r, target *t) {
+    const ts_record_layout *const *layouts = (const ts_record_layout *const *)r->layouts;
+    const char *backend = ts_reader_attribute(r->reader, "backend");
+    bool current = strcmp(ts_reader_attribute(r->reader, "version"), TOYSWEEP_VERSION) == 0;
+    int64_t damaged = 0, instances = ts_sweep_instances(r->sweep);
+    t->status = ts_alloc_zero((size_t)instances, 1, "the instances' status");
+    if (!t->status)
+        return TS_ERROR_MEMORY;
+    if (current && ts_path_exists(t->part) &&
+        ts_store_check(t->part, r->sweep, layouts, backend, false, t->status, &damaged) == TS_OK)
+        return TS_OK;
+    memset(t->status, TS_ROW_PENDING, (size_t)instances);
+    return ts_store_create(t->part, r->sweep, layouts, backend);
+}
+
+static ts_status open_target(const remeasure *r, target *t) {
+    static const ts_comm SERIAL = {.size = 1, .node_size = 1};
+    ts_status status = ts_lock_take(t->lock_path, PATIENCE, &t->lock);
+    if (status == TS_OK && ts_path_exists(t->path))
+        return ts_fail(TS_ERROR_USER, "'%s' exists; remove it, or choose another file with -o", t->path);
+    if (status == TS_OK)
+        status = make_part(r, t);
+    if (status == TS_OK)
+        status =
+            ts_store_open(t->part, &SERIAL, r->sweep, (const ts_record_layout *const *)r->layouts, &t->store);
+    return status;
+}
+
+// Rows of a case that follow each other, to be committed together.
+typedef struct batch {
+    int64_t first_row, rows, room;
+    ts_row row[BATCH_ROWS];
+    char *records; // (room, layout->bytes)
+} batch;
+
+static ts_status flush(target *t, int case_index, batch *b) {
+    ts_status status = TS_OK;
+    if (b->rows > 0)
+        status = ts_store_commit(t->store, case_index, b->first_row, b->rows, b->row);
+    b->rows = 0;
+    return status;
+}
+
+static ts_status add_row(remeasure *r, target *t, int case_index, int64_t index, batch *b) {
+    bool measured;
+    ts_row row;
+    char *record = b->records + (size_t)b->rows * r->layouts[case_index]->bytes;
+    ts_status status = read_row(r, case_index, index, record, &row);
+    bool finished = status == TS_OK && row.status != TS_ROW_PENDING;
+    if (finished)
+        status = measure_row(r, case_index, index, &row, true, record, &measured);
+    if (status != TS_OK)
+        return status;
+    if (finished) {
+        r->counts.measured += measured;
+        r->counts.taken += !measured;
+        b->row[b->rows++] = row;
+    }
+    return !finished || b->rows == b->room ? flush(t, case_index, b) : TS_OK;
+}
+
+static ts_status remeasure_case(remeasure *r, target *t, int case_index, batch *b) {
+    const ts_case *one = ts_sweep_case(r->sweep, case_index);
+    size_t bytes = r->layouts[case_index]->bytes;
+    b->room = (int64_t)(BATCH_BYTES / (bytes + 1)) + 1;
+    b->room = b->room > BATCH_ROWS ? BATCH_ROWS : b->room;
+    b->records = ts_alloc_zero((size_t)b->room, bytes, "records");
+    if (!b->records)
+        return TS_ERROR_MEMORY;
+    if (!has_weights(r->layouts[case_index]))
+        ts_warn("%s: case %s keeps no weights (save: none); its measures are taken over", r->path,
+                one->label);
+    ts_status status = TS_OK;
+    for (int64_t i = 0; i < one->rows && status == TS_OK; i++) {
+        if (t->status[one->instance[i]] != TS_ROW_PENDING) {
+            status = flush(t, case_index, b);
+            r->counts.measured++;
+            continue;
+        }
+        if (b->rows == 0)
+            b->first_row = i;
+        status = add_row(r, t, case_index, i, b);
+    }
+    if (status == TS_OK)
+        status = flush(t, case_index, b);
+    ts_free(b->records);
+    return status;
+}
+
+static ts_status settle(target *t) {
+    if (rename(t->part, t->path) != 0)
+        return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot rename '%s' to '%s'", t->part, t->path);
+    return ts_file_sync_directory(t->path);
+}
+
+static ts_status fill_target(remeasure *r, target *t) {
+    batch *b = ts_alloc_zero(1, sizeof *b, "records");
+    ts_status status = b ? open_target(r, t) : TS_ERROR_MEMORY;
+    for (int c = 0; c < r->cases && status == TS_OK; c++)
+        status = remeasure_case(r, t, c, b);
+    if (t->store) {
+        ts_status closed = ts_store_close(t->store);
+        status = status == TS_OK ? closed : status;
+    }
+    if (status == TS_OK)
+        status = settle(t);
+    ts_free(b);
+    return status;
+}
+
+ts_status ts_remeasure_file(const char *path, const char *output, ts_remeasure_counts *counts) {
+    remeasure r;
+    target *t = ts_alloc_zero(1, sizeof *t, "the results file");
+    if (!t)
+        return TS_ERROR_MEMORY;
+    t->lock.fd = -1;
+    ts_status status = open_results(path, &r);
+    if (status == TS_OK)
+        status = name_target(output, t);
+    if (status == TS_OK)
+        status = fill_target(&r, t);
+    *counts = r.counts;
+    ts_lock_release(&t->lock, t->lock_path, true);
+    ts_free(t->status);
+    ts_free(t);
+    close_results(&r);
+    return status;
+}

@@ -1,0 +1,317 @@
+#define _POSIX_C_SOURCE 200809L
+#include "run/wide.h"
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/memory.h"
+#include "base/team.h"
+#include "model/model.h"
+#include "run/signals.h"
+#include "run/slot.h"
+#include "store/state.h"
+#include "train/trainer.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static const double WATCH_SECONDS = 0.05;
+
+int ts_wide_ranks(const ts_job *job, int case_index) {
+    ts_params params;
+    ts_case_params(job->sweep, case_index, 0, &params);
+    return ts_schema_find(params.schema, "ranks_per_instance") < 0
+               ? 1
+               : (int)ts_params_integer(&params, "ranks_per_instance");
+}
+
+// --- Pauses ---
+
+// While the main thread trains and talks to its team, a second one watches for what makes it pause.
+typedef struct watch {
+    const ts_wide_setup *setup;
+    pthread_t thread;
+    atomic_int pause; // ts_pause
+    atomic_int quit;
+} watch;
+
+static void *watch_main(void *argument) {
+    watch *w = argument;
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    double save = ts_clock() + w->setup->checkpoint_interval;
+    while (!atomic_load(&w->quit)) {
+        double now = ts_clock();
+        int none = TS_PAUSE_NONE;
+        if (ts_signals_seen() || (w->setup->deadline > 0 && now >= w->setup->deadline))
+            atomic_store(&w->pause, TS_PAUSE_STOP);
+        if (now >= save) {
+            atomic_compare_exchange_strong(&w->pause, &none, TS_PAUSE_SAVE);
+            save = now + w->setup->checkpoint_interval;
+        }
+        ts_sleep(WATCH_SECONDS);
+    }
+    return NULL;
+}
+
+// --- One instance on one team ---
+
+typedef struct team {
+    const ts_wide_setup *setup;
+    ts_comm_team *comm;
+    ts_team hooks;
+    watch watch;
+} team;
+
+static bool sum(void *context, float *values, int64_t count, bool mine) {
+    ts_comm_team *comm = context;
+    int64_t bad = !mine;
+    ts_comm_team_sum(comm, values, count);
+    ts_comm_team_largest(comm, &bad, 1);
+    return !bad;
+}
+
+static void largest(void *context, int64_t *values, int count) {
+    ts_comm_team_largest(context, values, count);
+}
+
+static bool leads(const team *t) {
+    return t->hooks.rank == 0;
+}
+
+// The worst status of the team, so that none goes on alone.
+static ts_status agree(const team *t, ts_status mine) {
+    int64_t worst = mine;
+    ts_comm_team_largest(t->comm, &worst, 1);
+    return mine == TS_OK && worst != TS_OK ? ts_fail((ts_status)worst, "another rank of the team failed")
+                                           : mine;
+}
+
+static void tell(const team *t, ts_run_message *message) {
+    if (ts_comm_send(t->setup->comm, 0, message, sizeof *message) != TS_OK)
+        ts_warn("%s", ts_message()); // the run goes on; only the log and the progress line miss it
+}
+
+static ts_status make_trainer(team *t, const ts_unit *unit, ts_trainer **trainer) {
+    ts_job *job = t->setup->job;
+    ts_params params;
+    ts_parameter_layout layout;
+    ts_trainer_spec spec = {
+        .params = &params, .count = 1, .layout = job->layouts[unit->case_index], .team = &t->hooks};
+    ts_case_params(job->sweep, unit->case_index, unit->first_row, &params);
+    params.schema->model->layout(&params, &layout);
+    spec.engine = ts_backend_engine(job->backend, params.schema->model->name);
+    ts_status status = ts_job_data(job, unit->case_index, &spec.data);
+    // Rows may be padded to whole vectors.
+    if (status == TS_OK)
+        status = ts_comm_team_reserve(t->comm, 2 * layout.total + 65536);
+    if (status == TS_OK)
+        status = ts_trainer_create(&spec, trainer);
+    return agree(t, status);
+}
+
+// All ranks read the same saved state, or none does.
+static ts_status restore(team *t, const ts_unit *unit, ts_trainer **trainer) {
+    void *state = NULL;
+    size_t bytes = 0;
+    ts_status status =
+        ts_state_load(t->setup->job->state_directory, t->setup->job->digest, unit, &state, &bytes);
+    int64_t found[2] = {state != NULL, -(int64_t)(state != NULL)};
+    ts_comm_team_largest(t->comm, found, 2);
+    bool everywhere = found[1] == -1;
+    if (found[0] && !everywhere && leads(t))
+        ts_warn("not all ranks can read the saved state of a wide instance; it starts over");
+    if (status == TS_OK && everywhere)
+        status = ts_trainer_restore(*trainer, state, bytes);
+    ts_free(state);
+    return agree(t, status);
+}
+
+static void save(team *t, const ts_unit *unit, const ts_trainer *trainer) {
+    size_t bytes;
+    if (!leads(t) || ts_trainer_progress(trainer) == 0)
+        return;
+    void *state = ts_trainer_save(trainer, &bytes);
+    if (!state ||
+        ts_state_save(t->setup->job->state_directory, t->setup->job->digest, unit, state, bytes) != TS_OK)
+        ts_warn(
+            "a unit's state could not be saved (%s); if the run is interrupted it goes back to its last one",
+            ts_message());
+    ts_free(state);
+}
+
+static ts_status commit(team *t, const ts_unit *unit, const ts_trainer *trainer, double seconds) {
+    ts_job *job = t->setup->job;
+    ts_trained trained = ts_trainer_result(trainer, 0);
+    ts_row row = {trained.failure ? TS_ROW_FAILED : TS_ROW_DONE, trained.steps_done, trained.record};
+    ts_run_message message = {.kind = TS_MSG_FAILURE};
+    message.instance = ts_sweep_case(job->sweep, unit->case_index)->instance[unit->first_row];
+    if (trained.failure) {
+        snprintf(message.text, sizeof message.text, "%s", trained.failure);
+        tell(t, &message);
+    }
+    ts_status status = ts_store_commit(t->setup->store, unit->case_index, unit->first_row, 1, &row);
+    if (status != TS_OK)
+        return status;
+    ts_state_remove(job->state_directory, unit);
+    message = (ts_run_message){.kind = TS_MSG_WIDE,
+                               .unit = *unit,
+                               .seconds = seconds,
+                               .steps = (double)trained.steps_done,
+                               .failed = trained.failure != NULL};
+    tell(t, &message);
+    return TS_OK;
+}
+
+// *stopped: the team paused for good, with the state saved.
+static ts_status train_unit(team *t, const ts_unit *unit, bool *stopped) {
+    ts_trainer *trainer = NULL;
+    bool finished = false;
+    double start = ts_clock();
+    ts_status status = make_trainer(t, unit, &trainer);
+    if (status == TS_OK)
+        status = restore(t, unit, &trainer);
+    while (status == TS_OK && !finished && !*stopped) {
+        status = ts_trainer_advance(trainer, &t->watch.pause, &finished);
+        if (status != TS_OK || finished)
+            break;
+        int64_t pause = atomic_load(&t->watch.pause);
+        ts_comm_team_largest(t->comm, &pause, 1);
+        save(t, unit, trainer);
+        *stopped = pause == TS_PAUSE_STOP;
+        int saved = TS_PAUSE_SAVE;
+        atomic_compare_exchange_strong(&t->watch.pause, &saved, TS_PAUSE_NONE);
+    }
+    if (status == TS_OK && finished)
+        status = agree(t, leads(t) ? commit(t, unit, trainer, ts_clock() - start) : TS_OK);
+    ts_trainer_free(trainer);
+    return status;
+}
+
+// --- All of them ---
+
+// Pending instances that take `ranks` ranks are dealt to the teams in turn.
+static ts_status train_share(team *t, int number, int teams, int ranks, const uint8_t *status,
+                             bool *stopped) {
+    const ts_job *job = t->setup->job;
+    int turn = 0;
+    for (int c = 0; c < job->cases; c++) {
+        const ts_case *of = ts_sweep_case(job->sweep, c);
+        if (ts_wide_ranks(job, c) != ranks)
+            continue;
+        for (int64_t row = 0; row < of->rows && !*stopped; row++) {
+            if (status[of->instance[row]] != TS_ROW_PENDING || turn++ % teams != number)
+                continue;
+            ts_unit unit = {c, row, 1};
+            ts_status one = train_unit(t, &unit, stopped);
+            if (one != TS_OK)
+                return one;
+        }
+    }
+    return TS_OK;
+}
+
+static ts_status train_with(const ts_wide_setup *setup, int ranks, const uint8_t *status, bool *stopped) {
+    int teams = setup->comm->size / ranks, number = setup->comm->rank / ranks;
+    team t = {.setup = setup};
+    ts_status made = ts_comm_team_create(setup->comm, number < teams ? number : -1, &t.comm);
+    if (made != TS_OK || !t.comm)
+        return made;
+    t.hooks = (ts_team){
+        .rank = ts_comm_team_rank(t.comm), .size = ranks, .sum = sum, .largest = largest, .context = t.comm};
+    t.watch.setup = setup;
+    int error = pthread_create(&t.watch.thread, NULL, watch_main, &t.watch);
+    made = agree(&t, error ? ts_fail_errno(TS_ERROR_FATAL, error, "cannot start a thread") : TS_OK);
+    if (made == TS_OK)
+        made = train_share(&t, number, teams, ranks, status, stopped);
+    atomic_store(&t.watch.quit, 1);
+    if (!error)
+        pthread_join(t.watch.thread, NULL);
+    if (*stopped && leads(&t)) {
+        ts_run_message message = {.kind = TS_MSG_STOP_ME};
+        snprintf(message.text, sizeof message.text, "%s",
+                 ts_signals_seen() ? strsignal(ts_signals_seen()) : "the time limit is near");
+        tell(&t, &message);
+    }
+    ts_comm_team_free(t.comm);
+    return made;
+}
+
+// Every rank says that it is through; rank 0 hears everything that was said before.
+static void gather(const ts_wide_setup *setup) {
+    ts_run_message message = {.kind = TS_MSG_WIDE_OVER};
+    if (setup->comm->rank != 0) {
+        if (ts_comm_send(setup->comm, 0, &message, sizeof message) != TS_OK)
+            ts_comm_abort(setup->comm, TS_ERROR_FATAL);
+        return;
+    }
+    char bytes[TS_MESSAGE_MAX];
+    size_t size;
+    int from;
+    for (int left = setup->comm->size - 1; left > 0;) {
+        if (!ts_comm_poll(setup->comm, &from, bytes, &size)) {
+            ts_sleep(1e-3);
+            continue;
+        }
+        memcpy(&message, bytes, sizeof message);
+        if (message.kind == TS_MSG_WIDE_OVER)
+            left--;
+        else
+            setup->hear(setup->context, from, &message);
+    }
+    while (ts_comm_poll(setup->comm, &from, bytes, &size)) { // its own
+        memcpy(&message, bytes, sizeof message);
+        setup->hear(setup->context, from, &message);
+    }
+}
+
+ts_status ts_wide_check(const ts_job *job, int ranks) {
+    for (int c = 0; c < job->cases; c++) {
+        int needed = ts_wide_ranks(job, c);
+        const ts_engine *engine =
+            ts_backend_engine(job->backend, ts_sweep_case(job->sweep, c)->schema->model->name);
+        if (needed > 1 && !engine->wide)
+            return ts_fail(TS_ERROR_USER,
+                           "the backend '%s' cannot train the model '%s' over several ranks; leave out "
+                           "ranks_per_instance",
+                           job->backend->name, engine->model);
+        if (needed > ranks)
+            return ts_fail(TS_ERROR_USER,
+                           "ranks_per_instance: %d needs as many ranks, and there %s %d; start with mpirun "
+                           "-n %d",
+                           needed, ranks == 1 ? "is" : "are", ranks, needed);
+    }
+    return TS_OK;
+}
+
+ts_status ts_wide_train(const ts_wide_setup *setup) {
+    const ts_job *job = setup->job;
+    int64_t instances = ts_sweep_instances(job->sweep);
+    int widest = 1;
+    for (int c = 0; c < job->cases; c++)
+        widest = ts_wide_ranks(job, c) > widest ? ts_wide_ranks(job, c) : widest;
+    if (widest == 1)
+        return TS_OK;
+    uint8_t *rows = ts_alloc((size_t)instances, "the instances' status");
+    ts_status status = ts_comm_agree(setup->comm, rows ? TS_OK : TS_ERROR_FATAL);
+    if (status == TS_OK && setup->comm->rank == 0)
+        memcpy(rows, setup->status, (size_t)instances);
+    if (status == TS_OK)
+        ts_comm_broadcast(setup->comm, rows, (size_t)instances);
+    bool stopped = false;
+    for (int ranks = widest; ranks > 1 && status == TS_OK; ranks--) {
+        bool any = false;
+        for (int c = 0; c < job->cases; c++)
+            any = any || ts_wide_ranks(job, c) == ranks;
+        if (any && !stopped)
+            status = train_with(setup, ranks, rows, &stopped);
+        status = ts_comm_agree(setup->comm, status);
+        stopped = ts_comm_any(setup->comm, stopped);
+    }
+    if (status == TS_OK)
+        gather(setup);
+    ts_free(rows);
+    return status;
+}

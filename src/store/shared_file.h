@@ -1,0 +1,21 @@
+// A file that all ranks have open and write into at places of their own: MPI-IO (which knows what network file systems
+// need) where there is MPI, plain POSIX otherwise. Writes are independent, and no fault of one rank can keep another
+// waiting. Not for reading, and not for anything that changes the file's size.
+#pragma once
+
+#include "base/comm.h"
+#include "base/status.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+typedef struct ts_shared_file ts_shared_file;
+
+// Collective, and all ranks get the same status. The file must be there.
+ts_status ts_shared_file_open(const char *path, const ts_comm *comm, ts_shared_file **file);
+ts_status ts_shared_file_close(ts_shared_file *file); // collective; NULL is fine if it is NULL everywhere
+
+// Independent.
+ts_status ts_shared_file_write(ts_shared_file *file, int64_t offset, const void *bytes, size_t size);
+ts_status ts_shared_file_sync(ts_shared_file *file);      // fdatasync
+bool ts_shared_file_in_place(const ts_shared_file *file); // is it still the one at its path?

@@ -1,0 +1,70 @@
+"""A full disk: at creation, during the run, while saving. Once there is space again the same command goes on."""
+
+import os
+import subprocess
+
+from support import Case, long_sweep, main, sha256
+
+
+class DiskFull(Case):
+    def setUp(self):
+        super().setUp()
+        os.mkdir(self.path("small-disk"))
+        mount = ["mount", "-t", "tmpfs", "-o", "size=700k", "tmpfs", self.path("small-disk")]
+        if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+            self.skipTest("needs the right to mount a tmpfs")
+        self.addCleanup(subprocess.run, ["umount", "-l", self.path("small-disk")], check=False)
+        self.sweep = self.write("long.yaml", long_sweep(3))
+
+    def fill(self, leave):
+        free = os.statvfs(self.path("small-disk"))
+        with open(self.path("small-disk/filler"), "wb") as file:
+            file.write(b"x" * max(0, free.f_bavail * free.f_bsize - leave))
+
+    def empty(self):
+        os.unlink(self.path("small-disk/filler"))
+
+    def check_continues(self):
+        """There is space again: the same command, to the bits of a run that never lacked it."""
+        self.run_program("run", self.sweep, "-o", "whole.h5")
+        self.run_program("run", self.sweep, "-o", "small-disk/long.h5")
+        self.assertEqual(sha256(self.path("small-disk/long.h5")), sha256(self.path("whole.h5")))
+        self.assertEqual(sorted(os.listdir(self.path("small-disk"))), ["long.h5", "long.h5.log.jsonl"])
+
+    def test_at_creation(self):
+        for leave in 0, 20000, 120000:
+            self.fill(leave)
+            output = self.run_program("run", self.sweep, "-o", "small-disk/long.h5", expect=1)
+            self.assertIn("No space left", output)
+            self.assertIn("small-disk/long.h5", output)
+            self.assertIn("-o", output)
+            self.assertEqual(output.count("\n") - output.count("warning: "), 1, output)
+            self.assertEqual(os.listdir(self.path("small-disk")), ["filler"])
+            self.empty()
+        self.check_continues()
+
+    def fill_during_run(self, *options):
+        process = self.start("run", self.sweep, "-o", "small-disk/long.h5", "--checkpoint-interval", "0.1s", *options)
+        self.wait_for(lambda: os.path.exists(self.path("small-disk/long.h5")), "the results file")
+        self.fill(0)
+        return process.communicate(timeout=60)[0], process.returncode
+
+    def test_during_the_run(self):
+        output, code = self.fill_during_run()
+        # Rows have their place from the start; only states cannot be saved, which is said.
+        self.assertEqual(code, 0, output)
+        self.assertIn("No space left", output)
+        self.run_program("run", self.sweep, "-o", "whole.h5")
+        self.assertEqual(sha256(self.path("small-disk/long.h5")), sha256(self.path("whole.h5")))
+
+    def test_while_saving_at_a_stop(self):
+        output, code = self.fill_during_run("--time-limit", "1s", "--threads", "1")
+        self.assertEqual(code, 75, output)
+        self.assertIn("could not be saved", output)
+        self.assertIn("No space left", output)
+        self.empty()
+        self.check_continues()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""SIGKILL at random moments: of a worker, of rank 0, of mpirun, of all. Nothing acknowledged is lost."""
+
+import collections
+import os
+import random
+import time
+
+from support import Case, amount, descendants, kill_family, long_sweep, main, needs_mpi, sha256
+
+KILLS = amount(30, 300)
+VICTIMS = "a worker", "rank 0", "mpirun", "all"
+
+
+def ranks_of(process):
+    """Process ids of a run over MPI by rank, of those that have started."""
+    ranks = {}
+    for pid in descendants(process.pid)[1:]:
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                environment = dict(item.split(b"=", 1) for item in file.read().split(b"\0") if b"=" in item)
+        except OSError:
+            continue
+        if b"OMPI_COMM_WORLD_RANK" in environment:
+            ranks.setdefault(int(environment[b"OMPI_COMM_WORLD_RANK"]), pid)
+    return ranks
+
+
+class Killed(Case):
+    # mpirun waits a second for ranks to die that it has killed; the test need not.
+    HASTE = {"OMPI_MCA_odls_base_sigkill_timeout": "0"}
+    OPTIONS = ["--checkpoint-interval", "0.1s", "--threads", 1]
+
+    def kill(self, process, victim):
+        """False if the run was over before."""
+        self.wait_for(lambda: len(ranks_of(process)) == 2 or process.poll() is not None, "two ranks")
+        time.sleep(random.uniform(0, 0.8))
+        ranks = ranks_of(process)
+        if process.poll() is not None or len(ranks) < 2:
+            return False
+        victims = {"a worker": [ranks[1]], "rank 0": [ranks[0]], "mpirun": [process.pid], "all": None}
+        kill_family(process, victims[victim])
+        return True
+
+    @needs_mpi
+    def test_a_run_killed_at_random_moments_loses_nothing(self):
+        sweep = self.write("long.yaml", long_sweep())
+        expected, whole = self.run_whole(sweep, *self.OPTIONS, ranks=2)
+        kills = collections.Counter()
+        acknowledged, finished = set(), 0
+        while kills.total() < KILLS:
+            victim = VICTIMS[kills.total() % len(VICTIMS)]
+            process = self.start("run", sweep, "-o", "parts.h5", *self.OPTIONS, ranks=2, environment=self.HASTE)
+            killed = self.kill(process, victim)
+            kills[victim] += killed
+            with self.subTest(kill=kills.total(), victim=victim):
+                if not killed:
+                    self.assertEqual(process.wait(), 0)
+                    self.assertEqual(sha256(self.path("parts.h5")), expected)
+                    self.check_nothing_else()
+                    os.unlink(self.path("parts.h5"))
+                    acknowledged = set()
+                    finished += 1
+                elif os.path.exists(self.path("parts.h5")):
+                    acknowledged = self.check_survivor("parts.h5", whole, acknowledged)
+                else:
+                    self.assertFalse(acknowledged, "the file is gone")
+        self.run_program("run", sweep, "-o", "parts.h5", *self.OPTIONS, ranks=2)
+        self.assertEqual(sha256(self.path("parts.h5")), expected)
+        self.check_nothing_else()
+        print(f"{kills.total()} kills {dict(kills)}, {finished} runs finished between them", flush=True)
+
+
+if __name__ == "__main__":
+    main()

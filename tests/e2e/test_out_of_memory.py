@@ -1,0 +1,158 @@
+"""Every allocation fails in turn: one message and an exit code, or no harm at all; never half a file or a wrong one.
+
+Needs a build with TOYSWEEP_DEBUG, where the environment variable TOYSWEEP_FAIL_ALLOCATION makes the N-th allocation
+fail, and with "N+" all after it too."""
+
+import collections
+import os
+import shutil
+import subprocess
+
+from support import NIGHTLY, TOYSWEEP, Case, flip, main, sha256
+
+import h5py
+
+# Both families of models; as few instances as show every site.
+SWEEP = """\
+name: tiny
+steps: 200
+checkpoints: {log: 5}
+seed: 0..1
+cases:
+  - {task: tree, depth: 2, hidden: 3}
+  - {task: group, group: S3, train_fraction: 0.5, embed: 16, hidden: 16}
+"""
+ONE = "name: one\nsteps: 200\ncheckpoints: {log: 5}\ntask: tree\ndepth: 2\nhidden: 3\n"
+RUN = ["run", "tiny.yaml", "-o", "run.h5", "--threads", "1", "--checkpoint-interval", "0.01s", "--progress", "none"]
+
+Result = collections.namedtuple("Result", "code output messages failed")
+
+
+class OutOfMemory(Case):
+    def setUp(self):
+        super().setUp()
+        self.write("tiny.yaml", SWEEP)
+        self.write("one.yaml", ONE)
+        if not self.attempt("1", "plan", "tiny.yaml").failed:
+            self.skipTest("needs a build with TOYSWEEP_DEBUG")
+        self.run_program("run", "tiny.yaml", "-o", "whole.h5")
+        self.expected = sha256(self.path("whole.h5"))
+        self.tried = 0
+
+    def attempt(self, which, *arguments):
+        """One command with a failing allocation; `failed` says which one that was, None if there were not so many."""
+        result = subprocess.run([TOYSWEEP, *map(str, arguments)], cwd=self.directory, capture_output=True, text=True,
+                                timeout=60, env={**os.environ, "TOYSWEEP_FAIL_ALLOCATION": which})
+        lines = result.stderr.splitlines()
+        failed = [line for line in lines if line.startswith("TOYSWEEP_FAIL_ALLOCATION")]
+        messages = [line for line in lines if line not in failed and "warning: " not in line]
+        return Result(result.returncode, result.stdout, messages, failed[0] if failed else None)
+
+    def attempts(self, check, *arguments, stride=1, prepare=None):
+        """Calls check with each result until a run passes unharmed: of every allocation at night, of some otherwise."""
+        prepare = prepare or self.forget
+        for suffix in "", "+":
+            n, result = 1, None
+            while n == 1 or result.failed:
+                prepare()
+                result = self.attempt(f"{n}{suffix}", *arguments)
+                if result.failed:
+                    self.tried += 1
+                    with self.subTest(result.failed, suffix=suffix, command=arguments[0]):
+                        check(result)
+                n += 1 if NIGHTLY else stride
+            self.assertEqual(result.code, 0, result)
+
+    def check_outcome(self, result, codes=(0, 1)):
+        self.assertIn(result.code, codes, result)
+        self.assertEqual(len(result.messages), 1 if result.code else 0, result)
+        self.assertTrue(result.code == 0 or "memory" in result.messages[0] or result.code == 3, result)
+
+    def forget(self):
+        for name in self.files():
+            if name.startswith(("run.h5", "weights")) and name != "weights.h5":
+                path = self.path(name)
+                shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
+
+    def test_run(self):
+        self.split = 0
+
+        def check(result):
+            self.check_outcome(result, (0, 1, 3))  # 3: an instance failed for want of memory, and says so
+            self.check_nothing_else("run.h5.state")
+            if result.code == 0:
+                self.assertEqual(sha256(self.path("run.h5")), self.expected)
+                self.split += "unit" in result.failed  # its neighbours' bits did not change either
+            self.run_program(*RUN, "--retry-failed")
+            self.assertEqual(sha256(self.path("run.h5")), self.expected)
+            self.check_nothing_else()
+
+        self.attempts(check, *RUN, stride=11)
+        self.assertGreater(self.split, 0)
+        print(f"{self.tried} failing allocations, {self.split} of them in a unit that was then split", flush=True)
+
+    def test_continuing(self):
+        """The same, from a file with a damaged row to put back."""
+        shutil.copyfile(self.path("whole.h5"), self.path("damaged.h5"))
+        with h5py.File(self.path("damaged.h5")) as file:
+            place = file["steps_done"].id.get_offset() + 8
+        flip(self.path("damaged.h5"), place)
+
+        def prepare():
+            self.forget()
+            shutil.copyfile(self.path("damaged.h5"), self.path("run.h5"))
+
+        def check(result):
+            self.check_outcome(result, (0, 1, 3))
+            self.run_program(*RUN, "--retry-failed")
+            self.assertEqual(sha256(self.path("run.h5")), self.expected)
+
+        self.attempts(check, *RUN, stride=23, prepare=prepare)
+        print(f"{self.tried} failing allocations", flush=True)
+
+    def test_plan_and_status(self):
+        status = self.run_program("status", "whole.h5", "--json")
+
+        def check_status(result):
+            self.check_outcome(result)
+            if result.code == 0:
+                self.assertEqual(result.output, status)
+
+        self.attempts(self.check_outcome, "plan", "tiny.yaml", stride=11)
+        self.attempts(self.check_outcome, "status", "whole.h5", stride=3)
+        self.attempts(check_status, "status", "whole.h5", "--json", stride=3)
+        self.check_nothing_else()
+        print(f"{self.tried} failing allocations", flush=True)
+
+    def test_export(self):
+        for form in "safetensors", "h5":
+            export = ["export", "whole.h5", "--instance", 1, "--format", form, "-o", "weights"]
+            self.run_program(*export)
+            expected = sha256(self.path("weights"))
+
+            def check(result):
+                self.check_outcome(result)
+                self.check_nothing_else("weights")
+                self.assertEqual(os.path.exists(self.path("weights")), result.code == 0)
+                if result.code == 0:
+                    self.assertEqual(sha256(self.path("weights")), expected)
+
+            self.attempts(check, *export, stride=3)
+        print(f"{self.tried} failing allocations", flush=True)
+
+    def test_measure(self):
+        self.run_program("run", "one.yaml")
+        self.run_program("export", "one.h5", "--instance", 0, "--format", "h5", "-o", "weights.h5")
+        measures = self.run_program("measure", "one.yaml", "--weights", "weights.h5")
+
+        def check(result):
+            self.check_outcome(result)
+            if result.code == 0:
+                self.assertEqual(result.output, measures)
+
+        self.attempts(check, "measure", "one.yaml", "--weights", "weights.h5", stride=7)
+        print(f"{self.tried} failing allocations", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""The plug is pulled: the file system stops at once and forgets what it had not written. Nothing acknowledged is lost.
+
+An ext4 file system on a loop device, shut down by an ioctl without flushing its journal, then mounted again. A row is
+acknowledged when a reader has seen the line of its unit in the run log, or its status for a second."""
+
+import fcntl
+import json
+import os
+import random
+import struct
+import subprocess
+import time
+
+from support import Case, amount, in_creation_order, kill_family, long_sweep, main, needs_mpi, sha256
+
+import h5py
+
+CUTS = amount(10, 50)
+SHUTDOWN, NO_LOG_FLUSH = 0x8004587D, 2  # FS_IOC_GOINGDOWN
+DURABLE_AFTER = 1.0  # seconds: a status can be read a moment before fdatasync returns
+
+
+class Reader:
+    """What a reader sees of a run: finished rows from the log, and from the statuses."""
+
+    def __init__(self, file):
+        self.file = file
+        self.logged, self.first_seen = set(), {}
+        self.rows = {}  # case: instance of each row
+
+    def look(self):
+        try:
+            with h5py.File(self.file) as file:
+                self.rows = self.rows or dict(enumerate(self.instances(file)))
+                for instance in (file["status"][:] == 1).nonzero()[0]:
+                    self.first_seen.setdefault(int(instance), time.monotonic())
+            with open(self.file + ".log.jsonl") as log:
+                lines = [line for line in log if line.endswith("}\n")]
+        except (OSError, KeyError):
+            return  # not there yet
+        for line in lines:
+            event = json.loads(line)
+            if event["event"] == "unit":
+                first = event["first_row"]
+                self.logged.update(map(int, self.rows[event["case"]][first:first + event["rows"]]))
+
+    @staticmethod
+    def instances(file):
+        return [file["cases"][name]["instance"][:] for name in in_creation_order(file["cases"])]
+
+    def acknowledged(self):
+        return self.logged | {i for i, seen in self.first_seen.items() if time.monotonic() - seen > DURABLE_AFTER}
+
+
+class PulledPlug(Case):
+    OPTIONS = ["--checkpoint-interval", "0.1s", "--threads", 1]
+
+    def mount(self):
+        done = subprocess.run(["mount", "-o", "loop", self.path("disk.image"), self.path("disk")], capture_output=True)
+        self.mounted = done.returncode == 0
+        return self.mounted
+
+    def unmount(self):
+        gone = lambda: subprocess.run(["umount", self.path("disk")], capture_output=True).returncode == 0
+        if self.mounted:
+            self.wait_for(gone, "dying processes to let go of the disk")
+        self.mounted = False
+
+    def setUp(self):
+        super().setUp()
+        os.mkdir(self.path("disk"))
+        with open(self.path("disk.image"), "wb") as image:
+            image.truncate(64 << 20)
+        make = ["mkfs.ext4", "-q", "-F", self.path("disk.image")]
+        self.mounted = False
+        self.addCleanup(self.unmount)
+        try:
+            made = os.geteuid() == 0 and subprocess.run(make, capture_output=True).returncode == 0
+        except FileNotFoundError:
+            made = False
+        if not made or not self.mount():
+            self.skipTest("needs root, mkfs.ext4 and loop devices")
+
+    def cut(self):
+        """Everything not on the disk is gone."""
+        directory = os.open(self.path("disk"), os.O_RDONLY)
+        fcntl.ioctl(directory, SHUTDOWN, struct.pack("I", NO_LOG_FLUSH))
+        os.close(directory)
+
+    def run_until_cut(self, sweep, reader, ranks):
+        """False if the run was over before."""
+        process = self.start("run", sweep, "-o", "disk/parts.h5", *self.OPTIONS, ranks=ranks)
+        end = time.monotonic() + random.uniform(0.1, 2.0)
+        while time.monotonic() < end and process.poll() is None:
+            reader.look()
+            time.sleep(0.01)
+        finished = process.poll() == 0
+        if finished:
+            reader.look()
+        self.cut()
+        if not finished and random.random() < 0.3:  # the machine stays up: the run must see that its disk is gone
+            output = process.communicate(timeout=60)[0]
+            self.assertIn(process.returncode, (0, 1), output)
+            self.assertIn("toysweep: ", output)
+        kill_family(process)
+        return not finished
+
+    def check_cuts(self, ranks, cuts):
+        sweep = self.write("long.yaml", long_sweep())
+        expected, whole = self.run_whole(sweep, *self.OPTIONS)
+        reader = Reader(self.path("disk/parts.h5"))
+        finished = seen = 0
+        for cut in range(cuts):
+            going_on = self.run_until_cut(sweep, reader, ranks)
+            acknowledged = reader.acknowledged()
+            self.unmount()
+            self.assertTrue(self.mount())
+            with self.subTest(cut=cut):
+                if os.path.exists(reader.file):
+                    reader.first_seen = dict.fromkeys(self.check_survivor("disk/parts.h5", whole, acknowledged), 0.0)
+                else:
+                    self.assertFalse(acknowledged, "the file is gone")
+                seen += len(acknowledged)
+            if not going_on:
+                self.run_program("run", sweep, "-o", "disk/parts.h5", *self.OPTIONS, ranks=ranks)
+                self.assertEqual(sha256(reader.file), expected)
+                os.unlink(reader.file)
+                os.unlink(reader.file + ".log.jsonl")
+                reader = Reader(reader.file)
+                finished += 1
+        self.run_program("run", sweep, "-o", "disk/parts.h5", *self.OPTIONS, ranks=ranks)
+        self.assertEqual(sha256(reader.file), expected)
+        self.assertEqual(sorted(set(os.listdir(self.path("disk"))) - {"lost+found"}),
+                         ["parts.h5", "parts.h5.log.jsonl"])
+        print(f"{cuts} cuts, {finished} runs finished between them, {seen} acknowledged rows looked for", flush=True)
+
+    def test_alone(self):
+        self.check_cuts(0, CUTS // 2)
+
+    @needs_mpi
+    def test_over_ranks(self):
+        self.check_cuts(2, CUTS - CUTS // 2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,509 @@
+// Measures in the functions of a group: the fit against ordinary least squares, what follows from curves,
+// neurons against a planted network, charts against relabelled tokens, weighted projectors, losses of
+// corrected logits.
+#include "model/losses.h"
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+
+// LAPACK: least squares; column-major.
+extern void dgels_(const char *trans, const int *rows, const int *columns, const int *sides, double *a,
+                   const int *lda, double *b, const int *ldb, double *work, const int *work_size, int *info,
+                   size_t);
+
+static double uniform(uint64_t *state) {
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(*state >> 11) * 0x1p-53 - 0.5;
+}
+
+// --- An mlp with weights of our own ---
+
+typedef struct network {
+    support_instance f;
+    int n, embed, hidden;
+    float *x, *y, *w, *u; // f.initial's tensors
+    double *measures;
+} network;
+
+static void open_network(network *t, const char *text) {
+    support_open(&t->f, text);
+    t->n = t->f.data->table->n;
+    t->embed = (int)ts_params_integer(&t->f.params, "embed");
+    t->hidden = (int)ts_params_integer(&t->f.params, "hidden");
+    t->x = t->f.initial;
+    t->y = t->x + t->n * t->embed;
+    t->w = t->y + t->n * t->embed;
+    t->u = t->w + 2 * t->embed * t->hidden;
+    assert_int_equal(t->u + t->hidden * t->n - t->x, t->f.parameters);
+    t->measures = ts_alloc((size_t)ts_measures_total(&t->f.params, t->f.data) * sizeof(double), "measures");
+}
+
+static void close_network(network *t) {
+    ts_free(t->measures);
+    support_close(&t->f);
+}
+
+static void randomise(network *t, uint64_t seed, double scale) {
+    for (int64_t i = 0; i < t->f.parameters; i++)
+        t->x[i] = (float)(scale * uniform(&seed));
+}
+
+static void measure(network *t) {
+    assert_int_equal(t->f.params.schema->model->measure(&t->f.params, t->f.data, t->x, 0, true, t->measures),
+                     TS_OK);
+}
+
+static int index_of(const network *t, const char *name) {
+    const ts_measure *measures = t->f.params.schema->model->measures;
+    for (int i = 0; measures[i].name; i++)
+        if (strcmp(measures[i].name, name) == 0)
+            return i;
+    fail_msg("no measure %s", name);
+    return -1;
+}
+
+// A measure's numbers among `measures`.
+static double *of(const network *t, const char *name, double *measures) {
+    return measures + ts_measure_offset(&t->f.params, t->f.data, index_of(t, name));
+}
+
+static double *found(const network *t, const char *name) {
+    return of(t, name, t->measures);
+}
+
+// Logits of a pair (n), from the weights.
+static void pair_logits(const network *t, int a, int b, double *z) {
+    memset(z, 0, (size_t)t->n * sizeof *z);
+    for (int k = 0; k < t->hidden; k++) {
+        double h = 0;
+        for (int e = 0; e < t->embed; e++)
+            h += (double)t->x[a * t->embed + e] * t->w[e * t->hidden + k] +
+                 (double)t->y[b * t->embed + e] * t->w[(t->embed + e) * t->hidden + k];
+        for (int c = 0; c < t->n && h > 0; c++)
+            z[c] += h * t->u[k * t->n + c];
+    }
+}
+
+// chi_r(a b c^-1)
+static double cube(const network *t, int r, int a, int b, int c) {
+    const ts_symmetry *s = t->f.data->symmetry;
+    const int *table = s->group->result;
+    return s->irreps->irrep[r].character[table[table[a * t->n + b] * t->n + s->inverse[c]]];
+}
+
+static const char *const GROUPS[] = {"S3", "D4", "C5"};
+
+static void open_group(network *t, const char *group, const char *more) {
+    char text[200];
+    snprintf(text, sizeof text, "task: group\ngroup: %s\nembed: 6\nhidden: 12\ntrain_fraction: 0.6\n%s",
+             group, more);
+    open_network(t, text);
+}
+
+// --- The fit ---
+
+// Least squares of all n^3 logits on a constant and the chi cubes of `count` irreps: coefficients (count + 1),
+// the constant's first. Returns the share of the variance that it explains.
+static double least_squares(const network *t, const int *irrep, int count, double *coefficients) {
+    int n = t->n, rows = n * n * n, columns = count + 1, one = 1, info, work_size = 64 * rows;
+    double *a = ts_alloc(sizeof(double) * (size_t)(rows * columns), "a"),
+           *b = ts_alloc(sizeof(double) * (size_t)rows, "b"),
+           *work = ts_alloc(sizeof(double) * (size_t)work_size, "work"), mean = 0, total = 0, left = 0;
+    for (int p = 0; p < n * n; p++) {
+        pair_logits(t, p / n, p % n, b + p * n);
+        for (int c = 0; c < n; c++) {
+            a[p * n + c] = 1;
+            for (int i = 0; i < count; i++)
+                a[(i + 1) * rows + p * n + c] = cube(t, irrep[i], p / n, p % n, c);
+            mean += b[p * n + c] / rows;
+        }
+    }
+    for (int i = 0; i < rows; i++)
+        total += (b[i] - mean) * (b[i] - mean);
+    dgels_("N", &rows, &columns, &one, a, &rows, b, &rows, work, &work_size, &info, 1);
+    assert_int_equal(info, 0);
+    memcpy(coefficients, b, (size_t)columns * sizeof *b);
+    for (int i = columns; i < rows; i++) // what dgels leaves there: the rest, rotated
+        left += b[i] * b[i];
+    ts_free(a);
+    ts_free(b);
+    ts_free(work);
+    return 1 - left / total;
+}
+
+static void test_the_fit_is_ordinary_least_squares(void **state) {
+    (void)state;
+    int keys = 0, others = 0;
+    for (int g = 0; g < 3; g++) {
+        network t;
+        open_group(&t, GROUPS[g], "");
+        int count = t.f.data->symmetry->irreps->count;
+        for (uint64_t seed = 1; seed <= 5; seed++) {
+            int key[8], all[8], n_keys = 0;
+            double fitted[9];
+            randomise(&t, seed, 2);
+            measure(&t);
+            const double *coefficient = found(&t, "fit_coefficient"),
+                         *similarity = found(&t, "logit_similarity");
+            for (int r = 1; r < count; r++) {
+                all[r - 1] = r;
+                if (similarity[r] > 0.005)
+                    key[n_keys++] = r;
+            }
+            double explained = least_squares(&t, key, n_keys, fitted);
+            assert_close(*found(&t, "fit_constant"), fitted[0], 1e-9, 1e-12);
+            assert_close(*found(&t, "fit_explained"), explained, 1e-9, 1e-12);
+            for (int i = 0; i < n_keys; i++)
+                assert_close(coefficient[key[i]], fitted[i + 1], 1e-9, 1e-12);
+            least_squares(&t, all, count - 1, fitted);
+            for (int r = 1; r < count; r++)
+                assert_close(coefficient[r], fitted[r], 1e-9, 1e-12);
+            keys += n_keys;
+            others += count - 1 - n_keys;
+        }
+        close_network(&t);
+    }
+    assert_true(keys > 0 && others > 0);
+}
+
+// --- What follows from curves ---
+
+// The measures of one checkpoint, with these similarities.
+static void made_up(const network *t, const double *similarity, double accuracy, double *out) {
+    for (int64_t i = 0; i < ts_measures_total(&t->f.params, t->f.data); i++)
+        out[i] = NAN;
+    memcpy(of(t, "logit_similarity", out), similarity,
+           (size_t)t->f.data->symmetry->irreps->count * sizeof *out);
+    *of(t, "test_accuracy", out) = accuracy;
+}
+
+enum { IRREPS = 8 }; // of D9, D10: trivial, signs, frequencies
+
+static void test_key_irreps_are_ordered_by_when_they_were_learned(void **state) {
+    (void)state;
+    enum { CHECKPOINTS = 4 };
+    static const int64_t STEP[CHECKPOINTS] = {0, 10, 25, 60};
+    //                                          trivial: never key; the others in turn, see EXPECTED
+    static const double CURVE[CHECKPOINTS][IRREPS] = {
+        {0.90, 0.06, 0.00, 0.01, 0.00, 0.00, 0.05, 0.00},
+        {0.90, 0.01, 0.02, 0.06, 0.00, 0.07, 0.05, 0.00},
+        {0.90, 0.00, 0.20, 0.30, 0.00, 0.03, 0.05, 0.051},
+        {0.90, 0.004, 0.3, 0.40, 0.03, 0.02, 0.05, -0.3},
+    };
+    static const double KEY[IRREPS] = {0, 0, 1, 1, 1, 1, 1, 0},
+                        FIRST[IRREPS] = {0, 0, 25, 10, NAN, 10, NAN, 25},
+                        ORDER[IRREPS] = {NAN, NAN, 3, 1, NAN, 2, NAN, NAN};
+    static const double ACCURACY[CHECKPOINTS] = {0.2, 0.98, 0.99, 0.5};
+    network t;
+    open_group(&t, "D10", "");
+    const ts_model *model = t.f.params.schema->model;
+    int64_t total = ts_measures_total(&t.f.params, t.f.data);
+    double *values = ts_alloc((size_t)total * sizeof *values, "measures"), *final = t.measures;
+    assert_int_equal(t.f.data->symmetry->irreps->count, IRREPS);
+    made_up(&t, CURVE[CHECKPOINTS - 1], ACCURACY[CHECKPOINTS - 1], final);
+    for (int k = 0; k < CHECKPOINTS; k++) {
+        made_up(&t, CURVE[k], ACCURACY[k], values);
+        model->conclude(&t.f.params, t.f.data, STEP[k], values, final);
+    }
+    model->conclude(&t.f.params, t.f.data, STEP[CHECKPOINTS - 1], NULL, final);
+    const double *key = found(&t, "key_irrep"), *first = found(&t, "irrep_step"),
+                 *order = found(&t, "irrep_order");
+    for (int r = 0; r < IRREPS; r++) {
+        bool same_first = first[r] == FIRST[r] || (isnan(first[r]) && isnan(FIRST[r]));
+        bool same_order = order[r] == ORDER[r] || (isnan(order[r]) && isnan(ORDER[r]));
+        if (key[r] != KEY[r] || !same_first || !same_order)
+            fail_msg("irrep %d: key %g, step %g, order %g; expected %g, %g, %g", r, key[r], first[r],
+                     order[r], KEY[r], FIRST[r], ORDER[r]);
+    }
+    assert_true(*found(&t, "grokked_step") == 25);
+    ts_free(values);
+    close_network(&t);
+}
+
+static void test_without_a_passed_threshold_nothing_has_an_order(void **state) {
+    (void)state;
+    static const double FLAT[IRREPS] = {0};
+    network t;
+    open_group(&t, "D10", "");
+    const ts_model *model = t.f.params.schema->model;
+    double *values = ts_alloc((size_t)ts_measures_total(&t.f.params, t.f.data) * sizeof *values, "measures");
+    made_up(&t, FLAT, 0.5, t.measures);
+    made_up(&t, FLAT, 0.5, values);
+    model->conclude(&t.f.params, t.f.data, 0, values, t.measures);
+    model->conclude(&t.f.params, t.f.data, 0, NULL, t.measures);
+    assert_true(isnan(*found(&t, "grokked_step")));
+    for (int r = 0; r < IRREPS; r++) {
+        assert_true(found(&t, "key_irrep")[r] == 0);
+        assert_true(isnan(found(&t, "irrep_step")[r]) && isnan(found(&t, "irrep_order")[r]));
+    }
+    ts_free(values);
+    close_network(&t);
+}
+
+// --- Neurons ---
+
+// With the tokens themselves as embeddings the left and right parts of each neuron are the rows of W.
+static void test_neurons_go_to_the_irrep_planted_in_them(void **state) {
+    (void)state;
+    network t;
+    open_network(&t, "task: group\ngroup: S3\nembed: 6\nhidden: 8\ntrain_fraction: 1\n");
+    const ts_irreps *irreps = t.f.data->symmetry->irreps;
+    const double *sign = irreps->irrep[1].character;
+    double standard[36];
+    assert_int_equal(irreps->count, 3);
+    assert_int_equal(irreps->irrep[2].dimension, 2);
+    support_projector(t.f.data->symmetry, 2, NULL, standard);
+    randomise(&t, 7, 1); // U may be anything
+    memset(t.x, 0, (size_t)(t.w - t.x) * sizeof *t.x);
+    for (int a = 0; a < 6; a++)
+        t.x[a * 6 + a] = t.y[a * 6 + a] = 1;
+    memset(t.w, 0, 12 * 8 * sizeof *t.w);
+    double near[2] = {sqrt(0.99 / 6), sqrt(1.01 / 6)};
+    for (int a = 0; a < 6; a++) {
+        float *left = t.w + a * 8, *right = t.w + (6 + a) * 8;
+        left[0] = (float)(2 * sign[a]);
+        left[1] = (float)(3 * standard[a * 6]);
+        right[1] = (float)(3 * standard[a * 6 + 1]);
+        left[2] = (float)(2 * sign[a]), right[2] = 1;                              // 24 of sign, 6 of trivial
+        left[3] = (float)(2 * standard[a * 6]), right[3] = (float)(0.8 * sign[a]); // 8/3 of it, 3.84 of sign
+        left[4] = (float)(near[0] * sign[a]);
+        left[5] = (float)(near[1] * sign[a]);
+        right[6] = 5;
+    }
+    measure(&t);
+    static const double IRREP[8] = {1, 2, 1, 1, -1, 1, 0, -1};
+    const double fraction[8] = {1, 1, 0.8, 3.84 / (3.84 + 8.0 / 3), NAN, 1, 1, NAN};
+    for (int k = 0; k < 8; k++) {
+        double irrep = found(&t, "neuron_irrep")[k], share = found(&t, "neuron_irrep_fraction")[k];
+        bool same = isnan(fraction[k]) ? isnan(share) : fabs(share - fraction[k]) < 1e-6;
+        if (irrep != IRREP[k] || !same)
+            fail_msg("neuron %d: irrep %g, share %.9g; expected %g, %.9g", k, irrep, share, IRREP[k],
+                     fraction[k]);
+    }
+    close_network(&t);
+}
+
+// --- Charts ---
+
+// In C11 the tokens a^3 and b^7 stand for what a and b do in (a^3 + b^7) mod 11: all is the same but the order
+// in which it is summed.
+static void test_powers_that_are_bijections_are_relabelled_sums(void **state) {
+    (void)state;
+    network powers, sums;
+    open_network(&powers,
+                 "task: power\nmodel: mlp\np: 11\nm: 3\nn: 7\nembed: 5\nhidden: 9\ntrain_fraction: 1\n");
+    open_network(&sums, "task: group\ngroup: C11\nembed: 5\nhidden: 9\ntrain_fraction: 1\n");
+    randomise(&powers, 3, 2);
+    memcpy(sums.x, powers.x, (size_t)sums.f.parameters * sizeof *sums.x);
+    for (int a = 0; a < 11; a++) {
+        int third = a * a * a % 11, seventh = third * third * a % 11;
+        memcpy(sums.x + third * 5, powers.x + a * 5, 5 * sizeof *sums.x);
+        memcpy(sums.y + seventh * 5, powers.y + a * 5, 5 * sizeof *sums.y);
+    }
+    measure(&powers);
+    measure(&sums);
+    int compared = 0, differ = 0;
+    const ts_measure *measures = powers.f.params.schema->model->measures;
+    for (int i = 0; measures[i].name; i++) {
+        if (strncmp(measures[i].name, "value_", 6) != 0)
+            continue;
+        const char *name = measures[i].name + 6;
+        int64_t length = ts_measure_length(&powers.f.params, powers.f.data, i);
+        assert_int_equal(length, ts_measure_length(&sums.f.params, sums.f.data, index_of(&sums, name)));
+        const double *value = found(&powers, measures[i].name), *plain = found(&sums, name),
+                     *input = found(&powers, name);
+        for (int64_t k = 0; k < length; k++, compared++) {
+            bool same = isnan(plain[k]) ? isnan(value[k])
+                                        : fabs(value[k] - plain[k]) <= 1e-9 * fabs(plain[k]) + 1e-12;
+            if (!same)
+                fail_msg("%s[%lld]: %.17g, plain %.17g", measures[i].name, (long long)k, value[k], plain[k]);
+            differ += fabs(input[k] - plain[k]) > 1e-3 * fabs(plain[k]);
+        }
+    }
+    assert_true(compared > 15 * 6);
+    assert_true(differ > 30); // the chart of the inputs sees something else
+    close_network(&powers);
+    close_network(&sums);
+}
+
+// Shares of H0: where the functions of an irrep are not orthogonal to 1, the mean must not count as theirs.
+static void test_shares_of_the_hidden_layer_are_below_1_where_tokens_share_values(void **state) {
+    (void)state;
+    network squares;
+    open_network(&squares,
+                 "task: power\nmodel: mlp\np: 11\nm: 2\nn: 1\nembed: 5\nhidden: 9\ntrain_fraction: 1\n");
+    randomise(&squares, 5, 2);
+    measure(&squares);
+    const double *of_a = found(&squares, "value_hidden_left_fraction");
+    for (int r = 0; r < squares.f.data->symmetry->irreps->count; r++) {
+        print_message("%s: %.3g\n", squares.f.data->symmetry->irreps->irrep[r].name, of_a[r]);
+        assert_true(of_a[r] >= -1e-12 && of_a[r] <= 1);
+    }
+    assert_close(of_a[0], 0, 0, 1e-12); // no more than the mean
+    close_network(&squares);
+}
+
+// --- Projectors ---
+
+typedef struct projection {
+    network t;
+    int n;
+    double weight[16], plain[256], p[256];
+} projection;
+
+static double entry(const double *p, int n, int g, int h) {
+    return p[g * n + h];
+}
+
+// Of what is random in the whole irrep: idempotent, self-adjoint where elements count by weight, and the identity on
+// the irrep's functions as far as they live on elements with a weight.
+static void check_projector(const projection *q, const char *what) {
+    int n = q->n;
+    for (int g = 0; g < n; g++)
+        for (int h = 0; h < n; h++) {
+            double square = 0, kept = 0;
+            for (int k = 0; k < n; k++) {
+                square += entry(q->p, n, g, k) * entry(q->p, n, k, h);
+                kept += entry(q->p, n, g, k) * (q->weight[k] > 0 ? entry(q->plain, n, k, h) : 0);
+            }
+            double left = q->weight[g] * entry(q->p, n, g, h), right = q->weight[h] * entry(q->p, n, h, g);
+            double original = q->weight[g] > 0 ? entry(q->plain, n, g, h) : 0;
+            if (fabs(square - entry(q->p, n, g, h)) > 1e-8 || fabs(left - right) > 1e-8 ||
+                fabs(kept - original) > 1e-8)
+                fail_msg("%s, entry %d, %d: P %.12g, P^2 %.12g; weighted %.12g and %.12g; P f %.12g, f %.12g",
+                         what, g, h, entry(q->p, n, g, h), square, left, right, kept, original);
+        }
+}
+
+static double trace(const double *p, int n) {
+    double sum = 0;
+    for (int g = 0; g < n; g++)
+        sum += p[g * n + g];
+    return sum;
+}
+
+static void test_projectors_are_orthogonal_where_elements_have_weights(void **state) {
+    (void)state;
+    for (int g = 0; g < 3; g++) {
+        projection q;
+        uint64_t seed = 11;
+        open_group(&q.t, GROUPS[g], "");
+        const ts_symmetry *symmetry = q.t.f.data->symmetry;
+        q.n = q.t.n;
+        for (int r = 0; r < symmetry->irreps->count; r++) {
+            const ts_irrep *irrep = &symmetry->irreps->irrep[r];
+            double rank = irrep->dimension * irrep->dimension * (irrep->pair ? 2 : 1);
+            support_projector(symmetry, r, NULL, q.plain);
+            assert_close(trace(q.plain, q.n), rank, 0, 1e-9);
+            for (int h = 0; h < q.n; h++)
+                q.weight[h] = 3.7;
+            support_projector(symmetry, r, q.weight, q.p);
+            for (int i = 0; i < q.n * q.n; i++)
+                assert_close(q.p[i], q.plain[i], 0, 1e-12);
+            q.weight[1] *= 1 + 1e-9; // now by the other way
+            support_projector(symmetry, r, q.weight, q.p);
+            for (int i = 0; i < q.n * q.n; i++)
+                assert_close(q.p[i], q.plain[i], 0, 1e-8);
+            for (int h = 0; h < q.n; h++)
+                q.weight[h] = 5.5 + 10 * uniform(&seed);
+            support_projector(symmetry, r, q.weight, q.p);
+            check_projector(&q, irrep->name);
+            assert_close(trace(q.p, q.n), rank, 0, 1e-8);
+            q.weight[0] = q.weight[3] = 0;
+            support_projector(symmetry, r, q.weight, q.p);
+            check_projector(&q, irrep->name);
+            double left = trace(q.p, q.n);
+            assert_close(left, round(left), 0, 1e-8);
+            assert_true(left <= rank + 1e-8 && left <= q.n - 2 + 1e-8);
+        }
+        close_network(&q.t);
+    }
+}
+
+// --- Losses ---
+
+static void test_losses_of_corrected_logits_are_those_of_the_differences(void **state) {
+    (void)state;
+    enum { COUNT = 13, CORRECTIONS = 3, STRIDE = 16 };
+    static const double SCALES[] = {0.1, 10, 100, 600, 1e5};
+    int underflowed = 0, taken = 0;
+    uint64_t seed = 5;
+    assert_int_equal(ts_loss_stride(COUNT), STRIDE);
+    for (int trial = 0; trial < 500; trial++) {
+        double z[COUNT], x[CORRECTIONS][COUNT], e[STRIDE], before[STRIDE], of_x[CORRECTIONS][STRIDE],
+            losses[CORRECTIONS], difference[COUNT], scale = SCALES[trial % 5];
+        const double *corrections[CORRECTIONS] = {of_x[0], of_x[1], of_x[2]};
+        int label = trial % COUNT;
+        for (int c = 0; c < COUNT; c++)
+            z[c] = scale * uniform(&seed);
+        for (int i = 0; i < CORRECTIONS; i++) {
+            for (int c = 0; c < COUNT; c++)
+                x[i][c] = i == 0 ? z[c] * (1 - 1e-3) : scale * uniform(&seed); // 0: nearly all of it
+            ts_exponentials(x[i], -1, COUNT, of_x[i]);
+        }
+        ts_exponentials(z, 1, COUNT, e);
+        memcpy(before, e, sizeof e);
+        ts_losses(e, corrections, CORRECTIONS, STRIDE, label, losses);
+        assert_memory_equal(e, before, sizeof e);
+        for (int i = 0; i < CORRECTIONS; i++) {
+            for (int c = 0; c < COUNT; c++)
+                difference[c] = z[c] - x[i][c];
+            double expected = ts_pair_loss(difference, COUNT, label);
+            underflowed += isnan(losses[i]);
+            taken += !isnan(losses[i]);
+            if (isnan(losses[i]))
+                assert_true(scale >= 100); // only where there is need
+            else
+                assert_close(losses[i], expected, 1e-11 + 1e-15 * scale, 1e-290);
+        }
+    }
+    assert_true(underflowed > 50 && taken > 900);
+}
+
+// Mean over training pairs of the loss of logits without their component along a chi cube, straight from its
+// definition; at the larger scales through the underflow.
+static void test_excluded_losses_follow_their_definition_at_any_scale(void **state) {
+    (void)state;
+    static const double SCALES[] = {1, 8, 60};
+    network t;
+    open_group(&t, "S3", "");
+    const int *result = t.f.data->table->result;
+    int pairs[36];
+    int64_t train;
+    ts_table_split(t.f.data->table, 0, 0.6, pairs, &train);
+    for (int s = 0; s < 3; s++) {
+        randomise(&t, 9, SCALES[s]);
+        measure(&t);
+        const double *coefficient = found(&t, "fit_coefficient"),
+                     *excluded = found(&t, "logit_excluded_loss");
+        for (int r = 0; r < 3; r++) {
+            double sum = 0, z[6];
+            for (int64_t i = 0; i < train; i++) {
+                int a = pairs[i] / 6, b = pairs[i] % 6;
+                pair_logits(&t, a, b, z);
+                for (int c = 0; c < 6; c++)
+                    z[c] -= coefficient[r] * cube(&t, r, a, b, c);
+                sum += ts_pair_loss(z, 6, result[a * 6 + b]);
+            }
+            assert_true(isfinite(excluded[r]));
+            assert_close(excluded[r], sum / (double)train, 1e-10, 1e-12);
+        }
+    }
+    close_network(&t);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_fit_is_ordinary_least_squares),
+        cmocka_unit_test(test_key_irreps_are_ordered_by_when_they_were_learned),
+        cmocka_unit_test(test_without_a_passed_threshold_nothing_has_an_order),
+        cmocka_unit_test(test_neurons_go_to_the_irrep_planted_in_them),
+        cmocka_unit_test(test_powers_that_are_bijections_are_relabelled_sums),
+        cmocka_unit_test(test_shares_of_the_hidden_layer_are_below_1_where_tokens_share_values),
+        cmocka_unit_test(test_projectors_are_orthogonal_where_elements_have_weights),
+        cmocka_unit_test(test_losses_of_corrected_logits_are_those_of_the_differences),
+        cmocka_unit_test(test_excluded_losses_follow_their_definition_at_any_scale),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,347 @@
+"""Networks on cyclic and dihedral groups and on sums of powers, in Fourier components of the tokens' circle.
+
+Of sums of powers there are two circles: tokens in their own order, and ("value") in that of a^m and b^n mod p.
+"""
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from figures.cells import (LEGEND, PHASES_TEXT, TEST, TRAIN, draw_named, grid_of, label_steps, left_out, legend_beside,
+                           log_losses, note_grey, phase_handles, shade_phases, small_legend, step_scale, title_of)
+from figures.irreps import IN_VALUES
+from figures.view import TINY, Figure, panels, some
+
+MOST_NEURONS, OWNS = 4, 0.85  # share of a neuron's variation from which a frequency owns it
+
+
+# --- Norms of the embedding ----------------------------------------------------------------------------------------
+
+SIDES = (("embed_fourier_norm", "left embedding", "#31688e"),
+         ("embed_right_fourier_norm", "right embedding", "#c8553d"))
+HALVES = (("embed_rotation_fourier_norm", "left, rotations", "#31688e"),
+          ("embed_reflection_fourier_norm", "left, reflections", "#8fb6d2"),
+          ("embed_right_rotation_fourier_norm", "right, rotations", "#c8553d"),
+          ("embed_right_reflection_fourier_norm", "right, reflections", "#e8ab9d"),
+          ("unembed_rotation_fourier_norm", "unembedding, rotations", "#3f7f3f"),
+          ("unembed_reflection_fourier_norm", "unembedding, reflections", "#a5cfa5"))
+
+
+def norms(view, measures, where, what):
+    """Norm per frequency (of its cosine and sine together) at the end, a line a measure."""
+    samples = view.samples(measures[0][0], most=6)
+    if not samples:
+        return None
+    picture, flat, axes = grid_of(samples, beside=1.2 * LEGEND, sharey=True)
+    drawn = []
+    for axis, sample in zip(flat, samples):
+        for name, words, colour in measures:
+            if sample.has(name):
+                values = per_frequency(sample.get(name)[-1], sample.names("component"))
+                axis.plot(np.arange(1, len(values) + 1), values, "-o", color=colour, markersize=3, linewidth=1)
+                drawn.append((words, colour))
+        axis.set_xlabel("frequency")
+        axis.set_ylim(bottom=0)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("norm")
+    legend_beside(axes, [Line2D([], [], color=colour, marker="o", markersize=3, label=words)
+                         for words, colour in dict.fromkeys(drawn)])
+    picture.suptitle(what + where)
+    return Figure(picture, f"{what}: the norm of the cosine and sine components together, after training{where}. A "
+                           "network that has learned the task keeps a few frequencies.")
+
+
+def per_frequency(norm, components):
+    """Cosine and sine of a frequency together, by their names "cos 3", "sin 3"; the constant is left out."""
+    totals = {}
+    for value, component in zip(norm, components):
+        if component != "constant":
+            number = int(component.split()[-1])
+            totals[number] = totals.get(number, 0.0) + float(value) ** 2
+    return np.sqrt([totals[number] for number in sorted(totals)])
+
+
+def norms_over_time(view, prefix):
+    """Heatmap: frequency against step."""
+    name = prefix + "embed_fourier_norm"
+    samples = view.samples(name, most=6)
+    if not samples:
+        return None
+    picture, flat, axes = grid_of(samples, 3.8, 2.9, (6.4, 4.2))
+    maps = [np.array([per_frequency(norm, sample.names("component")) for norm in sample.get(name)])
+            for sample in samples]
+    most = max(np.nanmax(values) for values in maps)
+    for axis, sample, values in zip(flat, samples, maps):
+        steps = np.append(sample.steps(), sample.steps()[-1] * 1.05 + 1)
+        image = axis.pcolormesh(steps, np.arange(0.5, values.shape[1] + 1), values.T, cmap="viridis", shading="flat",
+                                vmin=0, vmax=most)
+        step_scale(axis)
+        axis.grid(False)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("frequency")
+    label_steps(axes, len(samples))
+    picture.colorbar(image, ax=axes, label="norm", shrink=0.8)
+    picture.suptitle("Fourier norms of the left embedding over time" + IN_VALUES[prefix])
+    return Figure(picture, "The norm of each frequency's components of the left embedding at every checkpoint"
+                           f"{IN_VALUES[prefix]}.")
+
+
+# --- The logits ----------------------------------------------------------------------------------------------------
+
+def cosines(view, prefix):
+    """Similarity of the logits and cos(2 pi k (a + b - c) / p) over time, and what all of them leave."""
+    name = prefix + "logit_cos_similarity"
+    samples = view.samples(name, most=6)
+    if not samples:
+        return None
+    picture, flat, axes = grid_of(samples, beside=LEGEND, sharex=True, sharey=True)
+    for axis, sample in zip(flat, samples):
+        keys = key_frequencies(sample, prefix)
+        draw_named(axis, sample.steps(), sample.get(name), sample.names("frequency"), keys)
+        if sample.has(prefix + "logit_residual_fraction"):
+            axis.plot(sample.steps(), sample.get(prefix + "logit_residual_fraction"), "k--", linewidth=1.2)
+        small_legend(axis, len(keys), loc="center left")
+    step_scale(flat[0])
+    flat[0].set_ylim(-0.05, 1.05)
+    for axis, sample in zip(flat, samples):
+        shade_phases(axis, sample.group, [sample.row])
+    label_steps(axes, len(samples))
+    for axis in axes[:, 0]:
+        axis.set_ylabel("cosine similarity")
+    legend_beside(axes, [Line2D([], [], color="black", linestyle="--", label="residual")] + phase_handles())
+    picture.suptitle("Similarity of the logits and cosines of a + b - c" + IN_VALUES[prefix])
+    return Figure(picture, "The cosine between the centred logits and cos(2 pi k (a + b - c) / p) for each frequency k"
+                           f"{IN_VALUES[prefix]}; dashed: the norm of what is left of the logits without all of them, "
+                           "over their own." + note_grey("frequencies") + PHASES_TEXT)
+
+
+def key_frequencies(sample, prefix):
+    """Places of the key frequencies, the most similar one first; where none owns a neuron, the most similar ones."""
+    final = np.nan_to_num(sample.get(prefix + "logit_cos_similarity")[-1])
+    keys = np.flatnonzero(sample.get(prefix + "key_frequency") > 0) if sample.has(prefix + "key_frequency") else []
+    if len(keys) == 0:
+        keys = np.flatnonzero(final > 0.05)
+    return keys[np.argsort(-final[keys], kind="stable")]
+
+
+LOSSES = (("train_loss", "training pairs", TRAIN, ":"), ("test_loss", "test pairs", TEST, ":"),
+          ("key_restricted_loss", "key frequencies only", "#2a788e", "-"),
+          ("key_excluded_loss", "without key frequencies", "#d95f02", "-"),
+          ("reflection_corrected_loss", "without what the reflection rules out", "#7b4ea3", "-"))
+
+
+def losses(view, prefix):
+    """Restricted and excluded loss of the key frequencies."""
+    measures = [(name if i < 2 else prefix + name, words, colour, style)
+                for i, (name, words, colour, style) in enumerate(LOSSES)]
+    samples = view.samples(prefix + "key_restricted_loss", most=6)
+    if not samples and not prefix:
+        samples = view.samples("reflection_corrected_loss", most=6)
+    if not samples:
+        return None
+    measures = [one for one in measures if any(sample.has(one[0]) for sample in samples)]
+    picture, flat, axes = grid_of(samples, beside=1.4 * LEGEND, sharex=True, sharey=True)
+    for axis, sample in zip(flat, samples):
+        for name, _, colour, style in measures:
+            if sample.has(name):
+                axis.plot(sample.steps(), np.maximum(sample.get(name), TINY), style, color=colour, linewidth=1.5)
+    log_losses(flat)
+    step_scale(flat[0])
+    for axis, sample in zip(flat, samples):
+        shade_phases(axis, sample.group, [sample.row])
+    label_steps(axes, len(samples))
+    for axis in axes[:, 0]:
+        axis.set_ylabel("cross-entropy (nat)")
+    legend_beside(axes, [Line2D([], [], color=colour, linestyle=style, label=words)
+                         for _, words, colour, style in measures] + phase_handles())
+    picture.suptitle("Losses with the key frequencies alone, and without them" + IN_VALUES[prefix])
+    return Figure(picture, "Key frequencies own neurons. Restricted: only their components of the logits, with the "
+                           "mean logits. Excluded: all but these, on the training pairs" + IN_VALUES[prefix] + "." +
+                  PHASES_TEXT)
+
+
+# --- Neurons -------------------------------------------------------------------------------------------------------
+
+def neuron_shares(view, prefix):
+    """Each neuron's frequency and the share of its variation that this frequency holds."""
+    cells = some(view.has(prefix + "neuron_frequency"), 9)
+    if not cells:
+        return None
+    picture, flat, axes = grid_of(cells, 3.6, 2.8, (6.4, 3.8), sharey=True)
+    for axis, cell in zip(flat, cells):
+        sample = cell.samples(1)[0]
+        frequency = sample.get(prefix + "neuron_frequency")
+        share = sample.get(prefix + "neuron_frequency_fraction")
+        for k in np.unique(frequency[frequency >= 0]):
+            own = np.sort(share[frequency == k])
+            at = k + (np.linspace(-0.3, 0.3, len(own)) if len(own) > 1 else np.zeros(1))
+            axis.plot(at, own, "o", markersize=3, color="#31688e" if own.max() > OWNS else "#aaaaaa", alpha=0.7,
+                      markeredgewidth=0)
+            axis.text(k, 1.03, len(own), ha="center", fontsize=7)
+        axis.axhline(OWNS, color="gray", linewidth=0.8, linestyle=":")
+        axis.set_ylim(0, 1.1)
+        axis.set_xlabel("frequency")
+        axis.set_title(title_of(sample), fontsize=9)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("share of the neuron's variation")
+    picture.suptitle("Neurons by frequency" + IN_VALUES[prefix])
+    return Figure(picture, "Each neuron (dot) at the frequency whose terms hold most of the variation of its "
+                           "activations over pairs, and their share; numbers: neurons of a frequency. Dotted: "
+                           f"{OWNS:.0%}, over which the frequency owns the neuron{IN_VALUES[prefix]}. Of each case one "
+                           "instance." + left_out(view, cells))
+
+
+def circle_of(keys, prefix):
+    """Tokens in the order of their circle, for the left and the right side. None: not one to one, or no circle."""
+    task = keys["task"]
+    if task == "group" and not prefix and keys["group"][0] == "C" and keys["group"][1:].isdigit():
+        n = int(keys["group"][1:])
+        return np.arange(n), np.arange(n)
+    if task != "power":
+        return None
+    p = keys["p"]
+    if not prefix:
+        return np.arange(p), np.arange(p)
+    orders = []
+    for exponent in (keys["m"], keys["n"]):
+        values = np.array([pow(x, exponent, p) for x in range(p)])
+        if len(np.unique(values)) < p:
+            return None
+        orders.append(np.argsort(values))
+    return tuple(orders)
+
+
+def neuron_plane(activations):
+    """2-D Fourier amplitudes (n, n) of activations over (a, b), in the real basis: constant, cos 1, sin 1, cos 2 ..."""
+    basis = real_basis(len(activations))
+    return np.abs(basis @ (activations - activations.mean()) @ basis.T)
+
+
+def real_basis(n):
+    """(n, n) orthonormal rows."""
+    rows, x = [np.full(n, 1 / np.sqrt(n))], 2 * np.pi * np.arange(n) / n
+    for k in range(1, n // 2 + 1):
+        rows.append(np.cos(k * x))
+        if 2 * k != n:
+            rows.append(np.sin(k * x))
+    return np.array([row / np.linalg.norm(row) for row in rows])
+
+
+def neuron_planes(view, prefix):
+    """Activations of a few neurons over all pairs, and their 2-D Fourier amplitudes."""
+    drawn = []
+    for sample in view.best("train_loss", 100):
+        keys = sample.keys()
+        circle = circle_of(keys, prefix) if not prefix or (keys.get("m"), keys.get("n")) != (1, 1) else None
+        network = sample.network() if circle and len(drawn) < 3 else None
+        if network:
+            drawn.append((sample, network, circle))
+    if not drawn:
+        return None
+    picture, axes = panels(2 * len(drawn), MOST_NEURONS, 2.7, 2.6)
+    for pair, (sample, network, (rows, columns)) in zip(axes.reshape(len(drawn), 2, -1), drawn):
+        hidden = network.hidden(rows[:, None], columns)  # (a, b, neuron)
+        for j, neuron in enumerate(loudest(hidden)):
+            pair[0][j].imshow(hidden[..., neuron], cmap="viridis", origin="lower", interpolation="nearest")
+            pair[0][j].set_title(f"neuron {neuron}", fontsize=9)
+            pair[1][j].imshow(neuron_plane(hidden[..., neuron]), cmap="magma_r", origin="lower",
+                              interpolation="nearest")
+            name_components(pair[1][j], len(hidden))
+        for axis in pair[0]:
+            axis.set_xticks([])
+            axis.set_yticks([])
+        pair[0][0].set_ylabel(f"{sample.name}\n\na", fontsize=9)
+        pair[1][0].set_ylabel("component of a", fontsize=9)
+        for axis in pair[1]:
+            axis.set_xlabel("component of b", fontsize=9)
+    for axis in axes.flat:
+        axis.grid(False)
+    picture.suptitle("Activations of neurons over all pairs, and their 2-D Fourier amplitudes" + IN_VALUES[prefix])
+    return Figure(picture, "Neurons that vary most, each of another frequency where possible: their activations over "
+                           "the pairs (a, b), and below the size of their components in products of a cosine or sine "
+                           "of a and one of b (the constant first, then cosine and sine of frequency 1, of 2, ...)" +
+                  (", tokens in the order of a^m and b^n mod p" if prefix else "") + ".")
+
+
+def loudest(hidden):
+    """Neurons with the most variation, each of another largest frequency as far as there are."""
+    energy = hidden.var(axis=(0, 1))
+    chosen, seen = [], set()
+    order = np.argsort(-energy, kind="stable")
+    for neuron in order[:len(order) // 2]:
+        kind = (np.unravel_index(neuron_plane(hidden[..., neuron])[1:, 1:].argmax(),
+                                 (len(hidden) - 1, len(hidden) - 1))[0]) // 2
+        if kind not in seen:
+            seen.add(kind)
+            chosen.append(neuron)
+        if len(chosen) == MOST_NEURONS:
+            return chosen
+    return (chosen + [neuron for neuron in order if neuron not in chosen])[:MOST_NEURONS]
+
+
+def name_components(axis, n):
+    """Ticks at a few cosines."""
+    ticks = [2 * k - 1 for k in range(1, n // 2 + 1)]
+    shown = some(ticks, 6)
+    names = [f"cos {(tick + 1) // 2}" for tick in shown]
+    axis.set_xticks(shown, names, fontsize=6, rotation=90)
+    axis.set_yticks(shown, names, fontsize=6)
+
+
+# --- The figures ---------------------------------------------------------------------------------------------------
+
+def prefixed(prefix, measures):
+    return [(prefix + name, words, colour) for name, words, colour in measures]
+
+
+def embedding_fourier_norms(view, options):
+    return norms(view, SIDES, "", "Fourier norms of the embedding")
+
+
+def value_embedding_fourier_norms(view, options):
+    return norms(view, prefixed("value_", SIDES), IN_VALUES["value_"], "Fourier norms of the embedding")
+
+
+def dihedral_fourier_norms(view, options):
+    return norms(view, HALVES, "", "Fourier norms of rotations and reflections")
+
+
+def embedding_fourier_norms_over_time(view, options):
+    return norms_over_time(view, "")
+
+
+def value_embedding_fourier_norms_over_time(view, options):
+    return norms_over_time(view, "value_")
+
+
+def logit_cosines(view, options):
+    return cosines(view, "")
+
+
+def value_logit_cosines(view, options):
+    return cosines(view, "value_")
+
+
+def key_frequency_losses(view, options):
+    return losses(view, "")
+
+
+def value_key_frequency_losses(view, options):
+    return losses(view, "value_")
+
+
+def neuron_frequencies(view, options):
+    return neuron_shares(view, "")
+
+
+def value_neuron_frequencies(view, options):
+    return neuron_shares(view, "value_")
+
+
+def neurons_in_two_dimensions(view, options):
+    return neuron_planes(view, "")
+
+
+def value_neurons_in_two_dimensions(view, options):
+    return neuron_planes(view, "value_")

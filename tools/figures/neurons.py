@@ -1,0 +1,106 @@
+"""What single neurons do: the clusters that they form by irrep, and what they write to the outputs."""
+
+import numpy as np
+
+from figures import symmetry
+from figures.cells import grid_of, left_out
+from figures.irreps import IN_VALUES
+from figures.view import Figure, some
+
+MOST_BARS = 24
+OFF = "off"
+
+
+def clusters(sample, prefix=""):
+    """{irrep (number; -1: off): its neurons}, irreps in order, the neurons that are off last."""
+    owner = np.nan_to_num(sample.get(prefix + "neuron_irrep"), nan=-1).astype(int)
+    found = {i: np.flatnonzero(owner == i) for i in np.unique(owner)}
+    return {i: found[i] for i in sorted(found, key=lambda i: (i < 0, i))}
+
+
+def cluster_counts(view, prefix):
+    """How many neurons each irrep owns: the median over instances, an instance a dot."""
+    cells = some(view.has(prefix + "neuron_irrep"), 9)
+    if not cells:
+        return None
+    picture, flat, axes = grid_of(cells, 3.8, 2.8, (5.6, 3.6))
+    for axis, cell in zip(flat, cells):
+        draw_counts(axis, cell, prefix)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("neurons")
+    picture.suptitle("Neurons by irrep" + IN_VALUES[prefix])
+    return Figure(picture, "How many neurons have most of the energy of their embeddings in an irrep: median over "
+                           f"instances (bar), an instance a dot{IN_VALUES[prefix]}. {OFF}: energy under 1. The "
+                           f"{MOST_BARS} with most neurons are shown." + left_out(view, cells))
+
+
+def neuron_clusters(view, options):
+    return cluster_counts(view, "")
+
+
+def value_neuron_clusters(view, options):
+    return cluster_counts(view, "value_")
+
+
+def draw_counts(axis, cell, prefix):
+    owners = np.nan_to_num(cell.final(prefix + "neuron_irrep"), nan=-1).astype(int)
+    names = cell.names("irrep") + [OFF]  # -1 is the last
+    counts = np.array([np.bincount(row % len(names), minlength=len(names)) for row in owners])
+    most = np.argsort(-counts.sum(axis=0), kind="stable")[:MOST_BARS]
+    shown = np.sort(most[counts.sum(axis=0)[most] > 0])
+    axis.bar(range(len(shown)), np.median(counts[:, shown], axis=0), width=0.7,
+             color=["#bbbbbb" if i == len(names) - 1 else "#9cc3d5" for i in shown])
+    for row in some(range(len(counts)), 50):
+        spread = 0.5 * (row + 0.5) / len(counts) - 0.25
+        axis.plot(np.arange(len(shown)) + spread, counts[row, shown], "o", color="#31688e", markersize=3, alpha=0.7,
+                  markeredgewidth=0)
+    turned = len(shown) > 8
+    axis.set_xticks(range(len(shown)), [names[i] for i in shown], fontsize=8, rotation=90 if turned else 40,
+                    ha="center" if turned else "right", rotation_mode="default" if turned else "anchor")
+    axis.grid(axis="x", visible=False)
+
+
+def unembedding_by_irrep(view, options):
+    """What each neuron writes to the outputs, as shares of the irreps; neurons sorted by the irrep they read."""
+    pairs = []
+    for sample in view.best("neuron_irrep", 6):
+        network = sample.network()
+        irreps = symmetry.irreps_of(sample.results, sample.instance, sample.names("irrep")) if network else []
+        if irreps:
+            pairs.append((sample, shares(irreps, network.unembedding.T)))
+    if not pairs:
+        return None
+    picture, flat, axes = grid_of([sample for sample, _ in pairs], 3.9, 3.9, (5.6, 5.4))
+    for axis, (sample, share) in zip(flat, pairs):
+        owned = clusters(sample, "value_" if sample.has("value_neuron_irrep") else "")
+        shown = np.sort(np.argsort(-share.mean(axis=1), kind="stable")[:MOST_BARS])
+        image = axis.imshow(share[shown][:, np.concatenate(list(owned.values()))].T, cmap="magma_r", vmin=0, vmax=1,
+                            aspect="auto", interpolation="nearest")
+        names = sample.names("irrep")
+        axis.set_xticks(range(len(shown)), [names[i] for i in shown], rotation=90, fontsize=7)
+        mark_clusters(axis, owned, names)
+        axis.grid(False)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("neurons, by the irrep they read")
+    picture.colorbar(image, ax=axes, label="share of the neuron's output", shrink=0.8)
+    picture.suptitle("Unembedding in the basis of the irreps")
+    return Figure(picture, "The share of each neuron's unembedding that lies in an irrep's functions of the output; "
+                           "neurons are sorted by the irrep that holds most of their embeddings, named at the left. A "
+                           "neuron of a clean network writes what it reads.")
+
+
+def shares(irreps, vectors):
+    """(irreps, columns): share of each column's energy in each irrep. vectors (n, columns)."""
+    energy = np.maximum((vectors ** 2).sum(axis=0), 1e-30)
+    return np.array([((irrep.projector @ vectors) ** 2).sum(axis=0) / energy for irrep in irreps])
+
+
+def mark_clusters(axis, owned, names):
+    """Names clusters at their middle, with lines between them; those of fewer than 1 in 60 neurons go without."""
+    at, total, ticks = 0, sum(len(neurons) for neurons in owned.values()), []
+    for i, neurons in owned.items():
+        if len(neurons) >= total / 60:
+            ticks.append((at + (len(neurons) - 1) / 2, names[i] if i >= 0 else OFF))
+        at += len(neurons)
+        axis.axhline(at - 0.5, color="#666666", linewidth=0.5)
+    axis.set_yticks([y for y, _ in ticks], [name for _, name in ticks], fontsize=7)

@@ -1,0 +1,167 @@
+"""Groups and their irreps, from the parameters of an instance: what the file's measures per irrep are measured with.
+
+Multiplication tables are those of the program: the same elements in the same order.
+"""
+
+import functools
+import itertools
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+import toysweep
+
+MOST_ORDER = 720
+
+
+@dataclass
+class Group:
+    table: np.ndarray         # (n, n): table[a, b] = a b
+    permutations: np.ndarray  # (n, degree) of S_n and A_n, None of others: element g takes i to permutations[g, i]
+
+
+@dataclass
+class Irrep:
+    name: str
+    character: np.ndarray  # (n); of a pair of conjugate irreps the sum of both
+    projector: np.ndarray  # (n, n) onto the functions that its matrix entries span
+
+
+def group_of(results, instance):
+    """The group whose table an instance learns, or Z_p for sums of powers mod p. None: no group, or one whose elements
+    stand in a file that the results do not hold."""
+    keys = results.resolved(instance)
+    content = stored_file(results, keys.get({"group": "element_order"}.get(keys["task"], keys["task"]), ""))
+    return make_group(keys["task"], str(keys.get("group", keys.get("p", ""))), content,
+                      bool(keys.get("element_order")))
+
+
+def stored_file(results, digest):
+    """Text of a file that the sweep names, by its digest ("sha256:..."); None if there is none."""
+    if not isinstance(digest, str) or not digest.startswith("sha256:") or "files" not in results.file["sweep"]:
+        return None
+    files = results.file["sweep/files"]
+    name = next((name for name in (digest, digest[7:]) if name in files), None)
+    if name is None:
+        return None
+    value = files[name][()]
+    return value.tobytes().decode() if isinstance(value, np.ndarray) else toysweep.text(value)
+
+
+@functools.lru_cache(maxsize=32)
+def make_group(task, name, content, is_ordered):
+    if task == "power":
+        return Group(cyclic(int(name)), None)
+    if task == "cayley":
+        return group_of_table(content) if content else None
+    if task != "group" or (is_ordered and content is None):
+        return None
+    factors = [named_group(*factor, content) for factor in re.findall(r"([CDSA])(\d+)", name)]
+    table, order = factors[0].table, len(factors[0].table)
+    for factor in factors[1:]:
+        size = len(factor.table)
+        table = (np.kron(table, np.ones((size, size), dtype=int)) * size + np.tile(factor.table, (order, order)))
+        order *= size
+    return Group(table, factors[0].permutations if len(factors) == 1 else None)
+
+
+def cyclic(n):
+    return np.add.outer(np.arange(n), np.arange(n)) % n
+
+
+def named_group(family, degree, content):
+    degree = int(degree)
+    if family == "C":
+        return Group(cyclic(degree), None)
+    if family == "D":
+        rotation, flip = np.arange(2 * degree) % degree, np.arange(2 * degree) // degree
+        turned = rotation[:, None] + np.where(flip[:, None], -rotation[None], rotation[None])
+        return Group(turned % degree + degree * (flip[:, None] ^ flip[None]), None)
+    if content:
+        rows = [[int(word) for word in line.split()] for line in content.splitlines() if line.strip()]
+    else:
+        rows = [p for p in itertools.permutations(range(degree)) if family == "S" or not is_odd(p)]
+    return Group(permutation_table(np.array(rows)), np.array(rows))
+
+
+def is_odd(permutation):
+    return sum(a > b for a, b in itertools.combinations(permutation, 2)) % 2 == 1
+
+
+def permutation_table(rows):
+    """x y is x first, then y."""
+    degree = rows.shape[1]
+    codes = rows @ degree ** np.arange(degree)
+    products = np.stack([row[rows] for row in rows], axis=1)  # [x, y] = rows[y][rows[x]]
+    order = np.argsort(codes)
+    return order[np.searchsorted(codes[order], products @ degree ** np.arange(degree))]
+
+
+def group_of_table(content):
+    table = np.array([[int(word) for word in line.split(",")] for line in content.splitlines() if line.strip()])
+    n = len(table)
+    if table.shape != (n, n) or (np.sort(table, axis=0) != np.arange(n)[:, None]).any() or (
+            np.sort(table, axis=1) != np.arange(n)).any():
+        return None
+    return Group(table, None)
+
+
+# --- Irreps --------------------------------------------------------------------------------------------------------
+
+def irreps_of(results, instance, names):
+    """Irreps under the names that the file gives them, in its order; [] if they cannot be had."""
+    group = group_of(results, instance)
+    if group is None or len(group.table) > MOST_ORDER:
+        return []
+    found = irreps_of_table(group.table.tobytes(), len(group.table))
+    return [Irrep(name, *irrep) for name, irrep in zip(names, found)] if len(found) == len(names) else []
+
+
+@functools.lru_cache(maxsize=8)
+def irreps_of_table(raw, n):
+    """(character, projector) of every irrep, sorted by dimension, pairs last, then falling characters. A random
+    symmetric matrix that commutes with the left regular representation has irreducible eigenspaces."""
+    table = np.frombuffer(raw, dtype=int).reshape(n, n)
+    random = np.random.default_rng(0).standard_normal(n)
+    matrix = np.zeros((n, n))
+    for g in range(n):
+        matrix[np.arange(n), table[:, g]] += random[g]
+    values, vectors = np.linalg.eigh(matrix + matrix.T)
+    edges = np.flatnonzero(np.diff(values) > 1e-8 * np.abs(values).max()) + 1
+    found = []
+    for space in np.split(vectors, edges, axis=1):
+        projector = space @ space.T
+        character = projector[table, np.arange(n)].sum(axis=1)
+        for same in found:
+            if np.abs(same[0] - character).max() < 1e-6:
+                same[1] += projector
+                break
+        else:
+            found.append([character, projector])
+    return sorted(map(complex_irrep, found), key=sort_key)
+
+
+def complex_irrep(found):
+    """An irrep over the reals is one over the complex numbers, a pair of them, or twice one."""
+    character, projector = found
+    norm = round(float(np.mean(character ** 2)))
+    return character / 2 if norm == 4 else character, projector
+
+
+def sort_key(irrep):
+    character, _ = irrep
+    dimension, is_pair = character.max(), np.mean(character ** 2) > 1.5
+    return round(dimension / (1 + is_pair)), is_pair, tuple(-np.round(character, 6))
+
+
+def standard_matrices(permutations):
+    """(n, d, d): the standard representation of S_n or A_n in an orthonormal basis, x first then y being the product
+    of x's and y's matrix."""
+    degree = permutations.shape[1]
+    basis = np.zeros((degree - 1, degree))
+    for i in range(degree - 1):
+        basis[i, :i + 1], basis[i, i + 1] = 1, -(i + 1)
+    basis /= np.linalg.norm(basis, axis=1, keepdims=True)
+    images = np.eye(degree)[permutations]  # (n, i, image of i)
+    return np.einsum("ri,nij,sj->nrs", basis, images, basis)

@@ -1,0 +1,83 @@
+"""Table models in numpy, from their trained parameters by name (W_x, W_y, W, W_U of an mlp; W_E, ... of a transformer).
+
+Tokens are numbers or arrays of numbers, which broadcast as numpy's do. Everything is computed in float64.
+"""
+
+import numpy as np
+
+PUBLISHED = {  # names in exported files: those of TransformerLens
+    "embed.W_E": "W_E", "pos_embed.W_pos": "W_pos", "blocks.0.attn.W_Q": "W_Q", "blocks.0.attn.W_K": "W_K",
+    "blocks.0.attn.W_V": "W_V", "blocks.0.attn.W_O": "W_O", "blocks.0.mlp.W_in": "W_in",
+    "blocks.0.mlp.W_out": "W_out", "unembed.W_U": "W_U",
+}
+MLP = ("W_x", "W_y", "W", "W_U")
+TRANSFORMER = tuple(PUBLISHED.values())
+
+
+def network(weights):
+    """The network with these parameters; None if they are those of no table model."""
+    weights = {name: np.asarray(values, dtype=np.float64) for name, values in weights.items()}
+    for names, kind in ((TRANSFORMER, Transformer), (MLP, Mlp)):
+        if set(names) == set(weights):
+            return kind(weights)
+    return None
+
+
+class Mlp:
+    """hidden = relu([W_x[a], W_y[b]] W), logits = hidden W_U."""
+
+    def __init__(self, weights):
+        self.weights = weights
+        self.tokens = len(weights["W_x"])
+        embed = weights["W_x"].shape[1]
+        self.left = weights["W_x"] @ weights["W"][:embed]   # (n, hidden)
+        self.right = weights["W_y"] @ weights["W"][embed:]  # (n, hidden)
+        self.unembedding = weights["W_U"]                   # (hidden, outputs)
+
+    def hidden(self, a, b):
+        return np.maximum(self.left[a] + self.right[b], 0)
+
+    def logits(self, a, b):
+        return self.hidden(a, b) @ self.unembedding
+
+
+class Transformer:
+    """One layer, of which only the last position ("=") is read: its query is the same for all pairs."""
+
+    def __init__(self, weights):
+        self.weights = w = weights
+        self.tokens = n = len(w["W_E"]) - 1
+        self.left = self.right = w["W_E"][:n]          # (n, model)
+        self.unembedding = w["W_out"] @ w["W_U"]       # (neurons, outputs)
+        self.heads, _, width = w["W_Q"].shape
+        at = w["W_E"][None] + w["W_pos"][:, None]      # (position, token, model)
+        self.last = at[2, n]                           # (model)
+        queries = np.einsum("m,hmk->hk", self.last, w["W_Q"])
+        keys = np.einsum("ptm,hmk->phtk", at, w["W_K"])
+        self.scores = np.einsum("hk,phtk->pht", queries, keys) / np.sqrt(width)  # (position, head, token)
+        self.values = np.einsum("ptm,hmk,hkd->phtd", at, w["W_V"], w["W_O"])     # (position, head, token, model)
+
+    def attention(self, a, b):
+        """(..., head, source): weights of the last position on a, b and "="."""
+        a, b = np.broadcast_arrays(a, b)
+        scores = np.stack([np.moveaxis(self.scores[position][:, token], 0, -1)
+                           for position, token in enumerate((a, b, np.full_like(a, self.tokens)))], axis=-1)
+        exponents = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        return exponents / exponents.sum(axis=-1, keepdims=True)
+
+    def residual(self, a, b):
+        """(..., model): the residual stream before the MLP."""
+        a, b = np.broadcast_arrays(a, b)
+        attention, total = self.attention(a, b), self.last
+        for position, token in enumerate((a, b, np.full_like(a, self.tokens))):
+            for head in range(self.heads):
+                total = total + attention[..., head, position, None] * self.values[position, head][token]
+        return total
+
+    def hidden(self, a, b):
+        return np.maximum(self.residual(a, b) @ self.weights["W_in"], 0)
+
+    def logits(self, a, b):
+        residual = self.residual(a, b)
+        hidden = np.maximum(residual @ self.weights["W_in"], 0)
+        return (residual + hidden @ self.weights["W_out"]) @ self.weights["W_U"]

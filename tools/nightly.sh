@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Runs the tests that take hours: faults at every place instead of a share of them (docs/faults.md).
+#   tools/nightly.sh [CTEST-OPTION...]    e.g. -R kills
+# Power cuts need root and loop devices; they are skipped, saying so, where there are none.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+if [[ ${1:-} == --help ]]; then
+    sed -n '2,4s/^# //p' "${BASH_SOURCE[0]}"
+    exit 0
+fi
+
+export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
+if [[ $(id -u) == 0 ]]; then
+    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+fi
+
+tools/setup.sh --tests
+code=0
+for preset in release debug; do # failing allocations only in the second, all else only in the first
+    cmake --preset "$preset"
+    cmake --build "build/$preset" -j "$(nproc)"
+    only=(-LE nothing)
+    [[ $preset == debug ]] && only=(-R out_of_memory)
+    ctest --test-dir "build/$preset" --output-on-failure --no-tests=ignore -L nightly "${only[@]}" "$@" || code=1
+done
+exit "$code"

@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""Makes a model for PyTorch from an instance that `toysweep export` wrote (safetensors or HDF5).
+
+  to_transformer_lens.py powers-17.safetensors              writes powers-17.pt, a state dict
+  to_transformer_lens.py powers-17.safetensors --check      compares the module's logits with numpy's, writes nothing
+
+In Python:
+
+  import to_transformer_lens
+  model = to_transformer_lens.hooked("powers-17.safetensors")   # a HookedTransformer; needs transformer_lens < 4
+  model = to_transformer_lens.module("groups-3.safetensors")    # a plain torch module, of either table model
+  logits = model(torch.tensor([[3, 5]]))                        # one row of outputs for each pair (a, b)
+
+The HookedTransformer reads three tokens: a, b and "=", which has the number after the last element; its last
+position's logits are the answer. Biases, which these models lack, are zeros in its state dict.
+"""
+
+import argparse
+import json
+import os
+import struct
+import sys
+
+from needs import need
+
+need("numpy")
+
+import numpy as np
+
+import networks
+
+DTYPES = {"F32": "<f4", "F64": "<f8"}
+TOLERANCE = 1e-4  # of the largest logit: float32 against float64
+
+
+class ExportError(Exception):
+    """Says in one line why a file cannot be used."""
+
+
+# --- Reading -------------------------------------------------------------------------------------------------------
+
+def read(path):
+    """(parameters by the names of the results file, the instance's resolved keys)."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(8)
+            weights, keys = read_hdf5(path) if head == b"\x89HDF\r\n\x1a\n" else read_safetensors(path)
+    except (OSError, ValueError, KeyError, struct.error) as fault:
+        raise ExportError(f"{path}: not a file of `toysweep export` ({fault})") from fault
+    weights = {networks.PUBLISHED.get(name, name): values for name, values in weights.items()}
+    if networks.network(weights) is None:
+        raise ExportError(f"{path}: parameters {', '.join(weights)} are those of no table model (mlp, transformer)")
+    return weights, keys
+
+
+def read_hdf5(path):
+    need("h5py")
+    import h5py
+
+    with h5py.File(path, "r") as file:
+        if any(isinstance(item, h5py.Group) for item in file.values()):
+            raise ValueError("it has groups: a results file? Export an instance first")
+        keys = file.attrs.get("parameters", b"{}")
+        return {name: item[...] for name, item in file.items()}, json.loads(keys)
+
+
+def read_safetensors(path):
+    with open(path, "rb") as file:
+        size = struct.unpack("<Q", file.read(8))[0]
+        if size > os.path.getsize(path):
+            raise ValueError("no safetensors header")
+        header, data = json.loads(file.read(size)), file.read()
+    keys = json.loads(header.pop("__metadata__", {}).get("toysweep", "{}"))
+    weights = {}
+    for name, tensor in header.items():
+        begin, end = tensor["data_offsets"]
+        weights[name] = np.frombuffer(data[begin:end], dtype=DTYPES[tensor["dtype"]]).reshape(tensor["shape"])
+    return weights, keys
+
+
+# --- Models --------------------------------------------------------------------------------------------------------
+
+def module(path):
+    """A torch module: pairs (..., 2) of tokens -> logits (..., outputs)."""
+    weights, _ = read(path)
+    return (transformer_module if "W_E" in weights else mlp_module)(weights)
+
+
+def parameters(weights):
+    import torch
+
+    return torch.nn.ParameterDict({name: torch.nn.Parameter(torch.tensor(np.asarray(values, dtype=np.float32)))
+                                   for name, values in weights.items()})
+
+
+def mlp_module(weights):
+    import torch
+
+    class Mlp(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parameter = parameters(weights)
+
+        def forward(self, pairs):
+            w = self.parameter
+            embedded = torch.cat([w["W_x"][pairs[..., 0]], w["W_y"][pairs[..., 1]]], dim=-1)
+            return torch.relu(embedded @ w["W"]) @ w["W_U"]
+
+    return Mlp()
+
+
+def transformer_module(weights):
+    import torch
+
+    class Transformer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.parameter = parameters(weights)
+
+        def forward(self, pairs):
+            w = self.parameter
+            equals = torch.full_like(pairs[..., :1], len(w["W_E"]) - 1)
+            x = w["W_E"][torch.cat([pairs, equals], dim=-1)] + w["W_pos"]  # (..., position, model)
+            q, k, v = (torch.einsum("...pm,hmk->...hpk", x, w[name]) for name in ("W_Q", "W_K", "W_V"))
+            scores = q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5
+            future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+            mixed = scores.masked_fill(future, -torch.inf).softmax(dim=-1) @ v
+            x = x + torch.einsum("...hpk,hkm->...pm", mixed, w["W_O"])
+            x = x + torch.relu(x @ w["W_in"]) @ w["W_out"]
+            return (x @ w["W_U"])[..., -1, :]
+
+    return Transformer()
+
+
+def state_dict(path):
+    """Arrays under the names of HookedTransformer; of an mlp under those of the results file."""
+    weights, _ = read(path)
+    if "W_E" not in weights:
+        return {f"parameter.{name}": values for name, values in weights.items()}
+    state = {published: weights[name] for published, name in networks.PUBLISHED.items()}
+    heads, model, width = weights["W_Q"].shape
+    neurons, outputs = len(weights["W_out"]), weights["W_U"].shape[1]
+    zeros = {f"attn.b_{name}": (heads, width) for name in "QKV"} | {
+        "attn.b_O": (model,), "mlp.b_in": (neurons,), "mlp.b_out": (model,)}
+    state |= {f"blocks.0.{name}": np.zeros(shape, np.float32) for name, shape in zeros.items()}
+    return state | {"unembed.b_U": np.zeros(outputs, np.float32)}
+
+
+def hooked(path):
+    """A HookedTransformer, without layer norm, that reads a, b and "="."""
+    import torch
+
+    try:
+        from transformer_lens import HookedTransformer, HookedTransformerConfig
+    except ImportError as fault:
+        raise ExportError("needs transformer_lens before version 4, which has no HookedTransformer") from fault
+    weights, keys = read(path)
+    if "W_E" not in weights:
+        raise ExportError(f"{path}: an mlp; a HookedTransformer takes transformers only. module() takes both")
+    heads, model, width = weights["W_Q"].shape
+    found = HookedTransformer(HookedTransformerConfig(
+        n_layers=1, n_ctx=3, d_model=model, n_heads=heads, d_head=width, d_mlp=len(weights["W_out"]), act_fn="relu",
+        d_vocab=len(weights["W_E"]), d_vocab_out=weights["W_U"].shape[1], normalization_type=None, device="cpu",
+        seed=keys.get("seed", 0)))
+    found.load_state_dict({name: torch.tensor(values) for name, values in state_dict(path).items()}, strict=False)
+    return found
+
+
+# --- Check ---------------------------------------------------------------------------------------------------------
+
+def largest_difference(path):
+    """(largest difference of the module's logits and numpy's over all pairs, largest logit)."""
+    import torch
+
+    weights, _ = read(path)
+    network, model = networks.network(weights), module(path)
+    every, difference, largest = np.arange(network.tokens), 0.0, 0.0
+    for a in every:
+        expected = network.logits(a, every)
+        pairs = [[int(a), int(b)] for b in every]
+        with torch.no_grad():
+            found = np.array(model(torch.tensor(pairs)).tolist())
+        difference = max(difference, float(np.abs(found - expected).max()))
+        largest = max(largest, float(np.abs(expected).max()))
+    return difference, largest
+
+
+def check(path):
+    difference, largest = largest_difference(path)
+    print(f"{path}: logits up to {largest:.4g} differ by at most {difference:.2g}")
+    if not difference <= TOLERANCE * largest:
+        raise ExportError(f"{path}: the module and numpy disagree")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="to_transformer_lens.py", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("file", metavar="FILE", help="what `toysweep export` wrote")
+    parser.add_argument("-o", "--output", metavar="FILE.pt",
+                        help="state dict for torch.load (default: FILE's name, with .pt)")
+    parser.add_argument("--check", action="store_true", help="compare logits with numpy, and write nothing")
+    options = parser.parse_args()
+    need("torch")
+    import torch
+
+    try:
+        if options.check:
+            return check(options.file)
+        output = options.output or os.path.splitext(options.file)[0] + ".pt"
+        state = {name: torch.tensor(np.array(values).tolist()) for name, values in state_dict(options.file).items()}
+        torch.save(state, output)
+        print(f"{output}: {len(state)} parameters")
+    except (ExportError, OSError) as fault:
+        sys.exit(f"to_transformer_lens.py: {fault}")
+
+
+if __name__ == "__main__":
+    main()
