@@ -75,7 +75,7 @@ build_and_test() { # PRESET CTEST-OPTION...
 }
 
 check_format() {
-    find src kernels tests -name '*.[ch]' -print0 | xargs -0 clang-format --dry-run -Werror
+    find src kernels tests \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' \) -print0 | xargs -0 clang-format --dry-run -Werror
 }
 
 # The CUDA kernels on the processor: tests in three orders of warps, all barriers taken away in turn, what nvcc (where
@@ -85,9 +85,15 @@ build_emulated() { # PRESET
     cmake --build "build/$1" -j "$jobs" --target cuda_tests
 }
 
+check_lint_cuda() {
+    clang-tidy -p build/emulate --quiet --extra-arg=-Wno-unknown-warning-option src/backend/cuda*.c \
+        >"$logs/clang-tidy-cuda.log" 2>/dev/null || { grep -E 'error:|warning:' "$logs/clang-tidy-cuda.log"; return 1; }
+}
+
 test_emulated() {
     if gate "build emulate" build_emulated emulate; then
         run_tests emulate -L cuda
+        gate "lint of the CUDA backend" check_lint_cuda || true
     fi
     if gate "build emulate-thread" build_emulated emulate-thread; then
         run_tests emulate-thread -L cuda -R '_forward|emulator'
@@ -97,7 +103,7 @@ test_emulated() {
 }
 
 check_lint() { # .clang-tidy says which checks; build/clang how each file is compiled
-    find src kernels -name '*.c' -print0 |
+    find src kernels -name '*.c' ! -name 'cuda*' -print0 |
         xargs -0 -n 4 -P "$jobs" clang-tidy -p build/clang --quiet >"$logs/clang-tidy.log" 2>/dev/null ||
         { grep -E 'error:|warning:' "$logs/clang-tidy.log" | sort -u; return 1; }
 }

@@ -19,14 +19,11 @@ struct ts_shared_file {
 #endif
 };
 
-static bool writes_through_mpi(const ts_shared_file *file) {
 #ifdef TOYSWEEP_MPI
+static bool writes_through_mpi(const ts_shared_file *file) {
     return file->mpi != MPI_FILE_NULL;
-#else
-    (void)file;
-    return false;
-#endif
 }
+#endif
 
 static ts_shared_file *allocate(const char *path, const ts_comm *comm) {
     ts_shared_file *file = ts_alloc_zero(1, sizeof *file, "the results file");
