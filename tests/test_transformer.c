@@ -137,7 +137,9 @@ static void test_avx2_and_avx512_have_the_same_bits(void **state) {
 static void test_a_saved_state_goes_on_with_the_same_bits(void **state) {
     (void)state;
     for (int b = 0; ts_backends[b]; b++) {
-        const ts_engine *engine = ts_backend_engine(ts_backends[b], "transformer");
+        const ts_engine *engine = support_engine(ts_backends[b], "transformer");
+        if (!engine)
+            continue;
         support_instance f;
         support_open(&f, SWEEPS[2]);
         size_t bytes = (size_t)f.parameters * sizeof(float);
