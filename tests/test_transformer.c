@@ -5,7 +5,7 @@
 #include "backend/cpu.h"
 #include "backend/reference_transformer.h"
 #include "model/transformer.h"
-#include "support.h"
+#include "support_engine.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -84,85 +84,17 @@ static void test_reference_gradient_matches_finite_differences(void **state) {
 
 static void test_cpu_follows_the_reference(void **state) {
     (void)state;
-    for (int k = 0; ts_cpu_kernel_names[k]; k++) {
-        if (!ts_cpu_kernels_named(ts_cpu_kernel_names[k])) {
-            print_message("skipped: this processor has no %s\n", ts_cpu_kernel_names[k]);
-            continue;
-        }
-        setenv("TOYSWEEP_KERNELS", ts_cpu_kernel_names[k], 1);
-        for (int s = 0; s < N_SWEEPS; s++) {
-            support_instance f;
-            support_open(&f, SWEEPS[s]);
-            float *expected = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
-            float *found = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
-            support_train("reference", &f, 20, expected);
-            support_train("cpu", &f, 20, found);
-            double error = 0, moved = 0;
-            for (int64_t p = 0; p < f.parameters; p++) {
-                error += pow((double)found[p] - expected[p], 2);
-                moved += pow((double)expected[p] - f.initial[p], 2);
-            }
-            if (!(sqrt(error) <= 2e-4 * sqrt(moved)))
-                fail_msg("%s: error %g of a way of %g for: %s", ts_cpu_kernel_names[k], sqrt(error),
-                         sqrt(moved), SWEEPS[s]);
-            ts_free(expected);
-            ts_free(found);
-            support_close(&f);
-        }
-    }
-    unsetenv("TOYSWEEP_KERNELS");
+    support_cpu_follows_the_reference(SWEEPS, N_SWEEPS, 20);
 }
 
 static void test_avx2_and_avx512_have_the_same_bits(void **state) {
     (void)state;
-    if (!ts_cpu_kernels_named("avx512") || !ts_cpu_kernels_named("avx2"))
-        skip();
-    for (int s = 0; s < N_SWEEPS; s++) {
-        support_instance f;
-        support_open(&f, SWEEPS[s]);
-        size_t bytes = (size_t)f.parameters * sizeof(float);
-        float *narrow = ts_alloc(bytes, "weights"), *wide = ts_alloc(bytes, "weights");
-        setenv("TOYSWEEP_KERNELS", "avx2", 1);
-        support_train("cpu", &f, 100, narrow);
-        setenv("TOYSWEEP_KERNELS", "avx512", 1);
-        support_train("cpu", &f, 100, wide);
-        assert_memory_equal(narrow, wide, bytes);
-        ts_free(narrow);
-        ts_free(wide);
-        support_close(&f);
-    }
-    unsetenv("TOYSWEEP_KERNELS");
+    support_avx2_and_avx512_have_the_same_bits(SWEEPS, N_SWEEPS);
 }
 
 static void test_a_saved_state_goes_on_with_the_same_bits(void **state) {
     (void)state;
-    for (int b = 0; ts_backends[b]; b++) {
-        const ts_engine *engine = support_engine(ts_backends[b], "transformer");
-        if (!engine)
-            continue;
-        support_instance f;
-        support_open(&f, SWEEPS[2]);
-        size_t bytes = (size_t)f.parameters * sizeof(float);
-        float *whole = ts_alloc(bytes, "weights"), *parts = ts_alloc(bytes, "weights");
-        support_train(ts_backends[b]->name, &f, 30, whole);
-        void *first, *second;
-        int64_t reached = 0;
-        assert_int_equal(engine->create(&f.spec, &first), TS_OK);
-        assert_int_equal(engine->train(first, 0, 11, &reached), TS_OK);
-        void *saved = ts_alloc(engine->state_bytes(first), "a state");
-        engine->get_state(first, 0, saved);
-        engine->destroy(first);
-        assert_int_equal(engine->create(&f.spec, &second), TS_OK);
-        engine->set_state(second, 0, saved);
-        assert_int_equal(engine->train(second, 11, 30, &reached), TS_OK);
-        engine->get_parameters(second, 0, parts);
-        engine->destroy(second);
-        assert_memory_equal(whole, parts, bytes);
-        ts_free(saved);
-        ts_free(whole);
-        ts_free(parts);
-        support_close(&f);
-    }
+    support_a_saved_state_goes_on_with_the_same_bits(SWEEPS[2]);
 }
 
 // Logits of every pair are `logits` and every label is 2: the gradient of W_U's first row, which the kernel named

@@ -76,6 +76,6 @@ void ts_backends_place(int node_rank, int node_size);
 const ts_backend *ts_backend_find(const char *name);
 const ts_engine *ts_backend_engine(const ts_backend *backend, const char *model); // NULL: cannot train it
 
-// The backend asked for, or for "auto" the first that runs here and is not the reference. TS_ERROR_USER if it
-// is unknown or cannot run.
-ts_status ts_backend_choose(const char *name, const ts_backend **backend);
+// The backend asked for, or for "auto" the first that runs here and trains all `models` (names, NULL-terminated).
+// TS_ERROR_USER if it is unknown or cannot run.
+ts_status ts_backend_choose(const char *name, const char *const *models, const ts_backend **backend);

@@ -8,7 +8,7 @@ extern const ts_engine ts_cpu_autoencoder, ts_cpu_mlp, ts_cpu_transformer;
 ts_status ts_cpu_probe(void);
 const char *ts_cpu_device(void);
 #ifdef TS_HAVE_CUDA
-extern const ts_engine ts_cuda_autoencoder;
+extern const ts_engine ts_cuda_autoencoder, ts_cuda_mlp;
 ts_status ts_cuda_probe(void);
 const char *ts_cuda_device(void);
 const char *ts_cuda_detail(int index);
@@ -29,7 +29,7 @@ static const ts_backend CUDA = {
     .help = "fused float32 kernels for NVIDIA GPUs",
     .probe = ts_cuda_probe,
     .device = ts_cuda_device,
-    .engines = (const ts_engine *const[]){&ts_cuda_autoencoder, NULL},
+    .engines = (const ts_engine *const[]){&ts_cuda_autoencoder, &ts_cuda_mlp, NULL},
     .detail = ts_cuda_detail,
     .place = ts_cuda_place,
 };
@@ -78,7 +78,14 @@ const ts_engine *ts_backend_engine(const ts_backend *backend, const char *model)
     return NULL;
 }
 
-ts_status ts_backend_choose(const char *name, const ts_backend **backend) {
+static bool trains_all(const ts_backend *backend, const char *const *models) {
+    for (; *models; models++)
+        if (!ts_backend_engine(backend, *models))
+            return false;
+    return true;
+}
+
+ts_status ts_backend_choose(const char *name, const char *const *models, const ts_backend **backend) {
     if (strcmp(name, "auto") != 0) {
         *backend = ts_backend_find(name);
         if (!*backend && strcmp(name, "cuda") == 0)
@@ -91,7 +98,7 @@ ts_status ts_backend_choose(const char *name, const ts_backend **backend) {
     }
     for (int i = 0; ts_backends[i]; i++) {
         *backend = ts_backends[i];
-        if ((*backend)->probe() == TS_OK)
+        if (trains_all(*backend, models) && (*backend)->probe() == TS_OK)
             return TS_OK;
     }
     return ts_fail(TS_ERROR_USER, "no backend runs on this machine: %s", ts_message());

@@ -285,9 +285,9 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
     if (status == TS_OK)
         status = ts_argument_integer(self, arguments, "threads", 1, 4096, ts_run_cores(comm), &threads);
     if (status == TS_OK)
-        status = ts_backend_choose(name ? name : "auto", &backend);
-    if (status == TS_OK)
         status = ts_load_sweep(comm, arguments->operand[0], arguments->set, arguments->n_set, &sweep);
+    if (status == TS_OK)
+        status = ts_job_backend(sweep, name ? name : "auto", &backend);
     if (status == TS_OK && comm->rank == 0) {
         p.sweep = sweep;
         p.ranks = (int)ranks;

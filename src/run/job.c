@@ -9,9 +9,24 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { MODELS_MAX = 16 };
+
 // Before anything was timed: operations a second of one slot in float32 and in float64, seconds per step and per measured checkpoint
 // that do not depend on the operations, and per instance (set-up and commit).
 static const double RATE = 40e9, MEASURE_RATE = 8e9, STEP = 1.5e-6, CHECKPOINT = 1e-4, INSTANCE = 1e-4;
+
+ts_status ts_job_backend(const ts_sweep *sweep, const char *name, const ts_backend **backend) {
+    const char *models[MODELS_MAX + 1] = {0};
+    int count = 0;
+    for (int m = 0; ts_models[m] && count < MODELS_MAX; m++) {
+        bool used = false;
+        for (int c = 0; c < ts_sweep_cases(sweep); c++)
+            used = used || ts_sweep_case(sweep, c)->schema->model == ts_models[m];
+        if (used)
+            models[count++] = ts_models[m]->name;
+    }
+    return ts_backend_choose(name, models, backend);
+}
 
 ts_status ts_job_data(ts_job *job, int case_index, const ts_data **data) {
     ts_status status = TS_OK;

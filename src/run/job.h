@@ -24,6 +24,9 @@ typedef struct ts_job {
     uint8_t digest[32]; // the sweep's; set by whoever trains (it costs a second per million instances)
 } ts_job;
 
+// The backend of that name, or for "auto" the best that runs here and trains all of the sweep's models.
+ts_status ts_job_backend(const ts_sweep *sweep, const char *name, const ts_backend **backend);
+
 // Makes layouts and predictions for every case. `output`: path of the results file.
 ts_status ts_job_create(const ts_sweep *sweep, const ts_backend *backend, const char *output, ts_job **job);
 void ts_job_free(ts_job *job);

@@ -82,13 +82,13 @@ static ts_status choose_backend(run *r, const ts_backend **backend) {
             snprintf(name, sizeof name, "%s", existing);
     }
     ts_status status = TS_OK;
-    if (r->comm->rank == 0 && (status = ts_backend_choose(name, backend)) == TS_OK)
+    if (r->comm->rank == 0 && (status = ts_job_backend(r->sweep, name, backend)) == TS_OK)
         snprintf(name, sizeof name, "%s", (*backend)->name);
     status = ts_comm_agree(r->comm, status);
     if (status != TS_OK)
         return status;
     ts_comm_broadcast(r->comm, name, sizeof name);
-    return ts_comm_agree(r->comm, ts_backend_choose(name, backend));
+    return ts_comm_agree(r->comm, ts_job_backend(r->sweep, name, backend));
 }
 
 // Rank 0: makes the file, or checks the one that is there.

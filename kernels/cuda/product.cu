@@ -1,0 +1,180 @@
+// Batched products of small matrices. A block makes a tile of C with 32 rows and 64 columns a warp, a thread 8 x 8
+// numbers of it, from slabs of A and B that alternate between two buffers in shared memory while the next slab is on
+// its way. Not cuBLAS: what it chooses depends on the number of instances, and so would the bits.
+#include "device.h"
+
+#include "table.h"
+
+namespace {
+
+constexpr int LANES = 32, SLAB = 8, COLUMNS = 64, WARP_ROWS = 32;
+constexpr int COLUMNS_STRIDE = COLUMNS + TS_QUAD;
+
+template <int WARPS> struct tile {
+    static constexpr int threads = WARPS * LANES, rows = WARPS * WARP_ROWS, rows_stride = rows + TS_QUAD;
+    static constexpr int a_floats = SLAB * rows_stride, b_floats = SLAB * COLUMNS_STRIDE;
+    static constexpr int a_quads = rows * SLAB / TS_QUAD / threads; // a thread's share of a slab
+    static constexpr int b_quads = COLUMNS * SLAB / TS_QUAD / threads;
+    static constexpr size_t shared_bytes = 2 * (a_floats + b_floats) * sizeof(float);
+};
+
+// Part of a matrix as it is stored: rows of `width` numbers, of which `wide` is the width with pads.
+struct view {
+    const float *first;
+    int stride, height, wide;
+};
+
+__device__ __forceinline__ float4 load_quad(const view &v, int row, int column) {
+    if (row < v.height && column < v.wide)
+        return *reinterpret_cast<const float4 *>(v.first + (size_t)row * (size_t)v.stride + column);
+    return make_float4(0, 0, 0, 0);
+}
+
+__device__ __forceinline__ float at(const float4 &quad, int i) {
+    return i == 0 ? quad.x : i == 1 ? quad.y : i == 2 ? quad.z : quad.w;
+}
+
+// A slab (SLAB along the depth, EXTENT across) of a matrix stored with rows along the depth (ALONG) or across it.
+template <bool ALONG, int EXTENT, int THREADS, int QUADS>
+__device__ __forceinline__ void fetch(const view &v, int depth, int across, float4 (&quad)[QUADS]) {
+#pragma unroll
+    for (int i = 0; i < QUADS; i++) {
+        int index = (int)threadIdx.x + i * THREADS;
+        if (ALONG) {
+            constexpr int per_row = EXTENT / TS_QUAD;
+            quad[i] = load_quad(v, depth + index / per_row, across + index % per_row * TS_QUAD);
+        } else {
+            constexpr int per_row = SLAB / TS_QUAD;
+            quad[i] = load_quad(v, across + index / per_row, depth + index % per_row * TS_QUAD);
+        }
+    }
+}
+
+// To shared memory, (SLAB, EXTENT) with rows along the depth.
+template <bool ALONG, int EXTENT, int THREADS, int QUADS>
+__device__ __forceinline__ void put(const float4 (&quad)[QUADS], float *slab) {
+    constexpr int stride = EXTENT + TS_QUAD;
+#pragma unroll
+    for (int i = 0; i < QUADS; i++) {
+        int index = (int)threadIdx.x + i * THREADS;
+        if (ALONG) {
+            constexpr int per_row = EXTENT / TS_QUAD;
+            *reinterpret_cast<float4 *>(slab + index / per_row * stride + index % per_row * TS_QUAD) =
+                quad[i];
+        } else {
+            constexpr int per_row = SLAB / TS_QUAD;
+            float *column = slab + index % per_row * TS_QUAD * stride + index / per_row;
+#pragma unroll
+            for (int j = 0; j < TS_QUAD; j++)
+                column[j * stride] = at(quad[i], j);
+        }
+    }
+}
+
+// Rows 4 (lane / 8) + {0..3} and the same + 16 of the warp's 32; columns 4 (lane % 8) + {0..3} and the same + 32.
+__device__ __forceinline__ void multiply_slab(const float *a, int a_stride, const float *b,
+                                              float (&sum)[8][8]) {
+#pragma unroll
+    for (int k = 0; k < SLAB; k++) {
+        float4 left[2], right[2];
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            left[half] = *reinterpret_cast<const float4 *>(a + k * a_stride + half * WARP_ROWS / 2);
+            right[half] = *reinterpret_cast<const float4 *>(b + k * COLUMNS_STRIDE + half * COLUMNS / 2);
+        }
+#pragma unroll
+        for (int i = 0; i < 8; i++) {
+#pragma unroll
+            for (int j = 0; j < 8; j++)
+                sum[i][j] = at(left[i / 4], i % 4) * at(right[j / 4], j % 4) + sum[i][j];
+        }
+    }
+}
+
+template <bool MASKED>
+__device__ __forceinline__ void write_tile(const ts_product_work &w, int64_t offset, int row, int column,
+                                           const float (&sum)[8][8]) {
+    int wide = TS_QUAD_PAD(w.columns);
+#pragma unroll
+    for (int i = 0; i < 8; i++) {
+        int r = row + i / 4 * (WARP_ROWS / 2) + i % 4;
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            int c = column + half * (COLUMNS / 2);
+            if (r >= w.rows || c >= wide)
+                continue;
+            const float *s = &sum[i][half * 4];
+            float4 out = make_float4(s[0], s[1], s[2], s[3]);
+            int64_t place = offset + (int64_t)r * w.c.stride + c;
+            if (MASKED) {
+                float4 m = *reinterpret_cast<const float4 *>(w.mask + place);
+                out = make_float4(m.x > 0 ? out.x : 0, m.y > 0 ? out.y : 0, m.z > 0 ? out.z : 0,
+                                  m.w > 0 ? out.w : 0);
+            }
+            *reinterpret_cast<float4 *>(const_cast<float *>(w.c.first) + place) = out;
+        }
+    }
+}
+
+__device__ __forceinline__ const float *operand(const ts_operand &of, int instance, int part) {
+    return of.first + instance * of.instance_step + part * of.part_step;
+}
+
+// Grid: tiles across C's columns, tiles down its rows, instances x parts.
+template <int WARPS, bool A_ALONG, bool B_ALONG, bool MASKED>
+__global__ void __launch_bounds__(WARPS *LANES, 384 / (WARPS * LANES)) product(const ts_product_work w) {
+    using shape = tile<WARPS>;
+    int instance = (int)blockIdx.z / w.parts, part = (int)blockIdx.z % w.parts;
+    if (w.stopped[instance])
+        return;
+    DYN_SHARED(float, shared);
+    float *a_slab = shared, *b_slab = shared + 2 * shape::a_floats;
+    int depth = w.part_depth ? min(w.part_depth, w.depth - part * w.part_depth) : w.depth;
+    view a = {operand(w.a, instance, part), w.a.stride, A_ALONG ? depth : w.rows,
+              TS_QUAD_PAD(A_ALONG ? w.rows : depth)};
+    view b = {operand(w.b, instance, part), w.b.stride, B_ALONG ? depth : w.columns,
+              TS_QUAD_PAD(B_ALONG ? w.columns : depth)};
+    int row = (int)blockIdx.y * shape::rows, column = (int)blockIdx.x * COLUMNS;
+    int warp = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
+    int own_row = warp * WARP_ROWS + lane / 8 * TS_QUAD, own_column = lane % 8 * TS_QUAD;
+
+    float sum[8][8] = {};
+    float4 a_next[shape::a_quads], b_next[shape::b_quads];
+    fetch<A_ALONG, shape::rows, shape::threads>(a, 0, row, a_next);
+    fetch<B_ALONG, COLUMNS, shape::threads>(b, 0, column, b_next);
+    for (int k = 0, buffer = 0; k < depth; k += SLAB, buffer ^= 1) {
+        // The other buffer may still be read; the one before that is free since the barrier below.
+        float *a_now = a_slab + buffer * shape::a_floats, *b_now = b_slab + buffer * shape::b_floats;
+        put<A_ALONG, shape::rows, shape::threads>(a_next, a_now);
+        put<B_ALONG, COLUMNS, shape::threads>(b_next, b_now);
+        __syncthreads();
+        if (k + SLAB < depth) {
+            fetch<A_ALONG, shape::rows, shape::threads>(a, k + SLAB, row, a_next);
+            fetch<B_ALONG, COLUMNS, shape::threads>(b, k + SLAB, column, b_next);
+        }
+        multiply_slab(a_now + own_row, shape::rows_stride, b_now + own_column, sum);
+    }
+    int64_t offset = instance * w.c.instance_step + part * w.c.part_step;
+    write_tile<MASKED>(w, offset, row + own_row, column + own_column, sum);
+}
+
+template <int WARPS> cudaError_t launch(const ts_product_work &w, cudaStream_t stream) {
+    using shape = tile<WARPS>;
+    dim3 grid((unsigned)(w.columns + COLUMNS - 1) / COLUMNS,
+              (unsigned)(w.rows + shape::rows - 1) / shape::rows, (unsigned)(w.instances * w.parts));
+    dim3 block(shape::threads);
+    if (w.form == TS_PRODUCT_A_TURNED)
+        return LAUNCH((product<WARPS, true, true, false>), grid, block, shape::shared_bytes, stream, w);
+    if (w.form == TS_PRODUCT_PLAIN)
+        return LAUNCH((product<WARPS, false, true, false>), grid, block, shape::shared_bytes, stream, w);
+    if (w.mask)
+        return LAUNCH((product<WARPS, false, false, true>), grid, block, shape::shared_bytes, stream, w);
+    return LAUNCH((product<WARPS, false, false, false>), grid, block, shape::shared_bytes, stream, w);
+}
+
+} // namespace
+
+// Tiles of 128 rows read less of A and B for each multiply-add; small matrices are better cut finer.
+cudaError_t ts_cuda_product(const ts_product_work *work, cudaStream_t stream) {
+    return work->rows >= 512 ? launch<4>(*work, stream) : launch<2>(*work, stream);
+}

@@ -1,0 +1,105 @@
+// CUDA kernels for models that learn a table (mlp, transformer): products of small matrices, the cross-entropy's
+// gradient, sums over the pairs of a token, AdamW. Plain structs of shapes and device pointers; what a step is
+// made of, and where memory comes from, is the engines' matter (src/backend/cuda_table.h).
+#pragma once
+
+#include <cuda_runtime_api.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Rows in device memory start at multiples of 16 bytes: padded to multiples of TS_QUAD floats, pads zero.
+enum { TS_QUAD = 4 };
+#define TS_QUADS(n)    (((n) + TS_QUAD - 1) / TS_QUAD)
+#define TS_QUAD_PAD(n) (TS_QUADS(n) * TS_QUAD)
+enum { TS_TABLE_MAX_OUT = 1024 };
+
+// Every function queues one kernel on the stream. Work of an instance whose `stopped` is set is skipped.
+
+// C = A B for `parts` products of each instance: sides, heads, or stretches of the depth whose sums are added up
+// later. Each number is one chain of multiply-adds along the depth.
+typedef struct ts_operand {
+    const float *first;
+    int64_t instance_step, part_step; // floats
+    int stride;                       // floats between rows, a multiple of TS_QUAD
+} ts_operand;
+
+typedef enum ts_product_form {
+    TS_PRODUCT_PLAIN,    // A (rows, depth), B (depth, columns)
+    TS_PRODUCT_A_TURNED, // A is stored as (depth, rows)
+    TS_PRODUCT_B_TURNED, // B is stored as (columns, depth)
+} ts_product_form;
+
+typedef struct ts_product_work {
+    ts_product_form form;
+    int rows, columns, depth;
+    int instances, parts;
+    int part_depth; // 0: every part has the whole depth; else part i has [i part_depth, (i + 1) part_depth)
+    ts_operand a, b, c; // c.first is written
+    const float *mask;  // NULL, or laid out as C, perhaps C itself: C is 0 where it is not > 0
+    const int *stopped; // (instances)
+} ts_product_work;
+cudaError_t ts_cuda_product(const ts_product_work *work, cudaStream_t stream);
+
+// Rows of logits become the gradient of the mean cross-entropy, as docs/workloads.md has it: never p - 1.
+typedef struct ts_entropy_work {
+    int instances, pairs, n_out;
+    int out_stride;
+    float share;        // 1 / pairs
+    float *z;           // (instances, pairs, out_stride)
+    const int *label;   // (instances, pairs)
+    int blocks;         // ts_cuda_entropy_blocks(pairs)
+    int *bad;           // (instances, blocks): 1 where some loss is not finite
+    const int *stopped; // (instances)
+} ts_entropy_work;
+int ts_cuda_entropy_blocks(int pairs);
+cudaError_t ts_cuda_entropy(const ts_entropy_work *work, cudaStream_t stream);
+
+// Sums of rows over the pairs of each token, in the pairs' order: out[side][token] = sum of rows[p] over the p whose
+// left (side 0) or right (side 1) token it is.
+typedef struct ts_segment_work {
+    int instances, tokens, pairs;
+    int stride;
+    const float *rows;  // (instances, pairs, stride)
+    const int *begin;   // (instances, 2, tokens + 1) into `order`
+    const int *order;   // (instances, 2, pairs): pairs sorted by their left, by their right token
+    float *out;         // (instances, 2, tokens, stride)
+    const int *stopped; // (instances)
+} ts_segment_work;
+cudaError_t ts_cuda_segments(const ts_segment_work *work, cudaStream_t stream);
+
+// An instance whose losses were all finite takes another step; any other stops.
+typedef struct ts_verdict_work {
+    int instances, blocks;
+    const int *bad; // (instances, blocks)
+    int *stopped;   // (instances)
+    int *taken;     // (instances): steps taken since the constants were written
+} ts_verdict_work;
+cudaError_t ts_cuda_verdict(const ts_verdict_work *work, cudaStream_t stream);
+
+// AdamW (model/optimiser.h) with the constants of step taken[instance] - 1.
+typedef struct ts_adam_rates {
+    float rate, root, decay;
+} ts_adam_rates;
+typedef struct ts_adam_betas {
+    float beta1, take1, beta2, take2, epsilon; // take = 1 - beta, rounded once
+} ts_adam_betas;
+typedef struct ts_adamw_work {
+    int instances;
+    int count;             // floats of an instance's parameters, pads included
+    float *state;          // (instances, 3, count): weights, first and second moments
+    const float *gradient; // (instances, whole)
+    int whole;             // parameters from this one on have their gradient in parts:
+    int parts;
+    const float *partial;       // (instances, parts, count - whole), to be added up in order
+    const ts_adam_betas *betas; // (instances)
+    const ts_adam_rates *rates; // (steps, instances)
+    const int *taken, *stopped; // (instances)
+} ts_adamw_work;
+cudaError_t ts_cuda_adamw(const ts_adamw_work *work, cudaStream_t stream);
+
+#ifdef __cplusplus
+}
+#endif

@@ -1,0 +1,269 @@
+// The multilayer perceptron on a GPU: K instances at once, all of them in every kernel of a step. left = W_x W[:e] and
+// right = W_y W[e:]; the pairs, fused where W_U fits on the chip (kernels/cuda/mlp.h), else one product after the
+// other; sums over each token's pairs; dW_x, dW_y and dW; AdamW. How sums are cut follows from the shape alone, never
+// from K, so that packing changes no bits.
+#include "backend/cuda_table.h"
+#include "cuda/mlp.h"
+#include "model/mlp.h"
+#include "task/data.h"
+
+enum { W_X, W_Y, W, W_U };
+enum { PART_PAIRS = 2048 }; // pairs summed at once into dW_U, where the pairs are not fused
+
+typedef struct training {
+    ts_cuda_table table; // first
+    ts_mlp_shape shape;
+    int embed_stride, hidden_stride, out_stride;
+    bool fused;
+    int blocks, parts; // of the pairs: verdicts on losses, partial sums of dW_U
+    float *embedded;   // (instances, 2, n, hidden_stride): left, right
+    float *dembedded;  // likewise
+    float *hidden;     // (instances, pairs, hidden_stride): hidden layer and then, or only, its gradient
+    float *logits;     // (instances, pairs, out_stride): logits, then their gradient; not if fused
+    float *gradient;   // (instances, offset of W_U)
+    float *dw_u;       // (instances, parts, hidden, out_stride)
+    int *bad;          // (instances, blocks)
+} training;
+
+static void destroy(void *handle) {
+    training *t = handle;
+    if (!t)
+        return;
+    ts_cuda_table_end(&t->table);
+    ts_free(t);
+}
+
+static ts_status create_device(training *t) {
+    ts_cuda_table *table = &t->table;
+    ts_cuda_slab *slab = &table->device;
+    size_t count = (size_t)table->instances, pairs = count * (size_t)table->pairs;
+    size_t embedded = count * 2 * (size_t)table->tokens * (size_t)t->hidden_stride;
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1) {
+            ts_status status = ts_cuda_slab_reserve(slab, "training");
+            if (status != TS_OK)
+                return status;
+        }
+        ts_cuda_table_take(table);
+        t->embedded = ts_cuda_slab_take(slab, embedded, sizeof(float));
+        t->dembedded = ts_cuda_slab_take(slab, embedded, sizeof(float));
+        t->hidden = ts_cuda_slab_take(slab, pairs * (size_t)t->hidden_stride, sizeof(float));
+        t->logits = ts_cuda_slab_take(slab, t->fused ? 0 : pairs * (size_t)t->out_stride, sizeof(float));
+        t->gradient = ts_cuda_slab_take(slab, count * (size_t)table->tensor[W_U].offset, sizeof(float));
+        t->dw_u = ts_cuda_slab_take(
+            slab, count * (size_t)(t->parts * t->shape.hidden) * (size_t)t->out_stride, sizeof(float));
+        t->bad = ts_cuda_slab_take(slab, count * (size_t)t->blocks, sizeof(int));
+    }
+    return TS_OK;
+}
+
+// --- A step ---
+
+// left and right: (n, hidden) of each instance and side.
+static ts_operand of_embedded(const training *t, const float *first) {
+    int64_t side = (int64_t)t->table.tokens * t->hidden_stride;
+    return (ts_operand){first, 2 * side, side, t->hidden_stride};
+}
+
+// W_x and W_y, or the halves of W.
+static ts_operand of_sides(const training *t, int tensor) {
+    ts_operand sides = ts_cuda_table_weights(&t->table, tensor);
+    sides.part_step = tensor == W ? (int64_t)t->shape.embed * t->hidden_stride
+                                  : t->table.tensor[W_Y].offset - t->table.tensor[W_X].offset;
+    return sides;
+}
+
+static ts_operand gradient_of_sides(const training *t, int tensor) {
+    ts_operand sides = of_sides(t, tensor);
+    sides.first = t->gradient + t->table.tensor[tensor].offset;
+    sides.instance_step = t->table.tensor[W_U].offset;
+    return sides;
+}
+
+static ts_product_work sides_product(const training *t, ts_product_form form, int rows, int columns,
+                                     int depth) {
+    return (ts_product_work){
+        .form = form,
+        .rows = rows,
+        .columns = columns,
+        .depth = depth,
+        .instances = t->table.instances,
+        .parts = 2,
+        .stopped = ts_cuda_table_stopped(&t->table),
+    };
+}
+
+static cudaError_t embed(const training *t) {
+    ts_product_work product =
+        sides_product(t, TS_PRODUCT_PLAIN, t->table.tokens, t->shape.hidden, t->shape.embed);
+    product.a = of_sides(t, W_X);
+    product.b = of_sides(t, W);
+    product.c = of_embedded(t, t->embedded);
+    return ts_cuda_product(&product, t->table.stream);
+}
+
+static ts_mlp_pairs_work pairs_work(const training *t) {
+    const ts_cuda_table *table = &t->table;
+    ts_operand w_u = ts_cuda_table_weights(table, W_U);
+    return (ts_mlp_pairs_work){
+        .instances = table->instances,
+        .tokens = table->tokens,
+        .pairs = table->pairs,
+        .hidden = t->shape.hidden,
+        .n_out = t->shape.n_out,
+        .hidden_stride = t->hidden_stride,
+        .out_stride = t->out_stride,
+        .share = table->share,
+        .embedded = t->embedded,
+        .w_u = w_u.first,
+        .w_u_step = w_u.instance_step,
+        .token = table->token,
+        .label = table->label,
+        .hidden_rows = t->hidden,
+        .blocks = t->blocks,
+        .dw_u = t->dw_u,
+        .bad = t->bad,
+        .stopped = ts_cuda_table_stopped(table),
+    };
+}
+
+// The pairs where they are not fused: hidden layer, logits, their gradient, dW_U in parts, the hidden layer's gradient
+// in its own place.
+static cudaError_t unfused(const training *t) {
+    const ts_cuda_table *table = &t->table;
+    const ts_mlp_pairs_work pairs = pairs_work(t);
+    const int *stopped = ts_cuda_table_stopped(table);
+    ts_operand hidden = {t->hidden, (int64_t)table->pairs * t->hidden_stride, 0, t->hidden_stride};
+    ts_operand logits = {t->logits, (int64_t)table->pairs * t->out_stride, 0, t->out_stride};
+    ts_operand w_u = ts_cuda_table_weights(table, W_U);
+    int h = t->shape.hidden, out = t->shape.n_out;
+    const ts_product_work forwards = {TS_PRODUCT_PLAIN, table->pairs, out,    h,    table->instances, 1, 0,
+                                      hidden,           w_u,          logits, NULL, stopped};
+    const ts_entropy_work entropy = {
+        .instances = table->instances,
+        .pairs = table->pairs,
+        .n_out = out,
+        .out_stride = t->out_stride,
+        .share = table->share,
+        .z = t->logits,
+        .label = table->label,
+        .blocks = t->blocks,
+        .bad = t->bad,
+        .stopped = stopped,
+    };
+    int64_t part = (int64_t)h * t->out_stride;
+    ts_operand hidden_parts = hidden, logits_parts = logits,
+               dw_u = {t->dw_u, t->parts * part, part, t->out_stride};
+    hidden_parts.part_step = (int64_t)PART_PAIRS * t->hidden_stride;
+    logits_parts.part_step = (int64_t)PART_PAIRS * t->out_stride;
+    const ts_product_work unembed = {TS_PRODUCT_A_TURNED, h,        out,        table->pairs,
+                                     table->instances,    t->parts, PART_PAIRS, hidden_parts,
+                                     logits_parts,        dw_u,     NULL,       stopped};
+    const ts_product_work back = {
+        TS_PRODUCT_B_TURNED, table->pairs, h, out, table->instances, 1, 0, logits, w_u, hidden,
+        t->hidden,           stopped};
+    cudaError_t error = ts_cuda_mlp_hidden(&pairs, table->stream);
+    if (error == cudaSuccess)
+        error = ts_cuda_product(&forwards, table->stream);
+    if (error == cudaSuccess)
+        error = ts_cuda_entropy(&entropy, table->stream);
+    if (error == cudaSuccess)
+        error = ts_cuda_product(&unembed, table->stream);
+    return error == cudaSuccess ? ts_cuda_product(&back, table->stream) : error;
+}
+
+// dleft and dright, then dW_x and dW_y, then dW.
+static cudaError_t embed_gradient(const training *t) {
+    const ts_cuda_table *table = &t->table;
+    const ts_segment_work segments = {
+        .instances = table->instances,
+        .tokens = table->tokens,
+        .pairs = table->pairs,
+        .stride = t->hidden_stride,
+        .rows = t->hidden,
+        .begin = table->begin,
+        .order = table->order,
+        .out = t->dembedded,
+        .stopped = ts_cuda_table_stopped(table),
+    };
+    ts_product_work tokens =
+        sides_product(t, TS_PRODUCT_B_TURNED, table->tokens, t->shape.embed, t->shape.hidden);
+    tokens.a = of_embedded(t, t->dembedded);
+    tokens.b = of_sides(t, W);
+    tokens.c = gradient_of_sides(t, W_X);
+    ts_product_work weights =
+        sides_product(t, TS_PRODUCT_A_TURNED, t->shape.embed, t->shape.hidden, table->tokens);
+    weights.a = of_sides(t, W_X);
+    weights.b = of_embedded(t, t->dembedded);
+    weights.c = gradient_of_sides(t, W);
+    cudaError_t error = ts_cuda_segments(&segments, table->stream);
+    if (error == cudaSuccess)
+        error = ts_cuda_product(&tokens, table->stream);
+    return error == cudaSuccess ? ts_cuda_product(&weights, table->stream) : error;
+}
+
+static cudaError_t queue_step(const void *handle) {
+    const training *t = handle;
+    const ts_cuda_gradient gradient = {
+        .whole = t->gradient,
+        .partial = t->dw_u,
+        .whole_count = t->table.tensor[W_U].offset,
+        .parts = t->parts,
+        .bad = t->bad,
+        .blocks = t->blocks,
+    };
+    const ts_mlp_pairs_work pairs = pairs_work(t);
+    cudaError_t error = embed(t);
+    if (error == cudaSuccess)
+        error = t->fused ? ts_cuda_mlp_fused(&pairs, t->table.stream) : unfused(t);
+    if (error == cudaSuccess)
+        error = embed_gradient(t);
+    return error == cudaSuccess ? ts_cuda_table_update(&t->table, &gradient) : error;
+}
+
+static ts_status create(const ts_training_spec *spec, void **handle) {
+    ts_status status = ts_cuda_enter();
+    training *t = status == TS_OK ? ts_alloc_zero(1, sizeof *t, "a training") : NULL;
+    if (!t)
+        return status == TS_OK ? TS_ERROR_MEMORY : status;
+    ts_cuda_table *table = &t->table;
+    ts_cuda_table_begin(table, spec);
+    t->shape = ts_mlp_shape_of(&spec->params[0]);
+    t->embed_stride = table->tensor[W_X].stride;
+    t->hidden_stride = table->tensor[W].stride;
+    t->out_stride = table->tensor[W_U].stride;
+    t->fused = ts_mlp_fused_shared(t->shape.hidden, t->shape.n_out) <= ts_cuda_properties_of()->block_shared;
+    t->blocks = t->fused ? ts_mlp_fused_blocks(table->pairs) : ts_cuda_entropy_blocks(table->pairs);
+    t->parts = t->fused ? t->blocks : (table->pairs + PART_PAIRS - 1) / PART_PAIRS;
+    status = create_device(t);
+    if (status == TS_OK)
+        status = ts_cuda_table_initialise(table);
+    if (status == TS_OK)
+        status = ts_cuda_table_record(table, queue_step, t);
+    if (status != TS_OK) {
+        destroy(t);
+        return status;
+    }
+    *handle = t;
+    return TS_OK;
+}
+
+// Four rounds of the pairs' blocks, one to a multiprocessor: the last, partly empty one then costs little, and so does
+// starting the kernels of a step.
+static int64_t fill(const ts_params *params, const struct ts_data *data) {
+    double n = data->table->n, pairs = ts_params_real(params, "train_fraction") * n * n;
+    int64_t wanted = 4 * (int64_t)ts_cuda_properties_of()->multiprocessors;
+    return wanted / ts_mlp_fused_blocks((int)pairs) + 1;
+}
+
+const ts_engine ts_cuda_mlp = {
+    .model = "mlp",
+    .create = create,
+    .destroy = destroy,
+    .state_bytes = ts_cuda_table_state_bytes,
+    .get_state = ts_cuda_table_get_state,
+    .set_state = ts_cuda_table_set_state,
+    .get_parameters = ts_cuda_table_get_parameters,
+    .train = ts_cuda_table_train,
+    .fill = fill,
+};

@@ -1,0 +1,348 @@
+#include "backend/cuda_table.h"
+
+#include "model/network.h"
+#include "task/data.h"
+
+#include <math.h>
+#include <string.h>
+
+void ts_cuda_table_begin(ts_cuda_table *t, const ts_training_spec *spec) {
+    ts_parameter_layout layout;
+    const ts_params *params = &spec->params[0];
+    const ts_table *table = spec->data->table;
+    params->schema->model->layout(params, &layout);
+    *t = (ts_cuda_table){
+        .spec = *spec,
+        .instances = spec->count,
+        .tokens = table->n,
+        .n_out = table->n_out,
+        .pairs = (int)(ts_params_real(params, "train_fraction") * ((double)table->n * table->n)),
+        .tensors = layout.count,
+        .packed = layout.total,
+    };
+    t->share = 1.0f / (float)t->pairs;
+    for (int i = 0; i < layout.count; i++) {
+        const ts_tensor *tensor = &layout.tensor[i];
+        int64_t columns = tensor->size[tensor->rank - 1], rows = 1;
+        for (int d = 0; d < tensor->rank - 1; d++)
+            rows *= tensor->size[d];
+        t->tensor[i] = (ts_cuda_tensor){rows, columns, (int)TS_QUAD_PAD(columns), t->padded};
+        t->padded += rows * t->tensor[i].stride;
+    }
+}
+
+void ts_cuda_table_take(ts_cuda_table *t) {
+    size_t count = (size_t)t->instances, pairs = (size_t)t->pairs;
+    t->state = ts_cuda_slab_take(&t->device, count * 3 * (size_t)t->padded, sizeof(float));
+    t->token = ts_cuda_slab_take(&t->device, count * 2 * pairs, sizeof(int));
+    t->label = ts_cuda_slab_take(&t->device, count * pairs, sizeof(int));
+    t->order = ts_cuda_slab_take(&t->device, count * 2 * pairs, sizeof(int));
+    t->begin = ts_cuda_slab_take(&t->device, count * 2 * (size_t)(t->tokens + 1), sizeof(int));
+    t->betas = ts_cuda_slab_take(&t->device, count, sizeof(ts_adam_betas));
+    t->rates = ts_cuda_slab_take(&t->device, TS_CUDA_STEPS_AHEAD * count, sizeof(ts_adam_rates));
+    t->progress = ts_cuda_slab_take(&t->device, 2 * count, sizeof(int));
+}
+
+// Copies one instance's parameters packed <-> padded.
+static void repack(const ts_cuda_table *t, const float *from, float *to, bool unpack) {
+    int64_t at = 0;
+    for (int i = 0; i < t->tensors; i++) {
+        const ts_cuda_tensor *tensor = &t->tensor[i];
+        for (int64_t r = 0; r < tensor->rows; r++, at += tensor->columns) {
+            int64_t padded = tensor->offset + r * tensor->stride;
+            memcpy(to + (unpack ? padded : at), from + (unpack ? at : padded),
+                   (size_t)tensor->columns * sizeof(float));
+        }
+    }
+}
+
+static float *state_of(const ts_cuda_table *t, int instance) {
+    return t->state + (size_t)instance * 3 * (size_t)t->padded;
+}
+
+// --- Initial weights and pairs ---
+
+// One instance's pairs as they go to the device.
+typedef struct pair_lists {
+    int *drawn; // (n * n)
+    int *token; // (2, pairs)
+    int *label; // (pairs)
+    int *order; // (2, pairs)
+    int *begin; // (2, tokens + 1)
+    ts_slab slab;
+} pair_lists;
+
+static ts_status lists_create(const ts_cuda_table *t, pair_lists *lists) {
+    size_t pairs = (size_t)t->pairs, tokens = (size_t)t->tokens;
+    *lists = (pair_lists){0};
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1 && ts_slab_reserve(&lists->slab, "training pairs") != TS_OK)
+            return TS_ERROR_MEMORY;
+        lists->drawn = ts_slab_take(&lists->slab, tokens * tokens, sizeof(int));
+        lists->token = ts_slab_take(&lists->slab, 2 * pairs, sizeof(int));
+        lists->label = ts_slab_take(&lists->slab, pairs, sizeof(int));
+        lists->order = ts_slab_take(&lists->slab, 2 * pairs, sizeof(int));
+        lists->begin = ts_slab_take(&lists->slab, 2 * (tokens + 1), sizeof(int));
+    }
+    return TS_OK;
+}
+
+// Pairs by token, each token's in their order: counting, sums of the counts, placing.
+static void sort_by_token(const int *token, int pairs, int tokens, int *order, int *begin) {
+    memset(begin, 0, (size_t)(tokens + 1) * sizeof *begin);
+    for (int p = 0; p < pairs; p++)
+        begin[token[p] + 1]++;
+    for (int i = 0; i < tokens; i++)
+        begin[i + 1] += begin[i];
+    for (int p = 0; p < pairs; p++)
+        order[begin[token[p]]++] = p;
+    for (int i = tokens; i > 0; i--)
+        begin[i] = begin[i - 1];
+    begin[0] = 0;
+}
+
+static ts_status upload_pairs(const ts_cuda_table *t, int instance, pair_lists *lists) {
+    const ts_table *table = t->spec.data->table;
+    size_t pairs = (size_t)t->pairs, tokens = (size_t)t->tokens, at = (size_t)instance;
+    int64_t train;
+    ts_network_pairs(&t->spec.params[instance], table, lists->drawn, &train);
+    for (int p = 0; p < t->pairs; p++) {
+        lists->token[p] = lists->drawn[p] / t->tokens;
+        lists->token[t->pairs + p] = lists->drawn[p] % t->tokens;
+        lists->label[p] = table->result[lists->drawn[p]];
+    }
+    for (int side = 0; side < 2; side++)
+        sort_by_token(lists->token + side * t->pairs, t->pairs, t->tokens, lists->order + side * t->pairs,
+                      lists->begin + side * (t->tokens + 1));
+    ts_status status =
+        ts_cuda_upload(t->token + at * 2 * pairs, lists->token, 2 * pairs * sizeof(int), t->stream);
+    if (status == TS_OK)
+        status = ts_cuda_upload(t->label + at * pairs, lists->label, pairs * sizeof(int), t->stream);
+    if (status == TS_OK)
+        status = ts_cuda_upload(t->order + at * 2 * pairs, lists->order, 2 * pairs * sizeof(int), t->stream);
+    if (status == TS_OK)
+        status = ts_cuda_upload(t->begin + at * 2 * (tokens + 1), lists->begin,
+                                2 * (tokens + 1) * sizeof(int), t->stream);
+    return status;
+}
+
+static ts_status upload_betas(const ts_cuda_table *t, int instance) {
+    const ts_params *params = &t->spec.params[instance];
+    ts_adam adam = {0};
+    ts_adam_at(&adam, params, 0);
+    ts_adam_betas betas = {
+        .beta1 = (float)adam.beta1,
+        .take1 = (float)(1 - adam.beta1),
+        .beta2 = (float)adam.beta2,
+        .take2 = (float)(1 - adam.beta2),
+        .epsilon = (float)adam.epsilon,
+    };
+    return ts_cuda_upload(t->betas + instance, &betas, sizeof betas, t->stream);
+}
+
+// Weights; moments are zero. The staging area is free again when this returns.
+static ts_status upload_weights(ts_cuda_table *t, int instance, float *initial) {
+    const ts_params *params = &t->spec.params[instance];
+    params->schema->model->initialise(params, initial);
+    repack(t, initial, t->staging, true);
+    ts_status status =
+        ts_cuda_upload(state_of(t, instance), t->staging, (size_t)t->padded * sizeof(float), t->stream);
+    return status == TS_OK ? ts_cuda_wait(t->stream, "copying initial weights") : status;
+}
+
+static ts_status host_create(ts_cuda_table *t) {
+    size_t count = (size_t)t->instances;
+    t->adam = ts_alloc_zero(count, sizeof *t->adam, "a training");
+    if (!t->adam)
+        return TS_ERROR_MEMORY;
+    t->next_rates = ts_cuda_pinned(TS_CUDA_STEPS_AHEAD * count * sizeof *t->next_rates, "learning rates");
+    t->next_progress = t->next_rates ? ts_cuda_pinned(2 * count * sizeof(int), "a training") : NULL;
+    t->staging = t->next_progress ? ts_cuda_pinned(3 * (size_t)t->padded * sizeof(float), "a state") : NULL;
+    if (!t->staging)
+        return TS_ERROR_MEMORY;
+    memset(t->staging, 0, 3 * (size_t)t->padded * sizeof(float));
+    return TS_OK;
+}
+
+ts_status ts_cuda_table_initialise(ts_cuda_table *t) {
+    pair_lists lists;
+    ts_status status = host_create(t);
+    if (status == TS_OK)
+        status = ts_cuda_stream(&t->stream);
+    if (status == TS_OK)
+        status = ts_cuda_zero(t->device.base, t->device.size, t->stream);
+    if (status == TS_OK)
+        status = lists_create(t, &lists);
+    if (status != TS_OK)
+        return status;
+    float *initial = ts_alloc((size_t)t->packed * sizeof *initial, "initial weights");
+    status = initial ? TS_OK : TS_ERROR_MEMORY;
+    for (int i = 0; i < t->instances && status == TS_OK; i++) {
+        status = upload_pairs(t, i, &lists);
+        if (status == TS_OK)
+            status = upload_betas(t, i);
+        if (status == TS_OK)
+            status = upload_weights(t, i, initial);
+    }
+    ts_free(initial);
+    ts_slab_free(&lists.slab);
+    return status;
+}
+
+ts_status ts_cuda_table_record(ts_cuda_table *t, cudaError_t (*queue)(const void *training),
+                               const void *training) {
+    cudaGraph_t graph = NULL;
+    cudaError_t error = cudaStreamBeginCapture(t->stream, cudaStreamCaptureModeThreadLocal);
+    if (error != cudaSuccess)
+        return ts_cuda_check(error, "recording a step");
+    cudaError_t queued = queue(training);
+    error = cudaStreamEndCapture(t->stream, &graph);
+    if (queued != cudaSuccess)
+        error = queued;
+    if (error == cudaSuccess)
+        error = cudaGraphInstantiate(&t->step, graph, 0);
+    if (graph)
+        cudaGraphDestroy(graph);
+    return ts_cuda_check(error, "recording a step");
+}
+
+void ts_cuda_table_end(ts_cuda_table *t) {
+    if (ts_cuda_enter() != TS_OK)
+        return;
+    if (t->step)
+        cudaGraphExecDestroy(t->step);
+    ts_cuda_stream_free(t->stream);
+    ts_cuda_pinned_free(t->next_rates);
+    ts_cuda_pinned_free(t->next_progress);
+    ts_cuda_pinned_free(t->staging);
+    ts_cuda_slab_free(&t->device);
+    ts_free(t->adam);
+}
+
+// --- A step ---
+
+ts_operand ts_cuda_table_weights(const ts_cuda_table *t, int tensor) {
+    return (ts_operand){
+        .first = t->state + t->tensor[tensor].offset,
+        .instance_step = 3 * t->padded,
+        .stride = t->tensor[tensor].stride,
+    };
+}
+
+const int *ts_cuda_table_stopped(const ts_cuda_table *t) {
+    return t->progress;
+}
+
+cudaError_t ts_cuda_table_update(const ts_cuda_table *t, const ts_cuda_gradient *gradient) {
+    const ts_verdict_work verdict = {
+        .instances = t->instances,
+        .blocks = gradient->blocks,
+        .bad = gradient->bad,
+        .stopped = t->progress,
+        .taken = t->progress + t->instances,
+    };
+    const ts_adamw_work adamw = {
+        .instances = t->instances,
+        .count = (int)t->padded,
+        .state = t->state,
+        .gradient = gradient->whole,
+        .whole = (int)gradient->whole_count,
+        .parts = gradient->parts,
+        .partial = gradient->partial,
+        .betas = t->betas,
+        .rates = t->rates,
+        .stopped = t->progress,
+        .taken = t->progress + t->instances,
+    };
+    cudaError_t error = ts_cuda_verdict(&verdict, t->stream);
+    return error == cudaSuccess ? ts_cuda_adamw(&adamw, t->stream) : error;
+}
+
+// --- Training ---
+
+// Constants of the next `steps` steps of every instance that is at step `from`; false if there is none.
+static bool prepare(ts_cuda_table *t, int64_t from, int64_t steps, const int64_t *reached) {
+    bool any = false;
+    for (int i = 0; i < t->instances; i++) {
+        bool alive = reached[i] == from;
+        t->next_progress[i] = !alive;
+        t->next_progress[t->instances + i] = 0;
+        any = any || alive;
+        if (!alive)
+            continue;
+        ts_adam *adam = ts_adam_at(&t->adam[i], &t->spec.params[i], from);
+        for (int64_t step = 0; step < steps; step++) {
+            ts_adam_step next = ts_adam_next(adam);
+            t->next_rates[step * t->instances + i] =
+                (ts_adam_rates){(float)next.rate, (float)next.root, (float)next.decay};
+        }
+    }
+    return any;
+}
+
+static ts_status run_steps(ts_cuda_table *t, int64_t steps) {
+    size_t count = (size_t)t->instances, progress = 2 * count * sizeof(int);
+    ts_status status =
+        ts_cuda_upload(t->rates, t->next_rates, (size_t)steps * count * sizeof *t->rates, t->stream);
+    if (status == TS_OK)
+        status = ts_cuda_upload(t->progress, t->next_progress, progress, t->stream);
+    for (int64_t step = 0; step < steps && status == TS_OK; step++)
+        status = ts_cuda_check(cudaGraphLaunch(t->step, t->stream), "starting a step");
+    if (status == TS_OK)
+        status = ts_cuda_download(t->next_progress, t->progress, progress, t->stream);
+    return status == TS_OK ? ts_cuda_wait(t->stream, "training") : status;
+}
+
+ts_status ts_cuda_table_train(void *training, int64_t from, int64_t to, int64_t *reached) {
+    ts_cuda_table *t = training;
+    ts_status status = ts_cuda_enter();
+    for (int64_t step = from; step < to && status == TS_OK;) {
+        int64_t steps = to - step < TS_CUDA_STEPS_AHEAD ? to - step : TS_CUDA_STEPS_AHEAD;
+        if (!prepare(t, step, steps, reached))
+            break;
+        status = run_steps(t, steps);
+        for (int i = 0; i < t->instances && status == TS_OK; i++)
+            if (reached[i] == step)
+                reached[i] = step + t->next_progress[t->instances + i];
+        step += steps;
+    }
+    return status;
+}
+
+// --- State ---
+
+size_t ts_cuda_table_state_bytes(const void *training) {
+    return 3 * (size_t)((const ts_cuda_table *)training)->packed * sizeof(float);
+}
+
+// `parts` of an instance's weights and moments, packed. A copy that fails leaves NaN, which no one takes for a
+// result; the device is then lost, and the next step says so.
+static void download(const ts_cuda_table *t, int instance, int parts, float *packed) {
+    size_t bytes = (size_t)parts * (size_t)t->padded * sizeof(float);
+    if (ts_cuda_enter() != TS_OK ||
+        ts_cuda_download(t->staging, state_of(t, instance), bytes, t->stream) != TS_OK ||
+        ts_cuda_wait(t->stream, "copying from the GPU") != TS_OK)
+        for (int64_t i = 0; i < parts * t->padded; i++)
+            t->staging[i] = NAN;
+    for (int part = 0; part < parts; part++)
+        repack(t, t->staging + part * t->padded, packed + part * t->packed, false);
+}
+
+void ts_cuda_table_get_state(const void *training, int instance, void *state) {
+    download(training, instance, 3, state);
+}
+
+void ts_cuda_table_get_parameters(const void *training, int instance, float *parameters) {
+    download(training, instance, 1, parameters);
+}
+
+void ts_cuda_table_set_state(void *training, int instance, const void *state) {
+    ts_cuda_table *t = training;
+    size_t bytes = 3 * (size_t)t->padded * sizeof(float);
+    memset(t->staging, 0, bytes);
+    for (int part = 0; part < 3; part++)
+        repack(t, (const float *)state + part * t->packed, t->staging + part * t->padded, true);
+    if (ts_cuda_enter() == TS_OK &&
+        ts_cuda_upload(state_of(t, instance), t->staging, bytes, t->stream) == TS_OK)
+        ts_cuda_wait(t->stream, "copying to the GPU");
+}

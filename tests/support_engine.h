@@ -1,0 +1,94 @@
+// What holds for every engine of a model, whichever model it is: tests that take the sweeps to try as an argument.
+#pragma once
+
+#include "backend/cpu.h"
+#include "support.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+// Weights of the CPU engine, in all kernel sets, after so many steps: within 2e-4 of the way that the reference's went.
+// (Of the way, not of each weight: Adam's first steps are lr * sign(g), and differ by 2 lr where g is rounding noise.)
+static inline void support_cpu_follows_the_reference(const char *const *sweeps, int count, int64_t steps) {
+    for (int k = 0; ts_cpu_kernel_names[k]; k++) {
+        if (!ts_cpu_kernels_named(ts_cpu_kernel_names[k])) {
+            print_message("skipped: this processor has no %s\n", ts_cpu_kernel_names[k]);
+            continue;
+        }
+        setenv("TOYSWEEP_KERNELS", ts_cpu_kernel_names[k], 1);
+        for (int s = 0; s < count; s++) {
+            support_instance f;
+            support_open(&f, sweeps[s]);
+            float *expected = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
+            float *found = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
+            support_train("reference", &f, steps, expected);
+            support_train("cpu", &f, steps, found);
+            double error = 0, moved = 0;
+            for (int64_t p = 0; p < f.parameters; p++) {
+                error += pow((double)found[p] - expected[p], 2);
+                moved += pow((double)expected[p] - f.initial[p], 2);
+            }
+            if (!(sqrt(error) <= 2e-4 * sqrt(moved)))
+                fail_msg("%s, %lld steps: error %g of a way of %g for: %s", ts_cpu_kernel_names[k],
+                         (long long)steps, sqrt(error), sqrt(moved), sweeps[s]);
+            ts_free(expected);
+            ts_free(found);
+            support_close(&f);
+        }
+    }
+    unsetenv("TOYSWEEP_KERNELS");
+}
+
+// Weights after 100 steps.
+static inline void support_avx2_and_avx512_have_the_same_bits(const char *const *sweeps, int count) {
+    if (!ts_cpu_kernels_named("avx512") || !ts_cpu_kernels_named("avx2"))
+        skip();
+    for (int s = 0; s < count; s++) {
+        support_instance f;
+        support_open(&f, sweeps[s]);
+        size_t bytes = (size_t)f.parameters * sizeof(float);
+        float *narrow = ts_alloc(bytes, "weights"), *wide = ts_alloc(bytes, "weights");
+        setenv("TOYSWEEP_KERNELS", "avx2", 1);
+        support_train("cpu", &f, 100, narrow);
+        setenv("TOYSWEEP_KERNELS", "avx512", 1);
+        support_train("cpu", &f, 100, wide);
+        assert_memory_equal(narrow, wide, bytes);
+        ts_free(narrow);
+        ts_free(wide);
+        support_close(&f);
+    }
+    unsetenv("TOYSWEEP_KERNELS");
+}
+
+// Of every backend: 11 steps, saved, 19 more in another training; against 30 steps in one.
+static inline void support_a_saved_state_goes_on_with_the_same_bits(const char *sweep) {
+    for (int b = 0; ts_backends[b]; b++) {
+        support_instance f;
+        support_open(&f, sweep);
+        const ts_engine *engine = support_engine(ts_backends[b], f.params.schema->model->name);
+        if (!engine) {
+            support_close(&f);
+            continue;
+        }
+        size_t bytes = (size_t)f.parameters * sizeof(float);
+        float *whole = ts_alloc(bytes, "weights"), *parts = ts_alloc(bytes, "weights");
+        support_train(ts_backends[b]->name, &f, 30, whole);
+        void *first, *second;
+        int64_t reached = 0;
+        assert_int_equal(engine->create(&f.spec, &first), TS_OK);
+        assert_int_equal(engine->train(first, 0, 11, &reached), TS_OK);
+        void *saved = ts_alloc(engine->state_bytes(first), "a state");
+        engine->get_state(first, 0, saved);
+        engine->destroy(first);
+        assert_int_equal(engine->create(&f.spec, &second), TS_OK);
+        engine->set_state(second, 0, saved);
+        assert_int_equal(engine->train(second, 11, 30, &reached), TS_OK);
+        engine->get_parameters(second, 0, parts);
+        engine->destroy(second);
+        assert_memory_equal(whole, parts, bytes);
+        ts_free(saved);
+        ts_free(whole);
+        ts_free(parts);
+        support_close(&f);
+    }
+}

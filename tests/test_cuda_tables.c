@@ -1,0 +1,329 @@
+// Table models on the CUDA backend against the reference: gradients, steps, many instances at once, states, accuracy
+// at any loss, divergence of one of several. On the emulator, or on a GPU.
+#define _POSIX_C_SOURCE 200809L
+#include "backend/reference_mlp.h"
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+// Shapes that do and don't divide tiles, slabs and warps; each form of the kernels; one block of pairs and several.
+static const struct {
+    const char *sweep;
+    int steps;
+} CASES[] = {
+    // Fused, by width of the hidden layer and of the outputs.
+    {"task: group\ngroup: C5\nembed: 4\nhidden: 6\nsteps: 200\n", 20},
+    {"task: group\ngroup: S4\nembed: 19\nhidden: 33\nsteps: 200\ntrain_fraction: 0.95\nweight_decay: 0.3\n",
+     20},
+    {"task: group\ngroup: D35\nembed: 16\nhidden: 62\nsteps: 200\ntrain_fraction: 0.02\nlr: 1e-2\n", 3},
+    {"task: group\ngroup: C3xS3\nembed: 32\nhidden: 70\nsteps: 200\ntrain_fraction: 0.3\nschedule: cosine\n",
+     3},
+    {"task: group\ngroup: D64\nembed: 65\nhidden: 128\nsteps: 200\ntrain_fraction: 0.005\n", 2},
+    // Not fused, by rows of logits and parts of the pairs.
+    {"task: group\ngroup: D9\nembed: 19\nhidden: 131\nsteps: 200\ntrain_fraction: 0.4\n", 3},
+    {"task: group\ngroup: C131\nembed: 8\nhidden: 10\nsteps: 200\ntrain_fraction: 0.125\n", 2},
+    {"task: group\ngroup: C257\nembed: 4\nhidden: 6\nsteps: 200\ntrain_fraction: 0.001\n", 2},
+};
+enum { N_CASES = sizeof CASES / sizeof *CASES };
+
+static const ts_engine *cuda_engine(const support_instance *f) {
+    const ts_backend *backend = ts_backend_find("cuda");
+    if (backend->probe() != TS_OK) {
+        print_message("no GPU: %s\n", ts_message());
+        skip();
+    }
+    return ts_backend_engine(backend, f->params.schema->model->name);
+}
+
+static double distance(const float *a, const float *b, int64_t count) {
+    double sum = 0;
+    for (int64_t i = 0; i < count; i++)
+        sum += pow((double)a[i] - b[i], 2);
+    return sqrt(sum);
+}
+
+// The gradient at the initial weights: after a first step the first moment is (1 - beta1) of it.
+static void test_gradients_agree_with_the_reference(void **state) {
+    (void)state;
+    for (int c = 0; c < N_CASES; c++) {
+        support_instance f;
+        support_open(&f, CASES[c].sweep);
+        const ts_engine *engine = cuda_engine(&f);
+        size_t count = (size_t)f.parameters;
+        double *weights = ts_alloc(count * sizeof *weights, "w"),
+               *exact = ts_alloc(count * sizeof *exact, "g");
+        double loss, error = 0, norm = 0;
+        float *saved = ts_alloc(3 * count * sizeof *saved, "a state");
+        void *training;
+        int64_t reached = 0;
+        for (size_t p = 0; p < count; p++)
+            weights[p] = f.initial[p];
+        assert_int_equal(ts_reference_mlp_gradient(&f.spec, weights, &loss, exact), TS_OK);
+        assert_int_equal(engine->create(&f.spec, &training), TS_OK);
+        assert_int_equal(engine->train(training, 0, 1, &reached), TS_OK);
+        engine->get_state(training, 0, saved);
+        engine->destroy(training);
+        for (size_t p = 0; p < count; p++) {
+            error += pow(saved[count + p] / (float)(1 - 0.9) - exact[p], 2);
+            norm += exact[p] * exact[p];
+        }
+        print_message("%d: gradient off by %.2g of %.3g\n", c, sqrt(error), sqrt(norm));
+        if (!(sqrt(error) <= 1e-6 * sqrt(norm)))
+            fail_msg("error %g of a gradient of %g for: %s", sqrt(error), sqrt(norm), CASES[c].sweep);
+        ts_free(weights);
+        ts_free(exact);
+        ts_free(saved);
+        support_close(&f);
+    }
+}
+
+static double train_loss(const support_instance *f, const float *weights) {
+    size_t count = (size_t)f->parameters;
+    double *wide = ts_alloc(count * sizeof *wide, "w"), *gradient = ts_alloc(count * sizeof *gradient, "g"),
+           loss;
+    for (size_t p = 0; p < count; p++)
+        wide[p] = weights[p];
+    assert_int_equal(ts_reference_mlp_gradient(&f->spec, wide, &loss, gradient), TS_OK);
+    ts_free(wide);
+    ts_free(gradient);
+    return loss;
+}
+
+static void test_steps_follow_the_reference(void **state) {
+    (void)state;
+    for (int c = 0; c < N_CASES; c++) {
+        support_instance f;
+        support_open(&f, CASES[c].sweep);
+        cuda_engine(&f);
+        float *expected = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
+        float *found = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
+        support_train("reference", &f, CASES[c].steps, expected);
+        support_train("cuda", &f, CASES[c].steps, found);
+        double error = distance(found, expected, f.parameters),
+               way = distance(f.initial, expected, f.parameters);
+        print_message("steps: error %.2g of a way of %.3g, loss %.12g, %.12g\n", error, way,
+                      train_loss(&f, expected), train_loss(&f, found));
+        if (!(error <= 2e-4 * way))
+            fail_msg("error %g of a way of %g for: %s", error, way, CASES[c].sweep);
+        assert_close(train_loss(&f, found), train_loss(&f, expected), 2e-6, 0);
+        ts_free(expected);
+        ts_free(found);
+        support_close(&f);
+    }
+}
+
+enum { MANY = 7 };
+
+// Trains instances of a case, all at once (or if `one` >= 0 that one alone), for `steps` steps.
+static void train_together(const support_instance *f, const ts_params *params, int one, int64_t steps,
+                           float *weights, int64_t *reached) {
+    const ts_engine *engine = cuda_engine(f);
+    int count = one < 0 ? MANY : 1;
+    ts_training_spec spec = {.params = params + (one < 0 ? 0 : one), .count = count, .data = f->data};
+    void *training;
+    memset(reached, 0, (size_t)count * sizeof *reached);
+    assert_int_equal(engine->create(&spec, &training), TS_OK);
+    assert_int_equal(engine->train(training, 0, steps, reached), TS_OK);
+    for (int i = 0; i < count; i++)
+        engine->get_parameters(training, i, weights + i * f->parameters);
+    engine->destroy(training);
+}
+
+static void test_an_instance_has_the_same_bits_alone_and_among_others(void **state) {
+    (void)state;
+    static const char *const SWEEPS[] = {
+        "task: group\ngroup: S4\nembed: 5\nhidden: 9\nsteps: 200\ntrain_fraction: 0.95\nseed: 0..6\n",
+        "task: group\ngroup: S3\nembed: 5\nhidden: 130\nsteps: 200\ntrain_fraction: 0.7\nseed: 0..6\n",
+    };
+    for (size_t s = 0; s < sizeof SWEEPS / sizeof *SWEEPS; s++) {
+        support_instance f;
+        ts_params params[MANY];
+        int64_t reached[MANY];
+        support_open(&f, SWEEPS[s]);
+        size_t bytes = (size_t)f.parameters * sizeof(float);
+        float *all = ts_alloc(MANY * bytes, "weights"), *alone = ts_alloc(bytes, "weights");
+        for (int i = 0; i < MANY; i++)
+            ts_case_params(f.sweep, 0, i, &params[i]);
+        train_together(&f, params, -1, 3, all, reached);
+        for (int i = 0; i < MANY; i += 3) {
+            train_together(&f, params, i, 3, alone, reached);
+            assert_memory_equal(all + i * f.parameters, alone, bytes);
+        }
+        ts_free(all);
+        ts_free(alone);
+        support_close(&f);
+    }
+}
+
+static void test_a_diverging_instance_stops_alone(void **state) {
+    (void)state;
+    support_instance f;
+    ts_params params[MANY];
+    int64_t reached[MANY], one;
+    support_open(&f,
+                 "task: group\ngroup: S3\nembed: 5\nhidden: 6\nsteps: 400\ntrain_fraction: 0.7\n"
+                 "weight_decay: 0\nzip:\n  seed: 0..6\n  lr: [1e-3, 1e-3, 1e20, 1e-3, 1e30, 1e-3, 1e-3]\n");
+    float *all = ts_alloc(MANY * (size_t)f.parameters * sizeof *all, "weights");
+    float *alone = ts_alloc((size_t)f.parameters * sizeof *alone, "weights");
+    for (int i = 0; i < MANY; i++)
+        ts_case_params(f.sweep, 0, i, &params[i]);
+    train_together(&f, params, -1, 20, all, reached);
+    for (int i = 0; i < MANY; i++)
+        if (i == 2 || i == 4)
+            assert_in_range(reached[i], 1, 5);
+        else
+            assert_int_equal(reached[i], 20);
+    for (int i = 1; i < MANY; i += 3) {
+        train_together(&f, params, i, 20, alone, &one);
+        assert_int_equal(one, reached[i]);
+        assert_memory_equal(all + i * f.parameters, alone, (size_t)f.parameters * sizeof(float));
+    }
+    ts_free(all);
+    ts_free(alone);
+    support_close(&f);
+}
+
+static void test_a_saved_state_goes_on_with_the_same_bits(void **state) {
+    (void)state;
+    support_instance f;
+    support_open(&f, CASES[1].sweep);
+    const ts_engine *engine = cuda_engine(&f);
+    size_t bytes = (size_t)f.parameters * sizeof(float);
+    float *whole = ts_alloc(bytes, "weights"), *parts = ts_alloc(bytes, "weights");
+    support_train("cuda", &f, 12, whole);
+    void *first, *second;
+    int64_t reached = 0;
+    assert_int_equal(engine->create(&f.spec, &first), TS_OK);
+    assert_int_equal(engine->train(first, 0, 5, &reached), TS_OK);
+    void *saved = ts_alloc(engine->state_bytes(first), "a state");
+    engine->get_state(first, 0, saved);
+    engine->destroy(first);
+    assert_int_equal(engine->create(&f.spec, &second), TS_OK);
+    engine->set_state(second, 0, saved);
+    assert_int_equal(engine->train(second, 5, 12, &reached), TS_OK);
+    engine->get_parameters(second, 0, parts);
+    engine->destroy(second);
+    assert_memory_equal(whole, parts, bytes);
+    ts_free(saved);
+    ts_free(whole);
+    ts_free(parts);
+    support_close(&f);
+}
+
+// States are float32 weights and moments in the model's layout, on every backend but the reference.
+static void test_a_state_of_the_cpu_goes_on_here(void **state) {
+    (void)state;
+    support_instance f;
+    support_open(&f, CASES[3].sweep);
+    const ts_engine *cpu = ts_backend_engine(ts_backend_find("cpu"), "mlp"), *cuda = cuda_engine(&f);
+    void *here, *there;
+    assert_int_equal(cpu->create(&f.spec, &there), TS_OK);
+    assert_int_equal(cuda->create(&f.spec, &here), TS_OK);
+    size_t bytes = cpu->state_bytes(there);
+    assert_int_equal(cuda->state_bytes(here), bytes);
+    float *sent = ts_alloc(bytes, "a state"), *back = ts_alloc(bytes, "a state");
+    int64_t reached = 0;
+    assert_int_equal(cpu->train(there, 0, 3, &reached), TS_OK);
+    cpu->get_state(there, 0, sent);
+    cuda->set_state(here, 0, sent);
+    cuda->get_state(here, 0, back);
+    assert_memory_equal(sent, back, bytes);
+    cpu->destroy(there);
+    cuda->destroy(here);
+    ts_free(sent);
+    ts_free(back);
+    support_close(&f);
+}
+
+// Weights that give each pair of C5 a hidden unit of its own, 1 there and 0 elsewhere: the pair's logits are that
+// unit's row of W_U, and their gradient is the row's, over the number of pairs.
+enum { N = 5, PAIRS = N * N };
+
+static void one_unit_a_pair(int hidden, float *weights) {
+    float *w = weights + 2 * N * N;
+    memset(weights, 0, (size_t)(2 * N * N + 2 * N * hidden + hidden * N) * sizeof *weights);
+    for (int i = 0; i < N; i++)
+        weights[i * N + i] = weights[N * N + i * N + i] = 1;
+    for (int token = 0; token < N; token++)
+        for (int pair = 0; pair < PAIRS; pair++) {
+            w[token * hidden + pair] = token == pair / N ? 0.5f : -0.5f;
+            w[(N + token) * hidden + pair] = token == pair % N ? 0.5f : -0.5f;
+        }
+}
+
+// Logits of a pair with that loss, at various heights.
+static void logits_with_loss(double loss, int pair, int label, float z[N]) {
+    double others = 0;
+    for (int j = 0; j < N; j++)
+        z[j] = (float)(20 * (pair % 5 - 2) + 3 * sin(j * 1.7 + pair));
+    for (int j = 0; j < N; j++)
+        others += j == label ? 0 : exp((double)z[j]);
+    z[label] = (float)(log(others) - log(expm1(loss)));
+}
+
+static double worst_error(const float *gradient, const float *z, int label) {
+    double others = 0, worst = 0;
+    for (int j = 0; j < N; j++)
+        others += j == label ? 0 : exp((double)z[j] - z[label]);
+    for (int j = 0; j < N; j++) {
+        double exact = (j == label ? -others : exp((double)z[j] - z[label])) / (1 + others);
+        worst = fmax(worst, fabs(gradient[j] / exact - 1));
+    }
+    return worst;
+}
+
+static void test_logit_gradients_are_accurate_at_any_loss(void **state) {
+    (void)state;
+    static const double losses[] = {30, 1, 1e-3, 1e-6, 1e-9, 1e-12};
+    enum { LOSSES = sizeof losses / sizeof *losses };
+    static const int widths[] = {PAIRS, 129}; // fused, and not
+    for (int s = 0; s < 2; s++) {
+        support_instance f;
+        char sweep[128];
+        snprintf(sweep, sizeof sweep,
+                 "task: group\ngroup: C5\nembed: 5\nhidden: %d\nsteps: 9\ntrain_fraction: 1\n", widths[s]);
+        support_open(&f, sweep);
+        const ts_engine *engine = cuda_engine(&f);
+        float *saved = ts_alloc(3 * (size_t)f.parameters * sizeof *saved, "a state");
+        float *w_u = saved + f.parameters - widths[s] * N, z[PAIRS][N];
+        void *training;
+        int64_t reached = 0;
+        double worst = 0;
+        memset(saved, 0, 3 * (size_t)f.parameters * sizeof *saved);
+        one_unit_a_pair(widths[s], saved);
+        for (int pair = 0; pair < PAIRS; pair++) {
+            logits_with_loss(losses[pair % LOSSES], pair, f.data->table->result[pair], z[pair]);
+            memcpy(w_u + pair * N, z[pair], sizeof z[pair]);
+        }
+        assert_int_equal(engine->create(&f.spec, &training), TS_OK);
+        engine->set_state(training, 0, saved);
+        assert_int_equal(engine->train(training, 0, 1, &reached), TS_OK);
+        engine->get_state(training, 0, saved);
+        engine->destroy(training);
+        for (int pair = 0; pair < PAIRS; pair++) {
+            float gradient[N];
+            for (int j = 0; j < N; j++)
+                gradient[j] = (float)(w_u[f.parameters + pair * N + j] / (1 - 0.9) * PAIRS);
+            worst = fmax(worst, worst_error(gradient, z[pair], f.data->table->result[pair]));
+        }
+        print_message("hidden %d: worst relative error of a logit's gradient %.2g\n", widths[s], worst);
+        assert_true(worst <= 1e-6);
+        ts_free(saved);
+        support_close(&f);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gradients_agree_with_the_reference),
+        cmocka_unit_test(test_steps_follow_the_reference),
+        cmocka_unit_test(test_an_instance_has_the_same_bits_alone_and_among_others),
+        cmocka_unit_test(test_a_diverging_instance_stops_alone),
+        cmocka_unit_test(test_a_saved_state_goes_on_with_the_same_bits),
+        cmocka_unit_test(test_a_state_of_the_cpu_goes_on_here),
+        cmocka_unit_test(test_logit_gradients_are_accurate_at_any_loss),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
