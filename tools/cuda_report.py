@@ -160,16 +160,18 @@ def demangle(name):
     return text.split("(")[0]
 
 
-def bounds(source):
-    """Most threads of a block, from the source's __launch_bounds__."""
-    text = source.read_text()
-    found = re.search(r"__launch_bounds__\(\s*(\w+)", text)
-    if not found:
-        return 1024
-    if found[1].isdigit():
-        return int(found[1])
-    value = re.search(rf"\b{found[1]}\s*=\s*(\d+)", text)
-    return int(value[1]) if value else 1024
+def bounds(cubin):
+    """{kernel: threads of __launch_bounds__}: attribute 5 of its .nv.info section, three words."""
+    most = {}
+    for name, info in sections(pathlib.Path(cubin).read_bytes()):
+        at = 0
+        while name.startswith(".nv.info.") and at + 4 <= len(info):
+            form, attribute, size = struct.unpack_from("<BBH", info, at)
+            if form == 4 and attribute == 5:
+                x, y, z = struct.unpack_from("<III", info, at + 4)
+                most[name[len(".nv.info."):]] = x * y * z
+            at += 4 + (size if form == 4 else 0)
+    return most
 
 
 def occupancies(directory, nvcc, asked):
@@ -190,18 +192,19 @@ def report(nvcc, directory):
     def one(job):
         source, architecture = job
         cubin = pathlib.Path(directory) / f"{source.stem}.{architecture}.cubin"
-        return source, architecture, compile_cubin(nvcc, source, architecture, cubin), instructions(cubin)
+        compiled = compile_cubin(nvcc, source, architecture, cubin)
+        return source, architecture, compiled, instructions(cubin), bounds(cubin)
 
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         results = list(pool.map(one, jobs))
-    for source, architecture, compiled, counted in results:
+    for source, architecture, compiled, counted, threads in results:
         for name, (registers, spilled, stack) in compiled.items():
             count, where = counted[name], f"sm_{architecture} {source.name} {demangle(name)}"
             if spilled or stack or count.get("LDL") or count.get("STL"):
                 faults.append(f"{where}: {spilled} bytes spilled, {stack} of stack, {count.get('LDL', 0)} local loads")
             if "gate: 128-bit global loads" in source.read_text() and not count.get("LDG.128"):
                 faults.append(f"{where}: no 128-bit global loads")
-            rows.append({"file": source.name, "kernel": demangle(name), "arch": architecture, "threads": bounds(source),
+            rows.append({"file": source.name, "kernel": demangle(name), "arch": architecture, "threads": threads.get(name, 1024),
                          "registers": registers, **count})
     blocks = occupancies(directory, nvcc, [(int(r["arch"].rstrip("a")) // 10, 0, r["registers"], r["threads"], 0)
                                            for r in rows])
