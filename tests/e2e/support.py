@@ -232,7 +232,7 @@ def kill_family(process, victims=None):
             except ProcessLookupError:
                 pass
     try:
-        process.communicate(timeout=60)
+        process.communicate(timeout=30)
     except ValueError:
         pass
     except subprocess.TimeoutExpired as timeout:
@@ -240,11 +240,18 @@ def kill_family(process, victims=None):
         for pid in descendants(process.pid):
             try:
                 with open(f"/proc/{pid}/cmdline") as command_line, open(f"/proc/{pid}/wchan") as place:
-                    left[pid] = command_line.read().replace("\0", " "), place.read()
+                    line = command_line.read().replace("\0", " ")
+                    if line: # the dead that nobody has waited for have none
+                        left[pid] = line, place.read()
                 os.kill(pid, signal.SIGKILL)
             except OSError:
                 pass
-        raise AssertionError(f"60 s after SIGKILL to {victims or 'all'} there still are {left}") from timeout
+        if list(left) == [process.pid] and MPIRUN and left[process.pid][0].startswith(MPIRUN):
+            # Open MPI 4.1's mpirun waits for itself now and then when a rank dies as it starts.
+            print(f"all ranks are dead, only mpirun hangs ({left[process.pid][1]}): killed", flush=True)
+            process.communicate(timeout=60)
+            return
+        raise AssertionError(f"30 s after SIGKILL to {victims or 'all'} there still are {left}") from timeout
 
 
 def main():
