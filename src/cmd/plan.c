@@ -180,7 +180,8 @@ static double wide_seconds(const plan *p) {
             work += p->cost[i] / ranks * (double)ts_sweep_case(p->sweep, i)->rows;
             longest = fmax(longest, p->cost[i] / ranks);
         }
-        seconds += fmax(work / (p->ranks / ranks), longest);
+        int teams = p->ranks / ranks;
+        seconds += fmax(work / teams, longest);
     }
     return seconds;
 }
