@@ -149,7 +149,7 @@ static ts_status simulate(plan *p, ts_simulation *result) {
     for (int i = 0; status == TS_OK && i < p->job->cases; i++) {
         status = ts_job_case(p->job, i, &costs[i]);
         costs[i].cost = p->cost[i];
-        if (ts_wide_ranks(p->job, i) == 1)
+        if (p->job->ranks[i] == 1)
             pending[narrow++] = (ts_unit){i, 0, ts_sweep_case(p->sweep, i)->rows};
     }
     ts_coordinator_setup setup = {
@@ -172,10 +172,10 @@ static ts_status simulate(plan *p, ts_simulation *result) {
 // those of one width, and widths follow each other. Communication is not in it.
 static double wide_seconds(const plan *p) {
     double seconds = 0;
-    for (int ranks = 2; ranks <= p->ranks; ranks++) {
+    for (int ranks = 2; ranks <= p->job->widest; ranks++) {
         double work = 0, longest = 0;
         for (int i = 0; i < p->job->cases; i++) {
-            if (ts_wide_ranks(p->job, i) != ranks)
+            if (p->job->ranks[i] != ranks)
                 continue;
             work += p->cost[i] / ranks * (double)ts_sweep_case(p->sweep, i)->rows;
             longest = fmax(longest, p->cost[i] / ranks);

@@ -95,6 +95,9 @@ static ts_status fill(ts_job *job) {
         if (status != TS_OK)
             return status;
         job->steps[i] = (double)ts_params_integer(&params, "steps");
+        bool may_be_wide = ts_schema_find(params.schema, "ranks_per_instance") >= 0;
+        job->ranks[i] = may_be_wide ? (int)ts_params_integer(&params, "ranks_per_instance") : 1;
+        job->widest = job->ranks[i] > job->widest ? job->ranks[i] : job->widest;
     }
     return TS_OK;
 }
@@ -112,11 +115,13 @@ ts_status ts_job_create(const ts_sweep *sweep, const ts_backend *backend, const 
         .cost = ts_alloc_zero(cases, sizeof *job->cost, "a run"),
         .steps = ts_alloc_zero(cases, sizeof *job->steps, "a run"),
         .data = ts_alloc_zero(cases, sizeof *job->data, "a run"),
+        .ranks = ts_alloc_zero(cases, sizeof *job->ranks, "a run"),
+        .widest = 1,
         .state_directory = ts_alloc(path, "a path"),
     };
     pthread_mutex_init(&job->mutex, NULL);
     ts_status status = TS_ERROR_MEMORY;
-    if (job->layouts && job->cost && job->steps && job->data && job->state_directory) {
+    if (job->layouts && job->cost && job->steps && job->data && job->ranks && job->state_directory) {
         snprintf(job->state_directory, path, "%s.state", output);
         status = fill(job);
     }
@@ -138,6 +143,7 @@ void ts_job_free(ts_job *job) {
     ts_free(job->layouts);
     ts_free(job->cost);
     ts_free(job->steps);
+    ts_free(job->ranks);
     ts_free(job->data);
     ts_free(job->state_directory);
     pthread_mutex_destroy(&job->mutex);

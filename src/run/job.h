@@ -18,6 +18,8 @@ typedef struct ts_job {
     ts_record_layout **layouts; // (cases)
     double *cost;               // (cases) predicted seconds of one slot for one instance
     double *steps;              // (cases) training steps of an instance
+    int *ranks;                 // (cases) ranks that train one instance together; 1: it is not wide (wide.h)
+    int widest;                 // the largest of them
     struct ts_data **data;      // (cases) NULL until made
     pthread_mutex_t mutex;      // guards `data`
     char *state_directory;

@@ -1,7 +1,6 @@
 #include "run/schedule.h"
 
 #include "base/memory.h"
-#include "run/wide.h"
 #include "store/store.h"
 
 #include <string.h>
@@ -11,7 +10,7 @@ static int64_t list_pending(const ts_job *job, const uint8_t *status, const uint
     int64_t n = 0, row_of_all = 0;
     for (int c = 0; c < job->cases; c++) {
         const ts_case *of = ts_sweep_case(job->sweep, c);
-        bool open = false, wide = ts_wide_ranks(job, c) > 1;
+        bool open = false, wide = job->ranks[c] > 1;
         for (int64_t row = 0; row < of->rows; row++, row_of_all++) {
             bool waits = !wide && status[of->instance[row]] == TS_ROW_PENDING && !taken[row_of_all];
             if (waits && open)
@@ -31,8 +30,7 @@ static int64_t keep_saved(const ts_job *job, const uint8_t *status, ts_unit *sav
     int64_t kept = 0;
     for (int64_t i = 0; i < n_saved; i++) {
         const ts_unit *unit = &saved[i];
-        if (unit->case_index < 0 || unit->case_index >= job->cases ||
-            ts_wide_ranks(job, unit->case_index) > 1)
+        if (unit->case_index < 0 || unit->case_index >= job->cases || job->ranks[unit->case_index] > 1)
             continue;
         const ts_case *of = ts_sweep_case(job->sweep, unit->case_index);
         bool fits = unit->first_row >= 0 && unit->rows > 0 && unit->first_row < of->rows &&

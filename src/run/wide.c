@@ -18,14 +18,6 @@
 
 static const double WATCH_SECONDS = 0.05;
 
-int ts_wide_ranks(const ts_job *job, int case_index) {
-    ts_params params;
-    ts_case_params(job->sweep, case_index, 0, &params);
-    return ts_schema_find(params.schema, "ranks_per_instance") < 0
-               ? 1
-               : (int)ts_params_integer(&params, "ranks_per_instance");
-}
-
 // --- Pauses ---
 
 // While the main thread trains and talks to its team, a second one watches for what makes it pause.
@@ -199,7 +191,7 @@ static ts_status train_share(team *t, int number, int teams, int ranks, const ui
     int turn = 0;
     for (int c = 0; c < job->cases; c++) {
         const ts_case *of = ts_sweep_case(job->sweep, c);
-        if (ts_wide_ranks(job, c) != ranks)
+        if (job->ranks[c] != ranks)
             continue;
         for (int64_t row = 0; row < of->rows && !*stopped; row++) {
             if (status[of->instance[row]] != TS_ROW_PENDING || turn++ % teams != number)
@@ -269,7 +261,7 @@ static void gather(const ts_wide_setup *setup) {
 
 ts_status ts_wide_check(const ts_job *job, int ranks) {
     for (int c = 0; c < job->cases; c++) {
-        int needed = ts_wide_ranks(job, c);
+        int needed = job->ranks[c];
         const ts_engine *engine =
             ts_backend_engine(job->backend, ts_sweep_case(job->sweep, c)->schema->model->name);
         if (needed > 1 && !engine->wide)
@@ -289,10 +281,7 @@ ts_status ts_wide_check(const ts_job *job, int ranks) {
 ts_status ts_wide_train(const ts_wide_setup *setup) {
     const ts_job *job = setup->job;
     int64_t instances = ts_sweep_instances(job->sweep);
-    int widest = 1;
-    for (int c = 0; c < job->cases; c++)
-        widest = ts_wide_ranks(job, c) > widest ? ts_wide_ranks(job, c) : widest;
-    if (widest == 1)
+    if (job->widest == 1)
         return TS_OK;
     uint8_t *rows = ts_alloc((size_t)instances, "the instances' status");
     ts_status status = ts_comm_agree(setup->comm, rows ? TS_OK : TS_ERROR_FATAL);
@@ -301,10 +290,10 @@ ts_status ts_wide_train(const ts_wide_setup *setup) {
     if (status == TS_OK)
         ts_comm_broadcast(setup->comm, rows, (size_t)instances);
     bool stopped = false;
-    for (int ranks = widest; ranks > 1 && status == TS_OK; ranks--) {
+    for (int ranks = job->widest; ranks > 1 && status == TS_OK; ranks--) {
         bool any = false;
         for (int c = 0; c < job->cases; c++)
-            any = any || ts_wide_ranks(job, c) == ranks;
+            any = any || job->ranks[c] == ranks;
         if (any && !stopped)
             status = train_with(setup, ranks, rows, &stopped);
         status = ts_comm_agree(setup->comm, status);

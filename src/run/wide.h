@@ -8,9 +8,6 @@
 #include "run/message.h"
 #include "store/store.h"
 
-int ts_wide_ranks(const ts_job *job,
-                  int case_index); // ranks an instance of the case takes; 1: it is not wide
-
 // TS_ERROR_USER if a case takes more than so many ranks, or the backend cannot train its model with a team.
 ts_status ts_wide_check(const ts_job *job, int ranks);
 
