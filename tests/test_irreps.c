@@ -172,6 +172,20 @@ static double product_error(int n, const double *p, const double *q, bool same) 
     return worst;
 }
 
+// P_r [order, order]: P_r[g, h] = (d / order) chi_r(g h^-1), the projector onto the irrep's functions.
+static void fill_projector(const ts_table *table, const ts_irreps *irreps, int r, double *projector) {
+    const ts_irrep *irrep = &irreps->irrep[r];
+    const int n = table->n;
+    const double scale = (double)irrep->dimension / n;
+    for (int h = 0; h < n; h++) {
+        int inverse = 0;
+        while (inverse < n - 1 && table->result[h * n + inverse] != table->identity)
+            inverse++;
+        for (int g = 0; g < n; g++)
+            projector[(size_t)g * n + h] = scale * irrep->character[table->result[g * n + inverse]];
+    }
+}
+
 static void check_projectors(const ts_table *table, const ts_irreps *irreps) {
     int n = table->n, count = irreps->count;
     size_t entries = (size_t)n * (size_t)n;
@@ -179,7 +193,7 @@ static void check_projectors(const ts_table *table, const ts_irreps *irreps) {
     double *sum = calloc(entries, sizeof *sum);
     for (int r = 0; r < count; r++) {
         double *p = projectors + (size_t)r * entries;
-        ts_irrep_projector(table, irreps, r, p);
+        fill_projector(table, irreps, r, p);
         for (size_t i = 0; i < entries; i++)
             sum[i] += p[i];
         for (int x = 0; x < n; x++)

@@ -2,7 +2,6 @@
 
 #include "base/sets.h"
 
-#include <stddef.h>
 #include <string.h>
 
 // Sums kept in registers: ROWS x WIDE; the compiler makes vectors of the inner loops.
@@ -35,4 +34,22 @@ void ts_product(int rows, int columns, int depth, const double *a, int a_stride,
             block(rows - r < ROWS ? rows - r : ROWS, columns - j < WIDE ? columns - j : WIDE, depth,
                   a + (size_t)r * (size_t)a_stride, (size_t)a_stride, b + j, (size_t)b_stride,
                   c + (size_t)r * (size_t)c_stride + j, (size_t)c_stride);
+}
+
+double ts_energy(const double *x, size_t count) {
+    double lane[8] = {0}, sum = 0;
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8)
+        for (size_t k = 0; k < 8; k++)
+            lane[k] += x[i + k] * x[i + k];
+    for (; i < count; i++)
+        sum += x[i] * x[i];
+    for (size_t k = 0; k < 8; k++)
+        sum += lane[k];
+    return sum;
+}
+
+void ts_add(double *restrict sum, const double *restrict x, int count) {
+    for (int i = 0; i < count; i++)
+        sum[i] += x[i];
 }

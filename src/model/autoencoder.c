@@ -97,14 +97,6 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
     return NULL;
 }
 
-static bool derive(const ts_params *params, const char *name, double *value) {
-    if (strcmp(name, "parameters") != 0)
-        return false;
-    ts_autoencoder_shape shape = ts_autoencoder_shape_of(params);
-    *value = (double)(shape.hidden + 1) * shape.features;
-    return true;
-}
-
 static void layout(const ts_params *params, ts_parameter_layout *out) {
     ts_autoencoder_shape shape = ts_autoencoder_shape_of(params);
     *out = (ts_parameter_layout){
@@ -302,7 +294,6 @@ const ts_model ts_model_autoencoder = {
     .help = "x_hat = relu(W^T W x + b), the toy model of superposition",
     .keys = KEYS,
     .check = check,
-    .derive = derive,
     .layout = layout,
     .initialise = initialise,
     .dimension = dimension,

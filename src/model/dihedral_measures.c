@@ -80,24 +80,6 @@ static ts_status create(ts_pairs *pairs, const ts_symmetry *symmetry, const ts_d
     return TS_OK;
 }
 
-static double energy(const double *x, size_t count) {
-    double lane[8] = {0}, sum = 0;
-    size_t i = 0;
-    for (; i + 8 <= count; i += 8)
-        for (size_t k = 0; k < 8; k++)
-            lane[k] += x[i + k] * x[i + k];
-    for (; i < count; i++)
-        sum += x[i] * x[i];
-    for (size_t k = 0; k < 8; k++)
-        sum += lane[k];
-    return sum;
-}
-
-static void add(double *restrict sum, const double *restrict x, int count) {
-    for (int i = 0; i < count; i++)
-        sum[i] += x[i];
-}
-
 // --- What the pairs add up to ---
 
 static double *sum_of(const measuring *m, int region, int side) {
@@ -111,8 +93,8 @@ static void gather_pair(measuring *m, int a, int b, const double *h, const doubl
     const int place[SIDES] = {a % m->n, b % m->n, product % m->n};
     double centre = 0;
     for (int side = 0; side < SIDES; side++)
-        add(sum_of(m, region, side) + (size_t)place[side] * hidden, h, m->hidden);
-    m->hidden_energy[region] += energy(h, hidden);
+        ts_add(sum_of(m, region, side) + (size_t)place[side] * hidden, h, m->hidden);
+    m->hidden_energy[region] += ts_energy(h, hidden);
     for (int c = 0; c < m->order; c++)
         centre += z[c] / m->order;
     for (int c = 0; c < m->order; c++) {
@@ -147,14 +129,14 @@ static void measure_side(measuring *m, int region, int side, double *fraction) {
     double *by_place = sum_of(m, region, side), total;
     memset(m->mean, 0, hidden * sizeof(double));
     for (size_t x = 0; x < n; x++)
-        add(m->mean, by_place + x * hidden, m->hidden);
-    total = m->hidden_energy[region] - energy(m->mean, hidden) / (double)(n * n);
+        ts_add(m->mean, by_place + x * hidden, m->hidden);
+    total = m->hidden_energy[region] - ts_energy(m->mean, hidden) / (double)(n * n);
     for (size_t x = 0; x < n; x++)
         for (size_t k = 0; k < hidden; k++)
             by_place[x * hidden + k] = by_place[x * hidden + k] / m->n - m->mean[k] / (double)(n * n);
     ts_product(m->n, m->hidden, m->n, m->basis, m->n, by_place, m->hidden, m->projected, m->hidden);
     for (size_t f = 0; f < n; f++) // a place stands for n pairs
-        m->component[f] = (double)n * energy(m->projected + f * hidden, hidden);
+        m->component[f] = (double)n * ts_energy(m->projected + f * hidden, hidden);
     for (int r = 0; r < m->symmetry->irreps->count; r++) {
         int k = frequency_of(m, &m->symmetry->irreps->irrep[r]);
         double part = 0;
@@ -175,7 +157,7 @@ static void measure_region(measuring *m, int region, double *const *out) {
         for (int g = 0; g < m->order; g++)
             dot += m->by_quotient[(size_t)(region * m->order + g)] * chi[g];
         out[TS_REGION_LOGIT_SIMILARITY][at + r] =
-            dot / sqrt(pairs * energy(chi, (size_t)m->order) * m->logit_energy[region]);
+            dot / sqrt(pairs * ts_energy(chi, (size_t)m->order) * m->logit_energy[region]);
     }
 }
 

@@ -131,24 +131,6 @@ static int element_of(const measuring *m, int side, int a, int b) {
     return side == OF_A ? x : side == OF_B ? y : m->group->result[(size_t)x * (size_t)m->n + (size_t)y];
 }
 
-static double energy(const double *x, size_t count) {
-    double lane[8] = {0}, sum = 0;
-    size_t i = 0;
-    for (; i + 8 <= count; i += 8)
-        for (size_t k = 0; k < 8; k++)
-            lane[k] += x[i + k] * x[i + k];
-    for (; i < count; i++)
-        sum += x[i] * x[i];
-    for (size_t k = 0; k < 8; k++)
-        sum += lane[k];
-    return sum;
-}
-
-static void add(double *restrict sum, const double *restrict x, int count) {
-    for (int k = 0; k < count; k++)
-        sum[k] += x[k];
-}
-
 static void gather_pair(measuring *m, int a, int b) {
     size_t n = (size_t)m->n, hidden = (size_t)m->hidden;
     const double *h = m->row.h + (size_t)b * hidden, *z = m->row.logits + (size_t)b * n;
@@ -156,9 +138,9 @@ static void gather_pair(measuring *m, int a, int b) {
     for (int side = 0; side < SIDES; side++) {
         size_t element = (size_t)element_of(m, side, a, b);
         m->weight[side][element] += 1;
-        add(m->sum[side] + element * hidden, h, m->hidden);
+        ts_add(m->sum[side] + element * hidden, h, m->hidden);
     }
-    m->hidden_energy += energy(h, hidden);
+    m->hidden_energy += ts_energy(h, hidden);
     for (int c = 0; c < m->n; c++)
         centre += z[c];
     centre /= m->n;
@@ -167,8 +149,8 @@ static void gather_pair(measuring *m, int a, int b) {
     for (int c = 0; c < m->n; c++)
         m->difference[c] = z[c] - centre;
     size_t product = (size_t)element_of(m, OF_PRODUCT, a, b);
-    add(m->by_product + product * n, m->difference, m->n);
-    m->logit_energy += energy(m->difference, n);
+    ts_add(m->by_product + product * n, m->difference, m->n);
+    m->logit_energy += ts_energy(m->difference, n);
     m->label_count[product * n + (size_t)m->pairs->table->result[(size_t)a * n + (size_t)b]]++;
 }
 
@@ -184,8 +166,8 @@ static void take_embedding(measuring *m, int side) {
     const double *tokens = side == OF_A ? m->network->e_x : m->network->e_y;
     memset(m->embedding, 0, (size_t)m->n * (size_t)width * sizeof(double));
     for (int a = 0; a < m->n; a++)
-        add(m->embedding + (size_t)element_of(m, side, a, a) * (size_t)width,
-            tokens + (size_t)a * (size_t)width, width);
+        ts_add(m->embedding + (size_t)element_of(m, side, a, a) * (size_t)width,
+               tokens + (size_t)a * (size_t)width, width);
     // The side's functions have length 1 where a token counts n times, for its n pairs.
     for (size_t i = 0; i < (size_t)m->n * (size_t)width; i++)
         m->embedding[i] *= sqrt(m->n);
@@ -222,7 +204,7 @@ static void finish_gathering(measuring *m) {
     for (size_t g = 0; g < n; g++)
         for (size_t k = 0; k < hidden; k++)
             m->all_mean[k] += m->sum[OF_A][g * hidden + k] / (double)(n * n);
-    m->hidden_energy -= (double)(n * n) * energy(m->all_mean, hidden); // of H0
+    m->hidden_energy -= (double)(n * n) * ts_energy(m->all_mean, hidden); // of H0
     for (int side = 0; side < SIDES; side++)
         take_side(m, side);
 }
@@ -232,7 +214,7 @@ static void finish_gathering(measuring *m) {
 // Energy of its coefficients (rows of `width`) among those of all irreps.
 static double energy_of(const measuring *m, int r, const double *coefficients, int width) {
     int first = m->symmetry->first[r], end = m->symmetry->first[r + 1];
-    return energy(coefficients + (size_t)first * (size_t)width, (size_t)(end - first) * (size_t)width);
+    return ts_energy(coefficients + (size_t)first * (size_t)width, (size_t)(end - first) * (size_t)width);
 }
 
 static bool neurons_embedded(const measuring *m) {
@@ -265,17 +247,17 @@ static void measure_sides(measuring *m, int r, int turn_index) {
         if (side == OF_PRODUCT)
             break;
         curve_of(m, TS_EMBED_LEFT_FRACTION + side)[r] =
-            energy_of(m, r, m->embed_part[side], m->network->embed) / energy(tokens[side], n * embed);
+            energy_of(m, r, m->embed_part[side], m->network->embed) / ts_energy(tokens[side], n * embed);
         add_neurons(m, r, side);
     }
     curve_of(m, TS_UNEMBED_FRACTION)[r] =
-        energy_of(m, r, m->u_part, m->hidden) / energy(m->u_rows, n * (size_t)m->hidden);
+        energy_of(m, r, m->u_part, m->hidden) / ts_energy(m->u_rows, n * (size_t)m->hidden);
 }
 
 // Similarity of the logits to the chi cube chi(a b c^-1), and their component along it.
 static void measure_cube(measuring *m, int r, double *correction) {
     const double *chi = m->symmetry->irreps->irrep[r].character;
-    double dot = 0, norm = (double)m->n * m->n * energy(chi, (size_t)m->n);
+    double dot = 0, norm = (double)m->n * m->n * ts_energy(chi, (size_t)m->n);
     for (int p = 0; p < m->n; p++)
         for (int c = 0; c < m->n; c++) {
             size_t at = (size_t)p * (size_t)m->n + (size_t)c;

@@ -58,15 +58,6 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
     return strcmp(tensor, "W_x") == 0 || strcmp(tensor, "W_y") == 0 ? "embed" : "hidden";
 }
 
-static bool derive(const ts_params *params, const char *name, double *value) {
-    if (strcmp(name, "parameters") != 0)
-        return false;
-    ts_parameter_layout tensors;
-    layout(params, &tensors);
-    *value = (double)tensors.total;
-    return true;
-}
-
 // Scaled by the square root of what feeds a unit: the embedding's own width, else the rows.
 static void initialise(const ts_params *params, float *parameters) {
     ts_mlp_shape s = ts_mlp_shape_of(params);
@@ -182,7 +173,6 @@ const ts_model ts_model_mlp = {
     .help = "relu([W_x[a], W_y[b]] W) W_U, the two-embedding network that learns a table",
     .keys = KEYS,
     .check = check,
-    .derive = derive,
     .layout = layout,
     .initialise = initialise,
     .dimension = dimension,

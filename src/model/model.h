@@ -52,7 +52,6 @@ typedef struct ts_model {
         *published; // of tensors; NULL name ends the table; NULL: all have their own names
 
     const char *(*check)(const ts_params *params, char *message, size_t bytes); // as ts_task.check
-    bool (*derive)(const ts_params *params, const char *name, double *value);   // "parameters"
 
     void (*layout)(const ts_params *params, ts_parameter_layout *layout);
     void (*initialise)(const ts_params *params, float *parameters);

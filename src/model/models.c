@@ -39,8 +39,12 @@ void ts_model_schema(const ts_task *task, const ts_model *model, ts_schema *sche
 }
 
 bool ts_derive(const ts_params *params, const char *name, double *value) {
-    return params->schema->task->derive(params, name, value) ||
-           params->schema->model->derive(params, name, value);
+    if (strcmp(name, "parameters") != 0)
+        return params->schema->task->derive(params, name, value);
+    ts_parameter_layout tensors;
+    params->schema->model->layout(params, &tensors);
+    *value = (double)tensors.total;
+    return true;
 }
 
 int64_t ts_measure_length(const ts_params *params, const struct ts_data *data, int index) {

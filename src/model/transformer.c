@@ -75,15 +75,6 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
     return strchr("QKVO", small[2]) && !small[3] ? "d_head" : "d_model";
 }
 
-static bool derive(const ts_params *params, const char *name, double *value) {
-    if (strcmp(name, "parameters") != 0)
-        return false;
-    ts_parameter_layout parameters;
-    layout(params, &parameters);
-    *value = (double)parameters.total;
-    return true;
-}
-
 static void initialise(const ts_params *params, float *parameters) {
     ts_parameter_layout tensors;
     float deviation[TS_TRANSFORMER_TENSORS];
@@ -366,7 +357,6 @@ const ts_model ts_model_transformer = {
     .keys = KEYS,
     .published = PUBLISHED,
     .check = check,
-    .derive = derive,
     .layout = layout,
     .initialise = initialise,
     .dimension = dimension,

@@ -389,16 +389,3 @@ int ts_irreps_count(const ts_table *table) {
         count += c <= ts_classes_inverse(&classes, c);
     return count;
 }
-
-void ts_irrep_projector(const ts_table *table, const ts_irreps *irreps, int r, double *projector) {
-    const ts_irrep *irrep = &irreps->irrep[r];
-    const int n = table->n;
-    const double scale = (double)irrep->dimension / n;
-    for (int h = 0; h < n; h++) {
-        int inverse = 0;
-        while (inverse < n - 1 && table->result[h * n + inverse] != table->identity)
-            inverse++;
-        for (int g = 0; g < n; g++)
-            projector[(size_t)g * n + h] = scale * irrep->character[table->result[g * n + inverse]];
-    }
-}

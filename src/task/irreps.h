@@ -28,7 +28,3 @@ void ts_irreps_free(ts_irreps *irreps);
 // How many there are, from conjugacy classes alone (O(n^2)): orbits of classes under inversion. 0 if
 // the table is no group.
 int ts_irreps_count(const ts_table *table);
-
-// P_r [order, order], row-major: P_r[g, h] = (d / order) chi_r(g h^-1): the orthogonal projector onto the
-// functions on the group that are spanned by the irrep's matrix entries.
-void ts_irrep_projector(const ts_table *table, const ts_irreps *irreps, int r, double *projector);
