@@ -98,7 +98,7 @@ static void test_avx2_and_avx512_have_the_same_bits(void **state) {
 
 static void test_a_saved_state_goes_on_with_the_same_bits(void **state) {
     (void)state;
-    support_a_saved_state_goes_on_with_the_same_bits(SWEEPS[2]);
+    support_a_saved_state_goes_on_with_the_same_bits(SWEEPS[2], 37, 100);
 }
 
 // Packing: an instance has the same bits alone and among others, whichever of them diverges.

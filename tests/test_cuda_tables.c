@@ -1,8 +1,8 @@
 // Table models on the CUDA backend against the reference: gradients, steps, many instances at once, states, accuracy
 // at any loss, divergence of one of several. On the emulator, or on a GPU.
 #define _POSIX_C_SOURCE 200809L
-#include "backend/reference_mlp.h"
-#include "support.h"
+#include "backend/reference_table.h"
+#include "support_engine.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -60,7 +60,7 @@ static void test_gradients_agree_with_the_reference(void **state) {
         int64_t reached = 0;
         for (size_t p = 0; p < count; p++)
             weights[p] = f.initial[p];
-        assert_int_equal(ts_reference_mlp_gradient(&f.spec, weights, &loss, exact), TS_OK);
+        assert_int_equal(ts_reference_table_gradient(&f.spec, weights, &loss, exact), TS_OK);
         assert_int_equal(engine->create(&f.spec, &training), TS_OK);
         assert_int_equal(engine->train(training, 0, 1, &reached), TS_OK);
         engine->get_state(training, 0, saved);
@@ -85,7 +85,7 @@ static double train_loss(const support_instance *f, const float *weights) {
            loss;
     for (size_t p = 0; p < count; p++)
         wide[p] = weights[p];
-    assert_int_equal(ts_reference_mlp_gradient(&f->spec, wide, &loss, gradient), TS_OK);
+    assert_int_equal(ts_reference_table_gradient(&f->spec, wide, &loss, gradient), TS_OK);
     ts_free(wide);
     ts_free(gradient);
     return loss;
@@ -189,26 +189,7 @@ static void test_a_saved_state_goes_on_with_the_same_bits(void **state) {
     (void)state;
     support_instance f;
     support_open(&f, CASES[1].sweep);
-    const ts_engine *engine = cuda_engine(&f);
-    size_t bytes = (size_t)f.parameters * sizeof(float);
-    float *whole = ts_alloc(bytes, "weights"), *parts = ts_alloc(bytes, "weights");
-    support_train("cuda", &f, 12, whole);
-    void *first, *second;
-    int64_t reached = 0;
-    assert_int_equal(engine->create(&f.spec, &first), TS_OK);
-    assert_int_equal(engine->train(first, 0, 5, &reached), TS_OK);
-    void *saved = ts_alloc(engine->state_bytes(first), "a state");
-    engine->get_state(first, 0, saved);
-    engine->destroy(first);
-    assert_int_equal(engine->create(&f.spec, &second), TS_OK);
-    engine->set_state(second, 0, saved);
-    assert_int_equal(engine->train(second, 5, 12, &reached), TS_OK);
-    engine->get_parameters(second, 0, parts);
-    engine->destroy(second);
-    assert_memory_equal(whole, parts, bytes);
-    ts_free(saved);
-    ts_free(whole);
-    ts_free(parts);
+    support_saved_state_goes_on("cuda", &f, 5, 12);
     support_close(&f);
 }
 

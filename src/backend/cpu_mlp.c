@@ -9,69 +9,33 @@ enum { W_X, W_Y, W, W_U };
 typedef struct training {
     ts_cpu_table table; // first
     ts_mlp_work work;
-    ts_slab slab;
 } training;
-
-static void destroy(void *handle) {
-    training *t = handle;
-    if (!t)
-        return;
-    ts_slab_free(&t->slab);
-    ts_free(t);
-}
 
 static ts_status create_slab(training *t) {
     ts_mlp_work *w = &t->work;
     size_t hidden = (size_t)w->hidden_stride, out = (size_t)w->out_stride, tokens = (size_t)w->n * hidden;
     for (int pass = 0; pass < 2; pass++) {
-        if (pass == 1 && ts_slab_reserve(&t->slab, "training") != TS_OK)
+        if (pass == 1 && ts_slab_reserve(&t->table.slab, "training") != TS_OK)
             return TS_ERROR_MEMORY;
-        ts_cpu_table_take(&t->table, &t->slab);
-        w->left = ts_slab_take(&t->slab, tokens, sizeof(float));
-        w->right = ts_slab_take(&t->slab, tokens, sizeof(float));
-        w->dleft = ts_slab_take(&t->slab, tokens, sizeof(float));
-        w->dright = ts_slab_take(&t->slab, tokens, sizeof(float));
-        w->w_u_columns = ts_slab_take(&t->slab, out * hidden, sizeof(float));
+        ts_cpu_table_take(&t->table);
+        w->left = ts_slab_take(&t->table.slab, tokens, sizeof(float));
+        w->right = ts_slab_take(&t->table.slab, tokens, sizeof(float));
+        w->dleft = ts_slab_take(&t->table.slab, tokens, sizeof(float));
+        w->dright = ts_slab_take(&t->table.slab, tokens, sizeof(float));
+        w->w_u_columns = ts_slab_take(&t->table.slab, out * hidden, sizeof(float));
         // Transposed by whole tiles: rows of 2 embed_stride, each half up to a tile longer than embed.
-        w->w_columns = ts_slab_take(&t->slab, hidden * 2 * (size_t)w->embed_stride, sizeof(float));
-        w->h = ts_slab_take(&t->slab, TS_MLP_TILE * hidden, sizeof(float));
-        w->dh = ts_slab_take(&t->slab, TS_MLP_TILE * hidden, sizeof(float));
-        w->z = ts_slab_take(&t->slab, TS_MLP_TILE * out, sizeof(float));
+        w->w_columns = ts_slab_take(&t->table.slab, hidden * 2 * (size_t)w->embed_stride, sizeof(float));
+        w->h = ts_slab_take(&t->table.slab, TS_MLP_TILE * hidden, sizeof(float));
+        w->dh = ts_slab_take(&t->table.slab, TS_MLP_TILE * hidden, sizeof(float));
+        w->z = ts_slab_take(&t->table.slab, TS_MLP_TILE * out, sizeof(float));
     }
-    memset(t->slab.base, 0, t->slab.size);
-    return TS_OK;
-}
-
-static ts_status create(const ts_training_spec *spec, void **handle) {
-    training *t = ts_alloc_zero(1, sizeof *t, "a training");
-    if (!t)
-        return TS_ERROR_MEMORY;
-    ts_mlp_shape shape = ts_mlp_shape_of(&spec->params[0]);
-    ts_cpu_table_begin(&t->table, spec);
-    t->work = (ts_mlp_work){
-        .n = shape.n,
-        .n_out = shape.n_out,
-        .embed = shape.embed,
-        .hidden = shape.hidden,
-        .embed_stride = TS_PAD(shape.embed),
-        .hidden_stride = TS_PAD(shape.hidden),
-        .out_stride = TS_PAD(shape.n_out),
-        .pairs = (int)t->table.own,
-        .all_pairs = (int)t->table.train,
-    };
-    ts_status status = create_slab(t);
-    if (status == TS_OK)
-        status = ts_cpu_table_initialise(&t->table, 0);
-    if (status != TS_OK) {
-        destroy(t);
-        return status;
-    }
-    *handle = t;
+    memset(t->table.slab.base, 0, t->table.slab.size);
     return TS_OK;
 }
 
 // Points the kernel's work at an instance.
-static void aim(training *t, int instance) {
+static void aim(void *handle, int instance) {
+    training *t = handle;
     ts_mlp_work *w = &t->work;
     const ts_cpu_table *table = &t->table;
     w->a = ts_cpu_table_pairs(table, instance) + table->first;
@@ -88,18 +52,38 @@ static void aim(training *t, int instance) {
     w->valid = table->valid;
 }
 
-static bool gradient(const ts_kernels *kernels, const void *work) {
-    return kernels->mlp_gradient(work);
+static bool make_gradient(const void *handle) {
+    const training *t = handle;
+    return t->table.kernels->mlp_gradient(&t->work);
 }
 
-static ts_status train(void *handle, int64_t from, int64_t to, int64_t *reached) {
-    training *t = handle;
-    for (int i = 0; i < t->table.spec.count; i++) {
-        if (reached[i] != from)
-            continue;
-        aim(t, i);
-        reached[i] = ts_cpu_table_train(&t->table, i, from, to, gradient, &t->work);
+static ts_status create(const ts_training_spec *spec, void **handle) {
+    training *t = ts_alloc_zero(1, sizeof *t, "a training");
+    if (!t)
+        return TS_ERROR_MEMORY;
+    ts_mlp_shape shape = ts_mlp_shape_of(&spec->params[0]);
+    ts_cpu_table_begin(&t->table, spec);
+    t->table.aim = aim;
+    t->table.make_gradient = make_gradient;
+    t->work = (ts_mlp_work){
+        .n = shape.n,
+        .n_out = shape.n_out,
+        .embed = shape.embed,
+        .hidden = shape.hidden,
+        .embed_stride = TS_PAD(shape.embed),
+        .hidden_stride = TS_PAD(shape.hidden),
+        .out_stride = TS_PAD(shape.n_out),
+        .pairs = (int)t->table.own,
+        .all_pairs = (int)t->table.train,
+    };
+    ts_status status = create_slab(t);
+    if (status == TS_OK)
+        status = ts_cpu_table_initialise(&t->table, 0);
+    if (status != TS_OK) {
+        ts_cpu_table_destroy(t);
+        return status;
     }
+    *handle = t;
     return TS_OK;
 }
 
@@ -107,10 +91,10 @@ const ts_engine ts_cpu_mlp = {
     .model = "mlp",
     .wide = true,
     .create = create,
-    .destroy = destroy,
+    .destroy = ts_cpu_table_destroy,
     .state_bytes = ts_cpu_table_state_bytes,
     .get_state = ts_cpu_table_get_state,
     .set_state = ts_cpu_table_set_state,
     .get_parameters = ts_cpu_table_get_parameters,
-    .train = train,
+    .train = ts_cpu_table_train,
 };

@@ -56,7 +56,8 @@ void ts_cpu_table_begin(ts_cpu_table *t, const ts_training_spec *spec) {
     }
 }
 
-void ts_cpu_table_take(ts_cpu_table *t, ts_slab *slab) {
+void ts_cpu_table_take(ts_cpu_table *t) {
+    ts_slab *slab = &t->slab;
     size_t count = (size_t)t->spec.count;
     t->state = ts_slab_take(slab, count * 3 * (size_t)t->padded, sizeof(float));
     t->gradient = ts_slab_take(slab, (size_t)t->padded, sizeof(float));
@@ -105,8 +106,7 @@ ts_status ts_cpu_table_initialise(ts_cpu_table *t, int block) {
     return status;
 }
 
-int64_t ts_cpu_table_train(ts_cpu_table *t, int instance, int64_t from, int64_t to,
-                           bool (*gradient)(const ts_kernels *kernels, const void *work), const void *work) {
+static int64_t train_instance(ts_cpu_table *t, int instance, int64_t from, int64_t to) {
     const ts_team *team = t->spec.team;
     ts_adam *adam = ts_adam_at(&t->adam[instance], &t->spec.params[instance], from);
     ts_adam_constants constants = {
@@ -117,7 +117,7 @@ int64_t ts_cpu_table_train(ts_cpu_table *t, int instance, int64_t from, int64_t 
         .epsilon = (float)adam->epsilon,
     };
     for (int64_t step = from; step < to; step++) {
-        bool finite = gradient(t->kernels, work);
+        bool finite = t->make_gradient(t);
         if (team)
             finite = team->sum(team->context, t->gradient, t->padded, finite);
         if (!finite)
@@ -129,6 +129,25 @@ int64_t ts_cpu_table_train(ts_cpu_table *t, int instance, int64_t from, int64_t 
         t->kernels->adam(state_of(t, instance), t->gradient, t->padded, constants);
     }
     return to;
+}
+
+ts_status ts_cpu_table_train(void *training, int64_t from, int64_t to, int64_t *reached) {
+    ts_cpu_table *t = training;
+    for (int i = 0; i < t->spec.count; i++) {
+        if (reached[i] != from)
+            continue;
+        t->aim(training, i);
+        reached[i] = train_instance(t, i, from, to);
+    }
+    return TS_OK;
+}
+
+void ts_cpu_table_destroy(void *training) {
+    ts_cpu_table *t = training;
+    if (!t)
+        return;
+    ts_slab_free(&t->slab);
+    ts_free(t);
 }
 
 size_t ts_cpu_table_state_bytes(const void *training) {

@@ -28,25 +28,26 @@ typedef struct ts_cpu_table {
     int *pairs;             // (count, 3, train): a, b and label of each training pair
     float *valid;           // (TS_VECTOR_LANES): 1 for the logits in the last vector of a row, 0 for its pads
     ts_adam *adam;          // (count)
+    ts_slab slab;           // all of it, and the engine's own
+    // The engine's: points its work at an instance; fills the gradient, false if a loss is not finite.
+    void (*aim)(void *training, int instance);
+    bool (*make_gradient)(const void *training);
 } ts_cpu_table;
 
-// Shapes; then what it needs of the engine's slab, in both passes; then initial weights and pairs. Pairs are in
+// Shapes, all else zeroed; then what it needs of the slab, in both passes; then initial weights and pairs. Pairs are in
 // the order of the table, or, with block > 0, `block` columns b after the other, each in the order of the table.
 void ts_cpu_table_begin(ts_cpu_table *t, const ts_training_spec *spec);
-void ts_cpu_table_take(ts_cpu_table *t, ts_slab *slab);
+void ts_cpu_table_take(ts_cpu_table *t);
 ts_status ts_cpu_table_initialise(ts_cpu_table *t, int block);
 
 const float *ts_cpu_table_weights(const ts_cpu_table *t, int instance, int tensor);
 float *ts_cpu_table_gradient(const ts_cpu_table *t, int tensor);
 const int *ts_cpu_table_pairs(const ts_cpu_table *t, int instance); // (3, train)
 
-// Takes an instance from step to step; `gradient` fills the gradient, false if a loss is not finite. Returns the
-// step reached.
-int64_t ts_cpu_table_train(ts_cpu_table *t, int instance, int64_t from, int64_t to,
-                           bool (*gradient)(const ts_kernels *kernels, const void *work), const void *work);
-
 // Engine functions; `training` starts with a ts_cpu_table. State: (3, parameters) float32 in the model's layout.
+void ts_cpu_table_destroy(void *training);
 size_t ts_cpu_table_state_bytes(const void *training);
 void ts_cpu_table_get_state(const void *training, int instance, void *state);
 void ts_cpu_table_set_state(void *training, int instance, const void *state);
 void ts_cpu_table_get_parameters(const void *training, int instance, float *parameters);
+ts_status ts_cpu_table_train(void *training, int64_t from, int64_t to, int64_t *reached);

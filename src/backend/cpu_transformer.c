@@ -7,16 +7,7 @@
 typedef struct training {
     ts_cpu_table table; // first
     ts_transformer_work work;
-    ts_slab slab;
 } training;
-
-static void destroy(void *handle) {
-    training *t = handle;
-    if (!t)
-        return;
-    ts_slab_free(&t->slab);
-    ts_free(t);
-}
 
 static float *take(ts_slab *slab, int rows, int columns) {
     return ts_slab_take(slab, (size_t)rows * (size_t)columns, sizeof(float));
@@ -64,13 +55,37 @@ static void take_scratch(ts_transformer_work *w, ts_slab *slab) {
 
 static ts_status create_slab(training *t) {
     for (int pass = 0; pass < 2; pass++) {
-        if (pass == 1 && ts_slab_reserve(&t->slab, "training") != TS_OK)
+        if (pass == 1 && ts_slab_reserve(&t->table.slab, "training") != TS_OK)
             return TS_ERROR_MEMORY;
-        ts_cpu_table_take(&t->table, &t->slab);
-        take_scratch(&t->work, &t->slab);
+        ts_cpu_table_take(&t->table);
+        take_scratch(&t->work, &t->table.slab);
     }
-    memset(t->slab.base, 0, t->slab.size);
+    memset(t->table.slab.base, 0, t->table.slab.size);
     return TS_OK;
+}
+
+// Points the kernel's work at an instance.
+static void aim(void *handle, int instance) {
+    training *t = handle;
+    ts_transformer_work *w = &t->work;
+    const ts_cpu_table *table = &t->table;
+    const float **const weights[] = {&w->w_e, &w->w_pos, &w->w_q,   &w->w_k, &w->w_v,
+                                     &w->w_o, &w->w_in,  &w->w_out, &w->w_u};
+    float **const gradients[] = {&w->dw_e, &w->dw_pos, &w->dw_q,   &w->dw_k, &w->dw_v,
+                                 &w->dw_o, &w->dw_in,  &w->dw_out, &w->dw_u};
+    for (int i = 0; i < TS_TRANSFORMER_TENSORS; i++) {
+        *weights[i] = ts_cpu_table_weights(table, instance, i);
+        *gradients[i] = ts_cpu_table_gradient(table, i);
+    }
+    w->a = ts_cpu_table_pairs(table, instance) + table->first;
+    w->b = w->a + table->train;
+    w->label = w->b + table->train;
+    w->valid = table->valid;
+}
+
+static bool make_gradient(const void *handle) {
+    const training *t = handle;
+    return t->table.kernels->transformer_gradient(&t->work);
 }
 
 static ts_status create(const ts_training_spec *spec, void **handle) {
@@ -79,6 +94,8 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
         return TS_ERROR_MEMORY;
     ts_transformer_shape shape = ts_transformer_shape_of(&spec->params[0]);
     ts_cpu_table_begin(&t->table, spec);
+    t->table.aim = aim;
+    t->table.make_gradient = make_gradient;
     t->work = (ts_transformer_work){
         .n = shape.n,
         .n_out = shape.n_out,
@@ -101,43 +118,10 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
     if (status == TS_OK)
         status = ts_cpu_table_initialise(&t->table, TS_TRANSFORMER_BLOCK);
     if (status != TS_OK) {
-        destroy(t);
+        ts_cpu_table_destroy(t);
         return status;
     }
     *handle = t;
-    return TS_OK;
-}
-
-// Points the kernel's work at an instance.
-static void aim(training *t, int instance) {
-    ts_transformer_work *w = &t->work;
-    const ts_cpu_table *table = &t->table;
-    const float **const weights[] = {&w->w_e, &w->w_pos, &w->w_q,   &w->w_k, &w->w_v,
-                                     &w->w_o, &w->w_in,  &w->w_out, &w->w_u};
-    float **const gradients[] = {&w->dw_e, &w->dw_pos, &w->dw_q,   &w->dw_k, &w->dw_v,
-                                 &w->dw_o, &w->dw_in,  &w->dw_out, &w->dw_u};
-    for (int i = 0; i < TS_TRANSFORMER_TENSORS; i++) {
-        *weights[i] = ts_cpu_table_weights(table, instance, i);
-        *gradients[i] = ts_cpu_table_gradient(table, i);
-    }
-    w->a = ts_cpu_table_pairs(table, instance) + table->first;
-    w->b = w->a + table->train;
-    w->label = w->b + table->train;
-    w->valid = table->valid;
-}
-
-static bool gradient(const ts_kernels *kernels, const void *work) {
-    return kernels->transformer_gradient(work);
-}
-
-static ts_status train(void *handle, int64_t from, int64_t to, int64_t *reached) {
-    training *t = handle;
-    for (int i = 0; i < t->table.spec.count; i++) {
-        if (reached[i] != from)
-            continue;
-        aim(t, i);
-        reached[i] = ts_cpu_table_train(&t->table, i, from, to, gradient, &t->work);
-    }
     return TS_OK;
 }
 
@@ -145,10 +129,10 @@ const ts_engine ts_cpu_transformer = {
     .model = "transformer",
     .wide = true,
     .create = create,
-    .destroy = destroy,
+    .destroy = ts_cpu_table_destroy,
     .state_bytes = ts_cpu_table_state_bytes,
     .get_state = ts_cpu_table_get_state,
     .set_state = ts_cpu_table_set_state,
     .get_parameters = ts_cpu_table_get_parameters,
-    .train = train,
+    .train = ts_cpu_table_train,
 };

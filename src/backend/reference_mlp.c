@@ -1,7 +1,5 @@
 // The multilayer perceptron in plain double-precision loops, pair by pair: the oracle for the factored
 // kernels.
-#include "backend/reference_mlp.h"
-
 #include "backend/reference_table.h"
 #include "model/mlp.h"
 #include "task/data.h"
@@ -62,17 +60,6 @@ static ts_status create(const ts_training_spec *spec, void **training) {
     ((pass *)t->own)->shape = s;
     t->pair_gradient = pair_gradient;
     *training = t;
-    return TS_OK;
-}
-
-ts_status ts_reference_mlp_gradient(const ts_training_spec *spec, const double *weights, double *loss,
-                                    double *gradient) {
-    void *training = NULL;
-    ts_status status = create(spec, &training);
-    if (status != TS_OK)
-        return status;
-    *loss = ts_reference_table_gradient(training, weights, 0, gradient);
-    ts_reference_table_destroy(training);
     return TS_OK;
 }
 

@@ -83,8 +83,9 @@ double ts_reference_cross_entropy(double *z, int count, int label) {
     return largest > 0 ? largest + log(total) : log1p(others);
 }
 
-double ts_reference_table_gradient(const ts_reference_table *t, const double *weights, int instance,
-                                   double *gradient) {
+// Mean cross-entropy over the instance's training pairs, and its gradient.
+static double make_gradient(const ts_reference_table *t, const double *weights, int instance,
+                            double *gradient) {
     const int *pairs = t->pairs + (size_t)instance * pairs_of(t);
     double loss = 0;
     memset(gradient, 0, (size_t)t->reference.parameters * sizeof(double));
@@ -97,7 +98,7 @@ static int64_t train_instance(ts_reference_table *t, int instance, int64_t from,
     ts_adam *adam = ts_adam_at(&t->adam[instance], &t->spec.params[instance], from);
     double *weights = ts_reference_weights(&t->reference, instance);
     for (int64_t step = from; step < to; step++) {
-        if (!isfinite(ts_reference_table_gradient(t, weights, instance, t->gradient)))
+        if (!isfinite(make_gradient(t, weights, instance, t->gradient)))
             return step;
         ts_adam_update(weights, t->gradient, t->reference.parameters, adam);
     }
@@ -109,5 +110,18 @@ ts_status ts_reference_table_train(void *training, int64_t from, int64_t to, int
     for (int i = 0; i < t->spec.count; i++)
         if (reached[i] == from)
             reached[i] = train_instance(t, i, from, to);
+    return TS_OK;
+}
+
+ts_status ts_reference_table_gradient(const ts_training_spec *spec, const double *weights, double *loss,
+                                      double *gradient) {
+    const char *model = spec->params[0].schema->model->name;
+    const ts_engine *engine = ts_backend_engine(ts_backend_find("reference"), model);
+    void *training = NULL;
+    ts_status status = engine->create(spec, &training);
+    if (status != TS_OK)
+        return status;
+    *loss = make_gradient(training, weights, 0, gradient);
+    engine->destroy(training);
     return TS_OK;
 }

@@ -26,9 +26,10 @@ ts_status ts_reference_table_create(const ts_training_spec *spec, size_t own, ts
 void ts_reference_table_destroy(void *training);
 ts_status ts_reference_table_train(void *training, int64_t from, int64_t to, int64_t *reached);
 
-// Mean cross-entropy over the instance's training pairs, and its gradient.
-double ts_reference_table_gradient(const ts_reference_table *t, const double *weights, int instance,
-                                   double *gradient);
+// For tests: mean cross-entropy over the training pairs of instance spec->params[0] of any table model, and its
+// gradient. weights, gradient: in the model's layout.
+ts_status ts_reference_table_gradient(const ts_training_spec *spec, const double *weights, double *loss,
+                                      double *gradient);
 
 // Turns logits z (count) into the gradient of a pair's cross-entropy; returns that loss.
 double ts_reference_cross_entropy(double *z, int count, int label);

@@ -1,7 +1,5 @@
 // The transformer in plain double-precision loops, pair by pair and from its definition: the oracle for the
 // factored kernels.
-#include "backend/reference_transformer.h"
-
 #include "backend/reference_table.h"
 #include "model/model.h"
 #include "model/transformer.h"
@@ -207,17 +205,6 @@ static ts_status create(const ts_training_spec *spec, void **training) {
     memcpy(t->own, &p, sizeof p);
     t->pair_gradient = pair_gradient;
     *training = t;
-    return TS_OK;
-}
-
-ts_status ts_reference_transformer_gradient(const ts_training_spec *spec, const double *weights, double *loss,
-                                            double *gradient) {
-    void *training = NULL;
-    ts_status status = create(spec, &training);
-    if (status != TS_OK)
-        return status;
-    *loss = ts_reference_table_gradient(training, weights, 0, gradient);
-    ts_reference_table_destroy(training);
     return TS_OK;
 }
 

@@ -153,6 +153,8 @@ static ts_status measure(const ts_params *params, const ts_data *data, const flo
         return status;
     layout(params, &tensors);
     ts_network network = {
+        .all = w.all,
+        .parameters = tensors.total,
         .hidden = w.shape.hidden,
         .embed = w.shape.hidden,
         .e_x = w.left,
@@ -161,8 +163,6 @@ static ts_status measure(const ts_params *params, const ts_data *data, const flo
         .row = row,
         .weights = &w,
     };
-    for (int64_t i = 0; i < tensors.total; i++)
-        network.weight_norm2 += w.all[i] * w.all[i];
     status = ts_network_measure(params, data, &network, last, out);
     ts_slab_free(&w.slab);
     return status;

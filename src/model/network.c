@@ -267,7 +267,9 @@ ts_status ts_network_measure(const ts_params *params, const ts_data *data, const
     for (int64_t i = 0; i < total; i++)
         out[i] = NAN;
     locate(params, data, at);
-    out[at[TS_NET_WEIGHT_NORM2]] = network->weight_norm2;
+    out[at[TS_NET_WEIGHT_NORM2]] = 0;
+    for (int64_t i = 0; i < network->parameters; i++)
+        out[at[TS_NET_WEIGHT_NORM2]] += network->all[i] * network->all[i];
     if (network->heads > 0)
         memcpy(out + at[TS_NET_ATTENTION], network->attention,
                (size_t)network->heads * TS_SOURCES * sizeof(double));

@@ -52,7 +52,8 @@ typedef struct ts_network {
     int hidden, embed;
     const double *e_x, *e_y; // (n, embed)
     const double *u;         // (hidden, n_out)
-    double weight_norm2;     // sum of squares of every trainable weight
+    const double *all;       // (parameters) every trainable weight
+    int64_t parameters;
     // Hidden activations (n, hidden) and logits (n, n_out) of the pairs (a, 0 .. n - 1); and, unless NULL, what of
     // the logits comes through the hidden layer (n, n_out).
     void (*row)(const void *weights, int a, double *h, double *logits, double *hidden_logits);

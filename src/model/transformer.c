@@ -333,6 +333,8 @@ static ts_status measure(const ts_params *params, const ts_data *data, const flo
     average_attention(&m);
     ts_product(s.neurons, s.n_out, s.model, m.w_out, s.model, m.w_u, s.n_out, m.u, s.n_out);
     ts_network network = {
+        .all = m.weights,
+        .parameters = tensors.total,
         .hidden = s.neurons,
         .embed = s.model,
         .e_x = m.weights + tensors.tensor[TS_W_E].offset,
@@ -344,8 +346,6 @@ static ts_status measure(const ts_params *params, const ts_data *data, const flo
         .heads = s.heads,
         .attention = m.attention,
     };
-    for (int64_t i = 0; i < tensors.total; i++)
-        network.weight_norm2 += m.weights[i] * m.weights[i];
     status = ts_network_measure(params, data, &network, last, out);
     ts_slab_free(&m.slab);
     return status;
