@@ -58,6 +58,9 @@ static const malformed TABLE[] = {
     {FULL "features: 4\n", 4, "key 'features': does not apply to any task or model of this sweep"},
     {FULL "binary: true\n", 4, "key 'binary': does not apply"},
     {FULL "exclude: [{correlated_pairs: 3}]\n", 4, "key 'correlated_pairs': does not apply"},
+    {"name: x\ntask: group\ngroup: C5\nsteps: 1\ncases:\n  - {model: mlp}\n  - {model: transformer, hidden: "
+     "7}\n",
+     7, "key 'hidden': does not apply to any task or model of its case"},
     {"task: tree\nhidden: 3\n", 1, "key 'depth': is missing: task 'tree' needs it"},
     {TREE, 1, "key 'hidden': is missing: model 'autoencoder' needs it"},
     {"task: tree\nhidden: 3\ncases:\n- {depth: 3}\n- {seed: 3}\n", 5, "key 'depth': is missing"},

@@ -331,6 +331,24 @@ static void find_missing(ts_spec *spec, ts_entry *entry) {
     }
 }
 
+// What a case sets itself must apply to it; a setting that applies nowhere has been reported by then.
+static void find_useless(ts_spec *spec, ts_entry *entry) {
+    const ts_sweep *sweep = spec->sweep;
+    for (int i = 0; i < entry->count; i++) {
+        const ts_setting *own = &entry->setting[i];
+        bool here = false, elsewhere = false;
+        for (int s = 0; own->typed && s < sweep->n_slots; s++) {
+            if (own->typed[s].position < 0 || !sweep->slot[s].allowed)
+                continue;
+            here = here || entry_reaches(spec, entry, &sweep->slot[s]);
+            elsewhere = true;
+        }
+        if (elsewhere && !here && !own->implied)
+            ts_report_add(spec->report, own->line, own->key,
+                          "does not apply to any task or model of its case");
+    }
+}
+
 // A case may replace a constant of the top level; anything else given twice is an error.
 static void find_conflicts(ts_spec *spec, const ts_entry *entry) {
     for (int i = 0; i < entry->count; i++) {
@@ -364,6 +382,7 @@ ts_status ts_spec_bind(ts_spec *spec) {
         return status;
     for (int e = 0; e < sweep->n_entries; e++) {
         find_missing(spec, &sweep->entry[e]);
+        find_useless(spec, &sweep->entry[e]);
         find_conflicts(spec, &sweep->entry[e]);
     }
     return ts_spec_make_axes(spec);
