@@ -7,6 +7,45 @@
 #include <math.h>
 #include <stdlib.h>
 
+typedef ts_status (*support_gradient)(const ts_training_spec *spec, const double *weights, double *loss,
+                                      double *gradient);
+
+// The reference's gradient at `weights` (changed in between, restored) against central differences of its loss, at
+// some 12 places of every tensor (small models: at every parameter). No tensor may have zeros alone.
+static inline void support_gradient_is_that_of_the_loss(const support_instance *f, double *weights,
+                                                        support_gradient gradient_of, double relative) {
+    size_t n = (size_t)f->parameters;
+    double *gradient = ts_alloc(n * sizeof *gradient, "g"), *ignored = ts_alloc(n * sizeof *ignored, "g");
+    double loss, above, below;
+    enum { EVERY = 2000 };
+    const double h = 1e-6;
+    ts_parameter_layout layout;
+    f->params.schema->model->layout(&f->params, &layout);
+    assert_int_equal(gradient_of(&f->spec, weights, &loss, gradient), TS_OK);
+    for (int i = 0; i < layout.count; i++) {
+        size_t from = (size_t)layout.tensor[i].offset;
+        size_t to = i + 1 < layout.count ? (size_t)layout.tensor[i + 1].offset : n;
+        double largest = 0;
+        for (size_t p = from; p < to; p += n <= EVERY ? 1 : 1 + (to - from) / 12) {
+            double kept = weights[p];
+            weights[p] = kept + h;
+            gradient_of(&f->spec, weights, &above, ignored);
+            weights[p] = kept - h;
+            gradient_of(&f->spec, weights, &below, ignored);
+            weights[p] = kept;
+            double expected = (above - below) / (2 * h);
+            if (!(fabs(gradient[p] - expected) <= relative * fabs(expected) + 5e-9 * loss)) // of rounding
+                fail_msg("%zu of %s: gradient %g, differences %g", p - from, layout.tensor[i].name,
+                         gradient[p], expected);
+            largest = fmax(largest, fabs(expected));
+        }
+        if (!(largest > 1e-6 * loss))
+            fail_msg("all differences of %s are below %g", layout.tensor[i].name, largest);
+    }
+    ts_free(gradient);
+    ts_free(ignored);
+}
+
 // Weights of the CPU engine, in all kernel sets, after so many steps: within 2e-4 of the way that the reference's went.
 // (Of the way, not of each weight: Adam's first steps are lr * sign(g), and differ by 2 lr where g is rounding noise.)
 static inline void support_cpu_follows_the_reference(const char *const *sweeps, int count, int64_t steps) {

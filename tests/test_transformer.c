@@ -43,41 +43,13 @@ static void test_reference_gradient_matches_finite_differences(void **state) {
     (void)state;
     for (int s = 0; s < N_SWEEPS; s++) {
         support_instance f;
-        ts_parameter_layout layout;
         support_open(&f, SWEEPS[s]);
-        f.params.schema->model->layout(&f.params, &layout);
-        size_t n = (size_t)f.parameters;
-        double *weights = ts_alloc(n * sizeof *weights, "weights"),
-               *ignored = ts_alloc(n * sizeof *ignored, "g");
-        double *gradient = ts_alloc(n * sizeof *gradient, "gradient"), loss, above, below;
+        double *weights = ts_alloc((size_t)f.parameters * sizeof *weights, "weights");
         // Larger than initially, so that attention is not nearly even and its gradients are not nearly nothing.
-        for (size_t p = 0; p < n; p++)
+        for (int64_t p = 0; p < f.parameters; p++)
             weights[p] = 2 * f.initial[p];
-        assert_int_equal(ts_reference_table_gradient(&f.spec, weights, &loss, gradient), TS_OK);
-        const double h = 1e-6;
-        for (int i = 0; i < layout.count; i++) {
-            size_t from = (size_t)layout.tensor[i].offset;
-            size_t to = i + 1 < layout.count ? (size_t)layout.tensor[i + 1].offset : n;
-            double largest = 0;
-            for (size_t p = from; p < to; p += 1 + (to - from) / 8) {
-                double kept = weights[p];
-                weights[p] = kept + h;
-                ts_reference_table_gradient(&f.spec, weights, &above, ignored);
-                weights[p] = kept - h;
-                ts_reference_table_gradient(&f.spec, weights, &below, ignored);
-                weights[p] = kept;
-                double expected = (above - below) / (2 * h);
-                if (!(fabs(gradient[p] - expected) <= 1e-4 * fabs(expected) + 1e-8))
-                    fail_msg("%s: %zu of %s: gradient %g, differences %g", SWEEPS[s], p - from,
-                             layout.tensor[i].name, gradient[p], expected);
-                largest = fmax(largest, fabs(expected));
-            }
-            if (!(largest > 1e-6))
-                fail_msg("%s: all differences of %s are below %g", SWEEPS[s], layout.tensor[i].name, largest);
-        }
+        support_gradient_is_that_of_the_loss(&f, weights, ts_reference_table_gradient, 1e-4);
         ts_free(weights);
-        ts_free(ignored);
-        ts_free(gradient);
         support_close(&f);
     }
 }
