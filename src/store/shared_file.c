@@ -11,7 +11,6 @@
 enum { PIECE_BYTES = 1 << 30 };
 
 struct ts_shared_file {
-    const ts_comm *comm;
     char *path;
     int fd; // of our own, also with MPI-IO: it has no fdatasync
 #ifdef TOYSWEEP_MPI
@@ -25,11 +24,10 @@ static bool writes_through_mpi(const ts_shared_file *file) {
 }
 #endif
 
-static ts_shared_file *allocate(const char *path, const ts_comm *comm) {
+static ts_shared_file *allocate(const char *path) {
     ts_shared_file *file = ts_alloc_zero(1, sizeof *file, "the results file");
     if (!file)
         return NULL;
-    file->comm = comm;
     file->fd = -1;
     file->path = ts_copy_text(path);
 #ifdef TOYSWEEP_MPI
@@ -39,13 +37,6 @@ static ts_shared_file *allocate(const char *path, const ts_comm *comm) {
         return file;
     ts_free(file);
     return NULL;
-}
-
-static void release(ts_shared_file *file) {
-    if (file->fd >= 0)
-        close(file->fd); // everything has been synced
-    ts_free(file->path);
-    ts_free(file);
 }
 
 #ifdef TOYSWEEP_MPI
@@ -63,33 +54,30 @@ static ts_status mpi_fault(const ts_shared_file *file, const char *doing, int co
 }
 #endif
 
-// Collective. Where only some ranks could open it, the others leave it open: closing would wait for all.
-static ts_status open_mpi(ts_shared_file *file) {
-    ts_status status = TS_OK;
+// Each rank opens the file for itself (MPI_COMM_SELF): opened by all together, Open MPI 4.1 waits for ever when it
+// fails on one of them, which goes on to close it while the others still open.
+static ts_status open_here(ts_shared_file *file, const ts_comm *comm) {
+    if ((file->fd = open(file->path, O_RDWR | O_CLOEXEC)) < 0)
+        return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot open '%s' for writing", file->path);
 #ifdef TOYSWEEP_MPI
-    if (file->comm->mpi) {
-        int code = MPI_File_open(MPI_COMM_WORLD, file->path, MPI_MODE_RDWR, MPI_INFO_NULL, &file->mpi);
-        if (code != MPI_SUCCESS) {
-            file->mpi = MPI_FILE_NULL;
-            status = mpi_fault(file, "open", code);
-        }
+    int code = comm->mpi ? MPI_File_open(MPI_COMM_SELF, file->path, MPI_MODE_RDWR, MPI_INFO_NULL, &file->mpi)
+                         : MPI_SUCCESS;
+    if (code != MPI_SUCCESS) {
+        file->mpi = MPI_FILE_NULL;
+        return mpi_fault(file, "open", code);
     }
+#else
+    (void)comm;
 #endif
-    return ts_comm_agree(file->comm, status);
+    return TS_OK;
 }
 
 ts_status ts_shared_file_open(const char *path, const ts_comm *comm, ts_shared_file **out) {
     *out = NULL;
-    ts_shared_file *file = allocate(path, comm);
-    ts_status status = file ? TS_OK : TS_ERROR_MEMORY;
-    if (file && (file->fd = open(path, O_RDWR | O_CLOEXEC)) < 0)
-        status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot open '%s' for writing", path);
-    status = ts_comm_agree(comm, status);
-    if (status == TS_OK)
-        status = open_mpi(file);
+    ts_shared_file *file = allocate(path);
+    ts_status status = ts_comm_agree(comm, file ? open_here(file, comm) : TS_ERROR_MEMORY);
     if (status != TS_OK) {
-        if (file)
-            release(file);
+        ts_shared_file_close(file); // what failed has been told
         return status;
     }
     *out = file;
@@ -105,7 +93,10 @@ ts_status ts_shared_file_close(ts_shared_file *file) {
     if (code != MPI_SUCCESS)
         status = mpi_fault(file, "close", code);
 #endif
-    release(file);
+    if (file->fd >= 0)
+        close(file->fd); // everything has been synced
+    ts_free(file->path);
+    ts_free(file);
     return status;
 }
 

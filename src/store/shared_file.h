@@ -13,9 +13,9 @@ typedef struct ts_shared_file ts_shared_file;
 
 // Collective, and all ranks get the same status. The file must be there.
 ts_status ts_shared_file_open(const char *path, const ts_comm *comm, ts_shared_file **file);
-ts_status ts_shared_file_close(ts_shared_file *file); // collective; NULL is fine if it is NULL everywhere
 
 // Independent.
+ts_status ts_shared_file_close(ts_shared_file *file); // NULL is fine
 ts_status ts_shared_file_write(ts_shared_file *file, int64_t offset, const void *bytes, size_t size);
 ts_status ts_shared_file_sync(ts_shared_file *file);      // fdatasync
 bool ts_shared_file_in_place(const ts_shared_file *file); // is it still the one at its path?

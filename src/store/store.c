@@ -28,7 +28,7 @@ static ts_status open_rows(ts_store *store, const char *path, const ts_sweep *sw
     return store->h5.status;
 }
 
-// Collective. The first fault, or that of closing.
+// The first fault, or that of closing.
 static ts_status end(ts_store *store) {
     ts_rows_end(&store->rows);
     ts_status status = ts_h5_end(&store->h5), closed = ts_shared_file_close(store->file);

@@ -35,8 +35,8 @@ ts_status ts_store_backend(const char *path, char out[32]);
 
 typedef struct ts_store ts_store;
 
-// Collective. Opens for a run: with the MPI driver if MPI is in use, else serially. From here on no metadata
-// is written, and every write is independent.
+// Collective. Opens for a run (store/shared_file.h). From here on no metadata is written, and every write is
+// independent.
 ts_status ts_store_open(const char *path, const ts_comm *comm, const ts_sweep *sweep,
                         const ts_record_layout *const *layouts, ts_store **store);
 

@@ -9,6 +9,7 @@ import tempfile
 import time
 import unittest
 
+from processes import command_line, environment_of, processes
 from support import ENVIRONMENT
 
 DAEMONS = ["munged", "slurmctld", "slurmd"]
@@ -64,26 +65,6 @@ def free_ports(count):
     for one in sockets:
         one.close()
     return ports
-
-
-def environment_of(pid):
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return dict(entry.split(b"=", 1) for entry in file.read().split(b"\0") if b"=" in entry)
-    except OSError:
-        return {}
-
-
-def command_line(pid):
-    try:
-        with open(f"/proc/{pid}/cmdline", "rb") as file:
-            return file.read()
-    except OSError:
-        return b""
-
-
-def processes():
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
 class Cluster:

@@ -6,7 +6,6 @@ import os
 import random
 import resource
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -14,9 +13,9 @@ import time
 import unittest
 import zlib
 
+from processes import MPIRUN, finish, kill_family
+
 TOYSWEEP = os.environ["TOYSWEEP"]
-MPIRUN = os.environ.get("TOYSWEEP_MPIRUN", "")  # empty: built without MPI
-TIMEOUT = 240
 NIGHTLY = os.environ.get("TOYSWEEP_TEST_NIGHTLY", "") == "1"
 
 ENVIRONMENT = {
@@ -160,19 +159,16 @@ class Case(unittest.TestCase):
     def files(self):
         return sorted(os.listdir(self.directory))
 
-    def run_program(self, *arguments, ranks=0, expect=0, environment=None, where=".", **options):
+    def run_program(self, *arguments, expect=0, **options):
         """Runs to the end and checks the exit code; returns standard output and error together."""
-        result = subprocess.run(command(*arguments, ranks=ranks), cwd=self.path(where), stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT,
-                                env={**ENVIRONMENT, **(environment or {})}, **options)
-        self.assertEqual(result.returncode, expect, f"{arguments}:\n{result.stdout}")
-        return result.stdout
+        output, code = self.run_to_any_end(*arguments, **options)
+        self.assertEqual(code, expect, f"{arguments}:\n{output}")
+        return output
 
-    def run_to_any_end(self, *arguments):
+    def run_to_any_end(self, *arguments, **options):
         """Output and exit code, whatever it is."""
-        result = subprocess.run(command(*arguments), cwd=self.directory, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT, env=ENVIRONMENT)
-        return result.stdout, result.returncode
+        process = self.start(*arguments, **options)
+        return finish(process), process.returncode
 
     def run_whole(self, sweep, *options, ranks=0):
         """What an uninterrupted run leaves: the SHA-256 of its file, and its rows."""
@@ -195,11 +191,14 @@ class Case(unittest.TestCase):
         kept = (".yaml", ".h5", ".h5.log.jsonl", *names)
         self.assertEqual([name for name in self.files() if not name.endswith(kept)], [])
 
-    def start(self, *arguments, ranks=0, environment=None, **options):
-        """Starts in a process group of its own, to be signalled or killed."""
-        process = subprocess.Popen(command(*arguments, ranks=ranks), cwd=self.directory, stdout=subprocess.PIPE,
-                                   stderr=subprocess.STDOUT, text=True, start_new_session=True,
-                                   env={**ENVIRONMENT, **(environment or {})}, **options)
+    def start(self, *arguments, ranks=0, **options):
+        return self.start_command(command(*arguments, ranks=ranks), **options)
+
+    def start_command(self, words, environment=None, where=".", **options):
+        """Starts in a session of its own, to be signalled or killed."""
+        process = subprocess.Popen(words, cwd=self.path(where), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                                   text=True, start_new_session=True, env={**ENVIRONMENT, **(environment or {})},
+                                   **options)
         self.addCleanup(kill_family, process)
         return process
 
@@ -208,50 +207,6 @@ class Case(unittest.TestCase):
         while not condition():
             self.assertLess(time.monotonic(), end, f"waited {seconds} s for {what}")
             time.sleep(0.01)
-
-
-def descendants(pid):
-    """The process and everything it started, its ranks' own process groups too."""
-    family = [pid]
-    for process in family:
-        try:
-            for task in os.listdir(f"/proc/{process}/task"):
-                with open(f"/proc/{process}/task/{task}/children") as file:
-                    family.extend(int(child) for child in file.read().split())
-        except OSError:
-            pass
-    return family
-
-
-def kill_family(process, victims=None):
-    """SIGKILL to all of a started process's family (or the chosen ones), then waits for it."""
-    if process.poll() is None:
-        for pid in victims if victims is not None else descendants(process.pid):
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-    try:
-        process.communicate(timeout=30)
-    except ValueError:
-        pass
-    except subprocess.TimeoutExpired as timeout:
-        left = {}
-        for pid in descendants(process.pid):
-            try:
-                with open(f"/proc/{pid}/cmdline") as command_line, open(f"/proc/{pid}/wchan") as place:
-                    line = command_line.read().replace("\0", " ")
-                    if line: # the dead that nobody has waited for have none
-                        left[pid] = line, place.read()
-                os.kill(pid, signal.SIGKILL)
-            except OSError:
-                pass
-        if list(left) == [process.pid] and MPIRUN and left[process.pid][0].startswith(MPIRUN):
-            # Open MPI 4.1's mpirun waits for itself now and then when a rank dies as it starts.
-            print(f"all ranks are dead, only mpirun hangs ({left[process.pid][1]}): killed", flush=True)
-            process.communicate(timeout=60)
-            return
-        raise AssertionError(f"30 s after SIGKILL to {victims or 'all'} there still are {left}") from timeout
 
 
 def main():

@@ -4,9 +4,8 @@ import json
 import os
 import re
 import struct
-import unittest
 
-from support import SMALL, Case, main, needs_mpi, sha256
+from support import SMALL, Case, main, needs_mpi
 
 import h5py
 import numpy

@@ -7,6 +7,7 @@ import random
 import shutil
 import signal
 
+from processes import finish
 from support import SMALL, Case, amount, flip, long_sweep, main, sha256
 
 import h5py
@@ -129,7 +130,7 @@ class State(Case):
         process = self.start("run", self.sweep, "--threads", 24, "--checkpoint-interval", "0.2s")
         self.wait_for(lambda: len(self.saved(".old")) > 5 or process.poll() is not None, "units to be saved twice")
         process.send_signal(signal.SIGTERM)
-        output = process.communicate(timeout=60)[0]
+        output = finish(process)
         self.assertEqual(process.returncode, 75, output)
         self.states = self.saved(".bin") + self.saved(".old")
         os.rename(self.path("long.h5.state"), self.path("kept.state"))

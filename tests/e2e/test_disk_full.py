@@ -3,6 +3,7 @@
 import os
 import subprocess
 
+from processes import finish
 from support import Case, long_sweep, main, sha256
 
 
@@ -47,7 +48,7 @@ class DiskFull(Case):
         process = self.start("run", self.sweep, "-o", "small-disk/long.h5", "--checkpoint-interval", "0.1s", *options)
         self.wait_for(lambda: os.path.exists(self.path("small-disk/long.h5")), "the results file")
         self.fill(0)
-        return process.communicate(timeout=60)[0], process.returncode
+        return finish(process), process.returncode
 
     def test_during_the_run(self):
         output, code = self.fill_during_run()

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import time
 
+from processes import finish
 from support import SMALL, Case, finished_rows, long_sweep, main, needs_mpi, sha256
 
 import h5py
@@ -52,7 +53,7 @@ class Refused(Case):
                 os.replace(self.path(self.write("other", "something else")), self.path("gone.h5"))
             else:
                 os.unlink(self.path("gone.h5"))
-            output = process.communicate(timeout=60)[0]
+            output = finish(process)
             os.unlink(self.path("gone.h5.log.jsonl"))
             self.assertEqual(process.returncode, 1, output)
             self.assertIn("deleted, moved or replaced", output)
@@ -206,7 +207,7 @@ class Reading(Case):
             read_all()
             self.run_program("status", "long.h5")
         process.kill()
-        process.communicate()
+        finish(process)
         read_all()
         self.assertIn("no run is writing", self.run_program("status", "long.h5"))
 

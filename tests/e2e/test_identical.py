@@ -4,6 +4,7 @@ import os
 import signal
 import time
 
+from processes import finish
 from support import SMALL, Case, long_sweep, main, needs_mpi, sha256
 
 
@@ -60,7 +61,7 @@ class Identical(Case):
             self.wait_for(lambda: os.path.exists(self.path("parts.h5")), "the results file")
             time.sleep(0.4)
             process.send_signal(number)
-            output = process.communicate(timeout=30)[0]
+            output = finish(process)
             self.assertEqual(process.returncode, 75, output)
             self.assertIn("run again to continue", output)
         self.assertTrue(os.listdir(self.path("parts.h5.state")), "no unit was saved")
@@ -77,7 +78,7 @@ class Identical(Case):
             self.wait_for(lambda: os.path.exists(self.path("parts.h5")), "the results file")
             time.sleep(0.5)
             process.send_signal(number)
-            output = process.communicate(timeout=30)[0]
+            output = finish(process)
             if number == signal.SIGUSR2:  # mpirun reports its own code when it is told to terminate
                 self.assertEqual(process.returncode, 75, output)
         self.finished(sweep, "parts.h5", "--threads", 1, ranks=2)

@@ -5,24 +5,11 @@ import os
 import random
 import time
 
-from support import Case, amount, descendants, kill_family, long_sweep, main, needs_mpi, sha256
+from processes import kill_family, ranks_of
+from support import Case, amount, long_sweep, main, needs_mpi, sha256
 
 KILLS = amount(30, 300)
 VICTIMS = "a worker", "rank 0", "mpirun", "all"
-
-
-def ranks_of(process):
-    """Process ids of a run over MPI by rank, of those that have started."""
-    ranks = {}
-    for pid in descendants(process.pid)[1:]:
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                environment = dict(item.split(b"=", 1) for item in file.read().split(b"\0") if b"=" in item)
-        except OSError:
-            continue
-        if b"OMPI_COMM_WORLD_RANK" in environment:
-            ranks.setdefault(int(environment[b"OMPI_COMM_WORLD_RANK"]), pid)
-    return ranks
 
 
 class Killed(Case):

@@ -1,12 +1,12 @@
 """Names, places and clocks as bad as they come: the same file, or a sentence and nothing touched."""
 
 import os
-import random
 import shutil
 import signal
 import subprocess
 import time
 
+from processes import finish
 from support import SMALL, TOYSWEEP, Case, long_sweep, main, needs_mpi, sha256
 
 NOBODY = 65534
@@ -106,7 +106,7 @@ class State(Case):
         saved = self.path(output + ".state")
         self.wait_for(lambda: os.path.isdir(saved) and os.listdir(saved), "a saved state")
         process.send_signal(signal.SIGTERM)
-        said = process.communicate(timeout=60)[0]
+        said = finish(process)
         self.assertEqual(process.returncode, 75, said)
 
     def test_states_under_odd_names_are_found_again(self):
@@ -139,7 +139,7 @@ class State(Case):
         while process.poll() is None:
             shutil.rmtree(self.path("parts.h5.state"), ignore_errors=True)
             time.sleep(0.02)
-        output = process.communicate()[0]
+        output = finish(process)
         self.assertEqual(process.returncode, 0, output)
         self.assertEqual(sha256(self.path("parts.h5")), self.expected)
 
@@ -266,7 +266,7 @@ class AtOnce(Case):
             self.wait_for(lambda: any(process.poll() is not None for process in pair), "one to be refused", 40)
             refused, running = sorted(pair, key=lambda process: process.poll() is None)
             self.assertIsNone(running.poll())
-            output = refused.communicate()[0]
+            output = finish(refused)
             self.assertEqual(refused.returncode, 1, output)
             self.assertIn("another run is using this results file", output)
             self.assertIn(f"process {running.pid}", output)
@@ -278,7 +278,7 @@ class AtOnce(Case):
         sweep = self.write("small.yaml", SMALL)
         self.run_program("run", sweep, "-o", "alone.h5")
         runs = [self.start("run", sweep, "-o", "both.h5", "--threads", 1) for _ in range(3)]
-        outputs = [process.communicate(timeout=60)[0] for process in runs]
+        outputs = [finish(process) for process in runs]
         self.assertEqual([process.returncode for process in runs], [0, 0, 0], outputs)
         self.assertEqual(sum("nothing to do" in output for output in outputs), 2, outputs)
         self.assertEqual(sha256(self.path("both.h5")), sha256(self.path("alone.h5")))

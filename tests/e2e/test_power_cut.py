@@ -11,7 +11,8 @@ import struct
 import subprocess
 import time
 
-from support import Case, amount, in_creation_order, kill_family, long_sweep, main, needs_mpi, sha256
+from processes import finish, kill_family
+from support import Case, amount, in_creation_order, long_sweep, main, needs_mpi, sha256
 
 import h5py
 
@@ -99,7 +100,7 @@ class PulledPlug(Case):
             reader.look()
         self.cut()
         if not finished and random.random() < 0.3:  # the machine stays up: the run must see that its disk is gone
-            output = process.communicate(timeout=60)[0]
+            output = finish(process)
             self.assertIn(process.returncode, (0, 1), output)
             self.assertIn("toysweep: ", output)
         kill_family(process)

@@ -6,7 +6,8 @@ import re
 import shutil
 import time
 
-from support import Case, kill_family, main, needs_mpi, sha256
+from processes import kill_family
+from support import Case, main, needs_mpi, sha256
 
 import h5py
 import numpy

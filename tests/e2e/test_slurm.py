@@ -10,8 +10,9 @@ import tempfile
 import time
 import unittest
 
+from processes import MPIRUN, to_all
 from slurm import Cluster, Job
-from support import MPIRUN, NIGHTLY, TOYSWEEP, long_sweep, main, sha256
+from support import NIGHTLY, TOYSWEEP, long_sweep, main, sha256
 
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "slurm", "sweep.sh")
 PROGRAM = os.path.realpath(TOYSWEEP)
@@ -135,14 +136,6 @@ class Sweep:
         assert found == expected[self.sweep], f"{self.name}: {found} is not {expected[self.sweep]}\n{self.output()}"
         left = [name for name in os.listdir(folder) if name.startswith(self.name + ".h5.")]
         assert left == [self.name + ".h5.log.jsonl"], left
-
-
-def to_all(pids, number):
-    for pid in pids:
-        try:
-            os.kill(pid, number)
-        except ProcessLookupError:
-            pass
 
 
 # --- What happens to jobs; each returns the state the job is in then ---

@@ -4,16 +4,15 @@ strace injects the fault into the n-th call of one kind that one process makes o
 of them at night, over the first and last of each phase otherwise."""
 
 import collections
-import errno
 import itertools
 import os
 import re
 import shutil
 import signal
 import subprocess
-import unittest
 
-from support import ENVIRONMENT, MPIRUN, NIGHTLY, TIMEOUT, TOYSWEEP, Case, main, needs_mpi, sha256
+from processes import MPIRUN, finish
+from support import NIGHTLY, TOYSWEEP, Case, main, needs_mpi, sha256
 
 CALLS = ("openat", "write", "pwrite64", "pwritev", "fsync", "fdatasync", "rename", "close", "fallocate", "ftruncate",
          "mkdir", "unlink")
@@ -90,10 +89,10 @@ class SystemCalls(Case):
                 program += [*([":"] if len(program) > 1 else []), "-n", "1", *app]
         if os.path.exists(self.path("trace")):
             os.unlink(self.path("trace"))
-        done = subprocess.run(program, cwd=self.directory, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              timeout=TIMEOUT, env={**ENVIRONMENT, "OMPI_MCA_odls_base_sigkill_timeout": "0"})
+        process = self.start_command(program, environment={"OMPI_MCA_odls_base_sigkill_timeout": "0"})
+        output = finish(process)
         with open(self.path("trace")) as file:
-            return Result(done.returncode, done.stdout, file.read())
+            return Result(process.returncode, output, file.read())
 
     def forget(self):
         for name in self.files():
@@ -154,13 +153,15 @@ class SystemCalls(Case):
                 with self.subTest(call=call, n=n, fault=fault, **where):
                     self.inject(call, n, fault, **where)
 
-    def sweep_sample(self, faults, **where):
-        """The first and the last call of each kind in each phase, the faults in turn."""
-        turn = itertools.cycle(faults)
+    def sweep_sample(self, **where):
+        """The first and the last call of each kind in each phase, the faults in turn; errors in all openings of the
+        results file, in which ranks must agree."""
+        turn = itertools.cycle(FAULTS)
         for call, phases in sorted(self.census(**where).items()):
             for phase, numbers in sorted(phases.items()):
-                for n in sorted({min(numbers), max(numbers)}):
-                    fault = next(turn)
+                opening = call == "openat" and phase == "results"
+                for n in sorted(numbers if opening else {min(numbers), max(numbers)}):
+                    fault = "EIO" if opening else next(turn)
                     with self.subTest(call=call, phase=phase, n=n, fault=fault, **where):
                         self.inject(call, n, fault, **where)
 
@@ -168,7 +169,7 @@ class SystemCalls(Case):
         if NIGHTLY:
             self.sweep_all(**where)
         else:
-            self.sweep_sample(FAULTS, **where)
+            self.sweep_sample(**where)
         print(f"faults: {dict(self.tried)}, came about: {dict(self.happened)}", flush=True)
         if not NIGHTLY:
             self.assertGreater(self.happened.total(), self.tried.total() * 3 / 4)

@@ -4,7 +4,8 @@ import os
 import signal
 import time
 
-from support import Case, kill_family, main, needs_mpi, sha256
+from processes import finish, kill_family
+from support import Case, main, needs_mpi, sha256
 
 import h5py
 import numpy
@@ -59,7 +60,7 @@ class Wide(Case):
                 kill_family(process)
             else:
                 process.send_signal(signal.SIGTERM)
-                process.communicate(timeout=60)
+                finish(process)
         self.run_program("run", "wide.yaml", "-o", "parts.h5", ranks=2)
         self.assertEqual(sha256(self.path("whole.h5")), sha256(self.path("parts.h5")))
 
