@@ -29,12 +29,12 @@ static const struct {
     {"task: group\ngroup: C257\nembed: 4\nhidden: 6\nsteps: 200\ntrain_fraction: 0.001\n", 2},
     // Transformers. Read out at once, by groups of warps that share a token's pairs; tiles of pairs, parts of heads.
     {TRANSFORMER "group: S3\nd_model: 7\nheads: 1\nd_head: 3\nd_mlp: 6\ntrain_fraction: 0.8\n", 20},
-    {TRANSFORMER "group: D7\nd_model: 19\nheads: 3\nd_head: 5\nd_mlp: 131\ntrain_fraction: 0.95\nlr: 1e-2\n",
+    {TRANSFORMER "group: C7\nd_model: 19\nheads: 3\nd_head: 5\nd_mlp: 131\ntrain_fraction: 0.95\nlr: 1e-2\n",
      20},
     {TRANSFORMER "group: S3\nd_model: 33\nheads: 5\nd_head: 9\nd_mlp: 66\ntrain_fraction: 0.9\n", 20},
     {TRANSFORMER "group: C5\nd_model: 6\nheads: 2\nd_head: 7\nd_mlp: 520\ntrain_fraction: 0.5\n", 3},
     // By way of the residual stream; several parts of pairs.
-    {TRANSFORMER "group: S4\nd_model: 6\nheads: 2\nd_head: 4\nd_mlp: 9\ntrain_fraction: 0.2\n", 20},
+    {TRANSFORMER "group: C13\nd_model: 6\nheads: 2\nd_head: 4\nd_mlp: 9\ntrain_fraction: 0.2\n", 20},
     {TRANSFORMER "group: C37\nd_model: 6\nheads: 1\nd_head: 3\nd_mlp: 7\ntrain_fraction: 0.8\n", 2},
 };
 enum { N_CASES = sizeof CASES / sizeof *CASES };

@@ -113,7 +113,7 @@ __device__ __forceinline__ float4 constant_quad(const ts_transformer_pairs_work 
 }
 
 // Grid: tiles of pairs, instances. Warps take stripes of columns of groups of pairs in turn.
-__global__ void __launch_bounds__(THREADS) transformer_mix(const ts_transformer_pairs_work w) {
+__global__ void __launch_bounds__(THREADS, 3) transformer_mix(const ts_transformer_pairs_work w) {
     int instance = (int)blockIdx.y, first = (int)blockIdx.x * TILE, warp = (int)threadIdx.x / 32;
     if (w.stopped[instance])
         return;
