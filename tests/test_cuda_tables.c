@@ -2,11 +2,15 @@
 // at any loss, divergence of one of several. On the emulator, or on a GPU.
 #define _POSIX_C_SOURCE 200809L
 #include "backend/reference_table.h"
+#include "model/model.h"
+#include "model/transformer.h"
 #include "support_engine.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#define TRANSFORMER "task: group\nmodel: transformer\nsteps: 200\n"
 
 // Shapes that do and don't divide tiles, slabs and warps; each form of the kernels; one block of pairs and several.
 static const struct {
@@ -25,8 +29,17 @@ static const struct {
     {"task: group\ngroup: D9\nembed: 19\nhidden: 131\nsteps: 200\ntrain_fraction: 0.4\n", 3},
     {"task: group\ngroup: C131\nembed: 8\nhidden: 10\nsteps: 200\ntrain_fraction: 0.125\n", 2},
     {"task: group\ngroup: C257\nembed: 4\nhidden: 6\nsteps: 200\ntrain_fraction: 0.001\n", 2},
+    // Transformers. Read out at once, by groups of warps that share a token's pairs; tiles of pairs, parts of heads.
+    {TRANSFORMER "group: S3\nd_model: 7\nheads: 1\nd_head: 3\nd_mlp: 6\ntrain_fraction: 0.8\n", 20},
+    {TRANSFORMER "group: C7\nd_model: 19\nheads: 3\nd_head: 5\nd_mlp: 131\ntrain_fraction: 0.95\nlr: 1e-2\n",
+     20},
+    {TRANSFORMER "group: S3\nd_model: 33\nheads: 5\nd_head: 9\nd_mlp: 41\ntrain_fraction: 0.9\n", 20},
+    {TRANSFORMER "group: C5\nd_model: 6\nheads: 2\nd_head: 7\nd_mlp: 520\ntrain_fraction: 0.5\n", 3},
+    // By way of the residual stream; several parts of pairs.
+    {TRANSFORMER "group: C13\nd_model: 6\nheads: 2\nd_head: 4\nd_mlp: 9\ntrain_fraction: 0.2\n", 20},
+    {TRANSFORMER "group: C37\nd_model: 6\nheads: 1\nd_head: 3\nd_mlp: 7\ntrain_fraction: 0.8\n", 1},
 };
-enum { N_CASES = sizeof CASES / sizeof *CASES };
+enum { N_CASES = sizeof CASES / sizeof *CASES, SMALLEST_TRANSFORMER = 8 };
 
 static const ts_engine *cuda_engine(const support_instance *f) {
     const ts_backend *backend = ts_backend_find("cuda");
@@ -136,6 +149,9 @@ static void test_an_instance_has_the_same_bits_alone_and_among_others(void **sta
     static const char *const SWEEPS[] = {
         "task: group\ngroup: S4\nembed: 5\nhidden: 9\nsteps: 200\ntrain_fraction: 0.95\nseed: 0..6\n",
         "task: group\ngroup: S3\nembed: 5\nhidden: 130\nsteps: 200\ntrain_fraction: 0.7\nseed: 0..6\n",
+        TRANSFORMER
+        "group: S3\nd_model: 9\nheads: 5\nd_head: 3\nd_mlp: 60\ntrain_fraction: 0.7\nseed: 0..6\n",
+        TRANSFORMER "group: C13\nd_model: 6\nheads: 2\nd_head: 4\nd_mlp: 9\nseed: 0..6\n",
     };
     for (size_t s = 0; s < sizeof SWEEPS / sizeof *SWEEPS; s++) {
         support_instance f;
@@ -146,9 +162,9 @@ static void test_an_instance_has_the_same_bits_alone_and_among_others(void **sta
         float *all = ts_alloc(MANY * bytes, "weights"), *alone = ts_alloc(bytes, "weights");
         for (int i = 0; i < MANY; i++)
             ts_case_params(f.sweep, 0, i, &params[i]);
-        train_together(&f, params, -1, 3, all, reached);
-        for (int i = 0; i < MANY; i += 3) {
-            train_together(&f, params, i, 3, alone, reached);
+        train_together(&f, params, -1, 2, all, reached);
+        for (int i = 0; i < MANY; i += MANY - 1) {
+            train_together(&f, params, i, 2, alone, reached);
             assert_memory_equal(all + i * f.parameters, alone, bytes);
         }
         ts_free(all);
@@ -157,81 +173,118 @@ static void test_an_instance_has_the_same_bits_alone_and_among_others(void **sta
     }
 }
 
+#define DIVERGING                                                                                            \
+    "train_fraction: 0.7\nweight_decay: 0\nzip:\n  seed: 0..6\n"                                             \
+    "  lr: [1e-3, 1e-3, 1e20, 1e-3, 1e30, 1e-3, 1e-3]\n"
+
 static void test_a_diverging_instance_stops_alone(void **state) {
     (void)state;
-    support_instance f;
-    ts_params params[MANY];
-    int64_t reached[MANY], one;
-    support_open(&f,
-                 "task: group\ngroup: S3\nembed: 5\nhidden: 6\nsteps: 400\ntrain_fraction: 0.7\n"
-                 "weight_decay: 0\nzip:\n  seed: 0..6\n  lr: [1e-3, 1e-3, 1e20, 1e-3, 1e30, 1e-3, 1e-3]\n");
-    float *all = ts_alloc(MANY * (size_t)f.parameters * sizeof *all, "weights");
-    float *alone = ts_alloc((size_t)f.parameters * sizeof *alone, "weights");
-    for (int i = 0; i < MANY; i++)
-        ts_case_params(f.sweep, 0, i, &params[i]);
-    train_together(&f, params, -1, 20, all, reached);
-    for (int i = 0; i < MANY; i++)
-        if (i == 2 || i == 4)
-            assert_in_range(reached[i], 1, 5);
-        else
-            assert_int_equal(reached[i], 20);
-    for (int i = 1; i < MANY; i += 3) {
-        train_together(&f, params, i, 20, alone, &one);
-        assert_int_equal(one, reached[i]);
-        assert_memory_equal(all + i * f.parameters, alone, (size_t)f.parameters * sizeof(float));
+    static const char *const SWEEPS[] = {
+        "task: group\ngroup: S3\nembed: 5\nhidden: 6\nsteps: 400\n" DIVERGING,
+        TRANSFORMER "group: C4\nd_model: 6\nheads: 2\nd_head: 3\nd_mlp: 5\n" DIVERGING,
+    };
+    enum { STEPS = 7 };
+    for (size_t s = 0; s < sizeof SWEEPS / sizeof *SWEEPS; s++) {
+        support_instance f;
+        ts_params params[MANY];
+        int64_t reached[MANY], one;
+        support_open(&f, SWEEPS[s]);
+        float *all = ts_alloc(MANY * (size_t)f.parameters * sizeof *all, "weights");
+        float *alone = ts_alloc((size_t)f.parameters * sizeof *alone, "weights");
+        for (int i = 0; i < MANY; i++)
+            ts_case_params(f.sweep, 0, i, &params[i]);
+        train_together(&f, params, -1, STEPS, all, reached);
+        for (int i = 0; i < MANY; i++)
+            if (i == 2 || i == 4)
+                assert_in_range(reached[i], 1, 5);
+            else
+                assert_int_equal(reached[i], STEPS);
+        for (int i = 1; i < MANY; i += 3) {
+            train_together(&f, params, i, STEPS, alone, &one);
+            assert_int_equal(one, reached[i]);
+            assert_memory_equal(all + i * f.parameters, alone, (size_t)f.parameters * sizeof(float));
+        }
+        ts_free(all);
+        ts_free(alone);
+        support_close(&f);
     }
-    ts_free(all);
-    ts_free(alone);
-    support_close(&f);
 }
 
 static void test_a_saved_state_goes_on_with_the_same_bits(void **state) {
     (void)state;
-    support_instance f;
-    support_open(&f, CASES[1].sweep);
-    support_saved_state_goes_on("cuda", &f, 5, 12);
-    support_close(&f);
+    for (int c = 1; c < N_CASES; c += SMALLEST_TRANSFORMER - 1) {
+        support_instance f;
+        support_open(&f, CASES[c].sweep);
+        support_saved_state_goes_on("cuda", &f, 3, 7);
+        support_close(&f);
+    }
 }
 
 // States are float32 weights and moments in the model's layout, on every backend but the reference.
 static void test_a_state_of_the_cpu_goes_on_here(void **state) {
     (void)state;
-    support_instance f;
-    support_open(&f, CASES[3].sweep);
-    const ts_engine *cpu = ts_backend_engine(ts_backend_find("cpu"), "mlp"), *cuda = cuda_engine(&f);
-    void *here, *there;
-    assert_int_equal(cpu->create(&f.spec, &there), TS_OK);
-    assert_int_equal(cuda->create(&f.spec, &here), TS_OK);
-    size_t bytes = cpu->state_bytes(there);
-    assert_int_equal(cuda->state_bytes(here), bytes);
-    float *sent = ts_alloc(bytes, "a state"), *back = ts_alloc(bytes, "a state");
-    int64_t reached = 0;
-    assert_int_equal(cpu->train(there, 0, 3, &reached), TS_OK);
-    cpu->get_state(there, 0, sent);
-    cuda->set_state(here, 0, sent);
-    cuda->get_state(here, 0, back);
-    assert_memory_equal(sent, back, bytes);
-    cpu->destroy(there);
-    cuda->destroy(here);
-    ts_free(sent);
-    ts_free(back);
-    support_close(&f);
+    for (int c = 0; c < N_CASES; c++) {
+        support_instance f;
+        support_open(&f, CASES[c].sweep);
+        const ts_engine *cuda = cuda_engine(&f),
+                        *cpu = ts_backend_engine(ts_backend_find("cpu"), cuda->model);
+        void *here, *there;
+        assert_int_equal(cpu->create(&f.spec, &there), TS_OK);
+        assert_int_equal(cuda->create(&f.spec, &here), TS_OK);
+        size_t bytes = cpu->state_bytes(there);
+        assert_int_equal(cuda->state_bytes(here), bytes);
+        float *sent = ts_alloc(bytes, "a state"), *back = ts_alloc(bytes, "a state");
+        int64_t reached = 0;
+        assert_int_equal(cpu->train(there, 0, 3, &reached), TS_OK);
+        cpu->get_state(there, 0, sent);
+        cuda->set_state(here, 0, sent);
+        cuda->get_state(here, 0, back);
+        assert_memory_equal(sent, back, bytes);
+        cpu->destroy(there);
+        cuda->destroy(here);
+        ts_free(sent);
+        ts_free(back);
+        support_close(&f);
+    }
 }
 
-// Weights that give each pair of C5 a hidden unit of its own, 1 there and 0 elsewhere: the pair's logits are that
-// unit's row of W_U, and their gradient is the row's, over the number of pairs.
+// Weights that give each pair of C5 a hidden unit of its own, 1 there and at most 0 elsewhere: the pair's logits are
+// that unit's row of the tensor that reads it out, and their gradient is the row's, over the number of pairs.
 enum { N = 5, PAIRS = N * N };
 
-static void one_unit_a_pair(int hidden, float *weights) {
-    float *w = weights + 2 * N * N;
-    memset(weights, 0, (size_t)(2 * N * N + 2 * N * hidden + hidden * N) * sizeof *weights);
-    for (int i = 0; i < N; i++)
-        weights[i * N + i] = weights[N * N + i * N + i] = 1;
+// 1/2 into a pair's unit from each of its tokens, -1/2 from all others: (2 n, hidden).
+static void pick_units(int hidden, float *w) {
     for (int token = 0; token < N; token++)
         for (int pair = 0; pair < PAIRS; pair++) {
             w[token * hidden + pair] = token == pair / N ? 0.5f : -0.5f;
             w[(N + token) * hidden + pair] = token == pair % N ? 0.5f : -0.5f;
         }
+}
+
+static void mlp_unit_a_pair(int hidden, float *const w[]) {
+    for (int i = 0; i < N; i++)
+        w[0][i * N + i] = w[1][i * N + i] = 1;
+    pick_units(hidden, w[2]);
+}
+
+// Coordinates of the residual stream: tokens a, tokens b, logits, positions. Head 0 looks at a only, head 1 at b only:
+// other scores are 200 less. Logits are coordinates, so W_out reads the units out.
+enum { D = 3 * N + 3, LOGIT_AT = 2 * N, POSITION_AT = 3 * N };
+
+static void transformer_unit_a_pair(int hidden, float *const w[]) {
+    for (int i = 0; i < N; i++) {
+        w[TS_W_E][i * D + i] = 1;
+        w[TS_W_U][(LOGIT_AT + i) * N + i] = 1;
+    }
+    for (int position = 0; position < 3; position++)
+        w[TS_W_POS][position * D + POSITION_AT + position] = 1;
+    for (int head = 0; head < 2; head++) {
+        w[TS_W_Q][(head * D + POSITION_AT + 2) * N] = 200 * sqrtf(N);
+        w[TS_W_K][(head * D + POSITION_AT + head) * N] = 1;
+        for (int i = 0; i < N; i++)
+            w[TS_W_V][(head * D + i) * N + i] = w[TS_W_O][(head * N + i) * D + head * N + i] = 1;
+    }
+    pick_units(hidden, w[TS_W_IN]);
 }
 
 // Logits of a pair with that loss, at various heights.
@@ -259,24 +312,40 @@ static void test_logit_gradients_are_accurate_at_any_loss(void **state) {
     (void)state;
     static const double losses[] = {30, 1, 1e-3, 1e-6, 1e-9, 1e-12};
     enum { LOSSES = sizeof losses / sizeof *losses };
-    static const int widths[] = {PAIRS, 129}; // fused, and not
-    for (int s = 0; s < 2; s++) {
+    static const struct {
+        const char *keys;
+        int hidden;
+        void (*unit_a_pair)(int hidden, float *const tensors[]);
+        int read, first, columns; // tensor that reads the units out, where the logits begin in its rows
+    } NETWORKS[] = {
+        {"embed: 5\nhidden: 25", PAIRS, mlp_unit_a_pair, 3, 0, N}, // fused
+        {"embed: 5\nhidden: 129", 129, mlp_unit_a_pair, 3, 0, N},  // not
+        {"model: transformer\nd_model: 18\nheads: 2\nd_head: 5\nd_mlp: 25", PAIRS, transformer_unit_a_pair,
+         TS_W_OUT, LOGIT_AT, D},
+    };
+    for (size_t s = 0; s < sizeof NETWORKS / sizeof *NETWORKS; s++) {
         support_instance f;
         char sweep[128];
-        snprintf(sweep, sizeof sweep,
-                 "task: group\ngroup: C5\nembed: 5\nhidden: %d\nsteps: 9\ntrain_fraction: 1\n", widths[s]);
+        ts_parameter_layout layout;
+        float *tensors[TS_MAX_TENSORS], z[PAIRS][N];
+        int columns = NETWORKS[s].columns;
+        snprintf(sweep, sizeof sweep, "task: group\ngroup: C5\n%s\nsteps: 9\ntrain_fraction: 1\n",
+                 NETWORKS[s].keys);
         support_open(&f, sweep);
+        f.params.schema->model->layout(&f.params, &layout);
         const ts_engine *engine = cuda_engine(&f);
         float *saved = ts_alloc(3 * (size_t)f.parameters * sizeof *saved, "a state");
-        float *w_u = saved + f.parameters - widths[s] * N, z[PAIRS][N];
+        memset(saved, 0, 3 * (size_t)f.parameters * sizeof *saved);
+        for (int i = 0; i < layout.count; i++)
+            tensors[i] = saved + layout.tensor[i].offset;
+        float *read = tensors[NETWORKS[s].read] + NETWORKS[s].first;
         void *training;
         int64_t reached = 0;
         double worst = 0;
-        memset(saved, 0, 3 * (size_t)f.parameters * sizeof *saved);
-        one_unit_a_pair(widths[s], saved);
+        NETWORKS[s].unit_a_pair(NETWORKS[s].hidden, tensors);
         for (int pair = 0; pair < PAIRS; pair++) {
             logits_with_loss(losses[pair % LOSSES], pair, f.data->table->result[pair], z[pair]);
-            memcpy(w_u + pair * N, z[pair], sizeof z[pair]);
+            memcpy(read + pair * columns, z[pair], sizeof z[pair]);
         }
         assert_int_equal(engine->create(&f.spec, &training), TS_OK);
         engine->set_state(training, 0, saved);
@@ -286,10 +355,11 @@ static void test_logit_gradients_are_accurate_at_any_loss(void **state) {
         for (int pair = 0; pair < PAIRS; pair++) {
             float gradient[N];
             for (int j = 0; j < N; j++)
-                gradient[j] = (float)(w_u[f.parameters + pair * N + j] / (1 - 0.9) * PAIRS);
+                gradient[j] = (float)(read[f.parameters + pair * columns + j] / (1 - 0.9) * PAIRS);
             worst = fmax(worst, worst_error(gradient, z[pair], f.data->table->result[pair]));
         }
-        print_message("hidden %d: worst relative error of a logit's gradient %.2g\n", widths[s], worst);
+        print_message("%s, hidden %d: worst relative error of a logit's gradient %.2g\n", engine->model,
+                      NETWORKS[s].hidden, worst);
         assert_true(worst <= 1e-6);
         ts_free(saved);
         support_close(&f);

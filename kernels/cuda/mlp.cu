@@ -7,27 +7,13 @@
 
 #include "entropy.cuh"
 #include "mlp.h"
+#include "quad.cuh"
 
 #include <stdint.h>
 
 namespace {
 
 constexpr int THREADS = 256, WARPS = THREADS / 32, TILE = 64, TILES_PER_BLOCK = 8;
-
-__device__ __forceinline__ float4 &quad_at(float *address) {
-    return *reinterpret_cast<float4 *>(address);
-}
-__device__ __forceinline__ const float4 &quad_at(const float *address) {
-    return *reinterpret_cast<const float4 *>(address);
-}
-__device__ __forceinline__ float at(const float4 &quad, int i) {
-    return i == 0 ? quad.x : i == 1 ? quad.y : i == 2 ? quad.z : quad.w;
-}
-
-// NaN stays NaN, so that a diverged instance shows in its loss.
-__device__ __forceinline__ float relu(float x) {
-    return x <= 0 ? 0 : x;
-}
 
 // hidden = relu(left[a] + right[b]), four units of one pair.
 __device__ __forceinline__ float4 hidden_quad(const ts_mlp_pairs_work &w, int instance, int pair, int unit) {
@@ -36,7 +22,7 @@ __device__ __forceinline__ float4 hidden_quad(const ts_mlp_pairs_work &w, int in
     const float *embedded = w.embedded + (size_t)instance * 2 * tokens + unit;
     float4 l = quad_at(embedded + (size_t)token[0] * (size_t)w.hidden_stride);
     float4 r = quad_at(embedded + tokens + (size_t)token[w.pairs] * (size_t)w.hidden_stride);
-    return make_float4(relu(l.x + r.x), relu(l.y + r.y), relu(l.z + r.z), relu(l.w + r.w));
+    return relu(l + r);
 }
 
 // Grid: blocks of THREADS quads of (pairs, hidden), instances.

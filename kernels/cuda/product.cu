@@ -3,6 +3,7 @@
 // its way. Not cuBLAS: what it chooses depends on the number of instances, and so would the bits.
 #include "device.h"
 
+#include "quad.cuh"
 #include "table.h"
 
 namespace {
@@ -26,12 +27,8 @@ struct view {
 
 __device__ __forceinline__ float4 load_quad(const view &v, int row, int column) {
     if (row < v.height && column < v.wide)
-        return *reinterpret_cast<const float4 *>(v.first + (size_t)row * (size_t)v.stride + column);
+        return quad_at(v.first + (size_t)row * (size_t)v.stride + column);
     return make_float4(0, 0, 0, 0);
-}
-
-__device__ __forceinline__ float at(const float4 &quad, int i) {
-    return i == 0 ? quad.x : i == 1 ? quad.y : i == 2 ? quad.z : quad.w;
 }
 
 // A slab (SLAB along the depth, EXTENT across) of a matrix stored with rows along the depth (ALONG) or across it.
@@ -59,8 +56,7 @@ __device__ __forceinline__ void put(const float4 (&quad)[QUADS], float *slab) {
         int index = (int)threadIdx.x + i * THREADS;
         if (ALONG) {
             constexpr int per_row = EXTENT / TS_QUAD;
-            *reinterpret_cast<float4 *>(slab + index / per_row * stride + index % per_row * TS_QUAD) =
-                quad[i];
+            quad_at(slab + index / per_row * stride + index % per_row * TS_QUAD) = quad[i];
         } else {
             constexpr int per_row = SLAB / TS_QUAD;
             float *column = slab + index % per_row * TS_QUAD * stride + index / per_row;
@@ -79,8 +75,8 @@ __device__ __forceinline__ void multiply_slab(const float *a, int a_stride, cons
         float4 left[2], right[2];
 #pragma unroll
         for (int half = 0; half < 2; half++) {
-            left[half] = *reinterpret_cast<const float4 *>(a + k * a_stride + half * WARP_ROWS / 2);
-            right[half] = *reinterpret_cast<const float4 *>(b + k * COLUMNS_STRIDE + half * COLUMNS / 2);
+            left[half] = quad_at(a + k * a_stride + half * WARP_ROWS / 2);
+            right[half] = quad_at(b + k * COLUMNS_STRIDE + half * COLUMNS / 2);
         }
 #pragma unroll
         for (int i = 0; i < 8; i++) {
@@ -107,34 +103,34 @@ __device__ __forceinline__ void write_tile(const ts_product_work &w, int64_t off
             float4 out = make_float4(s[0], s[1], s[2], s[3]);
             int64_t place = offset + (int64_t)r * w.c.stride + c;
             if (MASKED) {
-                float4 m = *reinterpret_cast<const float4 *>(w.mask + place);
+                float4 m = quad_at(w.mask + place);
                 out = make_float4(m.x > 0 ? out.x : 0, m.y > 0 ? out.y : 0, m.z > 0 ? out.z : 0,
                                   m.w > 0 ? out.w : 0);
+            } else if (w.plus) {
+                out = out + quad_at(w.plus + place);
             }
-            *reinterpret_cast<float4 *>(const_cast<float *>(w.c.first) + place) = out;
+            quad_at(const_cast<float *>(w.c.first) + place) = out;
         }
     }
 }
 
-__device__ __forceinline__ const float *operand(const ts_operand &of, int instance, int part) {
-    return of.first + instance * of.instance_step + part * of.part_step;
-}
-
-// Grid: tiles across C's columns, tiles down its rows, instances x parts.
+// Grid: tiles across C's columns, tiles down its rows, instances x parts; all in x, the others are short.
 template <int WARPS, bool A_ALONG, bool B_ALONG, bool MASKED>
 __global__ void __launch_bounds__(WARPS *LANES, 384 / (WARPS * LANES)) product(const ts_product_work w) {
     using shape = tile<WARPS>;
-    int instance = (int)blockIdx.z / w.parts, part = (int)blockIdx.z % w.parts;
+    int across = (w.columns + COLUMNS - 1) / COLUMNS, down = (w.rows + shape::rows - 1) / shape::rows;
+    int cell = (int)blockIdx.x % (across * down), which = (int)blockIdx.x / (across * down);
+    int instance = which / w.parts, part = which % w.parts;
     if (w.stopped[instance])
         return;
     DYN_SHARED(float, shared);
     float *a_slab = shared, *b_slab = shared + 2 * shape::a_floats;
     int depth = w.part_depth ? min(w.part_depth, w.depth - part * w.part_depth) : w.depth;
-    view a = {operand(w.a, instance, part), w.a.stride, A_ALONG ? depth : w.rows,
+    view a = {matrix(w.a, instance, part), w.a.stride, A_ALONG ? depth : w.rows,
               TS_QUAD_PAD(A_ALONG ? w.rows : depth)};
-    view b = {operand(w.b, instance, part), w.b.stride, B_ALONG ? depth : w.columns,
+    view b = {matrix(w.b, instance, part), w.b.stride, B_ALONG ? depth : w.columns,
               TS_QUAD_PAD(B_ALONG ? w.columns : depth)};
-    int row = (int)blockIdx.y * shape::rows, column = (int)blockIdx.x * COLUMNS;
+    int row = cell / across * shape::rows, column = cell % across * COLUMNS;
     int warp = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
     int own_row = warp * WARP_ROWS + lane / 8 * TS_QUAD, own_column = lane % 8 * TS_QUAD;
 
@@ -160,9 +156,8 @@ __global__ void __launch_bounds__(WARPS *LANES, 384 / (WARPS * LANES)) product(c
 
 template <int WARPS> cudaError_t launch(const ts_product_work &w, cudaStream_t stream) {
     using shape = tile<WARPS>;
-    dim3 grid((unsigned)(w.columns + COLUMNS - 1) / COLUMNS,
-              (unsigned)(w.rows + shape::rows - 1) / shape::rows, (unsigned)(w.instances * w.parts));
-    dim3 block(shape::threads);
+    int64_t across = (w.columns + COLUMNS - 1) / COLUMNS, down = (w.rows + shape::rows - 1) / shape::rows;
+    dim3 grid((unsigned)(across * down * w.instances * w.parts)), block(shape::threads);
     if (w.form == TS_PRODUCT_A_TURNED)
         return LAUNCH((product<WARPS, true, true, false>), grid, block, shape::shared_bytes, stream, w);
     if (w.form == TS_PRODUCT_PLAIN)

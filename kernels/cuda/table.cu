@@ -3,21 +3,12 @@
 #include "device.h"
 
 #include "entropy.cuh"
+#include "quad.cuh"
 #include "table.h"
 
 namespace {
 
 constexpr int THREADS = 256, WARPS = THREADS / 32, ROWS_PER_WARP = 4;
-
-__device__ __forceinline__ float4 &quad_at(float *address) {
-    return *reinterpret_cast<float4 *>(address);
-}
-__device__ __forceinline__ const float4 &quad_at(const float *address) {
-    return *reinterpret_cast<const float4 *>(address);
-}
-__device__ __forceinline__ float4 operator+(const float4 &a, const float4 &b) {
-    return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
-}
 
 // Grid: blocks of rows, instances. A warp a row.
 template <int PER_LANE> __global__ void __launch_bounds__(THREADS) entropy(const ts_entropy_work w) {
@@ -25,11 +16,12 @@ template <int PER_LANE> __global__ void __launch_bounds__(THREADS) entropy(const
     if (w.stopped[instance])
         return;
     int first = ((int)blockIdx.x * WARPS + (int)threadIdx.x / 32) * ROWS_PER_WARP;
+    float *z = writable(w.z, instance, 0);
     bool finite = true;
     for (int p = first; p < min(first + ROWS_PER_WARP, w.pairs); p++) {
         size_t pair = (size_t)instance * (size_t)w.pairs + (size_t)p;
-        finite = entropy_row<PER_LANE, true>(w.z + pair * (size_t)w.out_stride, w.n_out, w.out_stride,
-                                             w.label[pair], w.share) &&
+        finite = entropy_row<PER_LANE, true>(z + (size_t)p * (size_t)w.z.stride, w.n_out,
+                                             TS_QUAD_PAD(w.n_out), w.label[pair], w.share) &&
                  finite;
     }
     int bad = __syncthreads_or(!finite);
@@ -37,31 +29,106 @@ template <int PER_LANE> __global__ void __launch_bounds__(THREADS) entropy(const
         w.bad[instance * w.blocks + (int)blockIdx.x] = bad;
 }
 
-// Grid: tokens, sides, instances. Each warp sums every WARPS-th row of the token, then their sums are added in order.
-__global__ void __launch_bounds__(THREADS) segments(const ts_segment_work w) {
-    int token = (int)blockIdx.x, side = (int)blockIdx.y, instance = (int)blockIdx.z;
+// A block's warps: as many across the columns as there are, up to WARPS; groups of them share a token's pairs.
+struct segment_block {
+    int across, groups;
+};
+__host__ __device__ __forceinline__ segment_block segment_block_of(int columns) {
+    int stripes = (columns + STRIPE - 1) / STRIPE, across = stripes < WARPS ? stripes : WARPS;
+    return {across, WARPS / across};
+}
+
+// Sums of one token's pairs in a block: HEADS of the weights', from `first_head`, and the one without weights.
+template <int HEADS> struct segment {
+    static constexpr int slots = HEADS ? HEADS + 1 : 1;
+    int token, side, instance, first_head;
+
+    __device__ __forceinline__ void add(const ts_segment_work &w, int pair, int column,
+                                        float4 (&sum)[slots]) const {
+        float4 row = quad_at(matrix(w.rows, instance, side) + (size_t)pair * (size_t)w.rows.stride + column);
+        sum[slots - 1] = sum[slots - 1] + row;
+        if (HEADS == 0)
+            return;
+        const float *weights = matrix(w.weights, instance, side) + first_head;
+        float4 weight = quad_at(weights + (size_t)pair * (size_t)w.weights.stride);
+#pragma unroll
+        for (int i = 0; i < HEADS; i++)
+            add_scaled(sum[i], at(weight, i), row);
+    }
+
+    __device__ __forceinline__ void write(const ts_segment_work &w, int slot, int column,
+                                          const float4 &sum) const {
+        int head = HEADS ? first_head + slot : slot;
+        float *out = writable(w.out, instance, side);
+        size_t row = (size_t)instance * (size_t)w.tokens + (size_t)token;
+        if (slot == HEADS && HEADS) {
+            if (w.plain && side == 0 && first_head == 0)
+                quad_at(w.plain + row * (size_t)w.columns + column) = sum;
+        } else if (head < w.heads) {
+            quad_at(out + (size_t)token * (size_t)w.out.stride + (size_t)head * (size_t)w.columns + column) =
+                sum;
+        }
+    }
+};
+
+// Grid: tokens of (instances, HEADS of the weights), sides. Where several groups of warps share the pairs, each sums
+// every so many-th, then their sums are added in order.
+template <int HEADS> __global__ void __launch_bounds__(THREADS) segments(const ts_segment_work w) {
+    using own = segment<HEADS>;
+    int many = HEADS ? (w.heads + HEADS - 1) / HEADS : 1, at = (int)blockIdx.x / w.tokens;
+    own s = {(int)blockIdx.x % w.tokens, (int)blockIdx.y, at / many, at % many * HEADS};
+    if (w.stopped[s.instance])
+        return;
+    DYN_SHARED(float, shared); // (groups, slots, columns)
+    segment_block block = segment_block_of(w.columns);
+    int list = s.instance * 2 + s.side, warp = (int)threadIdx.x / 32, lane = (int)threadIdx.x % 32;
+    const int *begin = w.begin + (size_t)list * (size_t)(w.tokens + 1) + s.token;
+    const int *order = w.order + (size_t)list * (size_t)w.pairs;
+    int from = begin[0], to = begin[1], group = warp / block.across;
+    for (int c = warp % block.across * STRIPE + lane * TS_QUAD; c < w.columns; c += block.across * STRIPE) {
+        float4 sum[own::slots] = {};
+#pragma unroll 4
+        for (int i = from + group; i < to; i += block.groups)
+            s.add(w, order[i], c, sum);
+#pragma unroll
+        for (int slot = 0; slot < own::slots; slot++)
+            if (block.groups == 1)
+                s.write(w, slot, c, sum[slot]);
+            else
+                quad_at(shared + (group * own::slots + slot) * w.columns + c) = sum[slot];
+    }
+    if (block.groups == 1)
+        return;
+    __syncthreads();
+    for (int i = (int)threadIdx.x * TS_QUAD; i < own::slots * w.columns; i += (int)blockDim.x * TS_QUAD) {
+        float4 sum = quad_at(shared + i);
+        for (int g = 1; g < block.groups; g++)
+            sum = sum + quad_at(shared + g * own::slots * w.columns + i);
+        s.write(w, i / w.columns, i % w.columns, sum);
+    }
+}
+
+// Grid: stripes of columns of (instances, parts). Each warp sums every WARPS-th row, then their sums are added in order.
+__global__ void __launch_bounds__(THREADS) sum_rows(const ts_sum_work w) {
+    int stripes = (w.columns + STRIPE - 1) / STRIPE, at = (int)blockIdx.x / stripes;
+    int instance = at / w.parts, part = at % w.parts;
     if (w.stopped[instance])
         return;
-    DYN_SHARED(float, shared); // (WARPS, stride)
-    int list = instance * 2 + side, warp = (int)threadIdx.x / 32;
-    const int *begin = w.begin + (size_t)list * (size_t)(w.tokens + 1) + token;
-    const int *order = w.order + (size_t)list * (size_t)w.pairs;
-    const float *rows = w.rows + (size_t)instance * (size_t)w.pairs * (size_t)w.stride;
-    int from = begin[0], to = begin[1];
-    for (int c = (int)threadIdx.x % 32 * TS_QUAD; c < w.stride; c += 32 * TS_QUAD) {
-        float4 sum = make_float4(0, 0, 0, 0);
-        for (int i = from + warp; i < to; i += WARPS)
-            sum = sum + quad_at(rows + (size_t)order[i] * (size_t)w.stride + c);
-        quad_at(shared + warp * w.stride + c) = sum;
-    }
+    DYN_SHARED(float, shared); // (WARPS, STRIPE)
+    int warp = (int)threadIdx.x / 32, own = (int)threadIdx.x % 32 * TS_QUAD;
+    int column = (int)blockIdx.x % stripes * STRIPE + own;
+    const float *a = matrix(w.a, instance, part) + column;
+    float4 sum = make_float4(0, 0, 0, 0);
+#pragma unroll 4
+    for (int r = warp; r < w.rows && column < w.columns; r += WARPS)
+        sum = sum + quad_at(a + (size_t)r * (size_t)w.a.stride);
+    quad_at(shared + warp * STRIPE + own) = sum;
     __syncthreads();
-    float *out = w.out + ((size_t)list * (size_t)w.tokens + (size_t)token) * (size_t)w.stride;
-    for (int c = (int)threadIdx.x * TS_QUAD; c < w.stride; c += THREADS * TS_QUAD) {
-        float4 sum = quad_at(shared + c);
-        for (int i = 1; i < WARPS; i++)
-            sum = sum + quad_at(shared + i * w.stride + c);
-        quad_at(out + c) = sum;
-    }
+    if (warp > 0 || column >= w.columns)
+        return;
+    for (int i = 1; i < WARPS; i++)
+        sum = sum + quad_at(shared + i * STRIPE + own);
+    quad_at(writable(w.c, instance, part) + column) = sum;
 }
 
 __global__ void __launch_bounds__(THREADS) verdict(const ts_verdict_work w) {
@@ -119,17 +186,30 @@ int ts_cuda_entropy_blocks(int pairs) {
 
 cudaError_t ts_cuda_entropy(const ts_entropy_work *work, cudaStream_t stream) {
     dim3 grid((unsigned)work->blocks, (unsigned)work->instances), block(THREADS);
-    if (work->out_stride <= 128)
+    if (work->n_out <= 128)
         return LAUNCH((entropy<4>), grid, block, 0, stream, *work);
-    if (work->out_stride <= 256)
+    if (work->n_out <= 256)
         return LAUNCH((entropy<8>), grid, block, 0, stream, *work);
     return LAUNCH((entropy<TS_TABLE_MAX_OUT / 32>), grid, block, 0, stream, *work);
 }
 
+template <int HEADS> static cudaError_t segments_of(const ts_segment_work &w, cudaStream_t stream) {
+    segment_block shape = segment_block_of(w.columns);
+    int many = HEADS ? (w.heads + HEADS - 1) / HEADS : 1;
+    dim3 grid((unsigned)(w.tokens * w.instances * many), 2),
+        block((unsigned)(shape.across * shape.groups) * 32);
+    size_t shared = shape.groups == 1 ? 0 : (size_t)(shape.groups * segment<HEADS>::slots * w.columns);
+    return LAUNCH((segments<HEADS>), grid, block, shared * sizeof(float), stream, w);
+}
+
 cudaError_t ts_cuda_segments(const ts_segment_work *work, cudaStream_t stream) {
-    dim3 grid((unsigned)work->tokens, 2, (unsigned)work->instances), block(THREADS);
-    size_t shared = (size_t)WARPS * (size_t)work->stride * sizeof(float);
-    return LAUNCH(segments, grid, block, shared, stream, *work);
+    return work->weights.first ? segments_of<TS_QUAD>(*work, stream) : segments_of<0>(*work, stream);
+}
+
+cudaError_t ts_cuda_sum(const ts_sum_work *work, cudaStream_t stream) {
+    int stripes = (work->columns + STRIPE - 1) / STRIPE;
+    dim3 grid((unsigned)(stripes * work->instances * work->parts)), block(THREADS);
+    return LAUNCH(sum_rows, grid, block, WARPS * STRIPE * sizeof(float), stream, *work);
 }
 
 cudaError_t ts_cuda_verdict(const ts_verdict_work *work, cudaStream_t stream) {

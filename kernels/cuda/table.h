@@ -18,13 +18,14 @@ enum { TS_TABLE_MAX_OUT = 1024 };
 
 // Every function queues one kernel on the stream. Work of an instance whose `stopped` is set is skipped.
 
-// C = A B for `parts` products of each instance: sides, heads, or stretches of the depth whose sums are added up
-// later. Each number is one chain of multiply-adds along the depth.
+// Matrices, `parts` of them to an instance: sides, heads, or stretches of a depth. Written where a work says so.
 typedef struct ts_operand {
     const float *first;
     int64_t instance_step, part_step; // floats
     int stride;                       // floats between rows, a multiple of TS_QUAD
 } ts_operand;
+
+// C = A B, or C = A B + `plus`. Each number is one chain of multiply-adds along the depth.
 
 typedef enum ts_product_form {
     TS_PRODUCT_PLAIN,    // A (rows, depth), B (depth, columns)
@@ -37,8 +38,9 @@ typedef struct ts_product_work {
     int rows, columns, depth;
     int instances, parts;
     int part_depth; // 0: every part has the whole depth; else part i has [i part_depth, (i + 1) part_depth)
-    ts_operand a, b, c; // c.first is written
-    const float *mask;  // NULL, or laid out as C, perhaps C itself: C is 0 where it is not > 0
+    ts_operand a, b, c; // c is written
+    const float *mask;  // NULL, or (B_TURNED) laid out as C, perhaps C itself: C is 0 where it is not > 0
+    const float *plus;  // NULL, or (others) laid out as C, perhaps C itself
     const int *stopped; // (instances)
 } ts_product_work;
 cudaError_t ts_cuda_product(const ts_product_work *work, cudaStream_t stream);
@@ -46,9 +48,8 @@ cudaError_t ts_cuda_product(const ts_product_work *work, cudaStream_t stream);
 // Rows of logits become the gradient of the mean cross-entropy, as docs/workloads.md has it: never p - 1.
 typedef struct ts_entropy_work {
     int instances, pairs, n_out;
-    int out_stride;
     float share;        // 1 / pairs
-    float *z;           // (instances, pairs, out_stride)
+    ts_operand z;       // (pairs, n_out), written
     const int *label;   // (instances, pairs)
     int blocks;         // ts_cuda_entropy_blocks(pairs)
     int *bad;           // (instances, blocks): 1 where some loss is not finite
@@ -57,18 +58,30 @@ typedef struct ts_entropy_work {
 int ts_cuda_entropy_blocks(int pairs);
 cudaError_t ts_cuda_entropy(const ts_entropy_work *work, cudaStream_t stream);
 
-// Sums of rows over the pairs of each token, in the pairs' order: out[side][token] = sum of rows[p] over the p whose
-// left (side 0) or right (side 1) token it is.
+// Sums of rows over the pairs of each token, in the pairs' order, for each side: of the pairs whose left (side 0), whose
+// right (side 1) token it is; with weights for each of `heads`: out[token][head] = sum of weights[p][head] rows[p].
 typedef struct ts_segment_work {
     int instances, tokens, pairs;
-    int stride;
-    const float *rows;  // (instances, pairs, stride)
+    int columns;        // of rows, a multiple of TS_QUAD
+    int heads;          // 1 without weights
+    ts_operand rows;    // (pairs, columns) of each side
+    ts_operand weights; // first: NULL, or (pairs, heads) of each side, rows padded to TS_QUAD
+    ts_operand out;     // (tokens, heads, columns) of each side, written
     const int *begin;   // (instances, 2, tokens + 1) into `order`
     const int *order;   // (instances, 2, pairs): pairs sorted by their left, by their right token
-    float *out;         // (instances, 2, tokens, stride)
+    float *plain;       // NULL, or (with weights) (instances, tokens, columns): left sums without weights
     const int *stopped; // (instances)
 } ts_segment_work;
 cudaError_t ts_cuda_segments(const ts_segment_work *work, cudaStream_t stream);
+
+// C (columns) = sum of A's rows, of each part.
+typedef struct ts_sum_work {
+    int instances, parts, rows;
+    int columns;        // a multiple of TS_QUAD
+    ts_operand a, c;    // c is written
+    const int *stopped; // (instances)
+} ts_sum_work;
+cudaError_t ts_cuda_sum(const ts_sum_work *work, cudaStream_t stream);
 
 // An instance whose losses were all finite takes another step; any other stops.
 typedef struct ts_verdict_work {

@@ -8,7 +8,7 @@ extern const ts_engine ts_cpu_autoencoder, ts_cpu_mlp, ts_cpu_transformer;
 ts_status ts_cpu_probe(void);
 const char *ts_cpu_device(void);
 #ifdef TS_HAVE_CUDA
-extern const ts_engine ts_cuda_autoencoder, ts_cuda_mlp;
+extern const ts_engine ts_cuda_autoencoder, ts_cuda_mlp, ts_cuda_transformer;
 ts_status ts_cuda_probe(void);
 const char *ts_cuda_device(void);
 const char *ts_cuda_detail(int index);
@@ -29,7 +29,7 @@ static const ts_backend CUDA = {
     .help = "fused float32 kernels for NVIDIA GPUs",
     .probe = ts_cuda_probe,
     .device = ts_cuda_device,
-    .engines = (const ts_engine *const[]){&ts_cuda_autoencoder, &ts_cuda_mlp, NULL},
+    .engines = (const ts_engine *const[]){&ts_cuda_autoencoder, &ts_cuda_mlp, &ts_cuda_transformer, NULL},
     .detail = ts_cuda_detail,
     .place = ts_cuda_place,
 };

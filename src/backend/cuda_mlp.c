@@ -137,15 +137,15 @@ static cudaError_t unfused(const training *t) {
     ts_operand logits = {t->logits, (int64_t)table->pairs * t->out_stride, 0, t->out_stride};
     ts_operand w_u = ts_cuda_table_weights(table, W_U);
     int h = t->shape.hidden, out = t->shape.n_out;
-    const ts_product_work forwards = {TS_PRODUCT_PLAIN, table->pairs, out,    h,    table->instances, 1, 0,
-                                      hidden,           w_u,          logits, NULL, stopped};
+    const ts_product_work forwards = {
+        TS_PRODUCT_PLAIN, table->pairs, out,  h,      table->instances, 1, 0, hidden, w_u,
+        logits,           NULL,         NULL, stopped};
     const ts_entropy_work entropy = {
         .instances = table->instances,
         .pairs = table->pairs,
         .n_out = out,
-        .out_stride = t->out_stride,
         .share = table->share,
-        .z = t->logits,
+        .z = logits,
         .label = table->label,
         .blocks = t->blocks,
         .bad = t->bad,
@@ -156,12 +156,12 @@ static cudaError_t unfused(const training *t) {
                dw_u = {t->dw_u, t->parts * part, part, t->out_stride};
     hidden_parts.part_step = (int64_t)PART_PAIRS * t->hidden_stride;
     logits_parts.part_step = (int64_t)PART_PAIRS * t->out_stride;
-    const ts_product_work unembed = {TS_PRODUCT_A_TURNED, h,        out,        table->pairs,
-                                     table->instances,    t->parts, PART_PAIRS, hidden_parts,
-                                     logits_parts,        dw_u,     NULL,       stopped};
+    const ts_product_work unembed = {
+        TS_PRODUCT_A_TURNED, h,    out,  table->pairs, table->instances, t->parts, PART_PAIRS, hidden_parts,
+        logits_parts,        dw_u, NULL, NULL,         stopped};
     const ts_product_work back = {
-        TS_PRODUCT_B_TURNED, table->pairs, h, out, table->instances, 1, 0, logits, w_u, hidden,
-        t->hidden,           stopped};
+        TS_PRODUCT_B_TURNED, table->pairs, h,      out, table->instances, 1, 0, logits, w_u, hidden,
+        t->hidden,           NULL,         stopped};
     cudaError_t error = ts_cuda_mlp_hidden(&pairs, table->stream);
     if (error == cudaSuccess)
         error = ts_cuda_product(&forwards, table->stream);
@@ -179,11 +179,12 @@ static cudaError_t embed_gradient(const training *t) {
         .instances = table->instances,
         .tokens = table->tokens,
         .pairs = table->pairs,
-        .stride = t->hidden_stride,
-        .rows = t->hidden,
+        .columns = t->hidden_stride,
+        .heads = 1,
+        .rows = {t->hidden, (int64_t)table->pairs * t->hidden_stride, 0, t->hidden_stride},
+        .out = of_embedded(t, t->dembedded),
         .begin = table->begin,
         .order = table->order,
-        .out = t->dembedded,
         .stopped = ts_cuda_table_stopped(table),
     };
     ts_product_work tokens =

@@ -1,6 +1,6 @@
-// A file that all ranks have open and write into at places of their own: MPI-IO (which knows what network file systems
-// need) where there is MPI, plain POSIX otherwise. Writes are independent, and no fault of one rank can keep another
-// waiting. Not for reading, and not for anything that changes the file's size.
+// A file that all ranks have open and write into at places of their own, on one file system or over a network. Every
+// rank opens, writes and closes for itself, so no fault of one can keep another waiting. Not for reading, and not for
+// anything that changes the file's size.
 #pragma once
 
 #include "base/comm.h"
@@ -15,7 +15,7 @@ typedef struct ts_shared_file ts_shared_file;
 ts_status ts_shared_file_open(const char *path, const ts_comm *comm, ts_shared_file **file);
 
 // Independent.
-ts_status ts_shared_file_close(ts_shared_file *file); // NULL is fine
+void ts_shared_file_close(ts_shared_file *file); // NULL is fine
 ts_status ts_shared_file_write(ts_shared_file *file, int64_t offset, const void *bytes, size_t size);
 ts_status ts_shared_file_sync(ts_shared_file *file);      // fdatasync
 bool ts_shared_file_in_place(const ts_shared_file *file); // is it still the one at its path?

@@ -28,12 +28,12 @@ static ts_status open_rows(ts_store *store, const char *path, const ts_sweep *sw
     return store->h5.status;
 }
 
-// The first fault, or that of closing.
 static ts_status end(ts_store *store) {
     ts_rows_end(&store->rows);
-    ts_status status = ts_h5_end(&store->h5), closed = ts_shared_file_close(store->file);
+    ts_status status = ts_h5_end(&store->h5);
+    ts_shared_file_close(store->file);
     ts_free(store);
-    return status == TS_OK ? closed : status;
+    return status;
 }
 
 ts_status ts_store_open(const char *path, const ts_comm *comm, const ts_sweep *sweep,

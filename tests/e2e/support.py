@@ -13,7 +13,7 @@ import time
 import unittest
 import zlib
 
-from processes import MPIRUN, finish, kill_family
+from processes import MPIRUN, TIMEOUT, finish, kill_family
 
 TOYSWEEP = os.environ["TOYSWEEP"]
 NIGHTLY = os.environ.get("TOYSWEEP_TEST_NIGHTLY", "") == "1"
@@ -165,10 +165,10 @@ class Case(unittest.TestCase):
         self.assertEqual(code, expect, f"{arguments}:\n{output}")
         return output
 
-    def run_to_any_end(self, *arguments, **options):
+    def run_to_any_end(self, *arguments, seconds=TIMEOUT, **options):
         """Output and exit code, whatever it is."""
         process = self.start(*arguments, **options)
-        return finish(process), process.returncode
+        return finish(process, seconds), process.returncode
 
     def run_whole(self, sweep, *options, ranks=0):
         """What an uninterrupted run leaves: the SHA-256 of its file, and its rows."""

@@ -1,0 +1,52 @@
+// Four floats at a time, for kernels of table models: reading and writing them, what they are made of, where the
+// matrices of table.h's operands lie, and the warp's stripe of columns.
+#pragma once
+
+#include "device.h"
+
+#include "table.h"
+
+namespace {
+
+constexpr int STRIPE = 32 * TS_QUAD; // columns that a warp works on at once
+
+__device__ __forceinline__ float4 &quad_at(float *address) {
+    return *reinterpret_cast<float4 *>(address);
+}
+__device__ __forceinline__ const float4 &quad_at(const float *address) {
+    return *reinterpret_cast<const float4 *>(address);
+}
+__device__ __forceinline__ float at(const float4 &quad, int i) {
+    return i == 0 ? quad.x : i == 1 ? quad.y : i == 2 ? quad.z : quad.w;
+}
+__device__ __forceinline__ float4 operator+(const float4 &a, const float4 &b) {
+    return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+}
+__device__ __forceinline__ float4 operator-(const float4 &a, const float4 &b) {
+    return make_float4(a.x - b.x, a.y - b.y, a.z - b.z, a.w - b.w);
+}
+
+__device__ __forceinline__ void add_scaled(float4 &sum, float by, const float4 &quad) {
+    sum.x = by * quad.x + sum.x;
+    sum.y = by * quad.y + sum.y;
+    sum.z = by * quad.z + sum.z;
+    sum.w = by * quad.w + sum.w;
+}
+
+// NaN stays NaN, so that a diverged instance shows in its loss.
+__device__ __forceinline__ float relu(float x) {
+    return x <= 0 ? 0 : x;
+}
+__device__ __forceinline__ float4 relu(const float4 &x) {
+    return make_float4(relu(x.x), relu(x.y), relu(x.z), relu(x.w));
+}
+
+// The matrix of an instance's part; writable() of one that a work says is written.
+__device__ __forceinline__ const float *matrix(const ts_operand &of, int instance, int part) {
+    return of.first + instance * of.instance_step + part * of.part_step;
+}
+__device__ __forceinline__ float *writable(const ts_operand &of, int instance, int part) {
+    return const_cast<float *>(matrix(of, instance, part));
+}
+
+} // namespace

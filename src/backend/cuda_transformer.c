@@ -1,0 +1,529 @@
+// The transformer on a GPU: K instances at once, all of them in every kernel of a step. The algebra is the CPU's
+// (kernels/cpu/transformer.c): tables over tokens, of which a pair mixes rows; here those of a and of b are made from
+// embeddings that hold their positions. How sums are cut follows from the shape alone, never from K, so that packing
+// changes no bits.
+#include "backend/cuda_table.h"
+#include "cuda/transformer.h"
+#include "model/transformer.h"
+#include "task/data.h"
+
+#include <math.h>
+
+enum { PART_PAIRS = 1024 }; // pairs summed at once into a gradient of weights
+
+// Scratch of each instance, with n tokens, P pairs, d = model, k = head, m = neurons, r the rest (kernels/cuda/
+// transformer.h), `rows` = 2 n + 1: left, right, the last token. Columns are padded, and so is each head's k or width.
+enum {
+    X,            // (rows + heads k, d): embeddings, and then W_O
+    INTO,         // (d, width): W_in, and then W_U or the identity
+    Q,            // (heads, k): the last token's queries
+    SOUGHT,       // (heads, d): W_K q
+    SCORE,        // (2 n, heads): x sought
+    VALUE,        // (rows, heads k): x W_V
+    OUT,          // (1 + heads k, width): the last token and W_O, into
+    TABLE,        // (rows, heads width): value out
+    READ,         // (m, r): W_out W_U, if direct
+    ROWS,         // (P, width): hidden layer and rest, then their gradient
+    LOGITS,       // (P, n_out): unless they are the rest
+    ATTENTION,    // (2 P, heads): of a, of b
+    PAIRS_DSCORE, // (2 P, heads)
+    PARTIAL_READ, // (parts m, r)
+    PARTIAL_W_U,  // (parts d, n_out), unless direct
+    DREAD,        // (m, r), if direct
+    SUMS,         // (n, width): of ROWS by their a
+    DTABLE,       // as TABLE, and so on
+    DSCORE,       //
+    DVALUE,       //
+    DOUT,         //
+    DSOUGHT,      //
+    DQ,           //
+    PARTIAL_X,    // ((heads + 1) rows, d): through each head's values, through scores
+    DX,           // (rows, d)
+    DLAST,        // (heads + 1, d): what the last token has through each query, and past attention
+    GRADIENT,     // (1, all parameters)
+    N_SCRATCH
+};
+
+typedef struct scratch {
+    float *at;
+    int rows, stride;
+} scratch;
+
+typedef struct training {
+    ts_cuda_table table; // first
+    ts_transformer_sizes size;
+    int head_stride, out_stride;
+    int rows, inner; // 2 n + 1, heads k
+    int parts;       // of the pairs: partial sums of gradients
+    int blocks;      // of the pairs: verdicts on losses
+    int *bad;        // (instances, blocks)
+    scratch scratch[N_SCRATCH];
+} training;
+
+static void destroy(void *handle) {
+    training *t = handle;
+    if (!t)
+        return;
+    ts_cuda_table_end(&t->table);
+    ts_free(t);
+}
+
+static void set_sizes(training *t) {
+    const ts_cuda_table *table = &t->table;
+    ts_transformer_shape s = ts_transformer_shape_of(&table->spec.params[0]);
+    bool direct = ts_transformer_direct(&s, table->pairs);
+    t->head_stride = table->tensor[TS_W_Q].stride;
+    t->out_stride = table->tensor[TS_W_U].stride;
+    t->rows = 2 * s.n + 1;
+    t->inner = s.heads * s.head;
+    t->parts = (table->pairs + PART_PAIRS - 1) / PART_PAIRS;
+    t->blocks = ts_cuda_entropy_blocks(table->pairs);
+    t->size = (ts_transformer_sizes){
+        .instances = table->instances,
+        .tokens = s.n,
+        .pairs = table->pairs,
+        .model = s.model,
+        .heads = s.heads,
+        .head = s.head,
+        .neurons = s.neurons,
+        .rest = direct ? s.n_out : s.model,
+        .model_stride = table->tensor[TS_W_E].stride,
+        .heads_stride = TS_QUAD_PAD(s.heads),
+        .neurons_stride = table->tensor[TS_W_IN].stride,
+        .rest_stride = table->tensor[direct ? TS_W_U : TS_W_E].stride,
+        .direct = direct,
+    };
+    t->size.width = t->size.neurons_stride + t->size.rest_stride;
+}
+
+static void set_scratch(training *t) {
+    const ts_transformer_sizes *s = &t->size;
+    int heads = s->heads, d = s->model_stride, width = s->width, rows = t->rows, out = 1 + t->inner;
+    const int sizes[N_SCRATCH][2] = {
+        [X] = {rows + t->inner, d},
+        [INTO] = {s->model, width},
+        [Q] = {heads, t->head_stride},
+        [SOUGHT] = {heads, d},
+        [SCORE] = {2 * s->tokens, s->heads_stride},
+        [VALUE] = {rows, heads * t->head_stride},
+        [OUT] = {out, width},
+        [TABLE] = {rows, heads * width},
+        [READ] = {s->direct ? s->neurons : 0, s->rest_stride},
+        [ROWS] = {s->pairs, width},
+        [LOGITS] = {s->direct ? 0 : s->pairs, t->out_stride},
+        [ATTENTION] = {2 * s->pairs, s->heads_stride},
+        [PAIRS_DSCORE] = {2 * s->pairs, s->heads_stride},
+        [PARTIAL_READ] = {t->parts * s->neurons, s->rest_stride},
+        [PARTIAL_W_U] = {s->direct ? 0 : t->parts * s->model, t->out_stride},
+        [DREAD] = {s->direct ? s->neurons : 0, s->rest_stride},
+        [SUMS] = {s->tokens, width},
+        [DTABLE] = {rows, heads * width},
+        [DSCORE] = {2 * s->tokens, s->heads_stride},
+        [DVALUE] = {rows, heads * t->head_stride},
+        [DOUT] = {out, width},
+        [DSOUGHT] = {heads, d},
+        [DQ] = {heads, t->head_stride},
+        [PARTIAL_X] = {(heads + 1) * rows, d},
+        [DX] = {rows, d},
+        [DLAST] = {heads + 1, d},
+        [GRADIENT] = {1, (int)t->table.padded},
+    };
+    for (int i = 0; i < N_SCRATCH; i++)
+        t->scratch[i] = (scratch){NULL, sizes[i][0], sizes[i][1]};
+}
+
+static ts_status create_device(training *t) {
+    ts_cuda_slab *slab = &t->table.device;
+    size_t count = (size_t)t->table.instances;
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1) {
+            ts_status status = ts_cuda_slab_reserve(slab, "training");
+            if (status != TS_OK)
+                return status;
+        }
+        ts_cuda_table_take(&t->table);
+        t->bad = ts_cuda_slab_take(slab, count * (size_t)t->blocks, sizeof(int));
+        for (int i = 0; i < N_SCRATCH; i++) {
+            scratch *s = &t->scratch[i];
+            s->at = ts_cuda_slab_take(slab, count * (size_t)s->rows * (size_t)s->stride, sizeof(float));
+        }
+    }
+    return TS_OK;
+}
+
+// --- Operands ---
+
+// A step as it is put on the stream. A fault sticks: further kernels are not started.
+typedef struct step {
+    const training *t;
+    cudaError_t error;
+} step;
+
+static ts_operand of(const step *s, int name) {
+    const scratch *array = &s->t->scratch[name];
+    return (ts_operand){array->at, (int64_t)array->rows * array->stride, 0, array->stride};
+}
+
+static ts_operand weights(const step *s, int tensor) {
+    return ts_cuda_table_weights(&s->t->table, tensor);
+}
+
+static ts_operand gradient(const step *s, int tensor) {
+    ts_operand all = of(s, GRADIENT);
+    all.first += s->t->table.tensor[tensor].offset;
+    all.stride = s->t->table.tensor[tensor].stride;
+    return all;
+}
+
+// From row `row` and column `column` on.
+static ts_operand from(ts_operand of, int64_t row, int64_t column) {
+    of.first += row * of.stride + column;
+    return of;
+}
+
+// Parts that lie side by side, or below each other.
+static ts_operand beside(ts_operand of, int columns) {
+    of.part_step = columns;
+    return of;
+}
+
+static ts_operand below(ts_operand of, int64_t rows) {
+    of.part_step = rows * of.stride;
+    return of;
+}
+
+static void multiply(step *s, ts_product_work work) {
+    work.instances = s->t->table.instances;
+    work.parts = work.parts ? work.parts : 1;
+    work.stopped = ts_cuda_table_stopped(&s->t->table);
+    if (s->error == cudaSuccess)
+        s->error = ts_cuda_product(&work, s->t->table.stream);
+}
+
+static void add_rows(step *s, int parts, int rows, int columns, ts_operand a, ts_operand c) {
+    const ts_sum_work work = {
+        s->t->table.instances, parts, rows, columns, a, c, ts_cuda_table_stopped(&s->t->table)};
+    if (s->error == cudaSuccess)
+        s->error = ts_cuda_sum(&work, s->t->table.stream);
+}
+
+// --- Forwards ---
+
+static void make_inputs(step *s) {
+    const ts_transformer_inputs_work work = {
+        .size = s->t->size,
+        .w_e = weights(s, TS_W_E),
+        .w_pos = weights(s, TS_W_POS),
+        .w_o = weights(s, TS_W_O),
+        .w_in = weights(s, TS_W_IN),
+        .w_u = weights(s, TS_W_U),
+        .x = s->t->scratch[X].at,
+        .into = s->t->scratch[INTO].at,
+        .stopped = ts_cuda_table_stopped(&s->t->table),
+    };
+    if (s->error == cudaSuccess)
+        s->error = ts_cuda_transformer_inputs(&work, s->t->table.stream);
+}
+
+static void make_scores(step *s) {
+    const ts_transformer_sizes *size = &s->t->size;
+    int d = size->model, k = size->head, heads = size->heads;
+    ts_operand last = from(of(s, X), 2 * size->tokens, 0), q = below(of(s, Q), 1);
+    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, 1, k, d, .parts = heads, .a = last,
+                                  .b = below(weights(s, TS_W_Q), d), .c = q});
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TURNED, 1, d, k, .parts = heads, .a = q,
+                                  .b = below(weights(s, TS_W_K), d), .c = below(of(s, SOUGHT), 1)});
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TURNED, 2 * size->tokens, heads, d, .a = of(s, X),
+                                  .b = of(s, SOUGHT), .c = of(s, SCORE)});
+}
+
+static void make_tables(step *s) {
+    const training *t = s->t;
+    int d = t->size.model, k = t->size.head, heads = t->size.heads, width = t->size.width;
+    ts_operand last_and_w_o = from(of(s, X), 2 * t->size.tokens, 0);
+    ts_operand value = beside(of(s, VALUE), t->head_stride), out = below(from(of(s, OUT), 1, 0), k);
+    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, t->rows, k, d, .parts = heads, .a = of(s, X),
+                                  .b = below(weights(s, TS_W_V), d), .c = value});
+    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, 1 + t->inner, width, d, .a = last_and_w_o,
+                                  .b = of(s, INTO), .c = of(s, OUT)});
+    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, t->rows, width, k, .parts = heads, .a = value, .b = out,
+                                  .c = beside(of(s, TABLE), width)});
+    if (t->size.direct)
+        multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, t->size.neurons, t->size.rest, d,
+                                      .a = weights(s, TS_W_OUT), .b = weights(s, TS_W_U), .c = of(s, READ)});
+}
+
+// What the hidden layer is read out by, and where what it is read into lies beside it.
+static ts_operand read_of(const step *s) {
+    return s->t->size.direct ? of(s, READ) : weights(s, TS_W_OUT);
+}
+
+static ts_operand rest_of(const step *s) {
+    return from(of(s, ROWS), 0, s->t->size.neurons_stride);
+}
+
+static ts_operand logits_of(const step *s) {
+    return s->t->size.direct ? rest_of(s) : of(s, LOGITS);
+}
+
+static ts_transformer_pairs_work pairs_work(const step *s) {
+    const training *t = s->t;
+    return (ts_transformer_pairs_work){
+        .size = t->size,
+        .scale = 1 / sqrtf((float)t->size.head),
+        .token = t->table.token,
+        .score = t->scratch[SCORE].at,
+        .table = t->scratch[TABLE].at,
+        .out = t->scratch[OUT].at,
+        .attention = t->scratch[ATTENTION].at,
+        .rows = t->scratch[ROWS].at,
+        .dscore = t->scratch[PAIRS_DSCORE].at,
+        .stopped = ts_cuda_table_stopped(&t->table),
+    };
+}
+
+static void mix(step *s) {
+    const ts_transformer_pairs_work work = pairs_work(s);
+    if (s->error == cudaSuccess)
+        s->error = ts_cuda_transformer_mix(&work, s->t->table.stream);
+}
+
+static void make_logits(step *s) {
+    const ts_transformer_sizes *size = &s->t->size;
+    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, size->pairs, size->rest, size->neurons, .a = of(s, ROWS),
+                                  .b = read_of(s), .c = rest_of(s), .plus = rest_of(s).first});
+    if (!size->direct)
+        multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, size->pairs, s->t->table.n_out, size->model,
+                                      .a = rest_of(s), .b = weights(s, TS_W_U), .c = logits_of(s)});
+}
+
+// --- Backwards ---
+
+static void differentiate(step *s) {
+    const ts_cuda_table *table = &s->t->table;
+    const ts_entropy_work work = {
+        .instances = table->instances,
+        .pairs = table->pairs,
+        .n_out = table->n_out,
+        .share = table->share,
+        .z = logits_of(s),
+        .label = table->label,
+        .blocks = s->t->blocks,
+        .bad = s->t->bad,
+        .stopped = ts_cuda_table_stopped(table),
+    };
+    if (s->error == cudaSuccess)
+        s->error = ts_cuda_entropy(&work, table->stream);
+}
+
+// to = sum over the pairs of A^T B, in parts that are added up: A (pairs, rows), B (pairs, columns).
+static void add_pairs(step *s, int rows, int columns, ts_operand a, ts_operand b, int partial,
+                      ts_operand to) {
+    int parts = s->t->parts, numbers = rows * s->t->scratch[partial].stride;
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TURNED, rows, columns, s->t->size.pairs, .parts = parts,
+                                  .part_depth = PART_PAIRS, .a = below(a, PART_PAIRS),
+                                  .b = below(b, PART_PAIRS), .c = below(of(s, partial), rows)});
+    ts_operand sums = of(s, partial);
+    sums.stride = numbers;
+    add_rows(s, 1, parts, numbers, sums, to);
+}
+
+// The gradient of ROWS in its own place, and of what they are read out by.
+static void rows_gradient(step *s) {
+    const ts_transformer_sizes *size = &s->t->size;
+    int out = s->t->table.n_out;
+    if (!size->direct) {
+        add_pairs(s, size->model, out, rest_of(s), logits_of(s), PARTIAL_W_U, gradient(s, TS_W_U));
+        multiply(s, (ts_product_work){TS_PRODUCT_B_TURNED, size->pairs, size->rest, out, .a = logits_of(s),
+                                      .b = weights(s, TS_W_U), .c = rest_of(s)});
+    }
+    add_pairs(s, size->neurons, size->rest, of(s, ROWS), rest_of(s), PARTIAL_READ,
+              size->direct ? of(s, DREAD) : gradient(s, TS_W_OUT));
+    multiply(s,
+             (ts_product_work){TS_PRODUCT_B_TURNED, size->pairs, size->neurons, size->rest, .a = rest_of(s),
+                               .b = read_of(s), .c = of(s, ROWS), .mask = of(s, ROWS).first});
+}
+
+// Sums over the pairs of each token: DTABLE's rows of a and b, DSCORE.
+static void sum_pairs(step *s) {
+    const ts_cuda_table *table = &s->t->table;
+    const ts_transformer_sizes *size = &s->t->size;
+    const ts_transformer_pairs_work pairs = pairs_work(s);
+    ts_segment_work tables = {
+        .instances = table->instances,
+        .tokens = size->tokens,
+        .pairs = size->pairs,
+        .columns = size->width,
+        .heads = size->heads,
+        .rows = of(s, ROWS),
+        .weights = below(of(s, ATTENTION), size->pairs),
+        .out = below(of(s, DTABLE), size->tokens),
+        .begin = table->begin,
+        .order = table->order,
+        .plain = s->t->scratch[SUMS].at,
+        .stopped = ts_cuda_table_stopped(table),
+    };
+    ts_segment_work scores = tables;
+    scores.columns = size->heads_stride;
+    scores.heads = 1;
+    scores.rows = below(of(s, PAIRS_DSCORE), size->pairs);
+    scores.weights.first = NULL;
+    scores.out = below(of(s, DSCORE), size->tokens);
+    if (s->error == cudaSuccess)
+        s->error = ts_cuda_transformer_mix_back(&pairs, table->stream);
+    if (s->error == cudaSuccess)
+        s->error = ts_cuda_segments(&tables, table->stream);
+    if (s->error == cudaSuccess)
+        s->error = ts_cuda_segments(&scores, table->stream);
+}
+
+// What every pair has: past attention, and through each head's reading of the last token.
+static void sum_constant(step *s) {
+    const ts_transformer_sizes *size = &s->t->size;
+    ts_operand itself = from(of(s, DTABLE), 2 * size->tokens, 0);
+    add_rows(s, 1, size->tokens, size->width, of(s, SUMS), of(s, DOUT));
+    add_rows(s, size->heads, 1, size->width, of(s, DOUT), beside(itself, size->width));
+}
+
+// value out: dvalue, dW_O, and what dW_in and (direct) dW_U have of it; dW_V, dx.
+static void values_gradient(step *s) {
+    const training *t = s->t;
+    int d = t->size.model, k = t->size.head, heads = t->size.heads, width = t->size.width;
+    ts_operand last_and_w_o = from(of(s, X), 2 * t->size.tokens, 0), w_v = below(weights(s, TS_W_V), d);
+    ts_operand value = beside(of(s, VALUE), t->head_stride), dvalue = beside(of(s, DVALUE), t->head_stride);
+    ts_operand out = below(from(of(s, OUT), 1, 0), k), dout = from(of(s, DOUT), 1, 0);
+    ts_operand dtable = beside(of(s, DTABLE), width);
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TURNED, t->rows, k, width, .parts = heads, .a = dtable,
+                                  .b = out, .c = dvalue});
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TURNED, k, width, t->rows, .parts = heads, .a = value,
+                                  .b = dtable, .c = below(dout, k)});
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TURNED, t->inner, d, width, .a = dout, .b = of(s, INTO),
+                                  .c = gradient(s, TS_W_O)});
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TURNED, 1, d, width, .a = of(s, DOUT), .b = of(s, INTO),
+                                  .c = from(of(s, DLAST), heads, 0)});
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TURNED, d, t->size.neurons, 1 + t->inner, .a = last_and_w_o,
+                                  .b = of(s, DOUT), .c = gradient(s, TS_W_IN)});
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TURNED, d, k, t->rows, .parts = heads, .a = of(s, X),
+                                  .b = dvalue, .c = below(gradient(s, TS_W_V), d)});
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TURNED, t->rows, d, k, .parts = heads, .a = dvalue, .b = w_v,
+                                  .c = below(of(s, PARTIAL_X), t->rows)});
+}
+
+// W_out W_U, and W_U after attention.
+static void read_gradient(step *s) {
+    const ts_transformer_sizes *size = &s->t->size;
+    int d = size->model, out = s->t->table.n_out;
+    ts_operand last_and_w_o = from(of(s, X), 2 * size->tokens, 0), dw_u = gradient(s, TS_W_U);
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TURNED, size->neurons, d, out, .a = of(s, DREAD),
+                                  .b = weights(s, TS_W_U), .c = gradient(s, TS_W_OUT)});
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TURNED, d, out, 1 + s->t->inner, .a = last_and_w_o,
+                                  .b = from(of(s, DOUT), 0, size->neurons_stride), .c = dw_u});
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TURNED, d, out, size->neurons, .a = weights(s, TS_W_OUT),
+                                  .b = of(s, DREAD), .c = dw_u, .plus = dw_u.first});
+}
+
+// score = x W_K q, q = last W_Q: dW_K, dW_Q, dx.
+static void scores_gradient(step *s) {
+    const ts_transformer_sizes *size = &s->t->size;
+    int d = size->model, k = size->head, heads = size->heads, rows = 2 * size->tokens;
+    ts_operand last = from(of(s, X), rows, 0), q = below(of(s, Q), 1), dq = below(of(s, DQ), 1);
+    ts_operand dsought = below(of(s, DSOUGHT), 1);
+    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, rows, d, heads, .a = of(s, DSCORE), .b = of(s, SOUGHT),
+                                  .c = from(of(s, PARTIAL_X), (int64_t)heads * s->t->rows, 0)});
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TURNED, heads, d, rows, .a = of(s, DSCORE), .b = of(s, X),
+                                  .c = of(s, DSOUGHT)});
+    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, 1, k, d, .parts = heads, .a = dsought,
+                                  .b = below(weights(s, TS_W_K), d), .c = dq});
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TURNED, d, k, 1, .parts = heads, .a = dsought, .b = q,
+                                  .c = below(gradient(s, TS_W_K), d)});
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TURNED, d, k, 1, .parts = heads, .a = last, .b = dq,
+                                  .c = below(gradient(s, TS_W_Q), d)});
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TURNED, 1, d, k, .parts = heads, .a = dq,
+                                  .b = below(weights(s, TS_W_Q), d), .c = below(of(s, DLAST), 1)});
+}
+
+static void embedding_gradient(step *s) {
+    const training *t = s->t;
+    int n = t->size.tokens, stride = t->size.model_stride, numbers = t->rows * stride;
+    ts_operand partial = of(s, PARTIAL_X);
+    partial.stride = numbers;
+    add_rows(s, 1, t->size.heads + 1, numbers, partial, of(s, DX));
+    add_rows(s, 2, n, stride, below(of(s, DX), n), below(gradient(s, TS_W_POS), 1));
+    const ts_transformer_embedding_work work = {
+        .size = t->size,
+        .dx = t->scratch[DX].at,
+        .dlast = t->scratch[DLAST].at,
+        .dw_e = gradient(s, TS_W_E),
+        .dw_pos = gradient(s, TS_W_POS),
+        .stopped = ts_cuda_table_stopped(&t->table),
+    };
+    if (s->error == cudaSuccess)
+        s->error = ts_cuda_transformer_embedding(&work, t->table.stream);
+}
+
+static cudaError_t queue_step(const void *handle) {
+    const training *t = handle;
+    step s = {t, cudaSuccess};
+    make_inputs(&s);
+    make_scores(&s);
+    make_tables(&s);
+    mix(&s);
+    make_logits(&s);
+    differentiate(&s);
+    rows_gradient(&s);
+    sum_pairs(&s);
+    sum_constant(&s);
+    values_gradient(&s);
+    if (t->size.direct)
+        read_gradient(&s);
+    scores_gradient(&s);
+    embedding_gradient(&s);
+    const ts_cuda_gradient whole = {
+        .whole = t->scratch[GRADIENT].at,
+        .whole_count = t->table.padded,
+        .bad = t->bad,
+        .blocks = t->blocks,
+    };
+    return s.error == cudaSuccess ? ts_cuda_table_update(&t->table, &whole) : s.error;
+}
+
+static ts_status create(const ts_training_spec *spec, void **handle) {
+    ts_status status = ts_cuda_enter();
+    training *t = status == TS_OK ? ts_alloc_zero(1, sizeof *t, "a training") : NULL;
+    if (!t)
+        return status == TS_OK ? TS_ERROR_MEMORY : status;
+    ts_cuda_table_begin(&t->table, spec);
+    set_sizes(t);
+    set_scratch(t);
+    status = create_device(t);
+    if (status == TS_OK)
+        status = ts_cuda_table_initialise(&t->table);
+    if (status == TS_OK)
+        status = ts_cuda_table_record(&t->table, queue_step, t);
+    if (status != TS_OK) {
+        destroy(t);
+        return status;
+    }
+    *handle = t;
+    return TS_OK;
+}
+
+// Four rounds of tiles of the logits, of 128 x 64 (kernels/cuda/product.cu).
+static int64_t fill(const ts_params *params, const struct ts_data *data) {
+    double n = data->table->n, pairs = ts_params_real(params, "train_fraction") * n * n;
+    int64_t wanted = 4 * (int64_t)ts_cuda_properties_of()->multiprocessors;
+    int64_t tiles = ((int64_t)pairs + 127) / 128 * ((data->table->n_out + 63) / 64);
+    return wanted / tiles + 1;
+}
+
+const ts_engine ts_cuda_transformer = {
+    .model = "transformer",
+    .create = create,
+    .destroy = destroy,
+    .state_bytes = ts_cuda_table_state_bytes,
+    .get_state = ts_cuda_table_get_state,
+    .set_state = ts_cuda_table_set_state,
+    .get_parameters = ts_cuda_table_get_parameters,
+    .train = ts_cuda_table_train,
+    .fill = fill,
+};
