@@ -9,6 +9,7 @@ accesses out of bounds: shared memory is made smaller than what a kernel asked f
 """
 
 import argparse
+import concurrent.futures
 import os
 import pathlib
 import re
@@ -30,10 +31,16 @@ def barriers():
                 yield f"{path.name}:{number}"
 
 
+def orders(build):
+    """The thread sanitizer sees every order in one."""
+    cache = (pathlib.Path(build) / "CMakeCache.txt").read_text()
+    return ORDERS[:1] if re.search(r"^TOYSWEEP_SANITIZE:\w+=thread$", cache, re.MULTILINE) else ORDERS
+
+
 def tests(builds):
-    """(program, order), the fast ones first. A build with the thread sanitizer needs one order only."""
-    for index, build in enumerate(builds):
-        for order in ORDERS if index == 0 else ORDERS[:1]:
+    """(program, order), in the order in which they are tried."""
+    for build in builds:
+        for order in orders(build):
             for program in sorted((pathlib.Path(build) / "tests").glob("test_cuda_*")):
                 if program.is_file() and os.access(program, os.X_OK):
                     yield program, order
@@ -44,6 +51,7 @@ def passes(program, order, **settings):
         **os.environ,
         "TSAN_OPTIONS": "halt_on_error=1",
         "ASAN_OPTIONS": "detect_leaks=0",
+        "CMOCKA_TEST_ABORT": "1",  # at the first that fails
         "TOYSWEEP_EMULATE_ORDER": order,
         **settings,
     }
@@ -71,22 +79,25 @@ def main():
     all_tests = list(tests(options.builds))
     if not all_tests:
         sys.exit("no test_cuda_* programs there: build them first")
-    survivors, count, start = [], 0, time.monotonic()
-    for barrier in barriers():
-        if options.only and barrier != options.only:
-            continue
-        by = noticed(all_tests, TOYSWEEP_EMULATE_WITHOUT=barrier)
-        count += 1
-        print(f"{barrier:30} {by or 'NOT NOTICED'}", flush=True)
-        if not by:
-            survivors.append(barrier)
+    start = time.monotonic()
+    # What is changed, how, and the tests of which one has to notice.
+    mutants = [(barrier, {"TOYSWEEP_EMULATE_WITHOUT": barrier}, all_tests) for barrier in barriers()
+               if options.only in (None, barrier)]
     if not options.only:
-        for program, order in [each for each in all_tests if each[1] == "forward" and each[0].parent.parent.samefile(options.builds[0])]:
-            if passes(program, order, TOYSWEEP_EMULATE_LESS_SHARED="16"):
-                survivors.append(f"{program.name} with 16 bytes of shared memory less")
-    print(f"{count} barriers taken out, {len(survivors)} mutants not noticed, {time.monotonic() - start:.0f} s")
-    for each in survivors:
-        print(f"NOT NOTICED: {each}")
+        mutants += [(f"{program.name} with 16 bytes of shared memory less", {"TOYSWEEP_EMULATE_LESS_SHARED": "16"},
+                     [(program, "forward")]) for program in sorted({program for program, order in all_tests if order == "backward"})]
+    survivors = 0
+
+    def run(mutant):
+        what, settings, tries = mutant
+        begin = time.monotonic()
+        return what, noticed(tries, **settings), time.monotonic() - begin
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        for what, by, seconds in pool.map(run, mutants):
+            print(f"{what:50} {by or 'NOT NOTICED'} ({seconds:.1f} s)", flush=True)
+            survivors += not by
+    print(f"{len(mutants)} mutants, {survivors} not noticed, {time.monotonic() - start:.0f} s")
     return 1 if survivors else 0
 
 

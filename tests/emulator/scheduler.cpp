@@ -29,6 +29,7 @@ struct rendezvous {
 // Lanes that wait for each other; one for every mask a warp uses.
 struct lanes {
     unsigned mask = 0;
+    int waiting = 0;
     rendezvous order;
 };
 
@@ -167,7 +168,7 @@ void resume(machine &m, worker *next) {
 }
 
 bool same(site a, site b) {
-    return a.line == b.line && strcmp(a.file, b.file) == 0;
+    return a.line == b.line && (a.file == b.file || strcmp(a.file, b.file) == 0);
 }
 
 // --- Barriers ---
@@ -218,6 +219,9 @@ lanes &group_of(warp &of, unsigned mask) {
 // If all lanes of the mask wait for the same exchange they get what they asked for and go on.
 void open_warp(machine &m, worker *last) {
     size_t first = (size_t)warp_of(m, last) * 32;
+    lanes &group = group_of(m.warps[first / 32], last->mask);
+    if (++group.waiting < __builtin_popcount(last->mask))
+        return;
     unsigned ballot = 0;
     for (unsigned i = 0; i < 32; i++) {
         if (!(last->mask >> i & 1))
@@ -241,7 +245,8 @@ void open_warp(machine &m, worker *last) {
         }
         each->now = state::ready;
     }
-    group_of(m.warps[first / 32], last->mask).order.turn ^= 1;
+    group.waiting = 0;
+    group.order.turn ^= 1;
 }
 
 // Runs the warp until none of its threads can go on by itself.
