@@ -8,6 +8,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <sys/mman.h>
@@ -185,6 +189,33 @@ bool left_out(site at) {
            strncmp(name, without, strlen(name)) == 0;
 }
 
+// TOYSWEEP_EMULATE_BARRIERS=FILE: the process writes there, when it ends, which barriers it came to.
+struct visited {
+    std::mutex mutex;
+    std::set<std::pair<std::string, int>> sites;
+    const char *const path = getenv("TOYSWEEP_EMULATE_BARRIERS");
+
+    void note(site at) {
+        std::lock_guard lock(mutex);
+        const char *name = strrchr(at.file, '/');
+        sites.emplace(name ? name + 1 : at.file, at.line);
+    }
+    ~visited() {
+        FILE *file = path ? fopen(path, "w") : nullptr;
+        for (const auto &[name, line] : sites)
+            if (file)
+                fprintf(file, "%s:%d\n", name.c_str(), line);
+        if (file)
+            fclose(file);
+    }
+};
+
+void note_visit(site at) {
+    static visited all;
+    if (all.path)
+        all.note(at);
+}
+
 // If all threads of the block wait at the same barrier they go on.
 bool open_block(machine &m) {
     const worker *first = m.workers[0].get();
@@ -359,6 +390,7 @@ void stop(const char *format, ...) {
 int block_barrier(site at, vote how, bool mine) {
     machine &m = self();
     worker *me = m.running;
+    note_visit(at);
     if (left_out(at))
         return mine;
     me->how_block = how;
@@ -373,6 +405,8 @@ int block_barrier(site at, vote how, bool mine) {
 uint64_t warp_exchange(site at, exchange how, unsigned mask, uint64_t bits, unsigned from) {
     machine &m = self();
     worker *me = m.running;
+    if (how == exchange::barrier)
+        note_visit(at);
     if (how == exchange::barrier && left_out(at))
         return 0;
     int lane = lane_of(m, me), lanes_here = std::min(32, m.threads - warp_of(m, me) * 32);
