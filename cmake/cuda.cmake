@@ -50,8 +50,10 @@ function(toysweep_add_cuda target)
     target_link_libraries(${target} PUBLIC emulator)
     set_source_files_properties(${cuda_kernels} TARGET_DIRECTORY kernels_cuda PROPERTIES LANGUAGE CXX)
     # Kernels are compiled as CUDA does it: multiply-adds are fused only where they say so.
-    target_compile_options(kernels_cuda PRIVATE -x c++ -std=c++20 -O2 -g -Wall -Wextra -Wno-unknown-pragmas
-                           -Wno-unused-function -ffp-contract=off ${sanitizer_options})
+    target_compile_options(kernels_cuda PRIVATE -x c++ -std=c++20 -O3 -g -Wall -Wextra -Wno-unknown-pragmas
+                           -Wno-unused-function -ffp-contract=off ${sanitizer_options}
+                           # What the address sanitizer sees too, at a price for every access.
+                           -fno-sanitize=null,object-size,pointer-overflow,vptr)
     set_source_files_properties(${CMAKE_SOURCE_DIR}/src/backend/cuda_libraries.c PROPERTIES COMPILE_DEFINITIONS
       "TS_CUBLAS_LIBRARY=\"$<TARGET_FILE:emulator>\";TS_NCCL_LIBRARY=\"$<TARGET_FILE:emulator>\"")
   else()

@@ -97,7 +97,7 @@ test_emulated() {
     fi
     if gate "build emulate-thread" build_emulated emulate-thread; then
         run_tests emulate-thread -L cuda -R '_forward|emulator'
-        gate "barriers" tests/emulator/mutate.py build/emulate build/emulate-thread || true
+        gate "barriers" tests/emulator/mutate.py build/emulate-thread build/emulate || true
     fi
     gate "kernels by nvcc" tools/cuda_report.py || true
 }

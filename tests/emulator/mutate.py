@@ -3,17 +3,20 @@
 
     tests/emulator/mutate.py BUILD-DIRECTORY... [--only FILE:LINE]
 
-The builds are those of the presets `emulate` and `emulate-thread`: what values and the address sanitizer do not show,
-the thread sanitizer does. Kernels are found as kernels/cuda/*.cu and *.h, tests as test_cuda_*. Also plants
-accesses out of bounds: shared memory is made smaller than what a kernel asked for.
+Builds are tried in their order, `emulate-thread` best first: the thread sanitizer stops at the first race, while
+values - and votes, which are more than barriers - take a test to its end. Of each the tests run that come to the
+barrier at all. Kernels are found as kernels/cuda/*.cu and *.h, tests as test_cuda_*. Also makes shared memory smaller
+than what a kernel asked for, which the last build has to notice.
 """
 
 import argparse
+import concurrent.futures
 import os
 import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -30,13 +33,23 @@ def barriers():
                 yield f"{path.name}:{number}"
 
 
-def tests(builds):
-    """(program, order), the fast ones first. A build with the thread sanitizer needs one order only."""
-    for index, build in enumerate(builds):
-        for order in ORDERS if index == 0 else ORDERS[:1]:
-            for program in sorted((pathlib.Path(build) / "tests").glob("test_cuda_*")):
-                if program.is_file() and os.access(program, os.X_OK):
-                    yield program, order
+def orders(build):
+    """The thread sanitizer sees every order in one."""
+    cache = (pathlib.Path(build) / "CMakeCache.txt").read_text()
+    return ORDERS[:1] if re.search(r"^TOYSWEEP_SANITIZE:\w+=thread$", cache, re.MULTILINE) else ORDERS
+
+
+def programs(build):
+    return [path for path in sorted((pathlib.Path(build) / "tests").glob("test_cuda_*"))
+            if path.is_file() and os.access(path, os.X_OK)]
+
+
+def reached(program):
+    """The barriers that it comes to. It has to pass as long as all are in place."""
+    with tempfile.NamedTemporaryFile("r") as file:
+        if not passes(program, ORDERS[0], TOYSWEEP_EMULATE_BARRIERS=file.name):
+            sys.exit(f"{program} fails with every barrier in place")
+        return set(file.read().split())
 
 
 def passes(program, order, **settings):
@@ -44,6 +57,7 @@ def passes(program, order, **settings):
         **os.environ,
         "TSAN_OPTIONS": "halt_on_error=1",
         "ASAN_OPTIONS": "detect_leaks=0",
+        "CMOCKA_TEST_ABORT": "1",  # at the first that fails
         "TOYSWEEP_EMULATE_ORDER": order,
         **settings,
     }
@@ -55,12 +69,30 @@ def passes(program, order, **settings):
     return done.returncode == 0
 
 
-def noticed(all_tests, **settings):
+def noticed(tests, **settings):
     """The first test that fails, or None."""
-    for program, order in all_tests:
+    for program, order in tests:
         if not passes(program, order, **settings):
             return f"{program.parent.parent.name}/{program.name}, {order}"
     return None
+
+
+def mutants(builds, pool):
+    """What is changed, how, and the tests of which one has to notice."""
+    last = programs(builds[-1])
+    reach = dict(zip((program.name for program in last), pool.map(reached, last)))
+    for barrier in barriers():
+        tests = [(program, order) for build in builds for order in orders(build) for program in programs(build)
+                 if barrier in reach.get(program.name, ())]
+        yield barrier, {"TOYSWEEP_EMULATE_WITHOUT": barrier}, tests
+    for program in last:
+        yield f"{program.name}, 16 bytes too few", {"TOYSWEEP_EMULATE_LESS_SHARED": "16"}, [(program, ORDERS[0])]
+
+
+def run(mutant):
+    what, settings, tests = mutant
+    start = time.monotonic()
+    return what, noticed(tests, **settings), time.monotonic() - start
 
 
 def main():
@@ -68,25 +100,15 @@ def main():
     parser.add_argument("builds", nargs="+", metavar="BUILD-DIRECTORY")
     parser.add_argument("--only", metavar="FILE:LINE")
     options = parser.parse_args()
-    all_tests = list(tests(options.builds))
-    if not all_tests:
+    if not all(map(programs, options.builds)):
         sys.exit("no test_cuda_* programs there: build them first")
-    survivors, count, start = [], 0, time.monotonic()
-    for barrier in barriers():
-        if options.only and barrier != options.only:
-            continue
-        by = noticed(all_tests, TOYSWEEP_EMULATE_WITHOUT=barrier)
-        count += 1
-        print(f"{barrier:30} {by or 'NOT NOTICED'}", flush=True)
-        if not by:
-            survivors.append(barrier)
-    if not options.only:
-        for program, order in [each for each in all_tests if each[1] == "forward" and each[0].parent.parent.samefile(options.builds[0])]:
-            if passes(program, order, TOYSWEEP_EMULATE_LESS_SHARED="16"):
-                survivors.append(f"{program.name} with 16 bytes of shared memory less")
-    print(f"{count} barriers taken out, {len(survivors)} mutants not noticed, {time.monotonic() - start:.0f} s")
-    for each in survivors:
-        print(f"NOT NOTICED: {each}")
+    start, survivors = time.monotonic(), 0
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        chosen = [each for each in mutants(options.builds, pool) if options.only in (None, each[0])]
+        for what, by, seconds in pool.map(run, chosen):
+            print(f"{what:40} {by or 'NOT NOTICED'} ({seconds:.1f} s)", flush=True)
+            survivors += not by
+    print(f"{len(chosen)} mutants, {survivors} not noticed, {time.monotonic() - start:.0f} s")
     return 1 if survivors else 0
 
 
