@@ -176,7 +176,7 @@ static void test_seven_follow_the_reference_with_the_bits_of_one(void **state) {
         "task: group\ngroup: S3\nembed: 5\nhidden: 66\nsteps: 200\ntrain_fraction: 0.7\nseed: 0..6\n",
         "task: group\ngroup: S3\nembed: 5\nhidden: 130\nsteps: 200\ntrain_fraction: 0.7\nseed: 0..6\n",
         TRANSFORMER
-        "group: S3\nd_model: 9\nheads: 5\nd_head: 3\nd_mlp: 60\ntrain_fraction: 0.7\nseed: 0..6\n",
+        "group: S3\nd_model: 9\nheads: 3\nd_head: 3\nd_mlp: 60\ntrain_fraction: 0.7\nseed: 0..6\n",
         TRANSFORMER "group: C13\nd_model: 6\nheads: 2\nd_head: 4\nd_mlp: 9\nseed: 0..6\n",
     };
     const int64_t steps = at_most(20);

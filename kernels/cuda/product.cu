@@ -134,6 +134,7 @@ __global__ void __launch_bounds__(WARPS *LANES, 384 / (WARPS * LANES)) product(c
     int warp = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
     int own_row = warp * WARP_ROWS + lane / 8 * TS_QUAD, own_column = lane % 8 * TS_QUAD;
 
+    bool busy = row + warp * WARP_ROWS < w.rows; // a warp below the last row only helps with the slabs
     float sum[8][8] = {};
     float4 a_next[shape::a_quads], b_next[shape::b_quads];
     fetch<A_ALONG, shape::rows, shape::threads>(a, 0, row, a_next);
@@ -148,7 +149,8 @@ __global__ void __launch_bounds__(WARPS *LANES, 384 / (WARPS * LANES)) product(c
             fetch<A_ALONG, shape::rows, shape::threads>(a, k + SLAB, row, a_next);
             fetch<B_ALONG, COLUMNS, shape::threads>(b, k + SLAB, column, b_next);
         }
-        multiply_slab(a_now + own_row, shape::rows_stride, b_now + own_column, sum);
+        if (busy)
+            multiply_slab(a_now + own_row, shape::rows_stride, b_now + own_column, sum);
     }
     int64_t offset = instance * w.c.instance_step + part * w.c.part_step;
     write_tile<MASKED>(w, offset, row + own_row, column + own_column, sum);

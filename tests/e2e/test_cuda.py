@@ -11,6 +11,10 @@ SWEEPS = {
     "tree": "task: tree\ndepth: 3\nhidden: [3, 6]\nsteps: 60\ncheckpoints: {every: 20}\ninstances: 3\n",
     "independent": "task: independent\nfeatures: 12\nfeature_probability: 0.2\nbatch: 40\nhidden: 4\nsteps: 40\n"
                    "checkpoints: {every: 20}\ninstances: 2\n",
+    "mlp": "task: group\ngroup: C5\nembed: 6\nhidden: [9, 12]\nsteps: 30\ncheckpoints: {every: 10}\n"
+           "train_fraction: 0.6\ninstances: 2\n",
+    "transformer": "task: power\nmodel: transformer\np: 7\nm: [1, 2]\nd_model: 6\nheads: 2\nd_head: 3\nd_mlp: 8\n"
+                   "steps: 30\ncheckpoints: {every: 10}\ntrain_fraction: 0.6\ninstances: 2\n",
 }
 
 
@@ -20,8 +24,8 @@ class Cuda(Case):
 
     def losses(self, path):
         with h5py.File(path) as file:
-            return {name: file[name][:] for name in ("train_loss", "exact_loss", "final_loss", "status")
-                    if name in file}
+            return {name: file[name][:] for name in
+                    ("train_loss", "test_loss", "weight_norm2", "exact_loss", "final_loss", "status") if name in file}
 
     def test_results_are_the_references(self):
         for name, text in SWEEPS.items():
