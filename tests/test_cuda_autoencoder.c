@@ -68,10 +68,10 @@ static void check_loss_and_gradient(const char *text) {
     void *training;
     int64_t reached = 3;
     assert_int_equal(ENGINE->create(&f.spec, &training), TS_OK);
-    ENGINE->set_state(training, 0, state);
+    assert_int_equal(ENGINE->set_state(training, 0, state), TS_OK);
     assert_int_equal(ENGINE->train(training, 3, 4, &reached), TS_OK);
     assert_int_equal(reached, 4);
-    ENGINE->get_state(training, 0, state);
+    assert_int_equal(ENGINE->get_state(training, 0, state), TS_OK);
     assert_int_equal(ts_reference_autoencoder_gradient(&f.spec, weights, 3, &loss, expected), TS_OK);
     double found = ts_cuda_autoencoder_loss(training, 0);
     if (!(fabs(found - loss) <= 2e-6 * loss))
@@ -163,7 +163,7 @@ static void test_neighbours_and_launches_do_not_change_an_instance(void **state)
     static const int64_t stops[] = {0, 1, 7, 40, 60};
     for (int i = 0; i < 4; i++)
         assert_int_equal(ENGINE->train(training, stops[i], stops[i + 1], reached), TS_OK);
-    ENGINE->get_parameters(training, 5, found);
+    assert_int_equal(ENGINE->get_parameters(training, 5, found), TS_OK);
     assert_memory_equal(expected, found, bytes);
     for (int i = 0; i < 7; i++)
         if (i == 2)
@@ -195,10 +195,10 @@ static void test_states_move_between_processor_and_gpu(void **state) {
                          engines[1]->state_bytes(first ? begun : ended));
         void *saved = ts_alloc(engines[first]->state_bytes(begun), "a state");
         assert_int_equal(engines[first]->train(begun, 0, 11, &reached), TS_OK);
-        engines[first]->get_state(begun, 0, saved);
-        engines[!first]->set_state(ended, 0, saved);
+        assert_int_equal(engines[first]->get_state(begun, 0, saved), TS_OK);
+        assert_int_equal(engines[!first]->set_state(ended, 0, saved), TS_OK);
         assert_int_equal(engines[!first]->train(ended, 11, 24, &reached), TS_OK);
-        engines[!first]->get_parameters(ended, 0, found);
+        assert_int_equal(engines[!first]->get_parameters(ended, 0, found), TS_OK);
         engines[first]->destroy(begun);
         engines[!first]->destroy(ended);
         ts_free(saved);

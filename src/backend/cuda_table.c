@@ -3,7 +3,6 @@
 #include "model/network.h"
 #include "task/data.h"
 
-#include <math.h>
 #include <string.h>
 
 void ts_cuda_table_begin(ts_cuda_table *t, const ts_training_spec *spec) {
@@ -315,34 +314,35 @@ size_t ts_cuda_table_state_bytes(const void *training) {
     return 3 * (size_t)((const ts_cuda_table *)training)->packed * sizeof(float);
 }
 
-// `parts` of an instance's weights and moments, packed. A copy that fails leaves NaN, which no one takes for a
-// result; the device is then lost, and the next step says so.
-static void download(const ts_cuda_table *t, int instance, int parts, float *packed) {
+// `parts` of an instance's weights and moments, packed.
+static ts_status download(const ts_cuda_table *t, int instance, int parts, float *packed) {
     size_t bytes = (size_t)parts * (size_t)t->padded * sizeof(float);
-    if (ts_cuda_enter() != TS_OK ||
-        ts_cuda_download(t->staging, state_of(t, instance), bytes, t->stream) != TS_OK ||
-        ts_cuda_wait(t->stream, "copying from the GPU") != TS_OK)
-        for (int64_t i = 0; i < parts * t->padded; i++)
-            t->staging[i] = NAN;
-    for (int part = 0; part < parts; part++)
+    ts_status status = ts_cuda_enter();
+    if (status == TS_OK)
+        status = ts_cuda_download(t->staging, state_of(t, instance), bytes, t->stream);
+    if (status == TS_OK)
+        status = ts_cuda_wait(t->stream, "copying from the GPU");
+    for (int part = 0; part < parts && status == TS_OK; part++)
         repack(t, t->staging + part * t->padded, packed + part * t->packed, false);
+    return status;
 }
 
-void ts_cuda_table_get_state(const void *training, int instance, void *state) {
-    download(training, instance, 3, state);
+ts_status ts_cuda_table_get_state(const void *training, int instance, void *state) {
+    return download(training, instance, 3, state);
 }
 
-void ts_cuda_table_get_parameters(const void *training, int instance, float *parameters) {
-    download(training, instance, 1, parameters);
+ts_status ts_cuda_table_get_parameters(const void *training, int instance, float *parameters) {
+    return download(training, instance, 1, parameters);
 }
 
-void ts_cuda_table_set_state(void *training, int instance, const void *state) {
+ts_status ts_cuda_table_set_state(void *training, int instance, const void *state) {
     ts_cuda_table *t = training;
     size_t bytes = 3 * (size_t)t->padded * sizeof(float);
     memset(t->staging, 0, bytes);
     for (int part = 0; part < 3; part++)
         repack(t, (const float *)state + part * t->packed, t->staging + part * t->padded, true);
-    if (ts_cuda_enter() == TS_OK &&
-        ts_cuda_upload(state_of(t, instance), t->staging, bytes, t->stream) == TS_OK)
-        ts_cuda_wait(t->stream, "copying to the GPU");
+    ts_status status = ts_cuda_enter();
+    if (status == TS_OK)
+        status = ts_cuda_upload(state_of(t, instance), t->staging, bytes, t->stream);
+    return status == TS_OK ? ts_cuda_wait(t->stream, "copying to the GPU") : status;
 }

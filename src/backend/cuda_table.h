@@ -72,7 +72,7 @@ cudaError_t ts_cuda_table_update(const ts_cuda_table *t, const ts_cuda_gradient 
 
 // Engine functions; `training` starts with a ts_cuda_table. State: (3, parameters) float32 in the model's layout.
 size_t ts_cuda_table_state_bytes(const void *training);
-void ts_cuda_table_get_state(const void *training, int instance, void *state);
-void ts_cuda_table_set_state(void *training, int instance, const void *state);
-void ts_cuda_table_get_parameters(const void *training, int instance, float *parameters);
+ts_status ts_cuda_table_get_state(const void *training, int instance, void *state);
+ts_status ts_cuda_table_set_state(void *training, int instance, const void *state);
+ts_status ts_cuda_table_get_parameters(const void *training, int instance, float *parameters);
 ts_status ts_cuda_table_train(void *training, int64_t from, int64_t to, int64_t *reached);

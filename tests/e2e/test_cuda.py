@@ -4,7 +4,7 @@
 import h5py
 import numpy
 
-from support import Case, main
+from support import Case, main, sha256
 
 # Every model that the backend trains, small.
 SWEEPS = {
@@ -63,6 +63,22 @@ class Cuda(Case):
         with open(self.path("all.h5"), "rb") as one, \
              open(self.path("split.h5"), "rb") as other:
             self.assertEqual(one.read(), other.read())
+
+
+    def test_a_lost_gpu_is_an_error_and_never_a_row(self):
+        path = self.sweep("mlp", SWEEPS["mlp"])
+        self.run_program("run", path, "--backend", "cuda", "-o", "whole.h5")
+        for calls in 3, 20, 60, 90, 120, 150:
+            environment = {"TOYSWEEP_EMULATE_LOST": str(calls)}
+            output = self.run_program("run", path, "--backend", "cuda", "-o", "lost.h5", "--threads", "1", expect=1,
+                                      environment=environment)
+            self.assertIn("unspecified launch failure", output)
+            with h5py.File(self.path("lost.h5")) as lost, h5py.File(self.path("whole.h5")) as whole:
+                done = lost["status"][:] == 1
+                self.assertFalse((lost["status"][:] == 2).any())
+                numpy.testing.assert_array_equal(lost["train_loss"][:][done], whole["train_loss"][:][done])
+        self.run_program("run", path, "--backend", "cuda", "-o", "lost.h5")
+        self.assertEqual(sha256(self.path("whole.h5")), sha256(self.path("lost.h5")))
 
 
 if __name__ == "__main__":

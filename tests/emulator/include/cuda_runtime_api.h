@@ -20,6 +20,7 @@ typedef enum cudaError {
     cudaErrorInvalidDevice = 101,
     cudaErrorIllegalState = 401,
     cudaErrorNotReady = 600,
+    cudaErrorLaunchFailure = 719,
 } cudaError_t;
 
 typedef struct CUstream_st *cudaStream_t;
