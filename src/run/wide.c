@@ -81,6 +81,12 @@ static ts_status agree(const team *t, ts_status mine) {
                                            : mine;
 }
 
+// A rank that lost its device in the middle of a step: the others wait for it, where nothing reaches them.
+static void give_up(const team *t) {
+    ts_error("rank %d: %s", t->setup->comm->rank, ts_message());
+    ts_comm_abort(t->setup->comm, 1);
+}
+
 static void tell(const team *t, ts_run_message *message) {
     if (ts_comm_send(t->setup->comm, 0, message, sizeof *message) != TS_OK)
         ts_warn("%s", ts_message()); // the run goes on; only the log and the progress line miss it
@@ -101,6 +107,8 @@ static ts_status make_trainer(team *t, const ts_unit *unit, ts_trainer **trainer
         status = ts_comm_team_reserve(t->comm, 2 * layout.total + 65536);
     if (status == TS_OK)
         status = ts_trainer_create(&spec, trainer);
+    if (status == TS_ERROR_FATAL)
+        give_up(t);
     return agree(t, status);
 }
 
@@ -142,12 +150,6 @@ static ts_status commit(team *t, const ts_unit *unit, const ts_trainer *trainer,
                                .failed = trained.failure != NULL};
     tell(t, &message);
     return TS_OK;
-}
-
-// A rank that lost its device in the middle of a step: the others wait for it, where nothing reaches them.
-static void give_up(const team *t) {
-    ts_error("rank %d: %s", t->setup->comm->rank, ts_message());
-    ts_comm_abort(t->setup->comm, 1);
 }
 
 // *stopped: the team paused for good, with the state saved.

@@ -256,6 +256,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device) {
         return fail(cudaErrorInvalidDevice);
     *properties = {};
     strcpy(properties->name, "emulator");
+    properties->uuid.bytes[0] = (char)device;
     properties->totalGlobalMem = device_memory();
     properties->sharedMemPerBlockOptin = number_of("TOYSWEEP_EMULATE_SHARED", 227 << 10);
     properties->sharedMemPerMultiprocessor = 228 << 10;
