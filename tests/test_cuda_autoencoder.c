@@ -243,6 +243,44 @@ static void test_several_seeds_match_the_reference_each(void **state) {
     support_close(&f);
 }
 
+static void test_seven_follow_the_reference_with_the_bits_of_one(void **state) {
+    (void)state;
+    static const int shapes[] = {1, 6, 7};
+    enum { SEVEN = 7, STEPS = 20 };
+    for (int s = 0; s < 3; s++) {
+        char text[512];
+        support_instance f;
+        snprintf(text, sizeof text, "%sinstances: 7\n", SWEEPS[shapes[s]]);
+        support_open(&f, text);
+        ts_params params[SEVEN];
+        for (int i = 0; i < SEVEN; i++)
+            ts_case_params(f.sweep, 0, i, &params[i]);
+        size_t bytes = (size_t)f.parameters * sizeof(float);
+        float *expected = ts_alloc(bytes, "weights"), *found = ts_alloc(bytes, "weights");
+        void *training = train_seeds(&f, params, SEVEN, STEPS);
+        for (int i = 0; i < SEVEN; i++) {
+            support_instance one = f;
+            one.spec.params = &params[i];
+            assert_int_equal(ENGINE->get_parameters(training, i, found), TS_OK);
+            support_train("cuda", &one, STEPS, expected);
+            assert_memory_equal(found, expected, bytes);
+            support_train("reference", &one, STEPS, expected);
+            params[i].schema->model->initialise(&params[i], f.initial);
+            for (int64_t p = 0; p < f.parameters; p++) {
+                found[p] -= expected[p];
+                expected[p] -= f.initial[p];
+            }
+            if (!(norm(found, f.parameters) <= 2e-4 * norm(expected, f.parameters)))
+                fail_msg("instance %d: error %g of a way of %g for: %s", i, norm(found, f.parameters),
+                         norm(expected, f.parameters), text);
+        }
+        ENGINE->destroy(training);
+        ts_free(expected);
+        ts_free(found);
+        support_close(&f);
+    }
+}
+
 int main(void) {
     const ts_backend *cuda = ts_backend_find("cuda");
     if (cuda->probe() != TS_OK) {
@@ -255,6 +293,7 @@ int main(void) {
         cmocka_unit_test(test_placements_have_the_same_bits),
         cmocka_unit_test(test_steps_follow_the_reference),
         cmocka_unit_test(test_several_seeds_match_the_reference_each),
+        cmocka_unit_test(test_seven_follow_the_reference_with_the_bits_of_one),
         cmocka_unit_test(test_neighbours_and_launches_do_not_change_an_instance),
         cmocka_unit_test(test_states_move_between_processor_and_gpu),
     };
