@@ -31,7 +31,7 @@ static void largest(void *context, int64_t *values, int count) {
 static int64_t train(const char *text, others *o, int64_t steps, float *weights) {
     support_instance f;
     support_open(&f, text);
-    const ts_engine *engine = support_engine(ts_backend_find("cuda"), "mlp");
+    const ts_engine *engine = support_engine(ts_backend_find("cuda"), f.params.schema->model->name);
     if (!engine)
         skip();
     const ts_team team = {.rank = o->rank, .size = o->size, .sum = sum, .largest = largest, .context = o};
@@ -50,12 +50,14 @@ static int64_t train(const char *text, others *o, int64_t steps, float *weights)
 static const char *const SWEEPS[] = {
     "task: group\ngroup: C5\nembed: 4\nhidden: 6\nsteps: 200\ntrain_fraction: 0.8\n",
     "task: group\ngroup: C5\nembed: 4\nhidden: 130\nsteps: 200\ntrain_fraction: 0.8\n",
+    "task: group\ngroup: C5\nmodel: transformer\nd_model: 8\nheads: 2\nd_head: 4\nd_mlp: 8\nsteps: 200\n"
+    "train_fraction: 0.8\n",
 };
 
 static void test_a_loss_that_is_not_finite_on_another_rank_stops_this_one(void **state) {
     (void)state;
     float stopped[4000], shorter[4000];
-    for (int s = 0; s < 2; s++) {
+    for (int s = 0; s < 3; s++) {
         others fail = {.size = 2, .fails = 3}, never = {.size = 2, .fails = -1};
         assert_int_equal(train(SWEEPS[s], &fail, 6, stopped), 3);
         assert_true(fail.mine);
@@ -66,12 +68,15 @@ static void test_a_loss_that_is_not_finite_on_another_rank_stops_this_one(void *
 
 static void test_a_rank_without_pairs_adds_nothing(void **state) {
     (void)state;
-    for (int s = 0; s < 2; s++) {
-        char text[128];
+    static const char *const models[] = {
+        "embed: 8\nhidden: 8\n",
+        "embed: 8\nhidden: 130\n",
+        "model: transformer\nd_model: 8\nheads: 2\nd_head: 4\nd_mlp: 8\n",
+    };
+    for (int s = 0; s < 3; s++) {
+        char text[256];
         others o = {.size = 3, .fails = -1};
-        snprintf(text, sizeof text,
-                 "task: group\ngroup: C2\nembed: 8\nhidden: %d\nsteps: 200\ntrain_fraction: 0.5\n",
-                 s ? 130 : 8);
+        snprintf(text, sizeof text, "task: group\ngroup: C2\n%ssteps: 200\ntrain_fraction: 0.5\n", models[s]);
         assert_int_equal(train(text, &o, 2, NULL), 2); // 2 pairs over 3 ranks
         assert_int_equal(o.sums, 2);
         assert_true(o.mine && o.largest == 0);

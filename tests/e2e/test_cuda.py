@@ -27,6 +27,7 @@ cases:
   - {task: group, group: S4, model: mlp, embed: 10, hidden: 12, train_fraction: 0.5}
   - {task: group, group: S3, model: mlp, embed: 6, hidden: 130, train_fraction: 0.7}
   - {task: group, group: C5, model: mlp, embed: 6, hidden: 9, lr: 1.0e30}
+  - {task: power, p: 7, m: 2, model: transformer, d_model: 6, heads: 2, d_head: 3, d_mlp: 8}
 grid:
   ranks_per_instance: [1, 2]
 """
@@ -114,8 +115,8 @@ class WideCuda(Case):
                 ranks = words.pop("ranks_per_instance")
                 found.setdefault(tuple(words.items()), {})[ranks] = (
                     group["train_loss"][:], file["steps_done"][group["instance"][0]])
-            self.assertEqual(sorted(file["status"][:]), [1, 1, 1, 1, 2, 2])
-        self.assertEqual(len(found), 3)
+            self.assertEqual(sorted(file["status"][:]), [1] * 6 + [2] * 2)
+        self.assertEqual(len(found), 4)
         for name, by_ranks in found.items():
             numpy.testing.assert_allclose(by_ranks["2"][0], by_ranks["1"][0], rtol=1e-6, err_msg=str(name))
             self.assertEqual(by_ranks["2"][1], by_ranks["1"][1])
