@@ -79,7 +79,7 @@ static inline void support_train(const char *backend, const support_instance *f,
     assert_int_equal(engine->create(&f->spec, &training), TS_OK);
     assert_int_equal(engine->train(training, 0, steps, &reached), TS_OK);
     assert_int_equal(reached, steps);
-    engine->get_parameters(training, 0, parameters);
+    assert_int_equal(engine->get_parameters(training, 0, parameters), TS_OK);
     engine->destroy(training);
 }
 

@@ -111,12 +111,12 @@ static inline void support_saved_state_goes_on(const char *backend, const suppor
     assert_int_equal(engine->create(&f->spec, &first), TS_OK);
     assert_int_equal(engine->train(first, 0, part, &reached), TS_OK);
     void *saved = ts_alloc(engine->state_bytes(first), "a state");
-    engine->get_state(first, 0, saved);
+    assert_int_equal(engine->get_state(first, 0, saved), TS_OK);
     engine->destroy(first);
     assert_int_equal(engine->create(&f->spec, &second), TS_OK);
-    engine->set_state(second, 0, saved);
+    assert_int_equal(engine->set_state(second, 0, saved), TS_OK);
     assert_int_equal(engine->train(second, part, whole, &reached), TS_OK);
-    engine->get_parameters(second, 0, found);
+    assert_int_equal(engine->get_parameters(second, 0, found), TS_OK);
     engine->destroy(second);
     assert_memory_equal(expected, found, bytes);
     ts_free(saved);

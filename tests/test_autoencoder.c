@@ -111,7 +111,7 @@ static void test_neighbours_do_not_change_an_instance(void **state) {
         assert_int_equal(engine->create(&spec, &training), TS_OK);
         assert_int_equal(engine->train(training, 0, 120, reached), TS_OK);
         assert_int_equal(engine->train(training, 120, 300, reached), TS_OK);
-        engine->get_parameters(training, 1, found);
+        assert_int_equal(engine->get_parameters(training, 1, found), TS_OK);
         assert_memory_equal(expected, found, bytes);
         // Single precision overflows at such weights, double precision does not.
         if (strcmp(ts_backends[b]->name, "reference") != 0)

@@ -68,10 +68,10 @@ static void check_loss_and_gradient(const char *text) {
     void *training;
     int64_t reached = 3;
     assert_int_equal(ENGINE->create(&f.spec, &training), TS_OK);
-    ENGINE->set_state(training, 0, state);
+    assert_int_equal(ENGINE->set_state(training, 0, state), TS_OK);
     assert_int_equal(ENGINE->train(training, 3, 4, &reached), TS_OK);
     assert_int_equal(reached, 4);
-    ENGINE->get_state(training, 0, state);
+    assert_int_equal(ENGINE->get_state(training, 0, state), TS_OK);
     assert_int_equal(ts_reference_autoencoder_gradient(&f.spec, weights, 3, &loss, expected), TS_OK);
     double found = ts_cuda_autoencoder_loss(training, 0);
     if (!(fabs(found - loss) <= 2e-6 * loss))
@@ -163,7 +163,7 @@ static void test_neighbours_and_launches_do_not_change_an_instance(void **state)
     static const int64_t stops[] = {0, 1, 7, 40, 60};
     for (int i = 0; i < 4; i++)
         assert_int_equal(ENGINE->train(training, stops[i], stops[i + 1], reached), TS_OK);
-    ENGINE->get_parameters(training, 5, found);
+    assert_int_equal(ENGINE->get_parameters(training, 5, found), TS_OK);
     assert_memory_equal(expected, found, bytes);
     for (int i = 0; i < 7; i++)
         if (i == 2)
@@ -195,10 +195,10 @@ static void test_states_move_between_processor_and_gpu(void **state) {
                          engines[1]->state_bytes(first ? begun : ended));
         void *saved = ts_alloc(engines[first]->state_bytes(begun), "a state");
         assert_int_equal(engines[first]->train(begun, 0, 11, &reached), TS_OK);
-        engines[first]->get_state(begun, 0, saved);
-        engines[!first]->set_state(ended, 0, saved);
+        assert_int_equal(engines[first]->get_state(begun, 0, saved), TS_OK);
+        assert_int_equal(engines[!first]->set_state(ended, 0, saved), TS_OK);
         assert_int_equal(engines[!first]->train(ended, 11, 24, &reached), TS_OK);
-        engines[!first]->get_parameters(ended, 0, found);
+        assert_int_equal(engines[!first]->get_parameters(ended, 0, found), TS_OK);
         engines[first]->destroy(begun);
         engines[!first]->destroy(ended);
         ts_free(saved);
@@ -243,6 +243,44 @@ static void test_several_seeds_match_the_reference_each(void **state) {
     support_close(&f);
 }
 
+static void test_seven_follow_the_reference_with_the_bits_of_one(void **state) {
+    (void)state;
+    static const int shapes[] = {1, 6, 7};
+    enum { SEVEN = 7, STEPS = 20 };
+    for (int s = 0; s < 3; s++) {
+        char text[512];
+        support_instance f;
+        snprintf(text, sizeof text, "%sinstances: 7\n", SWEEPS[shapes[s]]);
+        support_open(&f, text);
+        ts_params params[SEVEN];
+        for (int i = 0; i < SEVEN; i++)
+            ts_case_params(f.sweep, 0, i, &params[i]);
+        size_t bytes = (size_t)f.parameters * sizeof(float);
+        float *expected = ts_alloc(bytes, "weights"), *found = ts_alloc(bytes, "weights");
+        void *training = train_seeds(&f, params, SEVEN, STEPS);
+        for (int i = 0; i < SEVEN; i++) {
+            support_instance one = f;
+            one.spec.params = &params[i];
+            assert_int_equal(ENGINE->get_parameters(training, i, found), TS_OK);
+            support_train("cuda", &one, STEPS, expected);
+            assert_memory_equal(found, expected, bytes);
+            support_train("reference", &one, STEPS, expected);
+            params[i].schema->model->initialise(&params[i], f.initial);
+            for (int64_t p = 0; p < f.parameters; p++) {
+                found[p] -= expected[p];
+                expected[p] -= f.initial[p];
+            }
+            if (!(norm(found, f.parameters) <= 2e-4 * norm(expected, f.parameters)))
+                fail_msg("instance %d: error %g of a way of %g for: %s", i, norm(found, f.parameters),
+                         norm(expected, f.parameters), text);
+        }
+        ENGINE->destroy(training);
+        ts_free(expected);
+        ts_free(found);
+        support_close(&f);
+    }
+}
+
 int main(void) {
     const ts_backend *cuda = ts_backend_find("cuda");
     if (cuda->probe() != TS_OK) {
@@ -255,6 +293,7 @@ int main(void) {
         cmocka_unit_test(test_placements_have_the_same_bits),
         cmocka_unit_test(test_steps_follow_the_reference),
         cmocka_unit_test(test_several_seeds_match_the_reference_each),
+        cmocka_unit_test(test_seven_follow_the_reference_with_the_bits_of_one),
         cmocka_unit_test(test_neighbours_and_launches_do_not_change_an_instance),
         cmocka_unit_test(test_states_move_between_processor_and_gpu),
     };

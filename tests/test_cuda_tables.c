@@ -85,7 +85,7 @@ static void test_gradients_agree_with_the_reference(void **state) {
         assert_int_equal(ts_reference_table_gradient(&f.spec, weights, &loss, exact), TS_OK);
         assert_int_equal(engine->create(&f.spec, &training), TS_OK);
         assert_int_equal(engine->train(training, 0, 1, &reached), TS_OK);
-        engine->get_state(training, 0, saved);
+        assert_int_equal(engine->get_state(training, 0, saved), TS_OK);
         engine->destroy(training);
         for (size_t p = 0; p < count; p++) {
             error += pow(saved[count + p] / (float)(1 - 0.9) - exact[p], 2);
@@ -149,7 +149,7 @@ static void train_together(const support_instance *f, const ts_params *params, i
     assert_int_equal(engine->create(&spec, &training), TS_OK);
     assert_int_equal(engine->train(training, 0, steps, reached), TS_OK);
     for (int i = 0; i < count; i++)
-        engine->get_parameters(training, i, weights + i * f->parameters);
+        assert_int_equal(engine->get_parameters(training, i, weights + i * f->parameters), TS_OK);
     engine->destroy(training);
 }
 
@@ -266,9 +266,9 @@ static void test_a_state_of_the_cpu_goes_on_here(void **state) {
         float *sent = ts_alloc(bytes, "a state"), *back = ts_alloc(bytes, "a state");
         int64_t reached = 0;
         assert_int_equal(cpu->train(there, 0, 3, &reached), TS_OK);
-        cpu->get_state(there, 0, sent);
-        cuda->set_state(here, 0, sent);
-        cuda->get_state(here, 0, back);
+        assert_int_equal(cpu->get_state(there, 0, sent), TS_OK);
+        assert_int_equal(cuda->set_state(here, 0, sent), TS_OK);
+        assert_int_equal(cuda->get_state(here, 0, back), TS_OK);
         assert_memory_equal(sent, back, bytes);
         cpu->destroy(there);
         cuda->destroy(here);
@@ -378,9 +378,9 @@ static void test_logit_gradients_are_accurate_at_any_loss(void **state) {
             memcpy(read + pair * columns, z[pair], sizeof z[pair]);
         }
         assert_int_equal(engine->create(&f.spec, &training), TS_OK);
-        engine->set_state(training, 0, saved);
+        assert_int_equal(engine->set_state(training, 0, saved), TS_OK);
         assert_int_equal(engine->train(training, 0, 1, &reached), TS_OK);
-        engine->get_state(training, 0, saved);
+        assert_int_equal(engine->get_state(training, 0, saved), TS_OK);
         engine->destroy(training);
         for (int pair = 0; pair < PAIRS; pair++) {
             float gradient[N];
@@ -419,7 +419,7 @@ static void test_one_pair_without_a_finite_loss_stops_the_instance(void **state)
                 w[token * widths[s] + pair] *= 4;
             w_u[pair * N + other] = 2e38f; // times a hidden unit of 4
             assert_int_equal(engine->create(&f.spec, &training), TS_OK);
-            engine->set_state(training, 0, saved);
+            assert_int_equal(engine->set_state(training, 0, saved), TS_OK);
             assert_int_equal(engine->train(training, 0, 1, &reached), TS_OK);
             engine->destroy(training);
             if (reached != 0)

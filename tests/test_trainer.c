@@ -76,7 +76,8 @@ static void test_resume_is_bit_identical(void **state) {
         assert_int_equal(ts_trainer_advance(trainer, &stop, &finished), TS_OK);
         assert_false(finished);
         size_t bytes;
-        void *saved = ts_trainer_save(trainer, &bytes);
+        void *saved;
+        assert_int_equal(ts_trainer_save(trainer, &saved, &bytes), TS_OK);
         ts_trainer_free(trainer);
         assert_int_equal(ts_trainer_create(&f.spec, &trainer), TS_OK);
         assert_int_equal(ts_trainer_restore(trainer, saved, bytes), TS_OK);

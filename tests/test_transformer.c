@@ -87,10 +87,10 @@ static void logit_gradient(const char *kernels, const char *shape, const float *
     const ts_engine *engine = ts_backend_engine(ts_backend_find("cpu"), "transformer");
     assert_int_equal(engine->create(&f.spec, &training), TS_OK);
     assert_true(engine->state_bytes(training) == 3 * (size_t)f.parameters * sizeof *state);
-    engine->set_state(training, 0, state);
+    assert_int_equal(engine->set_state(training, 0, state), TS_OK);
     assert_int_equal(engine->train(training, 0, 1, &reached), TS_OK);
     assert_int_equal(reached, 1);
-    engine->get_state(training, 0, state);
+    assert_int_equal(engine->get_state(training, 0, state), TS_OK);
     memcpy(gradient, state + f.parameters + layout.tensor[TS_W_U].offset, 29 * sizeof *gradient);
     engine->destroy(training);
     unsetenv("TOYSWEEP_KERNELS");
@@ -160,8 +160,8 @@ static void test_packing_does_not_change_bits(void **state) {
         spec = (ts_training_spec){&params[i], 1, data, NULL};
         assert_int_equal(engine->create(&spec, &one), TS_OK);
         assert_int_equal(engine->train(one, 0, 20, &own), TS_OK);
-        engine->get_parameters(all, i, together);
-        engine->get_parameters(one, 0, alone);
+        assert_int_equal(engine->get_parameters(all, i, together), TS_OK);
+        assert_int_equal(engine->get_parameters(one, 0, alone), TS_OK);
         assert_memory_equal(together, alone, bytes);
         engine->destroy(one);
     }

@@ -5,13 +5,17 @@
     tools/cuda_report.py --docs     writes the table into docs/cuda.md
 
 Rules: nothing spills; no instruction reads or writes local memory; a block of the size in __launch_bounds__ fits on
-a multiprocessor; a kernel whose source says `gate: 128-bit global loads` has some. Instructions are read from the
+a multiprocessor; kernels of a source with the line `// gate: 128-bit global loads` have some; for a source's line
+`// gate: KERNEL: N blocks, N FFMA, N LDS.128` registers leave room for so many blocks, and a kernel of that name (a
+shell pattern) has at least so many of these instructions: what its loops have when they are unrolled as written and
+read shared memory 16 bytes at a time. Instructions are read from the
 cubin's words (there is no cuobjdump everywhere): the operation is in the low 9 bits of an instruction's 16 bytes,
 the size of an access in bits 73 to 75. The reading itself is checked first, on kernels that are known.
 """
 
 import argparse
 import concurrent.futures
+import fnmatch
 import os
 import pathlib
 import re
@@ -184,6 +188,26 @@ def occupancies(directory, nvcc, asked):
     return [int(line) for line in text.split()]
 
 
+def gates(source):
+    """(pattern of kernels, {what: at least}) of a source."""
+    for pattern, wanted in re.findall(r"^// gate: (\w+<.*?>): (.*)$", source.read_text(), re.MULTILINE):
+        yield pattern, {what.rstrip("s"): int(number) for number, what in re.findall(r"(\d+) ([\w.]+)", wanted)}
+
+
+def broken_gates(rows):
+    """A gate that no kernel passes through is broken too."""
+    for source in sorted({row["source"] for row in rows}):
+        for pattern, wanted in gates(source):
+            meant = [row for row in rows if row["source"] == source and fnmatch.fnmatchcase(row["kernel"], pattern)]
+            if not meant:
+                yield f"{source.name}: no kernel {pattern}"
+            for row in meant:
+                for what, least in wanted.items():
+                    found = row.get("blocks" if what == "block" else what, 0)
+                    if found < least:
+                        yield f"sm_{row['arch']} {source.name} {row['kernel']}: {found} {what}, expected {least}"
+
+
 def report(nvcc, directory):
     """Rows of the table, and what breaks a rule."""
     sources, rows, faults = sorted((ROOT / "kernels" / "cuda").glob("*.cu")), [], []
@@ -204,7 +228,7 @@ def report(nvcc, directory):
                 faults.append(f"{where}: {spilled} bytes spilled, {stack} of stack, {count.get('LDL', 0)} local loads")
             if "gate: 128-bit global loads" in source.read_text() and not count.get("LDG.128"):
                 faults.append(f"{where}: no 128-bit global loads")
-            rows.append({"file": source.name, "kernel": demangle(name), "arch": architecture, "threads": threads.get(name, 1024),
+            rows.append({"source": source, "file": source.name, "kernel": demangle(name), "arch": architecture, "threads": threads.get(name, 1024),
                          "registers": registers, **count})
     blocks = occupancies(directory, nvcc, [(int(r["arch"].rstrip("a")) // 10, 0, r["registers"], r["threads"], 0)
                                            for r in rows])
@@ -212,7 +236,7 @@ def report(nvcc, directory):
         row["blocks"] = most
         if most < 1:
             faults.append(f"sm_{row['arch']} {row['file']} {row['kernel']}: {row['threads']} threads do not fit")
-    return rows, faults
+    return rows, faults + list(broken_gates(rows))
 
 
 def table(rows):

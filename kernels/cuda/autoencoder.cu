@@ -6,6 +6,8 @@
 //     dW = h dz^T + dh x^T, db            threads: (feature, group of rows); h is broadcast
 //     Adam                                threads: 4 parameters
 // Sums run in an order that depends on the shape only; there are no float atomics.
+// gate: train<[1-4], 0>: 2 blocks
+// gate: train<4, 1>: 2 blocks
 // gate: 128-bit global loads
 #include "cuda/device.h"
 #include "cuda/draw.h"

@@ -3,6 +3,14 @@
 // helpers of this file that the emulator has its own version of. Host code includes kernels.h instead.
 #pragma once
 
+// Bytes of shared memory that a block may have: on any GPU from the A100 on, on an A100, on an H100 and later.
+#define TS_SHARED_ANYWHERE (99 << 10)
+#define TS_SHARED_A100     (163 << 10)
+#define TS_SHARED_H100     (227 << 10)
+
+// More than this a kernel has to ask for.
+#define TS_SHARED_WITHOUT_ASKING (48 << 10)
+
 #ifdef TS_EMULATE
 #include "emulator.h"
 #else
@@ -18,9 +26,6 @@
 #define DYN_SHARED(T, name)                                                                                  \
     extern __shared__ __align__(128) unsigned char ts_shared[];                                              \
     T *name = reinterpret_cast<T *>(ts_shared)
-
-// More than this a kernel has to ask for.
-static const size_t TS_SHARED_WITHOUT_ASKING = 48 << 10;
 
 template <typename... Parameters, typename... Arguments>
 static cudaError_t ts_launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,

@@ -3,6 +3,10 @@
 //     h = relu(left[a] + right[b])  ->  z = h W_U  ->  dz  ->  dW_U += h^T dz;  dh = dz W_U^T [h > 0]
 // Each of the three products reads h, z and W_U as they lie, four numbers at a time, and no two lanes of a warp want
 // different words of one bank: rows are 4 floats longer than a multiple of 32.
+// gate: mlp_fused<128, 128>: 1 block, 768 FFMA, 64 LDS.128
+// gate: mlp_fused<128, 64>: 1 block, 512 FFMA, 52 LDS.128
+// gate: mlp_fused<64, 128>: 1 block, 512 FFMA, 52 LDS.128
+// gate: mlp_fused<64, 64>: 2 blocks, 320 FFMA, 40 LDS.128
 #include "device.h"
 
 #include "entropy.cuh"
@@ -53,6 +57,9 @@ template <int HIDDEN, int OUT> struct fused {
     static constexpr int h_stride = HIDDEN + TS_QUAD, z_stride = OUT + TS_QUAD;
     static constexpr size_t shared_bytes =
         (size_t)(HIDDEN * z_stride + TILE * h_stride + TILE * z_stride) * sizeof(float);
+    static_assert(shared_bytes <= (HIDDEN == 128 && OUT == 128 ? TS_SHARED_A100 : TS_SHARED_ANYWHERE));
+    // dW_U, and what the longest of the products holds beside it; the rest is for addresses.
+    static_assert(HIDDEN * OUT / THREADS + TILE * (HIDDEN > OUT ? HIDDEN : OUT) / THREADS <= 128);
     // dW_U: rows 4 i + {0..3} + 64 j, columns likewise.
     static constexpr int own_hidden = HIDDEN / 16, own_out = OUT / 16;
 
@@ -250,7 +257,7 @@ template <int HIDDEN, int OUT> cudaError_t launch(const ts_mlp_pairs_work &w, cu
 // A function of the shape alone, like everything that orders a sum.
 int ts_mlp_fused_blocks(int pairs) {
     int tiles = (pairs + TILE - 1) / TILE;
-    return (tiles + TILES_PER_BLOCK - 1) / TILES_PER_BLOCK;
+    return (tiles - 1) / TILES_PER_BLOCK + 1; // one for a rank of a team that has no pairs
 }
 
 size_t ts_mlp_fused_shared(int hidden, int n_out) {
@@ -269,6 +276,6 @@ cudaError_t ts_cuda_mlp_fused(const ts_mlp_pairs_work *work, cudaStream_t stream
 
 cudaError_t ts_cuda_mlp_hidden(const ts_mlp_pairs_work *work, cudaStream_t stream) {
     int64_t quads = (int64_t)work->pairs * (work->hidden_stride / TS_QUAD);
-    dim3 grid((unsigned)((quads + THREADS - 1) / THREADS), (unsigned)work->instances), block(THREADS);
+    dim3 grid((unsigned)((quads - 1) / THREADS + 1), (unsigned)work->instances), block(THREADS);
     return LAUNCH(mlp_hidden, grid, block, 0, stream, *work);
 }

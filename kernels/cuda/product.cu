@@ -1,6 +1,8 @@
 // Batched products of small matrices. A block makes a tile of C with 32 rows and 64 columns a warp, a thread 8 x 8
 // numbers of it, from slabs of A and B that alternate between two buffers in shared memory while the next slab is on
 // its way. Not cuBLAS: what it chooses depends on the number of instances, and so would the bits.
+// gate: product<2, *>: 6 blocks, 512 FFMA, 32 LDS.128
+// gate: product<4, *>: 3 blocks, 512 FFMA, 32 LDS.128
 #include "device.h"
 
 #include "quad.cuh"
@@ -17,6 +19,8 @@ template <int WARPS> struct tile {
     static constexpr int a_quads = rows * SLAB / TS_QUAD / threads; // a thread's share of a slab
     static constexpr int b_quads = COLUMNS * SLAB / TS_QUAD / threads;
     static constexpr size_t shared_bytes = 2 * (a_floats + b_floats) * sizeof(float);
+    static_assert(shared_bytes <= TS_SHARED_WITHOUT_ASKING);
+    static_assert(384 / threads * shared_bytes <= TS_SHARED_ANYWHERE); // what registers leave room for
 };
 
 // Part of a matrix as it is stored: rows of `width` numbers, of which `wide` is the width with pads.
@@ -118,7 +122,7 @@ __device__ __forceinline__ void write_tile(const ts_product_work &w, int64_t off
 template <int WARPS, bool A_ALONG, bool B_ALONG, bool MASKED>
 __global__ void __launch_bounds__(WARPS *LANES, 384 / (WARPS * LANES)) product(const ts_product_work w) {
     using shape = tile<WARPS>;
-    int across = (w.columns + COLUMNS - 1) / COLUMNS, down = (w.rows + shape::rows - 1) / shape::rows;
+    int across = (w.columns + COLUMNS - 1) / COLUMNS, down = (w.rows - 1) / shape::rows + 1;
     int cell = (int)blockIdx.x % (across * down), which = (int)blockIdx.x / (across * down);
     int instance = which / w.parts, part = which % w.parts;
     if (w.stopped[instance])
@@ -158,7 +162,7 @@ __global__ void __launch_bounds__(WARPS *LANES, 384 / (WARPS * LANES)) product(c
 
 template <int WARPS> cudaError_t launch(const ts_product_work &w, cudaStream_t stream) {
     using shape = tile<WARPS>;
-    int64_t across = (w.columns + COLUMNS - 1) / COLUMNS, down = (w.rows + shape::rows - 1) / shape::rows;
+    int64_t across = (w.columns + COLUMNS - 1) / COLUMNS, down = (w.rows - 1) / shape::rows + 1;
     dim3 grid((unsigned)(across * down * w.instances * w.parts)), block(shape::threads);
     if (w.form == TS_PRODUCT_A_TURNED)
         return LAUNCH((product<WARPS, true, true, false>), grid, block, shape::shared_bytes, stream, w);

@@ -49,4 +49,16 @@ __device__ __forceinline__ float *writable(const ts_operand &of, int instance, i
     return const_cast<float *>(matrix(of, instance, part));
 }
 
+// Four numbers of one instance's gradient: `whole` up to `whole_count`, what follows is the sum of `parts`, each
+// `length` long, in their order.
+__device__ __forceinline__ float4 gradient_quad(const float *whole, int whole_count, const float *partial,
+                                                int parts, size_t length, int at) {
+    if (at < whole_count)
+        return quad_at(whole + at);
+    float4 sum = quad_at(partial + (at - whole_count));
+    for (int i = 1; i < parts; i++)
+        sum = sum + quad_at(partial + (size_t)i * length + (at - whole_count));
+    return sum;
+}
+
 } // namespace

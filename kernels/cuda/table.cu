@@ -157,16 +157,10 @@ __global__ void __launch_bounds__(THREADS) adamw(const ts_adamw_work w) {
         return;
     ts_adam_betas betas = w.betas[instance];
     ts_adam_rates rates = w.rates[(size_t)(w.taken[instance] - 1) * (size_t)w.instances + (size_t)instance];
-    float4 gradient;
-    if (at < w.whole) {
-        gradient = quad_at(w.gradient + (size_t)instance * (size_t)w.whole + at);
-    } else {
-        size_t length = (size_t)(w.count - w.whole);
-        const float *partial = w.partial + (size_t)instance * (size_t)w.parts * length + (at - w.whole);
-        gradient = quad_at(partial);
-        for (int i = 1; i < w.parts; i++)
-            gradient = gradient + quad_at(partial + (size_t)i * length);
-    }
+    size_t length = (size_t)(w.count - w.whole);
+    float4 gradient =
+        gradient_quad(w.gradient + (size_t)instance * (size_t)w.whole, w.whole,
+                      w.partial + (size_t)instance * (size_t)w.parts * length, w.parts, length, at);
     float *state = w.state + (size_t)instance * 3 * (size_t)w.count + at;
     float4 p = quad_at(state), m = quad_at(state + w.count), v = quad_at(state + 2 * (size_t)w.count);
     adam_number(betas, rates, gradient.x, p.x, m.x, v.x);
@@ -181,7 +175,7 @@ __global__ void __launch_bounds__(THREADS) adamw(const ts_adamw_work w) {
 } // namespace
 
 int ts_cuda_entropy_blocks(int pairs) {
-    return (pairs + WARPS * ROWS_PER_WARP - 1) / (WARPS * ROWS_PER_WARP);
+    return (pairs - 1) / (WARPS * ROWS_PER_WARP) + 1;
 }
 
 cudaError_t ts_cuda_entropy(const ts_entropy_work *work, cudaStream_t stream) {

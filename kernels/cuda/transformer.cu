@@ -221,7 +221,7 @@ unsigned blocks_of(int64_t quads) {
 }
 
 dim3 tiles_of(const ts_transformer_sizes &size) {
-    return dim3((unsigned)(size.pairs + TILE - 1) / TILE, (unsigned)size.instances);
+    return dim3((unsigned)((size.pairs - 1) / TILE + 1), (unsigned)size.instances);
 }
 
 } // namespace

@@ -40,13 +40,13 @@ typedef struct ts_engine {
     void (*destroy)(void *training);
 
     // Everything a later process needs to go on with the same bits, for one instance. `bytes` of it; the
-    // format is the engine's own.
+    // format is the engine's own. TS_ERROR_FATAL: the device is lost, and what was asked for was not written.
     size_t (*state_bytes)(const void *training);
-    void (*get_state)(const void *training, int instance, void *state);
-    void (*set_state)(void *training, int instance, const void *state);
+    ts_status (*get_state)(const void *training, int instance, void *state);
+    ts_status (*set_state)(void *training, int instance, const void *state);
 
-    // The instance's parameters in the model's layout.
-    void (*get_parameters)(const void *training, int instance, float *parameters);
+    // The instance's parameters in the model's layout. Fails as get_state.
+    ts_status (*get_parameters)(const void *training, int instance, float *parameters);
 
     // Takes every instance with reached[i] == from on to step `to`. reached (count) is updated: `to`, or the
     // step at which the loss was not finite, where the instance stops for good. No allocation, no output.

@@ -161,21 +161,24 @@ static size_t state_bytes(const void *handle) {
     return 3 * packed_floats(handle) * sizeof(float);
 }
 
-static void get_state(const void *handle, int instance, void *state) {
+static ts_status get_state(const void *handle, int instance, void *state) {
     const training *t = handle;
     for (int part = 0; part < 3; part++)
         pack(t, state_of(t, instance) + part * t->padded, (float *)state + (size_t)part * packed_floats(t));
+    return TS_OK;
 }
 
-static void set_state(void *handle, int instance, const void *state) {
+static ts_status set_state(void *handle, int instance, const void *state) {
     const training *t = handle;
     for (int part = 0; part < 3; part++)
         unpack(t, (const float *)state + (size_t)part * packed_floats(t),
                state_of(t, instance) + part * t->padded);
+    return TS_OK;
 }
 
-static void get_parameters(const void *handle, int instance, float *parameters) {
+static ts_status get_parameters(const void *handle, int instance, float *parameters) {
     pack(handle, state_of(handle, instance), parameters);
+    return TS_OK;
 }
 
 const ts_engine ts_cpu_autoencoder = {

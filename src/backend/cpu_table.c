@@ -154,18 +154,21 @@ size_t ts_cpu_table_state_bytes(const void *training) {
     return 3 * (size_t)((const ts_cpu_table *)training)->packed * sizeof(float);
 }
 
-void ts_cpu_table_get_state(const void *training, int instance, void *state) {
+ts_status ts_cpu_table_get_state(const void *training, int instance, void *state) {
     const ts_cpu_table *t = training;
     for (int part = 0; part < 3; part++)
         repack(t, state_of(t, instance) + part * t->padded, (float *)state + part * t->packed, false);
+    return TS_OK;
 }
 
-void ts_cpu_table_set_state(void *training, int instance, const void *state) {
+ts_status ts_cpu_table_set_state(void *training, int instance, const void *state) {
     const ts_cpu_table *t = training;
     for (int part = 0; part < 3; part++)
         repack(t, (const float *)state + part * t->packed, state_of(t, instance) + part * t->padded, true);
+    return TS_OK;
 }
 
-void ts_cpu_table_get_parameters(const void *training, int instance, float *parameters) {
+ts_status ts_cpu_table_get_parameters(const void *training, int instance, float *parameters) {
     repack(training, state_of(training, instance), parameters, false);
+    return TS_OK;
 }

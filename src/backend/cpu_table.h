@@ -47,7 +47,7 @@ const int *ts_cpu_table_pairs(const ts_cpu_table *t, int instance); // (3, train
 // Engine functions; `training` starts with a ts_cpu_table. State: (3, parameters) float32 in the model's layout.
 void ts_cpu_table_destroy(void *training);
 size_t ts_cpu_table_state_bytes(const void *training);
-void ts_cpu_table_get_state(const void *training, int instance, void *state);
-void ts_cpu_table_set_state(void *training, int instance, const void *state);
-void ts_cpu_table_get_parameters(const void *training, int instance, float *parameters);
+ts_status ts_cpu_table_get_state(const void *training, int instance, void *state);
+ts_status ts_cpu_table_set_state(void *training, int instance, const void *state);
+ts_status ts_cpu_table_get_parameters(const void *training, int instance, float *parameters);
 ts_status ts_cpu_table_train(void *training, int64_t from, int64_t to, int64_t *reached);

@@ -33,6 +33,14 @@ ts_status ts_cuda_check(cudaError_t error, const char *what) {
     return ts_fail(TS_ERROR_FATAL, "%s: %s (%s)", what, cudaGetErrorString(error), cudaGetErrorName(error));
 }
 
+// FNV-1a of the device's UUID.
+static int64_t id_of(const struct cudaDeviceProp *device) {
+    uint64_t hash = 0xcbf29ce484222325;
+    for (size_t i = 0; i < sizeof device->uuid.bytes; i++)
+        hash = (hash ^ (unsigned char)device->uuid.bytes[i]) * 0x100000001b3;
+    return (int64_t)(hash >> 1);
+}
+
 static void not_here(const char *what, const char *why) {
     found.status = TS_ERROR_USER;
     snprintf(found.message, sizeof found.message, "%s%s%s", what, why ? ": " : "", why ? why : "");
@@ -58,6 +66,7 @@ static void find_device(void) {
         snprintf(found.name, sizeof found.name, "%s", device.name);
         found.properties = (ts_cuda_properties){
             .multiprocessors = device.multiProcessorCount,
+            .id = id_of(&device),
             .memory = device.totalGlobalMem,
             .block_shared = device.sharedMemPerBlockOptin,
             .shared = device.sharedMemPerMultiprocessor,

@@ -24,6 +24,7 @@ ts_status ts_cuda_check(cudaError_t error, const char *what);
 // What sizes depend on; valid after ts_cuda_probe or ts_cuda_enter returned TS_OK.
 typedef struct ts_cuda_properties {
     int multiprocessors;
+    int64_t id;          // the same in every process of the node and different on other devices; not negative
     size_t memory;       // bytes of the device
     size_t block_shared; // most shared memory of a block
     size_t shared; // shared memory of a multiprocessor; every block takes block_reserve more than it asks for

@@ -254,39 +254,55 @@ static ts_status train(void *handle, int64_t from, int64_t to, int64_t *reached)
 
 // --- State: (3, hidden + 1, features) float32, as the CPU's ---
 
-// The state of all instances, in host memory; not a number if the GPU has failed, so that nobody takes it for one.
-static float *fetch(const training *t, int instance) {
+// One instance's part of the state of all, which is copied to host memory at once.
+static ts_status fetch(const training *t, int instance, float **state) {
     size_t bytes = (size_t)t->spec.count * 3 * t->parameters * sizeof(float);
+    ts_status status = TS_OK;
     if (!*t->fetched) {
-        *t->fetched = ts_cuda_enter() == TS_OK &&
-                      ts_cuda_download(t->state, t->work.state, bytes, t->stream) == TS_OK &&
-                      ts_cuda_wait(t->stream, "copying from the GPU") == TS_OK;
-        if (!*t->fetched)
-            memset(t->state, 0xff, bytes);
+        status = ts_cuda_enter();
+        if (status == TS_OK)
+            status = ts_cuda_download(t->state, t->work.state, bytes, t->stream);
+        if (status == TS_OK)
+            status = ts_cuda_wait(t->stream, "copying from the GPU");
+        *t->fetched = status == TS_OK;
     }
-    return t->state + (size_t)instance * 3 * t->parameters;
+    *state = t->state + (size_t)instance * 3 * t->parameters;
+    return status;
 }
 
 static size_t state_bytes(const void *handle) {
     return 3 * ((const training *)handle)->parameters * sizeof(float);
 }
 
-static void get_state(const void *handle, int instance, void *state) {
-    memcpy(state, fetch(handle, instance), state_bytes(handle));
+static ts_status get_state(const void *handle, int instance, void *state) {
+    float *mine;
+    ts_status status = fetch(handle, instance, &mine);
+    if (status == TS_OK)
+        memcpy(state, mine, state_bytes(handle));
+    return status;
 }
 
-static void set_state(void *handle, int instance, const void *state) {
+static ts_status set_state(void *handle, int instance, const void *state) {
     training *t = handle;
-    float *mine = fetch(t, instance);
+    float *mine;
+    ts_status status = fetch(t, instance, &mine);
+    if (status != TS_OK)
+        return status;
     memcpy(mine, state, state_bytes(t));
-    if (ts_cuda_enter() == TS_OK && ts_cuda_upload(t->work.state + (size_t)instance * 3 * t->parameters, mine,
-                                                   state_bytes(t), t->stream) == TS_OK)
-        ts_cuda_wait(t->stream, "copying to the GPU");
+    status = ts_cuda_enter();
+    if (status == TS_OK)
+        status = ts_cuda_upload(t->work.state + (size_t)instance * 3 * t->parameters, mine, state_bytes(t),
+                                t->stream);
+    return status == TS_OK ? ts_cuda_wait(t->stream, "copying to the GPU") : status;
 }
 
-static void get_parameters(const void *handle, int instance, float *parameters) {
+static ts_status get_parameters(const void *handle, int instance, float *parameters) {
     const training *t = handle;
-    memcpy(parameters, fetch(t, instance), t->parameters * sizeof *parameters);
+    float *mine;
+    ts_status status = fetch(t, instance, &mine);
+    if (status == TS_OK)
+        memcpy(parameters, mine, t->parameters * sizeof *parameters);
+    return status;
 }
 
 double ts_cuda_autoencoder_loss(const void *handle, int instance) {

@@ -7,11 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#if __has_include(<nccl.h>)
-#include <nccl.h>
-#define HAVE_NCCL
-#endif
-
 #define TEXT_(a) #a
 #define TEXT(a)  TEXT_(a)
 
@@ -95,24 +90,33 @@ ts_status ts_cublas_check(cublasStatus_t status, const char *what) {
 
 // --- NCCL ---
 
-#ifdef HAVE_NCCL
+#ifdef TS_HAVE_NCCL
 static struct {
     pthread_once_t once;
     ts_status status;
     char message[256], version[32];
+    ts_nccl functions;
 } nccl = {.once = PTHREAD_ONCE_INIT};
 
+static bool find_nccl(void *library, ts_nccl *out) {
+    return FIND(library, ncclGetVersion, out->get_version) &&
+           FIND(library, ncclGetErrorString, out->error_string) &&
+           FIND(library, ncclGetUniqueId, out->get_unique_id) &&
+           FIND(library, ncclCommInitRank, out->comm_init_rank) &&
+           FIND(library, ncclCommDestroy, out->comm_destroy) && FIND(library, ncclAllGather, out->all_gather);
+}
+
 static void load_nccl(void) {
-    __typeof__(&ncclGetVersion) get_version;
     void *library = dlopen(TS_NCCL_LIBRARY, RTLD_NOW | RTLD_LOCAL);
     int version = 0;
     if (!library)
-        ts_fail(TS_ERROR_USER, "cannot be loaded (%s); nothing needs it yet", dlerror());
-    if (!library || !FIND(library, ncclGetVersion, get_version) || get_version(&version) != ncclSuccess) {
+        ts_fail(TS_ERROR_USER, "cannot be loaded (%s)", dlerror());
+    if (!library || !find_nccl(library, &nccl.functions)) {
         nccl.status = TS_ERROR_USER;
         snprintf(nccl.message, sizeof nccl.message, "%s", ts_message());
         return;
     }
+    nccl.functions.get_version(&version);
     snprintf(nccl.version, sizeof nccl.version, "%d.%d.%d", version / 10000, version / 100 % 100,
              version % 100);
 }
@@ -122,12 +126,16 @@ ts_status ts_nccl_load(void) {
     return nccl.status == TS_OK ? TS_OK : ts_fail(nccl.status, "%s", nccl.message);
 }
 
+const ts_nccl *ts_nccl_functions(void) {
+    return &nccl.functions;
+}
+
 const char *ts_nccl_version(void) {
     return nccl.version;
 }
 #else
 ts_status ts_nccl_load(void) {
-    return ts_fail(TS_ERROR_USER, "not known to this build");
+    return ts_fail(TS_ERROR_USER, "is not known to this build");
 }
 
 const char *ts_nccl_version(void) {

@@ -5,6 +5,9 @@
 #include "base/status.h"
 
 #include <cublas_v2.h>
+#if __has_include(<nccl.h>)
+#include <nccl.h>
+#endif
 
 typedef struct ts_cublas {
     __typeof__(&cublasCreate) create;
@@ -23,6 +26,18 @@ const char *ts_cublas_version(void);        // "13.0.1"
 // TS_OK, or a message "what: why".
 ts_status ts_cublas_check(cublasStatus_t status, const char *what);
 
-// NCCL is only looked for, for `info`.
+// NCCL, for ranks that train one instance together (cuda_team.h). A build without its header knows only that.
 ts_status ts_nccl_load(void);
 const char *ts_nccl_version(void);
+#if __has_include(<nccl.h>)
+#define TS_HAVE_NCCL
+typedef struct ts_nccl {
+    __typeof__(&ncclGetVersion) get_version;
+    __typeof__(&ncclGetErrorString) error_string;
+    __typeof__(&ncclGetUniqueId) get_unique_id;
+    __typeof__(&ncclCommInitRank) comm_init_rank;
+    __typeof__(&ncclCommDestroy) comm_destroy;
+    __typeof__(&ncclAllGather) all_gather;
+} ts_nccl;
+const ts_nccl *ts_nccl_functions(void); // after ts_nccl_load returned TS_OK
+#endif

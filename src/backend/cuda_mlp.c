@@ -235,7 +235,7 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
     t->out_stride = table->tensor[W_U].stride;
     t->fused = ts_mlp_fused_shared(t->shape.hidden, t->shape.n_out) <= ts_cuda_properties_of()->block_shared;
     t->blocks = t->fused ? ts_mlp_fused_blocks(table->pairs) : ts_cuda_entropy_blocks(table->pairs);
-    t->parts = t->fused ? t->blocks : (table->pairs + PART_PAIRS - 1) / PART_PAIRS;
+    t->parts = t->fused ? t->blocks : (table->pairs - 1) / PART_PAIRS + 1;
     status = create_device(t);
     if (status == TS_OK)
         status = ts_cuda_table_initialise(table);
@@ -259,6 +259,7 @@ static int64_t fill(const ts_params *params, const struct ts_data *data) {
 
 const ts_engine ts_cuda_mlp = {
     .model = "mlp",
+    .wide = true,
     .create = create,
     .destroy = destroy,
     .state_bytes = ts_cuda_table_state_bytes,

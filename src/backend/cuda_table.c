@@ -3,7 +3,6 @@
 #include "model/network.h"
 #include "task/data.h"
 
-#include <math.h>
 #include <string.h>
 
 void ts_cuda_table_begin(ts_cuda_table *t, const ts_training_spec *spec) {
@@ -16,11 +15,14 @@ void ts_cuda_table_begin(ts_cuda_table *t, const ts_training_spec *spec) {
         .instances = spec->count,
         .tokens = table->n,
         .n_out = table->n_out,
-        .pairs = (int)(ts_params_real(params, "train_fraction") * ((double)table->n * table->n)),
         .tensors = layout.count,
         .packed = layout.total,
     };
-    t->share = 1.0f / (float)t->pairs;
+    int64_t pairs = (int64_t)(ts_params_real(params, "train_fraction") * ((double)table->n * table->n));
+    int64_t rank = spec->team ? spec->team->rank : 0, ranks = spec->team ? spec->team->size : 1;
+    t->first = (int)(pairs * rank / ranks);
+    t->pairs = (int)(pairs * (rank + 1) / ranks) - t->first;
+    t->share = 1.0f / (float)pairs;
     for (int i = 0; i < layout.count; i++) {
         const ts_tensor *tensor = &layout.tensor[i];
         int64_t columns = tensor->size[tensor->rank - 1], rows = 1;
@@ -29,6 +31,8 @@ void ts_cuda_table_begin(ts_cuda_table *t, const ts_training_spec *spec) {
         t->tensor[i] = (ts_cuda_tensor){rows, columns, (int)TS_QUAD_PAD(columns), t->padded};
         t->padded += rows * t->tensor[i].stride;
     }
+    if (spec->team)
+        t->team = ts_cuda_team_create(spec->team, t->padded);
 }
 
 void ts_cuda_table_take(ts_cuda_table *t) {
@@ -41,6 +45,8 @@ void ts_cuda_table_take(ts_cuda_table *t) {
     t->betas = ts_cuda_slab_take(&t->device, count, sizeof(ts_adam_betas));
     t->rates = ts_cuda_slab_take(&t->device, TS_CUDA_STEPS_AHEAD * count, sizeof(ts_adam_rates));
     t->progress = ts_cuda_slab_take(&t->device, 2 * count, sizeof(int));
+    if (t->team)
+        ts_cuda_team_take(t->team, &t->device);
 }
 
 // Copies one instance's parameters packed <-> padded.
@@ -107,9 +113,10 @@ static ts_status upload_pairs(const ts_cuda_table *t, int instance, pair_lists *
     int64_t train;
     ts_network_pairs(&t->spec.params[instance], table, lists->drawn, &train);
     for (int p = 0; p < t->pairs; p++) {
-        lists->token[p] = lists->drawn[p] / t->tokens;
-        lists->token[t->pairs + p] = lists->drawn[p] % t->tokens;
-        lists->label[p] = table->result[lists->drawn[p]];
+        int pair = lists->drawn[t->first + p];
+        lists->token[p] = pair / t->tokens;
+        lists->token[t->pairs + p] = pair % t->tokens;
+        lists->label[p] = table->result[pair];
     }
     for (int side = 0; side < 2; side++)
         sort_by_token(lists->token + side * t->pairs, t->pairs, t->tokens, lists->order + side * t->pairs,
@@ -166,7 +173,7 @@ static ts_status host_create(ts_cuda_table *t) {
 
 ts_status ts_cuda_table_initialise(ts_cuda_table *t) {
     pair_lists lists;
-    ts_status status = host_create(t);
+    ts_status status = t->spec.team && !t->team ? TS_ERROR_MEMORY : host_create(t);
     if (status == TS_OK)
         status = ts_cuda_stream(&t->stream);
     if (status == TS_OK)
@@ -211,6 +218,7 @@ void ts_cuda_table_end(ts_cuda_table *t) {
         return;
     if (t->step)
         cudaGraphExecDestroy(t->step);
+    ts_cuda_team_free(t->team);
     ts_cuda_stream_free(t->stream);
     ts_cuda_pinned_free(t->next_rates);
     ts_cuda_pinned_free(t->next_progress);
@@ -233,11 +241,31 @@ const int *ts_cuda_table_stopped(const ts_cuda_table *t) {
     return t->progress;
 }
 
-cudaError_t ts_cuda_table_update(const ts_cuda_table *t, const ts_cuda_gradient *gradient) {
+// The gradient becomes the team's.
+static cudaError_t add_up(const ts_cuda_table *t, ts_cuda_gradient *gradient) {
+    ts_team_work work = {
+        .count = (int)t->padded,
+        .whole = gradient->whole,
+        .whole_count = (int)gradient->whole_count,
+        .parts = gradient->parts,
+        .partial = gradient->partial,
+        .bad = gradient->bad,
+        .blocks = gradient->blocks,
+        .stopped = t->progress,
+    };
+    cudaError_t error = ts_cuda_team_queue(t->team, &work, t->stream);
+    *gradient =
+        (ts_cuda_gradient){.whole = work.sum, .whole_count = t->padded, .bad = work.sum_bad, .blocks = 1};
+    return error;
+}
+
+cudaError_t ts_cuda_table_update(const ts_cuda_table *t, const ts_cuda_gradient *own) {
+    ts_cuda_gradient gradient = *own;
+    cudaError_t error = t->team ? add_up(t, &gradient) : cudaSuccess;
     const ts_verdict_work verdict = {
         .instances = t->instances,
-        .blocks = gradient->blocks,
-        .bad = gradient->bad,
+        .blocks = gradient.blocks,
+        .bad = gradient.bad,
         .stopped = t->progress,
         .taken = t->progress + t->instances,
     };
@@ -245,16 +273,17 @@ cudaError_t ts_cuda_table_update(const ts_cuda_table *t, const ts_cuda_gradient 
         .instances = t->instances,
         .count = (int)t->padded,
         .state = t->state,
-        .gradient = gradient->whole,
-        .whole = (int)gradient->whole_count,
-        .parts = gradient->parts,
-        .partial = gradient->partial,
+        .gradient = gradient.whole,
+        .whole = (int)gradient.whole_count,
+        .parts = gradient.parts,
+        .partial = gradient.partial,
         .betas = t->betas,
         .rates = t->rates,
         .stopped = t->progress,
         .taken = t->progress + t->instances,
     };
-    cudaError_t error = ts_cuda_verdict(&verdict, t->stream);
+    if (error == cudaSuccess)
+        error = ts_cuda_verdict(&verdict, t->stream);
     return error == cudaSuccess ? ts_cuda_adamw(&adamw, t->stream) : error;
 }
 
@@ -286,8 +315,12 @@ static ts_status run_steps(ts_cuda_table *t, int64_t steps) {
         ts_cuda_upload(t->rates, t->next_rates, (size_t)steps * count * sizeof *t->rates, t->stream);
     if (status == TS_OK)
         status = ts_cuda_upload(t->progress, t->next_progress, progress, t->stream);
-    for (int64_t step = 0; step < steps && status == TS_OK; step++)
-        status = ts_cuda_check(cudaGraphLaunch(t->step, t->stream), "starting a step");
+    for (int64_t step = 0; step < steps && status == TS_OK; step++) {
+        if (t->team)
+            status = ts_cuda_team_step(t->team, t->stream);
+        if (status == TS_OK)
+            status = ts_cuda_check(cudaGraphLaunch(t->step, t->stream), "starting a step");
+    }
     if (status == TS_OK)
         status = ts_cuda_download(t->next_progress, t->progress, progress, t->stream);
     return status == TS_OK ? ts_cuda_wait(t->stream, "training") : status;
@@ -315,34 +348,35 @@ size_t ts_cuda_table_state_bytes(const void *training) {
     return 3 * (size_t)((const ts_cuda_table *)training)->packed * sizeof(float);
 }
 
-// `parts` of an instance's weights and moments, packed. A copy that fails leaves NaN, which no one takes for a
-// result; the device is then lost, and the next step says so.
-static void download(const ts_cuda_table *t, int instance, int parts, float *packed) {
+// `parts` of an instance's weights and moments, packed.
+static ts_status download(const ts_cuda_table *t, int instance, int parts, float *packed) {
     size_t bytes = (size_t)parts * (size_t)t->padded * sizeof(float);
-    if (ts_cuda_enter() != TS_OK ||
-        ts_cuda_download(t->staging, state_of(t, instance), bytes, t->stream) != TS_OK ||
-        ts_cuda_wait(t->stream, "copying from the GPU") != TS_OK)
-        for (int64_t i = 0; i < parts * t->padded; i++)
-            t->staging[i] = NAN;
-    for (int part = 0; part < parts; part++)
+    ts_status status = ts_cuda_enter();
+    if (status == TS_OK)
+        status = ts_cuda_download(t->staging, state_of(t, instance), bytes, t->stream);
+    if (status == TS_OK)
+        status = ts_cuda_wait(t->stream, "copying from the GPU");
+    for (int part = 0; part < parts && status == TS_OK; part++)
         repack(t, t->staging + part * t->padded, packed + part * t->packed, false);
+    return status;
 }
 
-void ts_cuda_table_get_state(const void *training, int instance, void *state) {
-    download(training, instance, 3, state);
+ts_status ts_cuda_table_get_state(const void *training, int instance, void *state) {
+    return download(training, instance, 3, state);
 }
 
-void ts_cuda_table_get_parameters(const void *training, int instance, float *parameters) {
-    download(training, instance, 1, parameters);
+ts_status ts_cuda_table_get_parameters(const void *training, int instance, float *parameters) {
+    return download(training, instance, 1, parameters);
 }
 
-void ts_cuda_table_set_state(void *training, int instance, const void *state) {
+ts_status ts_cuda_table_set_state(void *training, int instance, const void *state) {
     ts_cuda_table *t = training;
     size_t bytes = 3 * (size_t)t->padded * sizeof(float);
     memset(t->staging, 0, bytes);
     for (int part = 0; part < 3; part++)
         repack(t, (const float *)state + part * t->packed, t->staging + part * t->padded, true);
-    if (ts_cuda_enter() == TS_OK &&
-        ts_cuda_upload(state_of(t, instance), t->staging, bytes, t->stream) == TS_OK)
-        ts_cuda_wait(t->stream, "copying to the GPU");
+    ts_status status = ts_cuda_enter();
+    if (status == TS_OK)
+        status = ts_cuda_upload(state_of(t, instance), t->staging, bytes, t->stream);
+    return status == TS_OK ? ts_cuda_wait(t->stream, "copying to the GPU") : status;
 }

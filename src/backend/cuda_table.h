@@ -5,6 +5,7 @@
 
 #include "backend/backend.h"
 #include "backend/cuda.h"
+#include "backend/cuda_team.h"
 #include "base/memory.h"
 #include "cuda/table.h"
 #include "model/model.h"
@@ -19,8 +20,11 @@ typedef struct ts_cuda_tensor {
 
 typedef struct ts_cuda_table {
     ts_training_spec spec;
-    int instances, tokens, n_out, pairs;
-    float share; // 1 / pairs
+    int instances, tokens, n_out;
+    int first,
+        pairs;   // of an instance's training pairs, those that are trained on here: all, or this rank's part
+    float share; // 1 / all of them
+    ts_cuda_team *team; // NULL: this rank trains alone
     int tensors;
     ts_cuda_tensor tensor[TS_MAX_TENSORS];
     int64_t padded, packed; // floats of one instance's parameters, with and without pads
@@ -46,7 +50,7 @@ typedef struct ts_cuda_table {
 // Steps whose constants are sent, and that are queued, at once.
 enum { TS_CUDA_STEPS_AHEAD = 256 };
 
-// Making a training, in this order: shapes; what it needs of the device, with what the engine takes, in both passes;
+// Making a training, in this order: shapes and, collective, its team; what it needs of the device, with what the engine takes, in both passes;
 // initial weights and pairs, all else on the device zero; one step, as `queue` puts it on the stream.
 void ts_cuda_table_begin(ts_cuda_table *t, const ts_training_spec *spec);
 void ts_cuda_table_take(ts_cuda_table *t);
@@ -72,7 +76,7 @@ cudaError_t ts_cuda_table_update(const ts_cuda_table *t, const ts_cuda_gradient 
 
 // Engine functions; `training` starts with a ts_cuda_table. State: (3, parameters) float32 in the model's layout.
 size_t ts_cuda_table_state_bytes(const void *training);
-void ts_cuda_table_get_state(const void *training, int instance, void *state);
-void ts_cuda_table_set_state(void *training, int instance, const void *state);
-void ts_cuda_table_get_parameters(const void *training, int instance, float *parameters);
+ts_status ts_cuda_table_get_state(const void *training, int instance, void *state);
+ts_status ts_cuda_table_set_state(void *training, int instance, const void *state);
+ts_status ts_cuda_table_get_parameters(const void *training, int instance, float *parameters);
 ts_status ts_cuda_table_train(void *training, int64_t from, int64_t to, int64_t *reached);

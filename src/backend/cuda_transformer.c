@@ -76,7 +76,7 @@ static void set_sizes(training *t) {
     t->out_stride = table->tensor[TS_W_U].stride;
     t->rows = 2 * s.n + 1;
     t->inner = s.heads * s.head;
-    t->parts = (table->pairs + PART_PAIRS - 1) / PART_PAIRS;
+    t->parts = (table->pairs - 1) / PART_PAIRS + 1; // one for a rank of a team that has no pairs
     t->blocks = ts_cuda_entropy_blocks(table->pairs);
     t->size = (ts_transformer_sizes){
         .instances = table->instances,
@@ -518,6 +518,7 @@ static int64_t fill(const ts_params *params, const struct ts_data *data) {
 
 const ts_engine ts_cuda_transformer = {
     .model = "transformer",
+    .wide = true,
     .create = create,
     .destroy = destroy,
     .state_bytes = ts_cuda_table_state_bytes,

@@ -13,6 +13,6 @@ double *ts_reference_weights(const ts_reference_state *reference, int instance);
 
 // Engine functions; `training` starts with a ts_reference_state.
 size_t ts_reference_state_bytes(const void *training);
-void ts_reference_get_state(const void *training, int instance, void *state);
-void ts_reference_set_state(void *training, int instance, const void *state);
-void ts_reference_get_parameters(const void *training, int instance, float *parameters);
+ts_status ts_reference_get_state(const void *training, int instance, void *state);
+ts_status ts_reference_set_state(void *training, int instance, const void *state);
+ts_status ts_reference_get_parameters(const void *training, int instance, float *parameters);

@@ -71,7 +71,8 @@ static ts_status time_case(plan *p, int index, double budget, double *seconds) {
                 spent += ts_clock() - start;
             done = to;
         }
-        engine->get_parameters(training, 0, weights);
+        if (status == TS_OK)
+            status = engine->get_parameters(training, 0, weights);
         double measuring = ts_job_measure_seconds(&params, data); // what would take long is only predicted
         start = ts_clock();
         if (status == TS_OK && measuring < LONGEST_MEASURE) {

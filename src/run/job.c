@@ -1,10 +1,11 @@
 #include "run/job.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "model/model.h"
+#include "store/state.h"
 #include "task/data.h"
 #include "task/task.h"
-#include "train/trainer.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -39,6 +40,24 @@ ts_status ts_job_data(ts_job *job, int case_index, const ts_data **data) {
     *data = job->data[case_index];
     pthread_mutex_unlock(&job->mutex);
     return status;
+}
+
+ts_status ts_job_save_state(const ts_job *job, const ts_unit *unit, const ts_trainer *trainer) {
+    void *state;
+    size_t bytes;
+    if (ts_trainer_progress(trainer) == 0)
+        return TS_OK;
+    ts_status status = ts_trainer_save(trainer, &state, &bytes);
+    if (status == TS_ERROR_FATAL)
+        return status;
+    if (status == TS_OK)
+        status = ts_state_save(job->state_directory, job->digest, unit, state, bytes);
+    if (status != TS_OK)
+        ts_warn(
+            "a unit's state could not be saved (%s); if the run is interrupted it goes back to its last one",
+            ts_message());
+    ts_free(state);
+    return TS_OK;
 }
 
 double ts_job_measure_seconds(const ts_params *params, const ts_data *data) {

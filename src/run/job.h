@@ -5,7 +5,7 @@
 #include "backend/backend.h"
 #include "run/coordinator.h"
 #include "sweep/sweep.h"
-#include "train/record.h"
+#include "train/trainer.h"
 
 #include <pthread.h>
 
@@ -35,6 +35,9 @@ void ts_job_free(ts_job *job);
 
 // The case's data; thread-safe.
 ts_status ts_job_data(ts_job *job, int case_index, const struct ts_data **data);
+
+// Saves a unit's state. If that is not possible it warns, and the run goes on: only a lost device is an error.
+ts_status ts_job_save_state(const ts_job *job, const ts_unit *unit, const ts_trainer *trainer);
 
 // Predicted seconds of one measured checkpoint of one instance.
 double ts_job_measure_seconds(const ts_params *params, const struct ts_data *data);

@@ -34,23 +34,13 @@ static ts_status restore(ts_job *job, const ts_unit *unit, ts_trainer *trainer) 
     ts_status status = ts_state_load(job->state_directory, job->digest, unit, &state, &bytes);
     if (status != TS_OK || !state)
         return status;
-    if (ts_trainer_restore(trainer, state, bytes) != TS_OK)
+    status = ts_trainer_restore(trainer, state, bytes);
+    if (status == TS_ERROR_UNIT) {
         ts_warn("%s: it starts over", ts_message());
+        status = TS_OK;
+    }
     ts_free(state);
-    return TS_OK;
-}
-
-static void save(ts_slot *slot, ts_trainer *trainer) {
-    size_t bytes;
-    if (ts_trainer_progress(trainer) == 0)
-        return;
-    void *state = ts_trainer_save(trainer, &bytes);
-    if (!state ||
-        ts_state_save(slot->job->state_directory, slot->job->digest, &slot->unit, state, bytes) != TS_OK)
-        ts_warn(
-            "a unit's state could not be saved (%s); if the run is interrupted it goes back to its last one",
-            ts_message());
-    ts_free(state);
+    return status;
 }
 
 // Trains the slot's unit; returns the state to end in.
@@ -69,9 +59,9 @@ static ts_slot_state work(ts_slot *slot, ts_trainer **trainer) {
         slot->status = ts_trainer_advance(*trainer, &slot->pause, &finished);
         if (slot->status != TS_OK || finished)
             break;
-        save(slot, *trainer);
+        slot->status = ts_job_save_state(job, &slot->unit, *trainer);
         int saved = TS_PAUSE_SAVE;
-        if (!atomic_compare_exchange_strong(&slot->pause, &saved, TS_PAUSE_NONE))
+        if (!atomic_compare_exchange_strong(&slot->pause, &saved, TS_PAUSE_NONE) && slot->status == TS_OK)
             return TS_SLOT_STOPPED;
     }
     if (slot->status == TS_OK)

@@ -81,6 +81,12 @@ static ts_status agree(const team *t, ts_status mine) {
                                            : mine;
 }
 
+// A rank that lost its device in the middle of a step: the others wait for it, where nothing reaches them.
+static void give_up(const team *t) {
+    ts_error("rank %d: %s", t->setup->comm->rank, ts_message());
+    ts_comm_abort(t->setup->comm, 1);
+}
+
 static void tell(const team *t, ts_run_message *message) {
     if (ts_comm_send(t->setup->comm, 0, message, sizeof *message) != TS_OK)
         ts_warn("%s", ts_message()); // the run goes on; only the log and the progress line miss it
@@ -101,6 +107,8 @@ static ts_status make_trainer(team *t, const ts_unit *unit, ts_trainer **trainer
         status = ts_comm_team_reserve(t->comm, 2 * layout.total + 65536);
     if (status == TS_OK)
         status = ts_trainer_create(&spec, trainer);
+    if (status == TS_ERROR_FATAL)
+        give_up(t);
     return agree(t, status);
 }
 
@@ -119,19 +127,6 @@ static ts_status restore(team *t, const ts_unit *unit, ts_trainer **trainer) {
         status = ts_trainer_restore(*trainer, state, bytes);
     ts_free(state);
     return agree(t, status);
-}
-
-static void save(team *t, const ts_unit *unit, const ts_trainer *trainer) {
-    size_t bytes;
-    if (!leads(t) || ts_trainer_progress(trainer) == 0)
-        return;
-    void *state = ts_trainer_save(trainer, &bytes);
-    if (!state ||
-        ts_state_save(t->setup->job->state_directory, t->setup->job->digest, unit, state, bytes) != TS_OK)
-        ts_warn(
-            "a unit's state could not be saved (%s); if the run is interrupted it goes back to its last one",
-            ts_message());
-    ts_free(state);
 }
 
 static ts_status commit(team *t, const ts_unit *unit, const ts_trainer *trainer, double seconds) {
@@ -167,11 +162,13 @@ static ts_status train_unit(team *t, const ts_unit *unit, bool *stopped) {
         status = restore(t, unit, &trainer);
     while (status == TS_OK && !finished && !*stopped) {
         status = ts_trainer_advance(trainer, &t->watch.pause, &finished);
+        if (status == TS_ERROR_FATAL)
+            give_up(t);
         if (status != TS_OK || finished)
             break;
         int64_t pause = atomic_load(&t->watch.pause);
         ts_comm_team_largest(t->comm, &pause, 1);
-        save(t, unit, trainer);
+        status = agree(t, leads(t) ? ts_job_save_state(t->setup->job, unit, trainer) : TS_OK);
         *stopped = pause == TS_PAUSE_STOP;
         int saved = TS_PAUSE_SAVE;
         atomic_compare_exchange_strong(&t->watch.pause, &saved, TS_PAUSE_NONE);

@@ -113,9 +113,9 @@ static bool stops(ts_trainer *t, int instance) {
 static ts_status measure_instance(ts_trainer *t, int i) {
     const ts_record_layout *layout = t->spec.layout;
     bool last = t->checkpoint == layout->checkpoints - 1;
-    t->spec.engine->get_parameters(t->training, i, t->parameters);
-    ts_status status =
-        t->model->measure(&t->params[i], t->spec.data, t->parameters, t->step, last, t->measures);
+    ts_status status = t->spec.engine->get_parameters(t->training, i, t->parameters);
+    if (status == TS_OK)
+        status = t->model->measure(&t->params[i], t->spec.data, t->parameters, t->step, last, t->measures);
     if (status != TS_OK)
         return status;
     ts_record_put_measures(layout, t->checkpoint, last, t->measures, record_of(t, i));
@@ -238,23 +238,28 @@ static state_header header_of(const ts_trainer *t) {
     };
 }
 
-void *ts_trainer_save(const ts_trainer *t, size_t *bytes) {
+ts_status ts_trainer_save(const ts_trainer *t, void **out, size_t *bytes) {
     state_header header = header_of(t);
     size_t count = (size_t)t->spec.count, record_bytes = t->spec.layout->bytes;
     *bytes = sizeof header + count * (sizeof(int64_t) + record_bytes + (size_t)header.engine_bytes);
-    char *state = ts_alloc(*bytes, "a unit's state");
-    if (!state)
-        return NULL;
-    char *at = state;
+    char *state = ts_alloc(*bytes, "a unit's state"), *at = state;
+    ts_status status = state ? TS_OK : TS_ERROR_MEMORY;
+    *out = state;
+    if (status != TS_OK)
+        return status;
     memcpy(at, &header, sizeof header);
     at += sizeof header;
     memcpy(at, t->reached, count * sizeof(int64_t));
     at += count * sizeof(int64_t);
     memcpy(at, t->records, count * record_bytes);
     at += count * record_bytes;
-    for (int i = 0; i < t->spec.count; i++, at += header.engine_bytes)
-        t->spec.engine->get_state(t->training, i, at);
-    return state;
+    for (int i = 0; i < t->spec.count && status == TS_OK; i++, at += header.engine_bytes)
+        status = t->spec.engine->get_state(t->training, i, at);
+    if (status != TS_OK) {
+        ts_free(state);
+        *out = NULL;
+    }
+    return status;
 }
 
 // Whether a state of that header can be one of this trainer's: its sizes, and a place between two checkpoints.
@@ -294,8 +299,11 @@ ts_status ts_trainer_restore(ts_trainer *t, const void *state, size_t bytes) {
     at += count * sizeof(int64_t);
     memcpy(t->records, at, count * record_bytes);
     at += count * record_bytes;
-    for (int i = 0; i < t->spec.count; i++, at += header.engine_bytes)
-        t->spec.engine->set_state(t->training, i, at);
+    for (int i = 0; i < t->spec.count; i++, at += header.engine_bytes) {
+        ts_status status = t->spec.engine->set_state(t->training, i, at);
+        if (status != TS_OK)
+            return status;
+    }
     t->step = header.step;
     t->checkpoint = header.checkpoint;
     atomic_store(&t->progress, (double)t->step / (double)t->steps);

@@ -3,6 +3,7 @@
 #include "emulator.h"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdlib>
 #include <map>
@@ -51,6 +52,13 @@ cudaError_t fail(cudaError_t error) {
 size_t number_of(const char *variable, size_t otherwise) {
     const char *text = getenv(variable);
     return text && *text ? strtoull(text, nullptr, 10) : otherwise;
+}
+
+// TOYSWEEP_EMULATE_LOST=N: after N calls that use the device it is lost, and every later one fails.
+bool lost() {
+    static const size_t most = number_of("TOYSWEEP_EMULATE_LOST", SIZE_MAX);
+    static std::atomic<size_t> calls = 0;
+    return ++calls > most;
 }
 
 size_t device_memory() {
@@ -180,6 +188,8 @@ const char *cudaGetErrorName(cudaError_t error) {
         return "cudaErrorMemoryAllocation";
     case cudaErrorNoDevice:
         return "cudaErrorNoDevice";
+    case cudaErrorLaunchFailure:
+        return "cudaErrorLaunchFailure";
     default:
         return "another error";
     }
@@ -193,6 +203,8 @@ const char *cudaGetErrorString(cudaError_t error) {
         return "out of memory";
     case cudaErrorNoDevice:
         return "no CUDA-capable device is detected";
+    case cudaErrorLaunchFailure:
+        return "unspecified launch failure";
     case cudaErrorInvalidConfiguration:
         return "invalid configuration argument";
     default:
@@ -244,6 +256,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device) {
         return fail(cudaErrorInvalidDevice);
     *properties = {};
     strcpy(properties->name, "emulator");
+    properties->uuid.bytes[0] = (char)device;
     properties->totalGlobalMem = device_memory();
     properties->sharedMemPerBlockOptin = number_of("TOYSWEEP_EMULATE_SHARED", 227 << 10);
     properties->sharedMemPerMultiprocessor = 228 << 10;
@@ -317,6 +330,8 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
 
 cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
                               size_t height, cudaMemcpyKind kind, cudaStream_t stream) {
+    if (lost())
+        return fail(cudaErrorLaunchFailure);
     if (width == 0 || height == 0)
         return cudaSuccess;
     size_t to_bytes = (height - 1) * to_pitch + width, from_bytes = (height - 1) * from_pitch + width;
@@ -367,6 +382,8 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    if (lost())
+        return fail(cudaErrorLaunchFailure);
     drain(stream);
     return cudaSuccess;
 }
@@ -423,6 +440,8 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph,
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+    if (lost())
+        return fail(cudaErrorLaunchFailure);
     std::vector<work> nodes = executable->nodes;
     return emulator::enqueue(stream, [nodes = std::move(nodes)] {
         for (const work &each : nodes)
