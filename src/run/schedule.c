@@ -24,24 +24,25 @@ static int64_t list_pending(const ts_job *job, const uint8_t *status, const uint
 }
 
 // Keeps the saved units that still fit: all of their rows pending, none in two units. Marks their rows as
-// taken.
+// taken. The states of wide ones stay as long as they fit; their teams find them.
 static int64_t keep_saved(const ts_job *job, const uint8_t *status, ts_unit *saved, int64_t n_saved,
                           const int64_t *first_of_case, uint8_t *taken) {
     int64_t kept = 0;
     for (int64_t i = 0; i < n_saved; i++) {
         const ts_unit *unit = &saved[i];
-        if (unit->case_index < 0 || unit->case_index >= job->cases || job->ranks[unit->case_index] > 1)
+        if (unit->case_index < 0 || unit->case_index >= job->cases)
             continue;
+        bool wide = job->ranks[unit->case_index] > 1;
         const ts_case *of = ts_sweep_case(job->sweep, unit->case_index);
         bool fits = unit->first_row >= 0 && unit->rows > 0 && unit->first_row < of->rows &&
                     unit->rows <= of->rows - unit->first_row;
         for (int64_t k = 0; fits && k < unit->rows; k++)
             fits = status[of->instance[unit->first_row + k]] == TS_ROW_PENDING &&
                    !taken[first_of_case[unit->case_index] + unit->first_row + k];
-        if (!fits) {
+        if (!fits || (wide && unit->rows > 1))
             ts_state_remove(job->state_directory, unit);
+        if (!fits || wide)
             continue;
-        }
         memset(taken + first_of_case[unit->case_index] + unit->first_row, 1, (size_t)unit->rows);
         saved[kept++] = *unit;
     }

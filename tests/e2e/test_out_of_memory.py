@@ -157,6 +157,29 @@ class OutOfMemory(Case):
         self.attempts(check, "measure", "one.yaml", "--weights", "weights.h5", stride=7)
         print(f"{self.tried} failing allocations", flush=True)
 
+    def test_measure_of_results(self):
+        """Printed, and as a new file: that is whole or not there, and the same command then makes it."""
+        printed = self.run_program("measure", "whole.h5")
+        new = ["measure", "whole.h5", "-o", "run.h5"]
+
+        def check_printed(result):
+            self.check_outcome(result)
+            if result.code == 0:
+                self.assertEqual(result.output, printed)
+
+        def check_file(result):
+            self.check_outcome(result)
+            self.assertEqual(os.path.exists(self.path("run.h5")), result.code == 0, result)
+            if result.code:
+                self.run_program(*new)
+            self.assertEqual(sha256(self.path("run.h5")), self.expected)
+            self.check_nothing_else()
+
+        self.attempts(check_printed, "measure", "whole.h5", stride=17)
+        self.attempts(check_file, *new, stride=29)
+        self.assertEqual(sha256(self.path("whole.h5")), self.expected)
+        print(f"{self.tried} failing allocations", flush=True)
+
 
 if __name__ == "__main__":
     main()

@@ -1,11 +1,13 @@
 """Wide instances: several ranks train one together."""
 
+import collections
 import os
+import random
 import signal
 import time
 
-from processes import finish, kill_family
-from support import Case, main, needs_mpi, sha256
+from processes import finish, kill_family, ranks_of, to_all
+from support import Case, amount, main, needs_mpi, sha256
 
 import h5py
 import numpy
@@ -21,6 +23,18 @@ cases:
 grid:
   ranks_per_instance: [1, 2, 4]
 """
+
+# What may happen to two teams of two ranks: to which ranks (none: to mpirun, which passes it on), and which signal.
+EVENTS = {
+    "one of a team killed": ([1], signal.SIGKILL),
+    "rank 0 killed": ([0], signal.SIGKILL),
+    "first of the other team killed": ([2], signal.SIGKILL),
+    "all killed": ([0, 1, 2, 3], signal.SIGKILL),
+    "told to stop": ([], signal.SIGUSR2),
+    "told to end": ([], signal.SIGTERM),
+    "one of a team told to stop": ([3], signal.SIGUSR2),
+}
+INTERRUPTIONS = amount(len(EVENTS), 140)
 
 
 @needs_mpi
@@ -48,21 +62,47 @@ class Wide(Case):
             self.run_program("run", "wide.yaml", "-o", f"over{ranks}.h5", ranks=ranks)
         self.assertEqual(sha256(self.path("over4.h5")), sha256(self.path("over5.h5")))
 
-    def test_interrupted_wide_runs_continue_with_the_same_bits(self):
-        text = SWEEP.replace("STEPS", "4000").replace("[1, 2, 4]", "[2]").replace("every: 5", "every: 500")
+    def interrupt(self, process, event):
+        """At a random moment, mostly while it trains or saves; False if the run was over before."""
+        self.wait_for(lambda: len(ranks_of(process)) == 4 or process.poll() is not None, "four ranks")
+        time.sleep(random.uniform(0, 2))
+        ranks = ranks_of(process)
+        if process.poll() is not None or len(ranks) < 4:
+            finish(process)
+            return False
+        victims, number = EVENTS[event]
+        if number == signal.SIGKILL:
+            kill_family(process, [ranks[rank] for rank in victims])
+            return True
+        to_all([ranks[rank] for rank in victims] or [process.pid], number)
+        output = finish(process)
+        # Stopped; or it ended, or had not yet begun to listen. mpirun that is told to end has a code of its own.
+        self.assertTrue(process.returncode in (0, 75) or number == signal.SIGTERM, output)
+        return True
+
+    def test_teams_that_are_killed_or_stopped_continue_with_the_same_bits(self):
+        text = SWEEP.replace("STEPS", "3000").replace("[1, 2, 4]", "[2]").replace("every: 5", "every: 500")
         self.write("wide.yaml", "\n".join(line for line in text.splitlines() if "power" not in line))
-        self.run_program("run", "wide.yaml", "-o", "whole.h5", ranks=2)
-        for number in range(3):
-            process = self.start("run", "wide.yaml", "-o", "parts.h5", "--checkpoint-interval", "1s", ranks=2)
-            self.wait_for(lambda: os.path.exists(self.path("parts.h5")), "the results file")
-            time.sleep(1.5)
-            if number == 0:
-                kill_family(process)
-            else:
-                process.send_signal(signal.SIGTERM)
-                finish(process)
-        self.run_program("run", "wide.yaml", "-o", "parts.h5", ranks=2)
-        self.assertEqual(sha256(self.path("whole.h5")), sha256(self.path("parts.h5")))
+        options = "wide.yaml", "-o", "parts.h5", "--checkpoint-interval", "0.1s"
+        expected, whole = self.run_whole("wide.yaml", ranks=4)
+        happened, finished, acknowledged = collections.Counter(), 0, ()
+        while happened.total() < INTERRUPTIONS:
+            event = list(EVENTS)[happened.total() % len(EVENTS)]
+            process = self.start("run", *options, ranks=4, environment={"OMPI_MCA_odls_base_sigkill_timeout": "0"})
+            happened[event] += self.interrupt(process, event)
+            with self.subTest(event, number=happened.total()):
+                if os.path.exists(self.path("parts.h5")):
+                    acknowledged = self.check_survivor("parts.h5", whole, acknowledged)
+                if len(acknowledged) == len(whole):
+                    self.run_program("run", *options, ranks=4)
+                    self.assertEqual(sha256(self.path("parts.h5")), expected)
+                    self.check_nothing_else()
+                    os.unlink(self.path("parts.h5"))
+                    acknowledged, finished = (), finished + 1
+        self.run_program("run", *options, ranks=4)
+        self.assertEqual(sha256(self.path("parts.h5")), expected)
+        self.check_nothing_else()
+        print(f"{happened.total()} interruptions {dict(happened)}, {finished} files finished between them", flush=True)
 
     def test_too_few_ranks_are_refused(self):
         self.write("wide.yaml", SWEEP.replace("STEPS", "20"))
