@@ -73,6 +73,7 @@ else
 fi
 step "sweeps/tree.yaml, 2000 steps, GPU" sweep_on cuda
 step "sweeps/tree.yaml, 2000 steps, CPU" sweep_on cpu
+step "training, and products beside cuBLAS" "$build/tests/bench/bench_cuda"
 if python3 -c 'import torch' 2>/dev/null; then
     step "PyTorch" python3 tools/bench_pytorch.py
 else

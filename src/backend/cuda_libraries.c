@@ -46,7 +46,6 @@ static bool find_cublas(void *library, ts_cublas *out) {
            FIND(library, cublasGetVersion, out->get_version) &&
            FIND(library, cublasSetStream, out->set_stream) &&
            FIND(library, cublasSetMathMode, out->set_math_mode) &&
-           FIND(library, cublasSetWorkspace, out->set_workspace) &&
            FIND(library, cublasGetStatusString, out->status_string) &&
            FIND(library, cublasSgemmStridedBatched, out->sgemm_strided_batched);
 }
@@ -55,9 +54,7 @@ static void load_cublas(void) {
     void *library = dlopen(TS_CUBLAS_LIBRARY, RTLD_NOW | RTLD_LOCAL);
     int version = 0;
     if (!library)
-        ts_fail(TS_ERROR_USER,
-                "cuBLAS cannot be loaded (%s); load your cluster's CUDA module, or use --backend cpu",
-                dlerror());
+        ts_fail(TS_ERROR_USER, "cannot be loaded (%s); load your cluster's CUDA module", dlerror());
     if (!library || !find_cublas(library, &cublas.functions)) {
         cublas.status = TS_ERROR_USER;
         snprintf(cublas.message, sizeof cublas.message, "%s", ts_message());

@@ -1,5 +1,5 @@
-// cuBLAS and NCCL, found when the program runs: a build with CUDA starts where they are missing. Each is a table of
-// the functions used, with the types of the libraries' own headers.
+// cuBLAS and NCCL, found when the program runs: a build with CUDA starts where they are missing. Each is a table of the
+// functions used, with the types of the libraries' own headers. cuBLAS is what tests/bench measures our products by.
 #pragma once
 
 #include "base/status.h"
@@ -15,7 +15,6 @@ typedef struct ts_cublas {
     __typeof__(&cublasGetVersion) get_version;
     __typeof__(&cublasSetStream) set_stream;
     __typeof__(&cublasSetMathMode) set_math_mode;
-    __typeof__(&cublasSetWorkspace) set_workspace;
     __typeof__(&cublasGetStatusString) status_string;
     __typeof__(&cublasSgemmStridedBatched) sgemm_strided_batched;
 } ts_cublas;

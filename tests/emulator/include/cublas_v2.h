@@ -25,7 +25,6 @@ cublasStatus_t cublasDestroy_v2(cublasHandle_t handle);
 cublasStatus_t cublasGetVersion_v2(cublasHandle_t handle, int *version);
 cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream);
 cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode);
-cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void *workspace, size_t bytes);
 const char *cublasGetStatusString(cublasStatus_t status);
 // Column-major, as BLAS.
 cublasStatus_t cublasSgemmStridedBatched(cublasHandle_t handle, cublasOperation_t transpose_a,
@@ -38,7 +37,6 @@ cublasStatus_t cublasSgemmStridedBatched(cublasHandle_t handle, cublasOperation_
 #define cublasDestroy      cublasDestroy_v2
 #define cublasGetVersion   cublasGetVersion_v2
 #define cublasSetStream    cublasSetStream_v2
-#define cublasSetWorkspace cublasSetWorkspace_v2
 
 #ifdef __cplusplus
 }
