@@ -17,8 +17,10 @@ static const struct {
     const char *sweep;
     int steps;
 } CASES[] = {
-    // Fused, by width of the hidden layer and of the outputs.
+    // The smallest of each model.
     {"task: group\ngroup: C5\nembed: 4\nhidden: 6\nsteps: 200\n", 20},
+    {TRANSFORMER "group: S3\nd_model: 7\nheads: 1\nd_head: 3\nd_mlp: 6\ntrain_fraction: 0.8\n", 20},
+    // Fused, by width of the hidden layer and of the outputs.
     {"task: group\ngroup: S4\nembed: 19\nhidden: 33\nsteps: 200\ntrain_fraction: 0.95\nweight_decay: 0.3\n",
      2},
     {"task: group\ngroup: D35\nembed: 16\nhidden: 62\nsteps: 200\ntrain_fraction: 0.02\nlr: 1e-2\n", 3},
@@ -30,7 +32,6 @@ static const struct {
     {"task: group\ngroup: C131\nembed: 8\nhidden: 10\nsteps: 200\ntrain_fraction: 0.125\n", 2},
     {"task: group\ngroup: C257\nembed: 4\nhidden: 6\nsteps: 200\ntrain_fraction: 0.001\n", 2},
     // Transformers. Read out at once, by groups of warps that share a token's pairs; tiles of pairs, parts of heads.
-    {TRANSFORMER "group: S3\nd_model: 7\nheads: 1\nd_head: 3\nd_mlp: 6\ntrain_fraction: 0.8\n", 20},
     {TRANSFORMER "group: C7\nd_model: 19\nheads: 3\nd_head: 5\nd_mlp: 131\ntrain_fraction: 0.95\nlr: 1e-2\n",
      20},
     {TRANSFORMER "group: S3\nd_model: 33\nheads: 5\nd_head: 9\nd_mlp: 41\ntrain_fraction: 0.9\n", 20},
@@ -39,7 +40,7 @@ static const struct {
     {TRANSFORMER "group: C13\nd_model: 6\nheads: 2\nd_head: 4\nd_mlp: 9\ntrain_fraction: 0.2\n", 20},
     {TRANSFORMER "group: C37\nd_model: 6\nheads: 1\nd_head: 3\nd_mlp: 7\ntrain_fraction: 0.8\n", 1},
 };
-enum { N_CASES = sizeof CASES / sizeof *CASES, SMALLEST_TRANSFORMER = 8 };
+enum { N_CASES = sizeof CASES / sizeof *CASES };
 
 // What races shows in one step, and the thread sanitizer is slow.
 static int64_t at_most(int64_t steps) {
@@ -242,7 +243,7 @@ static void test_a_diverging_instance_stops_alone(void **state) {
 
 static void test_a_saved_state_goes_on_with_the_same_bits(void **state) {
     (void)state;
-    for (int c = 1; c < N_CASES; c += SMALLEST_TRANSFORMER - 1) {
+    for (int c = 0; c < 3; c++) {
         support_instance f;
         support_open(&f, CASES[c].sweep);
         support_saved_state_goes_on("cuda", &f, 3, 7);
