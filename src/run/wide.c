@@ -202,6 +202,19 @@ static ts_status train_share(team *t, int number, int teams, int ranks, const ui
     return TS_OK;
 }
 
+// A team has stopped: for a signal to any of its ranks, or the time limit.
+static void tell_why(const team *t) {
+    int64_t signal = ts_signals_seen();
+    ts_run_message message = {.kind = TS_MSG_STOP_ME};
+    ts_comm_team_largest(t->comm, &signal, 1);
+    if (signal)
+        snprintf(message.text, sizeof message.text, "signal %d (%s)", (int)signal, strsignal((int)signal));
+    else
+        snprintf(message.text, sizeof message.text, "the time limit is near");
+    if (leads(t))
+        tell(t, &message);
+}
+
 static ts_status train_with(const ts_wide_setup *setup, int ranks, const uint8_t *status, bool *stopped) {
     int teams = setup->comm->size / ranks, number = setup->comm->rank / ranks;
     team t = {.setup = setup};
@@ -218,42 +231,49 @@ static ts_status train_with(const ts_wide_setup *setup, int ranks, const uint8_t
     atomic_store(&t.watch.quit, 1);
     if (!error)
         pthread_join(t.watch.thread, NULL);
-    if (*stopped && leads(&t)) {
-        ts_run_message message = {.kind = TS_MSG_STOP_ME};
-        snprintf(message.text, sizeof message.text, "%s",
-                 ts_signals_seen() ? strsignal(ts_signals_seen()) : "the time limit is near");
-        tell(&t, &message);
-    }
+    if (*stopped)
+        tell_why(&t);
     ts_comm_team_free(t.comm);
     return made;
 }
 
-// Every rank says that it is through; rank 0 hears everything that was said before.
-static void gather(const ts_wide_setup *setup) {
-    ts_run_message message = {.kind = TS_MSG_WIDE_OVER};
-    if (setup->comm->rank != 0) {
-        if (ts_comm_send(setup->comm, 0, &message, sizeof message) != TS_OK)
-            ts_comm_abort(setup->comm, TS_ERROR_FATAL);
-        return;
-    }
+static void send(const ts_wide_setup *setup, int to, ts_message_kind kind) {
+    ts_run_message message = {.kind = (int32_t)kind};
+    if (ts_comm_send(setup->comm, to, &message, sizeof message) != TS_OK)
+        ts_comm_abort(setup->comm, TS_ERROR_FATAL);
+}
+
+// Rank 0. Takes one waiting message, if there is one. *over counts ranks that are through; *stop: the leader told this
+// rank's worker, which is not there yet, to stop.
+static bool hear_one(const ts_wide_setup *setup, int *over, bool *stop) {
     char bytes[TS_MESSAGE_MAX];
     size_t size;
     int from;
-    for (int left = setup->comm->size - 1; left > 0;) {
-        if (!ts_comm_poll(setup->comm, &from, bytes, &size)) {
-            ts_sleep(1e-3);
-            continue;
-        }
-        memcpy(&message, bytes, sizeof message);
-        if (message.kind == TS_MSG_WIDE_OVER)
-            left--;
-        else
-            setup->hear(setup->context, from, &message);
-    }
-    while (ts_comm_poll(setup->comm, &from, bytes, &size)) { // its own
-        memcpy(&message, bytes, sizeof message);
+    ts_run_message message;
+    if (!ts_comm_poll(setup->comm, &from, bytes, &size))
+        return false;
+    memcpy(&message, bytes, sizeof message);
+    *over += message.kind == TS_MSG_WIDE_OVER;
+    *stop = *stop || message.kind == TS_MSG_STOP;
+    if (message.kind < TS_MSG_ASSIGN && message.kind != TS_MSG_WIDE_OVER)
         setup->hear(setup->context, from, &message);
-    }
+    return true;
+}
+
+// Every rank says that it is through; rank 0 hears everything that was said before.
+static void gather(const ts_wide_setup *setup) {
+    send(setup, 0, TS_MSG_WIDE_OVER);
+    if (setup->comm->rank != 0)
+        return;
+    int over = 0;
+    bool stop = false;
+    while (over < setup->comm->size)
+        if (!hear_one(setup, &over, &stop))
+            ts_sleep(1e-3);
+    while (hear_one(setup, &over, &stop)) // what the leader has answered to the last
+        ;
+    if (stop)
+        send(setup, 0, TS_MSG_STOP);
 }
 
 ts_status ts_wide_check(const ts_job *job, int ranks) {

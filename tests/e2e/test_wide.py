@@ -104,6 +104,16 @@ class Wide(Case):
         self.check_nothing_else()
         print(f"{happened.total()} interruptions {dict(happened)}, {finished} files finished between them", flush=True)
 
+    def test_teams_stop_at_the_time_limit_and_after_too_many_failures(self):
+        text = SWEEP.replace("[1, 2, 4]", "[2]").replace("every: 5", "every: 500")
+        text = "\n".join(line for line in text.splitlines() if "power" not in line)
+        self.write("wide.yaml", text.replace("STEPS", "10000000"))
+        output = self.run_program("run", "wide.yaml", "--time-limit", "2s", ranks=2, expect=75)
+        self.assertIn("the time limit is near", output)
+        self.write("hot.yaml", text.replace("STEPS", "1000") + "\nlr: 1e30\n")
+        output = self.run_program("run", "hot.yaml", "-o", "hot.h5", "--max-failures", 0, ranks=2, expect=3)
+        self.assertIn("--max-failures", output)
+
     def test_too_few_ranks_are_refused(self):
         self.write("wide.yaml", SWEEP.replace("STEPS", "20"))
         output = self.run_program("run", "wide.yaml", ranks=3, expect=2)
