@@ -40,6 +40,12 @@ def family(process):
     return [pid for pid in processes() if session(pid) == process.pid]
 
 
+def catches(pid, number):
+    """Has the process installed a handler for this signal?"""
+    caught = [line.split()[1] for line in read(pid, "status").decode().splitlines() if line.startswith("SigCgt:")]
+    return bool(caught and int(caught[0], 16) >> (number - 1) & 1)
+
+
 def is_tracer(pid):
     return command_line(pid).startswith(b"strace\0")
 

@@ -6,7 +6,7 @@ import random
 import signal
 import time
 
-from processes import finish, kill_family, ranks_of, to_all
+from processes import catches, finish, kill_family, ranks_of, to_all
 from support import Case, amount, main, needs_mpi, sha256
 
 import h5py
@@ -74,9 +74,11 @@ class Wide(Case):
         if number == signal.SIGKILL:
             kill_family(process, [ranks[rank] for rank in victims])
             return True
+        # A process that has only just been started dies of any signal.
+        self.wait_for(lambda: all(catches(pid, number) for pid in ranks.values()) or process.poll() is not None, "ears")
         to_all([ranks[rank] for rank in victims] or [process.pid], number)
         output = finish(process)
-        # Stopped; or it ended, or had not yet begun to listen. mpirun that is told to end has a code of its own.
+        # Stopped, or it was through. mpirun that is told to end has a code of its own.
         self.assertTrue(process.returncode in (0, 75) or number == signal.SIGTERM, output)
         return True
 
