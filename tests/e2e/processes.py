@@ -86,11 +86,11 @@ def stacks(pid):
     return "\n".join(text)
 
 
-def finish(process, seconds=TIMEOUT):
+def finish(process, seconds=TIMEOUT, had_ranks=False):
     """Waits for the end of what Case.start() started, orphans too, and returns what it wrote. If it does not end,
     everything is killed and AssertionError says where it was. Only Open MPI 4.1's mpirun may hang (it does so now and
     then when a rank dies as it starts): once all its ranks are gone for some seconds it is killed."""
-    end, lonely, had_ranks = time.monotonic() + seconds, None, False
+    end, lonely = time.monotonic() + seconds, None
     while True:
         try:
             return process.communicate(timeout=1)[0]
@@ -118,4 +118,4 @@ def kill_family(process, victims=None):
     """SIGKILL to all of a started process's family (or the chosen ones), then waits for it."""
     if process.poll() is None:
         to_all(family(process) if victims is None else victims, signal.SIGKILL)
-    finish(process, 30)
+    finish(process, 30, had_ranks=True)
