@@ -33,10 +33,10 @@ cublasStatus_t cublasSgemmStridedBatched(cublasHandle_t handle, cublasOperation_
                                          const float *b, int ldb, long long stride_b, const float *beta,
                                          float *c, int ldc, long long stride_c, int count);
 
-#define cublasCreate       cublasCreate_v2
-#define cublasDestroy      cublasDestroy_v2
-#define cublasGetVersion   cublasGetVersion_v2
-#define cublasSetStream    cublasSetStream_v2
+#define cublasCreate     cublasCreate_v2
+#define cublasDestroy    cublasDestroy_v2
+#define cublasGetVersion cublasGetVersion_v2
+#define cublasSetStream  cublasSetStream_v2
 
 #ifdef __cplusplus
 }
