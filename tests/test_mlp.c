@@ -44,6 +44,11 @@ static void test_avx2_and_avx512_have_the_same_bits(void **state) {
     support_avx2_and_avx512_have_the_same_bits(SWEEPS, N_SWEEPS);
 }
 
+static void test_fading_numbers_become_zero(void **state) {
+    (void)state;
+    support_fading_numbers_become_zero(SWEEPS[0]);
+}
+
 static void test_a_saved_state_goes_on_with_the_same_bits(void **state) {
     (void)state;
     support_a_saved_state_goes_on_with_the_same_bits(SWEEPS[2], 11, 30);
@@ -183,6 +188,7 @@ int main(void) {
         cmocka_unit_test(test_reference_gradient_matches_finite_differences),
         cmocka_unit_test(test_cpu_follows_the_reference),
         cmocka_unit_test(test_avx2_and_avx512_have_the_same_bits),
+        cmocka_unit_test(test_fading_numbers_become_zero),
         cmocka_unit_test(test_a_saved_state_goes_on_with_the_same_bits),
         cmocka_unit_test(test_logit_gradients_are_accurate_at_any_loss),
         cmocka_unit_test(test_exponential_is_within_2_ulp),

@@ -1,5 +1,9 @@
 #include "backend/cpu.h"
 
+#if defined(__x86_64__)
+#include <pmmintrin.h>
+#endif
+
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,3 +47,23 @@ ts_status ts_cpu_probe(void) {
 const char *ts_cpu_device(void) {
     return ts_cpu_kernels() ? ts_cpu_kernels()->name : "no kernels";
 }
+
+#if defined(__x86_64__)
+unsigned ts_cpu_begin_steps(void) {
+    unsigned before = _mm_getcsr();
+    _mm_setcsr(before | _MM_FLUSH_ZERO_ON | _MM_DENORMALS_ZERO_ON);
+    return before;
+}
+
+void ts_cpu_end_steps(unsigned before) {
+    _mm_setcsr(before);
+}
+#else // elsewhere they are counted as they are, at whatever speed
+unsigned ts_cpu_begin_steps(void) {
+    return 0;
+}
+
+void ts_cpu_end_steps(unsigned before) {
+    (void)before;
+}
+#endif

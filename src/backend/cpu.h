@@ -11,3 +11,8 @@ const ts_kernels *ts_cpu_kernels_named(const char *name); // NULL: unknown, or t
 extern const char *const ts_cpu_kernel_names[];           // best first, NULL-terminated
 ts_status ts_cpu_probe(void);
 const char *ts_cpu_device(void);
+
+// Around steps: numbers below 1.2e-38 count as 0 in the calling thread, as late in training there are many of them and
+// each costs the processor some hundred cycles. Give what `begin` returned to `end`.
+unsigned ts_cpu_begin_steps(void);
+void ts_cpu_end_steps(unsigned before);

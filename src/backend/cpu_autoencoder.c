@@ -146,9 +146,11 @@ static int64_t train_instance(training *t, int instance, int64_t from, int64_t t
 
 static ts_status train(void *handle, int64_t from, int64_t to, int64_t *reached) {
     training *t = handle;
+    unsigned before = ts_cpu_begin_steps();
     for (int i = 0; i < t->spec.count; i++)
         if (reached[i] == from)
             reached[i] = train_instance(t, i, from, to);
+    ts_cpu_end_steps(before);
     return TS_OK;
 }
 

@@ -133,12 +133,14 @@ static int64_t train_instance(ts_cpu_table *t, int instance, int64_t from, int64
 
 ts_status ts_cpu_table_train(void *training, int64_t from, int64_t to, int64_t *reached) {
     ts_cpu_table *t = training;
+    unsigned before = ts_cpu_begin_steps();
     for (int i = 0; i < t->spec.count; i++) {
         if (reached[i] != from)
             continue;
         t->aim(training, i);
         reached[i] = train_instance(t, i, from, to);
     }
+    ts_cpu_end_steps(before);
     return TS_OK;
 }
 
