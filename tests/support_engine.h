@@ -78,37 +78,6 @@ static inline void support_cpu_follows_the_reference(const char *const *sweeps, 
     unsetenv("TOYSWEEP_KERNELS");
 }
 
-// Late in training many numbers fade away; as subnormal ones they would make steps several times as long.
-static inline void support_fading_numbers_become_zero(const char *text) {
-#ifdef __x86_64__
-    support_instance f;
-    support_open(&f, text);
-    const ts_engine *engine = ts_backend_engine(ts_backend_find("cpu"), f.params.schema->model->name);
-    void *training;
-    int64_t reached = 0;
-    assert_int_equal(engine->create(&f.spec, &training), TS_OK);
-    size_t bytes = engine->state_bytes(training), fading = 0;
-    float *state = ts_alloc(bytes, "a state");
-    volatile float small = 2e-38f;
-    assert_int_equal(engine->get_state(training, 0, state), TS_OK);
-    for (int64_t p = f.parameters; p < 3 * f.parameters; p++)
-        state[p] = small; // moments
-    assert_int_equal(engine->set_state(training, 0, state), TS_OK);
-    assert_int_equal(engine->train(training, 0, 40, &reached), TS_OK);
-    assert_int_equal(engine->get_state(training, 0, state), TS_OK);
-    for (int64_t p = 0; p < 3 * f.parameters; p++)
-        fading += fpclassify(state[p]) == FP_SUBNORMAL;
-    assert_int_equal(fading, 0);
-    assert_int_equal(fpclassify(small / 2), FP_SUBNORMAL); // measures still have them
-    engine->destroy(training);
-    ts_free(state);
-    support_close(&f);
-#else
-    (void)text;
-    skip();
-#endif
-}
-
 // Weights after 100 steps.
 static inline void support_avx2_and_avx512_have_the_same_bits(const char *const *sweeps, int count) {
     if (!ts_cpu_kernels_named("avx512") || !ts_cpu_kernels_named("avx2"))
