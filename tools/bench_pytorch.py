@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Times training in PyTorch beside toysweep: the same networks and data, the same cores, in turns, medians of one run.
+"""Times training in PyTorch beside toysweep: the same networks and data, the same cores or the same GPU, in turns,
+medians of one run.
 
 PyTorch (tools/pytorch_models.py) trains the published way, and of table tasks also with the algebra that toysweep
-uses. toysweep trains a small sweep: 5 instances of a tree, stacked as in the notebook; 2 of a table task, one a core.
+uses. toysweep trains a small sweep: 5 instances of a tree, stacked as in the notebook; 2 of a table task, one a core;
+with --gpu as many as an H100 trains at once.
 Two runs of different length, so that starting up, measuring and writing the file cancel out. Times are those of a step
 of one instance: wall-clock time over the number of instances, and the processor time of all cores. On a machine that
 does other work, compare processor time, with --cores 1: threads that wait for each other lose much more by it.
@@ -24,8 +26,10 @@ SWEEPS = {
     "transformer": "task: power\nmodel: transformer\np: {0}\ntrain_fraction: 0.3\n",
 }
 INSTANCES = {"tree": 5, "mlp": 2, "transformer": 2}
+GPU_INSTANCES = {"tree": 1056, "mlp": 132, "transformer": 132}
 STACKED = {"tree": 5, "mlp": 1, "transformer": 1}  # instances that a step in PyTorch trains
 STEPS = {"tree": 20000, "mlp": 300, "transformer": 100}
+GPU_STEPS = {"tree": 50000, "mlp": 1000, "transformer": 1000}
 TORCH_SECONDS = 0.5  # of a repetition
 SWEEP = "name: bench\n{task}instances: {instances}\nsteps: {steps}\ncheckpoints: [{steps}]\nsave: none\n"
 
@@ -39,6 +43,7 @@ def arguments():
     parser.add_argument("--python", action="append", metavar="PYTHON",
                         help="a Python with PyTorch; may be given more than once (default: this one)")
     parser.add_argument("--cores", type=int, default=2, help="cores, and threads of all (default: 2)")
+    parser.add_argument("--gpu", action="store_true", help="train on a GPU")
     parser.add_argument("--repeat", type=int, default=7, help="repetitions, of which the median counts (default: 7)")
     parser.add_argument("--steps", type=int, help="more steps of the longer toysweep run (default: by workload)")
     options = parser.parse_args()
@@ -55,10 +60,10 @@ def arguments():
 class PyTorch:
     """A process that trains one model one way, as often as it is told to."""
 
-    def __init__(self, python, workload, way, cores):
+    def __init__(self, python, workload, way, options):
         script = os.path.join(HERE, "pytorch_models.py")
-        self.process = subprocess.Popen([python, script, workload, way, str(cores)], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, text=True)
+        command = [python, script, workload, way, str(options.cores), "cuda" if options.gpu else "cpu"]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.stacked = STACKED[workload.partition(":")[0]]
         self.version = self.answer()
         self.name = f"PyTorch {self.version} {way}"
@@ -88,14 +93,15 @@ class Toysweep:
     def __init__(self, options, workload):
         self.kind, _, size = workload.partition(":")
         self.options, self.task = options, SWEEPS[self.kind].format(*size.split("x"))
-        self.steps = options.steps or STEPS[self.kind]
+        self.instances = (GPU_INSTANCES if options.gpu else INSTANCES)[self.kind]
+        self.steps = options.steps or (GPU_STEPS if options.gpu else STEPS)[self.kind]
 
     def run(self, folder, steps):
         sweep = os.path.join(folder, f"bench-{steps}.yaml")
         with open(sweep, "w", encoding="utf-8") as file:
-            file.write(SWEEP.format(task=self.task, instances=INSTANCES[self.kind], steps=steps))
+            file.write(SWEEP.format(task=self.task, instances=self.instances, steps=steps))
         command = [self.options.toysweep, "run", sweep, "-o", os.path.join(folder, f"bench-{steps}.h5"), "--threads",
-                   str(self.options.cores), "--progress", "none"]
+                   str(self.options.cores), "--progress", "none", "--backend", "cuda" if self.options.gpu else "cpu"]
         begin, used = time.perf_counter(), os.times()
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode != 0:
@@ -109,13 +115,13 @@ class Toysweep:
         with tempfile.TemporaryDirectory() as folder:
             short = max(1, self.steps // 10)
             runs = self.run(folder, short + self.steps), self.run(folder, short)
-            return tuple((longer - shorter) / self.steps / INSTANCES[self.kind] for longer, shorter in zip(*runs))
+            return tuple((longer - shorter) / self.steps / self.instances for longer, shorter in zip(*runs))
 
 
 def bench(options, workload):
     kind = workload.partition(":")[0]
     ways = ["published"] if kind == "tree" else ["published", "algebra"]
-    entries = [PyTorch(python, workload, way, options.cores) for python in options.python for way in ways]
+    entries = [PyTorch(python, workload, way, options) for python in options.python for way in ways]
     entries.append(Toysweep(options, workload))
     times = [[entry.time() for entry in entries] for _ in range(options.repeat)]
     for entry in entries[:-1]:

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The published models in PyTorch, to be timed by bench_pytorch.py: one training step each, two ways.
 
-  pytorch_models.py WORKLOAD WAY THREADS     prints the version; then, for each number of steps read, seconds per step,
-                                               of the clock and of processors
+  pytorch_models.py WORKLOAD WAY THREADS DEVICE     prints the version; then, for each number of steps read, seconds per
+                                                      step, of the clock and of processors
 
 Ways: `published` is what the notebooks do. `algebra` uses what toysweep uses about the structure of a table task, with
 autograd and PyTorch's optimiser, a float32 loss, and no test loss: what PyTorch gains by that alone.
@@ -175,15 +175,20 @@ def step_of(workload, way):
 
 
 def main():
-    workload, way, threads = sys.argv[1:]
+    workload, way, threads, device = sys.argv[1:]
     torch.set_num_threads(int(threads))
+    if device != "cpu":  # Debian's PyTorch does not know the function
+        torch.set_default_device(device)
+    wait = torch.cuda.synchronize if device == "cuda" else lambda: None
     step = step_of(workload, way)
     step()
+    wait()
     print(torch.__version__, flush=True)
     for line in sys.stdin:
         begin, used = time.perf_counter(), time.process_time()
         for _ in range(int(line)):
             step()
+        wait()
         print((time.perf_counter() - begin) / int(line), (time.process_time() - used) / int(line), flush=True)
 
 

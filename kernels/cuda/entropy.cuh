@@ -1,4 +1,4 @@
-// The gradient of the cross-entropy with respect to one row of logits, by one warp, for kernels that have the row in
+// The gradient of the cross-entropy with respect to rows of logits, by one warp, for kernels that have the rows in
 // shared memory (mlp.cu) or in global memory (table.cu). Accurate at any loss: with E_j = exp(z_j - z_y - m) and S
 // the sum over j != y, it is E_j / (E_y + S), and -S / (E_y + S) at y, never p - 1 (docs/workloads.md).
 #pragma once
@@ -9,19 +9,24 @@ namespace {
 
 constexpr unsigned WHOLE_WARP = 0xffffffffu;
 
-__device__ __forceinline__ float warp_max(float x) {
+// Of several numbers at once, since a shuffle takes much longer than it keeps the processor busy.
+template <int N> __device__ __forceinline__ void warp_max(float (&x)[N]) {
 #pragma unroll
-    for (int distance = 16; distance > 0; distance /= 2)
-        x = fmaxf(x, __shfl_xor_sync(WHOLE_WARP, x, distance));
-    return x;
+    for (int distance = 16; distance > 0; distance /= 2) {
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            x[i] = fmaxf(x[i], __shfl_xor_sync(WHOLE_WARP, x[i], distance));
+    }
 }
 
 // The same bits in every lane: each adds the same two numbers.
-__device__ __forceinline__ float warp_sum(float x) {
+template <int N> __device__ __forceinline__ void warp_sum(float (&x)[N]) {
 #pragma unroll
-    for (int distance = 16; distance > 0; distance /= 2)
-        x += __shfl_xor_sync(WHOLE_WARP, x, distance);
-    return x;
+    for (int distance = 16; distance > 0; distance /= 2) {
+#pragma unroll
+        for (int i = 0; i < N; i++)
+            x[i] += __shfl_xor_sync(WHOLE_WARP, x[i], distance);
+    }
 }
 
 // exp(z - target - m), with what rounding the differences left out (Knuth's exact sums): where the loss is 1e-12 they
@@ -35,35 +40,51 @@ __device__ __forceinline__ float exp_difference(float z, float target, float m) 
     return x < -87.3f ? 0 : e * error + e;
 }
 
-// Columns lane, lane + 32, ... of `row` (at least 32 PER_LANE floats, or `wide` of them if BOUNDED) become the gradient
-// times `share`; those from `count` on become 0. False if the loss is not finite.
-template <int PER_LANE, bool BOUNDED>
-__device__ __forceinline__ bool entropy_row(float *row, int count, int wide, int label, float share) {
+// ROWS rows, `stride` apart. Columns lane, lane + 32, ... of each (at least 32 PER_LANE floats, or `wide` of them if
+// BOUNDED) become the gradient times the row's `share`; those from `count` on become 0. False if a loss is not finite.
+template <int PER_LANE, bool BOUNDED, int ROWS>
+__device__ __forceinline__ bool entropy_rows(float *first, int stride, int count, int wide,
+                                             const int (&label)[ROWS], const float (&share)[ROWS]) {
     int lane = (int)threadIdx.x % 32;
-    float z[PER_LANE], target = row[label], largest = target, others = 0;
+    float z[ROWS][PER_LANE], target[ROWS], largest[ROWS], others[ROWS] = {}, m[ROWS];
 #pragma unroll
-    for (int i = 0; i < PER_LANE; i++) {
-        int j = lane + 32 * i;
-        z[i] = !BOUNDED || j < count ? row[j] : 0;
-        largest = j < count ? fmaxf(largest, z[i]) : largest;
+    for (int r = 0; r < ROWS; r++) {
+        const float *row = first + r * stride;
+        target[r] = largest[r] = row[label[r]];
+#pragma unroll
+        for (int i = 0; i < PER_LANE; i++) {
+            int j = lane + 32 * i;
+            z[r][i] = !BOUNDED || j < count ? row[j] : 0;
+            largest[r] = j < count ? fmaxf(largest[r], z[r][i]) : largest[r];
+        }
     }
     __syncwarp(); // the label's logit is read by all lanes before its own lane overwrites it
-    float ahead = warp_max(largest) - target, m = ahead > 30 ? ahead : 0;
+    warp_max(largest);
 #pragma unroll
-    for (int i = 0; i < PER_LANE; i++) {
-        int j = lane + 32 * i;
-        z[i] = j < count && j != label ? exp_difference(z[i], target, m) : 0;
-        others += z[i];
-    }
-    others = warp_sum(others);
-    float scale = share / (expf(-m) + others);
+    for (int r = 0; r < ROWS; r++) {
+        float ahead = largest[r] - target[r];
+        m[r] = ahead > 30 ? ahead : 0;
 #pragma unroll
-    for (int i = 0; i < PER_LANE; i++) {
-        int j = lane + 32 * i;
-        if (!BOUNDED || j < wide)
-            row[j] = (j == label ? -others : z[i]) * scale;
+        for (int i = 0; i < PER_LANE; i++) {
+            int j = lane + 32 * i;
+            z[r][i] = j < count && j != label[r] ? exp_difference(z[r][i], target[r], m[r]) : 0;
+            others[r] += z[r][i];
+        }
     }
-    return others < INFINITY; // false for NaN, too
+    warp_sum(others);
+    bool finite = true;
+#pragma unroll
+    for (int r = 0; r < ROWS; r++) {
+        float scale = share[r] / (expf(-m[r]) + others[r]);
+#pragma unroll
+        for (int i = 0; i < PER_LANE; i++) {
+            int j = lane + 32 * i;
+            if (!BOUNDED || j < wide)
+                first[r * stride + j] = (j == label[r] ? -others[r] : z[r][i]) * scale;
+        }
+        finite = finite && others[r] < INFINITY; // not for NaN, either
+    }
+    return finite;
 }
 
 } // namespace

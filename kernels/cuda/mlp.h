@@ -24,9 +24,10 @@ typedef struct ts_mlp_pairs_work {
     float *dw_u;           // (instances, blocks, hidden, out_stride)
     int *bad;              // (instances, blocks): 1 where some loss is not finite
     const int *stopped;    // (instances)
+    size_t block_shared;   // bytes of shared memory that a block may have
 } ts_mlp_pairs_work;
 
-// Shared memory of the fused kernel's blocks; SIZE_MAX if the network is too wide for it.
+// The least shared memory that the fused kernel's blocks do with; SIZE_MAX if the network is too wide for it.
 size_t ts_mlp_fused_shared(int hidden, int n_out);
 int ts_mlp_fused_blocks(int pairs);
 cudaError_t ts_cuda_mlp_fused(const ts_mlp_pairs_work *work, cudaStream_t stream);

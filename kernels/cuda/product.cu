@@ -2,7 +2,7 @@
 // numbers of it, from slabs of A and B that alternate between two buffers in shared memory while the next slab is on
 // its way. Not cuBLAS: what it chooses depends on the number of instances, and so would the bits.
 // gate: product<2, *>: 6 blocks, 512 FFMA, 32 LDS.128
-// gate: product<4, *>: 3 blocks, 512 FFMA, 32 LDS.128
+// gate: product<4, *>: 3 blocks, 1024 FFMA, 64 LDS.128
 #include "device.h"
 
 #include "quad.cuh"
@@ -10,14 +10,16 @@
 
 namespace {
 
-constexpr int LANES = 32, SLAB = 8, COLUMNS = 64, WARP_ROWS = 32;
+constexpr int LANES = 32, COLUMNS = 64, WARP_ROWS = 32;
 constexpr int COLUMNS_STRIDE = COLUMNS + TS_QUAD;
 
 template <int WARPS> struct tile {
+    static constexpr int slab =
+        WARPS == 4 ? 16 : 8; // of the depth; the longer one is worth it only for long products
     static constexpr int threads = WARPS * LANES, rows = WARPS * WARP_ROWS, rows_stride = rows + TS_QUAD;
-    static constexpr int a_floats = SLAB * rows_stride, b_floats = SLAB * COLUMNS_STRIDE;
-    static constexpr int a_quads = rows * SLAB / TS_QUAD / threads; // a thread's share of a slab
-    static constexpr int b_quads = COLUMNS * SLAB / TS_QUAD / threads;
+    static constexpr int a_floats = slab * rows_stride, b_floats = slab * COLUMNS_STRIDE;
+    static constexpr int a_quads = rows * slab / TS_QUAD / threads; // a thread's share of a slab
+    static constexpr int b_quads = COLUMNS * slab / TS_QUAD / threads;
     static constexpr size_t shared_bytes = 2 * (a_floats + b_floats) * sizeof(float);
     static_assert(shared_bytes <= TS_SHARED_WITHOUT_ASKING);
     static_assert(384 / threads * shared_bytes <= TS_SHARED_ANYWHERE); // what registers leave room for
@@ -29,29 +31,37 @@ struct view {
     int stride, height, wide;
 };
 
-__device__ __forceinline__ float4 load_quad(const view &v, int row, int column) {
-    if (row < v.height && column < v.wide)
-        return quad_at(v.first + (size_t)row * (size_t)v.stride + column);
-    return make_float4(0, 0, 0, 0);
-}
+// A thread's share of the slabs (depth, EXTENT) of a matrix, QUADS quads of each, one slab after the other. The matrix is
+// stored with rows along the depth (ALONG) or across it.
+template <bool ALONG, int EXTENT, int THREADS, int QUADS> struct reader {
+    static constexpr int slab = QUADS * THREADS * TS_QUAD / EXTENT;
+    static constexpr int per_row = (ALONG ? EXTENT : slab) / TS_QUAD; // quads
+    static constexpr int step = THREADS / per_row; // rows from one of a thread's quads to the next
+    const float *from;
+    int64_t stride; // of `step` rows
+    int rows, wide; // left of the matrix, from the thread's first quad on
+    int advance;    // from slab to slab
 
-// A slab (SLAB along the depth, EXTENT across) of a matrix stored with rows along the depth (ALONG) or across it.
-template <bool ALONG, int EXTENT, int THREADS, int QUADS>
-__device__ __forceinline__ void fetch(const view &v, int depth, int across, float4 (&quad)[QUADS]) {
-#pragma unroll
-    for (int i = 0; i < QUADS; i++) {
-        int index = (int)threadIdx.x + i * THREADS;
-        if (ALONG) {
-            constexpr int per_row = EXTENT / TS_QUAD;
-            quad[i] = load_quad(v, depth + index / per_row, across + index % per_row * TS_QUAD);
-        } else {
-            constexpr int per_row = SLAB / TS_QUAD;
-            quad[i] = load_quad(v, across + index / per_row, depth + index % per_row * TS_QUAD);
-        }
+    __device__ __forceinline__ reader(const view &v, int across) {
+        int row = (int)threadIdx.x / per_row + (ALONG ? 0 : across);
+        int column = (int)threadIdx.x % per_row * TS_QUAD + (ALONG ? across : 0);
+        from = v.first + (int64_t)row * v.stride + column;
+        stride = (int64_t)step * v.stride;
+        rows = v.height - row;
+        wide = v.wide - column;
+        advance = ALONG ? slab * v.stride : slab;
     }
-}
 
-// To shared memory, (SLAB, EXTENT) with rows along the depth.
+    __device__ __forceinline__ void next(float4 (&quad)[QUADS]) {
+#pragma unroll
+        for (int i = 0; i < QUADS; i++)
+            quad[i] = i * step < rows && wide > 0 ? quad_at(from + i * stride) : make_float4(0, 0, 0, 0);
+        from += advance;
+        (ALONG ? rows : wide) -= slab;
+    }
+};
+
+// To shared memory, (depth, EXTENT) with rows along the depth.
 template <bool ALONG, int EXTENT, int THREADS, int QUADS>
 __device__ __forceinline__ void put(const float4 (&quad)[QUADS], float *slab) {
     constexpr int stride = EXTENT + TS_QUAD;
@@ -62,7 +72,7 @@ __device__ __forceinline__ void put(const float4 (&quad)[QUADS], float *slab) {
             constexpr int per_row = EXTENT / TS_QUAD;
             quad_at(slab + index / per_row * stride + index % per_row * TS_QUAD) = quad[i];
         } else {
-            constexpr int per_row = SLAB / TS_QUAD;
+            constexpr int per_row = QUADS * THREADS / EXTENT;
             float *column = slab + index % per_row * TS_QUAD * stride + index / per_row;
 #pragma unroll
             for (int j = 0; j < TS_QUAD; j++)
@@ -71,7 +81,8 @@ __device__ __forceinline__ void put(const float4 (&quad)[QUADS], float *slab) {
     }
 }
 
-// Rows 4 (lane / 8) + {0..3} and the same + 16 of the warp's 32; columns 4 (lane % 8) + {0..3} and the same + 32.
+// Rows 4 lane_row() + {0..3} and the same + 16 of the warp's 32; columns 4 lane_column() + {0..3} and the same + 32.
+template <int SLAB>
 __device__ __forceinline__ void multiply_slab(const float *a, int a_stride, const float *b,
                                               float (&sum)[8][8]) {
 #pragma unroll
@@ -135,26 +146,28 @@ __global__ void __launch_bounds__(WARPS *LANES, 384 / (WARPS * LANES)) product(c
     view b = {matrix(w.b, instance, part), w.b.stride, B_ALONG ? depth : w.columns,
               TS_QUAD_PAD(B_ALONG ? w.columns : depth)};
     int row = cell / across * shape::rows, column = cell % across * COLUMNS;
-    int warp = (int)threadIdx.x / LANES, lane = (int)threadIdx.x % LANES;
-    int own_row = warp * WARP_ROWS + lane / 8 * TS_QUAD, own_column = lane % 8 * TS_QUAD;
+    int warp = (int)threadIdx.x / LANES;
+    int own_row = warp * WARP_ROWS + lane_row() * TS_QUAD, own_column = lane_column() * TS_QUAD;
 
     bool busy = row + warp * WARP_ROWS < w.rows; // a warp below the last row only helps with the slabs
     float sum[8][8] = {};
     float4 a_next[shape::a_quads], b_next[shape::b_quads];
-    fetch<A_ALONG, shape::rows, shape::threads>(a, 0, row, a_next);
-    fetch<B_ALONG, COLUMNS, shape::threads>(b, 0, column, b_next);
-    for (int k = 0, buffer = 0; k < depth; k += SLAB, buffer ^= 1) {
+    reader<A_ALONG, shape::rows, shape::threads, shape::a_quads> a_reader(a, row);
+    reader<B_ALONG, COLUMNS, shape::threads, shape::b_quads> b_reader(b, column);
+    a_reader.next(a_next);
+    b_reader.next(b_next);
+    for (int k = 0, buffer = 0; k < depth; k += shape::slab, buffer ^= 1) {
         // The other buffer may still be read; the one before that is free since the barrier below.
         float *a_now = a_slab + buffer * shape::a_floats, *b_now = b_slab + buffer * shape::b_floats;
         put<A_ALONG, shape::rows, shape::threads>(a_next, a_now);
         put<B_ALONG, COLUMNS, shape::threads>(b_next, b_now);
         __syncthreads();
-        if (k + SLAB < depth) {
-            fetch<A_ALONG, shape::rows, shape::threads>(a, k + SLAB, row, a_next);
-            fetch<B_ALONG, COLUMNS, shape::threads>(b, k + SLAB, column, b_next);
+        if (k + shape::slab < depth) {
+            a_reader.next(a_next);
+            b_reader.next(b_next);
         }
         if (busy)
-            multiply_slab(a_now + own_row, shape::rows_stride, b_now + own_column, sum);
+            multiply_slab<shape::slab>(a_now + own_row, shape::rows_stride, b_now + own_column, sum);
     }
     int64_t offset = instance * w.c.instance_step + part * w.c.part_step;
     write_tile<MASKED>(w, offset, row + own_row, column + own_column, sum);

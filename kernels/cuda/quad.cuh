@@ -19,6 +19,18 @@ __device__ __forceinline__ const float4 &quad_at(const float *address) {
 __device__ __forceinline__ float at(const float4 &quad, int i) {
     return i == 0 ? quad.x : i == 1 ? quad.y : i == 2 ? quad.z : quad.w;
 }
+// A warp's lanes as 4 rows of 8 columns of a product. Shared memory answers two lanes at once that read the same 16
+// bytes if their numbers differ in the lowest bit, or in the next one: rows stay the same where the lowest bit changes,
+// columns where the next one does. Rows of 8 neighbouring lanes take twice as long to read columns.
+__device__ __forceinline__ int lane_row() {
+    int lane = (int)threadIdx.x % 32;
+    return (lane >> 1 & 1) + (lane >> 2 & 2);
+}
+__device__ __forceinline__ int lane_column() {
+    int lane = (int)threadIdx.x % 32;
+    return (lane & 1) + (lane >> 1 & 2) + (lane >> 2 & 4);
+}
+
 __device__ __forceinline__ float4 operator+(const float4 &a, const float4 &b) {
     return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
 }

@@ -19,9 +19,10 @@ template <int PER_LANE> __global__ void __launch_bounds__(THREADS) entropy(const
     float *z = writable(w.z, instance, 0);
     bool finite = true;
     for (int p = first; p < min(first + ROWS_PER_WARP, w.pairs); p++) {
-        size_t pair = (size_t)instance * (size_t)w.pairs + (size_t)p;
-        finite = entropy_row<PER_LANE, true>(z + (size_t)p * (size_t)w.z.stride, w.n_out,
-                                             TS_QUAD_PAD(w.n_out), w.label[pair], w.share) &&
+        const int label[] = {w.label[(size_t)instance * (size_t)w.pairs + (size_t)p]};
+        const float share[] = {w.share};
+        finite = entropy_rows<PER_LANE, true>(z + (size_t)p * (size_t)w.z.stride, 0, w.n_out,
+                                              TS_QUAD_PAD(w.n_out), label, share) &&
                  finite;
     }
     int bad = __syncthreads_or(!finite);

@@ -169,10 +169,12 @@ __device__ __forceinline__ void attend_back(const ts_transformer_pairs_work &w, 
             add_dot(to_b[i], g, quad_at(right + at));
         }
     }
+    warp_sum(to_a);
+    warp_sum(to_b);
     size_t of_a = weight_place(w, instance, 0, pair), of_b = weight_place(w, instance, 1, pair);
 #pragma unroll
     for (int i = 0; i < HEADS; i++) {
-        float g_a = warp_sum(to_a[i]), g_b = warp_sum(to_b[i]);
+        float g_a = to_a[i], g_b = to_b[i];
         size_t h = (size_t)(head + i);
         if (head + i >= w.size.heads || threadIdx.x % 32 != 0)
             continue;

@@ -148,6 +148,8 @@ static ts_status create_device(training *t) {
         w->scratch = ts_cuda_slab_take(&t->device, count * w->scratch_floats, sizeof(float));
     }
     ts_status status = ts_cuda_stream(&t->stream);
+    if (status == TS_OK) // Adam reads pads, too
+        status = ts_cuda_zero(w->scratch, count * w->scratch_floats * sizeof(float), t->stream);
     return status != TS_OK ? status : ts_cuda_features_upload(data, &w->data, t->stream);
 }
 

@@ -124,6 +124,7 @@ static ts_mlp_pairs_work pairs_work(const training *t) {
         .dw_u = t->dw_u,
         .bad = t->bad,
         .stopped = ts_cuda_table_stopped(table),
+        .block_shared = ts_cuda_properties_of()->block_shared,
     };
 }
 
@@ -249,12 +250,13 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
     return TS_OK;
 }
 
-// Four rounds of the pairs' blocks, one to a multiprocessor: the last, partly empty one then costs little, and so does
-// starting the kernels of a step.
+// Twelve rounds of the pairs' blocks, one to a multiprocessor, and none of a thirteenth: what the last one leaves empty
+// then costs little, and so does starting the kernels of a step.
 static int64_t fill(const ts_params *params, const struct ts_data *data) {
     double n = data->table->n, pairs = ts_params_real(params, "train_fraction") * n * n;
-    int64_t wanted = 4 * (int64_t)ts_cuda_properties_of()->multiprocessors;
-    return wanted / ts_mlp_fused_blocks((int)pairs) + 1;
+    int64_t wanted = 12 * (int64_t)ts_cuda_properties_of()->multiprocessors;
+    int64_t count = wanted / ts_mlp_fused_blocks((int)pairs);
+    return count < 1 ? 1 : count;
 }
 
 const ts_engine ts_cuda_mlp = {

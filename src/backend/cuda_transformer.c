@@ -508,12 +508,13 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
     return TS_OK;
 }
 
-// Four rounds of tiles of the logits, of 128 x 64 (kernels/cuda/product.cu).
+// Twenty rounds of tiles of the logits, of 128 x 64 and three to a multiprocessor (kernels/cuda/product.cu), and none
+// of another: the many small products of a step fill the GPU only then.
 static int64_t fill(const ts_params *params, const struct ts_data *data) {
     double n = data->table->n, pairs = ts_params_real(params, "train_fraction") * n * n;
-    int64_t wanted = 4 * (int64_t)ts_cuda_properties_of()->multiprocessors;
+    int64_t wanted = 20 * 3 * (int64_t)ts_cuda_properties_of()->multiprocessors;
     int64_t tiles = ((int64_t)pairs + 127) / 128 * ((data->table->n_out + 63) / 64);
-    return wanted / tiles + 1;
+    return wanted < tiles ? 1 : wanted / tiles;
 }
 
 const ts_engine ts_cuda_transformer = {

@@ -234,7 +234,9 @@ static int64_t unit_rows(const ts_coordinator *c, const ts_unit *range) {
     double slots = (double)c->setup.ranks * c->setup.slots;
     double seconds = fmax(SHARE * ts_coordinator_waiting(c) / slots, SHORTEST);
     double rows = cost > 0 ? seconds / cost : MOST_ROWS;
-    rows = fmin(fmax(rows, (double)given->fill), MOST_ROWS);
+    // No rank fills its GPU with what others are waiting for.
+    double fair = ceil((double)c->rows_waiting / c->setup.ranks);
+    rows = fmin(fmax(rows, fmin((double)given->fill, fair)), MOST_ROWS);
     if (given->instance_bytes > 0)
         rows = fmin(rows, (double)(c->setup.slot_bytes - given->unit_bytes) / (double)given->instance_bytes);
     int64_t whole = rows < 1 ? 1 : (int64_t)rows;

@@ -1,6 +1,7 @@
 // Training on a GPU: microseconds for a step of one instance, with as many at once as a unit has; and our product of
 // small matrices beside cuBLAS's, in turns (why there is our own: docs/cuda.md).
-//     build/release/tests/bench/bench_cuda [small]      small: only to see that it works
+//     build/release/tests/bench/bench_cuda [small] [MODEL | products]
+// small: only to see that it works. With a name only that part, for a profiler.
 #define _POSIX_C_SOURCE 200809L
 #include "backend/backend.h"
 #include "backend/cuda.h"
@@ -48,7 +49,7 @@ static const char *const SHAPES[][2] = {
      "task: power\np: 5\nd_model: 8\nd_head: 4\nd_mlp: 8\n"},
 };
 
-static void time_training(const char *text, bool small) {
+static void time_training(const char *text, bool small, const char *only) {
     char whole[256];
     double seconds[ROUNDS];
     ts_sweep *sweep;
@@ -61,6 +62,11 @@ static void time_training(const char *text, bool small) {
     ts_sweep_params(sweep, 0, &params);
     check(ts_data_create(&params, &data));
     const ts_model *model = params.schema->model;
+    if (only && strcmp(only, model->name) != 0) {
+        ts_data_free(data);
+        ts_sweep_free(sweep);
+        return;
+    }
     const ts_engine *engine = ts_backend_engine(ts_backend_find("cuda"), model->name);
     int count = small ? 2 : (int)engine->fill(&params, data), steps = small ? 2 : 256;
     ts_params *all = ts_alloc((size_t)count * sizeof *all, "parameters");
@@ -183,8 +189,7 @@ static void compare_product(product_bench *bench, int instances, int rows, int c
     ts_cuda_slab_free(&slab);
 }
 
-int main(int argc, char **argv) {
-    bool small = argc > 1 && strcmp(argv[1], "small") == 0;
+static void compare_products(bool small) {
     static const int PRODUCTS[][4] = {
         // instances, rows, columns, depth: embeddings and logits on S5, tables and logits of (a^m + b^n) mod 113,
         // logits of a wide instance on S6
@@ -192,17 +197,12 @@ int main(int argc, char **argv) {
         {64, 3830, 113, 512}, {1, 60000, 720, 128},
     };
     product_bench bench;
-    check(ts_cuda_enter());
-    printf("%s; medians of %d rounds\n\na step of one instance, trained with others:\n", ts_cuda_device(),
-           ROUNDS);
-    for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++)
-        time_training(SHAPES[i][small], small);
+    const ts_cublas *cublas = ts_cublas_functions();
     check(ts_cublas_load());
-    check(ts_cublas_check(ts_cublas_functions()->create(&bench.cublas), "starting cuBLAS"));
+    check(ts_cublas_check(cublas->create(&bench.cublas), "starting cuBLAS"));
     check(ts_cuda_stream(&bench.stream));
-    check(ts_cublas_check(ts_cublas_functions()->set_stream(bench.cublas, bench.stream), "cuBLAS"));
-    check(
-        ts_cublas_check(ts_cublas_functions()->set_math_mode(bench.cublas, CUBLAS_PEDANTIC_MATH), "cuBLAS"));
+    check(ts_cublas_check(cublas->set_stream(bench.cublas, bench.stream), "cuBLAS"));
+    check(ts_cublas_check(cublas->set_math_mode(bench.cublas, CUBLAS_PEDANTIC_MATH), "cuBLAS"));
     printf("\nproducts: ours, cuBLAS %s\n", ts_cublas_version());
     for (size_t i = 0; i < sizeof PRODUCTS / sizeof *PRODUCTS; i++) {
         const int *p = PRODUCTS[i];
@@ -211,7 +211,19 @@ int main(int argc, char **argv) {
         else
             compare_product(&bench, p[0], p[1], p[2], p[3], 20);
     }
-    ts_cublas_functions()->destroy(bench.cublas);
+    cublas->destroy(bench.cublas);
     ts_cuda_stream_free(bench.stream);
+}
+
+int main(int argc, char **argv) {
+    bool small = argc > 1 && strcmp(argv[1], "small") == 0;
+    const char *only = argc > 1 + small ? argv[1 + small] : NULL;
+    check(ts_cuda_enter());
+    printf("%s; medians of %d rounds\n\na step of one instance, trained with others:\n", ts_cuda_device(),
+           ROUNDS);
+    for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++)
+        time_training(SHAPES[i][small], small, only);
+    if (!only || strcmp(only, "products") == 0)
+        compare_products(small);
     return 0;
 }
