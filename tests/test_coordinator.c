@@ -126,6 +126,36 @@ static void test_units_fit_into_memory(void **state) {
     }
 }
 
+// A GPU is filled by the units of all its slots, and none of them takes what another slot could have.
+static void test_slots_fill_a_gpu_together(void **state) {
+    (void)state;
+    static const struct {
+        int64_t rows;
+        int ranks, slots;
+        int64_t first; // rows of the first unit
+    } CASES[] = {{400, 1, 1, 132}, {400, 1, 4, 33},  {400, 1, 5, 27}, {50, 1, 16, 4},
+                 {50, 1, 1, 50},   {200, 2, 1, 100}, {1, 4, 4, 1}};
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        // Time alone would make units of a quarter of the rows at most.
+        ts_coordinator_case given = {1e6, 1, 0, 132};
+        ts_unit pending = {0, 0, CASES[i].rows}, unit;
+        ts_coordinator_setup setup = {.ranks = CASES[i].ranks,
+                                      .slots = CASES[i].slots,
+                                      .slot_bytes = 1000,
+                                      .cases = 1,
+                                      .cases_of = &given,
+                                      .pending = &pending,
+                                      .n_pending = 1};
+        ts_coordinator *coordinator;
+        int rank;
+        assert_int_equal(ts_coordinator_create(&setup, &coordinator), TS_OK);
+        ts_coordinator_request(coordinator, 0, true);
+        assert_true(ts_coordinator_next(coordinator, &rank, &unit));
+        assert_int_equal(unit.rows, CASES[i].first);
+        ts_coordinator_free(coordinator);
+    }
+}
+
 static void test_saved_units_go_first_and_whole(void **state) {
     (void)state;
     ts_coordinator_case cases[] = {{10, 1, 0, 1}, {1, 1, 0, 1}};
@@ -226,6 +256,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_row_is_trained_exactly_once),
         cmocka_unit_test(test_units_fit_into_memory),
+        cmocka_unit_test(test_slots_fill_a_gpu_together),
         cmocka_unit_test(test_saved_units_go_first_and_whole),
         cmocka_unit_test(test_a_closed_coordinator_hands_out_nothing),
         cmocka_unit_test(test_makespan_is_near_the_lower_bound),

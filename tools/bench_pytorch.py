@@ -29,7 +29,7 @@ INSTANCES = {"tree": 5, "mlp": 2, "transformer": 2}
 GPU_INSTANCES = {"tree": 1056, "mlp": 132, "transformer": 132}
 STACKED = {"tree": 5, "mlp": 1, "transformer": 1}  # instances that a step in PyTorch trains
 STEPS = {"tree": 20000, "mlp": 300, "transformer": 100}
-GPU_STEPS = {"tree": 50000, "mlp": 1000, "transformer": 1000}
+GPU_STEPS = {"tree": 50000, "mlp": 1000, "transformer": 400}
 TORCH_SECONDS = 0.5  # of a repetition
 SWEEP = "name: bench\n{task}instances: {instances}\nsteps: {steps}\ncheckpoints: [{steps}]\nsave: none\n"
 

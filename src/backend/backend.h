@@ -52,8 +52,9 @@ typedef struct ts_engine {
     // step at which the loss was not finite, where the instance stops for good. No allocation, no output.
     ts_status (*train)(void *training, int64_t from, int64_t to, int64_t *reached);
 
-    // Optional (default: 1). Instances like this one that a training needs to keep the device busy; valid once the
-    // backend's probe was TS_OK. Units are made at least that large while there are enough.
+    // Optional (default: 1). Instances like this one that have to train at once to keep the device busy; valid once
+    // the backend's probe was TS_OK. The units of a rank's slots hold at least that many together while there are
+    // enough.
     int64_t (*fill)(const ts_params *params, const struct ts_data *data);
 } ts_engine;
 

@@ -234,9 +234,9 @@ static int64_t unit_rows(const ts_coordinator *c, const ts_unit *range) {
     double slots = (double)c->setup.ranks * c->setup.slots;
     double seconds = fmax(SHARE * ts_coordinator_waiting(c) / slots, SHORTEST);
     double rows = cost > 0 ? seconds / cost : MOST_ROWS;
-    // No rank fills its GPU with what others are waiting for.
-    double fair = ceil((double)c->rows_waiting / c->setup.ranks);
-    rows = fmin(fmax(rows, fmin((double)given->fill, fair)), MOST_ROWS);
+    // Units of all slots fill a GPU together, and each has a processor to measure; none takes what others could have.
+    double filling = fmin(ceil((double)given->fill / c->setup.slots), ceil((double)c->rows_waiting / slots));
+    rows = fmin(fmax(rows, filling), MOST_ROWS);
     if (given->instance_bytes > 0)
         rows = fmin(rows, (double)(c->setup.slot_bytes - given->unit_bytes) / (double)given->instance_bytes);
     int64_t whole = rows < 1 ? 1 : (int64_t)rows;
