@@ -4,7 +4,10 @@
 //     h = relu(left[a] + right[b])  ->  z = h W_U  ->  dz  ->  dW_U += h^T dz;  dh = dz W_U^T [h > 0]
 // Each of the three products reads h, z and W_U as they lie, four numbers at a time, and no two lanes of a warp want
 // different words of one bank: rows are 4 floats longer than a multiple of 32.
-// gate: mlp_fused<128, 128, 128>: 1 block, 1024 FFMA, 64 LDS.128
+// gate: mlp_fused<128, 128, *>: 1 block, 768 FFMA, 52 LDS.128
+// gate: mlp_fused<128, 64, 64>: 1 block, 512 FFMA, 52 LDS.128
+// gate: mlp_fused<64, 128, 64>: 1 block, 512 FFMA, 44 LDS.128
+// gate: mlp_fused<64, 64, 64>: 2 blocks, 384 FFMA, 44 LDS.128
 #include "cuda/device.h"
 
 #include "cuda/entropy.cuh"
@@ -281,17 +284,10 @@ __global__ void __launch_bounds__(THREADS, 1) mlp_fused(const ts_mlp_pairs_work 
         w.bad[instance * w.blocks + block] = bad;
 }
 
-template <int HIDDEN, int OUT, int TILE>
-cudaError_t launch_tiles(const ts_mlp_pairs_work &w, cudaStream_t stream) {
+template <int HIDDEN, int OUT, int TILE> cudaError_t launch(const ts_mlp_pairs_work &w, cudaStream_t stream) {
     dim3 grid((unsigned)w.blocks, (unsigned)w.instances), block(THREADS);
     return LAUNCH((mlp_fused<HIDDEN, OUT, TILE>), grid, block, (fused<HIDDEN, OUT, TILE>::shared_bytes),
                   stream, w);
-}
-
-// Large tiles read shared memory less often for the same arithmetic.
-template <int HIDDEN, int OUT> cudaError_t launch(const ts_mlp_pairs_work &w, cudaStream_t stream) {
-    return fused<HIDDEN, OUT, 128>::shared_bytes <= w.block_shared ? launch_tiles<HIDDEN, OUT, 128>(w, stream)
-                                                                   : launch_tiles<HIDDEN, OUT, 64>(w, stream);
 }
 
 } // namespace
@@ -310,10 +306,14 @@ size_t ts_mlp_fused_shared(int hidden, int n_out) {
     return n_out <= 64 ? fused<128, 64, 64>::shared_bytes : fused<128, 128, 64>::shared_bytes;
 }
 
+// Where a multiprocessor has room for one block only, large tiles read shared memory less often for the same arithmetic.
 cudaError_t ts_cuda_mlp_fused(const ts_mlp_pairs_work *work, cudaStream_t stream) {
     if (work->hidden <= 64)
-        return work->n_out <= 64 ? launch<64, 64>(*work, stream) : launch<64, 128>(*work, stream);
-    return work->n_out <= 64 ? launch<128, 64>(*work, stream) : launch<128, 128>(*work, stream);
+        return work->n_out <= 64 ? launch<64, 64, 64>(*work, stream) : launch<64, 128, 64>(*work, stream);
+    if (work->n_out <= 64)
+        return launch<128, 64, 64>(*work, stream);
+    return fused<128, 128, 128>::shared_bytes <= work->block_shared ? launch<128, 128, 128>(*work, stream)
+                                                                    : launch<128, 128, 64>(*work, stream);
 }
 
 cudaError_t ts_cuda_mlp_hidden(const ts_mlp_pairs_work *work, cudaStream_t stream) {

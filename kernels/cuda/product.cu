@@ -2,7 +2,7 @@
 // numbers of it, from slabs of A and B that alternate between two buffers in shared memory while the next slab is on
 // its way. Not cuBLAS: what it chooses depends on the number of instances, and so would the bits.
 // gate: product<2, *>: 6 blocks, 512 FFMA, 32 LDS.128
-// gate: product<4, *>: 3 blocks, 1024 FFMA, 64 LDS.128
+// gate: product<4, *>: 3 blocks, 512 FFMA, 32 LDS.128
 #include "device.h"
 
 #include "quad.cuh"
