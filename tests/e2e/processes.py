@@ -6,8 +6,8 @@ import subprocess
 import time
 
 MPIRUN = os.environ.get("TOYSWEEP_MPIRUN", "")  # empty: built without MPI
-TIMEOUT = 60  # seconds for one run; the longest take some ten on a busy machine
-PATIENCE = 10  # with an mpirun whose ranks are all gone
+TIMEOUT = 600  # seconds for one run or wait; the longest take some ten on a quiet machine
+PATIENCE = 60  # with an mpirun whose ranks are all gone
 
 
 def processes():
@@ -31,13 +31,29 @@ def command_line(pid):
     return read(pid, "cmdline")  # of the dead that nobody has waited for: empty
 
 
+def fields_of(pid):
+    """What stat has after the name: state, parent, group, session, ... Of a process that is gone: []."""
+    return read(pid, "stat").rpartition(b")")[2].split()
+
+
 def family(process):
     """Process ids of what Case.start() started and of all that came of it, orphans too: they share its session."""
     def session(pid):
-        fields = read(pid, "stat").rpartition(b")")[2].split()  # state, parent, group, session, ...
+        fields = fields_of(pid)
         return int(fields[3]) if len(fields) > 3 and fields[0] not in b"ZX" else None
 
     return [pid for pid in processes() if session(pid) == process.pid]
+
+
+def processor_time(process):
+    """Seconds that the family has computed for so far."""
+    ticks = sum(int(fields[11]) + int(fields[12]) for fields in map(fields_of, family(process)) if fields)
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def waits_for_disk(process):
+    """Does the main thread of one of the family wait for the disk, as in fdatasync?"""
+    return any(fields[0] == b"D" for fields in map(fields_of, family(process)) if fields)
 
 
 def catches(pid, number):
