@@ -77,7 +77,7 @@ def fitted(sweep, seconds):
     """The sweep with as many STEPS as one thread computes in about so many seconds, on a machine of any speed and
     however busy it is."""
     start, trial = processor_time_of(sweep, 1), 500
-    while (spent := processor_time_of(sweep, trial) - start) < 0.03 * seconds:
+    while (spent := processor_time_of(sweep, trial) - start) < max(0.1, 0.03 * seconds):
         trial *= 4
     return sweep.replace("STEPS", str(max(100, int(trial * seconds / spent))))
 
