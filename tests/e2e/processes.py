@@ -56,10 +56,26 @@ def waits_for_disk(process):
     return any(fields[0] == b"D" for fields in map(fields_of, family(process)) if fields)
 
 
+def is_among(pid, number, kind):
+    """Is the signal in this set of /proc/PID/status?"""
+    words = [line.split() for line in read(pid, "status").decode().splitlines()]
+    return any(word[0] == kind and int(word[1], 16) >> (number - 1) & 1 for word in words if len(word) == 2)
+
+
 def catches(pid, number):
     """Has the process installed a handler for this signal?"""
-    caught = [line.split()[1] for line in read(pid, "status").decode().splitlines() if line.startswith("SigCgt:")]
-    return bool(caught and int(caught[0], 16) >> (number - 1) & 1)
+    return is_among(pid, number, "SigCgt:")
+
+
+def is_pending(pid, number):
+    """Has the process been sent this signal, and not taken it yet?"""
+    return is_among(pid, number, "ShdPnd:")
+
+
+def age(pid):
+    """Seconds since it was started."""
+    with open("/proc/uptime") as file:
+        return float(file.read().split()[0]) - int(fields_of(pid)[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def is_tracer(pid):
