@@ -118,11 +118,11 @@ def stacks(pid):
     return "\n".join(text)
 
 
-def finish(process, seconds=TIMEOUT, had_ranks=False):
+def finish(process, had_ranks=False):
     """Waits for the end of what Case.start() started, orphans too, and returns what it wrote. If it does not end,
     everything is killed and AssertionError says where it was. Only Open MPI 4.1's mpirun may hang (it does so now and
     then when a rank dies as it starts): once all its ranks are gone for some seconds it is killed."""
-    end, lonely = time.monotonic() + seconds, None
+    end, lonely = time.monotonic() + TIMEOUT, None
     while True:
         try:
             return process.communicate(timeout=1)[0]
@@ -142,7 +142,7 @@ def finish(process, seconds=TIMEOUT, had_ranks=False):
             left = [pid for pid in family(process) if not is_tracer(pid)]
             report = "\n".join(map(stacks, left))
             to_all(family(process), signal.SIGKILL)
-            raise AssertionError(f"{process.args} did not end within {seconds} s:\n{report}\n"
+            raise AssertionError(f"{process.args} did not end within {TIMEOUT} s:\n{report}\n"
                                  f"It had written: {process.communicate(timeout=60)[0]}")
 
 
@@ -150,4 +150,4 @@ def kill_family(process, victims=None):
     """SIGKILL to all of a started process's family (or the chosen ones), then waits for it."""
     if process.poll() is None:
         to_all(family(process) if victims is None else victims, signal.SIGKILL)
-    finish(process, 30, had_ranks=True)
+    finish(process, had_ranks=True)

@@ -82,7 +82,7 @@ def fitted(sweep, seconds):
     return sweep.replace("STEPS", str(max(100, int(trial * seconds / spent))))
 
 
-def long_sweep(seconds=6):
+def long_sweep(seconds=3):
     return fitted(LONG, seconds)
 
 
@@ -183,10 +183,10 @@ class Case(unittest.TestCase):
         self.assertEqual(code, expect, f"{arguments}:\n{output}")
         return output
 
-    def run_to_any_end(self, *arguments, seconds=TIMEOUT, **options):
+    def run_to_any_end(self, *arguments, **options):
         """Output and exit code, whatever it is."""
         process = self.start(*arguments, **options)
-        return finish(process, seconds), process.returncode
+        return finish(process), process.returncode
 
     def run_whole(self, sweep, *options, ranks=0):
         """What an uninterrupted run leaves: the SHA-256 of its file, and its rows. How long it takes is kept."""
@@ -269,10 +269,10 @@ class Case(unittest.TestCase):
         except FileNotFoundError:  # no state, or one that has just been renamed
             return {}
 
-    def wait_for(self, condition, what, seconds=TIMEOUT):
-        end = time.monotonic() + seconds
+    def wait_for(self, condition, what):
+        end = time.monotonic() + TIMEOUT
         while not condition():
-            self.assertLess(time.monotonic(), end, f"waited {seconds} s for {what}")
+            self.assertLess(time.monotonic(), end, f"waited {TIMEOUT} s for {what}")
             time.sleep(0.01)
 
 

@@ -16,7 +16,7 @@ class DiskFull(Case):
         if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
             self.skipTest("needs the right to mount a tmpfs")
         self.addCleanup(subprocess.run, ["umount", "-l", self.path("small-disk")], check=False)
-        self.sweep = self.write("long.yaml", long_sweep(3))
+        self.sweep = self.write("long.yaml", long_sweep())
 
     def fill(self, leave):
         free = os.statvfs(self.path("small-disk"))

@@ -3,6 +3,7 @@
 import os
 import resource
 import shlex
+import signal
 import subprocess
 
 from processes import finish
@@ -28,6 +29,7 @@ class Refused(Case):
     def test_file_locked_by_a_running_run(self):
         sweep = self.write("long.yaml", ENDLESS)
         process = self.start_training(sweep, "long.h5", "--threads", 1)
+        process.send_signal(signal.SIGSTOP)  # it holds the file all the same, and leaves the processor to others
         output = self.run_program("run", sweep, expect=1)
         self.assertIn(str(process.pid), output)
         self.assertIn('"running":true', self.run_program("status", "long.h5", "--json"))
@@ -38,6 +40,7 @@ class Refused(Case):
         os.symlink("long.h5", self.path("link.h5"))  # to a file that is not there yet
         process = self.start("run", sweep, "-o", "link.h5", "--threads", 1)
         self.wait_for(lambda: os.path.exists(self.path("long.h5")), "the results file")
+        process.send_signal(signal.SIGSTOP)
         output = self.run_program("run", sweep, "-o", "long.h5", expect=1)
         self.assertIn(str(process.pid), output)
 

@@ -38,7 +38,7 @@ class Identical(Case):
 
     @needs_mpi
     def test_groups_too(self):
-        sweep = self.write("group.yaml", fitted(GROUPS, 3))
+        sweep = self.write("group.yaml", fitted(GROUPS, 2))
         expected = self.finished(sweep, "alone.h5", "--threads", 1)
         self.assertEqual(self.finished(sweep, "threads.h5", "--threads", 2), expected, "2 threads")
         self.assertEqual(self.finished(sweep, "ranks.h5", "--threads", 1, ranks=3), expected, "3 ranks")

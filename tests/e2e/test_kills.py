@@ -30,7 +30,7 @@ class Killed(Case):
 
     @needs_mpi
     def test_a_run_killed_at_random_moments_loses_nothing(self):
-        sweep = self.write("long.yaml", long_sweep())
+        sweep = self.write("long.yaml", long_sweep(6))
         expected, whole = self.run_whole(sweep, *self.OPTIONS, ranks=2)
         kills = collections.Counter()
         acknowledged, finished = set(), 0

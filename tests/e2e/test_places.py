@@ -96,7 +96,7 @@ class State(Case):
 
     def setUp(self):
         super().setUp()
-        self.sweep = self.write("long.yaml", long_sweep(3))
+        self.sweep = self.write("long.yaml", long_sweep())
         self.run_program("run", self.sweep, "-o", "whole.h5")
         self.expected = sha256(self.path("whole.h5"))
 
@@ -231,7 +231,7 @@ class Clock(Case):
             self.skipTest("needs a C compiler, and a program without sanitizers")
         subprocess.run(["cc", "-shared", "-fPIC", "-o", "jump.so", "jump.c", "-ldl"], cwd=self.directory, check=True)
         self.jumping = {"LD_PRELOAD": self.path("jump.so")}
-        self.sweep = self.write("long.yaml", long_sweep(3))
+        self.sweep = self.write("long.yaml", long_sweep())
 
     def test_a_jumping_clock_changes_nothing(self):
         self.run_program("run", self.sweep, "-o", "steady.h5")

@@ -113,7 +113,7 @@ class PulledPlug(Case):
         return not finished
 
     def check_cuts(self, ranks, cuts):
-        sweep = self.write("long.yaml", long_sweep())
+        sweep = self.write("long.yaml", long_sweep(6))
         expected, whole = self.run_whole(sweep, *self.OPTIONS)
         reader = Reader(self.path("disk/parts.h5"))
         finished = seen = 0
