@@ -75,7 +75,7 @@ class Refused(Case):
     def test_what_to_type_next_can_be_typed(self):
         self.write("a sweep's.yaml", long_sweep(2))
         output = self.run_program("run", "a sweep's.yaml", "-o", "its results.h5", "--set", "instances=3", "--threads", 1,
-                                  "--time-limit", "0.1s", expect=75)
+                                  "--time-limit", "0.01s", expect=75)
         (line,) = [line for line in output.splitlines() if line.startswith("next: ")]
         words = shlex.split(line.removeprefix("next: toysweep ").split("   ")[0])
         self.run_program(*words)
