@@ -12,6 +12,8 @@ import sys
 from needs import need
 
 need("numpy", "h5py", "matplotlib")
+for library in "OPENBLAS", "MKL", "OMP":
+    os.environ.setdefault(library + "_NUM_THREADS", "1")  # the matrices are small: threads would only wait for each other
 
 import matplotlib
 
