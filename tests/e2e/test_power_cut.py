@@ -124,7 +124,7 @@ class PulledPlug(Case):
             self.assertTrue(self.mount())
             with self.subTest(cut=cut):
                 if os.path.exists(reader.file):
-                    reader.durable = self.check_survivor("disk/parts.h5", whole, acknowledged)
+                    reader.first_seen, reader.durable = {}, self.check_survivor("disk/parts.h5", whole, acknowledged)
                 else:
                     self.assertFalse(acknowledged, "the file is gone")
                 seen += len(acknowledged)
