@@ -38,7 +38,7 @@ if [[ -e $FAKE/wait-for-signal ]]; then
     trap 'echo USR2 >>"$FAKE/signals"; sleep 0.3; exit 75' USR2
     trap 'echo TERM >>"$FAKE/signals"; exit 143' TERM
     touch "$FAKE/started"
-    for _ in $(seq 100); do sleep 0.05; done
+    for _ in $(seq 6000); do sleep 0.05; done
 fi
 exit "$(cat "$FAKE/exit-code")"
 BODY
@@ -145,7 +145,7 @@ for signal in USR2 TERM; do
     (cd "$work" && FAKE=$work PATH="$work/bin:$PATH" SLURM_JOB_ID=42 SLURM_NTASKS=2 \
         exec bash "$script" sweep.yaml >>"$work/output" 2>&1) &
     job=$!
-    for _ in $(seq 100); do [[ -e $work/started ]] && break; sleep 0.05; done
+    for _ in $(seq 6000); do [[ -e $work/started ]] && break; sleep 0.05; done
     kill "-$signal" "$job"
     code=0
     wait "$job" || code=$?

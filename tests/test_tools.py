@@ -8,6 +8,7 @@ is skipped, by name. So is what needs the program, unless $TOYSWEEP says where i
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,20 @@ TABLE_FIGURES = TRAINING_FIGURES + [
     "singular-values"]
 
 
+# Two groups that alternate. Figures of damaged and unfinished files are drawn of this one: there are fewer panels.
+GROUPS = """
+task: group
+model: mlp
+embed: 16
+hidden: 16
+train_fraction: 0.8
+steps: 300
+checkpoints: {log: 20}
+instances: 3
+grid:
+  group: [S3, C7]
+"""
+
 PERMUTATIONS = """
 task: group
 group: S4
@@ -88,9 +103,19 @@ train_fraction: 0.8
 steps: 300
 checkpoints: {log: 20}
 instances: 2
-grid:
-  m: [1, 3]
-  n: [1, 3]
+cases:
+  - {m: 1, n: 3}
+  - {m: 3, n: 1}
+"""
+
+# In one process, since importing torch takes seconds: the tool, for every file that is named.
+CONVERT = """
+import sys
+import to_transformer_lens
+for file in sys.argv[1:]:
+    for options in [file], [file, "--check"]:
+        sys.argv[1:] = options
+        to_transformer_lens.main()
 """
 
 
@@ -284,8 +309,8 @@ def test_table_figures_and_index_are_made(path, folder):
 
 
 def test_table_unfinished_files_are_drawn(path, folder):
-    copy = os.path.join(folder, "part.h5")
-    for every in (2, 5):  # the groups alternate: parts of all of them are done, or one group is and the others not
+    copy, path = os.path.join(folder, "part.h5"), run_sweep(GROUPS, folder)
+    for every in (2, 5):  # one group is done and the other not, or parts of both are
         count = copy_with_status(path, copy, lambda i: i % every == 0)
         pictures, page = draw(copy, os.path.join(folder, f"figures-{every}"))
         check_equal(names_of(pictures)[:4], TRAINING_FIGURES, "pictures")
@@ -294,8 +319,7 @@ def test_table_unfinished_files_are_drawn(path, folder):
 
 
 def test_table_instances_that_never_generalise_are_shown(path, folder):
-    copy = os.path.join(folder, "never.h5")
-    copy_with_status(path, copy, lambda i: True)
+    copy = run_sweep(GROUPS, folder)
     with h5py.File(copy, "r+") as file:
         for case in file["cases"].values():
             case["test_accuracy"][...] = 0.98
@@ -306,8 +330,7 @@ def test_table_instances_that_never_generalise_are_shown(path, folder):
 
 
 def test_table_without_test_pairs_is_drawn(path, folder):
-    copy = os.path.join(folder, "all.h5")
-    copy_with_status(path, copy, lambda i: True)
+    copy = run_sweep(GROUPS, folder)
     with h5py.File(copy, "r+") as file:
         for case in file["cases"].values():
             case["test_accuracy"][...] = case["test_loss"][...] = np.nan
@@ -443,21 +466,23 @@ def test_table_dimensions_are_loaded(path, folder):
 
 
 def test_exported_instances_become_torch_modules(path, folder):
-    sys.path.insert(0, TOOLS)
     tool = os.path.join(TOOLS, "to_transformer_lens.py")
-    if not any(subprocess.run([python, "-c", "import torch, numpy"], capture_output=True).returncode == 0
-               for python in (sys.executable, "/usr/bin/python3")):
+    python = next((python for python in dict.fromkeys((sys.executable, "/usr/bin/python3"))
+                   if subprocess.run([python, "-c", "import torch, numpy"], capture_output=True).returncode == 0), None)
+    if not python:
         raise Skipped("no Python here has torch")
-    sweeps = [PERMUTATIONS.replace("3000", "50")] + ([POWERS] if has_task("power") else [])
-    for sweep in sweeps:
-        out = run_sweep(sweep, tempfile.mkdtemp(dir=folder))
-        for form in ("safetensors", "h5"):
-            file = export(out, folder, 0, form)
-            done = subprocess.run([sys.executable, tool, file, "--check"], capture_output=True, text=True)
-            check_equal((done.returncode, done.stderr), (0, ""), "exit code and stderr of to_transformer_lens.py")
-            assert re.search(r"logits up to \S+ differ by at most \S+", done.stdout), done.stdout
-            done = subprocess.run([sys.executable, tool, file], capture_output=True, text=True)
-            assert done.returncode == 0 and os.path.getsize(os.path.splitext(file)[0] + ".pt") > 1000, done.stderr
+    files = []
+    for sweep in [PERMUTATIONS.replace("3000", "50")] + ([POWERS] if has_task("power") else []):
+        own = tempfile.mkdtemp(dir=folder)
+        out = run_sweep(sweep, own)
+        files += [shutil.move(export(out, own, 0, form), os.path.join(own, f"{form}.{form}"))
+                  for form in ("safetensors", "h5")]
+    done = subprocess.run([python, "-c", CONVERT, *files], capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": TOOLS})
+    check_equal((done.returncode, done.stderr), (0, ""), "exit code and stderr of to_transformer_lens.py")
+    for file in files:
+        assert re.search(re.escape(file) + r": logits up to \S+ differ by at most \S+", done.stdout), done.stdout
+        assert os.path.getsize(os.path.splitext(file)[0] + ".pt") > 1000, file
     done = subprocess.run([sys.executable, tool, out], capture_output=True, text=True)
     check_equal((done.returncode, done.stderr.count("\n")), (1, 1), f"a results file: {done.stderr}")
 

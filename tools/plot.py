@@ -12,6 +12,8 @@ import sys
 from needs import need
 
 need("numpy", "h5py", "matplotlib")
+for library in "OPENBLAS", "MKL", "OMP":
+    os.environ.setdefault(library + "_NUM_THREADS", "1")  # the matrices are small: threads would only wait for each other
 
 import matplotlib
 
@@ -31,6 +33,7 @@ FAMILIES = {
 
 STYLE = {
     "figure.dpi": 110, "figure.constrained_layout.use": True, "font.size": 10, "axes.titlesize": 10,
+    "axes.titley": 1.0,  # where titles stand anyway; else it is worked out, from the size of every tick label
     "axes.grid": True, "grid.alpha": 0.25, "axes.spines.top": False, "axes.spines.right": False,
     "legend.frameon": False, "legend.fontsize": 9,
 }
@@ -90,11 +93,15 @@ def every_view(results, options):
 
 
 def save(picture, path):
-    """Lays out first: savefig would draw all of it once more for that."""
+    """Lays it out once and draws it once: savefig would draw all of it once more for the layout."""
+    for axes in picture.axes:
+        for axis in axes.xaxis, axes.yaxis:
+            if not axis.get_label_text():
+                axis.set_label_coords(0.5, 0.5)  # anywhere; else that too is worked out from every tick label
     if hasattr(picture, "get_layout_engine"):  # matplotlib 3.6
         picture.get_layout_engine().execute(picture)
         picture.set_layout_engine("none")
-    picture.savefig(path)
+    picture.canvas.print_png(path)
     plt.close(picture)
 
 

@@ -130,7 +130,7 @@ if [[ $mode == quick ]]; then
     exit
 fi
 
-build_and_test release -LE nightly
+build_and_test release -LE nightly -j "$((jobs + 1))" # the longest of them, Slurm's, mostly waits
 gate "format" check_format || true
 gate "scripts" check_scripts || true
 build_and_test clang -L 'quick|fuzz'

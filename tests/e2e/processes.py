@@ -6,8 +6,8 @@ import subprocess
 import time
 
 MPIRUN = os.environ.get("TOYSWEEP_MPIRUN", "")  # empty: built without MPI
-TIMEOUT = 60  # seconds for one run; the longest take some ten on a busy machine
-PATIENCE = 10  # with an mpirun whose ranks are all gone
+TIMEOUT = 600  # seconds for one run or wait; the longest take some ten on a quiet machine
+PATIENCE = 60  # with an mpirun whose ranks are all gone
 
 
 def processes():
@@ -31,19 +31,51 @@ def command_line(pid):
     return read(pid, "cmdline")  # of the dead that nobody has waited for: empty
 
 
+def fields_of(pid):
+    """What stat has after the name: state, parent, group, session, ... Of a process that is gone: []."""
+    return read(pid, "stat").rpartition(b")")[2].split()
+
+
 def family(process):
     """Process ids of what Case.start() started and of all that came of it, orphans too: they share its session."""
     def session(pid):
-        fields = read(pid, "stat").rpartition(b")")[2].split()  # state, parent, group, session, ...
+        fields = fields_of(pid)
         return int(fields[3]) if len(fields) > 3 and fields[0] not in b"ZX" else None
 
     return [pid for pid in processes() if session(pid) == process.pid]
 
 
+def processor_time(process):
+    """Seconds that the family has computed for so far."""
+    ticks = sum(int(fields[11]) + int(fields[12]) for fields in map(fields_of, family(process)) if fields)
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def waits_for_disk(process):
+    """Does the main thread of one of the family wait for the disk, as in fdatasync?"""
+    return any(fields[0] == b"D" for fields in map(fields_of, family(process)) if fields)
+
+
+def is_among(pid, number, kind):
+    """Is the signal in this set of /proc/PID/status?"""
+    words = [line.split() for line in read(pid, "status").decode().splitlines()]
+    return any(word[0] == kind and int(word[1], 16) >> (number - 1) & 1 for word in words if len(word) == 2)
+
+
 def catches(pid, number):
     """Has the process installed a handler for this signal?"""
-    caught = [line.split()[1] for line in read(pid, "status").decode().splitlines() if line.startswith("SigCgt:")]
-    return bool(caught and int(caught[0], 16) >> (number - 1) & 1)
+    return is_among(pid, number, "SigCgt:")
+
+
+def is_pending(pid, number):
+    """Has the process been sent this signal, and not taken it yet?"""
+    return is_among(pid, number, "ShdPnd:")
+
+
+def age(pid):
+    """Seconds since it was started."""
+    with open("/proc/uptime") as file:
+        return float(file.read().split()[0]) - int(fields_of(pid)[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def is_tracer(pid):
@@ -86,11 +118,11 @@ def stacks(pid):
     return "\n".join(text)
 
 
-def finish(process, seconds=TIMEOUT, had_ranks=False):
+def finish(process, had_ranks=False):
     """Waits for the end of what Case.start() started, orphans too, and returns what it wrote. If it does not end,
     everything is killed and AssertionError says where it was. Only Open MPI 4.1's mpirun may hang (it does so now and
     then when a rank dies as it starts): once all its ranks are gone for some seconds it is killed."""
-    end, lonely = time.monotonic() + seconds, None
+    end, lonely = time.monotonic() + TIMEOUT, None
     while True:
         try:
             return process.communicate(timeout=1)[0]
@@ -110,7 +142,7 @@ def finish(process, seconds=TIMEOUT, had_ranks=False):
             left = [pid for pid in family(process) if not is_tracer(pid)]
             report = "\n".join(map(stacks, left))
             to_all(family(process), signal.SIGKILL)
-            raise AssertionError(f"{process.args} did not end within {seconds} s:\n{report}\n"
+            raise AssertionError(f"{process.args} did not end within {TIMEOUT} s:\n{report}\n"
                                  f"It had written: {process.communicate(timeout=60)[0]}")
 
 
@@ -118,4 +150,4 @@ def kill_family(process, victims=None):
     """SIGKILL to all of a started process's family (or the chosen ones), then waits for it."""
     if process.poll() is None:
         to_all(family(process) if victims is None else victims, signal.SIGKILL)
-    finish(process, 30, had_ranks=True)
+    finish(process, had_ranks=True)

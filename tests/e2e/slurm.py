@@ -9,7 +9,7 @@ import tempfile
 import time
 import unittest
 
-from processes import command_line, environment_of, processes
+from processes import TIMEOUT, command_line, environment_of, processes
 from support import ENVIRONMENT
 
 DAEMONS = ["munged", "slurmctld", "slurmd"]
@@ -103,7 +103,7 @@ class Cluster:
             ("key-file", "key"), ("socket", "socket"), ("pid-file", "pid"), ("log-file", "log"), ("seed-file", "seed"))])
         self.daemon("slurmctld", "slurmctld.pid", "-f", self.path("slurm.conf"))
         self.daemon("slurmd", "slurmd.pid", "-f", self.path("slurm.conf"))
-        end = time.monotonic() + 20
+        end = time.monotonic() + TIMEOUT / 4
         while "idle" not in self.ask("sinfo", "--noheader", "--format=%T"):
             if time.monotonic() > end:
                 raise unittest.SkipTest(f"Slurm does not come up here: {self.last_words()}")
@@ -113,8 +113,8 @@ class Cluster:
 
     def daemon(self, name, pid_file, *arguments):
         result = subprocess.run([find(name), *arguments], env=self.environment, stdout=subprocess.DEVNULL,
-                                stderr=subprocess.PIPE, text=True, timeout=20)
-        end = time.monotonic() + 5
+                                stderr=subprocess.PIPE, text=True, timeout=TIMEOUT)
+        end = time.monotonic() + TIMEOUT / 4
         while result.returncode == 0 and time.monotonic() < end:
             try:
                 with open(self.path(pid_file)) as file:
@@ -135,13 +135,13 @@ class Cluster:
     def ask(self, *command):
         """What a Slurm command prints, standard error included."""
         return subprocess.run(command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True, timeout=60).stdout
+                              text=True, timeout=TIMEOUT).stdout
 
     def stop(self):
         """Ends every job, then the daemons, then whatever still has this cluster's configuration."""
         if len(self.pids) == 3:
             self.ask("scancel", "--user=root")
-            end = time.monotonic() + 15
+            end = time.monotonic() + TIMEOUT / 4
             while self.ask("squeue", "--noheader").strip() and time.monotonic() < end:
                 time.sleep(0.1)
         for pid in reversed(self.pids):
@@ -174,7 +174,7 @@ class Job:
         self.cluster = cluster
         result = subprocess.run(["sbatch", "--parsable", f"--chdir={directory}", *map(str, arguments)],
                                 env={**cluster.environment, **environment}, stdout=subprocess.PIPE,
-                                stderr=subprocess.STDOUT, text=True, timeout=60)
+                                stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT)
         assert result.returncode == 0, result.stdout
         self.number = result.stdout.strip()
 
@@ -182,17 +182,17 @@ class Job:
         return self.cluster.ask("squeue", "--noheader", "--states=all", f"--jobs={self.number}",
                                 f"--format={form}").strip()
 
-    def wait(self, *states, seconds=60):
-        end = time.monotonic() + seconds
+    def wait(self, *states):
+        end = time.monotonic() + TIMEOUT
         while (state := self.look()) not in states:
-            assert time.monotonic() < end, f"job {self.number} is {self.look('%T %r %S')}, not {states}, after {seconds} s"
+            assert time.monotonic() < end, f"job {self.number} is {self.look('%T %r %S')}, not {states}, after {TIMEOUT} s"
             time.sleep(0.1)
         return state
 
     def release(self):
         """Slurm lets a requeued job wait two minutes, so that nothing of its last start is left; tests wait for that."""
         mark = f"[{self.number}.".encode()
-        end = time.monotonic() + 20
+        end = time.monotonic() + TIMEOUT
         while any(b"slurmstepd" in line and mark in line for line in map(command_line, processes())):
             assert time.monotonic() < end, f"job {self.number}: its last start does not end"
             time.sleep(0.05)

@@ -6,6 +6,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ import time
 import unittest
 import zlib
 
-from processes import MPIRUN, TIMEOUT, finish, kill_family
+from processes import MPIRUN, TIMEOUT, finish, kill_family, processor_time
 
 TOYSWEEP = os.environ["TOYSWEEP"]
 NIGHTLY = os.environ.get("TOYSWEEP_TEST_NIGHTLY", "") == "1"
@@ -42,7 +43,7 @@ cases:
   - {task: independent, features: 12, feature_probability: 0.1, batch: 100, hidden: 4}
 """
 
-# Time enough to be interrupted: long_sweep() fits the steps to the machine and the build.
+# Time enough to be interrupted: fitted() fits the steps to the machine and the build.
 LONG = """\
 name: long
 task: tree
@@ -55,18 +56,34 @@ grid:
 """
 
 
-@functools.cache
-def long_sweep(seconds=6):
-    """LONG with as many steps as take one thread about so many seconds: of its own, since others may be busy here."""
-    trial = 1000
+# Never over by itself.
+ENDLESS = LONG.replace("STEPS", str(10**9))
+
+
+def processor_time_of(sweep, steps):
+    """Seconds that a run of so many STEPS computes for."""
     with tempfile.TemporaryDirectory() as directory:
-        with open(os.path.join(directory, "long.yaml"), "w") as file:
-            file.write(LONG.replace("STEPS", str(trial)))
-        begin = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-        subprocess.run([TOYSWEEP, "run", "long.yaml", "--threads", "1"], cwd=directory, check=True,
+        with open(os.path.join(directory, "trial.yaml"), "w") as file:
+            file.write(sweep.replace("STEPS", str(steps)))
+        begin = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([TOYSWEEP, "run", "trial.yaml", "--threads", "1"], cwd=directory, check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        elapsed = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - begin
-    return LONG.replace("STEPS", str(max(trial, int(trial * seconds / elapsed))))
+        end = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return end.ru_utime + end.ru_stime - begin.ru_utime - begin.ru_stime
+
+
+@functools.cache
+def fitted(sweep, seconds):
+    """The sweep with as many STEPS as one thread computes in about so many seconds, on a machine of any speed and
+    however busy it is."""
+    start, trial = processor_time_of(sweep, 1), 500
+    while (spent := processor_time_of(sweep, trial) - start) < max(0.1, 0.03 * seconds):
+        trial *= 4
+    return sweep.replace("STEPS", str(max(100, int(trial * seconds / spent))))
+
+
+def long_sweep(seconds=3):
+    return fitted(LONG, seconds)
 
 
 def needs_mpi(test):
@@ -166,14 +183,16 @@ class Case(unittest.TestCase):
         self.assertEqual(code, expect, f"{arguments}:\n{output}")
         return output
 
-    def run_to_any_end(self, *arguments, seconds=TIMEOUT, **options):
+    def run_to_any_end(self, *arguments, **options):
         """Output and exit code, whatever it is."""
         process = self.start(*arguments, **options)
-        return finish(process, seconds), process.returncode
+        return finish(process), process.returncode
 
     def run_whole(self, sweep, *options, ranks=0):
-        """What an uninterrupted run leaves: the SHA-256 of its file, and its rows."""
+        """What an uninterrupted run leaves: the SHA-256 of its file, and its rows. How long it takes is kept."""
+        begin = time.monotonic()
         self.run_program("run", sweep, "-o", "whole.h5", *options, ranks=ranks)
+        self.whole_seconds = time.monotonic() - begin
         return sha256(self.path("whole.h5")), finished_rows(self.path("whole.h5"))
 
     def check_survivor(self, name, whole, acknowledged=()):
@@ -203,10 +222,57 @@ class Case(unittest.TestCase):
         self.addCleanup(kill_family, process)
         return process
 
-    def wait_for(self, condition, what, seconds=30):
-        end = time.monotonic() + seconds
+    def start_training(self, sweep, name, *options, **more):
+        """Starts a run and waits until it trains: has handed out a unit, and computed since."""
+        log = name + ".log.jsonl"
+        known = len(self.log(log))
+        process = self.start("run", sweep, "--output=" + name, *options, **more)
+        over = lambda: process.poll() is not None
+        self.wait_for(lambda: '"event":"assign"' in self.log(log)[known:] or over(), "a unit to be handed out")
+        begin = processor_time(process)
+        self.wait_for(lambda: processor_time(process) > begin + 0.04 or over(), "a unit to be trained")
+        return process
+
+    def interrupt(self, *arguments, number=signal.SIGTERM, **more):
+        """Starts a run and stops it when it trains; returns what it said."""
+        process = self.start_training(*arguments, **more)
+        process.send_signal(number)
+        output = finish(process)
+        self.assertEqual(process.returncode, 75, output)
+        return output
+
+    def stop_halfway(self, sweep, name, *options):
+        """Leaves a file of which some instances are finished and some are not: tries time limits, longer ones if none
+        are, shorter ones if all are."""
+        import h5py
+
+        limit = 0.5
+        for _ in range(50):
+            output, code = self.run_to_any_end("run", sweep, "-o", name, "--time-limit", f"{limit:.6f}s", *options)
+            self.assertIn(code, (0, 75), output)
+            with h5py.File(self.path(name)) as file:
+                finished = file["status"][:] > 0
+            self.assertEqual(code, 0 if finished.all() else 75, output)
+            if finished.any() and not finished.all():
+                return
+            limit *= 0.6 if finished.all() else 1.3
+            os.unlink(self.path(name))
+            os.unlink(self.path(name + ".log.jsonl"))
+            shutil.rmtree(self.path(name + ".state"), ignore_errors=True)
+        self.fail(f"no time limit stops {sweep} halfway; the last was {limit} s")
+
+    def states(self, name):
+        """Of the units' states that are saved beside a results file: when, by name."""
+        try:
+            with os.scandir(self.path(name + ".state")) as entries:
+                return {entry.name: entry.stat().st_mtime_ns for entry in entries}
+        except FileNotFoundError:  # no state, or one that has just been renamed
+            return {}
+
+    def wait_for(self, condition, what):
+        end = time.monotonic() + TIMEOUT
         while not condition():
-            self.assertLess(time.monotonic(), end, f"waited {seconds} s for {what}")
+            self.assertLess(time.monotonic(), end, f"waited {TIMEOUT} s for {what}")
             time.sleep(0.01)
 
 

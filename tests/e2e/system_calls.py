@@ -12,7 +12,7 @@ import signal
 import subprocess
 
 from processes import MPIRUN, finish
-from support import NIGHTLY, TOYSWEEP, Case, sha256
+from support import NIGHTLY, TOYSWEEP, Case, fitted, sha256
 
 CALLS = ("openat", "write", "pwrite64", "pwritev", "fsync", "fdatasync", "rename", "close", "fallocate", "ftruncate",
          "mkdir", "unlink")
@@ -38,6 +38,8 @@ def phase_of(path, directory):
 class SystemCalls(Case):
     """Of a command that makes run.h5, from whole.h5 or with its bytes."""
     SWEEP = ""
+    SECONDS = 0.1  # for one thread: time enough for some states to be saved
+    TEAM = ""  # goes with the sweep
     OPTIONS = []
     PHASES = None  # those of which some are tried with every change; all phases if None
 
@@ -59,7 +61,7 @@ class SystemCalls(Case):
         if not shutil.which("strace") or subprocess.run(trial, capture_output=True).returncode != 0:
             self.skipTest("needs strace with --seccomp-bpf, and the right to trace")
         self.directory = os.path.realpath(self.directory)
-        self.sweep = self.write("short.yaml", self.SWEEP)
+        self.sweep = self.write("short.yaml", fitted(self.SWEEP, self.SECONDS) + self.TEAM)
         self.tried, self.happened = collections.Counter(), collections.Counter()
 
     def watched(self):
@@ -125,7 +127,7 @@ class SystemCalls(Case):
         return phases
 
     def inject(self, call, n, fault, **where):
-        """One run with a fault, checked, and continued."""
+        """One run with a fault, checked, and continued. False if there were not so many calls this time."""
         self.forget()
         result = self.run_traced([call], f"{call}:{FAULTS[fault]}:when={n}", **where)
         happened = "INJECTED" in result.trace if fault != "KILL" else result.code not in (0, 75)
@@ -146,7 +148,13 @@ class SystemCalls(Case):
         self.go_on()
         self.assertEqual(sha256(self.path("run.h5")), self.expected)
         self.check_nothing_else("trace")
+        return happened
+
+    def inject_near(self, call, numbers, n, fault, **where):
+        """States are saved at other moments in every run: if there is no n-th call this time, then an earlier one."""
         self.tried[fault] += 1
+        while not (happened := self.inject(call, n, fault, **where)) and n > min(numbers):
+            n = max(number for number in numbers if number <= max(n // 2, min(numbers)))
         self.happened[fault] += happened
 
     def sweep_all(self, **where):
@@ -155,7 +163,8 @@ class SystemCalls(Case):
             count = max(max(numbers) for numbers in phases.values())
             for n, fault in itertools.product(range(1, count + 1), FAULTS):
                 with self.subTest(call=call, n=n, fault=fault, **where):
-                    self.inject(call, n, fault, **where)
+                    self.tried[fault] += 1
+                    self.happened[fault] += self.inject(call, n, fault, **where)
 
     def sweep_sample(self, **where):
         """The first and the last call of each kind in each phase, the faults in turn; errors in all openings of the
@@ -169,7 +178,7 @@ class SystemCalls(Case):
                 for n in sorted(numbers if opening else {min(numbers), max(numbers)}):
                     fault = "EIO" if opening else next(turn)
                     with self.subTest(call=call, phase=phase, n=n, fault=fault, **where):
-                        self.inject(call, n, fault, **where)
+                        self.inject_near(call, numbers, n, fault, **where)
 
     def check_all(self, **where):
         if NIGHTLY:

@@ -1,6 +1,7 @@
 """A full disk: at creation, during the run, while saving. Once there is space again the same command goes on."""
 
 import os
+import signal
 import subprocess
 
 from processes import finish
@@ -15,7 +16,7 @@ class DiskFull(Case):
         if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
             self.skipTest("needs the right to mount a tmpfs")
         self.addCleanup(subprocess.run, ["umount", "-l", self.path("small-disk")], check=False)
-        self.sweep = self.write("long.yaml", long_sweep(3))
+        self.sweep = self.write("long.yaml", long_sweep())
 
     def fill(self, leave):
         free = os.statvfs(self.path("small-disk"))
@@ -45,22 +46,26 @@ class DiskFull(Case):
         self.check_continues()
 
     def fill_during_run(self, *options):
-        process = self.start("run", self.sweep, "-o", "small-disk/long.h5", "--checkpoint-interval", "0.1s", *options)
-        self.wait_for(lambda: os.path.exists(self.path("small-disk/long.h5")), "the results file")
+        """When states have been saved already, and more are still to be."""
+        process = self.start_training(self.sweep, "small-disk/long.h5", "--checkpoint-interval", "0.02s", *options)
+        self.wait_for(lambda: self.states("small-disk/long.h5") or process.poll() is not None, "a saved state")
         self.fill(0)
-        return finish(process), process.returncode
+        return process
 
     def test_during_the_run(self):
-        output, code = self.fill_during_run()
+        process = self.fill_during_run("--threads", 2)
+        output = finish(process)
         # Rows have their place from the start; only states cannot be saved, which is said.
-        self.assertEqual(code, 0, output)
+        self.assertEqual(process.returncode, 0, output)
         self.assertIn("No space left", output)
         self.run_program("run", self.sweep, "-o", "whole.h5")
         self.assertEqual(sha256(self.path("small-disk/long.h5")), sha256(self.path("whole.h5")))
 
     def test_while_saving_at_a_stop(self):
-        output, code = self.fill_during_run("--time-limit", "1s", "--threads", "1")
-        self.assertEqual(code, 75, output)
+        process = self.fill_during_run("--threads", 1)
+        process.send_signal(signal.SIGTERM)
+        output = finish(process)
+        self.assertEqual(process.returncode, 75, output)
         self.assertIn("could not be saved", output)
         self.assertIn("No space left", output)
         self.empty()

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 
+from processes import TIMEOUT
 from support import NIGHTLY, TOYSWEEP, Case, flip, main, sha256
 
 import h5py
@@ -42,7 +43,7 @@ class OutOfMemory(Case):
     def attempt(self, which, *arguments):
         """One command with a failing allocation; `failed` says which one that was, None if there were not so many."""
         result = subprocess.run([TOYSWEEP, *map(str, arguments)], cwd=self.directory, capture_output=True, text=True,
-                                timeout=60, env={**os.environ, "TOYSWEEP_FAIL_ALLOCATION": which})
+                                timeout=TIMEOUT, env={**os.environ, "TOYSWEEP_FAIL_ALLOCATION": which})
         lines = result.stderr.splitlines()
         failed = [line for line in lines if line.startswith("TOYSWEEP_FAIL_ALLOCATION")]
         messages = [line for line in lines if line not in failed and "warning: " not in line]

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from processes import finish
-from support import SMALL, TOYSWEEP, Case, long_sweep, main, needs_mpi, sha256
+from support import ENDLESS, SMALL, TOYSWEEP, Case, long_sweep, main, needs_mpi, sha256
 
 NOBODY = 65534
 NAMES = ["with space.h5", "it's \"quoted\".h5", "two\nlines.h5", "tab\tand\\n.h5", "%s%n%d.h5", "$(touch owned);`id`.h5", "ünïcödé.h5",
@@ -96,24 +96,15 @@ class State(Case):
 
     def setUp(self):
         super().setUp()
-        self.sweep = self.write("long.yaml", long_sweep(3))
+        self.sweep = self.write("long.yaml", long_sweep())
         self.run_program("run", self.sweep, "-o", "whole.h5")
         self.expected = sha256(self.path("whole.h5"))
-
-    def interrupted(self, output):
-        """Stops the run once it has saved a state, however slow the machine is at the moment."""
-        process = self.start("run", self.sweep, "--output=" + output, "--threads", 1, "--checkpoint-interval", "0.02s")
-        saved = self.path(output + ".state")
-        self.wait_for(lambda: os.path.isdir(saved) and os.listdir(saved), "a saved state")
-        process.send_signal(signal.SIGTERM)
-        said = finish(process)
-        self.assertEqual(process.returncode, 75, said)
 
     def test_states_under_odd_names_are_found_again(self):
         for name in "a b.h5", "two\nlines.h5", "it's.h5", "%s.h5":
             with self.subTest(name):
-                self.interrupted(name)
-                self.assertTrue(os.listdir(self.path(name + ".state")))
+                self.interrupt(self.sweep, name, "--threads", 1)
+                self.assertTrue(self.states(name))
                 self.run_program("run", self.sweep, "--output=" + name)
                 self.assertEqual(sha256(self.path(name)), self.expected)
                 self.assertFalse(os.path.exists(self.path(name + ".state")))
@@ -121,7 +112,7 @@ class State(Case):
     def test_states_behind_a_link(self):
         os.mkdir(self.path("scratch"))
         os.symlink("scratch", self.path("linked.h5.state"))
-        self.interrupted("linked.h5")
+        self.interrupt(self.sweep, "linked.h5", "--threads", 1)
         self.assertTrue(os.listdir(self.path("scratch")))
         self.run_program("run", self.sweep, "-o", "linked.h5")
         self.assertEqual(sha256(self.path("linked.h5")), self.expected)
@@ -240,15 +231,13 @@ class Clock(Case):
             self.skipTest("needs a C compiler, and a program without sanitizers")
         subprocess.run(["cc", "-shared", "-fPIC", "-o", "jump.so", "jump.c", "-ldl"], cwd=self.directory, check=True)
         self.jumping = {"LD_PRELOAD": self.path("jump.so")}
-        self.sweep = self.write("long.yaml", long_sweep(3))
+        self.sweep = self.write("long.yaml", long_sweep())
 
     def test_a_jumping_clock_changes_nothing(self):
         self.run_program("run", self.sweep, "-o", "steady.h5")
-        begin = time.monotonic()
         self.run_program("run", self.sweep, "-o", "jumping.h5", "--time-limit", "0.3s", "--checkpoint-interval", "0.1s",
                          "--threads", 1, "--progress", "log", expect=75, environment=self.jumping)
-        self.assertLess(time.monotonic() - begin, 10)
-        self.run_program("run", self.sweep, "-o", "jumping.h5", "--time-limit", "10m", environment=self.jumping)
+        self.run_program("run", self.sweep, "-o", "jumping.h5", "--time-limit", "10h", environment=self.jumping)
         self.assertEqual(sha256(self.path("jumping.h5")), sha256(self.path("steady.h5")))
 
 
@@ -256,14 +245,14 @@ class AtOnce(Case):
     PAIRS = 4
 
     def test_of_two_runs_started_at_once_exactly_one_goes_on(self):
-        sweep = self.write("long.yaml", long_sweep(3))
+        sweep = self.write("long.yaml", ENDLESS)
         os.symlink(self.directory, self.path("link"))
         pairs = []
         for number in range(self.PAIRS):
             names = [f"file{number}.h5", f"link/file{number}.h5" if number % 2 else f"file{number}.h5"]
-            pairs.append([self.start("run", sweep, "-o", name, "--threads", 1, "--set", "steps=100000000") for name in names])
+            pairs.append([self.start("run", sweep, "-o", name, "--threads", 1) for name in names])
         for pair in pairs:
-            self.wait_for(lambda: any(process.poll() is not None for process in pair), "one to be refused", 40)
+            self.wait_for(lambda: any(process.poll() is not None for process in pair), "one to be refused")
             refused, running = sorted(pair, key=lambda process: process.poll() is None)
             self.assertIsNone(running.poll())
             output = finish(refused)
@@ -272,10 +261,11 @@ class AtOnce(Case):
             self.assertIn(f"process {running.pid}", output)
         for _, running in (sorted(pair, key=lambda process: process.poll() is None) for pair in pairs):
             running.send_signal(signal.SIGTERM)
-            self.assertEqual(running.wait(timeout=60), 75)
+            finish(running)
+            self.assertEqual(running.returncode, 75)
 
     def test_a_second_run_waits_for_a_short_one_and_finds_it_done(self):
-        sweep = self.write("small.yaml", SMALL)
+        sweep = self.write("small.yaml", SMALL.replace("steps: 3000", "steps: 300"))  # over long before none waits any more
         self.run_program("run", sweep, "-o", "alone.h5")
         runs = [self.start("run", sweep, "-o", "both.h5", "--threads", 1) for _ in range(3)]
         outputs = [finish(process) for process in runs]

@@ -1,7 +1,8 @@
 """The plug is pulled: the file system stops at once and forgets what it had not written. Nothing acknowledged is lost.
 
 An ext4 file system on a loop device, shut down by an ioctl without flushing its journal, then mounted again. A row is
-acknowledged when a reader has seen the line of its unit in the run log, or its status for a second."""
+acknowledged when a reader has seen the line of its unit in the run log, or its status for a second in which no rank
+waited for the disk."""
 
 import fcntl
 import json
@@ -11,14 +12,14 @@ import struct
 import subprocess
 import time
 
-from processes import finish, kill_family
+from processes import finish, kill_family, waits_for_disk
 from support import Case, amount, in_creation_order, long_sweep, main, needs_mpi, sha256
 
 import h5py
 
 CUTS = amount(10, 50)
 SHUTDOWN, NO_LOG_FLUSH = 0x8004587D, 2  # FS_IOC_GOINGDOWN
-DURABLE_AFTER = 1.0  # seconds: a status can be read a moment before fdatasync returns
+DURABLE_AFTER = 1.0  # seconds: a status can be read a moment before fdatasync is called, and until it returns
 
 
 class Reader:
@@ -26,11 +27,16 @@ class Reader:
 
     def __init__(self, file):
         self.file = file
-        self.logged, self.first_seen = set(), {}
+        self.logged, self.first_seen, self.durable = set(), {}, set()
+        self.waited = 0.0  # when a rank was last seen to wait
         self.rows = {}  # case: instance of each row
 
-    def look(self):
+    def look(self, process):
         try:
+            now = time.monotonic()
+            if waits_for_disk(process):
+                self.waited = now
+            self.durable.update(i for i, seen in self.first_seen.items() if now - max(seen, self.waited) > DURABLE_AFTER)
             with h5py.File(self.file) as file:
                 self.rows = self.rows or dict(enumerate(self.instances(file)))
                 for instance in (file["status"][:] == 1).nonzero()[0]:
@@ -50,7 +56,7 @@ class Reader:
         return [file["cases"][name]["instance"][:] for name in in_creation_order(file["cases"])]
 
     def acknowledged(self):
-        return self.logged | {i for i, seen in self.first_seen.items() if time.monotonic() - seen > DURABLE_AFTER}
+        return self.logged | self.durable
 
 
 class PulledPlug(Case):
@@ -91,13 +97,13 @@ class PulledPlug(Case):
     def run_until_cut(self, sweep, reader, ranks):
         """False if the run was over before."""
         process = self.start("run", sweep, "-o", "disk/parts.h5", *self.OPTIONS, ranks=ranks)
-        end = time.monotonic() + random.uniform(0.1, 2.0)
+        end = time.monotonic() + random.uniform(0.02, 0.33) * self.whole_seconds
         while time.monotonic() < end and process.poll() is None:
-            reader.look()
+            reader.look(process)
             time.sleep(0.01)
         finished = process.poll() == 0
         if finished:
-            reader.look()
+            reader.look(process)
         self.cut()
         if not finished and random.random() < 0.3:  # the machine stays up: the run must see that its disk is gone
             output = finish(process)
@@ -107,7 +113,7 @@ class PulledPlug(Case):
         return not finished
 
     def check_cuts(self, ranks, cuts):
-        sweep = self.write("long.yaml", long_sweep())
+        sweep = self.write("long.yaml", long_sweep(6))
         expected, whole = self.run_whole(sweep, *self.OPTIONS)
         reader = Reader(self.path("disk/parts.h5"))
         finished = seen = 0
@@ -118,7 +124,7 @@ class PulledPlug(Case):
             self.assertTrue(self.mount())
             with self.subTest(cut=cut):
                 if os.path.exists(reader.file):
-                    reader.first_seen = dict.fromkeys(self.check_survivor("disk/parts.h5", whole, acknowledged), 0.0)
+                    reader.first_seen, reader.durable = {}, self.check_survivor("disk/parts.h5", whole, acknowledged)
                 else:
                     self.assertFalse(acknowledged, "the file is gone")
                 seen += len(acknowledged)

@@ -99,7 +99,7 @@ class Paper(Case):
         totals = [name for name in TOTALS if "loss" in name[-4:] and "total" not in name] + ["sum_of_squared_weights"]
         for run, text in RUNS.items():
             sweep = self.write(run + ".yaml", "task: group\nseed: 1\nsteps: 99\ncheckpoints: {every: 1}\n" + text)
-            self.run_program("run", sweep, "-o", run + ".h5", seconds=300)
+            self.run_program("run", sweep, "-o", run + ".h5")
             with h5py.File(self.path(run + ".h5")) as file, \
                     open(os.path.join(REFERENCE, "paper", run, "curve.csv")) as curve:
                 group = file["cases/all"]

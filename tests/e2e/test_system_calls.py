@@ -12,7 +12,7 @@ class Run(SystemCalls):
     SWEEP = """\
 name: short
 task: tree
-steps: 4000
+steps: STEPS
 checkpoints: {log: 10}
 instances: 3
 grid:
@@ -52,11 +52,11 @@ model: mlp
 embed: 24
 hidden: 24
 train_fraction: 0.8
-steps: 6000
+steps: STEPS
 checkpoints: {log: 10}
 instances: 2
-ranks_per_instance: 2
 """
+    TEAM = "ranks_per_instance: 2\n"
     OPTIONS = ["--threads", "1", "--checkpoint-interval", "0.01s", "--progress", "none"]
     PHASES = ["state"]
 

@@ -63,9 +63,9 @@ class Wide(Case):
         self.assertEqual(sha256(self.path("over4.h5")), sha256(self.path("over5.h5")))
 
     def interrupt(self, process, event):
-        """At a random moment, mostly while it trains or saves; False if the run was over before."""
+        """At a random moment of the first half of what a run takes; False if it was over before."""
         self.wait_for(lambda: len(ranks_of(process)) == 4 or process.poll() is not None, "four ranks")
-        time.sleep(random.uniform(0, 2))
+        time.sleep(random.uniform(0, self.whole_seconds / 2))
         ranks = ranks_of(process)
         if process.poll() is not None or len(ranks) < 4:
             finish(process)
