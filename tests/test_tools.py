@@ -428,6 +428,12 @@ def test_standard_matrices_multiply_as_permutations_do(path, folder):
         assert np.abs(products - matrices[group.table]).max() < 1e-12, name
 
 
+def test_a_group_of_one_element_is_drawn(path, folder):
+    out = run_sweep("{task: group, group: C1, embed: 16, hidden: 16, train_fraction: 1, steps: 5}", folder)
+    pictures, _ = draw(out, os.path.join(folder, "figures"))
+    assert "loss-curves" in names_of(pictures), pictures
+
+
 def test_powers_get_their_figures(path, folder):
     if not has_task("power"):
         raise Skipped("the program has no task power")

@@ -40,8 +40,8 @@ def norms(view, measures, where, what):
                 axis.plot(np.arange(1, len(values) + 1), values, "-o", color=colour, markersize=3, linewidth=1)
                 drawn.append((words, colour))
         axis.set_xlabel("frequency")
-        axis.set_ylim(bottom=0)
         axis.xaxis.get_major_locator().set_params(integer=True)
+    flat[0].set_ylim(bottom=0)  # shared, and fixed from here on: only now are all lines drawn
     for axis in axes[:, 0]:
         axis.set_ylabel("norm")
     legend_beside(axes, [Line2D([], [], color=colour, marker="o", markersize=3, label=words)
@@ -76,6 +76,7 @@ def norms_over_time(view, prefix):
         image = axis.pcolormesh(steps, np.arange(0.5, values.shape[1] + 1), values.T, cmap="viridis", shading="flat",
                                 vmin=0, vmax=most)
         step_scale(axis)
+        axis.yaxis.get_major_locator().set_params(integer=True)
         axis.grid(False)
     for axis in axes[:, 0]:
         axis.set_ylabel("frequency")
@@ -234,7 +235,8 @@ def neuron_planes(view, prefix):
     for sample in view.best("train_loss", 100):
         keys = sample.keys()
         circle = circle_of(keys, prefix) if not prefix or (keys.get("m"), keys.get("n")) != (1, 1) else None
-        network = sample.network() if circle and len(drawn) < 3 else None
+        # On a circle of one place nothing varies.
+        network = sample.network() if circle and len(circle[0]) > 1 and len(drawn) < 3 else None
         if network:
             drawn.append((sample, network, circle))
     if not drawn:
