@@ -21,18 +21,34 @@ static const ts_command *find_command(const char *name) {
     return NULL;
 }
 
+static int check_output(int code) {
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code == TS_EXIT_DONE) {
+        ts_error("standard output could not be written");
+        return TS_EXIT_OTHER;
+    }
+    return code;
+}
+
+static int unknown_command(const char *name) {
+    ts_error("unknown command '%s'; toysweep --help lists them", name);
+    return TS_EXIT_USAGE;
+}
+
 // `toysweep help [COMMAND | keys | man]`.
 static int help(int argc, char **argv) {
-    const ts_command *command = argc > 2 ? find_command(argv[2]) : NULL;
-    if (argc > 2 && strcmp(argv[2], "keys") == 0)
+    const char *topic = argc > 2 ? argv[2] : NULL;
+    const ts_command *command = topic ? find_command(topic) : NULL;
+    if (!topic)
+        ts_help_program(stdout);
+    else if (strcmp(topic, "keys") == 0)
         ts_help_keys(stdout);
-    else if (argc > 2 && strcmp(argv[2], "man") == 0)
+    else if (strcmp(topic, "man") == 0)
         ts_help_man(stdout);
     else if (command)
         ts_help_command(stdout, command);
     else
-        ts_help_program(stdout);
-    return TS_EXIT_DONE;
+        return unknown_command(topic);
+    return check_output(TS_EXIT_DONE);
 }
 
 static int run_command(const ts_comm *comm, const ts_command *command, int argc, char **argv) {
@@ -58,13 +74,11 @@ int main(int argc, char **argv) {
         return help(argc, argv);
     if (strcmp(argv[1], "--version") == 0) {
         puts("toysweep " TOYSWEEP_VERSION);
-        return TS_EXIT_DONE;
+        return check_output(TS_EXIT_DONE);
     }
     const ts_command *command = find_command(argv[1]);
-    if (!command) {
-        ts_error("unknown command '%s'; toysweep --help lists them", argv[1]);
-        return TS_EXIT_USAGE;
-    }
+    if (!command)
+        return unknown_command(argv[1]);
     // Before MPI starts, which takes a while: a warning may come at any time, and must not end the rank.
     if (command == &ts_cmd_run)
         ts_signals_catch();
@@ -78,12 +92,8 @@ int main(int argc, char **argv) {
         return ts_exit_code(status);
     }
     ts_backends_place(comm.node_rank, comm.node_size);
-    int code = run_command(&comm, command, argc, argv);
+    int code = check_output(run_command(&comm, command, argc, argv));
     bool speaks = comm.rank == 0;
-    if ((fflush(stdout) != 0 || ferror(stdout)) && code == TS_EXIT_DONE) {
-        ts_error("standard output could not be written");
-        code = TS_EXIT_OTHER;
-    }
     ts_comm_end(&comm);
     // One non-zero exit is enough for the launcher, and less noise than all of them.
     return speaks ? code : TS_EXIT_DONE;

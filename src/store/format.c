@@ -18,8 +18,8 @@ static ts_status check_signature(int fd, const char *path) {
     if (got < 0)
         return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read '%s'", path);
     if (got != sizeof found || memcmp(found, signature, sizeof found) != 0)
-        return ts_fail(TS_ERROR_FATAL,
-                       "'%s' is not a results file (no HDF5 signature); choose another file with -o", path);
+        return ts_fail(TS_ERROR_FATAL, "'%s' is not a results file (no HDF5 signature); name another file",
+                       path);
     return TS_OK;
 }
 

@@ -4,8 +4,9 @@ import json
 import os
 import re
 import struct
+import subprocess
 
-from support import SMALL, Case, main, needs_mpi
+from support import SMALL, TOYSWEEP, Case, main, needs_mpi
 
 import h5py
 import numpy
@@ -27,6 +28,13 @@ class Help(Case):
         self.assertIn("Usage", self.run_program(expect=2))
         self.assertIn("run", self.run_program("--help"))
         self.assertRegex(self.run_program("--version"), r"^toysweep \d+\.\d+\.\d+\n$")
+
+    def test_output_that_cannot_be_written_is_an_error(self):
+        for arguments in ["--help"], ["--version"], ["help", "man"], ["help", "keys"], ["run", "--help"], ["info"]:
+            with open("/dev/full", "w") as full:
+                done = subprocess.run([TOYSWEEP, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
+            self.assertEqual((done.returncode, done.stderr), (1, "toysweep: standard output could not be written\n"),
+                             arguments)
 
 
 class Plan(Case):

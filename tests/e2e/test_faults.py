@@ -118,7 +118,7 @@ class Refused(Case):
 
     def test_usage_errors_exit_with_2(self):
         sweep = self.write("small.yaml", SMALL)
-        for arguments in (["run"], ["run", "a", "b"], ["run", "missing.yaml"], ["train"], ["run", sweep, "--thread"],
+        for arguments in (["run"], ["run", "a", "b"], ["run", "missing.yaml"], ["train"], ["help", "train"], ["run", sweep, "--thread"],
                           ["run", sweep, "--threads", "none"], ["run", sweep, "--time-limit", "soon"],
                           ["run", sweep, "--backend", "abacus"], ["run", sweep, "--backend", "cuda"],
                           ["run", sweep, "--set", "hiden=3"], ["plan", sweep, "--ranks", "0"],
