@@ -148,9 +148,7 @@ __device__ __forceinline__ void adam_number(const ts_adam_betas &b, const ts_ada
                                             float &m, float &v) {
     m = b.beta1 * m + b.take1 * g;
     v = b.beta2 * v + b.take2 * g * g;
-    // Not fused, as in kernels/cpu/adam.c.
-    float root = __fadd_rn(__fmul_rn(sqrtf(v), r.root), b.epsilon);
-    p = __fadd_rn(__fmul_rn(r.decay, p), -(r.rate * m / root));
+    p = r.decay * p - r.rate * m / (sqrtf(v) * r.root + b.epsilon);
 }
 
 // Grid: blocks of THREADS quads, instances.
