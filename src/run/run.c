@@ -324,6 +324,8 @@ static int finish(run *r) {
     if (r->pending == 0) {
         printf("%s: nothing to do, all %lld instances are finished", r->path,
                (long long)ts_sweep_instances(r->sweep));
+        if (r->reused)
+            printf(" (%lld copied now)", (long long)r->reused);
         if (r->failed)
             printf(" (%lld failed; --retry-failed trains them again)", (long long)r->failed);
         putchar('\n');

@@ -55,6 +55,16 @@ static void use_one_thread(void) {
         openblas_set_num_threads(1);
 }
 
+// OpenBLAS takes a buffer of 128 MiB for each thread that is in it, and asks for it for ever if there is no memory. So
+// it is only called where there is; the buffer is not touched here.
+static ts_status check_room(void) {
+    void *volatile room = malloc((size_t)160 << 20); // volatile: allocated although nothing is done with it
+    free(room);
+    return room ? TS_OK
+                : ts_fail(TS_ERROR_MEMORY, "out of memory: 160 MiB for LAPACK, which finds a group's irreps; "
+                                           "raise the limit (ulimit -v, --mem of Slurm)");
+}
+
 static void take_memory(solver *s) {
     size_t n = (size_t)s->table->n, classes = (size_t)s->classes.count, expected = (size_t)s->expected;
     s->work_size = (int)(1 + 6 * n + 2 * n * n);
@@ -327,6 +337,9 @@ static ts_status make_set(solver *s, ts_irreps **out) {
 static ts_status find_and_name(solver *s, ts_irreps **out) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, use_one_thread);
+    ts_status room = check_room();
+    if (room != TS_OK)
+        return room;
     bool complete = false;
     for (uint64_t i = 0; i < TRIES && !complete; i++)
         complete = find_irreps(s, KEY + i);

@@ -7,7 +7,7 @@ import signal
 import subprocess
 
 from processes import finish
-from support import ENDLESS, SMALL, Case, finished_rows, long_sweep, main, needs_mpi, sha256
+from support import ENDLESS, SMALL, TOYSWEEP, Case, finished_rows, long_sweep, main, needs_mpi, sha256
 
 import h5py
 
@@ -71,6 +71,15 @@ class Refused(Case):
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384))
         self.assertIn("too large", self.run_program("run", sweep, expect=1, preexec_fn=limit).lower())
         self.assertEqual(self.files(), ["small.yaml"])
+
+    def test_too_little_memory_for_a_library_is_a_message(self):
+        if "asan" in subprocess.run(["ldd", TOYSWEEP], capture_output=True, text=True).stdout:
+            self.skipTest("sanitizers need more address space than that")
+        sweep = self.write("group.yaml", "name: group\ntask: group\ngroup: C7\nembed: 4\nhidden: 4\nsteps: 1\n")
+        limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (200 << 20, 200 << 20))
+        output = self.run_program("run", sweep, "--threads", 1, expect=1, preexec_fn=limit,
+                                  environment={"OPENBLAS_NUM_THREADS": "1"})
+        self.assertIn("out of memory", output)
 
     def test_what_to_type_next_can_be_typed(self):
         self.write("a sweep's.yaml", long_sweep(2))
