@@ -9,16 +9,15 @@ from support import ENDLESS, SMALL, Case, fitted, long_sweep, main, needs_mpi, s
 
 
 # Two groups.
-GROUPS = """\
-name: group
+TABLES = """\
+name: tables
 steps: STEPS
 checkpoints: {log: 10}
 instances: 3
-embed: 32
-hidden: 48
 cases:
-  - {task: group, group: D9, train_fraction: 0.7}
-  - {task: group, group: S3xC5, train_fraction: 0.6}
+  - {task: group, group: D9, train_fraction: 0.7, embed: 32, hidden: 48}
+  - {task: group, group: S3xC5, train_fraction: 0.6, embed: 32, hidden: 48}
+  - {task: power, p: 11, m: 2, n: 3, model: transformer, d_model: 16, heads: 2, d_head: 8, d_mlp: 32}
 """
 
 
@@ -37,8 +36,8 @@ class Identical(Case):
         self.assertEqual(self.finished(sweep, "both.h5", "--threads", 2, ranks=2), expected, "2 ranks x 2 threads")
 
     @needs_mpi
-    def test_groups_too(self):
-        sweep = self.write("group.yaml", fitted(GROUPS, 2))
+    def test_table_models_too(self):
+        sweep = self.write("tables.yaml", fitted(TABLES, 2))
         expected = self.finished(sweep, "alone.h5", "--threads", 1)
         self.assertEqual(self.finished(sweep, "threads.h5", "--threads", 2), expected, "2 threads")
         self.assertEqual(self.finished(sweep, "ranks.h5", "--threads", 1, ranks=3), expected, "3 ranks")

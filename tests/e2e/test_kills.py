@@ -6,9 +6,24 @@ import random
 import time
 
 from processes import finish, kill_family, ranks_of
-from support import Case, amount, long_sweep, main, needs_mpi, sha256
+from support import Case, amount, fitted, long_sweep, main, needs_mpi, sha256
 
 KILLS = amount(30, 300)
+TRANSFORMERS = """\
+name: transformers
+task: power
+model: transformer
+p: 11
+m: [1, 2]
+n: [1, 3]
+d_model: 16
+heads: 2
+d_head: 8
+d_mlp: 32
+steps: STEPS
+checkpoints: {log: 20}
+instances: 4
+"""
 VICTIMS = "a worker", "rank 0", "mpirun", "all"
 
 
@@ -29,12 +44,19 @@ class Killed(Case):
         return True
 
     @needs_mpi
-    def test_a_run_killed_at_random_moments_loses_nothing(self):
-        sweep = self.write("long.yaml", long_sweep(6))
+    def test_trees_killed_at_random_moments_lose_nothing(self):
+        self.kill_at_random(long_sweep(6))
+
+    @needs_mpi
+    def test_transformers_killed_at_random_moments_lose_nothing(self):
+        self.kill_at_random(fitted(TRANSFORMERS, 6))
+
+    def kill_at_random(self, text):
+        sweep = self.write("long.yaml", text)
         expected, whole = self.run_whole(sweep, *self.OPTIONS, ranks=2)
         kills = collections.Counter()
         acknowledged, finished = set(), 0
-        while kills.total() < KILLS:
+        while kills.total() < KILLS // 2:
             victim = VICTIMS[kills.total() % len(VICTIMS)]
             process = self.start("run", sweep, "-o", "parts.h5", *self.OPTIONS, ranks=2, environment=self.HASTE)
             killed = self.kill(process, victim)
