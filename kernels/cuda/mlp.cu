@@ -8,11 +8,11 @@
 // gate: mlp_fused<128, 64, 64>: 1 block, 512 FFMA, 52 LDS.128
 // gate: mlp_fused<64, 128, 64>: 1 block, 512 FFMA, 44 LDS.128
 // gate: mlp_fused<64, 64, 64>: 2 blocks, 384 FFMA, 44 LDS.128
-#include "cuda/device.h"
+#include "device.h"
 
-#include "cuda/entropy.cuh"
-#include "cuda/mlp.h"
-#include "cuda/quad.cuh"
+#include "entropy.cuh"
+#include "mlp.h"
+#include "quad.cuh"
 
 #include <stdint.h>
 

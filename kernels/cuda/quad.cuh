@@ -1,5 +1,5 @@
 // Four floats at a time, for kernels of table models: reading and writing them, what they are made of, where the
-// matrices of table.h's operands lie, and the warp's stripe of columns.
+// matrices of table.h's operands lie, the warp's stripe of columns, and its lanes' part of a product.
 #pragma once
 
 #include "device.h"
@@ -10,15 +10,6 @@ namespace {
 
 constexpr int STRIPE = 32 * TS_QUAD; // columns that a warp works on at once
 
-__device__ __forceinline__ float4 &quad_at(float *address) {
-    return *reinterpret_cast<float4 *>(address);
-}
-__device__ __forceinline__ const float4 &quad_at(const float *address) {
-    return *reinterpret_cast<const float4 *>(address);
-}
-__device__ __forceinline__ float at(const float4 &quad, int i) {
-    return i == 0 ? quad.x : i == 1 ? quad.y : i == 2 ? quad.z : quad.w;
-}
 // A warp's lanes as 4 rows of 8 columns of a product. Shared memory answers two lanes at once that read the same 16
 // bytes if their numbers differ in the lowest bit, or in the next one: rows stay the same where the lowest bit changes,
 // columns where the next one does. Rows of 8 neighbouring lanes take twice as long to read columns.
@@ -31,6 +22,15 @@ __device__ __forceinline__ int lane_column() {
     return (lane & 1) + (lane >> 1 & 2) + (lane >> 2 & 4);
 }
 
+__device__ __forceinline__ float4 &quad_at(float *address) {
+    return *reinterpret_cast<float4 *>(address);
+}
+__device__ __forceinline__ const float4 &quad_at(const float *address) {
+    return *reinterpret_cast<const float4 *>(address);
+}
+__device__ __forceinline__ float at(const float4 &quad, int i) {
+    return i == 0 ? quad.x : i == 1 ? quad.y : i == 2 ? quad.z : quad.w;
+}
 __device__ __forceinline__ float4 operator+(const float4 &a, const float4 &b) {
     return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
 }

@@ -114,6 +114,11 @@ int64_t ts_cuda_resident_blocks(int threads, int registers_of_thread, size_t sha
     return (blocks < 1 ? 1 : blocks) * p->multiprocessors;
 }
 
+int64_t ts_cuda_fill(int64_t blocks, int resident, int rounds) {
+    int64_t room = (int64_t)found.properties.multiprocessors * resident * rounds;
+    return room < blocks ? 1 : room / blocks;
+}
+
 // Lines of `info`: the node's devices, or why there are none; then libraries.
 const char *ts_cuda_detail(int index) {
     static char line[640];

@@ -36,6 +36,10 @@ const ts_cuda_properties *ts_cuda_properties_of(void);
 // Blocks of that size that fit on the device at once, at least one on each multiprocessor.
 int64_t ts_cuda_resident_blocks(int threads, int registers_of_thread, size_t shared_bytes);
 
+// Instances, of so many blocks each, that take `rounds` rounds of the GPU with `resident` blocks on a multiprocessor, and
+// none of another; at least 1.
+int64_t ts_cuda_fill(int64_t blocks, int resident, int rounds);
+
 // Device memory in two passes, as ts_slab: takes are added up, ts_cuda_slab_reserve allocates, takes hand out.
 // 256-byte aligned. Its contents are whatever was there. If memory is out, reserve waits while other slabs of this
 // process hold any, so a thread must not reserve one while it holds another.

@@ -254,9 +254,7 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
 // then costs little, and so does starting the kernels of a step.
 static int64_t fill(const ts_params *params, const struct ts_data *data) {
     double n = data->table->n, pairs = ts_params_real(params, "train_fraction") * n * n;
-    int64_t wanted = 12 * (int64_t)ts_cuda_properties_of()->multiprocessors;
-    int64_t count = wanted / ts_mlp_fused_blocks((int)pairs);
-    return count < 1 ? 1 : count;
+    return ts_cuda_fill(ts_mlp_fused_blocks((int)pairs), 1, 12);
 }
 
 const ts_engine ts_cuda_mlp = {

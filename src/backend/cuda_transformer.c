@@ -512,9 +512,8 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
 // of another: the many small products of a step fill the GPU only then.
 static int64_t fill(const ts_params *params, const struct ts_data *data) {
     double n = data->table->n, pairs = ts_params_real(params, "train_fraction") * n * n;
-    int64_t wanted = 20 * 3 * (int64_t)ts_cuda_properties_of()->multiprocessors;
     int64_t tiles = ((int64_t)pairs + 127) / 128 * ((data->table->n_out + 63) / 64);
-    return wanted < tiles ? 1 : wanted / tiles;
+    return ts_cuda_fill(tiles, 3, 20);
 }
 
 const ts_engine ts_cuda_transformer = {

@@ -86,6 +86,11 @@ def long_sweep(seconds=3):
     return fitted(LONG, seconds)
 
 
+def is_sanitized():
+    """Is the program built with the address sanitizer?"""
+    return "asan" in subprocess.run(["ldd", TOYSWEEP], capture_output=True, text=True).stdout
+
+
 def needs_mpi(test):
     return unittest.skipUnless(MPIRUN, "built without MPI")(test)
 
