@@ -1,19 +1,25 @@
+// Adam and AdamW with PyTorch's bits (those of its 1.x releases on a processor): two fused multiply-adds for the moments,
+// a division by `root`, and a decayed parameter that is rounded before the step is added.
 #include "cpu/kernels.h"
 #include "cpu/simd.h"
 
-void TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_adam_constants constants) {
+void TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas,
+                         ts_adam_rates rates) {
     float *first = state + count, *second = first + count;
-    vec keep1 = vset(constants.beta1), take1 = vset(constants.take1);
-    vec keep2 = vset(constants.beta2), take2 = vset(constants.take2);
-    vec decay = vset(constants.decay);
-    vec rate = vset(-constants.rate), root = vset(constants.root), epsilon = vset(constants.epsilon);
+    vec keep1 = vset(betas.beta1), take1 = vset(betas.take1);
+    vec keep2 = vset(betas.beta2), take2 = vset(betas.take2);
+    vec minus_rate = vset(-rates.rate), decay = vset(rates.decay), epsilon = vset(TS_ADAM_EPSILON);
+    vec minus_root = vset(-rates.root), inverse = vset(rates.inverse);
     for (int64_t i = 0; i < count; i += LANES) {
         vec g = vload(gradient + i);
         vec m = vfma(take1, g, vmul(keep1, vload(first + i)));
         vec v = vfma(vmul(take2, g), g, vmul(keep2, vload(second + i)));
         vstore(first + i, m);
         vstore(second + i, v);
-        vec step = vdiv(vmul(rate, m), vfma(vsqrt(v), root, epsilon));
-        vstore(state + i, vfma(vload(state + i), decay, step));
+        vec deviation = vsqrt(v), quotient = vmul(deviation, inverse);
+        quotient =
+            vfma(vfma(minus_root, quotient, deviation), inverse, quotient); // rounded once (Markstein 1990)
+        vec step = vdiv(vmul(minus_rate, m), vadd(quotient, epsilon));
+        vstore(state + i, vadd(vmul(vload(state + i), decay), step));
     }
 }

@@ -3,6 +3,8 @@
 // ranks.
 #pragma once
 
+#include "adam.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -111,12 +113,6 @@ typedef struct ts_transformer_work {
 // TS_TRANSFORMER_BLOCK, a, b), so that the tables' rows in use stay in the cache.
 enum { TS_TRANSFORMER_TILE = 48, TS_TRANSFORMER_BLOCK = 32 };
 
-// take = 1 - beta, rounded once from double precision (1 - 0.999f is off by 5e-5); decay = 1 - lr * weight
-// decay.
-typedef struct ts_adam_constants {
-    float beta1, take1, beta2, take2, rate, root, epsilon, decay;
-} ts_adam_constants;
-
 typedef struct ts_kernels {
     const char *name;
 
@@ -133,7 +129,8 @@ typedef struct ts_kernels {
     void (*exponential)(const float *x, float *out, int64_t count);
 
     // state: (3, count): parameters, first and second moments; count a multiple of TS_VECTOR_LANES.
-    void (*adam)(float *state, const float *gradient, int64_t count, ts_adam_constants constants);
+    void (*adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas,
+                 ts_adam_rates rates);
 
     // Multiply-adds of independent chains in registers, `rounds` times; returns the operations done. For
     // finding the machine's peak; *sink keeps the result alive.
@@ -154,7 +151,8 @@ extern const ts_kernels ts_kernels_portable;
 #define TS_JOIN(a, b)    TS_JOIN_(a, b)
 #define TS_FOR_SET(name) TS_JOIN(name, TS_KERNELS)
 double TS_FOR_SET(ts_autoencoder_gradient)(const ts_autoencoder_work *work, const ts_sparse_rows *batch);
-void TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_adam_constants constants);
+void TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas,
+                         ts_adam_rates rates);
 bool TS_FOR_SET(ts_mlp_gradient)(const ts_mlp_work *work);
 bool TS_FOR_SET(ts_transformer_gradient)(const ts_transformer_work *work);
 void TS_FOR_SET(ts_exponential)(const float *x, float *out, int64_t count);

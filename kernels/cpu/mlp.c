@@ -11,25 +11,29 @@
 
 #include <string.h>
 
+// Terms of the first layer's sums are added up in blocks of this many, which rounds less than one long chain does, and
+// as PyTorch does it where rounding decides on which side of its kink a unit of the published S5 run begins.
+enum { EMBED_BLOCK = 64 };
+
 // left = W_x W[:embed], right = W_y W[embed:].
 static void embed(const ts_mlp_work *w) {
-    product p = {
-        .a = w->w_x,
-        .row_step = (size_t)w->embed_stride,
-        .depth_step = 1,
-        .b = w->w,
-        .b_stride = (size_t)w->hidden_stride,
-        .c = w->left,
-        .c_stride = (size_t)w->hidden_stride,
-        .rows = w->n,
-        .vectors = w->hidden_stride / LANES,
-        .depth = w->embed,
-    };
-    multiply(&p);
-    p.a = w->w_y;
-    p.b = w->w + (size_t)w->embed * (size_t)w->hidden_stride;
-    p.c = w->right;
-    multiply(&p);
+    for (int side = 0; side < 2; side++)
+        for (int k = 0; k < w->embed; k += EMBED_BLOCK) {
+            product p = {
+                .a = (side ? w->w_y : w->w_x) + k,
+                .row_step = (size_t)w->embed_stride,
+                .depth_step = 1,
+                .b = w->w + (size_t)(side * w->embed + k) * (size_t)w->hidden_stride,
+                .b_stride = (size_t)w->hidden_stride,
+                .c = side ? w->right : w->left,
+                .c_stride = (size_t)w->hidden_stride,
+                .rows = w->n,
+                .vectors = w->hidden_stride / LANES,
+                .depth = w->embed - k < EMBED_BLOCK ? w->embed - k : EMBED_BLOCK,
+                .into = k == 0 ? PRODUCT_SET : PRODUCT_ADD,
+            };
+            multiply(&p);
+        }
 }
 
 static void load_tile(const ts_mlp_work *w, int first, int count) {
@@ -63,19 +67,19 @@ static bool train_tile(const ts_mlp_work *w, int first, int count, float share) 
     size_t hidden_stride = (size_t)w->hidden_stride, out_stride = (size_t)w->out_stride;
     bool finite = true;
     load_tile(w, first, count);
-    product logits = {w->h,  hidden_stride,         1,         w->w_u, out_stride, w->z, out_stride,
-                      count, w->out_stride / LANES, w->hidden, false};
+    product logits = {w->h,  hidden_stride,         1,         w->w_u,     out_stride, w->z, out_stride,
+                      count, w->out_stride / LANES, w->hidden, PRODUCT_SET};
     multiply(&logits);
     for (int t = 0; t < count; t++)
         finite = cross_entropy(w->z + (size_t)t * out_stride, w->out_stride / LANES, w->valid,
                                w->label[first + t], share) &&
                  finite;
-    product back = {w->z,  out_stride,    1,     w->w_u_columns,           hidden_stride,
-                    w->dh, hidden_stride, count, w->hidden_stride / LANES, w->n_out,
-                    false};
+    product back = {w->z,       out_stride,    1,     w->w_u_columns,           hidden_stride,
+                    w->dh,      hidden_stride, count, w->hidden_stride / LANES, w->n_out,
+                    PRODUCT_SET};
     multiply(&back);
-    product unembed = {w->h,       1,         hidden_stride,         w->z,  out_stride, w->dw_u,
-                       out_stride, w->hidden, w->out_stride / LANES, count, true};
+    product unembed = {w->h,       1,         hidden_stride,         w->z,  out_stride,      w->dw_u,
+                       out_stride, w->hidden, w->out_stride / LANES, count, PRODUCT_CONTINUE};
     multiply(&unembed);
     scatter_tile(w, first, count);
     return finite;

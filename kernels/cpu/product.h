@@ -1,10 +1,9 @@
-// Matrix products in registers: C (rows, 16 vectors) = or += A B, with A read one number at a time (so that
+// Matrix products in registers: C (rows, 16 vectors) from A B, with A read one number at a time (so that
 // it may be transposed for free) and B by vectors. Sums run over `depth` in order, whatever the blocking.
 #pragma once
 
 #include "cpu/simd.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 
 // Accumulators: PRODUCT_ROWS x PRODUCT_WIDE vectors, with B's vectors beside them.
@@ -15,6 +14,9 @@ enum {
     PRODUCT_WIDE = VECTOR_REGISTERS >= 32 ? 4 : 1,
 };
 
+// What becomes of C: A B; A B with sums that begin with C; C with A B added to it.
+typedef enum product_into { PRODUCT_SET, PRODUCT_CONTINUE, PRODUCT_ADD } product_into;
+
 // A at (row, k): a[row * row_step + k * depth_step]. B (depth, b_stride), C (rows, c_stride).
 typedef struct product {
     const float *a;
@@ -24,7 +26,7 @@ typedef struct product {
     float *c;
     size_t c_stride;
     int rows, vectors, depth;
-    bool add; // C += A B
+    product_into into;
 } product;
 
 static inline __attribute__((always_inline)) void product_block(const product *p, int row, int column,
@@ -33,7 +35,8 @@ static inline __attribute__((always_inline)) void product_block(const product *p
     float *c = p->c + (size_t)row * p->c_stride + (size_t)column * LANES;
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < wide; v++)
-            sum[r][v] = p->add ? vload(c + (size_t)r * p->c_stride + (size_t)v * LANES) : vzero();
+            sum[r][v] = p->into == PRODUCT_CONTINUE ? vload(c + (size_t)r * p->c_stride + (size_t)v * LANES)
+                                                    : vzero();
     const float *a = p->a + (size_t)row * p->row_step, *b = p->b + (size_t)column * LANES;
     for (int k = 0; k < p->depth; k++, a += p->depth_step, b += p->b_stride) {
         vec b_now[PRODUCT_WIDE];
@@ -45,6 +48,10 @@ static inline __attribute__((always_inline)) void product_block(const product *p
                 sum[r][v] = vfma(factor, b_now[v], sum[r][v]);
         }
     }
+    if (p->into == PRODUCT_ADD)
+        for (int r = 0; r < rows; r++)
+            for (int v = 0; v < wide; v++)
+                sum[r][v] = vadd(vload(c + (size_t)r * p->c_stride + (size_t)v * LANES), sum[r][v]);
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < wide; v++)
             vstore(c + (size_t)r * p->c_stride + (size_t)v * LANES, sum[r][v]);

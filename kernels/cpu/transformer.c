@@ -30,20 +30,20 @@ static factor transposed(const float *at, int stride) {
 
 // C (rows, columns) = A B or C += A B; columns: a multiple of 16.
 static void enter_product(float *c, int c_stride, int rows, int columns, factor a, const float *b,
-                          int b_stride, int depth, bool add) {
-    product p = {a.at, a.row_step,      a.depth_step, b,  (size_t)b_stride, c, (size_t)c_stride,
-                 rows, columns / LANES, depth,        add};
+                          int b_stride, int depth, product_into into) {
+    product p = {a.at, a.row_step,      a.depth_step, b,   (size_t)b_stride, c, (size_t)c_stride,
+                 rows, columns / LANES, depth,        into};
     multiply(&p);
 }
 
 static void set_product(float *c, int c_stride, int rows, int columns, factor a, const float *b, int b_stride,
                         int depth) {
-    enter_product(c, c_stride, rows, columns, a, b, b_stride, depth, false);
+    enter_product(c, c_stride, rows, columns, a, b, b_stride, depth, PRODUCT_SET);
 }
 
 static void add_product(float *c, int c_stride, int rows, int columns, factor a, const float *b, int b_stride,
                         int depth) {
-    enter_product(c, c_stride, rows, columns, a, b, b_stride, depth, true);
+    enter_product(c, c_stride, rows, columns, a, b, b_stride, depth, PRODUCT_CONTINUE);
 }
 
 // to (count) += factor from

@@ -9,6 +9,7 @@
 // gate: train<[1-4], 0>: 2 blocks
 // gate: train<4, 1>: 2 blocks
 // gate: 128-bit global loads
+#include "cuda/adam.cuh"
 #include "cuda/device.h"
 #include "cuda/draw.h"
 #include "cuda/kernels.h"
@@ -332,16 +333,9 @@ static __device__ __forceinline__ void gradient(const block_state<CHUNK> &s, int
     }
 }
 
-static __device__ __forceinline__ void adam_one(float gradient, float4 beta, float rate, float root, float &w,
-                                                float &m, float &v) {
-    m = fmaf(beta.y, gradient, beta.x * m);
-    v = fmaf(beta.w * gradient, gradient, beta.z * v);
-    w += -rate * m / fmaf(sqrtf(v), root, 1e-8f);
-}
-
 template <int CHUNK>
-static __device__ __forceinline__ void adam(const block_state<CHUNK> &s, float4 beta, float rate,
-                                            float root) {
+static __device__ __forceinline__ void adam(const block_state<CHUNK> &s, const ts_adam_betas &betas,
+                                            const ts_adam_rates &rates) {
     const int size = (s.a.features * (s.a.layout.hidden_stride + 1) + 3) & ~3;
     float *first = s.moments, *second = s.moments + size;
     for (int i = s.thread * 4; i < size; i += s.threads * 4) {
@@ -349,10 +343,7 @@ static __device__ __forceinline__ void adam(const block_state<CHUNK> &s, float4 
         for (int group = 1; group < s.a.layout.row_groups; group++)
             g = add4(g, load4(s.partial + (size_t)group * (size_t)size + i));
         float4 w = load4(s.w + i), m = load4(first + i), v = load4(second + i);
-        adam_one(g.x, beta, rate, root, w.x, m.x, v.x);
-        adam_one(g.y, beta, rate, root, w.y, m.y, v.y);
-        adam_one(g.z, beta, rate, root, w.z, m.z, v.z);
-        adam_one(g.w, beta, rate, root, w.w, m.w, v.w);
+        adam_quad(betas, rates, g, w, m, v);
         store4(s.w + i, w);
         store4(first + i, m);
         store4(second + i, v);
@@ -442,8 +433,8 @@ __global__ void __launch_bounds__(MOST_THREADS, BLOCKS<CHUNK, PLACEMENT>)
         (int)blockDim.x / WARP,
     };
     float *state = a.state + (size_t)instance * 3 * (size_t)((a.hidden + 1) * a.features);
-    const float *rates = a.rate + (size_t)a.table[instance] * (size_t)a.table_steps * 2;
-    const float4 beta = load4(a.beta + (size_t)instance * 4);
+    const ts_adam_rates *rates = a.rates + (size_t)a.table[instance] * (size_t)a.table_steps;
+    const ts_adam_betas betas = a.betas[instance];
     move_state<true>(s, state);
     for (int f = s.thread; f < a.features; f += s.threads)
         s.scale[f] = a.scale[(size_t)instance * (size_t)a.features + f];
@@ -462,7 +453,7 @@ __global__ void __launch_bounds__(MOST_THREADS, BLOCKS<CHUNK, PLACEMENT>)
         batch_gradient(s, a.from + done, draw, &loss);
         if (__syncthreads_or(!isfinite(loss)))
             break;
-        adam(s, beta, rates[2 * done], rates[2 * done + 1]);
+        adam(s, betas, rates[done]);
         __syncthreads();
     }
 

@@ -2,6 +2,8 @@
 // and pointers only; all pointers are to device memory.
 #pragma once
 
+#include "adam.h"
+
 #include <cuda_runtime_api.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -73,10 +75,10 @@ typedef struct ts_cuda_autoencoder_work {
     float *state;         // (instances, 3, (hidden + 1) * features): W (hidden, features) and b, then moments
     const float *scale;   // (instances, features)
     const uint64_t *seed; // (instances)
-    const float *beta;    // (instances, 4): beta1, 1 - beta1, beta2, 1 - beta2
-    const int *table;     // (instances) which of the learning-rate tables
-    const float *rate;    // (tables, table_steps, 2): rate and root of ts_adam_step
-    int table_steps;      // at least `steps`
+    const ts_adam_betas *betas; // (instances)
+    const int *table;           // (instances) which of the learning-rate tables
+    const ts_adam_rates *rates; // (tables, table_steps)
+    int table_steps;            // at least `steps`
     int64_t *
         reached; // (instances) in: those == from are trained; out: from + steps, or where the loss was not finite
     double *loss;   // (instances) of the last step's batch

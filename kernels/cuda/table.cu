@@ -2,6 +2,7 @@
 // token, AdamW. Each thread works on 16 bytes at a time; every sum has one order, whatever else is on the device.
 #include "device.h"
 
+#include "adam.cuh"
 #include "entropy.cuh"
 #include "quad.cuh"
 #include "table.h"
@@ -144,13 +145,6 @@ __global__ void __launch_bounds__(THREADS) verdict(const ts_verdict_work w) {
         w.taken[instance]++;
 }
 
-__device__ __forceinline__ void adam_number(const ts_adam_betas &b, const ts_adam_rates &r, float g, float &p,
-                                            float &m, float &v) {
-    m = b.beta1 * m + b.take1 * g;
-    v = b.beta2 * v + b.take2 * g * g;
-    p = r.decay * p - r.rate * m / (sqrtf(v) * r.root + b.epsilon);
-}
-
 // Grid: blocks of THREADS quads, instances.
 __global__ void __launch_bounds__(THREADS) adamw(const ts_adamw_work w) {
     int instance = (int)blockIdx.y, at = ((int)blockIdx.x * THREADS + (int)threadIdx.x) * TS_QUAD;
@@ -164,10 +158,7 @@ __global__ void __launch_bounds__(THREADS) adamw(const ts_adamw_work w) {
                       w.partial + (size_t)instance * (size_t)w.parts * length, w.parts, length, at);
     float *state = w.state + (size_t)instance * 3 * (size_t)w.count + at;
     float4 p = quad_at(state), m = quad_at(state + w.count), v = quad_at(state + 2 * (size_t)w.count);
-    adam_number(betas, rates, gradient.x, p.x, m.x, v.x);
-    adam_number(betas, rates, gradient.y, p.y, m.y, v.y);
-    adam_number(betas, rates, gradient.z, p.z, m.z, v.z);
-    adam_number(betas, rates, gradient.w, p.w, m.w, v.w);
+    adam_quad(betas, rates, gradient, p, m, v);
     quad_at(state) = p;
     quad_at(state + w.count) = m;
     quad_at(state + 2 * (size_t)w.count) = v;

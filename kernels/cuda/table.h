@@ -3,6 +3,8 @@
 // made of, and where memory comes from, is the engines' matter (src/backend/cuda_table.h).
 #pragma once
 
+#include "adam.h"
+
 #include <cuda_runtime_api.h>
 #include <stdint.h>
 
@@ -93,12 +95,6 @@ typedef struct ts_verdict_work {
 cudaError_t ts_cuda_verdict(const ts_verdict_work *work, cudaStream_t stream);
 
 // AdamW (model/optimiser.h) with the constants of step taken[instance] - 1.
-typedef struct ts_adam_rates {
-    float rate, root, decay;
-} ts_adam_rates;
-typedef struct ts_adam_betas {
-    float beta1, take1, beta2, take2, epsilon; // take = 1 - beta, rounded once
-} ts_adam_betas;
 typedef struct ts_adamw_work {
     int instances;
     int count;             // floats of an instance's parameters, pads included

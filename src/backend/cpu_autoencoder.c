@@ -1,12 +1,12 @@
 // The autoencoder on the CPU: one thread trains one instance after the other with fused float32 kernels;
 // threads are used over units. Padding is this engine's own matter: states and weights go in and out without
 // it.
+#include "backend/adam_constants.h"
 #include "backend/backend.h"
 #include "backend/cpu.h"
 #include "base/memory.h"
 #include "model/autoencoder.h"
 #include "model/model.h"
-#include "model/optimiser.h"
 #include "task/data.h"
 
 #include <math.h>
@@ -121,14 +121,7 @@ static int64_t train_instance(training *t, int instance, int64_t from, int64_t t
     t->work.parameters = state;
     t->work.scale = t->scale + (size_t)instance * (size_t)t->work.stride;
     ts_adam *adam = ts_adam_at(&t->adam[instance], params, from);
-    ts_adam_constants constants = {
-        .beta1 = (float)adam->beta1,
-        .take1 = (float)(1 - adam->beta1),
-        .beta2 = (float)adam->beta2,
-        .take2 = (float)(1 - adam->beta2),
-        .epsilon = (float)adam->epsilon,
-        .decay = 1,
-    };
+    ts_adam_betas betas = ts_adam_betas_of(params);
     for (int64_t step = from; step < to; step++) {
         ts_feature_draw(t->spec.data->features, seed, TS_STREAM_BATCH, (uint32_t)step, t->shape.samples,
                         &t->batch);
@@ -136,10 +129,7 @@ static int64_t train_instance(training *t, int instance, int64_t from, int64_t t
                                t->batch.active, t->batch.value, t->batch.weight};
         if (!isfinite(t->kernels->autoencoder_gradient(&t->work, &rows)))
             return step;
-        ts_adam_step next = ts_adam_next(adam);
-        constants.rate = (float)next.rate;
-        constants.root = (float)next.root;
-        t->kernels->adam(state, t->work.gradient, t->padded, constants);
+        t->kernels->adam(state, t->work.gradient, t->padded, betas, ts_adam_next_rates(adam));
     }
     return to;
 }

@@ -1,5 +1,6 @@
 #include "backend/cpu_table.h"
 
+#include "backend/adam_constants.h"
 #include "model/network.h"
 #include "task/data.h"
 
@@ -109,24 +110,14 @@ ts_status ts_cpu_table_initialise(ts_cpu_table *t, int block) {
 static int64_t train_instance(ts_cpu_table *t, int instance, int64_t from, int64_t to) {
     const ts_team *team = t->spec.team;
     ts_adam *adam = ts_adam_at(&t->adam[instance], &t->spec.params[instance], from);
-    ts_adam_constants constants = {
-        .beta1 = (float)adam->beta1,
-        .take1 = (float)(1 - adam->beta1),
-        .beta2 = (float)adam->beta2,
-        .take2 = (float)(1 - adam->beta2),
-        .epsilon = (float)adam->epsilon,
-    };
+    ts_adam_betas betas = ts_adam_betas_of(&t->spec.params[instance]);
     for (int64_t step = from; step < to; step++) {
         bool finite = t->make_gradient(t);
         if (team)
             finite = team->sum(team->context, t->gradient, t->padded, finite);
         if (!finite)
             return step;
-        ts_adam_step next = ts_adam_next(adam);
-        constants.rate = (float)next.rate;
-        constants.root = (float)next.root;
-        constants.decay = (float)next.decay;
-        t->kernels->adam(state_of(t, instance), t->gradient, t->padded, constants);
+        t->kernels->adam(state_of(t, instance), t->gradient, t->padded, betas, ts_adam_next_rates(adam));
     }
     return to;
 }

@@ -2,12 +2,12 @@
 // device holds the state as it is saved; what the host reads of it is copied once for all instances.
 #include "backend/cuda_autoencoder.h"
 
+#include "backend/adam_constants.h"
 #include "backend/cuda.h"
 #include "backend/cuda_features.h"
 #include "base/memory.h"
 #include "model/autoencoder.h"
 #include "model/model.h"
-#include "model/optimiser.h"
 #include "task/data.h"
 
 #include <string.h>
@@ -23,10 +23,10 @@ typedef struct training {
     cudaStream_t stream;
     // Pinned.
     char *pinned;
-    float *state;     // (count, 3, parameters); see `fetched`
-    float *rate;      // (tables, MOST_STEPS, 2)
-    int64_t *reached; // (count)
-    double *loss;     // (count)
+    float *state;         // (count, 3, parameters); see `fetched`
+    ts_adam_rates *rates; // (tables, MOST_STEPS)
+    int64_t *reached;     // (count)
+    double *loss;         // (count)
     // Instances whose learning rates are the same share a table of them.
     int tables;
     int *table;       // (count)
@@ -83,14 +83,11 @@ static void find_tables(training *t) {
 static ts_status upload_rates(training *t, int64_t from, int steps) {
     for (int table = 0; table < t->tables; table++) {
         ts_adam *adam = ts_adam_at(&t->adam[table], &t->spec.params[t->instance_of[table]], from);
-        float *rate = t->rate + (size_t)table * 2 * MOST_STEPS;
-        for (int step = 0; step < steps; step++) {
-            ts_adam_step next = ts_adam_next(adam);
-            rate[2 * step] = (float)next.rate;
-            rate[2 * step + 1] = (float)next.root;
-        }
-        ts_status status = ts_cuda_upload((void *)(uintptr_t)(t->work.rate + (size_t)table * 2 * MOST_STEPS),
-                                          rate, 2 * (size_t)steps * sizeof *rate, t->stream);
+        ts_adam_rates *rates = t->rates + (size_t)table * MOST_STEPS;
+        for (int step = 0; step < steps; step++)
+            rates[step] = ts_adam_next_rates(adam);
+        ts_status status = ts_cuda_upload((void *)(uintptr_t)(t->work.rates + (size_t)table * MOST_STEPS),
+                                          rates, (size_t)steps * sizeof *rates, t->stream);
         if (status != TS_OK)
             return status;
     }
@@ -111,15 +108,15 @@ static ts_status create_host(training *t) {
     }
     memset(t->slab.base, 0, t->slab.size);
     find_tables(t);
-    size_t rates = (size_t)t->tables * 2 * MOST_STEPS * sizeof(float),
+    size_t rates = (size_t)t->tables * MOST_STEPS * sizeof *t->rates,
            state = count * 3 * t->parameters * sizeof(float);
     t->pinned = ts_cuda_pinned(count * (sizeof(int64_t) + sizeof(double)) + rates + state, "training");
     if (!t->pinned)
         return TS_ERROR_MEMORY;
     t->reached = (int64_t *)(void *)t->pinned;
     t->loss = (double *)(void *)(t->reached + count);
-    t->rate = (float *)(void *)(t->loss + count);
-    t->state = t->rate + (size_t)t->tables * 2 * MOST_STEPS;
+    t->rates = (ts_adam_rates *)(void *)(t->loss + count);
+    t->state = (float *)(void *)(t->rates + (size_t)t->tables * MOST_STEPS);
     return TS_OK;
 }
 
@@ -140,9 +137,9 @@ static ts_status create_device(training *t) {
         w->state = ts_cuda_slab_take(&t->device, count * 3 * t->parameters, sizeof(float));
         w->scale = ts_cuda_slab_take(&t->device, count * features, sizeof(float));
         w->seed = ts_cuda_slab_take(&t->device, count, sizeof(uint64_t));
-        w->beta = ts_cuda_slab_take(&t->device, count, 4 * sizeof(float));
+        w->betas = ts_cuda_slab_take(&t->device, count, sizeof *w->betas);
         w->table = ts_cuda_slab_take(&t->device, count, sizeof(int));
-        w->rate = ts_cuda_slab_take(&t->device, (size_t)t->tables * 2 * MOST_STEPS, sizeof(float));
+        w->rates = ts_cuda_slab_take(&t->device, (size_t)t->tables * MOST_STEPS, sizeof *w->rates);
         w->reached = ts_cuda_slab_take(&t->device, count, sizeof(int64_t));
         w->loss = ts_cuda_slab_take(&t->device, count, sizeof(double));
         w->scratch = ts_cuda_slab_take(&t->device, count * w->scratch_floats, sizeof(float));
@@ -158,9 +155,9 @@ static ts_status initialise(training *t) {
     const ts_cuda_autoencoder_work *w = &t->work;
     size_t count = (size_t)t->spec.count, features = (size_t)w->features;
     float *scale = ts_alloc(count * features * sizeof *scale, "training");
-    float *beta = ts_alloc(count * 4 * sizeof *beta, "training");
+    ts_adam_betas *betas = ts_alloc(count * sizeof *betas, "training");
     uint64_t *seed = ts_alloc(count * sizeof *seed, "training");
-    ts_status status = scale && beta && seed ? TS_OK : TS_ERROR_MEMORY;
+    ts_status status = scale && betas && seed ? TS_OK : TS_ERROR_MEMORY;
     for (size_t i = 0; status == TS_OK && i < count; i++) {
         const ts_params *params = &t->spec.params[i];
         float *state = t->state + i * 3 * t->parameters;
@@ -169,12 +166,7 @@ static ts_status initialise(training *t) {
         const ts_numbers *importance = ts_params_numbers(params, "importance");
         for (size_t f = 0; f < features; f++)
             scale[i * features + f] = (float)(ts_numbers_at(importance, (int64_t)f) / (double)features);
-        double beta1 = ts_params_real(params, "beta1"), beta2 = ts_params_real(params, "beta2");
-        float *b = beta + 4 * i;
-        b[0] = (float)beta1;
-        b[1] = (float)(1 - beta1);
-        b[2] = (float)beta2;
-        b[3] = (float)(1 - beta2);
+        betas[i] = ts_adam_betas_of(params);
         seed[i] = (uint64_t)ts_params_integer(params, "seed");
     }
     if (status == TS_OK)
@@ -183,13 +175,13 @@ static ts_status initialise(training *t) {
         status =
             ts_cuda_upload((void *)(uintptr_t)w->scale, scale, count * features * sizeof *scale, t->stream);
     if (status == TS_OK)
-        status = ts_cuda_upload((void *)(uintptr_t)w->beta, beta, count * 4 * sizeof *beta, t->stream);
+        status = ts_cuda_upload((void *)(uintptr_t)w->betas, betas, count * sizeof *betas, t->stream);
     if (status == TS_OK)
         status = ts_cuda_upload((void *)(uintptr_t)w->seed, seed, count * sizeof *seed, t->stream);
     if (status == TS_OK)
         status = ts_cuda_upload((void *)(uintptr_t)w->table, t->table, count * sizeof(int), t->stream);
     ts_free(scale);
-    ts_free(beta);
+    ts_free(betas);
     ts_free(seed);
     *t->fetched = status == TS_OK;
     return status == TS_OK ? ts_cuda_wait(t->stream, "preparing a training") : status;

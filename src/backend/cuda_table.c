@@ -1,4 +1,5 @@
 #include "backend/cuda_table.h"
+#include "backend/adam_constants.h"
 
 #include "model/network.h"
 #include "task/data.h"
@@ -135,15 +136,7 @@ static ts_status upload_pairs(const ts_cuda_table *t, int instance, pair_lists *
 
 static ts_status upload_betas(const ts_cuda_table *t, int instance) {
     const ts_params *params = &t->spec.params[instance];
-    ts_adam adam = {0};
-    ts_adam_at(&adam, params, 0);
-    ts_adam_betas betas = {
-        .beta1 = (float)adam.beta1,
-        .take1 = (float)(1 - adam.beta1),
-        .beta2 = (float)adam.beta2,
-        .take2 = (float)(1 - adam.beta2),
-        .epsilon = (float)adam.epsilon,
-    };
+    ts_adam_betas betas = ts_adam_betas_of(params);
     return ts_cuda_upload(t->betas + instance, &betas, sizeof betas, t->stream);
 }
 
@@ -300,11 +293,8 @@ static bool prepare(ts_cuda_table *t, int64_t from, int64_t steps, const int64_t
         if (!alive)
             continue;
         ts_adam *adam = ts_adam_at(&t->adam[i], &t->spec.params[i], from);
-        for (int64_t step = 0; step < steps; step++) {
-            ts_adam_step next = ts_adam_next(adam);
-            t->next_rates[step * t->instances + i] =
-                (ts_adam_rates){(float)next.rate, (float)next.root, (float)next.decay};
-        }
+        for (int64_t step = 0; step < steps; step++)
+            t->next_rates[step * t->instances + i] = ts_adam_next_rates(adam);
     }
     return any;
 }

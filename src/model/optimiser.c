@@ -14,7 +14,6 @@ ts_adam *ts_adam_at(ts_adam *adam, const ts_params *params, int64_t t) {
         .lr = ts_params_real(params, "lr"),
         .beta1 = ts_params_real(params, "beta1"),
         .beta2 = ts_params_real(params, "beta2"),
-        .epsilon = 1e-8,
         .weight_decay =
             ts_schema_find(params->schema, "weight_decay") < 0 ? 0 : ts_params_real(params, "weight_decay"),
         .steps = ts_params_integer(params, "steps"),
@@ -51,7 +50,7 @@ ts_adam_step ts_adam_next(ts_adam *adam) {
     double lr = adam->lr * schedule_at(adam);
     ts_adam_step step = {
         .rate = lr / (1 - adam->power1),
-        .root = 1 / sqrt(1 - adam->power2),
+        .root = sqrt(1 - adam->power2),
         .decay = 1 - lr * adam->weight_decay,
     };
     adam->t++;
@@ -65,7 +64,6 @@ void ts_adam_update(double *state, const double *gradient, int64_t count, ts_ada
         double g = gradient[p];
         first[p] = adam->beta1 * first[p] + (1 - adam->beta1) * g;
         second[p] = adam->beta2 * second[p] + (1 - adam->beta2) * g * g;
-        state[p] =
-            step.decay * state[p] - step.rate * first[p] / (sqrt(second[p]) * step.root + adam->epsilon);
+        state[p] = step.decay * state[p] - step.rate * first[p] / (sqrt(second[p]) / step.root + 1e-8);
     }
 }

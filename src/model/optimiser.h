@@ -1,6 +1,7 @@
 // Adam (Kingma & Ba 2015) as PyTorch computes it, and learning-rate schedules. The numbers a step needs are
 // made here, in double precision, so that every backend takes the same steps:
-//     p *= decay;  m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p -= rate * m / (sqrt(v) * root + eps)
+//     m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p = decay p - rate m / (sqrt(v) / root + 1e-8)
+// rate and root have the corrections of both moments' bias.
 // With weight decay it is AdamW (Loshchilov & Hutter 2019).
 #pragma once
 
@@ -11,7 +12,7 @@
 extern const char *const ts_schedule_names[]; // constant, linear, cosine; NULL-terminated
 
 typedef struct ts_adam {
-    double lr, beta1, beta2, epsilon, weight_decay;
+    double lr, beta1, beta2, weight_decay;
     int schedule; // index into ts_schedule_names
     int64_t steps;
     double power1, power2; // beta^t after t updates
@@ -25,7 +26,7 @@ ts_adam *ts_adam_at(ts_adam *adam, const ts_params *params, int64_t t);
 // Constants of the next update (number t, from 0), and on to the one after.
 typedef struct ts_adam_step {
     double rate;  // lr * schedule(t) / (1 - beta1^(t + 1))
-    double root;  // 1 / sqrt(1 - beta2^(t + 1))
+    double root;  // sqrt(1 - beta2^(t + 1))
     double decay; // 1 - lr * schedule(t) * weight_decay
 } ts_adam_step;
 ts_adam_step ts_adam_next(ts_adam *adam);

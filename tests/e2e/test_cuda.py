@@ -84,7 +84,7 @@ class Cuda(Case):
         path = self.sweep("tree", SWEEPS["tree"].replace("instances: 3", "instances: 16"))
         self.run_program("run", path, "--backend", "cuda", "-o", "all.h5")
         self.run_program("run", path, "--backend", "cuda", "-o", "split.h5", "--threads", "1",
-                         environment={"TOYSWEEP_EMULATE_MEMORY": "48000"})
+                         environment={"TOYSWEEP_EMULATE_MEMORY": "80000"})
         with open(self.path("split.h5.log.jsonl")) as log:
             self.assertGreater(sum('"event":"unit"' in line for line in log), 4)
         with open(self.path("all.h5"), "rb") as one, \

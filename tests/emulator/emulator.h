@@ -155,6 +155,9 @@ static inline unsigned from_xor(int mask, int width) {
 static inline float __fmaf_rn(float a, float b, float c) {
     return std::fma(a, b, c);
 }
+static inline float __fmul_rn(float a, float b) {
+    return a * b;
+}
 static inline float __fdividef(float a, float b) {
     return a / b;
 }

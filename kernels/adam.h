@@ -1,0 +1,13 @@
+// Constants of Adam as every kernel takes them; model/optimiser.h has the formulas. A GPU reads each at once.
+#pragma once
+
+#define TS_ADAM_EPSILON 1e-8F
+
+typedef struct __attribute__((aligned(16))) ts_adam_betas {
+    float beta1, take1, beta2, take2; // take = 1 - beta, rounded once from double (1 - 0.999f is off by 5e-5)
+} ts_adam_betas;
+
+typedef struct __attribute__((aligned(16))) ts_adam_rates { // of one step
+    float rate, decay;
+    float root, inverse; // inverse = 1 / root, rounded: for a division without dividing
+} ts_adam_rates;

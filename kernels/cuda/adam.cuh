@@ -1,0 +1,29 @@
+// Adam of one number, rounded as kernels/cpu/adam.c rounds it.
+#pragma once
+
+#include "device.h"
+
+#include "adam.h"
+
+namespace {
+
+__device__ __forceinline__ void adam_number(const ts_adam_betas &betas, const ts_adam_rates &rates,
+                                            float gradient, float &parameter, float &first, float &second) {
+    first = fmaf(betas.take1, gradient, betas.beta1 * first);
+    second = fmaf(betas.take2 * gradient, gradient, betas.beta2 * second);
+    float deviation = sqrtf(second), quotient = deviation * rates.inverse;
+    quotient = fmaf(fmaf(-rates.root, quotient, deviation), rates.inverse, quotient);
+    float decayed = __fmul_rn(parameter, rates.decay); // not to be fused with the sum
+    parameter = decayed + -rates.rate * first / (quotient + TS_ADAM_EPSILON);
+}
+
+__device__ __forceinline__ void adam_quad(const ts_adam_betas &betas, const ts_adam_rates &rates,
+                                          const float4 &gradient, float4 &parameter, float4 &first,
+                                          float4 &second) {
+    adam_number(betas, rates, gradient.x, parameter.x, first.x, second.x);
+    adam_number(betas, rates, gradient.y, parameter.y, first.y, second.y);
+    adam_number(betas, rates, gradient.z, parameter.z, first.z, second.z);
+    adam_number(betas, rates, gradient.w, parameter.w, first.w, second.w);
+}
+
+} // namespace

@@ -1,0 +1,17 @@
+// Adam's constants, rounded to float for the kernels.
+#pragma once
+
+#include "adam.h"
+#include "model/optimiser.h"
+
+static inline ts_adam_betas ts_adam_betas_of(const ts_params *params) {
+    double beta1 = ts_params_real(params, "beta1"), beta2 = ts_params_real(params, "beta2");
+    return (ts_adam_betas){(float)beta1, (float)(1 - beta1), (float)beta2, (float)(1 - beta2)};
+}
+
+// Constants of the next update, and on to the one after.
+static inline ts_adam_rates ts_adam_next_rates(ts_adam *adam) {
+    ts_adam_step next = ts_adam_next(adam);
+    float root = (float)next.root;
+    return (ts_adam_rates){(float)next.rate, (float)next.decay, root, 1 / root};
+}
