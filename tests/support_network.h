@@ -96,7 +96,7 @@ static inline void support_measure(support_network *f) {
                           .u = f->u,
                           .row = support_row,
                           .weights = f};
-    assert_int_equal(ts_network_measure(&f->instance.params, f->data, &network, true, f->out), TS_OK);
+    assert_int_equal(ts_network_measure(&f->instance.params, f->data, &network, true, NULL, f->out), TS_OK);
 }
 
 // Where a measure's numbers start; NULL: the case has no such measure.

@@ -50,8 +50,8 @@ static void randomise(network *t, uint64_t seed, double scale) {
 }
 
 static void measure(network *t) {
-    assert_int_equal(t->f.params.schema->model->measure(&t->f.params, t->f.data, t->x, 0, true, t->measures),
-                     TS_OK);
+    assert_int_equal(
+        t->f.params.schema->model->measure(&t->f.params, t->f.data, t->x, 0, true, NULL, t->measures), TS_OK);
 }
 
 static int index_of(const network *t, const char *name) {

@@ -200,7 +200,8 @@ static void test_a_small_group_generalises(void **state) {
     float *weights = ts_alloc((size_t)f.parameters * sizeof *weights, "weights");
     double *out = ts_alloc((size_t)ts_measures_total(&f.params, f.data) * sizeof *out, "measures");
     support_train("cpu", &f, 4000, weights);
-    assert_int_equal(f.params.schema->model->measure(&f.params, f.data, weights, 4000, true, out), TS_OK);
+    assert_int_equal(f.params.schema->model->measure(&f.params, f.data, weights, 4000, true, NULL, out),
+                     TS_OK);
     print_message("S3xC2: train loss %.3g, test loss %.3g, test accuracy %.3g\n", out[0], out[1], out[3]);
     assert_close(out[2], 1, 0, 0);
     assert_true(out[3] > 0.95);

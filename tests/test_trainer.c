@@ -21,8 +21,12 @@ static void open_fixture(fixture *f, const char *text) {
     for (int i = 0; i < rows; i++)
         ts_case_params(f->sweep, 0, i, &f->params[i]);
     assert_int_equal(ts_record_layout_make(&f->params[0], f->data, &f->layout), TS_OK);
-    f->spec = (ts_trainer_spec){
-        ts_backend_engine(ts_backend_find("cpu"), "autoencoder"), f->params, rows, f->data, f->layout, NULL};
+    f->spec = (ts_trainer_spec){ts_backend_engine(ts_backend_find("cpu"), f->params[0].schema->model->name),
+                                f->params,
+                                rows,
+                                f->data,
+                                f->layout,
+                                NULL};
 }
 
 static void close_fixture(fixture *f) {
@@ -92,6 +96,69 @@ static void test_resume_is_bit_identical(void **state) {
     ts_trainer_free(whole);
     ts_trainer_free(trainer);
     close_fixture(&f);
+}
+
+// An engine whose weights are asked for, by measures, while somebody asks the trainer to pause.
+static ts_engine asked;
+static atomic_int asked_to;
+static uint32_t asked_for;
+
+static ts_status ask(const void *training, int instance, float *parameters) {
+    static const int ANSWERS[] = {TS_PAUSE_STOP, TS_PAUSE_NONE, TS_PAUSE_SAVE, TS_PAUSE_NONE, TS_PAUSE_NONE};
+    asked_for = asked_for * 1664525u + 1013904223u;
+    atomic_store(&asked_to, ANSWERS[(asked_for >> 16) % 5]);
+    return ts_backend_engine(ts_backend_find("cpu"), asked.model)
+        ->get_parameters(training, instance, parameters);
+}
+
+// Each pause in a trainer of its own.
+static ts_trainer *finish_asked(ts_trainer_spec spec) {
+    ts_trainer *trainer;
+    bool finished = false;
+    asked = *spec.engine;
+    asked.get_parameters = ask;
+    spec.engine = &asked;
+    assert_int_equal(ts_trainer_create(&spec, &trainer), TS_OK);
+    for (int pauses = 0;; pauses++) {
+        atomic_store(&asked_to, TS_PAUSE_NONE);
+        assert_int_equal(ts_trainer_advance(trainer, &asked_to, &finished), TS_OK);
+        if (finished) {
+            assert_true(pauses >= 3);
+            return trainer;
+        }
+        void *saved;
+        size_t bytes;
+        assert_int_equal(ts_trainer_save(trainer, &saved, &bytes), TS_OK);
+        ts_trainer_free(trainer);
+        assert_int_equal(ts_trainer_create(&spec, &trainer), TS_OK);
+        assert_int_equal(ts_trainer_restore(trainer, saved, bytes), TS_OK);
+        ts_free(saved);
+    }
+}
+
+static void test_measures_given_up_are_made_again(void **state) {
+    (void)state;
+    const char *const sweeps[] = {
+        SWEEP,
+        "task: group\ngroup: S3xC2\nembed: 32\nhidden: 32\ntrain_fraction: 0.8\nsteps: 2000\n"
+        "checkpoints: {log: 15}\ninstances: 2\nstop: {test_loss: 0.5, for: 1}\n",
+        "task: power\np: 11\nm: 2\nn: 2\nmodel: transformer\nd_model: 16\nheads: 2\nd_head: 8\nd_mlp: 16\n"
+        "steps: 20\ncheckpoints: {every: 1}\n",
+        "task: group\ngroup: D7\nembed: 16\nhidden: 16\nsteps: 20\ncheckpoints: {every: 1}\n",
+    };
+    for (size_t k = 0; k < sizeof sweeps / sizeof *sweeps; k++) {
+        fixture f;
+        open_fixture(&f, sweeps[k]);
+        ts_trainer *whole = finish(&f.spec), *paused = finish_asked(f.spec);
+        for (int i = 0; i < f.spec.count; i++) {
+            ts_trained expected = ts_trainer_result(whole, i), found = ts_trainer_result(paused, i);
+            assert_int_equal(found.steps_done, expected.steps_done);
+            assert_memory_equal(found.record, expected.record, f.layout->bytes);
+        }
+        ts_trainer_free(whole);
+        ts_trainer_free(paused);
+        close_fixture(&f);
+    }
 }
 
 static const ts_field *field_named(const ts_record_layout *layout, const char *name, ts_place place) {
@@ -192,6 +259,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_packing_does_not_change_a_record),
         cmocka_unit_test(test_resume_is_bit_identical),
+        cmocka_unit_test(test_measures_given_up_are_made_again),
         cmocka_unit_test(test_a_diverged_instance_keeps_its_curve_and_its_neighbours),
         cmocka_unit_test(test_records_hold_what_save_asks_for),
         cmocka_unit_test(test_final_losses_follow_the_published_distribution),

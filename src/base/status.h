@@ -5,6 +5,7 @@
 
 typedef enum ts_status {
     TS_OK = 0,
+    TS_STOPPED,      // given up because it was asked to (pause.h): nothing is wrong, there is no message
     TS_ERROR_USER,   // bad usage or sweep file: nothing has been written; the program exits with 2
     TS_ERROR_UNIT,   // one instance cannot be trained: recorded in its row, the sweep goes on
     TS_ERROR_MEMORY, // memory (host or device) ran out: the unit may be split and tried again

@@ -171,6 +171,7 @@ typedef struct measured {
     double *importance; // (features)
     double *x, *z, *h;  // (features), (features), (hidden): one row's input, pre-activation, hidden
     char *memory;
+    const atomic_int *pause;
 } measured;
 
 static ts_status measured_create(const ts_params *params, const float *parameters, measured *m) {
@@ -222,7 +223,7 @@ static double row_loss(measured *m, const ts_feature_batch *batch, int row) {
 
 static double batch_loss(measured *m, const ts_feature_batch *batch) {
     double loss = 0;
-    for (int row = 0; row < batch->rows; row++)
+    for (int row = 0; row < batch->rows && !ts_must_stop(m->pause); row++)
         loss += batch->weight[row] * row_loss(m, batch, row);
     return loss;
 }
@@ -256,7 +257,7 @@ static void measure_geometry(measured *m, double *norm, double *interference, do
 }
 
 static ts_status measure(const ts_params *params, const ts_data *all_data, const float *parameters,
-                         int64_t step, bool last, double *out) {
+                         int64_t step, bool last, const atomic_int *pause, double *out) {
     const ts_feature_data *data = all_data->features;
     int64_t samples = ts_params_integer(params, "batch");
     uint64_t seed = (uint64_t)ts_params_integer(params, "seed");
@@ -265,6 +266,7 @@ static ts_status measure(const ts_params *params, const ts_data *all_data, const
     ts_status status = measured_create(params, parameters, &m);
     if (status != TS_OK)
         return status;
+    m.pause = pause;
     status = ts_feature_batch_create(data, samples > FINAL_SAMPLES ? samples : FINAL_SAMPLES, &batch);
     if (status != TS_OK) {
         ts_free(m.memory);
@@ -286,7 +288,7 @@ static ts_status measure(const ts_params *params, const ts_data *all_data, const
     measure_geometry(&m, features, features + m.features, features + 2 * m.features);
     ts_feature_batch_free(&batch);
     ts_free(m.memory);
-    return TS_OK;
+    return ts_must_stop(pause) ? TS_STOPPED : TS_OK;
 }
 
 const ts_model ts_model_autoencoder = {

@@ -196,7 +196,7 @@ static double corrected_loss(measuring *m) {
     size_t n = (size_t)m->n, order = (size_t)m->order;
     int keys = keep_key_components(m);
     double sum = 0;
-    for (int a = 0; a < m->order; a++) {
+    for (int a = 0; a < m->order && !ts_must_stop(m->pairs->pause); a++) {
         const double *logits = ts_pairs_row(m->pairs, a).logits;
         for (int bit = 0; bit < 2; bit++) { // of b
             // a b is a reflection if just one of a and b is; the other elements are wrong.

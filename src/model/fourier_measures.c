@@ -178,7 +178,7 @@ static void project_keys(measuring *m) {
 static double restricted_loss(measuring *m) {
     size_t n = (size_t)m->n;
     double sum = 0;
-    for (size_t s = 0; s < n; s++) {
+    for (size_t s = 0; s < n && !ts_must_stop(m->pairs->pause); s++) {
         for (size_t c = 0; c < n; c++)
             m->z[c] = m->component[s * n + c] + m->logit_mean[c];
         for (size_t label = 0; label < n; label++)
@@ -209,7 +209,7 @@ static double excluded_loss(measuring *m) {
     double sum = 0;
     for (size_t s = 0; s < n; s++)
         ts_exponentials(m->component + s * n, -1, m->n, m->exponential + s * m->pairs->stride);
-    for (int a = 0; a < m->n; a++) {
+    for (int a = 0; a < m->n && !ts_must_stop(m->pairs->pause); a++) {
         double *e = ts_pairs_exponentials(m->pairs, a, false);
         for (int b = 0; b < m->n; b++)
             if (m->pairs->is_train[(size_t)a * n + (size_t)b])

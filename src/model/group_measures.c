@@ -367,7 +367,7 @@ static void add_pair(measuring *m, int a, int b, int r, int turn_index) {
 
 // Rows `first` to `end` - 1 of pairs.
 static void add_losses(measuring *m, int first, int end, int r, int turn_index) {
-    for (int a = first; a < end; a++) {
+    for (int a = first; a < end && !ts_must_stop(m->pairs->pause); a++) {
         take_rows(m, a);
         for (int b = 0; b < m->n; b++)
             add_pair(m, a, b, r, turn_index);
@@ -390,7 +390,7 @@ static void add_total_pair(measuring *m, int a, int b) {
 }
 
 static void add_total_losses(measuring *m, int first, int end) {
-    for (int a = first; a < end; a++) {
+    for (int a = first; a < end && !ts_must_stop(m->pairs->pause); a++) {
         take_rows(m, a);
         for (int b = 0; b < m->n; b++)
             if (m->pairs->is_train[(size_t)a * (size_t)m->n + (size_t)b])
@@ -431,7 +431,7 @@ static void prepare_irrep(measuring *m, int r, int turn_index) {
 
 static void measure_turn(measuring *m, int first, int count) {
     int64_t pairs = (int64_t)m->n * m->n;
-    for (int i = 0; i < count; i++)
+    for (int i = 0; i < count && !ts_must_stop(m->pairs->pause); i++)
         prepare_irrep(m, first + i, i);
     bool totals = first + count == m->count; // all of them are known by now
     for (int i = 0; i < 2 && totals; i++)

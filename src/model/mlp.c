@@ -144,7 +144,7 @@ static void row(const void *context, int a, double *h_rows, double *logits, doub
 }
 
 static ts_status measure(const ts_params *params, const ts_data *data, const float *parameters, int64_t step,
-                         bool last, double *out) {
+                         bool last, const atomic_int *pause, double *out) {
     ts_parameter_layout tensors;
     weights w;
     (void)step;
@@ -163,7 +163,7 @@ static ts_status measure(const ts_params *params, const ts_data *data, const flo
         .row = row,
         .weights = &w,
     };
-    status = ts_network_measure(params, data, &network, last, out);
+    status = ts_network_measure(params, data, &network, last, pause, out);
     ts_slab_free(&w.slab);
     return status;
 }

@@ -2,6 +2,7 @@
 // and a table of measures; how it is trained is a backend's business. models.c lists them all.
 #pragma once
 
+#include "base/pause.h"
 #include "param/key.h"
 
 #include <stdint.h>
@@ -77,9 +78,9 @@ typedef struct ts_model {
 
     // All measures of `parameters` after `step` updates, in double precision. `out`: the table's measures one
     // after the other (scalars one double, others dimension() doubles). `last`: the final-only ones too, else
-    // they are NaN.
+    // they are NaN. TS_STOPPED: *pause (may be NULL) says so, and `out` is of no use.
     ts_status (*measure)(const ts_params *params, const struct ts_data *data, const float *parameters,
-                         int64_t step, bool last, double *out);
+                         int64_t step, bool last, const atomic_int *pause, double *out);
 
     // Measures that follow from the whole curve (the step at which one first passed a threshold, ...), entered
     // into `final`, the last checkpoint's measures. Called for every checkpoint in order, the last included,

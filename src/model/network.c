@@ -245,23 +245,23 @@ static ts_status measure_pairs(ts_pairs *pairs, const ts_data *data, const int64
         if (status == TS_OK)
             status = begin_circles(pairs, data, chart, at, last, out, &measures[chart]);
     }
-    for (int a = 0; a < data->table->n && status == TS_OK; a++) {
+    for (int a = 0; a < data->table->n && status == TS_OK && !ts_must_stop(pairs->pause); a++) {
         ts_pairs_row(pairs, a);
         add_losses(pairs, a, &sum);
         for (int chart = 0; chart < TS_MAX_CHARTS; chart++)
             add_row(&measures[chart], a);
     }
-    for (int chart = 0; chart < TS_MAX_CHARTS && status == TS_OK; chart++)
+    for (int chart = 0; chart < TS_MAX_CHARTS && status == TS_OK && !ts_must_stop(pairs->pause); chart++)
         finish(&measures[chart]);
     for (int chart = 0; chart < TS_MAX_CHARTS; chart++)
         free_measures(&measures[chart]);
     if (status == TS_OK)
         enter_losses(pairs, &sum, out + at[TS_NET_TRAIN_LOSS]);
-    return status;
+    return status == TS_OK && ts_must_stop(pairs->pause) ? TS_STOPPED : status;
 }
 
 ts_status ts_network_measure(const ts_params *params, const ts_data *data, const ts_network *network,
-                             bool last, double *out) {
+                             bool last, const atomic_int *pause, double *out) {
     int64_t at[TS_NET_MEASURES], total = ts_measures_total(params, data);
     ts_pairs pairs;
     for (int64_t i = 0; i < total; i++)
@@ -274,6 +274,7 @@ ts_status ts_network_measure(const ts_params *params, const ts_data *data, const
         memcpy(out + at[TS_NET_ATTENTION], network->attention,
                (size_t)network->heads * TS_SOURCES * sizeof(double));
     ts_status status = create_pairs(params, data, network, &pairs);
+    pairs.pause = pause;
     if (status == TS_OK)
         status = measure_pairs(&pairs, data, at, last, out);
     ts_slab_free(&pairs.slab);

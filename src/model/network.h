@@ -69,11 +69,12 @@ typedef struct ts_network {
 typedef struct ts_pairs {
     const ts_network *network;
     const ts_table *table;
-    uint8_t *is_train; // (n * n)
-    int64_t train;     // training pairs
-    int row;           // whose h and logits are at hand; -1: none
-    double *h;         // (n, hidden)
-    double *logits;    // (n, n_out)
+    const atomic_int *pause; // passes over the pairs end early if it says stop; NULL: nobody asks
+    uint8_t *is_train;       // (n * n)
+    int64_t train;           // training pairs
+    int row;                 // whose h and logits are at hand; -1: none
+    double *h;               // (n, hidden)
+    double *logits;          // (n, n_out)
     double *
         hidden_logits; // (n, n_out) what comes through the hidden layer; all of the logits without a residual
     int kept;          // rows of exponentials kept: all n, or some that follow each other
@@ -103,6 +104,6 @@ int64_t ts_network_dimension(const ts_parameter_layout *layout, int hidden, int 
 const char *ts_network_label(const ts_data *data, const char *dimension, int64_t index);
 double ts_network_measure_operations(const ts_data *data, int hidden); // of a network so wide, about
 ts_status ts_network_measure(const ts_params *params, const ts_data *data, const ts_network *network,
-                             bool last, double *out);
+                             bool last, const atomic_int *pause, double *out);
 void ts_network_conclude(const ts_params *params, const ts_data *data, int64_t step, const double *at,
                          double *final);

@@ -318,7 +318,7 @@ static void show_row(const void *weights, int a, double *hidden, double *logits,
 }
 
 static ts_status measure(const ts_params *params, const ts_data *data, const float *parameters, int64_t step,
-                         bool last, double *out) {
+                         bool last, const atomic_int *pause, double *out) {
     ts_parameter_layout tensors;
     measured m;
     (void)step;
@@ -346,7 +346,7 @@ static ts_status measure(const ts_params *params, const ts_data *data, const flo
         .heads = s.heads,
         .attention = m.attention,
     };
-    status = ts_network_measure(params, data, &network, last, out);
+    status = ts_network_measure(params, data, &network, last, pause, out);
     ts_slab_free(&m.slab);
     return status;
 }

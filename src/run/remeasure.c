@@ -147,8 +147,8 @@ static ts_status measure_row(remeasure *r, int case_index, int64_t index, const 
         bool at_end = done && k == last;
         if (!ts_record_get_weights(layout, k, record, r->parameters))
             continue;
-        ts_status status =
-            params.schema->model->measure(&params, data, r->parameters, layout->step[k], at_end, r->measures);
+        ts_status status = params.schema->model->measure(&params, data, r->parameters, layout->step[k],
+                                                         at_end, NULL, r->measures);
         if (status != TS_OK)
             return status;
         ts_record_put_measures(layout, k, at_end, r->measures, record);

@@ -18,8 +18,6 @@ typedef enum ts_slot_state {
     TS_SLOT_FAULT,    // `status` and `message` say why
 } ts_slot_state;
 
-typedef enum ts_pause { TS_PAUSE_NONE, TS_PAUSE_SAVE, TS_PAUSE_STOP } ts_pause;
-
 typedef struct ts_slot {
     ts_job *job;
     pthread_t thread;

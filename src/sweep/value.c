@@ -6,6 +6,7 @@
 #include "sweep/numbers.h"
 #include "sweep/sweep.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { MAX_NAME = 256 };
@@ -32,9 +33,11 @@ static ts_status read_number(ts_value_reader *reader, const ts_key *key, const t
             return TS_OK;
         }
     if (node->kind != TS_YAML_SCALAR || node->quoted ||
-        !ts_decimal_read(node->text, strlen(node->text), &number) ||
-        (whole && !ts_decimal_integer(&number, &value->integer)))
+        !ts_decimal_read(node->text, strlen(node->text), &number))
         return refuse(reader, key, node, whole ? "not an integer" : "not a number");
+    if (whole && !ts_decimal_integer(&number, &value->integer))
+        return refuse(reader, key, node,
+                      fabs(number.value) < 0x1p53 ? "not an integer" : "beyond 2^53, where integers end");
     if (!whole)
         value->real = number.value;
     return ts_value_in_range(reader, key, node, number.value);

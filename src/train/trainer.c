@@ -110,25 +110,29 @@ static bool stops(ts_trainer *t, int instance) {
     return since <= t->step && (double)(t->step - since) >= rule->item[1];
 }
 
-static ts_status measure_instance(ts_trainer *t, int i) {
+static ts_status measure_instance(ts_trainer *t, int i, const atomic_int *pause) {
     const ts_record_layout *layout = t->spec.layout;
     bool last = t->checkpoint == layout->checkpoints - 1;
     ts_status status = t->spec.engine->get_parameters(t->training, i, t->parameters);
     if (status == TS_OK)
-        status = t->model->measure(&t->params[i], t->spec.data, t->parameters, t->step, last, t->measures);
+        status =
+            t->model->measure(&t->params[i], t->spec.data, t->parameters, t->step, last, pause, t->measures);
     if (status != TS_OK)
         return status;
     ts_record_put_measures(layout, t->checkpoint, last, t->measures, record_of(t, i));
     if (!last && stops(t, i)) {
         last = true;
+        status =
+            t->model->measure(&t->params[i], t->spec.data, t->parameters, t->step, last, pause, t->measures);
+        if (status != TS_OK)
+            return status;
         t->reached[i] = -1 - t->step;
-        status = t->model->measure(&t->params[i], t->spec.data, t->parameters, t->step, last, t->measures);
     }
     ts_record_put_weights(layout, t->checkpoint, last, t->parameters, record_of(t, i));
-    if (last && status == TS_OK)
+    if (last)
         ts_record_conclude(layout, &t->params[i], t->spec.data, t->checkpoint, t->measures, t->scratch,
                            record_of(t, i));
-    return status;
+    return TS_OK;
 }
 
 // Over a team: goes on only if all ranks can, so that none waits for one that cannot.
@@ -138,14 +142,15 @@ static ts_status agree(const ts_trainer *t, ts_status mine) {
     if (!team)
         return mine;
     team->largest(team->context, &worst, 1);
-    return mine == TS_OK && worst != TS_OK ? ts_fail((ts_status)worst, "another rank could not measure")
-                                           : (ts_status)worst;
+    return mine == TS_OK && worst > TS_STOPPED ? ts_fail((ts_status)worst, "another rank could not measure")
+                                               : (ts_status)worst;
 }
 
-// Measures every instance that is still alive at the checkpoint the unit has reached.
-static ts_status measure_all(ts_trainer *t) {
+// Measures every instance that is still alive at the checkpoint the unit has reached. TS_STOPPED: some of them, and the
+// checkpoint is still the next one.
+static ts_status measure_all(ts_trainer *t, const atomic_int *pause) {
     for (int i = 0; i < t->spec.count; i++) {
-        ts_status status = agree(t, t->reached[i] == t->step ? measure_instance(t, i) : TS_OK);
+        ts_status status = agree(t, t->reached[i] == t->step ? measure_instance(t, i, pause) : TS_OK);
         if (status != TS_OK)
             return status;
     }
@@ -198,12 +203,12 @@ ts_status ts_trainer_advance(ts_trainer *t, const atomic_int *pause, bool *finis
         if (is_paused(t, pause))
             return TS_OK;
         if (t->step == layout->step[t->checkpoint])
-            status = measure_all(t);
+            status = measure_all(t, pause);
         else
             status = train_slice(t);
         atomic_store(&t->progress, (double)t->step / (double)t->steps);
     }
-    return status;
+    return status == TS_STOPPED ? TS_OK : status;
 }
 
 double ts_trainer_progress(const ts_trainer *t) {
