@@ -140,8 +140,9 @@ static void test_measures_given_up_are_made_again(void **state) {
     (void)state;
     const char *const sweeps[] = {
         SWEEP,
-        "task: group\ngroup: S3xC2\nembed: 32\nhidden: 32\ntrain_fraction: 0.8\nsteps: 2000\n"
-        "checkpoints: {log: 15}\ninstances: 2\nstop: {test_loss: 0.5, for: 1}\n",
+        // Three of the six stop early, at step 100.
+        "task: group\ngroup: S3xC2\nembed: 32\nhidden: 32\ntrain_fraction: 0.9\nsteps: 300\n"
+        "checkpoints: {every: 10}\ninstances: 6\nstop: {test_loss: 3, for: 100}\n",
         "task: power\np: 11\nm: 2\nn: 2\nmodel: transformer\nd_model: 16\nheads: 2\nd_head: 8\nd_mlp: 16\n"
         "steps: 20\ncheckpoints: {every: 1}\n",
         "task: group\ngroup: D7\nembed: 16\nhidden: 16\nsteps: 20\ncheckpoints: {every: 1}\n",
@@ -155,6 +156,8 @@ static void test_measures_given_up_are_made_again(void **state) {
             assert_int_equal(found.steps_done, expected.steps_done);
             assert_memory_equal(found.record, expected.record, f.layout->bytes);
         }
+        assert_int_equal(ts_trainer_result(whole, 0).steps_done,
+                         k == 1 ? 100 : ts_params_integer(&f.params[0], "steps"));
         ts_trainer_free(whole);
         ts_trainer_free(paused);
         close_fixture(&f);

@@ -1,5 +1,6 @@
-// Adam and AdamW with PyTorch's bits (those of its 1.x releases on a processor): two fused multiply-adds for the moments,
-// a division by `root`, and a decayed parameter that is rounded before the step is added.
+// Adam and AdamW with PyTorch's bits (those of its 1.x releases on a processor): two fused multiply-adds for the
+// moments, a division by `root`, and a decayed parameter that is rounded before the step is added. (Only a second
+// moment that overflows makes the parameter NaN here, where PyTorch's step is 0.)
 #include "cpu/kernels.h"
 #include "cpu/simd.h"
 

@@ -3,7 +3,6 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <stddef.h>
 
 typedef enum ts_pause {
     TS_PAUSE_NONE,

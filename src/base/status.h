@@ -1,5 +1,6 @@
 // What every fallible function returns, and the one message that goes with it.
 // The function that detects a fault writes the message (ts_fail); everyone above only propagates the code.
+// Values are in the order of severity: of several ranks' statuses the largest counts.
 // Not for warnings and progress: see log.h.
 #pragma once
 

@@ -71,13 +71,14 @@ void ts_network_initialise(const ts_params *params, const ts_parameter_layout *l
 // --- All pairs ---
 
 static ts_status create_pairs(const ts_params *params, const ts_data *data, const ts_network *network,
-                              ts_pairs *p) {
+                              const atomic_int *pause, ts_pairs *p) {
     const ts_table *table = data->table;
     size_t n = (size_t)table->n, hidden = (size_t)network->hidden, n_out = (size_t)table->n_out;
     size_t stride = ts_loss_stride(table->n_out);
     size_t kept = (double)(n * n * stride) * sizeof(double) <= KEPT_BYTES ? n : TS_PAIRS_KEPT;
     int *pairs = NULL;
-    *p = (ts_pairs){.network = network, .table = table, .row = -1, .kept = (int)kept, .stride = stride};
+    *p = (ts_pairs){
+        .network = network, .table = table, .pause = pause, .row = -1, .kept = (int)kept, .stride = stride};
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&p->slab, "a network's pairs") != TS_OK)
             return TS_ERROR_MEMORY;
@@ -273,8 +274,7 @@ ts_status ts_network_measure(const ts_params *params, const ts_data *data, const
     if (network->heads > 0)
         memcpy(out + at[TS_NET_ATTENTION], network->attention,
                (size_t)network->heads * TS_SOURCES * sizeof(double));
-    ts_status status = create_pairs(params, data, network, &pairs);
-    pairs.pause = pause;
+    ts_status status = create_pairs(params, data, network, pause, &pairs);
     if (status == TS_OK)
         status = measure_pairs(&pairs, data, at, last, out);
     ts_slab_free(&pairs.slab);

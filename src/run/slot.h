@@ -34,7 +34,7 @@ typedef struct ts_slot {
 } ts_slot;
 
 ts_status ts_slot_start(ts_slot *slot, ts_job *job);
-void ts_slot_end(ts_slot *slot); // stops its unit without saving, joins the thread
+void ts_slot_end(ts_slot *slot); // stops its unit, whose state is saved, and joins the thread
 
 void ts_slot_give(ts_slot *slot, const ts_unit *unit); // the slot must be idle
 ts_slot_state ts_slot_look(ts_slot *slot);

@@ -125,6 +125,11 @@ static ts_status restore(team *t, const ts_unit *unit, ts_trainer **trainer) {
         ts_warn("not all ranks can read the saved state of a wide instance; it starts over");
     if (status == TS_OK && everywhere)
         status = ts_trainer_restore(*trainer, state, bytes);
+    if (status == TS_ERROR_UNIT) { // on all ranks: they have read the same
+        if (leads(t))
+            ts_warn("%s: it starts over", ts_message());
+        status = TS_OK;
+    }
     ts_free(state);
     return agree(t, status);
 }

@@ -72,9 +72,11 @@ static ts_status read_number(ts_value_reader *reader, const ts_key *key, const t
     ts_decimal number;
     int64_t integer;
     if (node->kind != TS_YAML_SCALAR || node->quoted ||
-        !ts_decimal_read(node->text, strlen(node->text), &number) ||
-        (whole && !ts_decimal_integer(&number, &integer)))
+        !ts_decimal_read(node->text, strlen(node->text), &number))
         return refuse(reader, key, node, whole ? "an integer" : "a number");
+    if (whole && !ts_decimal_integer(&number, &integer))
+        return refuse(reader, key, node,
+                      fabs(number.value) < 0x1p53 ? "an integer" : "within 2^53, where integers end");
     *out = number.value;
     return TS_OK;
 }

@@ -37,7 +37,7 @@ static ts_status read_number(ts_value_reader *reader, const ts_key *key, const t
         return refuse(reader, key, node, whole ? "not an integer" : "not a number");
     if (whole && !ts_decimal_integer(&number, &value->integer))
         return refuse(reader, key, node,
-                      fabs(number.value) < 0x1p53 ? "not an integer" : "beyond 2^53, where integers end");
+                      fabs(number.value) < 0x1p53 ? "not an integer" : "not within 2^53, where integers end");
     if (!whole)
         value->real = number.value;
     return ts_value_in_range(reader, key, node, number.value);

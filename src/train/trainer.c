@@ -14,6 +14,7 @@ struct ts_trainer {
     ts_params *params;
     int64_t step;       // steps the unit has done
     int64_t checkpoint; // next checkpoint to measure at
+    int64_t measured;   // instances measured at it already
     int64_t steps;      // to do
     int64_t *reached;   // (count) == step, or where the instance diverged; -1 - step: stopped early there
     char *records;      // (count, layout->bytes)
@@ -110,20 +111,22 @@ static bool stops(ts_trainer *t, int instance) {
     return since <= t->step && (double)(t->step - since) >= rule->item[1];
 }
 
+static ts_status measure(ts_trainer *t, int i, bool last, const atomic_int *pause) {
+    return t->model->measure(&t->params[i], t->spec.data, t->parameters, t->step, last, pause, t->measures);
+}
+
 static ts_status measure_instance(ts_trainer *t, int i, const atomic_int *pause) {
     const ts_record_layout *layout = t->spec.layout;
     bool last = t->checkpoint == layout->checkpoints - 1;
     ts_status status = t->spec.engine->get_parameters(t->training, i, t->parameters);
     if (status == TS_OK)
-        status =
-            t->model->measure(&t->params[i], t->spec.data, t->parameters, t->step, last, pause, t->measures);
+        status = measure(t, i, last, pause);
     if (status != TS_OK)
         return status;
     ts_record_put_measures(layout, t->checkpoint, last, t->measures, record_of(t, i));
     if (!last && stops(t, i)) {
         last = true;
-        status =
-            t->model->measure(&t->params[i], t->spec.data, t->parameters, t->step, last, pause, t->measures);
+        status = measure(t, i, last, pause);
         if (status != TS_OK)
             return status;
         t->reached[i] = -1 - t->step;
@@ -142,18 +145,21 @@ static ts_status agree(const ts_trainer *t, ts_status mine) {
     if (!team)
         return mine;
     team->largest(team->context, &worst, 1);
-    return mine == TS_OK && worst > TS_STOPPED ? ts_fail((ts_status)worst, "another rank could not measure")
-                                               : (ts_status)worst;
+    return mine <= TS_STOPPED && worst > TS_STOPPED
+               ? ts_fail((ts_status)worst, "another rank could not measure")
+               : (ts_status)worst;
 }
 
-// Measures every instance that is still alive at the checkpoint the unit has reached. TS_STOPPED: some of them, and the
-// checkpoint is still the next one.
+// Measures every instance that is still alive at the checkpoint the unit has reached. TS_STOPPED: only `measured` of them,
+// and the checkpoint is still the next one.
 static ts_status measure_all(ts_trainer *t, const atomic_int *pause) {
-    for (int i = 0; i < t->spec.count; i++) {
+    for (; t->measured < t->spec.count; t->measured++) {
+        int i = (int)t->measured;
         ts_status status = agree(t, t->reached[i] == t->step ? measure_instance(t, i, pause) : TS_OK);
         if (status != TS_OK)
             return status;
     }
+    t->measured = 0;
     t->checkpoint++;
     return TS_OK;
 }
@@ -215,10 +221,14 @@ double ts_trainer_progress(const ts_trainer *t) {
     return atomic_load(&t->progress);
 }
 
+// Steps that an instance has done.
+static int64_t steps_of(int64_t reached) {
+    return reached < 0 ? -1 - reached : reached;
+}
+
 ts_trained ts_trainer_result(const ts_trainer *t, int instance) {
     int64_t reached = t->reached[instance];
-    ts_trained result = {.steps_done = reached < 0 ? -1 - reached : reached,
-                         .record = record_of(t, instance)};
+    ts_trained result = {.steps_done = steps_of(reached), .record = record_of(t, instance)};
     if (reached >= 0 && reached < t->steps) {
         snprintf(t->failure[instance], sizeof t->failure[instance],
                  "diverged: the loss is not finite at step %lld", (long long)result.steps_done);
@@ -230,7 +240,7 @@ ts_trained ts_trainer_result(const ts_trainer *t, int instance) {
 // --- Saved state: a header, reached (count), records (count), engine states (count) ---
 
 typedef struct state_header {
-    int64_t count, step, checkpoint, record_bytes, engine_bytes;
+    int64_t count, step, checkpoint, measured, record_bytes, engine_bytes;
 } state_header;
 
 static state_header header_of(const ts_trainer *t) {
@@ -238,6 +248,7 @@ static state_header header_of(const ts_trainer *t) {
         .count = t->spec.count,
         .step = t->step,
         .checkpoint = t->checkpoint,
+        .measured = t->measured,
         .record_bytes = (int64_t)t->spec.layout->bytes,
         .engine_bytes = (int64_t)t->spec.engine->state_bytes(t->training),
     };
@@ -267,7 +278,8 @@ ts_status ts_trainer_save(const ts_trainer *t, void **out, size_t *bytes) {
     return status;
 }
 
-// Whether a state of that header can be one of this trainer's: its sizes, and a place between two checkpoints.
+// Whether a state of that header can be one of this trainer's: its sizes, and a place between two checkpoints or within the
+// measures of one.
 static bool header_fits(const ts_trainer *t, const state_header *header, size_t bytes) {
     const ts_record_layout *layout = t->spec.layout;
     state_header mine = header_of(t);
@@ -277,15 +289,18 @@ static bool header_fits(const ts_trainer *t, const state_header *header, size_t 
            header->step >= 0 && header->step <= t->steps && header->checkpoint >= 0 &&
            header->checkpoint <= layout->checkpoints &&
            (header->checkpoint == 0 || layout->step[header->checkpoint - 1] <= header->step) &&
-           (header->checkpoint == layout->checkpoints || header->step <= layout->step[header->checkpoint]);
+           (header->checkpoint == layout->checkpoints || header->step <= layout->step[header->checkpoint]) &&
+           header->measured >= 0 && header->measured < mine.count &&
+           (header->measured == 0 ||
+            (header->checkpoint < layout->checkpoints && header->step == layout->step[header->checkpoint]));
 }
 
 // No instance is ahead of its unit; reached (count), as it lies in the state.
 static bool reached_fits(const ts_trainer *t, int64_t step, const char *reached) {
     for (int i = 0; i < t->spec.count; i++) {
-        int64_t steps;
-        memcpy(&steps, reached + (size_t)i * sizeof steps, sizeof steps);
-        if (steps < 0 || steps > step)
+        int64_t mine;
+        memcpy(&mine, reached + (size_t)i * sizeof mine, sizeof mine);
+        if (steps_of(mine) > step)
             return false;
     }
     return true;
@@ -311,6 +326,7 @@ ts_status ts_trainer_restore(ts_trainer *t, const void *state, size_t bytes) {
     }
     t->step = header.step;
     t->checkpoint = header.checkpoint;
+    t->measured = header.measured;
     atomic_store(&t->progress, (double)t->step / (double)t->steps);
     return TS_OK;
 }

@@ -27,9 +27,10 @@ typedef struct ts_trainer ts_trainer;
 ts_status ts_trainer_create(const ts_trainer_spec *spec, ts_trainer **trainer);
 void ts_trainer_free(ts_trainer *trainer);
 
-// Trains on until everything is measured (*finished), or *pause, a ts_pause, is not 0 (on any rank of the team): it then
-// returns within some 20 ms, between two steps, and may be called again. Measures in progress are finished first, or given
-// up, as *pause says. When it returns has no influence on any bit of the results.
+// Trains on until everything is measured (*finished), or *pause, a ts_pause, is not 0 (on any rank of the team):
+// it then returns within some 20 ms, between two steps, and may be called again. Measures in progress are finished
+// first, or given up, as *pause says; ranks of a team that were not told themselves finish an instance's. When it
+// returns has no influence on any bit of the results.
 ts_status ts_trainer_advance(ts_trainer *trainer, const atomic_int *pause, bool *finished);
 
 // Steps of the whole unit done so far, of how many; readable from any thread.
