@@ -1,9 +1,12 @@
 // Table models on the CUDA backend against the reference: gradients, steps, many instances at once, states, accuracy
 // at any loss, divergence of one of several. On the emulator, or on a GPU.
 #define _POSIX_C_SOURCE 200809L
+#include "backend/cuda.h"
 #include "backend/reference_table.h"
+#include "cuda/table.h"
 #include "model/model.h"
 #include "model/transformer.h"
+#include "support_adam.h"
 #include "support_engine.h"
 
 #include <math.h>
@@ -100,6 +103,59 @@ static void test_gradients_agree_with_the_reference(void **state) {
         ts_free(saved);
         support_close(&f);
     }
+}
+
+// A table instance of SUPPORT_ADAM_COUNT parameters on the device.
+typedef struct adam_instance {
+    ts_cuda_slab slab;
+    float *state, *gradient;
+    ts_adam_betas *betas;
+    ts_adam_rates *rates;
+    int *progress; // stopped, taken
+    cudaStream_t stream;
+} adam_instance;
+
+static void update(const void *context, float *state, const float *gradient, ts_adam_betas betas,
+                   ts_adam_rates rates) {
+    enum { COUNT = SUPPORT_ADAM_COUNT };
+    const adam_instance *i = context;
+    const int progress[2] = {0, 1};
+    const ts_adamw_work work = {.instances = 1,
+                                .count = COUNT,
+                                .state = i->state,
+                                .gradient = i->gradient,
+                                .whole = COUNT,
+                                .betas = i->betas,
+                                .rates = i->rates,
+                                .stopped = i->progress,
+                                .taken = i->progress + 1};
+    assert_int_equal(ts_cuda_upload(i->state, state, 3 * COUNT * sizeof *state, i->stream), TS_OK);
+    assert_int_equal(ts_cuda_upload(i->gradient, gradient, COUNT * sizeof *gradient, i->stream), TS_OK);
+    assert_int_equal(ts_cuda_upload(i->betas, &betas, sizeof betas, i->stream), TS_OK);
+    assert_int_equal(ts_cuda_upload(i->rates, &rates, sizeof rates, i->stream), TS_OK);
+    assert_int_equal(ts_cuda_upload(i->progress, progress, sizeof progress, i->stream), TS_OK);
+    assert_int_equal(ts_cuda_adamw(&work, i->stream), cudaSuccess);
+    assert_int_equal(ts_cuda_download(state, i->state, 3 * COUNT * sizeof *state, i->stream), TS_OK);
+    assert_int_equal(ts_cuda_wait(i->stream, "updating"), TS_OK);
+}
+
+static void test_updates_have_the_bits_of_pytorch(void **state) {
+    (void)state;
+    adam_instance i = {0};
+    if (!support_engine(ts_backend_find("cuda"), "mlp"))
+        skip();
+    for (int pass = 0; pass < 2; pass++) {
+        assert_int_equal(pass == 1 ? ts_cuda_slab_reserve(&i.slab, "an instance") : TS_OK, TS_OK);
+        i.state = ts_cuda_slab_take(&i.slab, 3 * SUPPORT_ADAM_COUNT, sizeof *i.state);
+        i.gradient = ts_cuda_slab_take(&i.slab, SUPPORT_ADAM_COUNT, sizeof *i.gradient);
+        i.betas = ts_cuda_slab_take(&i.slab, 1, sizeof *i.betas);
+        i.rates = ts_cuda_slab_take(&i.slab, 1, sizeof *i.rates);
+        i.progress = ts_cuda_slab_take(&i.slab, 2, sizeof *i.progress);
+    }
+    assert_int_equal(ts_cuda_stream(&i.stream), TS_OK);
+    support_adam_has_the_bits_of_pytorch(update, &i);
+    ts_cuda_stream_free(i.stream);
+    ts_cuda_slab_free(&i.slab);
 }
 
 static double train_loss(const support_instance *f, const float *weights) {
@@ -434,6 +490,7 @@ static void test_one_pair_without_a_finite_loss_stops_the_instance(void **state)
 int main(void) {
     // The fast ones first: tests/emulator/mutate.py waits for one that fails.
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_updates_have_the_bits_of_pytorch),
         cmocka_unit_test(test_one_pair_without_a_finite_loss_stops_the_instance),
         cmocka_unit_test(test_gradients_agree_with_the_reference),
         cmocka_unit_test(test_steps_follow_the_reference),
