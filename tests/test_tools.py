@@ -233,6 +233,17 @@ def test_figures_and_index_are_made(path, folder):
         assert f"{results.count} of {results.count} instances done" in page, page[:800]
 
 
+def test_titles_fit_their_pictures(path, folder):
+    import plot as program
+    for words in 2, 8, 40:
+        picture = program.plt.figure(figsize=(4, 3), constrained_layout=True)
+        title = picture.suptitle(" ".join(["representation"] * words))
+        program.save(picture, os.path.join(folder, f"{words}.png"))
+        extent = title.get_window_extent(picture.canvas.get_renderer())
+        assert extent.x0 >= 0 and extent.x1 <= picture.bbox.width, (words, extent)
+        check_equal(" ".join(title.get_text().split()), " ".join(["representation"] * words), "the title's words")
+
+
 def copy_with_status(path, copy, keep):
     """A copy in which only instances with keep(i) are done, the others as the store leaves what is not known."""
     with open(path, "rb") as source, open(copy, "wb") as target:

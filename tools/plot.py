@@ -8,6 +8,7 @@ import argparse
 import html
 import os
 import sys
+import textwrap
 
 from needs import need
 
@@ -92,8 +93,19 @@ def every_view(results, options):
                 yield family, view
 
 
+def fit_title(picture):
+    """Breaks a title that is wider than its picture into lines."""
+    title = picture._suptitle
+    if title is not None:
+        text, room = title.get_text(), 0.98 * picture.bbox.width
+        width = title.get_window_extent(picture.canvas.get_renderer()).width
+        if width > room:
+            title.set_text(textwrap.fill(text, int(len(text) * room / width)))
+
+
 def save(picture, path):
     """Lays it out once and draws it once: savefig would draw all of it once more for the layout."""
+    fit_title(picture)
     for axes in picture.axes:
         for axis in axes.xaxis, axes.yaxis:
             if not axis.get_label_text():
