@@ -56,6 +56,9 @@ class Sweep:
         self.name, self.launcher, self.sweep, self.slurm, self.options = name, launcher, sweep, slurm, options
         self.file = os.path.join(folder, name + ".h5")
         self.jobs = self.restarts = self.read = 0
+        # mpirun fails now and then if another one makes its directory beside it at the same moment.
+        self.scratch = os.path.join(folder, "tmp", name)
+        os.makedirs(self.scratch, exist_ok=True)
         self.submit()
 
     def submit(self):
@@ -63,7 +66,7 @@ class Sweep:
         self.jobs += 1
         self.job = Job(cluster, folder, "--oversubscribe", "--ntasks=2", *self.slurm, f"--output={self.name}.log", SCRIPT,
                        self.sweep + ".yaml", "-o", self.name + ".h5", "--threads", 1, *self.options,
-                       TOYSWEEP=TOYSWEEP, TOYSWEEP_LAUNCHER=self.launcher)
+                       TOYSWEEP=TOYSWEEP, TOYSWEEP_LAUNCHER=self.launcher, TMPDIR=self.scratch)
 
     def log_size(self):
         return os.path.getsize(self.file + ".log.jsonl") if os.path.exists(self.file + ".log.jsonl") else 0
