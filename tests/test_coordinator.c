@@ -1,5 +1,6 @@
 // The coordinator's state machine: everything is handed out exactly once, and well.
 #include "run/coordinator.h"
+#include "run/desk.h"
 #include "run/simulate.h"
 #include "support.h"
 
@@ -225,6 +226,54 @@ static void test_makespan_is_near_the_lower_bound(void **state) {
         fail_msg("makespan over bound: mean %g, worst %g of %d sweeps", sum / n, worst, n);
 }
 
+// Desks of any number of slots hold what is on its way to them: overflow is a fault, and nothing is left undone.
+static void test_any_number_of_slots_on_a_rank(void **state) {
+    (void)state;
+    for (int slots = 1; slots <= 512; slots++) {
+        ts_coordinator_case given = {.cost = 1, .fill = 1};
+        ts_unit pending = {0, 0, 700};
+        ts_coordinator_setup setup = {.ranks = 1 + slots % 3,
+                                      .slots = slots,
+                                      .slot_bytes = INT64_MAX,
+                                      .cases = 1,
+                                      .cases_of = &given,
+                                      .pending = &pending,
+                                      .n_pending = 1};
+        ts_simulation result;
+        assert_int_equal(ts_simulate(&setup, &given.cost, 0.0025, (uint64_t)slots, 0.5, &result), TS_OK);
+    }
+}
+
+// A unit that nobody asked for, or one more than can be on its way, is a fault and not silence.
+static void test_a_desk_refuses_what_it_did_not_ask_for(void **state) {
+    (void)state;
+    for (int slots = 1; slots <= 512; slots += 73) {
+        ts_desk desk;
+        ts_message_kind kind;
+        ts_unit unit = {0, 0, 1};
+        assert_int_equal(ts_desk_open(&desk, slots), TS_OK);
+        assert_int_equal(ts_desk_receive(&desk, &unit), TS_ERROR_FATAL);
+        int asked = 0;
+        for (; ts_desk_ask(&desk, &kind); asked++)
+            assert_int_equal(kind, TS_MSG_REQUEST);
+        assert_int_equal(asked, slots);
+        for (int i = 0; i < slots; i++) { // all arrive before one is started
+            unit.first_row = i;
+            assert_int_equal(ts_desk_receive(&desk, &unit), TS_OK);
+        }
+        assert_int_equal(ts_desk_receive(&desk, &unit), TS_ERROR_FATAL);
+        for (int i = 0; i < slots; i++) {
+            assert_true(ts_desk_start(&desk, &unit));
+            assert_int_equal(unit.first_row, i);
+        }
+        assert_true(ts_desk_ask(&desk, &kind));
+        assert_int_equal(kind, TS_MSG_AHEAD);
+        assert_int_equal(ts_desk_receive(&desk, &unit), TS_OK);
+        assert_int_equal(ts_desk_receive(&desk, &unit), TS_ERROR_FATAL);
+        ts_desk_close(&desk);
+    }
+}
+
 // sweeps/tree.yaml: 46 cases of 5 instances, on 2 slots.
 static void test_a_realistic_sweep_is_within_5_percent_of_the_bound(void **state) {
     (void)state;
@@ -257,6 +306,8 @@ int main(void) {
         cmocka_unit_test(test_every_row_is_trained_exactly_once),
         cmocka_unit_test(test_units_fit_into_memory),
         cmocka_unit_test(test_slots_fill_a_gpu_together),
+        cmocka_unit_test(test_any_number_of_slots_on_a_rank),
+        cmocka_unit_test(test_a_desk_refuses_what_it_did_not_ask_for),
         cmocka_unit_test(test_saved_units_go_first_and_whole),
         cmocka_unit_test(test_a_closed_coordinator_hands_out_nothing),
         cmocka_unit_test(test_makespan_is_near_the_lower_bound),

@@ -3,7 +3,7 @@
 // promises holds (messages of a pair arrive once and in order), nothing else does.
 // TOYSWEEP_SEEDS sets how many seeds.
 #include "run/coordinator.h"
-#include "run/message.h"
+#include "run/desk.h"
 #include "support.h"
 
 #include <math.h>
@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CASES = 40, ROWS = 60, RANKS = 24, SLOTS = 3, QUEUE = 8, EVENTS = 4096 };
+enum { CASES = 40, ROWS = 60, RANKS = 24, SLOTS = 512, EVENTS = 1 << 16 };
 
 // One thing to happen: a message arrives, or a slot is finished.
 typedef struct event {
@@ -26,12 +26,11 @@ enum { LEADER = -1, SLOT_FINISHED = 100, WAKE, DEATH, STOP_SIGNAL };
 
 typedef struct worker {
     double speed, late; // truth over prediction; seconds until it looks at messages, at most
-    int idle, urgent_out, ahead_out, queued;
-    ts_unit queue[QUEUE];
+    ts_desk desk;
     int training;
     ts_unit trains[SLOTS];
     double last_up, last_down; // when the last message of each direction arrives
-    bool awake, stopping, stopped, over;
+    bool awake, over;
     int64_t fits; // rows
 } worker;
 
@@ -53,6 +52,7 @@ typedef struct world {
     bool stopping, finishing, dead;
     int stopped;
     int64_t messages, runs, deaths, stops, splits, hurries; // counted over all seeds
+    int most_queued;                                        // units that waited for slots of one rank
 } world;
 
 static double uniform(world *w) {
@@ -112,7 +112,7 @@ static void send(world *w, int from, int to, int kind, const ts_unit *unit) {
     w->messages++;
 }
 
-// --- A worker, as run/worker.c ---
+// --- A worker, as run/worker.c: what a tick does is here done after each event, or a little later ---
 
 static void commit(world *w, int rank, const ts_unit *unit) {
     for (int64_t row = unit->first_row; row < unit->first_row + unit->rows; row++)
@@ -125,32 +125,18 @@ static void commit(world *w, int rank, const ts_unit *unit) {
 
 static void start_next(world *w, int rank) {
     worker *self = &w->worker[rank];
-    while (self->queued > 0 && self->idle > 0 && !self->stopping) {
-        ts_unit unit = self->queue[0];
-        memmove(self->queue, self->queue + 1, (size_t)--self->queued * sizeof unit);
-        self->idle--;
+    for (ts_unit unit; ts_desk_start(&self->desk, &unit);) {
         self->trains[self->training++] = unit;
         double seconds = w->truth[unit.case_index] * (double)unit.rows * self->speed;
         push(w, (event){.time = w->now + seconds, .to = rank, .kind = SLOT_FINISHED, .unit = unit});
     }
 }
 
-static void ask(world *w, int rank) {
-    worker *self = &w->worker[rank];
-    if (self->stopping) {
-        if (self->idle == w->slots && !self->stopped)
-            send(w, rank, LEADER, TS_MSG_STOPPED, NULL);
-        self->stopped = self->stopped || self->idle == w->slots;
-        return;
-    }
-    for (; self->urgent_out < self->idle; self->urgent_out++) {
-        w->hurries += self->ahead_out > 0;
-        send(w, rank, LEADER, self->ahead_out > 0 ? TS_MSG_HURRY : TS_MSG_REQUEST, NULL);
-        self->ahead_out -= self->ahead_out > 0;
-    }
-    if (self->idle == 0 && self->ahead_out == 0 && self->queued == 0 && self->urgent_out == 0) {
-        send(w, rank, LEADER, TS_MSG_AHEAD, NULL);
-        self->ahead_out = 1;
+static void tick(world *w, int rank) {
+    start_next(w, rank);
+    for (ts_message_kind kind; ts_desk_ask(&w->worker[rank].desk, &kind);) {
+        w->hurries += kind == TS_MSG_HURRY;
+        send(w, rank, LEADER, kind, NULL);
     }
 }
 
@@ -166,7 +152,7 @@ static void slot_finished(world *w, int rank, const ts_unit *unit) {
     if (at == self->training)
         return; // it was saved at a stop meanwhile
     self->trains[at] = self->trains[--self->training];
-    self->idle++;
+    ts_desk_finish(&self->desk);
     start_next(w, rank);
     if (unit->rows > 1 && unit->rows > self->fits)
         send(w, rank, LEADER, TS_MSG_SPLIT, unit);
@@ -176,9 +162,8 @@ static void slot_finished(world *w, int rank, const ts_unit *unit) {
 
 static void save_all(world *w, int rank) {
     worker *self = &w->worker[rank];
-    self->stopping = true;
-    self->queued = 0;
-    for (; self->training > 0; self->idle++)
+    ts_desk_stop(&self->desk);
+    for (; self->training > 0; ts_desk_finish(&self->desk))
         w->saved[w->n_saved++] = self->trains[--self->training];
 }
 
@@ -194,29 +179,30 @@ static void worker_event(world *w, const event *e) {
         slot_finished(w, e->to, &e->unit);
         break;
     case TS_MSG_ASSIGN:
-        if (self->urgent_out > 0)
-            self->urgent_out--;
-        else
-            self->ahead_out--;
-        if (self->urgent_out < 0 || self->ahead_out < 0 || self->queued == QUEUE)
-            broken(w, "rank %d is given a unit that it did not ask for", e->to);
-        if (!self->stopping)
-            self->queue[self->queued++] = e->unit;
-        start_next(w, e->to);
+        if (ts_desk_receive(&self->desk, &e->unit) != TS_OK)
+            broken(w, "rank %d: %s", e->to, ts_message());
+        if (self->desk.queued > w->most_queued)
+            w->most_queued = self->desk.queued;
         break;
     case TS_MSG_STOP:
         save_all(w, e->to);
         break;
     case TS_MSG_FINISH:
-        if (self->training || (self->queued && !self->stopping))
+        if (self->training || self->desk.queued > 0)
             broken(w, "FINISH while rank %d trains", e->to);
         self->over = true;
         return;
     default:
         broken(w, "rank %d hears %d", e->to, e->kind);
     }
-    if (self->awake)
-        ask(w, e->to);
+    if (!self->awake)
+        return;
+    if (e->kind == WAKE || below(w, 4)) {
+        tick(w, e->to);
+    } else { // busy with something else: messages pile up
+        self->awake = false;
+        push(w, (event){.time = w->now + (below(w, 4) ? 1e-3 : 1) * uniform(w), .to = e->to, .kind = WAKE});
+    }
 }
 
 // --- The leader, as run/leader.c ---
@@ -231,10 +217,10 @@ static void leader_event(world *w, const event *e) {
     switch (e->kind) {
     case TS_MSG_REQUEST:
     case TS_MSG_AHEAD:
-        ts_coordinator_request(w->coordinator, e->from, e->kind == TS_MSG_REQUEST);
+        assert_int_equal(ts_coordinator_request(w->coordinator, e->from, e->kind == TS_MSG_REQUEST), TS_OK);
         break;
     case TS_MSG_HURRY:
-        ts_coordinator_hurry(w->coordinator, e->from);
+        assert_int_equal(ts_coordinator_hurry(w->coordinator, e->from), TS_OK);
         break;
     case TS_MSG_DONE:
         ts_coordinator_done(w->coordinator, &e->unit,
@@ -313,7 +299,7 @@ static int64_t list_pending(world *w, ts_unit *pending) {
 static void start_run(world *w, bool last) {
     static ts_unit pending[CASES * ROWS];
     w->ranks = 1 + below(w, below(w, 3) ? 6 : RANKS);
-    w->slots = 1 + below(w, SLOTS);
+    w->slots = 1 + below(w, below(w, 16) ? 3 : SLOTS);
     w->stopping = w->finishing = w->dead = false;
     w->stopped = 0;
     w->n_events = 0;
@@ -335,11 +321,11 @@ static void start_run(world *w, bool last) {
         w->worker[rank] = (worker){
             .speed = below(w, 4) ? 1 : 1 + 19 * uniform(w),
             .late = below(w, 8) ? 0 : uniform(w),
-            .idle = w->slots,
             .last_up = w->now,
             .last_down = w->now,
             .fits = below(w, 3) ? INT64_MAX : 1 + below(w, 8),
         };
+        assert_int_equal(ts_desk_open(&w->worker[rank].desk, w->slots), TS_OK);
         push(w, (event){.time = w->now + (below(w, 8) ? 0 : work * uniform(w)), .to = rank, .kind = WAKE});
     }
     if (!last && below(w, 2))
@@ -372,6 +358,8 @@ static void play_run(world *w) {
     for (int rank = 0; !w->dead && rank < w->ranks; rank++)
         if (!w->worker[rank].over)
             broken(w, "rank %d of %d waits for ever", rank, w->ranks);
+    for (int rank = 0; rank < w->ranks; rank++)
+        ts_desk_close(&w->worker[rank].desk);
     ts_coordinator_free(w->coordinator);
     w->runs++;
 }
@@ -415,11 +403,12 @@ static void test_every_instance_is_trained_exactly_once_whatever_happens(void **
                 broken(w, "a run without a fault leaves instances untrained");
         }
     }
-    printf(
-        "%lld seeds: %lld runs, %lld deaths, %lld splits, %lld messages (%lld hurries), each instance once\n",
-        (long long)n, (long long)w->runs, (long long)w->deaths, (long long)w->splits, (long long)w->messages,
-        (long long)w->hurries);
-    assert_true(w->deaths > n / 10 && w->splits > n / 10 && w->hurries > n / 10);
+    printf("%lld seeds: %lld runs, %lld deaths, %lld splits, %lld messages (%lld hurries), up to %d units "
+           "waiting on a rank; "
+           "each instance once\n",
+           (long long)n, (long long)w->runs, (long long)w->deaths, (long long)w->splits,
+           (long long)w->messages, (long long)w->hurries, w->most_queued);
+    assert_true(w->deaths > n / 10 && w->splits > n / 10 && w->hurries > n / 10 && w->most_queued > 64);
     ts_free(w);
 }
 

@@ -63,11 +63,12 @@ static ts_status queue_reserve(rank_queue *queue, int64_t capacity) {
     return TS_OK;
 }
 
-static void queue_push(rank_queue *queue, int rank) {
+static ts_status queue_push(rank_queue *queue, int rank) {
     // Ranks with more slots than rank 0 ask more often than was planned for.
-    if (queue->count == queue->capacity && queue_reserve(queue, 2 * queue->capacity) != TS_OK)
-        return;
-    queue->rank[(queue->first + queue->count++) % queue->capacity] = rank;
+    ts_status status = queue->count == queue->capacity ? queue_reserve(queue, 2 * queue->capacity) : TS_OK;
+    if (status == TS_OK)
+        queue->rank[(queue->first + queue->count++) % queue->capacity] = rank;
+    return status;
 }
 
 static bool queue_pop(rank_queue *queue, int *rank) {
@@ -167,22 +168,22 @@ void ts_coordinator_free(ts_coordinator *c) {
 
 // --- Events ---
 
-void ts_coordinator_request(ts_coordinator *c, int rank, bool urgent) {
+ts_status ts_coordinator_request(ts_coordinator *c, int rank, bool urgent) {
     if (!urgent)
         c->ranks[rank].unserved++;
-    queue_push(urgent ? &c->urgent : &c->ahead, rank);
+    return queue_push(urgent ? &c->urgent : &c->ahead, rank);
 }
 
-void ts_coordinator_hurry(ts_coordinator *c, int rank) {
+ts_status ts_coordinator_hurry(ts_coordinator *c, int rank) {
     rank_state *state = &c->ranks[rank];
     if (state->unserved == 0)
-        return; // served meanwhile: the unit is under way
+        return TS_OK; // served meanwhile: the unit is under way
     state->unserved--;
     if (state->dropped > 0)
         state->dropped--;
     else
         state->hurried++;
-    queue_push(&c->urgent, rank);
+    return queue_push(&c->urgent, rank);
 }
 
 void ts_coordinator_done(ts_coordinator *c, const ts_unit *unit, double seconds) {

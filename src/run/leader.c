@@ -120,10 +120,12 @@ void ts_leader_receive(ts_leader *leader, int from, const ts_run_message *messag
     switch ((ts_message_kind)message->kind) {
     case TS_MSG_REQUEST:
     case TS_MSG_AHEAD:
-        ts_coordinator_request(coordinator, from, message->kind == TS_MSG_REQUEST);
+        if (ts_coordinator_request(coordinator, from, message->kind == TS_MSG_REQUEST) != TS_OK)
+            stop(leader, TS_ERROR_FATAL, ts_message());
         return;
     case TS_MSG_HURRY:
-        ts_coordinator_hurry(coordinator, from);
+        if (ts_coordinator_hurry(coordinator, from) != TS_OK)
+            stop(leader, TS_ERROR_FATAL, ts_message());
         return;
     case TS_MSG_DONE:
     case TS_MSG_WIDE:

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "run/desk.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -20,11 +21,6 @@ typedef struct event_heap {
     int64_t count;
 } event_heap;
 
-typedef struct rank_state {
-    int idle, urgent_out, ahead_out, queued;
-    ts_unit queue[2];
-} rank_state;
-
 typedef struct simulation {
     const ts_coordinator_setup *setup;
     const double *cost;
@@ -33,7 +29,8 @@ typedef struct simulation {
     bool jitter;
     ts_coordinator *coordinator;
     event_heap heap;
-    rank_state *ranks;
+    ts_desk *desk; // (setup->ranks)
+    ts_status status;
     int64_t units, largest_unit, events;
 } simulation;
 
@@ -78,70 +75,61 @@ static void start(simulation *s, int rank, const ts_unit *unit, double now, doub
     const ts_coordinator_case *of = &s->setup->cases_of[unit->case_index];
     int64_t bytes = of->unit_bytes + unit->rows * of->instance_bytes;
     s->largest_unit = bytes > s->largest_unit ? bytes : s->largest_unit;
-    s->ranks[rank].idle--;
     s->units++;
     s->busy += seconds;
     heap_push(&s->heap, (event){now + delay + seconds, rank, *unit, seconds});
 }
 
-// Requests as a worker makes them (run/worker.c), then everything the coordinator can assign now.
 static void ask(simulation *s, int rank) {
-    rank_state *state = &s->ranks[rank];
-    for (; state->urgent_out < state->idle; state->urgent_out++) {
-        s->events++;
-        if (state->ahead_out > 0) {
-            ts_coordinator_hurry(s->coordinator, rank);
-            state->ahead_out--;
-        } else {
-            ts_coordinator_request(s->coordinator, rank, true);
-        }
-    }
-    if (state->idle == 0 && state->ahead_out == 0 && state->queued == 0 && state->urgent_out == 0) {
-        ts_coordinator_request(s->coordinator, rank, false);
-        state->ahead_out = 1;
-        s->events++;
-    }
+    for (ts_message_kind kind; s->status == TS_OK && ts_desk_ask(&s->desk[rank], &kind); s->events++)
+        s->status = kind == TS_MSG_HURRY
+                        ? ts_coordinator_hurry(s->coordinator, rank)
+                        : ts_coordinator_request(s->coordinator, rank, kind == TS_MSG_REQUEST);
 }
 
 static void assign(simulation *s, double now) {
     int rank;
     ts_unit unit;
     for (; ts_coordinator_next(s->coordinator, &rank, &unit); s->events++) {
-        rank_state *state = &s->ranks[rank];
-        if (state->urgent_out > 0)
-            state->urgent_out--;
-        else
-            state->ahead_out--;
-        if (state->idle > 0)
+        s->status = ts_desk_receive(&s->desk[rank], &unit);
+        if (s->status != TS_OK)
+            return;
+        if (ts_desk_start(&s->desk[rank], &unit))
             start(s, rank, &unit, now, s->handout);
-        else
-            state->queue[state->queued++] = unit;
         ask(s, rank);
     }
 }
 
 static void finish(simulation *s, const event *done) {
-    rank_state *state = &s->ranks[done->rank];
     ts_coordinator_done(s->coordinator, &done->unit, done->seconds);
     s->events++;
-    state->idle++;
-    if (state->queued > 0) {
-        ts_unit unit = state->queue[0];
-        state->queue[0] = state->queue[1];
-        state->queued--;
+    ts_desk_finish(&s->desk[done->rank]);
+    ts_unit unit;
+    if (ts_desk_start(&s->desk[done->rank], &unit))
         start(s, done->rank, &unit, done->time, 0);
-    }
     ask(s, done->rank);
+}
+
+static ts_status open_desks(simulation *s) {
+    ts_status status = TS_OK;
+    s->desk = ts_alloc_zero((size_t)s->setup->ranks, sizeof *s->desk, "a simulation");
+    for (int rank = 0; s->desk && status == TS_OK && rank < s->setup->ranks; rank++)
+        status = ts_desk_open(&s->desk[rank], s->setup->slots);
+    return s->desk ? status : TS_ERROR_MEMORY;
+}
+
+static void close_desks(simulation *s) {
+    for (int rank = 0; s->desk && rank < s->setup->ranks; rank++)
+        ts_desk_close(&s->desk[rank]);
+    ts_free(s->desk);
 }
 
 static double play(simulation *s) {
     double now = 0;
-    for (int rank = 0; rank < s->setup->ranks; rank++) {
-        s->ranks[rank].idle = s->setup->slots;
+    for (int rank = 0; rank < s->setup->ranks; rank++)
         ask(s, rank);
-    }
     assign(s, 0);
-    while (s->heap.count > 0) {
+    while (s->status == TS_OK && s->heap.count > 0) {
         event done = heap_pop(&s->heap);
         now = done.time;
         finish(s, &done);
@@ -210,10 +198,10 @@ ts_status ts_simulate(const ts_coordinator_setup *setup, const double *cost, dou
                       double spread, ts_simulation *result) {
     simulation s = {.setup = setup, .cost = cost, .handout = handout, .spread = spread, .jitter = seed != 0};
     s.random = ts_philox_at(seed, TS_STREAM_BATCH, 0, 0);
-    s.ranks = ts_alloc_zero((size_t)setup->ranks, sizeof *s.ranks, "a simulation");
     s.heap.item = ts_alloc((size_t)setup->ranks * (size_t)setup->slots * sizeof *s.heap.item, "a simulation");
-    ts_status status =
-        s.ranks && s.heap.item ? ts_coordinator_create(setup, &s.coordinator) : TS_ERROR_MEMORY;
+    ts_status status = s.heap.item ? open_desks(&s) : TS_ERROR_MEMORY;
+    if (status == TS_OK)
+        status = ts_coordinator_create(setup, &s.coordinator);
     if (status == TS_OK)
         status = lower_bound(setup, cost, &result->bound);
     if (status == TS_OK) {
@@ -224,11 +212,12 @@ ts_status ts_simulate(const ts_coordinator_setup *setup, const double *cost, dou
         result->looked = ts_coordinator_looked(s.coordinator);
         double room = result->makespan * (double)setup->ranks * setup->slots;
         result->busy = room > 0 ? s.busy / room : 1;
-        if (!ts_coordinator_finished(s.coordinator))
+        status = s.status;
+        if (status == TS_OK && !ts_coordinator_finished(s.coordinator))
             status = ts_fail(TS_ERROR_FATAL, "the coordinator left work undone");
     }
     ts_coordinator_free(s.coordinator);
-    ts_free(s.ranks);
+    close_desks(&s);
     ts_free(s.heap.item);
     return status;
 }

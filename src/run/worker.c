@@ -3,21 +3,17 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "run/desk.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { QUEUE_MAX = 64 };
-
 struct ts_worker {
     ts_worker_setup setup;
     ts_slot *slot; // (setup.slots)
     int started;   // slots that have a thread
-    ts_unit queue[QUEUE_MAX];
-    int queued;
-    int urgent_out, ahead_out; // requests the leader has not answered yet
-    bool stopping, stopped;
+    ts_desk desk;
     double next_save, next_report;
     ts_outcome *outcome; // scratch
 };
@@ -43,6 +39,8 @@ ts_status ts_worker_create(const ts_worker_setup *setup, ts_worker **out) {
     worker->slot = ts_alloc_zero((size_t)setup->slots, sizeof *worker->slot, "a worker's slots");
     worker->outcome = ts_alloc_zero(1, sizeof *worker->outcome, "a worker");
     ts_status status = worker->slot && worker->outcome ? TS_OK : TS_ERROR_MEMORY;
+    if (status == TS_OK)
+        status = ts_desk_open(&worker->desk, setup->slots);
     for (; status == TS_OK && worker->started < setup->slots; worker->started += status == TS_OK)
         status = ts_slot_start(&worker->slot[worker->started], setup->job);
     if (status != TS_OK) {
@@ -58,6 +56,7 @@ void ts_worker_free(ts_worker *worker) {
         return;
     for (int i = 0; i < worker->started; i++)
         ts_slot_end(&worker->slot[i]);
+    ts_desk_close(&worker->desk);
     ts_free(worker->slot);
     ts_free(worker->outcome);
     ts_free(worker);
@@ -134,54 +133,38 @@ static ts_status settle(ts_worker *worker, const ts_outcome *outcome) {
 }
 
 static void start_next(ts_worker *worker, ts_slot *slot) {
-    if (worker->queued == 0 || worker->stopping)
-        return;
-    ts_slot_give(slot, &worker->queue[0]);
-    memmove(&worker->queue[0], &worker->queue[1], (size_t)--worker->queued * sizeof worker->queue[0]);
+    ts_unit unit;
+    if (ts_desk_start(&worker->desk, &unit))
+        ts_slot_give(slot, &unit);
 }
 
-// Takes outcomes; returns idle slots.
-static int harvest(ts_worker *worker, bool *happened) {
-    int idle = 0;
+// Takes outcomes, and gives idle slots what waits for them. True if there was an outcome.
+static bool harvest(ts_worker *worker) {
+    bool happened = false;
     for (int i = 0; i < worker->setup.slots; i++) {
         ts_slot *slot = &worker->slot[i];
         ts_slot_state state = ts_slot_look(slot);
         if (state != TS_SLOT_WORKING && state != TS_SLOT_IDLE) {
             ts_slot_take(slot, worker->outcome);
+            ts_desk_finish(&worker->desk);
             start_next(worker, slot); // the slot need not wait for the commit
             ts_status status = settle(worker, worker->outcome);
             ts_trainer_free(worker->outcome->trainer);
             if (status != TS_OK)
                 ts_worker_stop(worker, status, ts_message());
-            *happened = true;
+            happened = true;
         } else if (state == TS_SLOT_IDLE) {
             start_next(worker, slot);
         }
-        idle += ts_slot_look(slot) == TS_SLOT_IDLE;
     }
-    return idle;
+    return happened;
 }
 
 // --- Talk ---
 
-static void ask(ts_worker *worker, int idle) {
-    for (; worker->urgent_out < idle; worker->urgent_out++) {
-        if (worker->ahead_out > 0) {
-            send_kind(worker, TS_MSG_HURRY);
-            worker->ahead_out--;
-        } else {
-            send_kind(worker, TS_MSG_REQUEST);
-        }
-    }
-    if (idle == 0 && worker->ahead_out == 0 && worker->queued == 0 && worker->urgent_out == 0) {
-        send_kind(worker, TS_MSG_AHEAD);
-        worker->ahead_out = 1;
-    }
-}
-
-static void report(ts_worker *worker, int idle) {
+static void report(ts_worker *worker) {
     const ts_job *job = worker->setup.job;
-    ts_run_message message = {.kind = TS_MSG_STATE, .busy = worker->setup.slots - idle};
+    ts_run_message message = {.kind = TS_MSG_STATE, .busy = worker->desk.slots - worker->desk.idle};
     for (int i = 0; i < worker->setup.slots; i++) {
         ts_unit unit;
         double rows = ts_slot_progress(&worker->slot[i], &unit);
@@ -195,16 +178,11 @@ static void report(ts_worker *worker, int idle) {
 }
 
 bool ts_worker_tick(ts_worker *worker) {
-    bool happened = false;
-    int idle = harvest(worker, &happened);
-    if (worker->stopping) {
-        if (idle == worker->setup.slots && !worker->stopped) {
-            worker->stopped = true;
-            send_kind(worker, TS_MSG_STOPPED);
-        }
+    bool happened = harvest(worker);
+    for (ts_message_kind kind; ts_desk_ask(&worker->desk, &kind);)
+        send_kind(worker, kind);
+    if (worker->desk.stopping)
         return happened;
-    }
-    ask(worker, idle);
     double now = ts_clock();
     if (now >= worker->next_save) {
         for (int i = 0; i < worker->setup.slots; i++)
@@ -212,7 +190,7 @@ bool ts_worker_tick(ts_worker *worker) {
         worker->next_save = now + worker->setup.checkpoint_interval;
     }
     if (now >= worker->next_report) {
-        report(worker, idle);
+        report(worker);
         // Rank 0 hears some 200 reports a second at most.
         worker->next_report = now + fmax(0.5, worker->setup.comm->size / 200.0);
     }
@@ -222,12 +200,8 @@ bool ts_worker_tick(ts_worker *worker) {
 bool ts_worker_receive(ts_worker *worker, const ts_run_message *message) {
     switch ((ts_message_kind)message->kind) {
     case TS_MSG_ASSIGN:
-        if (worker->urgent_out > 0)
-            worker->urgent_out--;
-        else
-            worker->ahead_out--;
-        if (!worker->stopping && worker->queued < QUEUE_MAX)
-            worker->queue[worker->queued++] = message->unit;
+        if (ts_desk_receive(&worker->desk, &message->unit) != TS_OK)
+            ts_worker_stop(worker, TS_ERROR_FATAL, ts_message());
         return false;
     case TS_MSG_STOP:
         ts_worker_stop(worker, TS_OK, NULL);
@@ -243,10 +217,9 @@ void ts_worker_stop(ts_worker *worker, ts_status status, const char *reason) {
         snprintf(message.text, sizeof message.text, "%s", reason);
         send(worker, &message);
     }
-    if (worker->stopping)
+    if (worker->desk.stopping)
         return;
-    worker->stopping = true;
-    worker->queued = 0;
+    ts_desk_stop(&worker->desk);
     for (int i = 0; i < worker->setup.slots; i++)
         ts_slot_stop(&worker->slot[i]);
 }

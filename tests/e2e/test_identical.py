@@ -20,6 +20,18 @@ cases:
   - {task: power, p: 11, m: 2, n: 3, model: transformer, d_model: 16, heads: 2, d_head: 8, d_mlp: 32}
 """
 
+# 300 cases of one instance each, and so 300 units, over in an instant.
+SHORT_UNITS = """\
+name: short
+task: tree
+depth: 2
+checkpoints: [0]
+save: none
+grid:
+  hidden: 2..5
+  steps: 1..75
+"""
+
 
 class Identical(Case):
     def finished(self, sweep, name, *options, ranks=0):
@@ -34,6 +46,22 @@ class Identical(Case):
         for ranks in 1, 2, 4:
             self.assertEqual(self.finished(sweep, f"ranks{ranks}.h5", "--threads", 1, ranks=ranks), expected, ranks)
         self.assertEqual(self.finished(sweep, "both.h5", "--threads", 2, ranks=2), expected, "2 ranks x 2 threads")
+
+    def test_any_number_of_slots_on_a_rank(self):
+        """A rank's units on their way are as many as its slots, and one more: none may get lost (a run would wait for
+        it for ever), however often it is tried."""
+        sweep = self.write("short.yaml", SHORT_UNITS)
+        expected = self.finished(sweep, "one.h5", "--threads", 1)
+        for threads in 1, 64, 65, 200:
+            for attempt in range(20):
+                name = f"slots{threads}-{attempt}.h5"
+                self.assertEqual(self.finished(sweep, name, "--threads", threads), expected, name)
+
+    @needs_mpi
+    def test_many_slots_on_each_of_two_ranks(self):
+        sweep = self.write("short.yaml", SHORT_UNITS)
+        expected = self.finished(sweep, "one.h5", "--threads", 1)
+        self.assertEqual(self.finished(sweep, "ranks.h5", "--threads", 100, ranks=2), expected)
 
     @needs_mpi
     def test_table_models_too(self):

@@ -1,0 +1,31 @@
+// A rank's desk: which units it asks rank 0 for, which of them wait for a slot, and how many of its slots are idle.
+// No I/O, clock or randomness, so that runs (worker.c), `plan` (simulate.c) and tests all use the same one.
+#pragma once
+
+#include "run/message.h"
+
+#include <stdbool.h>
+
+typedef struct ts_desk {
+    int slots, idle;           // idle: slots without a unit
+    int urgent_out, ahead_out; // requests that rank 0 has not answered yet
+    ts_unit *queue; // ring of slots + 1, which is all that can be on its way: a unit a slot, one ahead
+    int first, queued;
+    bool stopping, stopped; // stopped: rank 0 was told
+} ts_desk;
+
+ts_status ts_desk_open(ts_desk *desk, int slots); // all slots idle
+void ts_desk_close(ts_desk *desk);
+
+// The next message that is due to rank 0, in `kind`; false: none is. A REQUEST for each idle slot, or a HURRY if one is
+// due ahead; AHEAD once all slots train and nothing waits; after ts_desk_stop only STOPPED, once all slots are idle.
+bool ts_desk_ask(ts_desk *desk, ts_message_kind *kind);
+
+// Rank 0 answered with a unit, which is dropped if the desk is stopping. TS_ERROR_FATAL: it was not asked for.
+ts_status ts_desk_receive(ts_desk *desk, const ts_unit *unit);
+
+// Gives the unit that has waited longest to an idle slot; false if there is none to start.
+bool ts_desk_start(ts_desk *desk, ts_unit *unit);
+
+void ts_desk_finish(ts_desk *desk); // a slot is idle again
+void ts_desk_stop(ts_desk *desk);   // what waits is dropped, and nothing more is started or asked for
