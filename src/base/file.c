@@ -1,4 +1,4 @@
-#define _POSIX_C_SOURCE 200809L
+#define _GNU_SOURCE
 #include "base/file.h"
 
 #include "base/memory.h"
@@ -6,10 +6,113 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
+
+// --- What is asked of file systems ---
+
+// NFS's own ENOTSUPP, which the kernel lets through to programs; no header of theirs has it.
+enum { ENOTSUPP_OF_NFS = 524 };
+
+enum { PIECE_BYTES = 1 << 30 }; // of one write call
+
+bool ts_file_not_supported(int error) {
+    return error == EINVAL || error == ENOSYS || error == ENOTSUP || error == EOPNOTSUPP || error == ENOTTY ||
+           error == ENOTSUPP_OF_NFS;
+}
+
+int ts_file_sync(int fd) {
+    while (fsync(fd) != 0)
+        if (errno != EINTR)
+            return errno;
+    return 0;
+}
+
+int ts_file_sync_data(int fd) {
+    while (fdatasync(fd) != 0)
+        if (errno != EINTR)
+            return errno;
+    return 0;
+}
+
+int ts_file_close(int fd) {
+    // Interrupted or not, Linux has closed it.
+    return close(fd) != 0 && errno != EINTR ? errno : 0;
+}
+
+int ts_file_reserve(int fd, int64_t bytes) {
+    int error;
+    do
+        error = posix_fallocate(fd, 0, (off_t)bytes);
+    while (error == EINTR);
+    return ts_file_not_supported(error) ? 0 : error;
+}
+
+// --- Reading ---
+
+// File systems whose files are questions to the kernel: they have no size, and some answer only when something
+// happens, like /proc/kmsg.
+static bool is_of_kernel(int fd) {
+    static const unsigned long kinds[] = {
+        PROC_SUPER_MAGIC,    SYSFS_MAGIC,   DEBUGFS_MAGIC,  TRACEFS_MAGIC,
+        SECURITYFS_MAGIC,    SELINUX_MAGIC, SMACK_MAGIC,    CGROUP_SUPER_MAGIC,
+        CGROUP2_SUPER_MAGIC, BPF_FS_MAGIC,  PSTOREFS_MAGIC, EFIVARFS_MAGIC,
+    };
+    struct statfs system;
+    if (fstatfs(fd, &system) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if ((unsigned long)system.f_type == kinds[i])
+            return true;
+    return false;
+}
+
+// A pipe without a name: a shell's, as in <(command) or command | toysweep plan /dev/stdin.
+static bool is_of_shell(int fd) {
+    struct statfs system;
+    return fstatfs(fd, &system) == 0 && (unsigned long)system.f_type == PIPEFS_MAGIC;
+}
+
+// NULL for a file of data, else what it is instead.
+static const char *kind_of(const struct stat *info) {
+    if (S_ISREG(info->st_mode))
+        return NULL;
+    return S_ISDIR(info->st_mode) ? "a directory" : "a pipe or device";
+}
+
+static ts_status refuse_kind(ts_status fault, const char *path, const char *kind) {
+    return ts_fail(fault, "'%s' is not a regular file but %s; name a file of data", path, kind);
+}
+
+// Opening must not wait, nor do anything to a device: so it is looked at before, and once more when it is open.
+static ts_status open_input(const char *path, ts_status fault, bool or_pipe, int *fd) {
+    struct stat info;
+    *fd = -1;
+    if (stat(path, &info) == 0 && kind_of(&info) && !(or_pipe && S_ISFIFO(info.st_mode)))
+        return refuse_kind(fault, path, kind_of(&info));
+    int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (opened < 0)
+        return ts_fail_errno(fault, errno, "cannot open %s", path);
+    const char *kind = fstat(opened, &info) == 0 ? kind_of(&info) : NULL;
+    if (kind && or_pipe && is_of_shell(opened) && fcntl(opened, F_SETFL, O_RDONLY) == 0)
+        kind = NULL;
+    else if (!kind && is_of_kernel(opened))
+        kind = "one that the kernel makes up";
+    if (kind) {
+        close(opened);
+        return refuse_kind(fault, path, kind);
+    }
+    *fd = opened;
+    return TS_OK;
+}
+
+ts_status ts_file_open_input(const char *path, ts_status fault, int *fd) {
+    return open_input(path, fault, false, fd);
+}
 
 static ts_status read_all(int fd, const char *path, size_t limit, char **bytes, size_t *size) {
     size_t capacity = 1 << 16, length = 0;
@@ -21,8 +124,7 @@ static ts_status read_all(int fd, const char *path, size_t limit, char **bytes, 
         if (got < 0) {
             int error = errno;
             ts_free(buffer);
-            return ts_fail_errno(error == EISDIR ? TS_ERROR_USER : TS_ERROR_FATAL, error, "cannot read %s",
-                                 path);
+            return ts_fail_errno(TS_ERROR_FATAL, error, "cannot read %s", path);
         }
         length += (size_t)got;
         if (length > limit) {
@@ -46,27 +148,46 @@ static ts_status read_all(int fd, const char *path, size_t limit, char **bytes, 
     return TS_ERROR_MEMORY;
 }
 
-ts_status ts_file_read(const char *path, size_t limit, char **bytes, size_t *size) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return ts_fail_errno(TS_ERROR_USER, errno, "cannot open %s", path);
-    ts_status status = read_all(fd, path, limit, bytes, size);
-    close(fd);
+static ts_status read_whole(const char *path, size_t limit, bool or_pipe, char **bytes, size_t *size) {
+    int fd;
+    ts_status status = open_input(path, TS_ERROR_USER, or_pipe, &fd);
+    if (status == TS_OK)
+        status = read_all(fd, path, limit, bytes, size);
+    if (fd >= 0)
+        close(fd);
     return status;
 }
 
-static ts_status write_all(int fd, const char *path, const char *bytes, size_t size) {
-    while (size > 0) {
-        size_t piece = size < ((size_t)1 << 30) ? size : (size_t)1 << 30;
-        ssize_t wrote = write(fd, bytes, piece);
+ts_status ts_file_read(const char *path, size_t limit, char **bytes, size_t *size) {
+    return read_whole(path, limit, false, bytes, size);
+}
+
+ts_status ts_file_read_or_pipe(const char *path, size_t limit, char **bytes, size_t *size) {
+    return read_whole(path, limit, true, bytes, size);
+}
+
+// --- Writing ---
+
+int ts_file_write_all(int fd, const void *bytes, size_t size) {
+    for (const char *at = bytes; size > 0;) {
+        ssize_t wrote = write(fd, at, size < PIECE_BYTES ? size : PIECE_BYTES);
         if (wrote < 0 && errno == EINTR)
             continue;
-        if (wrote < 0)
-            return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot write %s", path);
-        bytes += wrote;
+        if (wrote <= 0)
+            return wrote < 0 ? errno : EIO;
+        at += wrote;
         size -= (size_t)wrote;
     }
-    return TS_OK;
+    return 0;
+}
+
+// Writes, and syncs if `durably`; closes in any case. 0 or errno.
+static int write_and_close(int fd, const void *bytes, size_t size, bool durably) {
+    int error = ts_file_write_all(fd, bytes, size);
+    if (error == 0 && durably)
+        error = ts_file_sync(fd);
+    int closing = ts_file_close(fd);
+    return error ? error : closing;
 }
 
 // Devices and pipes: nothing to rename, nothing to make durable.
@@ -74,10 +195,8 @@ static ts_status write_special(const char *path, const void *bytes, size_t size)
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot open %s", path);
-    ts_status status = write_all(fd, path, bytes, size);
-    if (close(fd) != 0 && status == TS_OK)
-        status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot close %s", path);
-    return status;
+    int error = write_and_close(fd, bytes, size, false);
+    return error ? ts_fail_errno(TS_ERROR_FATAL, error, "cannot write %s", path) : TS_OK;
 }
 
 ts_status ts_file_write_durably(const char *link, const void *bytes, size_t size) {
@@ -92,18 +211,13 @@ ts_status ts_file_write_durably(const char *link, const void *bytes, size_t size
     int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot create %s", temporary);
-    ts_status status = write_all(fd, temporary, bytes, size);
-    if (status == TS_OK && fsync(fd) != 0)
-        status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot sync %s", temporary);
-    if (close(fd) != 0 && status == TS_OK)
-        status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot close %s", temporary);
-    if (status == TS_OK && rename(temporary, path) != 0)
-        status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot rename %s to %s", temporary, path);
-    if (status != TS_OK) {
-        unlink(temporary);
-        return status;
-    }
-    return ts_file_sync_directory(path);
+    int error = write_and_close(fd, bytes, size, true);
+    if (error == 0 && rename(temporary, path) != 0)
+        error = errno;
+    if (error == 0)
+        return ts_file_sync_directory(path);
+    unlink(temporary);
+    return ts_fail_errno(TS_ERROR_FATAL, error, "cannot write %s", path);
 }
 
 ts_status ts_file_sync_directory(const char *path) {
@@ -114,15 +228,20 @@ ts_status ts_file_sync_directory(const char *path) {
     memcpy(directory, path, length);
     directory[length] = 0;
     int fd = open(length ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    // Who may write into a directory need not be allowed to read it. There, and on file systems that cannot sync a
+    // directory, rename is as durable as it gets.
+    if (fd < 0 && (errno == EACCES || errno == EPERM))
+        return TS_OK;
     if (fd < 0)
         return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot open the directory of %s", path);
-    // Some file systems cannot sync a directory (EINVAL); there, rename is as durable as it gets.
-    ts_status status = TS_OK;
-    if (fsync(fd) != 0 && errno != EINVAL)
-        status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot sync the directory of %s", path);
+    int error = ts_file_sync(fd);
     close(fd);
-    return status;
+    if (error && !ts_file_not_supported(error))
+        return ts_fail_errno(TS_ERROR_FATAL, error, "cannot sync the directory of %s", path);
+    return TS_OK;
 }
+
+// --- Paths ---
 
 ts_status ts_path_resolve(const char *path, char *resolved) {
     enum { LINKS = 40 }; // as many as the kernel follows
@@ -154,8 +273,6 @@ bool ts_path_exists(const char *path) {
 
 ts_status ts_path_check_regular(const char *path) {
     struct stat info;
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
-        return ts_fail(TS_ERROR_FATAL, "'%s' is %s, not a file", path,
-                       S_ISDIR(info.st_mode) ? "a directory" : "a pipe or device");
-    return TS_OK;
+    const char *kind = stat(path, &info) == 0 ? kind_of(&info) : NULL;
+    return kind ? refuse_kind(TS_ERROR_FATAL, path, kind) : TS_OK;
 }

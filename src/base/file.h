@@ -1,13 +1,38 @@
-// Files: whole reads, durable whole writes, durable directory entries. Messages name the path and the cure.
+// Files: opening what is to be read, whole reads, durable whole writes, durable directory entries. Messages name the
+// path and the cure.
 #pragma once
 
 #include "base/status.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+
+// Does this errno mean that a file system cannot do what was asked (lock, reserve space, sync a directory)? There it is
+// done without.
+bool ts_file_not_supported(int error);
+
+// fsync and fdatasync, tried again when a signal interrupts them; close; space for `bytes` bytes, where the file system
+// can promise any. 0 or errno.
+int ts_file_sync(int fd);
+int ts_file_sync_data(int fd);
+int ts_file_close(int fd);
+int ts_file_reserve(int fd, int64_t bytes);
+
+// Writes all of it, however many calls that takes. 0 or errno.
+int ts_file_write_all(int fd, const void *bytes, size_t size);
+
+// Opens a file of data to be read: never waits, never touches a device. On failure *fd is -1, and a message says why;
+// the status is `fault`. Directories, devices, pipes, sockets and files of /proc, /sys and the like are refused.
+ts_status ts_file_open_input(const char *path, ts_status fault, int *fd);
 
 // Reads a whole file of at most `limit` bytes; *bytes is NUL-terminated beyond *size; free with ts_free.
+// TS_ERROR_USER: it cannot be opened, is none, or is larger.
 ts_status ts_file_read(const char *path, size_t limit, char **bytes, size_t *size);
+
+// As ts_file_read, also from a shell's pipe: <(command), or /dev/stdin behind one. (Not from a named one, at which it
+// might wait for ever.)
+ts_status ts_file_read_or_pipe(const char *path, size_t limit, char **bytes, size_t *size);
 
 // Writes `path`.tmp, fsync, rename to `path`, fsync of the directory: afterwards either the old or the new
 // file is there, whole, whatever happens. A symbolic link's target is replaced, not the link; what is no

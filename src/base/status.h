@@ -17,7 +17,7 @@ typedef enum ts_status {
 enum { TS_MESSAGE_BYTES = 4096 };
 ts_status ts_fail(ts_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-// Same, with ": " and strerror(error) appended, and the cure where the error alone tells it (full disk, broken disk).
+// Same, with ": " and strerror(error) appended, and the cure where the error alone tells it (full disk, limits).
 ts_status ts_fail_errno(ts_status status, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

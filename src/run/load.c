@@ -11,7 +11,7 @@ static ts_status share_text(const ts_comm *comm, const char *path, char **text, 
     *text = NULL;
     *bytes = 0;
     if (comm->rank == 0)
-        status = ts_file_read(path, TS_SWEEP_MAX_BYTES, text, bytes);
+        status = ts_file_read_or_pipe(path, TS_SWEEP_MAX_BYTES, text, bytes);
     status = ts_comm_agree(comm, status);
     if (status != TS_OK)
         return status;

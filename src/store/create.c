@@ -268,10 +268,8 @@ static int probe_space(const char *path, int64_t bytes) {
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0)
         return errno;
-    int error = posix_fallocate(fd, 0, bytes);
-    if (close(fd) != 0 && error == 0)
-        error = errno;
-    return error == EOPNOTSUPP || error == ENOSYS || error == EINVAL ? 0 : error;
+    int error = ts_file_reserve(fd, bytes), closing = ts_file_close(fd);
+    return error ? error : closing;
 }
 
 // Makes the finished file durable, in its place.
@@ -284,13 +282,11 @@ static ts_status settle(const char *temporary, const char *path) {
             close(fd);
         return ts_fail_errno(TS_ERROR_FATAL, error, "cannot open '%s'", temporary);
     }
-    int error = posix_fallocate(fd, 0, information.st_size);
-    if (error == EOPNOTSUPP || error == ENOSYS || error == EINVAL)
-        error = 0; // a file system that cannot promise space
-    if (error == 0 && fsync(fd) != 0)
-        error = errno;
-    if (close(fd) != 0 && error == 0)
-        error = errno;
+    int error = ts_file_reserve(fd, information.st_size);
+    if (error == 0)
+        error = ts_file_sync(fd);
+    int closing = ts_file_close(fd);
+    error = error ? error : closing;
     if (error == 0 && rename(temporary, path) != 0)
         error = errno;
     if (error)
@@ -306,17 +302,23 @@ static ts_status explain(const char *path, int error, int64_t bytes) {
     const char *where = directory.length ? ts_text_get(&directory) : ".";
     long long space = statvfs(where, &disk) == 0 ? (long long)disk.f_bavail * (long long)disk.f_frsize : -1;
     ts_status status = TS_ERROR_FATAL;
-    if (error == ENOSPC || error == EDQUOT || error == EFBIG)
+    if (error == ENOSPC)
         ts_fail(
             status,
             "cannot make '%s': %s: it needs about %lld bytes, %lld are free in '%s'; free some, keep fewer "
             "weights or checkpoints, or choose another place with -o",
             path, strerror(error), (long long)bytes, space, where);
+    else if (error == EDQUOT || error == EFBIG)
+        ts_fail_errno(
+            status, error,
+            "cannot make '%s', which needs about %lld bytes (keep fewer weights or checkpoints, or choose "
+            "another place with -o)",
+            path, (long long)bytes);
     else if (error == ENOENT || error == ENOTDIR)
         ts_fail(status,
                 "cannot make '%s': there is no directory '%s'; make it, or choose another place with -o",
                 path, where);
-    else if (error == EACCES || error == EPERM || error == EROFS)
+    else if (error == EACCES || error == EPERM)
         ts_fail_errno(status, error, "cannot make '%s' in '%s'; choose another place with -o", path, where);
     else
         ts_fail_errno(status, error, "cannot make '%s'", path);

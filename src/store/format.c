@@ -14,7 +14,7 @@
 static ts_status check_signature(int fd, const char *path) {
     static const unsigned char signature[8] = "\211HDF\r\n\032\n";
     unsigned char found[8] = {0};
-    ssize_t got = fd < 0 ? -1 : pread(fd, found, sizeof found, 0);
+    ssize_t got = pread(fd, found, sizeof found, 0);
     if (got < 0)
         return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read '%s'", path);
     if (got != sizeof found || memcmp(found, signature, sizeof found) != 0)
@@ -49,12 +49,11 @@ static ts_status open_and_look(ts_h5 *h5, int fd, const char *path) {
 
 void ts_format_open(ts_h5 *h5, const char *path) {
     ts_h5_begin(h5, path);
-    if ((h5->status = ts_path_check_regular(path)) != TS_OK)
+    int fd;
+    if ((h5->status = ts_file_open_input(path, TS_ERROR_FATAL, &fd)) != TS_OK)
         return;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
     h5->status = open_and_look(h5, fd, path);
-    if (fd >= 0)
-        close(fd);
+    close(fd);
 }
 
 void ts_format_case_path(const char *label, ts_text *out) {

@@ -1,3 +1,4 @@
+#define _POSIX_C_SOURCE 200809L
 #include "store/hdf5.h"
 
 #include "base/memory.h"
@@ -64,6 +65,13 @@ static void fault_at(ts_h5 *h5, const char *doing, hid_t object) {
 // --- Files ---
 
 void ts_h5_start(void) {
+    static bool started;
+    if (started)
+        return;
+    started = true;
+    // HDF5's own locks are more than some file systems have, and would keep readers out while a run writes;
+    // store/lock.h keeps runs apart. Of what all its versions know, the variable is what none overrules.
+    setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);
     H5dont_atexit();
     H5open();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
@@ -82,9 +90,6 @@ static hid_t access_plan(ts_h5 *h5) {
     hid_t plan = H5Pcreate(H5P_FILE_ACCESS);
     bool fine = plan >= 0 && H5Pset_libver_bounds(plan, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
                 H5Pset_fclose_degree(plan, H5F_CLOSE_STRONG) >= 0 && H5Pset_sieve_buf_size(plan, 0) >= 0;
-#if H5_VERSION_GE(1, 10, 7) && !(H5_VERS_MAJOR == 1 && H5_VERS_MINOR == 12 && H5_VERS_RELEASE == 0)
-    fine = fine && H5Pset_file_locking(plan, false, true) >= 0; // readers may open while a run writes
-#endif
     if (!fine)
         ts_h5_fault(h5, "prepare", "file access");
     return plan;

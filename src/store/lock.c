@@ -20,7 +20,7 @@ static struct flock region(short type, off_t start, off_t length) {
 }
 
 static bool has_no_locks(int error) {
-    return error == ENOLCK || error == ENOSYS || error == EOPNOTSUPP || error == EINVAL;
+    return error == ENOLCK || ts_file_not_supported(error);
 }
 
 // Is any byte of the region held by somebody else? Errors count as no.
@@ -130,8 +130,8 @@ void ts_lock_release(ts_lock *lock, const char *path, bool remove_file) {
 }
 
 bool ts_lock_is_held(const char *path) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
+    int fd;
+    if (ts_file_open_input(path, TS_ERROR_USER, &fd) != TS_OK)
         return false;
     bool held = is_held(fd, BYTE_COORDINATOR, 2);
     close(fd);

@@ -2,6 +2,7 @@
 #include "store/runlog.h"
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -13,20 +14,23 @@
 #include <unistd.h>
 
 struct ts_runlog {
-    int fd; // -1: cannot be written
+    int fd;    // -1: cannot be written
+    bool torn; // the last line has no end: it must not swallow the next one
     bool warned;
     char *path;
     ts_text line;
 };
 
 static void warn_once(ts_runlog *log, int error) {
-    if (!log->warned)
-        ts_warn("the run log '%s' cannot be written (results are not affected): %s", log->path,
-                strerror(error));
+    if (!log->warned) {
+        ts_fail_errno(TS_ERROR_FATAL, error, "the run log '%s' cannot be written (results are not affected)",
+                      log->path);
+        ts_warn("%s", ts_message());
+    }
     log->warned = true;
 }
 
-// A line that a killed run left without its end must not swallow the next one.
+// By a run that was killed, or whose disk was full.
 static bool ends_torn(int fd) {
     off_t size = lseek(fd, 0, SEEK_END);
     char last;
@@ -43,9 +47,12 @@ ts_status ts_runlog_open(const char *path, ts_runlog **log) {
         ts_free(made);
         return TS_ERROR_MEMORY;
     }
-    made->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (made->fd < 0 || (ends_torn(made->fd) && write(made->fd, "\n", 1) != 1))
+    made->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK,
+                    0666); // a pipe must not stop the run
+    if (made->fd < 0)
         warn_once(made, errno);
+    else
+        made->torn = ends_torn(made->fd);
     *log = made;
     return TS_OK;
 }
@@ -53,8 +60,9 @@ ts_status ts_runlog_open(const char *path, ts_runlog **log) {
 void ts_runlog_close(ts_runlog *log) {
     if (!log)
         return;
-    if (log->fd >= 0 && close(log->fd) != 0)
-        warn_once(log, errno);
+    int error = log->fd >= 0 ? ts_file_close(log->fd) : 0;
+    if (error)
+        warn_once(log, error);
     ts_text_free(&log->line);
     ts_free(log->path);
     ts_free(log);
@@ -78,18 +86,12 @@ void ts_runlog_end(ts_runlog *log) {
     }
     if (log->fd < 0)
         return;
-    ssize_t wrote;
-    do
-        wrote = write(log->fd, ts_text_get(&log->line), log->line.length);
-    while (wrote < 0 && errno == EINTR);
-    if (wrote >= 0 && (size_t)wrote < log->line.length) {
-        // Half a line: end it, if there is room for that, so that the next one stands alone.
-        (void)!write(log->fd, "\n", 1);
-        errno = ENOSPC;
-        wrote = -1;
-    }
-    if (wrote < 0)
-        warn_once(log, errno);
+    int error = log->torn ? ts_file_write_all(log->fd, "\n", 1) : 0;
+    if (error == 0)
+        error = ts_file_write_all(log->fd, ts_text_get(&log->line), log->line.length);
+    if (error)
+        warn_once(log, error);
+    log->torn = error != 0; // perhaps; an empty line does no harm
 }
 
 // A line that is no whole object is passed over; TS_ERROR_MEMORY is the only fault.
@@ -111,11 +113,17 @@ static ts_status visit_line(char *line, size_t length, void (*visit)(const ts_ya
 
 ts_status ts_runlog_read(const char *path, void (*visit)(const ts_yaml_node *line, void *context),
                          void *context) {
-    FILE *file = fopen(path, "re");
-    if (!file && errno == ENOENT)
+    int fd;
+    if (access(path, F_OK) != 0 && errno == ENOENT)
         return TS_OK;
-    if (!file)
-        return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read the run log '%s'", path);
+    ts_status opened = ts_file_open_input(path, TS_ERROR_FATAL, &fd);
+    if (opened != TS_OK)
+        return ts_fail(opened, "cannot read the run log: %s", ts_message());
+    FILE *file = fdopen(fd, "r");
+    if (!file) {
+        close(fd);
+        return ts_fail(TS_ERROR_MEMORY, "out of memory: the run log");
+    }
     char *line = NULL;
     size_t capacity = 0;
     ts_status status = TS_OK;

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "store/shared_file.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 
 #include <errno.h>
@@ -84,9 +85,8 @@ ts_status ts_shared_file_write(ts_shared_file *file, int64_t offset, const void 
 }
 
 ts_status ts_shared_file_sync(ts_shared_file *file) {
-    if (fdatasync(file->fd) == 0)
-        return TS_OK;
-    return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot write '%s' to the disk", file->path);
+    int error = ts_file_sync_data(file->fd);
+    return error ? ts_fail_errno(TS_ERROR_FATAL, error, "cannot write '%s' to the disk", file->path) : TS_OK;
 }
 
 bool ts_shared_file_in_place(const ts_shared_file *file) {

@@ -58,33 +58,22 @@ static uint32_t checksum(state_head head, const void *payload) {
 
 // --- Saving ---
 
-static bool write_all(int fd, const void *bytes, size_t size) {
-    for (const char *at = bytes; size > 0;) {
-        ssize_t wrote = write(fd, at, size < PIECE_BYTES ? size : PIECE_BYTES);
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote <= 0)
-            return false;
-        at += wrote;
-        size -= (size_t)wrote;
-    }
-    return true;
-}
-
 static ts_status write_state(const char *path, const state_head *head, const void *payload) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-    bool fine =
-        fd >= 0 && write_all(fd, head, sizeof *head) && write_all(fd, payload, head->bytes) && fsync(fd) == 0;
-    int error = errno;
-    if (fd >= 0 && close(fd) != 0 && fine) {
-        fine = false;
-        error = errno;
-    }
-    if (fine)
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666), error = fd < 0 ? errno : 0;
+    if (error == 0)
+        error = ts_file_write_all(fd, head, sizeof *head);
+    if (error == 0)
+        error = ts_file_write_all(fd, payload, head->bytes);
+    if (error == 0)
+        error = ts_file_sync(fd);
+    int closing = fd >= 0 ? ts_file_close(fd) : 0;
+    error = error ? error : closing;
+    if (error == 0)
         return TS_OK;
     unlink(path);
-    return ts_fail(TS_ERROR_FATAL, "cannot save the state of unfinished training in '%s' (%llu bytes): %s",
-                   path, (unsigned long long)head->bytes, strerror(error));
+    return ts_fail_errno(TS_ERROR_FATAL, error,
+                         "cannot save the state of unfinished training in '%s' (%llu bytes)", path,
+                         (unsigned long long)head->bytes);
 }
 
 // The current generation becomes the old one, the temporary file the current one.
@@ -92,8 +81,8 @@ static ts_status turn_over(const char *temporary, const char *current, const cha
     if ((rename(current, old) != 0 && errno != ENOENT) || rename(temporary, current) != 0) {
         int error = errno;
         unlink(temporary);
-        return ts_fail(TS_ERROR_FATAL, "cannot save the state of unfinished training in '%s': %s", current,
-                       strerror(error));
+        return ts_fail_errno(TS_ERROR_FATAL, error, "cannot save the state of unfinished training in '%s'",
+                             current);
     }
     return ts_file_sync_directory(current);
 }
@@ -103,8 +92,8 @@ static ts_status make_directory(const char *directory) {
         return ts_file_sync_directory(directory);
     if (errno == EEXIST)
         return TS_OK;
-    return ts_fail(TS_ERROR_FATAL, "cannot make the directory '%s' for unfinished training: %s", directory,
-                   strerror(errno));
+    return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot make the directory '%s' for unfinished training",
+                         directory);
 }
 
 ts_status ts_state_save(const char *directory, const uint8_t digest[32], const ts_unit *unit,
@@ -196,11 +185,11 @@ static const char *read_state(int fd, const state_head *expected, void **payload
 
 static ts_status load_generation(const char *path, const state_head *expected, void **payload,
                                  size_t *bytes) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 && errno == ENOENT)
+    int fd;
+    if (access(path, F_OK) != 0 && errno == ENOENT)
         return TS_OK;
-    ts_status status = TS_OK;
-    const char *fault = fd < 0 ? strerror(errno) : read_state(fd, expected, payload, bytes, &status);
+    ts_status status = TS_OK, opened = ts_file_open_input(path, TS_ERROR_UNIT, &fd);
+    const char *fault = opened == TS_OK ? read_state(fd, expected, payload, bytes, &status) : ts_message();
     if (fd >= 0)
         close(fd);
     if (fault)

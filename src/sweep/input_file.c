@@ -1,4 +1,3 @@
-#define _POSIX_C_SOURCE 200809L
 #include "sweep/input_file.h"
 
 #include "base/digest.h"
@@ -9,7 +8,6 @@
 #include "sweep/sweep.h"
 
 #include <string.h>
-#include <sys/stat.h>
 
 // A file that the reader has read.
 struct ts_file_read {
@@ -29,14 +27,6 @@ static size_t bytes_so_far(const ts_value_reader *reader) {
     for (const struct ts_file_read *read = reader->files; read; read = read->next)
         bytes += read->file.bytes;
     return bytes;
-}
-
-// Only regular files: a pipe or terminal would make the program wait.
-static ts_status read_regular(const char *path, char **bytes, size_t *size) {
-    struct stat info;
-    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
-        return ts_fail(TS_ERROR_USER, "%s is not a regular file", path);
-    return ts_file_read(path, TS_INPUT_FILE_MAX_BYTES, bytes, size);
 }
 
 static bool is_blank(char c) {
@@ -87,7 +77,7 @@ static ts_status read_path(const ts_value_reader *reader, const char *written, c
     ts_text_add(&path, written);
     ts_status status = ts_text_status(&path);
     if (status == TS_OK)
-        status = read_regular(ts_text_get(&path), bytes, size);
+        status = ts_file_read(ts_text_get(&path), TS_INPUT_FILE_MAX_BYTES, bytes, size);
     ts_text_free(&path);
     return status;
 }
