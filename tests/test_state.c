@@ -57,7 +57,7 @@ static ts_status load_quietly(const uint8_t of[32], const ts_unit *which, void *
     int shown = dup(STDERR_FILENO), nowhere = open("/dev/null", O_WRONLY);
     assert_true(shown >= 0 && nowhere >= 0);
     dup2(nowhere, STDERR_FILENO);
-    ts_status status = ts_state_load(directory, of, which, payload, bytes);
+    ts_status status = ts_state_load(directory, of, which, 1 << 20, payload, bytes);
     dup2(shown, STDERR_FILENO);
     close(shown);
     close(nowhere);
@@ -112,9 +112,21 @@ static void test_empty_payload_is_a_state(void **state) {
     void *payload;
     size_t bytes = 1;
     assert_int_equal(ts_state_save(directory, digest, &unit, "", 0), TS_OK);
-    assert_int_equal(ts_state_load(directory, digest, &unit, &payload, &bytes), TS_OK);
+    assert_int_equal(ts_state_load(directory, digest, &unit, 0, &payload, &bytes), TS_OK);
     assert_non_null(payload);
     assert_int_equal(bytes, 0);
+    ts_free(payload);
+}
+
+static void test_larger_than_its_unit_s_state_is_passed_over(void **state) {
+    (void)state;
+    void *payload;
+    size_t bytes;
+    save("twelve bytes");
+    assert_int_equal(ts_state_load(directory, digest, &unit, 12, &payload, &bytes), TS_OK);
+    assert_null(payload);
+    assert_int_equal(ts_state_load(directory, digest, &unit, 13, &payload, &bytes), TS_OK);
+    assert_string_equal(payload, "twelve bytes");
     ts_free(payload);
 }
 
@@ -229,6 +241,7 @@ int main(void) {
         PROMISE(test_missing_state_is_none),
         PROMISE(test_newest_generation_comes_back),
         PROMISE(test_empty_payload_is_a_state),
+        PROMISE(test_larger_than_its_unit_s_state_is_passed_over),
         PROMISE(test_older_generation_stands_in),
         PROMISE(test_states_of_others_are_passed_over),
         PROMISE(test_no_flipped_bit_is_accepted),

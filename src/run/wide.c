@@ -116,8 +116,8 @@ static ts_status make_trainer(team *t, const ts_unit *unit, ts_trainer **trainer
 static ts_status restore(team *t, const ts_unit *unit, ts_trainer **trainer) {
     void *state = NULL;
     size_t bytes = 0;
-    ts_status status =
-        ts_state_load(t->setup->job->state_directory, t->setup->job->digest, unit, &state, &bytes);
+    ts_status status = ts_state_load(t->setup->job->state_directory, t->setup->job->digest, unit,
+                                     ts_trainer_state_bytes(*trainer), &state, &bytes);
     int64_t found[2] = {state != NULL, -(int64_t)(state != NULL)};
     ts_comm_team_largest(t->comm, found, 2);
     bool everywhere = found[1] == -1;

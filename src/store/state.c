@@ -137,7 +137,7 @@ static bool read_all(int fd, void *bytes, size_t size) {
     return true;
 }
 
-// What is wrong with a file's head; NULL: nothing.
+// What is wrong with the head of a file of `size` bytes; NULL: nothing. expected: as it should be, `bytes` at most.
 static const char *judge_head(const state_head *head, const state_head *expected, off_t size) {
     if (memcmp(head->magic, expected->magic, sizeof head->magic) != 0)
         return "it is not a state file";
@@ -151,6 +151,8 @@ static const char *judge_head(const state_head *head, const state_head *expected
         return "it belongs to another unit";
     if ((uint64_t)size - sizeof *head != head->bytes)
         return "it is torn";
+    if (head->bytes > expected->bytes)
+        return "it is larger than a state of its unit";
     return NULL;
 }
 
@@ -197,11 +199,11 @@ static ts_status load_generation(const char *path, const state_head *expected, v
     return status;
 }
 
-ts_status ts_state_load(const char *directory, const uint8_t digest[32], const ts_unit *unit, void **payload,
-                        size_t *bytes) {
+ts_status ts_state_load(const char *directory, const uint8_t digest[32], const ts_unit *unit, size_t most,
+                        void **payload, size_t *bytes) {
     *payload = NULL;
     *bytes = 0;
-    state_head expected = make_head(digest, unit, 0);
+    state_head expected = make_head(digest, unit, most);
     ts_text path = {0};
     ts_status status = TS_OK;
     for (int generation = 0; generation < 2 && status == TS_OK && !*payload; generation++) {

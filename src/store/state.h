@@ -24,9 +24,10 @@ ts_status ts_state_save(const char *directory, const uint8_t digest[32], const t
 ts_status ts_state_list(const char *directory, ts_unit **units, int64_t *count);
 
 // The newest intact state of the unit: *payload (free with ts_free), or NULL if there is none. A torn,
-// corrupt or foreign file is reported with ts_warn and passed over, falling back to the older generation.
-ts_status ts_state_load(const char *directory, const uint8_t digest[32], const ts_unit *unit, void **payload,
-                        size_t *bytes);
+// corrupt or foreign file, one of more than `most` bytes, or what is no file, is reported with ts_warn and passed over,
+// falling back to the older generation.
+ts_status ts_state_load(const char *directory, const uint8_t digest[32], const ts_unit *unit, size_t most,
+                        void **payload, size_t *bytes);
 
 void ts_state_remove(const char *directory, const ts_unit *unit); // both generations; missing is fine
 void ts_state_remove_directory(const char *directory);            // if empty (left-over .tmp files go too)

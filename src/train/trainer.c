@@ -254,10 +254,16 @@ static state_header header_of(const ts_trainer *t) {
     };
 }
 
+size_t ts_trainer_state_bytes(const ts_trainer *t) {
+    state_header header = header_of(t);
+    size_t each = sizeof(int64_t) + (size_t)header.record_bytes + (size_t)header.engine_bytes;
+    return sizeof header + (size_t)header.count * each;
+}
+
 ts_status ts_trainer_save(const ts_trainer *t, void **out, size_t *bytes) {
     state_header header = header_of(t);
     size_t count = (size_t)t->spec.count, record_bytes = t->spec.layout->bytes;
-    *bytes = sizeof header + count * (sizeof(int64_t) + record_bytes + (size_t)header.engine_bytes);
+    *bytes = ts_trainer_state_bytes(t);
     char *state = ts_alloc(*bytes, "a unit's state"), *at = state;
     ts_status status = state ? TS_OK : TS_ERROR_MEMORY;
     *out = state;
@@ -283,9 +289,8 @@ ts_status ts_trainer_save(const ts_trainer *t, void **out, size_t *bytes) {
 static bool header_fits(const ts_trainer *t, const state_header *header, size_t bytes) {
     const ts_record_layout *layout = t->spec.layout;
     state_header mine = header_of(t);
-    size_t each = sizeof(int64_t) + layout->bytes + (size_t)mine.engine_bytes;
     return header->count == mine.count && header->record_bytes == mine.record_bytes &&
-           header->engine_bytes == mine.engine_bytes && bytes == sizeof *header + (size_t)mine.count * each &&
+           header->engine_bytes == mine.engine_bytes && bytes == ts_trainer_state_bytes(t) &&
            header->step >= 0 && header->step <= t->steps && header->checkpoint >= 0 &&
            header->checkpoint <= layout->checkpoints &&
            (header->checkpoint == 0 || layout->step[header->checkpoint - 1] <= header->step) &&

@@ -48,6 +48,7 @@ ts_trained ts_trainer_result(const ts_trainer *trainer, int instance);
 // The whole state between two steps, for ts_trainer_restore of a new trainer with the same spec. *state (*bytes):
 // free with ts_free; NULL unless TS_OK. TS_ERROR_MEMORY: there is no room for it; TS_ERROR_FATAL: the device is lost.
 ts_status ts_trainer_save(const ts_trainer *trainer, void **state, size_t *bytes);
+size_t ts_trainer_state_bytes(const ts_trainer *trainer); // of it
 // TS_ERROR_UNIT: it is not this unit's, and the trainer is as before; TS_ERROR_FATAL: the device is lost.
 ts_status ts_trainer_restore(ts_trainer *trainer, const void *state, size_t bytes);
 

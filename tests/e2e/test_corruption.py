@@ -6,6 +6,9 @@ import os
 import random
 import shutil
 import signal
+import socket
+import struct
+import zlib
 
 from processes import finish
 from support import SMALL, Case, amount, flip, long_sweep, main, sha256
@@ -37,6 +40,108 @@ def damage(path, chance):
     if kind == "flip":
         flip(path, at, chance.randrange(8))
     return f"{kind} at {at} of {size}"
+
+
+# --- States as somebody could make them, most with a checksum that fits ---
+
+HEAD = struct.Struct("<8s32s32sqqqQII")  # magic, version, digest, case, first row, rows, payload bytes, format, CRC
+PLACE = struct.Struct("<qqqqqq")  # of the payload: count, step, checkpoint, measured, bytes of a record, of an engine
+EXTREMES = (-2**63, -2, -1, 0, 2**31, 2**62, 2**63 - 1)
+
+
+def sealed(head, payload):
+    """A state file with the checksum it claims."""
+    head = [*head[:8], 0]
+    return HEAD.pack(*head[:8], zlib.crc32(payload, zlib.crc32(HEAD.pack(*head)))) + payload
+
+
+def with_head(index, value):
+    def spoil(path, head, payload):
+        write_bytes(path, sealed([*head[:index], value, *head[index + 1:]], payload))
+    return spoil
+
+
+def with_place(index, value):
+    def spoil(path, head, payload):
+        place = list(PLACE.unpack_from(payload))
+        place[index] = value
+        write_bytes(path, sealed(head, PLACE.pack(*place) + payload[PLACE.size:]))
+    return spoil
+
+
+def with_reached(value):  # the first instance is said to be ahead of its unit
+    def spoil(path, head, payload):
+        write_bytes(path, sealed(head, payload[:PLACE.size] + struct.pack("<q", value) + payload[PLACE.size + 8:]))
+    return spoil
+
+
+def with_payload(make):
+    def spoil(path, head, payload):
+        made = make(payload)
+        write_bytes(path, sealed([*head[:6], len(made), *head[7:]], made))
+    return spoil
+
+
+def as_sparse_file(path, head, payload):
+    """A terabyte that takes no room, of just the length that its head says."""
+    write_bytes(path, HEAD.pack(*head[:6], 2**40, *head[7:]) + payload)
+    os.truncate(path, HEAD.size + 2**40)
+
+
+def instead(make):
+    """Something else of that name."""
+    def spoil(path, head, payload):
+        os.unlink(path)
+        make(path)
+    return spoil
+
+
+def write_bytes(path, data):
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def make_socket(path):
+    here = os.open(os.path.dirname(path), os.O_PATH)  # a socket's path is short
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"/proc/self/fd/{here}/{os.path.basename(path)}")
+    os.close(here)
+
+
+HOSTILE = {
+    "a pipe": instead(os.mkfifo),
+    "a socket": instead(make_socket),
+    "a directory": instead(os.mkdir),
+    "a link to itself": instead(lambda path: os.symlink(os.path.basename(path), path)),
+    "a link to nothing": instead(lambda path: os.symlink("nothing", path)),
+    "a link to zeros without end": instead(lambda path: os.symlink("/dev/zero", path)),
+    "a link to a terminal": instead(lambda path: os.symlink("/dev/tty", path)),
+    "a link to the kernel's log": instead(lambda path: os.symlink("/proc/kmsg", path)),
+    "empty": instead(lambda path: write_bytes(path, b"")),
+    "a terabyte": as_sparse_file,
+    "only a head": with_payload(lambda payload: b""),
+    "half a payload": with_payload(lambda payload: payload[:len(payload) // 2]),
+    "a payload and a byte": with_payload(lambda payload: payload + b"\0"),
+    "twice the payload": with_payload(lambda payload: payload + payload),
+    "zeros": with_payload(lambda payload: bytes(len(payload))),
+    "ones": with_payload(lambda payload: b"\xff" * len(payload)),
+    "another version": with_head(1, b"9.9.9" + bytes(27)),
+    "a version without an end": with_head(1, b"9" * 32),
+    "another sweep": with_head(2, bytes(32)),
+    "another format": with_head(7, 2),
+    **{f"case {value}": with_head(3, value) for value in (-1, 2**40)},
+    **{f"rows {value}": with_head(5, value) for value in (-1, 0, 2**62)},
+    **{f"{name} {value}": with_place(index, value) for index, name in
+       enumerate(("count", "step", "checkpoint", "measured", "record bytes", "engine bytes")) for value in EXTREMES
+       if value != 0 or name != "measured"},
+    **{f"reached {value}": with_reached(value) for value in (2**40, 2**63 - 1, -2**63)},
+}
+
+# Files beside the states that name units which cannot be.
+NAMES = ["unit-0-0-0.bin", "unit-0-0-9223372036854775807.bin", "unit-0-9223372036854775807-1.bin",
+         "unit-0-9223372036854775807-9223372036854775807.old", "unit-2147483647-0-1.bin", "unit-2147483648-0-1.bin",
+         "unit--1-0-1.bin", "unit-0-0-99999999999999999999.bin", "unit-0-0-1.bin.bin", "unit-.bin", "unit-0-0-1",
+         "unit-0-0-2.bin", "unit-0-1-3.old", "unit-0-0-1.bin.1.tmp", "notes.txt"]
 
 
 class Damaged(Case):
@@ -149,14 +254,20 @@ class State(Case):
     def generation(self, suffix):
         return [name for name in sorted(self.states("long.h5")) if name.endswith(suffix)]
 
-    def continue_with(self, spoil):
-        """Continues a copy, its states spoilt; returns the output and what was done to which."""
+    def continue_with(self, spoil, names=()):
+        """Continues a copy, its states spoilt and files of more names beside them; returns the output and what was done
+        to which."""
         shutil.copyfile(self.path("kept"), self.path("long.h5"))
         shutil.copytree(self.path("kept.state"), self.path("long.h5.state"))
         done = {name: spoil(self.path("long.h5.state/" + name)) for name in self.saved}
+        for name in names:
+            write_bytes(self.path("long.h5.state/" + name), b"TSSTATE")
         output = self.run_program("run", self.sweep)
         self.assertEqual(sha256(self.path("long.h5")), self.expected, done)
-        self.assertFalse(os.path.exists(self.path("long.h5.state")))
+        if os.path.exists(self.path("long.h5.state")):  # what is no state of ours is left alone
+            left = {name for name in self.states("long.h5") if os.path.isfile(self.path("long.h5.state/" + name))}
+            self.assertLessEqual(left, set(names))
+            shutil.rmtree(self.path("long.h5.state"))
         return output, done
 
     def test_damaged_unit_states_are_reported_and_start_over(self):
@@ -170,6 +281,28 @@ class State(Case):
                     self.assertIn(f"{name}' is passed over", output, what)
             tried += len(done)
         print(f"{tried} damaged states", flush=True)
+
+    def test_hostile_states_are_passed_over(self):
+        """None is waited for, followed elsewhere, believed, or given more memory than its unit's state takes."""
+        ways, passed_over = sorted(HOSTILE), 0
+        current = [name for name in self.saved if name.endswith(".bin")]
+
+        def spoil(path):
+            if not path.endswith(".bin"):
+                return os.unlink(path)
+            way = ways[(current.index(os.path.basename(path)) + passed_over) % len(ways)]
+            with open(path, "rb") as file:
+                head, payload = HEAD.unpack(file.read(HEAD.size)), file.read()
+            HOSTILE[way](path, head, payload)
+            return way
+
+        while passed_over < len(ways):
+            output, done = self.continue_with(spoil, NAMES)
+            for name, way in done.items():
+                if way and way != "a link to nothing":  # as if there were none
+                    self.assertRegex(output, f"{name}' is passed over|saved state does not fit the unit", way)
+            passed_over += len(current)
+        print(f"{len(ways)} hostile states", flush=True)
 
     def test_the_older_generation_stands_in(self):
         output, _ = self.continue_with(lambda path: path.endswith(".bin") and flip(path, 200))

@@ -80,7 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         save_changed(data + 1, size - 1);
     void *state = NULL;
     size_t bytes = 0;
-    fuzz_require(ts_state_load(directory, DIGEST, &UNIT, &state, &bytes) == TS_OK);
+    fuzz_require(ts_state_load(directory, DIGEST, &UNIT, 1 << 20, &state, &bytes) == TS_OK);
     fuzz_require(data[0] % 4 == 0 || state);
     ts_trainer *trainer = make_trainer();
     atomic_int pause = 0;
