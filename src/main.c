@@ -88,7 +88,7 @@ int main(int argc, char **argv) {
     ts_status status = ts_comm_start(&comm, &argc, &argv);
     if (status != TS_OK) {
         if (*ts_message())
-            ts_error("%s", ts_message());
+            ts_error_message();
         return ts_exit_code(status);
     }
     ts_backends_place(comm.node_rank, comm.node_size);

@@ -417,7 +417,7 @@ static void test_files_that_cannot_be_read_are_refused(void **state) {
     expect_refused("task: cayley\ncayley: ''\n", "key 'cayley': has no value; give the path of a file");
     expect_refused("task: cayley\ncayley:\n", "key 'cayley': has no value; give the path of a file");
     expect_refused("task: cayley\ncayley: {a: b}\n", "key 'cayley': must be the path of a file");
-    expect_refused("task: cayley\ncayley: \"a\\tb\"\n", "'a?b' is no path");
+    expect_refused("task: cayley\ncayley: \"a\\tb\"\n", "'a\\tb' is no path");
     expect_refused("task: group\ngroup: S3\nelement_order: [missing.csv, '']\n", "cannot open");
     path_of("big.csv", path);
     write_file("big.csv", "0");

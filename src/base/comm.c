@@ -158,7 +158,7 @@ ts_status ts_comm_agree(const ts_comm *comm, ts_status mine) {
     char message[TS_MESSAGE_BYTES];
     snprintf(message, sizeof message, "%s", ts_message());
     MPI_Bcast(message, sizeof message, MPI_CHAR, worst.rank, MPI_COMM_WORLD);
-    return ts_fail((ts_status)worst.status, "%s", message);
+    return ts_fail_again((ts_status)worst.status, message);
 }
 
 bool ts_comm_any(const ts_comm *comm, bool mine) {

@@ -1,5 +1,7 @@
 #include "base/status.h"
 
+#include "base/terminal.h"
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,7 +16,16 @@ ts_status ts_fail(ts_status status, const char *format, ...) {
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    memcpy(message, text, sizeof text);
+    ts_terminal_text(text, message, sizeof message);
+    return status;
+}
+
+ts_status ts_fail_again(ts_status status, const char *text) {
+    char copy[TS_MESSAGE_BYTES];
+    int length = snprintf(copy, sizeof copy, "%s", text);
+    if (length > 0 && (size_t)length < sizeof copy && copy[length - 1] == '\n')
+        copy[length - 1] = 0;
+    memcpy(message, copy, sizeof copy);
     return status;
 }
 

@@ -13,13 +13,18 @@ typedef enum ts_status {
     TS_ERROR_FATAL,  // the run cannot go on; the program exits with 1
 } ts_status;
 
-// Sets this thread's message (printf rules, at most TS_MESSAGE_BYTES) and returns `status`.
+// Sets this thread's message (printf rules, at most TS_MESSAGE_BYTES) and returns `status`. The message is one line:
+// control characters in what it quotes are spelt out (terminal.h).
 enum { TS_MESSAGE_BYTES = 4096 };
 ts_status ts_fail(ts_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // Same, with ": " and strerror(error) appended, and the cure where the error alone tells it (full disk, limits).
 ts_status ts_fail_errno(ts_status status, int error, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+
+// Same, with a text that is a message already: another rank's or thread's, or several lines of them (the last
+// newline is left out).
+ts_status ts_fail_again(ts_status status, const char *text);
 
 // Message of this thread's last failure; valid until its next one. Never NULL.
 const char *ts_message(void);

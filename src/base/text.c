@@ -1,6 +1,7 @@
 #include "base/text.h"
 
 #include "base/memory.h"
+#include "base/terminal.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -75,19 +76,18 @@ void ts_text_addf(ts_text *text, const char *format, ...) {
 
 static void add_quoted(ts_text *text, const char *value) {
     ts_text_add(text, "\"");
-    const char *from = value;
-    for (const char *p = value;; p++) {
-        unsigned char c = (unsigned char)*p;
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
-            continue;
-        ts_text_append(text, from, (size_t)(p - from));
-        if (c == 0)
-            break;
-        if (c == '"' || c == '\\')
-            ts_text_addf(text, "\\%c", c);
+    while (*value) {
+        uint32_t code;
+        size_t length = ts_utf8_character(value, &code);
+        if (length == 0)
+            ts_text_add(text, "\\ufffd"); // JSON is UTF-8, and has nothing for other bytes
+        else if (code == '"' || code == '\\')
+            ts_text_addf(text, "\\%c", (int)code);
+        else if (code <= 0xffff && !ts_terminal_shows(code))
+            ts_text_addf(text, "\\u%04x", (unsigned)code);
         else
-            ts_text_addf(text, "\\u%04x", c);
-        from = p + 1;
+            ts_text_append(text, value, length);
+        value += length ? length : 1;
     }
     ts_text_add(text, "\"");
 }

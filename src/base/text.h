@@ -26,7 +26,8 @@ void ts_text_add(ts_text *text, const char *string);
 void ts_text_addf(ts_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // JSON: key NULL inside arrays and for the outermost value. Numbers round-trip exactly (shortest form);
-// NaN and infinities become null.
+// NaN and infinities become null; bytes that are no UTF-8 become
+// U+FFFD, and what a terminal would obey is escaped.
 void ts_json_open(ts_text *text, const char *key, char bracket); // '{' or '['
 void ts_json_close(ts_text *text, char bracket);                 // '}' or ']'
 void ts_json_string(ts_text *text, const char *key, const char *value);

@@ -121,6 +121,6 @@ ts_status ts_argument_duration(const ts_command *command, const ts_arguments *ar
 
 int ts_command_fail(const ts_comm *comm, ts_status status) {
     if (comm->rank == 0)
-        ts_error("%s", ts_message());
+        ts_error_message();
     return ts_exit_code(status);
 }

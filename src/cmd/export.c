@@ -1,4 +1,5 @@
 #define _POSIX_C_SOURCE 200809L
+#include "base/log.h"
 #include "base/memory.h"
 #include "cmd/command.h"
 #include "model/model.h"
@@ -47,7 +48,7 @@ static ts_status export_instance(ts_reader *reader, int64_t instance, const char
     else if (status == TS_OK)
         status = ts_weights_write_safetensors(path, tensors, count, metadata);
     if (status == TS_OK)
-        printf("%s: %d parameters of instance %lld\n", path, count, (long long)instance);
+        ts_print("%s: %d parameters of instance %lld", path, count, (long long)instance);
     ts_free(metadata);
     return status;
 }

@@ -1,4 +1,5 @@
 #include "backend/backend.h"
+#include "base/log.h"
 #include "cmd/command.h"
 #include "run/run.h"
 
@@ -13,10 +14,10 @@ static void print_details(void) {
     for (int i = 0; ts_backends[i]; i++) {
         const char *line;
         for (int k = 0; ts_backends[i]->detail && (line = ts_backends[i]->detail(k)); k++, any = true)
-            printf("%-9s %s\n", any ? "" : "GPUs", line);
+            ts_print("%-9s %s", any ? "" : "GPUs", line);
     }
     if (!any)
-        printf("GPUs      none: this build has no CUDA backend\n");
+        ts_print("GPUs      none: this build has no CUDA backend");
 }
 
 static int run(const ts_comm *comm, const ts_arguments *arguments) {
@@ -30,18 +31,18 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
 #else
     const char *parallel = "serial";
 #endif
-    printf("toysweep  %s\n", TOYSWEEP_VERSION);
-    printf("commit    %s\n", *TOYSWEEP_COMMIT ? TOYSWEEP_COMMIT : "unknown");
-    printf("build     %s\n", TOYSWEEP_BUILD);
-    printf("MPI       %s\n", ts_comm_library());
-    printf("HDF5      %u.%u.%u, %s\n", major, minor, release, parallel);
-    printf("layout    %d rank%s x %d thread%s\n", comm->size, comm->size == 1 ? "" : "s", ts_run_cores(comm),
-           ts_run_cores(comm) == 1 ? "" : "s");
+    ts_print("toysweep  %s", TOYSWEEP_VERSION);
+    ts_print("commit    %s", *TOYSWEEP_COMMIT ? TOYSWEEP_COMMIT : "unknown");
+    ts_print("build     %s", TOYSWEEP_BUILD);
+    ts_print("MPI       %s", ts_comm_library());
+    ts_print("HDF5      %u.%u.%u, %s", major, minor, release, parallel);
+    ts_print("layout    %d rank%s x %d thread%s", comm->size, comm->size == 1 ? "" : "s", ts_run_cores(comm),
+             ts_run_cores(comm) == 1 ? "" : "s");
     for (int i = 0; ts_backends[i]; i++) {
         const ts_backend *backend = ts_backends[i];
         bool runs = backend->probe() == TS_OK;
-        printf("backend   %-10s %s (%s)\n", backend->name, backend->help,
-               runs ? backend->device() : ts_message());
+        ts_print("backend   %-10s %s (%s)", backend->name, backend->help,
+                 runs ? backend->device() : ts_message());
     }
     print_details();
     return TS_EXIT_DONE;

@@ -146,13 +146,17 @@ static ts_status make_file(const char *path, const char *output) {
     ts_status status = ts_remeasure_file(path, output, &counts);
     if (status != TS_OK)
         return status;
-    printf("%s: %lld instances measured anew", output, (long long)counts.measured);
+    ts_text line = {0};
+    ts_text_addf(&line, "%s: %lld instances measured anew", output, (long long)counts.measured);
     if (counts.taken > 0)
-        printf(", %lld finished ones without weights as in %s", (long long)counts.taken, path);
+        ts_text_addf(&line, ", %lld finished ones without weights as in %s", (long long)counts.taken, path);
     if (counts.pending > 0)
-        printf(", %lld pending", (long long)counts.pending);
-    putchar('\n');
-    return TS_OK;
+        ts_text_addf(&line, ", %lld pending", (long long)counts.pending);
+    status = ts_text_status(&line);
+    if (status == TS_OK)
+        ts_print("%s", ts_text_get(&line));
+    ts_text_free(&line);
+    return status;
 }
 
 static bool is_sweep_file(const char *path) {

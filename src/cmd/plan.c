@@ -1,6 +1,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/terminal.h"
 #include "cmd/command.h"
 #include "model/model.h"
 #include "run/job.h"
@@ -196,21 +197,29 @@ static const char *bytes_text(double bytes, char out[32]) {
     return out;
 }
 
-static void print_cases(const plan *p) {
+static ts_status print_cases(const plan *p) {
     int shown = p->job->cases < CASES_SHOWN ? p->job->cases : CASES_SHOWN, width = 4;
     for (int i = 0; i < shown; i++) {
-        int length = (int)strlen(ts_sweep_case(p->sweep, i)->label);
-        width = length > width ? length : width;
+        int columns = ts_terminal_columns(ts_sweep_case(p->sweep, i)->label);
+        width = columns > width ? columns : width;
     }
-    printf("%-*s %10s %12s %14s %12s\n", width, "case", "instances", "operations", "each", "together");
+    ts_text line = {0};
+    ts_print("%-*s %10s %12s %14s %12s", width, "case", "instances", "operations", "each", "together");
     for (int i = 0; i < shown; i++) {
         const ts_case *of = ts_sweep_case(p->sweep, i);
         char each[32], together[32];
-        printf("%-*s %10lld %12.3g %14s %12s\n", width, of->label, (long long)of->rows, p->operations[i],
-               ts_duration_text(p->cost[i], each), ts_duration_text(p->cost[i] * (double)of->rows, together));
+        ts_text_clear(&line);
+        ts_terminal_add(&line, of->label, width);
+        ts_text_addf(&line, " %10lld %12.3g %14s %12s", (long long)of->rows, p->operations[i],
+                     ts_duration_text(p->cost[i], each),
+                     ts_duration_text(p->cost[i] * (double)of->rows, together));
+        ts_print_line(ts_text_get(&line));
     }
+    ts_status status = ts_text_status(&line);
+    ts_text_free(&line);
     if (p->job->cases > shown)
-        printf("... and %d more cases\n", p->job->cases - shown);
+        ts_print("... and %d more cases", p->job->cases - shown);
+    return status;
 }
 
 // What the tables to be learned are.
@@ -220,9 +229,11 @@ static void print_tables(const plan *p) {
         char verdict[128];
         const ts_data *data = p->job->data[i];
         const ts_table *table = data ? data->table : NULL;
-        if (table && (table->group || !data->symmetry))
-            printf("%s%s: %s\n", shown++ ? "" : "\n", ts_sweep_case(p->sweep, i)->label,
-                   ts_table_verdict(table, verdict));
+        if (!table || (!table->group && data->symmetry))
+            continue;
+        if (shown++ == 0)
+            putchar('\n');
+        ts_print("%s: %s", ts_sweep_case(p->sweep, i)->label, ts_table_verdict(table, verdict));
     }
 }
 
@@ -233,7 +244,9 @@ static ts_status print_plan(plan *p) {
     if (status != TS_OK)
         return status;
     double wide = wide_seconds(p);
-    print_cases(p);
+    status = print_cases(p);
+    if (status != TS_OK)
+        return status;
     print_tables(p);
     double operations = 0, work = 0;
     for (int i = 0; i < p->job->cases; i++) {
@@ -242,21 +255,22 @@ static ts_status print_plan(plan *p) {
     }
     char size[32], unit_memory[32], index_memory[32], total[32], makespan[32], bound[32];
     const ts_record_layout *const *layouts = (const ts_record_layout *const *)p->job->layouts;
-    printf("\n%lld instances in %d cases, %lld work units on %d rank%s x %d thread%s, backend %s\n",
-           (long long)n, p->job->cases, (long long)result.units, p->ranks, p->ranks == 1 ? "" : "s",
-           p->threads, p->threads == 1 ? "" : "s", p->job->backend->name);
-    printf("operations       %.3g\n", operations);
-    printf("memory per rank  about %s for units, %s for the list of instances\n",
-           bytes_text((double)result.largest_unit * p->threads, unit_memory),
-           bytes_text(20.0 * (double)n, index_memory));
-    printf("results file     %s\n", bytes_text((double)ts_store_size(p->sweep, layouts), size));
-    printf("predicted time   %s (work %s of one thread; %d of %d cases timed on this machine)\n",
-           ts_duration_text(wide + result.makespan, makespan), ts_duration_text(work, total), p->calibrated,
-           p->job->cases);
+    putchar('\n');
+    ts_print("%lld instances in %d cases, %lld work units on %d rank%s x %d thread%s, backend %s",
+             (long long)n, p->job->cases, (long long)result.units, p->ranks, p->ranks == 1 ? "" : "s",
+             p->threads, p->threads == 1 ? "" : "s", p->job->backend->name);
+    ts_print("operations       %.3g", operations);
+    ts_print("memory per rank  about %s for units, %s for the list of instances",
+             bytes_text((double)result.largest_unit * p->threads, unit_memory),
+             bytes_text(20.0 * (double)n, index_memory));
+    ts_print("results file     %s", bytes_text((double)ts_store_size(p->sweep, layouts), size));
+    ts_print("predicted time   %s (work %s of one thread; %d of %d cases timed on this machine)",
+             ts_duration_text(wide + result.makespan, makespan), ts_duration_text(work, total), p->calibrated,
+             p->job->cases);
     if (wide > 0)
-        printf("wide instances   first, %s\n", ts_duration_text(wide, makespan));
-    printf("balance          %.1f%% busy; no schedule takes less than %s\n", 100 * result.busy,
-           ts_duration_text(result.bound, bound));
+        ts_print("wide instances   first, %s", ts_duration_text(wide, makespan));
+    ts_print("balance          %.1f%% busy; no schedule takes less than %s", 100 * result.busy,
+             ts_duration_text(result.bound, bound));
     return TS_OK;
 }
 

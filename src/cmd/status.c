@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/terminal.h"
 #include "cmd/command.h"
 #include "run/report.h"
 #include "run/run.h"
@@ -52,8 +53,8 @@ static void visit(const ts_yaml_node *line, void *context) {
         const ts_yaml_node *reason = ts_yaml_get(line, "reason");
         int at = (int)(summary->failures++ % 8);
         summary->last[at].instance = member_integer(line, "instance");
-        snprintf(summary->last[at].reason, sizeof summary->last[at].reason, "%s",
-                 reason && reason->text ? reason->text : "");
+        ts_terminal_text(reason && reason->text ? reason->text : "", summary->last[at].reason,
+                         sizeof summary->last[at].reason);
     }
 }
 
@@ -123,18 +124,22 @@ static ts_status print_json(ts_reader *reader, const char *path, const uint8_t *
 
 static ts_status print_table(ts_reader *reader, const char *path, tally t, bool running,
                              const log_summary *log) {
-    printf("%s: sweep '%s', toysweep %s, backend %s, %s\n", path, ts_reader_attribute(reader, "name"),
-           ts_reader_attribute(reader, "version"), ts_reader_attribute(reader, "backend"),
-           running ? "a run is writing" : "no run is writing");
-    printf("%lld instances: %lld done, %lld training, %lld failed, %lld pending\n\n",
-           (long long)ts_reader_instances(reader), (long long)t.done, (long long)(running ? log->running : 0),
-           (long long)t.failed, (long long)(t.pending - (running ? log->running : 0)));
+    ts_print("%s: sweep '%s', toysweep %s, backend %s, %s", path, ts_reader_attribute(reader, "name"),
+             ts_reader_attribute(reader, "version"), ts_reader_attribute(reader, "backend"),
+             running ? "a run is writing" : "no run is writing");
+    ts_print("%lld instances: %lld done, %lld training, %lld failed, %lld pending",
+             (long long)ts_reader_instances(reader), (long long)t.done,
+             (long long)(running ? log->running : 0), (long long)t.failed,
+             (long long)(t.pending - (running ? log->running : 0)));
+    putchar('\n');
     ts_status status = ts_report_cases(reader, NULL, 1000);
     int64_t shown = t.failed > 0 ? (log->failures < 8 ? log->failures : 8) : 0;
-    if (shown > 0)
-        printf("\nlatest failures:\n");
+    if (shown > 0) {
+        putchar('\n');
+        ts_print("latest failures:");
+    }
     for (int64_t i = log->failures - shown; i < log->failures; i++)
-        printf("  instance %lld: %s\n", (long long)log->last[i % 8].instance, log->last[i % 8].reason);
+        ts_print("  instance %lld: %s", (long long)log->last[i % 8].instance, log->last[i % 8].reason);
     return status;
 }
 

@@ -3,8 +3,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 
-#include <string.h>
-
 // Rank 0's text on every rank; free with ts_free.
 static ts_status share_text(const ts_comm *comm, const char *path, char **text, size_t *bytes) {
     ts_status status = TS_OK;
@@ -34,9 +32,8 @@ ts_status ts_load_sweep(const ts_comm *comm, const char *path, const char *const
             .file = path, .text = text, .bytes = bytes, .overrides = overrides, .n_overrides = n_overrides};
         status = ts_sweep_read(&source, sweep);
         const char *errors = ts_sweep_errors();
-        size_t length = strlen(errors);
-        if (status == TS_ERROR_USER && length > 0)
-            ts_fail(status, "%.*s", (int)(length - (errors[length - 1] == '\n')), errors);
+        if (status == TS_ERROR_USER && *errors)
+            ts_fail_again(status, errors);
         status = ts_comm_agree(comm, status);
     }
     ts_free(text);

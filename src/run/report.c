@@ -1,8 +1,9 @@
 #include "run/report.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/memory.h"
-#include "base/text.h"
+#include "base/terminal.h"
 #include "model/model.h"
 #include "store/store.h"
 
@@ -31,7 +32,7 @@ static int ascending(const void *a, const void *b) {
 }
 
 static void print_case(const ts_reader_case *of, const uint8_t *status, const double *column, double *sorted,
-                       const double *seconds, int width) {
+                       const double *seconds, int width, ts_text *line) {
     int64_t done = 0, failed = 0, known = 0;
     for (int64_t r = 0; r < of->rows; r++) {
         int64_t instance = of->instance[r];
@@ -44,20 +45,23 @@ static void print_case(const ts_reader_case *of, const uint8_t *status, const do
     snprintf(counts, sizeof counts, "%lld/%lld", (long long)done, (long long)of->rows);
     if (seconds && *seconds > 0)
         ts_duration_text(*seconds, time);
-    printf("%-*s %13s ", width, of->label, counts);
+    ts_text_clear(line);
+    ts_terminal_add(line, of->label, width);
+    ts_text_addf(line, " %13s ", counts);
     if (known > 0) {
         qsort(sorted, (size_t)known, sizeof *sorted, ascending);
         double mean = 0;
         for (int64_t i = 0; i < known; i++)
             mean += sorted[i] / (double)known;
-        printf("%11.4g %11.4g %11.4g %11.4g", sorted[0], sorted[known / 2], mean, sorted[known - 1]);
+        ts_text_addf(line, "%11.4g %11.4g %11.4g %11.4g", sorted[0], sorted[known / 2], mean,
+                     sorted[known - 1]);
     } else {
-        printf("%11s %11s %11s %11s", "-", "-", "-", "-");
+        ts_text_addf(line, "%11s %11s %11s %11s", "-", "-", "-", "-");
     }
-    printf(" %9s", time);
+    ts_text_addf(line, " %9s", time);
     if (failed)
-        printf("  %lld failed", (long long)failed);
-    putchar('\n');
+        ts_text_addf(line, "  %lld failed", (long long)failed);
+    ts_print_line(ts_text_get(line));
 }
 
 ts_status ts_report_cases(ts_reader *reader, const double *seconds, int most) {
@@ -76,21 +80,33 @@ ts_status ts_report_cases(ts_reader *reader, const double *seconds, int most) {
         return status;
     }
     for (int i = 0; i < shown; i++) {
-        int length = (int)strlen(ts_reader_case_at(reader, i)->label);
-        width = length > width ? length : width;
+        int columns = ts_terminal_columns(ts_reader_case_at(reader, i)->label);
+        width = columns > width ? columns : width;
     }
-    printf("%-*s %13s %11s %11s %11s %11s %9s   (%s)\n", width, "case", "done", "best", "median", "mean",
-           "worst", seconds ? "time" : "", headline);
+    ts_text line = {0};
+    ts_print("%-*s %13s %11s %11s %11s %11s %9s   (%s)", width, "case", "done", "best", "median", "mean",
+             "worst", seconds ? "time" : "", headline);
     for (int i = 0; i < shown; i++)
         print_case(ts_reader_case_at(reader, i), row_status, column, column + n, seconds ? &seconds[i] : NULL,
-                   width);
+                   width, &line);
     if (cases > shown)
-        printf("... and %d more cases\n", cases - shown);
+        ts_print("... and %d more cases", cases - shown);
+    status = ts_text_status(&line);
+    ts_text_free(&line);
     ts_free(column);
-    return TS_OK;
+    return status;
 }
 
-// An argument as a shell would need it.
+// Is there anything in it that is spelt out when it is printed?
+static bool has_unseen(const char *argument) {
+    uint32_t code;
+    for (size_t length; *argument; argument += length)
+        if ((length = ts_utf8_character(argument, &code)) == 0 || !ts_terminal_shows(code))
+            return true;
+    return false;
+}
+
+// An argument as a shell would need it: plain, 'quoted', or $'with escapes', which ts_print makes.
 static void add_quoted(ts_text *text, const char *argument) {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./=:,+-@%";
     ts_text_add(text, " ");
@@ -98,26 +114,35 @@ static void add_quoted(ts_text *text, const char *argument) {
         ts_text_add(text, argument);
         return;
     }
+    bool escaped = has_unseen(argument);
+    ts_text_add(text, escaped ? "$'" : "'");
+    for (const char *p = argument; *p; p++) {
+        if (escaped && (*p == '\'' || *p == '\\'))
+            ts_text_add(text, "\\");
+        ts_text_add(text, *p == '\'' && !escaped ? "'\\''" : (char[]){*p, 0});
+    }
     ts_text_add(text, "'");
-    for (const char *p = argument; *p; p++)
-        ts_text_add(text, *p == '\'' ? "'\\''" : (char[]){*p, 0});
-    ts_text_add(text, "'");
+}
+
+// Ends a line "next: ..." and prints it.
+static void print_next(ts_text *line) {
+    if (ts_text_status(line) == TS_OK)
+        ts_print_line(ts_text_get(line));
+    ts_text_free(line);
 }
 
 void ts_report_looks(const char *path) {
     ts_text line = {0};
-    ts_text_add(&line, "toysweep status");
+    ts_text_add(&line, "next: toysweep status");
     add_quoted(&line, path);
     ts_text_add(&line, "   or   tools/plot.py");
     add_quoted(&line, path);
-    if (ts_text_status(&line) == TS_OK)
-        printf("next: %s\n", ts_text_get(&line));
-    ts_text_free(&line);
+    print_next(&line);
 }
 
 void ts_report_continue(const char *sweep, const char *path, const char *const *overrides, int n_overrides) {
     ts_text line = {0};
-    ts_text_add(&line, "toysweep run");
+    ts_text_add(&line, "next: toysweep run");
     add_quoted(&line, sweep);
     ts_text_add(&line, " -o");
     add_quoted(&line, path);
@@ -125,7 +150,6 @@ void ts_report_continue(const char *sweep, const char *path, const char *const *
         ts_text_add(&line, " --set");
         add_quoted(&line, overrides[i]);
     }
-    if (ts_text_status(&line) == TS_OK)
-        printf("next: %s   (goes on from here)\n", ts_text_get(&line));
-    ts_text_free(&line);
+    ts_text_add(&line, "   (goes on from here)");
+    print_next(&line);
 }

@@ -297,8 +297,9 @@ static void print_report(run *r, const ts_run_end *end) {
         ts_reader_close(reader);
     }
     int64_t left = ts_sweep_instances(r->sweep) - end->done - end->failed;
-    printf("\n%s: %lld done, %lld failed, %lld left, in %s\n", r->path, (long long)end->done,
-           (long long)end->failed, (long long)left, ts_duration_text(ts_clock() - r->started, elapsed));
+    putchar('\n');
+    ts_print("%s: %lld done, %lld failed, %lld left, in %s", r->path, (long long)end->done,
+             (long long)end->failed, (long long)left, ts_duration_text(ts_clock() - r->started, elapsed));
     if (end->fault == TS_OK && left == 0)
         ts_report_looks(r->path);
     else
@@ -322,13 +323,14 @@ static int finish(run *r) {
     int code = exit_code(r, &end);
     ts_progress_end();
     if (r->pending == 0) {
-        printf("%s: nothing to do, all %lld instances are finished", r->path,
-               (long long)ts_sweep_instances(r->sweep));
+        char copied[64] = "", failed[80] = "";
         if (r->reused)
-            printf(" (%lld copied now)", (long long)r->reused);
+            snprintf(copied, sizeof copied, " (%lld copied now)", (long long)r->reused);
         if (r->failed)
-            printf(" (%lld failed; --retry-failed trains them again)", (long long)r->failed);
-        putchar('\n');
+            snprintf(failed, sizeof failed, " (%lld failed; --retry-failed trains them again)",
+                     (long long)r->failed);
+        ts_print("%s: nothing to do, all %lld instances are finished%s%s", r->path,
+                 (long long)ts_sweep_instances(r->sweep), copied, failed);
     } else {
         ts_text *line = ts_runlog_begin(r->log, "end");
         ts_json_integer(line, "exit", code);
@@ -446,7 +448,7 @@ int ts_run(const ts_comm *comm, const ts_run_options *options) {
     int code = ts_exit_code(status);
     if (comm->rank == 0 && status != TS_OK && *ts_message()) {
         ts_progress_end();
-        ts_error("%s", ts_message());
+        ts_error_message();
     } else if (comm->rank == 0 && status == TS_OK) {
         code = finish(&r);
     }

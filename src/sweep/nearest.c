@@ -1,5 +1,7 @@
 #include "sweep/nearest.h"
 
+#include "base/terminal.h"
+
 #include <string.h>
 
 enum { MAX_WORD = 64, MAX_SHOWN = 60 };
@@ -43,14 +45,7 @@ const char *ts_nearest(const char *word, const char *const *words) {
 }
 
 const char *ts_shown(const char *text, char out[TS_SHOWN_BYTES]) {
-    size_t length = strlen(text), shown = length < MAX_SHOWN ? length : MAX_SHOWN;
-    if (shown < length)
-        while (shown > 0 && ((unsigned char)text[shown] & 0xc0) == 0x80)
-            shown--; // not in the middle of a UTF-8 character
-    for (size_t i = 0; i < shown; i++) {
-        unsigned char c = (unsigned char)text[i];
-        out[i] = c < 0x20 || c == 0x7f ? '?' : text[i];
-    }
-    strcpy(out + shown, shown < length ? "..." : "");
+    if (text[ts_terminal_text(text, out, MAX_SHOWN + 1)])
+        strcat(out, "...");
     return out;
 }

@@ -5,6 +5,6 @@
 // what was meant.
 const char *ts_nearest(const char *word, const char *const *words);
 
-// User text for a message: at most 60 bytes, control characters as '?'.
+// User text for a message: at most 60 bytes, control characters spelt out (base/terminal.h).
 enum { TS_SHOWN_BYTES = 72 };
 const char *ts_shown(const char *text, char out[TS_SHOWN_BYTES]);

@@ -1,6 +1,7 @@
 #include "sweep/report.h"
 
 #include "base/memory.h"
+#include "base/terminal.h"
 #include "sweep/nearest.h"
 
 #include <stdarg.h>
@@ -33,13 +34,19 @@ ts_status ts_report_add(ts_report *report, int line, const char *key, const char
         snprintf(text, sizeof text, "%s: key '%s': %s", place, ts_shown(key, shown), what);
     else
         snprintf(text, sizeof text, "%s: %s", place, what);
-    for (int i = 0; i < report->shown; i++)
-        if (strcmp(report->error[i].text, text) == 0)
+    ts_text entry = {0}; // one, whatever is quoted in it
+    ts_terminal_add(&entry, text, 0);
+    for (int i = 0; i < report->shown; i++) {
+        if (strcmp(report->error[i].text, ts_text_get(&entry)) == 0) {
+            ts_text_free(&entry);
             return TS_ERROR_USER;
+        }
+    }
     report->count++;
-    char *copy = ts_copy_text(text);
-    if (!copy)
+    if (ts_text_status(&entry) != TS_OK) {
+        ts_text_free(&entry);
         return TS_ERROR_USER; // still counted, so that the sweep is refused
+    }
     // Stable insertion by line; what concerns no line comes last.
     unsigned rank = line > 0 ? (unsigned)line : ~0u;
     int at = report->shown++;
@@ -50,7 +57,7 @@ ts_status ts_report_add(ts_report *report, int line, const char *key, const char
         report->error[at] = report->error[at - 1];
     }
     report->error[at].line = line;
-    report->error[at].text = copy;
+    report->error[at].text = entry.bytes;
     return TS_ERROR_USER;
 }
 

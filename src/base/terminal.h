@@ -1,0 +1,30 @@
+// What a terminal shows: texts from files and arguments without what would steer it, how many columns they take, and
+// how many there are. Not for printing (see log.h).
+#pragma once
+
+#include "base/text.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+// Bytes of the UTF-8 character at `bytes` (NUL-terminated), with its code; 0: what is there is none.
+size_t ts_utf8_character(const char *bytes, uint32_t *code);
+
+// Whether a character may be shown as it is. Not: control characters, and those that are not seen but move or turn what
+// stands round them (direction marks, line separators, byte order marks).
+bool ts_terminal_shows(uint32_t code);
+
+// `text` with all that may not be shown, and bytes that are no UTF-8, spelt out as in C: \n, \x1b, \u202e. What is spelt
+// out already stays as it is. At most `bytes` bytes with the NUL, whole characters; returns how many bytes of `text`
+// they stand for.
+size_t ts_terminal_text(const char *text, char *out, size_t bytes);
+
+// The same, appended, then blanks up to `width` columns.
+void ts_terminal_add(ts_text *out, const char *text, int width);
+
+// Columns that `text` takes when it is shown so.
+int ts_terminal_columns(const char *text);
+
+// Columns of the terminal that is open as `fd`, now; what COLUMNS says where the terminal does not know, else 80.
+int ts_terminal_width(int fd);
