@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -80,6 +81,17 @@ static void stop(ts_leader *leader, ts_status fault, const char *reason) {
     send_all(leader, TS_MSG_STOP);
 }
 
+// For the progress line: what is done is in flight no more, though its rank may not have said so yet.
+static void note_work(ts_leader *leader, int from, const ts_run_message *message) {
+    double cost = (double)message->unit.rows * leader->setup.job->cost[message->unit.case_index];
+    ts_run_message *reported = &leader->reported[from];
+    leader->progress.work_done += cost;
+    if (message->kind == TS_MSG_WIDE) // not among what waited for the coordinator
+        leader->progress.work_total += cost;
+    reported->cost_in_flight = fmax(0, reported->cost_in_flight - cost);
+    reported->steps_in_flight = fmax(0, reported->steps_in_flight - message->steps);
+}
+
 static void note_done(ts_leader *leader, int from, const ts_run_message *message) {
     const ts_unit *unit = &message->unit;
     if (message->kind == TS_MSG_DONE) // wide units are not the coordinator's
@@ -89,7 +101,7 @@ static void note_done(ts_leader *leader, int from, const ts_run_message *message
     leader->end.failed += message->failed;
     leader->progress.units_done++;
     leader->progress.steps += message->steps;
-    leader->progress.work_done += (double)unit->rows * leader->setup.job->cost[unit->case_index];
+    note_work(leader, from, message);
     ts_text *line = ts_runlog_begin(leader->setup.log, "unit");
     ts_json_integer(line, "case", unit->case_index);
     ts_json_integer(line, "first_row", unit->first_row);
