@@ -61,18 +61,63 @@ static ts_status reserve_own(void) {
     return own ? TS_OK : grow_own();
 }
 
-// Slurm tasks started without PMI would each believe to be alone, and fight over the results file.
+// What launchers tell the processes they start: how many there are, and which one this is.
+typedef struct launcher {
+    const char *size, *rank; // environment variables; NULL: it does not tell
+    const char *name;
+} launcher;
+
+// The nearest to the program first: what lies around it (an mpirun within a job) may have left variables of its own.
+static const launcher launchers[] = {
+    {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "Open MPI's mpirun"},
+    {"PMI_SIZE", "PMI_RANK", "an mpiexec of MPICH or Intel MPI, or srun --mpi=pmi2"},
+    {"MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK", "MVAPICH's mpirun"},
+    {"MPI_LOCALNRANKS", "MPI_LOCALRANKID", "an mpiexec of MPICH"},
+    {"JSM_NAMESPACE_SIZE", "JSM_NAMESPACE_RANK", "jsrun"},
+    {"FLUX_JOB_SIZE", "FLUX_TASK_RANK", "flux run"},
+    {"SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "srun"},
+    {NULL, "PALS_RANKID", "PALS"},
+    {NULL, "PMIX_RANK", "a launcher with PMIx"},
+    {NULL, "PMI_RANK", "a launcher with PMI"},
+};
+enum { LAUNCHERS = sizeof launchers / sizeof *launchers };
+
+static int number_of(const char *variable, int absent) {
+    const char *text = variable ? getenv(variable) : NULL;
+    return text ? atoi(text) : absent;
+}
+
+// Several processes of a launcher whose MPI is not the program's would each believe to be alone, and fight over the
+// results file. To be asked once MPI has started, if it has.
 static ts_status refuse_singletons(const ts_comm *comm) {
-    const char *tasks = getenv("SLURM_STEP_NUM_TASKS");
-    if (comm->size > 1 || getenv("OMPI_COMM_WORLD_SIZE") || !tasks || atoi(tasks) <= 1)
+    const launcher *by = NULL;
+    int size = 1, rank = 0;
+    for (int i = 0; i < LAUNCHERS && !by; i++) {
+        size = number_of(launchers[i].size, 0);
+        rank = number_of(launchers[i].rank, 0);
+        if (size >= 1 || (!launchers[i].size && rank > 0))
+            by = &launchers[i];
+    }
+    if (comm->size > 1 || !by || size == 1)
         return TS_OK;
-    const char *task = getenv("SLURM_PROCID");
-    if (task && strcmp(task, "0") != 0)
-        return ts_fail(TS_ERROR_USER, "%s", ""); // the first task speaks for all
-    return ts_fail(TS_ERROR_USER,
-                   "started as %s separate processes instead of %s ranks of one MPI job: use srun --mpi=pmix "
-                   "(srun --mpi=list shows what is there), or mpirun",
-                   tasks, tasks);
+    if (size > 1 && rank > 0)
+        return ts_fail(TS_ERROR_USER, "%s", ""); // the first process speaks for all
+    char number[32] = "several";
+    if (size > 1)
+        snprintf(number, sizeof number, "%d", size);
+#ifdef TOYSWEEP_MPI
+    return ts_fail(
+        TS_ERROR_USER,
+        "started by %s as %s separate processes instead of %s ranks of one MPI job: this program is built "
+        "with %.*s; use its own mpirun, or srun --mpi=pmix (srun --mpi=list shows what is there)",
+        by->name, number, number, (int)strcspn(ts_comm_library(), ","), ts_comm_library());
+#else
+    return ts_fail(
+        TS_ERROR_USER,
+        "started by %s as %s processes, but this build has no MPI: start it without a launcher, or build "
+        "with TOYSWEEP_MPI=ON and use that MPI's mpirun or srun --mpi=pmix",
+        by->name, number);
+#endif
 }
 
 #ifdef TOYSWEEP_MPI
@@ -101,6 +146,7 @@ static void reap_sends(void) {
     }
 }
 
+// Is there a launcher at whose door MPI can knock?
 static bool launched(void) {
     static const char *const variables[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMIX_NAMESPACE", "PMI_RANK",
                                             "MPI_LOCALNRANKS",      NULL};
@@ -226,10 +272,6 @@ ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv) {
     (void)argc;
     (void)argv;
     *comm = (ts_comm){.size = 1, .node_size = 1};
-    const char *ranks = getenv("OMPI_COMM_WORLD_SIZE");
-    if (ranks && atoi(ranks) > 1)
-        return ts_fail(TS_ERROR_USER,
-                       "this build has no MPI: start it without mpirun, or build with TOYSWEEP_MPI=ON");
     ts_status status = reserve_own();
     return status == TS_OK ? refuse_singletons(comm) : status;
 }

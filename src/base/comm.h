@@ -20,7 +20,8 @@ typedef struct ts_comm {
 } ts_comm;
 
 // Collective. Starts MPI if a launcher is present (Open MPI, PMIx or PMI variables in the environment).
-// TS_ERROR_USER if this process is one of several Slurm tasks that were started without PMI.
+// TS_ERROR_USER if this process is one of several that a launcher started, and MPI (another one, or none) knows nothing
+// of the others.
 ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv);
 void ts_comm_end(ts_comm *comm); // collective
 void ts_comm_abort(const ts_comm *comm, int code) __attribute__((noreturn));

@@ -72,16 +72,16 @@ const ts_command ts_cmd_run = {
     .operands = "SWEEP.yaml",
     .n_operands = 1,
     .summary = "train everything the results file does not hold yet",
-    .description =
-        "Trains every instance of the sweep that the results file does not hold yet. Running the "
-        "same command again "
-        "continues; when all is done it says so and exits with 0.\n\nUnder mpirun or srun the "
-        "ranks share the work; "
-        "started alone it uses all cores. SIGTERM, SIGINT, SIGHUP and SIGUSR2 stop it cleanly: finished "
-        "instances are in the "
-        "file, unfinished ones go on from their saved state when it is run again, and the bits of "
-        "the results are "
-        "those of an uninterrupted run.",
+    .description = "Trains every instance of the sweep that the results file does not hold yet. Running the "
+                   "same command again "
+                   "continues; when all is done it says so and exits with 0.\n\nUnder mpirun or srun the "
+                   "ranks share the work; "
+                   "started alone it uses all cores. SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU "
+                   "stop it cleanly: finished "
+                   "instances are in the "
+                   "file, unfinished ones go on from their saved state when it is run again, and the bits of "
+                   "the results are "
+                   "those of an uninterrupted run.",
     .options = OPTIONS,
     .run = run,
 };

@@ -19,7 +19,8 @@ void ts_signals_catch(void) {
     memset(&action, 0, sizeof action);
     action.sa_handler = handle;
     action.sa_flags = SA_RESTART;
-    static const int stops[] = {SIGTERM, SIGINT, SIGUSR2, SIGHUP};
+    // What batch systems warn with before they kill: TERM, USR2, USR1, and XCPU at a limit on processor time.
+    static const int stops[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR2, SIGUSR1, SIGXCPU};
     for (size_t i = 0; i < sizeof stops / sizeof *stops; i++) {
         struct sigaction inherited;
         // What the parent ignores stays ignored: nohup, and background jobs of scripts.

@@ -1,5 +1,6 @@
-// SIGTERM, SIGINT, SIGHUP and SIGUSR2 ask for a clean stop: the handler only sets a flag. A second SIGINT within the
-// run ends the process at once (nothing committed is lost).
+// SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2 and SIGXCPU ask for a clean stop: the handler only sets a flag. A second
+// SIGINT within the run ends the process at once (nothing committed is lost). Caught before MPI starts: a library that
+// wants USR1 for itself (MPICH does) finds the handler there, and calls it after its own.
 #pragma once
 
 void ts_signals_catch(void);

@@ -6,7 +6,7 @@ import shlex
 import signal
 import subprocess
 
-from processes import finish
+from processes import MPIRUN, finish
 from support import ENDLESS, SMALL, Case, finished_rows, is_sanitized, long_sweep, main, needs_mpi, sha256
 
 import h5py
@@ -115,6 +115,31 @@ class Refused(Case):
         silent = self.run_program("run", sweep, expect=2, environment={**slurm, "SLURM_PROCID": "1"})
         self.assertEqual(silent, "")
         self.assertEqual(self.files(), ["small.yaml"])
+
+    def test_processes_of_another_launcher_are_refused(self):
+        """Each would be alone with the same results file; what a launcher says of how many there are tells."""
+        sweep = self.write("small.yaml", SMALL)
+        for size, rank in (("PMI_SIZE", "PMI_RANK"), ("MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
+                           ("MPI_LOCALNRANKS", "MPI_LOCALRANKID"), ("JSM_NAMESPACE_SIZE", "JSM_NAMESPACE_RANK"),
+                           ("FLUX_JOB_SIZE", "FLUX_TASK_RANK"), ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID")):
+            with self.subTest(size):
+                output = self.run_program("run", sweep, expect=2, environment={size: "2", rank: "0"})
+                self.assertIn("2 separate processes" if MPIRUN else "2 processes", output)
+                self.assertIn("mpirun", output)
+                self.assertEqual(self.run_program("run", sweep, expect=2, environment={size: "2", rank: "1"}), "")
+                self.assertIn("7 cases", self.run_program("plan", sweep, environment={size: "1", rank: "0"}))
+        for rank in "PMIX_RANK", "PMI_RANK", "PALS_RANKID":  # the others are not counted; the first cannot know
+            output = self.run_program("run", sweep, expect=2, environment={rank: "1"})
+            self.assertIn("several", output)
+        self.assertEqual(self.files(), ["small.yaml"])
+
+    @needs_mpi
+    def test_what_an_outer_launcher_has_left_in_the_environment_is_passed_over(self):
+        sweep = self.write("small.yaml", SMALL)
+        outer = {"PMI_SIZE": "4", "PMI_RANK": "2", "SLURM_STEP_NUM_TASKS": "4", "SLURM_PROCID": "2"}
+        for ranks in 1, 2:
+            self.run_program("run", sweep, "-o", f"{ranks}.h5", "--threads", 1, ranks=ranks, environment=outer)
+        self.assertEqual(sha256(self.path("1.h5")), sha256(self.path("2.h5")))
 
     @needs_mpi
     def test_a_bad_sweep_is_one_message_over_all_ranks(self):

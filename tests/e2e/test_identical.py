@@ -1,6 +1,7 @@
 """The finished file is a pure function of sweep, version and backend: ranks, threads and interruptions don't show."""
 
 import os
+import resource
 import signal
 import time
 
@@ -83,7 +84,7 @@ class Identical(Case):
     def test_signals_save_and_continue(self):
         sweep = self.write("long.yaml", long_sweep())
         expected = self.finished(sweep, "whole.h5")
-        for number in signal.SIGTERM, signal.SIGINT, signal.SIGUSR2:
+        for number in signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU:
             before = self.states("parts.h5")
             output = self.interrupt(sweep, "parts.h5", "--threads", 1, number=number)
             self.assertIn("run again to continue", output)
@@ -96,14 +97,19 @@ class Identical(Case):
     def test_signals_through_mpirun_save_and_continue(self):
         sweep = self.write("long.yaml", long_sweep())
         expected = self.finished(sweep, "whole.h5")
-        for number in signal.SIGUSR2, signal.SIGTERM:
+        for number in signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM:
             process = self.start_training(sweep, "parts.h5", "--threads", 1, ranks=3)
             process.send_signal(number)
             output = finish(process)
-            if number == signal.SIGUSR2:  # mpirun reports its own code when it is told to terminate
+            if number != signal.SIGTERM:  # mpirun reports its own code when it is told to terminate
                 self.assertEqual(process.returncode, 75, output)
         self.finished(sweep, "parts.h5", "--threads", 1, ranks=2)
         self.assertEqual(sha256(self.path("parts.h5")), expected)
+
+    def test_a_limit_on_processor_time_stops_it(self):
+        soft = lambda: resource.setrlimit(resource.RLIMIT_CPU, (1, 600))
+        output = self.run_program("run", self.write("endless.yaml", ENDLESS), "--threads", 1, expect=75, preexec_fn=soft)
+        self.assertIn(f"signal {signal.SIGXCPU.value}", output)
 
     def test_time_limit_stops_before_it(self):
         """A twentieth of the limit is kept for saving: however busy the machine is, that is enough of a long one."""
