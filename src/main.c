@@ -2,6 +2,7 @@
 #include "backend/backend.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "cmd/command.h"
 #include "run/run.h"
 #include "run/signals.h"
@@ -65,7 +66,7 @@ static int run_command(const ts_comm *comm, const ts_command *command, int argc,
     return command->run(comm, &arguments);
 }
 
-int main(int argc, char **argv) {
+static int program(int argc, char **argv) {
     if (argc < 2) {
         ts_help_program(stderr);
         return TS_EXIT_USAGE;
@@ -97,4 +98,8 @@ int main(int argc, char **argv) {
     ts_comm_end(&comm);
     // One non-zero exit is enough for the launcher, and less noise than all of them.
     return speaks ? code : TS_EXIT_DONE;
+}
+
+int main(int argc, char **argv) {
+    return ts_thread_main(program, argc, argv);
 }

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/thread.h"
 #include "model/model.h"
 
 #include <signal.h>
@@ -101,8 +102,7 @@ ts_status ts_slot_start(ts_slot *slot, ts_job *job) {
     slot->job = job;
     pthread_mutex_init(&slot->mutex, NULL);
     pthread_cond_init(&slot->wake, NULL);
-    int error = pthread_create(&slot->thread, NULL, slot_main, slot);
-    return error ? ts_fail_errno(TS_ERROR_FATAL, error, "cannot start a thread") : TS_OK;
+    return ts_thread_start(&slot->thread, slot_main, slot);
 }
 
 void ts_slot_end(ts_slot *slot) {

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/team.h"
+#include "base/thread.h"
 #include "model/model.h"
 #include "run/signals.h"
 #include "run/slot.h"
@@ -229,12 +230,12 @@ static ts_status train_with(const ts_wide_setup *setup, int ranks, const uint8_t
     t.hooks = (ts_team){
         .rank = ts_comm_team_rank(t.comm), .size = ranks, .sum = sum, .largest = largest, .context = t.comm};
     t.watch.setup = setup;
-    int error = pthread_create(&t.watch.thread, NULL, watch_main, &t.watch);
-    made = agree(&t, error ? ts_fail_errno(TS_ERROR_FATAL, error, "cannot start a thread") : TS_OK);
+    ts_status watched = ts_thread_start(&t.watch.thread, watch_main, &t.watch);
+    made = agree(&t, watched);
     if (made == TS_OK)
         made = train_share(&t, number, teams, ranks, status, stopped);
     atomic_store(&t.watch.quit, 1);
-    if (!error)
+    if (watched == TS_OK)
         pthread_join(t.watch.thread, NULL);
     if (*stopped)
         tell_why(&t);

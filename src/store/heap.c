@@ -107,15 +107,18 @@ void ts_heap_free(ts_heap *heap) {
 }
 
 ts_status ts_heap_start_is_sound(int fd, bool *sound) {
-    unsigned char start[START_BYTES];
-    ssize_t got = pread(fd, start, sizeof start, 0);
+    unsigned char *start = ts_alloc(START_BYTES, "the start of the results file");
+    if (!start)
+        return TS_ERROR_MEMORY;
     ts_heap heap = {.fd = fd};
+    ssize_t got = pread(fd, start, START_BYTES, 0);
     if (got < 0)
-        return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read the results file");
+        heap.status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read the results file");
     *sound = true;
     for (ssize_t at = 8; *sound && at + COLLECTION_HEAD <= got; at += 8)
         if (memcmp(start + at, "GCOL", 4) == 0)
             *sound = load(&heap, (uint64_t)at);
     ts_heap_free(&heap);
+    ts_free(start);
     return heap.status;
 }
