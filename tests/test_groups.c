@@ -190,12 +190,20 @@ static void test_element_orders_that_list_no_group_are_refused(void **state) {
     } REFUSED[] = {
         {"S3", "0 1 2\n0 2 1\n", "order.txt lists 2 of the 6 elements of S3; it must list each once"},
         {"S3", "0 1 2\n\n0 2\n", "order.txt, line 3: it has 2 numbers; a permutation of 3 has as many"},
-        {"S3", "0 1 2 3\n", "order.txt, line 1: '3' is not one of 0 to 2"},
-        {"S3", "0 1 2\n1 2 3\n", "order.txt, line 2: '3' is not one of 0 to 2"},
-        {"S3", "0,1,2\n", "line 1: '0,1,2' is not one of 0 to 2"},
-        {"S3", "0 1 -2\n", "line 1: '-2' is not one of 0 to 2"},
-        {"S3", "0 1 99999999999999999999\n", "line 1: '99999999999999999999' is not one of 0 to 2"},
-        {"S3", "0 1 1\n", "line 1: 1 stands there twice"},
+        {"S3", "0 1 2 3\n", "order.txt, line 1, column 7: '3' is not one of 0 to 2"},
+        {"S3", "0 1 2\n1 2 3\n", "order.txt, line 2, column 5: '3' is not one of 0 to 2"},
+        {"S3", "0,1,2\n0 2 1\n",
+         "line 2, column 3: numbers are separated in two ways; use commas, semicolons or blanks"},
+        {"S3", "0 1 2\n(0 2)\n",
+         "line 2, column 1: '(0' is not one of 0 to 2 (permutations are counted from 0, and written "
+         "as the images of all numbers)"},
+        {"S3", "[[0, 1, 2], [0, 2]]\n", "line 1, row 2: it has 2 numbers"},
+        {"S3", "[[0, 1, 2], [0, 2, 1], [0, 1, 2]]\n",
+         "line 1, row 3: the permutation stands in row 1 already"},
+        {"S3", "1 2 3\n1 3 1\n", "line 2, column 5: 1 stands there twice"},
+        {"S3", "0 1 -2\n", "line 1, column 5: '-2' is not one of 0 to 2"},
+        {"S3", "0 1 99999999999999999999\n", "line 1, column 5: '99999999999999999999' is not one of 0 to 2"},
+        {"S3", "0 1 1\n", "line 1, column 5: 1 stands there twice"},
         {"S3", "0 1 2\n0 2 1\n0 1 2\n", "line 3: the permutation stands on line 1 already"},
         {"S3", "", "lists 0 of the 6 elements of S3"},
         {"A3", "0 1 2\n0 2 1\n", "line 2: the permutation is odd, so it is not in A3"},
@@ -333,12 +341,26 @@ static void test_malformed_tables_are_refused(void **state) {
         {"0,1\n1\n", "table.csv, line 2: it has 1 entries; a table of 2 rows has 2 in each"},
         {"0,1\n1,0\n0,1\n", "line 1: it has 2 entries; a table of 3 rows has 3 in each"},
         {"0,1\n\n1,0,1\n", "line 3: it has 3 entries"},
-        {"0,1\n1,2\n", "line 2: entry 2, '2', is not one of 0 to 1 (a table of 2 rows; counted from 0)"},
-        {"0,1\n1,-1\n", "line 2: entry 2, '-1', is not one of 0 to 1"},
-        {"0,1\n1,,0\n", "line 2: entry 2, '', is not one of 0 to 1"},
-        {"0 1\n1 0\n", "line 1: entry 1, '0 1', is not one of 0 to 1"},
-        {"0,1.0\n1,0\n", "line 1: entry 2, '1.0', is not one of 0 to 1"},
-        {"a,b\n0,1\n", "line 1: entry 1, 'a', is not one of 0 to 1"},
+        {"0,1\n1,2\n",
+         "line 2, column 3: entry 2, '2', is not one of 0 to 1 (a table of 2 rows; counted from 0)"},
+        {"0,1\n1,-1\n", "line 2, column 3: entry 2, '-1', is not one of 0 to 1"},
+        {"0,1\n1,,0\n", "line 2, column 3: entry 2, '', is not one of 0 to 1"},
+        {"0,1.5\n1,0\n", "line 1, column 3: entry 2, '1.5', is not one of 0 to 1"},
+        {"0,1e-400\n1,0\n", "line 1, column 3: entry 2, '1e-400', is not one of 0 to 1"},
+        {"0 1,2\n1 2,0\n2 0,1\n", "line 1, column 4: numbers are separated in two ways"},
+        {"0,1;1,0\n", "line 1, column 4: numbers are separated in two ways"},
+        {"1,2,3\n2,3,1\n3,1,0\n", "line 1, column 5: entry 3, '3', is not one of 0 to 2"},
+        {"1,1\n1,2,\n1,1", "line 1: it has 2 entries; a table of 3 rows"},
+        {"[[0, 1], [1, 2]]", "line 1, column 14: entry 2 of a row, '2', is not one of 0 to 1"},
+        {"[[0, 1], [1]]", "line 1, row 2: it has 1 entries; a table of 2 rows has 2 in each"},
+        {"[[0, 1], [1, 0]", "line 1, column 16: a bracket is not closed"},
+        {"[[0, 1], [1, 0]]]", "line 1, column 17: a bracket has no partner"},
+        {"[[0, 1], []]", "line 1, column 11: a list is empty"},
+        {"[[0, 1], 1, 0]", "line 1, column 10: a number stands outside of the lists that are rows"},
+        {"[0, [1]]", "line 1, column 5: a list stands within a row"},
+        {"\"0\",\"1\n1,0\n", "line 1, column 5: a quotation mark is not closed"},
+        {"0,\xc3\xa9\n1,0\n", "line 1, column 3: entry 2, '\xc3\xa9', is not one of 0 to 1"},
+        {"a,b\n0,1\n", "line 1, column 1: entry 1, 'a', is not one of 0 to 1"},
         {"0,99999999999999999999999999999999999999\n1,0\n",
          "entry 2, '9999999999999999999999999999...', is not"},
     };
@@ -362,6 +384,73 @@ static void test_a_table_may_end_anyhow(void **state) {
     }
 }
 
+// As people and programs write the cyclic group of order 3.
+static void test_tables_of_other_programs_are_read(void **state) {
+    (void)state;
+    static const char *const SAME[] = {
+        "\xef\xbb\xbf"
+        "0,1,2\n1,2,0\n2,0,1\n",
+        "0;1;2\n1;2;0\n2;0;1\n",
+        "0\t1\t2\r\n1\t2\t0\r\n2\t0\t1\r\n",
+        "0 1 2\n  1  2 0\n2 0 1 \n",
+        "\"0\",\"1\",\"2\"\n\"1\",\"2\",\"0\"\n\"2\",\"0\",\"1\"\n",
+        "'0' '1' '2'\n'1' '2' '0'\n' 2 ' '0' '1'\n",
+        "0.0,1.0,2.\n1,2,0\n2,0,1\n",
+        "0.000e+00 1.000e+00 2.000e+00\n1.000e+00 2.000e+00 0.000e+00\n2.000e+00 0.000e+00 1.000e+00\n",
+        "1,2,3\n2,3,1\n3,1,2\n",
+        "# numpy.savetxt, delimiter ','\n0,1,2 # first\n\n#\n1,2,0\n2,0,1",
+        "0,1,2,,,\n1,2,0,,,\n2,0,1,,,\n,,,,,\n",
+        "[ [ 1, 2, 3 ], [ 2, 3, 1 ], [ 3, 1, 2 ] ]\n",
+        "t := [ [ 1, 2, 3 ],\n  [ 2, 3, 1 ],\n  [ 3, 1, 2 ] ];\n",
+        "[[0, 1, 2], [1, 2, 0], [2, 0, 1]]",
+        "table = [[0, 1, 2],\n         [1, 2, 0], # two\n         [2, 0, 1],]\n",
+        "[[0 1 2]\n [1 2 0]\n [2 0 1]]\n",
+        "array([[0, 1, 2],\n       [1, 2, 0],\n       [2, 0, 1]])\n",
+        "[(0, 1, 2), (1, 2, 0), (2, 0, 1)]\n",
+        "{{0, 1, 2}, {1, 2, 0}, {2, 0, 1}}\n",
+        "[0, 1, 2]\n[1, 2, 0]\n[2, 0, 1]\n",
+    };
+    for (size_t i = 0; i < sizeof SAME / sizeof *SAME; i++) {
+        ts_data *data = cayley_of(SAME[i]);
+        if (data->table->n != 3)
+            fail_msg("%s\nhas %d elements, expected 3", SAME[i], data->table->n);
+        for (int a = 0; a < 3; a++)
+            for (int b = 0; b < 3; b++)
+                if (product(data->table, a, b) != (a + b) % 3)
+                    fail_msg("%s\nentry (%d, %d) is %d, expected %d", SAME[i], a, b,
+                             product(data->table, a, b), (a + b) % 3);
+        ts_data_free(data);
+    }
+    ts_data *one = cayley_of("1\n");
+    assert_int_equal(product(one->table, 0, 0), 0);
+    ts_data_free(one);
+    // Without a 2, counted from 0: nothing but a file with all of 1 to n is counted from 1.
+    ts_data *constant = cayley_of("1,1\n1,1\n");
+    assert_int_equal(product(constant->table, 0, 0), 1);
+    ts_data_free(constant);
+}
+
+static void test_orders_of_other_programs_are_read(void **state) {
+    (void)state;
+    static const char *const SAME[] = {
+        "\xef\xbb\xbf"
+        "0 1 2\n0 2 1\n1 0 2\n1 2 0\n2 0 1\n2 1 0\n",
+        "0,1,2\n0,2,1\n1,0,2\n1,2,0\n2,0,1\n2,1,0\n",
+        "1 2 3\n1 3 2\n2 1 3\n2 3 1\n3 1 2\n3 2 1\n",
+        "[(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]\n",
+        "[ [ 1, 2, 3 ], [ 1, 3, 2 ], [ 2, 1, 3 ],\n  [ 2, 3, 1 ], [ 3, 1, 2 ], [ 3, 2, 1 ] ]\n",
+        "0.0 1.0 2.0\n0.0 2.0 1.0\n1.0 0.0 2.0\n1.0 2.0 0.0\n2.0 0.0 1.0\n2.0 1.0 0.0\n",
+    };
+    ts_data *listed = group_of("S3");
+    for (size_t i = 0; i < sizeof SAME / sizeof *SAME; i++) {
+        write_file("order.txt", SAME[i]);
+        ts_data *data = table_of("task: group\ngroup: S3\nelement_order: order.txt\ntrain_fraction: 0.5\n");
+        assert_memory_equal(data->table->result, listed->table->result, 36 * sizeof(int));
+        ts_data_free(data);
+    }
+    ts_data_free(listed);
+}
+
 // --- Names, and files as values ---
 
 static void test_unknown_and_large_groups_are_refused(void **state) {
@@ -383,6 +472,54 @@ static void test_unknown_and_large_groups_are_refused(void **state) {
     expect_refused("task: cayley\n", "key 'cayley': is missing");
     expect_refused("task: group\ngroup: C2\ntrain_fraction: 0.2\n",
                    "key 'train_fraction': 0.2 of 4 pairs is none to train on; give at least 0.25");
+}
+
+static void test_names_of_other_programs_are_understood(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *meant; // NULL: nothing
+    } NAMES[] = {
+        {"Dih4", "'D4' (8 elements)"},
+        {"Z7", "'C7' (7 elements)"},
+        {"Z_7", "'C7' (7 elements)"},
+        {"Z/7Z", "'C7' (7 elements)"},
+        {"C_7", "'C7' (7 elements)"},
+        {"Cyclic(7)", "'C7' (7 elements)"},
+        {"cyclic7", "'C7' (7 elements)"},
+        {"S_5", "'S5' (120 elements)"},
+        {"Sym(5)", "'S5' (120 elements)"},
+        {"s5", "'S5' (120 elements)"},
+        {"S05", "'S5' (120 elements)"},
+        {"SymmetricGroup(5)", "'S5' (120"},
+        {"Alt(5)", "'A5' (60 elements)"},
+        {"A_{5}", "'A5' (60 elements)"},
+        {"DihedralGroup(4)", "'D4' (8"},
+        {"D_4", "'D4' (8 elements)"},
+        {"V4", "'C2xC2' (4 elements)"},
+        {"K4", "'C2xC2' (4 elements)"},
+        {"Klein", "'C2xC2' (4 elements)"},
+        {"C2^3", "'C2xC2xC2' (8 elements)"},
+        {"Z2xZ3", "'C2xC3' (6 elements)"},
+        {"Z_2 x Z_3", "'C2xC3'"},
+        {"S3*Z5", "'S3xC5' (30 elements)"},
+        {"S3 \u00d7 C5", "'S3xC5'"},
+        {"Q8", NULL},
+        {"M11", NULL},
+        {"PSL(2,7)", NULL},
+        {"C", NULL},
+        {"C0", NULL},
+        {"C2xx", NULL},
+    };
+    for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++) {
+        char text[128], meant[64];
+        snprintf(text, sizeof text, "task: group\ngroup: '%s'\n", NAMES[i].name);
+        snprintf(meant, sizeof meant, "; did you mean %s", NAMES[i].meant ? NAMES[i].meant : "");
+        expect_refused(text, NAMES[i].meant ? meant : "is no group known here");
+        if (!NAMES[i].meant && strstr(ts_sweep_errors(), "did you mean"))
+            fail_msg("%s: %s", NAMES[i].name, ts_sweep_errors());
+    }
+    expect_refused("task: group\ngroup: C5\nwhere: group == Z5\n", "'Z5' is no group known here");
+    expect_refused("task: group\ngroup: C5\nexclude: [{group: Z5}]\n", "'Z5' is no group known here");
 }
 
 static void test_the_order_can_be_filtered_by(void **state) {
@@ -562,8 +699,11 @@ int main(void) {
         cmocka_unit_test(test_a_table_with_fewer_results_is_not_square),
         cmocka_unit_test(test_associativity_is_found_as_by_all_triples),
         cmocka_unit_test(test_malformed_tables_are_refused),
+        cmocka_unit_test(test_tables_of_other_programs_are_read),
+        cmocka_unit_test(test_orders_of_other_programs_are_read),
         cmocka_unit_test(test_a_table_may_end_anyhow),
         cmocka_unit_test(test_unknown_and_large_groups_are_refused),
+        cmocka_unit_test(test_names_of_other_programs_are_understood),
         cmocka_unit_test(test_the_order_can_be_filtered_by),
         cmocka_unit_test(test_files_that_cannot_be_read_are_refused),
         cmocka_unit_test(test_files_enter_identities_by_content_only),

@@ -46,7 +46,8 @@ static const malformed TABLE[] = {
     {"task: tree\ndepth: \x01\n", 2, "not UTF-8 text: control characters are not allowed"},
     {"a: [[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]\n", 1, "nested more than 16 levels deep"},
     {"a:\n - - - - - - - - - - - - - - - - 1\n", 2, "nested more than 16 levels deep"},
-    {"<<: {task: tree}\n" FULL, 1, "key '<<': unknown"},
+    {"<<: {task: tree}\n" FULL, 1, "merge keys (<<) are not allowed; write the keys of the mapping out"},
+    {FULL "cases: [{<<: *a, seed: 1}]\n", 4, "merge keys (<<) are not allowed"},
     // Unknown and missing keys
     {TREE "hiden: 2\n", 3, "key 'hiden': unknown; did you mean 'hidden'?"},
     {FULL "zzzzzzzz: 2\n", 4, "key 'zzzzzzzz': unknown; no task or model has it"},
@@ -55,6 +56,25 @@ static const malformed TABLE[] = {
     {FULL "zip: {sead: [1]}\n", 4, "key 'sead': unknown; did you mean 'seed'?"},
     {FULL "cases: [{stps: 3}]\n", 4, "key 'stps': unknown; did you mean 'steps'?"},
     {FULL "exclude: [{sed: 3}]\n", 4, "key 'sed': unknown; did you mean 'seed'?"},
+    {FULL "SEED: 3\n", 4, "key 'SEED': unknown; did you mean 'seed'?"},
+    // What other programs call them
+    {FULL "learning_rate: 3\n", 4, "key 'learning_rate': unknown; did you mean 'lr'?"},
+    {FULL "Learning-Rate: 3\n", 4, "key 'Learning-Rate': unknown; did you mean 'lr'?"},
+    {FULL "train_frac: 0.3\n", 4, "key 'train_frac': unknown; did you mean 'train_fraction'?"},
+    {FULL "frac_train: 0.3\n", 4, "did you mean 'train_fraction'?"},
+    {FULL "sparsity: 0.3\n", 4,
+     "key 'sparsity': unknown; did you mean 'feature_probability' (1 - sparsity)?"},
+    {FULL "num_epochs: 3\n", 4, "did you mean 'steps'?"},
+    {FULL "betas: [0.9, 0.98]\n", 4, "did you mean 'beta1' or 'beta2'?"},
+    {FULL "wd: 1\n", 4, "did you mean 'weight_decay'?"},
+    {FULL "prime: 7\n", 4, "did you mean 'p'?"},
+    {FULL "batch_size: 7\n", 4, "did you mean 'batch'?"},
+    {FULL "n_heads: 7\n", 4, "did you mean 'heads'?"},
+    {FULL "grid: {embedding_dim: 7}\n", 4, "did you mean 'd_model' or 'embed'?"},
+    {FULL "cases: [{n_features: 7}]\n", 4, "did you mean 'features'?"},
+    {FULL "num_seeds: 7\n", 4, "did you mean 'instances'?"},
+    {FULL "exclude: [{learning_rate: 3}]\n", 4, "did you mean 'lr'?"},
+    {FULL "where: learning_rate < 3\n", 4, "'learning_rate' is unknown; did you mean 'lr'?"},
     {FULL "features: 4\n", 4, "key 'features': does not apply to any task or model of this sweep"},
     {FULL "binary: true\n", 4, "key 'binary': does not apply"},
     {FULL "exclude: [{correlated_pairs: 3}]\n", 4, "key 'correlated_pairs': does not apply"},
@@ -71,6 +91,23 @@ static const malformed TABLE[] = {
     {TREE "hidden: 2.5\n", 3, "'2.5' is not an integer"},
     {TREE "hidden: '2'\n", 3, "'2' is not an integer"},
     {TREE "hidden: 0x10\n", 3, "'0x10' is not an integer"},
+    {TREE "hidden: 010\n", 3,
+     "'010' has a leading zero, which means octal elsewhere; write the number without it"},
+    {TREE "hidden: -007\n", 3, "'-007' has a leading zero"},
+    {TREE "hidden: 0o17\n", 3, "'0o17' is not an integer"},
+    {TREE "hidden: 00\n", 3, "'00' has a leading zero"},
+    {TREE "hidden: [1, 02]\n", 3, "'02' has a leading zero"},
+    {TREE "hidden: 01..3\n", 3, "'01..3' has a leading zero"},
+    {TREE "hidden: 1..3..01\n", 3, "'1..3..01' has a leading zero"},
+    {FULL "lr: 01e-3\n", 4, "'01e-3' has a leading zero"},
+    {FULL "lr: 00.1\n", 4, "'00.1' has a leading zero"},
+    {FULL "instances: 05\n", 4, "key 'instances': '05' has a leading zero"},
+    {FULL "checkpoints: {log: 010}\n", 4, "'010' has a leading zero"},
+    {FULL "importance: {base: 00.5}\n", 4, "'00.5' has a leading zero"},
+    {FULL "where: hidden < 010\n", 4, "'010' has a leading zero"},
+    {FULL "exclude: [{seed: 07}]\n", 4, "'07' has a leading zero"},
+    {TREE "hidden: 1000.5\n", 3, "'1000.5' is not an integer"},
+    {TREE "hidden: 1.000000000000000000000001\n", 3, "is not an integer"},
     {TREE "hidden: 99999999999999999999\n", 3, "is not within 2^53, where integers end"},
     {TREE "seed: 9007199254740993\n", 3, "is not within 2^53, where integers end"},
     {TREE "hidden:\n", 3, "key 'hidden': has no value"},
@@ -83,6 +120,14 @@ static const malformed TABLE[] = {
     {FULL "lr: .nan\n", 4, "'.nan' is not a number"},
     {FULL "lr: 1e999\n", 4, "'1e999' is not a number"},
     {FULL "lr: 1e\n", 4, "'1e' is not a number"},
+    {FULL "lr: 1e-400\n", 4, "'1e-400' is too small to be kept: only 0 would be left of it"},
+    {FULL "lr: -1e-999999\n", 4, "is too small to be kept"},
+    {FULL "lr: 1e-400..1..0.1\n", 4, "is too small to be kept"},
+    {FULL "lr: [1, 1e-400]\n", 4, "'1e-400' is too small to be kept"},
+    {FULL "lr: {linspace: [1e-400, 1, 3]}\n", 4, "'1e-400' is too small to be kept"},
+    {FULL "importance: {base: 1e-400}\n", 4, "'1e-400' is too small to be kept"},
+    {FULL "where: lr > 1e-400\n", 4, "'1e-400' is too small to be kept"},
+    {FULL "where: lr < 1e400\n", 4, "'1e400' is not a number that can be kept"},
     {FULL "early_stopping: maybe\n", 4, "'maybe' is not true or false"},
     {FULL "early_stopping: 1\n", 4, "'1' is not true or false"},
     {FULL "early_stopping: 'true'\n", 4, "'true' is not true or false"},
@@ -108,7 +153,34 @@ static const malformed TABLE[] = {
     {TREE "hidden: 1..3..0.5\n", 3, "is not a range of integers"},
     {FULL "lr: 0.1..0.5\n", 4, "'0.1..0.5' needs a step"},
     {FULL "lr: 1..1e-30..1e-30\n", 4, "too many digits for a range"},
+    // Evenly spaced values
+    {TREE "hidden: {linspace: [1, 10, 5]}\n", 3, "linspace gives 3.25, which is not an integer"},
+    {TREE "hidden: {logspace: [1, 10, 3]}\n", 3, "logspace gives 3.16227766017, which is not an integer"},
+    {TREE "hidden: {linspace: [0.5, 10, 2]}\n", 3, "'0.5' is not an integer"},
+    {TREE "hidden: {linspace: [1, 5000, 2]}\n", 3, "5000 is above the maximum 4096"},
+    {TREE "hidden: {linspce: [1, 5, 2]}\n", 3,
+     "a mapping ({...}) is not an integer; did you mean 'linspace'?"},
+    {FULL "lr: {linspace: [0.1, 1]}\n", 4,
+     "linspace takes first value, last value and how many: {linspace: [a, b, n]}"},
+    {FULL "lr: {logspace: 3}\n", 4, "logspace takes first value, last value and how many"},
+    {FULL "lr: {logspace: [0.1, 1, 2.5]}\n", 4, "'2.5' is not an integer"},
+    {FULL "lr: {logspace: [0.1, 1, 1]}\n", 4, "logspace needs 2 values or more"},
+    {FULL "lr: {logspace: [0.1, 1, 1e9]}\n", 4, "more values than a sweep may have instances"},
+    {FULL "lr: {logspace: [0, 1, 3]}\n", 4, "logspace needs ends above 0"},
+    {FULL "lr: {logspace: [1, 1.0, 3]}\n", 4, "logspace has the same number at both ends"},
+    {FULL "lr: {linspace: [1, 1.000000001, 1000]}\n", 4, "ends too near to each other"},
+    {FULL "lr: {linspace: [1e-30, 1, 3]}\n", 4, "has numbers of too many digits"},
+    {FULL "lr: {linspace: [0, 1, 2], logspace: [1, 2, 2]}\n", 4, "a mapping ({...}) is not a number"},
     // Numbers and steps
+    {FULL "importance: [0.1, {base: 2}]\n", 4,
+     "'{...}' is not a number (this list is one value; to sweep it, put it under grid)"},
+    {FULL "importance: [0.1..0.3..0.1]\n", 4, "this list is one value; to sweep it, put it under grid"},
+    {FULL "importance: [{linspace: [0, 1, 3]}]\n", 4,
+     "this list is one value; to sweep it, put it under grid"},
+    {FULL "checkpoints: [{log: 5}, {every: 5}]\n", 4,
+     "this list is one value; to sweep it, put it under grid"},
+    {FULL "importance: [1, 2]\n", 4,
+     "a list of 2 numbers for 6 features: give one number a feature, or, to sweep it, put it under grid"},
     {FULL "importance: {bass: 2}\n", 4, "key 'importance': 'bass' is unknown; did you mean 'base'?"},
     {FULL "importance: {branching: 2}\n", 4, "'{...}' is not {base: B} or {base: B, branching: b}"},
     {FULL "importance: {base: 0.5, branching: 1}\n", 4, "branching must be between 2 and 1000000"},
@@ -281,11 +353,75 @@ static void test_all_errors_are_reported_in_order_of_lines(void **state) {
     assert_int_equal(ts_sweep_read(&source, &sweep), TS_ERROR_USER);
     assert_string_equal(
         ts_sweep_errors(),
-        "x.yaml:1: key 'hidden': is missing: model 'autoencoder' needs it\n"
         "x.yaml:2: key 'hiden': unknown; did you mean 'hidden'?\n"
         "x.yaml:3: key 'depth': 'two' is not an integer\n"
         "x.yaml:4: key 'where': 'dpth' is unknown; did you mean 'depth'?\n"
         "x.yaml:5: key 'save': 'fnal' is not one of none, final, checkpoints; did you mean 'final'?\n");
+}
+
+static void expect_errors(const char *text, const char *set, const char *errors) {
+    ts_sweep_source source = {
+        .file = "x.yaml", .text = text, .bytes = strlen(text), .overrides = &set, .n_overrides = set ? 1 : 0};
+    ts_sweep *sweep;
+    assert_int_equal(ts_sweep_read(&source, &sweep), TS_ERROR_USER);
+    if (strcmp(ts_sweep_errors(), errors) != 0)
+        fail_msg("for:\n%s\n%s\n     got %s\nexpected %s", text, set ? set : "", ts_sweep_errors(), errors);
+}
+
+static void test_errors_that_follow_from_others_are_left_out(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *set, *errors;
+    } ALONE[] = {
+        {"task: tree\n<<: {depth: 1}\nhidden: 2\n", NULL,
+         "x.yaml:2: merge keys (<<) are not allowed; write the keys of the mapping out at this place (a key "
+         "at the top "
+         "level holds for all cases)\n"},
+        {"task: tree\nsteps: 10\ncases:\n  - zip: {depth: [1, 2], hidden: [2, 3]}\n", NULL,
+         "x.yaml:4: key 'zip': is not allowed in cases; write it at the top level, or an entry for each "
+         "combination\n"},
+        {"task: tree\ncases:\n - grid: {depth: [1, 2], hidden: [2, 3]}\n - {depth: 1}\n", NULL,
+         "x.yaml:3: key 'grid': is not allowed in cases; write it at the top level, or its keys in the "
+         "entry: lists and "
+         "ranges sweep there too\nx.yaml:4: key 'hidden': is missing: model 'autoencoder' needs it\n"},
+        {"task: tree\ncases:\n - 3\n", NULL,
+         "x.yaml:3: key 'cases': each entry must be a mapping, like {key: value}\n"},
+        {"task: tree\ncases: {depth: 1, hidden: 2}\n", NULL,
+         "x.yaml:2: key 'cases': must be a list of mappings\n"},
+        {"cases: 3\n", NULL, "x.yaml:1: key 'cases': must be a list of mappings\n"},
+        {"task: tree\ngrid: [depth, hidden]\n", NULL,
+         "x.yaml:2: key 'grid': must be a mapping of keys to values\n"},
+        {"task: tree\ngrid: {zip: {depth: [1, 2], hidden: [1, 2]}}\n", NULL,
+         "x.yaml:2: key 'zip': is not allowed in grid; write it at the top level\n"},
+        {"tsk: tree\ndepth: 2\nhidden: 2\n", NULL, "x.yaml:1: key 'tsk': unknown; did you mean 'task'?\n"},
+        {"task: tree\ndepth: 2\nn_hidden: 2\n", NULL,
+         "x.yaml:3: key 'n_hidden': unknown; did you mean 'hidden' or 'd_mlp'?\n"},
+        {"task: tree\ndepth: 2\n", "hiden=3", "--set: key 'hiden': unknown; did you mean 'hidden'?\n"},
+        {"task: tree\ndepth: 2\n", "hidden:3", "--set: 'hidden:3' is not key=value\n"},
+        {"cases:\n - {task: tre, depth: 1, hidden: 2}\n - {task: independent, features: 3, hidden: 2}\n",
+         NULL,
+         "x.yaml:2: key 'task': 'tre' is not one of tree, independent, group, cayley, power; did you mean "
+         "'tree'?\n"},
+        {"cases:\n - {task: tree, model: mpl, depth: 1, hidden: 2}\n - {task: group, group: C31}\n", NULL,
+         "x.yaml:2: key 'model': 'mpl' is not one of autoencoder, mlp, transformer; did you mean 'mlp'?\n"},
+        {"cases:\n - {task: tree, model: mlp, depth: 1, hidden: 2}\n - {task: group, group: C31}\n", NULL,
+         "x.yaml:2: key 'model': task 'tree' cannot be learned by model 'mlp'; its models: autoencoder\n"},
+    };
+    for (size_t i = 0; i < sizeof ALONE / sizeof *ALONE; i++)
+        expect_errors(ALONE[i].text, ALONE[i].set, ALONE[i].errors);
+}
+
+static void test_values_are_checked_whatever_else_is_wrong(void **state) {
+    (void)state;
+    static const char *const OTHERS[] = {"train_fraction: x\n", "hiden: 2\n", "model: mpl\n",
+                                         "where: hiden < 3\n", "steps: 0\n"};
+    for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "task: group\n%sgroup:\n  [C5,\n  Dih4]\n", OTHERS[i]);
+        expect_refused(text, strlen(text), NULL, 0,
+                       "dir/bad.yaml:5: ", "key 'group': 'Dih4' is no group known here");
+        expect_refused(text, strlen(text), NULL, 0, "dir/bad.yaml:2: ", "");
+    }
 }
 
 static void test_errors_beyond_fifty_are_counted(void **state) {
@@ -321,6 +457,8 @@ int main(void) {
         cmocka_unit_test(test_nul_bytes_are_refused),
         cmocka_unit_test(test_files_beyond_256_kib_are_refused),
         cmocka_unit_test(test_all_errors_are_reported_in_order_of_lines),
+        cmocka_unit_test(test_errors_that_follow_from_others_are_left_out),
+        cmocka_unit_test(test_values_are_checked_whatever_else_is_wrong),
         cmocka_unit_test(test_errors_beyond_fifty_are_counted),
         cmocka_unit_test(test_one_fault_of_many_points_is_reported_once),
     };

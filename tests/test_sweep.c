@@ -3,10 +3,12 @@
 #include "base/memory.h"
 #include "sweep/sweep.h"
 
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -107,6 +109,60 @@ static void test_real_ranges_give_the_numbers_a_list_would(void **state) {
     ts_sweep_free(list);
     expect(TREE "depth: 1\nhidden: 1\nlr: 1e-3..5e-3..2e-3\n", "lr", "0.001|0.003|0.005|");
     expect(TREE "depth: 1\nhidden: 1\nlr: 1..3\n", "lr", "1|2|3|");
+}
+
+static void test_numbers_without_fraction_are_whole(void **state) {
+    (void)state;
+    expect(TREE "depth: 2.0\nhidden: [3.0, 4e0, 50e-1, 2.5e1]\nsteps: 1000.0\n", "depth hidden steps",
+           "2 3 1000|2 4 1000|2 5 1000|2 25 1000|");
+    expect(TREE "depth: 1\nhidden: 1.0..3.0..1.0\n", "hidden", "1|2|3|");
+    expect(TREE "depth: 1\nhidden: 1\ninstances: 2.0\ncheckpoints: [10.0, 1e1, 2e1]\n", "seed checkpoints",
+           "0 [10,20]|1 [10,20]|");
+}
+
+static void test_spaced_values_are_short_and_end_as_written(void **state) {
+    (void)state;
+    static const char *const FIXED = TREE "depth: 1\nhidden: 1\n";
+    expect_set(FIXED, "lr={logspace: [1e-4, 1e-1, 7]}", "lr",
+               "0.0001|0.000316227766017|0.001|0.00316227766017|0.01|0.0316227766017|0.1|");
+    expect_set(FIXED, "lr={logspace: [1, 1e-3, 4]}", "lr", "1|0.1|0.01|0.001|");
+    expect_set(FIXED, "lr={logspace: [0.3, 0.123456789012345, 2]}", "lr", "0.3|0.123456789012345|");
+    expect_set(FIXED, "lr={logspace: [1e-300, 1e30, 3]}", "lr", "1e-300|1e-135|1e+30|");
+    expect_set(FIXED, "lr={linspace: [0.1, 0.5, 5]}", "lr", "0.1|0.2|0.3|0.4|0.5|");
+    expect_set(FIXED, "lr={linspace: [0, 1, 4]}", "lr", "0|0.333333333333|0.666666666667|1|");
+    expect_set(FIXED, "lr={linspace: [0.9, 0.1, 3]}", "lr", "0.9|0.5|0.1|");
+    expect_set(FIXED, "seed={linspace: [0, 9007199254740992, 3]}", "seed",
+               "0|4503599627370496|9007199254740992|");
+    expect_set(FIXED, "importance={linspace: [1, 2, 3]}", "importance", "1|1.5|2|");
+    expect(TREE "depth: 1\nhidden: [1, {linspace: [2, 8, 3]}, {logspace: [10, 1000, 3]}]\n", "hidden",
+           "1|2|5|8|10|100|1000|");
+    expect(TREE "depth: 1\nzip:\n  hidden: 2..4\n  lr: {logspace: [1e-3, 1e-1, 3]}\n", "hidden lr",
+           "2 0.001|3 0.01|4 0.1|");
+    expect(TREE "depth: 1\ngrid: {importance: [{linspace: [1, 2, 2]}, {base: 0.5}]}\ncases: [{hidden: "
+                "{linspace: [1, 3, "
+                "2]}}]\nexclude: [{hidden: 3, importance: {linspace: [2, 4, 2]}}]\n",
+           "hidden importance", "1 1|1 2|1 {\"base\":0.5}|3 1|3 {\"base\":0.5}|");
+}
+
+// Of every spacing: 12 digits at most, ascending, and near to what powers give.
+static void test_log_spaced_values_have_even_ratios(void **state) {
+    (void)state;
+    char text[128];
+    for (int n = 3; n < 100; n++) {
+        snprintf(text, sizeof text, TREE "depth: 1\nhidden: 1\nlr: {logspace: [3e-5, 0.7, %d]}\n", n);
+        ts_sweep *sweep = read_set(text, NULL, 0);
+        assert_int_equal(ts_sweep_instances(sweep), n);
+        for (int i = 1; i < n - 1; i++) {
+            ts_params params;
+            char number[32];
+            ts_sweep_params(sweep, i, &params);
+            double value = ts_params_real(&params, "lr"), expected = 3e-5 * pow(0.7 / 3e-5, i / (n - 1.0));
+            snprintf(number, sizeof number, "%.12g", value);
+            if (strtod(number, NULL) != value || fabs(value / expected - 1) > 6e-12)
+                fail_msg("value %d of %d is %.17g, expected %.12g", i, n, value, expected);
+        }
+        ts_sweep_free(sweep);
+    }
 }
 
 static void test_grid_varies_at_its_place_first_key_slowest(void **state) {
@@ -426,6 +482,9 @@ int main(void) {
         cmocka_unit_test(test_constants_defaults_and_derived_name),
         cmocka_unit_test(test_ranges_and_lists_sweep_in_file_order),
         cmocka_unit_test(test_real_ranges_give_the_numbers_a_list_would),
+        cmocka_unit_test(test_numbers_without_fraction_are_whole),
+        cmocka_unit_test(test_spaced_values_are_short_and_end_as_written),
+        cmocka_unit_test(test_log_spaced_values_have_even_ratios),
         cmocka_unit_test(test_grid_varies_at_its_place_first_key_slowest),
         cmocka_unit_test(test_zip_advances_together),
         cmocka_unit_test(test_cases_vary_slowest_and_replace_constants),

@@ -71,7 +71,9 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
     ts_autoencoder_shape shape = ts_autoencoder_shape_of(params);
     const ts_numbers *importance = ts_params_numbers(params, "importance");
     if (importance->form == TS_NUMBERS_LIST && importance->count != shape.features) {
-        snprintf(message, bytes, "a list of %d numbers for %d features: give one number a feature",
+        snprintf(message, bytes,
+                 "a list of %d numbers for %d features: give one number a feature, or, to sweep it, put it "
+                 "under grid",
                  importance->count, shape.features);
         return "importance";
     }

@@ -120,6 +120,11 @@ static ts_setting *effective(ts_spec *spec, ts_entry *entry, const char *key) {
     return own ? own : find(spec->setting, spec->n_settings, key);
 }
 
+static bool knows_selectors(ts_spec *spec, ts_entry *entry) {
+    const ts_setting *task = effective(spec, entry, "task"), *model = effective(spec, entry, "model");
+    return task && task->list && (!model || model->list);
+}
+
 static void reach(ts_sweep *sweep, const char *task, const char *model) {
     for (int t = 0; t < sweep->n_tasks; t++) {
         if (strcmp(ts_tasks[t]->name, task) != 0)
@@ -141,8 +146,10 @@ static bool is_first(const ts_value_list *list, int64_t i) {
 
 static void reach_from(ts_spec *spec, ts_entry *entry) {
     const ts_setting *task = effective(spec, entry, "task"), *model = effective(spec, entry, "model");
-    if (!task || !task->list || (model && !model->list))
-        return; // missing, or reported
+    if (!knows_selectors(spec, entry)) { // missing, or reported
+        spec->unknown_slots = true;
+        return;
+    }
     bool together = model && task->place == TS_PLACE_ZIP && model->place == TS_PLACE_ZIP;
     for (int64_t t = 0; t < task->count; t++) {
         const char *name = task->list->item[t].name;
@@ -158,6 +165,14 @@ static void reach_from(ts_spec *spec, ts_entry *entry) {
     }
 }
 
+// Whether a fault that is reported already may be why the key is not there.
+static bool is_hidden(const ts_spec *spec, const ts_entry *entry, const char *key) {
+    bool hidden = spec->malformed || entry->malformed;
+    for (int i = 0; i < spec->n_expected; i++)
+        hidden = hidden || strcmp(spec->expected[i], key) == 0;
+    return hidden;
+}
+
 static ts_status select_slots(ts_spec *spec) {
     ts_sweep *sweep = spec->sweep;
     ts_status status = TS_OK;
@@ -170,10 +185,11 @@ static ts_status select_slots(ts_spec *spec) {
         return status;
     for (int e = 0; e < sweep->n_entries; e++) {
         ts_entry *entry = &sweep->entry[e];
-        if (effective(spec, entry, "task")) {
-            reach_from(spec, entry);
+        reach_from(spec, entry);
+        if (effective(spec, entry, "task"))
             continue;
-        }
+        if (is_hidden(spec, entry, "task"))
+            continue;
         ts_text names = {0};
         for (int t = 0; t < sweep->n_tasks; t++)
             ts_text_addf(&names, "%s%s", t ? ", " : "", ts_tasks[t]->name);
@@ -186,11 +202,13 @@ static ts_status select_slots(ts_spec *spec) {
 
 // --- Other settings ---
 
-static bool any_reached(const ts_sweep *sweep) {
+// Whether every point's task and model are known, and some point has any: only then is it known what applies.
+static bool knows_slots(ts_spec *spec) {
+    const ts_sweep *sweep = spec->sweep;
+    bool any = false;
     for (int s = 0; s < sweep->n_slots; s++)
-        if (sweep->slot[s].reached && sweep->slot[s].allowed)
-            return true;
-    return false;
+        any = any || sweep->slot[s].reached;
+    return any && !spec->malformed && !spec->unknown_slots;
 }
 
 // Where two tables describe a key alike, its values need not be read twice.
@@ -222,6 +240,17 @@ static ts_status type_for_slot(ts_spec *spec, ts_setting *setting, int s) {
     return TS_OK;
 }
 
+// Reads a setting of which it is not known to what task and model it belongs, for its faults alone: where every table
+// describes the key alike.
+static ts_status check_setting(ts_spec *spec, const ts_setting *setting) {
+    const ts_key *key = ts_spec_key(spec, setting->key);
+    for (int i = 0; i < spec->n_keys; i++)
+        if (strcmp(spec->key[i]->name, key->name) == 0 && !same_definition(spec->key[i], key))
+            return TS_OK;
+    ts_value_list *list;
+    return read_setting(spec, setting, key, &list);
+}
+
 static ts_status type_setting(ts_spec *spec, ts_setting *setting) {
     ts_sweep *sweep = spec->sweep;
     if (selecting_key(spec, setting->key))
@@ -229,18 +258,20 @@ static ts_status type_setting(ts_spec *spec, ts_setting *setting) {
     setting->typed = ts_arena_take(&sweep->arena, (size_t)sweep->n_slots, sizeof *setting->typed);
     if (!setting->typed)
         return TS_ERROR_MEMORY;
-    bool applies = false;
+    bool applies = false; // in a pair of task and model that cannot be, too: the pair is what is reported
     ts_status worst = TS_OK;
     for (int s = 0; s < sweep->n_slots; s++) {
         const ts_slot *slot = &sweep->slot[s];
         setting->typed[s].position = slot->reached ? ts_schema_find(&slot->schema, setting->key) : -1;
         if (setting->typed[s].position < 0)
             continue;
-        applies = applies || slot->allowed;
+        applies = true;
         ts_status status = worst == TS_OK ? type_for_slot(spec, setting, s) : TS_OK;
         worst = status != TS_OK ? status : worst;
     }
-    if (worst == TS_OK && !applies && !setting->implied && any_reached(sweep))
+    if (!applies && spec->unknown_slots)
+        return check_setting(spec, setting);
+    if (worst == TS_OK && !applies && !setting->implied && knows_slots(spec))
         return ts_report_add(spec->report, setting->line, setting->key,
                              "does not apply to any task or model of this sweep");
     return worst;
@@ -318,7 +349,7 @@ static void find_missing(ts_spec *spec, ts_entry *entry) {
             continue;
         for (int i = 0; i < slot->schema.count; i++) {
             const ts_key *key = slot->schema.key[i];
-            if (key->fallback || effective(spec, entry, key->name))
+            if (key->fallback || effective(spec, entry, key->name) || is_hidden(spec, entry, key->name))
                 continue;
             const ts_setting *task = effective(spec, entry, "task");
             bool of_model = ts_schema_find(&slot->schema, key->name) >= 0;
@@ -334,11 +365,13 @@ static void find_missing(ts_spec *spec, ts_entry *entry) {
 // What a case sets itself must apply to it; a setting that applies nowhere has been reported by then.
 static void find_useless(ts_spec *spec, ts_entry *entry) {
     const ts_sweep *sweep = spec->sweep;
+    if (!knows_selectors(spec, entry))
+        return;
     for (int i = 0; i < entry->count; i++) {
         const ts_setting *own = &entry->setting[i];
         bool here = false, elsewhere = false;
         for (int s = 0; own->typed && s < sweep->n_slots; s++) {
-            if (own->typed[s].position < 0 || !sweep->slot[s].allowed)
+            if (own->typed[s].position < 0)
                 continue;
             here = here || entry_reaches(spec, entry, &sweep->slot[s]);
             elsewhere = true;

@@ -3,6 +3,7 @@
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/rows.h"
 #include "sweep/nearest.h"
 #include "sweep/numbers.h"
 #include "sweep/sweep.h"
@@ -29,23 +30,6 @@ static size_t bytes_so_far(const ts_value_reader *reader) {
     return bytes;
 }
 
-static bool is_blank(char c) {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-static int64_t count_lines(const char *bytes, size_t size) {
-    int64_t lines = 0;
-    bool blank = true;
-    for (size_t i = 0; i < size; i++) {
-        if (blank && !is_blank(bytes[i])) {
-            blank = false;
-            lines++;
-        }
-        blank = blank || bytes[i] == '\n';
-    }
-    return lines;
-}
-
 // Enters the file among those read.
 static ts_status keep(ts_value_reader *reader, const char *path, const char *bytes, size_t size,
                       const ts_file **file) {
@@ -58,7 +42,7 @@ static ts_status keep(ts_value_reader *reader, const char *path, const char *byt
     read->file = (ts_file){.path = name,
                            .content = content,
                            .bytes = size,
-                           .lines = count_lines(bytes, size),
+                           .rows = ts_rows_look(bytes, size, 0).rows,
                            .digest = "sha256:"};
     uint8_t digest[TS_SHA256_BYTES];
     ts_sha256(bytes, size, digest);

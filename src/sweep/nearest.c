@@ -2,11 +2,17 @@
 
 #include "base/terminal.h"
 
+#include <ctype.h>
+#include <stdbool.h>
 #include <string.h>
 
 enum { MAX_WORD = 64, MAX_SHOWN = 60 };
 
-// Levenshtein distance; both at most MAX_WORD long.
+static bool equal(char a, char b) {
+    return tolower((unsigned char)a) == tolower((unsigned char)b);
+}
+
+// Levenshtein distance, upper and lower case being the same; both at most MAX_WORD long.
 static int distance(const char *a, const char *b) {
     int row[MAX_WORD + 1], length = (int)strlen(b);
     for (int j = 0; j <= length; j++)
@@ -15,7 +21,7 @@ static int distance(const char *a, const char *b) {
         int diagonal = row[0];
         row[0] = i + 1;
         for (int j = 0; j < length; j++) {
-            int best = diagonal + (a[i] != b[j]);
+            int best = diagonal + !equal(a[i], b[j]);
             best = row[j] + 1 < best ? row[j] + 1 : best;
             best = row[j + 1] + 1 < best ? row[j + 1] + 1 : best;
             diagonal = row[j + 1];

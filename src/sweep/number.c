@@ -38,57 +38,65 @@ static bool take_exponent(const char **at, const char *end, int *exponent) {
     return true;
 }
 
-bool ts_decimal_read(const char *text, size_t length, ts_decimal *out) {
+const char ts_not_a_number[] = "is not a number";
+
+static const char *refuse(const char *text) {
+    const char *p = text + (*text == '-' || *text == '+');
+    if (p[0] == '0' && p[1] && strchr("xXoObB", p[1]) && is_digit(p[2]))
+        return "is not an integer in decimal digits; write it so (16, not 0x10)";
+    return ts_not_a_number;
+}
+
+// The decimal that stands for the same number with as few places as possible: 1.50 is 1.5, 2.0 is 2.
+static void drop_zeros(ts_decimal *number) {
+    for (; number->mantissa && number->exponent < 0 && number->mantissa % 10 == 0; number->exponent++)
+        number->mantissa /= 10;
+}
+
+const char *ts_decimal_read(const char *text, size_t length, ts_decimal *out) {
     char copy[MAX_NUMBER];
     if (length == 0 || length >= sizeof copy)
-        return false;
+        return ts_not_a_number;
     memcpy(copy, text, length);
     copy[length] = 0;
     const char *p = copy, *end = copy + length;
     bool negative = *p == '-';
     if (*p == '-' || *p == '+')
         p++;
-    *out = (ts_decimal){.exact = true, .integer = true};
+    bool leading_zero = p[0] == '0' && is_digit(p[1]);
+    *out = (ts_decimal){.exact = true};
     int digits = 0;
     for (; is_digit(*p); p++, digits++)
         take_digit(out, *p - '0', false);
-    if (*p == '.') {
-        out->integer = false;
+    if (*p == '.')
         for (p++; is_digit(*p); p++, digits++)
             take_digit(out, *p - '0', true);
-    }
-    if (digits == 0)
-        return false;
-    if (*p == 'e' || *p == 'E') {
-        if (!take_exponent(&p, end, &out->exponent))
-            return false;
-        out->integer = true; // 2.5e5 is whole; ts_decimal_integer tells
-    }
-    if (p != end)
-        return false;
+    if (digits == 0 || ((*p == 'e' || *p == 'E') && !take_exponent(&p, end, &out->exponent)) || p != end)
+        return refuse(copy);
+    if (leading_zero)
+        return "has a leading zero, which means octal elsewhere; write the number without it";
+    drop_zeros(out);
     if (negative)
         out->mantissa = -out->mantissa;
     out->value = strtod(copy, NULL) + 0.0; // -0 becomes 0: one number, one identity
-    return isfinite(out->value);
+    if (!isfinite(out->value))
+        return "is not a number that can be kept: the largest is 1.7976931348623157e308";
+    if (out->mantissa && out->value == 0)
+        return "is too small to be kept: only 0 would be left of it; write 0, or at least 5e-324";
+    return NULL;
 }
 
-bool ts_decimal_integer(const ts_decimal *number, int64_t *out) {
-    if (!number->integer || !number->exact)
-        return false;
+const char *ts_decimal_integer(const ts_decimal *number, int64_t *out) {
+    static const char *const BEYOND = "is not within 2^53, where integers end";
     int64_t value = number->mantissa;
-    int exponent = value ? number->exponent : 0;
-    for (; exponent > 0; exponent--) {
-        if (value > WHOLE_LIMIT || value < -WHOLE_LIMIT)
-            return false;
-        value *= 10;
-    }
-    for (; exponent < 0; exponent++) {
-        if (value % 10)
-            return false;
-        value /= 10;
-    }
+    if (fabs(number->value) > 0x1p53)
+        return BEYOND;
+    if ((value && number->exponent < 0) || (!number->exact && fabs(number->value) < 0x1p53))
+        return "is not an integer";
+    for (int exponent = value ? number->exponent : 0; exponent > 0; exponent--)
+        value *= 10; // within 2^53
     *out = value;
-    return value >= -WHOLE_LIMIT && value <= WHOLE_LIMIT;
+    return number->exact && value >= -WHOLE_LIMIT && value <= WHOLE_LIMIT ? NULL : BEYOND;
 }
 
 bool ts_range_like(const char *text) {
@@ -119,6 +127,15 @@ static int places(const ts_decimal *number) {
     return number->mantissa && number->exponent < 0 ? -number->exponent : 0;
 }
 
+bool ts_decimals_scale(const ts_decimal *a, const ts_decimal *b, int64_t *a_out, int64_t *b_out,
+                       double *divisor) {
+    int scale = places(a) > places(b) ? places(a) : places(b);
+    if (scale > MAX_SCALE || !scaled(a, scale, a_out) || !scaled(b, scale, b_out))
+        return false;
+    *divisor = power_of_ten(scale);
+    return true;
+}
+
 static const char *make_range(const ts_decimal *from, const ts_decimal *to, const ts_decimal *by,
                               ts_range *out) {
     int scale = places(from);
@@ -145,10 +162,14 @@ const char *ts_range_read(const char *text, ts_range *out) {
         return SYNTAX;
     const char *by = strstr(to + 2, "..");
     size_t to_length = by ? (size_t)(by - to - 2) : strlen(to + 2);
-    ts_decimal first, last, step = {.mantissa = 1, .exact = true, .integer = true, .value = 1};
-    if (!ts_decimal_read(text, (size_t)(to - text), &first) || !ts_decimal_read(to + 2, to_length, &last) ||
-        (by && !ts_decimal_read(by + 2, strlen(by + 2), &step)))
-        return SYNTAX;
+    ts_decimal first, last, step = {.mantissa = 1, .exact = true, .value = 1};
+    const char *fault = ts_decimal_read(text, (size_t)(to - text), &first);
+    if (!fault)
+        fault = ts_decimal_read(to + 2, to_length, &last);
+    if (!fault && by)
+        fault = ts_decimal_read(by + 2, strlen(by + 2), &step);
+    if (fault)
+        return fault == ts_not_a_number ? SYNTAX : fault;
     if (!by && (first.value != floor(first.value) || last.value != floor(last.value)))
         return "needs a step, as in 0.1..0.5..0.1";
     return make_range(&first, &last, &step, out);

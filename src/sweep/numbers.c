@@ -54,29 +54,50 @@ const ts_numbers *ts_numbers_scalar(ts_arena *arena, double value) {
     return numbers;
 }
 
-static ts_status refuse(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                        const char *expected) {
+// What stands there, as messages name it.
+static const char *node_text(const ts_key *key, const ts_yaml_node *node, char out[TS_SHOWN_BYTES + 2]) {
     char shown[TS_SHOWN_BYTES];
-    if (node->kind == TS_YAML_SCALAR && !node->quoted && !node->text[0])
-        return ts_report_add(reader->report, ts_value_line(reader, node), key->name, "has no value");
-    const char *what = node->kind == TS_YAML_SCALAR     ? ts_shown(node->text, shown)
-                       : node->kind == TS_YAML_SEQUENCE ? "[...]"
-                                                        : "{...}";
-    return ts_report_add(reader->report, ts_value_line(reader, node), key->name, "'%s' is not %s", what,
-                         expected);
+    bool compound = key->type == TS_NUMBERS || key->type == TS_STEPS || key->type == TS_STOP;
+    if (node->kind == TS_YAML_MAPPING)
+        return compound ? "'{...}'" : "a mapping ({...})";
+    if (node->kind == TS_YAML_SEQUENCE)
+        return compound ? "'[...]'" : "a list within a list";
+    snprintf(out, TS_SHOWN_BYTES + 2, "'%s'", ts_shown(node->text, shown));
+    return out;
 }
 
-// A plain number, whole if asked for.
-static ts_status read_number(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, bool whole,
-                             double *out) {
+ts_status ts_value_refuse(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                          const char *is) {
+    char text[TS_SHOWN_BYTES + 2];
+    int line = ts_value_line(reader, node);
+    if (node->kind == TS_YAML_SCALAR && !node->quoted && !node->text[0])
+        return ts_report_add(reader->report, line, key->name, "has no value");
+    bool numeric = key->type == TS_INTEGER || key->type == TS_REAL;
+    const char *near = numeric && node->kind == TS_YAML_MAPPING && node->count == 1
+                           ? ts_nearest(node->child->key, (const char *const[]){"linspace", "logspace", NULL})
+                           : NULL;
+    if (near)
+        return ts_report_add(reader->report, line, key->name, "%s %s; did you mean '%s'?",
+                             node_text(key, node, text), is, near);
+    // Within a list that is one value, what would be several can only have been meant as a sweep.
+    bool swept = reader->in_list && (node->kind != TS_YAML_SCALAR || ts_range_like(node->text));
+    return ts_report_add(reader->report, line, key->name, "%s %s%s", node_text(key, node, text), is,
+                         swept ? " (this list is one value; to sweep it, put it under grid)" : "");
+}
+
+ts_status ts_value_number(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, bool whole,
+                          double *out) {
     ts_decimal number;
     int64_t integer;
-    if (node->kind != TS_YAML_SCALAR || node->quoted ||
-        !ts_decimal_read(node->text, strlen(node->text), &number))
-        return refuse(reader, key, node, whole ? "an integer" : "a number");
-    if (whole && !ts_decimal_integer(&number, &integer))
-        return refuse(reader, key, node,
-                      fabs(number.value) < 0x1p53 ? "an integer" : "within 2^53, where integers end");
+    const char *fault = node->kind != TS_YAML_SCALAR || node->quoted
+                            ? ts_not_a_number
+                            : ts_decimal_read(node->text, strlen(node->text), &number);
+    if (fault == ts_not_a_number && whole)
+        fault = "is not an integer";
+    if (!fault && whole)
+        fault = ts_decimal_integer(&number, &integer);
+    if (fault)
+        return ts_value_refuse(reader, key, node, fault);
     *out = number.value;
     return TS_OK;
 }
@@ -90,14 +111,23 @@ static ts_status read_list(ts_value_reader *reader, const ts_key *key, const ts_
         return TS_ERROR_MEMORY;
     ts_status status = TS_OK;
     int i = 0;
+    reader->in_list = true;
     for (const ts_yaml_node *node = list->child; node; node = node->next, i++) {
-        ts_status one = read_number(reader, key, node, whole, &numbers->item[i]);
+        ts_status one = ts_value_number(reader, key, node, whole, &numbers->item[i]);
         if (one == TS_OK)
             one = ts_value_in_range(reader, key, node, numbers->item[i]);
         status = one == TS_OK ? status : one;
     }
+    reader->in_list = false;
     *out = numbers;
     return status;
+}
+
+static ts_status refuse_form(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                             const char *expected) {
+    char is[96];
+    snprintf(is, sizeof is, "is not %s", expected);
+    return ts_value_refuse(reader, key, node, is);
 }
 
 // An entry of a mapping that is none of those allowed.
@@ -123,11 +153,11 @@ static ts_status read_geometric(ts_value_reader *reader, const ts_key *key, cons
             return refuse_entry(reader, key, entry, ALLOWED, EXPECTED);
     const ts_yaml_node *base = ts_yaml_get(mapping, "base"), *branching = ts_yaml_get(mapping, "branching");
     if (!base)
-        return refuse(reader, key, mapping, EXPECTED);
+        return refuse_form(reader, key, mapping, EXPECTED);
     ts_numbers *numbers = take_numbers(reader->arena, TS_NUMBERS_GEOMETRIC, branching ? 2 : 1);
     if (!numbers)
         return TS_ERROR_MEMORY;
-    ts_status status = read_number(reader, key, base, false, &numbers->item[0]);
+    ts_status status = ts_value_number(reader, key, base, false, &numbers->item[0]);
     if (status == TS_OK)
         status = ts_value_in_range(reader, key, base, numbers->item[0]);
     if (status != TS_OK)
@@ -135,7 +165,7 @@ static ts_status read_geometric(ts_value_reader *reader, const ts_key *key, cons
     *out = numbers;
     if (!branching)
         return TS_OK;
-    status = read_number(reader, key, branching, true, &numbers->item[1]);
+    status = ts_value_number(reader, key, branching, true, &numbers->item[1]);
     if (status == TS_OK && (numbers->item[1] < 2 || numbers->item[1] > 1e6))
         return ts_report_add(reader->report, ts_value_line(reader, branching), key->name,
                              "branching must be between 2 and 1000000");
@@ -152,8 +182,8 @@ ts_status ts_numbers_read(ts_value_reader *reader, const ts_key *key, const ts_y
         *out = numbers;
         return status;
     }
-    double number;
-    ts_status status = read_number(reader, key, node, false, &number);
+    double number = 0;
+    ts_status status = ts_value_number(reader, key, node, false, &number);
     if (status == TS_OK)
         status = ts_value_in_range(reader, key, node, number);
     if (status != TS_OK)
@@ -190,7 +220,7 @@ ts_status ts_steps_read(ts_value_reader *reader, const ts_key *key, const ts_yam
         return status;
     }
     if (node->kind == TS_YAML_SCALAR || node->count != 1)
-        return refuse(reader, key, node, EXPECTED);
+        return refuse_form(reader, key, node, EXPECTED);
     const ts_yaml_node *entry = node->child;
     bool log = strcmp(entry->key, "log") == 0;
     if (!log && strcmp(entry->key, "every") != 0)
@@ -199,7 +229,7 @@ ts_status ts_steps_read(ts_value_reader *reader, const ts_key *key, const ts_yam
     if (!numbers)
         return TS_ERROR_MEMORY;
     *out = numbers;
-    ts_status status = read_number(reader, key, entry, true, &numbers->item[0]);
+    ts_status status = ts_value_number(reader, key, entry, true, &numbers->item[0]);
     double most = log ? MAX_LOG_STEPS : key->maximum;
     if (status == TS_OK && numbers->item[0] < 1)
         return refuse_bound(reader, key, entry, numbers->item[0], "below the minimum", 1);
@@ -215,14 +245,14 @@ ts_status ts_stop_read(ts_value_reader *reader, const ts_key *key, const ts_yaml
     static const char *const EXPECTED = "none or {test_loss: X, for: N}";
     bool never = node->kind == TS_YAML_SCALAR && strcmp(node->text, "none") == 0;
     if (node->kind != TS_YAML_MAPPING && !never)
-        return refuse(reader, key, node, EXPECTED);
+        return refuse_form(reader, key, node, EXPECTED);
     for (const ts_yaml_node *entry = node->child; entry && !never; entry = entry->next)
         if (strcmp(entry->key, ALLOWED[0]) != 0 && strcmp(entry->key, ALLOWED[1]) != 0)
             return refuse_entry(reader, key, entry, ALLOWED, EXPECTED);
     const ts_yaml_node *loss = never ? NULL : ts_yaml_get(node, "test_loss");
     const ts_yaml_node *steps = never ? NULL : ts_yaml_get(node, "for");
     if (!never && !loss)
-        return refuse(reader, key, node, EXPECTED);
+        return refuse_form(reader, key, node, EXPECTED);
     ts_numbers *numbers =
         take_numbers(reader->arena, never ? TS_NUMBERS_NEVER : TS_NUMBERS_BELOW, never ? 0 : 2);
     if (!numbers)
@@ -231,9 +261,9 @@ ts_status ts_stop_read(ts_value_reader *reader, const ts_key *key, const ts_yaml
     if (never)
         return TS_OK;
     numbers->item[1] = 0;
-    ts_status status = read_number(reader, key, loss, false, &numbers->item[0]);
+    ts_status status = ts_value_number(reader, key, loss, false, &numbers->item[0]);
     if (status == TS_OK && steps)
-        status = read_number(reader, key, steps, true, &numbers->item[1]);
+        status = ts_value_number(reader, key, steps, true, &numbers->item[1]);
     for (int i = 0; i < 2 && status == TS_OK; i++)
         status = ts_value_in_range(reader, key, i == 0 || !steps ? loss : steps, numbers->item[i]);
     return status;

@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 #include "sweep/nearest.h"
+#include "sweep/synonyms.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -52,7 +53,7 @@ static ts_status list_known(ts_spec *spec) {
     return TS_OK;
 }
 
-static const char *nearest(const ts_spec *spec, const char *word, bool special, bool derived) {
+static ts_meant meant_by(const ts_spec *spec, const char *word, bool special, bool derived) {
     static const char *const SPECIAL[] = {"name",    "grid",  "zip",       "cases",
                                           "exclude", "where", "instances", NULL};
     const char *names[TS_MAX_KNOWN + 32];
@@ -64,14 +65,23 @@ static const char *nearest(const ts_spec *spec, const char *word, bool special, 
     for (int i = 0; derived && ts_derived_names[i] && i < 16; i++)
         names[n++] = ts_derived_names[i];
     names[n] = NULL;
-    return ts_nearest(word, names);
+    return ts_meant_by(word, names);
+}
+
+void ts_spec_expect(ts_spec *spec, const char *key) {
+    if (spec->n_expected < TS_MAX_EXPECTED)
+        spec->expected[spec->n_expected++] = key;
 }
 
 ts_status ts_spec_unknown(ts_spec *spec, int line, const char *key, bool special, bool derived) {
-    // Looked for only while the error will be shown.
-    const char *near = spec->report->shown < TS_REPORT_MAX ? nearest(spec, key, special, derived) : NULL;
-    if (near)
-        return ts_report_add(spec->report, line, key, "unknown; did you mean '%s'?", near);
+    char text[TS_MEANT_BYTES];
+    ts_meant meant = {0};
+    if (spec->report->shown < TS_REPORT_MAX) // looked for only while the error will be shown
+        meant = meant_by(spec, key, special, derived);
+    for (int i = 0; i < TS_MEANT_MAX && meant.key[i]; i++)
+        ts_spec_expect(spec, meant.key[i]);
+    if (meant.key[0])
+        return ts_report_add(spec->report, line, key, "unknown; %s", ts_meant_text(&meant, text));
     return ts_report_add(spec->report, line, key, "unknown; no task or model has it");
 }
 
@@ -88,6 +98,7 @@ static ts_status add_override(ts_spec *spec, const char *text) {
     static const char *const FIXED[] = {"grid", "zip", "cases", "exclude"};
     char shown[TS_SHOWN_BYTES];
     const char *equals = strchr(text, '=');
+    spec->malformed = spec->malformed || !equals;
     if (!equals || equals == text)
         return ts_report_add(spec->report, TS_LINE_SET, NULL, "'%s' is not key=value", ts_shown(text, shown));
     char *key = ts_arena_copy(&spec->sweep->arena, text, (size_t)(equals - text));
@@ -100,8 +111,10 @@ static ts_status add_override(ts_spec *spec, const char *text) {
     if (strcmp(key, "name") != 0 && strcmp(key, "where") != 0) {
         int line;
         ts_status status = ts_yaml_parse(equals + 1, strlen(equals + 1), &made.yaml, &line);
-        if (status == TS_ERROR_USER)
+        if (status == TS_ERROR_USER) {
+            ts_spec_expect(spec, key);
             return ts_report_add(spec->report, TS_LINE_SET, key, "%s", ts_message());
+        }
         if (status != TS_OK)
             return status;
     }
@@ -195,8 +208,15 @@ static ts_status read_instances(ts_spec *spec, const ts_yaml_node *node, int lin
                                 ts_setting out[2]) {
     ts_decimal number;
     int64_t count = 0;
-    if (node->kind != TS_YAML_SCALAR || node->quoted ||
-        !ts_decimal_read(node->text, strlen(node->text), &number) || !ts_decimal_integer(&number, &count))
+    char shown[TS_SHOWN_BYTES];
+    const char *fault = node->kind != TS_YAML_SCALAR || node->quoted
+                            ? ts_not_a_number
+                            : ts_decimal_read(node->text, strlen(node->text), &number);
+    if (!fault)
+        fault = ts_decimal_integer(&number, &count);
+    if (fault && node->kind == TS_YAML_SCALAR && fault != ts_not_a_number)
+        return ts_report_add(spec->report, line, "instances", "'%s' %s", ts_shown(node->text, shown), fault);
+    if (fault)
         return ts_report_add(spec->report, line, "instances", "must be a whole number, like 5");
     if (count < 1)
         return ts_report_add(spec->report, line, "instances", "%lld is below the minimum 1",
@@ -257,16 +277,19 @@ static ts_status add_parameter(ts_spec *spec, const ts_yaml_node *node, ts_place
 
 // Entries of grid or zip.
 static ts_status read_block(ts_spec *spec, const ts_yaml_node *block, ts_place place) {
+    spec->malformed = spec->malformed || block->kind != TS_YAML_MAPPING;
     if (block->kind != TS_YAML_MAPPING || !block->child)
         return ts_report_add(spec->report, block->key_line, block->key,
                              "must be a mapping of keys to values");
     ts_status status = TS_OK;
     for (const ts_yaml_node *node = block->child; node && status != TS_ERROR_MEMORY; node = node->next) {
-        if (ts_spec_is_special(node->key))
-            status = ts_report_add(spec->report, node->key_line, node->key,
-                                   "is not allowed in %s; write it at the top level", block->key);
-        else
+        if (!ts_spec_is_special(node->key)) {
             status = add_parameter(spec, node, place);
+            continue;
+        }
+        spec->malformed = true;
+        status = ts_report_add(spec->report, node->key_line, node->key,
+                               "is not allowed in %s; write it at the top level", block->key);
     }
     return status;
 }
@@ -279,9 +302,14 @@ static ts_status add_to_entry(ts_spec *spec, ts_entry *entry, ts_setting made) {
 
 static ts_status read_entry_key(ts_spec *spec, ts_entry *entry, const ts_yaml_node *node) {
     bool instances = strcmp(node->key, "instances") == 0, seed = strcmp(node->key, "seed") == 0;
-    if (ts_spec_is_special(node->key) && !instances)
-        return ts_report_add(spec->report, node->key_line, node->key,
-                             "is not allowed in cases; write it at the top level");
+    if (ts_spec_is_special(node->key) && !instances) {
+        entry->malformed = true;
+        return ts_report_add(
+            spec->report, node->key_line, node->key, "is not allowed in cases; write it at the top level%s",
+            strcmp(node->key, "grid") == 0  ? ", or its keys in the entry: lists and ranges sweep there too"
+            : strcmp(node->key, "zip") == 0 ? ", or an entry for each combination"
+                                            : "");
+    }
     if (find_override(spec, node->key) || (seed && find_override(spec, "instances")))
         return TS_OK; // comes in at the top level
     if (!instances)
@@ -297,6 +325,7 @@ static ts_status read_entry_key(ts_spec *spec, ts_entry *entry, const ts_yaml_no
 
 static ts_status read_entry(ts_spec *spec, ts_entry *entry, const ts_yaml_node *node) {
     entry->line = node->line;
+    entry->malformed = node->kind != TS_YAML_MAPPING;
     if (node->kind != TS_YAML_MAPPING || !node->child)
         return ts_report_add(spec->report, node->line, "cases",
                              "each entry must be a mapping, like {key: value}");
@@ -313,6 +342,7 @@ static ts_status read_entry(ts_spec *spec, ts_entry *entry, const ts_yaml_node *
 
 static ts_status read_cases(ts_spec *spec, const ts_yaml_node *node) {
     ts_sweep *sweep = spec->sweep;
+    spec->malformed = spec->malformed || node->kind != TS_YAML_SEQUENCE;
     if (node->kind != TS_YAML_SEQUENCE || !node->child)
         return ts_report_add(spec->report, node->key_line, "cases", "must be a list of mappings");
     sweep->has_cases = true;

@@ -12,7 +12,7 @@
 #include "sweep/where.h"
 #include "task/task.h"
 
-enum { TS_MAX_AXES = 256, TS_MAX_KNOWN = 512 };
+enum { TS_MAX_AXES = 256, TS_MAX_KNOWN = 512, TS_MAX_EXPECTED = 2 * TS_REPORT_MAX };
 
 // Where a key stood.
 typedef enum ts_place { TS_PLACE_TOP, TS_PLACE_GRID, TS_PLACE_ZIP, TS_PLACE_CASE } ts_place;
@@ -50,6 +50,7 @@ typedef struct ts_selector {
 // One entry of `cases`; without `cases`, one empty entry.
 typedef struct ts_entry {
     int line;
+    bool malformed; // what it holds is not known
     int count;
     ts_setting *setting; // (count)
     int n_axes;
@@ -135,7 +136,11 @@ typedef struct ts_spec {
     int n_where;
     const ts_key *key[TS_MAX_KNOWN]; // every key of every task and model
     int n_keys;
-    ts_key task_key, model_key; // those of the common table, with the names there are
+    // For errors that would only follow from others: keys that a fault hides, and whether faults hide any.
+    const char *expected[TS_MAX_EXPECTED];
+    int n_expected;
+    bool malformed, unknown_slots; // unknown_slots: the task or model of some entry is not known
+    ts_key task_key, model_key;    // those of the common table, with the names there are
 } ts_spec;
 
 // spec.c: the file's structure into settings, entries and filters. Errors are reported; TS_ERROR_USER only if
@@ -168,4 +173,6 @@ const ts_key *ts_spec_key(const ts_spec *spec, const char *name); // NULL: no ta
 // Reports a key that no task or model has, with the nearest one (among the special and derived names too, if
 // asked).
 ts_status ts_spec_unknown(ts_spec *spec, int line, const char *key, bool special, bool derived);
+// Notes that the key was meant to be given, in a place that has a fault of its own: it is not reported as missing.
+void ts_spec_expect(ts_spec *spec, const char *key);
 ts_status ts_spec_given_twice(ts_spec *spec, const ts_setting *first, const ts_setting *second);

@@ -4,43 +4,31 @@
 #include "sweep/input_file.h"
 #include "sweep/nearest.h"
 #include "sweep/numbers.h"
+#include "sweep/series.h"
 #include "sweep/sweep.h"
+#include "task/task.h"
 
-#include <math.h>
 #include <string.h>
 
 enum { MAX_NAME = 256 };
 
-static ts_status refuse(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                        const char *what) {
-    char shown[TS_SHOWN_BYTES];
-    int line = ts_value_line(reader, node);
-    if (node->kind != TS_YAML_SCALAR)
-        return ts_report_add(reader->report, line, key->name, "a %s is %s",
-                             node->kind == TS_YAML_MAPPING ? "mapping ({...})" : "list within a list", what);
-    if (!node->quoted && !node->text[0])
-        return ts_report_add(reader->report, line, key->name, "has no value");
-    return ts_report_add(reader->report, line, key->name, "'%s' is %s", ts_shown(node->text, shown), what);
-}
-
 static ts_status read_number(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
                              ts_value *value) {
-    ts_decimal number;
+    double number = 0;
     bool whole = key->type == TS_INTEGER;
     for (int i = 0; whole && node->kind == TS_YAML_SCALAR && key->choices && key->choices[i]; i++)
         if (strcmp(key->choices[i], node->text) == 0) {
             value->integer = i;
             return TS_OK;
         }
-    if (node->kind != TS_YAML_SCALAR || node->quoted ||
-        !ts_decimal_read(node->text, strlen(node->text), &number))
-        return refuse(reader, key, node, whole ? "not an integer" : "not a number");
-    if (whole && !ts_decimal_integer(&number, &value->integer))
-        return refuse(reader, key, node,
-                      fabs(number.value) < 0x1p53 ? "not an integer" : "not within 2^53, where integers end");
-    if (!whole)
-        value->real = number.value;
-    return ts_value_in_range(reader, key, node, number.value);
+    ts_status status = ts_value_number(reader, key, node, whole, &number);
+    if (status != TS_OK)
+        return status;
+    if (whole)
+        value->integer = (int64_t)number;
+    else
+        value->real = number;
+    return ts_value_in_range(reader, key, node, number);
 }
 
 static ts_status read_bool(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
@@ -54,7 +42,7 @@ static ts_status read_bool(ts_value_reader *reader, const ts_key *key, const ts_
                 value->flag = i < 9;
                 return TS_OK;
             }
-    return refuse(reader, key, node, "not true or false");
+    return ts_value_refuse(reader, key, node, "is not true or false");
 }
 
 static ts_status refuse_choice(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node) {
@@ -74,11 +62,11 @@ static ts_status refuse_choice(ts_value_reader *reader, const ts_key *key, const
 static ts_status read_name(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
                            ts_value *value) {
     if (node->kind != TS_YAML_SCALAR)
-        return refuse(reader, key, node, "not a name");
+        return ts_value_refuse(reader, key, node, "is not a name");
     const char *text = node->text;
     bool as_fallback = key->fallback && strcmp(text, key->fallback) == 0;
     if (!text[0] && !(as_fallback && node->quoted))
-        return refuse(reader, key, node, "not a name");
+        return ts_value_refuse(reader, key, node, "is not a name");
     for (int i = 0; key->choices && key->choices[i]; i++)
         if (strcmp(key->choices[i], text) == 0) {
             value->name = key->choices[i];
@@ -88,10 +76,10 @@ static ts_status read_name(ts_value_reader *reader, const ts_key *key, const ts_
         return refuse_choice(reader, key, node);
     size_t length = strlen(text);
     if (length > MAX_NAME)
-        return refuse(reader, key, node, "too long for a name (256 bytes at most)");
+        return ts_value_refuse(reader, key, node, "is too long for a name (256 bytes at most)");
     for (size_t i = 0; i < length; i++)
         if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
-            return refuse(reader, key, node, "not a name: it has control characters");
+            return ts_value_refuse(reader, key, node, "is not a name: it has control characters");
     value->name = ts_arena_copy(reader->arena, text, length);
     return value->name ? TS_OK : TS_ERROR_MEMORY;
 }
@@ -120,32 +108,15 @@ static ts_status read_one(ts_value_reader *reader, const ts_key *key, const ts_y
     return ts_fail(TS_ERROR_FATAL, "key '%s' has no type", key->name);
 }
 
-static bool is_range(const ts_key *key, const ts_yaml_node *node) {
-    bool numeric = key->type == TS_INTEGER || key->type == TS_REAL || key->type == TS_NUMBERS;
-    return numeric && node->kind == TS_YAML_SCALAR && !node->quoted && ts_range_like(node->text);
-}
-
-static ts_status read_range(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                            ts_range *range) {
-    const char *fault = ts_range_read(node->text, range);
-    if (fault) {
-        char shown[TS_SHOWN_BYTES];
-        return ts_report_add(reader->report, ts_value_line(reader, node), key->name, "'%s' %s",
-                             ts_shown(node->text, shown), fault);
-    }
-    if (key->type == TS_INTEGER && range->divisor != 1)
-        return refuse(reader, key, node, "not a range of integers");
-    ts_status status = ts_value_in_range(reader, key, node, ts_range_at(range, 0));
-    if (status != TS_OK)
+// As read_one, and looks at the value itself where its task has something to say about it.
+static ts_status read_checked(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                              ts_value *value) {
+    char message[1024];
+    ts_status status = read_one(reader, key, node, value);
+    if (status != TS_OK || (key->type != TS_NAME && key->type != TS_FILE) ||
+        ts_task_check_value(key, value, message, sizeof message))
         return status;
-    return ts_value_in_range(reader, key, node, ts_range_at(range, range->count - 1));
-}
-
-// Value i of a range of TS_INTEGER or TS_REAL; those of TS_NUMBERS are written out (write_range).
-static ts_value range_value(ts_key_type type, const ts_range *range, int64_t i) {
-    if (type == TS_INTEGER)
-        return (ts_value){.type = type, .integer = range->first + i * range->step};
-    return (ts_value){.type = type, .real = ts_range_at(range, i)};
+    return ts_report_add(reader->report, ts_value_line(reader, node), key->name, "%s", message);
 }
 
 static ts_status too_many(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
@@ -155,33 +126,17 @@ static ts_status too_many(ts_value_reader *reader, const ts_key *key, const ts_y
                          TS_SWEEP_MAX_INSTANCES);
 }
 
-// Writes the range's values out at `item`.
-static ts_status write_range(ts_value_reader *reader, const ts_key *key, const ts_range *range,
-                             ts_value *item) {
-    for (int64_t i = 0; i < range->count; i++) {
-        if (key->type != TS_NUMBERS) {
-            item[i] = range_value(key->type, range, i);
-            continue;
-        }
-        item[i].type = TS_NUMBERS;
-        item[i].numbers = ts_numbers_scalar(reader->arena, ts_range_at(range, i));
-        if (!item[i].numbers)
-            return TS_ERROR_MEMORY;
-    }
-    return TS_OK;
-}
-
 // How many values a list's entries stand for (ranges count in full), into *count.
 static ts_status count_items(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *list,
                              int64_t *count) {
     *count = 0;
     ts_status status = TS_OK;
     for (const ts_yaml_node *node = list->child; node; node = node->next) {
-        ts_range range = {.count = 1};
-        if (is_range(key, node) && read_range(reader, key, node, &range) != TS_OK)
+        ts_series series = {.count = 1};
+        if (ts_series_like(key, node) && ts_series_read(reader, key, node, &series) != TS_OK)
             status = TS_ERROR_USER;
         else
-            *count += range.count;
+            *count += series.count;
     }
     if (status == TS_OK && *count > reader->items_left)
         return too_many(reader, key, list, *count);
@@ -201,18 +156,19 @@ static ts_status read_list(ts_value_reader *reader, const ts_key *key, const ts_
     if (!out->item)
         return TS_ERROR_MEMORY;
     for (const ts_yaml_node *node = list->child; node; node = node->next) {
-        ts_range range = {.count = 1};
+        ts_series series = {.count = 1};
         ts_status one;
-        if (is_range(key, node)) {
-            ts_range_read(node->text, &range); // cannot fail: count_items read it
-            one = write_range(reader, key, &range, out->item + out->count);
+        if (ts_series_like(key, node)) {
+            one = ts_series_read(reader, key, node, &series); // cannot fail: count_items read it
+            if (one == TS_OK)
+                one = ts_series_write(reader, key, node, &series, out->item + out->count);
         } else {
-            one = read_one(reader, key, node, &out->item[out->count]);
+            one = read_checked(reader, key, node, &out->item[out->count]);
         }
         if (one == TS_ERROR_MEMORY || one == TS_ERROR_FATAL)
             return one;
         status = one == TS_OK ? status : one;
-        out->count += range.count;
+        out->count += series.count;
     }
     return status;
 }
@@ -223,25 +179,27 @@ ts_status ts_value_read(ts_value_reader *reader, const ts_key *key, const ts_yam
     bool compound = key->type == TS_NUMBERS || key->type == TS_STEPS; // lists of numbers are values
     if (node->kind == TS_YAML_SEQUENCE && (many || !compound))
         return read_list(reader, key, node, list);
-    if (is_range(key, node)) {
-        ts_status status = read_range(reader, key, node, &list->range);
+    ts_series series = {.count = 1};
+    bool several = ts_series_like(key, node);
+    if (several) {
+        ts_status status = ts_series_read(reader, key, node, &series);
         if (status != TS_OK)
             return status;
-        list->count = list->range.count;
-        if (list->count > reader->items_left)
-            return too_many(reader, key, node, list->count);
-        if (key->type != TS_NUMBERS)
-            return TS_OK;
-        reader->items_left -= list->count;
-    } else {
-        list->count = 1;
+        if (series.count > reader->items_left)
+            return too_many(reader, key, node, series.count);
     }
+    list->count = series.count;
+    if (several && series.kind == TS_SERIES_RANGE && key->type != TS_NUMBERS) {
+        list->range = series.range; // takes no memory
+        return TS_OK;
+    }
+    if (several)
+        reader->items_left -= list->count;
     list->item = ts_arena_take(reader->arena, (size_t)list->count, sizeof *list->item);
     if (!list->item)
         return TS_ERROR_MEMORY;
-    if (is_range(key, node))
-        return write_range(reader, key, &list->range, list->item);
-    return read_one(reader, key, node, list->item);
+    return several ? ts_series_write(reader, key, node, &series, list->item)
+                   : read_checked(reader, key, node, list->item);
 }
 
 ts_status ts_value_fallback(ts_arena *arena, const ts_key *key, ts_value *value) {
@@ -270,7 +228,11 @@ ts_status ts_value_fallback(ts_arena *arena, const ts_key *key, ts_value *value)
 }
 
 ts_value ts_value_list_at(const ts_value_list *list, int64_t i) {
-    return list->item ? list->item[i] : range_value(list->type, &list->range, i);
+    if (list->item)
+        return list->item[i];
+    if (list->type == TS_INTEGER)
+        return (ts_value){.type = TS_INTEGER, .integer = list->range.first + i * list->range.step};
+    return (ts_value){.type = list->type, .real = ts_range_at(&list->range, i)};
 }
 
 bool ts_value_list_has(const ts_value_list *list, const ts_value *value) {

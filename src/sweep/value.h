@@ -33,6 +33,7 @@ typedef struct ts_value_reader {
     int n_given;
     struct ts_file_read *files; // those read so far, in the arena
     bool set;                   // the value came from --set: errors name that, not a line
+    bool in_list;               // within a list that is one value
     int64_t items_left;         // values that lists may still hold, over the whole file
 } ts_value_reader;
 

@@ -5,6 +5,8 @@
 #include "model/model.h"
 #include "sweep/nearest.h"
 #include "sweep/number.h"
+#include "sweep/synonyms.h"
+#include "task/task.h"
 
 #include <string.h>
 
@@ -141,6 +143,7 @@ static ts_status next_token(compiler *c, token *out) {
     const char *at = c->at;
     size_t digits = number_length(at);
     ts_decimal number;
+    const char *fault = ts_decimal_read(at, digits, &number);
     *out = (token){.kind = END, .text = at};
     if (*at == 0)
         return TS_OK;
@@ -150,7 +153,9 @@ static ts_status next_token(compiler *c, token *out) {
         ts_status status = read_string(at, out);
         c->at += out->length + 2;
         return status;
-    } else if (digits && !is_word(at[digits]) && ts_decimal_read(at, digits, &number)) {
+    } else if (digits && !is_word(at[digits]) && fault != ts_not_a_number) {
+        if (fault)
+            return ts_fail(TS_ERROR_USER, "'%.*s' %s", digits < 60 ? (int)digits : 60, at, fault);
         *out = (token){.kind = NUMBER, .text = at, .length = digits, .number = number.value};
     } else if (is_word(*at)) {
         read_word(at, out);
@@ -184,17 +189,18 @@ static ts_status add_part(compiler *c, part p) {
 }
 
 static ts_status unknown_word(const compiler *c, const char *word) {
-    const char *known[MAX_KNOWN + 1], *near;
-    char shown[TS_SHOWN_BYTES];
+    const char *known[MAX_KNOWN + 1];
+    char shown[TS_SHOWN_BYTES], text[TS_MEANT_BYTES];
     int n = 0;
     for (int i = 0; i < c->n_keys && n < MAX_KNOWN; i++)
         known[n++] = c->keys[i]->name;
     for (int i = 0; ts_derived_names[i] && n < MAX_KNOWN; i++)
         known[n++] = ts_derived_names[i];
     known[n] = NULL;
-    near = ts_nearest(word, known);
-    if (near)
-        return ts_fail(TS_ERROR_USER, "'%s' is unknown; did you mean '%s'?", ts_shown(word, shown), near);
+    ts_meant meant = ts_meant_by(word, known);
+    if (meant.key[0])
+        return ts_fail(TS_ERROR_USER, "'%s' is unknown; %s", ts_shown(word, shown),
+                       ts_meant_text(&meant, text));
     return ts_fail(TS_ERROR_USER, "'%s' is neither a key nor a derived quantity", ts_shown(word, shown));
 }
 
@@ -293,8 +299,12 @@ static ts_status take_as_name(compiler *c, part *p, const ts_key *of) {
         for (int i = 0; c->keys[k]->choices && c->keys[k]->choices[i]; i++)
             allowed = allowed || strcmp(c->keys[k]->choices[i], p->word) == 0;
     }
+    char message[512];
     if (closed && !allowed)
         return refuse_choice(of, p->word);
+    ts_value name = {.type = TS_NAME, .name = p->word};
+    if (!closed && !ts_task_check_value(of, &name, message, sizeof message))
+        return ts_fail(TS_ERROR_USER, "%s", message);
     c->step[p->step] = (ts_where_step){.op = TS_WHERE_NAME, .name = p->word};
     p->type = IS_TEXT;
     return TS_OK;

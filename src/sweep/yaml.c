@@ -118,10 +118,13 @@ static ts_status add_node(reader *r, ts_yaml_kind kind, ts_yaml_node **out) {
 static ts_status refuse_properties(const yaml_char_t *anchor, const yaml_char_t *tag) {
     char shown[TS_SHOWN_BYTES];
     if (anchor)
-        return ts_fail(TS_ERROR_USER, "anchors (&%s) are not allowed; write the value out",
-                       ts_shown((const char *)anchor, shown));
+        return ts_fail(
+            TS_ERROR_USER,
+            "anchors (&%s) are not allowed; write the value out at each place (a key at the top level holds "
+            "for all cases)",
+            ts_shown((const char *)anchor, shown));
     if (tag)
-        return ts_fail(TS_ERROR_USER, "tags (%s) are not allowed; remove it",
+        return ts_fail(TS_ERROR_USER, "tags (%s) are not allowed; remove it, types follow from the keys",
                        ts_shown((const char *)tag, shown));
     return TS_OK;
 }
@@ -141,6 +144,10 @@ static ts_status add_scalar(reader *r, const yaml_event_t *event) {
     char *copy = ts_arena_copy(&r->yaml->arena, text, length);
     if (!copy)
         return TS_ERROR_MEMORY;
+    if (awaits_key(r) && event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && strcmp(copy, "<<") == 0)
+        return ts_fail(TS_ERROR_USER,
+                       "merge keys (<<) are not allowed; write the keys of the mapping out at this place (a "
+                       "key at the top level holds for all cases)");
     if (awaits_key(r)) {
         r->open[r->depth - 1].key = copy;
         r->open[r->depth - 1].key_line = r->line;
@@ -180,7 +187,7 @@ static ts_status take_event(reader *r, const yaml_event_t *event) {
             return ts_fail(TS_ERROR_USER, "a second document (---) is not allowed; use one file per sweep");
         return TS_OK;
     case YAML_ALIAS_EVENT:
-        return ts_fail(TS_ERROR_USER, "aliases (*name) are not allowed; write the value out");
+        return ts_fail(TS_ERROR_USER, "aliases (*name) are not allowed; write the value out at this place");
     case YAML_SCALAR_EVENT:
         return add_scalar(r, event);
     case YAML_SEQUENCE_START_EVENT:

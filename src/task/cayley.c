@@ -1,6 +1,6 @@
-// Task `cayley`: a multiplication table from a CSV file, of a group or of anything else with one operation.
+// Task `cayley`: a multiplication table from a text file, of a group or of anything else with one operation.
+#include "base/rows.h"
 #include "task/data.h"
-#include "task/lines.h"
 #include "task/split.h"
 #include "task/task.h"
 
@@ -9,70 +9,88 @@
 
 static const ts_key KEYS[] = {
     {"cayley", TS_FILE, NULL, 0, 0, NULL, true,
-     "Multiplication table: a CSV file of n rows of n integers, counted from 0; entry (a, b) is a b"},
+     "Multiplication table: a text of n rows of n integers (CSV, blanks or lists), counted from 0; entry (a, "
+     "b) is a b"},
     TS_SPLIT_KEYS,
     {0},
 };
 
-// Row a of the table into result (n), or nowhere if NULL. False: `message` says what is wrong.
-static bool read_row(const char *at, const char *end, int n, int *result, char *message, size_t bytes) {
-    char word[32];
-    int count = 0, value;
-    for (; ts_lines_integer(&at, end, ',', n, &value, word); count++) {
-        if (value < 0 || value >= n) {
-            snprintf(message, bytes,
-                     "entry %d, '%s', is not one of 0 to %d (a table of %d rows; counted from 0)", count + 1,
-                     word, n - 1, n);
-            return false;
-        }
-        if (result && count < n)
-            result[count] = value;
-    }
-    if (count != n)
-        snprintf(message, bytes, "it has %d entries; a table of %d rows has %d in each, separated by commas",
-                 count, n, n);
-    return count == n;
+// One entry of the table, into *result. NULL, or where it stands and what is wrong with it.
+static const char *take_entry(const ts_rows *rows, int origin, int n, int *result, char fault[200]) {
+    *result = rows->value - origin;
+    if (*result >= 0 && *result < n)
+        return NULL;
+    snprintf(
+        fault, 200,
+        "line %d, column %d: entry %d%s, '%s', is not one of %d to %d (a table of %d rows; counted from %d)",
+        rows->line, rows->column, rows->entries, rows->lists ? " of a row" : "", rows->word, origin,
+        n - 1 + origin, n, origin);
+    return fault;
 }
 
 // The table into result (n, n), or nowhere if NULL. False: `message` says where it is malformed, and how.
 static bool read_table(const ts_file *file, int n, int *result, char *message, size_t bytes) {
-    const char *begin, *end;
-    char fault[200] = "";
-    ts_lines lines = ts_lines_of(file);
-    for (int a = 0; a < n && ts_lines_next(&lines, &begin, &end); a++)
-        if (!read_row(begin, end, n, result ? result + (size_t)a * (size_t)n : NULL, fault, sizeof fault)) {
-            snprintf(message, bytes, "%s, line %d: %s", file->path, lines.number, fault);
-            return false;
+    char fault[200], place[TS_ROWS_PLACE];
+    const char *wrong = NULL;
+    int entry, a = 0;
+    ts_rows_survey survey = ts_rows_look(file->content, file->bytes, n);
+    if (survey.fault) {
+        snprintf(message, bytes, "%s, line %d, column %d: %s", file->path, survey.line, survey.column,
+                 survey.fault);
+        return false;
+    }
+    ts_rows rows = ts_rows_of(file->content, file->bytes);
+    for (ts_rows_event event; !wrong && (event = ts_rows_next(&rows)) != TS_ROWS_END;) {
+        if (event == TS_ROWS_NUMBER) {
+            wrong = take_entry(&rows, survey.origin, n, &entry, fault);
+            if (result && !wrong && a < n && rows.entries <= n)
+                result[(size_t)a * (size_t)n + (size_t)(rows.entries - 1)] = entry;
+        } else if (rows.entries != n) {
+            snprintf(fault, sizeof fault, "%s: it has %d entries; a table of %d rows has %d in each",
+                     ts_rows_place(&rows, place), rows.entries, n, n);
+            wrong = fault;
+        } else {
+            a++;
         }
+    }
+    if (wrong)
+        snprintf(message, bytes, "%s, %s", file->path, wrong);
+    return !wrong;
+}
+
+static bool check_value(const ts_key *key, const ts_value *value, char *message, size_t bytes) {
+    // A large table is not read again for every point of a sweep.
+    static _Thread_local char checked[sizeof((ts_file *)0)->digest];
+    if (strcmp(key->name, "cayley") != 0 || strcmp(value->file->digest, checked) == 0)
+        return true;
+    // Too many rows are a fault only if no filter drops them; none may be one that reading finds.
+    int64_t rows = value->file->rows ? value->file->rows : 1;
+    if (rows <= TS_MAX_ORDER && !read_table(value->file, (int)rows, NULL, message, bytes))
+        return false;
+    memcpy(checked, value->file->digest, sizeof checked);
     return true;
 }
 
 static const char *check(const ts_params *params, char *message, size_t bytes) {
-    // A large table is not read again for every point of a sweep.
-    static _Thread_local char checked[sizeof((ts_file *)0)->digest];
     const ts_file *file = ts_params_file(params, "cayley");
-    if (file->lines < 1 || file->lines > TS_MAX_ORDER) {
-        snprintf(message, bytes, "%s has %lld rows; a table has 1 to %d", file->path, (long long)file->lines,
-                 TS_MAX_ORDER);
-        return "cayley";
-    }
-    if (strcmp(file->digest, checked) != 0 && !read_table(file, (int)file->lines, NULL, message, bytes))
-        return "cayley";
-    memcpy(checked, file->digest, sizeof checked);
-    return ts_split_check(params, (int)file->lines, message, bytes);
+    if (file->rows >= 1 && file->rows <= TS_MAX_ORDER)
+        return ts_split_check(params, (int)file->rows, message, bytes);
+    snprintf(message, bytes, "%s has %lld rows; a table has 1 to %d", file->path, (long long)file->rows,
+             TS_MAX_ORDER);
+    return "cayley";
 }
 
 static bool derive(const ts_params *params, const char *name, double *value) {
     if (strcmp(name, "order") != 0)
         return false;
-    *value = (double)ts_params_file(params, "cayley")->lines;
+    *value = (double)ts_params_file(params, "cayley")->rows;
     return true;
 }
 
 static ts_status create(const ts_params *params, ts_data *data) {
     const ts_file *file = ts_params_file(params, "cayley");
     char message[512];
-    int n = (int)file->lines; // in range: check saw to it
+    int n = (int)file->rows; // in range: check saw to it
     ts_status status = ts_table_create(n, n, &data->table);
     if (status != TS_OK)
         return status;
@@ -88,6 +106,7 @@ const ts_task ts_task_cayley = {
     .help = "a multiplication table from a file, of a group or not",
     .models = MODELS,
     .keys = KEYS,
+    .check_value = check_value,
     .check = check,
     .derive = derive,
     .create = create,

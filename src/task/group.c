@@ -13,7 +13,7 @@ static const ts_key KEYS[] = {
     {"group", TS_NAME, NULL, 0, 0, NULL, true,
      "C<n>, D<n> (2n elements), S<n>, A<n>, or a direct product of these, as in S3xC5"},
     {"element_order", TS_FILE, "", 0, 0, NULL, true,
-     "Order of the elements of S<n> or A<n>: one permutation a line (default: lexicographic)"},
+     "Order of the elements of S<n> or A<n>: one permutation a row (default: lexicographic)"},
     TS_SPLIT_KEYS,
     {0},
 };
@@ -62,6 +62,101 @@ static double order_of_all(const factor *factors, int count) {
     return order;
 }
 
+// --- Names of other programs ---
+
+// What a group of a family is called elsewhere, in lower case.
+static const struct {
+    const char *word;
+    char family;
+} WORDS[] = {
+    {"c", 'C'},
+    {"z", 'C'},
+    {"zz", 'C'},
+    {"zn", 'C'},
+    {"cn", 'C'},
+    {"mod", 'C'},
+    {"zmod", 'C'},
+    {"cyc", 'C'},
+    {"cyclic", 'C'},
+    {"cyclicgroup", 'C'},
+    {"d", 'D'},
+    {"dih", 'D'},
+    {"dihedral", 'D'},
+    {"dihedralgroup", 'D'},
+    {"s", 'S'},
+    {"sym", 'S'},
+    {"symm", 'S'},
+    {"symmetric", 'S'},
+    {"symmetricgroup", 'S'},
+    {"a", 'A'},
+    {"alt", 'A'},
+    {"alternating", 'A'},
+    {"alternatinggroup", 'A'},
+};
+
+static bool is_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static size_t skip(const char *at, const char *any) {
+    return strspn(at, any);
+}
+
+// One factor as others write it (Z_7, Dih(4), Sym 5, Z/7Z, C2^3) into ours. False: not understood.
+static bool translate_factor(const char **at, ts_text *out) {
+    char word[32];
+    size_t length = 0;
+    *at += skip(*at, " ");
+    for (; is_letter(**at) && length + 1 < sizeof word; ++*at)
+        word[length++] = (char)(**at | 0x20);
+    word[length] = 0;
+    *at += skip(*at, " _({[/");
+    size_t digits = (*at += skip(*at, "0"), skip(*at, "0123456789"));
+    char family = 0;
+    for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
+        if (strcmp(WORDS[i].word, word) == 0)
+            family = WORDS[i].family;
+    bool klein =
+        strcmp(word, "klein") == 0 || ((strcmp(word, "v") == 0 || strcmp(word, "k") == 0) && **at == '4');
+    if (digits > 6 || (klein ? digits > 1 : !family || digits == 0))
+        return false;
+    const char *number = *at;
+    *at += digits + skip(*at + digits, " )}]Z");
+    int power = 1;
+    if (**at == '^') {
+        ++*at;
+        power = **at >= '1' && **at <= '9' ? **at - '0' : 0;
+        *at += 1;
+    }
+    for (int i = 0; i < power; i++) {
+        ts_text_add(out, out->length ? "x" : "");
+        if (klein)
+            ts_text_add(out, "C2xC2");
+        else
+            ts_text_addf(out, "%c%.*s", family, (int)digits, number);
+    }
+    return power > 0;
+}
+
+// What a name of other programs means here, as "; did you mean 'D4' (8 elements)?"; nothing if it is not understood.
+static void suggest(const char *name, char *out, size_t bytes) {
+    ts_text made = {0};
+    factor factors[MAX_FACTORS];
+    bool understood = translate_factor(&name, &made);
+    while (understood && *name) {
+        name += skip(name, " ");
+        size_t sign = strncmp(name, "\u00d7", 2) == 0 ? 2 : skip(name, "xX*") == 1 ? 1 : 0;
+        name += sign;
+        understood = sign && translate_factor(&name, &made);
+    }
+    int count = understood ? read_name(ts_text_get(&made), factors) : 0;
+    out[0] = 0;
+    if (count)
+        snprintf(out, bytes, "; did you mean '%s' (%.15g elements)?", ts_text_get(&made),
+                 order_of_all(factors, count));
+    ts_text_free(&made);
+}
+
 // --- Checks ---
 
 static const char *check_order(const factor *factors, int count, const ts_file *file, char *message,
@@ -76,19 +171,25 @@ static const char *check_order(const factor *factors, int count, const ts_file *
     return ts_permutations_order(file, even, &listed, message, bytes) ? NULL : "element_order";
 }
 
+static bool check_value(const ts_key *key, const ts_value *value, char *message, size_t bytes) {
+    factor factors[MAX_FACTORS];
+    char meant[160];
+    if (strcmp(key->name, "group") != 0 || read_name(value->name, factors) > 0)
+        return true;
+    suggest(value->name, meant, sizeof meant);
+    snprintf(message, bytes,
+             "'%.60s' is no group known here; give C<n>, D<n> (2n elements), S<n> or A<n> with n from 1, a "
+             "product of "
+             "them like S3xC5, or a table with `task: cayley`%s",
+             value->name, meant);
+    return false;
+}
+
 static const char *check(const ts_params *params, char *message, size_t bytes) {
     factor factors[MAX_FACTORS];
     const char *name = ts_params_name(params, "group");
     const ts_file *file = ts_params_file(params, "element_order");
     int count = read_name(name, factors);
-    if (count == 0) {
-        snprintf(
-            message, bytes,
-            "'%.60s' is no group known here; give C<n>, D<n> (2n elements), S<n> or A<n> with n from 1, a "
-            "product of them like S3xC5, or a table with `task: cayley`",
-            name);
-        return "group";
-    }
     double order = order_of_all(factors, count);
     if (order > TS_MAX_ORDER) {
         snprintf(message, bytes, "'%.60s' has more than %d elements, the most that a table takes", name,
@@ -170,6 +271,7 @@ const ts_task ts_task_group = {
     .help = "the multiplication table of a finite group, by name",
     .models = MODELS,
     .keys = KEYS,
+    .check_value = check_value,
     .check = check,
     .derive = derive,
     .create = create,

@@ -27,7 +27,9 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
     int64_t anticorrelated = ts_params_integer(params, "anticorrelated_pairs");
     const ts_numbers *probability = ts_params_numbers(params, "feature_probability");
     if (probability->form == TS_NUMBERS_LIST && probability->count != features) {
-        snprintf(message, bytes, "a list of %d numbers for %lld features: give one number a feature",
+        snprintf(message, bytes,
+                 "a list of %d numbers for %lld features: give one number a feature, or, to sweep it, put it "
+                 "under grid",
                  probability->count, (long long)features);
         return "feature_probability";
     }

@@ -1,6 +1,6 @@
 #include "task/permutations.h"
 
-#include "task/lines.h"
+#include "base/rows.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -61,59 +61,77 @@ void ts_permutations_list(int degree, bool even, ts_permutations *out) {
     }
 }
 
-// One line into image (degree). False: `message` says what is wrong with it.
-static bool read_line(const char *at, const char *end, int degree, unsigned char *image, char *message,
-                      size_t bytes) {
-    char word[32];
-    int count = 0, value;
-    bool seen[TS_MAX_DEGREE] = {false};
-    for (; ts_lines_integer(&at, end, ' ', degree, &value, word); count++) {
-        if (value < 0 || value >= degree) {
-            snprintf(message, bytes,
-                     "'%s' is not one of 0 to %d (permutations are counted from 0, separated by spaces)",
-                     word, degree - 1);
-            return false;
-        }
-        if (count < degree && seen[value]) {
-            snprintf(message, bytes, "%d stands there twice, so it is no permutation", value);
-            return false;
-        }
-        if (count < degree)
-            image[count] = (unsigned char)value;
-        seen[value] = true;
+// An order of elements being read.
+typedef struct listing {
+    ts_permutations *out;
+    bool even;
+    int origin;                         // what the file counts from
+    int first[TS_MAX_PERMUTATIONS];     // line of each
+    unsigned char image[TS_MAX_DEGREE]; // of the row at hand
+    char fault[200];
+} listing;
+
+static void take_number(listing *l, const ts_rows *rows) {
+    int degree = l->out->degree, value = rows->value - l->origin;
+    if (value < 0 || value >= degree) {
+        snprintf(l->fault, sizeof l->fault,
+                 "line %d, column %d: '%s' is not one of %d to %d (permutations are counted from %d, and "
+                 "written as the "
+                 "images of all numbers)",
+                 rows->line, rows->column, rows->word, l->origin, degree - 1 + l->origin, l->origin);
+        return;
     }
-    if (count != degree)
-        snprintf(message, bytes, "it has %d numbers; a permutation of %d has as many", count, degree);
-    return count == degree;
+    for (int i = 0; i < rows->entries - 1 && i < degree; i++)
+        if (l->image[i] == value)
+            snprintf(l->fault, sizeof l->fault,
+                     "line %d, column %d: %d stands there twice, so it is no permutation", rows->line,
+                     rows->column, value + l->origin);
+    if (rows->entries <= degree)
+        l->image[rows->entries - 1] = (unsigned char)value;
+}
+
+static void take_row(listing *l, const ts_rows *rows) {
+    char place[TS_ROWS_PLACE];
+    ts_rows_place(rows, place);
+    int degree = l->out->degree;
+    if (rows->entries != degree) {
+        snprintf(l->fault, sizeof l->fault, "%s: it has %d numbers; a permutation of %d has as many", place,
+                 rows->entries, degree);
+        return;
+    }
+    int rank = rank_of(l->image, degree), earlier = l->out->position[rank];
+    if (l->even && is_odd(l->image, degree)) {
+        snprintf(l->fault, sizeof l->fault, "%s: the permutation is odd, so it is not in A%d", place, degree);
+    } else if (earlier >= 0) {
+        snprintf(l->fault, sizeof l->fault, "%s: the permutation stands %s %d already", place,
+                 rows->lists ? "in row" : "on line", l->first[earlier]);
+    } else {
+        l->first[l->out->count] = rows->lists ? rows->row : rows->line;
+        append(l->out, l->image, rank);
+    }
 }
 
 bool ts_permutations_order(const ts_file *file, bool even, ts_permutations *out, char *message,
                            size_t bytes) {
-    const char *begin, *end, *group = even ? "A" : "S";
-    char fault[160] = "";
-    int first[TS_MAX_PERMUTATIONS], expected = out->count; // line of each
-    ts_lines lines = ts_lines_of(file);
+    listing l = {.out = out, .even = even};
+    int expected = out->count;
+    l.origin = ts_rows_look(file->content, file->bytes, out->degree).origin;
+    ts_rows rows = ts_rows_of(file->content, file->bytes);
     start(out, out->degree);
-    while (!fault[0] && ts_lines_next(&lines, &begin, &end)) {
-        unsigned char image[TS_MAX_DEGREE] = {0};
-        if (!read_line(begin, end, out->degree, image, fault, sizeof fault))
-            break;
-        int rank = rank_of(image, out->degree), earlier = out->position[rank];
-        if (even && is_odd(image, out->degree))
-            snprintf(fault, sizeof fault, "the permutation is odd, so it is not in A%d", out->degree);
-        else if (earlier >= 0)
-            snprintf(fault, sizeof fault, "the permutation stands on line %d already", first[earlier]);
-        else {
-            first[out->count] = lines.number;
-            append(out, image, rank);
-        }
+    for (ts_rows_event event; !l.fault[0] && (event = ts_rows_next(&rows)) != TS_ROWS_END;) {
+        if (event == TS_ROWS_NUMBER)
+            take_number(&l, &rows);
+        else if (event == TS_ROWS_ROW)
+            take_row(&l, &rows);
+        else
+            snprintf(l.fault, sizeof l.fault, "line %d, column %d: %s", rows.line, rows.column, rows.fault);
     }
-    if (fault[0])
-        snprintf(message, bytes, "%s, line %d: %s", file->path, lines.number, fault);
+    if (l.fault[0])
+        snprintf(message, bytes, "%s, %s", file->path, l.fault);
     else if (out->count != expected)
         snprintf(message, bytes, "%s lists %d of the %d elements of %s%d; it must list each once", file->path,
-                 out->count, expected, group, out->degree);
-    return !fault[0] && out->count == expected;
+                 out->count, expected, even ? "A" : "S", out->degree);
+    return !l.fault[0] && out->count == expected;
 }
 
 int ts_permutations_product(const ts_permutations *permutations, int x, int y) {

@@ -1,0 +1,111 @@
+#include "sweep/series.h"
+
+#include "sweep/nearest.h"
+#include "sweep/numbers.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *const SPACINGS[] = {"linspace", "logspace"};
+
+static bool is_spacing(const ts_yaml_node *node) {
+    return node->kind == TS_YAML_MAPPING && node->count == 1 &&
+           (strcmp(node->child->key, SPACINGS[0]) == 0 || strcmp(node->child->key, SPACINGS[1]) == 0);
+}
+
+bool ts_series_like(const ts_key *key, const ts_yaml_node *node) {
+    if (key->type != TS_INTEGER && key->type != TS_REAL && key->type != TS_NUMBERS)
+        return false;
+    return is_spacing(node) || (node->kind == TS_YAML_SCALAR && !node->quoted && ts_range_like(node->text));
+}
+
+static ts_status read_range(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                            ts_series *series) {
+    const char *fault = ts_range_read(node->text, &series->range);
+    if (!fault && key->type == TS_INTEGER && series->range.divisor != 1)
+        fault = "is not a range of integers";
+    if (fault)
+        return ts_value_refuse(reader, key, node, fault);
+    series->count = series->range.count;
+    ts_status status = ts_value_in_range(reader, key, node, ts_range_at(&series->range, 0));
+    if (status != TS_OK)
+        return status;
+    return ts_value_in_range(reader, key, node, ts_range_at(&series->range, series->count - 1));
+}
+
+// [a, b, n] into its numbers.
+static ts_status read_three(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *list,
+                            ts_decimal number[3]) {
+    double value = 0;
+    if (list->kind != TS_YAML_SEQUENCE || list->count != 3)
+        return ts_report_add(reader->report, ts_value_line(reader, list), key->name,
+                             "%s takes first value, last value and how many: {%s: [a, b, n]}", list->key,
+                             list->key);
+    int i = 0;
+    for (const ts_yaml_node *node = list->child; node; node = node->next, i++) {
+        bool whole = i == 2 || key->type == TS_INTEGER;
+        ts_status status = ts_value_number(reader, key, node, whole, &value);
+        if (status == TS_OK && i < 2)
+            status = ts_value_in_range(reader, key, node, value);
+        if (status != TS_OK)
+            return status;
+        ts_decimal_read(node->text, strlen(node->text), &number[i]); // cannot fail: it was read
+    }
+    return TS_OK;
+}
+
+static ts_status read_spacing(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                              ts_series *series) {
+    const ts_yaml_node *list = node->child;
+    ts_decimal number[3];
+    ts_status status = read_three(reader, key, list, number);
+    if (status != TS_OK)
+        return status;
+    series->count = (int64_t)number[2].value;
+    const char *fault = ts_spacing_make(strcmp(list->key, "logspace") == 0, &number[0], &number[1],
+                                        series->count, &series->spacing);
+    if (fault)
+        return ts_report_add(reader->report, ts_value_line(reader, list), key->name, "%s %s", list->key,
+                             fault);
+    return TS_OK;
+}
+
+ts_status ts_series_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                         ts_series *series) {
+    series->kind = node->kind == TS_YAML_SCALAR ? TS_SERIES_RANGE : TS_SERIES_SPACING;
+    return series->kind == TS_SERIES_RANGE ? read_range(reader, key, node, series)
+                                           : read_spacing(reader, key, node, series);
+}
+
+static ts_status write_one(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                           double number, ts_value *item) {
+    char text[32];
+    *item = (ts_value){.type = key->type};
+    if (key->type == TS_REAL) {
+        item->real = number;
+    } else if (key->type == TS_INTEGER) {
+        if (number != floor(number))
+            return ts_report_add(
+                reader->report, ts_value_line(reader, node), key->name,
+                "%s gives %s, which is not an integer; choose ends and count that give integers, or "
+                "write a list",
+                node->child->key, ts_real_text(number, text));
+        item->integer = (int64_t)number;
+    } else {
+        item->numbers = ts_numbers_scalar(reader->arena, number);
+        return item->numbers ? TS_OK : TS_ERROR_MEMORY;
+    }
+    return TS_OK;
+}
+
+ts_status ts_series_write(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                          const ts_series *series, ts_value *item) {
+    for (int64_t i = 0; i < series->count; i++) {
+        double number = series->kind == TS_SERIES_RANGE ? ts_range_at(&series->range, i)
+                                                        : ts_spacing_at(&series->spacing, i);
+        ts_status status = write_one(reader, key, node, number, &item[i]);
+        if (status != TS_OK)
+            return status;
+    }
+    return TS_OK;
+}
