@@ -7,6 +7,7 @@
 #include "run/run.h"
 #include "run/signals.h"
 #include "store/hdf5.h"
+#include "sweep/nearest.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -30,8 +31,36 @@ static int check_output(int code) {
     return code;
 }
 
+// The command that a word was meant to be: one that other programs call so, or one spelt nearly so. NULL: none.
+static const char *nearest_command(const char *word) {
+    static const char *const SYNONYMS[][2] = {
+        {"train", "run"},        {"start", "run"},      {"resume", "run"},      {"continue", "run"},
+        {"sweep", "run"},        {"dry-run", "plan"},   {"check", "plan"},      {"validate", "plan"},
+        {"show", "status"},      {"list", "status"},    {"progress", "status"}, {"eval", "measure"},
+        {"evaluate", "measure"}, {"extract", "export"}, {"version", "info"},
+    };
+    const char *names[16];
+    int n = 0;
+    for (size_t i = 0; i < sizeof SYNONYMS / sizeof *SYNONYMS; i++)
+        if (strcmp(word, SYNONYMS[i][0]) == 0)
+            return SYNONYMS[i][1];
+    for (; ts_commands[n] && n < 14; n++)
+        names[n] = ts_commands[n]->name;
+    names[n++] = "help";
+    names[n] = NULL;
+    return ts_nearest(word, names);
+}
+
 static int unknown_command(const char *name) {
-    ts_error("unknown command '%s'; toysweep --help lists them", name);
+    char shown[TS_SHOWN_BYTES];
+    const char *near = nearest_command(name), *end = strrchr(name, '.');
+    ts_shown(name, shown);
+    if (end && (strcmp(end, ".yaml") == 0 || strcmp(end, ".yml") == 0))
+        ts_error("'%s' is no command; did you mean toysweep run %s?", shown, shown);
+    else if (near)
+        ts_error("unknown command '%s'; did you mean '%s'? toysweep --help lists them", shown, near);
+    else
+        ts_error("unknown command '%s'; toysweep --help lists them", shown);
     return TS_EXIT_USAGE;
 }
 

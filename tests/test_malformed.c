@@ -165,7 +165,7 @@ static const malformed TABLE[] = {
     {FULL "lr: {logspace: 3}\n", 4, "logspace takes first value, last value and how many"},
     {FULL "lr: {logspace: [0.1, 1, 2.5]}\n", 4, "'2.5' is not an integer"},
     {FULL "lr: {logspace: [0.1, 1, 1]}\n", 4, "logspace needs 2 values or more"},
-    {FULL "lr: {logspace: [0.1, 1, 1e9]}\n", 4, "more values than a sweep may have instances"},
+    {FULL "lr: {logspace: [0.1, 1, 1e9]}\n", 4, "logspace has at most 100000 values"},
     {FULL "lr: {logspace: [0, 1, 3]}\n", 4, "logspace needs ends above 0"},
     {FULL "lr: {logspace: [1, 1.0, 3]}\n", 4, "logspace has the same number at both ends"},
     {FULL "lr: {linspace: [1, 1.000000001, 1000]}\n", 4, "ends too near to each other"},

@@ -429,6 +429,24 @@ def test_element_orders_are_read_from_the_results(path, folder):
     check_irreps(run_sweep(FILES, folder))
 
 
+def test_files_in_any_form_are_read_as_the_program_does(path, folder):
+    from figures import symmetry
+
+    forms = ("0,1,2\n1,2,0\n2,0,1\n", "0;1;2\r\n1;2;0\r\n2;0;1\r\n", "0\t1 2\n1 2 0\n2 0 1",
+             "\ufeff0,1,2\n1,2,0\n2,0,1", '"0","1","2"\n"1","2","0"\n"2","0","1"\n',
+             "# 7\n0.0 1e+00 2.\n\n1 2 0 # 8\n2 0 1\n", "1,2,3\n2,3,1\n3,1,2",
+             "t3 := [ [ 1, 2, 3 ],\n [ 2, 3, 1 ], [ 3, 1, 2 ] ];\n", "array([[0, 1, 2],\n [1, 2, 0],\n [2, 0, 1]])",
+             "[(0, 1, 2), (1, 2, 0), (2, 0, 1)]", "{{0, 1, 2}, {1, 2, 0}, {2, 0, 1}}")
+    for i, form in enumerate(forms):
+        with open(os.path.join(folder, f"form{i}.txt"), "w", encoding="utf-8", newline="") as file:
+            file.write(form)
+        assert symmetry.rows_of(form).tolist() == [[0, 1, 2], [1, 2, 0], [2, 0, 1]], form
+        assert symmetry.rows_of(form, 3).tolist() == [[0, 1, 2], [1, 2, 0], [2, 0, 1]], form
+    names = ", ".join(f"form{i}.txt" for i in range(len(forms)))
+    check_irreps(run_sweep(f"{{task: cayley, cayley: [{names}], embed: 16, hidden: 16, train_fraction: 1, steps: 1}}",
+                           folder))
+
+
 def test_standard_matrices_multiply_as_permutations_do(path, folder):
     from figures import symmetry
 

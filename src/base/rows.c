@@ -55,9 +55,15 @@ ts_rows ts_rows_of(const char *text, size_t bytes) {
 
 static void take_place(ts_rows *rows) {
     rows->line = rows->here;
-    rows->column = 1;
-    for (const char *c = rows->line_begin; c < rows->at; c++)
-        rows->column += ((unsigned char)*c & 0xc0) != 0x80;
+    rows->spot = rows->at;
+    rows->spot_line = rows->line_begin;
+}
+
+int ts_rows_column(const ts_rows *rows) {
+    int column = 1;
+    for (const char *c = rows->spot_line; c < rows->spot; c++)
+        column += ((unsigned char)*c & 0xc0) != 0x80;
+    return column;
 }
 
 static ts_rows_event fail(ts_rows *rows, const char *fault) {
@@ -267,7 +273,7 @@ ts_rows_survey ts_rows_look(const char *text, size_t bytes, int n) {
     ts_rows rows = ts_rows_of(text, bytes);
     for (ts_rows_event event; !survey.fault && (event = ts_rows_next(&rows)) != TS_ROWS_END;) {
         if (event == TS_ROWS_FAULT)
-            survey = (ts_rows_survey){survey.rows, 0, rows.fault, rows.line, rows.column};
+            survey = (ts_rows_survey){survey.rows, 0, rows.fault, rows.line, ts_rows_column(&rows)};
         survey.rows += event == TS_ROWS_ROW;
         if (event == TS_ROWS_NUMBER && rows.value >= 0 && rows.value <= most && !seen[rows.value]) {
             seen[rows.value] = true;

@@ -25,10 +25,11 @@ typedef struct ts_rows {
     const char *no_end;       // nothing before it ends a row
     bool ended;               // the last event was a row's end
 
-    int value;               // -1: not a whole number >= 0; TS_ROWS_LARGE: that or more
-    char word[TS_ROWS_WORD]; // as it stands there, for messages
-    int line, column;        // of the event, from 1 (column: in characters)
-    int row, entries;        // of the event, from 1; entries of the row so far
+    int value;                    // -1: not a whole number >= 0; TS_ROWS_LARGE: that or more
+    char word[TS_ROWS_WORD];      // as it stands there, for messages
+    int line;                     // of the event, from 1
+    const char *spot, *spot_line; // where the event is, and where its line begins
+    int row, entries;             // of the event, from 1; entries of the row so far
     const char *fault;
 } ts_rows;
 
@@ -36,6 +37,8 @@ enum { TS_ROWS_LARGE = 1 << 30 };
 
 ts_rows ts_rows_of(const char *text, size_t bytes);
 ts_rows_event ts_rows_next(ts_rows *rows);
+
+int ts_rows_column(const ts_rows *rows); // of the event, from 1, in characters
 
 // What a text holds as a whole.
 typedef struct ts_rows_survey {

@@ -3,12 +3,19 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "model/model.h"
 #include "run/run.h"
+#include "sweep/nearest.h"
+#include "sweep/synonyms.h"
+#include "task/task.h"
 
 #include <errno.h>
 #include <getopt.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { MAX_KEYS = 512 };
 
 static int find_option(const ts_command *command, const char *name) {
     for (int i = 0; command->options[i].name; i++)
@@ -39,14 +46,118 @@ static void make_tables(const ts_command *command, struct option longs[TS_MAX_OP
     longs[n + 1] = (struct option){0};
 }
 
+// What other programs call an option.
+static const char *const OPTION_SYNONYMS[][2] = {
+    {"jobs", "threads"},       {"workers", "threads"},     {"cores", "threads"},
+    {"cpus", "threads"},       {"nthreads", "threads"},    {"num-threads", "threads"},
+    {"device", "backend"},     {"gpu", "backend"},         {"accelerator", "backend"},
+    {"out", "output"},         {"outfile", "output"},      {"out-file", "output"},
+    {"output-file", "output"}, {"file", "output"},         {"walltime", "time-limit"},
+    {"timeout", "time-limit"}, {"max-time", "time-limit"}, {"time", "time-limit"},
+    {"override", "set"},       {"param", "set"},           {"parameter", "set"},
+    {"np", "ranks"},           {"nprocs", "ranks"},        {"processes", "ranks"},
+    {"quiet", "progress"},     {"silent", "progress"},     {"verbose", "progress"},
+};
+
+// The option that a word was meant to be; NULL: none is near.
+static const char *nearest_option(const ts_command *command, const char *word) {
+    const char *names[TS_MAX_OPTIONS + 2];
+    int n = 0;
+    for (; command->options[n].name; n++)
+        names[n] = command->options[n].name;
+    names[n++] = "help";
+    names[n] = NULL;
+    for (size_t i = 0; i < sizeof OPTION_SYNONYMS / sizeof *OPTION_SYNONYMS; i++)
+        for (n = 0; strcmp(word, OPTION_SYNONYMS[i][0]) == 0 && names[n]; n++)
+            if (strcmp(names[n], OPTION_SYNONYMS[i][1]) == 0)
+                return names[n];
+    return ts_nearest(word, names);
+}
+
+static bool has_set(const ts_command *command) {
+    for (int i = 0; command->options[i].name; i++)
+        if (strcmp(command->options[i].name, "set") == 0)
+            return true;
+    return false;
+}
+
+static int add_keys(const ts_key *table, const char **names, int n) {
+    for (; table->name && n < MAX_KEYS; table++)
+        names[n++] = table->name;
+    return n;
+}
+
+// The key of a sweep file that a word is, or was meant to be; NULL: none. `exactly`: that it is.
+static const char *find_key(const char *word, bool exactly) {
+    const char *names[MAX_KEYS + 1];
+    int n = add_keys(ts_common_keys, names, 0);
+    for (int i = 0; ts_tasks[i]; i++)
+        n = add_keys(ts_tasks[i]->keys, names, n);
+    for (int i = 0; ts_models[i]; i++)
+        n = add_keys(ts_models[i]->keys, names, n);
+    names[n] = NULL;
+    for (n = 0; names[n]; n++)
+        if (strcmp(names[n], word) == 0)
+            return names[n];
+    return exactly ? NULL : ts_meant_by(word, names).key[0];
+}
+
+// `given` as it stands on the command line, with its dashes.
+static ts_status unknown_option(const ts_command *command, const char *given) {
+    char word[64], key_word[64], shown[TS_SHOWN_BYTES], value[TS_SHOWN_BYTES];
+    const char *name = given + strspn(given, "-");
+    size_t length = strcspn(name, "=");
+    ts_shown(given, shown);
+    if (length >= sizeof word)
+        return ts_fail(TS_ERROR_USER, "unknown option %s; see toysweep %s --help", shown, command->name);
+    for (size_t i = 0; i <= length; i++) {
+        word[i] = i < length ? name[i] : 0;
+        key_word[i] = word[i] == '-' ? '_' : word[i];
+    }
+    const char *near = nearest_option(command, word);
+    const char *key = has_set(command) ? find_key(key_word, near) : NULL;
+    if (key)
+        return ts_fail(TS_ERROR_USER, "unknown option %s; to set a key of the sweep, write --set %s=%s",
+                       shown, key, name[length] ? ts_shown(name + length + 1, value) : "VALUE");
+    if (near)
+        return ts_fail(TS_ERROR_USER, "unknown option %s; did you mean --%s? See toysweep %s --help", shown,
+                       near, command->name);
+    return ts_fail(TS_ERROR_USER, "unknown option %s; see toysweep %s --help", shown, command->name);
+}
+
+// A long option that getopt does not take: unknown, the beginning of several, or a flag with an argument.
+static ts_status bad_long_option(const ts_command *command, const char *given) {
+    const char *name = given + strspn(given, "-");
+    size_t length = strcspn(name, "=");
+    ts_text several = {0};
+    char shown[TS_SHOWN_BYTES];
+    int begin = 0;
+    ts_shown(given, shown);
+    for (const ts_option *option = command->options; option->name; option++) {
+        if (strncmp(option->name, name, length) != 0)
+            continue;
+        if (!option->name[length] && !option->argument)
+            return ts_fail(TS_ERROR_USER, "%s: --%s takes no argument; see toysweep %s --help", shown,
+                           option->name, command->name);
+        ts_text_addf(&several, "%s--%s", begin++ ? ", " : "", option->name);
+    }
+    ts_status status = begin > 1 ? ts_fail(TS_ERROR_USER, "option %s may be any of %s; write more of it",
+                                           shown, ts_text_get(&several))
+                                 : unknown_option(command, given);
+    ts_text_free(&several);
+    return status;
+}
+
 static ts_status bad_option(const ts_command *command, int code, char **argv) {
+    const char *given = argv[optind - 1];
     if (code == ':')
-        return ts_fail(TS_ERROR_USER, "%s needs an argument; see toysweep %s --help", argv[optind - 1],
-                       command->name);
-    if (optopt && optopt < 256)
-        return ts_fail(TS_ERROR_USER, "unknown option -%c; see toysweep %s --help", optopt, command->name);
-    return ts_fail(TS_ERROR_USER, "unknown, ambiguous or ill-used option %s; see toysweep %s --help",
-                   argv[optind - 1], command->name);
+        return ts_fail(TS_ERROR_USER, "%s needs an argument; see toysweep %s --help", given, command->name);
+    if (!optopt || optopt >= 256)
+        return bad_long_option(command, given);
+    // A letter: of -x, or of a word behind one dash, at which getopt still stands.
+    if (argv[optind] && argv[optind][0] == '-' && argv[optind][1] == optopt && argv[optind][2])
+        return unknown_option(command, argv[optind]);
+    return ts_fail(TS_ERROR_USER, "unknown option -%c; see toysweep %s --help", optopt, command->name);
 }
 
 static int option_of(const ts_command *command, int code) {

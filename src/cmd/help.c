@@ -123,8 +123,8 @@ static void each_key(FILE *out, const ts_key *keys, void (*print)(FILE *, const 
         }
         const char *kind = key->type == TS_NAME && *choices ? choices : type_name(key);
         bool given = key->fallback && *key->fallback;
-        snprintf(heading, sizeof heading, "%s: %s%s%s%s", key->name, kind, given ? ", default " : "",
-                 given ? key->fallback : "", key->fallback ? "" : ", required");
+        snprintf(heading, sizeof heading, "%s: %s%s%s%s%s", key->name, kind, given ? ", default " : "",
+                 given ? key->fallback : "", key->fallback ? "" : ", required", key->shapes ? ", shape" : "");
         print(out, heading, key->help);
     }
 }
@@ -157,10 +157,12 @@ static void section_plain(FILE *out, const char *title, const char *text) {
 }
 
 void ts_help_keys(FILE *out) {
-    fputs("Keys of a sweep file. Each may be a constant, a range a..b or a..b..step, or vary in `grid`, "
-          "`zip` or "
-          "`cases`.\n",
-          out);
+    wrap(out, 0,
+         "Keys of a sweep file. Each may be a constant, a range a..b or a..b..step, {linspace: [a, b, n]} or "
+         "{logspace: "
+         "[a, b, n]}, or vary in `grid`, `zip` or `cases`. Instances that differ in a shape are in different "
+         "cases: "
+         "groups of the results file.");
     keys_tables(out, section_plain, print_plain);
 }
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const int64_t MOST = 10000000; // no sweep has more instances
+static const int64_t MOST = 100000;
 
 // The nearest number of 12 significant digits, as strtod reads it.
 static double round_digits(double value) {
@@ -71,7 +71,7 @@ const char *ts_spacing_make(bool log, const ts_decimal *from, const ts_decimal *
     if (count < 2)
         return "needs 2 values or more";
     if (count > MOST)
-        return "has more values than a sweep may have instances (10000000)";
+        return "has at most 100000 values";
     if (log && (from->value <= 0 || to->value <= 0))
         return "needs ends above 0; use linspace, or a list";
     if (from->value == to->value)

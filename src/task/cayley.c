@@ -23,7 +23,7 @@ static const char *take_entry(const ts_rows *rows, int origin, int n, int *resul
     snprintf(
         fault, 200,
         "line %d, column %d: entry %d%s, '%s', is not one of %d to %d (a table of %d rows; counted from %d)",
-        rows->line, rows->column, rows->entries, rows->lists ? " of a row" : "", rows->word, origin,
+        rows->line, ts_rows_column(rows), rows->entries, rows->lists ? " of a row" : "", rows->word, origin,
         n - 1 + origin, n, origin);
     return fault;
 }

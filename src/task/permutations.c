@@ -78,14 +78,14 @@ static void take_number(listing *l, const ts_rows *rows) {
                  "line %d, column %d: '%s' is not one of %d to %d (permutations are counted from %d, and "
                  "written as the "
                  "images of all numbers)",
-                 rows->line, rows->column, rows->word, l->origin, degree - 1 + l->origin, l->origin);
+                 rows->line, ts_rows_column(rows), rows->word, l->origin, degree - 1 + l->origin, l->origin);
         return;
     }
     for (int i = 0; i < rows->entries - 1 && i < degree; i++)
         if (l->image[i] == value)
             snprintf(l->fault, sizeof l->fault,
                      "line %d, column %d: %d stands there twice, so it is no permutation", rows->line,
-                     rows->column, value + l->origin);
+                     ts_rows_column(rows), value + l->origin);
     if (rows->entries <= degree)
         l->image[rows->entries - 1] = (unsigned char)value;
 }
@@ -124,7 +124,8 @@ bool ts_permutations_order(const ts_file *file, bool even, ts_permutations *out,
         else if (event == TS_ROWS_ROW)
             take_row(&l, &rows);
         else
-            snprintf(l.fault, sizeof l.fault, "line %d, column %d: %s", rows.line, rows.column, rows.fault);
+            snprintf(l.fault, sizeof l.fault, "line %d, column %d: %s", rows.line, ts_rows_column(&rows),
+                     rows.fault);
     }
     if (l.fault[0])
         snprintf(message, bytes, "%s, %s", file->path, l.fault);

@@ -11,6 +11,8 @@ from support import SMALL, TOYSWEEP, Case, main, needs_mpi
 import h5py
 import numpy
 
+SWEEPS = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../sweeps"))
+
 
 class Help(Case):
     def test_help_and_manual_page_name_the_same_options(self):
@@ -35,6 +37,35 @@ class Help(Case):
                 done = subprocess.run([TOYSWEEP, *arguments], stdout=full, stderr=subprocess.PIPE, text=True)
             self.assertEqual((done.returncode, done.stderr), (1, "toysweep: standard output could not be written\n"),
                              arguments)
+
+
+class Arguments(Case):
+    def refused(self, *arguments):
+        return self.run_program(*arguments, expect=2)
+
+    def test_unknown_options_name_the_nearest(self):
+        for given, said in (("--thraeds", "did you mean --threads?"), ("--jobs", "did you mean --threads?"),
+                            ("-threads", "did you mean --threads?"), ("--device=cpu", "did you mean --backend?"),
+                            ("--walltime", "did you mean --time-limit?"), ("--hidden=3", "write --set hidden=3"),
+                            ("--train-fraction", "write --set train_fraction=VALUE"),
+                            ("--learning-rate=1e-3", "write --set lr=1e-3"),
+                            ("--re", "option --re may be any of --retry-failed, --reuse"),
+                            ("--zzzzzzz", "unknown option --zzzzzzz; see toysweep run --help"),
+                            ("-q", "unknown option -q; see toysweep run --help")):
+            self.assertIn(said, self.refused("run", "x.yaml", given), given)
+        self.assertIn("--json takes no argument", self.refused("status", "x.h5", "--json=3"))
+
+    def test_unknown_commands_name_the_nearest(self):
+        for given, said in (("runn", "did you mean 'run'?"), ("train", "did you mean 'run'?"),
+                            ("satus", "did you mean 'status'?"), ("x.yaml", "did you mean toysweep run x.yaml?"),
+                            ("zzz", "unknown command 'zzz'; toysweep --help lists them")):
+            self.assertIn(said, self.refused(given), given)
+
+    def test_the_published_grid_has_42_points(self):
+        for name, points in (("tree", 42), ("tree-control", 3 * 42)):
+            with open(os.path.join(SWEEPS, name + ".yaml")) as sweep:
+                path = self.write(name + ".yaml", sweep.read())
+            self.assertIn(f"{5 * points} instances in {points} cases", self.run_program("plan", path))
 
 
 class Plan(Case):

@@ -79,10 +79,21 @@ def named_group(family, degree, content):
         turned = rotation[:, None] + np.where(flip[:, None], -rotation[None], rotation[None])
         return Group(turned % degree + degree * (flip[:, None] ^ flip[None]), None)
     if content:
-        rows = [[int(word) for word in line.split()] for line in content.splitlines() if line.strip()]
+        rows = rows_of(content, degree)
     else:
         rows = [p for p in itertools.permutations(range(degree)) if family == "S" or not is_odd(p)]
     return Group(permutation_table(np.array(rows)), np.array(rows))
+
+
+def rows_of(content, n=None):
+    """The rows of n whole numbers (None: as many as there are rows) of a table or an order of elements that the program
+    has read, counted from 0. docs/sweep-file.md lists the forms that they may have."""
+    content = re.sub(r"#[^\n]*", "", content)
+    name = re.match(r"[\w.:=(\s]*[=(]\s*(?=\[)", content)  # "t := [[1, 2], ..."
+    words = re.findall(r"[0-9.][0-9.eE+-]*", content[name.end() if name else 0:])
+    numbers = np.array([int(float(word)) for word in words])
+    n = n or int(round(len(numbers) ** 0.5))
+    return numbers.reshape(-1, n) - (set(numbers) == set(range(1, n + 1)))
 
 
 def is_odd(permutation):
@@ -99,9 +110,9 @@ def permutation_table(rows):
 
 
 def group_of_table(content):
-    table = np.array([[int(word) for word in line.split(",")] for line in content.splitlines() if line.strip()])
+    table = rows_of(content)
     n = len(table)
-    if table.shape != (n, n) or (np.sort(table, axis=0) != np.arange(n)[:, None]).any() or (
+    if (np.sort(table, axis=0) != np.arange(n)[:, None]).any() or (
             np.sort(table, axis=1) != np.arange(n)).any():
         return None
     return Group(table, None)
