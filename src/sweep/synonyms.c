@@ -6,133 +6,136 @@
 #include <stdio.h>
 #include <string.h>
 
+// The share of features that are off, where the key is the share that are on.
+#define SPARSITIES "sparsity sparsities feature_sparsity sparsity_level"
+
 static const struct {
     const char *keys;
     const char *words; // in lower case, with _
-    const char *note;  // NULL: they mean the same
 } SYNONYMS[] = {
     // clang-format off
     {"lr",
      "learning_rate learningrate lrate alpha eta step_size init_lr initial_lr base_lr max_lr "
-     "peak_lr lr_max lr0 adam_lr", NULL},
+     "peak_lr lr_max lr0 adam_lr"},
     {"beta1 beta2",
-     "betas adam_betas momentum adam_beta", NULL},
+     "betas adam_betas momentum adam_beta"},
     {"beta1",
-     "beta_1 b1 adam_beta1 adam_b1", NULL},
+     "beta_1 b1 adam_beta1 adam_b1"},
     {"beta2",
-     "beta_2 b2 adam_beta2 adam_b2", NULL},
+     "beta_2 b2 adam_beta2 adam_b2"},
     {"weight_decay",
      "wd decay l2 l2_reg l2_penalty l2_coeff lambda lamb reg regularization weightdecay "
-     "adam_weight_decay", NULL},
+     "adam_weight_decay"},
     {"schedule",
      "scheduler lr_schedule lr_scheduler lr_decay lr_schedule_type lr_scheduler_type annealing "
-     "decay_schedule", NULL},
+     "decay_schedule"},
     {"steps",
      "epochs epoch num_epochs n_epochs nepochs nb_epochs n_steps num_steps nsteps max_steps "
      "max_epochs total_steps train_steps training_steps num_train_steps num_training_steps "
-     "iterations iters n_iters num_iterations max_iters max_iterations num_updates updates", NULL},
+     "iterations iters n_iters num_iterations max_iters max_iterations num_updates updates"},
     {"seed",
-     "random_seed rng_seed random_state torch_seed manual_seed model_seed rng", NULL},
+     "random_seed rng_seed random_state torch_seed manual_seed model_seed rng"},
     {"instances",
      "n_seeds num_seeds nseeds runs n_runs num_runs repeats n_repeats num_repeats "
      "replicates replicas trials n_trials num_trials repetitions n_instances num_instances "
-     "n_inst", NULL},
-    {"seed instances", "seeds", NULL},
+     "n_inst"},
+    {"seed instances", "seeds"},
     {"split_seed",
-     "data_seed dataset_seed split_random_state train_test_seed shuffle_seed", NULL},
+     "data_seed dataset_seed split_random_state train_test_seed shuffle_seed"},
     {"init_seed",
-     "initialization_seed weight_seed weights_seed", NULL},
+     "initialization_seed weight_seed weights_seed"},
     {"train_fraction",
      "train_frac frac_train fraction_train training_fraction fraction train_split "
      "train_test_split train_ratio train_size split_ratio data_fraction frac train_percent "
-     "train_pct train_proportion train_share", NULL},
+     "train_pct train_proportion train_share"},
     {"stop",
-     "early_stop stop_early stopping patience stop_thresh stop_threshold stopping_criterion stop_loss "
-     "target_loss loss_threshold", NULL},
+     "stopping patience stop_thresh stop_threshold stopping_criterion stop_loss "
+     "target_loss loss_threshold"},
+    {"stop early_stopping",
+     "early_stop stop_early earlystopping early_stopping_patience"},
     {"feature_probability",
      "feature_prob feature_probs probability probabilities feature_probabilities "
-     "feature_density density activation_probability p_active prob p_feature "
-     "feature_sparsity", NULL},
+     "feature_density density activation_probability p_active prob p_feature"},
     {"features",
      "n_features num_features nfeatures n_feature n_feat n_feats d_features n_input n_inputs "
-     "num_inputs input_dim d_in d_input in_features", NULL},
-    {"feature_probability", "sparsity sparsities feature_sparsity sparsity_level", "1 - sparsity"},
+     "num_inputs input_dim d_in d_input in_features"},
+    {"feature_probability", SPARSITIES},
     {"importance",
-     "importances feature_importance feature_importances importance_decay loss_weights", NULL},
+     "importances feature_importance feature_importances importance_decay loss_weights"},
     {"correlated_pairs",
-     "n_correlated_pairs num_correlated_pairs correlated n_correlated", NULL},
+     "n_correlated_pairs num_correlated_pairs correlated n_correlated"},
     {"anticorrelated_pairs",
-     "n_anticorrelated_pairs num_anticorrelated_pairs anticorrelated n_anticorrelated", NULL},
+     "n_anticorrelated_pairs num_anticorrelated_pairs anticorrelated n_anticorrelated"},
     {"hidden d_mlp",
      "n_hidden num_hidden d_hidden hidden_dim hidden_dims hidden_size hidden_width "
      "hidden_units hidden_layer_size hidden_features num_hidden_units n_hidden_units nhidden "
-     "hiddens bottleneck latent_dim n_latent d_latent width", NULL},
+     "hiddens bottleneck latent_dim n_latent d_latent width"},
     {"d_mlp",
      "d_ff ffn_dim mlp_dim d_ffn dff n_neurons num_neurons neurons mlp_size mlp_hidden d_inner "
-     "intermediate_size", NULL},
+     "intermediate_size"},
     {"d_model embed",
      "embed_dim embedding_dim d_embed emb_dim n_embd n_embed embedding_size emb_size embedding "
-     "d_emb embed_size hidden_d_model model_dim dim d_resid d_residual residual_dim", NULL},
+     "d_emb embed_size model_dim dim d_resid d_residual residual_dim"},
     {"d_model",
-     "dmodel d_m", NULL},
+     "dmodel d_m"},
     {"heads",
-     "n_heads num_heads nheads n_head num_attention_heads attention_heads nhead", NULL},
+     "n_heads num_heads nheads n_head num_attention_heads attention_heads nhead"},
     {"d_head",
-     "head_dim d_heads dhead head_size d_k", NULL},
+     "head_dim d_heads dhead head_size d_k"},
     {"batch",
      "batch_size batchsize bs minibatch mini_batch minibatch_size n_batch num_samples "
-     "n_samples samples", NULL},
+     "n_samples samples"},
     {"init",
      "initialization initializer initialisation init_scheme init_method weight_init init_type "
-     "init_mode", NULL},
+     "init_mode"},
     {"stacked_instances",
-     "n_stacked stack", NULL},
+     "n_stacked stack"},
     {"checkpoints",
      "checkpoint checkpoint_every checkpoint_interval save_every save_interval log_every "
      "log_interval eval_every eval_interval eval_freq log_freq save_freq checkpoint_freq "
      "measure_every n_checkpoints num_checkpoints log_steps test_every validate_every "
-     "val_interval save_steps", NULL},
+     "val_interval save_steps"},
     {"save",
-     "save_weights save_models save_model save_checkpoints keep store store_weights", NULL},
+     "save_weights save_models save_model save_checkpoints keep store store_weights"},
     {"depth",
-     "tree_depth levels n_levels num_levels max_depth height tree_height", NULL},
+     "tree_depth levels n_levels num_levels max_depth height tree_height"},
     {"branching",
      "branching_factor branch branches arity n_children num_children children fanout fan_out "
-     "n_ary", NULL},
+     "n_ary"},
     {"early_stopping",
-     "stop_anywhere", NULL},
+     "stop_anywhere"},
     {"p",
-     "prime modulus mod mod_p modulo prime_modulus p_mod vocab_size n_vocab d_vocab", NULL},
+     "prime modulus mod mod_p modulo prime_modulus p_mod vocab_size n_vocab d_vocab"},
     {"m",
-     "exponent exponent_m exponent_a power_a", NULL},
+     "exponent exponent_m exponent_a power_a"},
     {"n",
-     "exponent_n exponent_b power_b", NULL},
+     "exponent_n exponent_b power_b"},
     {"group",
-     "group_name group_type groupname", NULL},
+     "group_name group_type groupname"},
     {"cayley",
-     "table cayley_table multiplication_table table_file csv", NULL},
+     "table cayley_table multiplication_table table_file csv"},
     {"element_order",
-     "elements order_file elements_order ordering", NULL},
+     "elements order_file elements_order ordering"},
     {"task",
-     "dataset data problem task_name dataset_name", NULL},
+     "dataset data problem task_name dataset_name"},
     {"model",
-     "architecture arch model_type network model_name net", NULL},
+     "architecture arch model_type network model_name net"},
     {"ranks_per_instance",
-     "ranks n_ranks world_size data_parallel", NULL},
+     "ranks n_ranks world_size data_parallel"},
     {"name",
      "title output out output_file out_file run_name experiment experiment_name wandb_name "
-     "results_file filename", NULL},
+     "results_file filename"},
     {"grid",
      "sweep parameters params hyperparameters grid_search search_space matrix product "
-     "combinations config", NULL},
+     "combinations config"},
     {"zip",
-     "zipped paired together lockstep", NULL},
+     "zipped paired together lockstep"},
     {"cases",
-     "include experiments variants", NULL},
+     "include experiments variants"},
     {"where",
-     "filter condition constraint constraints keep_if only_if if subject_to", NULL},
+     "filter condition constraint constraints keep_if only_if if subject_to"},
     {"exclude",
-     "skip drop ignore exclusions without", NULL},
+     "skip drop ignore exclusions without"},
     // clang-format on
 };
 
@@ -178,7 +181,7 @@ ts_meant ts_meant_by(const char *word, const char *const *known) {
         key += length + (key[length] == ' ');
     }
     if (n)
-        meant.note = SYNONYMS[row].note;
+        meant.note = strcmp(SYNONYMS[row].words, SPARSITIES) == 0 ? "1 - sparsity" : NULL;
     else
         meant.key[0] = ts_nearest(word, known);
     return meant;

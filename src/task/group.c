@@ -66,75 +66,58 @@ static double order_of_all(const factor *factors, int count) {
 
 // What a group of a family is called elsewhere, in lower case.
 static const struct {
-    const char *word;
     char family;
-} WORDS[] = {
-    {"c", 'C'},
-    {"z", 'C'},
-    {"zz", 'C'},
-    {"zn", 'C'},
-    {"cn", 'C'},
-    {"mod", 'C'},
-    {"zmod", 'C'},
-    {"cyc", 'C'},
-    {"cyclic", 'C'},
-    {"cyclicgroup", 'C'},
-    {"d", 'D'},
-    {"dih", 'D'},
-    {"dihedral", 'D'},
-    {"dihedralgroup", 'D'},
-    {"s", 'S'},
-    {"sym", 'S'},
-    {"symm", 'S'},
-    {"symmetric", 'S'},
-    {"symmetricgroup", 'S'},
-    {"a", 'A'},
-    {"alt", 'A'},
-    {"alternating", 'A'},
-    {"alternatinggroup", 'A'},
+    const char *words; // each between blanks
+} FAMILIES[] = {
+    {'C', " c cn z zn zz mod zmod cyc cyclic cyclicgroup "},
+    {'D', " d dn dih dihedral dihedralgroup "},
+    {'S', " s sn sym symm symmetric symmetricgroup "},
+    {'A', " a an alt alternating alternatinggroup "},
 };
 
-static bool is_letter(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static size_t skip(const char *at, const char *any) {
-    return strspn(at, any);
-}
-
-// One factor as others write it (Z_7, Dih(4), Sym 5, Z/7Z, C2^3) into ours. False: not understood.
-static bool translate_factor(const char **at, ts_text *out) {
-    char word[32];
-    size_t length = 0;
-    *at += skip(*at, " ");
-    for (; is_letter(**at) && length + 1 < sizeof word; ++*at)
+// The letters at *at, in lower case and between blanks.
+static void take_word(const char **at, char word[32]) {
+    size_t length = 1;
+    word[0] = ' ';
+    for (; length + 2 < 32 && ((**at >= 'a' && **at <= 'z') || (**at >= 'A' && **at <= 'Z')); ++*at)
         word[length++] = (char)(**at | 0x20);
-    word[length] = 0;
-    *at += skip(*at, " _({[/");
-    size_t digits = (*at += skip(*at, "0"), skip(*at, "0123456789"));
-    char family = 0;
-    for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
-        if (strcmp(WORDS[i].word, word) == 0)
-            family = WORDS[i].family;
-    bool klein =
-        strcmp(word, "klein") == 0 || ((strcmp(word, "v") == 0 || strcmp(word, "k") == 0) && **at == '4');
-    if (digits > 6 || (klein ? digits > 1 : !family || digits == 0))
-        return false;
+    strcpy(word + length, " ");
+}
+
+static void pass_over(const char **at, const char *any) {
+    *at += strspn(*at, any);
+}
+
+// "^3" behind a factor; 1 without. 0: no power that is read.
+static int take_power(const char **at) {
+    if (**at != '^')
+        return 1;
+    int power = (*at)[1] >= '1' && (*at)[1] <= '9' ? (*at)[1] - '0' : 0;
+    *at += power ? 2 : 0;
+    return power;
+}
+
+// One factor as others write it (Z_7, Dih(4), Sym 5, Z/7Z, C2^3, V4) into ours. False: not understood.
+static bool translate_factor(const char **at, ts_text *out) {
+    char word[32], family = 0;
+    pass_over(at, " (");
+    take_word(at, word);
+    pass_over(at, " _({[/");
+    pass_over(at, "0");
     const char *number = *at;
-    *at += digits + skip(*at + digits, " )}]Z");
-    int power = 1;
-    if (**at == '^') {
-        ++*at;
-        power = **at >= '1' && **at <= '9' ? **at - '0' : 0;
-        *at += 1;
-    }
-    for (int i = 0; i < power; i++) {
-        ts_text_add(out, out->length ? "x" : "");
-        if (klein)
-            ts_text_add(out, "C2xC2");
-        else
-            ts_text_addf(out, "%c%.*s", family, (int)digits, number);
-    }
+    pass_over(at, "0123456789");
+    int digits = (int)(*at - number);
+    for (size_t i = 0; i < sizeof FAMILIES / sizeof *FAMILIES; i++)
+        family = word[1] != ' ' && strstr(FAMILIES[i].words, word) ? FAMILIES[i].family : family;
+    bool four = digits == 1 && *number == '4';
+    bool klein = (strcmp(word, " klein ") == 0 && (four || !digits)) || (strstr(" v k ", word) && four);
+    if (!klein && (!family || digits < 1 || digits > 6))
+        return false;
+    pass_over(at, " )}]Z");
+    int power = take_power(at);
+    for (int i = 0; i < power; i++)
+        ts_text_addf(out, "%s%c%.*s", out->length ? "x" : "", klein ? 'C' : family, klein ? 5 : digits,
+                     klein ? "2xC2" : number);
     return power > 0;
 }
 
@@ -144,8 +127,8 @@ static void suggest(const char *name, char *out, size_t bytes) {
     factor factors[MAX_FACTORS];
     bool understood = translate_factor(&name, &made);
     while (understood && *name) {
-        name += skip(name, " ");
-        size_t sign = strncmp(name, "\u00d7", 2) == 0 ? 2 : skip(name, "xX*") == 1 ? 1 : 0;
+        pass_over(&name, " ");
+        size_t sign = strncmp(name, "\u00d7", 2) == 0 ? 2 : *name && strchr("xX*", *name) ? 1 : 0;
         name += sign;
         understood = sign && translate_factor(&name, &made);
     }
