@@ -42,7 +42,7 @@ const char ts_not_a_number[] = "is not a number";
 
 static const char *refuse(const char *text) {
     const char *p = text + (*text == '-' || *text == '+');
-    if (p[0] == '0' && p[1] && strchr("xXoObB", p[1]) && is_digit(p[2]))
+    if (p[0] == '0' && p[1] && strchr("xXoObB", p[1]) && p[2])
         return "is not an integer in decimal digits; write it so (16, not 0x10)";
     if (is_digit(*p) && strpbrk(p, "_,") && strspn(p, "0123456789_,.") == strlen(p))
         return "is not a number; write its digits together, and a fraction behind a point";
