@@ -1,5 +1,7 @@
 #include "base/rows.h"
 
+#include "base/terminal.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -100,12 +102,12 @@ static ts_rows_event fail_mixed(ts_rows *rows) {
 // --- Numbers ---
 
 static void copy_word(const char *from, size_t length, char word[TS_ROWS_WORD]) {
-    size_t shown = length < TS_ROWS_WORD - 4 ? length : TS_ROWS_WORD - 4;
-    while (shown < length && shown > 0 && ((unsigned char)from[shown] & 0xc0) == 0x80)
-        shown--; // not in the middle of a UTF-8 character
-    for (size_t i = 0; i < shown; i++)
-        word[i] = (unsigned char)from[i] < 0x20 || from[i] == 0x7f ? '?' : from[i];
-    strcpy(word + shown, shown < length ? "..." : "");
+    char copy[2 * TS_ROWS_WORD];
+    size_t copied = length < sizeof copy ? length : sizeof copy - 1;
+    memcpy(copy, from, copied);
+    copy[copied] = 0;
+    if (ts_terminal_text(copy, word, TS_ROWS_WORD - 3) < length)
+        strcat(word, "...");
 }
 
 // A whole number >= 0, however it is written; -1: it is none. What is so small that only 0 is left of it is none.
