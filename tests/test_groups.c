@@ -388,8 +388,7 @@ static void test_a_table_may_end_anyhow(void **state) {
 static void test_tables_of_other_programs_are_read(void **state) {
     (void)state;
     static const char *const SAME[] = {
-        "\xef\xbb\xbf"
-        "0,1,2\n1,2,0\n2,0,1\n",
+        "\357\273\2770,1,2\n1,2,0\n2,0,1\n",
         "0;1;2\n1;2;0\n2;0;1\n",
         "0\t1\t2\r\n1\t2\t0\r\n2\t0\t1\r\n",
         "0 1 2\n  1  2 0\n2 0 1 \n",
@@ -433,8 +432,7 @@ static void test_tables_of_other_programs_are_read(void **state) {
 static void test_orders_of_other_programs_are_read(void **state) {
     (void)state;
     static const char *const SAME[] = {
-        "\xef\xbb\xbf"
-        "0 1 2\n0 2 1\n1 0 2\n1 2 0\n2 0 1\n2 1 0\n",
+        "\357\273\2770 1 2\n0 2 1\n1 0 2\n1 2 0\n2 0 1\n2 1 0\n",
         "0,1,2\n0,2,1\n1,0,2\n1,2,0\n2,0,1\n2,1,0\n",
         "1 2 3\n1 3 2\n2 1 3\n2 3 1\n3 1 2\n3 2 1\n",
         "[(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]\n",
