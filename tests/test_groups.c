@@ -360,6 +360,8 @@ static void test_malformed_tables_are_refused(void **state) {
         {"[0, [1]]", "line 1, column 5: a list stands within a row"},
         {"\"0\",\"1\n1,0\n", "line 1, column 5: a quotation mark is not closed"},
         {"0,\xc3\xa9\n1,0\n", "line 1, column 3: entry 2, '\xc3\xa9', is not one of 0 to 1"},
+        {"0,1,2\n0,1,2\n1,2,0\n2,0,1\n", "line 1: it has 3 entries; a table of 4 rows has 4 in each "
+                                         "(headings of rows or columns are to be left out)"},
         {"a,b\n0,1\n", "line 1, column 1: entry 1, 'a', is not one of 0 to 1"},
         {"0,99999999999999999999999999999999999999\n1,0\n",
          "entry 2, '9999999999999999999999999999...', is not"},

@@ -78,6 +78,8 @@ static const malformed TABLE[] = {
     {FULL "where: learning_rate < 3\n", 4, "'learning_rate' is unknown; did you mean 'lr'?"},
     {FULL "features: 4\n", 4, "key 'features': does not apply to any task or model of this sweep"},
     {FULL "binary: true\n", 4, "key 'binary': does not apply"},
+    {FULL "weight_decay: 1\n", 4,
+     "does not apply to any task or model of this sweep; it is a key of model 'mlp', model 'transformer'"},
     {FULL "exclude: [{correlated_pairs: 3}]\n", 4, "key 'correlated_pairs': does not apply"},
     {"name: x\ntask: group\ngroup: C5\nsteps: 1\ncases:\n  - {model: mlp}\n  - {model: transformer, hidden: "
      "7}\n",

@@ -251,6 +251,33 @@ static ts_status check_setting(ts_spec *spec, const ts_setting *setting) {
     return read_setting(spec, setting, key, &list);
 }
 
+static bool has_key(const ts_key *table, const char *name) {
+    for (; table->name; table++)
+        if (strcmp(table->name, name) == 0)
+            return true;
+    return false;
+}
+
+static void add_owner(ts_text *owners, const char *what, const char *name) {
+    ts_text_addf(owners, "%s%s '%s'", owners->length ? ", " : "", what, name);
+}
+
+// A key that no task or model of the sweep has, with those that have it.
+static ts_status report_useless(ts_spec *spec, const ts_setting *setting) {
+    ts_text owners = {0};
+    for (int t = 0; ts_tasks[t]; t++)
+        if (has_key(ts_tasks[t]->keys, setting->key))
+            add_owner(&owners, "task", ts_tasks[t]->name);
+    for (int m = 0; ts_models[m]; m++)
+        if (has_key(ts_models[m]->keys, setting->key))
+            add_owner(&owners, "model", ts_models[m]->name);
+    ts_status status = ts_report_add(spec->report, setting->line, setting->key,
+                                     "does not apply to any task or model of this sweep; it is a key of %s",
+                                     ts_text_get(&owners));
+    ts_text_free(&owners);
+    return status;
+}
+
 static ts_status type_setting(ts_spec *spec, ts_setting *setting) {
     ts_sweep *sweep = spec->sweep;
     if (selecting_key(spec, setting->key))
@@ -272,8 +299,7 @@ static ts_status type_setting(ts_spec *spec, ts_setting *setting) {
     if (!applies && spec->unknown_slots)
         return check_setting(spec, setting);
     if (worst == TS_OK && !applies && !setting->implied && knows_slots(spec))
-        return ts_report_add(spec->report, setting->line, setting->key,
-                             "does not apply to any task or model of this sweep");
+        return report_useless(spec, setting);
     return worst;
 }
 

@@ -5,6 +5,7 @@
 #include "task/task.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const ts_key KEYS[] = {
@@ -46,8 +47,9 @@ static bool read_table(const ts_file *file, int n, int *result, char *message, s
             if (result && !wrong && a < n && rows.entries <= n)
                 result[(size_t)a * (size_t)n + (size_t)(rows.entries - 1)] = entry;
         } else if (rows.entries != n) {
-            snprintf(fault, sizeof fault, "%s: it has %d entries; a table of %d rows has %d in each",
-                     ts_rows_place(&rows, place), rows.entries, n, n);
+            snprintf(fault, sizeof fault, "%s: it has %d entries; a table of %d rows has %d in each%s",
+                     ts_rows_place(&rows, place), rows.entries, n, n,
+                     abs(rows.entries - n) == 1 ? " (headings of rows or columns are to be left out)" : "");
             wrong = fault;
         } else {
             a++;
