@@ -5,7 +5,7 @@
 #include "run/load.h"
 #include "run/remeasure.h"
 #include "run/run.h"
-#include "store/weights.h"
+#include "store/weights_reader.h"
 #include "task/data.h"
 
 #include <stdio.h>
@@ -95,7 +95,7 @@ static ts_status measure_weights(const ts_params *params, const char *path) {
         return status;
     float *weights = ts_alloc((size_t)layout.total * sizeof *weights, "weights");
     double *measures = ts_alloc((size_t)ts_measures_total(params, data) * sizeof *measures, "measures");
-    status = weights && measures ? ts_weights_read_hdf5(path, model, &layout, weights) : TS_ERROR_MEMORY;
+    status = weights && measures ? ts_weights_read(path, model, &layout, weights) : TS_ERROR_MEMORY;
     if (status == TS_OK)
         status =
             model->measure(params, data, weights, ts_params_integer(params, "steps"), true, NULL, measures);

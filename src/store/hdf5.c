@@ -12,6 +12,28 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "data go from memory t
 
 enum { DESCRIPTION_BYTES = 512, TRANSFER_LIMIT = 1 << 30 };
 
+// --- Links ---
+
+// How everything in a file is opened: links to other files, which HDF5 would follow, are refused.
+static hid_t dataset_access = -1, group_access = -1;
+static bool link_refused;
+
+static herr_t refuse_link(const char *from, const char *group, const char *to, const char *object,
+                          unsigned *flags, hid_t access, void *context) {
+    (void)from, (void)group, (void)to, (void)object, (void)flags, (void)access, (void)context;
+    link_refused = true;
+    return -1;
+}
+
+static hid_t within_the_file(hid_t class) {
+    hid_t access = H5Pcreate(class);
+    if (access >= 0 && H5Pset_elink_cb(access, refuse_link, NULL) < 0) {
+        H5Pclose(access);
+        return -1;
+    }
+    return access;
+}
+
 // --- Faults ---
 
 static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *context) {
@@ -26,6 +48,9 @@ static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *contex
 static void describe(char text[DESCRIPTION_BYTES]) {
     strcpy(text, "unknown HDF5 fault");
     H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, text);
+    if (link_refused)
+        strcpy(text, "it is a link to another file, and those are not followed");
+    link_refused = false;
     H5Eclear2(H5E_DEFAULT);
 }
 
@@ -75,6 +100,8 @@ void ts_h5_start(void) {
     H5dont_atexit();
     H5open();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    dataset_access = within_the_file(H5P_DATASET_ACCESS);
+    group_access = within_the_file(H5P_GROUP_ACCESS);
 }
 
 void ts_h5_begin(ts_h5 *h5, const char *path) {
@@ -246,7 +273,7 @@ hid_t ts_h5_create_dataset(ts_h5 *h5, hid_t parent, const char *name, const ts_h
 hid_t ts_h5_open_group(ts_h5 *h5, hid_t parent, const char *name) {
     if (h5->status != TS_OK)
         return -1;
-    hid_t group = H5Gopen2(parent, name, H5P_DEFAULT);
+    hid_t group = H5Gopen2(parent, name, group_access);
     if (group < 0)
         ts_h5_fault(h5, "open group", name);
     return group;
@@ -255,10 +282,18 @@ hid_t ts_h5_open_group(ts_h5 *h5, hid_t parent, const char *name) {
 hid_t ts_h5_open_dataset(ts_h5 *h5, hid_t parent, const char *name) {
     if (h5->status != TS_OK)
         return -1;
-    hid_t dataset = H5Dopen2(parent, name, H5P_DEFAULT);
+    hid_t dataset = H5Dopen2(parent, name, dataset_access);
     if (dataset < 0)
         ts_h5_fault(h5, "open dataset", name);
     return dataset;
+}
+
+bool ts_h5_has(hid_t parent, const char *name) {
+    return H5Lexists(parent, name, group_access) > 0;
+}
+
+hid_t ts_h5_try_dataset(hid_t parent, const char *name) {
+    return ts_h5_has(parent, name) ? H5Dopen2(parent, name, dataset_access) : -1;
 }
 
 size_t ts_h5_item_bytes(ts_h5_type type) {
@@ -287,17 +322,33 @@ static hsize_t stored_bytes(const ts_h5_form *form) {
     return form->type == TS_H5_TEXT ? bytes / sizeof(char *) * 16 : bytes;
 }
 
+// Do its data lie in the file as they should, as far as that has an end?
+static bool lies_within(hid_t dataset, const ts_h5_form *form) {
+    haddr_t place = H5Dget_offset(dataset);
+    hsize_t size = 0;
+    hid_t file = H5Iget_file_id(dataset);
+    bool fine = place != HADDR_UNDEF && H5Dget_storage_size(dataset) == stored_bytes(form) &&
+                H5Fget_filesize(file, &size) >= 0 && place <= size && stored_bytes(form) <= size - place;
+    H5Fclose(file);
+    return fine;
+}
+
+// The layout first: to ask a virtual dataset for its extent opens the files it is made of.
 bool ts_h5_form_of(hid_t dataset, ts_h5_form *form) {
     *form = (ts_h5_form){0};
-    hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset), plan = H5Dget_create_plist(dataset);
-    bool fine = type >= 0 && space >= 0 && plan >= 0 && known_type(type, form);
+    hid_t type = -1, space = -1, plan = H5Dget_create_plist(dataset);
+    bool fine = plan >= 0 && H5Pget_layout(plan) == H5D_CONTIGUOUS && H5Pget_external_count(plan) == 0;
+    if (fine) {
+        type = H5Dget_type(dataset);
+        space = H5Dget_space(dataset);
+        fine = type >= 0 && space >= 0 && known_type(type, form);
+    }
     if (fine) {
         form->rank = H5Sget_simple_extent_ndims(space);
         fine = form->rank >= 0 && form->rank <= TS_H5_DIMENSIONS &&
                H5Sget_simple_extent_dims(space, form->size, NULL) >= 0;
     }
-    fine = fine && H5Pget_layout(plan) == H5D_CONTIGUOUS && H5Pget_external_count(plan) == 0 &&
-           H5Dget_offset(dataset) != HADDR_UNDEF && H5Dget_storage_size(dataset) == stored_bytes(form);
+    fine = fine && lies_within(dataset, form);
     H5Pclose(plan);
     H5Sclose(space);
     H5Tclose(type);

@@ -57,12 +57,15 @@ ts_status ts_h5_end(ts_h5 *h5);                              // the first fault,
 // Notes HDF5's own fault as "cannot <doing> '<name>'" unless there was one before.
 void ts_h5_fault(ts_h5 *h5, const char *doing, const char *name);
 
-// --- Objects: -1 after a fault; ts_h5_close takes any handle, -1 too. ---
+// --- Objects: -1 after a fault; ts_h5_close takes any handle, -1 too. Links to other files are not followed. ---
 hid_t ts_h5_create_group(ts_h5 *h5, hid_t parent, const char *name);
 hid_t ts_h5_create_dataset(ts_h5 *h5, hid_t parent, const char *name, const ts_h5_form *form);
 hid_t ts_h5_open_group(ts_h5 *h5, hid_t parent, const char *name);
 hid_t ts_h5_open_dataset(ts_h5 *h5, hid_t parent, const char *name);
 void ts_h5_close(ts_h5 *h5, hid_t id);
+bool ts_h5_has(hid_t parent, const char *name); // false also where it cannot be looked for
+hid_t ts_h5_try_dataset(hid_t parent,
+                        const char *name); // -1: there is none, or it cannot be opened; never a fault
 
 // Form of an existing dataset. False if it is none of ours: another type, not contiguous, not allocated.
 bool ts_h5_form_of(hid_t dataset, ts_h5_form *form);

@@ -30,7 +30,7 @@ static const char *digits(const ts_file *file) {
 static void put_files(ts_h5 *h5, hid_t group, const ts_file *const *files, int count) {
     hid_t place = ts_h5_create_group(h5, group, "files");
     for (int i = 0; i < count && h5->status == TS_OK; i++)
-        if (H5Lexists(place, digits(files[i]), H5P_DEFAULT) <= 0)
+        if (!ts_h5_has(place, digits(files[i])))
             put_text(h5, place, digits(files[i]), NULL, files[i]->content);
     ts_h5_close(h5, place);
 }

@@ -230,10 +230,7 @@ static double number_at(const void *values, ts_h5_type type, int64_t i) {
 
 ts_status ts_reader_column(ts_reader *reader, const char *name, double *out) {
     ts_h5_form form;
-    hid_t dataset = -1;
-    bool there = name[0] && !strchr(name, '/') && H5Lexists(reader->h5.file, name, H5P_DEFAULT) > 0;
-    if (there)
-        dataset = H5Dopen2(reader->h5.file, name, H5P_DEFAULT);
+    hid_t dataset = name[0] && !strchr(name, '/') ? ts_h5_try_dataset(reader->h5.file, name) : -1;
     bool numbers = dataset >= 0 && ts_h5_form_of(dataset, &form) && form.rank == 1 &&
                    form.type != TS_H5_TEXT && (int64_t)form.size[0] == reader->instances;
     ts_h5_close(&reader->h5, dataset);
@@ -295,7 +292,7 @@ static ts_status read_text_of(ts_reader *reader, const char *name, int64_t insta
 
 ts_status ts_reader_text(ts_reader *reader, const char *name, char **text) {
     *text = NULL;
-    if (H5Lexists(reader->h5.file, name, H5P_DEFAULT) <= 0)
+    if (!ts_h5_has(reader->h5.file, name))
         return ts_fail(TS_ERROR_USER, "'%s' has no text '%s'", reader->path, name);
     hid_t dataset = ts_h5_open_dataset(&reader->h5, reader->h5.file, name);
     ts_h5_form form;
@@ -401,7 +398,7 @@ static void read_weights(ts_reader *reader, const ts_reader_case *one, int64_t r
     ts_text_addf(&path, "/cases/%s/weights", one->label);
     if (ts_text_status(&path) != TS_OK)
         reader->h5.status = TS_ERROR_MEMORY;
-    else if (H5Lexists(reader->h5.file, ts_text_get(&path), H5P_DEFAULT) <= 0)
+    else if (!ts_h5_has(reader->h5.file, ts_text_get(&path)))
         reader->h5.status = ts_fail(
             TS_ERROR_USER, "'%s' keeps no weights; run the sweep again with `save: final`", reader->path);
     weights_visit visit = {reader, row, checkpoint};

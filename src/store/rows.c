@@ -23,7 +23,7 @@ static hid_t open_results(ts_rows *rows, const char *name, const ts_h5_form *for
     ts_h5_form found;
     if (!rows->partial)
         return ts_rows_open_dataset(rows->h5, name, form);
-    if (rows->h5->status != TS_OK || H5Lexists(rows->h5->file, name, H5P_DEFAULT) <= 0)
+    if (rows->h5->status != TS_OK || !ts_h5_has(rows->h5->file, name))
         return -1;
     hid_t dataset = ts_h5_open_dataset(rows->h5, rows->h5->file, name);
     if (dataset < 0 || (ts_h5_form_of(dataset, &found) && ts_h5_same_form(&found, form)))

@@ -3,7 +3,6 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
-#include "model/model.h"
 
 #include <hdf5.h>
 #include <stdint.h>
@@ -113,50 +112,5 @@ ts_status ts_weights_write_hdf5(const char *path, const ts_reader_tensor *tensor
         H5Fclose(file);
     if (access >= 0)
         H5Pclose(access);
-    return status;
-}
-
-// Under its own or its published name.
-static hid_t open_tensor(hid_t file, const ts_model *model, const char *name) {
-    const char *published = ts_model_published(model, name);
-    return H5Dopen2(file, H5Lexists(file, published, H5P_DEFAULT) > 0 ? published : name, H5P_DEFAULT);
-}
-
-static ts_status read_tensor(const char *path, hid_t file, const ts_model *model, const ts_tensor *tensor,
-                             float *out) {
-    hid_t dataset = open_tensor(file, model, tensor->name), space = dataset >= 0 ? H5Dget_space(dataset) : -1;
-    ts_status status = TS_OK;
-    hsize_t size[H5S_MAX_RANK] = {0};
-    int rank = space >= 0 ? H5Sget_simple_extent_dims(space, size, NULL) : -1;
-    bool fits = rank == tensor->rank;
-    for (int d = 0; fits && d < rank; d++)
-        fits = (int64_t)size[d] == tensor->size[d];
-    if (dataset < 0)
-        status = ts_fail(TS_ERROR_USER, "'%s' has no dataset '%s'", path, tensor->name);
-    else if (!fits)
-        status = ts_fail(TS_ERROR_USER, "'%s': '%s' has not the shape that the sweep gives it (%lld x %lld)",
-                         path, tensor->name, (long long)tensor->size[0],
-                         (long long)(tensor->rank > 1 ? tensor->size[1] : 1));
-    else if (H5Dread(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, out) < 0)
-        status = ts_fail(TS_ERROR_USER, "'%s': '%s' cannot be read as numbers", path, tensor->name);
-    if (space >= 0)
-        H5Sclose(space);
-    if (dataset >= 0)
-        H5Dclose(dataset);
-    return status;
-}
-
-ts_status ts_weights_read_hdf5(const char *path, const ts_model *model, const ts_parameter_layout *layout,
-                               float *parameters) {
-    if (ts_path_check_regular(path) != TS_OK)
-        return TS_ERROR_USER;
-    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
-    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-    if (file < 0)
-        return ts_fail(TS_ERROR_USER, "cannot open '%s' as an HDF5 file", path);
-    ts_status status = TS_OK;
-    for (int i = 0; i < layout->count && status == TS_OK; i++)
-        status = read_tensor(path, file, model, &layout->tensor[i], parameters + layout->tensor[i].offset);
-    H5Fclose(file);
     return status;
 }

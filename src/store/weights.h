@@ -1,5 +1,5 @@
-// One instance's weights as a file of their own, one entry per parameter: safetensors, or HDF5 with a dataset
-// each.
+// One instance's weights written to a file of their own, one entry per parameter: safetensors, or HDF5 with a dataset
+// each. Reading such files: weights_reader.h.
 #pragma once
 
 #include "base/status.h"
@@ -11,10 +11,3 @@ ts_status ts_weights_write_safetensors(const char *path, const ts_reader_tensor 
                                        const char *metadata);
 ts_status ts_weights_write_hdf5(const char *path, const ts_reader_tensor *tensors, int count,
                                 const char *metadata);
-
-// Reads an instance's parameters from an HDF5 file with one dataset per tensor (float32 or float64), under the model's
-// own or published names, into `parameters` in the model's layout. A fault names what is missing or has another shape.
-struct ts_model;
-struct ts_parameter_layout;
-ts_status ts_weights_read_hdf5(const char *path, const struct ts_model *model,
-                               const struct ts_parameter_layout *layout, float *parameters);

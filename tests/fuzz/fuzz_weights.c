@@ -4,7 +4,7 @@
 #define _GNU_SOURCE
 #include "fuzz.h"
 
-#include "store/weights.h"
+#include "store/weights_reader.h"
 
 #include <hdf5.h>
 #include <math.h>
@@ -173,7 +173,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     fuzz_require(parameters);
     for (int64_t i = 0; i < layout->total + GUARD; i++)
         parameters[i] = NAN;
-    ts_status status = ts_weights_read_hdf5(path, models[which], layout, parameters);
+    ts_status status = ts_weights_read(path, models[which], layout, parameters);
     fuzz_require(status == TS_OK || (status == TS_ERROR_USER && strstr(ts_message(), path)));
     for (int64_t i = 0; i < layout->total + GUARD; i++)
         fuzz_require(i < layout->total ? status != TS_OK || isfinite(parameters[i]) : isnan(parameters[i]));
