@@ -13,13 +13,15 @@
 
 static const ts_option OPTIONS[] = {
     {"output", 'o', "NEW.h5",
-     "Of a results file: a new one, which must not exist, of the same sweep with every measure computed "
-     "anew. "
-     "Default: they are printed."},
-    {"weights", 0, "W.h5",
-     "Weights trained elsewhere, for a sweep file that resolves to one instance: an HDF5 file with one "
-     "dataset "
-     "per parameter, under the names of the model's parameters."},
+     "A new results file, which must not exist: of the same sweep with every measure computed anew, or of "
+     "the "
+     "one instance whose weights are given. Default: they are printed."},
+    {"weights", 0, "FILE",
+     "Weights trained elsewhere, for a sweep file that resolves to one instance: HDF5, or safetensors in "
+     "F16, "
+     "BF16, F32 or F64, with one tensor per parameter, under the names of the model's parameters or as "
+     "`export` "
+     "names them, all after one prefix or none."},
     {"set", 0, "KEY=VALUE",
      "With --weights: sets a key over the sweep file, as for `run`. May be given repeatedly."},
     {0},
@@ -85,7 +87,7 @@ static ts_status print_measures(const ts_params *params, const ts_data *data, in
     return status;
 }
 
-static ts_status measure_weights(const ts_params *params, const char *path) {
+static ts_status print_weights(const ts_params *params, const char *path) {
     const ts_model *model = params->schema->model;
     ts_parameter_layout layout;
     ts_data *data = NULL;
@@ -111,6 +113,7 @@ static ts_status measure_weights(const ts_params *params, const char *path) {
 
 // Of weights trained elsewhere, for the only instance of a sweep file.
 static ts_status measure_elsewhere(const ts_comm *comm, const ts_arguments *arguments, const char *weights) {
+    const char *output = ts_argument(&ts_cmd_measure, arguments, "output");
     ts_sweep *sweep = NULL;
     ts_status status = ts_load_sweep(comm, arguments->operand[0], arguments->set, arguments->n_set, &sweep);
     if (status == TS_OK && ts_sweep_instances(sweep) != 1)
@@ -120,10 +123,13 @@ static ts_status measure_elsewhere(const ts_comm *comm, const ts_arguments *argu
     if (status == TS_OK && comm->rank == 0) {
         ts_params params;
         ts_sweep_params(sweep, 0, &params);
-        status = measure_weights(&params, weights);
+        if (!output)
+            status = print_weights(&params, weights);
+        else if ((status = ts_remeasure_weights(sweep, weights, output)) == TS_OK)
+            printf("%s: measures of %s\n", output, weights);
     }
     ts_sweep_free(sweep);
-    return status;
+    return ts_comm_agree(comm, status);
 }
 
 static ts_status print_one(const ts_remeasured *one, void *context) {
@@ -181,13 +187,8 @@ static ts_status measure_results(const ts_comm *comm, const ts_arguments *argume
 
 static int run(const ts_comm *comm, const ts_arguments *arguments) {
     const char *weights = ts_argument(&ts_cmd_measure, arguments, "weights");
-    ts_status status;
-    if (weights && ts_argument(&ts_cmd_measure, arguments, "output"))
-        status = ts_fail(TS_ERROR_USER, "-o goes with a results file, not with --weights");
-    else if (weights)
-        status = measure_elsewhere(comm, arguments, weights);
-    else
-        status = measure_results(comm, arguments);
+    ts_status status =
+        weights ? measure_elsewhere(comm, arguments, weights) : measure_results(comm, arguments);
     return status == TS_OK ? TS_EXIT_DONE : ts_command_fail(comm, status);
 }
 
@@ -204,9 +205,13 @@ const ts_command ts_cmd_measure = {
         "end; the curves before it, and what has no weights, are taken over from the file. The sweep and the "
         "files it names are in the results file; no other is read. Interrupted, the same command goes on "
         "with "
-        "NEW.h5.part.\n\n`toysweep measure SWEEP.yaml --weights W.h5` prints the measures of weights that "
+        "NEW.h5.part.\n\n`toysweep measure SWEEP.yaml --weights FILE` prints the measures of weights that "
         "were "
-        "trained elsewhere, stored under the names of the model's parameters or as `export` names them.",
+        "trained elsewhere; with -o it makes a results file of them. What the file has beside the model's "
+        "tensors "
+        "must be zero, masks aside; a tensor that lies transposed, as some programs keep it, is turned, with "
+        "a "
+        "warning.",
     .options = OPTIONS,
     .run = run,
 };

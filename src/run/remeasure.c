@@ -8,6 +8,7 @@
 #include "store/lock.h"
 #include "store/origin.h"
 #include "store/records.h"
+#include "store/weights_reader.h"
 #include "task/data.h"
 
 #include <errno.h>
@@ -22,7 +23,8 @@ static const double PATIENCE = 0; // seconds to wait for the output's lock
 typedef struct remeasure {
     const char *path;
     ts_reader *reader;
-    ts_sweep *sweep;
+    const ts_sweep *sweep;
+    ts_sweep *own_sweep; // that of the file; NULL: the caller's
     int cases;
     ts_record_layout **layouts; // (cases)
     ts_data **data;             // (cases)
@@ -34,19 +36,21 @@ typedef struct remeasure {
 
 // --- The file ---
 
-static ts_status keeps_no_weights(const remeasure *r) {
-    return ts_fail(TS_ERROR_USER,
-                   "'%s' keeps no weights (save: none); run its sweep again with `save: final`", r->path);
-}
-
 static bool has_weights(const ts_record_layout *layout) {
     return layout->count > 0 && layout->field[layout->count - 1].place == TS_PLACE_WEIGHTS; // they come last
+}
+
+static ts_status check_weights(const remeasure *r) {
+    for (int c = 0; c < r->cases; c++)
+        if (has_weights(r->layouts[c]))
+            return TS_OK;
+    return ts_fail(TS_ERROR_USER,
+                   "'%s' keeps no weights (save: none); run its sweep again with `save: final`", r->path);
 }
 
 // Layouts and data of all cases, and room for one instance.
 static ts_status prepare(remeasure *r) {
     int64_t most = 0, largest = 0;
-    int with_weights = 0;
     r->cases = ts_sweep_cases(r->sweep);
     r->layouts = ts_alloc_zero((size_t)r->cases, sizeof *r->layouts, "cases");
     r->data = ts_alloc_zero((size_t)r->cases, sizeof *r->data, "cases");
@@ -64,10 +68,7 @@ static ts_status prepare(remeasure *r) {
         params.schema->model->layout(&params, &parameters);
         most = r->layouts[c]->measures > most ? r->layouts[c]->measures : most;
         largest = parameters.total > largest ? parameters.total : largest;
-        with_weights += has_weights(r->layouts[c]);
     }
-    if (with_weights == 0)
-        return keeps_no_weights(r);
     r->measures = ts_alloc((size_t)most * sizeof *r->measures, "measures");
     r->scratch = ts_alloc((size_t)most * sizeof *r->scratch, "measures");
     r->parameters = ts_alloc((size_t)largest * sizeof *r->parameters, "weights");
@@ -77,10 +78,13 @@ static ts_status prepare(remeasure *r) {
 static ts_status open_results(const char *path, remeasure *r) {
     *r = (remeasure){.path = path};
     ts_status status = ts_reader_open(path, &r->reader);
-    if (status == TS_OK && (status = ts_origin_read(r->reader, &r->sweep)) != TS_OK)
+    if (status == TS_OK && (status = ts_origin_read(r->reader, &r->own_sweep)) != TS_OK)
         return ts_fail(status, "'%s': %s", path, ts_message());
+    r->sweep = r->own_sweep;
     if (status == TS_OK)
         status = prepare(r);
+    if (status == TS_OK)
+        status = check_weights(r);
     if (status == TS_OK)
         status = ts_records_open(path, r->reader, r->sweep, (const ts_record_layout *const *)r->layouts,
                                  &r->records);
@@ -98,7 +102,7 @@ static void close_results(remeasure *r) {
     ts_free(r->measures);
     ts_free(r->scratch);
     ts_free(r->parameters);
-    ts_sweep_free(r->sweep);
+    ts_sweep_free(r->own_sweep);
     ts_reader_close(r->reader);
 }
 
@@ -231,8 +235,8 @@ static ts_status name_target(const char *output, target *t) {
 // Goes on with a part that an earlier call left, if it can be from this very file.
 static ts_status make_part(const remeasure *r, target *t) {
     const ts_record_layout *const *layouts = (const ts_record_layout *const *)r->layouts;
-    const char *backend = ts_reader_attribute(r->reader, "backend");
-    bool current = strcmp(ts_reader_attribute(r->reader, "version"), TOYSWEEP_VERSION) == 0;
+    const char *backend = r->reader ? ts_reader_attribute(r->reader, "backend") : TS_BACKEND_ELSEWHERE;
+    bool current = r->reader && strcmp(ts_reader_attribute(r->reader, "version"), TOYSWEEP_VERSION) == 0;
     int64_t damaged = 0, instances = ts_sweep_instances(r->sweep);
     t->status = ts_alloc_zero((size_t)instances, 1, "the instances' status");
     if (!t->status)
@@ -324,36 +328,93 @@ static ts_status settle(target *t) {
     return ts_file_sync_directory(t->path);
 }
 
+// Closes the store, and gives the file its name if all went well.
+static ts_status finish_target(target *t, ts_status status) {
+    if (t->store) {
+        ts_status closed = ts_store_close(t->store);
+        status = status == TS_OK ? closed : status;
+    }
+    return status == TS_OK ? settle(t) : status;
+}
+
 static ts_status fill_target(remeasure *r, target *t) {
     batch *b = ts_alloc_zero(1, sizeof *b, "records");
     ts_status status = b ? open_target(r, t) : TS_ERROR_MEMORY;
     for (int c = 0; c < r->cases && status == TS_OK; c++)
         status = remeasure_case(r, t, c, b);
-    if (t->store) {
-        ts_status closed = ts_store_close(t->store);
-        status = status == TS_OK ? closed : status;
-    }
-    if (status == TS_OK)
-        status = settle(t);
     ts_free(b);
+    return finish_target(t, status);
+}
+
+// Opens the target at `output` and fills it.
+static ts_status make_file(remeasure *r, const char *output, ts_status (*fill)(remeasure *, target *)) {
+    target *t = ts_alloc_zero(1, sizeof *t, "the results file");
+    if (!t)
+        return TS_ERROR_MEMORY;
+    t->lock.fd = -1;
+    ts_status status = name_target(output, t);
+    if (status == TS_OK)
+        status = fill(r, t);
+    ts_lock_release(&t->lock, t->lock_path, true);
+    ts_free(t->status);
+    ts_free(t);
     return status;
 }
 
 ts_status ts_remeasure_file(const char *path, const char *output, ts_remeasure_counts *counts) {
     remeasure r;
-    target *t = ts_alloc_zero(1, sizeof *t, "the results file");
-    if (!t)
-        return TS_ERROR_MEMORY;
-    t->lock.fd = -1;
     ts_status status = open_results(path, &r);
     if (status == TS_OK)
-        status = name_target(output, t);
-    if (status == TS_OK)
-        status = fill_target(&r, t);
+        status = make_file(&r, output, fill_target);
     *counts = r.counts;
-    ts_lock_release(&t->lock, t->lock_path, true);
-    ts_free(t->status);
-    ts_free(t);
+    close_results(&r);
+    return status;
+}
+
+// --- Of weights from elsewhere ---
+
+// The record of the only instance, as if it had been trained: all that is known is its end.
+static ts_status measure_end(remeasure *r, char *record) {
+    const ts_record_layout *layout = r->layouts[0];
+    ts_params params;
+    ts_case_params(r->sweep, 0, 0, &params);
+    int64_t steps = ts_params_integer(&params, "steps"), last = checkpoint_at(layout, steps);
+    ts_record_reset(layout, record);
+    ts_status status =
+        params.schema->model->measure(&params, r->data[0], r->parameters, steps, true, NULL, r->measures);
+    if (status != TS_OK)
+        return status;
+    ts_record_put_measures(layout, last, true, r->measures, record);
+    ts_record_conclude(layout, &params, r->data[0], last, r->measures, r->scratch, record);
+    ts_record_put_weights(layout, last, true, r->parameters, record);
+    return TS_OK;
+}
+
+static ts_status fill_with_weights(remeasure *r, target *t) {
+    ts_params params;
+    ts_case_params(r->sweep, 0, 0, &params);
+    char *record = ts_alloc(r->layouts[0]->bytes, "a record");
+    ts_row row = {.status = TS_ROW_DONE, .steps_done = ts_params_integer(&params, "steps"), .record = record};
+    ts_status status = record ? measure_end(r, record) : TS_ERROR_MEMORY;
+    if (status == TS_OK)
+        status = open_target(r, t);
+    if (status == TS_OK)
+        status = ts_store_commit(t->store, 0, 0, 1, &row);
+    ts_free(record);
+    return finish_target(t, status);
+}
+
+ts_status ts_remeasure_weights(const ts_sweep *sweep, const char *weights, const char *output) {
+    remeasure r = {.path = weights, .sweep = sweep};
+    ts_params params;
+    ts_parameter_layout layout;
+    ts_case_params(sweep, 0, 0, &params);
+    params.schema->model->layout(&params, &layout);
+    ts_status status = prepare(&r);
+    if (status == TS_OK)
+        status = ts_weights_read(weights, params.schema->model, &layout, r.parameters);
+    if (status == TS_OK)
+        status = make_file(&r, output, fill_with_weights);
     close_results(&r);
     return status;
 }

@@ -91,6 +91,9 @@ static ts_status check_backend(const char *path, hid_t file, const char *backend
         return status;
     if (!found)
         status = ts_fail(TS_ERROR_FATAL, "'%s' is damaged: it does not name its backend", path);
+    else if (strcmp(found, TS_BACKEND_ELSEWHERE) == 0)
+        status = ts_fail(TS_ERROR_FATAL,
+                         "'%s' holds weights that were trained elsewhere; choose another file with -o", path);
     else if (strcmp(found, backend) != 0)
         status = ts_fail(TS_ERROR_FATAL,
                          "'%s' was begun with backend '%s', not '%s', whose results differ in the "

@@ -10,6 +10,9 @@
 
 #include <stdint.h>
 
+// The backend of files whose instances no backend of this program has trained (`measure --weights -o`).
+#define TS_BACKEND_ELSEWHERE "elsewhere"
+
 typedef enum ts_row_status { TS_ROW_PENDING = 0, TS_ROW_DONE = 1, TS_ROW_FAILED = 2 } ts_row_status;
 
 // Serial. Makes the file for a sweep: `path`.tmp with all metadata, filled datasets and space reserved on
