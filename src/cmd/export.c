@@ -5,6 +5,7 @@
 #include "model/model.h"
 #include "run/run.h"
 #include "store/reader.h"
+#include "store/records.h"
 #include "store/store.h"
 #include "store/weights.h"
 
@@ -34,11 +35,14 @@ static void publish(const char *metadata, ts_reader_tensor *tensors, int count) 
     }
 }
 
-static ts_status export_instance(ts_reader *reader, int64_t instance, const char *path, bool hdf5) {
+static ts_status export_instance(const char *file, ts_reader *reader, int64_t instance, const char *path,
+                                 bool hdf5) {
     ts_reader_tensor *tensors;
     int count = 0;
     char *metadata = NULL;
     ts_status status = ts_reader_weights(reader, instance, &tensors, &count);
+    if (status == TS_OK)
+        status = ts_records_check(file, reader, instance);
     if (status == TS_OK)
         status = ts_reader_resolved(reader, instance, &metadata);
     if (status == TS_OK)
@@ -89,7 +93,7 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
                  hdf5 ? "h5" : "safetensors");
     status = check_target(path);
     if (status == TS_OK)
-        status = export_instance(reader, instance, path, hdf5);
+        status = export_instance(arguments->operand[0], reader, instance, path, hdf5);
     ts_reader_close(reader);
     return status == TS_OK ? TS_EXIT_DONE : ts_command_fail(comm, status);
 }

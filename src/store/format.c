@@ -91,7 +91,7 @@ ts_status ts_format_measures(const ts_sweep *sweep, const ts_record_layout *cons
                              ts_measure_columns *columns) {
     columns->count = 0;
     for (int c = 0; c < ts_sweep_cases(sweep); c++)
-        for (int f = 0; f < layouts[c]->count; f++) {
+        for (int f = 0; layouts[c] && f < layouts[c]->count; f++) {
             const ts_field *field = &layouts[c]->field[f];
             if (field->place != TS_PLACE_ROOT || ts_format_measure(columns, field->name) >= 0)
                 continue;

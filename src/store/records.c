@@ -1,7 +1,9 @@
 #include "store/records.h"
 
 #include "base/memory.h"
+#include "store/origin.h"
 #include "store/rows.h"
+#include "task/data.h"
 
 #include <string.h>
 
@@ -88,4 +90,82 @@ ts_status ts_records_read(ts_records *records, int case_index, int64_t index, vo
     if (records->same_version && root.status != TS_ROW_PENDING && *intact)
         *intact = root.checksum == ts_format_checksum(layout, root.steps_done, root.status, record);
     return records->h5.status;
+}
+
+// --- One instance ---
+
+static ts_status damaged(const char *path, int64_t instance, const char *what) {
+    return ts_fail(
+        TS_ERROR_FATAL,
+        "instance %lld of '%s' is damaged: its %s are not as they were written; run its sweep again, "
+        "which trains it anew",
+        (long long)instance, path, what);
+}
+
+static ts_status check_parameters(const char *path, ts_reader *reader, const ts_params *params,
+                                  int64_t instance) {
+    ts_text now = {0};
+    char *then = NULL;
+    ts_params_json(params, &now);
+    ts_status status = ts_text_status(&now);
+    if (status == TS_OK)
+        status = ts_reader_resolved(reader, instance, &then);
+    if (status == TS_OK && strcmp(then, ts_text_get(&now)) != 0)
+        status = damaged(path, instance, "parameters");
+    ts_free(then);
+    ts_text_free(&now);
+    return status;
+}
+
+static ts_status check_record(const char *path, const ts_reader *reader, const ts_sweep *sweep,
+                              int case_index, int64_t index, const ts_record_layout *const *layouts) {
+    ts_records *records = NULL;
+    ts_row row;
+    bool intact = true;
+    int64_t instance = ts_sweep_case(sweep, case_index)->instance[index];
+    char *record = ts_alloc(layouts[case_index]->bytes, "a record");
+    ts_status status = record ? ts_records_open(path, reader, sweep, layouts, &records) : TS_ERROR_MEMORY;
+    if (status == TS_OK)
+        status = ts_records_read(records, case_index, index, record, &row, &intact);
+    if (status == TS_OK && !intact)
+        status = damaged(path, instance, "results");
+    ts_records_close(records);
+    ts_free(record);
+    return status;
+}
+
+static ts_status check_row(const char *path, ts_reader *reader, const ts_sweep *sweep, int64_t instance) {
+    int case_index = ts_sweep_case_of(sweep, instance);
+    const ts_case *one = ts_sweep_case(sweep, case_index);
+    ts_record_layout **layouts = ts_alloc_zero((size_t)ts_sweep_cases(sweep), sizeof *layouts, "cases");
+    ts_data *data = NULL;
+    ts_params params;
+    int64_t index = 0;
+    while (one->instance[index] != instance)
+        index++;
+    ts_case_params(sweep, case_index, index, &params);
+    ts_status status = layouts ? check_parameters(path, reader, &params, instance) : TS_ERROR_MEMORY;
+    if (status == TS_OK)
+        status = ts_data_create(&params, &data);
+    if (status == TS_OK)
+        status = ts_record_layout_make(&params, data, &layouts[case_index]);
+    if (status == TS_OK)
+        status =
+            check_record(path, reader, sweep, case_index, index, (const ts_record_layout *const *)layouts);
+    if (layouts)
+        ts_record_layout_free(layouts[case_index]);
+    ts_free(layouts);
+    ts_data_free(data);
+    return status;
+}
+
+ts_status ts_records_check(const char *path, ts_reader *reader, int64_t instance) {
+    ts_sweep *sweep = NULL;
+    if (strcmp(ts_reader_attribute(reader, "version"), TOYSWEEP_VERSION) != 0)
+        return TS_OK;
+    ts_status status = ts_origin_read(reader, &sweep);
+    if (status == TS_OK && instance < ts_sweep_instances(sweep))
+        status = check_row(path, reader, sweep, instance);
+    ts_sweep_free(sweep);
+    return status;
 }
