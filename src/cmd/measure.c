@@ -81,8 +81,10 @@ static ts_status print_measures(const ts_params *params, const ts_data *data, in
     }
     ts_json_close(&out, '}');
     ts_status status = ts_text_status(&out);
-    if (status == TS_OK)
+    if (status == TS_OK) { // a whole line at a time: warnings come between
         puts(ts_text_get(&out));
+        fflush(stdout);
+    }
     ts_text_free(&out);
     return status;
 }

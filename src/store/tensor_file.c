@@ -152,7 +152,7 @@ bool ts_file_tensor_shape(ts_file_tensor *tensor, int rank, const int64_t *size)
 }
 
 const char *ts_shape_text(int rank, const int64_t *size, char out[TS_SHAPE_BYTES]) {
-    snprintf(out, TS_SHAPE_BYTES, "(a single number)");
+    snprintf(out, TS_SHAPE_BYTES, "a single number");
     for (int d = 0, at = 0; d < rank && at < TS_SHAPE_BYTES; d++)
         at += snprintf(out + at, (size_t)(TS_SHAPE_BYTES - at), d ? " x %lld" : "%lld", (long long)size[d]);
     return out;

@@ -51,7 +51,7 @@ void ts_tensor_file_close(ts_tensor_file *file);
 // 2^53.
 ts_status ts_tensor_file_read(ts_tensor_file *file, const ts_file_tensor *tensor, double *out);
 
-// "3 x 6", "(a single number)"
+// "3 x 6", "a single number"
 enum { TS_SHAPE_BYTES = 96 };
 const char *ts_shape_text(int rank, const int64_t *size, char out[TS_SHAPE_BYTES]);
 

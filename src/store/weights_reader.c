@@ -95,7 +95,8 @@ static ts_status match_names(weights *w) {
     const char *own = w->layout->tensor[0].name, *published = ts_model_published(w->model, own);
     int most = find_all(w, "", w->found), tried = 0;
     ts_status status = TS_OK;
-    for (int i = 0; i < w->file.count && tried < TRIED && most < w->layout->count; i++)
+    bool all = most == w->layout->count; // under plain names: then others are others
+    for (int i = 0; i < w->file.count && tried < TRIED && !all; i++)
         for (int k = 0; k < 2; k++) {
             char prefix[PREFIX_BYTES];
             if (prefix_of(w->file.tensor[i].name, k ? own : published, prefix) && ++tried &&

@@ -2,6 +2,7 @@
 
 Places and kinds come from one seed, so that a failure can be repeated."""
 
+import json
 import os
 import random
 import shutil
@@ -11,11 +12,11 @@ import struct
 import zlib
 
 from processes import finish
-from support import SMALL, Case, amount, flip, long_sweep, main, sha256
+from support import SMALL, Case, amount, finished_rows, flip, long_sweep, main, sha256
 
 import h5py
 
-STATES, RESULTS = amount(200, 2000), amount(100, 2000)
+STATES, RESULTS, READERS = amount(200, 2000), amount(100, 2000), amount(30, 340)
 
 
 def damage(path, chance):
@@ -222,6 +223,56 @@ class Damaged(Case):
                     self.assertIn("copy.h5", output)
                     refused += 1
         print(f"{repaired} repaired, {refused} refused", flush=True)
+
+    def measured(self, file):
+        """Its instances' measures, as printed; what is said beside is left out."""
+        output, code = self.run_to_any_end("measure", file)
+        self.assertIn(code, (0, 1, 2), output)
+        lines = [line for line in output.splitlines() if line.startswith("{")]
+        return {json.loads(line)["instance"]: line for line in lines}
+
+    def exported(self, file, instance):
+        """SHA-256 of its weights; None: refused."""
+        output, code = self.run_to_any_end("export", file, "--instance", instance, "-o", "weights.safetensors")
+        self.assertIn(code, (0, 1, 2), output)
+        return sha256(self.path("weights.safetensors")) if code == 0 else None
+
+    def test_no_command_takes_damaged_rows_for_good(self):
+        chance = random.Random(4)
+        lines, rows = self.measured("small.h5"), finished_rows(self.file)
+        weights = [self.exported("small.h5", instance) for instance in range(len(rows))]
+        self.assertEqual(len(lines), len(rows))
+        self.write("other.yaml", SMALL.replace("name: small", "name: other"))
+        self.run_program("run", "other.yaml", "-o", "expected.h5")
+        refused = 0
+        for number in range(READERS):
+            shutil.copyfile(self.file, self.path("copy.h5"))
+            what = damage(self.path("copy.h5"), chance)
+            before = sha256(self.path("copy.h5"))
+            with self.subTest(number=number, what=what):
+                output, code = self.run_to_any_end("status", "copy.h5")
+                self.assertIn(code, (0, 1), output)
+                for instance, line in self.measured("copy.h5").items():
+                    self.assertEqual(line, lines[instance])
+                self.assertIn(self.exported("copy.h5", number % len(rows)), (None, weights[number % len(rows)]))
+                output, code = self.run_to_any_end("measure", "copy.h5", "-o", "new.h5")
+                self.assertIn(code, (0, 1, 2), output)
+                if code == 0:
+                    for instance, row in finished_rows(self.path("new.h5")).items():
+                        self.assertEqual(row, rows[instance])
+                    os.unlink(self.path("new.h5"))
+                refused += code != 0
+                output, code = self.run_to_any_end("run", "other.yaml", "--reuse", "copy.h5")
+                self.assertIn(code, (0, 1), output)
+                if code == 0:
+                    self.assertEqual(sha256(self.path("other.h5")), sha256(self.path("expected.h5")), output)
+                    os.unlink(self.path("other.h5"))
+                    os.unlink(self.path("other.h5.log.jsonl"))
+                self.assertEqual(sha256(self.path("copy.h5")), before)
+                self.assertFalse(os.path.exists(self.path("new.h5")))
+                if os.path.exists(self.path("new.h5.part")):  # what the same command would go on with
+                    os.unlink(self.path("new.h5.part"))
+        print(f"{refused} of {READERS} refused", flush=True)
 
 
 class State(Case):
