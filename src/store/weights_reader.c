@@ -73,10 +73,11 @@ static bool prefix_of(const char *whole, const char *name, char prefix[PREFIX_BY
 
 // Keeps the prefix after which the most are found; two after which all are, are one too many.
 static ts_status try_prefix(weights *w, const char *prefix, int *most) {
-    int found[TS_MAX_TENSORS], count = find_all(w, prefix, found);
+    int found[TS_MAX_TENSORS];
     char shown[2][TS_SHOWN_BYTES];
     if (strcmp(prefix, w->prefix) == 0)
         return TS_OK;
+    int count = find_all(w, prefix, found);
     if (count == w->layout->count && *most == count)
         return ts_fail(TS_ERROR_USER,
                        "'%s' has the model's tensors more than once, after '%s' and after '%s': which are "
@@ -213,11 +214,19 @@ static bool ends_with(const char *text, const char *end) {
     return length >= bytes && strcmp(text + length - bytes, end) == 0;
 }
 
+static const char *last_part(const char *name) {
+    const char *last = name;
+    for (; *name; name++)
+        last = is_separator(*name) ? name + 1 : last;
+    return last;
+}
+
 // What state dicts hold beside parameters: masks, what stands in their places, counts of steps, texts.
 static bool is_no_parameter(const ts_file_tensor *tensor) {
+    const char *name = last_part(tensor->name);
     return tensor->kind == TS_TENSOR_TEXT || tensor->count == 0 ||
-           (tensor->kind == TS_TENSOR_WHOLE && tensor->rank == 0) || ends_with(tensor->name, "mask") ||
-           ends_with(tensor->name, ".IGNORE") || ends_with(tensor->name, "/IGNORE");
+           (tensor->kind == TS_TENSOR_WHOLE && tensor->rank == 0) || ends_with(name, "mask") ||
+           strcmp(name, "IGNORE") == 0;
 }
 
 static bool is_wanted(const weights *w, int index) {

@@ -26,8 +26,8 @@ class Toysweep(CMakePackage):
     depends_on("blas")
     depends_on("lapack")
     depends_on("mpi", when="+mpi")
-    depends_on("hdf5@1.10:+mpi", when="+mpi")
-    depends_on("hdf5@1.10:~mpi", when="~mpi")
+    depends_on("hdf5@1.10.3:+mpi", when="+mpi")
+    depends_on("hdf5@1.10.3:~mpi", when="~mpi")
     depends_on("cmocka", type="test")
 
     with when("+python"):
