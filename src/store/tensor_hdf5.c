@@ -71,8 +71,11 @@ static void note_type(ts_file_tensor *tensor, hid_t type) {
 static void note_shape(ts_file_tensor *tensor, hid_t space) {
     hsize_t extent[H5S_MAX_RANK];
     int64_t size[H5S_MAX_RANK];
-    if (H5Sget_simple_extent_type(space) == H5S_NULL) // no data, and no place for any
+    if (H5Sget_simple_extent_type(space) == H5S_NULL) {
+        tensor->kind = TS_TENSOR_OTHER;
+        snprintf(tensor->type, sizeof tensor->type, "without data");
         return;
+    }
     int rank = H5Sget_simple_extent_dims(space, extent, NULL);
     for (int d = 0; d < rank; d++)
         size[d] = extent[d] <= INT64_MAX ? (int64_t)extent[d] : -1;

@@ -1,8 +1,8 @@
-"""HDF5 files that are valid and mean harm, or are of no use: what stands at a name instead of a plain dataset of numbers.
+"""HDF5 files that are valid and mean harm, or are of no use: what stands where a plain dataset of numbers should.
 
-Each entry of HOSTILE puts something in the place of file[name], which has been deleted; `there` is what was there before
-(an array). Other files lie beside it: secret.h5 and secret.raw hold numbers that must never be read, pipe.h5 and pipe.raw
-are named pipes, at which whoever opens them waits for ever."""
+Each entry of HOSTILE puts something in the place of file[name], which has been deleted; `there` is what was there
+before (an array). Other files lie beside it: secret.h5 and secret.raw hold numbers that must never be read, pipe.h5 and
+pipe.raw are named pipes, at which whoever opens them waits for ever."""
 
 import functools
 import os
@@ -37,31 +37,30 @@ def chunked(there, **more):
     return {"shape": shape(there), "dtype": numbers(there), "chunks": shape(there), **more}
 
 
-def virtual(source, resizable=False):
+def virtual(source):
     def put(file, name, there):
-        extent = shape(there)
-        if resizable:  # asking for its extent opens the source
-            layout = h5py.VirtualLayout((1, *extent), numbers(there), maxshape=(None, *extent))
-            layout[0:h5py.h5s.UNLIMITED:1] = h5py.VirtualSource(
-                source, name, (1, *extent), numbers(there), maxshape=(None, *extent))[0:h5py.h5s.UNLIMITED:1]
-        else:
-            layout = h5py.VirtualLayout(extent, numbers(there))
-            layout[...] = h5py.VirtualSource(source, name, extent)
+        layout = h5py.VirtualLayout(shape(there), numbers(there))
+        layout[...] = h5py.VirtualSource(source, name, shape(there))
         file.create_virtual_dataset(name, layout)
     return put
 
 
-def printed_virtual(file, name, there):
+def create(file, name, dtype, space, plan=None):
+    """A dataset by what h5py's own calls do not offer."""
+    parent, _, last = name.rpartition("/")
+    return h5py.h5d.create((file[parent] if parent else file).id, last.encode(), dtype, space, plan)
+
+
+def endless_virtual(file, name, there):
     """Sources found by counting up names: asking for the extent looks for them."""
     extent = shape(there)
-    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    rank = len(extent) + 1
     space = h5py.h5s.create_simple((1, *extent), (h5py.h5s.UNLIMITED, *extent))
-    space.select_hyperslab((0,) * (len(extent) + 1), (h5py.h5s.UNLIMITED,) + (1,) * len(extent), (1,) * (len(extent) + 1),
-                           (1, *extent))
+    space.select_hyperslab((0,) * rank, (h5py.h5s.UNLIMITED,) + (1,) * (rank - 1), (1,) * rank, (1, *extent))
+    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     plan.set_virtual(space, b"pipe%b.h5", name.encode(), h5py.h5s.create_simple((1, *extent)))
-    parent, _, last = name.rpartition("/")
-    h5py.h5d.create((file[parent] if parent else file).id, last.encode(), h5py.h5t.py_create(numbers(there)),
-                    h5py.h5s.create_simple((1, *extent), (h5py.h5s.UNLIMITED, *extent)), plan)
+    create(file, name, h5py.h5t.py_create(numbers(there)),
+           h5py.h5s.create_simple((1, *extent), (h5py.h5s.UNLIMITED, *extent)), plan)
 
 
 def external(path):
@@ -117,25 +116,21 @@ def bomb(bytes_of_zeros):
     return put
 
 
-def bombs_in_a_bomb(file, name, there):
-    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    plan.set_chunk(shape(there))
+def filtered(add, stored):
+    def put(file, name, there):
+        plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        plan.set_chunk(shape(there))
+        add(plan)
+        data = create(file, name, h5py.h5t.py_create(numbers(there)), h5py.h5s.create_simple(shape(there)), plan)
+        data.write_direct_chunk((0,) * len(shape(there)), stored())
+    return put
+
+
+def packed_three_times():
+    packed = bytes(1 << 24)
     for _ in range(3):
-        plan.set_deflate(9)
-    parent, _, last = name.rpartition("/")
-    data = h5py.h5d.create((file[parent] if parent else file).id, last.encode(), h5py.h5t.py_create(numbers(there)),
-                           h5py.h5s.create_simple(shape(there)), plan)
-    data.write_direct_chunk((0,) * len(shape(there)), zlib.compress(zlib.compress(zlib.compress(bytes(1 << 24), 9), 9), 9))
-
-
-def unknown_filter(file, name, there):
-    plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-    plan.set_chunk(shape(there))
-    plan.set_filter(32999, h5py.h5z.FLAG_OPTIONAL, (1, 2, 3))
-    parent, _, last = name.rpartition("/")
-    data = h5py.h5d.create((file[parent] if parent else file).id, last.encode(), h5py.h5t.py_create(numbers(there)),
-                           h5py.h5s.create_simple(shape(there)), plan)
-    data.write_direct_chunk((0,) * len(shape(there)), bytes(20))
+        packed = zlib.compress(packed, 9)
+    return packed
 
 
 def vast(file, name, there):
@@ -151,9 +146,7 @@ def typed(dtype, value=None):
 
 
 def bits(file, name, there):
-    parent, _, last = name.rpartition("/")
-    h5py.h5d.create((file[parent] if parent else file).id, last.encode(), h5py.h5t.STD_B32LE,
-                    h5py.h5s.create_simple(shape(there)))
+    create(file, name, h5py.h5t.STD_B32LE, h5py.h5s.create_simple(shape(there)))
 
 
 def nothing(file, name, there):
@@ -184,12 +177,13 @@ HOSTILE = {
     "parts of another file": virtual("secret.h5"),
     "parts of a pipe": virtual("pipe.h5"),
     "parts of the same file": virtual("."),
-    "parts of files without end": printed_virtual,
+    "parts of files without end": endless_virtual,
     "a chunk of a gigabyte": huge_chunk,
     "a chunk that unpacks to a million times more": bomb(60 << 20),
     "a chunk that unpacks to less": bomb(3),
-    "a chunk packed three times": bombs_in_a_bomb,
-    "a filter nobody knows": unknown_filter,
+    "a chunk packed three times": filtered(lambda plan: [plan.set_deflate(9) for _ in range(3)], packed_three_times),
+    "a filter nobody knows": filtered(lambda plan: plan.set_filter(32999, h5py.h5z.FLAG_OPTIONAL, (1, 2, 3)),
+                                      lambda: bytes(20)),
     "more numbers than there are bytes": vast,
     "no dimension": stored(numpy.float32(1)),
     "no number": stored(numpy.zeros((0, 6), "f4")),

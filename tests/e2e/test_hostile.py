@@ -1,5 +1,5 @@
-"""Files made to do harm: links and data that lead elsewhere, shapes and chunks without end, types that are no numbers. As
-weights and as results files they are refused in a sentence: no crash, no hang, no byte read from elsewhere, no wrong
+"""Files made to do harm: links and data that lead elsewhere, shapes and chunks without end, types that are no numbers.
+As weights and as results files they are refused in a sentence: no crash, no hang, no byte read from elsewhere, no wrong
 row."""
 
 import os
@@ -63,7 +63,7 @@ class Weights(Hostile):
                     self.assertEqual(output, expected)
                 else:
                     self.assertEqual((code, output.count("\n")), (2, 1), output)
-                    self.assertIn("other/one", output.replace("'/ring'", "other/one"))
+                    self.assertIn("other/one", output)
 
     def test_what_is_no_file_is_refused_at_once(self):
         os.mkdir(self.path("directory"))
@@ -108,7 +108,8 @@ class Results(Hostile):
         """What to run, and what it makes (None: what it prints counts)."""
         return [(("status", file), None), (("measure", file), None), (("measure", file, "-o", "new.h5"), "new.h5"),
                 (("export", file, "--instance", 1, "-o", "one.safetensors"), "one.safetensors"),
-                (("run", "other.yaml", "-o", "other.h5", "--reuse", file), "other.h5"), (("run", self.sweep, "-o", file), file)]
+                (("run", "other.yaml", "-o", "other.h5", "--reuse", file), "other.h5"),
+                (("run", self.sweep, "-o", file), file)]
 
     def clear(self):
         for name in "new.h5", "one.safetensors", "other.h5", "other.h5.log.jsonl", "copy.h5.log.jsonl":

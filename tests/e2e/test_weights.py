@@ -1,4 +1,4 @@
-"""Weights from elsewhere: what `measure --weights` reads, under which names and in which layouts, and what it refuses."""
+"""Weights from elsewhere: what `measure --weights` reads, under which names and in which layouts; what it refuses."""
 
 import fcntl
 
@@ -108,7 +108,8 @@ class Kinds(Weights):
         self.save("halves-f16.safetensors", halves, kind="F16")
         self.save("bf16.h5", {name: bf16(values)[1].reshape(values.shape) for name, values in self.own.items()})
         self.save("bf16.safetensors", self.own, kind="BF16")
-        self.save("f32.safetensors", self.own, metadata={"format": "pt", "note": "a \"quote\", \u00e9, \U0001f600, \\, /"})
+        note = "a \"quote\", \u00e9, \U0001f600, \\, /"
+        self.save("f32.safetensors", self.own, metadata={"format": "pt", "note": note})
         whole = {name: numpy.rint(3 * values).astype("i4") for name, values in self.own.items()}
         self.save("whole.h5", {name: values.astype("f4") for name, values in whole.items()})
         self.save("whole-i32.h5", whole)
@@ -245,14 +246,15 @@ class Names(Weights):
         self.refused({}, "there are: none")
 
     def test_weights_that_are_there_twice_are_refused(self):
-        tensors = {f"{prefix}/{name}": values for prefix in ("first", "last") for name, values in self.published.items()}
+        tensors = {prefix + name: values for prefix in ("first/", "last/") for name, values in self.published.items()}
         self.refused(tensors, "more than once, after 'first/' and after 'last/'")
         self.refused({**self.published, **tensors}, "first/embed.W_E (8 x 6)")
         self.refused({**self.published, "W_E": self.own["W_E"]}, "W_E (8 x 6)")
 
     def test_tensors_that_the_model_lacks_must_be_zero(self):
-        masks = {"blocks.0.attn.mask": numpy.tril(numpy.ones((3, 3), bool)), "blocks.0.attn.IGNORE": numpy.float32(-numpy.inf),
-                 "step": numpy.int64(75000), "note": "trained on a Tuesday", "empty": numpy.zeros((0, 4), "f4")}
+        masks = {"blocks.0.attn.mask": numpy.tril(numpy.ones((3, 3), bool)),
+                 "blocks.0.attn.IGNORE": numpy.float32(-numpy.inf), "step": numpy.int64(75000),
+                 "note": "trained on a Tuesday", "empty": numpy.zeros((0, 4), "f4")}
         zeros = {"blocks.0.attn.b_Q": numpy.zeros((2, 4)), "unembed.b_U": -numpy.zeros(7), "zero": numpy.float32(0)}
         self.same({**self.published, **masks, **zeros})
         del masks["note"]
@@ -264,7 +266,8 @@ class Names(Weights):
         for name in "w.h5", "w.safetensors":
             self.refused({**self.published, **zeros, "blocks.0.mlp.b_in": late, "ln.w": numpy.full(6, numpy.nan),
                           "scale": numpy.float32(2)}, "model transformer does not have", "blocks.0.mlp.b_in (16)",
-                         "ln.w (6)", "scale (a single number)", name=name, **({"kind": "F64"} if name[-1] == "s" else {}))
+                         "ln.w (6)", "scale (a single number)", name=name,
+                         **({"kind": "F64"} if name.endswith(".safetensors") else {}))
         self.save("wrong.h5", {**self.own, "W_Q": self.own["W_Q"] + 1j})
         self.assertIn("compound", self.measure("wrong.h5", expect=2))
 
@@ -276,8 +279,8 @@ class Names(Weights):
             output = self.same({**self.own, name: turned(self.own[name])}, said=f"'{name}' (")
             self.assertEqual(output.count("warning"), 1, output)
             self.assertIn("turned to [", output)
-        self.same({**self.own, "W_Q": turned(self.own["W_Q"])},
-                  said="'W_Q' (2 x 4 x 6) is taken as [head, head_width, model], and turned to [head, model, head_width]")
+        self.same({**self.own, "W_Q": turned(self.own["W_Q"])}, said="'W_Q' (2 x 4 x 6) is taken as "
+                  "[head, head_width, model], and turned to [head, model, head_width]")
         self.same({**self.published, "blocks.0.attn.W_O": turned(self.own["W_O"])}, name="w.safetensors", said="turned")
         # Heads and their widths in one dimension, in both orders.
         q, o = self.own["W_Q"], self.own["W_O"]
