@@ -211,38 +211,35 @@ static ts_status refuse_data(const reading *r, const char *what) {
     return ts_fail(TS_ERROR_USER, "'%s': '%s' %s", r->file->path, ts_shown(r->tensor->name, shown), what);
 }
 
-// What the filters make of a chunk: how often it is deflated, and what checksums add before that and in all.
+// In the order in which they are applied when a chunk is written.
 typedef struct filters {
-    int deflates;
-    size_t inner, outer;
+    int count;
+    H5Z_filter_t id[H5Z_MAX_NFILTERS];
 } filters;
 
 // Others than the three that every HDF5 has, and that hold what they say, are refused: the library would look for a
 // program that knows them.
 static ts_status check_filters(const reading *r, filters *found) {
-    enum { SUM_BYTES = 4 };
-    int count = H5Pget_nfilters(r->plan);
-    for (int i = 0; i < count; i++) {
+    int deflates = 0;
+    found->count = H5Pget_nfilters(r->plan);
+    for (int i = 0; i < found->count && i < H5Z_MAX_NFILTERS; i++) {
         unsigned flags, config, values[16];
         size_t n_values = 16;
         char name[64] = "", shown[TS_SHOWN_BYTES], text[256];
         H5Z_filter_t filter =
             H5Pget_filter2(r->plan, (unsigned)i, &flags, &n_values, values, sizeof name, name, &config);
-        if (filter == H5Z_FILTER_DEFLATE) {
-            found->deflates++;
-        } else if (filter == H5Z_FILTER_FLETCHER32) {
-            found->outer += SUM_BYTES;
-            found->inner += found->deflates ? 0 : SUM_BYTES;
-        } else if (filter != H5Z_FILTER_SHUFFLE) {
-            name[sizeof name - 1] = 0;
-            snprintf(text, sizeof text,
-                     "is compressed by filter %d (%s), which is not read; write it with gzip, or plain "
-                     "(h5repack -f GZIP=4 OLD NEW)",
-                     (int)filter, *name ? ts_shown(name, shown) : "unknown");
-            return refuse_data(r, text);
-        }
+        found->id[i] = filter;
+        deflates += filter == H5Z_FILTER_DEFLATE;
+        if (filter == H5Z_FILTER_DEFLATE || filter == H5Z_FILTER_SHUFFLE || filter == H5Z_FILTER_FLETCHER32)
+            continue;
+        name[sizeof name - 1] = 0;
+        snprintf(text, sizeof text,
+                 "is compressed by filter %d (%s), which is not read; write it with gzip, or plain "
+                 "(h5repack -f GZIP=4 OLD NEW)",
+                 (int)filter, *name ? ts_shown(name, shown) : "unknown");
+        return refuse_data(r, text);
     }
-    return found->deflates <= 1 ? TS_OK : refuse_data(r, "is compressed more than once, which is not read");
+    return deflates <= 1 ? TS_OK : refuse_data(r, "is compressed more than once, which is not read");
 }
 
 // Does it become just so many bytes? The library would take as much memory as there is to come, and would not notice if
@@ -262,6 +259,18 @@ static bool inflates_to(unsigned char *stored, size_t bytes, size_t expected) {
     return result == Z_STREAM_END && made == expected;
 }
 
+// Is a chunk's data `bytes` once the filters are undone, but those that were skipped when it was written?
+static bool holds(const filters *found, uint32_t skipped, unsigned char *raw, size_t stored, size_t bytes) {
+    enum { SUM_BYTES = 4 };
+    bool deflated = false;
+    for (int i = 0; i < found->count && !deflated; i++) {
+        bool used = !(skipped >> i & 1);
+        deflated = used && found->id[i] == H5Z_FILTER_DEFLATE;
+        bytes += used && found->id[i] == H5Z_FILTER_FLETCHER32 ? SUM_BYTES : 0;
+    }
+    return deflated ? inflates_to(raw, stored, bytes) : stored == bytes;
+}
+
 static ts_status check_chunk(const reading *r, const hsize_t *offset, size_t bytes, const filters *found) {
     static const char *const WRONG = "has a chunk that does not hold what it should (is it damaged?)";
     hsize_t stored = 0;
@@ -274,11 +283,8 @@ static ts_status check_chunk(const reading *r, const hsize_t *offset, size_t byt
     unsigned char *raw = ts_alloc((size_t)stored, "a chunk of weights");
     if (!raw)
         return TS_ERROR_MEMORY;
-    bool fine = H5Dread_chunk(r->dataset, H5P_DEFAULT, offset, &skipped, raw) >= 0;
-    if (fine && found->deflates && !skipped)
-        fine = inflates_to(raw, (size_t)stored, bytes + found->inner);
-    else
-        fine = fine && stored == bytes + (skipped ? 0 : found->outer);
+    bool fine = H5Dread_chunk(r->dataset, H5P_DEFAULT, offset, &skipped, raw) >= 0 &&
+                holds(found, skipped, raw, (size_t)stored, bytes);
     ts_free(raw);
     return fine ? TS_OK : refuse_data(r, WRONG);
 }
