@@ -128,7 +128,7 @@ static ts_status measure_elsewhere(const ts_comm *comm, const ts_arguments *argu
         if (!output)
             status = print_weights(&params, weights);
         else if ((status = ts_remeasure_weights(sweep, weights, output)) == TS_OK)
-            printf("%s: measures of %s\n", output, weights);
+            ts_print("%s: measures of %s", output, weights);
     }
     ts_sweep_free(sweep);
     return ts_comm_agree(comm, status);

@@ -1,39 +1,31 @@
 #define _POSIX_C_SOURCE 200809L
 #include "store/tensor_file.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 // --- What kind of file is it? ---
 
-// Never waits: a pipe or device is opened without waiting for its other end, and not read.
 static ts_status open_stream(ts_tensor_file *file, int64_t *bytes) {
     struct stat info;
-    int fd = open(file->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return ts_fail_errno(TS_ERROR_USER, errno, "cannot open '%s'", file->path);
-    if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-        bool directory = S_ISDIR(info.st_mode);
-        close(fd);
-        return ts_fail(TS_ERROR_USER, "'%s' is %s, not a file", file->path,
-                       directory ? "a directory" : "a pipe or device");
+    int fd;
+    ts_status status = ts_file_open_input(file->path, TS_ERROR_USER, &fd);
+    if (status != TS_OK)
+        return status;
+    file->stream = fdopen(fd, "rb");
+    if (!file->stream || fstat(fd, &info) != 0) {
+        int error = errno;
+        if (!file->stream)
+            close(fd);
+        return ts_fail_errno(TS_ERROR_FATAL, error, "cannot read '%s'", file->path);
     }
     *bytes = (int64_t)info.st_size;
-    if (*bytes == 0) { // files of /proc too
-        close(fd);
-        return ts_fail(TS_ERROR_USER, "'%s' is empty", file->path);
-    }
-    file->stream = fdopen(fd, "rb");
-    if (!file->stream) {
-        close(fd);
-        return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read '%s'", file->path);
-    }
-    return TS_OK;
+    return *bytes > 0 ? TS_OK : ts_fail(TS_ERROR_USER, "'%s' is empty", file->path);
 }
 
 static size_t read_at(FILE *stream, int64_t offset, void *out, size_t bytes) {

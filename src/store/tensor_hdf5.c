@@ -183,11 +183,7 @@ static herr_t visit(hid_t group, const char *name, const H5L_info_t *info, void 
 
 static ts_status list(ts_tensor_file *file) {
     ts_h5_start();
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    if (access >= 0 && ts_h5_plan_without_locks(access))
-        file->hdf5 = H5Fopen(file->path, H5F_ACC_RDONLY, access);
-    if (access >= 0)
-        H5Pclose(access);
+    file->hdf5 = H5Fopen(file->path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (file->hdf5 < 0)
         return ts_fail(TS_ERROR_USER, "cannot open '%s' as an HDF5 file: is it cut off or damaged?",
                        file->path);

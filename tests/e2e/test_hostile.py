@@ -75,7 +75,7 @@ class Weights(Hostile):
             file.write(half)
         for name, said in (("directory", "a directory"), ("pipe.h5", "a pipe or device"), ("/dev/zero", "device"),
                            ("/dev/tty", "/dev/tty"), ("/proc/self/mem", "/proc/self/mem"), ("empty", "is empty"),
-                           ("/proc/cpuinfo", "is empty"), ("nowhere", "No such file"), ("half.h5", "damaged"),
+                           ("/proc/cpuinfo", "the kernel makes up"), ("nowhere", "No such file"), ("half.h5", "damaged"),
                            (self.sweep, "neither an HDF5 nor a safetensors file")):
             with self.subTest(name):
                 output, code = self.limited("measure", self.sweep, "--weights", name)
