@@ -146,11 +146,11 @@ static ts_status refuse_missing(const weights *w, int missing) {
 
 static ts_status refuse_shape(const weights *w, const ts_tensor *tensor, const ts_file_tensor *there) {
     char shown[TS_SHOWN_BYTES], has[TS_SHAPE_BYTES], wanted[TS_SHAPE_BYTES], names[128];
-    return ts_fail(TS_ERROR_USER,
-                   "'%s': '%s' is %s, not the shape that the sweep gives it, %s [%s], nor that turned",
+    return ts_fail(TS_ERROR_USER, "'%s': '%s' is %s, not the shape that the sweep gives it, %s [%s]%s",
                    w->file.path, ts_shown(there->name, shown), ts_shape_text(there->rank, there->size, has),
                    ts_shape_text(tensor->rank, tensor->size, wanted),
-                   ts_tensor_form_text(tensor, NULL, names, sizeof names));
+                   ts_tensor_form_text(tensor, NULL, names, sizeof names),
+                   tensor->rank > 1 ? ", nor that turned" : "");
 }
 
 // --- Shapes and layouts ---
