@@ -1,17 +1,20 @@
 // The run log: whole lines in, whole lines out, whatever happened in between; never a reason to stop.
-#define _POSIX_C_SOURCE 200809L
+#define _XOPEN_SOURCE 700
 #include "store/runlog.h"
 
 #include "base/file.h"
 #include "base/memory.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -124,6 +127,41 @@ static void test_full_disk_and_missing_place_only_warn(void **state) {
     }
 }
 
+// The disk is full in the middle of a line, and has room again for the next.
+static void test_a_line_cut_short_is_ended_before_the_next(void **state) {
+    (void)state;
+    struct rlimit before, full;
+    ts_runlog *log;
+    signal(SIGXFSZ, SIG_IGN); // as runs do
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    full = before;
+    full.rlim_cur = 100;
+    assert_int_equal(ts_runlog_open(path, &log), TS_OK);
+    write_line(log, "first", "fits");
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+    write_line(log, "second", "does not fit");
+    write_line(log, "third", "does not even begin");
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    write_line(log, "fourth", "fits again");
+    write_line(log, "fifth", "and goes on");
+    ts_runlog_close(log);
+    assert_string_equal(read_log().events, "first;fourth;fifth;");
+}
+
+static void test_a_pipe_in_its_place_stops_nobody(void **state) {
+    (void)state;
+    alarm(60);
+    assert_int_equal(mkfifo(path, 0666), 0);
+    ts_runlog *log;
+    assert_int_equal(ts_runlog_open(path, &log), TS_OK);
+    for (int i = 0; i < 10000; i++) // more than a pipe holds
+        write_line(log, "event", "that nobody reads");
+    ts_runlog_close(log);
+    seen all = {0};
+    assert_int_equal(ts_runlog_read(path, visit, &all), TS_ERROR_FATAL);
+    alarm(0);
+}
+
 #define PROMISE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -133,6 +171,8 @@ int main(void) {
         PROMISE(test_torn_lines_are_passed_over),
         PROMISE(test_each_line_is_one_object_on_one_line),
         PROMISE(test_full_disk_and_missing_place_only_warn),
+        PROMISE(test_a_line_cut_short_is_ended_before_the_next),
+        PROMISE(test_a_pipe_in_its_place_stops_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -49,9 +49,6 @@ static const char *cure(int error) {
          "; the limit on open files is reached: raise it (ulimit -n), then run the same command again"},
         {ENFILE,
          "; the machine has too many files open: close other programs, then run the same command again"},
-        {EAGAIN,
-         "; the limit on processes and threads or on memory is reached: raise it (ulimit -u, ulimit -v, the "
-         "job's own) or use fewer --threads, then run the same command again"},
         {ENOMEM,
          "; free some memory or raise its limit (ulimit -v, the job's own), then run the same command again"},
         {EROFS, "; the file system is read-only: choose another place with -o"},

@@ -2,6 +2,7 @@
 #include "base/thread.h"
 
 #include <stdbool.h>
+#include <string.h>
 #include <sys/resource.h>
 
 static const size_t STACK_BYTES = 8 << 20;
@@ -14,7 +15,13 @@ ts_status ts_thread_start(pthread_t *thread, void *(*work)(void *argument), void
         error = pthread_create(thread, &attributes, work, argument);
         pthread_attr_destroy(&attributes);
     }
-    return error ? ts_fail_errno(TS_ERROR_FATAL, error, "cannot start a thread") : TS_OK;
+    if (error == 0)
+        return TS_OK;
+    return ts_fail(TS_ERROR_FATAL,
+                   "cannot start a thread: %s; raise the limit on processes and threads (ulimit -u) or on "
+                   "memory (ulimit "
+                   "-v, the job's own) or use fewer --threads, then run the same command again",
+                   strerror(error));
 }
 
 typedef struct call {
