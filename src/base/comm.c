@@ -82,41 +82,48 @@ static const launcher launchers[] = {
 };
 enum { LAUNCHERS = sizeof launchers / sizeof *launchers };
 
-static int number_of(const char *variable, int absent) {
+static int number_of(const char *variable) {
     const char *text = variable ? getenv(variable) : NULL;
-    return text ? atoi(text) : absent;
+    return text ? atoi(text) : 0;
+}
+
+// What the environment says before MPI starts, which may change it.
+typedef struct started {
+    const launcher *by; // NULL: nobody
+    int size, rank;     // 0: not told
+} started;
+
+static started who_started(void) {
+    for (int i = 0; i < LAUNCHERS; i++) {
+        started s = {&launchers[i], number_of(launchers[i].size), number_of(launchers[i].rank)};
+        if (s.size >= 1 || (!s.by->size && s.rank > 0))
+            return s;
+    }
+    return (started){0};
 }
 
 // Several processes of a launcher whose MPI is not the program's would each believe to be alone, and fight over the
 // results file. To be asked once MPI has started, if it has.
-static ts_status refuse_singletons(const ts_comm *comm) {
-    const launcher *by = NULL;
-    int size = 1, rank = 0;
-    for (int i = 0; i < LAUNCHERS && !by; i++) {
-        size = number_of(launchers[i].size, 0);
-        rank = number_of(launchers[i].rank, 0);
-        if (size >= 1 || (!launchers[i].size && rank > 0))
-            by = &launchers[i];
-    }
-    if (comm->size > 1 || !by || size == 1)
+static ts_status refuse_singletons(const ts_comm *comm, started s) {
+    if (comm->size > 1 || !s.by || s.size == 1)
         return TS_OK;
-    if (size > 1 && rank > 0)
+    if (s.size > 1 && s.rank > 0)
         return ts_fail(TS_ERROR_USER, "%s", ""); // the first process speaks for all
     char number[32] = "several";
-    if (size > 1)
-        snprintf(number, sizeof number, "%d", size);
+    if (s.size > 1)
+        snprintf(number, sizeof number, "%d", s.size);
 #ifdef TOYSWEEP_MPI
     return ts_fail(
         TS_ERROR_USER,
         "started by %s as %s separate processes instead of %s ranks of one MPI job: this program is built "
         "with %.*s; use its own mpirun, or srun --mpi=pmix (srun --mpi=list shows what is there)",
-        by->name, number, number, (int)strcspn(ts_comm_library(), ","), ts_comm_library());
+        s.by->name, number, number, (int)strcspn(ts_comm_library(), ","), ts_comm_library());
 #else
     return ts_fail(
         TS_ERROR_USER,
         "started by %s as %s processes, but this build has no MPI: start it without a launcher, or build "
         "with TOYSWEEP_MPI=ON and use that MPI's mpirun or srun --mpi=pmix",
-        by->name, number);
+        s.by->name, number);
 #endif
 }
 
@@ -158,9 +165,10 @@ static bool launched(void) {
 
 ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv) {
     *comm = (ts_comm){.size = 1, .node_size = 1};
+    started by = who_started();
     ts_status status = reserve_own();
     if (status != TS_OK || !launched())
-        return status == TS_OK ? refuse_singletons(comm) : status;
+        return status == TS_OK ? refuse_singletons(comm, by) : status;
     int provided = 0;
     if (MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS ||
         provided < MPI_THREAD_FUNNELED)
@@ -173,7 +181,7 @@ ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv) {
     MPI_Comm_rank(node, &comm->node_rank);
     MPI_Comm_size(node, &comm->node_size);
     MPI_Comm_free(&node);
-    return refuse_singletons(comm);
+    return refuse_singletons(comm, by);
 }
 
 void ts_comm_end(ts_comm *comm) {
@@ -273,7 +281,7 @@ ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv) {
     (void)argv;
     *comm = (ts_comm){.size = 1, .node_size = 1};
     ts_status status = reserve_own();
-    return status == TS_OK ? refuse_singletons(comm) : status;
+    return status == TS_OK ? refuse_singletons(comm, who_started()) : status;
 }
 
 void ts_comm_end(ts_comm *comm) {

@@ -114,6 +114,23 @@ ts_status ts_file_open_input(const char *path, ts_status fault, int *fd) {
     return open_input(path, fault, false, fd);
 }
 
+ssize_t ts_file_read_at(int fd, void *bytes, size_t size, int64_t offset) {
+    size_t done = 0;
+    while (done < size) {
+        size_t left = size - done;
+        ssize_t got = pread(fd, (char *)bytes + done, left < PIECE_BYTES ? left : PIECE_BYTES,
+                            (off_t)(offset + (int64_t)done));
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return -1;
+        if (got == 0)
+            break;
+        done += (size_t)got;
+    }
+    return (ssize_t)done;
+}
+
 static ts_status read_all(int fd, const char *path, size_t limit, char **bytes, size_t *size) {
     size_t capacity = 1 << 16, length = 0;
     char *buffer = ts_alloc(capacity, "a file's contents");

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 // Does this errno mean that a file system cannot do what was asked (lock, reserve space, sync a directory)? There it is
 // done without.
@@ -25,6 +26,9 @@ int ts_file_write_all(int fd, const void *bytes, size_t size);
 // Opens a file of data to be read: never waits, never touches a device. On failure *fd is -1, and a message says why;
 // the status is `fault`. Directories, devices, pipes, sockets and files of /proc, /sys and the like are refused.
 ts_status ts_file_open_input(const char *path, ts_status fault, int *fd);
+
+// Bytes of a file from `offset` on: `size` of them, fewer at its end; returns how many, or -1 with errno.
+ssize_t ts_file_read_at(int fd, void *bytes, size_t size, int64_t offset);
 
 // Reads a whole file of at most `limit` bytes; *bytes is NUL-terminated beyond *size; free with ts_free.
 // TS_ERROR_USER: it cannot be opened, is none, or is larger.

@@ -198,8 +198,8 @@ static ts_status check_sweep(const char *path, hid_t file, const ts_sweep *sweep
 static bool same_texts(inspection *check, const ts_column *column, hid_t dataset, int64_t first,
                        int64_t count, unsigned char *found) {
     size_t bytes = (size_t)count * TS_HEAP_REFERENCE;
-    off_t offset = (off_t)H5Dget_offset(dataset) + (off_t)(first * TS_HEAP_REFERENCE);
-    bool same = pread(check->heap.fd, found, bytes, offset) == (ssize_t)bytes;
+    int64_t offset = (int64_t)H5Dget_offset(dataset) + first * TS_HEAP_REFERENCE;
+    bool same = ts_file_read_at(check->heap.fd, found, bytes, offset) == (ssize_t)bytes;
     for (int64_t i = 0; same && i < count; i++) {
         size_t length;
         const char *expected = ts_column_text(column, i);

@@ -14,7 +14,7 @@
 static ts_status check_signature(int fd, const char *path) {
     static const unsigned char signature[8] = "\211HDF\r\n\032\n";
     unsigned char found[8] = {0};
-    ssize_t got = pread(fd, found, sizeof found, 0);
+    ssize_t got = ts_file_read_at(fd, found, sizeof found, 0);
     if (got < 0)
         return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read '%s'", path);
     if (got != sizeof found || memcmp(found, signature, sizeof found) != 0)

@@ -2,6 +2,7 @@
 #include "store/frame.h"
 
 #include "base/digest.h"
+#include "base/file.h"
 #include "base/memory.h"
 
 #include <errno.h>
@@ -69,9 +70,7 @@ static void collect(ts_rows *rows, hid_t checksum, extents *all) {
 static bool add_bytes(int fd, uint64_t begin, uint64_t end, char *piece, uint32_t *crc) {
     while (begin < end) {
         size_t wanted = end - begin < PIECE_BYTES ? (size_t)(end - begin) : PIECE_BYTES;
-        ssize_t got = pread(fd, piece, wanted, (off_t)begin);
-        if (got < 0 && errno == EINTR)
-            continue;
+        ssize_t got = ts_file_read_at(fd, piece, wanted, (int64_t)begin);
         if (got == 0)
             errno = EIO; // shorter than it was
         if (got <= 0)

@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "store/heap.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 
 #include <errno.h>
@@ -18,19 +19,10 @@ static uint64_t number(const unsigned char *bytes, int count) {
 
 // False at the end of the file, or with *status set if it cannot be read.
 static bool read_at(int fd, void *bytes, size_t size, uint64_t offset, ts_status *status) {
-    for (char *at = bytes; size > 0;) {
-        ssize_t got = pread(fd, at, size, (off_t)offset);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            *status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read the results file");
-        if (got <= 0)
-            return false;
-        at += got;
-        offset += (uint64_t)got;
-        size -= (size_t)got;
-    }
-    return true;
+    ssize_t got = ts_file_read_at(fd, bytes, size, (int64_t)offset);
+    if (got < 0)
+        *status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read the results file");
+    return got == (ssize_t)size;
 }
 
 // The object at `at` of a collection (number, use count, reserved, size; 16 bytes each), or NULL if it does
@@ -111,7 +103,7 @@ ts_status ts_heap_start_is_sound(int fd, bool *sound) {
     if (!start)
         return TS_ERROR_MEMORY;
     ts_heap heap = {.fd = fd};
-    ssize_t got = pread(fd, start, START_BYTES, 0);
+    ssize_t got = ts_file_read_at(fd, start, START_BYTES, 0);
     if (got < 0)
         heap.status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read the results file");
     *sound = true;

@@ -40,13 +40,14 @@ static void write_owner(int fd) {
     char host[256] = "", text[320];
     gethostname(host, sizeof host - 1);
     int length = snprintf(text, sizeof text, "host %s, process %ld\n", host, (long)getpid());
-    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)length, 0) != length)
+    if (ftruncate(fd, 0) != 0 || lseek(fd, 0, SEEK_SET) != 0 ||
+        ts_file_write_all(fd, text, (size_t)length) != 0)
         ts_warn("the lock file cannot be written, only locked");
 }
 
 static ts_status refuse(int fd, const char *path) {
     char owner[320] = "";
-    ssize_t got = pread(fd, owner, sizeof owner - 1, 0);
+    ssize_t got = ts_file_read_at(fd, owner, sizeof owner - 1, 0);
     owner[got > 0 ? got : 0] = 0;
     owner[strcspn(owner, "\n")] = 0;
     return ts_fail(

@@ -1,6 +1,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "store/reader.h"
 
+#include "base/file.h"
 #include "base/memory.h"
 #include "base/text.h"
 #include "store/format.h"
@@ -259,7 +260,7 @@ static char *read_text(ts_reader *reader, const char *name, haddr_t offset) {
     size_t length;
     const char *text = NULL;
     char *copy = NULL;
-    if (pread(heap.fd, reference, sizeof reference, (off_t)offset) == (ssize_t)sizeof reference)
+    if (ts_file_read_at(heap.fd, reference, sizeof reference, (int64_t)offset) == (ssize_t)sizeof reference)
         text = ts_heap_text(&heap, reference, &length);
     if (heap.status != TS_OK)
         reader->h5.status = heap.status;

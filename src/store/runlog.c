@@ -34,7 +34,7 @@ static void warn_once(ts_runlog *log, int error) {
 static bool ends_torn(int fd) {
     off_t size = lseek(fd, 0, SEEK_END);
     char last;
-    return size > 0 && pread(fd, &last, 1, size - 1) == 1 && last != '\n';
+    return size > 0 && ts_file_read_at(fd, &last, 1, size - 1) == 1 && last != '\n';
 }
 
 ts_status ts_runlog_open(const char *path, ts_runlog **log) {

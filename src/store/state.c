@@ -31,7 +31,7 @@ typedef struct state_head {
 _Static_assert(sizeof(state_head) == 112, "no gaps");
 
 static const char MAGIC[8] = "TSSTATE";
-enum { STATE_FORMAT = 1, PIECE_BYTES = 1 << 30 };
+enum { STATE_FORMAT = 1 };
 
 static void add_path(ts_text *path, const char *directory, const ts_unit *unit, const char *suffix) {
     ts_text_clear(path);
@@ -124,19 +124,6 @@ ts_status ts_state_save(const char *directory, const uint8_t digest[32], const t
 
 // --- Loading ---
 
-static bool read_all(int fd, void *bytes, size_t size) {
-    for (char *at = bytes; size > 0;) {
-        ssize_t got = read(fd, at, size < PIECE_BYTES ? size : PIECE_BYTES);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return false;
-        at += got;
-        size -= (size_t)got;
-    }
-    return true;
-}
-
 // What is wrong with the head of a file of `size` bytes; NULL: nothing. expected: as it should be, `bytes` at most.
 static const char *judge_head(const state_head *head, const state_head *expected, off_t size) {
     if (memcmp(head->magic, expected->magic, sizeof head->magic) != 0)
@@ -162,7 +149,7 @@ static const char *read_state(int fd, const state_head *expected, void **payload
     struct stat information;
     state_head head;
     if (fstat(fd, &information) != 0 || information.st_size < (off_t)sizeof head ||
-        !read_all(fd, &head, sizeof head))
+        ts_file_read_at(fd, &head, sizeof head, 0) != (ssize_t)sizeof head)
         return "it is torn";
     const char *fault = judge_head(&head, expected, information.st_size);
     if (fault)
@@ -172,7 +159,7 @@ static const char *read_state(int fd, const state_head *expected, void **payload
         *status = TS_ERROR_MEMORY;
         return NULL;
     }
-    if (!read_all(fd, data, head.bytes))
+    if (ts_file_read_at(fd, data, head.bytes, sizeof head) != (ssize_t)head.bytes)
         fault = "it cannot be read";
     else if (checksum(head, data) != head.crc)
         fault = "its checksum does not match";

@@ -246,14 +246,14 @@ class Case(unittest.TestCase):
         self.assertEqual(process.returncode, 75, output)
         return output
 
-    def stop_halfway(self, sweep, name, *options):
+    def stop_halfway(self, sweep, name, *options, **more):
         """Leaves a file of which some instances are finished and some are not: tries time limits, longer ones if none
         are, shorter ones if all are."""
         import h5py
 
         limit = 0.5
         for _ in range(50):
-            output, code = self.run_to_any_end("run", sweep, "-o", name, "--time-limit", f"{limit:.6f}s", *options)
+            output, code = self.run_to_any_end("run", sweep, "-o", name, "--time-limit", f"{limit:.6f}s", *options, **more)
             self.assertIn(code, (0, 75), output)
             with h5py.File(self.path(name)) as file:
                 finished = file["status"][:] > 0

@@ -69,8 +69,47 @@ class Refused(Case):
     def test_a_file_size_limit_is_a_message(self):
         sweep = self.write("small.yaml", SMALL)
         limit = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384))
-        self.assertIn("too large", self.run_program("run", sweep, expect=1, preexec_fn=limit).lower())
+        output = self.run_program("run", sweep, expect=1, preexec_fn=limit)
+        self.assertIn("too large", output.lower())
+        self.assertIn("ulimit -f", output)
         self.assertEqual(self.files(), ["small.yaml"])
+
+    def test_a_limit_on_threads_is_a_message(self):
+        if os.geteuid() != 0:
+            self.skipTest("needs root, to become nobody")
+        self.write("small.yaml", SMALL)
+        os.chmod(self.directory, 0o777)
+        limit = lambda: resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+        output = self.run_program("run", "small.yaml", "--threads", 8, expect=1, preexec_fn=limit, user=65534,
+                                  extra_groups=[], environment={"OPENBLAS_NUM_THREADS": "1"})
+        self.assertIn("ulimit -u", output)
+
+    def test_a_small_stack_is_enough(self):
+        if is_sanitized():
+            self.skipTest("sanitizers need more stack than that")
+        models = {"tree": "task: tree\ndepth: 2\nhidden: 3\n",
+                  "mlp": "task: group\ngroup: S4\nmodel: mlp\nembed: 8\nhidden: 8\n",
+                  "transformer": "task: power\np: 11\nm: 2\nn: 3\nmodel: transformer\nd_model: 16\nheads: 2\n"
+                                 "d_head: 8\nd_mlp: 32\n"}
+        limits = {"64 KiB": (65536, 65536), "64 KiB that may be raised": (65536, resource.RLIM_INFINITY),
+                  "32 KiB": (32768, 32768)}
+        for model, text in models.items():
+            sweep = self.write(model + ".yaml", f"name: {model}\nsteps: 20\nsave: final\ninstances: 2\n" + text)
+            self.run_program("run", sweep, "-o", "whole.h5")
+            for name, limit in limits.items():
+                small = lambda: resource.setrlimit(resource.RLIMIT_STACK, limit)
+                for arguments in (["run", sweep, "--threads", 2], ["run", sweep], ["status", model + ".h5"],
+                                  ["status", model + ".h5", "--json"], ["measure", model + ".h5"],
+                                  ["measure", model + ".h5", "-o", "new.h5"], ["plan", sweep],
+                                  ["export", model + ".h5", "--instance", "1"], ["info"], ["help", "man"]):
+                    with self.subTest(stack=name, command=arguments):
+                        self.run_program(*arguments, preexec_fn=small)
+                with self.subTest(stack=name):
+                    self.assertIn("'dept'", self.run_program("run", sweep, "--set", "dept=2", expect=2, preexec_fn=small))
+                self.assertEqual(sha256(self.path(model + ".h5")), sha256(self.path("whole.h5")))
+                os.unlink(self.path(model + ".h5"))
+                os.unlink(self.path("new.h5"))
+            os.unlink(self.path("whole.h5"))
 
     def test_too_little_memory_for_a_library_is_a_message(self):
         if is_sanitized():

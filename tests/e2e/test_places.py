@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from processes import finish
-from support import ENDLESS, SMALL, Case, is_sanitized, long_sweep, main, needs_mpi, sha256
+from support import ENDLESS, SMALL, TOYSWEEP, Case, is_sanitized, long_sweep, main, needs_mpi, sha256
 
 NOBODY = 65534
 NAMES = ["with space.h5", "it's \"quoted\".h5", "two\nlines.h5", "tab\tand\\n.h5", "%s%n%d.h5", "$(touch owned);`id`.h5", "ünïcödé.h5",
@@ -89,6 +89,32 @@ class Places(Case):
             with self.subTest(command):
                 self.assertIn("pipe", self.run_program(*command, "pipe", expect=1))
         self.assertEqual([name for name in self.files() if not name.endswith(".lock")], before)
+
+
+    def test_what_is_no_file_of_data_is_refused_as_input_without_waiting(self):
+        os.mkfifo(self.path("pipe"))
+        os.symlink("/proc/kmsg", self.path("link"))
+        self.run_program("run", self.sweep)
+        self.write("table.yaml", "task: cayley\nembed: 8\nhidden: 8\nsteps: 5\ncayley: none.csv\n")
+        self.write("order.yaml", "task: group\ngroup: S3\nelement_order: none.txt\nembed: 8\nhidden: 8\nsteps: 5\n")
+        paths = [self.path("pipe"), self.path("link"), self.directory, "/proc/kmsg", "/proc/self/status", "/dev/null",
+                 "/dev/zero", "/dev/tty", "/sys/kernel/mm/transparent_hugepage/enabled"]
+        commands = [["run"], ["plan"], ["status"], ["measure"], ["export", "--instance=0"], ["run", self.sweep, "--reuse"],
+                    ["plan", "order.yaml", "--set", "element_order="], ["plan", "table.yaml", "--set", "cayley="]]
+        for path in filter(os.path.exists, paths):
+            for *words, last in commands:
+                with self.subTest(path=path, command=words + [last]):
+                    arguments = [last + path] if last.endswith("=") else [last, path]
+                    output, code = self.run_to_any_end(*words, *arguments)
+                    self.assertIn(code, (1, 2), output)
+                    self.assertIn("is not a regular file", output)
+                    self.assertIn(path, output)
+
+    def test_a_shells_pipe_is_read_as_sweep(self):
+        done = subprocess.run(["bash", "-c", '"$0" plan <(cat small.yaml) && "$0" plan /dev/stdin < small.yaml && '
+                               'cat small.yaml | "$0" plan /dev/stdin', TOYSWEEP], cwd=self.directory, text=True,
+                              capture_output=True)
+        self.assertEqual(done.stdout.count("21 instances in 7 cases"), 3, done.stderr)
 
 
 class State(Case):
@@ -174,6 +200,18 @@ class ReadOnly(Case):
         self.assertIn("ermission", self.as_nobody("run", self.sweep, expect=1))
         self.assertIn("ermission", self.as_nobody("run", self.sweep, "-o", "new.h5", expect=1))
         self.assertEqual(self.files(), ["small.h5", "small.h5.log.jsonl", "small.yaml"])
+
+    def test_a_directory_that_may_be_written_and_not_read_will_do(self):
+        os.mkdir(self.path("drop"))
+        os.chmod(self.directory, 0o755)
+        os.chmod(self.path("drop"), 0o333)
+        self.as_nobody("run", self.sweep, "-o", "drop/small.h5", expect=0)
+        self.assertEqual(sha256(self.path("drop/small.h5")), self.before)
+        self.as_nobody("measure", "drop/small.h5", "-o", "drop/new.h5", expect=0)
+        self.as_nobody("export", "drop/small.h5", "--instance", "0", "-o", "drop/0.safetensors", expect=0)
+        self.as_nobody("run", self.sweep, "-o", "drop/parts.h5", "--time-limit", "0.001s", expect=75)
+        self.as_nobody("run", self.sweep, "-o", "drop/parts.h5", expect=0)
+        self.assertEqual(sha256(self.path("drop/parts.h5")), self.before)
 
     def test_an_unreadable_file_is_said(self):
         os.chmod(self.directory, 0o777)
