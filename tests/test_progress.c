@@ -93,7 +93,7 @@ static void test_where_the_time_left_grows_the_line_says_so(void **unused) {
     srand(1);
     for (int t = 1; t < seconds; t++) {
         // As predicted at first; from a quarter on slower and slower, and never steady.
-        double share = t < seconds / 4 ? t / 1000.0 : 0.5 + 0.25 * (t - seconds / 4) / seconds;
+        double share = t < 500 ? t / 1000.0 : 0.5 + 0.25 * (t - 500) / seconds;
         ts_progress_state state = state_at(t, share * (1 + 0.1 * rand() / RAND_MAX));
         ts_progress_line(&state, t, 40, line);
         double left = left_of(line);

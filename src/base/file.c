@@ -21,8 +21,11 @@ enum { ENOTSUPP_OF_NFS = 524 };
 enum { PIECE_BYTES = 1 << 30 }; // of one write call
 
 bool ts_file_not_supported(int error) {
-    return error == EINVAL || error == ENOSYS || error == ENOTSUP || error == EOPNOTSUPP || error == ENOTTY ||
-           error == ENOTSUPP_OF_NFS;
+    static const int lacking[] = {EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP, ENOTTY, ENOTSUPP_OF_NFS};
+    for (size_t i = 0; i < sizeof lacking / sizeof *lacking; i++)
+        if (error == lacking[i])
+            return true;
+    return false;
 }
 
 int ts_file_sync(int fd) {

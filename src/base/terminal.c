@@ -54,19 +54,18 @@ enum { UNIT_BYTES = 12 }; // of one character or escape, with the NUL
 
 // The first character of `text` as it is shown; returns how many bytes of `text` that were, 0 at its end.
 static size_t show_one(const char *text, char out[UNIT_BYTES]) {
-    static const char controls[] = "\n\t\r", letters[] = "ntr";
     uint32_t code;
     size_t length = ts_utf8_character(text, &code);
     out[0] = 0;
     if (!*text)
         return 0;
-    const char *control = code < 0x20 ? memchr(controls, (int)code, 3) : NULL;
+    char letter = code == '\n' ? 'n' : code == '\t' ? 't' : code == '\r' ? 'r' : 0;
     if (length == 0)
         snprintf(out, UNIT_BYTES, "\\x%02x", (unsigned)(unsigned char)*text);
     else if (ts_terminal_shows(code))
         snprintf(out, UNIT_BYTES, "%.*s", (int)length, text);
-    else if (control)
-        snprintf(out, UNIT_BYTES, "\\%c", letters[control - controls]);
+    else if (letter)
+        snprintf(out, UNIT_BYTES, "\\%c", letter);
     else if (code < 0x80)
         snprintf(out, UNIT_BYTES, "\\x%02x", (unsigned)code);
     else
