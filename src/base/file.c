@@ -28,6 +28,14 @@ bool ts_file_not_supported(int error) {
     return false;
 }
 
+int ts_file_open(const char *path, int flags) {
+    int fd;
+    do
+        fd = open(path, flags | O_CLOEXEC, 0666);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
 int ts_file_sync(int fd) {
     while (fsync(fd) != 0)
         if (errno != EINTR)
@@ -97,7 +105,7 @@ static ts_status open_input(const char *path, ts_status fault, bool or_pipe, int
     *fd = -1;
     if (stat(path, &info) == 0 && kind_of(&info) && !(or_pipe && S_ISFIFO(info.st_mode)))
         return refuse_kind(fault, path, kind_of(&info));
-    int opened = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int opened = ts_file_open(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
     if (opened < 0)
         return ts_fail_errno(fault, errno, "cannot open %s", path);
     const char *kind = fstat(opened, &info) == 0 ? kind_of(&info) : NULL;
@@ -212,7 +220,7 @@ static int write_and_close(int fd, const void *bytes, size_t size, bool durably)
 
 // Devices and pipes: nothing to rename, nothing to make durable.
 static ts_status write_special(const char *path, const void *bytes, size_t size) {
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    int fd = ts_file_open(path, O_WRONLY);
     if (fd < 0)
         return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot open %s", path);
     int error = write_and_close(fd, bytes, size, false);
@@ -228,7 +236,7 @@ ts_status ts_file_write_durably(const char *link, const void *bytes, size_t size
         return write_special(path, bytes, size);
     if ((size_t)snprintf(temporary, sizeof temporary, "%s.tmp", path) >= sizeof temporary)
         return ts_fail(TS_ERROR_FATAL, "path too long: %s", path);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int fd = ts_file_open(temporary, O_WRONLY | O_CREAT | O_TRUNC);
     if (fd < 0)
         return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot create %s", temporary);
     int error = write_and_close(fd, bytes, size, true);
@@ -247,7 +255,7 @@ ts_status ts_file_sync_directory(const char *path) {
         return ts_fail(TS_ERROR_FATAL, "path too long: %s", path);
     memcpy(directory, path, length);
     directory[length] = 0;
-    int fd = open(length ? directory : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = ts_file_open(length ? directory : ".", O_RDONLY | O_DIRECTORY);
     // Who may write into a directory need not be allowed to read it. There, and on file systems that cannot sync a
     // directory, rename is as durable as it gets.
     if (fd < 0 && (errno == EACCES || errno == EPERM))

@@ -13,6 +13,9 @@
 // done without.
 bool ts_file_not_supported(int error);
 
+// open with O_CLOEXEC and the mode 0666, tried again when a signal interrupts it. A file descriptor, or -1 with errno.
+int ts_file_open(const char *path, int flags);
+
 // fsync and fdatasync, tried again when a signal interrupts them; close; space for `bytes` bytes, where the file system
 // can promise any. 0 or errno.
 int ts_file_sync(int fd);

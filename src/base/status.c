@@ -39,6 +39,7 @@ static const char *cure(int error) {
         {EDQUOT,
          "; your quota on this file system is used up: free some of it or ask for more, then run the same "
          "command again"},
+        {EINTR, "; run the same command again"},
         {EIO, "; check the disk or the file system, then run the same command again"},
         {ESTALE,
          "; the file server has lost the file: see whether it is there, then run the same command again"},

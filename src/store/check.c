@@ -401,7 +401,7 @@ static void read_columns(inspection *check) {
 }
 
 static void check_all(inspection *check) {
-    check->heap.fd = open(check->h5.path, O_RDONLY | O_CLOEXEC);
+    check->heap.fd = ts_file_open(check->h5.path, O_RDONLY);
     if (check->heap.fd < 0) {
         check->h5.status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read '%s'", check->h5.path);
         return;

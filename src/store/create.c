@@ -265,7 +265,7 @@ static int write_file(const char *path, ts_columns *columns, const ts_record_lay
 // Asks for the space before HDF5 does, which breaks down on a full disk. 0, or the errno. On a file system
 // that cannot promise space, the C library writes into every block instead.
 static int probe_space(const char *path, int64_t bytes) {
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int fd = ts_file_open(path, O_RDWR | O_CREAT | O_TRUNC);
     if (fd < 0)
         return errno;
     int error = ts_file_reserve(fd, bytes), closing = ts_file_close(fd);
@@ -274,7 +274,7 @@ static int probe_space(const char *path, int64_t bytes) {
 
 // Makes the finished file durable, in its place.
 static ts_status settle(const char *temporary, const char *path) {
-    int fd = open(temporary, O_RDWR | O_CLOEXEC);
+    int fd = ts_file_open(temporary, O_RDWR);
     struct stat information;
     if (fd < 0 || fstat(fd, &information) != 0) {
         int error = errno;

@@ -117,7 +117,7 @@ void ts_frame_make(ts_h5 *h5, hid_t sweep_group) {
 }
 
 ts_status ts_frame_seal(const char *path, const ts_sweep *sweep, const ts_record_layout *const *layouts) {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = ts_file_open(path, O_RDONLY);
     if (fd < 0)
         return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot open '%s'", path);
     ts_h5 h5;

@@ -62,7 +62,7 @@ typedef enum attempt { ATTEMPT_TAKEN, ATTEMPT_BUSY, ATTEMPT_NO_LOCKS } attempt;
 // One try; *fd stays open unless the file went away meanwhile.
 static ts_status try_take(const char *path, int *fd, attempt *result) {
     *result = ATTEMPT_BUSY;
-    if (*fd < 0 && (*fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666)) < 0)
+    if (*fd < 0 && (*fd = ts_file_open(path, O_RDWR | O_CREAT)) < 0)
         return ts_fail_errno(TS_ERROR_FATAL, errno,
                              "cannot make the lock file '%s'; choose another file with -o", path);
     struct flock wanted = region(F_WRLCK, BYTE_COORDINATOR, 1);
@@ -112,7 +112,7 @@ ts_status ts_lock_take(const char *path, double patience, ts_lock *lock) {
 
 ts_status ts_lock_join(const char *path, ts_lock *lock) {
     if (lock->fd < 0)
-        lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+        lock->fd = ts_file_open(path, O_RDWR | O_CREAT);
     if (lock->fd < 0)
         return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot open the lock file '%s'", path);
     struct flock wanted = region(F_RDLCK, BYTE_MEMBERS, 1);

@@ -251,7 +251,7 @@ static ts_status refuse_instance(const ts_reader *reader, int64_t instance) {
 
 // A text of the file, by what a dataset holds at `offset` for it; freed with ts_free.
 static char *read_text(ts_reader *reader, const char *name, haddr_t offset) {
-    ts_heap heap = {.fd = open(reader->path, O_RDONLY | O_CLOEXEC)};
+    ts_heap heap = {.fd = ts_file_open(reader->path, O_RDONLY)};
     unsigned char reference[TS_HEAP_REFERENCE];
     if (heap.fd < 0) {
         reader->h5.status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read '%s'", reader->path);

@@ -47,8 +47,7 @@ ts_status ts_runlog_open(const char *path, ts_runlog **log) {
         ts_free(made);
         return TS_ERROR_MEMORY;
     }
-    made->fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK,
-                    0666); // a pipe must not stop the run
+    made->fd = ts_file_open(path, O_RDWR | O_CREAT | O_APPEND | O_NONBLOCK); // a pipe must not stop the run
     if (made->fd < 0)
         warn_once(made, errno);
     else

@@ -23,7 +23,7 @@ static ts_status open_here(const char *path, ts_shared_file **out) {
     file->fd = -1;
     if (!(file->path = ts_copy_text(path)))
         return TS_ERROR_MEMORY;
-    if ((file->fd = open(path, O_RDWR | O_CLOEXEC)) < 0)
+    if ((file->fd = ts_file_open(path, O_RDWR)) < 0)
         return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot open '%s' for writing", path);
     return TS_OK;
 }

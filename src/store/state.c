@@ -59,7 +59,7 @@ static uint32_t checksum(state_head head, const void *payload) {
 // --- Saving ---
 
 static ts_status write_state(const char *path, const state_head *head, const void *payload) {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666), error = fd < 0 ? errno : 0;
+    int fd = ts_file_open(path, O_WRONLY | O_CREAT | O_TRUNC), error = fd < 0 ? errno : 0;
     if (error == 0)
         error = ts_file_write_all(fd, head, sizeof *head);
     if (error == 0)

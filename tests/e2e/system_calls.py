@@ -1,4 +1,4 @@
-"""A fault at system calls that touch a command's files: killed there, an input/output error, a full disk.
+"""A fault at system calls that touch a command's files: killed there, an input/output error, a full disk, a signal.
 
 strace injects the fault into the n-th call of one kind that one process makes on the command's own files; n goes over
 all of them at night, over the first and last of each phase otherwise."""
@@ -19,7 +19,7 @@ CALLS = ("openat", "write", "pwrite64", "pwritev", "fsync", "fdatasync", "rename
 # The files of a command that makes run.h5, and what a call on one is about.
 SUFFIXES = {"": "results", ".tmp": "create", ".part.tmp": "create", ".part": "results", ".log.jsonl": "log",
             ".lock": "lock", ".state": "state"}
-FAULTS = {"KILL": "signal=KILL", "EIO": "error=EIO", "ENOSPC": "error=ENOSPC"}
+FAULTS = {"KILL": "signal=KILL", "EIO": "error=EIO", "ENOSPC": "error=ENOSPC", "EINTR": "error=EINTR"}
 
 Result = collections.namedtuple("Result", "code output trace")
 
