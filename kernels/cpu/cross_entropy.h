@@ -7,8 +7,8 @@
 
 // Replaces one row of logits (`vectors` vectors, the last with zeros where `valid` (LANES) is 0) by its gradient
 // times `share`. Accurate at any loss: with E_j = exp(z_j - z_y - m) and S the sum over j != y, the gradient is
-// E_j / (E_y + S), and -S / (E_y + S) at y, never p - 1. m is 0 unless the label is far behind. False if the
-// loss is not finite.
+// E_j / (E_y + S), and -S / (E_y + S) at y, never p - 1. m is 0 unless the label is far behind; where it is so far
+// behind that rounding z_j - z_y matters, the largest z takes the place of z_y + m. False if the loss is not finite.
 static inline bool cross_entropy(float *z, int vectors, const float *valid_lanes, int label, float share) {
     float at_label = z[label];
     vec target = vset(at_label), largest = vset(-INFINITY), valid = vload(valid_lanes);
@@ -17,8 +17,11 @@ static inline bool cross_entropy(float *z, int vectors, const float *valid_lanes
     vstore(last, vadd(vwhere_positive(valid, vload(last)), vwhere_positive(vsub(vset(0.5f), valid), target)));
     for (int v = 0; v < vectors; v++)
         largest = vmax(largest, vload(z + v * LANES));
-    float ahead = vlargest(largest) - at_label, m = ahead > 30 ? ahead : 0;
-    vec shift = vset(m);
+    float most = vlargest(largest), ahead = most - at_label;
+    bool far_behind = ahead > 0x1p22f;
+    vec shift = vset(ahead > 30 && !far_behind ? ahead : 0);
+    if (far_behind)
+        target = vset(most);
     for (int v = 0; v < vectors; v++) {
         // z - target - m exactly, as a sum of float32 numbers (Knuth); exp needs what rounding left out.
         vec a = vload(z + v * LANES), d = vsub(a, target), b = vsub(d, a);
@@ -38,5 +41,5 @@ static inline bool cross_entropy(float *z, int vectors, const float *valid_lanes
     for (int v = 0; v < vectors; v++)
         vstore(z + v * LANES, vmul(factor, vload(z + v * LANES)));
     z[label] = -others * scale;
-    return others < INFINITY; // false for NaN, too
+    return others < INFINITY && ahead < INFINITY; // false for NaN, too
 }

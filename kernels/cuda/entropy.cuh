@@ -1,6 +1,7 @@
 // The gradient of the cross-entropy with respect to rows of logits, by one warp, for kernels that have the rows in
 // shared memory (mlp.cu) or in global memory (table.cu). Accurate at any loss: with E_j = exp(z_j - z_y - m) and S
-// the sum over j != y, it is E_j / (E_y + S), and -S / (E_y + S) at y, never p - 1 (docs/workloads.md).
+// the sum over j != y, it is E_j / (E_y + S), and -S / (E_y + S) at y, never p - 1 (docs/workloads.md). m is 0 unless y
+// is far behind; where it is so far behind that rounding z_j - z_y matters, the largest z takes the place of z_y + m.
 #pragma once
 
 #include "device.h"
@@ -46,7 +47,8 @@ template <int PER_LANE, bool BOUNDED, int ROWS>
 __device__ __forceinline__ bool entropy_rows(float *first, int stride, int count, int wide,
                                              const int (&label)[ROWS], const float (&share)[ROWS]) {
     int lane = (int)threadIdx.x % 32;
-    float z[ROWS][PER_LANE], target[ROWS], largest[ROWS], others[ROWS] = {}, m[ROWS];
+    float z[ROWS][PER_LANE], target[ROWS], largest[ROWS], others[ROWS] = {}, own[ROWS];
+    bool finite = true;
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
         const float *row = first + r * stride;
@@ -63,26 +65,29 @@ __device__ __forceinline__ bool entropy_rows(float *first, int stride, int count
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
         float ahead = largest[r] - target[r];
-        m[r] = ahead > 30 ? ahead : 0;
+        const bool far_behind = ahead > 0x1p22f;
+        float m = ahead > 30 && !far_behind ? ahead : 0;
+        own[r] = far_behind ? 0 : expf(-m);
+        target[r] = far_behind ? largest[r] : target[r];
+        finite = finite && ahead < INFINITY; // not for NaN, either
 #pragma unroll
         for (int i = 0; i < PER_LANE; i++) {
             int j = lane + 32 * i;
-            z[r][i] = j < count && j != label[r] ? exp_difference(z[r][i], target[r], m[r]) : 0;
+            z[r][i] = j < count && j != label[r] ? exp_difference(z[r][i], target[r], m) : 0;
             others[r] += z[r][i];
         }
     }
     warp_sum(others);
-    bool finite = true;
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
-        float scale = share[r] / (expf(-m[r]) + others[r]);
+        float scale = share[r] / (own[r] + others[r]);
 #pragma unroll
         for (int i = 0; i < PER_LANE; i++) {
             int j = lane + 32 * i;
             if (!BOUNDED || j < wide)
                 first[r * stride + j] = (j == label[r] ? -others[r] : z[r][i]) * scale;
         }
-        finite = finite && others[r] < INFINITY; // not for NaN, either
+        finite = finite && others[r] < INFINITY;
     }
     return finite;
 }
