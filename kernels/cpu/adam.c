@@ -1,16 +1,18 @@
 // Adam and AdamW with PyTorch's bits (those of its 1.x releases on a processor): two fused multiply-adds for the
 // moments, a division by `root`, and a decayed parameter that is rounded before the step is added. (Only a second
-// moment that overflows makes the parameter NaN here, where PyTorch's step is 0.)
+// moment that overflows makes the parameter NaN here, where PyTorch's step is 0.) So a moment that is not finite shows in
+// its parameter: the first one is an average of gradients, and not finite only with the second one.
 #include "cpu/kernels.h"
 #include "cpu/simd.h"
 
-void TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas,
+bool TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas,
                          ts_adam_rates rates) {
     float *first = state + count, *second = first + count;
     vec keep1 = vset(betas.beta1), take1 = vset(betas.take1);
     vec keep2 = vset(betas.beta2), take2 = vset(betas.take2);
     vec minus_rate = vset(-rates.rate), decay = vset(rates.decay), epsilon = vset(TS_ADAM_EPSILON);
     vec minus_root = vset(-rates.root), inverse = vset(rates.inverse);
+    vec sound = vzero(); // until a parameter is not finite: then NaN
     for (int64_t i = 0; i < count; i += LANES) {
         vec g = vload(gradient + i);
         vec m = vfma(take1, g, vmul(keep1, vload(first + i)));
@@ -21,6 +23,9 @@ void TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_
         quotient =
             vfma(vfma(minus_root, quotient, deviation), inverse, quotient); // rounded once (Markstein 1990)
         vec step = vdiv(vmul(minus_rate, m), vadd(quotient, epsilon));
-        vstore(state + i, vadd(vmul(vload(state + i), decay), step));
+        vec parameter = vadd(vmul(vload(state + i), decay), step);
+        sound = vfma(parameter, vzero(), sound);
+        vstore(state + i, parameter);
     }
+    return vall_zero(sound);
 }

@@ -128,8 +128,9 @@ typedef struct ts_kernels {
     // exp of each of `count` (a multiple of TS_VECTOR_LANES) numbers, to 2 ulp; below -87.3 the result is 0.
     void (*exponential)(const float *x, float *out, int64_t count);
 
-    // state: (3, count): parameters, first and second moments; count a multiple of TS_VECTOR_LANES.
-    void (*adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas,
+    // state: (3, count): parameters, first and second moments; count a multiple of TS_VECTOR_LANES. False if some of
+    // them are not finite now.
+    bool (*adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas,
                  ts_adam_rates rates);
 
     // Multiply-adds of independent chains in registers, `rounds` times; returns the operations done. For
@@ -151,7 +152,7 @@ extern const ts_kernels ts_kernels_portable;
 #define TS_JOIN(a, b)    TS_JOIN_(a, b)
 #define TS_FOR_SET(name) TS_JOIN(name, TS_KERNELS)
 double TS_FOR_SET(ts_autoencoder_gradient)(const ts_autoencoder_work *work, const ts_sparse_rows *batch);
-void TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas,
+bool TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas,
                          ts_adam_rates rates);
 bool TS_FOR_SET(ts_mlp_gradient)(const ts_mlp_work *work);
 bool TS_FOR_SET(ts_transformer_gradient)(const ts_transformer_work *work);

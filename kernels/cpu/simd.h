@@ -4,6 +4,7 @@
 #pragma once
 
 #include <math.h>
+#include <stdbool.h>
 
 enum { LANES = 16 };
 
@@ -54,6 +55,10 @@ static inline vec vround(vec a) {
 // a where z > 0 or z is NaN, else 0
 static inline vec vwhere_positive(vec z, vec a) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(z, _mm512_setzero_ps(), _CMP_NLE_UQ), a);
+}
+// Whether all lanes are 0, of either sign; NaN is not.
+static inline bool vall_zero(vec a) {
+    return _mm512_cmp_ps_mask(a, _mm512_setzero_ps(), _CMP_EQ_OQ) == 0xffff;
 }
 static inline float vsum(vec a) {
     __m256 half = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
@@ -147,6 +152,11 @@ static inline __m256 half_where_positive(__m256 z, __m256 a) {
 }
 static inline vec vwhere_positive(vec z, vec a) {
     return (vec){half_where_positive(z.lo, a.lo), half_where_positive(z.hi, a.hi)};
+}
+static inline bool vall_zero(vec a) {
+    __m256 lo = _mm256_cmp_ps(a.lo, _mm256_setzero_ps(), _CMP_EQ_OQ);
+    __m256 hi = _mm256_cmp_ps(a.hi, _mm256_setzero_ps(), _CMP_EQ_OQ);
+    return _mm256_movemask_ps(_mm256_and_ps(lo, hi)) == 0xff;
 }
 static inline float vsum(vec a) {
     __m256 half = _mm256_add_ps(a.lo, a.hi);
@@ -250,6 +260,12 @@ static inline vec vround(vec a) {
 // a where z > 0 or z is NaN, else 0
 static inline vec vwhere_positive(vec z, vec a) {
     return (vec)((vec_bits)a & ~(vec_bits)(z <= (vec){0}));
+}
+static inline bool vall_zero(vec a) {
+    bool all = true;
+    for (int i = 0; i < LANES; i++)
+        all = all && a[i] == 0;
+    return all;
 }
 static inline float vsum(vec a) {
     float lane[LANES];

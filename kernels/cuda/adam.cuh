@@ -1,4 +1,4 @@
-// Adam of one number, rounded as kernels/cpu/adam.c rounds it.
+// Adam of one number, rounded as kernels/cpu/adam.c rounds it: a moment that is not finite shows in its parameter.
 #pragma once
 
 #include "device.h"
@@ -24,6 +24,10 @@ __device__ __forceinline__ void adam_quad(const ts_adam_betas &betas, const ts_a
     adam_number(betas, rates, gradient.y, parameter.y, first.y, second.y);
     adam_number(betas, rates, gradient.z, parameter.z, first.z, second.z);
     adam_number(betas, rates, gradient.w, parameter.w, first.w, second.w);
+}
+
+__device__ __forceinline__ bool finite_quad(const float4 &x) {
+    return fmaf(x.x, 0, fmaf(x.y, 0, fmaf(x.z, 0, x.w * 0))) == 0;
 }
 
 } // namespace

@@ -70,6 +70,16 @@ static __device__ __forceinline__ void move_state(const block_state<CHUNK> &s, f
     }
 }
 
+// The last quad of weights, moments and gradients may end in pads: zeros, so that Adam finds no other numbers there.
+template <int CHUNK> static __device__ __forceinline__ void clear_pads(const block_state<CHUNK> &s) {
+    const int size = s.a.features * (s.a.layout.hidden_stride + 1), whole = (size + 3) & ~3;
+    for (int i = size + s.thread; i < whole; i += s.threads) {
+        s.w[i] = s.moments[i] = s.moments[whole + i] = 0;
+        for (int group = 0; group < s.a.layout.row_groups; group++)
+            s.partial[(size_t)group * (size_t)whole + i] = 0;
+    }
+}
+
 // --- Batches ---
 
 // Lists the inputs that occur in each drawn batch, in order, with their share: a warp for each step.
@@ -333,21 +343,25 @@ static __device__ __forceinline__ void gradient(const block_state<CHUNK> &s, int
     }
 }
 
+// False if a parameter of this thread's, or a moment, is not finite now.
 template <int CHUNK>
-static __device__ __forceinline__ void adam(const block_state<CHUNK> &s, const ts_adam_betas &betas,
+static __device__ __forceinline__ bool adam(const block_state<CHUNK> &s, const ts_adam_betas &betas,
                                             const ts_adam_rates &rates) {
     const int size = (s.a.features * (s.a.layout.hidden_stride + 1) + 3) & ~3;
     float *first = s.moments, *second = s.moments + size;
+    bool sound = true;
     for (int i = s.thread * 4; i < size; i += s.threads * 4) {
         float4 g = load4(s.partial + i);
         for (int group = 1; group < s.a.layout.row_groups; group++)
             g = add4(g, load4(s.partial + (size_t)group * (size_t)size + i));
         float4 w = load4(s.w + i), m = load4(first + i), v = load4(second + i);
         adam_quad(betas, rates, g, w, m, v);
+        sound = sound && finite_quad(w);
         store4(s.w + i, w);
         store4(first + i, m);
         store4(second + i, v);
     }
+    return sound;
 }
 
 // Gradient of one batch into `partial`; *loss is this thread's share. Ends before a barrier.
@@ -436,6 +450,7 @@ __global__ void __launch_bounds__(MOST_THREADS, BLOCKS<CHUNK, PLACEMENT>)
     const ts_adam_rates *rates = a.rates + (size_t)a.table[instance] * (size_t)a.table_steps;
     const ts_adam_betas betas = a.betas[instance];
     move_state<true>(s, state);
+    clear_pads(s);
     for (int f = s.thread; f < a.features; f += s.threads)
         s.scale[f] = a.scale[(size_t)instance * (size_t)a.features + f];
 
@@ -453,8 +468,8 @@ __global__ void __launch_bounds__(MOST_THREADS, BLOCKS<CHUNK, PLACEMENT>)
         batch_gradient(s, a.from + done, draw, &loss);
         if (__syncthreads_or(!isfinite(loss)))
             break;
-        adam(s, betas, rates[done]);
-        __syncthreads();
+        if (__syncthreads_or(!adam(s, betas, rates[done])))
+            break;
     }
 
     move_state<false>(s, state);

@@ -80,7 +80,7 @@ typedef struct ts_cuda_autoencoder_work {
     const ts_adam_rates *rates; // (tables, table_steps)
     int table_steps;            // at least `steps`
     int64_t *
-        reached; // (instances) in: those == from are trained; out: from + steps, or where the loss was not finite
+        reached; // (instances) in: those == from are trained; out: from + steps, or where they stop (ts_engine.train)
     double *loss;   // (instances) of the last step's batch
     float *scratch; // (instances, scratch_floats) for what is not on chip
     size_t scratch_floats;

@@ -134,9 +134,10 @@ __global__ void __launch_bounds__(THREADS) sum_rows(const ts_sum_work w) {
 }
 
 __global__ void __launch_bounds__(THREADS) verdict(const ts_verdict_work w) {
-    int instance = (int)blockIdx.x * THREADS + (int)threadIdx.x, bad = 0;
+    int instance = (int)blockIdx.x * THREADS + (int)threadIdx.x;
     if (instance >= w.instances || w.stopped[instance])
         return;
+    int bad = w.spoiled[instance];
     for (int i = 0; i < w.blocks; i++)
         bad |= w.bad[instance * w.blocks + i];
     if (bad)
@@ -159,6 +160,8 @@ __global__ void __launch_bounds__(THREADS) adamw(const ts_adamw_work w) {
     float *state = w.state + (size_t)instance * 3 * (size_t)w.count + at;
     float4 p = quad_at(state), m = quad_at(state + w.count), v = quad_at(state + 2 * (size_t)w.count);
     adam_quad(betas, rates, gradient, p, m, v);
+    if (!finite_quad(p))
+        atomicOr(&w.spoiled[instance], 1);
     quad_at(state) = p;
     quad_at(state + w.count) = m;
     quad_at(state + 2 * (size_t)w.count) = v;

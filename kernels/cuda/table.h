@@ -85,12 +85,13 @@ typedef struct ts_sum_work {
 } ts_sum_work;
 cudaError_t ts_cuda_sum(const ts_sum_work *work, cudaStream_t stream);
 
-// An instance whose losses were all finite takes another step; any other stops.
+// An instance that is not spoiled, and whose losses were all finite, takes another step; any other stops.
 typedef struct ts_verdict_work {
     int instances, blocks;
-    const int *bad; // (instances, blocks)
-    int *stopped;   // (instances)
-    int *taken;     // (instances): steps taken since the constants were written
+    const int *bad;     // (instances, blocks)
+    const int *spoiled; // (instances): 1 after an update that left some number not finite
+    int *stopped;       // (instances)
+    int *taken;         // (instances): steps taken since the constants were written
 } ts_verdict_work;
 cudaError_t ts_cuda_verdict(const ts_verdict_work *work, cudaStream_t stream);
 
@@ -106,6 +107,7 @@ typedef struct ts_adamw_work {
     const ts_adam_betas *betas; // (instances)
     const ts_adam_rates *rates; // (steps, instances)
     const int *taken, *stopped; // (instances)
+    int *spoiled;               // (instances): becomes 1 where a parameter, or a moment, is not finite now
 } ts_adamw_work;
 cudaError_t ts_cuda_adamw(const ts_adamw_work *work, cudaStream_t stream);
 

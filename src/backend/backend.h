@@ -39,8 +39,9 @@ typedef struct ts_engine {
     ts_status (*create)(const ts_training_spec *spec, void **training);
     void (*destroy)(void *training);
 
-    // Everything a later process needs to go on with the same bits, for one instance. `bytes` of it; the
-    // format is the engine's own. TS_ERROR_FATAL: the device is lost, and what was asked for was not written.
+    // Everything a later process needs to go on with the same bits, for one instance: (3, parameters) numbers in the
+    // model's layout - weights, Adam's first and second moments - all float32 or all float64. TS_ERROR_FATAL: the
+    // device is lost, and what was asked for was not written.
     size_t (*state_bytes)(const void *training);
     ts_status (*get_state)(const void *training, int instance, void *state);
     ts_status (*set_state)(void *training, int instance, const void *state);
@@ -48,8 +49,11 @@ typedef struct ts_engine {
     // The instance's parameters in the model's layout. Fails as get_state.
     ts_status (*get_parameters)(const void *training, int instance, float *parameters);
 
-    // Takes every instance with reached[i] == from on to step `to`. reached (count) is updated: `to`, or the
-    // step at which the loss was not finite, where the instance stops for good. No allocation, no output.
+    // Takes every instance with reached[i] == from on to step `to`. reached (count) is updated: `to`, or, of an
+    // instance that stops for good, how many updates left weights and moments finite: the loss at that step is not
+    // finite, and the state is that step's; or the next update is the first after which a weight (as float32) or a
+    // moment is not, and the state is what it left. Which of the two, the state tells. Looked at in every step, so
+    // that how training is cut into calls changes nothing. No allocation, no output.
     ts_status (*train)(void *training, int64_t from, int64_t to, int64_t *reached);
 
     // Optional (default: 1). Instances like this one that have to train at once to keep the device busy; valid once

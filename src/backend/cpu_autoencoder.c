@@ -129,7 +129,8 @@ static int64_t train_instance(training *t, int instance, int64_t from, int64_t t
                                t->batch.active, t->batch.value, t->batch.weight};
         if (!isfinite(t->kernels->autoencoder_gradient(&t->work, &rows)))
             return step;
-        t->kernels->adam(state, t->work.gradient, t->padded, betas, ts_adam_next_rates(adam));
+        if (!t->kernels->adam(state, t->work.gradient, t->padded, betas, ts_adam_next_rates(adam)))
+            return step;
     }
     return to;
 }

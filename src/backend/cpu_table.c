@@ -115,9 +115,10 @@ static int64_t train_instance(ts_cpu_table *t, int instance, int64_t from, int64
         bool finite = t->make_gradient(t);
         if (team)
             finite = team->sum(team->context, t->gradient, t->padded, finite);
-        if (!finite)
+        // A team's weights have the same bits on all ranks, so that all of them find the same here.
+        if (!finite ||
+            !t->kernels->adam(state_of(t, instance), t->gradient, t->padded, betas, ts_adam_next_rates(adam)))
             return step;
-        t->kernels->adam(state_of(t, instance), t->gradient, t->padded, betas, ts_adam_next_rates(adam));
     }
     return to;
 }

@@ -45,7 +45,7 @@ void ts_cuda_table_take(ts_cuda_table *t) {
     t->begin = ts_cuda_slab_take(&t->device, count * 2 * (size_t)(t->tokens + 1), sizeof(int));
     t->betas = ts_cuda_slab_take(&t->device, count, sizeof(ts_adam_betas));
     t->rates = ts_cuda_slab_take(&t->device, TS_CUDA_STEPS_AHEAD * count, sizeof(ts_adam_rates));
-    t->progress = ts_cuda_slab_take(&t->device, 2 * count, sizeof(int));
+    t->progress = ts_cuda_slab_take(&t->device, 3 * count, sizeof(int));
     if (t->team)
         ts_cuda_team_take(t->team, &t->device);
 }
@@ -156,7 +156,7 @@ static ts_status host_create(ts_cuda_table *t) {
     if (!t->adam)
         return TS_ERROR_MEMORY;
     t->next_rates = ts_cuda_pinned(TS_CUDA_STEPS_AHEAD * count * sizeof *t->next_rates, "learning rates");
-    t->next_progress = t->next_rates ? ts_cuda_pinned(2 * count * sizeof(int), "a training") : NULL;
+    t->next_progress = t->next_rates ? ts_cuda_pinned(3 * count * sizeof(int), "a training") : NULL;
     t->staging = t->next_progress ? ts_cuda_pinned(3 * (size_t)t->padded * sizeof(float), "a state") : NULL;
     if (!t->staging)
         return TS_ERROR_MEMORY;
@@ -259,6 +259,7 @@ cudaError_t ts_cuda_table_update(const ts_cuda_table *t, const ts_cuda_gradient 
         .instances = t->instances,
         .blocks = gradient.blocks,
         .bad = gradient.bad,
+        .spoiled = t->progress + 2 * t->instances,
         .stopped = t->progress,
         .taken = t->progress + t->instances,
     };
@@ -274,6 +275,7 @@ cudaError_t ts_cuda_table_update(const ts_cuda_table *t, const ts_cuda_gradient 
         .rates = t->rates,
         .stopped = t->progress,
         .taken = t->progress + t->instances,
+        .spoiled = t->progress + 2 * t->instances,
     };
     if (error == cudaSuccess)
         error = ts_cuda_verdict(&verdict, t->stream);
@@ -288,7 +290,7 @@ static bool prepare(ts_cuda_table *t, int64_t from, int64_t steps, const int64_t
     for (int i = 0; i < t->instances; i++) {
         bool alive = reached[i] == from;
         t->next_progress[i] = !alive;
-        t->next_progress[t->instances + i] = 0;
+        t->next_progress[t->instances + i] = t->next_progress[2 * t->instances + i] = 0;
         any = any || alive;
         if (!alive)
             continue;
@@ -300,7 +302,7 @@ static bool prepare(ts_cuda_table *t, int64_t from, int64_t steps, const int64_t
 }
 
 static ts_status run_steps(ts_cuda_table *t, int64_t steps) {
-    size_t count = (size_t)t->instances, progress = 2 * count * sizeof(int);
+    size_t count = (size_t)t->instances, progress = 3 * count * sizeof(int);
     ts_status status =
         ts_cuda_upload(t->rates, t->next_rates, (size_t)steps * count * sizeof *t->rates, t->stream);
     if (status == TS_OK)
@@ -325,8 +327,9 @@ ts_status ts_cuda_table_train(void *training, int64_t from, int64_t to, int64_t 
             break;
         status = run_steps(t, steps);
         for (int i = 0; i < t->instances && status == TS_OK; i++)
-            if (reached[i] == step)
-                reached[i] = step + t->next_progress[t->instances + i];
+            if (reached[i] == step) // the update that spoiled it does not count
+                reached[i] =
+                    step + t->next_progress[t->instances + i] - t->next_progress[2 * t->instances + i];
         step += steps;
     }
     return status;

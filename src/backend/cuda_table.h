@@ -36,7 +36,7 @@ typedef struct ts_cuda_table {
     int *begin;           // (instances, 2, tokens + 1): where each token's pairs begin in `order`
     ts_adam_betas *betas; // (instances)
     ts_adam_rates *rates; // (TS_CUDA_STEPS_AHEAD, instances)
-    int *progress;        // (2, instances): stopped, taken
+    int *progress;        // (3, instances): stopped, taken, spoiled
     ts_cuda_slab device;
     // On the host.
     ts_adam *adam;             // (instances)

@@ -110,9 +110,9 @@ static double row_gradient(training *t, const double *weights, const double *imp
     }
     double loss = 0, *dz = t->z;
     for (int f = 0; f < features; f++) {
-        double error = (t->z[f] > 0 ? t->z[f] : 0) - t->x[f];
+        // NaN must not be lost in the comparisons.
+        double error = (t->z[f] <= 0 ? 0 : t->z[f]) - t->x[f];
         loss += batch->weight[row] * importance[f] / features * error * error;
-        // NaN must not be lost in the comparison.
         dz[f] = t->z[f] <= 0 ? 0 : 2 * batch->weight[row] * importance[f] / features * error;
         db[f] += dz[f];
     }
@@ -147,9 +147,9 @@ static int64_t train_instance(training *t, int instance, int64_t from, int64_t t
     for (int64_t step = from; step < to; step++) {
         ts_feature_draw(t->spec.data->features, seed, TS_STREAM_BATCH, (uint32_t)step, t->shape.samples,
                         &t->batch);
-        if (!isfinite(loss_and_gradient(t, weights, importance, t->gradient)))
+        if (!isfinite(loss_and_gradient(t, weights, importance, t->gradient)) ||
+            !ts_adam_update(weights, t->gradient, t->reference.parameters, adam))
             return step;
-        ts_adam_update(weights, t->gradient, t->reference.parameters, adam);
     }
     return to;
 }

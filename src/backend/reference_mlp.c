@@ -30,7 +30,7 @@ static double pair_gradient(const ts_reference_table *t, const double *weights, 
     memset(z, 0, (size_t)s.n_out * sizeof(double));
     for (size_t k = 0; k < hidden; k++)
         for (int j = 0; j < s.n_out; j++)
-            z[j] += (h[k] > 0 ? h[k] : 0) * w_u[k * (size_t)s.n_out + (size_t)j];
+            z[j] += (h[k] <= 0 ? 0 : h[k]) * w_u[k * (size_t)s.n_out + (size_t)j];
     double loss = ts_reference_cross_entropy(z, s.n_out, t->spec.data->table->result[pair]);
     for (size_t k = 0; k < hidden; k++) {
         double dh = 0;

@@ -98,9 +98,9 @@ static int64_t train_instance(ts_reference_table *t, int instance, int64_t from,
     ts_adam *adam = ts_adam_at(&t->adam[instance], &t->spec.params[instance], from);
     double *weights = ts_reference_weights(&t->reference, instance);
     for (int64_t step = from; step < to; step++) {
-        if (!isfinite(make_gradient(t, weights, instance, t->gradient)))
+        if (!isfinite(make_gradient(t, weights, instance, t->gradient)) ||
+            !ts_adam_update(weights, t->gradient, t->reference.parameters, adam))
             return step;
-        ts_adam_update(weights, t->gradient, t->reference.parameters, adam);
     }
     return to;
 }

@@ -120,7 +120,7 @@ static void forwards(pass *p, const int token[POSITIONS]) {
         attend(p, h);
     apply(p->w[TS_W_IN], s.model, s.neurons, p->r, p->hidden);
     for (int i = 0; i < s.neurons; i++)
-        p->hidden[i] = p->hidden[i] > 0 ? p->hidden[i] : 0;
+        p->hidden[i] = p->hidden[i] <= 0 ? 0 : p->hidden[i];
     memcpy(p->y, p->r, stream);
     apply(p->w[TS_W_OUT], s.neurons, s.model, p->hidden, p->y);
     apply(p->w[TS_W_U], s.model, s.n_out, p->y, p->z);
@@ -160,7 +160,7 @@ static void backwards(pass *p, const int token[POSITIONS]) {
     apply_back(p->w[TS_W_U], d, s.n_out, p->y, p->z, p->dw[TS_W_U], p->dy);
     apply_back(p->w[TS_W_OUT], s.neurons, d, p->hidden, p->dy, p->dw[TS_W_OUT], p->dhidden);
     for (int i = 0; i < s.neurons; i++)
-        p->dhidden[i] = p->hidden[i] > 0 ? p->dhidden[i] : 0;
+        p->dhidden[i] = p->hidden[i] <= 0 ? 0 : p->dhidden[i];
     memcpy(p->dr, p->dy, (size_t)d * sizeof(double));
     apply_back(p->w[TS_W_IN], d, s.neurons, p->r, p->dhidden, p->dw[TS_W_IN], p->dr);
     memcpy(p->dx + LAST * d, p->dr, (size_t)d * sizeof(double));

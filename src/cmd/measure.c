@@ -101,8 +101,8 @@ static ts_status print_weights(const ts_params *params, const char *path) {
     double *measures = ts_alloc((size_t)ts_measures_total(params, data) * sizeof *measures, "measures");
     status = weights && measures ? ts_weights_read(path, model, &layout, weights) : TS_ERROR_MEMORY;
     if (status == TS_OK)
-        status =
-            model->measure(params, data, weights, ts_params_integer(params, "steps"), true, NULL, measures);
+        status = ts_measure_weights(params, data, weights, ts_params_integer(params, "steps"), true, NULL,
+                                    measures);
     if (status == TS_OK && model->conclude) // a curve of one checkpoint
         model->conclude(params, data, ts_params_integer(params, "steps"), NULL, measures);
     if (status == TS_OK)

@@ -215,7 +215,7 @@ static double row_loss(measured *m, const ts_feature_batch *batch, int row) {
     }
     double loss = 0;
     for (int f = 0; f < features; f++) {
-        double error = m->x[f] - (m->z[f] > 0 ? m->z[f] : 0);
+        double error = m->x[f] - (m->z[f] <= 0 ? 0 : m->z[f]);
         loss += m->importance[f] * error * error;
     }
     for (int e = batch->begin[row]; e < batch->end[row]; e++)

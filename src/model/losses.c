@@ -16,13 +16,13 @@ double ts_pair_loss(const double *z, int count, int label) {
 }
 
 // exp(x) for x <= 0, without a branch, so that compilers vectorise loops of it; relative error below 1e-15, 0
-// below -708.
+// below -708, NaN for NaN.
 static inline double exp_negative(double x) {
     static const double coefficient[] = {
         1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720,
         1.0 / 120,      1.0 / 24,      1.0 / 6,      0.5,         1,          1};
     const double shift = 0x1.8p52; // adding it rounds to a whole number
-    double inside = x > -708 ? x : -708, n = inside * 1.4426950408889634 + shift;
+    double inside = x <= -708 ? -708 : x, n = inside * 1.4426950408889634 + shift;
     union {
         double number;
         uint64_t bits;
@@ -34,7 +34,7 @@ static inline double exp_negative(double x) {
     for (int i = 0; i < 12; i++)
         p = p * r + coefficient[i];
     power.bits = (power.bits + 1023) << 52;
-    return x > -708 ? p * power.number : 0;
+    return x <= -708 ? 0 : p * power.number;
 }
 
 // The largest of sign x, lane by lane.

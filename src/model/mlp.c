@@ -137,7 +137,7 @@ static void row(const void *context, int a, double *h_rows, double *logits, doub
         const double *right = w->right + (size_t)b * hidden;
         double *h = h_rows + (size_t)b * hidden;
         for (size_t k = 0; k < hidden; k++)
-            h[k] = left[k] + right[k] > 0 ? left[k] + right[k] : 0;
+            h[k] = left[k] + right[k] <= 0 ? 0 : left[k] + right[k];
     }
     ts_product(w->shape.n, w->shape.n_out, w->shape.hidden, h_rows, w->shape.hidden, w->w_u, w->shape.n_out,
                logits, w->shape.n_out);

@@ -96,6 +96,10 @@ const char *ts_model_published(const ts_model *model, const char *tensor); // th
 // The schema of a task learned by a model: common keys, the task's, the model's.
 void ts_model_schema(const struct ts_task *task, const ts_model *model, ts_schema *schema);
 
+// ts_model.measure, and nothing but NaN of weights that are not all finite.
+ts_status ts_measure_weights(const ts_params *params, const struct ts_data *data, const float *parameters,
+                             int64_t step, bool last, const atomic_int *pause, double *out);
+
 // A derived quantity of the instance ("features", "parameters", ...), from its task or model; false: it has
 // none.
 bool ts_derive(const ts_params *params, const char *name, double *value);

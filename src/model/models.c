@@ -3,6 +3,7 @@
 
 #include "task/task.h"
 
+#include <math.h>
 #include <string.h>
 
 extern const ts_model ts_model_autoencoder, ts_model_mlp, ts_model_transformer;
@@ -70,4 +71,19 @@ int64_t ts_measures_total(const ts_params *params, const struct ts_data *data) {
     while (params->schema->model->measures[count].name)
         count++;
     return ts_measure_offset(params, data, count);
+}
+
+ts_status ts_measure_weights(const ts_params *params, const struct ts_data *data, const float *parameters,
+                             int64_t step, bool last, const atomic_int *pause, double *out) {
+    const ts_model *model = params->schema->model;
+    ts_parameter_layout tensors;
+    bool finite = true;
+    model->layout(params, &tensors);
+    for (int64_t i = 0; i < tensors.total; i++)
+        finite = finite && isfinite(parameters[i]);
+    if (finite)
+        return model->measure(params, data, parameters, step, last, pause, out);
+    for (int64_t i = ts_measures_total(params, data) - 1; i >= 0; i--)
+        out[i] = NAN;
+    return TS_OK;
 }

@@ -308,6 +308,7 @@ void ts_network_conclude(const ts_params *params, const ts_data *data, int64_t s
                          double *final) {
     int64_t at[TS_NET_MEASURES];
     locate(params, data, at);
+    bool known = !isnan(final[at[TS_NET_WEIGHT_NORM2]]); // else the weights were not finite
     double *grokked = final + at[TS_NET_GROKKED_STEP];
     if (values && isnan(*grokked) && values[at[TS_NET_TEST_ACCURACY]] >= GROKKED)
         *grokked = (double)step;
@@ -319,7 +320,7 @@ void ts_network_conclude(const ts_params *params, const ts_data *data, int64_t s
         for (int r = 0; r < count; r++) {
             if (values && isnan(first[r]) && values[similarity + r] > PASSED)
                 first[r] = (double)step;
-            key[r] = ts_is_key_irrep(r, final[similarity + r]);
+            key[r] = known ? ts_is_key_irrep(r, final[similarity + r]) : NAN;
         }
         if (!values)
             order_irreps(count, key, first, final + of_chart[TS_NET_IRREP_ORDER]);

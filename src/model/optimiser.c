@@ -57,13 +57,16 @@ ts_adam_step ts_adam_next(ts_adam *adam) {
     return step;
 }
 
-void ts_adam_update(double *state, const double *gradient, int64_t count, ts_adam *adam) {
+bool ts_adam_update(double *state, const double *gradient, int64_t count, ts_adam *adam) {
     double *first = state + count, *second = first + count;
     ts_adam_step step = ts_adam_next(adam);
+    int sound = 1;
     for (int64_t p = 0; p < count; p++) {
         double g = gradient[p];
         first[p] = adam->beta1 * first[p] + (1 - adam->beta1) * g;
         second[p] = adam->beta2 * second[p] + (1 - adam->beta2) * g * g;
         state[p] = step.decay * state[p] - step.rate * first[p] / (sqrt(second[p]) / step.root + 1e-8);
+        sound &= (isfinite((float)state[p]) != 0) & (isfinite(first[p]) != 0) & (isfinite(second[p]) != 0);
     }
+    return sound;
 }

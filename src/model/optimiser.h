@@ -31,5 +31,6 @@ typedef struct ts_adam_step {
 } ts_adam_step;
 ts_adam_step ts_adam_next(ts_adam *adam);
 
-// One update in double precision, for the reference. state (3, count): parameters, first and second moments.
-void ts_adam_update(double *state, const double *gradient, int64_t count, ts_adam *adam);
+// One update in double precision, for the reference. state (3, count): parameters, first and second moments. False if
+// some of them are not finite now; of parameters, as the float32 that they are handed out as.
+bool ts_adam_update(double *state, const double *gradient, int64_t count, ts_adam *adam);

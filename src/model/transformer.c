@@ -302,7 +302,7 @@ static void show_row(const void *weights, int a, double *hidden, double *logits,
     memset(hidden, 0, count * sizeof *hidden);
     mix_row(m, a, 0, s.neurons, hidden);
     for (size_t i = 0; i < count; i++)
-        hidden[i] = hidden[i] > 0 ? hidden[i] : 0;
+        hidden[i] = hidden[i] <= 0 ? 0 : hidden[i];
     if (m->direct) {
         ts_product(s.n, s.n_out, s.neurons, hidden, s.neurons, m->u, s.n_out, logits, s.n_out);
         if (hidden_logits)

@@ -151,8 +151,8 @@ static ts_status measure_row(remeasure *r, int case_index, int64_t index, const 
         bool at_end = done && k == last;
         if (!ts_record_get_weights(layout, k, record, r->parameters))
             continue;
-        ts_status status = params.schema->model->measure(&params, data, r->parameters, layout->step[k],
-                                                         at_end, NULL, r->measures);
+        ts_status status =
+            ts_measure_weights(&params, data, r->parameters, layout->step[k], at_end, NULL, r->measures);
         if (status != TS_OK)
             return status;
         ts_record_put_measures(layout, k, at_end, r->measures, record);
@@ -380,8 +380,7 @@ static ts_status measure_end(remeasure *r, char *record) {
     ts_case_params(r->sweep, 0, 0, &params);
     int64_t steps = ts_params_integer(&params, "steps"), last = checkpoint_at(layout, steps);
     ts_record_reset(layout, record);
-    ts_status status =
-        params.schema->model->measure(&params, r->data[0], r->parameters, steps, true, NULL, r->measures);
+    ts_status status = ts_measure_weights(&params, r->data[0], r->parameters, steps, true, NULL, r->measures);
     if (status != TS_OK)
         return status;
     ts_record_put_measures(layout, last, true, r->measures, record);

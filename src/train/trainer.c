@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "model/model.h"
+#include "train/divergence.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,13 +17,14 @@ struct ts_trainer {
     int64_t checkpoint; // next checkpoint to measure at
     int64_t measured;   // instances measured at it already
     int64_t steps;      // to do
-    int64_t *reached;   // (count) == step, or where the instance diverged; -1 - step: stopped early there
+    int64_t *reached;   // (count) == step; or, of an instance that has ended, -1 - steps that it did
+    int64_t *diverged;  // (count) what is not finite then (divergence.h); 0: nothing, it stopped early
     char *records;      // (count, layout->bytes)
     double *measures;   // (layout->measures)
     double *scratch;    // (layout->measures)
     float *parameters;  // of one instance
     int64_t slice;      // steps trained between two looks at `pause`
-    char (*failure)[64];
+    char (*failure)[96];
     _Atomic double progress;
     ts_slab slab;
 };
@@ -43,6 +45,7 @@ static ts_status create_slab(ts_trainer *t) {
             return TS_ERROR_MEMORY;
         t->params = ts_slab_take(&t->slab, count, sizeof *t->params);
         t->reached = ts_slab_take(&t->slab, count, sizeof *t->reached);
+        t->diverged = ts_slab_take(&t->slab, count, sizeof *t->diverged);
         t->records = ts_slab_take(&t->slab, count, t->spec.layout->bytes);
         t->measures = ts_slab_take(&t->slab, (size_t)t->spec.layout->measures, sizeof *t->measures);
         t->scratch = ts_slab_take(&t->slab, (size_t)t->spec.layout->measures, sizeof *t->scratch);
@@ -65,7 +68,7 @@ ts_status ts_trainer_create(const ts_trainer_spec *spec, ts_trainer **out) {
         memcpy(t->params, spec->params, (size_t)spec->count * sizeof *t->params);
         t->spec.params = t->params;
         for (int i = 0; i < spec->count; i++) {
-            t->reached[i] = 0;
+            t->reached[i] = t->diverged[i] = 0;
             ts_record_reset(spec->layout, record_of(t, i));
         }
         ts_training_spec training = {t->params, spec->count, spec->data, spec->team};
@@ -111,17 +114,39 @@ static bool stops(ts_trainer *t, int instance) {
     return since <= t->step && (double)(t->step - since) >= rule->item[1];
 }
 
+static void end(ts_trainer *t, int i, int64_t steps, int diverged) {
+    t->reached[i] = -1 - steps;
+    t->diverged[i] = diverged;
+}
+
 static ts_status measure(ts_trainer *t, int i, bool last, const atomic_int *pause) {
-    return t->model->measure(&t->params[i], t->spec.data, t->parameters, t->step, last, pause, t->measures);
+    return ts_measure_weights(&t->params[i], t->spec.data, t->parameters, t->step, last, pause, t->measures);
+}
+
+// Measures an instance whose state and losses are finite; any other ends here, with the last step before. (Engines look
+// at every step, so that none should be found; but one that forgets must not leave a finished row.)
+static ts_status measure_finite(ts_trainer *t, int i, bool last, const atomic_int *pause, bool *ended) {
+    int diverged = 0;
+    ts_status status = ts_divergence_of_state(t->spec.engine, t->training, i, &t->params[i], &diverged);
+    int64_t steps = diverged && t->step > 0 ? t->step - 1 : t->step;
+    if (status == TS_OK && !diverged) {
+        status = t->spec.engine->get_parameters(t->training, i, t->parameters);
+        if (status == TS_OK)
+            status = measure(t, i, last, pause);
+        if (status == TS_OK)
+            diverged = ts_divergence_of_losses(&t->params[i], t->spec.data, t->measures);
+    }
+    *ended = status == TS_OK && diverged;
+    if (*ended)
+        end(t, i, steps, diverged);
+    return status;
 }
 
 static ts_status measure_instance(ts_trainer *t, int i, const atomic_int *pause) {
     const ts_record_layout *layout = t->spec.layout;
-    bool last = t->checkpoint == layout->checkpoints - 1;
-    ts_status status = t->spec.engine->get_parameters(t->training, i, t->parameters);
-    if (status == TS_OK)
-        status = measure(t, i, last, pause);
-    if (status != TS_OK)
+    bool last = t->checkpoint == layout->checkpoints - 1, ended;
+    ts_status status = measure_finite(t, i, last, pause, &ended);
+    if (status != TS_OK || ended)
         return status;
     ts_record_put_measures(layout, t->checkpoint, last, t->measures, record_of(t, i));
     if (!last && stops(t, i)) {
@@ -129,7 +154,7 @@ static ts_status measure_instance(ts_trainer *t, int i, const atomic_int *pause)
         status = measure(t, i, last, pause);
         if (status != TS_OK)
             return status;
-        t->reached[i] = -1 - t->step;
+        end(t, i, t->step, 0);
     }
     ts_record_put_weights(layout, t->checkpoint, last, t->parameters, record_of(t, i));
     if (last)
@@ -171,6 +196,22 @@ static bool any_alive(const ts_trainer *t) {
     return false;
 }
 
+// Instances that the engine has stopped on the way from step `from` to t->step end, with what is not finite: a state
+// that is belongs to a loss that is not.
+static ts_status end_stopped(ts_trainer *t) {
+    for (int i = 0; i < t->spec.count; i++) {
+        int diverged = 0;
+        if (t->reached[i] < 0 || t->reached[i] == t->step)
+            continue;
+        ts_status status =
+            agree(t, ts_divergence_of_state(t->spec.engine, t->training, i, &t->params[i], &diverged));
+        if (status != TS_OK)
+            return status;
+        end(t, i, t->reached[i], diverged ? diverged : TS_DIVERGED_LOSS);
+    }
+    return TS_OK;
+}
+
 // One slice, at most up to the next checkpoint.
 static ts_status train_slice(ts_trainer *t) {
     int64_t target = t->spec.layout->step[t->checkpoint];
@@ -183,7 +224,7 @@ static ts_status train_slice(ts_trainer *t) {
     else if (seconds < SLICE_SECONDS / 2 && to - t->step == t->slice)
         t->slice *= 2;
     t->step = to;
-    return status;
+    return status == TS_OK ? end_stopped(t) : status;
 }
 
 // Whether to pause; over a team, as any rank says. The first rank's clock cuts the slices of all.
@@ -229,15 +270,16 @@ static int64_t steps_of(int64_t reached) {
 ts_trained ts_trainer_result(const ts_trainer *t, int instance) {
     int64_t reached = t->reached[instance];
     ts_trained result = {.steps_done = steps_of(reached), .record = record_of(t, instance)};
-    if (reached >= 0 && reached < t->steps) {
-        snprintf(t->failure[instance], sizeof t->failure[instance],
-                 "diverged: the loss is not finite at step %lld", (long long)result.steps_done);
+    int diverged = (int)t->diverged[instance];
+    if (diverged) {
+        ts_divergence_say(diverged, result.steps_done + (diverged == TS_DIVERGED_LOSS ? 0 : 1),
+                          t->failure[instance], sizeof t->failure[instance]);
         result.failure = t->failure[instance];
     }
     return result;
 }
 
-// --- Saved state: a header, reached (count), records (count), engine states (count) ---
+// --- Saved state: a header, reached and diverged (count), records (count), engine states (count) ---
 
 typedef struct state_header {
     int64_t count, step, checkpoint, measured, record_bytes, engine_bytes;
@@ -256,7 +298,7 @@ static state_header header_of(const ts_trainer *t) {
 
 size_t ts_trainer_state_bytes(const ts_trainer *t) {
     state_header header = header_of(t);
-    size_t each = sizeof(int64_t) + (size_t)header.record_bytes + (size_t)header.engine_bytes;
+    size_t each = 2 * sizeof(int64_t) + (size_t)header.record_bytes + (size_t)header.engine_bytes;
     return sizeof header + (size_t)header.count * each;
 }
 
@@ -272,6 +314,8 @@ ts_status ts_trainer_save(const ts_trainer *t, void **out, size_t *bytes) {
     memcpy(at, &header, sizeof header);
     at += sizeof header;
     memcpy(at, t->reached, count * sizeof(int64_t));
+    at += count * sizeof(int64_t);
+    memcpy(at, t->diverged, count * sizeof(int64_t));
     at += count * sizeof(int64_t);
     memcpy(at, t->records, count * record_bytes);
     at += count * record_bytes;
@@ -300,12 +344,14 @@ static bool header_fits(const ts_trainer *t, const state_header *header, size_t 
             (header->checkpoint < layout->checkpoints && header->step == layout->step[header->checkpoint]));
 }
 
-// No instance is ahead of its unit; reached (count), as it lies in the state.
+// Every instance is where its unit is, or has ended before; reached and diverged (count), as they lie in the state.
 static bool reached_fits(const ts_trainer *t, int64_t step, const char *reached) {
+    const char *diverged = reached + (size_t)t->spec.count * sizeof(int64_t);
     for (int i = 0; i < t->spec.count; i++) {
-        int64_t mine;
+        int64_t mine, what;
         memcpy(&mine, reached + (size_t)i * sizeof mine, sizeof mine);
-        if (steps_of(mine) > step)
+        memcpy(&what, diverged + (size_t)i * sizeof what, sizeof what);
+        if (mine < 0 ? steps_of(mine) > step : mine != step || what != 0)
             return false;
     }
     return true;
@@ -321,6 +367,8 @@ ts_status ts_trainer_restore(ts_trainer *t, const void *state, size_t bytes) {
     if (!header_fits(t, &header, bytes) || !reached_fits(t, header.step, at))
         return ts_fail(TS_ERROR_UNIT, "a unit's saved state does not fit the unit");
     memcpy(t->reached, at, count * sizeof(int64_t));
+    at += count * sizeof(int64_t);
+    memcpy(t->diverged, at, count * sizeof(int64_t));
     at += count * sizeof(int64_t);
     memcpy(t->records, at, count * record_bytes);
     at += count * record_bytes;

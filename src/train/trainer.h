@@ -36,8 +36,8 @@ ts_status ts_trainer_advance(ts_trainer *trainer, const atomic_int *pause, bool 
 // Steps of the whole unit done so far, of how many; readable from any thread.
 double ts_trainer_progress(const ts_trainer *trainer);
 
-// Result of one instance, once finished: steps done, and the record. A diverged instance has fewer steps than
-// asked for, its curve so far, and a reason (else NULL).
+// Result of one instance, once finished: steps done, and the record. A diverged instance has a reason (else NULL), its
+// curve so far, and as many steps as left its weights and moments finite.
 typedef struct ts_trained {
     int64_t steps_done;
     const void *record;

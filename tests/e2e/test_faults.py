@@ -1,12 +1,15 @@
 """What goes wrong is said in a sentence with an exit code, and nothing finished is lost."""
 
+import json
 import os
+import random
 import resource
 import shlex
 import signal
 import subprocess
+import time
 
-from processes import MPIRUN, finish
+from processes import MPIRUN, finish, kill_family
 from support import ENDLESS, SMALL, Case, finished_rows, is_sanitized, long_sweep, main, needs_mpi, sha256
 
 import h5py
@@ -223,6 +226,56 @@ class Failed(Case):
         self.run_program("run", sweep, expect=3)
         self.run_program("run", sweep, "--retry-failed", expect=3)
         self.assertEqual(sha256(self.path("hot.h5")), before)
+
+    def reasons(self, name):
+        """By instance, of a run's log."""
+        events = [json.loads(line) for line in self.log(name + ".log.jsonl").splitlines()]
+        return {event["instance"]: event["reason"] for event in events if event["event"] == "failure"}
+
+    def test_what_the_last_update_breaks_is_seen(self):
+        """No further loss tells of it."""
+        self.write("last.yaml", "name: last\ntask: tree\ndepth: 2\nhidden: 16\nbatch: 64\ncheckpoints: {every: 1}\n"
+                                "steps: 1..6\nlr: [1e7, 1e8]\n")
+        self.run_program("run", "last.yaml", "--backend", "cpu", expect=3)
+        with h5py.File(self.path("last.h5")) as file:
+            self.assertEqual(list(file["status"][:]), [1] * 2 + [2] * 10)
+            self.assertEqual(list(file["steps_done"][:]), [1] * 12)
+            self.assertTrue((file["final_loss"][:2] > 0).all())
+        self.assertEqual(self.reasons("last.h5"), {
+            i: "diverged: the weights and Adam's moments are not finite at step 2" for i in range(2, 12)})
+
+    def test_what_is_beyond_float32_is_seen_in_double_precision(self):
+        """Weight decay takes weights times -999, thirteen times."""
+        self.write("wide.yaml", "name: wide\ntask: group\ngroup: S3\nmodel: mlp\nembed: 16\nhidden: 16\nsteps: 20\n"
+                                "checkpoints: {every: 1}\nlr: 1000\ninstances: 3\n")
+        self.run_program("run", "wide.yaml", "--backend", "reference", expect=3)
+        self.assertEqual(self.reasons("wide.h5"),
+                         {i: "diverged: the weights are not finite at step 13" for i in range(3)})
+        with h5py.File(self.path("wide.h5")) as file:
+            (group,) = file["cases"].values()
+            curve = group["train_loss"][:]
+            self.assertTrue((curve[:, :13] < 1e200).all())
+            self.assertTrue((curve[:, 13:] != curve[:, 13:]).all())
+
+    def test_when_it_diverges_depends_on_neither_threads_nor_kills(self):
+        """Weight decay takes weights times 1.001, some ten thousand times."""
+        self.write("late.yaml", "name: late\ntask: group\ngroup: S3\nembed: 8\nhidden: 8\nsteps: 1000000\n"
+                                "checkpoints: {log: 10}\ngrid: {lr: [2.0005, 2.001], seed: 0..11}\n")
+        begin = time.monotonic()
+        self.run_program("run", "late.yaml", "-o", "whole.h5", "--threads", 1, expect=3)
+        seconds = time.monotonic() - begin
+        self.run_program("run", "late.yaml", "-o", "threads.h5", "--threads", 2, "--checkpoint-interval", "0.1s", expect=3)
+        for _ in range(4):
+            process = self.start_training("late.yaml", "parts.h5", "--threads", 1, "--checkpoint-interval", "0.1s")
+            time.sleep(random.uniform(0, seconds / 3))
+            kill_family(process)
+        self.run_program("run", "late.yaml", "-o", "parts.h5", expect=3)
+        expected = sha256(self.path("whole.h5")), self.reasons("whole.h5")
+        self.assertEqual(len(expected[1]), 24)
+        for name in "threads.h5", "parts.h5":
+            self.assertEqual((sha256(self.path(name)), self.reasons(name)), expected, name)
+        with h5py.File(self.path("whole.h5")) as file:
+            self.assertGreater(file["steps_done"][:].min(), 10000)
 
     def test_neighbours_of_a_diverged_instance_keep_their_bits(self):
         """One unit, three instances, the one in the middle becomes infinite: the others' rows are those of a unit

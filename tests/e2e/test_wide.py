@@ -116,6 +116,25 @@ class Wide(Case):
         output = self.run_program("run", "hot.yaml", "-o", "hot.h5", "--max-failures", 0, ranks=2, expect=3)
         self.assertIn("--max-failures", output)
 
+    def test_a_team_diverges_as_one(self):
+        """All of its ranks at the same step: none waits for another. One rank alone finds it within a step of them, as
+        sums are rounded elsewhere."""
+        self.write("hot.yaml", "name: hot\nsteps: 8\ncheckpoints: {every: 1}\ncases:\n"
+                               "  - {task: group, group: S3, model: mlp, embed: 8, hidden: 8}\n"
+                               "  - {task: power, p: 7, m: 2, model: transformer, d_model: 8, heads: 2, d_head: 4, d_mlp: 8}\n"
+                               "grid: {lr: [1, 10, 1e3, 1e6, 1e9, 1e12, 1e18, 1e30], ranks_per_instance: [1, 2]}\n")
+        self.run_program("run", "hot.yaml", ranks=2, expect=3)
+        found = collections.defaultdict(list)
+        with h5py.File(self.path("hot.h5")) as file:
+            for name, group in file["cases"].items():
+                done = file["status"][:][group["instance"][:]] == 1
+                self.assertTrue(done[0] and not done[-1], name)
+                for weights in group["weights"].values():
+                    self.assertTrue(numpy.isfinite(weights[:][done]).all(), name)
+                found["mlp" in name].append(file["steps_done"][:][group["instance"][:]])
+        for one, two in found.values():
+            self.assertLessEqual(abs(one - two).max(), 1)
+
     def test_too_few_ranks_are_refused(self):
         self.write("wide.yaml", SWEEP.replace("STEPS", "20"))
         output = self.run_program("run", "wide.yaml", ranks=3, expect=2)

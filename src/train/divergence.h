@@ -1,0 +1,20 @@
+// What of an instance is no longer finite: how the trainer finds it, whatever the engine has noticed, and how it is
+// said.
+#pragma once
+
+#include "backend/backend.h"
+
+struct ts_data;
+
+// Any of them together; 0: everything is finite.
+enum { TS_DIVERGED_LOSS = 1, TS_DIVERGED_WEIGHTS = 2, TS_DIVERGED_MOMENTS = 4 };
+
+// Looks through one instance's state. Fails as ts_engine.get_state, or for memory.
+ts_status ts_divergence_of_state(const ts_engine *engine, const void *training, int instance,
+                                 const ts_params *params, int *diverged);
+
+// Of what measure() wrote: a training loss has to be a number, another loss may be unknown (NaN), and none infinite.
+int ts_divergence_of_losses(const ts_params *params, const struct ts_data *data, const double *measures);
+
+// "diverged: the weights and Adam's moments are not finite at step 7"; step: after so many updates.
+void ts_divergence_say(int diverged, int64_t step, char *text, size_t bytes);
