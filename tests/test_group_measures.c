@@ -176,6 +176,7 @@ static void made_up(const network *t, const double *similarity, double accuracy,
     memcpy(of(t, "logit_similarity", out), similarity,
            (size_t)t->f.data->symmetry->irreps->count * sizeof *out);
     *of(t, "test_accuracy", out) = accuracy;
+    *of(t, "weight_norm2", out) = 1; // the weights are finite
 }
 
 enum { IRREPS = 8 }; // of D9, D10: trivial, signs, frequencies
