@@ -12,6 +12,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
+import warnings
 
 TOOLS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tools")
 sys.path.insert(0, TOOLS)
@@ -108,6 +110,35 @@ cases:
   - {m: 3, n: 1}
 """
 
+# Axes whose names are not in alphabetical order; not a full product; a key that rides; derived columns.
+AXES = {
+    "grid": ("{task: tree, steps: 3, checkpoints: [0, 3], instances: 2, where: hidden <= depth + 1, "
+             "grid: {hidden: [4, 2, 3], depth: 1..3}}", ("hidden", "depth", "seed"), ()),
+    "zip": ("{task: tree, depth: 1, steps: 3, checkpoints: [0, 3], instances: 2, "
+            "grid: {schedule: [linear, constant]}, zip: {lr: [0.1, 0.01], hidden: [2, 3]}}",
+            ("schedule", "lr", "seed"), ("hidden",)),
+    "cases": ("{task: tree, steps: 3, checkpoints: [0, 3], cases: [{hidden: 3, depth: [1, 2]}, {hidden: 2, lr: 0.5}], "
+              "depth: 1}", ("hidden", "depth"), ("lr", "seed")),
+    "powers": ("{task: power, p: 7, model: transformer, d_model: 8, heads: 2, d_head: 4, d_mlp: 16, steps: 2, "
+               "train_fraction: 0.5, checkpoints: [0, 2], instances: 2, grid: {n: [1, 2, 3], m: [3, 2]}}",
+               ("n", "m", "seed"), ("gcd_m", "gcd_n", "relation")),
+}
+DIVERGING = """
+task: tree
+depth: 1
+hidden: 2
+steps: 5
+checkpoints: [0, 5]
+instances: 2
+grid: {lr: [1.0e-3, 1.0e+30]}
+"""
+MANY = """
+task: independent
+steps: 1
+checkpoints: [0, 1]
+grid: {features: 2..51, hidden: 1..20}
+"""
+
 # In one process, since importing torch takes seconds: the tool, for every file that is named.
 CONVERT = """
 import sys
@@ -143,6 +174,70 @@ def test_axes_are_the_sweeps_own(path, folder):
         check_equal(int((data.status == toysweep.DONE).sum()), results.count, "instances done")
         check_equal(int((data.status == -1).sum()), int(np.prod([data.sizes[a] for a in axes])) - results.count,
                     "points that the sweep leaves out")
+
+
+def said(path, **options):
+    """(what load() gives, its warnings)."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data = toysweep.load(path, **options)
+    return data, " ".join(str(warning.message) for warning in caught)
+
+
+def test_axes_come_in_the_sweeps_order(path, folder):
+    for name, (text, axes, riders) in AXES.items():
+        out = run_sweep(text, tempfile.mkdtemp(dir=folder))
+        data, _ = said(out)
+        check_equal(data.status.dims, axes, f"axes of {name}")
+        for rider in riders:
+            assert rider in data.coords and "seed" not in data[rider].dims, (name, rider, data.coords)
+        with toysweep.Results(out) as results:
+            check_equal(sorted(set(results.table) - set(data.variables)), [], f"{name}: columns that are missing")
+            for instance in range(results.count):
+                at = {axis: results.resolved(instance)[axis] for axis in axes}
+                for column, values in results.table.items():
+                    found = data[column].sel({axis: at[axis] for axis in data[column].dims}).item()
+                    assert found == values[instance] or found != found, (name, column, instance, found)
+                check_equal(int(data.instance.sel(at)), instance, f"{name}: instance")
+
+
+def test_what_load_leaves_out_is_warned_of(path, folder):
+    out = run_sweep(MIXED.replace("  - {task: cayley, model: mlp, cayley: table.csv, hidden: 16, embed: 16}\n", ""), folder)
+    for file in path, out:
+        data, words = said(file, weights=True)
+        with toysweep.Results(file) as results:
+            stored = set()
+            for group, _ in results.cases.values():
+                group.visititems(lambda name, item: stored.add(name) if isinstance(item, h5py.Dataset)
+                                 and not h5py.h5ds.is_scale(item.id) else None)
+        lost = [name for name in stored if not {name.split("/")[-1], name.split("/")[-1] + "_curve"} & set(data.variables)]
+        assert lost, "all cases have equal shapes: nothing is tried here"
+        for name in lost:
+            assert re.search(rf"[ ,:]{name}[,.]", words), (name, words)
+        check_equal("weights/W" in words, "weights/W" in lost, "a warning of what is there")
+    check_equal(said(path, curves=False)[1], "", "warnings where nothing is asked for")
+
+
+def test_failed_instances_are_warned_of(path, folder):
+    data, words = said(run_sweep(DIVERGING, folder, code=3))
+    failed = int((data.status == toysweep.FAILED).sum())
+    assert failed and f"of 4 instances {failed} failed and 0 are not done" in words, words
+    check_equal(int(np.isnan(data.final_loss.values).sum()), failed, "final losses that are NaN")
+
+
+def test_a_thousand_cases_are_loaded_as_fast_as_they_open(path, folder):
+    out = run_sweep(MANY, folder)
+    begin = time.process_time()
+    with h5py.File(out, "r") as file:
+        for group in file["cases"].values():
+            for name in toysweep.links(group):
+                group[name]
+    opened = time.process_time()
+    data, _ = said(out)
+    loaded = time.process_time()
+    check_equal(data.sizes["features"] * data.sizes["hidden"], 1000, "points")
+    ratio = (loaded - opened) / (opened - begin)
+    assert ratio < 4, f"load() takes {ratio:.1f} times as long as opening every dataset"  # about once as long
 
 
 def test_instances_is_a_table(path, folder):
@@ -199,8 +294,8 @@ def names_of(pictures):
     return [picture[3:-4] for picture in pictures]
 
 
-def run_sweep(text, folder, *arguments):
-    """Results file of a sweep; skips the test where there is no program."""
+def run_sweep(text, folder, *arguments, code=0):
+    """Results file of a sweep that ends with the exit code; skips the test where there is no program."""
     program = os.environ.get("TOYSWEEP")
     if not program:
         raise Skipped("$TOYSWEEP does not say where the program is")
@@ -208,7 +303,7 @@ def run_sweep(text, folder, *arguments):
     with open(sweep, "w", encoding="utf-8") as file:
         file.write(text)
     done = subprocess.run([program, "run", sweep, "-o", out, *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == code, done.stderr
     return out
 
 

@@ -11,6 +11,7 @@ Put this folder on PYTHONPATH, or copy the file. Needs h5py and numpy; load() an
 
 import json
 import os
+import warnings
 
 import h5py
 import numpy as np
@@ -29,6 +30,8 @@ def text(value):
 
 def links(group):
     """Names in a group in the order in which they were made, which is the order of the sweep's keys."""
+    if isinstance(group, h5py.File):
+        group = group["/"]  # the file's own list says that it tracks no order
     tracked = group.id.get_create_plist().get_link_creation_order() & h5py.h5p.CRT_ORDER_TRACKED
     names = []
     group.id.links.iterate(names.append, idx_type=h5py.h5.INDEX_CRT_ORDER if tracked else h5py.h5.INDEX_NAME)
@@ -36,8 +39,9 @@ def links(group):
 
 
 def dimensions(dataset):
-    """Names of a dataset's dimensions, from its dimension scales."""
-    return [dim[0].name.rsplit("/", 1)[-1] if len(dim) else f"dim_{i}" for i, dim in enumerate(dataset.dims)]
+    """Names of a dataset's dimensions, from its dimension scales (of which HDF5 would look for the path at length)."""
+    return [text(h5py.h5ds.get_scale_name(dim[0].id)) if len(dim) else f"dim_{i}"
+            for i, dim in enumerate(dataset.dims)]
 
 
 def numbers_if_all(words):
@@ -58,7 +62,8 @@ def distinct(values):
 
 class Results:
     """An open results file. `table`: the root's columns, one value per instance; `varying`: those of them that the
-    sweep varies, slowest first, `seed` last; `cases`: label -> (group, instances of its rows)."""
+    sweep varies, slowest first, `seed` last; `derived`: those that follow from keys (gcd_m, relation, ...); `cases`:
+    label -> (group, instances of its rows)."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -80,7 +85,10 @@ class Results:
                       and name != "instance"}
         self.cases = {label: (group, group["instance"][...]) for label, group in
                       ((label, self.file["cases"][label]) for label in links(self.file["cases"]))}
-        self.parameters = [name for name in self.table if name in self._keys() and name != "seed"]
+        keys, columns = self._keys(), list(self.table)
+        self.parameters = [name for name in columns if name in keys and name != "seed"]
+        self.derived = [name for name in columns[:columns.index("status")]
+                        if name not in keys and name not in ("case", "identity")]
         self.varying = [name for name in self.parameters if len(distinct(self.table[name])) > 1]
         if "seed" in self.table and len(distinct(self.table["seed"])) > 1:
             self.varying.append("seed")
@@ -137,52 +145,96 @@ def instances(path):
     import xarray as xr
 
     with Results(path) as results:
-        columns = {name: ("instance", values) for name, values in results.table.items() if name != "checksum"}
+        columns = {name: ("instance", values) for name, values in results.table.items()}
         data = xr.Dataset(columns, coords={"instance": np.arange(results.count)}, attrs=_attributes(results))
-        return data.set_coords([name for name in results.parameters + ["seed"] if name in data])
+        return data.set_coords([name for name in results.parameters + results.derived + ["seed"] if name in data])
 
 
 def load(path, curves=True, weights=False):
-    """xarray Dataset on the sweep's own axes. Points that the sweep leaves out, or that are not done yet, are NaN
-    (-1 in columns of integers). Keys that advance together share an axis. Curves (named as in the file, with
-    `_curve` behind where a final measure has the name) and weights are included where all cases have equal shapes.
+    """xarray Dataset on the sweep's own axes: every column of the file, one value for each point.
+
+    Points that the sweep leaves out, or that are not done yet, are NaN (-1 in columns of integers, empty in texts).
+    Keys that advance together share an axis; what the task derives of its keys (gcd_m, relation, ...) is a coordinate
+    along those. Curves (named as in the file, with `_curve` behind where a final measure has the name) and weights
+    are included where all cases have equal shapes. A warning names what is not, and counts instances that failed or
+    are not done: medians and means pass over their NaN.
     """
     import xarray as xr
 
     with Results(path) as results:
-        axes, riders = _axes(results)
-        values = {axis: distinct(results.table[axis]) for axis in axes}
+        values = {name: distinct(results.table[name]) for name in results.varying}
+        codes = {name: _positions(results.table[name], values[name]) for name in results.varying}
+        axes, riders = _axes(results, values, codes)
         sizes = [len(values[axis]) for axis in axes]
         if np.prod(sizes, dtype=float) > 20 * results.count + 1e6:
             raise ResultsError(f"{path}: the axes {', '.join(axes)} span {np.prod(sizes, dtype=float):.0f} points "
                                f"for {results.count} instances; use instances() instead")
-        at = tuple(_positions(results.table[axis], values[axis]) for axis in axes)
+        at = tuple(codes[axis] for axis in axes)
         data = xr.Dataset(coords={axis: _plain(values[axis]) for axis in axes}, attrs=_attributes(results))
         for name, axis in riders.items():
-            first = [int(np.flatnonzero(results.table[axis] == value)[0]) for value in values[axis]]
-            data = data.assign_coords({name: (axis, _plain(results.table[name][first]))})
+            first = np.unique(codes[axis], return_index=True)[1]
+            data.coords[name] = axis, _plain(results.table[name][first])
+        for name in results.derived + results.parameters + ["seed"]:
+            if name in results.table and name not in data.coords:
+                along = _axes_of(results.table[name], at, sizes)
+                data.coords[name] = ([axes[i] for i in along], _plain(_scatter(
+                    results.table[name], tuple(at[i] for i in along), [sizes[i] for i in along])))
+        data["instance"] = axes, _scatter(np.arange(results.count), at, sizes)
         for name, column in results.table.items():
-            if name in results.parameters or name in ("seed", "checksum") or column.dtype == object:
-                continue
-            data[name] = (axes, _scatter(column, at, sizes), _help(results.file[name]))
-        if curves or weights:
-            _add_curves(results, data, axes, sizes, at, curves, weights)
+            if name not in data.coords:
+                data[name] = axes, _scatter(column, at, sizes), _help(results.file[name])
+        left_out = _add_curves(results, data, axes, sizes, at, curves, weights) if curves or weights else []
+        _warn(results, left_out, weights)
         return data
 
 
-def _axes(results):
+def _warn(results, left_out, weights):
+    """Of what load() cannot show on the axes, and of what reductions over them would hide."""
+    status = results.table["status"]
+    failed, pending = int((status == FAILED).sum()), int((status == PENDING).sum())
+    if failed or pending:
+        warnings.warn(f"{results.path}: of {results.count} instances {failed} failed and {pending} are not done; their "
+                      "measures are NaN, which min, mean and median pass over (skipna=False does not). `status` says "
+                      "which", stacklevel=3)
+    if left_out:
+        warnings.warn(f"{results.path}: left out, since shapes or labels are not the same in all cases: "
+                      f"{', '.join(left_out)}. They are in Results(path).cases", stacklevel=3)
+    if weights and not any("weights" in group for group, _ in results.cases.values()):
+        warnings.warn(f"{results.path}: the sweep keeps no weights (save: none)", stacklevel=3)
+
+
+def _axes(results, values, codes):
     """Axes, and the keys that ride on one: two keys whose values determine each other advance together."""
     axes, riders = [], {}
     for name in results.varying:
-        column = results.table[name]
+        size = len(values[name])
         for axis in axes:
-            pairs = len(set(zip(column.tolist(), results.table[axis].tolist())))
-            if pairs == len(distinct(column)) == len(distinct(results.table[axis])):
+            pairs = len(np.unique(codes[axis] * size + codes[name]))
+            if pairs == size == len(values[axis]):
                 riders[name] = axis
                 break
         else:
             axes.append(name)
-    return axes or [name for name in results.parameters + ["seed"] if name in results.table][-1:], riders
+    if not axes:  # one instance
+        axes = [name for name in results.parameters + ["seed"] if name in results.table][-1:]
+        values[axes[0]], codes[axes[0]] = results.table[axes[0]][:1], np.zeros(results.count, dtype=int)
+    return axes, riders
+
+
+def _axes_of(column, at, sizes):
+    """Numbers of the axes that a column depends on: of the others, the last ones first, it does not."""
+    along = list(range(len(sizes)))
+    value = _positions(column, distinct(column))
+    for i in reversed(range(len(sizes))):
+        rest = [j for j in along if j != i]
+        point = np.zeros(len(column), dtype=int)
+        for j in rest:
+            point = np.unique(point * sizes[j] + at[j], return_inverse=True)[1].reshape(-1)
+        known = np.zeros(point.max() + 1, dtype=int)
+        known[point] = value
+        if (known[point] == value).all():
+            along = rest
+    return along
 
 
 def _positions(column, values):
@@ -198,9 +250,10 @@ def _plain(values):
 
 def _scatter(column, at, sizes):
     """[instance, ...] onto [axis, axis, ..., ...]."""
-    kind = column.dtype if column.dtype.kind == "f" else np.int64
-    out = np.full(tuple(sizes) + column.shape[1:], np.nan if column.dtype.kind == "f" else -1, dtype=kind)
-    out[at] = column
+    kind = column.dtype.kind
+    unknown, dtype = {"f": (np.nan, column.dtype), "O": ("", object)}.get(kind, (-1, np.int64))
+    out = np.full(tuple(sizes) + column.shape[1:], unknown, dtype=dtype)
+    out[at] = column if at else column[0]
     return out
 
 
@@ -212,34 +265,83 @@ def _attributes(results):
     return {name: results.attribute(name) for name in ("program", "version", "name", "backend", "sweep_sha256")}
 
 
+class _Place:
+    """The same group of every case (itself, or its weights), read by h5py's lower layer: in a file of a thousand cases
+    it is the opening of datasets that takes the time."""
+
+    def __init__(self, results, place):
+        every = [group for group, _ in results.cases.values()]
+        self.groups = [group.get(place or ".") for group in every]
+        self.scales = [group.id for group in every]
+        self.has = [set() if group is None else set(links(group)) for group in self.groups]
+        self.known, self.labels_of = {}, {}
+
+    def names(self):
+        """Of all cases' datasets, scales aside."""
+        every = dict.fromkeys(name for group in self.groups if group is not None for name in links(group))
+        return [name for name in every if isinstance(item := self.example(name), h5py.Dataset)
+                and not h5py.h5ds.is_scale(item.id) and name != "instance"]
+
+    def example(self, name):
+        return next(group for group, has in zip(self.groups, self.has) if name in has)[name]
+
+    def labels(self, case, dim):
+        """Values of a case's scale; equal ones are one object. None: it has no such scale."""
+        if (case, dim) not in self.labels_of:
+            found = None
+            if dim.encode() in self.scales[case]:
+                found = _values(h5py.h5d.open(self.scales[case], dim.encode()))
+                found = self.known.setdefault((found.dtype.str, found.tobytes()), found)
+            self.labels_of[case, dim] = found
+        return self.labels_of[case, dim]
+
+    def datasets(self, name, dims):
+        """One of each case; None unless shapes and labels are the same in all."""
+        if not all(name in has for has in self.has):
+            return None
+        found = []
+        for case, group in enumerate(self.groups):
+            found.append(h5py.h5d.open(group.id, name.encode()))
+            if found[case].shape[1:] != found[0].shape[1:] or any(
+                    self.labels(case, dim) is not self.labels(0, dim) for dim in dims):
+                return None
+        return found
+
+
+def _values(dataset):
+    if dataset.dtype.kind not in "fiu":
+        return np.array([text(value) for value in h5py.Dataset(dataset)[...]])
+    values = np.empty(dataset.shape, dtype=dataset.dtype)
+    dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
+    return values
+
+
 def _add_curves(results, data, axes, sizes, at, curves, weights):
-    groups = [group for group, _ in results.cases.values()]
-    places = ([""] if curves else []) + (["weights/"] if weights and "weights" in groups[0] else [])
-    names = [place + name for place in places for name in links(groups[0][place or "."])]
-    for name in names:
-        stored = [group.get(name) for group in groups]
-        first = stored[0]
-        if not isinstance(first, h5py.Dataset) or h5py.h5ds.is_scale(first.id) or name == "instance":
-            continue
-        dims = dimensions(first)[1:]
-        if not dims or any(s is None or s.shape[1:] != first.shape[1:] for s in stored) or not all(
-                np.array_equal(_scale(s, i), _scale(first, i)) for s in stored for i in range(1, first.ndim)):
-            continue
-        column = np.full((results.count,) + first.shape[1:], np.nan, dtype=first.dtype)
-        for source, (_, rows) in zip(stored, results.cases.values()):
-            column[rows] = source[...]
-        name = name.rsplit("/", 1)[-1]
-        dims_out = [f"{dim}_index" if dim in axes else dim for dim in dims]
-        data[f"{name}_curve" if name in data else name] = (
-            axes + dims_out, _scatter(column, at, sizes), _help(first))
-        for i, dim in enumerate(dims_out):
-            scale = _scale(first, i + 1)
-            if scale is not None and dim not in data.coords:
-                data.coords[dim] = scale
+    """Adds what all cases have in equal shapes; returns the names of the rest."""
+    left_out, taken = [], set(data.variables)
+    for place in ([""] if curves else []) + (["weights"] if weights else []):
+        cases = _Place(results, place)
+        for name in cases.names():
+            example = cases.example(name)
+            dims = dimensions(example)[1:]
+            stored = cases.datasets(name, dims)
+            if stored is None:
+                left_out.append(f"{place}/{name}".lstrip("/"))
+                continue
+            column = np.full((results.count,) + example.shape[1:], np.nan, dtype=example.dtype)
+            for source, (_, rows) in zip(stored, results.cases.values()):
+                column[rows] = _values(source)
+            dims_out = [f"{dim}_index" if dim in taken else dim for dim in dims]
+            data[f"{name}_curve" if name in data.variables else name] = (
+                axes + dims_out, _scatter(column, at, sizes), _help(example))
+            for dim, dim_out in zip(dims, dims_out):
+                _add_labels(data, cases, dim, dim_out)
+    return left_out
 
 
-def _scale(dataset, i):
-    if not len(dataset.dims[i]):
-        return None
-    values = dataset.dims[i][0][...]
-    return np.array([text(v) for v in values]) if values.dtype.kind in "SO" else values
+def _add_labels(data, cases, dim, dim_out):
+    labels, alias = cases.labels(0, dim), cases.labels(0, f"{dim}_alias")
+    if labels is not None and dim_out not in data.coords:
+        data.coords[dim_out] = labels
+        if alias is not None and alias.shape == labels.shape:
+            data.coords[f"{dim_out}_alias"] = dim_out, alias

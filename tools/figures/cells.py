@@ -251,7 +251,9 @@ def strip_scale(axis, first, last):
     left = axis.get_xlim()[0]
     marks = (1, 1.5, 2, 3, 4, 5, 7) if left > last / 8 else (1, 2, 5) if left > last / 300 else (1,)
     decades = 10.0 ** np.arange(int(np.log10(last)) + 1)
-    ticks = [0] * (first < 2) + [mark * decade for decade in decades for mark in marks if left <= mark * decade <= last]
+    ticks = [mark * decade for decade in decades for mark in marks if left <= mark * decade <= last]
+    if first < 2:
+        ticks.insert(0, 0)
     axis.set_xticks(ticks, [f"{tick:,.0f}" for tick in ticks])
     axis.xaxis.set_minor_locator(NullLocator())
 
