@@ -15,17 +15,23 @@
 #   sbatch --nodes=4 --time=2:00:00 slurm/sweep.sh sweep.yaml -o big.h5 --set seed=1..50
 #   sbatch --ntasks=8 --cpus-per-task=4 slurm/sweep.sh ...         # a layout of your own
 #
-# Arguments go to `toysweep run`. Five minutes before the time limit Slurm sends USR2; toysweep saves its state and
-# exits with 75 ("run again to continue"), and the job puts itself back into the queue while that makes progress.
+#   sbatch --array=0-9 slurm/sweep.sh sweep.yaml --set seed=%a -o part-%a.h5     # %a: the task's number
 #
-# Environment: TOYSWEEP              the program (default: toysweep on the PATH, else build/release/toysweep)
+# Arguments go to `toysweep run`. Five minutes before the time limit Slurm sends USR2; toysweep saves its state and
+# exits with 75 ("run again to continue"), and the job puts itself back into the queue while that makes progress. Its
+# log is called NAME-JOB.log after the sweep, unless sbatch is given a --job-name or --output.
+#
+# Environment: TOYSWEEP              the program: a path, or a command, such as "apptainer exec 'my image.sif' toysweep"
+#                                    (default: toysweep on the PATH, else build/release/toysweep)
 #              TOYSWEEP_LAUNCHER     srun or mpirun (default: srun if it offers pmix, else mpirun)
 #              TOYSWEEP_MAX_RESTARTS restarts after which the job gives up (default 100)
+#              TOYSWEEP_SITE         a file of bash commands to begin with, for all that differs from cluster to cluster:
+#                                    `module load openmpi hdf5`, the variables above
+#                                    (default: ~/.config/toysweep/slurm.sh, if it is there)
 set -euo pipefail
 
 readonly EXIT_CONTINUE=75   # toysweep: stopped early, run again to continue
 readonly MAX_FRUITLESS=3    # requeues in a row without progress
-readonly max_restarts=${TOYSWEEP_MAX_RESTARTS:-100}
 
 say() { echo "sweep.sh: $*" >&2; }
 
@@ -35,39 +41,57 @@ die() { # CODE MESSAGE
 }
 
 # --- What to run ---------------------------------------------------------------------------------------------------
+# Modules and the like. They are not written for `set -eu`.
+source_site() {
+    local file=${TOYSWEEP_SITE:-${XDG_CONFIG_HOME:-${HOME:-}/.config}/toysweep/slurm.sh}
+    if [[ -f $file ]]; then
+        say "settings from $file"
+        set +eu
+        # shellcheck source=/dev/null
+        source "$file"
+        set -eu
+    elif [[ -n ${TOYSWEEP_SITE:-} ]]; then
+        die 2 "TOYSWEEP_SITE: there is no file '$file'"
+    fi
+}
+
+# Sets `program`: a command and its first arguments.
 find_program() {
     local build=${SLURM_SUBMIT_DIR:-.}/build/release/toysweep # sbatch runs a copy of this script: $0 says nothing
-    if [[ -n ${TOYSWEEP:-} ]]; then
-        echo "$TOYSWEEP"
-    elif command -v toysweep; then
-        return
+    if [[ -n ${TOYSWEEP:-} ]] && command -v "$TOYSWEEP" >/dev/null; then
+        program=("$TOYSWEEP")
+    elif [[ -n ${TOYSWEEP:-} ]]; then # several words; xargs knows a shell's quotes, and expands nothing
+        mapfile -d '' -t program < <(xargs printf '%s\0' <<<"$TOYSWEEP")
+        command -v "${program[0]:-}" >/dev/null || die 2 "TOYSWEEP: there is no command '${program[0]:-$TOYSWEEP}'"
+    elif command -v toysweep >/dev/null; then
+        program=(toysweep)
     elif [[ -x $build ]]; then
-        echo "$build"
+        program=("$build")
     else
         die 2 "no toysweep on the PATH nor at $build: set TOYSWEEP to the program"
     fi
 }
 
-# Sets `results` to the results file that the arguments name. If they name none: to the default of `toysweep run`, the
-# sweep's name + .h5, which then goes to the program as well (`output`), so that both mean the same file.
-find_results() { # ARGUMENT...
-    local sweep="" name=""
-    results="" output=()
-    while (($#)); do
-        case $1 in
-        -o | --output) results=${2:-} ;;
-        --output=*) results=${1#*=} ;;
-        -o?*) results=${1#-o} ;;
-        *.yaml | *.yml) [[ -n $sweep ]] || sweep=$1 ;;
-        esac
-        shift
-    done
-    [[ -z $results ]] || return 0
-    [[ -f $sweep ]] || die 2 "no sweep file '$sweep' in $PWD"
-    name=$(sed -n '/^name:/ { s/^name:[[:space:]]*//; s/[[:space:]][[:space:]]*#.*//; s/["'"'"']//g; s/[[:space:]]*$//; p; q }' "$sweep")
-    [[ -n $name ]] || name=$(basename "${sweep%.*}")
-    results=$name.h5
-    output=(-o "$results")
+# Sets `sweep` and `results`, the sweep's name and the results file, as the program reads the arguments.
+find_names() { # ARGUMENT...
+    local both
+    both=$("${program[@]}" run --print-names "$@" && echo .) || exit $? # with a dot, since $() cuts newlines off
+    sweep=${both%%$'\n'*}
+    results=${both#*$'\n'}
+    results=${results%$'\n.'}
+    [[ $results != -* ]] || results=./$results
+}
+
+# Gives the log the sweep's name, if it has the name from the top of this script. Slurm goes on writing to the same
+# file; after a restart it begins a new one, into which goes what was said before.
+name_log() {
+    local log new
+    log=$(readlink "/proc/$$/fd/1") || return 0
+    [[ -f $log && ${log##*/} == "toysweep-${SLURM_JOB_ID:-}.log" ]] || return 0
+    new=${log%/*}/$sweep-$job.log
+    [[ $new != "$log" ]] || return 0
+    [[ ! -f $new ]] || cat "$new"
+    mv -f "$log" "$new"
 }
 
 # --- How to launch it ----------------------------------------------------------------------------------------------
@@ -84,7 +108,7 @@ job_end() {
     if [[ -n ${SLURM_JOB_END_TIME:-} ]]; then
         echo "$SLURM_JOB_END_TIME"
     elif [[ -n ${SLURM_JOB_ID:-} ]]; then # Slurm before 23.02 does not say it by itself
-        date -d "$(squeue --noheader --jobs="$SLURM_JOB_ID" --format=%e 2>/dev/null)" +%s 2>/dev/null || true
+        date -d "$(squeue --noheader --jobs="$job" --format=%e 2>/dev/null)" +%s 2>/dev/null || true
     fi
 }
 
@@ -119,7 +143,7 @@ choose_launcher() {
 # What there is to show so far: instances done, and when the newest state of a unit was saved.
 progress() { # RESULTS-FILE
     local json finished newest
-    json=$("$program" status "$1" --json 2>/dev/null) || json=""
+    json=$("${program[@]}" status "$1" --json 2>/dev/null) || json=""
     finished=$(grep -o '"done" *: *[0-9]*' <<<"$json" | head -n 1 | grep -o '[0-9]*$' || true)
     newest=$(find "$1.state" -type f -printf '%T@\n' 2>/dev/null | sort -n | tail -n 1 || true)
     echo "done=${finished:-0} state=${newest:-none}"
@@ -129,7 +153,7 @@ progress() { # RESULTS-FILE
 # the end of its grace when it was preempted, does.
 is_ending() {
     local state
-    state=$(squeue --noheader --jobs="$SLURM_JOB_ID" --format="%T %r" 2>/dev/null)
+    state=$(squeue --noheader --jobs="$job" --format="%T %r" 2>/dev/null)
     [[ $state =~ CANCELLED|COMPLETING && $state != *TimeLimit* ]]
 }
 
@@ -151,13 +175,13 @@ requeue() { # RESULTS-FILE
     fi
     if ((fruitless >= MAX_FRUITLESS)); then
         die "$EXIT_CONTINUE" "$MAX_FRUITLESS restarts in a row brought no progress ($now): giving up. A longer --time or a shorter --checkpoint-interval may help."
-    elif ((${SLURM_RESTART_COUNT:-0} >= max_restarts)); then
+    elif ((${SLURM_RESTART_COUNT:-0} >= ${TOYSWEEP_MAX_RESTARTS:-100})); then
         die "$EXIT_CONTINUE" "restarted $SLURM_RESTART_COUNT times, the most allowed (TOYSWEEP_MAX_RESTARTS): giving up."
     fi
     printf '%s\n%s\n' "$fruitless" "$now" >"$memory"
     say "stopped early with $now: back into the queue (restart $((${SLURM_RESTART_COUNT:-0} + 1)))"
     trap '' TERM # requeueing ends this script
-    scontrol requeue "$SLURM_JOB_ID" || die "$EXIT_CONTINUE" "scontrol requeue failed: to continue, submit the job again."
+    scontrol requeue "$job" || die "$EXIT_CONTINUE" "scontrol requeue failed: to continue, submit the job again."
     exit "$EXIT_CONTINUE"
 }
 
@@ -170,12 +194,20 @@ remind() { while kill -USR2 "$child" 2>/dev/null; do sleep 2; done; }
 trap 'signalled=yes; [[ -z $child || -n $reminder ]] || { remind & reminder=$!; }' USR2 TERM
 
 (($#)) || die 2 "usage: sbatch slurm/sweep.sh SWEEP.yaml [options of toysweep run]"
-program=$(find_program)
-find_results "$@"
+# Of an array's tasks one has the array's own number for its job, by which squeue and scontrol mean all of them.
+job=${SLURM_JOB_ID:-}
+if [[ -n ${SLURM_ARRAY_TASK_ID:-} ]]; then
+    job=${SLURM_ARRAY_JOB_ID}_$SLURM_ARRAY_TASK_ID
+    set -- "${@//\%a/$SLURM_ARRAY_TASK_ID}"
+fi
+source_site
+find_program
+find_names "$@"
+name_log
 choose_launcher
-case " $* " in *" --time-limit"*) limit=() ;; esac
 
-"${launch[@]}" "$program" run "$@" ${output[@]+"${output[@]}"} ${limit[@]+"${limit[@]}"} &
+# A time limit among the arguments counts, since it comes last.
+"${launch[@]}" "${program[@]}" run ${limit[@]+"${limit[@]}"} "$@" &
 child=$!
 [[ $signalled == no || -n $reminder ]] || { remind & reminder=$!; }
 while :; do

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # slurm/sweep.sh, tried with stand-ins for srun, mpirun, scontrol, squeue and toysweep that write down how they were
-# called. Prints a line for each promise; fails if one is broken.
+# called, and with the program itself, if $TOYSWEEP says where it is, for the names of sweeps. Prints a line for each
+# promise; fails if one is broken.
 # shellcheck disable=SC2016 # the stand-ins are to expand, not this script
 set -euo pipefail
 
@@ -8,7 +9,8 @@ script=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/slurm/sweep.sh
 work=$(mktemp -d "${TMPDIR:-/tmp}/sweep script.XXXXXX") # with a space: paths with spaces must work
 trap 'rm -rf "$work"' EXIT
 failed=0
-unset TOYSWEEP TOYSWEEP_LAUNCHER TOYSWEEP_MAX_RESTARTS
+real=${TOYSWEEP:-}
+unset TOYSWEEP TOYSWEEP_LAUNCHER TOYSWEEP_MAX_RESTARTS TOYSWEEP_SITE XDG_CONFIG_HOME
 
 stand_in() { # NAME, body on standard input
     { echo '#!/usr/bin/env bash'; cat; } >"$work/bin/$1"
@@ -33,6 +35,11 @@ exec "$@"
 BODY
     stand_in toysweep <<'BODY'
 if [[ $1 == status ]]; then echo "{\"instances\": 9, \"done\": $(cat "$FAKE/done"), \"failed\": 0}"; exit; fi
+if [[ $2 == --print-names ]]; then
+    [[ $3 != missing.yaml ]] || { echo "cannot open missing.yaml" >&2; exit 2; }
+    printf 'my trees\nmy trees.h5\n'
+    exit
+fi
 printf '%s\n' "$@" >"$FAKE/arguments"
 if [[ -e $FAKE/wait-for-signal ]]; then
     trap 'echo USR2 >>"$FAKE/signals"; sleep 0.3; exit 75' USR2
@@ -47,8 +54,8 @@ BODY
 
 sweep() { # ARGUMENT...: runs the script as a job; `code` is what it exits with
     code=0
-    (cd "$work" && FAKE=$work PATH="$work/bin:$PATH" SLURM_JOB_ID=42 SLURM_NTASKS=2 \
-        bash "$script" "$@" >>"$work/output" 2>&1) || code=$?
+    (cd "$work" && FAKE=$work HOME=$work PATH="$work/bin:$PATH" SLURM_JOB_ID=42 SLURM_NTASKS=2 \
+        bash "$script" "$@" >>"$work/${log:-output}" 2>&1) || code=$?
 }
 
 lines() { # FILE: how many lines it has
@@ -68,7 +75,7 @@ expect() { # PROMISE EXPECTED FOUND
 fresh 0
 sweep sweep.yaml --set "seed=1..4"
 expect "exit code 0 is passed on" 0 "$code"
-expect "arguments go to run, with the default results file" "run sweep.yaml --set seed=1..4 -o my trees.h5" \
+expect "arguments go to run" "run sweep.yaml --set seed=1..4" \
     "$(paste -sd' ' "$work/arguments")"
 expect "srun is started with pmix" "srun --mpi=pmix srun --kill-on-bad-exit=1" "$(head -2 "$work/launch.log" | paste -sd' ')"
 expect "a finished sweep is not requeued" 0 "$(lines "$work/scontrol.log")"
@@ -82,12 +89,13 @@ fresh 0
 echo pmi2 >"$work/plugins"
 SLURM_JOB_END_TIME=$(($(date +%s) + 3600)) sweep sweep.yaml
 expect "without pmix it is mpirun" "mpirun -n 2" "$(cat "$work/launch.log")"
-expect "mpirun gets a time limit" "--time-limit" "$(sed -n 5p "$work/arguments")"
+expect "mpirun gets a time limit, before the arguments" "run --time-limit sweep.yaml" \
+    "$(grep -v '^[0-9]*s$' "$work/arguments" | paste -sd' ')"
 
 fresh 0
 TOYSWEEP_LAUNCHER=mpirun sweep sweep.yaml
 expect "mpirun can be asked for" "mpirun -n 2" "$(cat "$work/launch.log")"
-expect "a job without a time limit gets none" "" "$(sed -n 5p "$work/arguments")"
+expect "a job without a time limit gets none" "run sweep.yaml" "$(paste -sd' ' "$work/arguments")"
 
 fresh 0
 date -d "2 hours" +%Y-%m-%dT%H:%M:%S >"$work/end"
@@ -152,6 +160,81 @@ for signal in USR2 TERM; do
     expect "$signal asks the program to stop, once" USR2 "$(paste -sd' ' "$work/signals" 2>&1)"
     expect "$signal: its exit code 75 is waited for and requeues" "75 requeue 42" "$code $(cat "$work/scontrol.log" 2>&1)"
 done
+
+fresh 75
+TOYSWEEP="bash -- '$work/bin/toysweep'" sweep sweep.yaml --set 'where=a b $(touch hit) `touch hit`'
+expect "the program may be a command, with a shell's quotes" "75 requeue 42" "$code $(cat "$work/scontrol.log" 2>&1)"
+expect "arguments are taken as they are" "run sweep.yaml --set where=a b \$(touch hit) \`touch hit\`" \
+    "$(paste -sd' ' "$work/arguments")"
+expect "nothing of them is run" no "$([[ -e $work/hit ]] && echo yes || echo no)"
+mkdir "$work/with blanks"
+cp "$work/bin/toysweep" "$work/with blanks/toysweep"
+TOYSWEEP="$work/with blanks/toysweep" sweep sweep.yaml
+expect "a program's path may have blanks" 75 "$code"
+for command in "no-such-command run" "'unfinished" " "; do
+    TOYSWEEP=$command sweep sweep.yaml
+    expect "a program that is not there ($command) is a usage error" "2 1" "$code $(tail -n 1 "$work/output" | grep -c TOYSWEEP:)"
+done
+
+fresh 0
+mkdir -p "$work/.config/toysweep"
+printf 'module() { export LOADED="$LOADED_BEFORE $*"; }; module load openmpi; TOYSWEEP_LAUNCHER=mpirun; false\n' \
+    >"$work/.config/toysweep/slurm.sh"
+stand_in mpirun <<<'echo "mpirun with$LOADED" >>"$FAKE/launch.log"; shift 2; exec "$@"'
+sweep sweep.yaml
+expect "the site's settings are sourced, if they are there" "0 mpirun with load openmpi" "$code $(cat "$work/launch.log")"
+echo 'TOYSWEEP_LAUNCHER=srun' >"$work/own settings.sh"
+TOYSWEEP_SITE="$work/own settings.sh" sweep sweep.yaml
+expect "TOYSWEEP_SITE names another file" "0 srun --mpi=pmix" "$code $(sed -n 2p "$work/launch.log")"
+TOYSWEEP_SITE=nowhere.sh sweep sweep.yaml
+expect "which must be there" 2 "$code"
+
+fresh 75
+SLURM_ARRAY_JOB_ID=42 SLURM_ARRAY_TASK_ID=7 sweep sweep.yaml --set seed=%a -o "part %a-%a.h5"
+expect "%a is the number of an array's task" "run sweep.yaml --set seed=7 -o part 7-7.h5" "$(paste -sd' ' "$work/arguments")"
+expect "only that task is requeued, not its array" "requeue 42_7" "$(cat "$work/scontrol.log" 2>&1)"
+sweep sweep.yaml -o part-%a.h5
+expect "elsewhere %a is as good a name as any" "run sweep.yaml -o part-%a.h5" "$(paste -sd' ' "$work/arguments")"
+
+fresh 3
+echo "slurmd: from Slurm" >"$work/toysweep-42.log"
+log=toysweep-42.log sweep sweep.yaml
+expect "the log is named after the sweep" "my trees-42.log" "$(cd "$work" && echo *-42.log)"
+echo "slurmd: restarted" >"$work/toysweep-42.log"
+TOYSWEEP_SITE=/nowhere log=toysweep-42.log sweep sweep.yaml # fails before the log has its name
+log=toysweep-42.log sweep sweep.yaml
+expect "and goes on after a restart" "1 1 1" "$(for words in 'from Slurm' restarted 'no file'; do
+    grep -c "$words" "$work/my trees-42.log"; done | paste -sd' ')"
+log=chosen-42.log sweep sweep.yaml
+expect "a name of one's own is kept" "chosen-42.log my trees-42.log" "$(cd "$work" && echo *-42.log)"
+
+# The name that the script goes by is the one that the program uses, however the sweep is written and called.
+if [[ -n $real ]]; then
+    plain=$'task: tree\ndepth: 1\nhidden: 2\nsteps: 10\n'
+    number=0
+    try_name() { # FILE RESULTS TEXT [ARGUMENT...]
+        local file=$1 results=$2 text=$3
+        shift 3
+        number=$((number + 1))
+        fresh 75
+        printf '%s' "$text" >"$work/$file"
+        TOYSWEEP=$real TOYSWEEP_MAX_RESTARTS=9 sweep "$@" --time-limit 1e-6s --threads 1 -- "$file"
+        expect "name $number: an unfinished sweep is requeued" "75 requeue 42" "$code $(cat "$work/scontrol.log" 2>&1)"
+        expect "name $number: its memory is beside the results" 2 "$(lines "$work/$results.requeue")"
+        (cd "$work" && "$real" run "$@" --threads 1 --progress none -- "$file" >/dev/null)
+        TOYSWEEP=$real sweep "$@" --threads 1 -- "$file"
+        expect "name $number: script and program mean one file" "0 $results" \
+            "$code $(cd "$work" && find . -name '*.h5' | sed 's/^..//')"
+        expect "name $number: the memory is gone" 0 "$(find "$work" -name '*.requeue' | wc -l)"
+    }
+    try_name bom.yaml inner-name.h5 $'\xef\xbb\xbfname: inner-name\n'"$plain"
+    try_name flow.yaml jsonname.h5 '{"name": "jsonname", "task": "tree", "depth": 1, "hidden": 2, "steps": 10}'
+    try_name quote.yaml "it's.h5" "name: \"it's\""$'\n'"$plain"
+    try_name "a 'sweep' \"of\" \$x" "a 'sweep' \"of\" \$x.h5" "$plain"
+    try_name -dash.yaml -dash.h5 "$plain"
+    try_name set.yaml over.h5 $'name: under\n'"$plain" --set name=over
+    try_name own.yaml "own name.h5" "$plain" -o"own name.h5"
+fi
 
 fresh 0
 sweep

@@ -22,6 +22,8 @@ static const ts_option OPTIONS[] = {
      "Copy finished instances with the same identity from OLD instead of training them."},
     {"progress", 0, "MODE",
      "auto, bar, log (a line at most every 30 s) or none. Default: auto, bar on a terminal."},
+    {"print-names", 0, NULL,
+     "Only print the sweep's name and the results file's path, links resolved, a line each. Writes nothing."},
     {0},
 };
 
@@ -49,6 +51,7 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
         .backend = backend ? backend : "auto",
         .retry_failed = ts_argument(self, arguments, "retry-failed") != NULL,
         .reuse = ts_argument(self, arguments, "reuse"),
+        .names_only = ts_argument(self, arguments, "print-names") != NULL,
     };
     ts_status status = ts_argument_integer(self, arguments, "threads", 1, 4096, 0, &threads);
     if (status == TS_OK)

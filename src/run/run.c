@@ -371,8 +371,8 @@ static ts_status check_path(const char *path) {
     return ts_path_check_regular(path);
 }
 
-static ts_status set_up(run *r) {
-    const ts_backend *backend;
+// The sweep, and the results file it goes to.
+static ts_status read_sweep(run *r) {
     ts_status status =
         ts_load_sweep(r->comm, r->options->sweep, r->options->overrides, r->options->n_overrides, &r->sweep);
     if (status != TS_OK)
@@ -386,9 +386,12 @@ static ts_status set_up(run *r) {
     status = ts_path_resolve(named, r->path);
     if (status == TS_OK)
         status = check_path(r->path);
-    status = ts_comm_agree(r->comm, status);
-    if (status == TS_OK)
-        status = choose_backend(r, &backend);
+    return ts_comm_agree(r->comm, status);
+}
+
+static ts_status set_up(run *r) {
+    const ts_backend *backend;
+    ts_status status = choose_backend(r, &backend);
     if (status == TS_OK)
         status = ts_comm_agree(r->comm, ts_job_create(r->sweep, backend, r->path, &r->job));
     if (status == TS_OK)
@@ -429,7 +432,15 @@ int ts_run(const ts_comm *comm, const ts_run_options *options) {
             ts_error("-o: the path is %s", *options->output ? "too long" : "empty");
         return TS_EXIT_USAGE;
     }
-    ts_status status = set_up(&r);
+    ts_status status = read_sweep(&r);
+    if (status == TS_OK && options->names_only) {
+        if (comm->rank == 0)
+            printf("%s\n%s\n", ts_sweep_name(r.sweep), r.path);
+        ts_sweep_free(r.sweep);
+        return TS_EXIT_DONE;
+    }
+    if (status == TS_OK)
+        status = set_up(&r);
     if (status == TS_OK) {
         ts_progress_start(comm->rank == 0 ? options->progress : TS_PROGRESS_NONE);
         status = train_wide(&r);

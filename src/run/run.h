@@ -28,6 +28,7 @@ typedef struct ts_run_options {
     bool retry_failed;
     const char *reuse; // NULL: nothing
     ts_progress_mode progress;
+    bool names_only; // print the sweep's name and the results file's, a line each, and train nothing
 } ts_run_options;
 
 // Collective. Prints its own errors.
