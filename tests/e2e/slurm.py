@@ -1,5 +1,6 @@
 """A Slurm cluster of one node for the tests: munged, slurmctld and slurmd in a scratch folder, torn down after."""
 
+import copy
 import os
 import shutil
 import signal
@@ -176,7 +177,15 @@ class Job:
                                 env={**cluster.environment, **environment}, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, text=True, timeout=TIMEOUT)
         assert result.returncode == 0, result.stdout
-        self.number = result.stdout.strip()
+        self.number = self.own_number = result.stdout.strip()
+
+    def task(self, number):
+        """A task of this job array, as a job. It has a number of its own as well."""
+        found = copy.copy(self)
+        found.number = f"{self.number}_{number}"
+        found.wait("RUNNING", *self.OVER)
+        found.own_number = found.look("%A")
+        return found
 
     def look(self, form="%T"):
         return self.cluster.ask("squeue", "--noheader", "--states=all", f"--jobs={self.number}",
@@ -191,7 +200,7 @@ class Job:
 
     def release(self):
         """Slurm lets a requeued job wait two minutes, so that nothing of its last start is left; tests wait for that."""
-        mark = f"[{self.number}.".encode()
+        mark = f"[{self.own_number}.".encode()
         end = time.monotonic() + TIMEOUT
         while any(b"slurmstepd" in line and mark in line for line in map(command_line, processes())):
             assert time.monotonic() < end, f"job {self.number}: its last start does not end"

@@ -262,6 +262,25 @@ def fruitless():
     return sweep, state
 
 
+def array():
+    """Two tasks of a job array, one warned, both until they are done. Returns the tasks' logs, under the sweep's name."""
+    job = Job(cluster, folder, "--oversubscribe", "--ntasks=1", "--array=3-4", "--time=10", SCRIPT, "longer.yaml", "--set",
+              "seed=%a", "--set", "name=array", "-o", "part-%a.h5", "--threads", 1, TOYSWEEP=TOYSWEEP)
+    logs = {task: os.path.join(folder, f"array-{job.number}_{task}.log") for task in (3, 4)}
+    tasks = {task: job.task(task) for task in logs}
+    end = time.monotonic() + TIMEOUT
+    while not os.path.exists(os.path.join(folder, "part-3.h5")):
+        assert time.monotonic() < end, [task.look("%T %r") for task in tasks.values()]
+        time.sleep(0.1)
+    tasks[3].signal("--signal=USR2", "--batch")
+    if tasks[3].wait("PENDING", *Job.OVER) == "PENDING":
+        tasks[3].release()
+    for task in tasks.values():
+        state = task.wait("COMPLETED", "FAILED", "CANCELLED")
+        assert state == "COMPLETED", state
+    return {task: open(log, encoding="utf-8").read() for task, log in logs.items()}
+
+
 class Slurm(unittest.TestCase):
     """All of it at once, since most of it is waiting; each test asks for the outcome of its part."""
 
@@ -276,6 +295,7 @@ class Slurm(unittest.TestCase):
                       for event in EVENTS if event != "preempt" for launcher in LAUNCHERS}
         cls.slices = {launcher: begin(slices, launcher) for launcher in LAUNCHERS}
         cls.fruitless = begin(fruitless)
+        cls.array = begin(array)
         cls.addClassCleanup(cls.pool.shutdown)
 
     def outcome(self, results, what, least=len(PHASES) - 1):
@@ -314,6 +334,13 @@ class Slurm(unittest.TestCase):
         for launcher in LAUNCHERS:
             with self.subTest(launcher):
                 self.assertGreaterEqual(self.slices[launcher].result(), 2)
+
+    def test_a_task_of_an_array_is_requeued_alone_and_logs_under_the_sweeps_name(self):
+        logs = self.array.result()
+        self.assertEqual([log.count("back into the queue") for log in logs.values()], [1, 0], logs)
+        for task, log in logs.items():
+            self.assertIn(f"part-{task}.h5: ", log)
+        self.assertEqual([name for name in os.listdir(folder) if name.startswith("toysweep-")], [])
 
     def test_a_job_that_makes_no_progress_gives_up(self):
         sweep, state = self.fruitless.result()
