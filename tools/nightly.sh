@@ -18,7 +18,7 @@ fi
 tools/setup.sh --tests
 code=0
 for preset in release debug; do # failing allocations only in the second, all else only in the first
-    cmake --preset "$preset"
+    cmake --preset "$preset" -DTOYSWEEP_TESTS=ON
     cmake --build "build/$preset" -j "$(nproc)"
     only=(-LE nothing)
     [[ $preset == debug ]] && only=(-R out_of_memory)

@@ -72,11 +72,11 @@ needed=(
     "OpenSSL|libssl-dev|has_library libcrypto"
     "zlib|zlib1g-dev|has_library zlib"
     "BLAS and LAPACK|libopenblas-dev|has_lapack"
-    "cmocka|libcmocka-dev|has_library cmocka"
     "Python modules|python3 python3-numpy python3-h5py python3-matplotlib python3-xarray python3-h5netcdf python3-netcdf4|has_python $modules"
 )
 if [[ $tests == yes ]]; then
     needed+=(
+        "cmocka|libcmocka-dev|has_library cmocka"
         "C++ compiler|g++|has_command c++"
         "HDF5 without MPI|libhdf5-dev|has_serial_hdf5"
         "Clang|clang|has_command clang"
@@ -129,9 +129,9 @@ print_other_ways() {
 This is not Debian or Ubuntu. On a cluster, load its modules, for example
   module load gcc cmake ninja openmpi hdf5/parallel openblas python
 or let Spack build the rest (the recipe for toysweep itself is in tools/spack):
-  spack install cmake ninja pkgconf openmpi hdf5+mpi libyaml openssl zlib openblas cmocka
-  spack load cmake ninja pkgconf openmpi hdf5+mpi libyaml openssl zlib openblas cmocka
-and for the plots
+  spack install cmake ninja pkgconf openmpi hdf5+mpi libyaml openssl zlib openblas
+  spack load cmake ninja pkgconf openmpi hdf5+mpi libyaml openssl zlib openblas
+(and cmocka for the tests), and for the plots
   python3 -m pip install numpy h5py matplotlib xarray h5netcdf netCDF4
 TEXT
 }

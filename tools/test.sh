@@ -49,7 +49,7 @@ gate() { # NAME COMMAND...
 
 # Builds a preset (one test by itself). Warnings are errors.
 build() { # PRESET
-    cmake --preset "$1" >"$logs/configure-$1.log" 2>&1 || { cat "$logs/configure-$1.log"; return 1; }
+    cmake --preset "$1" -DTOYSWEEP_TESTS=ON >"$logs/configure-$1.log" 2>&1 || { cat "$logs/configure-$1.log"; return 1; }
     cmake --build "build/$1" -j "$jobs"
 }
 
@@ -81,7 +81,7 @@ check_format() {
 # The CUDA kernels on the processor: tests in three orders of warps, all barriers taken away in turn, what nvcc (where
 # there is one) makes of them.
 build_emulated() { # PRESET
-    cmake --preset "$1" >"$logs/configure-$1.log" 2>&1 || { cat "$logs/configure-$1.log"; return 1; }
+    cmake --preset "$1" -DTOYSWEEP_TESTS=ON >"$logs/configure-$1.log" 2>&1 || { cat "$logs/configure-$1.log"; return 1; }
     cmake --build "build/$1" -j "$jobs" --target cuda_tests
 }
 

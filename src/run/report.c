@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/program.h"
 #include "base/terminal.h"
 #include "model/model.h"
 #include "store/store.h"
@@ -124,6 +125,25 @@ static void add_quoted(ts_text *text, const char *argument) {
     ts_text_add(text, "'");
 }
 
+// A path, which must not look like an option.
+static void add_path(ts_text *text, const char *path) {
+    ts_text safe = {0};
+    ts_text_add(&safe, *path == '-' ? "./" : "");
+    ts_text_add(&safe, path);
+    text->failed |= ts_text_status(&safe) != TS_OK;
+    add_quoted(text, ts_text_get(&safe));
+    ts_text_free(&safe);
+}
+
+// Begins a line "next: ..." with this program's command.
+static void add_command(ts_text *line, const char *name) {
+    char program[TS_COMMAND_BYTES];
+    ts_program_command(program);
+    ts_text_add(line, "next:");
+    add_quoted(line, program);
+    ts_text_addf(line, " %s", name);
+}
+
 // Ends a line "next: ..." and prints it.
 static void print_next(ts_text *line) {
     if (ts_text_status(line) == TS_OK)
@@ -133,19 +153,23 @@ static void print_next(ts_text *line) {
 
 void ts_report_looks(const char *path) {
     ts_text line = {0};
-    ts_text_add(&line, "next: toysweep status");
-    add_quoted(&line, path);
-    ts_text_add(&line, "   or   tools/plot.py");
-    add_quoted(&line, path);
+    char plotter[TS_COMMAND_BYTES];
+    add_command(&line, "status");
+    add_path(&line, path);
+    if (ts_program_plotter(plotter)) {
+        ts_text_add(&line, "   or  ");
+        add_quoted(&line, plotter);
+        add_path(&line, path);
+    }
     print_next(&line);
 }
 
 void ts_report_continue(const char *sweep, const char *path, const char *const *overrides, int n_overrides) {
     ts_text line = {0};
-    ts_text_add(&line, "next: toysweep run");
-    add_quoted(&line, sweep);
+    add_command(&line, "run");
+    add_path(&line, sweep);
     ts_text_add(&line, " -o");
-    add_quoted(&line, path);
+    add_path(&line, path);
     for (int i = 0; i < n_overrides; i++) {
         ts_text_add(&line, " --set");
         add_quoted(&line, overrides[i]);

@@ -4,13 +4,14 @@ import json
 import os
 import random
 import resource
-import shlex
+import shutil
 import signal
 import subprocess
 import time
 
 from processes import MPIRUN, finish, kill_family
-from support import ENDLESS, SMALL, Case, finished_rows, is_sanitized, long_sweep, main, needs_mpi, sha256
+from support import (ENDLESS, ENVIRONMENT, SMALL, TOYSWEEP, Case, finished_rows, is_sanitized, long_sweep, main, needs_mpi,
+                     sha256)
 
 import h5py
 
@@ -128,8 +129,32 @@ class Refused(Case):
         output = self.run_program("run", "a sweep's.yaml", "-o", "its results.h5", "--set", "instances=3", "--threads", 1,
                                   "--time-limit", "0.01s", expect=75)
         (line,) = [line for line in output.splitlines() if line.startswith("next: ")]
-        words = shlex.split(line.removeprefix("next: toysweep ").split("   ")[0])
-        self.run_program(*words)
+        command = line.removeprefix("next: ").split("   ")[0]
+        done = subprocess.run(["bash", "-c", command], cwd=self.directory, env=ENVIRONMENT, capture_output=True, text=True)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+    def test_what_to_type_next_is_there_where_the_program_runs(self):
+        self.write("-small.yaml", SMALL)
+        os.makedirs(self.path("some where/bin"))
+        copy = shutil.copy(TOYSWEEP, self.path("some where/bin/toysweep"))
+        self.write("some where/bin/toysweep-plot", "#!/bin/sh\necho drawn\n")
+        os.chmod(self.path("some where/bin/toysweep-plot"), 0o755)
+        places = [(copy, "", "'some where/bin/toysweep'"), (copy, os.path.dirname(copy) + ":", "toysweep"),
+                  (TOYSWEEP, "/nowhere:", os.path.realpath(TOYSWEEP))]
+        for number, (program, path, said) in enumerate(places):
+            with self.subTest(said):
+                environment = {**ENVIRONMENT, "PATH": path + "/usr/bin:/bin"}
+                command = [program, "run", "--threads", "1", "--set", f"seed={number}", "-o", f"-{number}.h5", "--",
+                           "-small.yaml"]
+                output = subprocess.run(command, env=environment, cwd=self.directory, capture_output=True, text=True).stdout
+                (line,) = [line for line in output.splitlines() if line.startswith("next: ")]
+                commands = line.removeprefix("next: ").split("   or   ")
+                self.assertEqual(commands[0], f"{said} status ./-{number}.h5")
+                for command in commands if program == copy else commands[:1]:
+                    done = subprocess.run(["bash", "-c", command], cwd=self.directory, env=environment,
+                                          capture_output=True, text=True)
+                    self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(len(commands), 2)
 
     def test_not_a_results_file(self):
         sweep = self.write("small.yaml", SMALL)

@@ -80,7 +80,7 @@ class Texts(Case):
                 self.check_output(output, PLAIN)
                 for command in ["status"], ["status", "--json"], ["measure"], ["run", "sweep.yaml", "-o"]:
                     self.check_output(self.run_program(*command, name))
-                shown = re.search(r"next: toysweep status (.*)   or", output)[1]
+                shown = re.search(r"next: \S*toysweep status (.*)   or", output)[1]
                 status = subprocess.run(["bash", "-c", f'"$0" status {shown}', TOYSWEEP], cwd=self.directory,
                                         capture_output=True, text=True, env={**ENVIRONMENT, "LC_ALL": "C.UTF-8"})
                 self.assertIn("2 done", status.stdout, (shown, status.stderr))
