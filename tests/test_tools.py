@@ -3,7 +3,8 @@
 
 FEATURE.h5 is of a feature task. TABLE.h5 is of a table task and varies `group` and `seed`; without it, what needs it
 is skipped, by name. So is what needs the program, unless $TOYSWEEP says where it is, and what needs torch, unless
-/usr/bin/python3 or the Python that runs this has it.
+/usr/bin/python3 or the Python that runs this has it. $TOYSWEEP_PYTHONS names further Pythons, with ":" between, in which
+the tools are tried with whatever packages those have: the newest numpy, TransformerLens 3, TransformerLens 4.
 """
 
 import os
@@ -147,6 +148,22 @@ for file in sys.argv[1:]:
     for options in [file], [file, "--check"]:
         sys.argv[1:] = options
         to_transformer_lens.main()
+"""
+
+
+# Of this Python as if it had no such module, and no other Python had it.
+LACKING = """
+import sys
+sys.modules[sys.argv[1]] = None
+import to_transformer_lens as tool
+tool.need.__globals__["shutil"].which = lambda name: None
+path, call = sys.argv[2:]
+try:
+    tool.read(path) if call == "read" else tool.hooked(path) if call == "hooked" else tool.module(path)
+except tool.ExportError as fault:
+    print("in Python:", fault)
+sys.argv[1:] = [path]
+tool.main()
 """
 
 
@@ -615,6 +632,41 @@ def test_exported_instances_become_torch_modules(path, folder):
         assert os.path.getsize(os.path.splitext(file)[0] + ".pt") > 1000, file
     done = subprocess.run([sys.executable, tool, out], capture_output=True, text=True)
     check_equal((done.returncode, done.stderr.count("\n")), (1, 1), f"a results file: {done.stderr}")
+
+
+def test_what_is_missing_for_torch_models_is_named(path, folder):
+    out = run_sweep(POWERS.replace("steps: 300", "steps: 2").replace("{log: 20}", "[0, 2]"), folder)
+    for module, form, call, package in (("torch", "safetensors", "module", "torch"), ("torch", "safetensors", "hooked",
+                                        "torch"), ("h5py", "h5", "read", "h5py")):
+        done = subprocess.run([sys.executable, "-c", LACKING, module, export(out, folder, 0, form), call],
+                              capture_output=True, text=True, env={**os.environ, "PYTHONPATH": TOOLS})
+        assert re.search(rf"in Python: needs {module}: \S+ -m pip install {package} ", done.stdout), done
+        if module == "torch":
+            check_equal((done.returncode, done.stderr.count("\n")), (1, 1), f"exit code and lines: {done.stderr}")
+            assert re.search(r"has no torch: install it with \S+ -m pip install torch", done.stderr), done.stderr
+
+
+def test_other_pythons_draw_and_convert(path, folder):
+    """Packages of other versions than these: figures with warnings as errors, logits in TransformerLens."""
+    pythons = [python for python in os.environ.get("TOYSWEEP_PYTHONS", "").split(":") if python]
+    if not pythons:
+        raise Skipped("$TOYSWEEP_PYTHONS names no other Python")
+    out = run_sweep(POWERS, folder)
+    exported = export(out, folder, 0, "safetensors")
+    for python in pythons:
+        def has(*modules):
+            return not subprocess.run([python, "-c", f"import {', '.join(modules)}"], capture_output=True).returncode
+
+        assert has("numpy"), f"{python} has no numpy: nothing can be tried"
+        if has("matplotlib", "h5py"):
+            done = subprocess.run([python, "-W", "error", os.path.join(TOOLS, "plot.py"), out, "-o", folder],
+                                  capture_output=True, text=True)
+            check_equal((done.returncode, done.stderr), (0, ""), f"exit code and stderr of plot.py in {python}")
+        if has("torch"):
+            done = subprocess.run([python, os.path.join(TOOLS, "to_transformer_lens.py"), exported, "--check"],
+                                  capture_output=True, text=True)
+            check_equal(done.returncode, 0, f"{python}: {done.stderr}")
+            check_equal("TransformerLens" in done.stdout, has("transformer_lens"), f"{python}: {done.stdout}")
 
 
 def run_test(name, test, files):

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 
+BY_SETUP = {"numpy", "h5py", "matplotlib", "xarray", "h5netcdf", "netCDF4"}  # what tools/setup.sh installs
 FIND = "import importlib.util as u, sys; sys.exit(any(u.find_spec(m) is None for m in sys.argv[1:]))"
 
 
@@ -21,5 +22,6 @@ def need(*modules):
         python = shutil.which(candidate) if candidate else None
         if python and subprocess.run([python, "-c", FIND, *modules], stderr=subprocess.DEVNULL).returncode == 0:
             os.execv(python, [python, *sys.argv])
-    sys.exit(f"{os.path.basename(sys.argv[0])}: {sys.executable} has no {', '.join(missing)}: "
-             f"run tools/setup.sh, or python3 -m pip install {' '.join(missing)}")
+    setup = "run tools/setup.sh, or " if set(missing) <= BY_SETUP else ""
+    sys.exit(f"{os.path.basename(sys.argv[0])}: {sys.executable} has no {', '.join(missing)}: {setup}install it with "
+             f"{sys.executable} -m pip install {' '.join(missing)}, or set TOYSWEEP_PYTHON to a Python that has it")

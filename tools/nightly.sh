@@ -1,18 +1,29 @@
 #!/usr/bin/env bash
 # Runs the tests that take hours: faults at every place instead of a share of them (docs/faults.md).
 #   tools/nightly.sh [CTEST-OPTION...]    e.g. -R kills
+# TOYSWEEP_PYTHONS=PYTHON[:PYTHON...] tries the tools in these as well (in venvs with TransformerLens 3 and 4, say).
 # Power cuts need root and loop devices; they are skipped, saying so, where there are none.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [[ ${1:-} == --help ]]; then
-    sed -n '2,4s/^# //p' "${BASH_SOURCE[0]}"
+    sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"
     exit 0
 fi
 
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
 if [[ $(id -u) == 0 ]]; then
     export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+fi
+
+# Python with the newest packages, beside Debian's, for the tools' test. Without a network: skipped, saying so.
+if [[ -z ${TOYSWEEP_PYTHONS:-} ]]; then
+    mkdir -p build
+    if python3 -m venv build/newest && build/newest/bin/pip install -q -U numpy h5py matplotlib xarray; then
+        export TOYSWEEP_PYTHONS=$PWD/build/newest/bin/python
+    else
+        echo "nightly: no newest packages, since pip cannot install them here" >&2
+    fi
 fi
 
 tools/setup.sh --tests

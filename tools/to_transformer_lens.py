@@ -2,20 +2,25 @@
 """Makes a model for PyTorch from an instance that `toysweep export` wrote (safetensors or HDF5).
 
   to_transformer_lens.py powers-17.safetensors              writes powers-17.pt, a state dict
-  to_transformer_lens.py powers-17.safetensors --check      compares the module's logits with numpy's, writes nothing
+  to_transformer_lens.py powers-17.safetensors --check      compares logits with numpy's, writes nothing
 
 In Python:
 
   import to_transformer_lens
-  model = to_transformer_lens.hooked("powers-17.safetensors")   # a HookedTransformer; needs transformer_lens < 4
+  model = to_transformer_lens.hooked("powers-17.safetensors")   # a HookedTransformer; of TransformerLens 4 its bridge
   model = to_transformer_lens.module("groups-3.safetensors")    # a plain torch module, of either table model
   logits = model(torch.tensor([[3, 5]]))                        # one row of outputs for each pair (a, b)
 
-The HookedTransformer reads three tokens: a, b and "=", which has the number after the last element; its last
-position's logits are the answer. Biases, which these models lack, are zeros in its state dict.
+All need PyTorch, hooked() TransformerLens too (pip install torch transformer-lens). Its model reads three tokens: a, b
+and "=", which has the number after the last element; its last position's logits are the answer. Biases, which these
+models lack, are zeros in its state dict, which is that of HookedTransformer (TransformerLens 4 reads it with
+transformer_lens.utilities.tl_checkpoint_conversion).
 """
 
 import argparse
+import importlib
+import importlib.metadata
+import importlib.util
 import json
 import os
 import struct
@@ -37,6 +42,13 @@ class ExportError(Exception):
     """Says in one line why a file cannot be used."""
 
 
+def need_module(name, package):
+    try:
+        return importlib.import_module(name)
+    except ImportError as fault:
+        raise ExportError(f"needs {name}: {sys.executable} -m pip install {package} ({fault})") from fault
+
+
 # --- Reading -------------------------------------------------------------------------------------------------------
 
 def read(path):
@@ -54,9 +66,7 @@ def read(path):
 
 
 def read_hdf5(path):
-    need("h5py")
-    import h5py
-
+    h5py = need_module("h5py", "h5py")
     with h5py.File(path, "r") as file:
         if any(isinstance(item, h5py.Group) for item in file.values()):
             raise ValueError("it has groups: a results file? Export an instance first")
@@ -82,6 +92,7 @@ def read_safetensors(path):
 
 def module(path):
     """A torch module: pairs (..., 2) of tokens -> logits (..., outputs)."""
+    need_module("torch", "torch")
     weights, _ = read(path)
     return (transformer_module if "W_E" in weights else mlp_module)(weights)
 
@@ -147,49 +158,75 @@ def state_dict(path):
 
 
 def hooked(path):
-    """A HookedTransformer, without layer norm, that reads a, b and "="."""
-    import torch
-
-    try:
-        from transformer_lens import HookedTransformer, HookedTransformerConfig
-    except ImportError as fault:
-        raise ExportError("needs transformer_lens before version 4, which has no HookedTransformer") from fault
+    """A model of TransformerLens, without layer norm, that reads a, b and "=": a HookedTransformer, or from version 4 on,
+    which has none, a TransformerBridge."""
+    torch, transformer_lens = need_module("torch", "torch"), need_module("transformer_lens", "transformer-lens")
     weights, keys = read(path)
     if "W_E" not in weights:
-        raise ExportError(f"{path}: an mlp; a HookedTransformer takes transformers only. module() takes both")
+        raise ExportError(f"{path}: an mlp; TransformerLens takes transformers only. module() takes both")
     heads, model, width = weights["W_Q"].shape
-    found = HookedTransformer(HookedTransformerConfig(
-        n_layers=1, n_ctx=3, d_model=model, n_heads=heads, d_head=width, d_mlp=len(weights["W_out"]), act_fn="relu",
-        d_vocab=len(weights["W_E"]), d_vocab_out=weights["W_U"].shape[1], normalization_type=None, device="cpu",
-        seed=keys.get("seed", 0)))
-    found.load_state_dict({name: torch.tensor(values) for name, values in state_dict(path).items()}, strict=False)
+    shapes = {"n_layers": 1, "n_ctx": 3, "d_model": model, "n_heads": heads, "d_head": width,
+              "d_mlp": len(weights["W_out"]), "act_fn": "relu", "d_vocab": len(weights["W_E"]),
+              "d_vocab_out": weights["W_U"].shape[1], "normalization_type": None, "seed": keys.get("seed", 0)}
+    state = {name: torch.tensor(np.array(values)) for name, values in state_dict(path).items()}
+    if int(importlib.metadata.version("transformer_lens").split(".")[0]) < 4:
+        config = transformer_lens.HookedTransformerConfig(**shapes, device="cpu")
+        found = transformer_lens.HookedTransformer(config)
+    else:
+        from transformer_lens.utilities.tl_checkpoint_conversion import convert_tl_checkpoint
+
+        config = transformer_lens.TransformerBridgeConfig(**shapes, architecture="TransformerLensNative")
+        found = transformer_lens.TransformerBridge.boot_native(config, device="cpu")
+        state = convert_tl_checkpoint(state, config)
+    load(found, state)
     return found
+
+
+def load(model, state):
+    """Every parameter of both, by name. What is no parameter (a mask) is the model's own."""
+    result = model.load_state_dict(state, strict=False)
+    needed = {name for name, _ in model.named_parameters()}
+    if result.unexpected_keys or needed & set(result.missing_keys):
+        raise ExportError("this version of TransformerLens has other parameters: "
+                          f"{', '.join([*result.unexpected_keys, *sorted(needed & set(result.missing_keys))])}")
 
 
 # --- Check ---------------------------------------------------------------------------------------------------------
 
-def largest_difference(path):
-    """(largest difference of the module's logits and numpy's over all pairs, largest logit)."""
-    import torch
+def ask_module(path):
+    model = module(path)
+    return lambda torch, pairs, equals: model(torch.tensor(pairs))
 
-    weights, _ = read(path)
-    network, model = networks.network(weights), module(path)
+
+def ask_hooked(path):
+    model = hooked(path)
+    return lambda torch, pairs, equals: model(torch.tensor([[*pair, equals] for pair in pairs]))[:, -1]
+
+
+def largest_difference(path, ask):
+    """(largest difference of a model's logits and numpy's over all pairs, largest logit)."""
+    torch = need_module("torch", "torch")
+    network, logits = networks.network(read(path)[0]), ask(path)
     every, difference, largest = np.arange(network.tokens), 0.0, 0.0
     for a in every:
         expected = network.logits(a, every)
-        pairs = [[int(a), int(b)] for b in every]
         with torch.no_grad():
-            found = np.array(model(torch.tensor(pairs)).tolist())
+            found = np.array(logits(torch, [[int(a), int(b)] for b in every], network.tokens).tolist())
         difference = max(difference, float(np.abs(found - expected).max()))
         largest = max(largest, float(np.abs(expected).max()))
     return difference, largest
 
 
 def check(path):
-    difference, largest = largest_difference(path)
-    print(f"{path}: logits up to {largest:.4g} differ by at most {difference:.2g}")
-    if not difference <= TOLERANCE * largest:
-        raise ExportError(f"{path}: the module and numpy disagree")
+    """The torch module, and where TransformerLens is installed, its model of a transformer."""
+    models = [("", ask_module)]
+    if "W_E" in read(path)[0] and importlib.util.find_spec("transformer_lens"):
+        models.append((f"TransformerLens {importlib.metadata.version('transformer_lens')}, ", ask_hooked))
+    for name, ask in models:
+        difference, largest = largest_difference(path, ask)
+        print(f"{path}: {name}logits up to {largest:.4g} differ by at most {difference:.2g}")
+        if not difference <= TOLERANCE * largest:
+            raise ExportError(f"{path}: {name}the module and numpy disagree")
 
 
 def main():
