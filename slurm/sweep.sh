@@ -25,8 +25,8 @@
 #                                    (default: toysweep on the PATH, else build/release/toysweep)
 #              TOYSWEEP_LAUNCHER     srun or mpirun (default: srun if it offers pmix, else mpirun)
 #              TOYSWEEP_MAX_RESTARTS restarts after which the job gives up (default 100)
-#              TOYSWEEP_SITE         a file of bash commands to begin with, for all that differs from cluster to cluster:
-#                                    `module load openmpi hdf5`, the variables above
+#              TOYSWEEP_SITE         a file of bash commands to begin with, for what differs from cluster to
+#                                    cluster: `module load openmpi hdf5`, the variables above
 #                                    (default: ~/.config/toysweep/slurm.sh, if it is there)
 set -euo pipefail
 

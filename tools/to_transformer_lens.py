@@ -158,7 +158,7 @@ def state_dict(path):
 
 
 def hooked(path):
-    """A model of TransformerLens, without layer norm, that reads a, b and "=": a HookedTransformer, or from version 4 on,
+    """A model of TransformerLens, without layer norm, that reads a, b and "=": a HookedTransformer, or of version 4,
     which has none, a TransformerBridge."""
     torch, transformer_lens = need_module("torch", "torch"), need_module("transformer_lens", "transformer-lens")
     weights, keys = read(path)
