@@ -434,8 +434,10 @@ int ts_run(const ts_comm *comm, const ts_run_options *options) {
     }
     ts_status status = read_sweep(&r);
     if (status == TS_OK && options->names_only) {
-        if (comm->rank == 0)
-            printf("%s\n%s\n", ts_sweep_name(r.sweep), r.path);
+        if (comm->rank == 0) { // byte by byte, for a program to read
+            puts(ts_sweep_name(r.sweep));
+            puts(r.path);
+        }
         ts_sweep_free(r.sweep);
         return TS_EXIT_DONE;
     }
