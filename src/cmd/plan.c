@@ -1,7 +1,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/terminal.h"
+#include "base/sheet.h"
 #include "cmd/command.h"
 #include "model/model.h"
 #include "run/job.h"
@@ -23,6 +23,7 @@ static const ts_option OPTIONS[] = {
     {"threads", 0, "N", "Threads of each rank. Default: the cores this machine has for one rank."},
     {"set", 0, "KEY=VALUE", "Sets a key over the sweep file, as for `run`. May be given repeatedly."},
     {"backend", 0, "NAME", "auto, cuda, cpu or reference. Default: auto."},
+    {"json", 0, NULL, "One JSON object instead of a text, with all that the text tells."},
     {0},
 };
 
@@ -197,28 +198,58 @@ static const char *bytes_text(double bytes, char out[32]) {
     return out;
 }
 
-static ts_status print_cases(const plan *p) {
-    int shown = p->job->cases < CASES_SHOWN ? p->job->cases : CASES_SHOWN, width = 4;
-    for (int i = 0; i < shown; i++) {
-        int columns = ts_terminal_columns(ts_sweep_case(p->sweep, i)->label);
-        width = columns > width ? columns : width;
+// All that is told of a plan but its cases.
+typedef struct forecast {
+    ts_simulation simulation;
+    double operations, work; // of all instances; seconds of one thread
+    double wide;             // seconds of instances that teams train, which come first
+    int64_t file_bytes, unit_bytes, index_bytes;
+} forecast;
+
+static ts_status make_forecast(plan *p, forecast *f) {
+    const ts_record_layout *const *layouts = (const ts_record_layout *const *)p->job->layouts;
+    *f = (forecast){.wide = wide_seconds(p), .index_bytes = 20 * ts_sweep_instances(p->sweep)};
+    ts_status status = simulate(p, &f->simulation);
+    for (int i = 0; i < p->job->cases; i++) {
+        f->operations += p->operations[i] * (double)ts_sweep_case(p->sweep, i)->rows;
+        f->work += p->cost[i] * (double)ts_sweep_case(p->sweep, i)->rows;
     }
-    ts_text line = {0};
-    ts_print("%-*s %10s %12s %14s %12s", width, "case", "instances", "operations", "each", "together");
+    f->file_bytes = ts_store_size(p->sweep, layouts);
+    f->unit_bytes = f->simulation.largest_unit * p->threads;
+    return status;
+}
+
+// What the table of a case is; false if it has none, or one that is analysed in another group.
+static bool table_verdict(const plan *p, int index, char verdict[128]) {
+    const ts_data *data = p->job->data[index];
+    const ts_table *table = data ? data->table : NULL;
+    if (!table || (!table->group && data->symmetry))
+        return false;
+    ts_table_verdict(table, verdict);
+    return true;
+}
+
+static ts_status print_cases(const plan *p) {
+    static const ts_sheet_column COLUMNS[] = {{.heading = "case", .left = true},
+                                              {.heading = "instances"},
+                                              {.heading = "operations"},
+                                              {.heading = "each"},
+                                              {.heading = "together"}};
+    int shown = p->job->cases < CASES_SHOWN ? p->job->cases : CASES_SHOWN;
+    ts_sheet sheet;
+    ts_sheet_begin(&sheet, COLUMNS, 5);
     for (int i = 0; i < shown; i++) {
         const ts_case *of = ts_sweep_case(p->sweep, i);
-        char each[32], together[32];
-        ts_text_clear(&line);
-        ts_terminal_add(&line, of->label, width);
-        ts_text_addf(&line, " %10lld %12.3g %14s %12s", (long long)of->rows, p->operations[i],
-                     ts_duration_text(p->cost[i], each),
-                     ts_duration_text(p->cost[i] * (double)of->rows, together));
-        ts_print_line(ts_text_get(&line));
+        char time[32];
+        ts_sheet_add(&sheet, of->title);
+        ts_sheet_addf(&sheet, "%lld", (long long)of->rows);
+        ts_sheet_addf(&sheet, "%.3g", p->operations[i]);
+        ts_sheet_add(&sheet, ts_duration_text(p->cost[i], time));
+        ts_sheet_add(&sheet, ts_duration_text(p->cost[i] * (double)of->rows, time));
     }
-    ts_status status = ts_text_status(&line);
-    ts_text_free(&line);
+    ts_status status = ts_sheet_end(&sheet);
     if (p->job->cases > shown)
-        ts_print("... and %d more cases", p->job->cases - shown);
+        ts_print("... and %d more cases; --json has all", p->job->cases - shown);
     return status;
 }
 
@@ -227,54 +258,85 @@ static void print_tables(const plan *p) {
     int shown = 0;
     for (int i = 0; i < p->job->cases && shown < CASES_SHOWN; i++) {
         char verdict[128];
-        const ts_data *data = p->job->data[i];
-        const ts_table *table = data ? data->table : NULL;
-        if (!table || (!table->group && data->symmetry))
+        if (!table_verdict(p, i, verdict))
             continue;
         if (shown++ == 0)
             putchar('\n');
-        ts_print("%s: %s", ts_sweep_case(p->sweep, i)->label, ts_table_verdict(table, verdict));
+        ts_print("%s: %s", ts_sweep_case(p->sweep, i)->title, verdict);
     }
 }
 
-static ts_status print_plan(plan *p) {
-    ts_simulation result;
-    int64_t n = ts_sweep_instances(p->sweep);
-    ts_status status = simulate(p, &result);
-    if (status != TS_OK)
-        return status;
-    double wide = wide_seconds(p);
-    status = print_cases(p);
-    if (status != TS_OK)
-        return status;
+static ts_status print_plan(const plan *p, const forecast *f) {
+    ts_status status = print_cases(p);
     print_tables(p);
-    double operations = 0, work = 0;
-    for (int i = 0; i < p->job->cases; i++) {
-        operations += p->operations[i] * (double)ts_sweep_case(p->sweep, i)->rows;
-        work += p->cost[i] * (double)ts_sweep_case(p->sweep, i)->rows;
-    }
     char size[32], unit_memory[32], index_memory[32], total[32], makespan[32], bound[32];
-    const ts_record_layout *const *layouts = (const ts_record_layout *const *)p->job->layouts;
     putchar('\n');
     ts_print("%lld instances in %d cases, %lld work units on %d rank%s x %d thread%s, backend %s",
-             (long long)n, p->job->cases, (long long)result.units, p->ranks, p->ranks == 1 ? "" : "s",
-             p->threads, p->threads == 1 ? "" : "s", p->job->backend->name);
-    ts_print("operations       %.3g", operations);
+             (long long)ts_sweep_instances(p->sweep), p->job->cases, (long long)f->simulation.units, p->ranks,
+             p->ranks == 1 ? "" : "s", p->threads, p->threads == 1 ? "" : "s", p->job->backend->name);
+    ts_print("operations       %.3g", f->operations);
     ts_print("memory per rank  about %s for units, %s for the list of instances",
-             bytes_text((double)result.largest_unit * p->threads, unit_memory),
-             bytes_text(20.0 * (double)n, index_memory));
-    ts_print("results file     %s", bytes_text((double)ts_store_size(p->sweep, layouts), size));
+             bytes_text((double)f->unit_bytes, unit_memory),
+             bytes_text((double)f->index_bytes, index_memory));
+    ts_print("results file     %s", bytes_text((double)f->file_bytes, size));
     ts_print("predicted time   %s (work %s of one thread; %d of %d cases timed on this machine)",
-             ts_duration_text(wide + result.makespan, makespan), ts_duration_text(work, total), p->calibrated,
-             p->job->cases);
-    if (wide > 0)
-        ts_print("wide instances   first, %s", ts_duration_text(wide, makespan));
-    ts_print("balance          %.1f%% busy; no schedule takes less than %s", 100 * result.busy,
-             ts_duration_text(result.bound, bound));
-    return TS_OK;
+             ts_duration_text(f->wide + f->simulation.makespan, makespan), ts_duration_text(f->work, total),
+             p->calibrated, p->job->cases);
+    if (f->wide > 0)
+        ts_print("wide instances   first, %s", ts_duration_text(f->wide, makespan));
+    ts_print("balance          %.1f%% busy; no schedule takes less than %s", 100 * f->simulation.busy,
+             ts_duration_text(f->simulation.bound, bound));
+    return status;
 }
 
-static ts_status make_plan(plan *p) {
+static void put_case(const plan *p, int index, ts_text *out) {
+    const ts_case *of = ts_sweep_case(p->sweep, index);
+    char verdict[128];
+    ts_json_open(out, NULL, '{');
+    ts_json_string(out, "case", of->label);
+    ts_json_string(out, "title", of->title);
+    ts_json_integer(out, "instances", of->rows);
+    ts_json_real(out, "operations", p->operations[index]);
+    ts_json_real(out, "seconds_each", p->cost[index]);
+    ts_json_real(out, "seconds_together", p->cost[index] * (double)of->rows);
+    if (table_verdict(p, index, verdict))
+        ts_json_string(out, "table", verdict);
+    ts_json_close(out, '}');
+}
+
+static ts_status print_json(const plan *p, const forecast *f) {
+    ts_text out = {0};
+    ts_json_open(&out, NULL, '{');
+    ts_json_string(&out, "name", ts_sweep_name(p->sweep));
+    ts_json_string(&out, "backend", p->job->backend->name);
+    ts_json_integer(&out, "ranks", p->ranks);
+    ts_json_integer(&out, "threads", p->threads);
+    ts_json_integer(&out, "instances", ts_sweep_instances(p->sweep));
+    ts_json_integer(&out, "units", f->simulation.units);
+    ts_json_real(&out, "operations", f->operations);
+    ts_json_integer(&out, "unit_bytes", f->unit_bytes);
+    ts_json_integer(&out, "index_bytes", f->index_bytes);
+    ts_json_integer(&out, "file_bytes", f->file_bytes);
+    ts_json_real(&out, "seconds", f->wide + f->simulation.makespan);
+    ts_json_real(&out, "work_seconds", f->work);
+    ts_json_real(&out, "wide_seconds", f->wide);
+    ts_json_real(&out, "bound_seconds", f->simulation.bound);
+    ts_json_real(&out, "busy", f->simulation.busy);
+    ts_json_integer(&out, "cases_timed", p->calibrated);
+    ts_json_open(&out, "cases", '[');
+    for (int i = 0; i < p->job->cases; i++)
+        put_case(p, i, &out);
+    ts_json_close(&out, ']');
+    ts_json_close(&out, '}');
+    ts_status status = ts_text_status(&out);
+    if (status == TS_OK)
+        puts(ts_text_get(&out));
+    ts_text_free(&out);
+    return status;
+}
+
+static ts_status make_plan(plan *p, bool json) {
+    forecast f;
     size_t cases = (size_t)p->job->cases;
     p->cost = ts_alloc_zero(cases, sizeof *p->cost, "a plan");
     p->operations = ts_alloc_zero(cases, sizeof *p->operations, "a plan");
@@ -283,7 +345,9 @@ static ts_status make_plan(plan *p) {
     if (status == TS_OK)
         status = calibrate(p);
     if (status == TS_OK)
-        status = print_plan(p);
+        status = make_forecast(p, &f);
+    if (status == TS_OK)
+        status = json ? print_json(p, &f) : print_plan(p, &f);
     ts_free(p->cost);
     ts_free(p->operations);
     ts_free(p->order);
@@ -313,7 +377,7 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
         if (status == TS_OK)
             status = ts_wide_check(p.job, p.ranks);
         if (status == TS_OK)
-            status = make_plan(&p);
+            status = make_plan(&p, ts_argument(self, arguments, "json") != NULL);
     }
     ts_job_free(p.job);
     ts_sweep_free(sweep);

@@ -1,17 +1,16 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/log.h"
-#include "base/memory.h"
 #include "base/terminal.h"
 #include "cmd/command.h"
 #include "run/report.h"
 #include "run/run.h"
 #include "store/lock.h"
+#include "store/origin.h"
 #include "store/reader.h"
 #include "store/runlog.h"
 #include "store/store.h"
 
 #include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +20,8 @@ static const ts_option OPTIONS[] = {
     {0},
 };
 
+enum { LATEST = 8 };
+
 // What the run log tells: units handed out and not finished, and the latest failures.
 typedef struct log_summary {
     int64_t runs;
@@ -29,7 +30,7 @@ typedef struct log_summary {
     struct {
         int64_t instance;
         char reason[200];
-    } last[8];
+    } last[LATEST];
 } log_summary;
 
 static int64_t member_integer(const ts_yaml_node *line, const char *key) {
@@ -51,7 +52,7 @@ static void visit(const ts_yaml_node *line, void *context) {
         summary->running -= member_integer(line, "rows");
     } else if (strcmp(event->text, "failure") == 0) {
         const ts_yaml_node *reason = ts_yaml_get(line, "reason");
-        int at = (int)(summary->failures++ % 8);
+        int at = (int)(summary->failures++ % LATEST);
         summary->last[at].instance = member_integer(line, "instance");
         ts_terminal_text(reason && reason->text ? reason->text : "", summary->last[at].reason,
                          sizeof summary->last[at].reason);
@@ -62,24 +63,12 @@ typedef struct tally {
     int64_t done, failed, pending;
 } tally;
 
-static void best_and_mean(const ts_reader_case *of, const uint8_t *status, const double *column, double *best,
-                          double *mean) {
-    int64_t known = 0;
-    double sum = 0;
-    *best = NAN;
-    for (int64_t r = 0; r < of->rows; r++) {
-        double value = column[of->instance[r]];
-        if (status[of->instance[r]] != TS_ROW_DONE || value != value)
-            continue;
-        *best = known++ && *best < value ? *best : value;
-        sum += value;
-    }
-    *mean = known ? sum / (double)known : NAN;
+static int64_t shown_failures(tally t, const log_summary *log) {
+    return t.failed == 0 ? 0 : log->failures < LATEST ? log->failures : LATEST;
 }
 
-static ts_status print_json(ts_reader *reader, const char *path, const uint8_t *row_status,
-                            const double *column, const char *headline, tally t, bool running,
-                            const log_summary *log) {
+static ts_status print_json(ts_reader *reader, const char *path, const ts_report *report, tally t,
+                            bool running, const log_summary *log) {
     ts_text out = {0};
     ts_json_open(&out, NULL, '{');
     ts_json_string(&out, "file", path);
@@ -93,24 +82,12 @@ static ts_status print_json(ts_reader *reader, const char *path, const uint8_t *
     ts_json_integer(&out, "pending", t.pending);
     ts_json_integer(&out, "training", running ? log->running : 0);
     ts_json_integer(&out, "runs", log->runs);
-    ts_json_string(&out, "measure", headline);
-    ts_json_open(&out, "cases", '[');
-    for (int i = 0; i < ts_reader_cases(reader); i++) {
-        const ts_reader_case *of = ts_reader_case_at(reader, i);
-        int64_t done = 0, failed = 0;
-        double best, mean;
-        for (int64_t r = 0; r < of->rows; r++) {
-            done += row_status[of->instance[r]] == TS_ROW_DONE;
-            failed += row_status[of->instance[r]] == TS_ROW_FAILED;
-        }
-        best_and_mean(of, row_status, column, &best, &mean);
+    ts_report_json(report, &out);
+    ts_json_open(&out, "failures", '[');
+    for (int64_t i = log->failures - shown_failures(t, log); i < log->failures; i++) {
         ts_json_open(&out, NULL, '{');
-        ts_json_string(&out, "case", of->label);
-        ts_json_integer(&out, "instances", of->rows);
-        ts_json_integer(&out, "done", done);
-        ts_json_integer(&out, "failed", failed);
-        ts_json_real(&out, "best", best);
-        ts_json_real(&out, "mean", mean);
+        ts_json_integer(&out, "instance", log->last[i % LATEST].instance);
+        ts_json_string(&out, "reason", log->last[i % LATEST].reason);
         ts_json_close(&out, '}');
     }
     ts_json_close(&out, ']');
@@ -122,8 +99,8 @@ static ts_status print_json(ts_reader *reader, const char *path, const uint8_t *
     return status;
 }
 
-static ts_status print_table(ts_reader *reader, const char *path, tally t, bool running,
-                             const log_summary *log) {
+static ts_status print_table(ts_reader *reader, const char *path, const ts_report *report, tally t,
+                             bool running, const log_summary *log) {
     ts_print("%s: sweep '%s', toysweep %s, backend %s, %s", path, ts_reader_attribute(reader, "name"),
              ts_reader_attribute(reader, "version"), ts_reader_attribute(reader, "backend"),
              running ? "a run is writing" : "no run is writing");
@@ -132,63 +109,94 @@ static ts_status print_table(ts_reader *reader, const char *path, tally t, bool 
              (long long)(running ? log->running : 0), (long long)t.failed,
              (long long)(t.pending - (running ? log->running : 0)));
     putchar('\n');
-    ts_status status = ts_report_cases(reader, NULL, 1000);
-    int64_t shown = t.failed > 0 ? (log->failures < 8 ? log->failures : 8) : 0;
+    ts_status status = ts_report_print(report, path, NULL, INT64_MAX);
+    int64_t shown = shown_failures(t, log);
     if (shown > 0) {
         putchar('\n');
         ts_print("latest failures:");
     }
     for (int64_t i = log->failures - shown; i < log->failures; i++)
-        ts_print("  instance %lld: %s", (long long)log->last[i % 8].instance, log->last[i % 8].reason);
+        ts_print("  instance %lld: %s", (long long)log->last[i % LATEST].instance,
+                 log->last[i % LATEST].reason);
     return status;
 }
 
-static ts_status show(ts_reader *reader, const char *path, bool json) {
+// What the log beside the file tells.
+static ts_status read_log(const char *path, log_summary *log) {
     char beside[PATH_MAX];
-    const uint8_t *row_status;
-    log_summary log = {0};
-    tally t = {0};
-    ts_status status = ts_reader_status(reader, &row_status);
-    if (status != TS_OK)
-        return status;
-    for (int64_t i = 0; i < ts_reader_instances(reader); i++) {
-        t.done += row_status[i] == TS_ROW_DONE;
-        t.failed += row_status[i] == TS_ROW_FAILED;
-    }
-    t.pending = ts_reader_instances(reader) - t.done - t.failed; // a corrupt status is none
-    snprintf(beside, sizeof beside, "%s.lock", path);
-    bool running = ts_lock_is_held(beside);
     snprintf(beside, sizeof beside, "%s.log.jsonl", path);
-    status = ts_runlog_read(beside, visit, &log);
+    ts_status status = ts_runlog_read(beside, visit, log);
     if (status == TS_ERROR_MEMORY)
         return status;
     if (status != TS_OK)
         ts_warn("%s", ts_message());
+    return TS_OK;
+}
+
+static ts_status count(ts_reader *reader, tally *t) {
+    const uint8_t *row_status;
+    ts_status status = ts_reader_status(reader, &row_status);
+    for (int64_t i = 0; status == TS_OK && i < ts_reader_instances(reader); i++) {
+        t->done += row_status[i] == TS_ROW_DONE;
+        t->failed += row_status[i] == TS_ROW_FAILED;
+    }
+    t->pending = ts_reader_instances(reader) - t->done - t->failed; // a corrupt status is none
+    return status;
+}
+
+static ts_status show(ts_reader *reader, const ts_grid *grid, const char *path, bool json) {
+    char lock[PATH_MAX];
+    log_summary log = {0};
+    tally t = {0};
+    ts_report *report = NULL;
+    snprintf(lock, sizeof lock, "%s.lock", path);
+    bool running = ts_lock_is_held(lock);
+    ts_status status = read_log(path, &log);
+    if (status == TS_OK)
+        status = ts_report_open(reader, grid, &report);
+    if (status == TS_OK)
+        status = count(reader, &t);
     if (log.running > t.pending)
         log.running = t.pending;
-    if (!json)
-        return print_table(reader, path, t, running, &log);
-    const char *headline;
-    double *column = ts_alloc((size_t)ts_reader_instances(reader) * sizeof *column, "a column");
-    status = column ? ts_report_headline(reader, &headline) : TS_ERROR_MEMORY;
     if (status == TS_OK)
-        status = ts_reader_column(reader, headline, column);
+        status = json ? print_json(reader, path, report, t, running, &log)
+                      : print_table(reader, path, report, t, running, &log);
+    ts_report_close(report);
+    return status;
+}
+
+// The grid of the sweep that the file holds. Where this version cannot make it, cases are shown in its place.
+static ts_status read_grid(ts_reader *reader, ts_sweep **sweep, ts_grid **grid) {
+    ts_status status = ts_origin_read(reader, sweep);
     if (status == TS_OK)
-        status = print_json(reader, path, row_status, column, headline, t, running, &log);
-    ts_free(column);
+        return ts_grid_make(*sweep, grid);
+    if (status == TS_ERROR_MEMORY)
+        return status;
+    ts_warn("%s; shown by case", ts_message());
+    return TS_OK;
+}
+
+static ts_status show_file(const char *path, bool json) {
+    ts_reader *reader;
+    ts_sweep *sweep = NULL;
+    ts_grid *grid = NULL;
+    ts_status status = ts_reader_open(path, &reader);
+    if (status != TS_OK)
+        return status;
+    status = read_grid(reader, &sweep, &grid);
+    if (status == TS_OK)
+        status = show(reader, grid, path, json);
+    ts_grid_free(grid);
+    ts_sweep_free(sweep);
+    ts_reader_close(reader);
     return status;
 }
 
 static int run(const ts_comm *comm, const ts_arguments *arguments) {
     if (comm->rank != 0)
         return TS_EXIT_DONE;
-    ts_reader *reader;
-    const char *path = arguments->operand[0];
-    ts_status status = ts_reader_open(path, &reader);
-    if (status != TS_OK)
-        return ts_command_fail(comm, status);
-    status = show(reader, path, ts_argument(&ts_cmd_status, arguments, "json") != NULL);
-    ts_reader_close(reader);
+    bool json = ts_argument(&ts_cmd_status, arguments, "json") != NULL;
+    ts_status status = show_file(arguments->operand[0], json);
     return status == TS_OK ? TS_EXIT_DONE : ts_command_fail(comm, status);
 }
 
@@ -196,10 +204,12 @@ const ts_command ts_cmd_status = {
     .name = "status",
     .operands = "FILE.h5",
     .n_operands = 1,
-    .summary = "what is done, training, failed and pending; per case best and mean",
+    .summary = "what is done, training, failed and pending, and how well, by what was swept",
     .description =
-        "Shows what is done, training, failed and pending in a results file, and per case best, median, "
-        "mean and worst. Works while a run is writing, and on a file left by a killed run.",
+        "Shows what is done, training, failed and pending in a results file, and for each point of the "
+        "sweep's grid (instances that differ in their seeds only) best, median, mean and worst of the loss; "
+        "of tables also the median test accuracy, and how many have generalised. Needs nothing but the "
+        "file, and works while a run is writing and on what a killed run left.",
     .options = OPTIONS,
     .run = run,
 };

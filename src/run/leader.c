@@ -13,7 +13,7 @@ struct ts_leader {
     ts_run_end end;
     ts_progress_state progress;
     ts_run_message *reported; // (ranks) each rank's last STATE
-    double *seconds;          // (cases)
+    double *seconds;          // (points of the grid)
     double started;
     int64_t failures; // of this run
     int stopped;      // ranks that answered STOPPED
@@ -28,7 +28,7 @@ ts_status ts_leader_create(const ts_leader_setup *setup, ts_leader **out) {
     leader->setup = *setup;
     leader->started = ts_clock();
     leader->reported = ts_alloc_zero((size_t)setup->comm->size, sizeof *leader->reported, "the leader");
-    leader->seconds = ts_alloc_zero((size_t)setup->job->cases, sizeof *leader->seconds, "the leader");
+    leader->seconds = ts_alloc_zero((size_t)setup->grid->points, sizeof *leader->seconds, "the leader");
     if (!leader->reported || !leader->seconds) {
         ts_leader_free(leader);
         return TS_ERROR_MEMORY;
@@ -92,11 +92,18 @@ static void note_work(ts_leader *leader, int from, const ts_run_message *message
     reported->steps_in_flight = fmax(0, reported->steps_in_flight - message->steps);
 }
 
+// A unit's time, shared out evenly among its rows.
+static void note_seconds(ts_leader *leader, const ts_unit *unit, double seconds) {
+    const ts_case *of = ts_sweep_case(leader->setup.job->sweep, unit->case_index);
+    for (int64_t row = unit->first_row; row < unit->first_row + unit->rows; row++)
+        leader->seconds[leader->setup.grid->point_of[of->instance[row]]] += seconds / (double)unit->rows;
+}
+
 static void note_done(ts_leader *leader, int from, const ts_run_message *message) {
     const ts_unit *unit = &message->unit;
     if (message->kind == TS_MSG_DONE) // wide units are not the coordinator's
         ts_coordinator_done(leader->setup.coordinator, unit, message->seconds);
-    leader->seconds[unit->case_index] += message->seconds;
+    note_seconds(leader, unit, message->seconds);
     leader->end.done += unit->rows - message->failed;
     leader->end.failed += message->failed;
     leader->progress.units_done++;

@@ -8,12 +8,14 @@
 #include "run/message.h"
 #include "run/progress.h"
 #include "store/runlog.h"
+#include "sweep/grid.h"
 
 typedef struct ts_leader_setup {
     const ts_comm *comm;
     ts_job *job;
     ts_coordinator *coordinator;
     ts_runlog *log;
+    const ts_grid *grid;  // of the job's sweep
     int slots;            // of each rank
     int64_t done, failed; // instances finished before this run
     double deadline;      // ts_clock() at which to stop; 0: none
@@ -35,6 +37,6 @@ typedef struct ts_run_end {
     bool stopped;          // before everything was done
     bool too_many_failed;  // because of max_failures
     int64_t done, failed;  // instances, of the whole sweep
-    const double *seconds; // (cases) slot seconds spent by this run; owned by the leader
+    const double *seconds; // (points of the grid) slot seconds spent by this run; owned by the leader
 } ts_run_end;
 ts_run_end ts_leader_end(const ts_leader *leader);

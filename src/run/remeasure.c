@@ -188,7 +188,7 @@ static ts_status each_case(remeasure *r, int case_index, ts_status (*take)(const
                            void *context) {
     const ts_case *one = ts_sweep_case(r->sweep, case_index);
     if (!has_weights(r->layouts[case_index])) {
-        ts_warn("%s: case %s keeps no weights (save: none); it is left out", r->path, one->label);
+        ts_warn("%s: case %s keeps no weights (save: none); it is left out", r->path, one->title);
         return TS_OK;
     }
     char *record = ts_alloc(r->layouts[case_index]->bytes, "a record");
@@ -304,7 +304,7 @@ static ts_status remeasure_case(remeasure *r, target *t, int case_index, batch *
         return TS_ERROR_MEMORY;
     if (!has_weights(r->layouts[case_index]))
         ts_warn("%s: case %s keeps no weights (save: none); its measures are taken over", r->path,
-                one->label);
+                one->title);
     ts_status status = TS_OK;
     for (int64_t i = 0; i < one->rows && status == TS_OK; i++) {
         if (t->status[one->instance[i]] != TS_ROW_PENDING) {

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/program.h"
+#include "base/sheet.h"
 #include "base/terminal.h"
 #include "model/model.h"
 #include "store/store.h"
@@ -13,89 +14,222 @@
 #include <stdlib.h>
 #include <string.h>
 
-ts_status ts_report_headline(ts_reader *reader, const char **headline) {
-    int64_t n = ts_reader_instances(reader);
-    double *column = ts_alloc((size_t)n * sizeof *column, "a column");
-    ts_status status = column ? TS_ERROR_FATAL : TS_ERROR_MEMORY;
-    *headline = "train_loss";
-    for (int i = 0; ts_models[i] && status != TS_OK && status != TS_ERROR_MEMORY; i++) {
-        status = ts_reader_column(reader, ts_models[i]->headline, column);
-        if (status == TS_OK)
-            *headline = ts_models[i]->headline;
-    }
-    ts_free(column);
-    return status == TS_ERROR_MEMORY ? status : TS_OK;
+enum { MOST_COLUMNS = 16 };
+
+// A column of the file.
+typedef struct column {
+    const char *name;
+    double *value; // (instances); NULL: the file has none
+} column;
+
+struct ts_report {
+    ts_reader *reader;
+    const ts_grid *grid;
+    const uint8_t *status; // (instances) the reader's
+    column column[MOST_COLUMNS];
+    int columns;
+    double *sorted; // (instances)
+};
+
+// --- Columns ---
+
+static ts_status read_column(ts_report *report, const char *name) {
+    for (int i = 0; i < report->columns; i++)
+        if (strcmp(report->column[i].name, name) == 0)
+            return TS_OK;
+    if (report->columns == MOST_COLUMNS)
+        return ts_fail(TS_ERROR_FATAL, "more than %d measures to report", MOST_COLUMNS);
+    column *made = &report->column[report->columns++];
+    *made = (column){name, ts_alloc((size_t)ts_reader_instances(report->reader) * sizeof(double), name)};
+    ts_status status = made->value ? ts_reader_column(report->reader, name, made->value) : TS_ERROR_MEMORY;
+    if (status != TS_ERROR_USER)
+        return status;
+    ts_free(made->value); // no such measure in this file
+    made->value = NULL;
+    return TS_OK;
 }
+
+static const double *find_column(const ts_report *report, const char *name) {
+    for (int i = 0; i < report->columns; i++)
+        if (strcmp(report->column[i].name, name) == 0)
+            return report->column[i].value;
+    return NULL;
+}
+
+ts_status ts_report_open(ts_reader *reader, const ts_grid *grid, ts_report **out) {
+    ts_report *report = ts_alloc_zero(1, sizeof *report, "a report");
+    if (!report)
+        return TS_ERROR_MEMORY;
+    report->reader = reader;
+    report->grid = grid;
+    report->sorted = ts_alloc((size_t)ts_reader_instances(reader) * sizeof(double), "a report");
+    ts_status status = report->sorted ? ts_reader_status(reader, &report->status) : TS_ERROR_MEMORY;
+    for (int m = 0; ts_models[m] && status == TS_OK; m++)
+        status = read_column(report, ts_models[m]->headline);
+    if (status == TS_OK)
+        status = read_column(report, "test_accuracy");
+    if (status == TS_OK)
+        status = read_column(report, "grokked_step");
+    if (status != TS_OK) {
+        ts_report_close(report);
+        return status;
+    }
+    *out = report;
+    return TS_OK;
+}
+
+void ts_report_close(ts_report *report) {
+    if (!report)
+        return;
+    for (int i = 0; i < report->columns; i++)
+        ts_free(report->column[i].value);
+    ts_free(report->sorted);
+    ts_free(report);
+}
+
+// --- Summaries ---
 
 static int ascending(const void *a, const void *b) {
     double left = *(const double *)a, right = *(const double *)b;
     return left < right ? -1 : left > right;
 }
 
-static void print_case(const ts_reader_case *of, const uint8_t *status, const double *column, double *sorted,
-                       const double *seconds, int width, ts_text *line) {
-    int64_t done = 0, failed = 0, known = 0;
-    for (int64_t r = 0; r < of->rows; r++) {
-        int64_t instance = of->instance[r];
-        done += status[instance] == TS_ROW_DONE;
-        failed += status[instance] == TS_ROW_FAILED;
-        if (status[instance] == TS_ROW_DONE && column[instance] == column[instance])
-            sorted[known++] = column[instance];
-    }
-    char counts[64], time[32] = "";
-    snprintf(counts, sizeof counts, "%lld/%lld", (long long)done, (long long)of->rows);
-    if (seconds && *seconds > 0)
-        ts_duration_text(*seconds, time);
-    ts_text_clear(line);
-    ts_terminal_add(line, of->label, width);
-    ts_text_addf(line, " %13s ", counts);
-    if (known > 0) {
-        qsort(sorted, (size_t)known, sizeof *sorted, ascending);
-        double mean = 0;
-        for (int64_t i = 0; i < known; i++)
-            mean += sorted[i] / (double)known;
-        ts_text_addf(line, "%11.4g %11.4g %11.4g %11.4g", sorted[0], sorted[known / 2], mean,
-                     sorted[known - 1]);
-    } else {
-        ts_text_addf(line, "%11s %11s %11s %11s", "-", "-", "-", "-");
-    }
-    ts_text_addf(line, " %9s", time);
-    if (failed)
-        ts_text_addf(line, "  %lld failed", (long long)failed);
-    ts_print_line(ts_text_get(line));
+// What finished instances have of a column, in ascending order, into report->sorted; how many.
+static int64_t sort_known(const ts_report *report, const double *values, const int64_t *instance,
+                          int64_t count) {
+    int64_t known = 0;
+    for (int64_t i = 0; i < count && values; i++)
+        if (report->status[instance[i]] == TS_ROW_DONE && !isnan(values[instance[i]]))
+            report->sorted[known++] = values[instance[i]];
+    qsort(report->sorted, (size_t)known, sizeof(double), ascending);
+    return known;
 }
 
-ts_status ts_report_cases(ts_reader *reader, const double *seconds, int most) {
-    int64_t n = ts_reader_instances(reader);
-    int cases = ts_reader_cases(reader), shown = cases < most ? cases : most, width = 4;
-    const uint8_t *row_status;
-    double *column = ts_alloc((size_t)n * 2 * sizeof *column, "a report");
-    const char *headline;
-    ts_status status = column ? ts_report_headline(reader, &headline) : TS_ERROR_MEMORY;
-    if (status == TS_OK)
-        status = ts_reader_status(reader, &row_status);
-    if (status == TS_OK)
-        status = ts_reader_column(reader, headline, column);
-    if (status != TS_OK) {
-        ts_free(column);
-        return status;
+static double median_of(const double *sorted, int64_t count) {
+    return count > 0 ? sorted[(count - 1) / 2] / 2 + sorted[count / 2] / 2 : NAN;
+}
+
+static bool has_measure(const ts_model *model, const char *name) {
+    for (const ts_measure *measure = model->measures; measure->name; measure++)
+        if (strcmp(measure->name, name) == 0)
+            return true;
+    return false;
+}
+
+// The measure of instances whose model is not known: the first headline that the file has.
+static const char *any_headline(const ts_report *report) {
+    for (int i = 0; i < report->columns; i++)
+        if (report->column[i].value)
+            return report->column[i].name;
+    return "train_loss";
+}
+
+static ts_summary summarise(const ts_report *report, const int64_t *instance, int64_t count) {
+    const double *sorted = report->sorted, *grokked = find_column(report, "grokked_step");
+    const ts_model *model = NULL; // one: it shapes, so cases and points have no two
+    if (report->grid)
+        model = ts_sweep_case(report->grid->sweep, ts_sweep_case_of(report->grid->sweep, instance[0]))
+                    ->schema->model;
+    ts_summary s = {.instances = count,
+                    .measure = model ? model->headline : any_headline(report),
+                    .mean = NAN,
+                    .table = grokked && (!model || has_measure(model, "grokked_step"))};
+    for (int64_t i = 0; i < count; i++) {
+        bool done = report->status[instance[i]] == TS_ROW_DONE;
+        s.done += done;
+        s.failed += report->status[instance[i]] == TS_ROW_FAILED;
+        s.grokked += done && s.table && !isnan(grokked[instance[i]]);
     }
-    for (int i = 0; i < shown; i++) {
-        int columns = ts_terminal_columns(ts_reader_case_at(reader, i)->label);
-        width = columns > width ? columns : width;
+    int64_t known = sort_known(report, find_column(report, s.measure), instance, count);
+    s.best = known ? sorted[0] : NAN;
+    s.median = median_of(sorted, known);
+    s.worst = known ? sorted[known - 1] : NAN;
+    for (int64_t i = 0; i < known; i++)
+        s.mean = (i ? s.mean : 0) + sorted[i] / (double)known;
+    known = s.table ? sort_known(report, find_column(report, "test_accuracy"), instance, count) : 0;
+    s.accuracy = median_of(sorted, known);
+    return s;
+}
+
+// --- Lines: points of the grid, or cases where it is not known ---
+
+static int64_t count_lines(const ts_report *report) {
+    return report->grid ? report->grid->points : ts_reader_cases(report->reader);
+}
+
+static ts_summary summarise_line(const ts_report *report, int64_t line) {
+    const ts_grid *grid = report->grid;
+    if (grid)
+        return summarise(report, grid->instance + grid->first[line],
+                         grid->first[line + 1] - grid->first[line]);
+    const ts_reader_case *of = ts_reader_case_at(report->reader, (int)line);
+    return summarise(report, of->instance, of->rows);
+}
+
+static void write_label(const ts_report *report, int64_t line, ts_text *label) {
+    ts_text_clear(label);
+    if (report->grid)
+        ts_grid_label(report->grid, line, label);
+    else
+        ts_text_add(label, ts_reader_case_at(report->reader, (int)line)->label);
+}
+
+// --- The table ---
+
+enum { LABEL, DONE, BEST, MEDIAN, MEAN, WORST, ACCURACY, GROKKED, TIME, NOTE, COLUMNS };
+
+// What the lines that are shown have in common.
+typedef struct extent {
+    bool tables;         // some learn a table
+    const char *measure; // of all of them; NULL: they have different ones
+} extent;
+
+static extent look_at(const ts_report *report, int64_t shown) {
+    extent all = {0};
+    for (int64_t line = 0; line < shown; line++) {
+        ts_summary s = summarise_line(report, line);
+        all.tables = all.tables || s.table;
+        if (line == 0)
+            all.measure = s.measure;
+        else if (all.measure && strcmp(all.measure, s.measure) != 0)
+            all.measure = NULL;
     }
-    ts_text line = {0};
-    ts_print("%-*s %13s %11s %11s %11s %11s %9s   (%s)", width, "case", "done", "best", "median", "mean",
-             "worst", seconds ? "time" : "", headline);
-    for (int i = 0; i < shown; i++)
-        print_case(ts_reader_case_at(reader, i), row_status, column, column + n, seconds ? &seconds[i] : NULL,
-                   width, &line);
-    if (cases > shown)
-        ts_print("... and %d more cases", cases - shown);
-    status = ts_text_status(&line);
-    ts_text_free(&line);
-    ts_free(column);
-    return status;
+    return all;
+}
+
+static void add_number(ts_sheet *sheet, double value) {
+    if (isnan(value))
+        ts_sheet_add(sheet, "-");
+    else
+        ts_sheet_addf(sheet, "%.4g", value);
+}
+
+static void add_line(const ts_report *report, int64_t line, const extent *all, const double *seconds,
+                     ts_sheet *sheet, ts_text *label) {
+    ts_summary s = summarise_line(report, line);
+    char failed[48] = "", time[32] = "";
+    write_label(report, line, label);
+    ts_sheet_add(sheet, ts_text_get(label));
+    ts_sheet_addf(sheet, "%lld/%lld", (long long)s.done, (long long)s.instances);
+    add_number(sheet, s.best);
+    add_number(sheet, s.median);
+    add_number(sheet, s.mean);
+    add_number(sheet, s.worst);
+    if (all->tables) {
+        add_number(sheet, s.accuracy);
+        if (s.table)
+            ts_sheet_addf(sheet, "%lld/%lld", (long long)s.grokked, (long long)s.done);
+        else
+            ts_sheet_add(sheet, "-");
+    }
+    if (seconds && seconds[line] > 0)
+        ts_duration_text(seconds[line], time);
+    if (seconds)
+        ts_sheet_add(sheet, time);
+    if (s.failed)
+        snprintf(failed, sizeof failed, "%lld failed", (long long)s.failed);
+    ts_sheet_addf(sheet, "%s%s%s", all->measure ? "" : s.measure, !all->measure && s.failed ? ", " : "",
+                  failed);
 }
 
 // Is there anything in it that is spelt out when it is printed?
@@ -135,25 +269,136 @@ static void add_path(ts_text *text, const char *path) {
     ts_text_free(&safe);
 }
 
-// Begins a line "next: ..." with this program's command.
+// Adds this program's command.
 static void add_command(ts_text *line, const char *name) {
     char program[TS_COMMAND_BYTES];
     ts_program_command(program);
-    ts_text_add(line, "next:");
     add_quoted(line, program);
     ts_text_addf(line, " %s", name);
 }
 
-// Ends a line "next: ..." and prints it.
+// Prints a line that ends in a command.
 static void print_next(ts_text *line) {
     if (ts_text_status(line) == TS_OK)
         ts_print_line(ts_text_get(line));
     ts_text_free(line);
 }
 
+static void print_rest(const char *path, int64_t lines) {
+    ts_text line = {0};
+    ts_text_addf(&line, "... and %lld more; all of them:", (long long)lines);
+    add_command(&line, "status");
+    add_path(&line, path);
+    print_next(&line);
+}
+
+ts_status ts_report_print(const ts_report *report, const char *path, const double *seconds, int64_t most) {
+    static const ts_sheet_column HEADINGS[COLUMNS] = {
+        [LABEL] = {.left = true},
+        [DONE] = {.heading = "done"},
+        [BEST] = {.heading = "best"},
+        [MEDIAN] = {.heading = "median"},
+        [MEAN] = {.heading = "mean", .spare = 1},
+        [WORST] = {.heading = "worst", .spare = 2},
+        [ACCURACY] = {.heading = "accuracy"},
+        [GROKKED] = {.heading = "grokked"},
+        [TIME] = {.heading = "time", .spare = 3},
+        [NOTE] = {.left = true},
+    };
+    int64_t lines = count_lines(report), shown = lines < most ? lines : most;
+    const extent all = look_at(report, shown);
+    ts_sheet_column chosen[COLUMNS];
+    ts_sheet sheet;
+    char note[64];
+    int columns = 0;
+    for (int c = 0; c < COLUMNS; c++)
+        if ((c != TIME || seconds) && ((c != ACCURACY && c != GROKKED) || all.tables))
+            chosen[columns++] = HEADINGS[c];
+    snprintf(note, sizeof note, "(%s)", all.measure ? all.measure : "loss");
+    chosen[0].heading = report->grid ? "point" : "case";
+    chosen[columns - 1].heading = note;
+    ts_text label = {0};
+    ts_sheet_begin(&sheet, chosen, columns);
+    for (int64_t line = 0; line < shown; line++)
+        add_line(report, line, &all, seconds, &sheet, &label);
+    ts_status status = ts_text_status(&label);
+    ts_text_free(&label);
+    ts_status printed = ts_sheet_end(&sheet);
+    if (lines > shown)
+        print_rest(path, lines - shown);
+    return status == TS_OK ? printed : status;
+}
+
+// --- JSON ---
+
+static void put_summary(const ts_summary *s, ts_text *out) {
+    ts_json_integer(out, "instances", s->instances);
+    ts_json_integer(out, "done", s->done);
+    ts_json_integer(out, "failed", s->failed);
+    ts_json_string(out, "measure", s->measure);
+    ts_json_real(out, "best", s->best);
+    ts_json_real(out, "median", s->median);
+    ts_json_real(out, "mean", s->mean);
+    ts_json_real(out, "worst", s->worst);
+    if (!s->table)
+        return;
+    ts_json_real(out, "accuracy", s->accuracy);
+    ts_json_integer(out, "grokked", s->grokked);
+}
+
+// The values of what is swept, as in resolved parameters.
+static void put_keys(const ts_grid *grid, int64_t point, ts_text *out) {
+    const ts_key *const *keys;
+    int count = ts_sweep_swept(grid->sweep, &keys);
+    ts_params params;
+    ts_sweep_params(grid->sweep, grid->instance[grid->first[point]], &params);
+    ts_json_open(out, "keys", '{');
+    for (int k = 0; k < count; k++) {
+        int position = ts_schema_find(params.schema, keys[k]->name);
+        if (position >= 0)
+            ts_value_json(&params.value[position], keys[k]->name, out);
+    }
+    ts_json_close(out, '}');
+}
+
+static void put_points(const ts_report *report, ts_text *out) {
+    ts_text label = {0};
+    ts_json_open(out, "points", '[');
+    for (int64_t line = 0; line < count_lines(report); line++) {
+        ts_summary s = summarise_line(report, line);
+        write_label(report, line, &label);
+        ts_json_open(out, NULL, '{');
+        ts_json_string(out, "point", ts_text_get(&label));
+        put_keys(report->grid, line, out);
+        put_summary(&s, out);
+        ts_json_close(out, '}');
+    }
+    ts_json_close(out, ']');
+    out->failed = out->failed || label.failed;
+    ts_text_free(&label);
+}
+
+void ts_report_json(const ts_report *report, ts_text *out) {
+    if (report->grid)
+        put_points(report, out);
+    ts_json_open(out, "cases", '[');
+    for (int i = 0; i < ts_reader_cases(report->reader); i++) {
+        const ts_reader_case *of = ts_reader_case_at(report->reader, i);
+        ts_summary s = summarise(report, of->instance, of->rows);
+        ts_json_open(out, NULL, '{');
+        ts_json_string(out, "case", of->label);
+        put_summary(&s, out);
+        ts_json_close(out, '}');
+    }
+    ts_json_close(out, ']');
+}
+
+// --- What to type next ---
+
 void ts_report_looks(const char *path) {
     ts_text line = {0};
     char plotter[TS_COMMAND_BYTES];
+    ts_text_add(&line, "next:");
     add_command(&line, "status");
     add_path(&line, path);
     if (ts_program_plotter(plotter)) {
@@ -164,16 +409,37 @@ void ts_report_looks(const char *path) {
     print_next(&line);
 }
 
+// "toysweep run SWEEP -o PATH --set ...".
+static void add_run(ts_text *line, const char *sweep, const char *path, const char *const *overrides,
+                    int n_overrides) {
+    add_command(line, "run");
+    add_path(line, sweep);
+    ts_text_add(line, " -o");
+    add_path(line, path);
+    for (int i = 0; i < n_overrides; i++) {
+        ts_text_add(line, " --set");
+        add_quoted(line, overrides[i]);
+    }
+}
+
 void ts_report_continue(const char *sweep, const char *path, const char *const *overrides, int n_overrides) {
     ts_text line = {0};
-    add_command(&line, "run");
-    add_path(&line, sweep);
-    ts_text_add(&line, " -o");
-    add_path(&line, path);
-    for (int i = 0; i < n_overrides; i++) {
-        ts_text_add(&line, " --set");
-        add_quoted(&line, overrides[i]);
-    }
+    ts_text_add(&line, "next:");
+    add_run(&line, sweep, path, overrides, n_overrides);
     ts_text_add(&line, "   (goes on from here)");
     print_next(&line);
+}
+
+void ts_report_take_over(const ts_report_command *command, const char *old, ts_text *line) {
+    add_run(line, command->sweep, command->output, command->overrides, command->n_overrides);
+    if (command->backend) {
+        ts_text_add(line, " --backend");
+        add_quoted(line, command->backend);
+    }
+    ts_text_add(line, " --reuse");
+    add_quoted(line, old);
+    for (int i = 0; i < command->n_reuse; i++) {
+        ts_text_add(line, " --reuse");
+        add_quoted(line, command->reuse[i]);
+    }
 }

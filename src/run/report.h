@@ -1,16 +1,46 @@
-// The table at the end of a run, and the summary `status` prints: per case, how many instances and how well.
+// What is shown of a results file: a line for each point of the sweep's grid (sweep/grid.h), how many of its instances
+// are done and how well. The table at the end of a run and that of `status`, its JSON, and what to type next.
 #pragma once
 
-#include "base/status.h"
+#include "base/text.h"
 #include "store/reader.h"
+#include "sweep/grid.h"
 
-// Writes one line per case to standard output: instances done, best / median / worst of the headline measure,
-// slot seconds (NULL: left out). At most `most` cases, the rest counted.
-ts_status ts_report_cases(ts_reader *reader, const double *seconds, int most);
+typedef struct ts_report ts_report;
 
-// Name of the measure reports show: the first of its kind among the file's columns.
-ts_status ts_report_headline(ts_reader *reader, const char **headline);
+// `grid`: of the sweep that the file is of; NULL where that is not known: lines are then cases, by their labels.
+// Both must outlive the report.
+ts_status ts_report_open(ts_reader *reader, const ts_grid *grid, ts_report **report);
+void ts_report_close(ts_report *report);
+
+// The table, on standard output. seconds (points): slot seconds spent on each; NULL: left out. At most `most` lines, of
+// more it says how to see all.
+ts_status ts_report_print(const ts_report *report, const char *path, const double *seconds, int64_t most);
+
+// Members "points" and "cases", lists of objects with what the table has; "points" is left out without a grid.
+void ts_report_json(const ts_report *report, ts_text *out);
+
+// How well instances (count) did, those that are done.
+typedef struct ts_summary {
+    int64_t instances, done, failed;
+    const char *measure;              // the one that is summarised: the headline of their model
+    double best, median, mean, worst; // of finite values; NaN: there are none
+    bool table;                       // what follows is known: they learn a table
+    double accuracy;                  // median of test_accuracy; NaN: nothing is left to be tested
+    int64_t grokked;                  // instances that have generalised: grokked_step is known
+} ts_summary;
 
 // "next: ...": commands to type, quoted as a shell needs them. What to look at when all is done, and how to go on.
 void ts_report_looks(const char *path);
 void ts_report_continue(const char *sweep, const char *path, const char *const *overrides, int n_overrides);
+
+// Adds "toysweep run ... --reuse OLD": what takes over from `old` what is the same, into another file.
+typedef struct ts_report_command {
+    const char *sweep, *output;
+    const char *backend; // NULL: left out
+    const char *const *overrides;
+    int n_overrides;
+    const char *const *reuse; // named before
+    int n_reuse;
+} ts_report_command;
+void ts_report_take_over(const ts_report_command *command, const char *old, ts_text *line);

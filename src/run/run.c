@@ -26,6 +26,7 @@
 // Ranks of a killed run may take some seconds to die.
 static const double LOCK_PATIENCE = 10;
 static const double POLL_SECONDS = 1e-3;
+enum { POINTS_SHOWN = 60 }; // in the report
 
 typedef struct run {
     const ts_comm *comm;
@@ -39,6 +40,7 @@ typedef struct run {
     ts_store *store;
     // Rank 0 only.
     uint8_t *status; // (instances) of the results file before this run
+    ts_grid *grid;   // of the sweep, for the report
     int64_t done, failed, pending, reused;
     ts_coordinator *coordinator;
     ts_runlog *log;
@@ -203,6 +205,8 @@ static ts_status prepare_leader(run *r) {
     if (status == TS_OK)
         status = ts_runlog_open(log_path, &r->log);
     if (status == TS_OK)
+        status = ts_grid_make(r->sweep, &r->grid);
+    if (status == TS_OK)
         status = ts_schedule_make(r->job, r->status, r->comm->size, r->slots,
                                   ts_run_slot_bytes(r->comm, r->slots), &r->coordinator);
     if (status != TS_OK)
@@ -214,6 +218,7 @@ static ts_status prepare_leader(run *r) {
         .job = r->job,
         .coordinator = r->coordinator,
         .log = r->log,
+        .grid = r->grid,
         .slots = r->slots,
         .done = r->done,
         .failed = r->failed,
@@ -289,13 +294,18 @@ static ts_status train(run *r) {
 // --- Afterwards ---
 
 static void print_report(run *r, const ts_run_end *end) {
-    ts_reader *reader;
+    ts_reader *reader = NULL;
+    ts_report *report = NULL;
     char elapsed[32];
-    if (ts_reader_open(r->path, &reader) == TS_OK) {
-        if (ts_report_cases(reader, end->seconds, 60) != TS_OK)
-            ts_warn("no report: %s", ts_message());
-        ts_reader_close(reader);
-    }
+    ts_status status = ts_reader_open(r->path, &reader);
+    if (status == TS_OK)
+        status = ts_report_open(reader, r->grid, &report);
+    if (status == TS_OK)
+        status = ts_report_print(report, r->path, end->seconds, POINTS_SHOWN);
+    if (status != TS_OK)
+        ts_warn("no report: %s", ts_message());
+    ts_report_close(report);
+    ts_reader_close(reader);
     int64_t left = ts_sweep_instances(r->sweep) - end->done - end->failed;
     putchar('\n');
     ts_print("%s: %lld done, %lld failed, %lld left, in %s", r->path, (long long)end->done,
@@ -358,7 +368,7 @@ static void warn_of_tables(const run *r) {
         const ts_table *table = data ? data->table : NULL;
         if (table && !data->symmetry)
             ts_warn("the table of case %s is %s; it trains without measures per irrep",
-                    ts_sweep_case(r->sweep, c)->label, ts_table_verdict(table, verdict));
+                    ts_sweep_case(r->sweep, c)->title, ts_table_verdict(table, verdict));
     }
 }
 
@@ -420,6 +430,7 @@ static void clean_up(run *r) {
     ts_coordinator_free(r->coordinator);
     ts_runlog_close(r->log);
     ts_free(r->status);
+    ts_grid_free(r->grid);
     ts_job_free(r->job);
     ts_sweep_free(r->sweep);
 }

@@ -73,7 +73,7 @@ static void check_weights(ts_records *records, int case_index) {
         if (layout->field[f].place == TS_PLACE_WEIGHTS && records->rows.field[f] < 0)
             records->h5.status = ts_fail(
                 TS_ERROR_USER, "'%s' does not have the weights '%s' of case %s as this version takes them",
-                records->h5.path, layout->field[f].name, ts_sweep_case(records->sweep, case_index)->label);
+                records->h5.path, layout->field[f].name, ts_sweep_case(records->sweep, case_index)->title);
 }
 
 ts_status ts_records_read(ts_records *records, int case_index, int64_t index, void *record, ts_row *row,

@@ -2,6 +2,7 @@
 #include "sweep/cursor.h"
 
 #include "base/memory.h"
+#include "sweep/label.h"
 
 #include <string.h>
 
@@ -115,6 +116,37 @@ static void add_varying(grouping *g, const char *name) {
     sweep->varying[sweep->n_varying++] = g->definition[k];
 }
 
+static bool is_written(const ts_setting *setting, int count, const char *key) {
+    for (int i = 0; i < count; i++)
+        if (!setting[i].implied && strcmp(setting[i].key, key) == 0)
+            return true;
+    return false;
+}
+
+// Is the key one that the sweep sweeps, apart from seeds? Defaults that differ between tasks and models, and what
+// `instances` brings, follow from others.
+static bool is_swept(const ts_spec *spec, const char *key) {
+    static const char *const SEEDS[] = {"seed", "init_seed", "split_seed"};
+    for (int i = 0; i < 3; i++)
+        if (strcmp(key, SEEDS[i]) == 0)
+            return false;
+    bool written = is_written(spec->setting, spec->n_settings, key);
+    for (int e = 0; e < spec->sweep->n_entries && !written; e++)
+        written = is_written(spec->sweep->entry[e].setting, spec->sweep->entry[e].count, key);
+    return written;
+}
+
+static ts_status list_swept(grouping *g) {
+    ts_sweep *sweep = g->spec->sweep;
+    sweep->swept = ts_arena_take(&sweep->arena, (size_t)sweep->n_varying, sizeof *sweep->swept);
+    if (!sweep->swept)
+        return TS_ERROR_MEMORY;
+    for (int i = 0; i < sweep->n_varying; i++)
+        if (is_swept(g->spec, sweep->varying[i]->name))
+            sweep->swept[sweep->n_swept++] = sweep->varying[i];
+    return TS_OK;
+}
+
 static ts_status list_varying(grouping *g) {
     ts_sweep *sweep = g->spec->sweep;
     sweep->varying = ts_arena_take(&sweep->arena, (size_t)g->spec->n_keys, sizeof *sweep->varying);
@@ -133,45 +165,18 @@ static ts_status list_varying(grouping *g) {
     // What varies without being written: the default model, defaults that differ between models.
     for (int k = 0; k < g->spec->n_keys; k++)
         add_varying(g, g->spec->key[k]->name);
-    return TS_OK;
+    return list_swept(g);
 }
 
 // --- Labels ---
 
-static bool is_common(const ts_key *key) {
-    for (const ts_key *common = ts_common_keys; common->name; common++)
-        if (common == key)
-            return true;
-    return false;
-}
-
-static bool is_selecting(const ts_key *key) {
-    return strcmp(key->name, "task") == 0 || strcmp(key->name, "model") == 0;
-}
-
-static void add_to_label(const grouping *g, const ts_params *params, int position, ts_text *label) {
-    const ts_key *key = params->schema->key[position];
-    if (!key->shapes || !g->varies[known_index(g->spec, key->name)])
-        return;
-    ts_text_addf(label, "%s%s=", label->length ? "," : "", key->name);
-    size_t from = label->length;
-    ts_value_text(&params->value[position], label);
-    for (size_t i = from; i < label->length && label->bytes; i++)
-        if (label->bytes[i] == '/' || (unsigned char)label->bytes[i] < 0x20 || label->bytes[i] == 0x7f)
-            label->bytes[i] = '_';
-}
-
-// Task and model, then their own keys, then the common ones.
-static void write_label(const grouping *g, const ts_params *params, ts_text *label) {
-    ts_text_clear(label);
-    for (int rank = 0; rank < 3; rank++)
-        for (int i = 0; i < params->schema->count; i++) {
-            const ts_key *key = params->schema->key[i];
-            if ((is_selecting(key) ? 0 : is_common(key) ? 2 : 1) == rank)
-                add_to_label(g, params, i, label);
-        }
-    if (!label->length)
-        ts_text_add(label, "all");
+// The keys that shape a case and vary, by position.
+static uint64_t shown_keys(const grouping *g, const ts_schema *schema) {
+    uint64_t shown = 0;
+    for (int i = 0; i < schema->count; i++)
+        if (schema->key[i]->shapes && g->varies[known_index(g->spec, schema->key[i]->name)])
+            shown |= (uint64_t)1 << i;
+    return shown;
 }
 
 static uint64_t hash_label(const char *label) {
@@ -191,7 +196,7 @@ static bool is_taken(grouping *g, const char *label, int index) {
 
 static ts_status label_cases(grouping *g) {
     ts_sweep *sweep = g->spec->sweep;
-    ts_text label = {0};
+    ts_text label = {0}, title = {0};
     ts_cursor cursor;
     ts_cursor_start(&cursor, sweep);
     memset(g->table, 0, TABLE_SLOTS * sizeof *g->table);
@@ -199,15 +204,22 @@ static ts_status label_cases(grouping *g) {
     for (int c = 0; c < sweep->n_cases && status == TS_OK; c++) {
         ts_cursor_seek(&cursor, ts_sweep_point(sweep, g->lowest[c]));
         sweep->cases[c].schema = (ts_schema *)cursor.params.schema;
-        write_label(g, &cursor.params, &label);
+        uint64_t shown = shown_keys(g, cursor.params.schema);
+        ts_label_write(&cursor.params, shown, &label);
         if (label.length > MAX_LABEL || is_taken(g, ts_text_get(&label), c)) {
             ts_text_clear(&label);
             ts_text_addf(&label, "case-%d", c);
         }
         sweep->cases[c].label = ts_arena_copy(&sweep->arena, ts_text_get(&label), label.length);
-        status = sweep->cases[c].label ? ts_text_status(&label) : TS_ERROR_MEMORY;
+        ts_label_write_title(sweep, &cursor.params, shown, &title);
+        if (title.length > MAX_LABEL)
+            ts_text_clear(&title);
+        sweep->cases[c].title = title.length ? ts_arena_copy(&sweep->arena, ts_text_get(&title), title.length)
+                                             : sweep->cases[c].label;
+        status = sweep->cases[c].label && sweep->cases[c].title ? ts_text_status(&label) : TS_ERROR_MEMORY;
     }
     ts_text_free(&label);
+    ts_text_free(&title);
     return status;
 }
 

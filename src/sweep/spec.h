@@ -98,8 +98,6 @@ struct ts_sweep {
     const ts_file **files; // in the arena
     int n_files;
 
-    const ts_setting **shared; // top level, grid, zip, in file order
-    int n_shared;
     ts_axis *axis; // shared axes
     int n_axes;
     ts_entry *entry;
@@ -117,6 +115,8 @@ struct ts_sweep {
     int n_cases;
     const ts_key **varying;
     int n_varying;
+    const ts_key **swept;
+    int n_swept;
 };
 
 // What only reading needs.

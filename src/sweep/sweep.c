@@ -121,6 +121,11 @@ int ts_sweep_varying(const ts_sweep *sweep, const ts_key *const **keys) {
     return sweep->n_varying;
 }
 
+int ts_sweep_swept(const ts_sweep *sweep, const ts_key *const **keys) {
+    *keys = sweep->swept;
+    return sweep->n_swept;
+}
+
 int ts_sweep_cases(const ts_sweep *sweep) {
     return sweep->n_cases;
 }

@@ -54,9 +54,13 @@ void ts_sweep_params(const ts_sweep *sweep, int64_t instance, ts_params *params)
 // `seed` is always a column of its own and not among them.
 int ts_sweep_varying(const ts_sweep *sweep, const ts_key *const **keys);
 
+// Those of them that the sweep was made to vary, without seeds (init_seed, split_seed): the axes of its grid.
+int ts_sweep_swept(const ts_sweep *sweep, const ts_key *const **keys);
+
 // Cases: instances with equal shapes (equal in every key with `shapes` set), in order of first appearance.
 typedef struct ts_case {
     const char *label;       // e.g. "depth=3,hidden=4": the shaping keys that vary; "all" if none does
+    const char *title;       // the label for people: files by their names, not digests
     int64_t rows;            // instances in it
     const int64_t *instance; // (rows), ascending: row -> instance
     ts_schema *schema;

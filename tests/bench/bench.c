@@ -65,7 +65,7 @@ static int ascending(const void *a, const void *b) {
 
 static double median(double *values, int count) {
     qsort(values, (size_t)count, sizeof *values, ascending);
-    return values[count / 2];
+    return (values[(count - 1) / 2] + values[count / 2]) / 2;
 }
 
 static void open_shape(const char *text, shape *s) {

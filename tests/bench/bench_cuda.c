@@ -36,7 +36,7 @@ static int ascending(const void *a, const void *b) {
 
 static double median(double *values) {
     qsort(values, ROUNDS, sizeof *values, ascending);
-    return values[ROUNDS / 2];
+    return (values[(ROUNDS - 1) / 2] + values[ROUNDS / 2]) / 2;
 }
 
 // --- Training ---

@@ -1,0 +1,145 @@
+#include "sweep/grid.h"
+
+#include "base/memory.h"
+#include "sweep/cursor.h"
+#include "sweep/label.h"
+
+#include <string.h>
+
+// A walk over the instances, which numbers points in the order in which they are met.
+typedef struct walk {
+    ts_grid *grid;
+    ts_cursor cursor;
+    ts_fingerprint fingerprint;
+    const ts_slot *slot; // that `swept` is of
+    uint64_t swept;      // positions of the swept keys
+    // Points by the hash of their values: enough bits not to meet by chance.
+    uint64_t *hash; // (capacity)
+    int32_t *table; // (2 * capacity) point + 1; 0: free
+    size_t capacity;
+} walk;
+
+static uint64_t swept_keys(const ts_sweep *sweep, const ts_schema *schema) {
+    const ts_key *const *keys;
+    uint64_t swept = 0;
+    int count = ts_sweep_swept(sweep, &keys);
+    for (int k = 0; k < count; k++) {
+        int position = ts_schema_find(schema, keys[k]->name);
+        swept |= position >= 0 ? (uint64_t)1 << position : 0;
+    }
+    return swept;
+}
+
+static size_t place_of(const walk *w, uint64_t hash) {
+    size_t slots = 2 * w->capacity, at = hash % slots;
+    while (w->table[at] && w->hash[w->table[at] - 1] != hash)
+        at = (at + 1) % slots;
+    return at;
+}
+
+static ts_status grow(walk *w) {
+    size_t points = (size_t)w->grid->points;
+    ts_free(w->table);
+    w->capacity = w->capacity ? 2 * w->capacity : 1024;
+    w->table = ts_alloc_zero(2 * w->capacity, sizeof *w->table, "points of the grid");
+    uint64_t *hash = ts_realloc(w->hash, w->capacity * sizeof *hash, "points of the grid");
+    w->hash = hash ? hash : w->hash;
+    if (!w->table || !hash)
+        return TS_ERROR_MEMORY;
+    for (size_t p = 0; p < points; p++)
+        w->table[place_of(w, w->hash[p])] = (int32_t)p + 1;
+    return TS_OK;
+}
+
+static ts_status find_point(walk *w, int32_t *point) {
+    uint64_t hash = (uint64_t)(w->slot - w->grid->sweep->slot) + 1;
+    for (int i = 0; i < w->slot->schema.count; i++)
+        if (w->swept >> i & 1)
+            hash += w->fingerprint.part[i];
+    hash = ts_hash_mix(hash);
+    if ((size_t)w->grid->points == w->capacity && grow(w) != TS_OK)
+        return TS_ERROR_MEMORY;
+    size_t at = place_of(w, hash);
+    if (!w->table[at]) {
+        w->hash[w->grid->points] = hash;
+        w->table[at] = (int32_t)++w->grid->points;
+    }
+    *point = w->table[at] - 1;
+    return TS_OK;
+}
+
+static ts_status find_points(walk *w) {
+    const ts_sweep *sweep = w->grid->sweep;
+    int32_t point = 0;
+    ts_cursor_start(&w->cursor, sweep);
+    for (int64_t i = 0; i < ts_sweep_instances(sweep); i++) {
+        ts_cursor_seek(&w->cursor, ts_sweep_point(sweep, i));
+        ts_fingerprint_update(&w->fingerprint, &w->cursor, w->cursor.changed);
+        bool entered = w->slot != w->cursor.slot;
+        w->slot = w->cursor.slot;
+        if (entered)
+            w->swept = swept_keys(sweep, w->cursor.params.schema);
+        if ((entered || w->cursor.changed & w->swept) && find_point(w, &point) != TS_OK)
+            return TS_ERROR_MEMORY;
+        w->grid->point_of[i] = point;
+    }
+    return TS_OK;
+}
+
+// The instances of each point, one point after the other.
+static ts_status list_instances(ts_grid *grid) {
+    int64_t instances = ts_sweep_instances(grid->sweep);
+    grid->first = ts_alloc_zero((size_t)grid->points + 2, sizeof *grid->first, "points of the grid");
+    if (!grid->first)
+        return TS_ERROR_MEMORY;
+    int64_t *next = grid->first + 1; // becomes `first` itself, once every instance has moved it on
+    for (int64_t i = 0; i < instances; i++)
+        next[grid->point_of[i] + 1]++;
+    for (int64_t p = 0; p < grid->points; p++)
+        next[p + 1] += next[p];
+    for (int64_t i = 0; i < instances; i++)
+        grid->instance[next[grid->point_of[i]]++] = i;
+    return TS_OK;
+}
+
+ts_status ts_grid_make(const ts_sweep *sweep, ts_grid **grid) {
+    size_t instances = (size_t)ts_sweep_instances(sweep);
+    walk *w = ts_alloc_zero(1, sizeof *w, "points of the grid");
+    ts_grid *made = ts_alloc_zero(1, sizeof *made, "points of the grid");
+    ts_status status = TS_ERROR_MEMORY;
+    if (w && made) {
+        w->grid = made;
+        made->sweep = sweep;
+        made->point_of = ts_alloc(instances * sizeof *made->point_of, "points of the grid");
+        made->instance = ts_alloc(instances * sizeof *made->instance, "points of the grid");
+        if (made->point_of && made->instance)
+            status = find_points(w);
+        if (status == TS_OK)
+            status = list_instances(made);
+        ts_free(w->hash);
+        ts_free(w->table);
+    }
+    ts_free(w);
+    if (status != TS_OK) {
+        ts_grid_free(made);
+        return status;
+    }
+    *grid = made;
+    return TS_OK;
+}
+
+void ts_grid_free(ts_grid *grid) {
+    if (!grid)
+        return;
+    ts_free(grid->first);
+    ts_free(grid->instance);
+    ts_free(grid->point_of);
+    ts_free(grid);
+}
+
+void ts_grid_label(const ts_grid *grid, int64_t point, ts_text *out) {
+    ts_params params;
+    ts_sweep_params(grid->sweep, grid->instance[grid->first[point]], &params);
+    if (!ts_label_write_title(grid->sweep, &params, swept_keys(grid->sweep, params.schema), out))
+        ts_text_addf(out, " (%lld)", (long long)point);
+}

@@ -1,0 +1,14 @@
+// Labels: what tells one case, or one point of the grid, from the others, as "depth=3,hidden=4".
+#pragma once
+
+#include "base/text.h"
+#include "sweep/sweep.h"
+
+// Adds "key=value" of every key that `shown` has a bit for (by position in the schema): task and model first, then
+// their own keys, then the common ones; "all" if there are none. Files go by their digests, as in identities. What
+// would part groups of the results file, or is not to be printed, becomes '_'.
+void ts_label_write(const ts_params *params, uint64_t shown, ts_text *out);
+
+// The same for people: files go by their names, and long values are cut. False if one was, so that the label may be
+// another's too.
+bool ts_label_write_title(const ts_sweep *sweep, const ts_params *params, uint64_t shown, ts_text *out);
