@@ -33,17 +33,18 @@ static ts_status copy_source(ts_sweep *sweep, const ts_sweep_source *source) {
 
 // The passes in order; each needs the one before to have found nothing wrong.
 static ts_status read_sweep(ts_spec *spec, const ts_sweep_source *source) {
-    ts_status (*const passes[])(ts_spec *) = {ts_spec_bind, ts_spec_expand, ts_spec_find_duplicates,
-                                              ts_spec_group};
+    ts_status (*const passes[])(ts_spec *) = {ts_spec_bind, ts_spec_expand, ts_spec_find_duplicates};
     ts_status status = copy_source(spec->sweep, source);
     if (status == TS_OK)
         status = ts_spec_read(spec, source);
     if (status == TS_OK && !spec->yaml)
         return TS_ERROR_USER; // nothing to look at
-    for (int i = 0; i < 4 && status == TS_OK; i++)
+    for (int i = 0; i < 3 && status == TS_OK; i++)
         status = passes[i](spec);
     if (status == TS_OK)
         status = ts_input_files_list(&spec->reader, &spec->sweep->files, &spec->sweep->n_files);
+    if (status == TS_OK)
+        status = ts_spec_group(spec); // names files
     return status;
 }
 
