@@ -169,6 +169,18 @@ static int option_of(const ts_command *command, int code) {
     return -1;
 }
 
+// Notes one more of an option that may be given repeatedly. False: too many.
+static bool repeat(ts_arguments *arguments, const char *option, const char *value) {
+    bool set = strcmp(option, "set") == 0;
+    if (!set && strcmp(option, "reuse") != 0)
+        return true;
+    int *count = set ? &arguments->n_set : &arguments->n_reuse;
+    if (*count == TS_MAX_REPEATS)
+        return false;
+    (set ? arguments->set : arguments->reuse)[(*count)++] = value;
+    return true;
+}
+
 ts_status ts_arguments_parse(const ts_command *command, int argc, char **argv, ts_arguments *arguments,
                              int *help) {
     struct option longs[TS_MAX_OPTIONS + 2];
@@ -188,15 +200,13 @@ ts_status ts_arguments_parse(const ts_command *command, int argc, char **argv, t
         if (code == ':' || code == '?' || i < 0)
             return bad_option(command, code, argv);
         arguments->value[i] = optarg ? optarg : "";
-        if (strcmp(command->options[i].name, "set") != 0)
-            continue;
-        if (arguments->n_set == TS_MAX_REPEATS)
-            return ts_fail(TS_ERROR_USER, "--set: at most %d times", TS_MAX_REPEATS);
-        arguments->set[arguments->n_set++] = optarg;
+        if (!repeat(arguments, command->options[i].name, optarg))
+            return ts_fail(TS_ERROR_USER, "--%s: at most %d times", command->options[i].name, TS_MAX_REPEATS);
     }
-    for (; optind < argc && arguments->n_operands < TS_MAX_OPERANDS; optind++)
-        arguments->operand[arguments->n_operands++] = argv[optind];
-    if (arguments->n_operands != command->n_operands)
+    arguments->operand = (const char *const *)argv + optind;
+    arguments->n_operands = argc - optind;
+    if (arguments->n_operands < command->n_operands ||
+        (arguments->n_operands > command->n_operands && !command->more_operands))
         return ts_fail(TS_ERROR_USER, "usage: toysweep %s%s%s [OPTION]...; see toysweep %s --help",
                        command->name, *command->operands ? " " : "", command->operands, command->name);
     return TS_OK;

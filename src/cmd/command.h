@@ -5,9 +5,10 @@
 #include "base/comm.h"
 #include "base/status.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 
-enum { TS_MAX_OPTIONS = 16, TS_MAX_OPERANDS = 8, TS_MAX_REPEATS = 256 };
+enum { TS_MAX_OPTIONS = 16, TS_MAX_REPEATS = 256 };
 
 typedef struct ts_option {
     const char *name;     // without the dashes
@@ -20,16 +21,18 @@ typedef struct ts_option {
 // argument.
 typedef struct ts_arguments {
     const char *value[TS_MAX_OPTIONS];
-    int n_set; // every --set, in order
-    const char *set[TS_MAX_REPEATS];
+    // Every --set and --reuse, in order.
+    int n_set, n_reuse;
+    const char *set[TS_MAX_REPEATS], *reuse[TS_MAX_REPEATS];
     int n_operands;
-    const char *operand[TS_MAX_OPERANDS];
+    const char *const *operand; // (n_operands) of argv
 } ts_arguments;
 
 typedef struct ts_command {
     const char *name;
     const char *operands;     // for the usage line, e.g. "SWEEP.yaml"
     int n_operands;           // how many are needed
+    bool more_operands;       // ... at least
     const char *summary;      // one line
     const char *description;  // paragraphs, "\n\n" between them
     const ts_option *options; // NULL name ends the table; "help" is understood everywhere

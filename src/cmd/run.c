@@ -19,7 +19,9 @@ static const ts_option OPTIONS[] = {
     {"max-failures", 0, "N", "Stop when more than N instances of this run have failed (exit code 3)."},
     {"retry-failed", 0, NULL, "Train failed instances again."},
     {"reuse", 0, "OLD.h5",
-     "Copy finished instances with the same identity from OLD instead of training them."},
+     "Copy finished instances with the same identity from OLD instead of training them. May be given "
+     "repeatedly; the "
+     "first that has an instance gives it."},
     {"progress", 0, "MODE",
      "auto, bar, log (a line at most every 30 s) or none. Default: auto, bar on a terminal."},
     {"print-names", 0, NULL,
@@ -50,7 +52,8 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
         .n_overrides = arguments->n_set,
         .backend = backend ? backend : "auto",
         .retry_failed = ts_argument(self, arguments, "retry-failed") != NULL,
-        .reuse = ts_argument(self, arguments, "reuse"),
+        .reuse = arguments->reuse,
+        .n_reuse = arguments->n_reuse,
         .names_only = ts_argument(self, arguments, "print-names") != NULL,
     };
     ts_status status = ts_argument_integer(self, arguments, "threads", 1, 4096, 0, &threads);

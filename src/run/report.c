@@ -430,16 +430,17 @@ void ts_report_continue(const char *sweep, const char *path, const char *const *
     print_next(&line);
 }
 
-void ts_report_take_over(const ts_report_command *command, const char *old, ts_text *line) {
-    add_run(line, command->sweep, command->output, command->overrides, command->n_overrides);
-    if (command->backend) {
+void ts_report_take_over(const ts_run_options *options, const char *output, const char *backend,
+                         const char *old, ts_text *line) {
+    add_run(line, options->sweep, output, options->overrides, options->n_overrides);
+    if (backend) {
         ts_text_add(line, " --backend");
-        add_quoted(line, command->backend);
+        add_quoted(line, backend);
     }
     ts_text_add(line, " --reuse");
     add_quoted(line, old);
-    for (int i = 0; i < command->n_reuse; i++) {
+    for (int i = 0; i < options->n_reuse; i++) {
         ts_text_add(line, " --reuse");
-        add_quoted(line, command->reuse[i]);
+        add_quoted(line, options->reuse[i]);
     }
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/text.h"
+#include "run/run.h"
 #include "store/reader.h"
 #include "sweep/grid.h"
 
@@ -34,13 +35,6 @@ typedef struct ts_summary {
 void ts_report_looks(const char *path);
 void ts_report_continue(const char *sweep, const char *path, const char *const *overrides, int n_overrides);
 
-// Adds "toysweep run ... --reuse OLD": what takes over from `old` what is the same, into another file.
-typedef struct ts_report_command {
-    const char *sweep, *output;
-    const char *backend; // NULL: left out
-    const char *const *overrides;
-    int n_overrides;
-    const char *const *reuse; // named before
-    int n_reuse;
-} ts_report_command;
-void ts_report_take_over(const ts_report_command *command, const char *old, ts_text *line);
+// Adds the command that takes over from `old` what is the same, into another file. backend NULL: left out.
+void ts_report_take_over(const ts_run_options *options, const char *output, const char *backend,
+                         const char *old, ts_text *line);

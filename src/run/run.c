@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "run/leader.h"
 #include "run/load.h"
+#include "run/outgrown.h"
 #include "run/report.h"
 #include "run/schedule.h"
 #include "run/signals.h"
@@ -42,6 +43,8 @@ typedef struct run {
     uint8_t *status; // (instances) of the results file before this run
     ts_grid *grid;   // of the sweep, for the report
     int64_t done, failed, pending, reused;
+    int64_t *reused_from; // (options->n_reuse) rows of each file
+    ts_text advice;       // what else to say if it ends at once
     ts_coordinator *coordinator;
     ts_runlog *log;
     ts_leader *leader;
@@ -107,12 +110,16 @@ static ts_status prepare_file(run *r) {
     if (!r->status)
         return TS_ERROR_FATAL;
     const ts_record_layout *const *layouts = (const ts_record_layout *const *)job->layouts;
-    if (r->options->reuse && (status = ts_store_reuse_check(r->options->reuse, job->backend->name)) != TS_OK)
+    for (int i = 0; i < r->options->n_reuse && status == TS_OK; i++)
+        status = ts_store_reuse_check(r->options->reuse[i], job->backend->name, "--reuse: ");
+    if (status != TS_OK)
         return status;
     if (!ts_path_exists(r->path))
         return ts_store_create(r->path, r->sweep, layouts, job->backend->name);
     status = ts_store_check(r->path, r->sweep, layouts, job->backend->name, r->options->retry_failed,
                             r->status, &damaged);
+    if (status == TS_ERROR_FATAL)
+        ts_outgrown_advise(r->path, r->sweep, job->backend, r->options, &r->advice);
     if (status == TS_OK && damaged > 0)
         ts_warn("%s: %lld damaged rows; they are trained again", r->path, (long long)damaged);
     return status;
@@ -170,6 +177,14 @@ static void log_start(run *r) {
     ts_json_integer(line, "failed", r->failed);
     ts_json_integer(line, "pending", r->pending);
     ts_json_integer(line, "reused", r->reused);
+    ts_json_open(line, "reused_from", '[');
+    for (int i = 0; i < r->options->n_reuse; i++) {
+        ts_json_open(line, NULL, '{');
+        ts_json_string(line, "file", r->options->reuse[i]);
+        ts_json_integer(line, "rows", r->reused_from[i]);
+        ts_json_close(line, '}');
+    }
+    ts_json_close(line, ']');
     ts_runlog_end(r->log);
 }
 
@@ -188,18 +203,39 @@ static double deadline(const run *r) {
     return limit > 0 ? r->started + limit - margin : 0;
 }
 
+// Rank 0: takes over what other files have, the first of them first.
+static ts_status reuse_files(run *r) {
+    ts_identities *identities = NULL;
+    int n = r->options->n_reuse;
+    if (n == 0)
+        return TS_OK;
+    r->reused_from = ts_alloc_zero((size_t)n, sizeof *r->reused_from, "rows to be reused");
+    ts_status status = r->reused_from ? ts_identities_make(r->sweep, &identities) : TS_ERROR_FATAL;
+    const ts_reuse reuse = {.store = r->store,
+                            .sweep = r->sweep,
+                            .layouts = (const ts_record_layout *const *)r->job->layouts,
+                            .identities = identities,
+                            .status = r->status};
+    for (int i = 0; i < n && status == TS_OK; i++) {
+        ts_reuse_counts counts;
+        status = ts_store_reuse(&reuse, r->options->reuse[i], i, &counts);
+        r->reused += r->reused_from[i] = counts.done;
+        if (status == TS_OK)
+            ts_print("%s: %lld instances taken over from %s", r->path, (long long)counts.done,
+                     r->options->reuse[i]);
+    }
+    ts_identities_free(identities);
+    return status;
+}
+
 // Rank 0: what is there to do, and who decides.
 static ts_status prepare_leader(run *r) {
     char log_path[PATH_MAX];
-    if (r->options->reuse) {
-        ts_status status =
-            ts_store_reuse(r->store, r->options->reuse, r->sweep,
-                           (const ts_record_layout *const *)r->job->layouts, r->status, &r->reused);
-        if (status != TS_OK)
-            return status;
-    }
+    ts_status status = reuse_files(r);
+    if (status != TS_OK)
+        return status;
     count_status(r);
-    ts_status status = sibling(r, ".log.jsonl", log_path);
+    status = sibling(r, ".log.jsonl", log_path);
     if (status == TS_OK)
         warn_of_other_device(r, log_path);
     if (status == TS_OK)
@@ -430,6 +466,8 @@ static void clean_up(run *r) {
     ts_coordinator_free(r->coordinator);
     ts_runlog_close(r->log);
     ts_free(r->status);
+    ts_free(r->reused_from);
+    ts_text_free(&r->advice);
     ts_grid_free(r->grid);
     ts_job_free(r->job);
     ts_sweep_free(r->sweep);
@@ -473,6 +511,8 @@ int ts_run(const ts_comm *comm, const ts_run_options *options) {
     if (comm->rank == 0 && status != TS_OK && *ts_message()) {
         ts_progress_end();
         ts_error_message();
+        if (r.advice.length > 0 && ts_text_status(&r.advice) == TS_OK)
+            ts_error("%s", ts_text_get(&r.advice));
     } else if (comm->rank == 0 && status == TS_OK) {
         code = finish(&r);
     }

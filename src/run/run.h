@@ -26,7 +26,8 @@ typedef struct ts_run_options {
     double checkpoint_interval; // seconds
     int64_t max_failures;       // negative: any number
     bool retry_failed;
-    const char *reuse; // NULL: nothing
+    const char *const *reuse; // (n_reuse) results files
+    int n_reuse;
     ts_progress_mode progress;
     bool names_only; // print the sweep's name and the results file's, a line each, and train nothing
 } ts_run_options;

@@ -29,6 +29,8 @@ struct ts_reader {
     uint8_t *status;      // (instances)
     int tensors;
     ts_reader_tensor tensor[MAX_TENSORS]; // data owned
+    ts_heap heap;                         // of texts, with a descriptor of its own
+    bool heap_open;
 };
 
 static void fail_as_damaged(ts_reader *reader, const char *what) {
@@ -124,6 +126,24 @@ static void read_cases(ts_reader *reader) {
             fail_as_damaged(reader, "case");
 }
 
+// Texts are read past HDF5, with a descriptor that stays open: there may be one for every instance.
+static ts_heap *open_heap(ts_reader *reader) {
+    if (!reader->heap_open) {
+        reader->heap = (ts_heap){0};
+        reader->h5.status = ts_file_open_input(reader->path, TS_ERROR_FATAL, &reader->heap.fd);
+        reader->heap_open = reader->h5.status == TS_OK;
+    }
+    return reader->heap_open ? &reader->heap : NULL;
+}
+
+static void close_heap(ts_reader *reader) {
+    if (!reader->heap_open)
+        return;
+    ts_heap_free(&reader->heap);
+    close(reader->heap.fd);
+    reader->heap_open = false;
+}
+
 ts_status ts_reader_open(const char *path, ts_reader **reader) {
     *reader = NULL;
     ts_reader *made = ts_alloc_zero(1, sizeof *made, "the results file");
@@ -158,6 +178,7 @@ void ts_reader_close(ts_reader *reader) {
     if (!reader)
         return;
     ts_h5_end(&reader->h5);
+    close_heap(reader);
     free_tensors(reader);
     for (int i = 0; i < reader->cases; i++) {
         ts_free((void *)(uintptr_t)reader->list[i].label);
@@ -251,27 +272,25 @@ static ts_status refuse_instance(const ts_reader *reader, int64_t instance) {
 
 // A text of the file, by what a dataset holds at `offset` for it; freed with ts_free.
 static char *read_text(ts_reader *reader, const char *name, haddr_t offset) {
-    ts_heap heap = {.fd = ts_file_open(reader->path, O_RDONLY)};
+    ts_heap *heap = open_heap(reader);
     unsigned char reference[TS_HEAP_REFERENCE];
-    if (heap.fd < 0) {
-        reader->h5.status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read '%s'", reader->path);
+    if (!heap)
         return NULL;
-    }
     size_t length;
     const char *text = NULL;
     char *copy = NULL;
-    if (ts_file_read_at(heap.fd, reference, sizeof reference, (int64_t)offset) == (ssize_t)sizeof reference)
-        text = ts_heap_text(&heap, reference, &length);
-    if (heap.status != TS_OK)
-        reader->h5.status = heap.status;
+    if (ts_file_read_at(heap->fd, reference, sizeof reference, (int64_t)offset) == (ssize_t)sizeof reference)
+        text = ts_heap_text(heap, reference, &length);
+    if (heap->status != TS_OK)
+        reader->h5.status = heap->status;
     else if (!text)
         fail_as_damaged(reader, name);
     else if (!(copy = ts_alloc_zero(length + 1, 1, name)))
         reader->h5.status = TS_ERROR_MEMORY;
     else
         memcpy(copy, text, length);
-    ts_heap_free(&heap);
-    close(heap.fd);
+    if (reader->h5.status != TS_OK)
+        close_heap(reader); // a fault in one question must not spoil the next
     return copy;
 }
 

@@ -1,6 +1,5 @@
 #include "store/reuse.h"
 
-#include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "store/format.h"
@@ -8,122 +7,150 @@
 #include "store/rows.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-// An instance that waits to be trained, by identity.
-typedef struct wanted {
-    char identity[TS_SHA256_HEX];
-    int64_t instance;
-} wanted;
 
 enum { BATCH_ROWS = 256 };
 
-typedef struct reuse {
-    ts_store *store;
-    const ts_sweep *sweep;
-    const ts_record_layout *const *layouts;
-    uint8_t *status;
-    int64_t copied;
-    ts_h5 h5; // the old file
+// The old file, with the datasets of one of its cases open.
+typedef struct source {
+    ts_h5 h5;
     ts_reader *reader;
-    wanted *wanted; // (n_wanted) sorted
-    int64_t n_wanted;
-    int64_t *target; // (old instances) instance of the new sweep, or -1
-    // Consecutive rows of a new case, to be committed together.
+    const ts_reader_case *of;       // NULL: none is open
+    const ts_record_layout *layout; // of its rows
+    hid_t field[TS_MAX_FIELDS];
+    hid_t steps_done, checksum;
+} source;
+
+typedef struct copying {
+    const ts_reuse *reuse;
+    int number; // of the old file
+    source source;
+    ts_reuse_counts counts;
+    const uint8_t *old_status; // (old instances) the reader's
+    // Consecutive rows of a case of the sweep, to be written together.
     int case_index;
     int64_t first_row, rows;
     ts_row row[BATCH_ROWS];
-    char *records; // (BATCH_ROWS, the largest record)
-    size_t record_bytes;
-} reuse;
+    size_t record_bytes; // the largest record
+    char *records;       // (BATCH_ROWS, record_bytes)
+    char *other;         // (record_bytes) a row that is there already
+} copying;
 
-static int by_identity(const void *a, const void *b) {
-    return strcmp(((const wanted *)a)->identity, ((const wanted *)b)->identity);
-}
+// --- The old file ---
 
-static ts_status list_wanted(reuse *r) {
-    int64_t n = ts_sweep_instances(r->sweep);
-    r->wanted = ts_alloc((size_t)n * sizeof *r->wanted, "instances to be reused");
-    if (!r->wanted)
-        return TS_ERROR_FATAL;
-    for (int64_t i = 0; i < n; i++) {
-        uint8_t digest[TS_SHA256_BYTES];
-        ts_params params;
-        if (r->status[i] != TS_ROW_PENDING)
-            continue;
-        ts_sweep_params(r->sweep, i, &params);
-        ts_status status = ts_params_identity(&params, digest);
-        if (status != TS_OK)
-            return status;
-        ts_sha256_text(digest, r->wanted[r->n_wanted].identity);
-        r->wanted[r->n_wanted++].instance = i;
-    }
-    qsort(r->wanted, (size_t)r->n_wanted, sizeof *r->wanted, by_identity);
-    return TS_OK;
-}
-
-static ts_status check_origin(const char *old, const ts_reader *reader, const char *backend) {
+static ts_status check_origin(const char *old, const ts_reader *reader, const char *backend,
+                              const char *name) {
     const char *version = ts_reader_attribute(reader, "version"),
                *made = ts_reader_attribute(reader, "backend");
     if (strcmp(version, TOYSWEEP_VERSION) != 0)
-        return ts_fail(TS_ERROR_FATAL,
-                       "--reuse: '%s' was made by toysweep %s, this is %s, whose results may differ", old,
-                       version, TOYSWEEP_VERSION);
+        return ts_fail(TS_ERROR_FATAL, "%s'%s' was made by toysweep %s, this is %s, whose results may differ",
+                       name, old, version, TOYSWEEP_VERSION);
     if (strcmp(made, backend) != 0)
-        return ts_fail(TS_ERROR_FATAL, "--reuse: '%s' was made with backend '%s', not '%s'", old, made,
+        return ts_fail(TS_ERROR_FATAL, "%s'%s' was made with backend '%s', not '%s'", name, old, made,
                        backend);
     return TS_OK;
 }
 
-ts_status ts_store_reuse_check(const char *old, const char *backend) {
+ts_status ts_store_reuse_check(const char *old, const char *backend, const char *name) {
     ts_reader *reader = NULL;
     char reason[TS_MESSAGE_BYTES];
     ts_status status = ts_reader_open(old, &reader);
     if (status == TS_OK) {
-        status = check_origin(old, reader, backend);
+        status = check_origin(old, reader, backend, name);
         ts_reader_close(reader);
         return status;
     }
     snprintf(reason, sizeof reason, "%s", ts_message());
-    return ts_fail(status, "--reuse: %s", reason);
+    return ts_fail(status, "%s%s", name, reason);
 }
 
-// Which instance of the new sweep each finished instance of the old file stands for.
-static ts_status match(reuse *r) {
-    int64_t n = ts_reader_instances(r->reader);
-    const uint8_t *done = NULL;
-    ts_status status = ts_reader_status(r->reader, &done);
-    r->target = ts_alloc((size_t)n * sizeof *r->target, "instances to be reused");
-    if (status == TS_OK && !r->target)
-        status = TS_ERROR_FATAL;
-    for (int64_t i = 0; status == TS_OK && i < n; i++) {
-        char *identity = NULL;
-        wanted key = {.instance = 0};
-        r->target[i] = -1;
-        if (done[i] != TS_ROW_DONE)
+static hid_t open_list(source *from, const char *name, ts_h5_type type) {
+    ts_h5_form form = ts_format_list(type, ts_reader_instances(from->reader));
+    return ts_rows_open_dataset(&from->h5, name, &form);
+}
+
+static void close_case(source *from) {
+    if (!from->of)
+        return;
+    for (int f = 0; f < from->layout->count; f++)
+        ts_h5_close(&from->h5, from->field[f]);
+    ts_h5_close(&from->h5, from->steps_done);
+    ts_h5_close(&from->h5, from->checksum);
+    from->of = NULL;
+}
+
+// Rows of the old case have the layout of what they are taken for: the same identity, so the same shapes.
+static void open_case(source *from, const ts_reader_case *of, const ts_record_layout *layout) {
+    if (from->of == of && from->layout == layout)
+        return;
+    close_case(from);
+    from->of = of;
+    from->layout = layout;
+    ts_text path = {0};
+    for (int f = 0; f < layout->count; f++) {
+        const ts_field *field = &layout->field[f];
+        if (field->place == TS_PLACE_ROOT) {
+            from->field[f] = open_list(from, field->name, TS_H5_FLOAT64);
             continue;
-        status = ts_reader_identity(r->reader, i, &identity);
-        if (status != TS_OK)
-            break;
-        snprintf(key.identity, sizeof key.identity, "%s", identity);
-        const wanted *found = bsearch(&key, r->wanted, (size_t)r->n_wanted, sizeof *r->wanted, by_identity);
-        if (found)
-            r->target[i] = found->instance;
-        ts_free(identity);
+        }
+        ts_h5_form form = ts_format_field(field, of->rows);
+        ts_text_clear(&path);
+        ts_format_field_path(of->label, field, &path);
+        if (ts_text_status(&path) != TS_OK)
+            from->h5.status = TS_ERROR_MEMORY;
+        from->field[f] = ts_rows_open_dataset(&from->h5, ts_text_get(&path), &form);
     }
-    return status;
+    ts_text_free(&path);
+    from->steps_done = open_list(from, "steps_done", TS_H5_INT64);
+    from->checksum = open_list(from, "checksum", TS_H5_UINT32);
 }
 
-static ts_status flush(reuse *r) {
-    if (r->rows == 0)
+static void read_item(source *from, hid_t dataset, ts_h5_type type, int64_t instance, void *value) {
+    ts_h5_form form = ts_format_list(type, ts_reader_instances(from->reader));
+    ts_h5_read(&from->h5, dataset, &form, instance, 1, value);
+}
+
+// Reads a row of the open case into `record`. *intact: its checksum is right.
+static ts_status read_row(source *from, int64_t old_row, ts_row_status status, char *record, ts_row *row,
+                          bool *intact) {
+    int64_t instance = from->of->instance[old_row];
+    uint32_t checksum = 0;
+    *row = (ts_row){status, 0, record};
+    ts_record_reset(from->layout, record);
+    for (int f = 0; f < from->layout->count && from->h5.status == TS_OK; f++) {
+        const ts_field *field = &from->layout->field[f];
+        ts_h5_form form = ts_format_field(field, from->of->rows);
+        if (field->place == TS_PLACE_ROOT)
+            read_item(from, from->field[f], TS_H5_FLOAT64, instance, record + field->offset);
+        else
+            ts_h5_read(&from->h5, from->field[f], &form, old_row, 1, record + field->offset);
+    }
+    read_item(from, from->steps_done, TS_H5_INT64, instance, &row->steps_done);
+    read_item(from, from->checksum, TS_H5_UINT32, instance, &checksum);
+    *intact = from->h5.status == TS_OK &&
+              checksum == ts_format_checksum(from->layout, row->steps_done, (uint8_t)status, record);
+    return from->h5.status;
+}
+
+// --- Into the new one ---
+
+static ts_status flush(copying *c) {
+    const ts_reuse *reuse = c->reuse;
+    if (c->rows == 0)
         return TS_OK;
-    ts_status status = ts_store_commit(r->store, r->case_index, r->first_row, r->rows, r->row);
-    const ts_case *of = ts_sweep_case(r->sweep, r->case_index);
-    for (int64_t i = 0; status == TS_OK && i < r->rows; i++)
-        r->status[of->instance[r->first_row + i]] = TS_ROW_DONE;
-    r->copied += r->rows;
-    r->rows = 0;
+    ts_status status = reuse->from
+                           ? ts_store_put(reuse->store, c->case_index, c->first_row, c->rows, c->row)
+                           : ts_store_commit(reuse->store, c->case_index, c->first_row, c->rows, c->row);
+    const ts_case *of = ts_sweep_case(reuse->sweep, c->case_index);
+    for (int64_t i = 0; status == TS_OK && i < c->rows; i++) {
+        int64_t instance = of->instance[c->first_row + i];
+        reuse->status[instance] = (uint8_t)c->row[i].status;
+        if (reuse->from)
+            reuse->from[instance] = c->number;
+        c->counts.done += c->row[i].status == TS_ROW_DONE;
+        c->counts.failed += c->row[i].status == TS_ROW_FAILED;
+    }
+    c->rows = 0;
     return status;
 }
 
@@ -139,103 +166,133 @@ static int64_t row_of(const ts_case *of, int64_t instance) {
     return low;
 }
 
-// A column's number of one old instance.
-static void read_item(reuse *r, const char *name, ts_h5_type type, int64_t instance, void *value) {
-    ts_h5_form form = ts_format_list(type, ts_reader_instances(r->reader));
-    hid_t dataset = ts_rows_open_dataset(&r->h5, name, &form);
-    ts_h5_read(&r->h5, dataset, &form, instance, 1, value);
-    ts_h5_close(&r->h5, dataset);
+static bool same_row(const ts_record_layout *layout, const ts_row *a, const ts_row *b) {
+    bool same = a->status == b->status && a->steps_done == b->steps_done;
+    for (int f = 0; f < layout->count && same; f++)
+        same = memcmp((const char *)a->record + layout->field[f].offset,
+                      (const char *)b->record + layout->field[f].offset, layout->field[f].bytes) == 0;
+    return same;
 }
 
-// Reads an old instance's record; same identity, so same layout. False: damaged.
-static ts_status read_record(reuse *r, const ts_record_layout *layout, const ts_reader_case *old,
-                             int64_t old_row, char *record, int64_t *steps_done, bool *intact) {
-    int64_t instance = old->instance[old_row];
-    uint32_t checksum = 0;
-    ts_text path = {0};
-    ts_record_reset(layout, record);
-    for (int f = 0; f < layout->count && r->h5.status == TS_OK; f++) {
-        const ts_field *field = &layout->field[f];
-        if (field->place == TS_PLACE_ROOT) {
-            read_item(r, field->name, TS_H5_FLOAT64, instance, record + field->offset);
-            continue;
-        }
-        ts_h5_form form = ts_format_field(field, old->rows);
-        ts_text_clear(&path);
-        ts_format_field_path(old->label, field, &path);
-        if (ts_text_status(&path) != TS_OK)
-            r->h5.status = TS_ERROR_MEMORY;
-        hid_t dataset = ts_rows_open_dataset(&r->h5, ts_text_get(&path), &form);
-        ts_h5_read(&r->h5, dataset, &form, old_row, 1, record + field->offset);
-        ts_h5_close(&r->h5, dataset);
-    }
-    ts_text_free(&path);
-    read_item(r, "steps_done", TS_H5_INT64, instance, steps_done);
-    read_item(r, "checksum", TS_H5_UINT32, instance, &checksum);
-    *intact =
-        r->h5.status == TS_OK && checksum == ts_format_checksum(layout, *steps_done, TS_ROW_DONE, record);
-    return r->h5.status;
+// Of files that are put together: a row that another has given. One that is done replaces one that failed, for want of
+// memory, say. *take: it is to be written.
+static ts_status compare(copying *c, int case_index, int64_t row, const ts_row *found, bool *take) {
+    const ts_reuse *reuse = c->reuse;
+    const ts_record_layout *layout = reuse->layouts[case_index];
+    int64_t instance = ts_sweep_case(reuse->sweep, case_index)->instance[row];
+    ts_row_status there = (ts_row_status)reuse->status[instance];
+    *take = there == TS_ROW_FAILED && found->status == TS_ROW_DONE;
+    if (*take || (there == TS_ROW_DONE && found->status == TS_ROW_FAILED))
+        return TS_OK;
+    ts_row other;
+    ts_status status = ts_store_get(reuse->store, case_index, row, c->other, &other);
+    if (status == TS_OK && !same_row(layout, found, &other))
+        status =
+            ts_fail(TS_ERROR_USER,
+                    "'%s' and '%s' have different results for one instance (%lld of the whole); with one "
+                    "version and backend that is so if one was made with portable kernels and the other "
+                    "with AVX; leave one of them out",
+                    reuse->files[reuse->from[instance]], reuse->files[c->number], (long long)instance);
+    c->counts.same += status == TS_OK;
+    return status;
 }
 
-static ts_status copy_row(reuse *r, const ts_reader_case *old, int64_t old_row, int64_t instance) {
-    int new_case = ts_sweep_case_of(r->sweep, instance);
-    int64_t row = row_of(ts_sweep_case(r->sweep, new_case), instance), steps_done;
-    bool intact;
-    if (r->rows == BATCH_ROWS || new_case != r->case_index || row != r->first_row + r->rows) {
-        ts_status status = flush(r);
+static ts_status add_row(copying *c, const ts_reader_case *old, int64_t old_row, int64_t instance) {
+    int case_index = ts_sweep_case_of(c->reuse->sweep, instance);
+    int64_t row = row_of(ts_sweep_case(c->reuse->sweep, case_index), instance);
+    if (c->rows == BATCH_ROWS || case_index != c->case_index || row != c->first_row + c->rows) {
+        ts_status status = flush(c);
         if (status != TS_OK)
             return status;
-        r->case_index = new_case;
-        r->first_row = row;
+        c->case_index = case_index;
+        c->first_row = row;
     }
-    char *record = r->records + (size_t)r->rows * r->record_bytes;
-    ts_status status = read_record(r, r->layouts[new_case], old, old_row, record, &steps_done, &intact);
-    if (status != TS_OK)
-        return status;
-    if (intact)
-        r->row[r->rows++] = (ts_row){TS_ROW_DONE, steps_done, record};
-    else
-        ts_warn("--reuse: instance %lld of the old file is damaged; it is trained again",
+    bool intact, take = true;
+    ts_row found;
+    char *record = c->records + (size_t)c->rows * c->record_bytes;
+    open_case(&c->source, old, c->reuse->layouts[case_index]);
+    ts_row_status old_status = (ts_row_status)c->old_status[old->instance[old_row]];
+    ts_status status = read_row(&c->source, old_row, old_status, record, &found, &intact);
+    if (status == TS_OK && !intact) {
+        ts_warn("'%s': instance %lld is damaged; it is left out", c->source.h5.path,
                 (long long)old->instance[old_row]);
+        c->counts.damaged++;
+    }
+    if (status == TS_OK && intact && c->reuse->status[instance] != TS_ROW_PENDING)
+        status = compare(c, case_index, row, &found, &take);
+    if (status == TS_OK && intact && take)
+        c->row[c->rows++] = found;
+    return status;
+}
+
+// Where in the sweep a finished old instance belongs; -1: nowhere, or it is not wanted.
+static ts_status find_place(copying *c, int64_t old, int64_t *instance) {
+    uint8_t status = c->old_status[old];
+    char *identity;
+    *instance = -1;
+    if (status != TS_ROW_DONE && (status != TS_ROW_FAILED || !c->reuse->from))
+        return TS_OK;
+    ts_status read = ts_reader_identity(c->source.reader, old, &identity);
+    if (read != TS_OK)
+        return read;
+    *instance = ts_identities_find(c->reuse->identities, identity);
+    ts_free(identity);
+    c->counts.elsewhere += *instance < 0;
+    if (*instance >= 0 && c->reuse->status[*instance] != TS_ROW_PENDING && !c->reuse->from)
+        *instance = -1; // is there already
     return TS_OK;
 }
 
-static ts_status copy_all(reuse *r) {
-    for (int c = 0; c < ts_sweep_cases(r->sweep); c++)
-        r->record_bytes = r->layouts[c]->bytes > r->record_bytes ? r->layouts[c]->bytes : r->record_bytes;
-    r->records = ts_alloc(BATCH_ROWS * r->record_bytes, "rows to be reused");
-    if (!r->records)
-        return TS_ERROR_FATAL;
-    for (int c = 0; c < ts_reader_cases(r->reader); c++) {
-        const ts_reader_case *old = ts_reader_case_at(r->reader, c);
+static ts_status copy_all(copying *c) {
+    for (int k = 0; k < ts_reader_cases(c->source.reader); k++) {
+        const ts_reader_case *old = ts_reader_case_at(c->source.reader, k);
         for (int64_t row = 0; row < old->rows; row++) {
-            int64_t instance = r->target[old->instance[row]];
-            ts_status status = instance >= 0 ? copy_row(r, old, row, instance) : TS_OK;
+            int64_t instance;
+            ts_status status = find_place(c, old->instance[row], &instance);
+            if (status == TS_OK && instance >= 0)
+                status = add_row(c, old, row, instance);
             if (status != TS_OK)
                 return status;
         }
     }
-    return flush(r);
+    return flush(c);
 }
 
-ts_status ts_store_reuse(ts_store *store, const char *old, const ts_sweep *sweep,
-                         const ts_record_layout *const *layouts, uint8_t *status, int64_t *copied) {
-    reuse r = {.store = store, .sweep = sweep, .layouts = layouts, .status = status, .case_index = -1};
-    ts_status result = ts_reader_open(old, &r.reader);
-    if (result == TS_OK)
-        result = list_wanted(&r);
-    if (result == TS_OK) {
-        ts_h5_open(&r.h5, old, false);
-        result = match(&r);
-        if (result == TS_OK)
-            result = copy_all(&r);
-        ts_status closed = ts_h5_end(&r.h5);
-        result = result == TS_OK ? closed : result;
+static ts_status reserve(copying *c) {
+    for (int k = 0; k < ts_sweep_cases(c->reuse->sweep); k++) {
+        size_t bytes = c->reuse->layouts[k]->bytes;
+        c->record_bytes = bytes > c->record_bytes ? bytes : c->record_bytes;
     }
-    *copied = r.copied;
-    ts_free(r.wanted);
-    ts_free(r.target);
-    ts_free(r.records);
-    ts_reader_close(r.reader);
-    return result;
+    c->records = ts_alloc(BATCH_ROWS * c->record_bytes, "rows to be reused");
+    c->other = ts_alloc(c->record_bytes, "rows to be reused");
+    return c->records && c->other ? TS_OK : TS_ERROR_FATAL;
+}
+
+ts_status ts_store_reuse(const ts_reuse *reuse, const char *old, int number, ts_reuse_counts *counts) {
+    copying *c = ts_alloc_zero(1, sizeof *c, "rows to be reused");
+    if (!c)
+        return TS_ERROR_FATAL;
+    c->reuse = reuse;
+    c->number = number;
+    c->case_index = -1;
+    ts_status status = ts_reader_open(old, &c->source.reader);
+    if (status == TS_OK)
+        status = ts_reader_status(c->source.reader, &c->old_status);
+    if (status == TS_OK)
+        status = reserve(c);
+    if (status == TS_OK) {
+        ts_h5_open(&c->source.h5, old, false);
+        status = c->source.h5.status;
+        if (status == TS_OK)
+            status = copy_all(c);
+        close_case(&c->source);
+        ts_status closed = ts_h5_end(&c->source.h5);
+        status = status == TS_OK ? closed : status;
+    }
+    *counts = c->counts;
+    ts_reader_close(c->source.reader);
+    ts_free(c->records);
+    ts_free(c->other);
+    ts_free(c);
+    return status;
 }

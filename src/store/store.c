@@ -71,6 +71,26 @@ ts_status ts_store_commit(ts_store *store, int case_index, int64_t first_row, in
     return store->h5.status;
 }
 
+ts_status ts_store_put(ts_store *store, int case_index, int64_t first_row, int64_t count,
+                       const ts_row *rows) {
+    ts_rows_put(&store->rows, case_index, first_row, count, rows);
+    ts_rows_put_status(&store->rows, case_index, first_row, count, rows);
+    return store->h5.status;
+}
+
+ts_status ts_store_sync(ts_store *store) {
+    sync_data(store);
+    return store->h5.status;
+}
+
+ts_status ts_store_get(ts_store *store, int case_index, int64_t row, void *record, ts_row *out) {
+    ts_rows_root root;
+    ts_rows_get_root(&store->rows, case_index, row, &root, record);
+    ts_rows_get(&store->rows, case_index, row, 1, record);
+    *out = (ts_row){(ts_row_status)root.status, root.steps_done, record};
+    return store->h5.status;
+}
+
 ts_status ts_store_close(ts_store *store) {
     const ts_comm *comm = store->comm;
     return ts_comm_agree(comm, end(store));

@@ -55,6 +55,12 @@ typedef struct ts_row {
 ts_status ts_store_commit(ts_store *store, int case_index, int64_t first_row, int64_t count,
                           const ts_row *rows);
 
+// For a file that does not have its own name yet: as ts_store_commit, but what is written is on disk only after
+// ts_store_sync. And a row read back (record: layout->bytes).
+ts_status ts_store_put(ts_store *store, int case_index, int64_t first_row, int64_t count, const ts_row *rows);
+ts_status ts_store_sync(ts_store *store);
+ts_status ts_store_get(ts_store *store, int case_index, int64_t row, void *record, ts_row *out);
+
 // Is the open file still the one at its path? False if it was deleted, moved or replaced since.
 bool ts_store_in_place(const ts_store *store);
 

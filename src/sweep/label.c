@@ -50,9 +50,9 @@ static bool add(const ts_sweep *sweep, const ts_params *params, int position, ts
         ts_text_add(out, file_name(sweep, value->file));
     else
         ts_value_text(value, out);
-    for (size_t i = from; i < out->length && out->bytes; i++) {
+    for (size_t i = from; !sweep && i < out->length && out->bytes; i++) {
         unsigned char c = (unsigned char)out->bytes[i];
-        if ((c == '/' && !named) || c < 0x20 || c == 0x7f)
+        if (c == '/' || c < 0x20 || c == 0x7f)
             out->bytes[i] = '_';
     }
     return !sweep || named || cut(out, from);
