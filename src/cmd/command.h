@@ -39,7 +39,8 @@ typedef struct ts_command {
     int (*run)(const ts_comm *comm, const ts_arguments *arguments); // collective; returns the exit code
 } ts_command;
 
-extern const ts_command ts_cmd_run, ts_cmd_plan, ts_cmd_status, ts_cmd_measure, ts_cmd_export, ts_cmd_info;
+extern const ts_command ts_cmd_run, ts_cmd_plan, ts_cmd_status, ts_cmd_measure, ts_cmd_export, ts_cmd_merge;
+extern const ts_command ts_cmd_info;
 extern const ts_command *const ts_commands[]; // NULL-terminated
 
 // TS_ERROR_USER with a message for anything wrong. *help: --help was among them.

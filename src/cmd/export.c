@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "cmd/command.h"
 #include "model/model.h"
+#include "run/choose.h"
 #include "run/run.h"
 #include "store/reader.h"
 #include "store/records.h"
@@ -15,7 +16,14 @@
 #include <sys/stat.h>
 
 static const ts_option OPTIONS[] = {
-    {"instance", 0, "I", "Which instance: its index in the file's root columns. Required."},
+    {"instance", 0, "I",
+     "Which instance: its index in the file's root columns; or best: of those that are done, the one with "
+     "the lowest "
+     "final loss (test loss of tables), the first of equals."},
+    {"where", 0, "EXPRESSION",
+     "The instance for which this holds, as in a sweep's `where`: 'seed == 3 and depth == 4'. It must be "
+     "one, or with "
+     "--instance best any number."},
     {"format", 0, "FORMAT", "safetensors or h5. Default: safetensors."},
     {"output", 'o', "FILE",
      "Default: the sweep's name, the instance and the format, in the working directory."},
@@ -67,34 +75,61 @@ static ts_status check_target(const char *path) {
     return ts_fail(TS_ERROR_USER, "'%s' is a results file; choose another file with -o", path);
 }
 
-static int run(const ts_comm *comm, const ts_arguments *arguments) {
+// The format that was asked for; TS_ERROR_USER: there is none of that name.
+static ts_status parse_format(const char *format, bool *hdf5) {
+    *hdf5 = format && strcmp(format, "h5") == 0;
+    if (!format || *hdf5 || strcmp(format, "safetensors") == 0)
+        return TS_OK;
+    return ts_fail(TS_ERROR_USER, "--format %s: give safetensors or h5", format);
+}
+
+static ts_status choose_instance(ts_reader *reader, const ts_arguments *arguments, int64_t *instance) {
     const ts_command *self = &ts_cmd_export;
-    const char *format = ts_argument(self, arguments, "format"),
-               *output = ts_argument(self, arguments, "output");
-    long long instance;
+    const char *which = ts_argument(self, arguments, "instance"),
+               *where = ts_argument(self, arguments, "where");
+    bool best = which && strcmp(which, "best") == 0;
+    long long number;
+    if (best || (where && !which))
+        return ts_choose_instance(reader, where, best, instance);
+    if (where)
+        return ts_fail(TS_ERROR_USER, "--where chooses the instance, or goes with --instance best");
+    if (!which)
+        return ts_fail(TS_ERROR_USER, "--instance is missing: which one? (a number, best, or --where)");
+    ts_status status = ts_argument_integer(self, arguments, "instance", 0, INT64_MAX, -1, &number);
+    *instance = number;
+    return status;
+}
+
+static ts_status export(const ts_arguments *arguments) {
+    const ts_command *self = &ts_cmd_export;
+    const char *output = ts_argument(self, arguments, "output");
     char path[PATH_MAX];
+    bool hdf5;
+    int64_t instance;
     ts_reader *reader;
-    if (comm->rank != 0)
-        return TS_EXIT_DONE;
-    ts_status status = ts_argument_integer(self, arguments, "instance", 0, INT64_MAX, -1, &instance);
-    if (status == TS_OK && instance < 0)
-        status = ts_fail(TS_ERROR_USER, "--instance is missing: which one?");
-    bool hdf5 = format && strcmp(format, "h5") == 0;
-    if (status == TS_OK && format && !hdf5 && strcmp(format, "safetensors") != 0)
-        status = ts_fail(TS_ERROR_USER, "--format %s: give safetensors or h5", format);
+    ts_status status = parse_format(ts_argument(self, arguments, "format"), &hdf5);
     if (status == TS_OK)
         status = ts_reader_open(arguments->operand[0], &reader);
     if (status != TS_OK)
-        return ts_command_fail(comm, status);
-    if (output)
+        return status;
+    status = choose_instance(reader, arguments, &instance);
+    if (status == TS_OK && output)
         snprintf(path, sizeof path, "%s", output);
-    else
-        snprintf(path, sizeof path, "%s-%lld.%s", ts_reader_attribute(reader, "name"), instance,
+    else if (status == TS_OK)
+        snprintf(path, sizeof path, "%s-%lld.%s", ts_reader_attribute(reader, "name"), (long long)instance,
                  hdf5 ? "h5" : "safetensors");
-    status = check_target(path);
+    if (status == TS_OK)
+        status = check_target(path);
     if (status == TS_OK)
         status = export_instance(arguments->operand[0], reader, instance, path, hdf5);
     ts_reader_close(reader);
+    return status;
+}
+
+static int run(const ts_comm *comm, const ts_arguments *arguments) {
+    if (comm->rank != 0)
+        return TS_EXIT_DONE;
+    ts_status status = export(arguments);
     return status == TS_OK ? TS_EXIT_DONE : ts_command_fail(comm, status);
 }
 
@@ -103,8 +138,10 @@ const ts_command ts_cmd_export = {
     .operands = "FILE.h5",
     .n_operands = 1,
     .summary = "one instance's weights as safetensors or HDF5",
-    .description = "Writes the weights of one finished instance to a file of their own, under their PyTorch "
-                   "state-dict names, with the instance's resolved parameters as metadata.",
+    .description =
+        "Writes the weights of one finished instance to a file of their own, under their PyTorch "
+        "state-dict names, with the instance's resolved parameters as metadata. The instance is named by "
+        "its index, by what it is (--where), or is the best one.",
     .options = OPTIONS,
     .run = run,
 };

@@ -5,20 +5,16 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "model/model.h"
-#include "store/lock.h"
+#include "run/target.h"
 #include "store/origin.h"
 #include "store/records.h"
 #include "store/weights_reader.h"
 #include "task/data.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { BATCH_BYTES = 16 << 20, BATCH_ROWS = 256 };
-static const double PATIENCE = 0; // seconds to wait for the output's lock
 
 typedef struct remeasure {
     const char *path;
@@ -212,25 +208,10 @@ ts_status ts_remeasure_each(const char *path, ts_status (*take)(const ts_remeasu
 // --- A new file ---
 
 typedef struct target {
-    char path[PATH_MAX], part[PATH_MAX], lock_path[PATH_MAX];
-    ts_lock lock;
+    ts_target file;
     ts_store *store;
     uint8_t *status; // (instances) what an interrupted call left
 } target;
-
-static ts_status name_target(const char *output, target *t) {
-    char named[PATH_MAX];
-    if (strlen(output) + 16 > sizeof named)
-        return ts_fail(TS_ERROR_USER, "-o: the path is too long");
-    ts_status status = ts_path_resolve(output, named);
-    if (status != TS_OK)
-        return status;
-    if ((size_t)snprintf(t->path, PATH_MAX, "%s", named) >= PATH_MAX - 16)
-        return ts_fail(TS_ERROR_USER, "-o: the path is too long");
-    snprintf(t->part, PATH_MAX, "%s.part", t->path);
-    snprintf(t->lock_path, PATH_MAX, "%s.lock", t->path);
-    return TS_OK;
-}
 
 // Goes on with a part that an earlier call left, if it can be from this very file.
 static ts_status make_part(const remeasure *r, target *t) {
@@ -241,23 +222,19 @@ static ts_status make_part(const remeasure *r, target *t) {
     t->status = ts_alloc_zero((size_t)instances, 1, "the instances' status");
     if (!t->status)
         return TS_ERROR_MEMORY;
-    if (current && ts_path_exists(t->part) &&
-        ts_store_check(t->part, r->sweep, layouts, backend, false, t->status, &damaged) == TS_OK)
+    if (current && ts_path_exists(t->file.part) &&
+        ts_store_check(t->file.part, r->sweep, layouts, backend, false, t->status, &damaged) == TS_OK)
         return TS_OK;
     memset(t->status, TS_ROW_PENDING, (size_t)instances);
-    return ts_store_create(t->part, r->sweep, layouts, backend);
+    return ts_store_create(t->file.part, r->sweep, layouts, backend);
 }
 
 static ts_status open_target(const remeasure *r, target *t) {
     static const ts_comm SERIAL = {.size = 1, .node_size = 1};
-    ts_status status = ts_lock_take(t->lock_path, PATIENCE, &t->lock);
-    if (status == TS_OK && ts_path_exists(t->path))
-        return ts_fail(TS_ERROR_USER, "'%s' exists; remove it, or choose another file with -o", t->path);
+    ts_status status = make_part(r, t);
     if (status == TS_OK)
-        status = make_part(r, t);
-    if (status == TS_OK)
-        status =
-            ts_store_open(t->part, &SERIAL, r->sweep, (const ts_record_layout *const *)r->layouts, &t->store);
+        status = ts_store_open(t->file.part, &SERIAL, r->sweep, (const ts_record_layout *const *)r->layouts,
+                               &t->store);
     return status;
 }
 
@@ -322,19 +299,13 @@ static ts_status remeasure_case(remeasure *r, target *t, int case_index, batch *
     return status;
 }
 
-static ts_status settle(target *t) {
-    if (rename(t->part, t->path) != 0)
-        return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot rename '%s' to '%s'", t->part, t->path);
-    return ts_file_sync_directory(t->path);
-}
-
 // Closes the store, and gives the file its name if all went well.
 static ts_status finish_target(target *t, ts_status status) {
     if (t->store) {
         ts_status closed = ts_store_close(t->store);
         status = status == TS_OK ? closed : status;
     }
-    return status == TS_OK ? settle(t) : status;
+    return status == TS_OK ? ts_target_settle(&t->file) : status;
 }
 
 static ts_status fill_target(remeasure *r, target *t) {
@@ -351,11 +322,10 @@ static ts_status make_file(remeasure *r, const char *output, ts_status (*fill)(r
     target *t = ts_alloc_zero(1, sizeof *t, "the results file");
     if (!t)
         return TS_ERROR_MEMORY;
-    t->lock.fd = -1;
-    ts_status status = name_target(output, t);
+    ts_status status = ts_target_begin(output, &t->file);
     if (status == TS_OK)
         status = fill(r, t);
-    ts_lock_release(&t->lock, t->lock_path, true);
+    ts_target_end(&t->file);
     ts_free(t->status);
     ts_free(t);
     return status;

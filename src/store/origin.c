@@ -73,9 +73,10 @@ int64_t ts_origin_bytes(const ts_sweep *sweep) {
 
 // --- Reading ---
 
-// All that is read, while the sweep is made of it.
-typedef struct origin {
+struct ts_origin {
     ts_reader *reader;
+    char file[128]; // a sweep without a name is called by its file
+    ts_sweep_source made;
     char *source, *list, *paths;
     ts_yaml *yaml; // of the list
     const char **overrides;
@@ -83,9 +84,11 @@ typedef struct origin {
     ts_sweep_file *files;
     char **content; // (n_files)
     int n_files;
-} origin;
+};
 
-static void free_origin(origin *o) {
+void ts_origin_close(ts_origin *o) {
+    if (!o)
+        return;
     for (int i = 0; i < o->n_files && o->content; i++)
         ts_free(o->content[i]);
     ts_free(o->content);
@@ -95,13 +98,14 @@ static void free_origin(origin *o) {
     ts_free(o->paths);
     ts_free(o->list);
     ts_free(o->source);
+    ts_free(o);
 }
 
 static ts_status damaged(const char *name) {
     return ts_fail(TS_ERROR_FATAL, "the results file is damaged: its '%s' is not as it was written", name);
 }
 
-static ts_status read_overrides(origin *o) {
+static ts_status read_overrides(ts_origin *o) {
     int line;
     ts_status status = ts_reader_text(o->reader, "sweep/overrides", &o->list);
     if (status == TS_ERROR_USER)
@@ -126,7 +130,7 @@ static ts_status read_overrides(origin *o) {
 }
 
 // The file of one line of `paths`, whose content must have the digest it goes by.
-static ts_status read_file(origin *o, const char *digest, const char *path) {
+static ts_status read_file(ts_origin *o, const char *digest, const char *path) {
     uint8_t bytes[TS_SHA256_BYTES];
     char name[sizeof FILES "/" + DIGEST_DIGITS], found[TS_SHA256_HEX], *content;
     snprintf(name, sizeof name, "%s/%s", FILES, digest);
@@ -142,7 +146,7 @@ static ts_status read_file(origin *o, const char *digest, const char *path) {
     return strcmp(found, digest) == 0 ? TS_OK : damaged(name);
 }
 
-static ts_status read_files(origin *o) {
+static ts_status read_files(ts_origin *o) {
     ts_status status = ts_reader_text(o->reader, "sweep/paths", &o->paths);
     if (status != TS_OK)
         return status;
@@ -163,17 +167,39 @@ static ts_status read_files(origin *o) {
     return status;
 }
 
-static ts_status make_sweep(const origin *o, ts_sweep **sweep) {
-    char file[128]; // a sweep without a name is called by its file
-    snprintf(file, sizeof file, "%s.yaml", ts_reader_attribute(o->reader, "name"));
-    ts_sweep_source source = {.file = file,
-                              .text = o->source,
-                              .bytes = strlen(o->source),
-                              .overrides = o->overrides,
-                              .n_overrides = o->n_overrides,
-                              .files = o->files,
-                              .n_files = o->n_files};
-    ts_status status = ts_sweep_read(&source, sweep);
+static ts_status read_all(ts_origin *o) {
+    ts_status status = ts_reader_text(o->reader, "sweep/source", &o->source);
+    if (status == TS_OK)
+        status = read_overrides(o);
+    if (status == TS_OK)
+        status = read_files(o);
+    if (status != TS_OK)
+        return status;
+    snprintf(o->file, sizeof o->file, "%s.yaml", ts_reader_attribute(o->reader, "name"));
+    o->made = (ts_sweep_source){.file = o->file,
+                                .text = o->source,
+                                .bytes = strlen(o->source),
+                                .overrides = o->overrides,
+                                .n_overrides = o->n_overrides,
+                                .files = o->files,
+                                .n_files = o->n_files};
+    return TS_OK;
+}
+
+ts_status ts_origin_open(ts_reader *reader, ts_origin **origin) {
+    *origin = ts_alloc_zero(1, sizeof **origin, "a sweep's texts");
+    if (!*origin)
+        return TS_ERROR_MEMORY;
+    (*origin)->reader = reader;
+    return read_all(*origin);
+}
+
+const ts_sweep_source *ts_origin_source(const ts_origin *origin) {
+    return &origin->made;
+}
+
+static ts_status make_sweep(const ts_origin *o, ts_sweep **sweep) {
+    ts_status status = ts_sweep_read(&o->made, sweep);
     const char *version = ts_reader_attribute(o->reader, "version");
     if (status == TS_ERROR_USER) {
         char first[512];
@@ -202,15 +228,11 @@ static ts_status make_sweep(const origin *o, ts_sweep **sweep) {
 }
 
 ts_status ts_origin_read(ts_reader *reader, ts_sweep **sweep) {
-    origin o = {.reader = reader};
+    ts_origin *origin;
     *sweep = NULL;
-    ts_status status = ts_reader_text(reader, "sweep/source", &o.source);
+    ts_status status = ts_origin_open(reader, &origin);
     if (status == TS_OK)
-        status = read_overrides(&o);
-    if (status == TS_OK)
-        status = read_files(&o);
-    if (status == TS_OK)
-        status = make_sweep(&o, sweep);
-    free_origin(&o);
+        status = make_sweep(origin, sweep);
+    ts_origin_close(origin);
     return status;
 }

@@ -187,12 +187,11 @@ static ts_status compare(copying *c, int case_index, int64_t row, const ts_row *
     ts_row other;
     ts_status status = ts_store_get(reuse->store, case_index, row, c->other, &other);
     if (status == TS_OK && !same_row(layout, found, &other))
-        status =
-            ts_fail(TS_ERROR_USER,
-                    "'%s' and '%s' have different results for one instance (%lld of the whole); with one "
-                    "version and backend that is so if one was made with portable kernels and the other "
-                    "with AVX; leave one of them out",
-                    reuse->files[reuse->from[instance]], reuse->files[c->number], (long long)instance);
+        status = ts_fail(TS_ERROR_USER,
+                         "'%s' and '%s' have different results for one instance (%lld of the whole), as "
+                         "files have of which "
+                         "one was made with portable kernels and one with AVX; leave one of them out",
+                         reuse->files[reuse->from[instance]], reuse->files[c->number], (long long)instance);
     c->counts.same += status == TS_OK;
     return status;
 }

@@ -24,6 +24,7 @@ typedef struct ts_reuse {
 
 typedef struct ts_reuse_counts {
     int64_t done, failed; // rows that were taken
+    int64_t mended;       // of those that are done: they replace a failed one
     int64_t same;         // that another file had given already
     int64_t damaged;      // left out
     int64_t elsewhere;    // finished, of no instance of the sweep

@@ -79,3 +79,23 @@ void ts_label_write(const ts_params *params, uint64_t shown, ts_text *out) {
 bool ts_label_write_title(const ts_sweep *sweep, const ts_params *params, uint64_t shown, ts_text *out) {
     return write(sweep, params, shown, out);
 }
+
+static uint64_t position_bit(const ts_schema *schema, const char *key) {
+    int position = ts_schema_find(schema, key);
+    return position >= 0 ? (uint64_t)1 << position : 0;
+}
+
+void ts_label_instance(const ts_sweep *sweep, int64_t instance, ts_text *out) {
+    const ts_key *const *keys;
+    ts_params params;
+    ts_sweep_params(sweep, instance, &params);
+    uint64_t shown = position_bit(params.schema, "seed");
+    int count = ts_sweep_swept(sweep, &keys);
+    for (int k = 0; k < count; k++)
+        shown |= position_bit(params.schema, keys[k]->name);
+    count = ts_sweep_varying(sweep, &keys);
+    for (int k = 0; k < count; k++)
+        if (strcmp(keys[k]->name, "init_seed") == 0 || strcmp(keys[k]->name, "split_seed") == 0)
+            shown |= position_bit(params.schema, keys[k]->name);
+    ts_label_write_title(sweep, &params, shown, out);
+}

@@ -12,3 +12,6 @@ void ts_label_write(const ts_params *params, uint64_t shown, ts_text *out);
 // The same for people: files go by their names, and long values are cut. False if one was, so that the label may be
 // another's too.
 bool ts_label_write_title(const ts_sweep *sweep, const ts_params *params, uint64_t shown, ts_text *out);
+
+// Of one instance: all that is swept, and its seeds.
+void ts_label_instance(const ts_sweep *sweep, int64_t instance, ts_text *out);

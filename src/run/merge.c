@@ -1,0 +1,137 @@
+#define _POSIX_C_SOURCE 200809L
+#include "run/merge.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+#include "run/target.h"
+#include "run/whole.h"
+#include "task/data.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct merge {
+    const char *const *files;
+    int n_files;
+    const ts_sweep *sweep;
+    char backend[32];
+    int cases;
+    ts_record_layout **layouts; // (cases)
+    ts_target target;
+    ts_store *store;
+    ts_identities *identities;
+    uint8_t *status; // (instances)
+    int32_t *from;   // (instances) number of the file
+} merge;
+
+// All of this version, and of one backend.
+static ts_status check_files(merge *m) {
+    ts_status status = ts_store_backend(m->files[0], m->backend);
+    for (int i = 0; i < m->n_files && status == TS_OK; i++)
+        status = ts_store_reuse_check(m->files[i], m->backend, "");
+    return status;
+}
+
+static ts_status make_layout(const ts_sweep *sweep, int case_index, ts_record_layout **layout) {
+    ts_params params;
+    ts_data *data = NULL;
+    ts_case_params(sweep, case_index, 0, &params);
+    ts_status status = ts_data_create(&params, &data);
+    if (status == TS_OK)
+        status = ts_record_layout_make(&params, data, layout);
+    ts_data_free(data);
+    return status;
+}
+
+static ts_status prepare(merge *m) {
+    size_t instances = (size_t)ts_sweep_instances(m->sweep);
+    m->cases = ts_sweep_cases(m->sweep);
+    m->layouts = ts_alloc_zero((size_t)m->cases, sizeof *m->layouts, "cases");
+    m->status = ts_alloc_zero(instances, 1, "the instances' status");
+    m->from = ts_alloc_zero(instances, sizeof *m->from, "instances");
+    ts_status status = m->layouts && m->status && m->from ? TS_OK : TS_ERROR_MEMORY;
+    for (int c = 0; c < m->cases && status == TS_OK; c++)
+        status = make_layout(m->sweep, c, &m->layouts[c]);
+    return status == TS_OK ? ts_identities_make(m->sweep, &m->identities) : status;
+}
+
+static ts_status take_rows(merge *m, ts_reuse_counts *counts) {
+    const ts_reuse reuse = {.store = m->store,
+                            .sweep = m->sweep,
+                            .layouts = (const ts_record_layout *const *)m->layouts,
+                            .identities = m->identities,
+                            .status = m->status,
+                            .from = m->from,
+                            .files = m->files};
+    ts_status status = TS_OK;
+    for (int i = 0; i < m->n_files && status == TS_OK; i++)
+        status = ts_store_reuse(&reuse, m->files[i], i, &counts[i]);
+    return status == TS_OK ? ts_store_sync(m->store) : status;
+}
+
+// The part, from its making until it is whole; after a fault it is removed.
+static ts_status fill_part(merge *m, ts_reuse_counts *counts) {
+    static const ts_comm SERIAL = {.size = 1, .node_size = 1};
+    const ts_record_layout *const *layouts = (const ts_record_layout *const *)m->layouts;
+    const char *part = m->target.part;
+    ts_status status = ts_store_create(part, m->sweep, layouts, m->backend);
+    if (status != TS_OK)
+        return status;
+    status = ts_store_open(part, &SERIAL, m->sweep, layouts, &m->store);
+    if (status == TS_OK) {
+        status = take_rows(m, counts);
+        char reason[TS_MESSAGE_BYTES];
+        snprintf(reason, sizeof reason, "%s", ts_message());
+        ts_status closed = ts_store_close(m->store);
+        status = status == TS_OK ? closed : ts_fail_again(status, reason);
+    }
+    if (status == TS_OK)
+        status = ts_target_settle(&m->target);
+    if (status != TS_OK)
+        unlink(part);
+    return status;
+}
+
+static void clean_up(merge *m) {
+    for (int c = 0; c < m->cases && m->layouts; c++)
+        ts_record_layout_free(m->layouts[c]);
+    ts_free(m->layouts);
+    ts_free(m->status);
+    ts_free(m->from);
+    ts_identities_free(m->identities);
+    ts_target_end(&m->target);
+    ts_free(m);
+}
+
+// What the sweep is called if its file does not say: as the results file.
+static void name_of(const char *output, char name[64]) {
+    const char *own = ts_path_name(output);
+    size_t length = strlen(own);
+    length -= length > 3 && strcmp(own + length - 3, ".h5") == 0 ? 3 : 0;
+    snprintf(name, 64, "%.*s", (int)length, own);
+}
+
+ts_status ts_merge(const char *const *files, int n_files, const char *output, const ts_sweep *sweep,
+                   ts_sweep **made, ts_reuse_counts *counts) {
+    char name[64];
+    merge *m = ts_alloc_zero(1, sizeof *m, "files");
+    *made = NULL;
+    if (!m)
+        return TS_ERROR_MEMORY;
+    *m = (merge){.files = files, .n_files = n_files, .sweep = sweep, .target.lock.fd = -1};
+    name_of(output, name);
+    ts_status status = check_files(m);
+    if (status == TS_OK && !sweep) {
+        status = ts_whole_sweep(files, n_files, name, made);
+        m->sweep = *made;
+    }
+    if (status == TS_OK)
+        status = prepare(m);
+    if (status == TS_OK)
+        status = ts_target_begin(output, &m->target);
+    if (status == TS_OK)
+        status = fill_part(m, counts);
+    clean_up(m);
+    return status;
+}

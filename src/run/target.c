@@ -1,0 +1,44 @@
+#define _POSIX_C_SOURCE 200809L
+#include "run/target.h"
+
+#include "base/file.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const double PATIENCE = 0; // seconds to wait for the lock
+
+static ts_status name_target(const char *output, ts_target *t) {
+    char named[PATH_MAX];
+    if (strlen(output) + 16 > sizeof named)
+        return ts_fail(TS_ERROR_USER, "-o: the path is too long");
+    ts_status status = ts_path_resolve(output, named);
+    if (status != TS_OK)
+        return status;
+    if ((size_t)snprintf(t->path, PATH_MAX, "%s", named) >= PATH_MAX - 16)
+        return ts_fail(TS_ERROR_USER, "-o: the path is too long");
+    snprintf(t->part, PATH_MAX, "%s.part", t->path);
+    snprintf(t->lock_path, PATH_MAX, "%s.lock", t->path);
+    return TS_OK;
+}
+
+ts_status ts_target_begin(const char *output, ts_target *t) {
+    t->lock.fd = -1;
+    ts_status status = name_target(output, t);
+    if (status == TS_OK)
+        status = ts_lock_take(t->lock_path, PATIENCE, &t->lock);
+    if (status == TS_OK && ts_path_exists(t->path))
+        return ts_fail(TS_ERROR_USER, "'%s' exists; remove it, or choose another file with -o", t->path);
+    return status;
+}
+
+ts_status ts_target_settle(const ts_target *t) {
+    if (rename(t->part, t->path) != 0)
+        return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot rename '%s' to '%s'", t->part, t->path);
+    return ts_file_sync_directory(t->path);
+}
+
+void ts_target_end(ts_target *t) {
+    ts_lock_release(&t->lock, t->lock_path, true);
+}

@@ -1,0 +1,18 @@
+// A results file that is made without a run, by `measure` and `merge`: under the name FILE.part, and renamed when it is
+// whole. It must not be there before; FILE.lock is held meanwhile. Rank 0's alone.
+#pragma once
+
+#include "base/status.h"
+#include "store/lock.h"
+
+#include <limits.h>
+
+typedef struct ts_target {
+    char path[PATH_MAX], part[PATH_MAX], lock_path[PATH_MAX];
+    ts_lock lock;
+} ts_target;
+
+// End it also after a fault.
+ts_status ts_target_begin(const char *output, ts_target *target);
+ts_status ts_target_settle(const ts_target *target); // the part becomes the file
+void ts_target_end(ts_target *target);
