@@ -113,6 +113,7 @@ static int program(int argc, char **argv) {
     // Before MPI starts, which takes a while: a warning may come at any time, and must not end the rank.
     if (command == &ts_cmd_run)
         ts_signals_catch();
+    ts_signals_survive_limits();
     ts_alloc_fail_as_told();
     ts_h5_start();
     ts_comm comm;

@@ -1,7 +1,6 @@
 #include "base/digest.h"
 
 #include <openssl/evp.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <zlib.h>
 
@@ -36,8 +35,12 @@ void ts_sha256(const void *bytes, size_t length, uint8_t digest[TS_SHA256_BYTES]
 }
 
 void ts_sha256_text(const uint8_t digest[TS_SHA256_BYTES], char text[TS_SHA256_HEX]) {
-    for (int i = 0; i < TS_SHA256_BYTES; i++)
-        snprintf(text + 2 * i, 3, "%02x", digest[i]);
+    static const char digits[] = "0123456789abcdef";
+    for (int i = 0; i < TS_SHA256_BYTES; i++) {
+        text[2 * i] = digits[digest[i] >> 4];
+        text[2 * i + 1] = digits[digest[i] & 15];
+    }
+    text[TS_SHA256_HEX - 1] = 0;
 }
 
 uint32_t ts_crc32(uint32_t crc, const void *bytes, size_t length) {

@@ -27,8 +27,11 @@ void ts_signals_catch(void) {
         if (sigaction(stops[i], NULL, &inherited) != 0 || inherited.sa_handler != SIG_IGN)
             sigaction(stops[i], &action, NULL);
     }
-    // A reader of our output that goes away, or a file size limit, shows as a failed write, not as our death.
+    // A reader of our output that goes away shows as a failed write, not as our death.
     signal(SIGPIPE, SIG_IGN);
+}
+
+void ts_signals_survive_limits(void) {
     signal(SIGXFSZ, SIG_IGN);
 }
 

@@ -4,4 +4,8 @@
 #pragma once
 
 void ts_signals_catch(void);
+
+// For every command: a file size limit shows as a failed write, not as our death.
+void ts_signals_survive_limits(void);
+
 int ts_signals_seen(void); // the signal that asked for a stop; 0: none

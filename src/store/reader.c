@@ -31,6 +31,8 @@ struct ts_reader {
     ts_reader_tensor tensor[MAX_TENSORS]; // data owned
     ts_heap heap;                         // of texts, with a descriptor of its own
     bool heap_open;
+    const char *texts; // dataset of texts that was asked for last; NULL: none
+    haddr_t texts_begin;
 };
 
 static void fail_as_damaged(ts_reader *reader, const char *what) {
@@ -294,19 +296,32 @@ static char *read_text(ts_reader *reader, const char *name, haddr_t offset) {
     return copy;
 }
 
-// Text number `instance` of a dataset with one for each.
+// Where the texts of a dataset with one for each instance begin. It stays where it is, and the next question is
+// likeliest about the same one.
+static haddr_t find_texts(ts_reader *reader, const char *name) {
+    ts_h5_form form;
+    if (reader->texts && strcmp(reader->texts, name) == 0)
+        return reader->texts_begin;
+    hid_t dataset = ts_h5_open_dataset(&reader->h5, reader->h5.file, name);
+    if (dataset >= 0 && !(ts_h5_form_of(dataset, &form) && form.rank == 1 && form.type == TS_H5_TEXT &&
+                          (int64_t)form.size[0] == reader->instances))
+        fail_as_damaged(reader, name);
+    if (reader->h5.status == TS_OK) {
+        reader->texts = name;
+        reader->texts_begin = H5Dget_offset(dataset);
+    }
+    ts_h5_close(&reader->h5, dataset);
+    return reader->texts_begin;
+}
+
+// Text number `instance` of such a dataset; `name` is a literal.
 static ts_status read_text_of(ts_reader *reader, const char *name, int64_t instance, char **text) {
     *text = NULL;
     if (instance < 0 || instance >= reader->instances)
         return refuse_instance(reader, instance);
-    hid_t dataset = ts_h5_open_dataset(&reader->h5, reader->h5.file, name);
-    ts_h5_form form;
-    if (dataset >= 0 && !(ts_h5_form_of(dataset, &form) && form.rank == 1 && form.type == TS_H5_TEXT &&
-                          (int64_t)form.size[0] == reader->instances))
-        fail_as_damaged(reader, name);
+    haddr_t begin = find_texts(reader, name);
     if (reader->h5.status == TS_OK)
-        *text = read_text(reader, name, H5Dget_offset(dataset) + (haddr_t)instance * TS_HEAP_REFERENCE);
-    ts_h5_close(&reader->h5, dataset);
+        *text = read_text(reader, name, begin + (haddr_t)instance * TS_HEAP_REFERENCE);
     return answer(reader);
 }
 

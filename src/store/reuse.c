@@ -9,16 +9,23 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { BATCH_ROWS = 256 };
+enum { BATCH_ROWS = 256, BATCH_BYTES = 16 << 20 };
 
-// The old file, with the datasets of one of its cases open.
+// The old file: its columns, and one of its cases, of which some rows are in memory.
 typedef struct source {
     ts_h5 h5;
     ts_reader *reader;
-    const ts_reader_case *of;       // NULL: none is open
-    const ts_record_layout *layout; // of its rows
-    hid_t field[TS_MAX_FIELDS];
-    hid_t steps_done, checksum;
+    ts_measure_columns measures;             // those of the new sweep
+    double *measure[TS_MAX_MEASURE_COLUMNS]; // (old instances) each; NULL until it is needed
+    int64_t *steps_done;                     // (old instances)
+    uint32_t *checksum;                      // (old instances)
+    const ts_reader_case *of;                // NULL: none is open
+    const ts_record_layout *layout;          // of its rows
+    hid_t field[TS_MAX_FIELDS];              // -1: a column
+    int column[TS_MAX_FIELDS];               // in `measure`
+    int64_t first, count;                    // rows in memory
+    char *block;                             // (rows_at_once, layout->bytes)
+    char *gather;                            // one field of them
 } source;
 
 typedef struct copying {
@@ -32,7 +39,8 @@ typedef struct copying {
     int64_t first_row, rows;
     ts_row row[BATCH_ROWS];
     size_t record_bytes; // the largest record
-    char *records;       // (BATCH_ROWS, record_bytes)
+    int64_t room;        // records that are held at a time
+    char *records;       // (room, record_bytes)
     char *other;         // (record_bytes) a row that is there already
 } copying;
 
@@ -64,9 +72,34 @@ ts_status ts_store_reuse_check(const char *old, const char *backend, const char 
     return ts_fail(status, "%s%s", name, reason);
 }
 
-static hid_t open_list(source *from, const char *name, ts_h5_type type) {
-    ts_h5_form form = ts_format_list(type, ts_reader_instances(from->reader));
-    return ts_rows_open_dataset(&from->h5, name, &form);
+// So many records are held at a time.
+static int64_t rows_at_once(size_t record_bytes) {
+    int64_t rows = (int64_t)(BATCH_BYTES / (record_bytes + 1)) + 1;
+    return rows < BATCH_ROWS ? rows : BATCH_ROWS;
+}
+
+// A column of the old file; NULL after a fault, which is noted.
+static void *read_column(source *from, const char *name, ts_h5_type type) {
+    int64_t instances = ts_reader_instances(from->reader);
+    ts_h5_form form = ts_format_list(type, instances);
+    void *values = ts_alloc((size_t)ts_h5_total_bytes(&form), "a column of the results file");
+    if (!values)
+        from->h5.status = TS_ERROR_MEMORY;
+    hid_t dataset = ts_rows_open_dataset(&from->h5, name, &form);
+    ts_h5_read(&from->h5, dataset, &form, 0, instances, values);
+    ts_h5_close(&from->h5, dataset);
+    return values;
+}
+
+static ts_status open_source(source *from, const char *old, const ts_sweep *sweep,
+                             const ts_record_layout *const *layouts) {
+    ts_status status = ts_format_measures(sweep, layouts, &from->measures);
+    if (status != TS_OK)
+        return status;
+    ts_h5_open(&from->h5, old, false);
+    from->steps_done = read_column(from, "steps_done", TS_H5_INT64);
+    from->checksum = read_column(from, "checksum", TS_H5_UINT32);
+    return from->h5.status;
 }
 
 static void close_case(source *from) {
@@ -74,9 +107,36 @@ static void close_case(source *from) {
         return;
     for (int f = 0; f < from->layout->count; f++)
         ts_h5_close(&from->h5, from->field[f]);
-    ts_h5_close(&from->h5, from->steps_done);
-    ts_h5_close(&from->h5, from->checksum);
+    ts_free(from->block);
+    ts_free(from->gather);
+    from->block = from->gather = NULL;
     from->of = NULL;
+}
+
+static ts_status close_source(source *from) {
+    close_case(from);
+    for (int i = 0; i < TS_MAX_MEASURE_COLUMNS; i++)
+        ts_free(from->measure[i]);
+    ts_free(from->steps_done);
+    ts_free(from->checksum);
+    return ts_h5_end(&from->h5);
+}
+
+static void open_field(source *from, int f, ts_text *path) {
+    const ts_field *field = &from->layout->field[f];
+    from->field[f] = -1;
+    if (field->place == TS_PLACE_ROOT) {
+        int column = from->column[f] = ts_format_measure(&from->measures, field->name);
+        if (!from->measure[column])
+            from->measure[column] = read_column(from, field->name, TS_H5_FLOAT64);
+        return;
+    }
+    ts_h5_form form = ts_format_field(field, from->of->rows);
+    ts_text_clear(path);
+    ts_format_field_path(from->of->label, field, path);
+    if (ts_text_status(path) != TS_OK)
+        from->h5.status = TS_ERROR_MEMORY;
+    from->field[f] = ts_rows_open_dataset(&from->h5, ts_text_get(path), &form);
 }
 
 // Rows of the old case have the layout of what they are taken for: the same identity, so the same shapes.
@@ -86,50 +146,57 @@ static void open_case(source *from, const ts_reader_case *of, const ts_record_la
     close_case(from);
     from->of = of;
     from->layout = layout;
+    from->first = from->count = 0;
+    size_t rows = (size_t)rows_at_once(layout->bytes);
+    from->block = ts_alloc(rows * layout->bytes, "rows to be reused");
+    from->gather = ts_alloc(rows * layout->bytes, "rows to be reused");
+    if (!from->block || !from->gather)
+        from->h5.status = TS_ERROR_MEMORY;
     ts_text path = {0};
-    for (int f = 0; f < layout->count; f++) {
-        const ts_field *field = &layout->field[f];
-        if (field->place == TS_PLACE_ROOT) {
-            from->field[f] = open_list(from, field->name, TS_H5_FLOAT64);
-            continue;
-        }
-        ts_h5_form form = ts_format_field(field, of->rows);
-        ts_text_clear(&path);
-        ts_format_field_path(of->label, field, &path);
-        if (ts_text_status(&path) != TS_OK)
-            from->h5.status = TS_ERROR_MEMORY;
-        from->field[f] = ts_rows_open_dataset(&from->h5, ts_text_get(&path), &form);
-    }
+    for (int f = 0; f < layout->count; f++)
+        open_field(from, f, &path);
     ts_text_free(&path);
-    from->steps_done = open_list(from, "steps_done", TS_H5_INT64);
-    from->checksum = open_list(from, "checksum", TS_H5_UINT32);
 }
 
-static void read_item(source *from, hid_t dataset, ts_h5_type type, int64_t instance, void *value) {
-    ts_h5_form form = ts_format_list(type, ts_reader_instances(from->reader));
-    ts_h5_read(&from->h5, dataset, &form, instance, 1, value);
+// Reads rows of the open case from `first` on, without their columns.
+static void read_block(source *from, int64_t first) {
+    const ts_record_layout *layout = from->layout;
+    int64_t rows = rows_at_once(layout->bytes);
+    from->first = first;
+    from->count = from->of->rows - first < rows ? from->of->rows - first : rows;
+    for (int64_t i = 0; i < from->count && from->h5.status == TS_OK; i++)
+        ts_record_reset(layout, from->block + (size_t)i * layout->bytes);
+    for (int f = 0; f < layout->count && from->h5.status == TS_OK; f++) {
+        const ts_field *field = &layout->field[f];
+        ts_h5_form form = ts_format_field(field, from->of->rows);
+        if (field->place == TS_PLACE_ROOT)
+            continue;
+        ts_h5_read(&from->h5, from->field[f], &form, first, from->count, from->gather);
+        for (int64_t i = 0; i < from->count; i++)
+            memcpy(from->block + (size_t)i * layout->bytes + field->offset,
+                   from->gather + (size_t)i * field->bytes, field->bytes);
+    }
 }
 
 // Reads a row of the open case into `record`. *intact: its checksum is right.
 static ts_status read_row(source *from, int64_t old_row, ts_row_status status, char *record, ts_row *row,
                           bool *intact) {
+    const ts_record_layout *layout = from->layout;
     int64_t instance = from->of->instance[old_row];
-    uint32_t checksum = 0;
-    *row = (ts_row){status, 0, record};
-    ts_record_reset(from->layout, record);
-    for (int f = 0; f < from->layout->count && from->h5.status == TS_OK; f++) {
-        const ts_field *field = &from->layout->field[f];
-        ts_h5_form form = ts_format_field(field, from->of->rows);
-        if (field->place == TS_PLACE_ROOT)
-            read_item(from, from->field[f], TS_H5_FLOAT64, instance, record + field->offset);
-        else
-            ts_h5_read(&from->h5, from->field[f], &form, old_row, 1, record + field->offset);
-    }
-    read_item(from, from->steps_done, TS_H5_INT64, instance, &row->steps_done);
-    read_item(from, from->checksum, TS_H5_UINT32, instance, &checksum);
-    *intact = from->h5.status == TS_OK &&
-              checksum == ts_format_checksum(from->layout, row->steps_done, (uint8_t)status, record);
-    return from->h5.status;
+    *intact = false;
+    if (from->h5.status == TS_OK && (old_row < from->first || old_row >= from->first + from->count))
+        read_block(from, old_row);
+    if (from->h5.status != TS_OK)
+        return from->h5.status;
+    memcpy(record, from->block + (size_t)(old_row - from->first) * layout->bytes, layout->bytes);
+    for (int f = 0; f < layout->count; f++)
+        if (layout->field[f].place == TS_PLACE_ROOT)
+            memcpy(record + layout->field[f].offset, &from->measure[from->column[f]][instance],
+                   sizeof(double));
+    *row = (ts_row){status, from->steps_done[instance], record};
+    *intact =
+        from->checksum[instance] == ts_format_checksum(layout, row->steps_done, (uint8_t)status, record);
+    return TS_OK;
 }
 
 // --- Into the new one ---
@@ -144,6 +211,7 @@ static ts_status flush(copying *c) {
     const ts_case *of = ts_sweep_case(reuse->sweep, c->case_index);
     for (int64_t i = 0; status == TS_OK && i < c->rows; i++) {
         int64_t instance = of->instance[c->first_row + i];
+        c->counts.mended += reuse->status[instance] == TS_ROW_FAILED;
         reuse->status[instance] = (uint8_t)c->row[i].status;
         if (reuse->from)
             reuse->from[instance] = c->number;
@@ -199,7 +267,7 @@ static ts_status compare(copying *c, int case_index, int64_t row, const ts_row *
 static ts_status add_row(copying *c, const ts_reader_case *old, int64_t old_row, int64_t instance) {
     int case_index = ts_sweep_case_of(c->reuse->sweep, instance);
     int64_t row = row_of(ts_sweep_case(c->reuse->sweep, case_index), instance);
-    if (c->rows == BATCH_ROWS || case_index != c->case_index || row != c->first_row + c->rows) {
+    if (c->rows == c->room || case_index != c->case_index || row != c->first_row + c->rows) {
         ts_status status = flush(c);
         if (status != TS_OK)
             return status;
@@ -262,7 +330,8 @@ static ts_status reserve(copying *c) {
         size_t bytes = c->reuse->layouts[k]->bytes;
         c->record_bytes = bytes > c->record_bytes ? bytes : c->record_bytes;
     }
-    c->records = ts_alloc(BATCH_ROWS * c->record_bytes, "rows to be reused");
+    c->room = rows_at_once(c->record_bytes);
+    c->records = ts_alloc((size_t)c->room * c->record_bytes, "rows to be reused");
     c->other = ts_alloc(c->record_bytes, "rows to be reused");
     return c->records && c->other ? TS_OK : TS_ERROR_FATAL;
 }
@@ -280,12 +349,10 @@ ts_status ts_store_reuse(const ts_reuse *reuse, const char *old, int number, ts_
     if (status == TS_OK)
         status = reserve(c);
     if (status == TS_OK) {
-        ts_h5_open(&c->source.h5, old, false);
-        status = c->source.h5.status;
+        status = open_source(&c->source, old, reuse->sweep, reuse->layouts);
         if (status == TS_OK)
             status = copy_all(c);
-        close_case(&c->source);
-        ts_status closed = ts_h5_end(&c->source.h5);
+        ts_status closed = close_source(&c->source);
         status = status == TS_OK ? closed : status;
     }
     *counts = c->counts;
