@@ -1,0 +1,202 @@
+"""What is shown of results: the table at a run's end and that of status, their JSON, and plan's."""
+
+import fcntl
+import json
+import os
+import pty
+import re
+import struct
+import termios
+
+from support import TOYSWEEP, Case, flip, main
+
+import h5py
+import numpy
+
+GRID = """\
+name: grid
+task: tree
+depth: 2
+hidden: 3
+steps: 50
+checkpoints: [50]
+seed: 0..3
+grid:
+  lr: [1e-3, 1e-2]
+  schedule: [constant, cosine]
+"""
+
+TABLES = """\
+name: tables
+task: cayley
+cayley: [one/table.csv, two/table.csv, other.csv]
+embed: 16
+hidden: 16
+steps: 20
+train_fraction: 0.6
+seed: 0..5
+"""
+
+
+class Reports(Case):
+    def table(self, output):
+        """Lines of a table by label: the cells under each heading."""
+        lines = output.splitlines()
+        head = next(i for i, line in enumerate(lines) if re.match(r"(point|case) +done", line))
+        names = lines[head].split()
+        rows = {}
+        for line in lines[head + 1:]:
+            if not line or line.startswith("..."):
+                break
+            cells = line.split()
+            rows[cells[0]] = dict(zip(names[1:], cells[1:]))
+        return rows
+
+    def run_and_look(self, sweep, name):
+        """The table at the end, that of status, and status as JSON."""
+        end = self.table(self.run_program("run", sweep))
+        os.rename(self.path(sweep), self.path("elsewhere"))  # the results file is enough
+        shown = self.table(self.run_program("status", name))
+        found = json.loads(self.run_program("status", name, "--json"))
+        os.rename(self.path("elsewhere"), self.path(sweep))
+        for label, row in shown.items():
+            self.assertEqual({key: value for key, value in end[label].items() if key in row and key != "time"}, row)
+        self.assertEqual(list(end), list(shown))
+        self.assertEqual([point["point"] for point in found["points"]], list(shown))
+        return shown, found
+
+    def test_lines_are_what_was_swept_without_seeds(self):
+        shown, found = self.run_and_look(self.write("grid.yaml", GRID), "grid.h5")
+        self.assertEqual(list(shown), [f"lr={lr},schedule={s}" for lr in ("0.001", "0.01")
+                                       for s in ("constant", "cosine")])
+        self.assertEqual(found["points"][1]["keys"], {"lr": 0.001, "schedule": "cosine"})
+        self.assertEqual(len(found["cases"]), 1)
+
+    def test_numbers_are_those_of_the_file_and_medians_of_even_counts_are_means_of_two(self):
+        shown, found = self.run_and_look(self.write("grid.yaml", GRID), "grid.h5")
+        with h5py.File(self.path("grid.h5")) as file:
+            loss, lr, schedule = file["final_loss"][:], file["lr"][:], file["schedule"].asstr()[:]
+        for point, row in zip(found["points"], shown.values()):
+            values = loss[(lr == point["keys"]["lr"]) & (schedule == point["keys"]["schedule"])]
+            expected = {"best": values.min(), "median": numpy.median(values), "mean": values.mean(),
+                        "worst": values.max()}
+            for name, value in expected.items():
+                self.assertAlmostEqual(point[name], value, delta=1e-14 * abs(value), msg=name)
+                self.assertEqual(row[name], f"{value:.4g}")
+            self.assertEqual((row["done"], point["instances"], point["done"], point["failed"]), ("4/4", 4, 4, 0))
+            self.assertEqual(point["measure"], "final_loss")
+        (case,) = found["cases"]
+        self.assertAlmostEqual(case["median"], numpy.median(loss), delta=1e-14)
+
+    def test_a_sweep_of_seeds_is_one_line(self):
+        for keys in "seed: 0..2", "instances: 3", "init_seed: 0..1\nsplit_seed: 3..4\nseed: 0..1":
+            sweep = self.write("seeds.yaml", "task: group\nmodel: mlp\ngroup: C5\nembed: 8\nhidden: 8\nsteps: 5\n" + keys)
+            shown, found = self.run_and_look(sweep, "seeds.h5")
+            self.assertEqual((list(shown), found["points"][0]["keys"]), (["all"], {}))
+            os.unlink(self.path("seeds.h5"))
+
+    def test_what_follows_from_other_keys_is_not_shown(self):
+        sweep = self.write("two.yaml", "steps: 5\nhidden: 2\ncases:\n  - {task: tree, depth: 2, instances: 2}\n"
+                                       "  - {task: independent, features: 5, instances: 3}\n")
+        self.assertEqual(list(self.run_and_look(sweep, "two.h5")[0]), ["task=tree", "task=independent"])
+
+    def test_tables_have_accuracy_and_how_many_grokked(self):
+        for name, rows in {"one/table.csv": "0,1\n1,0\n", "two/table.csv": "1,0\n0,1\n",
+                           "other.csv": "0,1,2\n1,2,0\n2,0,1\n"}.items():
+            os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
+            self.write(name, rows)
+        sweep = self.write("tables.yaml", TABLES)
+        shown, found = self.run_and_look(sweep, "tables.h5")
+        # Files by their names, and by their paths where names are the same.
+        self.assertEqual(list(shown), ["cayley=one/table.csv", "cayley=two/table.csv", "cayley=other.csv"])
+        for label in shown:
+            self.assertIn(label + " ", self.run_program("plan", sweep))
+        with h5py.File(self.path("tables.h5")) as file:
+            case, accuracy, grokked = (file[name][:] for name in ("case", "test_accuracy", "grokked_step"))
+            labels = list(file["cases"])
+        self.assertGreater(numpy.isfinite(grokked).sum(), 0)
+        for k, (point, row) in enumerate(zip(found["points"], shown.values())):
+            middle, count = numpy.median(accuracy[case == k]), int(numpy.isfinite(grokked[case == k]).sum())
+            self.assertAlmostEqual(point["accuracy"], middle, delta=1e-6)
+            self.assertEqual(point["grokked"], count)
+            self.assertEqual((row["accuracy"], row["grokked"]), (f"{middle:.4g}", f"{count}/6"))
+            self.assertTrue(labels[k].startswith("cayley=sha256:"))  # whatever the files are called
+
+    def test_losses_of_different_kinds_are_named(self):
+        sweep = self.write("mixed.yaml", "steps: 5\nseed: 0..1\ncases:\n  - {task: tree, depth: 2, hidden: 2}\n"
+                                         "  - {task: group, group: S3, embed: 8, hidden: 8}\n")
+        output = self.run_program("run", sweep)
+        lines = {line.split()[0]: line for line in output.splitlines() if line.startswith("task=")}
+        self.assertRegex(lines["task=tree,hidden=2"], r" -  +-  .*final_loss$")
+        self.assertRegex(lines["task=group,hidden=8"], r" 0/2  .*test_loss$")
+        self.assertNotIn(" -  ", lines["task=group,hidden=8"])
+
+    def test_failed_and_pending_instances_are_counted(self):
+        sweep = self.write("hot.yaml", GRID.replace("[1e-3, 1e-2]", "[1e-3, 1e30]"))
+        output = self.run_program("run", sweep, expect=3)
+        self.assertRegex(output, r"lr=1e\+30,schedule=cosine +0/4 +- +- +- +- .*4 failed")
+        found = json.loads(self.run_program("status", "grid.h5", "--json"))
+        self.assertEqual([(p["done"], p["failed"], p["median"] is None) for p in found["points"]],
+                         [(4, 0, False)] * 2 + [(0, 4, True)] * 2)
+        self.assertEqual(len(found["failures"]), 8)
+
+    def test_many_points_are_cut_at_the_end_and_whole_in_status(self):
+        sweep = self.write("many.yaml", GRID.replace("[1e-3, 1e-2]", "0.001..0.05..0.001").replace("0..3", "0"))
+        output = self.run_program("run", sweep)
+        self.assertEqual(len(self.table(output)), 60)
+        self.assertIn("... and 40 more; all of them: toysweep status grid.h5\n",
+                      output.replace(self.directory + "/", ""))
+        self.assertEqual(len(self.table(self.run_program("status", "grid.h5"))), 100)
+
+    def test_a_file_whose_sweep_cannot_be_made_is_shown_by_case(self):
+        self.run_program("run", self.write("grid.yaml", GRID))
+        with open(self.path("grid.h5"), "rb") as file, h5py.File(self.path("grid.h5")) as results:
+            at = file.read().index(results.attrs["sweep_sha256"].encode())
+        flip(self.path("grid.h5"), at)  # as if this version made others
+        output = self.run_program("status", "grid.h5")
+        self.assertIn("shown by case", output)
+        self.assertEqual(list(self.table(output)), ["all"])
+
+    def test_lines_fit_the_terminal(self):
+        self.run_program("run", self.write("grid.yaml", GRID))
+        for width in 66, 80, 200:
+            pid, terminal = pty.fork()
+            if pid == 0:
+                os.chdir(self.directory)
+                fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+                os.execv(TOYSWEEP, [TOYSWEEP, "status", "grid.h5"])
+            output = b""
+            while True:
+                try:
+                    part = os.read(terminal, 4096)
+                except OSError:  # the other end is closed
+                    break
+                if not part:
+                    break
+                output += part
+            os.waitpid(pid, 0)
+            os.close(terminal)
+            rows = [line for line in output.decode().splitlines() if line.startswith(("point", "lr="))]
+            self.assertEqual(len(rows), 5)
+            self.assertLessEqual(max(map(len, rows)), width)
+            self.assertEqual("worst" in rows[0], width == 200)
+
+    def test_plan_tells_programs_what_it_tells_people(self):
+        sweep = self.write("grid.yaml", GRID.replace("depth: 2\n", "depth: 2..3\n"))
+        plan = json.loads(self.run_program("plan", sweep, "--json", "--ranks", 2, "--threads", 3))
+        self.assertEqual([plan[key] for key in ("name", "ranks", "threads", "instances")], ["grid", 2, 3, 32])
+        self.assertEqual([(case["case"], case["instances"]) for case in plan["cases"]],
+                         [("depth=2", 16), ("depth=3", 16)])
+        for case in plan["cases"]:
+            self.assertAlmostEqual(case["seconds_together"], 16 * case["seconds_each"], delta=1e-9)
+        self.assertAlmostEqual(plan["operations"], sum(16 * case["operations"] for case in plan["cases"]),
+                               delta=1e-9 * plan["operations"])
+        for key in ("backend", "units", "unit_bytes", "index_bytes", "file_bytes", "seconds", "work_seconds",
+                    "wide_seconds", "bound_seconds", "busy", "cases_timed"):
+            self.assertIn(key, plan)
+        self.assertGreaterEqual(plan["seconds"], 0.999 * plan["bound_seconds"])
+        self.assertEqual(self.files(), ["grid.yaml"])
+
+
+if __name__ == "__main__":
+    main()
