@@ -83,21 +83,25 @@ static ts_status parse_format(const char *format, bool *hdf5) {
     return ts_fail(TS_ERROR_USER, "--format %s: give safetensors or h5", format);
 }
 
-static ts_status choose_instance(ts_reader *reader, const ts_arguments *arguments, int64_t *instance) {
-    const ts_command *self = &ts_cmd_export;
-    const char *which = ts_argument(self, arguments, "instance"),
-               *where = ts_argument(self, arguments, "where");
-    bool best = which && strcmp(which, "best") == 0;
+// How the instance is named: by its number, or (-1) by what it is and how well it did.
+typedef struct naming {
     long long number;
-    if (best || (where && !which))
-        return ts_choose_instance(reader, where, best, instance);
-    if (where)
+    const char *where;
+    bool best;
+} naming;
+
+static ts_status parse_naming(const ts_arguments *arguments, naming *named) {
+    const ts_command *self = &ts_cmd_export;
+    const char *which = ts_argument(self, arguments, "instance");
+    *named = (naming){-1, ts_argument(self, arguments, "where"), which && strcmp(which, "best") == 0};
+    if (named->best || (named->where && !which))
+        return TS_OK;
+    if (named->where)
         return ts_fail(TS_ERROR_USER, "--where chooses the instance, or goes with --instance best");
     if (!which)
-        return ts_fail(TS_ERROR_USER, "--instance is missing: which one? (a number, best, or --where)");
-    ts_status status = ts_argument_integer(self, arguments, "instance", 0, INT64_MAX, -1, &number);
-    *instance = number;
-    return status;
+        return ts_fail(TS_ERROR_USER,
+                       "--instance is missing: which one? (its number, or best; or use --where)");
+    return ts_argument_integer(self, arguments, "instance", 0, INT64_MAX, -1, &named->number);
 }
 
 static ts_status export(const ts_arguments *arguments) {
@@ -105,14 +109,18 @@ static ts_status export(const ts_arguments *arguments) {
     const char *output = ts_argument(self, arguments, "output");
     char path[PATH_MAX];
     bool hdf5;
-    int64_t instance;
+    naming named;
     ts_reader *reader;
     ts_status status = parse_format(ts_argument(self, arguments, "format"), &hdf5);
+    if (status == TS_OK)
+        status = parse_naming(arguments, &named);
     if (status == TS_OK)
         status = ts_reader_open(arguments->operand[0], &reader);
     if (status != TS_OK)
         return status;
-    status = choose_instance(reader, arguments, &instance);
+    int64_t instance = named.number;
+    if (instance < 0)
+        status = ts_choose_instance(reader, named.where, named.best, &instance);
     if (status == TS_OK && output)
         snprintf(path, sizeof path, "%s", output);
     else if (status == TS_OK)

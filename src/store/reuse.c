@@ -281,8 +281,9 @@ static ts_status add_row(copying *c, const ts_reader_case *old, int64_t old_row,
     ts_row_status old_status = (ts_row_status)c->old_status[old->instance[old_row]];
     ts_status status = read_row(&c->source, old_row, old_status, record, &found, &intact);
     if (status == TS_OK && !intact) {
-        ts_warn("'%s': instance %lld is damaged; it is left out", c->source.h5.path,
-                (long long)old->instance[old_row]);
+        ts_warn("'%s': instance %lld is damaged; it is %s", c->source.h5.path,
+                (long long)old->instance[old_row],
+                c->reuse->from ? "left out" : "trained again, unless another file has it");
         c->counts.damaged++;
     }
     if (status == TS_OK && intact && c->reuse->status[instance] != TS_ROW_PENDING)
