@@ -76,6 +76,8 @@ static ts_status choose_only(choice *c, int64_t *instance) {
             note_match(c, i);
     }
     *instance = c->first;
+    if (status == TS_OK)
+        status = ts_text_status(&c->list);
     if (status != TS_OK || c->matches == 1)
         return status;
     if (c->matches == 0)

@@ -17,7 +17,7 @@ SWEEPS = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../sweeps")
 class Help(Case):
     def test_help_and_manual_page_name_the_same_options(self):
         manual = self.run_program("help", "man")
-        for name in "run", "plan", "status", "measure", "export", "info":
+        for name in "run", "plan", "status", "measure", "export", "merge", "info":
             text = self.run_program(name, "--help")
             for option in re.findall(r"--[a-z-]+", text):
                 if option != "--help":

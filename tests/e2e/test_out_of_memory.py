@@ -184,5 +184,34 @@ class OutOfMemory(Case):
         print(f"{self.tried} failing allocations", flush=True)
 
 
+    def test_merge(self):
+        """As a file that is measured anew. What --where and best choose is chosen, or memory is short."""
+        for seed in 0, 1:
+            self.run_program("run", "tiny.yaml", "-o", f"part-{seed}.h5", "--set", f"seed={seed}")
+        merge = ["merge", "part-0.h5", "part-1.h5", "-o", "run.h5"]
+
+        def check_file(result):
+            self.check_outcome(result)
+            self.assertEqual(os.path.exists(self.path("run.h5")), result.code == 0, result)
+            self.check_nothing_else()
+            if result.code:
+                self.run_program(*merge)
+            self.assertEqual(sha256(self.path("run.h5")), self.expected)
+
+        self.attempts(check_file, *merge, stride=41)
+        choose = ["export", "whole.h5", "--where", "model == mlp", "--instance", "best", "-o", "weights"]
+        self.run_program(*choose)
+        expected = sha256(self.path("weights"))
+
+        def check_weights(result):
+            self.check_outcome(result)
+            self.assertEqual(os.path.exists(self.path("weights")), result.code == 0)
+            if result.code == 0:
+                self.assertEqual(sha256(self.path("weights")), expected)
+
+        self.attempts(check_weights, *choose, stride=13)
+        print(f"{self.tried} failing allocations", flush=True)
+
+
 if __name__ == "__main__":
     main()

@@ -1,0 +1,179 @@
+// The grid's points that reports show, labels for people, and values of several sweeps together.
+#include "base/memory.h"
+#include "sweep/grid.h"
+#include "sweep/label.h"
+#include "sweep/union.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static ts_sweep *read(const char *text) {
+    static const ts_sweep_file FILES[] = {{"a/t.csv", "0,1\n1,0\n", 8},
+                                          {"b/t.csv", "1,0\n0,1\n", 8},
+                                          {"c/t.csv", "0,1\n1,0\n", 8},
+                                          {"own name.csv", "0,1,2\n1,2,0\n2,0,1\n", 18}};
+    ts_sweep_source source = {
+        .file = "sweep.yaml", .text = text, .bytes = strlen(text), .files = FILES, .n_files = 4};
+    ts_sweep *sweep = NULL;
+    if (ts_sweep_read(&source, &sweep) != TS_OK)
+        fail_msg("refused:\n%s\n%s", text, ts_sweep_errors());
+    return sweep;
+}
+
+// "label: instance instance|..." of all points.
+static void expect_points(const char *text, const char *expected) {
+    ts_sweep *sweep = read(text);
+    ts_grid *grid;
+    ts_text got = {0}, label = {0};
+    assert_int_equal(ts_grid_make(sweep, &grid), TS_OK);
+    for (int64_t p = 0; p < grid->points; p++) {
+        ts_grid_label(grid, p, &label);
+        ts_text_addf(&got, "%s:", ts_text_get(&label));
+        for (int64_t i = grid->first[p]; i < grid->first[p + 1]; i++) {
+            ts_text_addf(&got, " %lld", (long long)grid->instance[i]);
+            assert_int_equal(grid->point_of[grid->instance[i]], p);
+        }
+        ts_text_add(&got, "|");
+    }
+    if (strcmp(ts_text_get(&got), expected) != 0)
+        fail_msg("%s\n     got %s\nexpected %s", text, ts_text_get(&got), expected);
+    ts_text_free(&got);
+    ts_text_free(&label);
+    ts_grid_free(grid);
+    ts_sweep_free(sweep);
+}
+
+#define TREE  "task: tree\nhidden: 2\n"
+#define TABLE "task: cayley\nembed: 16\nhidden: 16\ntrain_fraction: 0.6\n"
+
+static void test_points_are_instances_that_differ_in_seeds_only(void **state) {
+    (void)state;
+    expect_points(TREE "depth: 2\nseed: 0..2\n", "all: 0 1 2|");
+    expect_points(TREE "depth: 2..3\nseed: 0..1\n", "depth=2: 0 1|depth=3: 2 3|");
+    expect_points(TREE "seed: 0..1\ndepth: 2..3\n", "depth=2: 0 2|depth=3: 1 3|");
+    // Not only what shapes: steps and rates too.
+    expect_points(TREE "depth: 2\nlr: [0.1, 0.2]\nbeta1: [0.5, 0.9]\nseed: 3\n",
+                  "lr=0.1,beta1=0.5: 0|lr=0.1,beta1=0.9: 1|lr=0.2,beta1=0.5: 2|lr=0.2,beta1=0.9: 3|");
+    expect_points("task: group\nmodel: mlp\ngroup: S3\nembed: 8\nhidden: [8, 9]\n"
+                  "init_seed: 0..1\nsplit_seed: [5, 7]\n",
+                  "hidden=8: 0 1 2 3|hidden=9: 4 5 6 7|");
+    expect_points(TREE "depth: 2..3\nseed: 0..1\nwhere: seed == 1 or depth == 3\n",
+                  "depth=2: 0|depth=3: 1 2|");
+}
+
+static void test_what_follows_from_other_keys_is_no_key_of_the_grid(void **state) {
+    (void)state;
+    // The number of instances brings stacked_instances; tasks bring models, and models their defaults.
+    expect_points("task: tree\nhidden: 2\ncases: [{depth: 2, instances: 2}, {depth: 3, instances: 1}]\n",
+                  "depth=2: 0 1|depth=3: 2|");
+    expect_points(
+        "seed: 0\ncases: [{task: tree, depth: 2, hidden: 9}, {task: group, group: S3, hidden: 9, embed: "
+        "9}]\n",
+        "task=tree: 0|task=group: 1|");
+    expect_points(TREE "depth: 2\nstacked_instances: [1, 5]\nseed: 0..1\n",
+                  "stacked_instances=1: 0 1|stacked_instances=5: 2 3|");
+}
+
+static void test_files_go_by_their_names_and_stay_apart(void **state) {
+    (void)state;
+    expect_points(TABLE "cayley: [a/t.csv, own name.csv]\n", "cayley=t.csv: 0|cayley=own name.csv: 1|");
+    expect_points(TABLE "cayley: [a/t.csv, b/t.csv]\nseed: 0..1\n",
+                  "cayley=a/t.csv: 0 1|cayley=b/t.csv: 2 3|");
+    ts_sweep *sweep = read(TABLE "cayley: [a/t.csv, b/t.csv]\n");
+    assert_string_equal(ts_sweep_case(sweep, 1)->title, "cayley=b/t.csv");
+    assert_memory_equal(ts_sweep_case(sweep, 1)->label, "cayley=sha256:", 14); // whatever it is called
+    ts_sweep_free(sweep);
+}
+
+static void test_long_values_are_cut_and_stay_apart(void **state) {
+    (void)state;
+    ts_sweep *sweep =
+        read("task: tree\ndepth: 5\nhidden: 2\ngrid:\n  importance:\n"
+             "    - [1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,"
+             "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]\n"
+             "    - [1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,"
+             "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,2]\n");
+    ts_grid *grid;
+    ts_text first = {0}, second = {0};
+    assert_int_equal(ts_grid_make(sweep, &grid), TS_OK);
+    assert_int_equal(grid->points, 2);
+    ts_grid_label(grid, 0, &first);
+    ts_grid_label(grid, 1, &second);
+    assert_string_not_equal(ts_text_get(&first), ts_text_get(&second));
+    assert_in_range(second.length, 20, 80);
+    ts_text_free(&first);
+    ts_text_free(&second);
+    ts_grid_free(grid);
+    ts_sweep_free(sweep);
+}
+
+static void test_a_million_instances_are_grouped(void **state) {
+    (void)state;
+    ts_sweep *sweep = read(TREE "depth: 2\nlr: 0.001..1..0.001\nseed: 0..999\n");
+    ts_grid *grid;
+    assert_int_equal(ts_grid_make(sweep, &grid), TS_OK);
+    assert_int_equal(grid->points, 1000);
+    for (int64_t p = 0; p < 1000; p++)
+        assert_int_equal(grid->instance[grid->first[p] + 999], 1000 * p + 999);
+    ts_grid_free(grid);
+    ts_sweep_free(sweep);
+}
+
+static void test_instances_are_told_apart_by_what_is_swept_and_seeds(void **state) {
+    (void)state;
+    ts_text label = {0};
+    ts_sweep *sweep = read(TREE "depth: 2..3\nlr: 0.5\nseed: 4..5\n");
+    ts_label_instance(sweep, 2, &label);
+    assert_string_equal(ts_text_get(&label), "depth=3,seed=4");
+    ts_text_free(&label);
+    ts_sweep_free(sweep);
+}
+
+static void expect_union(const char *key, const char *first, const char *second, const char *expected) {
+    ts_sweep *sweeps[] = {read(first), read(second)};
+    ts_text got = {0};
+    assert_int_equal(ts_union_write((const ts_sweep *const *)sweeps, 2, key, &got), TS_OK);
+    if (strcmp(ts_text_get(&got), expected) != 0)
+        fail_msg("%s\n%s%s\n     got %s\nexpected %s", key, first, second, ts_text_get(&got), expected);
+    ts_text_free(&got);
+    ts_sweep_free(sweeps[0]);
+    ts_sweep_free(sweeps[1]);
+}
+
+static void test_values_together_are_written_as_a_sweep_file_would(void **state) {
+    (void)state;
+    expect_union("seed", TREE "depth: 2\nseed: 0..4\n", TREE "depth: 2\nseed: 5..9\n", "0..9");
+    expect_union("seed", TREE "depth: 2\nseed: 5..9\n", TREE "depth: 2\nseed: 0..6\n", "0..9");
+    expect_union("seed", TREE "depth: 2\nseed: 1\n", TREE "depth: 2\nseed: 0\n", "0..1");
+    expect_union("seed", TREE "depth: 2\nseed: 1\n", TREE "depth: 2\nseed: 1\n", "1");
+    expect_union("seed", TREE "depth: 2\nseed: [1, 3]\n", TREE "depth: 2\nseed: [5]\n", "1..5..2");
+    expect_union("seed", TREE "depth: 2\nseed: [9, 7]\n", TREE "depth: 2\nseed: [5, 3]\n", "9..3..-2");
+    expect_union("seed", TREE "depth: 2\nseed: [1, 2]\n", TREE "depth: 2\nseed: [4, 9]\n", "[1, 2, 4, 9]");
+    expect_union("seed", TREE "depth: 2\nseed: [1, 9, 2]\n", TREE "depth: 2\nseed: [4]\n", "[1, 9, 2, 4]");
+    expect_union("lr", TREE "depth: 2\nlr: [0.1, 0.5]\n", TREE "depth: 2\nlr: [0.5, 1e-9]\n",
+                 "[0.1, 0.5, 1e-09]");
+    expect_union("schedule", TREE "depth: 2\nschedule: cosine\n", TREE "depth: 2\n", "[cosine, constant]");
+    expect_union("early_stopping", TREE "depth: 2\nearly_stopping: true\n",
+                 TREE "depth: 2\nearly_stopping: false\n", "[true, false]");
+    expect_union("cayley", TABLE "cayley: a/t.csv\n", TABLE "cayley: own name.csv\n",
+                 "[\"a/t.csv\", \"own name.csv\"]");
+    expect_union("group", TREE "depth: 2\n", TREE "depth: 3\n", "");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_points_are_instances_that_differ_in_seeds_only),
+        cmocka_unit_test(test_what_follows_from_other_keys_is_no_key_of_the_grid),
+        cmocka_unit_test(test_files_go_by_their_names_and_stay_apart),
+        cmocka_unit_test(test_long_values_are_cut_and_stay_apart),
+        cmocka_unit_test(test_a_million_instances_are_grouped),
+        cmocka_unit_test(test_instances_are_told_apart_by_what_is_swept_and_seeds),
+        cmocka_unit_test(test_values_together_are_written_as_a_sweep_file_would),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
