@@ -64,6 +64,7 @@ static void note_match(choice *c, int64_t instance) {
     ts_label_instance(c->sweep, instance, &label);
     ts_text_addf(&c->list, "%s%lld (%s)", c->list.length ? ", " : "", (long long)instance,
                  ts_text_get(&label));
+    c->list.failed = c->list.failed || label.failed;
     ts_text_free(&label);
 }
 

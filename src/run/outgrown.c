@@ -2,9 +2,12 @@
 #include "run/outgrown.h"
 
 #include "base/file.h"
+#include "base/memory.h"
 #include "run/job.h"
 #include "run/report.h"
+#include "store/identities.h"
 #include "store/origin.h"
+#include "store/store.h"
 
 #include <limits.h>
 #include <stddef.h>
@@ -25,29 +28,51 @@ static bool free_name(const char *path, char out[PATH_MAX]) {
 }
 
 // Is it a file of this version and backend, and of the sweep that it holds, which is not `sweep`?
-static bool has_other_sweep(const char *path, const ts_sweep *sweep, const ts_backend *backend) {
-    ts_reader *reader;
+static bool has_other_sweep(ts_reader *reader, const ts_sweep *sweep, const ts_backend *backend) {
     ts_sweep *own = NULL;
     uint8_t digest[32], own_digest[32];
-    if (ts_reader_open(path, &reader) != TS_OK)
-        return false;
     bool other = strcmp(ts_reader_attribute(reader, "version"), TOYSWEEP_VERSION) == 0 &&
                  strcmp(ts_reader_attribute(reader, "backend"), backend->name) == 0 &&
                  ts_origin_read(reader, &own) == TS_OK && ts_sweep_digest(own, own_digest) == TS_OK &&
                  ts_sweep_digest(sweep, digest) == TS_OK && memcmp(digest, own_digest, sizeof digest) != 0;
     ts_sweep_free(own);
-    ts_reader_close(reader);
     return other;
+}
+
+// Instances that are done in the file and are some of the sweep's.
+static int64_t count_same(ts_reader *reader, const ts_sweep *sweep) {
+    const uint8_t *done;
+    ts_identities *identities = NULL;
+    int64_t same = 0;
+    ts_status status = ts_reader_status(reader, &done);
+    if (status == TS_OK)
+        status = ts_identities_make(sweep, &identities);
+    for (int64_t i = 0; i < ts_reader_instances(reader) && status == TS_OK; i++) {
+        char *identity = NULL;
+        if (done[i] == TS_ROW_DONE)
+            status = ts_reader_identity(reader, i, &identity);
+        same += identity && ts_identities_find(identities, identity) >= 0;
+        ts_free(identity);
+    }
+    ts_identities_free(identities);
+    return status == TS_OK ? same : 0;
 }
 
 static void advise(const char *path, const ts_sweep *sweep, const ts_backend *backend,
                    const ts_run_options *options, ts_text *advice) {
     const ts_backend *best;
     char output[PATH_MAX];
-    if (!has_other_sweep(path, sweep, backend) || !free_name(path, output))
+    ts_reader *reader;
+    if (ts_reader_open(path, &reader) != TS_OK)
+        return;
+    int64_t same = has_other_sweep(reader, sweep, backend) ? count_same(reader, sweep) : 0;
+    ts_reader_close(reader);
+    if (same == 0 || !free_name(path, output))
         return;
     bool chosen = ts_job_backend(sweep, "auto", &best) == TS_OK && best == backend;
-    ts_text_add(advice, "to take over what is the same: ");
+    ts_text_addf(advice,
+                 "%lld finished instance%s the same; to take over what is the same: ", (long long)same,
+                 same == 1 ? " is" : "s are");
     ts_report_take_over(options, output, chosen ? NULL : backend->name, path, advice);
 }
 

@@ -209,6 +209,8 @@ class Reuse(Parts):
         before = sha256(self.path("old file.h5"))
         with open(self.path("it's grown.yaml"), "w") as file:
             file.write(SWEEP.replace("2..3", "2..4"))
+        said = self.run_program("run", "it's grown.yaml", "-o", "old file.h5", "--set", "steps=41", expect=1)
+        self.assertNotIn("--reuse", said)  # nothing is the same
         said = self.run_program("run", "it's grown.yaml", "-o", "old file.h5", "--set", "lr=0.01", expect=1)
         self.assertIn("8 instances then, and has 12 now", said)
         (line,) = [line for line in said.splitlines() if "--reuse" in line]
