@@ -133,17 +133,6 @@ static ts_status read_log(const char *path, log_summary *log) {
     return TS_OK;
 }
 
-static ts_status count(ts_reader *reader, tally *t) {
-    const uint8_t *row_status;
-    ts_status status = ts_reader_status(reader, &row_status);
-    for (int64_t i = 0; status == TS_OK && i < ts_reader_instances(reader); i++) {
-        t->done += row_status[i] == TS_ROW_DONE;
-        t->failed += row_status[i] == TS_ROW_FAILED;
-    }
-    t->pending = ts_reader_instances(reader) - t->done - t->failed; // a corrupt status is none
-    return status;
-}
-
 static ts_status show(ts_reader *reader, const ts_grid *grid, const char *path, bool json) {
     char lock[PATH_MAX];
     log_summary log = {0};
@@ -155,7 +144,8 @@ static ts_status show(ts_reader *reader, const ts_grid *grid, const char *path, 
     if (status == TS_OK)
         status = ts_report_open(reader, grid, &report);
     if (status == TS_OK)
-        status = count(reader, &t);
+        ts_report_count(report, &t.done, &t.failed);
+    t.pending = ts_reader_instances(reader) - t.done - t.failed; // a corrupt status is none
     if (log.running > t.pending)
         log.running = t.pending;
     if (status == TS_OK)

@@ -25,7 +25,7 @@ typedef struct column {
 struct ts_report {
     ts_reader *reader;
     const ts_grid *grid;
-    const uint8_t *status; // (instances) the reader's
+    const uint8_t *status; // (instances) the reader's, who must not be asked for it again
     column column[MOST_COLUMNS];
     int columns;
     double *sorted; // (instances)
@@ -85,6 +85,14 @@ void ts_report_close(ts_report *report) {
         ts_free(report->column[i].value);
     ts_free(report->sorted);
     ts_free(report);
+}
+
+void ts_report_count(const ts_report *report, int64_t *done, int64_t *failed) {
+    *done = *failed = 0;
+    for (int64_t i = 0; i < ts_reader_instances(report->reader); i++) {
+        *done += report->status[i] == TS_ROW_DONE;
+        *failed += report->status[i] == TS_ROW_FAILED;
+    }
 }
 
 // --- Summaries ---

@@ -14,6 +14,9 @@ typedef struct ts_report ts_report;
 ts_status ts_report_open(ts_reader *reader, const ts_grid *grid, ts_report **report);
 void ts_report_close(ts_report *report);
 
+// Instances that were done and failed when it was opened.
+void ts_report_count(const ts_report *report, int64_t *done, int64_t *failed);
+
 // The table, on standard output. seconds (points): slot seconds spent on each; NULL: left out. At most `most` lines, of
 // more it says how to see all.
 ts_status ts_report_print(const ts_report *report, const char *path, const double *seconds, int64_t most);

@@ -124,8 +124,8 @@ class OutOfMemory(Case):
                 self.assertEqual(result.output, status)
 
         self.attempts(self.check_outcome, "plan", "tiny.yaml", stride=11)
-        self.attempts(self.check_outcome, "status", "whole.h5", stride=3)
-        self.attempts(check_status, "status", "whole.h5", "--json", stride=3)
+        self.attempts(self.check_outcome, "status", "whole.h5", stride=7)
+        self.attempts(check_status, "status", "whole.h5", "--json", stride=7)
         self.check_nothing_else()
         print(f"{self.tried} failing allocations", flush=True)
 
