@@ -155,27 +155,36 @@ static ts_status show(ts_reader *reader, const ts_grid *grid, const char *path, 
     return status;
 }
 
-// The grid of the sweep that the file holds. Where this version cannot make it, cases are shown in its place.
-static ts_status read_grid(ts_reader *reader, ts_sweep **sweep, ts_grid **grid) {
+// The grid of the sweep that the file holds. *damage: what is wrong with a sweep that this version wrote and cannot make
+// again. Then, and of another version's that it cannot make, cases are shown in its place.
+static ts_status read_grid(ts_reader *reader, const char *path, ts_sweep **sweep, ts_grid **grid,
+                           ts_text *damage) {
     ts_status status = ts_origin_read(reader, sweep);
     if (status == TS_OK)
         return ts_grid_make(*sweep, grid);
     if (status == TS_ERROR_MEMORY)
         return status;
-    ts_warn("%s; shown by case", ts_message());
-    return TS_OK;
+    if (strcmp(ts_reader_attribute(reader, "version"), TOYSWEEP_VERSION) == 0)
+        ts_text_addf(damage, "'%s': %s", path, ts_message());
+    else
+        ts_warn("'%s': %s; shown by case", path, ts_message());
+    return ts_text_status(damage);
 }
 
 static ts_status show_file(const char *path, bool json) {
     ts_reader *reader;
     ts_sweep *sweep = NULL;
     ts_grid *grid = NULL;
+    ts_text damage = {0};
     ts_status status = ts_reader_open(path, &reader);
     if (status != TS_OK)
         return status;
-    status = read_grid(reader, &sweep, &grid);
+    status = read_grid(reader, path, &sweep, &grid, &damage);
     if (status == TS_OK)
         status = show(reader, grid, path, json);
+    if (status == TS_OK && damage.length > 0)
+        status = ts_fail_again(TS_ERROR_FATAL, ts_text_get(&damage));
+    ts_text_free(&damage);
     ts_grid_free(grid);
     ts_sweep_free(sweep);
     ts_reader_close(reader);

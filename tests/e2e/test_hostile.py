@@ -109,10 +109,13 @@ class Results(Hostile):
         return [(("status", file), None), (("measure", file), None), (("measure", file, "-o", "new.h5"), "new.h5"),
                 (("export", file, "--instance", 1, "-o", "one.safetensors"), "one.safetensors"),
                 (("run", "other.yaml", "-o", "other.h5", "--reuse", file), "other.h5"),
+                (("merge", file, "-o", "merged.h5"), "merged.h5"),
+                (("export", file, "--instance", "best", "-o", "best.safetensors"), "best.safetensors"),
                 (("run", self.sweep, "-o", file), file)]
 
     def clear(self):
-        for name in "new.h5", "one.safetensors", "other.h5", "other.h5.log.jsonl", "copy.h5.log.jsonl":
+        for name in ("new.h5", "one.safetensors", "best.safetensors", "merged.h5", "other.h5", "other.h5.log.jsonl",
+                     "copy.h5.log.jsonl"):
             if os.path.exists(self.path(name)):
                 os.unlink(self.path(name))
 

@@ -90,7 +90,8 @@ class Reports(Case):
 
     def test_a_sweep_of_seeds_is_one_line(self):
         for keys in "seed: 0..2", "instances: 3", "init_seed: 0..1\nsplit_seed: 3..4\nseed: 0..1":
-            sweep = self.write("seeds.yaml", "task: group\nmodel: mlp\ngroup: C5\nembed: 8\nhidden: 8\nsteps: 5\n" + keys)
+            sweep = self.write("seeds.yaml", "task: group\nmodel: mlp\ngroup: C5\nembed: 8\nhidden: 8\nsteps: 5\n"
+                               + keys)
             shown, found = self.run_and_look(sweep, "seeds.h5")
             self.assertEqual((list(shown), found["points"][0]["keys"]), (["all"], {}))
             os.unlink(self.path("seeds.h5"))
@@ -150,9 +151,15 @@ class Reports(Case):
 
     def test_a_file_whose_sweep_cannot_be_made_is_shown_by_case(self):
         self.run_program("run", self.write("grid.yaml", GRID))
-        with open(self.path("grid.h5"), "rb") as file, h5py.File(self.path("grid.h5")) as results:
-            at = file.read().index(results.attrs["sweep_sha256"].encode())
-        flip(self.path("grid.h5"), at)  # as if this version made others
+        with h5py.File(self.path("grid.h5")) as file:
+            digest, version = (file.attrs[name].encode() for name in ("sweep_sha256", "version"))
+        with open(self.path("grid.h5"), "rb") as file:
+            content = file.read()
+        flip(self.path("grid.h5"), content.index(digest))  # this version wrote it: it is damaged
+        output = self.run_program("status", "grid.h5", expect=1)
+        self.assertIn("'grid.h5': ", output)
+        self.assertEqual(list(self.table(output)), ["all"])
+        flip(self.path("grid.h5"), content.index(version) + len(version) - 1)  # another may have made other instances
         output = self.run_program("status", "grid.h5")
         self.assertIn("shown by case", output)
         self.assertEqual(list(self.table(output)), ["all"])
