@@ -446,9 +446,9 @@ void ts_report_take_over(const ts_run_options *options, const char *output, cons
         add_quoted(line, backend);
     }
     ts_text_add(line, " --reuse");
-    add_quoted(line, old);
+    add_path(line, old);
     for (int i = 0; i < options->n_reuse; i++) {
         ts_text_add(line, " --reuse");
-        add_quoted(line, options->reuse[i]);
+        add_path(line, options->reuse[i]);
     }
 }
