@@ -70,8 +70,7 @@ static void advise(const char *path, const ts_sweep *sweep, const ts_backend *ba
     if (same == 0 || !free_name(path, output))
         return;
     bool chosen = ts_job_backend(sweep, "auto", &best) == TS_OK && best == backend;
-    ts_text_addf(advice,
-                 "%lld finished instance%s the same; to take over what is the same:", (long long)same,
+    ts_text_addf(advice, "%lld finished instance%s the same; to take over what is the same:", (long long)same,
                  same == 1 ? " is" : "s are");
     ts_report_take_over(options, output, chosen ? NULL : backend->name, path, advice);
 }
