@@ -186,12 +186,12 @@ requeue() { # RESULTS-FILE
 }
 
 # --- Running -------------------------------------------------------------------------------------------------------
-# In the background, because bash runs traps only between commands or in `wait`. TERM is passed on as USR2, which
-# toysweep takes as the same wish: srun and mpirun would kill the ranks before they can save their state. And again
-# until they end, because a launcher that is still starting its ranks drops it.
+# In the background, because bash runs traps only between commands or in `wait`. Every warning is passed on as USR2, since
+# srun and mpirun would kill the ranks at a TERM before they can save their state. And again until they end, because a
+# launcher that is still starting its ranks drops it.
 child="" signalled=no reminder=""
 remind() { while kill -USR2 "$child" 2>/dev/null; do sleep 2; done; }
-trap 'signalled=yes; [[ -z $child || -n $reminder ]] || { remind & reminder=$!; }' USR2 TERM
+trap 'signalled=yes; [[ -z $child || -n $reminder ]] || { remind & reminder=$!; }' USR1 USR2 XCPU TERM
 
 (($#)) || die 2 "usage: sbatch slurm/sweep.sh SWEEP.yaml [options of toysweep run]"
 # Of an array's tasks one has the array's own number for its job, by which squeue and scontrol mean all of them.

@@ -147,7 +147,7 @@ echo COMPLETING TimeLimit >"$work/state"
 sweep sweep.yaml
 expect "a job that met its time limit comes back" "requeue 42" "$(cat "$work/scontrol.log" 2>&1)"
 
-for signal in USR2 TERM; do
+for signal in USR1 USR2 XCPU TERM; do
     fresh 0
     touch "$work/wait-for-signal"
     (cd "$work" && FAKE=$work PATH="$work/bin:$PATH" SLURM_JOB_ID=42 SLURM_NTASKS=2 \
