@@ -108,7 +108,9 @@ job_end() {
     if [[ -n ${SLURM_JOB_END_TIME:-} ]]; then
         echo "$SLURM_JOB_END_TIME"
     elif [[ -n ${SLURM_JOB_ID:-} ]]; then # Slurm before 23.02 does not say it by itself
-        date -d "$(squeue --noheader --jobs="$job" --format=%e 2>/dev/null)" +%s 2>/dev/null || true
+        local end
+        end=$(squeue --noheader --jobs="$job" --format=%e 2>/dev/null) || true
+        [[ -z $end ]] || date -d "$end" +%s 2>/dev/null || true # no date is midnight to it
     fi
 }
 

@@ -65,9 +65,13 @@ static int unknown_command(const char *name) {
     return TS_EXIT_USAGE;
 }
 
+static bool is_help(const char *word) {
+    return strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
 // `toysweep help [COMMAND | keys | man]`.
 static int help(int argc, char **argv) {
-    const char *topic = argc > 2 ? argv[2] : NULL;
+    const char *topic = argc > 2 && !is_help(argv[2]) ? argv[2] : NULL;
     const ts_command *command = topic ? find_command(topic) : NULL;
     if (!topic)
         ts_help_program(stdout);
@@ -101,7 +105,7 @@ static int program(int argc, char **argv) {
         ts_help_program(stderr);
         return TS_EXIT_USAGE;
     }
-    if (strcmp(argv[1], "help") == 0 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
+    if (is_help(argv[1]))
         return help(argc, argv);
     if (strcmp(argv[1], "--version") == 0) {
         puts("toysweep " TOYSWEEP_VERSION);

@@ -102,6 +102,11 @@ date -d "2 hours" +%Y-%m-%dT%H:%M:%S >"$work/end"
 TOYSWEEP_LAUNCHER=mpirun sweep sweep.yaml
 expect "an older Slurm is asked when the job ends" 1 "$(grep -Ec '^6[89][0-9][0-9]s$' "$work/arguments")"
 
+fresh 0
+: >"$work/end"
+TOYSWEEP_LAUNCHER=mpirun sweep sweep.yaml
+expect "one that does not answer gives no time limit" "run sweep.yaml" "$(paste -sd' ' "$work/arguments")"
+
 for early in 140 143; do
     fresh "$early"
     sweep sweep.yaml

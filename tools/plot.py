@@ -55,7 +55,7 @@ th {{ border-bottom: 1px solid #999; }}
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog="plot.py", description=__doc__,
+    parser = argparse.ArgumentParser(prog=os.path.basename(sys.argv[0]), description=__doc__,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", metavar="FILE.h5", help="results file of `toysweep run`")
     parser.add_argument("-o", "--output", metavar="DIR", help="folder for the figures (default: FILE-figures)")

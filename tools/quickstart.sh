@@ -3,6 +3,11 @@
 # Run it again at any time: what is there already is not done twice.
 set -euo pipefail
 
+if (($#)); then
+    sed -n '2,3s/^# //p' "${BASH_SOURCE[0]}"
+    [[ $1 == --help ]] && exit 0
+    exit 2
+fi
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root"
 out=quickstart-results

@@ -14,7 +14,7 @@ enum { ROWS_AT_ONCE = 4096, GAP = 2 };
 void ts_sheet_begin(ts_sheet *sheet, const ts_sheet_column *column, int columns) {
     *sheet = (ts_sheet){.column = column,
                         .columns = columns,
-                        .terminal = isatty(STDOUT_FILENO) ? ts_terminal_width(STDOUT_FILENO) : 0};
+                        .terminal = isatty(STDOUT_FILENO) ? ts_terminal_width(STDOUT_FILENO, 0) : 0};
     for (int c = 0; c < columns; c++) {
         sheet->width[c] = ts_terminal_columns(column[c].heading);
         sheet->shown[c] = true;

@@ -121,11 +121,11 @@ void ts_terminal_add(ts_text *out, const char *text, int width) {
         ts_text_add(out, " ");
 }
 
-int ts_terminal_width(int fd) {
+int ts_terminal_width(int fd, int otherwise) {
     struct winsize size = {0};
     if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         return size.ws_col;
     const char *told = getenv("COLUMNS");
     int columns = told ? atoi(told) : 0;
-    return columns > 0 ? columns : 80;
+    return columns > 0 ? columns : otherwise;
 }

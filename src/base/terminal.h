@@ -26,5 +26,6 @@ void ts_terminal_add(ts_text *out, const char *text, int width);
 // Columns that `text` takes when it is shown so.
 int ts_terminal_columns(const char *text);
 
-// Columns of the terminal that is open as `fd`, now; what COLUMNS says where the terminal does not know, else 80.
-int ts_terminal_width(int fd);
+// Columns of the terminal that is open as `fd`, now; what COLUMNS says where the terminal does not know (as those of MPI
+// launchers), else `otherwise`.
+int ts_terminal_width(int fd, int otherwise);

@@ -148,3 +148,13 @@ const char *ts_real_text(double value, char out[32]) {
     }
     return out;
 }
+
+ts_status ts_json_print(ts_text *text) {
+    ts_status status = ts_text_status(text);
+    if (status == TS_OK) {
+        puts(ts_text_get(text));
+        fflush(stdout); // warnings on standard error may come between two of them, not within one
+    }
+    ts_text_free(text);
+    return status;
+}

@@ -25,9 +25,11 @@ void ts_text_append(ts_text *text, const char *bytes, size_t length);
 void ts_text_add(ts_text *text, const char *string);
 void ts_text_addf(ts_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+// Prints a JSON text as a line of its own on standard output, whole, and frees it.
+ts_status ts_json_print(ts_text *text);
+
 // JSON: key NULL inside arrays and for the outermost value. Numbers round-trip exactly (shortest form);
-// NaN and infinities become null; bytes that are no UTF-8 become
-// U+FFFD, and what a terminal would obey is escaped.
+// NaN and infinities become null; bytes that are no UTF-8 become U+FFFD, and what a terminal would obey is escaped.
 void ts_json_open(ts_text *text, const char *key, char bracket); // '{' or '['
 void ts_json_close(ts_text *text, char bracket);                 // '}' or ']'
 void ts_json_string(ts_text *text, const char *key, const char *value);

@@ -80,13 +80,7 @@ static ts_status print_measures(const ts_params *params, const ts_data *data, in
             ts_json_real(&out, measure->name, values[0]);
     }
     ts_json_close(&out, '}');
-    ts_status status = ts_text_status(&out);
-    if (status == TS_OK) { // a whole line at a time: warnings come between
-        puts(ts_text_get(&out));
-        fflush(stdout);
-    }
-    ts_text_free(&out);
-    return status;
+    return ts_json_print(&out);
 }
 
 static ts_status print_weights(const ts_params *params, const char *path) {
@@ -119,9 +113,10 @@ static ts_status measure_elsewhere(const ts_comm *comm, const ts_arguments *argu
     ts_sweep *sweep = NULL;
     ts_status status = ts_load_sweep(comm, arguments->operand[0], arguments->set, arguments->n_set, &sweep);
     if (status == TS_OK && ts_sweep_instances(sweep) != 1)
-        status =
-            ts_fail(TS_ERROR_USER, "%s has %lld instances; weights are of one: fix the others with --set",
-                    arguments->operand[0], (long long)ts_sweep_instances(sweep));
+        status = ts_fail(TS_ERROR_USER,
+                         "%s has %lld instances, and weights are those of one: name it with --set, such as "
+                         "--set 'where=seed == 0'",
+                         arguments->operand[0], (long long)ts_sweep_instances(sweep));
     if (status == TS_OK && comm->rank == 0) {
         ts_params params;
         ts_sweep_params(sweep, 0, &params);

@@ -328,11 +328,7 @@ static ts_status print_json(const plan *p, const forecast *f) {
         put_case(p, i, &out);
     ts_json_close(&out, ']');
     ts_json_close(&out, '}');
-    ts_status status = ts_text_status(&out);
-    if (status == TS_OK)
-        puts(ts_text_get(&out));
-    ts_text_free(&out);
-    return status;
+    return ts_json_print(&out);
 }
 
 static ts_status make_plan(plan *p, bool json) {

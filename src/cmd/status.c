@@ -92,11 +92,7 @@ static ts_status print_json(ts_reader *reader, const char *path, const ts_report
     }
     ts_json_close(&out, ']');
     ts_json_close(&out, '}');
-    ts_status status = ts_text_status(&out);
-    if (status == TS_OK)
-        puts(ts_text_get(&out));
-    ts_text_free(&out);
-    return status;
+    return ts_json_print(&out);
 }
 
 static ts_status print_table(ts_reader *reader, const char *path, const ts_report *report, tally t,

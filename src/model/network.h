@@ -27,7 +27,6 @@
 // clang-format on
 
 int ts_network_order(const ts_params *params); // n of the task's table
-uint64_t ts_network_init_seed(const ts_params *params);
 
 // The instance's training pairs, ascending: pairs (n * n), the first *train of them to train on, the rest to
 // test.

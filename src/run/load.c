@@ -2,6 +2,16 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "store/format.h"
+
+static ts_status read_text(const char *path, char **text, size_t *bytes) {
+    if (ts_format_has_signature(path))
+        return ts_fail(TS_ERROR_USER,
+                       "'%s' is an HDF5 file, not a sweep file; a results file goes with -o (toysweep run "
+                       "SWEEP.yaml -o %s)",
+                       path, path);
+    return ts_file_read_or_pipe(path, TS_SWEEP_MAX_BYTES, text, bytes);
+}
 
 // Rank 0's text on every rank; free with ts_free.
 static ts_status share_text(const ts_comm *comm, const char *path, char **text, size_t *bytes) {
@@ -9,7 +19,7 @@ static ts_status share_text(const ts_comm *comm, const char *path, char **text, 
     *text = NULL;
     *bytes = 0;
     if (comm->rank == 0)
-        status = ts_file_read_or_pipe(path, TS_SWEEP_MAX_BYTES, text, bytes);
+        status = read_text(path, text, bytes);
     status = ts_comm_agree(comm, status);
     if (status != TS_OK)
         return status;

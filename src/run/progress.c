@@ -167,7 +167,7 @@ void ts_progress_show(const ts_progress_state *state) {
     bool bar = active == TS_PROGRESS_BAR;
     next_line = now + (bar ? BAR_SECONDS : LOG_SECONDS);
     // A terminal begins a new line when the last column is filled.
-    int columns = bar ? ts_terminal_width(STDERR_FILENO) - 1 : 0;
+    int columns = bar ? ts_terminal_width(STDERR_FILENO, 80) - 1 : 0;
     ts_progress_line(state, now, bar && columns < 1 ? 1 : columns, line);
     fprintf(stderr, bar ? "\r\033[K%s" : "toysweep: %s\n", line);
     fflush(stderr);

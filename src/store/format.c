@@ -11,13 +11,28 @@
 #include <string.h>
 #include <unistd.h>
 
-static ts_status check_signature(int fd, const char *path) {
+// 1 or 0; -1: it cannot be read (errno).
+static int has_signature(int fd) {
     static const unsigned char signature[8] = "\211HDF\r\n\032\n";
     unsigned char found[8] = {0};
     ssize_t got = ts_file_read_at(fd, found, sizeof found, 0);
-    if (got < 0)
+    return got < 0 ? -1 : got == sizeof found && memcmp(found, signature, sizeof found) == 0;
+}
+
+bool ts_format_has_signature(const char *path) {
+    int fd;
+    if (ts_file_open_input(path, TS_ERROR_USER, &fd) != TS_OK)
+        return false;
+    bool found = has_signature(fd) == 1;
+    close(fd);
+    return found;
+}
+
+static ts_status check_signature(int fd, const char *path) {
+    int found = has_signature(fd);
+    if (found < 0)
         return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read '%s'", path);
-    if (got != sizeof found || memcmp(found, signature, sizeof found) != 0)
+    if (!found)
         return ts_fail(TS_ERROR_FATAL, "'%s' is not a results file (no HDF5 signature); name another file",
                        path);
     return TS_OK;

@@ -14,9 +14,11 @@ enum { TS_FORMAT = 1, TS_MAX_MEASURE_COLUMNS = 256 };
 // with it. After a fault there is nothing to end.
 void ts_format_open(ts_h5 *h5, const char *path);
 
+// Whether a regular file begins as an HDF5 file does; false also where it cannot be read.
+bool ts_format_has_signature(const char *path);
+
 // "/cases/<label>", "/cases/<label>/<name>" or "/cases/<label>/weights/<name>". A '/' in a label (file names)
-// becomes
-// '|', since it would part groups.
+// becomes '|', since it would part groups.
 void ts_format_case_path(const char *label, ts_text *out);
 void ts_format_field_path(const char *label, const ts_field *field, ts_text *out);
 

@@ -1,7 +1,7 @@
 // A file of named tensors, by whatever program it was made: HDF5 (tensor_hdf5.c) or safetensors
 // (tensor_safetensors.c). Nothing in it is trusted: it is read only, without locks, nothing outside the file is ever
 // opened, and nothing is allocated for its data but what the caller asks for. What the tensors mean is not known here
-// (weights.h).
+// (weights_reader.h).
 #pragma once
 
 #include "base/status.h"

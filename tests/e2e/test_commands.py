@@ -29,6 +29,8 @@ class Help(Case):
     def test_no_command_shows_usage(self):
         self.assertIn("Usage", self.run_program(expect=2))
         self.assertIn("run", self.run_program("--help"))
+        for words in ("help",), ("help", "help"), ("help", "--help"):
+            self.assertEqual(self.run_program(*words), self.run_program("--help"))
         self.assertRegex(self.run_program("--version"), r"^toysweep \d+\.\d+\.\d+\n$")
 
     def test_output_that_cannot_be_written_is_an_error(self):

@@ -69,7 +69,7 @@ def grokking_steps(view, options):
     axis.set_yticks(range(len(shown)), [cell.name for cell in shown])
     axis.grid(axis="y", visible=False)
     return Figure(picture, f"The step at which each instance first gets {KNOWN:.0%} of its test pairs right (dots, "
-                           "one below the other), and the median (bar), where half of the instances get there. "
+                           "one below the other), and the lower median (bar), where half of the instances get there. "
                            "Crosses: instances that never do." + left_out(view, shown), grokking_table(view))
 
 
@@ -98,4 +98,4 @@ def grokking_table(view):
             rows.append((cell.name, count, "-", "-"))
     if len(view.cells) > MOST_ROWS:
         rows.append((f"and {len(view.cells) - MOST_ROWS} more", "", "", ""))
-    return html_table(("case", "instances", "grokked", "median step"), rows)
+    return html_table(("case", "instances", "grokked", "lower median step"), rows)

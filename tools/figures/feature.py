@@ -169,8 +169,10 @@ def training_curves(view, options):
         axes[0][-1].legend([shown[x] for x in order], [number(x) for x in order], title=view.x, loc="upper left",
                            bbox_to_anchor=(1.0, 1.0))
     picture.suptitle(f"Training curves: {label(kind)}")
+    hidden = sum(view.best(x, y) is not None for x in view.xs for y in view.ys) - sum(map(len, lines))
+    more = f" Not shown: {hidden} more grid points, in between." if hidden else ""
     return Figure(picture, f"The {label(kind)} at every checkpoint: median over instances, the band from the best to "
-                           "the worst of them.")
+                           f"the worst of them.{more}")
 
 
 # --- Geometry of the weights ---------------------------------------------------------------------------------------

@@ -226,7 +226,8 @@ def order_learned(view, prefix):
     picture.suptitle("Order in which irreps are learned" + IN_VALUES[prefix])
     return Figure(picture, "Left: the first checkpoint at which the logits' similarity with an irrep is over 0.05, an "
                            "instance a dot, bar: median. Right: how many instances learn it as their first, second "
-                           f"... key irrep{IN_VALUES[prefix]}." + left_out(view, cells))
+                           f"... key irrep{IN_VALUES[prefix]}; those learned by the same checkpoint come in the order "
+                           "of the irreps." + left_out(view, cells))
 
 
 def draw_steps(axis, steps, names):
