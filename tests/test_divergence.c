@@ -15,6 +15,13 @@ static void test_nothing_infinite_is_done(void **state) {
     assert_true(failed > 100); // the range of double is larger
 }
 
+static void test_the_last_loss_counts(void **state) {
+    (void)state;
+    int missed, failed = support_last_losses_count("cpu", 4, &missed);
+    printf("%d losses of last weights not finite, %d of them in range when measured\n", failed, missed);
+    assert_true(failed > 50 && missed <= 2);
+}
+
 static void test_when_it_is_found_depends_on_no_cut(void **state) {
     (void)state;
     support_divergence_depends_on_no_cut("cpu");
@@ -248,6 +255,7 @@ static void test_weights_that_are_not_finite_have_no_measures(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nothing_infinite_is_done),
+        cmocka_unit_test(test_the_last_loss_counts),
         cmocka_unit_test(test_when_it_is_found_depends_on_no_cut),
         cmocka_unit_test(test_pairs_that_are_far_behind_have_their_gradient),
         cmocka_unit_test(test_an_update_says_whether_it_left_everything_finite),

@@ -386,6 +386,27 @@ static void test_a_table_may_end_anyhow(void **state) {
     }
 }
 
+// Empty cells, as spreadsheets leave them by the million: each is looked at once.
+static void test_separators_without_end_take_no_time(void **state) {
+    (void)state;
+    enum { MOST = 3000000 };
+    static const char *const PATTERN[] = {",", ";", ", ", ",\n"};
+    char *content = ts_alloc(MOST + 64, "a table");
+    for (int i = 0; i < 4; i++)
+        for (int lists = 0; lists < 2; lists++) {
+            size_t each = strlen(PATTERN[i]);
+            char *at =
+                content + sprintf(content, lists ? "[[0%c1],[1%c0" : "0%c1\n1%c0", *PATTERN[i], *PATTERN[i]);
+            for (size_t k = 0; k < MOST / each; k++, at += each)
+                memcpy(at, PATTERN[i], each);
+            strcpy(at, lists ? "]]" : "\n");
+            ts_data *data = cayley_of(content);
+            assert_int_equal(data->table->n, 2);
+            ts_data_free(data);
+        }
+    ts_free(content);
+}
+
 // As people and programs write the cyclic group of order 3.
 static void test_tables_of_other_programs_are_read(void **state) {
     (void)state;
@@ -706,6 +727,7 @@ int main(void) {
         cmocka_unit_test(test_tables_of_other_programs_are_read),
         cmocka_unit_test(test_orders_of_other_programs_are_read),
         cmocka_unit_test(test_a_table_may_end_anyhow),
+        cmocka_unit_test(test_separators_without_end_take_no_time),
         cmocka_unit_test(test_unknown_and_large_groups_are_refused),
         cmocka_unit_test(test_names_of_other_programs_are_understood),
         cmocka_unit_test(test_the_order_can_be_filtered_by),

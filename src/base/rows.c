@@ -158,18 +158,19 @@ static ts_rows_event take_number(ts_rows *rows) {
 
 // --- Between numbers ---
 
-// Whether nothing but separators and blanks stands before the line's end (or, in lists, the row's). What was found not
-// to be one is not looked at again.
+// Whether nothing but separators and blanks stands before the line's end (or, in lists, the row's). What has been looked
+// through is not looked at again.
 static bool ends_row(ts_rows *rows) {
     const char *at = rows->at;
-    if (at < rows->no_end)
-        return false;
+    if (at < rows->no_end || at < rows->row_end)
+        return at < rows->row_end;
     while (at < rows->end && (is_separator(*at) || is_blank(*at)))
         at++;
     if (at == rows->end || *at == '\n' || *at == '#' || (rows->lists && is_in(*at, "])}")))
-        return true;
-    rows->no_end = at;
-    return false;
+        rows->row_end = at;
+    else
+        rows->no_end = at;
+    return rows->at < rows->row_end;
 }
 
 // *event: an entry with nothing in it has come, or a fault. False: go on.

@@ -22,7 +22,8 @@ typedef struct ts_rows {
     char separator;           // of numbers, so far: ',' or ';', or ' ' for blanks; 0: none yet
     char open[TS_ROWS_DEPTH]; // brackets
     int depth, here;          // brackets open; line of `at`, from 1
-    const char *no_end;       // nothing before it ends a row
+    const char *no_end;       // from where it was looked for last up to here nothing ends a row
+    const char *row_end;      // or the row ends here: nothing but separators and blanks before
     bool ended;               // the last event was a row's end
 
     int value;                    // -1: not a whole number >= 0; TS_ROWS_LARGE: that or more

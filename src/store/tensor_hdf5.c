@@ -14,6 +14,7 @@
 enum {
     DEPTH = 16,            // groups within groups
     OBJECTS = 100000,      // links looked at
+    PATH_BYTES = 4096,     // of a name with its groups'
     SPARE_BYTES = 1 << 24, // that a chunk may hold beyond its tensor
 };
 
@@ -165,6 +166,8 @@ static herr_t visit(hid_t group, const char *name, const H5L_info_t *info, void 
         at->status = TS_ERROR_MEMORY;
     else if (++at->objects > OBJECTS)
         refuse(at, name, "is one name too many");
+    else if (at->path.length > PATH_BYTES)
+        refuse(at, ts_text_get(&at->path) + 1, "has a name that is too long, with its groups'");
     else if (info->type == H5L_TYPE_HARD)
         list_object(at, group, name);
     else

@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "model/model.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -46,7 +47,7 @@ int ts_divergence_of_losses(const ts_params *params, const struct ts_data *data,
     for (int i = 0; table[i].name; i++) {
         double loss = measures[ts_measure_offset(params, data, i)];
         if (table[i].loss && !table[i].dimension[0] && ts_measure_length(params, data, i) > 0 &&
-            (isinf(loss) || (isnan(loss) && strcmp(table[i].name, "train_loss") == 0)))
+            (fabs(loss) > FLT_MAX || (isnan(loss) && strcmp(table[i].name, "train_loss") == 0)))
             return TS_DIVERGED_LOSS;
     }
     return 0;

@@ -94,6 +94,16 @@ def deep(file, name, there):
     file.create_group(name + "/x" * 40)
 
 
+def names_of_a_megabyte(file, name, there):
+    """Thousands of names of one dataset, each as long as those of all the groups that it is in together."""
+    group = file.create_group(name)
+    for _ in range(14):
+        group = group.create_group("x" * 60000)
+    group["0"] = numpy.zeros(1, "f4")
+    for number in range(1, 2000):
+        group[str(number)] = group["0"]
+
+
 @functools.cache
 def packed_gigabyte():
     packer = zlib.compressobj(1)
@@ -171,6 +181,7 @@ HOSTILE = {
     "a group": lambda file, name, there: file.create_group(name),
     "a group within itself": group_in_itself,
     "many groups": deep,
+    "names of a megabyte": names_of_a_megabyte,
     "data in another file": external("secret.raw"),
     "data in a pipe": external("pipe.raw"),
     "data in a device": external("/dev/zero"),
