@@ -156,8 +156,8 @@ class OutOfMemory(Case):
                 self.assertEqual(result.output, measures)
 
         self.attempts(check, "measure", "one.yaml", "--weights", "weights.h5", stride=7)
-        self.run_program("export", "one.h5", "--instance", 0, "-o", "weights.safetensors")
-        self.attempts(check, "measure", "one.yaml", "--weights", "weights.safetensors", stride=7)
+        self.run_program("export", "one.h5", "--instance", 0, "-o", "one.safetensors")
+        self.attempts(check, "measure", "one.yaml", "--weights", "one.safetensors", stride=7)
         print(f"{self.tried} failing allocations", flush=True)
 
     def test_measure_of_results(self):
