@@ -274,3 +274,59 @@ static inline void support_gradient_of_hopeless_pairs(const char *backend) {
             support_close(&f);
         }
 }
+
+// --- One pair among many ---
+
+// Weights of an mlp with which the label of the pair (a, b) is infinitely far behind, and all logits of others are 0.
+static inline void support_lose_one_pair(const support_instance *f, int n, int a, int b, int label,
+                                         float *weights) {
+    ts_parameter_layout layout;
+    f->params.schema->model->layout(&f->params, &layout);
+    const ts_tensor *x = &layout.tensor[0], *y = &layout.tensor[1], *w = &layout.tensor[2],
+                    *u = &layout.tensor[3];
+    int64_t embed = x->size[1], hidden = w->size[1];
+    memset(weights, 0, (size_t)layout.total * sizeof *weights);
+    for (int64_t token = 0; token < n; token++) {
+        weights[x->offset + token * embed] = token == a ? 1 : -1;
+        weights[y->offset + token * embed] = token == b ? 1 : -1;
+    }
+    weights[w->offset] = weights[w->offset + embed * hidden] =
+        1; // the first hidden unit: 2 for the pair, else 0
+    weights[u->offset + label] = -1.5e38f;
+    weights[u->offset + (label + 1) % n] = 1.5e38f;
+}
+
+// A loss that is not finite is noticed wherever its pair stands among those of a training, before the update.
+static inline void support_one_lost_pair_ends_it(const char *backend) {
+    static const char *const SWEEPS[] = {
+        "task: group\ngroup: C11\ntrain_fraction: 0.8\nembed: 3\nhidden: 9\nsteps: 9\n",
+        "task: group\ngroup: C11\ntrain_fraction: 0.8\nembed: 3\nhidden: 130\nsteps: 9\n",
+    };
+    enum { N = 11 };
+    for (int k = 0; k < 2; k++) {
+        support_instance f;
+        support_open(&f, SWEEPS[k]);
+        size_t n = (size_t)f.parameters;
+        float *state = ts_alloc_zero(3 * n, sizeof *state, "a state"),
+              *after = ts_alloc_zero(3 * n, sizeof *after, "a state");
+        const ts_engine *engine = ts_backend_engine(ts_backend_find(backend), f.params.schema->model->name);
+        int ended = 0;
+        void *training;
+        assert_int_equal(engine->create(&f.spec, &training), TS_OK);
+        for (int pair = 0; pair < N * N; pair += 3) {
+            int64_t reached = 0;
+            support_lose_one_pair(&f, N, pair / N, pair % N, (pair / N + pair % N) % N, state);
+            assert_int_equal(engine->set_state(training, 0, state), TS_OK);
+            assert_int_equal(engine->train(training, 0, 1, &reached), TS_OK);
+            assert_int_equal(engine->get_state(training, 0, after), TS_OK);
+            if (reached == 0 && memcmp(state, after, 3 * n * sizeof *state) != 0)
+                fail_msg("%s: the loss of the pair %d is not noticed before the update", backend, pair);
+            ended += reached == 0;
+        }
+        engine->destroy(training);
+        assert_in_range(ended, N * N / 3 / 2, N * N / 3); // the others are test pairs
+        ts_free(state);
+        ts_free(after);
+        support_close(&f);
+    }
+}

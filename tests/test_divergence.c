@@ -41,6 +41,11 @@ static void test_pairs_that_are_far_behind_have_their_gradient(void **state) {
 
 // --- The kernel ---
 
+static void test_one_lost_pair_ends_it(void **state) {
+    (void)state;
+    support_one_lost_pair_ends_it("cpu");
+}
+
 static void test_an_update_says_whether_it_left_everything_finite(void **state) {
     (void)state;
     enum { COUNT = 2 * TS_VECTOR_LANES };
@@ -258,6 +263,7 @@ int main(void) {
         cmocka_unit_test(test_the_last_loss_counts),
         cmocka_unit_test(test_when_it_is_found_depends_on_no_cut),
         cmocka_unit_test(test_pairs_that_are_far_behind_have_their_gradient),
+        cmocka_unit_test(test_one_lost_pair_ends_it),
         cmocka_unit_test(test_an_update_says_whether_it_left_everything_finite),
         cmocka_unit_test(test_an_engine_that_notices_nothing_makes_no_row),
         cmocka_unit_test(test_a_saved_unit_remembers_how_its_instances_ended),
