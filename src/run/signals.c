@@ -3,6 +3,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 static volatile sig_atomic_t seen;
 
@@ -12,6 +13,17 @@ static void handle(int signal_number) {
         raise(SIGINT);
     }
     seen = signal_number;
+}
+
+// `ulimit -t` sets both limits on processor time alike, and at the hard one the kernel kills without a warning.
+static void leave_time_to_save(void) {
+    enum { SECONDS = 10 };
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_CPU, &limit) != 0 || limit.rlim_max == RLIM_INFINITY ||
+        limit.rlim_cur < limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max > 2 * SECONDS ? limit.rlim_max - SECONDS : (limit.rlim_max + 1) / 2;
+    setrlimit(RLIMIT_CPU, &limit);
 }
 
 void ts_signals_catch(void) {
@@ -29,6 +41,7 @@ void ts_signals_catch(void) {
     }
     // A reader of our output that goes away shows as a failed write, not as our death.
     signal(SIGPIPE, SIG_IGN);
+    leave_time_to_save();
 }
 
 void ts_signals_survive_limits(void) {

@@ -107,9 +107,11 @@ class Identical(Case):
         self.assertEqual(sha256(self.path("parts.h5")), expected)
 
     def test_a_limit_on_processor_time_stops_it(self):
-        soft = lambda: resource.setrlimit(resource.RLIMIT_CPU, (1, 600))
-        output = self.run_program("run", self.write("endless.yaml", ENDLESS), "--threads", 1, expect=75, preexec_fn=soft)
-        self.assertIn(f"signal {signal.SIGXCPU.value}", output)
+        sweep = self.write("endless.yaml", ENDLESS)
+        for limits in (1, 600), (8, 8):  # of the second, as of ulimit -t, half is kept for saving
+            limit = lambda: resource.setrlimit(resource.RLIMIT_CPU, limits)
+            output = self.run_program("run", sweep, "--threads", 1, expect=75, preexec_fn=limit)
+            self.assertIn(f"signal {signal.SIGXCPU.value}", output)
 
     def test_time_limit_stops_before_it(self):
         """A twentieth of the limit is kept for saving: however busy the machine is, that is enough of a long one."""
