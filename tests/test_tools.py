@@ -151,6 +151,17 @@ for file in sys.argv[1:]:
 """
 
 
+# What is said of files, a line each; the last of every seven is of an exported instance.
+READ = """
+import sys
+import to_transformer_lens, toysweep
+for i, path in enumerate(sys.argv[1:]):
+    try:
+        print(to_transformer_lens.read(path) if i % 7 == 6 else toysweep.load(path, weights=True))
+    except (to_transformer_lens.ExportError, toysweep.ResultsError) as fault:
+        print(fault, flush=True)
+"""
+
 # Of this Python as if it had no such module, and no other Python had it.
 LACKING = """
 import sys
@@ -241,6 +252,60 @@ def test_failed_instances_are_warned_of(path, folder):
     failed = int((data.status == toysweep.FAILED).sum())
     assert failed and f"of 4 instances {failed} failed and 0 are not done" in words, words
     check_equal(int(np.isnan(data.final_loss.values).sum()), failed, "final losses that are NaN")
+
+
+def elsewhere(folder):
+    """{what the refusal says: [functions that put, in place of file[name], what HDF5 would open another file for]}."""
+    secret, raw = os.path.join(folder, "secret.h5"), os.path.join(folder, "secret.raw")
+    pipe = os.path.join(folder, "pipe")
+    with h5py.File(secret, "w") as file:
+        file["x"] = np.full(8, 0.0424242)
+    np.full(8, 0.0424242).tofile(raw)
+    os.mkfifo(pipe)
+
+    def virtual(source):
+        layout = h5py.VirtualLayout((8,), "f8")
+        layout[...] = h5py.VirtualSource(source, "x", (8,))
+        return lambda file, name: file.create_virtual_dataset(name, layout)
+
+    def link(made):
+        return lambda file, name: file.__setitem__(name, made)
+
+    return {
+        "a link to another file, and those are not followed": [link(h5py.ExternalLink(at, "/x")) for at in (pipe, secret)],
+        "a soft link, which is not followed": [link(h5py.SoftLink("/loop")), link(h5py.SoftLink("/name"))],
+        "keeps its data in other files": [virtual(pipe), virtual(secret)] + [
+            lambda file, name, at=at: file.create_dataset(name, (8,), "f8", external=[(at, 0, 64)])
+            for at in (pipe, raw)]}
+
+
+def test_files_that_point_elsewhere_are_refused(path, folder):
+    """By every way to read them, in a sentence, without waiting at a pipe."""
+    kinds = [(words, put) for words, every in elsewhere(folder).items() for put in every]
+    with toysweep.Results(path) as results:
+        case = f"cases/{list(results.cases)[-1]}"
+    files, expected = [], []
+    for words, put in kinds:
+        for place in "exact_loss", "sweep/resolved", "cases", case, f"{case}/train_loss", f"{case}/step", "W":
+            files.append(os.path.join(folder, f"{len(files)}.h5"))
+            expected.append((place, words))
+            if place != "W":
+                shutil.copy(path, files[-1])
+            with h5py.File(files[-1], "a") as file:  # W: of an exported instance
+                if place in file:
+                    del file[place]
+                put(file, place)
+    done = subprocess.run([sys.executable, "-c", READ, *files], capture_output=True, text=True, timeout=300,
+                          env={**os.environ, "PYTHONPATH": TOOLS})
+    said_of = done.stdout.splitlines()
+    check_equal((done.returncode, len(said_of)), (0, len(files)), f"exit code and lines: {done.stderr}")
+    for (place, words), line in zip(expected, said_of):
+        assert words in line and place in line, (place, words, line)
+    for file in files[0], files[4]:
+        done = subprocess.run([sys.executable, os.path.join(TOOLS, "plot.py"), file], capture_output=True, text=True,
+                              timeout=300)
+        check_equal((done.returncode, done.stderr.count("\n")), (1, 1), f"exit code and lines: {done.stderr}")
+        assert "a link to another file" in done.stderr, done.stderr
 
 
 def test_a_thousand_cases_are_loaded_as_fast_as_they_open(path, folder):

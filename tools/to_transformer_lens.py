@@ -53,6 +53,8 @@ def need_module(name, package):
 
 def read(path):
     """(parameters by the names of the results file, the instance's resolved keys)."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ExportError(f"{path}: not a file")  # but a pipe, at which opening waits
     try:
         with open(path, "rb") as file:
             head = file.read(8)
@@ -67,11 +69,16 @@ def read(path):
 
 def read_hdf5(path):
     h5py = need_module("h5py", "h5py")
-    with h5py.File(path, "r") as file:
-        if any(isinstance(item, h5py.Group) for item in file.values()):
-            raise ValueError("it has groups: a results file? Export an instance first")
-        keys = file.attrs.get("parameters", b"{}")
-        return {name: item[...] for name, item in file.items()}, json.loads(keys)
+    import toysweep
+
+    try:
+        with toysweep.open_file(path) as file:
+            if any(isinstance(item, h5py.Group) for item in file.values()):
+                raise ValueError("it has groups: a results file? Export an instance first")
+            keys = file.attrs.get("parameters", b"{}")
+            return {name: item[...] for name, item in file.items()}, json.loads(keys)
+    except toysweep.ResultsError as fault:
+        raise ExportError(str(fault)) from fault
 
 
 def read_safetensors(path):

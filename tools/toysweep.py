@@ -28,6 +28,57 @@ def text(value):
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
+def open_file(path):
+    """A file that can be read without another one being opened or waited for, whatever it holds: HDF5 would follow its
+    links, and read data that datasets keep elsewhere."""
+    if not os.path.isfile(path):
+        raise ResultsError(f"{path}: {'not a file' if os.path.exists(path) else 'no such file'}")
+    try:
+        file = File(path, "r")
+    except OSError:  # a run is writing and holds HDF5's own lock
+        os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
+        file = File(path, "r")
+    # Goes into groups by hard links only, and into each once; stops at the first that gives something.
+    found = file.id.links.visit(lambda name, link: None if link.type == h5py.h5l.TYPE_HARD else (name, link), info=True)
+    if found:
+        file.close()
+        kind = "soft link, which is" if found[1].type == h5py.h5l.TYPE_SOFT else "link to another file, and those are"
+        raise ResultsError(f"{path}: {text(found[0])} is a {kind} not followed; write a copy of the data")
+    return file
+
+
+def check_data(dataset):
+    """Refuses a dataset of h5py's lower layer that has its data elsewhere. Before its shape is asked for: that alone
+    opens the sources of a virtual one."""
+    if dataset.get_offset() is not None:  # in one piece, in this file
+        return
+    plan = dataset.get_create_plist()
+    if plan.get_layout() == h5py.h5d.VIRTUAL or plan.get_external_count():
+        path, name = (text(found(dataset)) for found in (h5py.h5f.get_name, h5py.h5i.get_name))
+        raise ResultsError(f"{path}: {name.lstrip('/')} keeps its data in other files, and those are not read; write a "
+                           "copy of the data")
+
+
+class Group(h5py.Group):
+    """Gives only what check_data() lets pass."""
+
+    def __getitem__(self, name):
+        return _checked(super().__getitem__(name))
+
+
+class File(h5py.File):
+    def __getitem__(self, name):
+        return _checked(super().__getitem__(name))
+
+
+def _checked(item):
+    if isinstance(item, h5py.Group):
+        return Group(item.id)
+    if isinstance(item, h5py.Dataset):
+        check_data(item.id)
+    return item
+
+
 def links(group):
     """Names in a group in the order in which they were made, which is the order of the sweep's keys."""
     if isinstance(group, h5py.File):
@@ -67,10 +118,8 @@ class Results:
 
     def __init__(self, path):
         self.path = str(path)
-        if not os.path.isfile(self.path):
-            raise ResultsError(f"{self.path}: no such file")
         try:
-            self.file = self._open()
+            self.file = open_file(self.path)
         except OSError as fault:
             raise ResultsError(f"{self.path}: not a results file of toysweep (not HDF5, or broken: {fault})")
         if text(self.file.attrs.get("program", "")) != "toysweep":
@@ -92,13 +141,6 @@ class Results:
         self.varying = [name for name in self.parameters if len(distinct(self.table[name])) > 1]
         if "seed" in self.table and len(distinct(self.table["seed"])) > 1:
             self.varying.append("seed")
-
-    def _open(self):
-        try:
-            return h5py.File(self.path, "r")
-        except OSError:  # a run is writing and holds HDF5's own lock
-            os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
-            return h5py.File(self.path, "r")
 
     def __enter__(self):
         return self
@@ -273,47 +315,63 @@ class _Place:
         every = [group for group, _ in results.cases.values()]
         self.groups = [group.get(place or ".") for group in every]
         self.scales = [group.id for group in every]
-        self.has = [set() if group is None else set(links(group)) for group in self.groups]
+        self.has = [{} if group is None else dict.fromkeys(links(group)) for group in self.groups]
         self.known, self.labels_of = {}, {}
 
     def names(self):
         """Of all cases' datasets, scales aside."""
-        every = dict.fromkeys(name for group in self.groups if group is not None for name in links(group))
+        every = dict.fromkeys(name for has in self.has for name in has)
         return [name for name in every if isinstance(item := self.example(name), h5py.Dataset)
                 and not h5py.h5ds.is_scale(item.id) and name != "instance"]
 
     def example(self, name):
         return next(group for group, has in zip(self.groups, self.has) if name in has)[name]
 
-    def labels(self, case, dim):
-        """Values of a case's scale; equal ones are one object. None: it has no such scale."""
-        if (case, dim) not in self.labels_of:
-            found = None
-            if dim.encode() in self.scales[case]:
-                found = _values(h5py.h5d.open(self.scales[case], dim.encode()))
-                found = self.known.setdefault((found.dtype.str, found.tobytes()), found)
-            self.labels_of[case, dim] = found
-        return self.labels_of[case, dim]
+    def labels(self, dim):
+        """Values of each case's scale; equal ones are one object. None: it has no such scale."""
+        if dim not in self.labels_of:
+            self.labels_of[dim] = [self._scale(group, dim) for group in self.scales]
+        return self.labels_of[dim]
 
-    def datasets(self, name, dims):
-        """One of each case; None unless shapes and labels are the same in all."""
-        if not all(name in has for has in self.has):
+    def _scale(self, group, dim):
+        if dim.encode() not in group:
             return None
-        found = []
-        for case, group in enumerate(self.groups):
-            found.append(h5py.h5d.open(group.id, name.encode()))
-            if found[case].shape[1:] != found[0].shape[1:] or any(
-                    self.labels(case, dim) is not self.labels(0, dim) for dim in dims):
-                return None
+        dataset = _open(group, dim)
+        found = _values(dataset, dataset.shape, dataset.dtype)
+        return self.known.setdefault((found.dtype.str, found.tobytes()), found)
+
+    def are_labelled_alike(self, dims):
+        return all(labels is self.labels(dim)[0] for dim in dims for labels in self.labels(dim))
+
+    def columns(self, names, results):
+        """{name: values of all instances} of those that have equal shapes. Case by case, and each dataset closed before
+        the next is opened, which is what HDF5 is quick at."""
+        examples = {name: self.example(name) for name in names if all(name in has for has in self.has)}
+        found = {name: np.full((results.count,) + example.shape[1:], np.nan, dtype=example.dtype)
+                 for name, example in examples.items()}
+        types = {name: h5py.h5t.py_create(column.dtype) for name, column in found.items()}
+        for group, (_, rows) in zip(self.groups, results.cases.values()):
+            for name, column in list(found.items()):
+                dataset = _open(group.id, name)
+                shape = dataset.shape
+                if shape[1:] == column.shape[1:]:
+                    column[rows] = _values(dataset, shape, column.dtype, types[name])
+                else:
+                    del found[name]
         return found
 
 
-def _values(dataset):
-    if dataset.dtype.kind not in "fiu":
-        return np.array([text(value) for value in h5py.Dataset(dataset)[...]])
-    values = np.empty(dataset.shape, dtype=dataset.dtype)
-    dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values)
-    return values
+def _open(group, name):
+    dataset = h5py.h5d.open(group, name.encode())
+    check_data(dataset)
+    return dataset
+
+
+def _values(dataset, shape, dtype, read_as=None):
+    values = np.empty(shape, dtype=dtype)
+    if values.size:
+        dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values, read_as)
+    return values if values.dtype.kind in "fiu" else np.array([text(value) for value in values])
 
 
 def _add_curves(results, data, axes, sizes, at, curves, weights):
@@ -321,26 +379,22 @@ def _add_curves(results, data, axes, sizes, at, curves, weights):
     left_out, taken = [], set(data.variables)
     for place in ([""] if curves else []) + (["weights"] if weights else []):
         cases = _Place(results, place)
-        for name in cases.names():
-            example = cases.example(name)
-            dims = dimensions(example)[1:]
-            stored = cases.datasets(name, dims)
-            if stored is None:
-                left_out.append(f"{place}/{name}".lstrip("/"))
-                continue
-            column = np.full((results.count,) + example.shape[1:], np.nan, dtype=example.dtype)
-            for source, (_, rows) in zip(stored, results.cases.values()):
-                column[rows] = _values(source)
+        names = cases.names()
+        dims_of = {name: dimensions(cases.example(name))[1:] for name in names}
+        columns = cases.columns([name for name in names if cases.are_labelled_alike(dims_of[name])], results)
+        left_out += [f"{place}/{name}".lstrip("/") for name in names if name not in columns]
+        for name, column in columns.items():
+            dims = dims_of[name]
             dims_out = [f"{dim}_index" if dim in taken else dim for dim in dims]
             data[f"{name}_curve" if name in data.variables else name] = (
-                axes + dims_out, _scatter(column, at, sizes), _help(example))
+                axes + dims_out, _scatter(column, at, sizes), _help(cases.example(name)))
             for dim, dim_out in zip(dims, dims_out):
                 _add_labels(data, cases, dim, dim_out)
     return left_out
 
 
 def _add_labels(data, cases, dim, dim_out):
-    labels, alias = cases.labels(0, dim), cases.labels(0, f"{dim}_alias")
+    labels, alias = cases.labels(dim)[0], cases.labels(f"{dim}_alias")[0]
     if labels is not None and dim_out not in data.coords:
         data.coords[dim_out] = labels
         if alias is not None and alias.shape == labels.shape:
