@@ -272,7 +272,8 @@ def elsewhere(folder):
         return lambda file, name: file.__setitem__(name, made)
 
     return {
-        "a link to another file, and those are not followed": [link(h5py.ExternalLink(at, "/x")) for at in (pipe, secret)],
+        "a link to another file, and those are not followed": [
+            link(h5py.ExternalLink(at, "/x")) for at in (pipe, secret)],
         "a soft link, which is not followed": [link(h5py.SoftLink("/loop")), link(h5py.SoftLink("/name"))],
         "keeps its data in other files": [virtual(pipe), virtual(secret)] + [
             lambda file, name, at=at: file.create_dataset(name, (8,), "f8", external=[(at, 0, 64)])
@@ -549,7 +550,7 @@ def test_mixed_files_get_the_figures_of_both_families(path, folder):
     cases = [row[0] for row in grokking_rows(page) if len(row) == 4]
     check_equal(cases[:4], [f"{group}, weight decay {decay}" for group in ("C5", "S3") for decay in ("0.5", "1")],
                 "cases of groups")
-    assert len(cases) == 5 and cases[4].startswith("file "), cases
+    assert len(cases) == 5 and cases[4].startswith("table.csv"), cases
 
 
 def check_irreps(path):
@@ -623,6 +624,28 @@ def test_files_in_any_form_are_read_as_the_program_does(path, folder):
     names = ", ".join(f"form{i}.txt" for i in range(len(forms)))
     check_irreps(run_sweep(f"{{task: cayley, cayley: [{names}], embed: 16, hidden: 16, train_fraction: 1, steps: 1}}",
                            folder))
+
+
+def test_files_go_by_their_names(path, folder):
+    """With the folders where two have one name, in load() and in figures."""
+    a, b, c = (f"sha256:{digit * 64}" for digit in "abc")
+    files = (a, "x/one/t.csv"), (b, "y/one/t.csv"), (c, "t c.csv"), (c, "again.csv")
+    lines = "".join(f"{digest[7:]}  {name}\n" for digest, name in files)
+    check_equal(toysweep.file_names(lines), {a: "x/one/t.csv", b: "y/one/t.csv", c: "t c.csv"}, "names")
+    check_equal(toysweep.file_names(lines.replace("y/one", "x/two")), {a: "one/t.csv", b: "two/t.csv", c: "t c.csv"},
+                "names")
+    for place, sign in ("p", 1), ("q", -1):
+        os.mkdir(os.path.join(folder, place))
+        with open(os.path.join(folder, place, "t.csv"), "w", encoding="utf-8") as file:
+            file.writelines(",".join(str((a + sign * b) % 5) for b in range(5)) + "\n" for a in range(5))
+    out = run_sweep("{task: cayley, cayley: [p/t.csv, q/t.csv], embed: 4, hidden: 4, train_fraction: 0.5, steps: 1}",
+                    folder)
+    check_equal(list(said(out)[0].cayley.values), ["p/t.csv", "q/t.csv"], "tables of load()")
+    _, page = draw(out, os.path.join(folder, "figures"))
+    check_equal([row[0] for row in grokking_rows(page)][:2], ["p/t.csv", "q/t.csv"], "cases")
+    with h5py.File(out, "r+") as file:
+        del file["sweep/paths"]
+    assert all(name.startswith("sha256:") for name in said(out)[0].cayley.values)
 
 
 def test_standard_matrices_multiply_as_permutations_do(path, folder):

@@ -11,6 +11,7 @@ Put this folder on PYTHONPATH, or copy the file. Needs h5py and numpy; load() an
 
 import json
 import os
+import re
 import warnings
 
 import h5py
@@ -111,10 +112,26 @@ def distinct(values):
     return np.array(list(dict.fromkeys(values)), dtype=object)
 
 
+def file_names(lines):
+    """{"sha256:...": name} of the lines of sweep/paths: a file's own name, with as many of its folders as tell it from
+    the others, and with the digest where even those do not."""
+    paths = {}
+    for digest, path in re.findall(r"^([0-9a-f]{64})  (.+)$", lines, re.MULTILINE):
+        paths.setdefault(f"sha256:{digest}", path)
+    names = {}
+    for digest, path in paths.items():
+        parts, others = path.split("/"), [other.split("/") for known, other in paths.items() if known != digest]
+        alone = (depth for depth in range(1, len(parts) + 1)
+                 if all(other[-depth:] != parts[-depth:] for other in others))
+        depth = next(alone, None)
+        names[digest] = "/".join(parts[-depth:]) if depth else f"{path} ({digest[7:15]})"
+    return names
+
+
 class Results:
     """An open results file. `table`: the root's columns, one value per instance; `varying`: those of them that the
     sweep varies, slowest first, `seed` last; `derived`: those that follow from keys (gcd_m, relation, ...); `cases`:
-    label -> (group, instances of its rows)."""
+    label -> (group, instances of its rows); `files`: digest -> name of the files that the sweep names."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -129,6 +146,7 @@ class Results:
             raise ResultsError(f"{self.path}: its format is {found}, this tool reads format {FORMAT}; "
                                "use the tools of the version that wrote it")
         self.count = len(self.file["instance"])
+        self.files = file_names(text(self.file["sweep/paths"][()])) if "sweep/paths" in self.file else {}
         self.table = {name: self._column(name) for name in links(self.file)
                       if isinstance(self.file[name], h5py.Dataset) and self.file[name].shape == (self.count,)
                       and name != "instance"}
@@ -153,7 +171,15 @@ class Results:
         if values.dtype.kind not in "SO":
             return values
         values = np.array([text(v) for v in values], dtype=object)
-        return values if name == "identity" else numbers_if_all(values)
+        if name == "identity":
+            return values
+        values = numbers_if_all(values)
+        return np.array([self.shown(value) for value in values], dtype=object) if values.dtype == object else values
+
+    def shown(self, value):
+        """A key's value as `table` and figures have it: resolved() knows files by the SHA-256 of what they hold, people
+        by their names."""
+        return self.files.get(value, value) if isinstance(value, str) else value
 
     def _keys(self):
         """Names of every parameter of the sweep: those of one instance of each case."""

@@ -148,26 +148,27 @@ def task_columns(results, rows):
 
 def make_cell(results, fixed, rows):
     keys = results.resolved(int(rows[0]))
-    parts = [table_name(keys)]
+    parts = [table_name(results, keys)]
     for name in fixed:
         if name not in NAMING and name in keys:
             value = keys[name]
             parts.append(f"{label(name).split(' (')[0]} "
-                         f"{('no', 'yes')[value] if isinstance(value, bool) else short_name(number(value))}")
+                         f"{('no', 'yes')[value] if isinstance(value, bool) else number(short_name(results, value))}")
     group, _ = results.case_of(int(rows[0]))
     done = rows[results.table["status"][rows] == toysweep.DONE]
     return Cell(", ".join(parts), len(rows), (group, np.searchsorted(group["instance"][...], done)), results, done)
 
 
-def table_name(keys):
+def table_name(results, keys):
     if keys["task"] == "power":
         return f"a^{keys['m']} + b^{keys['n']} mod {keys['p']}"
-    return short_name(keys[keys["task"]])
+    return short_name(results, keys[keys["task"]])
 
 
-def short_name(value):
-    """Files are known by the SHA-256 of what they hold: its first digits will do."""
-    return f"file {value[7:15]}" if value.startswith("sha256:") else value
+def short_name(results, value):
+    """Of a file whose name is not known, the first digits of its digest will do."""
+    value = results.shown(value)
+    return f"file {value[7:15]}" if isinstance(value, str) and value.startswith("sha256:") else value
 
 
 def median(values):
