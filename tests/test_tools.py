@@ -668,13 +668,16 @@ def test_powers_get_their_figures(path, folder):
     if not has_task("power"):
         raise Skipped("the program has no task power")
     out = run_sweep(POWERS, folder)
-    pictures, _ = draw(out, os.path.join(folder, "figures"))
+    pictures, page = draw(out, os.path.join(folder, "figures"))
     for name in TRAINING_FIGURES + ["by-exponents", "logit-similarity", "value-logit-similarity", "attention-over-time",
                                     "attention-by-pair", "neurons-in-two-dimensions", "value-neurons-in-two-dimensions",
                                     "value-neuron-clusters", "logit-slices", "singular-values",
                                     "embedding-fourier-norms", "value-embedding-fourier-norms-over-time",
                                     "value-logit-cosines", "value-key-frequency-losses", "value-neuron-frequencies"]:
         assert name in names_of(pictures), (name, pictures)
+    for clause in "owns the neuron", "on the training pairs", "for each frequency k":
+        assert clause in page and f"{clause}, in terms of" not in page, f"what is in terms of powers: {clause}"
+    assert page.count(" in terms of a^m and b^n mod p") >= 10, page
     check_loaded(out)
 
 

@@ -85,7 +85,7 @@ def every_view(results, options):
     known = [task for tasks in FAMILIES for task in tasks]
     for task in {results.resolved(int(rows[0]))["task"]: None for _, rows in results.cases.values()}:
         if task not in known:
-            print(f"plot.py: no figures for task '{task}' yet; left out", file=sys.stderr)
+            print(f"{os.path.basename(sys.argv[0])}: no figures for task '{task}' yet; left out", file=sys.stderr)
     for tasks, family in FAMILIES.items():
         rows = rows_of_tasks(results, tasks)
         if len(rows):
@@ -155,7 +155,7 @@ def main():
                                        body="\n".join(body)))
             print(f"{summary(results)}; figures in {index}")
     except (toysweep.ResultsError, OSError) as fault:
-        sys.exit(f"plot.py: {fault}")
+        sys.exit(f"{os.path.basename(sys.argv[0])}: {fault}")
 
 
 if __name__ == "__main__":

@@ -61,7 +61,8 @@ def loss_heatmap(view, options):
     over = " and ".join(label(name).split(" (")[0] for name in (view.y, view.x) if name)
     picture.suptitle(f"{label(view.loss).capitalize()} by {over}")
     return Figure(picture, f"The {label(view.loss)} after training: mean over the instances of a cell on the left, "
-                           "the best of them on the right. Blank: not finished, or not part of the sweep.")
+                           "the best of them on the right. Blank: not finished, or not part of the sweep." +
+                  (f" Losses below {short(low)} have its colour." if np.nanmin(grids) < low else ""))
 
 
 def annotate(axis, grid, norm):
@@ -172,7 +173,7 @@ def training_curves(view, options):
     hidden = sum(view.best(x, y) is not None for x in view.xs for y in view.ys) - sum(map(len, lines))
     more = f" Not shown: {hidden} more grid points, in between." if hidden else ""
     return Figure(picture, f"The {label(kind)} at every checkpoint: median over instances, the band from the best to "
-                           f"the worst of them.{more}")
+                           f"the worst of them. The scale ends at {short(floor(options))} at the latest.{more}")
 
 
 # --- Geometry of the weights ---------------------------------------------------------------------------------------

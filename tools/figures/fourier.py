@@ -8,7 +8,7 @@ from matplotlib.lines import Line2D
 
 from figures.cells import (LEGEND, PHASES_TEXT, TEST, TRAIN, draw_named, grid_of, label_steps, left_out, legend_beside,
                            log_losses, note_grey, phase_handles, shade_phases, small_legend, step_scale, title_of)
-from figures.irreps import IN_VALUES
+from figures.irreps import ALL_IN_VALUES, IN_VALUES
 from figures.view import TINY, Figure, panels, some
 
 MOST_NEURONS, OWNS = 4, 0.85  # share of a neuron's variation from which a frequency owns it
@@ -47,7 +47,7 @@ def norms(view, measures, where, what):
     legend_beside(axes, [Line2D([], [], color=colour, marker="o", markersize=3, label=words)
                          for words, colour in dict.fromkeys(drawn)])
     picture.suptitle(what + where)
-    return Figure(picture, f"{what}: the norm of the cosine and sine components together, after training{where}. A "
+    return Figure(picture, f"{what}{where}: the norm of the cosine and sine components together, after training. A "
                            "network that has learned the task keeps a few frequencies.")
 
 
@@ -83,8 +83,8 @@ def norms_over_time(view, prefix):
     label_steps(axes, len(samples))
     picture.colorbar(image, ax=axes, label="norm", shrink=0.8)
     picture.suptitle("Fourier norms of the left embedding over time" + IN_VALUES[prefix])
-    return Figure(picture, "The norm of each frequency's components of the left embedding at every checkpoint"
-                           f"{IN_VALUES[prefix]}.")
+    return Figure(picture, "The norm of each frequency's components of the left embedding at every "
+                           "checkpoint." + ALL_IN_VALUES[prefix])
 
 
 # --- The logits ----------------------------------------------------------------------------------------------------
@@ -111,9 +111,9 @@ def cosines(view, prefix):
         axis.set_ylabel("cosine similarity")
     legend_beside(axes, [Line2D([], [], color="black", linestyle="--", label="residual")] + phase_handles())
     picture.suptitle("Similarity of the logits and cosines of a + b - c" + IN_VALUES[prefix])
-    return Figure(picture, "The cosine between the centred logits and cos(2 pi k (a + b - c) / p) for each frequency k"
-                           f"{IN_VALUES[prefix]}; dashed: the norm of what is left of the logits without all of them, "
-                           "over their own." + note_grey("frequencies") + PHASES_TEXT)
+    return Figure(picture, "The cosine between the centred logits and cos(2 pi k (a + b - c) / p) for each frequency "
+                           "k; dashed: the norm of what is left of the logits without all of them, over their own." +
+                  ALL_IN_VALUES[prefix] + note_grey("frequencies") + PHASES_TEXT)
 
 
 def key_frequencies(sample, prefix):
@@ -157,7 +157,7 @@ def losses(view, prefix):
                          for _, words, colour, style in measures] + phase_handles())
     picture.suptitle("Losses with the key frequencies alone, and without them" + IN_VALUES[prefix])
     return Figure(picture, "Key frequencies own neurons. Restricted: only their components of the logits, with the "
-                           "mean logits. Excluded: all but these, on the training pairs" + IN_VALUES[prefix] + "." +
+                           "mean logits. Excluded: all but these, on the training pairs." + ALL_IN_VALUES[prefix] +
                   PHASES_TEXT)
 
 
@@ -189,8 +189,8 @@ def neuron_shares(view, prefix):
     picture.suptitle("Neurons by frequency" + IN_VALUES[prefix])
     return Figure(picture, "Each neuron (dot) at the frequency whose terms hold most of the variation of its "
                            "activations over pairs, and their share; numbers: neurons of a frequency. Dotted: "
-                           f"{OWNS:.0%}, over which the frequency owns the neuron{IN_VALUES[prefix]}. Of each case one "
-                           "instance." + left_out(view, cells))
+                           f"{OWNS:.0%}, over which the frequency owns the neuron. Of each case one instance." +
+                  ALL_IN_VALUES[prefix] + left_out(view, cells))
 
 
 def circle_of(keys, prefix):

@@ -12,7 +12,8 @@ from figures.cells import (LEGEND, PHASES_TEXT, TEST, TRAIN, draw_named, grid_of
 from figures.view import TINY, Figure, panels, some
 
 MOST_COLUMNS, MOST_BARS = 4, 24
-IN_VALUES = {"": "", "value_": ", in terms of a^m and b^n mod p"}
+IN_VALUES = {"": "", "value_": ", in terms of a^m and b^n mod p"}  # behind a title
+ALL_IN_VALUES = {"": "", "value_": " All of it is in terms of a^m and b^n mod p."}  # behind a caption's sentences
 
 
 def key_irreps(sample, prefix):
@@ -42,8 +43,8 @@ def similarity(view, prefix):
         axis.set_ylabel("cosine similarity")
     legend_beside(axes, phase_handles())
     picture.suptitle("Similarity of the logits and the irreps' characters" + IN_VALUES[prefix])
-    return Figure(picture, "The cosine between the centred logits and chi(a b c^-1) of each irrep, an instance a panel"
-                           f"{IN_VALUES[prefix]}." + note_grey("irreps") + PHASES_TEXT)
+    return Figure(picture, "The cosine between the centred logits and chi(a b c^-1) of each irrep, an instance a "
+                           "panel." + ALL_IN_VALUES[prefix] + note_grey("irreps") + PHASES_TEXT)
 
 
 def shade_all(axes, samples):
@@ -106,7 +107,7 @@ def fractions(view, prefix):
     picture.suptitle("Share of each irrep in embeddings, unembedding and hidden layer" + IN_VALUES[prefix])
     return Figure(picture, "The share of the squared norm that lies in functions of each irrep: of both embeddings "
                            "into the hidden layer, of the unembedding out of it, and of the hidden activations on all "
-                           f"pairs in functions of a, of b and of the product a b alone{IN_VALUES[prefix]}." +
+                           "pairs in functions of a, of b and of the product a b alone." + ALL_IN_VALUES[prefix] +
                   note_grey("irreps") + PHASES_TEXT)
 
 
@@ -139,7 +140,7 @@ def total_losses(view, prefix):
     picture.suptitle("Restricted and excluded loss of the key irreps" + IN_VALUES[prefix])
     return Figure(picture, "Restricted: the loss on all pairs with only the key irreps' functions of a b in the hidden "
                            "layer, or in the logits. Excluded: the loss on the training pairs without them. Once the "
-                           f"excluded loss rises, the network relies on them{IN_VALUES[prefix]}." + PHASES_TEXT)
+                           "excluded loss rises, the network relies on them." + ALL_IN_VALUES[prefix] + PHASES_TEXT)
 
 
 def irrep_losses(view, prefix):
@@ -159,8 +160,8 @@ def irrep_losses(view, prefix):
     return Figure(picture, "Restricted: the loss on all pairs with only this irrep's functions of a b in the hidden "
                            "layer, or only its component of the logits. Excluded: the loss on the training pairs "
                            "without them. Below: the loss on all pairs after removing the irrep's functions of a, of b "
-                           f"or of the product from the hidden layer{IN_VALUES[prefix]}." + note_grey("irreps") +
-                  PHASES_TEXT)
+                           "or of the product from the hidden layer." + ALL_IN_VALUES[prefix] +
+                  note_grey("irreps") + PHASES_TEXT)
 
 
 # --- Over seeds ----------------------------------------------------------------------------------------------------
@@ -203,8 +204,8 @@ def key_bars(view, prefix):
         axis.set_ylabel("instances")
     picture.suptitle("Key irreps across seeds" + IN_VALUES[prefix])
     return Figure(picture, "In how many of the instances an irrep is a key irrep: final similarity of the logits over "
-                           f"0.005{IN_VALUES[prefix]}. Dotted: all instances. At most {MOST_BARS} irreps are shown." +
-                  left_out(view, cells))
+                           f"0.005. Dotted: all instances. At most {MOST_BARS} irreps are shown." +
+                  ALL_IN_VALUES[prefix] + left_out(view, cells))
 
 
 def order_learned(view, prefix):
@@ -226,8 +227,8 @@ def order_learned(view, prefix):
     picture.suptitle("Order in which irreps are learned" + IN_VALUES[prefix])
     return Figure(picture, "Left: the first checkpoint at which the logits' similarity with an irrep is over 0.05, an "
                            "instance a dot, bar: median. Right: how many instances learn it as their first, second "
-                           f"... key irrep{IN_VALUES[prefix]}; those learned by the same checkpoint come in the order "
-                           "of the irreps." + left_out(view, cells))
+                           "... key irrep; those learned by the same checkpoint come in the order of the irreps." +
+                  ALL_IN_VALUES[prefix] + left_out(view, cells))
 
 
 def draw_steps(axis, steps, names):

@@ -4,7 +4,7 @@ import numpy as np
 
 from figures import symmetry
 from figures.cells import grid_of, left_out
-from figures.irreps import IN_VALUES
+from figures.irreps import ALL_IN_VALUES, IN_VALUES
 from figures.view import Figure, some
 
 MOST_BARS = 24
@@ -30,8 +30,8 @@ def cluster_counts(view, prefix):
         axis.set_ylabel("neurons")
     picture.suptitle("Neurons by irrep" + IN_VALUES[prefix])
     return Figure(picture, "How many neurons have most of the energy of their embeddings in an irrep: median over "
-                           f"instances (bar), an instance a dot{IN_VALUES[prefix]}. {OFF}: energy under 1. The "
-                           f"{MOST_BARS} with most neurons are shown." + left_out(view, cells))
+                           f"instances (bar), an instance a dot. {OFF}: energy under 1. The "
+                           f"{MOST_BARS} with most neurons are shown." + ALL_IN_VALUES[prefix] + left_out(view, cells))
 
 
 def neuron_clusters(view, options):

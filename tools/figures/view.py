@@ -5,6 +5,8 @@ differ in nothing but the seed share a cell.
 """
 
 import html
+import os
+import sys
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -176,7 +178,8 @@ def views(results, rows, loss):
         made += [View(results, part, keys, loss) for keys, part in cut(results, others, fixed, rows)]
     made = [view for view in made if len(view.rows)]
     if len(made) > MOST_VIEWS:
-        print(f"plot.py: {len(made)} combinations of other keys; drawing the first {MOST_VIEWS}")
+        print(f"{os.path.basename(sys.argv[0])}: {len(made)} combinations of other keys; drawing the first "
+              f"{MOST_VIEWS}")
     return made[:MOST_VIEWS]
 
 
