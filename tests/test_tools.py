@@ -313,12 +313,19 @@ def test_a_thousand_cases_are_loaded_as_fast_as_they_open(path, folder):
     out = run_sweep(MANY, folder)
     begin = time.process_time()
     with h5py.File(out, "r") as file:
-        for group in file["cases"].values():
+        groups = list(file["cases"].values())
+        count = sum(len(group) for group in groups)
+        for group in groups:
             for name in toysweep.links(group):
                 group[name]
-    opened = time.process_time()
-    data, _ = said(out)
+    opened, calls = time.process_time(), []
+    open_one, toysweep._open = toysweep._open, lambda group, name: calls.append(name) or open_one(group, name)
+    try:
+        data, _ = said(out)
+    finally:
+        toysweep._open = open_one
     loaded = time.process_time()
+    assert len(calls) <= count, f"{len(calls)} datasets are opened, and there are {count}"
     check_equal(data.sizes["features"] * data.sizes["hidden"], 1000, "points")
     ratio = (loaded - opened) / (opened - begin)
     assert ratio < 4, f"load() takes {ratio:.1f} times as long as opening every dataset"  # about once as long
@@ -736,6 +743,18 @@ def test_what_is_missing_for_torch_models_is_named(path, folder):
         if module == "torch":
             check_equal((done.returncode, done.stderr.count("\n")), (1, 1), f"exit code and lines: {done.stderr}")
             assert re.search(r"has no torch: install it with \S+ -m pip install torch", done.stderr), done.stderr
+
+
+def test_what_is_missing_for_the_library_is_named(path, folder):
+    for missing, call in (("h5py",), "import toysweep"), (("h5py", "numpy"), "import toysweep"), \
+            (("xarray",), f"import toysweep; toysweep.load({path!r})"), \
+            (("xarray",), f"import toysweep; toysweep.instances({path!r})"):
+        lacking = f"import sys; sys.modules.update(dict.fromkeys({missing!r})); "
+        done = subprocess.run([sys.executable, "-c", lacking + call], capture_output=True, text=True,
+                              env={**os.environ, "PYTHONPATH": TOOLS})
+        words = f"ModuleNotFoundError: toysweep needs {' and '.join(missing)}, which {sys.executable} lacks: "
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith(words) and last.endswith(f" -m pip install {' '.join(missing)}"), done.stderr
 
 
 def test_other_pythons_draw_and_convert(path, folder):

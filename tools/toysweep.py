@@ -9,10 +9,24 @@
 Put this folder on PYTHONPATH, or copy the file. Needs h5py and numpy; load() and instances() need xarray too.
 """
 
+import importlib.util
 import json
 import os
 import re
+import sys
 import warnings
+
+
+def _need(*modules):
+    """As tools/needs.py, but without starting another Python: that is for who imports this to choose."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise ModuleNotFoundError(
+            f"toysweep needs {' and '.join(missing)}, which {sys.executable} lacks: run tools/setup.sh, or install "
+            f"with {sys.executable} -m pip install {' '.join(missing)}", name=missing[0])
+
+
+_need("h5py", "numpy")
 
 import h5py
 import numpy as np
@@ -210,6 +224,7 @@ class Results:
 
 def instances(path):
     """xarray Dataset with one row per instance: every parameter that varies and every final measure."""
+    _need("xarray")
     import xarray as xr
 
     with Results(path) as results:
@@ -227,6 +242,7 @@ def load(path, curves=True, weights=False):
     are included where all cases have equal shapes. A warning names what is not, and counts instances that failed or
     are not done: medians and means pass over their NaN.
     """
+    _need("xarray")
     import xarray as xr
 
     with Results(path) as results:
