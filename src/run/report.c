@@ -33,6 +33,22 @@ struct ts_report {
 
 // --- Columns ---
 
+static bool has_measure(const ts_model *model, const char *name) {
+    for (const ts_measure *measure = model->measures; measure->name; measure++)
+        if (strcmp(measure->name, name) == 0)
+            return true;
+    return false;
+}
+
+// Whether the sweep, if it is known, has instances with that measure.
+static bool is_of_sweep(const ts_report *report, const char *name) {
+    const ts_sweep *sweep = report->grid ? report->grid->sweep : NULL;
+    for (int i = 0; sweep && i < ts_sweep_cases(sweep); i++)
+        if (has_measure(ts_sweep_case(sweep, i)->schema->model, name))
+            return true;
+    return false;
+}
+
 static ts_status read_column(ts_report *report, const char *name) {
     for (int i = 0; i < report->columns; i++)
         if (strcmp(report->column[i].name, name) == 0)
@@ -44,6 +60,8 @@ static ts_status read_column(ts_report *report, const char *name) {
     ts_status status = made->value ? ts_reader_column(report->reader, name, made->value) : TS_ERROR_MEMORY;
     if (status != TS_ERROR_USER)
         return status;
+    if (is_of_sweep(report, name))
+        return ts_fail_again(TS_ERROR_FATAL, ts_message());
     ts_free(made->value); // no such measure in this file
     made->value = NULL;
     return TS_OK;
@@ -115,13 +133,6 @@ static int64_t sort_known(const ts_report *report, const double *values, const i
 
 static double median_of(const double *sorted, int64_t count) {
     return count > 0 ? sorted[(count - 1) / 2] / 2 + sorted[count / 2] / 2 : NAN;
-}
-
-static bool has_measure(const ts_model *model, const char *name) {
-    for (const ts_measure *measure = model->measures; measure->name; measure++)
-        if (strcmp(measure->name, name) == 0)
-            return true;
-    return false;
 }
 
 // The measure of instances whose model is not known: the first headline that the file has.

@@ -292,6 +292,10 @@ bool ts_h5_has(hid_t parent, const char *name) {
     return H5Lexists(parent, name, group_access) > 0;
 }
 
+bool ts_h5_lacks(hid_t parent, const char *name) {
+    return H5Lexists(parent, name, group_access) == 0;
+}
+
 hid_t ts_h5_try_dataset(hid_t parent, const char *name) {
     return ts_h5_has(parent, name) ? H5Dopen2(parent, name, dataset_access) : -1;
 }

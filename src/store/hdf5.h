@@ -63,7 +63,8 @@ hid_t ts_h5_create_dataset(ts_h5 *h5, hid_t parent, const char *name, const ts_h
 hid_t ts_h5_open_group(ts_h5 *h5, hid_t parent, const char *name);
 hid_t ts_h5_open_dataset(ts_h5 *h5, hid_t parent, const char *name);
 void ts_h5_close(ts_h5 *h5, hid_t id);
-bool ts_h5_has(hid_t parent, const char *name); // false also where it cannot be looked for
+bool ts_h5_has(hid_t parent, const char *name);   // false also where it cannot be looked for
+bool ts_h5_lacks(hid_t parent, const char *name); // there is certainly none
 hid_t ts_h5_try_dataset(hid_t parent,
                         const char *name); // -1: there is none, or it cannot be opened; never a fault
 

@@ -35,10 +35,19 @@ struct ts_reader {
     haddr_t texts_begin;
 };
 
-static void fail_as_damaged(ts_reader *reader, const char *what) {
+static void fail_as_damaged(ts_reader *reader, const char *dataset) {
     if (reader->h5.status == TS_OK)
-        reader->h5.status =
-            ts_fail(TS_ERROR_FATAL, "'%s' is not an intact results file of toysweep: %s", reader->path, what);
+        reader->h5.status = ts_fail(TS_ERROR_FATAL,
+                                    "'%s' is damaged: '%s' in it is not what toysweep wrote there; if there "
+                                    "is a copy of the file, use that",
+                                    reader->path, dataset);
+}
+
+static void fail_as_foreign(ts_reader *reader, const char *attribute, const char *fault) {
+    if (reader->h5.status == TS_OK)
+        reader->h5.status = ts_fail(
+            TS_ERROR_FATAL, "'%s' is an HDF5 file, but not a results file of toysweep: its attribute '%s' %s",
+            reader->path, attribute, fault);
 }
 
 // Reads a whole one-dimensional dataset; its length must be `length` unless that is -1. Freed with ts_free.
@@ -67,12 +76,12 @@ static void read_attributes(ts_reader *reader) {
     for (int i = 0; i < ATTRIBUTES && reader->h5.status == TS_OK; i++) {
         reader->h5.status = ts_h5_get_text(reader->h5.file, attribute_names[i], &reader->attribute[i]);
         if (!reader->attribute[i])
-            fail_as_damaged(reader, attribute_names[i]);
+            fail_as_foreign(reader, attribute_names[i], "is missing or no text");
     }
     if (reader->h5.status == TS_OK && strcmp(reader->attribute[0], TS_PROGRAM) != 0)
-        fail_as_damaged(reader, "program");
+        fail_as_foreign(reader, "program", "names another program");
     if (!ts_h5_get_int32(reader->h5.file, "format", &format))
-        fail_as_damaged(reader, "format");
+        fail_as_foreign(reader, "format", "is missing or no 32-bit integer");
     if (reader->h5.status == TS_OK && format != TS_FORMAT)
         reader->h5.status =
             ts_fail(TS_ERROR_FATAL, "'%s' has format %d, this program (toysweep %s) reads format %d",
@@ -253,12 +262,13 @@ static double number_at(const void *values, ts_h5_type type, int64_t i) {
 }
 
 ts_status ts_reader_column(ts_reader *reader, const char *name, double *out) {
-    ts_h5_form form;
-    hid_t dataset = name[0] && !strchr(name, '/') ? ts_h5_try_dataset(reader->h5.file, name) : -1;
-    bool numbers = dataset >= 0 && ts_h5_form_of(dataset, &form) && form.rank == 1 &&
-                   form.type != TS_H5_TEXT && (int64_t)form.size[0] == reader->instances;
+    ts_h5_form form = {0};
+    bool lacks = !name[0] || strchr(name, '/') || ts_h5_lacks(reader->h5.file, name);
+    hid_t dataset = lacks ? -1 : ts_h5_open_dataset(&reader->h5, reader->h5.file, name);
+    if (dataset >= 0 && !ts_h5_form_of(dataset, &form))
+        fail_as_damaged(reader, name);
     ts_h5_close(&reader->h5, dataset);
-    if (!numbers)
+    if (reader->h5.status == TS_OK && (lacks || form.type == TS_H5_TEXT))
         return ts_fail(TS_ERROR_USER, "'%s' has no column of numbers '%s'", reader->path, name);
     void *values = read_list(reader, name, form.type, &reader->instances);
     for (int64_t i = 0; reader->h5.status == TS_OK && i < reader->instances; i++)

@@ -34,7 +34,8 @@ const ts_reader_case *ts_reader_case_at(const ts_reader *reader, int index);
 // Status byte of every instance, read afresh; (instances), owned by the reader.
 ts_status ts_reader_status(ts_reader *reader, const uint8_t **status);
 
-// A root column of numbers as float64 (instances) into `out`; TS_ERROR_USER if there is no such column.
+// A root column of numbers as float64 (instances) into `out`; TS_ERROR_USER if there is no such column,
+// TS_ERROR_FATAL if there is one that cannot be read.
 ts_status ts_reader_column(ts_reader *reader, const char *name, double *out);
 
 // A scalar text, like "sweep/source"; free with ts_free. TS_ERROR_USER: there is none of that name.

@@ -94,7 +94,7 @@ class Weights(Hostile):
 class Results(Hostile):
     """Whatever stands in the place of one part of a results file."""
 
-    PLACES = ["status", "identity", "case", "exact_loss", "steps_done", "sweep/source", "sweep/resolved",
+    PLACES = ["status", "identity", "case", "exact_loss", "final_loss", "steps_done", "sweep/source", "sweep/resolved",
               "sweep/overrides", "cases/all/instance", "cases/all/step", "cases/all/weights/W", "cases/all/train_loss",
               "cases/all/weights", "cases/all", "cases", "sweep"]
 
@@ -149,6 +149,33 @@ class Results(Hostile):
                         self.assertIn(code, (1, 2), (command, output))
                         self.assertIn("copy.h5", output)
                     self.assertEqual(sha256(self.path("copy.h5")), before, (command, output))
+
+    def test_status_names_a_measure_that_cannot_be_read(self):
+        with h5py.File(self.path("small.h5")) as file:
+            there = file["final_loss"][()]
+        make_surroundings(self.directory, "final_loss", there)
+        for kind in [*HOSTILE, None]:
+            for options in (), ("--json",):
+                with self.subTest(kind=kind, options=options):
+                    shutil.copyfile(self.path("small.h5"), self.path("copy.h5"))
+                    if kind:
+                        replace(self.path("copy.h5"), "final_loss", kind)
+                    else:
+                        with h5py.File(self.path("copy.h5"), "r+") as file:
+                            del file["final_loss"]
+                    output, code = self.limited("status", "copy.h5", *options)
+                    self.assertEqual((code, output.count("\n")), (1, 1), output)
+                    self.assertIn("copy.h5", output)
+                    self.assertIn("'final_loss'", output)
+                    if kind and kind.startswith("a link to another file"):
+                        self.assertIn("a link to another file", output)
+
+    def test_status_does_not_miss_a_measure_of_another_model(self):
+        self.write("tables.yaml", "name: tables\ntask: group\ngroup: C3\nhidden: 8\nsteps: 20\n")
+        self.run_program("run", "tables.yaml")
+        for file in "small.h5", "tables.h5":
+            output, code = self.limited("status", file)
+            self.assertEqual((code, "damaged" in output), (0, False), output)
 
 
 if __name__ == "__main__":
