@@ -218,6 +218,14 @@ static void test_element_orders_that_list_no_group_are_refused(void **state) {
         snprintf(error, sizeof error, "%s:3: key 'element_order': ", sweep_file);
         expect_refused(text, error);
     }
+    static const char *const ALWAYS[] = {"0 1 2\n\n0 2\n", "0 1 x\n", "0 1 2\n0 2 1\n0 1 2\n",
+                                         "0,1,2\n0 2 1\n"};
+    for (size_t i = 0; i < sizeof ALWAYS / sizeof *ALWAYS; i++) { // beside what else is wrong
+        write_file("order.txt", ALWAYS[i]);
+        expect_refused("task: group\ngroup: S3\nelement_order: order.txt\nhiden: 3\n",
+                       "key 'element_order': ");
+        expect_refused("task: group\ngroup: S3\nelement_order: order.txt\nhiden: 3\n", "'hiden'");
+    }
 }
 
 static void test_published_element_orders_are_listings(void **state) {
@@ -489,6 +497,13 @@ static void test_unknown_and_large_groups_are_refused(void **state) {
         snprintf(text, sizeof text, "task: group\ngroup: %s\n", LARGE[i]);
         expect_refused(text, "has more than 1024 elements, the most that a table takes");
     }
+    // With all the rest that is wrong, and only if no filter can drop it.
+    expect_refused("task: group\ngroup: [S3, S99]\nhiden: 9\n",
+                   "key 'group': 'S99' has more than 1024 elements, the most that a table takes");
+    expect_refused("task: group\ngroup: [S3, S99]\nhiden: 9\n", "'hiden'");
+    ts_sweep *left = good_sweep("task: group\ngroup: [S3, S99]\nwhere: group != S99\n");
+    assert_int_equal(ts_sweep_instances(left), 1);
+    ts_sweep_free(left);
     expect_refused("task: group\n", "key 'group': is missing");
     expect_refused("task: cayley\n", "key 'cayley': is missing");
     expect_refused("task: group\ngroup: C2\ntrain_fraction: 0.2\n",

@@ -405,6 +405,13 @@ static ts_status add_unused_overrides(ts_spec *spec) {
     return status;
 }
 
+static bool has_filter(const ts_spec *spec, const ts_yaml_node *root) {
+    bool set = false;
+    for (int i = 0; i < spec->n_overrides; i++)
+        set = set || strcmp(spec->override[i].key, "where") == 0;
+    return set || ts_yaml_get(root, "where") || ts_yaml_get(root, "exclude");
+}
+
 static ts_status read_root(ts_spec *spec, const ts_yaml_node *root) {
     ts_sweep *sweep = spec->sweep;
     static const ts_yaml_node NOTHING = {.kind = TS_YAML_MAPPING};
@@ -421,6 +428,7 @@ static ts_status read_root(ts_spec *spec, const ts_yaml_node *root) {
     if (!spec->setting || !sweep->entry)
         return TS_ERROR_MEMORY;
     sweep->n_entries = 1;
+    spec->reader.filtered = has_filter(spec, root);
     ts_status status = TS_OK;
     for (const ts_yaml_node *node = root->child; node && status != TS_ERROR_MEMORY; node = node->next)
         status = ts_spec_is_special(node->key) ? read_special(spec, node)

@@ -114,7 +114,7 @@ static ts_status read_checked(ts_value_reader *reader, const ts_key *key, const 
     char message[1024];
     ts_status status = read_one(reader, key, node, value);
     if (status != TS_OK || (key->type != TS_NAME && key->type != TS_FILE) ||
-        ts_task_check_value(key, value, message, sizeof message))
+        ts_task_check_value(key, value, !reader->filtered, message, sizeof message))
         return status;
     return ts_report_add(reader->report, ts_value_line(reader, node), key->name, "%s", message);
 }

@@ -32,6 +32,7 @@ typedef struct ts_value_reader {
     const struct ts_sweep_file *given; // files in place of the file system; NULL: there are none
     int n_given;
     struct ts_file_read *files; // those read so far, in the arena
+    bool filtered;              // the sweep has filters, which may drop values
     bool set;                   // the value came from --set: errors name that, not a line
     bool in_list;               // within a list that is one value
     int64_t items_left;         // values that lists may still hold, over the whole file

@@ -303,7 +303,7 @@ static ts_status take_as_name(compiler *c, part *p, const ts_key *of) {
     if (closed && !allowed)
         return refuse_choice(of, p->word);
     ts_value name = {.type = TS_NAME, .name = p->word};
-    if (!closed && !ts_task_check_value(of, &name, message, sizeof message))
+    if (!closed && !ts_task_check_value(of, &name, false, message, sizeof message))
         return ts_fail(TS_ERROR_USER, "%s", message);
     c->step[p->step] = (ts_where_step){.op = TS_WHERE_NAME, .name = p->word};
     p->type = IS_TEXT;

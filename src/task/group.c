@@ -154,18 +154,34 @@ static const char *check_order(const factor *factors, int count, const ts_file *
     return ts_permutations_order(file, even, &listed, message, bytes) ? NULL : "element_order";
 }
 
-static bool check_value(const ts_key *key, const ts_value *value, char *message, size_t bytes) {
+static bool check_size(const char *name, double order, char *message, size_t bytes) {
+    if (order > TS_MAX_ORDER)
+        snprintf(message, bytes, "'%.60s' has more than %d elements, the most that a table takes", name,
+                 TS_MAX_ORDER);
+    return order <= TS_MAX_ORDER;
+}
+
+static bool check_name(const char *name, bool kept, char *message, size_t bytes) {
     factor factors[MAX_FACTORS];
     char meant[160];
-    if (strcmp(key->name, "group") != 0 || read_name(value->name, factors) > 0)
-        return true;
-    suggest(value->name, meant, sizeof meant);
+    int count = read_name(name, factors);
+    if (count > 0)
+        return !kept || check_size(name, order_of_all(factors, count), message, bytes);
+    suggest(name, meant, sizeof meant);
     snprintf(message, bytes,
              "'%.60s' is no group known here; give C<n>, D<n> (2n elements), S<n> or A<n> with n from 1, a "
              "product of "
              "them like S3xC5, or a table with `task: cayley`%s",
-             value->name, meant);
+             name, meant);
     return false;
+}
+
+static bool check_value(const ts_key *key, const ts_value *value, bool kept, char *message, size_t bytes) {
+    if (strcmp(key->name, "group") == 0)
+        return check_name(value->name, kept, message, bytes);
+    if (strcmp(key->name, "element_order") == 0 && kept && value->file->path[0])
+        return ts_permutations_alike(value->file, message, bytes);
+    return true;
 }
 
 static const char *check(const ts_params *params, char *message, size_t bytes) {
@@ -174,11 +190,8 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
     const ts_file *file = ts_params_file(params, "element_order");
     int count = read_name(name, factors);
     double order = order_of_all(factors, count);
-    if (order > TS_MAX_ORDER) {
-        snprintf(message, bytes, "'%.60s' has more than %d elements, the most that a table takes", name,
-                 TS_MAX_ORDER);
+    if (!check_size(name, order, message, bytes))
         return "group";
-    }
     const char *fault = file->path[0] ? check_order(factors, count, file, message, bytes) : NULL;
     return fault ? fault : ts_split_check(params, (int)order, message, bytes);
 }

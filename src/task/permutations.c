@@ -111,28 +111,51 @@ static void take_row(listing *l, const ts_rows *rows) {
     }
 }
 
+// Reads the file into l->out, which has the elements of the group. False: a fault is in `message`.
+static bool read_file(listing *l, const ts_file *file, char *message, size_t bytes) {
+    l->origin = ts_rows_look(file->content, file->bytes, l->out->degree).origin;
+    ts_rows rows = ts_rows_of(file->content, file->bytes);
+    start(l->out, l->out->degree);
+    for (ts_rows_event event; !l->fault[0] && (event = ts_rows_next(&rows)) != TS_ROWS_END;) {
+        if (event == TS_ROWS_NUMBER)
+            take_number(l, &rows);
+        else if (event == TS_ROWS_ROW)
+            take_row(l, &rows);
+        else
+            snprintf(l->fault, sizeof l->fault, "line %d, column %d: %s", rows.line, ts_rows_column(&rows),
+                     rows.fault);
+    }
+    if (l->fault[0])
+        snprintf(message, bytes, "%s, %s", file->path, l->fault);
+    return !l->fault[0];
+}
+
 bool ts_permutations_order(const ts_file *file, bool even, ts_permutations *out, char *message,
                            size_t bytes) {
     listing l = {.out = out, .even = even};
     int expected = out->count;
-    l.origin = ts_rows_look(file->content, file->bytes, out->degree).origin;
-    ts_rows rows = ts_rows_of(file->content, file->bytes);
-    start(out, out->degree);
-    for (ts_rows_event event; !l.fault[0] && (event = ts_rows_next(&rows)) != TS_ROWS_END;) {
-        if (event == TS_ROWS_NUMBER)
-            take_number(&l, &rows);
-        else if (event == TS_ROWS_ROW)
-            take_row(&l, &rows);
-        else
-            snprintf(l.fault, sizeof l.fault, "line %d, column %d: %s", rows.line, ts_rows_column(&rows),
-                     rows.fault);
-    }
-    if (l.fault[0])
-        snprintf(message, bytes, "%s, %s", file->path, l.fault);
-    else if (out->count != expected)
+    if (!read_file(&l, file, message, bytes))
+        return false;
+    if (out->count != expected)
         snprintf(message, bytes, "%s lists %d of the %d elements of %s%d; it must list each once", file->path,
                  out->count, expected, even ? "A" : "S", out->degree);
-    return !l.fault[0] && out->count == expected;
+    return out->count == expected;
+}
+
+// Numbers in the longest row before the end or a fault.
+static int longest_row(const ts_file *file) {
+    int longest = 0;
+    ts_rows rows = ts_rows_of(file->content, file->bytes);
+    for (ts_rows_event event; (event = ts_rows_next(&rows)) != TS_ROWS_END && event != TS_ROWS_FAULT;)
+        longest = rows.entries > longest ? rows.entries : longest;
+    return longest;
+}
+
+bool ts_permutations_alike(const ts_file *file, char *message, size_t bytes) {
+    ts_permutations permutations = {.degree = longest_row(file)};
+    listing l = {.out = &permutations};
+    return permutations.degree < 1 || permutations.degree > TS_MAX_DEGREE ||
+           read_file(&l, file, message, bytes);
 }
 
 int ts_permutations_product(const ts_permutations *permutations, int x, int y) {

@@ -19,4 +19,8 @@ void ts_permutations_list(int degree, bool even, ts_permutations *out);
 // where and why is in `message`.
 bool ts_permutations_order(const ts_file *file, bool even, ts_permutations *out, char *message, size_t bytes);
 
+// Whether the file's rows are different permutations of as many numbers, as far as that shows without the group: of as
+// many as its longest row has. False: where and why not is in `message`.
+bool ts_permutations_alike(const ts_file *file, char *message, size_t bytes);
+
 int ts_permutations_product(const ts_permutations *permutations, int x, int y); // index of x y

@@ -23,9 +23,10 @@ typedef struct ts_task {
     const ts_key *keys;        // NULL name ends the table
     const ts_task_column *columns; // NULL name ends the table; NULL: none
 
-    // Checks a value of one of the task's keys by itself, before any filter. False: what is wrong, and the cure, is in
-    // `message`. NULL: its type says all.
-    bool (*check_value)(const ts_key *key, const ts_value *value, char *message, size_t bytes);
+    // Checks a value of one of the task's keys by itself, before any filter; `kept`: no filter can drop it, so that
+    // also what only a point must not have is a fault. False: what is wrong, and the cure, is in `message`. NULL: its
+    // type says all.
+    bool (*check_value)(const ts_key *key, const ts_value *value, bool kept, char *message, size_t bytes);
 
     // Checks what no single key's range can. NULL if fine; else the offending key's name, with a sentence
     // (what is wrong and the cure) in `message`.
@@ -47,7 +48,7 @@ extern const ts_task *const ts_tasks[]; // NULL-terminated
 const ts_task *ts_task_find(const char *name);
 
 // As the check_value of the task whose key it is; true for any other key.
-bool ts_task_check_value(const ts_key *key, const ts_value *value, char *message, size_t bytes);
+bool ts_task_check_value(const ts_key *key, const ts_value *value, bool kept, char *message, size_t bytes);
 
 // Features of the instance's task (derive "features"); 0 if it has none.
 int64_t ts_task_features(const ts_params *params);

@@ -16,11 +16,11 @@ const ts_task *ts_task_find(const char *name) {
     return NULL;
 }
 
-bool ts_task_check_value(const ts_key *key, const ts_value *value, char *message, size_t bytes) {
+bool ts_task_check_value(const ts_key *key, const ts_value *value, bool kept, char *message, size_t bytes) {
     for (int i = 0; ts_tasks[i]; i++)
         for (const ts_key *own = ts_tasks[i]->keys; own->name; own++)
             if (own == key && ts_tasks[i]->check_value)
-                return ts_tasks[i]->check_value(key, value, message, bytes);
+                return ts_tasks[i]->check_value(key, value, kept, message, bytes);
     return true;
 }
 
