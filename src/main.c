@@ -35,10 +35,11 @@ static int check_output(int code) {
 // The command that a word was meant to be: one that other programs call so, or one spelt nearly so. NULL: none.
 static const char *nearest_command(const char *word) {
     static const char *const SYNONYMS[][2] = {
-        {"train", "run"},        {"start", "run"},      {"resume", "run"},      {"continue", "run"},
-        {"sweep", "run"},        {"dry-run", "plan"},   {"check", "plan"},      {"validate", "plan"},
-        {"show", "status"},      {"list", "status"},    {"progress", "status"}, {"eval", "measure"},
-        {"evaluate", "measure"}, {"extract", "export"}, {"version", "info"},
+        {"train", "run"},        {"start", "run"},      {"resume", "run"},        {"continue", "run"},
+        {"sweep", "run"},        {"dry-run", "plan"},   {"check", "plan"},        {"validate", "plan"},
+        {"show", "status"},      {"list", "status"},    {"progress", "status"},   {"eval", "measure"},
+        {"evaluate", "measure"}, {"extract", "export"}, {"version", "info"},      {"join", "merge"},
+        {"combine", "merge"},    {"concat", "merge"},   {"concatenate", "merge"},
     };
     const char *names[16];
     int n = 0;

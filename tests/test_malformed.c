@@ -168,6 +168,7 @@ static const malformed TABLE[] = {
     {FULL "lr: {linspace: [0.1, 1]}\n", 4,
      "linspace takes first value, last value and how many: {linspace: [a, b, n]}"},
     {FULL "lr: {logspace: 3}\n", 4, "logspace takes first value, last value and how many"},
+    {FULL "lr: {logspace: [-4, -1, 7]}\n", 4, "not their exponents: write {logspace: [1e-4, 1e-1, 7]}"},
     {FULL "lr: {logspace: [0.1, 1, 2.5]}\n", 4, "'2.5' is not an integer"},
     {FULL "lr: {logspace: [0.1, 1, 1]}\n", 4, "logspace needs 2 values or more"},
     {FULL "lr: {logspace: [0.1, 1, 1e9]}\n", 4, "logspace has at most 100000 values"},

@@ -48,18 +48,75 @@ static void make_tables(const ts_command *command, struct option longs[TS_MAX_OP
 
 // What other programs call an option.
 static const char *const OPTION_SYNONYMS[][2] = {
-    {"jobs", "threads"},       {"workers", "threads"},     {"cores", "threads"},
-    {"cpus", "threads"},       {"nthreads", "threads"},    {"num-threads", "threads"},
-    {"device", "backend"},     {"gpu", "backend"},         {"accelerator", "backend"},
-    {"out", "output"},         {"outfile", "output"},      {"out-file", "output"},
-    {"output-file", "output"}, {"file", "output"},         {"walltime", "time-limit"},
-    {"timeout", "time-limit"}, {"max-time", "time-limit"}, {"time", "time-limit"},
-    {"override", "set"},       {"param", "set"},           {"parameter", "set"},
-    {"np", "ranks"},           {"nprocs", "ranks"},        {"processes", "ranks"},
-    {"quiet", "progress"},     {"silent", "progress"},     {"verbose", "progress"},
+    {"jobs", "threads"},        {"workers", "threads"},
+    {"cores", "threads"},       {"cpus", "threads"},
+    {"nthreads", "threads"},    {"num-threads", "threads"},
+    {"device", "backend"},      {"gpu", "backend"},
+    {"accelerator", "backend"}, {"out", "output"},
+    {"outfile", "output"},      {"out-file", "output"},
+    {"output-file", "output"},  {"file", "output"},
+    {"walltime", "time-limit"}, {"timeout", "time-limit"},
+    {"max-time", "time-limit"}, {"time", "time-limit"},
+    {"override", "set"},        {"param", "set"},
+    {"parameter", "set"},       {"np", "ranks"},
+    {"nprocs", "ranks"},        {"processes", "ranks"},
+    {"quiet", "progress"},      {"silent", "progress"},
+    {"verbose", "progress"},    {"num-workers", "threads"},
+    {"nworkers", "threads"},    {"n-jobs", "threads"},
+    {"num-jobs", "threads"},    {"cpus-per-task", "threads"},
+    {"ntasks", "ranks"},        {"num-procs", "ranks"},
+    {"index", "instance"},      {"idx", "instance"},
+    {"row", "instance"},        {"id", "instance"},
 };
 
-// The option that a word was meant to be; NULL: none is near.
+// What to do in place of an option that there is none of.
+static const struct {
+    const char *words;   // each between blanks
+    const char *command; // of which; NULL: of every one that has the option `with`
+    const char *with;
+    const char *hint;
+} OPTION_HINTS[] = {
+    {" nprocs ntasks np ranks processes num-procs n ", "run", NULL,
+     "MPI's launcher makes the ranks, as in mpirun -n 4 toysweep run SWEEP.yaml; threads of each come from "
+     "--threads"},
+    {" dry-run dryrun check ", "run", NULL, "toysweep plan SWEEP.yaml tells what a run would do"},
+    {" resume continue restart ", "run", NULL, "the same command again goes on from where a run ended"},
+    {" log log-file logfile ", "run", NULL, "the log stands beside the results file, as FILE.h5.log.jsonl"},
+    {" force overwrite clobber yes ", NULL, "output",
+     "nothing is ever overwritten: name another file with -o, or move the old one away"},
+    {" checkpoint ckpt state-dict pretrained load from ", NULL, "weights",
+     "weights from a file are given by --weights FILE"},
+    {" best ", NULL, "instance", "write --instance best"},
+};
+
+static bool has_option(const ts_command *command, const char *name) {
+    for (int i = 0; command->options[i].name; i++)
+        if (strcmp(command->options[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+// NULL: there is no hint.
+static const char *find_hint(const ts_command *command, const char *word) {
+    char padded[80];
+    snprintf(padded, sizeof padded, " %s ", word);
+    for (size_t i = 0; i < sizeof OPTION_HINTS / sizeof *OPTION_HINTS; i++)
+        if (strstr(OPTION_HINTS[i].words, padded) &&
+            (OPTION_HINTS[i].command ? strcmp(OPTION_HINTS[i].command, command->name) == 0
+                                     : has_option(command, OPTION_HINTS[i].with)))
+            return OPTION_HINTS[i].hint;
+    return NULL;
+}
+
+// The option that other programs call so; NULL: none.
+static const char *synonymous_option(const ts_command *command, const char *word) {
+    for (size_t i = 0; i < sizeof OPTION_SYNONYMS / sizeof *OPTION_SYNONYMS; i++)
+        if (strcmp(word, OPTION_SYNONYMS[i][0]) == 0 && has_option(command, OPTION_SYNONYMS[i][1]))
+            return OPTION_SYNONYMS[i][1];
+    return NULL;
+}
+
+// The option that is spelt nearly so; NULL: none.
 static const char *nearest_option(const ts_command *command, const char *word) {
     const char *names[TS_MAX_OPTIONS + 2];
     int n = 0;
@@ -67,18 +124,7 @@ static const char *nearest_option(const ts_command *command, const char *word) {
         names[n] = command->options[n].name;
     names[n++] = "help";
     names[n] = NULL;
-    for (size_t i = 0; i < sizeof OPTION_SYNONYMS / sizeof *OPTION_SYNONYMS; i++)
-        for (n = 0; strcmp(word, OPTION_SYNONYMS[i][0]) == 0 && names[n]; n++)
-            if (strcmp(names[n], OPTION_SYNONYMS[i][1]) == 0)
-                return names[n];
     return ts_nearest(word, names);
-}
-
-static bool has_set(const ts_command *command) {
-    for (int i = 0; command->options[i].name; i++)
-        if (strcmp(command->options[i].name, "set") == 0)
-            return true;
-    return false;
 }
 
 static int add_keys(const ts_key *table, const char **names, int n) {
@@ -87,8 +133,9 @@ static int add_keys(const ts_key *table, const char **names, int n) {
     return n;
 }
 
-// The key of a sweep file that a word is, or was meant to be; NULL: none. `exactly`: that it is.
-static const char *find_key(const char *word, bool exactly) {
+// The key of a sweep file that a word is, or that other programs call so; NULL: none. A key that is only spelt nearly so
+// is none: the word is more likely an option.
+static const char *find_key(const char *word) {
     const char *names[MAX_KEYS + 1];
     int n = add_keys(ts_common_keys, names, 0);
     for (int i = 0; ts_tasks[i]; i++)
@@ -99,7 +146,8 @@ static const char *find_key(const char *word, bool exactly) {
     for (n = 0; names[n]; n++)
         if (strcmp(names[n], word) == 0)
             return names[n];
-    return exactly ? NULL : ts_meant_by(word, names).key[0];
+    ts_meant meant = ts_meant_by(word, names);
+    return meant.guessed ? NULL : meant.key[0];
 }
 
 // `given` as it stands on the command line, with its dashes.
@@ -114,8 +162,12 @@ static ts_status unknown_option(const ts_command *command, const char *given) {
         word[i] = i < length ? name[i] : 0;
         key_word[i] = word[i] == '-' ? '_' : word[i];
     }
-    const char *near = nearest_option(command, word);
-    const char *key = has_set(command) ? find_key(key_word, near) : NULL;
+    const char *hint = find_hint(command, word), *near = synonymous_option(command, word);
+    if (hint)
+        return ts_fail(TS_ERROR_USER, "unknown option %s; %s", shown, hint);
+    const char *key = !near && has_option(command, "set") ? find_key(key_word) : NULL;
+    if (!near && !key)
+        near = nearest_option(command, word);
     if (key)
         return ts_fail(TS_ERROR_USER, "unknown option %s; to set a key of the sweep, write --set %s=%s",
                        shown, key, name[length] ? ts_shown(name + length + 1, value) : "VALUE");

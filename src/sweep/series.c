@@ -45,13 +45,20 @@ static ts_status read_three(ts_value_reader *reader, const ts_key *key, const ts
     for (const ts_yaml_node *node = list->child; node; node = node->next, i++) {
         bool whole = i == 2 || key->type == TS_INTEGER;
         ts_status status = ts_value_number(reader, key, node, whole, &value);
-        if (status == TS_OK && i < 2)
-            status = ts_value_in_range(reader, key, node, value);
         if (status != TS_OK)
             return status;
         ts_decimal_read(node->text, strlen(node->text), &number[i]); // cannot fail: it was read
     }
     return TS_OK;
+}
+
+// NumPy's logspace takes exponents of ten. Whole numbers of which one is below 0 can be meant in no other way.
+static bool are_exponents(const ts_decimal number[3]) {
+    for (int i = 0; i < 2; i++)
+        if (number[i].value != floor(number[i].value) || fabs(number[i].value) > 300)
+            return false;
+    return (number[0].value < 0 || number[1].value < 0) && number[0].value != number[1].value &&
+           number[2].value >= 2 && number[2].value <= 100000;
 }
 
 static ts_status read_spacing(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
@@ -62,8 +69,17 @@ static ts_status read_spacing(ts_value_reader *reader, const ts_key *key, const 
     if (status != TS_OK)
         return status;
     series->count = (int64_t)number[2].value;
-    const char *fault = ts_spacing_make(strcmp(list->key, "logspace") == 0, &number[0], &number[1],
-                                        series->count, &series->spacing);
+    bool log = strcmp(list->key, "logspace") == 0;
+    if (log && are_exponents(number))
+        return ts_report_add(reader->report, ts_value_line(reader, list), key->name,
+                             "logspace takes the values at its ends, not their exponents: write "
+                             "{logspace: [1e%d, 1e%d, %d]}",
+                             (int)number[0].value, (int)number[1].value, (int)series->count);
+    for (const ts_yaml_node *end = list->child; end->next && status == TS_OK; end = end->next)
+        status = ts_value_in_range(reader, key, end, number[end != list->child].value);
+    if (status != TS_OK)
+        return status;
+    const char *fault = ts_spacing_make(log, &number[0], &number[1], series->count, &series->spacing);
     if (fault)
         return ts_report_add(reader->report, ts_value_line(reader, list), key->name, "%s %s", list->key,
                              fault);

@@ -2,7 +2,6 @@
 
 #include "sweep/nearest.h"
 
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -180,10 +179,12 @@ ts_meant ts_meant_by(const char *word, const char *const *known) {
             }
         key += length + (key[length] == ' ');
     }
-    if (n)
+    if (n) {
         meant.note = strcmp(SYNONYMS[row].words, SPARSITIES) == 0 ? "1 - sparsity" : NULL;
-    else
-        meant.key[0] = ts_nearest(word, known);
+        return meant;
+    }
+    meant.key[0] = ts_nearest(word, known);
+    meant.guessed = true;
     return meant;
 }
 

@@ -2,11 +2,14 @@
 // spelt nearly so. For messages alone; no key is read under another name.
 #pragma once
 
+#include <stdbool.h>
+
 enum { TS_MEANT_MAX = 2, TS_MEANT_BYTES = 160 };
 
 typedef struct ts_meant {
     const char *key[TS_MEANT_MAX]; // of those known, likeliest first; NULL: no more
     const char *note;              // what must be changed with the name; NULL: nothing
+    bool guessed;                  // it is only spelt nearly so
 } ts_meant;
 
 // known: NULL-terminated.

@@ -52,14 +52,25 @@ class Arguments(Case):
                             ("--train-fraction", "write --set train_fraction=VALUE"),
                             ("--learning-rate=1e-3", "write --set lr=1e-3"),
                             ("--re", "option --re may be any of --retry-failed, --reuse"),
+                            ("--num-workers=4", "did you mean --threads?"), ("--ntasks=4", "mpirun -n 4"),
+                            ("--nprocs", "mpirun -n 4"), ("--dry-run", "toysweep plan SWEEP.yaml"),
+                            ("--force", "name another file with -o, or move"), ("--overwrite", "nothing is ever"),
+                            ("--log", "FILE.h5.log.jsonl"), ("--hiden=3", "see toysweep run --help"),
                             ("--zzzzzzz", "unknown option --zzzzzzz; see toysweep run --help"),
                             ("-q", "unknown option -q; see toysweep run --help")):
             self.assertIn(said, self.refused("run", "x.yaml", given), given)
+        for command, given, said in (("export", "--best", "write --instance best"),
+                                     ("export", "--index=3", "did you mean --instance?"),
+                                     ("plan", "--ntasks=4", "did you mean --ranks?"),
+                                     ("measure", "--checkpoint", "--weights FILE"),
+                                     ("status", "--force", "unknown option --force; see toysweep status --help")):
+            self.assertIn(said, self.refused(command, "x", given), given)
         self.assertIn("--json takes no argument", self.refused("status", "x.h5", "--json=3"))
 
     def test_unknown_commands_name_the_nearest(self):
         for given, said in (("runn", "did you mean 'run'?"), ("train", "did you mean 'run'?"),
-                            ("satus", "did you mean 'status'?"), ("x.yaml", "did you mean toysweep run x.yaml?"),
+                            ("join", "did you mean 'merge'?"), ("combine", "did you mean 'merge'?"),
+                            ("concat", "did you mean 'merge'?"), ("satus", "did you mean 'status'?"), ("x.yaml", "did you mean toysweep run x.yaml?"),
                             ("zzz", "unknown command 'zzz'; toysweep --help lists them")):
             self.assertIn(said, self.refused(given), given)
 
