@@ -149,6 +149,10 @@ const char *ts_real_text(double value, char out[32]) {
     return out;
 }
 
+const char *ts_plural(int64_t count) {
+    return count == 1 ? "" : "s";
+}
+
 ts_status ts_json_print(ts_text *text) {
     ts_status status = ts_text_status(text);
     if (status == TS_OK) {

@@ -25,6 +25,8 @@ void ts_text_append(ts_text *text, const char *bytes, size_t length);
 void ts_text_add(ts_text *text, const char *string);
 void ts_text_addf(ts_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+const char *ts_plural(int64_t count); // "s", or "" of one: "%lld instance%s"
+
 // Prints a JSON text as a line of its own on standard output, whole, and frees it.
 ts_status ts_json_print(ts_text *text);
 

@@ -150,7 +150,8 @@ static ts_status make_file(const char *path, const char *output) {
     if (status != TS_OK)
         return status;
     ts_text line = {0};
-    ts_text_addf(&line, "%s: %lld instances measured anew", output, (long long)counts.measured);
+    ts_text_addf(&line, "%s: %lld instance%s measured anew", output, (long long)counts.measured,
+                 ts_plural(counts.measured));
     if (counts.taken > 0)
         ts_text_addf(&line, ", %lld finished ones without weights as in %s", (long long)counts.taken, path);
     if (counts.pending > 0)

@@ -43,8 +43,9 @@ static void print_result(const ts_arguments *arguments, const char *output, cons
         done += counts[i].done;
         failed += counts[i].failed - counts[i].mended;
     }
-    ts_print("%s: %lld instances, %lld done, %lld failed, %lld left", output, (long long)instances,
-             (long long)done, (long long)failed, (long long)(instances - done - failed));
+    ts_print("%s: %lld instance%s, %lld done, %lld failed, %lld left", output, (long long)instances,
+             ts_plural(instances), (long long)done, (long long)failed,
+             (long long)(instances - done - failed));
     if (!file) {
         snprintf(name, sizeof name, "%s.yaml", ts_sweep_name(sweep));
         file = name;

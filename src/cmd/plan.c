@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/sheet.h"
+#include "base/text.h"
 #include "cmd/command.h"
 #include "model/model.h"
 #include "run/job.h"
@@ -271,17 +272,18 @@ static ts_status print_plan(const plan *p, const forecast *f) {
     print_tables(p);
     char size[32], unit_memory[32], index_memory[32], total[32], makespan[32], bound[32];
     putchar('\n');
-    ts_print("%lld instances in %d cases, %lld work units on %d rank%s x %d thread%s, backend %s",
-             (long long)ts_sweep_instances(p->sweep), p->job->cases, (long long)f->simulation.units, p->ranks,
-             p->ranks == 1 ? "" : "s", p->threads, p->threads == 1 ? "" : "s", p->job->backend->name);
+    ts_print("%lld instance%s in %d case%s, %lld work unit%s on %d rank%s x %d thread%s, backend %s",
+             (long long)ts_sweep_instances(p->sweep), ts_plural(ts_sweep_instances(p->sweep)), p->job->cases,
+             ts_plural(p->job->cases), (long long)f->simulation.units, ts_plural(f->simulation.units),
+             p->ranks, ts_plural(p->ranks), p->threads, ts_plural(p->threads), p->job->backend->name);
     ts_print("operations       %.3g", f->operations);
     ts_print("memory per rank  about %s for units, %s for the list of instances",
              bytes_text((double)f->unit_bytes, unit_memory),
              bytes_text((double)f->index_bytes, index_memory));
     ts_print("results file     %s", bytes_text((double)f->file_bytes, size));
-    ts_print("predicted time   %s (work %s of one thread; %d of %d cases timed on this machine)",
+    ts_print("predicted time   %s (work %s of one thread; %d of %d case%s timed on this machine)",
              ts_duration_text(f->wide + f->simulation.makespan, makespan), ts_duration_text(f->work, total),
-             p->calibrated, p->job->cases);
+             p->calibrated, p->job->cases, ts_plural(p->job->cases));
     if (f->wide > 0)
         ts_print("wide instances   first, %s", ts_duration_text(f->wide, makespan));
     ts_print("balance          %.1f%% busy; no schedule takes less than %s", 100 * f->simulation.busy,

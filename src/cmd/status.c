@@ -100,9 +100,9 @@ static ts_status print_table(ts_reader *reader, const char *path, const ts_repor
     ts_print("%s: sweep '%s', toysweep %s, backend %s, %s", path, ts_reader_attribute(reader, "name"),
              ts_reader_attribute(reader, "version"), ts_reader_attribute(reader, "backend"),
              running ? "a run is writing" : "no run is writing");
-    ts_print("%lld instances: %lld done, %lld training, %lld failed, %lld pending",
-             (long long)ts_reader_instances(reader), (long long)t.done,
-             (long long)(running ? log->running : 0), (long long)t.failed,
+    ts_print("%lld instance%s: %lld done, %lld training, %lld failed, %lld pending",
+             (long long)ts_reader_instances(reader), ts_plural(ts_reader_instances(reader)),
+             (long long)t.done, (long long)(running ? log->running : 0), (long long)t.failed,
              (long long)(t.pending - (running ? log->running : 0)));
     putchar('\n');
     ts_status status = ts_report_print(report, path, NULL, INT64_MAX);

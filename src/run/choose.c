@@ -82,8 +82,8 @@ static ts_status choose_only(choice *c, int64_t *instance) {
     if (status != TS_OK || c->matches == 1)
         return status;
     if (c->matches == 0)
-        return ts_fail(TS_ERROR_USER, "--where: it holds for none of the %lld instances",
-                       (long long)ts_sweep_instances(c->sweep));
+        return ts_fail(TS_ERROR_USER, "--where: it holds for none of the %lld instance%s",
+                       (long long)ts_sweep_instances(c->sweep), ts_plural(ts_sweep_instances(c->sweep)));
     return ts_fail(
         TS_ERROR_USER,
         "--where: it holds for %lld instances: %s%s; say more, or take one by --instance I, or best",

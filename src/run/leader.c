@@ -128,8 +128,8 @@ static void note_failure(ts_leader *leader, const ts_run_message *message) {
     if (leader->setup.max_failures >= 0 && leader->failures > leader->setup.max_failures) {
         char reason[128];
         leader->end.too_many_failed = true;
-        snprintf(reason, sizeof reason, "more than %lld instances failed (--max-failures)",
-                 (long long)leader->setup.max_failures);
+        snprintf(reason, sizeof reason, "more than %lld instance%s failed (--max-failures)",
+                 (long long)leader->setup.max_failures, ts_plural(leader->setup.max_failures));
         stop(leader, TS_OK, reason);
     }
 }

@@ -221,8 +221,8 @@ static ts_status reuse_files(run *r) {
         status = ts_store_reuse(&reuse, r->options->reuse[i], i, &counts);
         r->reused += r->reused_from[i] = counts.done;
         if (status == TS_OK)
-            ts_print("%s: %lld instances taken over from %s", r->path, (long long)counts.done,
-                     r->options->reuse[i]);
+            ts_print("%s: %lld instance%s taken over from %s", r->path, (long long)counts.done,
+                     ts_plural(counts.done), r->options->reuse[i]);
     }
     ts_identities_free(identities);
     return status;
@@ -389,7 +389,8 @@ static int finish(run *r) {
         if (code != TS_EXIT_DONE && end.reason[0])
             ts_error("stopped: %s%s", end.reason, code == TS_EXIT_STOPPED ? "; run again to continue" : "");
         else if (code == TS_EXIT_FAILURES)
-            ts_error("%lld instances failed; %s.log.jsonl says why", (long long)end.failed, r->path);
+            ts_error("%lld instance%s failed; %s.log.jsonl says why", (long long)end.failed,
+                     ts_plural(end.failed), r->path);
     }
     if (code == TS_EXIT_DONE || code == TS_EXIT_FAILURES)
         ts_state_remove_directory(r->job->state_directory);

@@ -305,10 +305,16 @@ static ts_status refuse(const whole *w) {
     if (w->missing > 0)
         return ts_fail(
             TS_ERROR_USER,
-            "the files are not all of a sweep: together%s they would be %lld instances, of which "
+            "the files are not all of a sweep: together%s they would be %lld instance%s, of which "
             "%lld are in none of them, such as %s; add the files that have them, or name the sweep with "
             "--sweep SWEEP.yaml: what no file has is then left to be trained",
-            ts_text_get(&w->tried), (long long)w->instances, (long long)w->missing, ts_text_get(&w->example));
+            ts_text_get(&w->tried), (long long)w->instances, ts_plural(w->instances), (long long)w->missing,
+            ts_text_get(&w->example));
+    if (w->differing == 0)
+        return ts_fail(TS_ERROR_USER,
+                       "'%s' is damaged%s: the sweep in it does not make its instances; name the "
+                       "sweep with --sweep SWEEP.yaml",
+                       w->path[0], w->parts > 1 ? ", or one of the others is" : "");
     ts_text keys = {0};
     for (int k = 0; k < w->settings; k++)
         if (w->setting[k].differs)

@@ -204,6 +204,8 @@ static ts_status make_sweep(const ts_origin *o, ts_sweep **sweep) {
     if (status == TS_ERROR_USER) {
         char first[512];
         snprintf(first, sizeof first, "%s", ts_message());
+        if (strcmp(version, TOYSWEEP_VERSION) == 0)
+            return ts_fail(status, "the sweep in it is damaged: %s", first);
         return ts_fail(status,
                        "toysweep %s, which made the file, read its sweep otherwise than toysweep %s does: %s",
                        version, TOYSWEEP_VERSION, first);
@@ -221,6 +223,12 @@ static ts_status make_sweep(const ts_origin *o, ts_sweep **sweep) {
     *sweep = NULL;
     if (status != TS_OK)
         return status;
+    if (strcmp(version, TOYSWEEP_VERSION) == 0)
+        return ts_fail(
+            TS_ERROR_USER,
+            "the sweep in it is damaged: it does not make the file's instances (sweep_sha256 %.12s... is "
+            "noted, %.12s... is its own)",
+            then, now);
     return ts_fail(TS_ERROR_USER,
                    "toysweep %s, which made the file, and toysweep %s make different instances of its sweep "
                    "(sweep_sha256 %.12s... then, %.12s... now); use that version",

@@ -77,9 +77,9 @@ static void read_attributes(ts_reader *reader) {
         reader->h5.status = ts_h5_get_text(reader->h5.file, attribute_names[i], &reader->attribute[i]);
         if (!reader->attribute[i])
             fail_as_foreign(reader, attribute_names[i], "is missing or no text");
+        else if (i == 0 && strcmp(reader->attribute[0], TS_PROGRAM) != 0)
+            fail_as_foreign(reader, attribute_names[0], "names another program");
     }
-    if (reader->h5.status == TS_OK && strcmp(reader->attribute[0], TS_PROGRAM) != 0)
-        fail_as_foreign(reader, "program", "names another program");
     if (!ts_h5_get_int32(reader->h5.file, "format", &format))
         fail_as_foreign(reader, "format", "is missing or no 32-bit integer");
     if (reader->h5.status == TS_OK && format != TS_FORMAT)
@@ -456,7 +456,6 @@ static void read_weights(ts_reader *reader, const ts_reader_case *one, int64_t r
 }
 
 ts_status ts_reader_weights(ts_reader *reader, int64_t instance, ts_reader_tensor **tensors, int *count) {
-    static const char *const states[] = {"pending", "done", "failed"};
     const uint8_t *row_status = NULL;
     *count = 0;
     free_tensors(reader);
@@ -466,9 +465,11 @@ ts_status ts_reader_weights(ts_reader *reader, int64_t instance, ts_reader_tenso
     if (status != TS_OK)
         return status;
     if (row_status[instance] != 1)
-        return ts_fail(TS_ERROR_USER, "instance %lld of '%s' has no weights yet: it is %s",
-                       (long long)instance, reader->path,
-                       row_status[instance] < 3 ? states[row_status[instance]] : "damaged");
+        return ts_fail(TS_ERROR_USER, "instance %lld of '%s' has no weights%s", (long long)instance,
+                       reader->path,
+                       row_status[instance] == 0   ? " yet: it is pending"
+                       : row_status[instance] == 2 ? ": it failed"
+                                                   : ": its status is damaged");
     const ts_reader_case *one = &reader->list[reader->case_of[instance]];
     int64_t row = row_of(one, instance);
     char *json;

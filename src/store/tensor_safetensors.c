@@ -237,7 +237,7 @@ static ts_status parse_header(ts_tensor_file *file, char *header, uint64_t data,
     if (status == TS_ERROR_USER) {
         char reason[256];
         snprintf(reason, sizeof reason, "%s", ts_message());
-        return ts_fail(status, "'%s' is not an intact safetensors file: its header, a JSON object, is %s",
+        return ts_fail(status, "'%s' is not an intact safetensors file: in its header, a JSON object: %s",
                        file->path, reason);
     }
     if (status == TS_OK)

@@ -236,19 +236,20 @@ static bool is_wanted(const weights *w, int index) {
     return false;
 }
 
-// *zero: is it? One that is too large, or no numbers, is not.
-static ts_status look_for_zeros(weights *w, const ts_file_tensor *tensor, int64_t *left, bool *zero) {
-    *zero = false;
-    if (tensor->kind == TS_TENSOR_OTHER || tensor->count > *left)
+// *fault: why it may be part of a network; NULL: it is all zero.
+static ts_status look_for_zeros(weights *w, const ts_file_tensor *tensor, int64_t *left, const char **fault) {
+    *fault = tensor->kind == TS_TENSOR_OTHER ? "cannot be read as numbers"
+             : tensor->count > *left         ? "are too large to be looked through"
+                                             : NULL;
+    if (*fault)
         return TS_OK;
     *left -= tensor->count;
     double *values = ts_alloc((size_t)tensor->count * sizeof *values, "a tensor that the model lacks");
     if (!values)
         return TS_ERROR_MEMORY;
     ts_status status = ts_tensor_file_read(&w->file, tensor, values);
-    *zero = status == TS_OK;
-    for (int64_t i = 0; *zero && i < tensor->count; i++)
-        *zero = values[i] == 0;
+    for (int64_t i = 0; !*fault && status == TS_OK && i < tensor->count; i++)
+        *fault = values[i] == 0 ? NULL : "are not all zero";
     ts_free(values);
     return status;
 }
@@ -257,24 +258,27 @@ static ts_status check_others(weights *w) {
     int64_t left = w->layout->total + SPARE_NUMBERS; // a bound on what is read for nothing
     ts_text list = {0};
     ts_status status = TS_OK;
+    const char *first = NULL; // what is wrong, and all that it is wrong with
     int refused = 0;
     for (int i = 0; i < w->file.count && status == TS_OK; i++) {
         const ts_file_tensor *tensor = &w->file.tensor[i];
-        bool zero;
+        const char *fault;
         if (is_wanted(w, i) || is_no_parameter(tensor))
             continue;
-        status = look_for_zeros(w, tensor, &left, &zero);
-        if (status == TS_OK && !zero)
+        status = look_for_zeros(w, tensor, &left, &fault);
+        if (status != TS_OK || !fault)
+            continue;
+        first = first ? first : fault;
+        if (strcmp(first, fault) == 0)
             add_listed(&list, refused++, tensor->name, tensor->rank, tensor->size);
     }
     if (status == TS_OK)
         status = ts_text_status(&list);
     if (status == TS_OK && refused > 0)
-        status =
-            ts_fail(TS_ERROR_USER,
-                    "'%s' has tensors that the model %s does not have and that are not all zero: %s; what is "
-                    "measured would not be the network that they belong to",
-                    w->file.path, w->model->name, ts_text_get(&list));
+        status = ts_fail(TS_ERROR_USER,
+                         "'%s' has tensors that the model %s does not have and that %s: %s; what is "
+                         "measured would not be the network that they belong to",
+                         w->file.path, w->model->name, first, ts_text_get(&list));
     ts_text_free(&list);
     return status;
 }

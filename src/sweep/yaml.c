@@ -80,6 +80,9 @@ static ts_status note_key(reader *r, const ts_yaml_node *mapping, const ts_yaml_
     const ts_yaml_node **slot = find_key(r, mapping, entry->key);
     if (slot[0]) {
         r->line = entry->key_line;
+        if (slot[1]->key_line == entry->key_line)
+            return ts_fail(TS_ERROR_USER, "key '%s' is given twice on line %d; keep one",
+                           ts_shown(entry->key, shown), entry->key_line);
         return ts_fail(TS_ERROR_USER, "key '%s' is given twice: on line %d and on line %d; keep one",
                        ts_shown(entry->key, shown), slot[1]->key_line, entry->key_line);
     }

@@ -177,6 +177,32 @@ class Results(Hostile):
             output, code = self.limited("status", file)
             self.assertEqual((code, "damaged" in output), (0, False), output)
 
+    def test_what_is_no_results_file_or_holds_another_sweep_is_called_so(self):
+        for name, attributes in (("none.h5", {}), ("other.h5", {"program": "other"})):
+            with h5py.File(self.path(name), "w") as file:
+                file.attrs.update(attributes)
+            output, code = self.limited("status", name)
+            self.assertEqual((code, output.count("\n")), (1, 1), output)
+            self.assertIn(f"'{name}' is an HDF5 file, but not a results file of toysweep: its attribute 'program'", output)
+        with h5py.File(self.path("small.h5"), "r+") as file:
+            source = file["sweep/source"][()].decode()
+            for text in source.replace("depth: 2", "depth: 3"), "no sweep: [":
+                del file["sweep/source"]
+                file.create_dataset("sweep/source", data=text, dtype=h5py.string_dtype())
+                file.flush()
+                output, code = self.limited("status", "small.h5")
+                self.assertEqual(code, 1, output)
+                self.assertIn("'small.h5': the sweep in it is damaged", output)
+                output, code = self.limited("merge", "small.h5", "-o", "merged.h5")
+                self.assertEqual((code, output.count("\n")), (2, 1), output)
+                self.assertIn("'small.h5' is damaged: the sweep in it", output)
+
+    def test_a_failed_instance_is_not_said_to_get_weights(self):
+        with h5py.File(self.path("small.h5"), "r+") as file:
+            file["status"][:] = [2, 0]
+        for instance, said in ((0, "has no weights: it failed"), (1, "has no weights yet: it is pending")):
+            self.assertIn(said, self.limited("export", "small.h5", "--instance", instance, "-o", "w.h5")[0])
+
 
 if __name__ == "__main__":
     main()

@@ -210,7 +210,7 @@ class Kinds(Weights):
                              (change("W_U", shape=[7, 6, 2]), "another number of bytes"),
                              (change("W_U", shape=[1] * 40), "no dtype"), (change("W_U", shape=6), "no dtype"),
                              (change("W_U", dtype="F31"), "cannot be read as numbers: it is F31"), (drop, "no dtype"),
-                             (twice, "key 'W_E' is given twice"), (lambda entries: b"{\"W_E\": [", "not an intact"),
+                             (twice, "a JSON object: key 'W_E' is given twice on line 1; keep one"), (lambda entries: b"{\"W_E\": [", "not an intact"),
                              (lambda entries: b"{" + b"[" * 100000, "not an intact"),
                              (lambda entries: json.dumps(entries).encode()[:-1] + b"\0}", "NUL")):
             self.save("w.safetensors", self.own, header=header)
