@@ -77,6 +77,7 @@ static const launcher launchers[] = {
     {"FLUX_JOB_SIZE", "FLUX_TASK_RANK", "flux run"},
     {"SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "srun"},
     {NULL, "PALS_RANKID", "PALS"},
+    {NULL, "ALPS_APP_PE", "aprun"},
     {NULL, "PMIX_RANK", "a launcher with PMIx"},
     {NULL, "PMI_RANK", "a launcher with PMI"},
 };

@@ -14,6 +14,11 @@ static bool is_blank(char c) {
     return c == ' ' || c == '\t' || c == '\r';
 }
 
+// The end of a line of Unix, of Windows (its CR is a blank before it), or of old Macs, which have CR alone.
+static bool ends_line(const char *at, const char *end) {
+    return *at == '\n' || (*at == '\r' && (at + 1 == end || at[1] != '\n'));
+}
+
 static bool is_separator(char c) {
     return c == ',' || c == ';';
 }
@@ -24,7 +29,15 @@ static bool is_in(char c, const char *set) {
 
 // --- Where rows begin ---
 
-// Behind "name =", "name :=" or "array(" in front of a list, if that is what the text begins with; else `text`.
+// Whether `last` ends the word "return", by which a file that GAP reads as a function begins.
+static bool is_return(const char *text, const char *last) {
+    static const char WORD[] = "return";
+    const char *begin = last - text >= 5 ? last - 5 : NULL;
+    return begin && memcmp(begin, WORD, 6) == 0 &&
+           (begin == text || is_blank(begin[-1]) || begin[-1] == '\n');
+}
+
+// Behind "name =", "name :=", "return" or "array(" in front of a list, if that is what the text begins with; else `text`.
 static const char *skip_name(const char *text, const char *end) {
     static const char *const NAME =
         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:=( \t\r\n";
@@ -32,7 +45,9 @@ static const char *skip_name(const char *text, const char *end) {
     for (; bracket < end && is_in(*bracket, NAME); bracket++)
         if (!is_blank(*bracket) && *bracket != '\n')
             last = bracket;
-    return last && bracket < end && *bracket == '[' && (*last == '=' || *last == '(') ? bracket : text;
+    return last && bracket < end && *bracket == '[' && (*last == '=' || *last == '(' || is_return(text, last))
+               ? bracket
+               : text;
 }
 
 ts_rows ts_rows_of(const char *text, size_t bytes) {
@@ -42,11 +57,11 @@ ts_rows ts_rows_of(const char *text, size_t bytes) {
     const char *first = rows.at;
     bool comment = false;
     for (; first < rows.end && (comment || is_blank(*first) || *first == '\n' || *first == '#'); first++)
-        comment = *first == '#' || (comment && *first != '\n');
+        comment = *first == '#' || (comment && !ends_line(first, rows.end));
     const char *list = first < rows.end && is_in(*first, "[({") ? first : skip_name(first, rows.end);
     rows.lists = list > first || (first < rows.end && is_in(*first, "[({"));
     for (; rows.at < list; rows.at++)
-        if (*rows.at == '\n') {
+        if (ends_line(rows.at, rows.end)) {
             rows.here++;
             rows.line_begin = rows.at + 1;
         }
@@ -136,7 +151,7 @@ static ts_rows_event take_number(ts_rows *rows) {
     const char *from = rows->at, *to = from;
     char quote = is_in(*from, "\"'") ? *from : 0;
     if (quote) {
-        for (from = ++to; to < rows->end && *to != quote && *to != '\n';)
+        for (from = ++to; to < rows->end && *to != quote && !ends_line(to, rows->end);)
             to++;
         if (to == rows->end || *to != quote)
             return fail(rows, "a quotation mark is not closed");
@@ -164,9 +179,9 @@ static bool ends_row(ts_rows *rows) {
     const char *at = rows->at;
     if (at < rows->no_end || at < rows->row_end)
         return at < rows->row_end;
-    while (at < rows->end && (is_separator(*at) || is_blank(*at)))
+    while (at < rows->end && (is_separator(*at) || is_blank(*at)) && !ends_line(at, rows->end))
         at++;
-    if (at == rows->end || *at == '\n' || *at == '#' || (rows->lists && is_in(*at, "])}")))
+    if (at == rows->end || ends_line(at, rows->end) || *at == '#' || (rows->lists && is_in(*at, "])}")))
         rows->row_end = at;
     else
         rows->no_end = at;
@@ -238,7 +253,7 @@ ts_rows_event ts_rows_next(ts_rows *rows) {
     rows->ended = false;
     while (rows->at < rows->end) {
         char c = *rows->at;
-        if (c == '\n') {
+        if (ends_line(rows->at, rows->end)) {
             bool row = !rows->lists && rows->entries;
             if (row)
                 end_row(rows);
@@ -247,8 +262,8 @@ ts_rows_event ts_rows_next(ts_rows *rows) {
             if (row)
                 return TS_ROWS_ROW;
         } else if (c == '#') {
-            const char *newline = memchr(rows->at, '\n', (size_t)(rows->end - rows->at));
-            rows->at = newline ? newline : rows->end;
+            while (rows->at < rows->end && !ends_line(rows->at, rows->end))
+                rows->at++;
         } else if (is_blank(c)) {
             rows->at++;
         } else if (is_separator(c)) {

@@ -195,7 +195,8 @@ class Refused(Case):
                 self.assertIn("mpirun", output)
                 self.assertEqual(self.run_program("run", sweep, expect=2, environment={size: "2", rank: "1"}), "")
                 self.assertIn("7 cases", self.run_program("plan", sweep, environment={size: "1", rank: "0"}))
-        for rank in "PMIX_RANK", "PMI_RANK", "PALS_RANKID":  # the others are not counted; the first cannot know
+        # These do not count the others, of which the first cannot know.
+        for rank in "PMIX_RANK", "PMI_RANK", "PALS_RANKID", "ALPS_APP_PE":
             output = self.run_program("run", sweep, expect=2, environment={rank: "1"})
             self.assertIn("several", output)
         self.assertEqual(self.files(), ["small.yaml"])

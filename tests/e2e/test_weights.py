@@ -275,6 +275,7 @@ class Names(Weights):
                           "scale": numpy.float32(2)}, "model transformer does not have", "blocks.0.mlp.b_in (16)",
                          "ln.w (6)", "scale (a single number)", name=name,
                          **({"kind": "F64"} if name.endswith(".safetensors") else {}))
+        self.refused({**self.published, "other.w": numpy.zeros(4, "c8")}, "and that cannot be read as numbers: other.w (4)")
         self.save("wrong.h5", {**self.own, "W_Q": self.own["W_Q"] + 1j})
         self.assertIn("compound", self.measure("wrong.h5", expect=2))
 
