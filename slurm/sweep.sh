@@ -61,6 +61,7 @@ find_program() {
     if [[ -n ${TOYSWEEP:-} ]] && command -v "$TOYSWEEP" >/dev/null; then
         program=("$TOYSWEEP")
     elif [[ -n ${TOYSWEEP:-} ]]; then # several words; xargs knows a shell's quotes, and expands nothing
+        xargs true <<<"$TOYSWEEP" 2>/dev/null || die 2 "TOYSWEEP: a quotation mark is not closed: $TOYSWEEP"
         mapfile -d '' -t program < <(xargs printf '%s\0' <<<"$TOYSWEEP")
         command -v "${program[0]:-}" >/dev/null || die 2 "TOYSWEEP: there is no command '${program[0]:-$TOYSWEEP}'"
     elif command -v toysweep >/dev/null; then

@@ -180,6 +180,11 @@ for command in "no-such-command run" "'unfinished" " "; do
     TOYSWEEP=$command sweep sweep.yaml
     expect "a program that is not there ($command) is a usage error" "2 1" "$code $(tail -n 1 "$work/output" | grep -c TOYSWEEP:)"
 done
+for command in "nice 'x" 'nice "x' "bash -- '$work/bin/toysweep"; do
+    TOYSWEEP=$command sweep sweep.yaml
+    expect "a quotation mark that is not closed ($command) is a usage error" \
+        "2 sweep.sh: TOYSWEEP: a quotation mark is not closed: $command" "$code $(tail -n 1 "$work/output")"
+done
 
 fresh 0
 mkdir -p "$work/.config/toysweep"
