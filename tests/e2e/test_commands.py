@@ -70,7 +70,8 @@ class Arguments(Case):
     def test_unknown_commands_name_the_nearest(self):
         for given, said in (("runn", "did you mean 'run'?"), ("train", "did you mean 'run'?"),
                             ("join", "did you mean 'merge'?"), ("combine", "did you mean 'merge'?"),
-                            ("concat", "did you mean 'merge'?"), ("satus", "did you mean 'status'?"), ("x.yaml", "did you mean toysweep run x.yaml?"),
+                            ("concat", "did you mean 'merge'?"), ("satus", "did you mean 'status'?"),
+                            ("x.yaml", "did you mean toysweep run x.yaml?"),
                             ("zzz", "unknown command 'zzz'; toysweep --help lists them")):
             self.assertIn(said, self.refused(given), given)
 
