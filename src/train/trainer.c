@@ -123,33 +123,36 @@ static ts_status measure(ts_trainer *t, int i, bool last, const atomic_int *paus
     return ts_measure_weights(&t->params[i], t->spec.data, t->parameters, t->step, last, pause, t->measures);
 }
 
-// Measures an instance whose state and losses are finite; any other ends here, with the last step before. (Engines look
-// at every step, so that none should be found; but one that forgets must not leave a finished row.)
-static ts_status measure_finite(ts_trainer *t, int i, bool last, const atomic_int *pause, bool *ended) {
-    int diverged = 0;
-    ts_status status = ts_divergence_of_state(t->spec.engine, t->training, i, &t->params[i], &diverged);
-    int64_t steps = diverged && t->step > 0 ? t->step - 1 : t->step;
-    if (status == TS_OK && !diverged) {
-        status = t->spec.engine->get_parameters(t->training, i, t->parameters);
-        if (status == TS_OK)
-            status = measure(t, i, last, pause);
-        if (status == TS_OK)
-            diverged = ts_divergence_of_losses(&t->params[i], t->spec.data, t->measures);
-    }
-    *ended = status == TS_OK && diverged;
-    if (*ended)
-        end(t, i, steps, diverged);
+// Measures an instance whose state is finite, and says what of state and losses is not. (Engines look at every step, so
+// that no such state should be found; but one that forgets must not leave a finished row.)
+static ts_status measure_finite(ts_trainer *t, int i, bool last, const atomic_int *pause, int *diverged) {
+    ts_status status = ts_divergence_of_state(t->spec.engine, t->training, i, &t->params[i], diverged);
+    if (status != TS_OK || *diverged)
+        return status;
+    status = t->spec.engine->get_parameters(t->training, i, t->parameters);
+    if (status == TS_OK)
+        status = measure(t, i, last, pause);
+    if (status == TS_OK)
+        *diverged = ts_divergence_of_losses(&t->params[i], t->spec.data, t->measures);
     return status;
 }
 
 static ts_status measure_instance(ts_trainer *t, int i, const atomic_int *pause) {
     const ts_record_layout *layout = t->spec.layout;
-    bool last = t->checkpoint == layout->checkpoints - 1, ended;
-    ts_status status = measure_finite(t, i, last, pause, &ended);
-    if (status != TS_OK || ended)
+    bool last = t->checkpoint == layout->checkpoints - 1;
+    int diverged = 0;
+    ts_status status = measure_finite(t, i, last, pause, &diverged);
+    if (status != TS_OK)
         return status;
+    if (diverged & ~TS_DIVERGED_LOSS) { // by the last update: there is nothing to measure
+        end(t, i, t->step > 0 ? t->step - 1 : 0, diverged);
+        return TS_OK;
+    }
+    last = last && !diverged; // its curve so far is kept
     ts_record_put_measures(layout, t->checkpoint, last, t->measures, record_of(t, i));
-    if (!last && stops(t, i)) {
+    if (diverged) {
+        end(t, i, t->step, diverged);
+    } else if (!last && stops(t, i)) {
         last = true;
         status = measure(t, i, last, pause);
         if (status != TS_OK)
