@@ -3,7 +3,7 @@
 #include "base/memory.h"
 #include "cmd/command.h"
 #include "run/load.h"
-#include "run/report.h"
+#include "run/next.h"
 #include "run/run.h"
 
 #include <stdio.h>
@@ -52,9 +52,9 @@ static void print_result(const ts_arguments *arguments, const char *output, cons
         n_overrides = ts_sweep_overrides(sweep, &overrides);
     }
     if (done + failed == instances)
-        ts_report_looks(output);
+        ts_next_look(output);
     else
-        ts_report_continue(file, output, overrides, n_overrides);
+        ts_next_continue(file, output, overrides, n_overrides);
 }
 
 static ts_status merge(const ts_comm *comm, const ts_arguments *arguments) {

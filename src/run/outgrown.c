@@ -4,7 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "run/job.h"
-#include "run/report.h"
+#include "run/next.h"
 #include "store/identities.h"
 #include "store/origin.h"
 #include "store/store.h"
@@ -72,7 +72,7 @@ static void advise(const char *path, const ts_sweep *sweep, const ts_backend *ba
     bool chosen = ts_job_backend(sweep, "auto", &best) == TS_OK && best == backend;
     ts_text_addf(advice, "%lld finished instance%s the same; to take over what is the same:", (long long)same,
                  same == 1 ? " is" : "s are");
-    ts_report_take_over(options, output, chosen ? NULL : backend->name, path, advice);
+    ts_next_take_over(options, output, chosen ? NULL : backend->name, path, advice);
 }
 
 void ts_outgrown_advise(const char *path, const ts_sweep *sweep, const ts_backend *backend,

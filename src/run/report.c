@@ -3,10 +3,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
-#include "base/program.h"
 #include "base/sheet.h"
 #include "base/terminal.h"
 #include "model/model.h"
+#include "run/next.h"
 #include "store/store.h"
 
 #include <math.h>
@@ -251,64 +251,12 @@ static void add_line(const ts_report *report, int64_t line, const extent *all, c
                   failed);
 }
 
-// Is there anything in it that is spelt out when it is printed?
-static bool has_unseen(const char *argument) {
-    uint32_t code;
-    for (size_t length; *argument; argument += length)
-        if ((length = ts_utf8_character(argument, &code)) == 0 || !ts_terminal_shows(code))
-            return true;
-    return false;
-}
-
-// An argument as a shell would need it: plain, 'quoted', or $'with escapes', which ts_print makes.
-static void add_quoted(ts_text *text, const char *argument) {
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./=:,+-@%";
-    ts_text_add(text, " ");
-    if (*argument && strspn(argument, plain) == strlen(argument)) {
-        ts_text_add(text, argument);
-        return;
-    }
-    bool escaped = has_unseen(argument);
-    ts_text_add(text, escaped ? "$'" : "'");
-    for (const char *p = argument; *p; p++) {
-        if (escaped && (*p == '\'' || *p == '\\'))
-            ts_text_add(text, "\\");
-        ts_text_add(text, *p == '\'' && !escaped ? "'\\''" : (char[]){*p, 0});
-    }
-    ts_text_add(text, "'");
-}
-
-// A path, which must not look like an option.
-static void add_path(ts_text *text, const char *path) {
-    ts_text safe = {0};
-    ts_text_add(&safe, *path == '-' ? "./" : "");
-    ts_text_add(&safe, path);
-    text->failed |= ts_text_status(&safe) != TS_OK;
-    add_quoted(text, ts_text_get(&safe));
-    ts_text_free(&safe);
-}
-
-// Adds this program's command.
-static void add_command(ts_text *line, const char *name) {
-    char program[TS_COMMAND_BYTES];
-    ts_program_command(program);
-    add_quoted(line, program);
-    ts_text_addf(line, " %s", name);
-}
-
-// Prints a line that ends in a command.
-static void print_next(ts_text *line) {
-    if (ts_text_status(line) == TS_OK)
-        ts_print_line(ts_text_get(line));
-    ts_text_free(line);
-}
-
 static void print_rest(const char *path, int64_t lines) {
     ts_text line = {0};
     ts_text_addf(&line, "... and %lld more; all of them:", (long long)lines);
-    add_command(&line, "status");
-    add_path(&line, path);
-    print_next(&line);
+    ts_next_command(&line, "status");
+    ts_next_path(&line, path);
+    ts_next_print(&line);
 }
 
 ts_status ts_report_print(const ts_report *report, const char *path, const double *seconds, int64_t most) {
@@ -410,56 +358,4 @@ void ts_report_json(const ts_report *report, ts_text *out) {
         ts_json_close(out, '}');
     }
     ts_json_close(out, ']');
-}
-
-// --- What to type next ---
-
-void ts_report_looks(const char *path) {
-    ts_text line = {0};
-    char plotter[TS_COMMAND_BYTES];
-    ts_text_add(&line, "next:");
-    add_command(&line, "status");
-    add_path(&line, path);
-    if (ts_program_plotter(plotter)) {
-        ts_text_add(&line, "   or  ");
-        add_quoted(&line, plotter);
-        add_path(&line, path);
-    }
-    print_next(&line);
-}
-
-// "toysweep run SWEEP -o PATH --set ...".
-static void add_run(ts_text *line, const char *sweep, const char *path, const char *const *overrides,
-                    int n_overrides) {
-    add_command(line, "run");
-    add_path(line, sweep);
-    ts_text_add(line, " -o");
-    add_path(line, path);
-    for (int i = 0; i < n_overrides; i++) {
-        ts_text_add(line, " --set");
-        add_quoted(line, overrides[i]);
-    }
-}
-
-void ts_report_continue(const char *sweep, const char *path, const char *const *overrides, int n_overrides) {
-    ts_text line = {0};
-    ts_text_add(&line, "next:");
-    add_run(&line, sweep, path, overrides, n_overrides);
-    ts_text_add(&line, "   (goes on from here)");
-    print_next(&line);
-}
-
-void ts_report_take_over(const ts_run_options *options, const char *output, const char *backend,
-                         const char *old, ts_text *line) {
-    add_run(line, options->sweep, output, options->overrides, options->n_overrides);
-    if (backend) {
-        ts_text_add(line, " --backend");
-        add_quoted(line, backend);
-    }
-    ts_text_add(line, " --reuse");
-    add_path(line, old);
-    for (int i = 0; i < options->n_reuse; i++) {
-        ts_text_add(line, " --reuse");
-        add_path(line, options->reuse[i]);
-    }
 }

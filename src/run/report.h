@@ -1,9 +1,8 @@
 // What is shown of a results file: a line for each point of the sweep's grid (sweep/grid.h), how many of its instances
-// are done and how well. The table at the end of a run and that of `status`, its JSON, and what to type next.
+// are done and how well. The table at the end of a run and that of `status`, and its JSON.
 #pragma once
 
 #include "base/text.h"
-#include "run/run.h"
 #include "store/reader.h"
 #include "sweep/grid.h"
 
@@ -33,11 +32,3 @@ typedef struct ts_summary {
     double accuracy;                  // median of test_accuracy; NaN: nothing is left to be tested
     int64_t grokked;                  // instances that have generalised: grokked_step is known
 } ts_summary;
-
-// "next: ...": commands to type, quoted as a shell needs them. What to look at when all is done, and how to go on.
-void ts_report_looks(const char *path);
-void ts_report_continue(const char *sweep, const char *path, const char *const *overrides, int n_overrides);
-
-// Adds the command that takes over from `old` what is the same, into another file. backend NULL: left out.
-void ts_report_take_over(const ts_run_options *options, const char *output, const char *backend,
-                         const char *old, ts_text *line);

@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "run/leader.h"
 #include "run/load.h"
+#include "run/next.h"
 #include "run/outgrown.h"
 #include "run/report.h"
 #include "run/schedule.h"
@@ -347,9 +348,9 @@ static void print_report(run *r, const ts_run_end *end) {
     ts_print("%s: %lld done, %lld failed, %lld left, in %s", r->path, (long long)end->done,
              (long long)end->failed, (long long)left, ts_duration_text(ts_clock() - r->started, elapsed));
     if (end->fault == TS_OK && left == 0)
-        ts_report_looks(r->path);
+        ts_next_look(r->path);
     else
-        ts_report_continue(r->options->sweep, r->path, r->options->overrides, r->options->n_overrides);
+        ts_next_continue(r->options->sweep, r->path, r->options->overrides, r->options->n_overrides);
 }
 
 static int exit_code(const run *r, const ts_run_end *end) {

@@ -1,6 +1,7 @@
 #include "run/whole.h"
 
 #include "base/memory.h"
+#include "run/next.h"
 #include "store/identities.h"
 #include "store/origin.h"
 #include "sweep/label.h"
@@ -262,8 +263,10 @@ static void note_missing(whole *w, const ts_sweep *sweep, const uint8_t *seen, c
         if (!seen[i] && w->missing++ == 0)
             ts_label_instance(sweep, i, &w->example);
     ts_text_clear(&w->tried);
-    for (size_t at = 0; at < texts->length; at += strlen(texts->bytes + at) + 1)
-        ts_text_addf(&w->tried, " --set '%s'", texts->bytes + at);
+    for (size_t at = 0; at < texts->length; at += strlen(texts->bytes + at) + 1) {
+        ts_text_add(&w->tried, " --set");
+        ts_next_word(&w->tried, texts->bytes + at);
+    }
 }
 
 static ts_status compare(whole *w, const ts_sweep *sweep, const ts_text *texts, bool *fits) {

@@ -150,6 +150,13 @@ class Merge(Parts):
                 self.assertEqual(list(merged["final_loss"][merged["seed"][:] > 0]), list(b["final_loss"][:]))
             os.unlink(self.path("merged.h5"))
 
+    def test_what_the_files_would_be_together_is_said_as_a_shell_needs_it(self):
+        filters = [f"task == 'tree' and depth == {depth}" for depth in (2, 3)]
+        parts = [self.train(f"{seed}.h5", "where=" + filters[seed], f"seed={seed}") for seed in (0, 1)]
+        _, said = self.merge(*parts, expect=2)
+        words = shlex.split(said[said.index("together ") + 9:said.index(" they would be")])
+        self.assertEqual(words, ["--set", f"where=({filters[0]}) or ({filters[1]})", "--set", "seed=0..1"])
+
     def test_files_that_do_not_go_together_are_refused(self):
         one = self.train("a.h5", "seed=0")
         other = self.write("other.yaml", SWEEP.replace("40", "50"))
