@@ -4,9 +4,9 @@
 #include "base/memory.h"
 #include "base/thread.h"
 #include "cmd/command.h"
+#include "hdf5/hdf5.h"
 #include "run/run.h"
 #include "run/signals.h"
-#include "store/hdf5.h"
 #include "sweep/nearest.h"
 
 #include <stdio.h>

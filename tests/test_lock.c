@@ -1,6 +1,6 @@
 // One run at a time on a results file; a dead holder holds nothing.
 #define _POSIX_C_SOURCE 200809L
-#include "store/lock.h"
+#include "integrity/lock.h"
 
 #include "base/clock.h"
 #include "base/file.h"

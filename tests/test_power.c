@@ -1,5 +1,5 @@
 // The task `power`: its table, what it derives, its columns in the results file, what is refused.
-#include "store/columns.h"
+#include "results/columns.h"
 #include "support.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 // The run log: whole lines in, whole lines out, whatever happened in between; never a reason to stop.
 #define _XOPEN_SOURCE 700
-#include "store/runlog.h"
+#include "run/runlog.h"
 
 #include "base/file.h"
 #include "base/memory.h"

@@ -1,7 +1,7 @@
 // States of unfinished units: the newest intact one comes back, and nothing torn, corrupt or foreign ever
 // does.
 #define _POSIX_C_SOURCE 200809L
-#include "store/state.h"
+#include "integrity/state.h"
 
 #include "base/file.h"
 #include "base/memory.h"

@@ -1,14 +1,14 @@
 // The results file: made the same from the same, keeps what was committed, finds what was damaged, and is
 // never touched when it belongs to something else.
 #define _POSIX_C_SOURCE 200809L
-#include "store/store.h"
+#include "results/store.h"
 #include "task/data.h"
 
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/memory.h"
-#include "store/hdf5.h"
-#include "store/reader.h"
+#include "hdf5/hdf5.h"
+#include "results/reader.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,6 +1,6 @@
 // Lines for people: on standard error "toysweep: ..." each, on standard output as they are. Every line that quotes a
 // file or an argument goes through here: a line stays a line, and what would steer the terminal is spelt out
-// (terminal.h). Not the run log (store/runlog.h), not progress (run/progress.h), not JSON (text.h).
+// (terminal.h). Not the run log (run/runlog.h), not progress (run/progress.h), not JSON (text.h).
 #pragma once
 
 void ts_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));

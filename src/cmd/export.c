@@ -3,12 +3,12 @@
 #include "base/memory.h"
 #include "cmd/command.h"
 #include "model/model.h"
+#include "results/reader.h"
+#include "results/records.h"
+#include "results/store.h"
 #include "run/choose.h"
 #include "run/run.h"
-#include "store/reader.h"
-#include "store/records.h"
-#include "store/store.h"
-#include "store/weights.h"
+#include "weights/weights.h"
 
 #include <limits.h>
 #include <stdio.h>

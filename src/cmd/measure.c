@@ -5,8 +5,8 @@
 #include "run/load.h"
 #include "run/remeasure.h"
 #include "run/run.h"
-#include "store/weights_reader.h"
 #include "task/data.h"
+#include "weights/weights_reader.h"
 
 #include <stdio.h>
 #include <string.h>

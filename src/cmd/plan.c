@@ -5,12 +5,12 @@
 #include "base/text.h"
 #include "cmd/command.h"
 #include "model/model.h"
+#include "results/store.h"
 #include "run/job.h"
 #include "run/load.h"
 #include "run/run.h"
 #include "run/simulate.h"
 #include "run/wide.h"
-#include "store/store.h"
 #include "task/data.h"
 #include "train/trainer.h"
 

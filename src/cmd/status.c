@@ -2,13 +2,13 @@
 #include "base/log.h"
 #include "base/terminal.h"
 #include "cmd/command.h"
+#include "integrity/lock.h"
+#include "results/origin.h"
+#include "results/reader.h"
+#include "results/store.h"
 #include "run/report.h"
 #include "run/run.h"
-#include "store/lock.h"
-#include "store/origin.h"
-#include "store/reader.h"
-#include "store/runlog.h"
-#include "store/store.h"
+#include "run/runlog.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -3,8 +3,8 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "model/model.h"
-#include "store/origin.h"
-#include "store/store.h"
+#include "results/origin.h"
+#include "results/store.h"
 #include "sweep/label.h"
 #include "sweep/where.h"
 

@@ -1,7 +1,7 @@
 // One instance of a results file, chosen by what it is and how well it did.
 #pragma once
 
-#include "store/reader.h"
+#include "results/reader.h"
 
 #include <stdbool.h>
 

@@ -8,7 +8,7 @@
 #pragma once
 
 #include "base/status.h"
-#include "store/state.h"
+#include "integrity/state.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -2,8 +2,8 @@
 
 #include "base/log.h"
 #include "base/memory.h"
+#include "integrity/state.h"
 #include "model/model.h"
-#include "store/state.h"
 #include "task/data.h"
 #include "task/task.h"
 

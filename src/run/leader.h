@@ -7,7 +7,7 @@
 #include "run/job.h"
 #include "run/message.h"
 #include "run/progress.h"
-#include "store/runlog.h"
+#include "run/runlog.h"
 #include "sweep/grid.h"
 
 typedef struct ts_leader_setup {

@@ -2,7 +2,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "store/format.h"
+#include "results/format.h"
 
 static ts_status read_text(const char *path, char **text, size_t *bytes) {
     if (ts_format_has_signature(path))

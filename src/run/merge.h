@@ -1,7 +1,7 @@
 // `toysweep merge`: the rows of several results files in one, as if one run had made it. Serial: rank 0's alone.
 #pragma once
 
-#include "store/reuse.h"
+#include "integrity/reuse.h"
 
 // Makes the results file `output`, which must not exist, of `sweep`, or, if that is NULL, of the sweep of which the files
 // are the parts (whole.h); *made is that sweep, if it was found. What no file has is pending. counts (n_files): what

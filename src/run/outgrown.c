@@ -3,11 +3,11 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "integrity/identities.h"
+#include "results/origin.h"
+#include "results/store.h"
 #include "run/job.h"
 #include "run/next.h"
-#include "store/identities.h"
-#include "store/origin.h"
-#include "store/store.h"
 
 #include <limits.h>
 #include <stddef.h>

@@ -5,11 +5,11 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "model/model.h"
+#include "results/origin.h"
+#include "results/records.h"
 #include "run/target.h"
-#include "store/origin.h"
-#include "store/records.h"
-#include "store/weights_reader.h"
 #include "task/data.h"
+#include "weights/weights_reader.h"
 
 #include <stdio.h>
 #include <string.h>

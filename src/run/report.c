@@ -6,8 +6,8 @@
 #include "base/sheet.h"
 #include "base/terminal.h"
 #include "model/model.h"
+#include "results/store.h"
 #include "run/next.h"
-#include "store/store.h"
 
 #include <math.h>
 #include <stdio.h>

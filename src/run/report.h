@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/text.h"
-#include "store/reader.h"
+#include "results/reader.h"
 #include "sweep/grid.h"
 
 typedef struct ts_report ts_report;

@@ -5,6 +5,9 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "integrity/lock.h"
+#include "integrity/reuse.h"
+#include "results/reader.h"
 #include "run/leader.h"
 #include "run/load.h"
 #include "run/next.h"
@@ -14,9 +17,6 @@
 #include "run/signals.h"
 #include "run/wide.h"
 #include "run/worker.h"
-#include "store/lock.h"
-#include "store/reader.h"
-#include "store/reuse.h"
 #include "task/data.h"
 
 #include <limits.h>

@@ -1,7 +1,7 @@
 #include "run/schedule.h"
 
 #include "base/memory.h"
-#include "store/store.h"
+#include "results/store.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/status.h"
-#include "store/lock.h"
+#include "integrity/lock.h"
 
 #include <limits.h>
 

@@ -1,9 +1,9 @@
 #include "run/whole.h"
 
 #include "base/memory.h"
+#include "integrity/identities.h"
+#include "results/origin.h"
 #include "run/next.h"
-#include "store/identities.h"
-#include "store/origin.h"
 #include "sweep/label.h"
 #include "sweep/union.h"
 

@@ -6,10 +6,10 @@
 #include "base/memory.h"
 #include "base/team.h"
 #include "base/thread.h"
+#include "integrity/state.h"
 #include "model/model.h"
 #include "run/signals.h"
 #include "run/slot.h"
-#include "store/state.h"
 #include "train/trainer.h"
 
 #include <pthread.h>

@@ -4,9 +4,9 @@
 #pragma once
 
 #include "base/comm.h"
+#include "results/store.h"
 #include "run/job.h"
 #include "run/message.h"
-#include "store/store.h"
 
 // TS_ERROR_USER if a case takes more than so many ranks, or the backend cannot train its model with a team.
 ts_status ts_wide_check(const ts_job *job, int ranks);

@@ -3,9 +3,9 @@
 #pragma once
 
 #include "base/comm.h"
+#include "results/store.h"
 #include "run/message.h"
 #include "run/slot.h"
-#include "store/store.h"
 
 typedef struct ts_worker ts_worker;
 

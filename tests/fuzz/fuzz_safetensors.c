@@ -3,7 +3,7 @@
 #define _GNU_SOURCE
 #include "fuzz.h"
 
-#include "store/weights_reader.h"
+#include "weights/weights_reader.h"
 
 #include <math.h>
 

@@ -7,7 +7,7 @@
 #include "backend/backend.h"
 #include "base/file.h"
 #include "base/log.h"
-#include "store/state.h"
+#include "integrity/state.h"
 #include "train/trainer.h"
 
 static const char SWEEP[] = "task: tree\ndepth: 2\nhidden: 2\nbatch: 8\nsteps: 12\ncheckpoints: [0, 3, 12]\n"

@@ -4,7 +4,7 @@
 #define _GNU_SOURCE
 #include "fuzz.h"
 
-#include "store/weights_reader.h"
+#include "weights/weights_reader.h"
 
 #include <hdf5.h>
 #include <math.h>

@@ -1,0 +1,545 @@
+#define _POSIX_C_SOURCE 200809L
+#include "hdf5/hdf5.h"
+
+#include "base/memory.h"
+#include "hdf5/shared_file.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "data go from memory to file as they are");
+
+enum { DESCRIPTION_BYTES = 512, TRANSFER_LIMIT = 1 << 30 };
+
+// --- Links ---
+
+// How everything in a file is opened: links to other files, which HDF5 would follow, are refused.
+static hid_t dataset_access = -1, group_access = -1;
+static bool link_refused;
+
+static herr_t refuse_link(const char *from, const char *group, const char *to, const char *object,
+                          unsigned *flags, hid_t access, void *context) {
+    (void)from, (void)group, (void)to, (void)object, (void)flags, (void)access, (void)context;
+    link_refused = true;
+    return -1;
+}
+
+static hid_t within_the_file(hid_t class) {
+    hid_t access = H5Pcreate(class);
+    if (access >= 0 && H5Pset_elink_cb(access, refuse_link, NULL) < 0) {
+        H5Pclose(access);
+        return -1;
+    }
+    return access;
+}
+
+// --- Faults ---
+
+static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *context) {
+    char *text = context;
+    if (n == 0 && error->desc) {
+        strncpy(text, error->desc, DESCRIPTION_BYTES - 1);
+        text[DESCRIPTION_BYTES - 1] = 0;
+    }
+    return 0;
+}
+
+static void describe(char text[DESCRIPTION_BYTES]) {
+    strcpy(text, "unknown HDF5 fault");
+    H5Ewalk2(H5E_DEFAULT, H5E_WALK_UPWARD, keep_innermost, text);
+    if (link_refused)
+        strcpy(text, "it is a link to another file, and those are not followed");
+    link_refused = false;
+    H5Eclear2(H5E_DEFAULT);
+}
+
+static void fail(ts_h5 *h5, const char *doing, const char *name, const char *text) {
+    const char *number = strstr(text, "errno = ");
+    h5->error = number ? atoi(number + strlen("errno = ")) : 0;
+    if (h5->error)
+        h5->status = ts_fail_errno(TS_ERROR_FATAL, h5->error, "'%s': cannot %s '%s'", h5->path, doing, name);
+    else if (strcmp(doing, "write") == 0 || strcmp(doing, "close") == 0)
+        h5->status =
+            ts_fail(TS_ERROR_FATAL,
+                    "'%s': cannot %s '%s': %s; see whether its disk is full or broken, then run the same "
+                    "command again",
+                    h5->path, doing, name, text);
+    else
+        h5->status = ts_fail(TS_ERROR_FATAL, "'%s': cannot %s '%s': %s", h5->path, doing, name, text);
+}
+
+void ts_h5_fault(ts_h5 *h5, const char *doing, const char *name) {
+    if (h5->status != TS_OK)
+        return;
+    char text[DESCRIPTION_BYTES];
+    describe(text);
+    fail(h5, doing, name, text);
+}
+
+// The same for an open object, by its path in the file.
+static void fault_at(ts_h5 *h5, const char *doing, hid_t object) {
+    char text[DESCRIPTION_BYTES], name[256] = "a dataset";
+    describe(text); // first: HDF5 forgets a fault at the next call
+    if (H5Iget_name(object, name, sizeof name) < 0)
+        strcpy(name, "a dataset");
+    if (h5->status == TS_OK)
+        fail(h5, doing, name, text);
+}
+
+// --- Files ---
+
+void ts_h5_start(void) {
+    static bool started;
+    if (started)
+        return;
+    started = true;
+    // HDF5's own locks are more than some file systems have, and would keep readers out while a run writes;
+    // integrity/lock.h keeps runs apart. Of what all its versions know, the variable is what none overrules.
+    setenv("HDF5_USE_FILE_LOCKING", "FALSE", 1);
+    H5dont_atexit();
+    H5open();
+    H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    dataset_access = within_the_file(H5P_DATASET_ACCESS);
+    group_access = within_the_file(H5P_GROUP_ACCESS);
+}
+
+void ts_h5_begin(ts_h5 *h5, const char *path) {
+    ts_h5_start();
+    *h5 = (ts_h5){.path = path, .file = -1, .limit = TRANSFER_LIMIT, .group_plan = -1};
+    for (int i = 0; i < TS_H5_TYPES; i++)
+        h5->dataset_plan[i] = -1;
+}
+
+// File access for every driver. V18 leaves no "open for writing" mark in the superblock that a killed run
+// could leave behind, and has checksums over its metadata.
+static hid_t access_plan(ts_h5 *h5) {
+    hid_t plan = H5Pcreate(H5P_FILE_ACCESS);
+    bool fine = plan >= 0 && H5Pset_libver_bounds(plan, H5F_LIBVER_V18, H5F_LIBVER_V18) >= 0 &&
+                H5Pset_fclose_degree(plan, H5F_CLOSE_STRONG) >= 0 && H5Pset_sieve_buf_size(plan, 0) >= 0;
+    if (!fine)
+        ts_h5_fault(h5, "prepare", "file access");
+    return plan;
+}
+
+static bool plan_order(hid_t plan) {
+    return H5Pset_attr_creation_order(plan, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED) >= 0 &&
+           H5Pset_obj_track_times(plan, false) >= 0;
+}
+
+static bool plan_links(hid_t plan) {
+    return plan >= 0 && plan_order(plan) &&
+           H5Pset_link_creation_order(plan, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED) >= 0;
+}
+
+static hid_t text_type(void) {
+    hid_t type = H5Tcopy(H5T_C_S1);
+    if (type >= 0 && (H5Tset_size(type, H5T_VARIABLE) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0)) {
+        H5Tclose(type);
+        return -1;
+    }
+    return type;
+}
+
+static hid_t type_of(ts_h5_type type) {
+    switch (type) {
+    case TS_H5_UINT8:
+        return H5Tcopy(H5T_STD_U8LE);
+    case TS_H5_UINT32:
+        return H5Tcopy(H5T_STD_U32LE);
+    case TS_H5_INT32:
+        return H5Tcopy(H5T_STD_I32LE);
+    case TS_H5_INT64:
+        return H5Tcopy(H5T_STD_I64LE);
+    case TS_H5_FLOAT32:
+        return H5Tcopy(H5T_IEEE_F32LE);
+    case TS_H5_FLOAT64:
+        return H5Tcopy(H5T_IEEE_F64LE);
+    case TS_H5_TEXT:
+        break;
+    }
+    return text_type();
+}
+
+static bool plan_dataset(hid_t plan, ts_h5_type type) {
+    static const uint32_t nan32 = 0x7fc00000u;
+    static const uint64_t nan64 = 0x7ff8000000000000u;
+    bool fine = plan >= 0 && plan_order(plan) && H5Pset_layout(plan, H5D_CONTIGUOUS) >= 0 &&
+                H5Pset_alloc_time(plan, H5D_ALLOC_TIME_EARLY) >= 0 &&
+                H5Pset_fill_time(plan, H5D_FILL_TIME_ALLOC) >= 0;
+    if (type == TS_H5_FLOAT32)
+        fine = fine && H5Pset_fill_value(plan, H5T_IEEE_F32LE, &nan32) >= 0;
+    if (type == TS_H5_FLOAT64)
+        fine = fine && H5Pset_fill_value(plan, H5T_IEEE_F64LE, &nan64) >= 0;
+    return fine;
+}
+
+void ts_h5_create(ts_h5 *h5, const char *path) {
+    ts_h5_begin(h5, path);
+    hid_t access = access_plan(h5);
+    hid_t plan = H5Pcreate(H5P_FILE_CREATE);
+    bool fine = plan_links(plan);
+    fine = fine && plan_links(h5->group_plan = H5Pcreate(H5P_GROUP_CREATE));
+    for (int i = 0; i < TS_H5_TYPES; i++)
+        fine = fine && plan_dataset(h5->dataset_plan[i] = H5Pcreate(H5P_DATASET_CREATE), (ts_h5_type)i);
+    if (!fine)
+        ts_h5_fault(h5, "prepare", "file creation");
+    if (h5->status == TS_OK && (h5->file = H5Fcreate(path, H5F_ACC_TRUNC, plan, access)) < 0)
+        ts_h5_fault(h5, "create", path);
+    ts_h5_close(h5, plan);
+    ts_h5_close(h5, access);
+}
+
+void ts_h5_open(ts_h5 *h5, const char *path, bool writable) {
+    ts_h5_begin(h5, path);
+    hid_t access = access_plan(h5);
+    if (h5->status == TS_OK &&
+        (h5->file = H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access)) < 0)
+        ts_h5_fault(h5, "open", path);
+    ts_h5_close(h5, access);
+}
+
+ts_status ts_h5_end(ts_h5 *h5) {
+    for (int i = 0; i < TS_H5_TYPES; i++)
+        ts_h5_close(h5, h5->dataset_plan[i]);
+    ts_h5_close(h5, h5->group_plan);
+    ts_h5_close(h5, h5->file);
+    h5->file = h5->group_plan = -1;
+    for (int i = 0; i < TS_H5_TYPES; i++)
+        h5->dataset_plan[i] = -1;
+    return h5->status;
+}
+
+// --- Objects ---
+
+void ts_h5_close(ts_h5 *h5, hid_t id) {
+    if (id < 0)
+        return;
+    herr_t result = -1;
+    switch (H5Iget_type(id)) {
+    case H5I_FILE:
+        result = H5Fclose(id);
+        break;
+    case H5I_GROUP:
+        result = H5Gclose(id);
+        break;
+    case H5I_DATASET:
+        result = H5Dclose(id);
+        break;
+    case H5I_DATATYPE:
+        result = H5Tclose(id);
+        break;
+    case H5I_DATASPACE:
+        result = H5Sclose(id);
+        break;
+    case H5I_ATTR:
+        result = H5Aclose(id);
+        break;
+    case H5I_GENPROP_LST:
+        result = H5Pclose(id);
+        break;
+    default:
+        break;
+    }
+    if (result < 0)
+        ts_h5_fault(h5, "close", "a part of it");
+}
+
+hid_t ts_h5_create_group(ts_h5 *h5, hid_t parent, const char *name) {
+    if (h5->status != TS_OK)
+        return -1;
+    hid_t group = H5Gcreate2(parent, name, H5P_DEFAULT, h5->group_plan, H5P_DEFAULT);
+    if (group < 0)
+        ts_h5_fault(h5, "create group", name);
+    return group;
+}
+
+hid_t ts_h5_create_dataset(ts_h5 *h5, hid_t parent, const char *name, const ts_h5_form *form) {
+    if (h5->status != TS_OK)
+        return -1;
+    hid_t type = type_of(form->type);
+    hid_t space = form->rank ? H5Screate_simple(form->rank, form->size, NULL) : H5Screate(H5S_SCALAR);
+    hid_t dataset = -1;
+    if (type >= 0 && space >= 0)
+        dataset =
+            H5Dcreate2(parent, name, type, space, H5P_DEFAULT, h5->dataset_plan[form->type], H5P_DEFAULT);
+    if (dataset < 0)
+        ts_h5_fault(h5, "create dataset", name);
+    ts_h5_close(h5, space);
+    ts_h5_close(h5, type);
+    return dataset;
+}
+
+hid_t ts_h5_open_group(ts_h5 *h5, hid_t parent, const char *name) {
+    if (h5->status != TS_OK)
+        return -1;
+    hid_t group = H5Gopen2(parent, name, group_access);
+    if (group < 0)
+        ts_h5_fault(h5, "open group", name);
+    return group;
+}
+
+hid_t ts_h5_open_dataset(ts_h5 *h5, hid_t parent, const char *name) {
+    if (h5->status != TS_OK)
+        return -1;
+    hid_t dataset = H5Dopen2(parent, name, dataset_access);
+    if (dataset < 0)
+        ts_h5_fault(h5, "open dataset", name);
+    return dataset;
+}
+
+bool ts_h5_has(hid_t parent, const char *name) {
+    return H5Lexists(parent, name, group_access) > 0;
+}
+
+bool ts_h5_lacks(hid_t parent, const char *name) {
+    return H5Lexists(parent, name, group_access) == 0;
+}
+
+hid_t ts_h5_try_dataset(hid_t parent, const char *name) {
+    return ts_h5_has(parent, name) ? H5Dopen2(parent, name, dataset_access) : -1;
+}
+
+size_t ts_h5_item_bytes(ts_h5_type type) {
+    static const size_t bytes[TS_H5_TYPES] = {1, 4, 4, 8, 4, 8, sizeof(char *)};
+    return bytes[type];
+}
+
+static bool known_type(hid_t id, ts_h5_form *form) {
+    form->type = TS_H5_TEXT;
+    if (H5Tis_variable_str(id) > 0)
+        return H5Tget_cset(id) == H5T_CSET_UTF8;
+    for (int i = 0; i < TS_H5_TEXT; i++) {
+        hid_t ours = type_of((ts_h5_type)i);
+        htri_t same = H5Tequal(id, ours);
+        H5Tclose(ours);
+        form->type = (ts_h5_type)i;
+        if (same > 0)
+            return true;
+    }
+    return false;
+}
+
+// HDF5 keeps a text as length (4 bytes), address (8) and index (4) of where it lies.
+static hsize_t stored_bytes(const ts_h5_form *form) {
+    hsize_t bytes = (hsize_t)ts_h5_total_bytes(form);
+    return form->type == TS_H5_TEXT ? bytes / sizeof(char *) * 16 : bytes;
+}
+
+// Do its data lie in the file as they should, as far as that has an end?
+static bool lies_within(hid_t dataset, const ts_h5_form *form) {
+    haddr_t place = H5Dget_offset(dataset);
+    hsize_t size = 0;
+    hid_t file = H5Iget_file_id(dataset);
+    bool fine = place != HADDR_UNDEF && H5Dget_storage_size(dataset) == stored_bytes(form) &&
+                H5Fget_filesize(file, &size) >= 0 && place <= size && stored_bytes(form) <= size - place;
+    H5Fclose(file);
+    return fine;
+}
+
+// The layout first: to ask a virtual dataset for its extent opens the files it is made of.
+bool ts_h5_form_of(hid_t dataset, ts_h5_form *form) {
+    *form = (ts_h5_form){0};
+    hid_t type = -1, space = -1, plan = H5Dget_create_plist(dataset);
+    bool fine = plan >= 0 && H5Pget_layout(plan) == H5D_CONTIGUOUS && H5Pget_external_count(plan) == 0;
+    if (fine) {
+        type = H5Dget_type(dataset);
+        space = H5Dget_space(dataset);
+        fine = type >= 0 && space >= 0 && known_type(type, form);
+    }
+    if (fine) {
+        form->rank = H5Sget_simple_extent_ndims(space);
+        fine = form->rank >= 0 && form->rank <= TS_H5_DIMENSIONS &&
+               H5Sget_simple_extent_dims(space, form->size, NULL) >= 0;
+    }
+    fine = fine && lies_within(dataset, form);
+    H5Pclose(plan);
+    H5Sclose(space);
+    H5Tclose(type);
+    return fine;
+}
+
+bool ts_h5_same_form(const ts_h5_form *a, const ts_h5_form *b) {
+    bool same = a->type == b->type && a->rank == b->rank;
+    for (int i = 0; same && i < a->rank; i++)
+        same = a->size[i] == b->size[i];
+    return same;
+}
+
+int64_t ts_h5_row_bytes(const ts_h5_form *form) {
+    int64_t bytes = (int64_t)ts_h5_item_bytes(form->type);
+    for (int i = 1; i < form->rank; i++)
+        bytes *= (int64_t)form->size[i];
+    return bytes;
+}
+
+int64_t ts_h5_total_bytes(const ts_h5_form *form) {
+    return ts_h5_row_bytes(form) * (form->rank ? (int64_t)form->size[0] : 1);
+}
+
+// --- Data ---
+
+// Either direction, of one block of the dataset.
+typedef struct transfer {
+    hid_t dataset, type, space;
+    void *read;        // one of the two
+    const void *write; //
+} transfer;
+
+static bool move_block(ts_h5 *h5, const transfer *move, int rank, const hsize_t *start_at,
+                       const hsize_t *size, size_t offset) {
+    hid_t memory = H5S_ALL, file = H5S_ALL;
+    bool fine = true;
+    if (rank) {
+        memory = H5Screate_simple(rank, size, NULL);
+        file = move->space;
+        fine = memory >= 0 && H5Sselect_hyperslab(file, H5S_SELECT_SET, start_at, NULL, size, NULL) >= 0;
+    }
+    if (fine && move->read)
+        fine =
+            H5Dread(move->dataset, move->type, memory, file, H5P_DEFAULT, (char *)move->read + offset) >= 0;
+    else if (fine)
+        fine = H5Dwrite(move->dataset, move->type, memory, file, H5P_DEFAULT,
+                        (const char *)move->write + offset) >= 0;
+    if (!fine)
+        fault_at(h5, move->read ? "read" : "write", move->dataset); // before HDF5 forgets it
+    if (rank)
+        ts_h5_close(h5, memory);
+    return fine;
+}
+
+// Cuts the rows into blocks of at most h5->limit bytes: whole runs along the first dimension `cut` whose
+// items are small enough, one index at a time along those before it.
+static bool move_rows(ts_h5 *h5, const transfer *move, const ts_h5_form *form, int64_t first, int64_t count) {
+    hsize_t end[TS_H5_DIMENSIONS] = {0}, at[TS_H5_DIMENSIONS] = {0}, size[TS_H5_DIMENSIONS] = {0};
+    memcpy(end, form->size, sizeof end);
+    at[0] = (hsize_t)first;
+    end[0] = (hsize_t)(first + count);
+    size_t item = (size_t)ts_h5_row_bytes(form); // bytes of one index along `cut`
+    int cut = 0;
+    while (cut < form->rank - 1 && item > h5->limit)
+        item /= form->size[++cut];
+    hsize_t run = h5->limit / item ? h5->limit / item : 1;
+    for (size_t offset = 0; at[0] < end[0];) {
+        for (int i = 0; i < form->rank; i++)
+            size[i] = i < cut ? 1 : form->size[i];
+        size[cut] = end[cut] - at[cut] < run ? end[cut] - at[cut] : run;
+        if (!move_block(h5, move, form->rank, at, size, offset))
+            return false;
+        offset += size[cut] * item;
+        at[cut] += size[cut];
+        for (int i = cut; i > 0 && at[i] == end[i]; i--) {
+            at[i] = 0;
+            at[i - 1]++;
+        }
+    }
+    return true;
+}
+
+static void move_all(ts_h5 *h5, transfer move, const ts_h5_form *form, int64_t first, int64_t count) {
+    if (h5->status != TS_OK || count == 0 || ts_h5_row_bytes(form) == 0)
+        return;
+    move.type = type_of(form->type);
+    move.space = form->rank ? H5Dget_space(move.dataset) : H5S_ALL;
+    bool fine = move.type >= 0 && move.space >= 0;
+    if (fine && form->rank == 0)
+        fine = move_block(h5, &move, 0, NULL, NULL, 0);
+    else if (fine)
+        fine = move_rows(h5, &move, form, first, count);
+    if (!fine)
+        fault_at(h5, move.read ? "read" : "write", move.dataset);
+    if (form->rank)
+        ts_h5_close(h5, move.space);
+    ts_h5_close(h5, move.type);
+}
+
+// All datasets are contiguous and lie in the file as in memory.
+static void write_directly(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count,
+                           const void *data) {
+    if (h5->status != TS_OK)
+        return;
+    int64_t row = ts_h5_row_bytes(form);
+    haddr_t place = H5Dget_offset(dataset);
+    if (place == HADDR_UNDEF)
+        fault_at(h5, "write", dataset);
+    else
+        h5->status =
+            ts_shared_file_write(h5->direct, (int64_t)place + first * row, data, (size_t)(count * row));
+}
+
+void ts_h5_write(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count,
+                 const void *data) {
+    if (h5->direct)
+        write_directly(h5, dataset, form, first, count, data);
+    else
+        move_all(h5, (transfer){.dataset = dataset, .write = data}, form, first, count);
+}
+
+void ts_h5_read(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count, void *data) {
+    move_all(h5, (transfer){.dataset = dataset, .read = data}, form, first, count);
+}
+
+// --- Attributes ---
+
+static void put(ts_h5 *h5, hid_t object, const char *name, hid_t type, const void *value) {
+    if (h5->status != TS_OK)
+        return;
+    hid_t space = H5Screate(H5S_SCALAR);
+    hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    if (attribute < 0 || H5Awrite(attribute, type, value) < 0)
+        ts_h5_fault(h5, "write attribute", name);
+    ts_h5_close(h5, attribute);
+    ts_h5_close(h5, space);
+}
+
+void ts_h5_put_text(ts_h5 *h5, hid_t object, const char *name, const char *text) {
+    hid_t type = text_type();
+    put(h5, object, name, type, &text);
+    ts_h5_close(h5, type);
+}
+
+void ts_h5_put_int32(ts_h5 *h5, hid_t object, const char *name, int32_t value) {
+    put(h5, object, name, H5T_STD_I32LE, &value);
+}
+
+// Opens an attribute if it is there, has one element, and is of class `class`.
+static hid_t find(hid_t object, const char *name, H5T_class_t class) {
+    if (object < 0 || H5Aexists(object, name) <= 0)
+        return -1;
+    hid_t attribute = H5Aopen(object, name, H5P_DEFAULT);
+    hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
+    bool fine = H5Tget_class(type) == class && H5Sget_simple_extent_npoints(space) == 1 &&
+                (class != H5T_STRING || H5Tis_variable_str(type) > 0);
+    H5Sclose(space);
+    H5Tclose(type);
+    if (fine)
+        return attribute;
+    H5Aclose(attribute);
+    return -1;
+}
+
+ts_status ts_h5_get_text(hid_t object, const char *name, char **text) {
+    *text = NULL;
+    hid_t attribute = find(object, name, H5T_STRING);
+    ts_status status = TS_OK;
+    if (attribute < 0)
+        return TS_OK;
+    hid_t type = text_type();
+    char *value = NULL;
+    if (H5Aread(attribute, type, &value) >= 0 && value) {
+        *text = ts_copy_text(value);
+        status = *text ? TS_OK : TS_ERROR_MEMORY;
+        H5free_memory(value);
+    }
+    H5Tclose(type);
+    H5Aclose(attribute);
+    return status;
+}
+
+bool ts_h5_get_int32(hid_t object, const char *name, int32_t *value) {
+    hid_t attribute = find(object, name, H5T_INTEGER);
+    bool fine = attribute >= 0 && H5Aread(attribute, H5T_NATIVE_INT32, value) >= 0;
+    if (attribute >= 0)
+        H5Aclose(attribute);
+    return fine;
+}

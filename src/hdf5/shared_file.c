@@ -1,0 +1,96 @@
+#define _GNU_SOURCE
+#include "hdf5/shared_file.h"
+
+#include "base/file.h"
+#include "base/memory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PIECE_BYTES = 1 << 30 };
+
+struct ts_shared_file {
+    char *path;
+    int fd;
+};
+
+static ts_status open_here(const char *path, ts_shared_file **out) {
+    ts_shared_file *file = *out = ts_alloc_zero(1, sizeof *file, "the results file");
+    if (!file)
+        return TS_ERROR_MEMORY;
+    file->fd = -1;
+    if (!(file->path = ts_copy_text(path)))
+        return TS_ERROR_MEMORY;
+    if ((file->fd = ts_file_open(path, O_RDWR)) < 0)
+        return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot open '%s' for writing", path);
+    return TS_OK;
+}
+
+ts_status ts_shared_file_open(const char *path, const ts_comm *comm, ts_shared_file **file) {
+    ts_status status = ts_comm_agree(comm, open_here(path, file));
+    if (status != TS_OK) {
+        ts_shared_file_close(*file);
+        *file = NULL;
+    }
+    return status;
+}
+
+void ts_shared_file_close(ts_shared_file *file) {
+    if (!file)
+        return;
+    if (file->fd >= 0)
+        close(file->fd); // everything has been synced
+    ts_free(file->path);
+    ts_free(file);
+}
+
+// The region is locked or, with F_UNLCK, given back. On network file systems this is what makes two nodes' writes into
+// one page meet: NFS drops what it has cached when a lock is taken, sends what it has kept back when it is given up,
+// and meanwhile sends no byte round what was written. Elsewhere it costs a microsecond and is not needed, so a file
+// system without locks will do.
+static void lock_region(const ts_shared_file *file, short type, int64_t offset, size_t size) {
+    struct flock region = {
+        .l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)offset, .l_len = (off_t)size};
+    while (fcntl(file->fd, F_OFD_SETLKW, &region) != 0 && errno == EINTR)
+        ;
+}
+
+// Returns what one write call wrote, or -1 with the message set.
+static ssize_t write_piece(const ts_shared_file *file, int64_t offset, const char *bytes, size_t size) {
+    ssize_t wrote;
+    lock_region(file, F_WRLCK, offset, size);
+    do
+        wrote = pwrite(file->fd, bytes, size, (off_t)offset);
+    while (wrote < 0 && errno == EINTR);
+    int error = wrote < 0 ? errno : EIO;
+    lock_region(file, F_UNLCK, offset, size);
+    if (wrote > 0)
+        return wrote;
+    ts_fail_errno(TS_ERROR_FATAL, error, "cannot write '%s'", file->path);
+    return -1;
+}
+
+ts_status ts_shared_file_write(ts_shared_file *file, int64_t offset, const void *bytes, size_t size) {
+    for (const char *at = bytes; size > 0;) {
+        ssize_t wrote = write_piece(file, offset, at, size < PIECE_BYTES ? size : PIECE_BYTES);
+        if (wrote < 0)
+            return TS_ERROR_FATAL;
+        at += wrote;
+        offset += wrote;
+        size -= (size_t)wrote;
+    }
+    return TS_OK;
+}
+
+ts_status ts_shared_file_sync(ts_shared_file *file) {
+    int error = ts_file_sync_data(file->fd);
+    return error ? ts_fail_errno(TS_ERROR_FATAL, error, "cannot write '%s' to the disk", file->path) : TS_OK;
+}
+
+bool ts_shared_file_in_place(const ts_shared_file *file) {
+    struct stat open_file, at_path;
+    return fstat(file->fd, &open_file) == 0 && stat(file->path, &at_path) == 0 &&
+           open_file.st_dev == at_path.st_dev && open_file.st_ino == at_path.st_ino;
+}

@@ -1,0 +1,40 @@
+// The results file's names and shapes, in one place for those who make, check, fill and read it.
+// What a user needs to know of it is in docs/results-file.md.
+#pragma once
+
+#include "hdf5/hdf5.h"
+#include "sweep/sweep.h"
+#include "train/record.h"
+
+enum { TS_FORMAT = 1, TS_MAX_MEASURE_COLUMNS = 256 };
+
+#define TS_PROGRAM "toysweep"
+
+// Opens for reading what may not be a results file, or a damaged one, and says in plain words what is wrong
+// with it. After a fault there is nothing to end.
+void ts_format_open(ts_h5 *h5, const char *path);
+
+// Whether a regular file begins as an HDF5 file does; false also where it cannot be read.
+bool ts_format_has_signature(const char *path);
+
+// "/cases/<label>", "/cases/<label>/<name>" or "/cases/<label>/weights/<name>". A '/' in a label (file names)
+// becomes '|', since it would part groups.
+void ts_format_case_path(const char *label, ts_text *out);
+void ts_format_field_path(const char *label, const ts_field *field, ts_text *out);
+
+ts_h5_form ts_format_field(const ts_field *field, int64_t rows); // of its dataset
+ts_h5_form ts_format_list(ts_h5_type type, int64_t length);      // one dimension
+
+// Fields of TS_PLACE_ROOT of all layouts (NULL: none), by name, in order of first appearance.
+typedef struct ts_measure_columns {
+    int count;
+    const ts_field *field[TS_MAX_MEASURE_COLUMNS];
+} ts_measure_columns;
+
+ts_status ts_format_measures(const ts_sweep *sweep, const ts_record_layout *const *layouts,
+                             ts_measure_columns *columns);
+int ts_format_measure(const ts_measure_columns *columns, const char *name); // -1: not there
+
+// CRC of an instance's data: steps done (int64), status (one byte), then the record's fields in order.
+uint32_t ts_format_checksum(const ts_record_layout *layout, int64_t steps_done, uint8_t status,
+                            const void *record);

@@ -1,0 +1,51 @@
+// Rows of an open results file: the datasets of a case, opened when first needed and checked against the
+// layout, and whole records written to and read from them. Used by a run (store.c) and by the check before it
+// (check.c).
+#pragma once
+
+#include "results/format.h"
+#include "results/store.h"
+
+typedef struct ts_rows {
+    ts_h5 *h5;
+    const ts_sweep *sweep;
+    const ts_record_layout *const *layouts;
+    ts_measure_columns measures;
+    hid_t status, checksum, steps_done;
+    hid_t measure[TS_MAX_MEASURE_COLUMNS];
+    bool partial;               // what the file lacks is left out; else it is a fault
+    int case_index;             // whose datasets are open; -1: none
+    hid_t field[TS_MAX_FIELDS]; // of that case; -1 for root fields
+    int column[TS_MAX_FIELDS];  // root fields: index into measure
+    char *gather;               // one field of many rows; owned
+    size_t gather_bytes;
+} ts_rows;
+
+// Opens the root's columns. End with ts_rows_end, also after a fault. Faults are noted in h5.
+void ts_rows_begin(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep, const ts_record_layout *const *layouts);
+void ts_rows_end(ts_rows *rows);
+
+// As ts_rows_begin, of a file by another version, which need not have all the measures of this one.
+void ts_rows_begin_partial(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep,
+                           const ts_record_layout *const *layouts);
+
+void ts_rows_open_case(ts_rows *rows, int case_index);
+
+// Opens a dataset and notes a fault if it does not have this form.
+hid_t ts_rows_open_dataset(ts_h5 *h5, const char *name, const ts_h5_form *form);
+
+// Writes everything but the status: records, steps done, checksums (0 for a pending row).
+void ts_rows_put(ts_rows *rows, int case_index, int64_t first_row, int64_t count, const ts_row *row);
+void ts_rows_put_status(ts_rows *rows, int case_index, int64_t first_row, int64_t count, const ts_row *row);
+
+// Reads the case's own fields (not those at the root) of some rows into records (count, layout->bytes). Of a
+// partial file, fields that it lacks are left as they are.
+void ts_rows_get(ts_rows *rows, int case_index, int64_t first_row, int64_t count, char *records);
+
+// What the root has of a row: its fields of the record, and the rest.
+typedef struct ts_rows_root {
+    uint8_t status;
+    uint32_t checksum;
+    int64_t steps_done;
+} ts_rows_root;
+void ts_rows_get_root(ts_rows *rows, int case_index, int64_t row, ts_rows_root *root, char *record);
