@@ -1,6 +1,10 @@
 // The results file: made the same from the same, keeps what was committed, finds what was damaged, and is
 // never touched when it belongs to something else.
 #define _POSIX_C_SOURCE 200809L
+#include "integrity/check.h"
+#include "results/create.h"
+#include "results/format.h"
+#include "results/rows.h"
 #include "results/store.h"
 #include "task/data.h"
 
@@ -105,12 +109,13 @@ static int tear_down(void **state) {
 }
 
 static void create(const fixture *f) {
-    expect_ok(ts_store_create(f->path, f->sweep, LAYOUTS(f), "reference"));
+    expect_ok(ts_results_create(f->path, f->sweep, LAYOUTS(f), "reference"));
 }
 
 static int64_t check(fixture *f, bool retry_failed) {
     int64_t damaged = -1;
-    expect_ok(ts_store_check(f->path, f->sweep, LAYOUTS(f), "reference", retry_failed, f->status, &damaged));
+    expect_ok(
+        ts_check_results(f->path, f->sweep, LAYOUTS(f), "reference", retry_failed, f->status, &damaged));
     return damaged;
 }
 
@@ -207,7 +212,7 @@ static void test_size_is_known_before(void **state) {
     create(f);
     struct stat information;
     assert_int_equal(stat(f->path, &information), 0);
-    int64_t expected = ts_store_size(f->sweep, LAYOUTS(f));
+    int64_t expected = ts_results_size(f->sweep, LAYOUTS(f));
     if (expected < information.st_size || expected > 3 * information.st_size)
         fail_msg("expected about %lld bytes, it has %lld", (long long)expected,
                  (long long)information.st_size);
@@ -425,7 +430,7 @@ static void expect_refusal(fixture *f, const ts_sweep *sweep, const char *backen
     char before[TS_SHA256_HEX], after[TS_SHA256_HEX];
     int64_t damaged;
     digest_of(f->path, before);
-    ts_status status = ts_store_check(f->path, sweep, LAYOUTS(f), backend, true, f->status, &damaged);
+    ts_status status = ts_check_results(f->path, sweep, LAYOUTS(f), backend, true, f->status, &damaged);
     if (status != TS_ERROR_FATAL || !strstr(ts_message(), words))
         fail_msg("status %d, '%s', where '%s' was to be said", (int)status, ts_message(), words);
     digest_of(f->path, after);
@@ -453,7 +458,7 @@ static void test_another_backend_is_refused(void **state) {
     create(f);
     expect_refusal(f, f->sweep, "cpu", "begun with backend 'reference', not 'cpu'");
     char backend[32];
-    expect_ok(ts_store_backend(f->path, backend));
+    expect_ok(ts_format_backend(f->path, backend));
     assert_string_equal(backend, "reference");
 }
 
@@ -512,7 +517,7 @@ static void test_flipped_bytes_anywhere_are_noticed(void **state) {
         digest_of(f->path, before);
         int64_t damaged;
         ts_status status =
-            ts_store_check(f->path, f->sweep, LAYOUTS(f), "reference", false, f->status, &damaged);
+            ts_check_results(f->path, f->sweep, LAYOUTS(f), "reference", false, f->status, &damaged);
         digest_of(f->path, after);
         refused += status != TS_OK;
         if (status != TS_OK && strcmp(before, after) != 0)
@@ -537,7 +542,7 @@ static void test_flipped_bytes_anywhere_are_noticed(void **state) {
 
 static void test_missing_directory_is_named(void **state) {
     fixture *f = *state;
-    ts_status status = ts_store_create("/tmp/no/such/place/x.h5", f->sweep, LAYOUTS(f), "reference");
+    ts_status status = ts_results_create("/tmp/no/such/place/x.h5", f->sweep, LAYOUTS(f), "reference");
     assert_int_equal(status, TS_ERROR_FATAL);
     if (!strstr(ts_message(), "there is no directory '/tmp/no/such/place/'"))
         fail_msg("%s", ts_message());
@@ -548,7 +553,7 @@ static void test_forbidden_directory_is_named(void **state) {
     if (geteuid() == 0)
         skip(); // may write everywhere
     assert_int_equal(chmod(f->directory, 0500), 0);
-    ts_status status = ts_store_create(f->path, f->sweep, LAYOUTS(f), "reference");
+    ts_status status = ts_results_create(f->path, f->sweep, LAYOUTS(f), "reference");
     assert_int_equal(chmod(f->directory, 0700), 0);
     assert_int_equal(status, TS_ERROR_FATAL);
     assert_non_null(strstr(ts_message(), "choose another place"));
@@ -559,7 +564,7 @@ static void test_nothing_is_left_of_a_failed_creation(void **state) {
     char temporary[160];
     snprintf(temporary, sizeof temporary, "%s.tmp", f->path);
     assert_int_equal(mkdir(f->path, 0777), 0); // in the way of the rename
-    assert_int_equal(ts_store_create(f->path, f->sweep, LAYOUTS(f), "reference"), TS_ERROR_FATAL);
+    assert_int_equal(ts_results_create(f->path, f->sweep, LAYOUTS(f), "reference"), TS_ERROR_FATAL);
     assert_int_equal(rmdir(f->path), 0);
     assert_false(ts_path_exists(temporary));
 }

@@ -3,9 +3,9 @@
 #include "base/memory.h"
 #include "cmd/command.h"
 #include "model/model.h"
+#include "results/format.h"
 #include "results/reader.h"
 #include "results/records.h"
-#include "results/store.h"
 #include "run/choose.h"
 #include "run/run.h"
 #include "weights/weights.h"
@@ -69,7 +69,7 @@ static ts_status export_instance(const char *file, ts_reader *reader, int64_t in
 static ts_status check_target(const char *path) {
     char backend[32];
     struct stat info;
-    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode) || ts_store_backend(path, backend) != TS_OK ||
+    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode) || ts_format_backend(path, backend) != TS_OK ||
         !*backend)
         return TS_OK;
     return ts_fail(TS_ERROR_USER, "'%s' is a results file; choose another file with -o", path);

@@ -5,7 +5,7 @@
 #include "base/text.h"
 #include "cmd/command.h"
 #include "model/model.h"
-#include "results/store.h"
+#include "results/create.h"
 #include "run/job.h"
 #include "run/load.h"
 #include "run/run.h"
@@ -215,7 +215,7 @@ static ts_status make_forecast(plan *p, forecast *f) {
         f->operations += p->operations[i] * (double)ts_sweep_case(p->sweep, i)->rows;
         f->work += p->cost[i] * (double)ts_sweep_case(p->sweep, i)->rows;
     }
-    f->file_bytes = ts_store_size(p->sweep, layouts);
+    f->file_bytes = ts_results_size(p->sweep, layouts);
     f->unit_bytes = f->simulation.largest_unit * p->threads;
     return status;
 }

@@ -5,7 +5,6 @@
 #include "integrity/lock.h"
 #include "results/origin.h"
 #include "results/reader.h"
-#include "results/store.h"
 #include "run/report.h"
 #include "run/run.h"
 #include "run/runlog.h"

@@ -1,6 +1,7 @@
 // Is this our results file, and is everything in it still as it was written?
 #define _POSIX_C_SOURCE 200809L
-#include "results/store.h"
+
+#include "integrity/check.h"
 
 #include "base/digest.h"
 #include "base/file.h"
@@ -9,6 +10,7 @@
 #include "hdf5/heap.h"
 #include "hdf5/shared_file.h"
 #include "results/columns.h"
+#include "results/format.h"
 #include "results/frame.h"
 #include "results/reader.h"
 #include "results/rows.h"
@@ -469,8 +471,8 @@ static ts_status write_resets(const inspection *check, const char *path) {
 
 // --- Public ---
 
-ts_status ts_store_check(const char *path, const ts_sweep *sweep, const ts_record_layout *const *layouts,
-                         const char *backend, bool retry_failed, uint8_t *status, int64_t *damaged_rows) {
+ts_status ts_check_results(const char *path, const ts_sweep *sweep, const ts_record_layout *const *layouts,
+                           const char *backend, bool retry_failed, uint8_t *status, int64_t *damaged_rows) {
     *damaged_rows = 0;
     inspection check = {.sweep = sweep, .layouts = layouts, .retry_failed = retry_failed, .status = status};
     ts_format_open(&check.h5, path);
@@ -492,17 +494,4 @@ ts_status ts_store_check(const char *path, const ts_sweep *sweep, const ts_recor
     ts_free(check.measure);
     ts_free(check.reset);
     return result;
-}
-
-ts_status ts_store_backend(const char *path, char out[32]) {
-    out[0] = 0;
-    ts_h5 h5;
-    char *backend = NULL;
-    ts_format_open(&h5, path);
-    if (h5.status == TS_OK)
-        h5.status = ts_h5_get_text(h5.file, "backend", &backend);
-    if (backend)
-        snprintf(out, 32, "%s", backend);
-    ts_free(backend);
-    return ts_h5_end(&h5);
 }

@@ -59,7 +59,7 @@ static ts_status check_origin(const char *old, const ts_reader *reader, const ch
     return TS_OK;
 }
 
-ts_status ts_store_reuse_check(const char *old, const char *backend, const char *name) {
+ts_status ts_reuse_check(const char *old, const char *backend, const char *name) {
     ts_reader *reader = NULL;
     char reason[TS_MESSAGE_BYTES];
     ts_status status = ts_reader_open(old, &reader);
@@ -337,7 +337,7 @@ static ts_status reserve(copying *c) {
     return c->records && c->other ? TS_OK : TS_ERROR_FATAL;
 }
 
-ts_status ts_store_reuse(const ts_reuse *reuse, const char *old, int number, ts_reuse_counts *counts) {
+ts_status ts_reuse_take(const ts_reuse *reuse, const char *old, int number, ts_reuse_counts *counts) {
     copying *c = ts_alloc_zero(1, sizeof *c, "rows to be reused");
     if (!c)
         return TS_ERROR_FATAL;

@@ -7,7 +7,7 @@
 
 // Can `old` be reused at all: is it of this version and backend? Asked before anything is written. `name` is what the
 // message calls it by, e.g. "--reuse: ".
-ts_status ts_store_reuse_check(const char *old, const char *backend, const char *name);
+ts_status ts_reuse_check(const char *old, const char *backend, const char *name);
 
 typedef struct ts_reuse {
     ts_store *store; // open, of this sweep
@@ -32,4 +32,4 @@ typedef struct ts_reuse_counts {
 
 // Takes what is there from one file, files[number] (only its path counts unless `from` is given). Rank 0's alone.
 // TS_ERROR_USER: two files that are put together have different results for one instance.
-ts_status ts_store_reuse(const ts_reuse *reuse, const char *old, int number, ts_reuse_counts *counts);
+ts_status ts_reuse_take(const ts_reuse *reuse, const char *old, int number, ts_reuse_counts *counts);

@@ -1,6 +1,7 @@
 // Making the results file: everything but the results.
 #define _POSIX_C_SOURCE 200809L
-#include "results/store.h"
+
+#include "results/create.h"
 
 #include "base/digest.h"
 #include "base/file.h"
@@ -357,7 +358,7 @@ static int64_t file_bytes(const ts_columns *columns, const ts_record_layout *con
     return bytes;
 }
 
-int64_t ts_store_size(const ts_sweep *sweep, const ts_record_layout *const *layouts) {
+int64_t ts_results_size(const ts_sweep *sweep, const ts_record_layout *const *layouts) {
     ts_columns columns;
     ts_measure_columns measures;
     int64_t bytes = 0;
@@ -390,8 +391,8 @@ static ts_status make(const char *path, const char *temporary, ts_columns *colum
     return status;
 }
 
-ts_status ts_store_create(const char *path, const ts_sweep *sweep, const ts_record_layout *const *layouts,
-                          const char *backend) {
+ts_status ts_results_create(const char *path, const ts_sweep *sweep, const ts_record_layout *const *layouts,
+                            const char *backend) {
     ts_text temporary = {0};
     ts_text_addf(&temporary, "%s.tmp", path);
     ts_columns columns = {0};

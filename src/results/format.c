@@ -3,6 +3,7 @@
 
 #include "base/digest.h"
 #include "base/file.h"
+#include "base/memory.h"
 #include "hdf5/heap.h"
 
 #include <errno.h>
@@ -125,4 +126,17 @@ uint32_t ts_format_checksum(const ts_record_layout *layout, int64_t steps_done, 
     for (int f = 0; f < layout->count; f++)
         crc = ts_crc32(crc, (const char *)record + layout->field[f].offset, layout->field[f].bytes);
     return crc;
+}
+
+ts_status ts_format_backend(const char *path, char out[32]) {
+    out[0] = 0;
+    ts_h5 h5;
+    char *backend = NULL;
+    ts_format_open(&h5, path);
+    if (h5.status == TS_OK)
+        h5.status = ts_h5_get_text(h5.file, "backend", &backend);
+    if (backend)
+        snprintf(out, 32, "%s", backend);
+    ts_free(backend);
+    return ts_h5_end(&h5);
 }

@@ -10,9 +10,16 @@ enum { TS_FORMAT = 1, TS_MAX_MEASURE_COLUMNS = 256 };
 
 #define TS_PROGRAM "toysweep"
 
+// The backend of files whose instances no backend of this program has trained (`measure --weights -o`).
+#define TS_BACKEND_ELSEWHERE "elsewhere"
+
 // Opens for reading what may not be a results file, or a damaged one, and says in plain words what is wrong
 // with it. After a fault there is nothing to end.
 void ts_format_open(ts_h5 *h5, const char *path);
+
+// Reads the root attribute `backend` of an existing results file ("" if it cannot be read), e.g. to continue
+// a file with the backend it was begun with.
+ts_status ts_format_backend(const char *path, char out[32]);
 
 // Whether a regular file begins as an HDF5 file does; false also where it cannot be read.
 bool ts_format_has_signature(const char *path);

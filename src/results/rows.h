@@ -4,7 +4,15 @@
 #pragma once
 
 #include "results/format.h"
-#include "results/store.h"
+
+typedef enum ts_row_status { TS_ROW_PENDING = 0, TS_ROW_DONE = 1, TS_ROW_FAILED = 2 } ts_row_status;
+
+// One trained instance. A failed one has its record too (the curve so far).
+typedef struct ts_row {
+    ts_row_status status; // TS_ROW_DONE or TS_ROW_FAILED
+    int64_t steps_done;
+    const void *record; // (layout->bytes)
+} ts_row;
 
 typedef struct ts_rows {
     ts_h5 *h5;

@@ -4,7 +4,7 @@
 #include "base/memory.h"
 #include "model/model.h"
 #include "results/origin.h"
-#include "results/store.h"
+#include "results/rows.h"
 #include "sweep/label.h"
 #include "sweep/where.h"
 

@@ -3,6 +3,8 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "results/create.h"
+#include "results/format.h"
 #include "run/target.h"
 #include "run/whole.h"
 #include "task/data.h"
@@ -27,9 +29,9 @@ typedef struct merge {
 
 // All of this version, and of one backend.
 static ts_status check_files(merge *m) {
-    ts_status status = ts_store_backend(m->files[0], m->backend);
+    ts_status status = ts_format_backend(m->files[0], m->backend);
     for (int i = 0; i < m->n_files && status == TS_OK; i++)
-        status = ts_store_reuse_check(m->files[i], m->backend, "");
+        status = ts_reuse_check(m->files[i], m->backend, "");
     return status;
 }
 
@@ -66,7 +68,7 @@ static ts_status take_rows(merge *m, ts_reuse_counts *counts) {
                             .files = m->files};
     ts_status status = TS_OK;
     for (int i = 0; i < m->n_files && status == TS_OK; i++)
-        status = ts_store_reuse(&reuse, m->files[i], i, &counts[i]);
+        status = ts_reuse_take(&reuse, m->files[i], i, &counts[i]);
     return status == TS_OK ? ts_store_sync(m->store) : status;
 }
 
@@ -75,7 +77,7 @@ static ts_status fill_part(merge *m, ts_reuse_counts *counts) {
     static const ts_comm SERIAL = {.size = 1, .node_size = 1};
     const ts_record_layout *const *layouts = (const ts_record_layout *const *)m->layouts;
     const char *part = m->target.part;
-    ts_status status = ts_store_create(part, m->sweep, layouts, m->backend);
+    ts_status status = ts_results_create(part, m->sweep, layouts, m->backend);
     if (status != TS_OK)
         return status;
     status = ts_store_open(part, &SERIAL, m->sweep, layouts, &m->store);

@@ -5,7 +5,7 @@
 #include "base/memory.h"
 #include "integrity/identities.h"
 #include "results/origin.h"
-#include "results/store.h"
+#include "results/rows.h"
 #include "run/job.h"
 #include "run/next.h"
 

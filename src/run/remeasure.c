@@ -4,9 +4,13 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "integrity/check.h"
 #include "model/model.h"
+#include "results/create.h"
+#include "results/format.h"
 #include "results/origin.h"
 #include "results/records.h"
+#include "results/rows.h"
 #include "run/target.h"
 #include "task/data.h"
 #include "weights/weights_reader.h"
@@ -223,10 +227,10 @@ static ts_status make_part(const remeasure *r, target *t) {
     if (!t->status)
         return TS_ERROR_MEMORY;
     if (current && ts_path_exists(t->file.part) &&
-        ts_store_check(t->file.part, r->sweep, layouts, backend, false, t->status, &damaged) == TS_OK)
+        ts_check_results(t->file.part, r->sweep, layouts, backend, false, t->status, &damaged) == TS_OK)
         return TS_OK;
     memset(t->status, TS_ROW_PENDING, (size_t)instances);
-    return ts_store_create(t->file.part, r->sweep, layouts, backend);
+    return ts_results_create(t->file.part, r->sweep, layouts, backend);
 }
 
 static ts_status open_target(const remeasure *r, target *t) {

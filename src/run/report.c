@@ -6,7 +6,7 @@
 #include "base/sheet.h"
 #include "base/terminal.h"
 #include "model/model.h"
-#include "results/store.h"
+#include "results/rows.h"
 #include "run/next.h"
 
 #include <math.h>

@@ -5,9 +5,13 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "integrity/check.h"
 #include "integrity/lock.h"
 #include "integrity/reuse.h"
+#include "results/create.h"
+#include "results/format.h"
 #include "results/reader.h"
+#include "results/rows.h"
 #include "run/leader.h"
 #include "run/load.h"
 #include "run/next.h"
@@ -84,7 +88,7 @@ static ts_status choose_backend(run *r, const ts_backend **backend) {
     snprintf(name, sizeof name, "%s", r->options->backend);
     if (r->comm->rank == 0 && strcmp(name, "auto") == 0 && ts_path_exists(r->path)) {
         char existing[32];
-        if (ts_store_backend(r->path, existing) == TS_OK && ts_backend_find(existing))
+        if (ts_format_backend(r->path, existing) == TS_OK && ts_backend_find(existing))
             snprintf(name, sizeof name, "%s", existing);
     }
     ts_status status = TS_OK;
@@ -112,13 +116,13 @@ static ts_status prepare_file(run *r) {
         return TS_ERROR_FATAL;
     const ts_record_layout *const *layouts = (const ts_record_layout *const *)job->layouts;
     for (int i = 0; i < r->options->n_reuse && status == TS_OK; i++)
-        status = ts_store_reuse_check(r->options->reuse[i], job->backend->name, "--reuse: ");
+        status = ts_reuse_check(r->options->reuse[i], job->backend->name, "--reuse: ");
     if (status != TS_OK)
         return status;
     if (!ts_path_exists(r->path))
-        return ts_store_create(r->path, r->sweep, layouts, job->backend->name);
-    status = ts_store_check(r->path, r->sweep, layouts, job->backend->name, r->options->retry_failed,
-                            r->status, &damaged);
+        return ts_results_create(r->path, r->sweep, layouts, job->backend->name);
+    status = ts_check_results(r->path, r->sweep, layouts, job->backend->name, r->options->retry_failed,
+                              r->status, &damaged);
     if (status == TS_ERROR_FATAL)
         ts_outgrown_advise(r->path, r->sweep, job->backend, r->options, &r->advice);
     if (status == TS_OK && damaged > 0)
@@ -219,7 +223,7 @@ static ts_status reuse_files(run *r) {
                             .status = r->status};
     for (int i = 0; i < n && status == TS_OK; i++) {
         ts_reuse_counts counts;
-        status = ts_store_reuse(&reuse, r->options->reuse[i], i, &counts);
+        status = ts_reuse_take(&reuse, r->options->reuse[i], i, &counts);
         r->reused += r->reused_from[i] = counts.done;
         if (status == TS_OK)
             ts_print("%s: %lld instance%s taken over from %s", r->path, (long long)counts.done,

@@ -1,7 +1,7 @@
 #include "run/schedule.h"
 
 #include "base/memory.h"
-#include "results/store.h"
+#include "results/rows.h"
 
 #include <string.h>
 

@@ -8,6 +8,7 @@
 #include "base/thread.h"
 #include "integrity/state.h"
 #include "model/model.h"
+#include "results/rows.h"
 #include "run/signals.h"
 #include "run/slot.h"
 #include "train/trainer.h"

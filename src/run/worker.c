@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "results/rows.h"
 #include "run/desk.h"
 
 #include <math.h>
