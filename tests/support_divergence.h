@@ -68,11 +68,11 @@ static inline bool support_record_is_finite(const support_scan *s, const void *r
         const char *at = (const char *)record + field->offset;
         double loss;
         float weight;
-        if (field->place == TS_PLACE_ROOT && strstr(field->name, "_loss")) {
+        if (field->place == TS_FIELD_ROOT && strstr(field->name, "_loss")) {
             memcpy(&loss, at, sizeof loss);
             finite = finite && (isfinite(loss) || (isnan(loss) && strcmp(field->name, "train_loss") != 0));
         }
-        for (size_t b = 0; field->place == TS_PLACE_WEIGHTS && b < field->bytes; b += sizeof weight) {
+        for (size_t b = 0; field->place == TS_FIELD_WEIGHTS && b < field->bytes; b += sizeof weight) {
             memcpy(&weight, at + b, sizeof weight);
             finite = finite && isfinite(weight);
         }

@@ -15,7 +15,7 @@ typedef struct figure {
 
 static const ts_field *curve_named(const ts_record_layout *layout, const char *name) {
     for (int i = 0; i < layout->count; i++)
-        if (layout->field[i].place == TS_PLACE_CASE && strcmp(layout->field[i].name, name) == 0)
+        if (layout->field[i].place == TS_FIELD_CASE && strcmp(layout->field[i].name, name) == 0)
             return &layout->field[i];
     fail_msg("no curve %s", name);
     return NULL;

@@ -231,7 +231,7 @@ static void expect_field(ts_h5 *h5, const fixture *f, int c, int64_t row, const 
     assert_true(ts_h5_form_of(dataset, &form));
     int64_t instance = ts_sweep_case(f->sweep, c)->instance[row];
     char *values = ts_alloc(field->bytes, "values");
-    ts_h5_read(h5, dataset, &form, field->place == TS_PLACE_ROOT ? instance : row, 1, values);
+    ts_h5_read(h5, dataset, &form, field->place == TS_FIELD_ROOT ? instance : row, 1, values);
     expect_ok(h5->status);
     for (size_t b = 0; b < field->bytes; b += (size_t)field->item_bytes) {
         float single;
@@ -259,8 +259,8 @@ static void test_every_field_of_every_row_reads_back(void **state) {
         for (int k = 0; k < f->layout[c]->count; k++) {
             const ts_field *field = &f->layout[c]->field[k];
             char name[256];
-            snprintf(name, sizeof name, field->place == TS_PLACE_ROOT ? "%.0s%s%s" : "/cases/%s/%s%s",
-                     ts_sweep_case(f->sweep, c)->label, field->place == TS_PLACE_WEIGHTS ? "weights/" : "",
+            snprintf(name, sizeof name, field->place == TS_FIELD_ROOT ? "%.0s%s%s" : "/cases/%s/%s%s",
+                     ts_sweep_case(f->sweep, c)->label, field->place == TS_FIELD_WEIGHTS ? "weights/" : "",
                      field->name);
             hid_t dataset = ts_h5_open_dataset(&h5, h5.file, name);
             expect_ok(h5.status);
@@ -330,7 +330,7 @@ static void test_reader_gives_attributes_cases_parameters_and_weights(void **sta
     for (int k = 0; k < f->layout[c]->count; k++) {
         const ts_field *field =
             &f->layout[c]->field[k]; // [step, ...]: the step at which it ended is asked for
-        if (field->place != TS_PLACE_WEIGHTS)
+        if (field->place != TS_FIELD_WEIGHTS)
             continue;
         assert_true(seen < count);
         const ts_reader_tensor *tensor = &tensors[seen++];

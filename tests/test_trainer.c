@@ -164,7 +164,7 @@ static void test_measures_given_up_are_made_again(void **state) {
     }
 }
 
-static const ts_field *field_named(const ts_record_layout *layout, const char *name, ts_place place) {
+static const ts_field *field_named(const ts_record_layout *layout, const char *name, ts_field_place place) {
     for (int i = 0; i < layout->count; i++)
         if (layout->field[i].place == place && strcmp(layout->field[i].name, name) == 0)
             return &layout->field[i];
@@ -186,8 +186,8 @@ static void test_a_diverged_instance_keeps_its_curve_and_its_neighbours(void **s
     assert_memory_equal(fine.record, ts_trainer_result(alone, 0).record, f.layout->bytes);
     assert_non_null(diverged.failure);
     assert_true(diverged.steps_done > 0 && diverged.steps_done < 300);
-    const ts_field *curve = field_named(f.layout, "train_loss", TS_PLACE_CASE);
-    const ts_field *last = field_named(f.layout, "train_loss", TS_PLACE_ROOT);
+    const ts_field *curve = field_named(f.layout, "train_loss", TS_FIELD_CASE);
+    const ts_field *last = field_named(f.layout, "train_loss", TS_FIELD_ROOT);
     const double *losses = (const double *)((const char *)diverged.record + curve->offset);
     assert_true(isfinite(losses[0]));
     assert_true(isnan(losses[300]));
@@ -214,8 +214,8 @@ static void test_records_hold_what_save_asks_for(void **state) {
         int weights = 0;
         for (int i = 0; i < f.layout->count; i++) {
             const ts_field *field = &f.layout->field[i];
-            weights += field->place == TS_PLACE_WEIGHTS;
-            if (field->place == TS_PLACE_WEIGHTS && strcmp(field->name, "W") == 0)
+            weights += field->place == TS_FIELD_WEIGHTS;
+            if (field->place == TS_FIELD_WEIGHTS && strcmp(field->name, "W") == 0)
                 assert_int_equal(field->rank, ranks[s]);
         }
         assert_int_equal(weights, s == 0 ? 0 : 2);
@@ -238,7 +238,7 @@ static void test_final_losses_follow_the_published_distribution(void **state) {
                      hidden, seed, seed + 7);
             open_fixture(&f, text);
             ts_trainer *trainer = finish(&f.spec);
-            const ts_field *exact = field_named(f.layout, "exact_loss", TS_PLACE_ROOT);
+            const ts_field *exact = field_named(f.layout, "exact_loss", TS_FIELD_ROOT);
             for (int i = 0; i < 8; i++) {
                 double loss;
                 memcpy(&loss, (const char *)ts_trainer_result(trainer, i).record + exact->offset,

@@ -1,8 +1,8 @@
-#include "run/merge.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "cmd/command.h"
 #include "run/load.h"
+#include "run/merged_file.h"
 #include "run/next.h"
 #include "run/run.h"
 
@@ -73,7 +73,8 @@ static ts_status merge(const ts_comm *comm, const ts_arguments *arguments) {
     ts_reuse_counts *counts = ts_alloc_zero((size_t)arguments->n_operands, sizeof *counts, "files");
     ts_status status = counts ? TS_OK : TS_ERROR_MEMORY;
     if (status == TS_OK && comm->rank == 0)
-        status = ts_merge(arguments->operand, arguments->n_operands, output, given, &found, counts);
+        status =
+            ts_merged_file_make(arguments->operand, arguments->n_operands, output, given, &found, counts);
     if (status == TS_OK && comm->rank == 0)
         print_result(arguments, output, given ? given : found, counts);
     ts_free(counts);

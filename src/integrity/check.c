@@ -301,7 +301,7 @@ static void add_reset(inspection *check, int case_index, int64_t row) {
 static bool is_intact(inspection *check, const ts_record_layout *layout, int64_t instance, char *record) {
     int64_t instances = ts_sweep_instances(check->sweep);
     for (int f = 0; f < layout->count; f++)
-        if (layout->field[f].place == TS_PLACE_ROOT)
+        if (layout->field[f].place == TS_FIELD_ROOT)
             memcpy(record + layout->field[f].offset,
                    &check->measure[check->rows.column[f] * instances + instance], 8);
     return ts_format_checksum(layout, check->steps_done[instance], check->status[instance], record) ==
@@ -342,7 +342,7 @@ static void check_foreign_measures(inspection *check, int case_index) {
     const ts_record_layout *layout = check->layouts[case_index];
     bool own[TS_MAX_MEASURE_COLUMNS] = {0};
     for (int f = 0; f < layout->count; f++)
-        if (layout->field[f].place == TS_PLACE_ROOT)
+        if (layout->field[f].place == TS_FIELD_ROOT)
             own[check->rows.column[f]] = true;
     for (int i = 0; i < check->rows.measures.count; i++) {
         const double *column = check->measure + i * ts_sweep_instances(check->sweep);

@@ -125,7 +125,7 @@ static ts_status close_source(source *from) {
 static void open_field(source *from, int f, ts_text *path) {
     const ts_field *field = &from->layout->field[f];
     from->field[f] = -1;
-    if (field->place == TS_PLACE_ROOT) {
+    if (field->place == TS_FIELD_ROOT) {
         int column = from->column[f] = ts_format_measure(&from->measures, field->name);
         if (!from->measure[column])
             from->measure[column] = read_column(from, field->name, TS_H5_FLOAT64);
@@ -169,7 +169,7 @@ static void read_block(source *from, int64_t first) {
     for (int f = 0; f < layout->count && from->h5.status == TS_OK; f++) {
         const ts_field *field = &layout->field[f];
         ts_h5_form form = ts_format_field(field, from->of->rows);
-        if (field->place == TS_PLACE_ROOT)
+        if (field->place == TS_FIELD_ROOT)
             continue;
         ts_h5_read(&from->h5, from->field[f], &form, first, from->count, from->gather);
         for (int64_t i = 0; i < from->count; i++)
@@ -190,7 +190,7 @@ static ts_status read_row(source *from, int64_t old_row, ts_row_status status, c
         return from->h5.status;
     memcpy(record, from->block + (size_t)(old_row - from->first) * layout->bytes, layout->bytes);
     for (int f = 0; f < layout->count; f++)
-        if (layout->field[f].place == TS_PLACE_ROOT)
+        if (layout->field[f].place == TS_FIELD_ROOT)
             memcpy(record + layout->field[f].offset, &from->measure[from->column[f]][instance],
                    sizeof(double));
     *row = (ts_row){status, from->steps_done[instance], record};

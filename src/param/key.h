@@ -46,7 +46,7 @@ typedef struct ts_file {
     const char *path;    // as written; "": no file
     const char *content; // (bytes), and a NUL
     size_t bytes;
-    int64_t rows;    // of numbers in it (base/rows.h)
+    int64_t rows;    // of numbers in it (base/integer_rows.h)
     char digest[72]; // "sha256:" and 64 hexadecimal digits, as it stands in JSON; "": no file
 } ts_file;
 

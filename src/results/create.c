@@ -203,9 +203,9 @@ static void make_fields(ts_h5 *h5, hid_t group, const ts_record_layout *layout, 
     hid_t weights = -1;
     for (int f = 0; f < layout->count && h5->status == TS_OK; f++) {
         const ts_field *field = &layout->field[f];
-        if (field->place == TS_PLACE_CASE)
+        if (field->place == TS_FIELD_CASE)
             make_field(h5, group, group, field, rows, set);
-        if (field->place != TS_PLACE_WEIGHTS)
+        if (field->place != TS_FIELD_WEIGHTS)
             continue;
         if (weights < 0)
             weights = ts_h5_create_group(h5, group, "weights");
@@ -336,10 +336,10 @@ static int64_t case_bytes(const ts_record_layout *layout, int64_t rows) {
     for (int f = 0; f < layout->count; f++) {
         const ts_field *field = &layout->field[f];
         ts_h5_form form = ts_format_field(field, rows);
-        if (field->place != TS_PLACE_ROOT)
+        if (field->place != TS_FIELD_ROOT)
             bytes += dataset_bytes(&form);
         for (int i = 0; i < field->rank; i++)
-            if (field->place != TS_PLACE_ROOT && strcmp(field->dimension[i], "step") != 0)
+            if (field->place != TS_FIELD_ROOT && strcmp(field->dimension[i], "step") != 0)
                 bytes += 4 * field->size[i]; // its scale; counted again where it is shared
     }
     return bytes;

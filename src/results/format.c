@@ -80,7 +80,7 @@ void ts_format_case_path(const char *label, ts_text *out) {
 
 void ts_format_field_path(const char *label, const ts_field *field, ts_text *out) {
     ts_format_case_path(label, out);
-    ts_text_addf(out, field->place == TS_PLACE_WEIGHTS ? "/weights/%s" : "/%s", field->name);
+    ts_text_addf(out, field->place == TS_FIELD_WEIGHTS ? "/weights/%s" : "/%s", field->name);
 }
 
 ts_h5_form ts_format_field(const ts_field *field, int64_t rows) {
@@ -109,7 +109,7 @@ ts_status ts_format_measures(const ts_sweep *sweep, const ts_record_layout *cons
     for (int c = 0; c < ts_sweep_cases(sweep); c++)
         for (int f = 0; layouts[c] && f < layouts[c]->count; f++) {
             const ts_field *field = &layouts[c]->field[f];
-            if (field->place != TS_PLACE_ROOT || ts_format_measure(columns, field->name) >= 0)
+            if (field->place != TS_FIELD_ROOT || ts_format_measure(columns, field->name) >= 0)
                 continue;
             if (columns->count == TS_MAX_MEASURE_COLUMNS)
                 return ts_fail(TS_ERROR_FATAL, "the sweep has more than %d final measures: split it",

@@ -32,7 +32,7 @@ void ts_format_field_path(const char *label, const ts_field *field, ts_text *out
 ts_h5_form ts_format_field(const ts_field *field, int64_t rows); // of its dataset
 ts_h5_form ts_format_list(ts_h5_type type, int64_t length);      // one dimension
 
-// Fields of TS_PLACE_ROOT of all layouts (NULL: none), by name, in order of first appearance.
+// Fields of TS_FIELD_ROOT of all layouts (NULL: none), by name, in order of first appearance.
 typedef struct ts_measure_columns {
     int count;
     const ts_field *field[TS_MAX_MEASURE_COLUMNS];

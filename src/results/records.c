@@ -70,7 +70,7 @@ static void check_weights(ts_records *records, int case_index) {
     const ts_record_layout *layout = records->layouts[case_index];
     ts_rows_open_case(&records->rows, case_index);
     for (int f = 0; f < layout->count && records->h5.status == TS_OK; f++)
-        if (layout->field[f].place == TS_PLACE_WEIGHTS && records->rows.field[f] < 0)
+        if (layout->field[f].place == TS_FIELD_WEIGHTS && records->rows.field[f] < 0)
             records->h5.status = ts_fail(
                 TS_ERROR_USER, "'%s' does not have the weights '%s' of case %s as this version takes them",
                 records->h5.path, layout->field[f].name, ts_sweep_case(records->sweep, case_index)->title);

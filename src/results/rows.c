@@ -91,7 +91,7 @@ void ts_rows_open_case(ts_rows *rows, int case_index) {
         const ts_field *field = &layout->field[f];
         rows->field[f] = -1;
         rows->column[f] = -1;
-        if (field->place == TS_PLACE_ROOT) {
+        if (field->place == TS_FIELD_ROOT) {
             rows->column[f] = ts_format_measure(&rows->measures, field->name);
             continue;
         }
@@ -162,7 +162,7 @@ static void put_root_columns(ts_rows *rows, const ts_record_layout *layout, cons
     if (!values)
         return;
     for (int f = 0; f < layout->count; f++) {
-        if (layout->field[f].place != TS_PLACE_ROOT)
+        if (layout->field[f].place != TS_FIELD_ROOT)
             continue;
         for (int64_t i = 0; i < count; i++)
             memcpy(values + 8 * i, (const char *)row[i].record + layout->field[f].offset, 8);
@@ -186,7 +186,7 @@ void ts_rows_put(ts_rows *rows, int case_index, int64_t first_row, int64_t count
     const ts_record_layout *layout = rows->layouts[case_index];
     for (int f = 0; f < layout->count && rows->h5->status == TS_OK; f++) {
         ts_h5_form form = ts_format_field(&layout->field[f], one->rows);
-        if (layout->field[f].place != TS_PLACE_ROOT)
+        if (layout->field[f].place != TS_FIELD_ROOT)
             put_field(rows, rows->field[f], &layout->field[f], &form, first_row, count, row);
     }
     if (rows->h5->status == TS_OK)
@@ -210,7 +210,7 @@ void ts_rows_get(ts_rows *rows, int case_index, int64_t first_row, int64_t count
     int64_t all = ts_sweep_case(rows->sweep, case_index)->rows;
     for (int f = 0; f < layout->count && rows->h5->status == TS_OK; f++) {
         const ts_field *field = &layout->field[f];
-        if (field->place == TS_PLACE_ROOT || rows->field[f] < 0)
+        if (field->place == TS_FIELD_ROOT || rows->field[f] < 0)
             continue;
         ts_h5_form form = ts_format_field(field, all);
         if (count == 1) {
@@ -242,7 +242,7 @@ void ts_rows_get_root(ts_rows *rows, int case_index, int64_t row, ts_rows_root *
     get_item(rows, rows->checksum, TS_H5_UINT32, instance, &root->checksum);
     get_item(rows, rows->steps_done, TS_H5_INT64, instance, &root->steps_done);
     for (int f = 0; f < layout->count && rows->h5->status == TS_OK; f++)
-        if (layout->field[f].place == TS_PLACE_ROOT)
+        if (layout->field[f].place == TS_FIELD_ROOT)
             get_item(rows, rows->measure[rows->column[f]], TS_H5_FLOAT64, instance,
                      record + layout->field[f].offset);
 }

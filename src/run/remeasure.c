@@ -37,7 +37,7 @@ typedef struct remeasure {
 // --- The file ---
 
 static bool has_weights(const ts_record_layout *layout) {
-    return layout->count > 0 && layout->field[layout->count - 1].place == TS_PLACE_WEIGHTS; // they come last
+    return layout->count > 0 && layout->field[layout->count - 1].place == TS_FIELD_WEIGHTS; // they come last
 }
 
 static ts_status check_weights(const remeasure *r) {

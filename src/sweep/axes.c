@@ -4,7 +4,7 @@
 #include <string.h>
 
 static bool varies(const ts_setting *setting) {
-    return setting->place == TS_PLACE_ZIP || setting->count > 1;
+    return setting->place == TS_SETTING_ZIP || setting->count > 1;
 }
 
 static bool selects(const ts_setting *setting) {
@@ -16,27 +16,27 @@ static void check_zip(ts_spec *spec) {
     const ts_setting *first = NULL;
     for (int i = 0; i < spec->n_settings; i++) {
         const ts_setting *setting = &spec->setting[i];
-        if (setting->place != TS_PLACE_ZIP || !setting->list)
+        if (setting->place != TS_SETTING_ZIP || !setting->list)
             continue;
         if (!first)
             first = setting;
         else if (setting->count != first->count)
-            ts_report_add(spec->report, setting->line, setting->key,
+            ts_faults_add(spec->faults, setting->line, setting->key,
                           "has %lld values in zip, but '%s' has %lld; they must be equally many",
                           (long long)setting->count, first->key, (long long)first->count);
     }
 }
 
-// Shared constants into the slots.
+// Shared constants into the pairings.
 static void set_constants(ts_spec *spec) {
     ts_sweep *sweep = spec->sweep;
     for (int i = 0; i < spec->n_settings; i++) {
         const ts_setting *setting = &spec->setting[i];
         if (varies(setting) || !setting->typed)
             continue;
-        for (int s = 0; s < sweep->n_slots; s++)
+        for (int s = 0; s < sweep->n_pairings; s++)
             if (setting->typed[s].position >= 0)
-                sweep->slot[s].value[setting->typed[s].position] =
+                sweep->pairing[s].value[setting->typed[s].position] =
                     ts_value_list_at(setting->typed[s].list, 0);
     }
 }
@@ -60,7 +60,7 @@ static ts_status make_shared_axes(ts_spec *spec) {
         return TS_ERROR_MEMORY;
     for (int i = 0; i < spec->n_settings; i++) {
         ts_setting *setting = &spec->setting[i];
-        bool zipped = setting->place == TS_PLACE_ZIP;
+        bool zipped = setting->place == TS_SETTING_ZIP;
         if (!varies(setting) || !setting->list)
             continue;
         ts_axis *axis = zipped && zip ? zip : &sweep->axis[sweep->n_axes++];
@@ -142,14 +142,14 @@ static ts_status count_points(ts_spec *spec) {
     sweep->points = (int64_t)(total < 1e18 ? total : 1e18);
     if (total <= MAX_POINTS)
         return TS_OK;
-    return ts_report_add(spec->report, 0, NULL, "the sweep has %.15g instances; at most %d are allowed",
+    return ts_faults_add(spec->faults, 0, NULL, "the sweep has %.15g instances; at most %d are allowed",
                          total, TS_SWEEP_MAX_INSTANCES);
 }
 
 ts_status ts_spec_make_axes(ts_spec *spec) {
     ts_sweep *sweep = spec->sweep;
     check_zip(spec);
-    if (spec->report->count > 0)
+    if (spec->faults->count > 0)
         return TS_ERROR_USER;
     set_constants(spec);
     ts_status status = make_shared_axes(spec);

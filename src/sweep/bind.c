@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-static ts_slot *slot_at(ts_sweep *sweep, int task, int model) {
-    return &sweep->slot[task * sweep->n_models + model];
+static ts_pairing *pairing_at(ts_sweep *sweep, int task, int model) {
+    return &sweep->pairing[task * sweep->n_models + model];
 }
 
 static bool lists_model(const ts_task *task, const char *model) {
@@ -16,7 +16,7 @@ static bool lists_model(const ts_task *task, const char *model) {
     return false;
 }
 
-// --- Slots ---
+// --- Pairings ---
 
 static uint64_t hash_name(const char *name) {
     uint64_t hash = 0xcbf29ce484222325u;
@@ -25,38 +25,38 @@ static uint64_t hash_name(const char *name) {
     return ts_hash_mix(hash);
 }
 
-static void sort_positions(ts_slot *slot) {
-    for (int i = 0; i < slot->schema.count; i++) {
+static void sort_positions(ts_pairing *pairing) {
+    for (int i = 0; i < pairing->schema.count; i++) {
         int at = i;
         for (; at > 0; at--) {
-            const char *before = slot->schema.key[slot->alphabetical[at - 1]]->name;
-            if (strcmp(slot->schema.key[i]->name, before) >= 0)
+            const char *before = pairing->schema.key[pairing->alphabetical[at - 1]]->name;
+            if (strcmp(pairing->schema.key[i]->name, before) >= 0)
                 break;
-            slot->alphabetical[at] = slot->alphabetical[at - 1];
+            pairing->alphabetical[at] = pairing->alphabetical[at - 1];
         }
-        slot->alphabetical[at] = (uint8_t)i;
+        pairing->alphabetical[at] = (uint8_t)i;
     }
 }
 
-static ts_status fill_slot(ts_sweep *sweep, int task, int model) {
-    ts_slot *slot = slot_at(sweep, task, model);
-    ts_model_schema(ts_tasks[task], ts_models[model], &slot->schema);
-    slot->allowed = lists_model(ts_tasks[task], ts_models[model]->name);
-    sort_positions(slot);
-    for (int i = 0; i < slot->schema.count; i++) {
-        const ts_key *key = slot->schema.key[i];
-        slot->key_hash[i] = hash_name(key->name);
-        slot->value[i] = (ts_value){.type = key->type};
+static ts_status fill_pairing(ts_sweep *sweep, int task, int model) {
+    ts_pairing *pairing = pairing_at(sweep, task, model);
+    ts_model_schema(ts_tasks[task], ts_models[model], &pairing->schema);
+    pairing->allowed = lists_model(ts_tasks[task], ts_models[model]->name);
+    sort_positions(pairing);
+    for (int i = 0; i < pairing->schema.count; i++) {
+        const ts_key *key = pairing->schema.key[i];
+        pairing->key_hash[i] = hash_name(key->name);
+        pairing->value[i] = (ts_value){.type = key->type};
         if (key->type == TS_NAME)
-            slot->value[i].name = "";
+            pairing->value[i].name = "";
         if (key->type == TS_FILE)
-            slot->value[i].file = &ts_no_file;
+            pairing->value[i].file = &ts_no_file;
         if (strcmp(key->name, "task") == 0)
-            slot->value[i].name = ts_tasks[task]->name;
+            pairing->value[i].name = ts_tasks[task]->name;
         else if (strcmp(key->name, "model") == 0)
-            slot->value[i].name = ts_models[model]->name;
+            pairing->value[i].name = ts_models[model]->name;
         else if (key->fallback) {
-            ts_status status = ts_value_fallback(&sweep->arena, key, &slot->value[i]);
+            ts_status status = ts_value_fallback(&sweep->arena, key, &pairing->value[i]);
             if (status != TS_OK)
                 return status;
         }
@@ -64,14 +64,14 @@ static ts_status fill_slot(ts_sweep *sweep, int task, int model) {
     return TS_OK;
 }
 
-static ts_status make_slots(ts_sweep *sweep) {
-    sweep->n_slots = sweep->n_tasks * sweep->n_models;
-    sweep->slot = ts_arena_take(&sweep->arena, (size_t)sweep->n_slots, sizeof *sweep->slot);
-    if (!sweep->slot)
+static ts_status make_pairings(ts_sweep *sweep) {
+    sweep->n_pairings = sweep->n_tasks * sweep->n_models;
+    sweep->pairing = ts_arena_take(&sweep->arena, (size_t)sweep->n_pairings, sizeof *sweep->pairing);
+    if (!sweep->pairing)
         return TS_ERROR_MEMORY;
     for (int t = 0; t < sweep->n_tasks; t++)
         for (int m = 0; m < sweep->n_models; m++) {
-            ts_status status = fill_slot(sweep, t, m);
+            ts_status status = fill_pairing(sweep, t, m);
             if (status != TS_OK)
                 return status;
         }
@@ -89,7 +89,7 @@ static ts_status read_setting(ts_spec *spec, const ts_setting *setting, const ts
     *out = ts_arena_take(&spec->sweep->arena, 1, sizeof **out);
     if (!*out)
         return TS_ERROR_MEMORY;
-    bool many = setting->place == TS_PLACE_GRID || setting->place == TS_PLACE_ZIP;
+    bool many = setting->place == TS_SETTING_GRID || setting->place == TS_SETTING_ZIP;
     spec->reader.set = setting->line == TS_LINE_SET;
     return ts_value_read(&spec->reader, key, setting->node, many, *out);
 }
@@ -132,7 +132,7 @@ static void reach(ts_sweep *sweep, const char *task, const char *model) {
         const char *wanted = model[0] ? model : ts_tasks[t]->models[0];
         for (int m = 0; m < sweep->n_models; m++)
             if (strcmp(ts_models[m]->name, wanted) == 0)
-                slot_at(sweep, t, m)->reached = true;
+                pairing_at(sweep, t, m)->reached = true;
     }
 }
 
@@ -147,10 +147,10 @@ static bool is_first(const ts_value_list *list, int64_t i) {
 static void reach_from(ts_spec *spec, ts_entry *entry) {
     const ts_setting *task = effective(spec, entry, "task"), *model = effective(spec, entry, "model");
     if (!knows_selectors(spec, entry)) { // missing, or reported
-        spec->unknown_slots = true;
+        spec->unknown_pairings = true;
         return;
     }
-    bool together = model && task->place == TS_PLACE_ZIP && model->place == TS_PLACE_ZIP;
+    bool together = model && task->place == TS_SETTING_ZIP && model->place == TS_SETTING_ZIP;
     for (int64_t t = 0; t < task->count; t++) {
         const char *name = task->list->item[t].name;
         if (!model)
@@ -173,7 +173,7 @@ static bool is_hidden(const ts_spec *spec, const ts_entry *entry, const char *ke
     return hidden;
 }
 
-static ts_status select_slots(ts_spec *spec) {
+static ts_status select_pairings(ts_spec *spec) {
     ts_sweep *sweep = spec->sweep;
     ts_status status = TS_OK;
     for (int i = 0; i < spec->n_settings && status != TS_ERROR_MEMORY; i++)
@@ -193,7 +193,7 @@ static ts_status select_slots(ts_spec *spec) {
         ts_text names = {0};
         for (int t = 0; t < sweep->n_tasks; t++)
             ts_text_addf(&names, "%s%s", t ? ", " : "", ts_tasks[t]->name);
-        ts_report_add(spec->report, entry->line ? entry->line : 1, "task", "is missing; one of %s",
+        ts_faults_add(spec->faults, entry->line ? entry->line : 1, "task", "is missing; one of %s",
                       ts_text_get(&names));
         ts_text_free(&names);
     }
@@ -203,12 +203,12 @@ static ts_status select_slots(ts_spec *spec) {
 // --- Other settings ---
 
 // Whether every point's task and model are known, and some point has any: only then is it known what applies.
-static bool knows_slots(ts_spec *spec) {
+static bool knows_pairings(ts_spec *spec) {
     const ts_sweep *sweep = spec->sweep;
     bool any = false;
-    for (int s = 0; s < sweep->n_slots; s++)
-        any = any || sweep->slot[s].reached;
-    return any && !spec->malformed && !spec->unknown_slots;
+    for (int s = 0; s < sweep->n_pairings; s++)
+        any = any || sweep->pairing[s].reached;
+    return any && !spec->malformed && !spec->unknown_pairings;
 }
 
 // Where two tables describe a key alike, its values need not be read twice.
@@ -217,13 +217,13 @@ static bool same_definition(const ts_key *a, const ts_key *b) {
                       a->choices == b->choices);
 }
 
-// Reads the setting as slot `s` types it, or shares what an earlier slot read.
-static ts_status type_for_slot(ts_spec *spec, ts_setting *setting, int s) {
-    const ts_slot *slot = spec->sweep->slot;
+// Reads the setting as pairing `s` types it, or shares what an earlier pairing read.
+static ts_status type_for_pairing(ts_spec *spec, ts_setting *setting, int s) {
+    const ts_pairing *pairing = spec->sweep->pairing;
     ts_typed *typed = setting->typed;
-    const ts_key *key = slot[s].schema.key[typed[s].position];
+    const ts_key *key = pairing[s].schema.key[typed[s].position];
     for (int e = 0; e < s; e++)
-        if (typed[e].list && same_definition(slot[e].schema.key[typed[e].position], key)) {
+        if (typed[e].list && same_definition(pairing[e].schema.key[typed[e].position], key)) {
             typed[s].list = typed[e].list;
             return TS_OK;
         }
@@ -233,7 +233,7 @@ static ts_status type_for_slot(ts_spec *spec, ts_setting *setting, int s) {
         return status;
     typed[s].list = list;
     if (setting->list && setting->list->count != list->count)
-        return ts_report_add(spec->report, setting->line, setting->key,
+        return ts_faults_add(spec->faults, setting->line, setting->key,
                              "means one value for some tasks and several for others; use cases");
     setting->list = list;
     setting->count = list->count;
@@ -271,7 +271,7 @@ static ts_status report_useless(ts_spec *spec, const ts_setting *setting) {
     for (int m = 0; ts_models[m]; m++)
         if (has_key(ts_models[m]->keys, setting->key))
             add_owner(&owners, "model", ts_models[m]->name);
-    ts_status status = ts_report_add(spec->report, setting->line, setting->key,
+    ts_status status = ts_faults_add(spec->faults, setting->line, setting->key,
                                      "does not apply to any task or model of this sweep; it is a key of %s",
                                      ts_text_get(&owners));
     ts_text_free(&owners);
@@ -282,23 +282,23 @@ static ts_status type_setting(ts_spec *spec, ts_setting *setting) {
     ts_sweep *sweep = spec->sweep;
     if (selecting_key(spec, setting->key))
         return TS_OK;
-    setting->typed = ts_arena_take(&sweep->arena, (size_t)sweep->n_slots, sizeof *setting->typed);
+    setting->typed = ts_arena_take(&sweep->arena, (size_t)sweep->n_pairings, sizeof *setting->typed);
     if (!setting->typed)
         return TS_ERROR_MEMORY;
     bool applies = false; // in a pair of task and model that cannot be, too: the pair is what is reported
     ts_status worst = TS_OK;
-    for (int s = 0; s < sweep->n_slots; s++) {
-        const ts_slot *slot = &sweep->slot[s];
-        setting->typed[s].position = slot->reached ? ts_schema_find(&slot->schema, setting->key) : -1;
+    for (int s = 0; s < sweep->n_pairings; s++) {
+        const ts_pairing *pairing = &sweep->pairing[s];
+        setting->typed[s].position = pairing->reached ? ts_schema_find(&pairing->schema, setting->key) : -1;
         if (setting->typed[s].position < 0)
             continue;
         applies = true;
-        ts_status status = worst == TS_OK ? type_for_slot(spec, setting, s) : TS_OK;
+        ts_status status = worst == TS_OK ? type_for_pairing(spec, setting, s) : TS_OK;
         worst = status != TS_OK ? status : worst;
     }
-    if (!applies && spec->unknown_slots)
+    if (!applies && spec->unknown_pairings)
         return check_setting(spec, setting);
-    if (worst == TS_OK && !applies && !setting->implied && knows_slots(spec))
+    if (worst == TS_OK && !applies && !setting->implied && knows_pairings(spec))
         return report_useless(spec, setting);
     return worst;
 }
@@ -319,11 +319,11 @@ static ts_status type_match(ts_spec *spec, ts_match *match) {
         return ts_spec_unknown(spec, match->line, match->key, false, true);
     // Read as a setting of the grid would be: a list holds alternatives.
     ts_setting setting = {
-        .key = match->key, .node = match->node, .line = match->line, .place = TS_PLACE_GRID};
+        .key = match->key, .node = match->node, .line = match->line, .place = TS_SETTING_GRID};
     ts_status status = TS_OK;
     if (selecting_key(spec, match->key)) {
         status = type_selector(spec, &setting);
-        match->derived = setting.list; // compared with the slot's own name
+        match->derived = setting.list; // compared with the pairing's own name
         return status;
     }
     setting.implied = derived;
@@ -357,33 +357,33 @@ static ts_status type_all(ts_spec *spec) {
 // --- What must be given ---
 
 // Whether a point of the entry may have this task and model.
-static bool entry_reaches(ts_spec *spec, ts_entry *entry, const ts_slot *slot) {
+static bool entry_reaches(ts_spec *spec, ts_entry *entry, const ts_pairing *pairing) {
     const ts_setting *task = effective(spec, entry, "task"), *model = effective(spec, entry, "model");
-    ts_value wanted = {.type = TS_NAME, .name = slot->schema.task->name};
+    ts_value wanted = {.type = TS_NAME, .name = pairing->schema.task->name};
     if (!task || !task->list || !ts_value_list_has(task->list, &wanted))
         return false;
     if (!model)
-        return strcmp(slot->schema.task->models[0], slot->schema.model->name) == 0;
-    wanted.name = slot->schema.model->name;
+        return strcmp(pairing->schema.task->models[0], pairing->schema.model->name) == 0;
+    wanted.name = pairing->schema.model->name;
     return model->list && (ts_value_list_has(model->list, &wanted) || !model->list->item[0].name[0]);
 }
 
 static void find_missing(ts_spec *spec, ts_entry *entry) {
-    for (int s = 0; s < spec->sweep->n_slots; s++) {
-        const ts_slot *slot = &spec->sweep->slot[s];
-        if (!slot->reached || !slot->allowed || !entry_reaches(spec, entry, slot))
+    for (int s = 0; s < spec->sweep->n_pairings; s++) {
+        const ts_pairing *pairing = &spec->sweep->pairing[s];
+        if (!pairing->reached || !pairing->allowed || !entry_reaches(spec, entry, pairing))
             continue;
-        for (int i = 0; i < slot->schema.count; i++) {
-            const ts_key *key = slot->schema.key[i];
+        for (int i = 0; i < pairing->schema.count; i++) {
+            const ts_key *key = pairing->schema.key[i];
             if (key->fallback || effective(spec, entry, key->name) || is_hidden(spec, entry, key->name))
                 continue;
             const ts_setting *task = effective(spec, entry, "task");
-            bool of_model = ts_schema_find(&slot->schema, key->name) >= 0;
-            for (const ts_key *k = slot->schema.task->keys; k->name; k++)
+            bool of_model = ts_schema_find(&pairing->schema, key->name) >= 0;
+            for (const ts_key *k = pairing->schema.task->keys; k->name; k++)
                 of_model = of_model && k != key;
-            ts_report_add(spec->report, entry->line ? entry->line : task->line, key->name,
+            ts_faults_add(spec->faults, entry->line ? entry->line : task->line, key->name,
                           "is missing: %s '%s' needs it", of_model ? "model" : "task",
-                          of_model ? slot->schema.model->name : slot->schema.task->name);
+                          of_model ? pairing->schema.model->name : pairing->schema.task->name);
         }
     }
 }
@@ -396,14 +396,14 @@ static void find_useless(ts_spec *spec, ts_entry *entry) {
     for (int i = 0; i < entry->count; i++) {
         const ts_setting *own = &entry->setting[i];
         bool here = false, elsewhere = false;
-        for (int s = 0; own->typed && s < sweep->n_slots; s++) {
+        for (int s = 0; own->typed && s < sweep->n_pairings; s++) {
             if (own->typed[s].position < 0)
                 continue;
-            here = here || entry_reaches(spec, entry, &sweep->slot[s]);
+            here = here || entry_reaches(spec, entry, &sweep->pairing[s]);
             elsewhere = true;
         }
         if (elsewhere && !here && !own->implied)
-            ts_report_add(spec->report, own->line, own->key,
+            ts_faults_add(spec->faults, own->line, own->key,
                           "does not apply to any task or model of its case");
     }
 }
@@ -416,7 +416,7 @@ static void find_conflicts(ts_spec *spec, const ts_entry *entry) {
         if (!shared || shared->implied)
             continue;
         if (own->implied) { // what is written counts before what `instances` implies
-            for (int s = 0; own->typed && s < spec->sweep->n_slots; s++)
+            for (int s = 0; own->typed && s < spec->sweep->n_pairings; s++)
                 own->typed[s].position = -1;
             continue;
         }
@@ -424,7 +424,7 @@ static void find_conflicts(ts_spec *spec, const ts_entry *entry) {
         bool shared_n = shared->node->key && strcmp(shared->node->key, "instances") == 0;
         if (own_n && shared_n)
             continue; // the case's count replaces the other
-        if (shared->place == TS_PLACE_TOP && shared->count <= 1 && !own_n && !shared_n)
+        if (shared->place == TS_SETTING_TOP && shared->count <= 1 && !own_n && !shared_n)
             continue;
         ts_spec_given_twice(spec, shared, own);
     }
@@ -432,9 +432,9 @@ static void find_conflicts(ts_spec *spec, const ts_entry *entry) {
 
 ts_status ts_spec_bind(ts_spec *spec) {
     ts_sweep *sweep = spec->sweep;
-    ts_status status = make_slots(sweep);
+    ts_status status = make_pairings(sweep);
     if (status == TS_OK)
-        status = select_slots(spec);
+        status = select_pairings(spec);
     if (status == TS_OK)
         status = type_all(spec);
     if (status != TS_OK)

@@ -13,10 +13,10 @@ typedef struct grouping {
     ts_spec *spec;
     ts_cursor cursor;
     ts_fingerprint fingerprint;
-    const ts_slot *slot;    // that `known` and `shaping` are of
-    int known[TS_MAX_KEYS]; // index in spec->key of each position
-    uint64_t shaping;       // positions that shape
-    int32_t current;        // case of the last instance
+    const ts_pairing *pairing; // that `known` and `shaping` are of
+    int known[TS_MAX_KEYS];    // index in spec->key of each position
+    uint64_t shaping;          // positions that shape
+    int32_t current;           // case of the last instance
     // Per key of spec->key: the first value seen, and whether another was.
     uint64_t first[TS_MAX_KNOWN];
     const ts_key *definition[TS_MAX_KNOWN]; // NULL: not seen
@@ -29,7 +29,7 @@ typedef struct grouping {
     int n_cases;
 } grouping;
 
-enum { TABLE_SLOTS = 2 * TS_SWEEP_MAX_CASES };
+enum { HASH_SLOTS = 2 * TS_SWEEP_MAX_CASES };
 
 static int known_index(const ts_spec *spec, const char *name) {
     for (int i = 0; i < spec->n_keys; i++)
@@ -38,23 +38,23 @@ static int known_index(const ts_spec *spec, const char *name) {
     return 0;
 }
 
-static void enter_slot(grouping *g, const ts_slot *slot) {
-    g->slot = slot;
+static void enter_pairing(grouping *g, const ts_pairing *pairing) {
+    g->pairing = pairing;
     g->shaping = 0;
-    for (int i = 0; i < slot->schema.count && i < TS_MAX_KEYS; i++) {
-        g->known[i] = known_index(g->spec, slot->schema.key[i]->name);
-        g->shaping |= (uint64_t)slot->schema.key[i]->shapes << i;
+    for (int i = 0; i < pairing->schema.count && i < TS_MAX_KEYS; i++) {
+        g->known[i] = known_index(g->spec, pairing->schema.key[i]->name);
+        g->shaping |= (uint64_t)pairing->schema.key[i]->shapes << i;
     }
 }
 
 static void note_values(grouping *g, uint64_t changed) {
-    for (int i = 0; i < g->slot->schema.count; i++) {
+    for (int i = 0; i < g->pairing->schema.count; i++) {
         if (!(changed >> i & 1))
             continue;
         int k = g->known[i];
         uint64_t part = g->fingerprint.part[i];
         if (!g->definition[k]) {
-            g->definition[k] = g->slot->schema.key[i];
+            g->definition[k] = g->pairing->schema.key[i];
             g->first[k] = part;
         }
         g->varies[k] = g->varies[k] || g->first[k] != part;
@@ -63,16 +63,16 @@ static void note_values(grouping *g, uint64_t changed) {
 
 static ts_status find_case(grouping *g, int64_t instance) {
     uint64_t shape = 0;
-    for (int i = 0; i < g->slot->schema.count; i++)
+    for (int i = 0; i < g->pairing->schema.count; i++)
         if (g->shaping >> i & 1)
             shape += g->fingerprint.part[i];
-    size_t at = ts_hash_mix(shape) % TABLE_SLOTS;
+    size_t at = ts_hash_mix(shape) % HASH_SLOTS;
     while (g->table[at] && g->shape[g->table[at] - 1] != shape)
-        at = (at + 1) % TABLE_SLOTS;
+        at = (at + 1) % HASH_SLOTS;
     if (!g->table[at]) {
         if (g->n_cases == TS_SWEEP_MAX_CASES)
-            return ts_report_add(
-                g->spec->report, 0, NULL,
+            return ts_faults_add(
+                g->spec->faults, 0, NULL,
                 "more than %d cases (combinations of keys that change shapes); split the sweep",
                 TS_SWEEP_MAX_CASES);
         g->shape[g->n_cases] = shape;
@@ -89,8 +89,8 @@ static ts_status gather(grouping *g) {
         ts_cursor_seek(&g->cursor, ts_sweep_point(sweep, i));
         uint64_t changed = g->cursor.changed;
         ts_fingerprint_update(&g->fingerprint, &g->cursor, changed);
-        if (g->slot != g->cursor.slot)
-            enter_slot(g, g->cursor.slot);
+        if (g->pairing != g->cursor.pairing)
+            enter_pairing(g, g->cursor.pairing);
         note_values(g, changed);
         if (changed & g->shaping) {
             ts_status status = find_case(g, i);
@@ -186,8 +186,8 @@ static uint64_t hash_label(const char *label) {
 
 // Whether an earlier case has this label; enters it otherwise. The table is that of the shapes, used anew.
 static bool is_taken(grouping *g, const char *label, int index) {
-    size_t at = hash_label(label) % TABLE_SLOTS;
-    for (; g->table[at]; at = (at + 1) % TABLE_SLOTS)
+    size_t at = hash_label(label) % HASH_SLOTS;
+    for (; g->table[at]; at = (at + 1) % HASH_SLOTS)
         if (strcmp(g->spec->sweep->cases[g->table[at] - 1].label, label) == 0)
             return true;
     g->table[at] = index + 1;
@@ -199,7 +199,7 @@ static ts_status label_cases(grouping *g) {
     ts_text label = {0}, title = {0};
     ts_cursor cursor;
     ts_cursor_start(&cursor, sweep);
-    memset(g->table, 0, TABLE_SLOTS * sizeof *g->table);
+    memset(g->table, 0, HASH_SLOTS * sizeof *g->table);
     ts_status status = TS_OK;
     for (int c = 0; c < sweep->n_cases && status == TS_OK; c++) {
         ts_cursor_seek(&cursor, ts_sweep_point(sweep, g->lowest[c]));
@@ -255,7 +255,7 @@ ts_status ts_spec_group(ts_spec *spec) {
     g->shape = ts_alloc_zero(most, sizeof *g->shape, "the sweep's cases");
     g->rows = ts_alloc_zero(most, sizeof *g->rows, "the sweep's cases");
     g->lowest = ts_alloc_zero(most, sizeof *g->lowest, "the sweep's cases");
-    g->table = ts_alloc_zero(TABLE_SLOTS, sizeof *g->table, "the sweep's cases");
+    g->table = ts_alloc_zero(HASH_SLOTS, sizeof *g->table, "the sweep's cases");
     sweep->case_of = ts_alloc((size_t)sweep->instances * sizeof *sweep->case_of, "the sweep's instances");
     ts_status status =
         g->shape && g->rows && g->lowest && g->table && sweep->case_of ? TS_OK : TS_ERROR_MEMORY;

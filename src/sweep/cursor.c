@@ -5,7 +5,7 @@
 void ts_cursor_start(ts_cursor *cursor, const ts_sweep *sweep) {
     cursor->sweep = sweep;
     cursor->entry = NULL;
-    cursor->slot = NULL;
+    cursor->pairing = NULL;
     cursor->params.schema = NULL;
 }
 
@@ -28,7 +28,7 @@ static const char *selected(const ts_cursor *cursor, const ts_selector *selector
         .name;
 }
 
-static const ts_slot *select_slot(const ts_cursor *cursor) {
+static const ts_pairing *select_pairing(const ts_cursor *cursor) {
     const ts_sweep *sweep = cursor->sweep;
     const char *task = selected(cursor, &cursor->entry->task),
                *model = selected(cursor, &cursor->entry->model);
@@ -39,13 +39,13 @@ static const ts_slot *select_slot(const ts_cursor *cursor) {
         model = ts_tasks[t]->models[0];
     while (m < sweep->n_models - 1 && strcmp(ts_models[m]->name, model) != 0)
         m++;
-    return &sweep->slot[t * sweep->n_models + m];
+    return &sweep->pairing[t * sweep->n_models + m];
 }
 
 static void apply(ts_cursor *cursor, const ts_setting *setting, int64_t index) {
     if (!setting->typed)
         return; // task, model
-    const ts_typed *typed = &setting->typed[cursor->slot - cursor->sweep->slot];
+    const ts_typed *typed = &setting->typed[cursor->pairing - cursor->sweep->pairing];
     if (typed->position < 0)
         return;
     cursor->params.value[typed->position] = ts_value_list_at(typed->list, index);
@@ -60,10 +60,10 @@ static void apply_axis(ts_cursor *cursor, int axis) {
 
 static void decode_all(ts_cursor *cursor) {
     const ts_entry *entry = cursor->entry;
-    cursor->slot = select_slot(cursor);
-    cursor->params.schema = &cursor->slot->schema;
-    memcpy(cursor->params.value, cursor->slot->value,
-           (size_t)cursor->slot->schema.count * sizeof cursor->params.value[0]);
+    cursor->pairing = select_pairing(cursor);
+    cursor->params.schema = &cursor->pairing->schema;
+    memcpy(cursor->params.value, cursor->pairing->value,
+           (size_t)cursor->pairing->schema.count * sizeof cursor->params.value[0]);
     for (int i = 0; i < entry->count; i++)
         if (entry->setting[i].count == 1)
             apply(cursor, &entry->setting[i], 0);
@@ -126,18 +126,18 @@ int64_t ts_sweep_point(const ts_sweep *sweep, int64_t instance) {
 
 // A sum over keys, so that one changed value costs one subtraction and one addition.
 void ts_fingerprint_update(ts_fingerprint *fingerprint, const ts_cursor *cursor, uint64_t changed) {
-    const ts_slot *slot = cursor->slot;
-    if (fingerprint->slot != slot) {
+    const ts_pairing *pairing = cursor->pairing;
+    if (fingerprint->pairing != pairing) {
         memset(fingerprint, 0, sizeof *fingerprint);
-        fingerprint->slot = slot;
+        fingerprint->pairing = pairing;
         changed = ~(uint64_t)0;
     }
-    for (int i = 0; i < slot->schema.count; i++) {
+    for (int i = 0; i < pairing->schema.count; i++) {
         if (!(changed >> i & 1))
             continue;
-        uint64_t part = ts_hash_mix(slot->key_hash[i] ^ ts_value_hash(&cursor->params.value[i]));
+        uint64_t part = ts_hash_mix(pairing->key_hash[i] ^ ts_value_hash(&cursor->params.value[i]));
         fingerprint->all += part - fingerprint->part[i];
-        if (strcmp(slot->schema.key[i]->name, "seed") != 0)
+        if (strcmp(pairing->schema.key[i]->name, "seed") != 0)
             fingerprint->no_seed += part - fingerprint->part[i];
         fingerprint->part[i] = part;
     }

@@ -7,7 +7,7 @@
 typedef struct ts_cursor {
     const ts_sweep *sweep;
     const ts_entry *entry; // NULL: nothing decoded yet
-    const ts_slot *slot;
+    const ts_pairing *pairing;
     ts_params params;            // schema NULL until the first point
     uint64_t changed;            // bit per position of the schema that may differ from the point before
     uint32_t digit[TS_MAX_AXES]; // index on each axis of the entry
@@ -27,7 +27,7 @@ int64_t ts_sweep_point(const ts_sweep *sweep, int64_t instance);
 typedef struct ts_fingerprint {
     uint64_t part[TS_MAX_KEYS];
     uint64_t all, no_seed;
-    const ts_slot *slot;
+    const ts_pairing *pairing;
 } ts_fingerprint;
 
 // `changed`: all that changed since the last update of this fingerprint.

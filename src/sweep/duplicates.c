@@ -3,49 +3,49 @@
 
 #include "base/memory.h"
 
-typedef struct instance_table {
+typedef struct instance_set {
     uint64_t *hash;    // (instances)
     uint32_t *slot;    // instance + 1; 0: free
     size_t slots;      // a power of two
     ts_cursor *cursor; // of the instance that another is compared with
     const ts_sweep *sweep;
-} instance_table;
+} instance_set;
 
-static bool is_same(instance_table *table, const ts_cursor *a, int64_t other) {
-    ts_cursor *b = table->cursor;
-    ts_cursor_seek(b, ts_sweep_point(table->sweep, other));
-    if (a->slot != b->slot)
+static bool is_same(instance_set *set, const ts_cursor *a, int64_t other) {
+    ts_cursor *b = set->cursor;
+    ts_cursor_seek(b, ts_sweep_point(set->sweep, other));
+    if (a->pairing != b->pairing)
         return false;
-    for (int i = 0; i < a->slot->schema.count; i++)
+    for (int i = 0; i < a->pairing->schema.count; i++)
         if (!ts_value_equal(&a->params.value[i], &b->params.value[i]))
             return false;
     return true;
 }
 
 // The earlier instance that equals the cursor's, or -1 and it is entered.
-static int64_t find_or_add(instance_table *table, const ts_cursor *cursor, int64_t instance, uint64_t hash) {
-    size_t at = ts_hash_mix(hash) & (table->slots - 1);
-    table->hash[instance] = hash;
-    for (; table->slot[at]; at = (at + 1) & (table->slots - 1)) {
-        int64_t other = table->slot[at] - 1;
-        if (table->hash[other] == hash && is_same(table, cursor, other))
+static int64_t find_or_add(instance_set *set, const ts_cursor *cursor, int64_t instance, uint64_t hash) {
+    size_t at = ts_hash_mix(hash) & (set->slots - 1);
+    set->hash[instance] = hash;
+    for (; set->slot[at]; at = (at + 1) & (set->slots - 1)) {
+        int64_t other = set->slot[at] - 1;
+        if (set->hash[other] == hash && is_same(set, cursor, other))
             return other;
     }
-    table->slot[at] = (uint32_t)(instance + 1);
+    set->slot[at] = (uint32_t)(instance + 1);
     return -1;
 }
 
-static void report(ts_spec *spec, instance_table *table, const ts_cursor *cursor, int64_t first,
-                   int64_t second, int64_t more) {
+static void report_pair(ts_spec *spec, instance_set *set, const ts_cursor *cursor, int64_t first,
+                        int64_t second, int64_t more) {
     ts_text a = {0}, b = {0}, others = {0};
-    ts_cursor_seek(table->cursor, ts_sweep_point(table->sweep, first));
-    ts_cursor_describe(table->cursor, &a);
-    ts_cursor_seek(table->cursor, ts_sweep_point(table->sweep, second));
-    ts_cursor_describe(table->cursor, &b);
+    ts_cursor_seek(set->cursor, ts_sweep_point(set->sweep, first));
+    ts_cursor_describe(set->cursor, &a);
+    ts_cursor_seek(set->cursor, ts_sweep_point(set->sweep, second));
+    ts_cursor_describe(set->cursor, &b);
     if (more > 0)
         ts_text_addf(&others, " (and %lld more such pairs)", (long long)more);
-    ts_report_add(
-        spec->report, cursor->entry->line, NULL,
+    ts_faults_add(
+        spec->faults, cursor->entry->line, NULL,
         "instances %lld and %lld are the same: '%s' and '%s' do not differ in any parameter of their task "
         "and model%s",
         (long long)first, (long long)second, ts_text_get(&a), ts_text_get(&b), ts_text_get(&others));
@@ -54,13 +54,13 @@ static void report(ts_spec *spec, instance_table *table, const ts_cursor *cursor
     ts_text_free(&others);
 }
 
-static ts_status search(ts_spec *spec, instance_table *table, ts_cursor *cursor) {
+static ts_status search(ts_spec *spec, instance_set *set, ts_cursor *cursor) {
     ts_fingerprint fingerprint = {0};
     int64_t first = -1, second = -1, found = 0;
     for (int64_t i = 0; i < spec->sweep->instances; i++) {
         ts_cursor_seek(cursor, ts_sweep_point(spec->sweep, i));
         ts_fingerprint_update(&fingerprint, cursor, cursor->changed);
-        int64_t other = find_or_add(table, cursor, i, fingerprint.all);
+        int64_t other = find_or_add(set, cursor, i, fingerprint.all);
         if (other >= 0 && found++ == 0) {
             first = other;
             second = i;
@@ -69,7 +69,7 @@ static ts_status search(ts_spec *spec, instance_table *table, ts_cursor *cursor)
     if (!found)
         return TS_OK;
     ts_cursor_seek(cursor, ts_sweep_point(spec->sweep, second));
-    report(spec, table, cursor, first, second, found - 1);
+    report_pair(spec, set, cursor, first, second, found - 1);
     return TS_ERROR_USER;
 }
 
@@ -78,13 +78,13 @@ ts_status ts_spec_find_duplicates(ts_spec *spec) {
     ts_cursor cursor, other;
     ts_cursor_start(&cursor, sweep);
     ts_cursor_start(&other, sweep);
-    instance_table table = {.slots = 64, .cursor = &other, .sweep = sweep};
-    while (table.slots < 2 * (size_t)sweep->instances)
-        table.slots *= 2;
-    table.hash = ts_alloc((size_t)sweep->instances * sizeof *table.hash, "the sweep's hashes");
-    table.slot = ts_alloc_zero(table.slots, sizeof *table.slot, "the sweep's hashes");
-    ts_status status = table.hash && table.slot ? search(spec, &table, &cursor) : TS_ERROR_MEMORY;
-    ts_free(table.hash);
-    ts_free(table.slot);
+    instance_set set = {.slots = 64, .cursor = &other, .sweep = sweep};
+    while (set.slots < 2 * (size_t)sweep->instances)
+        set.slots *= 2;
+    set.hash = ts_alloc((size_t)sweep->instances * sizeof *set.hash, "the sweep's hashes");
+    set.slot = ts_alloc_zero(set.slots, sizeof *set.slot, "the sweep's hashes");
+    ts_status status = set.hash && set.slot ? search(spec, &set, &cursor) : TS_ERROR_MEMORY;
+    ts_free(set.hash);
+    ts_free(set.slot);
     return status;
 }

@@ -63,7 +63,7 @@ typedef struct walk {
 static bool matches(const walk *w, const ts_match *match) {
     const ts_cursor *cursor = &w->cursor;
     if (match->typed) {
-        const ts_typed *typed = &match->typed[cursor->slot - w->spec->sweep->slot];
+        const ts_typed *typed = &match->typed[cursor->pairing - w->spec->sweep->pairing];
         if (typed->position >= 0)
             return ts_value_list_has(typed->list, &cursor->params.value[typed->position]);
     }
@@ -110,11 +110,11 @@ static int line_of(const walk *w, const char *key) {
 }
 
 static void report_pair(walk *w) {
-    const ts_schema *schema = &w->cursor.slot->schema;
+    const ts_schema *schema = &w->cursor.pairing->schema;
     ts_text models = {0};
     for (int i = 0; schema->task->models[i]; i++)
         ts_text_addf(&models, "%s%s", i ? ", " : "", schema->task->models[i]);
-    ts_report_add(w->spec->report, line_of(w, "model"), "model",
+    ts_faults_add(w->spec->faults, line_of(w, "model"), "model",
                   "task '%s' cannot be learned by model '%s'; its models: %s", schema->task->name,
                   schema->model->name, ts_text_get(&models));
     ts_text_free(&models);
@@ -124,23 +124,23 @@ static void report_pair(walk *w) {
 static bool check_point(walk *w) {
     const ts_params *params = &w->cursor.params;
     char message[1024] = "";
-    ts_report *report = w->spec->report;
+    ts_faults *faults = w->spec->faults;
     const char *key =
         params->schema->task->check ? params->schema->task->check(params, message, sizeof message) : NULL;
     if (key)
-        ts_report_add(report, line_of(w, key), key, "%s", message);
+        ts_faults_add(faults, line_of(w, key), key, "%s", message);
     message[0] = 0;
     // A model's check may rely on what the task's found in order.
     if (!key && params->schema->model->check)
         key = params->schema->model->check(params, message, sizeof message);
     if (key && message[0])
-        ts_report_add(report, line_of(w, key), key, "%s", message);
+        ts_faults_add(faults, line_of(w, key), key, "%s", message);
     const ts_numbers *checkpoints = ts_params_numbers(params, "checkpoints");
     int64_t steps = ts_params_integer(params, "steps");
     bool many = checkpoints->form == TS_NUMBERS_EVERY &&
                 ts_checkpoints(checkpoints, steps, NULL, 0) > MAX_CHECKPOINTS;
     if (many)
-        ts_report_add(report, line_of(w, "checkpoints"), "checkpoints",
+        ts_faults_add(faults, line_of(w, "checkpoints"), "checkpoints",
                       "every %.15g of %lld steps are more than %lld checkpoints", checkpoints->item[0],
                       (long long)steps, (long long)MAX_CHECKPOINTS);
     return !key && !many;
@@ -151,8 +151,8 @@ static void report_where(walk *w, int i) {
     ts_spec *spec = w->spec;
     ts_text message = {0};
     ts_text_add(&message, ts_message());
-    if (!w->cursor.slot->allowed || check_point(w))
-        ts_report_add(spec->report, spec->where_line[i], "where", "%s", ts_text_get(&message));
+    if (!w->cursor.pairing->allowed || check_point(w))
+        ts_faults_add(spec->faults, spec->where_line[i], "where", "%s", ts_text_get(&message));
     ts_text_free(&message);
 }
 
@@ -180,7 +180,7 @@ static ts_status take_point(walk *w, int64_t point) {
     if (w->point)
         w->point[w->instances] = (uint32_t)point;
     w->instances++;
-    if (!w->cursor.slot->allowed) {
+    if (!w->cursor.pairing->allowed) {
         report_pair(w);
         return TS_OK;
     }
@@ -196,10 +196,10 @@ static ts_status take_point(walk *w, int64_t point) {
 static ts_status keep_instances(walk *w) {
     ts_sweep *sweep = w->spec->sweep;
     sweep->instances = w->instances;
-    if (w->spec->report->count > 0)
+    if (w->spec->faults->count > 0)
         return TS_ERROR_USER;
     if (w->instances == 0)
-        return ts_report_add(w->spec->report, 0, NULL,
+        return ts_faults_add(w->spec->faults, 0, NULL,
                              "where and exclude drop all %lld points; nothing is left",
                              (long long)sweep->points);
     if (!w->point || w->instances == sweep->points)

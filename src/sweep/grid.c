@@ -11,8 +11,8 @@ typedef struct walk {
     ts_grid *grid;
     ts_cursor cursor;
     ts_fingerprint fingerprint;
-    const ts_slot *slot; // that `swept` is of
-    uint64_t swept;      // positions of the swept keys
+    const ts_pairing *pairing; // that `swept` is of
+    uint64_t swept;            // positions of the swept keys
     // Points by the hash of their values: enough bits not to meet by chance.
     uint64_t *hash; // (capacity)
     int32_t *table; // (2 * capacity) point + 1; 0: free
@@ -31,9 +31,9 @@ static uint64_t swept_keys(const ts_sweep *sweep, const ts_schema *schema) {
 }
 
 static size_t place_of(const walk *w, uint64_t hash) {
-    size_t slots = 2 * w->capacity, at = hash % slots;
+    size_t pairings = 2 * w->capacity, at = hash % pairings;
     while (w->table[at] && w->hash[w->table[at] - 1] != hash)
-        at = (at + 1) % slots;
+        at = (at + 1) % pairings;
     return at;
 }
 
@@ -52,8 +52,8 @@ static ts_status grow(walk *w) {
 }
 
 static ts_status find_point(walk *w, int32_t *point) {
-    uint64_t hash = (uint64_t)(w->slot - w->grid->sweep->slot) + 1;
-    for (int i = 0; i < w->slot->schema.count; i++)
+    uint64_t hash = (uint64_t)(w->pairing - w->grid->sweep->pairing) + 1;
+    for (int i = 0; i < w->pairing->schema.count; i++)
         if (w->swept >> i & 1)
             hash += w->fingerprint.part[i];
     hash = ts_hash_mix(hash);
@@ -75,8 +75,8 @@ static ts_status find_points(walk *w) {
     for (int64_t i = 0; i < ts_sweep_instances(sweep); i++) {
         ts_cursor_seek(&w->cursor, ts_sweep_point(sweep, i));
         ts_fingerprint_update(&w->fingerprint, &w->cursor, w->cursor.changed);
-        bool entered = w->slot != w->cursor.slot;
-        w->slot = w->cursor.slot;
+        bool entered = w->pairing != w->cursor.pairing;
+        w->pairing = w->cursor.pairing;
         if (entered)
             w->swept = swept_keys(sweep, w->cursor.params.schema);
         if ((entered || w->cursor.changed & w->swept) && find_point(w, &point) != TS_OK)

@@ -2,8 +2,8 @@
 
 #include "base/digest.h"
 #include "base/file.h"
+#include "base/integer_rows.h"
 #include "base/memory.h"
-#include "base/rows.h"
 #include "sweep/nearest.h"
 #include "sweep/numbers.h"
 #include "sweep/sweep.h"
@@ -42,7 +42,7 @@ static ts_status keep(ts_value_reader *reader, const char *path, const char *byt
     read->file = (ts_file){.path = name,
                            .content = content,
                            .bytes = size,
-                           .rows = ts_rows_look(bytes, size, 0).rows,
+                           .rows = ts_integer_rows_look(bytes, size, 0).rows,
                            .digest = "sha256:"};
     uint8_t digest[TS_SHA256_BYTES];
     ts_sha256(bytes, size, digest);
@@ -88,13 +88,13 @@ static ts_status load(ts_value_reader *reader, const ts_key *key, const ts_yaml_
     ts_status status = reader->given ? take_given(reader, node->text, &bytes, &size)
                                      : read_path(reader, node->text, &bytes, &size);
     if (status == TS_ERROR_USER || status == TS_ERROR_FATAL)
-        status = ts_report_add(reader->report, line, key->name,
+        status = ts_faults_add(reader->faults, line, key->name,
                                "%s; give a readable file, its path relative to the sweep file", ts_message());
     else if (status == TS_OK && memchr(bytes, 0, size)) // results files keep it as a text
-        status = ts_report_add(reader->report, line, key->name, "%s is not a text file: it has NUL bytes",
+        status = ts_faults_add(reader->faults, line, key->name, "%s is not a text file: it has NUL bytes",
                                node->text);
     else if (status == TS_OK && bytes_so_far(reader) + size > TS_INPUT_FILES_MAX_BYTES)
-        status = ts_report_add(reader->report, line, key->name,
+        status = ts_faults_add(reader->faults, line, key->name,
                                "the files of this sweep are larger than %d MiB together; split the sweep",
                                TS_INPUT_FILES_MAX_BYTES >> 20);
     else if (status == TS_OK)
@@ -108,17 +108,17 @@ ts_status ts_input_file_read(ts_value_reader *reader, const ts_key *key, const t
     char shown[TS_SHOWN_BYTES];
     *file = &ts_no_file;
     if (node->kind != TS_YAML_SCALAR)
-        return ts_report_add(reader->report, ts_value_line(reader, node), key->name,
+        return ts_faults_add(reader->faults, ts_value_line(reader, node), key->name,
                              "must be the path of a file");
     if (!node->text[0]) {
         if (node->quoted && key->fallback)
             return TS_OK; // "" for none
-        return ts_report_add(reader->report, ts_value_line(reader, node), key->name,
+        return ts_faults_add(reader->faults, ts_value_line(reader, node), key->name,
                              "has no value; give the path of a file%s", key->fallback ? ", or \"\"" : "");
     }
     for (const char *c = node->text; *c; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            return ts_report_add(reader->report, ts_value_line(reader, node), key->name,
+            return ts_faults_add(reader->faults, ts_value_line(reader, node), key->name,
                                  "'%s' is no path: it has control characters", ts_shown(node->text, shown));
     const ts_file *known = find(reader, node->text);
     if (!known)

@@ -25,7 +25,7 @@ static const char *number_text(double number, char out[32]) {
 static ts_status refuse_bound(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
                               double number, const char *what, double bound) {
     char shown[32], limit[32];
-    return ts_report_add(reader->report, ts_value_line(reader, node), key->name, "%s is %s %s",
+    return ts_faults_add(reader->faults, ts_value_line(reader, node), key->name, "%s is %s %s",
                          number_text(number, shown), what, number_text(bound, limit));
 }
 
@@ -71,17 +71,17 @@ ts_status ts_value_refuse(ts_value_reader *reader, const ts_key *key, const ts_y
     char text[TS_SHOWN_BYTES + 2];
     int line = ts_value_line(reader, node);
     if (node->kind == TS_YAML_SCALAR && !node->quoted && !node->text[0])
-        return ts_report_add(reader->report, line, key->name, "has no value");
+        return ts_faults_add(reader->faults, line, key->name, "has no value");
     bool numeric = key->type == TS_INTEGER || key->type == TS_REAL;
     const char *near = numeric && node->kind == TS_YAML_MAPPING && node->count == 1
                            ? ts_nearest(node->child->key, (const char *const[]){"linspace", "logspace", NULL})
                            : NULL;
     if (near)
-        return ts_report_add(reader->report, line, key->name, "%s %s; did you mean '%s'?",
+        return ts_faults_add(reader->faults, line, key->name, "%s %s; did you mean '%s'?",
                              node_text(key, node, text), is, near);
     // Within a list that is one value, what would be several can only have been meant as a sweep.
     bool swept = reader->in_list && (node->kind != TS_YAML_SCALAR || ts_range_like(node->text));
-    return ts_report_add(reader->report, line, key->name, "%s %s%s", node_text(key, node, text), is,
+    return ts_faults_add(reader->faults, line, key->name, "%s %s%s", node_text(key, node, text), is,
                          swept ? " (this list is one value; to sweep it, put it under grid)" : "");
 }
 
@@ -105,7 +105,7 @@ ts_status ts_value_number(ts_value_reader *reader, const ts_key *key, const ts_y
 static ts_status read_list(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *list, bool whole,
                            ts_numbers **out) {
     if (!list->child)
-        return ts_report_add(reader->report, ts_value_line(reader, list), key->name, "the list is empty");
+        return ts_faults_add(reader->faults, ts_value_line(reader, list), key->name, "the list is empty");
     ts_numbers *numbers = take_numbers(reader->arena, TS_NUMBERS_LIST, list->count);
     if (!numbers)
         return TS_ERROR_MEMORY;
@@ -137,9 +137,9 @@ static ts_status refuse_entry(ts_value_reader *reader, const ts_key *key, const 
     const char *near = ts_nearest(entry->key, allowed);
     int line = reader->set ? TS_LINE_SET : entry->key_line;
     if (near)
-        return ts_report_add(reader->report, line, key->name, "'%s' is unknown; did you mean '%s'?",
+        return ts_faults_add(reader->faults, line, key->name, "'%s' is unknown; did you mean '%s'?",
                              ts_shown(entry->key, shown), near);
-    return ts_report_add(reader->report, line, key->name, "'%s' is unknown; expected %s",
+    return ts_faults_add(reader->faults, line, key->name, "'%s' is unknown; expected %s",
                          ts_shown(entry->key, shown), expected);
 }
 
@@ -167,7 +167,7 @@ static ts_status read_geometric(ts_value_reader *reader, const ts_key *key, cons
         return TS_OK;
     status = ts_value_number(reader, key, branching, true, &numbers->item[1]);
     if (status == TS_OK && (numbers->item[1] < 2 || numbers->item[1] > 1e6))
-        return ts_report_add(reader->report, ts_value_line(reader, branching), key->name,
+        return ts_faults_add(reader->faults, ts_value_line(reader, branching), key->name,
                              "branching must be between 2 and 1000000");
     return status;
 }

@@ -38,7 +38,7 @@ static ts_status read_three(ts_value_reader *reader, const ts_key *key, const ts
                             ts_decimal number[3]) {
     double value = 0;
     if (list->kind != TS_YAML_SEQUENCE || list->count != 3)
-        return ts_report_add(reader->report, ts_value_line(reader, list), key->name,
+        return ts_faults_add(reader->faults, ts_value_line(reader, list), key->name,
                              "%s takes first value, last value and how many: {%s: [a, b, n]}", list->key,
                              list->key);
     int i = 0;
@@ -71,7 +71,7 @@ static ts_status read_spacing(ts_value_reader *reader, const ts_key *key, const 
     series->count = (int64_t)number[2].value;
     bool log = strcmp(list->key, "logspace") == 0;
     if (log && are_exponents(number))
-        return ts_report_add(reader->report, ts_value_line(reader, list), key->name,
+        return ts_faults_add(reader->faults, ts_value_line(reader, list), key->name,
                              "logspace takes the values at its ends, not their exponents: write "
                              "{logspace: [1e%d, 1e%d, %d]}",
                              (int)number[0].value, (int)number[1].value, (int)series->count);
@@ -81,7 +81,7 @@ static ts_status read_spacing(ts_value_reader *reader, const ts_key *key, const 
         return status;
     const char *fault = ts_spacing_make(log, &number[0], &number[1], series->count, &series->spacing);
     if (fault)
-        return ts_report_add(reader->report, ts_value_line(reader, list), key->name, "%s %s", list->key,
+        return ts_faults_add(reader->faults, ts_value_line(reader, list), key->name, "%s %s", list->key,
                              fault);
     return TS_OK;
 }
@@ -101,8 +101,8 @@ static ts_status write_one(ts_value_reader *reader, const ts_key *key, const ts_
         item->real = number;
     } else if (key->type == TS_INTEGER) {
         if (number != floor(number))
-            return ts_report_add(
-                reader->report, ts_value_line(reader, node), key->name,
+            return ts_faults_add(
+                reader->faults, ts_value_line(reader, node), key->name,
                 "%s gives %s, which is not an integer; choose ends and count that give integers, or "
                 "write a list",
                 node->child->key, ts_real_text(number, text));

@@ -76,13 +76,13 @@ void ts_spec_expect(ts_spec *spec, const char *key) {
 ts_status ts_spec_unknown(ts_spec *spec, int line, const char *key, bool special, bool derived) {
     char text[TS_MEANT_BYTES];
     ts_meant meant = {0};
-    if (spec->report->shown < TS_REPORT_MAX) // looked for only while the error will be shown
+    if (spec->faults->shown < TS_FAULTS_MAX) // looked for only while the error will be shown
         meant = meant_by(spec, key, special, derived);
     for (int i = 0; i < TS_MEANT_MAX && meant.key[i]; i++)
         ts_spec_expect(spec, meant.key[i]);
     if (meant.key[0])
-        return ts_report_add(spec->report, line, key, "unknown; %s", ts_meant_text(&meant, text));
-    return ts_report_add(spec->report, line, key, "unknown; no task or model has it");
+        return ts_faults_add(spec->faults, line, key, "unknown; %s", ts_meant_text(&meant, text));
+    return ts_faults_add(spec->faults, line, key, "unknown; no task or model has it");
 }
 
 // --- Overrides (--set) ---
@@ -100,20 +100,20 @@ static ts_status add_override(ts_spec *spec, const char *text) {
     const char *equals = strchr(text, '=');
     spec->malformed = spec->malformed || !equals;
     if (!equals || equals == text)
-        return ts_report_add(spec->report, TS_LINE_SET, NULL, "'%s' is not key=value", ts_shown(text, shown));
+        return ts_faults_add(spec->faults, TS_LINE_SET, NULL, "'%s' is not key=value", ts_shown(text, shown));
     char *key = ts_arena_copy(&spec->sweep->arena, text, (size_t)(equals - text));
     if (!key)
         return TS_ERROR_MEMORY;
     for (int i = 0; i < 4; i++)
         if (strcmp(key, FIXED[i]) == 0)
-            return ts_report_add(spec->report, TS_LINE_SET, key, "can only be written in the file");
+            return ts_faults_add(spec->faults, TS_LINE_SET, key, "can only be written in the file");
     ts_override made = {.key = key, .text = equals + 1};
     if (strcmp(key, "name") != 0 && strcmp(key, "where") != 0) {
         int line;
         ts_status status = ts_yaml_parse(equals + 1, strlen(equals + 1), &made.yaml, &line);
         if (status == TS_ERROR_USER) {
             ts_spec_expect(spec, key);
-            return ts_report_add(spec->report, TS_LINE_SET, key, "%s", ts_message());
+            return ts_faults_add(spec->faults, TS_LINE_SET, key, "%s", ts_message());
         }
         if (status != TS_OK)
             return status;
@@ -166,7 +166,7 @@ static const char *line_text(int line, char out[32]) {
 
 ts_status ts_spec_given_twice(ts_spec *spec, const ts_setting *first, const ts_setting *second) {
     char a[32], b[32];
-    return ts_report_add(spec->report, second->line, second->key,
+    return ts_faults_add(spec->faults, second->line, second->key,
                          "is given twice: %s %s%s and %s %s%s; keep one", line_text(first->line, a),
                          PLACES[first->place], is_from_instances(first) ? " (as instances)" : "",
                          line_text(second->line, b), PLACES[second->place],
@@ -191,7 +191,7 @@ static ts_status add_setting(ts_spec *spec, ts_setting *list, int *count, ts_set
 }
 
 static ts_status add_shared(ts_spec *spec, ts_setting made) {
-    return add_setting(spec, spec->setting, &spec->n_settings, made, made.place == TS_PLACE_TOP);
+    return add_setting(spec, spec->setting, &spec->n_settings, made, made.place == TS_SETTING_TOP);
 }
 
 static ts_yaml_node *made_node(ts_spec *spec, const char *text, int line) {
@@ -204,7 +204,7 @@ static ts_yaml_node *made_node(ts_spec *spec, const char *text, int line) {
 }
 
 // `instances: N` as two settings, seed and stacked_instances. TS_ERROR_USER: reported.
-static ts_status read_instances(ts_spec *spec, const ts_yaml_node *node, int line, ts_place place,
+static ts_status read_instances(ts_spec *spec, const ts_yaml_node *node, int line, ts_setting_place place,
                                 ts_setting out[2]) {
     ts_decimal number;
     int64_t count = 0;
@@ -215,14 +215,14 @@ static ts_status read_instances(ts_spec *spec, const ts_yaml_node *node, int lin
     if (!fault)
         fault = ts_decimal_integer(&number, &count);
     if (fault && node->kind == TS_YAML_SCALAR && fault != ts_not_a_number)
-        return ts_report_add(spec->report, line, "instances", "'%s' %s", ts_shown(node->text, shown), fault);
+        return ts_faults_add(spec->faults, line, "instances", "'%s' %s", ts_shown(node->text, shown), fault);
     if (fault)
-        return ts_report_add(spec->report, line, "instances", "must be a whole number, like 5");
+        return ts_faults_add(spec->faults, line, "instances", "must be a whole number, like 5");
     if (count < 1)
-        return ts_report_add(spec->report, line, "instances", "%lld is below the minimum 1",
+        return ts_faults_add(spec->faults, line, "instances", "%lld is below the minimum 1",
                              (long long)count);
     if (count > TS_SWEEP_MAX_INSTANCES)
-        return ts_report_add(spec->report, line, "instances",
+        return ts_faults_add(spec->faults, line, "instances",
                              "%lld is more than the %d that a sweep may have", (long long)count,
                              TS_SWEEP_MAX_INSTANCES);
     char text[64];
@@ -240,7 +240,7 @@ static ts_status read_instances(ts_spec *spec, const ts_yaml_node *node, int lin
 
 static ts_status add_instances(ts_spec *spec, const ts_yaml_node *node, int line) {
     ts_setting made[2];
-    ts_status status = read_instances(spec, node, line, TS_PLACE_TOP, made);
+    ts_status status = read_instances(spec, node, line, TS_SETTING_TOP, made);
     if (status != TS_OK)
         return status;
     // --set seed=... replaces the seeds; what was drawn for a stack of N stays what it was.
@@ -256,7 +256,7 @@ static ts_status add_instances(ts_spec *spec, const ts_yaml_node *node, int line
 }
 
 // One entry of the top level, grid or zip that is a parameter.
-static ts_status add_parameter(ts_spec *spec, const ts_yaml_node *node, ts_place place) {
+static ts_status add_parameter(ts_spec *spec, const ts_yaml_node *node, ts_setting_place place) {
     bool seed = strcmp(node->key, "seed") == 0;
     ts_override *override = find_override(spec, node->key);
     if (!override && seed)
@@ -264,8 +264,8 @@ static ts_status add_parameter(ts_spec *spec, const ts_yaml_node *node, ts_place
     if (!override)
         return add_shared(
             spec, (ts_setting){.key = node->key, .node = node, .line = node->key_line, .place = place});
-    if (place == TS_PLACE_ZIP)
-        return ts_report_add(spec->report, TS_LINE_SET, override->key,
+    if (place == TS_SETTING_ZIP)
+        return ts_faults_add(spec->faults, TS_LINE_SET, override->key,
                              "'%s' is in zip (line %d); change it in the file", node->key, node->key_line);
     override->used = true;
     if (strcmp(override->key, "instances") == 0)
@@ -276,10 +276,10 @@ static ts_status add_parameter(ts_spec *spec, const ts_yaml_node *node, ts_place
 }
 
 // Entries of grid or zip.
-static ts_status read_block(ts_spec *spec, const ts_yaml_node *block, ts_place place) {
+static ts_status read_block(ts_spec *spec, const ts_yaml_node *block, ts_setting_place place) {
     spec->malformed = spec->malformed || block->kind != TS_YAML_MAPPING;
     if (block->kind != TS_YAML_MAPPING || !block->child)
-        return ts_report_add(spec->report, block->key_line, block->key,
+        return ts_faults_add(spec->faults, block->key_line, block->key,
                              "must be a mapping of keys to values");
     ts_status status = TS_OK;
     for (const ts_yaml_node *node = block->child; node && status != TS_ERROR_MEMORY; node = node->next) {
@@ -288,7 +288,7 @@ static ts_status read_block(ts_spec *spec, const ts_yaml_node *block, ts_place p
             continue;
         }
         spec->malformed = true;
-        status = ts_report_add(spec->report, node->key_line, node->key,
+        status = ts_faults_add(spec->faults, node->key_line, node->key,
                                "is not allowed in %s; write it at the top level", block->key);
     }
     return status;
@@ -304,8 +304,8 @@ static ts_status read_entry_key(ts_spec *spec, ts_entry *entry, const ts_yaml_no
     bool instances = strcmp(node->key, "instances") == 0, seed = strcmp(node->key, "seed") == 0;
     if (ts_spec_is_special(node->key) && !instances) {
         entry->malformed = true;
-        return ts_report_add(
-            spec->report, node->key_line, node->key, "is not allowed in cases; write it at the top level%s",
+        return ts_faults_add(
+            spec->faults, node->key_line, node->key, "is not allowed in cases; write it at the top level%s",
             strcmp(node->key, "grid") == 0  ? ", or its keys in the entry: lists and ranges sweep there too"
             : strcmp(node->key, "zip") == 0 ? ", or an entry for each combination"
                                             : "");
@@ -315,9 +315,9 @@ static ts_status read_entry_key(ts_spec *spec, ts_entry *entry, const ts_yaml_no
     if (!instances)
         return add_to_entry(
             spec, entry,
-            (ts_setting){.key = node->key, .node = node, .line = node->key_line, .place = TS_PLACE_CASE});
+            (ts_setting){.key = node->key, .node = node, .line = node->key_line, .place = TS_SETTING_CASE});
     ts_setting made[2];
-    ts_status status = read_instances(spec, node, node->key_line, TS_PLACE_CASE, made);
+    ts_status status = read_instances(spec, node, node->key_line, TS_SETTING_CASE, made);
     if (status == TS_OK && !find_override(spec, "seed"))
         status = add_to_entry(spec, entry, made[0]);
     return status == TS_OK ? add_to_entry(spec, entry, made[1]) : status;
@@ -327,7 +327,7 @@ static ts_status read_entry(ts_spec *spec, ts_entry *entry, const ts_yaml_node *
     entry->line = node->line;
     entry->malformed = node->kind != TS_YAML_MAPPING;
     if (node->kind != TS_YAML_MAPPING || !node->child)
-        return ts_report_add(spec->report, node->line, "cases",
+        return ts_faults_add(spec->faults, node->line, "cases",
                              "each entry must be a mapping, like {key: value}");
     entry->setting = ts_arena_take(&spec->sweep->arena, (size_t)node->count + 1, sizeof *entry->setting);
     if (!entry->setting)
@@ -344,7 +344,7 @@ static ts_status read_cases(ts_spec *spec, const ts_yaml_node *node) {
     ts_sweep *sweep = spec->sweep;
     spec->malformed = spec->malformed || node->kind != TS_YAML_SEQUENCE;
     if (node->kind != TS_YAML_SEQUENCE || !node->child)
-        return ts_report_add(spec->report, node->key_line, "cases", "must be a list of mappings");
+        return ts_faults_add(spec->faults, node->key_line, "cases", "must be a list of mappings");
     sweep->has_cases = true;
     sweep->n_entries = 0;
     sweep->entry = ts_arena_take(&sweep->arena, (size_t)node->count, sizeof *sweep->entry);
@@ -362,9 +362,9 @@ static ts_status read_special(ts_spec *spec, const ts_yaml_node *node) {
     const char *key = node->key;
     ts_override *override = find_override(spec, key);
     if (strcmp(key, "grid") == 0)
-        return read_block(spec, node, TS_PLACE_GRID);
+        return read_block(spec, node, TS_SETTING_GRID);
     if (strcmp(key, "zip") == 0)
-        return read_block(spec, node, TS_PLACE_ZIP);
+        return read_block(spec, node, TS_SETTING_ZIP);
     if (strcmp(key, "cases") == 0)
         return read_cases(spec, node);
     if (strcmp(key, "exclude") == 0)
@@ -418,7 +418,7 @@ static ts_status read_root(ts_spec *spec, const ts_yaml_node *root) {
     if (!root)
         root = &NOTHING; // all may come from --set; else the keys that are missing are named
     if (root->kind != TS_YAML_MAPPING)
-        return ts_report_add(spec->report, root->line, NULL,
+        return ts_faults_add(spec->faults, root->line, NULL,
                              "a sweep file is a mapping: lines of `key: value`");
     const ts_yaml_node *grid = ts_yaml_get(root, "grid"), *zip = ts_yaml_get(root, "zip");
     size_t most = (size_t)root->count + (size_t)(grid ? grid->count : 0) + (size_t)(zip ? zip->count : 0) +
@@ -432,14 +432,14 @@ static ts_status read_root(ts_spec *spec, const ts_yaml_node *root) {
     ts_status status = TS_OK;
     for (const ts_yaml_node *node = root->child; node && status != TS_ERROR_MEMORY; node = node->next)
         status = ts_spec_is_special(node->key) ? read_special(spec, node)
-                                               : add_parameter(spec, node, TS_PLACE_TOP);
+                                               : add_parameter(spec, node, TS_SETTING_TOP);
     return status == TS_ERROR_MEMORY ? status : add_unused_overrides(spec);
 }
 
 ts_status ts_spec_read(ts_spec *spec, const ts_sweep_source *source) {
     int line;
     spec->reader = (ts_value_reader){.arena = &spec->sweep->arena,
-                                     .report = spec->report,
+                                     .faults = spec->faults,
                                      .sweep_file = source->file,
                                      .given = source->files,
                                      .n_given = source->n_files,
@@ -451,7 +451,7 @@ ts_status ts_spec_read(ts_spec *spec, const ts_sweep_source *source) {
         return status;
     status = ts_yaml_parse(source->text, source->bytes, &spec->yaml, &line);
     if (status == TS_ERROR_USER)
-        return ts_report_add(spec->report, line, NULL, "%s", ts_message());
+        return ts_faults_add(spec->faults, line, NULL, "%s", ts_message());
     if (status == TS_OK)
         status = read_root(spec, ts_yaml_root(spec->yaml));
     if (status != TS_ERROR_MEMORY && !spec->sweep->name)

@@ -12,10 +12,15 @@
 #include "sweep/where.h"
 #include "task/task.h"
 
-enum { TS_MAX_AXES = 256, TS_MAX_KNOWN = 512, TS_MAX_EXPECTED = 2 * TS_REPORT_MAX };
+enum { TS_MAX_AXES = 256, TS_MAX_KNOWN = 512, TS_MAX_EXPECTED = 2 * TS_FAULTS_MAX };
 
 // Where a key stood.
-typedef enum ts_place { TS_PLACE_TOP, TS_PLACE_GRID, TS_PLACE_ZIP, TS_PLACE_CASE } ts_place;
+typedef enum ts_setting_place {
+    TS_SETTING_TOP,
+    TS_SETTING_GRID,
+    TS_SETTING_ZIP,
+    TS_SETTING_CASE
+} ts_setting_place;
 
 // Values of a setting as one (task, model) types them.
 typedef struct ts_typed {
@@ -27,11 +32,11 @@ typedef struct ts_setting {
     const char *key;
     const ts_yaml_node *node; // only while reading
     int line;                 // TS_LINE_SET: from --set
-    ts_place place;
+    ts_setting_place place;
     bool implied;              // the stacked_instances that `instances` brings; need not apply
     int64_t count;             // values; 0 until they are typed
     const ts_value_list *list; // as first typed
-    ts_typed *typed;           // (slots); NULL for task and model, which select the slot
+    ts_typed *typed;           // (pairings); NULL for task and model, which select the pairing
 } ts_setting;
 
 typedef struct ts_axis {
@@ -60,14 +65,14 @@ typedef struct ts_entry {
 } ts_entry;
 
 // One task learned by one model.
-typedef struct ts_slot {
+typedef struct ts_pairing {
     ts_schema schema;
     bool reached;                      // some point may have it
     bool allowed;                      // the task lists the model
     ts_value value[TS_MAX_KEYS];       // defaults and shared constants
     uint64_t key_hash[TS_MAX_KEYS];    // of the keys' names
     uint8_t alphabetical[TS_MAX_KEYS]; // positions by key name
-} ts_slot;
+} ts_pairing;
 
 // `exclude`: a key or derived quantity, and the values that match.
 typedef struct ts_match {
@@ -75,7 +80,7 @@ typedef struct ts_match {
     const ts_yaml_node *node;
     int line;
     const ts_value_list *derived; // values, if it may be a derived quantity
-    ts_typed *typed;              // (slots), if it may be a key
+    ts_typed *typed;              // (pairings), if it may be a key
 } ts_match;
 
 typedef struct ts_exclusion {
@@ -103,8 +108,8 @@ struct ts_sweep {
     ts_entry *entry;
     int n_entries;
     bool has_cases;
-    ts_slot *slot; // (tasks x models)
-    int n_tasks, n_models, n_slots;
+    ts_pairing *pairing; // (tasks x models)
+    int n_tasks, n_models, n_pairings;
     int64_t points;
 
     int64_t instances;
@@ -122,7 +127,7 @@ struct ts_sweep {
 // What only reading needs.
 typedef struct ts_spec {
     ts_sweep *sweep;
-    ts_report *report;
+    ts_faults *faults;
     ts_value_reader reader;
     ts_yaml *yaml;
     ts_override *override;
@@ -139,8 +144,8 @@ typedef struct ts_spec {
     // For errors that would only follow from others: keys that a fault hides, and whether faults hide any.
     const char *expected[TS_MAX_EXPECTED];
     int n_expected;
-    bool malformed, unknown_slots; // unknown_slots: the task or model of some entry is not known
-    ts_key task_key, model_key;    // those of the common table, with the names there are
+    bool malformed, unknown_pairings; // unknown_pairings: the task or model of some entry is not known
+    ts_key task_key, model_key;       // those of the common table, with the names there are
 } ts_spec;
 
 // spec.c: the file's structure into settings, entries and filters. Errors are reported; TS_ERROR_USER only if
@@ -157,7 +162,7 @@ ts_status ts_spec_read_exclude(ts_spec *spec, const ts_yaml_node *node);
 // bind.c: types every setting for every task and model that the sweep reaches.
 ts_status ts_spec_bind(ts_spec *spec);
 
-// axes.c: constants into the slots, what varies into axes, and the points counted.
+// axes.c: constants into the pairings, what varies into axes, and the points counted.
 ts_status ts_spec_make_axes(ts_spec *spec);
 
 // expand.c: walks all points, filters and checks them, and keeps the instances.

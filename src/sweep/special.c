@@ -32,7 +32,7 @@ static const char *name_fault(const char *name, size_t length) {
 
 ts_status ts_spec_read_name(ts_spec *spec, const char *file, const ts_yaml_node *node, int line) {
     if (node && node->kind != TS_YAML_SCALAR)
-        return ts_report_add(spec->report, line, "name", "must be a word");
+        return ts_faults_add(spec->faults, line, "name", "must be a word");
     const char *name = node ? node->text : ts_path_name(file);
     size_t length = strlen(name);
     if (!node && length >= 5 && strcmp(name + length - 5, ".yaml") == 0)
@@ -42,10 +42,10 @@ ts_status ts_spec_read_name(ts_spec *spec, const char *file, const ts_yaml_node 
     const char *fault = name_fault(name, length);
     char shown[TS_SHOWN_BYTES];
     if (fault && node)
-        return ts_report_add(spec->report, line, "name", "'%s' %s; it names the results file",
+        return ts_faults_add(spec->faults, line, "name", "'%s' %s; it names the results file",
                              ts_shown(name, shown), fault);
     if (fault)
-        return ts_report_add(spec->report, 0, NULL,
+        return ts_faults_add(spec->faults, 0, NULL,
                              "the file's name cannot name the sweep (it %s); add `name: ...`", fault);
     spec->sweep->name = ts_arena_copy(&spec->sweep->arena, name, length);
     return spec->sweep->name ? TS_OK : TS_ERROR_MEMORY;
@@ -55,10 +55,10 @@ ts_status ts_spec_read_name(ts_spec *spec, const char *file, const ts_yaml_node 
 
 static ts_status add_where(ts_spec *spec, const ts_yaml_node *node, int line) {
     if (node->kind != TS_YAML_SCALAR || !node->text[0])
-        return ts_report_add(spec->report, line, "where", "must be an expression, like hidden <= features");
+        return ts_faults_add(spec->faults, line, "where", "must be an expression, like hidden <= features");
     ts_status status = ts_where_compile(node->text, spec->key, spec->n_keys, &spec->where[spec->n_where]);
     if (status == TS_ERROR_USER)
-        return ts_report_add(spec->report, line, "where", "%s", ts_message());
+        return ts_faults_add(spec->faults, line, "where", "%s", ts_message());
     if (status == TS_OK)
         spec->where_line[spec->n_where++] = line;
     return status;
@@ -68,7 +68,7 @@ ts_status ts_spec_read_where(ts_spec *spec, const ts_yaml_node *node, int line) 
     bool list = node->kind == TS_YAML_SEQUENCE;
     size_t most = list ? (size_t)node->count : 1;
     if (list && !node->child)
-        return ts_report_add(spec->report, line, "where", "the list is empty");
+        return ts_faults_add(spec->faults, line, "where", "the list is empty");
     spec->where = ts_arena_take(&spec->sweep->arena, most, sizeof(ts_where *));
     spec->where_line = ts_arena_take(&spec->sweep->arena, most, sizeof(int));
     if (!spec->where || !spec->where_line)
@@ -85,7 +85,7 @@ ts_status ts_spec_read_where(ts_spec *spec, const ts_yaml_node *node, int line) 
 
 static ts_status add_exclusion(ts_spec *spec, const ts_yaml_node *node) {
     if (node->kind != TS_YAML_MAPPING || !node->child)
-        return ts_report_add(spec->report, node->line, "exclude",
+        return ts_faults_add(spec->faults, node->line, "exclude",
                              "each entry must be a mapping of keys to the values that match");
     ts_exclusion *made = &spec->exclude[spec->n_exclude];
     made->match = ts_arena_take(&spec->sweep->arena, (size_t)node->count, sizeof *made->match);
@@ -94,7 +94,7 @@ static ts_status add_exclusion(ts_spec *spec, const ts_yaml_node *node) {
     spec->n_exclude++;
     for (const ts_yaml_node *key = node->child; key; key = key->next) {
         if (ts_spec_is_special(key->key))
-            ts_report_add(spec->report, key->key_line, key->key, "is not a parameter; it cannot be excluded");
+            ts_faults_add(spec->faults, key->key_line, key->key, "is not a parameter; it cannot be excluded");
         else
             made->match[made->count++] = (ts_match){.key = key->key, .node = key, .line = key->key_line};
     }
@@ -103,7 +103,7 @@ static ts_status add_exclusion(ts_spec *spec, const ts_yaml_node *node) {
 
 ts_status ts_spec_read_exclude(ts_spec *spec, const ts_yaml_node *node) {
     if (node->kind != TS_YAML_SEQUENCE || !node->child)
-        return ts_report_add(spec->report, node->key_line, "exclude",
+        return ts_faults_add(spec->faults, node->key_line, "exclude",
                              "must be a list of mappings, like [{key: value}]");
     spec->exclude = ts_arena_take(&spec->sweep->arena, (size_t)node->count, sizeof *spec->exclude);
     if (!spec->exclude)

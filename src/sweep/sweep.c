@@ -52,21 +52,21 @@ ts_status ts_sweep_read(const ts_sweep_source *source, ts_sweep **sweep) {
     *sweep = NULL;
     ts_text_clear(&errors);
     ts_spec *spec = ts_alloc_zero(1, sizeof *spec, "a sweep");
-    ts_report *report = ts_alloc_zero(1, sizeof *report, "a sweep's errors");
+    ts_faults *faults = ts_alloc_zero(1, sizeof *faults, "a sweep's errors");
     ts_sweep *made = ts_alloc_zero(1, sizeof *made, "a sweep");
     ts_status status = TS_ERROR_MEMORY;
-    if (spec && report && made) {
-        *report = (ts_report){.file = source->file ? source->file : "sweep"};
+    if (spec && faults && made) {
+        *faults = (ts_faults){.file = source->file ? source->file : "sweep"};
         spec->sweep = made;
-        spec->report = report;
+        spec->faults = faults;
         status = read_sweep(spec, source);
-        if ((status == TS_OK || status == TS_ERROR_USER) && report->count > 0)
-            status = ts_report_finish(report, &errors);
+        if ((status == TS_OK || status == TS_ERROR_USER) && faults->count > 0)
+            status = ts_faults_finish(faults, &errors);
         ts_spec_free(spec);
-        ts_report_free(report);
+        ts_faults_free(faults);
     }
     ts_free(spec);
-    ts_free(report);
+    ts_free(faults);
     if (status != TS_OK) {
         ts_sweep_free(made);
         return status;
@@ -148,23 +148,23 @@ void ts_case_params(const ts_sweep *sweep, int index, int64_t row, ts_params *pa
 // ts_params_identity of one instance after the other, writing anew only the members that changed.
 typedef struct identities {
     ts_cursor cursor;
-    const ts_slot *slot;
+    const ts_pairing *pairing;
     ts_text member[TS_MAX_KEYS]; // "key":value of each position
     ts_text json;
 } identities;
 
 static void next_identity(identities *at, int64_t point, uint8_t digest[TS_SHA256_BYTES]) {
     ts_cursor_seek(&at->cursor, point);
-    const ts_slot *slot = at->cursor.slot;
-    uint64_t changed = at->slot == slot ? at->cursor.changed : ~(uint64_t)0;
-    at->slot = slot;
+    const ts_pairing *pairing = at->cursor.pairing;
+    uint64_t changed = at->pairing == pairing ? at->cursor.changed : ~(uint64_t)0;
+    at->pairing = pairing;
     ts_text_clear(&at->json);
-    for (int i = 0; i < slot->schema.count; i++) {
-        int position = slot->alphabetical[i];
+    for (int i = 0; i < pairing->schema.count; i++) {
+        int position = pairing->alphabetical[i];
         ts_text *member = &at->member[position];
         if (changed >> position & 1) {
             ts_text_clear(member);
-            ts_value_json(&at->cursor.params.value[position], slot->schema.key[position]->name, member);
+            ts_value_json(&at->cursor.params.value[position], pairing->schema.key[position]->name, member);
         }
         ts_text_append(&at->json, i ? "," : "{", 1);
         ts_text_append(&at->json, ts_text_get(member), member->length);

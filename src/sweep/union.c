@@ -14,9 +14,9 @@ typedef struct values {
 } values;
 
 static size_t place_of(const values *list, const ts_value *value) {
-    size_t slots = 2 * list->capacity, at = ts_hash_mix(ts_value_hash(value)) % slots;
+    size_t pairings = 2 * list->capacity, at = ts_hash_mix(ts_value_hash(value)) % pairings;
     while (list->table[at] && !ts_value_equal(&list->item[list->table[at] - 1], value))
-        at = (at + 1) % slots;
+        at = (at + 1) % pairings;
     return at;
 }
 

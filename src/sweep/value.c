@@ -52,7 +52,7 @@ static ts_status refuse_choice(ts_value_reader *reader, const ts_key *key, const
         ts_text_addf(&choices, "%s%s", i ? ", " : "", key->choices[i]);
     const char *near = ts_nearest(node->text, key->choices);
     ts_status status =
-        ts_report_add(reader->report, ts_value_line(reader, node), key->name, "'%s' is not one of %s%s%s%s",
+        ts_faults_add(reader->faults, ts_value_line(reader, node), key->name, "'%s' is not one of %s%s%s%s",
                       ts_shown(node->text, shown), ts_text_get(&choices), near ? "; did you mean '" : "",
                       near ? near : "", near ? "'?" : "");
     ts_text_free(&choices);
@@ -116,12 +116,12 @@ static ts_status read_checked(ts_value_reader *reader, const ts_key *key, const 
     if (status != TS_OK || (key->type != TS_NAME && key->type != TS_FILE) ||
         ts_task_check_value(key, value, !reader->filtered, message, sizeof message))
         return status;
-    return ts_report_add(reader->report, ts_value_line(reader, node), key->name, "%s", message);
+    return ts_faults_add(reader->faults, ts_value_line(reader, node), key->name, "%s", message);
 }
 
 static ts_status too_many(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
                           int64_t count) {
-    return ts_report_add(reader->report, ts_value_line(reader, node), key->name,
+    return ts_faults_add(reader->faults, ts_value_line(reader, node), key->name,
                          "%lld values are too many; a sweep has at most %d instances", (long long)count,
                          TS_SWEEP_MAX_INSTANCES);
 }
@@ -146,7 +146,7 @@ static ts_status count_items(ts_value_reader *reader, const ts_key *key, const t
 static ts_status read_list(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *list,
                            ts_value_list *out) {
     if (!list->child)
-        return ts_report_add(reader->report, ts_value_line(reader, list), key->name, "the list is empty");
+        return ts_faults_add(reader->faults, ts_value_line(reader, list), key->name, "the list is empty");
     int64_t count;
     ts_status status = count_items(reader, key, list, &count);
     if (status != TS_OK)
@@ -210,8 +210,8 @@ ts_status ts_value_fallback(ts_arena *arena, const ts_key *key, ts_value *value)
         value->file = &ts_no_file;
         return TS_OK;
     }
-    ts_report report = {.file = "defaults"};
-    ts_value_reader reader = {.arena = arena, .report = &report, .items_left = TS_SWEEP_MAX_INSTANCES};
+    ts_faults faults = {.file = "defaults"};
+    ts_value_reader reader = {.arena = arena, .faults = &faults, .items_left = TS_SWEEP_MAX_INSTANCES};
     ts_yaml *yaml;
     int line;
     ts_status status = ts_yaml_parse(key->fallback, strlen(key->fallback), &yaml, &line);
@@ -222,8 +222,8 @@ ts_status ts_value_fallback(ts_arena *arena, const ts_key *key, ts_value *value)
     status = read_one(&reader, key, root ? root : &empty, value);
     ts_yaml_free(yaml);
     if (status == TS_ERROR_USER) // a fault of the key's table
-        status = ts_fail(TS_ERROR_FATAL, "%s", report.shown ? report.error[0].text : key->name);
-    ts_report_free(&report);
+        status = ts_fail(TS_ERROR_FATAL, "%s", faults.shown ? faults.error[0].text : key->name);
+    ts_faults_free(&faults);
     return status;
 }
 

@@ -4,8 +4,8 @@
 
 #include "param/key.h"
 #include "sweep/arena.h"
+#include "sweep/faults.h"
 #include "sweep/number.h"
-#include "sweep/report.h"
 #include "sweep/yaml.h"
 
 typedef struct ts_value_list {
@@ -27,7 +27,7 @@ uint64_t ts_hash_mix(uint64_t hash);
 // Where values are read to, and where errors go.
 typedef struct ts_value_reader {
     ts_arena *arena; // names and lists of the values
-    ts_report *report;
+    ts_faults *faults;
     const char *sweep_file;            // paths are relative to it; NULL: to the current directory
     const struct ts_sweep_file *given; // files in place of the file system; NULL: there are none
     int n_given;

@@ -1,5 +1,5 @@
 // Task `cayley`: a multiplication table from a text file, of a group or of anything else with one operation.
-#include "base/rows.h"
+#include "base/integer_rows.h"
 #include "task/data.h"
 #include "task/split.h"
 #include "task/task.h"
@@ -17,38 +17,39 @@ static const ts_key KEYS[] = {
 };
 
 // One entry of the table, into *result. NULL, or where it stands and what is wrong with it.
-static const char *take_entry(const ts_rows *rows, int origin, int n, int *result, char fault[200]) {
+static const char *take_entry(const ts_integer_rows *rows, int origin, int n, int *result, char fault[200]) {
     *result = rows->value - origin;
     if (*result >= 0 && *result < n)
         return NULL;
     snprintf(
         fault, 200,
         "line %d, column %d: entry %d%s, '%s', is not one of %d to %d (a table of %d rows; counted from %d)",
-        rows->line, ts_rows_column(rows), rows->entries, rows->lists ? " of a row" : "", rows->word, origin,
-        n - 1 + origin, n, origin);
+        rows->line, ts_integer_rows_column(rows), rows->entries, rows->lists ? " of a row" : "", rows->word,
+        origin, n - 1 + origin, n, origin);
     return fault;
 }
 
 // The table into result (n, n), or nowhere if NULL. False: `message` says where it is malformed, and how.
 static bool read_table(const ts_file *file, int n, int *result, char *message, size_t bytes) {
-    char fault[200], place[TS_ROWS_PLACE];
+    char fault[200], place[TS_INTEGER_ROWS_PLACE];
     const char *wrong = NULL;
     int entry, a = 0;
-    ts_rows_survey survey = ts_rows_look(file->content, file->bytes, n);
+    ts_integer_rows_survey survey = ts_integer_rows_look(file->content, file->bytes, n);
     if (survey.fault) {
         snprintf(message, bytes, "%s, line %d, column %d: %s", file->path, survey.line, survey.column,
                  survey.fault);
         return false;
     }
-    ts_rows rows = ts_rows_of(file->content, file->bytes);
-    for (ts_rows_event event; !wrong && (event = ts_rows_next(&rows)) != TS_ROWS_END;) {
-        if (event == TS_ROWS_NUMBER) {
+    ts_integer_rows rows = ts_integer_rows_of(file->content, file->bytes);
+    for (ts_integer_rows_event event;
+         !wrong && (event = ts_integer_rows_next(&rows)) != TS_INTEGER_ROWS_END;) {
+        if (event == TS_INTEGER_ROWS_NUMBER) {
             wrong = take_entry(&rows, survey.origin, n, &entry, fault);
             if (result && !wrong && a < n && rows.entries <= n)
                 result[(size_t)a * (size_t)n + (size_t)(rows.entries - 1)] = entry;
         } else if (rows.entries != n) {
             snprintf(fault, sizeof fault, "%s: it has %d entries; a table of %d rows has %d in each%s",
-                     ts_rows_place(&rows, place), rows.entries, n, n,
+                     ts_integer_rows_place(&rows, place), rows.entries, n, n,
                      abs(rows.entries - n) == 1 ? " (headings of rows or columns are to be left out)" : "");
             wrong = fault;
         } else {

@@ -1,6 +1,6 @@
 #include "task/permutations.h"
 
-#include "base/rows.h"
+#include "base/integer_rows.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -71,28 +71,29 @@ typedef struct listing {
     char fault[200];
 } listing;
 
-static void take_number(listing *l, const ts_rows *rows) {
+static void take_number(listing *l, const ts_integer_rows *rows) {
     int degree = l->out->degree, value = rows->value - l->origin;
     if (value < 0 || value >= degree) {
         snprintf(l->fault, sizeof l->fault,
                  "line %d, column %d: '%s' is not one of %d to %d (permutations are counted from %d, and "
                  "written as the "
                  "images of all numbers)",
-                 rows->line, ts_rows_column(rows), rows->word, l->origin, degree - 1 + l->origin, l->origin);
+                 rows->line, ts_integer_rows_column(rows), rows->word, l->origin, degree - 1 + l->origin,
+                 l->origin);
         return;
     }
     for (int i = 0; i < rows->entries - 1 && i < degree; i++)
         if (l->image[i] == value)
             snprintf(l->fault, sizeof l->fault,
                      "line %d, column %d: %d stands there twice, so it is no permutation", rows->line,
-                     ts_rows_column(rows), value + l->origin);
+                     ts_integer_rows_column(rows), value + l->origin);
     if (rows->entries <= degree)
         l->image[rows->entries - 1] = (unsigned char)value;
 }
 
-static void take_row(listing *l, const ts_rows *rows) {
-    char place[TS_ROWS_PLACE];
-    ts_rows_place(rows, place);
+static void take_row(listing *l, const ts_integer_rows *rows) {
+    char place[TS_INTEGER_ROWS_PLACE];
+    ts_integer_rows_place(rows, place);
     int degree = l->out->degree;
     if (rows->entries != degree) {
         snprintf(l->fault, sizeof l->fault, "%s: it has %d numbers; a permutation of %d has as many", place,
@@ -113,17 +114,18 @@ static void take_row(listing *l, const ts_rows *rows) {
 
 // Reads the file into l->out, which has the elements of the group. False: a fault is in `message`.
 static bool read_file(listing *l, const ts_file *file, char *message, size_t bytes) {
-    l->origin = ts_rows_look(file->content, file->bytes, l->out->degree).origin;
-    ts_rows rows = ts_rows_of(file->content, file->bytes);
+    l->origin = ts_integer_rows_look(file->content, file->bytes, l->out->degree).origin;
+    ts_integer_rows rows = ts_integer_rows_of(file->content, file->bytes);
     start(l->out, l->out->degree);
-    for (ts_rows_event event; !l->fault[0] && (event = ts_rows_next(&rows)) != TS_ROWS_END;) {
-        if (event == TS_ROWS_NUMBER)
+    for (ts_integer_rows_event event;
+         !l->fault[0] && (event = ts_integer_rows_next(&rows)) != TS_INTEGER_ROWS_END;) {
+        if (event == TS_INTEGER_ROWS_NUMBER)
             take_number(l, &rows);
-        else if (event == TS_ROWS_ROW)
+        else if (event == TS_INTEGER_ROWS_ROW)
             take_row(l, &rows);
         else
-            snprintf(l->fault, sizeof l->fault, "line %d, column %d: %s", rows.line, ts_rows_column(&rows),
-                     rows.fault);
+            snprintf(l->fault, sizeof l->fault, "line %d, column %d: %s", rows.line,
+                     ts_integer_rows_column(&rows), rows.fault);
     }
     if (l->fault[0])
         snprintf(message, bytes, "%s, %s", file->path, l->fault);
@@ -145,8 +147,9 @@ bool ts_permutations_order(const ts_file *file, bool even, ts_permutations *out,
 // Numbers in the longest row before the end or a fault.
 static int longest_row(const ts_file *file) {
     int longest = 0;
-    ts_rows rows = ts_rows_of(file->content, file->bytes);
-    for (ts_rows_event event; (event = ts_rows_next(&rows)) != TS_ROWS_END && event != TS_ROWS_FAULT;)
+    ts_integer_rows rows = ts_integer_rows_of(file->content, file->bytes);
+    for (ts_integer_rows_event event;
+         (event = ts_integer_rows_next(&rows)) != TS_INTEGER_ROWS_END && event != TS_INTEGER_ROWS_FAULT;)
         longest = rows.entries > longest ? rows.entries : longest;
     return longest;
 }

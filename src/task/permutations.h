@@ -15,7 +15,7 @@ typedef struct ts_permutations {
 // All of S_degree, or of A_degree if `even`, in lexicographic order.
 void ts_permutations_list(int degree, bool even, ts_permutations *out);
 
-// Orders `out`, as listed, like the file: one permutation a row (base/rows.h). False: it is not a listing of the group;
+// Orders `out`, as listed, like the file: one permutation a row (base/integer_rows.h). False: it is not a listing of the group;
 // where and why is in `message`.
 bool ts_permutations_order(const ts_file *file, bool even, ts_permutations *out, char *message, size_t bytes);
 

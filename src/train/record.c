@@ -29,12 +29,12 @@ static void add_dimension(ts_field *field, const char *name, int64_t size) {
     field->rank++;
 }
 
-static ts_field field_of(const ts_measure *measure, ts_place place, int64_t source) {
+static ts_field field_of(const ts_measure *measure, ts_field_place place, int64_t source) {
     return (ts_field){.name = measure->name,
                       .help = measure->help,
                       .units = measure->units,
                       .place = place,
-                      .item_bytes = place == TS_PLACE_ROOT || measure->loss ? 8 : 4,
+                      .item_bytes = place == TS_FIELD_ROOT || measure->loss ? 8 : 4,
                       .source = source};
 }
 
@@ -44,12 +44,12 @@ static void add_measures(const ts_params *params, const ts_data *data, ts_record
         if (model->measures[i].final && !model->measures[i].dimension[0] &&
             ts_measure_length(params, data, i) > 0)
             add_field(layout,
-                      field_of(&model->measures[i], TS_PLACE_ROOT, ts_measure_offset(params, data, i)));
+                      field_of(&model->measures[i], TS_FIELD_ROOT, ts_measure_offset(params, data, i)));
     for (int i = 0; model->measures[i].name; i++) {
         const ts_measure *measure = &model->measures[i];
         if ((!measure->curve && !measure->dimension[0]) || ts_measure_length(params, data, i) == 0)
             continue;
-        ts_field field = field_of(measure, TS_PLACE_CASE, ts_measure_offset(params, data, i));
+        ts_field field = field_of(measure, TS_FIELD_CASE, ts_measure_offset(params, data, i));
         if (measure->curve)
             add_dimension(&field, "step", layout->checkpoints);
         for (int d = 0; d < TS_MEASURE_DIMENSIONS && measure->dimension[d]; d++)
@@ -66,7 +66,7 @@ static void add_weights(const ts_params *params, ts_record_layout *layout) {
     for (int i = 0; i < parameters.count && strcmp(save, "none") != 0; i++) {
         const ts_tensor *tensor = &parameters.tensor[i];
         ts_field field = {
-            .name = tensor->name, .place = TS_PLACE_WEIGHTS, .item_bytes = 4, .source = tensor->offset};
+            .name = tensor->name, .place = TS_FIELD_WEIGHTS, .item_bytes = 4, .source = tensor->offset};
         if (strcmp(save, "checkpoints") == 0)
             add_dimension(&field, "step", layout->checkpoints);
         for (int d = 0; d < tensor->rank; d++)
@@ -216,7 +216,7 @@ void ts_record_put_measures(const ts_record_layout *layout, int64_t checkpoint, 
     for (int i = 0; i < layout->count; i++) {
         const ts_field *field = &layout->field[i];
         size_t at, bytes = part_of(layout, field, checkpoint, &at), item = (size_t)field->item_bytes;
-        if (field->place == TS_PLACE_WEIGHTS || (!has_steps(field) && !last))
+        if (field->place == TS_FIELD_WEIGHTS || (!has_steps(field) && !last))
             continue;
         for (size_t k = 0; k < bytes / item; k++)
             put((char *)record + at + k * item, field->item_bytes, measures[(size_t)field->source + k]);
@@ -230,7 +230,7 @@ void ts_record_get_measures(const ts_record_layout *layout, int64_t checkpoint, 
     for (int i = 0; i < layout->count; i++) {
         const ts_field *field = &layout->field[i];
         size_t at, bytes = part_of(layout, field, checkpoint, &at), item = (size_t)field->item_bytes;
-        for (size_t k = 0; k < bytes / item && field->place == TS_PLACE_CASE && has_steps(field); k++)
+        for (size_t k = 0; k < bytes / item && field->place == TS_FIELD_CASE && has_steps(field); k++)
             measures[(size_t)field->source + k] =
                 get((const char *)record + at + k * item, field->item_bytes);
     }
@@ -253,7 +253,7 @@ void ts_record_put_weights(const ts_record_layout *layout, int64_t checkpoint, b
     for (int i = 0; i < layout->count; i++) {
         const ts_field *field = &layout->field[i];
         size_t at, bytes = part_of(layout, field, checkpoint, &at);
-        if (field->place == TS_PLACE_WEIGHTS && (has_steps(field) || last))
+        if (field->place == TS_FIELD_WEIGHTS && (has_steps(field) || last))
             memcpy((char *)record + at, parameters + field->source, bytes);
     }
 }
@@ -264,7 +264,7 @@ bool ts_record_get_weights(const ts_record_layout *layout, int64_t checkpoint, c
     for (int i = 0; i < layout->count; i++) {
         const ts_field *field = &layout->field[i];
         size_t at, bytes = part_of(layout, field, checkpoint, &at);
-        if (field->place != TS_PLACE_WEIGHTS)
+        if (field->place != TS_FIELD_WEIGHTS)
             continue;
         memcpy(parameters + field->source, (const char *)record + at, bytes);
         for (size_t b = 0; b < bytes && !known; b += sizeof NAN32)

@@ -10,20 +10,20 @@
 
 enum { TS_MAX_FIELDS = 256, TS_FIELD_DIMENSIONS = 6, TS_MAX_NAMED = 8, TS_LABEL_BYTES = 32 };
 
-typedef enum ts_place {
-    TS_PLACE_ROOT,    // a column at the root, one float64 per instance
-    TS_PLACE_CASE,    // a dataset of the case's group, [row, ...]
-    TS_PLACE_WEIGHTS, // a dataset of the case's weights/ group, [row, ...]
-} ts_place;
+typedef enum ts_field_place {
+    TS_FIELD_ROOT,    // a column at the root, one float64 per instance
+    TS_FIELD_CASE,    // a dataset of the case's group, [row, ...]
+    TS_FIELD_WEIGHTS, // a dataset of the case's weights/ group, [row, ...]
+} ts_field_place;
 
 // One dataset. `size` and `dimension` leave out the leading row (or instance) dimension.
 typedef struct ts_field {
     const char *name;
     const char *help;  // long_name; NULL: none
     const char *units; // NULL: none
-    ts_place place;
+    ts_field_place place;
     int item_bytes; // 4: float32, 8: float64
-    int rank;       // 0 for TS_PLACE_ROOT
+    int rank;       // 0 for TS_FIELD_ROOT
     int64_t size[TS_FIELD_DIMENSIONS];
     const char *dimension[TS_FIELD_DIMENSIONS]; // "step", "feature", "hidden", ...
     size_t offset;                              // from the start of the record

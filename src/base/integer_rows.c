@@ -1,4 +1,4 @@
-#include "base/rows.h"
+#include "base/integer_rows.h"
 
 #include "base/terminal.h"
 
@@ -50,8 +50,8 @@ static const char *skip_name(const char *text, const char *end) {
                : text;
 }
 
-ts_rows ts_rows_of(const char *text, size_t bytes) {
-    ts_rows rows = {.at = text, .end = text + bytes, .line_begin = text, .here = 1};
+ts_integer_rows ts_integer_rows_of(const char *text, size_t bytes) {
+    ts_integer_rows rows = {.at = text, .end = text + bytes, .line_begin = text, .here = 1};
     if (bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
         rows.at = rows.line_begin = text + 3;
     const char *first = rows.at;
@@ -70,58 +70,58 @@ ts_rows ts_rows_of(const char *text, size_t bytes) {
 
 // --- Events ---
 
-static void take_place(ts_rows *rows) {
+static void take_place(ts_integer_rows *rows) {
     rows->line = rows->here;
     rows->spot = rows->at;
     rows->spot_line = rows->line_begin;
 }
 
-int ts_rows_column(const ts_rows *rows) {
+int ts_integer_rows_column(const ts_integer_rows *rows) {
     int column = 1;
     for (const char *c = rows->spot_line; c < rows->spot; c++)
         column += ((unsigned char)*c & 0xc0) != 0x80;
     return column;
 }
 
-static ts_rows_event fail(ts_rows *rows, const char *fault) {
+static ts_integer_rows_event fail(ts_integer_rows *rows, const char *fault) {
     take_place(rows);
     rows->fault = fault;
-    return TS_ROWS_FAULT;
+    return TS_INTEGER_ROWS_FAULT;
 }
 
-static ts_rows_event end_row(ts_rows *rows) {
+static ts_integer_rows_event end_row(ts_integer_rows *rows) {
     take_place(rows);
     rows->in_entry = false;
     rows->ended = true;
-    return TS_ROWS_ROW;
+    return TS_INTEGER_ROWS_ROW;
 }
 
 // A row's first entry counts both anew.
-static ts_rows_event add_entry(ts_rows *rows) {
+static ts_integer_rows_event add_entry(ts_integer_rows *rows) {
     if (!rows->entries)
         rows->row++;
     rows->entries++;
-    return TS_ROWS_NUMBER;
+    return TS_INTEGER_ROWS_NUMBER;
 }
 
-static bool separate(ts_rows *rows, char separator) {
+static bool separate(ts_integer_rows *rows, char separator) {
     bool same = !rows->separator || rows->separator == separator;
     rows->separator = separator;
     return same;
 }
 
-static ts_rows_event fail_mixed(ts_rows *rows) {
+static ts_integer_rows_event fail_mixed(ts_integer_rows *rows) {
     return fail(rows, "numbers are separated in two ways; use commas, semicolons or blanks alone");
 }
 
 // --- Numbers ---
 
-static void copy_word(const char *from, size_t length, char word[TS_ROWS_WORD]) {
-    char copy[2 * TS_ROWS_WORD];
+static void copy_word(const char *from, size_t length, char word[TS_INTEGER_ROWS_WORD]) {
+    char copy[2 * TS_INTEGER_ROWS_WORD];
     size_t copied = length < sizeof copy ? length : sizeof copy - 1;
     memcpy(copy, from, copied);
     copy[copied] = 0;
-    if (ts_terminal_text(copy, word, TS_ROWS_WORD - 3) < length)
+    if (ts_terminal_text(copy, word, TS_INTEGER_ROWS_WORD - 3) < length)
         strcat(word, "...");
 }
 
@@ -139,10 +139,10 @@ static int read_whole(const char *from, size_t length) {
     double value = strtod(copy, &rest);
     if (*rest || (errno == ERANGE && value < 1) || value != floor(value))
         return -1;
-    return value < TS_ROWS_LARGE ? (int)value : TS_ROWS_LARGE;
+    return value < TS_INTEGER_ROWS_LARGE ? (int)value : TS_INTEGER_ROWS_LARGE;
 }
 
-static ts_rows_event take_number(ts_rows *rows) {
+static ts_integer_rows_event take_number(ts_integer_rows *rows) {
     if (rows->lists && !rows->in_row)
         return fail(rows, "a number stands outside of the lists that are rows");
     if (rows->in_entry && !separate(rows, ' '))
@@ -175,7 +175,7 @@ static ts_rows_event take_number(ts_rows *rows) {
 
 // Whether nothing but separators and blanks stands before the line's end (or, in lists, the row's). What has been looked
 // through is not looked at again.
-static bool ends_row(ts_rows *rows) {
+static bool ends_row(ts_integer_rows *rows) {
     const char *at = rows->at;
     if (at < rows->no_end || at < rows->row_end)
         return at < rows->row_end;
@@ -189,13 +189,13 @@ static bool ends_row(ts_rows *rows) {
 }
 
 // *event: an entry with nothing in it has come, or a fault. False: go on.
-static bool take_separator(ts_rows *rows, ts_rows_event *event) {
+static bool take_separator(ts_integer_rows *rows, ts_integer_rows_event *event) {
     bool in_row = !rows->lists || rows->in_row;
     if (in_row && rows->in_entry) {
         rows->in_entry = false;
-        *event = separate(rows, *rows->at) ? TS_ROWS_NUMBER : fail_mixed(rows);
+        *event = separate(rows, *rows->at) ? TS_INTEGER_ROWS_NUMBER : fail_mixed(rows);
         rows->at++;
-        return *event == TS_ROWS_FAULT;
+        return *event == TS_INTEGER_ROWS_FAULT;
     }
     if (in_row && !ends_row(rows)) {
         take_place(rows);
@@ -209,8 +209,8 @@ static bool take_separator(ts_rows *rows, ts_rows_event *event) {
     return false;
 }
 
-static bool take_open(ts_rows *rows, ts_rows_event *event) {
-    if (rows->depth == TS_ROWS_DEPTH || (rows->in_row && rows->entries)) {
+static bool take_open(ts_integer_rows *rows, ts_integer_rows_event *event) {
+    if (rows->depth == TS_INTEGER_ROWS_DEPTH || (rows->in_row && rows->entries)) {
         *event = fail(rows, "a list stands within a row");
         return true;
     }
@@ -219,7 +219,7 @@ static bool take_open(ts_rows *rows, ts_rows_event *event) {
     return false;
 }
 
-static bool take_close(ts_rows *rows, ts_rows_event *event) {
+static bool take_close(ts_integer_rows *rows, ts_integer_rows_event *event) {
     char opened = rows->depth ? rows->open[rows->depth - 1] : 0, closing = *rows->at;
     bool matches = (opened == '[' && closing == ']') || (opened == '(' && closing == ')') ||
                    (opened == '{' && closing == '}');
@@ -240,14 +240,14 @@ static bool take_close(ts_rows *rows, ts_rows_event *event) {
     return row;
 }
 
-static ts_rows_event take_end(ts_rows *rows) {
+static ts_integer_rows_event take_end(ts_integer_rows *rows) {
     if (rows->depth)
         return fail(rows, "a bracket is not closed");
-    return rows->entries ? end_row(rows) : TS_ROWS_END;
+    return rows->entries ? end_row(rows) : TS_INTEGER_ROWS_END;
 }
 
-ts_rows_event ts_rows_next(ts_rows *rows) {
-    ts_rows_event event;
+ts_integer_rows_event ts_integer_rows_next(ts_integer_rows *rows) {
+    ts_integer_rows_event event;
     if (rows->ended)
         rows->entries = 0;
     rows->ended = false;
@@ -260,7 +260,7 @@ ts_rows_event ts_rows_next(ts_rows *rows) {
             rows->here++;
             rows->line_begin = ++rows->at;
             if (row)
-                return TS_ROWS_ROW;
+                return TS_INTEGER_ROWS_ROW;
         } else if (c == '#') {
             while (rows->at < rows->end && !ends_line(rows->at, rows->end))
                 rows->at++;
@@ -284,16 +284,18 @@ ts_rows_event ts_rows_next(ts_rows *rows) {
 
 // --- What the rows are ---
 
-ts_rows_survey ts_rows_look(const char *text, size_t bytes, int n) {
-    bool seen[TS_ROWS_SURVEY_MAX + 1] = {false};
-    int distinct = 0, most = n < TS_ROWS_SURVEY_MAX ? n : TS_ROWS_SURVEY_MAX;
-    ts_rows_survey survey = {0};
-    ts_rows rows = ts_rows_of(text, bytes);
-    for (ts_rows_event event; !survey.fault && (event = ts_rows_next(&rows)) != TS_ROWS_END;) {
-        if (event == TS_ROWS_FAULT)
-            survey = (ts_rows_survey){survey.rows, 0, rows.fault, rows.line, ts_rows_column(&rows)};
-        survey.rows += event == TS_ROWS_ROW;
-        if (event == TS_ROWS_NUMBER && rows.value >= 0 && rows.value <= most && !seen[rows.value]) {
+ts_integer_rows_survey ts_integer_rows_look(const char *text, size_t bytes, int n) {
+    bool seen[TS_INTEGER_ROWS_SURVEY_MAX + 1] = {false};
+    int distinct = 0, most = n < TS_INTEGER_ROWS_SURVEY_MAX ? n : TS_INTEGER_ROWS_SURVEY_MAX;
+    ts_integer_rows_survey survey = {0};
+    ts_integer_rows rows = ts_integer_rows_of(text, bytes);
+    for (ts_integer_rows_event event;
+         !survey.fault && (event = ts_integer_rows_next(&rows)) != TS_INTEGER_ROWS_END;) {
+        if (event == TS_INTEGER_ROWS_FAULT)
+            survey = (ts_integer_rows_survey){survey.rows, 0, rows.fault, rows.line,
+                                              ts_integer_rows_column(&rows)};
+        survey.rows += event == TS_INTEGER_ROWS_ROW;
+        if (event == TS_INTEGER_ROWS_NUMBER && rows.value >= 0 && rows.value <= most && !seen[rows.value]) {
             seen[rows.value] = true;
             distinct++;
         }
@@ -302,10 +304,10 @@ ts_rows_survey ts_rows_look(const char *text, size_t bytes, int n) {
     return survey;
 }
 
-const char *ts_rows_place(const ts_rows *rows, char out[TS_ROWS_PLACE]) {
+const char *ts_integer_rows_place(const ts_integer_rows *rows, char out[TS_INTEGER_ROWS_PLACE]) {
     if (rows->lists)
-        snprintf(out, TS_ROWS_PLACE, "line %d, row %d", rows->line, rows->row);
+        snprintf(out, TS_INTEGER_ROWS_PLACE, "line %d, row %d", rows->line, rows->row);
     else
-        snprintf(out, TS_ROWS_PLACE, "line %d", rows->line);
+        snprintf(out, TS_INTEGER_ROWS_PLACE, "line %d", rows->line);
     return out;
 }

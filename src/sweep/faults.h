@@ -7,23 +7,23 @@
 
 #include <stdint.h>
 
-enum { TS_REPORT_MAX = 50, TS_LINE_SET = -1 }; // errors shown; the "line" of what --set gave
+enum { TS_FAULTS_MAX = 50, TS_LINE_SET = -1 }; // errors shown; the "line" of what --set gave
 
-typedef struct ts_report {
+typedef struct ts_faults {
     const char *file;
-    int64_t count; // distinct errors among the first TS_REPORT_MAX, then every one
+    int64_t count; // distinct errors among the first TS_FAULTS_MAX, then every one
     int shown;
     struct {
         int line;
         char *text; // owned
-    } error[TS_REPORT_MAX];
-} ts_report;
+    } error[TS_FAULTS_MAX];
+} ts_faults;
 
 // Adds an error, unless the same text is there already; returns TS_ERROR_USER. `key` NULL: about no key.
 // `line` 0: about the whole file.
-ts_status ts_report_add(ts_report *report, int line, const char *key, const char *format, ...)
+ts_status ts_faults_add(ts_faults *faults, int line, const char *key, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
 // All of them, a line each, ordered by line; ts_message() becomes the first.
-ts_status ts_report_finish(const ts_report *report, ts_text *out);
-void ts_report_free(ts_report *report);
+ts_status ts_faults_finish(const ts_faults *faults, ts_text *out);
+void ts_faults_free(ts_faults *faults);
