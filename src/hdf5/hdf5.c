@@ -1,10 +1,9 @@
+// Files, groups, datasets and attributes, and what is said of their faults.
 #define _POSIX_C_SOURCE 200809L
 #include "hdf5/hdf5.h"
 
 #include "base/memory.h"
-#include "hdf5/shared_file.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -54,9 +53,18 @@ static void describe(char text[DESCRIPTION_BYTES]) {
     H5Eclear2(H5E_DEFAULT);
 }
 
+// HDF5 hands the system's error on in its text alone, behind the name of the file: errno itself it may have changed
+// since, for the text has the time in it too. 0: none.
+static int errno_in(const char *text) {
+    static const char MARK[] = "errno = ";
+    int error = 0;
+    while ((text = strstr(text, MARK)))
+        error = atoi(text += strlen(MARK));
+    return error;
+}
+
 static void fail(ts_h5 *h5, const char *doing, const char *name, const char *text) {
-    const char *number = strstr(text, "errno = ");
-    h5->error = number ? atoi(number + strlen("errno = ")) : 0;
+    h5->error = errno_in(text);
     if (h5->error)
         h5->status = ts_fail_errno(TS_ERROR_FATAL, h5->error, "'%s': cannot %s '%s'", h5->path, doing, name);
     else if (strcmp(doing, "write") == 0 || strcmp(doing, "close") == 0)
@@ -77,8 +85,7 @@ void ts_h5_fault(ts_h5 *h5, const char *doing, const char *name) {
     fail(h5, doing, name, text);
 }
 
-// The same for an open object, by its path in the file.
-static void fault_at(ts_h5 *h5, const char *doing, hid_t object) {
+void ts_h5_fault_at(ts_h5 *h5, const char *doing, hid_t object) {
     char text[DESCRIPTION_BYTES], name[256] = "a dataset";
     describe(text); // first: HDF5 forgets a fault at the next call
     if (H5Iget_name(object, name, sizeof name) < 0)
@@ -141,7 +148,7 @@ static hid_t text_type(void) {
     return type;
 }
 
-static hid_t type_of(ts_h5_type type) {
+hid_t ts_h5_type_id(ts_h5_type type) {
     switch (type) {
     case TS_H5_UINT8:
         return H5Tcopy(H5T_STD_U8LE);
@@ -257,7 +264,7 @@ hid_t ts_h5_create_group(ts_h5 *h5, hid_t parent, const char *name) {
 hid_t ts_h5_create_dataset(ts_h5 *h5, hid_t parent, const char *name, const ts_h5_form *form) {
     if (h5->status != TS_OK)
         return -1;
-    hid_t type = type_of(form->type);
+    hid_t type = ts_h5_type_id(form->type);
     hid_t space = form->rank ? H5Screate_simple(form->rank, form->size, NULL) : H5Screate(H5S_SCALAR);
     hid_t dataset = -1;
     if (type >= 0 && space >= 0)
@@ -310,7 +317,7 @@ static bool known_type(hid_t id, ts_h5_form *form) {
     if (H5Tis_variable_str(id) > 0)
         return H5Tget_cset(id) == H5T_CSET_UTF8;
     for (int i = 0; i < TS_H5_TEXT; i++) {
-        hid_t ours = type_of((ts_h5_type)i);
+        hid_t ours = ts_h5_type_id((ts_h5_type)i);
         htri_t same = H5Tequal(id, ours);
         H5Tclose(ours);
         form->type = (ts_h5_type)i;
@@ -375,108 +382,6 @@ int64_t ts_h5_row_bytes(const ts_h5_form *form) {
 
 int64_t ts_h5_total_bytes(const ts_h5_form *form) {
     return ts_h5_row_bytes(form) * (form->rank ? (int64_t)form->size[0] : 1);
-}
-
-// --- Data ---
-
-// Either direction, of one block of the dataset.
-typedef struct transfer {
-    hid_t dataset, type, space;
-    void *read;        // one of the two
-    const void *write; //
-} transfer;
-
-static bool move_block(ts_h5 *h5, const transfer *move, int rank, const hsize_t *start_at,
-                       const hsize_t *size, size_t offset) {
-    hid_t memory = H5S_ALL, file = H5S_ALL;
-    bool fine = true;
-    if (rank) {
-        memory = H5Screate_simple(rank, size, NULL);
-        file = move->space;
-        fine = memory >= 0 && H5Sselect_hyperslab(file, H5S_SELECT_SET, start_at, NULL, size, NULL) >= 0;
-    }
-    if (fine && move->read)
-        fine =
-            H5Dread(move->dataset, move->type, memory, file, H5P_DEFAULT, (char *)move->read + offset) >= 0;
-    else if (fine)
-        fine = H5Dwrite(move->dataset, move->type, memory, file, H5P_DEFAULT,
-                        (const char *)move->write + offset) >= 0;
-    if (!fine)
-        fault_at(h5, move->read ? "read" : "write", move->dataset); // before HDF5 forgets it
-    if (rank)
-        ts_h5_close(h5, memory);
-    return fine;
-}
-
-// Cuts the rows into blocks of at most h5->limit bytes: whole runs along the first dimension `cut` whose
-// items are small enough, one index at a time along those before it.
-static bool move_rows(ts_h5 *h5, const transfer *move, const ts_h5_form *form, int64_t first, int64_t count) {
-    hsize_t end[TS_H5_DIMENSIONS] = {0}, at[TS_H5_DIMENSIONS] = {0}, size[TS_H5_DIMENSIONS] = {0};
-    memcpy(end, form->size, sizeof end);
-    at[0] = (hsize_t)first;
-    end[0] = (hsize_t)(first + count);
-    size_t item = (size_t)ts_h5_row_bytes(form); // bytes of one index along `cut`
-    int cut = 0;
-    while (cut < form->rank - 1 && item > h5->limit)
-        item /= form->size[++cut];
-    hsize_t run = h5->limit / item ? h5->limit / item : 1;
-    for (size_t offset = 0; at[0] < end[0];) {
-        for (int i = 0; i < form->rank; i++)
-            size[i] = i < cut ? 1 : form->size[i];
-        size[cut] = end[cut] - at[cut] < run ? end[cut] - at[cut] : run;
-        if (!move_block(h5, move, form->rank, at, size, offset))
-            return false;
-        offset += size[cut] * item;
-        at[cut] += size[cut];
-        for (int i = cut; i > 0 && at[i] == end[i]; i--) {
-            at[i] = 0;
-            at[i - 1]++;
-        }
-    }
-    return true;
-}
-
-static void move_all(ts_h5 *h5, transfer move, const ts_h5_form *form, int64_t first, int64_t count) {
-    if (h5->status != TS_OK || count == 0 || ts_h5_row_bytes(form) == 0)
-        return;
-    move.type = type_of(form->type);
-    move.space = form->rank ? H5Dget_space(move.dataset) : H5S_ALL;
-    bool fine = move.type >= 0 && move.space >= 0;
-    if (fine && form->rank == 0)
-        fine = move_block(h5, &move, 0, NULL, NULL, 0);
-    else if (fine)
-        fine = move_rows(h5, &move, form, first, count);
-    if (!fine)
-        fault_at(h5, move.read ? "read" : "write", move.dataset);
-    if (form->rank)
-        ts_h5_close(h5, move.space);
-    ts_h5_close(h5, move.type);
-}
-
-// All datasets are contiguous and lie in the file as in memory.
-static void write_directly(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count,
-                           const void *data) {
-    if (h5->status != TS_OK)
-        return;
-    int64_t row = ts_h5_row_bytes(form);
-    haddr_t place = H5Dget_offset(dataset);
-    if (place == HADDR_UNDEF)
-        fault_at(h5, "write", dataset);
-    else
-        h5->status =
-            ts_shared_file_write(h5->direct, (int64_t)place + first * row, data, (size_t)(count * row));
-}
-
-void ts_h5_write(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count,
-                 const void *data) {
-    if (h5->direct)
-        write_directly(h5, dataset, form, first, count, data);
-    else
-        move_all(h5, (transfer){.dataset = dataset, .write = data}, form, first, count);
-}
-
-void ts_h5_read(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count, void *data) {
-    move_all(h5, (transfer){.dataset = dataset, .read = data}, form, first, count);
 }
 
 // --- Attributes ---

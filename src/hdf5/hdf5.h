@@ -54,8 +54,10 @@ void ts_h5_create(ts_h5 *h5, const char *path);
 void ts_h5_open(ts_h5 *h5, const char *path, bool writable); // serial, no file locking, no buffers for data
 ts_status ts_h5_end(ts_h5 *h5);                              // the first fault, or that of closing
 
-// Notes HDF5's own fault as "cannot <doing> '<name>'" unless there was one before.
+// Notes HDF5's own fault as "cannot <doing> '<name>'" unless there was one before; of an open object, by its path in the
+// file.
 void ts_h5_fault(ts_h5 *h5, const char *doing, const char *name);
+void ts_h5_fault_at(ts_h5 *h5, const char *doing, hid_t object);
 
 // --- Objects: -1 after a fault; ts_h5_close takes any handle, -1 too. Links to other files are not followed. ---
 hid_t ts_h5_create_group(ts_h5 *h5, hid_t parent, const char *name);
@@ -71,6 +73,7 @@ hid_t ts_h5_try_dataset(hid_t parent,
 // Form of an existing dataset. False if it is none of ours: another type, not contiguous, not allocated.
 bool ts_h5_form_of(hid_t dataset, ts_h5_form *form);
 bool ts_h5_same_form(const ts_h5_form *a, const ts_h5_form *b);
+hid_t ts_h5_type_id(ts_h5_type type);              // HDF5's own; to be closed
 size_t ts_h5_item_bytes(ts_h5_type type);          // in memory
 int64_t ts_h5_row_bytes(const ts_h5_form *form);   // in memory, of one index of the first dimension
 int64_t ts_h5_total_bytes(const ts_h5_form *form); // in memory, of the whole

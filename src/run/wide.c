@@ -263,7 +263,7 @@ static bool hear_one(const ts_wide_setup *setup, int *over, bool *stop) {
     *over += message.kind == TS_MSG_WIDE_OVER;
     *stop = *stop || message.kind == TS_MSG_STOP;
     if (message.kind < TS_MSG_ASSIGN && message.kind != TS_MSG_WIDE_OVER)
-        setup->hear(setup->context, from, &message);
+        setup->deliver(setup->context, from, &message);
     return true;
 }
 

@@ -19,7 +19,7 @@ typedef struct ts_wide_setup {
     double checkpoint_interval; // seconds between saves of states
     double deadline;            // ts_clock() at which to stop; 0: none
     // Rank 0: hears of every committed unit, failure and stop.
-    void (*hear)(void *context, int from, const ts_run_message *message);
+    void (*deliver)(void *context, int from, const ts_run_message *message);
     void *context;
 } ts_wide_setup;
 

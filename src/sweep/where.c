@@ -1,30 +1,17 @@
+// The compiler: tokens into steps, by two stacks, of what is known of finished parts and of operators that wait.
 #include "sweep/where.h"
 #include "sweep/where_code.h"
 
 #include "base/memory.h"
 #include "model/model.h"
 #include "sweep/nearest.h"
-#include "sweep/number.h"
 #include "sweep/synonyms.h"
+#include "sweep/where_token.h"
 #include "task/task.h"
 
 #include <string.h>
 
 enum { MAX_PENDING = 100, MAX_KNOWN = 512 };
-
-// Binding strength, weakest first. PAREN only ends a search.
-enum { PAREN, OR, AND, NOT, COMPARISON, SUM, PRODUCT, SIGN };
-
-typedef enum token_kind { END, NUMBER, STRING, WORD, OPERATOR, OPEN, CLOSE } token_kind;
-
-typedef struct token {
-    token_kind kind;
-    const char *text;
-    size_t length;
-    ts_where_op op;
-    int strength;
-    double number;
-} token;
 
 // What a part of the expression is known to give.
 typedef enum part_type {
@@ -44,7 +31,7 @@ typedef struct part {
 
 // An operator that waits for its right side.
 typedef struct pending {
-    token op;
+    ts_where_token op;
     bool continues; // comparison: second of a chain
     int jump;       // and, or: the step that jumps over the right side
 } pending;
@@ -63,113 +50,6 @@ typedef struct compiler {
     ts_where_quantity quantity[TS_WHERE_QUANTITIES];
     int quantities;
 } compiler;
-
-static bool is_word(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
-
-// --- Tokens ---
-
-static bool read_operator(const char *at, token *out) {
-    static const struct {
-        const char *text;
-        ts_where_op op;
-        int strength;
-    } OPERATORS[] = {
-        {"==", TS_WHERE_EQUAL, COMPARISON},
-        {"!=", TS_WHERE_UNEQUAL, COMPARISON},
-        {"<=", TS_WHERE_AT_MOST, COMPARISON},
-        {">=", TS_WHERE_AT_LEAST, COMPARISON},
-        {"<", TS_WHERE_LESS, COMPARISON},
-        {">", TS_WHERE_GREATER, COMPARISON},
-        {"+", TS_WHERE_ADD, SUM},
-        {"-", TS_WHERE_SUBTRACT, SUM},
-        {"*", TS_WHERE_MULTIPLY, PRODUCT},
-        {"/", TS_WHERE_DIVIDE, PRODUCT},
-        {"%", TS_WHERE_MODULO, PRODUCT},
-    };
-    for (size_t i = 0; i < sizeof OPERATORS / sizeof *OPERATORS; i++) {
-        size_t length = strlen(OPERATORS[i].text);
-        if (strncmp(at, OPERATORS[i].text, length) == 0) {
-            *out = (token){OPERATOR, at, length, OPERATORS[i].op, OPERATORS[i].strength, 0};
-            return true;
-        }
-    }
-    return false;
-}
-
-static ts_status read_string(const char *at, token *out) {
-    const char *end = strchr(at + 1, *at);
-    if (!end)
-        return ts_fail(TS_ERROR_USER, "a string has no closing %c", *at);
-    *out = (token){.kind = STRING, .text = at + 1, .length = (size_t)(end - at - 1)};
-    return TS_OK;
-}
-
-static void read_word(const char *at, token *out) {
-    size_t length = 0;
-    while (is_word(at[length]))
-        length++;
-    *out = (token){.kind = WORD, .text = at, .length = length};
-    if (length == 3 && strncmp(at, "and", 3) == 0)
-        *out = (token){OPERATOR, at, 3, TS_WHERE_AND, AND, 0};
-    else if (length == 2 && strncmp(at, "or", 2) == 0)
-        *out = (token){OPERATOR, at, 2, TS_WHERE_OR, OR, 0};
-    else if (length == 3 && strncmp(at, "not", 3) == 0)
-        *out = (token){OPERATOR, at, 3, TS_WHERE_NOT, NOT, 0};
-}
-
-// Length of the number at `at`; 0: none. A sign belongs to it only after an e.
-static size_t number_length(const char *at) {
-    size_t n = 0;
-    bool digits = false;
-    for (; (at[n] >= '0' && at[n] <= '9') || at[n] == '.'; n++)
-        digits = digits || at[n] != '.';
-    if (!digits)
-        return 0;
-    size_t mark = at[n] == 'e' || at[n] == 'E' ? n + 1 : 0;
-    if (mark && (at[mark] == '-' || at[mark] == '+'))
-        mark++;
-    if (mark && at[mark] >= '0' && at[mark] <= '9')
-        for (n = mark; at[n] >= '0' && at[n] <= '9';)
-            n++;
-    return n;
-}
-
-static ts_status next_token(compiler *c, token *out) {
-    while (*c->at == ' ' || *c->at == '\t' || *c->at == '\n' || *c->at == '\r')
-        c->at++;
-    char shown[TS_SHOWN_BYTES];
-    const char *at = c->at;
-    size_t digits = number_length(at);
-    ts_decimal number;
-    const char *fault = ts_decimal_read(at, digits, &number);
-    *out = (token){.kind = END, .text = at};
-    if (*at == 0)
-        return TS_OK;
-    if (*at == '(' || *at == ')') {
-        *out = (token){.kind = *at == '(' ? OPEN : CLOSE, .text = at, .length = 1, .strength = PAREN};
-    } else if (*at == '\'' || *at == '"') {
-        ts_status status = read_string(at, out);
-        c->at += out->length + 2;
-        return status;
-    } else if (digits && !is_word(at[digits]) && fault != ts_not_a_number) {
-        if (fault)
-            return ts_fail(TS_ERROR_USER, "'%.*s' %s", digits < 60 ? (int)digits : 60, at, fault);
-        *out = (token){.kind = NUMBER, .text = at, .length = digits, .number = number.value};
-    } else if (is_word(*at)) {
-        read_word(at, out);
-    } else if (!read_operator(at, out)) {
-        return ts_fail(TS_ERROR_USER, "cannot read '%s'%s", ts_shown(at, shown),
-                       *at == '='   ? "; equality is =="
-                       : *at == '&' ? "; write and"
-                       : *at == '|' ? "; write or"
-                       : *at == '!' ? "; write not"
-                                    : "");
-    }
-    c->at += out->length;
-    return TS_OK;
-}
 
 // --- Steps and parts ---
 
@@ -252,16 +132,16 @@ static ts_status push_quantity(compiler *c, const char *word, const ts_key *key)
     return add_part(c, (part){.type = type, .step = c->steps - 1, .word = word, .key = key});
 }
 
-static ts_status push_operand(compiler *c, const token *t) {
+static ts_status push_operand(compiler *c, const ts_where_token *t) {
     ts_status status;
-    if (t->kind == NUMBER) {
+    if (t->kind == TS_TOKEN_NUMBER) {
         status = add_step(c, (ts_where_step){.op = TS_WHERE_NUMBER, .number = t->number});
         return status == TS_OK ? add_part(c, (part){.type = IS_NUMBER, .step = c->steps - 1}) : status;
     }
     char *word = ts_arena_copy(&c->where->arena, t->text, t->length);
     if (!word)
         return TS_ERROR_MEMORY;
-    bool quoted = t->kind == STRING;
+    bool quoted = t->kind == TS_TOKEN_STRING;
     const ts_key *key = quoted ? NULL : find_key(c, word);
     if (key || (!quoted && is_derived(word)))
         return push_quantity(c, word, key);
@@ -362,18 +242,19 @@ static ts_status close_comparison(compiler *c, const pending *top, bool chained)
 static ts_status close_operator(compiler *c, bool chained) {
     pending top = c->pending[--c->n_pending];
     part *right = &c->part[c->n_parts - 1];
-    if (top.op.strength == COMPARISON)
+    if (top.op.strength == TS_BINDS_COMPARISON)
         return close_comparison(c, &top, chained);
-    bool logical = top.op.strength == OR || top.op.strength == AND || top.op.strength == NOT;
+    bool logical =
+        top.op.strength == TS_BINDS_OR || top.op.strength == TS_BINDS_AND || top.op.strength == TS_BINDS_NOT;
     if (right->type != (logical ? IS_BOOL : IS_NUMBER))
         return wrong_type(c, right, logical ? "a condition" : "a number");
-    if (top.op.strength == OR || top.op.strength == AND) {
+    if (top.op.strength == TS_BINDS_OR || top.op.strength == TS_BINDS_AND) {
         c->step[top.jump].index = c->steps; // the left side's part went when the jump was made
     } else {
         ts_status status = add_step(c, (ts_where_step){.op = top.op.op});
         if (status != TS_OK)
             return status;
-        if (top.op.strength == SUM || top.op.strength == PRODUCT) {
+        if (top.op.strength == TS_BINDS_SUM || top.op.strength == TS_BINDS_PRODUCT) {
             c->n_parts--;
             if (right[-1].type != IS_NUMBER)
                 return wrong_type(c, &right[-1], "a number");
@@ -391,16 +272,17 @@ static ts_status push_pending(compiler *c, pending p) {
 }
 
 // An operator between two sides, of which the left is complete once all that bind as strongly are closed.
-static ts_status take_binary(compiler *c, const token *t) {
+static ts_status take_binary(compiler *c, const ts_where_token *t) {
     pending p = {.op = *t};
     while (c->n_pending && c->pending[c->n_pending - 1].op.strength >= t->strength) {
-        bool chain = t->strength == COMPARISON && c->pending[c->n_pending - 1].op.strength == COMPARISON;
+        bool chain = t->strength == TS_BINDS_COMPARISON &&
+                     c->pending[c->n_pending - 1].op.strength == TS_BINDS_COMPARISON;
         ts_status status = close_operator(c, chain);
         if (status != TS_OK)
             return status;
         p.continues = chain;
     }
-    if (t->strength == OR || t->strength == AND) {
+    if (t->strength == TS_BINDS_OR || t->strength == TS_BINDS_AND) {
         const part *left = &c->part[c->n_parts - 1];
         if (left->type != IS_BOOL)
             return wrong_type(c, left, "a condition");
@@ -414,7 +296,7 @@ static ts_status take_binary(compiler *c, const token *t) {
 }
 
 static ts_status take_close(compiler *c) {
-    while (c->n_pending && c->pending[c->n_pending - 1].op.kind != OPEN) {
+    while (c->n_pending && c->pending[c->n_pending - 1].op.kind != TS_TOKEN_OPEN) {
         ts_status status = close_operator(c, false);
         if (status != TS_OK)
             return status;
@@ -425,25 +307,25 @@ static ts_status take_close(compiler *c) {
     return TS_OK;
 }
 
-static ts_status expected(const token *t, const char *what) {
+static ts_status expected(const ts_where_token *t, const char *what) {
     char shown[TS_SHOWN_BYTES];
-    if (t->kind == END)
+    if (t->kind == TS_TOKEN_END)
         return ts_fail(TS_ERROR_USER, "the expression ends where %s is expected", what);
     return ts_fail(TS_ERROR_USER, "expected %s before '%s'", what, ts_shown(t->text, shown));
 }
 
 // The start of a side: an operand, or what may precede one. *complete: an operand was read.
-static ts_status take_start(compiler *c, token *t, bool *complete) {
-    if (t->kind == OPEN)
+static ts_status take_start(compiler *c, ts_where_token *t, bool *complete) {
+    if (t->kind == TS_TOKEN_OPEN)
         return push_pending(c, (pending){.op = *t});
-    if (t->kind == OPERATOR && t->op == TS_WHERE_NOT)
+    if (t->kind == TS_TOKEN_OPERATOR && t->op == TS_WHERE_NOT)
         return push_pending(c, (pending){.op = *t});
-    if (t->kind == OPERATOR && t->op == TS_WHERE_SUBTRACT) {
+    if (t->kind == TS_TOKEN_OPERATOR && t->op == TS_WHERE_SUBTRACT) {
         t->op = TS_WHERE_NEGATE;
-        t->strength = SIGN;
+        t->strength = TS_BINDS_SIGN;
         return push_pending(c, (pending){.op = *t});
     }
-    if (t->kind != NUMBER && t->kind != STRING && t->kind != WORD)
+    if (t->kind != TS_TOKEN_NUMBER && t->kind != TS_TOKEN_STRING && t->kind != TS_TOKEN_WORD)
         return expected(t, "a value");
     *complete = true;
     return push_operand(c, t);
@@ -452,17 +334,17 @@ static ts_status take_start(compiler *c, token *t, bool *complete) {
 static ts_status compile(compiler *c) {
     bool complete = false; // a side is complete: an operator must follow
     for (;;) {
-        token t;
-        ts_status status = next_token(c, &t);
+        ts_where_token t;
+        ts_status status = ts_where_token_next(&c->at, &t);
         if (status != TS_OK)
             return status;
         if (!complete) {
             status = take_start(c, &t, &complete);
-        } else if (t.kind == END) {
+        } else if (t.kind == TS_TOKEN_END) {
             break;
-        } else if (t.kind == CLOSE) {
+        } else if (t.kind == TS_TOKEN_CLOSE) {
             status = take_close(c);
-        } else if (t.kind == OPERATOR && t.op != TS_WHERE_NOT) {
+        } else if (t.kind == TS_TOKEN_OPERATOR && t.op != TS_WHERE_NOT) {
             status = take_binary(c, &t);
             complete = false;
         } else {
@@ -472,7 +354,7 @@ static ts_status compile(compiler *c) {
             return status;
     }
     while (c->n_pending) {
-        if (c->pending[c->n_pending - 1].op.kind == OPEN)
+        if (c->pending[c->n_pending - 1].op.kind == TS_TOKEN_OPEN)
             return ts_fail(TS_ERROR_USER, "a ( is not closed");
         ts_status status = close_operator(c, false);
         if (status != TS_OK)
