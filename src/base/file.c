@@ -18,7 +18,7 @@
 // NFS's own ENOTSUPP, which the kernel lets through to programs; no header of theirs has it.
 enum { ENOTSUPP_OF_NFS = 524 };
 
-enum { PIECE_BYTES = 1 << 30 }; // of one write call
+enum { PIECE_BYTES = 1 << 30 }; // of one call that reads or writes
 
 bool ts_file_not_supported(int error) {
     static const int lacking[] = {EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP, ENOTTY, ENOTSUPP_OF_NFS};
@@ -36,18 +36,20 @@ int ts_file_open(const char *path, int flags) {
     return fd;
 }
 
+static int sync_with(int (*sync)(int), int fd) {
+    int result;
+    do
+        result = sync(fd);
+    while (result != 0 && errno == EINTR);
+    return result != 0 ? errno : 0;
+}
+
 int ts_file_sync(int fd) {
-    while (fsync(fd) != 0)
-        if (errno != EINTR)
-            return errno;
-    return 0;
+    return sync_with(fsync, fd);
 }
 
 int ts_file_sync_data(int fd) {
-    while (fdatasync(fd) != 0)
-        if (errno != EINTR)
-            return errno;
-    return 0;
+    return sync_with(fdatasync, fd);
 }
 
 int ts_file_close(int fd) {
@@ -125,53 +127,59 @@ ts_status ts_file_open_input(const char *path, ts_status fault, int *fd) {
     return open_input(path, fault, false, fd);
 }
 
-ssize_t ts_file_read_at(int fd, void *bytes, size_t size, int64_t offset) {
+// Reads into `to`, or writes `from`, up to `size` bytes at `offset` (-1: where the file stands), in as many calls as it
+// takes. Returns how many, fewer only at the end of what is read; -1 with errno.
+static ssize_t transfer(int fd, char *to, const char *from, size_t size, int64_t offset) {
     size_t done = 0;
     while (done < size) {
-        size_t left = size - done;
-        ssize_t got = pread(fd, (char *)bytes + done, left < PIECE_BYTES ? left : PIECE_BYTES,
-                            (off_t)(offset + (int64_t)done));
-        if (got < 0 && errno == EINTR)
+        size_t piece = size - done < PIECE_BYTES ? size - done : PIECE_BYTES;
+        off_t at = (off_t)(offset + (int64_t)done);
+        ssize_t moved;
+        if (to)
+            moved = offset < 0 ? read(fd, to + done, piece) : pread(fd, to + done, piece, at);
+        else
+            moved = offset < 0 ? write(fd, from + done, piece) : pwrite(fd, from + done, piece, at);
+        if (moved < 0 && errno == EINTR)
             continue;
-        if (got < 0)
-            return -1;
-        if (got == 0)
+        if (moved == 0 && to)
             break;
-        done += (size_t)got;
+        if (moved == 0)
+            errno = EIO;
+        if (moved <= 0)
+            return -1;
+        done += (size_t)moved;
     }
     return (ssize_t)done;
+}
+
+ssize_t ts_file_read_at(int fd, void *bytes, size_t size, int64_t offset) {
+    return transfer(fd, bytes, NULL, size, offset);
 }
 
 static ts_status read_all(int fd, const char *path, size_t limit, char **bytes, size_t *size) {
     size_t capacity = 1 << 16, length = 0;
     char *buffer = ts_alloc(capacity, "a file's contents");
     while (buffer) {
-        ssize_t got = read(fd, buffer + length, capacity - 1 - length);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0) {
-            int error = errno;
+        ssize_t got = transfer(fd, buffer + length, NULL, capacity - 1 - length, -1);
+        ts_status status = got < 0 ? ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read %s", path) : TS_OK;
+        length += got > 0 ? (size_t)got : 0;
+        if (status == TS_OK && length > limit)
+            status = ts_fail(TS_ERROR_USER, "%s is larger than %zu KiB", path, limit / 1024);
+        if (status != TS_OK) {
             ts_free(buffer);
-            return ts_fail_errno(TS_ERROR_FATAL, error, "cannot read %s", path);
+            return status;
         }
-        length += (size_t)got;
-        if (length > limit) {
-            ts_free(buffer);
-            return ts_fail(TS_ERROR_USER, "%s is larger than %zu KiB", path, limit / 1024);
-        }
-        if (got == 0) {
+        if (length < capacity - 1) {
             buffer[length] = 0;
             *bytes = buffer;
             *size = length;
             return TS_OK;
         }
-        if (capacity - 1 - length < capacity / 4) {
-            capacity *= 2;
-            char *grown = ts_realloc(buffer, capacity, "a file's contents");
-            if (!grown)
-                ts_free(buffer);
-            buffer = grown;
-        }
+        capacity *= 2;
+        char *grown = ts_realloc(buffer, capacity, "a file's contents");
+        if (!grown)
+            ts_free(buffer);
+        buffer = grown;
     }
     return TS_ERROR_MEMORY;
 }
@@ -197,16 +205,11 @@ ts_status ts_file_read_or_pipe(const char *path, size_t limit, char **bytes, siz
 // --- Writing ---
 
 int ts_file_write_all(int fd, const void *bytes, size_t size) {
-    for (const char *at = bytes; size > 0;) {
-        ssize_t wrote = write(fd, at, size < PIECE_BYTES ? size : PIECE_BYTES);
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote <= 0)
-            return wrote < 0 ? errno : EIO;
-        at += wrote;
-        size -= (size_t)wrote;
-    }
-    return 0;
+    return transfer(fd, NULL, bytes, size, -1) < 0 ? errno : 0;
+}
+
+int ts_file_write_at(int fd, const void *bytes, size_t size, int64_t offset) {
+    return transfer(fd, NULL, bytes, size, offset) < 0 ? errno : 0;
 }
 
 // Writes, and syncs if `durably`; closes in any case. 0 or errno.

@@ -23,8 +23,9 @@ int ts_file_sync_data(int fd);
 int ts_file_close(int fd);
 int ts_file_reserve(int fd, int64_t bytes);
 
-// Writes all of it, however many calls that takes. 0 or errno.
+// Writes all of it, however many calls that takes: where the file stands, or at `offset`. 0 or errno.
 int ts_file_write_all(int fd, const void *bytes, size_t size);
+int ts_file_write_at(int fd, const void *bytes, size_t size, int64_t offset);
 
 // Opens a file of data to be read: never waits, never touches a device. On failure *fd is -1, and a message says why;
 // the status is `fault`. Directories, devices, pipes, sockets and files of /proc, /sys and the like are refused.

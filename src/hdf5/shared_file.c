@@ -9,8 +9,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { PIECE_BYTES = 1 << 30 };
-
 struct ts_shared_file {
     char *path;
     int fd;
@@ -57,31 +55,13 @@ static void lock_region(const ts_shared_file *file, short type, int64_t offset, 
         ;
 }
 
-// Returns what one write call wrote, or -1 with the message set.
-static ssize_t write_piece(const ts_shared_file *file, int64_t offset, const char *bytes, size_t size) {
-    ssize_t wrote;
-    lock_region(file, F_WRLCK, offset, size);
-    do
-        wrote = pwrite(file->fd, bytes, size, (off_t)offset);
-    while (wrote < 0 && errno == EINTR);
-    int error = wrote < 0 ? errno : EIO;
-    lock_region(file, F_UNLCK, offset, size);
-    if (wrote > 0)
-        return wrote;
-    ts_fail_errno(TS_ERROR_FATAL, error, "cannot write '%s'", file->path);
-    return -1;
-}
-
 ts_status ts_shared_file_write(ts_shared_file *file, int64_t offset, const void *bytes, size_t size) {
-    for (const char *at = bytes; size > 0;) {
-        ssize_t wrote = write_piece(file, offset, at, size < PIECE_BYTES ? size : PIECE_BYTES);
-        if (wrote < 0)
-            return TS_ERROR_FATAL;
-        at += wrote;
-        offset += wrote;
-        size -= (size_t)wrote;
-    }
-    return TS_OK;
+    if (size == 0)
+        return TS_OK; // of no bytes the lock would be one of all that follow
+    lock_region(file, F_WRLCK, offset, size);
+    int error = ts_file_write_at(file->fd, bytes, size, offset);
+    lock_region(file, F_UNLCK, offset, size);
+    return error ? ts_fail_errno(TS_ERROR_FATAL, error, "cannot write '%s'", file->path) : TS_OK;
 }
 
 ts_status ts_shared_file_sync(ts_shared_file *file) {
