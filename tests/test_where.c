@@ -10,6 +10,8 @@
 
 #include <cmocka.h>
 
+extern const ts_task ts_task_tree, ts_task_independent;
+
 // An instance: the first task and model, with some values set.
 typedef struct instance {
     ts_schema schema;
@@ -25,7 +27,7 @@ static ts_value *value_of(instance *at, const char *key) {
 static void make_instance(instance *at) {
     static const ts_numbers ONE = {TS_NUMBERS_SCALAR, 0};
     memset(at, 0, sizeof *at);
-    ts_model_schema(ts_task_find("tree"), ts_model_find("autoencoder"), &at->schema);
+    ts_model_schema(&ts_task_tree, ts_model_find("autoencoder"), &at->schema);
     at->params.schema = &at->schema;
     for (int i = 0; i < at->schema.count; i++) {
         at->params.value[i].type = at->schema.key[i]->type;
@@ -50,7 +52,7 @@ static void make_instance(instance *at) {
 static ts_status run(const char *text, instance *at, bool *holds) {
     ts_where *where;
     ts_schema other; // keys of another task are known as well
-    ts_model_schema(ts_task_find("independent"), ts_model_find("autoencoder"), &other);
+    ts_model_schema(&ts_task_independent, ts_model_find("autoencoder"), &other);
     const ts_key *keys[2 * TS_MAX_KEYS];
     int n = 0;
     for (int i = 0; i < at->schema.count; i++)

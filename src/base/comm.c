@@ -1,8 +1,10 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/comm.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +130,21 @@ static ts_status refuse_singletons(const ts_comm *comm, started s) {
 #endif
 }
 
+void ts_comm_abort(const ts_comm *comm, const char *format, ...) {
+    char text[TS_MESSAGE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    ts_error("%s", text);
+#ifdef TOYSWEEP_MPI
+    if (comm->mpi)
+        MPI_Abort(MPI_COMM_WORLD, 1);
+#endif
+    (void)comm;
+    exit(1);
+}
+
 #ifdef TOYSWEEP_MPI
 
 enum { TAG = 1 };
@@ -195,12 +212,6 @@ void ts_comm_end(ts_comm *comm) {
     comm->mpi = false;
 }
 
-void ts_comm_abort(const ts_comm *comm, int code) {
-    if (comm->mpi)
-        MPI_Abort(MPI_COMM_WORLD, code);
-    exit(code);
-}
-
 ts_status ts_comm_agree(const ts_comm *comm, ts_status mine) {
     if (!comm->mpi)
         return mine;
@@ -260,7 +271,9 @@ bool ts_comm_poll(const ts_comm *comm, int *from, void *bytes, size_t *size) {
         return false;
     MPI_Get_count(&status, MPI_BYTE, &length);
     if (length > TS_MESSAGE_MAX)
-        ts_comm_abort(comm, 1);
+        ts_comm_abort(comm,
+                      "rank %d got a message of %d bytes from rank %d, which no part of this program sends",
+                      comm->rank, length, status.MPI_SOURCE);
     MPI_Recv(bytes, length, MPI_BYTE, status.MPI_SOURCE, TAG, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
     *from = status.MPI_SOURCE;
     *size = (size_t)length;
@@ -288,11 +301,6 @@ ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv) {
 void ts_comm_end(ts_comm *comm) {
     (void)comm;
     free_own();
-}
-
-void ts_comm_abort(const ts_comm *comm, int code) {
-    (void)comm;
-    exit(code);
 }
 
 ts_status ts_comm_agree(const ts_comm *comm, ts_status mine) {

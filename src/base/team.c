@@ -47,10 +47,6 @@ int ts_comm_team_rank(const ts_comm_team *team) {
     return team->rank;
 }
 
-int ts_comm_team_size(const ts_comm_team *team) {
-    return team->size;
-}
-
 ts_status ts_comm_team_reserve(ts_comm_team *team, int64_t count) {
     size_t size = (size_t)team->size, part = ((size_t)count + size - 1) / size;
     ts_slab_free(&team->slab);
@@ -113,11 +109,6 @@ void ts_comm_team_free(ts_comm_team *team) {
 int ts_comm_team_rank(const ts_comm_team *team) {
     (void)team;
     return 0;
-}
-
-int ts_comm_team_size(const ts_comm_team *team) {
-    (void)team;
-    return 1;
 }
 
 ts_status ts_comm_team_reserve(ts_comm_team *team, int64_t count) {

@@ -11,7 +11,6 @@ typedef struct ts_comm_team ts_comm_team;
 ts_status ts_comm_team_create(const ts_comm *comm, int number, ts_comm_team **team);
 void ts_comm_team_free(ts_comm_team *team);
 int ts_comm_team_rank(const ts_comm_team *team);
-int ts_comm_team_size(const ts_comm_team *team);
 
 // Makes room for sums of up to `count` values. Not collective.
 ts_status ts_comm_team_reserve(ts_comm_team *team, int64_t count);

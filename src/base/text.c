@@ -135,11 +135,6 @@ void ts_json_bool(ts_text *text, const char *key, bool value) {
     ts_text_add(text, value ? "true" : "false");
 }
 
-void ts_json_null(ts_text *text, const char *key) {
-    begin_value(text, key);
-    ts_text_add(text, "null");
-}
-
 const char *ts_real_text(double value, char out[32]) {
     for (int digits = 6; digits <= 17; digits++) {
         snprintf(out, 32, "%.*g", digits, value);

@@ -38,7 +38,6 @@ void ts_json_string(ts_text *text, const char *key, const char *value);
 void ts_json_integer(ts_text *text, const char *key, int64_t value);
 void ts_json_real(ts_text *text, const char *key, double value);
 void ts_json_bool(ts_text *text, const char *key, bool value);
-void ts_json_null(ts_text *text, const char *key);
 
 // The shortest decimal that reads back as exactly `value`, e.g. "0.001"; at most 32 bytes with its NUL.
 const char *ts_real_text(double value, char out[32]);

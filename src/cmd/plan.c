@@ -1,3 +1,4 @@
+#define _GNU_SOURCE // qsort_r
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -91,14 +92,12 @@ static ts_status time_case(plan *p, int index, double budget, double *seconds) {
     return status;
 }
 
-static const plan *sort_plan;
-
-static double work_of(int index) {
-    return sort_plan->cost[index] * (double)ts_sweep_case(sort_plan->sweep, index)->rows;
+static double work_of(const plan *p, int index) {
+    return p->cost[index] * (double)ts_sweep_case(p->sweep, index)->rows;
 }
 
-static int most_work_first(const void *a, const void *b) {
-    double left = work_of(*(const int *)a), right = work_of(*(const int *)b);
+static int most_work_first(const void *a, const void *b, void *context) {
+    double left = work_of(context, *(const int *)a), right = work_of(context, *(const int *)b);
     if (left != right)
         return left > right ? -1 : 1;
     return *(const int *)a - *(const int *)b;
@@ -112,8 +111,7 @@ static ts_status calibrate(plan *p) {
     budget = budget > 0.05 ? 0.05 : budget < 0.002 ? 0.002 : budget;
     for (int i = 0; i < p->job->cases; i++)
         p->cost[i] = p->job->cost[i];
-    sort_plan = p;
-    qsort(p->order, (size_t)p->job->cases, sizeof *p->order, most_work_first);
+    qsort_r(p->order, (size_t)p->job->cases, sizeof *p->order, most_work_first, p);
     for (int i = 0; i < p->job->cases; i++) {
         int index = p->order[i];
         if (ts_clock() < end) {

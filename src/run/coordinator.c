@@ -1,3 +1,4 @@
+#define _GNU_SOURCE // qsort_r
 #include "run/coordinator.h"
 
 #include "base/memory.h"
@@ -82,11 +83,10 @@ static bool queue_pop(rank_queue *queue, int *rank) {
 
 // --- Making ---
 
-static const ts_coordinator_case *sort_cases; // of the sort under way; the coordinator lives on one thread
-
-static int longest_first(const void *a, const void *b) {
+static int longest_first(const void *a, const void *b, void *cases) {
+    const ts_coordinator_case *of = cases;
     const ts_unit *left = a, *right = b;
-    double cost_left = sort_cases[left->case_index].cost, cost_right = sort_cases[right->case_index].cost;
+    double cost_left = of[left->case_index].cost, cost_right = of[right->case_index].cost;
     if (cost_left != cost_right)
         return cost_left > cost_right ? -1 : 1;
     if (left->case_index != right->case_index)
@@ -130,8 +130,7 @@ static ts_status fill(ts_coordinator *c, const ts_coordinator_setup *setup) {
     if (setup->n_pending)
         memcpy(c->range, setup->pending, (size_t)setup->n_pending * sizeof *c->range);
     c->n_ranges = setup->n_pending;
-    sort_cases = setup->cases_of;
-    qsort(c->range, (size_t)c->n_ranges, sizeof *c->range, longest_first);
+    qsort_r(c->range, (size_t)c->n_ranges, sizeof *c->range, longest_first, (void *)setup->cases_of);
     for (int64_t i = 0; i < c->n_ranges; i++)
         add_waiting(c, &c->range[i], 1);
     for (int64_t i = 0; i < setup->n_saved; i++)

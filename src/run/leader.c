@@ -54,10 +54,8 @@ void ts_leader_free(ts_leader *leader) {
 }
 
 static void send(ts_leader *leader, int to, const ts_run_message *message) {
-    if (ts_comm_send(leader->setup.comm, to, message, sizeof *message) != TS_OK) {
-        ts_error("rank 0 cannot reach rank %d: %s", to, ts_message());
-        ts_comm_abort(leader->setup.comm, 1);
-    }
+    if (ts_comm_send(leader->setup.comm, to, message, sizeof *message) != TS_OK)
+        ts_comm_abort(leader->setup.comm, "rank 0 cannot reach rank %d: %s", to, ts_message());
 }
 
 static void send_all(ts_leader *leader, ts_message_kind kind) {

@@ -85,8 +85,7 @@ static ts_status agree(const team *t, ts_status mine) {
 
 // A rank that lost its device in the middle of a step: the others wait for it, where nothing reaches them.
 static void give_up(const team *t) {
-    ts_error("rank %d: %s", t->setup->comm->rank, ts_message());
-    ts_comm_abort(t->setup->comm, 1);
+    ts_comm_abort(t->setup->comm, "rank %d: %s", t->setup->comm->rank, ts_message());
 }
 
 static void tell(const team *t, ts_run_message *message) {
@@ -247,7 +246,7 @@ static ts_status train_with(const ts_wide_setup *setup, int ranks, const uint8_t
 static void send(const ts_wide_setup *setup, int to, ts_message_kind kind) {
     ts_run_message message = {.kind = (int32_t)kind};
     if (ts_comm_send(setup->comm, to, &message, sizeof message) != TS_OK)
-        ts_comm_abort(setup->comm, TS_ERROR_FATAL);
+        ts_comm_abort(setup->comm, "rank %d cannot reach rank %d: %s", setup->comm->rank, to, ts_message());
 }
 
 // Rank 0. Takes one waiting message, if there is one. *over counts ranks that are through; *stop: the leader told this

@@ -20,10 +20,9 @@ struct ts_worker {
 };
 
 static void send(ts_worker *worker, const ts_run_message *message) {
-    if (ts_comm_send(worker->setup.comm, 0, message, sizeof *message) != TS_OK) {
-        ts_error("rank %d cannot reach rank 0: %s", worker->setup.comm->rank, ts_message());
-        ts_comm_abort(worker->setup.comm, 1);
-    }
+    if (ts_comm_send(worker->setup.comm, 0, message, sizeof *message) != TS_OK)
+        ts_comm_abort(worker->setup.comm, "rank %d cannot reach rank 0: %s", worker->setup.comm->rank,
+                      ts_message());
 }
 
 static void send_kind(ts_worker *worker, ts_message_kind kind) {

@@ -68,7 +68,8 @@ static ts_meant meant_by(const ts_spec *spec, const char *word, bool special, bo
     return ts_meant_by(word, names);
 }
 
-void ts_spec_expect(ts_spec *spec, const char *key) {
+// Notes that the key was meant to be given, in a place that has a fault of its own: it is not reported as missing.
+static void expect(ts_spec *spec, const char *key) {
     if (spec->n_expected < TS_MAX_EXPECTED)
         spec->expected[spec->n_expected++] = key;
 }
@@ -79,7 +80,7 @@ ts_status ts_spec_unknown(ts_spec *spec, int line, const char *key, bool special
     if (spec->faults->shown < TS_FAULTS_MAX) // looked for only while the error will be shown
         meant = meant_by(spec, key, special, derived);
     for (int i = 0; i < TS_MEANT_MAX && meant.key[i]; i++)
-        ts_spec_expect(spec, meant.key[i]);
+        expect(spec, meant.key[i]);
     if (meant.key[0])
         return ts_faults_add(spec->faults, line, key, "unknown; %s", ts_meant_text(&meant, text));
     return ts_faults_add(spec->faults, line, key, "unknown; no task or model has it");
@@ -112,7 +113,7 @@ static ts_status add_override(ts_spec *spec, const char *text) {
         int line;
         ts_status status = ts_yaml_parse(equals + 1, strlen(equals + 1), &made.yaml, &line);
         if (status == TS_ERROR_USER) {
-            ts_spec_expect(spec, key);
+            expect(spec, key);
             return ts_faults_add(spec->faults, TS_LINE_SET, key, "%s", ts_message());
         }
         if (status != TS_OK)

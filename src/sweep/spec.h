@@ -178,6 +178,4 @@ const ts_key *ts_spec_key(const ts_spec *spec, const char *name); // NULL: no ta
 // Reports a key that no task or model has, with the nearest one (among the special and derived names too, if
 // asked).
 ts_status ts_spec_unknown(ts_spec *spec, int line, const char *key, bool special, bool derived);
-// Notes that the key was meant to be given, in a place that has a fault of its own: it is not reported as missing.
-void ts_spec_expect(ts_spec *spec, const char *key);
 ts_status ts_spec_given_twice(ts_spec *spec, const ts_setting *first, const ts_setting *second);

@@ -45,7 +45,6 @@ typedef struct ts_task {
 } ts_task;
 
 extern const ts_task *const ts_tasks[]; // NULL-terminated
-const ts_task *ts_task_find(const char *name);
 
 // As the check_value of the task whose key it is; true for any other key.
 bool ts_task_check_value(const ts_key *key, const ts_value *value, bool kept, char *message, size_t bytes);

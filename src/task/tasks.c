@@ -1,20 +1,11 @@
 // The list of tasks: a new one is one file and one line here.
 #include "task/task.h"
 
-#include <string.h>
-
 extern const ts_task ts_task_tree, ts_task_independent, ts_task_group, ts_task_cayley, ts_task_power;
 
 const ts_task *const ts_tasks[] = {
     &ts_task_tree, &ts_task_independent, &ts_task_group, &ts_task_cayley, &ts_task_power, NULL,
 };
-
-const ts_task *ts_task_find(const char *name) {
-    for (int i = 0; ts_tasks[i]; i++)
-        if (strcmp(ts_tasks[i]->name, name) == 0)
-            return ts_tasks[i];
-    return NULL;
-}
 
 bool ts_task_check_value(const ts_key *key, const ts_value *value, bool kept, char *message, size_t bytes) {
     for (int i = 0; ts_tasks[i]; i++)
