@@ -112,15 +112,6 @@ int ts_terminal_columns(const char *text) {
     return columns;
 }
 
-void ts_terminal_add(ts_text *out, const char *text, int width) {
-    char unit[UNIT_BYTES];
-    int blanks = width - ts_terminal_columns(text);
-    for (size_t taken; (taken = show_one(text, unit)) > 0; text += taken)
-        ts_text_add(out, unit);
-    for (; blanks > 0; blanks--)
-        ts_text_add(out, " ");
-}
-
 int ts_terminal_width(int fd, int otherwise) {
     struct winsize size = {0};
     if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)

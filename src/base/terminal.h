@@ -2,8 +2,6 @@
 // how many there are. Not for printing (see log.h).
 #pragma once
 
-#include "base/text.h"
-
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,9 +17,6 @@ bool ts_terminal_shows(uint32_t code);
 // out already stays as it is. At most `bytes` bytes with the NUL, whole characters; returns how many bytes of `text`
 // they stand for.
 size_t ts_terminal_text(const char *text, char *out, size_t bytes);
-
-// The same, appended, then blanks up to `width` columns.
-void ts_terminal_add(ts_text *out, const char *text, int width);
 
 // Columns that `text` takes when it is shown so.
 int ts_terminal_columns(const char *text);

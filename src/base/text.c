@@ -52,6 +52,14 @@ void ts_text_add(ts_text *text, const char *string) {
     ts_text_append(text, string, strlen(string));
 }
 
+void ts_text_add_shown(ts_text *text, const char *string) {
+    char piece[256];
+    while (*string) {
+        string += ts_terminal_text(string, piece, sizeof piece);
+        ts_text_add(text, piece);
+    }
+}
+
 void ts_text_addf(ts_text *text, const char *format, ...) {
     va_list arguments, again;
     va_start(arguments, format);

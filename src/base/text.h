@@ -23,6 +23,7 @@ const char *ts_text_get(const ts_text *text); // "" when empty
 
 void ts_text_append(ts_text *text, const char *bytes, size_t length);
 void ts_text_add(ts_text *text, const char *string);
+void ts_text_add_shown(ts_text *text, const char *string); // as a terminal may show it (terminal.h)
 void ts_text_addf(ts_text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 const char *ts_plural(int64_t count); // "s", or "" of one: "%lld instance%s"

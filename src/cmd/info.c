@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cmd/command.h"
+#include "run/machine.h"
 #include "run/run.h"
 
 #include <hdf5.h>
@@ -37,8 +38,8 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
     ts_print("build     %s", TOYSWEEP_BUILD);
     ts_print("MPI       %s", ts_comm_library());
     ts_print("HDF5      %u.%u.%u, %s", major, minor, release, parallel);
-    ts_print("layout    %d rank%s x %d thread%s", comm->size, ts_plural(comm->size), ts_run_cores(comm),
-             ts_plural(ts_run_cores(comm)));
+    ts_print("layout    %d rank%s x %d thread%s", comm->size, ts_plural(comm->size), ts_machine_cores(comm),
+             ts_plural(ts_machine_cores(comm)));
     for (int i = 0; ts_backends[i]; i++) {
         const ts_backend *backend = ts_backends[i];
         bool runs = backend->probe() == TS_OK;

@@ -9,6 +9,7 @@
 #include "results/create.h"
 #include "run/job.h"
 #include "run/load.h"
+#include "run/machine.h"
 #include "run/run.h"
 #include "run/simulate.h"
 #include "run/wide.h"
@@ -359,7 +360,7 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
     plan p = {0};
     ts_status status = ts_argument_integer(self, arguments, "ranks", 1, 1000000, comm->size, &ranks);
     if (status == TS_OK)
-        status = ts_argument_integer(self, arguments, "threads", 1, 4096, ts_run_cores(comm), &threads);
+        status = ts_argument_integer(self, arguments, "threads", 1, 4096, ts_machine_cores(comm), &threads);
     if (status == TS_OK)
         status = ts_load_sweep(comm, arguments->operand[0], arguments->set, arguments->n_set, &sweep);
     if (status == TS_OK)
@@ -368,7 +369,7 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
         p.sweep = sweep;
         p.ranks = (int)ranks;
         p.threads = (int)threads;
-        p.slot_bytes = ts_run_slot_bytes(comm, p.threads);
+        p.slot_bytes = ts_machine_slot_bytes(comm, p.threads);
         status = ts_job_create(sweep, backend, "", &p.job);
         if (status == TS_OK)
             status = ts_wide_check(p.job, p.ranks);

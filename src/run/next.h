@@ -3,7 +3,7 @@
 #pragma once
 
 #include "base/text.h"
-#include "run/run.h"
+#include "run/options.h"
 
 // Each adds a blank and: a word; a path, which must not look like an option; this program and one of its commands.
 void ts_next_word(ts_text *line, const char *word);

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/text.h"
-#include "run/run.h"
+#include "run/options.h"
 #include "sweep/sweep.h"
 
 struct ts_backend;

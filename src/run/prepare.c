@@ -10,6 +10,7 @@
 #include "results/create.h"
 #include "results/format.h"
 #include "results/rows.h"
+#include "run/machine.h"
 #include "run/outgrown.h"
 #include "run/schedule.h"
 #include "run/wide.h"
@@ -197,7 +198,7 @@ static ts_status prepare_leader(ts_session *r) {
         status = ts_grid_make(r->sweep, &r->grid);
     if (status == TS_OK)
         status = ts_schedule_make(r->job, r->status, r->comm->size, r->slots,
-                                  ts_run_slot_bytes(r->comm, r->slots), &r->coordinator);
+                                  ts_machine_slot_bytes(r->comm, r->slots), &r->coordinator);
     if (status != TS_OK)
         return status;
     if (r->pending > 0)

@@ -7,32 +7,17 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "run/load.h"
+#include "run/machine.h"
 #include "run/session.h"
 #include "run/signals.h"
 #include "run/wide.h"
 #include "run/worker.h"
 
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 static const double POLL_SECONDS = 1e-3;
-
-int ts_run_cores(const ts_comm *comm) {
-    cpu_set_t mask;
-    long online = sysconf(_SC_NPROCESSORS_ONLN);
-    int allowed = sched_getaffinity(0, sizeof mask, &mask) == 0 ? CPU_COUNT(&mask) : (int)online;
-    int share = (int)(online / comm->node_size);
-    int cores = allowed < share ? allowed : share;
-    return cores < 1 ? 1 : cores;
-}
-
-int64_t ts_run_slot_bytes(const ts_comm *comm, int slots) {
-    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGE_SIZE);
-    // Half of the node's memory, shared by its ranks' slots.
-    return (int64_t)pages * size / 2 / ((int64_t)comm->node_size * slots);
-}
 
 int ts_exit_code(ts_status status) {
     return status == TS_OK ? TS_EXIT_DONE : status == TS_ERROR_USER ? TS_EXIT_USAGE : TS_EXIT_OTHER;
@@ -149,7 +134,7 @@ static void clean_up(ts_session *r) {
 
 int ts_run(const ts_comm *comm, const ts_run_options *options) {
     ts_session r = {.comm = comm, .options = options, .started = ts_clock(), .lock = {-1}};
-    r.slots = options->threads > 0 ? options->threads : ts_run_cores(comm);
+    r.slots = options->threads > 0 ? options->threads : ts_machine_cores(comm);
     if (options->output && (!*options->output || strlen(options->output) >= sizeof r.path - 16)) {
         if (comm->rank == 0)
             ts_error("-o: the path is %s", *options->output ? "too long" : "empty");

@@ -2,44 +2,12 @@
 #pragma once
 
 #include "base/comm.h"
-#include "run/progress.h"
+#include "run/options.h"
 
-#include <stdbool.h>
 #include <stdint.h>
-
-enum {
-    TS_EXIT_DONE = 0,
-    TS_EXIT_OTHER = 1,
-    TS_EXIT_USAGE = 2,
-    TS_EXIT_FAILURES = 3, // finished, but some instances failed
-    TS_EXIT_STOPPED = 75, // stopped early: run again to continue
-};
-
-typedef struct ts_run_options {
-    const char *sweep;  // path
-    const char *output; // NULL: the sweep's name + ".h5"
-    const char *const *overrides;
-    int n_overrides;
-    const char *backend;        // "auto", ...
-    int threads;                // slots of each rank; 0: all cores it may use
-    double time_limit;          // seconds; 0: none
-    double checkpoint_interval; // seconds
-    int64_t max_failures;       // negative: any number
-    bool retry_failed;
-    const char *const *reuse; // (n_reuse) results files
-    int n_reuse;
-    ts_progress_mode progress;
-    bool names_only; // print the sweep's name and the results file's, a line each, and train nothing
-} ts_run_options;
 
 // Collective. Prints its own errors.
 int ts_run(const ts_comm *comm, const ts_run_options *options);
-
-// Cores this rank may use, shared fairly among the ranks of its node.
-int ts_run_cores(const ts_comm *comm);
-
-// Memory one slot may use for its unit, of this rank's node.
-int64_t ts_run_slot_bytes(const ts_comm *comm, int slots);
 
 // The exit code that goes with a fault.
 int ts_exit_code(ts_status status);

@@ -5,7 +5,7 @@
 #include "integrity/lock.h"
 #include "results/store.h"
 #include "run/leader.h"
-#include "run/run.h"
+#include "run/options.h"
 
 #include <limits.h>
 

@@ -1,7 +1,6 @@
 #include "sweep/faults.h"
 
 #include "base/memory.h"
-#include "base/terminal.h"
 #include "sweep/nearest.h"
 
 #include <stdarg.h>
@@ -35,7 +34,7 @@ ts_status ts_faults_add(ts_faults *faults, int line, const char *key, const char
     else
         snprintf(text, sizeof text, "%s: %s", place, what);
     ts_text entry = {0}; // one, whatever is quoted in it
-    ts_terminal_add(&entry, text, 0);
+    ts_text_add_shown(&entry, text);
     for (int i = 0; i < faults->shown; i++) {
         if (strcmp(faults->error[i].text, ts_text_get(&entry)) == 0) {
             ts_text_free(&entry);

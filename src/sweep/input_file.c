@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "sweep/nearest.h"
 #include "sweep/numbers.h"
-#include "sweep/sweep.h"
+#include "sweep/source.h"
 
 #include <string.h>
 

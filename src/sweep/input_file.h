@@ -2,7 +2,7 @@
 // nothing opens them later and a value is what its bytes are. Or taken from what the sweep's source gives.
 #pragma once
 
-#include "sweep/value.h"
+#include "sweep/value_reader.h"
 
 enum { TS_INPUT_FILE_MAX_BYTES = 4 << 20, TS_INPUT_FILES_MAX_BYTES = 64 << 20 }; // of one; of all of a sweep
 

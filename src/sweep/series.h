@@ -4,7 +4,7 @@
 #pragma once
 
 #include "sweep/spacing.h"
-#include "sweep/value.h"
+#include "sweep/value_reader.h"
 
 typedef enum ts_series_kind { TS_SERIES_RANGE, TS_SERIES_SPACING } ts_series_kind;
 

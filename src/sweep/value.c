@@ -5,7 +5,7 @@
 #include "sweep/nearest.h"
 #include "sweep/numbers.h"
 #include "sweep/series.h"
-#include "sweep/sweep.h"
+#include "sweep/source.h"
 #include "task/task.h"
 
 #include <string.h>

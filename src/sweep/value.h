@@ -3,10 +3,8 @@
 #pragma once
 
 #include "param/key.h"
-#include "sweep/arena.h"
-#include "sweep/faults.h"
 #include "sweep/number.h"
-#include "sweep/yaml.h"
+#include "sweep/value_reader.h"
 
 typedef struct ts_value_list {
     ts_key_type type;
@@ -23,20 +21,6 @@ uint64_t ts_value_hash(const ts_value *value); // equal values, equal hashes
 
 // Spreads the bits of a hash (the finaliser of MurmurHash3).
 uint64_t ts_hash_mix(uint64_t hash);
-
-// Where values are read to, and where errors go.
-typedef struct ts_value_reader {
-    ts_arena *arena; // names and lists of the values
-    ts_faults *faults;
-    const char *sweep_file;            // paths are relative to it; NULL: to the current directory
-    const struct ts_sweep_file *given; // files in place of the file system; NULL: there are none
-    int n_given;
-    struct ts_file_read *files; // those read so far, in the arena
-    bool filtered;              // the sweep has filters, which may drop values
-    bool set;                   // the value came from --set: errors name that, not a line
-    bool in_list;               // within a list that is one value
-    int64_t items_left;         // values that lists may still hold, over the whole file
-} ts_value_reader;
 
 // Reads `node` as values of `key`. In `many`, a list is one value each even for keys whose value can itself
 // be a list (numbers, steps); elsewhere such a list is one value. TS_ERROR_USER: reported.

@@ -3,7 +3,7 @@
 #include "base/memory.h"
 #include "sweep/arena.h"
 #include "sweep/nearest.h"
-#include "sweep/sweep.h"
+#include "sweep/source.h"
 
 #include <stdint.h>
 #include <string.h>

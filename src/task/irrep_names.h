@@ -4,7 +4,8 @@
 #pragma once
 
 #include "task/classes.h"
-#include "task/irreps.h"
+#include "task/irrep.h"
+#include "task/table.h"
 
 // Fills in name and alias of every irrep of the (sorted) set.
 ts_status ts_irrep_names(const ts_table *table, const ts_classes *classes, ts_irreps *irreps);

@@ -1,3 +1,4 @@
+// A sweep from its source, pass by pass; and what sweep.h says of it afterwards.
 #include "sweep/sweep.h"
 
 #include "base/digest.h"

@@ -1,0 +1,97 @@
+#!/usr/bin/env python3
+"""Includes follow the list of layers in docs/design.md: a folder includes what its line there allows and nothing else,
+and neither folders nor the files of one folder include each other in a circle."""
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+SUFFIXES = {".c", ".h", ".cu", ".cuh"}
+ONE_PIECE = {"model"}  # folders where modules may include each other in a circle, though headers may not
+
+
+def allowed_folders():
+    """{folder: folders it may include}, from the table's rows: | `folder` | `a` `b` | what it holds |"""
+    rows = re.findall(r"^\| `([a-z0-9/]+)` \|([^|]*)\|", (ROOT / "docs/design.md").read_text(), re.M)
+    return {folder: set(re.findall(r"`([^`]+)`", allowed)) for folder, allowed in rows}
+
+
+def files():
+    """{name as in an include: path}: src/ and kernels/ are where the compiler looks."""
+    roots = [ROOT / "src", ROOT / "kernels"]
+    return {str(path.relative_to(root)): path
+            for root in roots for path in sorted(root.rglob("*")) if path.suffix in SUFFIXES}
+
+
+def includes(names):
+    """{name: names it includes}, of files of the project."""
+    found = {}
+    for name, path in names.items():
+        found[name] = set()
+        for included in re.findall(r'^\s*#\s*include "([^"]+)"', path.read_text(), re.M):
+            beside = str(pathlib.PurePosixPath(name).parent / included)
+            found[name].add(beside if beside in names else included)
+        found[name] &= set(names)
+    return found
+
+
+def folder_of(name):
+    return str(pathlib.PurePosixPath(name).parent)
+
+
+def circle(graph):
+    """A circle as a list of nodes, the first again at the end; None if there is none."""
+    done, path = set(), []
+
+    def visit(node):
+        if node in path:
+            return path[path.index(node):] + [node]
+        if node in done:
+            return None
+        path.append(node)
+        for after in sorted(graph.get(node, ())):
+            if found := visit(after):
+                return found
+        path.pop()
+        done.add(node)
+        return None
+
+    return next(filter(None, map(visit, sorted(graph))), None)
+
+
+def module_of(name):
+    return re.sub(r"\.[ch]$", "", name)
+
+
+def modules(graph):
+    """The graph of noun.h with noun.c as one: what either includes, but for each other."""
+    merged = {}
+    for name, included in graph.items():
+        if folder_of(name) not in ONE_PIECE:
+            merged.setdefault(module_of(name), set()).update(map(module_of, included))
+    return {module: included - {module} for module, included in merged.items()}
+
+
+def main():
+    allowed, graph, faults = allowed_folders(), includes(files()), []
+    folders = {folder: set() for folder in map(folder_of, graph) if folder != "."}
+    for folder in sorted(set(folders) ^ set(allowed)):
+        faults.append(f"{folder}: {'no line in docs/design.md' if folder in folders else 'no such folder'}")
+    for name, included in sorted(graph.items()):
+        folder = folder_of(name)
+        for other in sorted(included):
+            if folder == "." or folder_of(other) == folder:
+                continue
+            folders[folder].add(folder_of(other))
+            if folder_of(other) not in allowed.get(folder, ()):
+                faults.append(f"{name} includes {other}: `{folder}` may not include `{folder_of(other)}`")
+    for what, nodes in (("folders", folders), ("folders of docs/design.md", allowed), ("headers and files", graph),
+                        ("modules", modules(graph))):
+        if found := circle(nodes):
+            faults.append(f"a circle of {what}: {' -> '.join(found)}")
+    print("\n".join(faults) or f"{len(graph)} files in {len(folders)} folders include only what they may")
+    return bool(faults)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
