@@ -1,4 +1,5 @@
 // Numbers, text, digests, durations, memory: what everything else stands on.
+#define _POSIX_C_SOURCE 200809L
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/memory.h"
@@ -7,7 +8,10 @@
 #include "support.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 // Known answers of Philox4x32-10, from the Random123 distribution (kat_vectors).
 static void test_philox_matches_its_known_answers(void **state) {
@@ -164,6 +168,36 @@ static void test_a_failed_allocation_is_reported_and_leaves_the_rest_alone(void 
     ts_free(block);
 }
 
+static void test_an_overrun_by_one_of_a_part_of_a_slab_is_noticed(void **state) {
+    (void)state;
+#ifdef TOYSWEEP_DEBUG
+    for (int overrun = 0; overrun < 2; overrun++) {
+        pid_t child = fork();
+        if (child == 0) {
+            ts_slab slab = {0};
+            float *part = NULL;
+            for (int pass = 0; pass < 2; pass++) {
+                if (pass == 1 && ts_slab_reserve(&slab, "a test") != TS_OK)
+                    _exit(1);
+                part = ts_slab_take(&slab, 3, sizeof *part);
+                ts_slab_take_zero(&slab, 5, 1);
+            }
+            for (int i = 0; i < 3 + overrun; i++)
+                part[i] = 1;
+            signal(SIGABRT, SIG_DFL);
+            ts_slab_free(&slab);
+            _exit(0);
+        }
+        int status = 0;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(WIFSIGNALED(status) ? WTERMSIG(status) : -WEXITSTATUS(status),
+                         overrun ? SIGABRT : 0);
+    }
+#else
+    skip(); // only debug builds have guards
+#endif
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_philox_matches_its_known_answers),
@@ -175,6 +209,7 @@ int main(void) {
         cmocka_unit_test(test_digests_match_their_standards),
         cmocka_unit_test(test_durations_are_read_and_written),
         cmocka_unit_test(test_a_failed_allocation_is_reported_and_leaves_the_rest_alone),
+        cmocka_unit_test(test_an_overrun_by_one_of_a_part_of_a_slab_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

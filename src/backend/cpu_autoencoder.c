@@ -69,7 +69,7 @@ static ts_status create_slab(training *t) {
         work->x = ts_slab_take(&t->slab, TS_MAX_BLOCK * stride, sizeof(float));
         work->dz = ts_slab_take(&t->slab, TS_MAX_BLOCK * stride, sizeof(float));
     }
-    memset(t->slab.base, 0, t->slab.size);
+    ts_slab_clear(&t->slab);
     return ts_feature_batch_create(t->spec.data->features, t->shape.samples, &t->batch);
 }
 

@@ -29,7 +29,7 @@ static ts_status create_slab(training *t) {
         w->dh = ts_slab_take(&t->table.slab, TS_MLP_TILE * hidden, sizeof(float));
         w->z = ts_slab_take(&t->table.slab, TS_MLP_TILE * out, sizeof(float));
     }
-    memset(t->table.slab.base, 0, t->table.slab.size);
+    ts_slab_clear(&t->table.slab);
     return TS_OK;
 }
 

@@ -60,7 +60,7 @@ static ts_status create_slab(training *t) {
         ts_cpu_table_take(&t->table);
         take_scratch(&t->work, &t->table.slab);
     }
-    memset(t->table.slab.base, 0, t->table.slab.size);
+    ts_slab_clear(&t->table.slab);
     return TS_OK;
 }
 

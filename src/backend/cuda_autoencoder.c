@@ -106,7 +106,7 @@ static ts_status create_host(training *t) {
         t->adam = ts_slab_take(&t->slab, count, sizeof *t->adam);
         t->fetched = ts_slab_take(&t->slab, 1, sizeof *t->fetched);
     }
-    memset(t->slab.base, 0, t->slab.size);
+    ts_slab_clear(&t->slab);
     find_tables(t);
     size_t rates = (size_t)t->tables * MOST_STEPS * sizeof *t->rates,
            state = count * 3 * t->parameters * sizeof(float);

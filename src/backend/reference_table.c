@@ -31,7 +31,7 @@ static ts_status create_slab(ts_reference_table *t, size_t own) {
         t->pairs = ts_slab_take(&t->slab, count * pairs_of(t), sizeof(int));
         t->adam = ts_slab_take(&t->slab, count, sizeof(ts_adam));
     }
-    memset(t->slab.base, 0, t->slab.size);
+    ts_slab_clear(&t->slab);
     return TS_OK;
 }
 

@@ -136,13 +136,99 @@ ts_status ts_slab_reserve(ts_slab *slab, const char *what) {
     return TS_OK;
 }
 
+#ifdef TOYSWEEP_DEBUG
+
+// Behind each part of a slab: GUARD's bytes up to the next multiple of 64, and 64 bytes more that end in this note.
+typedef struct slab_guard {
+    size_t part, begin; // where the part and its guard begin
+    size_t before;      // end of the guard before; 0: none
+    uint64_t guard;
+} slab_guard;
+
+enum { SLAB_GUARD_BYTES = 64 };
+
+static slab_guard *guard_ending_at(const ts_slab *slab, size_t end) {
+    return (slab_guard *)(void *)(slab->base + end) - 1;
+}
+
+// Both directions: what is beside a part, in steps of GUARD's bytes.
+static bool guard_bytes(char *from, const char *to, bool write) {
+    bool same = true;
+    for (size_t i = 0; from + i < to; i++) {
+        char byte = ((const char *)&GUARD)[i % sizeof GUARD];
+        if (write)
+            from[i] = byte;
+        same = same && from[i] == byte;
+    }
+    return same;
+}
+
+static void set_guard(ts_slab *slab, size_t part, size_t bytes) {
+    if (!slab->base)
+        return;
+    *guard_ending_at(slab, slab->used) = (slab_guard){part, part + bytes, slab->guard, GUARD};
+    slab->guard = slab->used;
+    guard_bytes(slab->base + part + bytes, (char *)guard_ending_at(slab, slab->used), true);
+}
+
+// From the last part to the first; a note that was overwritten ends the program before it is followed.
+static void check_guards(const ts_slab *slab) {
+    for (size_t end = slab->guard; end > 0;) {
+        slab_guard *note = guard_ending_at(slab, end);
+        if (note->guard != GUARD || !guard_bytes(slab->base + note->begin, (char *)note, false)) {
+            fprintf(stderr, "toysweep: memory behind a part of a slab of %zu bytes was overwritten\n",
+                    slab->size);
+            abort();
+        }
+        end = note->before;
+    }
+}
+
+static void clear_parts(ts_slab *slab) {
+    for (size_t end = slab->guard; end > 0; end = guard_ending_at(slab, end)->before) {
+        const slab_guard *note = guard_ending_at(slab, end);
+        memset(slab->base + note->part, 0, note->begin - note->part);
+    }
+}
+
+#else
+
+enum { SLAB_GUARD_BYTES = 0 };
+
+static void set_guard(const ts_slab *slab, size_t part, size_t bytes) {
+    (void)slab, (void)part, (void)bytes;
+}
+
+static void check_guards(const ts_slab *slab) {
+    (void)slab;
+}
+
+static void clear_parts(ts_slab *slab) {
+    memset(slab->base, 0, slab->size);
+}
+
+#endif
+
 void *ts_slab_take(ts_slab *slab, size_t count, size_t size) {
     size_t at = slab->used;
-    slab->used += (count * size + 63) & ~(size_t)63;
+    slab->used += ((count * size + 63) & ~(size_t)63) + SLAB_GUARD_BYTES;
+    set_guard(slab, at, count * size);
     return slab->base ? slab->base + at : NULL;
 }
 
+void *ts_slab_take_zero(ts_slab *slab, size_t count, size_t size) {
+    void *part = ts_slab_take(slab, count, size);
+    if (part)
+        memset(part, 0, count * size);
+    return part;
+}
+
+void ts_slab_clear(ts_slab *slab) {
+    clear_parts(slab);
+}
+
 void ts_slab_free(ts_slab *slab) {
+    check_guards(slab);
     ts_free(slab->base);
     *slab = (ts_slab){0};
 }

@@ -1,6 +1,7 @@
 // Memory: checked allocation, and slabs (one allocation per role, pointers carved from it).
 // Blocks carry guard words on both sides that ts_free checks in debug builds; there, fresh memory is filled
-// with signalling NaNs, so that a value read before it is written shows.
+// with signalling NaNs, so that a value read before it is written shows. So do the parts of a slab, checked by
+// ts_slab_free.
 #pragma once
 
 #include "base/status.h"
@@ -35,8 +36,13 @@ typedef struct ts_slab {
     char *base;  // NULL while measuring; owned
     size_t used; // bytes handed out
     size_t size; // bytes of base
+#ifdef TOYSWEEP_DEBUG
+    size_t guard; // end of the last guard: each has a note of the one before it
+#endif
 } ts_slab;
 
 ts_status ts_slab_reserve(ts_slab *slab, const char *what);
-void *ts_slab_take(ts_slab *slab, size_t count, size_t size); // 64-byte aligned; NULL while measuring
+void *ts_slab_take(ts_slab *slab, size_t count, size_t size);      // 64-byte aligned; NULL while measuring
+void *ts_slab_take_zero(ts_slab *slab, size_t count, size_t size); // the same, zeroed
+void ts_slab_clear(ts_slab *slab);                                 // zeroes all parts
 void ts_slab_free(ts_slab *slab);

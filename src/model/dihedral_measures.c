@@ -57,8 +57,8 @@ static ts_status create(ts_pairs *pairs, const ts_symmetry *symmetry, const ts_d
             return TS_ERROR_MEMORY;
         m->basis = ts_slab_take(&m->slab, n * n, sizeof(double));
         m->basis_columns = ts_slab_take(&m->slab, n * n, sizeof(double));
-        m->sum = ts_slab_take(&m->slab, TS_REGIONS * SIDES * n * hidden, sizeof(double));
-        m->by_quotient = ts_slab_take(&m->slab, TS_REGIONS * order, sizeof(double));
+        m->sum = ts_slab_take_zero(&m->slab, TS_REGIONS * SIDES * n * hidden, sizeof(double));
+        m->by_quotient = ts_slab_take_zero(&m->slab, TS_REGIONS * order, sizeof(double));
         m->mean = ts_slab_take(&m->slab, hidden, sizeof(double));
         m->projected = ts_slab_take(&m->slab, n * hidden, sizeof(double));
         m->component = ts_slab_take(&m->slab, n, sizeof(double));
@@ -68,7 +68,6 @@ static ts_status create(ts_pairs *pairs, const ts_symmetry *symmetry, const ts_d
         m->columns = ts_slab_take(&m->slab, n * hidden, sizeof(double));
         m->work = ts_slab_take(&m->slab, n * (n + (hidden > embed ? hidden : embed)), sizeof(double));
     }
-    memset(m->slab.base, 0, m->slab.size);
     for (size_t f = 0; f < n; f++) {
         const double *function = m->planes.functions + f * n;
         double square = 0;

@@ -53,21 +53,20 @@ static ts_status create(ts_pairs *pairs, const ts_symmetry *symmetry, int chart,
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&m->slab, "Fourier measures") != TS_OK)
             return TS_ERROR_MEMORY;
-        m->weight = ts_slab_take(&m->slab, n, sizeof(double));
-        m->hidden_sum = ts_slab_take(&m->slab, n * hidden, sizeof(double));
-        m->label_count = ts_slab_take(&m->slab, n * n, sizeof(int));
-        m->logit_mean = ts_slab_take(&m->slab, n, sizeof(double));
-        m->by_difference = ts_slab_take(&m->slab, n, sizeof(double));
+        m->weight = ts_slab_take_zero(&m->slab, n, sizeof(double));
+        m->hidden_sum = ts_slab_take_zero(&m->slab, n * hidden, sizeof(double));
+        m->label_count = ts_slab_take_zero(&m->slab, n * n, sizeof(int));
+        m->logit_mean = ts_slab_take_zero(&m->slab, n, sizeof(double));
+        m->by_difference = ts_slab_take_zero(&m->slab, n, sizeof(double));
         m->key = ts_slab_take(&m->slab, n * n, sizeof(double));
         m->key_hidden = ts_slab_take(&m->slab, n * hidden, sizeof(double));
         m->key_logit = ts_slab_take(&m->slab, n * n, sizeof(double));
         m->by_key = ts_slab_take(&m->slab, n * n, sizeof(double));
-        m->component = ts_slab_take(&m->slab, n * n, sizeof(double));
-        m->exponential = ts_slab_take(&m->slab, n * pairs->stride, sizeof(double));
+        m->component = ts_slab_take_zero(&m->slab, n * n, sizeof(double));
+        m->exponential = ts_slab_take_zero(&m->slab, n * pairs->stride, sizeof(double));
         m->z = ts_slab_take(&m->slab, n, sizeof(double));
         m->work = ts_slab_take(&m->slab, n * (n + (size_t)pairs->network->embed), sizeof(double));
     }
-    memset(m->slab.base, 0, m->slab.size);
     return TS_OK;
 }
 

@@ -92,15 +92,14 @@ static ts_status create(ts_pairs *pairs, const ts_symmetry *symmetry, int chart,
             return TS_ERROR_MEMORY;
         // What is added up, and so starts at 0, comes first.
         for (int side = 0; side < SIDES; side++) {
-            m->weight[side] = ts_slab_take(&m->slab, n, sizeof(double));
-            m->sum[side] = ts_slab_take(&m->slab, n * hidden, sizeof(double));
+            m->weight[side] = ts_slab_take_zero(&m->slab, n, sizeof(double));
+            m->sum[side] = ts_slab_take_zero(&m->slab, n * hidden, sizeof(double));
         }
-        m->by_product = ts_slab_take(&m->slab, n * n, sizeof(double));
-        m->label_count = ts_slab_take(&m->slab, n * n, sizeof(int));
-        m->all_mean = ts_slab_take(&m->slab, hidden, sizeof(double));
-        m->total = ts_slab_take(&m->slab, 2 * n * n, sizeof(double));
-        m->neuron_all = ts_slab_take(&m->slab, hidden, sizeof(double));
-        size_t sums = m->slab.used;
+        m->by_product = ts_slab_take_zero(&m->slab, n * n, sizeof(double));
+        m->label_count = ts_slab_take_zero(&m->slab, n * n, sizeof(int));
+        m->all_mean = ts_slab_take_zero(&m->slab, hidden, sizeof(double));
+        m->total = ts_slab_take_zero(&m->slab, 2 * n * n, sizeof(double));
+        m->neuron_all = ts_slab_take_zero(&m->slab, hidden, sizeof(double));
         for (int side = 0; side < SIDES; side++) {
             m->columns[side] = ts_slab_take(&m->slab, n * n, sizeof(double));
             m->part[side] = ts_slab_take(&m->slab, n * hidden, sizeof(double));
@@ -118,8 +117,6 @@ static ts_status create(ts_pairs *pairs, const ts_symmetry *symmetry, int chart,
         m->correction = ts_slab_take(&m->slab, (size_t)m->turn * CORRECTIONS * n * n, sizeof(double));
         m->exponential = ts_slab_take(&m->slab, (size_t)m->turn * CORRECTIONS * n * stride, sizeof(double));
         m->neuron_energy = ts_slab_take(&m->slab, hidden, sizeof(double));
-        if (pass == 1)
-            memset(m->slab.base, 0, sums);
     }
     return TS_OK;
 }

@@ -24,20 +24,19 @@ ts_status ts_planes_create(int n, int circles, const int *x, const int *y, int h
             return TS_ERROR_MEMORY;
         p->functions = ts_slab_take(&p->slab, places * places, sizeof(double));
         p->cosines = ts_slab_take(&p->slab, (count + 1) * (count + 1), sizeof(double));
-        p->sines = ts_slab_take(&p->slab, count * count, sizeof(double));
+        p->sines = ts_slab_take_zero(&p->slab, count * count, sizeof(double));
         p->even = ts_slab_take(&p->slab, (count + 1) * width, sizeof(double));
         p->odd = ts_slab_take(&p->slab, count * width, sizeof(double));
         p->of_cosines = ts_slab_take(&p->slab, (count + 1) * width, sizeof(double));
         p->of_sines = ts_slab_take(&p->slab, count * width, sizeof(double));
-        p->square = ts_slab_take(&p->slab, width, sizeof(double));
-        p->sum = ts_slab_take(&p->slab, planes * width, sizeof(double));
-        p->moment = ts_slab_take(&p->slab, planes * count * MOMENTS * width, sizeof(double));
-        p->explained = ts_slab_take(&p->slab, count * width, sizeof(double));
+        p->square = ts_slab_take_zero(&p->slab, width, sizeof(double));
+        p->sum = ts_slab_take_zero(&p->slab, planes * width, sizeof(double));
+        p->moment = ts_slab_take_zero(&p->slab, planes * count * MOMENTS * width, sizeof(double));
+        p->explained = ts_slab_take_zero(&p->slab, count * width, sizeof(double));
         p->frequency = ts_slab_take(&p->slab, width, sizeof(double));
         p->fraction = ts_slab_take(&p->slab, width, sizeof(double));
-        p->key = ts_slab_take(&p->slab, count, sizeof(double));
+        p->key = ts_slab_take_zero(&p->slab, count, sizeof(double));
     }
-    memset(p->slab.base, 0, p->slab.size);
     ts_fourier_functions(n, p->functions);
     for (size_t k = 0; k <= count; k++)
         for (size_t j = 0; j <= count; j++) {
