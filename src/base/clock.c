@@ -1,3 +1,4 @@
+// CLOCK_MONOTONIC for all that is measured; "1h30m" and the like, both ways.
 #define _POSIX_C_SOURCE 200809L
 #include "base/clock.h"
 

@@ -1,3 +1,4 @@
+// Who started this process and how many there are; messages over MPI, and a rank's to itself through a queue.
 #define _POSIX_C_SOURCE 200809L
 #include "base/comm.h"
 

@@ -1,3 +1,4 @@
+// OpenSSL and zlib behind two functions.
 #include "base/digest.h"
 
 #include <openssl/evp.h>

@@ -1,3 +1,4 @@
+// System calls on files, and what real file systems make of them: interruptions, short counts, calls they lack.
 #define _GNU_SOURCE
 #include "base/file.h"
 

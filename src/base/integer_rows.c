@@ -1,3 +1,4 @@
+// A scanner: one event a number, row or fault, in one pass over the text.
 #include "base/integer_rows.h"
 
 #include "base/terminal.h"

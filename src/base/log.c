@@ -1,3 +1,4 @@
+// Standard output and standard error, each line cleaned of what would steer a terminal.
 #include "base/log.h"
 
 #include "base/status.h"

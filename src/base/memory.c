@@ -1,3 +1,4 @@
+// Guard words round blocks and between the parts of a slab, and allocations that fail on demand.
 #include "base/memory.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+// Plain loops, compiled for several instruction sets (sets.h) that all add in the same order.
 #include "base/product.h"
 
 #include "base/sets.h"

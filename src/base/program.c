@@ -1,3 +1,4 @@
+// The bare name where the shell finds this program by it, else a path.
 #define _GNU_SOURCE
 #include "base/program.h"
 

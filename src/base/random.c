@@ -1,3 +1,4 @@
+// Philox rounds, and what is made of their words.
 #include "base/random.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+// Cells are collected, measured and then printed, so that each column is as wide as it must be.
 #define _POSIX_C_SOURCE 200809L
 #include "base/sheet.h"
 

@@ -1,3 +1,4 @@
+// The thread's message, and what a user can do about an errno.
 #include "base/status.h"
 
 #include "base/terminal.h"

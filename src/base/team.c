@@ -1,3 +1,4 @@
+// Sums over a team: each rank adds up one part in the order of ranks and sends it to all.
 #include "base/team.h"
 
 #include "base/memory.h"

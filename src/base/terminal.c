@@ -1,3 +1,4 @@
+// Which characters are shown as they are and how many columns they take, by ranges of Unicode.
 #define _DEFAULT_SOURCE
 #include "base/terminal.h"
 

@@ -1,3 +1,4 @@
+// Growing by doubling; JSON with commas put in by what came before.
 #include "base/text.h"
 
 #include "base/memory.h"

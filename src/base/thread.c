@@ -1,3 +1,4 @@
+// Threads with 8 MiB of stack, the program's first one too.
 #define _XOPEN_SOURCE 700
 #include "base/thread.h"
 

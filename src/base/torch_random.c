@@ -1,3 +1,4 @@
+// MT19937 and PyTorch's way from its words to permutations and normal numbers.
 #include "base/torch_random.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+// Arguments against a command's table of options, and what goes wrong with them.
 #define _GNU_SOURCE
 #include "cmd/command.h"
 

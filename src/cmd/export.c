@@ -1,3 +1,4 @@
+// `toysweep export`: one instance's weights in a file of their own.
 #define _POSIX_C_SOURCE 200809L
 #include "base/log.h"
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+// `toysweep info`: what this build and this machine have.
 #include "backend/backend.h"
 #include "base/log.h"
 #include "base/text.h"

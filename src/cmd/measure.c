@@ -1,3 +1,4 @@
+// `toysweep measure`: measures computed again, from a results file's weights or another program's.
 #include "base/log.h"
 #include "base/memory.h"
 #include "cmd/command.h"

@@ -1,3 +1,4 @@
+// `toysweep merge`: the arguments, and what is said of each file.
 #include "base/log.h"
 #include "base/memory.h"
 #include "cmd/command.h"

@@ -1,3 +1,4 @@
+// `toysweep plan`: cases are timed for two seconds, and a run is played through with what they take.
 #define _GNU_SOURCE // qsort_r
 #include "base/clock.h"
 #include "base/log.h"

@@ -1,3 +1,4 @@
+// `toysweep run`: from arguments to the options of a run.
 #include "run/run.h"
 
 #include "cmd/command.h"

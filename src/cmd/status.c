@@ -1,3 +1,4 @@
+// `toysweep status`: what a results file holds, while a run writes it too.
 #define _POSIX_C_SOURCE 200809L
 #include "base/log.h"
 #include "base/terminal.h"

@@ -1,3 +1,4 @@
+// Global heap collections, read and checked by hand.
 #define _POSIX_C_SOURCE 200809L
 #include "hdf5/heap.h"
 

@@ -1,3 +1,4 @@
+// The attributes of the dimension scale convention, written one by one.
 #include "hdf5/scale.h"
 
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+// Writes at fixed offsets, each under a lock of its region.
 #define _GNU_SOURCE
 #include "hdf5/shared_file.h"
 

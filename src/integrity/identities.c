@@ -1,3 +1,4 @@
+// A sorted list of identities, searched by halving.
 #include "integrity/identities.h"
 
 #include "base/digest.h"

@@ -1,3 +1,4 @@
+// Open file description locks on two bytes, and what is said to who comes second.
 #define _GNU_SOURCE
 #include "integrity/lock.h"
 

@@ -1,3 +1,4 @@
+// Rows of an old file, found by identity, checked, and put into the new one.
 #include "integrity/reuse.h"
 
 #include "base/log.h"

@@ -1,3 +1,4 @@
+// One file a unit: header, payload, CRC; the newest one that is whole counts.
 #define _POSIX_C_SOURCE 200809L
 #include "integrity/state.h"
 

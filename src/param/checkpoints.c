@@ -1,3 +1,4 @@
+// From the values of `steps` and `checkpoints` to a list of steps.
 #include "param/checkpoints.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+// Schemas, typed access to an instance's parameters, and their JSON and identity.
 #include "param/key.h"
 
 #include "base/digest.h"

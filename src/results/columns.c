@@ -1,3 +1,4 @@
+// Every column that follows from the sweep, filled some thousand rows at a time.
 #include "results/columns.h"
 
 #include "base/digest.h"

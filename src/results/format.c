@@ -1,3 +1,4 @@
+// Paths, forms and checksums; and what is said of a file that is none of ours.
 #define _POSIX_C_SOURCE 200809L
 #include "results/format.h"
 

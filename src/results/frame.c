@@ -1,3 +1,4 @@
+// The CRC of the bytes between the datasets that training fills in.
 #define _POSIX_C_SOURCE 200809L
 #include "results/frame.h"
 

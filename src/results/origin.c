@@ -1,3 +1,4 @@
+// Datasets of /sweep, written and read back.
 #include "results/origin.h"
 
 #include "base/digest.h"

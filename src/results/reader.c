@@ -1,3 +1,4 @@
+// Datasets opened by name when they are asked for, each looked at before it is trusted.
 #define _POSIX_C_SOURCE 200809L
 #include "results/reader.h"
 

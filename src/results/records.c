@@ -1,3 +1,4 @@
+// Rows by what this version's layout has of them, and their checksums.
 #include "results/records.h"
 
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+// One field of many rows at a time, between records in memory and datasets.
 #include "results/rows.h"
 
 #include "base/memory.h"

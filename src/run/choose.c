@@ -1,3 +1,4 @@
+// The instances for which a `where` holds, and the best of them.
 #include "run/choose.h"
 
 #include "base/log.h"

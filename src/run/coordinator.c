@@ -1,3 +1,4 @@
+// Queues of what waits and of who asks; how large a unit may be.
 #define _GNU_SOURCE // qsort_r
 #include "run/coordinator.h"
 

@@ -1,3 +1,4 @@
+// Counters and a ring of units: slots + 1 of them.
 #include "run/desk.h"
 
 #include "base/memory.h"

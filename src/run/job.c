@@ -1,3 +1,4 @@
+// Layouts, costs and data of each case, made when they are first needed.
 #include "run/job.h"
 
 #include "base/log.h"

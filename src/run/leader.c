@@ -1,3 +1,4 @@
+// Messages in, assignments and stops out; what has been done is counted here.
 #include "run/leader.h"
 
 #include "base/clock.h"

@@ -1,3 +1,4 @@
+// Rank 0 reads; all others get its bytes.
 #include "run/load.h"
 
 #include "base/file.h"

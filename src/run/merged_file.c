@@ -1,3 +1,4 @@
+// The files are checked against each other before one is made; then their rows are taken one file at a time.
 #define _POSIX_C_SOURCE 200809L
 #include "run/merged_file.h"
 

@@ -1,3 +1,4 @@
+// Shell quoting, and the lines that begin with "next:".
 #include "run/next.h"
 
 #include "base/log.h"

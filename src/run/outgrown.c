@@ -1,3 +1,4 @@
+// The old sweep is read back from the file, and its instances looked for in the new one.
 #define _POSIX_C_SOURCE 200809L
 #include "run/outgrown.h"
 

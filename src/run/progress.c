@@ -1,3 +1,4 @@
+// The parts of the line, left out from the least important on until it fits.
 #define _POSIX_C_SOURCE 200809L
 #include "run/progress.h"
 

@@ -1,3 +1,4 @@
+// Weights in, measures out, instance by instance; with -o into a results file as a run would have made it.
 #define _POSIX_C_SOURCE 200809L
 #include "run/remeasure.h"
 

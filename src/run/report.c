@@ -1,3 +1,4 @@
+// Statistics of each point over its seeds.
 #include "run/report.h"
 
 #include "base/clock.h"

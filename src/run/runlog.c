@@ -1,3 +1,4 @@
+// Lines are appended with one write each, and read back one by one.
 #define _POSIX_C_SOURCE 200809L
 #include "run/runlog.h"
 

@@ -1,3 +1,4 @@
+// Rows still pending become ranges, saved units come first.
 #include "run/schedule.h"
 
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+// The handler, and who it is set up for.
 #define _XOPEN_SOURCE 700
 #include "run/signals.h"
 

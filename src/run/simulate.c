@@ -1,3 +1,4 @@
+// Events in virtual time, from a heap.
 #include "run/simulate.h"
 
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+// The thread's loop, and the mutex between it and the main thread.
 #define _POSIX_C_SOURCE 200809L
 #include "run/slot.h"
 

@@ -1,3 +1,4 @@
+// A file under another name until it is whole.
 #define _POSIX_C_SOURCE 200809L
 #include "run/target.h"
 

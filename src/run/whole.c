@@ -1,3 +1,4 @@
+// The --set texts of the files, united key by key into one sweep that must hold exactly their instances.
 #include "run/whole.h"
 
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+// A team's step loop, the thread that meanwhile looks for signals and deadlines, and which team trains what.
 #define _POSIX_C_SOURCE 200809L
 #include "run/wide.h"
 

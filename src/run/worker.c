@@ -1,3 +1,4 @@
+// Units to slots and outcomes to the file and to the leader, one tick at a time.
 #include "run/worker.h"
 
 #include "base/clock.h"

@@ -1,3 +1,4 @@
+// Pieces cut from blocks that are never given back singly.
 #include "sweep/arena.h"
 
 #include "base/memory.h"

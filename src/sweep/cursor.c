@@ -1,3 +1,4 @@
+// A point's number into digits, one an axis; only what changed is set again.
 #include "sweep/cursor.h"
 
 #include <string.h>

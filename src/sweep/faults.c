@@ -1,3 +1,4 @@
+// A list sorted by line, without repetitions.
 #include "sweep/faults.h"
 
 #include "base/memory.h"

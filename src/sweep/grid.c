@@ -1,3 +1,4 @@
+// Instances sorted into points by hash, seeds left out.
 #include "sweep/grid.h"
 
 #include "base/memory.h"

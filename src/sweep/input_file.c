@@ -1,3 +1,4 @@
+// Reading a file once for all values that name it, its digest, and what its numbers look like.
 #include "sweep/input_file.h"
 
 #include "base/digest.h"

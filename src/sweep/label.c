@@ -1,3 +1,4 @@
+// Keys that tell cases apart, and their values as text.
 #include "sweep/label.h"
 
 #include "base/file.h"

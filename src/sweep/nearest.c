@@ -1,3 +1,4 @@
+// Levenshtein distance, with a bound on how far off a word may be; user text cut short.
 #include "sweep/nearest.h"
 
 #include "base/terminal.h"

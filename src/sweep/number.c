@@ -1,3 +1,4 @@
+// Digits and an exponent as integers, so that ranges are counted exactly.
 #include "sweep/number.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+// The forms in which such a value may be written: one number, a list, or a mapping with a rule.
 #include "sweep/numbers.h"
 
 #include "sweep/nearest.h"

@@ -1,3 +1,4 @@
+// Ends and steps checked, counted, and only then written out.
 #include "sweep/series.h"
 
 #include "sweep/nearest.h"

@@ -1,3 +1,4 @@
+// From two ends and a count to numbers with few digits.
 #include "sweep/spacing.h"
 
 #include <math.h>

@@ -1,3 +1,4 @@
+// The file's structure, mapping by mapping, and --set over it.
 #include "sweep/spec.h"
 
 #include "base/memory.h"

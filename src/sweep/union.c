@@ -1,3 +1,4 @@
+// Two texts of values as one list, sorted as they were.
 #include "sweep/union.h"
 
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+// By the key's type to the function that reads it; equality and hashes of values.
 #include "sweep/value.h"
 
 #include "base/memory.h"

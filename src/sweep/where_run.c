@@ -1,3 +1,4 @@
+// The program of a `where` expression, run on a stack.
 #include "sweep/where.h"
 #include "sweep/where_code.h"
 

@@ -1,3 +1,4 @@
+// libyaml's events into nodes, with a hash of all keys so that one given twice is found.
 #include "sweep/yaml.h"
 
 #include "base/memory.h"

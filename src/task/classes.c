@@ -1,3 +1,4 @@
+// Orbits under conjugation, by brute force over the table.
 #include "task/classes.h"
 
 static int product(const ts_table *table, int a, int b) {

@@ -1,3 +1,4 @@
+// The task fills its part; all that it made is freed here.
 #include "task/data.h"
 
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+// Distributions by task, and the draw of a batch: which features are active, and how strongly.
 #include "task/feature_data.h"
 
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+// Families one after the other: cyclic, dihedral, symmetric, alternating; then the rest by dimension.
 #include "task/irrep_names.h"
 
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+// Random elements of the commutant, whose eigenspaces are irreps; characters, rounded and checked.
 #define _POSIX_C_SOURCE 200809L
 #include "task/irreps.h"
 

@@ -1,3 +1,4 @@
+// Lexicographic listing, or one from a file, which must be of the same group.
 #include "task/permutations.h"
 
 #include "base/integer_rows.h"

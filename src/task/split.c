@@ -1,3 +1,4 @@
+// A prefix of PyTorch's randperm.
 #include "task/split.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+// The group of a table, or Z_p and the dihedral group where the task knows them.
 #include "task/symmetry.h"
 
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+// What a table is: group, monoid, quasigroup, ...; found by its identity, inverses and associativity.
 #include "task/table.h"
 
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+// A look at every number of a state, where the engine says that something is wrong.
 #include "train/divergence.h"
 
 #include "base/memory.h"

@@ -1,3 +1,4 @@
+// Fields laid out from a model's measures and tensors, and values put in their places.
 #include "train/record.h"
 
 #include "base/memory.h"

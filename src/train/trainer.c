@@ -1,3 +1,4 @@
+// Slices of steps between checkpoints; measures into records; the state as bytes.
 #include "train/trainer.h"
 
 #include "base/clock.h"

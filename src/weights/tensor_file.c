@@ -1,3 +1,4 @@
+// Which reader a file takes, by its first bytes; else what the file is instead.
 #define _POSIX_C_SOURCE 200809L
 #include "weights/tensor_file.h"
 

@@ -1,3 +1,4 @@
+// Ways a tensor may lie, tried against a shape.
 #include "weights/tensor_form.h"
 
 #include <stdio.h>

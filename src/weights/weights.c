@@ -1,3 +1,4 @@
+// safetensors by hand; HDF5 through the library.
 #include "weights/weights.h"
 
 #include "base/file.h"

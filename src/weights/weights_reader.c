@@ -1,3 +1,4 @@
+// Names matched, shapes fitted, numbers checked; nothing is guessed without a warning.
 #include "weights/weights_reader.h"
 
 #include "base/log.h"

@@ -1,3 +1,4 @@
+// Stacks that are switched by hand: what a lane of a warp runs on.
 #include "fiber.h"
 
 #include <cstdint>
