@@ -1,104 +1,9 @@
-// Tables of the tasks `group` and `cayley`: products, verdicts, the split, and the files they may be given.
+// Tables of the tasks `group` and `cayley`: products, verdicts, names, element orders, the split.
 #define _POSIX_C_SOURCE 200809L
 #include "base/torch_random.h"
-#include "support.h"
+#include "support_tables.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static char directory[] = "/tmp/toysweep-groups-XXXXXX";
-static char sweep_file[64]; // in it, though never written: paths are relative to it
-
-static int set_up(void **state) {
-    (void)state;
-    if (!mkdtemp(directory))
-        return -1;
-    snprintf(sweep_file, sizeof sweep_file, "%s/test.yaml", directory);
-    return 0;
-}
-
-static void path_of(const char *name, char out[128]) {
-    snprintf(out, 128, "%s/%s", directory, name);
-}
-
-static void write_file(const char *name, const char *content) {
-    char path[128];
-    path_of(name, path);
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    assert_true(fputs(content, file) >= 0);
-    assert_int_equal(fclose(file), 0);
-}
-
-static int tear_down(void **state) {
-    static const char *const FILES[] = {"order.txt", "same.txt", "other.txt", "table.csv", "big.csv", "fifo"};
-    char path[128];
-    (void)state;
-    for (size_t i = 0; i < sizeof FILES / sizeof *FILES; i++) {
-        path_of(FILES[i], path);
-        unlink(path);
-    }
-    return rmdir(directory);
-}
-
-static ts_status read_sweep(const char *text, ts_sweep **sweep) {
-    ts_sweep_source source = {.file = sweep_file, .text = text, .bytes = strlen(text)};
-    return ts_sweep_read(&source, sweep);
-}
-
-static ts_sweep *good_sweep(const char *text) {
-    ts_sweep *sweep = NULL;
-    if (read_sweep(text, &sweep) != TS_OK)
-        fail_msg("%s\n%s", text, ts_sweep_errors());
-    return sweep;
-}
-
-static void expect_refused(const char *text, const char *error) {
-    ts_sweep *sweep = NULL;
-    if (read_sweep(text, &sweep) == TS_OK)
-        fail_msg("accepted:\n%s", text);
-    if (!strstr(ts_sweep_errors(), error))
-        fail_msg("%s\n     got %s\nexpected %s", text, ts_sweep_errors(), error);
-}
-
-// The table of the sweep's only case.
-static ts_data *table_of(const char *text) {
-    ts_sweep *sweep = good_sweep(text);
-    ts_data *data = support_data(sweep, 0);
-    ts_sweep_free(sweep);
-    assert_non_null(data->table);
-    return data;
-}
-
-static ts_data *group_of(const char *name) {
-    char text[128];
-    snprintf(text, sizeof text, "task: group\ngroup: %s\ntrain_fraction: 1\n", name);
-    return table_of(text);
-}
-
-static ts_data *cayley_of(const char *content) {
-    write_file("table.csv", content);
-    return table_of("task: cayley\ncayley: table.csv\ntrain_fraction: 1\n");
-}
-
-static int product(const ts_table *table, int a, int b) {
-    return table->result[a * table->n + b];
-}
-
-// How many elements have the order.
-static int elements_of_order(const ts_table *table, int order) {
-    int count = 0;
-    for (int a = 0; a < table->n; a++) {
-        int power = a, k = 1;
-        for (; power != table->identity && k <= table->n; k++)
-            power = product(table, power, a);
-        count += k == order;
-    }
-    return count;
-}
 
 static void test_named_tables_are_groups(void **state) {
     (void)state;
@@ -168,8 +73,6 @@ static void test_products_are_as_published(void **state) {
     ts_data_free(d4);
     ts_data_free(product_group);
 }
-
-// --- Element orders ---
 
 static void test_an_element_order_renumbers_the_group(void **state) {
     (void)state;
@@ -248,36 +151,6 @@ static void test_published_element_orders_are_listings(void **state) {
     }
 }
 
-// --- Tables from files ---
-
-static void test_groups_from_files_are_recognised(void **state) {
-    (void)state;
-    // Q8: 1, -1, i, -i, j, -j, k, -k.
-    ts_data *q8 = cayley_of("0,1,2,3,4,5,6,7\n1,0,3,2,5,4,7,6\n2,3,1,0,6,7,5,4\n3,2,0,1,7,6,4,5\n"
-                            "4,5,7,6,1,0,2,3\n5,4,6,7,0,1,3,2\n6,7,4,5,3,2,1,0\n7,6,5,4,2,3,0,1\n");
-    assert_true(q8->table->group);
-    assert_false(q8->table->abelian);
-    assert_int_equal(q8->table->family, 0);
-    assert_int_equal(elements_of_order(q8->table, 2), 1);
-    assert_int_equal(elements_of_order(q8->table, 4), 6);
-    ts_data_free(q8);
-
-    // The group of order 21 that is not abelian: (i, j) = 3 i + j, (i, j) (k, l) = (i + 2^j k mod 7, j + l
-    // mod 3).
-    ts_text csv = {0};
-    for (int a = 0; a < 21; a++)
-        for (int b = 0; b < 21; b++)
-            ts_text_addf(&csv, "%d%s", 3 * ((a / 3 + (1 << a % 3) * (b / 3)) % 7) + (a % 3 + b % 3) % 3,
-                         b < 20 ? ", " : "\r\n");
-    ts_data *f21 = cayley_of(ts_text_get(&csv));
-    assert_true(f21->table->group);
-    assert_false(f21->table->abelian);
-    assert_int_equal(elements_of_order(f21->table, 3), 14);
-    assert_int_equal(elements_of_order(f21->table, 7), 6);
-    ts_data_free(f21);
-    ts_text_free(&csv);
-}
-
 static void test_verdicts_on_tables_that_are_no_groups(void **state) {
     (void)state;
     static const struct {
@@ -338,154 +211,6 @@ static void test_associativity_is_found_as_by_all_triples(void **state) {
     assert_int_equal(associative, 113); // OEIS A023814
     ts_table_free(table);
 }
-
-static void test_malformed_tables_are_refused(void **state) {
-    (void)state;
-    static const struct {
-        const char *content, *error;
-    } REFUSED[] = {
-        {"", "table.csv has 0 rows; a table has 1 to 1024"},
-        {" \n\r\n\t\n", "table.csv has 0 rows"},
-        {"0,1\n1\n", "table.csv, line 2: it has 1 entries; a table of 2 rows has 2 in each"},
-        {"0,1\n1,0\n0,1\n", "line 1: it has 2 entries; a table of 3 rows has 3 in each"},
-        {"0,1\n\n1,0,1\n", "line 3: it has 3 entries"},
-        {"0,1\n1,2\n",
-         "line 2, column 3: entry 2, '2', is not one of 0 to 1 (a table of 2 rows; counted from 0)"},
-        {"0,1\n1,-1\n", "line 2, column 3: entry 2, '-1', is not one of 0 to 1"},
-        {"0,1\n1,,0\n", "line 2, column 3: entry 2, '', is not one of 0 to 1"},
-        {"0,1.5\n1,0\n", "line 1, column 3: entry 2, '1.5', is not one of 0 to 1"},
-        {"0,1e-400\n1,0\n", "line 1, column 3: entry 2, '1e-400', is not one of 0 to 1"},
-        {"0 1,2\n1 2,0\n2 0,1\n", "line 1, column 4: numbers are separated in two ways"},
-        {"0,1;1,0\n", "line 1, column 4: numbers are separated in two ways"},
-        {"1,2,3\n2,3,1\n3,1,0\n", "line 1, column 5: entry 3, '3', is not one of 0 to 2"},
-        {"1,1\n1,2,\n1,1", "line 1: it has 2 entries; a table of 3 rows"},
-        {"[[0, 1], [1, 2]]", "line 1, column 14: entry 2 of a row, '2', is not one of 0 to 1"},
-        {"[[0, 1], [1]]", "line 1, row 2: it has 1 entries; a table of 2 rows has 2 in each"},
-        {"[[0, 1], [1, 0]", "line 1, column 16: a bracket is not closed"},
-        {"[[0, 1], [1, 0]]]", "line 1, column 17: a bracket has no partner"},
-        {"[[0, 1], []]", "line 1, column 11: a list is empty"},
-        {"[[0, 1], 1, 0]", "line 1, column 10: a number stands outside of the lists that are rows"},
-        {"[0, [1]]", "line 1, column 5: a list stands within a row"},
-        {"\"0\",\"1\n1,0\n", "line 1, column 5: a quotation mark is not closed"},
-        {"0,\xc3\xa9\n1,0\n", "line 1, column 3: entry 2, '\xc3\xa9', is not one of 0 to 1"},
-        {"0,1,2\n0,1,2\n1,2,0\n2,0,1\n", "line 1: it has 3 entries; a table of 4 rows has 4 in each "
-                                         "(headings of rows or columns are to be left out)"},
-        {"a,b\n0,1\n", "line 1, column 1: entry 1, 'a', is not one of 0 to 1"},
-        {"0,99999999999999999999999999999999999999\n1,0\n",
-         "entry 2, '9999999999999999999999999999...', is not"},
-    };
-    for (size_t i = 0; i < sizeof REFUSED / sizeof *REFUSED; i++) {
-        char error[256];
-        write_file("table.csv", REFUSED[i].content);
-        expect_refused("task: cayley\ncayley: table.csv\n", REFUSED[i].error);
-        snprintf(error, sizeof error, "%s:2: key 'cayley': ", sweep_file);
-        expect_refused("task: cayley\ncayley: table.csv\n", error);
-    }
-}
-
-static void test_a_table_may_end_anyhow(void **state) {
-    (void)state;
-    static const char *const SAME[] = {"0,1\n1,0", "0,1\n1,0\n", "0,1,\r\n1,0,\r\n\r\n", "\n 0 ,1\n1, 0 \n"};
-    for (int i = 0; i < 4; i++) {
-        ts_data *data = cayley_of(SAME[i]);
-        assert_int_equal(data->table->n, 2);
-        assert_true(data->table->group);
-        ts_data_free(data);
-    }
-}
-
-// Empty cells, as spreadsheets leave them by the million: each is looked at once.
-static void test_separators_without_end_take_no_time(void **state) {
-    (void)state;
-    enum { MOST = 3000000 };
-    static const char *const PATTERN[] = {",", ";", ", ", ",\n"};
-    char *content = ts_alloc(MOST + 64, "a table");
-    for (int i = 0; i < 4; i++)
-        for (int lists = 0; lists < 2; lists++) {
-            size_t each = strlen(PATTERN[i]);
-            char *at =
-                content + sprintf(content, lists ? "[[0%c1],[1%c0" : "0%c1\n1%c0", *PATTERN[i], *PATTERN[i]);
-            for (size_t k = 0; k < MOST / each; k++, at += each)
-                memcpy(at, PATTERN[i], each);
-            strcpy(at, lists ? "]]" : "\n");
-            ts_data *data = cayley_of(content);
-            assert_int_equal(data->table->n, 2);
-            ts_data_free(data);
-        }
-    ts_free(content);
-}
-
-// As people and programs write the cyclic group of order 3.
-static void test_tables_of_other_programs_are_read(void **state) {
-    (void)state;
-    static const char *const SAME[] = {
-        "\357\273\2770,1,2\n1,2,0\n2,0,1\n",
-        "0;1;2\n1;2;0\n2;0;1\n",
-        "0\t1\t2\r\n1\t2\t0\r\n2\t0\t1\r\n",
-        "0 1 2\n  1  2 0\n2 0 1 \n",
-        "\"0\",\"1\",\"2\"\n\"1\",\"2\",\"0\"\n\"2\",\"0\",\"1\"\n",
-        "'0' '1' '2'\n'1' '2' '0'\n' 2 ' '0' '1'\n",
-        "0.0,1.0,2.\n1,2,0\n2,0,1\n",
-        "0.000e+00 1.000e+00 2.000e+00\n1.000e+00 2.000e+00 0.000e+00\n2.000e+00 0.000e+00 1.000e+00\n",
-        "1,2,3\n2,3,1\n3,1,2\n",
-        "# numpy.savetxt, delimiter ','\n0,1,2 # first\n\n#\n1,2,0\n2,0,1",
-        "0,1,2,,,\n1,2,0,,,\n2,0,1,,,\n,,,,,\n",
-        "[ [ 1, 2, 3 ], [ 2, 3, 1 ], [ 3, 1, 2 ] ]\n",
-        "t := [ [ 1, 2, 3 ],\n  [ 2, 3, 1 ],\n  [ 3, 1, 2 ] ];\n",
-        "return [ [ 1, 2, 3 ],\n  [ 2, 3, 1 ],\n  [ 3, 1, 2 ] ];\n",
-        "# GAP\nreturn\n[ [ 1, 2, 3 ], [ 2, 3, 1 ], [ 3, 1, 2 ] ];",
-        "0 1 2\r1 2 0\r2 0 1\r",
-        "# old\r0,1,2,\r1,2,0 # Mac\r\r2,0,1",
-        "[[0, 1, 2],\r [1, 2, 0], # two\r [2, 0, 1]]\r",
-        "[[0, 1, 2], [1, 2, 0], [2, 0, 1]]",
-        "table = [[0, 1, 2],\n         [1, 2, 0], # two\n         [2, 0, 1],]\n",
-        "[[0 1 2]\n [1 2 0]\n [2 0 1]]\n",
-        "array([[0, 1, 2],\n       [1, 2, 0],\n       [2, 0, 1]])\n",
-        "[(0, 1, 2), (1, 2, 0), (2, 0, 1)]\n",
-        "{{0, 1, 2}, {1, 2, 0}, {2, 0, 1}}\n",
-        "[0, 1, 2]\n[1, 2, 0]\n[2, 0, 1]\n",
-    };
-    for (size_t i = 0; i < sizeof SAME / sizeof *SAME; i++) {
-        ts_data *data = cayley_of(SAME[i]);
-        if (data->table->n != 3)
-            fail_msg("%s\nhas %d elements, expected 3", SAME[i], data->table->n);
-        for (int a = 0; a < 3; a++)
-            for (int b = 0; b < 3; b++)
-                if (product(data->table, a, b) != (a + b) % 3)
-                    fail_msg("%s\nentry (%d, %d) is %d, expected %d", SAME[i], a, b,
-                             product(data->table, a, b), (a + b) % 3);
-        ts_data_free(data);
-    }
-    ts_data *one = cayley_of("1\n");
-    assert_int_equal(product(one->table, 0, 0), 0);
-    ts_data_free(one);
-    // Without a 2, counted from 0: nothing but a file with all of 1 to n is counted from 1.
-    ts_data *constant = cayley_of("1,1\n1,1\n");
-    assert_int_equal(product(constant->table, 0, 0), 1);
-    ts_data_free(constant);
-}
-
-static void test_orders_of_other_programs_are_read(void **state) {
-    (void)state;
-    static const char *const SAME[] = {
-        "\357\273\2770 1 2\n0 2 1\n1 0 2\n1 2 0\n2 0 1\n2 1 0\n",
-        "0,1,2\n0,2,1\n1,0,2\n1,2,0\n2,0,1\n2,1,0\n",
-        "1 2 3\n1 3 2\n2 1 3\n2 3 1\n3 1 2\n3 2 1\n",
-        "[(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]\n",
-        "[ [ 1, 2, 3 ], [ 1, 3, 2 ], [ 2, 1, 3 ],\n  [ 2, 3, 1 ], [ 3, 1, 2 ], [ 3, 2, 1 ] ]\n",
-        "0.0 1.0 2.0\n0.0 2.0 1.0\n1.0 0.0 2.0\n1.0 2.0 0.0\n2.0 0.0 1.0\n2.0 1.0 0.0\n",
-    };
-    ts_data *listed = group_of("S3");
-    for (size_t i = 0; i < sizeof SAME / sizeof *SAME; i++) {
-        write_file("order.txt", SAME[i]);
-        ts_data *data = table_of("task: group\ngroup: S3\nelement_order: order.txt\ntrain_fraction: 0.5\n");
-        assert_memory_equal(data->table->result, listed->table->result, 36 * sizeof(int));
-        ts_data_free(data);
-    }
-    ts_data_free(listed);
-}
-
-// --- Names, and files as values ---
 
 static void test_unknown_and_large_groups_are_refused(void **state) {
     (void)state;
@@ -584,114 +309,6 @@ static void test_the_order_can_be_filtered_by(void **state) {
                    "'element_order' is a file and cannot be compared");
 }
 
-static void test_files_that_cannot_be_read_are_refused(void **state) {
-    (void)state;
-    char path[128], error[256];
-    path_of("missing.csv", path);
-    snprintf(error, sizeof error,
-             "%s:2: key 'cayley': cannot open %s: No such file or directory; give a readable file",
-             sweep_file, path);
-    expect_refused("task: cayley\ncayley: missing.csv\n", error);
-    expect_refused("task: cayley\ncayley: .\n", "is not a regular file");
-    path_of("fifo", path);
-    assert_int_equal(mkfifo(path, 0600), 0);
-    expect_refused("task: cayley\ncayley: fifo\n", "is not a regular file");
-    expect_refused("task: cayley\ncayley: ''\n", "key 'cayley': has no value; give the path of a file");
-    expect_refused("task: cayley\ncayley:\n", "key 'cayley': has no value; give the path of a file");
-    expect_refused("task: cayley\ncayley: {a: b}\n", "key 'cayley': must be the path of a file");
-    expect_refused("task: cayley\ncayley: \"a\\tb\"\n", "'a\\tb' is no path");
-    expect_refused("task: group\ngroup: S3\nelement_order: [missing.csv, '']\n", "cannot open");
-    path_of("big.csv", path);
-    write_file("big.csv", "0");
-    assert_int_equal(truncate(path, 2), 0);
-    expect_refused("task: cayley\ncayley: big.csv\n",
-                   "key 'cayley': big.csv is not a text file: it has NUL bytes");
-    assert_int_equal(truncate(path, (4 << 20) + 1), 0);
-    expect_refused("task: cayley\ncayley: big.csv\n", "is larger than 4096 KiB");
-}
-
-static void digest_of(const char *text, uint8_t digest[32]) {
-    ts_sweep *sweep = good_sweep(text);
-    assert_int_equal(ts_sweep_digest(sweep, digest), TS_OK);
-    ts_sweep_free(sweep);
-}
-
-static void test_files_enter_identities_by_content_only(void **state) {
-    (void)state;
-    uint8_t one[32], same[32], other[32], none[32];
-    char text[256];
-    write_file("order.txt", "0 1 2\n1 2 0\n2 0 1\n");
-    write_file("same.txt", "0 1 2\n1 2 0\n2 0 1\n");
-    write_file("other.txt", "0 1 2\n2 0 1\n1 2 0\n");
-    digest_of("task: group\ngroup: A3\nelement_order: order.txt\n", one);
-    snprintf(text, sizeof text, "task: group\ngroup: A3\nelement_order: %s/same.txt\n", directory);
-    digest_of(text, same);
-    digest_of("task: group\ngroup: A3\nelement_order: other.txt\n", other);
-    digest_of("task: group\ngroup: A3\n", none);
-    assert_memory_equal(one, same, 32);
-    assert_memory_not_equal(one, other, 32);
-    assert_memory_not_equal(one, none, 32);
-    ts_sweep *left = good_sweep("task: group\ngroup: A3\nelement_order: ['', order.txt, other.txt]\n"
-                                "exclude: [{element_order: same.txt}]\n");
-    assert_int_equal(ts_sweep_instances(left), 2);
-    ts_sweep_free(left);
-    expect_refused("task: group\ngroup: A3\nelement_order: [order.txt, same.txt]\n",
-                   "instances 0 and 1 are the same");
-}
-
-static void test_files_given_with_the_source_take_the_place_of_paths(void **state) {
-    (void)state;
-    static const char TEXT[] = "task: cayley\ncayley: [table.csv, other.txt]\ntrain_fraction: 1\n";
-    static const char CYCLIC[] = "0,1,2\n1,2,0\n2,0,1\n", LOOP[] = "0,1,2\n1,2,0\n2,1,0\n";
-    const ts_sweep_file given[] = {{"other.txt", LOOP, sizeof LOOP - 1},
-                                   {"table.csv", CYCLIC, sizeof CYCLIC - 1}};
-    ts_sweep_source source = {
-        .file = "elsewhere/test.yaml", .text = TEXT, .bytes = sizeof TEXT - 1, .files = given, .n_files = 2};
-    uint8_t read[32], digest[32];
-    const ts_file *const *files;
-    ts_sweep *sweep;
-    write_file("table.csv", CYCLIC);
-    write_file("other.txt", LOOP);
-    digest_of(TEXT, read);
-    assert_int_equal(ts_sweep_read(&source, &sweep), TS_OK);
-    ts_sweep_digest(sweep, digest);
-    assert_memory_equal(digest, read, sizeof digest);
-    assert_int_equal(ts_sweep_files(sweep, &files), 2); // as first named
-    assert_string_equal(files[0]->path, "table.csv");
-    assert_string_equal(files[1]->path, "other.txt");
-    assert_int_equal(files[0]->bytes, sizeof CYCLIC - 1);
-    assert_memory_equal(files[1]->content, LOOP, sizeof LOOP);
-    ts_sweep_free(sweep);
-    source.n_files = 1;
-    source.file = sweep_file; // where the other one is; but nothing is read then
-    assert_int_equal(ts_sweep_read(&source, &sweep), TS_ERROR_USER);
-    assert_non_null(strstr(ts_sweep_errors(), "test.yaml:2: key 'cayley': 'table.csv' is not among"));
-}
-
-static void test_files_stand_as_their_sha256_in_json(void **state) {
-    (void)state;
-    ts_params params;
-    ts_text json = {0};
-    write_file("table.csv", "0\n");
-    ts_sweep *sweep = good_sweep("task: cayley\ncayley: table.csv\ntrain_fraction: 1\n");
-    ts_sweep_params(sweep, 0, &params);
-    ts_params_json(&params, &json);
-    const char *expected =
-        "\"cayley\":\"sha256:9a271f2a916b0b6ee6cecb2426f0b3206ef074578be55d9bc94f6f3fe3ab86aa\"";
-    if (!strstr(ts_text_get(&json), expected))
-        fail_msg("%s\nlacks %s", ts_text_get(&json), expected);
-    ts_text_clear(&json);
-    ts_sweep_free(sweep);
-    sweep = good_sweep("task: group\ngroup: C5\n");
-    ts_sweep_params(sweep, 0, &params);
-    ts_params_json(&params, &json);
-    assert_non_null(strstr(ts_text_get(&json), "\"element_order\":\"\""));
-    ts_text_free(&json);
-    ts_sweep_free(sweep);
-}
-
-// --- The split ---
-
 static void test_the_split_is_a_prefix_of_randperm(void **state) {
     (void)state;
     static const struct {
@@ -739,22 +356,12 @@ int main(void) {
         cmocka_unit_test(test_an_element_order_renumbers_the_group),
         cmocka_unit_test(test_element_orders_that_list_no_group_are_refused),
         cmocka_unit_test(test_published_element_orders_are_listings),
-        cmocka_unit_test(test_groups_from_files_are_recognised),
         cmocka_unit_test(test_verdicts_on_tables_that_are_no_groups),
         cmocka_unit_test(test_a_table_with_fewer_results_is_not_square),
         cmocka_unit_test(test_associativity_is_found_as_by_all_triples),
-        cmocka_unit_test(test_malformed_tables_are_refused),
-        cmocka_unit_test(test_tables_of_other_programs_are_read),
-        cmocka_unit_test(test_orders_of_other_programs_are_read),
-        cmocka_unit_test(test_a_table_may_end_anyhow),
-        cmocka_unit_test(test_separators_without_end_take_no_time),
         cmocka_unit_test(test_unknown_and_large_groups_are_refused),
         cmocka_unit_test(test_names_of_other_programs_are_understood),
         cmocka_unit_test(test_the_order_can_be_filtered_by),
-        cmocka_unit_test(test_files_that_cannot_be_read_are_refused),
-        cmocka_unit_test(test_files_enter_identities_by_content_only),
-        cmocka_unit_test(test_files_given_with_the_source_take_the_place_of_paths),
-        cmocka_unit_test(test_files_stand_as_their_sha256_in_json),
         cmocka_unit_test(test_the_split_is_a_prefix_of_randperm),
         cmocka_unit_test(test_the_training_share_makes_cases_and_the_split_seed_does_not),
     };
