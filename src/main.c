@@ -119,7 +119,7 @@ static int program(int argc, char **argv) {
     if (command == &ts_cmd_run)
         ts_signals_catch();
     ts_signals_survive_limits();
-    ts_alloc_fail_as_told();
+    ts_alloc_fail_from_environment();
     ts_h5_start();
     ts_comm comm;
     ts_status status = ts_comm_start(&comm, &argc, &argv);

@@ -58,7 +58,7 @@ static void free_sweep(random_sweep *s) {
     ts_free(s->cost);
 }
 
-// Ranks ask, hurry, finish and run out of memory in random order; every row must be done exactly once.
+// Ranks ask, make requests urgent, finish and run out of memory in random order; every row must be done exactly once.
 static void test_every_row_is_trained_exactly_once(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 2000; seed++) {
@@ -79,7 +79,7 @@ static void test_every_row_is_trained_exactly_once(void **state) {
                 fail_msg("seed %llu: no end, %lld of %lld rows done", (unsigned long long)seed,
                          (long long)done, (long long)rows);
             if (word(&random) % 3 == 0)
-                ts_coordinator_hurry(coordinator, rank);
+                ts_coordinator_make_urgent(coordinator, rank);
             else
                 ts_coordinator_request(coordinator, rank, word(&random) % 2);
             while (n_out < OUT && ts_coordinator_next(coordinator, &rank, &unit))

@@ -79,10 +79,10 @@ static void test_second_run_is_refused_and_told_who(void **state) {
     assert_true(ts_lock_is_held(path));
     ts_status status = ts_lock_take(path, 0.2, &lock);
     snprintf(expected, sizeof expected, "process %ld", (long)holder);
-    bool told = strstr(ts_message(), expected) != NULL;
+    bool named = strstr(ts_message(), expected) != NULL;
     stop_holder(holder);
     assert_int_equal(status, TS_ERROR_FATAL);
-    if (!told)
+    if (!named)
         fail_msg("'%s' does not name '%s'", ts_message(), expected);
     assert_int_equal(lock.fd, -1);
 }

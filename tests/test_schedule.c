@@ -51,8 +51,8 @@ typedef struct world {
     double now;
     bool stopping, finishing, dead;
     int stopped;
-    int64_t messages, runs, deaths, stops, splits, hurries; // counted over all seeds
-    int most_queued;                                        // units that waited for slots of one rank
+    int64_t messages, runs, deaths, stops, splits, urgent; // counted over all seeds
+    int most_queued;                                       // units that waited for slots of one rank
 } world;
 
 static double uniform(world *w) {
@@ -135,7 +135,7 @@ static void start_next(world *w, int rank) {
 static void tick(world *w, int rank) {
     start_next(w, rank);
     for (ts_message_kind kind; ts_desk_ask(&w->worker[rank].desk, &kind);) {
-        w->hurries += kind == TS_MSG_HURRY;
+        w->urgent += kind == TS_MSG_URGENT;
         send(w, rank, LEADER, kind, NULL);
     }
 }
@@ -170,7 +170,7 @@ static void save_all(world *w, int rank) {
 static void worker_event(world *w, const event *e) {
     worker *self = &w->worker[e->to];
     if (self->over)
-        broken(w, "rank %d hears something after FINISH", e->to);
+        broken(w, "rank %d gets a message after FINISH", e->to);
     switch (e->kind) {
     case WAKE:
         self->awake = true;
@@ -193,7 +193,7 @@ static void worker_event(world *w, const event *e) {
         self->over = true;
         return;
     default:
-        broken(w, "rank %d hears %d", e->to, e->kind);
+        broken(w, "rank %d gets a message of kind %d", e->to, e->kind);
     }
     if (!self->awake)
         return;
@@ -219,8 +219,8 @@ static void leader_event(world *w, const event *e) {
     case TS_MSG_AHEAD:
         assert_int_equal(ts_coordinator_request(w->coordinator, e->from, e->kind == TS_MSG_REQUEST), TS_OK);
         break;
-    case TS_MSG_HURRY:
-        assert_int_equal(ts_coordinator_hurry(w->coordinator, e->from), TS_OK);
+    case TS_MSG_URGENT:
+        assert_int_equal(ts_coordinator_make_urgent(w->coordinator, e->from), TS_OK);
         break;
     case TS_MSG_DONE:
         ts_coordinator_done(w->coordinator, &e->unit,
@@ -242,7 +242,7 @@ static void leader_event(world *w, const event *e) {
         send_all(w, TS_MSG_STOP);
         break;
     default:
-        broken(w, "the leader hears %d", e->kind);
+        broken(w, "the leader gets a message of kind %d", e->kind);
     }
     if (w->finishing)
         return;
@@ -357,7 +357,7 @@ static void play_run(world *w) {
     }
     for (int rank = 0; !w->dead && rank < w->ranks; rank++)
         if (!w->worker[rank].over)
-            broken(w, "rank %d of %d waits for ever", rank, w->ranks);
+            broken(w, "rank %d of %d waits forever", rank, w->ranks);
     for (int rank = 0; rank < w->ranks; rank++)
         ts_desk_close(&w->worker[rank].desk);
     ts_coordinator_free(w->coordinator);
@@ -403,12 +403,12 @@ static void test_every_instance_is_trained_exactly_once_whatever_happens(void **
                 broken(w, "a run without a fault leaves instances untrained");
         }
     }
-    printf("%lld seeds: %lld runs, %lld deaths, %lld splits, %lld messages (%lld hurries), up to %d units "
+    printf("%lld seeds: %lld runs, %lld deaths, %lld splits, %lld messages (%lld urgent), up to %d units "
            "waiting on a rank; "
            "each instance once\n",
            (long long)n, (long long)w->runs, (long long)w->deaths, (long long)w->splits,
-           (long long)w->messages, (long long)w->hurries, w->most_queued);
-    assert_true(w->deaths > n / 10 && w->splits > n / 10 && w->hurries > n / 10 && w->most_queued > 64);
+           (long long)w->messages, (long long)w->urgent, w->most_queued);
+    assert_true(w->deaths > n / 10 && w->splits > n / 10 && w->urgent > n / 10 && w->most_queued > 64);
     ts_free(w);
 }
 

@@ -94,7 +94,7 @@ static int number_of(const char *variable) {
 // What the environment says before MPI starts, which may change it.
 typedef struct started {
     const launcher *by; // NULL: nobody
-    int size, rank;     // 0: not told
+    int size, rank;     // 0: not known
 } started;
 
 static started who_started(void) {
@@ -172,7 +172,7 @@ static void reap_sends(void) {
     }
 }
 
-// Is there a launcher at whose door MPI can knock?
+// Was this process started by a launcher that MPI can connect to?
 static bool launched(void) {
     static const char *const variables[] = {"OMPI_COMM_WORLD_SIZE", "PMIX_RANK", "PMIX_NAMESPACE", "PMI_RANK",
                                             "MPI_LOCALNRANKS",      NULL};

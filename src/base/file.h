@@ -39,7 +39,7 @@ ssize_t ts_file_read_at(int fd, void *bytes, size_t size, int64_t offset);
 ts_status ts_file_read(const char *path, size_t limit, char **bytes, size_t *size);
 
 // As ts_file_read, also from a shell's pipe: <(command), or /dev/stdin behind one. (Not from a named one, at which it
-// might wait for ever.)
+// might wait forever.)
 ts_status ts_file_read_or_pipe(const char *path, size_t limit, char **bytes, size_t *size);
 
 // Writes `path`.tmp, fsync, rename to `path`, fsync of the directory: afterwards either the old or the new

@@ -53,7 +53,7 @@ void ts_alloc_fail_at(int64_t n) {
     fail_between(n, INT64_MAX);
 }
 
-void ts_alloc_fail_as_told(void) {
+void ts_alloc_fail_from_environment(void) {
 #ifdef TOYSWEEP_DEBUG
     const char *text = getenv("TOYSWEEP_FAIL_ALLOCATION");
     char *end;

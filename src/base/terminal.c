@@ -117,7 +117,7 @@ int ts_terminal_width(int fd, int otherwise) {
     struct winsize size = {0};
     if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
         return size.ws_col;
-    const char *told = getenv("COLUMNS");
-    int columns = told ? atoi(told) : 0;
+    const char *text = getenv("COLUMNS");
+    int columns = text ? atoi(text) : 0;
     return columns > 0 ? columns : otherwise;
 }

@@ -208,7 +208,8 @@ const ts_command ts_cmd_measure = {
         "were "
         "trained elsewhere; with -o it makes a results file of them. What the file has beside the model's "
         "tensors "
-        "must be zero, masks aside; a tensor that lies transposed, as some programs keep it, is turned, with "
+        "must be zero, masks aside; a tensor that lies transposed, as some programs keep it, is transposed, "
+        "with "
         "a "
         "warning.",
     .options = OPTIONS,

@@ -27,7 +27,7 @@ static const ts_option OPTIONS[] = {
     {"threads", 0, "N", "Threads of each rank. Default: the cores this machine has for one rank."},
     {"set", 0, "KEY=VALUE", "Sets a key over the sweep file, as for `run`. May be given repeatedly."},
     {"backend", 0, "NAME", "auto, cuda, cpu or reference. Default: auto."},
-    {"json", 0, NULL, "One JSON object instead of a text, with all that the text tells."},
+    {"json", 0, NULL, "One JSON object instead of a text, with everything the text says."},
     {0},
 };
 
@@ -199,7 +199,7 @@ static const char *bytes_text(double bytes, char out[32]) {
     return out;
 }
 
-// All that is told of a plan but its cases.
+// All that is printed of a plan but its cases.
 typedef struct forecast {
     ts_simulation simulation;
     double operations, work; // of all instances; seconds of one thread

@@ -30,7 +30,7 @@ static bool is_held(int fd, off_t start, off_t length) {
     return fcntl(fd, F_OFD_GETLK, &asked) == 0 && asked.l_type != F_UNLCK;
 }
 
-// The run before may have removed the file between our opening and locking it: then ours is locked in vain.
+// The run before may have removed the file between our opening and locking it: then we have locked a file that nobody else sees.
 static bool is_still_there(int fd, const char *path) {
     struct stat ours, theirs;
     return fstat(fd, &ours) == 0 && stat(path, &theirs) == 0 && ours.st_dev == theirs.st_dev &&

@@ -17,7 +17,7 @@ static ts_status check_program(const char *path, hid_t file) {
     if (status == TS_OK)
         status = ts_h5_get_text(file, "version", &version);
     if (status != TS_OK)
-        ; // told
+        ; // reported
     else if (!program || strcmp(program, TS_PROGRAM) != 0 || !ts_h5_get_int32(file, "format", &format) ||
              !version)
         status = ts_fail(TS_ERROR_FATAL,
@@ -129,7 +129,7 @@ static ts_status check_sweep(const char *path, hid_t file, const ts_sweep *sweep
     if (status == TS_OK)
         status = ts_h5_get_text(file, "sweep_sha256", &found);
     if (status != TS_OK)
-        ; // told
+        ; // reported
     else if (!name || !found)
         status = ts_fail(TS_ERROR_FATAL, "'%s' is damaged: it does not name its sweep", path);
     else if (strcmp(name, ts_sweep_name(sweep)) != 0)

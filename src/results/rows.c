@@ -11,11 +11,11 @@ hid_t ts_rows_open_dataset(ts_h5 *h5, const char *name, const ts_h5_form *form) 
     hid_t dataset = ts_h5_open_dataset(h5, h5->file, name);
     ts_h5_form found;
     if (dataset >= 0 && !(ts_h5_form_of(dataset, &found) && ts_h5_same_form(&found, form)))
-        h5->status =
-            ts_fail(TS_ERROR_FATAL,
-                    "'%s' is damaged: '%s' has not the type, shape or place it was made with; take a copy "
-                    "of it, or move it away and start again",
-                    h5->path, name);
+        h5->status = ts_fail(
+            TS_ERROR_FATAL,
+            "'%s' is damaged: '%s' does not have the type, shape or place it was made with; take a copy "
+            "of it, or move it away and start again",
+            h5->path, name);
     return dataset;
 }
 

@@ -50,7 +50,7 @@ ts_status ts_store_open(const char *path, const ts_comm *comm, const ts_sweep *s
     made->comm = comm;
     status = ts_comm_agree(comm, open_rows(made, path, sweep, layouts));
     if (status != TS_OK) {
-        end(made); // its fault has been told
+        end(made); // its fault has been reported
         return status;
     }
     *store = made;

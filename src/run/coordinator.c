@@ -30,10 +30,10 @@ typedef struct case_state {
 } case_state;
 
 typedef struct rank_state {
-    int unserved; // ahead requests not answered with a unit yet
-    int dropped;  // of those: no longer in the queue; the rank will hurry
-    int hurried;  // entries of the ahead queue that are void, having become urgent
-    double last;  // seconds of the unit it was given last
+    int unserved;    // ahead requests not answered with a unit yet
+    int dropped;     // of those: no longer in the queue; the rank will say when it is urgent
+    int made_urgent; // entries of the ahead queue that are void, having become urgent
+    double last;     // seconds of the unit it was given last
 } rank_state;
 
 struct ts_coordinator {
@@ -174,7 +174,7 @@ ts_status ts_coordinator_request(ts_coordinator *c, int rank, bool urgent) {
     return queue_push(urgent ? &c->urgent : &c->ahead, rank);
 }
 
-ts_status ts_coordinator_hurry(ts_coordinator *c, int rank) {
+ts_status ts_coordinator_make_urgent(ts_coordinator *c, int rank) {
     rank_state *state = &c->ranks[rank];
     if (state->unserved == 0)
         return TS_OK; // served meanwhile: the unit is under way
@@ -182,7 +182,7 @@ ts_status ts_coordinator_hurry(ts_coordinator *c, int rank) {
     if (state->dropped > 0)
         state->dropped--;
     else
-        state->hurried++;
+        state->made_urgent++;
     return queue_push(&c->urgent, rank);
 }
 
@@ -279,8 +279,8 @@ static bool take_rank(ts_coordinator *c, int *rank) {
     while (plenty(c) && queue_pop(&c->ahead, rank)) {
         rank_state *state = &c->ranks[*rank];
         c->looked++;
-        if (state->hurried > 0) {
-            state->hurried--;
+        if (state->made_urgent > 0) {
+            state->made_urgent--;
         } else if (comes_in_time(c, *rank)) {
             state->unserved--;
             return true;

@@ -38,10 +38,10 @@ ts_status ts_coordinator_create(const ts_coordinator_setup *setup, ts_coordinato
 void ts_coordinator_free(ts_coordinator *coordinator);
 
 // Events. A rank asks once for each idle slot (urgent), and once more ahead of need; ahead requests are only
-// served while plenty is left. ts_coordinator_hurry turns an unserved ahead request of the rank into an
+// served while plenty is left. ts_coordinator_make_urgent turns an unserved ahead request of the rank into an
 // urgent one. TS_ERROR_MEMORY: the request is lost, and the run must end.
 ts_status ts_coordinator_request(ts_coordinator *coordinator, int rank, bool urgent);
-ts_status ts_coordinator_hurry(ts_coordinator *coordinator, int rank);
+ts_status ts_coordinator_make_urgent(ts_coordinator *coordinator, int rank);
 void ts_coordinator_done(ts_coordinator *coordinator, const ts_unit *unit, double seconds);
 // A unit did not fit into memory: its halves wait again. False if it has one instance only, which has then
 // failed.

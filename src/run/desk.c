@@ -25,7 +25,7 @@ bool ts_desk_ask(ts_desk *desk, ts_message_kind *kind) {
     if (desk->stopping)
         return ask_stopped(desk, kind);
     if (desk->urgent_out + desk->queued < desk->idle) {
-        *kind = desk->ahead_out > 0 ? TS_MSG_HURRY : TS_MSG_REQUEST;
+        *kind = desk->ahead_out > 0 ? TS_MSG_URGENT : TS_MSG_REQUEST;
         desk->ahead_out = 0;
         desk->urgent_out++;
         return true;

@@ -11,13 +11,13 @@ typedef struct ts_desk {
     int urgent_out, ahead_out; // requests that rank 0 has not answered yet
     ts_unit *queue; // ring of slots + 1, which is all that can be on its way: a unit a slot, one ahead
     int first, queued;
-    bool stopping, stopped; // stopped: rank 0 was told
+    bool stopping, stopped; // stopped: rank 0 knows
 } ts_desk;
 
 ts_status ts_desk_open(ts_desk *desk, int slots); // all slots idle
 void ts_desk_close(ts_desk *desk);
 
-// The next message that is due to rank 0, in `kind`; false: none is. A REQUEST for each idle slot, or a HURRY if one is
+// The next message that is due to rank 0, in `kind`; false: none is. A REQUEST for each idle slot, or an URGENT if one is
 // due ahead; AHEAD once all slots train and nothing waits; after ts_desk_stop only STOPPED, once all slots are idle.
 bool ts_desk_ask(ts_desk *desk, ts_message_kind *kind);
 

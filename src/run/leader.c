@@ -141,8 +141,8 @@ void ts_leader_receive(ts_leader *leader, int from, const ts_run_message *messag
         if (ts_coordinator_request(coordinator, from, message->kind == TS_MSG_REQUEST) != TS_OK)
             stop(leader, TS_ERROR_FATAL, ts_message());
         return;
-    case TS_MSG_HURRY:
-        if (ts_coordinator_hurry(coordinator, from) != TS_OK)
+    case TS_MSG_URGENT:
+        if (ts_coordinator_make_urgent(coordinator, from) != TS_OK)
             stop(leader, TS_ERROR_FATAL, ts_message());
         return;
     case TS_MSG_DONE:

@@ -9,7 +9,7 @@ typedef enum ts_message_kind {
     // worker -> leader
     TS_MSG_REQUEST,   // an idle slot wants a unit
     TS_MSG_AHEAD,     // a unit is wanted ahead of need
-    TS_MSG_HURRY,     // the one asked for ahead is needed now
+    TS_MSG_URGENT,    // the one asked for ahead is needed now
     TS_MSG_DONE,      // unit, seconds, steps, failed: committed
     TS_MSG_FAILURE,   // instance, text: a failed instance and why
     TS_MSG_SPLIT,     // unit: did not fit into memory

@@ -15,18 +15,18 @@
 static const double BAR_SECONDS = 0.2, LOG_SECONDS = 30;
 static const double FIRST_ESTIMATE = 1;              // seconds of training without which there is none
 static const double WORD_SECONDS = 10;               // for which a grown estimate is explained
-static const double SLACK = 0.05, SLACK_SECONDS = 1; // by which an estimate may grow before that is told
+static const double SLACK = 0.05, SLACK_SECONDS = 1; // by which an estimate may grow before that is shown
 
 static ts_progress_mode active = TS_PROGRESS_NONE;
 static double next_line;
 
-// What has been told.
+// What was shown last.
 static struct {
     double share;
     double left;   // seconds; negative: none yet
     double before; // the estimate that had to be raised last
     double raised; // when
-} told;
+} shown_last;
 
 static void clear_line(void) {
     fputs("\r\033[K", stderr);
@@ -41,8 +41,8 @@ void ts_progress_start(ts_progress_mode mode) {
     if (mode == TS_PROGRESS_AUTO)
         mode = can_clear() ? TS_PROGRESS_BAR : TS_PROGRESS_LOG;
     active = mode;
-    told.share = 0;
-    told.left = told.before = told.raised = -1;
+    shown_last.share = 0;
+    shown_last.left = shown_last.before = shown_last.raised = -1;
     next_line = ts_clock() + (mode == TS_PROGRESS_LOG ? LOG_SECONDS : 0);
     if (mode == TS_PROGRESS_BAR)
         ts_log_set_clear(clear_line);
@@ -52,24 +52,24 @@ void ts_progress_start(ts_progress_mode mode) {
 static void tell_share(const ts_progress_state *state) {
     double share = state->work_total > 0 ? state->work_done / state->work_total : 1;
     share = share > 1 ? 1 : share;
-    if (share > told.share)
-        told.share = share;
+    if (share > shown_last.share)
+        shown_last.share = share;
 }
 
-// Seconds still to go at the pace so far. What wavers is held; what grows is told.
+// Seconds still to go at the pace so far. What wavers is held; what grows is shown.
 static void tell_left(const ts_progress_state *state, double now) {
     if (state->work_done <= 0 || state->elapsed < FIRST_ESTIMATE)
         return;
     double left = state->elapsed * (state->work_total - state->work_done) / state->work_done;
     left = left > 0 ? left : 0;
-    if (told.left >= 0 && left > told.left) {
-        if (left <= told.left * (1 + SLACK) + SLACK_SECONDS)
+    if (shown_last.left >= 0 && left > shown_last.left) {
+        if (left <= shown_last.left * (1 + SLACK) + SLACK_SECONDS)
             return;
-        if (now - told.raised >= WORD_SECONDS || told.left < told.before)
-            told.before = told.left;
-        told.raised = now;
+        if (now - shown_last.raised >= WORD_SECONDS || shown_last.left < shown_last.before)
+            shown_last.before = shown_last.left;
+        shown_last.raised = now;
     }
-    told.left = left;
+    shown_last.left = left;
 }
 
 // 1234567 -> "1.23 M"
@@ -103,9 +103,10 @@ typedef char part[64];
 
 static void write_left(double now, part out) {
     char left[32], before[32];
-    ts_duration_text(told.left, left); // "?" if there is none yet
-    ts_duration_text(told.before, before);
-    bool explained = told.raised >= 0 && now - told.raised < WORD_SECONDS && told.left > told.before;
+    ts_duration_text(shown_last.left, left); // "?" if there is none yet
+    ts_duration_text(shown_last.before, before);
+    bool explained = shown_last.raised >= 0 && now - shown_last.raised < WORD_SECONDS &&
+                     shown_last.left > shown_last.before;
     if (explained && strcmp(left, before) != 0)
         snprintf(out, sizeof(part), "%s left (up from %s)", left, before);
     else
@@ -117,9 +118,9 @@ static void write_parts(const ts_progress_state *state, double now, bool bar, pa
     memset(parts, 0, PARTS * sizeof(part));
     if (bar) {
         memcpy(parts[PART_BAR], "[....................]", 23);
-        memset(parts[PART_BAR] + 1, '#', (size_t)(told.share * 20));
+        memset(parts[PART_BAR] + 1, '#', (size_t)(shown_last.share * 20));
     }
-    snprintf(parts[PART_SHARE], sizeof(part), "%5.1f%%", 100 * told.share);
+    snprintf(parts[PART_SHARE], sizeof(part), "%5.1f%%", 100 * shown_last.share);
     snprintf(parts[PART_DONE], sizeof(part), "%lld/%lld instances", (long long)state->done,
              (long long)state->instances);
     if (state->failed)

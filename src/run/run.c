@@ -63,7 +63,13 @@ static ts_status train_wide(ts_session *r) {
 }
 
 static ts_status train(ts_session *r) {
-    ts_worker_setup setup = {r->comm, r->job, r->store, r->slots, r->options->checkpoint_interval};
+    ts_worker_setup setup = {
+        .comm = r->comm,
+        .job = r->job,
+        .store = r->store,
+        .slots = r->slots,
+        .checkpoint_interval = r->options->checkpoint_interval,
+    };
     ts_worker *worker = NULL;
     ts_status status = ts_comm_agree(r->comm, ts_worker_create(&setup, &worker));
     bool over = false;

@@ -10,7 +10,7 @@ typedef struct ts_simulation {
     double busy;  // share of the slots' time spent training
     int64_t units;
     int64_t largest_unit; // bytes of memory of the unit that takes most
-    int64_t events;       // what the coordinator was told and asked
+    int64_t events;       // events that the coordinator took, and questions
     int64_t looked;       // ts_coordinator_looked
 } ts_simulation;
 

@@ -250,9 +250,9 @@ static void send(const ts_wide_setup *setup, int to, ts_message_kind kind) {
         ts_comm_abort(setup->comm, "rank %d cannot reach rank %d: %s", setup->comm->rank, to, ts_message());
 }
 
-// Rank 0. Takes one waiting message, if there is one. *over counts ranks that are through; *stop: the leader told this
+// Rank 0. Takes one waiting message, if there is one. *over counts ranks that are done; *stop: the leader told this
 // rank's worker, which is not there yet, to stop.
-static bool hear_one(const ts_wide_setup *setup, int *over, bool *stop) {
+static bool take_message(const ts_wide_setup *setup, int *over, bool *stop) {
     char bytes[TS_MESSAGE_MAX];
     size_t size;
     int from;
@@ -267,7 +267,7 @@ static bool hear_one(const ts_wide_setup *setup, int *over, bool *stop) {
     return true;
 }
 
-// Every rank says that it is through; rank 0 hears everything that was said before.
+// Every rank says that it is done; rank 0 takes every message sent before that.
 static void gather(const ts_wide_setup *setup) {
     send(setup, 0, TS_MSG_WIDE_OVER);
     if (setup->comm->rank != 0)
@@ -275,9 +275,9 @@ static void gather(const ts_wide_setup *setup) {
     int over = 0;
     bool stop = false;
     while (over < setup->comm->size)
-        if (!hear_one(setup, &over, &stop))
+        if (!take_message(setup, &over, &stop))
             ts_sleep(1e-3);
-    while (hear_one(setup, &over, &stop)) // what the leader has answered to the last
+    while (take_message(setup, &over, &stop)) // what the leader has answered to the last
         ;
     if (stop)
         send(setup, 0, TS_MSG_STOP);

@@ -18,7 +18,7 @@ typedef struct ts_wide_setup {
     const uint8_t *status;      // (instances) rank 0 only
     double checkpoint_interval; // seconds between saves of states
     double deadline;            // ts_clock() at which to stop; 0: none
-    // Rank 0: hears of every committed unit, failure and stop.
+    // Rank 0: gets every committed unit, failure and stop.
     void (*deliver)(void *context, int from, const ts_run_message *message);
     void *context;
 } ts_wide_setup;

@@ -192,7 +192,7 @@ bool ts_worker_tick(ts_worker *worker) {
     }
     if (now >= worker->next_report) {
         report(worker);
-        // Rank 0 hears some 200 reports a second at most.
+        // Rank 0 gets some 200 reports a second at most.
         worker->next_report = now + fmax(0.5, worker->setup.comm->size / 200.0);
     }
     return happened;

@@ -1,4 +1,4 @@
-// The worker side of a rank: its slots, the units waiting for them, commits, and the talk with the leader.
+// The worker side of a rank: its slots, the units waiting for them, commits, and the messages to and from the leader.
 // Everything runs on the rank's main thread, in ts_worker_tick.
 #pragma once
 
@@ -26,6 +26,6 @@ bool ts_worker_tick(ts_worker *worker);
 // A message of the leader. True if the run is over.
 bool ts_worker_receive(ts_worker *worker, const ts_run_message *message);
 
-// Saves and stops everything at once. The leader hears why: TS_OK for a signal, else the fault; unless it
+// Saves and stops everything at once. The leader learns why: TS_OK for a signal, else the fault; unless it
 // asked itself (reason NULL).
 void ts_worker_stop(ts_worker *worker, ts_status status, const char *reason);

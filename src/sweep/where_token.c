@@ -10,6 +10,11 @@ static bool is_word(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
+static ts_where_token operator_of(const char *at, size_t length, ts_where_op op, ts_where_strength strength) {
+    return (ts_where_token){
+        .kind = TS_TOKEN_OPERATOR, .text = at, .length = length, .op = op, .strength = strength};
+}
+
 static bool read_operator(const char *at, ts_where_token *out) {
     static const struct {
         const char *text;
@@ -31,7 +36,7 @@ static bool read_operator(const char *at, ts_where_token *out) {
     for (size_t i = 0; i < sizeof OPERATORS / sizeof *OPERATORS; i++) {
         size_t length = strlen(OPERATORS[i].text);
         if (strncmp(at, OPERATORS[i].text, length) == 0) {
-            *out = (ts_where_token){TS_TOKEN_OPERATOR, at, length, OPERATORS[i].op, OPERATORS[i].strength, 0};
+            *out = operator_of(at, length, OPERATORS[i].op, OPERATORS[i].strength);
             return true;
         }
     }
@@ -52,11 +57,11 @@ static void read_word(const char *at, ts_where_token *out) {
         length++;
     *out = (ts_where_token){.kind = TS_TOKEN_WORD, .text = at, .length = length};
     if (length == 3 && strncmp(at, "and", 3) == 0)
-        *out = (ts_where_token){TS_TOKEN_OPERATOR, at, 3, TS_WHERE_AND, TS_BINDS_AND, 0};
+        *out = operator_of(at, 3, TS_WHERE_AND, TS_BINDS_AND);
     else if (length == 2 && strncmp(at, "or", 2) == 0)
-        *out = (ts_where_token){TS_TOKEN_OPERATOR, at, 2, TS_WHERE_OR, TS_BINDS_OR, 0};
+        *out = operator_of(at, 2, TS_WHERE_OR, TS_BINDS_OR);
     else if (length == 3 && strncmp(at, "not", 3) == 0)
-        *out = (ts_where_token){TS_TOKEN_OPERATOR, at, 3, TS_WHERE_NOT, TS_BINDS_NOT, 0};
+        *out = operator_of(at, 3, TS_WHERE_NOT, TS_BINDS_NOT);
 }
 
 // Length of the number at `at`; 0: none. A sign belongs to it only after an e.

@@ -56,7 +56,7 @@ static void use_one_thread(void) {
         openblas_set_num_threads(1);
 }
 
-// OpenBLAS takes a buffer of 128 MiB for each thread that is in it, and asks for it for ever if there is no memory. So
+// OpenBLAS takes a buffer of 128 MiB for each thread that is in it, and asks for it forever if there is no memory. So
 // it is only called where there is; the buffer is not touched here.
 static ts_status check_room(void) {
     void *volatile room = malloc((size_t)160 << 20); // volatile: allocated although nothing is done with it

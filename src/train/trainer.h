@@ -29,7 +29,7 @@ void ts_trainer_free(ts_trainer *trainer);
 
 // Trains on until everything is measured (*finished), or *pause, a ts_pause, is not 0 (on any rank of the team):
 // it then returns within some 20 ms, between two steps, and may be called again. Measures in progress are finished
-// first, or given up, as *pause says; ranks of a team that were not told themselves finish an instance's. When it
+// first, or given up, as *pause says; ranks of a team that were not asked themselves finish an instance's. When it
 // returns has no influence on any bit of the results.
 ts_status ts_trainer_advance(ts_trainer *trainer, const atomic_int *pause, bool *finished);
 

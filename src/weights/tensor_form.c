@@ -10,22 +10,22 @@ static bool has_heads(const ts_tensor *tensor) {
     return tensor->rank == 3 && strcmp(tensor->dimension[0], "head") == 0;
 }
 
-// All ways: as in the model, turned; with heads, both with heads and widths joined.
+// All ways: as in the model, transposed; with heads, both with heads and widths joined.
 static int list_forms(const ts_tensor *tensor, ts_tensor_form forms[FORMS]) {
     int last = tensor->rank - 1;
-    ts_tensor_form plain = {.axis = {0, 1, 2, 3}, .joined = -1}, turned = plain;
+    ts_tensor_form plain = {.axis = {0, 1, 2, 3}, .joined = -1}, transposed = plain;
     forms[0] = plain;
     if (tensor->rank < 2)
         return 1;
-    turned.turned = true;
-    turned.axis[last] = last - 1;
-    turned.axis[last - 1] = last;
-    forms[1] = turned;
+    transposed.transposed = true;
+    transposed.axis[last] = last - 1;
+    transposed.axis[last - 1] = last;
+    forms[1] = transposed;
     if (!has_heads(tensor))
         return 2;
     int width = strcmp(tensor->dimension[1], "head_width") == 0 ? 1 : 2, other = 3 - width;
-    forms[2] = (ts_tensor_form){.axis = {0, width, other}, .joined = 0, .turned = width == 2};
-    forms[3] = (ts_tensor_form){.axis = {other, 0, width}, .joined = 1, .turned = width == 1};
+    forms[2] = (ts_tensor_form){.axis = {0, width, other}, .joined = 0, .transposed = width == 2};
+    forms[3] = (ts_tensor_form){.axis = {other, 0, width}, .joined = 1, .transposed = width == 1};
     return FORMS;
 }
 
@@ -65,26 +65,26 @@ static bool is_output(const ts_tensor *tensor) {
     return strcmp(tensor->dimension[tensor->rank - 1], "output") == 0;
 }
 
-// Some of the field's programs keep products turned but not the unembedding, which therefore only tells when it is.
-void ts_tensor_form_count(const ts_tensor *tensor, const ts_tensor_form *form, int *plain, int *turned) {
+// Some of the field's programs keep products transposed but not the unembedding, which therefore only tells when it is.
+void ts_tensor_form_count(const ts_tensor *tensor, const ts_tensor_form *form, int *plain, int *transposed) {
     if (tensor->rank < 2 || form->either || is_lookup(tensor))
         return;
-    *turned += form->turned;
-    *plain += !form->turned && !is_output(tensor);
+    *transposed += form->transposed;
+    *plain += !form->transposed && !is_output(tensor);
 }
 
-bool ts_tensor_form_choose(const ts_tensor *tensor, ts_tensor_form *form, int plain, int turned) {
-    bool follows = !is_lookup(tensor) && !is_output(tensor), wanted = turned > 0 && plain == 0;
+bool ts_tensor_form_choose(const ts_tensor *tensor, ts_tensor_form *form, int plain, int transposed) {
+    bool follows = !is_lookup(tensor) && !is_output(tensor), wanted = transposed > 0 && plain == 0;
     if (!form->either)
         return true;
-    if (form->joined >= 0 && (turned > 0) == (plain > 0))
+    if (form->joined >= 0 && (transposed > 0) == (plain > 0))
         return false;
-    if (!follows || form->turned == wanted)
+    if (!follows || form->transposed == wanted)
         return true;
     ts_tensor_form forms[FORMS];
     int count = list_forms(tensor, forms);
     for (int i = 0; i < count; i++)
-        if ((forms[i].joined >= 0) == (form->joined >= 0) && forms[i].turned == wanted) {
+        if ((forms[i].joined >= 0) == (form->joined >= 0) && forms[i].transposed == wanted) {
             *form = forms[i];
             form->either = true;
         }
@@ -92,11 +92,11 @@ bool ts_tensor_form_choose(const ts_tensor *tensor, ts_tensor_form *form, int pl
 }
 
 bool ts_tensor_form_is_plain(const ts_tensor_form *form) {
-    return !form->turned && form->joined < 0;
+    return !form->transposed && form->joined < 0;
 }
 
-void ts_tensor_form_turn(const ts_tensor *tensor, const ts_tensor_form *form, const double *values,
-                         float *out) {
+void ts_tensor_form_apply(const ts_tensor *tensor, const ts_tensor_form *form, const double *values,
+                          float *out) {
     int64_t stride[TS_MAX_DIMENSIONS] = {0}, index[TS_MAX_DIMENSIONS] = {0}, step = 1, from = 0, count = 1;
     for (int i = tensor->rank - 1; i >= 0; i--) {
         stride[form->axis[i]] = step;

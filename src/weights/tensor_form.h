@@ -1,4 +1,4 @@
-// The ways in which one parameter lies in files: in the model's order of dimensions, turned (for x W^T instead of x W),
+// The ways in which one parameter lies in files: in the model's order of dimensions, transposed (for x W^T instead of x W),
 // or with its heads and their widths in one dimension. Where a shape allows two, the file's other tensors decide.
 #pragma once
 
@@ -9,26 +9,26 @@
 typedef struct ts_tensor_form {
     int axis[TS_MAX_DIMENSIONS];
     int joined;
-    bool turned;
+    bool transposed;
     bool either; // the shape is that of the other way too
 } ts_tensor_form;
 
 // By the shape in the file; false: it fits no way.
 bool ts_tensor_form_find(const ts_tensor *tensor, int rank, const int64_t *size, ts_tensor_form *form);
 
-// Adds to the numbers of tensors that lie as in the model, and turned, if the form is certain and says something of the
+// Adds to the numbers of tensors that lie as in the model, and transposed, if the form is certain and says something of the
 // others.
-void ts_tensor_form_count(const ts_tensor *tensor, const ts_tensor_form *form, int *plain, int *turned);
+void ts_tensor_form_count(const ts_tensor *tensor, const ts_tensor_form *form, int *plain, int *transposed);
 
 // Decides what the shape left open; false: there is nothing to go by.
-bool ts_tensor_form_choose(const ts_tensor *tensor, ts_tensor_form *form, int plain, int turned);
+bool ts_tensor_form_choose(const ts_tensor *tensor, ts_tensor_form *form, int plain, int transposed);
 
 // Is the file's shape the model's?
 bool ts_tensor_form_is_plain(const ts_tensor_form *form);
 
 // From the file's order (values) into the model's, rounded to the nearest float32.
-void ts_tensor_form_turn(const ts_tensor *tensor, const ts_tensor_form *form, const double *values,
-                         float *out);
+void ts_tensor_form_apply(const ts_tensor *tensor, const ts_tensor_form *form, const double *values,
+                          float *out);
 
 // The dimensions by name: "head, model, head_width". form NULL: the model's.
 const char *ts_tensor_form_text(const ts_tensor *tensor, const ts_tensor_form *form, char *out, size_t bytes);

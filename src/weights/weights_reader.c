@@ -151,13 +151,13 @@ static ts_status refuse_shape(const weights *w, const ts_tensor *tensor, const t
                    w->file.path, ts_shown(there->name, shown), ts_shape_text(there->rank, there->size, has),
                    ts_shape_text(tensor->rank, tensor->size, wanted),
                    ts_tensor_form_text(tensor, NULL, names, sizeof names),
-                   tensor->rank > 1 ? ", nor that turned" : "");
+                   tensor->rank > 1 ? ", nor that transposed" : "");
 }
 
 // --- Shapes and layouts ---
 
 static ts_status match_shapes(weights *w) {
-    int turned = 0, plain = 0; // of those whose shape tells which it is
+    int transposed = 0, plain = 0; // of those whose shape tells which it is
     for (int t = 0; t < w->layout->count; t++) {
         if (w->found[t] < 0)
             continue;
@@ -169,13 +169,13 @@ static ts_status match_shapes(weights *w) {
                            ts_shown(there->name, shown), there->type);
         if (!ts_tensor_form_find(tensor, there->rank, there->size, &w->form[t]))
             return refuse_shape(w, tensor, there);
-        ts_tensor_form_count(tensor, &w->form[t], &plain, &turned);
+        ts_tensor_form_count(tensor, &w->form[t], &plain, &transposed);
     }
     for (int t = 0; t < w->layout->count; t++) {
         if (w->found[t] < 0)
             return refuse_missing(w, t);
         char shown[TS_SHOWN_BYTES];
-        if (!ts_tensor_form_choose(&w->layout->tensor[t], &w->form[t], plain, turned))
+        if (!ts_tensor_form_choose(&w->layout->tensor[t], &w->form[t], plain, transposed))
             return ts_fail(TS_ERROR_USER,
                            "'%s': '%s' may lie in two ways, and nothing in the file tells which; write it "
                            "with a dimension for the heads",
@@ -190,7 +190,7 @@ static void warn_of_layout(const weights *w, int t, bool any_turned) {
     const ts_tensor_form *form = &w->form[t];
     char shown[TS_SHOWN_BYTES], has[TS_SHAPE_BYTES], as[128], ours[128];
     if (!ts_tensor_form_is_plain(form))
-        ts_warn("%s: '%s' (%s) is taken as [%s], and turned to [%s]", w->file.path,
+        ts_warn("%s: '%s' (%s) is taken as [%s], and transposed to [%s]", w->file.path,
                 ts_shown(there->name, shown), ts_shape_text(there->rank, there->size, has),
                 ts_tensor_form_text(tensor, form, as, sizeof as),
                 ts_tensor_form_text(tensor, NULL, ours, sizeof ours));
@@ -326,7 +326,7 @@ static ts_status read_tensor(weights *w, int t, float *out) {
     if (status == TS_OK)
         status = check_numbers(w, there, values);
     if (status == TS_OK)
-        ts_tensor_form_turn(&w->layout->tensor[t], &w->form[t], values, out);
+        ts_tensor_form_apply(&w->layout->tensor[t], &w->form[t], values, out);
     ts_free(values);
     return status;
 }

@@ -2,7 +2,7 @@
 
 Each entry of HOSTILE puts something in the place of file[name], which has been deleted; `there` is what was there
 before (an array). Other files lie beside it: secret.h5 and secret.raw hold numbers that must never be read, pipe.h5 and
-pipe.raw are named pipes, at which whoever opens them waits for ever."""
+pipe.raw are named pipes, at which whoever opens them waits forever."""
 
 import functools
 import os

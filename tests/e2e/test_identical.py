@@ -50,7 +50,7 @@ class Identical(Case):
 
     def test_any_number_of_slots_on_a_rank(self):
         """A rank's units on their way are as many as its slots, and one more: none may get lost (a run would wait for
-        it for ever), however often it is tried."""
+        it forever), however often it is tried."""
         sweep = self.write("short.yaml", SHORT_UNITS)
         expected = self.finished(sweep, "one.h5", "--threads", 1)
         for threads in 1, 64, 65, 200:

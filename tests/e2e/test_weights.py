@@ -280,16 +280,16 @@ class Names(Weights):
         self.assertIn("compound", self.measure("wrong.h5", expect=2))
 
     def test_layouts_in_use_are_turned_with_a_word(self):
-        def turned(values):
+        def transposed(values):
             return numpy.ascontiguousarray(numpy.swapaxes(values, -1, -2))
 
         for name in self.own:
-            output = self.same({**self.own, name: turned(self.own[name])}, said=f"'{name}' (")
+            output = self.same({**self.own, name: transposed(self.own[name])}, said=f"'{name}' (")
             self.assertEqual(output.count("warning"), 1, output)
-            self.assertIn("turned to [", output)
-        self.same({**self.own, "W_Q": turned(self.own["W_Q"])}, said="'W_Q' (2 x 4 x 6) is taken as "
-                  "[head, head_width, model], and turned to [head, model, head_width]")
-        self.same({**self.published, "blocks.0.attn.W_O": turned(self.own["W_O"])}, name="w.safetensors", said="turned")
+            self.assertIn("transposed to [", output)
+        self.same({**self.own, "W_Q": transposed(self.own["W_Q"])}, said="'W_Q' (2 x 4 x 6) is taken as "
+                  "[head, head_width, model], and transposed to [head, model, head_width]")
+        self.same({**self.published, "blocks.0.attn.W_O": transposed(self.own["W_O"])}, name="w.safetensors", said="transposed")
         # Heads and their widths in one dimension, in both orders.
         q, o = self.own["W_Q"], self.own["W_O"]
         self.same({**self.own, "W_Q": q.transpose(0, 2, 1).reshape(8, 6)}, said="[head x head_width, model]")
@@ -306,7 +306,7 @@ class Names(Weights):
         self.save("square.h5", own)
         self.expected = self.measure("square.h5")
         self.assertNotIn("warning", self.expected)
-        # As the field's first programs keep a transformer: products turned, W_O joined and square.
+        # As the field's first programs keep a transformer: products transposed, W_O joined and square.
         theirs = {name: values.swapaxes(-1, -2) if name in ("W_Q", "W_K", "W_V", "W_in", "W_out") else values
                   for name, values in own.items()}
         theirs["W_O"] = own["W_O"].transpose(2, 0, 1).reshape(8, 8)

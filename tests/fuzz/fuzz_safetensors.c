@@ -41,7 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         ts_sweep_free(sweep);
         fuzz_directory(directory);
         snprintf(path, sizeof path, "%s/weights", directory);
-        stderr = fopen("/dev/null", "w"); // layouts that are turned are warned of
+        stderr = fopen("/dev/null", "w"); // layouts that are transposed are warned of
     }
     write_file(path, data, size);
     float *parameters = ts_alloc((size_t)layout.total * sizeof *parameters, "weights");
