@@ -1,4 +1,4 @@
-// A table for people on standard output: cells under headings, each column as wide as what stands in it. Rows are
+// A sheet for people on standard output: cells under headings, each column as wide as what stands in it. Rows are
 // printed some thousand at a time, so that any number of them takes little memory. For programs there is JSON (text.h).
 #pragma once
 

@@ -1,4 +1,4 @@
-// Arguments against a command's table of options, and what goes wrong with them.
+// Arguments against a command's list of options, and what goes wrong with them.
 #define _GNU_SOURCE
 #include "cmd/command.h"
 
@@ -26,9 +26,9 @@ static int find_option(const ts_command *command, const char *name) {
     abort();
 }
 
-// getopt's tables of a command's options; `help` comes last, as option number -1.
-static void make_tables(const ts_command *command, struct option longs[TS_MAX_OPTIONS + 2],
-                        char shorts[2 * TS_MAX_OPTIONS + 4]) {
+// getopt's lists of a command's options; `help` comes last, as option number -1.
+static void make_lists(const ts_command *command, struct option longs[TS_MAX_OPTIONS + 2],
+                       char shorts[2 * TS_MAX_OPTIONS + 4]) {
     int n = 0, at = 0;
     shorts[at++] = ':';
     for (; command->options[n].name; n++) {
@@ -128,9 +128,9 @@ static const char *nearest_option(const ts_command *command, const char *word) {
     return ts_nearest(word, names);
 }
 
-static int add_keys(const ts_key *table, const char **names, int n) {
-    for (; table->name && n < MAX_KEYS; table++)
-        names[n++] = table->name;
+static int add_keys(const ts_key *keys, const char **names, int n) {
+    for (; keys->name && n < MAX_KEYS; keys++)
+        names[n++] = keys->name;
     return n;
 }
 
@@ -241,7 +241,7 @@ ts_status ts_arguments_parse(const ts_command *command, int argc, char **argv, t
     int code;
     *arguments = (ts_arguments){0};
     *help = 0;
-    make_tables(command, longs, shorts);
+    make_lists(command, longs, shorts);
     opterr = 0;
     optind = 0; // also resets getopt
     while ((code = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {

@@ -1,4 +1,4 @@
-// Commands: what main.c lists. A command is a table row with its options and texts; --help and the man page
+// Commands: what main.c lists. A command is a row there with its options and texts; --help and the man page
 // are printed from it, and arguments are parsed by it, so that the three cannot disagree.
 #pragma once
 
@@ -17,7 +17,7 @@ typedef struct ts_option {
     const char *help;     // sentences; may name the default
 } ts_option;
 
-// What was given. Option i of the command's table: value[i] is NULL if absent, "" for a flag, else the last
+// What was given. Option i of the command's options: value[i] is NULL if absent, "" for a flag, else the last
 // argument.
 typedef struct ts_arguments {
     const char *value[TS_MAX_OPTIONS];
@@ -35,7 +35,7 @@ typedef struct ts_command {
     bool more_operands;       // ... at least
     const char *summary;      // one line
     const char *description;  // paragraphs, "\n\n" between them
-    const ts_option *options; // NULL name ends the table; "help" is understood everywhere
+    const ts_option *options; // NULL name ends the list; "help" is understood everywhere
     int (*run)(const ts_comm *comm, const ts_arguments *arguments); // collective; returns the exit code
 } ts_command;
 
@@ -47,7 +47,7 @@ extern const ts_command *const ts_commands[]; // NULL-terminated
 ts_status ts_arguments_parse(const ts_command *command, int argc, char **argv, ts_arguments *arguments,
                              int *help);
 
-// The option's argument, NULL if absent. The name must be in the command's table.
+// The option's argument, NULL if absent. The name must be in the command's options.
 const char *ts_argument(const ts_command *command, const ts_arguments *arguments, const char *name);
 
 // Option `name` as an integer / a duration in seconds; `absent` if it was not given.

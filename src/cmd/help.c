@@ -1,4 +1,4 @@
-// --help and the manual page, from the tables of commands, tasks, models and backends.
+// --help and the manual page, from the lists of commands, tasks, models and backends.
 #include "backend/backend.h"
 #include "cmd/command.h"
 #include "model/model.h"
@@ -36,7 +36,7 @@ static const struct {
     {"FILE.h5.lock", "held while a run writes"},
 };
 
-#define COUNT(table) (sizeof(table) / sizeof *(table))
+#define COUNT(list) (sizeof(list) / sizeof *(list))
 
 // Words of `text` in lines of at most 96 columns, indented; "\n\n" starts a paragraph.
 static void wrap(FILE *out, int indent, const char *text) {
@@ -113,7 +113,7 @@ static const char *type_name(const ts_key *key) {
     return names[key->type];
 }
 
-// One table of keys; `print` gets each as heading and text.
+// One list of keys; `print` gets each as heading and text.
 static void each_key(FILE *out, const ts_key *keys, void (*print)(FILE *, const char *, const char *)) {
     for (const ts_key *key = keys; key->name; key++) {
         char heading[256], choices[128] = "";

@@ -16,7 +16,7 @@
 #include <string.h>
 
 static const ts_option OPTIONS[] = {
-    {"json", 0, NULL, "One JSON object instead of a table."},
+    {"json", 0, NULL, "One JSON object instead of text."},
     {0},
 };
 

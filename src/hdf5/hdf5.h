@@ -59,7 +59,8 @@ ts_status ts_h5_end(ts_h5 *h5);                              // the first fault,
 void ts_h5_fault(ts_h5 *h5, const char *doing, const char *name);
 void ts_h5_fault_at(ts_h5 *h5, const char *doing, hid_t object);
 
-// --- Objects: -1 after a fault; ts_h5_close takes any handle, -1 too. Links to other files are not followed. ---
+// --- Objects: -1 after a fault; ts_h5_close takes any handle, -1 too ---
+// Links to other files are not followed.
 hid_t ts_h5_create_group(ts_h5 *h5, hid_t parent, const char *name);
 hid_t ts_h5_create_dataset(ts_h5 *h5, hid_t parent, const char *name, const ts_h5_form *form);
 hid_t ts_h5_open_group(ts_h5 *h5, hid_t parent, const char *name);

@@ -150,7 +150,7 @@ void ts_value_text(const ts_value *value, ts_text *out) {
 }
 
 void ts_params_json(const ts_params *params, ts_text *out) {
-    // Selection by name, so that the order of tables never matters to an identity.
+    // Selection by name, so that the order of lists never matters to an identity.
     int order[TS_MAX_KEYS], count = params->schema->count;
     for (int i = 0; i < count; i++) {
         int at = i;

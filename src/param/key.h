@@ -1,4 +1,4 @@
-// Keys: one row per parameter a sweep file may set. Tasks and models bring their own tables (ts_task.keys,
+// Keys: one row per parameter a sweep file may set. Tasks and models bring their own lists (ts_task.keys,
 // ts_model.keys); the keys every instance has (task, model, seed, steps, ...) stand in key.c.
 // Values are typed and resolved: what a range, list or default stood for is already known.
 #pragma once
@@ -76,7 +76,7 @@ typedef struct ts_key {
     const char *help; // one line, for --help and the man page
 } ts_key;
 
-// Keys of every instance: task, model, seed, steps, checkpoints, save, ... (NULL name ends the table).
+// Keys of every instance: task, model, seed, steps, checkpoints, save, ... (NULL name ends the list).
 extern const ts_key ts_common_keys[];
 
 // The keys that apply to one (task, model): common, then the task's, then the model's. At most TS_MAX_KEYS.

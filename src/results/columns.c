@@ -27,7 +27,7 @@ static void add(ts_columns *columns, ts_column_kind kind, const char *name, ts_h
                 const ts_key *key) {
     for (int i = 0; i < columns->count; i++)
         if (strcmp(columns->column[i].name, name) == 0)
-            return; // in the tables of two tasks or models
+            return; // in the lists of two tasks or models
     columns->column[columns->count++] = (ts_column){
         .kind = kind,
         .name = name,

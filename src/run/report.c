@@ -194,7 +194,7 @@ static void write_label(const ts_report *report, int64_t line, ts_text *label) {
         ts_text_add(label, ts_reader_case_at(report->reader, (int)line)->label);
 }
 
-// --- The table ---
+// --- The sheet ---
 
 enum { LABEL, DONE, BEST, MEDIAN, MEAN, WORST, ACCURACY, GROKKED, TIME, NOTE, COLUMNS };
 

@@ -1,5 +1,5 @@
 // What is shown of a results file: a line for each point of the sweep's grid (sweep/grid.h), how many of its instances
-// are done and how well. The table at the end of a run and that of `status`, and its JSON.
+// are done and how well. The sheet at the end of a run and that of `status`, and its JSON.
 #pragma once
 
 #include "base/text.h"
@@ -16,11 +16,11 @@ void ts_report_close(ts_report *report);
 // Instances that were done and failed when it was opened.
 void ts_report_count(const ts_report *report, int64_t *done, int64_t *failed);
 
-// The table, on standard output. seconds (points): slot seconds spent on each; NULL: left out. At most `most` lines, of
+// The sheet, on standard output. seconds (points): slot seconds spent on each; NULL: left out. At most `most` lines, of
 // more it says how to see all.
 ts_status ts_report_print(const ts_report *report, const char *path, const double *seconds, int64_t most);
 
-// Members "points" and "cases", lists of objects with what the table has; "points" is left out without a grid.
+// Members "points" and "cases", lists of objects with what the sheet has; "points" is left out without a grid.
 void ts_report_json(const ts_report *report, ts_text *out);
 
 // How well instances (count) did, those that are done.

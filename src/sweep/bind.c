@@ -211,7 +211,7 @@ static bool knows_pairings(ts_spec *spec) {
     return any && !spec->malformed && !spec->unknown_pairings;
 }
 
-// Where two tables describe a key alike, its values need not be read twice.
+// Where two lists describe a key alike, its values need not be read twice.
 static bool same_definition(const ts_key *a, const ts_key *b) {
     return a == b || (a->type == b->type && a->minimum == b->minimum && a->maximum == b->maximum &&
                       a->choices == b->choices);
@@ -240,7 +240,7 @@ static ts_status type_for_pairing(ts_spec *spec, ts_setting *setting, int s) {
     return TS_OK;
 }
 
-// Reads a setting of which it is not known to what task and model it belongs, for its faults alone: where every table
+// Reads a setting of which it is not known to what task and model it belongs, for its faults alone: where every list
 // describes the key alike.
 static ts_status check_setting(ts_spec *spec, const ts_setting *setting) {
     const ts_key *key = ts_spec_key(spec, setting->key);
@@ -251,9 +251,9 @@ static ts_status check_setting(ts_spec *spec, const ts_setting *setting) {
     return read_setting(spec, setting, key, &list);
 }
 
-static bool has_key(const ts_key *table, const char *name) {
-    for (; table->name; table++)
-        if (strcmp(table->name, name) == 0)
+static bool has_key(const ts_key *keys, const char *name) {
+    for (; keys->name; keys++)
+        if (strcmp(keys->name, name) == 0)
             return true;
     return false;
 }

@@ -25,7 +25,7 @@ typedef struct grouping {
     uint64_t *shape; // (capacity) per case; owned
     int64_t *rows;   // (capacity) per case; owned
     int64_t *lowest; // (capacity) first instance per case; owned
-    int32_t *table;  // (2 * TS_SWEEP_MAX_CASES) case + 1; owned
+    int32_t *hashed; // (2 * TS_SWEEP_MAX_CASES) case + 1; owned
     int n_cases;
 } grouping;
 
@@ -67,9 +67,9 @@ static ts_status find_case(grouping *g, int64_t instance) {
         if (g->shaping >> i & 1)
             shape += g->fingerprint.part[i];
     size_t at = ts_hash_mix(shape) % HASH_SLOTS;
-    while (g->table[at] && g->shape[g->table[at] - 1] != shape)
+    while (g->hashed[at] && g->shape[g->hashed[at] - 1] != shape)
         at = (at + 1) % HASH_SLOTS;
-    if (!g->table[at]) {
+    if (!g->hashed[at]) {
         if (g->n_cases == TS_SWEEP_MAX_CASES)
             return ts_faults_add(
                 g->spec->faults, 0, NULL,
@@ -77,9 +77,9 @@ static ts_status find_case(grouping *g, int64_t instance) {
                 TS_SWEEP_MAX_CASES);
         g->shape[g->n_cases] = shape;
         g->lowest[g->n_cases] = instance;
-        g->table[at] = ++g->n_cases;
+        g->hashed[at] = ++g->n_cases;
     }
-    g->current = g->table[at] - 1;
+    g->current = g->hashed[at] - 1;
     return TS_OK;
 }
 
@@ -184,13 +184,13 @@ static uint64_t hash_label(const char *label) {
     return ts_value_hash(&value);
 }
 
-// Whether an earlier case has this label; enters it otherwise. The table is that of the shapes, used anew.
+// Whether an earlier case has this label; enters it otherwise. The hashes are those of the shapes, used anew.
 static bool is_taken(grouping *g, const char *label, int index) {
     size_t at = hash_label(label) % HASH_SLOTS;
-    for (; g->table[at]; at = (at + 1) % HASH_SLOTS)
-        if (strcmp(g->spec->sweep->cases[g->table[at] - 1].label, label) == 0)
+    for (; g->hashed[at]; at = (at + 1) % HASH_SLOTS)
+        if (strcmp(g->spec->sweep->cases[g->hashed[at] - 1].label, label) == 0)
             return true;
-    g->table[at] = index + 1;
+    g->hashed[at] = index + 1;
     return false;
 }
 
@@ -199,7 +199,7 @@ static ts_status label_cases(grouping *g) {
     ts_text label = {0}, title = {0};
     ts_cursor cursor;
     ts_cursor_start(&cursor, sweep);
-    memset(g->table, 0, HASH_SLOTS * sizeof *g->table);
+    memset(g->hashed, 0, HASH_SLOTS * sizeof *g->hashed);
     ts_status status = TS_OK;
     for (int c = 0; c < sweep->n_cases && status == TS_OK; c++) {
         ts_cursor_seek(&cursor, ts_sweep_point(sweep, g->lowest[c]));
@@ -255,10 +255,10 @@ ts_status ts_spec_group(ts_spec *spec) {
     g->shape = ts_alloc_zero(most, sizeof *g->shape, "the sweep's cases");
     g->rows = ts_alloc_zero(most, sizeof *g->rows, "the sweep's cases");
     g->lowest = ts_alloc_zero(most, sizeof *g->lowest, "the sweep's cases");
-    g->table = ts_alloc_zero(HASH_SLOTS, sizeof *g->table, "the sweep's cases");
+    g->hashed = ts_alloc_zero(HASH_SLOTS, sizeof *g->hashed, "the sweep's cases");
     sweep->case_of = ts_alloc((size_t)sweep->instances * sizeof *sweep->case_of, "the sweep's instances");
     ts_status status =
-        g->shape && g->rows && g->lowest && g->table && sweep->case_of ? TS_OK : TS_ERROR_MEMORY;
+        g->shape && g->rows && g->lowest && g->hashed && sweep->case_of ? TS_OK : TS_ERROR_MEMORY;
     if (status == TS_OK)
         status = gather(g);
     if (status == TS_OK)
@@ -270,7 +270,7 @@ ts_status ts_spec_group(ts_spec *spec) {
     ts_free(g->shape);
     ts_free(g->rows);
     ts_free(g->lowest);
-    ts_free(g->table);
+    ts_free(g->hashed);
     ts_free(g);
     return status;
 }

@@ -15,8 +15,8 @@ typedef struct walk {
     const ts_pairing *pairing; // that `swept` is of
     uint64_t swept;            // positions of the swept keys
     // Points by the hash of their values: enough bits not to meet by chance.
-    uint64_t *hash; // (capacity)
-    int32_t *table; // (2 * capacity) point + 1; 0: free
+    uint64_t *hash;  // (capacity)
+    int32_t *hashed; // (2 * capacity) point + 1; 0: free
     size_t capacity;
 } walk;
 
@@ -33,22 +33,22 @@ static uint64_t swept_keys(const ts_sweep *sweep, const ts_schema *schema) {
 
 static size_t place_of(const walk *w, uint64_t hash) {
     size_t pairings = 2 * w->capacity, at = hash % pairings;
-    while (w->table[at] && w->hash[w->table[at] - 1] != hash)
+    while (w->hashed[at] && w->hash[w->hashed[at] - 1] != hash)
         at = (at + 1) % pairings;
     return at;
 }
 
 static ts_status grow(walk *w) {
     size_t points = (size_t)w->grid->points;
-    ts_free(w->table);
+    ts_free(w->hashed);
     w->capacity = w->capacity ? 2 * w->capacity : 1024;
-    w->table = ts_alloc_zero(2 * w->capacity, sizeof *w->table, "points of the grid");
+    w->hashed = ts_alloc_zero(2 * w->capacity, sizeof *w->hashed, "points of the grid");
     uint64_t *hash = ts_realloc(w->hash, w->capacity * sizeof *hash, "points of the grid");
     w->hash = hash ? hash : w->hash;
-    if (!w->table || !hash)
+    if (!w->hashed || !hash)
         return TS_ERROR_MEMORY;
     for (size_t p = 0; p < points; p++)
-        w->table[place_of(w, w->hash[p])] = (int32_t)p + 1;
+        w->hashed[place_of(w, w->hash[p])] = (int32_t)p + 1;
     return TS_OK;
 }
 
@@ -61,11 +61,11 @@ static ts_status find_point(walk *w, int32_t *point) {
     if ((size_t)w->grid->points == w->capacity && grow(w) != TS_OK)
         return TS_ERROR_MEMORY;
     size_t at = place_of(w, hash);
-    if (!w->table[at]) {
+    if (!w->hashed[at]) {
         w->hash[w->grid->points] = hash;
-        w->table[at] = (int32_t)++w->grid->points;
+        w->hashed[at] = (int32_t)++w->grid->points;
     }
-    *point = w->table[at] - 1;
+    *point = w->hashed[at] - 1;
     return TS_OK;
 }
 
@@ -118,7 +118,7 @@ ts_status ts_grid_make(const ts_sweep *sweep, ts_grid **grid) {
         if (status == TS_OK)
             status = list_instances(made);
         ts_free(w->hash);
-        ts_free(w->table);
+        ts_free(w->hashed);
     }
     ts_free(w);
     if (status != TS_OK) {

@@ -19,9 +19,9 @@ const ts_key *ts_spec_key(const ts_spec *spec, const char *name) {
     return NULL;
 }
 
-static void add_table(ts_spec *spec, const ts_key *table) {
-    for (; table->name && spec->n_keys < TS_MAX_KNOWN; table++)
-        spec->key[spec->n_keys++] = table;
+static void add_keys(ts_spec *spec, const ts_key *keys) {
+    for (; keys->name && spec->n_keys < TS_MAX_KNOWN; keys++)
+        spec->key[spec->n_keys++] = keys;
 }
 
 static ts_status list_known(ts_spec *spec) {
@@ -41,16 +41,16 @@ static ts_status list_known(ts_spec *spec) {
     spec->task_key = (ts_key){.name = "task", .type = TS_NAME, .choices = tasks, .shapes = true};
     spec->model_key =
         (ts_key){.name = "model", .type = TS_NAME, .fallback = "", .choices = models, .shapes = true};
-    // These two first, so that they are found before their rows in the common table, which have no choices.
+    // These two first, so that they are found before their rows in the common list, which have no choices.
     spec->key[spec->n_keys++] = &spec->task_key;
     spec->key[spec->n_keys++] = &spec->model_key;
     for (const ts_key *key = ts_common_keys; key->name; key++)
         if (!ts_spec_key(spec, key->name))
             spec->key[spec->n_keys++] = key;
     for (int t = 0; t < sweep->n_tasks; t++)
-        add_table(spec, ts_tasks[t]->keys);
+        add_keys(spec, ts_tasks[t]->keys);
     for (int m = 0; m < sweep->n_models; m++)
-        add_table(spec, ts_models[m]->keys);
+        add_keys(spec, ts_models[m]->keys);
     return TS_OK;
 }
 

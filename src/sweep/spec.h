@@ -145,7 +145,7 @@ typedef struct ts_spec {
     const char *expected[TS_MAX_EXPECTED];
     int n_expected;
     bool malformed, unknown_pairings; // unknown_pairings: the task or model of some entry is not known
-    ts_key task_key, model_key;       // those of the common table, with the names there are
+    ts_key task_key, model_key;       // those of the common list, with the names there are
 } ts_spec;
 
 // spec.c: the file's structure into settings, entries and filters. Errors are reported; TS_ERROR_USER only if

@@ -1,4 +1,4 @@
-// The table of what other programs call our keys, and the order in which guesses are tried.
+// What other programs call our keys, in a list, and the order in which guesses are tried.
 #include "sweep/synonyms.h"
 
 #include "sweep/nearest.h"

@@ -10,13 +10,13 @@
 typedef struct values {
     ts_value *item;
     size_t count, capacity;
-    size_t *table;        // (2 * capacity) index + 1; 0: free
+    size_t *hashed;       // (2 * capacity) index + 1; 0: free
     bool rising, falling; // whole numbers within each sweep
 } values;
 
 static size_t place_of(const values *list, const ts_value *value) {
     size_t pairings = 2 * list->capacity, at = ts_hash_mix(ts_value_hash(value)) % pairings;
-    while (list->table[at] && !ts_value_equal(&list->item[list->table[at] - 1], value))
+    while (list->hashed[at] && !ts_value_equal(&list->item[list->hashed[at] - 1], value))
         at = (at + 1) % pairings;
     return at;
 }
@@ -25,12 +25,12 @@ static ts_status grow(values *list) {
     list->capacity = list->capacity ? 2 * list->capacity : 64;
     ts_value *item = ts_realloc(list->item, list->capacity * sizeof *item, "a key's values");
     list->item = item ? item : list->item;
-    ts_free(list->table);
-    list->table = ts_alloc_zero(2 * list->capacity, sizeof *list->table, "a key's values");
-    if (!item || !list->table)
+    ts_free(list->hashed);
+    list->hashed = ts_alloc_zero(2 * list->capacity, sizeof *list->hashed, "a key's values");
+    if (!item || !list->hashed)
         return TS_ERROR_MEMORY;
     for (size_t i = 0; i < list->count; i++)
-        list->table[place_of(list, &list->item[i])] = i + 1;
+        list->hashed[place_of(list, &list->item[i])] = i + 1;
     return TS_OK;
 }
 
@@ -39,14 +39,14 @@ static ts_status add(values *list, const ts_value *value, size_t begin) {
     if (list->count == list->capacity && grow(list) != TS_OK)
         return TS_ERROR_MEMORY;
     size_t at = place_of(list, value);
-    if (list->table[at])
+    if (list->hashed[at])
         return TS_OK;
     if (list->count > begin && value->type == TS_INTEGER) {
         list->rising = list->rising && value->integer > list->item[list->count - 1].integer;
         list->falling = list->falling && value->integer < list->item[list->count - 1].integer;
     }
     list->item[list->count++] = *value;
-    list->table[at] = list->count;
+    list->hashed[at] = list->count;
     return TS_OK;
 }
 
@@ -120,6 +120,6 @@ ts_status ts_union_write(const ts_sweep *const *sweeps, int n_sweeps, const char
     if (status == TS_OK)
         write(&list, out);
     ts_free(list.item);
-    ts_free(list.table);
+    ts_free(list.hashed);
     return status;
 }

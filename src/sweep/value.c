@@ -207,7 +207,7 @@ ts_status ts_value_fallback(ts_arena *arena, const ts_key *key, ts_value *value)
     *value = (ts_value){.type = key->type, .name = key->fallback};
     if (key->type == TS_NAME)
         return TS_OK;
-    if (key->type == TS_FILE) { // a table of keys can name no file
+    if (key->type == TS_FILE) { // a list of keys can name no file
         value->file = &ts_no_file;
         return TS_OK;
     }
@@ -222,7 +222,7 @@ ts_status ts_value_fallback(ts_arena *arena, const ts_key *key, ts_value *value)
     const ts_yaml_node *root = ts_yaml_root(yaml);
     status = read_one(&reader, key, root ? root : &empty, value);
     ts_yaml_free(yaml);
-    if (status == TS_ERROR_USER) // a fault of the key's table
+    if (status == TS_ERROR_USER) // a fault of the key's row
         status = ts_fail(TS_ERROR_FATAL, "%s", faults.shown ? faults.error[0].text : key->name);
     ts_faults_free(&faults);
     return status;
