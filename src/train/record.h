@@ -1,6 +1,6 @@
 // A record: everything one trained instance leaves in the results file, as one block of bytes
 // (little-endian), and the layout that says which field lies where. The trainer fills records, unit states
-// carry them, the store writes them. The same for all rows of a case.
+// carry them, results/rows.h writes them. The same for all rows of a case.
 #pragma once
 
 #include "param/key.h"
