@@ -4,15 +4,9 @@
 // 0's.
 #pragma once
 
-#include "base/status.h"
+#include "sweep/sweep.h"
 
 #include <stddef.h>
-#include <stdint.h>
-
-typedef struct ts_unit {
-    int32_t case_index;
-    int64_t first_row, rows; // consecutive rows of the case
-} ts_unit;
 
 // `directory` is made if missing. `digest`: the sweep's. A fault (full disk) leaves the earlier generation
 // intact.

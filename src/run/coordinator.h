@@ -8,7 +8,7 @@
 #pragma once
 
 #include "base/status.h"
-#include "integrity/state.h"
+#include "sweep/sweep.h"
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "integrity/state.h"
 #include "results/reader.h"
 #include "run/next.h"
 #include "run/report.h"

@@ -1,7 +1,7 @@
 // Messages between rank 0's leader and every rank's worker (rank 0's own included).
 #pragma once
 
-#include "integrity/state.h"
+#include "sweep/sweep.h"
 
 #include <stdint.h>
 

@@ -2,6 +2,7 @@
 #include "run/schedule.h"
 
 #include "base/memory.h"
+#include "integrity/state.h"
 #include "results/rows.h"
 
 #include <string.h>

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/thread.h"
+#include "integrity/state.h"
 #include "model/model.h"
 
 #include <signal.h>

@@ -2,8 +2,8 @@
 // results out; MPI and HDF5 never run here. Unit states are plain files and are written here.
 #pragma once
 
-#include "integrity/state.h"
 #include "run/job.h"
+#include "sweep/sweep.h"
 #include "train/trainer.h"
 
 #include <pthread.h>

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "integrity/state.h"
 #include "results/rows.h"
 #include "run/desk.h"
 

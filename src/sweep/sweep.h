@@ -47,6 +47,12 @@ typedef struct ts_case {
     ts_schema *schema;
 } ts_case;
 
+// Rows of a case that are trained together, by one thread.
+typedef struct ts_unit {
+    int32_t case_index;
+    int64_t first_row, rows; // consecutive
+} ts_unit;
+
 int ts_sweep_cases(const ts_sweep *sweep);
 const ts_case *ts_sweep_case(const ts_sweep *sweep, int index);
 int32_t ts_sweep_case_of(const ts_sweep *sweep, int64_t instance);
