@@ -3,6 +3,7 @@
 #include "sweep/grid.h"
 #include "sweep/label.h"
 #include "sweep/union.h"
+#include "task/task.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -83,11 +84,71 @@ static void test_files_go_by_their_names_and_stay_apart(void **state) {
     (void)state;
     expect_points(TABLE "cayley: [a/t.csv, own name.csv]\n", "cayley=t.csv: 0|cayley=own name.csv: 1|");
     expect_points(TABLE "cayley: [a/t.csv, b/t.csv]\nseed: 0..1\n",
-                  "cayley=a/t.csv: 0 1|cayley=b/t.csv: 2 3|");
+                  "cayley=t.csv 6101: 0 1|cayley=t.csv 28d9: 2 3|");
     ts_sweep *sweep = read(TABLE "cayley: [a/t.csv, b/t.csv]\n");
-    assert_string_equal(ts_sweep_case(sweep, 1)->title, "cayley=b/t.csv");
+    assert_string_equal(ts_sweep_case(sweep, 1)->title, "cayley=t.csv 28d9");
     assert_memory_equal(ts_sweep_case(sweep, 1)->label, "cayley=sha256:", 14); // whatever it is called
     ts_sweep_free(sweep);
+}
+
+// What each case learns, as the results file says it: "kind: label|...".
+static void expect_learned(const char *text, const char *expected) {
+    ts_sweep *sweep = read(text);
+    ts_text got = {0};
+    for (int c = 0; c < ts_sweep_cases(sweep); c++) {
+        const ts_case *one = ts_sweep_case(sweep, c);
+        ts_text_addf(&got, "%s: %s|", ts_kind_name(one->schema->task->kind), one->learned);
+    }
+    if (strcmp(ts_text_get(&got), expected) != 0)
+        fail_msg("%s\n     got %s\nexpected %s", text, ts_text_get(&got), expected);
+    ts_text_free(&got);
+    ts_sweep_free(sweep);
+}
+
+static void test_every_case_says_what_it_learns(void **state) {
+    (void)state;
+    expect_learned(
+        "steps: 1\ncases: [{task: tree, depth: 3, hidden: 2}, {task: group, group: [S3xC2, C113]}, {task: "
+        "power, p: 7, m: 2, n: 3}, {task: power, p: 7, m: 1, n: 0}, {task: cayley, cayley: own name.csv}]\n",
+        "features: binary tree of depth 3|table: S3xC2|table: C113|table: (a^2 + b^3) mod 7|"
+        "table: (a + b^0) mod 7|table: own name.csv|");
+    expect_learned("task: tree\nhidden: 2\ndepth: 2\nbranching: [2, 5]\nearly_stopping: [true, false]\n",
+                   "features: binary tree of depth 2|features: binary tree of depth 2, paths to leaves|"
+                   "features: 5-ary tree of depth 2|features: 5-ary tree of depth 2, paths to leaves|");
+    expect_learned(
+        "task: independent\nhidden: 2\nfeatures: 4\ncases: [{binary: false}, {binary: true, "
+        "correlated_pairs: 1, "
+        "anticorrelated_pairs: 1}, {feature_probability: {base: 0.5}}, {feature_probability: {base: 0.5, "
+        "branching: 3}}, {feature_probability: [0.1, 0.2, 0.3, 0.4]}]\n",
+        "features: 4 features, P(on) = 0.05|"
+        "features: 4 binary features, P(on) = 0.05, 1 correlated pair, 1 anticorrelated pair|"
+        "features: 4 features, P(on) = 0.5^i|features: 4 features, P(on) = 0.5^level (3 children a node)|"
+        "features: 4 features, P(on) = [0.1,0.2,0.3,0.4]|");
+    // By name, and digits of the digest where that is not enough; equal contents are one file.
+    expect_learned(TABLE "cases: [{cayley: a/t.csv, seed: 1}, {cayley: c/t.csv, seed: 2}]\n",
+                   "table: t.csv|");
+    expect_learned(TABLE "cayley: [a/t.csv, b/t.csv]\nsteps: [1, 2]\n",
+                   "table: t.csv 6101|table: t.csv 6101|table: t.csv 28d9|table: t.csv 28d9|");
+}
+
+static void test_long_and_odd_names_of_files_are_cut_and_spelt_out(void **state) {
+    (void)state;
+    const char *odd = "a \xe2\x80\xae b.csv", *shown = "a \\u202e b.csv";
+    char text[1000], expected[1000], one[200], two[200];
+    snprintf(one, sizeof one, "%0100d1.csv", 0);
+    snprintf(two, sizeof two, "%0100d2.csv", 0);
+    const ts_sweep_file files[] = {{odd, "0,1\n1,0\n", 8}, {one, "0,1\n1,0\n", 8}, {two, "1,0\n0,1\n", 8}};
+    ts_sweep_source source = {.file = "sweep.yaml", .text = text, .files = files, .n_files = 3};
+    ts_sweep *sweep = NULL;
+    for (int i = 0; i < 2; i++) {
+        snprintf(text, sizeof text, TABLE "cayley: ['%s', '%s']\n", i ? one : odd, two);
+        source.bytes = strlen(text);
+        assert_int_equal(ts_sweep_read(&source, &sweep), TS_OK);
+        snprintf(expected, sizeof expected, i ? "%.60s... 6101" : "%s", i ? one : shown);
+        assert_string_equal(ts_sweep_case(sweep, 0)->learned, expected);
+        assert_string_not_equal(ts_sweep_case(sweep, 0)->learned, ts_sweep_case(sweep, 1)->learned);
+        ts_sweep_free(sweep);
+    }
 }
 
 static void test_long_values_are_cut_and_stay_apart(void **state) {
@@ -170,6 +231,8 @@ int main(void) {
         cmocka_unit_test(test_points_are_instances_that_differ_in_seeds_only),
         cmocka_unit_test(test_what_follows_from_other_keys_is_no_key_of_the_grid),
         cmocka_unit_test(test_files_go_by_their_names_and_stay_apart),
+        cmocka_unit_test(test_every_case_says_what_it_learns),
+        cmocka_unit_test(test_long_and_odd_names_of_files_are_cut_and_spelt_out),
         cmocka_unit_test(test_long_values_are_cut_and_stay_apart),
         cmocka_unit_test(test_a_million_instances_are_grouped),
         cmocka_unit_test(test_instances_are_told_apart_by_what_is_swept_and_seeds),

@@ -1,5 +1,7 @@
-// The distributions of the feature tasks: what can occur, how often, and that batches follow it.
+// Which models learn which tasks, and the distributions of the feature tasks: what can occur, how often, and that batches follow it.
 #include "support.h"
+
+#include "param/key_set.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,6 +24,73 @@ static task_case open_task(const char *text) {
 static void close_task(task_case *t) {
     ts_data_free(t->all);
     ts_sweep_free(t->sweep);
+}
+
+static void test_models_learn_the_tasks_of_their_kind(void **state) {
+    (void)state;
+    static const char *const usual[][2] = {{"tree", "autoencoder"},
+                                           {"independent", "autoencoder"},
+                                           {"group", "mlp"},
+                                           {"cayley", "mlp"},
+                                           {"power", "transformer"}};
+    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
+        assert_string_equal(ts_tasks[i]->name, usual[i][0]);
+        assert_string_equal(ts_model_usual(ts_tasks[i])->name, usual[i][1]);
+    }
+    for (int t = 0; ts_tasks[t]; t++) {
+        assert_non_null(ts_model_usual(ts_tasks[t]));
+        for (int m = 0; ts_models[m]; m++) {
+            ts_schema schema;
+            assert_int_equal(ts_model_learns(ts_models[m], ts_tasks[t]),
+                             strcmp(ts_models[m]->name, "autoencoder") == 0
+                                 ? ts_tasks[t]->kind == TS_KIND_FEATURES
+                                 : ts_tasks[t]->kind == TS_KIND_TABLE);
+            assert_int_equal(ts_model_schema(ts_tasks[t], ts_models[m], &schema), TS_OK);
+        }
+        for (const ts_quantity *one = ts_tasks[t]->derived; one->name; one++) {
+            assert_true(one->help && !one->number == !!one->word);
+            assert_int_equal(ts_is_derived(one->name), !!one->number);
+        }
+    }
+    assert_true(ts_is_derived("parameters") && !ts_is_derived("depth"));
+}
+
+static void test_more_keys_than_a_schema_holds_are_refused(void **state) {
+    (void)state;
+    static char names[TS_MAX_KEYS + 1][8];
+    static ts_key keys[TS_MAX_KEYS + 1];
+    static const ts_key none[] = {{0}};
+    int common = 0;
+    while (ts_common_keys[common].name)
+        common++;
+    ts_task task = {.name = "many", .keys = keys};
+    ts_model model = {.name = "any", .keys = none};
+    ts_schema schema;
+    for (int i = 0; i < TS_MAX_KEYS - common; i++) {
+        snprintf(names[i], sizeof names[i], "key%d", i);
+        keys[i].name = names[i];
+    }
+    assert_int_equal(ts_model_schema(&task, &model, &schema), TS_OK);
+    assert_int_equal(schema.count, TS_MAX_KEYS);
+    keys[TS_MAX_KEYS - common].name = "more";
+    assert_int_equal(ts_model_schema(&task, &model, &schema), TS_ERROR_FATAL);
+    assert_string_equal(ts_message(), "task 'many' and model 'any' have more than 256 keys");
+}
+
+static void test_a_set_holds_every_key_of_a_schema(void **state) {
+    (void)state;
+    ts_key_set set = {0}, all = {0}, other = {0};
+    ts_key_set_fill(&all);
+    for (int i = 0; i < TS_MAX_KEYS; i += 3)
+        ts_key_set_add(&set, i);
+    for (int i = 0; i < TS_MAX_KEYS; i++) {
+        assert_int_equal(ts_key_set_has(&set, i), i % 3 == 0);
+        ts_key_set one = {0};
+        ts_key_set_add(&one, i);
+        assert_int_equal(ts_key_set_meets(&set, &one), i % 3 == 0);
+        ts_key_set_add_all(&other, &one);
+    }
+    assert_memory_equal(&other, &all, sizeof all);
 }
 
 static double total_probability(const ts_support *support) {
@@ -221,6 +290,9 @@ static void test_an_exact_batch_is_the_distribution(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_models_learn_the_tasks_of_their_kind),
+        cmocka_unit_test(test_more_keys_than_a_schema_holds_are_refused),
+        cmocka_unit_test(test_a_set_holds_every_key_of_a_schema),
         cmocka_unit_test(test_a_tree_has_a_feature_per_node_but_the_root),
         cmocka_unit_test(test_early_stopping_reaches_a_node_of_level_l_with_4_to_the_minus_l),
         cmocka_unit_test(test_without_early_stopping_every_sample_is_a_path_to_a_leaf),

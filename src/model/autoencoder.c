@@ -296,6 +296,7 @@ static ts_status measure(const ts_params *params, const ts_data *all_data, const
 const ts_model ts_model_autoencoder = {
     .name = "autoencoder",
     .help = "x_hat = relu(W^T W x + b), the toy model of superposition",
+    .learns = TS_KIND_FEATURES,
     .keys = KEYS,
     .check = check,
     .layout = layout,

@@ -171,6 +171,7 @@ static ts_status measure(const ts_params *params, const ts_data *data, const flo
 const ts_model ts_model_mlp = {
     .name = "mlp",
     .help = "relu([W_x[a], W_y[b]] W) W_U, the two-embedding network that learns a table",
+    .learns = TS_KIND_TABLE,
     .keys = KEYS,
     .check = check,
     .layout = layout,

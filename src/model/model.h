@@ -4,11 +4,11 @@
 
 #include "base/pause.h"
 #include "param/key.h"
+#include "task/task.h"
 
 #include <stdint.h>
 
 struct ts_data;
-struct ts_task;
 
 enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 16, TS_MEASURE_DIMENSIONS = 2 };
 
@@ -48,6 +48,7 @@ typedef struct ts_published_name {
 typedef struct ts_model {
     const char *name;
     const char *help;
+    ts_kind learns; // every task of this kind
     const ts_key *keys;
     const ts_published_name
         *published; // of tensors; NULL name ends the table; NULL: all have their own names
@@ -93,8 +94,11 @@ extern const ts_model *const ts_models[]; // NULL-terminated
 const ts_model *ts_model_find(const char *name);
 const char *ts_model_published(const ts_model *model, const char *tensor); // the tensor's published name
 
-// The schema of a task learned by a model: common keys, the task's, the model's.
-void ts_model_schema(const struct ts_task *task, const ts_model *model, ts_schema *schema);
+bool ts_model_learns(const ts_model *model, const ts_task *task);
+const ts_model *ts_model_usual(const ts_task *task); // that learns it by default; NULL: none does
+
+// The schema of a task learned by a model: common keys, the task's, the model's. TS_ERROR_FATAL: more than TS_MAX_KEYS.
+ts_status ts_model_schema(const ts_task *task, const ts_model *model, ts_schema *schema);
 
 // ts_model.measure, and nothing but NaN of weights that are not all finite.
 ts_status ts_measure_weights(const ts_params *params, const struct ts_data *data, const float *parameters,
@@ -104,8 +108,9 @@ ts_status ts_measure_weights(const ts_params *params, const struct ts_data *data
 // none.
 bool ts_derive(const ts_params *params, const char *name, double *value);
 
-// Names of every derived quantity any task or model may have, NULL-terminated.
-extern const char *const ts_derived_names[];
+// Names of the derived numbers that any task or model has, the `index`th; some come more than once. NULL: no more.
+const char *ts_derived_name(int index);
+bool ts_is_derived(const char *name);
 
 // Doubles that measure() writes, and where measure `index` starts among them.
 int64_t ts_measures_total(const ts_params *params, const struct ts_data *data);

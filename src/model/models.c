@@ -1,8 +1,6 @@
 // The list of models: a new one is one file and one line here.
 #include "model/model.h"
 
-#include "task/task.h"
-
 #include <math.h>
 #include <string.h>
 
@@ -15,11 +13,21 @@ const ts_model *const ts_models[] = {
     NULL,
 };
 
-const char *const ts_derived_names[] = {"features", "order", "gcd_m", "gcd_n", "parameters", NULL};
-
 const ts_model *ts_model_find(const char *name) {
     for (int i = 0; ts_models[i]; i++)
         if (strcmp(ts_models[i]->name, name) == 0)
+            return ts_models[i];
+    return NULL;
+}
+
+bool ts_model_learns(const ts_model *model, const ts_task *task) {
+    return model->learns == task->kind;
+}
+
+const ts_model *ts_model_usual(const ts_task *task) {
+    for (int i = 0; ts_models[i]; i++)
+        if (ts_model_learns(ts_models[i], task) &&
+            (!task->usual_model || strcmp(ts_models[i]->name, task->usual_model) == 0))
             return ts_models[i];
     return NULL;
 }
@@ -31,17 +39,37 @@ const char *ts_model_published(const ts_model *model, const char *tensor) {
     return tensor;
 }
 
-void ts_model_schema(const ts_task *task, const ts_model *model, ts_schema *schema) {
+ts_status ts_model_schema(const ts_task *task, const ts_model *model, ts_schema *schema) {
     *schema = (ts_schema){.task = task, .model = model};
     const ts_key *const tables[] = {ts_common_keys, task->keys, model->keys};
     for (int t = 0; t < 3; t++)
-        for (const ts_key *key = tables[t]; key->name && schema->count < TS_MAX_KEYS; key++)
+        for (const ts_key *key = tables[t]; key->name; key++) {
+            if (schema->count == TS_MAX_KEYS)
+                return ts_fail(TS_ERROR_FATAL, "task '%s' and model '%s' have more than %d keys", task->name,
+                               model->name, TS_MAX_KEYS);
             schema->key[schema->count++] = key;
+        }
+    return TS_OK;
+}
+
+const char *ts_derived_name(int index) {
+    for (int t = 0; ts_tasks[t]; t++)
+        for (const ts_quantity *one = ts_tasks[t]->derived; one->name; one++)
+            if (one->number && index-- == 0)
+                return one->name;
+    return index == 0 ? "parameters" : NULL;
+}
+
+bool ts_is_derived(const char *name) {
+    for (int i = 0; ts_derived_name(i); i++)
+        if (strcmp(ts_derived_name(i), name) == 0)
+            return true;
+    return false;
 }
 
 bool ts_derive(const ts_params *params, const char *name, double *value) {
     if (strcmp(name, "parameters") != 0)
-        return params->schema->task->derive(params, name, value);
+        return ts_task_derive(params, name, value);
     ts_parameter_layout tensors;
     params->schema->model->layout(params, &tensors);
     *value = (double)tensors.total;

@@ -19,7 +19,7 @@ static const double GROKKED = 0.99, PASSED = 0.05;
 
 int ts_network_order(const ts_params *params) {
     double order = 0;
-    params->schema->task->derive(params, "order", &order);
+    ts_task_derive(params, "order", &order);
     return (int)order;
 }
 

@@ -354,6 +354,7 @@ static ts_status measure(const ts_params *params, const ts_data *data, const flo
 const ts_model ts_model_transformer = {
     .name = "transformer",
     .help = "one layer of attention over a, b and \"=\", and one hidden layer, read at the last token",
+    .learns = TS_KIND_TABLE,
     .keys = KEYS,
     .published = PUBLISHED,
     .check = check,

@@ -7,13 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-const ts_file ts_no_file = {.path = "", .content = ""};
+const ts_file ts_no_file = {.path = "", .name = "none", .content = ""};
 
 static const char *const SAVE[] = {"none", "final", "checkpoints", NULL};
 
 const ts_key ts_common_keys[] = {
-    // Which names are allowed, and that the model defaults to the task's first, is in the lists of tasks and
-    // models.
+    // Which names are allowed, and to which the model defaults, is in the lists of tasks and models.
     {"task", TS_NAME, NULL, 0, 0, NULL, true, "What is learned"},
     {"model", TS_NAME, "", 0, 0, NULL, true, "The network that learns it (default: the task's usual one)"},
     {"seed", TS_INTEGER, "0", 0, 0x1p53, NULL, false,

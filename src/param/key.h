@@ -43,7 +43,10 @@ typedef struct ts_numbers {
 // Value of TS_FILE: the file as it was when the sweep was read. It counts by content: two paths to equal
 // bytes are one value, and the path is in no identity.
 typedef struct ts_file {
-    const char *path;    // as written; "": no file
+    const char *path; // as written; "": no file
+    const char
+        *name; // for people, of one line: the path's last part, and digits of the digest if another file that
+               // the sweep names has the same
     const char *content; // (bytes), and a NUL
     size_t bytes;
     int64_t rows;    // of numbers in it (base/integer_rows.h)
@@ -79,9 +82,9 @@ typedef struct ts_key {
 // Keys of every instance: task, model, seed, steps, checkpoints, save, ... (NULL name ends the list).
 extern const ts_key ts_common_keys[];
 
-// The keys that apply to one (task, model): common, then the task's, then the model's. At most TS_MAX_KEYS.
-// Made by ts_model_schema (model/model.h).
-enum { TS_MAX_KEYS = 64 };
+// The keys that apply to one (task, model): common, then the task's, then the model's. Made by ts_model_schema
+// (model/model.h).
+enum { TS_MAX_KEYS = 256 };
 struct ts_task;
 struct ts_model;
 typedef struct ts_schema {

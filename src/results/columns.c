@@ -42,9 +42,10 @@ static void add_derived(ts_columns *columns) {
     const ts_task *seen = NULL;
     for (int c = 0; c < ts_sweep_cases(columns->sweep); c++) {
         const ts_task *task = ts_sweep_case(columns->sweep, c)->schema->task;
-        for (int i = 0; task != seen && task->columns && task->columns[i].name; i++)
-            add(columns, TS_COLUMN_DERIVED, task->columns[i].name, type_of(task->columns[i].type),
-                task->columns[i].help, NULL);
+        for (const ts_quantity *one = task->derived; task != seen && one->name; one++)
+            if (one->column)
+                add(columns, TS_COLUMN_DERIVED, one->name, one->number ? TS_H5_INT64 : TS_H5_TEXT, one->help,
+                    NULL);
         seen = task;
     }
 }
@@ -52,8 +53,8 @@ static void add_derived(ts_columns *columns) {
 static int count_derived(void) {
     int count = 0;
     for (int t = 0; ts_tasks[t]; t++)
-        for (int i = 0; ts_tasks[t]->columns && ts_tasks[t]->columns[i].name; i++)
-            count++;
+        for (const ts_quantity *one = ts_tasks[t]->derived; one->name; one++)
+            count += one->column;
     return count;
 }
 
@@ -85,9 +86,8 @@ static void get_text(const ts_column *column, const ts_params *params, ts_text *
         ts_sha256_text(digest, hex);
         ts_text_add(text, hex);
     } else if (column->kind == TS_COLUMN_DERIVED) {
-        const ts_task *task = params->schema->task;
-        const char *name = task->describe ? task->describe(params, column->name) : NULL;
-        ts_text_add(text, name ? name : "");
+        const ts_quantity *quantity = ts_task_quantity(params->schema->task, column->name);
+        ts_text_add(text, quantity ? quantity->word(params) : "");
     } else {
         text_of_value(value_of(params, column->key), text);
     }
@@ -188,7 +188,7 @@ static void put_value(const ts_column *column, const ts_value *value, char *out)
 // A derived whole number; -1 where the instance's task has none of that name.
 static void put_derived(const ts_column *column, const ts_params *params, char *out) {
     double value;
-    bool known = params->schema->task->derive(params, column->name, &value);
+    bool known = ts_task_derive(params, column->name, &value);
     memcpy(out, &(int64_t){known ? (int64_t)value : -1}, sizeof(int64_t));
 }
 

@@ -9,13 +9,6 @@ static ts_pairing *pairing_at(ts_sweep *sweep, int task, int model) {
     return &sweep->pairing[task * sweep->n_models + model];
 }
 
-static bool lists_model(const ts_task *task, const char *model) {
-    for (int i = 0; task->models[i]; i++)
-        if (strcmp(task->models[i], model) == 0)
-            return true;
-    return false;
-}
-
 // --- Pairings ---
 
 static uint64_t hash_name(const char *name) {
@@ -40,10 +33,10 @@ static void sort_positions(ts_pairing *pairing) {
 
 static ts_status fill_pairing(ts_sweep *sweep, int task, int model) {
     ts_pairing *pairing = pairing_at(sweep, task, model);
-    ts_model_schema(ts_tasks[task], ts_models[model], &pairing->schema);
-    pairing->allowed = lists_model(ts_tasks[task], ts_models[model]->name);
+    ts_status status = ts_model_schema(ts_tasks[task], ts_models[model], &pairing->schema);
+    pairing->allowed = ts_model_learns(ts_models[model], ts_tasks[task]);
     sort_positions(pairing);
-    for (int i = 0; i < pairing->schema.count; i++) {
+    for (int i = 0; i < pairing->schema.count && status == TS_OK; i++) {
         const ts_key *key = pairing->schema.key[i];
         pairing->key_hash[i] = hash_name(key->name);
         pairing->value[i] = (ts_value){.type = key->type};
@@ -55,13 +48,10 @@ static ts_status fill_pairing(ts_sweep *sweep, int task, int model) {
             pairing->value[i].name = ts_tasks[task]->name;
         else if (strcmp(key->name, "model") == 0)
             pairing->value[i].name = ts_models[model]->name;
-        else if (key->fallback) {
-            ts_status status = ts_value_fallback(&sweep->arena, key, &pairing->value[i]);
-            if (status != TS_OK)
-                return status;
-        }
+        else if (key->fallback)
+            status = ts_value_fallback(&sweep->arena, key, &pairing->value[i]);
     }
-    return TS_OK;
+    return status;
 }
 
 static ts_status make_pairings(ts_sweep *sweep) {
@@ -129,9 +119,9 @@ static void reach(ts_sweep *sweep, const char *task, const char *model) {
     for (int t = 0; t < sweep->n_tasks; t++) {
         if (strcmp(ts_tasks[t]->name, task) != 0)
             continue;
-        const char *wanted = model[0] ? model : ts_tasks[t]->models[0];
+        const ts_model *wanted = model[0] ? ts_model_find(model) : ts_model_usual(ts_tasks[t]);
         for (int m = 0; m < sweep->n_models; m++)
-            if (strcmp(ts_models[m]->name, wanted) == 0)
+            if (ts_models[m] == wanted)
                 pairing_at(sweep, t, m)->reached = true;
     }
 }
@@ -168,8 +158,8 @@ static void reach_from(ts_spec *spec, ts_entry *entry) {
 // Whether a fault that is reported already may be why the key is not there.
 static bool is_hidden(const ts_spec *spec, const ts_entry *entry, const char *key) {
     bool hidden = spec->malformed || entry->malformed;
-    for (int i = 0; i < spec->n_expected; i++)
-        hidden = hidden || strcmp(spec->expected[i], key) == 0;
+    for (const ts_expected *one = spec->expected; one; one = one->next)
+        hidden = hidden || strcmp(one->key, key) == 0;
     return hidden;
 }
 
@@ -305,16 +295,9 @@ static ts_status type_setting(ts_spec *spec, ts_setting *setting) {
 
 // --- exclude ---
 
-static bool is_derived(const char *name) {
-    for (int i = 0; ts_derived_names[i]; i++)
-        if (strcmp(ts_derived_names[i], name) == 0)
-            return true;
-    return false;
-}
-
 static ts_status type_match(ts_spec *spec, ts_match *match) {
     static const ts_key ANY_NUMBER = {.type = TS_REAL, .minimum = -1e308, .maximum = 1e308};
-    bool key = ts_spec_key(spec, match->key), derived = is_derived(match->key);
+    bool key = ts_spec_key(spec, match->key), derived = ts_is_derived(match->key);
     if (!key && !derived)
         return ts_spec_unknown(spec, match->line, match->key, false, true);
     // Read as a setting of the grid would be: a list holds alternatives.
@@ -363,7 +346,7 @@ static bool entry_reaches(ts_spec *spec, ts_entry *entry, const ts_pairing *pair
     if (!task || !task->list || !ts_value_list_has(task->list, &wanted))
         return false;
     if (!model)
-        return strcmp(pairing->schema.task->models[0], pairing->schema.model->name) == 0;
+        return pairing->schema.model == ts_model_usual(pairing->schema.task);
     wanted.name = pairing->schema.model->name;
     return model->list && (ts_value_list_has(model->list, &wanted) || !model->list->item[0].name[0]);
 }

@@ -15,7 +15,7 @@ typedef struct grouping {
     ts_fingerprint fingerprint;
     const ts_pairing *pairing; // that `known` and `shaping` are of
     int known[TS_MAX_KEYS];    // index in spec->key of each position
-    uint64_t shaping;          // positions that shape
+    ts_key_set shaping;        // the keys that shape
     int32_t current;           // case of the last instance
     // Per key of spec->key: the first value seen, and whether another was.
     uint64_t first[TS_MAX_KNOWN];
@@ -40,16 +40,17 @@ static int known_index(const ts_spec *spec, const char *name) {
 
 static void enter_pairing(grouping *g, const ts_pairing *pairing) {
     g->pairing = pairing;
-    g->shaping = 0;
-    for (int i = 0; i < pairing->schema.count && i < TS_MAX_KEYS; i++) {
+    g->shaping = (ts_key_set){0};
+    for (int i = 0; i < pairing->schema.count; i++) {
         g->known[i] = known_index(g->spec, pairing->schema.key[i]->name);
-        g->shaping |= (uint64_t)pairing->schema.key[i]->shapes << i;
+        if (pairing->schema.key[i]->shapes)
+            ts_key_set_add(&g->shaping, i);
     }
 }
 
-static void note_values(grouping *g, uint64_t changed) {
+static void note_values(grouping *g, const ts_key_set *changed) {
     for (int i = 0; i < g->pairing->schema.count; i++) {
-        if (!(changed >> i & 1))
+        if (!ts_key_set_has(changed, i))
             continue;
         int k = g->known[i];
         uint64_t part = g->fingerprint.part[i];
@@ -64,7 +65,7 @@ static void note_values(grouping *g, uint64_t changed) {
 static ts_status find_case(grouping *g, int64_t instance) {
     uint64_t shape = 0;
     for (int i = 0; i < g->pairing->schema.count; i++)
-        if (g->shaping >> i & 1)
+        if (ts_key_set_has(&g->shaping, i))
             shape += g->fingerprint.part[i];
     size_t at = ts_hash_mix(shape) % HASH_SLOTS;
     while (g->hashed[at] && g->shape[g->hashed[at] - 1] != shape)
@@ -87,12 +88,12 @@ static ts_status gather(grouping *g) {
     ts_sweep *sweep = g->spec->sweep;
     for (int64_t i = 0; i < sweep->instances; i++) {
         ts_cursor_seek(&g->cursor, ts_sweep_point(sweep, i));
-        uint64_t changed = g->cursor.changed;
+        const ts_key_set *changed = &g->cursor.changed;
         ts_fingerprint_update(&g->fingerprint, &g->cursor, changed);
         if (g->pairing != g->cursor.pairing)
             enter_pairing(g, g->cursor.pairing);
         note_values(g, changed);
-        if (changed & g->shaping) {
+        if (ts_key_set_meets(changed, &g->shaping)) {
             ts_status status = find_case(g, i);
             if (status != TS_OK)
                 return status;
@@ -170,12 +171,12 @@ static ts_status list_varying(grouping *g) {
 
 // --- Labels ---
 
-// The keys that shape a case and vary, by position.
-static uint64_t shown_keys(const grouping *g, const ts_schema *schema) {
-    uint64_t shown = 0;
+// The keys that shape a case and vary.
+static ts_key_set shown_keys(const grouping *g, const ts_schema *schema) {
+    ts_key_set shown = {0};
     for (int i = 0; i < schema->count; i++)
         if (schema->key[i]->shapes && g->varies[known_index(g->spec, schema->key[i]->name)])
-            shown |= (uint64_t)1 << i;
+            ts_key_set_add(&shown, i);
     return shown;
 }
 
@@ -196,7 +197,7 @@ static bool is_taken(grouping *g, const char *label, int index) {
 
 static ts_status label_cases(grouping *g) {
     ts_sweep *sweep = g->spec->sweep;
-    ts_text label = {0}, title = {0};
+    ts_text label = {0}, title = {0}, learned = {0};
     ts_cursor cursor;
     ts_cursor_start(&cursor, sweep);
     memset(g->hashed, 0, HASH_SLOTS * sizeof *g->hashed);
@@ -204,22 +205,26 @@ static ts_status label_cases(grouping *g) {
     for (int c = 0; c < sweep->n_cases && status == TS_OK; c++) {
         ts_cursor_seek(&cursor, ts_sweep_point(sweep, g->lowest[c]));
         sweep->cases[c].schema = (ts_schema *)cursor.params.schema;
-        uint64_t shown = shown_keys(g, cursor.params.schema);
-        ts_label_write(&cursor.params, shown, &label);
+        ts_key_set shown = shown_keys(g, cursor.params.schema);
+        ts_label_write(&cursor.params, &shown, &label);
         if (label.length > MAX_LABEL || is_taken(g, ts_text_get(&label), c)) {
             ts_text_clear(&label);
             ts_text_addf(&label, "case-%d", c);
         }
         sweep->cases[c].label = ts_arena_copy(&sweep->arena, ts_text_get(&label), label.length);
-        ts_label_write_title(sweep, &cursor.params, shown, &title);
+        ts_label_write_title(&cursor.params, &shown, &title);
         if (title.length > MAX_LABEL)
             ts_text_clear(&title);
         sweep->cases[c].title = title.length ? ts_arena_copy(&sweep->arena, ts_text_get(&title), title.length)
                                              : sweep->cases[c].label;
-        status = sweep->cases[c].label && sweep->cases[c].title ? ts_text_status(&label) : TS_ERROR_MEMORY;
+        ts_label_write_learned(&cursor.params, c, &learned);
+        sweep->cases[c].learned = ts_arena_copy(&sweep->arena, ts_text_get(&learned), learned.length);
+        bool made = sweep->cases[c].label && sweep->cases[c].title && sweep->cases[c].learned;
+        status = made && !learned.failed ? ts_text_status(&label) : TS_ERROR_MEMORY;
     }
     ts_text_free(&label);
     ts_text_free(&title);
+    ts_text_free(&learned);
     return status;
 }
 

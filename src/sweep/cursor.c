@@ -37,7 +37,7 @@ static const ts_pairing *select_pairing(const ts_cursor *cursor) {
     while (t < sweep->n_tasks - 1 && strcmp(ts_tasks[t]->name, task) != 0)
         t++;
     if (!model[0])
-        model = ts_tasks[t]->models[0];
+        model = ts_model_usual(ts_tasks[t])->name;
     while (m < sweep->n_models - 1 && strcmp(ts_models[m]->name, model) != 0)
         m++;
     return &sweep->pairing[t * sweep->n_models + m];
@@ -50,7 +50,7 @@ static void apply(ts_cursor *cursor, const ts_setting *setting, int64_t index) {
     if (typed->position < 0)
         return;
     cursor->params.value[typed->position] = ts_value_list_at(typed->list, index);
-    cursor->changed |= (uint64_t)1 << typed->position;
+    ts_key_set_add(&cursor->changed, typed->position);
 }
 
 static void apply_axis(ts_cursor *cursor, int axis) {
@@ -70,7 +70,7 @@ static void decode_all(ts_cursor *cursor) {
             apply(cursor, &entry->setting[i], 0);
     for (int a = 0; a < entry->n_axes; a++)
         apply_axis(cursor, a);
-    cursor->changed = ~(uint64_t)0;
+    ts_key_set_fill(&cursor->changed);
 }
 
 void ts_cursor_seek(ts_cursor *cursor, int64_t point) {
@@ -93,7 +93,7 @@ void ts_cursor_seek(ts_cursor *cursor, int64_t point) {
         decode_all(cursor);
         return;
     }
-    cursor->changed = 0;
+    cursor->changed = (ts_key_set){0};
     for (int a = 0; a < entry->n_axes; a++)
         if (moved[a])
             apply_axis(cursor, a);
@@ -126,15 +126,15 @@ int64_t ts_sweep_point(const ts_sweep *sweep, int64_t instance) {
 }
 
 // A sum over keys, so that one changed value costs one subtraction and one addition.
-void ts_fingerprint_update(ts_fingerprint *fingerprint, const ts_cursor *cursor, uint64_t changed) {
+void ts_fingerprint_update(ts_fingerprint *fingerprint, const ts_cursor *cursor, const ts_key_set *changed) {
     const ts_pairing *pairing = cursor->pairing;
-    if (fingerprint->pairing != pairing) {
+    bool anew = fingerprint->pairing != pairing;
+    if (anew) {
         memset(fingerprint, 0, sizeof *fingerprint);
         fingerprint->pairing = pairing;
-        changed = ~(uint64_t)0;
     }
     for (int i = 0; i < pairing->schema.count; i++) {
-        if (!(changed >> i & 1))
+        if (!anew && !ts_key_set_has(changed, i))
             continue;
         uint64_t part = ts_hash_mix(pairing->key_hash[i] ^ ts_value_hash(&cursor->params.value[i]));
         fingerprint->all += part - fingerprint->part[i];

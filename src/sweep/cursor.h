@@ -2,6 +2,7 @@
 // between.
 #pragma once
 
+#include "param/key_set.h"
 #include "sweep/spec.h"
 
 typedef struct ts_cursor {
@@ -9,7 +10,7 @@ typedef struct ts_cursor {
     const ts_entry *entry; // NULL: nothing decoded yet
     const ts_pairing *pairing;
     ts_params params;            // schema NULL until the first point
-    uint64_t changed;            // bit per position of the schema that may differ from the point before
+    ts_key_set changed;          // those that may differ from the point before
     uint32_t digit[TS_MAX_AXES]; // index on each axis of the entry
 } ts_cursor;
 
@@ -31,4 +32,4 @@ typedef struct ts_fingerprint {
 } ts_fingerprint;
 
 // `changed`: all that changed since the last update of this fingerprint.
-void ts_fingerprint_update(ts_fingerprint *fingerprint, const ts_cursor *cursor, uint64_t changed);
+void ts_fingerprint_update(ts_fingerprint *fingerprint, const ts_cursor *cursor, const ts_key_set *changed);

@@ -59,7 +59,7 @@ static ts_status search(ts_spec *spec, instance_set *set, ts_cursor *cursor) {
     int64_t first = -1, second = -1, found = 0;
     for (int64_t i = 0; i < spec->sweep->instances; i++) {
         ts_cursor_seek(cursor, ts_sweep_point(spec->sweep, i));
-        ts_fingerprint_update(&fingerprint, cursor, cursor->changed);
+        ts_fingerprint_update(&fingerprint, cursor, &cursor->changed);
         int64_t other = find_or_add(set, cursor, i, fingerprint.all);
         if (other >= 0 && found++ == 0) {
             first = other;

@@ -52,7 +52,7 @@ typedef struct walk {
     ts_spec *spec;
     ts_cursor cursor;
     ts_fingerprint fingerprint;
-    uint64_t pending; // positions that changed since the fingerprint was updated
+    ts_key_set pending; // those that changed since the fingerprint was updated
     hash_set checked;
     uint32_t *point; // (points) of the instances; NULL without filters
     int64_t instances;
@@ -112,8 +112,9 @@ static int line_of(const walk *w, const char *key) {
 static void report_pair(walk *w) {
     const ts_schema *schema = &w->cursor.pairing->schema;
     ts_text models = {0};
-    for (int i = 0; schema->task->models[i]; i++)
-        ts_text_addf(&models, "%s%s", i ? ", " : "", schema->task->models[i]);
+    for (int m = 0; ts_models[m]; m++)
+        if (ts_model_learns(ts_models[m], schema->task))
+            ts_text_addf(&models, "%s%s", models.length ? ", " : "", ts_models[m]->name);
     ts_faults_add(w->spec->faults, line_of(w, "model"), "model",
                   "task '%s' cannot be learned by model '%s'; its models: %s", schema->task->name,
                   schema->model->name, ts_text_get(&models));
@@ -174,7 +175,7 @@ static bool passes_where(walk *w) {
 
 static ts_status take_point(walk *w, int64_t point) {
     ts_cursor_seek(&w->cursor, point);
-    w->pending |= w->cursor.changed;
+    ts_key_set_add_all(&w->pending, &w->cursor.changed);
     if (is_excluded(w) || !passes_where(w))
         return TS_OK;
     if (w->point)
@@ -185,8 +186,8 @@ static ts_status take_point(walk *w, int64_t point) {
         return TS_OK;
     }
     bool added;
-    ts_fingerprint_update(&w->fingerprint, &w->cursor, w->pending);
-    w->pending = 0;
+    ts_fingerprint_update(&w->fingerprint, &w->cursor, &w->pending);
+    w->pending = (ts_key_set){0};
     ts_status status = add_hash(&w->checked, w->fingerprint.no_seed, &added);
     if (status == TS_OK && added)
         check_point(w);

@@ -13,21 +13,19 @@ typedef struct walk {
     ts_cursor cursor;
     ts_fingerprint fingerprint;
     const ts_pairing *pairing; // that `swept` is of
-    uint64_t swept;            // positions of the swept keys
+    ts_key_set swept;          // the swept keys
     // Points by the hash of their values: enough bits not to meet by chance.
     uint64_t *hash;  // (capacity)
     int32_t *hashed; // (2 * capacity) point + 1; 0: free
     size_t capacity;
 } walk;
 
-static uint64_t swept_keys(const ts_sweep *sweep, const ts_schema *schema) {
+static ts_key_set swept_keys(const ts_sweep *sweep, const ts_schema *schema) {
     const ts_key *const *keys;
-    uint64_t swept = 0;
+    ts_key_set swept = {0};
     int count = ts_sweep_swept(sweep, &keys);
-    for (int k = 0; k < count; k++) {
-        int position = ts_schema_find(schema, keys[k]->name);
-        swept |= position >= 0 ? (uint64_t)1 << position : 0;
-    }
+    for (int k = 0; k < count; k++)
+        ts_key_set_add_name(&swept, schema, keys[k]->name);
     return swept;
 }
 
@@ -55,7 +53,7 @@ static ts_status grow(walk *w) {
 static ts_status find_point(walk *w, int32_t *point) {
     uint64_t hash = (uint64_t)(w->pairing - w->grid->sweep->pairing) + 1;
     for (int i = 0; i < w->pairing->schema.count; i++)
-        if (w->swept >> i & 1)
+        if (ts_key_set_has(&w->swept, i))
             hash += w->fingerprint.part[i];
     hash = ts_hash_mix(hash);
     if ((size_t)w->grid->points == w->capacity && grow(w) != TS_OK)
@@ -75,12 +73,12 @@ static ts_status find_points(walk *w) {
     ts_cursor_start(&w->cursor, sweep);
     for (int64_t i = 0; i < ts_sweep_instances(sweep); i++) {
         ts_cursor_seek(&w->cursor, ts_sweep_point(sweep, i));
-        ts_fingerprint_update(&w->fingerprint, &w->cursor, w->cursor.changed);
+        ts_fingerprint_update(&w->fingerprint, &w->cursor, &w->cursor.changed);
         bool entered = w->pairing != w->cursor.pairing;
         w->pairing = w->cursor.pairing;
         if (entered)
             w->swept = swept_keys(sweep, w->cursor.params.schema);
-        if ((entered || w->cursor.changed & w->swept) && find_point(w, &point) != TS_OK)
+        if ((entered || ts_key_set_meets(&w->cursor.changed, &w->swept)) && find_point(w, &point) != TS_OK)
             return TS_ERROR_MEMORY;
         w->grid->point_of[i] = point;
     }
@@ -141,6 +139,7 @@ void ts_grid_free(ts_grid *grid) {
 void ts_grid_label(const ts_grid *grid, int64_t point, ts_text *out) {
     ts_params params;
     ts_sweep_params(grid->sweep, grid->instance[grid->first[point]], &params);
-    if (!ts_label_write_title(grid->sweep, &params, swept_keys(grid->sweep, params.schema), out))
+    ts_key_set swept = swept_keys(grid->sweep, params.schema);
+    if (!ts_label_write_title(&params, &swept, out))
         ts_text_addf(out, " (%lld)", (long long)point);
 }

@@ -41,6 +41,7 @@ static ts_status keep(ts_value_reader *reader, const char *path, const char *byt
         return TS_ERROR_MEMORY;
     memcpy(content, bytes, size);
     read->file = (ts_file){.path = name,
+                           .name = "", // until all files are known
                            .content = content,
                            .bytes = size,
                            .rows = ts_integer_rows_look(bytes, size, 0).rows,
@@ -128,6 +129,33 @@ ts_status ts_input_file_read(ts_value_reader *reader, const ts_key *key, const t
     return TS_OK;
 }
 
+// Hexadecimal digits of the file's digest that tell it from others of its name, at least four; 0: there are none.
+static int digits_needed(const ts_value_reader *reader, const ts_file *file, const char *name) {
+    static const int ALGORITHM = sizeof "sha256:" - 1;
+    int needed = 0;
+    for (const struct ts_file_read *read = reader->files; read; read = read->next) {
+        char other[TS_SHOWN_BYTES];
+        int same = ALGORITHM;
+        while (read->file.digest[same] && read->file.digest[same] == file->digest[same])
+            same++;
+        if (file->digest[same] && strcmp(ts_shown(ts_path_name(read->file.path), other), name) == 0)
+            needed = same + 1 - ALGORITHM > needed ? same + 1 - ALGORITHM : needed;
+    }
+    return needed && needed < 4 ? 4 : needed;
+}
+
+static const char *name_of(const ts_value_reader *reader, const ts_file *file) {
+    char shown[TS_SHOWN_BYTES];
+    ts_text name = {0};
+    int digits = digits_needed(reader, file, ts_shown(ts_path_name(file->path), shown));
+    ts_text_add(&name, shown);
+    if (digits)
+        ts_text_addf(&name, " %.*s", digits, strchr(file->digest, ':') + 1);
+    const char *kept = ts_arena_copy(reader->arena, ts_text_get(&name), name.length);
+    ts_text_free(&name);
+    return kept;
+}
+
 ts_status ts_input_files_list(const ts_value_reader *reader, const ts_file ***files, int *count) {
     *count = 0;
     for (const struct ts_file_read *read = reader->files; read; read = read->next)
@@ -136,7 +164,10 @@ ts_status ts_input_files_list(const ts_value_reader *reader, const ts_file ***fi
     if (!*files)
         return TS_ERROR_MEMORY;
     int i = *count; // the newest comes first
-    for (const struct ts_file_read *read = reader->files; read; read = read->next)
+    for (struct ts_file_read *read = reader->files; read; read = read->next) {
         (*files)[--i] = &read->file;
+        if (!(read->file.name = name_of(reader, &read->file)))
+            return TS_ERROR_MEMORY;
+    }
     return TS_OK;
 }

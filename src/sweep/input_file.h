@@ -6,7 +6,8 @@
 
 enum { TS_INPUT_FILE_MAX_BYTES = 4 << 20, TS_INPUT_FILES_MAX_BYTES = 64 << 20 }; // of one; of all of a sweep
 
-// The files read so far, in the order in which they were first named; (count) in the reader's arena.
+// All files, in the order in which they were first named; (count) in the reader's arena. Gives them their names for
+// people.
 ts_status ts_input_files_list(const ts_value_reader *reader, const ts_file ***files, int *count);
 
 // Reads `node` as the path of a file, relative to the sweep file. TS_ERROR_USER: reported.

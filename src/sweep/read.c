@@ -157,13 +157,13 @@ typedef struct identities {
 static void next_identity(identities *at, int64_t point, uint8_t digest[TS_SHA256_BYTES]) {
     ts_cursor_seek(&at->cursor, point);
     const ts_pairing *pairing = at->cursor.pairing;
-    uint64_t changed = at->pairing == pairing ? at->cursor.changed : ~(uint64_t)0;
+    bool anew = at->pairing != pairing;
     at->pairing = pairing;
     ts_text_clear(&at->json);
     for (int i = 0; i < pairing->schema.count; i++) {
         int position = pairing->alphabetical[i];
         ts_text *member = &at->member[position];
-        if (changed >> position & 1) {
+        if (anew || ts_key_set_has(&at->cursor.changed, position)) {
             ts_text_clear(member);
             ts_value_json(&at->cursor.params.value[position], pairing->schema.key[position]->name, member);
         }

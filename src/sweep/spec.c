@@ -19,9 +19,26 @@ const ts_key *ts_spec_key(const ts_spec *spec, const char *name) {
     return NULL;
 }
 
+// Of more keys than there is room for the rest is left out, which check_lists finds.
 static void add_keys(ts_spec *spec, const ts_key *keys) {
     for (; keys->name && spec->n_keys < TS_MAX_KNOWN; keys++)
         spec->key[spec->n_keys++] = keys;
+}
+
+// Whether lists of all names have room for them, and every task has a model.
+static ts_status check_lists(const ts_spec *spec) {
+    int names = spec->n_keys;
+    for (int i = 0; ts_spec_specials[i]; i++)
+        names++;
+    for (int i = 0; ts_derived_name(i); i++)
+        names++;
+    if (names > TS_MAX_KNOWN)
+        return ts_fail(TS_ERROR_FATAL, "tasks and models have more than %d keys and derived quantities",
+                       TS_MAX_KNOWN);
+    for (int t = 0; ts_tasks[t]; t++)
+        if (!ts_model_usual(ts_tasks[t]))
+            return ts_fail(TS_ERROR_FATAL, "no model learns the task '%s' by default", ts_tasks[t]->name);
+    return TS_OK;
 }
 
 static ts_status list_known(ts_spec *spec) {
@@ -51,28 +68,29 @@ static ts_status list_known(ts_spec *spec) {
         add_keys(spec, ts_tasks[t]->keys);
     for (int m = 0; m < sweep->n_models; m++)
         add_keys(spec, ts_models[m]->keys);
-    return TS_OK;
+    return check_lists(spec);
 }
 
 static ts_meant meant_by(const ts_spec *spec, const char *word, bool special, bool derived) {
-    static const char *const SPECIAL[] = {"name",    "grid",  "zip",       "cases",
-                                          "exclude", "where", "instances", NULL};
-    const char *names[TS_MAX_KNOWN + 32];
+    const char *names[TS_MAX_KNOWN + 1]; // check_lists saw to it that they fit
     int n = 0;
     for (int i = 0; i < spec->n_keys; i++)
         names[n++] = spec->key[i]->name;
-    for (int i = 0; special && SPECIAL[i]; i++)
-        names[n++] = SPECIAL[i];
-    for (int i = 0; derived && ts_derived_names[i] && i < 16; i++)
-        names[n++] = ts_derived_names[i];
+    for (int i = 0; special && ts_spec_specials[i]; i++)
+        names[n++] = ts_spec_specials[i];
+    for (int i = 0; derived && ts_derived_name(i); i++)
+        names[n++] = ts_derived_name(i);
     names[n] = NULL;
     return ts_meant_by(word, names);
 }
 
 // Notes that the key was meant to be given, in a place that has a fault of its own: it is not reported as missing.
 static void expect(ts_spec *spec, const char *key) {
-    if (spec->n_expected < TS_MAX_EXPECTED)
-        spec->expected[spec->n_expected++] = key;
+    ts_expected *one = ts_arena_take(&spec->sweep->arena, 1, sizeof *one);
+    if (!one)
+        return; // another message more
+    *one = (ts_expected){key, spec->expected};
+    spec->expected = one;
 }
 
 ts_status ts_spec_unknown(ts_spec *spec, int line, const char *key, bool special, bool derived) {

@@ -12,7 +12,7 @@
 #include "sweep/where.h"
 #include "task/task.h"
 
-enum { TS_MAX_AXES = 256, TS_MAX_KNOWN = 512, TS_MAX_EXPECTED = 2 * TS_FAULTS_MAX };
+enum { TS_MAX_AXES = 256 };
 
 // Where a key stood.
 typedef enum ts_setting_place {
@@ -68,11 +68,12 @@ typedef struct ts_entry {
 typedef struct ts_pairing {
     ts_schema schema;
     bool reached;                      // some point may have it
-    bool allowed;                      // the task lists the model
+    bool allowed;                      // the model learns the task
     ts_value value[TS_MAX_KEYS];       // defaults and shared constants
     uint64_t key_hash[TS_MAX_KEYS];    // of the keys' names
     uint8_t alphabetical[TS_MAX_KEYS]; // positions by key name
 } ts_pairing;
+_Static_assert(TS_MAX_KEYS <= 256, "a position fits into a byte");
 
 // `exclude`: a key or derived quantity, and the values that match.
 typedef struct ts_match {
@@ -124,6 +125,12 @@ struct ts_sweep {
     int n_swept;
 };
 
+// A key that a fault hides.
+typedef struct ts_expected {
+    const char *key;
+    const struct ts_expected *next;
+} ts_expected;
+
 // What only reading needs.
 typedef struct ts_spec {
     ts_sweep *sweep;
@@ -142,8 +149,7 @@ typedef struct ts_spec {
     const ts_key *key[TS_MAX_KNOWN]; // every key of every task and model
     int n_keys;
     // For errors that would only follow from others: keys that a fault hides, and whether faults hide any.
-    const char *expected[TS_MAX_EXPECTED];
-    int n_expected;
+    const ts_expected *expected;
     bool malformed, unknown_pairings; // unknown_pairings: the task or model of some entry is not known
     ts_key task_key, model_key;       // those of the common list, with the names there are
 } ts_spec;
@@ -153,7 +159,8 @@ typedef struct ts_spec {
 ts_status ts_spec_read(ts_spec *spec, const ts_sweep_source *source);
 void ts_spec_free(ts_spec *spec);
 
-// special.c: the keys that are not parameters.
+// special.c: the keys that are not parameters (NULL-terminated).
+extern const char *const ts_spec_specials[];
 bool ts_spec_is_special(const char *key);
 ts_status ts_spec_read_name(ts_spec *spec, const char *file, const ts_yaml_node *node, int line);
 ts_status ts_spec_read_where(ts_spec *spec, const ts_yaml_node *node, int line);

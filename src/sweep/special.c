@@ -8,10 +8,12 @@
 
 enum { MAX_NAME = 64 };
 
+const char *const ts_spec_specials[] = {"name",    "grid",  "zip",       "cases",
+                                        "exclude", "where", "instances", NULL};
+
 bool ts_spec_is_special(const char *key) {
-    static const char *const SPECIAL[] = {"name", "grid", "zip", "cases", "exclude", "where", "instances"};
-    for (size_t i = 0; i < sizeof SPECIAL / sizeof *SPECIAL; i++)
-        if (strcmp(key, SPECIAL[i]) == 0)
+    for (int i = 0; ts_spec_specials[i]; i++)
+        if (strcmp(key, ts_spec_specials[i]) == 0)
             return true;
     return false;
 }

@@ -42,6 +42,7 @@ int ts_sweep_swept(const ts_sweep *sweep, const ts_key *const **keys);
 typedef struct ts_case {
     const char *label;       // e.g. "depth=3,hidden=4": the shaping keys that vary; "all" if none does
     const char *title;       // the label for people: files by their names, not digests
+    const char *learned;     // what they learn, for people: "(a^2 + b^3) mod 7" (ts_task.label)
     int64_t rows;            // instances in it
     const int64_t *instance; // (rows), ascending: row -> instance
     ts_schema *schema;

@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-enum { MAX_PENDING = 100, MAX_KNOWN = 512 };
+enum { MAX_PENDING = 100 };
 
 // What a part of the expression is known to give.
 typedef enum part_type {
@@ -69,13 +69,13 @@ static ts_status add_part(compiler *c, part p) {
 }
 
 static ts_status unknown_word(const compiler *c, const char *word) {
-    const char *known[MAX_KNOWN + 1];
+    const char *known[TS_MAX_KNOWN + 1];
     char shown[TS_SHOWN_BYTES], text[TS_MEANT_BYTES];
     int n = 0;
-    for (int i = 0; i < c->n_keys && n < MAX_KNOWN; i++)
+    for (int i = 0; i < c->n_keys && n < TS_MAX_KNOWN; i++)
         known[n++] = c->keys[i]->name;
-    for (int i = 0; ts_derived_names[i] && n < MAX_KNOWN; i++)
-        known[n++] = ts_derived_names[i];
+    for (int i = 0; ts_derived_name(i) && n < TS_MAX_KNOWN; i++)
+        known[n++] = ts_derived_name(i);
     known[n] = NULL;
     ts_meant meant = ts_meant_by(word, known);
     if (meant.key[0])
@@ -102,13 +102,6 @@ static const ts_key *find_key(const compiler *c, const char *name) {
     return NULL;
 }
 
-static bool is_derived(const char *name) {
-    for (int i = 0; ts_derived_names[i]; i++)
-        if (strcmp(ts_derived_names[i], name) == 0)
-            return true;
-    return false;
-}
-
 static ts_status push_quantity(compiler *c, const char *word, const ts_key *key) {
     if (key && (key->type == TS_STEPS || key->type == TS_STOP))
         return ts_fail(TS_ERROR_USER, "'%s' is a list of steps and cannot be compared", word);
@@ -121,7 +114,7 @@ static ts_status push_quantity(compiler *c, const char *word, const ts_key *key)
         return ts_fail(TS_ERROR_USER, "more than %d different keys in one expression", TS_WHERE_QUANTITIES);
     if (index == c->quantities)
         c->quantity[c->quantities++] = (ts_where_quantity){
-            .name = word, .derived = is_derived(word), .is_name = key && key->type == TS_NAME};
+            .name = word, .derived = ts_is_derived(word), .is_name = key && key->type == TS_NAME};
     ts_status status = add_step(c, (ts_where_step){.op = TS_WHERE_KEY, .index = index});
     if (status != TS_OK)
         return status;
@@ -143,7 +136,7 @@ static ts_status push_operand(compiler *c, const ts_where_token *t) {
         return TS_ERROR_MEMORY;
     bool quoted = t->kind == TS_TOKEN_STRING;
     const ts_key *key = quoted ? NULL : find_key(c, word);
-    if (key || (!quoted && is_derived(word)))
+    if (key || (!quoted && ts_is_derived(word)))
         return push_quantity(c, word, key);
     if (!quoted && (strcmp(word, "true") == 0 || strcmp(word, "false") == 0)) {
         status = add_step(c, (ts_where_step){.op = TS_WHERE_NUMBER, .number = word[0] == 't'});

@@ -7,6 +7,9 @@
 
 typedef struct ts_where ts_where;
 
+// Names that a sweep file may use: keys, derived quantities, and those that are no parameters (ts_spec_specials).
+enum { TS_MAX_KNOWN = 512 };
+
 // Compiles `text`, in which `keys` (n_keys; names may repeat) are known besides the derived quantities of
 // model/model.h. TS_ERROR_USER: the message says what is wrong, without file or line.
 ts_status ts_where_compile(const char *text, const ts_key *const *keys, int n_keys, ts_where **where);

@@ -14,10 +14,7 @@ typedef struct operand {
 } operand;
 
 bool ts_where_derive(const ts_params *params, const char *name, double *value) {
-    const char *const *models = params->schema->task->models;
-    while (*models && strcmp(*models, params->schema->model->name) != 0)
-        models++;
-    return *models && ts_derive(params, name, value);
+    return ts_model_learns(params->schema->model, params->schema->task) && ts_derive(params, name, value);
 }
 
 static void bind(struct ts_where *where, const ts_schema *schema) {

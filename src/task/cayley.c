@@ -84,11 +84,14 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
     return "cayley";
 }
 
-static bool derive(const ts_params *params, const char *name, double *value) {
-    if (strcmp(name, "order") != 0)
-        return false;
-    *value = (double)ts_params_file(params, "cayley")->rows;
-    return true;
+static double order(const ts_params *params) {
+    return (double)ts_params_file(params, "cayley")->rows;
+}
+
+static const ts_quantity DERIVED[] = {{"order", "elements of the table", .number = order}, {0}};
+
+static void label(const ts_params *params, ts_text *out) {
+    ts_text_add(out, ts_params_file(params, "cayley")->name);
 }
 
 static ts_status create(const ts_params *params, ts_data *data) {
@@ -103,15 +106,14 @@ static ts_status create(const ts_params *params, ts_data *data) {
     return ts_table_examine(data->table);
 }
 
-static const char *const MODELS[] = {"mlp", "transformer", NULL};
-
 const ts_task ts_task_cayley = {
     .name = "cayley",
     .help = "a multiplication table from a file, of a group or not",
-    .models = MODELS,
+    .kind = TS_KIND_TABLE,
     .keys = KEYS,
+    .derived = DERIVED,
     .check_value = check_value,
     .check = check,
-    .derive = derive,
+    .label = label,
     .create = create,
 };

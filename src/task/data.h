@@ -1,5 +1,5 @@
 // A case's data: what its task makes once and its instances share, read-only, while they are trained and
-// measured. One part for each family of tasks; the others are NULL.
+// measured. One part for each kind of data (task.h); the others are NULL.
 #pragma once
 
 #include "param/key.h"

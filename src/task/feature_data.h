@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TS_MAX_FEATURES = 65536, TS_MAX_SUPPORT = 1 << 17 };
+enum { TS_MAX_FEATURES = 65536 };
 
 // One input that can occur: active features `active[begin[i]] .. active[begin[i + 1] - 1]`, each with
 // value 1.

@@ -6,6 +6,7 @@
 #include "task/split.h"
 #include "task/task.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -21,6 +22,8 @@ static const ts_key KEYS[] = {
 // --- Names ---
 
 enum { MAX_FACTORS = 16 };
+_Static_assert(TS_MAX_ORDER < 2520 && TS_MAX_DEGREE == 6,
+               "A7 is no table, so that degrees of permutations are at most 6");
 
 typedef struct factor {
     char family; // C, D, S, A
@@ -196,13 +199,19 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
     return fault ? fault : ts_split_check(params, (int)order, message, bytes);
 }
 
-static bool derive(const ts_params *params, const char *name, double *value) {
+static double order(const ts_params *params) {
     factor factors[MAX_FACTORS];
-    if (strcmp(name, "order") != 0)
-        return false;
     int count = read_name(ts_params_name(params, "group"), factors);
-    *value = order_of_all(factors, count);
-    return count > 0;
+    return count ? order_of_all(factors, count) : NAN;
+}
+
+static const ts_quantity DERIVED[] = {{"order", "elements of the group", .number = order}, {0}};
+
+static void label(const ts_params *params, ts_text *out) {
+    const ts_file *file = ts_params_file(params, "element_order");
+    ts_text_add(out, ts_params_name(params, "group"));
+    if (file->path[0])
+        ts_text_addf(out, " (%s)", file->name);
 }
 
 // --- Tables ---
@@ -260,15 +269,14 @@ static ts_status create(const ts_params *params, ts_data *data) {
     return ts_table_examine(data->table);
 }
 
-static const char *const MODELS[] = {"mlp", "transformer", NULL};
-
 const ts_task ts_task_group = {
     .name = "group",
     .help = "the multiplication table of a finite group, by name",
-    .models = MODELS,
+    .kind = TS_KIND_TABLE,
     .keys = KEYS,
+    .derived = DERIVED,
     .check_value = check_value,
     .check = check,
-    .derive = derive,
+    .label = label,
     .create = create,
 };

@@ -49,11 +49,36 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
     return NULL;
 }
 
-static bool derive(const ts_params *params, const char *name, double *value) {
-    if (strcmp(name, "features") != 0)
-        return false;
-    *value = (double)ts_params_integer(params, "features");
-    return true;
+static double features(const ts_params *params) {
+    return (double)ts_params_integer(params, "features");
+}
+
+static const ts_quantity DERIVED[] = {{"features", "features, active or not", .number = features}, {0}};
+
+static void add_pairs(ts_text *out, const ts_params *params, const char *key, const char *what) {
+    long long pairs = ts_params_integer(params, key);
+    if (pairs)
+        ts_text_addf(out, ", %lld %s pair%s", pairs, what, pairs > 1 ? "s" : "");
+}
+
+static void add_probability(ts_text *out, const ts_numbers *numbers) {
+    const ts_value value = {.type = TS_NUMBERS, .numbers = numbers};
+    char base[32];
+    bool tree = numbers->count > 1;
+    if (numbers->form != TS_NUMBERS_GEOMETRIC)
+        ts_value_text(&value, out);
+    else
+        ts_text_addf(out, "%s^%s", ts_real_text(numbers->item[0], base), tree ? "level" : "i");
+    if (numbers->form == TS_NUMBERS_GEOMETRIC && tree)
+        ts_text_addf(out, " (%.15g children a node)", numbers->item[1]);
+}
+
+static void label(const ts_params *params, ts_text *out) {
+    ts_text_addf(out, "%lld %sfeatures, P(on) = ", (long long)ts_params_integer(params, "features"),
+                 ts_params_bool(params, "binary") ? "binary " : "");
+    add_probability(out, ts_params_numbers(params, "feature_probability"));
+    add_pairs(out, params, "correlated_pairs", "correlated");
+    add_pairs(out, params, "anticorrelated_pairs", "anticorrelated");
 }
 
 // A group of features that is drawn together, and the states it can be in.
@@ -140,14 +165,13 @@ static ts_status create(const ts_params *params, ts_data *data) {
     return data->features ? fill(params, data->features) : TS_ERROR_MEMORY;
 }
 
-static const char *const MODELS[] = {"autoencoder", NULL};
-
 const ts_task ts_task_independent = {
     .name = "independent",
     .help = "features that are on independently of each other, some of them in pairs",
-    .models = MODELS,
+    .kind = TS_KIND_FEATURES,
     .keys = KEYS,
+    .derived = DERIVED,
     .check = check,
-    .derive = derive,
+    .label = label,
     .create = create,
 };

@@ -4,8 +4,6 @@
 #include "task/split.h"
 #include "task/task.h"
 
-#include <string.h>
-
 static const ts_key KEYS[] = {
     {"p", TS_INTEGER, "113", 2, TS_MAX_ORDER, NULL, true, "Modulus: tokens and results are 0 to p - 1"},
     {"m", TS_INTEGER, "1", 0, 0x1p53, NULL, true, "Exponent of a"},
@@ -29,43 +27,60 @@ static int64_t greatest_common_divisor(int64_t a, int64_t b) {
     return a;
 }
 
-static bool derive(const ts_params *params, const char *name, double *value) {
-    int64_t p = ts_params_integer(params, "p");
-    if (strcmp(name, "order") == 0)
-        *value = (double)p;
-    else if (strcmp(name, "gcd_m") == 0)
-        *value = (double)greatest_common_divisor(ts_params_integer(params, "m"), p - 1);
-    else if (strcmp(name, "gcd_n") == 0)
-        *value = (double)greatest_common_divisor(ts_params_integer(params, "n"), p - 1);
-    else
-        return false;
-    return true;
+static double order(const ts_params *params) {
+    return (double)ts_params_integer(params, "p");
+}
+
+static double common_divisor(const ts_params *params, const char *exponent) {
+    return (double)greatest_common_divisor(ts_params_integer(params, exponent),
+                                           ts_params_integer(params, "p") - 1);
+}
+
+static double gcd_m(const ts_params *params) {
+    return common_divisor(params, "m");
+}
+
+static double gcd_n(const ts_params *params) {
+    return common_divisor(params, "n");
 }
 
 static bool divides(int64_t a, int64_t b) {
     return a ? b % a == 0 : b == 0;
 }
 
-static const char *describe(const ts_params *params, const char *name) {
+static const char *relation(const ts_params *params) {
     int64_t m = ts_params_integer(params, "m"), n = ts_params_integer(params, "n");
-    if (strcmp(name, "relation") != 0)
-        return NULL;
     if (m == n)
         return "equal";
     return divides(m, n) || divides(n, m) ? "multiple" : "neither";
 }
 
 // x -> x^m mod p is one to one if p is prime and gcd(m, p - 1) = 1.
-static const ts_task_column COLUMNS[] = {
-    {"gcd_m", TS_INTEGER, "greatest common divisor of m and p - 1"},
-    {"gcd_n", TS_INTEGER, "greatest common divisor of n and p - 1"},
-    {"relation", TS_NAME, "equal: m = n; multiple: one divides the other; else neither"},
+static const ts_quantity DERIVED[] = {
+    {"order", "p, elements of the table", .number = order},
+    {"gcd_m", "greatest common divisor of m and p - 1", true, .number = gcd_m},
+    {"gcd_n", "greatest common divisor of n and p - 1", true, .number = gcd_n},
+    {"relation", "equal: m = n; multiple: one divides the other; else neither", true, .word = relation},
     {0},
 };
 
+static void add_power(ts_text *out, const char *base, int64_t exponent) {
+    ts_text_add(out, base);
+    if (exponent != 1)
+        ts_text_addf(out, "^%lld", (long long)exponent);
+}
+
+static void label(const ts_params *params, ts_text *out) {
+    add_power(out, "(a", ts_params_integer(params, "m"));
+    add_power(out, " + b", ts_params_integer(params, "n"));
+    ts_text_addf(out, ") mod %lld", (long long)ts_params_integer(params, "p"));
+}
+
 // --- The table ---
 
-// base^exponent mod p by squaring; 0^0 is 1. Products stay below TS_MAX_ORDER^2.
+_Static_assert((int64_t)TS_MAX_ORDER *TS_MAX_ORDER <= INT32_MAX, "products of two elements");
+
+// base^exponent mod p by squaring; 0^0 is 1.
 static int power(int base, int64_t exponent, int p) {
     int result = 1;
     for (; exponent; exponent >>= 1, base = base * base % p)
@@ -95,16 +110,14 @@ static ts_status create(const ts_params *params, ts_data *data) {
     return status;
 }
 
-static const char *const MODELS[] = {"transformer", "mlp", NULL};
-
 const ts_task ts_task_power = {
     .name = "power",
     .help = "sums of powers modulo p, (a^m + b^n) mod p",
-    .models = MODELS,
+    .kind = TS_KIND_TABLE,
+    .usual_model = "transformer", // as published
     .keys = KEYS,
-    .columns = COLUMNS,
+    .derived = DERIVED,
     .check = check,
-    .derive = derive,
-    .describe = describe,
+    .label = label,
     .create = create,
 };

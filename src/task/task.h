@@ -8,20 +8,27 @@
 
 struct ts_data; // task/data.h
 
-// A derived quantity that is a column of the results file: a whole number (TS_INTEGER, from derive) or a
-// name (TS_NAME, from describe).
-typedef struct ts_task_column {
+// Kinds of data. A model learns every task of its kind.
+typedef enum ts_kind { TS_KIND_FEATURES, TS_KIND_TABLE } ts_kind;
+const char *ts_kind_name(ts_kind kind); // one word: "features", "table"
+
+// A quantity that follows from a point's keys.
+typedef struct ts_quantity {
     const char *name;
-    ts_key_type type;
-    const char *help; // long_name
-} ts_task_column;
+    const char *help;
+    bool column; // of the results file
+    // One of the two: a whole number, which `where` and `exclude` may use (NaN: this point has none), or a name.
+    double (*number)(const ts_params *params);
+    const char *(*word)(const ts_params *params);
+} ts_quantity;
 
 typedef struct ts_task {
     const char *name;
     const char *help;
-    const char *const *models; // names of the models that can learn it, the default first; NULL-terminated
-    const ts_key *keys;        // NULL name ends the table
-    const ts_task_column *columns; // NULL name ends the table; NULL: none
+    ts_kind kind;
+    const char *usual_model;    // the default; NULL: the first in the list of models that learns the kind
+    const ts_key *keys;         // NULL name ends the table
+    const ts_quantity *derived; // NULL name ends the table
 
     // Checks a value of one of the task's keys by itself, before any filter; `kept`: no filter can drop it, so that
     // also what only a point must not have is a fault. False: what is wrong, and the cure, is in `message`. NULL: its
@@ -32,12 +39,9 @@ typedef struct ts_task {
     // (what is wrong and the cure) in `message`.
     const char *(*check)(const ts_params *params, char *message, size_t bytes);
 
-    // Derived quantities, usable in `where` and `exclude`: "features" (feature tasks), "order" (tables).
-    // False: the task has no such quantity.
-    bool (*derive)(const ts_params *params, const char *name, double *value);
-
-    // Derived quantities that are names, for its columns. NULL: the task has no such quantity (or function).
-    const char *(*describe)(const ts_params *params, const char *name);
+    // What is learned, in a few words, as "S5" or "binary tree of depth 3": of two points that differ in their data, two
+    // texts. Adds to `out`.
+    void (*label)(const ts_params *params, ts_text *out);
 
     // Fills its part of the data of the case `params` belongs to (see ts_data_create); nothing in it depends
     // on keys that don't shape a case. After a fault the caller frees what was made.
@@ -49,5 +53,11 @@ extern const ts_task *const ts_tasks[]; // NULL-terminated
 // As the check_value of the task whose key it is; true for any other key.
 bool ts_task_check_value(const ts_key *key, const ts_value *value, bool kept, char *message, size_t bytes);
 
-// Features of the instance's task (derive "features"); 0 if it has none.
+// The task's derived quantity of that name; NULL: it has none.
+const ts_quantity *ts_task_quantity(const ts_task *task, const char *name);
+
+// Its number for a point; false: there is none.
+bool ts_task_derive(const ts_params *params, const char *name, double *value);
+
+// The derived quantity "features"; 0 if there is none.
 int64_t ts_task_features(const ts_params *params);

@@ -1,6 +1,9 @@
 // The list of tasks: a new one is one file and one line here.
 #include "task/task.h"
 
+#include <math.h>
+#include <string.h>
+
 extern const ts_task ts_task_tree, ts_task_independent, ts_task_group, ts_task_cayley, ts_task_power;
 
 const ts_task *const ts_tasks[] = {
@@ -15,7 +18,25 @@ bool ts_task_check_value(const ts_key *key, const ts_value *value, bool kept, ch
     return true;
 }
 
+const char *ts_kind_name(ts_kind kind) {
+    static const char *const NAMES[] = {[TS_KIND_FEATURES] = "features", [TS_KIND_TABLE] = "table"};
+    return NAMES[kind];
+}
+
+const ts_quantity *ts_task_quantity(const ts_task *task, const char *name) {
+    for (const ts_quantity *one = task->derived; one->name; one++)
+        if (strcmp(one->name, name) == 0)
+            return one;
+    return NULL;
+}
+
+bool ts_task_derive(const ts_params *params, const char *name, double *value) {
+    const ts_quantity *quantity = ts_task_quantity(params->schema->task, name);
+    *value = quantity && quantity->number ? quantity->number(params) : NAN;
+    return !isnan(*value);
+}
+
 int64_t ts_task_features(const ts_params *params) {
-    double features = 0;
-    return params->schema->task->derive(params, "features", &features) ? (int64_t)features : 0;
+    double features;
+    return ts_task_derive(params, "features", &features) ? (int64_t)features : 0;
 }

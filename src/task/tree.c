@@ -5,7 +5,6 @@
 #include "task/task.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static const ts_key KEYS[] = {
     {"depth", TS_INTEGER, NULL, 1, 15, NULL, true, "Levels below the root"},
@@ -36,12 +35,22 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
     return NULL;
 }
 
-static bool derive(const ts_params *params, const char *name, double *value) {
-    if (strcmp(name, "features") != 0)
-        return false;
+static double features(const ts_params *params) {
     int64_t nodes = count_nodes(ts_params_integer(params, "depth"), ts_params_integer(params, "branching"));
-    *value = (double)(nodes - 1);
-    return true;
+    return (double)(nodes - 1);
+}
+
+static const ts_quantity DERIVED[] = {{"features", "nodes of the tree but the root", .number = features},
+                                      {0}};
+
+static void label(const ts_params *params, ts_text *out) {
+    long long branching = ts_params_integer(params, "branching");
+    if (branching == 2)
+        ts_text_add(out, "binary");
+    else
+        ts_text_addf(out, "%lld-ary", branching);
+    ts_text_addf(out, " tree of depth %lld%s", (long long)ts_params_integer(params, "depth"),
+                 ts_params_bool(params, "early_stopping") ? "" : ", paths to leaves");
 }
 
 // Input of the sample whose deepest active node is `node`: the path to it, root left out.
@@ -99,14 +108,13 @@ static ts_status create(const ts_params *params, ts_data *data) {
     return status == TS_OK ? ts_feature_data_finish(made) : status;
 }
 
-static const char *const MODELS[] = {"autoencoder", NULL};
-
 const ts_task ts_task_tree = {
     .name = "tree",
     .help = "features on the nodes of a tree, active along a path from the root",
-    .models = MODELS,
+    .kind = TS_KIND_FEATURES,
     .keys = KEYS,
+    .derived = DERIVED,
     .check = check,
-    .derive = derive,
+    .label = label,
     .create = create,
 };
