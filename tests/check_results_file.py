@@ -50,7 +50,7 @@ def check_root(file):
     for name in ("program", "version", "name", "backend", "sweep_sha256"):
         expect(isinstance(file.attrs.get(name), str), f"attribute {name}: {file.attrs.get(name)!r} is no str")
     expect(file.attrs.get("program") == "toysweep", "attribute program")
-    expect(file.attrs.get("format") == 1, "attribute format")
+    expect(file.attrs.get("format") == 2, "attribute format")
     instances = len(file["instance"])
     expect((file["instance"][:] == numpy.arange(instances)).all(), "instance: not 0, 1, 2, ...")
     types = {"case": "<i4", "identity": "O", "status": "u1", "checksum": "<u4", "steps_done": "<i8", "seed": "<i8"}
@@ -70,6 +70,8 @@ def check_cases(file):
     case = file["case"][:]
     status = file["status"][:]
     for number, (label, group) in enumerate(file["cases"].items()):
+        expect(group.attrs.get("kind") in ("features", "table"), f"{label}: kind {group.attrs.get('kind')!r}")
+        expect(isinstance(group.attrs.get("label"), str) and group.attrs["label"], f"{label}: has no label")
         rows = group["row"][:]
         expect((rows == numpy.flatnonzero(case == number)).all(), f"{label}: row does not match the column case")
         expect((group["instance"][:] == rows).all(), f"{label}: instance does not match row")

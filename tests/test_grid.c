@@ -84,9 +84,9 @@ static void test_files_go_by_their_names_and_stay_apart(void **state) {
     (void)state;
     expect_points(TABLE "cayley: [a/t.csv, own name.csv]\n", "cayley=t.csv: 0|cayley=own name.csv: 1|");
     expect_points(TABLE "cayley: [a/t.csv, b/t.csv]\nseed: 0..1\n",
-                  "cayley=t.csv 6101: 0 1|cayley=t.csv 28d9: 2 3|");
+                  "cayley=t.csv@6101: 0 1|cayley=t.csv@28d9: 2 3|");
     ts_sweep *sweep = read(TABLE "cayley: [a/t.csv, b/t.csv]\n");
-    assert_string_equal(ts_sweep_case(sweep, 1)->title, "cayley=t.csv 28d9");
+    assert_string_equal(ts_sweep_case(sweep, 1)->title, "cayley=t.csv@28d9");
     assert_memory_equal(ts_sweep_case(sweep, 1)->label, "cayley=sha256:", 14); // whatever it is called
     ts_sweep_free(sweep);
 }
@@ -128,7 +128,7 @@ static void test_every_case_says_what_it_learns(void **state) {
     expect_learned(TABLE "cases: [{cayley: a/t.csv, seed: 1}, {cayley: c/t.csv, seed: 2}]\n",
                    "table: t.csv|");
     expect_learned(TABLE "cayley: [a/t.csv, b/t.csv]\nsteps: [1, 2]\n",
-                   "table: t.csv 6101|table: t.csv 6101|table: t.csv 28d9|table: t.csv 28d9|");
+                   "table: t.csv@6101|table: t.csv@6101|table: t.csv@28d9|table: t.csv@28d9|");
 }
 
 static void test_long_and_odd_names_of_files_are_cut_and_spelt_out(void **state) {
@@ -144,7 +144,7 @@ static void test_long_and_odd_names_of_files_are_cut_and_spelt_out(void **state)
         snprintf(text, sizeof text, TABLE "cayley: ['%s', '%s']\n", i ? one : odd, two);
         source.bytes = strlen(text);
         assert_int_equal(ts_sweep_read(&source, &sweep), TS_OK);
-        snprintf(expected, sizeof expected, i ? "%.60s... 6101" : "%s", i ? one : shown);
+        snprintf(expected, sizeof expected, i ? "%.60s...@6101" : "%s", i ? one : shown);
         assert_string_equal(ts_sweep_case(sweep, 0)->learned, expected);
         assert_string_not_equal(ts_sweep_case(sweep, 0)->learned, ts_sweep_case(sweep, 1)->learned);
         ts_sweep_free(sweep);

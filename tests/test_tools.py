@@ -47,6 +47,16 @@ cases:
   - {task: cayley, model: mlp, cayley: table.csv, hidden: 16, embed: 16}
 """
 
+EVERY_TASK = """
+steps: 3
+cases:
+  - {task: tree, depth: 2, hidden: 2}
+  - {task: independent, features: 4, hidden: 2}
+  - {task: group, group: S3, hidden: 16, embed: 16}
+  - {task: power, p: 7, m: 2, n: 3, d_model: 8, heads: 2, d_head: 4, d_mlp: 16}
+  - {task: cayley, cayley: [p/t.csv, q/t.csv], hidden: 16, embed: 16}
+"""
+
 TABLE_CURVES = ("train_loss", "test_loss", "train_accuracy", "test_accuracy", "all_loss", "weight_norm2")
 TRAINING_FIGURES = ["loss-curves", "accuracy-curves", "weight-norm", "grokking-steps"]
 TABLE_FIGURES = TRAINING_FIGURES + [
@@ -634,32 +644,55 @@ def test_files_in_any_form_are_read_as_the_program_does(path, folder):
 
 
 def test_files_go_by_their_names(path, folder):
-    """With the folders where two have one name, in load() and in figures."""
-    a, b, c = (f"sha256:{digit * 64}" for digit in "abc")
-    files = (a, "x/one/t.csv"), (b, "y/one/t.csv"), (c, "t c.csv"), (c, "again.csv")
-    lines = "".join(f"{digest[7:]}  {name}\n" for digest, name in files)
-    check_equal(toysweep.file_names(lines), {a: "x/one/t.csv", b: "y/one/t.csv", c: "t c.csv"}, "names")
-    check_equal(toysweep.file_names(lines.replace("y/one", "x/two")), {a: "one/t.csv", b: "two/t.csv", c: "t c.csv"},
-                "names")
+    """With digits of their digests where two have one name, in load() and in figures."""
+    a, b, c = ("a" * 64, "aaaaa" + "b" * 59, "c" * 64)
+    files = (a, "x/t.csv"), (b, "t.csv"), (c, "y/t c.csv"), (c, "again.csv")
+    names = toysweep.file_names("".join(f"{digest}  {name}\n" for digest, name in files))
+    check_equal(names, {f"sha256:{a}": "t.csv@aaaaaa", f"sha256:{b}": "t.csv@aaaaab", f"sha256:{c}": "t c.csv"}, "names")
+    out = run_sweep("{task: cayley, cayley: [p/t.csv, q/t.csv], embed: 4, hidden: 4, train_fraction: 0.5, steps: 1}",
+                    folder_of_two_tables(folder))
+    names = ["t.csv@adb9", "t.csv@27e3"]
+    check_equal(list(said(out)[0].cayley.values), names, "tables of load()")
+    _, page = draw(out, os.path.join(folder, "figures"))
+    check_equal([row[0] for row in grokking_rows(page)][:2], names, "cases")
+    with h5py.File(out, "r+") as file:
+        del file["sweep/paths"]
+    assert all(name.startswith("sha256:") for name in said(out)[0].cayley.values)
+
+
+def folder_of_two_tables(folder):
     for place, sign in ("p", 1), ("q", -1):
         os.mkdir(os.path.join(folder, place))
         with open(os.path.join(folder, place, "t.csv"), "w", encoding="utf-8") as file:
             file.writelines(",".join(str((a + sign * b) % 5) for b in range(5)) + "\n" for a in range(5))
-    out = run_sweep("{task: cayley, cayley: [p/t.csv, q/t.csv], embed: 4, hidden: 4, train_fraction: 0.5, steps: 1}",
-                    folder)
-    check_equal(list(said(out)[0].cayley.values), ["p/t.csv", "q/t.csv"], "tables of load()")
-    _, page = draw(out, os.path.join(folder, "figures"))
-    check_equal([row[0] for row in grokking_rows(page)][:2], ["p/t.csv", "q/t.csv"], "cases")
+    return folder
+
+
+def test_cases_say_what_they_learn(path, folder):
+    """By kind and label; files from before there were any are drawn all the same."""
+    out = run_sweep(EVERY_TASK, folder_of_two_tables(folder))
+    labels = ["binary tree of depth 2", "4 features, P(on) = 0.05", "S3", "(a^2 + b^3) mod 7", "t.csv@adb9", "t.csv@27e3"]
+    with toysweep.Results(out) as results:
+        check_equal(list(results.kinds), ["features"] * 2 + ["table"] * 4, "kinds")
+        check_equal(list(results.labels), labels, "labels")
+    pictures, page = draw(out, os.path.join(folder, "figures"))
+    check_equal([row[0] for row in grokking_rows(page) if len(row) == 4], labels[2:], "cases")
     with h5py.File(out, "r+") as file:
-        del file["sweep/paths"]
-    assert all(name.startswith("sha256:") for name in said(out)[0].cayley.values)
+        file.attrs.modify("format", np.int32(1))
+        file.attrs.modify("version", "0.2.0")
+        for group in file["cases"].values():
+            del group.attrs["kind"], group.attrs["label"]
+    with toysweep.Results(out) as results:
+        check_equal(list(results.kinds), ["features"] * 2 + ["table"] * 4, "kinds of the version before")
+        check_equal(list(results.labels[2:]), labels[2:], "labels of the version before")
+    check_equal(draw(out, os.path.join(folder, "before"))[0], pictures, "figures of the version before")
 
 
 def test_standard_matrices_multiply_as_permutations_do(path, folder):
     from figures import symmetry
 
     for name in ("S4", "A5"):
-        group = symmetry.make_group("group", name, None, False)
+        group = symmetry.make_group(name, None, None)
         matrices = symmetry.standard_matrices(group.permutations)
         products = np.einsum("xij,yjk->xyik", matrices, matrices)
         assert np.abs(products - matrices[group.table]).max() < 1e-12, name

@@ -23,14 +23,11 @@ import matplotlib.pyplot as plt
 
 import toysweep
 from figures import feature, table
-from figures.view import rows_of_tasks
+from figures.view import rows_of_kind
 
-# Families of tasks. A family's views(results, rows, loss) cuts its instances into views; its FIGURES are functions
+# Figures of each kind of data. views(results, rows, loss) cuts instances into views; FIGURES are functions
 # (view, options) -> figures.view.Figure, or None where a view has nothing to show.
-FAMILIES = {
-    ("tree", "independent"): feature,
-    ("group", "cayley", "power"): table,
-}
+KINDS = {"features": feature, "table": table}
 
 STYLE = {
     "figure.dpi": 110, "figure.constrained_layout.use": True, "font.size": 10, "axes.titlesize": 10,
@@ -81,13 +78,12 @@ def summary(results):
 
 
 def every_view(results, options):
-    """(family, view) of all that can be drawn."""
-    known = [task for tasks in FAMILIES for task in tasks]
-    for task in {results.resolved(int(rows[0]))["task"]: None for _, rows in results.cases.values()}:
-        if task not in known:
-            print(f"{os.path.basename(sys.argv[0])}: no figures for task '{task}' yet; left out", file=sys.stderr)
-    for tasks, family in FAMILIES.items():
-        rows = rows_of_tasks(results, tasks)
+    """(figures of its kind, view) of all that can be drawn."""
+    for kind in dict.fromkeys(results.kinds):
+        if kind not in KINDS:
+            print(f"{os.path.basename(sys.argv[0])}: no figures for data of kind '{kind}' yet; left out", file=sys.stderr)
+    for kind, family in KINDS.items():
+        rows = rows_of_kind(results, kind)
         if len(rows):
             for view in family.views(results, rows, options.loss):
                 yield family, view
@@ -146,7 +142,7 @@ def main():
             plt.rcParams.update(STYLE)
             body = draw(results, options, folder)
             if not body:
-                raise toysweep.ResultsError(f"{options.file}: there are no figures for its tasks")
+                raise toysweep.ResultsError(f"{options.file}: there are no figures for its data")
             about = (f"{summary(results)}. toysweep {results.attribute('version')}, "
                      f"backend {results.attribute('backend')}, sweep {results.attribute('sweep_sha256')[:12]}.")
             index = os.path.join(folder, "index.html")

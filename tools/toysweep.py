@@ -9,6 +9,7 @@
 Put this folder on PYTHONPATH, or copy the file. Needs h5py and numpy; load() and instances() need xarray too.
 """
 
+import functools
 import importlib.util
 import json
 import os
@@ -31,7 +32,7 @@ _need("h5py", "numpy")
 import h5py
 import numpy as np
 
-FORMAT = 1
+FORMATS = 1, 2  # files of format 1 lack what cases learn: see Results.kinds
 PENDING, DONE, FAILED = 0, 1, 2
 
 
@@ -127,25 +128,23 @@ def distinct(values):
 
 
 def file_names(lines):
-    """{"sha256:...": name} of the lines of sweep/paths: a file's own name, with as many of its folders as tell it from
-    the others, and with the digest where even those do not."""
+    """{"sha256:...": name} of the lines of sweep/paths: a file's own name, with as many digits of its digest, four at
+    least, as tell it from others of that name. So have labels."""
     paths = {}
     for digest, path in re.findall(r"^([0-9a-f]{64})  (.+)$", lines, re.MULTILINE):
-        paths.setdefault(f"sha256:{digest}", path)
+        paths.setdefault(digest, os.path.basename(path))
     names = {}
-    for digest, path in paths.items():
-        parts, others = path.split("/"), [other.split("/") for known, other in paths.items() if known != digest]
-        alone = (depth for depth in range(1, len(parts) + 1)
-                 if all(other[-depth:] != parts[-depth:] for other in others))
-        depth = next(alone, None)
-        names[digest] = "/".join(parts[-depth:]) if depth else f"{path} ({digest[7:15]})"
+    for digest, name in paths.items():
+        others = [other for other in paths if other != digest and paths[other] == name]
+        digits = max([4] + [len(os.path.commonprefix([digest, other])) + 1 for other in others])
+        names[f"sha256:{digest}"] = f"{name}@{digest[:digits]}" if others else name
     return names
 
 
 class Results:
     """An open results file. `table`: the root's columns, one value per instance; `varying`: those of them that the
     sweep varies, slowest first, `seed` last; `derived`: those that follow from keys (gcd_m, relation, ...); `cases`:
-    label -> (group, instances of its rows); `files`: digest -> name of the files that the sweep names."""
+    name -> (group, instances of its rows); `files`: digest -> name of the files that the sweep names."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -156,16 +155,16 @@ class Results:
         if text(self.file.attrs.get("program", "")) != "toysweep":
             raise ResultsError(f"{self.path}: an HDF5 file, but not a results file of toysweep")
         found = int(self.file.attrs.get("format", 0))
-        if found != FORMAT:
-            raise ResultsError(f"{self.path}: its format is {found}, this tool reads format {FORMAT}; "
+        if found not in FORMATS:
+            raise ResultsError(f"{self.path}: its format is {found}, this tool reads {FORMATS[0]} to {FORMATS[-1]}; "
                                "use the tools of the version that wrote it")
         self.count = len(self.file["instance"])
         self.files = file_names(text(self.file["sweep/paths"][()])) if "sweep/paths" in self.file else {}
         self.table = {name: self._column(name) for name in links(self.file)
                       if isinstance(self.file[name], h5py.Dataset) and self.file[name].shape == (self.count,)
                       and name != "instance"}
-        self.cases = {label: (group, group["instance"][...]) for label, group in
-                      ((label, self.file["cases"][label]) for label in links(self.file["cases"]))}
+        self.cases = {name: (group, group["instance"][...]) for name, group in
+                      ((name, self.file["cases"][name]) for name in links(self.file["cases"]))}
         keys, columns = self._keys(), list(self.table)
         self.parameters = [name for name in columns if name in keys and name != "seed"]
         self.derived = [name for name in columns[:columns.index("status")]
@@ -194,6 +193,26 @@ class Results:
         """A key's value as `table` and figures have it: resolved() knows files by the SHA-256 of what they hold, people
         by their names."""
         return self.files.get(value, value) if isinstance(value, str) else value
+
+    @functools.cached_property
+    def kinds(self):
+        """[case]: the kind of data that its instances learn, "features" or "table"."""
+        return self._of_cases("kind", lambda group, rows: "features" if "feature" in group else "table")
+
+    @functools.cached_property
+    def labels(self):
+        """[case]: what its instances learn, for people, as "S5" or "(a^2 + b^3) mod 7"."""
+        return self._of_cases("label", lambda group, rows: self._label_before_labels(self.resolved(int(rows[0]))))
+
+    def _of_cases(self, attribute, otherwise):
+        return np.array([text(group.attrs[attribute]) if attribute in group.attrs else otherwise(group, rows)
+                         for group, rows in self.cases.values()] + [None], dtype=object)[:-1]
+
+    def _label_before_labels(self, keys):
+        """Of what there was to learn when files had no labels."""
+        if "m" in keys:
+            return f"(a^{keys['m']} + b^{keys['n']}) mod {keys['p']}"
+        return str(self.shown(keys.get("group", keys.get("cayley", keys["task"]))))
 
     def _keys(self):
         """Names of every parameter of the sweep: those of one instance of each case."""

@@ -139,21 +139,35 @@ static void keys_tables(FILE *out, void (*section)(FILE *, const char *, const c
     section(out, "Every instance", "");
     each_key(out, ts_common_keys, print);
     for (int i = 0; ts_tasks[i]; i++) {
-        char title[64];
-        snprintf(title, sizeof title, "Task %s", ts_tasks[i]->name);
-        section(out, title, ts_tasks[i]->help);
-        each_key(out, ts_tasks[i]->keys, print);
+        const ts_task *task = ts_tasks[i];
+        char title[64], text[400];
+        snprintf(title, sizeof title, "Task %s", task->name);
+        snprintf(text, sizeof text, "%s; kind %s, default model %s", task->help, ts_kind_name(task->kind),
+                 ts_model_usual(task)->name);
+        section(out, title, text);
+        each_key(out, task->keys, print);
+        for (const ts_quantity *one = task->derived; one->name; one++) {
+            if (!one->help)
+                continue;
+            snprintf(title, sizeof title, "%s: derived", one->name);
+            print(out, title, one->help);
+        }
     }
     for (int i = 0; ts_models[i]; i++) {
-        char title[64];
+        char title[64], text[400];
         snprintf(title, sizeof title, "Model %s", ts_models[i]->name);
-        section(out, title, ts_models[i]->help);
+        snprintf(text, sizeof text, "%s; learns kind %s", ts_models[i]->help,
+                 ts_kind_name(ts_models[i]->learns));
+        section(out, title, text);
         each_key(out, ts_models[i]->keys, print);
     }
 }
 
 static void section_plain(FILE *out, const char *title, const char *text) {
-    fprintf(out, "\n%s%s%s\n", title, *text ? ": " : "", text);
+    char line[512];
+    snprintf(line, sizeof line, "%s%s%s", title, *text ? ": " : "", text);
+    fputc('\n', out);
+    wrap(out, 0, line);
 }
 
 void ts_help_keys(FILE *out) {
@@ -162,7 +176,9 @@ void ts_help_keys(FILE *out) {
          "{logspace: "
          "[a, b, n]}, or vary in `grid`, `zip` or `cases`. Instances that differ in a shape are in different "
          "cases: "
-         "groups of the results file.");
+         "groups of the results file. A model learns every task of its kind. What is derived may stand in "
+         "`where` and "
+         "`exclude`, if it is a number.");
     keys_tables(out, section_plain, print_plain);
 }
 

@@ -24,16 +24,16 @@ static ts_status check_program(const char *path, hid_t file) {
                          "'%s' is an HDF5 file, but not a results file of toysweep; choose another "
                          "file with -o",
                          path);
-    else if (format != TS_FORMAT)
-        status = ts_fail(TS_ERROR_FATAL,
-                         "'%s' has format %d, this program (toysweep %s) writes format %d; choose "
-                         "another file with -o",
-                         path, (int)format, TOYSWEEP_VERSION, TS_FORMAT);
     else if (strcmp(version, TOYSWEEP_VERSION) != 0)
         status = ts_fail(TS_ERROR_FATAL,
                          "'%s' was made by toysweep %s, this is toysweep %s, whose results may "
                          "differ; continue with that version or choose another file with -o",
                          path, version, TOYSWEEP_VERSION);
+    else if (format != TS_FORMAT)
+        status = ts_fail(TS_ERROR_FATAL,
+                         "'%s' has format %d, this program (toysweep %s) writes format %d; choose "
+                         "another file with -o",
+                         path, (int)format, TOYSWEEP_VERSION, TS_FORMAT);
     ts_free(program);
     ts_free(version);
     return status;

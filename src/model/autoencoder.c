@@ -91,8 +91,9 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
         ts_data_free(data);
         if (!finite) {
             snprintf(message, bytes,
-                     "'exact' needs a task with finitely many inputs (tree, or few binary "
-                     "features): give a number of samples");
+                     "'exact' needs finitely many inputs, and this task has too many (or values between 0 "
+                     "and 1): give "
+                     "a number of samples");
             return "batch";
         }
     }

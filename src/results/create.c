@@ -10,6 +10,7 @@
 #include "results/columns.h"
 #include "results/frame.h"
 #include "results/origin.h"
+#include "task/task.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -221,6 +222,8 @@ static void make_case(ts_h5 *h5, const ts_case *one, const ts_record_layout *lay
         h5->status = TS_ERROR_MEMORY;
     hid_t group = ts_h5_create_group(h5, h5->file, ts_text_get(&path));
     ts_text_free(&path);
+    ts_h5_put_text(h5, group, "kind", ts_kind_name(one->schema->task->kind));
+    ts_h5_put_text(h5, group, "label", one->learned);
     scale_set set = {.count = 2, .layout = layout};
     ts_scale *row = &set.scale[0], *step = &set.scale[1];
     ts_scale_begin(h5, group, "row", TS_H5_INT64, one->rows, one->instance, row);

@@ -6,7 +6,7 @@
 #include "sweep/sweep.h"
 #include "train/record.h"
 
-enum { TS_FORMAT = 1, TS_MAX_MEASURE_COLUMNS = 256 };
+enum { TS_FORMAT = 2, TS_MAX_MEASURE_COLUMNS = 256 };
 
 #define TS_PROGRAM "toysweep"
 

@@ -83,9 +83,9 @@ static void read_attributes(ts_reader *reader) {
     }
     if (!ts_h5_get_int32(reader->h5.file, "format", &format))
         fail_as_foreign(reader, "format", "is missing or no 32-bit integer");
-    if (reader->h5.status == TS_OK && format != TS_FORMAT)
+    if (reader->h5.status == TS_OK && (format < 1 || format > TS_FORMAT))
         reader->h5.status =
-            ts_fail(TS_ERROR_FATAL, "'%s' has format %d, this program (toysweep %s) reads format %d",
+            ts_fail(TS_ERROR_FATAL, "'%s' has format %d, this program (toysweep %s) reads formats up to %d",
                     reader->path, (int)format, TOYSWEEP_VERSION, TS_FORMAT);
 }
 

@@ -150,7 +150,7 @@ static const char *name_of(const ts_value_reader *reader, const ts_file *file) {
     int digits = digits_needed(reader, file, ts_shown(ts_path_name(file->path), shown));
     ts_text_add(&name, shown);
     if (digits)
-        ts_text_addf(&name, " %.*s", digits, strchr(file->digest, ':') + 1);
+        ts_text_addf(&name, "@%.*s", digits, strchr(file->digest, ':') + 1);
     const char *kept = ts_arena_copy(reader->arena, ts_text_get(&name), name.length);
     ts_text_free(&name);
     return kept;

@@ -53,7 +53,7 @@ static double features(const ts_params *params) {
     return (double)ts_params_integer(params, "features");
 }
 
-static const ts_quantity DERIVED[] = {{"features", "features, active or not", .number = features}, {0}};
+static const ts_quantity DERIVED[] = {{"features", NULL, .number = features}, {0}};
 
 static void add_pairs(ts_text *out, const ts_params *params, const char *key, const char *what) {
     long long pairs = ts_params_integer(params, key);

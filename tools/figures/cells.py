@@ -16,7 +16,6 @@ from figures.view import TINY, cut, label, number, panels, some
 KNOWN = 0.99  # accuracy from which pairs count as known
 LOW = 1e-12   # losses below are all as good as 0: scales end here
 SEEDS = ("seed", "split_seed", "init_seed")
-NAMING = ("task", "group", "cayley", "p", "m", "n")  # keys that say which table is learned
 LEGEND = 1.8   # inches beside the panels
 MOST_PANELS, MOST_LINES, MOST_NAMES, MOST_COLOURS = 12, 40, 40, 9
 TRAIN, TEST, NORM = "#31688e", "#c8553d", "#4b4b4b"
@@ -112,17 +111,16 @@ class Cell:
 
 
 class View:
-    """All table tasks of a sweep, as cells in the sweep's order."""
+    """All tables of a sweep, as cells in the sweep's order."""
 
     def __init__(self, results, rows):
-        own, every = ([*toysweep.distinct(column)] for column in task_columns(results, rows))
+        labels = results.labels[results.table["case"]]
+        parts = [(label, rows[labels[rows] == label]) for label in dict.fromkeys(labels[rows])]
+        keys = [name for name in results.varying if name not in SEEDS and is_beside(results.table[name], parts)]
         self.results = results
-        self.title = f"task: {', '.join(own)}" if len(own) < len(every) else ""
-        keys = [name for name in results.varying if name not in SEEDS + NAMING
-                and len(toysweep.distinct(results.table[name][rows])) > 1]
-        named = [name for name in NAMING if name in results.varying]
-        self.cells = [make_cell(results, fixed, part) for fixed, part in cut(results, named + keys, {}, rows)
-                      if len(part)]
+        self.title = "Tables" if len(rows) < results.count else ""
+        self.cells = [make_cell(results, label, fixed, own) for label, part in parts
+                      for fixed, own in cut(results, keys, {}, part) if len(own)]
         self.finished = [cell for cell in self.cells if len(cell.at[1])]
 
     def has(self, *names):
@@ -140,35 +138,21 @@ class View:
                 if sample.has(name)]
 
 
-def task_columns(results, rows):
-    """Tasks of the rows, and of all instances. Where the sweep has one task, the file has no such column."""
-    column = results.table.get("task", np.array([], dtype=object))
-    return column[rows] if len(column) else column, column
+def is_beside(column, parts):
+    """Does a key differ among instances of one label, which then does not say it?"""
+    return any(len(toysweep.distinct(column[rows])) > 1 for _, rows in parts)
 
 
-def make_cell(results, fixed, rows):
-    keys = results.resolved(int(rows[0]))
-    parts = [table_name(results, keys)]
+def make_cell(results, table, fixed, rows):
+    keys, parts = results.resolved(int(rows[0])), [table]
     for name in fixed:
-        if name not in NAMING and name in keys:
+        if name in keys:
             value = keys[name]
             parts.append(f"{label(name).split(' (')[0]} "
-                         f"{('no', 'yes')[value] if isinstance(value, bool) else number(short_name(results, value))}")
+                         f"{('no', 'yes')[value] if isinstance(value, bool) else number(results.shown(value))}")
     group, _ = results.case_of(int(rows[0]))
     done = rows[results.table["status"][rows] == toysweep.DONE]
     return Cell(", ".join(parts), len(rows), (group, np.searchsorted(group["instance"][...], done)), results, done)
-
-
-def table_name(results, keys):
-    if keys["task"] == "power":
-        return f"a^{keys['m']} + b^{keys['n']} mod {keys['p']}"
-    return short_name(results, keys[keys["task"]])
-
-
-def short_name(results, value):
-    """Of a file whose name is not known, the first digits of its digest will do."""
-    value = results.shown(value)
-    return f"file {value[7:15]}" if isinstance(value, str) and value.startswith("sha256:") else value
 
 
 def median(values):

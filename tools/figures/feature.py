@@ -1,4 +1,4 @@
-"""Figures of the feature tasks (tree, independent): loss over the sweep, and the geometry of the weights."""
+"""Figures of features: loss over the sweep, and the geometry of the weights."""
 
 from typing import NamedTuple, Optional
 
@@ -224,12 +224,16 @@ def weight_geometry(view, options):
     picture.suptitle(r"Weight geometry: $W^\top W$ of the best instance")
     return Figure(picture, "W^T W of the best instance: on the diagonal the squared length of each feature's "
                            "direction, off it how features overlap." +
-                  (" Thin lines part the levels of the tree." if view.task == "tree" else ""))
+                  (" Thin lines part the levels of the tree." if is_tree(view) else ""))
+
+
+def is_tree(view):
+    return "branching" in view.results.resolved(int(view.rows[0]))
 
 
 def level_lines(view, axis, cell):
     """Thin lines between the levels of a tree: features are numbered level by level."""
-    if view.task != "tree":
+    if not is_tree(view):
         return
     keys = view.results.resolved(view.best(*cell))
     branching, last = keys.get("branching", 2), 0

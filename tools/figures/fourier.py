@@ -3,6 +3,8 @@
 Of sums of powers there are two circles: tokens in their own order, and ("value") in that of a^m and b^n mod p.
 """
 
+import re
+
 import numpy as np
 from matplotlib.lines import Line2D
 
@@ -195,13 +197,10 @@ def neuron_shares(view, prefix):
 
 def circle_of(keys, prefix):
     """Tokens in the order of their circle, for the left and the right side. None: not one to one, or no circle."""
-    task = keys["task"]
-    if task == "group" and not prefix and keys["group"][0] == "C" and keys["group"][1:].isdigit():
-        n = int(keys["group"][1:])
-        return np.arange(n), np.arange(n)
-    if task != "power":
+    cyclic = re.fullmatch(r"C(\d+)", keys.get("group", ""))
+    p = int(cyclic[1]) if cyclic else keys.get("p")
+    if p is None or (prefix and "m" not in keys):
         return None
-    p = keys["p"]
     if not prefix:
         return np.arange(p), np.arange(p)
     orders = []

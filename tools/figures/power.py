@@ -17,11 +17,13 @@ def by_exponents(view, options):
     """Heatmaps over m and n: grokking, accuracy, and the share of the logits that sums over irreps explain."""
     results = view.results
     rows = np.concatenate([cell.instances for cell in view.finished])
-    rows = np.sort(rows[[results.resolved(int(row))["task"] == "power" for row in rows]])
-    if not len(rows) or not {"m", "n"} <= set(results.varying):
+    if not {"m", "n"} <= set(results.varying) or "relation" not in results.derived:
+        return None
+    rows = np.sort(rows[results.table["relation"][rows] != ""])  # those with exponents
+    if not len(rows):
         return None
     maps = [one for one in MAPS if one[0] in results.table and np.isfinite(results.table[one[0]][rows]).any()]
-    names = [name for name in results.varying if name not in SEEDS + ("task", "m", "n", "group", "cayley")
+    names = [name for name in results.varying if name not in SEEDS + ("m", "n")
              and len(toysweep.distinct(results.table[name][rows])) > 1]
     parts = [(fixed, part) for fixed, part in cut(results, names, {}, rows) if len(part)][:MOST_ROWS]
     ms, ns = (toysweep.distinct(results.table[name][rows]) for name in ("m", "n"))

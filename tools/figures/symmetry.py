@@ -29,17 +29,19 @@ class Irrep:
 
 
 def group_of(results, instance):
-    """The group whose table an instance learns, or Z_p for sums of powers mod p. None: no group, or one whose elements
-    stand in a file that the results do not hold."""
+    """The group in whose functions an instance is measured: the one that it names, Z_p of sums mod p, or that of the
+    table in a file. None: no group, or one whose elements stand in a file that the results do not hold."""
     keys = results.resolved(instance)
-    content = stored_file(results, keys.get({"group": "element_order"}.get(keys["task"], keys["task"]), ""))
-    return make_group(keys["task"], str(keys.get("group", keys.get("p", ""))), content,
-                      bool(keys.get("element_order")))
+    files = [value for value in keys.values() if isinstance(value, str) and value.startswith("sha256:")]
+    content = stored_file(results, files[0]) if files else None
+    if files and content is None:
+        return None
+    return make_group(keys.get("group"), keys.get("p"), content)
 
 
 def stored_file(results, digest):
     """Text of a file that the sweep names, by its digest ("sha256:..."); None if there is none."""
-    if not isinstance(digest, str) or not digest.startswith("sha256:") or "files" not in results.file["sweep"]:
+    if "files" not in results.file["sweep"]:
         return None
     files = results.file["sweep/files"]
     name = next((name for name in (digest, digest[7:]) if name in files), None)
@@ -50,13 +52,10 @@ def stored_file(results, digest):
 
 
 @functools.lru_cache(maxsize=32)
-def make_group(task, name, content, is_ordered):
-    if task == "power":
-        return Group(cyclic(int(name)), None)
-    if task == "cayley":
-        return group_of_table(content) if content else None
-    if task != "group" or (is_ordered and content is None):
-        return None
+def make_group(name, p, content):
+    """By name (content: of the file with the order of its elements, or None), else Z_p, else of a table's file."""
+    if name is None:
+        return Group(cyclic(p), None) if p else group_of_table(content) if content else None
     factors = [named_group(*factor, content) for factor in re.findall(r"([CDSA])(\d+)", name)]
     table, order = factors[0].table, len(factors[0].table)
     for factor in factors[1:]:

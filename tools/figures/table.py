@@ -1,4 +1,4 @@
-"""Figures of the table tasks (group, cayley, power), in the order of the page."""
+"""Figures of tables, in the order of the page."""
 
 from figures import attention, curves, fourier, irreps, neurons, power, weights
 from figures.cells import View

@@ -77,7 +77,6 @@ def some(values, most):
 class View:
     def __init__(self, results, rows, fixed, loss):
         self.results = results
-        self.task = results.resolved(int(rows[0]))["task"]
         self.title = ", ".join(title(results, name, value) for name, value in fixed.items()
                                if not is_lacking(results.table[name], value))
         done = results.table["status"][rows] == toysweep.DONE
@@ -158,10 +157,9 @@ def axis_names(results, rows):
             and len(toysweep.distinct(results.table[name][rows])) > 1]
 
 
-def rows_of_tasks(results, tasks):
-    """Instances of the tasks, in order."""
-    rows = [rows for _, rows in results.cases.values() if results.resolved(int(rows[0]))["task"] in tasks]
-    return np.sort(np.concatenate(rows)) if rows else np.array([], dtype=int)
+def rows_of_kind(results, kind):
+    """Instances that learn data of the kind, in order."""
+    return np.flatnonzero(results.kinds[results.table["case"]] == kind)
 
 
 def views(results, rows, loss):
