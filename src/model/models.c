@@ -39,6 +39,14 @@ const char *ts_model_published(const ts_model *model, const char *tensor) {
     return tensor;
 }
 
+static void add_key(ts_schema *schema, const ts_key *key) {
+    int at = schema->count;
+    for (; at > 0 && strcmp(key->name, schema->key[schema->alphabetical[at - 1]]->name) < 0; at--)
+        schema->alphabetical[at] = schema->alphabetical[at - 1];
+    schema->alphabetical[at] = (uint8_t)schema->count;
+    schema->key[schema->count++] = key;
+}
+
 ts_status ts_model_schema(const ts_task *task, const ts_model *model, ts_schema *schema) {
     *schema = (ts_schema){.task = task, .model = model};
     const ts_key *const tables[] = {ts_common_keys, task->keys, model->keys};
@@ -47,7 +55,7 @@ ts_status ts_model_schema(const ts_task *task, const ts_model *model, ts_schema 
             if (schema->count == TS_MAX_KEYS)
                 return ts_fail(TS_ERROR_FATAL, "task '%s' and model '%s' have more than %d keys", task->name,
                                model->name, TS_MAX_KEYS);
-            schema->key[schema->count++] = key;
+            add_key(schema, key);
         }
     return TS_OK;
 }

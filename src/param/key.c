@@ -149,19 +149,13 @@ void ts_value_text(const ts_value *value, ts_text *out) {
 }
 
 void ts_params_json(const ts_params *params, ts_text *out) {
-    // Selection by name, so that the order of lists never matters to an identity.
-    int order[TS_MAX_KEYS], count = params->schema->count;
-    for (int i = 0; i < count; i++) {
-        int at = i;
-        while (at > 0 && strcmp(params->schema->key[i]->name, params->schema->key[order[at - 1]]->name) < 0) {
-            order[at] = order[at - 1];
-            at--;
-        }
-        order[at] = i;
-    }
+    // By name, so that the order of lists never matters to an identity.
+    const ts_schema *schema = params->schema;
     ts_json_open(out, NULL, '{');
-    for (int i = 0; i < count; i++)
-        ts_value_json(&params->value[order[i]], params->schema->key[order[i]]->name, out);
+    for (int i = 0; i < schema->count; i++) {
+        int position = schema->alphabetical[i];
+        ts_value_json(&params->value[position], schema->key[position]->name, out);
+    }
     ts_json_close(out, '}');
 }
 

@@ -74,9 +74,7 @@ void ts_format_open(ts_h5 *h5, const char *path) {
 }
 
 void ts_format_case_path(const char *label, ts_text *out) {
-    ts_text_add(out, "/cases/");
-    for (const char *c = label; *c; c++)
-        ts_text_append(out, *c == '/' ? "|" : c, 1);
+    ts_text_addf(out, "/cases/%s", label);
 }
 
 void ts_format_field_path(const char *label, const ts_field *field, ts_text *out) {

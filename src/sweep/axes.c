@@ -73,16 +73,9 @@ static ts_status make_shared_axes(ts_spec *spec) {
     return TS_OK;
 }
 
-static bool has_own(const ts_entry *entry, const char *key) {
-    for (int i = 0; i < entry->count; i++)
-        if (strcmp(entry->setting[i].key, key) == 0)
-            return true;
-    return false;
-}
-
 // An entry's own `instances` replaces the axis of the shared one.
 static bool is_replaced(const ts_entry *entry, const ts_axis *axis) {
-    return axis->count == 1 && has_own(entry, axis->setting[0]->key);
+    return axis->count == 1 && ts_setting_find(entry->setting, entry->count, axis->setting[0]->key);
 }
 
 static ts_status make_entry_axes(ts_sweep *sweep, ts_entry *entry) {
@@ -111,13 +104,8 @@ static ts_selector find_selector(const ts_spec *spec, const ts_entry *entry, con
         for (int i = 0; i < entry->axis[a]->count; i++)
             if (strcmp(entry->axis[a]->setting[i]->key, key) == 0)
                 return (ts_selector){entry->axis[a]->setting[i], a};
-    for (int i = 0; i < entry->count; i++)
-        if (strcmp(entry->setting[i].key, key) == 0)
-            return (ts_selector){&entry->setting[i], -1};
-    for (int i = 0; i < spec->n_settings; i++)
-        if (strcmp(spec->setting[i].key, key) == 0)
-            return (ts_selector){&spec->setting[i], -1};
-    return (ts_selector){NULL, -1};
+    const ts_setting *own = ts_setting_find(entry->setting, entry->count, key);
+    return (ts_selector){own ? own : ts_setting_find(spec->setting, spec->n_settings, key), -1};
 }
 
 #ifdef FUZZING_BUILD_MODE_UNSAFE_FOR_PRODUCTION

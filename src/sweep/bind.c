@@ -18,24 +18,10 @@ static uint64_t hash_name(const char *name) {
     return ts_hash_mix(hash);
 }
 
-static void sort_positions(ts_pairing *pairing) {
-    for (int i = 0; i < pairing->schema.count; i++) {
-        int at = i;
-        for (; at > 0; at--) {
-            const char *before = pairing->schema.key[pairing->alphabetical[at - 1]]->name;
-            if (strcmp(pairing->schema.key[i]->name, before) >= 0)
-                break;
-            pairing->alphabetical[at] = pairing->alphabetical[at - 1];
-        }
-        pairing->alphabetical[at] = (uint8_t)i;
-    }
-}
-
 static ts_status fill_pairing(ts_sweep *sweep, int task, int model) {
     ts_pairing *pairing = pairing_at(sweep, task, model);
     ts_status status = ts_model_schema(ts_tasks[task], ts_models[model], &pairing->schema);
     pairing->allowed = ts_model_learns(ts_models[model], ts_tasks[task]);
-    sort_positions(pairing);
     for (int i = 0; i < pairing->schema.count && status == TS_OK; i++) {
         const ts_key *key = pairing->schema.key[i];
         pairing->key_hash[i] = hash_name(key->name);
@@ -97,17 +83,10 @@ static ts_status type_selector(ts_spec *spec, ts_setting *setting) {
     return TS_OK;
 }
 
-static ts_setting *find(ts_setting *setting, int count, const char *key) {
-    for (int i = 0; i < count; i++)
-        if (strcmp(setting[i].key, key) == 0)
-            return &setting[i];
-    return NULL;
-}
-
 // The setting that counts in an entry: its own, else the shared one.
 static ts_setting *effective(ts_spec *spec, ts_entry *entry, const char *key) {
-    ts_setting *own = find(entry->setting, entry->count, key);
-    return own ? own : find(spec->setting, spec->n_settings, key);
+    ts_setting *own = ts_setting_find(entry->setting, entry->count, key);
+    return own ? own : ts_setting_find(spec->setting, spec->n_settings, key);
 }
 
 static bool knows_selectors(ts_spec *spec, ts_entry *entry) {
@@ -395,7 +374,7 @@ static void find_useless(ts_spec *spec, ts_entry *entry) {
 static void find_conflicts(ts_spec *spec, const ts_entry *entry) {
     for (int i = 0; i < entry->count; i++) {
         ts_setting *own = &entry->setting[i];
-        const ts_setting *shared = find(spec->setting, spec->n_settings, own->key);
+        const ts_setting *shared = ts_setting_find(spec->setting, spec->n_settings, own->key);
         if (!shared || shared->implied)
             continue;
         if (own->implied) { // what is written counts before what `instances` implies

@@ -91,19 +91,12 @@ static bool is_excluded(const walk *w) {
 
 // --- Checks ---
 
-static const ts_setting *find_setting(const ts_setting *setting, int count, const char *key) {
-    for (int i = 0; i < count; i++)
-        if (strcmp(setting[i].key, key) == 0)
-            return &setting[i];
-    return NULL;
-}
-
 // The line at which a key got its value; that of the task if it has its default.
 static int line_of(const walk *w, const char *key) {
     const ts_entry *entry = w->cursor.entry;
-    const ts_setting *setting = find_setting(entry->setting, entry->count, key);
+    const ts_setting *setting = ts_setting_find(entry->setting, entry->count, key);
     if (!setting)
-        setting = find_setting(w->spec->setting, w->spec->n_settings, key);
+        setting = ts_setting_find(w->spec->setting, w->spec->n_settings, key);
     if (!setting)
         setting = entry->task.setting;
     return setting ? setting->line : 0;

@@ -161,7 +161,7 @@ static void next_identity(identities *at, int64_t point, uint8_t digest[TS_SHA25
     at->pairing = pairing;
     ts_text_clear(&at->json);
     for (int i = 0; i < pairing->schema.count; i++) {
-        int position = pairing->alphabetical[i];
+        int position = pairing->schema.alphabetical[i];
         ts_text *member = &at->member[position];
         if (anew || ts_key_set_has(&at->cursor.changed, position)) {
             ts_text_clear(member);

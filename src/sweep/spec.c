@@ -172,7 +172,7 @@ static bool is_from_instances(const ts_setting *setting) {
     return setting->node->key && strcmp(setting->node->key, "instances") == 0;
 }
 
-static ts_setting *find_setting(ts_setting *setting, int count, const char *key) {
+ts_setting *ts_setting_find(ts_setting *setting, int count, const char *key) {
     for (int i = 0; i < count; i++)
         if (strcmp(setting[i].key, key) == 0)
             return &setting[i];
@@ -198,7 +198,7 @@ ts_status ts_spec_given_twice(ts_spec *spec, const ts_setting *first, const ts_s
 static ts_status add_setting(ts_spec *spec, ts_setting *list, int *count, ts_setting made, bool at_top) {
     if (!ts_spec_key(spec, made.key))
         return made.implied ? TS_OK : ts_spec_unknown(spec, made.line, made.key, at_top, false);
-    ts_setting *earlier = find_setting(list, *count, made.key);
+    ts_setting *earlier = ts_setting_find(list, *count, made.key);
     if (earlier && made.implied)
         return TS_OK;
     if (earlier && earlier->implied)

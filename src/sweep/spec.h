@@ -67,13 +67,11 @@ typedef struct ts_entry {
 // One task learned by one model.
 typedef struct ts_pairing {
     ts_schema schema;
-    bool reached;                      // some point may have it
-    bool allowed;                      // the model learns the task
-    ts_value value[TS_MAX_KEYS];       // defaults and shared constants
-    uint64_t key_hash[TS_MAX_KEYS];    // of the keys' names
-    uint8_t alphabetical[TS_MAX_KEYS]; // positions by key name
+    bool reached;                   // some point may have it
+    bool allowed;                   // the model learns the task
+    ts_value value[TS_MAX_KEYS];    // defaults and shared constants
+    uint64_t key_hash[TS_MAX_KEYS]; // of the keys' names
 } ts_pairing;
-_Static_assert(TS_MAX_KEYS <= 256, "a position fits into a byte");
 
 // `exclude`: a key or derived quantity, and the values that match.
 typedef struct ts_match {
@@ -180,6 +178,8 @@ ts_status ts_spec_find_duplicates(ts_spec *spec);
 
 // cases.c: groups instances into cases, and finds what varies.
 ts_status ts_spec_group(ts_spec *spec);
+
+ts_setting *ts_setting_find(ts_setting *setting, int count, const char *key); // NULL: it is not among them
 
 const ts_key *ts_spec_key(const ts_spec *spec, const char *name); // NULL: no task or model has it
 // Reports a key that no task or model has, with the nearest one (among the special and derived names too, if

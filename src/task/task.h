@@ -16,7 +16,7 @@ const char *ts_kind_name(ts_kind kind); // one word: "features", "table"
 typedef struct ts_quantity {
     const char *name;
     const char *help; // NULL: it is a key of the task, too
-    bool column; // of the results file
+    bool column;      // of the results file
     // One of the two: a whole number, which `where` and `exclude` may use (NaN: this point has none), or a name.
     double (*number)(const ts_params *params);
     const char *(*word)(const ts_params *params);
