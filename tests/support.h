@@ -34,53 +34,61 @@ static inline ts_data *support_data(const ts_sweep *sweep, int case_index) {
     return data;
 }
 
-// The first instance of a sweep, ready to be trained by itself.
+// The instances of a sweep's first case, and the first of them ready to be trained by itself.
 typedef struct support_instance {
     ts_sweep *sweep;
     ts_data *data;
-    ts_params params;
-    ts_training_spec spec;
+    ts_params params; // of the first
+    ts_params *all;   // (rows)
+    int rows;
+    ts_training_spec spec; // of the first; unit: of all
+    ts_training_spec unit;
     int64_t parameters;
-    float *initial; // (parameters)
+    ts_parameter_layout layout;
+    float *initial; // (parameters) of the first
 } support_instance;
 
 static inline void support_open(support_instance *f, const char *text) {
-    ts_parameter_layout layout;
     f->sweep = support_sweep(text);
     f->data = support_data(f->sweep, 0);
-    ts_case_params(f->sweep, 0, 0, &f->params);
+    f->rows = (int)ts_sweep_case(f->sweep, 0)->rows;
+    f->all = ts_alloc((size_t)f->rows * sizeof *f->all, "parameters");
+    for (int i = 0; i < f->rows; i++)
+        ts_case_params(f->sweep, 0, i, &f->all[i]);
+    f->params = f->all[0];
     f->spec = (ts_training_spec){&f->params, 1, f->data, NULL};
-    f->params.schema->model->layout(&f->params, &layout);
-    f->parameters = layout.total;
-    f->initial = ts_alloc((size_t)layout.total * sizeof(float), "weights");
+    f->unit = (ts_training_spec){f->all, f->rows, f->data, NULL};
+    f->params.schema->model->layout(&f->params, &f->layout);
+    f->parameters = f->layout.total;
+    f->initial = ts_alloc((size_t)f->parameters * sizeof(float), "weights");
     f->params.schema->model->initialise(&f->params, f->initial);
 }
 
 static inline void support_close(support_instance *f) {
     ts_free(f->initial);
+    ts_free(f->all);
     ts_data_free(f->data);
     ts_sweep_free(f->sweep);
 }
 
-// The engine of a backend that runs on this machine; NULL, saying so, if it does not or has none for the model.
-static inline const ts_engine *support_engine(const ts_backend *backend, const char *model) {
-    const ts_engine *engine = backend->probe() == TS_OK ? ts_backend_engine(backend, model) : NULL;
-    if (!engine)
-        print_message("left out: the backend %s cannot train the model %s here\n", backend->name, model);
-    return engine;
+// A measure that is one number, of weights (in the model's layout) after `step` updates.
+static inline double support_measure_of(const ts_params *params, const ts_data *data, const float *weights,
+                                        int64_t step, const char *name) {
+    const ts_measure *measures = params->schema->model->measures;
+    double *out = ts_alloc((size_t)ts_measures_total(params, data) * sizeof *out, "measures");
+    assert_int_equal(ts_measure_weights(params, data, weights, step, false, NULL, out), TS_OK);
+    int at = 0;
+    while (measures[at].name && strcmp(measures[at].name, name) != 0)
+        at++;
+    assert_non_null(measures[at].name);
+    double value = out[ts_measure_offset(params, data, at)];
+    ts_free(out);
+    return value;
 }
 
-// Trains it from its initial weights for `steps` steps on the backend; parameters: in the model's layout.
-static inline void support_train(const char *backend, const support_instance *f, int64_t steps,
-                                 float *parameters) {
-    const ts_engine *engine = ts_backend_engine(ts_backend_find(backend), f->params.schema->model->name);
-    void *training;
-    int64_t reached = 0;
-    assert_int_equal(engine->create(&f->spec, &training), TS_OK);
-    assert_int_equal(engine->train(training, 0, steps, &reached), TS_OK);
-    assert_int_equal(reached, steps);
-    assert_int_equal(engine->get_parameters(training, 0, parameters), TS_OK);
-    engine->destroy(training);
+// What of a backend trains instances like this one; NULL: it cannot.
+static inline const ts_engine *support_engine(const ts_backend *backend, const ts_params *params) {
+    return ts_backend_engine(backend, params->schema->model->name);
 }
 
 // Fails, printing both, unless |a - b| <= relative * max(|a|, |b|) + absolute.

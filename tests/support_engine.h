@@ -1,137 +1,267 @@
-// What holds for every engine of a model, whichever model it is: tests that take the sweeps to try as an argument.
+// For tests that take the backend as an argument: a program of such tests tries each of them on every backend of
+// ts_backends that runs here, or on those that its arguments name.
 #pragma once
 
 #include "backend/cpu.h"
+#ifdef TS_HAVE_CUDA
+#include "backend/cuda_autoencoder.h"
+#endif
 #include "support.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
-typedef ts_status (*support_gradient)(const ts_training_spec *spec, const double *weights, double *loss,
-                                      double *gradient);
+// --- What is tested ---
 
-// The reference's gradient at `weights` (changed in between, restored) against central differences of its loss, at
-// some 12 places of every tensor (small models: at every parameter). No tensor may have zeros alone.
-static inline void support_gradient_is_that_of_the_loss(const support_instance *f, double *weights,
-                                                        support_gradient gradient_of, double relative) {
-    size_t n = (size_t)f->parameters;
-    double *gradient = ts_alloc(n * sizeof *gradient, "g"), *ignored = ts_alloc(n * sizeof *ignored, "g");
-    double loss, above, below;
-    enum { EVERY = 2000 };
-    const double h = 1e-6;
-    ts_parameter_layout layout;
-    f->params.schema->model->layout(&f->params, &layout);
-    assert_int_equal(gradient_of(&f->spec, weights, &loss, gradient), TS_OK);
-    for (int i = 0; i < layout.count; i++) {
-        size_t from = (size_t)layout.tensor[i].offset;
-        size_t to = i + 1 < layout.count ? (size_t)layout.tensor[i + 1].offset : n;
-        double largest = 0;
-        for (size_t p = from; p < to; p += n <= EVERY ? 1 : 1 + (to - from) / 12) {
-            double kept = weights[p];
-            weights[p] = kept + h;
-            gradient_of(&f->spec, weights, &above, ignored);
-            weights[p] = kept - h;
-            gradient_of(&f->spec, weights, &below, ignored);
-            weights[p] = kept;
-            double expected = (above - below) / (2 * h);
-            if (!(fabs(gradient[p] - expected) <= relative * fabs(expected) + 5e-9 * loss)) // of rounding
-                fail_msg("%zu of %s: gradient %g, differences %g", p - from, layout.tensor[i].name,
-                         gradient[p], expected);
-            largest = fmax(largest, fabs(expected));
-        }
-        if (!(largest > 1e-6 * loss))
-            fail_msg("all differences of %s are below %g", layout.tensor[i].name, largest);
-    }
-    ts_free(gradient);
-    ts_free(ignored);
+// A way in which a backend can be set; those of a backend with equal `bits` have to give equal bits.
+typedef struct support_setting {
+    const char *backend, *name;
+    const char *model; // that it makes a difference for; NULL: all (as the first of a backend)
+    int bits;
+} support_setting;
+
+static const support_setting SUPPORT_SETTINGS[] = {
+    {"cpu", "avx512", NULL, 0},
+    {"cpu", "avx2", NULL, 0},
+    {"cpu", "portable", NULL, 1},
+    // What the autoencoder keeps off chip: what does not fit, moments, everything.
+    {"cuda", "0", NULL, 0},
+    {"cuda", "1", "autoencoder", 0},
+    {"cuda", "2", "autoencoder", 0},
+};
+enum { SUPPORT_SETTINGS_COUNT = sizeof SUPPORT_SETTINGS / sizeof *SUPPORT_SETTINGS };
+
+// NULL: as the backend is by itself. False: not on this machine.
+static inline bool support_set(const support_setting *setting) {
+    unsetenv("TOYSWEEP_KERNELS");
+#ifdef TS_HAVE_CUDA
+    ts_cuda_autoencoder_place(setting && strcmp(setting->backend, "cuda") == 0 ? atoi(setting->name) : 0);
+#endif
+    if (!setting || strcmp(setting->backend, "cpu") != 0)
+        return true;
+    setenv("TOYSWEEP_KERNELS", setting->name, 1);
+    return ts_cpu_kernels_named(setting->name) != NULL;
 }
 
-// Weights of the CPU engine, in all kernel sets, after so many steps: within 2e-4 of the way that the reference's went.
-// (Of the way, not of each weight: Adam's first steps are lr * sign(g), and differ by 2 lr where g is rounding noise.)
-static inline void support_cpu_follows_the_reference(const char *const *sweeps, int count, int64_t steps) {
-    for (int k = 0; ts_cpu_kernel_names[k]; k++) {
-        if (!ts_cpu_kernels_named(ts_cpu_kernel_names[k])) {
-            print_message("skipped: this processor has no %s\n", ts_cpu_kernel_names[k]);
+typedef struct support_tested {
+    const ts_backend *backend;
+    const support_setting *setting; // NULL: none
+    char name[128];                 // of the test
+} support_tested;
+
+static inline bool support_concerns(const support_setting *setting, const ts_backend *backend,
+                                    const ts_params *params) {
+    return strcmp(setting->backend, backend->name) == 0 &&
+           (!setting->model || strcmp(setting->model, params->schema->model->name) == 0);
+}
+
+// The engine that is tested with such instances; NULL: none.
+static inline const ts_engine *support_tested_engine(void *const *state, const ts_params *params) {
+    const support_tested *tested = *state;
+    return !tested->setting || support_concerns(tested->setting, tested->backend, params)
+               ? support_engine(tested->backend, params)
+               : NULL;
+}
+
+static inline const ts_engine *support_reference(const ts_params *params) {
+    return support_engine(ts_backend_find("reference"), params);
+}
+
+// A promise, of every backend or of one; settings: each of a backend's has to keep it.
+typedef struct support_promise {
+    const char *name;
+    void (*test)(void **state);
+    bool settings;
+    const char *backend; // NULL: all
+} support_promise;
+
+static inline int support_set_up(void **state) {
+    const support_tested *tested = *state;
+    return support_set(tested->setting) ? 0 : -1;
+}
+
+static inline int support_tear_down(void **state) {
+    (void)state;
+    return support_set(NULL) ? 0 : -1;
+}
+
+static inline bool support_is_wanted(const ts_backend *backend, int argc, char **argv) {
+    bool wanted = argc < 2;
+    for (int i = 1; i < argc; i++)
+        wanted = wanted || strcmp(argv[i], backend->name) == 0;
+    if (wanted && backend->probe() != TS_OK)
+        printf("left out: the backend %s does not run here: %s\n", backend->name, ts_message());
+    return wanted && backend->probe() == TS_OK;
+}
+
+// The promise on a backend, once or in each of its settings. Returns how many tests that makes.
+static inline int support_add(const support_promise *promise, const ts_backend *backend,
+                              struct CMUnitTest *tests, support_tested *tested) {
+    int n = 0;
+    bool kept = !promise->backend || strcmp(promise->backend, backend->name) == 0;
+    for (int s = 0; kept && s <= SUPPORT_SETTINGS_COUNT; s++) {
+        const support_setting *setting = s < SUPPORT_SETTINGS_COUNT ? &SUPPORT_SETTINGS[s] : NULL;
+        if (setting ? !promise->settings || strcmp(setting->backend, backend->name) != 0 : n > 0)
+            continue;
+        if (!support_set(setting)) {
+            printf("left out: this processor has no %s\n", setting->name);
             continue;
         }
-        setenv("TOYSWEEP_KERNELS", ts_cpu_kernel_names[k], 1);
-        for (int s = 0; s < count; s++) {
-            support_instance f;
-            support_open(&f, sweeps[s]);
-            float *expected = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
-            float *found = ts_alloc((size_t)f.parameters * sizeof(float), "weights");
-            support_train("reference", &f, steps, expected);
-            support_train("cpu", &f, steps, found);
-            double error = 0, moved = 0;
-            for (int64_t p = 0; p < f.parameters; p++) {
-                error += pow((double)found[p] - expected[p], 2);
-                moved += pow((double)expected[p] - f.initial[p], 2);
-            }
-            if (!(sqrt(error) <= 2e-4 * sqrt(moved)))
-                fail_msg("%s, %lld steps: error %g of a way of %g for: %s", ts_cpu_kernel_names[k],
-                         (long long)steps, sqrt(error), sqrt(moved), sweeps[s]);
-            ts_free(expected);
-            ts_free(found);
-            support_close(&f);
-        }
+        tested[n] = (support_tested){.backend = backend, .setting = setting};
+        snprintf(tested[n].name, sizeof tested[n].name, "%s %s: %s", backend->name,
+                 setting ? setting->name : "", promise->name);
+        tests[n] = (struct CMUnitTest){.name = tested[n].name,
+                                       .test_func = promise->test,
+                                       .setup_func = support_set_up,
+                                       .teardown_func = support_tear_down,
+                                       .initial_state = &tested[n]};
+        n++;
     }
-    unsetenv("TOYSWEEP_KERNELS");
+    support_set(NULL);
+    return n;
 }
 
-// Weights after 100 steps.
-static inline void support_avx2_and_avx512_have_the_same_bits(const char *const *sweeps, int count) {
-    if (!ts_cpu_kernels_named("avx512") || !ts_cpu_kernels_named("avx2"))
-        skip();
-    for (int s = 0; s < count; s++) {
-        support_instance f;
-        support_open(&f, sweeps[s]);
-        size_t bytes = (size_t)f.parameters * sizeof(float);
-        float *narrow = ts_alloc(bytes, "weights"), *wide = ts_alloc(bytes, "weights");
-        setenv("TOYSWEEP_KERNELS", "avx2", 1);
-        support_train("cpu", &f, 100, narrow);
-        setenv("TOYSWEEP_KERNELS", "avx512", 1);
-        support_train("cpu", &f, 100, wide);
-        assert_memory_equal(narrow, wide, bytes);
-        ts_free(narrow);
-        ts_free(wide);
-        support_close(&f);
-    }
-    unsetenv("TOYSWEEP_KERNELS");
+// main() of a program of such tests; arguments: names of backends (default: all).
+static inline int support_run(const support_promise *promises, int count, int argc, char **argv) {
+    enum { MOST = 128 };
+    static struct CMUnitTest tests[MOST];
+    static support_tested tested[MOST];
+    int n = 0;
+    for (int b = 0; ts_backends[b]; b++)
+        for (int p = 0; p < count && support_is_wanted(ts_backends[b], argc, argv); p++)
+            if (n + SUPPORT_SETTINGS_COUNT < MOST)
+                n += support_add(&promises[p], ts_backends[b], tests + n, tested + n);
+            else
+                return fprintf(stderr, "more than %d tests\n", MOST);
+    return n == 0 ? 1 : _cmocka_run_group_tests(argv[0], tests, (size_t)n, NULL, NULL);
 }
 
-// `part` steps, saved, and the rest in another training; against `whole` steps in one.
-static inline void support_saved_state_goes_on(const char *backend, const support_instance *f, int64_t part,
-                                               int64_t whole) {
-    const ts_engine *engine = ts_backend_engine(ts_backend_find(backend), f->params.schema->model->name);
-    size_t bytes = (size_t)f->parameters * sizeof(float);
-    float *expected = ts_alloc(bytes, "weights"), *found = ts_alloc(bytes, "weights");
-    support_train(backend, f, whole, expected);
-    void *first, *second;
-    int64_t reached = 0;
-    assert_int_equal(engine->create(&f->spec, &first), TS_OK);
-    assert_int_equal(engine->train(first, 0, part, &reached), TS_OK);
-    void *saved = ts_alloc(engine->state_bytes(first), "a state");
-    assert_int_equal(engine->get_state(first, 0, saved), TS_OK);
-    engine->destroy(first);
-    assert_int_equal(engine->create(&f->spec, &second), TS_OK);
-    assert_int_equal(engine->set_state(second, 0, saved), TS_OK);
-    assert_int_equal(engine->train(second, part, whole, &reached), TS_OK);
-    assert_int_equal(engine->get_parameters(second, 0, found), TS_OK);
-    engine->destroy(second);
-    assert_memory_equal(expected, found, bytes);
-    ts_free(saved);
-    ts_free(expected);
-    ts_free(found);
+#define SUPPORT_RUN(promises, argc, argv)                                                                    \
+    support_run(promises, (int)(sizeof(promises) / sizeof *(promises)), argc, argv)
+
+// --- Sweeps ---
+
+// Small, of every model, in several forms of the kernels; steps and learning rates are to come.
+static const char *const SUPPORT_SHORT[] = {
+    "task: tree\ndepth: 2\nhidden: 3\nbatch: 16\n",
+    "task: independent\nfeatures: 20\nfeature_probability: 0.3\nbatch: 8\nhidden: 5\n",
+    "task: group\ngroup: S3\nembed: 5\nhidden: 9\ntrain_fraction: 0.7\n",
+    "task: group\ngroup: C5\nembed: 5\nhidden: 130\ntrain_fraction: 0.5\nweight_decay: 0\n",
+    "task: group\ngroup: C5\nmodel: transformer\nd_model: 6\nheads: 2\nd_head: 3\nd_mlp: 8\n",
+    "task: group\ngroup: S3\nmodel: transformer\nd_model: 6\nd_head: 3\nd_mlp: 40\nweight_decay: 0\n",
+};
+enum { SUPPORT_SHORTS = sizeof SUPPORT_SHORT / sizeof *SUPPORT_SHORT };
+
+// --- Trainings and their states ---
+
+// Parts of a state, of `parameters` numbers each: weights, and what the optimiser keeps of each of them.
+static inline size_t support_parts(const ts_params *params) {
+    (void)params;
+    return 3;
 }
 
-// On every backend that there is here.
-static inline void support_a_saved_state_goes_on_with_the_same_bits(const char *sweep, int64_t part,
-                                                                    int64_t whole) {
-    for (int b = 0; ts_backends[b]; b++) {
-        support_instance f;
-        support_open(&f, sweep);
-        if (support_engine(ts_backends[b], f.params.schema->model->name))
-            support_saved_state_goes_on(ts_backends[b]->name, &f, part, whole);
-        support_close(&f);
+// A training, and how its states lie.
+typedef struct support_training {
+    const ts_engine *engine;
+    void *handle;
+    int count;    // instances
+    size_t bytes; // of a state
+    size_t parameters;
+    size_t numbers; // of a state: (parts, parameters)
+    size_t width;   // bytes of a number
+} support_training;
+
+static inline void support_create(const ts_engine *engine, const ts_training_spec *spec,
+                                  support_training *t) {
+    ts_parameter_layout layout;
+    spec->params->schema->model->layout(spec->params, &layout);
+    *t = (support_training){.engine = engine, .count = spec->count, .parameters = (size_t)layout.total};
+    assert_int_equal(engine->create(spec, &t->handle), TS_OK);
+    t->bytes = engine->state_bytes(t->handle);
+    t->numbers = support_parts(spec->params) * t->parameters;
+    t->width = t->bytes / t->numbers;
+    assert_int_equal(t->bytes, t->numbers * t->width);
+    assert_true(t->width == sizeof(float) || t->width == sizeof(double));
+}
+
+static inline void support_destroy(support_training *t) {
+    t->engine->destroy(t->handle);
+}
+
+// To step `to`, which all instances have to reach.
+static inline void support_advance(support_training *t, int64_t from, int64_t to) {
+    int64_t *reached = ts_alloc((size_t)t->count * sizeof *reached, "steps");
+    for (int i = 0; i < t->count; i++)
+        reached[i] = from;
+    assert_int_equal(t->engine->train(t->handle, from, to, reached), TS_OK);
+    for (int i = 0; i < t->count; i++)
+        if (reached[i] != to)
+            fail_msg("instance %d stopped at step %d", i, (int)reached[i]);
+    ts_free(reached);
+}
+
+static inline double support_number(const char *state, size_t index, size_t width) {
+    float narrow;
+    double wide;
+    memcpy(&narrow, state + index * width, sizeof narrow);
+    memcpy(&wide, state + index * width, width == sizeof wide ? sizeof wide : 0);
+    return width == sizeof wide ? wide : (double)narrow;
+}
+
+// A state in double precision, whatever the engine's, from and to a training's; values: (parts, parameters).
+static inline void support_get(const support_training *t, int instance, double *values) {
+    char *state = ts_alloc(t->bytes, "a state");
+    assert_int_equal(t->engine->get_state(t->handle, instance, state), TS_OK);
+    for (size_t k = 0; k < t->numbers; k++)
+        values[k] = support_number(state, k, t->width);
+    ts_free(state);
+}
+
+static inline void support_put(support_training *t, int instance, const double *values) {
+    char *state = ts_alloc(t->bytes, "a state");
+    for (size_t k = 0; k < t->numbers; k++) {
+        float narrow = (float)values[k];
+        memcpy(state + k * t->width, t->width == sizeof narrow ? (const void *)&narrow : &values[k],
+               t->width);
     }
+    assert_int_equal(t->engine->set_state(t->handle, instance, state), TS_OK);
+    ts_free(state);
+}
+
+// Whether all is finite; of the weights, as float32.
+static inline bool support_is_finite(const char *state, const support_training *t) {
+    bool finite = true;
+    for (size_t k = 0; k < t->numbers; k++) {
+        double number = support_number(state, k, t->width);
+        finite = finite && isfinite(k < t->parameters ? (float)number : number);
+    }
+    return finite;
+}
+
+// Weights after `steps` steps from the initial ones.
+static inline void support_train(const ts_engine *engine, const ts_params *params, const ts_data *data,
+                                 int64_t steps, float *weights) {
+    ts_training_spec spec = {params, 1, data, NULL};
+    support_training t;
+    support_create(engine, &spec, &t);
+    support_advance(&t, 0, steps);
+    assert_int_equal(engine->get_parameters(t.handle, 0, weights), TS_OK);
+    support_destroy(&t);
+}
+
+// The way from an instance's initial weights to those expected, and how far from these `found` is; both (parameters).
+// (Adam's first steps are lr * sign(g): single weights differ by 2 lr where g is rounding noise.)
+static inline double support_way(const ts_params *params, const float *found, const float *expected,
+                                 int64_t parameters, double *error) {
+    float *initial = ts_alloc((size_t)parameters * sizeof *initial, "weights");
+    double way = 0, square = 0;
+    params->schema->model->initialise(params, initial);
+    for (int64_t p = 0; p < parameters; p++) {
+        square += pow((double)found[p] - expected[p], 2);
+        way += pow((double)initial[p] - expected[p], 2);
+    }
+    *error = sqrt(square);
+    ts_free(initial);
+    return sqrt(way);
 }

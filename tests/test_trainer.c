@@ -1,10 +1,8 @@
 // The trainer: pausing, saving and packing never change a bit; divergence stops one instance only.
-#include "backend/backend.h"
-#include "support.h"
+#define _POSIX_C_SOURCE 200809L
+#include "support_engine.h"
+#include "train/divergence.h"
 #include "train/trainer.h"
-
-#include <math.h>
-#include <stdio.h>
 
 typedef struct fixture {
     ts_sweep *sweep;
@@ -21,12 +19,8 @@ static void open_fixture(fixture *f, const char *text) {
     for (int i = 0; i < rows; i++)
         ts_case_params(f->sweep, 0, i, &f->params[i]);
     assert_int_equal(ts_record_layout_make(&f->params[0], f->data, &f->layout), TS_OK);
-    f->spec = (ts_trainer_spec){ts_backend_engine(ts_backend_find("cpu"), f->params[0].schema->model->name),
-                                f->params,
-                                rows,
-                                f->data,
-                                f->layout,
-                                NULL};
+    f->spec = (ts_trainer_spec){
+        support_engine(ts_backend_find("cpu"), &f->params[0]), f->params, rows, f->data, f->layout, NULL};
 }
 
 static void close_fixture(fixture *f) {
@@ -200,6 +194,146 @@ static void test_a_diverged_instance_keeps_its_curve_and_its_neighbours(void **s
     close_fixture(&good);
 }
 
+// An engine that notices nothing, with one number of one instance's state spoiled from step 3 on.
+static ts_engine blind;
+static const ts_engine *seeing;
+static int64_t blind_step;
+static struct {
+    size_t part; // of weights, first moments, second moments
+    float value;
+} spoil;
+
+static ts_status blind_train(void *training, int64_t from, int64_t to, int64_t *reached) {
+    blind_step = to;
+    return seeing->train(training, from, to, reached);
+}
+
+static ts_status blind_state(const void *training, int instance, void *state) {
+    ts_status status = seeing->get_state(training, instance, state);
+    size_t numbers = seeing->state_bytes(training) / sizeof(float);
+    if (instance == 1 && blind_step >= 3)
+        memcpy((float *)state + spoil.part * numbers / 3 + 1, &spoil.value, sizeof spoil.value);
+    return status;
+}
+
+static void assert_fails(ts_trainer *trainer, int64_t steps_done, const char *why) {
+    ts_trained result = ts_trainer_result(trainer, 1);
+    assert_non_null(result.failure);
+    assert_string_equal(result.failure, why);
+    assert_int_equal(result.steps_done, steps_done);
+    assert_null(ts_trainer_result(trainer, 0).failure);
+    assert_int_equal(ts_trainer_result(trainer, 0).steps_done, 6);
+}
+
+static ts_status lossy_measure(const ts_params *params, const struct ts_data *data, const float *parameters,
+                               int64_t step, bool last, const atomic_int *pause, double *out) {
+    ts_status status =
+        ts_model_find("autoencoder")->measure(params, data, parameters, step, last, pause, out);
+    if (ts_params_integer(params, "seed") == 1 && step == 4)
+        out[spoil.part] = spoil.value;
+    return status;
+}
+
+static void test_an_engine_that_notices_nothing_makes_no_row(void **state) {
+    (void)state;
+    static const char *const WHY[] = {"diverged: the weights are not finite at step 3",
+                                      "diverged: Adam's moments are not finite at step 3",
+                                      "diverged: Adam's moments are not finite at step 3"};
+    static const float VALUES[] = {NAN, INFINITY, -INFINITY};
+    ts_sweep *sweep = support_sweep("task: tree\ndepth: 2\nhidden: 3\nsteps: 6\nseed: [0, 1]\n"
+                                    "checkpoints: {every: 1}\n");
+    ts_data *data = support_data(sweep, 0);
+    ts_params params[2];
+    ts_record_layout *layout;
+    for (int i = 0; i < 2; i++)
+        ts_case_params(sweep, 0, i, &params[i]);
+    assert_int_equal(ts_record_layout_make(&params[0], data, &layout), TS_OK);
+    seeing = ts_backend_engine(ts_backend_find("cpu"), "autoencoder");
+    blind = *seeing;
+    blind.train = blind_train;
+    blind.get_state = blind_state;
+    ts_trainer_spec spec = {&blind, params, 2, data, layout, NULL};
+    for (spoil.part = 0; spoil.part < 3; spoil.part++)
+        for (int v = 0; v < 3; v++) {
+            spoil.value = VALUES[v];
+            blind_step = 0;
+            ts_trainer *trainer = finish(&spec);
+            assert_fails(trainer, 2, WHY[spoil.part]);
+            ts_trainer_free(trainer);
+        }
+    // Losses: train_loss, exact_loss.
+    ts_model lossy = *ts_model_find("autoencoder");
+    ts_schema schema = *params[0].schema;
+    lossy.measure = lossy_measure;
+    schema.model = &lossy;
+    params[0].schema = params[1].schema = &schema;
+    spec.engine = seeing;
+    for (spoil.part = 0; spoil.part < 2; spoil.part++)
+        for (int v = 0; v < 3; v++) {
+            spoil.value = VALUES[v];
+            ts_trainer *trainer = finish(&spec);
+            if (spoil.part == 1 && v == 0) // NaN: unknown, as where inputs cannot be listed
+                assert_null(ts_trainer_result(trainer, 1).failure);
+            else
+                assert_fails(trainer, 4, "diverged: the loss is not finite at step 4");
+            ts_trainer_free(trainer);
+        }
+    ts_record_layout_free(layout);
+    ts_data_free(data);
+    ts_sweep_free(sweep);
+}
+
+// A unit is saved and restored after every slice; slices are of one step at least.
+static void test_a_saved_unit_remembers_how_its_instances_ended(void **state) {
+    (void)state;
+    for (int which = 0; which < SUPPORT_SHORTS; which++) {
+        char text[512];
+        fixture f;
+        void *saved;
+        size_t bytes;
+        snprintf(text, sizeof text,
+                 "%ssteps: 8\ncheckpoints: [8]\nlr: [1e-3, 1, 1e4, 1e8, 1e12, 1e16, 1e20, 1e30]\n",
+                 SUPPORT_SHORT[which]);
+        open_fixture(&f, text);
+        ts_trainer *trainer = finish(&f.spec), *again;
+        size_t count = (size_t)f.spec.count;
+        assert_int_equal(ts_trainer_save(trainer, &saved, &bytes), TS_OK);
+        assert_int_equal(ts_trainer_create(&f.spec, &again), TS_OK);
+        // An instance is where its unit is, or has ended; and only one that has ended may have diverged.
+        char *hostile = ts_alloc(bytes, "a state");
+        static const int64_t reached[] = {8, 7, 9}, diverged[] = {4, 0, 0};
+        for (int k = 0; k < 3; k++) {
+            memcpy(hostile, saved, bytes);
+            memcpy(hostile + 6 * sizeof *reached, &reached[k], sizeof *reached);
+            memcpy(hostile + (6 + count) * sizeof *reached, &diverged[k], sizeof *diverged);
+            assert_int_equal(ts_trainer_restore(again, hostile, bytes), TS_ERROR_UNIT);
+        }
+        assert_int_equal(ts_trainer_restore(again, saved, bytes), TS_OK);
+        for (int i = 0; i < f.spec.count; i++) {
+            ts_trained one = ts_trainer_result(trainer, i), other = ts_trainer_result(again, i);
+            assert_int_equal(one.steps_done, other.steps_done);
+            assert_string_equal(one.failure ? one.failure : "", other.failure ? other.failure : "");
+            assert_memory_equal(one.record, other.record, f.layout->bytes);
+        }
+        assert_non_null(ts_trainer_result(trainer, 7).failure);
+        ts_trainer_free(trainer);
+        ts_trainer_free(again);
+        ts_free(saved);
+        ts_free(hostile);
+        close_fixture(&f);
+    }
+}
+
+static void test_it_is_said_plainly(void **state) {
+    (void)state;
+    char text[96];
+    ts_divergence_say(TS_DIVERGED_LOSS, 12, text, sizeof text);
+    assert_string_equal(text, "diverged: the loss is not finite at step 12");
+    ts_divergence_say(TS_DIVERGED_WEIGHTS | TS_DIVERGED_MOMENTS, INT64_MAX, text, sizeof text);
+    assert_string_equal(
+        text, "diverged: the weights and Adam's moments are not finite at step 9223372036854775807");
+}
+
 static void test_records_hold_what_save_asks_for(void **state) {
     (void)state;
     static const char *const saves[] = {"none", "final", "checkpoints"};
@@ -222,6 +356,25 @@ static void test_records_hold_what_save_asks_for(void **state) {
         assert_int_equal(f.layout->checkpoints, 5);
         close_fixture(&f);
     }
+}
+
+// A small group is memorised, then understood.
+static void test_a_small_group_generalises(void **state) {
+    (void)state;
+    fixture f;
+    double accuracy[2];
+    open_fixture(&f, "task: group\ngroup: S3xC2\ntrain_fraction: 0.9\nembed: 64\nhidden: 64\nsteps: 4000\n"
+                     "checkpoints: [4000]\nseed: 1\n");
+    ts_trainer *trainer = finish(&f.spec);
+    const char *record = ts_trainer_result(trainer, 0).record;
+    for (int k = 0; k < 2; k++)
+        memcpy(&accuracy[k],
+               record + field_named(f.layout, k ? "test_accuracy" : "train_accuracy", TS_FIELD_ROOT)->offset,
+               sizeof accuracy[k]);
+    if (!(accuracy[0] == 1 && accuracy[1] > 0.95))
+        fail_msg("train accuracy %g, test accuracy %g", accuracy[0], accuracy[1]);
+    ts_trainer_free(trainer);
+    close_fixture(&f);
 }
 
 // As published: at depth 2 with early stopping three hidden units nearly always suffice, two never do.
@@ -264,7 +417,11 @@ int main(void) {
         cmocka_unit_test(test_resume_is_bit_identical),
         cmocka_unit_test(test_measures_given_up_are_made_again),
         cmocka_unit_test(test_a_diverged_instance_keeps_its_curve_and_its_neighbours),
+        cmocka_unit_test(test_an_engine_that_notices_nothing_makes_no_row),
+        cmocka_unit_test(test_a_saved_unit_remembers_how_its_instances_ended),
+        cmocka_unit_test(test_it_is_said_plainly),
         cmocka_unit_test(test_records_hold_what_save_asks_for),
+        cmocka_unit_test(test_a_small_group_generalises),
         cmocka_unit_test(test_final_losses_follow_the_published_distribution),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,9 +38,8 @@ build_it() {
 
 sanitize() { # TOOL
     local test
-    for test in "$build"/tests/test_cuda_*; do
-        [[ -x $test && -f $test ]] || continue
-        compute-sanitizer --tool "$1" --error-exitcode 1 "$test" || return 1
+    for test in test_kernels test_engine test_engine_units test_divergence; do
+        compute-sanitizer --tool "$1" --error-exitcode 1 "$build/tests/$test" cuda || return 1
     done
 }
 

@@ -5,7 +5,8 @@
 
 Builds are tried in their order, `emulate-thread` best first: the thread sanitizer stops at the first race, while
 values - and votes, which are more than barriers - take a test to its end. Of each the tests run that come to the
-barrier at all. Kernels are found as kernels/cuda/*.cu and *.h, tests as test_cuda_*. Also makes shared memory smaller
+barrier at all. Kernels are found as kernels/cuda/*.cu and *.h; tests are the programs
+that take a backend (PROGRAMS). Also makes shared memory smaller
 than what a kernel asked for, which the last build has to notice.
 """
 
@@ -23,6 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BARRIER = re.compile(r"\b__sync(threads|warp)(_or|_and|_count)?\s*\(")
 ORDERS = "forward", "backward"
 TIMEOUT = 300
+PROGRAMS = "test_kernels", "test_engine", "test_engine_units", "test_divergence"  # the fast ones first
 
 
 def barriers():
@@ -40,8 +42,8 @@ def orders(build):
 
 
 def programs(build):
-    return [path for path in sorted((pathlib.Path(build) / "tests").glob("test_cuda_*"))
-            if path.is_file() and os.access(path, os.X_OK)]
+    paths = [pathlib.Path(build) / "tests" / name for name in PROGRAMS]
+    return [path for path in paths if path.is_file() and os.access(path, os.X_OK)]
 
 
 def reached(program):
@@ -62,7 +64,7 @@ def passes(program, order, **settings):
         **settings,
     }
     try:
-        done = subprocess.run([program], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        done = subprocess.run([program, "cuda"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                               timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired:
         return False
@@ -100,8 +102,8 @@ def main():
     parser.add_argument("builds", nargs="+", metavar="BUILD-DIRECTORY")
     parser.add_argument("--only", metavar="FILE:LINE")
     options = parser.parse_args()
-    if not all(map(programs, options.builds)):
-        sys.exit("no test_cuda_* programs there: build them first")
+    if any(len(programs(build)) < len(PROGRAMS) for build in options.builds):
+        sys.exit(f"no {', '.join(PROGRAMS)} there: build them first")
     start, survivors = time.monotonic(), 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         chosen = [each for each in mutants(options.builds, pool) if options.only in (None, each[0])]

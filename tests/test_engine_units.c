@@ -1,0 +1,407 @@
+// What every engine promises of the instances that it trains together, tried on every backend that there is: their
+// bits depend on nothing else, whoever stops; states go in and out; a team trains one of them; no memory is no harm.
+//   test_engine_units [BACKEND...]
+#define _POSIX_C_SOURCE 200809L
+#include "support_engine.h"
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+#ifdef TS_EMULATE
+enum { STEPS = 6, LONG = 8 };
+#else
+enum { STEPS = 30, LONG = 300 };
+#endif
+
+// Twelve instances: eight of them diverge, soon or late.
+#define KEYS                                                                                                 \
+    "zip:\n  seed: 0..11\n  lr: [1e-3, 1e30, 1e-2, 1, 1e2, 1e4, 3e-3, 1e8, 1e12, 1e16, 1e24, 1e-3]\n"        \
+    "  schedule: [constant, linear, linear, cosine, constant, constant, cosine, linear, constant, "          \
+    "constant, constant, constant]\n  beta1: [0.9, 0.9, 0.5, 0.9, 0, 0.9, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9]\n"
+enum { INSTANCES = 12 };
+
+// The shapes of support_engine.h, and other forms of batches and kernels.
+static const char *const MORE[] = {
+    "task: tree\ndepth: 4\nhidden: 13\nbatch: exact\nimportance: {base: 0.9}\n",
+    "task: independent\nfeatures: 9\nhidden: 4\nbatch: 30\nbinary: true\nfeature_probability: 0.1\n",
+    "task: group\ngroup: S3\nembed: 5\nhidden: 66\ntrain_fraction: 0.7\n",
+    "task: group\ngroup: C13\nmodel: transformer\nd_model: 6\nheads: 2\nd_head: 4\nd_mlp: 9\n",
+};
+enum { UNITS = SUPPORT_SHORTS + sizeof MORE / sizeof *MORE };
+
+typedef void on_unit(const ts_engine *engine, support_instance *f, const char *sweep);
+
+static void on_every_unit(void **state, on_unit check) {
+    for (int k = 0; k < (int)UNITS; k++) {
+        const char *sweep = k < SUPPORT_SHORTS ? SUPPORT_SHORT[k] : MORE[k - SUPPORT_SHORTS];
+        char text[1024];
+        support_instance f;
+        snprintf(text, sizeof text, "%ssteps: %d\n%s", sweep, LONG, KEYS);
+        support_open(&f, text);
+        assert_int_equal(f.rows, INSTANCES);
+        const ts_engine *engine = support_tested_engine(state, &f.params);
+        if (engine)
+            check(engine, &f, sweep);
+        support_close(&f);
+    }
+}
+
+// --- States ---
+
+static void check_start(const ts_engine *engine, support_instance *f, const char *sweep) {
+    size_t n = (size_t)f->parameters;
+    support_training t;
+    support_create(engine, &f->unit, &t);
+    double *values = ts_alloc(t.numbers * sizeof *values, "a state");
+    float *weights = ts_alloc(n * sizeof *weights, "weights");
+    for (int i = 0; i < f->rows; i++) {
+        f->params.schema->model->initialise(&f->all[i], f->initial);
+        support_get(&t, i, values);
+        assert_int_equal(engine->get_parameters(t.handle, i, weights), TS_OK);
+        for (size_t p = 0; p < t.numbers; p++)
+            if (values[p] != (p < n ? (double)f->initial[p] : 0) || (p < n && weights[p] != f->initial[p]))
+                fail_msg("instance %d begins with %g as number %zu, initially %g, for: %s", i, values[p], p,
+                         p < n ? (double)f->initial[p] : 0, sweep);
+    }
+    support_destroy(&t);
+    ts_free(values);
+    ts_free(weights);
+}
+
+static void test_trainings_start_from_initial_weights(void **state) {
+    on_every_unit(state, check_start);
+}
+
+static void assert_follows(const support_instance *f, const ts_params *params, const float *found,
+                           int64_t steps, const char *sweep) {
+    float *expected = ts_alloc((size_t)f->parameters * sizeof *expected, "weights");
+    support_train(support_reference(params), params, f->data, steps, expected);
+    double error, way = support_way(params, found, expected, f->parameters, &error);
+    if (!(error <= 2e-4 * way))
+        fail_msg("error %g of a way of %g for: %s", error, way, sweep);
+    ts_free(expected);
+}
+
+// Begun on one engine and ended on the other, the weights are those of the reference: states are (parts, parameters)
+// numbers in the model's layout, on every engine.
+static void move(const ts_engine *first, const ts_engine *last, const support_instance *f,
+                 const char *sweep) {
+    support_training begun, ended;
+    float *found = ts_alloc((size_t)f->parameters * sizeof *found, "weights");
+    support_create(first, &f->spec, &begun);
+    support_create(last, &f->spec, &ended);
+    assert_int_equal(begun.numbers, ended.numbers);
+    double *values = ts_alloc(begun.numbers * sizeof *values, "a state");
+    support_advance(&begun, 0, STEPS / 2);
+    support_get(&begun, 0, values);
+    support_put(&ended, 0, values);
+    support_advance(&ended, STEPS / 2, STEPS);
+    assert_int_equal(last->get_parameters(ended.handle, 0, found), TS_OK);
+    assert_follows(f, &f->params, found, STEPS, sweep);
+    support_destroy(&begun);
+    support_destroy(&ended);
+    ts_free(values);
+    ts_free(found);
+}
+
+static void check_moves(const ts_engine *engine, support_instance *f, const char *sweep) {
+    move(engine, support_reference(&f->params), f, sweep);
+    move(support_reference(&f->params), engine, f, sweep);
+}
+
+static void test_states_move_between_engines(void **state) {
+    on_every_unit(state, check_moves);
+}
+
+// --- Cuts, neighbours ---
+
+// How far the instances get, and the states they end with, in calls of train() to stops[1], ..., the last; `anew`: with
+// each call in a training of its own, with the states of the one before. Those that go on have to be finite.
+static void train_in_cuts(const ts_engine *engine, const ts_training_spec *spec, const int64_t *stops,
+                          bool anew, int64_t *reached, char *states) {
+    support_training t;
+    support_create(engine, spec, &t);
+    char *back = ts_alloc(t.bytes, "a state");
+    memset(reached, 0, (size_t)spec->count * sizeof *reached);
+    for (int k = 0; stops[k + 1] > 0; k++) {
+        for (int i = 0; anew && k > 0 && i < spec->count; i++) {
+            char *state = states + (size_t)i * t.bytes;
+            assert_int_equal(engine->set_state(t.handle, i, state), TS_OK);
+            assert_int_equal(engine->get_state(t.handle, i, back), TS_OK);
+            assert_memory_equal(back, state, t.bytes);
+        }
+        assert_int_equal(engine->train(t.handle, stops[k], stops[k + 1], reached), TS_OK);
+        for (int i = 0; i < spec->count; i++) {
+            char *state = states + (size_t)i * t.bytes;
+            assert_int_equal(engine->get_state(t.handle, i, state), TS_OK);
+            if (reached[i] == stops[k + 1] && !support_is_finite(state, &t))
+                fail_msg("instance %d goes on from step %d, and is not finite", i, (int)reached[i]);
+        }
+        if (anew) {
+            support_destroy(&t);
+            support_create(engine, spec, &t);
+        }
+    }
+    ts_free(back);
+    support_destroy(&t);
+}
+
+static void assert_same(const char *how, int instance, int64_t found, int64_t expected, const char *state,
+                        const char *expected_state, size_t bytes, const char *sweep) {
+    if (found != expected || memcmp(state, expected_state, bytes) != 0)
+        fail_msg("%s, instance %d gets to step %d with %s bits, else to step %d, for: %s", how, instance,
+                 (int)found, memcmp(state, expected_state, bytes) != 0 ? "other" : "the same", (int)expected,
+                 sweep);
+}
+
+static void check_bits(const ts_engine *engine, support_instance *f, const char *sweep) {
+    static const int64_t WHOLE[] = {0, STEPS, 0}, SINGLE[] = {0, 1, 2, 3, 4, 5, STEPS, 0},
+                         UNEVEN[] = {0, 3, 4, STEPS, 0};
+    int64_t expected[INSTANCES], found[INSTANCES];
+    ts_params reversed[INSTANCES];
+    ts_training_spec backwards = {reversed, INSTANCES, f->data, NULL};
+    support_training t;
+    support_create(engine, &f->spec, &t);
+    support_destroy(&t);
+    char *states = ts_alloc_zero(INSTANCES, t.bytes, "states"),
+         *others = ts_alloc_zero(INSTANCES, t.bytes, "states");
+    train_in_cuts(engine, &f->unit, WHOLE, false, expected, states);
+    train_in_cuts(engine, &f->unit, SINGLE, true, found, others);
+    for (int i = 0; i < INSTANCES; i++)
+        assert_same("in single steps", i, found[i], expected[i], others + (size_t)i * t.bytes,
+                    states + (size_t)i * t.bytes, t.bytes, sweep);
+    for (int i = 0; i < INSTANCES; i++)
+        reversed[i] = f->all[INSTANCES - 1 - i];
+    train_in_cuts(engine, &backwards, UNEVEN, false, found, others);
+    for (int i = 0; i < INSTANCES; i++)
+        assert_same("in reversed order", i, found[INSTANCES - 1 - i], expected[i],
+                    others + (size_t)(INSTANCES - 1 - i) * t.bytes, states + (size_t)i * t.bytes, t.bytes,
+                    sweep);
+    for (int i = 0; i < INSTANCES; i += 5) {
+        ts_training_spec alone = {f->all + i, 1, f->data, NULL};
+        train_in_cuts(engine, &alone, UNEVEN, true, found, others);
+        assert_same("alone", i, found[0], expected[i], others, states + (size_t)i * t.bytes, t.bytes, sweep);
+    }
+    int ended = 0;
+    float *weights = ts_alloc((size_t)f->parameters * sizeof *weights, "weights");
+    for (int i = 0; i < INSTANCES; i++) {
+        ended += expected[i] < STEPS;
+        if (ts_params_real(&f->all[i], "lr") > 0.1)
+            continue;
+        assert_int_equal(expected[i], STEPS);
+        for (int64_t p = 0; p < f->parameters; p++)
+            weights[p] = (float)support_number(states + (size_t)i * t.bytes, (size_t)p, t.width);
+        assert_follows(f, &f->all[i], weights, STEPS, sweep);
+    }
+    if (t.width == sizeof(float) && ended < 4) // the range of double is larger
+        fail_msg("%d of %d instances have diverged for: %s", ended, INSTANCES, sweep);
+    ts_free(weights);
+    ts_free(states);
+    ts_free(others);
+}
+
+static void test_bits_depend_on_the_instance_alone(void **state) {
+    on_every_unit(state, check_bits);
+}
+
+// --- Numbers that fade away ---
+
+// Late in training there are many of them; as subnormal ones they would make steps several times as long.
+static void test_fading_numbers_become_zero(void **state) {
+#ifdef __x86_64__
+    support_instance f;
+    support_open(&f, "task: group\ngroup: C5\nembed: 4\nhidden: 6\nsteps: 200\n");
+    const ts_engine *engine = support_tested_engine(state, &f.params);
+    support_training t;
+    volatile float small = 2e-38F;
+    support_create(engine, &f.spec, &t);
+    double *values = ts_alloc(t.numbers * sizeof *values, "a state");
+    support_get(&t, 0, values);
+    for (size_t p = (size_t)f.parameters; p < t.numbers; p++)
+        values[p] = small;
+    support_put(&t, 0, values);
+    support_advance(&t, 0, 40);
+    support_get(&t, 0, values);
+    for (size_t p = 0; p < t.numbers; p++)
+        if (fpclassify((float)values[p]) == FP_SUBNORMAL)
+            fail_msg("number %zu is %g", p, values[p]);
+    assert_int_equal(fpclassify(small / 2), FP_SUBNORMAL); // measures still have them
+    support_destroy(&t);
+    ts_free(values);
+    support_close(&f);
+#else
+    (void)state;
+    skip();
+#endif
+}
+
+// --- Teams ---
+
+// A rank of a team that is played rank by rank, each step twice: first it says what it has, and that the loss is not
+// finite, which leaves it where it was; then it hears the sum.
+enum { RANKS = 3, MOST = 1 << 14 };
+typedef struct rank {
+    ts_team team;
+    struct rank *all;
+    support_training training;
+    float own[MOST];
+    bool finite, hears;
+    int sums;
+} rank;
+
+static bool sum(void *context, float *values, int64_t count, bool mine) {
+    rank *r = context;
+    assert_in_range(count, 1, MOST);
+    r->sums++;
+    if (!r->hears) {
+        memcpy(r->own, values, (size_t)count * sizeof *values);
+        r->finite = mine;
+        return false;
+    }
+    memset(values, 0, (size_t)count * sizeof *values);
+    bool finite = true;
+    for (int i = 0; i < r->team.size; i++) {
+        finite = finite && r->all[i].finite;
+        for (int64_t p = 0; p < count; p++)
+            values[p] += r->all[i].own[p];
+    }
+    return finite;
+}
+
+// What only some ranks could do, as use what connects GPUs, others cannot: that is the largest of all answers.
+static void largest(void *context, int64_t *values, int count) {
+    (void)context;
+    for (int i = 0; i < count && count > 1; i++)
+        values[i] = INT64_MAX;
+}
+
+// All ranks say what they have, then all take the step.
+static void team_step(rank *ranks, int size, int64_t step) {
+    char *before = ts_alloc(ranks->training.bytes, "a state"),
+         *after = ts_alloc(ranks->training.bytes, "a state");
+    for (int turn = 0; turn < 2; turn++)
+        for (int i = 0; i < size; i++) {
+            support_training *t = &ranks[i].training;
+            int64_t reached = step;
+            ranks[i].hears = turn == 1;
+            assert_int_equal(t->engine->get_state(t->handle, 0, before), TS_OK);
+            assert_int_equal(t->engine->train(t->handle, step, step + 1, &reached), TS_OK);
+            assert_int_equal(t->engine->get_state(t->handle, 0, after), TS_OK);
+            assert_int_equal(reached, step + turn);
+            if (turn == 0) // a loss that is not finite on another rank: nothing is changed
+                assert_memory_equal(before, after, t->bytes);
+            assert_int_equal(t->engine->set_state(t->handle, 0, after), TS_OK);
+        }
+    ts_free(before);
+    ts_free(after);
+}
+
+static void train_team(const ts_engine *engine, const support_instance *f, int size, int64_t steps,
+                       const char *sweep) {
+    rank *ranks = ts_alloc_zero((size_t)size, sizeof *ranks, "ranks");
+    float *weights = ts_alloc((size_t)f->parameters * sizeof *weights, "weights"),
+          *others = ts_alloc((size_t)f->parameters * sizeof *others, "weights");
+    ts_training_spec spec = f->spec;
+    for (int i = 0; i < size; i++) {
+        ranks[i].all = ranks;
+        ranks[i].team =
+            (ts_team){.rank = i, .size = size, .sum = sum, .largest = largest, .context = &ranks[i]};
+        spec.team = &ranks[i].team;
+        support_create(engine, &spec, &ranks[i].training);
+    }
+    for (int64_t step = 0; step < steps; step++)
+        team_step(ranks, size, step);
+    for (int i = 0; i < size; i++) {
+        void *handle = ranks[i].training.handle;
+        assert_int_equal(engine->get_parameters(handle, 0, i == 0 ? weights : others), TS_OK);
+        if (i > 0)
+            assert_memory_equal(others, weights, (size_t)f->parameters * sizeof *weights);
+        assert_int_equal(ranks[i].sums, 2 * steps); // one a step, whoever has pairs
+        support_destroy(&ranks[i].training);
+    }
+    assert_follows(f, &f->params, weights, steps, sweep);
+    ts_free(ranks);
+    ts_free(weights);
+    ts_free(others);
+}
+
+static void check_team(const ts_engine *engine, support_instance *f, const char *sweep) {
+    if (!engine->wide)
+        return;
+    train_team(engine, f, 1, 2, sweep);
+    train_team(engine, f, 2, 3, sweep);
+    train_team(engine, f, RANKS, 3, sweep);
+}
+
+static void test_a_team_trains_as_one(void **state) {
+    on_every_unit(state, check_team);
+}
+
+static void test_ranks_without_pairs_add_nothing(void **state) {
+    static const char *const MODELS[] = {
+        "embed: 8\nhidden: 8\n",
+        "embed: 8\nhidden: 130\n",
+        "model: transformer\nd_model: 8\nheads: 2\nd_head: 4\nd_mlp: 8\n",
+    };
+    for (size_t k = 0; k < sizeof MODELS / sizeof *MODELS; k++) {
+        char text[256];
+        support_instance f;
+        snprintf(text, sizeof text, "task: group\ngroup: C2\ntrain_fraction: 0.5\nsteps: 200\n%s", MODELS[k]);
+        support_open(&f, text);
+        const ts_engine *engine = support_tested_engine(state, &f.params);
+        if (engine && engine->wide)
+            train_team(engine, &f, RANKS, 2, text); // 2 pairs over 3 ranks
+        support_close(&f);
+    }
+}
+
+// --- Without memory ---
+
+static size_t in_use(void) {
+#if defined __GLIBC__ && !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+    return mallinfo2().uordblks;
+#else
+    return 0; // the sanitizers' allocators do not tell
+#endif
+}
+
+static void check_refusals(const ts_engine *engine, support_instance *f, const char *sweep) {
+    support_training t;
+    support_create(engine, &f->unit, &t); // with what is made but once
+    support_destroy(&t);
+    ts_status status = TS_ERROR_MEMORY;
+    int64_t n = 0;
+    while (status != TS_OK) {
+        void *handle = NULL;
+        size_t before = in_use();
+        ts_alloc_fail_at(++n);
+        status = engine->create(&f->unit, &handle);
+        ts_alloc_fail_at(0);
+        if (status == TS_OK)
+            engine->destroy(handle);
+        else if (status != TS_ERROR_MEMORY || handle)
+            fail_msg("without allocation %d: status %d, for: %s", (int)n, (int)status, sweep);
+        if (in_use() != before)
+            fail_msg("without allocation %d: %zu bytes in use, before %zu, for: %s", (int)n, in_use(), before,
+                     sweep);
+    }
+    assert_true(n > 2);
+}
+
+static void test_a_refused_allocation_leaves_nothing(void **state) {
+    on_every_unit(state, check_refusals);
+}
+
+int main(int argc, char **argv) {
+    static const support_promise PROMISES[] = {
+        {"a_team_trains_as_one", test_a_team_trains_as_one, false, NULL},
+        {"ranks_without_pairs_add_nothing", test_ranks_without_pairs_add_nothing, false, NULL},
+        {"bits_depend_on_the_instance_alone", test_bits_depend_on_the_instance_alone, false, NULL},
+        {"trainings_start_from_initial_weights", test_trainings_start_from_initial_weights, false, NULL},
+        {"states_move_between_engines", test_states_move_between_engines, false, NULL},
+        {"fading_numbers_become_zero", test_fading_numbers_become_zero, false, "cpu"},
+        {"a_refused_allocation_leaves_nothing", test_a_refused_allocation_leaves_nothing, false, NULL},
+    };
+    return SUPPORT_RUN(PROMISES, argc, argv);
+}
