@@ -88,7 +88,7 @@ static inline double support_measure_of(const ts_params *params, const ts_data *
 
 // What of a backend trains instances like this one; NULL: it cannot.
 static inline const ts_engine *support_engine(const ts_backend *backend, const ts_params *params) {
-    return ts_backend_engine(backend, params->schema->model->name);
+    return ts_backend_engine(backend, params, NULL);
 }
 
 // Fails, printing both, unless |a - b| <= relative * max(|a|, |b|) + absolute.

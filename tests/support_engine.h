@@ -6,6 +6,7 @@
 #ifdef TS_HAVE_CUDA
 #include "backend/cuda_autoencoder.h"
 #endif
+#include "model/optimiser.h"
 #include "support.h"
 
 #include <math.h>
@@ -157,8 +158,7 @@ enum { SUPPORT_SHORTS = sizeof SUPPORT_SHORT / sizeof *SUPPORT_SHORT };
 
 // Parts of a state, of `parameters` numbers each: weights, and what the optimiser keeps of each of them.
 static inline size_t support_parts(const ts_params *params) {
-    (void)params;
-    return 3;
+    return 1 + (size_t)ts_optimiser_of(params)->moments;
 }
 
 // A training, and how its states lie.

@@ -7,7 +7,7 @@
 #include "support_engine.h"
 #ifdef TS_HAVE_CUDA
 #include "backend/cuda.h"
-#include "cuda/table.h"
+#include "cuda/step.h"
 #endif
 
 // --- Adam ---
@@ -49,11 +49,10 @@ static void compare_with_pytorch(update one, const void *context) {
     static const float scale[] = {1, 1e-4F, 1e-8F, 1e-12F};
     for (size_t k = 0; k < sizeof ADAM / sizeof *ADAM; k++) {
         double beta1 = 0.9, beta2 = ADAM[k].beta2;
-        ts_adam adam = {.lr = 1e-3,
+        ts_adam adam = {.schedule = {.lr = 1e-3, .steps = STEPS},
                         .beta1 = beta1,
                         .beta2 = beta2,
                         .weight_decay = ADAM[k].weight_decay,
-                        .steps = STEPS,
                         .power1 = 1,
                         .power2 = 1};
         const ts_adam_betas betas = {(float)beta1, (float)(1 - beta1), (float)beta2, (float)(1 - beta2)};

@@ -35,12 +35,7 @@ static void compare(const char *text, const figure *figures, int count) {
     ts_data *data = support_data(sweep, 0);
     ts_case_params(sweep, 0, 0, &params);
     assert_int_equal(ts_record_layout_make(&params, data, &layout), TS_OK);
-    ts_trainer_spec spec = {ts_backend_engine(ts_backend_find("cpu"), params.schema->model->name),
-                            &params,
-                            1,
-                            data,
-                            layout,
-                            NULL};
+    ts_trainer_spec spec = {support_engine(ts_backend_find("cpu"), &params), &params, 1, data, layout, NULL};
     assert_int_equal(ts_trainer_create(&spec, &trainer), TS_OK);
     assert_int_equal(ts_trainer_advance(trainer, &pause, &finished), TS_OK);
     const char *record = ts_trainer_result(trainer, 0).record;

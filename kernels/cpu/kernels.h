@@ -84,7 +84,7 @@ typedef struct ts_transformer_work {
     float *dw_e, *dw_pos, *dw_q, *dw_k, *dw_v; // gradients, written
     float *dw_o, *dw_in, *dw_out, *dw_u;
     const float *valid; // (TS_VECTOR_LANES): 1 for the logits in the last vector of a row, 0 for its pads
-    // Scratch, zero before the first call.
+    // Scratch; sought, into, out and dattention are zero before the first call.
     float *x, *dx;                 // (rows, model_stride): embeddings
     float *q, *dq;                 // (heads, head_stride): the last token's queries
     float *sought, *dsought;       // (model, heads_stride): W_K q / sqrt(d_head)

@@ -10,7 +10,7 @@
 // gate: mlp_fused<64, 64, 64>: 2 blocks, 384 FFMA, 44 LDS.128
 #include "device.h"
 
-#include "entropy.cuh"
+#include "cross_entropy.cuh"
 #include "mlp.h"
 #include "quad.cuh"
 
@@ -156,8 +156,9 @@ template <int HIDDEN, int OUT, int TILE> struct fused {
                 label[i] = pairs[row + i].label;
                 share[i] = pairs[row + i].share;
             }
-            finite = entropy_rows<OUT / 32, false>(z + row * z_stride, z_stride, n_out, OUT, label, share) &&
-                     finite;
+            finite =
+                cross_entropy_rows<OUT / 32, false>(z + row * z_stride, z_stride, n_out, OUT, label, share) &&
+                finite;
         }
         return finite;
     }

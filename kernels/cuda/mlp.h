@@ -1,8 +1,8 @@
-// CUDA kernels of the model `mlp` (model/mlp.h), beside those of table.h: its pairs' part of a step, fused where the
+// CUDA kernels of the model `mlp` (model/mlp.h), beside those of step.h: its pairs' part of a step, fused where the
 // hidden layer and the logits are narrow enough, else its hidden layer alone.
 #pragma once
 
-#include "table.h"
+#include "step.h"
 
 #ifdef __cplusplus
 extern "C" {

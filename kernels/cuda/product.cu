@@ -6,7 +6,7 @@
 #include "device.h"
 
 #include "quad.cuh"
-#include "table.h"
+#include "step.h"
 
 namespace {
 
@@ -177,7 +177,7 @@ template <int WARPS> cudaError_t launch(const ts_product_work &w, cudaStream_t s
     using shape = tile<WARPS>;
     int64_t across = (w.columns + COLUMNS - 1) / COLUMNS, down = (w.rows - 1) / shape::rows + 1;
     dim3 grid((unsigned)(across * down * w.instances * w.parts)), block(shape::threads);
-    if (w.form == TS_PRODUCT_A_TURNED)
+    if (w.form == TS_PRODUCT_A_TRANSPOSED)
         return LAUNCH((product<WARPS, true, true, false>), grid, block, shape::shared_bytes, stream, w);
     if (w.form == TS_PRODUCT_PLAIN)
         return LAUNCH((product<WARPS, false, true, false>), grid, block, shape::shared_bytes, stream, w);

@@ -1,10 +1,10 @@
 // Four floats at a time, for kernels of table models: reading and writing them, what they are made of, where the
-// matrices of table.h's operands lie, the warp's stripe of columns, and its lanes' part of a product.
+// matrices of step.h's operands lie, the warp's stripe of columns, and its lanes' part of a product.
 #pragma once
 
 #include "device.h"
 
-#include "table.h"
+#include "step.h"
 
 namespace {
 

@@ -2,7 +2,7 @@
 // piece, and the sum of everybody's. How pieces travel between GPUs is the backend's matter (src/backend/cuda_team.h).
 #pragma once
 
-#include "table.h"
+#include "step.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -3,7 +3,7 @@
 // gate: 128-bit global loads
 #include "device.h"
 
-#include "entropy.cuh"
+#include "cross_entropy.cuh"
 #include "quad.cuh"
 #include "transformer.h"
 

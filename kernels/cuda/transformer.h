@@ -1,9 +1,9 @@
-// CUDA kernels of the model `transformer` (model/transformer.h), beside those of table.h: what its products start from,
+// CUDA kernels of the model `transformer` (model/transformer.h), beside those of step.h: what its products start from,
 // its pairs' attention forwards and backwards, and the embeddings' gradient at the end. The last token is constant:
 // scores and what a head reads are tables over tokens, those of a (left) and of b (right) less the last token's.
 #pragma once
 
-#include "table.h"
+#include "step.h"
 
 #include <stdbool.h>
 

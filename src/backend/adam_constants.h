@@ -1,8 +1,17 @@
-// Adam's constants, rounded to float for the kernels.
+// What engines with fused kernels need of Adam: whether it trains an instance, and its constants as the kernels take
+// them, rounded to float.
 #pragma once
 
 #include "adam.h"
-#include "model/optimiser.h"
+#include "model/adam.h"
+
+// As ts_engine.can.
+static inline const char *ts_adam_can(const ts_params *params) {
+    const ts_optimiser *optimiser = ts_optimiser_of(params);
+    return optimiser == &ts_optimiser_adam || optimiser == &ts_optimiser_adamw
+               ? NULL
+               : "its kernels have no optimizer but adam and adamw";
+}
 
 static inline ts_adam_betas ts_adam_betas_of(const ts_params *params) {
     double beta1 = ts_params_real(params, "beta1"), beta2 = ts_params_real(params, "beta2");

@@ -34,14 +34,17 @@ typedef struct ts_engine {
     const char *model;
     bool wide; // it can train with a team
 
+    // Whether it trains instances with such parameters: NULL, or why not, as half a sentence. NULL function: all.
+    const char *(*can)(const ts_params *params);
+
     // New trainings start from the model's initial weights, at step 0. TS_ERROR_MEMORY: a smaller one may
     // fit.
     ts_status (*create)(const ts_training_spec *spec, void **training);
     void (*destroy)(void *training);
 
-    // Everything a later process needs to go on with the same bits, for one instance: (3, parameters) numbers in the
-    // model's layout - weights, Adam's first and second moments - all float32 or all float64. TS_ERROR_FATAL: the
-    // device is lost, and what was asked for was not written.
+    // Everything a later process needs to go on with the same bits, for one instance: (1 + moments, parameters) numbers
+    // in the model's layout - weights, each of the optimiser's moments - all float32 or all float64. TS_ERROR_FATAL:
+    // the device is lost, and what was asked for was not written.
     size_t (*state_bytes)(const void *training);
     ts_status (*get_state)(const void *training, int instance, void *state);
     ts_status (*set_state)(void *training, int instance, const void *state);
@@ -79,8 +82,13 @@ typedef struct ts_backend {
 extern const ts_backend *const ts_backends[]; // best first, NULL-terminated
 void ts_backends_place(int node_rank, int node_size);
 const ts_backend *ts_backend_find(const char *name);
-const ts_engine *ts_backend_engine(const ts_backend *backend, const char *model); // NULL: cannot train it
 
-// The backend asked for, or for "auto" the first that runs here and trains all `models` (names, NULL-terminated).
-// TS_ERROR_USER if it is unknown or cannot run.
-ts_status ts_backend_choose(const char *name, const char *const *models, const ts_backend **backend);
+// The first of its engines that trains instances with such parameters. NULL: there is none, and *why (may be NULL), half
+// a sentence, says why.
+const ts_engine *ts_backend_engine(const ts_backend *backend, const ts_params *params, const char **why);
+
+// The backend of that name. TS_ERROR_USER if it is unknown or cannot run here.
+ts_status ts_backend_named(const char *name, const ts_backend **backend);
+
+// "auto, cuda, cpu or reference": what may be asked for. Valid as long as the process.
+const char *ts_backend_names(void);

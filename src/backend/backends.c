@@ -1,6 +1,10 @@
-// The list of backends and of the models each can train: a new one is one file and one line here.
+// The list of backends, and of the engines of each: a new one is one file and one line here.
 #include "backend/backend.h"
 
+#include "model/model.h"
+
+#include <pthread.h>
+#include <stdio.h>
 #include <string.h>
 
 extern const ts_engine ts_reference_autoencoder, ts_reference_mlp, ts_reference_transformer;
@@ -71,35 +75,49 @@ const ts_backend *ts_backend_find(const char *name) {
     return NULL;
 }
 
-const ts_engine *ts_backend_engine(const ts_backend *backend, const char *model) {
-    for (int i = 0; backend->engines[i]; i++)
-        if (strcmp(backend->engines[i]->model, model) == 0)
-            return backend->engines[i];
+// With a key ranks_per_instance that is more than 1 a team trains it.
+static bool takes_team(const ts_params *params) {
+    return ts_schema_find(params->schema, "ranks_per_instance") >= 0 &&
+           ts_params_integer(params, "ranks_per_instance") > 1;
+}
+
+const ts_engine *ts_backend_engine(const ts_backend *backend, const ts_params *params, const char **why) {
+    const char *reason = "it has no such model";
+    for (const ts_engine *const *engine = backend->engines; *engine; engine++) {
+        if (strcmp((*engine)->model, params->schema->model->name) != 0)
+            continue;
+        reason = (*engine)->can ? (*engine)->can(params) : NULL;
+        if (!reason && takes_team(params) && !(*engine)->wide)
+            reason = "it trains an instance on one rank only, and ranks_per_instance asks for more";
+        if (!reason)
+            return *engine;
+    }
+    if (why)
+        *why = reason;
     return NULL;
 }
 
-static bool trains_all(const ts_backend *backend, const char *const *models) {
-    for (; *models; models++)
-        if (!ts_backend_engine(backend, *models))
-            return false;
-    return true;
+static char names[128];
+
+static void list_names(void) {
+    size_t length = (size_t)snprintf(names, sizeof names, "auto");
+    for (int i = 0; ts_backends[i] && length < sizeof names; i++)
+        length += (size_t)snprintf(names + length, sizeof names - length, "%s%s",
+                                   ts_backends[i + 1] ? ", " : " or ", ts_backends[i]->name);
 }
 
-ts_status ts_backend_choose(const char *name, const char *const *models, const ts_backend **backend) {
-    if (strcmp(name, "auto") != 0) {
-        *backend = ts_backend_find(name);
-        if (!*backend && strcmp(name, "cuda") == 0)
-            return ts_fail(TS_ERROR_USER,
-                           "--backend cuda: this build has no CUDA backend; use --backend cpu");
-        if (!*backend)
-            return ts_fail(TS_ERROR_USER, "--backend %s: unknown; it is auto, cuda, cpu or reference", name);
-        ts_status status = (*backend)->probe();
-        return status == TS_OK ? TS_OK : ts_fail(status, "--backend %s: %s", name, ts_message());
-    }
-    for (int i = 0; ts_backends[i]; i++) {
-        *backend = ts_backends[i];
-        if (trains_all(*backend, models) && (*backend)->probe() == TS_OK)
-            return TS_OK;
-    }
-    return ts_fail(TS_ERROR_USER, "no backend runs on this machine: %s", ts_message());
+const char *ts_backend_names(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, list_names);
+    return names;
+}
+
+ts_status ts_backend_named(const char *name, const ts_backend **backend) {
+    *backend = ts_backend_find(name);
+    if (!*backend && strcmp(name, "cuda") == 0)
+        return ts_fail(TS_ERROR_USER, "--backend cuda: this build has no CUDA backend; use --backend cpu");
+    if (!*backend)
+        return ts_fail(TS_ERROR_USER, "--backend %s: unknown; it is %s", name, ts_backend_names());
+    ts_status status = (*backend)->probe();
+    return status == TS_OK ? TS_OK : ts_fail(status, "--backend %s: %s", name, ts_message());
 }

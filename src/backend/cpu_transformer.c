@@ -1,11 +1,12 @@
 // The transformer on the CPU: the fused tile kernel, on padded weights.
-#include "backend/cpu_table.h"
+#include "backend/cpu_pairs.h"
 #include "model/transformer.h"
 
 #include <string.h>
 
 typedef struct training {
-    ts_cpu_table table; // first
+    ts_cpu_training base; // first
+    ts_cpu_pairs pairs;
     ts_transformer_work work;
 } training;
 
@@ -53,49 +54,52 @@ static void take_scratch(ts_transformer_work *w, ts_slab *slab) {
     w->z = take(slab, TS_TRANSFORMER_TILE, w->direct ? 0 : w->out_stride);
 }
 
-static ts_status create_slab(training *t) {
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass == 1 && ts_slab_reserve(&t->table.slab, "training") != TS_OK)
-            return TS_ERROR_MEMORY;
-        ts_cpu_table_take(&t->table);
-        take_scratch(&t->work, &t->table.slab);
-    }
-    ts_slab_clear(&t->table.slab);
-    return TS_OK;
+static void take_all(void *handle) {
+    training *t = handle;
+    ts_cpu_pairs_take(&t->pairs, &t->base.spec, &t->base.slab);
+    take_scratch(&t->work, &t->base.slab);
+    t->work.valid = t->pairs.valid;
 }
 
-// Points the kernel's work at an instance.
-static void aim(void *handle, int instance) {
+// What kernels add to, or leave pads of as they are.
+static void clear(float *matrix, int rows, int columns) {
+    memset(matrix, 0, (size_t)rows * (size_t)columns * sizeof *matrix);
+}
+
+static ts_status initialise(void *handle) {
+    training *t = handle;
+    const ts_transformer_work *w = &t->work;
+    clear(w->sought, w->model, w->heads_stride);
+    clear(w->into, w->model, w->width);
+    clear(w->out, w->heads * w->head_stride, w->width);
+    clear(w->dattention, TS_TRANSFORMER_TILE, 2 * w->heads_stride);
+    return ts_cpu_pairs_draw(&t->pairs, &t->base.spec, TS_TRANSFORMER_BLOCK);
+}
+
+static void select_instance(void *handle, int instance) {
     training *t = handle;
     ts_transformer_work *w = &t->work;
-    const ts_cpu_table *table = &t->table;
     const float **const weights[] = {&w->w_e, &w->w_pos, &w->w_q,   &w->w_k, &w->w_v,
                                      &w->w_o, &w->w_in,  &w->w_out, &w->w_u};
     float **const gradients[] = {&w->dw_e, &w->dw_pos, &w->dw_q,   &w->dw_k, &w->dw_v,
                                  &w->dw_o, &w->dw_in,  &w->dw_out, &w->dw_u};
     for (int i = 0; i < TS_TRANSFORMER_TENSORS; i++) {
-        *weights[i] = ts_cpu_table_weights(table, instance, i);
-        *gradients[i] = ts_cpu_table_gradient(table, i);
+        *weights[i] = ts_cpu_weights(&t->base, instance, i);
+        *gradients[i] = ts_cpu_gradient(&t->base, i);
     }
-    w->a = ts_cpu_table_pairs(table, instance) + table->first;
-    w->b = w->a + table->train;
-    w->label = w->b + table->train;
-    w->valid = table->valid;
+    ts_cpu_pairs_of(&t->pairs, instance, &w->a, &w->b, &w->label);
 }
 
-static bool make_gradient(const void *handle) {
-    const training *t = handle;
-    return t->table.kernels->transformer_gradient(&t->work);
+static bool make_gradient(void *handle, int64_t step) {
+    training *t = handle;
+    (void)step; // all pairs at every one
+    return t->base.kernels->transformer_gradient(&t->work);
 }
 
-static ts_status create(const ts_training_spec *spec, void **handle) {
-    training *t = ts_alloc_zero(1, sizeof *t, "a training");
-    if (!t)
-        return TS_ERROR_MEMORY;
-    ts_transformer_shape shape = ts_transformer_shape_of(&spec->params[0]);
-    ts_cpu_table_begin(&t->table, spec);
-    t->table.aim = aim;
-    t->table.make_gradient = make_gradient;
+static void set_shape(void *handle) {
+    training *t = handle;
+    ts_transformer_shape shape = ts_transformer_shape_of(&t->base.spec.params[0]);
+    ts_cpu_pairs_begin(&t->pairs, &t->base.spec);
     t->work = (ts_transformer_work){
         .n = shape.n,
         .n_out = shape.n_out,
@@ -108,31 +112,26 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
         .head_stride = TS_PAD(shape.head),
         .neurons_stride = TS_PAD(shape.neurons),
         .out_stride = TS_PAD(shape.n_out),
-        .direct = ts_transformer_direct(&shape, (double)t->table.train),
-        .pairs = (int)t->table.own,
-        .all_pairs = (int)t->table.train,
+        .direct = ts_transformer_direct(&shape, (double)t->pairs.train),
+        .pairs = (int)t->pairs.own,
+        .all_pairs = (int)t->pairs.train,
     };
     t->work.read_stride = t->work.direct ? t->work.out_stride : t->work.model_stride;
     t->work.width = t->work.neurons_stride + t->work.read_stride;
-    ts_status status = create_slab(t);
-    if (status == TS_OK)
-        status = ts_cpu_table_initialise(&t->table, TS_TRANSFORMER_BLOCK);
-    if (status != TS_OK) {
-        ts_cpu_table_destroy(t);
-        return status;
-    }
-    *handle = t;
-    return TS_OK;
+}
+
+static const ts_cpu_model MODEL = {
+    .bytes = sizeof(training),
+    .set_shape = set_shape,
+    .take = take_all,
+    .initialise = initialise,
+    .select = select_instance,
+    .make_gradient = make_gradient,
+};
+
+static ts_status create(const ts_training_spec *spec, void **handle) {
+    return ts_cpu_training_create(&MODEL, spec, handle);
 }
 
 const ts_engine ts_cpu_transformer = {
-    .model = "transformer",
-    .wide = true,
-    .create = create,
-    .destroy = ts_cpu_table_destroy,
-    .state_bytes = ts_cpu_table_state_bytes,
-    .get_state = ts_cpu_table_get_state,
-    .set_state = ts_cpu_table_set_state,
-    .get_parameters = ts_cpu_table_get_parameters,
-    .train = ts_cpu_table_train,
-};
+    .model = "transformer", .wide = true, .create = create, TS_CPU_ENGINE_FUNCTIONS};

@@ -2,7 +2,7 @@
 // right = W_y W[e:]; the pairs, fused where W_U fits on the chip (kernels/cuda/mlp.h), else one product after the
 // other; sums over each token's pairs; dW_x, dW_y and dW; AdamW. How sums are cut follows from the shape alone, never
 // from K, so that packing changes no bits.
-#include "backend/cuda_table.h"
+#include "backend/cuda_training.h"
 #include "cuda/mlp.h"
 #include "model/mlp.h"
 #include "task/data.h"
@@ -11,7 +11,7 @@ enum { W_X, W_Y, W, W_U };
 enum { PART_PAIRS = 2048 }; // pairs summed at once into dW_U, where the pairs are not fused
 
 typedef struct training {
-    ts_cuda_table table; // first
+    ts_cuda_training base; // first
     ts_mlp_shape shape;
     int embed_stride, hidden_stride, out_stride;
     bool fused;
@@ -29,27 +29,27 @@ static void destroy(void *handle) {
     training *t = handle;
     if (!t)
         return;
-    ts_cuda_table_end(&t->table);
+    ts_cuda_training_end(&t->base);
     ts_free(t);
 }
 
 static ts_status create_device(training *t) {
-    ts_cuda_table *table = &t->table;
-    ts_cuda_slab *slab = &table->device;
-    size_t count = (size_t)table->instances, pairs = count * (size_t)table->pairs;
-    size_t embedded = count * 2 * (size_t)table->tokens * (size_t)t->hidden_stride;
+    ts_cuda_training *base = &t->base;
+    ts_cuda_slab *slab = &base->device;
+    size_t count = (size_t)base->instances, pairs = count * (size_t)base->pairs;
+    size_t embedded = count * 2 * (size_t)base->tokens * (size_t)t->hidden_stride;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1) {
             ts_status status = ts_cuda_slab_reserve(slab, "training");
             if (status != TS_OK)
                 return status;
         }
-        ts_cuda_table_take(table);
+        ts_cuda_training_take(base);
         t->embedded = ts_cuda_slab_take(slab, embedded, sizeof(float));
         t->dembedded = ts_cuda_slab_take(slab, embedded, sizeof(float));
         t->hidden = ts_cuda_slab_take(slab, pairs * (size_t)t->hidden_stride, sizeof(float));
         t->logits = ts_cuda_slab_take(slab, t->fused ? 0 : pairs * (size_t)t->out_stride, sizeof(float));
-        t->gradient = ts_cuda_slab_take(slab, count * (size_t)table->tensor[W_U].offset, sizeof(float));
+        t->gradient = ts_cuda_slab_take(slab, count * (size_t)base->layout.tensor[W_U].offset, sizeof(float));
         t->dw_u = ts_cuda_slab_take(
             slab, count * (size_t)(t->parts * t->shape.hidden) * (size_t)t->out_stride, sizeof(float));
         t->bad = ts_cuda_slab_take(slab, count * (size_t)t->blocks, sizeof(int));
@@ -61,22 +61,22 @@ static ts_status create_device(training *t) {
 
 // left and right: (n, hidden) of each instance and side.
 static ts_operand of_embedded(const training *t, const float *first) {
-    int64_t side = (int64_t)t->table.tokens * t->hidden_stride;
+    int64_t side = (int64_t)t->base.tokens * t->hidden_stride;
     return (ts_operand){first, 2 * side, side, t->hidden_stride};
 }
 
 // W_x and W_y, or the halves of W.
 static ts_operand of_sides(const training *t, int tensor) {
-    ts_operand sides = ts_cuda_table_weights(&t->table, tensor);
+    ts_operand sides = ts_cuda_training_weights(&t->base, tensor);
     sides.part_step = tensor == W ? (int64_t)t->shape.embed * t->hidden_stride
-                                  : t->table.tensor[W_Y].offset - t->table.tensor[W_X].offset;
+                                  : t->base.layout.tensor[W_Y].offset - t->base.layout.tensor[W_X].offset;
     return sides;
 }
 
 static ts_operand gradient_of_sides(const training *t, int tensor) {
     ts_operand sides = of_sides(t, tensor);
-    sides.first = t->gradient + t->table.tensor[tensor].offset;
-    sides.instance_step = t->table.tensor[W_U].offset;
+    sides.first = t->gradient + t->base.layout.tensor[tensor].offset;
+    sides.instance_step = t->base.layout.tensor[W_U].offset;
     return sides;
 }
 
@@ -87,43 +87,43 @@ static ts_product_work sides_product(const training *t, ts_product_form form, in
         .rows = rows,
         .columns = columns,
         .depth = depth,
-        .instances = t->table.instances,
+        .instances = t->base.instances,
         .parts = 2,
-        .stopped = ts_cuda_table_stopped(&t->table),
+        .stopped = ts_cuda_training_stopped(&t->base),
     };
 }
 
 static cudaError_t embed(const training *t) {
     ts_product_work product =
-        sides_product(t, TS_PRODUCT_PLAIN, t->table.tokens, t->shape.hidden, t->shape.embed);
+        sides_product(t, TS_PRODUCT_PLAIN, t->base.tokens, t->shape.hidden, t->shape.embed);
     product.a = of_sides(t, W_X);
     product.b = of_sides(t, W);
     product.c = of_embedded(t, t->embedded);
-    return ts_cuda_product(&product, t->table.stream);
+    return ts_cuda_product(&product, t->base.stream);
 }
 
 static ts_mlp_pairs_work pairs_work(const training *t) {
-    const ts_cuda_table *table = &t->table;
-    ts_operand w_u = ts_cuda_table_weights(table, W_U);
+    const ts_cuda_training *base = &t->base;
+    ts_operand w_u = ts_cuda_training_weights(base, W_U);
     return (ts_mlp_pairs_work){
-        .instances = table->instances,
-        .tokens = table->tokens,
-        .pairs = table->pairs,
+        .instances = base->instances,
+        .tokens = base->tokens,
+        .pairs = base->pairs,
         .hidden = t->shape.hidden,
         .n_out = t->shape.n_out,
         .hidden_stride = t->hidden_stride,
         .out_stride = t->out_stride,
-        .share = table->share,
+        .share = base->share,
         .embedded = t->embedded,
         .w_u = w_u.first,
         .w_u_step = w_u.instance_step,
-        .token = table->token,
-        .label = table->label,
+        .token = base->token,
+        .label = base->label,
         .hidden_rows = t->hidden,
         .blocks = t->blocks,
         .dw_u = t->dw_u,
         .bad = t->bad,
-        .stopped = ts_cuda_table_stopped(table),
+        .stopped = ts_cuda_training_stopped(base),
         .block_shared = ts_cuda_properties_of()->block_shared,
     };
 }
@@ -131,23 +131,23 @@ static ts_mlp_pairs_work pairs_work(const training *t) {
 // The pairs where they are not fused: hidden layer, logits, their gradient, dW_U in parts, the hidden layer's gradient
 // in its own place.
 static cudaError_t unfused(const training *t) {
-    const ts_cuda_table *table = &t->table;
+    const ts_cuda_training *base = &t->base;
     const ts_mlp_pairs_work pairs = pairs_work(t);
-    const int *stopped = ts_cuda_table_stopped(table);
-    ts_operand hidden = {t->hidden, (int64_t)table->pairs * t->hidden_stride, 0, t->hidden_stride};
-    ts_operand logits = {t->logits, (int64_t)table->pairs * t->out_stride, 0, t->out_stride};
-    ts_operand w_u = ts_cuda_table_weights(table, W_U);
+    const int *stopped = ts_cuda_training_stopped(base);
+    ts_operand hidden = {t->hidden, (int64_t)base->pairs * t->hidden_stride, 0, t->hidden_stride};
+    ts_operand logits = {t->logits, (int64_t)base->pairs * t->out_stride, 0, t->out_stride};
+    ts_operand w_u = ts_cuda_training_weights(base, W_U);
     int h = t->shape.hidden, out = t->shape.n_out;
     const ts_product_work forwards = {
-        TS_PRODUCT_PLAIN, table->pairs, out,  h,      table->instances, 1, 0, hidden, w_u,
-        logits,           NULL,         NULL, stopped};
-    const ts_entropy_work entropy = {
-        .instances = table->instances,
-        .pairs = table->pairs,
+        TS_PRODUCT_PLAIN, base->pairs, out,  h,      base->instances, 1, 0, hidden, w_u,
+        logits,           NULL,        NULL, stopped};
+    const ts_cross_entropy_work entropy = {
+        .instances = base->instances,
+        .pairs = base->pairs,
         .n_out = out,
-        .share = table->share,
+        .share = base->share,
         .z = logits,
-        .label = table->label,
+        .label = base->label,
         .blocks = t->blocks,
         .bad = t->bad,
         .stopped = stopped,
@@ -157,51 +157,71 @@ static cudaError_t unfused(const training *t) {
                dw_u = {t->dw_u, t->parts * part, part, t->out_stride};
     hidden_parts.part_step = (int64_t)PART_PAIRS * t->hidden_stride;
     logits_parts.part_step = (int64_t)PART_PAIRS * t->out_stride;
-    const ts_product_work unembed = {
-        TS_PRODUCT_A_TURNED, h,    out,  table->pairs, table->instances, t->parts, PART_PAIRS, hidden_parts,
-        logits_parts,        dw_u, NULL, NULL,         stopped};
-    const ts_product_work back = {
-        TS_PRODUCT_B_TURNED, table->pairs, h,      out, table->instances, 1, 0, logits, w_u, hidden,
-        t->hidden,           NULL,         stopped};
-    cudaError_t error = ts_cuda_mlp_hidden(&pairs, table->stream);
+    const ts_product_work unembed = {TS_PRODUCT_A_TRANSPOSED,
+                                     h,
+                                     out,
+                                     base->pairs,
+                                     base->instances,
+                                     t->parts,
+                                     PART_PAIRS,
+                                     hidden_parts,
+                                     logits_parts,
+                                     dw_u,
+                                     NULL,
+                                     NULL,
+                                     stopped};
+    const ts_product_work back = {TS_PRODUCT_B_TRANSPOSED,
+                                  base->pairs,
+                                  h,
+                                  out,
+                                  base->instances,
+                                  1,
+                                  0,
+                                  logits,
+                                  w_u,
+                                  hidden,
+                                  t->hidden,
+                                  NULL,
+                                  stopped};
+    cudaError_t error = ts_cuda_mlp_hidden(&pairs, base->stream);
     if (error == cudaSuccess)
-        error = ts_cuda_product(&forwards, table->stream);
+        error = ts_cuda_product(&forwards, base->stream);
     if (error == cudaSuccess)
-        error = ts_cuda_entropy(&entropy, table->stream);
+        error = ts_cuda_cross_entropy(&entropy, base->stream);
     if (error == cudaSuccess)
-        error = ts_cuda_product(&unembed, table->stream);
-    return error == cudaSuccess ? ts_cuda_product(&back, table->stream) : error;
+        error = ts_cuda_product(&unembed, base->stream);
+    return error == cudaSuccess ? ts_cuda_product(&back, base->stream) : error;
 }
 
 // dleft and dright, then dW_x and dW_y, then dW.
 static cudaError_t embed_gradient(const training *t) {
-    const ts_cuda_table *table = &t->table;
+    const ts_cuda_training *base = &t->base;
     const ts_segment_work segments = {
-        .instances = table->instances,
-        .tokens = table->tokens,
-        .pairs = table->pairs,
+        .instances = base->instances,
+        .tokens = base->tokens,
+        .pairs = base->pairs,
         .columns = t->hidden_stride,
         .heads = 1,
-        .rows = {t->hidden, (int64_t)table->pairs * t->hidden_stride, 0, t->hidden_stride},
+        .rows = {t->hidden, (int64_t)base->pairs * t->hidden_stride, 0, t->hidden_stride},
         .out = of_embedded(t, t->dembedded),
-        .begin = table->begin,
-        .order = table->order,
-        .stopped = ts_cuda_table_stopped(table),
+        .begin = base->begin,
+        .order = base->order,
+        .stopped = ts_cuda_training_stopped(base),
     };
     ts_product_work tokens =
-        sides_product(t, TS_PRODUCT_B_TURNED, table->tokens, t->shape.embed, t->shape.hidden);
+        sides_product(t, TS_PRODUCT_B_TRANSPOSED, base->tokens, t->shape.embed, t->shape.hidden);
     tokens.a = of_embedded(t, t->dembedded);
     tokens.b = of_sides(t, W);
     tokens.c = gradient_of_sides(t, W_X);
     ts_product_work weights =
-        sides_product(t, TS_PRODUCT_A_TURNED, t->shape.embed, t->shape.hidden, table->tokens);
+        sides_product(t, TS_PRODUCT_A_TRANSPOSED, t->shape.embed, t->shape.hidden, base->tokens);
     weights.a = of_sides(t, W_X);
     weights.b = of_embedded(t, t->dembedded);
     weights.c = gradient_of_sides(t, W);
-    cudaError_t error = ts_cuda_segments(&segments, table->stream);
+    cudaError_t error = ts_cuda_segments(&segments, base->stream);
     if (error == cudaSuccess)
-        error = ts_cuda_product(&tokens, table->stream);
-    return error == cudaSuccess ? ts_cuda_product(&weights, table->stream) : error;
+        error = ts_cuda_product(&tokens, base->stream);
+    return error == cudaSuccess ? ts_cuda_product(&weights, base->stream) : error;
 }
 
 static cudaError_t queue_step(const void *handle) {
@@ -209,7 +229,7 @@ static cudaError_t queue_step(const void *handle) {
     const ts_cuda_gradient gradient = {
         .whole = t->gradient,
         .partial = t->dw_u,
-        .whole_count = t->table.tensor[W_U].offset,
+        .whole_count = t->base.layout.tensor[W_U].offset,
         .parts = t->parts,
         .bad = t->bad,
         .blocks = t->blocks,
@@ -217,10 +237,10 @@ static cudaError_t queue_step(const void *handle) {
     const ts_mlp_pairs_work pairs = pairs_work(t);
     cudaError_t error = embed(t);
     if (error == cudaSuccess)
-        error = t->fused ? ts_cuda_mlp_fused(&pairs, t->table.stream) : unfused(t);
+        error = t->fused ? ts_cuda_mlp_fused(&pairs, t->base.stream) : unfused(t);
     if (error == cudaSuccess)
         error = embed_gradient(t);
-    return error == cudaSuccess ? ts_cuda_table_update(&t->table, &gradient) : error;
+    return error == cudaSuccess ? ts_cuda_training_update(&t->base, &gradient) : error;
 }
 
 static ts_status create(const ts_training_spec *spec, void **handle) {
@@ -228,20 +248,20 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
     training *t = status == TS_OK ? ts_alloc_zero(1, sizeof *t, "a training") : NULL;
     if (!t)
         return status == TS_OK ? TS_ERROR_MEMORY : status;
-    ts_cuda_table *table = &t->table;
-    ts_cuda_table_begin(table, spec);
+    ts_cuda_training *base = &t->base;
+    ts_cuda_training_begin(base, spec);
     t->shape = ts_mlp_shape_of(&spec->params[0]);
-    t->embed_stride = table->tensor[W_X].stride;
-    t->hidden_stride = table->tensor[W].stride;
-    t->out_stride = table->tensor[W_U].stride;
+    t->embed_stride = base->layout.tensor[W_X].stride;
+    t->hidden_stride = base->layout.tensor[W].stride;
+    t->out_stride = base->layout.tensor[W_U].stride;
     t->fused = ts_mlp_fused_shared(t->shape.hidden, t->shape.n_out) <= ts_cuda_properties_of()->block_shared;
-    t->blocks = t->fused ? ts_mlp_fused_blocks(table->pairs) : ts_cuda_entropy_blocks(table->pairs);
-    t->parts = t->fused ? t->blocks : (table->pairs - 1) / PART_PAIRS + 1;
+    t->blocks = t->fused ? ts_mlp_fused_blocks(base->pairs) : ts_cuda_cross_entropy_blocks(base->pairs);
+    t->parts = t->fused ? t->blocks : (base->pairs - 1) / PART_PAIRS + 1;
     status = create_device(t);
     if (status == TS_OK)
-        status = ts_cuda_table_initialise(table);
+        status = ts_cuda_training_initialise(base);
     if (status == TS_OK)
-        status = ts_cuda_table_record(table, queue_step, t);
+        status = ts_cuda_training_record(base, queue_step, t);
     if (status != TS_OK) {
         destroy(t);
         return status;
@@ -262,10 +282,6 @@ const ts_engine ts_cuda_mlp = {
     .wide = true,
     .create = create,
     .destroy = destroy,
-    .state_bytes = ts_cuda_table_state_bytes,
-    .get_state = ts_cuda_table_get_state,
-    .set_state = ts_cuda_table_set_state,
-    .get_parameters = ts_cuda_table_get_parameters,
-    .train = ts_cuda_table_train,
+    TS_CUDA_ENGINE_FUNCTIONS,
     .fill = fill,
 };

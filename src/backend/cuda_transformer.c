@@ -2,7 +2,7 @@
 // (kernels/cpu/transformer.c): tables over tokens, of which a pair mixes rows; here those of a and of b are made from
 // embeddings that hold their positions. How sums are cut follows from the shape alone, never from K, so that packing
 // changes no bits.
-#include "backend/cuda_table.h"
+#include "backend/cuda_training.h"
 #include "cuda/transformer.h"
 #include "model/transformer.h"
 #include "task/data.h"
@@ -50,7 +50,7 @@ typedef struct scratch {
 } scratch;
 
 typedef struct training {
-    ts_cuda_table table; // first
+    ts_cuda_training base; // first
     ts_transformer_sizes size;
     int head_stride, out_stride;
     int rows, inner; // 2 n + 1, heads k
@@ -64,33 +64,33 @@ static void destroy(void *handle) {
     training *t = handle;
     if (!t)
         return;
-    ts_cuda_table_end(&t->table);
+    ts_cuda_training_end(&t->base);
     ts_free(t);
 }
 
 static void set_sizes(training *t) {
-    const ts_cuda_table *table = &t->table;
-    ts_transformer_shape s = ts_transformer_shape_of(&table->spec.params[0]);
-    bool direct = ts_transformer_direct(&s, table->pairs);
-    t->head_stride = table->tensor[TS_W_Q].stride;
-    t->out_stride = table->tensor[TS_W_U].stride;
+    const ts_cuda_training *base = &t->base;
+    ts_transformer_shape s = ts_transformer_shape_of(&base->spec.params[0]);
+    bool direct = ts_transformer_direct(&s, base->pairs);
+    t->head_stride = base->layout.tensor[TS_W_Q].stride;
+    t->out_stride = base->layout.tensor[TS_W_U].stride;
     t->rows = 2 * s.n + 1;
     t->inner = s.heads * s.head;
-    t->parts = (table->pairs - 1) / PART_PAIRS + 1; // one for a rank of a team that has no pairs
-    t->blocks = ts_cuda_entropy_blocks(table->pairs);
+    t->parts = (base->pairs - 1) / PART_PAIRS + 1; // one for a rank of a team that has no pairs
+    t->blocks = ts_cuda_cross_entropy_blocks(base->pairs);
     t->size = (ts_transformer_sizes){
-        .instances = table->instances,
+        .instances = base->instances,
         .tokens = s.n,
-        .pairs = table->pairs,
+        .pairs = base->pairs,
         .model = s.model,
         .heads = s.heads,
         .head = s.head,
         .neurons = s.neurons,
         .rest = direct ? s.n_out : s.model,
-        .model_stride = table->tensor[TS_W_E].stride,
+        .model_stride = base->layout.tensor[TS_W_E].stride,
         .heads_stride = TS_QUAD_PAD(s.heads),
-        .neurons_stride = table->tensor[TS_W_IN].stride,
-        .rest_stride = table->tensor[direct ? TS_W_U : TS_W_E].stride,
+        .neurons_stride = base->layout.tensor[TS_W_IN].stride,
+        .rest_stride = base->layout.tensor[direct ? TS_W_U : TS_W_E].stride,
         .direct = direct,
     };
     t->size.width = t->size.neurons_stride + t->size.rest_stride;
@@ -126,22 +126,22 @@ static void set_scratch(training *t) {
         [PARTIAL_X] = {(heads + 1) * rows, d},
         [DX] = {rows, d},
         [DLAST] = {heads + 1, d},
-        [GRADIENT] = {1, (int)t->table.padded},
+        [GRADIENT] = {1, (int)t->base.layout.padded},
     };
     for (int i = 0; i < N_SCRATCH; i++)
         t->scratch[i] = (scratch){NULL, sizes[i][0], sizes[i][1]};
 }
 
 static ts_status create_device(training *t) {
-    ts_cuda_slab *slab = &t->table.device;
-    size_t count = (size_t)t->table.instances;
+    ts_cuda_slab *slab = &t->base.device;
+    size_t count = (size_t)t->base.instances;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1) {
             ts_status status = ts_cuda_slab_reserve(slab, "training");
             if (status != TS_OK)
                 return status;
         }
-        ts_cuda_table_take(&t->table);
+        ts_cuda_training_take(&t->base);
         t->bad = ts_cuda_slab_take(slab, count * (size_t)t->blocks, sizeof(int));
         for (int i = 0; i < N_SCRATCH; i++) {
             scratch *s = &t->scratch[i];
@@ -165,13 +165,13 @@ static ts_operand of(const step *s, int name) {
 }
 
 static ts_operand weights(const step *s, int tensor) {
-    return ts_cuda_table_weights(&s->t->table, tensor);
+    return ts_cuda_training_weights(&s->t->base, tensor);
 }
 
 static ts_operand gradient(const step *s, int tensor) {
     ts_operand all = of(s, GRADIENT);
-    all.first += s->t->table.tensor[tensor].offset;
-    all.stride = s->t->table.tensor[tensor].stride;
+    all.first += s->t->base.layout.tensor[tensor].offset;
+    all.stride = s->t->base.layout.tensor[tensor].stride;
     return all;
 }
 
@@ -193,18 +193,18 @@ static ts_operand below(ts_operand of, int64_t rows) {
 }
 
 static void multiply(step *s, ts_product_work work) {
-    work.instances = s->t->table.instances;
+    work.instances = s->t->base.instances;
     work.parts = work.parts ? work.parts : 1;
-    work.stopped = ts_cuda_table_stopped(&s->t->table);
+    work.stopped = ts_cuda_training_stopped(&s->t->base);
     if (s->error == cudaSuccess)
-        s->error = ts_cuda_product(&work, s->t->table.stream);
+        s->error = ts_cuda_product(&work, s->t->base.stream);
 }
 
 static void add_rows(step *s, int parts, int rows, int columns, ts_operand a, ts_operand c) {
     const ts_sum_work work = {
-        s->t->table.instances, parts, rows, columns, a, c, ts_cuda_table_stopped(&s->t->table)};
+        s->t->base.instances, parts, rows, columns, a, c, ts_cuda_training_stopped(&s->t->base)};
     if (s->error == cudaSuccess)
-        s->error = ts_cuda_sum(&work, s->t->table.stream);
+        s->error = ts_cuda_sum(&work, s->t->base.stream);
 }
 
 // --- Forwards ---
@@ -219,10 +219,10 @@ static void make_inputs(step *s) {
         .w_u = weights(s, TS_W_U),
         .x = s->t->scratch[X].at,
         .into = s->t->scratch[INTO].at,
-        .stopped = ts_cuda_table_stopped(&s->t->table),
+        .stopped = ts_cuda_training_stopped(&s->t->base),
     };
     if (s->error == cudaSuccess)
-        s->error = ts_cuda_transformer_inputs(&work, s->t->table.stream);
+        s->error = ts_cuda_transformer_inputs(&work, s->t->base.stream);
 }
 
 static void make_scores(step *s) {
@@ -231,9 +231,9 @@ static void make_scores(step *s) {
     ts_operand last = from(of(s, X), 2 * size->tokens, 0), q = below(of(s, Q), 1);
     multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, 1, k, d, .parts = heads, .a = last,
                                   .b = below(weights(s, TS_W_Q), d), .c = q});
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TURNED, 1, d, k, .parts = heads, .a = q,
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, 1, d, k, .parts = heads, .a = q,
                                   .b = below(weights(s, TS_W_K), d), .c = below(of(s, SOUGHT), 1)});
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TURNED, 2 * size->tokens, heads, d, .a = of(s, X),
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, 2 * size->tokens, heads, d, .a = of(s, X),
                                   .b = of(s, SOUGHT), .c = of(s, SCORE)});
 }
 
@@ -271,21 +271,21 @@ static ts_transformer_pairs_work pairs_work(const step *s) {
     return (ts_transformer_pairs_work){
         .size = t->size,
         .scale = 1 / sqrtf((float)t->size.head),
-        .token = t->table.token,
+        .token = t->base.token,
         .score = t->scratch[SCORE].at,
         .table = t->scratch[TABLE].at,
         .out = t->scratch[OUT].at,
         .attention = t->scratch[ATTENTION].at,
         .rows = t->scratch[ROWS].at,
         .dscore = t->scratch[PAIRS_DSCORE].at,
-        .stopped = ts_cuda_table_stopped(&t->table),
+        .stopped = ts_cuda_training_stopped(&t->base),
     };
 }
 
 static void mix(step *s) {
     const ts_transformer_pairs_work work = pairs_work(s);
     if (s->error == cudaSuccess)
-        s->error = ts_cuda_transformer_mix(&work, s->t->table.stream);
+        s->error = ts_cuda_transformer_mix(&work, s->t->base.stream);
 }
 
 static void make_logits(step *s) {
@@ -293,34 +293,34 @@ static void make_logits(step *s) {
     multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, size->pairs, size->rest, size->neurons, .a = of(s, ROWS),
                                   .b = read_of(s), .c = rest_of(s), .plus = rest_of(s).first});
     if (!size->direct)
-        multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, size->pairs, s->t->table.n_out, size->model,
+        multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, size->pairs, s->t->base.n_out, size->model,
                                       .a = rest_of(s), .b = weights(s, TS_W_U), .c = logits_of(s)});
 }
 
 // --- Backwards ---
 
 static void differentiate(step *s) {
-    const ts_cuda_table *table = &s->t->table;
-    const ts_entropy_work work = {
-        .instances = table->instances,
-        .pairs = table->pairs,
-        .n_out = table->n_out,
-        .share = table->share,
+    const ts_cuda_training *base = &s->t->base;
+    const ts_cross_entropy_work work = {
+        .instances = base->instances,
+        .pairs = base->pairs,
+        .n_out = base->n_out,
+        .share = base->share,
         .z = logits_of(s),
-        .label = table->label,
+        .label = base->label,
         .blocks = s->t->blocks,
         .bad = s->t->bad,
-        .stopped = ts_cuda_table_stopped(table),
+        .stopped = ts_cuda_training_stopped(base),
     };
     if (s->error == cudaSuccess)
-        s->error = ts_cuda_entropy(&work, table->stream);
+        s->error = ts_cuda_cross_entropy(&work, base->stream);
 }
 
 // to = sum over the pairs of A^T B, in parts that are added up: A (pairs, rows), B (pairs, columns).
 static void add_pairs(step *s, int rows, int columns, ts_operand a, ts_operand b, int partial,
                       ts_operand to) {
     int parts = s->t->parts, numbers = rows * s->t->scratch[partial].stride;
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TURNED, rows, columns, s->t->size.pairs, .parts = parts,
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, rows, columns, s->t->size.pairs, .parts = parts,
                                   .part_depth = PART_PAIRS, .a = below(a, PART_PAIRS),
                                   .b = below(b, PART_PAIRS), .c = below(of(s, partial), rows)});
     ts_operand sums = of(s, partial);
@@ -331,26 +331,26 @@ static void add_pairs(step *s, int rows, int columns, ts_operand a, ts_operand b
 // The gradient of ROWS in its own place, and of what they are read out by.
 static void rows_gradient(step *s) {
     const ts_transformer_sizes *size = &s->t->size;
-    int out = s->t->table.n_out;
+    int out = s->t->base.n_out;
     if (!size->direct) {
         add_pairs(s, size->model, out, rest_of(s), logits_of(s), PARTIAL_W_U, gradient(s, TS_W_U));
-        multiply(s, (ts_product_work){TS_PRODUCT_B_TURNED, size->pairs, size->rest, out, .a = logits_of(s),
-                                      .b = weights(s, TS_W_U), .c = rest_of(s)});
+        multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, size->pairs, size->rest, out,
+                                      .a = logits_of(s), .b = weights(s, TS_W_U), .c = rest_of(s)});
     }
     add_pairs(s, size->neurons, size->rest, of(s, ROWS), rest_of(s), PARTIAL_READ,
               size->direct ? of(s, DREAD) : gradient(s, TS_W_OUT));
-    multiply(s,
-             (ts_product_work){TS_PRODUCT_B_TURNED, size->pairs, size->neurons, size->rest, .a = rest_of(s),
-                               .b = read_of(s), .c = of(s, ROWS), .mask = of(s, ROWS).first});
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, size->pairs, size->neurons, size->rest,
+                                  .a = rest_of(s), .b = read_of(s), .c = of(s, ROWS),
+                                  .mask = of(s, ROWS).first});
 }
 
 // Sums over the pairs of each token: DTABLE's rows of a and b, DSCORE.
 static void sum_pairs(step *s) {
-    const ts_cuda_table *table = &s->t->table;
+    const ts_cuda_training *base = &s->t->base;
     const ts_transformer_sizes *size = &s->t->size;
     const ts_transformer_pairs_work pairs = pairs_work(s);
     ts_segment_work tables = {
-        .instances = table->instances,
+        .instances = base->instances,
         .tokens = size->tokens,
         .pairs = size->pairs,
         .columns = size->width,
@@ -358,10 +358,10 @@ static void sum_pairs(step *s) {
         .rows = of(s, ROWS),
         .weights = below(of(s, ATTENTION), size->pairs),
         .out = below(of(s, DTABLE), size->tokens),
-        .begin = table->begin,
-        .order = table->order,
+        .begin = base->begin,
+        .order = base->order,
         .plain = s->t->scratch[SUMS].at,
-        .stopped = ts_cuda_table_stopped(table),
+        .stopped = ts_cuda_training_stopped(base),
     };
     ts_segment_work scores = tables;
     scores.columns = size->heads_stride;
@@ -370,11 +370,11 @@ static void sum_pairs(step *s) {
     scores.weights.first = NULL;
     scores.out = below(of(s, DSCORE), size->tokens);
     if (s->error == cudaSuccess)
-        s->error = ts_cuda_transformer_mix_back(&pairs, table->stream);
+        s->error = ts_cuda_transformer_mix_back(&pairs, base->stream);
     if (s->error == cudaSuccess)
-        s->error = ts_cuda_segments(&tables, table->stream);
+        s->error = ts_cuda_segments(&tables, base->stream);
     if (s->error == cudaSuccess)
-        s->error = ts_cuda_segments(&scores, table->stream);
+        s->error = ts_cuda_segments(&scores, base->stream);
 }
 
 // What every pair has: past attention, and through each head's reading of the last token.
@@ -393,32 +393,32 @@ static void values_gradient(step *s) {
     ts_operand value = beside(of(s, VALUE), t->head_stride), dvalue = beside(of(s, DVALUE), t->head_stride);
     ts_operand out = below(from(of(s, OUT), 1, 0), k), dout = from(of(s, DOUT), 1, 0);
     ts_operand dtable = beside(of(s, DTABLE), width);
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TURNED, t->rows, k, width, .parts = heads, .a = dtable,
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, t->rows, k, width, .parts = heads, .a = dtable,
                                   .b = out, .c = dvalue});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TURNED, k, width, t->rows, .parts = heads, .a = value,
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, k, width, t->rows, .parts = heads, .a = value,
                                   .b = dtable, .c = below(dout, k)});
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TURNED, t->inner, d, width, .a = dout, .b = of(s, INTO),
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, t->inner, d, width, .a = dout, .b = of(s, INTO),
                                   .c = gradient(s, TS_W_O)});
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TURNED, 1, d, width, .a = of(s, DOUT), .b = of(s, INTO),
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, 1, d, width, .a = of(s, DOUT), .b = of(s, INTO),
                                   .c = from(of(s, DLAST), heads, 0)});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TURNED, d, t->size.neurons, 1 + t->inner, .a = last_and_w_o,
-                                  .b = of(s, DOUT), .c = gradient(s, TS_W_IN)});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TURNED, d, k, t->rows, .parts = heads, .a = of(s, X),
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, t->size.neurons, 1 + t->inner,
+                                  .a = last_and_w_o, .b = of(s, DOUT), .c = gradient(s, TS_W_IN)});
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, k, t->rows, .parts = heads, .a = of(s, X),
                                   .b = dvalue, .c = below(gradient(s, TS_W_V), d)});
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TURNED, t->rows, d, k, .parts = heads, .a = dvalue, .b = w_v,
-                                  .c = below(of(s, PARTIAL_X), t->rows)});
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, t->rows, d, k, .parts = heads, .a = dvalue,
+                                  .b = w_v, .c = below(of(s, PARTIAL_X), t->rows)});
 }
 
 // W_out W_U, and W_U after attention.
 static void read_gradient(step *s) {
     const ts_transformer_sizes *size = &s->t->size;
-    int d = size->model, out = s->t->table.n_out;
+    int d = size->model, out = s->t->base.n_out;
     ts_operand last_and_w_o = from(of(s, X), 2 * size->tokens, 0), dw_u = gradient(s, TS_W_U);
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TURNED, size->neurons, d, out, .a = of(s, DREAD),
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, size->neurons, d, out, .a = of(s, DREAD),
                                   .b = weights(s, TS_W_U), .c = gradient(s, TS_W_OUT)});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TURNED, d, out, 1 + s->t->inner, .a = last_and_w_o,
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, out, 1 + s->t->inner, .a = last_and_w_o,
                                   .b = from(of(s, DOUT), 0, size->neurons_stride), .c = dw_u});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TURNED, d, out, size->neurons, .a = weights(s, TS_W_OUT),
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, out, size->neurons, .a = weights(s, TS_W_OUT),
                                   .b = of(s, DREAD), .c = dw_u, .plus = dw_u.first});
 }
 
@@ -430,15 +430,15 @@ static void scores_gradient(step *s) {
     ts_operand dsought = below(of(s, DSOUGHT), 1);
     multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, rows, d, heads, .a = of(s, DSCORE), .b = of(s, SOUGHT),
                                   .c = from(of(s, PARTIAL_X), (int64_t)heads * s->t->rows, 0)});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TURNED, heads, d, rows, .a = of(s, DSCORE), .b = of(s, X),
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, heads, d, rows, .a = of(s, DSCORE), .b = of(s, X),
                                   .c = of(s, DSOUGHT)});
     multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, 1, k, d, .parts = heads, .a = dsought,
                                   .b = below(weights(s, TS_W_K), d), .c = dq});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TURNED, d, k, 1, .parts = heads, .a = dsought, .b = q,
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, k, 1, .parts = heads, .a = dsought, .b = q,
                                   .c = below(gradient(s, TS_W_K), d)});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TURNED, d, k, 1, .parts = heads, .a = last, .b = dq,
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, k, 1, .parts = heads, .a = last, .b = dq,
                                   .c = below(gradient(s, TS_W_Q), d)});
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TURNED, 1, d, k, .parts = heads, .a = dq,
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, 1, d, k, .parts = heads, .a = dq,
                                   .b = below(weights(s, TS_W_Q), d), .c = below(of(s, DLAST), 1)});
 }
 
@@ -455,10 +455,10 @@ static void embedding_gradient(step *s) {
         .dlast = t->scratch[DLAST].at,
         .dw_e = gradient(s, TS_W_E),
         .dw_pos = gradient(s, TS_W_POS),
-        .stopped = ts_cuda_table_stopped(&t->table),
+        .stopped = ts_cuda_training_stopped(&t->base),
     };
     if (s->error == cudaSuccess)
-        s->error = ts_cuda_transformer_embedding(&work, t->table.stream);
+        s->error = ts_cuda_transformer_embedding(&work, t->base.stream);
 }
 
 static cudaError_t queue_step(const void *handle) {
@@ -480,11 +480,11 @@ static cudaError_t queue_step(const void *handle) {
     embedding_gradient(&s);
     const ts_cuda_gradient whole = {
         .whole = t->scratch[GRADIENT].at,
-        .whole_count = t->table.padded,
+        .whole_count = t->base.layout.padded,
         .bad = t->bad,
         .blocks = t->blocks,
     };
-    return s.error == cudaSuccess ? ts_cuda_table_update(&t->table, &whole) : s.error;
+    return s.error == cudaSuccess ? ts_cuda_training_update(&t->base, &whole) : s.error;
 }
 
 static ts_status create(const ts_training_spec *spec, void **handle) {
@@ -492,14 +492,14 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
     training *t = status == TS_OK ? ts_alloc_zero(1, sizeof *t, "a training") : NULL;
     if (!t)
         return status == TS_OK ? TS_ERROR_MEMORY : status;
-    ts_cuda_table_begin(&t->table, spec);
+    ts_cuda_training_begin(&t->base, spec);
     set_sizes(t);
     set_scratch(t);
     status = create_device(t);
     if (status == TS_OK)
-        status = ts_cuda_table_initialise(&t->table);
+        status = ts_cuda_training_initialise(&t->base);
     if (status == TS_OK)
-        status = ts_cuda_table_record(&t->table, queue_step, t);
+        status = ts_cuda_training_record(&t->base, queue_step, t);
     if (status != TS_OK) {
         destroy(t);
         return status;
@@ -521,10 +521,6 @@ const ts_engine ts_cuda_transformer = {
     .wide = true,
     .create = create,
     .destroy = destroy,
-    .state_bytes = ts_cuda_table_state_bytes,
-    .get_state = ts_cuda_table_get_state,
-    .set_state = ts_cuda_table_set_state,
-    .get_parameters = ts_cuda_table_get_parameters,
-    .train = ts_cuda_table_train,
+    TS_CUDA_ENGINE_FUNCTIONS,
     .fill = fill,
 };

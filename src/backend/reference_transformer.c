@@ -1,6 +1,6 @@
 // The transformer in plain double-precision loops, pair by pair and from its definition: the oracle for the
 // factored kernels.
-#include "backend/reference_table.h"
+#include "backend/reference_pairs.h"
 #include "model/model.h"
 #include "model/transformer.h"
 #include "task/data.h"
@@ -10,8 +10,9 @@
 
 enum { POSITIONS = 3, LAST = 2 };
 
-// One pair on its way through the network, and the gradients of the same numbers.
+// A training, with one pair on its way through the network and the gradients of the same numbers.
 typedef struct pass {
+    ts_reference_pairs base; // first
     ts_transformer_shape shape;
     const double *w[TS_TRANSFORMER_TENSORS];
     double *dw[TS_TRANSFORMER_TENSORS];
@@ -24,44 +25,10 @@ typedef struct pass {
     double *r, *dr;                        // (d): residual stream after attention
     double *hidden, *dhidden;              // (m): after ReLU
     double *y, *dy;                        // (d): residual stream at the end
-    double *z;                             // (n_out): logits, then their gradient
+    double *logits;                        // (n_out): logits, then their gradient
     size_t offset[TS_TRANSFORMER_TENSORS]; // of w and dw, in the model's layout
     size_t count;                          // of numbers from x on
 } pass;
-
-// The numbers of a pass, one array after the other from `at` on; returns how many there are.
-static size_t carve(pass *p, double *at) {
-    ts_transformer_shape s = p->shape;
-    size_t d = (size_t)s.model, inner = (size_t)s.heads * (size_t)s.head, used = 0;
-    const struct {
-        double **array;
-        size_t count;
-    } arrays[] = {
-        {&p->x, POSITIONS * d},
-        {&p->dx, POSITIONS * d},
-        {&p->q, inner},
-        {&p->dq, inner},
-        {&p->key, POSITIONS * inner},
-        {&p->dkey, POSITIONS * inner},
-        {&p->value, POSITIONS * inner},
-        {&p->dvalue, POSITIONS * inner},
-        {&p->mixed, inner},
-        {&p->dmixed, inner},
-        {&p->r, d},
-        {&p->dr, d},
-        {&p->y, d},
-        {&p->dy, d},
-        {&p->hidden, (size_t)s.neurons},
-        {&p->dhidden, (size_t)s.neurons},
-        {&p->z, (size_t)s.n_out},
-        {&p->attention, POSITIONS * (size_t)s.heads},
-    };
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
-        *arrays[i].array = at ? at + used : NULL;
-        used += arrays[i].count;
-    }
-    return used;
-}
 
 // out (columns) += in (rows) W (rows, columns)
 static void apply(const double *w, int rows, int columns, const double *in, double *out) {
@@ -123,7 +90,7 @@ static void forwards(pass *p, const int token[POSITIONS]) {
         p->hidden[i] = p->hidden[i] <= 0 ? 0 : p->hidden[i];
     memcpy(p->y, p->r, stream);
     apply(p->w[TS_W_OUT], s.neurons, s.model, p->hidden, p->y);
-    apply(p->w[TS_W_U], s.model, s.n_out, p->y, p->z);
+    apply(p->w[TS_W_U], s.model, s.n_out, p->y, p->logits);
 }
 
 static void attend_back(pass *p, int h) {
@@ -153,11 +120,11 @@ static void attend_back(pass *p, int h) {
     apply_back(p->w[TS_W_Q] + at, d, k, p->x + LAST * d, p->dq + h * k, p->dw[TS_W_Q] + at, p->dx + LAST * d);
 }
 
-// From z, the logits' gradient.
+// From the gradient of the logits.
 static void backwards(pass *p, const int token[POSITIONS]) {
     ts_transformer_shape s = p->shape;
     int d = s.model;
-    apply_back(p->w[TS_W_U], d, s.n_out, p->y, p->z, p->dw[TS_W_U], p->dy);
+    apply_back(p->w[TS_W_U], d, s.n_out, p->y, p->logits, p->dw[TS_W_U], p->dy);
     apply_back(p->w[TS_W_OUT], s.neurons, d, p->hidden, p->dy, p->dw[TS_W_OUT], p->dhidden);
     for (int i = 0; i < s.neurons; i++)
         p->dhidden[i] = p->hidden[i] <= 0 ? 0 : p->dhidden[i];
@@ -173,9 +140,8 @@ static void backwards(pass *p, const int token[POSITIONS]) {
         }
 }
 
-static double pair_gradient(const ts_reference_table *t, const double *weights, int pair, double share,
-                            double *gradient) {
-    pass *p = t->own;
+static double pair_gradient(void *handle, const double *weights, int pair, double share, double *gradient) {
+    pass *p = handle;
     for (int i = 0; i < TS_TRANSFORMER_TENSORS; i++) {
         p->w[i] = weights + p->offset[i];
         p->dw[i] = gradient + p->offset[i];
@@ -183,38 +149,67 @@ static double pair_gradient(const ts_reference_table *t, const double *weights, 
     memset(p->x, 0, p->count * sizeof *p->x);
     const int token[POSITIONS] = {pair / p->shape.n, pair % p->shape.n, p->shape.n};
     forwards(p, token);
-    double loss = ts_reference_cross_entropy(p->z, p->shape.n_out, t->spec.data->table->result[pair]);
+    double loss =
+        ts_reference_cross_entropy(p->logits, p->shape.n_out, p->base.base.spec.data->table->result[pair]);
     for (int j = 0; j < p->shape.n_out; j++)
-        p->z[j] *= share;
+        p->logits[j] *= share;
     backwards(p, token);
     return share * loss;
 }
 
-static ts_status create(const ts_training_spec *spec, void **training) {
-    pass p = {.shape = ts_transformer_shape_of(&spec->params[0])};
+// The numbers of a pass, one array after the other from x on.
+static void take(void *handle) {
+    pass *p = handle;
+    const ts_params *params = &p->base.base.spec.params[0];
+    ts_transformer_shape s = p->shape = ts_transformer_shape_of(params);
     ts_parameter_layout layout;
-    ts_reference_table *t = NULL;
-    p.count = carve(&p, NULL);
-    ts_status status = ts_reference_table_create(spec, sizeof p + p.count * sizeof(double), &t);
-    if (status != TS_OK)
-        return status;
-    spec->params[0].schema->model->layout(&spec->params[0], &layout);
+    size_t d = (size_t)s.model, inner = (size_t)s.heads * (size_t)s.head;
+    const struct {
+        double **array;
+        size_t count;
+    } arrays[] = {
+        {&p->x, POSITIONS * d},
+        {&p->dx, POSITIONS * d},
+        {&p->q, inner},
+        {&p->dq, inner},
+        {&p->key, POSITIONS * inner},
+        {&p->dkey, POSITIONS * inner},
+        {&p->value, POSITIONS * inner},
+        {&p->dvalue, POSITIONS * inner},
+        {&p->mixed, inner},
+        {&p->dmixed, inner},
+        {&p->r, d},
+        {&p->dr, d},
+        {&p->y, d},
+        {&p->dy, d},
+        {&p->hidden, (size_t)s.neurons},
+        {&p->dhidden, (size_t)s.neurons},
+        {&p->logits, (size_t)s.n_out},
+        {&p->attention, POSITIONS * (size_t)s.heads},
+    };
+    p->count = 0;
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+        p->count += arrays[i].count;
+    double *at = ts_slab_take(&p->base.base.slab, p->count, sizeof *at);
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; at += at ? arrays[i].count : 0, i++)
+        *arrays[i].array = at;
+    params->schema->model->layout(params, &layout);
     for (int i = 0; i < TS_TRANSFORMER_TENSORS; i++)
-        p.offset[i] = (size_t)layout.tensor[i].offset;
-    carve(&p, (double *)((pass *)t->own + 1));
-    memcpy(t->own, &p, sizeof p);
-    t->pair_gradient = pair_gradient;
-    *training = t;
-    return TS_OK;
+        p->offset[i] = (size_t)layout.tensor[i].offset;
+    p->base.pair_gradient = pair_gradient;
+    ts_reference_pairs_take(p);
+}
+
+static const ts_reference_model MODEL = {
+    .bytes = sizeof(pass),
+    .take = take,
+    .initialise = ts_reference_pairs_initialise,
+    .loss = ts_reference_pairs_loss,
+};
+
+static ts_status create(const ts_training_spec *spec, void **handle) {
+    return ts_reference_create(&MODEL, spec, handle);
 }
 
 const ts_engine ts_reference_transformer = {
-    .model = "transformer",
-    .create = create,
-    .destroy = ts_reference_table_destroy,
-    .state_bytes = ts_reference_state_bytes,
-    .get_state = ts_reference_get_state,
-    .set_state = ts_reference_set_state,
-    .get_parameters = ts_reference_get_parameters,
-    .train = ts_reference_table_train,
-};
+    .model = "transformer", .create = create, TS_REFERENCE_ENGINE_FUNCTIONS};

@@ -14,7 +14,7 @@ typedef struct ts_option {
     const char *name;     // without the dashes
     char letter;          // 0: no short form
     const char *argument; // NULL: a flag; else its name in the help, e.g. "FILE"
-    const char *help;     // sentences; may name the default
+    const char *help;     // sentences; may name the default; "$BACKENDS" stands for the names of all backends
 } ts_option;
 
 // What was given. Option i of the command's options: value[i] is NULL if absent, "" for a flag, else the last

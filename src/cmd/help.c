@@ -70,6 +70,14 @@ static void option_name(const ts_option *option, char *out, size_t bytes) {
              option->argument ? option->argument : "");
 }
 
+static void option_help(const ts_option *option, char *out, size_t bytes) {
+    static const char PLACE[] = "$BACKENDS";
+    const char *place = strstr(option->help, PLACE);
+    int before = place ? (int)(place - option->help) : 0;
+    snprintf(out, bytes, "%.*s%s%s", before, option->help, place ? ts_backend_names() : "",
+             place ? place + strlen(PLACE) : option->help);
+}
+
 void ts_help_program(FILE *out) {
     wrap(out, 0, PURPOSE);
     fputs("\nUsage: toysweep COMMAND [OPTION]...\n       mpirun -n RANKS toysweep run "
@@ -91,10 +99,11 @@ void ts_help_command(FILE *out, const ts_command *command) {
     wrap(out, 0, command->description);
     fputs("\nOptions:\n", out);
     for (const ts_option *option = command->options; option->name; option++) {
-        char name[64];
+        char name[64], help[1024];
         option_name(option, name, sizeof name);
+        option_help(option, help, sizeof help);
         fprintf(out, "  %s\n", name);
-        wrap(out, 6, option->help);
+        wrap(out, 6, help);
     }
     fputs("  -h, --help\n      Print this text.\n", out);
 }
@@ -113,20 +122,23 @@ static const char *type_name(const ts_key *key) {
     return names[key->type];
 }
 
-// One list of keys; `print` gets each as heading and text.
-static void each_key(FILE *out, const ts_key *keys, void (*print)(FILE *, const char *, const char *)) {
-    for (const ts_key *key = keys; key->name; key++) {
-        char heading[256], choices[128] = "";
-        for (int i = 0; key->choices && key->choices[i]; i++) {
-            strncat(choices, i ? " | " : "", sizeof choices - strlen(choices) - 1);
-            strncat(choices, key->choices[i], sizeof choices - strlen(choices) - 1);
-        }
-        const char *kind = key->type == TS_NAME && *choices ? choices : type_name(key);
-        bool given = key->fallback && *key->fallback;
-        snprintf(heading, sizeof heading, "%s: %s%s%s%s%s", key->name, kind, given ? ", default " : "",
-                 given ? key->fallback : "", key->fallback ? "" : ", required", key->shapes ? ", shape" : "");
-        print(out, heading, key->help);
+// `print` gets heading and text.
+static void one_key(FILE *out, const ts_key *key, void (*print)(FILE *, const char *, const char *)) {
+    char heading[256], choices[128] = "";
+    for (int i = 0; key->choices && key->choices[i]; i++) {
+        strncat(choices, i ? " | " : "", sizeof choices - strlen(choices) - 1);
+        strncat(choices, key->choices[i], sizeof choices - strlen(choices) - 1);
     }
+    const char *kind = key->type == TS_NAME && *choices ? choices : type_name(key);
+    bool given = key->fallback && *key->fallback;
+    snprintf(heading, sizeof heading, "%s: %s%s%s%s%s", key->name, kind, given ? ", default " : "",
+             given ? key->fallback : "", key->fallback ? "" : ", required", key->shapes ? ", shape" : "");
+    print(out, heading, key->help);
+}
+
+static void each_key(FILE *out, const ts_key *keys, void (*print)(FILE *, const char *, const char *)) {
+    for (; keys->name; keys++)
+        one_key(out, keys, print);
 }
 
 static void print_plain(FILE *out, const char *heading, const char *text) {
@@ -159,7 +171,10 @@ static void keys_tables(FILE *out, void (*section)(FILE *, const char *, const c
         snprintf(text, sizeof text, "%s; learns kind %s", ts_models[i]->help,
                  ts_kind_name(ts_models[i]->learns));
         section(out, title, text);
-        each_key(out, ts_models[i]->keys, print);
+        ts_schema schema;
+        ts_model_schema(NULL, ts_models[i], &schema);
+        for (int k = 0; k < schema.count; k++)
+            one_key(out, schema.key[k], print);
     }
 }
 
@@ -228,9 +243,10 @@ void ts_help_man(FILE *out) {
         snprintf(title, sizeof title, "toysweep %s %s", ts_commands[i]->name, ts_commands[i]->operands);
         section_man(out, title, ts_commands[i]->description);
         for (const ts_option *option = ts_commands[i]->options; option->name; option++) {
-            char name[64];
+            char name[64], help[1024];
             option_name(option, name, sizeof name);
-            print_man(out, name, option->help);
+            option_help(option, help, sizeof help);
+            print_man(out, name, help);
         }
     }
     fputs(".SH \"KEYS OF A SWEEP FILE\"\n", out);

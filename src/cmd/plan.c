@@ -26,7 +26,7 @@ static const ts_option OPTIONS[] = {
     {"ranks", 0, "N", "Ranks to plan for. Default: 1."},
     {"threads", 0, "N", "Threads of each rank. Default: the cores this machine has for one rank."},
     {"set", 0, "KEY=VALUE", "Sets a key over the sweep file, as for `run`. May be given repeatedly."},
-    {"backend", 0, "NAME", "auto, cuda, cpu or reference. Default: auto."},
+    {"backend", 0, "NAME", "$BACKENDS. Default: auto."},
     {"json", 0, NULL, "One JSON object instead of a text, with everything the text says."},
     {0},
 };
@@ -56,7 +56,7 @@ static ts_status time_case(plan *p, int index, double budget, double *seconds) {
     if (status != TS_OK)
         return status;
     const ts_model *model = params.schema->model;
-    const ts_engine *engine = ts_backend_engine(p->job->backend, model->name);
+    const ts_engine *engine = p->job->engines[index];
     const ts_record_layout *layout = p->job->layouts[index];
     ts_parameter_layout parameters;
     model->layout(&params, &parameters);

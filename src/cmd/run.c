@@ -10,8 +10,7 @@ static const ts_option OPTIONS[] = {
     {"set", 0, "KEY=VALUE",
      "Sets a key over the sweep file; a list or range sweeps it. May be given repeatedly."},
     {"backend", 0, "NAME",
-     "auto, cuda, cpu or reference. Default: auto, the best that runs here (or what an "
-     "unfinished file was begun with)."},
+     "$BACKENDS. Default: auto, the best that runs here (or what an unfinished file was begun with)."},
     {"threads", 0, "N",
      "Units each rank trains at once, a thread each. Default: the cores the rank may use."},
     {"time-limit", 0, "TIME",

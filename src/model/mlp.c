@@ -3,6 +3,7 @@
 #include "base/memory.h"
 #include "base/product.h"
 #include "model/network.h"
+#include "model/optimiser.h"
 
 #include <math.h>
 #include <string.h>
@@ -10,7 +11,7 @@
 static const ts_key KEYS[] = {
     {"embed", TS_INTEGER, "256", 1, 4096, NULL, true, "Width of each of the two embeddings"},
     {"hidden", TS_INTEGER, "128", 1, 4096, NULL, true, "Hidden width"},
-    TS_ADAMW_KEYS,
+    TS_NETWORK_KEYS,
     {0},
 };
 
@@ -173,6 +174,7 @@ const ts_model ts_model_mlp = {
     .help = "relu([W_x[a], W_y[b]] W) W_U, the two-embedding network that learns a table",
     .learns = TS_KIND_TABLE,
     .keys = KEYS,
+    .optimiser = &ts_optimiser_adamw,
     .check = check,
     .layout = layout,
     .initialise = initialise,

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct ts_data;
+struct ts_optimiser;
 
 enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 16, TS_MEASURE_DIMENSIONS = 2 };
 
@@ -48,8 +49,9 @@ typedef struct ts_published_name {
 typedef struct ts_model {
     const char *name;
     const char *help;
-    ts_kind learns; // every task of this kind
-    const ts_key *keys;
+    ts_kind learns;                       // every task of this kind
+    const ts_key *keys;                   // its own; its optimisers bring theirs
+    const struct ts_optimiser *optimiser; // that usually trains it
     const ts_published_name
         *published; // of tensors; NULL name ends the table; NULL: all have their own names
 
@@ -97,7 +99,8 @@ const char *ts_model_published(const ts_model *model, const char *tensor); // th
 bool ts_model_learns(const ts_model *model, const ts_task *task);
 const ts_model *ts_model_usual(const ts_task *task); // that learns it by default; NULL: none does
 
-// The schema of a task learned by a model: common keys, the task's, the model's. TS_ERROR_FATAL: more than TS_MAX_KEYS.
+// The schema of a task learned by a model: common keys, the task's (NULL: neither), the model's, those of the optimisers
+// that it can be trained with, its usual one first. TS_ERROR_FATAL: more than TS_MAX_KEYS.
 ts_status ts_model_schema(const ts_task *task, const ts_model *model, ts_schema *schema);
 
 // ts_model.measure, and nothing but NaN of weights that are not all finite.

@@ -1,6 +1,8 @@
 // The list of models: a new one is one file and one line here.
 #include "model/model.h"
 
+#include "model/optimiser.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -47,17 +49,39 @@ static void add_key(ts_schema *schema, const ts_key *key) {
     schema->key[schema->count++] = key;
 }
 
+// Of keys that have the same name the first counts. False: no room.
+static bool add_keys(ts_schema *schema, const ts_key *keys) {
+    for (const ts_key *key = keys; key->name; key++) {
+        if (ts_schema_find(schema, key->name) >= 0)
+            continue;
+        if (schema->count == TS_MAX_KEYS)
+            return false;
+        add_key(schema, key);
+    }
+    return true;
+}
+
+static bool is_usual(const ts_optimiser *optimiser) {
+    for (int m = 0; ts_models[m]; m++)
+        if (ts_models[m]->optimiser == optimiser)
+            return true;
+    return false;
+}
+
 ts_status ts_model_schema(const ts_task *task, const ts_model *model, ts_schema *schema) {
+    // With nothing in the list but what models usually take there is no choice, and no key of other optimisers.
+    bool choice = false;
+    for (int i = 0; ts_optimisers[i]; i++)
+        choice = choice || !is_usual(ts_optimisers[i]);
     *schema = (ts_schema){.task = task, .model = model};
-    const ts_key *const tables[] = {ts_common_keys, task->keys, model->keys};
-    for (int t = 0; t < 3; t++)
-        for (const ts_key *key = tables[t]; key->name; key++) {
-            if (schema->count == TS_MAX_KEYS)
-                return ts_fail(TS_ERROR_FATAL, "task '%s' and model '%s' have more than %d keys", task->name,
-                               model->name, TS_MAX_KEYS);
-            add_key(schema, key);
-        }
-    return TS_OK;
+    bool fits = !task || (add_keys(schema, ts_common_keys) && add_keys(schema, task->keys));
+    fits = fits && add_keys(schema, model->keys) && (!choice || add_keys(schema, ts_optimizer_keys)) &&
+           add_keys(schema, model->optimiser->keys) && add_keys(schema, ts_schedule_keys);
+    for (int i = 0; fits && choice && ts_optimisers[i]; i++)
+        fits = add_keys(schema, ts_optimisers[i]->keys);
+    return fits ? TS_OK
+                : ts_fail(TS_ERROR_FATAL, "task '%s' and model '%s' have more than %d keys",
+                          task ? task->name : "", model->name, TS_MAX_KEYS);
 }
 
 const char *ts_derived_name(int index) {

@@ -5,19 +5,11 @@
 
 #include "base/memory.h"
 #include "model/model.h"
-#include "model/optimiser.h"
 #include "task/data.h"
 
 // Rows of a table model's keys.
 // clang-format off
-#define TS_ADAMW_KEYS                                                                                        \
-    {"lr", TS_REAL, "1e-3", 0, 1e30, NULL, false, "Learning rate of AdamW"},                                 \
-    {"beta1", TS_REAL, "0.9", 0, 0.999999, NULL, false, "AdamW's decay of the gradient's mean"},             \
-    {"beta2", TS_REAL, "0.98", 0, 0.9999999, NULL, false,                                                    \
-     "AdamW's decay of the squared gradient's mean"},                                                        \
-    {"weight_decay", TS_REAL, "1", 0, 1e6, NULL, false, "Decoupled weight decay, of all weights"},           \
-    {"schedule", TS_NAME, "constant", 0, 0, ts_schedule_names, false,                                        \
-     "Learning rate over time: constant, linear (1 - t/T) or cosine (cos(pi/2 t/(T-1)))"},                   \
+#define TS_NETWORK_KEYS                                                                                      \
     {"stop", TS_STOP, "none", 0, 1e9, NULL, false,                                                           \
      "Early end: once the test loss has been below X at every checkpoint of N steps, {test_loss: X, for: N}"}, \
     {"ranks_per_instance", TS_INTEGER, "1", 1, 1024, NULL, true,                                             \

@@ -1,72 +1,61 @@
+// The list of optimisers, and what all of them share: the choice between them and learning-rate schedules.
 #include "model/optimiser.h"
+
+#include "model/model.h"
 
 #include <math.h>
 #include <string.h>
 
+// A new one is one file and one word here.
+#define OPTIMISERS(ENTRY) ENTRY(adam) ENTRY(adamw)
+
+#define DECLARE(name) extern const ts_optimiser ts_optimiser_##name;
+#define ADDRESS(name) &ts_optimiser_##name,
+#define NAME(name)    #name,
+OPTIMISERS(DECLARE)
+const ts_optimiser *const ts_optimisers[] = {OPTIMISERS(ADDRESS) NULL};
+static const char *const NAMES[] = {OPTIMISERS(NAME) NULL};
+
 enum { CONSTANT, LINEAR, COSINE };
-const char *const ts_schedule_names[] = {
+static const char *const SCHEDULES[] = {
     [CONSTANT] = "constant", [LINEAR] = "linear", [COSINE] = "cosine", NULL};
 
-ts_adam *ts_adam_at(ts_adam *adam, const ts_params *params, int64_t t) {
-    if (adam->steps > 0 && adam->t == t)
-        return adam;
-    *adam = (ts_adam){
-        .lr = ts_params_real(params, "lr"),
-        .beta1 = ts_params_real(params, "beta1"),
-        .beta2 = ts_params_real(params, "beta2"),
-        .weight_decay =
-            ts_schema_find(params->schema, "weight_decay") < 0 ? 0 : ts_params_real(params, "weight_decay"),
-        .steps = ts_params_integer(params, "steps"),
-        .power1 = 1,
-        .power2 = 1,
-        .t = t,
-    };
-    const char *schedule = ts_params_name(params, "schedule");
-    while (strcmp(ts_schedule_names[adam->schedule], schedule) != 0)
-        adam->schedule++;
-    // By multiplication, as an uninterrupted run gets there, so that a continued run has the same bits.
-    for (int64_t i = 0; i < t; i++) {
-        adam->power1 *= adam->beta1;
-        adam->power2 *= adam->beta2;
-    }
-    return adam;
+const ts_key ts_optimizer_keys[] = {
+    {"optimizer", TS_NAME, "", 0, 0, NAMES, true, "What takes the steps (default: the model's usual one)"},
+    {0},
+};
+
+const ts_key ts_schedule_keys[] = {
+    {"schedule", TS_NAME, "constant", 0, 0, SCHEDULES, false,
+     "Learning rate over time: constant, linear (1 - t/T) or cosine (cos(pi/2 t/(T-1)))"},
+    {0},
+};
+
+const ts_optimiser *ts_optimiser_of(const ts_params *params) {
+    if (ts_schema_find(params->schema, ts_optimizer_keys->name) < 0)
+        return params->schema->model->optimiser;
+    const char *name = ts_params_name(params, ts_optimizer_keys->name);
+    int i = 0;
+    while (strcmp(ts_optimisers[i]->name, name) != 0)
+        i++;
+    return ts_optimisers[i];
 }
 
-static double schedule_at(const ts_adam *adam) {
-    double t = (double)adam->t, steps = (double)adam->steps;
-    switch (adam->schedule) {
+ts_schedule ts_schedule_of(const ts_params *params) {
+    ts_schedule schedule = {.lr = ts_params_real(params, "lr"), .steps = ts_params_integer(params, "steps")};
+    while (strcmp(SCHEDULES[schedule.kind], ts_params_name(params, "schedule")) != 0)
+        schedule.kind++;
+    return schedule;
+}
+
+double ts_schedule_rate(const ts_schedule *schedule, int64_t t) {
+    double steps = (double)schedule->steps;
+    switch (schedule->kind) {
     case LINEAR:
-        return 1 - t / steps;
+        return schedule->lr * (1 - (double)t / steps);
     case COSINE:
-        return steps > 1 ? cos(1.57079632679489661923 * t / (steps - 1)) : 1;
+        return schedule->lr * (steps > 1 ? cos(1.57079632679489661923 * (double)t / (steps - 1)) : 1);
     default:
-        return 1;
+        return schedule->lr;
     }
-}
-
-ts_adam_step ts_adam_next(ts_adam *adam) {
-    adam->power1 *= adam->beta1;
-    adam->power2 *= adam->beta2;
-    double lr = adam->lr * schedule_at(adam);
-    ts_adam_step step = {
-        .rate = lr / (1 - adam->power1),
-        .root = sqrt(1 - adam->power2),
-        .decay = 1 - lr * adam->weight_decay,
-    };
-    adam->t++;
-    return step;
-}
-
-bool ts_adam_update(double *state, const double *gradient, int64_t count, ts_adam *adam) {
-    double *first = state + count, *second = first + count;
-    ts_adam_step step = ts_adam_next(adam);
-    int sound = 1;
-    for (int64_t p = 0; p < count; p++) {
-        double g = gradient[p];
-        first[p] = adam->beta1 * first[p] + (1 - adam->beta1) * g;
-        second[p] = adam->beta2 * second[p] + (1 - adam->beta2) * g * g;
-        state[p] = step.decay * state[p] - step.rate * first[p] / (sqrt(second[p]) / step.root + 1e-8);
-        sound &= (isfinite((float)state[p]) != 0) & (isfinite(first[p]) != 0) & (isfinite(second[p]) != 0);
-    }
-    return sound;
 }

@@ -1,36 +1,39 @@
-// Adam (Kingma & Ba 2015) as PyTorch computes it, and learning-rate schedules. The numbers a step needs are
-// made here, in double precision, so that every backend takes the same steps:
-//     m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p = decay p - rate m / (sqrt(v) / root + 1e-8)
-// rate and root have the corrections of both moments' bias.
-// With weight decay it is AdamW (Loshchilov & Hutter 2019).
+// Optimisers: what turns gradients into steps. One is a name, its keys of a sweep file, so many moments of every
+// parameter, and an update in double precision, which the engines of `reference` call; kernels of other backends have
+// some of them, and their engines say which (ts_engine.can). optimiser.c lists them all: a new one is one file and one
+// word there. With one that is no model's usual one in the list, sweeps choose by the key `optimizer`.
 #pragma once
 
 #include "param/key.h"
 
 #include <stdint.h>
 
-extern const char *const ts_schedule_names[]; // constant, linear, cosine; NULL-terminated
+typedef struct ts_optimiser {
+    const char *name;
+    const ts_key *keys; // beside ts_schedule_keys; NULL name ends the table
+    int moments;        // numbers that it keeps of every parameter
+    size_t memory; // bytes that it keeps of an instance from one update to the next, to be faster; not saved
 
-typedef struct ts_adam {
-    double lr, beta1, beta2, weight_decay;
-    int schedule; // index into ts_schedule_names
+    // Update t (from 0). state (1 + moments, count): parameters, then moments, which start at 0; memory: zeroed at
+    // first. What `memory` says may only depend on params and t.
+    void (*update)(const ts_params *params, int64_t t, void *memory, int64_t count, const double *gradient,
+                   double *state);
+} ts_optimiser;
+
+extern const ts_optimiser *const ts_optimisers[]; // NULL-terminated
+extern const ts_optimiser ts_optimiser_adam, ts_optimiser_adamw;
+
+// The one that trains an instance: as its key `optimizer` says, or its model's usual one.
+const ts_optimiser *ts_optimiser_of(const ts_params *params);
+
+extern const ts_key ts_optimizer_keys[]; // the choice between them
+extern const ts_key ts_schedule_keys[];  // learning rate over time, of any of them
+
+// Learning rate of update t (from 0), by the keys lr, schedule and steps, which need not be looked up for every update.
+typedef struct ts_schedule {
+    double lr;
+    int kind;
     int64_t steps;
-    double power1, power2; // beta^t after t updates
-    int64_t t;
-} ts_adam;
-
-// Positions `adam` after `t` updates, if it is not there already (zeroed: it is nowhere), and returns it.
-// Constants come from the keys lr, beta1, beta2, schedule, steps and, where the model has it, weight_decay.
-ts_adam *ts_adam_at(ts_adam *adam, const ts_params *params, int64_t t);
-
-// Constants of the next update (number t, from 0), and on to the one after.
-typedef struct ts_adam_step {
-    double rate;  // lr * schedule(t) / (1 - beta1^(t + 1))
-    double root;  // sqrt(1 - beta2^(t + 1))
-    double decay; // 1 - lr * schedule(t) * weight_decay
-} ts_adam_step;
-ts_adam_step ts_adam_next(ts_adam *adam);
-
-// One update in double precision, for the reference. state (3, count): parameters, first and second moments. False if
-// some of them are not finite now; of parameters, as the float32 that they are handed out as.
-bool ts_adam_update(double *state, const double *gradient, int64_t count, ts_adam *adam);
+} ts_schedule;
+ts_schedule ts_schedule_of(const ts_params *params);
+double ts_schedule_rate(const ts_schedule *schedule, int64_t t);

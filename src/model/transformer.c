@@ -4,6 +4,7 @@
 #include "base/product.h"
 #include "model/model.h"
 #include "model/network.h"
+#include "model/optimiser.h"
 
 #include <math.h>
 #include <string.h>
@@ -13,7 +14,7 @@ static const ts_key KEYS[] = {
     {"heads", TS_INTEGER, "4", 1, 256, NULL, true, "Attention heads"},
     {"d_head", TS_INTEGER, "32", 1, 4096, NULL, true, "Width of a head"},
     {"d_mlp", TS_INTEGER, "512", 1, 16384, NULL, true, "Hidden width, neurons"},
-    TS_ADAMW_KEYS,
+    TS_NETWORK_KEYS,
     {0},
 };
 
@@ -356,6 +357,7 @@ const ts_model ts_model_transformer = {
     .help = "one layer of attention over a, b and \"=\", and one hidden layer, read at the last token",
     .learns = TS_KIND_TABLE,
     .keys = KEYS,
+    .optimiser = &ts_optimiser_adamw,
     .published = PUBLISHED,
     .check = check,
     .layout = layout,

@@ -11,23 +11,47 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MODELS_MAX = 16 };
-
 // Before anything was timed: operations a second of one slot in float32 and in float64, seconds per step and per measured checkpoint
 // that do not depend on the operations, and per instance (set-up and commit).
 static const double RATE = 40e9, MEASURE_RATE = 8e9, STEP = 1.5e-6, CHECKPOINT = 1e-4, INSTANCE = 1e-4;
 
+static const ts_engine *engine_of(const ts_sweep *sweep, int case_index, const ts_backend *backend,
+                                  const char **why) {
+    ts_params params;
+    ts_case_params(sweep, case_index, 0, &params);
+    return ts_backend_engine(backend, &params, why);
+}
+
+static bool trains_all(const ts_sweep *sweep, const ts_backend *backend) {
+    for (int c = 0; c < ts_sweep_cases(sweep); c++)
+        if (!engine_of(sweep, c, backend, NULL))
+            return false;
+    return true;
+}
+
 ts_status ts_job_backend(const ts_sweep *sweep, const char *name, const ts_backend **backend) {
-    const char *models[MODELS_MAX + 1] = {0};
-    int count = 0;
-    for (int m = 0; ts_models[m] && count < MODELS_MAX; m++) {
-        bool used = false;
-        for (int c = 0; c < ts_sweep_cases(sweep); c++)
-            used = used || ts_sweep_case(sweep, c)->schema->model == ts_models[m];
-        if (used)
-            models[count++] = ts_models[m]->name;
+    if (strcmp(name, "auto") != 0)
+        return ts_backend_named(name, backend);
+    for (int i = 0; ts_backends[i]; i++) {
+        *backend = ts_backends[i];
+        if (trains_all(sweep, *backend) && (*backend)->probe() == TS_OK)
+            break;
     }
-    return ts_backend_choose(name, models, backend);
+    return TS_OK; // if none does, ts_job_create says what the last of them, which runs anywhere, cannot train
+}
+
+// Says that the job's backend cannot train a case, why, and which others can.
+static ts_status refuse(const ts_job *job, int case_index, const char *why) {
+    ts_text others = {0};
+    for (int i = 0; ts_backends[i]; i++)
+        if (engine_of(job->sweep, case_index, ts_backends[i], NULL))
+            ts_text_addf(&others, "%s%s", others.length ? " or " : "", ts_backends[i]->name);
+    ts_status status =
+        ts_fail(TS_ERROR_USER, "--backend %s cannot train the case '%s': %s; %s%s", job->backend->name,
+                ts_sweep_case(job->sweep, case_index)->title, why,
+                others.length ? "use --backend " : "no other backend can", ts_text_get(&others));
+    ts_text_free(&others);
+    return status;
 }
 
 ts_status ts_job_data(ts_job *job, int case_index, const ts_data **data) {
@@ -89,7 +113,7 @@ ts_status ts_job_case(ts_job *job, int case_index, ts_coordinator_case *out) {
     if (status != TS_OK)
         return status;
     ts_case_params(job->sweep, case_index, 0, &params);
-    const ts_engine *engine = ts_backend_engine(job->backend, params.schema->model->name);
+    const ts_engine *engine = job->engines[case_index];
     *out = (ts_coordinator_case){
         .cost = job->cost[case_index],
         .instance_bytes = ts_trainer_bytes(&params, job->layouts[case_index]),
@@ -103,9 +127,10 @@ static ts_status fill(ts_job *job) {
     for (int i = 0; i < job->cases; i++) {
         ts_params params;
         ts_case_params(job->sweep, i, 0, &params);
-        if (!ts_backend_engine(job->backend, params.schema->model->name))
-            return ts_fail(TS_ERROR_USER, "the backend '%s' cannot train the model '%s'", job->backend->name,
-                           params.schema->model->name);
+        const char *why;
+        job->engines[i] = ts_backend_engine(job->backend, &params, &why);
+        if (!job->engines[i])
+            return refuse(job, i, why);
         const ts_data *data;
         ts_status status = ts_job_data(job, i, &data);
         if (status == TS_OK)
@@ -131,6 +156,7 @@ ts_status ts_job_create(const ts_sweep *sweep, const ts_backend *backend, const 
         .sweep = sweep,
         .backend = backend,
         .cases = (int)cases,
+        .engines = ts_alloc_zero(cases, sizeof *job->engines, "a run"),
         .layouts = ts_alloc_zero(cases, sizeof *job->layouts, "a run"),
         .cost = ts_alloc_zero(cases, sizeof *job->cost, "a run"),
         .steps = ts_alloc_zero(cases, sizeof *job->steps, "a run"),
@@ -141,7 +167,8 @@ ts_status ts_job_create(const ts_sweep *sweep, const ts_backend *backend, const 
     };
     pthread_mutex_init(&job->mutex, NULL);
     ts_status status = TS_ERROR_MEMORY;
-    if (job->layouts && job->cost && job->steps && job->data && job->ranks && job->state_directory) {
+    if (job->engines && job->layouts && job->cost && job->steps && job->data && job->ranks &&
+        job->state_directory) {
         snprintf(job->state_directory, path, "%s.state", output);
         status = fill(job);
     }
@@ -160,6 +187,7 @@ void ts_job_free(ts_job *job) {
         ts_record_layout_free(job->layouts[i]);
         ts_data_free(job->data[i]);
     }
+    ts_free(job->engines);
     ts_free(job->layouts);
     ts_free(job->cost);
     ts_free(job->steps);

@@ -15,6 +15,7 @@ typedef struct ts_job {
     const ts_sweep *sweep;
     const ts_backend *backend;
     int cases;
+    const ts_engine **engines;  // (cases) which train them
     ts_record_layout **layouts; // (cases)
     double *cost;               // (cases) predicted seconds of one slot for one instance
     double *steps;              // (cases) training steps of an instance
@@ -26,10 +27,11 @@ typedef struct ts_job {
     uint8_t digest[32]; // the sweep's; set by whoever trains (it costs a second per million instances)
 } ts_job;
 
-// The backend of that name, or for "auto" the best that runs here and trains all of the sweep's models.
+// The backend of that name, or for "auto" the best that runs here and trains all of the sweep's cases.
 ts_status ts_job_backend(const ts_sweep *sweep, const char *name, const ts_backend **backend);
 
-// Makes layouts and predictions for every case. `output`: path of the results file.
+// Makes layouts and predictions for every case. `output`: path of the results file. TS_ERROR_USER if the backend cannot
+// train some case.
 ts_status ts_job_create(const ts_sweep *sweep, const ts_backend *backend, const char *output, ts_job **job);
 void ts_job_free(ts_job *job);
 

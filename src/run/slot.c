@@ -24,7 +24,7 @@ static ts_status make_trainer(ts_job *job, const ts_unit *unit, ts_trainer **tra
     for (int64_t i = 0; i < unit->rows; i++)
         ts_case_params(job->sweep, unit->case_index, unit->first_row + i, &params[i]);
     spec.params = params;
-    spec.engine = ts_backend_engine(job->backend, params[0].schema->model->name);
+    spec.engine = job->engines[unit->case_index];
     status = ts_trainer_create(&spec, trainer);
     ts_free(params);
     return status;

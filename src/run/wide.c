@@ -102,7 +102,7 @@ static ts_status make_trainer(team *t, const ts_unit *unit, ts_trainer **trainer
         .params = &params, .count = 1, .layout = job->layouts[unit->case_index], .team = &t->hooks};
     ts_case_params(job->sweep, unit->case_index, unit->first_row, &params);
     params.schema->model->layout(&params, &layout);
-    spec.engine = ts_backend_engine(job->backend, params.schema->model->name);
+    spec.engine = job->engines[unit->case_index];
     ts_status status = ts_job_data(job, unit->case_index, &spec.data);
     // Rows may be padded to whole vectors.
     if (status == TS_OK)
@@ -286,13 +286,6 @@ static void gather(const ts_wide_setup *setup) {
 ts_status ts_wide_check(const ts_job *job, int ranks) {
     for (int c = 0; c < job->cases; c++) {
         int needed = job->ranks[c];
-        const ts_engine *engine =
-            ts_backend_engine(job->backend, ts_sweep_case(job->sweep, c)->schema->model->name);
-        if (needed > 1 && !engine->wide)
-            return ts_fail(TS_ERROR_USER,
-                           "the backend '%s' cannot train the model '%s' over several ranks; leave out "
-                           "ranks_per_instance",
-                           job->backend->name, engine->model);
         if (needed > ranks)
             return ts_fail(TS_ERROR_USER,
                            "ranks_per_instance: %d needs as many ranks, and there %s %d; start with mpirun "

@@ -8,7 +8,7 @@
 #include "run/job.h"
 #include "run/message.h"
 
-// TS_ERROR_USER if a case takes more than so many ranks, or the backend cannot train its model with a team.
+// TS_ERROR_USER if a case takes more than so many ranks.
 ts_status ts_wide_check(const ts_job *job, int ranks);
 
 typedef struct ts_wide_setup {

@@ -2,6 +2,7 @@
 #include "sweep/spec.h"
 
 #include "base/memory.h"
+#include "model/optimiser.h"
 
 #include <string.h>
 
@@ -34,6 +35,8 @@ static ts_status fill_pairing(ts_sweep *sweep, int task, int model) {
             pairing->value[i].name = ts_tasks[task]->name;
         else if (strcmp(key->name, "model") == 0)
             pairing->value[i].name = ts_models[model]->name;
+        else if (key == ts_optimizer_keys)
+            pairing->value[i].name = ts_models[model]->optimiser->name;
         else if (key->fallback)
             status = ts_value_fallback(&sweep->arena, key, &pairing->value[i]);
     }
@@ -237,9 +240,12 @@ static ts_status report_useless(ts_spec *spec, const ts_setting *setting) {
     for (int t = 0; ts_tasks[t]; t++)
         if (has_key(ts_tasks[t]->keys, setting->key))
             add_owner(&owners, "task", ts_tasks[t]->name);
-    for (int m = 0; ts_models[m]; m++)
-        if (has_key(ts_models[m]->keys, setting->key))
+    for (int m = 0; ts_models[m]; m++) {
+        ts_schema schema;
+        ts_model_schema(NULL, ts_models[m], &schema);
+        if (ts_schema_find(&schema, setting->key) >= 0)
             add_owner(&owners, "model", ts_models[m]->name);
+    }
     ts_status status = ts_faults_add(spec->faults, setting->line, setting->key,
                                      "does not apply to any task or model of this sweep; it is a key of %s",
                                      ts_text_get(&owners));

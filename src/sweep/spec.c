@@ -20,9 +20,9 @@ const ts_key *ts_spec_key(const ts_spec *spec, const char *name) {
 }
 
 // Of more keys than there is room for the rest is left out, which check_lists finds.
-static void add_keys(ts_spec *spec, const ts_key *keys) {
-    for (; keys->name && spec->n_keys < TS_MAX_KNOWN; keys++)
-        spec->key[spec->n_keys++] = keys;
+static void add_key(ts_spec *spec, const ts_key *key) {
+    if (spec->n_keys < TS_MAX_KNOWN)
+        spec->key[spec->n_keys++] = key;
 }
 
 // Whether lists of all names have room for them, and every task has a model.
@@ -63,11 +63,16 @@ static ts_status list_known(ts_spec *spec) {
     spec->key[spec->n_keys++] = &spec->model_key;
     for (const ts_key *key = ts_common_keys; key->name; key++)
         if (!ts_spec_key(spec, key->name))
-            spec->key[spec->n_keys++] = key;
+            add_key(spec, key);
     for (int t = 0; t < sweep->n_tasks; t++)
-        add_keys(spec, ts_tasks[t]->keys);
-    for (int m = 0; m < sweep->n_models; m++)
-        add_keys(spec, ts_models[m]->keys);
+        for (const ts_key *key = ts_tasks[t]->keys; key->name; key++)
+            add_key(spec, key);
+    for (int m = 0; m < sweep->n_models; m++) {
+        ts_schema schema;
+        ts_model_schema(NULL, ts_models[m], &schema);
+        for (int i = 0; i < schema.count; i++)
+            add_key(spec, schema.key[i]);
+    }
     return check_lists(spec);
 }
 

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "model/model.h"
+#include "model/optimiser.h"
 
 #include <float.h>
 #include <math.h>
@@ -31,13 +32,14 @@ ts_status ts_divergence_of_state(const ts_engine *engine, const void *training, 
                                  const ts_params *params, int *diverged) {
     ts_parameter_layout layout;
     params->schema->model->layout(params, &layout);
-    size_t bytes = engine->state_bytes(training), count = (size_t)layout.total, width = bytes / (3 * count);
+    size_t bytes = engine->state_bytes(training), count = (size_t)layout.total;
+    size_t moments = (size_t)ts_optimiser_of(params)->moments * count, width = bytes / (count + moments);
     char *state = ts_alloc(bytes, "an instance's state");
     ts_status status = state ? engine->get_state(training, instance, state) : TS_ERROR_MEMORY;
     *diverged = 0;
     if (status == TS_OK) {
         *diverged = (all_finite(state, count, width, true) ? 0 : TS_DIVERGED_WEIGHTS) |
-                    (all_finite(state + count * width, 2 * count, width, false) ? 0 : TS_DIVERGED_MOMENTS);
+                    (all_finite(state + count * width, moments, width, false) ? 0 : TS_DIVERGED_MOMENTS);
     }
     ts_free(state);
     return status;
@@ -56,9 +58,9 @@ int ts_divergence_of_losses(const ts_params *params, const struct ts_data *data,
 
 void ts_divergence_say(int diverged, int64_t step, char *text, size_t bytes) {
     bool weights = diverged & TS_DIVERGED_WEIGHTS, moments = diverged & TS_DIVERGED_MOMENTS;
-    const char *what = weights && moments ? "the weights and Adam's moments are"
+    const char *what = weights && moments ? "the weights and the optimiser's moments are"
                        : weights          ? "the weights are"
-                       : moments          ? "Adam's moments are"
+                       : moments          ? "the optimiser's moments are"
                                           : "the loss is";
     snprintf(text, bytes, "diverged: %s not finite at step %lld", what, (long long)step);
 }

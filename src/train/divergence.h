@@ -17,5 +17,5 @@ ts_status ts_divergence_of_state(const ts_engine *engine, const void *training, 
 // range of float32, in which kernels would call it infinite.
 int ts_divergence_of_losses(const ts_params *params, const struct ts_data *data, const double *measures);
 
-// "diverged: the weights and Adam's moments are not finite at step 7"; step: after so many updates.
+// "diverged: the weights and the optimiser's moments are not finite at step 7"; step: after so many updates.
 void ts_divergence_say(int diverged, int64_t step, char *text, size_t bytes);

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "model/model.h"
+#include "model/optimiser.h"
 #include "train/divergence.h"
 
 #include <stdio.h>
@@ -391,7 +392,7 @@ ts_status ts_trainer_restore(ts_trainer *t, const void *state, size_t bytes) {
 int64_t ts_trainer_bytes(const ts_params *params, const ts_record_layout *layout) {
     ts_parameter_layout parameters;
     params->schema->model->layout(params, &parameters);
-    // Weights, two moments and a gradient in double precision at most, the record, and the parameters'
-    // struct.
-    return (int64_t)sizeof(ts_params) + (int64_t)layout->bytes + parameters.total * 4 * 8;
+    // Weights, moments and a gradient in double precision at most, the record, and the parameters' struct.
+    int64_t numbers = (2 + ts_optimiser_of(params)->moments) * parameters.total;
+    return (int64_t)sizeof(ts_params) + (int64_t)layout->bytes + numbers * (int64_t)sizeof(double);
 }

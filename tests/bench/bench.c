@@ -89,7 +89,7 @@ static double time_steps(entry *e, int64_t steps) {
 }
 
 static void open_entry(const shape *s, const char *backend, const char *kernels, entry *e) {
-    *e = (entry){.engine = ts_backend_engine(ts_backend_find(backend), s->params.schema->model->name)};
+    *e = (entry){.engine = ts_backend_engine(ts_backend_find(backend), &s->params, NULL)};
     snprintf(e->name, sizeof e->name, "%s%s%s  %s", backend, kernels ? " " : "", kernels ? kernels : "",
              s->label);
     e->operations = s->params.schema->model->step_operations(&s->params, s->data);

@@ -8,7 +8,7 @@
 #include "backend/cuda_libraries.h"
 #include "base/clock.h"
 #include "base/memory.h"
-#include "cuda/table.h"
+#include "cuda/step.h"
 #include "model/model.h"
 #include "sweep/sweep.h"
 #include "task/data.h"
@@ -67,7 +67,7 @@ static void time_training(const char *text, bool small, const char *only) {
         ts_sweep_free(sweep);
         return;
     }
-    const ts_engine *engine = ts_backend_engine(ts_backend_find("cuda"), model->name);
+    const ts_engine *engine = ts_backend_engine(ts_backend_find("cuda"), &params, NULL);
     int count = small ? 2 : (int)engine->fill(&params, data), steps = small ? 2 : 256;
     ts_params *all = ts_alloc((size_t)count * sizeof *all, "parameters");
     int64_t *reached = ts_alloc_zero((size_t)count, sizeof *reached, "steps");

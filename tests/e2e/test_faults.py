@@ -268,7 +268,7 @@ class Failed(Case):
             self.assertEqual(list(file["steps_done"][:]), [1] * 12)
             self.assertTrue((file["final_loss"][:2] > 0).all())
         self.assertEqual(self.reasons("last.h5"), {
-            i: "diverged: the weights and Adam's moments are not finite at step 2" for i in range(2, 12)})
+            i: "diverged: the weights and the optimiser's moments are not finite at step 2" for i in range(2, 12)})
 
     def test_what_is_beyond_float32_is_seen_in_double_precision(self):
         """Weight decay takes weights times -999, thirteen times."""

@@ -37,7 +37,7 @@ static void set_up(void) {
         ts_case_params(sweep, 0, i, &params[i]);
     fuzz_require(ts_data_create(&params[0], &data) == TS_OK);
     fuzz_require(ts_record_layout_make(&params[0], data, &layout) == TS_OK);
-    spec.engine = ts_backend_engine(ts_backend_find("cpu"), "autoencoder");
+    spec.engine = ts_backend_engine(ts_backend_find("cpu"), &params[0], NULL);
     spec.params = params;
     spec.count = 2;
     spec.data = data;

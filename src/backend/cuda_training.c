@@ -1,44 +1,33 @@
-#include "backend/cuda_table.h"
-#include "backend/adam_constants.h"
+// Weights, moments, pairs, steps and states of the CUDA engines whose models learn a table.
+#include "backend/cuda_training.h"
 
 #include "model/network.h"
 #include "task/data.h"
 
 #include <string.h>
 
-void ts_cuda_table_begin(ts_cuda_table *t, const ts_training_spec *spec) {
-    ts_parameter_layout layout;
+void ts_cuda_training_begin(ts_cuda_training *t, const ts_training_spec *spec) {
     const ts_params *params = &spec->params[0];
     const ts_table *table = spec->data->table;
-    params->schema->model->layout(params, &layout);
-    *t = (ts_cuda_table){
+    *t = (ts_cuda_training){
         .spec = *spec,
         .instances = spec->count,
         .tokens = table->n,
         .n_out = table->n_out,
-        .tensors = layout.count,
-        .packed = layout.total,
     };
     int64_t pairs = (int64_t)(ts_params_real(params, "train_fraction") * ((double)table->n * table->n));
     int64_t rank = spec->team ? spec->team->rank : 0, ranks = spec->team ? spec->team->size : 1;
     t->first = (int)(pairs * rank / ranks);
     t->pairs = (int)(pairs * (rank + 1) / ranks) - t->first;
     t->share = 1.0f / (float)pairs;
-    for (int i = 0; i < layout.count; i++) {
-        const ts_tensor *tensor = &layout.tensor[i];
-        int64_t columns = tensor->size[tensor->rank - 1], rows = 1;
-        for (int d = 0; d < tensor->rank - 1; d++)
-            rows *= tensor->size[d];
-        t->tensor[i] = (ts_cuda_tensor){rows, columns, (int)TS_QUAD_PAD(columns), t->padded};
-        t->padded += rows * t->tensor[i].stride;
-    }
+    ts_padded_layout_make(params, TS_QUAD, &t->layout);
     if (spec->team)
-        t->team = ts_cuda_team_create(spec->team, t->padded);
+        t->team = ts_cuda_team_create(spec->team, t->layout.padded);
 }
 
-void ts_cuda_table_take(ts_cuda_table *t) {
+void ts_cuda_training_take(ts_cuda_training *t) {
     size_t count = (size_t)t->instances, pairs = (size_t)t->pairs;
-    t->state = ts_cuda_slab_take(&t->device, count * 3 * (size_t)t->padded, sizeof(float));
+    t->state = ts_cuda_slab_take(&t->device, count * ts_padded_state_floats(&t->layout), sizeof(float));
     t->token = ts_cuda_slab_take(&t->device, count * 2 * pairs, sizeof(int));
     t->label = ts_cuda_slab_take(&t->device, count * pairs, sizeof(int));
     t->order = ts_cuda_slab_take(&t->device, count * 2 * pairs, sizeof(int));
@@ -50,21 +39,8 @@ void ts_cuda_table_take(ts_cuda_table *t) {
         ts_cuda_team_take(t->team, &t->device);
 }
 
-// Copies one instance's parameters packed <-> padded.
-static void repack(const ts_cuda_table *t, const float *from, float *to, bool unpack) {
-    int64_t at = 0;
-    for (int i = 0; i < t->tensors; i++) {
-        const ts_cuda_tensor *tensor = &t->tensor[i];
-        for (int64_t r = 0; r < tensor->rows; r++, at += tensor->columns) {
-            int64_t padded = tensor->offset + r * tensor->stride;
-            memcpy(to + (unpack ? padded : at), from + (unpack ? at : padded),
-                   (size_t)tensor->columns * sizeof(float));
-        }
-    }
-}
-
-static float *state_of(const ts_cuda_table *t, int instance) {
-    return t->state + (size_t)instance * 3 * (size_t)t->padded;
+static float *state_of(const ts_cuda_training *t, int instance) {
+    return t->state + (size_t)instance * ts_padded_state_floats(&t->layout);
 }
 
 // --- Initial weights and pairs ---
@@ -79,7 +55,7 @@ typedef struct pair_lists {
     ts_slab slab;
 } pair_lists;
 
-static ts_status lists_create(const ts_cuda_table *t, pair_lists *lists) {
+static ts_status lists_create(const ts_cuda_training *t, pair_lists *lists) {
     size_t pairs = (size_t)t->pairs, tokens = (size_t)t->tokens;
     *lists = (pair_lists){0};
     for (int pass = 0; pass < 2; pass++) {
@@ -108,7 +84,7 @@ static void sort_by_token(const int *token, int pairs, int tokens, int *order, i
     begin[0] = 0;
 }
 
-static ts_status upload_pairs(const ts_cuda_table *t, int instance, pair_lists *lists) {
+static ts_status upload_pairs(const ts_cuda_training *t, int instance, pair_lists *lists) {
     const ts_table *table = t->spec.data->table;
     size_t pairs = (size_t)t->pairs, tokens = (size_t)t->tokens, at = (size_t)instance;
     int64_t train;
@@ -134,37 +110,37 @@ static ts_status upload_pairs(const ts_cuda_table *t, int instance, pair_lists *
     return status;
 }
 
-static ts_status upload_betas(const ts_cuda_table *t, int instance) {
+static ts_status upload_betas(const ts_cuda_training *t, int instance) {
     const ts_params *params = &t->spec.params[instance];
     ts_adam_betas betas = ts_adam_betas_of(params);
     return ts_cuda_upload(t->betas + instance, &betas, sizeof betas, t->stream);
 }
 
 // Weights; moments are zero. The staging area is free again when this returns.
-static ts_status upload_weights(ts_cuda_table *t, int instance, float *initial) {
+static ts_status upload_weights(ts_cuda_training *t, int instance, float *initial) {
     const ts_params *params = &t->spec.params[instance];
     params->schema->model->initialise(params, initial);
-    repack(t, initial, t->staging, true);
-    ts_status status =
-        ts_cuda_upload(state_of(t, instance), t->staging, (size_t)t->padded * sizeof(float), t->stream);
+    ts_padded_unpack(&t->layout, 1, initial, t->staging);
+    ts_status status = ts_cuda_upload(state_of(t, instance), t->staging,
+                                      (size_t)t->layout.padded * sizeof(float), t->stream);
     return status == TS_OK ? ts_cuda_wait(t->stream, "copying initial weights") : status;
 }
 
-static ts_status host_create(ts_cuda_table *t) {
-    size_t count = (size_t)t->instances;
+static ts_status host_create(ts_cuda_training *t) {
+    size_t count = (size_t)t->instances, state = ts_padded_state_floats(&t->layout) * sizeof(float);
     t->adam = ts_alloc_zero(count, sizeof *t->adam, "a training");
     if (!t->adam)
         return TS_ERROR_MEMORY;
     t->next_rates = ts_cuda_pinned(TS_CUDA_STEPS_AHEAD * count * sizeof *t->next_rates, "learning rates");
     t->next_progress = t->next_rates ? ts_cuda_pinned(3 * count * sizeof(int), "a training") : NULL;
-    t->staging = t->next_progress ? ts_cuda_pinned(3 * (size_t)t->padded * sizeof(float), "a state") : NULL;
+    t->staging = t->next_progress ? ts_cuda_pinned(state, "a state") : NULL;
     if (!t->staging)
         return TS_ERROR_MEMORY;
-    memset(t->staging, 0, 3 * (size_t)t->padded * sizeof(float));
+    memset(t->staging, 0, state);
     return TS_OK;
 }
 
-ts_status ts_cuda_table_initialise(ts_cuda_table *t) {
+ts_status ts_cuda_training_initialise(ts_cuda_training *t) {
     pair_lists lists;
     ts_status status = t->spec.team && !t->team ? TS_ERROR_MEMORY : host_create(t);
     if (status == TS_OK)
@@ -175,7 +151,7 @@ ts_status ts_cuda_table_initialise(ts_cuda_table *t) {
         status = lists_create(t, &lists);
     if (status != TS_OK)
         return status;
-    float *initial = ts_alloc((size_t)t->packed * sizeof *initial, "initial weights");
+    float *initial = ts_alloc((size_t)t->layout.packed * sizeof *initial, "initial weights");
     status = initial ? TS_OK : TS_ERROR_MEMORY;
     for (int i = 0; i < t->instances && status == TS_OK; i++) {
         status = upload_pairs(t, i, &lists);
@@ -189,8 +165,8 @@ ts_status ts_cuda_table_initialise(ts_cuda_table *t) {
     return status;
 }
 
-ts_status ts_cuda_table_record(ts_cuda_table *t, cudaError_t (*queue)(const void *training),
-                               const void *training) {
+ts_status ts_cuda_training_record(ts_cuda_training *t, cudaError_t (*queue)(const void *training),
+                                  const void *training) {
     cudaGraph_t graph = NULL;
     cudaError_t error = cudaStreamBeginCapture(t->stream, cudaStreamCaptureModeThreadLocal);
     if (error != cudaSuccess)
@@ -206,7 +182,7 @@ ts_status ts_cuda_table_record(ts_cuda_table *t, cudaError_t (*queue)(const void
     return ts_cuda_check(error, "recording a step");
 }
 
-void ts_cuda_table_end(ts_cuda_table *t) {
+void ts_cuda_training_end(ts_cuda_training *t) {
     if (ts_cuda_enter() != TS_OK)
         return;
     if (t->step)
@@ -222,22 +198,22 @@ void ts_cuda_table_end(ts_cuda_table *t) {
 
 // --- A step ---
 
-ts_operand ts_cuda_table_weights(const ts_cuda_table *t, int tensor) {
+ts_operand ts_cuda_training_weights(const ts_cuda_training *t, int tensor) {
     return (ts_operand){
-        .first = t->state + t->tensor[tensor].offset,
-        .instance_step = 3 * t->padded,
-        .stride = t->tensor[tensor].stride,
+        .first = t->state + t->layout.tensor[tensor].offset,
+        .instance_step = t->layout.parts * t->layout.padded,
+        .stride = (int)t->layout.tensor[tensor].stride,
     };
 }
 
-const int *ts_cuda_table_stopped(const ts_cuda_table *t) {
+const int *ts_cuda_training_stopped(const ts_cuda_training *t) {
     return t->progress;
 }
 
 // The gradient becomes the team's.
-static cudaError_t add_up(const ts_cuda_table *t, ts_cuda_gradient *gradient) {
+static cudaError_t add_up(const ts_cuda_training *t, ts_cuda_gradient *gradient) {
     ts_team_work work = {
-        .count = (int)t->padded,
+        .count = (int)t->layout.padded,
         .whole = gradient->whole,
         .whole_count = (int)gradient->whole_count,
         .parts = gradient->parts,
@@ -247,12 +223,12 @@ static cudaError_t add_up(const ts_cuda_table *t, ts_cuda_gradient *gradient) {
         .stopped = t->progress,
     };
     cudaError_t error = ts_cuda_team_queue(t->team, &work, t->stream);
-    *gradient =
-        (ts_cuda_gradient){.whole = work.sum, .whole_count = t->padded, .bad = work.sum_bad, .blocks = 1};
+    *gradient = (ts_cuda_gradient){
+        .whole = work.sum, .whole_count = t->layout.padded, .bad = work.sum_bad, .blocks = 1};
     return error;
 }
 
-cudaError_t ts_cuda_table_update(const ts_cuda_table *t, const ts_cuda_gradient *own) {
+cudaError_t ts_cuda_training_update(const ts_cuda_training *t, const ts_cuda_gradient *own) {
     ts_cuda_gradient gradient = *own;
     cudaError_t error = t->team ? add_up(t, &gradient) : cudaSuccess;
     const ts_verdict_work verdict = {
@@ -265,7 +241,7 @@ cudaError_t ts_cuda_table_update(const ts_cuda_table *t, const ts_cuda_gradient 
     };
     const ts_adamw_work adamw = {
         .instances = t->instances,
-        .count = (int)t->padded,
+        .count = (int)t->layout.padded,
         .state = t->state,
         .gradient = gradient.whole,
         .whole = (int)gradient.whole_count,
@@ -285,7 +261,7 @@ cudaError_t ts_cuda_table_update(const ts_cuda_table *t, const ts_cuda_gradient 
 // --- Training ---
 
 // Constants of the next `steps` steps of every instance that is at step `from`; false if there is none.
-static bool prepare(ts_cuda_table *t, int64_t from, int64_t steps, const int64_t *reached) {
+static bool prepare(ts_cuda_training *t, int64_t from, int64_t steps, const int64_t *reached) {
     bool any = false;
     for (int i = 0; i < t->instances; i++) {
         bool alive = reached[i] == from;
@@ -301,7 +277,7 @@ static bool prepare(ts_cuda_table *t, int64_t from, int64_t steps, const int64_t
     return any;
 }
 
-static ts_status run_steps(ts_cuda_table *t, int64_t steps) {
+static ts_status run_steps(ts_cuda_training *t, int64_t steps) {
     size_t count = (size_t)t->instances, progress = 3 * count * sizeof(int);
     ts_status status =
         ts_cuda_upload(t->rates, t->next_rates, (size_t)steps * count * sizeof *t->rates, t->stream);
@@ -318,8 +294,8 @@ static ts_status run_steps(ts_cuda_table *t, int64_t steps) {
     return status == TS_OK ? ts_cuda_wait(t->stream, "training") : status;
 }
 
-ts_status ts_cuda_table_train(void *training, int64_t from, int64_t to, int64_t *reached) {
-    ts_cuda_table *t = training;
+ts_status ts_cuda_training_train(void *training, int64_t from, int64_t to, int64_t *reached) {
+    ts_cuda_training *t = training;
     ts_status status = ts_cuda_enter();
     for (int64_t step = from; step < to && status == TS_OK;) {
         int64_t steps = to - step < TS_CUDA_STEPS_AHEAD ? to - step : TS_CUDA_STEPS_AHEAD;
@@ -337,37 +313,37 @@ ts_status ts_cuda_table_train(void *training, int64_t from, int64_t to, int64_t 
 
 // --- State ---
 
-size_t ts_cuda_table_state_bytes(const void *training) {
-    return 3 * (size_t)((const ts_cuda_table *)training)->packed * sizeof(float);
+size_t ts_cuda_training_state_bytes(const void *training) {
+    const ts_cuda_training *t = training;
+    return ts_packed_state_floats(&t->layout) * sizeof(float);
 }
 
 // `parts` of an instance's weights and moments, packed.
-static ts_status download(const ts_cuda_table *t, int instance, int parts, float *packed) {
-    size_t bytes = (size_t)parts * (size_t)t->padded * sizeof(float);
+static ts_status download(const ts_cuda_training *t, int instance, int parts, float *packed) {
+    size_t bytes = (size_t)parts * (size_t)t->layout.padded * sizeof(float);
     ts_status status = ts_cuda_enter();
     if (status == TS_OK)
         status = ts_cuda_download(t->staging, state_of(t, instance), bytes, t->stream);
     if (status == TS_OK)
         status = ts_cuda_wait(t->stream, "copying from the GPU");
-    for (int part = 0; part < parts && status == TS_OK; part++)
-        repack(t, t->staging + part * t->padded, packed + part * t->packed, false);
+    if (status == TS_OK)
+        ts_padded_pack(&t->layout, parts, t->staging, packed);
     return status;
 }
 
-ts_status ts_cuda_table_get_state(const void *training, int instance, void *state) {
-    return download(training, instance, 3, state);
+ts_status ts_cuda_training_get_state(const void *training, int instance, void *state) {
+    return download(training, instance, ((const ts_cuda_training *)training)->layout.parts, state);
 }
 
-ts_status ts_cuda_table_get_parameters(const void *training, int instance, float *parameters) {
+ts_status ts_cuda_training_get_parameters(const void *training, int instance, float *parameters) {
     return download(training, instance, 1, parameters);
 }
 
-ts_status ts_cuda_table_set_state(void *training, int instance, const void *state) {
-    ts_cuda_table *t = training;
-    size_t bytes = 3 * (size_t)t->padded * sizeof(float);
+ts_status ts_cuda_training_set_state(void *training, int instance, const void *state) {
+    ts_cuda_training *t = training;
+    size_t bytes = ts_padded_state_floats(&t->layout) * sizeof(float);
     memset(t->staging, 0, bytes);
-    for (int part = 0; part < 3; part++)
-        repack(t, (const float *)state + part * t->packed, t->staging + part * t->padded, true);
+    ts_padded_unpack(&t->layout, t->layout.parts, state, t->staging);
     ts_status status = ts_cuda_enter();
     if (status == TS_OK)
         status = ts_cuda_upload(state_of(t, instance), t->staging, bytes, t->stream);

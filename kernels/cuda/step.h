@@ -1,6 +1,6 @@
 // CUDA kernels for models that learn a table (mlp, transformer): products of small matrices, the cross-entropy's
 // gradient, sums over the pairs of a token, AdamW. Plain structs of shapes and device pointers; what a step is
-// made of, and where memory comes from, is the engines' matter (src/backend/cuda_table.h).
+// made of, and where memory comes from, is the engines' matter (src/backend/cuda_training.h).
 #pragma once
 
 #include "adam.h"
@@ -30,9 +30,9 @@ typedef struct ts_operand {
 // C = A B, or C = A B + `plus`. Each number is one chain of multiply-adds along the depth.
 
 typedef enum ts_product_form {
-    TS_PRODUCT_PLAIN,    // A (rows, depth), B (depth, columns)
-    TS_PRODUCT_A_TURNED, // A is stored as (depth, rows)
-    TS_PRODUCT_B_TURNED, // B is stored as (columns, depth)
+    TS_PRODUCT_PLAIN,        // A (rows, depth), B (depth, columns)
+    TS_PRODUCT_A_TRANSPOSED, // A is stored as (depth, rows)
+    TS_PRODUCT_B_TRANSPOSED, // B is stored as (columns, depth)
 } ts_product_form;
 
 typedef struct ts_product_work {
@@ -41,24 +41,24 @@ typedef struct ts_product_work {
     int instances, parts;
     int part_depth; // 0: every part has the whole depth; else part i has [i part_depth, (i + 1) part_depth)
     ts_operand a, b, c; // c is written
-    const float *mask;  // NULL, or (B_TURNED) laid out as C, perhaps C itself: C is 0 where it is not > 0
+    const float *mask;  // NULL, or (B_TRANSPOSED) laid out as C, perhaps C itself: C is 0 where it is not > 0
     const float *plus;  // NULL, or (others) laid out as C, perhaps C itself
     const int *stopped; // (instances)
 } ts_product_work;
 cudaError_t ts_cuda_product(const ts_product_work *work, cudaStream_t stream);
 
 // Rows of logits become the gradient of the mean cross-entropy, as docs/workloads.md has it: never p - 1.
-typedef struct ts_entropy_work {
+typedef struct ts_cross_entropy_work {
     int instances, pairs, n_out;
     float share;        // 1 / pairs
     ts_operand z;       // (pairs, n_out), written
     const int *label;   // (instances, pairs)
-    int blocks;         // ts_cuda_entropy_blocks(pairs)
+    int blocks;         // ts_cuda_cross_entropy_blocks(pairs)
     int *bad;           // (instances, blocks): 1 where some loss is not finite
     const int *stopped; // (instances)
-} ts_entropy_work;
-int ts_cuda_entropy_blocks(int pairs);
-cudaError_t ts_cuda_entropy(const ts_entropy_work *work, cudaStream_t stream);
+} ts_cross_entropy_work;
+int ts_cuda_cross_entropy_blocks(int pairs);
+cudaError_t ts_cuda_cross_entropy(const ts_cross_entropy_work *work, cudaStream_t stream);
 
 // Sums of rows over the pairs of each token, in the pairs' order, for each side: of the pairs whose left (side 0), whose
 // right (side 1) token it is; with weights for each of `heads`: out[token][head] = sum of weights[p][head] rows[p].

@@ -3,16 +3,17 @@
 #include "device.h"
 
 #include "adam.cuh"
-#include "entropy.cuh"
+#include "cross_entropy.cuh"
 #include "quad.cuh"
-#include "table.h"
+#include "step.h"
 
 namespace {
 
 constexpr int THREADS = 256, WARPS = THREADS / 32, ROWS_PER_WARP = 4;
 
 // Grid: blocks of rows, instances. A warp a row.
-template <int PER_LANE> __global__ void __launch_bounds__(THREADS) entropy(const ts_entropy_work w) {
+template <int PER_LANE>
+__global__ void __launch_bounds__(THREADS) cross_entropy(const ts_cross_entropy_work w) {
     int instance = (int)blockIdx.y;
     if (w.stopped[instance])
         return;
@@ -22,8 +23,8 @@ template <int PER_LANE> __global__ void __launch_bounds__(THREADS) entropy(const
     for (int p = first; p < min(first + ROWS_PER_WARP, w.pairs); p++) {
         const int label[] = {w.label[(size_t)instance * (size_t)w.pairs + (size_t)p]};
         const float share[] = {w.share};
-        finite = entropy_rows<PER_LANE, true>(z + (size_t)p * (size_t)w.z.stride, 0, w.n_out,
-                                              TS_QUAD_PAD(w.n_out), label, share) &&
+        finite = cross_entropy_rows<PER_LANE, true>(z + (size_t)p * (size_t)w.z.stride, 0, w.n_out,
+                                                    TS_QUAD_PAD(w.n_out), label, share) &&
                  finite;
     }
     int bad = __syncthreads_or(!finite);
@@ -169,17 +170,17 @@ __global__ void __launch_bounds__(THREADS) adamw(const ts_adamw_work w) {
 
 } // namespace
 
-int ts_cuda_entropy_blocks(int pairs) {
+int ts_cuda_cross_entropy_blocks(int pairs) {
     return (pairs - 1) / (WARPS * ROWS_PER_WARP) + 1;
 }
 
-cudaError_t ts_cuda_entropy(const ts_entropy_work *work, cudaStream_t stream) {
+cudaError_t ts_cuda_cross_entropy(const ts_cross_entropy_work *work, cudaStream_t stream) {
     dim3 grid((unsigned)work->blocks, (unsigned)work->instances), block(THREADS);
     if (work->n_out <= 128)
-        return LAUNCH((entropy<4>), grid, block, 0, stream, *work);
+        return LAUNCH((cross_entropy<4>), grid, block, 0, stream, *work);
     if (work->n_out <= 256)
-        return LAUNCH((entropy<8>), grid, block, 0, stream, *work);
-    return LAUNCH((entropy<TS_TABLE_MAX_OUT / 32>), grid, block, 0, stream, *work);
+        return LAUNCH((cross_entropy<8>), grid, block, 0, stream, *work);
+    return LAUNCH((cross_entropy<TS_TABLE_MAX_OUT / 32>), grid, block, 0, stream, *work);
 }
 
 template <int HEADS> static cudaError_t segments_of(const ts_segment_work &w, cudaStream_t stream) {

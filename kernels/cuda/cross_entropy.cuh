@@ -1,5 +1,5 @@
 // The gradient of the cross-entropy with respect to rows of logits, by one warp, for kernels that have the rows in
-// shared memory (mlp.cu) or in global memory (table.cu). Accurate at any loss: with E_j = exp(z_j - z_y - m) and S
+// shared memory (mlp.cu) or in global memory (step.cu). Accurate at any loss: with E_j = exp(z_j - z_y - m) and S
 // the sum over j != y, it is E_j / (E_y + S), and -S / (E_y + S) at y, never p - 1 (docs/workloads.md). m is 0 unless y
 // is far behind; where it is so far behind that rounding z_j - z_y matters, the largest z takes the place of z_y + m.
 #pragma once
@@ -44,8 +44,8 @@ __device__ __forceinline__ float exp_difference(float z, float target, float m) 
 // ROWS rows, `stride` apart. Columns lane, lane + 32, ... of each (at least 32 PER_LANE floats, or `wide` of them if
 // BOUNDED) become the gradient times the row's `share`; those from `count` on become 0. False if a loss is not finite.
 template <int PER_LANE, bool BOUNDED, int ROWS>
-__device__ __forceinline__ bool entropy_rows(float *first, int stride, int count, int wide,
-                                             const int (&label)[ROWS], const float (&share)[ROWS]) {
+__device__ __forceinline__ bool cross_entropy_rows(float *first, int stride, int count, int wide,
+                                                   const int (&label)[ROWS], const float (&share)[ROWS]) {
     int lane = (int)threadIdx.x % 32;
     float z[ROWS][PER_LANE], target[ROWS], largest[ROWS], others[ROWS] = {}, own[ROWS];
     bool finite = true;

@@ -1,0 +1,126 @@
+// Weights, moments and Adam on the CPU, for every model.
+#include "backend/cpu_training.h"
+
+#include <string.h>
+
+static float *state_of(const ts_cpu_training *t, int instance) {
+    return t->state + (size_t)instance * ts_padded_state_floats(&t->layout);
+}
+
+const float *ts_cpu_weights(const ts_cpu_training *t, int instance, int tensor) {
+    return state_of(t, instance) + t->layout.tensor[tensor].offset;
+}
+
+float *ts_cpu_gradient(const ts_cpu_training *t, int tensor) {
+    return t->gradient + t->layout.tensor[tensor].offset;
+}
+
+static ts_status create_slab(ts_cpu_training *t) {
+    size_t count = (size_t)t->spec.count, state = count * ts_padded_state_floats(&t->layout);
+    size_t padded = (size_t)t->layout.padded;
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1 && ts_slab_reserve(&t->slab, "training") != TS_OK)
+            return TS_ERROR_MEMORY;
+        t->state = ts_slab_take(&t->slab, state, sizeof *t->state);
+        t->gradient = ts_slab_take(&t->slab, padded, sizeof *t->gradient);
+        t->adam = ts_slab_take(&t->slab, count, sizeof *t->adam);
+        t->model->take(t);
+    }
+    memset(t->state, 0, state * sizeof *t->state);
+    memset(t->gradient, 0, padded * sizeof *t->gradient);
+    memset(t->adam, 0, count * sizeof *t->adam);
+    return TS_OK;
+}
+
+static ts_status initialise(ts_cpu_training *t) {
+    float *initial = ts_alloc((size_t)t->layout.packed * sizeof *initial, "initial weights");
+    if (!initial)
+        return TS_ERROR_MEMORY;
+    for (int i = 0; i < t->spec.count; i++) {
+        const ts_params *params = &t->spec.params[i];
+        params->schema->model->initialise(params, initial);
+        ts_padded_unpack(&t->layout, 1, initial, state_of(t, i));
+    }
+    ts_free(initial);
+    return t->model->initialise(t);
+}
+
+ts_status ts_cpu_training_create(const ts_cpu_model *model, const ts_training_spec *spec, void **training) {
+    ts_cpu_training *t = ts_alloc_zero(1, model->bytes, "a training");
+    if (!t)
+        return TS_ERROR_MEMORY;
+    t->spec = *spec;
+    t->model = model;
+    t->kernels = ts_cpu_kernels();
+    ts_padded_layout_make(&spec->params[0], TS_VECTOR_LANES, &t->layout);
+    model->set_shape(t);
+    ts_status status = create_slab(t);
+    if (status == TS_OK)
+        status = initialise(t);
+    if (status != TS_OK) {
+        ts_cpu_training_destroy(t);
+        return status;
+    }
+    *training = t;
+    return TS_OK;
+}
+
+void ts_cpu_training_destroy(void *training) {
+    ts_cpu_training *t = training;
+    if (!t)
+        return;
+    if (t->model->end)
+        t->model->end(t);
+    ts_slab_free(&t->slab);
+    ts_free(t);
+}
+
+static int64_t train_instance(ts_cpu_training *t, int instance, int64_t from, int64_t to) {
+    const ts_team *team = t->spec.team;
+    ts_adam *adam = ts_adam_at(&t->adam[instance], &t->spec.params[instance], from);
+    ts_adam_betas betas = ts_adam_betas_of(&t->spec.params[instance]);
+    t->model->select(t, instance);
+    for (int64_t step = from; step < to; step++) {
+        bool finite = t->model->make_gradient(t, step);
+        if (team)
+            finite = team->sum(team->context, t->gradient, t->layout.padded, finite);
+        // A team's weights have the same bits on all ranks, so that all of them find the same here.
+        if (!finite || !t->kernels->adam(state_of(t, instance), t->gradient, t->layout.padded, betas,
+                                         ts_adam_next_rates(adam)))
+            return step;
+    }
+    return to;
+}
+
+ts_status ts_cpu_training_train(void *training, int64_t from, int64_t to, int64_t *reached) {
+    ts_cpu_training *t = training;
+    unsigned before = ts_cpu_begin_steps();
+    for (int i = 0; i < t->spec.count; i++)
+        if (reached[i] == from)
+            reached[i] = train_instance(t, i, from, to);
+    ts_cpu_end_steps(before);
+    return TS_OK;
+}
+
+size_t ts_cpu_training_state_bytes(const void *training) {
+    const ts_cpu_training *t = training;
+    return ts_packed_state_floats(&t->layout) * sizeof(float);
+}
+
+ts_status ts_cpu_training_get_state(const void *training, int instance, void *state) {
+    const ts_cpu_training *t = training;
+    ts_padded_pack(&t->layout, t->layout.parts, state_of(t, instance), state);
+    return TS_OK;
+}
+
+ts_status ts_cpu_training_set_state(void *training, int instance, const void *state) {
+    const ts_cpu_training *t = training;
+    ts_padded_unpack(&t->layout, t->layout.parts, state, state_of(t, instance));
+    return TS_OK;
+}
+
+ts_status ts_cpu_training_get_parameters(const void *training, int instance, float *parameters) {
+    const ts_cpu_training *t = training;
+    ts_padded_pack(&t->layout, 1, state_of(t, instance), parameters);
+    return TS_OK;
+}

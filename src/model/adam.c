@@ -1,0 +1,80 @@
+// The optimisers `adam` and `adamw`.
+#include "model/adam.h"
+
+#include <math.h>
+
+static const ts_key ADAM_KEYS[] = {
+    {"lr", TS_REAL, "1e-3", 0, 1e30, NULL, false, "Learning rate of Adam"},
+    {"beta1", TS_REAL, "0.9", 0, 0.999999, NULL, false, "Adam's decay of the gradient's mean"},
+    {"beta2", TS_REAL, "0.999", 0, 0.9999999, NULL, false, "Adam's decay of the squared gradient's mean"},
+    {0},
+};
+
+static const ts_key ADAMW_KEYS[] = {
+    {"lr", TS_REAL, "1e-3", 0, 1e30, NULL, false, "Learning rate of AdamW"},
+    {"beta1", TS_REAL, "0.9", 0, 0.999999, NULL, false, "AdamW's decay of the gradient's mean"},
+    {"beta2", TS_REAL, "0.98", 0, 0.9999999, NULL, false, "AdamW's decay of the squared gradient's mean"},
+    {"weight_decay", TS_REAL, "1", 0, 1e6, NULL, false, "Decoupled weight decay, of all weights"},
+    {0},
+};
+
+ts_adam *ts_adam_at(ts_adam *adam, const ts_params *params, int64_t t) {
+    if (adam->schedule.steps > 0 && adam->t == t)
+        return adam;
+    bool decays = ts_optimiser_of(params) == &ts_optimiser_adamw;
+    *adam = (ts_adam){
+        .schedule = ts_schedule_of(params),
+        .beta1 = ts_params_real(params, "beta1"),
+        .beta2 = ts_params_real(params, "beta2"),
+        .weight_decay = decays ? ts_params_real(params, "weight_decay") : 0,
+        .power1 = 1,
+        .power2 = 1,
+        .t = t,
+    };
+    // By multiplication, as an uninterrupted run gets there, so that a continued run has the same bits.
+    for (int64_t i = 0; i < t; i++) {
+        adam->power1 *= adam->beta1;
+        adam->power2 *= adam->beta2;
+    }
+    return adam;
+}
+
+ts_adam_step ts_adam_next(ts_adam *adam) {
+    adam->power1 *= adam->beta1;
+    adam->power2 *= adam->beta2;
+    double lr = ts_schedule_rate(&adam->schedule, adam->t++);
+    return (ts_adam_step){
+        .rate = lr / (1 - adam->power1),
+        .root = sqrt(1 - adam->power2),
+        .decay = 1 - lr * adam->weight_decay,
+    };
+}
+
+static void update(const ts_params *params, int64_t t, void *memory, int64_t count, const double *gradient,
+                   double *state) {
+    ts_adam *adam = ts_adam_at(memory, params, t);
+    ts_adam_step step = ts_adam_next(adam);
+    double *first = state + count, *second = first + count;
+    for (int64_t p = 0; p < count; p++) {
+        double g = gradient[p];
+        first[p] = adam->beta1 * first[p] + (1 - adam->beta1) * g;
+        second[p] = adam->beta2 * second[p] + (1 - adam->beta2) * g * g;
+        state[p] = step.decay * state[p] - step.rate * first[p] / (sqrt(second[p]) / step.root + 1e-8);
+    }
+}
+
+const ts_optimiser ts_optimiser_adam = {
+    .name = "adam",
+    .keys = ADAM_KEYS,
+    .moments = 2,
+    .memory = sizeof(ts_adam),
+    .update = update,
+};
+
+const ts_optimiser ts_optimiser_adamw = {
+    .name = "adamw",
+    .keys = ADAMW_KEYS,
+    .moments = 2,
+    .memory = sizeof(ts_adam),
+    .update = update,
+};
