@@ -3,6 +3,8 @@
 
 #define TS_ADAM_EPSILON 1e-8F
 
+enum { TS_ADAM_PARTS = 3 }; // of a state: parameters, first moments, second moments
+
 typedef struct __attribute__((aligned(16))) ts_adam_betas {
     float beta1, take1, beta2, take2; // take = 1 - beta, rounded once from double (1 - 0.999f is off by 5e-5)
 } ts_adam_betas;

@@ -22,7 +22,7 @@ static void load_rows(const ts_autoencoder_work *work, const ts_sparse_rows *bat
         for (int k = 0; k < hidden_stride; k += LANES) {
             vec sum = vzero();
             for (int e = batch->begin[first + r]; e < batch->end[first + r]; e++) {
-                vec column = vload(work->w_columns + (size_t)batch->active[e] * (size_t)hidden_stride + k);
+                vec column = vload(work->w_transposed + (size_t)batch->active[e] * (size_t)hidden_stride + k);
                 sum = batch->value ? vfma(vset(batch->value[e]), column, sum) : vadd(sum, column);
             }
             vstore(h + k, sum);
@@ -74,7 +74,7 @@ INLINE void hidden_gradient(const ts_autoencoder_work *work, int rows) {
         vec sum[BLOCK];
         for (int r = 0; r < rows; r++)
             sum[r] = vzero();
-        const float *column = work->w_columns + k;
+        const float *column = work->w_transposed + k;
         for (int f = 0; f < work->features; f++, column += work->hidden_stride) {
             vec w = vload(column);
             for (int r = 0; r < rows; r++)
@@ -112,7 +112,7 @@ static void scatter_rows(const ts_autoencoder_work *work, const ts_sparse_rows *
     for (int r = 0; r < rows; r++) {
         const float *dh = work->dh + r * hidden_stride;
         for (int e = batch->begin[first + r]; e < batch->end[first + r]; e++) {
-            float *column = work->dw_columns + (size_t)batch->active[e] * (size_t)hidden_stride;
+            float *column = work->dw_transposed + (size_t)batch->active[e] * (size_t)hidden_stride;
             vec value = vset(batch->value ? batch->value[e] : 1);
             for (int k = 0; k < hidden_stride; k += LANES)
                 vstore(column + k, vfma(value, vload(dh + k), vload(column + k)));
@@ -182,7 +182,7 @@ static void make_columns(const ts_autoencoder_work *work) {
                               : vzero();
             vtranspose(tile);
             for (int i = 0; i < LANES; i++)
-                vstore(work->w_columns + (size_t)(f + i) * (size_t)work->hidden_stride + k, tile[i]);
+                vstore(work->w_transposed + (size_t)(f + i) * (size_t)work->hidden_stride + k, tile[i]);
         }
     }
 }
@@ -193,7 +193,7 @@ static void add_columns(const ts_autoencoder_work *work) {
         for (int f = 0; f < work->stride; f += LANES) {
             vec tile[LANES];
             for (int i = 0; i < LANES; i++)
-                tile[i] = vload(work->dw_columns + (size_t)(f + i) * (size_t)work->hidden_stride + k);
+                tile[i] = vload(work->dw_transposed + (size_t)(f + i) * (size_t)work->hidden_stride + k);
             vtranspose(tile);
             for (int i = 0; i < LANES && k + i < work->hidden; i++) {
                 float *dw = work->gradient + (size_t)(k + i) * (size_t)work->stride + f;
@@ -206,7 +206,7 @@ static void add_columns(const ts_autoencoder_work *work) {
 double TS_FOR_SET(ts_autoencoder_gradient)(const ts_autoencoder_work *work, const ts_sparse_rows *batch) {
     size_t stride = (size_t)work->stride;
     memset(work->gradient, 0, (size_t)(work->hidden + 1) * stride * sizeof(float));
-    memset(work->dw_columns, 0, stride * (size_t)work->hidden_stride * sizeof(float));
+    memset(work->dw_transposed, 0, stride * (size_t)work->hidden_stride * sizeof(float));
     make_columns(work);
 
     double loss = 0;

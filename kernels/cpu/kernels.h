@@ -1,4 +1,4 @@
-// CPU kernels: one table of functions per instruction set, all made from the same source (simd.h). Which one
+// CPU kernels: one list of functions per instruction set, all made from the same source (simd.h). Which one
 // runs is decided at run time by src/backend/cpu.c. Kernels know shapes and pointers, nothing of sweeps or
 // ranks.
 #pragma once
@@ -22,11 +22,11 @@ typedef struct ts_autoencoder_work {
     const float *scale;      // (stride) importance / features, pads 0
     float *gradient;         // (hidden + 1, stride): written
     // Scratch.
-    float *w_columns;  // (stride, hidden_stride): W transposed
-    float *dw_columns; // (stride, hidden_stride)
-    float *h, *dh;     // (TS_MAX_BLOCK, hidden_stride)
-    float *x;          // (TS_MAX_BLOCK, stride): zero on entry and on return
-    float *dz;         // (TS_MAX_BLOCK, stride)
+    float *w_transposed;  // (stride, hidden_stride): W transposed
+    float *dw_transposed; // (stride, hidden_stride)
+    float *h, *dh;        // (TS_MAX_BLOCK, hidden_stride)
+    float *x;             // (TS_MAX_BLOCK, stride): zero on entry and on return
+    float *dz;            // (TS_MAX_BLOCK, stride)
 } ts_autoencoder_work;
 
 // A batch in sparse rows: see ts_feature_batch.
@@ -53,10 +53,10 @@ typedef struct ts_mlp_work {
     // Scratch.
     float *left, *right;   // (n, hidden_stride): W_x W[:embed], W_y W[embed:]
     float *dleft, *dright; // (n, hidden_stride)
-    float *w_u_columns;    // (out_stride, hidden_stride): W_U transposed
-    float *w_columns;      // (hidden_stride, 2 embed_stride): both halves of W transposed, side by side
+    float *w_u_transposed; // (out_stride, hidden_stride): W_U transposed
+    float *w_transposed;   // (hidden_stride, 2 embed_stride): both halves of W transposed, side by side
     float *h, *dh;         // (TS_MLP_TILE, hidden_stride)
-    float *z;              // (TS_MLP_TILE, out_stride)
+    float *logits;         // (TS_MLP_TILE, out_stride)
     const float *valid;    // (TS_VECTOR_LANES): 1 for the logits in the last vector of a row, 0 for its pads
 } ts_mlp_work;
 
@@ -84,29 +84,29 @@ typedef struct ts_transformer_work {
     float *dw_e, *dw_pos, *dw_q, *dw_k, *dw_v; // gradients, written
     float *dw_o, *dw_in, *dw_out, *dw_u;
     const float *valid; // (TS_VECTOR_LANES): 1 for the logits in the last vector of a row, 0 for its pads
-    // Scratch; sought, into, out and dattention are zero before the first call.
+    // Scratch; key_query, into, out and dattention are zero before the first call.
     float *x, *dx;                 // (rows, model_stride): embeddings
     float *q, *dq;                 // (heads, head_stride): the last token's queries
-    float *sought, *dsought;       // (model, heads_stride): W_K q / sqrt(d_head)
-    float *sought_columns;         // (heads_stride, model_stride)
-    float *score, *dscore;         // (rows, heads_stride): x sought
+    float *key_query, *dkey_query; // (model, heads_stride): W_K q / sqrt(d_head)
+    float *key_query_transposed;   // (heads_stride, model_stride)
+    float *score, *dscore;         // (rows, heads_stride): x key_query
     float *value, *dvalue;         // (rows, heads, head_stride): x W_V
-    float *w_v_columns;            // (heads, head_stride, model_stride)
+    float *w_v_transposed;         // (heads, head_stride, model_stride)
     float *into;                   // (model, width): W_in, and then W_U (direct) or the identity
-    float *into_columns;           // (width, model_stride)
+    float *into_transposed;        // (width, model_stride)
     float *out, *dout;             // (heads, head_stride, width): W_O into
-    float *out_columns;            // (width, heads, head_stride)
+    float *out_transposed;         // (width, heads, head_stride)
     float *right, *dright;         // (rows, heads, width): value out; that of b, less the last token's
     float *left, *dleft;           // (n, heads, width): that of a
     float *constant, *dconstant;   // (width): what every pair has
     float *read, *dread;           // (neurons_stride, read_stride): W_out W_U (direct) or W_out
-    float *read_columns;           // (read_stride, neurons_stride)
-    float *dread_columns;          // (read_stride, neurons_stride)
-    float *w_u_columns;            // (out_stride, model_stride)
+    float *read_transposed;        // (read_stride, neurons_stride)
+    float *dread_transposed;       // (read_stride, neurons_stride)
+    float *w_u_transposed;         // (out_stride, model_stride)
     float *attention, *dattention; // (TS_TRANSFORMER_TILE, 2, heads_stride): to a and b
     float *h;                      // (TS_TRANSFORMER_TILE, neurons_stride): hidden layer
-    float *mixed; // (TS_TRANSFORMER_TILE, width): gradient of the hidden layer; what is read out
-    float *z;     // (TS_TRANSFORMER_TILE, out_stride): logits, unless direct
+    float *mixed;  // (TS_TRANSFORMER_TILE, width): gradient of the hidden layer; what is read out
+    float *logits; // (TS_TRANSFORMER_TILE, out_stride): logits, unless direct
 } ts_transformer_work;
 
 // Pairs handled at once, and tokens b that come before the next ones: pairs are in the order of (b /
@@ -128,7 +128,7 @@ typedef struct ts_kernels {
     // exp of each of `count` (a multiple of TS_VECTOR_LANES) numbers, to 2 ulp; below -87.3 the result is 0.
     void (*exponential)(const float *x, float *out, int64_t count);
 
-    // state: (3, count): parameters, first and second moments; count a multiple of TS_VECTOR_LANES. False if some of
+    // state: (TS_ADAM_PARTS, count): parameters, first and second moments; count a multiple of TS_VECTOR_LANES. False if some of
     // them are not finite now.
     bool (*adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas,
                  ts_adam_rates rates);
@@ -146,7 +146,7 @@ extern const ts_kernels ts_kernels_avx2;
 #endif
 extern const ts_kernels ts_kernels_portable;
 
-// Names of the functions and the table of the instruction set being compiled.
+// Names of the functions, and of the list, of the instruction set being compiled.
 #ifdef TS_KERNELS
 #define TS_JOIN_(a, b)   a##_##b
 #define TS_JOIN(a, b)    TS_JOIN_(a, b)

@@ -1,3 +1,4 @@
+// The functions of one instruction set.
 #include "cpu/kernels.h"
 
 #define TS_TEXT_(a) #a

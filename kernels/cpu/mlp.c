@@ -67,20 +67,50 @@ static bool train_tile(const ts_mlp_work *w, int first, int count, float share) 
     size_t hidden_stride = (size_t)w->hidden_stride, out_stride = (size_t)w->out_stride;
     bool finite = true;
     load_tile(w, first, count);
-    product logits = {w->h,  hidden_stride,         1,         w->w_u,     out_stride, w->z, out_stride,
-                      count, w->out_stride / LANES, w->hidden, PRODUCT_SET};
+    product logits = {
+        .a = w->h,
+        .row_step = hidden_stride,
+        .depth_step = 1,
+        .b = w->w_u,
+        .b_stride = out_stride,
+        .c = w->logits,
+        .c_stride = out_stride,
+        .rows = count,
+        .vectors = w->out_stride / LANES,
+        .depth = w->hidden,
+    };
     multiply(&logits);
     for (int t = 0; t < count; t++)
-        finite = cross_entropy(w->z + (size_t)t * out_stride, w->out_stride / LANES, w->valid,
+        finite = cross_entropy(w->logits + (size_t)t * out_stride, w->out_stride / LANES, w->valid,
                                w->label[first + t], share) &&
                  finite;
-    product back = {w->z,       out_stride,    1,     w->w_u_columns,           hidden_stride,
-                    w->dh,      hidden_stride, count, w->hidden_stride / LANES, w->n_out,
-                    PRODUCT_SET};
-    multiply(&back);
-    product unembed = {w->h,       1,         hidden_stride,         w->z,  out_stride,      w->dw_u,
-                       out_stride, w->hidden, w->out_stride / LANES, count, PRODUCT_CONTINUE};
-    multiply(&unembed);
+    product dh = {
+        .a = w->logits,
+        .row_step = out_stride,
+        .depth_step = 1,
+        .b = w->w_u_transposed,
+        .b_stride = hidden_stride,
+        .c = w->dh,
+        .c_stride = hidden_stride,
+        .rows = count,
+        .vectors = w->hidden_stride / LANES,
+        .depth = w->n_out,
+    };
+    multiply(&dh);
+    product dw_u = {
+        .a = w->h,
+        .row_step = 1,
+        .depth_step = hidden_stride,
+        .b = w->logits,
+        .b_stride = out_stride,
+        .c = w->dw_u,
+        .c_stride = out_stride,
+        .rows = w->hidden,
+        .vectors = w->out_stride / LANES,
+        .depth = count,
+        .into = PRODUCT_CONTINUE,
+    };
+    multiply(&dw_u);
     scatter_tile(w, first, count);
     return finite;
 }
@@ -94,7 +124,7 @@ static void embed_gradient(const ts_mlp_work *w) {
             .a = d,
             .row_step = hidden_stride,
             .depth_step = 1,
-            .b = w->w_columns + (size_t)side * embed_stride,
+            .b = w->w_transposed + (size_t)side * embed_stride,
             .b_stride = 2 * embed_stride,
             .c = side ? w->dw_y : w->dw_x,
             .c_stride = embed_stride,
@@ -124,10 +154,10 @@ bool TS_FOR_SET(ts_mlp_gradient)(const ts_mlp_work *w) {
     bool finite = true;
     float share = 1.0f / (float)w->all_pairs;
     embed(w);
-    transpose(w->w_u, w->hidden, w->out_stride, w->out_stride, w->w_u_columns, w->hidden_stride);
+    transpose(w->w_u, w->hidden, w->out_stride, w->out_stride, w->w_u_transposed, w->hidden_stride);
     for (int side = 0; side < 2; side++)
         transpose(w->w + (size_t)side * (size_t)w->embed * (size_t)w->hidden_stride, w->embed,
-                  w->hidden_stride, w->hidden_stride, w->w_columns + side * w->embed_stride,
+                  w->hidden_stride, w->hidden_stride, w->w_transposed + side * w->embed_stride,
                   2 * w->embed_stride);
     memset(w->dleft, 0, tokens);
     memset(w->dright, 0, tokens);

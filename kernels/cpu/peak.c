@@ -1,3 +1,4 @@
+// Multiply-adds in registers alone: the processor's peak, which benchmarks are measured by.
 #include "cpu/kernels.h"
 #include "cpu/simd.h"
 

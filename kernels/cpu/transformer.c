@@ -1,11 +1,10 @@
 // The transformer's gradient on a table task. The last token is always the same, so there is one query per head,
-// and what attention takes from a token is a table over tokens: attention scores, and rows of x W_V W_O [W_in,
-// W_U]. With attention w_a, w_b of head h to a and b (the rest goes to the last token itself, which is in
+// and what attention takes from a token is made once a step: attention scores, and rows of x W_V W_O [W_in, W_U]. With attention w_a, w_b of head h to a and b (the rest goes to the last token itself, which is in
 // `constant`), a pair is
 //     [pre, rest] = constant + sum_h w_a left_h[a] + w_b right_h[b]   ->  h = relu(pre)
 //     z = h (W_out W_U) + rest  ->  dz (cross-entropy)  ->  dpre = dz (W_out W_U)^T [h > 0]
 //     d(W_out W_U) += h^T dz;  dleft_h[a] += w_a [dpre, dz];  dright_h[b] += w_b [dpre, dz];  dw_a, dw_b
-// tile by tile through the cache; what is left are small products between tables and weights. If W_out W_U would
+// tile by tile through the cache; what is left are small products between rows of tokens and weights. If W_out W_U would
 // be more work than W_out and W_U one after the other, `rest` is the residual stream, and W_U comes after.
 #include "cpu/cross_entropy.h"
 #include "cpu/kernels.h"
@@ -31,8 +30,19 @@ static factor transposed(const float *at, int stride) {
 // C (rows, columns) = A B or C += A B; columns: a multiple of 16.
 static void enter_product(float *c, int c_stride, int rows, int columns, factor a, const float *b,
                           int b_stride, int depth, product_into into) {
-    product p = {a.at, a.row_step,      a.depth_step, b,   (size_t)b_stride, c, (size_t)c_stride,
-                 rows, columns / LANES, depth,        into};
+    product p = {
+        .a = a.at,
+        .row_step = a.row_step,
+        .depth_step = a.depth_step,
+        .b = b,
+        .b_stride = (size_t)b_stride,
+        .c = c,
+        .c_stride = (size_t)c_stride,
+        .rows = rows,
+        .vectors = columns / LANES,
+        .depth = depth,
+        .into = into,
+    };
     multiply(&p);
 }
 
@@ -60,7 +70,7 @@ static float dot(const float *a, const float *b, int count) {
     return vsum(sum);
 }
 
-// --- From weights to tables ---
+// --- From weights to what each token gives ---
 
 static void make_inputs(const ts_transformer_work *w) {
     size_t d = (size_t)w->model_stride, n = (size_t)w->n;
@@ -83,11 +93,11 @@ static void make_scores(const ts_transformer_work *w) {
         float *q = w->q + h * k;
         set_product(q, k, 1, k, plain(last, d), w->w_q + at, k, w->model);
         for (int i = 0; i < w->model; i++)
-            w->sought[i * w->heads_stride + h] = scale * dot(w->w_k + at + (size_t)i * (size_t)k, q, k);
+            w->key_query[i * w->heads_stride + h] = scale * dot(w->w_k + at + (size_t)i * (size_t)k, q, k);
     }
-    set_product(w->score, w->heads_stride, w->n + 2, w->heads_stride, plain(w->x, d), w->sought,
+    set_product(w->score, w->heads_stride, w->n + 2, w->heads_stride, plain(w->x, d), w->key_query,
                 w->heads_stride, w->model);
-    transpose(w->sought, w->model, w->heads_stride, w->heads_stride, w->sought_columns, d);
+    transpose(w->key_query, w->model, w->heads_stride, w->heads_stride, w->key_query_transposed, d);
 }
 
 // [W_in, W_U], or [W_in, identity].
@@ -101,7 +111,7 @@ static void make_into(const ts_transformer_work *w) {
         else
             rest[i] = 1;
     }
-    transpose(w->into, w->model, w->width, w->width, w->into_columns, w->model_stride);
+    transpose(w->into, w->model, w->width, w->width, w->into_transposed, w->model_stride);
 }
 
 static void make_read(const ts_transformer_work *w) {
@@ -110,32 +120,32 @@ static void make_read(const ts_transformer_work *w) {
                     w->w_u, w->out_stride, w->model);
     else
         memcpy(w->read, w->w_out, (size_t)w->neurons * (size_t)w->model_stride * sizeof(float));
-    transpose(w->read, w->neurons, w->read_stride, w->read_stride, w->read_columns, w->neurons_stride);
-    transpose(w->w_u, w->model, w->out_stride, w->out_stride, w->w_u_columns, w->model_stride);
+    transpose(w->read, w->neurons, w->read_stride, w->read_stride, w->read_transposed, w->neurons_stride);
+    transpose(w->w_u, w->model, w->out_stride, w->out_stride, w->w_u_transposed, w->model_stride);
 }
 
 static void make_values(const ts_transformer_work *w) {
-    int k = w->head_stride, d = w->model_stride, inner = w->heads * k, table = w->heads * w->width;
+    int k = w->head_stride, d = w->model_stride, inner = w->heads * k, row = w->heads * w->width;
     for (int h = 0; h < w->heads; h++) {
         const float *w_v = w->w_v + (size_t)h * (size_t)w->model * (size_t)k;
         float *out = w->out + (size_t)(h * k) * (size_t)w->width;
         set_product(w->value + h * k, inner, w->n + 3, k, plain(w->x, d), w_v, k, w->model);
         set_product(out, w->width, w->head, w->width, plain(w->w_o + (size_t)(h * w->head) * (size_t)d, d),
                     w->into, w->width, w->model);
-        set_product(w->right + h * w->width, table, w->n + 3, w->width, plain(w->value + h * k, inner), out,
+        set_product(w->right + h * w->width, row, w->n + 3, w->width, plain(w->value + h * k, inner), out,
                     w->width, w->head);
-        transpose(w_v, w->model, k, k, w->w_v_columns + (size_t)(h * k) * (size_t)d, d);
+        transpose(w_v, w->model, k, k, w->w_v_transposed + (size_t)(h * k) * (size_t)d, d);
     }
-    transpose(w->out, inner, w->width, w->width, w->out_columns, inner);
+    transpose(w->out, inner, w->width, w->width, w->out_transposed, inner);
 }
 
-// Position's parts of the tables, and what does not depend on a pair.
-static void finish_tables(const ts_transformer_work *w) {
-    size_t table = (size_t)w->heads * (size_t)w->width, n = (size_t)w->n;
-    const float *first = w->right + n * table, *second = first + table, *itself = second + table;
+// Position's part of each token's row, and what does not depend on a pair.
+static void finish_head_out(const ts_transformer_work *w) {
+    size_t row = (size_t)w->heads * (size_t)w->width, n = (size_t)w->n;
+    const float *first = w->right + n * row, *second = first + row, *itself = second + row;
     for (size_t t = 0; t < n; t++) {
-        float *left = w->left + t * table, *right = w->right + t * table;
-        for (size_t i = 0; i < table; i += LANES) {
+        float *left = w->left + t * row, *right = w->right + t * row;
+        for (size_t i = 0; i < row; i += LANES) {
             vec token = vload(right + i);
             vstore(left + i, vadd(token, vload(first + i)));
             vstore(right + i, vadd(token, vload(second + i)));
@@ -167,7 +177,7 @@ static void attend(const ts_transformer_work *w, int a, int b, float *to_a, floa
 
 enum { CHUNK = 4 };
 
-// out (CHUNK vectors or fewer) = what a pair has of the tables' columns from `column` on.
+// out (CHUNK vectors or fewer) = what a pair takes of its tokens' columns from `column` on.
 static inline __attribute__((always_inline)) void mix(const ts_transformer_work *w, const float *left,
                                                       const float *right, const float *to_a,
                                                       const float *to_b, int column, int vectors, float *out,
@@ -189,8 +199,8 @@ static inline __attribute__((always_inline)) void mix(const ts_transformer_work 
 
 static void mix_columns(const ts_transformer_work *w, int pair, int slot, int column, int columns, float *out,
                         bool relu) {
-    size_t table = (size_t)w->heads * (size_t)w->width;
-    const float *left = w->left + (size_t)w->a[pair] * table, *right = w->right + (size_t)w->b[pair] * table;
+    size_t row = (size_t)w->heads * (size_t)w->width;
+    const float *left = w->left + (size_t)w->a[pair] * row, *right = w->right + (size_t)w->b[pair] * row;
     const float *to_a = w->attention + (size_t)(2 * slot) * (size_t)w->heads_stride,
                 *to_b = to_a + w->heads_stride;
     int i = 0;
@@ -211,7 +221,7 @@ static void load_tile(const ts_transformer_work *w, int first, int count) {
     }
 }
 
-// One head's share of a pair's gradient d (width), into the tables; and of the pair's attention.
+// One head's share of a pair's gradient d (width), into its tokens' rows; and of the pair's attention.
 static void scatter_head(const ts_transformer_work *w, const float *d, size_t left_at, size_t right_at,
                          float to_a, float to_b, float *dto_a, float *dto_b) {
     const float *left = w->left + left_at, *right = w->right + right_at;
@@ -246,7 +256,7 @@ static void attend_back(const ts_transformer_work *w, int a, int b, const float 
 }
 
 static void scatter_tile(const ts_transformer_work *w, int first, int count) {
-    size_t table = (size_t)w->heads * (size_t)w->width, width = (size_t)w->width;
+    size_t row = (size_t)w->heads * (size_t)w->width, width = (size_t)w->width;
     for (int t = 0; t < count; t++) {
         const float *h = w->h + (size_t)t * (size_t)w->neurons_stride;
         const float *to_a = w->attention + (size_t)(2 * t) * (size_t)w->heads_stride;
@@ -256,50 +266,51 @@ static void scatter_tile(const ts_transformer_work *w, int first, int count) {
             vstore(d + i, vwhere_positive(vload(h + i), vload(d + i)));
         add_scaled(w->dconstant, d, 1, w->width);
         for (int head = 0; head < w->heads; head++)
-            scatter_head(w, d, (size_t)w->a[first + t] * table + (size_t)head * width,
-                         (size_t)w->b[first + t] * table + (size_t)head * width, to_a[head],
+            scatter_head(w, d, (size_t)w->a[first + t] * row + (size_t)head * width,
+                         (size_t)w->b[first + t] * row + (size_t)head * width, to_a[head],
                          to_a[w->heads_stride + head], dto_a + head, dto_a + w->heads_stride + head);
         attend_back(w, w->a[first + t], w->b[first + t], to_a, dto_a);
     }
 }
 
 static bool train_tile(const ts_transformer_work *w, int first, int count, float share) {
-    float *rest = w->mixed + w->neurons_stride, *z = w->direct ? rest : w->z;
-    int z_stride = w->direct ? w->width : w->out_stride, neurons = w->neurons_stride;
+    float *rest = w->mixed + w->neurons_stride, *logits = w->direct ? rest : w->logits;
+    int logits_stride = w->direct ? w->width : w->out_stride, neurons = w->neurons_stride;
     bool finite = true;
     load_tile(w, first, count);
     add_product(rest, w->width, count, w->read_stride, plain(w->h, neurons), w->read, w->read_stride,
                 w->neurons);
     if (!w->direct)
-        set_product(z, z_stride, count, w->out_stride, plain(rest, w->width), w->w_u, w->out_stride,
+        set_product(logits, logits_stride, count, w->out_stride, plain(rest, w->width), w->w_u, w->out_stride,
                     w->model);
     for (int t = 0; t < count; t++)
-        finite = cross_entropy(z + (size_t)t * (size_t)z_stride, w->out_stride / LANES, w->valid,
+        finite = cross_entropy(logits + (size_t)t * (size_t)logits_stride, w->out_stride / LANES, w->valid,
                                w->label[first + t], share) &&
                  finite;
     if (!w->direct) {
-        add_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(rest, w->width), z, z_stride,
-                    count);
-        set_product(rest, w->width, count, w->model_stride, plain(z, z_stride), w->w_u_columns,
+        add_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(rest, w->width), logits,
+                    logits_stride, count);
+        set_product(rest, w->width, count, w->model_stride, plain(logits, logits_stride), w->w_u_transposed,
                     w->model_stride, w->n_out);
     }
     int read = w->direct ? w->n_out : w->model;
-    set_product(w->mixed, w->width, count, neurons, plain(rest, w->width), w->read_columns, neurons, read);
-    add_product(w->dread_columns, neurons, read, neurons, transposed(rest, w->width), w->h, neurons, count);
+    set_product(w->mixed, w->width, count, neurons, plain(rest, w->width), w->read_transposed, neurons, read);
+    add_product(w->dread_transposed, neurons, read, neurons, transposed(rest, w->width), w->h, neurons,
+                count);
     scatter_tile(w, first, count);
     return finite;
 }
 
-// --- From tables to weights ---
+// --- And back to weights ---
 
 // dright becomes the gradient of all rows of value out.
 static void finish_gradients(const ts_transformer_work *w) {
-    size_t table = (size_t)w->heads * (size_t)w->width, n = (size_t)w->n;
-    float *first = w->dright + n * table, *second = first + table, *itself = second + table;
-    memset(first, 0, 2 * table * sizeof(float));
+    size_t row = (size_t)w->heads * (size_t)w->width, n = (size_t)w->n;
+    float *first = w->dright + n * row, *second = first + row, *itself = second + row;
+    memset(first, 0, 2 * row * sizeof(float));
     for (size_t t = 0; t < n; t++) {
-        float *left = w->dleft + t * table, *right = w->dright + t * table;
-        for (size_t i = 0; i < table; i += LANES) {
+        float *left = w->dleft + t * row, *right = w->dright + t * row;
+        for (size_t i = 0; i < row; i += LANES) {
             vec of_a = vload(left + i), of_b = vload(right + i);
             vstore(first + i, vadd(vload(first + i), of_a));
             vstore(second + i, vadd(vload(second + i), of_b));
@@ -312,26 +323,26 @@ static void finish_gradients(const ts_transformer_work *w) {
 
 // value out: dx, dW_V, dW_O, and what dW_in and (direct) dW_U have of it.
 static void values_gradient(const ts_transformer_work *w) {
-    int k = w->head_stride, d = w->model_stride, inner = w->heads * k, table = w->heads * w->width;
+    int k = w->head_stride, d = w->model_stride, inner = w->heads * k, row = w->heads * w->width;
     const float *last = w->x + (size_t)(w->n + 2) * (size_t)d;
     for (int h = 0; h < w->heads; h++) {
-        const float *dtable = w->dright + h * w->width, *w_o = w->w_o + (size_t)(h * w->head) * (size_t)d;
+        const float *dhead_out = w->dright + h * w->width, *w_o = w->w_o + (size_t)(h * w->head) * (size_t)d;
         float *dout = w->dout + (size_t)(h * k) * (size_t)w->width;
-        set_product(w->dvalue + h * k, inner, w->n + 3, k, plain(dtable, table), w->out_columns + h * k,
+        set_product(w->dvalue + h * k, inner, w->n + 3, k, plain(dhead_out, row), w->out_transposed + h * k,
                     inner, w->width);
-        set_product(dout, w->width, w->head, w->width, transposed(w->value + h * k, inner), dtable, table,
+        set_product(dout, w->width, w->head, w->width, transposed(w->value + h * k, inner), dhead_out, row,
                     w->n + 3);
         set_product(w->dw_v + (size_t)h * (size_t)w->model * (size_t)k, k, w->model, k, transposed(w->x, d),
                     w->dvalue + h * k, inner, w->n + 3);
         set_product(w->dw_o + (size_t)(h * w->head) * (size_t)d, d, w->head, d, plain(dout, w->width),
-                    w->into_columns, d, w->width);
+                    w->into_transposed, d, w->width);
         enter_product(w->dw_in, w->neurons_stride, w->model, w->neurons_stride, transposed(w_o, d), dout,
                       w->width, w->head, h > 0);
         if (w->direct)
             enter_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(w_o, d),
                           dout + w->neurons_stride, w->width, w->head, h > 0);
     }
-    set_product(w->dx, d, w->n + 3, d, plain(w->dvalue, inner), w->w_v_columns, d, inner);
+    set_product(w->dx, d, w->n + 3, d, plain(w->dvalue, inner), w->w_v_transposed, d, inner);
     // The last token's own way around attention.
     add_product(w->dw_in, w->neurons_stride, w->model, w->neurons_stride, transposed(last, d), w->dconstant,
                 w->width, 1);
@@ -339,16 +350,16 @@ static void values_gradient(const ts_transformer_work *w) {
         add_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(last, d),
                     w->dconstant + w->neurons_stride, w->width, 1);
     add_product(w->dx + (size_t)(w->n + 2) * (size_t)d, d, 1, d, plain(w->dconstant, w->width),
-                w->into_columns, d, w->width);
+                w->into_transposed, d, w->width);
 }
 
 static void scores_gradient(const ts_transformer_work *w) {
     int k = w->head_stride, d = w->model_stride, rows = w->n + 2;
     const float *last = w->x + (size_t)(w->n + 2) * (size_t)d;
     float *dlast = w->dx + (size_t)(w->n + 2) * (size_t)d, scale = 1 / sqrtf((float)w->head);
-    set_product(w->dsought, w->heads_stride, w->model, w->heads_stride, transposed(w->x, d), w->dscore,
+    set_product(w->dkey_query, w->heads_stride, w->model, w->heads_stride, transposed(w->x, d), w->dscore,
                 w->heads_stride, rows);
-    add_product(w->dx, d, rows, d, plain(w->dscore, w->heads_stride), w->sought_columns, d, w->heads);
+    add_product(w->dx, d, rows, d, plain(w->dscore, w->heads_stride), w->key_query_transposed, d, w->heads);
     memset(w->dq, 0, (size_t)w->heads * (size_t)k * sizeof(float));
     for (int h = 0; h < w->heads; h++) {
         size_t at = (size_t)h * (size_t)w->model * (size_t)k;
@@ -357,7 +368,7 @@ static void scores_gradient(const ts_transformer_work *w) {
         memset(w->dw_k + at, 0, (size_t)w->model * (size_t)k * sizeof(float));
         memset(w->dw_q + at, 0, (size_t)w->model * (size_t)k * sizeof(float));
         for (int i = 0; i < w->model; i++) {
-            float g = scale * w->dsought[i * w->heads_stride + h];
+            float g = scale * w->dkey_query[i * w->heads_stride + h];
             add_scaled(w->dw_k + at + (size_t)i * (size_t)k, q, g, k);
             add_scaled(dq, w->w_k + at + (size_t)i * (size_t)k, g, k);
         }
@@ -370,12 +381,12 @@ static void scores_gradient(const ts_transformer_work *w) {
 
 static void read_gradient(const ts_transformer_work *w) {
     int d = w->model_stride, read = w->direct ? w->n_out : w->model;
-    transpose(w->dread_columns, read, w->neurons_stride, w->neurons_stride, w->dread, w->read_stride);
+    transpose(w->dread_transposed, read, w->neurons_stride, w->neurons_stride, w->dread, w->read_stride);
     if (!w->direct) {
         memcpy(w->dw_out, w->dread, (size_t)w->neurons * (size_t)d * sizeof(float));
         return;
     }
-    set_product(w->dw_out, d, w->neurons, d, plain(w->dread, w->read_stride), w->w_u_columns, d, w->n_out);
+    set_product(w->dw_out, d, w->neurons, d, plain(w->dread, w->read_stride), w->w_u_transposed, d, w->n_out);
     add_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(w->w_out, d), w->dread,
                 w->read_stride, w->neurons);
 }
@@ -393,7 +404,7 @@ static void inputs_gradient(const ts_transformer_work *w) {
 }
 
 bool TS_FOR_SET(ts_transformer_gradient)(const ts_transformer_work *w) {
-    size_t table = (size_t)w->n * (size_t)w->heads * (size_t)w->width * sizeof(float);
+    size_t rows = (size_t)w->n * (size_t)w->heads * (size_t)w->width * sizeof(float);
     float share = 1.0f / (float)w->all_pairs;
     bool finite = true;
     make_inputs(w);
@@ -401,12 +412,12 @@ bool TS_FOR_SET(ts_transformer_gradient)(const ts_transformer_work *w) {
     make_into(w);
     make_read(w);
     make_values(w);
-    finish_tables(w);
-    memset(w->dleft, 0, table);
-    memset(w->dright, 0, table);
+    finish_head_out(w);
+    memset(w->dleft, 0, rows);
+    memset(w->dright, 0, rows);
     memset(w->dconstant, 0, (size_t)w->width * sizeof(float));
     memset(w->dscore, 0, (size_t)(w->n + 2) * (size_t)w->heads_stride * sizeof(float));
-    memset(w->dread_columns, 0, (size_t)w->read_stride * (size_t)w->neurons_stride * sizeof(float));
+    memset(w->dread_transposed, 0, (size_t)w->read_stride * (size_t)w->neurons_stride * sizeof(float));
     if (!w->direct)
         memset(w->dw_u, 0, (size_t)w->model * (size_t)w->out_stride * sizeof(float));
     for (int first = 0; first < w->pairs; first += TS_TRANSFORMER_TILE) {

@@ -16,7 +16,7 @@
 
 namespace {
 
-enum { WARP = 32, MOST_THREADS = 256 };
+enum { WARP = 32, MOST_THREADS = TS_AUTOENCODER_THREADS };
 
 // Everything a phase needs: the arguments, and this block's memory.
 template <int CHUNK> struct block_state {
@@ -54,7 +54,7 @@ static __device__ __forceinline__ float4 zero4() {
 template <bool IN, int CHUNK>
 static __device__ __forceinline__ void move_state(const block_state<CHUNK> &s, float *packed) {
     const int features = s.a.features, stride = s.a.layout.hidden_stride, size = features * (stride + 1);
-    for (int part = 0; part < 3; part++) {
+    for (int part = 0; part < TS_ADAM_PARTS; part++) {
         float *mine = part == 0 ? s.w : s.moments + (size_t)(part - 1) * (size_t)((size + 3) & ~3);
         float *theirs = packed + (size_t)part * (size_t)((s.a.hidden + 1) * features);
         for (int k = 0; k <= stride; k++) { // row `stride` is b
@@ -446,8 +446,8 @@ __global__ void __launch_bounds__(MOST_THREADS, BLOCKS<CHUNK, PLACEMENT>)
         (int)threadIdx.x / WARP,
         (int)blockDim.x / WARP,
     };
-    float *state = a.state + (size_t)instance * 3 * (size_t)((a.hidden + 1) * a.features);
-    const ts_adam_rates *rates = a.rates + (size_t)a.table[instance] * (size_t)a.table_steps;
+    float *state = a.state + (size_t)instance * TS_ADAM_PARTS * (size_t)((a.hidden + 1) * a.features);
+    const ts_adam_rates *rates = a.rates + (size_t)a.schedule[instance] * (size_t)a.schedule_steps;
     const ts_adam_betas betas = a.betas[instance];
     move_state<true>(s, state);
     clear_pads(s);
@@ -485,90 +485,7 @@ __global__ void __launch_bounds__(MOST_THREADS, BLOCKS<CHUNK, PLACEMENT>)
     a.reached[instance] = a.from + done;
 }
 
-int padded(int n, int to) {
-    return (n + to - 1) / to * to;
-}
-
-// Hidden units that a thread holds at once, in float4: all of them up to 16. Pads change no bit.
-int chunk_of(int hidden, ts_cuda_placement placement) {
-    return hidden > 16 ? 8 : placement == TS_ALL_ON_CHIP ? padded(hidden, 4) / 4 : 4;
-}
-
-// Adds `count` floats to the layout.
-void place(size_t *total, size_t *at, size_t count) {
-    *at = *total;
-    *total += (count + 3) & ~(size_t)3;
-}
-
-// Offsets for a placement; returns the bytes of shared memory.
-size_t lay_out(ts_cuda_autoencoder_work *work, ts_cuda_placement placement) {
-    ts_cuda_autoencoder_layout *l = &work->layout;
-    const ts_cuda_features *data = &work->data;
-    l->chunk = chunk_of(work->hidden, placement);
-    l->hidden_stride = padded(work->hidden, 4 * l->chunk);
-    size_t features = (size_t)work->features, tile = (size_t)l->tile, rows = (size_t)l->row_stride * tile;
-    size_t like_w = (features * (size_t)(l->hidden_stride + 1) + 3) & ~(size_t)3, total = 0, chip_moments = 0;
-    bool drawn = data->inputs > 0 && data->samples > 0, valued = data->inputs == 0 && !data->binary;
-    size_t counters = drawn ? (size_t)l->draws * (size_t)l->nodes : 0;
-    size_t list = drawn ? (size_t)l->draws * (size_t)l->most_rows : 0;
-    place(&total, &l->w, like_w);
-    place(placement == TS_MOMENTS_OFF_CHIP ? &chip_moments : &total, &l->moments, 2 * like_w);
-    place(&total, &l->scale, features);
-    place(&total, &l->h, tile * (size_t)l->hidden_stride);
-    place(&total, &l->dh, (size_t)l->groups * tile * (size_t)l->hidden_stride);
-    place(&total, &l->dz, rows > counters ? rows : counters);
-    place(&total, &l->value, valued ? rows : 0);
-    place(&total, &l->bits, tile * (size_t)data->words);
-    place(&total, &l->partial, (size_t)l->row_groups * like_w);
-    place(&total, &l->list_input, list);
-    place(&total, &l->list_weight, list);
-    place(&total, &l->list_rows, (size_t)l->draws);
-    l->total = total;
-    work->placement = placement;
-    work->scratch_floats = placement == TS_ALL_ON_CHIP    ? 0
-                           : placement == TS_ALL_OFF_CHIP ? total
-                                                          : 2 * like_w;
-    return placement == TS_ALL_OFF_CHIP ? 0 : total * sizeof(float);
-}
-
-int larger(int a, int b) {
-    return a > b ? a : b;
-}
-
-int smaller(int a, int b) {
-    return a < b ? a : b;
-}
-
 } // namespace
-
-extern "C" void ts_cuda_autoencoder_plan(ts_cuda_autoencoder_work *work, double expected_rows,
-                                         ts_cuda_placement at_least, size_t block_shared) {
-    ts_cuda_autoencoder_layout *l = &work->layout;
-    const ts_cuda_features *data = &work->data;
-    const int most_warps = MOST_THREADS / WARP, words = data->words;
-    // Rows of narrow inputs are handled more at once, so that a block has some warps.
-    int tile = words > 1 ? 2 * WARP : 4 * WARP;
-    l->tile = smaller(tile, padded(expected_rows < tile ? larger(1, (int)expected_rows) : tile, WARP));
-    l->groups = smaller(words, smaller(4, most_warps / (l->tile / WARP)));
-    l->row_groups = larger(1, l->tile / WARP * l->groups / words);
-    l->row_stride = work->features | 1;
-    l->most_rows = data->samples > 0 ? smaller(data->inputs, data->samples) : 0;
-    l->nodes = data->depth > 0 ? (2 << data->depth) - 1 : data->inputs;
-    // As many steps as have some 1000 counters together.
-    l->draws = data->inputs > 0 && data->samples > 0 ? larger(1, smaller(4, 1024 / larger(1, l->nodes))) : 1;
-    const ts_cuda_placement placements[] = {TS_ALL_ON_CHIP, TS_MOMENTS_OFF_CHIP, TS_ALL_OFF_CHIP};
-    for (ts_cuda_placement placement : placements)
-        if (placement >= at_least && lay_out(work, placement) <= block_shared)
-            return;
-}
-
-extern "C" int ts_cuda_autoencoder_threads(const ts_cuda_autoencoder_work *work) {
-    return work->layout.tile * work->layout.groups;
-}
-
-extern "C" size_t ts_cuda_autoencoder_shared(const ts_cuda_autoencoder_work *work) {
-    return work->placement == TS_ALL_OFF_CHIP ? 0 : work->layout.total * sizeof(float);
-}
 
 extern "C" cudaError_t ts_cuda_autoencoder_train(const ts_cuda_autoencoder_work *work, cudaStream_t stream) {
     dim3 blocks((unsigned)work->instances), threads((unsigned)ts_cuda_autoencoder_threads(work));

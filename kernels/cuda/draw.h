@@ -82,7 +82,7 @@ static __device__ __forceinline__ void keep_stopped(int draws, int level, int no
     }
 }
 
-// Counts of inputs by the alias table: two words a sample.
+// Counts of inputs by the alias method: two words a sample.
 static __device__ __forceinline__ void draw_alias(const ts_cuda_features &data, uint64_t seed, uint32_t step,
                                                   int draws, int nodes, int *count) {
     int blocks = (data.samples + 1) / 2;

@@ -22,7 +22,7 @@ typedef struct ts_cuda_features {
     // inputs > 0
     const uint32_t *bits;            // (inputs, words)
     const float *probability;        // (inputs)
-    int depth, early_stopping;       // of a tree split by fair bits; depth 0: drawn by the alias table
+    int depth, early_stopping;       // of a tree split by fair bits; depth 0: drawn by the alias method
     int alias_bits;                  // its columns are 2^alias_bits
     const uint64_t *alias_threshold; // (columns)
     const int *alias_other;          // (columns)
@@ -72,13 +72,13 @@ typedef struct ts_cuda_autoencoder_work {
     ts_cuda_autoencoder_layout layout;
     ts_cuda_placement placement;
     int instances, hidden, features;
-    float *state;         // (instances, 3, (hidden + 1) * features): W (hidden, features) and b, then moments
-    const float *scale;   // (instances, features)
-    const uint64_t *seed; // (instances)
+    float *state;               // (instances, TS_ADAM_PARTS, (hidden + 1) * features): W and b, then moments
+    const float *scale;         // (instances, features)
+    const uint64_t *seed;       // (instances)
     const ts_adam_betas *betas; // (instances)
-    const int *table;           // (instances) which of the learning-rate tables
-    const ts_adam_rates *rates; // (tables, table_steps)
-    int table_steps;            // at least `steps`
+    const int *schedule;        // (instances) which learning rates
+    const ts_adam_rates *rates; // (schedules, schedule_steps)
+    int schedule_steps;         // at least `steps`
     int64_t *
         reached; // (instances) in: those == from are trained; out: from + steps, or where they stop (ts_engine.train)
     double *loss;   // (instances) of the last step's batch
@@ -87,6 +87,8 @@ typedef struct ts_cuda_autoencoder_work {
     int64_t from; // the step to start at
     int steps;
 } ts_cuda_autoencoder_work;
+
+enum { TS_AUTOENCODER_THREADS = 256 }; // of a block, at most
 
 // Lays out a block's memory for the shape, with as much on chip as fits and `at_least` allows. The bits of a training
 // depend on tile, groups and row_groups only, and these on the shape only. `block_shared`: most bytes a block may

@@ -1,4 +1,4 @@
-// Four floats at a time, for kernels of table models: reading and writing them, what they are made of, where the
+// Four floats at a time, for the kernels of step.h: reading and writing them, what they are made of, where the
 // matrices of step.h's operands lie, the warp's stripe of columns, and its lanes' part of a product.
 #pragma once
 

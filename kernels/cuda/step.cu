@@ -18,12 +18,12 @@ __global__ void __launch_bounds__(THREADS) cross_entropy(const ts_cross_entropy_
     if (w.stopped[instance])
         return;
     int first = ((int)blockIdx.x * WARPS + (int)threadIdx.x / 32) * ROWS_PER_WARP;
-    float *z = writable(w.z, instance, 0);
+    float *logits = writable(w.logits, instance, 0);
     bool finite = true;
     for (int p = first; p < min(first + ROWS_PER_WARP, w.pairs); p++) {
         const int label[] = {w.label[(size_t)instance * (size_t)w.pairs + (size_t)p]};
         const float share[] = {w.share};
-        finite = cross_entropy_rows<PER_LANE, true>(z + (size_t)p * (size_t)w.z.stride, 0, w.n_out,
+        finite = cross_entropy_rows<PER_LANE, true>(logits + (size_t)p * (size_t)w.logits.stride, 0, w.n_out,
                                                     TS_QUAD_PAD(w.n_out), label, share) &&
                  finite;
     }
@@ -158,7 +158,7 @@ __global__ void __launch_bounds__(THREADS) adamw(const ts_adamw_work w) {
     float4 gradient =
         gradient_quad(w.gradient + (size_t)instance * (size_t)w.whole, w.whole,
                       w.partial + (size_t)instance * (size_t)w.parts * length, w.parts, length, at);
-    float *state = w.state + (size_t)instance * 3 * (size_t)w.count + at;
+    float *state = w.state + (size_t)instance * TS_ADAM_PARTS * (size_t)w.count + at;
     float4 p = quad_at(state), m = quad_at(state + w.count), v = quad_at(state + 2 * (size_t)w.count);
     adam_quad(betas, rates, gradient, p, m, v);
     if (!finite_quad(p))

@@ -1,4 +1,4 @@
-// CUDA kernels for models that learn a table (mlp, transformer): products of small matrices, the cross-entropy's
+// CUDA kernels of a training step, for models that learn a table (mlp, transformer): products of small matrices, the cross-entropy's
 // gradient, sums over the pairs of a token, AdamW. Plain structs of shapes and device pointers; what a step is
 // made of, and where memory comes from, is the engines' matter (src/backend/cuda_training.h).
 #pragma once
@@ -51,7 +51,7 @@ cudaError_t ts_cuda_product(const ts_product_work *work, cudaStream_t stream);
 typedef struct ts_cross_entropy_work {
     int instances, pairs, n_out;
     float share;        // 1 / pairs
-    ts_operand z;       // (pairs, n_out), written
+    ts_operand logits;  // (pairs, n_out), written
     const int *label;   // (instances, pairs)
     int blocks;         // ts_cuda_cross_entropy_blocks(pairs)
     int *bad;           // (instances, blocks): 1 where some loss is not finite
@@ -99,7 +99,7 @@ cudaError_t ts_cuda_verdict(const ts_verdict_work *work, cudaStream_t stream);
 typedef struct ts_adamw_work {
     int instances;
     int count;             // floats of an instance's parameters, pads included
-    float *state;          // (instances, 3, count): weights, first and second moments
+    float *state;          // (instances, TS_ADAM_PARTS, count): weights, first and second moments
     const float *gradient; // (instances, whole)
     int whole;             // parameters from this one on have their gradient in parts:
     int parts;

@@ -68,8 +68,8 @@ struct pair_place {
     }
 };
 
-__device__ __forceinline__ const float *table_of(const ts_transformer_pairs_work &w, int instance) {
-    return w.table +
+__device__ __forceinline__ const float *head_out_of(const ts_transformer_pairs_work &w, int instance) {
+    return w.head_out +
            (size_t)instance * (size_t)(2 * w.size.tokens + 1) * (size_t)w.size.heads * (size_t)w.size.width;
 }
 
@@ -103,8 +103,8 @@ __device__ __forceinline__ void attend(const ts_transformer_pairs_work &w, int i
 
 // What every pair has: what the last token has past attention, and reads of itself.
 __device__ __forceinline__ float4 constant_quad(const ts_transformer_pairs_work &w, int instance,
-                                                const float *table, int column) {
-    const float *itself = table + 2 * (size_t)w.size.tokens * (size_t)w.size.heads * (size_t)w.size.width;
+                                                const float *head_out, int column) {
+    const float *itself = head_out + 2 * (size_t)w.size.tokens * (size_t)w.size.heads * (size_t)w.size.width;
     size_t rows = (size_t)(1 + w.size.heads * w.size.head);
     float4 sum = quad_at(w.out + (size_t)instance * rows * (size_t)w.size.width + column);
     for (int h = 0; h < w.size.heads; h++)
@@ -126,12 +126,12 @@ __global__ void __launch_bounds__(THREADS, 3) transformer_mix(const ts_transform
         int column = job % stripes * STRIPE + (int)threadIdx.x % 32 * TS_QUAD, slot = job / stripes * GROUP;
         if (column >= w.size.width)
             continue;
-        const float *table = table_of(w, instance);
-        const float4 constant = constant_quad(w, instance, table, column);
+        const float *head_out = head_out_of(w, instance);
+        const float4 constant = constant_quad(w, instance, head_out, column);
         for (int end = min(slot + GROUP, w.size.pairs - first); slot < end; slot++) {
             pair_place of(w, instance, first + slot);
-            const float *left = table + (size_t)of.a * row + column,
-                        *right = table + (size_t)of.b * row + column;
+            const float *left = head_out + (size_t)of.a * row + column,
+                        *right = head_out + (size_t)of.b * row + column;
             const float *to_a = weights + 2 * slot * heads, *to_b = to_a + heads;
             float4 sum = constant;
 #pragma unroll 4
@@ -156,8 +156,8 @@ __device__ __forceinline__ void attend_back(const ts_transformer_pairs_work &w, 
                                             int head) {
     pair_place of(w, instance, pair);
     size_t width = (size_t)w.size.width, row = (size_t)w.size.heads * width;
-    const float *table = table_of(w, instance), *gradient = w.rows + of.row * width;
-    const float *left = table + (size_t)of.a * row, *right = table + (size_t)of.b * row;
+    const float *head_out = head_out_of(w, instance), *gradient = w.rows + of.row * width;
+    const float *left = head_out + (size_t)of.a * row, *right = head_out + (size_t)of.b * row;
     float to_a[HEADS] = {}, to_b[HEADS] = {};
     for (int c = (int)threadIdx.x % 32 * TS_QUAD; c < w.size.width; c += STRIPE) {
         float4 g = quad_at(gradient + c);

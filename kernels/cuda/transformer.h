@@ -35,10 +35,10 @@ cudaError_t ts_cuda_transformer_inputs(const ts_transformer_inputs_work *work, c
 // has, and the tables' rows of a and b with their weights: hidden layer, rest.
 typedef struct ts_transformer_pairs_work {
     ts_transformer_sizes size;
-    float scale;        // 1 / sqrt(k)
-    const int *token;   // (instances, 2, pairs): a, b
-    const float *score; // (instances, 2 n, heads_stride): before scaling
-    const float *table; // (instances, 2 n + 1, heads, width)
+    float scale;           // 1 / sqrt(k)
+    const int *token;      // (instances, 2, pairs): a, b
+    const float *score;    // (instances, 2 n, heads_stride): before scaling
+    const float *head_out; // (instances, 2 n + 1, heads, width)
     const float *out; // (instances, 1 + heads k, width): what the last token has past attention, and W_O into
     float *attention; // (instances, 2, pairs, heads_stride): to a, to b
     float *rows;      // (instances, pairs, width): written by mix, then their gradient

@@ -1,3 +1,4 @@
+// Which kernels the processor can run, and which of them do.
 #include "backend/cpu.h"
 
 #if defined(__x86_64__)

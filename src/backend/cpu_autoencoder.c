@@ -33,8 +33,8 @@ static void take(void *handle) {
     size_t stride = (size_t)work->stride, hidden_stride = (size_t)work->hidden_stride;
     t->scale = ts_slab_take(slab, (size_t)t->base.spec.count * stride, sizeof(float));
     work->gradient = t->base.gradient;
-    work->w_columns = ts_slab_take(slab, stride * hidden_stride, sizeof(float));
-    work->dw_columns = ts_slab_take(slab, stride * hidden_stride, sizeof(float));
+    work->w_transposed = ts_slab_take(slab, stride * hidden_stride, sizeof(float));
+    work->dw_transposed = ts_slab_take(slab, stride * hidden_stride, sizeof(float));
     work->h = ts_slab_take(slab, TS_MAX_BLOCK * hidden_stride, sizeof(float));
     work->dh = ts_slab_take(slab, TS_MAX_BLOCK * hidden_stride, sizeof(float));
     work->x = ts_slab_take(slab, TS_MAX_BLOCK * stride, sizeof(float));

@@ -38,12 +38,12 @@ static void take(void *handle) {
     w->right = ts_slab_take(slab, tokens, sizeof(float));
     w->dleft = ts_slab_take(slab, tokens, sizeof(float));
     w->dright = ts_slab_take(slab, tokens, sizeof(float));
-    w->w_u_columns = ts_slab_take(slab, out * hidden, sizeof(float));
+    w->w_u_transposed = ts_slab_take(slab, out * hidden, sizeof(float));
     // Transposed by whole tiles: rows of 2 embed_stride, each half up to a tile longer than embed.
-    w->w_columns = ts_slab_take(slab, hidden * 2 * (size_t)w->embed_stride, sizeof(float));
+    w->w_transposed = ts_slab_take(slab, hidden * 2 * (size_t)w->embed_stride, sizeof(float));
     w->h = ts_slab_take(slab, TS_MLP_TILE * hidden, sizeof(float));
     w->dh = ts_slab_take(slab, TS_MLP_TILE * hidden, sizeof(float));
-    w->z = ts_slab_take(slab, TS_MLP_TILE * out, sizeof(float));
+    w->logits = ts_slab_take(slab, TS_MLP_TILE * out, sizeof(float));
 }
 
 static ts_status initialise(void *handle) {

@@ -15,10 +15,10 @@ static float *take(ts_slab *slab, int rows, int columns) {
 }
 
 static void take_scratch(ts_transformer_work *w, ts_slab *slab) {
-    int rows = w->n + 3, inner = w->heads * w->head_stride, table = w->heads * w->width;
+    int rows = w->n + 3, inner = w->heads * w->head_stride, row = w->heads * w->width;
     float **const pairs[][2] = {{&w->x, &w->dx},
                                 {&w->q, &w->dq},
-                                {&w->sought, &w->dsought},
+                                {&w->key_query, &w->dkey_query},
                                 {&w->score, &w->dscore},
                                 {&w->value, &w->dvalue},
                                 {&w->out, &w->dout},
@@ -33,25 +33,25 @@ static void take_scratch(ts_transformer_work *w, ts_slab *slab) {
                             {rows, w->heads_stride},
                             {rows, inner},
                             {inner, w->width},
-                            {rows, table},
-                            {w->n, table},
+                            {rows, row},
+                            {w->n, row},
                             {1, w->width},
                             {w->neurons_stride, w->read_stride},
                             {TS_TRANSFORMER_TILE, 2 * w->heads_stride}};
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         for (int side = 0; side < 2; side++)
             *pairs[i][side] = take(slab, sizes[i][0], sizes[i][1]);
-    w->sought_columns = take(slab, w->heads_stride, w->model_stride);
-    w->w_v_columns = take(slab, inner, w->model_stride);
+    w->key_query_transposed = take(slab, w->heads_stride, w->model_stride);
+    w->w_v_transposed = take(slab, inner, w->model_stride);
     w->into = take(slab, w->model, w->width);
-    w->into_columns = take(slab, w->width, w->model_stride);
-    w->out_columns = take(slab, w->width, inner);
-    w->read_columns = take(slab, w->read_stride, w->neurons_stride);
-    w->dread_columns = take(slab, w->read_stride, w->neurons_stride);
-    w->w_u_columns = take(slab, w->out_stride, w->model_stride);
+    w->into_transposed = take(slab, w->width, w->model_stride);
+    w->out_transposed = take(slab, w->width, inner);
+    w->read_transposed = take(slab, w->read_stride, w->neurons_stride);
+    w->dread_transposed = take(slab, w->read_stride, w->neurons_stride);
+    w->w_u_transposed = take(slab, w->out_stride, w->model_stride);
     w->h = take(slab, TS_TRANSFORMER_TILE, w->neurons_stride);
     w->mixed = take(slab, TS_TRANSFORMER_TILE, w->width);
-    w->z = take(slab, TS_TRANSFORMER_TILE, w->direct ? 0 : w->out_stride);
+    w->logits = take(slab, TS_TRANSFORMER_TILE, w->direct ? 0 : w->out_stride);
 }
 
 static void take_all(void *handle) {
@@ -69,7 +69,7 @@ static void clear(float *matrix, int rows, int columns) {
 static ts_status initialise(void *handle) {
     training *t = handle;
     const ts_transformer_work *w = &t->work;
-    clear(w->sought, w->model, w->heads_stride);
+    clear(w->key_query, w->model, w->heads_stride);
     clear(w->into, w->model, w->width);
     clear(w->out, w->heads * w->head_stride, w->width);
     clear(w->dattention, TS_TRANSFORMER_TILE, 2 * w->heads_stride);

@@ -1,3 +1,4 @@
+// This rank's device: finding it, what it is like, errors.
 #include "backend/cuda.h"
 
 #include "backend/backend.h"

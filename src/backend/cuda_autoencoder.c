@@ -5,6 +5,7 @@
 #include "backend/adam_constants.h"
 #include "backend/cuda.h"
 #include "backend/cuda_features.h"
+#include "backend/padded_layout.h"
 #include "base/memory.h"
 #include "model/autoencoder.h"
 #include "model/model.h"
@@ -18,20 +19,20 @@ enum { MOST_STEPS = 4096 };
 typedef struct training {
     ts_training_spec spec;
     ts_cuda_autoencoder_work work; // pointers are the device's
-    size_t parameters;             // of an instance, (hidden + 1) * features
+    ts_padded_layout layout;       // without pads
     ts_cuda_slab device;
     cudaStream_t stream;
     // Pinned.
     char *pinned;
-    float *state;         // (count, 3, parameters); see `fetched`
-    ts_adam_rates *rates; // (tables, MOST_STEPS)
+    float *state;         // (count, layout.parts, parameters); see `fetched`
+    ts_adam_rates *rates; // (schedules, MOST_STEPS)
     int64_t *reached;     // (count)
     double *loss;         // (count)
-    // Instances whose learning rates are the same share a table of them.
-    int tables;
-    int *table;       // (count)
-    int *instance_of; // (count) one of the instances of each table
-    ts_adam *adam;    // (count) of each table
+    // Instances whose learning rates are the same share them.
+    int schedules;
+    int *schedule;    // (count)
+    int *instance_of; // (count) one of the instances of each
+    ts_adam *adam;    // (count) of each
     ts_slab slab;
     bool *fetched; // (1) `state` holds what the device does
 } training;
@@ -58,7 +59,7 @@ void ts_cuda_autoencoder_place(int at_least) {
 
 // --- Learning rates ---
 
-static bool same_rates(const ts_params *a, const ts_params *b) {
+static bool same_schedule(const ts_params *a, const ts_params *b) {
     return ts_params_real(a, "lr") == ts_params_real(b, "lr") &&
            ts_params_real(a, "beta1") == ts_params_real(b, "beta1") &&
            ts_params_real(a, "beta2") == ts_params_real(b, "beta2") &&
@@ -66,27 +67,28 @@ static bool same_rates(const ts_params *a, const ts_params *b) {
            strcmp(ts_params_name(a, "schedule"), ts_params_name(b, "schedule")) == 0;
 }
 
-static void find_tables(training *t) {
+static void find_schedules(training *t) {
     for (int i = 0; i < t->spec.count; i++) {
-        int table = t->tables;
+        int schedule = t->schedules;
         // Those that follow each other are mostly alike, so the last is tried first.
-        while (table > 0 && !same_rates(&t->spec.params[i], &t->spec.params[t->instance_of[table - 1]]))
-            table--;
-        if (table == 0) {
-            t->instance_of[t->tables++] = i;
-            table = t->tables;
+        while (schedule > 0 &&
+               !same_schedule(&t->spec.params[i], &t->spec.params[t->instance_of[schedule - 1]]))
+            schedule--;
+        if (schedule == 0) {
+            t->instance_of[t->schedules++] = i;
+            schedule = t->schedules;
         }
-        t->table[i] = table - 1;
+        t->schedule[i] = schedule - 1;
     }
 }
 
 static ts_status upload_rates(training *t, int64_t from, int steps) {
-    for (int table = 0; table < t->tables; table++) {
-        ts_adam *adam = ts_adam_at(&t->adam[table], &t->spec.params[t->instance_of[table]], from);
-        ts_adam_rates *rates = t->rates + (size_t)table * MOST_STEPS;
+    for (int schedule = 0; schedule < t->schedules; schedule++) {
+        ts_adam *adam = ts_adam_at(&t->adam[schedule], &t->spec.params[t->instance_of[schedule]], from);
+        ts_adam_rates *rates = t->rates + (size_t)schedule * MOST_STEPS;
         for (int step = 0; step < steps; step++)
             rates[step] = ts_adam_next_rates(adam);
-        ts_status status = ts_cuda_upload((void *)(uintptr_t)(t->work.rates + (size_t)table * MOST_STEPS),
+        ts_status status = ts_cuda_upload((void *)(uintptr_t)(t->work.rates + (size_t)schedule * MOST_STEPS),
                                           rates, (size_t)steps * sizeof *rates, t->stream);
         if (status != TS_OK)
             return status;
@@ -101,22 +103,21 @@ static ts_status create_host(training *t) {
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&t->slab, "training") != TS_OK)
             return TS_ERROR_MEMORY;
-        t->table = ts_slab_take(&t->slab, count, sizeof *t->table);
+        t->schedule = ts_slab_take(&t->slab, count, sizeof *t->schedule);
         t->instance_of = ts_slab_take(&t->slab, count, sizeof *t->instance_of);
-        t->adam = ts_slab_take(&t->slab, count, sizeof *t->adam);
+        t->adam = ts_slab_take_zero(&t->slab, count, sizeof *t->adam);
         t->fetched = ts_slab_take(&t->slab, 1, sizeof *t->fetched);
     }
-    ts_slab_clear(&t->slab);
-    find_tables(t);
-    size_t rates = (size_t)t->tables * MOST_STEPS * sizeof *t->rates,
-           state = count * 3 * t->parameters * sizeof(float);
+    find_schedules(t);
+    size_t rates = (size_t)t->schedules * MOST_STEPS * sizeof *t->rates,
+           state = count * ts_packed_state_floats(&t->layout) * sizeof(float);
     t->pinned = ts_cuda_pinned(count * (sizeof(int64_t) + sizeof(double)) + rates + state, "training");
     if (!t->pinned)
         return TS_ERROR_MEMORY;
     t->reached = (int64_t *)(void *)t->pinned;
     t->loss = (double *)(void *)(t->reached + count);
     t->rates = (ts_adam_rates *)(void *)(t->loss + count);
-    t->state = (float *)(void *)(t->rates + (size_t)t->tables * MOST_STEPS);
+    t->state = (float *)(void *)(t->rates + (size_t)t->schedules * MOST_STEPS);
     return TS_OK;
 }
 
@@ -134,12 +135,12 @@ static ts_status create_device(training *t) {
         ts_cuda_autoencoder_plan(w, ts_feature_expected_rows(data, samples),
                                  (ts_cuda_placement)placement_at_least,
                                  ts_cuda_properties_of()->block_shared);
-        w->state = ts_cuda_slab_take(&t->device, count * 3 * t->parameters, sizeof(float));
+        w->state = ts_cuda_slab_take(&t->device, count * ts_packed_state_floats(&t->layout), sizeof(float));
         w->scale = ts_cuda_slab_take(&t->device, count * features, sizeof(float));
         w->seed = ts_cuda_slab_take(&t->device, count, sizeof(uint64_t));
         w->betas = ts_cuda_slab_take(&t->device, count, sizeof *w->betas);
-        w->table = ts_cuda_slab_take(&t->device, count, sizeof(int));
-        w->rates = ts_cuda_slab_take(&t->device, (size_t)t->tables * MOST_STEPS, sizeof *w->rates);
+        w->schedule = ts_cuda_slab_take(&t->device, count, sizeof(int));
+        w->rates = ts_cuda_slab_take(&t->device, (size_t)t->schedules * MOST_STEPS, sizeof *w->rates);
         w->reached = ts_cuda_slab_take(&t->device, count, sizeof(int64_t));
         w->loss = ts_cuda_slab_take(&t->device, count, sizeof(double));
         w->scratch = ts_cuda_slab_take(&t->device, count * w->scratch_floats, sizeof(float));
@@ -154,15 +155,16 @@ static ts_status create_device(training *t) {
 static ts_status initialise(training *t) {
     const ts_cuda_autoencoder_work *w = &t->work;
     size_t count = (size_t)t->spec.count, features = (size_t)w->features;
+    size_t floats = ts_packed_state_floats(&t->layout);
     float *scale = ts_alloc(count * features * sizeof *scale, "training");
     ts_adam_betas *betas = ts_alloc(count * sizeof *betas, "training");
     uint64_t *seed = ts_alloc(count * sizeof *seed, "training");
     ts_status status = scale && betas && seed ? TS_OK : TS_ERROR_MEMORY;
     for (size_t i = 0; status == TS_OK && i < count; i++) {
         const ts_params *params = &t->spec.params[i];
-        float *state = t->state + i * 3 * t->parameters;
+        float *state = t->state + i * floats;
+        memset(state, 0, floats * sizeof *state);
         params->schema->model->initialise(params, state);
-        memset(state + t->parameters, 0, 2 * t->parameters * sizeof *state);
         const ts_numbers *importance = ts_params_numbers(params, "importance");
         for (size_t f = 0; f < features; f++)
             scale[i * features + f] = (float)(ts_numbers_at(importance, (int64_t)f) / (double)features);
@@ -170,7 +172,7 @@ static ts_status initialise(training *t) {
         seed[i] = (uint64_t)ts_params_integer(params, "seed");
     }
     if (status == TS_OK)
-        status = ts_cuda_upload(w->state, t->state, count * 3 * t->parameters * sizeof(float), t->stream);
+        status = ts_cuda_upload(w->state, t->state, count * floats * sizeof(float), t->stream);
     if (status == TS_OK)
         status =
             ts_cuda_upload((void *)(uintptr_t)w->scale, scale, count * features * sizeof *scale, t->stream);
@@ -179,7 +181,7 @@ static ts_status initialise(training *t) {
     if (status == TS_OK)
         status = ts_cuda_upload((void *)(uintptr_t)w->seed, seed, count * sizeof *seed, t->stream);
     if (status == TS_OK)
-        status = ts_cuda_upload((void *)(uintptr_t)w->table, t->table, count * sizeof(int), t->stream);
+        status = ts_cuda_upload((void *)(uintptr_t)w->schedule, t->schedule, count * sizeof(int), t->stream);
     ts_free(scale);
     ts_free(betas);
     ts_free(seed);
@@ -196,11 +198,11 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
         return TS_ERROR_MEMORY;
     ts_autoencoder_shape shape = ts_autoencoder_shape_of(spec->params);
     t->spec = *spec;
-    t->parameters = (size_t)(shape.hidden + 1) * (size_t)shape.features;
+    ts_padded_layout_make(spec->params, 1, &t->layout);
     t->work.instances = spec->count;
     t->work.hidden = shape.hidden;
     t->work.features = shape.features;
-    t->work.table_steps = MOST_STEPS;
+    t->work.schedule_steps = MOST_STEPS;
     status = create_host(t);
     if (status == TS_OK)
         status = create_device(t);
@@ -246,11 +248,16 @@ static ts_status train(void *handle, int64_t from, int64_t to, int64_t *reached)
     return status;
 }
 
-// --- State: (3, hidden + 1, features) float32, as the CPU's ---
+// --- State: (layout.parts, hidden + 1, features) float32, as the CPU's ---
+
+static size_t state_bytes(const void *handle) {
+    const training *t = handle;
+    return ts_packed_state_floats(&t->layout) * sizeof(float);
+}
 
 // One instance's part of the state of all, which is copied to host memory at once.
 static ts_status fetch(const training *t, int instance, float **state) {
-    size_t bytes = (size_t)t->spec.count * 3 * t->parameters * sizeof(float);
+    size_t bytes = (size_t)t->spec.count * state_bytes(t);
     ts_status status = TS_OK;
     if (!*t->fetched) {
         status = ts_cuda_enter();
@@ -260,12 +267,8 @@ static ts_status fetch(const training *t, int instance, float **state) {
             status = ts_cuda_wait(t->stream, "copying from the GPU");
         *t->fetched = status == TS_OK;
     }
-    *state = t->state + (size_t)instance * 3 * t->parameters;
+    *state = t->state + (size_t)instance * ts_packed_state_floats(&t->layout);
     return status;
-}
-
-static size_t state_bytes(const void *handle) {
-    return 3 * ((const training *)handle)->parameters * sizeof(float);
 }
 
 static ts_status get_state(const void *handle, int instance, void *state) {
@@ -285,8 +288,8 @@ static ts_status set_state(void *handle, int instance, const void *state) {
     memcpy(mine, state, state_bytes(t));
     status = ts_cuda_enter();
     if (status == TS_OK)
-        status = ts_cuda_upload(t->work.state + (size_t)instance * 3 * t->parameters, mine, state_bytes(t),
-                                t->stream);
+        status = ts_cuda_upload(t->work.state + (size_t)instance * ts_packed_state_floats(&t->layout), mine,
+                                state_bytes(t), t->stream);
     return status == TS_OK ? ts_cuda_wait(t->stream, "copying to the GPU") : status;
 }
 
@@ -295,7 +298,7 @@ static ts_status get_parameters(const void *handle, int instance, float *paramet
     float *mine;
     ts_status status = fetch(t, instance, &mine);
     if (status == TS_OK)
-        memcpy(parameters, mine, t->parameters * sizeof *parameters);
+        memcpy(parameters, mine, (size_t)t->layout.packed * sizeof *parameters);
     return status;
 }
 
@@ -322,6 +325,7 @@ static int64_t fill(const ts_params *params, const struct ts_data *all_data) {
 
 const ts_engine ts_cuda_autoencoder = {
     .model = "autoencoder",
+    .can = ts_adam_can,
     .create = create,
     .destroy = destroy,
     .state_bytes = state_bytes,

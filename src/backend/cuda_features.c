@@ -1,3 +1,4 @@
+// A feature task's data, laid out for kernels and copied to the device.
 #include "backend/cuda_features.h"
 
 #include "base/memory.h"

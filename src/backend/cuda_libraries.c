@@ -1,3 +1,4 @@
+// Finds cuBLAS and NCCL, and what they are called in them.
 #define _GNU_SOURCE
 #include "backend/cuda_libraries.h"
 

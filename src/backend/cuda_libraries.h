@@ -1,4 +1,4 @@
-// cuBLAS and NCCL, found when the program runs: a build with CUDA starts where they are missing. Each is a table of the
+// cuBLAS and NCCL, found when the program runs: a build with CUDA starts where they are missing. Each is a list of the
 // functions used, with the types of the libraries' own headers. cuBLAS is what tests/bench measures our products by.
 #pragma once
 

@@ -139,14 +139,23 @@ static cudaError_t unfused(const training *t) {
     ts_operand w_u = ts_cuda_training_weights(base, W_U);
     int h = t->shape.hidden, out = t->shape.n_out;
     const ts_product_work forwards = {
-        TS_PRODUCT_PLAIN, base->pairs, out,  h,      base->instances, 1, 0, hidden, w_u,
-        logits,           NULL,        NULL, stopped};
-    const ts_cross_entropy_work entropy = {
+        .form = TS_PRODUCT_PLAIN,
+        .rows = base->pairs,
+        .columns = out,
+        .depth = h,
+        .instances = base->instances,
+        .parts = 1,
+        .a = hidden,
+        .b = w_u,
+        .c = logits,
+        .stopped = stopped,
+    };
+    const ts_cross_entropy_work cross_entropy = {
         .instances = base->instances,
         .pairs = base->pairs,
         .n_out = out,
         .share = base->share,
-        .z = logits,
+        .logits = logits,
         .label = base->label,
         .blocks = t->blocks,
         .bad = t->bad,
@@ -157,37 +166,37 @@ static cudaError_t unfused(const training *t) {
                dw_u = {t->dw_u, t->parts * part, part, t->out_stride};
     hidden_parts.part_step = (int64_t)PART_PAIRS * t->hidden_stride;
     logits_parts.part_step = (int64_t)PART_PAIRS * t->out_stride;
-    const ts_product_work unembed = {TS_PRODUCT_A_TRANSPOSED,
-                                     h,
-                                     out,
-                                     base->pairs,
-                                     base->instances,
-                                     t->parts,
-                                     PART_PAIRS,
-                                     hidden_parts,
-                                     logits_parts,
-                                     dw_u,
-                                     NULL,
-                                     NULL,
-                                     stopped};
-    const ts_product_work back = {TS_PRODUCT_B_TRANSPOSED,
-                                  base->pairs,
-                                  h,
-                                  out,
-                                  base->instances,
-                                  1,
-                                  0,
-                                  logits,
-                                  w_u,
-                                  hidden,
-                                  t->hidden,
-                                  NULL,
-                                  stopped};
+    const ts_product_work unembed = {
+        .form = TS_PRODUCT_A_TRANSPOSED,
+        .rows = h,
+        .columns = out,
+        .depth = base->pairs,
+        .instances = base->instances,
+        .parts = t->parts,
+        .part_depth = PART_PAIRS,
+        .a = hidden_parts,
+        .b = logits_parts,
+        .c = dw_u,
+        .stopped = stopped,
+    };
+    const ts_product_work back = {
+        .form = TS_PRODUCT_B_TRANSPOSED,
+        .rows = base->pairs,
+        .columns = h,
+        .depth = out,
+        .instances = base->instances,
+        .parts = 1,
+        .a = logits,
+        .b = w_u,
+        .c = hidden,
+        .mask = t->hidden,
+        .stopped = stopped,
+    };
     cudaError_t error = ts_cuda_mlp_hidden(&pairs, base->stream);
     if (error == cudaSuccess)
         error = ts_cuda_product(&forwards, base->stream);
     if (error == cudaSuccess)
-        error = ts_cuda_cross_entropy(&entropy, base->stream);
+        error = ts_cuda_cross_entropy(&cross_entropy, base->stream);
     if (error == cudaSuccess)
         error = ts_cuda_product(&unembed, base->stream);
     return error == cudaSuccess ? ts_cuda_product(&back, base->stream) : error;

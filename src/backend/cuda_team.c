@@ -1,3 +1,4 @@
+// Gradients of a team of ranks on GPUs, added up at every step.
 #include "backend/cuda_team.h"
 
 #include "backend/cuda_libraries.h"

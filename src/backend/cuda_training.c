@@ -6,6 +6,9 @@
 
 #include <string.h>
 
+// Lists in `progress`.
+enum { STOPPED, TAKEN, SPOILED, PROGRESS };
+
 void ts_cuda_training_begin(ts_cuda_training *t, const ts_training_spec *spec) {
     const ts_params *params = &spec->params[0];
     const ts_table *table = spec->data->table;
@@ -34,7 +37,7 @@ void ts_cuda_training_take(ts_cuda_training *t) {
     t->begin = ts_cuda_slab_take(&t->device, count * 2 * (size_t)(t->tokens + 1), sizeof(int));
     t->betas = ts_cuda_slab_take(&t->device, count, sizeof(ts_adam_betas));
     t->rates = ts_cuda_slab_take(&t->device, TS_CUDA_STEPS_AHEAD * count, sizeof(ts_adam_rates));
-    t->progress = ts_cuda_slab_take(&t->device, 3 * count, sizeof(int));
+    t->progress = ts_cuda_slab_take(&t->device, PROGRESS * count, sizeof(int));
     if (t->team)
         ts_cuda_team_take(t->team, &t->device);
 }
@@ -132,7 +135,7 @@ static ts_status host_create(ts_cuda_training *t) {
     if (!t->adam)
         return TS_ERROR_MEMORY;
     t->next_rates = ts_cuda_pinned(TS_CUDA_STEPS_AHEAD * count * sizeof *t->next_rates, "learning rates");
-    t->next_progress = t->next_rates ? ts_cuda_pinned(3 * count * sizeof(int), "a training") : NULL;
+    t->next_progress = t->next_rates ? ts_cuda_pinned(PROGRESS * count * sizeof(int), "a training") : NULL;
     t->staging = t->next_progress ? ts_cuda_pinned(state, "a state") : NULL;
     if (!t->staging)
         return TS_ERROR_MEMORY;
@@ -207,7 +210,7 @@ ts_operand ts_cuda_training_weights(const ts_cuda_training *t, int tensor) {
 }
 
 const int *ts_cuda_training_stopped(const ts_cuda_training *t) {
-    return t->progress;
+    return t->progress + STOPPED * t->instances;
 }
 
 // The gradient becomes the team's.
@@ -235,9 +238,9 @@ cudaError_t ts_cuda_training_update(const ts_cuda_training *t, const ts_cuda_gra
         .instances = t->instances,
         .blocks = gradient.blocks,
         .bad = gradient.bad,
-        .spoiled = t->progress + 2 * t->instances,
+        .spoiled = t->progress + SPOILED * t->instances,
         .stopped = t->progress,
-        .taken = t->progress + t->instances,
+        .taken = t->progress + TAKEN * t->instances,
     };
     const ts_adamw_work adamw = {
         .instances = t->instances,
@@ -250,8 +253,8 @@ cudaError_t ts_cuda_training_update(const ts_cuda_training *t, const ts_cuda_gra
         .betas = t->betas,
         .rates = t->rates,
         .stopped = t->progress,
-        .taken = t->progress + t->instances,
-        .spoiled = t->progress + 2 * t->instances,
+        .taken = t->progress + TAKEN * t->instances,
+        .spoiled = t->progress + SPOILED * t->instances,
     };
     if (error == cudaSuccess)
         error = ts_cuda_verdict(&verdict, t->stream);
@@ -266,7 +269,7 @@ static bool prepare(ts_cuda_training *t, int64_t from, int64_t steps, const int6
     for (int i = 0; i < t->instances; i++) {
         bool alive = reached[i] == from;
         t->next_progress[i] = !alive;
-        t->next_progress[t->instances + i] = t->next_progress[2 * t->instances + i] = 0;
+        t->next_progress[TAKEN * t->instances + i] = t->next_progress[SPOILED * t->instances + i] = 0;
         any = any || alive;
         if (!alive)
             continue;
@@ -278,7 +281,7 @@ static bool prepare(ts_cuda_training *t, int64_t from, int64_t steps, const int6
 }
 
 static ts_status run_steps(ts_cuda_training *t, int64_t steps) {
-    size_t count = (size_t)t->instances, progress = 3 * count * sizeof(int);
+    size_t count = (size_t)t->instances, progress = PROGRESS * count * sizeof(int);
     ts_status status =
         ts_cuda_upload(t->rates, t->next_rates, (size_t)steps * count * sizeof *t->rates, t->stream);
     if (status == TS_OK)
@@ -304,8 +307,8 @@ ts_status ts_cuda_training_train(void *training, int64_t from, int64_t to, int64
         status = run_steps(t, steps);
         for (int i = 0; i < t->instances && status == TS_OK; i++)
             if (reached[i] == step) // the update that spoiled it does not count
-                reached[i] =
-                    step + t->next_progress[t->instances + i] - t->next_progress[2 * t->instances + i];
+                reached[i] = step + t->next_progress[TAKEN * t->instances + i] -
+                             t->next_progress[SPOILED * t->instances + i];
         step += steps;
     }
     return status;

@@ -17,11 +17,11 @@ enum {
     X,            // (rows + heads k, d): embeddings, and then W_O
     INTO,         // (d, width): W_in, and then W_U or the identity
     Q,            // (heads, k): the last token's queries
-    SOUGHT,       // (heads, d): W_K q
-    SCORE,        // (2 n, heads): x sought
+    KEY_QUERY,    // (heads, d): W_K q
+    SCORE,        // (2 n, heads): x key_query
     VALUE,        // (rows, heads k): x W_V
     OUT,          // (1 + heads k, width): the last token and W_O, into
-    TABLE,        // (rows, heads width): value out
+    HEAD_OUT,     // (rows, heads width): value out
     READ,         // (m, r): W_out W_U, if direct
     ROWS,         // (P, width): hidden layer and rest, then their gradient
     LOGITS,       // (P, n_out): unless they are the rest
@@ -31,11 +31,11 @@ enum {
     PARTIAL_W_U,  // (parts d, n_out), unless direct
     DREAD,        // (m, r), if direct
     SUMS,         // (n, width): of ROWS by their a
-    DTABLE,       // as TABLE, and so on
+    DHEAD_OUT,    // as HEAD_OUT, and so on
     DSCORE,       //
     DVALUE,       //
     DOUT,         //
-    DSOUGHT,      //
+    DKEY_QUERY,   //
     DQ,           //
     PARTIAL_X,    // ((heads + 1) rows, d): through each head's values, through scores
     DX,           // (rows, d)
@@ -103,11 +103,11 @@ static void set_scratch(training *t) {
         [X] = {rows + t->inner, d},
         [INTO] = {s->model, width},
         [Q] = {heads, t->head_stride},
-        [SOUGHT] = {heads, d},
+        [KEY_QUERY] = {heads, d},
         [SCORE] = {2 * s->tokens, s->heads_stride},
         [VALUE] = {rows, heads * t->head_stride},
         [OUT] = {out, width},
-        [TABLE] = {rows, heads * width},
+        [HEAD_OUT] = {rows, heads * width},
         [READ] = {s->direct ? s->neurons : 0, s->rest_stride},
         [ROWS] = {s->pairs, width},
         [LOGITS] = {s->direct ? 0 : s->pairs, t->out_stride},
@@ -117,11 +117,11 @@ static void set_scratch(training *t) {
         [PARTIAL_W_U] = {s->direct ? 0 : t->parts * s->model, t->out_stride},
         [DREAD] = {s->direct ? s->neurons : 0, s->rest_stride},
         [SUMS] = {s->tokens, width},
-        [DTABLE] = {rows, heads * width},
+        [DHEAD_OUT] = {rows, heads * width},
         [DSCORE] = {2 * s->tokens, s->heads_stride},
         [DVALUE] = {rows, heads * t->head_stride},
         [DOUT] = {out, width},
-        [DSOUGHT] = {heads, d},
+        [DKEY_QUERY] = {heads, d},
         [DQ] = {heads, t->head_stride},
         [PARTIAL_X] = {(heads + 1) * rows, d},
         [DX] = {rows, d},
@@ -232,12 +232,12 @@ static void make_scores(step *s) {
     multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, 1, k, d, .parts = heads, .a = last,
                                   .b = below(weights(s, TS_W_Q), d), .c = q});
     multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, 1, d, k, .parts = heads, .a = q,
-                                  .b = below(weights(s, TS_W_K), d), .c = below(of(s, SOUGHT), 1)});
+                                  .b = below(weights(s, TS_W_K), d), .c = below(of(s, KEY_QUERY), 1)});
     multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, 2 * size->tokens, heads, d, .a = of(s, X),
-                                  .b = of(s, SOUGHT), .c = of(s, SCORE)});
+                                  .b = of(s, KEY_QUERY), .c = of(s, SCORE)});
 }
 
-static void make_tables(step *s) {
+static void make_head_out(step *s) {
     const training *t = s->t;
     int d = t->size.model, k = t->size.head, heads = t->size.heads, width = t->size.width;
     ts_operand last_and_w_o = from(of(s, X), 2 * t->size.tokens, 0);
@@ -247,7 +247,7 @@ static void make_tables(step *s) {
     multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, 1 + t->inner, width, d, .a = last_and_w_o,
                                   .b = of(s, INTO), .c = of(s, OUT)});
     multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, t->rows, width, k, .parts = heads, .a = value, .b = out,
-                                  .c = beside(of(s, TABLE), width)});
+                                  .c = beside(of(s, HEAD_OUT), width)});
     if (t->size.direct)
         multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, t->size.neurons, t->size.rest, d,
                                       .a = weights(s, TS_W_OUT), .b = weights(s, TS_W_U), .c = of(s, READ)});
@@ -273,7 +273,7 @@ static ts_transformer_pairs_work pairs_work(const step *s) {
         .scale = 1 / sqrtf((float)t->size.head),
         .token = t->base.token,
         .score = t->scratch[SCORE].at,
-        .table = t->scratch[TABLE].at,
+        .head_out = t->scratch[HEAD_OUT].at,
         .out = t->scratch[OUT].at,
         .attention = t->scratch[ATTENTION].at,
         .rows = t->scratch[ROWS].at,
@@ -306,7 +306,7 @@ static void differentiate(step *s) {
         .pairs = base->pairs,
         .n_out = base->n_out,
         .share = base->share,
-        .z = logits_of(s),
+        .logits = logits_of(s),
         .label = base->label,
         .blocks = s->t->blocks,
         .bad = s->t->bad,
@@ -344,7 +344,7 @@ static void rows_gradient(step *s) {
                                   .mask = of(s, ROWS).first});
 }
 
-// Sums over the pairs of each token: DTABLE's rows of a and b, DSCORE.
+// Sums over the pairs of each token: DHEAD_OUT's rows of a and b, DSCORE.
 static void sum_pairs(step *s) {
     const ts_cuda_training *base = &s->t->base;
     const ts_transformer_sizes *size = &s->t->size;
@@ -357,7 +357,7 @@ static void sum_pairs(step *s) {
         .heads = size->heads,
         .rows = of(s, ROWS),
         .weights = below(of(s, ATTENTION), size->pairs),
-        .out = below(of(s, DTABLE), size->tokens),
+        .out = below(of(s, DHEAD_OUT), size->tokens),
         .begin = base->begin,
         .order = base->order,
         .plain = s->t->scratch[SUMS].at,
@@ -380,7 +380,7 @@ static void sum_pairs(step *s) {
 // What every pair has: past attention, and through each head's reading of the last token.
 static void sum_constant(step *s) {
     const ts_transformer_sizes *size = &s->t->size;
-    ts_operand itself = from(of(s, DTABLE), 2 * size->tokens, 0);
+    ts_operand itself = from(of(s, DHEAD_OUT), 2 * size->tokens, 0);
     add_rows(s, 1, size->tokens, size->width, of(s, SUMS), of(s, DOUT));
     add_rows(s, size->heads, 1, size->width, of(s, DOUT), beside(itself, size->width));
 }
@@ -392,11 +392,11 @@ static void values_gradient(step *s) {
     ts_operand last_and_w_o = from(of(s, X), 2 * t->size.tokens, 0), w_v = below(weights(s, TS_W_V), d);
     ts_operand value = beside(of(s, VALUE), t->head_stride), dvalue = beside(of(s, DVALUE), t->head_stride);
     ts_operand out = below(from(of(s, OUT), 1, 0), k), dout = from(of(s, DOUT), 1, 0);
-    ts_operand dtable = beside(of(s, DTABLE), width);
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, t->rows, k, width, .parts = heads, .a = dtable,
+    ts_operand dhead_out = beside(of(s, DHEAD_OUT), width);
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, t->rows, k, width, .parts = heads, .a = dhead_out,
                                   .b = out, .c = dvalue});
     multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, k, width, t->rows, .parts = heads, .a = value,
-                                  .b = dtable, .c = below(dout, k)});
+                                  .b = dhead_out, .c = below(dout, k)});
     multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, t->inner, d, width, .a = dout, .b = of(s, INTO),
                                   .c = gradient(s, TS_W_O)});
     multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, 1, d, width, .a = of(s, DOUT), .b = of(s, INTO),
@@ -427,14 +427,14 @@ static void scores_gradient(step *s) {
     const ts_transformer_sizes *size = &s->t->size;
     int d = size->model, k = size->head, heads = size->heads, rows = 2 * size->tokens;
     ts_operand last = from(of(s, X), rows, 0), q = below(of(s, Q), 1), dq = below(of(s, DQ), 1);
-    ts_operand dsought = below(of(s, DSOUGHT), 1);
-    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, rows, d, heads, .a = of(s, DSCORE), .b = of(s, SOUGHT),
+    ts_operand dkey_query = below(of(s, DKEY_QUERY), 1);
+    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, rows, d, heads, .a = of(s, DSCORE), .b = of(s, KEY_QUERY),
                                   .c = from(of(s, PARTIAL_X), (int64_t)heads * s->t->rows, 0)});
     multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, heads, d, rows, .a = of(s, DSCORE), .b = of(s, X),
-                                  .c = of(s, DSOUGHT)});
-    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, 1, k, d, .parts = heads, .a = dsought,
+                                  .c = of(s, DKEY_QUERY)});
+    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, 1, k, d, .parts = heads, .a = dkey_query,
                                   .b = below(weights(s, TS_W_K), d), .c = dq});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, k, 1, .parts = heads, .a = dsought, .b = q,
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, k, 1, .parts = heads, .a = dkey_query, .b = q,
                                   .c = below(gradient(s, TS_W_K), d)});
     multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, k, 1, .parts = heads, .a = last, .b = dq,
                                   .c = below(gradient(s, TS_W_Q), d)});
@@ -466,7 +466,7 @@ static cudaError_t queue_step(const void *handle) {
     step s = {t, cudaSuccess};
     make_inputs(&s);
     make_scores(&s);
-    make_tables(&s);
+    make_head_out(&s);
     mix(&s);
     make_logits(&s);
     differentiate(&s);

@@ -141,8 +141,8 @@ ts_status ts_slab_reserve(ts_slab *slab, const char *what) {
 
 // Behind each part of a slab: GUARD's bytes up to the next multiple of 64, and 64 bytes more that end in this note.
 typedef struct slab_guard {
-    size_t part, begin; // where the part and its guard begin
-    size_t before;      // end of the guard before; 0: none
+    size_t begin;  // where the guard begins
+    size_t before; // end of the guard before; 0: none
     uint64_t guard;
 } slab_guard;
 
@@ -167,7 +167,7 @@ static bool guard_bytes(char *from, const char *to, bool write) {
 static void set_guard(ts_slab *slab, size_t part, size_t bytes) {
     if (!slab->base)
         return;
-    *guard_ending_at(slab, slab->used) = (slab_guard){part, part + bytes, slab->guard, GUARD};
+    *guard_ending_at(slab, slab->used) = (slab_guard){part + bytes, slab->guard, GUARD};
     slab->guard = slab->used;
     guard_bytes(slab->base + part + bytes, (char *)guard_ending_at(slab, slab->used), true);
 }
@@ -185,13 +185,6 @@ static void check_guards(const ts_slab *slab) {
     }
 }
 
-static void clear_parts(ts_slab *slab) {
-    for (size_t end = slab->guard; end > 0; end = guard_ending_at(slab, end)->before) {
-        const slab_guard *note = guard_ending_at(slab, end);
-        memset(slab->base + note->part, 0, note->begin - note->part);
-    }
-}
-
 #else
 
 enum { SLAB_GUARD_BYTES = 0 };
@@ -202,10 +195,6 @@ static void set_guard(const ts_slab *slab, size_t part, size_t bytes) {
 
 static void check_guards(const ts_slab *slab) {
     (void)slab;
-}
-
-static void clear_parts(ts_slab *slab) {
-    memset(slab->base, 0, slab->size);
 }
 
 #endif
@@ -222,10 +211,6 @@ void *ts_slab_take_zero(ts_slab *slab, size_t count, size_t size) {
     if (part)
         memset(part, 0, count * size);
     return part;
-}
-
-void ts_slab_clear(ts_slab *slab) {
-    clear_parts(slab);
 }
 
 void ts_slab_free(ts_slab *slab) {

@@ -44,5 +44,4 @@ typedef struct ts_slab {
 ts_status ts_slab_reserve(ts_slab *slab, const char *what);
 void *ts_slab_take(ts_slab *slab, size_t count, size_t size);      // 64-byte aligned; NULL while measuring
 void *ts_slab_take_zero(ts_slab *slab, size_t count, size_t size); // the same, zeroed
-void ts_slab_clear(ts_slab *slab);                                 // zeroes all parts
 void ts_slab_free(ts_slab *slab);
