@@ -4,6 +4,7 @@
 #include "backend/backend.h"
 #include "base/memory.h"
 #include "model/model.h"
+#include "model/optimiser.h"
 #include "sweep/sweep.h"
 #include "task/data.h"
 #include "task/task.h"

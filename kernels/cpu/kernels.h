@@ -110,7 +110,7 @@ typedef struct ts_transformer_work {
 } ts_transformer_work;
 
 // Pairs handled at once, and tokens b that come before the next ones: pairs are in the order of (b /
-// TS_TRANSFORMER_BLOCK, a, b), so that the tables' rows in use stay in the cache.
+// TS_TRANSFORMER_BLOCK, a, b), so that the tokens' rows in use stay in the cache.
 enum { TS_TRANSFORMER_TILE = 48, TS_TRANSFORMER_BLOCK = 32 };
 
 typedef struct ts_kernels {

@@ -1,11 +1,11 @@
 // The transformer's gradient on a table task. The last token is always the same, so there is one query per head,
-// and what attention takes from a token is made once a step: attention scores, and rows of x W_V W_O [W_in, W_U]. With attention w_a, w_b of head h to a and b (the rest goes to the last token itself, which is in
-// `constant`), a pair is
+// and what attention takes from a token is made once a step: attention scores, and rows of x W_V W_O [W_in, W_U]. With
+// attention w_a, w_b of head h to a and b (the rest goes to the last token itself, which is in `constant`), a pair is
 //     [pre, rest] = constant + sum_h w_a left_h[a] + w_b right_h[b]   ->  h = relu(pre)
 //     z = h (W_out W_U) + rest  ->  dz (cross-entropy)  ->  dpre = dz (W_out W_U)^T [h > 0]
 //     d(W_out W_U) += h^T dz;  dleft_h[a] += w_a [dpre, dz];  dright_h[b] += w_b [dpre, dz];  dw_a, dw_b
-// tile by tile through the cache; what is left are small products between rows of tokens and weights. If W_out W_U would
-// be more work than W_out and W_U one after the other, `rest` is the residual stream, and W_U comes after.
+// tile by tile through the cache; what is left are small products between rows of tokens and weights. If W_out W_U
+// would be more work than W_out and W_U one after the other, `rest` is the residual stream, and W_U comes after.
 #include "cpu/cross_entropy.h"
 #include "cpu/kernels.h"
 #include "cpu/product.h"

@@ -1,4 +1,4 @@
-// Kernels of a step on a table that stream through memory once: the cross-entropy's gradient, sums over the pairs of a
+// Kernels of a step that stream through memory once: the cross-entropy's gradient, sums over the pairs of a
 // token, AdamW. Each thread works on 16 bytes at a time; every sum has one order, whatever else is on the device.
 #include "device.h"
 

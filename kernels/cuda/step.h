@@ -1,5 +1,5 @@
-// CUDA kernels of a training step, for models that learn a table (mlp, transformer): products of small matrices, the cross-entropy's
-// gradient, sums over the pairs of a token, AdamW. Plain structs of shapes and device pointers; what a step is
+// CUDA kernels of a training step, for models that learn a table (mlp, transformer): products of small matrices, the
+// cross-entropy's gradient, sums over the pairs of a token, AdamW. Plain structs of shapes and device pointers; what a step is
 // made of, and where memory comes from, is the engines' matter (src/backend/cuda_training.h).
 #pragma once
 

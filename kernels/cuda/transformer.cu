@@ -1,5 +1,5 @@
 // The pairs' part of a transformer's step beside its products. A block takes a tile of pairs, which are ascending by a:
-// rows of the tables that its warps read again and again are those of one or two a, and stay in the first-level cache.
+// rows of tokens that its warps read again and again are those of one or two a, and stay in the first-level cache.
 // gate: 128-bit global loads
 #include "device.h"
 
@@ -55,7 +55,7 @@ __global__ void __launch_bounds__(THREADS) transformer_inputs(const ts_transform
     }
 }
 
-// What a pair needs of the tables.
+// A pair's tokens, and its place.
 struct pair_place {
     int a, b;
     size_t row; // of (instances, pairs)

@@ -1,6 +1,6 @@
 // CUDA kernels of the model `transformer` (model/transformer.h), beside those of step.h: what its products start from,
 // its pairs' attention forwards and backwards, and the embeddings' gradient at the end. The last token is constant:
-// scores and what a head reads are tables over tokens, those of a (left) and of b (right) less the last token's.
+// scores and what a head puts out are made for each token, those of a (left) and of b (right) less the last token's.
 #pragma once
 
 #include "step.h"
@@ -12,7 +12,7 @@ extern "C" {
 #endif
 
 // d = model, k = head, m = neurons. Where the hidden layer is read out into logits at once (direct), `rest` is n_out
-// wide, else d; `width` is m and the rest, each padded. Tables have 2 n + 1 rows: left, right, the last token.
+// wide, else d; `width` is m and the rest, each padded. There are 2 n + 1 rows: left, right, the last token.
 typedef struct ts_transformer_sizes {
     int instances, tokens, pairs;
     int model, heads, head, neurons, rest;
@@ -20,7 +20,7 @@ typedef struct ts_transformer_sizes {
     bool direct;
 } ts_transformer_sizes;
 
-// x: embeddings of the tables' rows, and then the rows of W_O, so that what the last token has past attention is made
+// x: embeddings of all rows, and then the rows of W_O, so that what the last token has past attention is made
 // by the same products as what comes through W_O. into: W_in, and then W_U (direct) or the identity.
 typedef struct ts_transformer_inputs_work {
     ts_transformer_sizes size;
@@ -32,7 +32,7 @@ typedef struct ts_transformer_inputs_work {
 cudaError_t ts_cuda_transformer_inputs(const ts_transformer_inputs_work *work, cudaStream_t stream);
 
 // A pair's attention: softmax over the scores of a, of b and of the last token, which are 0. Its row is what every pair
-// has, and the tables' rows of a and b with their weights: hidden layer, rest.
+// has, and the rows of a and b with their weights: hidden layer, rest.
 typedef struct ts_transformer_pairs_work {
     ts_transformer_sizes size;
     float scale;           // 1 / sqrt(k)

@@ -106,7 +106,7 @@ static ts_status create_host(training *t) {
         t->schedule = ts_slab_take(&t->slab, count, sizeof *t->schedule);
         t->instance_of = ts_slab_take(&t->slab, count, sizeof *t->instance_of);
         t->adam = ts_slab_take_zero(&t->slab, count, sizeof *t->adam);
-        t->fetched = ts_slab_take(&t->slab, 1, sizeof *t->fetched);
+        t->fetched = ts_slab_take_zero(&t->slab, 1, sizeof *t->fetched);
     }
     find_schedules(t);
     size_t rates = (size_t)t->schedules * MOST_STEPS * sizeof *t->rates,

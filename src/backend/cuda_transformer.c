@@ -1,7 +1,7 @@
 // The transformer on a GPU: K instances at once, all of them in every kernel of a step. The algebra is the CPU's
-// (kernels/cpu/transformer.c): tables over tokens, of which a pair mixes rows; here those of a and of b are made from
+// (kernels/cpu/transformer.c): rows made for each token, which a pair mixes; here those of a and of b are made from
 // embeddings that hold their positions. How sums are cut follows from the shape alone, never from K, so that packing
-// changes no bits.
+// changes no bits. In one file, some 500 lines, since each step of the algebra forwards is read with its way back.
 #include "backend/cuda_training.h"
 #include "cuda/transformer.h"
 #include "model/transformer.h"
@@ -349,7 +349,7 @@ static void sum_pairs(step *s) {
     const ts_cuda_training *base = &s->t->base;
     const ts_transformer_sizes *size = &s->t->size;
     const ts_transformer_pairs_work pairs = pairs_work(s);
-    ts_segment_work tables = {
+    ts_segment_work head_out = {
         .instances = base->instances,
         .tokens = size->tokens,
         .pairs = size->pairs,
@@ -363,7 +363,7 @@ static void sum_pairs(step *s) {
         .plain = s->t->scratch[SUMS].at,
         .stopped = ts_cuda_training_stopped(base),
     };
-    ts_segment_work scores = tables;
+    ts_segment_work scores = head_out;
     scores.columns = size->heads_stride;
     scores.heads = 1;
     scores.rows = below(of(s, PAIRS_DSCORE), size->pairs);
@@ -372,7 +372,7 @@ static void sum_pairs(step *s) {
     if (s->error == cudaSuccess)
         s->error = ts_cuda_transformer_mix_back(&pairs, base->stream);
     if (s->error == cudaSuccess)
-        s->error = ts_cuda_segments(&tables, base->stream);
+        s->error = ts_cuda_segments(&head_out, base->stream);
     if (s->error == cudaSuccess)
         s->error = ts_cuda_segments(&scores, base->stream);
 }
