@@ -141,8 +141,12 @@ static const char *find_key(const char *word) {
     int n = add_keys(ts_common_keys, names, 0);
     for (int i = 0; ts_tasks[i]; i++)
         n = add_keys(ts_tasks[i]->keys, names, n);
-    for (int i = 0; ts_models[i]; i++)
-        n = add_keys(ts_models[i]->keys, names, n);
+    for (int i = 0; ts_models[i]; i++) {
+        ts_schema schema;
+        ts_model_schema(NULL, ts_models[i], &schema);
+        for (int k = 0; k < schema.count && n < MAX_KEYS; k++)
+            names[n++] = schema.key[k]->name;
+    }
     names[n] = NULL;
     for (n = 0; names[n]; n++)
         if (strcmp(names[n], word) == 0)
