@@ -42,40 +42,40 @@ static bool devices_differ(const int64_t *device, int count) {
 }
 
 // A first, small collective, so that connections are made before a step is recorded.
-static bool greet(ts_cuda_team *team) {
+static bool test_connection(ts_cuda_team *team) {
     const ts_nccl *nccl = ts_nccl_functions();
     size_t size = (size_t)team->with->size;
     void *numbers = NULL;
     cudaStream_t stream;
     if (ts_cuda_stream(&stream) != TS_OK)
         return false;
-    bool greeted = cudaMalloc(&numbers, (size + 1) * sizeof(float)) == cudaSuccess &&
-                   nccl->all_gather((float *)numbers + size, numbers, 1, ncclFloat32, team->comm, stream) ==
-                       ncclSuccess &&
-                   ts_cuda_wait(stream, "greeting other ranks") == TS_OK;
+    bool works = cudaMalloc(&numbers, (size + 1) * sizeof(float)) == cudaSuccess &&
+                 nccl->all_gather((float *)numbers + size, numbers, 1, ncclFloat32, team->comm, stream) ==
+                     ncclSuccess &&
+                 ts_cuda_wait(stream, "a first exchange with other ranks") == TS_OK;
     cudaFree(numbers);
     ts_cuda_stream_free(stream);
-    return greeted;
+    return works;
 }
 
-static const char *connect_with(ts_cuda_team *team, exchange *told) {
+static const char *connect_with(ts_cuda_team *team, exchange *gathered) {
     const ts_team *with = team->with;
     const ts_nccl *nccl = ts_nccl_functions();
     ncclUniqueId id;
-    told->cannot = ts_nccl_load() != TS_OK;
-    if (with->rank == 0 && !told->cannot) {
-        told->cannot = nccl->get_unique_id(&id) != ncclSuccess;
-        memcpy(told->id, &id, sizeof id);
+    gathered->cannot = ts_nccl_load() != TS_OK;
+    if (with->rank == 0 && !gathered->cannot) {
+        gathered->cannot = nccl->get_unique_id(&id) != ncclSuccess;
+        memcpy(gathered->id, &id, sizeof id);
     }
-    told->device[with->rank] = ts_cuda_properties_of()->id;
-    with->largest(with->context, &told->cannot, 1 + ID_WORDS + with->size);
-    if (told->cannot)
+    gathered->device[with->rank] = ts_cuda_properties_of()->id;
+    with->largest(with->context, &gathered->cannot, 1 + ID_WORDS + with->size);
+    if (gathered->cannot)
         return ts_nccl_load() == TS_OK ? "another rank cannot use NCCL" : "NCCL cannot be used";
-    if (!devices_differ(told->device, with->size))
+    if (!devices_differ(gathered->device, with->size))
         return "some of them share a GPU";
-    memcpy(&id, told->id, sizeof id);
+    memcpy(&id, gathered->id, sizeof id);
     ncclResult_t result = nccl->comm_init_rank(&team->comm, with->size, id, with->rank);
-    int64_t failed = result != ncclSuccess || !greet(team);
+    int64_t failed = result != ncclSuccess || !test_connection(team);
     with->largest(with->context, &failed, 1);
     if (!failed)
         return NULL;
@@ -88,13 +88,13 @@ static const char *connect_with(ts_cuda_team *team, exchange *told) {
 // NULL, or why sums have to be made on the host: the same on all ranks, but for the words.
 static const char *connect(ts_cuda_team *team) {
     size_t words = 1 + ID_WORDS + (size_t)team->with->size;
-    exchange *told = ts_alloc(words * sizeof(int64_t), "a team of ranks");
-    int64_t lacking = told == NULL;
+    exchange *gathered = ts_alloc(words * sizeof(int64_t), "a team of ranks");
+    int64_t lacking = gathered == NULL;
     team->with->largest(team->with->context, &lacking, 1);
-    for (size_t i = 0; told && i < words; i++)
-        ((int64_t *)told)[i] = INT64_MIN;
-    const char *why = lacking ? "memory is out" : connect_with(team, told);
-    ts_free(told);
+    for (size_t i = 0; gathered && i < words; i++)
+        ((int64_t *)gathered)[i] = INT64_MIN;
+    const char *why = lacking ? "memory is out" : connect_with(team, gathered);
+    ts_free(gathered);
     return why;
 }
 
