@@ -21,14 +21,11 @@ static ts_status create_slab(ts_cpu_training *t) {
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&t->slab, "training") != TS_OK)
             return TS_ERROR_MEMORY;
-        t->state = ts_slab_take(&t->slab, state, sizeof *t->state);
-        t->gradient = ts_slab_take(&t->slab, padded, sizeof *t->gradient);
-        t->adam = ts_slab_take(&t->slab, count, sizeof *t->adam);
+        t->state = ts_slab_take_zero(&t->slab, state, sizeof *t->state);
+        t->gradient = ts_slab_take_zero(&t->slab, padded, sizeof *t->gradient);
+        t->adam = ts_slab_take_zero(&t->slab, count, sizeof *t->adam);
         t->model->take(t);
     }
-    memset(t->state, 0, state * sizeof *t->state);
-    memset(t->gradient, 0, padded * sizeof *t->gradient);
-    memset(t->adam, 0, count * sizeof *t->adam);
     return TS_OK;
 }
 

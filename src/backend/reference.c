@@ -17,13 +17,11 @@ static ts_status create_slab(ts_reference *t) {
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&t->slab, "training") != TS_OK)
             return TS_ERROR_MEMORY;
-        t->state = ts_slab_take(&t->slab, state, sizeof *t->state);
+        t->state = ts_slab_take_zero(&t->slab, state, sizeof *t->state);
         t->gradient = ts_slab_take(&t->slab, parameters, sizeof *t->gradient);
-        t->memory = ts_slab_take(&t->slab, count, t->optimiser->memory);
+        t->memory = ts_slab_take_zero(&t->slab, count, t->optimiser->memory);
         t->model->take(t);
     }
-    memset(t->state, 0, state * sizeof *t->state);
-    memset(t->memory, 0, count * t->optimiser->memory);
     return TS_OK;
 }
 
