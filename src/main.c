@@ -70,7 +70,7 @@ static bool is_help(const char *word) {
     return strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
-// `toysweep help [COMMAND | keys | man]`.
+// `toysweep help [COMMAND | keys | measures | man]`.
 static int help(int argc, char **argv) {
     const char *topic = argc > 2 && !is_help(argv[2]) ? argv[2] : NULL;
     const ts_command *command = topic ? find_command(topic) : NULL;
@@ -78,6 +78,8 @@ static int help(int argc, char **argv) {
         ts_help_program(stdout);
     else if (strcmp(topic, "keys") == 0)
         ts_help_keys(stdout);
+    else if (strcmp(topic, "measures") == 0)
+        ts_help_measures(stdout);
     else if (strcmp(topic, "man") == 0)
         ts_help_man(stdout);
     else if (command)

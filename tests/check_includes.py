@@ -7,7 +7,6 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SUFFIXES = {".c", ".h", ".cu", ".cuh"}
-ONE_PIECE = {"model"}  # folders where modules may include each other in a circle, though headers may not
 
 
 def allowed_folders():
@@ -67,8 +66,7 @@ def modules(graph):
     """The graph of noun.h with noun.c as one: what either includes, but for each other."""
     merged = {}
     for name, included in graph.items():
-        if folder_of(name) not in ONE_PIECE:
-            merged.setdefault(module_of(name), set()).update(map(module_of, included))
+        merged.setdefault(module_of(name), set()).update(map(module_of, included))
     return {module: included - {module} for module, included in merged.items()}
 
 

@@ -3,6 +3,7 @@
 
 #include "backend/backend.h"
 #include "base/memory.h"
+#include "measure/measure.h"
 #include "model/model.h"
 #include "model/optimiser.h"
 #include "sweep/sweep.h"
@@ -75,14 +76,11 @@ static inline void support_close(support_instance *f) {
 // A measure that is one number, of weights (in the model's layout) after `step` updates.
 static inline double support_measure_of(const ts_params *params, const ts_data *data, const float *weights,
                                         int64_t step, const char *name) {
-    const ts_measure *measures = params->schema->model->measures;
+    ts_measures m = ts_measures_of(params, data);
     double *out = ts_alloc((size_t)ts_measures_total(params, data) * sizeof *out, "measures");
     assert_int_equal(ts_measure_weights(params, data, weights, step, false, NULL, out), TS_OK);
-    int at = 0;
-    while (measures[at].name && strcmp(measures[at].name, name) != 0)
-        at++;
-    assert_non_null(measures[at].name);
-    double value = out[ts_measure_offset(params, data, at)];
+    assert_true(ts_measures_find(&m, name));
+    double value = out[m.offset];
     ts_free(out);
     return value;
 }

@@ -2,6 +2,8 @@
 // definition, written out slowly. For tests of modules above model/planes.h; how networks are trained is not in here.
 #pragma once
 
+#include "measure/dimension.h"
+#include "measure/measure.h"
 #include "model/network.h"
 #include "support.h"
 
@@ -59,6 +61,9 @@ static inline void support_make_power(support_network *f, int m, int n) {
     assert_int_equal(ts_symmetry_of_sums(p, both, &f->data->symmetry), TS_OK);
 }
 
+// Of the measures through each chart.
+static const char *const SUPPORT_PREFIX[TS_MAX_CHARTS] = {"", "value_"};
+
 static inline void support_network_open(support_network *f, const char *group, int m, int n) {
     char text[128];
     snprintf(text, sizeof text, "task: group\ngroup: %s\ntrain_fraction: 0.6\nembed: 8\nhidden: 12\n", group);
@@ -96,20 +101,18 @@ static inline void support_measure(support_network *f) {
                           .u = f->u,
                           .row = support_row,
                           .weights = f};
-    assert_int_equal(ts_network_measure(&f->instance.params, f->data, &network, true, NULL, f->out), TS_OK);
+    assert_int_equal(ts_measure_network(&f->instance.params, f->data, &network, 0, true, NULL, f->out),
+                     TS_OK);
 }
 
 // Where a measure's numbers start; NULL: the case has no such measure.
 static inline const double *support_find(const support_network *f, const char *prefix, const char *name) {
     char full[64];
     snprintf(full, sizeof full, "%s%s", prefix, name);
-    for (int i = 0; ts_network_measures[i].name; i++)
-        if (strcmp(ts_network_measures[i].name, full) == 0)
-            return ts_measure_length(&f->instance.params, f->data, i) > 0
-                       ? f->out + ts_measure_offset(&f->instance.params, f->data, i)
-                       : NULL;
-    fail_msg("no measure is called %s", full);
-    return NULL;
+    ts_measures m = ts_measures_of(&f->instance.params, f->data);
+    if (!ts_measures_of_kind(TS_KIND_TABLE, full))
+        fail_msg("no measure is called %s", full);
+    return ts_measures_find(&m, full) ? f->out + m.offset : NULL;
 }
 
 static inline const double *support_measured(const support_network *f, const char *prefix, const char *name) {

@@ -87,13 +87,13 @@ static void compare_key_losses(const support_network *f, const char *prefix, con
 static void compare_cyclic(const support_network *f) {
     for (int chart = 0; chart < f->data->symmetry->charts; chart++) {
         const ts_chart *own = &f->data->symmetry->chart[chart];
-        support_compare_norms(f, own->prefix, "embed_fourier_norm", f->order, own->x_a, f->e_x, f->embed,
-                              (size_t)f->embed, 1);
-        support_compare_norms(f, own->prefix, "embed_right_fourier_norm", f->order, own->x_b, f->e_y,
+        support_compare_norms(f, SUPPORT_PREFIX[chart], "embed_fourier_norm", f->order, own->x_a, f->e_x,
                               f->embed, (size_t)f->embed, 1);
-        compare_cubes(f, own->prefix, own->x_a, own->x_b);
-        support_compare_clusters(f, own->prefix, f->order, own->x_a, own->x_b);
-        compare_key_losses(f, own->prefix, own->x_a, own->x_b);
+        support_compare_norms(f, SUPPORT_PREFIX[chart], "embed_right_fourier_norm", f->order, own->x_b,
+                              f->e_y, f->embed, (size_t)f->embed, 1);
+        compare_cubes(f, SUPPORT_PREFIX[chart], own->x_a, own->x_b);
+        support_compare_clusters(f, SUPPORT_PREFIX[chart], f->order, own->x_a, own->x_b);
+        compare_key_losses(f, SUPPORT_PREFIX[chart], own->x_a, own->x_b);
     }
 }
 
@@ -118,7 +118,7 @@ static void test_cyclic_measures_are_as_defined(void **state) {
             compare_cyclic(&f);
             double keys = 0;
             for (int k = 0; k < f.order / 2; k++)
-                keys += support_measured(&f, symmetry->chart[chart].prefix, "key_frequency")[k];
+                keys += support_measured(&f, SUPPORT_PREFIX[chart], "key_frequency")[k];
             assert_true(keys > 0); // else the losses on them would not be tested
         }
         support_network_close(&f);
@@ -154,8 +154,8 @@ static void test_measures_of_an_mlp_are_as_defined(void **state) {
         for (int k = 0; k < hidden * n; k++)
             f.u[k] = tensor[3][k];
         support_unembed(&f, 0);
-        assert_int_equal(model->measure(&f.instance.params, f.data, f.instance.initial, 0, true, NULL, f.out),
-                         TS_OK);
+        assert_int_equal(
+            ts_measure_weights(&f.instance.params, f.data, f.instance.initial, 0, true, NULL, f.out), TS_OK);
         compare_cyclic(&f);
         support_network_close(&f);
     }
@@ -185,7 +185,7 @@ static void test_a_network_of_one_frequency_is_recognised(void **state) {
         support_network f;
         support_network_open(&f, CYCLIC[i].group, CYCLIC[i].m, CYCLIC[i].n);
         for (int chart = 0; chart < f.data->symmetry->charts; chart++) {
-            const char *prefix = f.data->symmetry->chart[chart].prefix;
+            const char *prefix = SUPPORT_PREFIX[chart];
             int n = f.order, k = 2;
             plant(&f, k, &f.data->symmetry->chart[chart]);
             support_measure(&f);
@@ -219,7 +219,7 @@ static void test_fourier_measures_agree_with_those_per_irrep(void **state) {
     support_fill(&f, f.order, symmetry->chart[1].x_a, symmetry->chart[1].x_b);
     support_measure(&f);
     for (int chart = 0; chart < 2; chart++) {
-        const char *prefix = symmetry->chart[chart].prefix;
+        const char *prefix = SUPPORT_PREFIX[chart];
         const double *norm = support_measured(&f, prefix, "embed_right_fourier_norm");
         double all = 0;
         for (int component = 0; component < f.order; component++)
@@ -297,15 +297,14 @@ static void test_components_and_frequencies_have_names(void **state) {
         support_network f;
         support_network_open(&f, GROUPS[i], 0, 0);
         const ts_params *params = &f.instance.params;
-        const ts_model *model = params->schema->model;
-        assert_int_equal(model->dimension(params, f.data, "component"), 6);
-        assert_int_equal(model->dimension(params, f.data, "frequency"), 3);
+        assert_int_equal(ts_dimension_length(params, f.data, "component"), 6);
+        assert_int_equal(ts_dimension_length(params, f.data, "frequency"), 3);
         for (int k = 0; k < 6; k++)
-            assert_string_equal(model->label(f.data, "component", k), COMPONENTS[k]);
+            assert_string_equal(ts_dimension_label(f.data, "component", k), COMPONENTS[k]);
         for (int k = 0; k < 3; k++)
-            assert_string_equal(model->label(f.data, "frequency", k), FREQUENCIES[k]);
+            assert_string_equal(ts_dimension_label(f.data, "frequency", k), FREQUENCIES[k]);
         for (int k = 0; k < 4 && i == 1; k++)
-            assert_string_equal(model->label(f.data, "region", k), REGIONS[k]);
+            assert_string_equal(ts_dimension_label(f.data, "region", k), REGIONS[k]);
         support_network_close(&f);
     }
 }
@@ -316,11 +315,10 @@ static void test_memory_that_runs_out_is_reported(void **state) {
     for (int i = 0; i < 2; i++) {
         support_network f;
         support_network_open(&f, GROUPS[i], 0, 0);
-        const ts_model *model = f.instance.params.schema->model;
         int failed = 0;
         for (ts_status status = TS_ERROR_MEMORY; status != TS_OK; failed++) {
             ts_alloc_fail_at(failed + 1);
-            status = model->measure(&f.instance.params, f.data, f.instance.initial, 0, true, NULL, f.out);
+            status = ts_measure_weights(&f.instance.params, f.data, f.instance.initial, 0, true, NULL, f.out);
             ts_alloc_fail_at(0);
             assert_true(status == TS_OK || status == TS_ERROR_MEMORY);
         }

@@ -1,7 +1,9 @@
 // Measures in the functions of a group: the fit against ordinary least squares, what follows from curves,
 // neurons against a planted network, charts against relabelled tokens, weighted projectors, losses of
 // corrected logits.
-#include "model/losses.h"
+#include "measure/curves.h"
+#include "measure/losses.h"
+#include "measure/measure.h"
 #include "support.h"
 
 #include <math.h>
@@ -50,22 +52,19 @@ static void randomise(network *t, uint64_t seed, double scale) {
 }
 
 static void measure(network *t) {
-    assert_int_equal(
-        t->f.params.schema->model->measure(&t->f.params, t->f.data, t->x, 0, true, NULL, t->measures), TS_OK);
+    assert_int_equal(ts_measure_weights(&t->f.params, t->f.data, t->x, 0, true, NULL, t->measures), TS_OK);
 }
 
-static int index_of(const network *t, const char *name) {
-    const ts_measure *measures = t->f.params.schema->model->measures;
-    for (int i = 0; measures[i].name; i++)
-        if (strcmp(measures[i].name, name) == 0)
-            return i;
-    fail_msg("no measure %s", name);
-    return -1;
+static ts_measures find(const network *t, const char *name) {
+    ts_measures m = ts_measures_of(&t->f.params, t->f.data);
+    if (!ts_measures_find(&m, name))
+        fail_msg("no measure %s", name);
+    return m;
 }
 
 // A measure's numbers among `measures`.
 static double *of(const network *t, const char *name, double *measures) {
-    return measures + ts_measure_offset(&t->f.params, t->f.data, index_of(t, name));
+    return measures + find(t, name).offset;
 }
 
 static double *found(const network *t, const char *name) {
@@ -181,6 +180,26 @@ static void made_up(const network *t, const double *similarity, double accuracy,
 
 enum { IRREPS = 8 }; // of D9, D10: trivial, signs, frequencies
 
+static void read_values(const ts_curves *curves, int64_t offset, int64_t length, int64_t checkpoint,
+                        double *out) {
+    const double *values = curves->context;
+    memcpy(out, values + checkpoint * ts_measures_total(curves->params, curves->data) + offset,
+           (size_t)length * sizeof *out);
+}
+
+// values (count + 1, total): measures at each checkpoint; then room.
+static void conclude(network *t, int64_t count, const int64_t *step, double *values) {
+    ts_curves curves = {.params = &t->f.params,
+                        .data = t->f.data,
+                        .count = count,
+                        .step = step,
+                        .read = read_values,
+                        .context = values,
+                        .last = t->measures,
+                        .scratch = values + count * ts_measures_total(&t->f.params, t->f.data)};
+    ts_measures_conclude(&curves);
+}
+
 static void test_key_irreps_are_ordered_by_when_they_were_learned(void **state) {
     (void)state;
     enum { CHECKPOINTS = 4 };
@@ -198,16 +217,13 @@ static void test_key_irreps_are_ordered_by_when_they_were_learned(void **state) 
     static const double ACCURACY[CHECKPOINTS] = {0.2, 0.98, 0.99, 0.5};
     network t;
     open_group(&t, "D10", "");
-    const ts_model *model = t.f.params.schema->model;
     int64_t total = ts_measures_total(&t.f.params, t.f.data);
-    double *values = ts_alloc((size_t)total * sizeof *values, "measures"), *final = t.measures;
+    double *values = ts_alloc((size_t)(CHECKPOINTS + 1) * (size_t)total * sizeof *values, "measures");
     assert_int_equal(t.f.data->symmetry->irreps->count, IRREPS);
-    made_up(&t, CURVE[CHECKPOINTS - 1], ACCURACY[CHECKPOINTS - 1], final);
-    for (int k = 0; k < CHECKPOINTS; k++) {
-        made_up(&t, CURVE[k], ACCURACY[k], values);
-        model->conclude(&t.f.params, t.f.data, STEP[k], values, final);
-    }
-    model->conclude(&t.f.params, t.f.data, STEP[CHECKPOINTS - 1], NULL, final);
+    made_up(&t, CURVE[CHECKPOINTS - 1], ACCURACY[CHECKPOINTS - 1], t.measures);
+    for (int k = 0; k < CHECKPOINTS; k++)
+        made_up(&t, CURVE[k], ACCURACY[k], values + k * total);
+    conclude(&t, CHECKPOINTS, STEP, values);
     const double *key = found(&t, "key_irrep"), *first = found(&t, "irrep_step"),
                  *order = found(&t, "irrep_order");
     for (int r = 0; r < IRREPS; r++) {
@@ -227,12 +243,11 @@ static void test_without_a_passed_threshold_nothing_has_an_order(void **state) {
     static const double FLAT[IRREPS] = {0};
     network t;
     open_group(&t, "D10", "");
-    const ts_model *model = t.f.params.schema->model;
-    double *values = ts_alloc((size_t)ts_measures_total(&t.f.params, t.f.data) * sizeof *values, "measures");
+    int64_t total = ts_measures_total(&t.f.params, t.f.data);
+    double *values = ts_alloc(2 * (size_t)total * sizeof *values, "measures");
     made_up(&t, FLAT, 0.5, t.measures);
     made_up(&t, FLAT, 0.5, values);
-    model->conclude(&t.f.params, t.f.data, 0, values, t.measures);
-    model->conclude(&t.f.params, t.f.data, 0, NULL, t.measures);
+    conclude(&t, 1, (const int64_t[]){0}, values);
     assert_true(isnan(*found(&t, "grokked_step")));
     for (int r = 0; r < IRREPS; r++) {
         assert_true(found(&t, "key_irrep")[r] == 0);
@@ -305,20 +320,19 @@ static void test_powers_that_are_bijections_are_relabelled_sums(void **state) {
     measure(&powers);
     measure(&sums);
     int compared = 0, differ = 0;
-    const ts_measure *measures = powers.f.params.schema->model->measures;
-    for (int i = 0; measures[i].name; i++) {
-        if (strncmp(measures[i].name, "value_", 6) != 0)
+    ts_measures m = ts_measures_of(&powers.f.params, powers.f.data);
+    while (ts_measures_next(&m)) {
+        if (strncmp(m.measure->name, "value_", 6) != 0)
             continue;
-        const char *name = measures[i].name + 6;
-        int64_t length = ts_measure_length(&powers.f.params, powers.f.data, i);
-        assert_int_equal(length, ts_measure_length(&sums.f.params, sums.f.data, index_of(&sums, name)));
-        const double *value = found(&powers, measures[i].name), *plain = found(&sums, name),
+        const char *name = m.measure->name + 6;
+        assert_int_equal(m.length, find(&sums, name).length);
+        const double *value = powers.measures + m.offset, *plain = found(&sums, name),
                      *input = found(&powers, name);
-        for (int64_t k = 0; k < length; k++, compared++) {
+        for (int64_t k = 0; k < m.length; k++, compared++) {
             bool same = isnan(plain[k]) ? isnan(value[k])
                                         : fabs(value[k] - plain[k]) <= 1e-9 * fabs(plain[k]) + 1e-12;
             if (!same)
-                fail_msg("%s[%lld]: %.17g, plain %.17g", measures[i].name, (long long)k, value[k], plain[k]);
+                fail_msg("%s[%lld]: %.17g, plain %.17g", m.measure->name, (long long)k, value[k], plain[k]);
             differ += fabs(input[k] - plain[k]) > 1e-3 * fabs(plain[k]);
         }
     }

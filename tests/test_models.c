@@ -1,6 +1,8 @@
 // What models promise by themselves: initial weights, measures of networks that are known by hand, and none of weights that
 // are not finite.
 #define _POSIX_C_SOURCE 200809L
+#include "measure/curves.h"
+#include "model/network.h"
 #include "support_engine.h"
 
 static void test_initial_weights_have_the_published_deviation(void **state) {
@@ -68,15 +70,17 @@ static void test_weights_that_are_not_finite_have_no_measures(void **state) {
             float kept = f.initial[p];
             f.initial[p] = VALUES[p % 3];
             assert_int_equal(ts_measure_weights(&f.params, f.data, f.initial, 1, true, NULL, out), TS_OK);
-            if (model->conclude)
-                model->conclude(&f.params, f.data, 1, NULL, out);
+            ts_measures_conclude(&(ts_curves){.params = &f.params, .data = f.data, .last = out});
             for (int64_t i = 0; i < total; i++)
                 if (!isnan(out[i]))
                     fail_msg("weight %d is %g: number %d is %g", (int)p, (double)f.initial[p], (int)i,
                              out[i]);
             // In the forward pass itself: no kink hides a NaN.
             f.initial[p] = NAN;
-            assert_int_equal(model->measure(&f.params, f.data, f.initial, 1, true, NULL, out), TS_OK);
+            ts_network network;
+            assert_int_equal(model->open(&f.params, f.initial, &network), TS_OK);
+            assert_int_equal(ts_measure_network(&f.params, f.data, &network, 1, true, NULL, out), TS_OK);
+            ts_network_close(&network);
             assert_true(isnan(out[0]));
             f.initial[p] = kept;
         }

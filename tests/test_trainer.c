@@ -1,5 +1,6 @@
 // The trainer: pausing, saving and packing never change a bit; divergence stops one instance only.
 #define _POSIX_C_SOURCE 200809L
+#include "model/network.h"
 #include "support_engine.h"
 #include "train/divergence.h"
 #include "train/trainer.h"
@@ -226,12 +227,27 @@ static void assert_fails(ts_trainer *trainer, int64_t steps_done, const char *wh
     assert_int_equal(ts_trainer_result(trainer, 0).steps_done, 6);
 }
 
-static ts_status lossy_measure(const ts_params *params, const struct ts_data *data, const float *parameters,
-                               int64_t step, bool last, const atomic_int *pause, double *out) {
-    ts_status status =
-        ts_model_find("autoencoder")->measure(params, data, parameters, step, last, pause, out);
-    if (ts_params_integer(params, "seed") == 1 && step == 4)
-        out[spoil.part] = spoil.value;
+// The forward pass of seed 1's fifth measures, those of step 4, is wrong: in the one sample of the batch, or (part 1) where
+// all inputs are listed.
+
+static struct lossy {
+    ts_network network; // the model's own
+    int measured, samples;
+} lossy_state;
+
+static void lossy_reconstruct(const void *weights, const int *active, const float *value, int count,
+                              double *x_hat) {
+    lossy_state.network.reconstruct(weights, active, value, count, x_hat);
+    if (lossy_state.measured == 5 && lossy_state.samples++ == (int)spoil.part)
+        x_hat[0] = spoil.value;
+}
+
+static ts_status lossy_open(const ts_params *params, const float *parameters, ts_network *network) {
+    ts_status status = ts_model_find("autoencoder")->open(params, parameters, network);
+    lossy_state.network = *network;
+    lossy_state.samples = 0;
+    lossy_state.measured += ts_params_integer(params, "seed") == 1;
+    network->reconstruct = ts_params_integer(params, "seed") == 1 ? lossy_reconstruct : network->reconstruct;
     return status;
 }
 
@@ -241,7 +257,7 @@ static void test_an_engine_that_notices_nothing_makes_no_row(void **state) {
                                       "diverged: the optimiser's moments are not finite at step 3"};
     static const float VALUES[] = {NAN, INFINITY, -INFINITY};
     ts_sweep *sweep = support_sweep("task: tree\ndepth: 2\nhidden: 3\nsteps: 6\nseed: [0, 1]\n"
-                                    "checkpoints: {every: 1}\n");
+                                    "checkpoints: {every: 1}\nbatch: 1\n");
     ts_data *data = support_data(sweep, 0);
     ts_params params[2];
     ts_record_layout *layout;
@@ -267,13 +283,14 @@ static void test_an_engine_that_notices_nothing_makes_no_row(void **state) {
     // Losses: train_loss, exact_loss.
     ts_model lossy = *ts_model_find("autoencoder");
     ts_schema schema = *params[0].schema;
-    lossy.measure = lossy_measure;
+    lossy.open = lossy_open;
     schema.model = &lossy;
     params[0].schema = params[1].schema = &schema;
     spec.engine = seeing;
     for (spoil.part = 0; spoil.part < 2; spoil.part++)
         for (int v = 0; v < 3; v++) {
             spoil.value = VALUES[v];
+            lossy_state.measured = 0;
             ts_trainer *trainer = finish(&spec);
             if (spoil.part == 1 && v == 0) // NaN: unknown, as where inputs cannot be listed
                 assert_null(ts_trainer_result(trainer, 1).failure);

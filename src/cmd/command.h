@@ -62,4 +62,5 @@ int ts_command_fail(const ts_comm *comm, ts_status status);
 void ts_help_program(FILE *out);
 void ts_help_command(FILE *out, const ts_command *command);
 void ts_help_keys(FILE *out); // the parameters of every task and model
+void ts_help_measures(FILE *out);
 void ts_help_man(FILE *out);  // all of it, as a manual page

@@ -1,6 +1,7 @@
 // --help and the manual page, from the lists of commands, tasks, models and backends.
 #include "backend/backend.h"
 #include "cmd/command.h"
+#include "measure/measure.h"
 #include "model/model.h"
 #include "task/task.h"
 
@@ -85,7 +86,8 @@ void ts_help_program(FILE *out) {
           out);
     for (int i = 0; ts_commands[i]; i++)
         fprintf(out, "  %-8s %s\n", ts_commands[i]->name, ts_commands[i]->summary);
-    fputs("  help     `toysweep help COMMAND`, or `toysweep help keys`: the parameters of tasks and models\n"
+    fputs("  help     `toysweep help COMMAND`, or `toysweep help keys`: the parameters of tasks and models;\n"
+          "           `toysweep help measures`: what is measured\n"
           "\nExit codes:\n",
           out);
     for (size_t i = 0; i < COUNT(EXIT_CODES); i++)
@@ -197,6 +199,52 @@ void ts_help_keys(FILE *out) {
     keys_tables(out, section_plain, print_plain);
 }
 
+// How a measure is kept: "train_loss: float64, row x step; last value: column at the root".
+static void measure_heading(const ts_measure *measure, char *out, size_t bytes) {
+    bool scalar = !measure->dimension[0];
+    char dimensions[96] = "";
+    for (int d = 0; d < TS_MEASURE_DIMENSIONS && measure->dimension[d]; d++) {
+        strncat(dimensions, " x ", sizeof dimensions - strlen(dimensions) - 1);
+        strncat(dimensions, measure->dimension[d], sizeof dimensions - strlen(dimensions) - 1);
+    }
+    const char *units = measure->units ? measure->units : "";
+    if (scalar && measure->at_end)
+        snprintf(out, bytes, "%s: float64, column at the root%s%s", measure->name, *units ? ", " : "", units);
+    else
+        snprintf(out, bytes, "%s: %s, row%s%s%s%s%s", measure->name, measure->loss ? "float64" : "float32",
+                 measure->at_end ? "" : " x step", dimensions, *units ? ", " : "", units,
+                 scalar ? "; its last value, column at the root" : "");
+}
+
+static void measures_tables(FILE *out, void (*section)(FILE *, const char *, const char *),
+                            void (*print)(FILE *, const char *, const char *)) {
+    ts_listed_measure one;
+    const char *title = NULL;
+    for (int i = 0; ts_measures_list(i, &one); i++) {
+        char text[160];
+        if (one.title != title) {
+            snprintf(text, sizeof text, "kind %s; formulas: docs/workloads.md, \"%s\"",
+                     ts_kind_name(one.kind), one.source);
+            section(out, one.title, text);
+        }
+        title = one.title;
+        measure_heading(one.measure, text, sizeof text);
+        print(out, text, one.measure->help);
+    }
+}
+
+void ts_help_measures(FILE *out) {
+    wrap(out, 0,
+         "Measures: what the results file holds of each instance beside its weights, by families. A case has "
+         "those of "
+         "its kind of data, as far as they mean something for it: those of irreps where the table is a group "
+         "or sums of "
+         "powers, value_... for sums of powers, those of frequencies for cyclic and dihedral tables, of "
+         "heads for "
+         "transformers. `step`: at every checkpoint; without it, of the last one.");
+    measures_tables(out, section_plain, print_plain);
+}
+
 // --- Manual page ---
 
 static void roff(FILE *out, const char *text) {
@@ -251,6 +299,8 @@ void ts_help_man(FILE *out) {
     }
     fputs(".SH \"KEYS OF A SWEEP FILE\"\n", out);
     keys_tables(out, section_man, print_man);
+    fputs(".SH MEASURES\n", out);
+    measures_tables(out, section_man, print_man);
     fputs(".SH \"EXIT STATUS\"\n", out);
     for (size_t i = 0; i < COUNT(EXIT_CODES); i++)
         print_man(out, EXIT_CODES[i].code, EXIT_CODES[i].meaning);

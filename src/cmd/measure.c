@@ -1,12 +1,14 @@
 // `toysweep measure`: measures computed again, from a results file's weights or another program's.
+#include "measure/measure.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "cmd/command.h"
+#include "measure/curves.h"
+#include "measure/dimension.h"
 #include "model/model.h"
 #include "run/load.h"
 #include "run/remeasure.h"
 #include "run/run.h"
-#include "task/data.h"
 #include "weights/weights_reader.h"
 
 #include <stdio.h>
@@ -28,34 +30,25 @@ static const ts_option OPTIONS[] = {
     {0},
 };
 
-// The measure's numbers along dimension d: an object by name where its indices have names, else a list.
-static void open_dimension(const ts_params *params, const ts_data *data, const ts_measure *measure, int d,
-                           const char *key, bool *named, ts_text *out) {
-    const ts_model *model = params->schema->model;
-    *named = model->label && model->label(data, measure->dimension[d], 0);
-    ts_json_open(out, key, *named ? '{' : '[');
+// An object by name where the indices of the dimension have names, else a list.
+static bool open_dimension(const ts_data *data, const char *dimension, const char *key, ts_text *out) {
+    bool named = ts_dimension_label(data, dimension, 0);
+    ts_json_open(out, key, named ? '{' : '[');
+    return named;
 }
 
-static const char *label_of(const ts_params *params, const ts_data *data, const char *dimension, bool named,
-                            int64_t index) {
-    return named ? params->schema->model->label(data, dimension, index) : NULL;
-}
-
-static void print_measure(const ts_params *params, const ts_data *data, const ts_measure *measure,
-                          const double *values, int64_t length, ts_text *out) {
-    const char *inner = measure->dimension[1];
-    int64_t width = inner ? params->schema->model->dimension(params, data, inner) : 1;
-    bool named, inner_named = false;
-    open_dimension(params, data, measure, 0, measure->name, &named, out);
-    for (int64_t k = 0; k < length / width; k++) {
-        const char *key = label_of(params, data, measure->dimension[0], named, k);
-        if (!inner) {
+static void print_measure(const ts_measures *m, const double *values, ts_text *out) {
+    const char *const *dimension = m->measure->dimension;
+    bool named = open_dimension(m->data, dimension[0], m->measure->name, out), inner_named = false;
+    for (int64_t k = 0; k < m->size[0]; k++) {
+        const char *key = ts_dimension_label(m->data, dimension[0], k);
+        if (!dimension[1]) {
             ts_json_real(out, key, values[k]);
             continue;
         }
-        open_dimension(params, data, measure, 1, key, &inner_named, out);
-        for (int64_t i = 0; i < width; i++)
-            ts_json_real(out, label_of(params, data, inner, inner_named, i), values[k * width + i]);
+        inner_named = open_dimension(m->data, dimension[1], key, out);
+        for (int64_t i = 0; i < m->size[1]; i++)
+            ts_json_real(out, ts_dimension_label(m->data, dimension[1], i), values[k * m->size[1] + i]);
         ts_json_close(out, inner_named ? '}' : ']');
     }
     ts_json_close(out, named ? '}' : ']');
@@ -64,21 +57,18 @@ static void print_measure(const ts_params *params, const ts_data *data, const ts
 // One JSON object a line: scalars as numbers, the others as objects and lists. Instance -1: not one of a file.
 static ts_status print_measures(const ts_params *params, const ts_data *data, int64_t instance, int64_t step,
                                 const double *measures) {
-    const ts_model *model = params->schema->model;
     ts_text out = {0};
     ts_json_open(&out, NULL, '{');
     if (instance >= 0) {
         ts_json_integer(&out, "instance", instance);
         ts_json_integer(&out, "step", step);
     }
-    for (int i = 0; model->measures[i].name; i++) {
-        const ts_measure *measure = &model->measures[i];
-        const double *values = measures + ts_measure_offset(params, data, i);
-        int64_t length = ts_measure_length(params, data, i);
-        if (length > 0 && measure->dimension[0])
-            print_measure(params, data, measure, values, length, &out);
-        else if (length > 0)
-            ts_json_real(&out, measure->name, values[0]);
+    ts_measures m = ts_measures_of(params, data);
+    while (ts_measures_next(&m)) {
+        if (m.measure->dimension[0])
+            print_measure(&m, measures + m.offset, &out);
+        else
+            ts_json_real(&out, m.measure->name, measures[m.offset]);
     }
     ts_json_close(&out, '}');
     return ts_json_print(&out);
@@ -98,8 +88,8 @@ static ts_status print_weights(const ts_params *params, const char *path) {
     if (status == TS_OK)
         status = ts_measure_weights(params, data, weights, ts_params_integer(params, "steps"), true, NULL,
                                     measures);
-    if (status == TS_OK && model->conclude) // a curve of one checkpoint
-        model->conclude(params, data, ts_params_integer(params, "steps"), NULL, measures);
+    if (status == TS_OK) // there is no curve before it
+        ts_measures_conclude(&(ts_curves){.params = params, .data = data, .last = measures});
     if (status == TS_OK)
         status = print_measures(params, data, -1, 0, measures);
     ts_free(weights);

@@ -6,6 +6,7 @@
 #include "base/sheet.h"
 #include "base/text.h"
 #include "cmd/command.h"
+#include "measure/measure.h"
 #include "model/model.h"
 #include "results/create.h"
 #include "run/job.h"
@@ -82,7 +83,7 @@ static ts_status time_case(plan *p, int index, double budget, double *seconds) {
         double measuring = ts_job_measure_seconds(&params, data); // what would take long is only predicted
         start = ts_clock();
         if (status == TS_OK && measuring < LONGEST_MEASURE) {
-            status = model->measure(&params, data, weights, 0, true, NULL, measures);
+            status = ts_measure_weights(&params, data, weights, 0, true, NULL, measures);
             measuring = ts_clock() - start;
         }
         double timed = done > 1 ? (double)(done - 1) : 1; // without the first slice, of one step

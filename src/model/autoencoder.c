@@ -2,9 +2,8 @@
 
 #include "base/memory.h"
 #include "base/random.h"
-#include "model/model.h"
+#include "model/network.h"
 #include "model/optimiser.h"
-#include "task/data.h"
 #include "task/task.h"
 
 #include <math.h>
@@ -24,33 +23,6 @@ static const ts_key KEYS[] = {
      "Xavier-normal with the fans of the stacked tensor [instances, hidden, features], or of one instance"},
     {"stacked_instances", TS_INTEGER, "1", 1, 1e7, NULL, false,
      "Instances in the stacked tensor of `init: xavier`; `instances: N` sets it to N"},
-    {0},
-};
-
-enum { FINAL_SAMPLES = 500 };
-enum { TRAIN_LOSS, EXACT_LOSS, FINAL_LOSS, FEATURE_NORM, INTERFERENCE, DIMENSIONALITY };
-
-static const ts_measure MEASURES[] = {
-    [TRAIN_LOSS] = {.name = "train_loss",
-                    .curve = true,
-                    .final = true,
-                    .loss = true,
-                    .help = "loss on the step's batch, before its update"},
-    [EXACT_LOSS] = {.name = "exact_loss",
-                    .curve = true,
-                    .final = true,
-                    .loss = true,
-                    .help = "expectation of the loss (NaN where the inputs are too many to list)"},
-    [FINAL_LOSS] = {.name = "final_loss", .final = true, .loss = true, .help = "loss on 500 fresh samples"},
-    [FEATURE_NORM] = {.name = "feature_norm", .dimension = {"feature"}, .curve = true, .help = "|W_i|"},
-    [INTERFERENCE] = {.name = "interference",
-                      .dimension = {"feature"},
-                      .curve = true,
-                      .help = "sum over j != i of (W_i/|W_i| . W_j)^2"},
-    [DIMENSIONALITY] = {.name = "dimensionality",
-                        .dimension = {"feature"},
-                        .curve = true,
-                        .help = "|W_i|^2 / sum over j of (W_i/|W_i| . W_j)^2"},
     {0},
 };
 
@@ -137,10 +109,8 @@ static void initialise(const ts_params *params, float *parameters) {
     memset(parameters + n, 0, (size_t)shape.features * sizeof *parameters);
 }
 
-static int64_t dimension(const ts_params *params, const ts_data *data, const char *name) {
-    (void)data;
-    ts_autoencoder_shape shape = ts_autoencoder_shape_of(params);
-    return strcmp(name, "feature") == 0 ? shape.features : shape.hidden;
+static int64_t width(const ts_params *params, const char *name) {
+    return strcmp(name, "feature") == 0 ? ts_autoencoder_shape_of(params).features : 0;
 }
 
 // Three products of rows x features x hidden, forward and twice backward; what is sparse is not counted.
@@ -159,134 +129,50 @@ static double unit_bytes(const ts_params *params, const ts_data *data) {
     return 2 * (16 * samples + 8 * entries);
 }
 
-// --- Measures ---
+// --- The network with given weights ---
 
-// What measure() works on: parameters in double precision.
-typedef struct measured {
+typedef struct weights {
     int hidden, features;
-    double *w;          // (hidden, features)
-    double *b;          // (features)
-    double *importance; // (features)
-    double *x, *z, *h;  // (features), (features), (hidden): one row's input, pre-activation, hidden
-    char *memory;
-    const atomic_int *pause;
-} measured;
+    const double *w, *b; // (hidden, features), (features)
+    double *h;           // (hidden) scratch: of one row
+    double all[];        // W, b; then h
+} weights;
 
-static ts_status measured_create(const ts_params *params, const float *parameters, measured *m) {
-    ts_autoencoder_shape shape = ts_autoencoder_shape_of(params);
-    size_t h = (size_t)shape.hidden, f = (size_t)shape.features;
-    double *at = ts_alloc(sizeof(double) * (h * f + 4 * f + h), "an autoencoder's measures");
-    if (!at)
-        return TS_ERROR_MEMORY;
-    *m = (measured){shape.hidden, shape.features, .w = at, .b = at + h * f, .importance = at + h * f + f};
-    m->x = m->importance + f;
-    m->z = m->x + f;
-    m->h = m->z + f;
-    m->memory = (char *)at;
-    for (size_t i = 0; i < h * f + f; i++)
-        at[i] = parameters[i];
-    const ts_numbers *importance = ts_params_numbers(params, "importance");
-    for (size_t i = 0; i < f; i++)
-        m->importance[i] = ts_numbers_at(importance, (int64_t)i);
-    memset(m->x, 0, f * sizeof(double));
-    return TS_OK;
-}
-
-static double row_loss(measured *m, const ts_feature_batch *batch, int row) {
-    int features = m->features;
+static void reconstruct(const void *context, const int *active, const float *value, int count,
+                        double *x_hat) {
+    const weights *m = context;
+    size_t features = (size_t)m->features;
     memset(m->h, 0, (size_t)m->hidden * sizeof(double));
-    for (int e = batch->begin[row]; e < batch->end[row]; e++) {
-        int feature = batch->active[e];
-        double value = batch->value ? batch->value[e] : 1;
-        m->x[feature] = value;
+    for (int e = 0; e < count; e++)
         for (int k = 0; k < m->hidden; k++)
-            m->h[k] += m->w[(size_t)k * (size_t)features + (size_t)feature] * value;
-    }
-    memcpy(m->z, m->b, (size_t)features * sizeof(double));
+            m->h[k] += m->w[(size_t)k * features + (size_t)active[e]] * (value ? value[e] : 1);
+    memcpy(x_hat, m->b, features * sizeof(double));
     for (int k = 0; k < m->hidden; k++) {
-        const double *w = m->w + (size_t)k * (size_t)features;
+        const double *w = m->w + (size_t)k * features;
         double h = m->h[k];
-        for (int f = 0; f < features; f++)
-            m->z[f] += h * w[f];
+        for (size_t f = 0; f < features; f++)
+            x_hat[f] += h * w[f];
     }
-    double loss = 0;
-    for (int f = 0; f < features; f++) {
-        double error = m->x[f] - (m->z[f] <= 0 ? 0 : m->z[f]);
-        loss += m->importance[f] * error * error;
-    }
-    for (int e = batch->begin[row]; e < batch->end[row]; e++)
-        m->x[batch->active[e]] = 0;
-    return loss / features;
+    for (size_t f = 0; f < features; f++)
+        x_hat[f] = x_hat[f] <= 0 ? 0 : x_hat[f];
 }
 
-static double batch_loss(measured *m, const ts_feature_batch *batch) {
-    double loss = 0;
-    for (int row = 0; row < batch->rows && !ts_must_stop(m->pause); row++)
-        loss += batch->weight[row] * row_loss(m, batch, row);
-    return loss;
-}
-
-// Norm, interference and dimensionality of every feature (Elhage et al. 2022, "Toy models of superposition").
-static void measure_geometry(measured *m, double *norm, double *interference, double *dimensionality) {
-    int features = m->features;
-    memset(norm, 0, (size_t)features * sizeof *norm);
-    for (int k = 0; k < m->hidden; k++)
-        for (int f = 0; f < features; f++)
-            norm[f] += m->w[(size_t)k * (size_t)features + (size_t)f] *
-                       m->w[(size_t)k * (size_t)features + (size_t)f];
-    for (int i = 0; i < features; i++)
-        norm[i] = sqrt(norm[i]);
-    double *dot = m->z;
-    for (int i = 0; i < features; i++) {
-        memset(dot, 0, (size_t)features * sizeof *dot);
-        for (int k = 0; k < m->hidden; k++) {
-            const double *w = m->w + (size_t)k * (size_t)features;
-            for (int j = 0; j < features; j++)
-                dot[j] += w[i] * w[j];
-        }
-        double total = 0;
-        for (int j = 0; j < features; j++)
-            total += dot[j] * dot[j];
-        double own = norm[i] * norm[i];
-        // A feature without a direction interferes with none and fills no dimension.
-        interference[i] = own > 0 ? (total - own * own) / own : 0;
-        dimensionality[i] = own > 0 ? own * own / total : 0;
-    }
-}
-
-static ts_status measure(const ts_params *params, const ts_data *all_data, const float *parameters,
-                         int64_t step, bool last, const atomic_int *pause, double *out) {
-    const ts_feature_data *data = all_data->features;
-    int64_t samples = ts_params_integer(params, "batch");
-    uint64_t seed = (uint64_t)ts_params_integer(params, "seed");
-    measured m;
-    ts_feature_batch batch;
-    ts_status status = measured_create(params, parameters, &m);
-    if (status != TS_OK)
-        return status;
-    m.pause = pause;
-    status = ts_feature_batch_create(data, samples > FINAL_SAMPLES ? samples : FINAL_SAMPLES, &batch);
-    if (status != TS_OK) {
-        ts_free(m.memory);
-        return status;
-    }
-    ts_feature_draw(data, seed, TS_STREAM_BATCH, (uint32_t)step, samples, &batch);
-    out[TRAIN_LOSS] = batch_loss(&m, &batch);
-    out[EXACT_LOSS] = NAN;
-    if (data->support.count > 0) {
-        ts_feature_draw(data, seed, TS_STREAM_FINAL, 0, 0, &batch);
-        out[EXACT_LOSS] = batch_loss(&m, &batch);
-    }
-    out[FINAL_LOSS] = NAN;
-    if (last) {
-        ts_feature_draw(data, seed, TS_STREAM_FINAL, 0, FINAL_SAMPLES, &batch);
-        out[FINAL_LOSS] = batch_loss(&m, &batch);
-    }
-    double *features = out + FEATURE_NORM;
-    measure_geometry(&m, features, features + m.features, features + 2 * m.features);
-    ts_feature_batch_free(&batch);
-    ts_free(m.memory);
-    return ts_must_stop(pause) ? TS_STOPPED : TS_OK;
+static ts_status open(const ts_params *params, const float *parameters, ts_network *network) {
+    ts_autoencoder_shape shape = ts_autoencoder_shape_of(params);
+    size_t hidden = (size_t)shape.hidden, features = (size_t)shape.features, count = (hidden + 1) * features;
+    weights *m = ts_alloc(sizeof *m + (count + hidden) * sizeof *m->all, "an autoencoder's measures");
+    *network = (ts_network){.weights = m, .free = ts_free, .reconstruct = reconstruct};
+    if (!m)
+        return TS_ERROR_MEMORY;
+    m->hidden = network->hidden = shape.hidden;
+    m->features = network->features = shape.features;
+    for (size_t i = 0; i < count; i++)
+        m->all[i] = parameters[i];
+    m->w = network->directions = network->all = m->all;
+    m->b = m->all + hidden * features;
+    m->h = m->all + count;
+    network->parameters = (int64_t)count;
+    return TS_OK;
 }
 
 const ts_model ts_model_autoencoder = {
@@ -298,10 +184,9 @@ const ts_model ts_model_autoencoder = {
     .check = check,
     .layout = layout,
     .initialise = initialise,
-    .dimension = dimension,
+    .width = width,
     .step_operations = step_operations,
     .unit_bytes = unit_bytes,
-    .measures = MEASURES,
     .headline = "final_loss",
-    .measure = measure,
+    .open = open,
 };

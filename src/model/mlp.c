@@ -71,10 +71,8 @@ static void initialise(const ts_params *params, float *parameters) {
         parameters);
 }
 
-static int64_t dimension(const ts_params *params, const ts_data *data, const char *name) {
-    ts_parameter_layout tensors;
-    layout(params, &tensors);
-    return ts_network_dimension(&tensors, ts_mlp_shape_of(params).hidden, 0, data, name);
+static int64_t width(const ts_params *params, const char *name) {
+    return strcmp(name, "neuron") == 0 ? ts_mlp_shape_of(params).hidden : 0;
 }
 
 // Three products of pairs x hidden x n_out, and six of n x embed x hidden.
@@ -83,10 +81,6 @@ static double step_operations(const ts_params *params, const ts_data *data) {
     double pairs = ts_params_real(params, "train_fraction") * s.n * s.n;
     (void)data;
     return 6.0 * pairs * s.hidden * s.n_out + 12.0 * s.n * s.embed * s.hidden;
-}
-
-static double measure_operations(const ts_params *params, const ts_data *data) {
-    return ts_network_measure_operations(data, ts_mlp_shape_of(params).hidden);
 }
 
 // Hidden layer, logits and pairs while it is measured, and tables of tokens.
@@ -109,9 +103,8 @@ typedef struct weights {
 static ts_status weights_create(const ts_params *params, const float *parameters, weights *w) {
     ts_parameter_layout tensors;
     layout(params, &tensors);
-    ts_mlp_shape s = ts_mlp_shape_of(params);
+    ts_mlp_shape s = w->shape = ts_mlp_shape_of(params);
     size_t n = (size_t)s.n, hidden = (size_t)s.hidden;
-    *w = (weights){.shape = s};
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&w->slab, "an mlp's measures") != TS_OK)
             return TS_ERROR_MEMORY;
@@ -144,29 +137,26 @@ static void row(const void *context, int a, double *h_rows, double *logits, doub
                logits, w->shape.n_out);
 }
 
-static ts_status measure(const ts_params *params, const ts_data *data, const float *parameters, int64_t step,
-                         bool last, const atomic_int *pause, double *out) {
+static void free_weights(void *context) {
+    ts_slab_free(&((weights *)context)->slab);
+    ts_free(context);
+}
+
+static ts_status open(const ts_params *params, const float *parameters, ts_network *network) {
     ts_parameter_layout tensors;
-    weights w;
-    (void)step;
-    ts_status status = weights_create(params, parameters, &w);
+    layout(params, &tensors);
+    weights *w = ts_alloc_zero(1, sizeof *w, "an mlp's measures");
+    *network = (ts_network){.weights = w, .free = free_weights, .row = row};
+    ts_status status = w ? weights_create(params, parameters, w) : TS_ERROR_MEMORY;
     if (status != TS_OK)
         return status;
-    layout(params, &tensors);
-    ts_network network = {
-        .all = w.all,
-        .parameters = tensors.total,
-        .hidden = w.shape.hidden,
-        .embed = w.shape.hidden,
-        .e_x = w.left,
-        .e_y = w.right,
-        .u = w.w_u,
-        .row = row,
-        .weights = &w,
-    };
-    status = ts_network_measure(params, data, &network, last, pause, out);
-    ts_slab_free(&w.slab);
-    return status;
+    network->all = w->all;
+    network->parameters = tensors.total;
+    network->hidden = network->embed = w->shape.hidden;
+    network->e_x = w->left;
+    network->e_y = w->right;
+    network->u = w->w_u;
+    return TS_OK;
 }
 
 const ts_model ts_model_mlp = {
@@ -178,13 +168,9 @@ const ts_model ts_model_mlp = {
     .check = check,
     .layout = layout,
     .initialise = initialise,
-    .dimension = dimension,
-    .label = ts_network_label,
+    .width = width,
     .step_operations = step_operations,
-    .measure_operations = measure_operations,
     .unit_bytes = unit_bytes,
-    .measures = ts_network_measures,
     .headline = "test_loss",
-    .measure = measure,
-    .conclude = ts_network_conclude,
+    .open = open,
 };

@@ -3,7 +3,6 @@
 
 #include "model/optimiser.h"
 
-#include <math.h>
 #include <string.h>
 
 extern const ts_model ts_model_autoencoder, ts_model_mlp, ts_model_transformer;
@@ -106,44 +105,4 @@ bool ts_derive(const ts_params *params, const char *name, double *value) {
     params->schema->model->layout(params, &tensors);
     *value = (double)tensors.total;
     return true;
-}
-
-int64_t ts_measure_length(const ts_params *params, const struct ts_data *data, int index) {
-    const ts_model *model = params->schema->model;
-    const ts_measure *measure = &model->measures[index];
-    if (measure->needs && model->dimension(params, data, measure->needs) == 0)
-        return 0;
-    int64_t length = 1;
-    for (int d = 0; d < TS_MEASURE_DIMENSIONS && measure->dimension[d]; d++)
-        length *= model->dimension(params, data, measure->dimension[d]);
-    return length;
-}
-
-int64_t ts_measure_offset(const ts_params *params, const struct ts_data *data, int index) {
-    int64_t offset = 0;
-    for (int i = 0; i < index; i++)
-        offset += ts_measure_length(params, data, i);
-    return offset;
-}
-
-int64_t ts_measures_total(const ts_params *params, const struct ts_data *data) {
-    int count = 0;
-    while (params->schema->model->measures[count].name)
-        count++;
-    return ts_measure_offset(params, data, count);
-}
-
-ts_status ts_measure_weights(const ts_params *params, const struct ts_data *data, const float *parameters,
-                             int64_t step, bool last, const atomic_int *pause, double *out) {
-    const ts_model *model = params->schema->model;
-    ts_parameter_layout tensors;
-    bool finite = true;
-    model->layout(params, &tensors);
-    for (int64_t i = 0; i < tensors.total; i++)
-        finite = finite && isfinite(parameters[i]);
-    if (finite)
-        return model->measure(params, data, parameters, step, last, pause, out);
-    for (int64_t i = ts_measures_total(params, data) - 1; i >= 0; i--)
-        out[i] = NAN;
-    return TS_OK;
 }

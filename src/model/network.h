@@ -1,6 +1,5 @@
-// What the models of table tasks share: keys, the split of pairs, the network as its measures see it, and the
-// list of measures. A model with an embedding into, and an unembedding from, a hidden layer fits in here; how
-// it is trained does not.
+// A network with given weights, as its measures see it; and what the models of table tasks share: keys, the split of
+// pairs, initial weights. How a network is trained does not belong here.
 #pragma once
 
 #include "base/memory.h"
@@ -32,69 +31,34 @@ const char *ts_network_check(const ts_parameter_layout *layout, char *message, s
 void ts_network_initialise(const ts_params *params, const ts_parameter_layout *layout, const float *deviation,
                            float *parameters);
 
-// Rows of pairs whose exponentials are kept at least.
-enum { TS_PAIRS_KEPT = 8 };
-
 enum { TS_SOURCES = 3 }; // what the last position attends to: a, b, itself
 
-// A network with given weights, in double precision. E_x, E_y: left and right embedding; U: unembedding from
-// the hidden layer.
+// A network with given weights, in double precision, as its measures see it. Parts for each kind of data (as of
+// ts_data); the others are NULL or 0.
 typedef struct ts_network {
-    int hidden, embed;
+    const double *all; // (parameters) every trainable weight
+    int64_t parameters;
+    int hidden; // width of the hidden layer
+    void *weights;
+    void (*free)(void *weights);
+
+    // Of tables. E_x, E_y: left and right embedding; U: unembedding from the hidden layer.
+    int embed;
     const double *e_x, *e_y; // (n, embed)
     const double *u;         // (hidden, n_out)
-    const double *all;       // (parameters) every trainable weight
-    int64_t parameters;
     // Hidden activations (n, hidden) and logits (n, n_out) of the pairs (a, 0 .. n - 1); and, unless NULL, what of
     // the logits comes through the hidden layer (n, n_out).
     void (*row)(const void *weights, int a, double *h, double *logits, double *hidden_logits);
     bool residual; // logits have another part too, past the hidden layer
-    const void *weights;
     // Attention of the last position, mean over pairs; NULL: the network has none.
     int heads;
     const double *attention; // (heads, TS_SOURCES)
+
+    // Of features.
+    int features;
+    const double *directions; // (hidden, features): column i is how feature i lies in the hidden layer
+    // Output (features) for the input that is value[i] (NULL: 1) at feature active[i], and 0 elsewhere.
+    void (*reconstruct)(const void *weights, const int *active, const float *value, int count, double *x_hat);
 } ts_network;
 
-// All pairs through a network, row by row. Only the exponentials of logits are kept, as far as memory allows:
-// they are what measures go over several times.
-typedef struct ts_pairs {
-    const ts_network *network;
-    const ts_table *table;
-    const atomic_int *pause; // passes over the pairs end early if it says stop; NULL: nobody asks
-    uint8_t *is_train;       // (n * n)
-    int64_t train;           // training pairs
-    int row;                 // whose h and logits are at hand; -1: none
-    double *h;               // (n, hidden)
-    double *logits;          // (n, n_out)
-    double *
-        hidden_logits; // (n, n_out) what comes through the hidden layer; all of the logits without a residual
-    int kept;          // rows of exponentials kept: all n, or some that follow each other
-    int *row_of;       // (kept) which a it holds; -1: none yet
-    double *e;         // (kept, n, stride) of logits
-    double *hidden_e;  // (kept, n, stride) of hidden logits
-    size_t stride;     // ts_loss_stride(n_out)
-    ts_slab slab;
-} ts_pairs;
-
-// Of the pairs (a, 0 .. n - 1); valid until the next call of ts_pairs_row.
-typedef struct ts_pair_row {
-    const double *h;      // (n, hidden)
-    const double *logits; // (n, n_out)
-    const double *hidden_logits;
-} ts_pair_row;
-ts_pair_row ts_pairs_row(ts_pairs *pairs, int a);
-
-// Exponentials (n, stride) of their logits, or of those that come through the hidden layer (ts_exponentials);
-// losses change and restore them.
-double *ts_pairs_exponentials(ts_pairs *pairs, int a, bool hidden);
-
-// A table model's ts_model.measures, dimension, label, measure and conclude.
-extern const ts_measure ts_network_measures[];
-int64_t ts_network_dimension(const ts_parameter_layout *layout, int hidden, int heads, const ts_data *data,
-                             const char *name);
-const char *ts_network_label(const ts_data *data, const char *dimension, int64_t index);
-double ts_network_measure_operations(const ts_data *data, int hidden); // of a network so wide, about
-ts_status ts_network_measure(const ts_params *params, const ts_data *data, const ts_network *network,
-                             bool last, const atomic_int *pause, double *out);
-void ts_network_conclude(const ts_params *params, const ts_data *data, int64_t step, const double *at,
-                         double *final);
+void ts_network_close(ts_network *network);

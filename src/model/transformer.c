@@ -85,17 +85,15 @@ static void initialise(const ts_params *params, float *parameters) {
     ts_network_initialise(params, &tensors, deviation, parameters);
 }
 
-static int64_t dimension(const ts_params *params, const ts_data *data, const char *name) {
-    ts_parameter_layout tensors;
-    layout(params, &tensors);
+static int64_t width(const ts_params *params, const char *name) {
     ts_transformer_shape s = ts_transformer_shape_of(params);
-    return ts_network_dimension(&tensors, s.neurons, s.heads, data, name);
+    return strcmp(name, "neuron") == 0 ? s.neurons : strcmp(name, "head") == 0 ? s.heads : 0;
 }
 
 // --- Operations ---
 
 bool ts_transformer_direct(const ts_transformer_shape *s, double pairs) {
-    double mixed = 2.0 * s->heads, made = (double)s->heads * s->head; // per number of a table's row
+    double mixed = 2.0 * s->heads, made = (double)s->heads * s->head; // per number of head_out
     double both = (double)s->neurons * s->model * s->n_out +
                   (pairs * (mixed + s->neurons) + made * (s->n + s->model)) * s->n_out;
     double one_by_one = pairs * (mixed + s->neurons + s->n_out) * s->model + made * s->n * s->model;
@@ -103,7 +101,7 @@ bool ts_transformer_direct(const ts_transformer_shape *s, double pairs) {
 }
 
 // Each product forwards has two of its size backwards. Per pair: rows of 2 heads mixed, the hidden layer read
-// out; per step: the tables, W_out W_U.
+// out; per step: head_out, W_out W_U.
 static double step_operations(const ts_params *params, const ts_data *data) {
     ts_transformer_shape s = ts_transformer_shape_of(params);
     double pairs = ts_params_real(params, "train_fraction") * s.n * s.n, rows = s.n + 3;
@@ -111,22 +109,18 @@ static double step_operations(const ts_params *params, const ts_data *data) {
     (void)data;
     bool direct = ts_transformer_direct(&s, pairs);
     double width = s.neurons + (direct ? s.n_out : s.model);
-    double tables = rows * s.model * inner + inner * s.model * width + rows * inner * width;
+    double head_out = rows * s.model * inner + inner * s.model * width + rows * inner * width;
     double each = 2 * s.heads * width + read * (width - s.neurons) + (direct ? 0 : (double)s.model * s.n_out);
     double both = direct ? (double)s.neurons * s.model * s.n_out : 0;
-    return 6 * (tables + both + pairs * each);
+    return 6 * (head_out + both + pairs * each);
 }
 
-static double measure_operations(const ts_params *params, const ts_data *data) {
-    return ts_network_measure_operations(data, ts_transformer_shape_of(params).neurons);
-}
-
-// While it is measured: tables, hidden layer and logits of a row of pairs, and which pairs are trained on.
+// While it is measured: head_out, hidden layer and logits of a row of pairs, and which pairs are trained on.
 static double unit_bytes(const ts_params *params, const ts_data *data) {
     ts_transformer_shape s = ts_transformer_shape_of(params);
     double widest = s.neurons + (s.n_out > s.model ? s.n_out : s.model);
     (void)data;
-    double trained = 16.0 * s.n * s.heads * widest; // tables and their gradients, float32
+    double trained = 16.0 * s.n * s.heads * widest; // head_out and its gradient, float32
     double measured = 8.0 * (s.n * (s.heads + 2.0) + (double)s.heads * s.head + s.model) * widest;
     return 12.0 * s.n * s.n + (trained > measured ? trained : measured);
 }
@@ -134,11 +128,11 @@ static double unit_bytes(const ts_params *params, const ts_data *data) {
 // --- Measures ---
 
 // The network in double precision, factored: since the last token is always the same, a token's attention
-// scores and what each head reads from it are tables over tokens, and a pair mixes their rows.
-typedef struct measured {
+// scores and what each head reads from it depend on the token alone, and a pair mixes their rows.
+typedef struct forward {
     ts_transformer_shape shape;
     bool direct;
-    int width;           // of a table's row: the hidden layer, and then logits or the residual stream
+    int width;           // of a head_out: the hidden layer, and then logits or the residual stream
     const double *w_in;  // (d, m)
     const double *w_out; // (m, d)
     const double *w_u;   // (d, n_out)
@@ -146,23 +140,23 @@ typedef struct measured {
     double *x;           // (n + 3, d): embeddings; positions 0 and 1 less the last token; the last token
     double *score;       // (n + 3, heads): x u, u being what the last token's query looks for
     double *query;       // (k): scratch, of one head
-    double *sought;      // (d, heads): u
+    double *key_query;   // (d, heads): u
     double *value;       // (n + 3, heads, k): x W_V
     double *read;        // (d, width): W_in, and then W_U or the identity
     double *out;         // (heads, k, width): W_O read
-    double *table;       // (n + 3, heads, width): value out
+    double *head_out;    // (n + 3, heads, width): value out
     double *constant;    // (width): what every pair has
     double *u;           // (m, n_out): W_out W_U
     double *stream;      // (n, d): scratch, of a row of pairs
     double *attention;   // (heads, 3)
     ts_slab slab;
-} measured;
+} forward;
 
-static ts_status measured_create(const ts_params *params, const float *parameters, measured *m) {
+static ts_status forward_create(const ts_params *params, const float *parameters, forward *m) {
     ts_parameter_layout tensors;
     layout(params, &tensors);
     ts_transformer_shape s = ts_transformer_shape_of(params);
-    *m = (measured){.shape = s, .direct = ts_transformer_direct(&s, (double)s.n * s.n)};
+    *m = (forward){.shape = s, .direct = ts_transformer_direct(&s, (double)s.n * s.n)};
     m->width = s.neurons + (m->direct ? s.n_out : s.model);
     size_t rows = (size_t)s.n + 3, d = (size_t)s.model, inner = (size_t)s.heads * (size_t)s.head;
     size_t width = (size_t)m->width;
@@ -173,11 +167,11 @@ static ts_status measured_create(const ts_params *params, const float *parameter
         m->x = ts_slab_take(&m->slab, rows * d, sizeof(double));
         m->score = ts_slab_take(&m->slab, rows * (size_t)s.heads, sizeof(double));
         m->query = ts_slab_take(&m->slab, (size_t)s.head, sizeof(double));
-        m->sought = ts_slab_take(&m->slab, d * (size_t)s.heads, sizeof(double));
+        m->key_query = ts_slab_take(&m->slab, d * (size_t)s.heads, sizeof(double));
         m->value = ts_slab_take(&m->slab, rows * inner, sizeof(double));
         m->read = ts_slab_take(&m->slab, d * width, sizeof(double));
         m->out = ts_slab_take(&m->slab, inner * width, sizeof(double));
-        m->table = ts_slab_take(&m->slab, rows * (size_t)s.heads * width, sizeof(double));
+        m->head_out = ts_slab_take(&m->slab, rows * (size_t)s.heads * width, sizeof(double));
         m->constant = ts_slab_take(&m->slab, width, sizeof(double));
         m->u = ts_slab_take(&m->slab, (size_t)s.neurons * (size_t)s.n_out, sizeof(double));
         m->stream = ts_slab_take(&m->slab, (size_t)s.n * d, sizeof(double));
@@ -191,7 +185,7 @@ static ts_status measured_create(const ts_params *params, const float *parameter
     return TS_OK;
 }
 
-static void make_inputs(measured *m, const double *w_e, const double *w_pos) {
+static void make_inputs(forward *m, const double *w_e, const double *w_pos) {
     int n = m->shape.n, d = m->shape.model;
     double *last = m->x + (size_t)(n + 2) * (size_t)d;
     memcpy(m->x, w_e, (size_t)n * (size_t)d * sizeof(double));
@@ -203,7 +197,7 @@ static void make_inputs(measured *m, const double *w_e, const double *w_pos) {
 }
 
 // score = x u with u = W_K q / sqrt(k), q = x_2 W_Q.
-static void make_scores(measured *m, const double *w_q, const double *w_k) {
+static void make_scores(forward *m, const double *w_q, const double *w_k) {
     ts_transformer_shape s = m->shape;
     size_t d = (size_t)s.model, k = (size_t)s.head;
     const double *last = m->x + ((size_t)s.n + 2) * d;
@@ -211,16 +205,16 @@ static void make_scores(measured *m, const double *w_q, const double *w_k) {
     for (int h = 0; h < s.heads; h++) {
         ts_product(1, s.head, s.model, last, s.model, w_q + (size_t)h * d * k, s.head, m->query, s.head);
         for (size_t i = 0; i < d; i++) {
-            double *sought = &m->sought[i * (size_t)s.heads + (size_t)h];
-            *sought = 0;
+            double *key_query = &m->key_query[i * (size_t)s.heads + (size_t)h];
+            *key_query = 0;
             for (size_t j = 0; j < k; j++)
-                *sought += scale * m->query[j] * w_k[((size_t)h * d + i) * k + j];
+                *key_query += scale * m->query[j] * w_k[((size_t)h * d + i) * k + j];
         }
     }
-    ts_product(s.n + 3, s.heads, s.model, m->x, s.model, m->sought, s.heads, m->score, s.heads);
+    ts_product(s.n + 3, s.heads, s.model, m->x, s.model, m->key_query, s.heads, m->score, s.heads);
 }
 
-static void make_tables(measured *m, const double *w_v, const double *w_o) {
+static void make_head_outputs(forward *m, const double *w_v, const double *w_o) {
     ts_transformer_shape s = m->shape;
     int rows = s.n + 3, inner = s.heads * s.head, width = m->width;
     for (int i = 0; i < s.model; i++) {
@@ -235,10 +229,10 @@ static void make_tables(measured *m, const double *w_v, const double *w_o) {
                    m->value + h * s.head, inner);
         ts_product(rows, width, s.head, m->value + h * s.head, inner,
                    m->out + (size_t)h * (size_t)s.head * (size_t)width, width,
-                   m->table + (size_t)h * (size_t)width, s.heads * width);
+                   m->head_out + (size_t)h * (size_t)width, s.heads * width);
     }
     // What the last token reads of itself, as if it attended to nothing else.
-    const double *itself = m->table + (size_t)(s.n + 2) * (size_t)s.heads * (size_t)width;
+    const double *itself = m->head_out + (size_t)(s.n + 2) * (size_t)s.heads * (size_t)width;
     ts_product(1, width, s.model, m->x + (size_t)(s.n + 2) * (size_t)s.model, s.model, m->read, width,
                m->constant, width);
     for (int h = 0; h < s.heads; h++)
@@ -247,7 +241,7 @@ static void make_tables(measured *m, const double *w_v, const double *w_o) {
 }
 
 // Attention of head h to a and b; the rest is to the last token itself.
-static void attend(const measured *m, int a, int b, int h, double weight[2]) {
+static void attend(const forward *m, int a, int b, int h, double weight[2]) {
     ts_transformer_shape s = m->shape;
     double to_a = m->score[a * s.heads + h] + m->score[s.n * s.heads + h];
     double to_b = m->score[b * s.heads + h] + m->score[(s.n + 1) * s.heads + h];
@@ -257,7 +251,7 @@ static void attend(const measured *m, int a, int b, int h, double weight[2]) {
     weight[1] = e_b / sum;
 }
 
-static void average_attention(measured *m) {
+static void average_attention(forward *m) {
     ts_transformer_shape s = m->shape;
     double pairs = (double)s.n * s.n, weight[2];
     for (int h = 0; h < s.heads; h++) {
@@ -274,18 +268,18 @@ static void average_attention(measured *m) {
     }
 }
 
-// out (n, columns) += what columns `first` on of the tables give the pairs (a, 0 .. n - 1).
-static void mix_row(const measured *m, int a, int first, int columns, double *out) {
+// out (n, columns) += what columns `first` on of head_out give the pairs (a, 0 .. n - 1).
+static void mix_row(const forward *m, int a, int first, int columns, double *out) {
     ts_transformer_shape s = m->shape;
     size_t width = (size_t)m->width, row = (size_t)s.heads * width;
-    const double *table = m->table + first, *position = table + (size_t)s.n * row;
+    const double *rows = m->head_out + first, *position = rows + (size_t)s.n * row;
     for (int b = 0; b < s.n; b++) {
         double *z = out + (size_t)b * (size_t)columns;
         for (int j = 0; j < columns; j++)
             z[j] += m->constant[first + j];
         for (int h = 0; h < s.heads; h++) {
-            const double *left = table + (size_t)a * row + (size_t)h * width;
-            const double *right = table + (size_t)b * row + (size_t)h * width;
+            const double *left = rows + (size_t)a * row + (size_t)h * width;
+            const double *right = rows + (size_t)b * row + (size_t)h * width;
             const double *at = position + (size_t)h * width;
             double weight[2];
             attend(m, a, b, h, weight);
@@ -296,8 +290,8 @@ static void mix_row(const measured *m, int a, int first, int columns, double *ou
 }
 
 // Hidden layer and logits of the pairs (a, 0 .. n - 1).
-static void show_row(const void *weights, int a, double *hidden, double *logits, double *hidden_logits) {
-    const measured *m = weights;
+static void row(const void *weights, int a, double *hidden, double *logits, double *hidden_logits) {
+    const forward *m = weights;
     ts_transformer_shape s = m->shape;
     size_t count = (size_t)s.n * (size_t)s.neurons;
     memset(hidden, 0, count * sizeof *hidden);
@@ -318,38 +312,36 @@ static void show_row(const void *weights, int a, double *hidden, double *logits,
     ts_product(s.n, s.n_out, s.model, m->stream, s.model, m->w_u, s.n_out, logits, s.n_out);
 }
 
-static ts_status measure(const ts_params *params, const ts_data *data, const float *parameters, int64_t step,
-                         bool last, const atomic_int *pause, double *out) {
+static void free_weights(void *context) {
+    ts_slab_free(&((forward *)context)->slab);
+    ts_free(context);
+}
+
+static ts_status open(const ts_params *params, const float *parameters, ts_network *network) {
     ts_parameter_layout tensors;
-    measured m;
-    (void)step;
     layout(params, &tensors);
-    ts_status status = measured_create(params, parameters, &m);
+    forward *m = ts_alloc_zero(1, sizeof *m, "a transformer's measures");
+    *network = (ts_network){.weights = m, .free = free_weights, .row = row, .residual = true};
+    ts_status status = m ? forward_create(params, parameters, m) : TS_ERROR_MEMORY;
     if (status != TS_OK)
         return status;
-    ts_transformer_shape s = m.shape;
-    make_inputs(&m, m.weights + tensors.tensor[TS_W_E].offset, m.weights + tensors.tensor[TS_W_POS].offset);
-    make_scores(&m, m.weights + tensors.tensor[TS_W_Q].offset, m.weights + tensors.tensor[TS_W_K].offset);
-    make_tables(&m, m.weights + tensors.tensor[TS_W_V].offset, m.weights + tensors.tensor[TS_W_O].offset);
-    average_attention(&m);
-    ts_product(s.neurons, s.n_out, s.model, m.w_out, s.model, m.w_u, s.n_out, m.u, s.n_out);
-    ts_network network = {
-        .all = m.weights,
-        .parameters = tensors.total,
-        .hidden = s.neurons,
-        .embed = s.model,
-        .e_x = m.weights + tensors.tensor[TS_W_E].offset,
-        .e_y = m.weights + tensors.tensor[TS_W_E].offset,
-        .u = m.u,
-        .row = show_row,
-        .residual = true,
-        .weights = &m,
-        .heads = s.heads,
-        .attention = m.attention,
-    };
-    status = ts_network_measure(params, data, &network, last, pause, out);
-    ts_slab_free(&m.slab);
-    return status;
+    ts_transformer_shape s = m->shape;
+    const double *w_e = m->weights + tensors.tensor[TS_W_E].offset;
+    make_inputs(m, w_e, m->weights + tensors.tensor[TS_W_POS].offset);
+    make_scores(m, m->weights + tensors.tensor[TS_W_Q].offset, m->weights + tensors.tensor[TS_W_K].offset);
+    make_head_outputs(m, m->weights + tensors.tensor[TS_W_V].offset,
+                      m->weights + tensors.tensor[TS_W_O].offset);
+    average_attention(m);
+    ts_product(s.neurons, s.n_out, s.model, m->w_out, s.model, m->w_u, s.n_out, m->u, s.n_out);
+    network->all = m->weights;
+    network->parameters = tensors.total;
+    network->hidden = s.neurons;
+    network->embed = s.model;
+    network->e_x = network->e_y = w_e;
+    network->u = m->u;
+    network->heads = s.heads;
+    network->attention = m->attention;
+    return TS_OK;
 }
 
 const ts_model ts_model_transformer = {
@@ -362,13 +354,9 @@ const ts_model ts_model_transformer = {
     .check = check,
     .layout = layout,
     .initialise = initialise,
-    .dimension = dimension,
-    .label = ts_network_label,
+    .width = width,
     .step_operations = step_operations,
-    .measure_operations = measure_operations,
     .unit_bytes = unit_bytes,
-    .measures = ts_network_measures,
     .headline = "test_loss",
-    .measure = measure,
-    .conclude = ts_network_conclude,
+    .open = open,
 };

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "integrity/state.h"
+#include "measure/measure.h"
 #include "model/model.h"
 #include "task/data.h"
 #include "task/task.h"
@@ -86,9 +87,7 @@ ts_status ts_job_save_state(const ts_job *job, const ts_unit *unit, const ts_tra
 }
 
 double ts_job_measure_seconds(const ts_params *params, const ts_data *data) {
-    const ts_model *model = params->schema->model;
-    return CHECKPOINT +
-           (model->measure_operations ? model->measure_operations(params, data) / MEASURE_RATE : 0);
+    return CHECKPOINT + ts_measure_operations(params, data) / MEASURE_RATE;
 }
 
 // Predicted seconds of one slot for one instance of a case, from its operation count.

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "integrity/check.h"
+#include "measure/measure.h"
 #include "model/model.h"
 #include "results/create.h"
 #include "results/format.h"

@@ -6,6 +6,7 @@
 #include "base/memory.h"
 #include "base/sheet.h"
 #include "base/terminal.h"
+#include "measure/measure.h"
 #include "model/model.h"
 #include "results/rows.h"
 #include "run/next.h"
@@ -34,18 +35,11 @@ struct ts_report {
 
 // --- Columns ---
 
-static bool has_measure(const ts_model *model, const char *name) {
-    for (const ts_measure *measure = model->measures; measure->name; measure++)
-        if (strcmp(measure->name, name) == 0)
-            return true;
-    return false;
-}
-
 // Whether the sweep, if it is known, has instances with that measure.
 static bool is_of_sweep(const ts_report *report, const char *name) {
     const ts_sweep *sweep = report->grid ? report->grid->sweep : NULL;
     for (int i = 0; sweep && i < ts_sweep_cases(sweep); i++)
-        if (has_measure(ts_sweep_case(sweep, i)->schema->model, name))
+        if (ts_measures_of_kind(ts_sweep_case(sweep, i)->schema->task->kind, name))
             return true;
     return false;
 }
@@ -153,7 +147,7 @@ static ts_summary summarise(const ts_report *report, const int64_t *instance, in
     ts_summary s = {.instances = count,
                     .measure = model ? model->headline : any_headline(report),
                     .mean = NAN,
-                    .table = grokked && (!model || has_measure(model, "grokked_step"))};
+                    .table = grokked && (!model || ts_measures_of_kind(model->learns, "grokked_step"))};
     for (int64_t i = 0; i < count; i++) {
         bool done = report->status[instance[i]] == TS_ROW_DONE;
         s.done += done;

@@ -126,10 +126,10 @@ static ts_status fill(ts_symmetry *symmetry, const int *value) {
                 inverse[a] = (int)b;
     }
     symmetry->inverse = inverse;
-    symmetry->chart[symmetry->charts++] = (ts_chart){"", token, token};
+    symmetry->chart[symmetry->charts++] = (ts_chart){token, token};
     if (value) {
         memcpy(values, value, 2 * n * sizeof *value);
-        symmetry->chart[symmetry->charts++] = (ts_chart){"value_", values, values + n};
+        symmetry->chart[symmetry->charts++] = (ts_chart){values, values + n};
     }
     ts_status status = ts_irreps_create(group, &symmetry->own_irreps);
     symmetry->irreps = symmetry->own_irreps;

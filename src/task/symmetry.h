@@ -11,7 +11,6 @@ _Static_assert(TS_MAX_ORDER < 100000, "names of components, of a word and a numb
 // Chart 0, `input`, reads a token as the element with its number. Chart 1, `value`, is there for `power`:
 // a stands for a^m mod p and b for b^n mod p, in which the task is addition; not a bijection in general.
 typedef struct ts_chart {
-    const char *prefix;   // of the names of its measures: "" or "value_"
     const int *x_a, *x_b; // (n) elements that tokens a and b stand for
 } ts_chart;
 

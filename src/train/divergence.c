@@ -2,6 +2,7 @@
 #include "train/divergence.h"
 
 #include "base/memory.h"
+#include "measure/measure.h"
 #include "model/model.h"
 #include "model/optimiser.h"
 
@@ -46,11 +47,11 @@ ts_status ts_divergence_of_state(const ts_engine *engine, const void *training, 
 }
 
 int ts_divergence_of_losses(const ts_params *params, const struct ts_data *data, const double *measures) {
-    const ts_measure *table = params->schema->model->measures;
-    for (int i = 0; table[i].name; i++) {
-        double loss = measures[ts_measure_offset(params, data, i)];
-        if (table[i].loss && !table[i].dimension[0] && ts_measure_length(params, data, i) > 0 &&
-            (fabs(loss) > FLT_MAX || (isnan(loss) && strcmp(table[i].name, "train_loss") == 0)))
+    ts_measures m = ts_measures_of(params, data);
+    while (ts_measures_next(&m)) {
+        double loss = measures[m.offset];
+        if (m.measure->loss && !m.measure->dimension[0] &&
+            (fabs(loss) > FLT_MAX || (isnan(loss) && strcmp(m.measure->name, "train_loss") == 0)))
             return TS_DIVERGED_LOSS;
     }
     return 0;

@@ -2,13 +2,21 @@
 #include "train/record.h"
 
 #include "base/memory.h"
+#include "measure/curves.h"
+#include "measure/dimension.h"
+#include "measure/measure.h"
 #include "model/model.h"
 #include "param/checkpoints.h"
-#include "task/data.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+// Each measure has at most a column and a curve; a field has the dimensions of a tensor or a measure, and steps.
+_Static_assert(2 * TS_MAX_MEASURES + (int)TS_MAX_TENSORS <= (int)TS_MAX_FIELDS, "a record has all fields");
+_Static_assert((int)TS_MEASURE_DIMENSION_NAMES <= (int)TS_MAX_NAMED, "every dimension can have names");
+_Static_assert((int)TS_MAX_DIMENSIONS < (int)TS_FIELD_DIMENSIONS, "a tensor by steps is a field");
+_Static_assert((int)TS_MEASURE_DIMENSIONS < (int)TS_FIELD_DIMENSIONS, "a measure by steps is a field");
 
 static const uint32_t NAN32 = 0x7fc00000u;
 static const uint64_t NAN64 = 0x7ff8000000000000u;
@@ -30,33 +38,31 @@ static void add_dimension(ts_field *field, const char *name, int64_t size) {
     field->rank++;
 }
 
-static ts_field field_of(const ts_measure *measure, ts_field_place place, int64_t source) {
-    return (ts_field){.name = measure->name,
+// A scalar's last value is a column at the root; what has a curve, or dimensions, is a dataset of the case.
+static void add_measure(const ts_measures *m, bool root, ts_record_layout *layout) {
+    const ts_measure *measure = m->measure;
+    bool scalar = !measure->dimension[0];
+    if (root ? !scalar : scalar && measure->at_end)
+        return;
+    ts_field field = {.name = measure->name,
                       .help = measure->help,
                       .units = measure->units,
-                      .place = place,
-                      .item_bytes = place == TS_FIELD_ROOT || measure->loss ? 8 : 4,
-                      .source = source};
+                      .place = root ? TS_FIELD_ROOT : TS_FIELD_CASE,
+                      .item_bytes = root || measure->loss ? 8 : 4,
+                      .source = m->offset};
+    if (!root && !measure->at_end)
+        add_dimension(&field, "step", layout->checkpoints);
+    for (int d = 0; d < TS_MEASURE_DIMENSIONS && measure->dimension[d]; d++)
+        add_dimension(&field, measure->dimension[d], m->size[d]);
+    add_field(layout, field);
 }
 
 static void add_measures(const ts_params *params, const ts_data *data, ts_record_layout *layout) {
-    const ts_model *model = params->schema->model;
-    for (int i = 0; model->measures[i].name; i++)
-        if (model->measures[i].final && !model->measures[i].dimension[0] &&
-            ts_measure_length(params, data, i) > 0)
-            add_field(layout,
-                      field_of(&model->measures[i], TS_FIELD_ROOT, ts_measure_offset(params, data, i)));
-    for (int i = 0; model->measures[i].name; i++) {
-        const ts_measure *measure = &model->measures[i];
-        if ((!measure->curve && !measure->dimension[0]) || ts_measure_length(params, data, i) == 0)
-            continue;
-        ts_field field = field_of(measure, TS_FIELD_CASE, ts_measure_offset(params, data, i));
-        if (measure->curve)
-            add_dimension(&field, "step", layout->checkpoints);
-        for (int d = 0; d < TS_MEASURE_DIMENSIONS && measure->dimension[d]; d++)
-            add_dimension(&field, measure->dimension[d],
-                          model->dimension(params, data, measure->dimension[d]));
-        add_field(layout, field);
+    for (int root = 1; root >= 0; root--) {
+        ts_measures m = ts_measures_of(params, data);
+        while (ts_measures_next(&m))
+            add_measure(&m, root, layout);
+        layout->measures = m.offset;
     }
 }
 
@@ -76,49 +82,53 @@ static void add_weights(const ts_params *params, ts_record_layout *layout) {
     }
 }
 
-// Other names of a dimension's indices, if one at least has one.
-static ts_status add_aliases(const ts_model *model, const ts_data *data, ts_named_dimension *named) {
-    char dimension[TS_LABEL_BYTES];
+// Labels of a dimension's indices; NULL for memory.
+static char (*labels_of(const ts_data *data, const char *dimension, int64_t count,
+                        const char *(*label)(const ts_data *, const char *, int64_t)))[TS_LABEL_BYTES] {
+    char(*labels)[TS_LABEL_BYTES] = ts_alloc_zero((size_t)count, sizeof *labels, "a dimension's names");
+    for (int64_t i = 0; i < count && labels; i++) {
+        const char *own = label(data, dimension, i);
+        snprintf(labels[i], sizeof labels[i], "%s", own ? own : "");
+    }
+    return labels;
+}
+
+static bool any_alias(const ts_data *data, const char *dimension, int64_t count) {
     bool any = false;
-    snprintf(dimension, sizeof dimension, "%s_alias", named->dimension);
-    for (int64_t i = 0; i < named->count; i++) {
-        const char *alias = model->label(data, dimension, i);
+    for (int64_t i = 0; i < count; i++) {
+        const char *alias = ts_dimension_alias(data, dimension, i);
         any = any || (alias && alias[0]);
     }
-    if (!any)
-        return TS_OK;
-    named->alias = ts_alloc_zero((size_t)named->count, sizeof *named->alias, "a dimension's names");
-    if (!named->alias)
+    return any;
+}
+
+// Names of a dimension, unless they are known.
+static ts_status add_name(const ts_data *data, const char *dimension, int64_t count,
+                          ts_record_layout *layout) {
+    for (int i = 0; i < layout->n_named; i++)
+        if (strcmp(layout->named[i].dimension, dimension) == 0)
+            return TS_OK;
+    ts_named_dimension *named = &layout->named[layout->n_named++];
+    *named = (ts_named_dimension){.dimension = dimension, .count = count};
+    named->name = labels_of(data, dimension, count, ts_dimension_label);
+    if (!named->name)
         return TS_ERROR_MEMORY;
-    for (int64_t i = 0; i < named->count; i++)
-        snprintf(named->alias[i], sizeof named->alias[i], "%s", model->label(data, dimension, i));
+    if (any_alias(data, dimension, count)) {
+        named->alias = labels_of(data, dimension, count, ts_dimension_alias);
+        if (!named->alias)
+            return TS_ERROR_MEMORY;
+    }
     return TS_OK;
 }
 
-// Names of the fields' dimensions, where the model has some.
-static ts_status add_names(const ts_params *params, const ts_data *data, ts_record_layout *layout) {
-    const ts_model *model = params->schema->model;
-    for (int f = 0; f < layout->count && model->label; f++) {
-        for (int d = 0; d < layout->field[f].rank; d++) {
-            const char *dimension = layout->field[f].dimension[d];
-            bool known = !model->label(data, dimension, 0);
-            for (int i = 0; i < layout->n_named; i++)
-                known = known || strcmp(layout->named[i].dimension, dimension) == 0;
-            if (known || layout->n_named == TS_MAX_NAMED)
-                continue;
-            ts_named_dimension *named = &layout->named[layout->n_named];
-            *named = (ts_named_dimension){.dimension = dimension, .count = layout->field[f].size[d]};
-            named->name = ts_alloc_zero((size_t)named->count, sizeof *named->name, "a dimension's names");
-            if (!named->name)
-                return TS_ERROR_MEMORY;
-            layout->n_named++;
-            for (int64_t i = 0; i < named->count; i++)
-                snprintf(named->name[i], sizeof named->name[i], "%s", model->label(data, dimension, i));
-            if (add_aliases(model, data, named) != TS_OK)
-                return TS_ERROR_MEMORY;
-        }
-    }
-    return TS_OK;
+// Names of the fields' dimensions that have some.
+static ts_status add_names(const ts_data *data, ts_record_layout *layout) {
+    ts_status status = TS_OK;
+    for (int f = 0; f < layout->count; f++)
+        for (int d = 0; d < layout->field[f].rank && status == TS_OK; d++)
+            if (ts_dimension_label(data, layout->field[f].dimension[d], 0))
+                status = add_name(data, layout->field[f].dimension[d], layout->field[f].size[d], layout);
+    return status;
 }
 
 ts_status ts_record_layout_make(const ts_params *params, const ts_data *data, ts_record_layout **out) {
@@ -141,7 +151,6 @@ ts_status ts_record_layout_make(const ts_params *params, const ts_data *data, ts
     ts_checkpoints(checkpoints, steps, layout->step, layout->checkpoints);
     add_measures(params, data, layout);
     add_weights(params, layout);
-    layout->measures = ts_measures_total(params, data);
     // There may be many cases: keep only what is used.
     layout->field = ts_realloc(fields, (size_t)layout->count * sizeof *fields, "a record's layout");
     if (!layout->field) {
@@ -149,7 +158,7 @@ ts_status ts_record_layout_make(const ts_params *params, const ts_data *data, ts
         ts_record_layout_free(layout);
         return TS_ERROR_MEMORY;
     }
-    if (add_names(params, data, layout) != TS_OK) {
+    if (add_names(data, layout) != TS_OK) {
         ts_record_layout_free(layout);
         return TS_ERROR_MEMORY;
     }
@@ -224,28 +233,43 @@ void ts_record_put_measures(const ts_record_layout *layout, int64_t checkpoint, 
     }
 }
 
-void ts_record_get_measures(const ts_record_layout *layout, int64_t checkpoint, const void *record,
-                            double *measures) {
-    for (int64_t k = 0; k < layout->measures; k++)
-        measures[k] = NAN;
+void ts_record_get_measure(const ts_record_layout *layout, int64_t checkpoint, const void *record,
+                           int64_t source, int64_t length, double *out) {
+    for (int64_t k = 0; k < length; k++)
+        out[k] = NAN;
     for (int i = 0; i < layout->count; i++) {
         const ts_field *field = &layout->field[i];
+        if (field->place != TS_FIELD_CASE || !has_steps(field) || field->source != source)
+            continue;
         size_t at, bytes = part_of(layout, field, checkpoint, &at), item = (size_t)field->item_bytes;
-        for (size_t k = 0; k < bytes / item && field->place == TS_FIELD_CASE && has_steps(field); k++)
-            measures[(size_t)field->source + k] =
-                get((const char *)record + at + k * item, field->item_bytes);
+        for (size_t k = 0; k < bytes / item; k++)
+            out[k] = get((const char *)record + at + k * item, field->item_bytes);
     }
+}
+
+typedef struct curves_of {
+    const ts_record_layout *layout;
+    const void *record;
+} curves_of;
+
+static void read_curve(const ts_curves *curves, int64_t offset, int64_t length, int64_t checkpoint,
+                       double *out) {
+    const curves_of *of = curves->context;
+    ts_record_get_measure(of->layout, checkpoint, of->record, offset, length, out);
 }
 
 void ts_record_conclude(const ts_record_layout *layout, const ts_params *params, const ts_data *data,
                         int64_t checkpoint, double *measures, double *scratch, void *record) {
-    const ts_model *model = params->schema->model;
-    for (int64_t k = 0; k <= checkpoint && model->conclude; k++) {
-        ts_record_get_measures(layout, k, record, scratch);
-        model->conclude(params, data, layout->step[k], scratch, measures);
-    }
-    if (model->conclude)
-        model->conclude(params, data, layout->step[checkpoint], NULL, measures);
+    const curves_of of = {layout, record};
+    ts_curves curves = {.params = params,
+                        .data = data,
+                        .count = checkpoint + 1,
+                        .step = layout->step,
+                        .read = read_curve,
+                        .context = &of,
+                        .last = measures,
+                        .scratch = scratch};
+    ts_measures_conclude(&curves);
     ts_record_put_measures(layout, checkpoint, true, measures, record);
 }
 

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TS_MAX_FIELDS = 256, TS_FIELD_DIMENSIONS = 6, TS_MAX_NAMED = 8, TS_LABEL_BYTES = 32 };
+enum { TS_MAX_FIELDS = 1056, TS_FIELD_DIMENSIONS = 6, TS_MAX_NAMED = 8, TS_LABEL_BYTES = 32 };
 
 typedef enum ts_field_place {
     TS_FIELD_ROOT,    // a column at the root, one float64 per instance
@@ -28,7 +28,8 @@ typedef struct ts_field {
     const char *dimension[TS_FIELD_DIMENSIONS]; // "step", "feature", "hidden", ...
     size_t offset;                              // from the start of the record
     size_t bytes;
-    int64_t source; // where its numbers start in what measure() writes, or in the instance's parameters
+    int64_t
+        source; // where its numbers start in what ts_measure_weights writes, or in the instance's parameters
 } ts_field;
 
 // A dimension whose indices have names (irreps).
@@ -49,7 +50,7 @@ typedef struct ts_record_layout {
     size_t bytes;    // of one record, a multiple of 8
     ts_named_dimension named[TS_MAX_NAMED];
     int n_named;
-    int64_t measures; // doubles that the model's measure() writes
+    int64_t measures; // doubles that ts_measure_weights writes
 } ts_record_layout;
 
 // Layout for instances with the shapes of `params`. Fields come in the order root, case, weights.
@@ -65,12 +66,12 @@ void ts_record_reset(const ts_record_layout *layout, void *record);
 void ts_record_put_measures(const ts_record_layout *layout, int64_t checkpoint, bool last,
                             const double *measures, void *record);
 
-// What was entered for a checkpoint, of the measures that have a curve (others: NaN), as measure() writes it.
-void ts_record_get_measures(const ts_record_layout *layout, int64_t checkpoint, const void *record,
-                            double *measures);
+// What was entered for a checkpoint of the measure whose numbers start at `source`; NaN: it has no curve.
+void ts_record_get_measure(const ts_record_layout *layout, int64_t checkpoint, const void *record,
+                           int64_t source, int64_t length, double *out);
 
 // Ends an instance's record at its last checkpoint, whose `measures` (layout->measures) are completed by what
-// follows from the whole curve (ts_model.conclude), and entered. `scratch`: as long.
+// follows from the curves (ts_measures_conclude), and entered. `scratch`: as long.
 void ts_record_conclude(const ts_record_layout *layout, const ts_params *params, const struct ts_data *data,
                         int64_t checkpoint, double *measures, double *scratch, void *record);
 

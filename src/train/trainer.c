@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "measure/measure.h"
 #include "model/model.h"
 #include "model/optimiser.h"
 #include "train/divergence.h"
@@ -93,23 +94,20 @@ void ts_trainer_free(ts_trainer *t) {
     ts_free(t);
 }
 
-static double test_loss(const ts_trainer *t, int instance, const double *measures) {
-    int i = 0;
-    while (strcmp(t->model->measures[i].name, "test_loss") != 0) // models with the key `stop` have it
-        i++;
-    return measures[ts_measure_offset(&t->params[instance], t->spec.data, i)];
-}
-
 // Whether the instance, measured up to the checkpoint at hand, may stop: its test loss was below the limit at
 // every checkpoint of so many steps.
 static bool stops(ts_trainer *t, int instance) {
     if (ts_schema_find(t->params[instance].schema, "stop") < 0)
         return false;
     const ts_numbers *rule = ts_params_numbers(&t->params[instance], "stop");
+    ts_measures test_loss = ts_measures_of(&t->params[instance], t->spec.data);
     int64_t since = INT64_MAX;
-    for (int64_t k = t->checkpoint; k >= 0 && rule->form == TS_NUMBERS_BELOW; k--) {
-        ts_record_get_measures(t->spec.layout, k, record_of(t, instance), t->scratch);
-        if (!(test_loss(t, instance, t->scratch) < rule->item[0]))
+    if (rule->form != TS_NUMBERS_BELOW || !ts_measures_find(&test_loss, "test_loss"))
+        return false;
+    for (int64_t k = t->checkpoint; k >= 0; k--) {
+        double loss;
+        ts_record_get_measure(t->spec.layout, k, record_of(t, instance), test_loss.offset, 1, &loss);
+        if (!(loss < rule->item[0]))
             break;
         since = t->spec.layout->step[k];
     }

@@ -1,8 +1,8 @@
-#include "model/planes.h"
+#include "measure/planes.h"
 
 #include "base/product.h"
 #include "base/sets.h"
-#include "model/fourier.h"
+#include "measure/fourier.h"
 
 #include <math.h>
 #include <string.h>
@@ -197,7 +197,7 @@ static double centred_energy(const ts_planes *p, size_t neuron) {
     return energy > NOTHING * p->square[neuron] ? energy : 0;
 }
 
-void ts_planes_cluster(ts_planes *p, const ts_clusters *wanted) {
+void ts_planes_cluster(ts_planes *p) {
     size_t width = (size_t)p->hidden;
     for (int plane = 0; plane < p->circles * p->circles; plane++)
         for (int k = 1; k <= p->count; k++)
@@ -214,10 +214,4 @@ void ts_planes_cluster(ts_planes *p, const ts_clusters *wanted) {
         if (energy > 0 && p->fraction[i] > KEY_FRACTION)
             p->key[(size_t)p->frequency[i] - 1] = 1;
     }
-    if (wanted->frequency)
-        memcpy(wanted->frequency, p->frequency, width * sizeof(double));
-    if (wanted->fraction)
-        memcpy(wanted->fraction, p->fraction, width * sizeof(double));
-    if (wanted->key)
-        memcpy(wanted->key, p->key, (size_t)p->count * sizeof(double));
 }

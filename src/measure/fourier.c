@@ -1,4 +1,4 @@
-#include "model/fourier.h"
+#include "measure/fourier.h"
 
 #include "base/product.h"
 
@@ -19,6 +19,17 @@ void ts_fourier_functions(int n, double *functions) {
             double angle = CIRCLE * turn / n;
             functions[(size_t)f * (size_t)n + (size_t)x] = f == 0 || f % 2 == 1 ? cos(angle) : sin(angle);
         }
+}
+
+void ts_fourier_basis(int n, const double *functions, double *basis) {
+    size_t places = (size_t)n;
+    for (size_t f = 0; f < places; f++) {
+        double square = 0;
+        for (size_t x = 0; x < places; x++)
+            square += functions[f * places + x] * functions[f * places + x];
+        for (size_t x = 0; x < places; x++)
+            basis[f * places + x] = functions[f * places + x] / sqrt(square);
+    }
 }
 
 void ts_fourier_norms(int n, const double *functions, const int *place, const double *rows, int width,

@@ -1,4 +1,4 @@
-#include "model/losses.h"
+#include "measure/losses.h"
 
 #include "base/sets.h"
 

@@ -1,0 +1,40 @@
+// The formulas of measures that follow from curves, and what they see of the curves.
+#include "measure/curves.h"
+
+#include "measure/measure.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static ts_measures find_curve(const ts_curves *curves, const char *name) {
+    char full[TS_MEASURE_NAME_BYTES];
+    snprintf(full, sizeof full, "%s%s", curves->prefix, name);
+    ts_measures m = ts_measures_of(curves->params, curves->data);
+    ts_measures_find(&m, full);
+    return m;
+}
+
+const double *ts_curve_at(const ts_curves *curves, const char *name, int64_t checkpoint) {
+    ts_measures m = find_curve(curves, name);
+    curves->read(curves, m.offset, m.length, checkpoint, curves->scratch);
+    return curves->scratch;
+}
+
+double *ts_curve_last(const ts_curves *curves, const char *name) {
+    return curves->last + find_curve(curves, name).offset;
+}
+
+int64_t ts_curve_length(const ts_curves *curves, const char *name) {
+    return find_curve(curves, name).length;
+}
+
+void ts_measures_conclude(ts_curves *curves) {
+    for (int64_t i = ts_measures_total(curves->params, curves->data) - 1; i >= 0; i--)
+        curves->measured = curves->measured || !isnan(curves->last[i]);
+    ts_measures m = ts_measures_of(curves->params, curves->data);
+    while (ts_measures_next(&m)) {
+        curves->prefix = m.prefix;
+        if (m.measure->follows)
+            m.measure->follows(curves, curves->last + m.offset);
+    }
+}

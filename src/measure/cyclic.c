@@ -1,0 +1,322 @@
+// Fourier measures of a network in the functions of a cyclic group, read through a chart (task/symmetry.h), as of
+// modular addition (Nanda et al. 2023; definitions: docs/workloads.md).
+#include "base/product.h"
+#include "measure/clusters.h"
+#include "measure/fourier.h"
+#include "measure/losses.h"
+
+#include <math.h>
+#include <string.h>
+
+// A function that has less than this share of its energy left beside others depends on them.
+static const double DEPENDENT = 1e-10;
+
+typedef struct cyclic {
+    ts_pairs *pairs;
+    const ts_network *network;
+    const int *x_a, *x_b; // (n) places of tokens a, b
+    int n, hidden;
+    const ts_planes *planes; // with the key frequencies
+    double *weight;          // (n) pairs whose places add up to s
+    double *hidden_sum;      // (n, hidden) activations of those pairs, added up
+    int *label_count;        // (n, n): pairs of each s with that label
+    double *logit_mean;      // (n) over pairs
+    double *by_difference;   // (n): centred logits, added up over x_a + x_b - c
+    double logit_energy;     // of the centred logits
+    int keys;                // functions of the key frequencies
+    double *key;             // (n, n): of s, orthonormal over pairs and to 1
+    double *key_hidden;      // (n, hidden): components of the activations along them
+    double *key_logit;       // (n, n): through the unembedding
+    double *by_key;          // (n, n): `key` transposed
+    double *component;       // (n, n): what they give to the logits of each s
+    double *exponential;     // (n, stride) of their negatives
+    double *z;               // (n)
+    double *work;            // (n, n + the embedding's width)
+    double restricted_loss, excluded_loss;
+    ts_slab slab;
+} cyclic;
+
+static ts_status create(const ts_measuring *measuring, int chart, cyclic *m) {
+    const ts_symmetry *symmetry = measuring->data->symmetry;
+    const ts_clusters *clusters = ts_measuring_state(measuring, &ts_family_clusters, chart);
+    size_t n = (size_t)symmetry->circle, hidden = (size_t)measuring->network->hidden;
+    m->pairs = measuring->pairs;
+    m->network = measuring->network;
+    m->x_a = symmetry->chart[chart].x_a;
+    m->x_b = symmetry->chart[chart].x_b;
+    m->n = (int)n;
+    m->hidden = (int)hidden;
+    m->planes = &clusters->planes;
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1 && ts_slab_reserve(&m->slab, "Fourier measures") != TS_OK)
+            return TS_ERROR_MEMORY;
+        m->weight = ts_slab_take_zero(&m->slab, n, sizeof(double));
+        m->hidden_sum = ts_slab_take_zero(&m->slab, n * hidden, sizeof(double));
+        m->label_count = ts_slab_take_zero(&m->slab, n * n, sizeof(int));
+        m->logit_mean = ts_slab_take_zero(&m->slab, n, sizeof(double));
+        m->by_difference = ts_slab_take_zero(&m->slab, n, sizeof(double));
+        m->key = ts_slab_take(&m->slab, n * n, sizeof(double));
+        m->key_hidden = ts_slab_take(&m->slab, n * hidden, sizeof(double));
+        m->key_logit = ts_slab_take(&m->slab, n * n, sizeof(double));
+        m->by_key = ts_slab_take(&m->slab, n * n, sizeof(double));
+        m->component = ts_slab_take(&m->slab, n * n, sizeof(double));
+        m->exponential = ts_slab_take(&m->slab, n * m->pairs->stride, sizeof(double));
+        m->z = ts_slab_take(&m->slab, n, sizeof(double));
+        m->work = ts_slab_take(&m->slab, n * (n + (size_t)m->network->embed), sizeof(double));
+    }
+    return TS_OK;
+}
+
+static int place_of(const cyclic *m, int a, int b) {
+    return (m->x_a[a] + m->x_b[b]) % m->n;
+}
+
+// --- What the pairs add up to ---
+
+static void gather_pair(cyclic *m, int a, int b, const double *h, const double *z) {
+    size_t n = (size_t)m->n, s = (size_t)place_of(m, a, b);
+    double *sum = m->hidden_sum + s * (size_t)m->hidden, centre = 0;
+    for (int k = 0; k < m->hidden; k++)
+        sum[k] += h[k];
+    m->weight[s] += 1;
+    m->label_count[s * n + (size_t)m->pairs->table->result[(size_t)a * n + (size_t)b]]++;
+    for (size_t c = 0; c < n; c++) {
+        m->logit_mean[c] += z[c];
+        centre += z[c];
+    }
+    centre /= m->n;
+    for (size_t c = 0; c < n; c++) {
+        double own = z[c] - centre;
+        m->logit_energy += own * own;
+        m->by_difference[s >= c ? s - c : s + n - c] += own;
+    }
+}
+
+static void add(void *state, int a) {
+    cyclic *m = state;
+    ts_pair_row row = ts_pairs_row(m->pairs, a);
+    for (int b = 0; b < m->n; b++)
+        gather_pair(m, a, b, row.h + (size_t)b * (size_t)m->hidden, row.logits + (size_t)b * (size_t)m->n);
+}
+
+// The centred logits' product with the cube cos(2 pi k (x_a + x_b - c) / n), and the cube's squared norm. Cubes are
+// orthogonal to each other over c.
+static double along_cube(const cyclic *m, int k, double *norm) {
+    const double *cosine = m->planes->functions + (size_t)(2 * k - 1) * (size_t)m->n;
+    double dot = 0;
+    *norm = 0;
+    for (int d = 0; d < m->n; d++) {
+        dot += m->by_difference[d] * cosine[d];
+        *norm += (double)m->n * m->n * cosine[d] * cosine[d];
+    }
+    return dot;
+}
+
+// --- The key frequencies ---
+
+static double weighted_dot(const cyclic *m, const double *f, const double *g) {
+    double sum = 0;
+    for (int s = 0; s < m->n; s++)
+        sum += m->weight[s] * f[s] * g[s];
+    return sum;
+}
+
+// Takes what lies along 1 and the functions so far out of f, and scales it; false: nothing is left.
+static bool orthonormalise(const cyclic *m, double *f) {
+    double pairs = (double)m->n * m->n, before = weighted_dot(m, f, f);
+    for (int again = 0; again < 2; again++) { // the second time takes out what rounding left
+        double mean = 0;
+        for (int s = 0; s < m->n; s++)
+            mean += m->weight[s] * f[s] / pairs;
+        for (int s = 0; s < m->n; s++)
+            f[s] -= mean;
+        for (int i = 0; i < m->keys; i++) {
+            const double *earlier = m->key + (size_t)i * (size_t)m->n;
+            double along = weighted_dot(m, f, earlier);
+            for (int s = 0; s < m->n; s++)
+                f[s] -= along * earlier[s];
+        }
+    }
+    double left = weighted_dot(m, f, f);
+    if (left <= DEPENDENT * before || left <= DEPENDENT * pairs)
+        return false;
+    for (int s = 0; s < m->n; s++)
+        f[s] /= sqrt(left);
+    return true;
+}
+
+// What the key frequencies' functions of x_a + x_b in the hidden layer give to the logits of each sum.
+static void project_keys(cyclic *m) {
+    size_t n = (size_t)m->n;
+    for (int f = 1; f < m->n; f++) {
+        if (m->planes->key[ts_fourier_frequency(f) - 1] != 1)
+            continue;
+        double *own = m->key + (size_t)m->keys * n;
+        memcpy(own, m->planes->functions + (size_t)f * n, n * sizeof *own);
+        m->keys += orthonormalise(m, own);
+    }
+    if (m->keys == 0) {
+        memset(m->component, 0, n * n * sizeof *m->component);
+        return;
+    }
+    for (size_t i = 0; i < (size_t)m->keys; i++)
+        for (size_t s = 0; s < n; s++)
+            m->by_key[s * (size_t)m->keys + i] = m->key[i * n + s];
+    ts_product(m->keys, m->hidden, m->n, m->key, m->n, m->hidden_sum, m->hidden, m->key_hidden, m->hidden);
+    ts_product(m->keys, m->n, m->hidden, m->key_hidden, m->hidden, m->network->u, m->n, m->key_logit, m->n);
+    ts_product(m->n, m->n, m->keys, m->by_key, m->keys, m->key_logit, m->n, m->component, m->n);
+}
+
+// Mean over all pairs; what is left of a pair's logits depends on x_a + x_b alone.
+static double restricted_loss(cyclic *m) {
+    size_t n = (size_t)m->n;
+    double sum = 0;
+    for (size_t s = 0; s < n && !ts_must_stop(m->pairs->pause); s++) {
+        for (size_t c = 0; c < n; c++)
+            m->z[c] = m->component[s * n + c] + m->logit_mean[c];
+        for (size_t label = 0; label < n; label++)
+            if (m->label_count[s * n + label] > 0)
+                sum += m->label_count[s * n + label] * ts_pair_loss(m->z, m->n, (int)label);
+    }
+    return sum / (double)(n * n);
+}
+
+// A pair's loss without its component.
+static double loss_without(cyclic *m, int a, int b, double *e) {
+    size_t n = (size_t)m->n, s = (size_t)place_of(m, a, b);
+    const double *component = m->component + s * n, *exponential = m->exponential + s * m->pairs->stride;
+    int label = m->pairs->table->result[(size_t)a * n + (size_t)b];
+    double loss;
+    ts_losses(e + (size_t)b * m->pairs->stride, &exponential, 1, m->pairs->stride, label, &loss);
+    if (!isnan(loss))
+        return loss;
+    const double *logits = ts_pairs_row(m->pairs, a).logits + (size_t)b * n; // rare: they are made again
+    for (size_t c = 0; c < n; c++)
+        m->z[c] = logits[c] - component[c];
+    return ts_pair_loss(m->z, m->n, label);
+}
+
+// Mean over the training pairs.
+static double excluded_loss(cyclic *m) {
+    size_t n = (size_t)m->n;
+    double sum = 0;
+    for (size_t s = 0; s < n; s++)
+        ts_exponentials(m->component + s * n, -1, m->n, m->exponential + s * m->pairs->stride);
+    for (int a = 0; a < m->n && !ts_must_stop(m->pairs->pause); a++) {
+        double *e = ts_pairs_exponentials(m->pairs, a, false);
+        for (int b = 0; b < m->n; b++)
+            if (m->pairs->is_train[(size_t)a * n + (size_t)b])
+                sum += loss_without(m, a, b, e);
+    }
+    return m->pairs->train > 0 ? sum / (double)m->pairs->train : NAN;
+}
+
+static ts_status begin(const ts_measuring *measuring, int chart, void **state) {
+    *state = ts_alloc_zero(1, sizeof(cyclic), "Fourier measures");
+    return *state ? create(measuring, chart, *state) : TS_ERROR_MEMORY;
+}
+
+static void finish(void *state) {
+    cyclic *m = state;
+    for (int c = 0; c < m->n; c++)
+        m->logit_mean[c] /= (double)m->n * m->n;
+    project_keys(m);
+    m->restricted_loss = restricted_loss(m);
+    m->excluded_loss = excluded_loss(m);
+}
+
+static void free_state(void *state) {
+    ts_slab_free(&((cyclic *)state)->slab);
+    ts_free(state);
+}
+
+// --- The measures ---
+
+static double logit_residual_fraction(const void *state) {
+    const cyclic *m = state;
+    double explained = 0, norm;
+    for (int k = 1; k <= m->n / 2; k++) {
+        double dot = along_cube(m, k, &norm);
+        explained += dot * dot / (norm * m->logit_energy);
+    }
+    return sqrt(explained < 1 ? 1 - explained : isnan(explained) ? NAN : 0);
+}
+
+static double key_restricted_loss(const void *state) {
+    return ((const cyclic *)state)->restricted_loss;
+}
+
+static double key_excluded_loss(const void *state) {
+    return ((const cyclic *)state)->excluded_loss;
+}
+
+static void embed_fourier_norm(const void *state, double *out) {
+    const cyclic *m = state;
+    ts_fourier_norms(m->n, m->planes->functions, m->x_a, m->network->e_x, m->network->embed, m->work, out);
+}
+
+static void embed_right_fourier_norm(const void *state, double *out) {
+    const cyclic *m = state;
+    ts_fourier_norms(m->n, m->planes->functions, m->x_b, m->network->e_y, m->network->embed, m->work, out);
+}
+
+static double logit_cos_coefficient(const void *state, int index) {
+    double norm, dot = along_cube(state, index + 1, &norm);
+    return dot / norm;
+}
+
+static double logit_cos_similarity(const void *state, int index) {
+    double norm, dot = along_cube(state, index + 1, &norm);
+    return dot / sqrt(norm * ((const cyclic *)state)->logit_energy);
+}
+
+static const ts_measure ROWS[] = {
+    {.name = "logit_residual_fraction",
+     .help = "norm of the centred logits without their components along all cosine cubes, over their own",
+     .value = logit_residual_fraction},
+    {.name = "key_restricted_loss",
+     .units = "nat",
+     .loss = true,
+     .help =
+         "loss with only the key frequencies' functions of a + b in the hidden layer, and the mean logits",
+     .value = key_restricted_loss},
+    {.name = "key_excluded_loss",
+     .units = "nat",
+     .loss = true,
+     .help = "training loss without the key frequencies' functions of a + b in the hidden layer",
+     .value = key_excluded_loss},
+    {.name = "embed_fourier_norm",
+     .dimension = {"component"},
+     .help = "norm of the left embedding's Fourier components over tokens",
+     .values = embed_fourier_norm},
+    {.name = "embed_right_fourier_norm",
+     .dimension = {"component"},
+     .help = "norm of the right embedding's Fourier components over tokens",
+     .values = embed_right_fourier_norm},
+    {.name = "logit_cos_coefficient",
+     .dimension = {"frequency"},
+     .help = "coefficient of cos(2 pi k (a + b - c) / n) in the centred logits",
+     .each = logit_cos_coefficient},
+    {.name = "logit_cos_similarity",
+     .dimension = {"frequency"},
+     .help = "cosine between the centred logits and cos(2 pi k (a + b - c) / n)",
+     .each = logit_cos_similarity},
+    {0},
+};
+
+static bool needs(const ts_data *data) {
+    return data->symmetry && data->symmetry->circles == 1;
+}
+
+const ts_family ts_family_cyclic = {
+    .title = "Fourier measures of cyclic tables",
+    .source = "Fourier measures: cyclic tables",
+    .kind = TS_KIND_TABLE,
+    .rows = ROWS,
+    .charts = true,
+    .needs = needs,
+    .begin = begin,
+    .add = add,
+    .finish = finish,
+    .free = free_state,
+};

@@ -1,0 +1,199 @@
+// Fourier measures of a network on a dihedral group, in components of the rotation index: of rotations and of
+// reflections (definitions: docs/workloads.md).
+#include "base/product.h"
+#include "measure/clusters.h"
+#include "measure/fourier.h"
+#include "measure/losses.h"
+
+#include <string.h>
+
+typedef struct dihedral {
+    ts_pairs *pairs;
+    const ts_network *network;
+    int n, order, hidden; // rotations; elements, 2 n
+    const ts_planes *planes;
+    double *basis;              // (n, n): orthonormal Fourier components; then of the key frequencies alone
+    double *basis_columns;      // (n, n): these transposed
+    double *coefficient, *part; // (n, n) each: of a row's wrong logits
+    double *z;                  // (order)
+    double *columns;            // (n, hidden): half of the unembedding, transposed
+    double *work;               // (n, n + the greater of hidden and the embedding's width)
+    double corrected_loss;
+    ts_slab slab;
+} dihedral;
+
+static ts_status create(const ts_measuring *measuring, int chart, dihedral *m) {
+    const ts_clusters *clusters = ts_measuring_state(measuring, &ts_family_clusters, chart);
+    size_t n = (size_t)measuring->data->symmetry->circle, hidden = (size_t)measuring->network->hidden;
+    size_t embed = (size_t)measuring->network->embed, order = 2 * n;
+    m->pairs = measuring->pairs;
+    m->network = measuring->network;
+    m->n = (int)n;
+    m->order = (int)order;
+    m->hidden = (int)hidden;
+    m->planes = &clusters->planes;
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1 && ts_slab_reserve(&m->slab, "a dihedral group's measures") != TS_OK)
+            return TS_ERROR_MEMORY;
+        m->basis = ts_slab_take(&m->slab, n * n, sizeof(double));
+        m->basis_columns = ts_slab_take(&m->slab, n * n, sizeof(double));
+        m->coefficient = ts_slab_take(&m->slab, n * n, sizeof(double));
+        m->part = ts_slab_take(&m->slab, n * n, sizeof(double));
+        m->z = ts_slab_take(&m->slab, order, sizeof(double));
+        m->columns = ts_slab_take(&m->slab, n * hidden, sizeof(double));
+        m->work = ts_slab_take(&m->slab, n * (n + (hidden > embed ? hidden : embed)), sizeof(double));
+    }
+    ts_fourier_basis(m->n, m->planes->functions, m->basis);
+    return TS_OK;
+}
+
+static ts_status begin(const ts_measuring *measuring, int chart, void **state) {
+    *state = ts_alloc_zero(1, sizeof(dihedral), "a dihedral group's measures");
+    return *state ? create(measuring, chart, *state) : TS_ERROR_MEMORY;
+}
+
+static void free_state(void *state) {
+    ts_slab_free(&((dihedral *)state)->slab);
+    ts_free(state);
+}
+
+// The key frequencies' components alone, as rows of m->basis and columns of m->basis_columns; returns how many.
+static int keep_key_components(dihedral *m) {
+    size_t n = (size_t)m->n, count = 0;
+    for (size_t f = 1; f < n; f++)
+        if (m->planes->key[ts_fourier_frequency((int)f) - 1] == 1)
+            memmove(m->basis + count++ * n, m->basis + f * n, n * sizeof(double));
+    for (size_t i = 0; i < count; i++)
+        for (size_t x = 0; x < n; x++)
+            m->basis_columns[x * count + i] = m->basis[i * n + x];
+    return (int)count;
+}
+
+static double corrected_loss(dihedral *m) {
+    size_t n = (size_t)m->n, order = (size_t)m->order;
+    int keys = keep_key_components(m);
+    double sum = 0;
+    for (int a = 0; a < m->order && !ts_must_stop(m->pairs->pause); a++) {
+        const double *logits = ts_pairs_row(m->pairs, a).logits;
+        for (int bit = 0; bit < 2; bit++) { // of b
+            // a b is a reflection if just one of a and b is; the other elements are wrong.
+            size_t wrong = a / m->n == bit ? n : 0;
+            const double *rows = logits + (size_t)bit * n * order;
+            if (keys > 0) {
+                ts_product(m->n, keys, m->n, rows + wrong, m->order, m->basis_columns, keys, m->coefficient,
+                           keys);
+                ts_product(m->n, m->n, keys, m->coefficient, keys, m->basis, m->n, m->part, m->n);
+            }
+            for (size_t b = 0; b < n; b++) {
+                memcpy(m->z, rows + b * order, order * sizeof(double));
+                for (size_t c = 0; c < n && keys > 0; c++)
+                    m->z[wrong + c] -= m->part[b * n + c];
+                size_t pair = (size_t)a * order + (size_t)bit * n + b;
+                sum += ts_pair_loss(m->z, m->order, m->pairs->table->result[pair]);
+            }
+        }
+    }
+    return sum / (double)(order * order);
+}
+
+// Rows of pairs are made once more, now that the key frequencies are known.
+static void finish(void *state) {
+    dihedral *m = state;
+    m->corrected_loss = corrected_loss(m);
+}
+
+static double reflection_corrected_loss(const void *state) {
+    return ((const dihedral *)state)->corrected_loss;
+}
+
+// --- Halves of the embeddings and the unembedding ---
+
+enum { ROTATIONS, REFLECTIONS };
+
+static void embedding_norm(const dihedral *m, const double *embedding, int half, double *out) {
+    ts_fourier_norms(m->n, m->planes->functions, NULL,
+                     embedding + (size_t)half * (size_t)m->n * (size_t)m->network->embed, m->network->embed,
+                     m->work, out);
+}
+
+static void unembedding_norm(const dihedral *m, int half, double *out) {
+    size_t n = (size_t)m->n, hidden = (size_t)m->hidden, first = (size_t)half * n;
+    for (size_t c = 0; c < n; c++)
+        for (size_t k = 0; k < hidden; k++)
+            m->columns[c * hidden + k] = m->network->u[k * 2 * n + first + c];
+    ts_fourier_norms(m->n, m->planes->functions, NULL, m->columns, m->hidden, m->work, out);
+}
+
+static void embed_rotation(const void *state, double *out) {
+    embedding_norm(state, ((const dihedral *)state)->network->e_x, ROTATIONS, out);
+}
+
+static void embed_reflection(const void *state, double *out) {
+    embedding_norm(state, ((const dihedral *)state)->network->e_x, REFLECTIONS, out);
+}
+
+static void embed_right_rotation(const void *state, double *out) {
+    embedding_norm(state, ((const dihedral *)state)->network->e_y, ROTATIONS, out);
+}
+
+static void embed_right_reflection(const void *state, double *out) {
+    embedding_norm(state, ((const dihedral *)state)->network->e_y, REFLECTIONS, out);
+}
+
+static void unembed_rotation(const void *state, double *out) {
+    unembedding_norm(state, ROTATIONS, out);
+}
+
+static void unembed_reflection(const void *state, double *out) {
+    unembedding_norm(state, REFLECTIONS, out);
+}
+
+static const ts_measure ROWS[] = {
+    {.name = "reflection_corrected_loss",
+     .units = "nat",
+     .loss = true,
+     .help = "loss without the logits' key-frequency components on elements that are a reflection where the "
+             "product "
+             "is none, or none where it is one",
+     .value = reflection_corrected_loss},
+    {.name = "embed_rotation_fourier_norm",
+     .dimension = {"component"},
+     .help = "norm of the Fourier components of the left embedding, of rotations",
+     .values = embed_rotation},
+    {.name = "embed_reflection_fourier_norm",
+     .dimension = {"component"},
+     .help = "norm of the Fourier components of the left embedding, of reflections",
+     .values = embed_reflection},
+    {.name = "embed_right_rotation_fourier_norm",
+     .dimension = {"component"},
+     .help = "norm of the Fourier components of the right embedding, of rotations",
+     .values = embed_right_rotation},
+    {.name = "embed_right_reflection_fourier_norm",
+     .dimension = {"component"},
+     .help = "norm of the Fourier components of the right embedding, of reflections",
+     .values = embed_right_reflection},
+    {.name = "unembed_rotation_fourier_norm",
+     .dimension = {"component"},
+     .help = "norm of the Fourier components of the unembedding, of rotations",
+     .values = unembed_rotation},
+    {.name = "unembed_reflection_fourier_norm",
+     .dimension = {"component"},
+     .help = "norm of the Fourier components of the unembedding, of reflections",
+     .values = unembed_reflection},
+    {0},
+};
+
+static bool needs(const ts_data *data) {
+    return data->symmetry && data->symmetry->circles == 2;
+}
+
+const ts_family ts_family_dihedral = {
+    .title = "Fourier measures of dihedral tables",
+    .source = "Fourier measures: dihedral tables",
+    .kind = TS_KIND_TABLE,
+    .rows = ROWS,
+    .needs = needs,
+    .begin = begin,
+    .finish = finish,
+    .free = free_state,
+};

@@ -1,0 +1,107 @@
+// The list of dimensions that measures have.
+#include "measure/dimension.h"
+
+#include "model/model.h"
+#include "model/network.h"
+
+#include <string.h>
+
+typedef struct dimension {
+    const char *name;
+    int64_t (*length)(const ts_params *params, const ts_data *data); // NULL: a width of the model's
+    const char *(*label)(const ts_data *data, int64_t index);        // NULL: the index itself
+    const char *(*alias)(const ts_data *data, int64_t index);
+} dimension;
+
+static int64_t irreps(const ts_params *params, const ts_data *data) {
+    (void)params;
+    return data->symmetry ? data->symmetry->irreps->count : 0;
+}
+
+static const char *irrep(const ts_data *data, int64_t index) {
+    return data->symmetry->irreps->irrep[index].name;
+}
+
+static const char *irrep_alias(const ts_data *data, int64_t index) {
+    return data->symmetry->irreps->irrep[index].alias;
+}
+
+static int64_t components(const ts_params *params, const ts_data *data) {
+    (void)params;
+    return data->symmetry && data->symmetry->circles > 0 ? data->symmetry->circle : 0;
+}
+
+static const char *component(const ts_data *data, int64_t index) {
+    return data->symmetry->component[index];
+}
+
+static int64_t frequencies(const ts_params *params, const ts_data *data) {
+    return components(params, data) / 2;
+}
+
+static const char *frequency(const ts_data *data, int64_t index) {
+    return data->symmetry->frequency[index];
+}
+
+enum { REGIONS = 4 };
+
+static int64_t regions(const ts_params *params, const ts_data *data) {
+    (void)params;
+    return data->symmetry && data->symmetry->circles == 2 ? REGIONS : 0;
+}
+
+static const char *region(const ts_data *data, int64_t index) {
+    static const char *const NAMES[REGIONS] = {"rotation_rotation", "rotation_reflection",
+                                               "reflection_rotation", "reflection_reflection"};
+    (void)data;
+    return NAMES[index];
+}
+
+// What the last position of a transformer attends to.
+static int64_t sources(const ts_params *params, const ts_data *data) {
+    (void)params;
+    return data->table ? TS_SOURCES : 0;
+}
+
+static const char *source(const ts_data *data, int64_t index) {
+    static const char *const NAMES[TS_SOURCES] = {"a", "b", "="};
+    (void)data;
+    return NAMES[index];
+}
+
+static const dimension DIMENSIONS[] = {
+    {"irrep", irreps, irrep, irrep_alias},
+    {"component", components, component, NULL},
+    {"frequency", frequencies, frequency, NULL},
+    {"region", regions, region, NULL},
+    {"source", sources, source, NULL},
+    {"feature", NULL, NULL, NULL},
+    {"neuron", NULL, NULL, NULL},
+    {"head", NULL, NULL, NULL},
+};
+_Static_assert(sizeof DIMENSIONS / sizeof *DIMENSIONS == TS_MEASURE_DIMENSION_NAMES,
+               "as many as dimension.h says");
+
+static const dimension *find(const char *name) {
+    for (int i = 0; i < TS_MEASURE_DIMENSION_NAMES; i++)
+        if (strcmp(DIMENSIONS[i].name, name) == 0)
+            return &DIMENSIONS[i];
+    return NULL;
+}
+
+int64_t ts_dimension_length(const ts_params *params, const ts_data *data, const char *name) {
+    const dimension *d = find(name);
+    if (!d)
+        return 0;
+    return d->length ? d->length(params, data) : params->schema->model->width(params, name);
+}
+
+const char *ts_dimension_label(const ts_data *data, const char *name, int64_t index) {
+    const dimension *d = find(name);
+    return d && d->label ? d->label(data, index) : NULL;
+}
+
+const char *ts_dimension_alias(const ts_data *data, const char *name, int64_t index) {
+    const dimension *d = find(name);
+    return d && d->alias ? d->alias(data, index) : NULL;
+}

@@ -1,0 +1,44 @@
+// A family of measures: what is gathered together in one pass, and the measures that are read off it. The way of the
+// data: a network (model/network.h) is shown row of pairs by row of pairs, families gather, families finish, formulas
+// are read off. For the files of this folder; others see measure.h.
+#pragma once
+
+#include "measure/pairs.h"
+#include "measure/row.h"
+#include "model/network.h"
+#include "task/task.h"
+
+// One network that is being measured.
+typedef struct ts_measuring {
+    const ts_params *params;
+    const ts_data *data;
+    const ts_network *network;
+    ts_pairs *pairs; // all pairs of a table through it; NULL: the task has no table
+    int64_t step;
+    bool last;               // measures of the last checkpoint are wanted
+    const atomic_int *pause; // passes end early if it says stop; NULL: nobody asks
+    void *const *states;     // of the families so far: ts_measuring_state
+} ts_measuring;
+
+typedef struct ts_family {
+    const char *title;
+    const char *source;     // heading of docs/workloads.md under which the formulas are
+    ts_kind kind;           // of the data that it is about
+    const ts_measure *rows; // NULL name ends the table
+    const char *prefix;     // of all names; NULL: none
+    bool charts;            // measured through each chart of the symmetry (task/symmetry.h), else once
+    // Whether a case of that kind has these measures (NULL: yes); those with a dimension of length 0 it has not.
+    bool (*needs)(const ts_data *data);
+    double (*operations)(const ts_params *params,
+                         const ts_data *data); // through one chart; NULL: next to none
+
+    // The state is what formulas get. `measuring`, and states of families listed before, outlive it.
+    ts_status (*begin)(const ts_measuring *measuring, int chart, void **state);
+    void (*add)(void *state,
+                int a);          // pairs (a, 0 ..), once for every a in order; NULL: does not look at pairs
+    void (*finish)(void *state); // after the last row; NULL: nothing to do
+    void (*free)(void *state);   // also after a begin that failed, with what it left in *state
+} ts_family;
+
+// State of a family that is listed before the caller's, of the same chart, begun (and, in finish, finished).
+const void *ts_measuring_state(const ts_measuring *measuring, const ts_family *family, int chart);

@@ -1,0 +1,81 @@
+// Where features lie in the hidden layer (Elhage et al. 2022, "Toy models of superposition").
+#include "measure/family.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct geometry {
+    double *norm;  // (features) |W_i|
+    double *total; // (features) sum over j of (W_i . W_j)^2, i itself included
+    double *dot;   // (features) scratch: W_i . W_j of one i
+    double all[];
+} geometry;
+
+static void gather(const ts_network *network, int i, geometry *g) {
+    size_t features = (size_t)network->features;
+    double square = 0;
+    memset(g->dot, 0, features * sizeof *g->dot);
+    for (int k = 0; k < network->hidden; k++) {
+        const double *w = network->directions + (size_t)k * features;
+        square += w[i] * w[i];
+        for (size_t j = 0; j < features; j++)
+            g->dot[j] += w[i] * w[j];
+    }
+    g->norm[i] = sqrt(square);
+    g->total[i] = 0;
+    for (size_t j = 0; j < features; j++)
+        g->total[i] += g->dot[j] * g->dot[j];
+}
+
+static ts_status begin(const ts_measuring *measuring, int chart, void **state) {
+    size_t features = (size_t)measuring->network->features;
+    geometry *g = *state = ts_alloc(sizeof *g + 3 * features * sizeof(double), "a geometry");
+    (void)chart;
+    if (!g)
+        return TS_ERROR_MEMORY;
+    g->norm = g->all;
+    g->total = g->all + features;
+    g->dot = g->all + 2 * features;
+    for (int i = 0; i < (int)features; i++)
+        gather(measuring->network, i, g);
+    return TS_OK;
+}
+
+static double feature_norm(const void *state, int i) {
+    return ((const geometry *)state)->norm[i];
+}
+
+// A feature without a direction interferes with none and fills no dimension.
+static double interference(const void *state, int i) {
+    const geometry *g = state;
+    double own = g->norm[i] * g->norm[i];
+    return own > 0 ? (g->total[i] - own * own) / own : 0;
+}
+
+static double dimensionality(const void *state, int i) {
+    const geometry *g = state;
+    double own = g->norm[i] * g->norm[i];
+    return own > 0 ? own * own / g->total[i] : 0;
+}
+
+static const ts_measure ROWS[] = {
+    {.name = "feature_norm", .dimension = {"feature"}, .help = "|W_i|", .each = feature_norm},
+    {.name = "interference",
+     .dimension = {"feature"},
+     .help = "sum over j != i of (W_i/|W_i| . W_j)^2",
+     .each = interference},
+    {.name = "dimensionality",
+     .dimension = {"feature"},
+     .help = "|W_i|^2 / sum over j of (W_i/|W_i| . W_j)^2",
+     .each = dimensionality},
+    {0},
+};
+
+const ts_family ts_family_geometry = {
+    .title = "Directions of features",
+    .source = "Measures of `autoencoder`",
+    .kind = TS_KIND_FEATURES,
+    .rows = ROWS,
+    .begin = begin,
+    .free = ts_free,
+};

@@ -1,0 +1,484 @@
+// What a network holds in the functions of a group, per irrep (Chughtai, Chan & Nanda 2023; definitions:
+// docs/workloads.md): of the table's group, and of Z_p read through a chart (task/symmetry.h).
+#include "measure/group.h"
+
+#include "base/product.h"
+#include "measure/curves.h"
+
+#include <math.h>
+#include <string.h>
+
+static const double KEY_SIMILARITY = 0.005, OFF_ENERGY = 1, PASSED = 0.05;
+
+static ts_status create(const ts_measuring *measuring, int chart, ts_group_parts *m) {
+    const ts_symmetry *symmetry = measuring->data->symmetry;
+    size_t n = (size_t)symmetry->group->n, hidden = (size_t)measuring->network->hidden;
+    size_t embed = (size_t)measuring->network->embed, count = (size_t)symmetry->irreps->count;
+    m->pairs = measuring->pairs;
+    m->network = measuring->network;
+    m->symmetry = symmetry;
+    m->group = symmetry->group;
+    m->chart = &symmetry->chart[chart];
+    m->n = (int)n;
+    m->hidden = (int)hidden;
+    m->count = (int)count;
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1 && ts_slab_reserve(&m->slab, "a group's measures") != TS_OK)
+            return TS_ERROR_MEMORY;
+        for (int side = 0; side < TS_SIDES; side++) {
+            m->weight[side] = ts_slab_take_zero(&m->slab, n, sizeof(double));
+            m->sum[side] = ts_slab_take_zero(&m->slab, n * hidden, sizeof(double));
+            m->columns[side] = ts_slab_take(&m->slab, n * n, sizeof(double));
+            m->part[side] = ts_slab_take(&m->slab, n * hidden, sizeof(double));
+            m->part0[side] = ts_slab_take(&m->slab, n * hidden, sizeof(double));
+            m->through[side] = ts_slab_take(&m->slab, n * n, sizeof(double));
+        }
+        m->all_mean = ts_slab_take_zero(&m->slab, hidden, sizeof(double));
+        m->by_product = ts_slab_take_zero(&m->slab, n * n, sizeof(double));
+        m->label_count = ts_slab_take_zero(&m->slab, n * n, sizeof(int));
+        m->functions = ts_slab_take(&m->slab, n * n, sizeof(double));
+        m->embedding = ts_slab_take(&m->slab, n * embed, sizeof(double));
+        for (int side = 0; side < 2; side++)
+            m->embed_part[side] = ts_slab_take(&m->slab, n * embed, sizeof(double));
+        m->u_rows = ts_slab_take(&m->slab, n * hidden, sizeof(double));
+        m->u_part = ts_slab_take(&m->slab, n * hidden, sizeof(double));
+        m->centred = ts_slab_take(&m->slab, n, sizeof(double));
+        m->along = ts_slab_take(&m->slab, count, sizeof(double));
+        m->neuron_energy = ts_slab_take(&m->slab, hidden, sizeof(double));
+        m->neuron_all = ts_slab_take_zero(&m->slab, hidden, sizeof(double));
+        m->neuron_irrep = ts_slab_take(&m->slab, hidden, sizeof(double));
+        m->neuron_irrep_fraction = ts_slab_take(&m->slab, hidden, sizeof(double));
+    }
+    return TS_OK;
+}
+
+static ts_status begin(const ts_measuring *measuring, int chart, void **state) {
+    *state = ts_alloc_zero(1, sizeof(ts_group_parts), "a group's measures");
+    return *state ? create(measuring, chart, *state) : TS_ERROR_MEMORY;
+}
+
+static void free_state(void *state) {
+    ts_slab_free(&((ts_group_parts *)state)->slab);
+    ts_free(state);
+}
+
+// --- What the pairs add up to ---
+
+int ts_group_element(const ts_group_parts *m, int side, int a, int b) {
+    int x = m->chart->x_a[a], y = m->chart->x_b[b];
+    return side == TS_OF_A ? x : side == TS_OF_B ? y : m->group->result[(size_t)x * (size_t)m->n + (size_t)y];
+}
+
+static void gather_pair(ts_group_parts *m, ts_pair_row row, int a, int b) {
+    size_t n = (size_t)m->n, hidden = (size_t)m->hidden;
+    const double *h = row.h + (size_t)b * hidden, *z = row.logits + (size_t)b * n;
+    double centre = 0;
+    for (int side = 0; side < TS_SIDES; side++) {
+        size_t element = (size_t)ts_group_element(m, side, a, b);
+        m->weight[side][element] += 1;
+        ts_add(m->sum[side] + element * hidden, h, m->hidden);
+    }
+    m->hidden_energy += ts_energy(h, hidden);
+    for (int c = 0; c < m->n; c++)
+        centre += z[c];
+    centre /= m->n;
+    m->centre_sum += centre;
+    m->centre_energy += centre * centre;
+    for (int c = 0; c < m->n; c++)
+        m->centred[c] = z[c] - centre;
+    size_t product = (size_t)ts_group_element(m, TS_OF_PRODUCT, a, b);
+    ts_add(m->by_product + product * n, m->centred, m->n);
+    m->logit_energy += ts_energy(m->centred, n);
+    m->label_count[product * n + (size_t)m->pairs->table->result[(size_t)a * n + (size_t)b]]++;
+}
+
+static void add(void *state, int a) {
+    ts_group_parts *m = state;
+    ts_pair_row row = ts_pairs_row(m->pairs, a);
+    for (int b = 0; b < m->n; b++)
+        gather_pair(m, row, a, b);
+}
+
+// Coefficients of an embedding's functions, each token counting once.
+static void take_embedding(ts_group_parts *m, int side) {
+    int width = m->network->embed;
+    const double *tokens = side == TS_OF_A ? m->network->e_x : m->network->e_y;
+    memset(m->embedding, 0, (size_t)m->n * (size_t)width * sizeof(double));
+    for (int a = 0; a < m->n; a++)
+        ts_add(m->embedding + (size_t)ts_group_element(m, side, a, a) * (size_t)width,
+               tokens + (size_t)a * (size_t)width, width);
+    // The side's functions have length 1 where a token counts n times, for its n pairs.
+    for (size_t i = 0; i < (size_t)m->n * (size_t)width; i++)
+        m->embedding[i] *= sqrt(m->n);
+    ts_product(m->n, width, m->n, m->functions, m->n, m->embedding, width, m->embed_part[side], width);
+}
+
+static void take_side(ts_group_parts *m, int side) {
+    int n = m->n;
+    ts_symmetry_basis(m->symmetry, m->weight[side], m->functions);
+    for (int i = 0; i < n; i++)
+        for (int g = 0; g < n; g++)
+            m->columns[side][g * n + i] = m->functions[i * n + g];
+    ts_product(n, m->hidden, n, m->functions, n, m->sum[side], m->hidden, m->part[side], m->hidden);
+    ts_product(n, n, m->hidden, m->part[side], m->hidden, m->network->u, n, m->through[side], n);
+    for (int i = 0; i < n; i++) {
+        double constant =
+            0; // the function's product with 1: nothing but for the trivial one, where all weigh the same
+        for (int g = 0; g < n; g++)
+            constant += m->weight[side][g] * m->functions[i * n + g];
+        for (int k = 0; k < m->hidden; k++)
+            m->part0[side][i * m->hidden + k] = m->part[side][i * m->hidden + k] - constant * m->all_mean[k];
+    }
+    if (side != TS_OF_PRODUCT)
+        take_embedding(m, side);
+}
+
+// From sums over pairs to coefficients.
+static void take_coefficients(ts_group_parts *m) {
+    size_t n = (size_t)m->n, hidden = (size_t)m->hidden;
+    for (size_t k = 0; k < hidden; k++)
+        for (size_t c = 0; c < n; c++)
+            m->u_rows[c * hidden + k] = m->network->u[k * n + c];
+    ts_product(m->n, m->hidden, m->n, m->symmetry->basis, m->n, m->u_rows, m->hidden, m->u_part, m->hidden);
+    for (size_t g = 0; g < n; g++)
+        for (size_t k = 0; k < hidden; k++)
+            m->all_mean[k] += m->sum[TS_OF_A][g * hidden + k] / (double)(n * n);
+    m->hidden_energy -= (double)(n * n) * ts_energy(m->all_mean, hidden); // of H0
+    for (int side = 0; side < TS_SIDES; side++)
+        take_side(m, side);
+}
+
+// The logits' product with an irrep's chi cube.
+static double along_cube(const ts_group_parts *m, int r) {
+    const double *chi = m->symmetry->irreps->irrep[r].character;
+    double dot = 0;
+    for (int p = 0; p < m->n; p++)
+        for (int c = 0; c < m->n; c++)
+            dot += m->by_product[(size_t)p * (size_t)m->n + (size_t)c] *
+                   chi[m->group->result[p * m->n + m->symmetry->inverse[c]]];
+    return dot;
+}
+
+double ts_group_cube_norm(const ts_group_parts *m, int r) {
+    return (double)m->n * m->n * ts_energy(m->symmetry->irreps->irrep[r].character, (size_t)m->n);
+}
+
+double ts_group_similarity(const ts_group_parts *m, int r) {
+    return m->along[r] / sqrt(ts_group_cube_norm(m, r) * m->logit_energy);
+}
+
+bool ts_group_is_key(int irrep, double similarity) {
+    return irrep > 0 && similarity > KEY_SIMILARITY;
+}
+
+static bool is_key(const ts_group_parts *m, int r) {
+    return ts_group_is_key(r, ts_group_similarity(m, r));
+}
+
+// --- Neurons ---
+
+static bool neurons_embedded(const ts_group_parts *m) {
+    return m->network->embed == m->hidden;
+}
+
+// Adds the irrep's energy of each neuron: in its embedding, or, where it has none of its own, in its means over b
+// and over a, the mean over all pairs left out.
+static void add_neurons(ts_group_parts *m, int r, int side) {
+    bool embedded = neurons_embedded(m);
+    const double *coefficients = embedded ? m->embed_part[side] : m->part0[side];
+    double share = embedded ? 1 : 1.0 / m->n;
+    for (int row = m->symmetry->first[r]; row < m->symmetry->first[r + 1]; row++)
+        for (int k = 0; k < m->hidden; k++) {
+            double value = coefficients[(size_t)row * (size_t)m->hidden + (size_t)k];
+            m->neuron_energy[k] += share * value * value;
+        }
+}
+
+static void sort_neurons(ts_group_parts *m) {
+    for (int r = 0; r < m->count; r++) {
+        memset(m->neuron_energy, 0, (size_t)m->hidden * sizeof(double));
+        add_neurons(m, r, TS_OF_A);
+        add_neurons(m, r, TS_OF_B);
+        for (int k = 0; k < m->hidden; k++) {
+            m->neuron_all[k] += m->neuron_energy[k];
+            if (r == 0 || m->neuron_energy[k] > m->neuron_irrep_fraction[k]) {
+                m->neuron_irrep[k] = r;
+                m->neuron_irrep_fraction[k] = m->neuron_energy[k];
+            }
+        }
+    }
+    for (int k = 0; k < m->hidden; k++) {
+        bool off = m->neuron_all[k] < OFF_ENERGY;
+        m->neuron_irrep_fraction[k] = off ? NAN : m->neuron_irrep_fraction[k] / m->neuron_all[k];
+        m->neuron_irrep[k] = off ? -1 : m->neuron_irrep[k];
+    }
+}
+
+static void finish(void *state) {
+    ts_group_parts *m = state;
+    take_coefficients(m);
+    for (int r = 0; r < m->count; r++)
+        m->along[r] = along_cube(m, r);
+    sort_neurons(m);
+}
+
+// --- Measures per irrep ---
+
+// Energy of its coefficients (rows of `width`) among those of all irreps.
+static double energy_of(const ts_group_parts *m, int r, const double *coefficients, int width) {
+    int first = m->symmetry->first[r], end = m->symmetry->first[r + 1];
+    return ts_energy(coefficients + (size_t)first * (size_t)width, (size_t)(end - first) * (size_t)width);
+}
+
+static double embed_share(const ts_group_parts *m, int side, int r) {
+    const double *tokens = side == TS_OF_A ? m->network->e_x : m->network->e_y;
+    return energy_of(m, r, m->embed_part[side], m->network->embed) /
+           ts_energy(tokens, (size_t)m->n * (size_t)m->network->embed);
+}
+
+static double unembed_fraction(const void *state, int r) {
+    const ts_group_parts *m = state;
+    return energy_of(m, r, m->u_part, m->hidden) / ts_energy(m->u_rows, (size_t)m->n * (size_t)m->hidden);
+}
+
+static double hidden_share(const ts_group_parts *m, int side, int r) {
+    return energy_of(m, r, m->part0[side], m->hidden) / m->hidden_energy;
+}
+
+static double embed_left_fraction(const void *state, int r) {
+    return embed_share(state, TS_OF_A, r);
+}
+
+static double embed_right_fraction(const void *state, int r) {
+    return embed_share(state, TS_OF_B, r);
+}
+
+static double hidden_left_fraction(const void *state, int r) {
+    return hidden_share(state, TS_OF_A, r);
+}
+
+static double hidden_right_fraction(const void *state, int r) {
+    return hidden_share(state, TS_OF_B, r);
+}
+
+static double hidden_product_fraction(const void *state, int r) {
+    return hidden_share(state, TS_OF_PRODUCT, r);
+}
+
+static double logit_similarity(const void *state, int r) {
+    return ts_group_similarity(state, r);
+}
+
+static double fit_coefficient(const void *state, int r) {
+    return ((const ts_group_parts *)state)->along[r] / ts_group_cube_norm(state, r);
+}
+
+static double neuron_irrep(const void *state, int neuron) {
+    return ((const ts_group_parts *)state)->neuron_irrep[neuron];
+}
+
+static double neuron_irrep_fraction(const void *state, int neuron) {
+    return ((const ts_group_parts *)state)->neuron_irrep_fraction[neuron];
+}
+
+// --- Over the key irreps ---
+
+static double logits_explained(const void *state) {
+    const ts_group_parts *m = state;
+    double sum = 0;
+    for (int r = 1; r < m->count; r++)
+        sum += ts_group_similarity(m, r) * ts_group_similarity(m, r);
+    return sum;
+}
+
+// Sum of what is known per irrep over the key irreps.
+static double over_keys(const ts_group_parts *m, double (*of)(const void *, int)) {
+    double sum = 0;
+    for (int r = 1; r < m->count; r++)
+        sum += is_key(m, r) ? of(m, r) : 0;
+    return sum;
+}
+
+static double hidden_fractions(const void *state, int r) {
+    return hidden_share(state, TS_OF_A, r) + hidden_share(state, TS_OF_B, r) +
+           hidden_share(state, TS_OF_PRODUCT, r);
+}
+
+static double embed_left_explained(const void *state) {
+    return over_keys(state, embed_left_fraction);
+}
+
+static double embed_right_explained(const void *state) {
+    return over_keys(state, embed_right_fraction);
+}
+
+static double unembed_explained(const void *state) {
+    return over_keys(state, unembed_fraction);
+}
+
+static double hidden_explained(const void *state) {
+    return over_keys(state, hidden_fractions);
+}
+
+static double hidden_product_explained(const void *state) {
+    return over_keys(state, hidden_product_fraction);
+}
+
+// Least squares of all n^3 logits on the key irreps' chi cubes and a constant. These are orthogonal (over c, a
+// chi cube sums to 0, and so does a product of two), so each coefficient is the component by itself.
+static double fit_constant(const void *state) {
+    const ts_group_parts *m = state;
+    return m->centre_sum / ((double)m->n * m->n);
+}
+
+static double fit_explained(const void *state) {
+    const ts_group_parts *m = state;
+    double pairs = (double)m->n * m->n, mean = m->centre_sum / pairs, explained = 0;
+    double variance = m->logit_energy + m->n * (m->centre_energy - pairs * mean * mean);
+    for (int r = 1; r < m->count; r++) {
+        double similarity = ts_group_similarity(m, r);
+        explained += is_key(m, r) ? similarity * similarity * m->logit_energy : 0;
+    }
+    return explained / variance;
+}
+
+// --- What follows from curves ---
+
+static void key_irrep(const ts_curves *curves, double *out) {
+    int count = (int)ts_curve_length(curves, "logit_similarity");
+    const double *similarity = ts_curve_last(curves, "logit_similarity");
+    for (int r = 0; r < count && curves->measured; r++)
+        out[r] = ts_group_is_key(r, similarity[r]);
+}
+
+static void irrep_step(const ts_curves *curves, double *out) {
+    int count = (int)ts_curve_length(curves, "logit_similarity");
+    for (int64_t k = 0; k < curves->count; k++) {
+        const double *similarity = ts_curve_at(curves, "logit_similarity", k);
+        for (int r = 0; r < count; r++)
+            if (isnan(out[r]) && similarity[r] > PASSED)
+                out[r] = (double)curves->step[k];
+    }
+}
+
+// Equal steps in the order of irreps.
+static void irrep_order(const ts_curves *curves, double *out) {
+    int count = (int)ts_curve_length(curves, "irrep_step");
+    const double *key = ts_curve_last(curves, "key_irrep"), *step = ts_curve_last(curves, "irrep_step");
+    for (int r = 0; r < count; r++) {
+        if (key[r] != 1 || isnan(step[r]))
+            continue;
+        out[r] = 1;
+        for (int s = 0; s < count; s++)
+            out[r] += key[s] == 1 && (step[s] < step[r] || (step[s] == step[r] && s < r));
+    }
+}
+
+static const ts_measure ROWS[] = {
+    {.name = "logits_explained",
+     .help = "sum of squared logit similarities over all irreps but the trivial one",
+     .value = logits_explained},
+    {.name = "embed_left_explained",
+     .help = "embed_left_fraction summed over the key irreps",
+     .value = embed_left_explained},
+    {.name = "embed_right_explained",
+     .help = "embed_right_fraction summed over the key irreps",
+     .value = embed_right_explained},
+    {.name = "unembed_explained",
+     .help = "unembed_fraction summed over the key irreps",
+     .value = unembed_explained},
+    {.name = "hidden_explained",
+     .help = "all three hidden fractions summed over the key irreps",
+     .value = hidden_explained},
+    {.name = "hidden_product_explained",
+     .help = "hidden_product_fraction summed over the key irreps",
+     .value = hidden_product_explained},
+    {.name = "fit_constant",
+     .help = "constant of the least-squares fit of the logits",
+     .value = fit_constant},
+    {.name = "fit_explained",
+     .help = "share of the logits' variance that a fit of the key irreps' chi cubes explains",
+     .value = fit_explained},
+    {.name = "embed_left_fraction",
+     .dimension = {"irrep"},
+     .help = "|P_r E_x|^2 / |E_x|^2",
+     .each = embed_left_fraction},
+    {.name = "embed_right_fraction",
+     .dimension = {"irrep"},
+     .help = "|P_r E_y|^2 / |E_y|^2",
+     .each = embed_right_fraction},
+    {.name = "unembed_fraction",
+     .dimension = {"irrep"},
+     .help = "|P_r U^T|^2 / |U|^2",
+     .each = unembed_fraction},
+    {.name = "hidden_left_fraction",
+     .dimension = {"irrep"},
+     .help = "share of |H0|^2 in functions of a in the irrep",
+     .each = hidden_left_fraction},
+    {.name = "hidden_right_fraction",
+     .dimension = {"irrep"},
+     .help = "share of |H0|^2 in functions of b in the irrep",
+     .each = hidden_right_fraction},
+    {.name = "hidden_product_fraction",
+     .dimension = {"irrep"},
+     .help = "share of |H0|^2 in functions of a b in the irrep",
+     .each = hidden_product_fraction},
+    {.name = "logit_similarity",
+     .dimension = {"irrep"},
+     .help = "cosine between centred logits and chi_r(a b c^-1)",
+     .each = logit_similarity},
+    {.name = "fit_coefficient",
+     .dimension = {"irrep"},
+     .help = "coefficient of chi_r(a b c^-1) in the least-squares fit of the logits",
+     .each = fit_coefficient},
+    {.name = "key_irrep",
+     .dimension = {"irrep"},
+     .at_end = true,
+     .help = "1 for irreps with a final logit similarity over 0.005, but the trivial one",
+     .follows = key_irrep},
+    {.name = "irrep_step",
+     .dimension = {"irrep"},
+     .at_end = true,
+     .help = "first checkpoint with a logit similarity over 0.05; NaN: none",
+     .follows = irrep_step},
+    {.name = "irrep_order",
+     .dimension = {"irrep"},
+     .at_end = true,
+     .help = "key irreps numbered from 1 in the order of their irrep_step; NaN: not one",
+     .follows = irrep_order},
+    {.name = "neuron_irrep",
+     .dimension = {"neuron"},
+     .at_end = true,
+     .help = "irrep that holds most of the neuron's energy; -1: off",
+     .each = neuron_irrep},
+    {.name = "neuron_irrep_fraction",
+     .dimension = {"neuron"},
+     .at_end = true,
+     .help = "share of the neuron's energy that its irrep holds",
+     .each = neuron_irrep_fraction},
+    {0},
+};
+
+static bool needs(const ts_data *data) {
+    return data->symmetry;
+}
+
+// Coefficients of the hidden layer.
+static double operations(const ts_params *params, const ts_data *data) {
+    double n = data->table->n;
+    return 18 * n * n * (double)params->schema->model->width(params, "neuron");
+}
+
+const ts_family ts_family_group = {
+    .title = "Irreps of a group in embeddings, hidden layer and logits",
+    .source = "Measures per irrep",
+    .kind = TS_KIND_TABLE,
+    .rows = ROWS,
+    .charts = true,
+    .needs = needs,
+    .operations = operations,
+    .begin = begin,
+    .add = add,
+    .finish = finish,
+    .free = free_state,
+};

@@ -1,0 +1,53 @@
+// What a network holds in the functions of a group, irrep by irrep, for the families that measure it.
+#pragma once
+
+#include "measure/family.h"
+
+extern const ts_family ts_family_group;
+
+// As functions of what: of a, of b, of a b.
+enum { TS_OF_A, TS_OF_B, TS_OF_PRODUCT, TS_SIDES };
+
+// Its state. Functions of a, of b and of a b: elements of the group count by the pairs they stand for. Coefficients are
+// those of all irreps' functions (ts_symmetry_basis).
+typedef struct ts_group_parts {
+    ts_pairs *pairs;
+    const ts_network *network;
+    const ts_symmetry *symmetry;
+    const ts_table *group;
+    const ts_chart *chart;
+    int n, hidden, count; // order of the group, width, irreps
+    // Added up over the pairs.
+    double *weight[TS_SIDES];         // (n) pairs of each element
+    double *sum[TS_SIDES];            // (n, hidden) H over the pairs of each element
+    double *all_mean;                 // (hidden)
+    double *by_product;               // (n, n): centred logits summed over the pairs of each product
+    int *label_count;                 // (n, n): pairs of each product with that label
+    double hidden_energy;             // of H0
+    double logit_energy;              // of logits centred over c
+    double centre_sum, centre_energy; // of logits' means over c: their sum, the sum of their squares
+    // Made of these.
+    double *functions;         // (n, n) of a side, orthonormal
+    double *columns[TS_SIDES]; // (n, n) transposed
+    double *part[TS_SIDES];    // (n, hidden) coefficients of H
+    double *part0[TS_SIDES];   // (n, hidden) coefficients of H0
+    double *through[TS_SIDES]; // (n, n) coefficients of H taken through U
+    double *embedding;         // (n, embed) E over the tokens of each element
+    double *embed_part[2];     // (n, embed) coefficients of E_x, E_y
+    double *u_rows, *u_part;   // (n, hidden) U transposed, and its coefficients
+    double *centred;           // (n) logits of a pair
+    double *along;             // (irreps) the logits' product with each irrep's chi cube chi(a b c^-1)
+    double *neuron_energy;     // (hidden) of an irrep
+    double *neuron_all;        // (hidden)
+    double *neuron_irrep, *neuron_irrep_fraction; // (hidden)
+    ts_slab slab;
+} ts_group_parts;
+
+// Element that a pair stands for, by side.
+int ts_group_element(const ts_group_parts *parts, int side, int a, int b);
+
+// Squared norm of an irrep's chi cube over all pairs and c; how similar the logits are to it; whether that makes it a
+// key irrep.
+double ts_group_cube_norm(const ts_group_parts *parts, int irrep);
+double ts_group_similarity(const ts_group_parts *parts, int irrep);
+bool ts_group_is_key(int irrep, double similarity);

@@ -1,0 +1,123 @@
+// How well a table is learned: losses and accuracies of all pairs, the size of the weights, and when it was learned.
+#include "measure/curves.h"
+#include "measure/family.h"
+#include "measure/losses.h"
+
+#include <math.h>
+
+static const double GROKKED = 0.99;
+
+enum { TRAIN, TEST, PARTS };
+
+typedef struct learning {
+    ts_pairs *pairs;
+    double loss[PARTS], right[PARTS], count[PARTS]; // sums over the pairs of each part; how many there are
+    double weight_norm2;
+} learning;
+
+static ts_status begin(const ts_measuring *measuring, int chart, void **state) {
+    learning *l = *state = ts_alloc_zero(1, sizeof *l, "losses");
+    const ts_table *table = measuring->data->table;
+    const ts_network *network = measuring->network;
+    (void)chart;
+    if (!l)
+        return TS_ERROR_MEMORY;
+    l->pairs = measuring->pairs;
+    l->count[TRAIN] = (double)l->pairs->train;
+    l->count[TEST] = (double)table->n * table->n - l->count[TRAIN];
+    for (int64_t i = 0; i < network->parameters; i++)
+        l->weight_norm2 += network->all[i] * network->all[i];
+    return TS_OK;
+}
+
+static void add(void *state, int a) {
+    learning *l = state;
+    const ts_pairs *pairs = l->pairs;
+    int n = pairs->table->n, n_out = pairs->table->n_out;
+    double *e = ts_pairs_exponentials(l->pairs, a, false);
+    for (int b = 0; b < n; b++) {
+        int pair = a * n + b, part = pairs->is_train[pair] ? TRAIN : TEST;
+        bool hit;
+        l->loss[part] += ts_loss(e + (size_t)b * pairs->stride, pairs->logits + (size_t)b * (size_t)n_out,
+                                 n_out, pairs->table->result[pair], &hit);
+        l->right[part] += hit;
+    }
+}
+
+static double train_loss(const void *state) {
+    const learning *l = state;
+    return l->loss[TRAIN] / l->count[TRAIN];
+}
+
+static double test_loss(const void *state) {
+    const learning *l = state;
+    return l->loss[TEST] / l->count[TEST];
+}
+
+static double train_accuracy(const void *state) {
+    const learning *l = state;
+    return l->right[TRAIN] / l->count[TRAIN];
+}
+
+static double test_accuracy(const void *state) {
+    const learning *l = state;
+    return l->right[TEST] / l->count[TEST];
+}
+
+static double all_loss(const void *state) {
+    const learning *l = state;
+    return (l->loss[TRAIN] + l->loss[TEST]) / (l->count[TRAIN] + l->count[TEST]);
+}
+
+static double weight_norm2(const void *state) {
+    return ((const learning *)state)->weight_norm2;
+}
+
+static void grokked_step(const ts_curves *curves, double *out) {
+    for (int64_t k = 0; k < curves->count && isnan(*out); k++)
+        if (*ts_curve_at(curves, "test_accuracy", k) >= GROKKED)
+            *out = (double)curves->step[k];
+}
+
+static const ts_measure ROWS[] = {
+    {.name = "train_loss",
+     .units = "nat",
+     .loss = true,
+     .help = "mean cross-entropy on the training pairs",
+     .value = train_loss},
+    {.name = "test_loss",
+     .units = "nat",
+     .loss = true,
+     .help = "mean cross-entropy on the other pairs",
+     .value = test_loss},
+    {.name = "train_accuracy", .help = "share of training pairs that are right", .value = train_accuracy},
+    {.name = "test_accuracy", .help = "share of the other pairs that are right", .value = test_accuracy},
+    {.name = "all_loss",
+     .units = "nat",
+     .loss = true,
+     .help = "mean cross-entropy on all pairs",
+     .value = all_loss},
+    {.name = "weight_norm2", .help = "sum of squares of all weights", .value = weight_norm2},
+    {.name = "grokked_step",
+     .at_end = true,
+     .help = "first checkpoint with a test accuracy of 0.99; NaN: none",
+     .follows = grokked_step},
+    {0},
+};
+
+// The forward pass of all pairs.
+static double operations(const ts_params *params, const ts_data *data) {
+    double n = data->table->n;
+    return 2 * n * n * (double)params->schema->model->width(params, "neuron") * data->table->n_out;
+}
+
+const ts_family ts_family_learning = {
+    .title = "Losses and accuracies of a table",
+    .source = "The model: `mlp`",
+    .kind = TS_KIND_TABLE,
+    .rows = ROWS,
+    .operations = operations,
+    .begin = begin,
+    .add = add,
+    .free = ts_free,
+};

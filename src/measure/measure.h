@@ -1,0 +1,65 @@
+// Measures: what is computed of a network's weights at a checkpoint, in double precision. One measure is one row of
+// its family's table and one formula (family.h; measure.c lists the families). How a network is trained, and where
+// the numbers are kept, is the business of others.
+#pragma once
+
+#include "base/pause.h"
+#include "measure/row.h"
+#include "param/key.h"
+#include "task/data.h"
+#include "task/task.h"
+
+#include <stdint.h>
+
+struct ts_family;
+struct ts_network;
+
+enum { TS_MAX_MEASURES = 512, TS_MEASURE_NAME_BYTES = 64 };
+
+// Every measure there is, the `index`th; false: there are no more. Those of a family follow each other.
+typedef struct ts_listed_measure {
+    const ts_measure *measure;
+    const char *title, *source; // of its family; heading of docs/workloads.md with the formulas
+    ts_kind kind;
+} ts_listed_measure;
+bool ts_measures_list(int index, ts_listed_measure *out);
+
+// Whether a case of that kind may have a measure of that name.
+bool ts_measures_of_kind(ts_kind kind, const char *name);
+
+// The measures of a case one after the other, as their numbers lie in what ts_measure_weights writes:
+//     ts_measures m = ts_measures_of(params, data);
+//     while (ts_measures_next(&m))
+//         ... m.measure, at m.offset ...
+// Afterwards m.offset is the sum of all lengths.
+typedef struct ts_measures {
+    const ts_params *params;
+    const ts_data *data;
+    const ts_measure *measure;           // its names are with the prefix of its family, and always valid
+    int64_t offset, length;              // in doubles; length: 1 for scalars
+    int64_t size[TS_MEASURE_DIMENSIONS]; // 1 where it has no such dimension
+    const struct ts_family *family;
+    int chart;          // of the symmetry, through which the family looks
+    const char *prefix; // that it gives to names
+    int next;
+} ts_measures;
+ts_measures ts_measures_of(const ts_params *params, const ts_data *data);
+bool ts_measures_next(ts_measures *measures);
+
+// Moves on to the case's measure of that name. False: it has none.
+bool ts_measures_find(ts_measures *measures, const char *name);
+int64_t ts_measures_total(const ts_params *params,
+                          const ts_data *data); // doubles that ts_measure_weights writes
+
+// All measures of `parameters`, in the layout of the case's model, after `step` updates. `out`: (ts_measures_total).
+// `last`: also those of the last checkpoint, else they are NaN, as are those that follow from curves. All are NaN if
+// a weight is not finite. TS_STOPPED: *pause (NULL: nobody asks) says so, and `out` is of no use.
+ts_status ts_measure_weights(const ts_params *params, const ts_data *data, const float *parameters,
+                             int64_t step, bool last, const atomic_int *pause, double *out);
+
+// The same of a network that is at hand (model/network.h), all of whose weights are finite.
+ts_status ts_measure_network(const ts_params *params, const ts_data *data, const struct ts_network *network,
+                             int64_t step, bool last, const atomic_int *pause, double *out);
+
+// Operations of one such call, about.
+double ts_measure_operations(const ts_params *params, const ts_data *data);

@@ -1,0 +1,37 @@
+// Neurons clustered by frequency: of each neuron's activations, as a function of where a and b stand on a
+// circle, the share that the 2-D Fourier terms of one frequency hold. Elements of a dihedral group stand on
+// two circles, its rotations and its reflections, which makes four planes of pairs, each taken by itself.
+#pragma once
+
+#include "base/memory.h"
+
+typedef struct ts_planes {
+    int n, circles;     // places round a circle; 1 or 2 circles
+    int hidden, count;  // neurons; frequencies 1 .. n/2
+    const int *x, *y;   // (circles * n) place of each a, b; of the second circle n and above
+    double *functions;  // (n, n), fourier.h's
+    double *cosines;    // (count + 1, count + 1): cos(2 pi k j / n)
+    double *sines;      // (count, count): sin(2 pi k j / n), k and j from 1
+    double *even;       // (count + 1, hidden): a row's activations at y plus those at -y
+    double *odd;        // (count, hidden): minus
+    double *of_cosines; // (count + 1, hidden): sums over b of cos k y h
+    double *of_sines;   // (count, hidden)
+    double *square;     // (hidden) sum of h^2
+    double *sum;        // (planes, hidden): of h
+    double *moment;     // (planes, count, MOMENTS, hidden): of f_i(x) f_j(y) h, f: 1, cos k, sin k
+    double *explained;  // (count, hidden)
+    // Clusters, once they are made.
+    double *frequency; // (hidden) with the largest share; -1: the neuron does not vary
+    double *fraction;  // (hidden) that share; NaN: the neuron does not vary
+    double *key;       // (n/2) 1: owns a neuron with a share over 0.85; else 0
+    ts_slab slab;
+} ts_planes;
+
+ts_status ts_planes_create(int n, int circles, const int *x, const int *y, int hidden, ts_planes *planes);
+void ts_planes_free(ts_planes *planes);
+
+// Activations (circles * n, hidden) of the pairs (a, 0 ..); once for every a.
+void ts_planes_add(ts_planes *planes, int a, const double *h);
+
+// After the last row: fills in frequency, fraction and key.
+void ts_planes_cluster(ts_planes *planes);

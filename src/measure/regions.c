@@ -1,0 +1,191 @@
+// Measures of a network on a dihedral group by region: by whether a and b are rotations or reflections (definitions:
+// docs/workloads.md).
+#include "base/product.h"
+#include "measure/family.h"
+#include "measure/fourier.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { REGIONS = 4 };
+enum { OF_A, OF_B, OF_PRODUCT, SIDES };
+
+typedef struct regions {
+    ts_pairs *pairs;
+    const ts_symmetry *symmetry;
+    const ts_table *group;
+    int n, order, hidden; // rotations; elements, 2 n
+    double *basis;        // (n, n): orthonormal Fourier components
+    double *sum;          // (REGIONS, SIDES, n, hidden): H by rotation index of a, of b, of a b
+    double *by_quotient;  // (REGIONS, order): centred logits, added up over a b c^-1
+    double hidden_energy[REGIONS], logit_energy[REGIONS];
+    double *mean, *centred, *projected; // (hidden), (n, hidden), (n, hidden): of a side
+    double *component;                  // (n) energies
+    ts_slab slab;
+} regions;
+
+static ts_status create(const ts_measuring *measuring, regions *m) {
+    const ts_symmetry *symmetry = measuring->data->symmetry;
+    size_t n = (size_t)symmetry->circle, hidden = (size_t)measuring->network->hidden, order = 2 * n;
+    m->pairs = measuring->pairs;
+    m->symmetry = symmetry;
+    m->group = symmetry->group;
+    m->n = (int)n;
+    m->order = (int)order;
+    m->hidden = (int)hidden;
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1 && ts_slab_reserve(&m->slab, "a dihedral group's regions") != TS_OK)
+            return TS_ERROR_MEMORY;
+        m->basis = ts_slab_take(&m->slab, n * n, sizeof(double));
+        m->sum = ts_slab_take_zero(&m->slab, REGIONS * SIDES * n * hidden, sizeof(double));
+        m->by_quotient = ts_slab_take_zero(&m->slab, REGIONS * order, sizeof(double));
+        m->mean = ts_slab_take(&m->slab, hidden, sizeof(double));
+        m->centred = ts_slab_take(&m->slab, n * hidden, sizeof(double));
+        m->projected = ts_slab_take(&m->slab, n * hidden, sizeof(double));
+        m->component = ts_slab_take(&m->slab, n, sizeof(double));
+    }
+    ts_fourier_functions(m->n, m->basis);
+    ts_fourier_basis(m->n, m->basis, m->basis);
+    return TS_OK;
+}
+
+static ts_status begin(const ts_measuring *measuring, int chart, void **state) {
+    (void)chart;
+    *state = ts_alloc_zero(1, sizeof(regions), "a dihedral group's regions");
+    return *state ? create(measuring, *state) : TS_ERROR_MEMORY;
+}
+
+static void free_state(void *state) {
+    ts_slab_free(&((regions *)state)->slab);
+    ts_free(state);
+}
+
+static double *sum_of(const regions *m, int region, int side) {
+    return m->sum + (size_t)(region * SIDES + side) * (size_t)m->n * (size_t)m->hidden;
+}
+
+static void gather_pair(regions *m, int a, int b, const double *h, const double *z) {
+    int region = 2 * (a / m->n) + b / m->n;
+    size_t order = (size_t)m->order, hidden = (size_t)m->hidden;
+    int product = m->group->result[(size_t)a * order + (size_t)b];
+    const int place[SIDES] = {a % m->n, b % m->n, product % m->n};
+    double centre = 0;
+    for (int side = 0; side < SIDES; side++)
+        ts_add(sum_of(m, region, side) + (size_t)place[side] * hidden, h, m->hidden);
+    m->hidden_energy[region] += ts_energy(h, hidden);
+    for (int c = 0; c < m->order; c++)
+        centre += z[c] / m->order;
+    for (int c = 0; c < m->order; c++) {
+        double own = z[c] - centre;
+        size_t quotient = (size_t)m->group->result[(size_t)product * order + (size_t)m->symmetry->inverse[c]];
+        m->logit_energy[region] += own * own;
+        m->by_quotient[(size_t)region * order + quotient] += own;
+    }
+}
+
+static void add(void *state, int a) {
+    regions *m = state;
+    ts_pair_row row = ts_pairs_row(m->pairs, a);
+    for (int b = 0; b < m->order; b++)
+        gather_pair(m, a, b, row.h + (size_t)b * (size_t)m->hidden,
+                    row.logits + (size_t)b * (size_t)m->order);
+}
+
+// An irrep's frequency: its character at r tells it. On rotations and on reflections its matrix entries are cos and sin
+// of that times the rotation index.
+static int frequency_of(const regions *m, const ts_irrep *irrep) {
+    static const double CIRCLE = 6.283185307179586476925286766559;
+    double cosine = irrep->character[1] / irrep->dimension;
+    return (int)lround(acos(cosine > 1 ? 1 : cosine < -1 ? -1 : cosine) / CIRCLE * m->n);
+}
+
+// Share of each irrep's functions of a (of b, of a b) in a region, of its energy less its mean.
+static void measure_side(const regions *m, int region, int side, double *fraction) {
+    size_t n = (size_t)m->n, hidden = (size_t)m->hidden;
+    const double *by_place = sum_of(m, region, side);
+    memset(m->mean, 0, hidden * sizeof(double));
+    for (size_t x = 0; x < n; x++)
+        ts_add(m->mean, by_place + x * hidden, m->hidden);
+    double total = m->hidden_energy[region] - ts_energy(m->mean, hidden) / (double)(n * n);
+    for (size_t x = 0; x < n; x++)
+        for (size_t k = 0; k < hidden; k++)
+            m->centred[x * hidden + k] = by_place[x * hidden + k] / m->n - m->mean[k] / (double)(n * n);
+    ts_product(m->n, m->hidden, m->n, m->basis, m->n, m->centred, m->hidden, m->projected, m->hidden);
+    for (size_t f = 0; f < n; f++) // a place stands for n pairs
+        m->component[f] = (double)n * ts_energy(m->projected + f * hidden, hidden);
+    for (int r = 0; r < m->symmetry->irreps->count; r++) {
+        int k = frequency_of(m, &m->symmetry->irreps->irrep[r]);
+        double part = 0;
+        for (int f = 0; f < m->n; f++)
+            part += ts_fourier_frequency(f) == k ? m->component[f] : 0;
+        fraction[r] = part / total;
+    }
+}
+
+static void measure_sides(const regions *m, int side, double *out) {
+    for (int region = 0; region < REGIONS; region++)
+        measure_side(m, region, side, out + region * m->symmetry->irreps->count);
+}
+
+static void hidden_left_fraction(const void *state, double *out) {
+    measure_sides(state, OF_A, out);
+}
+
+static void hidden_right_fraction(const void *state, double *out) {
+    measure_sides(state, OF_B, out);
+}
+
+static void hidden_product_fraction(const void *state, double *out) {
+    measure_sides(state, OF_PRODUCT, out);
+}
+
+static void logit_similarity(const void *state, double *out) {
+    const regions *m = state;
+    int count = m->symmetry->irreps->count;
+    double pairs = (double)m->n * m->n;
+    for (int region = 0; region < REGIONS; region++)
+        for (int r = 0; r < count; r++) {
+            const double *chi = m->symmetry->irreps->irrep[r].character;
+            double dot = 0;
+            for (int g = 0; g < m->order; g++)
+                dot += m->by_quotient[(size_t)(region * m->order + g)] * chi[g];
+            out[region * count + r] =
+                dot / sqrt(pairs * ts_energy(chi, (size_t)m->order) * m->logit_energy[region]);
+        }
+}
+
+static const ts_measure ROWS[] = {
+    {.name = "hidden_left_fraction",
+     .dimension = {"region", "irrep"},
+     .help = "share of the region's |H0|^2 in functions of a in the irrep",
+     .values = hidden_left_fraction},
+    {.name = "hidden_right_fraction",
+     .dimension = {"region", "irrep"},
+     .help = "share of the region's |H0|^2 in functions of b in the irrep",
+     .values = hidden_right_fraction},
+    {.name = "hidden_product_fraction",
+     .dimension = {"region", "irrep"},
+     .help = "share of the region's |H0|^2 in functions of a b in the irrep",
+     .values = hidden_product_fraction},
+    {.name = "logit_similarity",
+     .dimension = {"region", "irrep"},
+     .help = "cosine between the region's centred logits and chi_r(a b c^-1)",
+     .values = logit_similarity},
+    {0},
+};
+
+static bool needs(const ts_data *data) {
+    return data->symmetry && data->symmetry->circles == 2;
+}
+
+const ts_family ts_family_regions = {
+    .title = "Dihedral tables by region",
+    .source = "Fourier measures: dihedral tables",
+    .kind = TS_KIND_TABLE,
+    .rows = ROWS,
+    .prefix = "region_",
+    .needs = needs,
+    .begin = begin,
+    .add = add,
+    .free = free_state,
+};

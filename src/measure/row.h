@@ -1,0 +1,25 @@
+// A measure as it stands in its family's table.
+#pragma once
+
+#include <stdbool.h>
+
+struct ts_curves; // measure/curves.h
+
+enum { TS_MEASURE_DIMENSIONS = 2 };
+
+typedef struct ts_measure {
+    const char *name;
+    const char *dimension[TS_MEASURE_DIMENSIONS]; // NULL: none; {"feature"}: a number for each (dimension.h)
+    const char *units;                            // NULL: none
+    const char *help;                             // long_name
+    bool loss;                                    // kept in float64 (others: float32)
+    // Of the last checkpoint alone. Others have a curve, [row, step(, dimension)], and scalars also a column at the
+    // root with their last value.
+    bool at_end;
+    // The formula, of what the family has gathered: one of these.
+    double (*value)(const void *family);             // a scalar
+    double (*each)(const void *family, int index);   // one number along its dimension
+    void (*values)(const void *family, double *out); // all numbers along its dimensions
+    void (*follows)(const struct ts_curves *curves,
+                    double *out); // from the curves of other measures, at the end
+} ts_measure;

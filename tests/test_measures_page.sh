@@ -1,0 +1,20 @@
+#!/bin/sh
+# docs/measures.md is what `toysweep help measures` prints, and the sections that it names are there.
+#     test_measures_page.sh PROGRAM SOURCE [--write]
+set -eu
+page=$2/docs/measures.md
+made=$(mktemp)
+trap 'rm -f "$made"' EXIT
+{
+    printf '# Measures\n\nWhat `toysweep help measures` prints; formulas are in [workloads.md](workloads.md). This page is made'
+    printf ' by\n`tests/test_measures_page.sh build/release/toysweep . --write`.\n\n```\n'
+    "$1" help measures
+    printf '```\n'
+} > "$made"
+if [ "${3:-}" = --write ]; then
+    cp "$made" "$page"
+fi
+diff -u "$page" "$made"
+tr '\n' ' ' < "$made" | grep -o 'workloads.md, "[^"]*"' | sort -u | cut -d'"' -f2 | while read -r heading; do
+    grep -qxF "## $heading" "$2/docs/workloads.md" || { echo "docs/workloads.md has no section '$heading'"; exit 1; }
+done
