@@ -13,8 +13,7 @@
 #include <string.h>
 
 const ts_command *const ts_commands[] = {
-    &ts_cmd_run,    &ts_cmd_plan,  &ts_cmd_status, &ts_cmd_measure,
-    &ts_cmd_export, &ts_cmd_merge, &ts_cmd_info,   NULL,
+    &ts_cmd_run, &ts_cmd_plan, &ts_cmd_status, &ts_cmd_measure, &ts_cmd_export, &ts_cmd_merge, &ts_cmd_info, NULL,
 };
 
 static const ts_command *find_command(const char *name) {

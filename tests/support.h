@@ -91,18 +91,17 @@ static inline const ts_engine *support_engine(const ts_backend *backend, const t
 }
 
 // Fails, printing both, unless |a - b| <= relative * max(|a|, |b|) + absolute.
-#define assert_close(a, b, relative, absolute)                                                               \
-    do {                                                                                                     \
-        double left_ = (a), right_ = (b);                                                                    \
-        double scale_ = fabs(left_) > fabs(right_) ? fabs(left_) : fabs(right_);                             \
-        if (!(fabs(left_ - right_) <= (relative)*scale_ + (absolute)))                                       \
-            fail_msg("%s = %.17g, %s = %.17g", #a, left_, #b, right_);                                       \
+#define assert_close(a, b, relative, absolute)                                                                         \
+    do {                                                                                                               \
+        double left_ = (a), right_ = (b);                                                                              \
+        double scale_ = fabs(left_) > fabs(right_) ? fabs(left_) : fabs(right_);                                       \
+        if (!(fabs(left_ - right_) <= (relative)*scale_ + (absolute)))                                                 \
+            fail_msg("%s = %.17g, %s = %.17g", #a, left_, #b, right_);                                                 \
     } while (0)
 
 // P (n, n), row-major: the projector onto the functions of an irrep, orthogonal where elements count by weight (NULL:
 // once each).
-static inline void support_projector(const ts_symmetry *symmetry, int r, const double *weight,
-                                     double *projector) {
+static inline void support_projector(const ts_symmetry *symmetry, int r, const double *weight, double *projector) {
     size_t n = (size_t)symmetry->group->n;
     double *basis = ts_alloc(n * n * sizeof *basis, "functions");
     assert_non_null(basis);

@@ -97,8 +97,8 @@ static inline bool support_is_wanted(const ts_backend *backend, int argc, char *
 }
 
 // The promise on a backend, once or in each of its settings. Returns how many tests that makes.
-static inline int support_add(const support_promise *promise, const ts_backend *backend,
-                              struct CMUnitTest *tests, support_tested *tested) {
+static inline int support_add(const support_promise *promise, const ts_backend *backend, struct CMUnitTest *tests,
+                              support_tested *tested) {
     int n = 0;
     bool kept = !promise->backend || strcmp(promise->backend, backend->name) == 0;
     for (int s = 0; kept && s <= SUPPORT_SETTINGS_COUNT; s++) {
@@ -110,8 +110,8 @@ static inline int support_add(const support_promise *promise, const ts_backend *
             continue;
         }
         tested[n] = (support_tested){.backend = backend, .setting = setting};
-        snprintf(tested[n].name, sizeof tested[n].name, "%s %s: %s", backend->name,
-                 setting ? setting->name : "", promise->name);
+        snprintf(tested[n].name, sizeof tested[n].name, "%s %s: %s", backend->name, setting ? setting->name : "",
+                 promise->name);
         tests[n] = (struct CMUnitTest){.name = tested[n].name,
                                        .test_func = promise->test,
                                        .setup_func = support_set_up,
@@ -138,7 +138,7 @@ static inline int support_run(const support_promise *promises, int count, int ar
     return n == 0 ? 1 : _cmocka_run_group_tests(argv[0], tests, (size_t)n, NULL, NULL);
 }
 
-#define SUPPORT_RUN(promises, argc, argv)                                                                    \
+#define SUPPORT_RUN(promises, argc, argv)                                                                              \
     support_run(promises, (int)(sizeof(promises) / sizeof *(promises)), argc, argv)
 
 // --- Sweeps ---
@@ -172,8 +172,7 @@ typedef struct support_training {
     size_t width;   // bytes of a number
 } support_training;
 
-static inline void support_create(const ts_engine *engine, const ts_training_spec *spec,
-                                  support_training *t) {
+static inline void support_create(const ts_engine *engine, const ts_training_spec *spec, support_training *t) {
     ts_parameter_layout layout;
     spec->params->schema->model->layout(spec->params, &layout);
     *t = (support_training){.engine = engine, .count = spec->count, .parameters = (size_t)layout.total};
@@ -222,8 +221,7 @@ static inline void support_put(support_training *t, int instance, const double *
     char *state = ts_alloc(t->bytes, "a state");
     for (size_t k = 0; k < t->numbers; k++) {
         float narrow = (float)values[k];
-        memcpy(state + k * t->width, t->width == sizeof narrow ? (const void *)&narrow : &values[k],
-               t->width);
+        memcpy(state + k * t->width, t->width == sizeof narrow ? (const void *)&narrow : &values[k], t->width);
     }
     assert_int_equal(t->engine->set_state(t->handle, instance, state), TS_OK);
     ts_free(state);
@@ -240,8 +238,8 @@ static inline bool support_is_finite(const char *state, const support_training *
 }
 
 // Weights after `steps` steps from the initial ones.
-static inline void support_train(const ts_engine *engine, const ts_params *params, const ts_data *data,
-                                 int64_t steps, float *weights) {
+static inline void support_train(const ts_engine *engine, const ts_params *params, const ts_data *data, int64_t steps,
+                                 float *weights) {
     ts_training_spec spec = {params, 1, data, NULL};
     support_training t;
     support_create(engine, &spec, &t);
@@ -252,8 +250,8 @@ static inline void support_train(const ts_engine *engine, const ts_params *param
 
 // The way from an instance's initial weights to those expected, and how far from these `found` is; both (parameters).
 // (Adam's first steps are lr * sign(g): single weights differ by 2 lr where g is rounding noise.)
-static inline double support_way(const ts_params *params, const float *found, const float *expected,
-                                 int64_t parameters, double *error) {
+static inline double support_way(const ts_params *params, const float *found, const float *expected, int64_t parameters,
+                                 double *error) {
     float *initial = ts_alloc((size_t)parameters * sizeof *initial, "weights");
     double way = 0, square = 0;
     params->schema->model->initialise(params, initial);

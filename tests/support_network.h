@@ -101,8 +101,7 @@ static inline void support_measure(support_network *f) {
                           .u = f->u,
                           .row = support_row,
                           .weights = f};
-    assert_int_equal(ts_measure_network(&f->instance.params, f->data, &network, 0, true, NULL, f->out),
-                     TS_OK);
+    assert_int_equal(ts_measure_network(&f->instance.params, f->data, &network, 0, true, NULL, f->out), TS_OK);
 }
 
 // Where a measure's numbers start; NULL: the case has no such measure.
@@ -122,8 +121,7 @@ static inline const double *support_measured(const support_network *f, const cha
     return values;
 }
 
-static inline void support_expect(const char *prefix, const char *name, int index, double found,
-                                  double expected) {
+static inline void support_expect(const char *prefix, const char *name, int index, double found, double expected) {
     if (!(fabs(found - expected) <= SUPPORT_TIGHT * (1 + fabs(expected))))
         fail_msg("%s%s[%d]: measured %.15g, by definition %.15g", prefix, name, index, found, expected);
 }
@@ -156,11 +154,7 @@ static inline void support_fill(support_network *f, int n, const int *x, const i
                 double sum = f->e_x[a * hidden + k] + f->e_y[b * hidden + k];
                 double planted = 1.5 + cos(SUPPORT_CIRCLE * frequency * (x[a] + y[b]) / n + (double)k) +
                                  sin(SUPPORT_CIRCLE * frequency * x[a] / n) + 0.1 * support_uniform(f);
-                f->h[(a * order + b) * hidden + k] = k == 0    ? 0
-                                                     : k == 1  ? 0.7
-                                                     : k < 8   ? planted
-                                                     : sum > 0 ? sum
-                                                               : 0;
+                f->h[(a * order + b) * hidden + k] = k == 0 ? 0 : k == 1 ? 0.7 : k < 8 ? planted : sum > 0 ? sum : 0;
             }
     support_unembed(f, 0.3);
 }
@@ -204,8 +198,8 @@ static inline bool support_orthonormalise(double *vectors, int number, double *v
 }
 
 // Energy of values (count), less their mean, in the 8 terms of frequency k of places x and y (count), and all of it.
-static inline double support_terms(int n, int k, const int *x, const int *y, const double *values,
-                                   size_t count, double *all) {
+static inline double support_terms(int n, int k, const int *x, const int *y, const double *values, size_t count,
+                                   double *all) {
     double *vectors = ts_alloc(9 * count * sizeof *vectors, "vectors"), part = 0, mean = 0;
     int number = 0;
     for (int i = 0; i < 3; i++)
@@ -236,8 +230,7 @@ static inline double support_terms(int n, int k, const int *x, const int *y, con
 }
 
 // Share of neuron i's energy in frequency k, over all circles (1 or 2) of a and of b.
-static inline double support_share(const support_network *f, int n, const int *x, const int *y, int k,
-                                   int i) {
+static inline double support_share(const support_network *f, int n, const int *x, const int *y, int k, int i) {
     double part = 0, all = 0;
     size_t order = (size_t)f->order;
     int *xs = ts_alloc(order * order * sizeof *xs, "places"), *ys = ts_alloc(order * order * sizeof *ys, "y");
@@ -300,9 +293,8 @@ static inline void support_compare_clusters(const support_network *f, const char
         support_expect(prefix, "key_frequency", k, key[k - 1], expected_key[k - 1]);
 }
 
-static inline void support_compare_norms(const support_network *f, const char *prefix, const char *name,
-                                         int n, const int *place, const double *rows, int width,
-                                         size_t stride, size_t step) {
+static inline void support_compare_norms(const support_network *f, const char *prefix, const char *name, int n,
+                                         const int *place, const double *rows, int width, size_t stride, size_t step) {
     const double *norm = support_measured(f, prefix, name);
     for (int component = 0; component < n; component++) {
         double square = 0, own = 0;
@@ -311,8 +303,8 @@ static inline void support_compare_norms(const support_network *f, const char *p
         for (int k = 0; k < width; k++) {
             double sum = 0;
             for (int t = 0; t < n; t++)
-                sum += support_component(n, component, place ? place[t] : t) *
-                       rows[(size_t)t * stride + (size_t)k * step];
+                sum +=
+                    support_component(n, component, place ? place[t] : t) * rows[(size_t)t * stride + (size_t)k * step];
             square += own > 1e-9 ? sum * sum / own : 0;
         }
         support_expect(prefix, name, component, norm[component], sqrt(square));

@@ -109,8 +109,7 @@ static inline void create(const fixture *f) {
 
 static inline int64_t check(fixture *f, bool retry_failed) {
     int64_t damaged = -1;
-    expect_ok(
-        ts_check_results(f->path, f->sweep, LAYOUTS(f), "reference", retry_failed, f->status, &damaged));
+    expect_ok(ts_check_results(f->path, f->sweep, LAYOUTS(f), "reference", retry_failed, f->status, &damaged));
     return damaged;
 }
 

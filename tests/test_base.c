@@ -77,8 +77,7 @@ static void test_normals_have_mean_0_and_variance_1(void **state) {
 static void test_streams_of_an_instance_differ(void **state) {
     (void)state;
     uint32_t a[4], b[4], c[4], d[4];
-    ts_philox weights = ts_philox_at(1, TS_STREAM_WEIGHTS, 3, 0),
-              batch = ts_philox_at(1, TS_STREAM_BATCH, 3, 0);
+    ts_philox weights = ts_philox_at(1, TS_STREAM_WEIGHTS, 3, 0), batch = ts_philox_at(1, TS_STREAM_BATCH, 3, 0);
     ts_philox later = ts_philox_at(1, TS_STREAM_BATCH, 4, 0), other = ts_philox_at(2, TS_STREAM_BATCH, 3, 0);
     ts_philox_block(&weights, a);
     ts_philox_block(&batch, b);
@@ -119,9 +118,8 @@ static void test_json_is_escaped_and_separated(void **state) {
     ts_json_close(&out, ']');
     ts_json_real(&out, "none", INFINITY);
     ts_json_close(&out, '}');
-    assert_string_equal(ts_text_get(&out),
-                        "{\"a\\\"b\":\"line\\u000aand \\\\ and \\u0001\",\"list\":[-3,0.5,null,"
-                        "true],\"none\":null}");
+    assert_string_equal(ts_text_get(&out), "{\"a\\\"b\":\"line\\u000aand \\\\ and \\u0001\",\"list\":[-3,0.5,null,"
+                                           "true],\"none\":null}");
     ts_text_free(&out);
 }
 
@@ -190,8 +188,7 @@ static void test_an_overrun_by_one_of_a_part_of_a_slab_is_noticed(void **state) 
         }
         int status = 0;
         assert_int_equal(waitpid(child, &status, 0), child);
-        assert_int_equal(WIFSIGNALED(status) ? WTERMSIG(status) : -WEXITSTATUS(status),
-                         overrun ? SIGABRT : 0);
+        assert_int_equal(WIFSIGNALED(status) ? WTERMSIG(status) : -WEXITSTATUS(status), overrun ? SIGABRT : 0);
     }
 #else
     skip(); // only debug builds have guards

@@ -179,8 +179,7 @@ static void test_flipped_bytes_anywhere_are_noticed(void **state) {
         flip(f, at, (unsigned char)(1 << at % 8));
         digest_of(f->path, before);
         int64_t damaged;
-        ts_status status =
-            ts_check_results(f->path, f->sweep, LAYOUTS(f), "reference", false, f->status, &damaged);
+        ts_status status = ts_check_results(f->path, f->sweep, LAYOUTS(f), "reference", false, f->status, &damaged);
         digest_of(f->path, after);
         refused += status != TS_OK;
         if (status != TS_OK && strcmp(before, after) != 0)

@@ -23,16 +23,14 @@ static void expect(ts_numbers_form form, int count, const double *item, int64_t 
     int64_t out[64], counted = steps_of(form, count, item, steps, NULL, 0);
     int64_t got = steps_of(form, count, item, steps, out, 64);
     if (counted != n || got != n)
-        fail_msg("counted %lld, wrote %lld, expected %lld steps", (long long)counted, (long long)got,
-                 (long long)n);
+        fail_msg("counted %lld, wrote %lld, expected %lld steps", (long long)counted, (long long)got, (long long)n);
     for (int64_t i = 0; i < n; i++)
         if (out[i] != expected[i])
-            fail_msg("step %lld is %lld, expected %lld", (long long)i, (long long)out[i],
-                     (long long)expected[i]);
+            fail_msg("step %lld is %lld, expected %lld", (long long)i, (long long)out[i], (long long)expected[i]);
 }
 
-#define EXPECT(form, items, steps, ...)                                                                      \
-    expect(form, (int)(sizeof(items) / sizeof(double)), items, steps,                                        \
+#define EXPECT(form, items, steps, ...)                                                                                \
+    expect(form, (int)(sizeof(items) / sizeof(double)), items, steps,                                                  \
            (int64_t)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__})
 
 static void test_log_steps_are_those_of_numpy(void **state) {

@@ -76,8 +76,8 @@ static void test_every_row_is_trained_exactly_once(void **state) {
             ts_unit unit;
             int rank = (int)(word(&random) % (uint32_t)s.setup.ranks);
             if (guard > 1000000)
-                fail_msg("seed %llu: no end, %lld of %lld rows done", (unsigned long long)seed,
-                         (long long)done, (long long)rows);
+                fail_msg("seed %llu: no end, %lld of %lld rows done", (unsigned long long)seed, (long long)done,
+                         (long long)rows);
             if (word(&random) % 3 == 0)
                 ts_coordinator_make_urgent(coordinator, rank);
             else

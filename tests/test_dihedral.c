@@ -50,8 +50,7 @@ static double *region_means(const support_network *f, int region, int side, int 
 // Energy of means (n, hidden) on one half in the irrep's functions on that half.
 static double half_energy(const support_network *f, int r, int half, const double *mean) {
     int n = f->order / 2, order = f->order;
-    double *projector = ts_alloc((size_t)(order * order) * sizeof *projector, "projector"), weight[64],
-           part = 0;
+    double *projector = ts_alloc((size_t)(order * order) * sizeof *projector, "projector"), weight[64], part = 0;
     for (int g = 0; g < order; g++)
         weight[g] = g / n == half;
     support_projector(f->data->symmetry, r, weight, projector);
@@ -123,15 +122,13 @@ static void compare_corrected_loss(const support_network *f) {
         }
         loss += support_loss(z, order, f->data->table->result[p]) / (order * order);
     }
-    support_expect("", "reflection_corrected_loss", 0, *support_measured(f, "", "reflection_corrected_loss"),
-                   loss);
+    support_expect("", "reflection_corrected_loss", 0, *support_measured(f, "", "reflection_corrected_loss"), loss);
 }
 
 static void compare_dihedral(const support_network *f) {
     static const char *const NAMES[2][3] = {
         {"embed_rotation_fourier_norm", "embed_right_rotation_fourier_norm", "unembed_rotation_fourier_norm"},
-        {"embed_reflection_fourier_norm", "embed_right_reflection_fourier_norm",
-         "unembed_reflection_fourier_norm"}};
+        {"embed_reflection_fourier_norm", "embed_right_reflection_fourier_norm", "unembed_reflection_fourier_norm"}};
     int n = f->order / 2;
     size_t width = (size_t)f->embed, order = (size_t)f->order;
     for (int half = 0; half < 2; half++) {

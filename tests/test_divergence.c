@@ -1,5 +1,5 @@
-// Divergence: nothing that is not finite passes for a result, on any backend, and it is found where it happens. (That it
-// depends on nothing but the instance: test_engine_units.c; what the trainer makes of it: test_trainer.c.)
+// Divergence: nothing that is not finite passes for a result, on any backend, and it is found where it happens. (That
+// it depends on nothing but the instance: test_engine_units.c; what the trainer makes of it: test_trainer.c.)
 //   test_divergence [BACKEND...]
 #define _POSIX_C_SOURCE 200809L
 #include "support_engine.h"
@@ -91,8 +91,7 @@ static void test_nothing_infinite_is_done(void **state) {
                 ts_trained result = ts_trainer_result(s.trainer, i);
                 failed += result.failure != NULL;
                 if (!result.failure && !(finite[i] && record_is_finite(&s, result.record)))
-                    fail_msg("%d steps, lr 1e%d: done, and not finite: %s", (int)steps, 2 * i,
-                             SUPPORT_SHORT[which]);
+                    fail_msg("%d steps, lr 1e%d: done, and not finite: %s", (int)steps, 2 * i, SUPPORT_SHORT[which]);
             }
             close_scan(&s);
         }
@@ -111,8 +110,7 @@ static void test_the_last_loss_counts(void **state) {
             open_scan(state, which, steps, &s);
             open_scan(state, which, steps + 1, &longer);
             for (int i = 0; i < RATES; i++) {
-                ts_trained one = ts_trainer_result(s.trainer, i),
-                           other = ts_trainer_result(longer.trainer, i);
+                ts_trained one = ts_trainer_result(s.trainer, i), other = ts_trainer_result(longer.trainer, i);
                 if (!other.failure || other.steps_done != steps || !strstr(other.failure, "the loss"))
                     continue;
                 failed++;
@@ -121,8 +119,7 @@ static void test_the_last_loss_counts(void **state) {
             close_scan(&s);
             close_scan(&longer);
         }
-    print_message("%d losses of last weights not finite, %d of them in range when measured\n", failed,
-                  missed);
+    print_message("%d losses of last weights not finite, %d of them in range when measured\n", failed, missed);
     bool narrow = strcmp(((const support_tested *)*state)->backend->name, "reference") != 0;
     assert_true(missed <= 2 && (!narrow || failed > MOST_STEPS));
 }
@@ -154,9 +151,8 @@ static void test_it_is_found_within_a_step_of_the_processor(void **state) {
         for (int i = 0; i < RATES && t.width == sizeof(float); i++)
             if (llabs(reached[0][i] - reached[1][i]) > 1 ||
                 (reached[0][i] == reached[1][i] && left[0][i] != left[1][i]))
-                fail_msg("lr 1e%d: to step %d (finite %d), on the processor to %d (%d): %s", 2 * i,
-                         (int)reached[1][i], left[1][i], (int)reached[0][i], left[0][i],
-                         SUPPORT_SHORT[which]);
+                fail_msg("lr 1e%d: to step %d (finite %d), on the processor to %d (%d): %s", 2 * i, (int)reached[1][i],
+                         left[1][i], (int)reached[0][i], left[0][i], SUPPORT_SHORT[which]);
         support_close(&f);
     }
 }
@@ -172,8 +168,7 @@ static void lose_one_pair(const support_instance *f, int n, int a, int b, int la
         values[x->offset + token * embed] = token == a ? 1 : -1;
         values[y->offset + token * embed] = token == b ? 1 : -1;
     }
-    values[w->offset] = values[w->offset + embed * hidden] =
-        1; // the first hidden unit: 2 for the pair, else 0
+    values[w->offset] = values[w->offset + embed * hidden] = 1; // the first hidden unit: 2 for the pair, else 0
     values[u->offset + label] = (double)-1.5e38F;
     values[u->offset + (label + 1) % n] = (double)1.5e38F;
 }
@@ -218,8 +213,7 @@ int main(int argc, char **argv) {
         {"one_lost_pair_ends_it", test_one_lost_pair_ends_it, false, NULL},
         {"nothing_infinite_is_done", test_nothing_infinite_is_done, false, NULL},
         {"the_last_loss_counts", test_the_last_loss_counts, false, NULL},
-        {"it_is_found_within_a_step_of_the_processor", test_it_is_found_within_a_step_of_the_processor, false,
-         NULL},
+        {"it_is_found_within_a_step_of_the_processor", test_it_is_found_within_a_step_of_the_processor, false, NULL},
     };
     return SUPPORT_RUN(PROMISES, argc, argv);
 }

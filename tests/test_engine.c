@@ -23,11 +23,9 @@ static const shape SHAPES[] = {
     {"task: tree\ndepth: 6\nhidden: 10\nsteps: 200\nschedule: linear\n", 20, true},
     {"task: tree\ndepth: 4\nhidden: 17\nsteps: 200\nearly_stopping: false\nbatch: 100\n", 20, true},
     {"task: tree\ndepth: 6\nhidden: 13\nsteps: 200\nbatch: exact\nimportance: {base: 0.9}\n", 20, false},
-    {"task: tree\ndepth: 2\nbranching: 4\nhidden: 3\nsteps: 200\nbatch: exact\nimportance: {base: 0.9}\n", 20,
-     true},
+    {"task: tree\ndepth: 2\nbranching: 4\nhidden: 3\nsteps: 200\nbatch: exact\nimportance: {base: 0.9}\n", 20, true},
     {"task: tree\ndepth: 3\nbranching: 3\nhidden: 8\nsteps: 200\nbatch: 301\n", 20, false},
-    {"task: independent\nfeatures: 20\nhidden: 5\nsteps: 200\nbatch: 130\nfeature_probability: 0.2\n", 20,
-     true},
+    {"task: independent\nfeatures: 20\nhidden: 5\nsteps: 200\nbatch: 130\nfeature_probability: 0.2\n", 20, true},
     {"task: independent\nfeatures: 33\nhidden: 34\nsteps: 100\nbatch: 61\ncorrelated_pairs: 3\n"
      "anticorrelated_pairs: 4\nfeature_probability: {base: 0.85}\n",
      20, true},
@@ -53,8 +51,7 @@ static const shape SHAPES[] = {
     {GROUP "group: C131\nembed: 8\nhidden: 10\ntrain_fraction: 0.125\n", 2, false},
     {GROUP "group: C257\nembed: 4\nhidden: 6\ntrain_fraction: 0.001\n", 2, false},
     // Transformers. Read out at once, by groups of warps that share a token's pairs; tiles of pairs, parts of heads.
-    {TRANSFORMER "group: C7\nd_model: 19\nheads: 3\nd_head: 5\nd_mlp: 131\ntrain_fraction: 0.95\nlr: 1e-2\n",
-     20, true},
+    {TRANSFORMER "group: C7\nd_model: 19\nheads: 3\nd_head: 5\nd_mlp: 131\ntrain_fraction: 0.95\nlr: 1e-2\n", 20, true},
     {TRANSFORMER "group: S3\nd_model: 33\nheads: 5\nd_head: 9\nd_mlp: 41\ntrain_fraction: 0.9\n", 20, true},
     {TRANSFORMER "group: C5\nd_model: 6\nheads: 2\nd_head: 7\nd_mlp: 520\ntrain_fraction: 0.5\n", 3, true},
     // By way of the residual stream; several parts of pairs.
@@ -101,8 +98,8 @@ static void close_shapes(void) {
             support_close(&opened[k]);
 }
 
-static void on_every_shape(void **state, void (*check)(const ts_engine *engine, const support_instance *f,
-                                                       const shape *s)) {
+static void on_every_shape(void **state,
+                           void (*check)(const ts_engine *engine, const support_instance *f, const shape *s)) {
     for (int k = 0; k < N_SHAPES; k++) {
         const ts_engine *engine = support_tested_engine(state, &shape_at(k)->params);
         if (engine)
@@ -120,9 +117,9 @@ static double *doubles(size_t count) {
 
 // --- One step ---
 
-// The gradient at `weights` of the update after the third: of zero moments it leaves (1 - beta1) times that in the first.
-static void gradient_at(const ts_engine *engine, const support_instance *f, const float *weights,
-                        double *gradient) {
+// The gradient at `weights` of the update after the third: of zero moments it leaves (1 - beta1) times that in the
+// first.
+static void gradient_at(const ts_engine *engine, const support_instance *f, const float *weights, double *gradient) {
     size_t n = (size_t)f->parameters;
     support_training t;
     support_create(engine, &f->spec, &t);
@@ -156,8 +153,8 @@ static void compare_with_differences(const support_instance *f, float *weights, 
             expected /= (double)above - below;
             weights[p] = kept;
             if (!(fabs(gradient[p] - expected) <= 1e-4 * fabs(expected) + 5e-9 * loss)) // of rounding
-                fail_msg("%d of %s: gradient %g, differences %g for: %s", (int)(p - from),
-                         f->layout.tensor[i].name, gradient[p], expected, sweep);
+                fail_msg("%d of %s: gradient %g, differences %g for: %s", (int)(p - from), f->layout.tensor[i].name,
+                         gradient[p], expected, sweep);
             largest = fmax(largest, fabs(expected));
         }
         if (!(largest > 1e-6 * loss))
@@ -226,8 +223,8 @@ static void test_pairs_that_are_far_behind_have_their_gradient(void **state) {
 
 // --- Logits at any loss ---
 
-// All pairs have the label 2. Weights with which the logits of a pair are row a mod ROWS of one tensor, whose gradient is
-// then theirs, by the share of such a.
+// All pairs have the label 2. Weights with which the logits of a pair are row a mod ROWS of one tensor, whose gradient
+// is then theirs, by the share of such a.
 enum { P = 19, ROWS = 7, LABEL = 2 };
 
 static float *at(const support_instance *f, float *weights, const char *tensor, int64_t row, int64_t column) {
@@ -274,9 +271,8 @@ static const struct {
     int column; // where logits begin in its rows
 } NETWORKS[] = {
     {"model: mlp\nembed: 7\nhidden: 19\n", mlp_of_rows, "W_U", 0},
-    {"model: mlp\nembed: 7\nhidden: 130\n", mlp_of_rows, "W_U", 0}, // not fused on a GPU
-    {"d_model: 10\nheads: 1\nd_head: 7\nd_mlp: 130\n", transformer_of_rows, "W_U",
-     0}, // by the residual stream
+    {"model: mlp\nembed: 7\nhidden: 130\n", mlp_of_rows, "W_U", 0},                    // not fused on a GPU
+    {"d_model: 10\nheads: 1\nd_head: 7\nd_mlp: 130\n", transformer_of_rows, "W_U", 0}, // by the residual stream
     {"d_model: 64\nheads: 1\nd_head: 7\nd_mlp: 16\n", transformer_of_rows, "W_U", 0},
     {"d_model: 29\nheads: 1\nd_head: 7\nd_mlp: 16\n", transformer_of_hidden_rows, "W_out", ROWS + 3},
 };
@@ -304,8 +300,8 @@ static double worst_of_network(const ts_engine *engine, const support_instance *
     float *weights = floats(f->parameters);
     NETWORKS[network].weights(f, weights);
     for (int row = 0; row < ROWS; row++)
-        logits_of_loss(LOSSES[row], 20 * ((row + turn) % 5 - 2),
-                       at(f, weights, tensor, row, NETWORKS[network].column), exact[row]);
+        logits_of_loss(LOSSES[row], 20 * ((row + turn) % 5 - 2), at(f, weights, tensor, row, NETWORKS[network].column),
+                       exact[row]);
     gradient_at(engine, f, weights, gradient);
     for (int row = 0; row < ROWS; row++) {
         const double *found = gradient + (at(f, weights, tensor, row, NETWORKS[network].column) - weights);
@@ -428,10 +424,9 @@ int main(int argc, char **argv) {
     // Those first that come to every kernel soon: tests/emulator/mutate.py waits for one that fails.
     static const support_promise PROMISES[] = {
         {"gradient_is_that_of_the_loss", test_gradient_is_that_of_the_loss, true, NULL},
-        {"pairs_that_are_far_behind_have_their_gradient", test_pairs_that_are_far_behind_have_their_gradient,
-         true, NULL},
-        {"logit_gradients_are_accurate_at_any_loss", test_logit_gradients_are_accurate_at_any_loss, true,
+        {"pairs_that_are_far_behind_have_their_gradient", test_pairs_that_are_far_behind_have_their_gradient, true,
          NULL},
+        {"logit_gradients_are_accurate_at_any_loss", test_logit_gradients_are_accurate_at_any_loss, true, NULL},
         {"transformers_are_read_out_both_ways", test_transformers_are_read_out_both_ways, false, NULL},
         {"steps_follow_the_reference", test_steps_follow_the_reference, true, NULL},
         {"settings_have_the_same_bits", test_settings_have_the_same_bits, false, NULL},

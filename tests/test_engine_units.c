@@ -15,9 +15,9 @@ enum { STEPS = 30, LONG = 300 };
 #endif
 
 // Twelve instances: eight of them diverge, soon or late.
-#define KEYS                                                                                                 \
-    "zip:\n  seed: 0..11\n  lr: [1e-3, 1e30, 1e-2, 1, 1e2, 1e4, 3e-3, 1e8, 1e12, 1e16, 1e24, 1e-3]\n"        \
-    "  schedule: [constant, linear, linear, cosine, constant, constant, cosine, linear, constant, "          \
+#define KEYS                                                                                                           \
+    "zip:\n  seed: 0..11\n  lr: [1e-3, 1e30, 1e-2, 1, 1e2, 1e4, 3e-3, 1e8, 1e12, 1e16, 1e24, 1e-3]\n"                  \
+    "  schedule: [constant, linear, linear, cosine, constant, constant, cosine, linear, constant, "                    \
     "constant, constant, constant]\n  beta1: [0.9, 0.9, 0.5, 0.9, 0, 0.9, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9]\n"
 enum { INSTANCES = 12 };
 
@@ -73,8 +73,8 @@ static void test_trainings_start_from_initial_weights(void **state) {
     on_every_unit(state, check_start);
 }
 
-static void assert_follows(const support_instance *f, const ts_params *params, const float *found,
-                           int64_t steps, const char *sweep) {
+static void assert_follows(const support_instance *f, const ts_params *params, const float *found, int64_t steps,
+                           const char *sweep) {
     float *expected = ts_alloc((size_t)f->parameters * sizeof *expected, "weights");
     support_train(support_reference(params), params, f->data, steps, expected);
     double error, way = support_way(params, found, expected, f->parameters, &error);
@@ -85,8 +85,7 @@ static void assert_follows(const support_instance *f, const ts_params *params, c
 
 // Begun on one engine and ended on the other, the weights are those of the reference: states are (parts, parameters)
 // numbers in the model's layout, on every engine.
-static void move(const ts_engine *first, const ts_engine *last, const support_instance *f,
-                 const char *sweep) {
+static void move(const ts_engine *first, const ts_engine *last, const support_instance *f, const char *sweep) {
     support_training begun, ended;
     float *found = ts_alloc((size_t)f->parameters * sizeof *found, "weights");
     support_create(first, &f->spec, &begun);
@@ -118,8 +117,8 @@ static void test_states_move_between_engines(void **state) {
 
 // How far the instances get, and the states they end with, in calls of train() to stops[1], ..., the last; `anew`: with
 // each call in a training of its own, with the states of the one before. Those that go on have to be finite.
-static void train_in_cuts(const ts_engine *engine, const ts_training_spec *spec, const int64_t *stops,
-                          bool anew, int64_t *reached, char *states) {
+static void train_in_cuts(const ts_engine *engine, const ts_training_spec *spec, const int64_t *stops, bool anew,
+                          int64_t *reached, char *states) {
     support_training t;
     support_create(engine, spec, &t);
     char *back = ts_alloc(t.bytes, "a state");
@@ -150,9 +149,8 @@ static void train_in_cuts(const ts_engine *engine, const ts_training_spec *spec,
 static void assert_same(const char *how, int instance, int64_t found, int64_t expected, const char *state,
                         const char *expected_state, size_t bytes, const char *sweep) {
     if (found != expected || memcmp(state, expected_state, bytes) != 0)
-        fail_msg("%s, instance %d gets to step %d with %s bits, else to step %d, for: %s", how, instance,
-                 (int)found, memcmp(state, expected_state, bytes) != 0 ? "other" : "the same", (int)expected,
-                 sweep);
+        fail_msg("%s, instance %d gets to step %d with %s bits, else to step %d, for: %s", how, instance, (int)found,
+                 memcmp(state, expected_state, bytes) != 0 ? "other" : "the same", (int)expected, sweep);
 }
 
 static void check_bits(const ts_engine *engine, support_instance *f, const char *sweep) {
@@ -164,8 +162,7 @@ static void check_bits(const ts_engine *engine, support_instance *f, const char 
     support_training t;
     support_create(engine, &f->spec, &t);
     support_destroy(&t);
-    char *states = ts_alloc_zero(INSTANCES, t.bytes, "states"),
-         *others = ts_alloc_zero(INSTANCES, t.bytes, "states");
+    char *states = ts_alloc_zero(INSTANCES, t.bytes, "states"), *others = ts_alloc_zero(INSTANCES, t.bytes, "states");
     train_in_cuts(engine, &f->unit, WHOLE, false, expected, states);
     train_in_cuts(engine, &f->unit, SINGLE, true, found, others);
     for (int i = 0; i < INSTANCES; i++)
@@ -176,8 +173,7 @@ static void check_bits(const ts_engine *engine, support_instance *f, const char 
     train_in_cuts(engine, &backwards, UNEVEN, false, found, others);
     for (int i = 0; i < INSTANCES; i++)
         assert_same("in reversed order", i, found[INSTANCES - 1 - i], expected[i],
-                    others + (size_t)(INSTANCES - 1 - i) * t.bytes, states + (size_t)i * t.bytes, t.bytes,
-                    sweep);
+                    others + (size_t)(INSTANCES - 1 - i) * t.bytes, states + (size_t)i * t.bytes, t.bytes, sweep);
     for (int i = 0; i < INSTANCES; i += 5) {
         ts_training_spec alone = {f->all + i, 1, f->data, NULL};
         train_in_cuts(engine, &alone, UNEVEN, true, found, others);
@@ -278,8 +274,7 @@ static void largest(void *context, int64_t *values, int count) {
 
 // All ranks say what they have, then all take the step.
 static void team_step(rank *ranks, int size, int64_t step) {
-    char *before = ts_alloc(ranks->training.bytes, "a state"),
-         *after = ts_alloc(ranks->training.bytes, "a state");
+    char *before = ts_alloc(ranks->training.bytes, "a state"), *after = ts_alloc(ranks->training.bytes, "a state");
     for (int turn = 0; turn < 2; turn++)
         for (int i = 0; i < size; i++) {
             support_training *t = &ranks[i].training;
@@ -297,16 +292,14 @@ static void team_step(rank *ranks, int size, int64_t step) {
     ts_free(after);
 }
 
-static void train_team(const ts_engine *engine, const support_instance *f, int size, int64_t steps,
-                       const char *sweep) {
+static void train_team(const ts_engine *engine, const support_instance *f, int size, int64_t steps, const char *sweep) {
     rank *ranks = ts_alloc_zero((size_t)size, sizeof *ranks, "ranks");
     float *weights = ts_alloc((size_t)f->parameters * sizeof *weights, "weights"),
           *others = ts_alloc((size_t)f->parameters * sizeof *others, "weights");
     ts_training_spec spec = f->spec;
     for (int i = 0; i < size; i++) {
         ranks[i].all = ranks;
-        ranks[i].team =
-            (ts_team){.rank = i, .size = size, .sum = sum, .largest = largest, .context = &ranks[i]};
+        ranks[i].team = (ts_team){.rank = i, .size = size, .sum = sum, .largest = largest, .context = &ranks[i]};
         spec.team = &ranks[i].team;
         support_create(engine, &spec, &ranks[i].training);
     }
@@ -383,8 +376,7 @@ static void check_refusals(const ts_engine *engine, support_instance *f, const c
         else if (status != TS_ERROR_MEMORY || handle)
             fail_msg("without allocation %d: status %d, for: %s", (int)n, (int)status, sweep);
         if (in_use() != before)
-            fail_msg("without allocation %d: %zu bytes in use, before %zu, for: %s", (int)n, in_use(), before,
-                     sweep);
+            fail_msg("without allocation %d: %zu bytes in use, before %zu, for: %s", (int)n, in_use(), before, sweep);
     }
     assert_true(n > 2);
 }

@@ -119,14 +119,8 @@ static void test_faults_name_their_cure(void **unused) {
         int error;
         const char *cure;
     } cures[] = {
-        {EFBIG, "ulimit -f"},
-        {EMFILE, "ulimit -n"},
-        {ENOSPC, "free some space"},
-        {EDQUOT, "quota"},
-        {EROFS, "-o"},
-        {EIO, "disk"},
-        {ENFILE, "close other programs"},
-        {ENOMEM, "free some memory"},
+        {EFBIG, "ulimit -f"}, {EMFILE, "ulimit -n"}, {ENOSPC, "free some space"},      {EDQUOT, "quota"},
+        {EROFS, "-o"},        {EIO, "disk"},         {ENFILE, "close other programs"}, {ENOMEM, "free some memory"},
         {ESTALE, "server"},
     };
     for (size_t i = 0; i < sizeof cures / sizeof *cures; i++) {

@@ -19,10 +19,10 @@ static void compare_cubes(const support_network *f, const char *prefix, const in
                     dot += at * z[(a * n + b) * n + c];
                     norm += at * at;
                 }
-        support_expect(prefix, "logit_cos_coefficient", k,
-                       support_measured(f, prefix, "logit_cos_coefficient")[k - 1], dot / norm);
-        support_expect(prefix, "logit_cos_similarity", k,
-                       support_measured(f, prefix, "logit_cos_similarity")[k - 1], dot / sqrt(norm * all));
+        support_expect(prefix, "logit_cos_coefficient", k, support_measured(f, prefix, "logit_cos_coefficient")[k - 1],
+                       dot / norm);
+        support_expect(prefix, "logit_cos_similarity", k, support_measured(f, prefix, "logit_cos_similarity")[k - 1],
+                       dot / sqrt(norm * all));
         for (int a = 0; a < n; a++)
             for (int b = 0; b < n; b++)
                 for (int c = 0; c < n; c++)
@@ -30,8 +30,8 @@ static void compare_cubes(const support_network *f, const char *prefix, const in
     }
     for (size_t i = 0; i < cube; i++)
         left += z[i] * z[i];
-    support_expect(prefix, "logit_residual_fraction", 0,
-                   *support_measured(f, prefix, "logit_residual_fraction"), sqrt(left / all));
+    support_expect(prefix, "logit_residual_fraction", 0, *support_measured(f, prefix, "logit_residual_fraction"),
+                   sqrt(left / all));
     ts_free(z);
 }
 
@@ -75,10 +75,8 @@ static void compare_key_losses(const support_network *f, const char *prefix, con
             z[c] = f->logits[p * order + c] - part[p * order + c];
         excluded += support_loss(z, n, f->data->table->result[p]) / (double)train;
     }
-    support_expect(prefix, "key_restricted_loss", 0, *support_measured(f, prefix, "key_restricted_loss"),
-                   restricted);
-    support_expect(prefix, "key_excluded_loss", 0, *support_measured(f, prefix, "key_excluded_loss"),
-                   excluded);
+    support_expect(prefix, "key_restricted_loss", 0, *support_measured(f, prefix, "key_restricted_loss"), restricted);
+    support_expect(prefix, "key_excluded_loss", 0, *support_measured(f, prefix, "key_excluded_loss"), excluded);
     ts_free(pairs);
     ts_free(vectors);
     ts_free(part);
@@ -87,10 +85,10 @@ static void compare_key_losses(const support_network *f, const char *prefix, con
 static void compare_cyclic(const support_network *f) {
     for (int chart = 0; chart < f->data->symmetry->charts; chart++) {
         const ts_chart *own = &f->data->symmetry->chart[chart];
-        support_compare_norms(f, SUPPORT_PREFIX[chart], "embed_fourier_norm", f->order, own->x_a, f->e_x,
+        support_compare_norms(f, SUPPORT_PREFIX[chart], "embed_fourier_norm", f->order, own->x_a, f->e_x, f->embed,
+                              (size_t)f->embed, 1);
+        support_compare_norms(f, SUPPORT_PREFIX[chart], "embed_right_fourier_norm", f->order, own->x_b, f->e_y,
                               f->embed, (size_t)f->embed, 1);
-        support_compare_norms(f, SUPPORT_PREFIX[chart], "embed_right_fourier_norm", f->order, own->x_b,
-                              f->e_y, f->embed, (size_t)f->embed, 1);
         compare_cubes(f, SUPPORT_PREFIX[chart], own->x_a, own->x_b);
         support_compare_clusters(f, SUPPORT_PREFIX[chart], f->order, own->x_a, own->x_b);
         compare_key_losses(f, SUPPORT_PREFIX[chart], own->x_a, own->x_b);
@@ -145,8 +143,7 @@ static void test_measures_of_an_mlp_are_as_defined(void **state) {
             for (int k = 0; k < hidden; k++)
                 for (int e = 0; e < embed; e++) {
                     f.e_x[t * hidden + k] += (double)tensor[0][t * embed + e] * tensor[2][e * hidden + k];
-                    f.e_y[t * hidden + k] +=
-                        (double)tensor[1][t * embed + e] * tensor[2][(embed + e) * hidden + k];
+                    f.e_y[t * hidden + k] += (double)tensor[1][t * embed + e] * tensor[2][(embed + e) * hidden + k];
                 }
         for (int p = 0; p < n * n; p++)
             for (int k = 0; k < hidden; k++)
@@ -154,8 +151,8 @@ static void test_measures_of_an_mlp_are_as_defined(void **state) {
         for (int k = 0; k < hidden * n; k++)
             f.u[k] = tensor[3][k];
         support_unembed(&f, 0);
-        assert_int_equal(
-            ts_measure_weights(&f.instance.params, f.data, f.instance.initial, 0, true, NULL, f.out), TS_OK);
+        assert_int_equal(ts_measure_weights(&f.instance.params, f.data, f.instance.initial, 0, true, NULL, f.out),
+                         TS_OK);
         compare_cyclic(&f);
         support_network_close(&f);
     }
@@ -174,8 +171,7 @@ static void plant(support_network *f, int k, const ts_chart *chart) {
         f->u[c] = 3 * support_cosine(n, k, c);
         f->u[n + c] = 3 * support_sine(n, k, c);
         for (int p = 0; p < n * n; p++)
-            f->logits[p * n + c] =
-                (f->h[p * hidden] - 2) * f->u[c] + (f->h[p * hidden + 1] - 2) * f->u[n + c];
+            f->logits[p * n + c] = (f->h[p * hidden] - 2) * f->u[c] + (f->h[p * hidden + 1] - 2) * f->u[n + c];
     }
 }
 
@@ -195,14 +191,13 @@ static void test_a_network_of_one_frequency_is_recognised(void **state) {
             }
             for (int other = 1; other <= n / 2; other++) {
                 assert_close(support_measured(&f, prefix, "key_frequency")[other - 1], other == k, 0, 0);
-                assert_close(support_measured(&f, prefix, "logit_cos_coefficient")[other - 1],
-                             other == k ? 3 : 0, 1e-12, 1e-12);
-                assert_close(support_measured(&f, prefix, "logit_cos_similarity")[other - 1], other == k,
+                assert_close(support_measured(&f, prefix, "logit_cos_coefficient")[other - 1], other == k ? 3 : 0,
                              1e-12, 1e-12);
+                assert_close(support_measured(&f, prefix, "logit_cos_similarity")[other - 1], other == k, 1e-12, 1e-12);
             }
             assert_close(*support_measured(&f, prefix, "logit_residual_fraction"), 0, 0, 1e-6);
-            assert_close(*support_measured(&f, prefix, "key_restricted_loss"),
-                         *support_measured(&f, "", "all_loss"), 1e-12, 1e-12);
+            assert_close(*support_measured(&f, prefix, "key_restricted_loss"), *support_measured(&f, "", "all_loss"),
+                         1e-12, 1e-12);
             if (chart == 0) { // without its only frequency nothing is left: the mean logits are 0
                 assert_close(*support_measured(&f, prefix, "key_excluded_loss"), log(n), 1e-12, 1e-12);
             }
@@ -250,8 +245,7 @@ static void test_without_key_frequencies_nothing_is_excluded(void **state) {
     support_measure(&f);
     for (int k = 0; k < f.order / 2; k++)
         assert_close(support_measured(&f, "", "key_frequency")[k], 0, 0, 0);
-    assert_close(*support_measured(&f, "", "key_excluded_loss"), *support_measured(&f, "", "train_loss"),
-                 1e-12, 0);
+    assert_close(*support_measured(&f, "", "key_excluded_loss"), *support_measured(&f, "", "train_loss"), 1e-12, 0);
     compare_cyclic(&f);
     support_network_close(&f);
 }
@@ -260,10 +254,9 @@ static void test_without_key_frequencies_nothing_is_excluded(void **state) {
 
 static void test_measures_are_there_where_the_group_has_circles(void **state) {
     (void)state;
-    static const char *const NAMES[] = {"embed_fourier_norm",        "key_restricted_loss",
-                                        "neuron_frequency",          "key_frequency",
-                                        "reflection_corrected_loss", "region_logit_similarity",
-                                        "value_key_frequency",       "value_embed_fourier_norm"};
+    static const char *const NAMES[] = {"embed_fourier_norm",  "key_restricted_loss",       "neuron_frequency",
+                                        "key_frequency",       "reflection_corrected_loss", "region_logit_similarity",
+                                        "value_key_frequency", "value_embed_fourier_norm"};
     static const struct {
         const char *group;
         int m;

@@ -18,8 +18,7 @@ static ts_sweep *read(const char *text) {
                                           {"b/t.csv", "1,0\n0,1\n", 8},
                                           {"c/t.csv", "0,1\n1,0\n", 8},
                                           {"own name.csv", "0,1,2\n1,2,0\n2,0,1\n", 18}};
-    ts_sweep_source source = {
-        .file = "sweep.yaml", .text = text, .bytes = strlen(text), .files = FILES, .n_files = 4};
+    ts_sweep_source source = {.file = "sweep.yaml", .text = text, .bytes = strlen(text), .files = FILES, .n_files = 4};
     ts_sweep *sweep = NULL;
     if (ts_sweep_read(&source, &sweep) != TS_OK)
         fail_msg("refused:\n%s\n%s", text, ts_sweep_errors());
@@ -63,8 +62,7 @@ static void test_points_are_instances_that_differ_in_seeds_only(void **state) {
     expect_points("task: group\nmodel: mlp\ngroup: S3\nembed: 8\nhidden: [8, 9]\n"
                   "init_seed: 0..1\nsplit_seed: [5, 7]\n",
                   "hidden=8: 0 1 2 3|hidden=9: 4 5 6 7|");
-    expect_points(TREE "depth: 2..3\nseed: 0..1\nwhere: seed == 1 or depth == 3\n",
-                  "depth=2: 0|depth=3: 1 2|");
+    expect_points(TREE "depth: 2..3\nseed: 0..1\nwhere: seed == 1 or depth == 3\n", "depth=2: 0|depth=3: 1 2|");
 }
 
 static void test_what_follows_from_other_keys_is_no_key_of_the_grid(void **state) {
@@ -72,10 +70,9 @@ static void test_what_follows_from_other_keys_is_no_key_of_the_grid(void **state
     // The number of instances brings stacked_instances; tasks bring models, and models their defaults.
     expect_points("task: tree\nhidden: 2\ncases: [{depth: 2, instances: 2}, {depth: 3, instances: 1}]\n",
                   "depth=2: 0 1|depth=3: 2|");
-    expect_points(
-        "seed: 0\ncases: [{task: tree, depth: 2, hidden: 9}, {task: group, group: S3, hidden: 9, embed: "
-        "9}]\n",
-        "task=tree: 0|task=group: 1|");
+    expect_points("seed: 0\ncases: [{task: tree, depth: 2, hidden: 9}, {task: group, group: S3, hidden: 9, embed: "
+                  "9}]\n",
+                  "task=tree: 0|task=group: 1|");
     expect_points(TREE "depth: 2\nstacked_instances: [1, 5]\nseed: 0..1\n",
                   "stacked_instances=1: 0 1|stacked_instances=5: 2 3|");
 }
@@ -83,8 +80,7 @@ static void test_what_follows_from_other_keys_is_no_key_of_the_grid(void **state
 static void test_files_go_by_their_names_and_stay_apart(void **state) {
     (void)state;
     expect_points(TABLE "cayley: [a/t.csv, own name.csv]\n", "cayley=t.csv: 0|cayley=own name.csv: 1|");
-    expect_points(TABLE "cayley: [a/t.csv, b/t.csv]\nseed: 0..1\n",
-                  "cayley=t.csv@6101: 0 1|cayley=t.csv@28d9: 2 3|");
+    expect_points(TABLE "cayley: [a/t.csv, b/t.csv]\nseed: 0..1\n", "cayley=t.csv@6101: 0 1|cayley=t.csv@28d9: 2 3|");
     ts_sweep *sweep = read(TABLE "cayley: [a/t.csv, b/t.csv]\n");
     assert_string_equal(ts_sweep_case(sweep, 1)->title, "cayley=t.csv@28d9");
     assert_memory_equal(ts_sweep_case(sweep, 1)->label, "cayley=sha256:", 14); // whatever it is called
@@ -107,26 +103,23 @@ static void expect_learned(const char *text, const char *expected) {
 
 static void test_every_case_says_what_it_learns(void **state) {
     (void)state;
-    expect_learned(
-        "steps: 1\ncases: [{task: tree, depth: 3, hidden: 2}, {task: group, group: [S3xC2, C113]}, {task: "
-        "power, p: 7, m: 2, n: 3}, {task: power, p: 7, m: 1, n: 0}, {task: cayley, cayley: own name.csv}]\n",
-        "features: binary tree of depth 3|table: S3xC2|table: C113|table: (a^2 + b^3) mod 7|"
-        "table: (a + b^0) mod 7|table: own name.csv|");
+    expect_learned("steps: 1\ncases: [{task: tree, depth: 3, hidden: 2}, {task: group, group: [S3xC2, C113]}, {task: "
+                   "power, p: 7, m: 2, n: 3}, {task: power, p: 7, m: 1, n: 0}, {task: cayley, cayley: own name.csv}]\n",
+                   "features: binary tree of depth 3|table: S3xC2|table: C113|table: (a^2 + b^3) mod 7|"
+                   "table: (a + b^0) mod 7|table: own name.csv|");
     expect_learned("task: tree\nhidden: 2\ndepth: 2\nbranching: [2, 5]\nearly_stopping: [true, false]\n",
                    "features: binary tree of depth 2|features: binary tree of depth 2, paths to leaves|"
                    "features: 5-ary tree of depth 2|features: 5-ary tree of depth 2, paths to leaves|");
-    expect_learned(
-        "task: independent\nhidden: 2\nfeatures: 4\ncases: [{binary: false}, {binary: true, "
-        "correlated_pairs: 1, "
-        "anticorrelated_pairs: 1}, {feature_probability: {base: 0.5}}, {feature_probability: {base: 0.5, "
-        "branching: 3}}, {feature_probability: [0.1, 0.2, 0.3, 0.4]}]\n",
-        "features: 4 features, P(on) = 0.05|"
-        "features: 4 binary features, P(on) = 0.05, 1 correlated pair, 1 anticorrelated pair|"
-        "features: 4 features, P(on) = 0.5^i|features: 4 features, P(on) = 0.5^level (3 children a node)|"
-        "features: 4 features, P(on) = [0.1,0.2,0.3,0.4]|");
+    expect_learned("task: independent\nhidden: 2\nfeatures: 4\ncases: [{binary: false}, {binary: true, "
+                   "correlated_pairs: 1, "
+                   "anticorrelated_pairs: 1}, {feature_probability: {base: 0.5}}, {feature_probability: {base: 0.5, "
+                   "branching: 3}}, {feature_probability: [0.1, 0.2, 0.3, 0.4]}]\n",
+                   "features: 4 features, P(on) = 0.05|"
+                   "features: 4 binary features, P(on) = 0.05, 1 correlated pair, 1 anticorrelated pair|"
+                   "features: 4 features, P(on) = 0.5^i|features: 4 features, P(on) = 0.5^level (3 children a node)|"
+                   "features: 4 features, P(on) = [0.1,0.2,0.3,0.4]|");
     // By name, and digits of the digest where that is not enough; equal contents are one file.
-    expect_learned(TABLE "cases: [{cayley: a/t.csv, seed: 1}, {cayley: c/t.csv, seed: 2}]\n",
-                   "table: t.csv|");
+    expect_learned(TABLE "cases: [{cayley: a/t.csv, seed: 1}, {cayley: c/t.csv, seed: 2}]\n", "table: t.csv|");
     expect_learned(TABLE "cayley: [a/t.csv, b/t.csv]\nsteps: [1, 2]\n",
                    "table: t.csv@6101|table: t.csv@6101|table: t.csv@28d9|table: t.csv@28d9|");
 }
@@ -216,11 +209,10 @@ static void test_values_together_are_written_as_a_sweep_file_would(void **state)
     expect_union("seed", TREE "depth: 2\nseed: [9, 7]\n", TREE "depth: 2\nseed: [5, 3]\n", "9..3..-2");
     expect_union("seed", TREE "depth: 2\nseed: [1, 2]\n", TREE "depth: 2\nseed: [4, 9]\n", "[1, 2, 4, 9]");
     expect_union("seed", TREE "depth: 2\nseed: [1, 9, 2]\n", TREE "depth: 2\nseed: [4]\n", "[1, 9, 2, 4]");
-    expect_union("lr", TREE "depth: 2\nlr: [0.1, 0.5]\n", TREE "depth: 2\nlr: [0.5, 1e-9]\n",
-                 "[0.1, 0.5, 1e-09]");
+    expect_union("lr", TREE "depth: 2\nlr: [0.1, 0.5]\n", TREE "depth: 2\nlr: [0.5, 1e-9]\n", "[0.1, 0.5, 1e-09]");
     expect_union("schedule", TREE "depth: 2\nschedule: cosine\n", TREE "depth: 2\n", "[cosine, constant]");
-    expect_union("early_stopping", TREE "depth: 2\nearly_stopping: true\n",
-                 TREE "depth: 2\nearly_stopping: false\n", "[true, false]");
+    expect_union("early_stopping", TREE "depth: 2\nearly_stopping: true\n", TREE "depth: 2\nearly_stopping: false\n",
+                 "[true, false]");
     expect_union("cayley", TABLE "cayley: a/t.csv\n", TABLE "cayley: own name.csv\n",
                  "[\"a/t.csv\", \"own name.csv\"]");
     expect_union("group", TREE "depth: 2\n", TREE "depth: 3\n", "");

@@ -10,9 +10,8 @@
 #include <stdio.h>
 
 // LAPACK: least squares; column-major.
-extern void dgels_(const char *trans, const int *rows, const int *columns, const int *sides, double *a,
-                   const int *lda, double *b, const int *ldb, double *work, const int *work_size, int *info,
-                   size_t);
+extern void dgels_(const char *trans, const int *rows, const int *columns, const int *sides, double *a, const int *lda,
+                   double *b, const int *ldb, double *work, const int *work_size, int *info, size_t);
 
 static double uniform(uint64_t *state) {
     *state = *state * 6364136223846793005u + 1442695040888963407u;
@@ -95,8 +94,7 @@ static const char *const GROUPS[] = {"S3", "D4", "C5"};
 
 static void open_group(network *t, const char *group, const char *more) {
     char text[200];
-    snprintf(text, sizeof text, "task: group\ngroup: %s\nembed: 6\nhidden: 12\ntrain_fraction: 0.6\n%s",
-             group, more);
+    snprintf(text, sizeof text, "task: group\ngroup: %s\nembed: 6\nhidden: 12\ntrain_fraction: 0.6\n%s", group, more);
     open_network(t, text);
 }
 
@@ -143,8 +141,7 @@ static void test_the_fit_is_ordinary_least_squares(void **state) {
             double fitted[9];
             randomise(&t, seed, 2);
             measure(&t);
-            const double *coefficient = found(&t, "fit_coefficient"),
-                         *similarity = found(&t, "logit_similarity");
+            const double *coefficient = found(&t, "fit_coefficient"), *similarity = found(&t, "logit_similarity");
             for (int r = 1; r < count; r++) {
                 all[r - 1] = r;
                 if (similarity[r] > 0.005)
@@ -172,16 +169,14 @@ static void test_the_fit_is_ordinary_least_squares(void **state) {
 static void made_up(const network *t, const double *similarity, double accuracy, double *out) {
     for (int64_t i = 0; i < ts_measures_total(&t->f.params, t->f.data); i++)
         out[i] = NAN;
-    memcpy(of(t, "logit_similarity", out), similarity,
-           (size_t)t->f.data->symmetry->irreps->count * sizeof *out);
+    memcpy(of(t, "logit_similarity", out), similarity, (size_t)t->f.data->symmetry->irreps->count * sizeof *out);
     *of(t, "test_accuracy", out) = accuracy;
     *of(t, "weight_norm2", out) = 1; // the weights are finite
 }
 
 enum { IRREPS = 8 }; // of D9, D10: trivial, signs, frequencies
 
-static void read_values(const ts_curves *curves, int64_t offset, int64_t length, int64_t checkpoint,
-                        double *out) {
+static void read_values(const ts_curves *curves, int64_t offset, int64_t length, int64_t checkpoint, double *out) {
     const double *values = curves->context;
     memcpy(out, values + checkpoint * ts_measures_total(curves->params, curves->data) + offset,
            (size_t)length * sizeof *out);
@@ -211,8 +206,7 @@ static void test_key_irreps_are_ordered_by_when_they_were_learned(void **state) 
         {0.90, 0.00, 0.20, 0.30, 0.00, 0.03, 0.05, 0.051},
         {0.90, 0.004, 0.3, 0.40, 0.03, 0.02, 0.05, -0.3},
     };
-    static const double KEY[IRREPS] = {0, 0, 1, 1, 1, 1, 1, 0},
-                        FIRST[IRREPS] = {0, 0, 25, 10, NAN, 10, NAN, 25},
+    static const double KEY[IRREPS] = {0, 0, 1, 1, 1, 1, 1, 0}, FIRST[IRREPS] = {0, 0, 25, 10, NAN, 10, NAN, 25},
                         ORDER[IRREPS] = {NAN, NAN, 3, 1, NAN, 2, NAN, NAN};
     static const double ACCURACY[CHECKPOINTS] = {0.2, 0.98, 0.99, 0.5};
     network t;
@@ -224,14 +218,13 @@ static void test_key_irreps_are_ordered_by_when_they_were_learned(void **state) 
     for (int k = 0; k < CHECKPOINTS; k++)
         made_up(&t, CURVE[k], ACCURACY[k], values + k * total);
     conclude(&t, CHECKPOINTS, STEP, values);
-    const double *key = found(&t, "key_irrep"), *first = found(&t, "irrep_step"),
-                 *order = found(&t, "irrep_order");
+    const double *key = found(&t, "key_irrep"), *first = found(&t, "irrep_step"), *order = found(&t, "irrep_order");
     for (int r = 0; r < IRREPS; r++) {
         bool same_first = first[r] == FIRST[r] || (isnan(first[r]) && isnan(FIRST[r]));
         bool same_order = order[r] == ORDER[r] || (isnan(order[r]) && isnan(ORDER[r]));
         if (key[r] != KEY[r] || !same_first || !same_order)
-            fail_msg("irrep %d: key %g, step %g, order %g; expected %g, %g, %g", r, key[r], first[r],
-                     order[r], KEY[r], FIRST[r], ORDER[r]);
+            fail_msg("irrep %d: key %g, step %g, order %g; expected %g, %g, %g", r, key[r], first[r], order[r], KEY[r],
+                     FIRST[r], ORDER[r]);
     }
     assert_true(*found(&t, "grokked_step") == 25);
     ts_free(values);
@@ -294,8 +287,7 @@ static void test_neurons_go_to_the_irrep_planted_in_them(void **state) {
         double irrep = found(&t, "neuron_irrep")[k], share = found(&t, "neuron_irrep_fraction")[k];
         bool same = isnan(fraction[k]) ? isnan(share) : fabs(share - fraction[k]) < 1e-6;
         if (irrep != IRREP[k] || !same)
-            fail_msg("neuron %d: irrep %g, share %.9g; expected %g, %.9g", k, irrep, share, IRREP[k],
-                     fraction[k]);
+            fail_msg("neuron %d: irrep %g, share %.9g; expected %g, %.9g", k, irrep, share, IRREP[k], fraction[k]);
     }
     close_network(&t);
 }
@@ -307,8 +299,7 @@ static void test_neurons_go_to_the_irrep_planted_in_them(void **state) {
 static void test_powers_that_are_bijections_are_relabelled_sums(void **state) {
     (void)state;
     network powers, sums;
-    open_network(&powers,
-                 "task: power\nmodel: mlp\np: 11\nm: 3\nn: 7\nembed: 5\nhidden: 9\ntrain_fraction: 1\n");
+    open_network(&powers, "task: power\nmodel: mlp\np: 11\nm: 3\nn: 7\nembed: 5\nhidden: 9\ntrain_fraction: 1\n");
     open_network(&sums, "task: group\ngroup: C11\nembed: 5\nhidden: 9\ntrain_fraction: 1\n");
     randomise(&powers, 3, 2);
     memcpy(sums.x, powers.x, (size_t)sums.f.parameters * sizeof *sums.x);
@@ -326,11 +317,9 @@ static void test_powers_that_are_bijections_are_relabelled_sums(void **state) {
             continue;
         const char *name = m.measure->name + 6;
         assert_int_equal(m.length, find(&sums, name).length);
-        const double *value = powers.measures + m.offset, *plain = found(&sums, name),
-                     *input = found(&powers, name);
+        const double *value = powers.measures + m.offset, *plain = found(&sums, name), *input = found(&powers, name);
         for (int64_t k = 0; k < m.length; k++, compared++) {
-            bool same = isnan(plain[k]) ? isnan(value[k])
-                                        : fabs(value[k] - plain[k]) <= 1e-9 * fabs(plain[k]) + 1e-12;
+            bool same = isnan(plain[k]) ? isnan(value[k]) : fabs(value[k] - plain[k]) <= 1e-9 * fabs(plain[k]) + 1e-12;
             if (!same)
                 fail_msg("%s[%lld]: %.17g, plain %.17g", m.measure->name, (long long)k, value[k], plain[k]);
             differ += fabs(input[k] - plain[k]) > 1e-3 * fabs(plain[k]);
@@ -346,8 +335,7 @@ static void test_powers_that_are_bijections_are_relabelled_sums(void **state) {
 static void test_shares_of_the_hidden_layer_are_below_1_where_tokens_share_values(void **state) {
     (void)state;
     network squares;
-    open_network(&squares,
-                 "task: power\nmodel: mlp\np: 11\nm: 2\nn: 1\nembed: 5\nhidden: 9\ntrain_fraction: 1\n");
+    open_network(&squares, "task: power\nmodel: mlp\np: 11\nm: 2\nn: 1\nembed: 5\nhidden: 9\ntrain_fraction: 1\n");
     randomise(&squares, 5, 2);
     measure(&squares);
     const double *of_a = found(&squares, "value_hidden_left_fraction");
@@ -384,10 +372,9 @@ static void check_projector(const projection *q, const char *what) {
             }
             double left = q->weight[g] * entry(q->p, n, g, h), right = q->weight[h] * entry(q->p, n, h, g);
             double original = q->weight[g] > 0 ? entry(q->plain, n, g, h) : 0;
-            if (fabs(square - entry(q->p, n, g, h)) > 1e-8 || fabs(left - right) > 1e-8 ||
-                fabs(kept - original) > 1e-8)
-                fail_msg("%s, entry %d, %d: P %.12g, P^2 %.12g; weighted %.12g and %.12g; P f %.12g, f %.12g",
-                         what, g, h, entry(q->p, n, g, h), square, left, right, kept, original);
+            if (fabs(square - entry(q->p, n, g, h)) > 1e-8 || fabs(left - right) > 1e-8 || fabs(kept - original) > 1e-8)
+                fail_msg("%s, entry %d, %d: P %.12g, P^2 %.12g; weighted %.12g and %.12g; P f %.12g, f %.12g", what, g,
+                         h, entry(q->p, n, g, h), square, left, right, kept, original);
         }
 }
 
@@ -490,8 +477,7 @@ static void test_excluded_losses_follow_their_definition_at_any_scale(void **sta
     for (int s = 0; s < 3; s++) {
         randomise(&t, 9, SCALES[s]);
         measure(&t);
-        const double *coefficient = found(&t, "fit_coefficient"),
-                     *excluded = found(&t, "logit_excluded_loss");
+        const double *coefficient = found(&t, "fit_coefficient"), *excluded = found(&t, "logit_excluded_loss");
         for (int r = 0; r < 3; r++) {
             double sum = 0, z[6];
             for (int64_t i = 0; i < train; i++) {

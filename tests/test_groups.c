@@ -28,8 +28,8 @@ static void test_named_tables_are_groups(void **state) {
         if (!table->group || table->n != GROUPS[i].order || table->n_out != table->n ||
             table->abelian != GROUPS[i].abelian || table->family != GROUPS[i].family ||
             table->degree != GROUPS[i].degree)
-            fail_msg("%s: group %d, n %d, n_out %d, abelian %d, family %d, degree %d", GROUPS[i].name,
-                     table->group, table->n, table->n_out, table->abelian, table->family, table->degree);
+            fail_msg("%s: group %d, n %d, n_out %d, abelian %d, family %d, degree %d", GROUPS[i].name, table->group,
+                     table->n, table->n_out, table->abelian, table->family, table->degree);
         ts_data_free(data);
     }
 }
@@ -39,9 +39,8 @@ static void test_elements_have_their_known_orders(void **state) {
     static const struct {
         const char *name;
         int order, count;
-    } KNOWN[] = {{"S3", 2, 3},    {"S3", 3, 2},   {"A4", 2, 3},    {"A4", 3, 8},
-                 {"A5", 2, 15},   {"A5", 3, 20},  {"A5", 5, 24},   {"S5", 2, 25},
-                 {"S5", 6, 20},   {"D4", 2, 5},   {"D4", 4, 2},    {"D59", 2, 59},
+    } KNOWN[] = {{"S3", 2, 3},    {"S3", 3, 2},   {"A4", 2, 3},    {"A4", 3, 8},   {"A5", 2, 15}, {"A5", 3, 20},
+                 {"A5", 5, 24},   {"S5", 2, 25},  {"S5", 6, 20},   {"D4", 2, 5},   {"D4", 4, 2},  {"D59", 2, 59},
                  {"D59", 59, 58}, {"C12", 12, 4}, {"S3xC2", 2, 7}, {"S3xC2", 6, 2}};
     for (size_t i = 0; i < sizeof KNOWN / sizeof *KNOWN; i++) {
         ts_data *data = group_of(KNOWN[i].name);
@@ -101,8 +100,7 @@ static void test_element_orders_that_list_no_group_are_refused(void **state) {
          "line 2, column 1: '(0' is not one of 0 to 2 (permutations are counted from 0, and written "
          "as the images of all numbers)"},
         {"S3", "[[0, 1, 2], [0, 2]]\n", "line 1, row 2: it has 2 numbers"},
-        {"S3", "[[0, 1, 2], [0, 2, 1], [0, 1, 2]]\n",
-         "line 1, row 3: the permutation stands in row 1 already"},
+        {"S3", "[[0, 1, 2], [0, 2, 1], [0, 1, 2]]\n", "line 1, row 3: the permutation stands in row 1 already"},
         {"S3", "1 2 3\n1 3 1\n", "line 2, column 5: 1 stands there twice"},
         {"S3", "0 1 -2\n", "line 1, column 5: '-2' is not one of 0 to 2"},
         {"S3", "0 1 99999999999999999999\n", "line 1, column 5: '99999999999999999999' is not one of 0 to 2"},
@@ -121,12 +119,10 @@ static void test_element_orders_that_list_no_group_are_refused(void **state) {
         snprintf(error, sizeof error, "%s:3: key 'element_order': ", sweep_file);
         expect_refused(text, error);
     }
-    static const char *const ALWAYS[] = {"0 1 2\n\n0 2\n", "0 1 x\n", "0 1 2\n0 2 1\n0 1 2\n",
-                                         "0,1,2\n0 2 1\n"};
+    static const char *const ALWAYS[] = {"0 1 2\n\n0 2\n", "0 1 x\n", "0 1 2\n0 2 1\n0 1 2\n", "0,1,2\n0 2 1\n"};
     for (size_t i = 0; i < sizeof ALWAYS / sizeof *ALWAYS; i++) { // beside what else is wrong
         write_file("order.txt", ALWAYS[i]);
-        expect_refused("task: group\ngroup: S3\nelement_order: order.txt\nhiden: 3\n",
-                       "key 'element_order': ");
+        expect_refused("task: group\ngroup: S3\nelement_order: order.txt\nhiden: 3\n", "key 'element_order': ");
         expect_refused("task: group\ngroup: S3\nelement_order: order.txt\nhiden: 3\n", "'hiden'");
     }
 }
@@ -142,8 +138,8 @@ static void test_published_element_orders_are_listings(void **state) {
     }
     for (int i = 0; i < 5; i++) {
         char text[512];
-        snprintf(text, sizeof text, "task: group\ngroup: %s\nelement_order: %s/sympy_order_%s.txt\n",
-                 GROUPS[i], reference, GROUPS[i]);
+        snprintf(text, sizeof text, "task: group\ngroup: %s\nelement_order: %s/sympy_order_%s.txt\n", GROUPS[i],
+                 reference, GROUPS[i]);
         ts_data *data = table_of(text);
         assert_true(data->table->group);
         assert_int_equal(data->table->identity, IDENTITY[i]);
@@ -158,10 +154,10 @@ static void test_verdicts_on_tables_that_are_no_groups(void **state) {
         int identity;
         bool inverses, associative, abelian;
     } TABLES[] = {
-        {"subtraction mod 5, a quasigroup", "0,4,3,2,1\n1,0,4,3,2\n2,1,0,4,3\n3,2,1,0,4\n4,3,2,1,0\n", -1,
-         false, false, false},
-        {"a loop of order 5 that is no group", "0,1,2,3,4\n1,0,3,4,2\n2,4,0,1,3\n3,2,4,0,1\n4,3,1,2,0\n", 0,
-         true, false, false},
+        {"subtraction mod 5, a quasigroup", "0,4,3,2,1\n1,0,4,3,2\n2,1,0,4,3\n3,2,1,0,4\n4,3,2,1,0\n", -1, false, false,
+         false},
+        {"a loop of order 5 that is no group", "0,1,2,3,4\n1,0,3,4,2\n2,4,0,1,3\n3,2,4,0,1\n4,3,1,2,0\n", 0, true,
+         false, false},
         {"multiplication mod 4, a monoid", "0,0,0,0\n0,1,2,3\n0,2,0,2\n0,3,2,1\n", 1, false, true, true},
         {"left zeros, a band", "0,0,0\n1,1,1\n2,2,2\n", -1, false, true, false},
         {"nothing in particular", "1,0\n0,0\n", -1, false, false, true},
@@ -172,9 +168,8 @@ static void test_verdicts_on_tables_that_are_no_groups(void **state) {
         if (table->group || !table->square || table->identity != TABLES[i].identity ||
             table->inverses != TABLES[i].inverses || table->associative != TABLES[i].associative ||
             table->abelian != TABLES[i].abelian)
-            fail_msg("%s: group %d, square %d, identity %d, inverses %d, associative %d, abelian %d",
-                     TABLES[i].what, table->group, table->square, table->identity, table->inverses,
-                     table->associative, table->abelian);
+            fail_msg("%s: group %d, square %d, identity %d, inverses %d, associative %d, abelian %d", TABLES[i].what,
+                     table->group, table->square, table->identity, table->inverses, table->associative, table->abelian);
         ts_data_free(data);
     }
 }
@@ -214,8 +209,7 @@ static void test_associativity_is_found_as_by_all_triples(void **state) {
 
 static void test_unknown_and_large_groups_are_refused(void **state) {
     (void)state;
-    static const char *const UNKNOWN[] = {"Z5",  "s5",   "S",      "S0", "S05", "S5x",
-                                          "xS5", "S5xx", "S5 xC2", "5",  "C-1"};
+    static const char *const UNKNOWN[] = {"Z5", "s5", "S", "S0", "S05", "S5x", "xS5", "S5xx", "S5 xC2", "5", "C-1"};
     static const char *const LARGE[] = {
         "S7", "A7", "C1025", "D513", "S6xC2", "C99999999999999999999", "S6xS6xS6xS6xS6xS6xS6xS6xS6xS6"};
     char text[128];
@@ -294,8 +288,7 @@ static void test_names_of_other_programs_are_understood(void **state) {
 
 static void test_the_order_can_be_filtered_by(void **state) {
     (void)state;
-    ts_sweep *sweep =
-        good_sweep("task: group\ngroup: [C5, S3, A5, S10]\nwhere: order <= 60 and order != 6\n");
+    ts_sweep *sweep = good_sweep("task: group\ngroup: [C5, S3, A5, S10]\nwhere: order <= 60 and order != 6\n");
     ts_params params;
     assert_int_equal(ts_sweep_instances(sweep), 2);
     ts_sweep_params(sweep, 1, &params);
@@ -331,8 +324,8 @@ static void test_the_split_is_a_prefix_of_randperm(void **state) {
         ts_torch_randperm(&random, n * n, perm);
         assert_memory_equal(pairs, perm, (size_t)(n * n) * sizeof(int));
         if (train != SPLITS[i].train)
-            fail_msg("%s, %g: %lld training pairs, expected %lld", SPLITS[i].name, SPLITS[i].fraction,
-                     (long long)train, (long long)SPLITS[i].train);
+            fail_msg("%s, %g: %lld training pairs, expected %lld", SPLITS[i].name, SPLITS[i].fraction, (long long)train,
+                     (long long)SPLITS[i].train);
         ts_free(pairs);
         ts_free(perm);
         ts_data_free(data);

@@ -13,8 +13,7 @@
 // Room for a group of that order; fill result, then call finish.
 static ts_table *empty_table(int n, char family, int degree) {
     ts_table *table = calloc(1, sizeof *table);
-    *table =
-        (ts_table){.n = n, .n_out = n, .square = true, .inverses = true, .associative = true, .group = true};
+    *table = (ts_table){.n = n, .n_out = n, .square = true, .inverses = true, .associative = true, .group = true};
     table->family = family;
     table->degree = degree;
     table->result = malloc((size_t)n * (size_t)n * sizeof *table->result);
@@ -213,9 +212,8 @@ static void check_projectors(const ts_table *table, const ts_irreps *irreps) {
 static void join_names(const ts_irreps *irreps, char *out, size_t size) {
     size_t length = 0;
     for (int i = 0; i < irreps->count; i++)
-        length +=
-            (size_t)snprintf(out + length, size - length, "%s%s:%d%s", i ? " " : "", irreps->irrep[i].name,
-                             irreps->irrep[i].dimension, irreps->irrep[i].pair ? "*" : "");
+        length += (size_t)snprintf(out + length, size - length, "%s%s:%d%s", i ? " " : "", irreps->irrep[i].name,
+                                   irreps->irrep[i].dimension, irreps->irrep[i].pair ? "*" : "");
 }
 
 // Everything above, and "name:dimension" of each, a star for pairs. Frees the table.
@@ -245,10 +243,8 @@ static void test_cyclic_groups_have_frequencies(void **state) {
     check_group(cyclic(1), "trivial:1");
     check_group(cyclic(2), "trivial:1 sign:1");
     check_group(cyclic(3), "trivial:1 freq_1:1*");
-    check_group(cyclic(15),
-                "trivial:1 freq_1:1* freq_2:1* freq_3:1* freq_4:1* freq_5:1* freq_6:1* freq_7:1*");
-    check_group(cyclic(16),
-                "trivial:1 sign:1 freq_1:1* freq_2:1* freq_3:1* freq_4:1* freq_5:1* freq_6:1* freq_7:1*");
+    check_group(cyclic(15), "trivial:1 freq_1:1* freq_2:1* freq_3:1* freq_4:1* freq_5:1* freq_6:1* freq_7:1*");
+    check_group(cyclic(16), "trivial:1 sign:1 freq_1:1* freq_2:1* freq_3:1* freq_4:1* freq_5:1* freq_6:1* freq_7:1*");
 }
 
 static void test_cyclic_characters_are_cosines(void **state) {
@@ -259,8 +255,7 @@ static void test_cyclic_characters_are_cosines(void **state) {
         char name[32];
         snprintf(name, sizeof name, "freq_%d", k);
         for (int g = 0; g < 113; g++)
-            assert_close(irrep_named(irreps, name)->character[g], 2 * cos(2 * acos(-1) * k * g / 113), 0,
-                         1e-12);
+            assert_close(irrep_named(irreps, name)->character[g], 2 * cos(2 * acos(-1) * k * g / 113), 0, 1e-12);
     }
     check_characters(table, irreps);
     ts_irreps_free(irreps);
@@ -281,8 +276,7 @@ static void test_symmetric_groups_have_partitions(void **state) {
     check_group(permutations(2, 'S'), "trivial:1 sign:1");
     check_group(permutations(3, 'S'), "trivial:1 sign:1 standard:2");
     check_group(permutations(4, 'S'), "trivial:1 sign:1 [2,2]:2 standard:3 standard_sign:3");
-    check_group(permutations(5, 'S'),
-                "trivial:1 sign:1 standard:4 standard_sign:4 [3,2]:5 [2,2,1]:5 [3,1,1]:6");
+    check_group(permutations(5, 'S'), "trivial:1 sign:1 standard:4 standard_sign:4 [3,2]:5 [2,2,1]:5 [3,1,1]:6");
 }
 
 static void test_alternating_groups_have_standard(void **state) {
@@ -355,8 +349,8 @@ static void test_names_do_not_depend_on_element_order(void **state) {
         check_characters(mixed, second);
         for (int i = 0; i < first->count; i++)
             for (int g = 0; g < order; g++)
-                assert_close(first->irrep[i].character[g],
-                             irrep_named(second, first->irrep[i].name)->character[to[g]], 0, 0);
+                assert_close(first->irrep[i].character[g], irrep_named(second, first->irrep[i].name)->character[to[g]],
+                             0, 0);
         ts_irreps_free(first);
         ts_irreps_free(second);
         free_table(plain);
@@ -412,9 +406,8 @@ static void test_S6_has_its_partitions(void **state) {
     ts_table *table = permutations(6, 'S');
     ts_irreps *irreps = irreps_of(table);
     join_names(irreps, found, sizeof found);
-    assert_string_equal(found,
-                        "trivial:1 sign:1 standard:5 [3,3]:5 [2,2,2]:5 standard_sign:5 [4,2]:9 [2,2,1,1]:9 "
-                        "[4,1,1]:10 [3,1,1,1]:10 [3,2,1]:16");
+    assert_string_equal(found, "trivial:1 sign:1 standard:5 [3,3]:5 [2,2,2]:5 standard_sign:5 [4,2]:9 [2,2,1,1]:9 "
+                               "[4,1,1]:10 [3,1,1,1]:10 [3,2,1]:16");
     check_characters(table, irreps);
     assert_close(irrep_named(irreps, "standard")->character[1], 3, 0, 0); // element 1 swaps two points
     ts_irreps_free(irreps);

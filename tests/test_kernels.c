@@ -42,8 +42,7 @@ static const struct {
 };
 
 // One step of state (3, COUNT).
-typedef void update(const void *context, float *state, const float *gradient, ts_adam_betas betas,
-                    ts_adam_rates rates);
+typedef void update(const void *context, float *state, const float *gradient, ts_adam_betas betas, ts_adam_rates rates);
 
 static void compare_with_pytorch(update one, const void *context) {
     static const float scale[] = {1, 1e-4F, 1e-8F, 1e-12F};
@@ -224,8 +223,8 @@ static void test_cuda_losses_are_those_of_the_batches(void **state) {
 int main(int argc, char **argv) {
     static const support_promise PROMISES[] = {
         {"updates_have_the_bits_of_pytorch", test_cpu_updates_have_the_bits_of_pytorch, true, "cpu"},
-        {"an_update_says_whether_it_left_everything_finite",
-         test_a_cpu_update_says_whether_it_left_everything_finite, true, "cpu"},
+        {"an_update_says_whether_it_left_everything_finite", test_a_cpu_update_says_whether_it_left_everything_finite,
+         true, "cpu"},
         {"exponential_is_within_2_ulp", test_exponential_is_within_2_ulp, true, "cpu"},
 #ifdef TS_HAVE_CUDA
         {"updates_have_the_bits_of_pytorch", test_cuda_updates_have_the_bits_of_pytorch, false, "cuda"},

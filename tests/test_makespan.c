@@ -97,10 +97,10 @@ static double even_share(const workload *w, const double *cost, const ts_coordin
 
 // Every layout on which the sweep takes a second or more: below, handing out is what takes time. Whatever the
 // costs, no slot is idle while something waits. Within 5 % of the bound where a slot trains at least `each`
-// instances, none of which takes more than a third of its time: the bound knows all costs, and nothing of what longest first may lose on few long ones.
+// instances, none of which takes more than a third of its time: the bound knows all costs, and nothing of what longest
+// first may lose on few long ones.
 static void check(workload *w, double slower, double error, int each) {
-    static const int layouts[][2] = {{1, 1}, {1, 2}, {2, 2},  {4, 1}, {3, 3},
-                                     {8, 2}, {4, 8}, {64, 1}, {8, 16}};
+    static const int layouts[][2] = {{1, 1}, {1, 2}, {2, 2}, {4, 1}, {3, 3}, {8, 2}, {4, 8}, {64, 1}, {8, 16}};
     double worst = 0, cost[CASES_MAX];
     int n = 0;
     for (int c = 0; c < w->cases; c++)
@@ -117,24 +117,21 @@ static void check(workload *w, double slower, double error, int each) {
                 continue;
             double most = even_share(w, cost, &setup) + longest(w, cost) + HANDOUT * 100;
             if (result.makespan > most)
-                fail_msg("%s on %d ranks x %d slots, seed %llu: %g s, any greedy schedule takes at most %g s",
-                         w->name, layouts[i][0], layouts[i][1], (unsigned long long)seed, result.makespan,
-                         most);
+                fail_msg("%s on %d ranks x %d slots, seed %llu: %g s, any greedy schedule takes at most %g s", w->name,
+                         layouts[i][0], layouts[i][1], (unsigned long long)seed, result.makespan, most);
             if (instances(w) < each * layouts[i][0] * layouts[i][1] ||
-                3 * longest(w, cost) >
-                    even_share(w, cost, &setup)) // a slot may have one such instance too many
+                3 * longest(w, cost) > even_share(w, cost, &setup)) // a slot may have one such instance too many
                 continue;
             worst = fmax(worst, result.makespan / result.bound);
             n++;
             if (result.makespan > 1.05 * result.bound)
-                fail_msg("%s on %d ranks x %d slots, seed %llu: %g s, no schedule takes less than %g s",
-                         w->name, layouts[i][0], layouts[i][1], (unsigned long long)seed, result.makespan,
-                         result.bound);
+                fail_msg("%s on %d ranks x %d slots, seed %llu: %g s, no schedule takes less than %g s", w->name,
+                         layouts[i][0], layouts[i][1], (unsigned long long)seed, result.makespan, result.bound);
         }
     }
     assert_true(n > 0);
-    printf("%s, %g x the time, costs off by up to %g x: %d schedules, worst %.2f %% over the bound\n",
-           w->name, slower, error, n, 100 * (worst - 1));
+    printf("%s, %g x the time, costs off by up to %g x: %d schedules, worst %.2f %% over the bound\n", w->name, slower,
+           error, n, 100 * (worst - 1));
     ts_free(w);
 }
 

@@ -62,8 +62,7 @@ static const malformed TABLE[] = {
     {FULL "Learning-Rate: 3\n", 4, "key 'Learning-Rate': unknown; did you mean 'lr'?"},
     {FULL "train_frac: 0.3\n", 4, "key 'train_frac': unknown; did you mean 'train_fraction'?"},
     {FULL "frac_train: 0.3\n", 4, "did you mean 'train_fraction'?"},
-    {FULL "sparsity: 0.3\n", 4,
-     "key 'sparsity': unknown; did you mean 'feature_probability' (1 - sparsity)?"},
+    {FULL "sparsity: 0.3\n", 4, "key 'sparsity': unknown; did you mean 'feature_probability' (1 - sparsity)?"},
     {FULL "num_epochs: 3\n", 4, "did you mean 'steps'?"},
     {FULL "betas: [0.9, 0.98]\n", 4, "did you mean 'beta1' or 'beta2'?"},
     {FULL "early_stop: 3\n", 4, "did you mean 'stop' or 'early_stopping'?"},
@@ -94,8 +93,7 @@ static const malformed TABLE[] = {
     {TREE "hidden: 2.5\n", 3, "'2.5' is not an integer"},
     {TREE "hidden: '2'\n", 3, "'2' is not an integer"},
     {TREE "hidden: 0x10\n", 3, "'0x10' is not an integer"},
-    {TREE "hidden: 010\n", 3,
-     "'010' has a leading zero, which means octal elsewhere; write the number without it"},
+    {TREE "hidden: 010\n", 3, "'010' has a leading zero, which means octal elsewhere; write the number without it"},
     {TREE "hidden: -007\n", 3, "'-007' has a leading zero"},
     {TREE "hidden: 0o17\n", 3, "'0o17' is not an integer"},
     {TREE "hidden: 1_000\n", 3, "'1_000' is not a number; write its digits together"},
@@ -163,8 +161,7 @@ static const malformed TABLE[] = {
     {TREE "hidden: {logspace: [1, 10, 3]}\n", 3, "logspace gives 3.16227766017, which is not an integer"},
     {TREE "hidden: {linspace: [0.5, 10, 2]}\n", 3, "'0.5' is not an integer"},
     {TREE "hidden: {linspace: [1, 5000, 2]}\n", 3, "5000 is above the maximum 4096"},
-    {TREE "hidden: {linspce: [1, 5, 2]}\n", 3,
-     "a mapping ({...}) is not an integer; did you mean 'linspace'?"},
+    {TREE "hidden: {linspce: [1, 5, 2]}\n", 3, "a mapping ({...}) is not an integer; did you mean 'linspace'?"},
     {FULL "lr: {linspace: [0.1, 1]}\n", 4,
      "linspace takes first value, last value and how many: {linspace: [a, b, n]}"},
     {FULL "lr: {logspace: 3}\n", 4, "logspace takes first value, last value and how many"},
@@ -181,10 +178,8 @@ static const malformed TABLE[] = {
     {FULL "importance: [0.1, {base: 2}]\n", 4,
      "'{...}' is not a number (this list is one value; to sweep it, put it under grid)"},
     {FULL "importance: [0.1..0.3..0.1]\n", 4, "this list is one value; to sweep it, put it under grid"},
-    {FULL "importance: [{linspace: [0, 1, 3]}]\n", 4,
-     "this list is one value; to sweep it, put it under grid"},
-    {FULL "checkpoints: [{log: 5}, {every: 5}]\n", 4,
-     "this list is one value; to sweep it, put it under grid"},
+    {FULL "importance: [{linspace: [0, 1, 3]}]\n", 4, "this list is one value; to sweep it, put it under grid"},
+    {FULL "checkpoints: [{log: 5}, {every: 5}]\n", 4, "this list is one value; to sweep it, put it under grid"},
     {FULL "importance: [1, 2]\n", 4,
      "a list of 2 numbers for 6 features: give one number a feature, or, to sweep it, put it under grid"},
     {FULL "importance: {bass: 2}\n", 4, "key 'importance': 'bass' is unknown; did you mean 'base'?"},
@@ -207,8 +202,7 @@ static const malformed TABLE[] = {
     {FULL "name: a/b\n", 4, "key 'name': 'a/b' contains '/'"},
     {FULL "name: ''\n", 4, "'' is empty; it names the results file"},
     {FULL "name: .hidden\n", 4, "'.hidden' starts with '.'"},
-    {FULL "name: 12345678901234567890123456789012345678901234567890123456789012345\n", 4,
-     "longer than 64 bytes"},
+    {FULL "name: 12345678901234567890123456789012345678901234567890123456789012345\n", 4, "longer than 64 bytes"},
     {FULL "name: [a]\n", 4, "key 'name': must be a word"},
     {FULL "name: \"a\\tb\"\n", 4, "contains a control character"},
     // Structure
@@ -244,8 +238,7 @@ static const malformed TABLE[] = {
     {FULL "instances: 3\ncases:\n - {seed: 1}\n", 6, "key 'seed': is given twice"},
     {FULL "cases:\n - {seed: 1, instances: 3}\n", 5, "key 'seed': is given twice"},
     // Sizes
-    {TREE "hidden: 1..4096\nseed: 1..4096\n", 0,
-     "the sweep has 16777216 instances; at most 10000000 are allowed"},
+    {TREE "hidden: 1..4096\nseed: 1..4096\n", 0, "the sweep has 16777216 instances; at most 10000000 are allowed"},
     {TREE "hidden: 1..4096\nseed: 0..9007199254740991\n", 4, "9007199254740992 values are too many"},
     {TREE "hidden: [1..4096]\nseed: [0..9007199254740991]\n", 4, "values are too many"},
     {"task: tree\ndepth: 1..15\nhidden: 1..4096\nlr: 1e-6..0.9..1e-6\n"
@@ -267,10 +260,8 @@ static const malformed TABLE[] = {
     {FULL "where: init == xaver\n", 4, "'init' is never 'xaver'; did you mean 'xavier'?"},
     // What tasks and models refuse
     {"task: tree\ndepth: 15\nbranching: 9\nhidden: 2\n", 2, "key 'depth': a tree of depth 15"},
-    {"task: independent\nfeatures: 3\nhidden: 2\ncorrelated_pairs: 2\n", 4,
-     "2 pairs do not fit into 3 features"},
-    {"task: independent\nhidden: 2\nfeatures: 3\nfeature_probability: [0.1, 0.2]\n", 4,
-     "a list of 2 numbers"},
+    {"task: independent\nfeatures: 3\nhidden: 2\ncorrelated_pairs: 2\n", 4, "2 pairs do not fit into 3 features"},
+    {"task: independent\nhidden: 2\nfeatures: 3\nfeature_probability: [0.1, 0.2]\n", 4, "a list of 2 numbers"},
     // The same instance twice
     {TREE "hidden: [2, 3, 2]\n", 0, "instances 0 and 2 are the same: 'hidden=2' and 'hidden=2'"},
     {TREE "cases:\n- {hidden: 2}\n- {hidden: [1, 2]}\n", 5,
@@ -279,8 +270,8 @@ static const malformed TABLE[] = {
      "'task=independent, depth=1' and 'task=independent, depth=2' do not differ"},
 };
 
-static void expect_refused(const char *text, size_t bytes, const char *const *sets, int n_sets,
-                           const char *place, const char *phrase) {
+static void expect_refused(const char *text, size_t bytes, const char *const *sets, int n_sets, const char *place,
+                           const char *phrase) {
     ts_sweep_source source = {
         .file = "dir/bad.yaml", .text = text, .bytes = bytes, .overrides = sets, .n_overrides = n_sets};
     ts_sweep *sweep = NULL;
@@ -357,12 +348,11 @@ static void test_all_errors_are_reported_in_order_of_lines(void **state) {
     ts_sweep_source source = {.file = "x.yaml", .text = text, .bytes = strlen(text)};
     ts_sweep *sweep;
     assert_int_equal(ts_sweep_read(&source, &sweep), TS_ERROR_USER);
-    assert_string_equal(
-        ts_sweep_errors(),
-        "x.yaml:2: key 'hiden': unknown; did you mean 'hidden'?\n"
-        "x.yaml:3: key 'depth': 'two' is not an integer\n"
-        "x.yaml:4: key 'where': 'dpth' is unknown; did you mean 'depth'?\n"
-        "x.yaml:5: key 'save': 'fnal' is not one of none, final, checkpoints; did you mean 'final'?\n");
+    assert_string_equal(ts_sweep_errors(),
+                        "x.yaml:2: key 'hiden': unknown; did you mean 'hidden'?\n"
+                        "x.yaml:3: key 'depth': 'two' is not an integer\n"
+                        "x.yaml:4: key 'where': 'dpth' is unknown; did you mean 'depth'?\n"
+                        "x.yaml:5: key 'save': 'fnal' is not one of none, final, checkpoints; did you mean 'final'?\n");
 }
 
 static void expect_errors(const char *text, const char *set, const char *errors) {
@@ -392,11 +382,9 @@ static void test_errors_that_follow_from_others_are_left_out(void **state) {
          "ranges sweep there too\nx.yaml:4: key 'hidden': is missing: model 'autoencoder' needs it\n"},
         {"task: tree\ncases:\n - 3\n", NULL,
          "x.yaml:3: key 'cases': each entry must be a mapping, like {key: value}\n"},
-        {"task: tree\ncases: {depth: 1, hidden: 2}\n", NULL,
-         "x.yaml:2: key 'cases': must be a list of mappings\n"},
+        {"task: tree\ncases: {depth: 1, hidden: 2}\n", NULL, "x.yaml:2: key 'cases': must be a list of mappings\n"},
         {"cases: 3\n", NULL, "x.yaml:1: key 'cases': must be a list of mappings\n"},
-        {"task: tree\ngrid: [depth, hidden]\n", NULL,
-         "x.yaml:2: key 'grid': must be a mapping of keys to values\n"},
+        {"task: tree\ngrid: [depth, hidden]\n", NULL, "x.yaml:2: key 'grid': must be a mapping of keys to values\n"},
         {"task: tree\ngrid: {zip: {depth: [1, 2], hidden: [1, 2]}}\n", NULL,
          "x.yaml:2: key 'zip': is not allowed in grid; write it at the top level\n"},
         {"tsk: tree\ndepth: 2\nhidden: 2\n", NULL, "x.yaml:1: key 'tsk': unknown; did you mean 'task'?\n"},
@@ -404,8 +392,7 @@ static void test_errors_that_follow_from_others_are_left_out(void **state) {
          "x.yaml:3: key 'n_hidden': unknown; did you mean 'hidden' or 'd_mlp'?\n"},
         {"task: tree\ndepth: 2\n", "hiden=3", "--set: key 'hiden': unknown; did you mean 'hidden'?\n"},
         {"task: tree\ndepth: 2\n", "hidden:3", "--set: 'hidden:3' is not key=value\n"},
-        {"cases:\n - {task: tre, depth: 1, hidden: 2}\n - {task: independent, features: 3, hidden: 2}\n",
-         NULL,
+        {"cases:\n - {task: tre, depth: 1, hidden: 2}\n - {task: independent, features: 3, hidden: 2}\n", NULL,
          "x.yaml:2: key 'task': 'tre' is not one of tree, independent, group, cayley, power; did you mean "
          "'tree'?\n"},
         {"cases:\n - {task: tree, model: mpl, depth: 1, hidden: 2}\n - {task: group, group: C31}\n", NULL,
@@ -419,13 +406,12 @@ static void test_errors_that_follow_from_others_are_left_out(void **state) {
 
 static void test_values_are_checked_whatever_else_is_wrong(void **state) {
     (void)state;
-    static const char *const OTHERS[] = {"train_fraction: x\n", "hiden: 2\n", "model: mpl\n",
-                                         "where: hiden < 3\n", "steps: 0\n"};
+    static const char *const OTHERS[] = {"train_fraction: x\n", "hiden: 2\n", "model: mpl\n", "where: hiden < 3\n",
+                                         "steps: 0\n"};
     for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++) {
         char text[128];
         snprintf(text, sizeof text, "task: group\n%sgroup:\n  [C5,\n  Dih4]\n", OTHERS[i]);
-        expect_refused(text, strlen(text), NULL, 0,
-                       "dir/bad.yaml:5: ", "key 'group': 'Dih4' is no group known here");
+        expect_refused(text, strlen(text), NULL, 0, "dir/bad.yaml:5: ", "key 'group': 'Dih4' is no group known here");
         expect_refused(text, strlen(text), NULL, 0, "dir/bad.yaml:2: ", "");
     }
 }
@@ -447,13 +433,11 @@ static void test_errors_beyond_fifty_are_counted(void **state) {
 
 static void test_one_fault_of_many_points_is_reported_once(void **state) {
     (void)state;
-    static const char text[] =
-        "task: independent\nfeatures: 3\nhidden: 1..100\ncorrelated_pairs: 2\nseed: 0..99\n";
+    static const char text[] = "task: independent\nfeatures: 3\nhidden: 1..100\ncorrelated_pairs: 2\nseed: 0..99\n";
     ts_sweep_source source = {.file = "x.yaml", .text = text, .bytes = strlen(text)};
     ts_sweep *sweep;
     assert_int_equal(ts_sweep_read(&source, &sweep), TS_ERROR_USER);
-    assert_string_equal(ts_sweep_errors(),
-                        "x.yaml:4: key 'correlated_pairs': 2 pairs do not fit into 3 features\n");
+    assert_string_equal(ts_sweep_errors(), "x.yaml:4: key 'correlated_pairs': 2 pairs do not fit into 3 features\n");
 }
 
 int main(void) {

@@ -1,5 +1,5 @@
-// What models promise by themselves: initial weights, measures of networks that are known by hand, and none of weights that
-// are not finite.
+// What models promise by themselves: initial weights, measures of networks that are known by hand, and none of weights
+// that are not finite.
 #define _POSIX_C_SOURCE 200809L
 #include "measure/curves.h"
 #include "model/network.h"
@@ -73,8 +73,7 @@ static void test_weights_that_are_not_finite_have_no_measures(void **state) {
             ts_measures_conclude(&(ts_curves){.params = &f.params, .data = f.data, .last = out});
             for (int64_t i = 0; i < total; i++)
                 if (!isnan(out[i]))
-                    fail_msg("weight %d is %g: number %d is %g", (int)p, (double)f.initial[p], (int)i,
-                             out[i]);
+                    fail_msg("weight %d is %g: number %d is %g", (int)p, (double)f.initial[p], (int)i, out[i]);
             // In the forward pass itself: no kink hides a NaN.
             f.initial[p] = NAN;
             ts_network network;

@@ -20,8 +20,7 @@ static void test_the_table_holds_sums_of_powers(void **state) {
     for (size_t i = 0; i < sizeof TASKS / sizeof *TASKS; i++) {
         char text[128];
         int p = TASKS[i].p, m = TASKS[i].m, n = TASKS[i].n;
-        snprintf(text, sizeof text, "task: power\nmodel: mlp\np: %d\nm: %d\nn: %d\ntrain_fraction: 1\n", p, m,
-                 n);
+        snprintf(text, sizeof text, "task: power\nmodel: mlp\np: %d\nm: %d\nn: %d\ntrain_fraction: 1\n", p, m, n);
         ts_sweep *sweep = support_sweep(text);
         ts_data *data = support_data(sweep, 0);
         assert_int_equal(data->table->n, p);
@@ -57,8 +56,7 @@ static void test_derived_quantities_are_columns_and_usable_in_where(void **state
         int64_t gcd_m, gcd_n;
         const char *relation;
     } EXPECTED[] = {
-        {1, 1, "equal"},     {1, 2, "multiple"}, {3, 2, "neither"},
-        {12, 1, "multiple"}, {6, 2, "multiple"}, {-1, -1, ""},
+        {1, 1, "equal"}, {1, 2, "multiple"}, {3, 2, "neither"}, {12, 1, "multiple"}, {6, 2, "multiple"}, {-1, -1, ""},
     };
     enum { ROWS = sizeof EXPECTED / sizeof *EXPECTED };
     ts_sweep *sweep = support_sweep("cases:\n"

@@ -63,9 +63,8 @@ static void test_a_log_has_the_whole_line(void **unused) {
     ts_progress_state state = state_at(100, 0.25);
     ts_progress_start(TS_PROGRESS_NONE);
     ts_progress_line(&state, 0, 0, line);
-    assert_string_equal(
-        line, " 25.0%  30864/123456 instances  4321 failed  98765 units (512 running)  1 G steps/s  "
-              "511/512 busy  1m40s elapsed  5m00s left");
+    assert_string_equal(line, " 25.0%  30864/123456 instances  4321 failed  98765 units (512 running)  1 G steps/s  "
+                              "511/512 busy  1m40s elapsed  5m00s left");
 }
 
 static void test_the_share_never_goes_back(void **unused) {

@@ -45,8 +45,8 @@ static void compare(const char *text, const figure *figures, int count) {
             checkpoint++;
         const double *losses = (const double *)(record + curve_named(layout, figures[i].measure)->offset);
         double error = fabs(losses[checkpoint] / figures[i].value - 1);
-        print_message("step %lld %s %.16g, published %.16g: %.1e\n", (long long)figures[i].step,
-                      figures[i].measure, losses[checkpoint], figures[i].value, error);
+        print_message("step %lld %s %.16g, published %.16g: %.1e\n", (long long)figures[i].step, figures[i].measure,
+                      losses[checkpoint], figures[i].value, error);
         assert_true(error <= figures[i].relative);
     }
     ts_trainer_free(trainer);
@@ -94,8 +94,7 @@ static void test_paper_d59_seed_1(void **state) {
         {6, "all_loss", 4.768566674421978, 1e-7},    {11, "train_loss", 4.720311537658787, 1e-7},
         {11, "test_loss", 4.787176418150279, 1e-7},  {11, "all_loss", 4.7671179144291544, 1e-7},
     };
-    compare("task: group\ngroup: D59\ntrain_fraction: 0.3\nseed: 1\nsteps: 11\ncheckpoints: {every: 1}\n",
-            figures, 12);
+    compare("task: group\ngroup: D59\ntrain_fraction: 0.3\nseed: 1\nsteps: 11\ncheckpoints: {every: 1}\n", figures, 12);
 }
 
 // Initial losses to the digits published; then as far as rounding lets it be followed.

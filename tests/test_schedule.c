@@ -65,10 +65,10 @@ static int below(world *w, int n) {
     return (int)(uniform(w) * n);
 }
 
-#define broken(w, ...)                                                                                       \
-    do {                                                                                                     \
-        print_error("seed %llu: ", (unsigned long long)(w)->seed);                                           \
-        fail_msg(__VA_ARGS__);                                                                               \
+#define broken(w, ...)                                                                                                 \
+    do {                                                                                                               \
+        print_error("seed %llu: ", (unsigned long long)(w)->seed);                                                     \
+        fail_msg(__VA_ARGS__);                                                                                         \
     } while (0)
 
 // --- Events in virtual time ---
@@ -107,8 +107,7 @@ static void send(world *w, int from, int to, int kind, const ts_unit *unit) {
     double *last = from == LEADER ? &peer->last_down : &peer->last_up;
     double delay = below(w, 20) ? 1e-3 * uniform(w) : uniform(w);
     *last = fmax(*last, w->now + delay + (from == LEADER ? peer->late * uniform(w) : 0));
-    push(w,
-         (event){.time = *last, .to = to, .from = from, .kind = kind, .unit = unit ? *unit : (ts_unit){0}});
+    push(w, (event){.time = *last, .to = to, .from = from, .kind = kind, .unit = unit ? *unit : (ts_unit){0}});
     w->messages++;
 }
 
@@ -116,8 +115,8 @@ static void send(world *w, int from, int to, int kind, const ts_unit *unit) {
 
 static void commit(world *w, int rank, const ts_unit *unit) {
     for (int64_t row = unit->first_row; row < unit->first_row + unit->rows; row++)
-        if (unit->case_index < 0 || unit->case_index >= w->cases || row < 0 ||
-            row >= w->rows[unit->case_index] || ++w->committed[unit->case_index][row] != 1)
+        if (unit->case_index < 0 || unit->case_index >= w->cases || row < 0 || row >= w->rows[unit->case_index] ||
+            ++w->committed[unit->case_index][row] != 1)
             broken(w, "rank %d commits case %d row %lld, which is there already or does not exist", rank,
                    unit->case_index, (long long)row);
     send(w, rank, LEADER, TS_MSG_DONE, unit);
@@ -223,8 +222,7 @@ static void leader_event(world *w, const event *e) {
         assert_int_equal(ts_coordinator_make_urgent(w->coordinator, e->from), TS_OK);
         break;
     case TS_MSG_DONE:
-        ts_coordinator_done(w->coordinator, &e->unit,
-                            w->truth[e->unit.case_index] * (double)e->unit.rows * speed);
+        ts_coordinator_done(w->coordinator, &e->unit, w->truth[e->unit.case_index] * (double)e->unit.rows * speed);
         break;
     case TS_MSG_SPLIT:
         w->splits++;
@@ -287,8 +285,7 @@ static int64_t list_pending(world *w, ts_unit *pending) {
     for (int c = 0; c < w->cases; c++)
         for (int64_t row = 0; row < w->rows[c]; row++)
             if (!w->committed[c][row] && !taken[c][row]) {
-                if (n > 0 && pending[n - 1].case_index == c &&
-                    pending[n - 1].first_row + pending[n - 1].rows == row)
+                if (n > 0 && pending[n - 1].case_index == c && pending[n - 1].first_row + pending[n - 1].rows == row)
                     pending[n - 1].rows++;
                 else
                     pending[n++] = (ts_unit){c, row, 1};
@@ -331,9 +328,7 @@ static void start_run(world *w, bool last) {
     if (!last && below(w, 2))
         push(w, (event){.time = w->now + 2 * work * uniform(w), .to = LEADER, .kind = DEATH});
     if (!last && below(w, 2))
-        push(w,
-             (event){
-                 .time = w->now + 2 * work * uniform(w), .to = LEADER, .from = LEADER, .kind = STOP_SIGNAL});
+        push(w, (event){.time = w->now + 2 * work * uniform(w), .to = LEADER, .from = LEADER, .kind = STOP_SIGNAL});
     // Nothing to do: then there are no events of the leader that would say so.
     if (ts_coordinator_finished(w->coordinator)) {
         w->finishing = true;
@@ -373,8 +368,8 @@ static void make_sweep(world *w, uint64_t seed) {
     memset(w->committed, 0, sizeof w->committed);
     for (int c = 0; c < w->cases; c++) {
         double cost = pow(10, 4 * uniform(w) - 3);
-        w->given[c] = (ts_coordinator_case){below(w, 50) ? cost : 0, below(w, 2) ? 1000 : 0, below(w, 2000),
-                                            1 + below(w, 4)};
+        w->given[c] =
+            (ts_coordinator_case){below(w, 50) ? cost : 0, below(w, 2) ? 1000 : 0, below(w, 2000), 1 + below(w, 4)};
         w->truth[c] = cost * pow(4, 2 * uniform(w) - 1);
         w->rows[c] = 1 + below(w, ROWS);
     }
@@ -406,8 +401,8 @@ static void test_every_instance_is_trained_exactly_once_whatever_happens(void **
     printf("%lld seeds: %lld runs, %lld deaths, %lld splits, %lld messages (%lld urgent), up to %d units "
            "waiting on a rank; "
            "each instance once\n",
-           (long long)n, (long long)w->runs, (long long)w->deaths, (long long)w->splits,
-           (long long)w->messages, (long long)w->urgent, w->most_queued);
+           (long long)n, (long long)w->runs, (long long)w->deaths, (long long)w->splits, (long long)w->messages,
+           (long long)w->urgent, w->most_queued);
     assert_true(w->deaths > n / 10 && w->splits > n / 10 && w->urgent > n / 10 && w->most_queued > 64);
     ts_free(w);
 }

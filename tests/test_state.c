@@ -189,9 +189,8 @@ static void test_units_are_listed_once_in_order(void **state) {
         for (int generation = 0; generation < 2; generation++)
             assert_int_equal(ts_state_save(directory, digest, &unsorted[i], "x", 1), TS_OK);
     char stray[192];
-    static const char *const strays[] = {
-        "unit-1-2-3.bin.99.tmp",    "unit-1-2.tmp",     "notes.txt", "unit--1-2-3.bin",
-        "unit-99999999999-2-3.bin", "unit-1-2-3.binary"};
+    static const char *const strays[] = {"unit-1-2-3.bin.99.tmp",    "unit-1-2.tmp",     "notes.txt", "unit--1-2-3.bin",
+                                         "unit-99999999999-2-3.bin", "unit-1-2-3.binary"};
     for (size_t i = 0; i < sizeof strays / sizeof *strays; i++) {
         snprintf(stray, sizeof stray, "%s/%s", directory, strays[i]);
         assert_int_equal(ts_file_write_durably(stray, "x", 1), TS_OK);

@@ -36,8 +36,7 @@ static void test_size_is_known_before(void **state) {
     assert_int_equal(stat(f->path, &information), 0);
     int64_t expected = ts_results_size(f->sweep, LAYOUTS(f));
     if (expected < information.st_size || expected > 3 * information.st_size)
-        fail_msg("expected about %lld bytes, it has %lld", (long long)expected,
-                 (long long)information.st_size);
+        fail_msg("expected about %lld bytes, it has %lld", (long long)expected, (long long)information.st_size);
 }
 
 static void test_new_file_is_all_pending(void **state) {
@@ -47,8 +46,7 @@ static void test_new_file_is_all_pending(void **state) {
     assert_int_equal(count_status(f, TS_ROW_PENDING), f->instances);
 }
 
-static void expect_field(ts_h5 *h5, const fixture *f, int c, int64_t row, const ts_field *field,
-                         hid_t dataset) {
+static void expect_field(ts_h5 *h5, const fixture *f, int c, int64_t row, const ts_field *field, hid_t dataset) {
     ts_h5_form form;
     assert_true(ts_h5_form_of(dataset, &form));
     int64_t instance = ts_sweep_case(f->sweep, c)->instance[row];
@@ -63,8 +61,8 @@ static void expect_field(ts_h5 *h5, const fixture *f, int c, int64_t row, const 
         double found = field->item_bytes == 8 ? real : (double)single;
         double expected = (double)value_at(instance, field->offset + b);
         if (found != expected)
-            fail_msg("case %d, row %lld, '%s', byte %zu: %g, not %g", c, (long long)row, field->name, b,
-                     found, expected);
+            fail_msg("case %d, row %lld, '%s', byte %zu: %g, not %g", c, (long long)row, field->name, b, found,
+                     expected);
     }
     ts_free(values);
 }
@@ -150,8 +148,7 @@ static void test_reader_gives_attributes_cases_parameters_and_weights(void **sta
     while (ts_sweep_case(f->sweep, c)->instance[row_of_3] != 3)
         row_of_3++;
     for (int k = 0; k < f->layout[c]->count; k++) {
-        const ts_field *field =
-            &f->layout[c]->field[k]; // [step, ...]: the step at which it ended is asked for
+        const ts_field *field = &f->layout[c]->field[k]; // [step, ...]: the step at which it ended is asked for
         if (field->place != TS_FIELD_WEIGHTS)
             continue;
         assert_true(seen < count);

@@ -16,11 +16,8 @@
 #define TREE "task: tree\n"
 
 static ts_sweep *read_set(const char *text, const char *const *sets, int n_sets) {
-    ts_sweep_source source = {.file = "dir/my-sweep.yaml",
-                              .text = text,
-                              .bytes = strlen(text),
-                              .overrides = sets,
-                              .n_overrides = n_sets};
+    ts_sweep_source source = {
+        .file = "dir/my-sweep.yaml", .text = text, .bytes = strlen(text), .overrides = sets, .n_overrides = n_sets};
     ts_sweep *sweep = NULL;
     if (ts_sweep_read(&source, &sweep) != TS_OK)
         fail_msg("refused:\n%s\n%s", text, ts_sweep_errors());
@@ -52,8 +49,7 @@ static void expect_set(const char *text, const char *set, const char *keys, cons
     ts_text got = {0};
     list_values(sweep, keys, &got);
     if (strcmp(ts_text_get(&got), expected) != 0)
-        fail_msg("%s\n%s\n%s\n     got %s\nexpected %s", text, set ? set : "", keys, ts_text_get(&got),
-                 expected);
+        fail_msg("%s\n%s\n%s\n     got %s\nexpected %s", text, set ? set : "", keys, ts_text_get(&got), expected);
     ts_text_free(&got);
     ts_sweep_free(sweep);
 }
@@ -64,8 +60,7 @@ static void expect(const char *text, const char *keys, const char *expected) {
 
 static void test_constants_defaults_and_derived_name(void **state) {
     (void)state;
-    ts_sweep *sweep =
-        read_set(TREE "depth: 2\nhidden: 1e1\nlr: 5e-4\nearly_stopping: off\nbatch: exact\n", NULL, 0);
+    ts_sweep *sweep = read_set(TREE "depth: 2\nhidden: 1e1\nlr: 5e-4\nearly_stopping: off\nbatch: exact\n", NULL, 0);
     ts_params params;
     ts_sweep_params(sweep, 0, &params);
     assert_int_equal(ts_sweep_instances(sweep), 1);
@@ -90,16 +85,15 @@ static void test_ranges_and_lists_sweep_in_file_order(void **state) {
     expect(TREE "depth: 1\nhidden: 1..9..3\n", "hidden", "1|4|7|");
     expect(TREE "depth: 1\nhidden: 3..1..-1\n", "hidden", "3|2|1|");
     expect(TREE "depth: 1\nhidden: [1..3, 9, 5..6]\n", "hidden", "1|2|3|9|5|6|");
-    expect(TREE "depth: 1\nhidden: 1\nearly_stopping: [yes, false]\nsave: [none, 'final']\n",
-           "early_stopping save", "true none|true final|false none|false final|");
+    expect(TREE "depth: 1\nhidden: 1\nearly_stopping: [yes, false]\nsave: [none, 'final']\n", "early_stopping save",
+           "true none|true final|false none|false final|");
     expect(TREE "depth: 1\nhidden: 1\nbatch: [exact, 64]\n", "batch", "0|64|");
 }
 
 static void test_real_ranges_give_the_numbers_a_list_would(void **state) {
     (void)state;
     ts_sweep *range = read_set(TREE "depth: 1\nhidden: 1\nlr: 0.1..0.9..0.1\n", NULL, 0);
-    ts_sweep *list =
-        read_set(TREE "depth: 1\nhidden: 1\nlr: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]\n", NULL, 0);
+    ts_sweep *list = read_set(TREE "depth: 1\nhidden: 1\nlr: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]\n", NULL, 0);
     assert_int_equal(ts_sweep_instances(range), 9);
     uint8_t a[32], b[32];
     assert_int_equal(ts_sweep_digest(range, a), TS_OK);
@@ -131,8 +125,7 @@ static void test_spaced_values_are_short_and_end_as_written(void **state) {
     expect_set(FIXED, "lr={linspace: [0.1, 0.5, 5]}", "lr", "0.1|0.2|0.3|0.4|0.5|");
     expect_set(FIXED, "lr={linspace: [0, 1, 4]}", "lr", "0|0.333333333333|0.666666666667|1|");
     expect_set(FIXED, "lr={linspace: [0.9, 0.1, 3]}", "lr", "0.9|0.5|0.1|");
-    expect_set(FIXED, "seed={linspace: [0, 9007199254740992, 3]}", "seed",
-               "0|4503599627370496|9007199254740992|");
+    expect_set(FIXED, "seed={linspace: [0, 9007199254740992, 3]}", "seed", "0|4503599627370496|9007199254740992|");
     expect_set(FIXED, "importance={linspace: [1, 2, 3]}", "importance", "1|1.5|2|");
     expect(TREE "depth: 1\nhidden: [1, {linspace: [2, 8, 3]}, {logspace: [10, 1000, 3]}]\n", "hidden",
            "1|2|5|8|10|100|1000|");
@@ -169,8 +162,7 @@ static void test_grid_varies_at_its_place_first_key_slowest(void **state) {
     (void)state;
     expect(TREE "grid:\n  seed: 1..2\n  hidden: [3, 4]\ndepth: [1, 2]\n", "seed hidden depth",
            "1 3 1|1 3 2|1 4 1|1 4 2|2 3 1|2 3 2|2 4 1|2 4 2|");
-    expect(TREE "depth: [1, 2]\ngrid:\n  hidden: 3\n  seed: 1..2\n", "depth hidden seed",
-           "1 3 1|1 3 2|2 3 1|2 3 2|");
+    expect(TREE "depth: [1, 2]\ngrid:\n  hidden: 3\n  seed: 1..2\n", "depth hidden seed", "1 3 1|1 3 2|2 3 1|2 3 2|");
 }
 
 static void test_zip_advances_together(void **state) {
@@ -183,8 +175,8 @@ static void test_zip_advances_together(void **state) {
 
 static void test_cases_vary_slowest_and_replace_constants(void **state) {
     (void)state;
-    expect(TREE "depth: 1\nseed: 0..1\ncases:\n  - {hidden: 2}\n  - {hidden: [3, 4], depth: 2}\n",
-           "depth hidden seed", "1 2 0|1 2 1|2 3 0|2 3 1|2 4 0|2 4 1|");
+    expect(TREE "depth: 1\nseed: 0..1\ncases:\n  - {hidden: 2}\n  - {hidden: [3, 4], depth: 2}\n", "depth hidden seed",
+           "1 2 0|1 2 1|2 3 0|2 3 1|2 4 0|2 4 1|");
     expect("cases:\n  - {task: tree, depth: 2, hidden: 2}\n  - {task: independent, features: 5, hidden: 3}\n",
            "task depth features hidden", "tree 2 - 2|independent - 5 3|");
 }
@@ -193,17 +185,15 @@ static void test_instances_are_seeds_and_set_the_stack(void **state) {
     (void)state;
     expect(TREE "depth: 1\ninstances: 3\nhidden: [1, 2]\n", "seed hidden stacked_instances",
            "0 1 3|0 2 3|1 1 3|1 2 3|2 1 3|2 2 3|");
-    expect(TREE "depth: 1\ninstances: 2\nstacked_instances: 7\nhidden: 1\n", "seed stacked_instances",
-           "0 7|1 7|");
-    expect(TREE "depth: 1\nstacked_instances: 7\ninstances: 2\nhidden: 1\n", "seed stacked_instances",
-           "0 7|1 7|");
+    expect(TREE "depth: 1\ninstances: 2\nstacked_instances: 7\nhidden: 1\n", "seed stacked_instances", "0 7|1 7|");
+    expect(TREE "depth: 1\nstacked_instances: 7\ninstances: 2\nhidden: 1\n", "seed stacked_instances", "0 7|1 7|");
     expect(TREE "depth: 1\ninstances: 1\nhidden: 1\n", "seed stacked_instances", "0 1|");
     expect(TREE "depth: 1\ninstances: 2\ncases:\n - {hidden: 1}\n - {hidden: 2, instances: 3}\n",
            "hidden seed stacked_instances", "1 0 2|1 1 2|2 0 3|2 1 3|2 2 3|");
     expect(TREE "depth: 1\ncases:\n - {hidden: 1, seed: 9}\n - {hidden: 2, instances: 2}\n",
            "hidden seed stacked_instances", "1 9 1|2 0 2|2 1 2|");
-    expect(TREE "depth: 1\nstacked_instances: 4\ncases:\n - {hidden: 2, instances: 2}\n",
-           "seed stacked_instances", "0 4|1 4|");
+    expect(TREE "depth: 1\nstacked_instances: 4\ncases:\n - {hidden: 2, instances: 2}\n", "seed stacked_instances",
+           "0 4|1 4|");
 }
 
 static void test_numbers_and_steps_read_in_every_form(void **state) {
@@ -241,18 +231,17 @@ static void test_exclude_drops_points_that_match_all_keys(void **state) {
 
 static void test_where_keeps_points_for_which_all_hold(void **state) {
     (void)state;
-    expect(TREE "depth: 1..2\nhidden: 1..4\nwhere: hidden <= features\n", "depth hidden",
-           "1 1|1 2|2 1|2 2|2 3|2 4|");
-    expect(TREE "depth: 1..2\nhidden: 1..4\nwhere: [hidden <= features, depth + hidden > 3]\n",
-           "depth hidden", "2 2|2 3|2 4|");
-    expect("task: [tree, independent]\nfeatures: 3\nhidden: 2..4\ndepth: 1\nwhere: hidden <= features\n",
-           "task hidden", "tree 2|independent 2|independent 3|");
+    expect(TREE "depth: 1..2\nhidden: 1..4\nwhere: hidden <= features\n", "depth hidden", "1 1|1 2|2 1|2 2|2 3|2 4|");
+    expect(TREE "depth: 1..2\nhidden: 1..4\nwhere: [hidden <= features, depth + hidden > 3]\n", "depth hidden",
+           "2 2|2 3|2 4|");
+    expect("task: [tree, independent]\nfeatures: 3\nhidden: 2..4\ndepth: 1\nwhere: hidden <= features\n", "task hidden",
+           "tree 2|independent 2|independent 3|");
 }
 
 static void test_filters_see_points_before_checks_do(void **state) {
     (void)state;
-    expect("task: independent\nfeatures: 2..4\nhidden: 1\ncorrelated_pairs: 2\nwhere: features >= 4\n",
-           "features", "4|");
+    expect("task: independent\nfeatures: 2..4\nhidden: 1\ncorrelated_pairs: 2\nwhere: features >= 4\n", "features",
+           "4|");
 }
 
 static void test_keys_that_do_not_apply_are_ignored(void **state) {
@@ -305,8 +294,7 @@ static void test_names_are_taken_from_file_or_key(void **state) {
         {"x", TREE "depth: 1\nhidden: 1\nname: 113\n", "113"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
-        ts_sweep_source source = {
-            .file = CASES[i].file, .text = CASES[i].text, .bytes = strlen(CASES[i].text)};
+        ts_sweep_source source = {.file = CASES[i].file, .text = CASES[i].text, .bytes = strlen(CASES[i].text)};
         ts_sweep *sweep;
         assert_int_equal(ts_sweep_read(&source, &sweep), TS_OK);
         assert_string_equal(ts_sweep_name(sweep), CASES[i].name);
@@ -386,8 +374,7 @@ static void expect_varying(ts_sweep *sweep, const char *expected) {
 static void test_varying_keys_are_those_that_differ_among_instances(void **state) {
     (void)state;
     expect_varying(read_set(TREE "depth: 1\nhidden: 1\n", NULL, 0), "");
-    expect_varying(read_set(TREE "grid: {seed: 1..3, hidden: 1..2}\ndepth: [1, 2]\n", NULL, 0),
-                   "hidden depth ");
+    expect_varying(read_set(TREE "grid: {seed: 1..3, hidden: 1..2}\ndepth: [1, 2]\n", NULL, 0), "hidden depth ");
     expect_varying(read_set(TREE "depth: 1..2\nhidden: 1..2\nwhere: depth == 2\n", NULL, 0), "hidden ");
     expect_varying(read_rich(), "importance task hidden stacked_instances features lr init beta1 ");
 }
@@ -399,8 +386,7 @@ static void test_labels_name_shaping_keys_in_table_order(void **state) {
                                NULL, 0);
     assert_int_equal(ts_sweep_cases(sweep), 8);
     assert_string_equal(ts_sweep_case(sweep, 0)->label, "early_stopping=false,steps=10,checkpoints=[1]");
-    assert_string_equal(ts_sweep_case(sweep, 7)->label,
-                        "early_stopping=true,steps=20,checkpoints={\"every\":5}");
+    assert_string_equal(ts_sweep_case(sweep, 7)->label, "early_stopping=true,steps=20,checkpoints={\"every\":5}");
     assert_int_equal(ts_sweep_case(sweep, 0)->rows, 2);
     ts_sweep_free(sweep);
 }
@@ -421,8 +407,7 @@ static void test_long_labels_become_numbers(void **state) {
 
 static void test_a_million_instances_decode_anywhere(void **state) {
     (void)state;
-    ts_sweep *sweep =
-        read_set(TREE "depth: 3\nhidden: 1..1000\nseed: 0..1999\nwhere: seed % 2 == 1\n", NULL, 0);
+    ts_sweep *sweep = read_set(TREE "depth: 3\nhidden: 1..1000\nseed: 0..1999\nwhere: seed % 2 == 1\n", NULL, 0);
     assert_int_equal(ts_sweep_instances(sweep), 1000000);
     assert_int_equal(ts_sweep_cases(sweep), 1000);
     ts_params params;
@@ -440,10 +425,9 @@ static void test_spelling_does_not_change_identity(void **state) {
     (void)state;
     uint8_t a[32], b[32];
     ts_sweep *plain = read_set("task: tree\ndepth: 2\nhidden: 10\nlr: 0.001\nimportance: 0.0\n", NULL, 0);
-    ts_sweep *other =
-        read_set("{\"importance\": -0.0, hidden: 1e1, lr: 1e-3, model: autoencoder, depth: [2],\n"
-                 " task: 'tree', cases: [{save: final}], grid: {seed: 0..0}}",
-                 NULL, 0);
+    ts_sweep *other = read_set("{\"importance\": -0.0, hidden: 1e1, lr: 1e-3, model: autoencoder, depth: [2],\n"
+                               " task: 'tree', cases: [{save: final}], grid: {seed: 0..0}}",
+                               NULL, 0);
     assert_int_equal(ts_sweep_digest(plain, a), TS_OK);
     assert_int_equal(ts_sweep_digest(other, b), TS_OK);
     assert_memory_equal(a, b, 32);
@@ -472,8 +456,7 @@ static void test_out_of_memory_is_survived_anywhere(void **state) {
         }
         assert_null(sweep);
         if (status != TS_ERROR_MEMORY)
-            fail_msg("allocation %d failed: status %d (%s), expected TS_ERROR_MEMORY", n, (int)status,
-                     ts_message());
+            fail_msg("allocation %d failed: status %d (%s), expected TS_ERROR_MEMORY", n, (int)status, ts_message());
     }
 }
 

@@ -40,8 +40,7 @@ static void test_malformed_tables_are_refused(void **state) {
         {"0,1\n1\n", "table.csv, line 2: it has 1 entries; a table of 2 rows has 2 in each"},
         {"0,1\n1,0\n0,1\n", "line 1: it has 2 entries; a table of 3 rows has 3 in each"},
         {"0,1\n\n1,0,1\n", "line 3: it has 3 entries"},
-        {"0,1\n1,2\n",
-         "line 2, column 3: entry 2, '2', is not one of 0 to 1 (a table of 2 rows; counted from 0)"},
+        {"0,1\n1,2\n", "line 2, column 3: entry 2, '2', is not one of 0 to 1 (a table of 2 rows; counted from 0)"},
         {"0,1\n1,-1\n", "line 2, column 3: entry 2, '-1', is not one of 0 to 1"},
         {"0,1\n1,,0\n", "line 2, column 3: entry 2, '', is not one of 0 to 1"},
         {"0,1.5\n1,0\n", "line 1, column 3: entry 2, '1.5', is not one of 0 to 1"},
@@ -62,8 +61,7 @@ static void test_malformed_tables_are_refused(void **state) {
         {"0,1,2\n0,1,2\n1,2,0\n2,0,1\n", "line 1: it has 3 entries; a table of 4 rows has 4 in each "
                                          "(headings of rows or columns are to be left out)"},
         {"a,b\n0,1\n", "line 1, column 1: entry 1, 'a', is not one of 0 to 1"},
-        {"0,99999999999999999999999999999999999999\n1,0\n",
-         "entry 2, '9999999999999999999999999999...', is not"},
+        {"0,99999999999999999999999999999999999999\n1,0\n", "entry 2, '9999999999999999999999999999...', is not"},
     };
     for (size_t i = 0; i < sizeof REFUSED / sizeof *REFUSED; i++) {
         char error[256];
@@ -94,8 +92,7 @@ static void test_separators_without_end_take_no_time(void **state) {
     for (int i = 0; i < 4; i++)
         for (int lists = 0; lists < 2; lists++) {
             size_t each = strlen(PATTERN[i]);
-            char *at =
-                content + sprintf(content, lists ? "[[0%c1],[1%c0" : "0%c1\n1%c0", *PATTERN[i], *PATTERN[i]);
+            char *at = content + sprintf(content, lists ? "[[0%c1],[1%c0" : "0%c1\n1%c0", *PATTERN[i], *PATTERN[i]);
             for (size_t k = 0; k < MOST / each; k++, at += each)
                 memcpy(at, PATTERN[i], each);
             strcpy(at, lists ? "]]" : "\n");
@@ -143,8 +140,8 @@ static void test_tables_of_other_programs_are_read(void **state) {
         for (int a = 0; a < 3; a++)
             for (int b = 0; b < 3; b++)
                 if (product(data->table, a, b) != (a + b) % 3)
-                    fail_msg("%s\nentry (%d, %d) is %d, expected %d", SAME[i], a, b,
-                             product(data->table, a, b), (a + b) % 3);
+                    fail_msg("%s\nentry (%d, %d) is %d, expected %d", SAME[i], a, b, product(data->table, a, b),
+                             (a + b) % 3);
         ts_data_free(data);
     }
     ts_data *one = cayley_of("1\n");
@@ -180,8 +177,7 @@ static void test_files_that_cannot_be_read_are_refused(void **state) {
     (void)state;
     char path[128], error[256];
     path_of("missing.csv", path);
-    snprintf(error, sizeof error,
-             "%s:2: key 'cayley': cannot open %s: No such file or directory; give a readable file",
+    snprintf(error, sizeof error, "%s:2: key 'cayley': cannot open %s: No such file or directory; give a readable file",
              sweep_file, path);
     expect_refused("task: cayley\ncayley: missing.csv\n", error);
     expect_refused("task: cayley\ncayley: .\n", "is not a regular file");
@@ -196,8 +192,7 @@ static void test_files_that_cannot_be_read_are_refused(void **state) {
     path_of("big.csv", path);
     write_file("big.csv", "0");
     assert_int_equal(truncate(path, 2), 0);
-    expect_refused("task: cayley\ncayley: big.csv\n",
-                   "key 'cayley': big.csv is not a text file: it has NUL bytes");
+    expect_refused("task: cayley\ncayley: big.csv\n", "key 'cayley': big.csv is not a text file: it has NUL bytes");
     assert_int_equal(truncate(path, (4 << 20) + 1), 0);
     expect_refused("task: cayley\ncayley: big.csv\n", "is larger than 4096 KiB");
 }
@@ -227,16 +222,14 @@ static void test_files_enter_identities_by_content_only(void **state) {
                                 "exclude: [{element_order: same.txt}]\n");
     assert_int_equal(ts_sweep_instances(left), 2);
     ts_sweep_free(left);
-    expect_refused("task: group\ngroup: A3\nelement_order: [order.txt, same.txt]\n",
-                   "instances 0 and 1 are the same");
+    expect_refused("task: group\ngroup: A3\nelement_order: [order.txt, same.txt]\n", "instances 0 and 1 are the same");
 }
 
 static void test_files_given_with_the_source_take_the_place_of_paths(void **state) {
     (void)state;
     static const char TEXT[] = "task: cayley\ncayley: [table.csv, other.txt]\ntrain_fraction: 1\n";
     static const char CYCLIC[] = "0,1,2\n1,2,0\n2,0,1\n", LOOP[] = "0,1,2\n1,2,0\n2,1,0\n";
-    const ts_sweep_file given[] = {{"other.txt", LOOP, sizeof LOOP - 1},
-                                   {"table.csv", CYCLIC, sizeof CYCLIC - 1}};
+    const ts_sweep_file given[] = {{"other.txt", LOOP, sizeof LOOP - 1}, {"table.csv", CYCLIC, sizeof CYCLIC - 1}};
     ts_sweep_source source = {
         .file = "elsewhere/test.yaml", .text = TEXT, .bytes = sizeof TEXT - 1, .files = given, .n_files = 2};
     uint8_t read[32], digest[32];
@@ -268,8 +261,7 @@ static void test_files_stand_as_their_sha256_in_json(void **state) {
     ts_sweep *sweep = good_sweep("task: cayley\ncayley: table.csv\ntrain_fraction: 1\n");
     ts_sweep_params(sweep, 0, &params);
     ts_params_json(&params, &json);
-    const char *expected =
-        "\"cayley\":\"sha256:9a271f2a916b0b6ee6cecb2426f0b3206ef074578be55d9bc94f6f3fe3ab86aa\"";
+    const char *expected = "\"cayley\":\"sha256:9a271f2a916b0b6ee6cecb2426f0b3206ef074578be55d9bc94f6f3fe3ab86aa\"";
     if (!strstr(ts_text_get(&json), expected))
         fail_msg("%s\nlacks %s", ts_text_get(&json), expected);
     ts_text_clear(&json);

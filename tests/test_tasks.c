@@ -1,4 +1,5 @@
-// Which models learn which tasks, and the distributions of the feature tasks: what can occur, how often, and that batches follow it.
+// Which models learn which tasks, and the distributions of the feature tasks: what can occur, how often, and that
+// batches follow it.
 #include "support.h"
 
 #include "param/key_set.h"
@@ -41,10 +42,9 @@ static void test_models_learn_the_tasks_of_their_kind(void **state) {
         assert_non_null(ts_model_usual(ts_tasks[t]));
         for (int m = 0; ts_models[m]; m++) {
             ts_schema schema;
-            assert_int_equal(ts_model_learns(ts_models[m], ts_tasks[t]),
-                             strcmp(ts_models[m]->name, "autoencoder") == 0
-                                 ? ts_tasks[t]->kind == TS_KIND_FEATURES
-                                 : ts_tasks[t]->kind == TS_KIND_TABLE);
+            assert_int_equal(ts_model_learns(ts_models[m], ts_tasks[t]), strcmp(ts_models[m]->name, "autoencoder") == 0
+                                                                             ? ts_tasks[t]->kind == TS_KIND_FEATURES
+                                                                             : ts_tasks[t]->kind == TS_KIND_TABLE);
             assert_int_equal(ts_model_schema(ts_tasks[t], ts_models[m], &schema), TS_OK);
         }
         for (const ts_quantity *one = ts_tasks[t]->derived; one->name; one++) {
@@ -146,8 +146,7 @@ static void test_without_early_stopping_every_sample_is_a_path_to_a_leaf(void **
     assert_int_equal(support->count, 81);
     for (int i = 0; i < support->count; i++) {
         assert_int_equal(support->begin[i + 1] - support->begin[i], 4);
-        for (int e = support->begin[i] + 1; e < support->begin[i + 1];
-             e++) // each is a child of the one before
+        for (int e = support->begin[i] + 1; e < support->begin[i + 1]; e++) // each is a child of the one before
             assert_int_equal(support->active[e] / 3, support->active[e - 1] + 1);
     }
     assert_close(marginal(support, 0), 1.0 / 3, 1e-14, 0);
@@ -200,8 +199,7 @@ static void test_batches_follow_the_distribution(void **state) {
             whole += chi_square(&t, seed, 1024, 20) / 40;
         }
         if (!(odd > 0.75 && odd < 1.25 && whole > 0.75 && whole < 1.25))
-            fail_msg("chi-square per degree of freedom %g (1000 samples) and %g (1024) for: %s", odd, whole,
-                     tasks[i]);
+            fail_msg("chi-square per degree of freedom %g (1000 samples) and %g (1024) for: %s", odd, whole, tasks[i]);
         close_task(&t);
     }
 }

@@ -138,12 +138,11 @@ static const normal_sample NORMALS[] = {
      {-0.32623604f, 1.0299721f, 1.6544758f, 0.9494526f}},
 };
 
-static void check_ints(const perm_sample *sample, const char *which, const int *got, const int *expected,
-                       int count) {
+static void check_ints(const perm_sample *sample, const char *which, const int *got, const int *expected, int count) {
     for (int i = 0; i < count; i++)
         if (got[i] != expected[i])
-            fail_msg("seed %llu, randperm(%d), %s %d: got %d, expected %d", (unsigned long long)sample->seed,
-                     sample->n, which, i, got[i], expected[i]);
+            fail_msg("seed %llu, randperm(%d), %s %d: got %d, expected %d", (unsigned long long)sample->seed, sample->n,
+                     which, i, got[i], expected[i]);
 }
 
 static void check_perm(const perm_sample *sample) {
@@ -157,8 +156,8 @@ static void check_perm(const perm_sample *sample) {
     ts_free(perm);
 }
 
-static void check_floats(const normal_sample *sample, const char *which, const float *got,
-                         const float *expected, int count) {
+static void check_floats(const normal_sample *sample, const char *which, const float *got, const float *expected,
+                         int count) {
     for (int i = 0; i < count; i++)
         if (got[i] != expected[i])
             fail_msg("seed %llu, randn(%d), %s %d: got %.9g, expected %.9g", (unsigned long long)sample->seed,
@@ -180,8 +179,8 @@ static void check_normal(const normal_sample *sample) {
         sum += (double)normal[i];
     // One last bit of one value is 1e-9 or more: sums tell of every value.
     if (fabs(sum - sample->sum) > 1e-10)
-        fail_msg("seed %llu, randn(%d): sum %.17g, expected %.17g", (unsigned long long)sample->seed,
-                 sample->n, sum, sample->sum);
+        fail_msg("seed %llu, randn(%d): sum %.17g, expected %.17g", (unsigned long long)sample->seed, sample->n, sum,
+                 sample->sum);
     ts_free(normal);
 }
 
@@ -259,9 +258,8 @@ static void check_perm_node(const ts_yaml_node *node) {
 }
 
 static void check_normal_node(const ts_yaml_node *node) {
-    normal_sample sample = {.seed = (uint64_t)number_of(node, "seed"),
-                            .n = (int)number_of(node, "n"),
-                            .sum = number_of(node, "sum")};
+    normal_sample sample = {
+        .seed = (uint64_t)number_of(node, "seed"), .n = (int)number_of(node, "n"), .sum = number_of(node, "sum")};
     double first[6], last[6], then[4];
     numbers_of(node, "first", 6, first);
     numbers_of(node, "last", 6, last);

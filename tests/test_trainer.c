@@ -53,8 +53,7 @@ static void test_packing_does_not_change_a_record(void **state) {
         spec.params = &f.params[i];
         spec.count = 1;
         ts_trainer *alone = finish(&spec);
-        assert_memory_equal(ts_trainer_result(together, i).record, ts_trainer_result(alone, 0).record,
-                            f.layout->bytes);
+        assert_memory_equal(ts_trainer_result(together, i).record, ts_trainer_result(alone, 0).record, f.layout->bytes);
         ts_trainer_free(alone);
     }
     ts_trainer_free(together);
@@ -86,8 +85,7 @@ static void test_resume_is_bit_identical(void **state) {
     assert_int_equal(ts_trainer_advance(trainer, &go, &finished), TS_OK);
     assert_true(finished);
     for (int i = 0; i < 4; i++)
-        assert_memory_equal(ts_trainer_result(whole, i).record, ts_trainer_result(trainer, i).record,
-                            f.layout->bytes);
+        assert_memory_equal(ts_trainer_result(whole, i).record, ts_trainer_result(trainer, i).record, f.layout->bytes);
     ts_trainer_free(whole);
     ts_trainer_free(trainer);
     close_fixture(&f);
@@ -171,9 +169,8 @@ static const ts_field *field_named(const ts_record_layout *layout, const char *n
 static void test_a_diverged_instance_keeps_its_curve_and_its_neighbours(void **state) {
     (void)state;
     fixture f, good;
-    open_fixture(
-        &f,
-        "task: tree\ndepth: 3\nhidden: 4\nsteps: 300\ncheckpoints: {every: 1}\ngrid: {lr: [1e-3, 1e30]}\n");
+    open_fixture(&f,
+                 "task: tree\ndepth: 3\nhidden: 4\nsteps: 300\ncheckpoints: {every: 1}\ngrid: {lr: [1e-3, 1e30]}\n");
     open_fixture(&good, "task: tree\ndepth: 3\nhidden: 4\nsteps: 300\ncheckpoints: {every: 1}\nlr: 1e-3\n");
     ts_trainer *mixed = finish(&f.spec), *alone = finish(&good.spec);
     ts_trained fine = ts_trainer_result(mixed, 0), diverged = ts_trainer_result(mixed, 1);
@@ -227,16 +224,15 @@ static void assert_fails(ts_trainer *trainer, int64_t steps_done, const char *wh
     assert_int_equal(ts_trainer_result(trainer, 0).steps_done, 6);
 }
 
-// The forward pass of seed 1's fifth measures, those of step 4, is wrong: in the one sample of the batch, or (part 1) where
-// all inputs are listed.
+// The forward pass of seed 1's fifth measures, those of step 4, is wrong: in the one sample of the batch, or (part 1)
+// where all inputs are listed.
 
 static struct lossy {
     ts_network network; // the model's own
     int measured, samples;
 } lossy_state;
 
-static void lossy_reconstruct(const void *weights, const int *active, const float *value, int count,
-                              double *x_hat) {
+static void lossy_reconstruct(const void *weights, const int *active, const float *value, int count, double *x_hat) {
     lossy_state.network.reconstruct(weights, active, value, count, x_hat);
     if (lossy_state.measured == 5 && lossy_state.samples++ == (int)spoil.part)
         x_hat[0] = spoil.value;
@@ -311,8 +307,7 @@ static void test_a_saved_unit_remembers_how_its_instances_ended(void **state) {
         fixture f;
         void *saved;
         size_t bytes;
-        snprintf(text, sizeof text,
-                 "%ssteps: 8\ncheckpoints: [8]\nlr: [1e-3, 1, 1e4, 1e8, 1e12, 1e16, 1e20, 1e30]\n",
+        snprintf(text, sizeof text, "%ssteps: 8\ncheckpoints: [8]\nlr: [1e-3, 1, 1e4, 1e8, 1e12, 1e16, 1e20, 1e30]\n",
                  SUPPORT_SHORT[which]);
         open_fixture(&f, text);
         ts_trainer *trainer = finish(&f.spec), *again;
@@ -350,8 +345,8 @@ static void test_it_is_said_plainly(void **state) {
     ts_divergence_say(TS_DIVERGED_LOSS, 12, text, sizeof text);
     assert_string_equal(text, "diverged: the loss is not finite at step 12");
     ts_divergence_say(TS_DIVERGED_WEIGHTS | TS_DIVERGED_MOMENTS, INT64_MAX, text, sizeof text);
-    assert_string_equal(
-        text, "diverged: the weights and the optimiser's moments are not finite at step 9223372036854775807");
+    assert_string_equal(text,
+                        "diverged: the weights and the optimiser's moments are not finite at step 9223372036854775807");
 }
 
 static void test_records_hold_what_save_asks_for(void **state) {
@@ -361,8 +356,7 @@ static void test_records_hold_what_save_asks_for(void **state) {
     for (int s = 0; s < 3; s++) {
         char text[200];
         fixture f;
-        snprintf(text, sizeof text,
-                 "task: tree\ndepth: 2\nhidden: 3\nsteps: 40\ncheckpoints: {every: 10}\nsave: %s\n",
+        snprintf(text, sizeof text, "task: tree\ndepth: 2\nhidden: 3\nsteps: 40\ncheckpoints: {every: 10}\nsave: %s\n",
                  saves[s]);
         open_fixture(&f, text);
         int weights = 0;
@@ -414,8 +408,7 @@ static void test_final_losses_follow_the_published_distribution(void **state) {
             const ts_field *exact = field_named(f.layout, "exact_loss", TS_FIELD_ROOT);
             for (int i = 0; i < 8; i++) {
                 double loss;
-                memcpy(&loss, (const char *)ts_trainer_result(trainer, i).record + exact->offset,
-                       sizeof loss);
+                memcpy(&loss, (const char *)ts_trainer_result(trainer, i).record + exact->offset, sizeof loss);
                 solved += hidden == 3 && loss < 1e-9;
                 stuck += hidden == 3 && fabs(loss - 1.0 / 96) < 1e-3 / 96;
                 close += hidden == 2 && loss > 0.0020 && loss < 0.0025;
@@ -424,8 +417,7 @@ static void test_final_losses_follow_the_published_distribution(void **state) {
             close_fixture(&f);
         }
     }
-    print_message("of 24: hidden 3 solved %d, stuck at 1/96 %d; hidden 2 in 0.0020..0.0025 %d\n", solved,
-                  stuck, close);
+    print_message("of 24: hidden 3 solved %d, stuck at 1/96 %d; hidden 2 in 0.0020..0.0025 %d\n", solved, stuck, close);
     assert_true(solved >= 17);
     assert_true(solved + stuck >= 22);
     assert_true(close >= 13);

@@ -99,10 +99,10 @@ static double time_of(const char *unit) {
 
 static void test_no_text_within_the_limit_takes_long(void **state) {
     (void)state;
-    static const char *const UNITS[] = {
-        "[",     "{",     "[a,",      "{a: ",   "- ",   "? ",    "[\n", "a: b\n", "a\n",    "- a\n",
-        "a:\n ", "\"a ",  "'a ",      "#\n",    "[],",  "{}\n",  "!",   "\t",     "- - \n", "\n ",
-        "| \n",  "> a\n", "a: [b]\n", "a, b, ", "%a\n", "- [\n", "&a ", "--- \n", "{? a,",  "[? "};
+    static const char *const UNITS[] = {"[",    "{",     "[a,",    "{a: ",   "- ",    "? ",    "[\n",      "a: b\n",
+                                        "a\n",  "- a\n", "a:\n ",  "\"a ",   "'a ",   "#\n",   "[],",      "{}\n",
+                                        "!",    "\t",    "- - \n", "\n ",    "| \n",  "> a\n", "a: [b]\n", "a, b, ",
+                                        "%a\n", "- [\n", "&a ",    "--- \n", "{? a,", "[? "};
     for (size_t i = 0; i < sizeof UNITS / sizeof *UNITS; i++) {
         double seconds = time_of(UNITS[i]);
         if (seconds > MOST_SECONDS)

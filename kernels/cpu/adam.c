@@ -1,12 +1,11 @@
 // Adam and AdamW with PyTorch's bits (those of its 1.x releases on a processor): two fused multiply-adds for the
 // moments, a division by `root`, and a decayed parameter that is rounded before the step is added. (Only a second
-// moment that overflows makes the parameter NaN here, where PyTorch's step is 0.) So a moment that is not finite shows in
-// its parameter: the first one is an average of gradients, and not finite only with the second one.
+// moment that overflows makes the parameter NaN here, where PyTorch's step is 0.) So a moment that is not finite shows
+// in its parameter: the first one is an average of gradients, and not finite only with the second one.
 #include "cpu/kernels.h"
 #include "cpu/simd.h"
 
-bool TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas,
-                         ts_adam_rates rates) {
+bool TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas, ts_adam_rates rates) {
     float *first = state + count, *second = first + count;
     vec keep1 = vset(betas.beta1), take1 = vset(betas.take1);
     vec keep2 = vset(betas.beta2), take2 = vset(betas.take2);
@@ -20,8 +19,7 @@ bool TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_
         vstore(first + i, m);
         vstore(second + i, v);
         vec deviation = vsqrt(v), quotient = vmul(deviation, inverse);
-        quotient =
-            vfma(vfma(minus_root, quotient, deviation), inverse, quotient); // rounded once (Markstein 1990)
+        quotient = vfma(vfma(minus_root, quotient, deviation), inverse, quotient); // rounded once (Markstein 1990)
         vec step = vdiv(vmul(minus_rate, m), vadd(quotient, epsilon));
         vec parameter = vadd(vmul(vload(state + i), decay), step);
         sound = vfma(parameter, vzero(), sound);

@@ -33,8 +33,7 @@ static void load_rows(const ts_autoencoder_work *work, const ts_sparse_rows *bat
 }
 
 // z, loss and dz of `rows` rows for `wide` vectors of features from f on; db.
-INLINE void forward(const ts_autoencoder_work *work, int rows, int wide, int f, const float *weight,
-                    vec *loss) {
+INLINE void forward(const ts_autoencoder_work *work, int rows, int wide, int f, const float *weight, vec *loss) {
     size_t stride = (size_t)work->stride;
     const float *b = work->parameters + (size_t)work->hidden * stride + f;
     vec z[BLOCK][WIDE];
@@ -177,9 +176,8 @@ static void make_columns(const ts_autoencoder_work *work) {
         for (int f = 0; f < work->stride; f += LANES) {
             vec tile[LANES];
             for (int i = 0; i < LANES; i++)
-                tile[i] = k + i < work->hidden
-                              ? vload(work->parameters + (size_t)(k + i) * (size_t)work->stride + f)
-                              : vzero();
+                tile[i] = k + i < work->hidden ? vload(work->parameters + (size_t)(k + i) * (size_t)work->stride + f)
+                                               : vzero();
             vtranspose(tile);
             for (int i = 0; i < LANES; i++)
                 vstore(work->w_transposed + (size_t)(f + i) * (size_t)work->hidden_stride + k, tile[i]);

@@ -60,9 +60,7 @@ typedef struct ts_mlp_work {
     const float *valid;    // (TS_VECTOR_LANES): 1 for the logits in the last vector of a row, 0 for its pads
 } ts_mlp_work;
 
-enum {
-    TS_MLP_TILE = 48
-}; // pairs handled at once: their hidden layer, logits and gradients stay in the cache
+enum { TS_MLP_TILE = 48 }; // pairs handled at once: their hidden layer, logits and gradients stay in the cache
 
 // One transformer on a table task (model/transformer.h), for ts_kernels.transformer_gradient. Rows of tensors end
 // at a multiple of 16 floats, pads zero: d_model at model_stride, heads at heads_stride, d_head at head_stride,
@@ -71,16 +69,16 @@ enum {
 typedef struct ts_transformer_work {
     int n, n_out, model, heads, head, neurons;
     int model_stride, heads_stride, head_stride, neurons_stride, out_stride;
-    bool direct;                     // W_out W_U is multiplied out
-    int read_stride;                 // out_stride or model_stride
-    int width;                       // neurons_stride + read_stride
-    int pairs;                       // training pairs that are trained on here
-    int all_pairs;                   // training pairs of the instance
-    const int *a, *b, *label;        // (pairs)
-    const float *w_e, *w_pos;        // (n + 1, model_stride), (3, model_stride)
-    const float *w_q, *w_k, *w_v;    // (heads, model, head_stride)
-    const float *w_o;                // (heads, head, model_stride)
-    const float *w_in, *w_out, *w_u; // (model, neurons_stride), (neurons, model_stride), (model, out_stride)
+    bool direct;                               // W_out W_U is multiplied out
+    int read_stride;                           // out_stride or model_stride
+    int width;                                 // neurons_stride + read_stride
+    int pairs;                                 // training pairs that are trained on here
+    int all_pairs;                             // training pairs of the instance
+    const int *a, *b, *label;                  // (pairs)
+    const float *w_e, *w_pos;                  // (n + 1, model_stride), (3, model_stride)
+    const float *w_q, *w_k, *w_v;              // (heads, model, head_stride)
+    const float *w_o;                          // (heads, head, model_stride)
+    const float *w_in, *w_out, *w_u;           // (model, neurons_stride), (neurons, model_stride), (model, out_stride)
     float *dw_e, *dw_pos, *dw_q, *dw_k, *dw_v; // gradients, written
     float *dw_o, *dw_in, *dw_out, *dw_u;
     const float *valid; // (TS_VECTOR_LANES): 1 for the logits in the last vector of a row, 0 for its pads
@@ -105,8 +103,8 @@ typedef struct ts_transformer_work {
     float *w_u_transposed;         // (out_stride, model_stride)
     float *attention, *dattention; // (TS_TRANSFORMER_TILE, 2, heads_stride): to a and b
     float *h;                      // (TS_TRANSFORMER_TILE, neurons_stride): hidden layer
-    float *mixed;  // (TS_TRANSFORMER_TILE, width): gradient of the hidden layer; what is read out
-    float *logits; // (TS_TRANSFORMER_TILE, out_stride): logits, unless direct
+    float *mixed;                  // (TS_TRANSFORMER_TILE, width): gradient of the hidden layer; what is read out
+    float *logits;                 // (TS_TRANSFORMER_TILE, out_stride): logits, unless direct
 } ts_transformer_work;
 
 // Pairs handled at once, and tokens b that come before the next ones: pairs are in the order of (b /
@@ -128,10 +126,9 @@ typedef struct ts_kernels {
     // exp of each of `count` (a multiple of TS_VECTOR_LANES) numbers, to 2 ulp; below -87.3 the result is 0.
     void (*exponential)(const float *x, float *out, int64_t count);
 
-    // state: (TS_ADAM_PARTS, count): parameters, first and second moments; count a multiple of TS_VECTOR_LANES. False if some of
-    // them are not finite now.
-    bool (*adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas,
-                 ts_adam_rates rates);
+    // state: (TS_ADAM_PARTS, count): parameters, first and second moments; count a multiple of TS_VECTOR_LANES. False
+    // if some of them are not finite now.
+    bool (*adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas, ts_adam_rates rates);
 
     // Multiply-adds of independent chains in registers, `rounds` times; returns the operations done. For
     // finding the machine's peak; *sink keeps the result alive.
@@ -152,8 +149,7 @@ extern const ts_kernels ts_kernels_portable;
 #define TS_JOIN(a, b)    TS_JOIN_(a, b)
 #define TS_FOR_SET(name) TS_JOIN(name, TS_KERNELS)
 double TS_FOR_SET(ts_autoencoder_gradient)(const ts_autoencoder_work *work, const ts_sparse_rows *batch);
-bool TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas,
-                         ts_adam_rates rates);
+bool TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas, ts_adam_rates rates);
 bool TS_FOR_SET(ts_mlp_gradient)(const ts_mlp_work *work);
 bool TS_FOR_SET(ts_transformer_gradient)(const ts_transformer_work *work);
 void TS_FOR_SET(ts_exponential)(const float *x, float *out, int64_t count);

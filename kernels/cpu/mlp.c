@@ -81,8 +81,8 @@ static bool train_tile(const ts_mlp_work *w, int first, int count, float share) 
     };
     multiply(&logits);
     for (int t = 0; t < count; t++)
-        finite = cross_entropy(w->logits + (size_t)t * out_stride, w->out_stride / LANES, w->valid,
-                               w->label[first + t], share) &&
+        finite = cross_entropy(w->logits + (size_t)t * out_stride, w->out_stride / LANES, w->valid, w->label[first + t],
+                               share) &&
                  finite;
     product dh = {
         .a = w->logits,
@@ -156,9 +156,8 @@ bool TS_FOR_SET(ts_mlp_gradient)(const ts_mlp_work *w) {
     embed(w);
     transpose(w->w_u, w->hidden, w->out_stride, w->out_stride, w->w_u_transposed, w->hidden_stride);
     for (int side = 0; side < 2; side++)
-        transpose(w->w + (size_t)side * (size_t)w->embed * (size_t)w->hidden_stride, w->embed,
-                  w->hidden_stride, w->hidden_stride, w->w_transposed + side * w->embed_stride,
-                  2 * w->embed_stride);
+        transpose(w->w + (size_t)side * (size_t)w->embed * (size_t)w->hidden_stride, w->embed, w->hidden_stride,
+                  w->hidden_stride, w->w_transposed + side * w->embed_stride, 2 * w->embed_stride);
     memset(w->dleft, 0, tokens);
     memset(w->dright, 0, tokens);
     memset(w->dw_u, 0, (size_t)w->hidden * (size_t)w->out_stride * sizeof(float));

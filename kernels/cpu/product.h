@@ -29,14 +29,13 @@ typedef struct product {
     product_into into;
 } product;
 
-static inline __attribute__((always_inline)) void product_block(const product *p, int row, int column,
-                                                                int rows, int wide) {
+static inline __attribute__((always_inline)) void product_block(const product *p, int row, int column, int rows,
+                                                                int wide) {
     vec sum[PRODUCT_ROWS][PRODUCT_WIDE];
     float *c = p->c + (size_t)row * p->c_stride + (size_t)column * LANES;
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < wide; v++)
-            sum[r][v] = p->into == PRODUCT_CONTINUE ? vload(c + (size_t)r * p->c_stride + (size_t)v * LANES)
-                                                    : vzero();
+            sum[r][v] = p->into == PRODUCT_CONTINUE ? vload(c + (size_t)r * p->c_stride + (size_t)v * LANES) : vzero();
     const float *a = p->a + (size_t)row * p->row_step, *b = p->b + (size_t)column * LANES;
     for (int k = 0; k < p->depth; k++, a += p->depth_step, b += p->b_stride) {
         vec b_now[PRODUCT_WIDE];

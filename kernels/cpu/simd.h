@@ -208,10 +208,10 @@ typedef float vec __attribute__((vector_size(LANES * sizeof(float)), aligned(4))
 typedef int vec_bits __attribute__((vector_size(LANES * sizeof(int))));
 enum { VECTOR_REGISTERS = 4 };
 
-#define TS_EACH_LANE(expression)                                                                             \
-    vec out;                                                                                                 \
-    for (int i = 0; i < LANES; i++)                                                                          \
-        out[i] = (expression);                                                                               \
+#define TS_EACH_LANE(expression)                                                                                       \
+    vec out;                                                                                                           \
+    for (int i = 0; i < LANES; i++)                                                                                    \
+        out[i] = (expression);                                                                                         \
     return out
 
 static inline vec vload(const float *p) {

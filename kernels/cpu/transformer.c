@@ -28,8 +28,8 @@ static factor transposed(const float *at, int stride) {
 }
 
 // C (rows, columns) = A B or C += A B; columns: a multiple of 16.
-static void enter_product(float *c, int c_stride, int rows, int columns, factor a, const float *b,
-                          int b_stride, int depth, product_into into) {
+static void enter_product(float *c, int c_stride, int rows, int columns, factor a, const float *b, int b_stride,
+                          int depth, product_into into) {
     product p = {
         .a = a.at,
         .row_step = a.row_step,
@@ -95,8 +95,8 @@ static void make_scores(const ts_transformer_work *w) {
         for (int i = 0; i < w->model; i++)
             w->key_query[i * w->heads_stride + h] = scale * dot(w->w_k + at + (size_t)i * (size_t)k, q, k);
     }
-    set_product(w->score, w->heads_stride, w->n + 2, w->heads_stride, plain(w->x, d), w->key_query,
-                w->heads_stride, w->model);
+    set_product(w->score, w->heads_stride, w->n + 2, w->heads_stride, plain(w->x, d), w->key_query, w->heads_stride,
+                w->model);
     transpose(w->key_query, w->model, w->heads_stride, w->heads_stride, w->key_query_transposed, d);
 }
 
@@ -104,8 +104,7 @@ static void make_scores(const ts_transformer_work *w) {
 static void make_into(const ts_transformer_work *w) {
     for (int i = 0; i < w->model; i++) {
         float *row = w->into + (size_t)i * (size_t)w->width, *rest = row + w->neurons_stride;
-        memcpy(row, w->w_in + (size_t)i * (size_t)w->neurons_stride,
-               (size_t)w->neurons_stride * sizeof(float));
+        memcpy(row, w->w_in + (size_t)i * (size_t)w->neurons_stride, (size_t)w->neurons_stride * sizeof(float));
         if (w->direct)
             memcpy(rest, w->w_u + (size_t)i * (size_t)w->out_stride, (size_t)w->out_stride * sizeof(float));
         else
@@ -116,8 +115,8 @@ static void make_into(const ts_transformer_work *w) {
 
 static void make_read(const ts_transformer_work *w) {
     if (w->direct)
-        set_product(w->read, w->read_stride, w->neurons, w->read_stride, plain(w->w_out, w->model_stride),
-                    w->w_u, w->out_stride, w->model);
+        set_product(w->read, w->read_stride, w->neurons, w->read_stride, plain(w->w_out, w->model_stride), w->w_u,
+                    w->out_stride, w->model);
     else
         memcpy(w->read, w->w_out, (size_t)w->neurons * (size_t)w->model_stride * sizeof(float));
     transpose(w->read, w->neurons, w->read_stride, w->read_stride, w->read_transposed, w->neurons_stride);
@@ -130,10 +129,10 @@ static void make_values(const ts_transformer_work *w) {
         const float *w_v = w->w_v + (size_t)h * (size_t)w->model * (size_t)k;
         float *out = w->out + (size_t)(h * k) * (size_t)w->width;
         set_product(w->value + h * k, inner, w->n + 3, k, plain(w->x, d), w_v, k, w->model);
-        set_product(out, w->width, w->head, w->width, plain(w->w_o + (size_t)(h * w->head) * (size_t)d, d),
-                    w->into, w->width, w->model);
-        set_product(w->right + h * w->width, row, w->n + 3, w->width, plain(w->value + h * k, inner), out,
-                    w->width, w->head);
+        set_product(out, w->width, w->head, w->width, plain(w->w_o + (size_t)(h * w->head) * (size_t)d, d), w->into,
+                    w->width, w->model);
+        set_product(w->right + h * w->width, row, w->n + 3, w->width, plain(w->value + h * k, inner), out, w->width,
+                    w->head);
         transpose(w_v, w->model, k, k, w->w_v_transposed + (size_t)(h * k) * (size_t)d, d);
     }
     transpose(w->out, inner, w->width, w->width, w->out_transposed, inner);
@@ -152,8 +151,7 @@ static void finish_head_out(const ts_transformer_work *w) {
         }
     }
     const float *last = w->x + (n + 2) * (size_t)w->model_stride;
-    set_product(w->constant, w->width, 1, w->width, plain(last, w->model_stride), w->into, w->width,
-                w->model);
+    set_product(w->constant, w->width, 1, w->width, plain(last, w->model_stride), w->into, w->width, w->model);
     for (int h = 0; h < w->heads; h++)
         add_scaled(w->constant, itself + h * w->width, 1, w->width);
 }
@@ -179,9 +177,8 @@ enum { CHUNK = 4 };
 
 // out (CHUNK vectors or fewer) = what a pair takes of its tokens' columns from `column` on.
 static inline __attribute__((always_inline)) void mix(const ts_transformer_work *w, const float *left,
-                                                      const float *right, const float *to_a,
-                                                      const float *to_b, int column, int vectors, float *out,
-                                                      bool relu) {
+                                                      const float *right, const float *to_a, const float *to_b,
+                                                      int column, int vectors, float *out, bool relu) {
     vec sum[CHUNK];
     for (int v = 0; v < vectors; v++)
         sum[v] = vload(w->constant + column + v * LANES);
@@ -201,8 +198,7 @@ static void mix_columns(const ts_transformer_work *w, int pair, int slot, int co
                         bool relu) {
     size_t row = (size_t)w->heads * (size_t)w->width;
     const float *left = w->left + (size_t)w->a[pair] * row, *right = w->right + (size_t)w->b[pair] * row;
-    const float *to_a = w->attention + (size_t)(2 * slot) * (size_t)w->heads_stride,
-                *to_b = to_a + w->heads_stride;
+    const float *to_a = w->attention + (size_t)(2 * slot) * (size_t)w->heads_stride, *to_b = to_a + w->heads_stride;
     int i = 0;
     for (; i + CHUNK * LANES <= columns; i += CHUNK * LANES)
         mix(w, left, right, to_a, to_b, column + i, CHUNK, out + i, relu);
@@ -214,16 +210,15 @@ static void load_tile(const ts_transformer_work *w, int first, int count) {
     for (int t = 0; t < count; t++) {
         float *to_a = w->attention + (size_t)(2 * t) * (size_t)w->heads_stride;
         attend(w, w->a[first + t], w->b[first + t], to_a, to_a + w->heads_stride);
-        mix_columns(w, first + t, t, 0, w->neurons_stride, w->h + (size_t)t * (size_t)w->neurons_stride,
-                    true);
+        mix_columns(w, first + t, t, 0, w->neurons_stride, w->h + (size_t)t * (size_t)w->neurons_stride, true);
         mix_columns(w, first + t, t, w->neurons_stride, w->read_stride,
                     w->mixed + (size_t)t * (size_t)w->width + w->neurons_stride, false);
     }
 }
 
 // One head's share of a pair's gradient d (width), into its tokens' rows; and of the pair's attention.
-static void scatter_head(const ts_transformer_work *w, const float *d, size_t left_at, size_t right_at,
-                         float to_a, float to_b, float *dto_a, float *dto_b) {
+static void scatter_head(const ts_transformer_work *w, const float *d, size_t left_at, size_t right_at, float to_a,
+                         float to_b, float *dto_a, float *dto_b) {
     const float *left = w->left + left_at, *right = w->right + right_at;
     float *dleft = w->dleft + left_at, *dright = w->dright + right_at;
     vec by_a = vset(to_a), by_b = vset(to_b), sum_a = vzero(), sum_b = vzero();
@@ -267,8 +262,8 @@ static void scatter_tile(const ts_transformer_work *w, int first, int count) {
         add_scaled(w->dconstant, d, 1, w->width);
         for (int head = 0; head < w->heads; head++)
             scatter_head(w, d, (size_t)w->a[first + t] * row + (size_t)head * width,
-                         (size_t)w->b[first + t] * row + (size_t)head * width, to_a[head],
-                         to_a[w->heads_stride + head], dto_a + head, dto_a + w->heads_stride + head);
+                         (size_t)w->b[first + t] * row + (size_t)head * width, to_a[head], to_a[w->heads_stride + head],
+                         dto_a + head, dto_a + w->heads_stride + head);
         attend_back(w, w->a[first + t], w->b[first + t], to_a, dto_a);
     }
 }
@@ -278,8 +273,7 @@ static bool train_tile(const ts_transformer_work *w, int first, int count, float
     int logits_stride = w->direct ? w->width : w->out_stride, neurons = w->neurons_stride;
     bool finite = true;
     load_tile(w, first, count);
-    add_product(rest, w->width, count, w->read_stride, plain(w->h, neurons), w->read, w->read_stride,
-                w->neurons);
+    add_product(rest, w->width, count, w->read_stride, plain(w->h, neurons), w->read, w->read_stride, w->neurons);
     if (!w->direct)
         set_product(logits, logits_stride, count, w->out_stride, plain(rest, w->width), w->w_u, w->out_stride,
                     w->model);
@@ -288,15 +282,14 @@ static bool train_tile(const ts_transformer_work *w, int first, int count, float
                                w->label[first + t], share) &&
                  finite;
     if (!w->direct) {
-        add_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(rest, w->width), logits,
-                    logits_stride, count);
+        add_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(rest, w->width), logits, logits_stride,
+                    count);
         set_product(rest, w->width, count, w->model_stride, plain(logits, logits_stride), w->w_u_transposed,
                     w->model_stride, w->n_out);
     }
     int read = w->direct ? w->n_out : w->model;
     set_product(w->mixed, w->width, count, neurons, plain(rest, w->width), w->read_transposed, neurons, read);
-    add_product(w->dread_transposed, neurons, read, neurons, transposed(rest, w->width), w->h, neurons,
-                count);
+    add_product(w->dread_transposed, neurons, read, neurons, transposed(rest, w->width), w->h, neurons, count);
     scatter_tile(w, first, count);
     return finite;
 }
@@ -328,29 +321,28 @@ static void values_gradient(const ts_transformer_work *w) {
     for (int h = 0; h < w->heads; h++) {
         const float *dhead_out = w->dright + h * w->width, *w_o = w->w_o + (size_t)(h * w->head) * (size_t)d;
         float *dout = w->dout + (size_t)(h * k) * (size_t)w->width;
-        set_product(w->dvalue + h * k, inner, w->n + 3, k, plain(dhead_out, row), w->out_transposed + h * k,
-                    inner, w->width);
-        set_product(dout, w->width, w->head, w->width, transposed(w->value + h * k, inner), dhead_out, row,
-                    w->n + 3);
+        set_product(w->dvalue + h * k, inner, w->n + 3, k, plain(dhead_out, row), w->out_transposed + h * k, inner,
+                    w->width);
+        set_product(dout, w->width, w->head, w->width, transposed(w->value + h * k, inner), dhead_out, row, w->n + 3);
         set_product(w->dw_v + (size_t)h * (size_t)w->model * (size_t)k, k, w->model, k, transposed(w->x, d),
                     w->dvalue + h * k, inner, w->n + 3);
         set_product(w->dw_o + (size_t)(h * w->head) * (size_t)d, d, w->head, d, plain(dout, w->width),
                     w->into_transposed, d, w->width);
-        enter_product(w->dw_in, w->neurons_stride, w->model, w->neurons_stride, transposed(w_o, d), dout,
-                      w->width, w->head, h > 0);
+        enter_product(w->dw_in, w->neurons_stride, w->model, w->neurons_stride, transposed(w_o, d), dout, w->width,
+                      w->head, h > 0);
         if (w->direct)
-            enter_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(w_o, d),
-                          dout + w->neurons_stride, w->width, w->head, h > 0);
+            enter_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(w_o, d), dout + w->neurons_stride,
+                          w->width, w->head, h > 0);
     }
     set_product(w->dx, d, w->n + 3, d, plain(w->dvalue, inner), w->w_v_transposed, d, inner);
     // The last token's own way around attention.
-    add_product(w->dw_in, w->neurons_stride, w->model, w->neurons_stride, transposed(last, d), w->dconstant,
-                w->width, 1);
+    add_product(w->dw_in, w->neurons_stride, w->model, w->neurons_stride, transposed(last, d), w->dconstant, w->width,
+                1);
     if (w->direct)
         add_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(last, d),
                     w->dconstant + w->neurons_stride, w->width, 1);
-    add_product(w->dx + (size_t)(w->n + 2) * (size_t)d, d, 1, d, plain(w->dconstant, w->width),
-                w->into_transposed, d, w->width);
+    add_product(w->dx + (size_t)(w->n + 2) * (size_t)d, d, 1, d, plain(w->dconstant, w->width), w->into_transposed, d,
+                w->width);
 }
 
 static void scores_gradient(const ts_transformer_work *w) {
@@ -387,8 +379,8 @@ static void read_gradient(const ts_transformer_work *w) {
         return;
     }
     set_product(w->dw_out, d, w->neurons, d, plain(w->dread, w->read_stride), w->w_u_transposed, d, w->n_out);
-    add_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(w->w_out, d), w->dread,
-                w->read_stride, w->neurons);
+    add_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(w->w_out, d), w->dread, w->read_stride,
+                w->neurons);
 }
 
 static void inputs_gradient(const ts_transformer_work *w) {

@@ -7,8 +7,7 @@
 
 // to[c][r] = from[r][c]. Whole tiles are read and written: rows beyond `rows` as zeros; columns up to the next
 // multiple of 16, which `from` must have.
-static inline void transpose(const float *from, int rows, int row_stride, int columns, float *to,
-                             int to_stride) {
+static inline void transpose(const float *from, int rows, int row_stride, int columns, float *to, int to_stride) {
     for (int r = 0; r < rows; r += LANES) {
         for (int c = 0; c < columns; c += LANES) {
             vec tile[LANES];

@@ -7,8 +7,8 @@
 
 namespace {
 
-__device__ __forceinline__ void adam_number(const ts_adam_betas &betas, const ts_adam_rates &rates,
-                                            float gradient, float &parameter, float &first, float &second) {
+__device__ __forceinline__ void adam_number(const ts_adam_betas &betas, const ts_adam_rates &rates, float gradient,
+                                            float &parameter, float &first, float &second) {
     first = fmaf(betas.take1, gradient, betas.beta1 * first);
     second = fmaf(betas.take2 * gradient, gradient, betas.beta2 * second);
     float deviation = sqrtf(second), quotient = deviation * rates.inverse;
@@ -18,8 +18,7 @@ __device__ __forceinline__ void adam_number(const ts_adam_betas &betas, const ts
 }
 
 __device__ __forceinline__ void adam_quad(const ts_adam_betas &betas, const ts_adam_rates &rates,
-                                          const float4 &gradient, float4 &parameter, float4 &first,
-                                          float4 &second) {
+                                          const float4 &gradient, float4 &parameter, float4 &first, float4 &second) {
     adam_number(betas, rates, gradient.x, parameter.x, first.x, second.x);
     adam_number(betas, rates, gradient.y, parameter.y, first.y, second.y);
     adam_number(betas, rates, gradient.z, parameter.z, first.z, second.z);

@@ -83,8 +83,7 @@ template <int CHUNK> static __device__ __forceinline__ void clear_pads(const blo
 // --- Batches ---
 
 // Lists the inputs that occur in each drawn batch, in order, with their share: a warp for each step.
-template <int CHUNK>
-static __device__ __forceinline__ void list_rows(const block_state<CHUNK> &s, int draws) {
+template <int CHUNK> static __device__ __forceinline__ void list_rows(const block_state<CHUNK> &s, int draws) {
     const ts_cuda_autoencoder_layout &layout = s.a.layout;
     const double share = 1.0 / s.a.data.samples;
     for (int draw = s.warp; draw < draws; draw += s.warps) {
@@ -108,8 +107,7 @@ static __device__ __forceinline__ void list_rows(const block_state<CHUNK> &s, in
 
 // Bits, and values, of rows first .. first + n - 1 of a batch that is drawn sample by sample. Ends with a barrier.
 template <int CHUNK>
-static __device__ __forceinline__ void draw_tile(const block_state<CHUNK> &s, uint32_t step, int first,
-                                                 int n) {
+static __device__ __forceinline__ void draw_tile(const block_state<CHUNK> &s, uint32_t step, int first, int n) {
     const int words = s.a.data.words;
     for (int item = s.thread; item < n * words; item += s.threads)
         s.bits[item] = draw_word(s.a.data, s.seed, step, (uint32_t)(first + item / words), item % words);
@@ -128,8 +126,7 @@ static __device__ __forceinline__ void draw_tile(const block_state<CHUNK> &s, ui
 
 // Bits of listed rows.
 template <int CHUNK>
-static __device__ __forceinline__ void copy_bits(const block_state<CHUNK> &s, const int *input, int first,
-                                                 int n) {
+static __device__ __forceinline__ void copy_bits(const block_state<CHUNK> &s, const int *input, int first, int n) {
     const int words = s.a.data.words;
     for (int item = s.thread; item < n * words; item += s.threads) {
         int row = first + item / words;
@@ -150,8 +147,7 @@ template <int CHUNK> static __device__ __forceinline__ void make_hidden(const bl
             for (uint32_t on = s.bits[row * words + word]; on; on &= on - 1) {
                 int f = 32 * word + __ffs((int)on) - 1;
                 float4 column = load4(s.w + (size_t)f * (size_t)stride + k);
-                sum =
-                    valued ? fma4(s.value[row * s.a.layout.row_stride + f], column, sum) : add4(sum, column);
+                sum = valued ? fma4(s.value[row * s.a.layout.row_stride + f], column, sum) : add4(sum, column);
             }
         store4(s.h + row * stride + k, sum);
     }
@@ -162,16 +158,15 @@ struct error_terms {
     float loss, dz;
 };
 
-static __device__ __forceinline__ error_terms error_of(float z, float x, float scale, float twice_weight,
-                                                       float loss) {
+static __device__ __forceinline__ error_terms error_of(float z, float x, float scale, float twice_weight, float loss) {
     float error = (z <= 0 ? 0 : z) - x, scaled = scale * error;
     return {fmaf(scaled, error, loss), z <= 0 ? 0 : twice_weight * scaled};
 }
 
 // x of feature f, bit `j` of its word.
 template <int CHUNK>
-static __device__ __forceinline__ float input_of(const block_state<CHUNK> &s, uint32_t bits, int j,
-                                                 bool valued, int at) {
+static __device__ __forceinline__ float input_of(const block_state<CHUNK> &s, uint32_t bits, int j, bool valued,
+                                                 int at) {
     return bits >> j & 1 ? (valued ? s.value[at] : 1.0f) : 0.0f;
 }
 
@@ -206,8 +201,7 @@ static __device__ __forceinline__ float forward_backward(const block_state<CHUNK
                 z0 = fmaf(h[v].z, w[v].z, z0);
                 z1 = fmaf(h[v].w, w[v].w, z1);
             }
-            error_terms e =
-                error_of(z0 + z1, input_of(s, bits, j, valued, at + f), s.scale[f], 2 * weight, loss);
+            error_terms e = error_of(z0 + z1, input_of(s, bits, j, valued, at + f), s.scale[f], 2 * weight, loss);
             loss = e.loss;
             s.dz[at + f] = e.dz;
 #pragma unroll
@@ -223,8 +217,7 @@ static __device__ __forceinline__ float forward_backward(const block_state<CHUNK
 
 // The same for any number of hidden units, a chunk at a time: z is gathered where dz will be.
 template <int CHUNK>
-static __device__ __forceinline__ float forward_chunks(const block_state<CHUNK> &s, int row, int group,
-                                                       float weight) {
+static __device__ __forceinline__ float forward_chunks(const block_state<CHUNK> &s, int row, int group, float weight) {
     const ts_cuda_autoencoder_layout &layout = s.a.layout;
     const int words = s.a.data.words, stride = layout.hidden_stride, at = row * layout.row_stride;
     const bool valued = s.a.data.inputs == 0 && !s.a.data.binary;
@@ -251,8 +244,7 @@ static __device__ __forceinline__ float forward_chunks(const block_state<CHUNK> 
                 }
                 float z = z0 + z1;
                 if (last) {
-                    error_terms e =
-                        error_of(z, input_of(s, bits, j, valued, at + f), s.scale[f], 2 * weight, loss);
+                    error_terms e = error_of(z, input_of(s, bits, j, valued, at + f), s.scale[f], 2 * weight, loss);
                     loss = e.loss;
                     z = e.dz;
                 }
@@ -302,8 +294,7 @@ template <int CHUNK> static __device__ __forceinline__ void add_groups(const blo
 
 // Gradients of 32 features from a share of the tile's rows: a warp's work.
 template <int CHUNK>
-static __device__ __forceinline__ void gradient(const block_state<CHUNK> &s, int n, int word, int row_group,
-                                                bool add) {
+static __device__ __forceinline__ void gradient(const block_state<CHUNK> &s, int n, int word, int row_group, bool add) {
     const ts_cuda_autoencoder_layout &layout = s.a.layout;
     const int words = s.a.data.words, stride = layout.hidden_stride, f = word * WARP + s.lane;
     const bool valued = s.a.data.inputs == 0 && !s.a.data.binary, mine = f < s.a.features;
@@ -387,9 +378,7 @@ static __device__ __forceinline__ void batch_gradient(const block_state<CHUNK> &
         make_hidden(s, n);
         __syncthreads();
         if (row < n) {
-            float weight = listed            ? list_weight[first + row]
-                           : data.inputs > 0 ? data.probability[first + row]
-                                             : share;
+            float weight = listed ? list_weight[first + row] : data.inputs > 0 ? data.probability[first + row] : share;
             float mine;
             if (layout.hidden_stride == 4 * CHUNK) {
                 mine = forward_backward(s, row, group, weight);
@@ -414,8 +403,7 @@ template <int CHUNK, ts_cuda_placement PLACEMENT>
 constexpr int BLOCKS = CHUNK <= 4 && PLACEMENT != TS_ALL_OFF_CHIP ? 2 : 1;
 
 template <int CHUNK, ts_cuda_placement PLACEMENT>
-__global__ void __launch_bounds__(MOST_THREADS, BLOCKS<CHUNK, PLACEMENT>)
-    train(const ts_cuda_autoencoder_work a) {
+__global__ void __launch_bounds__(MOST_THREADS, BLOCKS<CHUNK, PLACEMENT>) train(const ts_cuda_autoencoder_work a) {
     DYN_SHARED(float, shared);
     const int instance = (int)blockIdx.x;
     if (a.reached[instance] != a.from)
@@ -490,8 +478,8 @@ __global__ void __launch_bounds__(MOST_THREADS, BLOCKS<CHUNK, PLACEMENT>)
 extern "C" cudaError_t ts_cuda_autoencoder_train(const ts_cuda_autoencoder_work *work, cudaStream_t stream) {
     dim3 blocks((unsigned)work->instances), threads((unsigned)ts_cuda_autoencoder_threads(work));
     size_t shared = ts_cuda_autoencoder_shared(work);
-#define CASE(VECTORS, PLACEMENT)                                                                             \
-    if (work->placement == PLACEMENT && work->layout.chunk == VECTORS)                                       \
+#define CASE(VECTORS, PLACEMENT)                                                                                       \
+    if (work->placement == PLACEMENT && work->layout.chunk == VECTORS)                                                 \
     return LAUNCH((train<VECTORS, PLACEMENT>), blocks, threads, shared, stream, *work)
     CASE(1, TS_ALL_ON_CHIP);
     CASE(2, TS_ALL_ON_CHIP);

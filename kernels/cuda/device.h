@@ -19,12 +19,12 @@
 
 // Starts `kernel` on the stream; evaluates to its cudaError_t. A template's arguments need parentheses:
 // LAUNCH((step<4, true>), ...).
-#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                               \
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                                         \
     ts_launch(kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
 
 // The block's dynamic shared memory as T *name, 128-byte aligned.
-#define DYN_SHARED(T, name)                                                                                  \
-    extern __shared__ __align__(128) unsigned char ts_shared[];                                              \
+#define DYN_SHARED(T, name)                                                                                            \
+    extern __shared__ __align__(128) unsigned char ts_shared[];                                                        \
     T *name = reinterpret_cast<T *>(ts_shared)
 
 template <typename... Parameters, typename... Arguments>
@@ -32,8 +32,8 @@ static cudaError_t ts_launch(void (*kernel)(Parameters...), dim3 grid, dim3 bloc
                              cudaStream_t stream, Arguments... arguments) {
     if (shared_bytes > TS_SHARED_WITHOUT_ASKING) {
         cudaError_t error =
-            cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel),
-                                 cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
+            cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 static_cast<int>(shared_bytes));
         if (error != cudaSuccess)
             return error;
     }

@@ -34,8 +34,8 @@ static __device__ __forceinline__ uint64_t low_bits(int n) {
 }
 
 // Samples of `n` that block `random` sends to the left and to the right child.
-static __device__ __forceinline__ void split(const philox_words &random, bool early_stopping, int n,
-                                             int *left, int *right) {
+static __device__ __forceinline__ void split(const philox_words &random, bool early_stopping, int n, int *left,
+                                             int *right) {
     uint64_t low = (uint64_t)random.word[1] << 32 | random.word[0],
              high = (uint64_t)random.word[3] << 32 | random.word[2];
     if (early_stopping) {
@@ -62,8 +62,8 @@ static __device__ __forceinline__ void split_level(const ts_cuda_features &data,
         int n = mine[node], to_left = 0, to_right = 0;
         for (int b = item % sharing; b * per_block < n; b += sharing) {
             int left, right;
-            split(philox(seed, (uint32_t)b, (uint32_t)node, step + (uint32_t)draw, STREAM_BATCH),
-                  data.early_stopping, n - b * per_block, &left, &right);
+            split(philox(seed, (uint32_t)b, (uint32_t)node, step + (uint32_t)draw, STREAM_BATCH), data.early_stopping,
+                  n - b * per_block, &left, &right);
             to_left += left;
             to_right += right;
         }
@@ -83,8 +83,8 @@ static __device__ __forceinline__ void keep_stopped(int draws, int level, int no
 }
 
 // Counts of inputs by the alias method: two words a sample.
-static __device__ __forceinline__ void draw_alias(const ts_cuda_features &data, uint64_t seed, uint32_t step,
-                                                  int draws, int nodes, int *count) {
+static __device__ __forceinline__ void draw_alias(const ts_cuda_features &data, uint64_t seed, uint32_t step, int draws,
+                                                  int nodes, int *count) {
     int blocks = (data.samples + 1) / 2;
     for (int item = (int)threadIdx.x; item < draws * blocks; item += (int)blockDim.x) {
         int draw = item / blocks, b = item % blocks;
@@ -95,9 +95,7 @@ static __device__ __forceinline__ void draw_alias(const ts_cuda_features &data, 
                 break;
             uint32_t column = data.alias_bits ? random.word[2 * i] >> (32 - data.alias_bits) : 0;
             bool own = random.word[2 * i + 1] < data.alias_threshold[column];
-            atomicAdd(
-                &count[(size_t)draw * (size_t)nodes + (own ? column : (uint32_t)data.alias_other[column])],
-                1);
+            atomicAdd(&count[(size_t)draw * (size_t)nodes + (own ? column : (uint32_t)data.alias_other[column])], 1);
         }
     }
 }
@@ -129,8 +127,8 @@ static __device__ __forceinline__ int first_input(const ts_cuda_features &data) 
 }
 
 // Which of the 32 features from 32 * word on are on in sample `sample`.
-static __device__ __forceinline__ uint32_t draw_word(const ts_cuda_features &data, uint64_t seed,
-                                                     uint32_t step, uint32_t sample, int word) {
+static __device__ __forceinline__ uint32_t draw_word(const ts_cuda_features &data, uint64_t seed, uint32_t step,
+                                                     uint32_t sample, int word) {
     int correlated = 2 * data.correlated_pairs, paired = correlated + 2 * data.anticorrelated_pairs;
     uint32_t bits = 0;
     for (int block = 0; block < 8 && 32 * word + 4 * block < data.features; block++) {
@@ -154,8 +152,8 @@ static __device__ __forceinline__ uint32_t draw_word(const ts_cuda_features &dat
 }
 
 // Values of the features in `bits`, the first of which is the sample's `rank`-th that is on: value[bit].
-static __device__ __forceinline__ void draw_word_values(uint64_t seed, uint32_t step, uint32_t sample,
-                                                        int rank, uint32_t bits, float *value) {
+static __device__ __forceinline__ void draw_word_values(uint64_t seed, uint32_t step, uint32_t sample, int rank,
+                                                        uint32_t bits, float *value) {
     philox_words random = {};
     for (int block = -1; bits; bits &= bits - 1, rank++) {
         if (rank / 4 != block) {

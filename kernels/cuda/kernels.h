@@ -79,9 +79,9 @@ typedef struct ts_cuda_autoencoder_work {
     const int *schedule;        // (instances) which learning rates
     const ts_adam_rates *rates; // (schedules, schedule_steps)
     int schedule_steps;         // at least `steps`
-    int64_t *
-        reached; // (instances) in: those == from are trained; out: from + steps, or where they stop (ts_engine.train)
-    double *loss;   // (instances) of the last step's batch
+    int64_t
+        *reached; // (instances) in: those == from are trained; out: from + steps, or where they stop (ts_engine.train)
+    double *loss; // (instances) of the last step's batch
     float *scratch; // (instances, scratch_floats) for what is not on chip
     size_t scratch_floats;
     int64_t from; // the step to start at
@@ -93,8 +93,8 @@ enum { TS_AUTOENCODER_THREADS = 256 }; // of a block, at most
 // Lays out a block's memory for the shape, with as much on chip as fits and `at_least` allows. The bits of a training
 // depend on tile, groups and row_groups only, and these on the shape only. `block_shared`: most bytes a block may
 // have.
-void ts_cuda_autoencoder_plan(ts_cuda_autoencoder_work *work, double expected_rows,
-                              ts_cuda_placement at_least, size_t block_shared);
+void ts_cuda_autoencoder_plan(ts_cuda_autoencoder_work *work, double expected_rows, ts_cuda_placement at_least,
+                              size_t block_shared);
 int ts_cuda_autoencoder_threads(const ts_cuda_autoencoder_work *work);
 size_t ts_cuda_autoencoder_shared(const ts_cuda_autoencoder_work *work); // bytes
 

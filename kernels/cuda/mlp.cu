@@ -23,8 +23,7 @@ constexpr int UNIT = 128, UNITS_PER_BLOCK = 4; // pairs that are never cut, and 
 constexpr int ROWS_AT_ONCE = 4;                // whose cross-entropy a warp differentiates
 
 // hidden = relu(left[a] + right[b]), four units of one pair.
-__device__ __forceinline__ float4 hidden_quad(const ts_mlp_pairs_work &w, int instance, int a, int b,
-                                              int unit) {
+__device__ __forceinline__ float4 hidden_quad(const ts_mlp_pairs_work &w, int instance, int a, int b, int unit) {
     size_t tokens = (size_t)w.tokens * (size_t)w.hidden_stride;
     const float *embedded = w.embedded + (size_t)instance * 2 * tokens + unit;
     float4 l = quad_at(embedded + (size_t)a * (size_t)w.hidden_stride);
@@ -54,20 +53,15 @@ __global__ void __launch_bounds__(THREADS) mlp_hidden(const ts_mlp_pairs_work w)
     int unit = index % quads * TS_QUAD;
     pair_of own = pair_of::load(w, instance, pair);
     size_t row = (size_t)instance * (size_t)w.pairs + (size_t)pair;
-    quad_at(w.hidden_rows + row * (size_t)w.hidden_stride + unit) =
-        hidden_quad(w, instance, own.a, own.b, unit);
+    quad_at(w.hidden_rows + row * (size_t)w.hidden_stride + unit) = hidden_quad(w, instance, own.a, own.b, unit);
 }
 
 // Which part of a (TILE, WIDTH) product a thread makes: 8 columns of every rows-th row. A warp has 4 rows of threads.
 template <int TILE, int WIDTH> struct part {
     static constexpr int columns = WIDTH / 8, rows = THREADS / columns; // of threads
     static constexpr int own_rows = TILE / rows;                        // row(), row() + rows, ...
-    static __device__ __forceinline__ int row() {
-        return (int)threadIdx.x / 32 / (columns / 8) * 4 + lane_row();
-    }
-    static __device__ __forceinline__ int column() {
-        return (int)threadIdx.x / 32 % (columns / 8) * 8 + lane_column();
-    }
+    static __device__ __forceinline__ int row() { return (int)threadIdx.x / 32 / (columns / 8) * 4 + lane_row(); }
+    static __device__ __forceinline__ int column() { return (int)threadIdx.x / 32 % (columns / 8) * 8 + lane_column(); }
 };
 
 template <int HIDDEN, int OUT, int TILE> struct fused {
@@ -84,34 +78,30 @@ template <int HIDDEN, int OUT, int TILE> struct fused {
     // dW_U: rows 4 i + {0..3} + 64 j, columns likewise.
     static constexpr int own_hidden = HIDDEN / 16, own_out = OUT / 16;
 
-    static __device__ __forceinline__ int gradient_row() {
-        return ((int)threadIdx.x / 64 * 4 + lane_row()) * TS_QUAD;
-    }
+    static __device__ __forceinline__ int gradient_row() { return ((int)threadIdx.x / 64 * 4 + lane_row()) * TS_QUAD; }
     static __device__ __forceinline__ int gradient_column() {
         return ((int)threadIdx.x / 32 % 2 * 8 + lane_column()) * TS_QUAD;
     }
 
-    static __device__ __forceinline__ void load_unembedding(const ts_mlp_pairs_work &w, int instance,
-                                                            float *w_u) {
+    static __device__ __forceinline__ void load_unembedding(const ts_mlp_pairs_work &w, int instance, float *w_u) {
         const float *from = w.w_u + instance * w.w_u_step;
         for (int i = (int)threadIdx.x; i < HIDDEN * OUT / TS_QUAD; i += THREADS) {
             int row = i / (OUT / TS_QUAD), column = i % (OUT / TS_QUAD) * TS_QUAD;
             bool inside = row < w.hidden && column < w.out_stride;
             quad_at(w_u + row * z_stride + column) =
-                inside ? quad_at(from + (size_t)row * (size_t)w.out_stride + column)
-                       : make_float4(0, 0, 0, 0);
+                inside ? quad_at(from + (size_t)row * (size_t)w.out_stride + column) : make_float4(0, 0, 0, 0);
         }
     }
 
-    static __device__ __forceinline__ void load_hidden(const ts_mlp_pairs_work &w, int instance,
-                                                       const pair_of *pairs, float *h) {
+    static __device__ __forceinline__ void load_hidden(const ts_mlp_pairs_work &w, int instance, const pair_of *pairs,
+                                                       float *h) {
 #pragma unroll 8
         for (int i = 0; i < TILE * HIDDEN / TS_QUAD / THREADS; i++) {
             int index = (int)threadIdx.x + i * THREADS;
             int row = index / (HIDDEN / TS_QUAD), unit = index % (HIDDEN / TS_QUAD) * TS_QUAD;
-            quad_at(h + row * h_stride + unit) =
-                unit < w.hidden_stride ? hidden_quad(w, instance, pairs[row].a, pairs[row].b, unit)
-                                       : make_float4(0, 0, 0, 0);
+            quad_at(h + row * h_stride + unit) = unit < w.hidden_stride
+                                                     ? hidden_quad(w, instance, pairs[row].a, pairs[row].b, unit)
+                                                     : make_float4(0, 0, 0, 0);
         }
     }
 
@@ -157,8 +147,7 @@ template <int HIDDEN, int OUT, int TILE> struct fused {
                 share[i] = pairs[row + i].share;
             }
             finite =
-                cross_entropy_rows<OUT / 32, false>(z + row * z_stride, z_stride, n_out, OUT, label, share) &&
-                finite;
+                cross_entropy_rows<OUT / 32, false>(z + row * z_stride, z_stride, n_out, OUT, label, share) && finite;
         }
         return finite;
     }
@@ -186,8 +175,8 @@ template <int HIDDEN, int OUT, int TILE> struct fused {
     }
 
     // A thread's units are column(), column() + HIDDEN / 8, ...: neighbouring lanes read neighbouring rows of W_U.
-    static __device__ __forceinline__ void back(const ts_mlp_pairs_work &w, int instance, int first,
-                                                const float *h, const float *z, const float *w_u) {
+    static __device__ __forceinline__ void back(const ts_mlp_pairs_work &w, int instance, int first, const float *h,
+                                                const float *z, const float *w_u) {
         using own = part<TILE, HIDDEN>;
         int row = own::row(), unit = own::column();
         float sum[own::own_rows][8] = {};
@@ -208,12 +197,11 @@ template <int HIDDEN, int OUT, int TILE> struct fused {
                 }
             }
         }
-        float *out = w.hidden_rows +
-                     ((size_t)instance * (size_t)w.pairs + (size_t)(first + row)) * (size_t)w.hidden_stride;
+        float *out =
+            w.hidden_rows + ((size_t)instance * (size_t)w.pairs + (size_t)(first + row)) * (size_t)w.hidden_stride;
         h += row * h_stride;
 #pragma unroll
-        for (int i = 0; i < own::own_rows;
-             i++, out += own::rows * w.hidden_stride, h += own::rows * h_stride) {
+        for (int i = 0; i < own::own_rows; i++, out += own::rows * w.hidden_stride, h += own::rows * h_stride) {
             if (first + row + i * own::rows >= w.pairs)
                 continue;
 #pragma unroll
@@ -287,8 +275,7 @@ __global__ void __launch_bounds__(THREADS, 1) mlp_fused(const ts_mlp_pairs_work 
 
 template <int HIDDEN, int OUT, int TILE> cudaError_t launch(const ts_mlp_pairs_work &w, cudaStream_t stream) {
     dim3 grid((unsigned)w.blocks, (unsigned)w.instances), block(THREADS);
-    return LAUNCH((mlp_fused<HIDDEN, OUT, TILE>), grid, block, (fused<HIDDEN, OUT, TILE>::shared_bytes),
-                  stream, w);
+    return LAUNCH((mlp_fused<HIDDEN, OUT, TILE>), grid, block, (fused<HIDDEN, OUT, TILE>::shared_bytes), stream, w);
 }
 
 } // namespace
@@ -307,7 +294,8 @@ size_t ts_mlp_fused_shared(int hidden, int n_out) {
     return n_out <= 64 ? fused<128, 64, 64>::shared_bytes : fused<128, 128, 64>::shared_bytes;
 }
 
-// Where a multiprocessor has room for one block only, large tiles read shared memory less often for the same arithmetic.
+// Where a multiprocessor has room for one block only, large tiles read shared memory less often for the same
+// arithmetic.
 cudaError_t ts_cuda_mlp_fused(const ts_mlp_pairs_work *work, cudaStream_t stream) {
     if (work->hidden <= 64)
         return work->n_out <= 64 ? launch<64, 64, 64>(*work, stream) : launch<64, 128, 64>(*work, stream);

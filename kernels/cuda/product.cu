@@ -14,8 +14,7 @@ constexpr int LANES = 32, COLUMNS = 64, WARP_ROWS = 32;
 constexpr int COLUMNS_STRIDE = COLUMNS + TS_QUAD;
 
 template <int WARPS> struct tile {
-    static constexpr int slab =
-        WARPS == 4 ? 16 : 8; // of the depth; the longer one is worth it only for long products
+    static constexpr int slab = WARPS == 4 ? 16 : 8; // of the depth; the longer one is worth it only for long products
     static constexpr int threads = WARPS * LANES, rows = WARPS * WARP_ROWS, rows_stride = rows + TS_QUAD;
     static constexpr int a_floats = slab * rows_stride, b_floats = slab * COLUMNS_STRIDE;
     static constexpr int a_quads = rows * slab / TS_QUAD / threads; // a thread's share of a slab
@@ -31,12 +30,12 @@ struct view {
     int stride, height, wide;
 };
 
-// A thread's share of the slabs (depth, EXTENT) of a matrix, QUADS quads of each, one slab after the other. The matrix is
-// stored with rows along the depth (ALONG) or across it.
+// A thread's share of the slabs (depth, EXTENT) of a matrix, QUADS quads of each, one slab after the other. The matrix
+// is stored with rows along the depth (ALONG) or across it.
 template <bool ALONG, int EXTENT, int THREADS, int QUADS> struct reader {
     static constexpr int slab = QUADS * THREADS * TS_QUAD / EXTENT;
     static constexpr int per_row = (ALONG ? EXTENT : slab) / TS_QUAD; // quads
-    static constexpr int step = THREADS / per_row; // rows from one of a thread's quads to the next
+    static constexpr int step = THREADS / per_row;                    // rows from one of a thread's quads to the next
     const float *from;
     int64_t stride; // of `step` rows
     int rows, wide; // left of the matrix, from the thread's first quad on
@@ -83,8 +82,7 @@ __device__ __forceinline__ void put(const float4 (&quad)[QUADS], float *slab) {
 
 // Rows 4 lane_row() + {0..3} and the same + 16 of the warp's 32; columns 4 lane_column() + {0..3} and the same + 32.
 template <int SLAB>
-__device__ __forceinline__ void multiply_slab(const float *a, int a_stride, const float *b,
-                                              float (&sum)[8][8]) {
+__device__ __forceinline__ void multiply_slab(const float *a, int a_stride, const float *b, float (&sum)[8][8]) {
 #pragma unroll
     for (int k = 0; k < SLAB; k++) {
         float4 left[2], right[2];
@@ -119,8 +117,7 @@ __device__ __forceinline__ void write_tile(const ts_product_work &w, int64_t off
             int64_t place = offset + (int64_t)r * w.c.stride + c;
             if (MASKED) {
                 float4 m = quad_at(w.mask + place);
-                out = make_float4(m.x > 0 ? out.x : 0, m.y > 0 ? out.y : 0, m.z > 0 ? out.z : 0,
-                                  m.w > 0 ? out.w : 0);
+                out = make_float4(m.x > 0 ? out.x : 0, m.y > 0 ? out.y : 0, m.z > 0 ? out.z : 0, m.w > 0 ? out.w : 0);
             } else if (w.plus) {
                 out = out + quad_at(w.plus + place);
             }
@@ -141,8 +138,7 @@ __global__ void __launch_bounds__(WARPS *LANES, 384 / (WARPS * LANES)) product(c
     DYN_SHARED(float, shared);
     float *a_slab = shared, *b_slab = shared + 2 * shape::a_floats;
     int depth = w.part_depth ? min(w.part_depth, w.depth - part * w.part_depth) : w.depth;
-    view a = {matrix(w.a, instance, part), w.a.stride, A_ALONG ? depth : w.rows,
-              TS_QUAD_PAD(A_ALONG ? w.rows : depth)};
+    view a = {matrix(w.a, instance, part), w.a.stride, A_ALONG ? depth : w.rows, TS_QUAD_PAD(A_ALONG ? w.rows : depth)};
     view b = {matrix(w.b, instance, part), w.b.stride, B_ALONG ? depth : w.columns,
               TS_QUAD_PAD(B_ALONG ? w.columns : depth)};
     int row = cell / across * shape::rows, column = cell % across * COLUMNS;

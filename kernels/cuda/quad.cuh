@@ -63,8 +63,8 @@ __device__ __forceinline__ float *writable(const ts_operand &of, int instance, i
 
 // Four numbers of one instance's gradient: `whole` up to `whole_count`, what follows is the sum of `parts`, each
 // `length` long, in their order.
-__device__ __forceinline__ float4 gradient_quad(const float *whole, int whole_count, const float *partial,
-                                                int parts, size_t length, int at) {
+__device__ __forceinline__ float4 gradient_quad(const float *whole, int whole_count, const float *partial, int parts,
+                                                size_t length, int at) {
     if (at < whole_count)
         return quad_at(whole + at);
     float4 sum = quad_at(partial + (at - whole_count));

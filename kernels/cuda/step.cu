@@ -12,8 +12,7 @@ namespace {
 constexpr int THREADS = 256, WARPS = THREADS / 32, ROWS_PER_WARP = 4;
 
 // Grid: blocks of rows, instances. A warp a row.
-template <int PER_LANE>
-__global__ void __launch_bounds__(THREADS) cross_entropy(const ts_cross_entropy_work w) {
+template <int PER_LANE> __global__ void __launch_bounds__(THREADS) cross_entropy(const ts_cross_entropy_work w) {
     int instance = (int)blockIdx.y;
     if (w.stopped[instance])
         return;
@@ -46,8 +45,7 @@ template <int HEADS> struct segment {
     static constexpr int slots = HEADS ? HEADS + 1 : 1;
     int token, side, instance, first_head;
 
-    __device__ __forceinline__ void add(const ts_segment_work &w, int pair, int column,
-                                        float4 (&sum)[slots]) const {
+    __device__ __forceinline__ void add(const ts_segment_work &w, int pair, int column, float4 (&sum)[slots]) const {
         float4 row = quad_at(matrix(w.rows, instance, side) + (size_t)pair * (size_t)w.rows.stride + column);
         sum[slots - 1] = sum[slots - 1] + row;
         if (HEADS == 0)
@@ -59,8 +57,7 @@ template <int HEADS> struct segment {
             add_scaled(sum[i], at(weight, i), row);
     }
 
-    __device__ __forceinline__ void write(const ts_segment_work &w, int slot, int column,
-                                          const float4 &sum) const {
+    __device__ __forceinline__ void write(const ts_segment_work &w, int slot, int column, const float4 &sum) const {
         int head = HEADS ? first_head + slot : slot;
         float *out = writable(w.out, instance, side);
         size_t row = (size_t)instance * (size_t)w.tokens + (size_t)token;
@@ -68,8 +65,7 @@ template <int HEADS> struct segment {
             if (w.plain && side == 0 && first_head == 0)
                 quad_at(w.plain + row * (size_t)w.columns + column) = sum;
         } else if (head < w.heads) {
-            quad_at(out + (size_t)token * (size_t)w.out.stride + (size_t)head * (size_t)w.columns + column) =
-                sum;
+            quad_at(out + (size_t)token * (size_t)w.out.stride + (size_t)head * (size_t)w.columns + column) = sum;
         }
     }
 };
@@ -111,7 +107,8 @@ template <int HEADS> __global__ void __launch_bounds__(THREADS) segments(const t
     }
 }
 
-// Grid: stripes of columns of (instances, parts). Each warp sums every WARPS-th row, then their sums are added in order.
+// Grid: stripes of columns of (instances, parts). Each warp sums every WARPS-th row, then their sums are added in
+// order.
 __global__ void __launch_bounds__(THREADS) sum_rows(const ts_sum_work w) {
     int stripes = (w.columns + STRIPE - 1) / STRIPE, at = (int)blockIdx.x / stripes;
     int instance = at / w.parts, part = at % w.parts;
@@ -155,9 +152,8 @@ __global__ void __launch_bounds__(THREADS) adamw(const ts_adamw_work w) {
     ts_adam_betas betas = w.betas[instance];
     ts_adam_rates rates = w.rates[(size_t)(w.taken[instance] - 1) * (size_t)w.instances + (size_t)instance];
     size_t length = (size_t)(w.count - w.whole);
-    float4 gradient =
-        gradient_quad(w.gradient + (size_t)instance * (size_t)w.whole, w.whole,
-                      w.partial + (size_t)instance * (size_t)w.parts * length, w.parts, length, at);
+    float4 gradient = gradient_quad(w.gradient + (size_t)instance * (size_t)w.whole, w.whole,
+                                    w.partial + (size_t)instance * (size_t)w.parts * length, w.parts, length, at);
     float *state = w.state + (size_t)instance * TS_ADAM_PARTS * (size_t)w.count + at;
     float4 p = quad_at(state), m = quad_at(state + w.count), v = quad_at(state + 2 * (size_t)w.count);
     adam_quad(betas, rates, gradient, p, m, v);
@@ -186,8 +182,7 @@ cudaError_t ts_cuda_cross_entropy(const ts_cross_entropy_work *work, cudaStream_
 template <int HEADS> static cudaError_t segments_of(const ts_segment_work &w, cudaStream_t stream) {
     segment_block shape = segment_block_of(w.columns);
     int many = HEADS ? (w.heads + HEADS - 1) / HEADS : 1;
-    dim3 grid((unsigned)(w.tokens * w.instances * many), 2),
-        block((unsigned)(shape.across * shape.groups) * 32);
+    dim3 grid((unsigned)(w.tokens * w.instances * many), 2), block((unsigned)(shape.across * shape.groups) * 32);
     size_t shared = shape.groups == 1 ? 0 : (size_t)(shape.groups * segment<HEADS>::slots * w.columns);
     return LAUNCH((segments<HEADS>), grid, block, shared * sizeof(float), stream, w);
 }
@@ -208,7 +203,6 @@ cudaError_t ts_cuda_verdict(const ts_verdict_work *work, cudaStream_t stream) {
 }
 
 cudaError_t ts_cuda_adamw(const ts_adamw_work *work, cudaStream_t stream) {
-    dim3 grid((unsigned)(work->count / TS_QUAD + THREADS - 1) / THREADS, (unsigned)work->instances),
-        block(THREADS);
+    dim3 grid((unsigned)(work->count / TS_QUAD + THREADS - 1) / THREADS, (unsigned)work->instances), block(THREADS);
     return LAUNCH(adamw, grid, block, 0, stream, *work);
 }

@@ -1,6 +1,6 @@
 // CUDA kernels of a training step, for models that learn a table (mlp, transformer): products of small matrices, the
-// cross-entropy's gradient, sums over the pairs of a token, AdamW. Plain structs of shapes and device pointers; what a step is
-// made of, and where memory comes from, is the engines' matter (src/backend/cuda_training.h).
+// cross-entropy's gradient, sums over the pairs of a token, AdamW. Plain structs of shapes and device pointers; what a
+// step is made of, and where memory comes from, is the engines' matter (src/backend/cuda_training.h).
 #pragma once
 
 #include "adam.h"
@@ -39,7 +39,7 @@ typedef struct ts_product_work {
     ts_product_form form;
     int rows, columns, depth;
     int instances, parts;
-    int part_depth; // 0: every part has the whole depth; else part i has [i part_depth, (i + 1) part_depth)
+    int part_depth;     // 0: every part has the whole depth; else part i has [i part_depth, (i + 1) part_depth)
     ts_operand a, b, c; // c is written
     const float *mask;  // NULL, or (B_TRANSPOSED) laid out as C, perhaps C itself: C is 0 where it is not > 0
     const float *plus;  // NULL, or (others) laid out as C, perhaps C itself
@@ -60,8 +60,9 @@ typedef struct ts_cross_entropy_work {
 int ts_cuda_cross_entropy_blocks(int pairs);
 cudaError_t ts_cuda_cross_entropy(const ts_cross_entropy_work *work, cudaStream_t stream);
 
-// Sums of rows over the pairs of each token, in the pairs' order, for each side: of the pairs whose left (side 0), whose
-// right (side 1) token it is; with weights for each of `heads`: out[token][head] = sum of weights[p][head] rows[p].
+// Sums of rows over the pairs of each token, in the pairs' order, for each side: of the pairs whose left (side 0),
+// whose right (side 1) token it is; with weights for each of `heads`: out[token][head] = sum of weights[p][head]
+// rows[p].
 typedef struct ts_segment_work {
     int instances, tokens, pairs;
     int columns;        // of rows, a multiple of TS_QUAD

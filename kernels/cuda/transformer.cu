@@ -13,8 +13,7 @@ constexpr int THREADS = 256, WARPS = THREADS / 32, TILE = 32;
 constexpr int GROUP = 8; // pairs of a tile that a warp mixes one after the other
 constexpr int HEADS = 4; // taken at once, backwards
 
-__device__ __forceinline__ float4 input_quad(const ts_transformer_inputs_work &w, int instance, int row,
-                                             int column) {
+__device__ __forceinline__ float4 input_quad(const ts_transformer_inputs_work &w, int instance, int row, int column) {
     int n = w.size.tokens, side = row / n;
     const float *w_e = matrix(w.w_e, instance, 0) + column, *w_pos = matrix(w.w_pos, instance, 0) + column;
     const size_t stride = (size_t)w.size.model_stride;
@@ -26,8 +25,7 @@ __device__ __forceinline__ float4 input_quad(const ts_transformer_inputs_work &w
     return quad_at(w_e + (size_t)(row % n) * stride) + (quad_at(w_pos + (size_t)side * stride) - last);
 }
 
-__device__ __forceinline__ float4 into_quad(const ts_transformer_inputs_work &w, int instance, int row,
-                                            int column) {
+__device__ __forceinline__ float4 into_quad(const ts_transformer_inputs_work &w, int instance, int row, int column) {
     int rest = column - w.size.neurons_stride;
     if (rest < 0)
         return quad_at(matrix(w.w_in, instance, 0) + (size_t)row * (size_t)w.size.neurons_stride + column);
@@ -74,15 +72,12 @@ __device__ __forceinline__ const float *head_out_of(const ts_transformer_pairs_w
 }
 
 // Place of (instance, side, pair, head 0) in attention and dscore.
-__device__ __forceinline__ size_t weight_place(const ts_transformer_pairs_work &w, int instance, int side,
-                                               int pair) {
-    return (((size_t)instance * 2 + (size_t)side) * (size_t)w.size.pairs + (size_t)pair) *
-           (size_t)w.size.heads_stride;
+__device__ __forceinline__ size_t weight_place(const ts_transformer_pairs_work &w, int instance, int side, int pair) {
+    return (((size_t)instance * 2 + (size_t)side) * (size_t)w.size.pairs + (size_t)pair) * (size_t)w.size.heads_stride;
 }
 
 // Attention of a tile's pairs, to shared memory (TILE, 2, heads) and to global memory.
-__device__ __forceinline__ void attend(const ts_transformer_pairs_work &w, int instance, int first,
-                                       float *weights) {
+__device__ __forceinline__ void attend(const ts_transformer_pairs_work &w, int instance, int first, float *weights) {
     int heads = w.size.heads;
     const float *score = w.score + (size_t)instance * 2 * (size_t)w.size.tokens * (size_t)w.size.heads_stride;
     for (int i = (int)threadIdx.x; i < TILE * heads; i += THREADS) {
@@ -102,8 +97,8 @@ __device__ __forceinline__ void attend(const ts_transformer_pairs_work &w, int i
 }
 
 // What every pair has: what the last token has past attention, and reads of itself.
-__device__ __forceinline__ float4 constant_quad(const ts_transformer_pairs_work &w, int instance,
-                                                const float *head_out, int column) {
+__device__ __forceinline__ float4 constant_quad(const ts_transformer_pairs_work &w, int instance, const float *head_out,
+                                                int column) {
     const float *itself = head_out + 2 * (size_t)w.size.tokens * (size_t)w.size.heads * (size_t)w.size.width;
     size_t rows = (size_t)(1 + w.size.heads * w.size.head);
     float4 sum = quad_at(w.out + (size_t)instance * rows * (size_t)w.size.width + column);
@@ -130,8 +125,7 @@ __global__ void __launch_bounds__(THREADS, 3) transformer_mix(const ts_transform
         const float4 constant = constant_quad(w, instance, head_out, column);
         for (int end = min(slot + GROUP, w.size.pairs - first); slot < end; slot++) {
             pair_place of(w, instance, first + slot);
-            const float *left = head_out + (size_t)of.a * row + column,
-                        *right = head_out + (size_t)of.b * row + column;
+            const float *left = head_out + (size_t)of.a * row + column, *right = head_out + (size_t)of.b * row + column;
             const float *to_a = weights + 2 * slot * heads, *to_b = to_a + heads;
             float4 sum = constant;
 #pragma unroll 4
@@ -152,8 +146,7 @@ __device__ __forceinline__ void add_dot(float &sum, const float4 &a, const float
 }
 
 // Gradients of one pair's scores, for HEADS of the heads from `head`, by one warp.
-__device__ __forceinline__ void attend_back(const ts_transformer_pairs_work &w, int instance, int pair,
-                                            int head) {
+__device__ __forceinline__ void attend_back(const ts_transformer_pairs_work &w, int instance, int pair, int head) {
     pair_place of(w, instance, pair);
     size_t width = (size_t)w.size.width, row = (size_t)w.size.heads * width;
     const float *head_out = head_out_of(w, instance), *gradient = w.rows + of.row * width;

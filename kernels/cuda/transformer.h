@@ -39,11 +39,11 @@ typedef struct ts_transformer_pairs_work {
     const int *token;      // (instances, 2, pairs): a, b
     const float *score;    // (instances, 2 n, heads_stride): before scaling
     const float *head_out; // (instances, 2 n + 1, heads, width)
-    const float *out; // (instances, 1 + heads k, width): what the last token has past attention, and W_O into
-    float *attention; // (instances, 2, pairs, heads_stride): to a, to b
-    float *rows;      // (instances, pairs, width): written by mix, then their gradient
-    float *dscore;    // (instances, 2, pairs, heads_stride)
-    const int *stopped; // (instances)
+    const float *out;      // (instances, 1 + heads k, width): what the last token has past attention, and W_O into
+    float *attention;      // (instances, 2, pairs, heads_stride): to a, to b
+    float *rows;           // (instances, pairs, width): written by mix, then their gradient
+    float *dscore;         // (instances, 2, pairs, heads_stride)
+    const int *stopped;    // (instances)
 } ts_transformer_pairs_work;
 cudaError_t ts_cuda_transformer_mix(const ts_transformer_pairs_work *work, cudaStream_t stream);
 cudaError_t ts_cuda_transformer_mix_back(const ts_transformer_pairs_work *work, cudaStream_t stream);

@@ -52,8 +52,8 @@ static const ts_backend REFERENCE = {
     .help = "plain double-precision loops, to check the others against",
     .probe = always,
     .device = any_processor,
-    .engines = (const ts_engine *const[]){&ts_reference_autoencoder, &ts_reference_mlp,
-                                          &ts_reference_transformer, NULL},
+    .engines =
+        (const ts_engine *const[]){&ts_reference_autoencoder, &ts_reference_mlp, &ts_reference_transformer, NULL},
 };
 
 const ts_backend *const ts_backends[] = {
@@ -102,8 +102,8 @@ static char names[128];
 static void list_names(void) {
     size_t length = (size_t)snprintf(names, sizeof names, "auto");
     for (int i = 0; ts_backends[i] && length < sizeof names; i++)
-        length += (size_t)snprintf(names + length, sizeof names - length, "%s%s",
-                                   ts_backends[i + 1] ? ", " : " or ", ts_backends[i]->name);
+        length += (size_t)snprintf(names + length, sizeof names - length, "%s%s", ts_backends[i + 1] ? ", " : " or ",
+                                   ts_backends[i]->name);
 }
 
 const char *ts_backend_names(void) {

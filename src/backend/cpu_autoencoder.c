@@ -49,8 +49,7 @@ static ts_status initialise(void *handle) {
     for (int i = 0; i < t->base.spec.count; i++) {
         const ts_numbers *importance = ts_params_numbers(&t->base.spec.params[i], "importance");
         for (int f = 0; f < t->shape.features; f++)
-            t->scale[(size_t)i * stride + (size_t)f] =
-                (float)(ts_numbers_at(importance, f) / t->shape.features);
+            t->scale[(size_t)i * stride + (size_t)f] = (float)(ts_numbers_at(importance, f) / t->shape.features);
     }
     return ts_feature_batch_create(t->base.spec.data->features, t->shape.samples, &t->batch);
 }
@@ -64,8 +63,7 @@ static void select_instance(void *handle, int instance) {
 
 static bool make_gradient(void *handle, int64_t step) {
     training *t = handle;
-    ts_feature_draw(t->base.spec.data->features, t->seed, TS_STREAM_BATCH, (uint32_t)step, t->shape.samples,
-                    &t->batch);
+    ts_feature_draw(t->base.spec.data->features, t->seed, TS_STREAM_BATCH, (uint32_t)step, t->shape.samples, &t->batch);
     const ts_sparse_rows rows = {
         .rows = t->batch.rows,
         .begin = t->batch.begin,

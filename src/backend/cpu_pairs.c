@@ -25,8 +25,8 @@ static int ascending(const void *a, const void *b) {
 }
 
 // Enters an instance's training pairs; `drawn`: (n * n) scratch.
-static void enter_pairs(const ts_cpu_pairs *p, const ts_params *params, const ts_table *table, int block,
-                        int *drawn, int *pairs) {
+static void enter_pairs(const ts_cpu_pairs *p, const ts_params *params, const ts_table *table, int block, int *drawn,
+                        int *pairs) {
     int n = table->n;
     int64_t train;
     ts_network_pairs(params, table, drawn, &train);

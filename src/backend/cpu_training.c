@@ -82,8 +82,8 @@ static int64_t train_instance(ts_cpu_training *t, int instance, int64_t from, in
         if (team)
             finite = team->sum(team->context, t->gradient, t->layout.padded, finite);
         // A team's weights have the same bits on all ranks, so that all of them find the same here.
-        if (!finite || !t->kernels->adam(state_of(t, instance), t->gradient, t->layout.padded, betas,
-                                         ts_adam_next_rates(adam)))
+        if (!finite ||
+            !t->kernels->adam(state_of(t, instance), t->gradient, t->layout.padded, betas, ts_adam_next_rates(adam)))
             return step;
     }
     return to;

@@ -133,5 +133,4 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
     return ts_cpu_training_create(&MODEL, spec, handle);
 }
 
-const ts_engine ts_cpu_transformer = {
-    .model = "transformer", .wide = true, .create = create, TS_CPU_ENGINE_FUNCTIONS};
+const ts_engine ts_cpu_transformer = {.model = "transformer", .wide = true, .create = create, TS_CPU_ENGINE_FUNCTIONS};

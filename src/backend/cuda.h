@@ -27,7 +27,7 @@ typedef struct ts_cuda_properties {
     int64_t id;          // the same in every process of the node and different on other devices; not negative
     size_t memory;       // bytes of the device
     size_t block_shared; // most shared memory of a block
-    size_t shared; // shared memory of a multiprocessor; every block takes block_reserve more than it asks for
+    size_t shared;       // shared memory of a multiprocessor; every block takes block_reserve more than it asks for
     size_t block_reserve;
     int threads, blocks, registers; // most of a multiprocessor
 } ts_cuda_properties;
@@ -36,8 +36,8 @@ const ts_cuda_properties *ts_cuda_properties_of(void);
 // Blocks of that size that fit on the device at once, at least one on each multiprocessor.
 int64_t ts_cuda_resident_blocks(int threads, int registers_of_thread, size_t shared_bytes);
 
-// Instances, of so many blocks each, that take `rounds` rounds of the GPU with `resident` blocks on a multiprocessor, and
-// none of another; at least 1.
+// Instances, of so many blocks each, that take `rounds` rounds of the GPU with `resident` blocks on a multiprocessor,
+// and none of another; at least 1.
 int64_t ts_cuda_fill(int64_t blocks, int resident, int rounds);
 
 // Device memory in two passes, as ts_slab: takes are added up, ts_cuda_slab_reserve allocates, takes hand out.

@@ -71,8 +71,7 @@ static void find_schedules(training *t) {
     for (int i = 0; i < t->spec.count; i++) {
         int schedule = t->schedules;
         // Those that follow each other are mostly alike, so the last is tried first.
-        while (schedule > 0 &&
-               !same_schedule(&t->spec.params[i], &t->spec.params[t->instance_of[schedule - 1]]))
+        while (schedule > 0 && !same_schedule(&t->spec.params[i], &t->spec.params[t->instance_of[schedule - 1]]))
             schedule--;
         if (schedule == 0) {
             t->instance_of[t->schedules++] = i;
@@ -88,8 +87,8 @@ static ts_status upload_rates(training *t, int64_t from, int steps) {
         ts_adam_rates *rates = t->rates + (size_t)schedule * MOST_STEPS;
         for (int step = 0; step < steps; step++)
             rates[step] = ts_adam_next_rates(adam);
-        ts_status status = ts_cuda_upload((void *)(uintptr_t)(t->work.rates + (size_t)schedule * MOST_STEPS),
-                                          rates, (size_t)steps * sizeof *rates, t->stream);
+        ts_status status = ts_cuda_upload((void *)(uintptr_t)(t->work.rates + (size_t)schedule * MOST_STEPS), rates,
+                                          (size_t)steps * sizeof *rates, t->stream);
         if (status != TS_OK)
             return status;
     }
@@ -132,8 +131,7 @@ static ts_status create_device(training *t) {
         if (status != TS_OK)
             return status;
         ts_cuda_features_take(data, samples, &t->device, &w->data);
-        ts_cuda_autoencoder_plan(w, ts_feature_expected_rows(data, samples),
-                                 (ts_cuda_placement)placement_at_least,
+        ts_cuda_autoencoder_plan(w, ts_feature_expected_rows(data, samples), (ts_cuda_placement)placement_at_least,
                                  ts_cuda_properties_of()->block_shared);
         w->state = ts_cuda_slab_take(&t->device, count * ts_packed_state_floats(&t->layout), sizeof(float));
         w->scale = ts_cuda_slab_take(&t->device, count * features, sizeof(float));
@@ -174,8 +172,7 @@ static ts_status initialise(training *t) {
     if (status == TS_OK)
         status = ts_cuda_upload(w->state, t->state, count * floats * sizeof(float), t->stream);
     if (status == TS_OK)
-        status =
-            ts_cuda_upload((void *)(uintptr_t)w->scale, scale, count * features * sizeof *scale, t->stream);
+        status = ts_cuda_upload((void *)(uintptr_t)w->scale, scale, count * features * sizeof *scale, t->stream);
     if (status == TS_OK)
         status = ts_cuda_upload((void *)(uintptr_t)w->betas, betas, count * sizeof *betas, t->stream);
     if (status == TS_OK)

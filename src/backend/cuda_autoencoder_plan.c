@@ -32,8 +32,7 @@ static size_t lay_out(ts_cuda_autoencoder_work *work, ts_cuda_placement placemen
     size_t counters = drawn ? (size_t)l->draws * (size_t)l->nodes : 0;
     size_t list = drawn ? (size_t)l->draws * (size_t)l->most_rows : 0;
     place(&total, &l->w, like_w);
-    place(placement == TS_MOMENTS_OFF_CHIP ? &chip_moments : &total, &l->moments,
-          (TS_ADAM_PARTS - 1) * like_w);
+    place(placement == TS_MOMENTS_OFF_CHIP ? &chip_moments : &total, &l->moments, (TS_ADAM_PARTS - 1) * like_w);
     place(&total, &l->scale, features);
     place(&total, &l->h, tile * (size_t)l->hidden_stride);
     place(&total, &l->dh, (size_t)l->groups * tile * (size_t)l->hidden_stride);
@@ -60,8 +59,8 @@ static int smaller(int a, int b) {
     return a < b ? a : b;
 }
 
-void ts_cuda_autoencoder_plan(ts_cuda_autoencoder_work *work, double expected_rows,
-                              ts_cuda_placement at_least, size_t block_shared) {
+void ts_cuda_autoencoder_plan(ts_cuda_autoencoder_work *work, double expected_rows, ts_cuda_placement at_least,
+                              size_t block_shared) {
     ts_cuda_autoencoder_layout *l = &work->layout;
     const ts_cuda_features *data = &work->data;
     const int most_warps = TS_AUTOENCODER_THREADS / WARP, words = data->words;

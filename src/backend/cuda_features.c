@@ -5,8 +5,7 @@
 
 #include <string.h>
 
-void ts_cuda_features_take(const ts_feature_data *data, int64_t samples, ts_cuda_slab *slab,
-                           ts_cuda_features *out) {
+void ts_cuda_features_take(const ts_feature_data *data, int64_t samples, ts_cuda_slab *slab, ts_cuda_features *out) {
     bool listed = data->support.count > 0, alias = listed && data->tree.depth == 0 && data->alias.bits >= 0;
     size_t inputs = (size_t)data->support.count, words = ((size_t)data->features + 31) / 32;
     size_t columns = alias ? (size_t)1 << data->alias.bits : 0;
@@ -29,8 +28,7 @@ void ts_cuda_features_take(const ts_feature_data *data, int64_t samples, ts_cuda
     };
 }
 
-static ts_status upload_support(const ts_support *support, const ts_cuda_features *features,
-                                cudaStream_t stream) {
+static ts_status upload_support(const ts_support *support, const ts_cuda_features *features, cudaStream_t stream) {
     size_t inputs = (size_t)features->inputs, words = (size_t)features->words;
     uint32_t *bits = ts_alloc_zero(inputs * words, sizeof *bits, "a task's inputs");
     float *probability = ts_alloc_zero(inputs, sizeof *probability, "a task's inputs");
@@ -41,18 +39,16 @@ static ts_status upload_support(const ts_support *support, const ts_cuda_feature
             bits[i * words + (size_t)support->active[e] / 32] |= 1u << support->active[e] % 32;
     }
     if (status == TS_OK)
-        status =
-            ts_cuda_upload((void *)(uintptr_t)features->bits, bits, inputs * words * sizeof *bits, stream);
+        status = ts_cuda_upload((void *)(uintptr_t)features->bits, bits, inputs * words * sizeof *bits, stream);
     if (status == TS_OK)
-        status = ts_cuda_upload((void *)(uintptr_t)features->probability, probability,
-                                inputs * sizeof *probability, stream);
+        status =
+            ts_cuda_upload((void *)(uintptr_t)features->probability, probability, inputs * sizeof *probability, stream);
     ts_free(bits);
     ts_free(probability);
     return status;
 }
 
-ts_status ts_cuda_features_upload(const ts_feature_data *data, const ts_cuda_features *features,
-                                  cudaStream_t stream) {
+ts_status ts_cuda_features_upload(const ts_feature_data *data, const ts_cuda_features *features, cudaStream_t stream) {
     if (features->inputs == 0)
         return ts_cuda_upload((void *)(uintptr_t)features->threshold, data->independent.threshold,
                               (size_t)features->features * sizeof(uint64_t), stream);

@@ -7,9 +7,7 @@
 
 // Takes the device memory of the data's arrays from the slab, in both of its passes; `out` points to it after the
 // second.
-void ts_cuda_features_take(const ts_feature_data *data, int64_t samples, ts_cuda_slab *slab,
-                           ts_cuda_features *out);
+void ts_cuda_features_take(const ts_feature_data *data, int64_t samples, ts_cuda_slab *slab, ts_cuda_features *out);
 
 // Copies the data there.
-ts_status ts_cuda_features_upload(const ts_feature_data *data, const ts_cuda_features *features,
-                                  cudaStream_t stream);
+ts_status ts_cuda_features_upload(const ts_feature_data *data, const ts_cuda_features *features, cudaStream_t stream);

@@ -44,8 +44,7 @@ static struct {
 
 static bool find_cublas(void *library, ts_cublas *out) {
     return FIND(library, cublasCreate, out->create) && FIND(library, cublasDestroy, out->destroy) &&
-           FIND(library, cublasGetVersion, out->get_version) &&
-           FIND(library, cublasSetStream, out->set_stream) &&
+           FIND(library, cublasGetVersion, out->get_version) && FIND(library, cublasSetStream, out->set_stream) &&
            FIND(library, cublasSetMathMode, out->set_math_mode) &&
            FIND(library, cublasGetStatusString, out->status_string) &&
            FIND(library, cublasSgemmStridedBatched, out->sgemm_strided_batched);
@@ -62,8 +61,7 @@ static void load_cublas(void) {
         return;
     }
     cublas.functions.get_version(NULL, &version);
-    snprintf(cublas.version, sizeof cublas.version, "%d.%d.%d", version / 10000, version / 100 % 100,
-             version % 100);
+    snprintf(cublas.version, sizeof cublas.version, "%d.%d.%d", version / 10000, version / 100 % 100, version % 100);
 }
 
 ts_status ts_cublas_load(void) {
@@ -97,10 +95,8 @@ static struct {
 } nccl = {.once = PTHREAD_ONCE_INIT};
 
 static bool find_nccl(void *library, ts_nccl *out) {
-    return FIND(library, ncclGetVersion, out->get_version) &&
-           FIND(library, ncclGetErrorString, out->error_string) &&
-           FIND(library, ncclGetUniqueId, out->get_unique_id) &&
-           FIND(library, ncclCommInitRank, out->comm_init_rank) &&
+    return FIND(library, ncclGetVersion, out->get_version) && FIND(library, ncclGetErrorString, out->error_string) &&
+           FIND(library, ncclGetUniqueId, out->get_unique_id) && FIND(library, ncclCommInitRank, out->comm_init_rank) &&
            FIND(library, ncclCommDestroy, out->comm_destroy) && FIND(library, ncclAllGather, out->all_gather);
 }
 
@@ -115,8 +111,7 @@ static void load_nccl(void) {
         return;
     }
     nccl.functions.get_version(&version);
-    snprintf(nccl.version, sizeof nccl.version, "%d.%d.%d", version / 10000, version / 100 % 100,
-             version % 100);
+    snprintf(nccl.version, sizeof nccl.version, "%d.%d.%d", version / 10000, version / 100 % 100, version % 100);
 }
 
 ts_status ts_nccl_load(void) {

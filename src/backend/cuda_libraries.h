@@ -19,7 +19,7 @@ typedef struct ts_cublas {
     __typeof__(&cublasSgemmStridedBatched) sgemm_strided_batched;
 } ts_cublas;
 
-ts_status ts_cublas_load(void); // TS_ERROR_USER, with a message, if it cannot be loaded; asks once
+ts_status ts_cublas_load(void);             // TS_ERROR_USER, with a message, if it cannot be loaded; asks once
 const ts_cublas *ts_cublas_functions(void); // after ts_cublas_load returned TS_OK
 const char *ts_cublas_version(void);        // "13.0.1"
 // TS_OK, or a message "what: why".

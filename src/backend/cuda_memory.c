@@ -79,13 +79,11 @@ void ts_cuda_pinned_free(void *pinned) {
 }
 
 ts_status ts_cuda_upload(void *device, const void *host, size_t bytes, cudaStream_t stream) {
-    return ts_cuda_check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream),
-                         "copying to the GPU");
+    return ts_cuda_check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream), "copying to the GPU");
 }
 
 ts_status ts_cuda_download(void *host, const void *device, size_t bytes, cudaStream_t stream) {
-    return ts_cuda_check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream),
-                         "copying from the GPU");
+    return ts_cuda_check(cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, stream), "copying from the GPU");
 }
 
 ts_status ts_cuda_zero(void *device, size_t bytes, cudaStream_t stream) {

@@ -50,8 +50,8 @@ static ts_status create_device(training *t) {
         t->hidden = ts_cuda_slab_take(slab, pairs * (size_t)t->hidden_stride, sizeof(float));
         t->logits = ts_cuda_slab_take(slab, t->fused ? 0 : pairs * (size_t)t->out_stride, sizeof(float));
         t->gradient = ts_cuda_slab_take(slab, count * (size_t)base->layout.tensor[W_U].offset, sizeof(float));
-        t->dw_u = ts_cuda_slab_take(
-            slab, count * (size_t)(t->parts * t->shape.hidden) * (size_t)t->out_stride, sizeof(float));
+        t->dw_u = ts_cuda_slab_take(slab, count * (size_t)(t->parts * t->shape.hidden) * (size_t)t->out_stride,
+                                    sizeof(float));
         t->bad = ts_cuda_slab_take(slab, count * (size_t)t->blocks, sizeof(int));
     }
     return TS_OK;
@@ -80,8 +80,7 @@ static ts_operand gradient_of_sides(const training *t, int tensor) {
     return sides;
 }
 
-static ts_product_work sides_product(const training *t, ts_product_form form, int rows, int columns,
-                                     int depth) {
+static ts_product_work sides_product(const training *t, ts_product_form form, int rows, int columns, int depth) {
     return (ts_product_work){
         .form = form,
         .rows = rows,
@@ -94,8 +93,7 @@ static ts_product_work sides_product(const training *t, ts_product_form form, in
 }
 
 static cudaError_t embed(const training *t) {
-    ts_product_work product =
-        sides_product(t, TS_PRODUCT_PLAIN, t->base.tokens, t->shape.hidden, t->shape.embed);
+    ts_product_work product = sides_product(t, TS_PRODUCT_PLAIN, t->base.tokens, t->shape.hidden, t->shape.embed);
     product.a = of_sides(t, W_X);
     product.b = of_sides(t, W);
     product.c = of_embedded(t, t->embedded);
@@ -162,8 +160,7 @@ static cudaError_t unfused(const training *t) {
         .stopped = stopped,
     };
     int64_t part = (int64_t)h * t->out_stride;
-    ts_operand hidden_parts = hidden, logits_parts = logits,
-               dw_u = {t->dw_u, t->parts * part, part, t->out_stride};
+    ts_operand hidden_parts = hidden, logits_parts = logits, dw_u = {t->dw_u, t->parts * part, part, t->out_stride};
     hidden_parts.part_step = (int64_t)PART_PAIRS * t->hidden_stride;
     logits_parts.part_step = (int64_t)PART_PAIRS * t->out_stride;
     const ts_product_work unembed = {
@@ -217,13 +214,11 @@ static cudaError_t embed_gradient(const training *t) {
         .order = base->order,
         .stopped = ts_cuda_training_stopped(base),
     };
-    ts_product_work tokens =
-        sides_product(t, TS_PRODUCT_B_TRANSPOSED, base->tokens, t->shape.embed, t->shape.hidden);
+    ts_product_work tokens = sides_product(t, TS_PRODUCT_B_TRANSPOSED, base->tokens, t->shape.embed, t->shape.hidden);
     tokens.a = of_embedded(t, t->dembedded);
     tokens.b = of_sides(t, W);
     tokens.c = gradient_of_sides(t, W_X);
-    ts_product_work weights =
-        sides_product(t, TS_PRODUCT_A_TRANSPOSED, t->shape.embed, t->shape.hidden, base->tokens);
+    ts_product_work weights = sides_product(t, TS_PRODUCT_A_TRANSPOSED, t->shape.embed, t->shape.hidden, base->tokens);
     weights.a = of_sides(t, W_X);
     weights.b = of_embedded(t, t->dembedded);
     weights.c = gradient_of_sides(t, W);

@@ -49,10 +49,10 @@ static bool test_connection(ts_cuda_team *team) {
     cudaStream_t stream;
     if (ts_cuda_stream(&stream) != TS_OK)
         return false;
-    bool works = cudaMalloc(&numbers, (size + 1) * sizeof(float)) == cudaSuccess &&
-                 nccl->all_gather((float *)numbers + size, numbers, 1, ncclFloat32, team->comm, stream) ==
-                     ncclSuccess &&
-                 ts_cuda_wait(stream, "a first exchange with other ranks") == TS_OK;
+    bool works =
+        cudaMalloc(&numbers, (size + 1) * sizeof(float)) == cudaSuccess &&
+        nccl->all_gather((float *)numbers + size, numbers, 1, ncclFloat32, team->comm, stream) == ncclSuccess &&
+        ts_cuda_wait(stream, "a first exchange with other ranks") == TS_OK;
     cudaFree(numbers);
     ts_cuda_stream_free(stream);
     return works;
@@ -104,8 +104,8 @@ static bool on_host(const ts_cuda_team *team) {
 
 // own -> pieces of all.
 static cudaError_t gather(const ts_cuda_team *team, cudaStream_t stream) {
-    ncclResult_t result = ts_nccl_functions()->all_gather(team->own, team->pieces, team->piece, ncclFloat32,
-                                                          team->comm, stream);
+    ncclResult_t result =
+        ts_nccl_functions()->all_gather(team->own, team->pieces, team->piece, ncclFloat32, team->comm, stream);
     if (result == ncclSuccess)
         return cudaSuccess;
     ts_warn("NCCL: %s", ts_nccl_functions()->error_string(result));
@@ -146,9 +146,7 @@ static void disconnect(ts_cuda_team *team) {
 static void warn(const ts_team *with, const char *why) {
     static bool warned;
     if (with->rank == 0 && !warned)
-        ts_warn(
-            "ranks that train one instance together add up gradients in host memory, which takes longer: %s",
-            why);
+        ts_warn("ranks that train one instance together add up gradients in host memory, which takes longer: %s", why);
     warned = true;
 }
 
@@ -185,8 +183,7 @@ void ts_cuda_team_free(ts_cuda_team *team) {
 
 void ts_cuda_team_take(ts_cuda_team *team, ts_cuda_slab *slab) {
     team->own = ts_cuda_slab_take(slab, team->piece, sizeof(float));
-    team->pieces =
-        ts_cuda_slab_take(slab, on_host(team) ? 0 : (size_t)team->with->size * team->piece, sizeof(float));
+    team->pieces = ts_cuda_slab_take(slab, on_host(team) ? 0 : (size_t)team->with->size * team->piece, sizeof(float));
     team->sum = ts_cuda_slab_take(slab, team->piece, sizeof(float));
 }
 

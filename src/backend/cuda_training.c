@@ -101,15 +101,14 @@ static ts_status upload_pairs(const ts_cuda_training *t, int instance, pair_list
     for (int side = 0; side < 2; side++)
         sort_by_token(lists->token + side * t->pairs, t->pairs, t->tokens, lists->order + side * t->pairs,
                       lists->begin + side * (t->tokens + 1));
-    ts_status status =
-        ts_cuda_upload(t->token + at * 2 * pairs, lists->token, 2 * pairs * sizeof(int), t->stream);
+    ts_status status = ts_cuda_upload(t->token + at * 2 * pairs, lists->token, 2 * pairs * sizeof(int), t->stream);
     if (status == TS_OK)
         status = ts_cuda_upload(t->label + at * pairs, lists->label, pairs * sizeof(int), t->stream);
     if (status == TS_OK)
         status = ts_cuda_upload(t->order + at * 2 * pairs, lists->order, 2 * pairs * sizeof(int), t->stream);
     if (status == TS_OK)
-        status = ts_cuda_upload(t->begin + at * 2 * (tokens + 1), lists->begin,
-                                2 * (tokens + 1) * sizeof(int), t->stream);
+        status =
+            ts_cuda_upload(t->begin + at * 2 * (tokens + 1), lists->begin, 2 * (tokens + 1) * sizeof(int), t->stream);
     return status;
 }
 
@@ -124,8 +123,8 @@ static ts_status upload_weights(ts_cuda_training *t, int instance, float *initia
     const ts_params *params = &t->spec.params[instance];
     params->schema->model->initialise(params, initial);
     ts_padded_unpack(&t->layout, 1, initial, t->staging);
-    ts_status status = ts_cuda_upload(state_of(t, instance), t->staging,
-                                      (size_t)t->layout.padded * sizeof(float), t->stream);
+    ts_status status =
+        ts_cuda_upload(state_of(t, instance), t->staging, (size_t)t->layout.padded * sizeof(float), t->stream);
     return status == TS_OK ? ts_cuda_wait(t->stream, "copying initial weights") : status;
 }
 
@@ -226,8 +225,8 @@ static cudaError_t add_up(const ts_cuda_training *t, ts_cuda_gradient *gradient)
         .stopped = t->progress,
     };
     cudaError_t error = ts_cuda_team_queue(t->team, &work, t->stream);
-    *gradient = (ts_cuda_gradient){
-        .whole = work.sum, .whole_count = t->layout.padded, .bad = work.sum_bad, .blocks = 1};
+    *gradient =
+        (ts_cuda_gradient){.whole = work.sum, .whole_count = t->layout.padded, .bad = work.sum_bad, .blocks = 1};
     return error;
 }
 
@@ -282,8 +281,7 @@ static bool prepare(ts_cuda_training *t, int64_t from, int64_t steps, const int6
 
 static ts_status run_steps(ts_cuda_training *t, int64_t steps) {
     size_t count = (size_t)t->instances, progress = PROGRESS * count * sizeof(int);
-    ts_status status =
-        ts_cuda_upload(t->rates, t->next_rates, (size_t)steps * count * sizeof *t->rates, t->stream);
+    ts_status status = ts_cuda_upload(t->rates, t->next_rates, (size_t)steps * count * sizeof *t->rates, t->stream);
     if (status == TS_OK)
         status = ts_cuda_upload(t->progress, t->next_progress, progress, t->stream);
     for (int64_t step = 0; step < steps && status == TS_OK; step++) {
@@ -307,8 +305,8 @@ ts_status ts_cuda_training_train(void *training, int64_t from, int64_t to, int64
         status = run_steps(t, steps);
         for (int i = 0; i < t->instances && status == TS_OK; i++)
             if (reached[i] == step) // the update that spoiled it does not count
-                reached[i] = step + t->next_progress[TAKEN * t->instances + i] -
-                             t->next_progress[SPOILED * t->instances + i];
+                reached[i] =
+                    step + t->next_progress[TAKEN * t->instances + i] - t->next_progress[SPOILED * t->instances + i];
         step += steps;
     }
     return status;

@@ -15,8 +15,8 @@ typedef struct ts_cuda_training {
     ts_training_spec spec;
     int instances, tokens, n_out;
     int first,
-        pairs;   // of an instance's training pairs, those that are trained on here: all, or this rank's part
-    float share; // 1 / all of them
+        pairs;          // of an instance's training pairs, those that are trained on here: all, or this rank's part
+    float share;        // 1 / all of them
     ts_cuda_team *team; // NULL: this rank trains alone
     ts_padded_layout layout;
     // On the device.
@@ -66,14 +66,15 @@ typedef struct ts_cuda_gradient {
 } ts_cuda_gradient;
 cudaError_t ts_cuda_training_update(const ts_cuda_training *t, const ts_cuda_gradient *gradient);
 
-// Engine functions; `training` starts with a ts_cuda_training. State: (layout.parts, parameters) float32 in the model's layout.
+// Engine functions; `training` starts with a ts_cuda_training. State: (layout.parts, parameters) float32 in the model's
+// layout.
 size_t ts_cuda_training_state_bytes(const void *training);
 ts_status ts_cuda_training_get_state(const void *training, int instance, void *state);
 ts_status ts_cuda_training_set_state(void *training, int instance, const void *state);
 ts_status ts_cuda_training_get_parameters(const void *training, int instance, float *parameters);
 ts_status ts_cuda_training_train(void *training, int64_t from, int64_t to, int64_t *reached);
 
-#define TS_CUDA_ENGINE_FUNCTIONS                                                                             \
-    .can = ts_adam_can, .state_bytes = ts_cuda_training_state_bytes,                                         \
-    .get_state = ts_cuda_training_get_state, .set_state = ts_cuda_training_set_state,                        \
-    .get_parameters = ts_cuda_training_get_parameters, .train = ts_cuda_training_train
+#define TS_CUDA_ENGINE_FUNCTIONS                                                                                       \
+    .can = ts_adam_can, .state_bytes = ts_cuda_training_state_bytes, .get_state = ts_cuda_training_get_state,          \
+    .set_state = ts_cuda_training_set_state, .get_parameters = ts_cuda_training_get_parameters,                        \
+    .train = ts_cuda_training_train

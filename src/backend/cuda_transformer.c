@@ -201,8 +201,7 @@ static void multiply(step *s, ts_product_work work) {
 }
 
 static void add_rows(step *s, int parts, int rows, int columns, ts_operand a, ts_operand c) {
-    const ts_sum_work work = {
-        s->t->base.instances, parts, rows, columns, a, c, ts_cuda_training_stopped(&s->t->base)};
+    const ts_sum_work work = {s->t->base.instances, parts, rows, columns, a, c, ts_cuda_training_stopped(&s->t->base)};
     if (s->error == cudaSuccess)
         s->error = ts_cuda_sum(&work, s->t->base.stream);
 }
@@ -244,13 +243,13 @@ static void make_head_out(step *s) {
     ts_operand value = beside(of(s, VALUE), t->head_stride), out = below(from(of(s, OUT), 1, 0), k);
     multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, t->rows, k, d, .parts = heads, .a = of(s, X),
                                   .b = below(weights(s, TS_W_V), d), .c = value});
-    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, 1 + t->inner, width, d, .a = last_and_w_o,
-                                  .b = of(s, INTO), .c = of(s, OUT)});
+    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, 1 + t->inner, width, d, .a = last_and_w_o, .b = of(s, INTO),
+                                  .c = of(s, OUT)});
     multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, t->rows, width, k, .parts = heads, .a = value, .b = out,
                                   .c = beside(of(s, HEAD_OUT), width)});
     if (t->size.direct)
-        multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, t->size.neurons, t->size.rest, d,
-                                      .a = weights(s, TS_W_OUT), .b = weights(s, TS_W_U), .c = of(s, READ)});
+        multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, t->size.neurons, t->size.rest, d, .a = weights(s, TS_W_OUT),
+                                      .b = weights(s, TS_W_U), .c = of(s, READ)});
 }
 
 // What the hidden layer is read out by, and where what it is read into lies beside it.
@@ -293,8 +292,8 @@ static void make_logits(step *s) {
     multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, size->pairs, size->rest, size->neurons, .a = of(s, ROWS),
                                   .b = read_of(s), .c = rest_of(s), .plus = rest_of(s).first});
     if (!size->direct)
-        multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, size->pairs, s->t->base.n_out, size->model,
-                                      .a = rest_of(s), .b = weights(s, TS_W_U), .c = logits_of(s)});
+        multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, size->pairs, s->t->base.n_out, size->model, .a = rest_of(s),
+                                      .b = weights(s, TS_W_U), .c = logits_of(s)});
 }
 
 // --- Backwards ---
@@ -317,12 +316,11 @@ static void differentiate(step *s) {
 }
 
 // to = sum over the pairs of A^T B, in parts that are added up: A (pairs, rows), B (pairs, columns).
-static void add_pairs(step *s, int rows, int columns, ts_operand a, ts_operand b, int partial,
-                      ts_operand to) {
+static void add_pairs(step *s, int rows, int columns, ts_operand a, ts_operand b, int partial, ts_operand to) {
     int parts = s->t->parts, numbers = rows * s->t->scratch[partial].stride;
     multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, rows, columns, s->t->size.pairs, .parts = parts,
-                                  .part_depth = PART_PAIRS, .a = below(a, PART_PAIRS),
-                                  .b = below(b, PART_PAIRS), .c = below(of(s, partial), rows)});
+                                  .part_depth = PART_PAIRS, .a = below(a, PART_PAIRS), .b = below(b, PART_PAIRS),
+                                  .c = below(of(s, partial), rows)});
     ts_operand sums = of(s, partial);
     sums.stride = numbers;
     add_rows(s, 1, parts, numbers, sums, to);
@@ -334,14 +332,13 @@ static void rows_gradient(step *s) {
     int out = s->t->base.n_out;
     if (!size->direct) {
         add_pairs(s, size->model, out, rest_of(s), logits_of(s), PARTIAL_W_U, gradient(s, TS_W_U));
-        multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, size->pairs, size->rest, out,
-                                      .a = logits_of(s), .b = weights(s, TS_W_U), .c = rest_of(s)});
+        multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, size->pairs, size->rest, out, .a = logits_of(s),
+                                      .b = weights(s, TS_W_U), .c = rest_of(s)});
     }
     add_pairs(s, size->neurons, size->rest, of(s, ROWS), rest_of(s), PARTIAL_READ,
               size->direct ? of(s, DREAD) : gradient(s, TS_W_OUT));
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, size->pairs, size->neurons, size->rest,
-                                  .a = rest_of(s), .b = read_of(s), .c = of(s, ROWS),
-                                  .mask = of(s, ROWS).first});
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, size->pairs, size->neurons, size->rest, .a = rest_of(s),
+                                  .b = read_of(s), .c = of(s, ROWS), .mask = of(s, ROWS).first});
 }
 
 // Sums over the pairs of each token: DHEAD_OUT's rows of a and b, DSCORE.
@@ -393,20 +390,20 @@ static void values_gradient(step *s) {
     ts_operand value = beside(of(s, VALUE), t->head_stride), dvalue = beside(of(s, DVALUE), t->head_stride);
     ts_operand out = below(from(of(s, OUT), 1, 0), k), dout = from(of(s, DOUT), 1, 0);
     ts_operand dhead_out = beside(of(s, DHEAD_OUT), width);
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, t->rows, k, width, .parts = heads, .a = dhead_out,
-                                  .b = out, .c = dvalue});
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, t->rows, k, width, .parts = heads, .a = dhead_out, .b = out,
+                                  .c = dvalue});
     multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, k, width, t->rows, .parts = heads, .a = value,
                                   .b = dhead_out, .c = below(dout, k)});
     multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, t->inner, d, width, .a = dout, .b = of(s, INTO),
                                   .c = gradient(s, TS_W_O)});
     multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, 1, d, width, .a = of(s, DOUT), .b = of(s, INTO),
                                   .c = from(of(s, DLAST), heads, 0)});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, t->size.neurons, 1 + t->inner,
-                                  .a = last_and_w_o, .b = of(s, DOUT), .c = gradient(s, TS_W_IN)});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, k, t->rows, .parts = heads, .a = of(s, X),
-                                  .b = dvalue, .c = below(gradient(s, TS_W_V), d)});
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, t->rows, d, k, .parts = heads, .a = dvalue,
-                                  .b = w_v, .c = below(of(s, PARTIAL_X), t->rows)});
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, t->size.neurons, 1 + t->inner, .a = last_and_w_o,
+                                  .b = of(s, DOUT), .c = gradient(s, TS_W_IN)});
+    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, k, t->rows, .parts = heads, .a = of(s, X), .b = dvalue,
+                                  .c = below(gradient(s, TS_W_V), d)});
+    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, t->rows, d, k, .parts = heads, .a = dvalue, .b = w_v,
+                                  .c = below(of(s, PARTIAL_X), t->rows)});
 }
 
 // W_out W_U, and W_U after attention.

@@ -1,6 +1,6 @@
-// How an instance's parameters, and its optimiser's moments, lie where an engine trains them: the tensors of the model's
-// layout with every row padded to a whole number of units, a vector or what the device reads at once. Pads are the
-// engine's own matter: weights and saved states are packed, as the model has them. Not: who owns the numbers.
+// How an instance's parameters, and its optimiser's moments, lie where an engine trains them: the tensors of the
+// model's layout with every row padded to a whole number of units, a vector or what the device reads at once. Pads are
+// the engine's own matter: weights and saved states are packed, as the model has them. Not: who owns the numbers.
 #pragma once
 
 #include "model/model.h"

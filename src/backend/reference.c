@@ -39,8 +39,7 @@ static ts_status initialise(ts_reference *t) {
     return t->model->initialise(t);
 }
 
-ts_status ts_reference_create(const ts_reference_model *model, const ts_training_spec *spec,
-                              void **training) {
+ts_status ts_reference_create(const ts_reference_model *model, const ts_training_spec *spec, void **training) {
     ts_reference *t = ts_alloc_zero(1, model->bytes, "a training");
     ts_parameter_layout layout;
     if (!t)
@@ -125,8 +124,8 @@ ts_status ts_reference_get_parameters(const void *training, int instance, float 
     return TS_OK;
 }
 
-ts_status ts_reference_gradient(const ts_training_spec *spec, const double *weights, int64_t step,
-                                double *loss, double *gradient) {
+ts_status ts_reference_gradient(const ts_training_spec *spec, const double *weights, int64_t step, double *loss,
+                                double *gradient) {
     const ts_engine *engine = ts_backend_engine(ts_backend_find("reference"), &spec->params[0], NULL);
     void *training = NULL;
     ts_status status = engine->create(spec, &training);

@@ -40,12 +40,11 @@ ts_status ts_reference_set_state(void *training, int instance, const void *state
 ts_status ts_reference_get_parameters(const void *training, int instance, float *parameters);
 ts_status ts_reference_train(void *training, int64_t from, int64_t to, int64_t *reached);
 
-#define TS_REFERENCE_ENGINE_FUNCTIONS                                                                        \
-    .destroy = ts_reference_destroy, .state_bytes = ts_reference_state_bytes,                                \
-    .get_state = ts_reference_get_state, .set_state = ts_reference_set_state,                                \
-    .get_parameters = ts_reference_get_parameters, .train = ts_reference_train
+#define TS_REFERENCE_ENGINE_FUNCTIONS                                                                                  \
+    .destroy = ts_reference_destroy, .state_bytes = ts_reference_state_bytes, .get_state = ts_reference_get_state,     \
+    .set_state = ts_reference_set_state, .get_parameters = ts_reference_get_parameters, .train = ts_reference_train
 
 // For tests: loss and gradient of instance spec->params[0] of any model at a step. weights, gradient: in the model's
 // layout.
-ts_status ts_reference_gradient(const ts_training_spec *spec, const double *weights, int64_t step,
-                                double *loss, double *gradient);
+ts_status ts_reference_gradient(const ts_training_spec *spec, const double *weights, int64_t step, double *loss,
+                                double *gradient);

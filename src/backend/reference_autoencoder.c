@@ -17,8 +17,7 @@ typedef struct training {
 } training;
 
 // Adds one row's gradient; returns its loss.
-static double row_gradient(training *t, const double *weights, const double *importance, int row,
-                           double *gradient) {
+static double row_gradient(training *t, const double *weights, const double *importance, int row, double *gradient) {
     const ts_feature_batch *batch = &t->batch;
     int hidden = t->shape.hidden, features = t->shape.features;
     const double *b = weights + (size_t)hidden * (size_t)features;
@@ -108,5 +107,4 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
     return ts_reference_create(&MODEL, spec, handle);
 }
 
-const ts_engine ts_reference_autoencoder = {
-    .model = "autoencoder", .create = create, TS_REFERENCE_ENGINE_FUNCTIONS};
+const ts_engine ts_reference_autoencoder = {.model = "autoencoder", .create = create, TS_REFERENCE_ENGINE_FUNCTIONS};

@@ -25,8 +25,7 @@ ts_status ts_reference_pairs_initialise(void *training) {
     return TS_OK;
 }
 
-double ts_reference_pairs_loss(void *training, int instance, int64_t step, const double *weights,
-                               double *gradient) {
+double ts_reference_pairs_loss(void *training, int instance, int64_t step, const double *weights, double *gradient) {
     ts_reference_pairs *t = training;
     const int *pairs = t->pairs + (size_t)instance * pairs_of(t);
     double loss = 0;

@@ -15,8 +15,7 @@ typedef struct ts_reference_pairs {
 // Of a ts_reference_model, for trainings that start with a ts_reference_pairs.
 void ts_reference_pairs_take(void *training);
 ts_status ts_reference_pairs_initialise(void *training);
-double ts_reference_pairs_loss(void *training, int instance, int64_t step, const double *weights,
-                               double *gradient);
+double ts_reference_pairs_loss(void *training, int instance, int64_t step, const double *weights, double *gradient);
 
 // Turns logits (count) into the gradient of a pair's cross-entropy; returns that loss.
 double ts_reference_cross_entropy(double *logits, int count, int label);

@@ -38,8 +38,8 @@ static void apply(const double *w, int rows, int columns, const double *in, doub
 }
 
 // The same backwards: dW += in^T dout, din += dout W^T.
-static void apply_back(const double *w, int rows, int columns, const double *in, const double *dout,
-                       double *dw, double *din) {
+static void apply_back(const double *w, int rows, int columns, const double *in, const double *dout, double *dw,
+                       double *din) {
     for (int i = 0; i < rows; i++)
         for (int j = 0; j < columns; j++) {
             dw[i * columns + j] += in[i] * dout[j];
@@ -114,8 +114,8 @@ static void attend_back(pass *p, int h) {
             dkey[i] = dscore * p->q[h * k + i];
         }
         apply_back(p->w[TS_W_K] + at, d, k, p->x + j * d, dkey, p->dw[TS_W_K] + at, p->dx + j * d);
-        apply_back(p->w[TS_W_V] + at, d, k, p->x + j * d, p->dvalue + (h * POSITIONS + j) * k,
-                   p->dw[TS_W_V] + at, p->dx + j * d);
+        apply_back(p->w[TS_W_V] + at, d, k, p->x + j * d, p->dvalue + (h * POSITIONS + j) * k, p->dw[TS_W_V] + at,
+                   p->dx + j * d);
     }
     apply_back(p->w[TS_W_Q] + at, d, k, p->x + LAST * d, p->dq + h * k, p->dw[TS_W_Q] + at, p->dx + LAST * d);
 }
@@ -149,8 +149,7 @@ static double pair_gradient(void *handle, const double *weights, int pair, doubl
     memset(p->x, 0, p->count * sizeof *p->x);
     const int token[POSITIONS] = {pair / p->shape.n, pair % p->shape.n, p->shape.n};
     forwards(p, token);
-    double loss =
-        ts_reference_cross_entropy(p->logits, p->shape.n_out, p->base.base.spec.data->table->result[pair]);
+    double loss = ts_reference_cross_entropy(p->logits, p->shape.n_out, p->base.base.spec.data->table->result[pair]);
     for (int j = 0; j < p->shape.n_out; j++)
         p->logits[j] *= share;
     backwards(p, token);
@@ -211,5 +210,4 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
     return ts_reference_create(&MODEL, spec, handle);
 }
 
-const ts_engine ts_reference_transformer = {
-    .model = "transformer", .create = create, TS_REFERENCE_ENGINE_FUNCTIONS};
+const ts_engine ts_reference_transformer = {.model = "transformer", .create = create, TS_REFERENCE_ENGINE_FUNCTIONS};

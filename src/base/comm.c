@@ -117,17 +117,15 @@ static ts_status refuse_singletons(const ts_comm *comm, started s) {
     if (s.size > 1)
         snprintf(number, sizeof number, "%d", s.size);
 #ifdef TOYSWEEP_MPI
-    return ts_fail(
-        TS_ERROR_USER,
-        "started by %s as %s separate processes instead of %s ranks of one MPI job: this program is built "
-        "with %.*s; use its own mpirun, or srun --mpi=pmix (srun --mpi=list shows what is there)",
-        s.by->name, number, number, (int)strcspn(ts_comm_library(), ","), ts_comm_library());
+    return ts_fail(TS_ERROR_USER,
+                   "started by %s as %s separate processes instead of %s ranks of one MPI job: this program is built "
+                   "with %.*s; use its own mpirun, or srun --mpi=pmix (srun --mpi=list shows what is there)",
+                   s.by->name, number, number, (int)strcspn(ts_comm_library(), ","), ts_comm_library());
 #else
-    return ts_fail(
-        TS_ERROR_USER,
-        "started by %s as %s processes, but this build has no MPI: start it without a launcher, or build "
-        "with TOYSWEEP_MPI=ON and use that MPI's mpirun or srun --mpi=pmix",
-        s.by->name, number);
+    return ts_fail(TS_ERROR_USER,
+                   "started by %s as %s processes, but this build has no MPI: start it without a launcher, or build "
+                   "with TOYSWEEP_MPI=ON and use that MPI's mpirun or srun --mpi=pmix",
+                   s.by->name, number);
 #endif
 }
 
@@ -189,8 +187,7 @@ ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv) {
     if (status != TS_OK || !launched())
         return status == TS_OK ? refuse_singletons(comm, by) : status;
     int provided = 0;
-    if (MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS ||
-        provided < MPI_THREAD_FUNNELED)
+    if (MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS || provided < MPI_THREAD_FUNNELED)
         return ts_fail(TS_ERROR_FATAL, "MPI does not start with MPI_THREAD_FUNNELED");
     comm->mpi = true;
     MPI_Comm_rank(MPI_COMM_WORLD, &comm->rank);
@@ -272,8 +269,7 @@ bool ts_comm_poll(const ts_comm *comm, int *from, void *bytes, size_t *size) {
         return false;
     MPI_Get_count(&status, MPI_BYTE, &length);
     if (length > TS_MESSAGE_MAX)
-        ts_comm_abort(comm,
-                      "rank %d got a message of %d bytes from rank %d, which no part of this program sends",
+        ts_comm_abort(comm, "rank %d got a message of %d bytes from rank %d, which no part of this program sends",
                       comm->rank, length, status.MPI_SOURCE);
     MPI_Recv(bytes, length, MPI_BYTE, status.MPI_SOURCE, TAG, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
     *from = status.MPI_SOURCE;

@@ -25,8 +25,7 @@ typedef struct ts_comm {
 ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv);
 void ts_comm_end(ts_comm *comm); // collective
 // Ends all ranks at once, where this one can neither go on nor tell the others; standard error says why. Exit code 1.
-void ts_comm_abort(const ts_comm *comm, const char *format, ...)
-    __attribute__((noreturn, format(printf, 2, 3)));
+void ts_comm_abort(const ts_comm *comm, const char *format, ...) __attribute__((noreturn, format(printf, 2, 3)));
 
 // Collective. Everybody gets the worst status and, if it is not TS_OK, rank-lowest's message: nobody goes on
 // alone after a fault elsewhere.

@@ -72,9 +72,8 @@ int ts_file_reserve(int fd, int64_t bytes) {
 // happens, like /proc/kmsg.
 static bool is_of_kernel(int fd) {
     static const unsigned long kinds[] = {
-        PROC_SUPER_MAGIC,    SYSFS_MAGIC,   DEBUGFS_MAGIC,  TRACEFS_MAGIC,
-        SECURITYFS_MAGIC,    SELINUX_MAGIC, SMACK_MAGIC,    CGROUP_SUPER_MAGIC,
-        CGROUP2_SUPER_MAGIC, BPF_FS_MAGIC,  PSTOREFS_MAGIC, EFIVARFS_MAGIC,
+        PROC_SUPER_MAGIC, SYSFS_MAGIC,        DEBUGFS_MAGIC,       TRACEFS_MAGIC, SECURITYFS_MAGIC, SELINUX_MAGIC,
+        SMACK_MAGIC,      CGROUP_SUPER_MAGIC, CGROUP2_SUPER_MAGIC, BPF_FS_MAGIC,  PSTOREFS_MAGIC,   EFIVARFS_MAGIC,
     };
     struct statfs system;
     if (fstatfs(fd, &system) != 0)

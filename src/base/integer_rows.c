@@ -34,21 +34,19 @@ static bool is_in(char c, const char *set) {
 static bool is_return(const char *text, const char *last) {
     static const char WORD[] = "return";
     const char *begin = last - text >= 5 ? last - 5 : NULL;
-    return begin && memcmp(begin, WORD, 6) == 0 &&
-           (begin == text || is_blank(begin[-1]) || begin[-1] == '\n');
+    return begin && memcmp(begin, WORD, 6) == 0 && (begin == text || is_blank(begin[-1]) || begin[-1] == '\n');
 }
 
-// Behind "name =", "name :=", "return" or "array(" in front of a list, if that is what the text begins with; else `text`.
+// Behind "name =", "name :=", "return" or "array(" in front of a list, if that is what the text begins with; else
+// `text`.
 static const char *skip_name(const char *text, const char *end) {
-    static const char *const NAME =
-        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:=( \t\r\n";
+    static const char *const NAME = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.:=( \t\r\n";
     const char *bracket = text, *last = NULL;
     for (; bracket < end && is_in(*bracket, NAME); bracket++)
         if (!is_blank(*bracket) && *bracket != '\n')
             last = bracket;
-    return last && bracket < end && *bracket == '[' && (*last == '=' || *last == '(' || is_return(text, last))
-               ? bracket
-               : text;
+    return last && bracket < end && *bracket == '[' && (*last == '=' || *last == '(' || is_return(text, last)) ? bracket
+                                                                                                               : text;
 }
 
 ts_integer_rows ts_integer_rows_of(const char *text, size_t bytes) {
@@ -174,8 +172,8 @@ static ts_integer_rows_event take_number(ts_integer_rows *rows) {
 
 // --- Between numbers ---
 
-// Whether nothing but separators and blanks stands before the line's end (or, in lists, the row's). What has been looked
-// through is not looked at again.
+// Whether nothing but separators and blanks stands before the line's end (or, in lists, the row's). What has been
+// looked through is not looked at again.
 static bool ends_row(ts_integer_rows *rows) {
     const char *at = rows->at;
     if (at < rows->no_end || at < rows->row_end)
@@ -222,8 +220,8 @@ static bool take_open(ts_integer_rows *rows, ts_integer_rows_event *event) {
 
 static bool take_close(ts_integer_rows *rows, ts_integer_rows_event *event) {
     char opened = rows->depth ? rows->open[rows->depth - 1] : 0, closing = *rows->at;
-    bool matches = (opened == '[' && closing == ']') || (opened == '(' && closing == ')') ||
-                   (opened == '{' && closing == '}');
+    bool matches =
+        (opened == '[' && closing == ']') || (opened == '(' && closing == ')') || (opened == '{' && closing == '}');
     if (!matches && !(closing == ')' && !rows->depth)) { // "array([...])": its ( was passed over
         *event = fail(rows, "a bracket has no partner");
         return true;
@@ -290,11 +288,9 @@ ts_integer_rows_survey ts_integer_rows_look(const char *text, size_t bytes, int 
     int distinct = 0, most = n < TS_INTEGER_ROWS_SURVEY_MAX ? n : TS_INTEGER_ROWS_SURVEY_MAX;
     ts_integer_rows_survey survey = {0};
     ts_integer_rows rows = ts_integer_rows_of(text, bytes);
-    for (ts_integer_rows_event event;
-         !survey.fault && (event = ts_integer_rows_next(&rows)) != TS_INTEGER_ROWS_END;) {
+    for (ts_integer_rows_event event; !survey.fault && (event = ts_integer_rows_next(&rows)) != TS_INTEGER_ROWS_END;) {
         if (event == TS_INTEGER_ROWS_FAULT)
-            survey = (ts_integer_rows_survey){survey.rows, 0, rows.fault, rows.line,
-                                              ts_integer_rows_column(&rows)};
+            survey = (ts_integer_rows_survey){survey.rows, 0, rows.fault, rows.line, ts_integer_rows_column(&rows)};
         survey.rows += event == TS_INTEGER_ROWS_ROW;
         if (event == TS_INTEGER_ROWS_NUMBER && rows.value >= 0 && rows.value <= most && !seen[rows.value]) {
             seen[rows.value] = true;

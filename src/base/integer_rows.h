@@ -17,9 +17,9 @@ enum { TS_INTEGER_ROWS_WORD = 32, TS_INTEGER_ROWS_DEPTH = 3 };
 
 typedef struct ts_integer_rows {
     const char *at, *end, *line_begin;
-    bool lists;            // rows are the innermost lists in brackets, not lines
-    bool in_row, in_entry; // lists: in an innermost one; in_entry: behind a number, no separator yet
-    char separator;        // of numbers, so far: ',' or ';', or ' ' for blanks; 0: none yet
+    bool lists;                       // rows are the innermost lists in brackets, not lines
+    bool in_row, in_entry;            // lists: in an innermost one; in_entry: behind a number, no separator yet
+    char separator;                   // of numbers, so far: ',' or ';', or ' ' for blanks; 0: none yet
     char open[TS_INTEGER_ROWS_DEPTH]; // brackets
     int depth, here;                  // brackets open; line of `at`, from 1
     const char *no_end;               // from where it was looked for last up to here nothing ends a row
@@ -44,7 +44,7 @@ int ts_integer_rows_column(const ts_integer_rows *rows); // of the event, from 1
 // What a text holds as a whole.
 typedef struct ts_integer_rows_survey {
     long long rows; // up to the end or a fault
-    int origin; // 1: its numbers are counted from 1 to n without doubt: each of them occurs, and 0 does not. Else 0
+    int origin;     // 1: its numbers are counted from 1 to n without doubt: each of them occurs, and 0 does not. Else 0
     const char *fault; // NULL: none
     int line, column;  // of the fault
 } ts_integer_rows_survey;

@@ -177,8 +177,7 @@ static void check_guards(const ts_slab *slab) {
     for (size_t end = slab->guard; end > 0;) {
         slab_guard *note = guard_ending_at(slab, end);
         if (note->guard != GUARD || !guard_bytes(slab->base + note->begin, (char *)note, false)) {
-            fprintf(stderr, "toysweep: memory behind a part of a slab of %zu bytes was overwritten\n",
-                    slab->size);
+            fprintf(stderr, "toysweep: memory behind a part of a slab of %zu bytes was overwritten\n", slab->size);
             abort();
         }
         end = note->before;

@@ -26,8 +26,8 @@ void ts_free(void *block);
 // tests.
 void ts_alloc_fail_at(int64_t n);
 
-// In debug builds: what the environment variable TOYSWEEP_FAIL_ALLOCATION says, for tests of the whole program. "N": only
-// the N-th allocation from now fails; "N+": every later one too. Standard error says when it happens.
+// In debug builds: what the environment variable TOYSWEEP_FAIL_ALLOCATION says, for tests of the whole program. "N":
+// only the N-th allocation from now fails; "N+": every later one too. Standard error says when it happens.
 void ts_alloc_fail_from_environment(void);
 
 // A slab is filled in two passes with the same calls: the first (base NULL) only adds up sizes, then

@@ -9,8 +9,8 @@
 enum { ROWS = 4, WIDE = 32 };
 
 // One block of C; `rows` and `columns` of it exist.
-TS_FOR_EACH_SET static void block(int rows, int columns, int depth, const double *a, size_t a_stride,
-                                  const double *b, size_t b_stride, double *c, size_t c_stride) {
+TS_FOR_EACH_SET static void block(int rows, int columns, int depth, const double *a, size_t a_stride, const double *b,
+                                  size_t b_stride, double *c, size_t c_stride) {
     double sum[ROWS][WIDE];
     memset(sum, 0, sizeof sum);
     if (rows == ROWS && columns == WIDE) {
@@ -28,8 +28,8 @@ TS_FOR_EACH_SET static void block(int rows, int columns, int depth, const double
         memcpy(c + (size_t)r * c_stride, sum[r], (size_t)columns * sizeof(double));
 }
 
-void ts_product(int rows, int columns, int depth, const double *a, int a_stride, const double *b,
-                int b_stride, double *c, int c_stride) {
+void ts_product(int rows, int columns, int depth, const double *a, int a_stride, const double *b, int b_stride,
+                double *c, int c_stride) {
     for (int j = 0; j < columns; j += WIDE)
         for (int r = 0; r < rows; r += ROWS)
             block(rows - r < ROWS ? rows - r : ROWS, columns - j < WIDE ? columns - j : WIDE, depth,

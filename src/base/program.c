@@ -19,8 +19,8 @@ static bool is_on_path(const char *name, const struct stat *file) {
         struct stat found;
         int length = (int)strcspn(path, ":");
         int bytes = snprintf(candidate, sizeof candidate, "%.*s/%s", length, path, name);
-        if (length > 0 && bytes < (int)sizeof candidate && stat(candidate, &found) == 0 &&
-            S_ISREG(found.st_mode) && access(candidate, X_OK) == 0)
+        if (length > 0 && bytes < (int)sizeof candidate && stat(candidate, &found) == 0 && S_ISREG(found.st_mode) &&
+            access(candidate, X_OK) == 0)
             return found.st_dev == file->st_dev && found.st_ino == file->st_ino;
         path += length + (path[length] == ':');
     }

@@ -9,6 +9,6 @@ enum { TS_COMMAND_BYTES = 4096 }; // PATH_MAX
 // is below that. "toysweep" where the system does not say which file it is.
 void ts_program_command(char command[TS_COMMAND_BYTES]);
 
-// The same of the tool that draws results: toysweep-plot beside the program, or tools/plot.py of the source tree that it
-// was built in. False: there is none.
+// The same of the tool that draws results: toysweep-plot beside the program, or tools/plot.py of the source tree that
+// it was built in. False: there is none.
 bool ts_program_plotter(char command[TS_COMMAND_BYTES]);

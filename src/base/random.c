@@ -37,8 +37,7 @@ void ts_philox_next(ts_philox *at, uint32_t out[4]) {
 
 // --- Many blocks ---
 
-static void many_plain(const ts_philox *at, const uint32_t *block, const uint32_t *lane, int count,
-                       uint32_t *out) {
+static void many_plain(const ts_philox *at, const uint32_t *block, const uint32_t *lane, int count, uint32_t *out) {
     ts_philox one = *at;
     for (int i = 0; i < count; i++) {
         one.counter[0] = block[i];
@@ -81,8 +80,8 @@ __attribute__((target("avx512f"))) static int many_avx512(const ts_philox *at, c
     return i;
 }
 
-__attribute__((target("avx2"))) static int many_avx2(const ts_philox *at, const uint32_t *block,
-                                                     const uint32_t *lane, int count, uint32_t *out) {
+__attribute__((target("avx2"))) static int many_avx2(const ts_philox *at, const uint32_t *block, const uint32_t *lane,
+                                                     int count, uint32_t *out) {
     const __m256i multiply_0 = _mm256_set1_epi64x(MULTIPLY_0), multiply_1 = _mm256_set1_epi64x(MULTIPLY_1);
     const __m256i low = _mm256_set1_epi64x(0xffffffff);
     int i = 0;
@@ -110,8 +109,7 @@ __attribute__((target("avx2"))) static int many_avx2(const ts_philox *at, const 
     return i;
 }
 
-void ts_philox_many(const ts_philox *at, const uint32_t *block, const uint32_t *lane, int count,
-                    uint32_t *out) {
+void ts_philox_many(const ts_philox *at, const uint32_t *block, const uint32_t *lane, int count, uint32_t *out) {
     int done = 0;
     if (__builtin_cpu_supports("avx512f"))
         done = many_avx512(at, block, lane, count, out);
@@ -122,8 +120,7 @@ void ts_philox_many(const ts_philox *at, const uint32_t *block, const uint32_t *
 
 #else
 
-void ts_philox_many(const ts_philox *at, const uint32_t *block, const uint32_t *lane, int count,
-                    uint32_t *out) {
+void ts_philox_many(const ts_philox *at, const uint32_t *block, const uint32_t *lane, int count, uint32_t *out) {
     many_plain(at, block, lane, count, out);
 }
 

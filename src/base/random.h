@@ -25,8 +25,7 @@ void ts_philox_next(ts_philox *at, uint32_t out[4]);
 
 // Many blocks of one stream and step at once, as fast as the processor can: block i is that of the counter
 // (block[i], lane[i], at->counter[2], at->counter[3]) -> out (count, 4). The counter of `at` is not stepped.
-void ts_philox_many(const ts_philox *at, const uint32_t *block, const uint32_t *lane, int count,
-                    uint32_t *out);
+void ts_philox_many(const ts_philox *at, const uint32_t *block, const uint32_t *lane, int count, uint32_t *out);
 
 // `count` standard normals, float64 (Box-Muller on 53-bit uniforms in (0, 1]).
 void ts_philox_normals(ts_philox *at, double *out, int64_t count);

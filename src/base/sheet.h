@@ -9,7 +9,8 @@ enum { TS_SHEET_COLUMNS = 16 };
 typedef struct ts_sheet_column {
     const char *heading;
     bool left; // aligned; else right
-    int spare; // 0: always shown. Where lines are wider than the terminal, columns of 1 are left out, then those of 2, ...
+    int spare; // 0: always shown. Where lines are wider than the terminal, columns of 1 are left out, then those of 2,
+               // ...
 } ts_sheet_column;
 
 typedef struct ts_sheet {

@@ -37,22 +37,17 @@ static const char *cure(int error) {
         const char *text;
     } cures[] = {
         {ENOSPC, "; free some space, then run the same command again"},
-        {EDQUOT,
-         "; your quota on this file system is used up: free some of it or ask for more, then run the same "
-         "command again"},
+        {EDQUOT, "; your quota on this file system is used up: free some of it or ask for more, then run the same "
+                 "command again"},
         {EINTR, "; run the same command again"},
         {EIO, "; check the disk or the file system, then run the same command again"},
-        {ESTALE,
-         "; the file server has lost the file: see whether it is there, then run the same command again"},
+        {ESTALE, "; the file server has lost the file: see whether it is there, then run the same command again"},
         {EFBIG, "; the limit on the size of files is reached (ulimit -f, or the file system's own): raise "
                 "it, then run "
                 "the same command again"},
-        {EMFILE,
-         "; the limit on open files is reached: raise it (ulimit -n), then run the same command again"},
-        {ENFILE,
-         "; the machine has too many files open: close other programs, then run the same command again"},
-        {ENOMEM,
-         "; free some memory or raise its limit (ulimit -v, the job's own), then run the same command again"},
+        {EMFILE, "; the limit on open files is reached: raise it (ulimit -n), then run the same command again"},
+        {ENFILE, "; the machine has too many files open: close other programs, then run the same command again"},
+        {ENOMEM, "; free some memory or raise its limit (ulimit -v, the job's own), then run the same command again"},
         {EROFS, "; the file system is read-only: choose another place with -o"},
     };
     for (size_t i = 0; i < sizeof cures / sizeof *cures; i++)

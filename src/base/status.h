@@ -19,8 +19,7 @@ enum { TS_MESSAGE_BYTES = 4096 };
 ts_status ts_fail(ts_status status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 // Same, with ": " and strerror(error) appended, and the cure where the error alone tells it (full disk, limits).
-ts_status ts_fail_errno(ts_status status, int error, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+ts_status ts_fail_errno(ts_status status, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 // Same, with a text that is a message already: another rank's or thread's, or several lines of them (the last
 // newline is left out).

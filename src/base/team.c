@@ -74,10 +74,8 @@ void ts_comm_team_sum(ts_comm_team *team, float *values, int64_t count) {
     int own = team->length[team->rank];
     float *sum = values + team->offset[team->rank];
     for (int r = 0; r < size; r++) {
-        MPI_Irecv(team->parts + (size_t)r * (size_t)part, own, MPI_FLOAT, r, TAG, team->comm,
-                  &team->requests[r]);
-        MPI_Isend(values + team->offset[r], team->length[r], MPI_FLOAT, r, TAG, team->comm,
-                  &team->requests[size + r]);
+        MPI_Irecv(team->parts + (size_t)r * (size_t)part, own, MPI_FLOAT, r, TAG, team->comm, &team->requests[r]);
+        MPI_Isend(values + team->offset[r], team->length[r], MPI_FLOAT, r, TAG, team->comm, &team->requests[size + r]);
     }
     MPI_Waitall(2 * size, team->requests, MPI_STATUSES_IGNORE);
     for (int i = 0; i < own; i++) {
@@ -86,8 +84,7 @@ void ts_comm_team_sum(ts_comm_team *team, float *values, int64_t count) {
             all += (double)team->parts[(size_t)r * (size_t)part + (size_t)i];
         sum[i] = (float)all;
     }
-    MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values, team->length, team->offset, MPI_FLOAT,
-                   team->comm);
+    MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values, team->length, team->offset, MPI_FLOAT, team->comm);
 }
 
 void ts_comm_team_largest(ts_comm_team *team, int64_t *values, int count) {

@@ -23,12 +23,7 @@ static bool is_in(uint32_t code, const range *ranges, size_t count) {
 size_t ts_utf8_character(const char *bytes, uint32_t *code) {
     static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000}; // that needs so many bytes
     unsigned char lead = (unsigned char)bytes[0];
-    size_t length = lead < 0x80   ? 1
-                    : lead < 0xc0 ? 0
-                    : lead < 0xe0 ? 2
-                    : lead < 0xf0 ? 3
-                    : lead < 0xf8 ? 4
-                                  : 0;
+    size_t length = lead < 0x80 ? 1 : lead < 0xc0 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf8 ? 4 : 0;
     if (length <= 1) {
         *code = lead;
         return length;

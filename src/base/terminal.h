@@ -13,14 +13,14 @@ size_t ts_utf8_character(const char *bytes, uint32_t *code);
 // stands round them (direction marks, line separators, byte order marks).
 bool ts_terminal_shows(uint32_t code);
 
-// `text` with all that may not be shown, and bytes that are no UTF-8, spelt out as in C: \n, \x1b, \u202e. What is spelt
-// out already stays as it is. At most `bytes` bytes with the NUL, whole characters; returns how many bytes of `text`
-// they stand for.
+// `text` with all that may not be shown, and bytes that are no UTF-8, spelt out as in C: \n, \x1b, \u202e. What is
+// spelt out already stays as it is. At most `bytes` bytes with the NUL, whole characters; returns how many bytes of
+// `text` they stand for.
 size_t ts_terminal_text(const char *text, char *out, size_t bytes);
 
 // Columns that `text` takes when it is shown so.
 int ts_terminal_columns(const char *text);
 
-// Columns of the terminal that is open as `fd`, now; what COLUMNS says where the terminal does not know (as those of MPI
-// launchers), else `otherwise`.
+// Columns of the terminal that is open as `fd`, now; what COLUMNS says where the terminal does not know (as those of
+// MPI launchers), else `otherwise`.
 int ts_terminal_width(int fd, int otherwise);

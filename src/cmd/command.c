@@ -33,8 +33,7 @@ static void make_lists(const ts_command *command, struct option longs[TS_MAX_OPT
     shorts[at++] = ':';
     for (; command->options[n].name; n++) {
         const ts_option *option = &command->options[n];
-        longs[n] =
-            (struct option){option->name, option->argument ? required_argument : no_argument, NULL, 256 + n};
+        longs[n] = (struct option){option->name, option->argument ? required_argument : no_argument, NULL, 256 + n};
         if (option->letter) {
             shorts[at++] = option->letter;
             if (option->argument)
@@ -134,8 +133,8 @@ static int add_keys(const ts_key *keys, const char **names, int n) {
     return n;
 }
 
-// The key of a sweep file that a word is, or that other programs call so; NULL: none. A key that is only spelt nearly so
-// is none: the word is more likely an option.
+// The key of a sweep file that a word is, or that other programs call so; NULL: none. A key that is only spelt nearly
+// so is none: the word is more likely an option.
 static const char *find_key(const char *word) {
     const char *names[MAX_KEYS + 1];
     int n = add_keys(ts_common_keys, names, 0);
@@ -174,11 +173,11 @@ static ts_status unknown_option(const ts_command *command, const char *given) {
     if (!near && !key)
         near = nearest_option(command, word);
     if (key)
-        return ts_fail(TS_ERROR_USER, "unknown option %s; to set a key of the sweep, write --set %s=%s",
-                       shown, key, name[length] ? ts_shown(name + length + 1, value) : "VALUE");
+        return ts_fail(TS_ERROR_USER, "unknown option %s; to set a key of the sweep, write --set %s=%s", shown, key,
+                       name[length] ? ts_shown(name + length + 1, value) : "VALUE");
     if (near)
-        return ts_fail(TS_ERROR_USER, "unknown option %s; did you mean --%s? See toysweep %s --help", shown,
-                       near, command->name);
+        return ts_fail(TS_ERROR_USER, "unknown option %s; did you mean --%s? See toysweep %s --help", shown, near,
+                       command->name);
     return ts_fail(TS_ERROR_USER, "unknown option %s; see toysweep %s --help", shown, command->name);
 }
 
@@ -194,13 +193,13 @@ static ts_status bad_long_option(const ts_command *command, const char *given) {
         if (strncmp(option->name, name, length) != 0)
             continue;
         if (!option->name[length] && !option->argument)
-            return ts_fail(TS_ERROR_USER, "%s: --%s takes no argument; see toysweep %s --help", shown,
-                           option->name, command->name);
+            return ts_fail(TS_ERROR_USER, "%s: --%s takes no argument; see toysweep %s --help", shown, option->name,
+                           command->name);
         ts_text_addf(&several, "%s--%s", begin++ ? ", " : "", option->name);
     }
-    ts_status status = begin > 1 ? ts_fail(TS_ERROR_USER, "option %s may be any of %s; write more of it",
-                                           shown, ts_text_get(&several))
-                                 : unknown_option(command, given);
+    ts_status status =
+        begin > 1 ? ts_fail(TS_ERROR_USER, "option %s may be any of %s; write more of it", shown, ts_text_get(&several))
+                  : unknown_option(command, given);
     ts_text_free(&several);
     return status;
 }
@@ -238,8 +237,7 @@ static bool repeat(ts_arguments *arguments, const char *option, const char *valu
     return true;
 }
 
-ts_status ts_arguments_parse(const ts_command *command, int argc, char **argv, ts_arguments *arguments,
-                             int *help) {
+ts_status ts_arguments_parse(const ts_command *command, int argc, char **argv, ts_arguments *arguments, int *help) {
     struct option longs[TS_MAX_OPTIONS + 2];
     char shorts[2 * TS_MAX_OPTIONS + 4];
     int code;
@@ -264,8 +262,8 @@ ts_status ts_arguments_parse(const ts_command *command, int argc, char **argv, t
     arguments->n_operands = argc - optind;
     if (arguments->n_operands < command->n_operands ||
         (arguments->n_operands > command->n_operands && !command->more_operands))
-        return ts_fail(TS_ERROR_USER, "usage: toysweep %s%s%s [OPTION]...; see toysweep %s --help",
-                       command->name, *command->operands ? " " : "", command->operands, command->name);
+        return ts_fail(TS_ERROR_USER, "usage: toysweep %s%s%s [OPTION]...; see toysweep %s --help", command->name,
+                       *command->operands ? " " : "", command->operands, command->name);
     return TS_OK;
 }
 
@@ -283,8 +281,7 @@ ts_status ts_argument_integer(const ts_command *command, const ts_arguments *arg
     errno = 0;
     *value = strtoll(text, &end, 10);
     if (end == text || *end || errno || *value < minimum || *value > maximum)
-        return ts_fail(TS_ERROR_USER, "--%s %s: give an integer from %lld to %lld", name, text, minimum,
-                       maximum);
+        return ts_fail(TS_ERROR_USER, "--%s %s: give an integer from %lld to %lld", name, text, minimum, maximum);
     return TS_OK;
 }
 

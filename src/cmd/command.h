@@ -44,8 +44,7 @@ extern const ts_command ts_cmd_info;
 extern const ts_command *const ts_commands[]; // NULL-terminated
 
 // TS_ERROR_USER with a message for anything wrong. *help: --help was among them.
-ts_status ts_arguments_parse(const ts_command *command, int argc, char **argv, ts_arguments *arguments,
-                             int *help);
+ts_status ts_arguments_parse(const ts_command *command, int argc, char **argv, ts_arguments *arguments, int *help);
 
 // The option's argument, NULL if absent. The name must be in the command's options.
 const char *ts_argument(const ts_command *command, const ts_arguments *arguments, const char *name);
@@ -63,4 +62,4 @@ void ts_help_program(FILE *out);
 void ts_help_command(FILE *out, const ts_command *command);
 void ts_help_keys(FILE *out); // the parameters of every task and model
 void ts_help_measures(FILE *out);
-void ts_help_man(FILE *out);  // all of it, as a manual page
+void ts_help_man(FILE *out); // all of it, as a manual page

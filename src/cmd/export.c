@@ -26,8 +26,7 @@ static const ts_option OPTIONS[] = {
      "one, or with "
      "--instance best any number."},
     {"format", 0, "FORMAT", "safetensors or h5. Default: safetensors."},
-    {"output", 'o', "FILE",
-     "Default: the sweep's name, the instance and the format, in the working directory."},
+    {"output", 'o', "FILE", "Default: the sweep's name, the instance and the format, in the working directory."},
     {0},
 };
 
@@ -44,8 +43,7 @@ static void publish(const char *metadata, ts_reader_tensor *tensors, int count) 
     }
 }
 
-static ts_status export_instance(const char *file, ts_reader *reader, int64_t instance, const char *path,
-                                 bool hdf5) {
+static ts_status export_instance(const char *file, ts_reader *reader, int64_t instance, const char *path, bool hdf5) {
     ts_reader_tensor *tensors;
     int count = 0;
     char *metadata = NULL;
@@ -70,8 +68,7 @@ static ts_status export_instance(const char *file, ts_reader *reader, int64_t in
 static ts_status check_target(const char *path) {
     char backend[32];
     struct stat info;
-    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode) || ts_format_backend(path, backend) != TS_OK ||
-        !*backend)
+    if (stat(path, &info) != 0 || !S_ISREG(info.st_mode) || ts_format_backend(path, backend) != TS_OK || !*backend)
         return TS_OK;
     return ts_fail(TS_ERROR_USER, "'%s' is a results file; choose another file with -o", path);
 }
@@ -100,8 +97,7 @@ static ts_status parse_naming(const ts_arguments *arguments, naming *named) {
     if (named->where)
         return ts_fail(TS_ERROR_USER, "--where chooses the instance, or goes with --instance best");
     if (!which)
-        return ts_fail(TS_ERROR_USER,
-                       "--instance is missing: which one? (its number, or best; or use --where)");
+        return ts_fail(TS_ERROR_USER, "--instance is missing: which one? (its number, or best; or use --where)");
     return ts_argument_integer(self, arguments, "instance", 0, INT64_MAX, -1, &named->number);
 }
 
@@ -147,10 +143,9 @@ const ts_command ts_cmd_export = {
     .operands = "FILE.h5",
     .n_operands = 1,
     .summary = "one instance's weights as safetensors or HDF5",
-    .description =
-        "Writes the weights of one finished instance to a file of their own, under their PyTorch "
-        "state-dict names, with the instance's resolved parameters as metadata. The instance is named by "
-        "its index, by what it is (--where), or is the best one.",
+    .description = "Writes the weights of one finished instance to a file of their own, under their PyTorch "
+                   "state-dict names, with the instance's resolved parameters as metadata. The instance is named by "
+                   "its index, by what it is (--where), or is the best one.",
     .options = OPTIONS,
     .run = run,
 };

@@ -23,16 +23,14 @@ static const struct {
 static const struct {
     const char *name, *meaning;
 } VARIABLES[] = {
-    {"TOYSWEEP_KERNELS",
-     "avx512, avx2 or portable: the CPU kernels to use instead of the best this processor has"},
+    {"TOYSWEEP_KERNELS", "avx512, avx2 or portable: the CPU kernels to use instead of the best this processor has"},
 };
 
 static const struct {
     const char *name, *meaning;
 } FILES[] = {
     {"FILE.h5", "the results; readable at any moment"},
-    {"FILE.h5.log.jsonl",
-     "what differs from run to run: hosts, times, failures' reasons; one JSON object a line"},
+    {"FILE.h5.log.jsonl", "what differs from run to run: hosts, times, failures' reasons; one JSON object a line"},
     {"FILE.h5.state/", "states of unfinished units; gone when all is done"},
     {"FILE.h5.lock", "held while a run writes"},
 };
@@ -170,8 +168,7 @@ static void keys_tables(FILE *out, void (*section)(FILE *, const char *, const c
     for (int i = 0; ts_models[i]; i++) {
         char title[64], text[400];
         snprintf(title, sizeof title, "Model %s", ts_models[i]->name);
-        snprintf(text, sizeof text, "%s; learns kind %s", ts_models[i]->help,
-                 ts_kind_name(ts_models[i]->learns));
+        snprintf(text, sizeof text, "%s; learns kind %s", ts_models[i]->help, ts_kind_name(ts_models[i]->learns));
         section(out, title, text);
         ts_schema schema;
         ts_model_schema(NULL, ts_models[i], &schema);
@@ -223,8 +220,8 @@ static void measures_tables(FILE *out, void (*section)(FILE *, const char *, con
     for (int i = 0; ts_measures_list(i, &one); i++) {
         char text[160];
         if (one.title != title) {
-            snprintf(text, sizeof text, "kind %s; formulas: docs/workloads.md, \"%s\"",
-                     ts_kind_name(one.kind), one.source);
+            snprintf(text, sizeof text, "kind %s; formulas: docs/workloads.md, \"%s\"", ts_kind_name(one.kind),
+                     one.source);
             section(out, one.title, text);
         }
         title = one.title;
@@ -278,8 +275,7 @@ static void section_man(FILE *out, const char *title, const char *text) {
 }
 
 void ts_help_man(FILE *out) {
-    fputs(".TH TOYSWEEP 1 \"\" \"toysweep " TOYSWEEP_VERSION
-          "\" \"User Commands\"\n.SH NAME\ntoysweep \\- train "
+    fputs(".TH TOYSWEEP 1 \"\" \"toysweep " TOYSWEEP_VERSION "\" \"User Commands\"\n.SH NAME\ntoysweep \\- train "
           "thousands of small models from one sweep file\n.SH SYNOPSIS\n.B toysweep\n.I "
           "COMMAND\n[OPTION]...\n.br\n"
           ".B mpirun \\-n\n.I RANKS\n.B toysweep run\n.I SWEEP.yaml\n.SH DESCRIPTION\n",

@@ -44,8 +44,7 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
     for (int i = 0; ts_backends[i]; i++) {
         const ts_backend *backend = ts_backends[i];
         bool runs = backend->probe() == TS_OK;
-        ts_print("backend   %-10s %s (%s)", backend->name, backend->help,
-                 runs ? backend->device() : ts_message());
+        ts_print("backend   %-10s %s (%s)", backend->name, backend->help, runs ? backend->device() : ts_message());
     }
     print_details();
     return TS_EXIT_DONE;
@@ -56,9 +55,8 @@ const ts_command ts_cmd_info = {
     .operands = "",
     .n_operands = 0,
     .summary = "version, build, backends, GPUs, MPI and HDF5, ranks x threads",
-    .description =
-        "Prints version and commit, how it was built, the backends compiled in and whether they run here, "
-        "GPUs seen, MPI and HDF5 versions, and the layout of ranks and threads a run would have.",
+    .description = "Prints version and commit, how it was built, the backends compiled in and whether they run here, "
+                   "GPUs seen, MPI and HDF5 versions, and the layout of ranks and threads a run would have.",
     .options = OPTIONS,
     .run = run,
 };

@@ -25,8 +25,7 @@ static const ts_option OPTIONS[] = {
      "BF16, F32 or F64, with one tensor per parameter, under the names of the model's parameters or as "
      "`export` "
      "names them, all after one prefix or none."},
-    {"set", 0, "KEY=VALUE",
-     "With --weights: sets a key over the sweep file, as for `run`. May be given repeatedly."},
+    {"set", 0, "KEY=VALUE", "With --weights: sets a key over the sweep file, as for `run`. May be given repeatedly."},
     {0},
 };
 
@@ -86,8 +85,7 @@ static ts_status print_weights(const ts_params *params, const char *path) {
     double *measures = ts_alloc((size_t)ts_measures_total(params, data) * sizeof *measures, "measures");
     status = weights && measures ? ts_weights_read(path, model, &layout, weights) : TS_ERROR_MEMORY;
     if (status == TS_OK)
-        status = ts_measure_weights(params, data, weights, ts_params_integer(params, "steps"), true, NULL,
-                                    measures);
+        status = ts_measure_weights(params, data, weights, ts_params_integer(params, "steps"), true, NULL, measures);
     if (status == TS_OK) // there is no curve before it
         ts_measures_conclude(&(ts_curves){.params = params, .data = data, .last = measures});
     if (status == TS_OK)
@@ -164,11 +162,9 @@ static ts_status measure_results(const ts_comm *comm, const ts_arguments *argume
     const char *path = arguments->operand[0], *output = ts_argument(&ts_cmd_measure, arguments, "output");
     ts_status status = TS_OK;
     if (arguments->n_set > 0)
-        status =
-            ts_fail(TS_ERROR_USER, "--set goes with a sweep file and --weights, not with a results file");
+        status = ts_fail(TS_ERROR_USER, "--set goes with a sweep file and --weights, not with a results file");
     else if (is_sweep_file(path))
-        status = ts_fail(TS_ERROR_USER, "'%s' is a sweep file: --weights is missing, or give a results file",
-                         path);
+        status = ts_fail(TS_ERROR_USER, "'%s' is a sweep file: --weights is missing, or give a results file", path);
     else if (comm->rank == 0)
         status = output ? make_file(path, output) : print_each(path);
     return ts_comm_agree(comm, status);
@@ -176,8 +172,7 @@ static ts_status measure_results(const ts_comm *comm, const ts_arguments *argume
 
 static int run(const ts_comm *comm, const ts_arguments *arguments) {
     const char *weights = ts_argument(&ts_cmd_measure, arguments, "weights");
-    ts_status status =
-        weights ? measure_elsewhere(comm, arguments, weights) : measure_results(comm, arguments);
+    ts_status status = weights ? measure_elsewhere(comm, arguments, weights) : measure_results(comm, arguments);
     return status == TS_OK ? TS_EXIT_DONE : ts_command_fail(comm, status);
 }
 

@@ -45,8 +45,7 @@ static void print_result(const ts_arguments *arguments, const char *output, cons
         failed += counts[i].failed - counts[i].mended;
     }
     ts_print("%s: %lld instance%s, %lld done, %lld failed, %lld left", output, (long long)instances,
-             ts_plural(instances), (long long)done, (long long)failed,
-             (long long)(instances - done - failed));
+             ts_plural(instances), (long long)done, (long long)failed, (long long)(instances - done - failed));
     if (!file) {
         snprintf(name, sizeof name, "%s.yaml", ts_sweep_name(sweep));
         file = name;
@@ -74,8 +73,7 @@ static ts_status merge(const ts_comm *comm, const ts_arguments *arguments) {
     ts_reuse_counts *counts = ts_alloc_zero((size_t)arguments->n_operands, sizeof *counts, "files");
     ts_status status = counts ? TS_OK : TS_ERROR_MEMORY;
     if (status == TS_OK && comm->rank == 0)
-        status =
-            ts_merged_file_make(arguments->operand, arguments->n_operands, output, given, &found, counts);
+        status = ts_merged_file_make(arguments->operand, arguments->n_operands, output, given, &found, counts);
     if (status == TS_OK && comm->rank == 0)
         print_result(arguments, output, given ? given : found, counts);
     ts_free(counts);

@@ -275,12 +275,11 @@ static ts_status print_plan(const plan *p, const forecast *f) {
     putchar('\n');
     ts_print("%lld instance%s in %d case%s, %lld work unit%s on %d rank%s x %d thread%s, backend %s",
              (long long)ts_sweep_instances(p->sweep), ts_plural(ts_sweep_instances(p->sweep)), p->job->cases,
-             ts_plural(p->job->cases), (long long)f->simulation.units, ts_plural(f->simulation.units),
-             p->ranks, ts_plural(p->ranks), p->threads, ts_plural(p->threads), p->job->backend->name);
+             ts_plural(p->job->cases), (long long)f->simulation.units, ts_plural(f->simulation.units), p->ranks,
+             ts_plural(p->ranks), p->threads, ts_plural(p->threads), p->job->backend->name);
     ts_print("operations       %.3g", f->operations);
     ts_print("memory per rank  about %s for units, %s for the list of instances",
-             bytes_text((double)f->unit_bytes, unit_memory),
-             bytes_text((double)f->index_bytes, index_memory));
+             bytes_text((double)f->unit_bytes, unit_memory), bytes_text((double)f->index_bytes, index_memory));
     ts_print("results file     %s", bytes_text((double)f->file_bytes, size));
     ts_print("predicted time   %s (work %s of one thread; %d of %d case%s timed on this machine)",
              ts_duration_text(f->wide + f->simulation.makespan, makespan), ts_duration_text(f->work, total),
@@ -388,10 +387,9 @@ const ts_command ts_cmd_plan = {
     .operands = "SWEEP.yaml",
     .n_operands = 1,
     .summary = "dry run: cases, work units, memory, file size, predicted time",
-    .description =
-        "Dry run: cases, instances, work units, operations, memory per rank, size of the results file and, "
-        "after some two seconds of calibration on this machine, predicted time on N ranks, with the "
-        "schedule's balance. Writes nothing.",
+    .description = "Dry run: cases, instances, work units, operations, memory per rank, size of the results file and, "
+                   "after some two seconds of calibration on this machine, predicted time on N ranks, with the "
+                   "schedule's balance. Writes nothing.",
     .options = OPTIONS,
     .run = run,
 };

@@ -7,14 +7,11 @@
 
 static const ts_option OPTIONS[] = {
     {"output", 'o', "FILE", "The results file. Default: the sweep's name + `.h5` in the working directory."},
-    {"set", 0, "KEY=VALUE",
-     "Sets a key over the sweep file; a list or range sweeps it. May be given repeatedly."},
+    {"set", 0, "KEY=VALUE", "Sets a key over the sweep file; a list or range sweeps it. May be given repeatedly."},
     {"backend", 0, "NAME",
      "$BACKENDS. Default: auto, the best that runs here (or what an unfinished file was begun with)."},
-    {"threads", 0, "N",
-     "Units each rank trains at once, a thread each. Default: the cores the rank may use."},
-    {"time-limit", 0, "TIME",
-     "Stop cleanly before so much time has passed, state saved, exit code 75; e.g. 1h50m."},
+    {"threads", 0, "N", "Units each rank trains at once, a thread each. Default: the cores the rank may use."},
+    {"time-limit", 0, "TIME", "Stop cleanly before so much time has passed, state saved, exit code 75; e.g. 1h50m."},
     {"checkpoint-interval", 0, "TIME", "How often unfinished units save their state. Default: 5m."},
     {"max-failures", 0, "N", "Stop when more than N instances of this run have failed (exit code 3)."},
     {"retry-failed", 0, NULL, "Train failed instances again."},
@@ -22,8 +19,7 @@ static const ts_option OPTIONS[] = {
      "Copy finished instances with the same identity from OLD instead of training them. May be given "
      "repeatedly; the "
      "first that has an instance gives it."},
-    {"progress", 0, "MODE",
-     "auto, bar, log (a line at most every 30 s) or none. Default: auto, bar on a terminal."},
+    {"progress", 0, "MODE", "auto, bar, log (a line at most every 30 s) or none. Default: auto, bar on a terminal."},
     {"print-names", 0, NULL,
      "Only print the sweep's name and the results file's path, links resolved, a line each. Writes nothing."},
     {0},
@@ -62,8 +58,7 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
     if (status == TS_OK)
         status = ts_argument_duration(self, arguments, "time-limit", 0, &options.time_limit);
     if (status == TS_OK)
-        status =
-            ts_argument_duration(self, arguments, "checkpoint-interval", 300, &options.checkpoint_interval);
+        status = ts_argument_duration(self, arguments, "checkpoint-interval", 300, &options.checkpoint_interval);
     if (status == TS_OK)
         status = parse_progress(ts_argument(self, arguments, "progress"), &options.progress);
     if (status != TS_OK)

@@ -67,8 +67,8 @@ static int64_t shown_failures(tally t, const log_summary *log) {
     return t.failed == 0 ? 0 : log->failures < LATEST ? log->failures : LATEST;
 }
 
-static ts_status print_json(ts_reader *reader, const char *path, const ts_report *report, tally t,
-                            bool running, const log_summary *log) {
+static ts_status print_json(ts_reader *reader, const char *path, const ts_report *report, tally t, bool running,
+                            const log_summary *log) {
     ts_text out = {0};
     ts_json_open(&out, NULL, '{');
     ts_json_string(&out, "file", path);
@@ -95,14 +95,14 @@ static ts_status print_json(ts_reader *reader, const char *path, const ts_report
     return ts_json_print(&out);
 }
 
-static ts_status print_table(ts_reader *reader, const char *path, const ts_report *report, tally t,
-                             bool running, const log_summary *log) {
+static ts_status print_table(ts_reader *reader, const char *path, const ts_report *report, tally t, bool running,
+                             const log_summary *log) {
     ts_print("%s: sweep '%s', toysweep %s, backend %s, %s", path, ts_reader_attribute(reader, "name"),
              ts_reader_attribute(reader, "version"), ts_reader_attribute(reader, "backend"),
              running ? "a run is writing" : "no run is writing");
     ts_print("%lld instance%s: %lld done, %lld training, %lld failed, %lld pending",
-             (long long)ts_reader_instances(reader), ts_plural(ts_reader_instances(reader)),
-             (long long)t.done, (long long)(running ? log->running : 0), (long long)t.failed,
+             (long long)ts_reader_instances(reader), ts_plural(ts_reader_instances(reader)), (long long)t.done,
+             (long long)(running ? log->running : 0), (long long)t.failed,
              (long long)(t.pending - (running ? log->running : 0)));
     putchar('\n');
     ts_status status = ts_report_print(report, path, NULL, INT64_MAX);
@@ -112,8 +112,7 @@ static ts_status print_table(ts_reader *reader, const char *path, const ts_repor
         ts_print("latest failures:");
     }
     for (int64_t i = log->failures - shown; i < log->failures; i++)
-        ts_print("  instance %lld: %s", (long long)log->last[i % LATEST].instance,
-                 log->last[i % LATEST].reason);
+        ts_print("  instance %lld: %s", (long long)log->last[i % LATEST].instance, log->last[i % LATEST].reason);
     return status;
 }
 
@@ -151,10 +150,9 @@ static ts_status show(ts_reader *reader, const ts_grid *grid, const char *path, 
     return status;
 }
 
-// The grid of the sweep that the file holds. *damage: what is wrong with a sweep that this version wrote and cannot make
-// again. Then, and of another version's that it cannot make, cases are shown in its place.
-static ts_status read_grid(ts_reader *reader, const char *path, ts_sweep **sweep, ts_grid **grid,
-                           ts_text *damage) {
+// The grid of the sweep that the file holds. *damage: what is wrong with a sweep that this version wrote and cannot
+// make again. Then, and of another version's that it cannot make, cases are shown in its place.
+static ts_status read_grid(ts_reader *reader, const char *path, ts_sweep **sweep, ts_grid **grid, ts_text *damage) {
     ts_status status = ts_origin_read(reader, sweep);
     if (status == TS_OK)
         return ts_grid_make(*sweep, grid);
@@ -200,11 +198,10 @@ const ts_command ts_cmd_status = {
     .operands = "FILE.h5",
     .n_operands = 1,
     .summary = "what is done, training, failed and pending, and how well, by what was swept",
-    .description =
-        "Shows what is done, training, failed and pending in a results file, and for each point of the "
-        "sweep's grid (instances that differ in their seeds only) best, median, mean and worst of the loss; "
-        "of tables also the median test accuracy, and how many have generalised. Needs nothing but the "
-        "file, and works while a run is writing and on what a killed run left.",
+    .description = "Shows what is done, training, failed and pending in a results file, and for each point of the "
+                   "sweep's grid (instances that differ in their seeds only) best, median, mean and worst of the loss; "
+                   "of tables also the median test accuracy, and how many have generalised. Needs nothing but the "
+                   "file, and works while a run is writing and on what a killed run left.",
     .options = OPTIONS,
     .run = run,
 };

@@ -17,8 +17,8 @@ enum { DESCRIPTION_BYTES = 512, TRANSFER_LIMIT = 1 << 30 };
 static hid_t dataset_access = -1, group_access = -1;
 static bool link_refused;
 
-static herr_t refuse_link(const char *from, const char *group, const char *to, const char *object,
-                          unsigned *flags, hid_t access, void *context) {
+static herr_t refuse_link(const char *from, const char *group, const char *to, const char *object, unsigned *flags,
+                          hid_t access, void *context) {
     (void)from, (void)group, (void)to, (void)object, (void)flags, (void)access, (void)context;
     link_refused = true;
     return -1;
@@ -68,11 +68,10 @@ static void fail(ts_h5 *h5, const char *doing, const char *name, const char *tex
     if (h5->error)
         h5->status = ts_fail_errno(TS_ERROR_FATAL, h5->error, "'%s': cannot %s '%s'", h5->path, doing, name);
     else if (strcmp(doing, "write") == 0 || strcmp(doing, "close") == 0)
-        h5->status =
-            ts_fail(TS_ERROR_FATAL,
-                    "'%s': cannot %s '%s': %s; see whether its disk is full or broken, then run the same "
-                    "command again",
-                    h5->path, doing, name, text);
+        h5->status = ts_fail(TS_ERROR_FATAL,
+                             "'%s': cannot %s '%s': %s; see whether its disk is full or broken, then run the same "
+                             "command again",
+                             h5->path, doing, name, text);
     else
         h5->status = ts_fail(TS_ERROR_FATAL, "'%s': cannot %s '%s': %s", h5->path, doing, name, text);
 }
@@ -172,8 +171,7 @@ static bool plan_dataset(hid_t plan, ts_h5_type type) {
     static const uint32_t nan32 = 0x7fc00000u;
     static const uint64_t nan64 = 0x7ff8000000000000u;
     bool fine = plan >= 0 && plan_order(plan) && H5Pset_layout(plan, H5D_CONTIGUOUS) >= 0 &&
-                H5Pset_alloc_time(plan, H5D_ALLOC_TIME_EARLY) >= 0 &&
-                H5Pset_fill_time(plan, H5D_FILL_TIME_ALLOC) >= 0;
+                H5Pset_alloc_time(plan, H5D_ALLOC_TIME_EARLY) >= 0 && H5Pset_fill_time(plan, H5D_FILL_TIME_ALLOC) >= 0;
     if (type == TS_H5_FLOAT32)
         fine = fine && H5Pset_fill_value(plan, H5T_IEEE_F32LE, &nan32) >= 0;
     if (type == TS_H5_FLOAT64)
@@ -200,8 +198,7 @@ void ts_h5_create(ts_h5 *h5, const char *path) {
 void ts_h5_open(ts_h5 *h5, const char *path, bool writable) {
     ts_h5_begin(h5, path);
     hid_t access = access_plan(h5);
-    if (h5->status == TS_OK &&
-        (h5->file = H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access)) < 0)
+    if (h5->status == TS_OK && (h5->file = H5Fopen(path, writable ? H5F_ACC_RDWR : H5F_ACC_RDONLY, access)) < 0)
         ts_h5_fault(h5, "open", path);
     ts_h5_close(h5, access);
 }
@@ -268,8 +265,7 @@ hid_t ts_h5_create_dataset(ts_h5 *h5, hid_t parent, const char *name, const ts_h
     hid_t space = form->rank ? H5Screate_simple(form->rank, form->size, NULL) : H5Screate(H5S_SCALAR);
     hid_t dataset = -1;
     if (type >= 0 && space >= 0)
-        dataset =
-            H5Dcreate2(parent, name, type, space, H5P_DEFAULT, h5->dataset_plan[form->type], H5P_DEFAULT);
+        dataset = H5Dcreate2(parent, name, type, space, H5P_DEFAULT, h5->dataset_plan[form->type], H5P_DEFAULT);
     if (dataset < 0)
         ts_h5_fault(h5, "create dataset", name);
     ts_h5_close(h5, space);

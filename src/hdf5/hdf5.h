@@ -44,8 +44,8 @@ typedef struct ts_h5 {
     hid_t dataset_plan[TS_H5_TYPES];
 } ts_h5;
 
-// Before MPI starts: HDF5 then does not clean up by itself, neither at exit nor in MPI_Finalize, where a file that could
-// not be closed (full disk) would make it crash. Calling it again does no harm.
+// Before MPI starts: HDF5 then does not clean up by itself, neither at exit nor in MPI_Finalize, where a file that
+// could not be closed (full disk) would make it crash. Calling it again does no harm.
 void ts_h5_start(void);
 
 // --- Files. Each starts `h5` afresh; end with ts_h5_end, also after a fault. ---
@@ -54,8 +54,8 @@ void ts_h5_create(ts_h5 *h5, const char *path);
 void ts_h5_open(ts_h5 *h5, const char *path, bool writable); // serial, no file locking, no buffers for data
 ts_status ts_h5_end(ts_h5 *h5);                              // the first fault, or that of closing
 
-// Notes HDF5's own fault as "cannot <doing> '<name>'" unless there was one before; of an open object, by its path in the
-// file.
+// Notes HDF5's own fault as "cannot <doing> '<name>'" unless there was one before; of an open object, by its path in
+// the file.
 void ts_h5_fault(ts_h5 *h5, const char *doing, const char *name);
 void ts_h5_fault_at(ts_h5 *h5, const char *doing, hid_t object);
 
@@ -81,8 +81,7 @@ int64_t ts_h5_total_bytes(const ts_h5_form *form); // in memory, of the whole
 
 // --- Data: rows first .. first + count - 1 of the first dimension (a scalar: 0, 1), whole rows, as they lie
 // in the file. Split into transfers of at most `limit` bytes. ---
-void ts_h5_write(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count,
-                 const void *data);
+void ts_h5_write(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count, const void *data);
 void ts_h5_read(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count, void *data);
 
 // --- Attributes ---

@@ -70,8 +70,7 @@ static bool load(ts_heap *heap, uint64_t address) {
         heap->bytes = grown;
     }
     heap->size = (size_t)size;
-    if (!read_at(heap->fd, heap->bytes, heap->size, address, &heap->status) ||
-        !is_sound(heap->bytes, heap->size))
+    if (!read_at(heap->fd, heap->bytes, heap->size, address, &heap->status) || !is_sound(heap->bytes, heap->size))
         return false;
     heap->address = address;
     return true;

@@ -10,9 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum {
-    TS_HEAP_REFERENCE = 16
-}; // bytes of a text in a dataset: its length (4), collection (8) and number there (4)
+enum { TS_HEAP_REFERENCE = 16 }; // bytes of a text in a dataset: its length (4), collection (8) and number there (4)
 
 // Are the collections in the first 64 KiB of the file sound? Those of the root's attributes are there, being made
 // first. A fault is one of reading, or of memory.

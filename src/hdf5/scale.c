@@ -32,8 +32,8 @@ static void put_list(ts_h5 *h5, hid_t object, const char *name, hid_t type, int 
     ts_h5_close(h5, space);
 }
 
-void ts_scale_begin(ts_h5 *h5, hid_t group, const char *name, ts_h5_type type, int64_t length,
-                    const void *values, ts_scale *scale) {
+void ts_scale_begin(ts_h5 *h5, hid_t group, const char *name, ts_h5_type type, int64_t length, const void *values,
+                    ts_scale *scale) {
     *scale = (ts_scale){.length = length, .dataset = -1};
     if (h5->status != TS_OK)
         return;

@@ -25,8 +25,8 @@ typedef struct ts_scale {
 
 // Makes the dataset `name` and marks it as a scale. `values`: (length), or NULL if the caller writes them.
 // Faults are noted in h5. End every scale that was begun, also after a fault.
-void ts_scale_begin(ts_h5 *h5, hid_t group, const char *name, ts_h5_type type, int64_t length,
-                    const void *values, ts_scale *scale);
+void ts_scale_begin(ts_h5 *h5, hid_t group, const char *name, ts_h5_type type, int64_t length, const void *values,
+                    ts_scale *scale);
 
 // Dimension i of `dataset` is numbered by scale[i].
 void ts_scale_attach(ts_h5 *h5, hid_t dataset, int rank, ts_scale *const *scale);

@@ -50,8 +50,7 @@ void ts_shared_file_close(ts_shared_file *file) {
 // and meanwhile sends no byte round what was written. Elsewhere it costs a microsecond and is not needed, so a file
 // system without locks will do.
 static void lock_region(const ts_shared_file *file, short type, int64_t offset, size_t size) {
-    struct flock region = {
-        .l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)offset, .l_len = (off_t)size};
+    struct flock region = {.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)offset, .l_len = (off_t)size};
     while (fcntl(file->fd, F_OFD_SETLKW, &region) != 0 && errno == EINTR)
         ;
 }
@@ -72,6 +71,6 @@ ts_status ts_shared_file_sync(ts_shared_file *file) {
 
 bool ts_shared_file_in_place(const ts_shared_file *file) {
     struct stat open_file, at_path;
-    return fstat(file->fd, &open_file) == 0 && stat(file->path, &at_path) == 0 &&
-           open_file.st_dev == at_path.st_dev && open_file.st_ino == at_path.st_ino;
+    return fstat(file->fd, &open_file) == 0 && stat(file->path, &at_path) == 0 && open_file.st_dev == at_path.st_dev &&
+           open_file.st_ino == at_path.st_ino;
 }

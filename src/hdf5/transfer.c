@@ -12,8 +12,8 @@ typedef struct transfer {
     const void *write; //
 } transfer;
 
-static bool move_block(ts_h5 *h5, const transfer *move, int rank, const hsize_t *start_at,
-                       const hsize_t *size, size_t offset) {
+static bool move_block(ts_h5 *h5, const transfer *move, int rank, const hsize_t *start_at, const hsize_t *size,
+                       size_t offset) {
     hid_t memory = H5S_ALL, file = H5S_ALL;
     bool fine = true;
     if (rank) {
@@ -22,11 +22,9 @@ static bool move_block(ts_h5 *h5, const transfer *move, int rank, const hsize_t 
         fine = memory >= 0 && H5Sselect_hyperslab(file, H5S_SELECT_SET, start_at, NULL, size, NULL) >= 0;
     }
     if (fine && move->read)
-        fine =
-            H5Dread(move->dataset, move->type, memory, file, H5P_DEFAULT, (char *)move->read + offset) >= 0;
+        fine = H5Dread(move->dataset, move->type, memory, file, H5P_DEFAULT, (char *)move->read + offset) >= 0;
     else if (fine)
-        fine = H5Dwrite(move->dataset, move->type, memory, file, H5P_DEFAULT,
-                        (const char *)move->write + offset) >= 0;
+        fine = H5Dwrite(move->dataset, move->type, memory, file, H5P_DEFAULT, (const char *)move->write + offset) >= 0;
     if (!fine)
         ts_h5_fault_at(h5, move->read ? "read" : "write", move->dataset); // before HDF5 forgets it
     if (rank)
@@ -89,12 +87,10 @@ static void write_directly(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int
     if (place == HADDR_UNDEF)
         ts_h5_fault_at(h5, "write", dataset);
     else
-        h5->status =
-            ts_shared_file_write(h5->direct, (int64_t)place + first * row, data, (size_t)(count * row));
+        h5->status = ts_shared_file_write(h5->direct, (int64_t)place + first * row, data, (size_t)(count * row));
 }
 
-void ts_h5_write(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count,
-                 const void *data) {
+void ts_h5_write(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count, const void *data) {
     if (h5->direct)
         write_directly(h5, dataset, form, first, count, data);
     else

@@ -44,17 +44,17 @@ typedef struct inspection {
 
 static void damaged(inspection *check, const char *what) {
     if (check->h5.status == TS_OK)
-        check->h5.status = ts_fail(
-            TS_ERROR_FATAL,
-            "'%s' is damaged: '%s' is not what its sweep says; move it away and start again (nothing in it "
-            "has been changed)",
-            check->h5.path, what);
+        check->h5.status =
+            ts_fail(TS_ERROR_FATAL,
+                    "'%s' is damaged: '%s' is not what its sweep says; move it away and start again (nothing in it "
+                    "has been changed)",
+                    check->h5.path, what);
 }
 
 // --- What the sweep determines ---
 
-static bool same_texts(inspection *check, const ts_column *column, hid_t dataset, int64_t first,
-                       int64_t count, unsigned char *found) {
+static bool same_texts(inspection *check, const ts_column *column, hid_t dataset, int64_t first, int64_t count,
+                       unsigned char *found) {
     size_t bytes = (size_t)count * TS_HEAP_REFERENCE;
     int64_t offset = (int64_t)H5Dget_offset(dataset) + first * TS_HEAP_REFERENCE;
     bool same = ts_file_read_at(check->heap.fd, found, bytes, offset) == (ssize_t)bytes;
@@ -67,8 +67,8 @@ static bool same_texts(inspection *check, const ts_column *column, hid_t dataset
     return same;
 }
 
-static void compare_column(inspection *check, const ts_column *column, hid_t dataset, int64_t first,
-                           int64_t count, char *found) {
+static void compare_column(inspection *check, const ts_column *column, hid_t dataset, int64_t first, int64_t count,
+                           char *found) {
     bool same = true;
     if (check->h5.status != TS_OK)
         return;
@@ -119,8 +119,7 @@ static void check_columns(inspection *check) {
 }
 
 // A case's dataset `name` must hold exactly these values.
-static void check_list(inspection *check, const ts_case *one, const char *name, int64_t length,
-                       const int64_t *values) {
+static void check_list(inspection *check, const ts_case *one, const char *name, int64_t length, const int64_t *values) {
     ts_text path = {0};
     ts_format_case_path(one->label, &path);
     ts_text_addf(&path, "/%s", name);
@@ -158,8 +157,7 @@ static bool is_intact(inspection *check, const ts_record_layout *layout, int64_t
     int64_t instances = ts_sweep_instances(check->sweep);
     for (int f = 0; f < layout->count; f++)
         if (layout->field[f].place == TS_FIELD_ROOT)
-            memcpy(record + layout->field[f].offset,
-                   &check->measure[check->rows.column[f] * instances + instance], 8);
+            memcpy(record + layout->field[f].offset, &check->measure[check->rows.column[f] * instances + instance], 8);
     return ts_format_checksum(layout, check->steps_done[instance], check->status[instance], record) ==
            check->checksum[instance];
 }

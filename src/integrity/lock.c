@@ -30,7 +30,8 @@ static bool is_held(int fd, off_t start, off_t length) {
     return fcntl(fd, F_OFD_GETLK, &asked) == 0 && asked.l_type != F_UNLCK;
 }
 
-// The run before may have removed the file between our opening and locking it: then we have locked a file that nobody else sees.
+// The run before may have removed the file between our opening and locking it: then we have locked a file that nobody
+// else sees.
 static bool is_still_there(int fd, const char *path) {
     struct stat ours, theirs;
     return fstat(fd, &ours) == 0 && stat(path, &theirs) == 0 && ours.st_dev == theirs.st_dev &&
@@ -41,8 +42,7 @@ static void write_owner(int fd) {
     char host[256] = "", text[320];
     gethostname(host, sizeof host - 1);
     int length = snprintf(text, sizeof text, "host %s, process %ld\n", host, (long)getpid());
-    if (ftruncate(fd, 0) != 0 || lseek(fd, 0, SEEK_SET) != 0 ||
-        ts_file_write_all(fd, text, (size_t)length) != 0)
+    if (ftruncate(fd, 0) != 0 || lseek(fd, 0, SEEK_SET) != 0 || ts_file_write_all(fd, text, (size_t)length) != 0)
         ts_warn("the lock file cannot be written, only locked");
 }
 
@@ -51,11 +51,10 @@ static ts_status refuse(int fd, const char *path) {
     ssize_t got = ts_file_read_at(fd, owner, sizeof owner - 1, 0);
     owner[got > 0 ? got : 0] = 0;
     owner[strcspn(owner, "\n")] = 0;
-    return ts_fail(
-        TS_ERROR_FATAL,
-        "another run is using this results file (%s; lock '%s'); wait for it or stop it, or choose another "
-        "file with -o",
-        owner[0] ? owner : "its owner is unknown", path);
+    return ts_fail(TS_ERROR_FATAL,
+                   "another run is using this results file (%s; lock '%s'); wait for it or stop it, or choose another "
+                   "file with -o",
+                   owner[0] ? owner : "its owner is unknown", path);
 }
 
 typedef enum attempt { ATTEMPT_TAKEN, ATTEMPT_BUSY, ATTEMPT_NO_LOCKS } attempt;
@@ -64,8 +63,8 @@ typedef enum attempt { ATTEMPT_TAKEN, ATTEMPT_BUSY, ATTEMPT_NO_LOCKS } attempt;
 static ts_status try_take(const char *path, int *fd, attempt *result) {
     *result = ATTEMPT_BUSY;
     if (*fd < 0 && (*fd = ts_file_open(path, O_RDWR | O_CREAT)) < 0)
-        return ts_fail_errno(TS_ERROR_FATAL, errno,
-                             "cannot make the lock file '%s'; choose another file with -o", path);
+        return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot make the lock file '%s'; choose another file with -o",
+                             path);
     struct flock wanted = region(F_WRLCK, BYTE_COORDINATOR, 1);
     if (fcntl(*fd, F_OFD_SETLK, &wanted) != 0) {
         if (has_no_locks(errno))
@@ -94,17 +93,14 @@ ts_status ts_lock_take(const char *path, double patience, ts_lock *lock) {
         status = try_take(path, &fd, &result);
     }
     if (status == TS_OK && result == ATTEMPT_BUSY)
-        status = fd >= 0 ? refuse(fd, path)
-                         : ts_fail(TS_ERROR_FATAL, "cannot lock '%s': it keeps vanishing", path);
+        status = fd >= 0 ? refuse(fd, path) : ts_fail(TS_ERROR_FATAL, "cannot lock '%s': it keeps vanishing", path);
     if (status != TS_OK) {
         if (fd >= 0)
             close(fd);
         return status;
     }
     if (result == ATTEMPT_NO_LOCKS)
-        ts_warn(
-            "the file system of '%s' has no locks: make sure that no other run uses the same results file",
-            path);
+        ts_warn("the file system of '%s' has no locks: make sure that no other run uses the same results file", path);
     else
         write_owner(fd);
     lock->fd = fd;

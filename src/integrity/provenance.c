@@ -18,8 +18,7 @@ static ts_status check_program(const char *path, hid_t file) {
         status = ts_h5_get_text(file, "version", &version);
     if (status != TS_OK)
         ; // reported
-    else if (!program || strcmp(program, TS_PROGRAM) != 0 || !ts_h5_get_int32(file, "format", &format) ||
-             !version)
+    else if (!program || strcmp(program, TS_PROGRAM) != 0 || !ts_h5_get_int32(file, "format", &format) || !version)
         status = ts_fail(TS_ERROR_FATAL,
                          "'%s' is an HDF5 file, but not a results file of toysweep; choose another "
                          "file with -o",
@@ -47,8 +46,8 @@ static ts_status check_backend(const char *path, hid_t file, const char *backend
     if (!found)
         status = ts_fail(TS_ERROR_FATAL, "'%s' is damaged: it does not name its backend", path);
     else if (strcmp(found, TS_BACKEND_ELSEWHERE) == 0)
-        status = ts_fail(TS_ERROR_FATAL,
-                         "'%s' holds weights that were trained elsewhere; choose another file with -o", path);
+        status = ts_fail(TS_ERROR_FATAL, "'%s' holds weights that were trained elsewhere; choose another file with -o",
+                         path);
     else if (strcmp(found, backend) != 0)
         status = ts_fail(TS_ERROR_FATAL,
                          "'%s' was begun with backend '%s', not '%s', whose results differ in the "
@@ -94,8 +93,7 @@ static void compare_instances(const char *path, const ts_sweep *sweep, char *out
         char *then = NULL;
         ts_sweep_params(sweep, i, &params);
         ts_params_json(&params, &now);
-        differs = ts_reader_resolved(reader, i, &then) != TS_OK ||
-                  name_difference(then, ts_text_get(&now), out, bytes);
+        differs = ts_reader_resolved(reader, i, &then) != TS_OK || name_difference(then, ts_text_get(&now), out, bytes);
         ts_free(then);
         ts_text_free(&now);
     }
@@ -133,9 +131,8 @@ static ts_status check_sweep(const char *path, hid_t file, const ts_sweep *sweep
     else if (!name || !found)
         status = ts_fail(TS_ERROR_FATAL, "'%s' is damaged: it does not name its sweep", path);
     else if (strcmp(name, ts_sweep_name(sweep)) != 0)
-        status = ts_fail(TS_ERROR_FATAL,
-                         "'%s' was made by the sweep '%s', not by '%s'; choose another file with -o", path,
-                         name, ts_sweep_name(sweep));
+        status = ts_fail(TS_ERROR_FATAL, "'%s' was made by the sweep '%s', not by '%s'; choose another file with -o",
+                         path, name, ts_sweep_name(sweep));
     else if (strcmp(found, expected) != 0) {
         compare_sweeps(path, file, sweep, difference, sizeof difference);
         status = ts_fail(TS_ERROR_FATAL,

@@ -47,16 +47,13 @@ typedef struct copying {
 
 // --- The old file ---
 
-static ts_status check_origin(const char *old, const ts_reader *reader, const char *backend,
-                              const char *name) {
-    const char *version = ts_reader_attribute(reader, "version"),
-               *made = ts_reader_attribute(reader, "backend");
+static ts_status check_origin(const char *old, const ts_reader *reader, const char *backend, const char *name) {
+    const char *version = ts_reader_attribute(reader, "version"), *made = ts_reader_attribute(reader, "backend");
     if (strcmp(version, TOYSWEEP_VERSION) != 0)
-        return ts_fail(TS_ERROR_FATAL, "%s'%s' was made by toysweep %s, this is %s, whose results may differ",
-                       name, old, version, TOYSWEEP_VERSION);
+        return ts_fail(TS_ERROR_FATAL, "%s'%s' was made by toysweep %s, this is %s, whose results may differ", name,
+                       old, version, TOYSWEEP_VERSION);
     if (strcmp(made, backend) != 0)
-        return ts_fail(TS_ERROR_FATAL, "%s'%s' was made with backend '%s', not '%s'", name, old, made,
-                       backend);
+        return ts_fail(TS_ERROR_FATAL, "%s'%s' was made with backend '%s', not '%s'", name, old, made, backend);
     return TS_OK;
 }
 
@@ -174,8 +171,8 @@ static void read_block(source *from, int64_t first) {
             continue;
         ts_h5_read(&from->h5, from->field[f], &form, first, from->count, from->gather);
         for (int64_t i = 0; i < from->count; i++)
-            memcpy(from->block + (size_t)i * layout->bytes + field->offset,
-                   from->gather + (size_t)i * field->bytes, field->bytes);
+            memcpy(from->block + (size_t)i * layout->bytes + field->offset, from->gather + (size_t)i * field->bytes,
+                   field->bytes);
     }
 }
 
@@ -192,11 +189,9 @@ static ts_status read_row(source *from, int64_t old_row, ts_row_status status, c
     memcpy(record, from->block + (size_t)(old_row - from->first) * layout->bytes, layout->bytes);
     for (int f = 0; f < layout->count; f++)
         if (layout->field[f].place == TS_FIELD_ROOT)
-            memcpy(record + layout->field[f].offset, &from->measure[from->column[f]][instance],
-                   sizeof(double));
+            memcpy(record + layout->field[f].offset, &from->measure[from->column[f]][instance], sizeof(double));
     *row = (ts_row){status, from->steps_done[instance], record};
-    *intact =
-        from->checksum[instance] == ts_format_checksum(layout, row->steps_done, (uint8_t)status, record);
+    *intact = from->checksum[instance] == ts_format_checksum(layout, row->steps_done, (uint8_t)status, record);
     return TS_OK;
 }
 
@@ -206,9 +201,8 @@ static ts_status flush(copying *c) {
     const ts_reuse *reuse = c->reuse;
     if (c->rows == 0)
         return TS_OK;
-    ts_status status = reuse->from
-                           ? ts_store_put(reuse->store, c->case_index, c->first_row, c->rows, c->row)
-                           : ts_store_commit(reuse->store, c->case_index, c->first_row, c->rows, c->row);
+    ts_status status = reuse->from ? ts_store_put(reuse->store, c->case_index, c->first_row, c->rows, c->row)
+                                   : ts_store_commit(reuse->store, c->case_index, c->first_row, c->rows, c->row);
     const ts_case *of = ts_sweep_case(reuse->sweep, c->case_index);
     for (int64_t i = 0; status == TS_OK && i < c->rows; i++) {
         int64_t instance = of->instance[c->first_row + i];
@@ -282,8 +276,7 @@ static ts_status add_row(copying *c, const ts_reader_case *old, int64_t old_row,
     ts_row_status old_status = (ts_row_status)c->old_status[old->instance[old_row]];
     ts_status status = read_row(&c->source, old_row, old_status, record, &found, &intact);
     if (status == TS_OK && !intact) {
-        ts_warn("'%s': instance %lld is damaged; it is %s", c->source.h5.path,
-                (long long)old->instance[old_row],
+        ts_warn("'%s': instance %lld is damaged; it is %s", c->source.h5.path, (long long)old->instance[old_row],
                 c->reuse->from ? "left out" : "trained again, unless another file has it");
         c->counts.damaged++;
     }

@@ -72,9 +72,8 @@ static ts_status write_state(const char *path, const state_head *head, const voi
     if (error == 0)
         return TS_OK;
     unlink(path);
-    return ts_fail_errno(TS_ERROR_FATAL, error,
-                         "cannot save the state of unfinished training in '%s' (%llu bytes)", path,
-                         (unsigned long long)head->bytes);
+    return ts_fail_errno(TS_ERROR_FATAL, error, "cannot save the state of unfinished training in '%s' (%llu bytes)",
+                         path, (unsigned long long)head->bytes);
 }
 
 // The current generation becomes the old one, the temporary file the current one.
@@ -82,8 +81,7 @@ static ts_status turn_over(const char *temporary, const char *current, const cha
     if ((rename(current, old) != 0 && errno != ENOENT) || rename(temporary, current) != 0) {
         int error = errno;
         unlink(temporary);
-        return ts_fail_errno(TS_ERROR_FATAL, error, "cannot save the state of unfinished training in '%s'",
-                             current);
+        return ts_fail_errno(TS_ERROR_FATAL, error, "cannot save the state of unfinished training in '%s'", current);
     }
     return ts_file_sync_directory(current);
 }
@@ -93,12 +91,11 @@ static ts_status make_directory(const char *directory) {
         return ts_file_sync_directory(directory);
     if (errno == EEXIST)
         return TS_OK;
-    return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot make the directory '%s' for unfinished training",
-                         directory);
+    return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot make the directory '%s' for unfinished training", directory);
 }
 
-ts_status ts_state_save(const char *directory, const uint8_t digest[32], const ts_unit *unit,
-                        const void *payload, size_t bytes) {
+ts_status ts_state_save(const char *directory, const uint8_t digest[32], const ts_unit *unit, const void *payload,
+                        size_t bytes) {
     char suffix[48];
     snprintf(suffix, sizeof suffix, ".bin.%ld.tmp", (long)getpid());
     ts_text temporary = {0}, current = {0}, old = {0};
@@ -106,8 +103,7 @@ ts_status ts_state_save(const char *directory, const uint8_t digest[32], const t
     add_path(&current, directory, unit, ".bin");
     add_path(&old, directory, unit, ".old");
     ts_status status = TS_OK;
-    if (ts_text_status(&temporary) != TS_OK || ts_text_status(&current) != TS_OK ||
-        ts_text_status(&old) != TS_OK)
+    if (ts_text_status(&temporary) != TS_OK || ts_text_status(&current) != TS_OK || ts_text_status(&old) != TS_OK)
         status = TS_ERROR_MEMORY;
     state_head head = make_head(digest, unit, bytes);
     head.crc = checksum(head, payload);
@@ -129,8 +125,7 @@ ts_status ts_state_save(const char *directory, const uint8_t digest[32], const t
 static const char *judge_head(const state_head *head, const state_head *expected, off_t size) {
     if (memcmp(head->magic, expected->magic, sizeof head->magic) != 0)
         return "it is not a state file";
-    if (head->format != expected->format ||
-        memcmp(head->version, expected->version, sizeof head->version) != 0)
+    if (head->format != expected->format || memcmp(head->version, expected->version, sizeof head->version) != 0)
         return "it was written by another version of toysweep";
     if (memcmp(head->digest, expected->digest, sizeof head->digest) != 0)
         return "it belongs to another sweep";
@@ -145,8 +140,7 @@ static const char *judge_head(const state_head *head, const state_head *expected
 }
 
 // NULL if all is well (with *payload set), else what is wrong with it. *status is a fault of ours.
-static const char *read_state(int fd, const state_head *expected, void **payload, size_t *bytes,
-                              ts_status *status) {
+static const char *read_state(int fd, const state_head *expected, void **payload, size_t *bytes, ts_status *status) {
     struct stat information;
     state_head head;
     if (fstat(fd, &information) != 0 || information.st_size < (off_t)sizeof head ||
@@ -173,8 +167,7 @@ static const char *read_state(int fd, const state_head *expected, void **payload
     return NULL;
 }
 
-static ts_status load_generation(const char *path, const state_head *expected, void **payload,
-                                 size_t *bytes) {
+static ts_status load_generation(const char *path, const state_head *expected, void **payload, size_t *bytes) {
     int fd;
     if (access(path, F_OK) != 0 && errno == ENOENT)
         return TS_OK;

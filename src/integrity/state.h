@@ -10,8 +10,8 @@
 
 // `directory` is made if missing. `digest`: the sweep's. A fault (full disk) leaves the earlier generation
 // intact.
-ts_status ts_state_save(const char *directory, const uint8_t digest[32], const ts_unit *unit,
-                        const void *payload, size_t bytes);
+ts_status ts_state_save(const char *directory, const uint8_t digest[32], const ts_unit *unit, const void *payload,
+                        size_t bytes);
 
 // Units of this sweep that have a state file, by name only; free *units with ts_free. A missing directory:
 // none.

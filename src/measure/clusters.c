@@ -8,8 +8,8 @@ static ts_status begin(const ts_measuring *measuring, int chart, void **state) {
     if (!c)
         return TS_ERROR_MEMORY;
     c->pairs = measuring->pairs;
-    return ts_planes_create(symmetry->circle, symmetry->circles, symmetry->chart[chart].x_a,
-                            symmetry->chart[chart].x_b, measuring->network->hidden, &c->planes);
+    return ts_planes_create(symmetry->circle, symmetry->circles, symmetry->chart[chart].x_a, symmetry->chart[chart].x_b,
+                            measuring->network->hidden, &c->planes);
 }
 
 static void add(void *state, int a) {

@@ -14,8 +14,7 @@ typedef struct ts_curves {
     int64_t count;       // checkpoints up to the last one; 0: only the last one's measures are known
     const int64_t *step; // (count) updates at each
     // Fills in the `length` numbers of the measure at `offset`, at a checkpoint.
-    void (*read)(const struct ts_curves *curves, int64_t offset, int64_t length, int64_t checkpoint,
-                 double *out);
+    void (*read)(const struct ts_curves *curves, int64_t offset, int64_t length, int64_t checkpoint, double *out);
     const void *context; // of `read`
     double *last;        // (ts_measures_total) the last checkpoint's, to which those that follow are added
     double *scratch;     // (ts_measures_total)

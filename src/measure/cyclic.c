@@ -277,8 +277,7 @@ static const ts_measure ROWS[] = {
     {.name = "key_restricted_loss",
      .units = "nat",
      .loss = true,
-     .help =
-         "loss with only the key frequencies' functions of a + b in the hidden layer, and the mean logits",
+     .help = "loss with only the key frequencies' functions of a + b in the hidden layer, and the mean logits",
      .value = key_restricted_loss},
     {.name = "key_excluded_loss",
      .units = "nat",

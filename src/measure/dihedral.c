@@ -80,8 +80,7 @@ static double corrected_loss(dihedral *m) {
             size_t wrong = a / m->n == bit ? n : 0;
             const double *rows = logits + (size_t)bit * n * order;
             if (keys > 0) {
-                ts_product(m->n, keys, m->n, rows + wrong, m->order, m->basis_columns, keys, m->coefficient,
-                           keys);
+                ts_product(m->n, keys, m->n, rows + wrong, m->order, m->basis_columns, keys, m->coefficient, keys);
                 ts_product(m->n, m->n, keys, m->coefficient, keys, m->basis, m->n, m->part, m->n);
             }
             for (size_t b = 0; b < n; b++) {
@@ -112,8 +111,8 @@ enum { ROTATIONS, REFLECTIONS };
 
 static void embedding_norm(const dihedral *m, const double *embedding, int half, double *out) {
     ts_fourier_norms(m->n, m->planes->functions, NULL,
-                     embedding + (size_t)half * (size_t)m->n * (size_t)m->network->embed, m->network->embed,
-                     m->work, out);
+                     embedding + (size_t)half * (size_t)m->n * (size_t)m->network->embed, m->network->embed, m->work,
+                     out);
 }
 
 static void unembedding_norm(const dihedral *m, int half, double *out) {

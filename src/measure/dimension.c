@@ -51,8 +51,8 @@ static int64_t regions(const ts_params *params, const ts_data *data) {
 }
 
 static const char *region(const ts_data *data, int64_t index) {
-    static const char *const NAMES[REGIONS] = {"rotation_rotation", "rotation_reflection",
-                                               "reflection_rotation", "reflection_reflection"};
+    static const char *const NAMES[REGIONS] = {"rotation_rotation", "rotation_reflection", "reflection_rotation",
+                                               "reflection_reflection"};
     (void)data;
     return NAMES[index];
 }
@@ -79,8 +79,7 @@ static const dimension DIMENSIONS[] = {
     {"neuron", NULL, NULL, NULL},
     {"head", NULL, NULL, NULL},
 };
-_Static_assert(sizeof DIMENSIONS / sizeof *DIMENSIONS == TS_MEASURE_DIMENSION_NAMES,
-               "as many as dimension.h says");
+_Static_assert(sizeof DIMENSIONS / sizeof *DIMENSIONS == TS_MEASURE_DIMENSION_NAMES, "as many as dimension.h says");
 
 static const dimension *find(const char *name) {
     for (int i = 0; i < TS_MEASURE_DIMENSION_NAMES; i++)

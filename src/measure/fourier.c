@@ -32,8 +32,8 @@ void ts_fourier_basis(int n, const double *functions, double *basis) {
     }
 }
 
-void ts_fourier_norms(int n, const double *functions, const int *place, const double *rows, int width,
-                      double *work, double *norm) {
+void ts_fourier_norms(int n, const double *functions, const int *place, const double *rows, int width, double *work,
+                      double *norm) {
     size_t tokens = (size_t)n, wide = (size_t)width;
     double *component = work + tokens * tokens; // (n, width)
     for (size_t f = 0; f < tokens; f++) {

@@ -15,5 +15,5 @@ void ts_fourier_basis(int n, const double *functions, double *basis);
 // Norm of each component of rows (n, width), one per token: |sum_t f(x_t) row_t|, f divided by its norm over the
 // tokens; 0 where f is 0 on all of them. place (n): x of each token; NULL: its number. work: n * (n + width);
 // norm (n).
-void ts_fourier_norms(int n, const double *functions, const int *place, const double *rows, int width,
-                      double *work, double *norm);
+void ts_fourier_norms(int n, const double *functions, const int *place, const double *rows, int width, double *work,
+                      double *norm);

@@ -122,8 +122,7 @@ static void take_side(ts_group_parts *m, int side) {
     ts_product(n, m->hidden, n, m->functions, n, m->sum[side], m->hidden, m->part[side], m->hidden);
     ts_product(n, n, m->hidden, m->part[side], m->hidden, m->network->u, n, m->through[side], n);
     for (int i = 0; i < n; i++) {
-        double constant =
-            0; // the function's product with 1: nothing but for the trivial one, where all weigh the same
+        double constant = 0; // the function's product with 1: nothing but for the trivial one, where all weigh the same
         for (int g = 0; g < n; g++)
             constant += m->weight[side][g] * m->functions[i * n + g];
         for (int k = 0; k < m->hidden; k++)
@@ -300,8 +299,7 @@ static double over_keys(const ts_group_parts *m, double (*of)(const void *, int)
 }
 
 static double hidden_fractions(const void *state, int r) {
-    return hidden_share(state, TS_OF_A, r) + hidden_share(state, TS_OF_B, r) +
-           hidden_share(state, TS_OF_PRODUCT, r);
+    return hidden_share(state, TS_OF_A, r) + hidden_share(state, TS_OF_B, r) + hidden_share(state, TS_OF_PRODUCT, r);
 }
 
 static double embed_left_explained(const void *state) {
@@ -384,18 +382,14 @@ static const ts_measure ROWS[] = {
     {.name = "embed_right_explained",
      .help = "embed_right_fraction summed over the key irreps",
      .value = embed_right_explained},
-    {.name = "unembed_explained",
-     .help = "unembed_fraction summed over the key irreps",
-     .value = unembed_explained},
+    {.name = "unembed_explained", .help = "unembed_fraction summed over the key irreps", .value = unembed_explained},
     {.name = "hidden_explained",
      .help = "all three hidden fractions summed over the key irreps",
      .value = hidden_explained},
     {.name = "hidden_product_explained",
      .help = "hidden_product_fraction summed over the key irreps",
      .value = hidden_product_explained},
-    {.name = "fit_constant",
-     .help = "constant of the least-squares fit of the logits",
-     .value = fit_constant},
+    {.name = "fit_constant", .help = "constant of the least-squares fit of the logits", .value = fit_constant},
     {.name = "fit_explained",
      .help = "share of the logits' variance that a fit of the key irreps' chi cubes explains",
      .value = fit_explained},
@@ -407,10 +401,7 @@ static const ts_measure ROWS[] = {
      .dimension = {"irrep"},
      .help = "|P_r E_y|^2 / |E_y|^2",
      .each = embed_right_fraction},
-    {.name = "unembed_fraction",
-     .dimension = {"irrep"},
-     .help = "|P_r U^T|^2 / |U|^2",
-     .each = unembed_fraction},
+    {.name = "unembed_fraction", .dimension = {"irrep"}, .help = "|P_r U^T|^2 / |U|^2", .each = unembed_fraction},
     {.name = "hidden_left_fraction",
      .dimension = {"irrep"},
      .help = "share of |H0|^2 in functions of a in the irrep",

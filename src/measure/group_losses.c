@@ -1,6 +1,6 @@
 // Losses of a network without, and with nothing but, what an irrep gives to its logits (Chughtai, Chan & Nanda 2023;
-// definitions: docs/workloads.md). A loss without an irrep needs exponentials of logits less a correction; those of both
-// are made once and multiplied (losses.h).
+// definitions: docs/workloads.md). A loss without an irrep needs exponentials of logits less a correction; those of
+// both are made once and multiplied (losses.h).
 #include "base/product.h"
 #include "measure/group.h"
 #include "measure/losses.h"
@@ -122,8 +122,7 @@ static void pair_losses(group_losses *m, int a, int b, bool hidden, const double
                         const double *const *exponentials, int count, double *losses) {
     size_t n = (size_t)m->n;
     int label = m->pairs->table->result[(size_t)a * n + (size_t)b];
-    ts_losses((hidden ? m->hidden_e : m->e) + (size_t)b * m->stride, exponentials, count, m->stride, label,
-              losses);
+    ts_losses((hidden ? m->hidden_e : m->e) + (size_t)b * m->stride, exponentials, count, m->stride, label, losses);
     for (int i = 0; i < count; i++) {
         if (!isnan(losses[i]))
             continue;
@@ -201,23 +200,21 @@ static void take_corrections(group_losses *m, int r, int turn_index) {
     size_t n = (size_t)m->n;
     int first = parts->symmetry->first[r], rank = parts->symmetry->first[r + 1] - first;
     for (int side = 0; side < TS_SIDES; side++)
-        ts_product(m->n, m->n, rank, parts->columns[side] + first, m->n,
-                   parts->through[side] + (size_t)first * n, m->n, correction_of(m, turn_index, side), m->n);
+        ts_product(m->n, m->n, rank, parts->columns[side] + first, m->n, parts->through[side] + (size_t)first * n, m->n,
+                   correction_of(m, turn_index, side), m->n);
     const double *chi = parts->symmetry->irreps->irrep[r].character;
     double *cube = correction_of(m, turn_index, CUBE);
     for (int p = 0; p < m->n; p++)
         for (int c = 0; c < m->n; c++)
-            cube[(size_t)p * n + (size_t)c] =
-                chi[parts->group->result[p * m->n + parts->symmetry->inverse[c]]] *
-                (parts->along[r] / ts_group_cube_norm(parts, r));
+            cube[(size_t)p * n + (size_t)c] = chi[parts->group->result[p * m->n + parts->symmetry->inverse[c]]] *
+                                              (parts->along[r] / ts_group_cube_norm(parts, r));
 }
 
 // All that one irrep needs before the pass over the pairs.
 static void prepare_irrep(group_losses *m, int r, int turn_index) {
     size_t products = (size_t)m->n * (size_t)m->n;
     take_corrections(m, r, turn_index);
-    const double *layer[LAYERS] = {correction_of(m, turn_index, TS_OF_PRODUCT),
-                                   correction_of(m, turn_index, CUBE)};
+    const double *layer[LAYERS] = {correction_of(m, turn_index, TS_OF_PRODUCT), correction_of(m, turn_index, CUBE)};
     bool key = ts_group_is_key(r, ts_group_similarity(m->parts, r));
     for (int l = 0; l < LAYERS; l++) {
         m->restricted[l][r] = loss_of_products(m, layer[l]);

@@ -38,8 +38,8 @@ static void add(void *state, int a) {
     for (int b = 0; b < n; b++) {
         int pair = a * n + b, part = pairs->is_train[pair] ? TRAIN : TEST;
         bool hit;
-        l->loss[part] += ts_loss(e + (size_t)b * pairs->stride, pairs->logits + (size_t)b * (size_t)n_out,
-                                 n_out, pairs->table->result[pair], &hit);
+        l->loss[part] += ts_loss(e + (size_t)b * pairs->stride, pairs->logits + (size_t)b * (size_t)n_out, n_out,
+                                 pairs->table->result[pair], &hit);
         l->right[part] += hit;
     }
 }
@@ -92,11 +92,7 @@ static const ts_measure ROWS[] = {
      .value = test_loss},
     {.name = "train_accuracy", .help = "share of training pairs that are right", .value = train_accuracy},
     {.name = "test_accuracy", .help = "share of the other pairs that are right", .value = test_accuracy},
-    {.name = "all_loss",
-     .units = "nat",
-     .loss = true,
-     .help = "mean cross-entropy on all pairs",
-     .value = all_loss},
+    {.name = "all_loss", .units = "nat", .loss = true, .help = "mean cross-entropy on all pairs", .value = all_loss},
     {.name = "weight_norm2", .help = "sum of squares of all weights", .value = weight_norm2},
     {.name = "grokked_step",
      .at_end = true,

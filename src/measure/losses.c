@@ -94,8 +94,7 @@ double ts_loss(double *e, const double *z, int count, int label, bool *right) {
     return loss;
 }
 
-void ts_losses(double *e, const double *const *corrections, int count, size_t stride, int label,
-               double *losses) {
+void ts_losses(double *e, const double *const *corrections, int count, size_t stride, int label, double *losses) {
     double own = e[label];
     e[label] = 0;
     for (int i = 0; i < count; i++) {

@@ -18,9 +18,8 @@ extern const ts_family ts_family_learning, ts_family_group, ts_family_group_loss
 
 // A family stands below those whose states it uses.
 static const ts_family *const FAMILIES[] = {
-    &ts_family_learning,       &ts_family_group,    &ts_family_group_losses, &ts_family_clusters,
-    &ts_family_cyclic,         &ts_family_dihedral, &ts_family_regions,      &ts_family_attention,
-    &ts_family_reconstruction, &ts_family_geometry,
+    &ts_family_learning, &ts_family_group,   &ts_family_group_losses, &ts_family_clusters,       &ts_family_cyclic,
+    &ts_family_dihedral, &ts_family_regions, &ts_family_attention,    &ts_family_reconstruction, &ts_family_geometry,
 };
 enum { N_FAMILIES = sizeof FAMILIES / sizeof *FAMILIES };
 
@@ -51,15 +50,13 @@ static void enter_rows(const ts_family *family, int chart) {
     for (const ts_measure *row = family->rows; row->name; row++) {
         entry *e = &ENTRIES[n_entries++ % TS_MAX_MEASURES];
         *e = (entry){.measure = *row, .family = family, .chart = chart};
-        bool fit =
-            n_entries <= TS_MAX_MEASURES &&
-            fits(snprintf(e->name, sizeof e->name, "%s%s%s", CHARTS[chart].prefix,
-                          family->prefix ? family->prefix : "", row->name),
-                 sizeof e->name) &&
-            fits(snprintf(e->help, sizeof e->help, "%s%s", row->help, CHARTS[chart].in), sizeof e->help);
+        bool fit = n_entries <= TS_MAX_MEASURES &&
+                   fits(snprintf(e->name, sizeof e->name, "%s%s%s", CHARTS[chart].prefix,
+                                 family->prefix ? family->prefix : "", row->name),
+                        sizeof e->name) &&
+                   fits(snprintf(e->help, sizeof e->help, "%s%s", row->help, CHARTS[chart].in), sizeof e->help);
         if (!fit) {
-            ts_fail(TS_ERROR_FATAL, "measure '%s': more measures, or longer texts, than there is room for",
-                    row->name);
+            ts_fail(TS_ERROR_FATAL, "measure '%s': more measures, or longer texts, than there is room for", row->name);
             ts_error_message();
             abort();
         }
@@ -99,8 +96,7 @@ bool ts_measures_of_kind(ts_kind kind, const char *name) {
 
 static bool has_family(const ts_data *data, const ts_family *family, int chart) {
     bool of_kind = family->kind == TS_KIND_TABLE ? data->table != NULL : data->features != NULL;
-    return of_kind && (!family->needs || family->needs(data)) &&
-           (!family->charts || chart < data->symmetry->charts);
+    return of_kind && (!family->needs || family->needs(data)) && (!family->charts || chart < data->symmetry->charts);
 }
 
 ts_measures ts_measures_of(const ts_params *params, const ts_data *data) {
@@ -221,8 +217,8 @@ static ts_status measure_network(ts_measuring *measuring, double *out) {
     return status;
 }
 
-ts_status ts_measure_network(const ts_params *params, const ts_data *data, const ts_network *network,
-                             int64_t step, bool last, const atomic_int *pause, double *out) {
+ts_status ts_measure_network(const ts_params *params, const ts_data *data, const ts_network *network, int64_t step,
+                             bool last, const atomic_int *pause, double *out) {
     ts_pairs pairs = {0};
     ts_measuring measuring = {
         .params = params, .data = data, .network = network, .step = step, .last = last, .pause = pause};
@@ -239,8 +235,8 @@ ts_status ts_measure_network(const ts_params *params, const ts_data *data, const
     return status;
 }
 
-ts_status ts_measure_weights(const ts_params *params, const ts_data *data, const float *parameters,
-                             int64_t step, bool last, const atomic_int *pause, double *out) {
+ts_status ts_measure_weights(const ts_params *params, const ts_data *data, const float *parameters, int64_t step,
+                             bool last, const atomic_int *pause, double *out) {
     const ts_model *model = params->schema->model;
     ts_parameter_layout tensors;
     ts_network network = {0};

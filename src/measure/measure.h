@@ -54,8 +54,8 @@ int64_t ts_measures_total(const ts_params *params,
 // All measures of `parameters`, in the layout of the case's model, after `step` updates. `out`: (ts_measures_total).
 // `last`: also those of the last checkpoint, else they are NaN, as are those that follow from curves. All are NaN if
 // a weight is not finite. TS_STOPPED: *pause (NULL: nobody asks) says so, and `out` is of no use.
-ts_status ts_measure_weights(const ts_params *params, const ts_data *data, const float *parameters,
-                             int64_t step, bool last, const atomic_int *pause, double *out);
+ts_status ts_measure_weights(const ts_params *params, const ts_data *data, const float *parameters, int64_t step,
+                             bool last, const atomic_int *pause, double *out);
 
 // The same of a network that is at hand (model/network.h), all of whose weights are finite.
 ts_status ts_measure_network(const ts_params *params, const ts_data *data, const struct ts_network *network,

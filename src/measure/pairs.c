@@ -15,8 +15,7 @@ ts_status ts_pairs_create(const ts_params *params, const ts_data *data, const ts
     size_t stride = ts_loss_stride(table->n_out);
     size_t kept = (double)(n * n * stride) * sizeof(double) <= KEPT_BYTES ? n : TS_PAIRS_KEPT;
     int *pairs = NULL;
-    *p = (ts_pairs){
-        .network = network, .table = table, .pause = pause, .row = -1, .kept = (int)kept, .stride = stride};
+    *p = (ts_pairs){.network = network, .table = table, .pause = pause, .row = -1, .kept = (int)kept, .stride = stride};
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&p->slab, "a network's pairs") != TS_OK)
             return TS_ERROR_MEMORY;
@@ -44,8 +43,7 @@ void ts_pairs_free(ts_pairs *p) {
 
 ts_pair_row ts_pairs_row(ts_pairs *p, int a) {
     if (p->row != a)
-        p->network->row(p->network->weights, a, p->h, p->logits,
-                        p->network->residual ? p->hidden_logits : NULL);
+        p->network->row(p->network->weights, a, p->h, p->logits, p->network->residual ? p->hidden_logits : NULL);
     p->row = a;
     return (ts_pair_row){p->h, p->logits, p->hidden_logits};
 }

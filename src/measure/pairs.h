@@ -19,13 +19,12 @@ typedef struct ts_pairs {
     int row;                 // whose h and logits are at hand; -1: none
     double *h;               // (n, hidden)
     double *logits;          // (n, n_out)
-    double *
-        hidden_logits; // (n, n_out) what comes through the hidden layer; without a residual all of the logits
-    int kept;          // rows of exponentials kept: all n, or some that follow each other
-    int *row_of;       // (kept) which a it holds; -1: none yet
-    double *e;         // (kept, n, stride) of logits
-    double *hidden_e;  // (kept, n, stride) of hidden logits
-    size_t stride;     // ts_loss_stride(n_out)
+    double *hidden_logits;   // (n, n_out) what comes through the hidden layer; without a residual all of the logits
+    int kept;                // rows of exponentials kept: all n, or some that follow each other
+    int *row_of;             // (kept) which a it holds; -1: none yet
+    double *e;               // (kept, n, stride) of logits
+    double *hidden_e;        // (kept, n, stride) of hidden logits
+    size_t stride;           // ts_loss_stride(n_out)
     ts_slab slab;
 } ts_pairs;
 

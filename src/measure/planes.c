@@ -15,10 +15,8 @@ static const double NOTHING = 1e-12, DEPENDENT = 1e-10;
 enum { ONE_COS, ONE_SIN, COS_ONE, SIN_ONE, COS_COS, COS_SIN, SIN_COS, SIN_SIN, MOMENTS };
 
 ts_status ts_planes_create(int n, int circles, const int *x, const int *y, int hidden, ts_planes *p) {
-    *p = (ts_planes){
-        .n = n, .circles = circles, .hidden = hidden, .count = n / 2, .x = x, .y = y, .slab = {0}};
-    size_t places = (size_t)n, width = (size_t)hidden, count = (size_t)p->count,
-           planes = (size_t)(circles * circles);
+    *p = (ts_planes){.n = n, .circles = circles, .hidden = hidden, .count = n / 2, .x = x, .y = y, .slab = {0}};
+    size_t places = (size_t)n, width = (size_t)hidden, count = (size_t)p->count, planes = (size_t)(circles * circles);
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&p->slab, "the frequencies of neurons") != TS_OK)
             return TS_ERROR_MEMORY;
@@ -71,15 +69,14 @@ static void fold(ts_planes *p, int circle, const double *h) {
         const double *own = h + (size_t)b * width;
         add(p->even + (size_t)(y < opposite ? y : opposite) * width, own, 1, p->hidden);
         if (y > 0 && y != opposite)
-            add(p->odd + (size_t)((y < opposite ? y : opposite) - 1) * width, own, y < opposite ? 1 : -1,
-                p->hidden);
+            add(p->odd + (size_t)((y < opposite ? y : opposite) - 1) * width, own, y < opposite ? 1 : -1, p->hidden);
     }
 }
 
 // Adds what a row's sums over b, times the functions of its x, give to the moments of one frequency.
 TS_FOR_EACH_SET static void add_moments(double *restrict moment, const double *restrict sum,
-                                        const double *restrict of_cosine, const double *restrict of_sine,
-                                        double cosine, double sine, int count) {
+                                        const double *restrict of_cosine, const double *restrict of_sine, double cosine,
+                                        double sine, int count) {
     size_t width = (size_t)count;
     for (size_t i = 0; i < width; i++) {
         moment[ONE_COS * width + i] += of_cosine[i];
@@ -93,8 +90,7 @@ TS_FOR_EACH_SET static void add_moments(double *restrict moment, const double *r
     }
 }
 
-TS_FOR_EACH_SET static void add_squares(double *restrict square, const double *restrict h, int rows,
-                                        int count) {
+TS_FOR_EACH_SET static void add_squares(double *restrict square, const double *restrict h, int rows, int count) {
     for (int r = 0; r < rows; r++)
         for (int i = 0; i < count; i++)
             square[i] += h[(size_t)r * (size_t)count + (size_t)i] * h[(size_t)r * (size_t)count + (size_t)i];
@@ -107,16 +103,14 @@ void ts_planes_add(ts_planes *p, int a, const double *h) {
     for (int circle = 0; circle < p->circles; circle++) {
         size_t plane = row * (size_t)p->circles + (size_t)circle;
         fold(p, circle, h);
-        ts_product(p->count + 1, p->hidden, p->count + 1, p->cosines, p->count + 1, p->even, p->hidden,
-                   p->of_cosines, p->hidden);
-        ts_product(p->count, p->hidden, p->count, p->sines, p->count, p->odd, p->hidden, p->of_sines,
+        ts_product(p->count + 1, p->hidden, p->count + 1, p->cosines, p->count + 1, p->even, p->hidden, p->of_cosines,
                    p->hidden);
+        ts_product(p->count, p->hidden, p->count, p->sines, p->count, p->odd, p->hidden, p->of_sines, p->hidden);
         add(p->sum + plane * width, p->of_cosines, 1, p->hidden);
         for (size_t k = 1; k <= (size_t)p->count; k++)
             add_moments(p->moment + (plane * (size_t)p->count + k - 1) * MOMENTS * width, p->of_cosines,
-                        p->of_cosines + k * width, p->of_sines + (k - 1) * width,
-                        p->functions[(2 * k - 1) * n + x], 2 * k < n ? p->functions[2 * k * n + x] : 0,
-                        p->hidden);
+                        p->of_cosines + k * width, p->of_sines + (k - 1) * width, p->functions[(2 * k - 1) * n + x],
+                        2 * k < n ? p->functions[2 * k * n + x] : 0, p->hidden);
     }
 }
 
@@ -124,8 +118,7 @@ void ts_planes_add(ts_planes *p, int a, const double *h) {
 
 // Orthonormal functions of the tokens of a circle from 1, cos k, sin k: combination[i][j] of f_j, j <= i. One
 // that depends on those before it is 0.
-static void orthonormalise(const ts_planes *p, const int *place, int circle, int k,
-                           double combination[3][3]) {
+static void orthonormalise(const ts_planes *p, const int *place, int circle, int k, double combination[3][3]) {
     const double *cosine = p->functions + (size_t)(2 * k - 1) * (size_t)p->n;
     const double *sine = 2 * k < p->n ? cosine + p->n : NULL;
     double gram[3][3] = {{0}};

@@ -28,8 +28,8 @@ static ts_status create(const ts_measuring *measuring, reconstruction *r) {
         r->importance[f] = ts_numbers_at(importance, (int64_t)f);
         r->x[f] = 0;
     }
-    return ts_feature_batch_create(measuring->data->features,
-                                   samples > FINAL_SAMPLES ? samples : FINAL_SAMPLES, &r->batch);
+    return ts_feature_batch_create(measuring->data->features, samples > FINAL_SAMPLES ? samples : FINAL_SAMPLES,
+                                   &r->batch);
 }
 
 static ts_status begin(const ts_measuring *measuring, int chart, void **state) {
@@ -56,8 +56,7 @@ static double sample_loss(reconstruction *r, int row) {
     int begin = batch->begin[row], end = batch->end[row];
     const float *value = batch->value;
     double loss = 0;
-    network->reconstruct(network->weights, batch->active + begin, value ? value + begin : NULL, end - begin,
-                         r->x_hat);
+    network->reconstruct(network->weights, batch->active + begin, value ? value + begin : NULL, end - begin, r->x_hat);
     for (int e = begin; e < end; e++)
         r->x[batch->active[e]] = value ? value[e] : 1;
     for (int f = 0; f < network->features; f++) {
@@ -103,19 +102,12 @@ static double final_loss(const void *state) {
 }
 
 static const ts_measure ROWS[] = {
-    {.name = "train_loss",
-     .loss = true,
-     .help = "loss on the step's batch, before its update",
-     .value = train_loss},
+    {.name = "train_loss", .loss = true, .help = "loss on the step's batch, before its update", .value = train_loss},
     {.name = "exact_loss",
      .loss = true,
      .help = "expectation of the loss (NaN where the inputs are too many to list)",
      .value = exact_loss},
-    {.name = "final_loss",
-     .loss = true,
-     .at_end = true,
-     .help = "loss on 500 fresh samples",
-     .value = final_loss},
+    {.name = "final_loss", .loss = true, .at_end = true, .help = "loss on 500 fresh samples", .value = final_loss},
     {0},
 };
 

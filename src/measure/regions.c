@@ -87,8 +87,7 @@ static void add(void *state, int a) {
     regions *m = state;
     ts_pair_row row = ts_pairs_row(m->pairs, a);
     for (int b = 0; b < m->order; b++)
-        gather_pair(m, a, b, row.h + (size_t)b * (size_t)m->hidden,
-                    row.logits + (size_t)b * (size_t)m->order);
+        gather_pair(m, a, b, row.h + (size_t)b * (size_t)m->hidden, row.logits + (size_t)b * (size_t)m->order);
 }
 
 // An irrep's frequency: its character at r tells it. On rotations and on reflections its matrix entries are cos and sin
@@ -149,8 +148,7 @@ static void logit_similarity(const void *state, double *out) {
             double dot = 0;
             for (int g = 0; g < m->order; g++)
                 dot += m->by_quotient[(size_t)(region * m->order + g)] * chi[g];
-            out[region * count + r] =
-                dot / sqrt(pairs * ts_energy(chi, (size_t)m->order) * m->logit_energy[region]);
+            out[region * count + r] = dot / sqrt(pairs * ts_energy(chi, (size_t)m->order) * m->logit_energy[region]);
         }
 }
 

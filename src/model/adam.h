@@ -1,5 +1,5 @@
-// Adam (Kingma & Ba 2015) as PyTorch computes it; with weight decay it is AdamW (Loshchilov & Hutter 2019). The numbers a
-// step needs are made here, in double precision, so that every backend takes the same steps:
+// Adam (Kingma & Ba 2015) as PyTorch computes it; with weight decay it is AdamW (Loshchilov & Hutter 2019). The numbers
+// a step needs are made here, in double precision, so that every backend takes the same steps:
 //     m = b1 m + (1 - b1) g;  v = b2 v + (1 - b2) g^2;  p = decay p - rate m / (sqrt(v) / root + 1e-8)
 // rate and root have the corrections of both moments' bias.
 #pragma once

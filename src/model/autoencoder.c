@@ -71,10 +71,7 @@ static void layout(const ts_params *params, ts_parameter_layout *out) {
     ts_autoencoder_shape shape = ts_autoencoder_shape_of(params);
     *out = (ts_parameter_layout){
         .count = 2,
-        .tensor = {{.name = "W",
-                    .rank = 2,
-                    .size = {shape.hidden, shape.features},
-                    .dimension = {"hidden", "feature"}},
+        .tensor = {{.name = "W", .rank = 2, .size = {shape.hidden, shape.features}, .dimension = {"hidden", "feature"}},
                    {.name = "b",
                     .rank = 1,
                     .size = {shape.features},
@@ -123,8 +120,7 @@ static double step_operations(const ts_params *params, const ts_data *data) {
 // Two batches: one to train on, one to measure with.
 static double unit_bytes(const ts_params *params, const ts_data *data) {
     ts_autoencoder_shape shape = ts_autoencoder_shape_of(params);
-    double samples =
-        data->features->support.count > 0 ? data->features->support.count : (double)shape.samples;
+    double samples = data->features->support.count > 0 ? data->features->support.count : (double)shape.samples;
     double entries = data->features->support.count > 0 ? 0 : samples * shape.features;
     return 2 * (16 * samples + 8 * entries);
 }
@@ -138,8 +134,7 @@ typedef struct weights {
     double all[];        // W, b; then h
 } weights;
 
-static void reconstruct(const void *context, const int *active, const float *value, int count,
-                        double *x_hat) {
+static void reconstruct(const void *context, const int *active, const float *value, int count, double *x_hat) {
     const weights *m = context;
     size_t features = (size_t)m->features;
     memset(m->h, 0, (size_t)m->hidden * sizeof(double));

@@ -30,22 +30,19 @@ static void layout(const ts_params *params, ts_parameter_layout *out) {
     int64_t tokens = (int64_t)s.n * s.embed, weights = 2 * (int64_t)s.embed * s.hidden;
     *out = (ts_parameter_layout){
         .count = 4,
-        .tensor = {{.name = "W_x", .rank = 2, .size = {s.n, s.embed}, .dimension = {"token", "embed"}},
-                   {.name = "W_y",
-                    .rank = 2,
-                    .size = {s.n, s.embed},
-                    .dimension = {"token", "embed"},
-                    .offset = tokens},
-                   {.name = "W",
-                    .rank = 2,
-                    .size = {2 * s.embed, s.hidden},
-                    .dimension = {"both_embed", "hidden"},
-                    .offset = 2 * tokens},
-                   {.name = "W_U",
-                    .rank = 2,
-                    .size = {s.hidden, s.n_out},
-                    .dimension = {"hidden", "output"},
-                    .offset = 2 * tokens + weights}},
+        .tensor =
+            {{.name = "W_x", .rank = 2, .size = {s.n, s.embed}, .dimension = {"token", "embed"}},
+             {.name = "W_y", .rank = 2, .size = {s.n, s.embed}, .dimension = {"token", "embed"}, .offset = tokens},
+             {.name = "W",
+              .rank = 2,
+              .size = {2 * s.embed, s.hidden},
+              .dimension = {"both_embed", "hidden"},
+              .offset = 2 * tokens},
+             {.name = "W_U",
+              .rank = 2,
+              .size = {s.hidden, s.n_out},
+              .dimension = {"hidden", "output"},
+              .offset = 2 * tokens + weights}},
         .total = 2 * tokens + weights + (int64_t)s.hidden * s.n_out,
     };
 }
@@ -117,8 +114,8 @@ static ts_status weights_create(const ts_params *params, const float *parameters
     w->w_u = w->all + tensors.tensor[3].offset;
     const double *both = w->all + tensors.tensor[2].offset;
     ts_product(s.n, s.hidden, s.embed, w->all, s.embed, both, s.hidden, w->left, s.hidden);
-    ts_product(s.n, s.hidden, s.embed, w->all + tensors.tensor[1].offset, s.embed,
-               both + (size_t)s.embed * hidden, s.hidden, w->right, s.hidden);
+    ts_product(s.n, s.hidden, s.embed, w->all + tensors.tensor[1].offset, s.embed, both + (size_t)s.embed * hidden,
+               s.hidden, w->right, s.hidden);
     return TS_OK;
 }
 
@@ -133,8 +130,8 @@ static void row(const void *context, int a, double *h_rows, double *logits, doub
         for (size_t k = 0; k < hidden; k++)
             h[k] = left[k] + right[k] <= 0 ? 0 : left[k] + right[k];
     }
-    ts_product(w->shape.n, w->shape.n_out, w->shape.hidden, h_rows, w->shape.hidden, w->w_u, w->shape.n_out,
-               logits, w->shape.n_out);
+    ts_product(w->shape.n, w->shape.n_out, w->shape.hidden, h_rows, w->shape.hidden, w->w_u, w->shape.n_out, logits,
+               w->shape.n_out);
 }
 
 static void free_weights(void *context) {

@@ -79,8 +79,8 @@ ts_status ts_model_schema(const ts_task *task, const ts_model *model, ts_schema 
     for (int i = 0; fits && choice && ts_optimisers[i]; i++)
         fits = add_keys(schema, ts_optimisers[i]->keys);
     return fits ? TS_OK
-                : ts_fail(TS_ERROR_FATAL, "task '%s' and model '%s' have more than %d keys",
-                          task ? task->name : "", model->name, TS_MAX_KEYS);
+                : ts_fail(TS_ERROR_FATAL, "task '%s' and model '%s' have more than %d keys", task ? task->name : "",
+                          model->name, TS_MAX_KEYS);
 }
 
 const char *ts_derived_name(int index) {

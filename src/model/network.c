@@ -25,8 +25,7 @@ static int ascending(const void *a, const void *b) {
 }
 
 void ts_network_pairs(const ts_params *params, const ts_table *table, int *pairs, int64_t *train) {
-    ts_table_split(table, own_seed(params, "split_seed"), ts_params_real(params, "train_fraction"), pairs,
-                   train);
+    ts_table_split(table, own_seed(params, "split_seed"), ts_params_real(params, "train_fraction"), pairs, train);
     // Sums then run over pairs in the order of the table, where neighbours share their left embedding.
     qsort(pairs, (size_t)*train, sizeof *pairs, ascending);
 }
@@ -43,8 +42,8 @@ const char *ts_network_check(const ts_parameter_layout *layout, char *message, s
         const ts_tensor *tensor = &layout->tensor[i];
         if (numbers(tensor) >= TS_TORCH_NORMALS)
             continue;
-        snprintf(message, bytes, "%s would have %lld numbers; PyTorch's streams need at least %d",
-                 tensor->name, (long long)numbers(tensor), TS_TORCH_NORMALS);
+        snprintf(message, bytes, "%s would have %lld numbers; PyTorch's streams need at least %d", tensor->name,
+                 (long long)numbers(tensor), TS_TORCH_NORMALS);
         return tensor->name;
     }
     return NULL;
@@ -55,8 +54,7 @@ void ts_network_initialise(const ts_params *params, const ts_parameter_layout *l
     ts_torch_random random;
     ts_torch_seed(&random, own_seed(params, "init_seed"));
     for (int i = 0; i < layout->count; i++)
-        ts_torch_normal(&random, numbers(&layout->tensor[i]), deviation[i],
-                        parameters + layout->tensor[i].offset);
+        ts_torch_normal(&random, numbers(&layout->tensor[i]), deviation[i], parameters + layout->tensor[i].offset);
 }
 
 void ts_network_close(ts_network *network) {

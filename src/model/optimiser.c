@@ -17,8 +17,7 @@ const ts_optimiser *const ts_optimisers[] = {OPTIMISERS(ADDRESS) NULL};
 static const char *const NAMES[] = {OPTIMISERS(NAME) NULL};
 
 enum { CONSTANT, LINEAR, COSINE };
-static const char *const SCHEDULES[] = {
-    [CONSTANT] = "constant", [LINEAR] = "linear", [COSINE] = "cosine", NULL};
+static const char *const SCHEDULES[] = {[CONSTANT] = "constant", [LINEAR] = "linear", [COSINE] = "cosine", NULL};
 
 const ts_key ts_optimizer_keys[] = {
     {"optimizer", TS_NAME, "", 0, 0, NAMES, true, "What takes the steps (default: the model's usual one)"},

@@ -12,7 +12,7 @@ typedef struct ts_optimiser {
     const char *name;
     const ts_key *keys; // beside ts_schedule_keys; NULL name ends the table
     int moments;        // numbers that it keeps of every parameter
-    size_t memory; // bytes that it keeps of an instance from one update to the next, to be faster; not saved
+    size_t memory;      // bytes that it keeps of an instance from one update to the next, to be faster; not saved
 
     // Update t (from 0). state (1 + moments, count): parameters, then moments, which start at 0; memory: zeroed at
     // first. What `memory` says may only depend on params and t.

@@ -94,8 +94,8 @@ static int64_t width(const ts_params *params, const char *name) {
 
 bool ts_transformer_direct(const ts_transformer_shape *s, double pairs) {
     double mixed = 2.0 * s->heads, made = (double)s->heads * s->head; // per number of head_out
-    double both = (double)s->neurons * s->model * s->n_out +
-                  (pairs * (mixed + s->neurons) + made * (s->n + s->model)) * s->n_out;
+    double both =
+        (double)s->neurons * s->model * s->n_out + (pairs * (mixed + s->neurons) + made * (s->n + s->model)) * s->n_out;
     double one_by_one = pairs * (mixed + s->neurons + s->n_out) * s->model + made * s->n * s->model;
     return both < one_by_one;
 }
@@ -228,13 +228,13 @@ static void make_head_outputs(forward *m, const double *w_v, const double *w_o) 
         ts_product(rows, s.head, s.model, m->x, s.model, w_v + (size_t)h * (size_t)(s.model * s.head), s.head,
                    m->value + h * s.head, inner);
         ts_product(rows, width, s.head, m->value + h * s.head, inner,
-                   m->out + (size_t)h * (size_t)s.head * (size_t)width, width,
-                   m->head_out + (size_t)h * (size_t)width, s.heads * width);
+                   m->out + (size_t)h * (size_t)s.head * (size_t)width, width, m->head_out + (size_t)h * (size_t)width,
+                   s.heads * width);
     }
     // What the last token reads of itself, as if it attended to nothing else.
     const double *itself = m->head_out + (size_t)(s.n + 2) * (size_t)s.heads * (size_t)width;
-    ts_product(1, width, s.model, m->x + (size_t)(s.n + 2) * (size_t)s.model, s.model, m->read, width,
-               m->constant, width);
+    ts_product(1, width, s.model, m->x + (size_t)(s.n + 2) * (size_t)s.model, s.model, m->read, width, m->constant,
+               width);
     for (int h = 0; h < s.heads; h++)
         for (int j = 0; j < width; j++)
             m->constant[j] += itself[(size_t)h * (size_t)width + (size_t)j];
@@ -329,8 +329,7 @@ static ts_status open(const ts_params *params, const float *parameters, ts_netwo
     const double *w_e = m->weights + tensors.tensor[TS_W_E].offset;
     make_inputs(m, w_e, m->weights + tensors.tensor[TS_W_POS].offset);
     make_scores(m, m->weights + tensors.tensor[TS_W_Q].offset, m->weights + tensors.tensor[TS_W_K].offset);
-    make_head_outputs(m, m->weights + tensors.tensor[TS_W_V].offset,
-                      m->weights + tensors.tensor[TS_W_O].offset);
+    make_head_outputs(m, m->weights + tensors.tensor[TS_W_V].offset, m->weights + tensors.tensor[TS_W_O].offset);
     average_attention(m);
     ts_product(s.neurons, s.n_out, s.model, m->w_out, s.model, m->w_u, s.n_out, m->u, s.n_out);
     network->all = m->weights;

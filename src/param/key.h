@@ -43,10 +43,9 @@ typedef struct ts_numbers {
 // Value of TS_FILE: the file as it was when the sweep was read. It counts by content: two paths to equal
 // bytes are one value, and the path is in no identity.
 typedef struct ts_file {
-    const char *path; // as written; "": no file
-    const char
-        *name; // for people, of one line: the path's last part, and digits of the digest if another file that
-               // the sweep names has the same
+    const char *path;    // as written; "": no file
+    const char *name;    // for people, of one line: the path's last part, and digits of the digest if another file that
+                         // the sweep names has the same
     const char *content; // (bytes), and a NUL
     size_t bytes;
     int64_t rows;    // of numbers in it (base/integer_rows.h)
@@ -70,13 +69,12 @@ typedef struct ts_value {
 typedef struct ts_key {
     const char *name;
     ts_key_type type;
-    const char *fallback;    // default as it would be written in a sweep file; NULL: must be given
-    double minimum, maximum; // of every number in it, inclusive
-    const char *const
-        *choices;     // NULL-terminated. TS_NAME: the names allowed. TS_INTEGER: words that may be written
-                      // in place of a number, choices[i] for i ("batch: exact" is batch 0); else NULL
-    bool shapes;      // instances that differ in it belong to different cases
-    const char *help; // one line, for --help and the man page
+    const char *fallback;       // default as it would be written in a sweep file; NULL: must be given
+    double minimum, maximum;    // of every number in it, inclusive
+    const char *const *choices; // NULL-terminated. TS_NAME: the names allowed. TS_INTEGER: words that may be written
+                                // in place of a number, choices[i] for i ("batch: exact" is batch 0); else NULL
+    bool shapes;                // instances that differ in it belong to different cases
+    const char *help;           // one line, for --help and the man page
 } ts_key;
 
 // Keys of every instance: task, model, seed, steps, checkpoints, save, ... (NULL name ends the list).

@@ -44,8 +44,7 @@ static void add_derived(ts_columns *columns) {
         const ts_task *task = ts_sweep_case(columns->sweep, c)->schema->task;
         for (const ts_quantity *one = task->derived; task != seen && one->name; one++)
             if (one->column)
-                add(columns, TS_COLUMN_DERIVED, one->name, one->number ? TS_H5_INT64 : TS_H5_TEXT, one->help,
-                    NULL);
+                add(columns, TS_COLUMN_DERIVED, one->name, one->number ? TS_H5_INT64 : TS_H5_TEXT, one->help, NULL);
         seen = task;
     }
 }

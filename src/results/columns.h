@@ -1,6 +1,6 @@
 // The columns that the sweep alone determines, one row per instance: number, case, identity, seed, what
-// varies, what tasks derive of it, and the resolved parameters. Making a results file writes them, checking one compares them: both
-// slab by slab, so that memory stays small at ten million instances.
+// varies, what tasks derive of it, and the resolved parameters. Making a results file writes them, checking one
+// compares them: both slab by slab, so that memory stays small at ten million instances.
 #pragma once
 
 #include "results/format.h"

@@ -92,8 +92,7 @@ static void make_static_columns(ts_h5 *h5, ts_columns *columns, ts_scale *instan
     ts_free(dataset);
 }
 
-static void make_result_columns(ts_h5 *h5, const ts_measure_columns *measures, int64_t instances,
-                                ts_scale *instance) {
+static void make_result_columns(ts_h5 *h5, const ts_measure_columns *measures, int64_t instances, ts_scale *instance) {
     const struct {
         const char *name, *help;
         ts_h5_type type;
@@ -150,13 +149,12 @@ static ts_scale *find_scale(ts_h5 *h5, hid_t group, scale_set *set, const char *
     for (int i = 0; i < set->count; i++)
         if (strcmp(set->scale[i].name, name) == 0) {
             if (set->scale[i].length != length && h5->status == TS_OK)
-                h5->status = ts_fail(TS_ERROR_FATAL, "'%s': dimension '%s' has two lengths, %lld and %lld",
-                                     h5->path, name, (long long)set->scale[i].length, (long long)length);
+                h5->status = ts_fail(TS_ERROR_FATAL, "'%s': dimension '%s' has two lengths, %lld and %lld", h5->path,
+                                     name, (long long)set->scale[i].length, (long long)length);
             return &set->scale[i];
         }
     if (set->count == MAX_SCALES) {
-        h5->status =
-            ts_fail(TS_ERROR_FATAL, "'%s': a case has more than %d dimensions", h5->path, MAX_SCALES);
+        h5->status = ts_fail(TS_ERROR_FATAL, "'%s': a case has more than %d dimensions", h5->path, MAX_SCALES);
         return &set->scale[0];
     }
     ts_scale *scale = &set->scale[set->count++];
@@ -187,8 +185,7 @@ static void dimension_name(const ts_field *field, int dimension, char name[TS_SC
         snprintf(name, TS_SCALE_NAME, "%s", field->dimension[dimension]);
 }
 
-static void make_field(ts_h5 *h5, hid_t group, hid_t place, const ts_field *field, int64_t rows,
-                       scale_set *set) {
+static void make_field(ts_h5 *h5, hid_t group, hid_t place, const ts_field *field, int64_t rows, scale_set *set) {
     ts_scale *scales[TS_FIELD_DIMENSIONS + 1] = {&set->scale[0]};
     for (int i = 0; i < field->rank; i++) {
         char name[TS_SCALE_NAME];
@@ -199,8 +196,7 @@ static void make_field(ts_h5 *h5, hid_t group, hid_t place, const ts_field *fiel
     make_dataset(h5, place, field->name, &form, field->help, field->units, scales);
 }
 
-static void make_fields(ts_h5 *h5, hid_t group, const ts_record_layout *layout, int64_t rows,
-                        scale_set *set) {
+static void make_fields(ts_h5 *h5, hid_t group, const ts_record_layout *layout, int64_t rows, scale_set *set) {
     hid_t weights = -1;
     for (int f = 0; f < layout->count && h5->status == TS_OK; f++) {
         const ts_field *field = &layout->field[f];
@@ -307,21 +303,18 @@ static ts_status explain(const char *path, int error, int64_t bytes) {
     long long space = statvfs(where, &disk) == 0 ? (long long)disk.f_bavail * (long long)disk.f_frsize : -1;
     ts_status status = TS_ERROR_FATAL;
     if (error == ENOSPC)
-        ts_fail(
-            status,
-            "cannot make '%s': %s: it needs about %lld bytes, %lld are free in '%s'; free some, keep fewer "
-            "weights or checkpoints, or choose another place with -o",
-            path, strerror(error), (long long)bytes, space, where);
-    else if (error == EDQUOT || error == EFBIG)
-        ts_fail_errno(
-            status, error,
-            "cannot make '%s', which needs about %lld bytes (keep fewer weights or checkpoints, or choose "
-            "another place with -o)",
-            path, (long long)bytes);
-    else if (error == ENOENT || error == ENOTDIR)
         ts_fail(status,
-                "cannot make '%s': there is no directory '%s'; make it, or choose another place with -o",
-                path, where);
+                "cannot make '%s': %s: it needs about %lld bytes, %lld are free in '%s'; free some, keep fewer "
+                "weights or checkpoints, or choose another place with -o",
+                path, strerror(error), (long long)bytes, space, where);
+    else if (error == EDQUOT || error == EFBIG)
+        ts_fail_errno(status, error,
+                      "cannot make '%s', which needs about %lld bytes (keep fewer weights or checkpoints, or choose "
+                      "another place with -o)",
+                      path, (long long)bytes);
+    else if (error == ENOENT || error == ENOTDIR)
+        ts_fail(status, "cannot make '%s': there is no directory '%s'; make it, or choose another place with -o", path,
+                where);
     else if (error == EACCES || error == EPERM)
         ts_fail_errno(status, error, "cannot make '%s' in '%s'; choose another place with -o", path, where);
     else

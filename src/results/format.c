@@ -35,8 +35,7 @@ static ts_status check_signature(int fd, const char *path) {
     if (found < 0)
         return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read '%s'", path);
     if (!found)
-        return ts_fail(TS_ERROR_FATAL, "'%s' is not a results file (no HDF5 signature); name another file",
-                       path);
+        return ts_fail(TS_ERROR_FATAL, "'%s' is not a results file (no HDF5 signature); name another file", path);
     return TS_OK;
 }
 
@@ -50,8 +49,7 @@ static ts_status open_and_look(ts_h5 *h5, int fd, const char *path) {
     if (h5->status != TS_OK) {
         char reason[512];
         snprintf(reason, sizeof reason, "%s", ts_message());
-        return ts_fail(TS_ERROR_FATAL, "the results file is damaged: %s; move it away and start again",
-                       reason);
+        return ts_fail(TS_ERROR_FATAL, "the results file is damaged: %s; move it away and start again", reason);
     }
     bool sound = false;
     status = ts_heap_start_is_sound(fd, &sound);
@@ -60,8 +58,8 @@ static ts_status open_and_look(ts_h5 *h5, int fd, const char *path) {
     ts_h5_end(h5);
     if (status != TS_OK)
         return status;
-    return ts_fail(TS_ERROR_FATAL,
-                   "the results file '%s' is damaged (in its texts); move it away and start again", path);
+    return ts_fail(TS_ERROR_FATAL, "the results file '%s' is damaged (in its texts); move it away and start again",
+                   path);
 }
 
 void ts_format_open(ts_h5 *h5, const char *path) {
@@ -118,8 +116,7 @@ ts_status ts_format_measures(const ts_sweep *sweep, const ts_record_layout *cons
     return TS_OK;
 }
 
-uint32_t ts_format_checksum(const ts_record_layout *layout, int64_t steps_done, uint8_t status,
-                            const void *record) {
+uint32_t ts_format_checksum(const ts_record_layout *layout, int64_t steps_done, uint8_t status, const void *record) {
     uint32_t crc = ts_crc32(0, &steps_done, sizeof steps_done);
     crc = ts_crc32(crc, &status, 1);
     for (int f = 0; f < layout->count; f++)

@@ -42,5 +42,4 @@ ts_status ts_format_measures(const ts_sweep *sweep, const ts_record_layout *cons
 int ts_format_measure(const ts_measure_columns *columns, const char *name); // -1: not there
 
 // CRC of an instance's data: steps done (int64), status (one byte), then the record's fields in order.
-uint32_t ts_format_checksum(const ts_record_layout *layout, int64_t steps_done, uint8_t status,
-                            const void *record);
+uint32_t ts_format_checksum(const ts_record_layout *layout, int64_t steps_done, uint8_t status, const void *record);

@@ -141,11 +141,11 @@ void ts_frame_check(ts_rows *rows, int fd) {
     uint32_t found = 0, now = checksum_of(rows, dataset, fd);
     ts_h5_read(h5, dataset, &FORM, 0, 1, &found);
     if (h5->status == TS_OK && found != now)
-        h5->status = ts_fail(
-            TS_ERROR_FATAL,
-            "'%s' is damaged outside its results (CRC-32 of its frame: %08x when it was made, %08x now); "
-            "nothing in it "
-            "has been changed: move it away and start again (--reuse takes over the results it holds)",
-            h5->path, found, now);
+        h5->status =
+            ts_fail(TS_ERROR_FATAL,
+                    "'%s' is damaged outside its results (CRC-32 of its frame: %08x when it was made, %08x now); "
+                    "nothing in it "
+                    "has been changed: move it away and start again (--reuse takes over the results it holds)",
+                    h5->path, found, now);
     ts_h5_close(h5, dataset);
 }

@@ -52,8 +52,7 @@ hid_t ts_origin_write(ts_h5 *h5, const ts_sweep *sweep) {
     hid_t group = ts_h5_create_group(h5, h5->file, "sweep");
     put_text(h5, group, "source", "the sweep file", ts_sweep_text(sweep));
     put_text(h5, group, "overrides", "what --set gave, a JSON list", ts_text_get(&list));
-    put_text(h5, group, "paths", "SHA-256 and path, as written, of each file the sweep names",
-             ts_text_get(&paths));
+    put_text(h5, group, "paths", "SHA-256 and path, as written, of each file the sweep names", ts_text_get(&paths));
     put_files(h5, group, files, n_files);
     ts_text_free(&list);
     ts_text_free(&paths);
@@ -207,8 +206,7 @@ static ts_status make_sweep(const ts_origin *o, ts_sweep **sweep) {
         snprintf(first, sizeof first, "%s", ts_message());
         if (strcmp(version, TOYSWEEP_VERSION) == 0)
             return ts_fail(status, "the sweep in it is damaged: %s", first);
-        return ts_fail(status,
-                       "toysweep %s, which made the file, read its sweep otherwise than toysweep %s does: %s",
+        return ts_fail(status, "toysweep %s, which made the file, read its sweep otherwise than toysweep %s does: %s",
                        version, TOYSWEEP_VERSION, first);
     }
     if (status != TS_OK)
@@ -225,11 +223,10 @@ static ts_status make_sweep(const ts_origin *o, ts_sweep **sweep) {
     if (status != TS_OK)
         return status;
     if (strcmp(version, TOYSWEEP_VERSION) == 0)
-        return ts_fail(
-            TS_ERROR_USER,
-            "the sweep in it is damaged: it does not make the file's instances (sweep_sha256 %.12s... is "
-            "noted, %.12s... is its own)",
-            then, now);
+        return ts_fail(TS_ERROR_USER,
+                       "the sweep in it is damaged: it does not make the file's instances (sweep_sha256 %.12s... is "
+                       "noted, %.12s... is its own)",
+                       then, now);
     return ts_fail(TS_ERROR_USER,
                    "toysweep %s, which made the file, and toysweep %s make different instances of its sweep "
                    "(sweep_sha256 %.12s... then, %.12s... now); use that version",

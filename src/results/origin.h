@@ -11,8 +11,8 @@
 hid_t ts_origin_write(ts_h5 *h5, const ts_sweep *sweep);
 int64_t ts_origin_bytes(const ts_sweep *sweep); // that this takes, about
 
-// The texts of which the sweep of a results file is made. Close also after a fault. TS_ERROR_USER: the file is too old to
-// hold them.
+// The texts of which the sweep of a results file is made. Close also after a fault. TS_ERROR_USER: the file is too old
+// to hold them.
 typedef struct ts_origin ts_origin;
 ts_status ts_origin_open(ts_reader *reader, ts_origin **origin);
 const ts_sweep_source *ts_origin_source(const ts_origin *origin); // lives as long as the origin

@@ -16,8 +16,7 @@
 
 enum { ATTRIBUTES = 5, MAX_TENSORS = 64, TENSOR_RANK = 4 };
 
-static const char *const attribute_names[ATTRIBUTES] = {"program", "version", "name", "backend",
-                                                        "sweep_sha256"};
+static const char *const attribute_names[ATTRIBUTES] = {"program", "version", "name", "backend", "sweep_sha256"};
 
 struct ts_reader {
     ts_h5 h5;
@@ -46,9 +45,9 @@ static void fail_as_damaged(ts_reader *reader, const char *dataset) {
 
 static void fail_as_foreign(ts_reader *reader, const char *attribute, const char *fault) {
     if (reader->h5.status == TS_OK)
-        reader->h5.status = ts_fail(
-            TS_ERROR_FATAL, "'%s' is an HDF5 file, but not a results file of toysweep: its attribute '%s' %s",
-            reader->path, attribute, fault);
+        reader->h5.status =
+            ts_fail(TS_ERROR_FATAL, "'%s' is an HDF5 file, but not a results file of toysweep: its attribute '%s' %s",
+                    reader->path, attribute, fault);
 }
 
 // Reads a whole one-dimensional dataset; its length must be `length` unless that is -1. Freed with ts_free.
@@ -279,8 +278,8 @@ ts_status ts_reader_column(ts_reader *reader, const char *name, double *out) {
 }
 
 static ts_status refuse_instance(const ts_reader *reader, int64_t instance) {
-    return ts_fail(TS_ERROR_USER, "'%s' has no instance %lld; it has 0 to %lld", reader->path,
-                   (long long)instance, (long long)reader->instances - 1);
+    return ts_fail(TS_ERROR_USER, "'%s' has no instance %lld; it has 0 to %lld", reader->path, (long long)instance,
+                   (long long)reader->instances - 1);
 }
 
 // A text of the file, by what a dataset holds at `offset` for it; freed with ts_free.
@@ -445,8 +444,8 @@ static void read_weights(ts_reader *reader, const ts_reader_case *one, int64_t r
     if (ts_text_status(&path) != TS_OK)
         reader->h5.status = TS_ERROR_MEMORY;
     else if (!ts_h5_has(reader->h5.file, ts_text_get(&path)))
-        reader->h5.status = ts_fail(
-            TS_ERROR_USER, "'%s' keeps no weights; run the sweep again with `save: final`", reader->path);
+        reader->h5.status =
+            ts_fail(TS_ERROR_USER, "'%s' keeps no weights; run the sweep again with `save: final`", reader->path);
     weights_visit visit = {reader, row, checkpoint};
     hsize_t position = 0;
     hid_t group = ts_h5_open_group(&reader->h5, reader->h5.file, ts_text_get(&path));
@@ -466,8 +465,7 @@ ts_status ts_reader_weights(ts_reader *reader, int64_t instance, ts_reader_tenso
     if (status != TS_OK)
         return status;
     if (row_status[instance] != 1)
-        return ts_fail(TS_ERROR_USER, "instance %lld of '%s' has no weights%s", (long long)instance,
-                       reader->path,
+        return ts_fail(TS_ERROR_USER, "instance %lld of '%s' has no weights%s", (long long)instance, reader->path,
                        row_status[instance] == 0   ? " yet: it is pending"
                        : row_status[instance] == 2 ? ": it failed"
                                                    : ": its status is damaged");

@@ -17,8 +17,8 @@ struct ts_records {
 };
 
 static ts_status check_cases(const char *path, const ts_reader *reader, const ts_sweep *sweep) {
-    bool same = ts_reader_cases(reader) == ts_sweep_cases(sweep) &&
-                ts_reader_instances(reader) == ts_sweep_instances(sweep);
+    bool same =
+        ts_reader_cases(reader) == ts_sweep_cases(sweep) && ts_reader_instances(reader) == ts_sweep_instances(sweep);
     for (int c = 0; same && c < ts_sweep_cases(sweep); c++) {
         const ts_reader_case *then = ts_reader_case_at(reader, c);
         const ts_case *now = ts_sweep_case(sweep, c);
@@ -72,13 +72,12 @@ static void check_weights(ts_records *records, int case_index) {
     ts_rows_open_case(&records->rows, case_index);
     for (int f = 0; f < layout->count && records->h5.status == TS_OK; f++)
         if (layout->field[f].place == TS_FIELD_WEIGHTS && records->rows.field[f] < 0)
-            records->h5.status = ts_fail(
-                TS_ERROR_USER, "'%s' does not have the weights '%s' of case %s as this version takes them",
-                records->h5.path, layout->field[f].name, ts_sweep_case(records->sweep, case_index)->title);
+            records->h5.status =
+                ts_fail(TS_ERROR_USER, "'%s' does not have the weights '%s' of case %s as this version takes them",
+                        records->h5.path, layout->field[f].name, ts_sweep_case(records->sweep, case_index)->title);
 }
 
-ts_status ts_records_read(ts_records *records, int case_index, int64_t index, void *record, ts_row *row,
-                          bool *intact) {
+ts_status ts_records_read(ts_records *records, int case_index, int64_t index, void *record, ts_row *row, bool *intact) {
     const ts_record_layout *layout = records->layouts[case_index];
     ts_rows_root root;
     ts_record_reset(layout, record);
@@ -96,15 +95,13 @@ ts_status ts_records_read(ts_records *records, int case_index, int64_t index, vo
 // --- One instance ---
 
 static ts_status damaged(const char *path, int64_t instance, const char *what) {
-    return ts_fail(
-        TS_ERROR_FATAL,
-        "instance %lld of '%s' is damaged: its %s are not as they were written; run its sweep again, "
-        "which trains it anew",
-        (long long)instance, path, what);
+    return ts_fail(TS_ERROR_FATAL,
+                   "instance %lld of '%s' is damaged: its %s are not as they were written; run its sweep again, "
+                   "which trains it anew",
+                   (long long)instance, path, what);
 }
 
-static ts_status check_parameters(const char *path, ts_reader *reader, const ts_params *params,
-                                  int64_t instance) {
+static ts_status check_parameters(const char *path, ts_reader *reader, const ts_params *params, int64_t instance) {
     ts_text now = {0};
     char *then = NULL;
     ts_params_json(params, &now);
@@ -118,8 +115,8 @@ static ts_status check_parameters(const char *path, ts_reader *reader, const ts_
     return status;
 }
 
-static ts_status check_record(const char *path, const ts_reader *reader, const ts_sweep *sweep,
-                              int case_index, int64_t index, const ts_record_layout *const *layouts) {
+static ts_status check_record(const char *path, const ts_reader *reader, const ts_sweep *sweep, int case_index,
+                              int64_t index, const ts_record_layout *const *layouts) {
     ts_records *records = NULL;
     ts_row row;
     bool intact = true;
@@ -151,8 +148,7 @@ static ts_status check_row(const char *path, ts_reader *reader, const ts_sweep *
     if (status == TS_OK)
         status = ts_record_layout_make(&params, data, &layouts[case_index]);
     if (status == TS_OK)
-        status =
-            check_record(path, reader, sweep, case_index, index, (const ts_record_layout *const *)layouts);
+        status = check_record(path, reader, sweep, case_index, index, (const ts_record_layout *const *)layouts);
     if (layouts)
         ts_record_layout_free(layouts[case_index]);
     ts_free(layouts);

@@ -8,16 +8,15 @@
 
 typedef struct ts_records ts_records;
 
-// The results file that `reader` has open, of this sweep (origin.h). All must outlive the records. Layouts of cases that
-// are not read may be NULL.
+// The results file that `reader` has open, of this sweep (origin.h). All must outlive the records. Layouts of cases
+// that are not read may be NULL.
 ts_status ts_records_open(const char *path, const ts_reader *reader, const ts_sweep *sweep,
                           const ts_record_layout *const *layouts, ts_records **records);
 void ts_records_close(ts_records *records);
 
 // Reads a row into `record` (layout->bytes), which *row then points to. *intact: false if its checksum does
 // not match (of other versions' files it is not looked at).
-ts_status ts_records_read(ts_records *records, int case_index, int64_t index, void *record, ts_row *row,
-                          bool *intact);
+ts_status ts_records_read(ts_records *records, int case_index, int64_t index, void *record, ts_row *row, bool *intact);
 
 // Is what the file says of a finished instance - parameters, results, weights - what was written? Another version's
 // file is not looked at. TS_ERROR_FATAL, with a message: it is not.

@@ -11,11 +11,11 @@ hid_t ts_rows_open_dataset(ts_h5 *h5, const char *name, const ts_h5_form *form) 
     hid_t dataset = ts_h5_open_dataset(h5, h5->file, name);
     ts_h5_form found;
     if (dataset >= 0 && !(ts_h5_form_of(dataset, &found) && ts_h5_same_form(&found, form)))
-        h5->status = ts_fail(
-            TS_ERROR_FATAL,
-            "'%s' is damaged: '%s' does not have the type, shape or place it was made with; take a copy "
-            "of it, or move it away and start again",
-            h5->path, name);
+        h5->status =
+            ts_fail(TS_ERROR_FATAL,
+                    "'%s' is damaged: '%s' does not have the type, shape or place it was made with; take a copy "
+                    "of it, or move it away and start again",
+                    h5->path, name);
     return dataset;
 }
 
@@ -57,8 +57,7 @@ void ts_rows_begin(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep, const ts_rec
     begin(rows, h5, sweep, layouts, false);
 }
 
-void ts_rows_begin_partial(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep,
-                           const ts_record_layout *const *layouts) {
+void ts_rows_begin_partial(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep, const ts_record_layout *const *layouts) {
     begin(rows, h5, sweep, layouts, true);
 }
 
@@ -128,8 +127,8 @@ static int64_t rows_at_once(size_t bytes, int64_t count) {
 
 // --- Writing ---
 
-static void put_field(ts_rows *rows, hid_t dataset, const ts_field *field, const ts_h5_form *form,
-                      int64_t first_row, int64_t count, const ts_row *row) {
+static void put_field(ts_rows *rows, hid_t dataset, const ts_field *field, const ts_h5_form *form, int64_t first_row,
+                      int64_t count, const ts_row *row) {
     int64_t step = rows_at_once(field->bytes, count);
     for (int64_t done = 0; done < count && rows->h5->status == TS_OK; done += step) {
         int64_t part = count - done < step ? count - done : step;
@@ -157,8 +156,8 @@ static void put_column(ts_rows *rows, hid_t dataset, ts_h5_type type, const int6
     }
 }
 
-static void put_root_columns(ts_rows *rows, const ts_record_layout *layout, const int64_t *instance,
-                             int64_t count, const ts_row *row) {
+static void put_root_columns(ts_rows *rows, const ts_record_layout *layout, const int64_t *instance, int64_t count,
+                             const ts_row *row) {
     char *values = gather_space(rows, (size_t)count * 8);
     if (!values)
         return;
@@ -199,8 +198,8 @@ void ts_rows_put_status(ts_rows *rows, int case_index, int64_t first_row, int64_
     for (int64_t i = 0; values && i < count; i++)
         values[i] = (char)row[i].status;
     if (values)
-        put_column(rows, rows->status, TS_H5_UINT8,
-                   ts_sweep_case(rows->sweep, case_index)->instance + first_row, count, values);
+        put_column(rows, rows->status, TS_H5_UINT8, ts_sweep_case(rows->sweep, case_index)->instance + first_row, count,
+                   values);
 }
 
 // --- Reading ---
@@ -244,6 +243,5 @@ void ts_rows_get_root(ts_rows *rows, int case_index, int64_t row, ts_rows_root *
     get_item(rows, rows->steps_done, TS_H5_INT64, instance, &root->steps_done);
     for (int f = 0; f < layout->count && rows->h5->status == TS_OK; f++)
         if (layout->field[f].place == TS_FIELD_ROOT)
-            get_item(rows, rows->measure[rows->column[f]], TS_H5_FLOAT64, instance,
-                     record + layout->field[f].offset);
+            get_item(rows, rows->measure[rows->column[f]], TS_H5_FLOAT64, instance, record + layout->field[f].offset);
 }

@@ -21,10 +21,8 @@ static ts_status open_rows(ts_store *store, const char *path, const ts_sweep *sw
     ts_h5_open(&store->h5, path, false);
     store->h5.direct = store->file;
     ts_rows_begin(&store->rows, &store->h5, sweep, layouts);
-    if (store->h5.status == TS_OK &&
-        !ts_store_in_place(store)) // what HDF5 opened may then be another file than ours
-        store->h5.status =
-            ts_fail(TS_ERROR_FATAL, "'%s' was deleted, moved or replaced while it was opened", path);
+    if (store->h5.status == TS_OK && !ts_store_in_place(store)) // what HDF5 opened may then be another file than ours
+        store->h5.status = ts_fail(TS_ERROR_FATAL, "'%s' was deleted, moved or replaced while it was opened", path);
     return store->h5.status;
 }
 
@@ -62,8 +60,7 @@ static void sync_data(ts_store *store) {
         store->h5.status = ts_shared_file_sync(store->file);
 }
 
-ts_status ts_store_commit(ts_store *store, int case_index, int64_t first_row, int64_t count,
-                          const ts_row *rows) {
+ts_status ts_store_commit(ts_store *store, int case_index, int64_t first_row, int64_t count, const ts_row *rows) {
     ts_rows_put(&store->rows, case_index, first_row, count, rows);
     sync_data(store); // a status may only reach the disk after what it vouches for
     ts_rows_put_status(&store->rows, case_index, first_row, count, rows);
@@ -71,8 +68,7 @@ ts_status ts_store_commit(ts_store *store, int case_index, int64_t first_row, in
     return store->h5.status;
 }
 
-ts_status ts_store_put(ts_store *store, int case_index, int64_t first_row, int64_t count,
-                       const ts_row *rows) {
+ts_status ts_store_put(ts_store *store, int case_index, int64_t first_row, int64_t count, const ts_row *rows) {
     ts_rows_put(&store->rows, case_index, first_row, count, rows);
     ts_rows_put_status(&store->rows, case_index, first_row, count, rows);
     return store->h5.status;

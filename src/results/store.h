@@ -15,8 +15,7 @@ ts_status ts_store_open(const char *path, const ts_comm *comm, const ts_sweep *s
 
 // Independent. Writes rows first_row .. first_row + count - 1 of a case: data and checksums, fdatasync, then
 // the status bytes, fdatasync. When it returns TS_OK the rows are on disk.
-ts_status ts_store_commit(ts_store *store, int case_index, int64_t first_row, int64_t count,
-                          const ts_row *rows);
+ts_status ts_store_commit(ts_store *store, int case_index, int64_t first_row, int64_t count, const ts_row *rows);
 
 // For a file that does not have its own name yet: as ts_store_commit, but what is written is on disk only after
 // ts_store_sync. And a row read back (record: layout->bytes).

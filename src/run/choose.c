@@ -63,8 +63,7 @@ static void note_match(choice *c, int64_t instance) {
     if (c->matches > LISTED)
         return;
     ts_label_instance(c->sweep, instance, &label);
-    ts_text_addf(&c->list, "%s%lld (%s)", c->list.length ? ", " : "", (long long)instance,
-                 ts_text_get(&label));
+    ts_text_addf(&c->list, "%s%lld (%s)", c->list.length ? ", " : "", (long long)instance, ts_text_get(&label));
     c->list.failed = c->list.failed || label.failed;
     ts_text_free(&label);
 }
@@ -85,10 +84,9 @@ static ts_status choose_only(choice *c, int64_t *instance) {
     if (c->matches == 0)
         return ts_fail(TS_ERROR_USER, "--where: it holds for none of the %lld instance%s",
                        (long long)ts_sweep_instances(c->sweep), ts_plural(ts_sweep_instances(c->sweep)));
-    return ts_fail(
-        TS_ERROR_USER,
-        "--where: it holds for %lld instances: %s%s; say more, or take one by --instance I, or best",
-        (long long)c->matches, ts_text_get(&c->list), c->matches > LISTED ? ", ..." : "");
+    return ts_fail(TS_ERROR_USER,
+                   "--where: it holds for %lld instances: %s%s; say more, or take one by --instance I, or best",
+                   (long long)c->matches, ts_text_get(&c->list), c->matches > LISTED ? ", ..." : "");
 }
 
 // --- The best ---
@@ -98,8 +96,7 @@ static const ts_model *model_of(const choice *c, int64_t instance) {
 }
 
 // Of the instances for which the expression holds, all of which must have one measure. value: its column.
-static ts_status find_best(choice *c, const uint8_t *status, const char **measure, double *value,
-                           int64_t *instance) {
+static ts_status find_best(choice *c, const uint8_t *status, const char **measure, double *value, int64_t *instance) {
     *measure = NULL;
     *instance = -1;
     for (int64_t i = 0; i < ts_sweep_instances(c->sweep); i++) {
@@ -111,11 +108,10 @@ static ts_status find_best(choice *c, const uint8_t *status, const char **measur
             continue;
         const char *own = model_of(c, i)->headline;
         if (*measure && strcmp(*measure, own) != 0)
-            return ts_fail(
-                TS_ERROR_USER,
-                "--instance best: there are instances with %s and some with %s, which do not compare; "
-                "choose by --where, such as 'model == %s'",
-                *measure, own, model_of(c, i)->name);
+            return ts_fail(TS_ERROR_USER,
+                           "--instance best: there are instances with %s and some with %s, which do not compare; "
+                           "choose by --where, such as 'model == %s'",
+                           *measure, own, model_of(c, i)->name);
         if (!*measure) {
             tested = ts_reader_column(c->reader, own, value);
             if (tested != TS_OK)

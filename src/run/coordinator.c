@@ -46,7 +46,7 @@ struct ts_coordinator {
     rank_queue urgent, ahead;
     rank_state *ranks; // (setup.ranks)
     int64_t rows_waiting, units_out;
-    double waiting; // predicted seconds of everything waiting, before calibration
+    double waiting;                              // predicted seconds of everything waiting, before calibration
     double measured_predicted, measured_seconds; // over finished units: their prediction, and the truth
     int64_t looked;
     bool closed;
@@ -214,8 +214,7 @@ void ts_coordinator_close(ts_coordinator *c) {
 
 // Truth over prediction so far.
 static double calibration(const ts_coordinator *c) {
-    return c->measured_predicted > 0 && c->measured_seconds > 0 ? c->measured_seconds / c->measured_predicted
-                                                                : 1;
+    return c->measured_predicted > 0 && c->measured_seconds > 0 ? c->measured_seconds / c->measured_predicted : 1;
 }
 
 // Seconds of one slot for one instance, as now known.

@@ -17,7 +17,7 @@ typedef struct ts_coordinator_case {
     double cost;            // predicted seconds of one slot for one instance
     int64_t instance_bytes; // memory while it trains
     int64_t unit_bytes;     // memory of a unit beside its instances
-    int64_t fill; // instances that a rank needs to be fully used, over all slots of its GPU (CPU: 1)
+    int64_t fill;           // instances that a rank needs to be fully used, over all slots of its GPU (CPU: 1)
 } ts_coordinator_case;
 
 typedef struct ts_coordinator_setup {

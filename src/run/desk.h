@@ -9,7 +9,7 @@
 typedef struct ts_desk {
     int slots, idle;           // idle: slots without a unit
     int urgent_out, ahead_out; // requests that rank 0 has not answered yet
-    ts_unit *queue; // ring of slots + 1, which is all that can be on its way: a unit a slot, one ahead
+    ts_unit *queue;            // ring of slots + 1, which is all that can be on its way: a unit a slot, one ahead
     int first, queued;
     bool stopping, stopped; // stopped: rank 0 knows
 } ts_desk;
@@ -17,8 +17,8 @@ typedef struct ts_desk {
 ts_status ts_desk_open(ts_desk *desk, int slots); // all slots idle
 void ts_desk_close(ts_desk *desk);
 
-// The next message that is due to rank 0, in `kind`; false: none is. A REQUEST for each idle slot, or an URGENT if one is
-// due ahead; AHEAD once all slots train and nothing waits; after ts_desk_stop only STOPPED, once all slots are idle.
+// The next message that is due to rank 0, in `kind`; false: none is. A REQUEST for each idle slot, or an URGENT if one
+// is due ahead; AHEAD once all slots train and nothing waits; after ts_desk_stop only STOPPED, once all slots are idle.
 bool ts_desk_ask(ts_desk *desk, ts_message_kind *kind);
 
 // Rank 0 answered with a unit, which is dropped if the desk is stopping. TS_ERROR_FATAL: it was not asked for.

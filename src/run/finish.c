@@ -28,8 +28,8 @@ static void print_report(ts_session *r, const ts_run_end *end) {
     ts_reader_close(reader);
     int64_t left = ts_sweep_instances(r->sweep) - end->done - end->failed;
     putchar('\n');
-    ts_print("%s: %lld done, %lld failed, %lld left, in %s", r->path, (long long)end->done,
-             (long long)end->failed, (long long)left, ts_duration_text(ts_clock() - r->started, elapsed));
+    ts_print("%s: %lld done, %lld failed, %lld left, in %s", r->path, (long long)end->done, (long long)end->failed,
+             (long long)left, ts_duration_text(ts_clock() - r->started, elapsed));
     if (end->fault == TS_OK && left == 0)
         ts_next_look(r->path);
     else
@@ -57,8 +57,7 @@ int ts_session_finish(ts_session *r) {
         if (r->reused)
             snprintf(copied, sizeof copied, " (%lld copied now)", (long long)r->reused);
         if (r->failed)
-            snprintf(failed, sizeof failed, " (%lld failed; --retry-failed trains them again)",
-                     (long long)r->failed);
+            snprintf(failed, sizeof failed, " (%lld failed; --retry-failed trains them again)", (long long)r->failed);
         ts_print("%s: nothing to do, all %lld instances are finished%s%s", r->path,
                  (long long)ts_sweep_instances(r->sweep), copied, failed);
     } else {
@@ -73,8 +72,8 @@ int ts_session_finish(ts_session *r) {
         if (code != TS_EXIT_DONE && end.reason[0])
             ts_error("stopped: %s%s", end.reason, code == TS_EXIT_STOPPED ? "; run again to continue" : "");
         else if (code == TS_EXIT_FAILURES)
-            ts_error("%lld instance%s failed; %s.log.jsonl says why", (long long)end.failed,
-                     ts_plural(end.failed), r->path);
+            ts_error("%lld instance%s failed; %s.log.jsonl says why", (long long)end.failed, ts_plural(end.failed),
+                     r->path);
     }
     if (code == TS_EXIT_DONE || code == TS_EXIT_FAILURES)
         ts_state_remove_directory(r->job->state_directory);

@@ -12,12 +12,11 @@
 #include <stdio.h>
 #include <string.h>
 
-// Before anything was timed: operations a second of one slot in float32 and in float64, seconds per step and per measured checkpoint
-// that do not depend on the operations, and per instance (set-up and commit).
+// Before anything was timed: operations a second of one slot in float32 and in float64, seconds per step and per
+// measured checkpoint that do not depend on the operations, and per instance (set-up and commit).
 static const double RATE = 40e9, MEASURE_RATE = 8e9, STEP = 1.5e-6, CHECKPOINT = 1e-4, INSTANCE = 1e-4;
 
-static const ts_engine *engine_of(const ts_sweep *sweep, int case_index, const ts_backend *backend,
-                                  const char **why) {
+static const ts_engine *engine_of(const ts_sweep *sweep, int case_index, const ts_backend *backend, const char **why) {
     ts_params params;
     ts_case_params(sweep, case_index, 0, &params);
     return ts_backend_engine(backend, &params, why);
@@ -47,10 +46,9 @@ static ts_status refuse(const ts_job *job, int case_index, const char *why) {
     for (int i = 0; ts_backends[i]; i++)
         if (engine_of(job->sweep, case_index, ts_backends[i], NULL))
             ts_text_addf(&others, "%s%s", others.length ? " or " : "", ts_backends[i]->name);
-    ts_status status =
-        ts_fail(TS_ERROR_USER, "--backend %s cannot train the case '%s': %s; %s%s", job->backend->name,
-                ts_sweep_case(job->sweep, case_index)->title, why,
-                others.length ? "use --backend " : "no other backend can", ts_text_get(&others));
+    ts_status status = ts_fail(TS_ERROR_USER, "--backend %s cannot train the case '%s': %s; %s%s", job->backend->name,
+                               ts_sweep_case(job->sweep, case_index)->title, why,
+                               others.length ? "use --backend " : "no other backend can", ts_text_get(&others));
     ts_text_free(&others);
     return status;
 }
@@ -79,9 +77,8 @@ ts_status ts_job_save_state(const ts_job *job, const ts_unit *unit, const ts_tra
     if (status == TS_OK)
         status = ts_state_save(job->state_directory, job->digest, unit, state, bytes);
     if (status != TS_OK)
-        ts_warn(
-            "a unit's state could not be saved (%s); if the run is interrupted it goes back to its last one",
-            ts_message());
+        ts_warn("a unit's state could not be saved (%s); if the run is interrupted it goes back to its last one",
+                ts_message());
     ts_free(state);
     return TS_OK;
 }
@@ -100,8 +97,7 @@ static ts_status predict(ts_job *job, int case_index, double *seconds) {
     ts_case_params(job->sweep, case_index, 0, &params);
     double operations = params.schema->model->step_operations(&params, data);
     *seconds = (double)ts_params_integer(&params, "steps") * (STEP + operations / RATE) +
-               (double)job->layouts[case_index]->checkpoints * ts_job_measure_seconds(&params, data) +
-               INSTANCE;
+               (double)job->layouts[case_index]->checkpoints * ts_job_measure_seconds(&params, data) + INSTANCE;
     return TS_OK;
 }
 
@@ -166,8 +162,7 @@ ts_status ts_job_create(const ts_sweep *sweep, const ts_backend *backend, const 
     };
     pthread_mutex_init(&job->mutex, NULL);
     ts_status status = TS_ERROR_MEMORY;
-    if (job->engines && job->layouts && job->cost && job->steps && job->data && job->ranks &&
-        job->state_directory) {
+    if (job->engines && job->layouts && job->cost && job->steps && job->data && job->ranks && job->state_directory) {
         snprintf(job->state_directory, path, "%s.state", output);
         status = fill(job);
     }

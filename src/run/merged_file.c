@@ -115,8 +115,8 @@ static void name_of(const char *output, char name[64]) {
     snprintf(name, 64, "%.*s", (int)length, own);
 }
 
-ts_status ts_merged_file_make(const char *const *files, int n_files, const char *output,
-                              const ts_sweep *sweep, ts_sweep **made, ts_reuse_counts *counts) {
+ts_status ts_merged_file_make(const char *const *files, int n_files, const char *output, const ts_sweep *sweep,
+                              ts_sweep **made, ts_reuse_counts *counts) {
     char name[64];
     merge *m = ts_alloc_zero(1, sizeof *m, "files");
     *made = NULL;

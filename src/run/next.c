@@ -72,8 +72,7 @@ void ts_next_look(const char *path) {
 }
 
 // "toysweep run SWEEP -o PATH --set ...".
-static void add_run(ts_text *line, const char *sweep, const char *path, const char *const *overrides,
-                    int n_overrides) {
+static void add_run(ts_text *line, const char *sweep, const char *path, const char *const *overrides, int n_overrides) {
     ts_next_command(line, "run");
     ts_next_path(line, sweep);
     ts_text_add(line, " -o");
@@ -92,8 +91,8 @@ void ts_next_continue(const char *sweep, const char *path, const char *const *ov
     ts_next_print(&line);
 }
 
-void ts_next_take_over(const ts_run_options *options, const char *output, const char *backend,
-                       const char *old, ts_text *line) {
+void ts_next_take_over(const ts_run_options *options, const char *output, const char *backend, const char *old,
+                       ts_text *line) {
     add_run(line, options->sweep, output, options->overrides, options->n_overrides);
     if (backend) {
         ts_text_add(line, " --backend");

@@ -18,5 +18,5 @@ void ts_next_look(const char *path);
 void ts_next_continue(const char *sweep, const char *path, const char *const *overrides, int n_overrides);
 
 // Adds the command that takes over from `old` what is the same, into another file. backend NULL: left out.
-void ts_next_take_over(const ts_run_options *options, const char *output, const char *backend,
-                       const char *old, ts_text *line);
+void ts_next_take_over(const ts_run_options *options, const char *output, const char *backend, const char *old,
+                       ts_text *line);

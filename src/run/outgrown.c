@@ -59,8 +59,8 @@ static int64_t count_same(ts_reader *reader, const ts_sweep *sweep) {
     return status == TS_OK ? same : 0;
 }
 
-static void advise(const char *path, const ts_sweep *sweep, const ts_backend *backend,
-                   const ts_run_options *options, ts_text *advice) {
+static void advise(const char *path, const ts_sweep *sweep, const ts_backend *backend, const ts_run_options *options,
+                   ts_text *advice) {
     const ts_backend *best;
     char output[PATH_MAX];
     ts_reader *reader;

@@ -76,8 +76,8 @@ static ts_status prepare_file(ts_session *r) {
         return status;
     if (!ts_path_exists(r->path))
         return ts_results_create(r->path, r->sweep, layouts, job->backend->name);
-    status = ts_check_results(r->path, r->sweep, layouts, job->backend->name, r->options->retry_failed,
-                              r->status, &damaged);
+    status =
+        ts_check_results(r->path, r->sweep, layouts, job->backend->name, r->options->retry_failed, r->status, &damaged);
     if (status == TS_ERROR_FATAL)
         ts_outgrown_advise(r->path, r->sweep, job->backend, r->options, &r->advice);
     if (status == TS_OK && damaged > 0)
@@ -97,8 +97,7 @@ static ts_status open_file(ts_session *r) {
         status = ts_lock_join(lock, &r->lock);
     status = ts_comm_agree(r->comm, status);
     if (status == TS_OK)
-        status = ts_store_open(r->path, r->comm, r->sweep, (const ts_record_layout *const *)r->job->layouts,
-                               &r->store);
+        status = ts_store_open(r->path, r->comm, r->sweep, (const ts_record_layout *const *)r->job->layouts, &r->store);
     return ts_comm_agree(r->comm, status);
 }
 
@@ -175,8 +174,8 @@ static ts_status reuse_files(ts_session *r) {
         status = ts_reuse_take(&reuse, r->options->reuse[i], i, &counts);
         r->reused += r->reused_from[i] = counts.done;
         if (status == TS_OK)
-            ts_print("%s: %lld instance%s taken over from %s", r->path, (long long)counts.done,
-                     ts_plural(counts.done), r->options->reuse[i]);
+            ts_print("%s: %lld instance%s taken over from %s", r->path, (long long)counts.done, ts_plural(counts.done),
+                     r->options->reuse[i]);
     }
     ts_identities_free(identities);
     return status;
@@ -197,8 +196,8 @@ static ts_status prepare_leader(ts_session *r) {
     if (status == TS_OK)
         status = ts_grid_make(r->sweep, &r->grid);
     if (status == TS_OK)
-        status = ts_schedule_make(r->job, r->status, r->comm->size, r->slots,
-                                  ts_machine_slot_bytes(r->comm, r->slots), &r->coordinator);
+        status = ts_schedule_make(r->job, r->status, r->comm->size, r->slots, ts_machine_slot_bytes(r->comm, r->slots),
+                                  &r->coordinator);
     if (status != TS_OK)
         return status;
     if (r->pending > 0)

@@ -83,21 +83,9 @@ static const char *rate_text(double rate, char out[32]) {
 }
 
 // Parts of a line in their order; where there is no room for all, those of the highest rank go first.
-enum {
-    PART_BAR,
-    PART_SHARE,
-    PART_DONE,
-    PART_FAILED,
-    PART_UNITS,
-    PART_RATE,
-    PART_BUSY,
-    PART_ELAPSED,
-    PART_LEFT,
-    PARTS
-};
-static const int RANK[PARTS] = {
-    [PART_SHARE] = 0,   [PART_LEFT] = 1, [PART_FAILED] = 2, [PART_DONE] = 3, [PART_BAR] = 4,
-    [PART_ELAPSED] = 5, [PART_RATE] = 6, [PART_UNITS] = 7,  [PART_BUSY] = 8};
+enum { PART_BAR, PART_SHARE, PART_DONE, PART_FAILED, PART_UNITS, PART_RATE, PART_BUSY, PART_ELAPSED, PART_LEFT, PARTS };
+static const int RANK[PARTS] = {[PART_SHARE] = 0,   [PART_LEFT] = 1, [PART_FAILED] = 2, [PART_DONE] = 3, [PART_BAR] = 4,
+                                [PART_ELAPSED] = 5, [PART_RATE] = 6, [PART_UNITS] = 7,  [PART_BUSY] = 8};
 
 typedef char part[64];
 
@@ -105,8 +93,8 @@ static void write_left(double now, part out) {
     char left[32], before[32];
     ts_duration_text(shown_last.left, left); // "?" if there is none yet
     ts_duration_text(shown_last.before, before);
-    bool explained = shown_last.raised >= 0 && now - shown_last.raised < WORD_SECONDS &&
-                     shown_last.left > shown_last.before;
+    bool explained =
+        shown_last.raised >= 0 && now - shown_last.raised < WORD_SECONDS && shown_last.left > shown_last.before;
     if (explained && strcmp(left, before) != 0)
         snprintf(out, sizeof(part), "%s left (up from %s)", left, before);
     else
@@ -129,8 +117,7 @@ static void write_parts(const ts_progress_state *state, double now, bool bar, pa
              (long long)state->units_out);
     snprintf(parts[PART_RATE], sizeof(part), "%s steps/s",
              rate_text(state->elapsed > 0 ? state->steps / state->elapsed : 0, text));
-    snprintf(parts[PART_BUSY], sizeof(part), "%lld/%lld busy", (long long)state->busy,
-             (long long)state->slots);
+    snprintf(parts[PART_BUSY], sizeof(part), "%lld/%lld busy", (long long)state->busy, (long long)state->slots);
     snprintf(parts[PART_ELAPSED], sizeof(part), "%s elapsed", ts_duration_text(state->elapsed, text));
     write_left(now, parts[PART_LEFT]);
 }
@@ -140,8 +127,7 @@ static size_t join(part parts[PARTS], char out[TS_PROGRESS_BYTES]) {
     out[0] = 0;
     for (int i = 0; i < PARTS; i++)
         if (parts[i][0])
-            length += (size_t)snprintf(out + length, TS_PROGRESS_BYTES - length, "%s%s", length ? "  " : "",
-                                       parts[i]);
+            length += (size_t)snprintf(out + length, TS_PROGRESS_BYTES - length, "%s%s", length ? "  " : "", parts[i]);
     return length;
 }
 

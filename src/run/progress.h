@@ -4,12 +4,7 @@
 
 #include <stdint.h>
 
-typedef enum ts_progress_mode {
-    TS_PROGRESS_AUTO,
-    TS_PROGRESS_BAR,
-    TS_PROGRESS_LOG,
-    TS_PROGRESS_NONE
-} ts_progress_mode;
+typedef enum ts_progress_mode { TS_PROGRESS_AUTO, TS_PROGRESS_BAR, TS_PROGRESS_LOG, TS_PROGRESS_NONE } ts_progress_mode;
 
 typedef struct ts_progress_state {
     int64_t instances, done, failed; // of the whole sweep
@@ -25,7 +20,7 @@ void ts_progress_start(ts_progress_mode mode);
 void ts_progress_show(const ts_progress_state *state); // call as often as convenient
 void ts_progress_end(void);                            // clears the live line
 
-// What is shown of `state` in so many columns, the most important last to be left out; 0: a log's whole line, without the
-// bar. `now` as from ts_clock; calls follow each other in time.
+// What is shown of `state` in so many columns, the most important last to be left out; 0: a log's whole line, without
+// the bar. `now` as from ts_clock; calls follow each other in time.
 enum { TS_PROGRESS_BYTES = 512 };
 void ts_progress_line(const ts_progress_state *state, double now, int columns, char out[TS_PROGRESS_BYTES]);

@@ -46,8 +46,8 @@ static ts_status check_weights(const remeasure *r) {
     for (int c = 0; c < r->cases; c++)
         if (has_weights(r->layouts[c]))
             return TS_OK;
-    return ts_fail(TS_ERROR_USER,
-                   "'%s' keeps no weights (save: none); run its sweep again with `save: final`", r->path);
+    return ts_fail(TS_ERROR_USER, "'%s' keeps no weights (save: none); run its sweep again with `save: final`",
+                   r->path);
 }
 
 // Layouts and data of all cases, and room for one instance.
@@ -88,8 +88,7 @@ static ts_status open_results(const char *path, remeasure *r) {
     if (status == TS_OK)
         status = check_weights(r);
     if (status == TS_OK)
-        status = ts_records_open(path, r->reader, r->sweep, (const ts_record_layout *const *)r->layouts,
-                                 &r->records);
+        status = ts_records_open(path, r->reader, r->sweep, (const ts_record_layout *const *)r->layouts, &r->records);
     return status;
 }
 
@@ -133,8 +132,8 @@ static int64_t checkpoint_at(const ts_record_layout *layout, int64_t step) {
 
 // Measures a finished row's record again, as the trainer did: with `all`, at every checkpoint whose weights are
 // there, else at the last. *measured: false if there were none. Of a failed row only the curves are known.
-static ts_status measure_row(remeasure *r, int case_index, int64_t index, const ts_row *row, bool all,
-                             char *record, bool *measured) {
+static ts_status measure_row(remeasure *r, int case_index, int64_t index, const ts_row *row, bool all, char *record,
+                             bool *measured) {
     const ts_record_layout *layout = r->layouts[case_index];
     const ts_data *data = r->data[case_index];
     ts_params params;
@@ -146,15 +145,13 @@ static ts_status measure_row(remeasure *r, int case_index, int64_t index, const 
     if (!has_weights(layout) || (!done && !by_checkpoint))
         return TS_OK;
     if (done && last < 0)
-        return ts_fail(TS_ERROR_FATAL, "'%s' is damaged: instance %lld is done at step %lld, no checkpoint",
-                       r->path, (long long)ts_sweep_case(r->sweep, case_index)->instance[index],
-                       (long long)row->steps_done);
+        return ts_fail(TS_ERROR_FATAL, "'%s' is damaged: instance %lld is done at step %lld, no checkpoint", r->path,
+                       (long long)ts_sweep_case(r->sweep, case_index)->instance[index], (long long)row->steps_done);
     for (; k >= 0 && k < layout->checkpoints && layout->step[k] <= row->steps_done; k++) {
         bool at_end = done && k == last;
         if (!ts_record_get_weights(layout, k, record, r->parameters))
             continue;
-        ts_status status =
-            ts_measure_weights(&params, data, r->parameters, layout->step[k], at_end, NULL, r->measures);
+        ts_status status = ts_measure_weights(&params, data, r->parameters, layout->step[k], at_end, NULL, r->measures);
         if (status != TS_OK)
             return status;
         ts_record_put_measures(layout, k, at_end, r->measures, record);
@@ -201,8 +198,7 @@ static ts_status each_case(remeasure *r, int case_index, ts_status (*take)(const
     return status;
 }
 
-ts_status ts_remeasure_each(const char *path, ts_status (*take)(const ts_remeasured *, void *),
-                            void *context) {
+ts_status ts_remeasure_each(const char *path, ts_status (*take)(const ts_remeasured *, void *), void *context) {
     remeasure r;
     ts_status status = open_results(path, &r);
     for (int c = 0; c < r.cases && status == TS_OK; c++)
@@ -239,8 +235,7 @@ static ts_status open_target(const remeasure *r, target *t) {
     static const ts_comm SERIAL = {.size = 1, .node_size = 1};
     ts_status status = make_part(r, t);
     if (status == TS_OK)
-        status = ts_store_open(t->file.part, &SERIAL, r->sweep, (const ts_record_layout *const *)r->layouts,
-                               &t->store);
+        status = ts_store_open(t->file.part, &SERIAL, r->sweep, (const ts_record_layout *const *)r->layouts, &t->store);
     return status;
 }
 
@@ -286,8 +281,7 @@ static ts_status remeasure_case(remeasure *r, target *t, int case_index, batch *
     if (!b->records)
         return TS_ERROR_MEMORY;
     if (!has_weights(r->layouts[case_index]))
-        ts_warn("%s: case %s keeps no weights (save: none); its measures are taken over", r->path,
-                one->title);
+        ts_warn("%s: case %s keeps no weights (save: none); its measures are taken over", r->path, one->title);
     ts_status status = TS_OK;
     for (int64_t i = 0; i < one->rows && status == TS_OK; i++) {
         if (t->status[one->instance[i]] != TS_ROW_PENDING) {

@@ -19,8 +19,8 @@ typedef struct ts_remeasured {
     const double *measures; // as ts_model.measure gives them, concluded
 } ts_remeasured;
 
-// Calls `take` for every instance that is done and has weights, case by case, up to the first fault. What follows from a
-// curve is taken from the file's.
+// Calls `take` for every instance that is done and has weights, case by case, up to the first fault. What follows from
+// a curve is taken from the file's.
 ts_status ts_remeasure_each(const char *path, ts_status (*take)(const ts_remeasured *one, void *context),
                             void *context);
 

@@ -116,8 +116,7 @@ static int ascending(const void *a, const void *b) {
 }
 
 // What finished instances have of a column, in ascending order, into report->sorted; how many.
-static int64_t sort_known(const ts_report *report, const double *values, const int64_t *instance,
-                          int64_t count) {
+static int64_t sort_known(const ts_report *report, const double *values, const int64_t *instance, int64_t count) {
     int64_t known = 0;
     for (int64_t i = 0; i < count && values; i++)
         if (report->status[instance[i]] == TS_ROW_DONE && !isnan(values[instance[i]]))
@@ -142,8 +141,7 @@ static ts_summary summarise(const ts_report *report, const int64_t *instance, in
     const double *sorted = report->sorted, *grokked = find_column(report, "grokked_step");
     const ts_model *model = NULL; // one: it shapes, so cases and points have no two
     if (report->grid)
-        model = ts_sweep_case(report->grid->sweep, ts_sweep_case_of(report->grid->sweep, instance[0]))
-                    ->schema->model;
+        model = ts_sweep_case(report->grid->sweep, ts_sweep_case_of(report->grid->sweep, instance[0]))->schema->model;
     ts_summary s = {.instances = count,
                     .measure = model ? model->headline : any_headline(report),
                     .mean = NAN,
@@ -174,8 +172,7 @@ static int64_t count_lines(const ts_report *report) {
 static ts_summary summarise_line(const ts_report *report, int64_t line) {
     const ts_grid *grid = report->grid;
     if (grid)
-        return summarise(report, grid->instance + grid->first[line],
-                         grid->first[line + 1] - grid->first[line]);
+        return summarise(report, grid->instance + grid->first[line], grid->first[line + 1] - grid->first[line]);
     const ts_reader_case *of = ts_reader_case_at(report->reader, (int)line);
     return summarise(report, of->instance, of->rows);
 }
@@ -218,8 +215,8 @@ static void add_number(ts_sheet *sheet, double value) {
         ts_sheet_addf(sheet, "%.4g", value);
 }
 
-static void add_line(const ts_report *report, int64_t line, const extent *all, const double *seconds,
-                     ts_sheet *sheet, ts_text *label) {
+static void add_line(const ts_report *report, int64_t line, const extent *all, const double *seconds, ts_sheet *sheet,
+                     ts_text *label) {
     ts_summary s = summarise_line(report, line);
     char failed[48] = "", time[32] = "";
     write_label(report, line, label);
@@ -242,8 +239,7 @@ static void add_line(const ts_report *report, int64_t line, const extent *all, c
         ts_sheet_add(sheet, time);
     if (s.failed)
         snprintf(failed, sizeof failed, "%lld failed", (long long)s.failed);
-    ts_sheet_addf(sheet, "%s%s%s", all->measure ? "" : s.measure, !all->measure && s.failed ? ", " : "",
-                  failed);
+    ts_sheet_addf(sheet, "%s%s%s", all->measure ? "" : s.measure, !all->measure && s.failed ? ", " : "", failed);
 }
 
 static void print_rest(const char *path, int64_t lines) {

@@ -98,8 +98,8 @@ static ts_status train(ts_session *r) {
 static ts_status check_path(const char *path) {
     static const char LONGEST_SUFFIX[] = ".log.jsonl";
     if (strlen(ts_path_name(path)) + sizeof LONGEST_SUFFIX - 1 > NAME_MAX)
-        return ts_fail(TS_ERROR_FATAL, "File name too long: '%s' leaves no room for '%s' behind it",
-                       ts_path_name(path), LONGEST_SUFFIX);
+        return ts_fail(TS_ERROR_FATAL, "File name too long: '%s' leaves no room for '%s' behind it", ts_path_name(path),
+                       LONGEST_SUFFIX);
     return ts_path_check_regular(path);
 }
 

@@ -111,8 +111,7 @@ static ts_status visit_line(char *line, size_t length, void (*visit)(const ts_ya
     return TS_OK;
 }
 
-ts_status ts_runlog_read(const char *path, void (*visit)(const ts_yaml_node *line, void *context),
-                         void *context) {
+ts_status ts_runlog_read(const char *path, void (*visit)(const ts_yaml_node *line, void *context), void *context) {
     int fd;
     if (access(path, F_OK) != 0 && errno == ENOENT)
         return TS_OK;

@@ -18,5 +18,4 @@ void ts_runlog_end(ts_runlog *log);
 
 // Calls `visit` for every intact line, in order, parsed; torn lines are passed over. A missing file has no
 // lines.
-ts_status ts_runlog_read(const char *path, void (*visit)(const ts_yaml_node *line, void *context),
-                         void *context);
+ts_status ts_runlog_read(const char *path, void (*visit)(const ts_yaml_node *line, void *context), void *context);

@@ -20,8 +20,7 @@ static void handle(int signal_number) {
 static void leave_time_to_save(void) {
     enum { SECONDS = 10 };
     struct rlimit limit;
-    if (getrlimit(RLIMIT_CPU, &limit) != 0 || limit.rlim_max == RLIM_INFINITY ||
-        limit.rlim_cur < limit.rlim_max)
+    if (getrlimit(RLIMIT_CPU, &limit) != 0 || limit.rlim_max == RLIM_INFINITY || limit.rlim_cur < limit.rlim_max)
         return;
     limit.rlim_cur = limit.rlim_max > 2 * SECONDS ? limit.rlim_max - SECONDS : (limit.rlim_max + 1) / 2;
     setrlimit(RLIMIT_CPU, &limit);

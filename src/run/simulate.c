@@ -83,9 +83,8 @@ static void start(simulation *s, int rank, const ts_unit *unit, double now, doub
 
 static void ask(simulation *s, int rank) {
     for (ts_message_kind kind; s->status == TS_OK && ts_desk_ask(&s->desk[rank], &kind); s->events++)
-        s->status = kind == TS_MSG_URGENT
-                        ? ts_coordinator_make_urgent(s->coordinator, rank)
-                        : ts_coordinator_request(s->coordinator, rank, kind == TS_MSG_REQUEST);
+        s->status = kind == TS_MSG_URGENT ? ts_coordinator_make_urgent(s->coordinator, rank)
+                                          : ts_coordinator_request(s->coordinator, rank, kind == TS_MSG_REQUEST);
 }
 
 static void assign(simulation *s, double now) {

@@ -6,8 +6,8 @@
 
 typedef struct ts_simulation {
     double makespan; // seconds until the last unit is done
-    double bound; // no schedule beats this: the work shared evenly, or what some slot must train in any case
-    double busy;  // share of the slots' time spent training
+    double bound;    // no schedule beats this: the work shared evenly, or what some slot must train in any case
+    double busy;     // share of the slots' time spent training
     int64_t units;
     int64_t largest_unit; // bytes of memory of the unit that takes most
     int64_t events;       // events that the coordinator took, and questions

@@ -34,8 +34,8 @@ static ts_status make_trainer(ts_job *job, const ts_unit *unit, ts_trainer **tra
 static ts_status restore(ts_job *job, const ts_unit *unit, ts_trainer *trainer) {
     void *state = NULL;
     size_t bytes = 0;
-    ts_status status = ts_state_load(job->state_directory, job->digest, unit, ts_trainer_state_bytes(trainer),
-                                     &state, &bytes);
+    ts_status status =
+        ts_state_load(job->state_directory, job->digest, unit, ts_trainer_state_bytes(trainer), &state, &bytes);
     if (status != TS_OK || !state)
         return status;
     status = ts_trainer_restore(trainer, state, bytes);

@@ -113,12 +113,10 @@ static ts_status list_files(whole *w) {
                 k++;
             if (k == w->n_files)
                 w->files[w->n_files++] = *one;
-            else if (w->files[k].bytes != one->bytes ||
-                     memcmp(w->files[k].content, one->content, one->bytes) != 0)
-                return ts_fail(
-                    TS_ERROR_USER,
-                    "the file '%s' that the sweeps name was another for '%s' than for one before it",
-                    one->path, w->path[i]);
+            else if (w->files[k].bytes != one->bytes || memcmp(w->files[k].content, one->content, one->bytes) != 0)
+                return ts_fail(TS_ERROR_USER,
+                               "the file '%s' that the sweeps name was another for '%s' than for one before it",
+                               one->path, w->path[i]);
         }
     return TS_OK;
 }
@@ -145,8 +143,7 @@ static ts_status add_setting(whole *w, const char *override) {
             return TS_OK;
     int length = (int)strcspn(override, "=");
     if (w->settings == MOST_KEYS || length >= KEY_BYTES)
-        return ts_fail(TS_ERROR_USER, "the files were made with more than %d keys by --set; use --sweep",
-                       MOST_KEYS);
+        return ts_fail(TS_ERROR_USER, "the files were made with more than %d keys by --set; use --sweep", MOST_KEYS);
     setting *made = &w->setting[w->settings++];
     snprintf(made->key, KEY_BYTES, "%.*s", length, override);
     const char *first = value_of(&w->part[0], made->key);
@@ -307,13 +304,12 @@ static ts_status try(whole *w, const ts_text *texts, ts_sweep **sweep) {
 
 static ts_status refuse(const whole *w) {
     if (w->missing > 0)
-        return ts_fail(
-            TS_ERROR_USER,
-            "the files are not all of a sweep: together%s they would be %lld instance%s, of which "
-            "%lld are in none of them, such as %s; add the files that have them, or name the sweep with "
-            "--sweep SWEEP.yaml: what no file has is then left to be trained",
-            ts_text_get(&w->tried), (long long)w->instances, ts_plural(w->instances), (long long)w->missing,
-            ts_text_get(&w->example));
+        return ts_fail(TS_ERROR_USER,
+                       "the files are not all of a sweep: together%s they would be %lld instance%s, of which "
+                       "%lld are in none of them, such as %s; add the files that have them, or name the sweep with "
+                       "--sweep SWEEP.yaml: what no file has is then left to be trained",
+                       ts_text_get(&w->tried), (long long)w->instances, ts_plural(w->instances), (long long)w->missing,
+                       ts_text_get(&w->example));
     if (w->differing == 0)
         return ts_fail(TS_ERROR_USER,
                        "'%s' is damaged%s: the sweep in it does not make its instances; name the "

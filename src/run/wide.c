@@ -80,8 +80,7 @@ static bool leads(const team *t) {
 static ts_status agree(const team *t, ts_status mine) {
     int64_t worst = mine;
     ts_comm_team_largest(t->comm, &worst, 1);
-    return mine == TS_OK && worst != TS_OK ? ts_fail((ts_status)worst, "another rank of the team failed")
-                                           : mine;
+    return mine == TS_OK && worst != TS_OK ? ts_fail((ts_status)worst, "another rank of the team failed") : mine;
 }
 
 // A rank that lost its device in the middle of a step: the others wait for it, where nothing reaches them.
@@ -98,8 +97,7 @@ static ts_status make_trainer(team *t, const ts_unit *unit, ts_trainer **trainer
     ts_job *job = t->setup->job;
     ts_params params;
     ts_parameter_layout layout;
-    ts_trainer_spec spec = {
-        .params = &params, .count = 1, .layout = job->layouts[unit->case_index], .team = &t->hooks};
+    ts_trainer_spec spec = {.params = &params, .count = 1, .layout = job->layouts[unit->case_index], .team = &t->hooks};
     ts_case_params(job->sweep, unit->case_index, unit->first_row, &params);
     params.schema->model->layout(&params, &layout);
     spec.engine = job->engines[unit->case_index];
@@ -189,8 +187,7 @@ static ts_status train_unit(team *t, const ts_unit *unit, bool *stopped) {
 // --- All of them ---
 
 // Pending instances that take `ranks` ranks are dealt to the teams in turn.
-static ts_status train_share(team *t, int number, int teams, int ranks, const uint8_t *status,
-                             bool *stopped) {
+static ts_status train_share(team *t, int number, int teams, int ranks, const uint8_t *status, bool *stopped) {
     const ts_job *job = t->setup->job;
     int turn = 0;
     for (int c = 0; c < job->cases; c++) {
@@ -228,8 +225,8 @@ static ts_status train_with(const ts_wide_setup *setup, int ranks, const uint8_t
     ts_status made = ts_comm_team_create(setup->comm, number < teams ? number : -1, &t.comm);
     if (made != TS_OK || !t.comm)
         return made;
-    t.hooks = (ts_team){
-        .rank = ts_comm_team_rank(t.comm), .size = ranks, .sum = sum, .largest = largest, .context = t.comm};
+    t.hooks =
+        (ts_team){.rank = ts_comm_team_rank(t.comm), .size = ranks, .sum = sum, .largest = largest, .context = t.comm};
     t.watch.setup = setup;
     ts_status watched = ts_thread_start(&t.watch.thread, watch_main, &t.watch);
     made = agree(&t, watched);

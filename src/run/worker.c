@@ -23,8 +23,7 @@ struct ts_worker {
 
 static void send(ts_worker *worker, const ts_run_message *message) {
     if (ts_comm_send(worker->setup.comm, 0, message, sizeof *message) != TS_OK)
-        ts_comm_abort(worker->setup.comm, "rank %d cannot reach rank 0: %s", worker->setup.comm->rank,
-                      ts_message());
+        ts_comm_abort(worker->setup.comm, "rank %d cannot reach rank 0: %s", worker->setup.comm->rank, ts_message());
 }
 
 static void send_kind(ts_worker *worker, ts_message_kind kind) {
@@ -74,8 +73,7 @@ static void report_failure(ts_worker *worker, int64_t instance, const char *reas
 
 // Commits rows and tells the leader; the unit's state is not needed any more.
 static ts_status commit(ts_worker *worker, const ts_unit *unit, const ts_row *rows, double seconds) {
-    ts_status status =
-        ts_store_commit(worker->setup.store, unit->case_index, unit->first_row, unit->rows, rows);
+    ts_status status = ts_store_commit(worker->setup.store, unit->case_index, unit->first_row, unit->rows, rows);
     if (status != TS_OK)
         return status;
     ts_state_remove(worker->setup.job->state_directory, unit);

@@ -36,8 +36,7 @@ static void set_constants(ts_spec *spec) {
             continue;
         for (int s = 0; s < sweep->n_pairings; s++)
             if (setting->typed[s].position >= 0)
-                sweep->pairing[s].value[setting->typed[s].position] =
-                    ts_value_list_at(setting->typed[s].list, 0);
+                sweep->pairing[s].value[setting->typed[s].position] = ts_value_list_at(setting->typed[s].list, 0);
     }
 }
 
@@ -130,8 +129,8 @@ static ts_status count_points(ts_spec *spec) {
     sweep->points = (int64_t)(total < 1e18 ? total : 1e18);
     if (total <= MAX_POINTS)
         return TS_OK;
-    return ts_faults_add(spec->faults, 0, NULL, "the sweep has %.15g instances; at most %d are allowed",
-                         total, TS_SWEEP_MAX_INSTANCES);
+    return ts_faults_add(spec->faults, 0, NULL, "the sweep has %.15g instances; at most %d are allowed", total,
+                         TS_SWEEP_MAX_INSTANCES);
 }
 
 ts_status ts_spec_make_axes(ts_spec *spec) {

@@ -63,8 +63,7 @@ static const ts_key *selecting_key(const ts_spec *spec, const char *name) {
     return strcmp(name, "task") == 0 ? &spec->task_key : strcmp(name, "model") == 0 ? &spec->model_key : NULL;
 }
 
-static ts_status read_setting(ts_spec *spec, const ts_setting *setting, const ts_key *key,
-                              ts_value_list **out) {
+static ts_status read_setting(ts_spec *spec, const ts_setting *setting, const ts_key *key, ts_value_list **out) {
     *out = ts_arena_take(&spec->sweep->arena, 1, sizeof **out);
     if (!*out)
         return TS_ERROR_MEMORY;
@@ -185,8 +184,8 @@ static bool knows_pairings(ts_spec *spec) {
 
 // Where two lists describe a key alike, its values need not be read twice.
 static bool same_definition(const ts_key *a, const ts_key *b) {
-    return a == b || (a->type == b->type && a->minimum == b->minimum && a->maximum == b->maximum &&
-                      a->choices == b->choices);
+    return a == b ||
+           (a->type == b->type && a->minimum == b->minimum && a->maximum == b->maximum && a->choices == b->choices);
 }
 
 // Reads the setting as pairing `s` types it, or shares what an earlier pairing read.
@@ -246,9 +245,9 @@ static ts_status report_useless(ts_spec *spec, const ts_setting *setting) {
         if (ts_schema_find(&schema, setting->key) >= 0)
             add_owner(&owners, "model", ts_models[m]->name);
     }
-    ts_status status = ts_faults_add(spec->faults, setting->line, setting->key,
-                                     "does not apply to any task or model of this sweep; it is a key of %s",
-                                     ts_text_get(&owners));
+    ts_status status =
+        ts_faults_add(spec->faults, setting->line, setting->key,
+                      "does not apply to any task or model of this sweep; it is a key of %s", ts_text_get(&owners));
     ts_text_free(&owners);
     return status;
 }
@@ -286,8 +285,7 @@ static ts_status type_match(ts_spec *spec, ts_match *match) {
     if (!key && !derived)
         return ts_spec_unknown(spec, match->line, match->key, false, true);
     // Read as a setting of the grid would be: a list holds alternatives.
-    ts_setting setting = {
-        .key = match->key, .node = match->node, .line = match->line, .place = TS_SETTING_GRID};
+    ts_setting setting = {.key = match->key, .node = match->node, .line = match->line, .place = TS_SETTING_GRID};
     ts_status status = TS_OK;
     if (selecting_key(spec, match->key)) {
         status = type_selector(spec, &setting);
@@ -371,8 +369,7 @@ static void find_useless(ts_spec *spec, ts_entry *entry) {
             elsewhere = true;
         }
         if (elsewhere && !here && !own->implied)
-            ts_faults_add(spec->faults, own->line, own->key,
-                          "does not apply to any task or model of its case");
+            ts_faults_add(spec->faults, own->line, own->key, "does not apply to any task or model of its case");
     }
 }
 

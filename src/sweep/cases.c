@@ -72,10 +72,9 @@ static ts_status find_case(grouping *g, int64_t instance) {
         at = (at + 1) % HASH_SLOTS;
     if (!g->hashed[at]) {
         if (g->n_cases == TS_SWEEP_MAX_CASES)
-            return ts_faults_add(
-                g->spec->faults, 0, NULL,
-                "more than %d cases (combinations of keys that change shapes); split the sweep",
-                TS_SWEEP_MAX_CASES);
+            return ts_faults_add(g->spec->faults, 0, NULL,
+                                 "more than %d cases (combinations of keys that change shapes); split the sweep",
+                                 TS_SWEEP_MAX_CASES);
         g->shape[g->n_cases] = shape;
         g->lowest[g->n_cases] = instance;
         g->hashed[at] = ++g->n_cases;
@@ -215,8 +214,8 @@ static ts_status label_cases(grouping *g) {
         ts_label_write_title(&cursor.params, &shown, &title);
         if (title.length > MAX_LABEL)
             ts_text_clear(&title);
-        sweep->cases[c].title = title.length ? ts_arena_copy(&sweep->arena, ts_text_get(&title), title.length)
-                                             : sweep->cases[c].label;
+        sweep->cases[c].title =
+            title.length ? ts_arena_copy(&sweep->arena, ts_text_get(&title), title.length) : sweep->cases[c].label;
         ts_label_write_learned(&cursor.params, c, &learned);
         sweep->cases[c].learned = ts_arena_copy(&sweep->arena, ts_text_get(&learned), learned.length);
         bool made = sweep->cases[c].label && sweep->cases[c].title && sweep->cases[c].learned;
@@ -262,8 +261,7 @@ ts_status ts_spec_group(ts_spec *spec) {
     g->lowest = ts_alloc_zero(most, sizeof *g->lowest, "the sweep's cases");
     g->hashed = ts_alloc_zero(HASH_SLOTS, sizeof *g->hashed, "the sweep's cases");
     sweep->case_of = ts_alloc((size_t)sweep->instances * sizeof *sweep->case_of, "the sweep's instances");
-    ts_status status =
-        g->shape && g->rows && g->lowest && g->hashed && sweep->case_of ? TS_OK : TS_ERROR_MEMORY;
+    ts_status status = g->shape && g->rows && g->lowest && g->hashed && sweep->case_of ? TS_OK : TS_ERROR_MEMORY;
     if (status == TS_OK)
         status = gather(g);
     if (status == TS_OK)

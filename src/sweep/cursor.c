@@ -25,14 +25,12 @@ static const ts_entry *entry_of(const ts_sweep *sweep, int64_t point) {
 static const char *selected(const ts_cursor *cursor, const ts_selector *selector) {
     if (!selector->setting)
         return "";
-    return ts_value_list_at(selector->setting->list, selector->axis < 0 ? 0 : cursor->digit[selector->axis])
-        .name;
+    return ts_value_list_at(selector->setting->list, selector->axis < 0 ? 0 : cursor->digit[selector->axis]).name;
 }
 
 static const ts_pairing *select_pairing(const ts_cursor *cursor) {
     const ts_sweep *sweep = cursor->sweep;
-    const char *task = selected(cursor, &cursor->entry->task),
-               *model = selected(cursor, &cursor->entry->model);
+    const char *task = selected(cursor, &cursor->entry->task), *model = selected(cursor, &cursor->entry->model);
     int t = 0, m = 0;
     while (t < sweep->n_tasks - 1 && strcmp(ts_tasks[t]->name, task) != 0)
         t++;

@@ -35,8 +35,8 @@ static int64_t find_or_add(instance_set *set, const ts_cursor *cursor, int64_t i
     return -1;
 }
 
-static void report_pair(ts_spec *spec, instance_set *set, const ts_cursor *cursor, int64_t first,
-                        int64_t second, int64_t more) {
+static void report_pair(ts_spec *spec, instance_set *set, const ts_cursor *cursor, int64_t first, int64_t second,
+                        int64_t more) {
     ts_text a = {0}, b = {0}, others = {0};
     ts_cursor_seek(set->cursor, ts_sweep_point(set->sweep, first));
     ts_cursor_describe(set->cursor, &a);
@@ -44,11 +44,10 @@ static void report_pair(ts_spec *spec, instance_set *set, const ts_cursor *curso
     ts_cursor_describe(set->cursor, &b);
     if (more > 0)
         ts_text_addf(&others, " (and %lld more such pairs)", (long long)more);
-    ts_faults_add(
-        spec->faults, cursor->entry->line, NULL,
-        "instances %lld and %lld are the same: '%s' and '%s' do not differ in any parameter of their task "
-        "and model%s",
-        (long long)first, (long long)second, ts_text_get(&a), ts_text_get(&b), ts_text_get(&others));
+    ts_faults_add(spec->faults, cursor->entry->line, NULL,
+                  "instances %lld and %lld are the same: '%s' and '%s' do not differ in any parameter of their task "
+                  "and model%s",
+                  (long long)first, (long long)second, ts_text_get(&a), ts_text_get(&b), ts_text_get(&others));
     ts_text_free(&a);
     ts_text_free(&b);
     ts_text_free(&others);

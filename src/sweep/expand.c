@@ -73,8 +73,7 @@ static bool matches(const walk *w, const ts_match *match) {
         return ts_value_list_has(match->derived,
                                  &cursor->params.value[ts_schema_find(cursor->params.schema, match->key)]);
     ts_value value = {.type = TS_REAL};
-    return ts_where_derive(&cursor->params, match->key, &value.real) &&
-           ts_value_list_has(match->derived, &value);
+    return ts_where_derive(&cursor->params, match->key, &value.real) && ts_value_list_has(match->derived, &value);
 }
 
 static bool is_excluded(const walk *w) {
@@ -109,8 +108,8 @@ static void report_pair(walk *w) {
         if (ts_model_learns(ts_models[m], schema->task))
             ts_text_addf(&models, "%s%s", models.length ? ", " : "", ts_models[m]->name);
     ts_faults_add(w->spec->faults, line_of(w, "model"), "model",
-                  "task '%s' cannot be learned by model '%s'; its models: %s", schema->task->name,
-                  schema->model->name, ts_text_get(&models));
+                  "task '%s' cannot be learned by model '%s'; its models: %s", schema->task->name, schema->model->name,
+                  ts_text_get(&models));
     ts_text_free(&models);
 }
 
@@ -119,8 +118,7 @@ static bool check_point(walk *w) {
     const ts_params *params = &w->cursor.params;
     char message[1024] = "";
     ts_faults *faults = w->spec->faults;
-    const char *key =
-        params->schema->task->check ? params->schema->task->check(params, message, sizeof message) : NULL;
+    const char *key = params->schema->task->check ? params->schema->task->check(params, message, sizeof message) : NULL;
     if (key)
         ts_faults_add(faults, line_of(w, key), key, "%s", message);
     message[0] = 0;
@@ -131,8 +129,7 @@ static bool check_point(walk *w) {
         ts_faults_add(faults, line_of(w, key), key, "%s", message);
     const ts_numbers *checkpoints = ts_params_numbers(params, "checkpoints");
     int64_t steps = ts_params_integer(params, "steps");
-    bool many = checkpoints->form == TS_NUMBERS_EVERY &&
-                ts_checkpoints(checkpoints, steps, NULL, 0) > MAX_CHECKPOINTS;
+    bool many = checkpoints->form == TS_NUMBERS_EVERY && ts_checkpoints(checkpoints, steps, NULL, 0) > MAX_CHECKPOINTS;
     if (many)
         ts_faults_add(faults, line_of(w, "checkpoints"), "checkpoints",
                       "every %.15g of %lld steps are more than %lld checkpoints", checkpoints->item[0],
@@ -193,8 +190,7 @@ static ts_status keep_instances(walk *w) {
     if (w->spec->faults->count > 0)
         return TS_ERROR_USER;
     if (w->instances == 0)
-        return ts_faults_add(w->spec->faults, 0, NULL,
-                             "where and exclude drop all %lld points; nothing is left",
+        return ts_faults_add(w->spec->faults, 0, NULL, "where and exclude drop all %lld points; nothing is left",
                              (long long)sweep->points);
     if (!w->point || w->instances == sweep->points)
         return TS_OK;

@@ -67,8 +67,7 @@ ts_status ts_faults_finish(const ts_faults *faults, ts_text *out) {
         ts_text_addf(out, "%s\n", faults->error[i].text);
     if (faults->count > faults->shown)
         ts_text_addf(out, "... and %lld more\n", (long long)(faults->count - faults->shown));
-    return ts_fail(TS_ERROR_USER, "%s",
-                   faults->shown ? faults->error[0].text : "the sweep file is not valid");
+    return ts_fail(TS_ERROR_USER, "%s", faults->shown ? faults->error[0].text : "the sweep file is not valid");
 }
 
 void ts_faults_free(ts_faults *faults) {

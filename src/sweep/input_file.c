@@ -32,8 +32,7 @@ static size_t bytes_so_far(const ts_value_reader *reader) {
 }
 
 // Enters the file among those read.
-static ts_status keep(ts_value_reader *reader, const char *path, const char *bytes, size_t size,
-                      const ts_file **file) {
+static ts_status keep(ts_value_reader *reader, const char *path, const char *bytes, size_t size, const ts_file **file) {
     struct ts_file_read *read = ts_arena_take(reader->arena, 1, sizeof *read);
     char *content = ts_arena_take(reader->arena, size + 1, 1);
     const char *name = ts_arena_copy(reader->arena, path, strlen(path));
@@ -82,19 +81,17 @@ static ts_status take_given(const ts_value_reader *reader, const char *written, 
     return ts_fail(TS_ERROR_USER, "'%s' is not among the files given", written);
 }
 
-static ts_status load(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                      const ts_file **file) {
+static ts_status load(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, const ts_file **file) {
     char *bytes = NULL;
     size_t size;
     int line = ts_value_line(reader, node);
-    ts_status status = reader->given ? take_given(reader, node->text, &bytes, &size)
-                                     : read_path(reader, node->text, &bytes, &size);
+    ts_status status =
+        reader->given ? take_given(reader, node->text, &bytes, &size) : read_path(reader, node->text, &bytes, &size);
     if (status == TS_ERROR_USER || status == TS_ERROR_FATAL)
         status = ts_faults_add(reader->faults, line, key->name,
                                "%s; give a readable file, its path relative to the sweep file", ts_message());
     else if (status == TS_OK && memchr(bytes, 0, size)) // results files keep it as a text
-        status = ts_faults_add(reader->faults, line, key->name, "%s is not a text file: it has NUL bytes",
-                               node->text);
+        status = ts_faults_add(reader->faults, line, key->name, "%s is not a text file: it has NUL bytes", node->text);
     else if (status == TS_OK && bytes_so_far(reader) + size > TS_INPUT_FILES_MAX_BYTES)
         status = ts_faults_add(reader->faults, line, key->name,
                                "the files of this sweep are larger than %d MiB together; split the sweep",
@@ -110,8 +107,7 @@ ts_status ts_input_file_read(ts_value_reader *reader, const ts_key *key, const t
     char shown[TS_SHOWN_BYTES];
     *file = &ts_no_file;
     if (node->kind != TS_YAML_SCALAR)
-        return ts_faults_add(reader->faults, ts_value_line(reader, node), key->name,
-                             "must be the path of a file");
+        return ts_faults_add(reader->faults, ts_value_line(reader, node), key->name, "must be the path of a file");
     if (!node->text[0]) {
         if (node->quoted && key->fallback)
             return TS_OK; // "" for none

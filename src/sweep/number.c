@@ -130,8 +130,7 @@ static int places(const ts_decimal *number) {
     return number->mantissa && number->exponent < 0 ? -number->exponent : 0;
 }
 
-bool ts_decimals_scale(const ts_decimal *a, const ts_decimal *b, int64_t *a_out, int64_t *b_out,
-                       double *divisor) {
+bool ts_decimals_scale(const ts_decimal *a, const ts_decimal *b, int64_t *a_out, int64_t *b_out, double *divisor) {
     int scale = places(a) > places(b) ? places(a) : places(b);
     if (scale > MAX_SCALE || !scaled(a, scale, a_out) || !scaled(b, scale, b_out))
         return false;
@@ -139,8 +138,7 @@ bool ts_decimals_scale(const ts_decimal *a, const ts_decimal *b, int64_t *a_out,
     return true;
 }
 
-static const char *make_range(const ts_decimal *from, const ts_decimal *to, const ts_decimal *by,
-                              ts_range *out) {
+static const char *make_range(const ts_decimal *from, const ts_decimal *to, const ts_decimal *by, ts_range *out) {
     int scale = places(from);
     scale = places(to) > scale ? places(to) : scale;
     scale = places(by) > scale ? places(by) : scale;

@@ -64,8 +64,8 @@ static ts_status refuse_entry(ts_value_reader *reader, const ts_key *key, const 
     if (near)
         return ts_faults_add(reader->faults, line, key->name, "'%s' is unknown; did you mean '%s'?",
                              ts_shown(entry->key, shown), near);
-    return ts_faults_add(reader->faults, line, key->name, "'%s' is unknown; expected %s",
-                         ts_shown(entry->key, shown), expected);
+    return ts_faults_add(reader->faults, line, key->name, "'%s' is unknown; expected %s", ts_shown(entry->key, shown),
+                         expected);
 }
 
 // {base: B[, branching: b]}
@@ -132,8 +132,7 @@ static void sort_steps(ts_numbers *steps) {
     steps->count = kept;
 }
 
-ts_status ts_steps_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                        const ts_numbers **out) {
+ts_status ts_steps_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, const ts_numbers **out) {
     static const char *const ALLOWED[] = {"log", "every", NULL};
     static const char *const EXPECTED = "{log: N}, {every: N} or a list of steps";
     ts_numbers *numbers = NULL;
@@ -160,8 +159,7 @@ ts_status ts_steps_read(ts_value_reader *reader, const ts_key *key, const ts_yam
 }
 
 // none, or {test_loss: X[, for: N]}
-ts_status ts_stop_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                       const ts_numbers **out) {
+ts_status ts_stop_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, const ts_numbers **out) {
     static const char *const ALLOWED[] = {"test_loss", "for", NULL};
     static const char *const EXPECTED = "none or {test_loss: X, for: N}";
     bool never = node->kind == TS_YAML_SCALAR && strcmp(node->text, "none") == 0;
@@ -174,8 +172,7 @@ ts_status ts_stop_read(ts_value_reader *reader, const ts_key *key, const ts_yaml
     const ts_yaml_node *steps = never ? NULL : ts_yaml_get(node, "for");
     if (!never && !loss)
         return refuse_form(reader, key, node, EXPECTED);
-    ts_numbers *numbers =
-        take_numbers(reader->arena, never ? TS_NUMBERS_NEVER : TS_NUMBERS_BELOW, never ? 0 : 2);
+    ts_numbers *numbers = take_numbers(reader->arena, never ? TS_NUMBERS_NEVER : TS_NUMBERS_BELOW, never ? 0 : 2);
     if (!numbers)
         return TS_ERROR_MEMORY;
     *out = numbers;

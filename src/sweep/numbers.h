@@ -5,10 +5,7 @@
 #include "sweep/value_reader.h"
 
 // As ts_value_read, one value each.
-ts_status ts_numbers_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                          const ts_numbers **out);
-ts_status ts_steps_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                        const ts_numbers **out);
-ts_status ts_stop_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                       const ts_numbers **out);
+ts_status ts_numbers_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, const ts_numbers **out);
+ts_status ts_steps_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, const ts_numbers **out);
+ts_status ts_stop_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, const ts_numbers **out);
 const ts_numbers *ts_numbers_scalar(ts_arena *arena, double value); // NULL: out of memory

@@ -20,8 +20,7 @@ bool ts_series_like(const ts_key *key, const ts_yaml_node *node) {
     return is_spacing(node) || (node->kind == TS_YAML_SCALAR && !node->quoted && ts_range_like(node->text));
 }
 
-static ts_status read_range(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                            ts_series *series) {
+static ts_status read_range(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, ts_series *series) {
     const char *fault = ts_range_read(node->text, &series->range);
     if (!fault && key->type == TS_INTEGER && series->range.divisor != 1)
         fault = "is not a range of integers";
@@ -40,8 +39,7 @@ static ts_status read_three(ts_value_reader *reader, const ts_key *key, const ts
     double value = 0;
     if (list->kind != TS_YAML_SEQUENCE || list->count != 3)
         return ts_faults_add(reader->faults, ts_value_line(reader, list), key->name,
-                             "%s takes first value, last value and how many: {%s: [a, b, n]}", list->key,
-                             list->key);
+                             "%s takes first value, last value and how many: {%s: [a, b, n]}", list->key, list->key);
     int i = 0;
     for (const ts_yaml_node *node = list->child; node; node = node->next, i++) {
         bool whole = i == 2 || key->type == TS_INTEGER;
@@ -58,12 +56,11 @@ static bool are_exponents(const ts_decimal number[3]) {
     for (int i = 0; i < 2; i++)
         if (number[i].value != floor(number[i].value) || fabs(number[i].value) > 300)
             return false;
-    return (number[0].value < 0 || number[1].value < 0) && number[0].value != number[1].value &&
-           number[2].value >= 2 && number[2].value <= 100000;
+    return (number[0].value < 0 || number[1].value < 0) && number[0].value != number[1].value && number[2].value >= 2 &&
+           number[2].value <= 100000;
 }
 
-static ts_status read_spacing(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                              ts_series *series) {
+static ts_status read_spacing(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, ts_series *series) {
     const ts_yaml_node *list = node->child;
     ts_decimal number[3];
     ts_status status = read_three(reader, key, list, number);
@@ -82,31 +79,28 @@ static ts_status read_spacing(ts_value_reader *reader, const ts_key *key, const 
         return status;
     const char *fault = ts_spacing_make(log, &number[0], &number[1], series->count, &series->spacing);
     if (fault)
-        return ts_faults_add(reader->faults, ts_value_line(reader, list), key->name, "%s %s", list->key,
-                             fault);
+        return ts_faults_add(reader->faults, ts_value_line(reader, list), key->name, "%s %s", list->key, fault);
     return TS_OK;
 }
 
-ts_status ts_series_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                         ts_series *series) {
+ts_status ts_series_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, ts_series *series) {
     series->kind = node->kind == TS_YAML_SCALAR ? TS_SERIES_RANGE : TS_SERIES_SPACING;
     return series->kind == TS_SERIES_RANGE ? read_range(reader, key, node, series)
                                            : read_spacing(reader, key, node, series);
 }
 
-static ts_status write_one(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                           double number, ts_value *item) {
+static ts_status write_one(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, double number,
+                           ts_value *item) {
     char text[32];
     *item = (ts_value){.type = key->type};
     if (key->type == TS_REAL) {
         item->real = number;
     } else if (key->type == TS_INTEGER) {
         if (number != floor(number))
-            return ts_faults_add(
-                reader->faults, ts_value_line(reader, node), key->name,
-                "%s gives %s, which is not an integer; choose ends and count that give integers, or "
-                "write a list",
-                node->child->key, ts_real_text(number, text));
+            return ts_faults_add(reader->faults, ts_value_line(reader, node), key->name,
+                                 "%s gives %s, which is not an integer; choose ends and count that give integers, or "
+                                 "write a list",
+                                 node->child->key, ts_real_text(number, text));
         item->integer = (int64_t)number;
     } else {
         item->numbers = ts_numbers_scalar(reader->arena, number);
@@ -115,11 +109,11 @@ static ts_status write_one(ts_value_reader *reader, const ts_key *key, const ts_
     return TS_OK;
 }
 
-ts_status ts_series_write(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                          const ts_series *series, ts_value *item) {
+ts_status ts_series_write(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, const ts_series *series,
+                          ts_value *item) {
     for (int64_t i = 0; i < series->count; i++) {
-        double number = series->kind == TS_SERIES_RANGE ? ts_range_at(&series->range, i)
-                                                        : ts_spacing_at(&series->spacing, i);
+        double number =
+            series->kind == TS_SERIES_RANGE ? ts_range_at(&series->range, i) : ts_spacing_at(&series->spacing, i);
         ts_status status = write_one(reader, key, node, number, &item[i]);
         if (status != TS_OK)
             return status;

@@ -16,8 +16,8 @@ static double round_digits(double value) {
 
 // --- Even differences ---
 
-// first + (last - first) i / (count - 1), in counts of 1 / divisor: whole part and remainder of the quotient, in integers,
-// so that nothing cancels.
+// first + (last - first) i / (count - 1), in counts of 1 / divisor: whole part and remainder of the quotient, in
+// integers, so that nothing cancels.
 static double linear_at(const ts_spacing *s, int64_t i) {
     int64_t gaps = s->count - 1, difference = s->last - s->first;
     int64_t rest = difference % gaps * i; // below 1e14
@@ -66,8 +66,7 @@ static bool are_apart(double a, double b) {
     return fabs(a - b) > 2e-11 * fmax(fabs(a), fabs(b));
 }
 
-const char *ts_spacing_make(bool log, const ts_decimal *from, const ts_decimal *to, int64_t count,
-                            ts_spacing *out) {
+const char *ts_spacing_make(bool log, const ts_decimal *from, const ts_decimal *to, int64_t count, ts_spacing *out) {
     *out = (ts_spacing){.log = log, .count = count, .from = from->value, .to = to->value};
     if (count < 2)
         return "needs 2 values or more";

@@ -1,6 +1,6 @@
-// Numbers evenly spaced between two ends, or with even ratios. The ends are what was written. Between them a value is the
-// decimal that has no more places than the ends, if there is one, else rounded to 12 significant digits: so that values
-// are short, and the same on every machine, whatever its mathematical library (they enter identities).
+// Numbers evenly spaced between two ends, or with even ratios. The ends are what was written. Between them a value is
+// the decimal that has no more places than the ends, if there is one, else rounded to 12 significant digits: so that
+// values are short, and the same on every machine, whatever its mathematical library (they enter identities).
 #pragma once
 
 #include "sweep/number.h"
@@ -19,6 +19,5 @@ typedef struct ts_spacing {
 } ts_spacing;
 
 // NULL, or what is wrong.
-const char *ts_spacing_make(bool log, const ts_decimal *from, const ts_decimal *to, int64_t count,
-                            ts_spacing *out);
+const char *ts_spacing_make(bool log, const ts_decimal *from, const ts_decimal *to, int64_t count, ts_spacing *out);
 double ts_spacing_at(const ts_spacing *spacing, int64_t i); // 0 <= i < count

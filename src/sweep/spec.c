@@ -33,8 +33,7 @@ static ts_status check_lists(const ts_spec *spec) {
     for (int i = 0; ts_derived_name(i); i++)
         names++;
     if (names > TS_MAX_KNOWN)
-        return ts_fail(TS_ERROR_FATAL, "tasks and models have more than %d keys and derived quantities",
-                       TS_MAX_KNOWN);
+        return ts_fail(TS_ERROR_FATAL, "tasks and models have more than %d keys and derived quantities", TS_MAX_KNOWN);
     for (int t = 0; ts_tasks[t]; t++)
         if (!ts_model_usual(ts_tasks[t]))
             return ts_fail(TS_ERROR_FATAL, "no model learns the task '%s' by default", ts_tasks[t]->name);
@@ -56,8 +55,7 @@ static ts_status list_known(ts_spec *spec) {
     for (int m = 0; m < sweep->n_models; m++)
         models[m] = ts_models[m]->name;
     spec->task_key = (ts_key){.name = "task", .type = TS_NAME, .choices = tasks, .shapes = true};
-    spec->model_key =
-        (ts_key){.name = "model", .type = TS_NAME, .fallback = "", .choices = models, .shapes = true};
+    spec->model_key = (ts_key){.name = "model", .type = TS_NAME, .fallback = "", .choices = models, .shapes = true};
     // These two first, so that they are found before their rows in the common list, which have no choices.
     spec->key[spec->n_keys++] = &spec->task_key;
     spec->key[spec->n_keys++] = &spec->model_key;
@@ -191,11 +189,10 @@ static const char *line_text(int line, char out[32]) {
 
 ts_status ts_spec_given_twice(ts_spec *spec, const ts_setting *first, const ts_setting *second) {
     char a[32], b[32];
-    return ts_faults_add(spec->faults, second->line, second->key,
-                         "is given twice: %s %s%s and %s %s%s; keep one", line_text(first->line, a),
-                         PLACES[first->place], is_from_instances(first) ? " (as instances)" : "",
-                         line_text(second->line, b), PLACES[second->place],
-                         is_from_instances(second) ? " (as instances)" : "");
+    return ts_faults_add(spec->faults, second->line, second->key, "is given twice: %s %s%s and %s %s%s; keep one",
+                         line_text(first->line, a), PLACES[first->place],
+                         is_from_instances(first) ? " (as instances)" : "", line_text(second->line, b),
+                         PLACES[second->place], is_from_instances(second) ? " (as instances)" : "");
 }
 
 // Adds to a list of settings (the sweep's own, or a case entry's); what was implied gives way to what was
@@ -244,12 +241,10 @@ static ts_status read_instances(ts_spec *spec, const ts_yaml_node *node, int lin
     if (fault)
         return ts_faults_add(spec->faults, line, "instances", "must be a whole number, like 5");
     if (count < 1)
-        return ts_faults_add(spec->faults, line, "instances", "%lld is below the minimum 1",
-                             (long long)count);
+        return ts_faults_add(spec->faults, line, "instances", "%lld is below the minimum 1", (long long)count);
     if (count > TS_SWEEP_MAX_INSTANCES)
-        return ts_faults_add(spec->faults, line, "instances",
-                             "%lld is more than the %d that a sweep may have", (long long)count,
-                             TS_SWEEP_MAX_INSTANCES);
+        return ts_faults_add(spec->faults, line, "instances", "%lld is more than the %d that a sweep may have",
+                             (long long)count, TS_SWEEP_MAX_INSTANCES);
     char text[64];
     snprintf(text, sizeof text, "0..%lld", (long long)(count - 1));
     ts_yaml_node *seeds = made_node(spec, text, line);
@@ -258,8 +253,7 @@ static ts_status read_instances(ts_spec *spec, const ts_yaml_node *node, int lin
     if (!seeds || !stacked)
         return TS_ERROR_MEMORY;
     out[0] = (ts_setting){.key = "seed", .node = seeds, .line = line, .place = place};
-    out[1] = (ts_setting){
-        .key = "stacked_instances", .node = stacked, .line = line, .place = place, .implied = true};
+    out[1] = (ts_setting){.key = "stacked_instances", .node = stacked, .line = line, .place = place, .implied = true};
     return TS_OK;
 }
 
@@ -273,8 +267,7 @@ static ts_status add_instances(ts_spec *spec, const ts_yaml_node *node, int line
     if (!seed)
         status = add_shared(spec, made[0]);
     else if (!seed->used)
-        status =
-            add_shared(spec, (ts_setting){.key = "seed", .node = override_node(seed), .line = TS_LINE_SET});
+        status = add_shared(spec, (ts_setting){.key = "seed", .node = override_node(seed), .line = TS_LINE_SET});
     if (seed)
         seed->used = true;
     return status == TS_OK ? add_shared(spec, made[1]) : status;
@@ -287,8 +280,7 @@ static ts_status add_parameter(ts_spec *spec, const ts_yaml_node *node, ts_setti
     if (!override && seed)
         override = find_override(spec, "instances");
     if (!override)
-        return add_shared(
-            spec, (ts_setting){.key = node->key, .node = node, .line = node->key_line, .place = place});
+        return add_shared(spec, (ts_setting){.key = node->key, .node = node, .line = node->key_line, .place = place});
     if (place == TS_SETTING_ZIP)
         return ts_faults_add(spec->faults, TS_LINE_SET, override->key,
                              "'%s' is in zip (line %d); change it in the file", node->key, node->key_line);
@@ -296,16 +288,14 @@ static ts_status add_parameter(ts_spec *spec, const ts_yaml_node *node, ts_setti
     if (strcmp(override->key, "instances") == 0)
         return add_instances(spec, override_node(override), TS_LINE_SET);
     return add_shared(
-        spec,
-        (ts_setting){.key = node->key, .node = override_node(override), .line = TS_LINE_SET, .place = place});
+        spec, (ts_setting){.key = node->key, .node = override_node(override), .line = TS_LINE_SET, .place = place});
 }
 
 // Entries of grid or zip.
 static ts_status read_block(ts_spec *spec, const ts_yaml_node *block, ts_setting_place place) {
     spec->malformed = spec->malformed || block->kind != TS_YAML_MAPPING;
     if (block->kind != TS_YAML_MAPPING || !block->child)
-        return ts_faults_add(spec->faults, block->key_line, block->key,
-                             "must be a mapping of keys to values");
+        return ts_faults_add(spec->faults, block->key_line, block->key, "must be a mapping of keys to values");
     ts_status status = TS_OK;
     for (const ts_yaml_node *node = block->child; node && status != TS_ERROR_MEMORY; node = node->next) {
         if (!ts_spec_is_special(node->key)) {
@@ -352,8 +342,7 @@ static ts_status read_entry(ts_spec *spec, ts_entry *entry, const ts_yaml_node *
     entry->line = node->line;
     entry->malformed = node->kind != TS_YAML_MAPPING;
     if (node->kind != TS_YAML_MAPPING || !node->child)
-        return ts_faults_add(spec->faults, node->line, "cases",
-                             "each entry must be a mapping, like {key: value}");
+        return ts_faults_add(spec->faults, node->line, "cases", "each entry must be a mapping, like {key: value}");
     entry->setting = ts_arena_take(&spec->sweep->arena, (size_t)node->count + 1, sizeof *entry->setting);
     if (!entry->setting)
         return TS_ERROR_MEMORY;
@@ -404,8 +393,7 @@ static ts_status read_special(ts_spec *spec, const ts_yaml_node *node) {
         return TS_OK;
     if (override)
         override->used = true;
-    return add_instances(spec, override ? override_node(override) : node,
-                         override ? TS_LINE_SET : node->key_line);
+    return add_instances(spec, override ? override_node(override) : node, override ? TS_LINE_SET : node->key_line);
 }
 
 // What --set gave and the file did not.
@@ -424,8 +412,7 @@ static ts_status add_unused_overrides(ts_spec *spec) {
             status = add_instances(spec, override_node(override), TS_LINE_SET);
         else
             status = add_shared(
-                spec,
-                (ts_setting){.key = override->key, .node = override_node(override), .line = TS_LINE_SET});
+                spec, (ts_setting){.key = override->key, .node = override_node(override), .line = TS_LINE_SET});
     }
     return status;
 }
@@ -443,8 +430,7 @@ static ts_status read_root(ts_spec *spec, const ts_yaml_node *root) {
     if (!root)
         root = &NOTHING; // all may come from --set; else the keys that are missing are named
     if (root->kind != TS_YAML_MAPPING)
-        return ts_faults_add(spec->faults, root->line, NULL,
-                             "a sweep file is a mapping: lines of `key: value`");
+        return ts_faults_add(spec->faults, root->line, NULL, "a sweep file is a mapping: lines of `key: value`");
     const ts_yaml_node *grid = ts_yaml_get(root, "grid"), *zip = ts_yaml_get(root, "zip");
     size_t most = (size_t)root->count + (size_t)(grid ? grid->count : 0) + (size_t)(zip ? zip->count : 0) +
                   2 * (size_t)spec->n_overrides + 4;
@@ -456,8 +442,7 @@ static ts_status read_root(ts_spec *spec, const ts_yaml_node *root) {
     spec->reader.filtered = has_filter(spec, root);
     ts_status status = TS_OK;
     for (const ts_yaml_node *node = root->child; node && status != TS_ERROR_MEMORY; node = node->next)
-        status = ts_spec_is_special(node->key) ? read_special(spec, node)
-                                               : add_parameter(spec, node, TS_SETTING_TOP);
+        status = ts_spec_is_special(node->key) ? read_special(spec, node) : add_parameter(spec, node, TS_SETTING_TOP);
     return status == TS_ERROR_MEMORY ? status : add_unused_overrides(spec);
 }
 

@@ -15,12 +15,7 @@
 enum { TS_MAX_AXES = 256 };
 
 // Where a key stood.
-typedef enum ts_setting_place {
-    TS_SETTING_TOP,
-    TS_SETTING_GRID,
-    TS_SETTING_ZIP,
-    TS_SETTING_CASE
-} ts_setting_place;
+typedef enum ts_setting_place { TS_SETTING_TOP, TS_SETTING_GRID, TS_SETTING_ZIP, TS_SETTING_CASE } ts_setting_place;
 
 // Values of a setting as one (task, model) types them.
 typedef struct ts_typed {

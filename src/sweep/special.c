@@ -8,8 +8,7 @@
 
 enum { MAX_NAME = 64 };
 
-const char *const ts_spec_specials[] = {"name",    "grid",  "zip",       "cases",
-                                        "exclude", "where", "instances", NULL};
+const char *const ts_spec_specials[] = {"name", "grid", "zip", "cases", "exclude", "where", "instances", NULL};
 
 bool ts_spec_is_special(const char *key) {
     for (int i = 0; ts_spec_specials[i]; i++)
@@ -44,11 +43,11 @@ ts_status ts_spec_read_name(ts_spec *spec, const char *file, const ts_yaml_node 
     const char *fault = name_fault(name, length);
     char shown[TS_SHOWN_BYTES];
     if (fault && node)
-        return ts_faults_add(spec->faults, line, "name", "'%s' %s; it names the results file",
-                             ts_shown(name, shown), fault);
+        return ts_faults_add(spec->faults, line, "name", "'%s' %s; it names the results file", ts_shown(name, shown),
+                             fault);
     if (fault)
-        return ts_faults_add(spec->faults, 0, NULL,
-                             "the file's name cannot name the sweep (it %s); add `name: ...`", fault);
+        return ts_faults_add(spec->faults, 0, NULL, "the file's name cannot name the sweep (it %s); add `name: ...`",
+                             fault);
     spec->sweep->name = ts_arena_copy(&spec->sweep->arena, name, length);
     return spec->sweep->name ? TS_OK : TS_ERROR_MEMORY;
 }

@@ -193,8 +193,8 @@ const char *ts_meant_text(const ts_meant *meant, char out[TS_MEANT_BYTES]) {
     int at = 0;
     out[0] = 0;
     for (int i = 0; i < TS_MEANT_MAX && meant->key[i]; i++)
-        at += snprintf(out + at, (size_t)(TS_MEANT_BYTES - at), "%s'%.40s'", i ? " or " : "did you mean ",
-                       meant->key[i]);
+        at +=
+            snprintf(out + at, (size_t)(TS_MEANT_BYTES - at), "%s'%.40s'", i ? " or " : "did you mean ", meant->key[i]);
     if (at)
         snprintf(out + at, (size_t)(TS_MEANT_BYTES - at), "%s%s%s?", meant->note ? " (" : "",
                  meant->note ? meant->note : "", meant->note ? ")" : "");

@@ -106,8 +106,7 @@ static void write(values *list, ts_text *out) {
         write_list(list, out);
         return;
     }
-    ts_text_addf(out, "%lld..%lld", (long long)list->item[0].integer,
-                 (long long)list->item[list->count - 1].integer);
+    ts_text_addf(out, "%lld..%lld", (long long)list->item[0].integer, (long long)list->item[list->count - 1].integer);
     if (step != 1)
         ts_text_addf(out, "..%lld", (long long)step);
 }

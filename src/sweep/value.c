@@ -13,8 +13,7 @@
 
 enum { MAX_NAME = 256 };
 
-static ts_status read_number(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                             ts_value *value) {
+static ts_status read_number(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, ts_value *value) {
     double number = 0;
     bool whole = key->type == TS_INTEGER;
     for (int i = 0; whole && node->kind == TS_YAML_SCALAR && key->choices && key->choices[i]; i++)
@@ -32,11 +31,9 @@ static ts_status read_number(ts_value_reader *reader, const ts_key *key, const t
     return ts_value_in_range(reader, key, node, number);
 }
 
-static ts_status read_bool(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                           ts_value *value) {
-    static const char *const WORDS[][3] = {{"true", "True", "TRUE"}, {"yes", "Yes", "YES"},
-                                           {"on", "On", "ON"},       {"false", "False", "FALSE"},
-                                           {"no", "No", "NO"},       {"off", "Off", "OFF"}};
+static ts_status read_bool(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, ts_value *value) {
+    static const char *const WORDS[][3] = {{"true", "True", "TRUE"},    {"yes", "Yes", "YES"}, {"on", "On", "ON"},
+                                           {"false", "False", "FALSE"}, {"no", "No", "NO"},    {"off", "Off", "OFF"}};
     if (node->kind == TS_YAML_SCALAR && !node->quoted)
         for (int i = 0; i < 18; i++)
             if (strcmp(node->text, WORDS[i / 3][i % 3]) == 0) {
@@ -52,16 +49,14 @@ static ts_status refuse_choice(ts_value_reader *reader, const ts_key *key, const
     for (int i = 0; key->choices[i]; i++)
         ts_text_addf(&choices, "%s%s", i ? ", " : "", key->choices[i]);
     const char *near = ts_nearest(node->text, key->choices);
-    ts_status status =
-        ts_faults_add(reader->faults, ts_value_line(reader, node), key->name, "'%s' is not one of %s%s%s%s",
-                      ts_shown(node->text, shown), ts_text_get(&choices), near ? "; did you mean '" : "",
-                      near ? near : "", near ? "'?" : "");
+    ts_status status = ts_faults_add(reader->faults, ts_value_line(reader, node), key->name,
+                                     "'%s' is not one of %s%s%s%s", ts_shown(node->text, shown), ts_text_get(&choices),
+                                     near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     ts_text_free(&choices);
     return status;
 }
 
-static ts_status read_name(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                           ts_value *value) {
+static ts_status read_name(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, ts_value *value) {
     if (node->kind != TS_YAML_SCALAR)
         return ts_value_refuse(reader, key, node, "is not a name");
     const char *text = node->text;
@@ -86,8 +81,7 @@ static ts_status read_name(ts_value_reader *reader, const ts_key *key, const ts_
 }
 
 // One value, no ranges.
-static ts_status read_one(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                          ts_value *value) {
+static ts_status read_one(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, ts_value *value) {
     *value = (ts_value){.type = key->type};
     switch (key->type) {
     case TS_INTEGER:
@@ -110,8 +104,7 @@ static ts_status read_one(ts_value_reader *reader, const ts_key *key, const ts_y
 }
 
 // As read_one, and looks at the value itself where its task has something to say about it.
-static ts_status read_checked(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                              ts_value *value) {
+static ts_status read_checked(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, ts_value *value) {
     char message[1024];
     ts_status status = read_one(reader, key, node, value);
     if (status != TS_OK || (key->type != TS_NAME && key->type != TS_FILE) ||
@@ -120,16 +113,14 @@ static ts_status read_checked(ts_value_reader *reader, const ts_key *key, const 
     return ts_faults_add(reader->faults, ts_value_line(reader, node), key->name, "%s", message);
 }
 
-static ts_status too_many(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                          int64_t count) {
+static ts_status too_many(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, int64_t count) {
     return ts_faults_add(reader->faults, ts_value_line(reader, node), key->name,
                          "%lld values are too many; a sweep has at most %d instances", (long long)count,
                          TS_SWEEP_MAX_INSTANCES);
 }
 
 // How many values a list's entries stand for (ranges count in full), into *count.
-static ts_status count_items(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *list,
-                             int64_t *count) {
+static ts_status count_items(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *list, int64_t *count) {
     *count = 0;
     ts_status status = TS_OK;
     for (const ts_yaml_node *node = list->child; node; node = node->next) {
@@ -144,8 +135,7 @@ static ts_status count_items(ts_value_reader *reader, const ts_key *key, const t
     return status;
 }
 
-static ts_status read_list(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *list,
-                           ts_value_list *out) {
+static ts_status read_list(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *list, ts_value_list *out) {
     if (!list->child)
         return ts_faults_add(reader->faults, ts_value_line(reader, list), key->name, "the list is empty");
     int64_t count;
@@ -302,6 +292,5 @@ uint64_t ts_value_hash(const ts_value *value) {
         break;
     }
     hash = hash_bytes(hash, &value->numbers->form, sizeof value->numbers->form);
-    return ts_hash_mix(
-        hash_bytes(hash, value->numbers->item, (size_t)value->numbers->count * sizeof(double)));
+    return ts_hash_mix(hash_bytes(hash, value->numbers->item, (size_t)value->numbers->count * sizeof(double)));
 }

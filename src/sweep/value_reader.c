@@ -20,22 +20,21 @@ static const char *number_text(double number, char out[32]) {
     return out;
 }
 
-static ts_status refuse_bound(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                              double number, const char *what, double bound) {
+static ts_status refuse_bound(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, double number,
+                              const char *what, double bound) {
     char shown[32], limit[32];
     return ts_faults_add(reader->faults, ts_value_line(reader, node), key->name, "%s is %s %s",
                          number_text(number, shown), what, number_text(bound, limit));
 }
 
-ts_status ts_value_between(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                           double number, double minimum, double maximum) {
+ts_status ts_value_between(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, double number,
+                           double minimum, double maximum) {
     if (number < minimum)
         return refuse_bound(reader, key, node, number, "below the minimum", minimum);
     return number > maximum ? refuse_bound(reader, key, node, number, "above the maximum", maximum) : TS_OK;
 }
 
-ts_status ts_value_in_range(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                            double number) {
+ts_status ts_value_in_range(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, double number) {
     return ts_value_between(reader, key, node, number, key->minimum, key->maximum);
 }
 
@@ -51,8 +50,7 @@ static const char *node_text(const ts_key *key, const ts_yaml_node *node, char o
     return out;
 }
 
-ts_status ts_value_refuse(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                          const char *is) {
+ts_status ts_value_refuse(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, const char *is) {
     char text[TS_SHOWN_BYTES + 2];
     int line = ts_value_line(reader, node);
     if (node->kind == TS_YAML_SCALAR && !node->quoted && !node->text[0])
@@ -62,8 +60,8 @@ ts_status ts_value_refuse(ts_value_reader *reader, const ts_key *key, const ts_y
                            ? ts_nearest(node->child->key, (const char *const[]){"linspace", "logspace", NULL})
                            : NULL;
     if (near)
-        return ts_faults_add(reader->faults, line, key->name, "%s %s; did you mean '%s'?",
-                             node_text(key, node, text), is, near);
+        return ts_faults_add(reader->faults, line, key->name, "%s %s; did you mean '%s'?", node_text(key, node, text),
+                             is, near);
     // Within a list that is one value, what would be several can only have been meant as a sweep.
     bool swept = reader->in_list && (node->kind != TS_YAML_SCALAR || ts_range_like(node->text));
     return ts_faults_add(reader->faults, line, key->name, "%s %s%s", node_text(key, node, text), is,

@@ -24,15 +24,13 @@ typedef struct ts_value_reader {
 int ts_value_line(const ts_value_reader *reader, const ts_yaml_node *node);
 
 // Reports that the node `is`, as in "is not a number"; a node without text is said to have no value.
-ts_status ts_value_refuse(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                          const char *is);
+ts_status ts_value_refuse(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, const char *is);
 
 // A plain number, whole if asked for: integers are within 2^53, so that a double has them all.
 ts_status ts_value_number(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, bool whole,
                           double *out);
 
 // Checks a number against two bounds, or the key's own.
-ts_status ts_value_between(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                           double number, double minimum, double maximum);
-ts_status ts_value_in_range(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
-                            double number);
+ts_status ts_value_between(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, double number,
+                           double minimum, double maximum);
+ts_status ts_value_in_range(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, double number);

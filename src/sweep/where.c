@@ -14,12 +14,7 @@
 enum { MAX_PENDING = 100 };
 
 // What a part of the expression is known to give.
-typedef enum part_type {
-    IS_NUMBER,
-    IS_BOOL,
-    IS_NAME,
-    IS_TEXT
-} part_type; // IS_TEXT: a word or string, not a key
+typedef enum part_type { IS_NUMBER, IS_BOOL, IS_NAME, IS_TEXT } part_type; // IS_TEXT: a word or string, not a key
 
 typedef struct part {
     part_type type;
@@ -79,8 +74,7 @@ static ts_status unknown_word(const compiler *c, const char *word) {
     known[n] = NULL;
     ts_meant meant = ts_meant_by(word, known);
     if (meant.key[0])
-        return ts_fail(TS_ERROR_USER, "'%s' is unknown; %s", ts_shown(word, shown),
-                       ts_meant_text(&meant, text));
+        return ts_fail(TS_ERROR_USER, "'%s' is unknown; %s", ts_shown(word, shown), ts_meant_text(&meant, text));
     return ts_fail(TS_ERROR_USER, "'%s' is neither a key nor a derived quantity", ts_shown(word, shown));
 }
 
@@ -91,8 +85,7 @@ static ts_status wrong_type(const compiler *c, const part *p, const char *expect
         return unknown_word(c, p->word);
     if (p->word)
         return ts_fail(TS_ERROR_USER, "'%s' is not %s", ts_shown(p->word, shown), expected);
-    return ts_fail(TS_ERROR_USER, "expected %s, not %s", expected,
-                   p->type == IS_BOOL ? "a condition" : "a number");
+    return ts_fail(TS_ERROR_USER, "expected %s, not %s", expected, p->type == IS_BOOL ? "a condition" : "a number");
 }
 
 static const ts_key *find_key(const compiler *c, const char *name) {
@@ -113,15 +106,12 @@ static ts_status push_quantity(compiler *c, const char *word, const ts_key *key)
     if (index == TS_WHERE_QUANTITIES)
         return ts_fail(TS_ERROR_USER, "more than %d different keys in one expression", TS_WHERE_QUANTITIES);
     if (index == c->quantities)
-        c->quantity[c->quantities++] = (ts_where_quantity){
-            .name = word, .derived = ts_is_derived(word), .is_name = key && key->type == TS_NAME};
+        c->quantity[c->quantities++] =
+            (ts_where_quantity){.name = word, .derived = ts_is_derived(word), .is_name = key && key->type == TS_NAME};
     ts_status status = add_step(c, (ts_where_step){.op = TS_WHERE_KEY, .index = index});
     if (status != TS_OK)
         return status;
-    part_type type = !key                   ? IS_NUMBER
-                     : key->type == TS_NAME ? IS_NAME
-                     : key->type == TS_BOOL ? IS_BOOL
-                                            : IS_NUMBER;
+    part_type type = !key ? IS_NUMBER : key->type == TS_NAME ? IS_NAME : key->type == TS_BOOL ? IS_BOOL : IS_NUMBER;
     return add_part(c, (part){.type = type, .step = c->steps - 1, .word = word, .key = key});
 }
 
@@ -140,13 +130,11 @@ static ts_status push_operand(compiler *c, const ts_where_token *t) {
         return push_quantity(c, word, key);
     if (!quoted && (strcmp(word, "true") == 0 || strcmp(word, "false") == 0)) {
         status = add_step(c, (ts_where_step){.op = TS_WHERE_NUMBER, .number = word[0] == 't'});
-        return status == TS_OK ? add_part(c, (part){.type = IS_BOOL, .step = c->steps - 1, .word = word})
-                               : status;
+        return status == TS_OK ? add_part(c, (part){.type = IS_BOOL, .step = c->steps - 1, .word = word}) : status;
     }
     status = add_step(c, (ts_where_step){.op = TS_WHERE_NAME, .name = word});
-    return status == TS_OK
-               ? add_part(c, (part){.type = IS_TEXT, .step = c->steps - 1, .word = word, .quoted = quoted})
-               : status;
+    return status == TS_OK ? add_part(c, (part){.type = IS_TEXT, .step = c->steps - 1, .word = word, .quoted = quoted})
+                           : status;
 }
 
 // --- Comparisons ---
@@ -221,9 +209,8 @@ static ts_status close_comparison(compiler *c, const pending *top, bool chained)
         return status;
     right = *b;
     c->n_parts -= top->continues ? 3 : 2;
-    status = add_step(
-        c,
-        (ts_where_step){.op = top->op.op, .continues = top->continues, .chained = chained, .names = names});
+    status =
+        add_step(c, (ts_where_step){.op = top->op.op, .continues = top->continues, .chained = chained, .names = names});
     if (status == TS_OK)
         status = add_part(c, (part){.type = IS_BOOL, .step = -1});
     return status == TS_OK && chained ? add_part(c, right) : status;
@@ -237,8 +224,7 @@ static ts_status close_operator(compiler *c, bool chained) {
     part *right = &c->part[c->n_parts - 1];
     if (top.op.strength == TS_BINDS_COMPARISON)
         return close_comparison(c, &top, chained);
-    bool logical =
-        top.op.strength == TS_BINDS_OR || top.op.strength == TS_BINDS_AND || top.op.strength == TS_BINDS_NOT;
+    bool logical = top.op.strength == TS_BINDS_OR || top.op.strength == TS_BINDS_AND || top.op.strength == TS_BINDS_NOT;
     if (right->type != (logical ? IS_BOOL : IS_NUMBER))
         return wrong_type(c, right, logical ? "a condition" : "a number");
     if (top.op.strength == TS_BINDS_OR || top.op.strength == TS_BINDS_AND) {
@@ -268,8 +254,8 @@ static ts_status push_pending(compiler *c, pending p) {
 static ts_status take_binary(compiler *c, const ts_where_token *t) {
     pending p = {.op = *t};
     while (c->n_pending && c->pending[c->n_pending - 1].op.strength >= t->strength) {
-        bool chain = t->strength == TS_BINDS_COMPARISON &&
-                     c->pending[c->n_pending - 1].op.strength == TS_BINDS_COMPARISON;
+        bool chain =
+            t->strength == TS_BINDS_COMPARISON && c->pending[c->n_pending - 1].op.strength == TS_BINDS_COMPARISON;
         ts_status status = close_operator(c, chain);
         if (status != TS_OK)
             return status;

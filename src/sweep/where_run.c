@@ -31,11 +31,10 @@ static ts_status read_key(const ts_where_quantity *quantity, const ts_params *pa
         if (quantity->derived && !quantity->is_name && ts_where_derive(params, quantity->name, &out->number))
             return TS_OK;
         const char *task = params->schema->task->name;
-        return ts_fail(
-            TS_ERROR_USER,
-            "'%s' means nothing for task '%s' with model '%s'; say for which it counts, as in `task != %s "
-            "or ...`",
-            quantity->name, task, params->schema->model->name, task);
+        return ts_fail(TS_ERROR_USER,
+                       "'%s' means nothing for task '%s' with model '%s'; say for which it counts, as in `task != %s "
+                       "or ...`",
+                       quantity->name, task, params->schema->model->name, task);
     }
     const ts_value *value = &params->value[quantity->position];
     if ((value->type == TS_NAME) != quantity->is_name)

@@ -11,8 +11,7 @@ static bool is_word(char c) {
 }
 
 static ts_where_token operator_of(const char *at, size_t length, ts_where_op op, ts_where_strength strength) {
-    return (ts_where_token){
-        .kind = TS_TOKEN_OPERATOR, .text = at, .length = length, .op = op, .strength = strength};
+    return (ts_where_token){.kind = TS_TOKEN_OPERATOR, .text = at, .length = length, .op = op, .strength = strength};
 }
 
 static bool read_operator(const char *at, ts_where_token *out) {
@@ -93,10 +92,8 @@ ts_status ts_where_token_next(const char **text, ts_where_token *out) {
     if (*at == 0)
         return TS_OK;
     if (*at == '(' || *at == ')') {
-        *out = (ts_where_token){.kind = *at == '(' ? TS_TOKEN_OPEN : TS_TOKEN_CLOSE,
-                                .text = at,
-                                .length = 1,
-                                .strength = TS_BINDS_PAREN};
+        *out = (ts_where_token){
+            .kind = *at == '(' ? TS_TOKEN_OPEN : TS_TOKEN_CLOSE, .text = at, .length = 1, .strength = TS_BINDS_PAREN};
     } else if (*at == '\'' || *at == '"') {
         ts_status status = read_string(at, out);
         *text += out->length + 2;
@@ -104,8 +101,7 @@ ts_status ts_where_token_next(const char **text, ts_where_token *out) {
     } else if (digits && !is_word(at[digits]) && fault != ts_not_a_number) {
         if (fault)
             return ts_fail(TS_ERROR_USER, "'%.*s' %s", digits < 60 ? (int)digits : 60, at, fault);
-        *out =
-            (ts_where_token){.kind = TS_TOKEN_NUMBER, .text = at, .length = digits, .number = number.value};
+        *out = (ts_where_token){.kind = TS_TOKEN_NUMBER, .text = at, .length = digits, .number = number.value};
     } else if (is_word(*at)) {
         read_word(at, out);
     } else if (!read_operator(at, out)) {

@@ -82,8 +82,8 @@ static ts_status note_key(reader *r, const ts_yaml_node *mapping, const ts_yaml_
     if (slot[0]) {
         r->line = entry->key_line;
         if (slot[1]->key_line == entry->key_line)
-            return ts_fail(TS_ERROR_USER, "key '%s' is given twice on line %d; keep one",
-                           ts_shown(entry->key, shown), entry->key_line);
+            return ts_fail(TS_ERROR_USER, "key '%s' is given twice on line %d; keep one", ts_shown(entry->key, shown),
+                           entry->key_line);
         return ts_fail(TS_ERROR_USER, "key '%s' is given twice: on line %d and on line %d; keep one",
                        ts_shown(entry->key, shown), slot[1]->key_line, entry->key_line);
     }
@@ -122,11 +122,10 @@ static ts_status add_node(reader *r, ts_yaml_kind kind, ts_yaml_node **out) {
 static ts_status refuse_properties(const yaml_char_t *anchor, const yaml_char_t *tag) {
     char shown[TS_SHOWN_BYTES];
     if (anchor)
-        return ts_fail(
-            TS_ERROR_USER,
-            "anchors (&%s) are not allowed; write the value out at each place (a key at the top level holds "
-            "for all cases)",
-            ts_shown((const char *)anchor, shown));
+        return ts_fail(TS_ERROR_USER,
+                       "anchors (&%s) are not allowed; write the value out at each place (a key at the top level holds "
+                       "for all cases)",
+                       ts_shown((const char *)anchor, shown));
     if (tag)
         return ts_fail(TS_ERROR_USER, "tags (%s) are not allowed; remove it, types follow from the keys",
                        ts_shown((const char *)tag, shown));
@@ -166,8 +165,7 @@ static ts_status add_scalar(reader *r, const yaml_event_t *event) {
     return TS_OK;
 }
 
-static ts_status open_collection(reader *r, ts_yaml_kind kind, const yaml_char_t *anchor,
-                                 const yaml_char_t *tag) {
+static ts_status open_collection(reader *r, ts_yaml_kind kind, const yaml_char_t *anchor, const yaml_char_t *tag) {
     ts_status status = refuse_properties(anchor, tag);
     if (status != TS_OK)
         return status;
@@ -195,11 +193,9 @@ static ts_status take_event(reader *r, const yaml_event_t *event) {
     case YAML_SCALAR_EVENT:
         return add_scalar(r, event);
     case YAML_SEQUENCE_START_EVENT:
-        return open_collection(r, TS_YAML_SEQUENCE, event->data.sequence_start.anchor,
-                               event->data.sequence_start.tag);
+        return open_collection(r, TS_YAML_SEQUENCE, event->data.sequence_start.anchor, event->data.sequence_start.tag);
     case YAML_MAPPING_START_EVENT:
-        return open_collection(r, TS_YAML_MAPPING, event->data.mapping_start.anchor,
-                               event->data.mapping_start.tag);
+        return open_collection(r, TS_YAML_MAPPING, event->data.mapping_start.anchor, event->data.mapping_start.tag);
     case YAML_SEQUENCE_END_EVENT:
     case YAML_MAPPING_END_EVENT:
         r->depth--;

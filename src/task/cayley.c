@@ -21,11 +21,10 @@ static const char *take_entry(const ts_integer_rows *rows, int origin, int n, in
     *result = rows->value - origin;
     if (*result >= 0 && *result < n)
         return NULL;
-    snprintf(
-        fault, 200,
-        "line %d, column %d: entry %d%s, '%s', is not one of %d to %d (a table of %d rows; counted from %d)",
-        rows->line, ts_integer_rows_column(rows), rows->entries, rows->lists ? " of a row" : "", rows->word,
-        origin, n - 1 + origin, n, origin);
+    snprintf(fault, 200,
+             "line %d, column %d: entry %d%s, '%s', is not one of %d to %d (a table of %d rows; counted from %d)",
+             rows->line, ts_integer_rows_column(rows), rows->entries, rows->lists ? " of a row" : "", rows->word,
+             origin, n - 1 + origin, n, origin);
     return fault;
 }
 
@@ -36,13 +35,11 @@ static bool read_table(const ts_file *file, int n, int *result, char *message, s
     int entry, a = 0;
     ts_integer_rows_survey survey = ts_integer_rows_look(file->content, file->bytes, n);
     if (survey.fault) {
-        snprintf(message, bytes, "%s, line %d, column %d: %s", file->path, survey.line, survey.column,
-                 survey.fault);
+        snprintf(message, bytes, "%s, line %d, column %d: %s", file->path, survey.line, survey.column, survey.fault);
         return false;
     }
     ts_integer_rows rows = ts_integer_rows_of(file->content, file->bytes);
-    for (ts_integer_rows_event event;
-         !wrong && (event = ts_integer_rows_next(&rows)) != TS_INTEGER_ROWS_END;) {
+    for (ts_integer_rows_event event; !wrong && (event = ts_integer_rows_next(&rows)) != TS_INTEGER_ROWS_END;) {
         if (event == TS_INTEGER_ROWS_NUMBER) {
             wrong = take_entry(&rows, survey.origin, n, &entry, fault);
             if (result && !wrong && a < n && rows.entries <= n)
@@ -79,8 +76,7 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
     const ts_file *file = ts_params_file(params, "cayley");
     if (file->rows >= 1 && file->rows <= TS_MAX_ORDER)
         return ts_split_check(params, (int)file->rows, message, bytes);
-    snprintf(message, bytes, "%s has %lld rows; a table has 1 to %d", file->path, (long long)file->rows,
-             TS_MAX_ORDER);
+    snprintf(message, bytes, "%s has %lld rows; a table has 1 to %d", file->path, (long long)file->rows, TS_MAX_ORDER);
     return "cayley";
 }
 

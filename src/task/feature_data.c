@@ -141,8 +141,7 @@ static void split_node(const ts_bit_tree *tree, const uint32_t *words, int n, in
             to_right += __builtin_popcountll(high & ~low & low_bits(n));
         } else {
             int here = n < per_block ? n : per_block;
-            int ones =
-                __builtin_popcountll(low & low_bits(n)) + __builtin_popcountll(high & low_bits(n - 64));
+            int ones = __builtin_popcountll(low & low_bits(n)) + __builtin_popcountll(high & low_bits(n - 64));
             to_left += ones;
             to_right += here - ones;
         }
@@ -153,8 +152,7 @@ static void split_node(const ts_bit_tree *tree, const uint32_t *words, int n, in
 
 // Counts of the support's inputs: with early stopping all nodes in heap order, else the leaves from left to
 // right. Node n draws from lane n.
-static void draw_bit_tree(const ts_bit_tree *tree, const ts_philox *random, int samples,
-                          ts_feature_batch *batch) {
+static void draw_bit_tree(const ts_bit_tree *tree, const ts_philox *random, int samples, ts_feature_batch *batch) {
     int per_block = samples_per_block(tree), *count = batch->count;
     count[0] = samples;
     for (int level = 0, first = 0; level < tree->depth; level++, first = 2 * first + 1) {
@@ -178,8 +176,7 @@ static void draw_bit_tree(const ts_bit_tree *tree, const ts_philox *random, int 
 }
 
 // Two words a sample: the column, and its own input or the other.
-static void draw_alias(const ts_alias *alias, const ts_philox *random, int64_t samples,
-                       ts_feature_batch *batch) {
+static void draw_alias(const ts_alias *alias, const ts_philox *random, int64_t samples, ts_feature_batch *batch) {
     for (int64_t done = 0; done < samples; done += 2 * batch->blocks) {
         int64_t here = samples - done < 2 * batch->blocks ? samples - done : 2 * batch->blocks;
         int blocks = (int)((here + 1) / 2);
@@ -197,8 +194,7 @@ static void draw_alias(const ts_alias *alias, const ts_philox *random, int64_t s
     }
 }
 
-static void draw_counts(const ts_feature_data *data, ts_philox random, int64_t samples,
-                        ts_feature_batch *batch) {
+static void draw_counts(const ts_feature_data *data, ts_philox random, int64_t samples, ts_feature_batch *batch) {
     const ts_support *support = &data->support;
     int *count = batch->count;
     if (data->tree.depth > 0) {
@@ -263,8 +259,7 @@ static void draw_values(ts_philox random, int count, float *value) {
 }
 
 // Sample s draws from lane s.
-static void draw_samples(const ts_feature_data *data, ts_philox random, int64_t samples,
-                         ts_feature_batch *batch) {
+static void draw_samples(const ts_feature_data *data, ts_philox random, int64_t samples, ts_feature_batch *batch) {
     int at = 0, per_sample = blocks_of_sample(data), at_once = batch->blocks / per_sample;
     for (int64_t done = 0; done < samples; done += at_once) {
         int here = samples - done < at_once ? (int)(samples - done) : at_once;
@@ -293,8 +288,8 @@ static void draw_samples(const ts_feature_data *data, ts_philox random, int64_t 
     batch->value = data->independent.binary ? NULL : batch->own_value;
 }
 
-void ts_feature_draw(const ts_feature_data *data, uint64_t seed, ts_stream stream, uint32_t step,
-                     int64_t samples, ts_feature_batch *batch) {
+void ts_feature_draw(const ts_feature_data *data, uint64_t seed, ts_stream stream, uint32_t step, int64_t samples,
+                     ts_feature_batch *batch) {
     const ts_support *support = &data->support;
     if (samples > 0 && support->count == 0) {
         draw_samples(data, ts_philox_at(seed, stream, step, 0), samples, batch);

@@ -78,8 +78,8 @@ void ts_feature_batch_free(ts_feature_batch *batch);
 
 // Draws `samples` samples for (seed, stream, step). samples = 0: the distribution itself (finite support
 // only), every possible input weighted by its probability.
-void ts_feature_draw(const ts_feature_data *data, uint64_t seed, ts_stream stream, uint32_t step,
-                     int64_t samples, ts_feature_batch *batch);
+void ts_feature_draw(const ts_feature_data *data, uint64_t seed, ts_stream stream, uint32_t step, int64_t samples,
+                     ts_feature_batch *batch);
 
 // Expected number of rows of such a batch.
 double ts_feature_expected_rows(const ts_feature_data *data, int64_t samples);

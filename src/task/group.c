@@ -138,15 +138,13 @@ static void suggest(const char *name, char *out, size_t bytes) {
     int count = understood ? read_name(ts_text_get(&made), factors) : 0;
     out[0] = 0;
     if (count)
-        snprintf(out, bytes, "; did you mean '%s' (%.15g elements)?", ts_text_get(&made),
-                 order_of_all(factors, count));
+        snprintf(out, bytes, "; did you mean '%s' (%.15g elements)?", ts_text_get(&made), order_of_all(factors, count));
     ts_text_free(&made);
 }
 
 // --- Checks ---
 
-static const char *check_order(const factor *factors, int count, const ts_file *file, char *message,
-                               size_t bytes) {
+static const char *check_order(const factor *factors, int count, const ts_file *file, char *message, size_t bytes) {
     bool even = factors[0].family == 'A';
     if (count > 1 || (factors[0].family != 'S' && !even)) {
         snprintf(message, bytes, "only S<n> and A<n> have elements to order; leave it out");
@@ -159,8 +157,7 @@ static const char *check_order(const factor *factors, int count, const ts_file *
 
 static bool check_size(const char *name, double order, char *message, size_t bytes) {
     if (order > TS_MAX_ORDER)
-        snprintf(message, bytes, "'%.60s' has more than %d elements, the most that a table takes", name,
-                 TS_MAX_ORDER);
+        snprintf(message, bytes, "'%.60s' has more than %d elements, the most that a table takes", name, TS_MAX_ORDER);
     return order <= TS_MAX_ORDER;
 }
 
@@ -232,8 +229,7 @@ static int factor_product(const factor *one, const ts_permutations *permutations
 
 // Adds one factor's part of every product to the table. An element of G x H is i |H| + j: the factor's own
 // index is the digit whose unit is `stride`, the number of elements of the factors behind it.
-static void enter_factor(const factor *one, const ts_permutations *permutations, int stride,
-                         ts_table *table) {
+static void enter_factor(const factor *one, const ts_permutations *permutations, int stride, ts_table *table) {
     int order = (int)one->order, n = table->n;
     for (int a = 0; a < n; a++)
         for (int b = 0; b < n; b++)
@@ -258,8 +254,7 @@ static ts_status create(const ts_params *params, ts_data *data) {
         bool even = factors[f].family == 'A', permutes = even || factors[f].family == 'S';
         if (permutes)
             ts_permutations_list(factors[f].degree, even, &permutations);
-        if (permutes && file->path[0] &&
-            !ts_permutations_order(file, even, &permutations, message, sizeof message))
+        if (permutes && file->path[0] && !ts_permutations_order(file, even, &permutations, message, sizeof message))
             return ts_fail(TS_ERROR_UNIT, "element_order: %s", message);
         enter_factor(&factors[f], &permutations, stride, data->table);
         stride *= (int)factors[f].order;

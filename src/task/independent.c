@@ -34,14 +34,13 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
         return "feature_probability";
     }
     if (2 * (correlated + anticorrelated) > features) {
-        snprintf(message, bytes, "%lld pairs do not fit into %lld features",
-                 (long long)(correlated + anticorrelated), (long long)features);
+        snprintf(message, bytes, "%lld pairs do not fit into %lld features", (long long)(correlated + anticorrelated),
+                 (long long)features);
         return anticorrelated > 0 ? "anticorrelated_pairs" : "correlated_pairs";
     }
     for (int64_t k = correlated; k < correlated + anticorrelated; k++) {
         if (ts_numbers_at(probability, 2 * k) > 0.5) {
-            snprintf(message, bytes,
-                     "a feature of an anticorrelated pair is on with probability %g; at most 0.5",
+            snprintf(message, bytes, "a feature of an anticorrelated pair is on with probability %g; at most 0.5",
                      ts_numbers_at(probability, 2 * k));
             return "feature_probability";
         }
@@ -112,8 +111,7 @@ static ts_status fill_support(ts_feature_data *data, const state_group *groups, 
     ts_support *support = &data->support;
     support->count = (int)inputs;
     support->begin = ts_alloc((size_t)(support->count + 1) * sizeof(int), "a task's inputs");
-    support->active =
-        ts_alloc((size_t)support->count * (size_t)data->features * sizeof(int), "a task's inputs");
+    support->active = ts_alloc((size_t)support->count * (size_t)data->features * sizeof(int), "a task's inputs");
     support->probability = ts_alloc((size_t)support->count * sizeof(double), "a task's inputs");
     if (!support->begin || !support->active || !support->probability)
         return TS_ERROR_MEMORY;

@@ -1,4 +1,5 @@
-// The real irreps of a group as they are kept: names and characters. How they are found: irreps.h; named: irrep_names.h.
+// The real irreps of a group as they are kept: names and characters. How they are found: irreps.h; named:
+// irrep_names.h.
 #pragma once
 
 #include <stdbool.h>

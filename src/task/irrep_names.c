@@ -185,8 +185,8 @@ static void partition_name(int degree, const int part[], char name[32]) {
     }
 }
 
-static void name_partition(const ts_table *table, const ts_classes *classes, const ts_irrep *standard,
-                           const int part[], int *ways, ts_irreps *irreps) {
+static void name_partition(const ts_table *table, const ts_classes *classes, const ts_irrep *standard, const int part[],
+                           int *ways, ts_irreps *irreps) {
     bool fits[TS_MAX_ORDER];
     for (int i = 0; i < irreps->count; i++)
         fits[i] = true;

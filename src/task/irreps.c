@@ -14,9 +14,9 @@
 
 // LAPACK: eigenvalues and eigenvectors of a symmetric matrix. The last two are the lengths of the texts,
 // which Fortran compilers add.
-extern void dsyevd_(const char *vectors, const char *triangle, const int *n, double *matrix,
-                    const int *leading, double *values, double *work, const int *work_size, int *iwork,
-                    const int *iwork_size, int *info, size_t, size_t);
+extern void dsyevd_(const char *vectors, const char *triangle, const int *n, double *matrix, const int *leading,
+                    double *values, double *work, const int *work_size, int *iwork, const int *iwork_size, int *info,
+                    size_t, size_t);
 extern void openblas_set_num_threads(int) __attribute__((weak));
 
 static const double PI = 3.14159265358979323846;
@@ -92,8 +92,7 @@ static bool solve(solver *s, uint64_t key) {
             int g = s->table->result[inverse[x] * n + y];
             s->matrix[(size_t)x * n + y] = s->random[g] + s->random[inverse[g]];
         }
-    dsyevd_("V", "L", &n, s->matrix, &n, s->values, s->work, &s->work_size, s->iwork, &s->iwork_size, &info,
-            1, 1);
+    dsyevd_("V", "L", &n, s->matrix, &n, s->values, s->work, &s->work_size, s->iwork, &s->iwork_size, &info, 1, 1);
     return info == 0;
 }
 
@@ -122,10 +121,7 @@ static void eigenspace_character(solver *s, int begin, int end) {
 static void fill_cosines(double *cosine, int period) {
     for (int j = 0; j < period; j++) {
         int r = j <= period - j ? j : period - j;
-        cosine[j] = 4 * r == period   ? 0
-                    : 6 * r == period ? 0.5
-                    : 3 * r == period ? -0.5
-                                      : cos(2 * PI * r / period);
+        cosine[j] = 4 * r == period ? 0 : 6 * r == period ? 0.5 : 3 * r == period ? -0.5 : cos(2 * PI * r / period);
     }
 }
 
@@ -325,9 +321,8 @@ static ts_status make_set(solver *s, ts_irreps **out) {
     }
     qsort(s->found, count, sizeof *s->found, compare_found);
     for (size_t i = 0; i < count; i++) {
-        set->irrep[i] = (ts_irrep){.dimension = s->found[i].dimension,
-                                   .pair = s->found[i].pair,
-                                   .character = set->characters + i * n};
+        set->irrep[i] = (ts_irrep){
+            .dimension = s->found[i].dimension, .pair = s->found[i].pair, .character = set->characters + i * n};
         for (size_t g = 0; g < n; g++)
             set->irrep[i].character[g] = s->found[i].character[s->classes.of[g]];
     }
@@ -345,10 +340,9 @@ static ts_status find_and_name(solver *s, ts_irreps **out) {
     for (uint64_t i = 0; i < TRIES && !complete; i++)
         complete = find_irreps(s, KEY + i);
     if (!complete)
-        return ts_fail(
-            TS_ERROR_UNIT,
-            "no irreps found for the table of order %d: its characters are not orthogonal after %d tries",
-            s->table->n, TRIES);
+        return ts_fail(TS_ERROR_UNIT,
+                       "no irreps found for the table of order %d: its characters are not orthogonal after %d tries",
+                       s->table->n, TRIES);
     ts_irreps *set = NULL;
     ts_status status = make_set(s, &set);
     if (status == TS_OK)
@@ -364,8 +358,7 @@ static ts_status find_and_name(solver *s, ts_irreps **out) {
 ts_status ts_irreps_create(const ts_table *table, ts_irreps **irreps) {
     *irreps = NULL;
     if (!table->group || table->n > TS_MAX_ORDER)
-        return ts_fail(TS_ERROR_UNIT,
-                       "irreps need the table of a group of order at most %d; this one, of order %d, %s",
+        return ts_fail(TS_ERROR_UNIT, "irreps need the table of a group of order at most %d; this one, of order %d, %s",
                        TS_MAX_ORDER, table->n, table->group ? "is larger" : "is no group");
     solver *s = ts_alloc_zero(1, sizeof *s, "irreps");
     if (!s)

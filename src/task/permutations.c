@@ -79,15 +79,13 @@ static void take_number(listing *l, const ts_integer_rows *rows) {
                  "line %d, column %d: '%s' is not one of %d to %d (permutations are counted from %d, and "
                  "written as the "
                  "images of all numbers)",
-                 rows->line, ts_integer_rows_column(rows), rows->word, l->origin, degree - 1 + l->origin,
-                 l->origin);
+                 rows->line, ts_integer_rows_column(rows), rows->word, l->origin, degree - 1 + l->origin, l->origin);
         return;
     }
     for (int i = 0; i < rows->entries - 1 && i < degree; i++)
         if (l->image[i] == value)
-            snprintf(l->fault, sizeof l->fault,
-                     "line %d, column %d: %d stands there twice, so it is no permutation", rows->line,
-                     ts_integer_rows_column(rows), value + l->origin);
+            snprintf(l->fault, sizeof l->fault, "line %d, column %d: %d stands there twice, so it is no permutation",
+                     rows->line, ts_integer_rows_column(rows), value + l->origin);
     if (rows->entries <= degree)
         l->image[rows->entries - 1] = (unsigned char)value;
 }
@@ -118,23 +116,21 @@ static bool read_file(listing *l, const ts_file *file, char *message, size_t byt
     l->origin = ts_integer_rows_look(file->content, file->bytes, l->out->degree).origin;
     ts_integer_rows rows = ts_integer_rows_of(file->content, file->bytes);
     start(l->out, l->out->degree);
-    for (ts_integer_rows_event event;
-         !l->fault[0] && (event = ts_integer_rows_next(&rows)) != TS_INTEGER_ROWS_END;) {
+    for (ts_integer_rows_event event; !l->fault[0] && (event = ts_integer_rows_next(&rows)) != TS_INTEGER_ROWS_END;) {
         if (event == TS_INTEGER_ROWS_NUMBER)
             take_number(l, &rows);
         else if (event == TS_INTEGER_ROWS_ROW)
             take_row(l, &rows);
         else
-            snprintf(l->fault, sizeof l->fault, "line %d, column %d: %s", rows.line,
-                     ts_integer_rows_column(&rows), rows.fault);
+            snprintf(l->fault, sizeof l->fault, "line %d, column %d: %s", rows.line, ts_integer_rows_column(&rows),
+                     rows.fault);
     }
     if (l->fault[0])
         snprintf(message, bytes, "%s, %s", file->path, l->fault);
     return !l->fault[0];
 }
 
-bool ts_permutations_order(const ts_file *file, bool even, ts_permutations *out, char *message,
-                           size_t bytes) {
+bool ts_permutations_order(const ts_file *file, bool even, ts_permutations *out, char *message, size_t bytes) {
     listing l = {.out = out, .even = even};
     int expected = out->count;
     if (!read_file(&l, file, message, bytes))
@@ -158,8 +154,7 @@ static int longest_row(const ts_file *file) {
 bool ts_permutations_alike(const ts_file *file, char *message, size_t bytes) {
     ts_permutations permutations = {.degree = longest_row(file)};
     listing l = {.out = &permutations};
-    return permutations.degree < 1 || permutations.degree > TS_MAX_DEGREE ||
-           read_file(&l, file, message, bytes);
+    return permutations.degree < 1 || permutations.degree > TS_MAX_DEGREE || read_file(&l, file, message, bytes);
 }
 
 int ts_permutations_product(const ts_permutations *permutations, int x, int y) {

@@ -15,8 +15,8 @@ typedef struct ts_permutations {
 // All of S_degree, or of A_degree if `even`, in lexicographic order.
 void ts_permutations_list(int degree, bool even, ts_permutations *out);
 
-// Orders `out`, as listed, like the file: one permutation a row (base/integer_rows.h). False: it is not a listing of the group;
-// where and why is in `message`.
+// Orders `out`, as listed, like the file: one permutation a row (base/integer_rows.h). False: it is not a listing of
+// the group; where and why is in `message`.
 bool ts_permutations_order(const ts_file *file, bool even, ts_permutations *out, char *message, size_t bytes);
 
 // Whether the file's rows are different permutations of as many numbers, as far as that shows without the group: of as

@@ -32,8 +32,7 @@ static double order(const ts_params *params) {
 }
 
 static double common_divisor(const ts_params *params, const char *exponent) {
-    return (double)greatest_common_divisor(ts_params_integer(params, exponent),
-                                           ts_params_integer(params, "p") - 1);
+    return (double)greatest_common_divisor(ts_params_integer(params, exponent), ts_params_integer(params, "p") - 1);
 }
 
 static double gcd_m(const ts_params *params) {

@@ -5,10 +5,10 @@
 #include "param/key.h"
 
 // Rows of a table task's keys.
-#define TS_SPLIT_KEYS                                                                                        \
-    {"train_fraction", TS_REAL, "0.4", 0, 1, NULL, true, "Share of all pairs that is trained on"}, {         \
-        "split_seed", TS_INTEGER, "-1", -1, 0x1p53, NULL, false,                                             \
-            "Seed that draws the training pairs, as PyTorch would; -1: the instance's seed"                  \
+#define TS_SPLIT_KEYS                                                                                                  \
+    {"train_fraction", TS_REAL, "0.4", 0, 1, NULL, true, "Share of all pairs that is trained on"}, {                   \
+        "split_seed", TS_INTEGER, "-1", -1, 0x1p53, NULL, false,                                                       \
+            "Seed that draws the training pairs, as PyTorch would; -1: the instance's seed"                            \
     }
 
 // Part of a table task's check: some pair of an n x n table must be trained on. As ts_task.check.

@@ -78,10 +78,8 @@ static ts_status make_basis(ts_symmetry *symmetry, int *first) {
         const ts_irrep *irrep = &symmetry->irreps->irrep[r];
         int rank = (irrep->pair ? 2 : 1) * irrep->dimension * irrep->dimension;
         first[r] = rows;
-        if (rows + rank > n ||
-            span(symmetry, r, rank, symmetry->own_basis + (size_t)rows * (size_t)n) != rank)
-            return ts_fail(TS_ERROR_UNIT, "the functions of irrep %s are not as many as they should be",
-                           irrep->name);
+        if (rows + rank > n || span(symmetry, r, rank, symmetry->own_basis + (size_t)rows * (size_t)n) != rank)
+            return ts_fail(TS_ERROR_UNIT, "the functions of irrep %s are not as many as they should be", irrep->name);
         rows += rank;
     }
     first[symmetry->irreps->count] = rows;

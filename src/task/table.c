@@ -68,8 +68,7 @@ static int find_identity(const ts_table *table) {
 static bool has_inverses(const ts_table *table) {
     for (int a = 0; a < table->n; a++) {
         int b = 0;
-        while (b < table->n &&
-               (product(table, a, b) != table->identity || product(table, b, a) != table->identity))
+        while (b < table->n && (product(table, a, b) != table->identity || product(table, b, a) != table->identity))
             b++;
         if (b == table->n)
             return false;
@@ -144,8 +143,7 @@ ts_status ts_table_examine(ts_table *table) {
 
 // --- The split ---
 
-void ts_table_split(const ts_table *table, uint64_t split_seed, double train_fraction, int *pairs,
-                    int64_t *train) {
+void ts_table_split(const ts_table *table, uint64_t split_seed, double train_fraction, int *pairs, int64_t *train) {
     ts_torch_random random;
     int64_t count = (int64_t)table->n * table->n;
     ts_torch_seed(&random, split_seed);
@@ -155,8 +153,8 @@ void ts_table_split(const ts_table *table, uint64_t split_seed, double train_fra
 
 const char *ts_table_verdict(const ts_table *table, char out[128]) {
     if (table->group) {
-        snprintf(out, 128, "a group of order %d, %sabelian, identity %d", table->n,
-                 table->abelian ? "" : "not ", table->identity);
+        snprintf(out, 128, "a group of order %d, %sabelian, identity %d", table->n, table->abelian ? "" : "not ",
+                 table->identity);
         return out;
     }
     const struct {

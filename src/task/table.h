@@ -37,5 +37,4 @@ const char *ts_table_verdict(const ts_table *table, char out[128]);
 
 // Train/test split as published: pairs (n * n) is torch.randperm seeded with split_seed; its first *train
 // entries, floor(train_fraction * n * n), are the training pairs.
-void ts_table_split(const ts_table *table, uint64_t split_seed, double train_fraction, int *pairs,
-                    int64_t *train);
+void ts_table_split(const ts_table *table, uint64_t split_seed, double train_fraction, int *pairs, int64_t *train);

@@ -39,8 +39,8 @@ typedef struct ts_task {
     // (what is wrong and the cure) in `message`.
     const char *(*check)(const ts_params *params, char *message, size_t bytes);
 
-    // What is learned, in a few words, as "S5" or "binary tree of depth 3": of two points that differ in their data, two
-    // texts. Adds to `out`.
+    // What is learned, in a few words, as "S5" or "binary tree of depth 3": of two points that differ in their data,
+    // two texts. Adds to `out`.
     void (*label)(const ts_params *params, ts_text *out);
 
     // Fills its part of the data of the case `params` belongs to (see ts_data_create); nothing in it depends

@@ -9,8 +9,7 @@
 static const ts_key KEYS[] = {
     {"depth", TS_INTEGER, NULL, 1, 15, NULL, true, "Levels below the root"},
     {"branching", TS_INTEGER, "2", 2, 1024, NULL, true, "Children of a node"},
-    {"early_stopping", TS_BOOL, "true", 0, 1, NULL, true,
-     "A sample may end at any node (P = 1/2), not only at a leaf"},
+    {"early_stopping", TS_BOOL, "true", 0, 1, NULL, true, "A sample may end at any node (P = 1/2), not only at a leaf"},
     {0},
 };
 
@@ -40,8 +39,7 @@ static double features(const ts_params *params) {
     return (double)(nodes - 1);
 }
 
-static const ts_quantity DERIVED[] = {{"features", "nodes of the tree but the root", .number = features},
-                                      {0}};
+static const ts_quantity DERIVED[] = {{"features", "nodes of the tree but the root", .number = features}, {0}};
 
 static void label(const ts_params *params, ts_text *out) {
     long long branching = ts_params_integer(params, "branching");
@@ -65,8 +63,7 @@ static int add_path(int node, int branching, int *active) {
 }
 
 static ts_status fill_support(const ts_params *params, int nodes, ts_support *support) {
-    int depth = (int)ts_params_integer(params, "depth"),
-        branching = (int)ts_params_integer(params, "branching");
+    int depth = (int)ts_params_integer(params, "depth"), branching = (int)ts_params_integer(params, "branching");
     bool early = ts_params_bool(params, "early_stopping");
     int leaves = 1;
     for (int d = 0; d < depth; d++)
@@ -98,8 +95,7 @@ static ts_status create(const ts_params *params, ts_data *data) {
     data->features = made;
     if (!made)
         return TS_ERROR_MEMORY;
-    int depth = (int)ts_params_integer(params, "depth"),
-        branching = (int)ts_params_integer(params, "branching");
+    int depth = (int)ts_params_integer(params, "depth"), branching = (int)ts_params_integer(params, "branching");
     int nodes = (int)count_nodes(depth, branching);
     made->features = nodes - 1;
     if (branching == 2)

@@ -29,8 +29,8 @@ static bool all_finite(const char *numbers, size_t count, size_t width, bool nar
     return true;
 }
 
-ts_status ts_divergence_of_state(const ts_engine *engine, const void *training, int instance,
-                                 const ts_params *params, int *diverged) {
+ts_status ts_divergence_of_state(const ts_engine *engine, const void *training, int instance, const ts_params *params,
+                                 int *diverged) {
     ts_parameter_layout layout;
     params->schema->model->layout(params, &layout);
     size_t bytes = engine->state_bytes(training), count = (size_t)layout.total;

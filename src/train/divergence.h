@@ -10,8 +10,8 @@ struct ts_data;
 enum { TS_DIVERGED_LOSS = 1, TS_DIVERGED_WEIGHTS = 2, TS_DIVERGED_MOMENTS = 4 };
 
 // Looks through one instance's state. Fails as ts_engine.get_state, or for memory.
-ts_status ts_divergence_of_state(const ts_engine *engine, const void *training, int instance,
-                                 const ts_params *params, int *diverged);
+ts_status ts_divergence_of_state(const ts_engine *engine, const void *training, int instance, const ts_params *params,
+                                 int *diverged);
 
 // Of what measure() wrote: a training loss has to be a number, another loss may be unknown (NaN), and none beyond the
 // range of float32, in which kernels would call it infinite.

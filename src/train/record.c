@@ -72,8 +72,7 @@ static void add_weights(const ts_params *params, ts_record_layout *layout) {
     params->schema->model->layout(params, &parameters);
     for (int i = 0; i < parameters.count && strcmp(save, "none") != 0; i++) {
         const ts_tensor *tensor = &parameters.tensor[i];
-        ts_field field = {
-            .name = tensor->name, .place = TS_FIELD_WEIGHTS, .item_bytes = 4, .source = tensor->offset};
+        ts_field field = {.name = tensor->name, .place = TS_FIELD_WEIGHTS, .item_bytes = 4, .source = tensor->offset};
         if (strcmp(save, "checkpoints") == 0)
             add_dimension(&field, "step", layout->checkpoints);
         for (int d = 0; d < tensor->rank; d++)
@@ -103,8 +102,7 @@ static bool any_alias(const ts_data *data, const char *dimension, int64_t count)
 }
 
 // Names of a dimension, unless they are known.
-static ts_status add_name(const ts_data *data, const char *dimension, int64_t count,
-                          ts_record_layout *layout) {
+static ts_status add_name(const ts_data *data, const char *dimension, int64_t count, ts_record_layout *layout) {
     for (int i = 0; i < layout->n_named; i++)
         if (strcmp(layout->named[i].dimension, dimension) == 0)
             return TS_OK;
@@ -221,8 +219,8 @@ static size_t part_of(const ts_record_layout *layout, const ts_field *field, int
     return bytes;
 }
 
-void ts_record_put_measures(const ts_record_layout *layout, int64_t checkpoint, bool last,
-                            const double *measures, void *record) {
+void ts_record_put_measures(const ts_record_layout *layout, int64_t checkpoint, bool last, const double *measures,
+                            void *record) {
     for (int i = 0; i < layout->count; i++) {
         const ts_field *field = &layout->field[i];
         size_t at, bytes = part_of(layout, field, checkpoint, &at), item = (size_t)field->item_bytes;
@@ -233,8 +231,8 @@ void ts_record_put_measures(const ts_record_layout *layout, int64_t checkpoint, 
     }
 }
 
-void ts_record_get_measure(const ts_record_layout *layout, int64_t checkpoint, const void *record,
-                           int64_t source, int64_t length, double *out) {
+void ts_record_get_measure(const ts_record_layout *layout, int64_t checkpoint, const void *record, int64_t source,
+                           int64_t length, double *out) {
     for (int64_t k = 0; k < length; k++)
         out[k] = NAN;
     for (int i = 0; i < layout->count; i++) {
@@ -252,8 +250,7 @@ typedef struct curves_of {
     const void *record;
 } curves_of;
 
-static void read_curve(const ts_curves *curves, int64_t offset, int64_t length, int64_t checkpoint,
-                       double *out) {
+static void read_curve(const ts_curves *curves, int64_t offset, int64_t length, int64_t checkpoint, double *out) {
     const curves_of *of = curves->context;
     ts_record_get_measure(of->layout, checkpoint, of->record, offset, length, out);
 }
@@ -273,8 +270,8 @@ void ts_record_conclude(const ts_record_layout *layout, const ts_params *params,
     ts_record_put_measures(layout, checkpoint, true, measures, record);
 }
 
-void ts_record_put_weights(const ts_record_layout *layout, int64_t checkpoint, bool last,
-                           const float *parameters, void *record) {
+void ts_record_put_weights(const ts_record_layout *layout, int64_t checkpoint, bool last, const float *parameters,
+                           void *record) {
     for (int i = 0; i < layout->count; i++) {
         const ts_field *field = &layout->field[i];
         size_t at, bytes = part_of(layout, field, checkpoint, &at);
@@ -283,8 +280,7 @@ void ts_record_put_weights(const ts_record_layout *layout, int64_t checkpoint, b
     }
 }
 
-bool ts_record_get_weights(const ts_record_layout *layout, int64_t checkpoint, const void *record,
-                           float *parameters) {
+bool ts_record_get_weights(const ts_record_layout *layout, int64_t checkpoint, const void *record, float *parameters) {
     bool known = false;
     for (int i = 0; i < layout->count; i++) {
         const ts_field *field = &layout->field[i];

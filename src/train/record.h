@@ -28,8 +28,7 @@ typedef struct ts_field {
     const char *dimension[TS_FIELD_DIMENSIONS]; // "step", "feature", "hidden", ...
     size_t offset;                              // from the start of the record
     size_t bytes;
-    int64_t
-        source; // where its numbers start in what ts_measure_weights writes, or in the instance's parameters
+    int64_t source; // where its numbers start in what ts_measure_weights writes, or in the instance's parameters
 } ts_field;
 
 // A dimension whose indices have names (irreps).
@@ -54,8 +53,7 @@ typedef struct ts_record_layout {
 } ts_record_layout;
 
 // Layout for instances with the shapes of `params`. Fields come in the order root, case, weights.
-ts_status ts_record_layout_make(const ts_params *params, const struct ts_data *data,
-                                ts_record_layout **layout);
+ts_status ts_record_layout_make(const ts_params *params, const struct ts_data *data, ts_record_layout **layout);
 void ts_record_layout_free(ts_record_layout *layout);
 
 // All of it NaN (the canonical quiet NaN of its type): nothing is known yet.
@@ -63,12 +61,12 @@ void ts_record_reset(const ts_record_layout *layout, void *record);
 
 // Enters what was measured at checkpoint number `checkpoint`; of the instance's last one also what is kept of
 // the end only (root columns, and measures without a step).
-void ts_record_put_measures(const ts_record_layout *layout, int64_t checkpoint, bool last,
-                            const double *measures, void *record);
+void ts_record_put_measures(const ts_record_layout *layout, int64_t checkpoint, bool last, const double *measures,
+                            void *record);
 
 // What was entered for a checkpoint of the measure whose numbers start at `source`; NaN: it has no curve.
-void ts_record_get_measure(const ts_record_layout *layout, int64_t checkpoint, const void *record,
-                           int64_t source, int64_t length, double *out);
+void ts_record_get_measure(const ts_record_layout *layout, int64_t checkpoint, const void *record, int64_t source,
+                           int64_t length, double *out);
 
 // Ends an instance's record at its last checkpoint, whose `measures` (layout->measures) are completed by what
 // follows from the curves (ts_measures_conclude), and entered. `scratch`: as long.
@@ -76,9 +74,8 @@ void ts_record_conclude(const ts_record_layout *layout, const ts_params *params,
                         int64_t checkpoint, double *measures, double *scratch, void *record);
 
 // The weights entered for a checkpoint, of a layout that keeps weights. False: none were.
-bool ts_record_get_weights(const ts_record_layout *layout, int64_t checkpoint, const void *record,
-                           float *parameters);
+bool ts_record_get_weights(const ts_record_layout *layout, int64_t checkpoint, const void *record, float *parameters);
 
 // Enters the weights, if the sweep's `save` asks for those of this checkpoint.
-void ts_record_put_weights(const ts_record_layout *layout, int64_t checkpoint, bool last,
-                           const float *parameters, void *record);
+void ts_record_put_weights(const ts_record_layout *layout, int64_t checkpoint, bool last, const float *parameters,
+                           void *record);

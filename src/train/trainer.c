@@ -173,13 +173,12 @@ static ts_status agree(const ts_trainer *t, ts_status mine) {
     if (!team)
         return mine;
     team->largest(team->context, &worst, 1);
-    return mine <= TS_STOPPED && worst > TS_STOPPED
-               ? ts_fail((ts_status)worst, "another rank could not measure")
-               : (ts_status)worst;
+    return mine <= TS_STOPPED && worst > TS_STOPPED ? ts_fail((ts_status)worst, "another rank could not measure")
+                                                    : (ts_status)worst;
 }
 
-// Measures every instance that is still alive at the checkpoint the unit has reached. TS_STOPPED: only `measured` of them,
-// and the checkpoint is still the next one.
+// Measures every instance that is still alive at the checkpoint the unit has reached. TS_STOPPED: only `measured` of
+// them, and the checkpoint is still the next one.
 static ts_status measure_all(ts_trainer *t, const atomic_int *pause) {
     for (; t->measured < t->spec.count; t->measured++) {
         int i = (int)t->measured;
@@ -206,8 +205,7 @@ static ts_status end_stopped(ts_trainer *t) {
         int diverged = 0;
         if (t->reached[i] < 0 || t->reached[i] == t->step)
             continue;
-        ts_status status =
-            agree(t, ts_divergence_of_state(t->spec.engine, t->training, i, &t->params[i], &diverged));
+        ts_status status = agree(t, ts_divergence_of_state(t->spec.engine, t->training, i, &t->params[i], &diverged));
         if (status != TS_OK)
             return status;
         end(t, i, t->reached[i], diverged ? diverged : TS_DIVERGED_LOSS);
@@ -275,8 +273,8 @@ ts_trained ts_trainer_result(const ts_trainer *t, int instance) {
     ts_trained result = {.steps_done = steps_of(reached), .record = record_of(t, instance)};
     int diverged = (int)t->diverged[instance];
     if (diverged) {
-        ts_divergence_say(diverged, result.steps_done + (diverged == TS_DIVERGED_LOSS ? 0 : 1),
-                          t->failure[instance], sizeof t->failure[instance]);
+        ts_divergence_say(diverged, result.steps_done + (diverged == TS_DIVERGED_LOSS ? 0 : 1), t->failure[instance],
+                          sizeof t->failure[instance]);
         result.failure = t->failure[instance];
     }
     return result;
@@ -331,15 +329,14 @@ ts_status ts_trainer_save(const ts_trainer *t, void **out, size_t *bytes) {
     return status;
 }
 
-// Whether a state of that header can be one of this trainer's: its sizes, and a place between two checkpoints or within the
-// measures of one.
+// Whether a state of that header can be one of this trainer's: its sizes, and a place between two checkpoints or within
+// the measures of one.
 static bool header_fits(const ts_trainer *t, const state_header *header, size_t bytes) {
     const ts_record_layout *layout = t->spec.layout;
     state_header mine = header_of(t);
     return header->count == mine.count && header->record_bytes == mine.record_bytes &&
-           header->engine_bytes == mine.engine_bytes && bytes == ts_trainer_state_bytes(t) &&
-           header->step >= 0 && header->step <= t->steps && header->checkpoint >= 0 &&
-           header->checkpoint <= layout->checkpoints &&
+           header->engine_bytes == mine.engine_bytes && bytes == ts_trainer_state_bytes(t) && header->step >= 0 &&
+           header->step <= t->steps && header->checkpoint >= 0 && header->checkpoint <= layout->checkpoints &&
            (header->checkpoint == 0 || layout->step[header->checkpoint - 1] <= header->step) &&
            (header->checkpoint == layout->checkpoints || header->step <= layout->step[header->checkpoint]) &&
            header->measured >= 0 && header->measured < mine.count &&

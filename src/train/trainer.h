@@ -16,9 +16,8 @@ typedef struct ts_trainer_spec {
     int count;
     const struct ts_data *data;     // of the case; must outlive the trainer
     const ts_record_layout *layout; // likewise
-    const ts_team
-        *team; // ranks that train this unit together, each with a trainer of its own that is advanced
-               // with them; NULL: this one alone
+    const ts_team *team; // ranks that train this unit together, each with a trainer of its own that is advanced
+                         // with them; NULL: this one alone
 } ts_trainer_spec;
 
 typedef struct ts_trainer ts_trainer;

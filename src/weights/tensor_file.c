@@ -49,8 +49,8 @@ static ts_status refuse(const char *path, const unsigned char *start, size_t byt
                                      "\"weights.safetensors\")";
     bool zip = bytes >= 4 && memcmp(start, "PK\3\4", 4) == 0;
     size_t name_bytes = bytes >= 30 ? start[26] + 256u * start[27] : 0;
-    bool numpy = zip && name_bytes >= 4 && 30 + name_bytes <= bytes &&
-                 memcmp(start + 30 + name_bytes - 4, ".npy", 4) == 0;
+    bool numpy =
+        zip && name_bytes >= 4 && 30 + name_bytes <= bytes && memcmp(start + 30 + name_bytes - 4, ".npy", 4) == 0;
     if (numpy || (bytes >= 6 && memcmp(start, "\223NUMPY", 6) == 0))
         return ts_fail(TS_ERROR_USER,
                        "'%s' is a NumPy file, which is not read; convert it, in Python: import numpy, "
@@ -113,8 +113,7 @@ ts_file_tensor *ts_tensor_file_add(ts_tensor_file *file, const char *name, ts_st
     }
     if (file->count == file->capacity) {
         int capacity = file->capacity ? 2 * file->capacity : 32;
-        ts_file_tensor *grown =
-            ts_realloc(file->tensor, (size_t)capacity * sizeof *grown, "names of tensors");
+        ts_file_tensor *grown = ts_realloc(file->tensor, (size_t)capacity * sizeof *grown, "names of tensors");
         if (!grown) {
             *status = TS_ERROR_MEMORY;
             return NULL;

@@ -42,13 +42,13 @@ typedef struct ts_tensor_file {
 } ts_tensor_file;
 
 // Opens a file and lists its tensors. TS_ERROR_USER with a message: it is no such file (what it is instead, and how to
-// convert it, where that is known), or one of what is not followed (links to other files, data kept elsewhere). Close it
-// also after a fault.
+// convert it, where that is known), or one of what is not followed (links to other files, data kept elsewhere). Close
+// it also after a fault.
 ts_status ts_tensor_file_open(const char *path, ts_tensor_file *file);
 void ts_tensor_file_close(ts_tensor_file *file);
 
-// The numbers of a tensor that can be read, row-major, into out (tensor->count): exactly, but for 64-bit integers beyond
-// 2^53.
+// The numbers of a tensor that can be read, row-major, into out (tensor->count): exactly, but for 64-bit integers
+// beyond 2^53.
 ts_status ts_tensor_file_read(ts_tensor_file *file, const ts_file_tensor *tensor, double *out);
 
 // "3 x 6", "a single number"

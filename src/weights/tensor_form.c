@@ -95,8 +95,7 @@ bool ts_tensor_form_is_plain(const ts_tensor_form *form) {
     return !form->transposed && form->joined < 0;
 }
 
-void ts_tensor_form_apply(const ts_tensor *tensor, const ts_tensor_form *form, const double *values,
-                          float *out) {
+void ts_tensor_form_apply(const ts_tensor *tensor, const ts_tensor_form *form, const double *values, float *out) {
     int64_t stride[TS_MAX_DIMENSIONS] = {0}, index[TS_MAX_DIMENSIONS] = {0}, step = 1, from = 0, count = 1;
     for (int i = tensor->rank - 1; i >= 0; i--) {
         stride[form->axis[i]] = step;
@@ -115,8 +114,7 @@ void ts_tensor_form_apply(const ts_tensor *tensor, const ts_tensor_form *form, c
     }
 }
 
-const char *ts_tensor_form_text(const ts_tensor *tensor, const ts_tensor_form *form, char *out,
-                                size_t bytes) {
+const char *ts_tensor_form_text(const ts_tensor *tensor, const ts_tensor_form *form, char *out, size_t bytes) {
     size_t at = 0;
     for (int i = 0; i < tensor->rank && at < bytes; i++) {
         const char *between = form && i == form->joined + 1 && form->joined >= 0 ? " x " : ", ";

@@ -87,8 +87,8 @@ static void note_shape(ts_file_tensor *tensor, hid_t space) {
     }
 }
 
-// Data that are not in the file, as the creation properties tell; the extent of a virtual dataset must not even be asked
-// for, since that opens the others.
+// Data that are not in the file, as the creation properties tell; the extent of a virtual dataset must not even be
+// asked for, since that opens the others.
 static const char *elsewhere(hid_t plan) {
     if (H5Pget_layout(plan) == H5D_VIRTUAL)
         return "is a virtual dataset, whose data are in other datasets or files: only what is in the file "
@@ -171,12 +171,11 @@ static herr_t visit(hid_t group, const char *name, const H5L_info_t *info, void 
     else if (info->type == H5L_TYPE_HARD)
         list_object(at, group, name);
     else
-        refuse(
-            at, ts_text_get(&at->path) + 1,
-            info->type == H5L_TYPE_EXTERNAL
-                ? "is a link to another file: only what is in the file itself is read; write a copy of the "
-                  "data"
-                : "is a soft link, which is not followed; write a copy of the data");
+        refuse(at, ts_text_get(&at->path) + 1,
+               info->type == H5L_TYPE_EXTERNAL
+                   ? "is a link to another file: only what is in the file itself is read; write a copy of the "
+                     "data"
+                   : "is a soft link, which is not followed; write a copy of the data");
     if (at->path.bytes) {
         at->path.length = length;
         at->path.bytes[length] = 0;
@@ -188,8 +187,7 @@ static ts_status list(ts_tensor_file *file) {
     ts_h5_start();
     file->hdf5 = H5Fopen(file->path, H5F_ACC_RDONLY, H5P_DEFAULT);
     if (file->hdf5 < 0)
-        return ts_fail(TS_ERROR_USER, "cannot open '%s' as an HDF5 file: is it cut off or damaged?",
-                       file->path);
+        return ts_fail(TS_ERROR_USER, "cannot open '%s' as an HDF5 file: is it cut off or damaged?", file->path);
     listing at = {.file = file};
     list_group(&at, (hid_t)file->hdf5);
     ts_text_free(&at.path);
@@ -274,8 +272,7 @@ static ts_status check_chunk(const reading *r, const hsize_t *offset, size_t byt
     static const char *const WRONG = "has a chunk that does not hold what it should (is it damaged?)";
     hsize_t stored = 0;
     uint32_t skipped = 0; // filters
-    if (H5Dget_chunk_storage_size(r->dataset, offset, &stored) < 0 || stored > r->file_bytes ||
-        stored > UINT32_MAX)
+    if (H5Dget_chunk_storage_size(r->dataset, offset, &stored) < 0 || stored > r->file_bytes || stored > UINT32_MAX)
         return refuse_data(r, WRONG);
     if (stored == 0) // never written: its numbers are the fill value
         return TS_OK;
@@ -307,9 +304,8 @@ static ts_status check_chunks(const reading *r, size_t item) {
     for (int d = 0; d < rank; d++)
         bytes *= (double)chunk[d];
     if (rank != r->tensor->rank || bytes > (double)r->tensor->count * (double)item + SPARE_BYTES)
-        return refuse_data(r,
-                           "is kept in chunks much larger than itself; write it again, plain or in smaller "
-                           "chunks");
+        return refuse_data(r, "is kept in chunks much larger than itself; write it again, plain or in smaller "
+                              "chunks");
     ts_status status = check_filters(r, &found);
     if (r->tensor->count == 0 || status != TS_OK)
         return status;

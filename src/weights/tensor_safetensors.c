@@ -122,8 +122,8 @@ static int compare(const void *left, const void *right) {
 
 static ts_status damaged(const ts_tensor_file *file, const char *name, const char *what) {
     char shown[TS_SHOWN_BYTES];
-    return ts_fail(TS_ERROR_USER, "'%s' is not an intact safetensors file: '%s' %s", file->path,
-                   ts_shown(name, shown), what);
+    return ts_fail(TS_ERROR_USER, "'%s' is not an intact safetensors file: '%s' %s", file->path, ts_shown(name, shown),
+                   what);
 }
 
 // A list of at most `most` whole numbers; -1: it is none.
@@ -183,15 +183,14 @@ static ts_status check_places(const ts_tensor_file *file, extent *places, int co
     if (at == bytes)
         return TS_OK;
     return ts_fail(TS_ERROR_USER,
-                   "'%s' is not an intact safetensors file: %llu bytes of data, and its header says %llu",
-                   file->path, (unsigned long long)bytes, (unsigned long long)at);
+                   "'%s' is not an intact safetensors file: %llu bytes of data, and its header says %llu", file->path,
+                   (unsigned long long)bytes, (unsigned long long)at);
 }
 
 static ts_status add_tensors(ts_tensor_file *file, const ts_yaml_node *root, uint64_t data, uint64_t end) {
     int count = 0;
     if (!root || root->kind != TS_YAML_MAPPING)
-        return ts_fail(TS_ERROR_USER, "'%s' is not a safetensors file: its header is no JSON object",
-                       file->path);
+        return ts_fail(TS_ERROR_USER, "'%s' is not a safetensors file: its header is no JSON object", file->path);
     extent *places = ts_alloc_zero((size_t)root->count + 1, sizeof *places, "places of tensors");
     ts_status status = places ? TS_OK : TS_ERROR_MEMORY;
     for (const ts_yaml_node *node = root->child; node && status == TS_OK; node = node->next)
@@ -237,8 +236,8 @@ static ts_status parse_header(ts_tensor_file *file, char *header, uint64_t data,
     if (status == TS_ERROR_USER) {
         char reason[256];
         snprintf(reason, sizeof reason, "%s", ts_message());
-        return ts_fail(status, "'%s' is not an intact safetensors file: in its header, a JSON object: %s",
-                       file->path, reason);
+        return ts_fail(status, "'%s' is not an intact safetensors file: in its header, a JSON object: %s", file->path,
+                       reason);
     }
     if (status == TS_OK)
         status = add_tensors(file, ts_yaml_root(yaml), data, end);
@@ -255,9 +254,8 @@ static ts_status list(ts_tensor_file *file) {
     bool there = fread(start, 1, sizeof start, file->stream) == sizeof start;
     uint64_t length = there ? bits_at(start, sizeof start) : 0;
     if (!there || length > end - sizeof start || length > TS_SWEEP_MAX_BYTES)
-        return ts_fail(TS_ERROR_USER,
-                       "'%s' is not an intact safetensors file: its header would take %llu bytes", file->path,
-                       (unsigned long long)length);
+        return ts_fail(TS_ERROR_USER, "'%s' is not an intact safetensors file: its header would take %llu bytes",
+                       file->path, (unsigned long long)length);
     char *header = ts_alloc_zero((size_t)length + 1, 1, "a safetensors header");
     if (!header)
         return TS_ERROR_MEMORY;
@@ -265,9 +263,8 @@ static ts_status list(ts_tensor_file *file) {
     if (fread(header, 1, (size_t)length, file->stream) != (size_t)length)
         status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read '%s'", file->path);
     else if (strlen(header) != (size_t)length)
-        status =
-            ts_fail(TS_ERROR_USER,
-                    "'%s' is not an intact safetensors file: there are NUL bytes in its header", file->path);
+        status = ts_fail(TS_ERROR_USER, "'%s' is not an intact safetensors file: there are NUL bytes in its header",
+                         file->path);
     if (status == TS_OK)
         status = parse_header(file, header, sizeof start + length, end);
     ts_free(header);

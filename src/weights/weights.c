@@ -63,10 +63,8 @@ static int write_dataset(hid_t file, const ts_reader_tensor *tensor) {
     for (int d = 0; d < tensor->rank; d++)
         size[d] = (hsize_t)tensor->size[d];
     hid_t space = H5Screate_simple(tensor->rank, size, NULL);
-    hid_t dataset =
-        H5Dcreate2(file, tensor->name, H5T_IEEE_F32LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
-    int ok =
-        dataset >= 0 && H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, tensor->data) >= 0;
+    hid_t dataset = H5Dcreate2(file, tensor->name, H5T_IEEE_F32LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    int ok = dataset >= 0 && H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, tensor->data) >= 0;
     if (dataset >= 0)
         ok = H5Dclose(dataset) >= 0 && ok;
     H5Sclose(space);
@@ -93,15 +91,13 @@ static int write_all(hid_t file, const ts_reader_tensor *tensors, int count, con
 }
 
 // The file is made in memory: on a full disk HDF5 would leave half of one.
-ts_status ts_weights_write_hdf5(const char *path, const ts_reader_tensor *tensors, int count,
-                                const char *metadata) {
+ts_status ts_weights_write_hdf5(const char *path, const ts_reader_tensor *tensors, int count, const char *metadata) {
     enum { GROW_BYTES = 1 << 20 };
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
     hid_t access = H5Pcreate(H5P_FILE_ACCESS), file = -1;
     if (access >= 0 && H5Pset_fapl_core(access, GROW_BYTES, false) >= 0)
         file = H5Fcreate(path, H5F_ACC_TRUNC, H5P_DEFAULT, access);
-    ssize_t size =
-        file >= 0 && write_all(file, tensors, count, metadata) ? H5Fget_file_image(file, NULL, 0) : -1;
+    ssize_t size = file >= 0 && write_all(file, tensors, count, metadata) ? H5Fget_file_image(file, NULL, 0) : -1;
     void *image = size > 0 ? ts_alloc((size_t)size, "exported weights") : NULL;
     ts_status status = TS_ERROR_MEMORY;
     if (size <= 0 || (image && H5Fget_file_image(file, image, (size_t)size) != size))

@@ -9,5 +9,4 @@
 // replaced.
 ts_status ts_weights_write_safetensors(const char *path, const ts_reader_tensor *tensors, int count,
                                        const char *metadata);
-ts_status ts_weights_write_hdf5(const char *path, const ts_reader_tensor *tensors, int count,
-                                const char *metadata);
+ts_status ts_weights_write_hdf5(const char *path, const ts_reader_tensor *tensors, int count, const char *metadata);

@@ -113,8 +113,7 @@ static ts_status match_names(weights *w) {
 static void add_listed(ts_text *list, int number, const char *name, int rank, const int64_t *size) {
     char shown[TS_SHOWN_BYTES], shape[TS_SHAPE_BYTES];
     if (number < LISTED)
-        ts_text_addf(list, "%s%s (%s)", number ? ", " : "", ts_shown(name, shown),
-                     ts_shape_text(rank, size, shape));
+        ts_text_addf(list, "%s%s (%s)", number ? ", " : "", ts_shown(name, shown), ts_shape_text(rank, size, shape));
     else if (number == LISTED)
         ts_text_add(list, ", ...");
 }
@@ -133,12 +132,12 @@ static ts_status refuse_missing(const weights *w, int missing) {
     }
     ts_status status = ts_text_status(&wanted) == TS_OK ? ts_text_status(&there) : TS_ERROR_MEMORY;
     if (status == TS_OK && own == published)
-        status = ts_fail(TS_ERROR_USER, "'%s' has no '%s%s'; looked for: %s; there are: %s", w->file.path,
-                         ts_shown(w->prefix, shown), own, ts_text_get(&wanted),
-                         there.length ? ts_text_get(&there) : "none");
+        status =
+            ts_fail(TS_ERROR_USER, "'%s' has no '%s%s'; looked for: %s; there are: %s", w->file.path,
+                    ts_shown(w->prefix, shown), own, ts_text_get(&wanted), there.length ? ts_text_get(&there) : "none");
     else if (status == TS_OK)
-        status = ts_fail(TS_ERROR_USER, "'%s' has no '%s%s' (or '%s'); looked for: %s; there are: %s",
-                         w->file.path, ts_shown(w->prefix, shown), published, own, ts_text_get(&wanted),
+        status = ts_fail(TS_ERROR_USER, "'%s' has no '%s%s' (or '%s'); looked for: %s; there are: %s", w->file.path,
+                         ts_shown(w->prefix, shown), published, own, ts_text_get(&wanted),
                          there.length ? ts_text_get(&there) : "none");
     ts_text_free(&wanted);
     ts_text_free(&there);
@@ -147,8 +146,8 @@ static ts_status refuse_missing(const weights *w, int missing) {
 
 static ts_status refuse_shape(const weights *w, const ts_tensor *tensor, const ts_file_tensor *there) {
     char shown[TS_SHOWN_BYTES], has[TS_SHAPE_BYTES], wanted[TS_SHAPE_BYTES], names[128];
-    return ts_fail(TS_ERROR_USER, "'%s': '%s' is %s, not the shape that the sweep gives it, %s [%s]%s",
-                   w->file.path, ts_shown(there->name, shown), ts_shape_text(there->rank, there->size, has),
+    return ts_fail(TS_ERROR_USER, "'%s': '%s' is %s, not the shape that the sweep gives it, %s [%s]%s", w->file.path,
+                   ts_shown(there->name, shown), ts_shape_text(there->rank, there->size, has),
                    ts_shape_text(tensor->rank, tensor->size, wanted),
                    ts_tensor_form_text(tensor, NULL, names, sizeof names),
                    tensor->rank > 1 ? ", nor that transposed" : "");
@@ -190,14 +189,12 @@ static void warn_of_layout(const weights *w, int t, bool any_turned) {
     const ts_tensor_form *form = &w->form[t];
     char shown[TS_SHOWN_BYTES], has[TS_SHAPE_BYTES], as[128], ours[128];
     if (!ts_tensor_form_is_plain(form))
-        ts_warn("%s: '%s' (%s) is taken as [%s], and transposed to [%s]", w->file.path,
-                ts_shown(there->name, shown), ts_shape_text(there->rank, there->size, has),
-                ts_tensor_form_text(tensor, form, as, sizeof as),
+        ts_warn("%s: '%s' (%s) is taken as [%s], and transposed to [%s]", w->file.path, ts_shown(there->name, shown),
+                ts_shape_text(there->rank, there->size, has), ts_tensor_form_text(tensor, form, as, sizeof as),
                 ts_tensor_form_text(tensor, NULL, ours, sizeof ours));
     else if (any_turned && form->either)
-        ts_warn("%s: '%s' (%s) is taken as [%s]: its shape does not tell", w->file.path,
-                ts_shown(there->name, shown), ts_shape_text(there->rank, there->size, has),
-                ts_tensor_form_text(tensor, NULL, ours, sizeof ours));
+        ts_warn("%s: '%s' (%s) is taken as [%s]: its shape does not tell", w->file.path, ts_shown(there->name, shown),
+                ts_shape_text(there->rank, there->size, has), ts_tensor_form_text(tensor, NULL, ours, sizeof ours));
 }
 
 static void warn_of_layouts(const weights *w) {
@@ -309,10 +306,9 @@ static ts_status check_numbers(const weights *w, const ts_file_tensor *tensor, c
         if (isfinite(values[i]))
             return ts_fail(TS_ERROR_USER, "'%s': '%s' has %g at %s, counted from 0: more than float32 holds",
                            w->file.path, ts_shown(tensor->name, shown), values[i], index);
-        return ts_fail(
-            TS_ERROR_USER,
-            "'%s': '%s' has %s at %s, counted from 0: weights that are not finite have no measures",
-            w->file.path, ts_shown(tensor->name, shown), isnan(values[i]) ? "NaN" : "infinity", index);
+        return ts_fail(TS_ERROR_USER,
+                       "'%s': '%s' has %s at %s, counted from 0: weights that are not finite have no measures",
+                       w->file.path, ts_shown(tensor->name, shown), isnan(values[i]) ? "NaN" : "infinity", index);
     }
     return TS_OK;
 }

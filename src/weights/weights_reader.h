@@ -8,8 +8,8 @@ struct ts_model;
 struct ts_parameter_layout;
 
 // Reads `parameters` (layout->total) in the model's layout. Tensors have the model's own or published names, all after
-// one prefix or none. Layouts that are in use are transposed into the model's, with a warning. TS_ERROR_USER with a message: a
-// tensor is missing, of another shape, or not finite in float32, or there is one that the model lacks and that is not
-// zero (masks aside). Numbers are rounded to the nearest float32.
-ts_status ts_weights_read(const char *path, const struct ts_model *model,
-                          const struct ts_parameter_layout *layout, float *parameters);
+// one prefix or none. Layouts that are in use are transposed into the model's, with a warning. TS_ERROR_USER with a
+// message: a tensor is missing, of another shape, or not finite in float32, or there is one that the model lacks and
+// that is not zero (masks aside). Numbers are rounded to the nearest float32.
+ts_status ts_weights_read(const char *path, const struct ts_model *model, const struct ts_parameter_layout *layout,
+                          float *parameters);

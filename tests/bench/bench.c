@@ -90,8 +90,7 @@ static double time_steps(entry *e, int64_t steps) {
 
 static void open_entry(const shape *s, const char *backend, const char *kernels, entry *e) {
     *e = (entry){.engine = ts_backend_engine(ts_backend_find(backend), &s->params, NULL)};
-    snprintf(e->name, sizeof e->name, "%s%s%s  %s", backend, kernels ? " " : "", kernels ? kernels : "",
-             s->label);
+    snprintf(e->name, sizeof e->name, "%s%s%s  %s", backend, kernels ? " " : "", kernels ? kernels : "", s->label);
     e->operations = s->params.schema->model->step_operations(&s->params, s->data);
     if (kernels)
         setenv("TOYSWEEP_KERNELS", kernels, 1);
@@ -135,8 +134,8 @@ int main(int argc, char **argv) {
     printf("%-64s %12s %10s %10s %8s\n", "backend, shape", "steps/s", "us/step", "GFLOP/s", "of peak");
     for (int i = 0; i < n; i++) {
         double seconds = median(entries[i].seconds, rounds), rate = entries[i].operations / seconds;
-        printf("%-64s %12.0f %10.2f %10.2f %7.1f%%\n", entries[i].name, 1 / seconds, seconds * 1e6,
-               rate / 1e9, 100 * rate / peak);
+        printf("%-64s %12.0f %10.2f %10.2f %7.1f%%\n", entries[i].name, 1 / seconds, seconds * 1e6, rate / 1e9,
+               100 * rate / peak);
         entries[i].engine->destroy(entries[i].training);
     }
     for (int s = 0; s < N_SHAPES; s++) {

@@ -45,8 +45,7 @@ static const char *const SHAPES[][2] = {
     // As they are, and small.
     {"task: tree\ndepth: 6\nhidden: 10\n", "task: tree\ndepth: 2\nhidden: 3\n"},
     {"task: group\ngroup: S5\nmodel: mlp\n", "task: group\ngroup: S3\nembed: 8\nhidden: 8\n"},
-    {"task: power\nm: 8\nn: 9\ntrain_fraction: 0.3\n",
-     "task: power\np: 5\nd_model: 8\nd_head: 4\nd_mlp: 8\n"},
+    {"task: power\nm: 8\nn: 9\ntrain_fraction: 0.3\n", "task: power\np: 5\nd_model: 8\nd_head: 4\nd_mlp: 8\n"},
 };
 
 static void time_training(const char *text, bool small, const char *only) {
@@ -108,10 +107,10 @@ static void multiply(const product_bench *bench, bool ours) {
         check(ts_cuda_check(ts_cuda_product(w, bench->stream), "a product"));
     else
         check(ts_cublas_check(ts_cublas_functions()->sgemm_strided_batched(
-                                  bench->cublas, CUBLAS_OP_N, CUBLAS_OP_N, w->columns, w->rows, w->depth,
-                                  &one, w->b.first, w->b.stride, w->b.instance_step, w->a.first, w->a.stride,
-                                  w->a.instance_step, &zero, (float *)w->c.first, w->c.stride,
-                                  w->c.instance_step, w->instances),
+                                  bench->cublas, CUBLAS_OP_N, CUBLAS_OP_N, w->columns, w->rows, w->depth, &one,
+                                  w->b.first, w->b.stride, w->b.instance_step, w->a.first, w->a.stride,
+                                  w->a.instance_step, &zero, (float *)w->c.first, w->c.stride, w->c.instance_step,
+                                  w->instances),
                               "a product"));
 }
 
@@ -159,14 +158,12 @@ static double difference(const product_bench *bench) {
     return largest;
 }
 
-static void compare_product(product_bench *bench, int instances, int rows, int columns, int depth,
-                            int times) {
+static void compare_product(product_bench *bench, int instances, int rows, int columns, int depth, int times) {
     ts_cuda_slab slab = {0};
     double seconds[2][ROUNDS];
     ts_product_work *w = &bench->work;
     int *stopped = NULL;
-    *w = (ts_product_work){
-        .rows = rows, .columns = columns, .depth = depth, .instances = instances, .parts = 1};
+    *w = (ts_product_work){.rows = rows, .columns = columns, .depth = depth, .instances = instances, .parts = 1};
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1)
             check(ts_cuda_slab_reserve(&slab, "products"));
@@ -184,8 +181,8 @@ static void compare_product(product_bench *bench, int instances, int rows, int c
         for (int ours = 0; ours < 2; ours++)
             seconds[ours][round] = time_product(bench, ours, times);
     double operations = 2.0 * instances * rows * columns * depth / 1e9;
-    printf("%5d x (%6d, %4d) (%4d, %4d) %10.0f %10.0f GFLOP/s, differ by %.1g\n", instances, rows, depth,
-           depth, columns, operations / median(seconds[1]), operations / median(seconds[0]), largest);
+    printf("%5d x (%6d, %4d) (%4d, %4d) %10.0f %10.0f GFLOP/s, differ by %.1g\n", instances, rows, depth, depth,
+           columns, operations / median(seconds[1]), operations / median(seconds[0]), largest);
     ts_cuda_slab_free(&slab);
 }
 
@@ -193,8 +190,7 @@ static void compare_products(bool small) {
     static const int PRODUCTS[][4] = {
         // instances, rows, columns, depth: embeddings and logits on S5, tables and logits of (a^m + b^n) mod 113,
         // logits of a wide instance on S6
-        {64, 120, 128, 256},  {64, 5760, 120, 128}, {64, 227, 628, 32},
-        {64, 3830, 113, 512}, {1, 60000, 720, 128},
+        {64, 120, 128, 256}, {64, 5760, 120, 128}, {64, 227, 628, 32}, {64, 3830, 113, 512}, {1, 60000, 720, 128},
     };
     product_bench bench;
     const ts_cublas *cublas = ts_cublas_functions();
@@ -219,8 +215,7 @@ int main(int argc, char **argv) {
     bool small = argc > 1 && strcmp(argv[1], "small") == 0;
     const char *only = argc > 1 + small ? argv[1 + small] : NULL;
     check(ts_cuda_enter());
-    printf("%s; medians of %d rounds\n\na step of one instance, trained with others:\n", ts_cuda_device(),
-           ROUNDS);
+    printf("%s; medians of %d rounds\n\na step of one instance, trained with others:\n", ts_cuda_device(), ROUNDS);
     for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++)
         time_training(SHAPES[i][small], small, only);
     if (!only || strcmp(only, "products") == 0)

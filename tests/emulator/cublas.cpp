@@ -20,10 +20,8 @@ struct product {
             for (int i = 0; i < m; i++) {
                 float sum = 0;
                 for (int l = 0; l < k; l++) {
-                    float left =
-                        transpose_a ? a[l + (size_t)i * (size_t)lda] : a[i + (size_t)l * (size_t)lda];
-                    float right =
-                        transpose_b ? b[j + (size_t)l * (size_t)ldb] : b[l + (size_t)j * (size_t)ldb];
+                    float left = transpose_a ? a[l + (size_t)i * (size_t)lda] : a[i + (size_t)l * (size_t)lda];
+                    float right = transpose_b ? b[j + (size_t)l * (size_t)ldb] : b[l + (size_t)j * (size_t)ldb];
                     sum = std::fma(left, right, sum);
                 }
                 float &out = c[i + (size_t)j * (size_t)ldc];
@@ -67,10 +65,10 @@ const char *cublasGetStatusString(cublasStatus_t status) {
 }
 
 cublasStatus_t cublasSgemmStridedBatched(cublasHandle_t handle, cublasOperation_t transpose_a,
-                                         cublasOperation_t transpose_b, int m, int n, int k,
-                                         const float *alpha, const float *a, int lda, long long stride_a,
-                                         const float *b, int ldb, long long stride_b, const float *beta,
-                                         float *c, int ldc, long long stride_c, int count) {
+                                         cublasOperation_t transpose_b, int m, int n, int k, const float *alpha,
+                                         const float *a, int lda, long long stride_a, const float *b, int ldb,
+                                         long long stride_b, const float *beta, float *c, int ldc, long long stride_c,
+                                         int count) {
     bool ta = transpose_a == CUBLAS_OP_T, tb = transpose_b == CUBLAS_OP_T;
     if (m < 0 || n < 0 || k < 0 || count < 0 || lda < (ta ? k : m) || ldb < (tb ? n : k) || ldc < m)
         return CUBLAS_STATUS_INVALID_VALUE;

@@ -58,8 +58,7 @@ template <typename T> void check_argument(const T &argument, const configuration
 }
 
 template <typename... Parameters, typename... Arguments>
-cudaError_t launch(configuration how, cudaStream_t stream, void (*kernel)(Parameters...),
-                   Arguments... arguments) {
+cudaError_t launch(configuration how, cudaStream_t stream, void (*kernel)(Parameters...), Arguments... arguments) {
     std::tuple<Parameters...> copied(arguments...);
     std::apply([&](const auto &...each) { (check_argument(each, how), ...); }, copied);
     return start(how, stream, [kernel, copied] { std::apply(kernel, copied); });
@@ -108,7 +107,7 @@ static inline unsigned from_xor(int mask, int width) {
 
 } // namespace emulator
 
-#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                               \
+#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                                         \
     emulator::launch({#kernel, {__FILE__, __LINE__}, grid, block, shared_bytes}, stream, kernel, __VA_ARGS__)
 #define DYN_SHARED(T, name) T *name = static_cast<T *>(emulator::here.shared)
 
@@ -118,9 +117,9 @@ static inline unsigned from_xor(int mask, int width) {
 #define gridDim   (emulator::here.grid_size)
 #define warpSize  32
 
-#define EMULATOR_HERE                                                                                        \
-    emulator::site {                                                                                         \
-        __FILE__, __LINE__                                                                                   \
+#define EMULATOR_HERE                                                                                                  \
+    emulator::site {                                                                                                   \
+        __FILE__, __LINE__                                                                                             \
     }
 #define __syncthreads()        ((void)emulator::block_barrier(EMULATOR_HERE, emulator::vote::none, false))
 #define __syncthreads_or(x)    emulator::block_barrier(EMULATOR_HERE, emulator::vote::any, (x) != 0)
@@ -129,23 +128,23 @@ static inline unsigned from_xor(int mask, int width) {
 
 // Lanes may be left out: all 32.
 #define EMULATOR_ARGUMENT(mask, ...) mask
-#define __syncwarp(...)                                                                                      \
-    ((void)emulator::warp_exchange(EMULATOR_HERE, emulator::exchange::barrier,                               \
+#define __syncwarp(...)                                                                                                \
+    ((void)emulator::warp_exchange(EMULATOR_HERE, emulator::exchange::barrier,                                         \
                                    EMULATOR_ARGUMENT(__VA_OPT__(__VA_ARGS__, ) 0xffffffffu, 0), 0, 0))
 #define EMULATOR_WIDTH(width, ...) width
-#define __shfl_sync(mask, value, index, ...)                                                                 \
-    emulator::shuffle(EMULATOR_HERE, mask, value,                                                            \
+#define __shfl_sync(mask, value, index, ...)                                                                           \
+    emulator::shuffle(EMULATOR_HERE, mask, value,                                                                      \
                       emulator::from_index(index, EMULATOR_WIDTH(__VA_OPT__(__VA_ARGS__, ) 32, 0)))
-#define __shfl_up_sync(mask, value, delta, ...)                                                              \
-    emulator::shuffle(EMULATOR_HERE, mask, value,                                                            \
+#define __shfl_up_sync(mask, value, delta, ...)                                                                        \
+    emulator::shuffle(EMULATOR_HERE, mask, value,                                                                      \
                       emulator::from_up(delta, EMULATOR_WIDTH(__VA_OPT__(__VA_ARGS__, ) 32, 0)))
-#define __shfl_down_sync(mask, value, delta, ...)                                                            \
-    emulator::shuffle(EMULATOR_HERE, mask, value,                                                            \
+#define __shfl_down_sync(mask, value, delta, ...)                                                                      \
+    emulator::shuffle(EMULATOR_HERE, mask, value,                                                                      \
                       emulator::from_down(delta, EMULATOR_WIDTH(__VA_OPT__(__VA_ARGS__, ) 32, 0)))
-#define __shfl_xor_sync(mask, value, bits, ...)                                                              \
-    emulator::shuffle(EMULATOR_HERE, mask, value,                                                            \
+#define __shfl_xor_sync(mask, value, bits, ...)                                                                        \
+    emulator::shuffle(EMULATOR_HERE, mask, value,                                                                      \
                       emulator::from_xor(bits, EMULATOR_WIDTH(__VA_OPT__(__VA_ARGS__, ) 32, 0)))
-#define __ballot_sync(mask, x)                                                                               \
+#define __ballot_sync(mask, x)                                                                                         \
     ((unsigned)emulator::warp_exchange(EMULATOR_HERE, emulator::exchange::ballot, mask, (x) != 0, 0))
 #define __any_sync(mask, x) (__ballot_sync(mask, x) != 0)
 #define __all_sync(mask, x) (__ballot_sync(mask, x) == (mask))

@@ -84,8 +84,8 @@ static void jump(fiber *from, fiber *to) {
 #endif
 
 void fiber_create(fiber *out, void (*main)()) {
-    void *memory = mmap(nullptr, STACK + PAGE, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory =
+        mmap(nullptr, STACK + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED || mprotect(memory, PAGE, PROT_NONE) != 0) {
         perror("emulator: a fiber's stack");
         abort();

@@ -116,8 +116,7 @@ ncclResult_t ncclAllGather(const void *own, void *all, size_t count, ncclDataTyp
                            cudaStream_t stream) {
     if (type != ncclFloat32)
         return ncclInvalidArgument;
-    emulator::enqueue(
-        stream, [=] { comm->gather(static_cast<const float *>(own), static_cast<float *>(all), count); });
+    emulator::enqueue(stream, [=] { comm->gather(static_cast<const float *>(own), static_cast<float *>(all), count); });
     return ncclSuccess;
 }
 

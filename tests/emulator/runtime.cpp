@@ -124,13 +124,12 @@ void check_copy(const void *to, const void *from, size_t bytes, cudaMemcpyKind k
     bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
     bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
     if (to_device != on_device(to, bytes) || from_device != on_device(from, bytes))
-        emulator::stop("a copy of %zu bytes from %p to %p is not of the kind it says (%d)", bytes, from, to,
-                       (int)kind);
+        emulator::stop("a copy of %zu bytes from %p to %p is not of the kind it says (%d)", bytes, from, to, (int)kind);
 }
 
 // A whole slab may be set at once, with the gaps in it that src/backend/cuda_memory.c forbids to kernels.
-__attribute__((no_sanitize("address"), optimize("no-tree-loop-distribute-patterns"))) void
-fill(void *device, int value, size_t bytes) {
+__attribute__((no_sanitize("address"), optimize("no-tree-loop-distribute-patterns"))) void fill(void *device, int value,
+                                                                                                size_t bytes) {
     for (size_t i = 0; i < bytes; i++)
         static_cast<char *>(device)[i] = (char)value;
 }
@@ -172,8 +171,8 @@ cudaError_t start(const configuration &how, cudaStream_t stream, work thread) {
 
 void check_device_pointer(const void *address, const configuration &how) {
     if (address && !on_device(address, 1))
-        stop("%s:%d: kernel %s was given %p, which is not device memory", how.at.file, how.at.line,
-             how.kernel, address);
+        stop("%s:%d: kernel %s was given %p, which is not device memory", how.at.file, how.at.line, how.kernel,
+             address);
 }
 
 } // namespace emulator
@@ -323,8 +322,7 @@ cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind 
     return error;
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t stream) {
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
     return cudaMemcpy2DAsync(to, bytes, from, bytes, bytes, 1, kind, stream);
 }
 
@@ -338,8 +336,8 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_
     check_copy(to, from, to_bytes < from_bytes ? to_bytes : from_bytes, kind);
     auto copy = [=](const void *source) {
         for (size_t row = 0; row < height; row++)
-            memcpy(static_cast<char *>(to) + row * to_pitch,
-                   static_cast<const char *>(source) + row * from_pitch, width);
+            memcpy(static_cast<char *>(to) + row * to_pitch, static_cast<const char *>(source) + row * from_pitch,
+                   width);
     };
     // What is not pinned is read at once, or written before the call returns.
     if (kind == cudaMemcpyHostToDevice && !pinned(from, from_bytes)) {

@@ -157,8 +157,7 @@ void resume(machine &m, worker *next) {
 }
 
 [[noreturn]] void report_divergence(const machine &m, const char *what) {
-    fprintf(stderr, "emulator: %s, kernel %s started at %s:%d\n", what, m.how->kernel, m.how->at.file,
-            m.how->at.line);
+    fprintf(stderr, "emulator: %s, kernel %s started at %s:%d\n", what, m.how->kernel, m.how->at.file, m.how->at.line);
     for (int i = 0; i < m.threads; i++) {
         const worker *each = m.workers[(size_t)i].get();
         const uint3 &at = each->where.thread;
@@ -270,8 +269,8 @@ void open_warp(machine &m, worker *last) {
             each->result = ballot;
         else if (each->how_warp == exchange::value) {
             if (!(last->mask >> each->from & 1))
-                stop("%s:%d: lane %u reads lane %u, which is not in the mask %08x", each->at.file,
-                     each->at.line, i, each->from, last->mask);
+                stop("%s:%d: lane %u reads lane %u, which is not in the mask %08x", each->at.file, each->at.line, i,
+                     each->from, last->mask);
             each->result = m.workers[first + each->from]->bits;
         }
         each->now = state::ready;
@@ -333,8 +332,7 @@ struct shared_memory {
         const char *less = getenv("TOYSWEEP_EMULATE_LESS_SHARED");
         bytes -= less ? std::min(bytes, (size_t)atoi(less)) : 0;
 #ifdef EMULATOR_THREAD_SANITIZER
-        base = static_cast<char *>(
-            mmap(nullptr, size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+        base = static_cast<char *>(mmap(nullptr, size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
         if (base == MAP_FAILED)
             abort();
 #else
@@ -356,8 +354,7 @@ struct shared_memory {
     }
     void refresh() {
 #ifdef EMULATOR_THREAD_SANITIZER
-        if (mmap(base, size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) ==
-            MAP_FAILED)
+        if (mmap(base, size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
             abort();
 #endif
         if (bytes > 0)
@@ -413,8 +410,7 @@ uint64_t warp_exchange(site at, exchange how, unsigned mask, uint64_t bits, unsi
     if (!(mask >> lane & 1))
         stop("%s:%d: lane %d is not in the mask %08x", at.file, at.line, lane, mask);
     if (lanes_here < 32 && mask >> lanes_here)
-        stop("%s:%d: the mask %08x has lanes that the block of %d threads has not", at.file, at.line, mask,
-             m.threads);
+        stop("%s:%d: the mask %08x has lanes that the block of %d threads has not", at.file, at.line, mask, m.threads);
     me->how_warp = how;
     me->mask = mask;
     me->bits = bits;
@@ -446,8 +442,7 @@ void run(const configuration &how, const std::function<void()> &thread) {
     for (int i : blocks) {
         unsigned index = (unsigned)i;
         shared.refresh();
-        run_block(m, of,
-                  {index % how.grid.x, index / how.grid.x % how.grid.y, index / how.grid.x / how.grid.y},
+        run_block(m, of, {index % how.grid.x, index / how.grid.x % how.grid.y, index / how.grid.x / how.grid.y},
                   shared.base);
     }
     order_acquire(&m.end);

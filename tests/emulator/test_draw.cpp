@@ -68,8 +68,7 @@ struct fixture {
         ts_sweep_free(sweep);
     }
     void draw(int step) {
-        ts_feature_draw(data->features, SEED, TS_STREAM_BATCH, (uint32_t)(FIRST_STEP + step), samples,
-                        &batch);
+        ts_feature_draw(data->features, SEED, TS_STREAM_BATCH, (uint32_t)(FIRST_STEP + step), samples, &batch);
     }
 };
 
@@ -96,8 +95,7 @@ void check_counts(const char *text) {
             long expected = drawn ? lround(f.batch.weight[row] * (double)f.samples) : 0;
             int here = found[(size_t)(step * nodes + first_input(f.features) + i)];
             if (here != expected)
-                fail_msg("step %d, input %d: %d times, %ld on the processor, for: %s", step, i, here,
-                         expected, text);
+                fail_msg("step %d, input %d: %d times, %ld on the processor, for: %s", step, i, here, expected, text);
             row += drawn;
         }
         assert_int_equal(row, f.batch.rows);
@@ -146,8 +144,7 @@ void test_counts_are_the_processors(void **) {
 }
 
 void test_samples_are_the_processors(void **) {
-    check_words(
-        "task: independent\nfeatures: 20\nhidden: 2\nsteps: 9\nbatch: 40\nfeature_probability: 0.2\n");
+    check_words("task: independent\nfeatures: 20\nhidden: 2\nsteps: 9\nbatch: 40\nfeature_probability: 0.2\n");
     check_words("task: independent\nfeatures: 70\nhidden: 2\nsteps: 9\nbatch: 40\nfeature_probability: 0.1\n"
                 "correlated_pairs: 3\nanticorrelated_pairs: 4\n");
     check_words("task: independent\nfeatures: 70\nhidden: 2\nsteps: 9\nbatch: 40\nbinary: true\n"

@@ -28,10 +28,10 @@ cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode);
 const char *cublasGetStatusString(cublasStatus_t status);
 // Column-major, as BLAS.
 cublasStatus_t cublasSgemmStridedBatched(cublasHandle_t handle, cublasOperation_t transpose_a,
-                                         cublasOperation_t transpose_b, int m, int n, int k,
-                                         const float *alpha, const float *a, int lda, long long stride_a,
-                                         const float *b, int ldb, long long stride_b, const float *beta,
-                                         float *c, int ldc, long long stride_c, int count);
+                                         cublasOperation_t transpose_b, int m, int n, int k, const float *alpha,
+                                         const float *a, int lda, long long stride_a, const float *b, int ldb,
+                                         long long stride_b, const float *beta, float *c, int ldc, long long stride_c,
+                                         int count);
 
 #define cublasCreate     cublasCreate_v2
 #define cublasDestroy    cublasDestroy_v2
