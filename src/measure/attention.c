@@ -1,12 +1,9 @@
 // Where the last position of a transformer looks.
 #include "measure/family.h"
 
-static ts_status begin(const ts_measuring *measuring, int chart, void **state) {
-    const ts_network **own = *state = ts_alloc(sizeof *own, "attention");
+static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     (void)chart;
-    if (!own)
-        return TS_ERROR_MEMORY;
-    *own = measuring->network;
+    *(const ts_network **)state = measuring->network;
     return TS_OK;
 }
 
@@ -15,10 +12,7 @@ static double attention(const void *state, int index) {
 }
 
 static const ts_measure ROWS[] = {
-    {.name = "attention",
-     .dimension = {"head", "source"},
-     .help = "attention of the last position, mean over all pairs",
-     .each = attention},
+    {"attention", "attention of the last position, mean over all pairs", {"head", "source"}, .each = attention},
     {0},
 };
 
@@ -27,6 +21,6 @@ const ts_family ts_family_attention = {
     .source = "The model: `transformer`",
     .kind = TS_KIND_TABLE,
     .rows = ROWS,
+    .state_bytes = sizeof(const ts_network *),
     .begin = begin,
-    .free = ts_free,
 };

@@ -2,11 +2,9 @@
 // variation over the pairs. Frequencies that own a neuron are the key frequencies.
 #include "measure/clusters.h"
 
-static ts_status begin(const ts_measuring *measuring, int chart, void **state) {
-    ts_clusters *c = *state = ts_alloc_zero(1, sizeof *c, "the frequencies of neurons");
+static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
+    ts_clusters *c = state;
     const ts_symmetry *symmetry = measuring->data->symmetry;
-    if (!c)
-        return TS_ERROR_MEMORY;
     c->pairs = measuring->pairs;
     return ts_planes_create(symmetry->circle, symmetry->circles, symmetry->chart[chart].x_a, symmetry->chart[chart].x_b,
                             measuring->network->hidden, &c->planes);
@@ -23,7 +21,6 @@ static void finish(void *state) {
 
 static void free_state(void *state) {
     ts_planes_free(&((ts_clusters *)state)->planes);
-    ts_free(state);
 }
 
 static double neuron_frequency(const void *state, int index) {
@@ -39,20 +36,20 @@ static double key_frequency(const void *state, int index) {
 }
 
 static const ts_measure ROWS[] = {
-    {.name = "neuron_frequency",
-     .dimension = {"neuron"},
+    {"neuron_frequency",
+     "frequency whose 2-D Fourier terms hold most of the neuron's variation; -1: none",
+     {"neuron"},
      .at_end = true,
-     .help = "frequency whose 2-D Fourier terms hold most of the neuron's variation; -1: none",
      .each = neuron_frequency},
-    {.name = "neuron_frequency_fraction",
-     .dimension = {"neuron"},
+    {"neuron_frequency_fraction",
+     "share of the neuron's variation that its frequency holds",
+     {"neuron"},
      .at_end = true,
-     .help = "share of the neuron's variation that its frequency holds",
      .each = neuron_frequency_fraction},
-    {.name = "key_frequency",
-     .dimension = {"frequency"},
+    {"key_frequency",
+     "1 for frequencies that own a neuron with a share over 0.85",
+     {"frequency"},
      .at_end = true,
-     .help = "1 for frequencies that own a neuron with a share over 0.85",
      .each = key_frequency},
     {0},
 };
@@ -68,6 +65,7 @@ const ts_family ts_family_clusters = {
     .rows = ROWS,
     .charts = true,
     .needs = needs,
+    .state_bytes = sizeof(ts_clusters),
     .begin = begin,
     .add = add,
     .finish = finish,

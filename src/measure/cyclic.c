@@ -36,7 +36,8 @@ typedef struct cyclic {
     ts_slab slab;
 } cyclic;
 
-static ts_status create(const ts_measuring *measuring, int chart, cyclic *m) {
+static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
+    cyclic *m = state;
     const ts_symmetry *symmetry = measuring->data->symmetry;
     const ts_clusters *clusters = ts_measuring_state(measuring, &ts_family_clusters, chart);
     size_t n = (size_t)symmetry->circle, hidden = (size_t)measuring->network->hidden;
@@ -211,11 +212,6 @@ static double excluded_loss(cyclic *m) {
     return m->pairs->train > 0 ? sum / (double)m->pairs->train : NAN;
 }
 
-static ts_status begin(const ts_measuring *measuring, int chart, void **state) {
-    *state = ts_alloc_zero(1, sizeof(cyclic), "Fourier measures");
-    return *state ? create(measuring, chart, *state) : TS_ERROR_MEMORY;
-}
-
 static void finish(void *state) {
     cyclic *m = state;
     for (int c = 0; c < m->n; c++)
@@ -227,7 +223,6 @@ static void finish(void *state) {
 
 static void free_state(void *state) {
     ts_slab_free(&((cyclic *)state)->slab);
-    ts_free(state);
 }
 
 // --- The measures ---
@@ -271,34 +266,29 @@ static double logit_cos_similarity(const void *state, int index) {
 }
 
 static const ts_measure ROWS[] = {
-    {.name = "logit_residual_fraction",
-     .help = "norm of the centred logits without their components along all cosine cubes, over their own",
+    {"logit_residual_fraction",
+     "norm of the centred logits without their components along all cosine cubes, over their own",
      .value = logit_residual_fraction},
-    {.name = "key_restricted_loss",
-     .units = "nat",
-     .loss = true,
-     .help = "loss with only the key frequencies' functions of a + b in the hidden layer, and the mean logits",
-     .value = key_restricted_loss},
-    {.name = "key_excluded_loss",
-     .units = "nat",
-     .loss = true,
-     .help = "training loss without the key frequencies' functions of a + b in the hidden layer",
-     .value = key_excluded_loss},
-    {.name = "embed_fourier_norm",
-     .dimension = {"component"},
-     .help = "norm of the left embedding's Fourier components over tokens",
+    {"key_restricted_loss",
+     "loss with only the key frequencies' functions of a + b in the hidden layer, and the mean logits", .units = "nat",
+     .loss = true, .value = key_restricted_loss},
+    {"key_excluded_loss", "training loss without the key frequencies' functions of a + b in the hidden layer",
+     .units = "nat", .loss = true, .value = key_excluded_loss},
+    {"embed_fourier_norm",
+     "norm of the left embedding's Fourier components over tokens",
+     {"component"},
      .values = embed_fourier_norm},
-    {.name = "embed_right_fourier_norm",
-     .dimension = {"component"},
-     .help = "norm of the right embedding's Fourier components over tokens",
+    {"embed_right_fourier_norm",
+     "norm of the right embedding's Fourier components over tokens",
+     {"component"},
      .values = embed_right_fourier_norm},
-    {.name = "logit_cos_coefficient",
-     .dimension = {"frequency"},
-     .help = "coefficient of cos(2 pi k (a + b - c) / n) in the centred logits",
+    {"logit_cos_coefficient",
+     "coefficient of cos(2 pi k (a + b - c) / n) in the centred logits",
+     {"frequency"},
      .each = logit_cos_coefficient},
-    {.name = "logit_cos_similarity",
-     .dimension = {"frequency"},
-     .help = "cosine between the centred logits and cos(2 pi k (a + b - c) / n)",
+    {"logit_cos_similarity",
+     "cosine between the centred logits and cos(2 pi k (a + b - c) / n)",
+     {"frequency"},
      .each = logit_cos_similarity},
     {0},
 };
@@ -314,6 +304,7 @@ const ts_family ts_family_cyclic = {
     .rows = ROWS,
     .charts = true,
     .needs = needs,
+    .state_bytes = sizeof(cyclic),
     .begin = begin,
     .add = add,
     .finish = finish,

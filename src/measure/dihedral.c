@@ -22,7 +22,8 @@ typedef struct dihedral {
     ts_slab slab;
 } dihedral;
 
-static ts_status create(const ts_measuring *measuring, int chart, dihedral *m) {
+static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
+    dihedral *m = state;
     const ts_clusters *clusters = ts_measuring_state(measuring, &ts_family_clusters, chart);
     size_t n = (size_t)measuring->data->symmetry->circle, hidden = (size_t)measuring->network->hidden;
     size_t embed = (size_t)measuring->network->embed, order = 2 * n;
@@ -47,14 +48,8 @@ static ts_status create(const ts_measuring *measuring, int chart, dihedral *m) {
     return TS_OK;
 }
 
-static ts_status begin(const ts_measuring *measuring, int chart, void **state) {
-    *state = ts_alloc_zero(1, sizeof(dihedral), "a dihedral group's measures");
-    return *state ? create(measuring, chart, *state) : TS_ERROR_MEMORY;
-}
-
 static void free_state(void *state) {
     ts_slab_free(&((dihedral *)state)->slab);
-    ts_free(state);
 }
 
 // The key frequencies' components alone, as rows of m->basis and columns of m->basis_columns; returns how many.
@@ -148,36 +143,33 @@ static void unembed_reflection(const void *state, double *out) {
 }
 
 static const ts_measure ROWS[] = {
-    {.name = "reflection_corrected_loss",
-     .units = "nat",
-     .loss = true,
-     .help = "loss without the logits' key-frequency components on elements that are a reflection where the "
-             "product "
-             "is none, or none where it is one",
-     .value = reflection_corrected_loss},
-    {.name = "embed_rotation_fourier_norm",
-     .dimension = {"component"},
-     .help = "norm of the Fourier components of the left embedding, of rotations",
+    {"reflection_corrected_loss",
+     "loss without the logits' key-frequency components on elements that are a reflection where the product is none, "
+     "or none where it is one",
+     .units = "nat", .loss = true, .value = reflection_corrected_loss},
+    {"embed_rotation_fourier_norm",
+     "norm of the Fourier components of the left embedding, of rotations",
+     {"component"},
      .values = embed_rotation},
-    {.name = "embed_reflection_fourier_norm",
-     .dimension = {"component"},
-     .help = "norm of the Fourier components of the left embedding, of reflections",
+    {"embed_reflection_fourier_norm",
+     "norm of the Fourier components of the left embedding, of reflections",
+     {"component"},
      .values = embed_reflection},
-    {.name = "embed_right_rotation_fourier_norm",
-     .dimension = {"component"},
-     .help = "norm of the Fourier components of the right embedding, of rotations",
+    {"embed_right_rotation_fourier_norm",
+     "norm of the Fourier components of the right embedding, of rotations",
+     {"component"},
      .values = embed_right_rotation},
-    {.name = "embed_right_reflection_fourier_norm",
-     .dimension = {"component"},
-     .help = "norm of the Fourier components of the right embedding, of reflections",
+    {"embed_right_reflection_fourier_norm",
+     "norm of the Fourier components of the right embedding, of reflections",
+     {"component"},
      .values = embed_right_reflection},
-    {.name = "unembed_rotation_fourier_norm",
-     .dimension = {"component"},
-     .help = "norm of the Fourier components of the unembedding, of rotations",
+    {"unembed_rotation_fourier_norm",
+     "norm of the Fourier components of the unembedding, of rotations",
+     {"component"},
      .values = unembed_rotation},
-    {.name = "unembed_reflection_fourier_norm",
-     .dimension = {"component"},
-     .help = "norm of the Fourier components of the unembedding, of reflections",
+    {"unembed_reflection_fourier_norm",
+     "norm of the Fourier components of the unembedding, of reflections",
+     {"component"},
      .values = unembed_reflection},
     {0},
 };
@@ -192,6 +184,7 @@ const ts_family ts_family_dihedral = {
     .kind = TS_KIND_TABLE,
     .rows = ROWS,
     .needs = needs,
+    .state_bytes = sizeof(dihedral),
     .begin = begin,
     .finish = finish,
     .free = free_state,

@@ -32,12 +32,14 @@ typedef struct ts_family {
     double (*operations)(const ts_params *params,
                          const ts_data *data); // through one chart; NULL: next to none
 
-    // The state is what formulas get. `measuring`, and states of families listed before, outlive it.
-    ts_status (*begin)(const ts_measuring *measuring, int chart, void **state);
+    // The state is what formulas get, zeroed before begin. `measuring`, and states of families listed before, outlive
+    // it.
+    size_t state_bytes;
+    ts_status (*begin)(const ts_measuring *measuring, int chart, void *state);
     void (*add)(void *state,
                 int a);          // pairs (a, 0 ..), once for every a in order; NULL: does not look at pairs
     void (*finish)(void *state); // after the last row; NULL: nothing to do
-    void (*free)(void *state);   // also after a begin that failed, with what it left in *state
+    void (*free)(void *state);   // what the state owns, also after a begin that failed; NULL: nothing
 } ts_family;
 
 // State of a family that is listed before the caller's, of the same chart, begun (and, in finish, finished).

@@ -8,7 +8,7 @@ typedef struct geometry {
     double *norm;  // (features) |W_i|
     double *total; // (features) sum over j of (W_i . W_j)^2, i itself included
     double *dot;   // (features) scratch: W_i . W_j of one i
-    double all[];
+    ts_slab slab;
 } geometry;
 
 static void gather(const ts_network *network, int i, geometry *g) {
@@ -27,18 +27,24 @@ static void gather(const ts_network *network, int i, geometry *g) {
         g->total[i] += g->dot[j] * g->dot[j];
 }
 
-static ts_status begin(const ts_measuring *measuring, int chart, void **state) {
+static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     size_t features = (size_t)measuring->network->features;
-    geometry *g = *state = ts_alloc(sizeof *g + 3 * features * sizeof(double), "a geometry");
+    geometry *g = state;
     (void)chart;
-    if (!g)
-        return TS_ERROR_MEMORY;
-    g->norm = g->all;
-    g->total = g->all + features;
-    g->dot = g->all + 2 * features;
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1 && ts_slab_reserve(&g->slab, "a geometry") != TS_OK)
+            return TS_ERROR_MEMORY;
+        g->norm = ts_slab_take(&g->slab, features, sizeof(double));
+        g->total = ts_slab_take(&g->slab, features, sizeof(double));
+        g->dot = ts_slab_take(&g->slab, features, sizeof(double));
+    }
     for (int i = 0; i < (int)features; i++)
         gather(measuring->network, i, g);
     return TS_OK;
+}
+
+static void free_state(void *state) {
+    ts_slab_free(&((geometry *)state)->slab);
 }
 
 static double feature_norm(const void *state, int i) {
@@ -59,15 +65,9 @@ static double dimensionality(const void *state, int i) {
 }
 
 static const ts_measure ROWS[] = {
-    {.name = "feature_norm", .dimension = {"feature"}, .help = "|W_i|", .each = feature_norm},
-    {.name = "interference",
-     .dimension = {"feature"},
-     .help = "sum over j != i of (W_i/|W_i| . W_j)^2",
-     .each = interference},
-    {.name = "dimensionality",
-     .dimension = {"feature"},
-     .help = "|W_i|^2 / sum over j of (W_i/|W_i| . W_j)^2",
-     .each = dimensionality},
+    {"feature_norm", "|W_i|", {"feature"}, .each = feature_norm},
+    {"interference", "sum over j != i of (W_i/|W_i| . W_j)^2", {"feature"}, .each = interference},
+    {"dimensionality", "|W_i|^2 / sum over j of (W_i/|W_i| . W_j)^2", {"feature"}, .each = dimensionality},
     {0},
 };
 
@@ -76,6 +76,7 @@ const ts_family ts_family_geometry = {
     .source = "Measures of `autoencoder`",
     .kind = TS_KIND_FEATURES,
     .rows = ROWS,
+    .state_bytes = sizeof(geometry),
     .begin = begin,
-    .free = ts_free,
+    .free = free_state,
 };

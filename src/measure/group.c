@@ -10,7 +10,8 @@
 
 static const double KEY_SIMILARITY = 0.005, OFF_ENERGY = 1, PASSED = 0.05;
 
-static ts_status create(const ts_measuring *measuring, int chart, ts_group_parts *m) {
+static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
+    ts_group_parts *m = state;
     const ts_symmetry *symmetry = measuring->data->symmetry;
     size_t n = (size_t)symmetry->group->n, hidden = (size_t)measuring->network->hidden;
     size_t embed = (size_t)measuring->network->embed, count = (size_t)symmetry->irreps->count;
@@ -52,14 +53,8 @@ static ts_status create(const ts_measuring *measuring, int chart, ts_group_parts
     return TS_OK;
 }
 
-static ts_status begin(const ts_measuring *measuring, int chart, void **state) {
-    *state = ts_alloc_zero(1, sizeof(ts_group_parts), "a group's measures");
-    return *state ? create(measuring, chart, *state) : TS_ERROR_MEMORY;
-}
-
 static void free_state(void *state) {
     ts_slab_free(&((ts_group_parts *)state)->slab);
-    ts_free(state);
 }
 
 // --- What the pairs add up to ---
@@ -373,79 +368,58 @@ static void irrep_order(const ts_curves *curves, double *out) {
 }
 
 static const ts_measure ROWS[] = {
-    {.name = "logits_explained",
-     .help = "sum of squared logit similarities over all irreps but the trivial one",
+    {"logits_explained", "sum of squared logit similarities over all irreps but the trivial one",
      .value = logits_explained},
-    {.name = "embed_left_explained",
-     .help = "embed_left_fraction summed over the key irreps",
-     .value = embed_left_explained},
-    {.name = "embed_right_explained",
-     .help = "embed_right_fraction summed over the key irreps",
-     .value = embed_right_explained},
-    {.name = "unembed_explained", .help = "unembed_fraction summed over the key irreps", .value = unembed_explained},
-    {.name = "hidden_explained",
-     .help = "all three hidden fractions summed over the key irreps",
-     .value = hidden_explained},
-    {.name = "hidden_product_explained",
-     .help = "hidden_product_fraction summed over the key irreps",
+    {"embed_left_explained", "embed_left_fraction summed over the key irreps", .value = embed_left_explained},
+    {"embed_right_explained", "embed_right_fraction summed over the key irreps", .value = embed_right_explained},
+    {"unembed_explained", "unembed_fraction summed over the key irreps", .value = unembed_explained},
+    {"hidden_explained", "all three hidden fractions summed over the key irreps", .value = hidden_explained},
+    {"hidden_product_explained", "hidden_product_fraction summed over the key irreps",
      .value = hidden_product_explained},
-    {.name = "fit_constant", .help = "constant of the least-squares fit of the logits", .value = fit_constant},
-    {.name = "fit_explained",
-     .help = "share of the logits' variance that a fit of the key irreps' chi cubes explains",
+    {"fit_constant", "constant of the least-squares fit of the logits", .value = fit_constant},
+    {"fit_explained", "share of the logits' variance that a fit of the key irreps' chi cubes explains",
      .value = fit_explained},
-    {.name = "embed_left_fraction",
-     .dimension = {"irrep"},
-     .help = "|P_r E_x|^2 / |E_x|^2",
-     .each = embed_left_fraction},
-    {.name = "embed_right_fraction",
-     .dimension = {"irrep"},
-     .help = "|P_r E_y|^2 / |E_y|^2",
-     .each = embed_right_fraction},
-    {.name = "unembed_fraction", .dimension = {"irrep"}, .help = "|P_r U^T|^2 / |U|^2", .each = unembed_fraction},
-    {.name = "hidden_left_fraction",
-     .dimension = {"irrep"},
-     .help = "share of |H0|^2 in functions of a in the irrep",
-     .each = hidden_left_fraction},
-    {.name = "hidden_right_fraction",
-     .dimension = {"irrep"},
-     .help = "share of |H0|^2 in functions of b in the irrep",
+    {"embed_left_fraction", "|P_r E_x|^2 / |E_x|^2", {"irrep"}, .each = embed_left_fraction},
+    {"embed_right_fraction", "|P_r E_y|^2 / |E_y|^2", {"irrep"}, .each = embed_right_fraction},
+    {"unembed_fraction", "|P_r U^T|^2 / |U|^2", {"irrep"}, .each = unembed_fraction},
+    {"hidden_left_fraction", "share of |H0|^2 in functions of a in the irrep", {"irrep"}, .each = hidden_left_fraction},
+    {"hidden_right_fraction",
+     "share of |H0|^2 in functions of b in the irrep",
+     {"irrep"},
      .each = hidden_right_fraction},
-    {.name = "hidden_product_fraction",
-     .dimension = {"irrep"},
-     .help = "share of |H0|^2 in functions of a b in the irrep",
+    {"hidden_product_fraction",
+     "share of |H0|^2 in functions of a b in the irrep",
+     {"irrep"},
      .each = hidden_product_fraction},
-    {.name = "logit_similarity",
-     .dimension = {"irrep"},
-     .help = "cosine between centred logits and chi_r(a b c^-1)",
-     .each = logit_similarity},
-    {.name = "fit_coefficient",
-     .dimension = {"irrep"},
-     .help = "coefficient of chi_r(a b c^-1) in the least-squares fit of the logits",
+    {"logit_similarity", "cosine between centred logits and chi_r(a b c^-1)", {"irrep"}, .each = logit_similarity},
+    {"fit_coefficient",
+     "coefficient of chi_r(a b c^-1) in the least-squares fit of the logits",
+     {"irrep"},
      .each = fit_coefficient},
-    {.name = "key_irrep",
-     .dimension = {"irrep"},
+    {"key_irrep",
+     "1 for irreps with a final logit similarity over 0.005, but the trivial one",
+     {"irrep"},
      .at_end = true,
-     .help = "1 for irreps with a final logit similarity over 0.005, but the trivial one",
      .follows = key_irrep},
-    {.name = "irrep_step",
-     .dimension = {"irrep"},
+    {"irrep_step",
+     "first checkpoint with a logit similarity over 0.05; NaN: none",
+     {"irrep"},
      .at_end = true,
-     .help = "first checkpoint with a logit similarity over 0.05; NaN: none",
      .follows = irrep_step},
-    {.name = "irrep_order",
-     .dimension = {"irrep"},
+    {"irrep_order",
+     "key irreps numbered from 1 in the order of their irrep_step; NaN: not one",
+     {"irrep"},
      .at_end = true,
-     .help = "key irreps numbered from 1 in the order of their irrep_step; NaN: not one",
      .follows = irrep_order},
-    {.name = "neuron_irrep",
-     .dimension = {"neuron"},
+    {"neuron_irrep",
+     "irrep that holds most of the neuron's energy; -1: off",
+     {"neuron"},
      .at_end = true,
-     .help = "irrep that holds most of the neuron's energy; -1: off",
      .each = neuron_irrep},
-    {.name = "neuron_irrep_fraction",
-     .dimension = {"neuron"},
+    {"neuron_irrep_fraction",
+     "share of the neuron's energy that its irrep holds",
+     {"neuron"},
      .at_end = true,
-     .help = "share of the neuron's energy that its irrep holds",
      .each = neuron_irrep_fraction},
     {0},
 };
@@ -468,6 +442,7 @@ const ts_family ts_family_group = {
     .charts = true,
     .needs = needs,
     .operations = operations,
+    .state_bytes = sizeof(ts_group_parts),
     .begin = begin,
     .add = add,
     .finish = finish,

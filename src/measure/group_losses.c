@@ -48,7 +48,8 @@ static double *exponential_of(const group_losses *m, int turn_index, int kind) {
     return m->exponential + ((size_t)turn_index * CORRECTIONS + (size_t)kind) * (size_t)m->n * m->stride;
 }
 
-static ts_status create(const ts_measuring *measuring, int chart, group_losses *m) {
+static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
+    group_losses *m = state;
     m->pairs = measuring->pairs;
     m->parts = ts_measuring_state(measuring, &ts_family_group, chart);
     m->n = m->parts->n;
@@ -75,14 +76,8 @@ static ts_status create(const ts_measuring *measuring, int chart, group_losses *
     return TS_OK;
 }
 
-static ts_status begin(const ts_measuring *measuring, int chart, void **state) {
-    *state = ts_alloc_zero(1, sizeof(group_losses), "a group's losses");
-    return *state ? create(measuring, chart, *state) : TS_ERROR_MEMORY;
-}
-
 static void free_state(void *state) {
     ts_slab_free(&((group_losses *)state)->slab);
-    ts_free(state);
 }
 
 // --- Losses of pairs ---
@@ -308,67 +303,55 @@ static double ablation_product_loss(const void *state, int r) {
 }
 
 static const ts_measure ROWS[] = {
-    {.name = "total_excluded_loss",
+    {"total_excluded_loss", "training loss without the key irreps' functions of a b in the hidden layer",
+     .units = "nat", .loss = true, .value = total_excluded_loss},
+    {"total_restricted_loss", "loss with only the key irreps' functions of a b in the hidden layer", .units = "nat",
+     .loss = true, .value = total_restricted_loss},
+    {"total_logit_excluded_loss", "training loss without the logits' components along the key irreps", .units = "nat",
+     .loss = true, .value = total_logit_excluded_loss},
+    {"total_logit_restricted_loss", "loss with only the logits' components along the key irreps", .units = "nat",
+     .loss = true, .value = total_logit_restricted_loss},
+    {"excluded_loss",
+     "training loss without the irrep's functions of a b in H",
+     {"irrep"},
      .units = "nat",
      .loss = true,
-     .help = "training loss without the key irreps' functions of a b in the hidden layer",
-     .value = total_excluded_loss},
-    {.name = "total_restricted_loss",
-     .units = "nat",
-     .loss = true,
-     .help = "loss with only the key irreps' functions of a b in the hidden layer",
-     .value = total_restricted_loss},
-    {.name = "total_logit_excluded_loss",
-     .units = "nat",
-     .loss = true,
-     .help = "training loss without the logits' components along the key irreps",
-     .value = total_logit_excluded_loss},
-    {.name = "total_logit_restricted_loss",
-     .units = "nat",
-     .loss = true,
-     .help = "loss with only the logits' components along the key irreps",
-     .value = total_logit_restricted_loss},
-    {.name = "excluded_loss",
-     .dimension = {"irrep"},
-     .units = "nat",
-     .loss = true,
-     .help = "training loss without the irrep's functions of a b in H",
      .each = excluded_loss},
-    {.name = "restricted_loss",
-     .dimension = {"irrep"},
+    {"restricted_loss",
+     "loss with only the irrep's functions of a b in H",
+     {"irrep"},
      .units = "nat",
      .loss = true,
-     .help = "loss with only the irrep's functions of a b in H",
      .each = restricted_loss},
-    {.name = "logit_excluded_loss",
-     .dimension = {"irrep"},
+    {"logit_excluded_loss",
+     "training loss without the logits' component along chi_r",
+     {"irrep"},
      .units = "nat",
      .loss = true,
-     .help = "training loss without the logits' component along chi_r",
      .each = logit_excluded_loss},
-    {.name = "logit_restricted_loss",
-     .dimension = {"irrep"},
+    {"logit_restricted_loss",
+     "loss with only the logits' component along chi_r",
+     {"irrep"},
      .units = "nat",
      .loss = true,
-     .help = "loss with only the logits' component along chi_r",
      .each = logit_restricted_loss},
-    {.name = "ablation_left_loss",
-     .dimension = {"irrep"},
+    {"ablation_left_loss",
+     "loss after removing the irrep's functions of a from H",
+     {"irrep"},
      .units = "nat",
      .loss = true,
-     .help = "loss after removing the irrep's functions of a from H",
      .each = ablation_left_loss},
-    {.name = "ablation_right_loss",
-     .dimension = {"irrep"},
+    {"ablation_right_loss",
+     "loss after removing the irrep's functions of b from H",
+     {"irrep"},
      .units = "nat",
      .loss = true,
-     .help = "loss after removing the irrep's functions of b from H",
      .each = ablation_right_loss},
-    {.name = "ablation_product_loss",
-     .dimension = {"irrep"},
+    {"ablation_product_loss",
+     "loss after removing the irrep's functions of a b from H",
+     {"irrep"},
      .units = "nat",
      .loss = true,
-     .help = "loss after removing the irrep's functions of a b from H",
      .each = ablation_product_loss},
     {0},
 };
@@ -392,6 +375,7 @@ const ts_family ts_family_group_losses = {
     .charts = true,
     .needs = needs,
     .operations = operations,
+    .state_bytes = sizeof(group_losses),
     .begin = begin,
     .finish = finish,
     .free = free_state,

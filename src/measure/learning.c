@@ -15,13 +15,11 @@ typedef struct learning {
     double weight_norm2;
 } learning;
 
-static ts_status begin(const ts_measuring *measuring, int chart, void **state) {
-    learning *l = *state = ts_alloc_zero(1, sizeof *l, "losses");
+static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
+    learning *l = state;
     const ts_table *table = measuring->data->table;
     const ts_network *network = measuring->network;
     (void)chart;
-    if (!l)
-        return TS_ERROR_MEMORY;
     l->pairs = measuring->pairs;
     l->count[TRAIN] = (double)l->pairs->train;
     l->count[TEST] = (double)table->n * table->n - l->count[TRAIN];
@@ -80,23 +78,13 @@ static void grokked_step(const ts_curves *curves, double *out) {
 }
 
 static const ts_measure ROWS[] = {
-    {.name = "train_loss",
-     .units = "nat",
-     .loss = true,
-     .help = "mean cross-entropy on the training pairs",
-     .value = train_loss},
-    {.name = "test_loss",
-     .units = "nat",
-     .loss = true,
-     .help = "mean cross-entropy on the other pairs",
-     .value = test_loss},
-    {.name = "train_accuracy", .help = "share of training pairs that are right", .value = train_accuracy},
-    {.name = "test_accuracy", .help = "share of the other pairs that are right", .value = test_accuracy},
-    {.name = "all_loss", .units = "nat", .loss = true, .help = "mean cross-entropy on all pairs", .value = all_loss},
-    {.name = "weight_norm2", .help = "sum of squares of all weights", .value = weight_norm2},
-    {.name = "grokked_step",
-     .at_end = true,
-     .help = "first checkpoint with a test accuracy of 0.99; NaN: none",
+    {"train_loss", "mean cross-entropy on the training pairs", .units = "nat", .loss = true, .value = train_loss},
+    {"test_loss", "mean cross-entropy on the other pairs", .units = "nat", .loss = true, .value = test_loss},
+    {"train_accuracy", "share of training pairs that are right", .value = train_accuracy},
+    {"test_accuracy", "share of the other pairs that are right", .value = test_accuracy},
+    {"all_loss", "mean cross-entropy on all pairs", .units = "nat", .loss = true, .value = all_loss},
+    {"weight_norm2", "sum of squares of all weights", .value = weight_norm2},
+    {"grokked_step", "first checkpoint with a test accuracy of 0.99; NaN: none", .at_end = true,
      .follows = grokked_step},
     {0},
 };
@@ -113,7 +101,7 @@ const ts_family ts_family_learning = {
     .kind = TS_KIND_TABLE,
     .rows = ROWS,
     .operations = operations,
+    .state_bytes = sizeof(learning),
     .begin = begin,
     .add = add,
-    .free = ts_free,
 };

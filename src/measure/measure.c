@@ -141,8 +141,7 @@ int64_t ts_measures_total(const ts_params *params, const ts_data *data) {
 // --- Measuring ---
 
 typedef struct states {
-    void *of[N_FAMILIES][TS_MAX_CHARTS];
-    bool begun[N_FAMILIES][TS_MAX_CHARTS];
+    void *of[N_FAMILIES][TS_MAX_CHARTS]; // NULL: not begun
 } states;
 
 static int index_of(const ts_family *family) {
@@ -161,8 +160,8 @@ static ts_status begin_families(const ts_measuring *measuring, states *s) {
     for (int f = 0; f < N_FAMILIES; f++)
         for (int c = 0; c < (FAMILIES[f]->charts ? TS_MAX_CHARTS : 1) && status == TS_OK; c++)
             if (has_family(measuring->data, FAMILIES[f], c)) {
-                s->begun[f][c] = true;
-                status = FAMILIES[f]->begin(measuring, c, &s->of[f][c]);
+                s->of[f][c] = ts_alloc_zero(1, FAMILIES[f]->state_bytes, FAMILIES[f]->title);
+                status = s->of[f][c] ? FAMILIES[f]->begin(measuring, c, s->of[f][c]) : TS_ERROR_MEMORY;
             }
     return status;
 }
@@ -171,9 +170,9 @@ static ts_status begin_families(const ts_measuring *measuring, states *s) {
 static void show(const states *s, int row, const atomic_int *pause) {
     for (int f = 0; f < N_FAMILIES; f++)
         for (int c = 0; c < TS_MAX_CHARTS && !ts_must_stop(pause); c++) {
-            if (s->begun[f][c] && row >= 0 && FAMILIES[f]->add)
+            if (s->of[f][c] && row >= 0 && FAMILIES[f]->add)
                 FAMILIES[f]->add(s->of[f][c], row);
-            if (s->begun[f][c] && row < 0 && FAMILIES[f]->finish)
+            if (s->of[f][c] && row < 0 && FAMILIES[f]->finish)
                 FAMILIES[f]->finish(s->of[f][c]);
         }
 }
@@ -181,8 +180,11 @@ static void show(const states *s, int row, const atomic_int *pause) {
 static void free_families(const states *s) {
     for (int f = N_FAMILIES - 1; f >= 0; f--)
         for (int c = 0; c < TS_MAX_CHARTS; c++)
-            if (s->begun[f][c] && s->of[f][c])
-                FAMILIES[f]->free(s->of[f][c]);
+            if (s->of[f][c]) {
+                if (FAMILIES[f]->free)
+                    FAMILIES[f]->free(s->of[f][c]);
+                ts_free(s->of[f][c]);
+            }
 }
 
 static void take_values(const ts_measuring *measuring, const states *s, double *out) {

@@ -13,9 +13,13 @@ typedef struct reconstruction {
     ts_slab slab;
 } reconstruction;
 
-static ts_status create(const ts_measuring *measuring, reconstruction *r) {
+static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
+    reconstruction *r = state;
     int64_t samples = ts_params_integer(measuring->params, "batch");
     size_t features = (size_t)measuring->network->features;
+    (void)chart;
+    r->measuring = measuring;
+    r->train_loss = r->exact_loss = r->final_loss = NAN;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&r->slab, "an autoencoder's measures") != TS_OK)
             return TS_ERROR_MEMORY;
@@ -32,21 +36,10 @@ static ts_status create(const ts_measuring *measuring, reconstruction *r) {
                                    &r->batch);
 }
 
-static ts_status begin(const ts_measuring *measuring, int chart, void **state) {
-    reconstruction *r = *state = ts_alloc_zero(1, sizeof *r, "an autoencoder's measures");
-    (void)chart;
-    if (!r)
-        return TS_ERROR_MEMORY;
-    r->measuring = measuring;
-    r->train_loss = r->exact_loss = r->final_loss = NAN;
-    return create(measuring, r);
-}
-
 static void free_state(void *state) {
     reconstruction *r = state;
     ts_feature_batch_free(&r->batch);
     ts_slab_free(&r->slab);
-    ts_free(r);
 }
 
 // Mean over features of importance_i (x_i - x_hat_i)^2, of one sample.
@@ -102,12 +95,10 @@ static double final_loss(const void *state) {
 }
 
 static const ts_measure ROWS[] = {
-    {.name = "train_loss", .loss = true, .help = "loss on the step's batch, before its update", .value = train_loss},
-    {.name = "exact_loss",
-     .loss = true,
-     .help = "expectation of the loss (NaN where the inputs are too many to list)",
+    {"train_loss", "loss on the step's batch, before its update", .loss = true, .value = train_loss},
+    {"exact_loss", "expectation of the loss (NaN where the inputs are too many to list)", .loss = true,
      .value = exact_loss},
-    {.name = "final_loss", .loss = true, .at_end = true, .help = "loss on 500 fresh samples", .value = final_loss},
+    {"final_loss", "loss on 500 fresh samples", .loss = true, .at_end = true, .value = final_loss},
     {0},
 };
 
@@ -116,6 +107,7 @@ const ts_family ts_family_reconstruction = {
     .source = "Measures of `autoencoder`",
     .kind = TS_KIND_FEATURES,
     .rows = ROWS,
+    .state_bytes = sizeof(reconstruction),
     .begin = begin,
     .finish = finish,
     .free = free_state,

@@ -24,7 +24,9 @@ typedef struct regions {
     ts_slab slab;
 } regions;
 
-static ts_status create(const ts_measuring *measuring, regions *m) {
+static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
+    regions *m = state;
+    (void)chart;
     const ts_symmetry *symmetry = measuring->data->symmetry;
     size_t n = (size_t)symmetry->circle, hidden = (size_t)measuring->network->hidden, order = 2 * n;
     m->pairs = measuring->pairs;
@@ -49,15 +51,8 @@ static ts_status create(const ts_measuring *measuring, regions *m) {
     return TS_OK;
 }
 
-static ts_status begin(const ts_measuring *measuring, int chart, void **state) {
-    (void)chart;
-    *state = ts_alloc_zero(1, sizeof(regions), "a dihedral group's regions");
-    return *state ? create(measuring, *state) : TS_ERROR_MEMORY;
-}
-
 static void free_state(void *state) {
     ts_slab_free(&((regions *)state)->slab);
-    ts_free(state);
 }
 
 static double *sum_of(const regions *m, int region, int side) {
@@ -153,21 +148,21 @@ static void logit_similarity(const void *state, double *out) {
 }
 
 static const ts_measure ROWS[] = {
-    {.name = "hidden_left_fraction",
-     .dimension = {"region", "irrep"},
-     .help = "share of the region's |H0|^2 in functions of a in the irrep",
+    {"hidden_left_fraction",
+     "share of the region's |H0|^2 in functions of a in the irrep",
+     {"region", "irrep"},
      .values = hidden_left_fraction},
-    {.name = "hidden_right_fraction",
-     .dimension = {"region", "irrep"},
-     .help = "share of the region's |H0|^2 in functions of b in the irrep",
+    {"hidden_right_fraction",
+     "share of the region's |H0|^2 in functions of b in the irrep",
+     {"region", "irrep"},
      .values = hidden_right_fraction},
-    {.name = "hidden_product_fraction",
-     .dimension = {"region", "irrep"},
-     .help = "share of the region's |H0|^2 in functions of a b in the irrep",
+    {"hidden_product_fraction",
+     "share of the region's |H0|^2 in functions of a b in the irrep",
+     {"region", "irrep"},
      .values = hidden_product_fraction},
-    {.name = "logit_similarity",
-     .dimension = {"region", "irrep"},
-     .help = "cosine between the region's centred logits and chi_r(a b c^-1)",
+    {"logit_similarity",
+     "cosine between the region's centred logits and chi_r(a b c^-1)",
+     {"region", "irrep"},
      .values = logit_similarity},
     {0},
 };
@@ -183,6 +178,7 @@ const ts_family ts_family_regions = {
     .rows = ROWS,
     .prefix = "region_",
     .needs = needs,
+    .state_bytes = sizeof(regions),
     .begin = begin,
     .add = add,
     .free = free_state,

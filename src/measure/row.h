@@ -9,9 +9,9 @@ enum { TS_MEASURE_DIMENSIONS = 2 };
 
 typedef struct ts_measure {
     const char *name;
+    const char *help;                             // long_name
     const char *dimension[TS_MEASURE_DIMENSIONS]; // NULL: none; {"feature"}: a number for each (dimension.h)
     const char *units;                            // NULL: none
-    const char *help;                             // long_name
     bool loss;                                    // kept in float64 (others: float32)
     // Of the last checkpoint alone. Others have a curve, [row, step(, dimension)], and scalars also a column at the
     // root with their last value.
