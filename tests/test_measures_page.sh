@@ -6,10 +6,16 @@ page=$2/docs/measures.md
 made=$(mktemp)
 trap 'rm -f "$made"' EXIT
 {
-    printf '# Measures\n\nWhat `toysweep help measures` prints; formulas are in [workloads.md](workloads.md). This page is made'
-    printf ' by\n`tests/test_measures_page.sh build/release/toysweep . --write`.\n\n```\n'
+    cat << 'END'
+# Measures
+
+What `toysweep help measures` prints; formulas are in [workloads.md](workloads.md). This page is made by
+`tests/test_measures_page.sh build/release/toysweep . --write`.
+
+```
+END
     "$1" help measures
-    printf '```\n'
+    echo '```'
 } > "$made"
 if [ "${3:-}" = --write ]; then
     cp "$made" "$page"
