@@ -29,17 +29,16 @@ typedef struct ts_family {
     bool charts;            // measured through each chart of the symmetry (task/symmetry.h), else once
     // Whether a case of that kind has these measures (NULL: yes); those with a dimension of length 0 it has not.
     bool (*needs)(const ts_data *data);
-    double (*operations)(const ts_params *params,
-                         const ts_data *data); // through one chart; NULL: next to none
+    // Operations through one chart, about; NULL: next to none.
+    double (*operations)(const ts_params *params, const ts_data *data);
 
     // The state is what formulas get, zeroed before begin. `measuring`, and states of families listed before, outlive
     // it.
     size_t state_bytes;
     ts_status (*begin)(const ts_measuring *measuring, int chart, void *state);
-    void (*add)(void *state,
-                int a);          // pairs (a, 0 ..), once for every a in order; NULL: does not look at pairs
-    void (*finish)(void *state); // after the last row; NULL: nothing to do
-    void (*free)(void *state);   // what the state owns, also after a begin that failed; NULL: nothing
+    void (*add)(void *state, int a); // pairs (a, 0 ..), once for every a in order; NULL: does not look at pairs
+    void (*finish)(void *state);     // after the last row; NULL: nothing to do
+    void (*free)(void *state);       // what the state owns, also after a begin that failed; NULL: nothing
 } ts_family;
 
 // State of a family that is listed before the caller's, of the same chart, begun (and, in finish, finished).

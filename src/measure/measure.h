@@ -48,8 +48,9 @@ bool ts_measures_next(ts_measures *measures);
 
 // Moves on to the case's measure of that name. False: it has none.
 bool ts_measures_find(ts_measures *measures, const char *name);
-int64_t ts_measures_total(const ts_params *params,
-                          const ts_data *data); // doubles that ts_measure_weights writes
+
+// Doubles that ts_measure_weights writes.
+int64_t ts_measures_total(const ts_params *params, const ts_data *data);
 
 // All measures of `parameters`, in the layout of the case's model, after `step` updates. `out`: (ts_measures_total).
 // `last`: also those of the last checkpoint, else they are NaN, as are those that follow from curves. All are NaN if

@@ -20,6 +20,6 @@ typedef struct ts_measure {
     double (*value)(const void *family);             // a scalar
     double (*each)(const void *family, int index);   // one number along its dimension
     void (*values)(const void *family, double *out); // all numbers along its dimensions
-    void (*follows)(const struct ts_curves *curves,
-                    double *out); // from the curves of other measures, at the end
+    // From the curves of other measures, once the last checkpoint is measured.
+    void (*follows)(const struct ts_curves *curves, double *out);
 } ts_measure;

@@ -13,8 +13,8 @@ enum { TS_DIVERGED_LOSS = 1, TS_DIVERGED_WEIGHTS = 2, TS_DIVERGED_MOMENTS = 4 };
 ts_status ts_divergence_of_state(const ts_engine *engine, const void *training, int instance, const ts_params *params,
                                  int *diverged);
 
-// Of what measure() wrote: a training loss has to be a number, another loss may be unknown (NaN), and none beyond the
-// range of float32, in which kernels would call it infinite.
+// Of what ts_measure_weights wrote: a training loss has to be a number, another loss may be unknown (NaN), and none
+// beyond the range of float32, in which kernels would call it infinite.
 int ts_divergence_of_losses(const ts_params *params, const struct ts_data *data, const double *measures);
 
 // "diverged: the weights and the optimiser's moments are not finite at step 7"; step: after so many updates.
