@@ -6,17 +6,12 @@
 #include "measure/measure.h"
 #include "model/model.h"
 #include "model/optimiser.h"
+#include "support_cmocka.h"
 #include "sweep/sweep.h"
 #include "task/data.h"
 #include "task/task.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 // A sweep of that text; the test fails, with its errors, if it is none. Free with ts_sweep_free.
 static inline ts_sweep *support_sweep(const char *text) {

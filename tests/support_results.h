@@ -7,20 +7,15 @@
 #include "integrity/check.h"
 #include "results/create.h"
 #include "results/store.h"
+#include "support_cmocka.h"
 #include "task/data.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
 #include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 enum { MAX_CASES = 16, FILE_LIMIT = 1 << 28 };
 

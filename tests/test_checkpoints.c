@@ -1,12 +1,9 @@
 // Steps at which a run is measured.
 #include "param/checkpoints.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <string.h>
+#include "support_cmocka.h"
 
-#include <cmocka.h>
+#include <string.h>
 
 static int64_t steps_of(ts_numbers_form form, int count, const double *item, int64_t steps, int64_t *out,
                         int64_t capacity) {

@@ -1,17 +1,13 @@
 // The grid's points that reports show, labels for people, and values of several sweeps together.
 #include "base/memory.h"
+#include "support_cmocka.h"
 #include "sweep/grid.h"
 #include "sweep/label.h"
 #include "sweep/union.h"
 #include "task/task.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 static ts_sweep *read(const char *text) {
     static const ts_sweep_file FILES[] = {{"a/t.csv", "0,1\n1,0\n", 8},

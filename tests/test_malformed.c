@@ -1,16 +1,12 @@
 // Malformed sweep files: each is refused with the right line and words, and nothing worse happens.
 #include "base/memory.h"
 #include "model/model.h"
+#include "support_cmocka.h"
 #include "sweep/sweep.h"
 #include "task/task.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #define TREE "task: tree\ndepth: 2\n"            // 2 lines; hidden is missing
 #define FULL "task: tree\ndepth: 2\nhidden: 3\n" // 3 lines; a sweep of one instance

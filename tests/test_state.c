@@ -5,19 +5,14 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "support_cmocka.h"
 
 #include <fcntl.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cmocka.h>
 
 static const uint8_t digest[32] = {1, 2, 3}, other_digest[32] = {3, 2, 1};
 static const ts_unit unit = {.case_index = 3, .first_row = 40, .rows = 8};

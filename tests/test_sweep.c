@@ -1,17 +1,13 @@
 // Sweeps: what a file expands to, in which order, with which identities and cases.
 #include "base/digest.h"
 #include "base/memory.h"
+#include "support_cmocka.h"
 #include "sweep/sweep.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 #define TREE "task: tree\n"
 

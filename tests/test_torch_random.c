@@ -3,17 +3,13 @@
 #include "base/memory.h"
 #include "base/text.h"
 #include "base/torch_random.h"
+#include "support_cmocka.h"
 #include "sweep/yaml.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 // torch.manual_seed(seed); torch.randperm(n)
 typedef struct perm_sample {

@@ -1,14 +1,10 @@
 // `where` expressions: what they mean, and what is refused.
 #include "model/model.h"
+#include "support_cmocka.h"
 #include "sweep/where.h"
 #include "task/task.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <string.h>
-
-#include <cmocka.h>
 
 extern const ts_task ts_task_tree, ts_task_independent;
 

@@ -1,14 +1,10 @@
 // YAML trees: structure, lines, bounds and time.
 #include "base/memory.h"
+#include "support_cmocka.h"
 #include "sweep/yaml.h"
 
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <string.h>
 #include <time.h>
-
-#include <cmocka.h>
 
 static ts_yaml *parse(const char *text) {
     ts_yaml *yaml;
