@@ -19,10 +19,6 @@ def expect(condition, text):
         faults.append(text)
 
 
-def text_of(value):
-    return value.decode() if isinstance(value, bytes) else value
-
-
 def check_scales(file):
     """Every dimension of every dataset has exactly one scale, of its length, and no two share one."""
 

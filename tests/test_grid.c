@@ -1,5 +1,4 @@
 // The grid's points that reports show, labels for people, and values of several sweeps together.
-#include "base/memory.h"
 #include "support_cmocka.h"
 #include "sweep/grid.h"
 #include "sweep/label.h"

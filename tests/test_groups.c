@@ -3,8 +3,6 @@
 #include "base/torch_random.h"
 #include "support_tables.h"
 
-#include <math.h>
-
 static void test_named_tables_are_groups(void **state) {
     (void)state;
     static const struct {

@@ -1,8 +1,6 @@
 // Weights, moments and Adam on the CPU, for every model.
 #include "backend/cpu_training.h"
 
-#include <string.h>
-
 static float *state_of(const ts_cpu_training *t, int instance) {
     return t->state + (size_t)instance * ts_padded_state_floats(&t->layout);
 }

@@ -3,8 +3,6 @@
 
 #include "base/memory.h"
 
-#include <string.h>
-
 void ts_cuda_features_take(const ts_feature_data *data, int64_t samples, ts_cuda_slab *slab, ts_cuda_features *out) {
     bool listed = data->support.count > 0, alias = listed && data->tree.depth == 0 && data->alias.bits >= 0;
     size_t inputs = (size_t)data->support.count, words = ((size_t)data->features + 31) / 32;

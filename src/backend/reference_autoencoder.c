@@ -5,7 +5,6 @@
 #include "model/autoencoder.h"
 #include "task/data.h"
 
-#include <math.h>
 #include <string.h>
 
 typedef struct training {

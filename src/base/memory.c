@@ -1,7 +1,6 @@
 // Guard words round blocks and between the parts of a slab, and allocations that fail on demand.
 #include "base/memory.h"
 
-#include <errno.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>

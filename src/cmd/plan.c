@@ -21,7 +21,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const ts_option OPTIONS[] = {
     {"ranks", 0, "N", "Ranks to plan for. Default: 1."},

@@ -2,12 +2,10 @@
 #include "run/leader.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/memory.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 struct ts_leader {
     ts_leader_setup setup;

@@ -2,10 +2,8 @@
 #include "run/report.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/memory.h"
 #include "base/sheet.h"
-#include "base/terminal.h"
 #include "measure/measure.h"
 #include "model/model.h"
 #include "results/rows.h"

@@ -2,7 +2,6 @@
 #include "run/worker.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/memory.h"
 #include "integrity/state.h"
 #include "results/rows.h"
@@ -10,7 +9,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 struct ts_worker {
     ts_worker_setup setup;

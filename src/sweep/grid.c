@@ -5,8 +5,6 @@
 #include "sweep/cursor.h"
 #include "sweep/label.h"
 
-#include <string.h>
-
 // A walk over the instances, which numbers points in the order in which they are met.
 typedef struct walk {
     ts_grid *grid;

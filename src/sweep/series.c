@@ -1,7 +1,6 @@
 // Ends and steps checked, counted, and only then written out.
 #include "sweep/series.h"
 
-#include "sweep/nearest.h"
 #include "sweep/numbers.h"
 
 #include <math.h>

@@ -6,7 +6,6 @@
 
 #include <math.h>
 #include <stdio.h>
-#include <string.h>
 
 static const ts_key KEYS[] = {
     {"features", TS_INTEGER, NULL, 1, TS_MAX_FEATURES, NULL, true, "Number of features"},

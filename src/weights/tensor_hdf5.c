@@ -8,7 +8,6 @@
 #include "hdf5/hdf5.h"
 #include "sweep/nearest.h"
 
-#include <string.h>
 #include <zlib.h>
 
 enum {

@@ -9,7 +9,6 @@
 #include "weights/tensor_file.h"
 #include "weights/tensor_form.h"
 
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
