@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(TS_MAX_KEYS <= 256, "a position fits into a byte");
+
 const ts_file ts_no_file = {.path = "", .name = "none", .content = ""};
 
 static const char *const SAVE[] = {"none", "final", "checkpoints", NULL};

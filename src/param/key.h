@@ -92,7 +92,6 @@ typedef struct ts_schema {
     const ts_key *key[TS_MAX_KEYS];
     uint8_t alphabetical[TS_MAX_KEYS]; // (count) positions by key name
 } ts_schema;
-_Static_assert(TS_MAX_KEYS <= 256, "a position fits into a byte");
 
 int ts_schema_find(const ts_schema *schema, const char *name); // -1: not there
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+_Static_assert(TS_MAX_ORDER < 100000, "names of components, of a word and a number, fit");
+
 // Names of what model/fourier.h numbers.
 static ts_status name_components(ts_symmetry *symmetry) {
     const ts_table *group = symmetry->group;

@@ -6,7 +6,6 @@
 #include "task/table.h"
 
 enum { TS_MAX_CHARTS = 2, TS_COMPONENT_BYTES = 16 };
-_Static_assert(TS_MAX_ORDER < 100000, "names of components, of a word and a number, fit");
 
 // Chart 0, `input`, reads a token as the element with its number. Chart 1, `value`, is there for `power`:
 // a stands for a^m mod p and b for b^n mod p, in which the task is addition; not a bijection in general.
