@@ -1,8 +1,5 @@
 // Distributions by task, and the draw of a batch: which features are active, and how strongly.
 #include "task/feature_data.h"
-
-#include "base/memory.h"
-
 #include <math.h>
 #include <string.h>
 
@@ -94,29 +91,27 @@ ts_status ts_feature_batch_create(const ts_feature_data *data, int64_t samples, 
     size_t rows = finite ? support : (size_t)samples;
     size_t entries = finite ? 0 : rows * (size_t)data->features + 1; // one more: see draw_active
     size_t blocks = blocks_at_once(data, samples);
-    ts_slab slab = {0};
     *batch = (ts_feature_batch){0};
     for (int pass = 0; pass < 2; pass++) {
-        if (pass == 1 && ts_slab_reserve(&slab, "a batch") != TS_OK)
+        if (pass == 1 && ts_slab_reserve(&batch->slab, "a batch") != TS_OK)
             return TS_ERROR_MEMORY;
-        batch->own_weight = ts_slab_take(&slab, rows, sizeof(double));
-        batch->own_begin = ts_slab_take(&slab, rows, sizeof(int));
-        batch->own_end = ts_slab_take(&slab, rows, sizeof(int));
+        batch->own_weight = ts_slab_take(&batch->slab, rows, sizeof(double));
+        batch->own_begin = ts_slab_take(&batch->slab, rows, sizeof(int));
+        batch->own_end = ts_slab_take(&batch->slab, rows, sizeof(int));
         // The bit tree counts nodes, not inputs; there are at most twice as many.
-        batch->count = ts_slab_take(&slab, finite ? 2 * support + 2 : 0, sizeof(int));
-        batch->block = ts_slab_take(&slab, blocks, sizeof(uint32_t));
-        batch->lane = ts_slab_take(&slab, blocks, sizeof(uint32_t));
-        batch->words = ts_slab_take(&slab, blocks, 4 * sizeof(uint32_t));
-        batch->own_active = ts_slab_take(&slab, entries, sizeof(int));
-        batch->own_value = ts_slab_take(&slab, entries, sizeof(float));
+        batch->count = ts_slab_take(&batch->slab, finite ? 2 * support + 2 : 0, sizeof(int));
+        batch->block = ts_slab_take(&batch->slab, blocks, sizeof(uint32_t));
+        batch->lane = ts_slab_take(&batch->slab, blocks, sizeof(uint32_t));
+        batch->words = ts_slab_take(&batch->slab, blocks, 4 * sizeof(uint32_t));
+        batch->own_active = ts_slab_take(&batch->slab, entries, sizeof(int));
+        batch->own_value = ts_slab_take(&batch->slab, entries, sizeof(float));
     }
-    batch->memory = slab.base;
     batch->blocks = (int)blocks;
     return TS_OK;
 }
 
 void ts_feature_batch_free(ts_feature_batch *batch) {
-    ts_free(batch->memory);
+    ts_slab_free(&batch->slab);
     *batch = (ts_feature_batch){0};
 }
 

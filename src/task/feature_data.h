@@ -4,6 +4,7 @@
 // at a time. Draws use integers only, so every backend and every machine sees the same batch.
 #pragma once
 
+#include "base/memory.h"
 #include "base/random.h"
 #include "base/status.h"
 
@@ -59,7 +60,7 @@ typedef struct ts_feature_batch {
     const float *value;   // like active; NULL: all 1
     const double *weight; // (rows) share of the batch; sums to 1
     // Owned scratch.
-    char *memory;
+    ts_slab slab;
     int *count;                     // (support)
     uint32_t *block, *lane, *words; // (blocks), (blocks), (blocks, 4): random numbers drawn together
     int blocks;
