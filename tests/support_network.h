@@ -1,5 +1,5 @@
 // A network of given activations under the measures of table models, and what its Fourier measures are by
-// definition, written out slowly. For tests of modules above model/planes.h; how networks are trained is not in here.
+// definition, written out slowly. For tests of modules above measure/planes.h; how networks are trained is not in here.
 #pragma once
 
 #include "measure/dimension.h"

@@ -235,14 +235,14 @@ static void test_fading_numbers_become_zero(void **state) {
 // --- Teams ---
 
 // A rank of a team that is played rank by rank, each step twice: first it says what it has, and that the loss is not
-// finite, which leaves it where it was; then it hears the sum.
+// finite, which leaves it where it was; then it receives the sum.
 enum { RANKS = 3, MOST = 1 << 14 };
 typedef struct rank {
     ts_team team;
     struct rank *all;
     support_training training;
     float own[MOST];
-    bool finite, hears;
+    bool finite, receives;
     int sums;
 } rank;
 
@@ -250,7 +250,7 @@ static bool sum(void *context, float *values, int64_t count, bool mine) {
     rank *r = context;
     assert_in_range(count, 1, MOST);
     r->sums++;
-    if (!r->hears) {
+    if (!r->receives) {
         memcpy(r->own, values, (size_t)count * sizeof *values);
         r->finite = mine;
         return false;
@@ -279,7 +279,7 @@ static void team_step(rank *ranks, int size, int64_t step) {
         for (int i = 0; i < size; i++) {
             support_training *t = &ranks[i].training;
             int64_t reached = step;
-            ranks[i].hears = turn == 1;
+            ranks[i].receives = turn == 1;
             assert_int_equal(t->engine->get_state(t->handle, 0, before), TS_OK);
             assert_int_equal(t->engine->train(t->handle, step, step + 1, &reached), TS_OK);
             assert_int_equal(t->engine->get_state(t->handle, 0, after), TS_OK);

@@ -1,3 +1,4 @@
+// The model `autoencoder`: keys, layout, initial weights, forward pass.
 #include "model/autoencoder.h"
 
 #include "base/memory.h"

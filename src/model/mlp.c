@@ -1,3 +1,4 @@
+// The model `mlp`: keys, layout, initial weights, forward pass.
 #include "model/mlp.h"
 
 #include "base/memory.h"

@@ -1,4 +1,4 @@
-// Models: the networks. A model is a table of keys, a parameter layout, initial weights, an operation count and a
+// Models: the networks. A model is a list of keys, a parameter layout, initial weights, an operation count and a
 // forward pass for its measures; how it is trained is a backend's business. models.c lists them all.
 #pragma once
 
@@ -13,7 +13,7 @@ struct ts_optimiser;
 
 enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 16 };
 
-// One trainable tensor. Row-major; tensors lie one after the other in the order of the table.
+// One trainable tensor. Row-major; tensors lie one after the other in the order of the list.
 typedef struct ts_tensor {
     const char *name;                         // dataset under weights/
     int rank;                                 // number of dimensions
@@ -39,7 +39,7 @@ typedef struct ts_model {
     ts_kind learns;                       // every task of this kind
     const ts_key *keys;                   // its own; its optimisers bring theirs
     const struct ts_optimiser *optimiser; // that usually trains it
-    const ts_published_name *published;   // of tensors; NULL name ends the table; NULL: all have their own names
+    const ts_published_name *published;   // of tensors; NULL name ends the list; NULL: all have their own names
 
     const char *(*check)(const ts_params *params, char *message, size_t bytes); // as ts_task.check
 

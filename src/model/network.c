@@ -1,3 +1,4 @@
+// What the models of tables share: the split of pairs, initial weights.
 #include "model/network.h"
 
 #include "base/torch_random.h"

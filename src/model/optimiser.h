@@ -10,7 +10,7 @@
 
 typedef struct ts_optimiser {
     const char *name;
-    const ts_key *keys; // beside ts_schedule_keys; NULL name ends the table
+    const ts_key *keys; // beside ts_schedule_keys; NULL name ends the list
     int moments;        // numbers that it keeps of every parameter
     size_t memory;      // bytes that it keeps of an instance from one update to the next, to be faster; not saved
 

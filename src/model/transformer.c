@@ -1,3 +1,4 @@
+// The model `transformer`: keys, layout, initial weights, forward pass.
 #include "model/transformer.h"
 
 #include "base/memory.h"

@@ -9,7 +9,7 @@
 
 _Static_assert(TS_MAX_ORDER < 100000, "names of components, of a word and a number, fit");
 
-// Names of what model/fourier.h numbers.
+// Names of what measure/fourier.h numbers.
 static ts_status name_components(ts_symmetry *symmetry) {
     const ts_table *group = symmetry->group;
     if ((group->family != 'C' && group->family != 'D') || group->degree < 2)

@@ -1,4 +1,4 @@
-// Tasks: what is learned. A task is one file with a table of keys, checks, and a function that makes its
+// Tasks: what is learned. A task is one file with a list of keys, checks, and a function that makes its
 // data; tasks.c lists them all. Formulas: docs/workloads.md.
 #pragma once
 
@@ -27,8 +27,8 @@ typedef struct ts_task {
     const char *help;
     ts_kind kind;
     const char *usual_model;    // the default; NULL: the first in the list of models that learns the kind
-    const ts_key *keys;         // NULL name ends the table
-    const ts_quantity *derived; // NULL name ends the table
+    const ts_key *keys;         // NULL name ends the list
+    const ts_quantity *derived; // NULL name ends the list
 
     // Checks a value of one of the task's keys by itself, before any filter; `kept`: no filter can drop it, so that
     // also what only a point must not have is a fault. False: what is wrong, and the cure, is in `message`. NULL: its

@@ -31,7 +31,7 @@ typedef struct ts_field {
     int64_t source; // where its numbers start in what ts_measure_weights writes, or in the instance's parameters
 } ts_field;
 
-// A dimension whose indices have names (irreps).
+// A dimension whose indices have names (irreps, frequencies, ...).
 typedef struct ts_named_dimension {
     const char *dimension;
     int64_t count;
