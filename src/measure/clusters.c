@@ -55,7 +55,7 @@ static const ts_measure ROWS[] = {
 };
 
 static bool needs(const ts_data *data) {
-    return data->symmetry && data->symmetry->circles > 0;
+    return data->symmetry->circles > 0;
 }
 
 const ts_family ts_family_clusters = {

@@ -1,6 +1,7 @@
 // The formulas of measures that follow from curves, and what they see of the curves.
 #include "measure/curves.h"
 
+#include "measure/family.h"
 #include "measure/measure.h"
 
 #include <math.h>
@@ -10,7 +11,8 @@ static ts_measures find_curve(const ts_curves *curves, const char *name) {
     char full[TS_MEASURE_NAME_BYTES];
     snprintf(full, sizeof full, "%s%s", curves->prefix, name);
     ts_measures m = ts_measures_of(curves->params, curves->data);
-    ts_measures_find(&m, full);
+    if (!ts_measures_find(&m, full))
+        ts_measure_fault(full, "a formula asks for a measure that the case has not");
     return m;
 }
 

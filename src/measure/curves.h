@@ -18,14 +18,14 @@ typedef struct ts_curves {
     const void *context; // of `read`
     double *last;        // (ts_measures_total) the last checkpoint's, to which those that follow are added
     double *scratch;     // (ts_measures_total)
-    const char *prefix;  // of the measure at hand
+    const char *prefix;  // that the chart of the measure at hand gives to names
 } ts_curves;
 
 // Adds those that follow from curves to curves->last.
 void ts_measures_conclude(ts_curves *curves);
 
 // For their formulas: the measure's numbers at a checkpoint, valid until the next call; at the last one; how many
-// there are. `name`: without the prefix of the measure at hand.
+// there are. `name`: without that prefix.
 const double *ts_curve_at(const ts_curves *curves, const char *name, int64_t checkpoint);
 double *ts_curve_last(const ts_curves *curves, const char *name);
 int64_t ts_curve_length(const ts_curves *curves, const char *name);

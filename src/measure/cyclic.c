@@ -294,7 +294,7 @@ static const ts_measure ROWS[] = {
 };
 
 static bool needs(const ts_data *data) {
-    return data->symmetry && data->symmetry->circles == 1;
+    return data->symmetry->circles == 1;
 }
 
 const ts_family ts_family_cyclic = {

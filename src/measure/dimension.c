@@ -88,6 +88,10 @@ static const dimension *find(const char *name) {
     return NULL;
 }
 
+bool ts_dimension_is_known(const char *name) {
+    return find(name);
+}
+
 int64_t ts_dimension_length(const ts_params *params, const ts_data *data, const char *name) {
     const dimension *d = find(name);
     if (!d)

@@ -6,6 +6,8 @@
 
 enum { TS_MEASURE_DIMENSION_NAMES = 8 }; // that there are
 
+bool ts_dimension_is_known(const char *dimension);
+
 // 0: the case has no such dimension, and no measures with it.
 int64_t ts_dimension_length(const ts_params *params, const ts_data *data, const char *dimension);
 

@@ -8,6 +8,9 @@
 #include "model/network.h"
 #include "task/task.h"
 
+// As functions of what the hidden layer is taken apart: of a, of b, of a b.
+enum { TS_OF_A, TS_OF_B, TS_OF_PRODUCT, TS_SIDES };
+
 // One network that is being measured.
 typedef struct ts_measuring {
     const ts_params *params;
@@ -24,9 +27,9 @@ typedef struct ts_family {
     const char *title;
     const char *source;     // heading of docs/workloads.md under which the formulas are
     ts_kind kind;           // of the data that it is about
-    const ts_measure *rows; // NULL name ends the table
+    const ts_measure *rows; // NULL name ends the list
     const char *prefix;     // of all names; NULL: none
-    bool charts;            // measured through each chart of the symmetry (task/symmetry.h), else once
+    bool charts;            // measured through each chart of the symmetry (task/symmetry.h) that a case has; else once
     // Whether a case of that kind has these measures (NULL: yes); those with a dimension of length 0 it has not.
     bool (*needs)(const ts_data *data);
     // Operations through one chart, about; NULL: next to none.
@@ -40,6 +43,9 @@ typedef struct ts_family {
     void (*finish)(void *state);     // after the last row; NULL: nothing to do
     void (*free)(void *state);       // what the state owns, also after a begin that failed; NULL: nothing
 } ts_family;
+
+// Ends the program: a measure, a family or what it asks for is not as it must be.
+_Noreturn void ts_measure_fault(const char *name, const char *what);
 
 // State of a family that is listed before the caller's, of the same chart, begun (and, in finish, finished).
 const void *ts_measuring_state(const ts_measuring *measuring, const ts_family *family, int chart);

@@ -1,3 +1,4 @@
+// Fourier components on a circle, and their norms over the rows of an embedding.
 #include "measure/fourier.h"
 
 #include "base/product.h"

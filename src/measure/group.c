@@ -102,6 +102,7 @@ static void take_embedding(ts_group_parts *m, int side) {
     for (int a = 0; a < m->n; a++)
         ts_add(m->embedding + (size_t)ts_group_element(m, side, a, a) * (size_t)width,
                tokens + (size_t)a * (size_t)width, width);
+    m->embed_energy[side] = ts_energy(tokens, (size_t)m->n * (size_t)width);
     // The side's functions have length 1 where a token counts n times, for its n pairs.
     for (size_t i = 0; i < (size_t)m->n * (size_t)width; i++)
         m->embedding[i] *= sqrt(m->n);
@@ -133,6 +134,7 @@ static void take_coefficients(ts_group_parts *m) {
     for (size_t k = 0; k < hidden; k++)
         for (size_t c = 0; c < n; c++)
             m->u_rows[c * hidden + k] = m->network->u[k * n + c];
+    m->u_energy = ts_energy(m->u_rows, n * hidden);
     ts_product(m->n, m->hidden, m->n, m->symmetry->basis, m->n, m->u_rows, m->hidden, m->u_part, m->hidden);
     for (size_t g = 0; g < n; g++)
         for (size_t k = 0; k < hidden; k++)
@@ -225,14 +227,12 @@ static double energy_of(const ts_group_parts *m, int r, const double *coefficien
 }
 
 static double embed_share(const ts_group_parts *m, int side, int r) {
-    const double *tokens = side == TS_OF_A ? m->network->e_x : m->network->e_y;
-    return energy_of(m, r, m->embed_part[side], m->network->embed) /
-           ts_energy(tokens, (size_t)m->n * (size_t)m->network->embed);
+    return energy_of(m, r, m->embed_part[side], m->network->embed) / m->embed_energy[side];
 }
 
 static double unembed_fraction(const void *state, int r) {
     const ts_group_parts *m = state;
-    return energy_of(m, r, m->u_part, m->hidden) / ts_energy(m->u_rows, (size_t)m->n * (size_t)m->hidden);
+    return energy_of(m, r, m->u_part, m->hidden) / m->u_energy;
 }
 
 static double hidden_share(const ts_group_parts *m, int side, int r) {
@@ -424,10 +424,6 @@ static const ts_measure ROWS[] = {
     {0},
 };
 
-static bool needs(const ts_data *data) {
-    return data->symmetry;
-}
-
 // Coefficients of the hidden layer.
 static double operations(const ts_params *params, const ts_data *data) {
     double n = data->table->n;
@@ -440,7 +436,6 @@ const ts_family ts_family_group = {
     .kind = TS_KIND_TABLE,
     .rows = ROWS,
     .charts = true,
-    .needs = needs,
     .operations = operations,
     .state_bytes = sizeof(ts_group_parts),
     .begin = begin,

@@ -5,9 +5,6 @@
 
 extern const ts_family ts_family_group;
 
-// As functions of what: of a, of b, of a b.
-enum { TS_OF_A, TS_OF_B, TS_OF_PRODUCT, TS_SIDES };
-
 // Its state. Functions of a, of b and of a b: elements of the group count by the pairs they stand for. Coefficients are
 // those of all irreps' functions (ts_symmetry_basis).
 typedef struct ts_group_parts {
@@ -27,18 +24,19 @@ typedef struct ts_group_parts {
     double logit_energy;              // of logits centred over c
     double centre_sum, centre_energy; // of logits' means over c: their sum, the sum of their squares
     // Made of these.
-    double *functions;         // (n, n) of a side, orthonormal
-    double *columns[TS_SIDES]; // (n, n) transposed
-    double *part[TS_SIDES];    // (n, hidden) coefficients of H
-    double *part0[TS_SIDES];   // (n, hidden) coefficients of H0
-    double *through[TS_SIDES]; // (n, n) coefficients of H taken through U
-    double *embedding;         // (n, embed) E over the tokens of each element
-    double *embed_part[2];     // (n, embed) coefficients of E_x, E_y
-    double *u_rows, *u_part;   // (n, hidden) U transposed, and its coefficients
-    double *centred;           // (n) logits of a pair
-    double *along;             // (irreps) the logits' product with each irrep's chi cube chi(a b c^-1)
-    double *neuron_energy;     // (hidden) of an irrep
-    double *neuron_all;        // (hidden)
+    double *functions;                // (n, n) of a side, orthonormal
+    double *columns[TS_SIDES];        // (n, n) transposed
+    double *part[TS_SIDES];           // (n, hidden) coefficients of H
+    double *part0[TS_SIDES];          // (n, hidden) coefficients of H0
+    double *through[TS_SIDES];        // (n, n) coefficients of H taken through U
+    double *embedding;                // (n, embed) E over the tokens of each element
+    double *embed_part[2];            // (n, embed) coefficients of E_x, E_y
+    double embed_energy[2], u_energy; // of E_x, E_y, U
+    double *u_rows, *u_part;          // (n, hidden) U transposed, and its coefficients
+    double *centred;                  // (n) logits of a pair
+    double *along;                    // (irreps) the logits' product with each irrep's chi cube chi(a b c^-1)
+    double *neuron_energy;            // (hidden) of an irrep
+    double *neuron_all;               // (hidden)
     double *neuron_irrep, *neuron_irrep_fraction; // (hidden)
     ts_slab slab;
 } ts_group_parts;

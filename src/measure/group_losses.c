@@ -11,7 +11,7 @@
 // Corrections of logits that are kept at once, in bytes; more irreps than fit are done in turns.
 static const double TURN_BYTES = 256e6;
 
-// What an irrep adds to the logits: as a function of a, of b, of a b in the hidden layer (group.h's sides); along the
+// What an irrep adds to the logits: as a function of a, of b, of a b in the hidden layer (family.h's sides); along the
 // chi cube.
 enum { CUBE = TS_SIDES, CORRECTIONS };
 
@@ -356,10 +356,6 @@ static const ts_measure ROWS[] = {
     {0},
 };
 
-static bool needs(const ts_data *data) {
-    return data->symmetry;
-}
-
 // Three to four losses of each pair, for each irrep.
 static double operations(const ts_params *params, const ts_data *data) {
     double n = data->table->n;
@@ -373,7 +369,6 @@ const ts_family ts_family_group_losses = {
     .kind = TS_KIND_TABLE,
     .rows = ROWS,
     .charts = true,
-    .needs = needs,
     .operations = operations,
     .state_bytes = sizeof(group_losses),
     .begin = begin,

@@ -32,11 +32,12 @@ static void add(void *state, int a) {
     learning *l = state;
     const ts_pairs *pairs = l->pairs;
     int n = pairs->table->n, n_out = pairs->table->n_out;
+    const double *logits = ts_pairs_row(l->pairs, a).logits;
     double *e = ts_pairs_exponentials(l->pairs, a, false);
     for (int b = 0; b < n; b++) {
         int pair = a * n + b, part = pairs->is_train[pair] ? TRAIN : TEST;
         bool hit;
-        l->loss[part] += ts_loss(e + (size_t)b * pairs->stride, pairs->logits + (size_t)b * (size_t)n_out, n_out,
+        l->loss[part] += ts_loss(e + (size_t)b * pairs->stride, logits + (size_t)b * (size_t)n_out, n_out,
                                  pairs->table->result[pair], &hit);
         l->right[part] += hit;
     }

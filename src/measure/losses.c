@@ -1,3 +1,4 @@
+// Cross-entropies of pairs, one by one and of many corrections at once.
 #include "measure/losses.h"
 
 #include "base/sets.h"

@@ -40,26 +40,44 @@ typedef struct entry {
 static entry ENTRIES[TS_MAX_MEASURES];
 static int n_entries;
 
+void ts_measure_fault(const char *name, const char *what) {
+    ts_fail(TS_ERROR_FATAL, "measure '%s': %s; a fault of the program", name, what);
+    ts_error_message();
+    abort();
+}
+
 static bool fits(int length, size_t bytes) {
     return length >= 0 && (size_t)length < bytes;
 }
 
-// Every measure of a family through one chart. A measure that does not fit is a fault of the program, found by the
-// first call of any test.
+static void check_row(const ts_measure *row) {
+    bool scalar = !row->dimension[0];
+    if (!!row->value + !!row->each + !!row->values + !!row->follows != 1)
+        ts_measure_fault(row->name, "has not one formula");
+    if (scalar ? row->each || row->values : row->value != NULL)
+        ts_measure_fault(row->name, "its formula is not of its dimensions");
+    for (int d = 0; d < TS_MEASURE_DIMENSIONS && row->dimension[d]; d++)
+        if (!ts_dimension_is_known(row->dimension[d]))
+            ts_measure_fault(row->name, "its dimension is not in the list of dimension.c");
+}
+
+// Every measure of a family through one chart. What is wrong with one is found by the first call of any test.
 static void enter_rows(const ts_family *family, int chart) {
     for (const ts_measure *row = family->rows; row->name; row++) {
-        entry *e = &ENTRIES[n_entries++ % TS_MAX_MEASURES];
+        check_row(row);
+        entry *e = &ENTRIES[n_entries % TS_MAX_MEASURES];
         *e = (entry){.measure = *row, .family = family, .chart = chart};
-        bool fit = n_entries <= TS_MAX_MEASURES &&
+        bool fit = n_entries < TS_MAX_MEASURES &&
                    fits(snprintf(e->name, sizeof e->name, "%s%s%s", CHARTS[chart].prefix,
                                  family->prefix ? family->prefix : "", row->name),
                         sizeof e->name) &&
                    fits(snprintf(e->help, sizeof e->help, "%s%s", row->help, CHARTS[chart].in), sizeof e->help);
-        if (!fit) {
-            ts_fail(TS_ERROR_FATAL, "measure '%s': more measures, or longer texts, than there is room for", row->name);
-            ts_error_message();
-            abort();
-        }
+        if (!fit)
+            ts_measure_fault(row->name, "more measures, or longer texts, than there is room for");
+        for (int i = 0; i < n_entries; i++)
+            if (ENTRIES[i].family->kind == family->kind && strcmp(ENTRIES[i].name, e->name) == 0)
+                ts_measure_fault(e->name, "stands in the list twice");
+        n_entries++;
         e->measure.name = e->name;
         e->measure.help = e->help;
     }
@@ -96,7 +114,8 @@ bool ts_measures_of_kind(ts_kind kind, const char *name) {
 
 static bool has_family(const ts_data *data, const ts_family *family, int chart) {
     bool of_kind = family->kind == TS_KIND_TABLE ? data->table != NULL : data->features != NULL;
-    return of_kind && (!family->needs || family->needs(data)) && (!family->charts || chart < data->symmetry->charts);
+    bool has_chart = !family->charts || (data->symmetry && chart < data->symmetry->charts);
+    return of_kind && has_chart && (!family->needs || family->needs(data));
 }
 
 ts_measures ts_measures_of(const ts_params *params, const ts_data *data) {
@@ -146,13 +165,18 @@ typedef struct states {
 
 static int index_of(const ts_family *family) {
     int f = 0;
-    while (FAMILIES[f] != family)
+    while (f < N_FAMILIES && FAMILIES[f] != family)
         f++;
+    if (f == N_FAMILIES)
+        ts_measure_fault(family->title, "its family is not in the list");
     return f;
 }
 
 const void *ts_measuring_state(const ts_measuring *measuring, const ts_family *family, int chart) {
-    return measuring->states[index_of(family) * TS_MAX_CHARTS + chart];
+    const void *state = measuring->states[index_of(family) * TS_MAX_CHARTS + chart];
+    if (!state)
+        ts_measure_fault(family->title, "its state is asked for by a family that does not stand below it");
+    return state;
 }
 
 static ts_status begin_families(const ts_measuring *measuring, states *s) {

@@ -1,5 +1,5 @@
 // Measures: what is computed of a network's weights at a checkpoint, in double precision. One measure is one row of
-// its family's table and one formula (family.h; measure.c lists the families). How a network is trained, and where
+// its family's list and one formula (family.h; measure.c lists the families). How a network is trained, and where
 // the numbers are kept, is the business of others.
 #pragma once
 

@@ -1,3 +1,4 @@
+// Neurons by frequency: moments gathered row by row, and the clusters made of them.
 #include "measure/planes.h"
 
 #include "base/product.h"

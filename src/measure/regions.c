@@ -8,7 +8,6 @@
 #include <string.h>
 
 enum { REGIONS = 4 };
-enum { OF_A, OF_B, OF_PRODUCT, SIDES };
 
 typedef struct regions {
     ts_pairs *pairs;
@@ -16,7 +15,7 @@ typedef struct regions {
     const ts_table *group;
     int n, order, hidden; // rotations; elements, 2 n
     double *basis;        // (n, n): orthonormal Fourier components
-    double *sum;          // (REGIONS, SIDES, n, hidden): H by rotation index of a, of b, of a b
+    double *sum;          // (REGIONS, TS_SIDES, n, hidden): H by rotation index of a, of b, of a b
     double *by_quotient;  // (REGIONS, order): centred logits, added up over a b c^-1
     double hidden_energy[REGIONS], logit_energy[REGIONS];
     double *mean, *centred, *projected; // (hidden), (n, hidden), (n, hidden): of a side
@@ -39,7 +38,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
         if (pass == 1 && ts_slab_reserve(&m->slab, "a dihedral group's regions") != TS_OK)
             return TS_ERROR_MEMORY;
         m->basis = ts_slab_take(&m->slab, n * n, sizeof(double));
-        m->sum = ts_slab_take_zero(&m->slab, REGIONS * SIDES * n * hidden, sizeof(double));
+        m->sum = ts_slab_take_zero(&m->slab, REGIONS * TS_SIDES * n * hidden, sizeof(double));
         m->by_quotient = ts_slab_take_zero(&m->slab, REGIONS * order, sizeof(double));
         m->mean = ts_slab_take(&m->slab, hidden, sizeof(double));
         m->centred = ts_slab_take(&m->slab, n * hidden, sizeof(double));
@@ -56,16 +55,16 @@ static void free_state(void *state) {
 }
 
 static double *sum_of(const regions *m, int region, int side) {
-    return m->sum + (size_t)(region * SIDES + side) * (size_t)m->n * (size_t)m->hidden;
+    return m->sum + (size_t)(region * TS_SIDES + side) * (size_t)m->n * (size_t)m->hidden;
 }
 
 static void gather_pair(regions *m, int a, int b, const double *h, const double *z) {
     int region = 2 * (a / m->n) + b / m->n;
     size_t order = (size_t)m->order, hidden = (size_t)m->hidden;
     int product = m->group->result[(size_t)a * order + (size_t)b];
-    const int place[SIDES] = {a % m->n, b % m->n, product % m->n};
+    const int place[TS_SIDES] = {a % m->n, b % m->n, product % m->n};
     double centre = 0;
-    for (int side = 0; side < SIDES; side++)
+    for (int side = 0; side < TS_SIDES; side++)
         ts_add(sum_of(m, region, side) + (size_t)place[side] * hidden, h, m->hidden);
     m->hidden_energy[region] += ts_energy(h, hidden);
     for (int c = 0; c < m->order; c++)
@@ -122,15 +121,15 @@ static void measure_sides(const regions *m, int side, double *out) {
 }
 
 static void hidden_left_fraction(const void *state, double *out) {
-    measure_sides(state, OF_A, out);
+    measure_sides(state, TS_OF_A, out);
 }
 
 static void hidden_right_fraction(const void *state, double *out) {
-    measure_sides(state, OF_B, out);
+    measure_sides(state, TS_OF_B, out);
 }
 
 static void hidden_product_fraction(const void *state, double *out) {
-    measure_sides(state, OF_PRODUCT, out);
+    measure_sides(state, TS_OF_PRODUCT, out);
 }
 
 static void logit_similarity(const void *state, double *out) {

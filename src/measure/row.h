@@ -1,4 +1,4 @@
-// A measure as it stands in its family's table.
+// A measure as it stands in its family's list.
 #pragma once
 
 #include <stdbool.h>
