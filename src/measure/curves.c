@@ -30,6 +30,17 @@ int64_t ts_curve_length(const ts_curves *curves, const char *name) {
     return find_curve(curves, name).length;
 }
 
+int64_t ts_curve_count(const ts_curves *curves, const char *name) {
+    int64_t length = ts_curve_length(curves, name);
+    for (int64_t k = 0; k < curves->count - 1; k++) {
+        const double *values = ts_curve_at(curves, name, k);
+        for (int64_t i = 0; i < length; i++)
+            if (!isnan(values[i]))
+                return curves->count;
+    }
+    return curves->count > 1 ? 0 : curves->count;
+}
+
 void ts_measures_conclude(ts_curves *curves) {
     for (int64_t i = ts_measures_total(curves->params, curves->data) - 1; i >= 0; i--)
         curves->measured = curves->measured || !isnan(curves->last[i]);

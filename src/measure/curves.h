@@ -29,3 +29,7 @@ void ts_measures_conclude(ts_curves *curves);
 const double *ts_curve_at(const ts_curves *curves, const char *name, int64_t checkpoint);
 double *ts_curve_last(const ts_curves *curves, const char *name);
 int64_t ts_curve_length(const ts_curves *curves, const char *name);
+
+// Checkpoints at which the measure's curve can be read: curves->count; 0 if nothing of it is known before the last one,
+// as in a file of a version that did not have it. What happened first cannot be said then.
+int64_t ts_curve_count(const ts_curves *curves, const char *name);

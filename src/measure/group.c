@@ -346,7 +346,8 @@ static void key_irrep(const ts_curves *curves, double *out) {
 
 static void irrep_step(const ts_curves *curves, double *out) {
     int count = (int)ts_curve_length(curves, "logit_similarity");
-    for (int64_t k = 0; k < curves->count; k++) {
+    int64_t checkpoints = ts_curve_count(curves, "logit_similarity");
+    for (int64_t k = 0; k < checkpoints; k++) {
         const double *similarity = ts_curve_at(curves, "logit_similarity", k);
         for (int r = 0; r < count; r++)
             if (isnan(out[r]) && similarity[r] > PASSED)

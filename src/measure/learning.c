@@ -73,7 +73,8 @@ static double weight_norm2(const void *state) {
 }
 
 static void grokked_step(const ts_curves *curves, double *out) {
-    for (int64_t k = 0; k < curves->count && isnan(*out); k++)
+    int64_t count = ts_curve_count(curves, "test_accuracy");
+    for (int64_t k = 0; k < count && isnan(*out); k++)
         if (*ts_curve_at(curves, "test_accuracy", k) >= GROKKED)
             *out = (double)curves->step[k];
 }

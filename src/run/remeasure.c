@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "integrity/check.h"
+#include "measure/curves.h"
 #include "measure/measure.h"
 #include "model/model.h"
 #include "results/create.h"
@@ -37,6 +38,11 @@ typedef struct remeasure {
 } remeasure;
 
 // --- The file ---
+
+// What trained the weights.
+static const char *backend_of(const remeasure *r) {
+    return r->reader ? ts_reader_attribute(r->reader, "backend") : TS_BACKEND_ELSEWHERE;
+}
 
 static bool has_weights(const ts_record_layout *layout) {
     return layout->count > 0 && layout->field[layout->count - 1].place == TS_FIELD_WEIGHTS; // they come last
@@ -130,6 +136,19 @@ static int64_t checkpoint_at(const ts_record_layout *layout, int64_t step) {
     return -1;
 }
 
+// Ends a record at its last checkpoint. Weights from elsewhere have no curve before it: from the one point that there
+// is nothing follows, also where the file of them is measured anew.
+static void conclude(const remeasure *r, int case_index, const ts_params *params, int64_t last, char *record) {
+    const ts_record_layout *layout = r->layouts[case_index];
+    const ts_data *data = r->data[case_index];
+    if (strcmp(backend_of(r), TS_BACKEND_ELSEWHERE) != 0) {
+        ts_record_conclude(layout, params, data, last, r->measures, r->scratch, record);
+        return;
+    }
+    ts_measures_conclude(&(ts_curves){.params = params, .data = data, .last = r->measures});
+    ts_record_put_measures(layout, last, true, r->measures, record);
+}
+
 // Measures a finished row's record again, as the trainer did: with `all`, at every checkpoint whose weights are
 // there, else at the last. *measured: false if there were none. Of a failed row only the curves are known.
 static ts_status measure_row(remeasure *r, int case_index, int64_t index, const ts_row *row, bool all, char *record,
@@ -156,7 +175,7 @@ static ts_status measure_row(remeasure *r, int case_index, int64_t index, const 
             return status;
         ts_record_put_measures(layout, k, at_end, r->measures, record);
         if (at_end)
-            ts_record_conclude(layout, &params, data, k, r->measures, r->scratch, record);
+            conclude(r, case_index, &params, k, record);
         *measured = true;
     }
     return TS_OK;
@@ -218,7 +237,7 @@ typedef struct target {
 // Goes on with a part that an earlier call left, if it can be from this very file.
 static ts_status make_part(const remeasure *r, target *t) {
     const ts_record_layout *const *layouts = (const ts_record_layout *const *)r->layouts;
-    const char *backend = r->reader ? ts_reader_attribute(r->reader, "backend") : TS_BACKEND_ELSEWHERE;
+    const char *backend = backend_of(r);
     bool current = r->reader && strcmp(ts_reader_attribute(r->reader, "version"), TOYSWEEP_VERSION) == 0;
     int64_t damaged = 0, instances = ts_sweep_instances(r->sweep);
     t->status = ts_alloc_zero((size_t)instances, 1, "the instances' status");
@@ -353,8 +372,7 @@ static ts_status measure_end(remeasure *r, char *record) {
     ts_status status = ts_measure_weights(&params, r->data[0], r->parameters, steps, true, NULL, r->measures);
     if (status != TS_OK)
         return status;
-    ts_record_put_measures(layout, last, true, r->measures, record);
-    ts_record_conclude(layout, &params, r->data[0], last, r->measures, r->scratch, record);
+    conclude(r, 0, &params, last, record);
     ts_record_put_weights(layout, last, true, r->parameters, record);
     return TS_OK;
 }

@@ -150,6 +150,8 @@ static ts_summary summarise(const ts_report *report, const int64_t *instance, in
         s.failed += report->status[instance[i]] == TS_ROW_FAILED;
         s.grokked += done && s.table && !isnan(grokked[instance[i]]);
     }
+    if (strcmp(ts_reader_attribute(report->reader, "backend"), TS_BACKEND_ELSEWHERE) == 0)
+        s.grokked = -1;
     int64_t known = sort_known(report, find_column(report, s.measure), instance, count);
     s.best = known ? sorted[0] : NAN;
     s.median = median_of(sorted, known);
@@ -226,7 +228,7 @@ static void add_line(const ts_report *report, int64_t line, const extent *all, c
     add_number(sheet, s.worst);
     if (all->tables) {
         add_number(sheet, s.accuracy);
-        if (s.table)
+        if (s.table && s.grokked >= 0)
             ts_sheet_addf(sheet, "%lld/%lld", (long long)s.grokked, (long long)s.done);
         else
             ts_sheet_add(sheet, "-");
@@ -299,7 +301,10 @@ static void put_summary(const ts_summary *s, ts_text *out) {
     if (!s->table)
         return;
     ts_json_real(out, "accuracy", s->accuracy);
-    ts_json_integer(out, "grokked", s->grokked);
+    if (s->grokked >= 0)
+        ts_json_integer(out, "grokked", s->grokked);
+    else
+        ts_json_real(out, "grokked", NAN);
 }
 
 // The values of what is swept, as in resolved parameters.

@@ -30,5 +30,5 @@ typedef struct ts_summary {
     double best, median, mean, worst; // of finite values; NaN: there are none
     bool table;                       // what follows is known: they learn a table
     double accuracy;                  // median of test_accuracy; NaN: nothing is left to be tested
-    int64_t grokked;                  // instances that have generalised: grokked_step is known
+    int64_t grokked;                  // instances that have generalised: grokked_step is known; -1: trained elsewhere
 } ts_summary;

@@ -232,6 +232,43 @@ class Remeasure(Case):
                 numpy.testing.assert_array_equal(good[name][:][status == 1], new[name][:][status == 1], name)
         self.assertGreater(compared, 200)
 
+    def test_what_came_first_is_not_said_of_a_curve_that_the_file_lacks(self):
+        """Both networks pass all thresholds; with the last weights alone it is not known when."""
+        sweep = self.write("first.yaml", STOPPING.replace("0..3", "2..3").replace("stop:", "#") + "save: [checkpoints, final]\n")
+        self.run_program("run", sweep, "-o", "first.h5")
+        self.spoil("first.h5")
+        self.run_program("measure", "first.h5", "-o", "new.h5")
+        with h5py.File(self.path("new.h5")) as file:
+            for label, group in file["cases"].items():
+                known = numpy.isfinite(group["logit_similarity"][:, 0]).all()
+                self.assertEqual(known, "checkpoints" in label, label)
+                for name in "irrep_step", "irrep_order":
+                    self.assertEqual(numpy.isfinite(group[name][:]).any(), known, (label, name))
+
+    def test_of_weights_from_elsewhere_only_the_end_is_known(self):
+        """A network that has learned its table passes every threshold at the end; nobody knows when it first did."""
+        sweep = self.write("stopping.yaml", STOPPING.replace("0..3", "3") + "save: checkpoints\n")
+        self.run_program("run", sweep, "-o", "run.h5")
+        with h5py.File(self.path("run.h5")) as run:
+            self.assertTrue(numpy.isfinite(run["grokked_step"][0]))
+            self.assertTrue((rows(run)["irrep_order"][0] == 1).any())
+        self.run_program("export", "run.h5", "--instance", 0, "-o", "w.safetensors")
+        printed = json.loads(self.run_program("measure", sweep, "--weights", "w.safetensors"))
+        self.run_program("measure", sweep, "--weights", "w.safetensors", "-o", "made.h5")
+        again = json.loads(self.run_program("measure", "made.h5"))
+        self.assertEqual({name: again[name] for name in printed}, printed)
+        self.run_program("measure", "made.h5", "-o", "again.h5")
+        self.assertEqual(sha256(self.path("again.h5")), sha256(self.path("made.h5")))
+        with h5py.File(self.path("made.h5")) as made:
+            self.assertTrue(numpy.isnan(made["grokked_step"][0]))
+            for name in "irrep_step", "irrep_order":
+                self.assertTrue(numpy.isnan(rows(made)[name][0]).all(), name)
+            self.assertTrue(rows(made)["key_irrep"][0].any())  # that follows from the end alone
+            self.assertEqual(made["test_accuracy"][0], 1)
+        point = json.loads(self.run_program("status", "made.h5", "--json"))["points"][0]
+        self.assertEqual((point["accuracy"], point["grokked"]), (1, None))
+        self.assertRegex(self.run_program("status", "made.h5"), r"all +1/1 .* 1 +-\n")
+
     def test_printed_measures_are_the_stored_ones(self):
         self.train()
         lines = [json.loads(line) for line in self.run_program("measure", "mixed.h5").splitlines()]

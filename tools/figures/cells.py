@@ -84,11 +84,11 @@ class Cell:
         return [toysweep.text(value) for value in self.at[0][scale][...]]
 
     def reached(self, name):
-        """Step of the first checkpoint at which each instance knows its pairs; infinite where it never does."""
+        """Step of the first checkpoint at which each instance knows its pairs, as first_step."""
         if not self.is_known(name):
             return np.full(len(self.at[1]), np.inf)
         steps, values = self.curves(name)
-        return first_step(steps, values >= KNOWN)
+        return first_step(steps, values)
 
     def is_known(self, name):
         """Is there anything to draw? (All pairs may be training pairs.)"""
@@ -162,8 +162,10 @@ def median(values):
         return np.nanmedian(values, axis=0)
 
 
-def first_step(steps, happened):
-    """Step at which it first happened to each instance, (instances, steps); infinite where it never does."""
+def first_step(steps, values):
+    """Step at which each instance's accuracy, of (instances, steps), first was KNOWN; infinite where it never was, or
+    where only the end is known (weights trained elsewhere)."""
+    happened = (values >= KNOWN) & np.isfinite(values[:, :1])
     return np.where(happened.any(axis=1), steps[happened.argmax(axis=1)], np.inf)
 
 
@@ -192,8 +194,8 @@ def phase_starts(group, rows):
     steps, curves = group["step"][...], {}
     for name in ("train_accuracy", "test_accuracy", "test_loss"):
         curves[name] = group[name][rows] if name in group else np.full((len(rows), len(steps)), np.nan)
-    memorised = first_step(steps, curves["train_accuracy"] >= KNOWN)
-    generalised = first_step(steps, curves["test_accuracy"] >= KNOWN)
+    memorised = first_step(steps, curves["train_accuracy"])
+    generalised = first_step(steps, curves["test_accuracy"])
     high = curves["test_loss"] > 0.5 * np.nanmax(np.nan_to_num(curves["test_loss"]), axis=1, keepdims=True)
     last = len(steps) - 1 - high[:, ::-1].argmax(axis=1)  # the last that is high
     falls = high.any(axis=1) & (last + 1 < len(steps))
