@@ -30,6 +30,7 @@ typedef struct ts_training_spec {
     const ts_team *team;        // NULL: this rank trains them alone
 } ts_training_spec;
 
+// All functions are needed but those that say what NULL means.
 typedef struct ts_engine {
     const char *model;
     bool wide; // it can train with a team
@@ -59,12 +60,12 @@ typedef struct ts_engine {
     // that how training is cut into calls changes nothing. No allocation, no output.
     ts_status (*train)(void *training, int64_t from, int64_t to, int64_t *reached);
 
-    // Optional (default: 1). Instances like this one that have to train at once to keep the device busy; valid once
-    // the backend's probe was TS_OK. The units of a rank's slots hold at least that many together while there are
-    // enough.
+    // Instances like this one that have to train at once to keep the device busy; valid once the backend's probe was
+    // TS_OK. The units of a rank's slots hold at least that many together while there are enough. NULL: 1.
     int64_t (*fill)(const ts_params *params, const struct ts_data *data);
 } ts_engine;
 
+// All members are needed but those that say what NULL means.
 typedef struct ts_backend {
     const char *name;
     const char *help;
@@ -73,9 +74,9 @@ typedef struct ts_backend {
     const char *(*device)(void);     // what it runs on, for `info`
     const ts_engine *const *engines; // NULL-terminated
 
-    // Optional. Lines for `info` about devices and libraries, from index 0; NULL ends them.
+    // Lines for `info` about devices and libraries, from index 0; NULL ends them. No function (NULL): none.
     const char *(*detail)(int index);
-    // Optional. Says, before the probe, which of the node's ranks this one is.
+    // Says, before the probe, which of the node's ranks this one is. NULL: it does not matter.
     void (*place)(int node_rank, int node_size);
 } ts_backend;
 

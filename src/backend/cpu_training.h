@@ -21,7 +21,7 @@ typedef struct ts_cpu_training {
     ts_slab slab;    // all of it, and the model's own
 } ts_cpu_training;
 
-// What a model brings. All get the training, which starts with a ts_cpu_training.
+// What a model brings: everything but `end`. All get the training, which starts with a ts_cpu_training.
 typedef struct ts_cpu_model {
     size_t bytes;                                // of the training
     void (*set_shape)(void *);                   // from its spec and layout; all else is zero then

@@ -20,7 +20,7 @@ typedef struct ts_reference {
     ts_slab slab;       // all of it, and the model's own
 } ts_reference;
 
-// What a model brings. All get the training, which starts with a ts_reference.
+// What a model brings: everything but `end`. All get the training, which starts with a ts_reference.
 typedef struct ts_reference_model {
     size_t bytes;                    // of the training
     void (*take)(void *);            // what it needs of the slab, in both passes; all else is zero then

@@ -23,6 +23,7 @@ typedef struct ts_measuring {
     void *const *states;     // of the families so far: ts_measuring_state
 } ts_measuring;
 
+// All members are needed but those that say what NULL means.
 typedef struct ts_family {
     const char *title;
     const char *source;     // heading of docs/workloads.md under which the formulas are

@@ -33,15 +33,17 @@ typedef struct ts_published_name {
     const char *name, *published;
 } ts_published_name;
 
+// All members are needed but those that say what NULL means.
 typedef struct ts_model {
     const char *name;
     const char *help;
     ts_kind learns;                       // every task of this kind
-    const ts_key *keys;                   // its own; its optimisers bring theirs
+    const ts_key *keys;                   // its own, NULL name ends the list; its optimisers bring theirs
     const struct ts_optimiser *optimiser; // that usually trains it
     const ts_published_name *published;   // of tensors; NULL name ends the list; NULL: all have their own names
 
-    const char *(*check)(const ts_params *params, char *message, size_t bytes); // as ts_task.check
+    // As ts_task.check; NULL: what the task's found in order is.
+    const char *(*check)(const ts_params *params, char *message, size_t bytes);
 
     void (*layout)(const ts_params *params, ts_parameter_layout *layout);
     void (*initialise)(const ts_params *params, float *parameters);
@@ -52,7 +54,7 @@ typedef struct ts_model {
     // Useful floating-point operations of one training step (expected, where it depends on the batch drawn).
     double (*step_operations)(const ts_params *params, const struct ts_data *data);
 
-    // Bytes that a unit takes beside its instances, about: batches, scratch.
+    // Bytes that a unit takes beside its instances, about: batches, scratch. 0: next to nothing.
     double (*unit_bytes)(const ts_params *params, const struct ts_data *data);
 
     const char *headline; // the final measure that reports show

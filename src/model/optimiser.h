@@ -8,9 +8,10 @@
 
 #include <stdint.h>
 
+// All members are needed; moments and memory may be 0.
 typedef struct ts_optimiser {
     const char *name;
-    const ts_key *keys; // beside ts_schedule_keys; NULL name ends the list
+    const ts_key *keys; // beside ts_schedule_keys; `lr` is one of them; NULL name ends the list
     int moments;        // numbers that it keeps of every parameter
     size_t memory;      // bytes that it keeps of an instance from one update to the next, to be faster; not saved
 

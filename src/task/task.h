@@ -22,6 +22,7 @@ typedef struct ts_quantity {
     const char *(*word)(const ts_params *params);
 } ts_quantity;
 
+// All members are needed but those that say what NULL means.
 typedef struct ts_task {
     const char *name;
     const char *help;
@@ -36,7 +37,7 @@ typedef struct ts_task {
     bool (*check_value)(const ts_key *key, const ts_value *value, bool kept, char *message, size_t bytes);
 
     // Checks what no single key's range can. NULL if fine; else the offending key's name, with a sentence
-    // (what is wrong and the cure) in `message`.
+    // (what is wrong and the cure) in `message`. No function (NULL): any values go together.
     const char *(*check)(const ts_params *params, char *message, size_t bytes);
 
     // What is learned, in a few words, as "S5" or "binary tree of depth 3": of two points that differ in their data,
