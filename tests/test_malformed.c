@@ -81,6 +81,23 @@ static const malformed TABLE[] = {
     {"name: x\ntask: group\ngroup: C5\nsteps: 1\ncases:\n  - {model: mlp}\n  - {model: transformer, hidden: "
      "7}\n",
      7, "key 'hidden': does not apply to any task or model of its case"},
+    {FULL "weight_decay: 1\n", 4,
+     "key 'weight_decay': is a key of adamw and sgd; with optimizer: adam it has no meaning: leave it out"},
+    {FULL "optimizer: sgd\nbeta1: 0.5\n", 5,
+     "key 'beta1': is a key of adam and adamw; with optimizer: sgd it has no meaning: leave it out"},
+    {FULL "grid: {beta2: [0.5, 0.6], optimizer: [sgd]}\n", 4, "key 'beta2': is a key of adam and adamw; with"},
+    {FULL "optimizer: sgd\nexclude: [{beta1: 0.5}]\n", 5, "key 'beta1': is a key of adam and adamw; with"},
+    {"name: x\ntask: group\ngroup: C5\nsteps: 1\ncases:\n  - {optimizer: [sgd, adam], weight_decay: 1}\n"
+     "  - {optimizer: sgd, lr: 1, beta1: 0.5}\n  - {beta1: 0.6}\n",
+     7, "key 'beta1': is a key of adam and adamw; with optimizer: sgd it has no meaning: leave it out"},
+    {FULL "optimizer: sgdd\n", 4, "key 'optimizer': 'sgdd' is not one of adam, adamw, sgd"},
+    {FULL "optimiser: sgd\n", 4, "key 'optimiser': unknown; did you mean 'optimizer'?"},
+    {FULL "optim: sgd\n", 4, "did you mean 'optimizer'?"},
+    {FULL "grid: {optimizer: [adam, sgd], beta1: [0.5, 0.6]}\n", 0,
+     "instances 2 and 3 are the same: 'optimizer=sgd, beta1=0.5' and 'optimizer=sgd, beta1=0.6' do not differ in any "
+     "parameter of their task, "
+     "model and optimizer"},
+    {TREE "optimizer: [adam, sgd]\n", 1, "key 'hidden': is missing: model 'autoencoder' needs it"},
     {"task: tree\nhidden: 3\n", 1, "key 'depth': is missing: task 'tree' needs it"},
     {TREE, 1, "key 'hidden': is missing: model 'autoencoder' needs it"},
     {"task: tree\nhidden: 3\ncases:\n- {depth: 3}\n- {seed: 3}\n", 5, "key 'depth': is missing"},

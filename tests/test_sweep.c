@@ -246,6 +246,22 @@ static void test_keys_that_do_not_apply_are_ignored(void **state) {
            "tree 2 -|independent - 6|");
 }
 
+static void test_an_optimiser_brings_its_keys(void **state) {
+    (void)state;
+    expect(TREE "depth: 1\nhidden: 1\noptimizer: [adam, sgd]\nbeta1: 0.5\nweight_decay: 2\n",
+           "optimizer beta1 weight_decay", "adam 0.5 -|sgd - 2|");
+    expect("task: [tree, group]\nhidden: 8\ndepth: 1\ngroup: C5\n", "task optimizer beta2 weight_decay",
+           "tree adam 0.999 -|group adamw 0.98 1|");
+    expect("task: group\ngroup: C5\nzip: {model: [mlp, transformer, mlp], optimizer: [sgd, adamw, adam]}\n"
+           "beta2: 0.5\n",
+           "model optimizer beta2 weight_decay", "mlp sgd - 1|transformer adamw 0.5 1|mlp adam 0.5 -|");
+    expect("task: group\ngroup: C5\nmodel: [mlp, transformer]\noptimizer: [sgd, adamw]\n"
+           "exclude: [{model: mlp, optimizer: adamw}]\nwhere: not (model == transformer and optimizer == sgd)\n",
+           "model optimizer", "mlp sgd|transformer adamw|");
+    expect("task: group\ngroup: C5\ncases: [{optimizer: sgd}, {optimizer: [adam, adamw], beta1: 0.5}, {lr: 1}]\n",
+           "optimizer beta1 lr", "sgd - 0.001|adam 0.5 0.001|adamw 0.5 0.001|adamw 0.9 1|");
+}
+
 static void test_set_replaces_a_key_wherever_it_was(void **state) {
     (void)state;
     const char *top = TREE "depth: 1..2\nhidden: 3\n";
@@ -431,6 +447,47 @@ static void test_spelling_does_not_change_identity(void **state) {
     ts_sweep_free(other);
 }
 
+static void expect_resolved(const char *text, const char *expected) {
+    ts_sweep *sweep = read_set(text, NULL, 0);
+    ts_params params;
+    ts_text json = {0};
+    ts_sweep_params(sweep, 0, &params);
+    ts_params_json(&params, &json);
+    assert_string_equal(ts_text_get(&json), expected);
+    ts_text_free(&json);
+    ts_sweep_free(sweep);
+}
+
+// Identities have only the keys of the optimiser that is chosen, and not the choice where it is the usual one: as it
+// was before there was any.
+static void test_the_usual_optimiser_is_in_no_identity(void **state) {
+    (void)state;
+    static const char ADAM[] =
+        "{\"batch\":1024,\"beta1\":0.9,\"beta2\":0.999,\"branching\":2,\"checkpoints\":{\"log\":100},\"depth\":2,"
+        "\"early_stopping\":true,\"hidden\":2,\"importance\":1,\"init\":\"xavier\",\"lr\":0.001,"
+        "\"model\":\"autoencoder\",\"save\":\"final\",\"schedule\":\"constant\",\"seed\":0,\"stacked_instances\":5,"
+        "\"steps\":10000,\"task\":\"tree\"}";
+    static const char SGD[] =
+        "{\"batch\":1024,\"branching\":2,\"checkpoints\":{\"log\":100},\"depth\":2,"
+        "\"early_stopping\":true,\"hidden\":2,\"importance\":1,\"init\":\"xavier\",\"lr\":0.001,"
+        "\"model\":\"autoencoder\",\"optimizer\":\"sgd\",\"save\":\"final\",\"schedule\":\"constant\",\"seed\":0,"
+        "\"stacked_instances\":5,\"steps\":10000,\"task\":\"tree\",\"weight_decay\":1}";
+    expect_resolved(TREE "depth: 2\nhidden: 2\ninstances: 5\n", ADAM);
+    expect_resolved(TREE "depth: 2\nhidden: 2\ninstances: 5\noptimizer: adam\n", ADAM);
+    expect_resolved(TREE "depth: 2\nhidden: 2\ninstances: 5\noptimizer: [adam, sgd]\nweight_decay: 3\n", ADAM);
+    expect_resolved(TREE "depth: 2\nhidden: 2\ninstances: 5\noptimizer: sgd\n", SGD);
+    // Nor is there a column or a label of it, though models have different ones.
+    static const char BOTH[] = "task: [tree, group]\nhidden: 8\ndepth: 1\ngroup: C5\n";
+    ts_sweep *sweep = read_set(BOTH, NULL, 0);
+    assert_string_equal(ts_sweep_case(sweep, 1)->label, "task=group,model=mlp");
+    ts_sweep_free(sweep);
+    expect_varying(read_set("task: group\ngroup: C5\noptimizer: [adamw, sgd]\n", NULL, 0), "optimizer ");
+    sweep = read_set("task: group\ngroup: C5\nhidden: 8..9\noptimizer: [adamw, sgd]\n", NULL, 0);
+    assert_string_equal(ts_sweep_case(sweep, 0)->label, "optimizer=adamw,hidden=8");
+    assert_string_equal(ts_sweep_case(sweep, 1)->label, "optimizer=sgd,hidden=8");
+    ts_sweep_free(sweep);
+}
+
 // Every allocation fails once; nothing crashes or leaks (the sanitizers tell), and the status says so.
 static void test_out_of_memory_is_survived_anywhere(void **state) {
     (void)state;
@@ -473,6 +530,7 @@ int main(void) {
         cmocka_unit_test(test_where_keeps_points_for_which_all_hold),
         cmocka_unit_test(test_filters_see_points_before_checks_do),
         cmocka_unit_test(test_keys_that_do_not_apply_are_ignored),
+        cmocka_unit_test(test_an_optimiser_brings_its_keys),
         cmocka_unit_test(test_set_replaces_a_key_wherever_it_was),
         cmocka_unit_test(test_names_are_taken_from_file_or_key),
         cmocka_unit_test(test_digest_is_over_name_and_identities),
@@ -482,6 +540,7 @@ int main(void) {
         cmocka_unit_test(test_long_labels_become_numbers),
         cmocka_unit_test(test_a_million_instances_decode_anywhere),
         cmocka_unit_test(test_spelling_does_not_change_identity),
+        cmocka_unit_test(test_the_usual_optimiser_is_in_no_identity),
         cmocka_unit_test(test_out_of_memory_is_survived_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

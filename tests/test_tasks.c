@@ -45,7 +45,8 @@ static void test_models_learn_the_tasks_of_their_kind(void **state) {
             assert_int_equal(ts_model_learns(ts_models[m], ts_tasks[t]), strcmp(ts_models[m]->name, "autoencoder") == 0
                                                                              ? ts_tasks[t]->kind == TS_KIND_FEATURES
                                                                              : ts_tasks[t]->kind == TS_KIND_TABLE);
-            assert_int_equal(ts_model_schema(ts_tasks[t], ts_models[m], &schema), TS_OK);
+            for (int o = 0; ts_optimisers[o]; o++)
+                assert_int_equal(ts_model_schema(ts_tasks[t], ts_models[m], ts_optimisers[o], &schema), TS_OK);
         }
         for (const ts_quantity *one = ts_tasks[t]->derived; one->name; one++) {
             assert_true((one->help || !one->column) && !one->number == !!one->word);
@@ -63,18 +64,18 @@ static void test_more_keys_than_a_schema_holds_are_refused(void **state) {
     ts_task task = {.name = "many", .keys = none};
     ts_model model = {.name = "any", .keys = none, .optimiser = ts_models[0]->optimiser};
     ts_schema schema;
-    assert_int_equal(ts_model_schema(&task, &model, &schema), TS_OK);
+    assert_int_equal(ts_model_schema(&task, &model, model.optimiser, &schema), TS_OK);
     int common = schema.count;
     task.keys = keys;
     for (int i = 0; i < TS_MAX_KEYS - common; i++) {
         snprintf(names[i], sizeof names[i], "key%d", i);
         keys[i].name = names[i];
     }
-    assert_int_equal(ts_model_schema(&task, &model, &schema), TS_OK);
+    assert_int_equal(ts_model_schema(&task, &model, model.optimiser, &schema), TS_OK);
     assert_int_equal(schema.count, TS_MAX_KEYS);
     keys[TS_MAX_KEYS - common].name = "more";
-    assert_int_equal(ts_model_schema(&task, &model, &schema), TS_ERROR_FATAL);
-    assert_string_equal(ts_message(), "task 'many' and model 'any' have more than 256 keys");
+    assert_int_equal(ts_model_schema(&task, &model, model.optimiser, &schema), TS_ERROR_FATAL);
+    assert_string_equal(ts_message(), "task 'many', model 'any' and optimizer 'adam' have more than 256 keys");
 }
 
 static void test_a_set_holds_every_key_of_a_schema(void **state) {

@@ -1,5 +1,6 @@
 // `where` expressions: what they mean, and what is refused.
 #include "model/model.h"
+#include "model/optimiser.h"
 #include "support_cmocka.h"
 #include "sweep/where.h"
 #include "task/task.h"
@@ -23,7 +24,7 @@ static ts_value *value_of(instance *at, const char *key) {
 static void make_instance(instance *at) {
     static const ts_numbers ONE = {TS_NUMBERS_SCALAR, 0};
     memset(at, 0, sizeof *at);
-    ts_model_schema(&ts_task_tree, ts_model_find("autoencoder"), &at->schema);
+    ts_model_schema(&ts_task_tree, ts_model_find("autoencoder"), &ts_optimiser_adam, &at->schema);
     at->params.schema = &at->schema;
     for (int i = 0; i < at->schema.count; i++) {
         at->params.value[i].type = at->schema.key[i]->type;
@@ -48,7 +49,7 @@ static void make_instance(instance *at) {
 static ts_status run(const char *text, instance *at, bool *holds) {
     ts_where *where;
     ts_schema other; // keys of another task are known as well
-    ts_model_schema(&ts_task_independent, ts_model_find("autoencoder"), &other);
+    ts_model_schema(&ts_task_independent, ts_model_find("autoencoder"), &ts_optimiser_adam, &other);
     const ts_key *keys[2 * TS_MAX_KEYS];
     int n = 0;
     for (int i = 0; i < at->schema.count; i++)

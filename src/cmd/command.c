@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "model/model.h"
+#include "model/optimiser.h"
 #include "run/run.h"
 #include "sweep/nearest.h"
 #include "sweep/synonyms.h"
@@ -140,12 +141,11 @@ static const char *find_key(const char *word) {
     int n = add_keys(ts_common_keys, names, 0);
     for (int i = 0; ts_tasks[i]; i++)
         n = add_keys(ts_tasks[i]->keys, names, n);
-    for (int i = 0; ts_models[i]; i++) {
-        ts_schema schema;
-        ts_model_schema(NULL, ts_models[i], &schema);
-        for (int k = 0; k < schema.count && n < MAX_KEYS; k++)
-            names[n++] = schema.key[k]->name;
-    }
+    for (int i = 0; ts_models[i]; i++)
+        n = add_keys(ts_models[i]->keys, names, n);
+    n = add_keys(ts_schedule_keys, names, add_keys(ts_optimizer_keys, names, n));
+    for (int i = 0; ts_optimisers[i]; i++)
+        n = add_keys(ts_optimisers[i]->keys, names, n);
     names[n] = NULL;
     for (n = 0; names[n]; n++)
         if (strcmp(names[n], word) == 0)

@@ -3,6 +3,7 @@
 #include "cmd/command.h"
 #include "measure/measure.h"
 #include "model/model.h"
+#include "model/optimiser.h"
 #include "task/task.h"
 
 #include <string.h>
@@ -168,12 +169,19 @@ static void keys_tables(FILE *out, void (*section)(FILE *, const char *, const c
     for (int i = 0; ts_models[i]; i++) {
         char title[64], text[400];
         snprintf(title, sizeof title, "Model %s", ts_models[i]->name);
-        snprintf(text, sizeof text, "%s; learns kind %s", ts_models[i]->help, ts_kind_name(ts_models[i]->learns));
+        snprintf(text, sizeof text, "%s; learns kind %s, default optimizer %s", ts_models[i]->help,
+                 ts_kind_name(ts_models[i]->learns), ts_models[i]->optimiser->name);
         section(out, title, text);
-        ts_schema schema;
-        ts_model_schema(NULL, ts_models[i], &schema);
-        for (int k = 0; k < schema.count; k++)
-            one_key(out, schema.key[k], print);
+        each_key(out, ts_models[i]->keys, print);
+    }
+    section(out, "Every optimizer", "");
+    each_key(out, ts_optimizer_keys, print);
+    each_key(out, ts_schedule_keys, print);
+    for (int i = 0; ts_optimisers[i]; i++) {
+        char title[64];
+        snprintf(title, sizeof title, "Optimizer %s", ts_optimisers[i]->name);
+        section(out, title, "");
+        each_key(out, ts_optimisers[i]->keys, print);
     }
 }
 

@@ -38,7 +38,7 @@ typedef struct ts_model {
     const char *name;
     const char *help;
     ts_kind learns;                       // every task of this kind
-    const ts_key *keys;                   // its own, NULL name ends the list; its optimisers bring theirs
+    const ts_key *keys;                   // its own, NULL name ends the list; optimisers bring theirs
     const struct ts_optimiser *optimiser; // that usually trains it
     const ts_published_name *published;   // of tensors; NULL name ends the list; NULL: all have their own names
 
@@ -70,9 +70,10 @@ const char *ts_model_published(const ts_model *model, const char *tensor); // th
 bool ts_model_learns(const ts_model *model, const ts_task *task);
 const ts_model *ts_model_usual(const ts_task *task); // that learns it by default; NULL: none does
 
-// The schema of a task learned by a model: common keys, the task's (NULL: neither), the model's, those of the
-// optimisers that it can be trained with, its usual one first. TS_ERROR_FATAL: more than TS_MAX_KEYS.
-ts_status ts_model_schema(const ts_task *task, const ts_model *model, ts_schema *schema);
+// The schema of a task learned by a model that an optimiser trains: common keys, the task's, the model's, the choice
+// of the optimiser and its own. TS_ERROR_FATAL: more than TS_MAX_KEYS.
+ts_status ts_model_schema(const ts_task *task, const ts_model *model, const struct ts_optimiser *optimiser,
+                          ts_schema *schema);
 
 // A derived quantity of the instance ("features", "parameters", ...), from its task or model; false: it has
 // none.

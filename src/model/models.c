@@ -40,12 +40,11 @@ const char *ts_model_published(const ts_model *model, const char *tensor) {
     return tensor;
 }
 
-static void add_key(ts_schema *schema, const ts_key *key) {
-    int at = schema->count;
-    for (; at > 0 && strcmp(key->name, schema->key[schema->alphabetical[at - 1]]->name) < 0; at--)
+static void add_name(ts_schema *schema, int position) {
+    int at = schema->named++;
+    for (; at > 0 && strcmp(schema->key[position]->name, schema->key[schema->alphabetical[at - 1]]->name) < 0; at--)
         schema->alphabetical[at] = schema->alphabetical[at - 1];
-    schema->alphabetical[at] = (uint8_t)schema->count;
-    schema->key[schema->count++] = key;
+    schema->alphabetical[at] = (uint8_t)position;
 }
 
 // Of keys that have the same name the first counts. False: no room.
@@ -55,32 +54,24 @@ static bool add_keys(ts_schema *schema, const ts_key *keys) {
             continue;
         if (schema->count == TS_MAX_KEYS)
             return false;
-        add_key(schema, key);
+        schema->key[schema->count] = key;
+        // What a sweep without a choice of optimisers has always been is what it is with one.
+        if (key != ts_optimizer_keys || schema->optimiser != schema->model->optimiser)
+            add_name(schema, schema->count);
+        schema->count++;
     }
     return true;
 }
 
-static bool is_usual(const ts_optimiser *optimiser) {
-    for (int m = 0; ts_models[m]; m++)
-        if (ts_models[m]->optimiser == optimiser)
-            return true;
-    return false;
-}
-
-ts_status ts_model_schema(const ts_task *task, const ts_model *model, ts_schema *schema) {
-    // With nothing in the list but what models usually take there is no choice, and no key of other optimisers.
-    bool choice = false;
-    for (int i = 0; ts_optimisers[i]; i++)
-        choice = choice || !is_usual(ts_optimisers[i]);
-    *schema = (ts_schema){.task = task, .model = model};
-    bool fits = !task || (add_keys(schema, ts_common_keys) && add_keys(schema, task->keys));
-    fits = fits && add_keys(schema, model->keys) && (!choice || add_keys(schema, ts_optimizer_keys)) &&
-           add_keys(schema, model->optimiser->keys) && add_keys(schema, ts_schedule_keys);
-    for (int i = 0; fits && choice && ts_optimisers[i]; i++)
-        fits = add_keys(schema, ts_optimisers[i]->keys);
+ts_status ts_model_schema(const ts_task *task, const ts_model *model, const ts_optimiser *optimiser,
+                          ts_schema *schema) {
+    *schema = (ts_schema){.task = task, .model = model, .optimiser = optimiser};
+    bool fits = add_keys(schema, ts_common_keys) && add_keys(schema, task->keys) && add_keys(schema, model->keys) &&
+                add_keys(schema, ts_optimizer_keys) && add_keys(schema, optimiser->keys) &&
+                add_keys(schema, ts_schedule_keys);
     return fits ? TS_OK
-                : ts_fail(TS_ERROR_FATAL, "task '%s' and model '%s' have more than %d keys", task ? task->name : "",
-                          model->name, TS_MAX_KEYS);
+                : ts_fail(TS_ERROR_FATAL, "task '%s', model '%s' and optimizer '%s' have more than %d keys", task->name,
+                          model->name, optimiser->name, TS_MAX_KEYS);
 }
 
 const char *ts_derived_name(int index) {

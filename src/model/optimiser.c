@@ -1,13 +1,11 @@
 // The list of optimisers, and what all of them share: the choice between them and learning-rate schedules.
 #include "model/optimiser.h"
 
-#include "model/model.h"
-
 #include <math.h>
 #include <string.h>
 
 // A new one is one file and one word here.
-#define OPTIMISERS(ENTRY) ENTRY(adam) ENTRY(adamw)
+#define OPTIMISERS(ENTRY) ENTRY(adam) ENTRY(adamw) ENTRY(sgd)
 
 #define DECLARE(name) extern const ts_optimiser ts_optimiser_##name;
 #define ADDRESS(name) &ts_optimiser_##name,
@@ -31,13 +29,7 @@ const ts_key ts_schedule_keys[] = {
 };
 
 const ts_optimiser *ts_optimiser_of(const ts_params *params) {
-    if (ts_schema_find(params->schema, ts_optimizer_keys->name) < 0)
-        return params->schema->model->optimiser;
-    const char *name = ts_params_name(params, ts_optimizer_keys->name);
-    int i = 0;
-    while (strcmp(ts_optimisers[i]->name, name) != 0)
-        i++;
-    return ts_optimisers[i];
+    return params->schema->optimiser;
 }
 
 ts_schedule ts_schedule_of(const ts_params *params) {

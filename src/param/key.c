@@ -154,7 +154,7 @@ void ts_params_json(const ts_params *params, ts_text *out) {
     // By name, so that the order of lists never matters to an identity.
     const ts_schema *schema = params->schema;
     ts_json_open(out, NULL, '{');
-    for (int i = 0; i < schema->count; i++) {
+    for (int i = 0; i < schema->named; i++) {
         int position = schema->alphabetical[i];
         ts_value_json(&params->value[position], schema->key[position]->name, out);
     }

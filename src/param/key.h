@@ -80,17 +80,20 @@ typedef struct ts_key {
 // Keys of every instance: task, model, seed, steps, checkpoints, save, ... (NULL name ends the list).
 extern const ts_key ts_common_keys[];
 
-// The keys that apply to one (task, model): common, then the task's, then the model's. Made by ts_model_schema
-// (model/model.h).
+// The keys that apply to one (task, model, optimiser): common, then the task's, the model's, the optimiser's. Made by
+// ts_model_schema (model/model.h).
 enum { TS_MAX_KEYS = 256 };
 struct ts_task;
 struct ts_model;
+struct ts_optimiser;
 typedef struct ts_schema {
     const struct ts_task *task;
     const struct ts_model *model;
+    const struct ts_optimiser *optimiser;
     int count;
     const ts_key *key[TS_MAX_KEYS];
-    uint8_t alphabetical[TS_MAX_KEYS]; // (count) positions by key name
+    int named;                         // keys of the canonical form: all but `optimizer` where it says the usual one
+    uint8_t alphabetical[TS_MAX_KEYS]; // (named) positions by key name
 } ts_schema;
 
 int ts_schema_find(const ts_schema *schema, const char *name); // -1: not there

@@ -143,8 +143,9 @@ ts_status ts_spec_make_axes(ts_spec *spec) {
     for (int e = 0; e < sweep->n_entries && status == TS_OK; e++) {
         ts_entry *entry = &sweep->entry[e];
         status = make_entry_axes(sweep, entry);
-        entry->task = find_selector(spec, entry, "task");
-        entry->model = find_selector(spec, entry, "model");
+        entry->selector[TS_BY_TASK] = find_selector(spec, entry, "task");
+        entry->selector[TS_BY_MODEL] = find_selector(spec, entry, "model");
+        entry->selector[TS_BY_OPTIMIZER] = find_selector(spec, entry, "optimizer");
     }
     if (status == TS_OK)
         status = count_points(spec);

@@ -1,4 +1,4 @@
-// Settings become typed values for every task and model that the sweep reaches. See spec.h.
+// Settings become typed values for every task, model and optimiser that the sweep reaches. See spec.h.
 #include "sweep/spec.h"
 
 #include "base/memory.h"
@@ -6,64 +6,7 @@
 
 #include <string.h>
 
-static ts_pairing *pairing_at(ts_sweep *sweep, int task, int model) {
-    return &sweep->pairing[task * sweep->n_models + model];
-}
-
-// --- Pairings ---
-
-static uint64_t hash_name(const char *name) {
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (; *name; name++)
-        hash = (hash ^ (unsigned char)*name) * 0x100000001b3u;
-    return ts_hash_mix(hash);
-}
-
-static ts_status fill_pairing(ts_sweep *sweep, int task, int model) {
-    ts_pairing *pairing = pairing_at(sweep, task, model);
-    ts_status status = ts_model_schema(ts_tasks[task], ts_models[model], &pairing->schema);
-    pairing->allowed = ts_model_learns(ts_models[model], ts_tasks[task]);
-    for (int i = 0; i < pairing->schema.count && status == TS_OK; i++) {
-        const ts_key *key = pairing->schema.key[i];
-        pairing->key_hash[i] = hash_name(key->name);
-        pairing->value[i] = (ts_value){.type = key->type};
-        if (key->type == TS_NAME)
-            pairing->value[i].name = "";
-        if (key->type == TS_FILE)
-            pairing->value[i].file = &ts_no_file;
-        if (strcmp(key->name, "task") == 0)
-            pairing->value[i].name = ts_tasks[task]->name;
-        else if (strcmp(key->name, "model") == 0)
-            pairing->value[i].name = ts_models[model]->name;
-        else if (key == ts_optimizer_keys)
-            pairing->value[i].name = ts_models[model]->optimiser->name;
-        else if (key->fallback)
-            status = ts_value_fallback(&sweep->arena, key, &pairing->value[i]);
-    }
-    return status;
-}
-
-static ts_status make_pairings(ts_sweep *sweep) {
-    sweep->n_pairings = sweep->n_tasks * sweep->n_models;
-    sweep->pairing = ts_arena_take(&sweep->arena, (size_t)sweep->n_pairings, sizeof *sweep->pairing);
-    if (!sweep->pairing)
-        return TS_ERROR_MEMORY;
-    for (int t = 0; t < sweep->n_tasks; t++)
-        for (int m = 0; m < sweep->n_models; m++) {
-            ts_status status = fill_pairing(sweep, t, m);
-            if (status != TS_OK)
-                return status;
-        }
-    return TS_OK;
-}
-
-// --- Task and model ---
-
-static const ts_key *selecting_key(const ts_spec *spec, const char *name) {
-    return strcmp(name, "task") == 0 ? &spec->task_key : strcmp(name, "model") == 0 ? &spec->model_key : NULL;
-}
-
-static ts_status read_setting(ts_spec *spec, const ts_setting *setting, const ts_key *key, ts_value_list **out) {
+ts_status ts_spec_read_setting(ts_spec *spec, const ts_setting *setting, const ts_key *key, ts_value_list **out) {
     *out = ts_arena_take(&spec->sweep->arena, 1, sizeof **out);
     if (!*out)
         return TS_ERROR_MEMORY;
@@ -72,108 +15,23 @@ static ts_status read_setting(ts_spec *spec, const ts_setting *setting, const ts
     return ts_value_read(&spec->reader, key, setting->node, many, *out);
 }
 
-static ts_status type_selector(ts_spec *spec, ts_setting *setting) {
-    const ts_key *key = selecting_key(spec, setting->key);
-    ts_value_list *list;
-    if (!key)
-        return TS_OK;
-    ts_status status = read_setting(spec, setting, key, &list);
-    if (status != TS_OK)
-        return status;
-    setting->list = list;
-    setting->count = list->count;
-    return TS_OK;
-}
-
 // The setting that counts in an entry: its own, else the shared one.
-static ts_setting *effective(ts_spec *spec, ts_entry *entry, const char *key) {
+ts_setting *ts_spec_effective(ts_spec *spec, ts_entry *entry, const char *key) {
     ts_setting *own = ts_setting_find(entry->setting, entry->count, key);
     return own ? own : ts_setting_find(spec->setting, spec->n_settings, key);
 }
 
-static bool knows_selectors(ts_spec *spec, ts_entry *entry) {
-    const ts_setting *task = effective(spec, entry, "task"), *model = effective(spec, entry, "model");
-    return task && task->list && (!model || model->list);
-}
-
-static void reach(ts_sweep *sweep, const char *task, const char *model) {
-    for (int t = 0; t < sweep->n_tasks; t++) {
-        if (strcmp(ts_tasks[t]->name, task) != 0)
-            continue;
-        const ts_model *wanted = model[0] ? ts_model_find(model) : ts_model_usual(ts_tasks[t]);
-        for (int m = 0; m < sweep->n_models; m++)
-            if (ts_models[m] == wanted)
-                pairing_at(sweep, t, m)->reached = true;
-    }
-}
-
-// Lists of names may repeat; only the first of a kind matters here.
-static bool is_first(const ts_value_list *list, int64_t i) {
-    for (int64_t k = 0; k < i && k < 64; k++)
-        if (list->item[k].name == list->item[i].name)
-            return false;
-    return true;
-}
-
-static void reach_from(ts_spec *spec, ts_entry *entry) {
-    const ts_setting *task = effective(spec, entry, "task"), *model = effective(spec, entry, "model");
-    if (!knows_selectors(spec, entry)) { // missing, or reported
-        spec->unknown_pairings = true;
-        return;
-    }
-    bool together = model && task->place == TS_SETTING_ZIP && model->place == TS_SETTING_ZIP;
-    for (int64_t t = 0; t < task->count; t++) {
-        const char *name = task->list->item[t].name;
-        if (!model)
-            reach(spec->sweep, name, "");
-        else if (together && t < model->count)
-            reach(spec->sweep, name, model->list->item[t].name);
-        if (!model || together || !is_first(task->list, t))
-            continue;
-        for (int64_t m = 0; m < model->count; m++)
-            if (is_first(model->list, m))
-                reach(spec->sweep, name, model->list->item[m].name);
-    }
-}
-
 // Whether a fault that is reported already may be why the key is not there.
-static bool is_hidden(const ts_spec *spec, const ts_entry *entry, const char *key) {
+bool ts_spec_is_hidden(const ts_spec *spec, const ts_entry *entry, const char *key) {
     bool hidden = spec->malformed || entry->malformed;
     for (const ts_expected *one = spec->expected; one; one = one->next)
         hidden = hidden || strcmp(one->key, key) == 0;
     return hidden;
 }
 
-static ts_status select_pairings(ts_spec *spec) {
-    ts_sweep *sweep = spec->sweep;
-    ts_status status = TS_OK;
-    for (int i = 0; i < spec->n_settings && status != TS_ERROR_MEMORY; i++)
-        status = type_selector(spec, &spec->setting[i]);
-    for (int e = 0; e < sweep->n_entries; e++)
-        for (int i = 0; i < sweep->entry[e].count && status != TS_ERROR_MEMORY; i++)
-            status = type_selector(spec, &sweep->entry[e].setting[i]);
-    if (status == TS_ERROR_MEMORY)
-        return status;
-    for (int e = 0; e < sweep->n_entries; e++) {
-        ts_entry *entry = &sweep->entry[e];
-        reach_from(spec, entry);
-        if (effective(spec, entry, "task"))
-            continue;
-        if (is_hidden(spec, entry, "task"))
-            continue;
-        ts_text names = {0};
-        for (int t = 0; t < sweep->n_tasks; t++)
-            ts_text_addf(&names, "%s%s", t ? ", " : "", ts_tasks[t]->name);
-        ts_faults_add(spec->faults, entry->line ? entry->line : 1, "task", "is missing; one of %s",
-                      ts_text_get(&names));
-        ts_text_free(&names);
-    }
-    return TS_OK;
-}
+// --- Settings that select no pairing ---
 
-// --- Other settings ---
-
-// Whether every point's task and model are known, and some point has any: only then is it known what applies.
+// Whether every point's pairing is known, and some point has any: only then is it known what applies.
 static bool knows_pairings(ts_spec *spec) {
     const ts_sweep *sweep = spec->sweep;
     bool any = false;
@@ -199,7 +57,7 @@ static ts_status type_for_pairing(ts_spec *spec, ts_setting *setting, int s) {
             return TS_OK;
         }
     ts_value_list *list;
-    ts_status status = read_setting(spec, setting, key, &list);
+    ts_status status = ts_spec_read_setting(spec, setting, key, &list);
     if (status != TS_OK)
         return status;
     typed[s].list = list;
@@ -211,7 +69,7 @@ static ts_status type_for_pairing(ts_spec *spec, ts_setting *setting, int s) {
     return TS_OK;
 }
 
-// Reads a setting of which it is not known to what task and model it belongs, for its faults alone: where every list
+// Reads a setting of which it is not known to what pairings it belongs, for its faults alone: where every list
 // describes the key alike.
 static ts_status check_setting(ts_spec *spec, const ts_setting *setting) {
     const ts_key *key = ts_spec_key(spec, setting->key);
@@ -219,7 +77,7 @@ static ts_status check_setting(ts_spec *spec, const ts_setting *setting) {
         if (strcmp(spec->key[i]->name, key->name) == 0 && !same_definition(spec->key[i], key))
             return TS_OK;
     ts_value_list *list;
-    return read_setting(spec, setting, key, &list);
+    return ts_spec_read_setting(spec, setting, key, &list);
 }
 
 static bool has_key(const ts_key *keys, const char *name) {
@@ -233,28 +91,61 @@ static void add_owner(ts_text *owners, const char *what, const char *name) {
     ts_text_addf(owners, "%s%s '%s'", owners->length ? ", " : "", what, name);
 }
 
-// A key that no task or model of the sweep has, with those that have it.
-static ts_status report_useless(ts_spec *spec, const ts_setting *setting) {
-    ts_text owners = {0};
+// Does this optimiser train some of what the entry (NULL: the sweep) has?
+static bool is_chosen(ts_spec *spec, ts_entry *entry, int optimiser) {
+    const ts_sweep *sweep = spec->sweep;
+    bool chosen = false;
+    for (int s = optimiser; s < sweep->n_pairings; s += sweep->n_optimisers)
+        chosen = chosen || (sweep->pairing[s].reached && (!entry || ts_entry_reaches(spec, entry, &sweep->pairing[s])));
+    return chosen;
+}
+
+// "adam and adamw": those that have the key; or, without one, "adam or sgd": those that are chosen.
+static void list_optimisers(ts_spec *spec, ts_entry *entry, const char *key, ts_text *out) {
+    const char *joint = key ? " and " : " or ";
+    int last = -1;
+    for (int o = 0; o < spec->sweep->n_optimisers; o++)
+        if (key ? has_key(ts_optimisers[o]->keys, key) : is_chosen(spec, entry, o)) {
+            if (last >= 0)
+                ts_text_addf(out, "%s%s", out->length ? ", " : "", ts_optimisers[last]->name);
+            last = o;
+        }
+    if (last >= 0)
+        ts_text_addf(out, "%s%s", out->length ? joint : "", ts_optimisers[last]->name);
+}
+
+// A key that no task, model or optimiser of the sweep, or of an entry of cases, has, with those that have it.
+static ts_status report_useless(ts_spec *spec, const ts_setting *setting, ts_entry *entry) {
+    ts_text owners = {0}, optimisers = {0}, chosen = {0};
     for (int t = 0; ts_tasks[t]; t++)
         if (has_key(ts_tasks[t]->keys, setting->key))
             add_owner(&owners, "task", ts_tasks[t]->name);
-    for (int m = 0; ts_models[m]; m++) {
-        ts_schema schema;
-        ts_model_schema(NULL, ts_models[m], &schema);
-        if (ts_schema_find(&schema, setting->key) >= 0)
+    for (int m = 0; ts_models[m]; m++)
+        if (has_key(ts_models[m]->keys, setting->key))
             add_owner(&owners, "model", ts_models[m]->name);
-    }
-    ts_status status =
-        ts_faults_add(spec->faults, setting->line, setting->key,
-                      "does not apply to any task or model of this sweep; it is a key of %s", ts_text_get(&owners));
+    list_optimisers(spec, entry, setting->key, &optimisers);
+    list_optimisers(spec, entry, NULL, &chosen);
+    ts_status status;
+    if (!owners.length)
+        status = ts_faults_add(spec->faults, setting->line, setting->key,
+                               "is a key of %s; with optimizer: %s it has no meaning: leave it out",
+                               ts_text_get(&optimisers), ts_text_get(&chosen));
+    else if (entry)
+        status =
+            ts_faults_add(spec->faults, setting->line, setting->key, "does not apply to any task or model of its case");
+    else
+        status =
+            ts_faults_add(spec->faults, setting->line, setting->key,
+                          "does not apply to any task or model of this sweep; it is a key of %s", ts_text_get(&owners));
     ts_text_free(&owners);
+    ts_text_free(&optimisers);
+    ts_text_free(&chosen);
     return status;
 }
 
 static ts_status type_setting(ts_spec *spec, ts_setting *setting) {
     ts_sweep *sweep = spec->sweep;
-    if (selecting_key(spec, setting->key))
+    if (ts_spec_selecting_key(spec, setting->key))
         return TS_OK;
     setting->typed = ts_arena_take(&sweep->arena, (size_t)sweep->n_pairings, sizeof *setting->typed);
     if (!setting->typed)
@@ -273,7 +164,7 @@ static ts_status type_setting(ts_spec *spec, ts_setting *setting) {
     if (!applies && spec->unknown_pairings)
         return check_setting(spec, setting);
     if (worst == TS_OK && !applies && !setting->implied && knows_pairings(spec))
-        return report_useless(spec, setting);
+        return report_useless(spec, setting, NULL);
     return worst;
 }
 
@@ -287,8 +178,8 @@ static ts_status type_match(ts_spec *spec, ts_match *match) {
     // Read as a setting of the grid would be: a list holds alternatives.
     ts_setting setting = {.key = match->key, .node = match->node, .line = match->line, .place = TS_SETTING_GRID};
     ts_status status = TS_OK;
-    if (selecting_key(spec, match->key)) {
-        status = type_selector(spec, &setting);
+    if (ts_spec_selecting_key(spec, match->key)) {
+        status = ts_spec_type_selector(spec, &setting);
         match->derived = setting.list; // compared with the pairing's own name
         return status;
     }
@@ -301,7 +192,7 @@ static ts_status type_match(ts_spec *spec, ts_match *match) {
     ts_key number = ANY_NUMBER;
     number.name = match->key;
     ts_value_list *list;
-    status = read_setting(spec, &setting, &number, &list);
+    status = ts_spec_read_setting(spec, &setting, &number, &list);
     match->derived = list;
     return status;
 }
@@ -322,34 +213,26 @@ static ts_status type_all(ts_spec *spec) {
 
 // --- What must be given ---
 
-// Whether a point of the entry may have this task and model.
-static bool entry_reaches(ts_spec *spec, ts_entry *entry, const ts_pairing *pairing) {
-    const ts_setting *task = effective(spec, entry, "task"), *model = effective(spec, entry, "model");
-    ts_value wanted = {.type = TS_NAME, .name = pairing->schema.task->name};
-    if (!task || !task->list || !ts_value_list_has(task->list, &wanted))
-        return false;
-    if (!model)
-        return pairing->schema.model == ts_model_usual(pairing->schema.task);
-    wanted.name = pairing->schema.model->name;
-    return model->list && (ts_value_list_has(model->list, &wanted) || !model->list->item[0].name[0]);
-}
-
 static void find_missing(ts_spec *spec, ts_entry *entry) {
     for (int s = 0; s < spec->sweep->n_pairings; s++) {
         const ts_pairing *pairing = &spec->sweep->pairing[s];
-        if (!pairing->reached || !pairing->allowed || !entry_reaches(spec, entry, pairing))
+        if (!pairing->reached || !pairing->allowed || !ts_entry_reaches(spec, entry, pairing))
             continue;
         for (int i = 0; i < pairing->schema.count; i++) {
             const ts_key *key = pairing->schema.key[i];
-            if (key->fallback || effective(spec, entry, key->name) || is_hidden(spec, entry, key->name))
+            if (key->fallback || ts_spec_effective(spec, entry, key->name) || ts_spec_is_hidden(spec, entry, key->name))
                 continue;
-            const ts_setting *task = effective(spec, entry, "task");
-            bool of_model = ts_schema_find(&pairing->schema, key->name) >= 0;
-            for (const ts_key *k = pairing->schema.task->keys; k->name; k++)
-                of_model = of_model && k != key;
+            const ts_setting *task = ts_spec_effective(spec, entry, "task");
+            const ts_schema *of = &pairing->schema;
+            bool of_task = has_key(of->task->keys, key->name), of_model = has_key(of->model->keys, key->name);
             ts_faults_add(spec->faults, entry->line ? entry->line : task->line, key->name,
-                          "is missing: %s '%s' needs it", of_model ? "model" : "task",
-                          of_model ? pairing->schema.model->name : pairing->schema.task->name);
+                          "is missing: %s '%s' needs it",
+                          of_task    ? "task"
+                          : of_model ? "model"
+                                     : "optimizer",
+                          of_task    ? of->task->name
+                          : of_model ? of->model->name
+                                     : of->optimiser->name);
         }
     }
 }
@@ -357,7 +240,7 @@ static void find_missing(ts_spec *spec, ts_entry *entry) {
 // What a case sets itself must apply to it; a setting that applies nowhere has been reported by then.
 static void find_useless(ts_spec *spec, ts_entry *entry) {
     const ts_sweep *sweep = spec->sweep;
-    if (!knows_selectors(spec, entry))
+    if (!ts_entry_knows_selectors(spec, entry))
         return;
     for (int i = 0; i < entry->count; i++) {
         const ts_setting *own = &entry->setting[i];
@@ -365,11 +248,11 @@ static void find_useless(ts_spec *spec, ts_entry *entry) {
         for (int s = 0; own->typed && s < sweep->n_pairings; s++) {
             if (own->typed[s].position < 0)
                 continue;
-            here = here || entry_reaches(spec, entry, &sweep->pairing[s]);
+            here = here || ts_entry_reaches(spec, entry, &sweep->pairing[s]);
             elsewhere = true;
         }
         if (elsewhere && !here && !own->implied)
-            ts_faults_add(spec->faults, own->line, own->key, "does not apply to any task or model of its case");
+            report_useless(spec, own, entry);
     }
 }
 
@@ -397,9 +280,7 @@ static void find_conflicts(ts_spec *spec, const ts_entry *entry) {
 
 ts_status ts_spec_bind(ts_spec *spec) {
     ts_sweep *sweep = spec->sweep;
-    ts_status status = make_pairings(sweep);
-    if (status == TS_OK)
-        status = select_pairings(spec);
+    ts_status status = ts_spec_select_pairings(spec);
     if (status == TS_OK)
         status = type_all(spec);
     if (status != TS_OK)

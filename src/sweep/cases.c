@@ -2,6 +2,7 @@
 #include "sweep/cursor.h"
 
 #include "base/memory.h"
+#include "model/optimiser.h"
 #include "sweep/label.h"
 
 #include <string.h>
@@ -123,6 +124,13 @@ static bool is_written(const ts_setting *setting, int count, const char *key) {
     return false;
 }
 
+static bool is_given(const ts_spec *spec, const char *key) {
+    bool written = is_written(spec->setting, spec->n_settings, key);
+    for (int e = 0; e < spec->sweep->n_entries && !written; e++)
+        written = is_written(spec->sweep->entry[e].setting, spec->sweep->entry[e].count, key);
+    return written;
+}
+
 // Is the key one that the sweep sweeps, apart from seeds? Defaults that differ between tasks and models, and what
 // `instances` brings, follow from others.
 static bool is_swept(const ts_spec *spec, const char *key) {
@@ -130,10 +138,7 @@ static bool is_swept(const ts_spec *spec, const char *key) {
     for (int i = 0; i < 3; i++)
         if (strcmp(key, SEEDS[i]) == 0)
             return false;
-    bool written = is_written(spec->setting, spec->n_settings, key);
-    for (int e = 0; e < spec->sweep->n_entries && !written; e++)
-        written = is_written(spec->sweep->entry[e].setting, spec->sweep->entry[e].count, key);
-    return written;
+    return is_given(spec, key);
 }
 
 static ts_status list_swept(grouping *g) {
@@ -162,7 +167,10 @@ static ts_status list_varying(grouping *g) {
     for (int a = 0; a < sweep->n_axes; a++)
         for (int i = 0; i < sweep->axis[a].count; i++)
             add_varying(g, sweep->axis[a].setting[i]->key);
-    // What varies without being written: the default model, defaults that differ between models.
+    // What varies without being written: the default model, defaults that differ between models. (Which optimiser is a
+    // model's usual one is no news.)
+    if (!is_given(g->spec, ts_optimizer_keys->name))
+        g->varies[known_index(g->spec, ts_optimizer_keys->name)] = false;
     for (int k = 0; k < g->spec->n_keys; k++)
         add_varying(g, g->spec->key[k]->name);
     return list_swept(g);

@@ -1,6 +1,8 @@
 // A point's number into digits, one an axis; only what changed is set again.
 #include "sweep/cursor.h"
 
+#include "model/optimiser.h"
+
 #include <string.h>
 
 void ts_cursor_start(ts_cursor *cursor, const ts_sweep *sweep) {
@@ -22,7 +24,9 @@ static const ts_entry *entry_of(const ts_sweep *sweep, int64_t point) {
     return &sweep->entry[low];
 }
 
-static const char *selected(const ts_cursor *cursor, const ts_selector *selector) {
+// "": by default.
+static const char *selected(const ts_cursor *cursor, ts_selecting by) {
+    const ts_selector *selector = &cursor->entry->selector[by];
     if (!selector->setting)
         return "";
     return ts_value_list_at(selector->setting->list, selector->axis < 0 ? 0 : cursor->digit[selector->axis]).name;
@@ -30,20 +34,25 @@ static const char *selected(const ts_cursor *cursor, const ts_selector *selector
 
 static const ts_pairing *select_pairing(const ts_cursor *cursor) {
     const ts_sweep *sweep = cursor->sweep;
-    const char *task = selected(cursor, &cursor->entry->task), *model = selected(cursor, &cursor->entry->model);
-    int t = 0, m = 0;
+    const char *task = selected(cursor, TS_BY_TASK), *model = selected(cursor, TS_BY_MODEL),
+               *optimiser = selected(cursor, TS_BY_OPTIMIZER);
+    int t = 0, m = 0, o = 0;
     while (t < sweep->n_tasks - 1 && strcmp(ts_tasks[t]->name, task) != 0)
         t++;
     if (!model[0])
         model = ts_model_usual(ts_tasks[t])->name;
     while (m < sweep->n_models - 1 && strcmp(ts_models[m]->name, model) != 0)
         m++;
-    return &sweep->pairing[t * sweep->n_models + m];
+    if (!optimiser[0])
+        optimiser = ts_models[m]->optimiser->name;
+    while (o < sweep->n_optimisers - 1 && strcmp(ts_optimisers[o]->name, optimiser) != 0)
+        o++;
+    return ts_pairing_at(sweep, t, m, o);
 }
 
 static void apply(ts_cursor *cursor, const ts_setting *setting, int64_t index) {
     if (!setting->typed)
-        return; // task, model
+        return; // task, model, optimizer
     const ts_typed *typed = &setting->typed[cursor->pairing - cursor->sweep->pairing];
     if (typed->position < 0)
         return;

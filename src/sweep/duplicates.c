@@ -45,8 +45,8 @@ static void report_pair(ts_spec *spec, instance_set *set, const ts_cursor *curso
     if (more > 0)
         ts_text_addf(&others, " (and %lld more such pairs)", (long long)more);
     ts_faults_add(spec->faults, cursor->entry->line, NULL,
-                  "instances %lld and %lld are the same: '%s' and '%s' do not differ in any parameter of their task "
-                  "and model%s",
+                  "instances %lld and %lld are the same: '%s' and '%s' do not differ in any parameter of their task, "
+                  "model and optimizer%s",
                   (long long)first, (long long)second, ts_text_get(&a), ts_text_get(&b), ts_text_get(&others));
     ts_text_free(&a);
     ts_text_free(&b);

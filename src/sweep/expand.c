@@ -69,7 +69,7 @@ static bool matches(const walk *w, const ts_match *match) {
     }
     if (!match->derived)
         return false;
-    if (match->derived->type == TS_NAME) // task or model
+    if (match->derived->type == TS_NAME) // task, model or optimizer
         return ts_value_list_has(match->derived,
                                  &cursor->params.value[ts_schema_find(cursor->params.schema, match->key)]);
     ts_value value = {.type = TS_REAL};
@@ -97,7 +97,7 @@ static int line_of(const walk *w, const char *key) {
     if (!setting)
         setting = ts_setting_find(w->spec->setting, w->spec->n_settings, key);
     if (!setting)
-        setting = entry->task.setting;
+        setting = entry->selector[TS_BY_TASK].setting;
     return setting ? setting->line : 0;
 }
 

@@ -15,7 +15,7 @@ static bool is_common(const ts_key *key) {
 }
 
 static bool is_selecting(const ts_key *key) {
-    return strcmp(key->name, "task") == 0 || strcmp(key->name, "model") == 0;
+    return strcmp(key->name, "task") == 0 || strcmp(key->name, "model") == 0 || strcmp(key->name, "optimizer") == 0;
 }
 
 // Cuts what was added after `from` to `most` bytes, between two characters. False: it did.

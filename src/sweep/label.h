@@ -5,7 +5,7 @@
 #include "param/key_set.h"
 #include "sweep/sweep.h"
 
-// Adds "key=value" of every key in `shown`: task and model first, then
+// Adds "key=value" of every key in `shown`: task, model and optimizer first, then
 // their own keys, then the common ones; "all" if there are none. Files go by their digests, as in identities. What
 // would part groups of the results file, or is not to be printed, becomes '_'.
 void ts_label_write(const ts_params *params, const ts_key_set *shown, ts_text *out);

@@ -160,7 +160,7 @@ static void next_identity(identities *at, int64_t point, uint8_t digest[TS_SHA25
     bool anew = at->pairing != pairing;
     at->pairing = pairing;
     ts_text_clear(&at->json);
-    for (int i = 0; i < pairing->schema.count; i++) {
+    for (int i = 0; i < pairing->schema.named; i++) {
         int position = pairing->schema.alphabetical[i];
         ts_text *member = &at->member[position];
         if (anew || ts_key_set_has(&at->cursor.changed, position)) {

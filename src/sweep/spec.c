@@ -2,6 +2,7 @@
 #include "sweep/spec.h"
 
 #include "base/memory.h"
+#include "model/optimiser.h"
 #include "sweep/nearest.h"
 #include "sweep/synonyms.h"
 
@@ -40,12 +41,19 @@ static ts_status check_lists(const ts_spec *spec) {
     return TS_OK;
 }
 
+static void add_keys(ts_spec *spec, const ts_key *keys) {
+    for (const ts_key *key = keys; key->name; key++)
+        add_key(spec, key);
+}
+
 static ts_status list_known(ts_spec *spec) {
     ts_sweep *sweep = spec->sweep;
     while (ts_tasks[sweep->n_tasks])
         sweep->n_tasks++;
     while (ts_models[sweep->n_models])
         sweep->n_models++;
+    while (ts_optimisers[sweep->n_optimisers])
+        sweep->n_optimisers++;
     const char **tasks = ts_arena_take(&sweep->arena, (size_t)sweep->n_tasks + 1, sizeof *tasks);
     const char **models = ts_arena_take(&sweep->arena, (size_t)sweep->n_models + 1, sizeof *models);
     if (!tasks || !models)
@@ -63,14 +71,15 @@ static ts_status list_known(ts_spec *spec) {
         if (!ts_spec_key(spec, key->name))
             add_key(spec, key);
     for (int t = 0; t < sweep->n_tasks; t++)
-        for (const ts_key *key = ts_tasks[t]->keys; key->name; key++)
-            add_key(spec, key);
+        add_keys(spec, ts_tasks[t]->keys);
     for (int m = 0; m < sweep->n_models; m++) {
-        ts_schema schema;
-        ts_model_schema(NULL, ts_models[m], &schema);
-        for (int i = 0; i < schema.count; i++)
-            add_key(spec, schema.key[i]);
+        add_keys(spec, ts_models[m]->keys);
+        add_keys(spec, ts_models[m]->optimiser->keys);
+        add_keys(spec, ts_schedule_keys);
     }
+    add_keys(spec, ts_optimizer_keys);
+    for (int o = 0; o < sweep->n_optimisers; o++)
+        add_keys(spec, ts_optimisers[o]->keys);
     return check_lists(spec);
 }
 

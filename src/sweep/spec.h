@@ -31,17 +31,20 @@ typedef struct ts_setting {
     bool implied;              // the stacked_instances that `instances` brings; need not apply
     int64_t count;             // values; 0 until they are typed
     const ts_value_list *list; // as first typed
-    ts_typed *typed;           // (pairings); NULL for task and model, which select the pairing
+    ts_typed *typed;           // (pairings); NULL for task, model and optimizer, which select the pairing
 } ts_setting;
 
 typedef struct ts_axis {
     int64_t length;
     int count;
     ts_setting **setting; // (count); more than one: zip
-    bool selects;         // holds task or model
+    bool selects;         // holds task, model or optimizer
 } ts_axis;
 
-// The setting of `task` or `model` that counts in an entry.
+// The keys that select a pairing.
+typedef enum ts_selecting { TS_BY_TASK, TS_BY_MODEL, TS_BY_OPTIMIZER, TS_SELECTORS } ts_selecting;
+
+// The setting of such a key that counts in an entry.
 typedef struct ts_selector {
     const ts_setting *setting; // NULL: not given
     int axis;                  // of the entry; -1: constant
@@ -55,14 +58,14 @@ typedef struct ts_entry {
     ts_setting *setting; // (count)
     int n_axes;
     const ts_axis **axis; // (n_axes) its own, then the shared ones
-    ts_selector task, model;
+    ts_selector selector[TS_SELECTORS];
     int64_t first, points; // numbers of its points
 } ts_entry;
 
-// One task learned by one model.
+// One task learned by one model that one optimiser trains.
 typedef struct ts_pairing {
+    bool reached; // some point may have it; else the rest is 0
     ts_schema schema;
-    bool reached;                   // some point may have it
     bool allowed;                   // the model learns the task
     ts_value value[TS_MAX_KEYS];    // defaults and shared constants
     uint64_t key_hash[TS_MAX_KEYS]; // of the keys' names
@@ -102,8 +105,8 @@ struct ts_sweep {
     ts_entry *entry;
     int n_entries;
     bool has_cases;
-    ts_pairing *pairing; // (tasks x models)
-    int n_tasks, n_models, n_pairings;
+    ts_pairing *pairing; // (tasks x models x optimisers)
+    int n_tasks, n_models, n_optimisers, n_pairings;
     int64_t points;
 
     int64_t instances;
@@ -139,11 +142,11 @@ typedef struct ts_spec {
     ts_where **where;
     int *where_line;
     int n_where;
-    const ts_key *key[TS_MAX_KNOWN]; // every key of every task and model
+    const ts_key *key[TS_MAX_KNOWN]; // every key of every task, model and optimiser
     int n_keys;
     // For errors that would only follow from others: keys that a fault hides, and whether faults hide any.
     const ts_expected *expected;
-    bool malformed, unknown_pairings; // unknown_pairings: the task or model of some entry is not known
+    bool malformed, unknown_pairings; // unknown_pairings: the task, model or optimizer of some entry is not known
     ts_key task_key, model_key;       // those of the common list, with the names there are
 } ts_spec;
 
@@ -159,8 +162,19 @@ ts_status ts_spec_read_name(ts_spec *spec, const char *file, const ts_yaml_node 
 ts_status ts_spec_read_where(ts_spec *spec, const ts_yaml_node *node, int line);
 ts_status ts_spec_read_exclude(ts_spec *spec, const ts_yaml_node *node);
 
-// bind.c: types every setting for every task and model that the sweep reaches.
+// pairings.c: the pairings, by numbers in the lists of tasks, models and optimisers; those that are reached, made.
+ts_pairing *ts_pairing_at(const ts_sweep *sweep, int task, int model, int optimiser);
+ts_status ts_spec_select_pairings(ts_spec *spec);
+const ts_key *ts_spec_selecting_key(const ts_spec *spec, const char *name); // NULL: it selects nothing
+ts_status ts_spec_type_selector(ts_spec *spec, ts_setting *setting);        // reads the values of such a key
+bool ts_entry_reaches(ts_spec *spec, ts_entry *entry, const ts_pairing *pairing);
+bool ts_entry_knows_selectors(ts_spec *spec, ts_entry *entry); // else they are missing, or faults are reported
+
+// bind.c: types every setting for every pairing that the sweep reaches.
 ts_status ts_spec_bind(ts_spec *spec);
+ts_status ts_spec_read_setting(ts_spec *spec, const ts_setting *setting, const ts_key *key, ts_value_list **out);
+ts_setting *ts_spec_effective(ts_spec *spec, ts_entry *entry, const char *key); // what counts in an entry; NULL: none
+bool ts_spec_is_hidden(const ts_spec *spec, const ts_entry *entry, const char *key); // by a fault that is reported
 
 // axes.c: constants into the pairings, what varies into axes, and the points counted.
 ts_status ts_spec_make_axes(ts_spec *spec);

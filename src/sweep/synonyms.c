@@ -42,6 +42,8 @@ static const struct {
     {"seed instances", "seeds"},
     {"split_seed",
      "data_seed dataset_seed split_random_state train_test_seed shuffle_seed"},
+    {"optimizer",
+     "optimiser optim opt optimizer_name optimizer_type"},
     {"init_seed",
      "initialization_seed weight_seed weights_seed"},
     {"train_fraction",
