@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-extern const ts_engine ts_reference_autoencoder, ts_reference_mlp, ts_reference_transformer;
+extern const ts_engine ts_reference_engine;
 extern const ts_engine ts_cpu_autoencoder, ts_cpu_mlp, ts_cpu_transformer;
 ts_status ts_cpu_probe(void);
 const char *ts_cpu_device(void);
@@ -52,8 +52,7 @@ static const ts_backend REFERENCE = {
     .help = "plain double-precision loops, to check the others against",
     .probe = always,
     .device = any_processor,
-    .engines =
-        (const ts_engine *const[]){&ts_reference_autoencoder, &ts_reference_mlp, &ts_reference_transformer, NULL},
+    .engines = (const ts_engine *const[]){&ts_reference_engine, NULL},
 };
 
 const ts_backend *const ts_backends[] = {
@@ -84,7 +83,7 @@ static bool takes_team(const ts_params *params) {
 const ts_engine *ts_backend_engine(const ts_backend *backend, const ts_params *params, const char **why) {
     const char *reason = "it has no such model";
     for (const ts_engine *const *engine = backend->engines; *engine; engine++) {
-        if (strcmp((*engine)->model, params->schema->model->name) != 0)
+        if ((*engine)->model && strcmp((*engine)->model, params->schema->model->name) != 0)
             continue;
         reason = (*engine)->can ? (*engine)->can(params) : NULL;
         if (!reason && takes_team(params) && !(*engine)->wide)

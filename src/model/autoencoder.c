@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "model/network.h"
 #include "model/optimiser.h"
+#include "network/graph.h"
 #include "task/task.h"
 
 #include <math.h>
@@ -107,6 +108,13 @@ static void initialise(const ts_params *params, float *parameters) {
     memset(parameters + n, 0, (size_t)shape.features * sizeof *parameters);
 }
 
+// x_hat = relu(W^T W x + b); x is a row.
+static int define(const ts_params *params, ts_graph *g) {
+    int x = ts_graph_input(g, ts_autoencoder_shape_of(params).features), w = ts_graph_parameter(g, 0);
+    int h = ts_graph_product_transposed(g, x, w);
+    return ts_graph_activation(g, TS_RELU, ts_graph_sum(g, ts_graph_product(g, h, w), ts_graph_parameter(g, 1)));
+}
+
 static int64_t width(const ts_params *params, const char *name) {
     return strcmp(name, "feature") == 0 ? ts_autoencoder_shape_of(params).features : 0;
 }
@@ -180,6 +188,7 @@ const ts_model ts_model_autoencoder = {
     .check = check,
     .layout = layout,
     .initialise = initialise,
+    .define = define,
     .width = width,
     .step_operations = step_operations,
     .unit_bytes = unit_bytes,

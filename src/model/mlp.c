@@ -5,6 +5,7 @@
 #include "base/product.h"
 #include "model/network.h"
 #include "model/optimiser.h"
+#include "network/graph.h"
 
 #include <math.h>
 #include <string.h>
@@ -67,6 +68,16 @@ static void initialise(const ts_params *params, float *parameters) {
         params, &tensors,
         (const float[]){embedding, embedding, (float)(1 / sqrt(2.0 * s.embed)), (float)(1 / sqrt(s.hidden))},
         parameters);
+}
+
+// logits = relu([W_x[a], W_y[b]] W) W_U
+static int define(const ts_params *params, ts_graph *g) {
+    enum { W_X, W_Y, W, W_U };
+    (void)params; // the shapes are in the layout
+    int x = ts_graph_lookup(g, TS_LEFT, ts_graph_parameter(g, W_X));
+    int y = ts_graph_lookup(g, TS_RIGHT, ts_graph_parameter(g, W_Y));
+    int z = ts_graph_product(g, ts_graph_concatenate(g, x, y), ts_graph_parameter(g, W));
+    return ts_graph_product(g, ts_graph_activation(g, TS_RELU, z), ts_graph_parameter(g, W_U));
 }
 
 static int64_t width(const ts_params *params, const char *name) {
@@ -166,6 +177,7 @@ const ts_model ts_model_mlp = {
     .check = check,
     .layout = layout,
     .initialise = initialise,
+    .define = define,
     .width = width,
     .step_operations = step_operations,
     .unit_bytes = unit_bytes,

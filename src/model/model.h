@@ -2,31 +2,16 @@
 // forward pass for its measures; how it is trained is a backend's business. models.c lists them all.
 #pragma once
 
+#include "network/layout.h"
 #include "param/key.h"
 #include "task/task.h"
 
 #include <stdint.h>
 
 struct ts_data;
+struct ts_graph;
 struct ts_network;
 struct ts_optimiser;
-
-enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 16 };
-
-// One trainable tensor. Row-major; tensors lie one after the other in the order of the list.
-typedef struct ts_tensor {
-    const char *name;                         // dataset under weights/
-    int rank;                                 // number of dimensions
-    int64_t size[TS_MAX_DIMENSIONS];          // e.g. {hidden, features}
-    const char *dimension[TS_MAX_DIMENSIONS]; // e.g. {"hidden", "feature"}
-    int64_t offset;                           // in floats, from the start of the instance's parameters
-} ts_tensor;
-
-typedef struct ts_parameter_layout {
-    int count;
-    ts_tensor tensor[TS_MAX_TENSORS];
-    int64_t total; // floats
-} ts_parameter_layout;
 
 // What a tensor is called in files of weights, exported or made elsewhere.
 typedef struct ts_published_name {
@@ -48,6 +33,9 @@ typedef struct ts_model {
     void (*layout)(const ts_params *params, ts_parameter_layout *layout);
     void (*initialise)(const ts_params *params, float *parameters);
 
+    // Adds its operations to a graph of this layout and returns the output: logits of pairs, x_hat of samples.
+    int (*define)(const ts_params *params, struct ts_graph *graph);
+
     // A width that measures have a dimension of: "neuron", "head", "feature". 0: it has none.
     int64_t (*width)(const ts_params *params, const char *name);
 
@@ -66,6 +54,9 @@ typedef struct ts_model {
 extern const ts_model *const ts_models[]; // NULL-terminated
 const ts_model *ts_model_find(const char *name);
 const char *ts_model_published(const ts_model *model, const char *tensor); // the tensor's published name
+
+// The network of an instance, as its model defines it; free with ts_graph_free, also after a fault.
+ts_status ts_model_define(const ts_params *params, struct ts_graph *graph);
 
 bool ts_model_learns(const ts_model *model, const ts_task *task);
 const ts_model *ts_model_usual(const ts_task *task); // that learns it by default; NULL: none does

@@ -1,7 +1,9 @@
 // The list of models: a new one is one file and one line here.
 #include "model/model.h"
 
+#include "model/network.h"
 #include "model/optimiser.h"
+#include "network/graph.h"
 
 #include <string.h>
 
@@ -31,6 +33,14 @@ const ts_model *ts_model_usual(const ts_task *task) {
             (!task->usual_model || strcmp(ts_models[i]->name, task->usual_model) == 0))
             return ts_models[i];
     return NULL;
+}
+
+ts_status ts_model_define(const ts_params *params, ts_graph *graph) {
+    const ts_model *model = params->schema->model;
+    ts_parameter_layout layout;
+    model->layout(params, &layout);
+    ts_graph_begin(graph, &layout, model->learns == TS_KIND_TABLE ? ts_network_order(params) : 0);
+    return ts_graph_finish(graph, model->define(params, graph));
 }
 
 const char *ts_model_published(const ts_model *model, const char *tensor) {

@@ -6,6 +6,7 @@
 #include "model/model.h"
 #include "model/network.h"
 #include "model/optimiser.h"
+#include "network/graph.h"
 
 #include <math.h>
 #include <string.h>
@@ -84,6 +85,35 @@ static void initialise(const ts_params *params, float *parameters) {
     for (int i = 0; i < tensors.count; i++)
         deviation[i] = (float)(0.8 / sqrt((double)ts_params_integer(params, "d_model")));
     ts_network_initialise(params, &tensors, deviation, parameters);
+}
+
+// What attention adds to the stream of the last of three positions; x: their streams.
+static int attend(ts_graph *g, const ts_transformer_shape *s, const int x[TS_SOURCES], int head) {
+    int score[TS_SOURCES], value[TS_SOURCES], rows = s->model, first = head * rows;
+    int q = ts_graph_product(g, x[TS_SOURCES - 1], ts_graph_parameter_rows(g, TS_W_Q, first, rows));
+    for (int j = 0; j < TS_SOURCES; j++) {
+        int k = ts_graph_product(g, x[j], ts_graph_parameter_rows(g, TS_W_K, first, rows));
+        score[j] = ts_graph_score(g, 1 / sqrt((double)s->head), q, k);
+        value[j] = ts_graph_product(g, x[j], ts_graph_parameter_rows(g, TS_W_V, first, rows));
+    }
+    int mixed = ts_graph_mix(g, ts_graph_attend(g, 1, TS_SOURCES, score), TS_SOURCES, value);
+    return ts_graph_product(g, mixed, ts_graph_parameter_rows(g, TS_W_O, head * s->head, s->head));
+}
+
+static int define(const ts_params *params, ts_graph *g) {
+    ts_transformer_shape s = ts_transformer_shape_of(params);
+    int tokens = ts_graph_parameter(g, TS_W_E), x[TS_SOURCES];
+    x[0] = ts_graph_lookup(g, TS_LEFT, tokens);
+    x[1] = ts_graph_lookup(g, TS_RIGHT, tokens);
+    x[2] = ts_graph_parameter_rows(g, TS_W_E, s.n, 1); // "="
+    for (int j = 0; j < TS_SOURCES; j++)
+        x[j] = ts_graph_sum(g, x[j], ts_graph_parameter_rows(g, TS_W_POS, j, 1));
+    int stream = x[TS_SOURCES - 1];
+    for (int h = 0; h < s.heads; h++)
+        stream = ts_graph_sum(g, stream, attend(g, &s, x, h));
+    int hidden = ts_graph_activation(g, TS_RELU, ts_graph_product(g, stream, ts_graph_parameter(g, TS_W_IN)));
+    stream = ts_graph_sum(g, stream, ts_graph_product(g, hidden, ts_graph_parameter(g, TS_W_OUT)));
+    return ts_graph_product(g, stream, ts_graph_parameter(g, TS_W_U));
 }
 
 static int64_t width(const ts_params *params, const char *name) {
@@ -242,7 +272,7 @@ static void make_head_outputs(forward *m, const double *w_v, const double *w_o) 
 }
 
 // Attention of head h to a and b; the rest is to the last token itself.
-static void attend(const forward *m, int a, int b, int h, double weight[2]) {
+static void attention_of(const forward *m, int a, int b, int h, double weight[2]) {
     ts_transformer_shape s = m->shape;
     double to_a = m->score[a * s.heads + h] + m->score[s.n * s.heads + h];
     double to_b = m->score[b * s.heads + h] + m->score[(s.n + 1) * s.heads + h];
@@ -259,7 +289,7 @@ static void average_attention(forward *m) {
         double sum[2] = {0};
         for (int a = 0; a < s.n; a++)
             for (int b = 0; b < s.n; b++) {
-                attend(m, a, b, h, weight);
+                attention_of(m, a, b, h, weight);
                 sum[0] += weight[0];
                 sum[1] += weight[1];
             }
@@ -283,7 +313,7 @@ static void mix_row(const forward *m, int a, int first, int columns, double *out
             const double *right = rows + (size_t)b * row + (size_t)h * width;
             const double *at = position + (size_t)h * width;
             double weight[2];
-            attend(m, a, b, h, weight);
+            attention_of(m, a, b, h, weight);
             for (int j = 0; j < columns; j++)
                 z[j] += weight[0] * (left[j] + at[j]) + weight[1] * (right[j] + at[row + (size_t)j]);
         }
@@ -354,6 +384,7 @@ const ts_model ts_model_transformer = {
     .check = check,
     .layout = layout,
     .initialise = initialise,
+    .define = define,
     .width = width,
     .step_operations = step_operations,
     .unit_bytes = unit_bytes,

@@ -1,0 +1,248 @@
+// Building the list of operations: shapes and domains.
+#include "network/graph.h"
+
+#include "base/memory.h"
+
+#include <math.h>
+
+void ts_graph_begin(ts_graph *graph, const ts_parameter_layout *layout, int tokens) {
+    *graph = (ts_graph){.layout = *layout, .tokens = tokens};
+}
+
+void ts_graph_free(ts_graph *graph) {
+    ts_free(graph->node);
+    *graph = (ts_graph){0};
+}
+
+static const char *const NAMES[TS_OPERATIONS] = {
+    "parameter",  "input", "lookup",    "product", "sum",    "concatenate", "slice",
+    "activation", "scale", "normalise", "score",   "attend", "mix",
+};
+
+// Whether a node's inputs fit; the first that do not are the graph's fault.
+static void need(ts_graph *graph, bool fits, ts_operation operation, const char *what) {
+    if (!fits && graph->status == TS_OK)
+        graph->status = ts_fail(TS_ERROR_FATAL, "a model's network is defined wrongly: node %d (%s): %s", graph->count,
+                                NAMES[operation], what);
+}
+
+static int add(ts_graph *graph, ts_node node) {
+    if (graph->status == TS_OK && graph->count == graph->room) {
+        int room = graph->room ? 2 * graph->room : 64;
+        ts_node *grown = ts_realloc(graph->node, (size_t)room * sizeof *grown, "a network");
+        if (grown) {
+            graph->node = grown;
+            graph->room = room;
+        } else {
+            graph->status = TS_ERROR_MEMORY;
+        }
+    }
+    if (graph->status != TS_OK)
+        return -1;
+    graph->node[graph->count] = node;
+    return graph->count++;
+}
+
+// An earlier node; after a fault, which may have left none, an empty one.
+static ts_node at(const ts_graph *graph, int node) {
+    return graph->status == TS_OK && node >= 0 && node < graph->count ? graph->node[node] : (ts_node){0};
+}
+
+// A node of these inputs, with a row for whatever any of them has rows for, as wide as the first.
+static ts_node made_of(ts_graph *graph, ts_operation operation, int inputs, const int *input) {
+    ts_node node = {.operation = operation, .rows = 1, .width = at(graph, input[0]).width, .inputs = inputs};
+    for (int i = 0; i < inputs; i++) {
+        ts_node in = at(graph, input[i]);
+        node.input[i] = input[i];
+        node.domain |= in.domain;
+        node.rows = in.rows > node.rows ? in.rows : node.rows;
+    }
+    for (int i = 0; i < inputs; i++) {
+        int rows = at(graph, input[i]).rows;
+        need(graph, rows == 1 || (rows == node.rows && node.domain == TS_CONSTANT), operation,
+             "a constant of several rows goes with constants of as many rows only");
+    }
+    return node;
+}
+
+int ts_graph_parameter_rows(ts_graph *graph, int tensor, int first, int rows) {
+    const ts_tensor *of = &graph->layout.tensor[tensor];
+    return add(graph, (ts_node){.operation = TS_PARAMETER,
+                                .rows = rows,
+                                .width = (int)of->size[of->rank - 1],
+                                .tensor = tensor,
+                                .first = first});
+}
+
+int ts_graph_parameter(ts_graph *graph, int tensor) {
+    const ts_tensor *of = &graph->layout.tensor[tensor];
+    int64_t rows = 1;
+    for (int d = 0; d < of->rank - 1; d++)
+        rows *= of->size[d];
+    return ts_graph_parameter_rows(graph, tensor, 0, (int)rows);
+}
+
+int ts_graph_input(ts_graph *graph, int width) {
+    return add(graph, (ts_node){.operation = TS_INPUT, .domain = TS_SAMPLE, .rows = 1, .width = width});
+}
+
+int ts_graph_lookup(ts_graph *graph, int domain, int matrix) {
+    ts_node of = at(graph, matrix);
+    need(graph, of.domain == TS_CONSTANT && of.rows >= graph->tokens, TS_LOOKUP, "a matrix has a row for each token");
+    return add(
+        graph,
+        (ts_node){
+            .operation = TS_LOOKUP, .domain = domain, .rows = 1, .width = of.width, .inputs = 1, .input = {matrix}});
+}
+
+static int product(ts_graph *graph, int x, int matrix, bool transposed) {
+    ts_node in = at(graph, x), by = at(graph, matrix);
+    need(graph, by.domain == TS_CONSTANT && in.width == (transposed ? by.width : by.rows), TS_PRODUCT,
+         "x is as wide as a constant matrix has rows (transposed: columns)");
+    return add(graph, (ts_node){.operation = TS_PRODUCT,
+                                .domain = in.domain,
+                                .rows = in.rows,
+                                .width = transposed ? by.rows : by.width,
+                                .inputs = 2,
+                                .input = {x, matrix},
+                                .transposed = transposed});
+}
+
+int ts_graph_product(ts_graph *graph, int x, int matrix) {
+    return product(graph, x, matrix, false);
+}
+
+int ts_graph_product_transposed(ts_graph *graph, int x, int matrix) {
+    return product(graph, x, matrix, true);
+}
+
+int ts_graph_scaled_sum(ts_graph *graph, int x, double scale, int y) {
+    ts_node node = made_of(graph, TS_SUM, 2, (const int[]){x, y});
+    need(graph, at(graph, y).width == node.width, TS_SUM, "both are as wide");
+    node.scale = scale;
+    return add(graph, node);
+}
+
+int ts_graph_sum(ts_graph *graph, int x, int y) {
+    return ts_graph_scaled_sum(graph, x, 1, y);
+}
+
+int ts_graph_concatenate(ts_graph *graph, int x, int y) {
+    ts_node node = made_of(graph, TS_CONCATENATE, 2, (const int[]){x, y});
+    node.width += at(graph, y).width;
+    return add(graph, node);
+}
+
+int ts_graph_slice(ts_graph *graph, int x, int first, int width) {
+    ts_node node = made_of(graph, TS_SLICE, 1, &x);
+    need(graph, first >= 0 && width > 0 && first + width <= node.width, TS_SLICE, "x has these columns");
+    node.first = first;
+    node.width = width;
+    return add(graph, node);
+}
+
+int ts_graph_activation(ts_graph *graph, ts_activation activation, int x) {
+    ts_node node = made_of(graph, TS_ACTIVATION, 1, &x);
+    node.activation = activation;
+    return add(graph, node);
+}
+
+int ts_graph_scale(ts_graph *graph, int x, int factor) {
+    ts_node node = made_of(graph, TS_SCALE, 2, (const int[]){x, factor});
+    need(graph, at(graph, factor).width == 1, TS_SCALE, "a factor is one number a row");
+    return add(graph, node);
+}
+
+int ts_graph_normalise(ts_graph *graph, int x, int gain, int bias) {
+    ts_node node = made_of(graph, TS_NORMALISE, 3, (const int[]){x, gain, bias});
+    need(graph, at(graph, gain).width == node.width && at(graph, bias).width == node.width, TS_NORMALISE,
+         "gain and bias are as wide as x");
+    return add(graph, node);
+}
+
+int ts_graph_score(ts_graph *graph, double scale, int q, int k) {
+    ts_node node = made_of(graph, TS_SCORE, 2, (const int[]){q, k});
+    need(graph, at(graph, k).width == node.width, TS_SCORE, "query and key are as wide");
+    node.width = 1;
+    node.scale = scale;
+    return add(graph, node);
+}
+
+int ts_graph_attend(ts_graph *graph, double rate, int sources, const int *score) {
+    need(graph, sources >= 1 && sources <= TS_MOST_SOURCES, TS_ATTEND, "it has one to three sources");
+    if (graph->status != TS_OK)
+        return -1;
+    ts_node node = made_of(graph, TS_ATTEND, sources, score);
+    for (int j = 0; j < sources; j++)
+        need(graph, at(graph, score[j]).width == 1, TS_ATTEND, "a score is one number a row");
+    node.width = sources;
+    node.scale = rate;
+    return add(graph, node);
+}
+
+int ts_graph_mix(ts_graph *graph, int weights, int sources, const int *value) {
+    need(graph, sources >= 1 && sources <= TS_MOST_SOURCES && at(graph, weights).width == sources, TS_MIX,
+         "there is a weight for each value");
+    if (graph->status != TS_OK)
+        return -1;
+    int input[TS_MOST_INPUTS] = {weights};
+    for (int j = 0; j < sources; j++)
+        input[1 + j] = value[j];
+    ts_node node = made_of(graph, TS_MIX, 1 + sources, input);
+    node.width = at(graph, value[0]).width;
+    for (int j = 1; j < sources; j++)
+        need(graph, at(graph, value[j]).width == node.width, TS_MIX, "values are as wide");
+    return add(graph, node);
+}
+
+ts_status ts_graph_finish(ts_graph *graph, int output) {
+    if (graph->status == TS_OK && at(graph, output).domain != TS_PAIR)
+        graph->status = ts_fail(TS_ERROR_FATAL, "a model's network is defined wrongly: its output is the same for all "
+                                                "pairs that share a token");
+    graph->output = output;
+    return graph->status;
+}
+
+int ts_graph_rows(const ts_graph *graph, const ts_node *node, int batch) {
+    return node->domain == TS_CONSTANT ? node->rows : node->domain == TS_PAIR ? batch : graph->tokens;
+}
+
+static const double ROOT_2 = 1.41421356237309504880, ROOT_2_PI = 2.50662827463100050242;
+
+double ts_activation_value(ts_activation activation, double x) {
+    switch (activation) {
+    case TS_RELU:
+        return x <= 0 ? 0 : x;
+    case TS_SQUARE:
+        return x * x;
+    case TS_CUBE:
+        return x * x * x;
+    case TS_ABSOLUTE:
+        return fabs(x);
+    case TS_GELU:
+        return 0.5 * x * (1 + erf(x / ROOT_2));
+    case TS_TANH:
+        return tanh(x);
+    default:
+        return x;
+    }
+}
+
+double ts_activation_slope(ts_activation activation, double x) {
+    switch (activation) {
+    case TS_RELU:
+        return x <= 0 ? 0 : x > 0 ? 1 : x;
+    case TS_SQUARE:
+        return 2 * x;
+    case TS_CUBE:
+        return 3 * x * x;
+    case TS_ABSOLUTE:
+        return x > 0 ? 1 : x < 0 ? -1 : x;
+    case TS_GELU:
+        return 0.5 * (1 + erf(x / ROOT_2)) + x * exp(-0.5 * x * x) / ROOT_2_PI;
+    case TS_TANH:
+        return 1 - tanh(x) * tanh(x);
+    default:
+        return 1;
+    }
+}

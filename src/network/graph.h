@@ -1,0 +1,72 @@
+// A network as a list of operations on rows: what is computed, once and for all that trains or measures it. A model
+// writes the list (ts_model.define); how it is executed - in double precision, in vectors, on a GPU, in which order and
+// with which buffers - does not belong here.
+//
+// A node is a matrix of `width` columns. Its domain says what it has a row for: a bit mask that is the union of its
+// inputs', so that whatever depends on one token alone is made once a token and not once a pair.
+#pragma once
+
+#include "base/status.h"
+#include "network/layout.h"
+#include "operations.h"
+
+#include <stdbool.h>
+
+enum {
+    TS_CONSTANT = 0,     // nothing: made once a step, from weights alone
+    TS_LEFT = 1,         // each token a
+    TS_RIGHT = 2,        // each token b
+    TS_PAIR = 3,         // each pair of a batch
+    TS_SAMPLE = TS_PAIR, // each sample of a batch, where a network learns features
+};
+
+typedef struct ts_node {
+    ts_operation operation;
+    int domain;
+    int rows;  // of a constant; 1 else
+    int width; // columns
+    int inputs, input[TS_MOST_INPUTS];
+    int tensor, first; // TS_PARAMETER: which, and its first row; TS_SLICE: the first column
+    bool transposed;   // TS_PRODUCT
+    ts_activation activation;
+    double scale; // TS_SUM, TS_SCORE; TS_ATTEND: rate
+} ts_node;
+
+typedef struct ts_graph {
+    ts_parameter_layout layout;
+    int tokens; // rows of left and right nodes
+    int count, room;
+    ts_node *node;    // in an order in which inputs come first; owned
+    int output;       // what the loss is taken of: logits, or x_hat
+    ts_status status; // of adding nodes so far
+} ts_graph;
+
+void ts_graph_begin(ts_graph *graph, const ts_parameter_layout *layout, int tokens);
+void ts_graph_free(ts_graph *graph);
+
+// TS_ERROR_MEMORY: there was no room for a node. TS_ERROR_FATAL: shapes did not fit, and the message says where.
+ts_status ts_graph_finish(ts_graph *graph, int output);
+
+// Each adds a node and returns its number. After a fault they do nothing, and ts_graph_finish says what it was.
+int ts_graph_parameter(ts_graph *graph, int tensor); // all of its rows
+int ts_graph_parameter_rows(ts_graph *graph, int tensor, int first, int rows);
+int ts_graph_input(ts_graph *graph, int width);
+int ts_graph_lookup(ts_graph *graph, int domain, int matrix); // TS_LEFT or TS_RIGHT, of a constant
+int ts_graph_product(ts_graph *graph, int x, int matrix);     // matrix: a constant
+int ts_graph_product_transposed(ts_graph *graph, int x, int matrix);
+int ts_graph_sum(ts_graph *graph, int x, int y);
+int ts_graph_scaled_sum(ts_graph *graph, int x, double scale, int y);
+int ts_graph_concatenate(ts_graph *graph, int x, int y);
+int ts_graph_slice(ts_graph *graph, int x, int first, int width);
+int ts_graph_activation(ts_graph *graph, ts_activation activation, int x);
+int ts_graph_scale(ts_graph *graph, int x, int factor);
+int ts_graph_normalise(ts_graph *graph, int x, int gain, int bias);
+int ts_graph_score(ts_graph *graph, double scale, int q, int k);
+int ts_graph_attend(ts_graph *graph, double rate, int sources, const int *score);
+int ts_graph_mix(ts_graph *graph, int weights, int sources, const int *value);
+
+int ts_graph_rows(const ts_graph *graph, const ts_node *node, int batch); // of a node, in a batch of so many
+
+// f(x) and its slope, in double precision. relu'(0) = |.|'(0) = 0; NaN stays NaN.
+double ts_activation_value(ts_activation activation, double x);
+double ts_activation_slope(ts_activation activation, double x);

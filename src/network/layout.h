@@ -1,0 +1,22 @@
+// The trainable tensors of a network: names, shapes, and where they lie among an instance's parameters.
+#pragma once
+
+#include <stdint.h>
+
+enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 16 };
+
+// One trainable tensor. Row-major: its rows are all dimensions but the last. Tensors lie one after the other in the
+// order of the list.
+typedef struct ts_tensor {
+    const char *name;                         // dataset under weights/
+    int rank;                                 // number of dimensions
+    int64_t size[TS_MAX_DIMENSIONS];          // e.g. {hidden, features}
+    const char *dimension[TS_MAX_DIMENSIONS]; // e.g. {"hidden", "feature"}
+    int64_t offset;                           // in numbers, from the start of the instance's parameters
+} ts_tensor;
+
+typedef struct ts_parameter_layout {
+    int count;
+    ts_tensor tensor[TS_MAX_TENSORS];
+    int64_t total; // numbers
+} ts_parameter_layout;
