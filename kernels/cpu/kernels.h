@@ -4,6 +4,7 @@
 #pragma once
 
 #include "adam.h"
+#include "operations.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -111,8 +112,52 @@ typedef struct ts_transformer_work {
 // TS_TRANSFORMER_BLOCK, a, b), so that the tokens' rows in use stay in the cache.
 enum { TS_TRANSFORMER_TILE = 48, TS_TRANSFORMER_BLOCK = 32 };
 
+// Rows that an operation reads, and the gradient that it has of them. Of its row r they are row index[r], the same for
+// every r (step 0), or row r.
+typedef enum ts_rows_by { TS_BY_ROW, TS_BY_A, TS_BY_B, TS_THE_ONLY } ts_rows_by;
+
+typedef struct ts_rows {
+    const float *value;
+    float *gradient; // NULL: not wanted
+    ts_rows_by by;
+    int width, stride;
+    bool set; // the gradient is written, not added to: nothing has gone into it yet, and rows are all of it
+} ts_rows;
+
+// One operation of a network (operations.h) on so many rows. Rows end at multiples of 16 floats, pads are zero, and so
+// are those of gradients.
+typedef struct ts_row_operation {
+    ts_operation operation;
+    ts_activation activation; // TS_ACTIVATION; of two inputs: f(x + scale y)
+    float scale;
+    int first;       // TS_SLICE
+    bool transposed; // TS_PRODUCT: x M^T, M being in[1]
+    int inputs;
+    ts_rows in[TS_MOST_INPUTS];
+    const float *matrix_transposed; // TS_PRODUCT: (TS_PAD(columns of M), matrix_stride)
+    int matrix_rows, matrix_stride; // TS_PRODUCT: rows of M, TS_PAD(them)
+    int depth_block;                // TS_PRODUCT: terms that are added up before they go to the sum; 0: all
+    float *out, *dout;
+    bool adds; // TS_PRODUCT, TS_MIX: to what is in `out` already
+    int width, stride;
+} ts_row_operation;
+
 typedef struct ts_kernels {
     const char *name;
+
+    // One operation on rows 0 .. rows - 1, forwards and backwards. a, b (rows): tokens, NULL where inputs need none.
+    void (*operate)(const ts_row_operation *op, int rows, const int *a, const int *b);
+    void (*operate_back)(const ts_row_operation *op, int rows, const int *a, const int *b);
+
+    // to[c][r] = from[r][c]: see cpu/transpose.h.
+    void (*transpose)(const float *from, int rows, int row_stride, int columns, float *to, int to_stride);
+
+    // Losses of rows of logits (rows, stride), replaced by their gradients times `share`. False if one is not finite.
+    bool (*loss)(ts_loss loss, float *z, int rows, int stride, const float *valid, const int *label, float share);
+
+    // sum of scale_i (z_i - x_i)^2, times weight[r], of each row; z is replaced by the gradient. All (rows, stride) but
+    // scale (stride), pads 0.
+    double (*loss_of_squares)(float *z, const float *x, const float *scale, const double *weight, int rows, int stride);
 
     // Loss of the batch, and its gradient.
     double (*autoencoder_gradient)(const ts_autoencoder_work *work, const ts_sparse_rows *batch);
@@ -153,5 +198,12 @@ bool TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_
 bool TS_FOR_SET(ts_mlp_gradient)(const ts_mlp_work *work);
 bool TS_FOR_SET(ts_transformer_gradient)(const ts_transformer_work *work);
 void TS_FOR_SET(ts_exponential)(const float *x, float *out, int64_t count);
+void TS_FOR_SET(ts_operate)(const ts_row_operation *op, int rows, const int *a, const int *b);
+void TS_FOR_SET(ts_operate_back)(const ts_row_operation *op, int rows, const int *a, const int *b);
+void TS_FOR_SET(ts_transpose)(const float *from, int rows, int row_stride, int columns, float *to, int to_stride);
+bool TS_FOR_SET(ts_loss)(ts_loss loss, float *z, int rows, int stride, const float *valid, const int *label,
+                         float share);
+double TS_FOR_SET(ts_loss_of_squares)(float *z, const float *x, const float *scale, const double *weight, int rows,
+                                      int stride);
 double TS_FOR_SET(ts_peak)(int64_t rounds, float *sink);
 #endif

@@ -11,5 +11,10 @@ const ts_kernels TS_FOR_SET(ts_kernels) = {
     .transformer_gradient = TS_FOR_SET(ts_transformer_gradient),
     .exponential = TS_FOR_SET(ts_exponential),
     .adam = TS_FOR_SET(ts_adam),
+    .operate = TS_FOR_SET(ts_operate),
+    .operate_back = TS_FOR_SET(ts_operate_back),
+    .transpose = TS_FOR_SET(ts_transpose),
+    .loss = TS_FOR_SET(ts_loss),
+    .loss_of_squares = TS_FOR_SET(ts_loss_of_squares),
     .peak = TS_FOR_SET(ts_peak),
 };

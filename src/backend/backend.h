@@ -33,7 +33,7 @@ typedef struct ts_training_spec {
 // All functions are needed but those that say what NULL means.
 typedef struct ts_engine {
     const char *model; // NULL: any, by its definition (ts_model.define)
-    bool wide; // it can train with a team
+    bool wide;         // it can train with a team
 
     // Whether it trains instances with such parameters: NULL, or why not, as half a sentence. NULL function: all.
     const char *(*can)(const ts_params *params);

@@ -15,7 +15,7 @@ typedef struct training {
     ts_feature_batch batch;
 } training;
 
-static void set_shape(void *handle) {
+static ts_status set_shape(void *handle) {
     training *t = handle;
     t->shape = ts_autoencoder_shape_of(&t->base.spec.params[0]);
     t->work = (ts_autoencoder_work){
@@ -24,6 +24,7 @@ static void set_shape(void *handle) {
         .stride = TS_PAD(t->shape.features),
         .hidden_stride = TS_PAD(t->shape.hidden),
     };
+    return TS_OK;
 }
 
 static void take(void *handle) {

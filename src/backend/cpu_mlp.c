@@ -10,7 +10,7 @@ typedef struct training {
     ts_mlp_work work;
 } training;
 
-static void set_shape(void *handle) {
+static ts_status set_shape(void *handle) {
     training *t = handle;
     ts_mlp_shape shape = ts_mlp_shape_of(&t->base.spec.params[0]);
     ts_cpu_pairs_begin(&t->pairs, &t->base.spec);
@@ -25,6 +25,7 @@ static void set_shape(void *handle) {
         .pairs = (int)t->pairs.own,
         .all_pairs = (int)t->pairs.train,
     };
+    return TS_OK;
 }
 
 static void take(void *handle) {

@@ -48,8 +48,9 @@ ts_status ts_cpu_training_create(const ts_cpu_model *model, const ts_training_sp
     t->model = model;
     t->kernels = ts_cpu_kernels();
     ts_padded_layout_make(&spec->params[0], TS_VECTOR_LANES, &t->layout);
-    model->set_shape(t);
-    ts_status status = create_slab(t);
+    ts_status status = model->set_shape(t);
+    if (status == TS_OK)
+        status = create_slab(t);
     if (status == TS_OK)
         status = initialise(t);
     if (status != TS_OK) {

@@ -24,7 +24,7 @@ typedef struct ts_cpu_training {
 // What a model brings: everything but `end`. All get the training, which starts with a ts_cpu_training.
 typedef struct ts_cpu_model {
     size_t bytes;                                // of the training
-    void (*set_shape)(void *);                   // from its spec and layout; all else is zero then
+    ts_status (*set_shape)(void *);              // from its spec and layout; all else is zero then
     void (*take)(void *);                        // what it needs of the slab, in both passes
     ts_status (*initialise)(void *);             // fills in what it took
     void (*select)(void *, int instance);        // whose gradients are wanted from now on

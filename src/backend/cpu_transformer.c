@@ -96,7 +96,7 @@ static bool make_gradient(void *handle, int64_t step) {
     return t->base.kernels->transformer_gradient(&t->work);
 }
 
-static void set_shape(void *handle) {
+static ts_status set_shape(void *handle) {
     training *t = handle;
     ts_transformer_shape shape = ts_transformer_shape_of(&t->base.spec.params[0]);
     ts_cpu_pairs_begin(&t->pairs, &t->base.spec);
@@ -118,6 +118,7 @@ static void set_shape(void *handle) {
     };
     t->work.read_stride = t->work.direct ? t->work.out_stride : t->work.model_stride;
     t->work.width = t->work.neurons_stride + t->work.read_stride;
+    return TS_OK;
 }
 
 static const ts_cpu_model MODEL = {

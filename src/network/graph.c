@@ -4,6 +4,7 @@
 #include "base/memory.h"
 
 #include <math.h>
+#include <string.h>
 
 void ts_graph_begin(ts_graph *graph, const ts_parameter_layout *layout, int tokens) {
     *graph = (ts_graph){.layout = *layout, .tokens = tokens};
@@ -26,7 +27,19 @@ static void need(ts_graph *graph, bool fits, ts_operation operation, const char 
                                 NAMES[operation], what);
 }
 
-static int add(ts_graph *graph, ts_node node) {
+bool ts_node_same(const ts_node *x, const ts_node *y) {
+    bool inputs = x->operation == y->operation && x->inputs == y->inputs;
+    for (int i = 0; inputs && i < x->inputs; i++)
+        inputs = x->input[i] == y->input[i];
+    return inputs && x->domain == y->domain && x->rows == y->rows && x->width == y->width && x->tensor == y->tensor &&
+           x->first == y->first && x->transposed == y->transposed && x->activation == y->activation &&
+           x->scale == y->scale;
+}
+
+int ts_graph_add(ts_graph *graph, ts_node node) {
+    for (int i = 0; graph->status == TS_OK && i < graph->count; i++)
+        if (ts_node_same(&graph->node[i], &node))
+            return i;
     if (graph->status == TS_OK && graph->count == graph->room) {
         int room = graph->room ? 2 * graph->room : 64;
         ts_node *grown = ts_realloc(graph->node, (size_t)room * sizeof *grown, "a network");
@@ -67,11 +80,11 @@ static ts_node made_of(ts_graph *graph, ts_operation operation, int inputs, cons
 
 int ts_graph_parameter_rows(ts_graph *graph, int tensor, int first, int rows) {
     const ts_tensor *of = &graph->layout.tensor[tensor];
-    return add(graph, (ts_node){.operation = TS_PARAMETER,
-                                .rows = rows,
-                                .width = (int)of->size[of->rank - 1],
-                                .tensor = tensor,
-                                .first = first});
+    return ts_graph_add(graph, (ts_node){.operation = TS_PARAMETER,
+                                         .rows = rows,
+                                         .width = (int)of->size[of->rank - 1],
+                                         .tensor = tensor,
+                                         .first = first});
 }
 
 int ts_graph_parameter(ts_graph *graph, int tensor) {
@@ -83,13 +96,13 @@ int ts_graph_parameter(ts_graph *graph, int tensor) {
 }
 
 int ts_graph_input(ts_graph *graph, int width) {
-    return add(graph, (ts_node){.operation = TS_INPUT, .domain = TS_SAMPLE, .rows = 1, .width = width});
+    return ts_graph_add(graph, (ts_node){.operation = TS_INPUT, .domain = TS_SAMPLE, .rows = 1, .width = width});
 }
 
 int ts_graph_lookup(ts_graph *graph, int domain, int matrix) {
     ts_node of = at(graph, matrix);
     need(graph, of.domain == TS_CONSTANT && of.rows >= graph->tokens, TS_LOOKUP, "a matrix has a row for each token");
-    return add(
+    return ts_graph_add(
         graph,
         (ts_node){
             .operation = TS_LOOKUP, .domain = domain, .rows = 1, .width = of.width, .inputs = 1, .input = {matrix}});
@@ -99,13 +112,13 @@ static int product(ts_graph *graph, int x, int matrix, bool transposed) {
     ts_node in = at(graph, x), by = at(graph, matrix);
     need(graph, by.domain == TS_CONSTANT && in.width == (transposed ? by.width : by.rows), TS_PRODUCT,
          "x is as wide as a constant matrix has rows (transposed: columns)");
-    return add(graph, (ts_node){.operation = TS_PRODUCT,
-                                .domain = in.domain,
-                                .rows = in.rows,
-                                .width = transposed ? by.rows : by.width,
-                                .inputs = 2,
-                                .input = {x, matrix},
-                                .transposed = transposed});
+    return ts_graph_add(graph, (ts_node){.operation = TS_PRODUCT,
+                                         .domain = in.domain,
+                                         .rows = in.rows,
+                                         .width = transposed ? by.rows : by.width,
+                                         .inputs = 2,
+                                         .input = {x, matrix},
+                                         .transposed = transposed});
 }
 
 int ts_graph_product(ts_graph *graph, int x, int matrix) {
@@ -120,7 +133,7 @@ int ts_graph_scaled_sum(ts_graph *graph, int x, double scale, int y) {
     ts_node node = made_of(graph, TS_SUM, 2, (const int[]){x, y});
     need(graph, at(graph, y).width == node.width, TS_SUM, "both are as wide");
     node.scale = scale;
-    return add(graph, node);
+    return ts_graph_add(graph, node);
 }
 
 int ts_graph_sum(ts_graph *graph, int x, int y) {
@@ -130,7 +143,7 @@ int ts_graph_sum(ts_graph *graph, int x, int y) {
 int ts_graph_concatenate(ts_graph *graph, int x, int y) {
     ts_node node = made_of(graph, TS_CONCATENATE, 2, (const int[]){x, y});
     node.width += at(graph, y).width;
-    return add(graph, node);
+    return ts_graph_add(graph, node);
 }
 
 int ts_graph_slice(ts_graph *graph, int x, int first, int width) {
@@ -138,26 +151,26 @@ int ts_graph_slice(ts_graph *graph, int x, int first, int width) {
     need(graph, first >= 0 && width > 0 && first + width <= node.width, TS_SLICE, "x has these columns");
     node.first = first;
     node.width = width;
-    return add(graph, node);
+    return ts_graph_add(graph, node);
 }
 
 int ts_graph_activation(ts_graph *graph, ts_activation activation, int x) {
     ts_node node = made_of(graph, TS_ACTIVATION, 1, &x);
     node.activation = activation;
-    return add(graph, node);
+    return ts_graph_add(graph, node);
 }
 
 int ts_graph_scale(ts_graph *graph, int x, int factor) {
     ts_node node = made_of(graph, TS_SCALE, 2, (const int[]){x, factor});
     need(graph, at(graph, factor).width == 1, TS_SCALE, "a factor is one number a row");
-    return add(graph, node);
+    return ts_graph_add(graph, node);
 }
 
 int ts_graph_normalise(ts_graph *graph, int x, int gain, int bias) {
     ts_node node = made_of(graph, TS_NORMALISE, 3, (const int[]){x, gain, bias});
     need(graph, at(graph, gain).width == node.width && at(graph, bias).width == node.width, TS_NORMALISE,
          "gain and bias are as wide as x");
-    return add(graph, node);
+    return ts_graph_add(graph, node);
 }
 
 int ts_graph_score(ts_graph *graph, double scale, int q, int k) {
@@ -165,7 +178,7 @@ int ts_graph_score(ts_graph *graph, double scale, int q, int k) {
     need(graph, at(graph, k).width == node.width, TS_SCORE, "query and key are as wide");
     node.width = 1;
     node.scale = scale;
-    return add(graph, node);
+    return ts_graph_add(graph, node);
 }
 
 int ts_graph_attend(ts_graph *graph, double rate, int sources, const int *score) {
@@ -177,11 +190,11 @@ int ts_graph_attend(ts_graph *graph, double rate, int sources, const int *score)
         need(graph, at(graph, score[j]).width == 1, TS_ATTEND, "a score is one number a row");
     node.width = sources;
     node.scale = rate;
-    return add(graph, node);
+    return ts_graph_add(graph, node);
 }
 
 int ts_graph_mix(ts_graph *graph, int weights, int sources, const int *value) {
-    need(graph, sources >= 1 && sources <= TS_MOST_SOURCES && at(graph, weights).width == sources, TS_MIX,
+    need(graph, sources >= 1 && sources <= TS_MOST_SOURCES && at(graph, weights).width >= sources, TS_MIX,
          "there is a weight for each value");
     if (graph->status != TS_OK)
         return -1;
@@ -192,7 +205,7 @@ int ts_graph_mix(ts_graph *graph, int weights, int sources, const int *value) {
     node.width = at(graph, value[0]).width;
     for (int j = 1; j < sources; j++)
         need(graph, at(graph, value[j]).width == node.width, TS_MIX, "values are as wide");
-    return add(graph, node);
+    return ts_graph_add(graph, node);
 }
 
 ts_status ts_graph_finish(ts_graph *graph, int output) {
@@ -201,6 +214,14 @@ ts_status ts_graph_finish(ts_graph *graph, int output) {
                                                 "pairs that share a token");
     graph->output = output;
     return graph->status;
+}
+
+void ts_graph_count_uses(const ts_graph *graph, int *uses) {
+    memset(uses, 0, (size_t)graph->count * sizeof *uses);
+    uses[graph->output] = 1;
+    for (int i = graph->count - 1; i >= 0; i--)
+        for (int j = 0; uses[i] && j < graph->node[i].inputs; j++)
+            uses[graph->node[i].input[j]]++;
 }
 
 int ts_graph_rows(const ts_graph *graph, const ts_node *node, int batch) {

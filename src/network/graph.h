@@ -47,7 +47,8 @@ void ts_graph_free(ts_graph *graph);
 // TS_ERROR_MEMORY: there was no room for a node. TS_ERROR_FATAL: shapes did not fit, and the message says where.
 ts_status ts_graph_finish(ts_graph *graph, int output);
 
-// Each adds a node and returns its number. After a fault they do nothing, and ts_graph_finish says what it was.
+// Each adds a node, unless there is the same one already, and returns its number. After a fault they do nothing, and
+// ts_graph_finish says what it was.
 int ts_graph_parameter(ts_graph *graph, int tensor); // all of its rows
 int ts_graph_parameter_rows(ts_graph *graph, int tensor, int first, int rows);
 int ts_graph_input(ts_graph *graph, int width);
@@ -63,8 +64,13 @@ int ts_graph_scale(ts_graph *graph, int x, int factor);
 int ts_graph_normalise(ts_graph *graph, int x, int gain, int bias);
 int ts_graph_score(ts_graph *graph, double scale, int q, int k);
 int ts_graph_attend(ts_graph *graph, double rate, int sources, const int *score);
-int ts_graph_mix(ts_graph *graph, int weights, int sources, const int *value);
+int ts_graph_mix(ts_graph *graph, int weights, int sources, const int *value); // of the first `sources` weights
+int ts_graph_add(ts_graph *graph, ts_node node); // one that has been checked: of another graph, with its inputs here
 
+// uses (count): by how many inputs of nodes that the output needs, and as the output, each node is.
+void ts_graph_count_uses(const ts_graph *graph, int *uses);
+
+bool ts_node_same(const ts_node *x, const ts_node *y);
 int ts_graph_rows(const ts_graph *graph, const ts_node *node, int batch); // of a node, in a batch of so many
 
 // f(x) and its slope, in double precision. relu'(0) = |.|'(0) = 0; NaN stays NaN.

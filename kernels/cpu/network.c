@@ -1,0 +1,629 @@
+// The operations of a network on rows of float32 (operations.h), forwards and backwards. Each sum runs in an order that
+// depends on the shape alone, whatever the number of rows at once.
+#include "cpu/cross_entropy.h"
+#include "cpu/functions.h"
+#include "cpu/kernels.h"
+#include "cpu/product.h"
+#include "cpu/transpose.h"
+
+#include <string.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+// Which row of an input goes with row r of the operation.
+static inline size_t row_at(const ts_rows *in, int r, const int *a, const int *b) {
+    size_t stride = (size_t)in->stride;
+    switch (in->by) {
+    case TS_BY_A:
+        return (size_t)a[r] * stride;
+    case TS_BY_B:
+        return (size_t)b[r] * stride;
+    case TS_THE_ONLY:
+        return 0;
+    default:
+        return (size_t)r * stride;
+    }
+}
+
+static inline const float *value_at(const ts_rows *in, int r, const int *a, const int *b) {
+    return in->value + row_at(in, r, a, b);
+}
+
+// NULL: not wanted.
+static inline float *gradient_at(const ts_rows *in, int r, const int *a, const int *b) {
+    return in->gradient ? in->gradient + row_at(in, r, a, b) : NULL;
+}
+
+// What has been found of a vector of gradients goes in.
+INLINE void enter(float *to, bool set, vec found) {
+    vstore(to, set ? found : vadd(vload(to), found));
+}
+
+// The same of the one number of a row of one.
+static inline void enter_one(float *to, bool set, float found) {
+    if (set)
+        vstore(to, vzero());
+    *to = set ? found : *to + found;
+}
+
+static void add_row(float *to, bool set, const float *from, float scale, int stride) {
+    vec by = vset(scale);
+    if (!to)
+        return;
+    for (int i = 0; i < stride; i += LANES)
+        vstore(to + i, set ? vmul(by, vload(from + i)) : vfma(by, vload(from + i), vload(to + i)));
+}
+
+static float dot(const float *x, const float *y, int stride) {
+    vec sum = vzero();
+    for (int i = 0; i < stride; i += LANES)
+        sum = vfma(vload(x + i), vload(y + i), sum);
+    return vsum(sum);
+}
+
+// --- Products ---
+
+// C (rows, columns of B) = A B; `a` is read number by number.
+static void enter_product(float *c, int c_stride, int rows, const float *a, int row_step, int depth_step,
+                          const float *b, int b_stride, int depth, product_into into) {
+    product p = {
+        .a = a,
+        .row_step = (size_t)row_step,
+        .depth_step = (size_t)depth_step,
+        .b = b,
+        .b_stride = (size_t)b_stride,
+        .c = c,
+        .c_stride = (size_t)c_stride,
+        .rows = rows,
+        .vectors = c_stride / LANES,
+        .depth = depth,
+        .into = into,
+    };
+    multiply(&p);
+}
+
+static void make_product(const ts_row_operation *op, int rows) {
+    const ts_rows *x = &op->in[0], *m = &op->in[1];
+    const float *by = op->transposed ? op->matrix_transposed : m->value;
+    int by_stride = op->transposed ? op->matrix_stride : m->stride;
+    int depth = op->transposed ? m->width : op->matrix_rows, block = op->depth_block > 0 ? op->depth_block : depth;
+    for (int k = 0; k < depth; k += block)
+        enter_product(op->out, op->stride, rows, x->value + k, x->stride, 1, by + (size_t)k * (size_t)by_stride,
+                      by_stride, depth - k < block ? depth - k : block,
+                      k > 0      ? PRODUCT_ADD
+                      : op->adds ? PRODUCT_CONTINUE
+                                 : PRODUCT_SET);
+}
+
+// dx = dout M^T, dM += x^T dout; transposed: dx = dout M, dM += dout^T x.
+static void make_product_back(const ts_row_operation *op, int rows) {
+    const ts_rows *x = &op->in[0], *m = &op->in[1];
+    const float *by = op->transposed ? m->value : op->matrix_transposed;
+    if (x->gradient)
+        enter_product(x->gradient, x->stride, rows, op->dout, op->stride, 1, by,
+                      op->transposed ? m->stride : op->matrix_stride, op->width, x->set ? PRODUCT_SET : PRODUCT_ADD);
+    if (m->gradient && op->transposed)
+        enter_product(m->gradient, m->stride, op->matrix_rows, op->dout, 1, op->stride, x->value, x->stride, rows,
+                      PRODUCT_CONTINUE);
+    else if (m->gradient)
+        enter_product(m->gradient, m->stride, op->matrix_rows, x->value, 1, x->stride, op->dout, op->stride, rows,
+                      PRODUCT_CONTINUE);
+}
+
+// --- Sums and activations ---
+
+INLINE vec activated(ts_activation activation, vec x) {
+    switch (activation) {
+    case TS_RELU:
+        return vwhere_positive(x, x);
+    case TS_SQUARE:
+        return vmul(x, x);
+    case TS_CUBE:
+        return vmul(vmul(x, x), x);
+    case TS_ABSOLUTE:
+        return vmax(x, vsub(vzero(), x));
+    case TS_GELU:
+        return vmul(x, vnormal(x));
+    case TS_TANH:
+        return vtanh(x);
+    default:
+        return x;
+    }
+}
+
+INLINE vec slope_times(ts_activation activation, vec x, vec d) {
+    switch (activation) {
+    case TS_RELU:
+        return vwhere_positive(x, d);
+    case TS_SQUARE:
+        return vmul(vadd(x, x), d);
+    case TS_CUBE:
+        return vmul(vmul(vset(3), vmul(x, x)), d);
+    case TS_ABSOLUTE:
+        return vsub(vwhere_positive(x, d), vwhere_positive(vsub(vzero(), x), d));
+    case TS_GELU:
+        return vmul(vfma(x, vnormal_density(x), vnormal(x)), d);
+    case TS_TANH: {
+        vec y = vtanh(x);
+        return vmul(vsub(vset(1), vmul(y, y)), d);
+    }
+    default:
+        return d;
+    }
+}
+
+INLINE void activate_rows(const ts_row_operation *op, int rows, const int *a, const int *b, ts_activation activation) {
+    vec scale = vset(op->scale);
+    int stride = op->stride;
+    for (int r = 0; r < rows; r++) {
+        const float *x = value_at(&op->in[0], r, a, b), *y = op->inputs > 1 ? value_at(&op->in[1], r, a, b) : NULL;
+        float *out = op->out + (size_t)r * (size_t)stride;
+        for (int i = 0; i < stride; i += LANES) {
+            vec z = y ? vfma(scale, vload(y + i), vload(x + i)) : vload(x + i);
+            vstore(out + i, activated(activation, z));
+        }
+    }
+}
+
+INLINE void activate_rows_back(const ts_row_operation *op, int rows, const int *a, const int *b,
+                               ts_activation activation) {
+    const ts_rows *of_x = &op->in[0], *of_y = &op->in[1];
+    bool set_x = of_x->set, set_y = of_y->set;
+    vec scale = vset(op->scale);
+    int stride = op->stride;
+    for (int r = 0; r < rows; r++) {
+        const float *x = value_at(of_x, r, a, b), *y = op->inputs > 1 ? value_at(of_y, r, a, b) : NULL;
+        const float *dout = op->dout + (size_t)r * (size_t)stride;
+        float *dx = gradient_at(of_x, r, a, b), *dy = y ? gradient_at(of_y, r, a, b) : NULL;
+        for (int i = 0; i < stride; i += LANES) {
+            vec z = y ? vfma(scale, vload(y + i), vload(x + i)) : vload(x + i);
+            vec d = slope_times(activation, z, vload(dout + i));
+            if (dx)
+                enter(dx + i, set_x, d);
+            if (dy)
+                enter(dy + i, set_y, vmul(scale, d));
+        }
+    }
+}
+
+// A loop for each activation, so that none is chosen per vector.
+#define TS_FOR_ACTIVATION(function)                                                                                    \
+    switch (op->activation) {                                                                                          \
+    case TS_RELU:                                                                                                      \
+        function(op, rows, a, b, TS_RELU);                                                                             \
+        break;                                                                                                         \
+    case TS_SQUARE:                                                                                                    \
+        function(op, rows, a, b, TS_SQUARE);                                                                           \
+        break;                                                                                                         \
+    case TS_CUBE:                                                                                                      \
+        function(op, rows, a, b, TS_CUBE);                                                                             \
+        break;                                                                                                         \
+    case TS_ABSOLUTE:                                                                                                  \
+        function(op, rows, a, b, TS_ABSOLUTE);                                                                         \
+        break;                                                                                                         \
+    case TS_GELU:                                                                                                      \
+        function(op, rows, a, b, TS_GELU);                                                                             \
+        break;                                                                                                         \
+    case TS_TANH:                                                                                                      \
+        function(op, rows, a, b, TS_TANH);                                                                             \
+        break;                                                                                                         \
+    default:                                                                                                           \
+        function(op, rows, a, b, TS_IDENTITY);                                                                         \
+    }
+
+// Sums are activations of the identity.
+static void activate(const ts_row_operation *op, int rows, const int *a, const int *b) {
+    TS_FOR_ACTIVATION(activate_rows)
+}
+
+static void activate_back(const ts_row_operation *op, int rows, const int *a, const int *b) {
+    TS_FOR_ACTIVATION(activate_rows_back)
+}
+
+// --- Columns: pads may come to lie in the middle, so these go number by number ---
+
+static void copy_columns(const ts_row_operation *op, int rows, const int *a, const int *b) {
+    for (int r = 0; r < rows; r++) {
+        float *out = op->out + (size_t)r * (size_t)op->stride;
+        int at = 0;
+        for (int i = 0; i < op->inputs; i++) {
+            int count = op->operation == TS_SLICE ? op->width : op->in[i].width;
+            memcpy(out + at, value_at(&op->in[i], r, a, b) + op->first, (size_t)count * sizeof *out);
+            at += count;
+        }
+        memset(out + at, 0, (size_t)(op->stride - at) * sizeof *out);
+    }
+}
+
+static void copy_columns_back(const ts_row_operation *op, int rows, const int *a, const int *b) {
+    for (int r = 0; r < rows; r++) {
+        const float *dout = op->dout + (size_t)r * (size_t)op->stride;
+        for (int i = 0, at = 0; i < op->inputs; i++) {
+            const ts_rows *in = &op->in[i];
+            int count = op->operation == TS_SLICE ? op->width : in->width;
+            float *to = gradient_at(in, r, a, b);
+            if (to && in->set)
+                memset(to, 0, (size_t)in->stride * sizeof *to);
+            for (int j = 0; to && j < count; j++)
+                to[op->first + j] += dout[at + j];
+            at += count;
+        }
+    }
+}
+
+// --- Products by one number a row ---
+
+static void scale_rows(const ts_row_operation *op, int rows, const int *a, const int *b) {
+    for (int r = 0; r < rows; r++)
+        add_row(op->out + (size_t)r * (size_t)op->stride, true, value_at(&op->in[0], r, a, b),
+                *value_at(&op->in[1], r, a, b), op->stride);
+}
+
+static void scale_rows_back(const ts_row_operation *op, int rows, const int *a, const int *b) {
+    for (int r = 0; r < rows; r++) {
+        const float *dout = op->dout + (size_t)r * (size_t)op->stride;
+        float *factor = gradient_at(&op->in[1], r, a, b);
+        add_row(gradient_at(&op->in[0], r, a, b), op->in[0].set, dout, *value_at(&op->in[1], r, a, b), op->stride);
+        if (factor)
+            enter_one(factor, op->in[1].set, dot(value_at(&op->in[0], r, a, b), dout, op->stride));
+    }
+}
+
+// --- Layer norm ---
+
+// Columns i .. i + 15 of so many: 1, pads 0.
+static inline vec valid_lanes(int i, int width) {
+    float lane[LANES];
+    for (int j = 0; j < LANES; j++)
+        lane[j] = i + j < width ? 1 : 0;
+    return vload(lane);
+}
+
+// Mean of x, and 1 / sqrt(variance + 1e-5).
+static float moments(const ts_row_operation *op, const float *x, float *mean) {
+    vec sum = vzero(), squares = vzero();
+    for (int i = 0; i < op->stride; i += LANES)
+        sum = vadd(sum, vload(x + i));
+    *mean = vsum(sum) / (float)op->width;
+    for (int i = 0; i < op->stride; i += LANES) {
+        vec d = vmul(valid_lanes(i, op->width), vsub(vload(x + i), vset(*mean)));
+        squares = vfma(d, d, squares);
+    }
+    return 1 / sqrtf(vsum(squares) / (float)op->width + 1e-5f);
+}
+
+static void normalise(const ts_row_operation *op, int rows, const int *a, const int *b) {
+    for (int r = 0; r < rows; r++) {
+        const float *x = value_at(&op->in[0], r, a, b);
+        const float *gain = value_at(&op->in[1], r, a, b), *bias = value_at(&op->in[2], r, a, b);
+        float *out = op->out + (size_t)r * (size_t)op->stride, mean, inverse = moments(op, x, &mean);
+        for (int i = 0; i < op->stride; i += LANES) {
+            vec u = vmul(vset(inverse), vsub(vload(x + i), vset(mean)));
+            vstore(out + i, vfma(vload(gain + i), u, vload(bias + i)));
+        }
+    }
+}
+
+// With u the normalised x and g = gain dout: dx = (g - mean(g) - u mean(g u)) / deviation.
+static void normalise_back(const ts_row_operation *op, int rows, const int *a, const int *b) {
+    for (int r = 0; r < rows; r++) {
+        const float *x = value_at(&op->in[0], r, a, b), *gain = value_at(&op->in[1], r, a, b);
+        const float *dout = op->dout + (size_t)r * (size_t)op->stride;
+        float *dx = gradient_at(&op->in[0], r, a, b), *dgain = gradient_at(&op->in[1], r, a, b);
+        float mean, inverse = moments(op, x, &mean);
+        vec sum = vzero(), moment = vzero(), by = vset(inverse);
+        for (int i = 0; i < op->stride; i += LANES) {
+            vec g = vmul(vload(gain + i), vload(dout + i)), u = vmul(by, vsub(vload(x + i), vset(mean)));
+            sum = vadd(sum, g);
+            moment = vfma(g, u, moment);
+        }
+        vec mean_g = vset(vsum(sum) / (float)op->width), mean_gu = vset(vsum(moment) / (float)op->width);
+        for (int i = 0; i < op->stride; i += LANES) {
+            vec d = vload(dout + i), u = vmul(by, vsub(vload(x + i), vset(mean)));
+            vec g = vsub(vsub(vmul(vload(gain + i), d), mean_g), vmul(u, mean_gu));
+            if (dx)
+                enter(dx + i, op->in[0].set, vmul(valid_lanes(i, op->width), vmul(by, g)));
+            if (dgain)
+                enter(dgain + i, op->in[1].set, vmul(u, d));
+        }
+        add_row(gradient_at(&op->in[2], r, a, b), op->in[2].set, dout, 1, op->stride);
+    }
+}
+
+// --- Attention ---
+
+static void score(const ts_row_operation *op, int rows, const int *a, const int *b) {
+    for (int r = 0; r < rows; r++) {
+        float *out = op->out + (size_t)r * (size_t)op->stride;
+        vstore(out, vzero());
+        *out = op->scale * dot(value_at(&op->in[0], r, a, b), value_at(&op->in[1], r, a, b), op->in[0].stride);
+    }
+}
+
+static void score_back(const ts_row_operation *op, int rows, const int *a, const int *b) {
+    for (int r = 0; r < rows; r++) {
+        float by = op->scale * op->dout[(size_t)r * (size_t)op->stride];
+        for (int i = 0; i < 2; i++)
+            add_row(gradient_at(&op->in[i], r, a, b), op->in[i].set, value_at(&op->in[1 - i], r, a, b), by,
+                    op->in[i].stride);
+    }
+}
+
+// Softmax over the sources of up to 16 rows, a lane each.
+static void softmax(const ts_row_operation *op, int first, int rows, const int *a, const int *b, vec *p) {
+    vec largest = vset(-INFINITY), sum = vzero();
+    for (int j = 0; j < op->inputs; j++) {
+        float lane[LANES] = {0};
+        for (int r = 0; r < rows; r++)
+            lane[r] = *value_at(&op->in[j], first + r, a, b);
+        p[j] = vload(lane);
+        largest = vmax(largest, p[j]);
+    }
+    for (int j = 0; j < op->inputs; j++) {
+        p[j] = vexp(vsub(p[j], largest), vzero());
+        sum = vadd(sum, p[j]);
+    }
+    for (int j = 0; j < op->inputs; j++)
+        p[j] = vdiv(p[j], sum);
+}
+
+static void attend(const ts_row_operation *op, int rows, const int *a, const int *b) {
+    vec rate = vset(op->scale), rest = vset(1 - op->scale);
+    for (int first = 0; first < rows; first += LANES) {
+        int count = rows - first < LANES ? rows - first : LANES;
+        vec p[TS_MOST_SOURCES];
+        float lane[TS_MOST_SOURCES][LANES];
+        softmax(op, first, count, a, b, p);
+        for (int j = 0; j < op->inputs; j++)
+            vstore(lane[j], vfma(rate, p[j], rest));
+        for (int r = 0; r < count; r++) {
+            float *out = op->out + (size_t)(first + r) * (size_t)op->stride;
+            vstore(out, vzero());
+            for (int j = 0; j < op->inputs; j++)
+                out[j] = lane[j][r];
+        }
+    }
+}
+
+static void attend_back(const ts_row_operation *op, int rows, const int *a, const int *b) {
+    for (int first = 0; first < rows; first += LANES) {
+        int count = rows - first < LANES ? rows - first : LANES;
+        vec p[TS_MOST_SOURCES], g[TS_MOST_SOURCES], mean = vzero();
+        float lane[LANES] = {0};
+        softmax(op, first, count, a, b, p);
+        for (int j = 0; j < op->inputs; j++) {
+            for (int r = 0; r < count; r++)
+                lane[r] = op->dout[(size_t)(first + r) * (size_t)op->stride + (size_t)j];
+            g[j] = vload(lane);
+            mean = vfma(p[j], g[j], mean);
+        }
+        for (int j = 0; j < op->inputs; j++) {
+            vstore(lane, vmul(vset(op->scale), vmul(p[j], vsub(g[j], mean))));
+            for (int r = 0; op->in[j].gradient && r < count; r++)
+                enter_one(gradient_at(&op->in[j], first + r, a, b), op->in[j].set, lane[r]);
+        }
+    }
+}
+
+enum { MIX_WIDE = 4 };
+
+// out (MIX_WIDE vectors or fewer) = or += the sources, by their weights.
+INLINE void mix_columns(int sources, const float *const *of, const float *weight, float *out, int i, int wide,
+                        bool adds) {
+    vec sum[MIX_WIDE];
+    for (int v = 0; v < wide; v++)
+        sum[v] = adds ? vload(out + i + v * LANES) : vzero();
+    for (int j = 0; j < sources; j++) {
+        vec by = vset(weight[j]);
+        for (int v = 0; v < wide; v++)
+            sum[v] = vfma(by, vload(of[j] + i + v * LANES), sum[v]);
+    }
+    for (int v = 0; v < wide; v++)
+        vstore(out + i + v * LANES, sum[v]);
+}
+
+INLINE void mix_rows(const ts_row_operation *op, int sources, int rows, const int *a, const int *b) {
+    int stride = op->stride;
+    bool adds = op->adds;
+    for (int r = 0; r < rows; r++) {
+        const float *at = value_at(&op->in[0], r, a, b), *of[TS_MOST_SOURCES];
+        float *out = op->out + (size_t)r * (size_t)stride, weight[TS_MOST_SOURCES];
+        int i = 0;
+        for (int j = 0; j < sources; j++) {
+            of[j] = value_at(&op->in[1 + j], r, a, b);
+            weight[j] = at[j];
+        }
+        for (; i + MIX_WIDE * LANES <= stride; i += MIX_WIDE * LANES)
+            mix_columns(sources, of, weight, out, i, MIX_WIDE, adds);
+        for (; i < stride; i += LANES)
+            mix_columns(sources, of, weight, out, i, 1, adds);
+    }
+}
+
+static void mix(const ts_row_operation *op, int rows, const int *a, const int *b) {
+    if (op->inputs == 3)
+        mix_rows(op, 2, rows, a, b);
+    else
+        mix_rows(op, op->inputs - 1, rows, a, b);
+}
+
+// One row's gradient into its sources, so many of them; of_weight: that of each weight.
+INLINE void unmix(const ts_row_operation *op, int sources, const size_t *at, const float *dout, const float *weight,
+                  float *of_weight) {
+    int stride = op->stride;
+    const float *value[TS_MOST_SOURCES];
+    float *gradient[TS_MOST_SOURCES];
+    bool set[TS_MOST_SOURCES];
+    vec sum[TS_MOST_SOURCES], by[TS_MOST_SOURCES];
+    for (int j = 0; j < sources; j++) {
+        const ts_rows *in = &op->in[1 + j];
+        value[j] = in->value + at[j];
+        gradient[j] = in->gradient ? in->gradient + at[j] : NULL;
+        set[j] = in->set;
+        sum[j] = vzero();
+        by[j] = vset(weight[j]);
+    }
+    for (int i = 0; i < stride; i += LANES) {
+        vec d = vload(dout + i);
+        for (int j = 0; j < sources; j++) {
+            sum[j] = vfma(d, vload(value[j] + i), sum[j]);
+            if (gradient[j])
+                vstore(gradient[j] + i, set[j] ? vmul(by[j], d) : vfma(by[j], d, vload(gradient[j] + i)));
+        }
+    }
+    for (int j = 0; j < sources; j++)
+        of_weight[j] = vsum(sum[j]);
+}
+
+static void mix_back(const ts_row_operation *op, int rows, const int *a, const int *b) {
+    int sources = op->inputs - 1;
+    for (int r = 0; r < rows; r++) {
+        const float *weight = value_at(&op->in[0], r, a, b), *dout = op->dout + (size_t)r * (size_t)op->stride;
+        float *dweight = gradient_at(&op->in[0], r, a, b), of_weight[LANES] = {0};
+        size_t at[TS_MOST_SOURCES];
+        for (int j = 0; j < sources; j++)
+            at[j] = row_at(&op->in[1 + j], r, a, b);
+        if (sources == 2)
+            unmix(op, 2, at, dout, weight, of_weight);
+        else
+            unmix(op, sources, at, dout, weight, of_weight);
+        if (dweight)
+            enter(dweight, op->in[0].set, vload(of_weight));
+    }
+}
+
+// --- All of them ---
+
+void TS_FOR_SET(ts_operate)(const ts_row_operation *op, int rows, const int *a, const int *b) {
+    switch (op->operation) {
+    case TS_PRODUCT:
+        make_product(op, rows);
+        break;
+    case TS_SUM:
+    case TS_ACTIVATION:
+        activate(op, rows, a, b);
+        break;
+    case TS_CONCATENATE:
+    case TS_SLICE:
+        copy_columns(op, rows, a, b);
+        break;
+    case TS_SCALE:
+        scale_rows(op, rows, a, b);
+        break;
+    case TS_NORMALISE:
+        normalise(op, rows, a, b);
+        break;
+    case TS_SCORE:
+        score(op, rows, a, b);
+        break;
+    case TS_ATTEND:
+        attend(op, rows, a, b);
+        break;
+    case TS_MIX:
+        mix(op, rows, a, b);
+        break;
+    default: // values that lie elsewhere
+        break;
+    }
+}
+
+void TS_FOR_SET(ts_operate_back)(const ts_row_operation *op, int rows, const int *a, const int *b) {
+    switch (op->operation) {
+    case TS_PRODUCT:
+        make_product_back(op, rows);
+        break;
+    case TS_SUM:
+    case TS_ACTIVATION:
+        activate_back(op, rows, a, b);
+        break;
+    case TS_CONCATENATE:
+    case TS_SLICE:
+        copy_columns_back(op, rows, a, b);
+        break;
+    case TS_SCALE:
+        scale_rows_back(op, rows, a, b);
+        break;
+    case TS_NORMALISE:
+        normalise_back(op, rows, a, b);
+        break;
+    case TS_SCORE:
+        score_back(op, rows, a, b);
+        break;
+    case TS_ATTEND:
+        attend_back(op, rows, a, b);
+        break;
+    case TS_MIX:
+        mix_back(op, rows, a, b);
+        break;
+    default:
+        break;
+    }
+}
+
+void TS_FOR_SET(ts_transpose)(const float *from, int rows, int row_stride, int columns, float *to, int to_stride) {
+    transpose(from, rows, row_stride, columns, to, to_stride);
+}
+
+// --- Losses ---
+
+static bool mse(float *z, int stride, int label, float share) {
+    vec sum = vzero(), by = vset(2 * share);
+    z[label] -= 1;
+    for (int i = 0; i < stride; i += LANES) {
+        vec error = vload(z + i);
+        sum = vfma(error, error, sum);
+        vstore(z + i, vmul(by, error));
+    }
+    return vsum(sum) < INFINITY;
+}
+
+// s(z) = z + 1 for z >= 0, else 1 / (1 - z), with slope min(1, s^2); the gradient at the label is never formed as p
+// - 1.
+static bool stablemax(float *z, int stride, const float *valid, int label, float share) {
+    vec sum = vzero(), one = vset(1);
+    for (int i = 0; i < stride; i += LANES) {
+        vec x = vload(z + i), below = vsub(vzero(), vmax(vsub(vzero(), x), vzero())); // min(x, 0)
+        vec s = vadd(vwhere_positive(x, x), vdiv(one, vsub(one, below)));
+        vstore(z + i, i + LANES < stride ? s : vmul(vload(valid), s));
+    }
+    float own = z[label], own_slope = own < 1 ? own * own : 1;
+    z[label] = 0;
+    for (int i = 0; i < stride; i += LANES)
+        sum = vadd(sum, vload(z + i));
+    float others = vsum(sum), scale = share / (own + others);
+    for (int i = 0; i < stride; i += LANES) {
+        vec s = vload(z + i), slope = vsub(vzero(), vmax(vsub(vzero(), vmul(s, s)), vset(-1)));
+        vstore(z + i, vmul(vset(scale), slope));
+    }
+    z[label] = -own_slope * others / own * scale;
+    return others < INFINITY && own > 0 && own < INFINITY;
+}
+
+bool TS_FOR_SET(ts_loss)(ts_loss loss, float *z, int rows, int stride, const float *valid, const int *label,
+                         float share) {
+    bool finite = true;
+    for (int r = 0; r < rows; r++) {
+        float *row = z + (size_t)r * (size_t)stride;
+        bool sound = loss == TS_MSE         ? mse(row, stride, label[r], share)
+                     : loss == TS_STABLEMAX ? stablemax(row, stride, valid, label[r], share)
+                                            : cross_entropy(row, stride / LANES, valid, label[r], share);
+        finite = sound && finite;
+    }
+    return finite;
+}
+
+double TS_FOR_SET(ts_loss_of_squares)(float *z, const float *x, const float *scale, const double *weight, int rows,
+                                      int stride) {
+    double loss = 0;
+    for (int r = 0; r < rows; r++) {
+        vec sum = vzero(), by = vset((float)(2 * weight[r]));
+        for (int i = 0; i < stride; i += LANES) {
+            size_t at = (size_t)r * (size_t)stride + (size_t)i;
+            vec error = vsub(vload(z + at), vload(x + at)), scaled = vmul(vload(scale + i), error);
+            sum = vfma(scaled, error, sum);
+            vstore(z + at, vmul(by, scaled));
+        }
+        loss += weight[r] * (double)vsum(sum);
+    }
+    return loss;
+}

@@ -1,0 +1,296 @@
+// Any network on the CPU, by its model's definition: each operation a kernel on rows. What depends on one token or on
+// none is made once a step; pairs and samples go through all their operations tile by tile, which stays in the cache.
+#include "backend/cpu_pairs.h"
+#include "network/plan.h"
+#include "network/rewrite.h"
+#include "task/data.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    TILE = 48,
+    TOKEN_BLOCK = 32, // tokens b that come before the next ones
+    TABLE_BLOCK = 64, // terms of a table's products that are added up at once, which rounds less than one long chain
+};
+
+// Where a node's rows are. Values and gradients of parameters and of what looks up in them lie in the training's.
+typedef struct place {
+    float *value, *gradient; // gradient NULL: not wanted
+    float *transposed;       // of a constant that products need so; NULL: none does
+    int rows, stride;
+} place;
+
+typedef struct training {
+    ts_cpu_training base; // first
+    ts_graph graph;
+    ts_loss loss;
+    ts_plan plan;
+    place *place;         // (nodes)
+    ts_row_operation *op; // (nodes)
+    // Of tables.
+    ts_cpu_pairs pairs;
+    const int *a, *b, *label; // of the instance selected
+    // Of features.
+    int input;
+    float *scale; // (count, stride): importance / features, pads 0
+    int instance; // selected
+    ts_feature_batch batch;
+} training;
+
+static bool is_alias(const ts_node *node) {
+    return node->operation == TS_PARAMETER || node->operation == TS_LOOKUP;
+}
+
+static ts_status set_shape(void *handle) {
+    training *t = handle;
+    if (t->base.spec.data->table)
+        ts_cpu_pairs_begin(&t->pairs, &t->base.spec);
+    ts_graph defined;
+    ts_status status = ts_model_define(&t->base.spec.params[0], &defined);
+    if (status == TS_OK)
+        status = ts_graph_rewrite(&defined, (double)t->pairs.train, &t->graph);
+    ts_graph_free(&defined);
+    return status == TS_OK ? ts_plan_make(&t->graph, &t->plan) : status;
+}
+
+static void take_rows(training *t, ts_slab *slab, int index) {
+    const ts_node *node = &t->graph.node[index];
+    const ts_step *step = &t->plan.step[index];
+    place p = {.rows = ts_graph_rows(&t->graph, node, TILE), .stride = TS_PAD(node->width)};
+    size_t numbers = (size_t)p.rows * (size_t)p.stride;
+    bool lies_here = !is_alias(node) && step->home == index;
+    if (lies_here) {
+        p.value = ts_slab_take_zero(slab, numbers, sizeof(float));
+        p.gradient = node->operation == TS_INPUT ? NULL : ts_slab_take_zero(slab, numbers, sizeof(float));
+    }
+    if (step->transposed)
+        p.transposed = ts_slab_take(slab, (size_t)p.stride * (size_t)TS_PAD(p.rows), sizeof(float));
+    if (t->place)
+        t->place[index] = p;
+}
+
+static void take(void *handle) {
+    training *t = handle;
+    ts_slab *slab = &t->base.slab;
+    size_t nodes = (size_t)t->graph.count;
+    const ts_data *data = t->base.spec.data;
+    t->place = ts_slab_take_zero(slab, nodes, sizeof *t->place);
+    t->op = ts_slab_take_zero(slab, nodes, sizeof *t->op);
+    for (int i = 0; i < t->graph.count; i++)
+        take_rows(t, slab, i);
+    if (data->table)
+        ts_cpu_pairs_take(&t->pairs, &t->base.spec, slab);
+    else
+        t->scale = ts_slab_take_zero(slab, (size_t)t->base.spec.count * (size_t)TS_PAD(data->features->features),
+                                     sizeof(float));
+}
+
+// Pairs then come in an order in which rows of tables and of their gradients stay in the second-level cache.
+static bool mixes_tables(const ts_graph *graph) {
+    for (int i = 0; i < graph->count; i++)
+        if (graph->node[i].operation == TS_MIX && graph->node[i].domain == TS_PAIR)
+            return true;
+    return false;
+}
+
+static ts_status initialise(void *handle) {
+    training *t = handle;
+    if (t->base.spec.data->table)
+        return ts_cpu_pairs_draw(&t->pairs, &t->base.spec, mixes_tables(&t->graph) ? TOKEN_BLOCK : 0);
+    const ts_feature_data *features = t->base.spec.data->features;
+    size_t stride = (size_t)TS_PAD(features->features);
+    while (t->graph.node[t->input].operation != TS_INPUT)
+        t->input++;
+    for (int i = 0; i < t->base.spec.count; i++) {
+        const ts_numbers *importance = ts_params_numbers(&t->base.spec.params[i], "importance");
+        for (int f = 0; f < features->features; f++)
+            t->scale[(size_t)i * stride + (size_t)f] = (float)(ts_numbers_at(importance, f) / features->features);
+    }
+    return ts_feature_batch_create(features, ts_params_integer(&t->base.spec.params[0], "batch"), &t->batch);
+}
+
+// --- Operations of the instance selected ---
+
+// Rows that lie in the training's parameters or in another node's.
+static void place_elsewhere(training *t, int instance) {
+    for (int i = t->graph.count - 1; i >= 0; i--)
+        if (t->plan.step[i].home != i) {
+            t->place[i].value = t->place[t->plan.step[i].home].value;
+            t->place[i].gradient = t->place[t->plan.step[i].home].gradient;
+        }
+    for (int i = 0; i < t->graph.count; i++) {
+        const ts_node *node = &t->graph.node[i];
+        place *p = &t->place[i];
+        if (node->operation == TS_PARAMETER) {
+            size_t first = (size_t)node->first * (size_t)p->stride;
+            p->value = (float *)ts_cpu_weights(&t->base, instance, node->tensor) + first;
+            p->gradient = ts_cpu_gradient(&t->base, node->tensor) + first;
+        } else if (node->operation == TS_LOOKUP) {
+            p->value = t->place[node->input[0]].value;
+            p->gradient = t->place[node->input[0]].gradient;
+        }
+    }
+}
+
+static ts_rows rows_of(const training *t, const ts_node *node, int input) {
+    const ts_node *in = &t->graph.node[input];
+    const place *p = &t->place[input];
+    ts_rows_by by = in->domain == TS_CONSTANT                          ? in->rows > 1 ? TS_BY_ROW : TS_THE_ONLY
+                    : node->domain != TS_PAIR || in->domain == TS_PAIR ? TS_BY_ROW
+                    : in->domain == TS_LEFT                            ? TS_BY_A
+                                                                       : TS_BY_B;
+    return (ts_rows){.value = p->value, .gradient = p->gradient, .by = by, .width = in->width, .stride = p->stride};
+}
+
+static void set_operation(training *t, int index) {
+    const ts_node *node = &t->graph.node[index];
+    const ts_step *step = &t->plan.step[index];
+    ts_row_operation *op = &t->op[index];
+    *op = (ts_row_operation){
+        .operation = node->operation,
+        .activation = node->activation,
+        .scale = (float)step->scale,
+        .first = node->operation == TS_SLICE ? node->first : 0,
+        .transposed = node->transposed,
+        .inputs = step->inputs,
+        .depth_block = node->domain == TS_PAIR ? 0 : TABLE_BLOCK,
+        .out = t->place[index].value,
+        .dout = t->place[index].gradient,
+        .adds = step->adds,
+        .width = node->width,
+        .stride = t->place[index].stride,
+    };
+    for (int i = 0; i < step->inputs; i++) {
+        op->in[i] = rows_of(t, node, step->input[i]);
+        op->in[i].set = step->sets[i];
+        if (step->shares[i])
+            op->in[i].gradient = NULL;
+    }
+    if (node->operation == TS_PRODUCT) {
+        const place *matrix = &t->place[node->input[1]];
+        op->matrix_transposed = matrix->transposed;
+        op->matrix_rows = matrix->rows;
+        op->matrix_stride = TS_PAD(matrix->rows);
+    }
+}
+
+static void select_instance(void *handle, int instance) {
+    training *t = handle;
+    t->instance = instance;
+    if (t->base.spec.data->table)
+        ts_cpu_pairs_of(&t->pairs, instance, &t->a, &t->b, &t->label);
+    place_elsewhere(t, instance);
+    for (int i = 0; i < t->graph.count; i++)
+        set_operation(t, i);
+}
+
+// --- A step ---
+
+static void make_tables(training *t) {
+    const ts_kernels *kernels = t->base.kernels;
+    memset(t->base.gradient, 0, (size_t)t->base.layout.padded * sizeof(float));
+    for (int i = 0; i < t->graph.count; i++) {
+        const ts_node *node = &t->graph.node[i];
+        const place *p = &t->place[i];
+        if (node->domain == TS_PAIR)
+            continue;
+        if (!t->plan.step[i].skip)
+            kernels->operate(&t->op[i], p->rows, NULL, NULL);
+        if (p->gradient && !is_alias(node))
+            memset(p->gradient, 0, (size_t)p->rows * (size_t)p->stride * sizeof(float));
+        if (p->transposed)
+            kernels->transpose(p->value, p->rows, p->stride, p->stride, p->transposed, TS_PAD(p->rows));
+    }
+}
+
+static void make_tile(training *t, int rows, const int *a, const int *b) {
+    for (int i = 0; i < t->graph.count; i++)
+        if (t->graph.node[i].domain == TS_PAIR && !t->plan.step[i].skip)
+            t->base.kernels->operate(&t->op[i], rows, a, b);
+}
+
+static void tile_back(training *t, int rows, const int *a, const int *b) {
+    for (int i = t->graph.output; i >= 0; i--)
+        if (t->graph.node[i].domain == TS_PAIR && !t->plan.step[i].skip)
+            t->base.kernels->operate_back(&t->op[i], rows, a, b);
+}
+
+static void tables_back(training *t) {
+    for (int i = t->graph.count - 1; i >= 0; i--)
+        if (t->graph.node[i].domain != TS_PAIR && !t->plan.step[i].skip)
+            t->base.kernels->operate_back(&t->op[i], t->place[i].rows, NULL, NULL);
+}
+
+static bool learn_pairs(training *t) {
+    const place *out = &t->place[t->graph.output];
+    float share = 1.0F / (float)t->pairs.train;
+    bool finite = true;
+    for (int64_t first = 0; first < t->pairs.own; first += TILE) {
+        int rows = t->pairs.own - first < TILE ? (int)(t->pairs.own - first) : TILE;
+        make_tile(t, rows, t->a + first, t->b + first);
+        memcpy(out->gradient, out->value, (size_t)rows * (size_t)out->stride * sizeof(float));
+        finite =
+            t->base.kernels->loss(t->loss, out->gradient, rows, out->stride, t->pairs.valid, t->label + first, share) &&
+            finite;
+        tile_back(t, rows, t->a + first, t->b + first);
+    }
+    return finite;
+}
+
+static bool learn_samples(training *t, int64_t step) {
+    const ts_params *params = &t->base.spec.params[t->instance];
+    const place *in = &t->place[t->input], *out = &t->place[t->graph.output];
+    const float *scale = t->scale + (size_t)t->instance * (size_t)out->stride;
+    const ts_feature_batch *batch = &t->batch;
+    const ts_team *team = t->base.spec.team;
+    double loss = 0;
+    ts_feature_draw(t->base.spec.data->features, (uint64_t)ts_params_integer(params, "seed"), TS_STREAM_BATCH,
+                    (uint32_t)step, ts_params_integer(params, "batch"), &t->batch);
+    int64_t rank = team ? team->rank : 0, ranks = team ? team->size : 1;
+    int first = (int)(batch->rows * rank / ranks), end = (int)(batch->rows * (rank + 1) / ranks);
+    for (; first < end; first += TILE) {
+        int rows = end - first < TILE ? end - first : TILE;
+        memset(in->value, 0, (size_t)rows * (size_t)in->stride * sizeof(float));
+        for (int r = 0; r < rows; r++)
+            for (int e = batch->begin[first + r]; e < batch->end[first + r]; e++)
+                in->value[r * in->stride + batch->active[e]] = batch->value ? batch->value[e] : 1;
+        make_tile(t, rows, NULL, NULL);
+        memcpy(out->gradient, out->value, (size_t)rows * (size_t)out->stride * sizeof(float));
+        loss +=
+            t->base.kernels->loss_of_squares(out->gradient, in->value, scale, batch->weight + first, rows, out->stride);
+        tile_back(t, rows, NULL, NULL);
+    }
+    return isfinite(loss);
+}
+
+static bool make_gradient(void *handle, int64_t step) {
+    training *t = handle;
+    make_tables(t);
+    bool finite = t->base.spec.data->table ? learn_pairs(t) : learn_samples(t, step);
+    tables_back(t);
+    return finite;
+}
+
+static void end(void *handle) {
+    training *t = handle;
+    ts_feature_batch_free(&t->batch);
+    ts_plan_free(&t->plan);
+    ts_graph_free(&t->graph);
+}
+
+static const ts_cpu_model MODEL = {
+    .bytes = sizeof(training),
+    .set_shape = set_shape,
+    .take = take,
+    .initialise = initialise,
+    .select = select_instance,
+    .make_gradient = make_gradient,
+    .end = end,
+};
+
+static ts_status create(const ts_training_spec *spec, void **handle) {
+    return ts_cpu_training_create(&MODEL, spec, handle);
+}
+
+const ts_engine ts_cpu_network = {.wide = true, .create = create, TS_CPU_ENGINE_FUNCTIONS};

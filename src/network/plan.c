@@ -1,0 +1,110 @@
+// Deciding what is made together.
+#include "network/plan.h"
+
+#include "base/memory.h"
+
+static bool of_pairs(const ts_graph *graph, int node) {
+    return graph->node[node].domain == TS_PAIR;
+}
+
+// An activation makes the sum before it where nothing else needs that.
+static void join_activations(ts_plan *plan, const int *uses) {
+    const ts_graph *graph = plan->graph;
+    for (int i = 0; i < graph->count; i++) {
+        const ts_node *node = &graph->node[i], *sum = &graph->node[node->input[0]];
+        if (node->operation != TS_ACTIVATION || sum->operation != TS_SUM || sum->domain != node->domain ||
+            uses[node->input[0]] > 1)
+            continue;
+        plan->step[node->input[0]].skip = true;
+        plan->step[i].inputs = sum->inputs;
+        plan->step[i].input = sum->input;
+        plan->step[i].scale = sum->scale;
+    }
+}
+
+// Input j of a sum is of pairs, and nothing else needs it: it can be written into the sum's own rows.
+static bool is_term(const ts_graph *graph, const int *uses, const ts_node *sum, int j) {
+    return sum->operation == TS_SUM && sum->domain == TS_PAIR && sum->input[0] != sum->input[1] &&
+           of_pairs(graph, sum->input[j]) && uses[sum->input[j]] == 1 &&
+           graph->node[sum->input[j]].operation != TS_INPUT;
+}
+
+// It can be added to what another term has left in its rows.
+static bool can_add(const ts_graph *graph, const int *uses, int index) {
+    const ts_node *node = &graph->node[index];
+    return node->operation == TS_PRODUCT || node->operation == TS_MIX ||
+           (is_term(graph, uses, node, 0) && can_add(graph, uses, node->input[0]));
+}
+
+// The first term of a sum lies in the sum's rows; so does the second where both can be added up there, and then there
+// is no sum left to make. From the outermost sum inwards.
+static void join_terms(ts_plan *plan, const int *uses) {
+    const ts_graph *graph = plan->graph;
+    for (int i = graph->count - 1; i >= 0; i--) {
+        const ts_node *node = &graph->node[i];
+        ts_step *step = &plan->step[i];
+        if (step->skip || !is_term(graph, uses, node, 0))
+            continue;
+        plan->step[node->input[0]].home = step->home;
+        step->shares[0] = true;
+        if (is_term(graph, uses, node, 1) && node->scale == 1 && can_add(graph, uses, node->input[0]) &&
+            can_add(graph, uses, node->input[1])) {
+            plan->step[node->input[1]].home = step->home;
+            step->shares[1] = step->skip = true;
+        }
+    }
+}
+
+// Of those that write into the same rows the first does, the others add. A sum in its first term's rows always adds.
+static void order_terms(ts_plan *plan) {
+    int count = plan->graph->count;
+    for (int i = 0; i < count; i++)
+        for (int j = 0; j < i && !plan->step[i].skip; j++)
+            if (!plan->step[j].skip && plan->step[j].home == plan->step[i].home)
+                plan->step[i].adds = true;
+}
+
+// Whichever operation is the first on the way back to reach a node of pairs writes its gradient.
+static void order_gradients(ts_plan *plan) {
+    const ts_graph *graph = plan->graph;
+    for (int node = 0; node < graph->count; node++) {
+        bool first = of_pairs(graph, node) && node != graph->output;
+        for (int i = graph->count - 1; i > node; i--) {
+            ts_step *user = &plan->step[i];
+            for (int j = 0; j < user->inputs && !user->skip; j++)
+                if (user->input[j] == node && !user->shares[j] && first) {
+                    user->sets[j] = true;
+                    first = false;
+                }
+        }
+    }
+}
+
+ts_status ts_plan_make(const ts_graph *graph, ts_plan *plan) {
+    size_t count = (size_t)graph->count;
+    int *uses = ts_alloc(count * sizeof *uses, "a network");
+    *plan = (ts_plan){.graph = graph, .step = ts_alloc_zero(count, sizeof *plan->step, "a network")};
+    if (uses && plan->step) {
+        ts_graph_count_uses(graph, uses);
+        for (int i = 0; i < graph->count; i++) {
+            const ts_node *node = &graph->node[i];
+            plan->step[i] = (ts_step){
+                .skip = uses[i] == 0, .inputs = node->inputs, .input = node->input, .scale = node->scale, .home = i};
+        }
+        for (int i = 0; i < graph->count; i++)
+            if (uses[i] > 0 && graph->node[i].operation == TS_PRODUCT)
+                plan->step[graph->node[i].input[1]].transposed = true;
+        join_activations(plan, uses);
+        join_terms(plan, uses);
+        order_terms(plan);
+        order_gradients(plan);
+    }
+    ts_status status = uses && plan->step ? TS_OK : TS_ERROR_MEMORY;
+    ts_free(uses);
+    return status;
+}
+
+void ts_plan_free(ts_plan *plan) {
+    ts_free(plan->step);
+    *plan = (ts_plan){0};
+}

@@ -1,0 +1,27 @@
+// How the operations of a network are executed with few passes over memory: which of them are made together, which
+// share the rows they write, and which way back writes a gradient where the others add. For executors that go through
+// the graph operation by operation; network/pass.h does without.
+#pragma once
+
+#include "network/graph.h"
+
+typedef struct ts_step {
+    bool skip;        // nothing is left to do: its terms write its rows, or the activation after it makes it
+    int inputs;       // of the operation,
+    const int *input; // as in ts_node; of an activation that makes the sum before it: that sum's
+    double scale;
+    int home;                    // node in whose rows and gradient this one lies: itself, or a sum that it is a term of
+    bool adds;                   // to what an earlier term has written there
+    bool transposed;             // a matrix that products need transposed, too
+    bool shares[TS_MOST_INPUTS]; // input i lies in the same rows as this node: no gradient has to go there
+    bool sets[TS_MOST_INPUTS];   // of input i the gradient is written, not added to
+} ts_step;
+
+typedef struct ts_plan {
+    const ts_graph *graph;
+    ts_step *step; // (graph->count); owned
+} ts_plan;
+
+// The graph must outlive the plan. Free with ts_plan_free, also after a fault.
+ts_status ts_plan_make(const ts_graph *graph, ts_plan *plan);
+void ts_plan_free(ts_plan *plan);

@@ -1,0 +1,295 @@
+// Rules, their application, and the choice between them.
+#include "network/rewrite.h"
+
+#include "base/memory.h"
+
+#include <string.h>
+
+// For each tensor M, whether (x + y) M becomes x M + y M, and whether (x A) M becomes x (A M).
+typedef struct choice {
+    bool distribute[TS_MAX_TENSORS], fold[TS_MAX_TENSORS];
+} choice;
+
+// One graph being made from another.
+typedef struct rewriting {
+    const ts_graph *from;
+    ts_graph *to;
+    const choice *choice;
+    int *made; // (from->count) the node of `to` that is a node of `from`
+    int *uses; // (from->count)
+} rewriting;
+
+static const ts_node *input_of(const rewriting *w, const ts_node *node, int i) {
+    return &w->from->node[node->input[i]];
+}
+
+// --- Rules. Each returns the node of `to` that takes a node's place; -1: it does not apply. ---
+
+// [x, y] M = x M_1 + y M_2 with M's upper and lower rows.
+static int split_concatenation(const rewriting *w, const ts_node *x, const ts_node *matrix) {
+    if (x->operation != TS_CONCATENATE || matrix->operation != TS_PARAMETER)
+        return -1;
+    int upper = input_of(w, x, 0)->width, lower = input_of(w, x, 1)->width;
+    int m_1 = ts_graph_parameter_rows(w->to, matrix->tensor, matrix->first, upper);
+    int m_2 = ts_graph_parameter_rows(w->to, matrix->tensor, matrix->first + upper, lower);
+    return ts_graph_sum(w->to, ts_graph_product(w->to, w->made[x->input[0]], m_1),
+                        ts_graph_product(w->to, w->made[x->input[1]], m_2));
+}
+
+// (x + s y) M = x M + s (y M): of pairs, where chosen; of a table and a constant, as the table may serve both sides.
+static int distribute(const rewriting *w, const ts_node *x, const ts_node *matrix, int by) {
+    if (x->operation != TS_SUM || x->domain == TS_CONSTANT)
+        return -1;
+    bool chosen = x->domain == TS_PAIR ? matrix->operation == TS_PARAMETER && w->choice->distribute[matrix->tensor]
+                                       : input_of(w, x, 1)->domain == TS_CONSTANT;
+    return chosen ? ts_graph_scaled_sum(w->to, ts_graph_product(w->to, w->made[x->input[0]], by), x->scale,
+                                        ts_graph_product(w->to, w->made[x->input[1]], by))
+                  : -1;
+}
+
+// (sum_j w_j v_j) M = sum_j w_j (v_j M), where the v_j are tables.
+static int push_into_mixture(const rewriting *w, const ts_node *x, int by) {
+    int value[TS_MOST_SOURCES];
+    if (x->operation != TS_MIX)
+        return -1;
+    for (int j = 1; j < x->inputs; j++) {
+        if (input_of(w, x, j)->domain == TS_PAIR)
+            return -1;
+        value[j - 1] = ts_graph_product(w->to, w->made[x->input[j]], by);
+    }
+    return ts_graph_mix(w->to, w->made[x->input[0]], x->inputs - 1, value);
+}
+
+// (x A) M = x (A M), where chosen.
+static int fold(const rewriting *w, const ts_node *x, const ts_node *matrix, int by) {
+    if (x->operation != TS_PRODUCT || x->transposed || x->domain != TS_PAIR || matrix->operation != TS_PARAMETER ||
+        !w->choice->fold[matrix->tensor])
+        return -1;
+    return ts_graph_product(w->to, w->made[x->input[0]], ts_graph_product(w->to, w->made[x->input[1]], by));
+}
+
+static int rewrite_product(const rewriting *w, const ts_node *node) {
+    const ts_node *x = input_of(w, node, 0), *matrix = input_of(w, node, 1);
+    int by = w->made[node->input[1]], made = -1;
+    if (node->transposed)
+        return -1;
+    if (x->operation == TS_LOOKUP) // a table's product, for both sides at once
+        return ts_graph_lookup(w->to, x->domain, ts_graph_product(w->to, w->made[x->input[0]], by));
+    made = split_concatenation(w, x, matrix);
+    made = made >= 0 ? made : distribute(w, x, matrix, by);
+    made = made >= 0 ? made : push_into_mixture(w, x, by);
+    return made >= 0 ? made : fold(w, x, matrix, by);
+}
+
+// Weights of attention add up to S = rate + (1 - rate) sources. With a constant as the last source v_c
+//     sum_j w_j v_j = S v_c + sum over the others of w_j (v_j - v_c).
+static int take_out_constant_source(const rewriting *w, const ts_node *node) {
+    const ts_node *weights = input_of(w, node, 0);
+    int others = node->inputs - 2, value[TS_MOST_SOURCES];
+    if (others < 1 || weights->operation != TS_ATTEND || weights->inputs != others + 1 ||
+        input_of(w, node, others + 1)->domain != TS_CONSTANT)
+        return -1;
+    int constant = w->made[node->input[others + 1]];
+    for (int j = 0; j < others; j++)
+        value[j] = ts_graph_scaled_sum(w->to, w->made[node->input[1 + j]], -1, constant);
+    int mixed = ts_graph_mix(w->to, w->made[node->input[0]], others, value);
+    return ts_graph_scaled_sum(w->to, mixed, weights->scale + (1 - weights->scale) * (others + 1), constant);
+}
+
+// Terms of a sum, each with a factor.
+enum { MOST_TERMS = 64 };
+typedef struct terms {
+    int count;
+    int node[MOST_TERMS]; // of `from`
+    double factor[MOST_TERMS];
+} terms;
+
+// Through sums of the same domain that nothing else needs.
+static void find_terms(const rewriting *w, int index, int domain, double factor, terms *found) {
+    const ts_node *node = &w->from->node[index];
+    for (int i = 0; i < 2; i++) {
+        int input = node->input[i];
+        double by = i == 0 ? factor : factor * node->scale;
+        const ts_node *in = &w->from->node[input];
+        if (in->operation == TS_SUM && in->domain == domain && w->uses[input] == 1 && found->count < MOST_TERMS / 2) {
+            find_terms(w, input, domain, by, found);
+        } else {
+            found->node[found->count] = input;
+            found->factor[found->count++] = by;
+        }
+    }
+}
+
+// Adds those of a domain to a sum (-1: none yet). -2: the first of them has a factor.
+static int add_terms(const rewriting *w, const terms *found, int domain, int sum) {
+    for (int i = 0; i < found->count && sum > -2; i++) {
+        int term = w->made[found->node[i]];
+        if (w->from->node[found->node[i]].domain != domain)
+            continue;
+        if (sum >= 0)
+            sum = ts_graph_scaled_sum(w->to, sum, found->factor[i], term);
+        else
+            sum = found->factor[i] == 1 ? term : -2;
+    }
+    return sum;
+}
+
+// What depends on less is added up first.
+static int gather_sum(const rewriting *w, int index) {
+    terms found = {0};
+    int domain = w->from->node[index].domain;
+    find_terms(w, index, domain, 1, &found);
+    if (found.count < 3)
+        return -1;
+    int sum = add_terms(w, &found, domain, -1), constant = add_terms(w, &found, TS_CONSTANT, -1);
+    int side[2] = {-1, -1};
+    for (int i = 0; i < 2; i++) {
+        side[i] = domain == TS_PAIR ? add_terms(w, &found, i == 0 ? TS_LEFT : TS_RIGHT, -1) : -1;
+        if (side[i] >= 0 && constant >= 0) {
+            side[i] = ts_graph_sum(w->to, side[i], constant);
+            constant = -1;
+        }
+    }
+    const int rest[] = {side[0], side[1], constant};
+    for (int i = 0; i < 3 && sum > -2; i++) {
+        if (rest[i] != -1)
+            sum = rest[i] < 0 ? -2 : sum < 0 ? rest[i] : ts_graph_sum(w->to, sum, rest[i]);
+    }
+    return sum < 0 ? -1 : sum;
+}
+
+// --- Applying them ---
+
+static int copy(const rewriting *w, ts_node node) {
+    for (int i = 0; i < node.inputs; i++)
+        node.input[i] = w->made[node.input[i]];
+    return ts_graph_add(w->to, node);
+}
+
+// Leaves out what the output does not need; scratch: (count).
+static void prune(ts_graph *graph, int *scratch) {
+    int kept = 0;
+    ts_graph_count_uses(graph, scratch);
+    for (int i = 0; i < graph->count; i++) {
+        if (!scratch[i])
+            continue;
+        ts_node node = graph->node[i];
+        for (int j = 0; j < node.inputs; j++)
+            node.input[j] = scratch[node.input[j]];
+        graph->node[kept] = node;
+        scratch[i] = kept++; // from a number of uses to the new place
+    }
+    graph->output = scratch[graph->output];
+    graph->count = kept;
+}
+
+// What the output needs of `from`, with each rule applied where it can be.
+static ts_status apply(const ts_graph *from, const choice *chosen, ts_graph *to) {
+    int *scratch = ts_alloc(2 * (size_t)from->count * sizeof *scratch, "a network");
+    rewriting w = {.from = from, .to = to, .choice = chosen, .made = scratch, .uses = scratch + from->count};
+    ts_graph_begin(to, &from->layout, from->tokens);
+    if (!scratch)
+        return TS_ERROR_MEMORY;
+    ts_graph_count_uses(from, w.uses);
+    for (int i = 0; i < from->count; i++) {
+        const ts_node *node = &from->node[i];
+        if (!w.uses[i])
+            continue;
+        int made = node->operation == TS_PRODUCT                              ? rewrite_product(&w, node)
+                   : node->operation == TS_MIX                                ? take_out_constant_source(&w, node)
+                   : node->operation == TS_SUM && node->domain != TS_CONSTANT ? gather_sum(&w, i)
+                                                                              : -1;
+        w.made[i] = made >= 0 ? made : copy(&w, *node);
+    }
+    ts_status status = ts_graph_finish(to, to->status == TS_OK ? w.made[from->output] : 0);
+    ts_free(scratch);
+    scratch = status == TS_OK ? ts_alloc((size_t)to->count * sizeof *scratch, "a network") : NULL;
+    if (scratch)
+        prune(to, scratch);
+    else if (status == TS_OK)
+        status = TS_ERROR_MEMORY;
+    ts_free(scratch);
+    return status;
+}
+
+static bool same_graph(const ts_graph *x, const ts_graph *y) {
+    bool same = x->count == y->count && x->output == y->output;
+    for (int i = 0; same && i < x->count; i++)
+        same = ts_node_same(&x->node[i], &y->node[i]);
+    return same;
+}
+
+// Until no rule changes anything.
+static ts_status apply_all(const ts_graph *from, const choice *chosen, ts_graph *to) {
+    enum { MOST_TURNS = 64 };
+    ts_status status = apply(from, chosen, to);
+    for (int turn = 0; status == TS_OK && turn < MOST_TURNS; turn++) {
+        ts_graph next;
+        status = apply(to, chosen, &next);
+        bool done = status == TS_OK && same_graph(to, &next);
+        ts_graph_free(to);
+        *to = next;
+        if (done)
+            break;
+    }
+    return status;
+}
+
+double ts_graph_cost(const ts_graph *graph, double pairs) {
+    double cost = 0;
+    for (int i = 0; i < graph->count; i++) {
+        const ts_node *node = &graph->node[i];
+        double rows = node->domain == TS_PAIR ? pairs : ts_graph_rows(graph, node, 0), each = 2.0 * node->width;
+        if (node->operation == TS_PARAMETER || node->operation == TS_LOOKUP || node->operation == TS_INPUT)
+            each = 0;
+        else if (node->operation == TS_PRODUCT)
+            each = (double)graph->node[node->input[0]].width * node->width;
+        else if (node->operation == TS_MIX)
+            each = 3.0 * (node->inputs - 1) * node->width;
+        else if (node->operation == TS_SCORE)
+            each = 3.0 * graph->node[node->input[0]].width;
+        cost += rows * each;
+    }
+    return cost;
+}
+
+static ts_status cost_of(const ts_graph *from, const choice *chosen, double pairs, double *cost) {
+    ts_graph to;
+    ts_status status = apply_all(from, chosen, &to);
+    *cost = status == TS_OK ? ts_graph_cost(&to, pairs) : 0;
+    ts_graph_free(&to);
+    return status;
+}
+
+// Changes one decision after the other for the better, until none is.
+static ts_status improve(const ts_graph *from, double pairs, choice *best, double *cost) {
+    ts_status status = cost_of(from, best, pairs, cost);
+    for (bool better = true; better && status == TS_OK;) {
+        better = false;
+        for (int t = 0; t < 2 * from->layout.count && status == TS_OK; t++) {
+            choice other = *best;
+            bool *decision = t % 2 == 0 ? &other.distribute[t / 2] : &other.fold[t / 2];
+            *decision = !*decision;
+            double now;
+            status = cost_of(from, &other, pairs, &now);
+            if (status == TS_OK && now < *cost) {
+                *best = other;
+                *cost = now;
+                better = true;
+            }
+        }
+    }
+    return status;
+}
+
+ts_status ts_graph_rewrite(const ts_graph *from, double pairs, ts_graph *to) {
+    choice none = {0}, all;
+    double without, with;
+    for (int t = 0; t < TS_MAX_TENSORS; t++)
+        all.distribute[t] = all.fold[t] = true;
+    *to = (ts_graph){0};
+    ts_status status = improve(from, pairs, &none, &without);
+    if (status == TS_OK)
+        status = improve(from, pairs, &all, &with);
+    return status == TS_OK ? apply_all(from, without <= with ? &none : &all, to) : status;
+}
