@@ -230,6 +230,7 @@ static void assert_fails(ts_trainer *trainer, int64_t steps_done, const char *wh
 static struct lossy {
     ts_network network; // the model's own
     int measured, samples;
+    bool on;
 } lossy_state;
 
 static void lossy_reconstruct(const void *weights, const int *active, const float *value, int count, double *x_hat) {
@@ -238,8 +239,13 @@ static void lossy_reconstruct(const void *weights, const int *active, const floa
         x_hat[0] = spoil.value;
 }
 
-static ts_status lossy_open(const ts_params *params, const float *parameters, ts_network *network) {
-    ts_status status = ts_model_find("autoencoder")->open(params, parameters, network);
+// Linked in place of ts_network_open.
+ts_status __real_ts_network_open(const ts_params *params, const float *parameters, ts_network *network);
+ts_status __wrap_ts_network_open(const ts_params *params, const float *parameters, ts_network *network);
+ts_status __wrap_ts_network_open(const ts_params *params, const float *parameters, ts_network *network) {
+    ts_status status = __real_ts_network_open(params, parameters, network);
+    if (!lossy_state.on)
+        return status;
     lossy_state.network = *network;
     lossy_state.samples = 0;
     lossy_state.measured += ts_params_integer(params, "seed") == 1;
@@ -277,11 +283,7 @@ static void test_an_engine_that_notices_nothing_makes_no_row(void **state) {
             ts_trainer_free(trainer);
         }
     // Losses: train_loss, exact_loss.
-    ts_model lossy = *ts_model_find("autoencoder");
-    ts_schema schema = *params[0].schema;
-    lossy.open = lossy_open;
-    schema.model = &lossy;
-    params[0].schema = params[1].schema = &schema;
+    lossy_state.on = true;
     spec.engine = seeing;
     for (spoil.part = 0; spoil.part < 2; spoil.part++)
         for (int v = 0; v < 3; v++) {
@@ -294,6 +296,7 @@ static void test_an_engine_that_notices_nothing_makes_no_row(void **state) {
                 assert_fails(trainer, 4, "diverged: the loss is not finite at step 4");
             ts_trainer_free(trainer);
         }
+    lossy_state.on = false;
     ts_record_layout_free(layout);
     ts_data_free(data);
     ts_sweep_free(sweep);

@@ -48,6 +48,7 @@ static ts_status set_shape(void *handle) {
         ts_cpu_pairs_begin(&t->pairs, &t->base.spec);
     ts_graph defined;
     ts_status status = ts_model_define(&t->base.spec.params[0], &defined);
+    ts_graph_forget_roles(&defined);
     if (status == TS_OK)
         status = ts_graph_rewrite(&defined, (double)t->pairs.train, &t->graph);
     ts_graph_free(&defined);

@@ -110,6 +110,7 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
     t->optimiser = ts_optimiser_of(&spec->params[0]);
     t->parts = 1 + t->optimiser->moments;
     ts_status status = ts_model_define(&spec->params[0], &t->graph);
+    ts_graph_forget_roles(&t->graph);
     t->parameters = t->graph.layout.total;
     if (status == TS_OK)
         status = ts_pass_create(&t->graph, BATCH, true, &t->pass);

@@ -275,7 +275,7 @@ ts_status ts_measure_weights(const ts_params *params, const ts_data *data, const
             out[i] = NAN;
         return TS_OK;
     }
-    ts_status status = model->open(params, parameters, &network);
+    ts_status status = ts_network_open(params, parameters, &network);
     if (status == TS_OK)
         status = ts_measure_network(params, data, &network, step, last, pause, out);
     ts_network_close(&network);

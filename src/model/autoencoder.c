@@ -1,11 +1,11 @@
 // The model `autoencoder`: keys, layout, initial weights, forward pass.
 #include "model/autoencoder.h"
 
-#include "base/memory.h"
 #include "base/random.h"
-#include "model/network.h"
+#include "model/model.h"
 #include "model/optimiser.h"
 #include "network/graph.h"
+#include "task/data.h"
 #include "task/task.h"
 
 #include <math.h>
@@ -112,6 +112,7 @@ static void initialise(const ts_params *params, float *parameters) {
 static int define(const ts_params *params, ts_graph *g) {
     int x = ts_graph_input(g, ts_autoencoder_shape_of(params).features), w = ts_graph_parameter(g, 0);
     int h = ts_graph_product_transposed(g, x, w);
+    ts_graph_set_role(g, TS_DIRECTIONS, w);
     return ts_graph_activation(g, TS_RELU, ts_graph_sum(g, ts_graph_product(g, h, w), ts_graph_parameter(g, 1)));
 }
 
@@ -134,51 +135,6 @@ static double unit_bytes(const ts_params *params, const ts_data *data) {
     return 2 * (16 * samples + 8 * entries);
 }
 
-// --- The network with given weights ---
-
-typedef struct weights {
-    int hidden, features;
-    const double *w, *b; // (hidden, features), (features)
-    double *h;           // (hidden) scratch: of one row
-    double all[];        // W, b; then h
-} weights;
-
-static void reconstruct(const void *context, const int *active, const float *value, int count, double *x_hat) {
-    const weights *m = context;
-    size_t features = (size_t)m->features;
-    memset(m->h, 0, (size_t)m->hidden * sizeof(double));
-    for (int e = 0; e < count; e++)
-        for (int k = 0; k < m->hidden; k++)
-            m->h[k] += m->w[(size_t)k * features + (size_t)active[e]] * (value ? value[e] : 1);
-    memcpy(x_hat, m->b, features * sizeof(double));
-    for (int k = 0; k < m->hidden; k++) {
-        const double *w = m->w + (size_t)k * features;
-        double h = m->h[k];
-        for (size_t f = 0; f < features; f++)
-            x_hat[f] += h * w[f];
-    }
-    for (size_t f = 0; f < features; f++)
-        x_hat[f] = x_hat[f] <= 0 ? 0 : x_hat[f];
-}
-
-static ts_status open(const ts_params *params, const float *parameters, ts_network *network) {
-    ts_autoencoder_shape shape = ts_autoencoder_shape_of(params);
-    size_t hidden = (size_t)shape.hidden, features = (size_t)shape.features, count = (hidden + 1) * features;
-    weights *m = ts_alloc(sizeof *m + (count + hidden) * sizeof *m->all, "an autoencoder's measures");
-    *network = (ts_network){.weights = m, .free = ts_free, .reconstruct = reconstruct};
-    if (!m)
-        return TS_ERROR_MEMORY;
-    m->hidden = network->hidden = shape.hidden;
-    m->features = network->features = shape.features;
-    for (size_t i = 0; i < count; i++)
-        m->all[i] = parameters[i];
-    m->w = network->directions = network->all = m->all;
-    m->b = m->all + hidden * features;
-    m->h = m->all + count;
-    network->parameters = (int64_t)count;
-    return TS_OK;
-}
-
 const ts_model ts_model_autoencoder = {
     .name = "autoencoder",
     .help = "x_hat = relu(W^T W x + b), the toy model of superposition",
@@ -193,5 +149,4 @@ const ts_model ts_model_autoencoder = {
     .step_operations = step_operations,
     .unit_bytes = unit_bytes,
     .headline = "final_loss",
-    .open = open,
 };

@@ -1,8 +1,6 @@
 // The model `mlp`: keys, layout, initial weights, forward pass.
 #include "model/mlp.h"
 
-#include "base/memory.h"
-#include "base/product.h"
 #include "model/network.h"
 #include "model/optimiser.h"
 #include "network/graph.h"
@@ -70,14 +68,19 @@ static void initialise(const ts_params *params, float *parameters) {
         parameters);
 }
 
-// logits = relu([W_x[a], W_y[b]] W) W_U
+// logits = relu([W_x[a], W_y[b]] W) W_U. As embeddings count what tokens give the hidden layer: W_x W[:embed], and the
+// same on the right.
 static int define(const ts_params *params, ts_graph *g) {
     enum { W_X, W_Y, W, W_U };
-    (void)params; // the shapes are in the layout
-    int x = ts_graph_lookup(g, TS_LEFT, ts_graph_parameter(g, W_X));
-    int y = ts_graph_lookup(g, TS_RIGHT, ts_graph_parameter(g, W_Y));
-    int z = ts_graph_product(g, ts_graph_concatenate(g, x, y), ts_graph_parameter(g, W));
-    return ts_graph_product(g, ts_graph_activation(g, TS_RELU, z), ts_graph_parameter(g, W_U));
+    int embed = ts_mlp_shape_of(params).embed, w_x = ts_graph_parameter(g, W_X), w_y = ts_graph_parameter(g, W_Y);
+    int x = ts_graph_concatenate(g, ts_graph_lookup(g, TS_LEFT, w_x), ts_graph_lookup(g, TS_RIGHT, w_y));
+    int hidden = ts_graph_activation(g, TS_RELU, ts_graph_product(g, x, ts_graph_parameter(g, W)));
+    int w_u = ts_graph_parameter(g, W_U);
+    ts_graph_set_role(g, TS_EMBED_LEFT, ts_graph_product(g, w_x, ts_graph_parameter_rows(g, W, 0, embed)));
+    ts_graph_set_role(g, TS_EMBED_RIGHT, ts_graph_product(g, w_y, ts_graph_parameter_rows(g, W, embed, embed)));
+    ts_graph_set_role(g, TS_HIDDEN, hidden);
+    ts_graph_set_role(g, TS_UNEMBED, w_u);
+    return ts_graph_product(g, hidden, w_u);
 }
 
 static int64_t width(const ts_params *params, const char *name) {
@@ -99,75 +102,6 @@ static double unit_bytes(const ts_params *params, const ts_data *data) {
     return (double)s.n * (8.0 * (3 * s.hidden + s.n_out) + 12.0 * s.n) + 16.0 * s.n * s.hidden;
 }
 
-// --- The network with given weights ---
-
-typedef struct weights {
-    ts_mlp_shape shape;
-    double *all;          // all tensors, as in layout
-    double *left, *right; // (n, hidden): W_x W[:embed], W_y W[embed:]
-    const double *w_u;    // (hidden, n_out)
-    ts_slab slab;
-} weights;
-
-static ts_status weights_create(const ts_params *params, const float *parameters, weights *w) {
-    ts_parameter_layout tensors;
-    layout(params, &tensors);
-    ts_mlp_shape s = w->shape = ts_mlp_shape_of(params);
-    size_t n = (size_t)s.n, hidden = (size_t)s.hidden;
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass == 1 && ts_slab_reserve(&w->slab, "an mlp's measures") != TS_OK)
-            return TS_ERROR_MEMORY;
-        w->all = ts_slab_take(&w->slab, (size_t)tensors.total, sizeof(double));
-        w->left = ts_slab_take(&w->slab, n * hidden, sizeof(double));
-        w->right = ts_slab_take(&w->slab, n * hidden, sizeof(double));
-    }
-    for (int64_t i = 0; i < tensors.total; i++)
-        w->all[i] = parameters[i];
-    w->w_u = w->all + tensors.tensor[3].offset;
-    const double *both = w->all + tensors.tensor[2].offset;
-    ts_product(s.n, s.hidden, s.embed, w->all, s.embed, both, s.hidden, w->left, s.hidden);
-    ts_product(s.n, s.hidden, s.embed, w->all + tensors.tensor[1].offset, s.embed, both + (size_t)s.embed * hidden,
-               s.hidden, w->right, s.hidden);
-    return TS_OK;
-}
-
-static void row(const void *context, int a, double *h_rows, double *logits, double *hidden_logits) {
-    const weights *w = context;
-    (void)hidden_logits; // all of them
-    size_t hidden = (size_t)w->shape.hidden;
-    const double *left = w->left + (size_t)a * hidden;
-    for (int b = 0; b < w->shape.n; b++) {
-        const double *right = w->right + (size_t)b * hidden;
-        double *h = h_rows + (size_t)b * hidden;
-        for (size_t k = 0; k < hidden; k++)
-            h[k] = left[k] + right[k] <= 0 ? 0 : left[k] + right[k];
-    }
-    ts_product(w->shape.n, w->shape.n_out, w->shape.hidden, h_rows, w->shape.hidden, w->w_u, w->shape.n_out, logits,
-               w->shape.n_out);
-}
-
-static void free_weights(void *context) {
-    ts_slab_free(&((weights *)context)->slab);
-    ts_free(context);
-}
-
-static ts_status open(const ts_params *params, const float *parameters, ts_network *network) {
-    ts_parameter_layout tensors;
-    layout(params, &tensors);
-    weights *w = ts_alloc_zero(1, sizeof *w, "an mlp's measures");
-    *network = (ts_network){.weights = w, .free = free_weights, .row = row};
-    ts_status status = w ? weights_create(params, parameters, w) : TS_ERROR_MEMORY;
-    if (status != TS_OK)
-        return status;
-    network->all = w->all;
-    network->parameters = tensors.total;
-    network->hidden = network->embed = w->shape.hidden;
-    network->e_x = w->left;
-    network->e_y = w->right;
-    network->u = w->w_u;
-    return TS_OK;
-}
-
 const ts_model ts_model_mlp = {
     .name = "mlp",
     .help = "relu([W_x[a], W_y[b]] W) W_U, the two-embedding network that learns a table",
@@ -182,5 +116,4 @@ const ts_model ts_model_mlp = {
     .step_operations = step_operations,
     .unit_bytes = unit_bytes,
     .headline = "test_loss",
-    .open = open,
 };

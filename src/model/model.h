@@ -10,7 +10,6 @@
 
 struct ts_data;
 struct ts_graph;
-struct ts_network;
 struct ts_optimiser;
 
 // What a tensor is called in files of weights, exported or made elsewhere.
@@ -33,7 +32,8 @@ typedef struct ts_model {
     void (*layout)(const ts_params *params, ts_parameter_layout *layout);
     void (*initialise)(const ts_params *params, float *parameters);
 
-    // Adds its operations to a graph of this layout and returns the output: logits of pairs, x_hat of samples.
+    // Adds its operations to a graph of this layout, says which play a role in measures, and returns the output: logits
+    // of pairs, x_hat of samples.
     int (*define)(const ts_params *params, struct ts_graph *graph);
 
     // A width that measures have a dimension of: "neuron", "head", "feature". 0: it has none.
@@ -46,9 +46,6 @@ typedef struct ts_model {
     double (*unit_bytes)(const ts_params *params, const struct ts_data *data);
 
     const char *headline; // the final measure that reports show
-
-    // The network with these weights, for its measures; free with ts_network_close, also after a fault.
-    ts_status (*open)(const ts_params *params, const float *parameters, struct ts_network *network);
 } ts_model;
 
 extern const ts_model *const ts_models[]; // NULL-terminated

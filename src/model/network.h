@@ -61,4 +61,6 @@ typedef struct ts_network {
     void (*reconstruct)(const void *weights, const int *active, const float *value, int count, double *x_hat);
 } ts_network;
 
+// The network with these weights (parameters); free with ts_network_close, also after a fault.
+ts_status ts_network_open(const ts_params *params, const float *parameters, ts_network *network);
 void ts_network_close(ts_network *network);

@@ -8,6 +8,16 @@
 
 void ts_graph_begin(ts_graph *graph, const ts_parameter_layout *layout, int tokens) {
     *graph = (ts_graph){.layout = *layout, .tokens = tokens};
+    ts_graph_forget_roles(graph);
+}
+
+void ts_graph_set_role(ts_graph *graph, ts_role role, int node) {
+    graph->role[role] = node;
+}
+
+void ts_graph_forget_roles(ts_graph *graph) {
+    for (int i = 0; i < TS_ROLES; i++)
+        graph->role[i] = -1;
 }
 
 void ts_graph_free(ts_graph *graph) {
@@ -219,6 +229,9 @@ ts_status ts_graph_finish(ts_graph *graph, int output) {
 void ts_graph_count_uses(const ts_graph *graph, int *uses) {
     memset(uses, 0, (size_t)graph->count * sizeof *uses);
     uses[graph->output] = 1;
+    for (int i = 0; i < TS_ROLES; i++)
+        if (graph->role[i] >= 0)
+            uses[graph->role[i]]++;
     for (int i = graph->count - 1; i >= 0; i--)
         for (int j = 0; uses[i] && j < graph->node[i].inputs; j++)
             uses[graph->node[i].input[j]]++;

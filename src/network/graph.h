@@ -20,6 +20,18 @@ enum {
     TS_SAMPLE = TS_PAIR, // each sample of a batch, where a network learns features
 };
 
+// What measures ask of a network beside its output.
+typedef enum ts_role {
+    TS_HIDDEN,        // activations of the hidden layer, of pairs
+    TS_HIDDEN_OUTPUT, // what of the output comes through the hidden layer; none: all of it
+    TS_ATTENTION,     // weights of the last position's attention, (pairs, heads * sources)
+    TS_EMBED_LEFT,    // (tokens or more, embed)
+    TS_EMBED_RIGHT,   // the same
+    TS_UNEMBED,       // (hidden, outputs)
+    TS_DIRECTIONS,    // (hidden, features): column i is how feature i lies in the hidden layer
+    TS_ROLES,
+} ts_role;
+
 typedef struct ts_node {
     ts_operation operation;
     int domain;
@@ -36,13 +48,17 @@ typedef struct ts_graph {
     ts_parameter_layout layout;
     int tokens; // rows of left and right nodes
     int count, room;
-    ts_node *node;    // in an order in which inputs come first; owned
-    int output;       // what the loss is taken of: logits, or x_hat
-    ts_status status; // of adding nodes so far
+    ts_node *node;      // in an order in which inputs come first; owned
+    int output;         // what the loss is taken of: logits, or x_hat
+    int role[TS_ROLES]; // nodes that are needed, too; -1: none
+    ts_status status;   // of adding nodes so far
 } ts_graph;
 
+// A graph of nothing.
 void ts_graph_begin(ts_graph *graph, const ts_parameter_layout *layout, int tokens);
 void ts_graph_free(ts_graph *graph);
+void ts_graph_set_role(ts_graph *graph, ts_role role, int node);
+void ts_graph_forget_roles(ts_graph *graph); // only the output is needed
 
 // TS_ERROR_MEMORY: there was no room for a node. TS_ERROR_FATAL: shapes did not fit, and the message says where.
 ts_status ts_graph_finish(ts_graph *graph, int output);
@@ -67,7 +83,7 @@ int ts_graph_attend(ts_graph *graph, double rate, int sources, const int *score)
 int ts_graph_mix(ts_graph *graph, int weights, int sources, const int *value); // of the first `sources` weights
 int ts_graph_add(ts_graph *graph, ts_node node); // one that has been checked: of another graph, with its inputs here
 
-// uses (count): by how many inputs of nodes that the output needs, and as the output, each node is.
+// uses (count): by how many inputs of nodes that are needed, and as output or in a role, each node is.
 void ts_graph_count_uses(const ts_graph *graph, int *uses);
 
 bool ts_node_same(const ts_node *x, const ts_node *y);

@@ -206,10 +206,30 @@ static row row_at(const ts_pass *p, int index, int at, bool backwards) {
     return r;
 }
 
+// Of inputs, most of which are 0.
+static void sparse_product(const ts_pass *p, int index, int rows) {
+    const ts_node *node = &p->graph->node[index], *by = &p->graph->node[node->input[1]];
+    const double *m = p->value[node->input[1]];
+    int depth = node->transposed ? by->width : by->rows, width = node->width;
+    for (int r = 0; r < rows; r++) {
+        const double *x = p->value[node->input[0]] + (size_t)r * (size_t)depth;
+        double *out = p->made[index] + (size_t)r * (size_t)width;
+        memset(out, 0, (size_t)width * sizeof *out);
+        for (int i = 0; i < depth; i++)
+            for (int j = 0; x[i] != 0 && j < width; j++)
+                out[j] += x[i] * (node->transposed ? m[(size_t)j * (size_t)depth + (size_t)i]
+                                                   : m[(size_t)i * (size_t)width + (size_t)j]);
+    }
+}
+
 static void product(const ts_pass *p, int index, int rows) {
     const ts_node *node = &p->graph->node[index], *by = &p->graph->node[node->input[1]];
     const double *x = p->value[node->input[0]], *m = p->value[node->input[1]];
     int depth = node->transposed ? by->width : by->rows, width = node->width;
+    if (p->graph->node[node->input[0]].operation == TS_INPUT) {
+        sparse_product(p, index, rows);
+        return;
+    }
     if (!node->transposed) {
         ts_product(rows, width, depth, x, depth, m, width, p->made[index], width);
         return;
@@ -275,6 +295,7 @@ ts_status ts_pass_create(const ts_graph *graph, int batch, bool backwards, ts_pa
         pass->value = ts_slab_take_zero(&pass->slab, count, sizeof *pass->value);
         pass->made = ts_slab_take_zero(&pass->slab, count, sizeof *pass->made);
         pass->gradient = ts_slab_take_zero(&pass->slab, count, sizeof *pass->gradient);
+        pass->uses = ts_slab_take(&pass->slab, count, sizeof *pass->uses);
         for (int i = 0; i < graph->count; i++) {
             const ts_node *node = &graph->node[i];
             if (node->operation == TS_PARAMETER || node->operation == TS_LOOKUP)
@@ -289,6 +310,7 @@ ts_status ts_pass_create(const ts_graph *graph, int batch, bool backwards, ts_pa
             pass->gradient[i] = gradient;
         }
     }
+    ts_graph_count_uses(graph, pass->uses);
     return TS_OK;
 }
 
@@ -306,7 +328,7 @@ void ts_pass_tables(ts_pass *pass, const double *parameters) {
                 parameters + graph->layout.tensor[node->tensor].offset + (int64_t)node->first * node->width;
         else if (node->operation == TS_LOOKUP)
             pass->value[i] = pass->value[node->input[0]];
-        else if (node->domain != TS_PAIR)
+        else if (node->domain != TS_PAIR && pass->uses[i])
             forwards(pass, i, ts_graph_rows(graph, node, 0));
     }
 }
@@ -315,7 +337,7 @@ void ts_pass_batch(ts_pass *pass, int count, const int *a, const int *b) {
     pass->a = a;
     pass->b = b;
     for (int i = 0; i < pass->graph->count; i++)
-        if (pass->graph->node[i].domain == TS_PAIR)
+        if (pass->graph->node[i].domain == TS_PAIR && pass->uses[i])
             forwards(pass, i, count);
 }
 
@@ -345,12 +367,12 @@ void ts_pass_batch_back(ts_pass *pass, int count) {
         if (graph->node[i].domain == TS_PAIR && i != graph->output)
             clear_gradient(pass, i, count);
     for (int i = graph->output; i >= 0; i--)
-        if (graph->node[i].domain == TS_PAIR)
+        if (graph->node[i].domain == TS_PAIR && pass->uses[i])
             backwards(pass, i, count);
 }
 
 void ts_pass_tables_back(ts_pass *pass) {
     for (int i = pass->graph->count - 1; i >= 0; i--)
-        if (pass->graph->node[i].domain != TS_PAIR)
+        if (pass->graph->node[i].domain != TS_PAIR && pass->uses[i])
             backwards(pass, i, ts_graph_rows(pass->graph, &pass->graph->node[i], 0));
 }

@@ -180,6 +180,9 @@ static void prune(ts_graph *graph, int *scratch) {
         scratch[i] = kept++; // from a number of uses to the new place
     }
     graph->output = scratch[graph->output];
+    for (int i = 0; i < TS_ROLES; i++)
+        if (graph->role[i] >= 0)
+            graph->role[i] = scratch[graph->role[i]];
     graph->count = kept;
 }
 
@@ -201,6 +204,9 @@ static ts_status apply(const ts_graph *from, const choice *chosen, ts_graph *to)
                                                                               : -1;
         w.made[i] = made >= 0 ? made : copy(&w, *node);
     }
+    for (int i = 0; i < TS_ROLES && to->status == TS_OK; i++)
+        if (from->role[i] >= 0)
+            ts_graph_set_role(to, i, w.made[from->role[i]]);
     ts_status status = ts_graph_finish(to, to->status == TS_OK ? w.made[from->output] : 0);
     ts_free(scratch);
     scratch = status == TS_OK ? ts_alloc((size_t)to->count * sizeof *scratch, "a network") : NULL;
@@ -213,7 +219,7 @@ static ts_status apply(const ts_graph *from, const choice *chosen, ts_graph *to)
 }
 
 static bool same_graph(const ts_graph *x, const ts_graph *y) {
-    bool same = x->count == y->count && x->output == y->output;
+    bool same = x->count == y->count && x->output == y->output && memcmp(x->role, y->role, sizeof x->role) == 0;
     for (int i = 0; same && i < x->count; i++)
         same = ts_node_same(&x->node[i], &y->node[i]);
     return same;
