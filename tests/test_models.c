@@ -1,8 +1,9 @@
-// What models promise by themselves: initial weights, measures of networks that are known by hand, and none of weights
-// that are not finite.
+// What models promise by themselves: initial weights, definitions that compute the formulas of docs/workloads.md,
+// measures of networks that are known by hand, and none of weights that are not finite.
 #define _POSIX_C_SOURCE 200809L
 #include "measure/curves.h"
 #include "model/network.h"
+#include "network/pass.h"
 #include "support_engine.h"
 
 static void test_initial_weights_have_the_published_deviation(void **state) {
@@ -28,6 +29,174 @@ static void test_initial_weights_have_the_published_deviation(void **state) {
         support_close(&f);
     }
 }
+
+// --- The formulas of docs/workloads.md, written out, number by number ---
+
+// A model's weights in double precision.
+typedef struct formula {
+    const ts_parameter_layout *layout;
+    const double *weights;
+    int outputs;
+} formula;
+
+// Number [i, j, k] of a tensor, where it has fewer dimensions [j, k] or [k].
+static double number(const formula *f, const char *name, int64_t i, int64_t j, int64_t k) {
+    for (int t = 0; t < f->layout->count; t++) {
+        const ts_tensor *of = &f->layout->tensor[t];
+        int64_t rows = of->rank > 1 ? of->size[of->rank - 2] : 1, columns = of->size[of->rank - 1];
+        if (strcmp(of->name, name) == 0)
+            return f->weights[of->offset + (i * rows + j) * columns + k];
+    }
+    fail_msg("no tensor %s", name);
+    return 0;
+}
+
+static int width_of(const formula *f, const char *name, int dimension) {
+    for (int t = 0; t < f->layout->count; t++)
+        if (strcmp(f->layout->tensor[t].name, name) == 0)
+            return (int)f->layout->tensor[t].size[dimension];
+    fail_msg("no tensor %s", name);
+    return 0;
+}
+
+// h = relu([W_x[a], W_y[b]] W), logits = h W_U
+static void mlp_formula(const formula *f, int a, int b, double *logits) {
+    int embed = width_of(f, "W_x", 1), hidden = width_of(f, "W", 1);
+    for (int c = 0; c < f->outputs; c++)
+        logits[c] = 0;
+    for (int i = 0; i < hidden; i++) {
+        double h = 0;
+        for (int e = 0; e < 2 * embed; e++)
+            h += (e < embed ? number(f, "W_x", 0, a, e) : number(f, "W_y", 0, b, e - embed)) * number(f, "W", 0, e, i);
+        for (int c = 0; c < f->outputs && h > 0; c++)
+            logits[c] += h * number(f, "W_U", 0, i, c);
+    }
+}
+
+enum { MOST_WIDTH = 64 };
+
+// What head h reads at the last position from x (3, d), added to r (d).
+static void head_formula(const formula *f, int h, double x[3][MOST_WIDTH], double *r) {
+    int d = width_of(f, "W_E", 1), k = width_of(f, "W_Q", 2);
+    double score[3] = {0}, weight[3], total = 0;
+    for (int j = 0; j < 3; j++)
+        for (int e = 0; e < k; e++) {
+            double query = 0, key = 0;
+            for (int i = 0; i < d; i++) {
+                query += x[2][i] * number(f, "W_Q", h, i, e);
+                key += x[j][i] * number(f, "W_K", h, i, e);
+            }
+            score[j] += query * key / sqrt(k);
+        }
+    for (int j = 0; j < 3; j++)
+        total += weight[j] = exp(score[j]);
+    for (int j = 0; j < 3; j++)
+        for (int e = 0; e < k; e++) {
+            double value = 0;
+            for (int i = 0; i < d; i++)
+                value += x[j][i] * number(f, "W_V", h, i, e);
+            for (int i = 0; i < d; i++)
+                r[i] += weight[j] / total * value * number(f, "W_O", h, e, i);
+        }
+}
+
+// r = x_2 + heads, H = relu(r W_in), logits = (r + H W_out) W_U
+static void transformer_formula(const formula *f, int a, int b, double *logits) {
+    int d = width_of(f, "W_E", 1), neurons = width_of(f, "W_in", 1), token[3] = {a, b, f->outputs};
+    double x[3][MOST_WIDTH], r[MOST_WIDTH], stream[MOST_WIDTH];
+    assert_true(d <= MOST_WIDTH);
+    for (int j = 0; j < 3; j++)
+        for (int i = 0; i < d; i++)
+            x[j][i] = number(f, "W_E", 0, token[j], i) + number(f, "W_pos", 0, j, i);
+    memcpy(r, x[2], sizeof r);
+    for (int h = 0; h < width_of(f, "W_Q", 0); h++)
+        head_formula(f, h, x, r);
+    memcpy(stream, r, sizeof stream);
+    for (int m = 0; m < neurons; m++) {
+        double h = 0;
+        for (int i = 0; i < d; i++)
+            h += r[i] * number(f, "W_in", 0, i, m);
+        for (int i = 0; i < d && h > 0; i++)
+            stream[i] += h * number(f, "W_out", 0, m, i);
+    }
+    for (int c = 0; c < f->outputs; c++) {
+        logits[c] = 0;
+        for (int i = 0; i < d; i++)
+            logits[c] += stream[i] * number(f, "W_U", 0, i, c);
+    }
+}
+
+// x_hat = relu(W^T W x + b)
+static void autoencoder_formula(const formula *f, const double *x, double *x_hat) {
+    for (int i = 0; i < f->outputs; i++) {
+        double z = number(f, "b", 0, 0, i);
+        for (int k = 0; k < width_of(f, "W", 0); k++)
+            for (int j = 0; j < f->outputs; j++)
+                z += number(f, "W", 0, k, i) * number(f, "W", 0, k, j) * x[j];
+        x_hat[i] = z > 0 ? z : 0;
+    }
+}
+
+// Rows of a batch by a model's definition and by its formula: 1e-13 of the largest number of a row.
+static void compare_with_formula(const support_instance *instance, const double *weights, const char *sweep) {
+    enum { ROWS = 36 };
+    ts_graph graph;
+    ts_pass pass;
+    assert_int_equal(ts_model_define(&instance->params, &graph), TS_OK);
+    assert_int_equal(ts_pass_create(&graph, ROWS, false, &pass), TS_OK);
+    int n = graph.tokens, width = graph.node[graph.output].width, count = n && n * n < ROWS ? n * n : ROWS, on = 0;
+    formula f = {&instance->layout, weights, width};
+    double expected[MOST_WIDTH], x[ROWS * MOST_WIDTH];
+    int a[ROWS], b[ROWS];
+    assert_true(width <= MOST_WIDTH);
+    for (int r = 0; n && r < count; r++) {
+        a[r] = r / n;
+        b[r] = r % n;
+    }
+    for (int i = 0; i < ROWS * width; i++)
+        x[i] = sin(i * i);
+    for (int i = 0; i < graph.count; i++)
+        if (graph.node[i].operation == TS_INPUT)
+            memcpy(pass.made[i], x, (size_t)(count * width) * sizeof *x);
+    ts_pass_tables(&pass, weights);
+    ts_pass_batch(&pass, count, n ? a : NULL, n ? b : NULL);
+    for (int r = 0; r < count; r++) {
+        const double *out = pass.value[graph.output] + (size_t)r * (size_t)width;
+        double largest = 0;
+        if (!n)
+            autoencoder_formula(&f, x + (size_t)r * (size_t)width, expected);
+        else if (strcmp(instance->params.schema->model->name, "mlp") == 0)
+            mlp_formula(&f, a[r], b[r], expected);
+        else
+            transformer_formula(&f, a[r], b[r], expected);
+        for (int c = 0; c < width; c++)
+            largest = fmax(largest, fabs(expected[c]));
+        for (int c = 0; c < width; c++)
+            if (!(fabs(out[c] - expected[c]) <= 1e-13 * largest))
+                fail_msg("row %d, output %d: %.17g, by the formula %.17g, for: %s", r, c, out[c], expected[c], sweep);
+        on += largest > 0;
+    }
+    assert_true(on > count / 2);
+    ts_pass_free(&pass);
+    ts_graph_free(&graph);
+}
+
+static void test_a_definition_computes_the_published_formulas(void **state) {
+    (void)state;
+    for (int which = 0; which < SUPPORT_SHORTS; which++)
+        for (int larger = 1; larger <= 4; larger += 3) {
+            support_instance f;
+            support_open(&f, SUPPORT_SHORT[which]);
+            double *weights = ts_alloc((size_t)f.parameters * sizeof *weights, "weights");
+            for (int64_t p = 0; p < f.parameters; p++)
+                weights[p] = larger * (double)f.initial[p] + 0.05 * sin((double)p);
+            compare_with_formula(&f, weights, SUPPORT_SHORT[which]);
+            ts_free(weights);
+            support_close(&f);
+        }
+}
+
+// --- Measures ---
 
 // W = identity on two features of a depth-1 tree reconstructs everything: every loss is 0, geometry is
 // trivial.
@@ -92,6 +261,7 @@ static void test_weights_that_are_not_finite_have_no_measures(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_initial_weights_have_the_published_deviation),
+        cmocka_unit_test(test_a_definition_computes_the_published_formulas),
         cmocka_unit_test(test_measures_of_a_perfect_and_of_a_superposed_network),
         cmocka_unit_test(test_weights_that_are_not_finite_have_no_measures),
     };

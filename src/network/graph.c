@@ -30,11 +30,15 @@ static const char *const NAMES[TS_OPERATIONS] = {
     "activation", "scale", "normalise", "score",   "attend", "mix",
 };
 
+static void need_of(ts_graph *graph, int node, bool fits, ts_operation operation, const char *what) {
+    if (!fits && graph->status == TS_OK)
+        graph->status = ts_fail(TS_ERROR_FATAL, "a model's network is defined wrongly: node %d (%s): %s", node,
+                                NAMES[operation], what);
+}
+
 // Whether a node's inputs fit; the first that do not are the graph's fault.
 static void need(ts_graph *graph, bool fits, ts_operation operation, const char *what) {
-    if (!fits && graph->status == TS_OK)
-        graph->status = ts_fail(TS_ERROR_FATAL, "a model's network is defined wrongly: node %d (%s): %s", graph->count,
-                                NAMES[operation], what);
+    need_of(graph, graph->count, fits, operation, what);
 }
 
 bool ts_node_same(const ts_node *x, const ts_node *y) {
@@ -47,6 +51,8 @@ bool ts_node_same(const ts_node *x, const ts_node *y) {
 }
 
 int ts_graph_add(ts_graph *graph, ts_node node) {
+    for (int i = 0; i < node.inputs; i++)
+        need(graph, node.input[i] >= 0 && node.input[i] < graph->count, node.operation, "its inputs are earlier nodes");
     for (int i = 0; graph->status == TS_OK && i < graph->count; i++)
         if (ts_node_same(&graph->node[i], &node))
             return i;
@@ -88,7 +94,21 @@ static ts_node made_of(ts_graph *graph, ts_operation operation, int inputs, cons
     return node;
 }
 
+// Of a tensor; 0: there is none.
+static int64_t rows_of(const ts_graph *graph, int tensor) {
+    if (tensor < 0 || tensor >= graph->layout.count)
+        return 0;
+    int64_t rows = 1;
+    for (int d = 0; d < graph->layout.tensor[tensor].rank - 1; d++)
+        rows *= graph->layout.tensor[tensor].size[d];
+    return rows;
+}
+
 int ts_graph_parameter_rows(ts_graph *graph, int tensor, int first, int rows) {
+    need(graph, first >= 0 && rows > 0 && rows <= rows_of(graph, tensor) - first, TS_PARAMETER,
+         "there is a tensor with these rows");
+    if (graph->status != TS_OK)
+        return -1;
     const ts_tensor *of = &graph->layout.tensor[tensor];
     return ts_graph_add(graph, (ts_node){.operation = TS_PARAMETER,
                                          .rows = rows,
@@ -98,20 +118,23 @@ int ts_graph_parameter_rows(ts_graph *graph, int tensor, int first, int rows) {
 }
 
 int ts_graph_parameter(ts_graph *graph, int tensor) {
-    const ts_tensor *of = &graph->layout.tensor[tensor];
-    int64_t rows = 1;
-    for (int d = 0; d < of->rank - 1; d++)
-        rows *= of->size[d];
-    return ts_graph_parameter_rows(graph, tensor, 0, (int)rows);
+    return ts_graph_parameter_rows(graph, tensor, 0, (int)rows_of(graph, tensor));
 }
 
 int ts_graph_input(ts_graph *graph, int width) {
+    bool others = false;
+    for (int i = 0; i < graph->count; i++)
+        others = others || (graph->node[i].operation == TS_INPUT && graph->node[i].width != width);
+    need(graph, width > 0 && !others && graph->tokens == 0, TS_INPUT,
+         "a network has one, of some width, if it learns samples and not pairs of tokens");
     return ts_graph_add(graph, (ts_node){.operation = TS_INPUT, .domain = TS_SAMPLE, .rows = 1, .width = width});
 }
 
 int ts_graph_lookup(ts_graph *graph, int domain, int matrix) {
     ts_node of = at(graph, matrix);
-    need(graph, of.domain == TS_CONSTANT && of.rows >= graph->tokens, TS_LOOKUP, "a matrix has a row for each token");
+    need(graph, domain == TS_LEFT || domain == TS_RIGHT, TS_LOOKUP, "it is of left or of right tokens");
+    need(graph, graph->tokens > 0 && of.domain == TS_CONSTANT && of.rows >= graph->tokens, TS_LOOKUP,
+         "there are tokens, and a constant matrix has a row for each");
     return ts_graph_add(
         graph,
         (ts_node){
@@ -158,7 +181,7 @@ int ts_graph_concatenate(ts_graph *graph, int x, int y) {
 
 int ts_graph_slice(ts_graph *graph, int x, int first, int width) {
     ts_node node = made_of(graph, TS_SLICE, 1, &x);
-    need(graph, first >= 0 && width > 0 && first + width <= node.width, TS_SLICE, "x has these columns");
+    need(graph, first >= 0 && width > 0 && width <= node.width - first, TS_SLICE, "x has these columns");
     node.first = first;
     node.width = width;
     return ts_graph_add(graph, node);
@@ -219,9 +242,18 @@ int ts_graph_mix(ts_graph *graph, int weights, int sources, const int *value) {
 }
 
 ts_status ts_graph_finish(ts_graph *graph, int output) {
-    if (graph->status == TS_OK && at(graph, output).domain != TS_PAIR)
-        graph->status = ts_fail(TS_ERROR_FATAL, "a model's network is defined wrongly: its output is the same for all "
-                                                "pairs that share a token");
+    ts_node of = at(graph, output);
+    int width = graph->tokens;
+    for (int i = 0; i < graph->count; i++)
+        if (graph->node[i].operation == TS_INPUT)
+            width = graph->node[i].width;
+    if (graph->status == TS_OK && (output < 0 || output >= graph->count))
+        graph->status =
+            ts_fail(TS_ERROR_FATAL, "a model's network is defined wrongly: node %d: there is no such node", output);
+    need_of(graph, output, of.domain == TS_PAIR && of.operation != TS_INPUT, of.operation,
+            "the output is computed, and not the same for all pairs that share a token");
+    need_of(graph, output, of.width == width, of.operation,
+            "the output has a number for each token, or for each that a sample has");
     graph->output = output;
     return graph->status;
 }
@@ -254,7 +286,7 @@ double ts_activation_value(ts_activation activation, double x) {
     case TS_ABSOLUTE:
         return fabs(x);
     case TS_GELU:
-        return 0.5 * x * (1 + erf(x / ROOT_2));
+        return 0.5 * x * erfc(-x / ROOT_2);
     case TS_TANH:
         return tanh(x);
     default:
@@ -273,9 +305,9 @@ double ts_activation_slope(ts_activation activation, double x) {
     case TS_ABSOLUTE:
         return x > 0 ? 1 : x < 0 ? -1 : x;
     case TS_GELU:
-        return 0.5 * (1 + erf(x / ROOT_2)) + x * exp(-0.5 * x * x) / ROOT_2_PI;
+        return 0.5 * erfc(-x / ROOT_2) + x * exp(-0.5 * x * x) / ROOT_2_PI;
     case TS_TANH:
-        return 1 - tanh(x) * tanh(x);
+        return 1 / cosh(x) / cosh(x); // 1 - tanh^2, without cancellation
     default:
         return 1;
     }

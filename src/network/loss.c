@@ -3,18 +3,21 @@
 
 #include <math.h>
 
+// Exponents are of differences to the largest logit: exact where they matter, however far the label is behind.
 static double cross_entropy(int count, double *z, int label) {
-    double target = z[label], largest = 0, others = 0;
+    double largest = z[label], others = 0;
     for (int j = 0; j < count; j++)
-        largest = fmax(largest, z[j] - target);
+        largest = fmax(largest, z[j]);
+    double behind = largest - z[label];
     for (int j = 0; j < count; j++) {
-        z[j] = exp(z[j] - target - largest);
+        z[j] = exp(z[j] - largest);
         others += j == label ? 0 : z[j];
     }
-    double total = exp(-largest) + others;
+    double total = z[label] + others;
+    double loss = behind > 0 ? behind + log(total) : log1p(others / z[label]);
     for (int j = 0; j < count; j++)
         z[j] = j == label ? -others / total : z[j] / total;
-    return largest > 0 ? largest + log(total) : log1p(others);
+    return loss;
 }
 
 static double mse(int count, double *z, int label) {
@@ -28,22 +31,21 @@ static double mse(int count, double *z, int label) {
 }
 
 static double stablemax(int count, double *z, int label) {
-    double others = 0, at_label = 0, label_slope = 0;
+    double at_label = 0, growth = 0, others = 0;
     for (int j = 0; j < count; j++) {
-        double s = z[j] >= 0 ? z[j] + 1 : 1 / (1 - z[j]), slope = z[j] >= 0 ? 1 : s * s;
+        double s = z[j] >= 0 ? z[j] + 1 : 1 / (1 - z[j]);
         if (j == label) {
             at_label = s;
-            label_slope = slope;
+            growth = z[j] >= 0 ? 1 / s : s; // s' / s
         } else {
             others += s;
         }
-        z[j] = slope;
+        z[j] = z[j] >= 0 ? 1 : s * s; // s'
     }
-    double total = at_label + others;
     for (int j = 0; j < count; j++)
-        z[j] /= total;
-    z[label] = -label_slope * others / (total * at_label);
-    return log1p(others / at_label);
+        z[j] /= at_label + others;
+    z[label] = -growth * (others / (at_label + others));
+    return isfinite(at_label) ? log1p(others / at_label) : NAN;
 }
 
 double ts_loss_of(ts_loss loss, int count, double *z, int label) {

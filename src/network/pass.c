@@ -240,27 +240,24 @@ static void product(const ts_pass *p, int index, int rows) {
                 dot(x + (size_t)r * (size_t)depth, m + (size_t)j * (size_t)depth, depth);
 }
 
-// dx += dout M^T, dM += x^T dout; transposed: dx += dout M, dM += dout^T x. Either way M (rows of `narrow`) is met row
-// by row: m_ij goes with u_i and v_j, of x and dout or the other way round.
-static void product_back(const ts_pass *p, int index, int rows) {
+// dx += dout M^T, dM += x^T dout; transposed: dx += dout M, dM += dout^T x; here what one row of x
+// adds. Either way M is met row by row: m_ij goes with u_i and v_j, of x and dout or the other way round.
+static void product_back(const ts_pass *p, int index, size_t r) {
     const ts_node *node = &p->graph->node[index], *by = &p->graph->node[node->input[1]];
-    const double *m = p->value[node->input[1]];
-    double *dx = p->gradient[node->input[0]], *dm = p->gradient[node->input[1]];
     size_t depth = (size_t)(node->transposed ? by->width : by->rows), columns = (size_t)by->width;
-    for (int r = 0; r < rows; r++) {
-        const double *x = p->value[node->input[0]] + (size_t)r * depth;
-        const double *dout = p->gradient[index] + (size_t)r * (size_t)node->width;
-        double *back = dx ? dx + (size_t)r * depth : NULL;
-        for (size_t i = 0; i < (size_t)by->rows; i++) {
-            const double *along = node->transposed ? x : dout;
-            double across = node->transposed ? dout[i] : x[i];
-            if (dm)
-                add_scaled(dm + i * columns, along, across, by->width);
-            if (back && node->transposed)
-                add_scaled(back, m + i * columns, across, by->width);
-            else if (back)
-                back[i] += dot(m + i * columns, dout, by->width);
-        }
+    const double *m = p->value[node->input[1]], *x = p->value[node->input[0]] + r * depth;
+    const double *dout = p->gradient[index] + r * (size_t)node->width;
+    double *dx = p->gradient[node->input[0]], *dm = p->gradient[node->input[1]];
+    double *back = dx ? dx + r * depth : NULL;
+    for (size_t i = 0; i < (size_t)by->rows; i++) {
+        const double *along = node->transposed ? x : dout;
+        double across = node->transposed ? dout[i] : x[i];
+        if (dm)
+            add_scaled(dm + i * columns, along, across, by->width);
+        if (back && node->transposed)
+            add_scaled(back, m + i * columns, across, by->width);
+        else if (back)
+            back[i] += dot(m + i * columns, dout, by->width);
     }
 }
 
@@ -274,14 +271,14 @@ static void forwards(ts_pass *p, int index, int rows) {
     }
 }
 
-static void backwards(ts_pass *p, int index, int rows) {
+static void backwards(ts_pass *p, int index, int at) {
     ts_operation operation = p->graph->node[index].operation;
     if (operation == TS_PRODUCT)
-        product_back(p, index, rows);
-    for (int r = 0; OPERATIONS[operation].backward && r < rows; r++) {
-        row at = row_at(p, index, r, true);
-        OPERATIONS[operation].backward(&at);
-    }
+        product_back(p, index, (size_t)at);
+    if (!OPERATIONS[operation].backward)
+        return;
+    row r = row_at(p, index, at, true);
+    OPERATIONS[operation].backward(&r);
 }
 
 // --- Passes ---
@@ -366,13 +363,18 @@ void ts_pass_batch_back(ts_pass *pass, int count) {
     for (int i = 0; i < graph->count; i++)
         if (graph->node[i].domain == TS_PAIR && i != graph->output)
             clear_gradient(pass, i, count);
-    for (int i = graph->output; i >= 0; i--)
-        if (graph->node[i].domain == TS_PAIR && pass->uses[i])
-            backwards(pass, i, count);
+    // Row by row, so that what several nodes add to has the same bits in batches of any size.
+    for (int r = 0; r < count; r++)
+        for (int i = graph->output; i >= 0; i--)
+            if (graph->node[i].domain == TS_PAIR && pass->uses[i])
+                backwards(pass, i, r);
 }
 
 void ts_pass_tables_back(ts_pass *pass) {
-    for (int i = pass->graph->count - 1; i >= 0; i--)
-        if (pass->graph->node[i].domain != TS_PAIR && pass->uses[i])
-            backwards(pass, i, ts_graph_rows(pass->graph, &pass->graph->node[i], 0));
+    const ts_graph *graph = pass->graph;
+    for (int i = graph->count - 1; i >= 0; i--) {
+        bool wanted = graph->node[i].domain != TS_PAIR && pass->uses[i];
+        for (int r = 0; wanted && r < ts_graph_rows(graph, &graph->node[i], 0); r++)
+            backwards(pass, i, r);
+    }
 }

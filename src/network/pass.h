@@ -29,7 +29,7 @@ void ts_pass_batch(ts_pass *pass, int count, const int *a, const int *b);
 
 // Backwards. `gradient` (parameters): zeroed, then added to. Begin after ts_pass_tables; then, after each
 // ts_pass_batch, the caller writes the output's gradient into gradient[] of the output node and goes back through the
-// batch; in the end through the tables.
+// batch; in the end through the tables. Sums run in the order of rows: no bit depends on how they are cut into batches.
 void ts_pass_begin_back(ts_pass *pass, double *gradient);
 void ts_pass_batch_back(ts_pass *pass, int count);
 void ts_pass_tables_back(ts_pass *pass);
