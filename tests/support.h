@@ -11,6 +11,9 @@
 #include "task/data.h"
 #include "task/task.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <string.h>
 
 // A sweep of that text; the test fails, with its errors, if it is none. Free with ts_sweep_free.
@@ -83,6 +86,15 @@ static inline double support_measure_of(const ts_params *params, const ts_data *
 // What of a backend trains instances like this one; NULL: it cannot.
 static inline const ts_engine *support_engine(const ts_backend *backend, const ts_params *params) {
     return ts_backend_engine(backend, params, NULL);
+}
+
+// Bytes of the heap that are taken, to see what stays behind.
+static inline size_t support_in_use(void) {
+#if defined __GLIBC__ && !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
+    return mallinfo2().uordblks;
+#else
+    return 0; // the sanitizers' allocators do not tell
+#endif
 }
 
 // Fails, printing both, unless |a - b| <= relative * max(|a|, |b|) + absolute.

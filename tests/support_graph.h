@@ -142,7 +142,8 @@ static inline void support_grow(support_builder *b) {
         ts_graph_product_transposed(g, x, support_matrix(b, wanted, width));
         break;
     case 2:
-        ts_graph_scaled_sum(g, x, support_choose(b, 2) ? 1 : -0.625, support_fitting(b, width));
+        y = support_fitting(b, width);
+        ts_graph_scaled_sum(g, x, support_choose(b, 2) ? 1 : -0.625, y);
         break;
     case 3:
         x = support_narrow(b, x, SUPPORT_WIDEST - 3);

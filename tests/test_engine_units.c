@@ -4,10 +4,6 @@
 #define _POSIX_C_SOURCE 200809L
 #include "support_engine.h"
 
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
-
 #ifdef TS_EMULATE
 enum { STEPS = 6, LONG = 8 };
 #else
@@ -351,14 +347,6 @@ static void test_ranks_without_pairs_add_nothing(void **state) {
 
 // --- Without memory ---
 
-static size_t in_use(void) {
-#if defined __GLIBC__ && !defined __SANITIZE_ADDRESS__ && !defined __SANITIZE_THREAD__
-    return mallinfo2().uordblks;
-#else
-    return 0; // the sanitizers' allocators do not tell
-#endif
-}
-
 static void check_refusals(const ts_engine *engine, support_instance *f, const char *sweep) {
     support_training t;
     support_create(engine, &f->unit, &t); // with what is made but once
@@ -367,7 +355,7 @@ static void check_refusals(const ts_engine *engine, support_instance *f, const c
     int64_t n = 0;
     while (status != TS_OK) {
         void *handle = NULL;
-        size_t before = in_use();
+        size_t before = support_in_use();
         ts_alloc_fail_at(++n);
         status = engine->create(&f->unit, &handle);
         ts_alloc_fail_at(0);
@@ -375,8 +363,9 @@ static void check_refusals(const ts_engine *engine, support_instance *f, const c
             engine->destroy(handle);
         else if (status != TS_ERROR_MEMORY || handle)
             fail_msg("without allocation %d: status %d, for: %s", (int)n, (int)status, sweep);
-        if (in_use() != before)
-            fail_msg("without allocation %d: %zu bytes in use, before %zu, for: %s", (int)n, in_use(), before, sweep);
+        if (support_in_use() != before)
+            fail_msg("without allocation %d: %zu bytes in use, before %zu, for: %s", (int)n, support_in_use(), before,
+                     sweep);
     }
     assert_true(n > 2);
 }

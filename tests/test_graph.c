@@ -338,7 +338,6 @@ static ts_status define_and_create(const ts_params *params, ts_graph *graph, ts_
     return status == TS_OK ? ts_pass_create(graph, 4, true, pass) : status;
 }
 
-// The sanitizers see what stays behind.
 static void test_refused_memory_is_an_error_and_leaves_nothing(void **state) {
     (void)state;
     static const char *const SWEEPS[] = {
@@ -355,6 +354,7 @@ static void test_refused_memory_is_an_error_and_leaves_nothing(void **state) {
         while (status != TS_OK && refused < 100) {
             ts_graph graph;
             ts_pass pass = {0};
+            size_t before = support_in_use();
             ts_alloc_fail_at(++refused);
             status = define_and_create(&f.params, &graph, &pass);
             ts_alloc_fail_at(0);
@@ -362,6 +362,8 @@ static void test_refused_memory_is_an_error_and_leaves_nothing(void **state) {
                 fail_msg("without allocation %d: status %d, %s", refused, (int)status, ts_message());
             ts_pass_free(&pass);
             ts_graph_free(&graph);
+            if (support_in_use() != before)
+                fail_msg("without allocation %d: %zu bytes in use, before %zu", refused, support_in_use(), before);
         }
         assert_int_equal(refused, i == 2 ? 5 : 3); // of the list, of its second half's, of the pass; then none
         support_close(&f);

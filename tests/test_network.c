@@ -316,14 +316,14 @@ static int of_scores(ts_graph *g, int which) {
 
 // Sources 1 to 3, rates 0, 1/2, 1; then scores and values that are the same node, or of every domain.
 static int of_attention(ts_graph *g, int which) {
-    int sources = 1 + which % 3, score[TS_MOST_SOURCES], value[TS_MOST_SOURCES];
+    int sources = 1 + which % 3, halves = which >= 9 ? 2 : which / 3, score[TS_MOST_SOURCES], value[TS_MOST_SOURCES];
     for (int j = 0; j < TS_MOST_SOURCES; j++) {
         score[j] = j == 0 ? left(g, 1) : j == 1 ? right(g, 1) : constant(g, 1);
         value[j] = j == 0 ? left(g, WIDTH) : j == 1 ? pair(g, WIDTH) : constant(g, WIDTH);
     }
     if (which >= 9)
         score[1] = score[0], value[1] = value[0];
-    int weights = ts_graph_attend(g, which >= 9 ? 1 : 0.5 * (which / 3), sources, score);
+    int weights = ts_graph_attend(g, 0.5 * halves, sources, score);
     int out = ts_graph_sum(g, ts_graph_mix(g, weights, sources, value), pair(g, WIDTH));
     if (which < 9)
         return out;
