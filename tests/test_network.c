@@ -1,6 +1,8 @@
 // A network executed in double precision has the values that kernels/operations.h says, the gradient of its loss - of
-// every operation by itself, and in random networks - and the same bits in batches of any size.
+// every operation by itself, and in random networks - and the same bits in batches of any size. Rewritten it is the
+// same network.
 #include "network/graph.h"
+#include "network/rewrite.h"
 #include "support.h"
 #include "support_graph.h"
 
@@ -422,11 +424,54 @@ static void test_batches_of_any_size_have_the_same_bits(void **state) {
     }
 }
 
+// For so many pairs; returns whether it was changed.
+static bool compare_rewritten(const support_problem *p, double pairs, const char *name) {
+    support_problem rewritten = *p; // of the same weights
+    ts_pass pass[2];
+    size_t count = (size_t)p->graph.layout.total;
+    double *gradient = ts_alloc(2 * count * sizeof *gradient, "gradients"), largest = 0;
+    if (ts_graph_rewrite(&p->graph, pairs, &rewritten.graph) != TS_OK)
+        fail_msg("%s: %s", name, ts_message());
+    assert_int_equal(ts_pass_create(&p->graph, p->rows, true, &pass[0]), TS_OK);
+    assert_int_equal(ts_pass_create(&rewritten.graph, p->rows, true, &pass[1]), TS_OK);
+    double loss = support_learn(p, &pass[0], p->rows, gradient);
+    assert_close(support_learn(&rewritten, &pass[1], p->rows, gradient + count), loss, 1e-11, 1e-13);
+    for (size_t i = 0; i < count; i++)
+        largest = fmax(largest, fabs(gradient[i]));
+    for (size_t i = 0; i < count; i++)
+        if (!(fabs(gradient[count + i] - gradient[i]) <= 1e-11 * largest + 1e-13))
+            fail_msg("%s, parameter %d: gradient %.17g, rewritten for %g pairs %.17g", name, (int)i, gradient[i], pairs,
+                     gradient[count + i]);
+    bool changed = rewritten.graph.count != p->graph.count;
+    ts_pass_free(&pass[0]);
+    ts_pass_free(&pass[1]);
+    ts_graph_free(&rewritten.graph);
+    ts_free(gradient);
+    return changed;
+}
+
+static void test_a_rewritten_network_is_the_same(void **state) {
+    (void)state;
+    int changed = 0;
+    for (uint64_t seed = 0; seed < NETWORKS; seed++)
+        for (double pairs = 1; pairs <= 1e4; pairs *= 100) {
+            support_problem p;
+            char name[32];
+            support_problem_open(&p, seed);
+            snprintf(name, sizeof name, "network %d", (int)seed);
+            changed += compare_rewritten(&p, pairs, name);
+            support_problem_close(&p);
+        }
+    print_message("%d of %d were changed\n", changed, 3 * NETWORKS);
+    assert_true(changed > NETWORKS);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_operation_has_its_value_and_gradient),
         cmocka_unit_test(test_random_networks_have_their_values_and_gradient),
         cmocka_unit_test(test_batches_of_any_size_have_the_same_bits),
+        cmocka_unit_test(test_a_rewritten_network_is_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
