@@ -331,6 +331,45 @@ static void test_any_definition_is_refused_or_runs(void **state) {
     assert_true(ran > 1000);
 }
 
+// What differs in one thing alone is another node.
+static void test_only_the_same_node_is_made_once(void **state) {
+    (void)state;
+    ts_graph g;
+    int made[2][20], count = 0;
+    begin(&g);
+    for (int again = 0; again < 2; again++) {
+        int *to = made[again], square = ts_graph_product_transposed(&g, TABLE, TABLE), n = 0;
+        int scores[] = {ts_graph_slice(&g, LEFT, 0, 1), ts_graph_slice(&g, LEFT, 1, 1)};
+        const int turned[] = {scores[1], scores[0]};
+        to[n++] = scores[0];
+        to[n++] = scores[1];
+        to[n++] = ts_graph_slice(&g, LEFT, 0, 2);
+        to[n++] = ts_graph_slice(&g, RIGHT, 0, 1);
+        to[n++] = ts_graph_parameter_rows(&g, 0, 0, 1);
+        to[n++] = ts_graph_parameter_rows(&g, 0, 1, 1);
+        to[n++] = ts_graph_parameter_rows(&g, 0, 0, 2);
+        to[n++] = ts_graph_parameter_rows(&g, 1, 0, 1);
+        to[n++] = ts_graph_product(&g, square, square);
+        to[n++] = ts_graph_product_transposed(&g, square, square);
+        to[n++] = ts_graph_sum(&g, LEFT, RIGHT);
+        to[n++] = ts_graph_sum(&g, RIGHT, LEFT);
+        to[n++] = ts_graph_scaled_sum(&g, LEFT, 0.5, RIGHT);
+        to[n++] = ts_graph_activation(&g, TS_RELU, BOTH);
+        to[n++] = ts_graph_activation(&g, TS_TANH, BOTH);
+        to[n++] = ts_graph_attend(&g, 1, 2, scores);
+        to[n++] = ts_graph_attend(&g, 0.5, 2, scores);
+        to[n++] = ts_graph_attend(&g, 1, 2, turned);
+        to[n++] = ts_graph_attend(&g, 1, 1, scores);
+        count = n;
+    }
+    assert_int_equal(g.status, TS_OK);
+    for (int i = 0; i < count; i++)
+        for (int j = 0; j < count; j++)
+            if ((made[0][i] == made[1][j]) != (i == j))
+                fail_msg("definitions %d and %d became nodes %d and %d", i, j, made[0][i], made[1][j]);
+    ts_graph_free(&g);
+}
+
 // --- Memory ---
 
 static ts_status define_and_create(const ts_params *params, ts_graph *graph, ts_pass *pass) {
@@ -375,6 +414,7 @@ int main(void) {
         cmocka_unit_test(test_a_faulty_definition_is_named_and_ends_it),
         cmocka_unit_test(test_a_network_of_samples_has_one_input_and_no_tokens),
         cmocka_unit_test(test_any_definition_is_refused_or_runs),
+        cmocka_unit_test(test_only_the_same_node_is_made_once),
         cmocka_unit_test(test_refused_memory_is_an_error_and_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
