@@ -258,12 +258,34 @@ static void test_weights_that_are_not_finite_have_no_measures(void **state) {
     }
 }
 
+static int define_hidden(const ts_params *params, ts_graph *graph) {
+    ts_model_find("mlp")->define(params, graph);
+    return graph->role[TS_HIDDEN];
+}
+
+static void test_an_output_of_another_width_is_refused(void **state) {
+    (void)state;
+    support_instance f;
+    support_open(&f, "task: group\ngroup: S3\nhidden: 9\nembed: 5\n");
+    ts_model model = *f.params.schema->model;
+    ts_schema schema = *f.params.schema;
+    ts_graph graph;
+    model.define = define_hidden;
+    schema.model = &model;
+    f.params.schema = &schema;
+    assert_int_equal(ts_model_define(&f.params, &graph), TS_ERROR_FATAL);
+    assert_string_equal(ts_message(), "the model mlp is defined wrongly: its output has 9 numbers, and the task 6");
+    ts_graph_free(&graph);
+    support_close(&f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_initial_weights_have_the_published_deviation),
         cmocka_unit_test(test_a_definition_computes_the_published_formulas),
         cmocka_unit_test(test_measures_of_a_perfect_and_of_a_superposed_network),
         cmocka_unit_test(test_weights_that_are_not_finite_have_no_measures),
+        cmocka_unit_test(test_an_output_of_another_width_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,10 +37,16 @@ const ts_model *ts_model_usual(const ts_task *task) {
 
 ts_status ts_model_define(const ts_params *params, ts_graph *graph) {
     const ts_model *model = params->schema->model;
+    bool of_table = model->learns == TS_KIND_TABLE;
     ts_parameter_layout layout;
     model->layout(params, &layout);
-    ts_graph_begin(graph, &layout, model->learns == TS_KIND_TABLE ? ts_network_order(params) : 0);
-    return ts_graph_finish(graph, model->define(params, graph));
+    ts_graph_begin(graph, &layout, of_table ? ts_network_order(params) : 0);
+    ts_status status = ts_graph_finish(graph, model->define(params, graph));
+    int wanted = of_table ? ts_network_order(params) : (int)ts_task_features(params);
+    if (status == TS_OK && graph->node[graph->output].width != wanted)
+        return ts_fail(TS_ERROR_FATAL, "the model %s is defined wrongly: its output has %d numbers, and the task %d",
+                       model->name, graph->node[graph->output].width, wanted);
+    return status;
 }
 
 const char *ts_model_published(const ts_model *model, const char *tensor) {

@@ -243,17 +243,11 @@ int ts_graph_mix(ts_graph *graph, int weights, int sources, const int *value) {
 
 ts_status ts_graph_finish(ts_graph *graph, int output) {
     ts_node of = at(graph, output);
-    int width = graph->tokens;
-    for (int i = 0; i < graph->count; i++)
-        if (graph->node[i].operation == TS_INPUT)
-            width = graph->node[i].width;
     if (graph->status == TS_OK && (output < 0 || output >= graph->count))
         graph->status =
             ts_fail(TS_ERROR_FATAL, "a model's network is defined wrongly: node %d: there is no such node", output);
     need_of(graph, output, of.domain == TS_PAIR && of.operation != TS_INPUT, of.operation,
             "the output is computed, and not the same for all pairs that share a token");
-    need_of(graph, output, of.width == width, of.operation,
-            "the output has a number for each token, or for each that a sample has");
     graph->output = output;
     return graph->status;
 }
