@@ -3,17 +3,14 @@
 
 #include "base/digest.h"
 #include "base/file.h"
-#include "base/memory.h"
 #include "integrity/check.h"
 #include "results/create.h"
 #include "results/store.h"
-#include "support_cmocka.h"
-#include "task/data.h"
+#include "support.h"
 
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -48,16 +45,8 @@ static inline void expect_ok(ts_status status) {
         fail_msg("status %d: %s", (int)status, ts_message());
 }
 
-static inline ts_sweep *read_sweep(const char *text) {
-    ts_sweep_source source = {.file = "small.yaml", .text = text, .bytes = strlen(text)};
-    ts_sweep *sweep = NULL;
-    if (ts_sweep_read(&source, &sweep) != TS_OK)
-        fail_msg("%s", ts_sweep_errors());
-    return sweep;
-}
-
 static inline void use_sweep(fixture *f, const char *text) {
-    f->sweep = read_sweep(text);
+    f->sweep = support_sweep(text);
     f->cases = ts_sweep_cases(f->sweep);
     f->instances = ts_sweep_instances(f->sweep);
     assert_in_range(f->cases, 1, MAX_CASES);

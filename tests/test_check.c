@@ -100,12 +100,12 @@ static void test_another_sweep_is_refused(void **state) {
     char text[sizeof SWEEP + 32];
     snprintf(text, sizeof text, "%s", SWEEP);
     memcpy(strstr(text, "small"), "other", 5);
-    ts_sweep *renamed = read_sweep(text);
+    ts_sweep *renamed = support_sweep(text);
     expect_refusal(f, renamed, "reference", "made by the sweep 'small', not by 'other'");
     ts_sweep_free(renamed);
     snprintf(text, sizeof text, "%s", SWEEP);
     memcpy(strstr(text, "0..2"), "0..3", 4);
-    ts_sweep *grown = read_sweep(text);
+    ts_sweep *grown = support_sweep(text);
     expect_refusal(f, grown, "reference", "it had 18 instances then, and has 24 now");
     ts_sweep_free(grown);
 }

@@ -1,23 +1,17 @@
 // The grid's points that reports show, labels for people, and values of several sweeps together.
-#include "support_cmocka.h"
+#include "support.h"
 #include "sweep/grid.h"
 #include "sweep/label.h"
 #include "sweep/union.h"
-#include "task/task.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static ts_sweep *read(const char *text) {
     static const ts_sweep_file FILES[] = {{"a/t.csv", "0,1\n1,0\n", 8},
                                           {"b/t.csv", "1,0\n0,1\n", 8},
                                           {"c/t.csv", "0,1\n1,0\n", 8},
                                           {"own name.csv", "0,1,2\n1,2,0\n2,0,1\n", 18}};
-    ts_sweep_source source = {.file = "sweep.yaml", .text = text, .bytes = strlen(text), .files = FILES, .n_files = 4};
-    ts_sweep *sweep = NULL;
-    if (ts_sweep_read(&source, &sweep) != TS_OK)
-        fail_msg("refused:\n%s\n%s", text, ts_sweep_errors());
-    return sweep;
+    return support_sweep_of((ts_sweep_source){.file = "sweep.yaml", .text = text, .files = FILES, .n_files = 4});
 }
 
 // "label: instance instance|..." of all points.
@@ -35,9 +29,7 @@ static void expect_points(const char *text, const char *expected) {
         }
         ts_text_add(&got, "|");
     }
-    if (strcmp(ts_text_get(&got), expected) != 0)
-        fail_msg("%s\n     got %s\nexpected %s", text, ts_text_get(&got), expected);
-    ts_text_free(&got);
+    support_expect_text(&got, expected, text);
     ts_text_free(&label);
     ts_grid_free(grid);
     ts_sweep_free(sweep);
@@ -90,9 +82,7 @@ static void expect_learned(const char *text, const char *expected) {
         const ts_case *one = ts_sweep_case(sweep, c);
         ts_text_addf(&got, "%s: %s|", ts_kind_name(one->schema->task->kind), one->learned);
     }
-    if (strcmp(ts_text_get(&got), expected) != 0)
-        fail_msg("%s\n     got %s\nexpected %s", text, ts_text_get(&got), expected);
-    ts_text_free(&got);
+    support_expect_text(&got, expected, text);
     ts_sweep_free(sweep);
 }
 
@@ -126,12 +116,10 @@ static void test_long_and_odd_names_of_files_are_cut_and_spelt_out(void **state)
     snprintf(one, sizeof one, "%0100d1.csv", 0);
     snprintf(two, sizeof two, "%0100d2.csv", 0);
     const ts_sweep_file files[] = {{odd, "0,1\n1,0\n", 8}, {one, "0,1\n1,0\n", 8}, {two, "1,0\n0,1\n", 8}};
-    ts_sweep_source source = {.file = "sweep.yaml", .text = text, .files = files, .n_files = 3};
-    ts_sweep *sweep = NULL;
     for (int i = 0; i < 2; i++) {
         snprintf(text, sizeof text, TABLE "cayley: ['%s', '%s']\n", i ? one : odd, two);
-        source.bytes = strlen(text);
-        assert_int_equal(ts_sweep_read(&source, &sweep), TS_OK);
+        ts_sweep *sweep =
+            support_sweep_of((ts_sweep_source){.file = "sweep.yaml", .text = text, .files = files, .n_files = 3});
         snprintf(expected, sizeof expected, i ? "%.60s...@6101" : "%s", i ? one : shown);
         assert_string_equal(ts_sweep_case(sweep, 0)->learned, expected);
         assert_string_not_equal(ts_sweep_case(sweep, 0)->learned, ts_sweep_case(sweep, 1)->learned);
@@ -187,9 +175,10 @@ static void expect_union(const char *key, const char *first, const char *second,
     ts_sweep *sweeps[] = {read(first), read(second)};
     ts_text got = {0};
     assert_int_equal(ts_union_write((const ts_sweep *const *)sweeps, 2, key, &got), TS_OK);
-    if (strcmp(ts_text_get(&got), expected) != 0)
-        fail_msg("%s\n%s%s\n     got %s\nexpected %s", key, first, second, ts_text_get(&got), expected);
-    ts_text_free(&got);
+    ts_text what = {0};
+    ts_text_addf(&what, "%s of\n%s%s", key, first, second);
+    support_expect_text(&got, expected, ts_text_get(&what));
+    ts_text_free(&what);
     ts_sweep_free(sweeps[0]);
     ts_sweep_free(sweeps[1]);
 }

@@ -223,7 +223,7 @@ static void test_unknown_and_large_groups_are_refused(void **state) {
     expect_refused("task: group\ngroup: [S3, S99]\nhiden: 9\n",
                    "key 'group': 'S99' has more than 1024 elements, the most that a table takes");
     expect_refused("task: group\ngroup: [S3, S99]\nhiden: 9\n", "'hiden'");
-    ts_sweep *left = good_sweep("task: group\ngroup: [S3, S99]\nwhere: group != S99\n");
+    ts_sweep *left = sweep_of("task: group\ngroup: [S3, S99]\nwhere: group != S99\n");
     assert_int_equal(ts_sweep_instances(left), 1);
     ts_sweep_free(left);
     expect_refused("task: group\n", "key 'group': is missing");
@@ -286,13 +286,13 @@ static void test_names_of_other_programs_are_understood(void **state) {
 
 static void test_the_order_can_be_filtered_by(void **state) {
     (void)state;
-    ts_sweep *sweep = good_sweep("task: group\ngroup: [C5, S3, A5, S10]\nwhere: order <= 60 and order != 6\n");
+    ts_sweep *sweep = sweep_of("task: group\ngroup: [C5, S3, A5, S10]\nwhere: order <= 60 and order != 6\n");
     ts_params params;
     assert_int_equal(ts_sweep_instances(sweep), 2);
     ts_sweep_params(sweep, 1, &params);
     assert_string_equal(ts_params_name(&params, "group"), "A5");
     ts_sweep_free(sweep);
-    sweep = good_sweep("task: group\ngroup: [C5, S3, A5]\nexclude: [{order: 6}, {group: A5}]\n");
+    sweep = sweep_of("task: group\ngroup: [C5, S3, A5]\nexclude: [{order: 6}, {group: A5}]\n");
     assert_int_equal(ts_sweep_instances(sweep), 1);
     ts_sweep_free(sweep);
     expect_refused("task: group\ngroup: [C5, Z5]\nwhere: order <= 60\n", "test.yaml:2: key 'group': 'Z5'");
@@ -333,7 +333,7 @@ static void test_the_split_is_a_prefix_of_randperm(void **state) {
 static void test_the_training_share_makes_cases_and_the_split_seed_does_not(void **state) {
     (void)state;
     ts_sweep *sweep =
-        good_sweep("task: group\ngroup: C5\ngrid: {train_fraction: [0.3, 0.4], split_seed: [-1, 0, 598]}\n");
+        sweep_of("task: group\ngroup: C5\ngrid: {train_fraction: [0.3, 0.4], split_seed: [-1, 0, 598]}\n");
     assert_int_equal(ts_sweep_instances(sweep), 6);
     assert_int_equal(ts_sweep_cases(sweep), 2);
     ts_sweep_free(sweep);

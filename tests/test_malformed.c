@@ -1,12 +1,7 @@
 // Malformed sweep files: each is refused with the right line and words, and nothing worse happens.
-#include "base/memory.h"
-#include "model/model.h"
-#include "support_cmocka.h"
-#include "sweep/sweep.h"
-#include "task/task.h"
+#include "support.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define TREE "task: tree\ndepth: 2\n"            // 2 lines; hidden is missing
 #define FULL "task: tree\ndepth: 2\nhidden: 3\n" // 3 lines; a sweep of one instance
@@ -340,19 +335,6 @@ static void test_files_beyond_256_kib_are_refused(void **state) {
     ts_free(text);
 }
 
-static void test_all_errors_are_reported_in_order_of_lines(void **state) {
-    (void)state;
-    static const char text[] = "task: tree\nhiden: 2\ndepth: two\nwhere: dpth < 2\nsave: fnal\n";
-    ts_sweep_source source = {.file = "x.yaml", .text = text, .bytes = strlen(text)};
-    ts_sweep *sweep;
-    assert_int_equal(ts_sweep_read(&source, &sweep), TS_ERROR_USER);
-    assert_string_equal(ts_sweep_errors(),
-                        "x.yaml:2: key 'hiden': unknown; did you mean 'hidden'?\n"
-                        "x.yaml:3: key 'depth': 'two' is not an integer\n"
-                        "x.yaml:4: key 'where': 'dpth' is unknown; did you mean 'depth'?\n"
-                        "x.yaml:5: key 'save': 'fnal' is not one of none, final, checkpoints; did you mean 'final'?\n");
-}
-
 // The names of a list, "a, b, c".
 static void add_names(ts_text *out, const char *(*name)(int)) {
     for (int i = 0; name(i); i++)
@@ -387,6 +369,15 @@ static void expect_errors(const char *text, const char *set, const char *errors)
         fail_msg("for:\n%s\n%s\n     got %s\nexpected %s", text, set ? set : "", ts_sweep_errors(),
                  ts_text_get(&expected));
     ts_text_free(&expected);
+}
+
+static void test_all_errors_are_reported_in_order_of_lines(void **state) {
+    (void)state;
+    expect_errors("task: tree\nhiden: 2\ndepth: two\nwhere: dpth < 2\nsave: fnal\n", NULL,
+                  "x.yaml:2: key 'hiden': unknown; did you mean 'hidden'?\n"
+                  "x.yaml:3: key 'depth': 'two' is not an integer\n"
+                  "x.yaml:4: key 'where': 'dpth' is unknown; did you mean 'depth'?\n"
+                  "x.yaml:5: key 'save': 'fnal' is not one of none, final, checkpoints; did you mean 'final'?\n");
 }
 
 static void test_errors_that_follow_from_others_are_left_out(void **state) {
@@ -446,10 +437,7 @@ static void test_errors_beyond_fifty_are_counted(void **state) {
     ts_text_add(&text, FULL);
     for (int i = 0; i < 70; i++)
         ts_text_addf(&text, "unknown_%d: 1\n", i);
-    ts_sweep_source source = {.file = "x.yaml", .text = text.bytes, .bytes = text.length};
-    ts_sweep *sweep;
-    assert_int_equal(ts_sweep_read(&source, &sweep), TS_ERROR_USER);
-    assert_non_null(strstr(ts_sweep_errors(), "x.yaml:53: "));
+    support_refused((ts_sweep_source){.file = "x.yaml", .text = text.bytes}, "x.yaml:53: ");
     assert_null(strstr(ts_sweep_errors(), "x.yaml:54: "));
     assert_non_null(strstr(ts_sweep_errors(), "... and 20 more\n"));
     ts_text_free(&text);
@@ -457,11 +445,8 @@ static void test_errors_beyond_fifty_are_counted(void **state) {
 
 static void test_one_fault_of_many_points_is_reported_once(void **state) {
     (void)state;
-    static const char text[] = "task: independent\nfeatures: 3\nhidden: 1..100\ncorrelated_pairs: 2\nseed: 0..99\n";
-    ts_sweep_source source = {.file = "x.yaml", .text = text, .bytes = strlen(text)};
-    ts_sweep *sweep;
-    assert_int_equal(ts_sweep_read(&source, &sweep), TS_ERROR_USER);
-    assert_string_equal(ts_sweep_errors(), "x.yaml:4: key 'correlated_pairs': 2 pairs do not fit into 3 features\n");
+    expect_errors("task: independent\nfeatures: 3\nhidden: 1..100\ncorrelated_pairs: 2\nseed: 0..99\n", NULL,
+                  "x.yaml:4: key 'correlated_pairs': 2 pairs do not fit into 3 features\n");
 }
 
 int main(void) {

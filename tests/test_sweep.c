@@ -1,24 +1,12 @@
 // Sweeps: what a file expands to, in which order, with which identities and cases.
 #include "base/digest.h"
-#include "base/memory.h"
-#include "support_cmocka.h"
-#include "sweep/sweep.h"
+#include "support.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define TREE "task: tree\n"
-
-static ts_sweep *read_set(const char *text, const char *const *sets, int n_sets) {
-    ts_sweep_source source = {
-        .file = "dir/my-sweep.yaml", .text = text, .bytes = strlen(text), .overrides = sets, .n_overrides = n_sets};
-    ts_sweep *sweep = NULL;
-    if (ts_sweep_read(&source, &sweep) != TS_OK)
-        fail_msg("refused:\n%s\n%s", text, ts_sweep_errors());
-    return sweep;
-}
 
 // The values of some keys (space-separated) of all instances: "1 2|1 3|".
 static void list_values(const ts_sweep *sweep, const char *keys, ts_text *out) {
@@ -41,12 +29,13 @@ static void list_values(const ts_sweep *sweep, const char *keys, ts_text *out) {
 }
 
 static void expect_set(const char *text, const char *set, const char *keys, const char *expected) {
-    ts_sweep *sweep = read_set(text, &set, set ? 1 : 0);
-    ts_text got = {0};
+    ts_sweep *sweep = support_sweep_of(
+        (ts_sweep_source){.file = "test.yaml", .text = text, .overrides = &set, .n_overrides = set ? 1 : 0});
+    ts_text got = {0}, what = {0};
+    ts_text_addf(&what, "%s of\n%s\n%s", keys, text, set ? set : "");
     list_values(sweep, keys, &got);
-    if (strcmp(ts_text_get(&got), expected) != 0)
-        fail_msg("%s\n%s\n%s\n     got %s\nexpected %s", text, set ? set : "", keys, ts_text_get(&got), expected);
-    ts_text_free(&got);
+    support_expect_text(&got, expected, ts_text_get(&what));
+    ts_text_free(&what);
     ts_sweep_free(sweep);
 }
 
@@ -56,7 +45,9 @@ static void expect(const char *text, const char *keys, const char *expected) {
 
 static void test_constants_defaults_and_derived_name(void **state) {
     (void)state;
-    ts_sweep *sweep = read_set(TREE "depth: 2\nhidden: 1e1\nlr: 5e-4\nearly_stopping: off\nbatch: exact\n", NULL, 0);
+    ts_sweep *sweep = support_sweep_of(
+        (ts_sweep_source){.file = "dir/my-sweep.yaml",
+                          .text = TREE "depth: 2\nhidden: 1e1\nlr: 5e-4\nearly_stopping: off\nbatch: exact\n"});
     ts_params params;
     ts_sweep_params(sweep, 0, &params);
     assert_int_equal(ts_sweep_instances(sweep), 1);
@@ -88,8 +79,8 @@ static void test_ranges_and_lists_sweep_in_file_order(void **state) {
 
 static void test_real_ranges_give_the_numbers_a_list_would(void **state) {
     (void)state;
-    ts_sweep *range = read_set(TREE "depth: 1\nhidden: 1\nlr: 0.1..0.9..0.1\n", NULL, 0);
-    ts_sweep *list = read_set(TREE "depth: 1\nhidden: 1\nlr: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]\n", NULL, 0);
+    ts_sweep *range = support_sweep(TREE "depth: 1\nhidden: 1\nlr: 0.1..0.9..0.1\n");
+    ts_sweep *list = support_sweep(TREE "depth: 1\nhidden: 1\nlr: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]\n");
     assert_int_equal(ts_sweep_instances(range), 9);
     uint8_t a[32], b[32];
     assert_int_equal(ts_sweep_digest(range, a), TS_OK);
@@ -139,7 +130,7 @@ static void test_log_spaced_values_have_even_ratios(void **state) {
     char text[128];
     for (int n = 3; n < 100; n++) {
         snprintf(text, sizeof text, TREE "depth: 1\nhidden: 1\nlr: {logspace: [3e-5, 0.7, %d]}\n", n);
-        ts_sweep *sweep = read_set(text, NULL, 0);
+        ts_sweep *sweep = support_sweep(text);
         assert_int_equal(ts_sweep_instances(sweep), n);
         for (int i = 1; i < n - 1; i++) {
             ts_params params;
@@ -265,7 +256,9 @@ static void test_set_replaces_a_key_wherever_it_was(void **state) {
     const char *instances = TREE "depth: 1\ninstances: 3\nhidden: 1\n";
     expect_set(instances, "instances=2", "seed stacked_instances", "0 2|1 2|");
     expect_set(instances, "seed=2", "seed stacked_instances", "2 3|"); // one of the three, with its identity
-    ts_sweep *sweep = read_set(top, (const char *const[]){"name=other", "hidden=7", "hidden=8"}, 3);
+    static const char *const THREE[] = {"name=other", "hidden=7", "hidden=8"};
+    ts_sweep *sweep =
+        support_sweep_of((ts_sweep_source){.file = "test.yaml", .text = top, .overrides = THREE, .n_overrides = 3});
     const char *const *sets;
     assert_int_equal(ts_sweep_overrides(sweep, &sets), 3);
     assert_string_equal(sets[1], "hidden=7");
@@ -290,9 +283,7 @@ static void test_names_are_taken_from_file_or_key(void **state) {
         {"x", TREE "depth: 1\nhidden: 1\nname: 113\n", "113"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
-        ts_sweep_source source = {.file = CASES[i].file, .text = CASES[i].text, .bytes = strlen(CASES[i].text)};
-        ts_sweep *sweep;
-        assert_int_equal(ts_sweep_read(&source, &sweep), TS_OK);
+        ts_sweep *sweep = support_sweep_of((ts_sweep_source){.file = CASES[i].file, .text = CASES[i].text});
         assert_string_equal(ts_sweep_name(sweep), CASES[i].name);
         ts_sweep_free(sweep);
     }
@@ -300,15 +291,14 @@ static void test_names_are_taken_from_file_or_key(void **state) {
 
 // A sweep with everything in it, and more points than instances.
 static ts_sweep *read_rich(void) {
-    return read_set("task: tree\ndepth: 1\n"
-                    "cases:\n"
-                    "  - {hidden: 2..3, importance: {base: 0.5}}\n"
-                    "  - {task: independent, features: [3, 5], hidden: 4, instances: 3}\n"
-                    "zip:\n  lr: [1e-3, 2e-3]\n  init: [xavier, xavier_per_instance]\n"
-                    "grid:\n  beta1: [0.1, 0.8]\n  steps: 50\n"
-                    "exclude: [{seed: 1, lr: 2e-3}]\n"
-                    "where: task == tree or features < 9\n",
-                    NULL, 0);
+    return support_sweep("task: tree\ndepth: 1\n"
+                         "cases:\n"
+                         "  - {hidden: 2..3, importance: {base: 0.5}}\n"
+                         "  - {task: independent, features: [3, 5], hidden: 4, instances: 3}\n"
+                         "zip:\n  lr: [1e-3, 2e-3]\n  init: [xavier, xavier_per_instance]\n"
+                         "grid:\n  beta1: [0.1, 0.8]\n  steps: 50\n"
+                         "exclude: [{seed: 1, lr: 2e-3}]\n"
+                         "where: task == tree or features < 9\n");
 }
 
 static void test_digest_is_over_name_and_identities(void **state) {
@@ -362,24 +352,22 @@ static void expect_varying(ts_sweep *sweep, const char *expected) {
     ts_text names = {0};
     for (int i = 0; i < ts_sweep_varying(sweep, &keys); i++)
         ts_text_addf(&names, "%s ", keys[i]->name);
-    assert_string_equal(ts_text_get(&names), expected);
-    ts_text_free(&names);
+    support_expect_text(&names, expected, ts_sweep_text(sweep));
     ts_sweep_free(sweep);
 }
 
 static void test_varying_keys_are_those_that_differ_among_instances(void **state) {
     (void)state;
-    expect_varying(read_set(TREE "depth: 1\nhidden: 1\n", NULL, 0), "");
-    expect_varying(read_set(TREE "grid: {seed: 1..3, hidden: 1..2}\ndepth: [1, 2]\n", NULL, 0), "hidden depth ");
-    expect_varying(read_set(TREE "depth: 1..2\nhidden: 1..2\nwhere: depth == 2\n", NULL, 0), "hidden ");
+    expect_varying(support_sweep(TREE "depth: 1\nhidden: 1\n"), "");
+    expect_varying(support_sweep(TREE "grid: {seed: 1..3, hidden: 1..2}\ndepth: [1, 2]\n"), "hidden depth ");
+    expect_varying(support_sweep(TREE "depth: 1..2\nhidden: 1..2\nwhere: depth == 2\n"), "hidden ");
     expect_varying(read_rich(), "importance task hidden stacked_instances features lr init beta1 ");
 }
 
 static void test_labels_name_shaping_keys_in_table_order(void **state) {
     (void)state;
-    ts_sweep *sweep = read_set(TREE "steps: [10, 20]\nhidden: 1\nearly_stopping: [no, yes]\nlr: [1, 2]\n"
-                                    "grid: {checkpoints: [[1], {every: 5}]}\ndepth: 1\n",
-                               NULL, 0);
+    ts_sweep *sweep = support_sweep(TREE "steps: [10, 20]\nhidden: 1\nearly_stopping: [no, yes]\nlr: [1, 2]\n"
+                                         "grid: {checkpoints: [[1], {every: 5}]}\ndepth: 1\n");
     assert_int_equal(ts_sweep_cases(sweep), 8);
     assert_string_equal(ts_sweep_case(sweep, 0)->label, "early_stopping=false,steps=10,checkpoints=[1]");
     assert_string_equal(ts_sweep_case(sweep, 7)->label, "early_stopping=true,steps=20,checkpoints={\"every\":5}");
@@ -394,7 +382,7 @@ static void test_long_labels_become_numbers(void **state) {
     for (int i = 1; i < 100; i++)
         ts_text_addf(&text, ", %d", i);
     ts_text_add(&text, "]]\n");
-    ts_sweep *sweep = read_set(text.bytes, NULL, 0);
+    ts_sweep *sweep = support_sweep(text.bytes);
     assert_string_equal(ts_sweep_case(sweep, 0)->label, "checkpoints=[1]");
     assert_string_equal(ts_sweep_case(sweep, 1)->label, "case-1");
     ts_sweep_free(sweep);
@@ -403,7 +391,7 @@ static void test_long_labels_become_numbers(void **state) {
 
 static void test_a_million_instances_decode_anywhere(void **state) {
     (void)state;
-    ts_sweep *sweep = read_set(TREE "depth: 3\nhidden: 1..1000\nseed: 0..1999\nwhere: seed % 2 == 1\n", NULL, 0);
+    ts_sweep *sweep = support_sweep(TREE "depth: 3\nhidden: 1..1000\nseed: 0..1999\nwhere: seed % 2 == 1\n");
     assert_int_equal(ts_sweep_instances(sweep), 1000000);
     assert_int_equal(ts_sweep_cases(sweep), 1000);
     ts_params params;
@@ -420,10 +408,9 @@ static void test_a_million_instances_decode_anywhere(void **state) {
 static void test_spelling_does_not_change_identity(void **state) {
     (void)state;
     uint8_t a[32], b[32];
-    ts_sweep *plain = read_set("task: tree\ndepth: 2\nhidden: 10\nlr: 0.001\nimportance: 0.0\n", NULL, 0);
-    ts_sweep *other = read_set("{\"importance\": -0.0, hidden: 1e1, lr: 1e-3, model: autoencoder, depth: [2],\n"
-                               " task: 'tree', cases: [{save: final}], grid: {seed: 0..0}}",
-                               NULL, 0);
+    ts_sweep *plain = support_sweep("task: tree\ndepth: 2\nhidden: 10\nlr: 0.001\nimportance: 0.0\n");
+    ts_sweep *other = support_sweep("{\"importance\": -0.0, hidden: 1e1, lr: 1e-3, model: autoencoder, depth: [2],\n"
+                                    " task: 'tree', cases: [{save: final}], grid: {seed: 0..0}}");
     assert_int_equal(ts_sweep_digest(plain, a), TS_OK);
     assert_int_equal(ts_sweep_digest(other, b), TS_OK);
     assert_memory_equal(a, b, 32);

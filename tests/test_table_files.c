@@ -198,7 +198,7 @@ static void test_files_that_cannot_be_read_are_refused(void **state) {
 }
 
 static void digest_of(const char *text, uint8_t digest[32]) {
-    ts_sweep *sweep = good_sweep(text);
+    ts_sweep *sweep = sweep_of(text);
     assert_int_equal(ts_sweep_digest(sweep, digest), TS_OK);
     ts_sweep_free(sweep);
 }
@@ -218,8 +218,8 @@ static void test_files_enter_identities_by_content_only(void **state) {
     assert_memory_equal(one, same, 32);
     assert_memory_not_equal(one, other, 32);
     assert_memory_not_equal(one, none, 32);
-    ts_sweep *left = good_sweep("task: group\ngroup: A3\nelement_order: ['', order.txt, other.txt]\n"
-                                "exclude: [{element_order: same.txt}]\n");
+    ts_sweep *left = sweep_of("task: group\ngroup: A3\nelement_order: ['', order.txt, other.txt]\n"
+                              "exclude: [{element_order: same.txt}]\n");
     assert_int_equal(ts_sweep_instances(left), 2);
     ts_sweep_free(left);
     expect_refused("task: group\ngroup: A3\nelement_order: [order.txt, same.txt]\n", "instances 0 and 1 are the same");
@@ -258,7 +258,7 @@ static void test_files_stand_as_their_sha256_in_json(void **state) {
     ts_params params;
     ts_text json = {0};
     write_file("table.csv", "0\n");
-    ts_sweep *sweep = good_sweep("task: cayley\ncayley: table.csv\ntrain_fraction: 1\n");
+    ts_sweep *sweep = sweep_of("task: cayley\ncayley: table.csv\ntrain_fraction: 1\n");
     ts_sweep_params(sweep, 0, &params);
     ts_params_json(&params, &json);
     const char *expected = "\"cayley\":\"sha256:9a271f2a916b0b6ee6cecb2426f0b3206ef074578be55d9bc94f6f3fe3ab86aa\"";
@@ -266,7 +266,7 @@ static void test_files_stand_as_their_sha256_in_json(void **state) {
         fail_msg("%s\nlacks %s", ts_text_get(&json), expected);
     ts_text_clear(&json);
     ts_sweep_free(sweep);
-    sweep = good_sweep("task: group\ngroup: C5\n");
+    sweep = sweep_of("task: group\ngroup: C5\n");
     ts_sweep_params(sweep, 0, &params);
     ts_params_json(&params, &json);
     assert_non_null(strstr(ts_text_get(&json), "\"element_order\":\"\""));
