@@ -7,3 +7,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+
+// A test between the program's set_up and tear_down.
+#define PROMISE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

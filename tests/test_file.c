@@ -145,8 +145,6 @@ static void test_too_many_open_files_are_a_message(void **unused) {
     assert_non_null(strstr(ts_message(), "ulimit -n"));
 }
 
-#define PROMISE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         PROMISE(test_what_is_no_file_of_data_is_refused_without_waiting),

@@ -4,32 +4,11 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "support_cmocka.h"
+#include "support_folder.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-static char directory[64], path[128];
-
-static int set_up(void **state) {
-    (void)state;
-    strcpy(directory, "/tmp/test log'\n\"XXXXXX");
-    assert_non_null(mkdtemp(directory));
-    snprintf(path, sizeof path, "%s/a.h5.log.jsonl", directory);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    unlink(path);
-    assert_int_equal(rmdir(directory), 0);
-    return 0;
-}
 
 static void write_line(ts_runlog *log, const char *event, const char *reason) {
     ts_text *line = ts_runlog_begin(log, event);
@@ -157,17 +136,15 @@ static void test_a_pipe_in_its_place_stops_nobody(void **state) {
     alarm(0);
 }
 
-#define PROMISE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        PROMISE(test_missing_log_has_no_lines),
-        PROMISE(test_lines_come_back_in_order),
-        PROMISE(test_torn_lines_are_passed_over),
-        PROMISE(test_each_line_is_one_object_on_one_line),
-        PROMISE(test_full_disk_and_missing_place_only_warn),
-        PROMISE(test_a_line_cut_short_is_ended_before_the_next),
-        PROMISE(test_a_pipe_in_its_place_stops_nobody),
+        IN_FOLDER(test_missing_log_has_no_lines),
+        IN_FOLDER(test_lines_come_back_in_order),
+        IN_FOLDER(test_torn_lines_are_passed_over),
+        IN_FOLDER(test_each_line_is_one_object_on_one_line),
+        IN_FOLDER(test_full_disk_and_missing_place_only_warn),
+        IN_FOLDER(test_a_line_cut_short_is_ended_before_the_next),
+        IN_FOLDER(test_a_pipe_in_its_place_stops_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
