@@ -90,6 +90,11 @@ static double cube(const network *t, int r, int a, int b, int c) {
     return s->irreps->irrep[r].character[table[table[a * t->n + b] * t->n + s->inverse[c]]];
 }
 
+// Both unknown, or as near as that.
+static bool same(double found, double expected, double relative, double absolute) {
+    return isnan(expected) ? isnan(found) : fabs(found - expected) <= relative * fabs(expected) + absolute;
+}
+
 static const char *const GROUPS[] = {"S3", "D4", "C5"};
 
 static void open_group(network *t, const char *group, const char *more) {
@@ -182,17 +187,25 @@ static void read_values(const ts_curves *curves, int64_t offset, int64_t length,
            (size_t)length * sizeof *out);
 }
 
-// values (count + 1, total): measures at each checkpoint; then room.
-static void conclude(network *t, int64_t count, const int64_t *step, double *values) {
-    ts_curves curves = {.params = &t->f.params,
-                        .data = t->f.data,
-                        .count = count,
-                        .step = step,
-                        .read = read_values,
-                        .context = values,
-                        .last = t->measures,
-                        .scratch = values + count * ts_measures_total(&t->f.params, t->f.data)};
-    ts_measures_conclude(&curves);
+// A network of D10 whose measures at each checkpoint are made up, concluded from these. Close with close_network.
+static void open_curve(network *t, int count, const int64_t *step, const double (*similarity)[IRREPS],
+                       const double *accuracy) {
+    open_group(t, "D10", "");
+    int64_t total = ts_measures_total(&t->f.params, t->f.data);
+    double *values = ts_alloc((size_t)(count + 1) * (size_t)total * sizeof *values, "measures"); // and room
+    assert_int_equal(t->f.data->symmetry->irreps->count, IRREPS);
+    for (int k = 0; k < count; k++)
+        made_up(t, similarity[k], accuracy[k], values + k * total);
+    made_up(t, similarity[count - 1], accuracy[count - 1], t->measures);
+    ts_measures_conclude(&(ts_curves){.params = &t->f.params,
+                                      .data = t->f.data,
+                                      .count = count,
+                                      .step = step,
+                                      .read = read_values,
+                                      .context = values,
+                                      .last = t->measures,
+                                      .scratch = values + count * total});
+    ts_free(values);
 }
 
 static void test_key_irreps_are_ordered_by_when_they_were_learned(void **state) {
@@ -210,43 +223,26 @@ static void test_key_irreps_are_ordered_by_when_they_were_learned(void **state) 
                         ORDER[IRREPS] = {NAN, NAN, 3, 1, NAN, 2, NAN, NAN};
     static const double ACCURACY[CHECKPOINTS] = {0.2, 0.98, 0.99, 0.5};
     network t;
-    open_group(&t, "D10", "");
-    int64_t total = ts_measures_total(&t.f.params, t.f.data);
-    double *values = ts_alloc((size_t)(CHECKPOINTS + 1) * (size_t)total * sizeof *values, "measures");
-    assert_int_equal(t.f.data->symmetry->irreps->count, IRREPS);
-    made_up(&t, CURVE[CHECKPOINTS - 1], ACCURACY[CHECKPOINTS - 1], t.measures);
-    for (int k = 0; k < CHECKPOINTS; k++)
-        made_up(&t, CURVE[k], ACCURACY[k], values + k * total);
-    conclude(&t, CHECKPOINTS, STEP, values);
+    open_curve(&t, CHECKPOINTS, STEP, CURVE, ACCURACY);
     const double *key = found(&t, "key_irrep"), *first = found(&t, "irrep_step"), *order = found(&t, "irrep_order");
     for (int r = 0; r < IRREPS; r++) {
-        bool same_first = first[r] == FIRST[r] || (isnan(first[r]) && isnan(FIRST[r]));
-        bool same_order = order[r] == ORDER[r] || (isnan(order[r]) && isnan(ORDER[r]));
-        if (key[r] != KEY[r] || !same_first || !same_order)
+        if (key[r] != KEY[r] || !same(first[r], FIRST[r], 0, 0) || !same(order[r], ORDER[r], 0, 0))
             fail_msg("irrep %d: key %g, step %g, order %g; expected %g, %g, %g", r, key[r], first[r], order[r], KEY[r],
                      FIRST[r], ORDER[r]);
     }
     assert_true(*found(&t, "grokked_step") == 25);
-    ts_free(values);
     close_network(&t);
 }
 
 static void test_without_a_passed_threshold_nothing_has_an_order(void **state) {
     (void)state;
-    static const double FLAT[IRREPS] = {0};
     network t;
-    open_group(&t, "D10", "");
-    int64_t total = ts_measures_total(&t.f.params, t.f.data);
-    double *values = ts_alloc(2 * (size_t)total * sizeof *values, "measures");
-    made_up(&t, FLAT, 0.5, t.measures);
-    made_up(&t, FLAT, 0.5, values);
-    conclude(&t, 1, (const int64_t[]){0}, values);
+    open_curve(&t, 1, (const int64_t[]){0}, (const double[1][IRREPS]){{0}}, (const double[]){0.5});
     assert_true(isnan(*found(&t, "grokked_step")));
     for (int r = 0; r < IRREPS; r++) {
         assert_true(found(&t, "key_irrep")[r] == 0);
         assert_true(isnan(found(&t, "irrep_step")[r]) && isnan(found(&t, "irrep_order")[r]));
     }
-    ts_free(values);
     close_network(&t);
 }
 
@@ -285,8 +281,7 @@ static void test_neurons_go_to_the_irrep_planted_in_them(void **state) {
     const double fraction[8] = {1, 1, 0.8, 3.84 / (3.84 + 8.0 / 3), NAN, 1, 1, NAN};
     for (int k = 0; k < 8; k++) {
         double irrep = found(&t, "neuron_irrep")[k], share = found(&t, "neuron_irrep_fraction")[k];
-        bool same = isnan(fraction[k]) ? isnan(share) : fabs(share - fraction[k]) < 1e-6;
-        if (irrep != IRREP[k] || !same)
+        if (irrep != IRREP[k] || !same(share, fraction[k], 0, 1e-6))
             fail_msg("neuron %d: irrep %g, share %.9g; expected %g, %.9g", k, irrep, share, IRREP[k], fraction[k]);
     }
     close_network(&t);
@@ -319,8 +314,7 @@ static void test_powers_that_are_bijections_are_relabelled_sums(void **state) {
         assert_int_equal(m.length, find(&sums, name).length);
         const double *value = powers.measures + m.offset, *plain = found(&sums, name), *input = found(&powers, name);
         for (int64_t k = 0; k < m.length; k++, compared++) {
-            bool same = isnan(plain[k]) ? isnan(value[k]) : fabs(value[k] - plain[k]) <= 1e-9 * fabs(plain[k]) + 1e-12;
-            if (!same)
+            if (!same(value[k], plain[k], 1e-9, 1e-12))
                 fail_msg("%s[%lld]: %.17g, plain %.17g", m.measure->name, (long long)k, value[k], plain[k]);
             differ += fabs(input[k] - plain[k]) > 1e-3 * fabs(plain[k]);
         }
@@ -350,14 +344,9 @@ static void test_shares_of_the_hidden_layer_are_below_1_where_tokens_share_value
 // --- Projectors ---
 
 typedef struct projection {
-    network t;
     int n;
     double weight[16], plain[256], p[256];
 } projection;
-
-static double entry(const double *p, int n, int g, int h) {
-    return p[g * n + h];
-}
 
 // Of what is random in the whole irrep: idempotent, self-adjoint where elements count by weight, and the identity on
 // the irrep's functions as far as they live on elements with a weight.
@@ -367,14 +356,14 @@ static void check_projector(const projection *q, const char *what) {
         for (int h = 0; h < n; h++) {
             double square = 0, kept = 0;
             for (int k = 0; k < n; k++) {
-                square += entry(q->p, n, g, k) * entry(q->p, n, k, h);
-                kept += entry(q->p, n, g, k) * (q->weight[k] > 0 ? entry(q->plain, n, k, h) : 0);
+                square += q->p[g * n + k] * q->p[k * n + h];
+                kept += q->p[g * n + k] * (q->weight[k] > 0 ? q->plain[k * n + h] : 0);
             }
-            double left = q->weight[g] * entry(q->p, n, g, h), right = q->weight[h] * entry(q->p, n, h, g);
-            double original = q->weight[g] > 0 ? entry(q->plain, n, g, h) : 0;
-            if (fabs(square - entry(q->p, n, g, h)) > 1e-8 || fabs(left - right) > 1e-8 || fabs(kept - original) > 1e-8)
+            double left = q->weight[g] * q->p[g * n + h], right = q->weight[h] * q->p[h * n + g];
+            double original = q->weight[g] > 0 ? q->plain[g * n + h] : 0;
+            if (fabs(square - q->p[g * n + h]) > 1e-8 || fabs(left - right) > 1e-8 || fabs(kept - original) > 1e-8)
                 fail_msg("%s, entry %d, %d: P %.12g, P^2 %.12g; weighted %.12g and %.12g; P f %.12g, f %.12g", what, g,
-                         h, entry(q->p, n, g, h), square, left, right, kept, original);
+                         h, q->p[g * n + h], square, left, right, kept, original);
         }
 }
 
@@ -388,11 +377,11 @@ static double trace(const double *p, int n) {
 static void test_projectors_are_orthogonal_where_elements_have_weights(void **state) {
     (void)state;
     for (int g = 0; g < 3; g++) {
-        projection q;
+        network t;
         uint64_t seed = 11;
-        open_group(&q.t, GROUPS[g], "");
-        const ts_symmetry *symmetry = q.t.f.data->symmetry;
-        q.n = q.t.n;
+        open_group(&t, GROUPS[g], "");
+        const ts_symmetry *symmetry = t.f.data->symmetry;
+        projection q = {.n = t.n};
         for (int r = 0; r < symmetry->irreps->count; r++) {
             const ts_irrep *irrep = &symmetry->irreps->irrep[r];
             double rank = irrep->dimension * irrep->dimension * (irrep->pair ? 2 : 1);
@@ -419,7 +408,7 @@ static void test_projectors_are_orthogonal_where_elements_have_weights(void **st
             assert_close(left, round(left), 0, 1e-8);
             assert_true(left <= rank + 1e-8 && left <= q.n - 2 + 1e-8);
         }
-        close_network(&q.t);
+        close_network(&t);
     }
 }
 
