@@ -78,8 +78,7 @@ static ts_unit next(ts_coordinator *coordinator) {
 }
 
 // Ranks ask, make requests urgent, finish and run out of memory in random order; every row must be done exactly once.
-static void test_every_row_is_trained_exactly_once(void **state) {
-    (void)state;
+TEST(test_every_row_is_trained_exactly_once) {
     for (uint64_t seed = 1; seed <= 2000; seed++) {
         random_sweep s = make_sweep(seed);
         ts_philox random = ts_philox_at(seed, TS_STREAM_FINAL, 0, 0);
@@ -128,8 +127,7 @@ static void test_every_row_is_trained_exactly_once(void **state) {
     }
 }
 
-static void test_units_fit_into_memory(void **state) {
-    (void)state;
+TEST(test_units_fit_into_memory) {
     for (uint64_t seed = 1; seed <= 200; seed++) {
         random_sweep s = make_sweep(seed);
         ts_coordinator *coordinator = opened(&s.setup);
@@ -145,8 +143,7 @@ static void test_units_fit_into_memory(void **state) {
 }
 
 // A GPU is filled by the units of all its slots, and none of them takes what another slot could have.
-static void test_slots_fill_a_gpu_together(void **state) {
-    (void)state;
+TEST(test_slots_fill_a_gpu_together) {
     static const struct {
         int64_t rows;
         int ranks, slots;
@@ -165,8 +162,7 @@ static void test_slots_fill_a_gpu_together(void **state) {
     }
 }
 
-static void test_saved_units_go_first_and_whole(void **state) {
-    (void)state;
+TEST(test_saved_units_go_first_and_whole) {
     ts_coordinator_case cases[] = {{10, 1, 0, 1}, {1, 1, 0, 1}};
     ts_unit pending[] = {{0, 0, 5}, {1, 0, 100}}, saved[] = {{1, 100, 7}, {0, 5, 3}};
     ts_coordinator_setup setup = setup_of(2, 1, 1000, 2, cases, pending);
@@ -182,8 +178,7 @@ static void test_saved_units_go_first_and_whole(void **state) {
     ts_coordinator_free(coordinator);
 }
 
-static void test_a_closed_coordinator_hands_out_nothing(void **state) {
-    (void)state;
+TEST(test_a_closed_coordinator_hands_out_nothing) {
     random_sweep s = make_sweep(3);
     ts_coordinator *coordinator = opened(&s.setup);
     int rank;
@@ -200,8 +195,7 @@ static void test_a_closed_coordinator_hands_out_nothing(void **state) {
 }
 
 // No schedule beats the bound; longest first may miss it by one unit, and does so by little.
-static void test_makespan_is_near_the_lower_bound(void **state) {
-    (void)state;
+TEST(test_makespan_is_near_the_lower_bound) {
     double sum = 0, worst = 0;
     int n = 0;
     for (uint64_t seed = 1; seed <= 1000; seed++) {
@@ -224,8 +218,7 @@ static void test_makespan_is_near_the_lower_bound(void **state) {
 }
 
 // Desks of any number of slots hold what is on its way to them: overflow is a fault, and nothing is left undone.
-static void test_any_number_of_slots_on_a_rank(void **state) {
-    (void)state;
+TEST(test_any_number_of_slots_on_a_rank) {
     for (int slots = 1; slots <= 512; slots++) {
         ts_coordinator_case given = {.cost = 1, .fill = 1};
         ts_unit pending = {0, 0, 700};
@@ -236,8 +229,7 @@ static void test_any_number_of_slots_on_a_rank(void **state) {
 }
 
 // A unit that nobody asked for, or one more than can be on its way, is a fault and not silence.
-static void test_a_desk_refuses_what_it_did_not_ask_for(void **state) {
-    (void)state;
+TEST(test_a_desk_refuses_what_it_did_not_ask_for) {
     for (int slots = 1; slots <= 512; slots += 73) {
         ts_desk desk;
         ts_message_kind kind;
@@ -266,8 +258,7 @@ static void test_a_desk_refuses_what_it_did_not_ask_for(void **state) {
 }
 
 // sweeps/tree.yaml: 42 cases of 5 instances, on 2 slots.
-static void test_a_realistic_sweep_is_within_5_percent_of_the_bound(void **state) {
-    (void)state;
+TEST(test_a_realistic_sweep_is_within_5_percent_of_the_bound) {
     enum { CASES = 42 };
     ts_coordinator_case cases[CASES];
     ts_unit pending[CASES];

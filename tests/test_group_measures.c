@@ -134,8 +134,7 @@ static double least_squares(const network *t, const int *irrep, int count, doubl
     return 1 - left / total;
 }
 
-static void test_the_fit_is_ordinary_least_squares(void **state) {
-    (void)state;
+TEST(test_the_fit_is_ordinary_least_squares) {
     int keys = 0, others = 0;
     for (int g = 0; g < 3; g++) {
         network t;
@@ -208,8 +207,7 @@ static void open_curve(network *t, int count, const int64_t *step, const double 
     ts_free(values);
 }
 
-static void test_key_irreps_are_ordered_by_when_they_were_learned(void **state) {
-    (void)state;
+TEST(test_key_irreps_are_ordered_by_when_they_were_learned) {
     enum { CHECKPOINTS = 4 };
     static const int64_t STEP[CHECKPOINTS] = {0, 10, 25, 60};
     //                                          trivial: never key; the others in turn, see EXPECTED
@@ -234,8 +232,7 @@ static void test_key_irreps_are_ordered_by_when_they_were_learned(void **state) 
     close_network(&t);
 }
 
-static void test_without_a_passed_threshold_nothing_has_an_order(void **state) {
-    (void)state;
+TEST(test_without_a_passed_threshold_nothing_has_an_order) {
     network t;
     open_curve(&t, 1, (const int64_t[]){0}, (const double[1][IRREPS]){{0}}, (const double[]){0.5});
     assert_true(isnan(*found(&t, "grokked_step")));
@@ -249,8 +246,7 @@ static void test_without_a_passed_threshold_nothing_has_an_order(void **state) {
 // --- Neurons ---
 
 // With the tokens themselves as embeddings the left and right parts of each neuron are the rows of W.
-static void test_neurons_go_to_the_irrep_planted_in_them(void **state) {
-    (void)state;
+TEST(test_neurons_go_to_the_irrep_planted_in_them) {
     network t;
     open_network(&t, "task: group\ngroup: S3\nembed: 6\nhidden: 8\ntrain_fraction: 1\n");
     const ts_irreps *irreps = t.f.data->symmetry->irreps;
@@ -291,8 +287,7 @@ static void test_neurons_go_to_the_irrep_planted_in_them(void **state) {
 
 // In C11 the tokens a^3 and b^7 stand for what a and b do in (a^3 + b^7) mod 11: all is the same but the order
 // in which it is summed.
-static void test_powers_that_are_bijections_are_relabelled_sums(void **state) {
-    (void)state;
+TEST(test_powers_that_are_bijections_are_relabelled_sums) {
     network powers, sums;
     open_network(&powers, "task: power\nmodel: mlp\np: 11\nm: 3\nn: 7\nembed: 5\nhidden: 9\ntrain_fraction: 1\n");
     open_network(&sums, "task: group\ngroup: C11\nembed: 5\nhidden: 9\ntrain_fraction: 1\n");
@@ -326,8 +321,7 @@ static void test_powers_that_are_bijections_are_relabelled_sums(void **state) {
 }
 
 // Shares of H0: where the functions of an irrep are not orthogonal to 1, the mean must not count as theirs.
-static void test_shares_of_the_hidden_layer_are_below_1_where_tokens_share_values(void **state) {
-    (void)state;
+TEST(test_shares_of_the_hidden_layer_are_below_1_where_tokens_share_values) {
     network squares;
     open_network(&squares, "task: power\nmodel: mlp\np: 11\nm: 2\nn: 1\nembed: 5\nhidden: 9\ntrain_fraction: 1\n");
     randomise(&squares, 5, 2);
@@ -374,8 +368,7 @@ static double trace(const double *p, int n) {
     return sum;
 }
 
-static void test_projectors_are_orthogonal_where_elements_have_weights(void **state) {
-    (void)state;
+TEST(test_projectors_are_orthogonal_where_elements_have_weights) {
     for (int g = 0; g < 3; g++) {
         network t;
         uint64_t seed = 11;
@@ -414,8 +407,7 @@ static void test_projectors_are_orthogonal_where_elements_have_weights(void **st
 
 // --- Losses ---
 
-static void test_losses_of_corrected_logits_are_those_of_the_differences(void **state) {
-    (void)state;
+TEST(test_losses_of_corrected_logits_are_those_of_the_differences) {
     enum { COUNT = 13, CORRECTIONS = 3, STRIDE = 16 };
     static const double SCALES[] = {0.1, 10, 100, 600, 1e5};
     int underflowed = 0, taken = 0;
@@ -454,8 +446,7 @@ static void test_losses_of_corrected_logits_are_those_of_the_differences(void **
 
 // Mean over training pairs of the loss of logits without their component along a chi cube, straight from its
 // definition; at the larger scales through the underflow.
-static void test_excluded_losses_follow_their_definition_at_any_scale(void **state) {
-    (void)state;
+TEST(test_excluded_losses_follow_their_definition_at_any_scale) {
     static const double SCALES[] = {1, 8, 60};
     network t;
     open_group(&t, "S3", "");

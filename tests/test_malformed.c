@@ -283,8 +283,7 @@ static void expect_refused(const char *text, size_t bytes, const char *const *se
     fail_msg("for:\n%s\nexpected '%s ... %s'\ngot\n%s", text, place, phrase, errors);
 }
 
-static void test_malformed_files_are_refused_with_line_and_reason(void **state) {
-    (void)state;
+TEST(test_malformed_files_are_refused_with_line_and_reason) {
     for (size_t i = 0; i < sizeof TABLE / sizeof *TABLE; i++) {
         char place[64];
         snprintf(place, sizeof place, TABLE[i].line ? "dir/bad.yaml:%d: " : "dir/bad.yaml: ", TABLE[i].line);
@@ -292,8 +291,7 @@ static void test_malformed_files_are_refused_with_line_and_reason(void **state) 
     }
 }
 
-static void test_wrong_overrides_are_refused_naming_set(void **state) {
-    (void)state;
+TEST(test_wrong_overrides_are_refused_naming_set) {
     static const struct {
         const char *set, *phrase;
     } SETS[] = {
@@ -318,14 +316,12 @@ static void test_wrong_overrides_are_refused_naming_set(void **state) {
         expect_refused(text, strlen(text), &SETS[i].set, 1, "--set: ", SETS[i].phrase);
 }
 
-static void test_nul_bytes_are_refused(void **state) {
-    (void)state;
+TEST(test_nul_bytes_are_refused) {
     static const char text[] = "task: tree\ndepth: \0 2\n";
     expect_refused(text, sizeof text - 1, NULL, 0, "dir/bad.yaml:2: ", "NUL bytes are not allowed");
 }
 
-static void test_files_beyond_256_kib_are_refused(void **state) {
-    (void)state;
+TEST(test_files_beyond_256_kib_are_refused) {
     size_t bytes = TS_SWEEP_MAX_BYTES + 1;
     char *text = ts_alloc(bytes + 1, "a test");
     memset(text, ' ', bytes);
@@ -371,8 +367,7 @@ static void expect_errors(const char *text, const char *set, const char *errors)
     ts_text_free(&expected);
 }
 
-static void test_all_errors_are_reported_in_order_of_lines(void **state) {
-    (void)state;
+TEST(test_all_errors_are_reported_in_order_of_lines) {
     expect_errors("task: tree\nhiden: 2\ndepth: two\nwhere: dpth < 2\nsave: fnal\n", NULL,
                   "x.yaml:2: key 'hiden': unknown; did you mean 'hidden'?\n"
                   "x.yaml:3: key 'depth': 'two' is not an integer\n"
@@ -380,8 +375,7 @@ static void test_all_errors_are_reported_in_order_of_lines(void **state) {
                   "x.yaml:5: key 'save': 'fnal' is not one of none, final, checkpoints; did you mean 'final'?\n");
 }
 
-static void test_errors_that_follow_from_others_are_left_out(void **state) {
-    (void)state;
+TEST(test_errors_that_follow_from_others_are_left_out) {
     static const struct {
         const char *text, *set, *errors;
     } ALONE[] = {
@@ -419,8 +413,7 @@ static void test_errors_that_follow_from_others_are_left_out(void **state) {
         expect_errors(ALONE[i].text, ALONE[i].set, ALONE[i].errors);
 }
 
-static void test_values_are_checked_whatever_else_is_wrong(void **state) {
-    (void)state;
+TEST(test_values_are_checked_whatever_else_is_wrong) {
     static const char *const OTHERS[] = {"train_fraction: x\n", "hiden: 2\n", "model: mpl\n", "where: hiden < 3\n",
                                          "steps: 0\n"};
     for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++) {
@@ -431,8 +424,7 @@ static void test_values_are_checked_whatever_else_is_wrong(void **state) {
     }
 }
 
-static void test_errors_beyond_fifty_are_counted(void **state) {
-    (void)state;
+TEST(test_errors_beyond_fifty_are_counted) {
     ts_text text = {0};
     ts_text_add(&text, FULL);
     for (int i = 0; i < 70; i++)
@@ -443,8 +435,7 @@ static void test_errors_beyond_fifty_are_counted(void **state) {
     ts_text_free(&text);
 }
 
-static void test_one_fault_of_many_points_is_reported_once(void **state) {
-    (void)state;
+TEST(test_one_fault_of_many_points_is_reported_once) {
     expect_errors("task: independent\nfeatures: 3\nhidden: 1..100\ncorrelated_pairs: 2\nseed: 0..99\n", NULL,
                   "x.yaml:4: key 'correlated_pairs': 2 pairs do not fit into 3 features\n");
 }

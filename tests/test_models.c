@@ -5,8 +5,7 @@
 #include "model/network.h"
 #include "support_engine.h"
 
-static void test_initial_weights_have_the_published_deviation(void **state) {
-    (void)state;
+TEST(test_initial_weights_have_the_published_deviation) {
     static const struct {
         const char *text;
         double deviation;
@@ -31,8 +30,7 @@ static void test_initial_weights_have_the_published_deviation(void **state) {
 
 // W = identity on two features of a depth-1 tree reconstructs everything: every loss is 0, geometry is
 // trivial.
-static void test_measures_of_a_perfect_and_of_a_superposed_network(void **state) {
-    (void)state;
+TEST(test_measures_of_a_perfect_and_of_a_superposed_network) {
     support_instance f;
     support_open(&f, "task: tree\ndepth: 1\nhidden: 2\n");
     double out[3 + 3 * 2];
@@ -55,8 +53,7 @@ static void test_measures_of_a_perfect_and_of_a_superposed_network(void **state)
     support_close(&f);
 }
 
-static void test_weights_that_are_not_finite_have_no_measures(void **state) {
-    (void)state;
+TEST(test_weights_that_are_not_finite_have_no_measures) {
     static const float VALUES[] = {NAN, INFINITY, -INFINITY};
     for (int which = 0; which < SUPPORT_SHORTS; which++) {
         char text[512];

@@ -36,8 +36,7 @@ static void compare(const char *text, const figure *figures, int count) {
 
 #define S5 "task: group\ngroup: S5\nelement_order: " TOYSWEEP_SWEEPS "/orders/S5.txt\n"
 
-static void test_s5_notebook(void **state) {
-    (void)state;
+TEST(test_s5_notebook) {
     static const figure figures[] = {
         {0, "train_loss", 4.788640449630546, 1e-8},
         {1, "test_loss", 4.789846160405907, 1e-8},
@@ -48,8 +47,7 @@ static void test_s5_notebook(void **state) {
             4);
 }
 
-static void test_paper_s5_seed_1(void **state) {
-    (void)state;
+TEST(test_paper_s5_seed_1) {
     static const figure figures[] = {
         {1, "train_loss", 4.783415905196712, 1e-7}, {1, "test_loss", 4.790263009624786, 1e-7},
         {1, "all_loss", 4.787524168012743, 1e-7},   {2, "train_loss", 4.779266508481836, 1e-7},
@@ -63,8 +61,7 @@ static void test_paper_s5_seed_1(void **state) {
             figures, 12);
 }
 
-static void test_paper_d59_seed_1(void **state) {
-    (void)state;
+TEST(test_paper_d59_seed_1) {
     static const figure figures[] = {
         {1, "train_loss", 4.766598024049174, 1e-7},  {1, "test_loss", 4.772654304268617, 1e-7},
         {1, "all_loss", 4.770837507193308, 1e-7},    {2, "train_loss", 4.761538927395551, 1e-7},
@@ -77,8 +74,7 @@ static void test_paper_d59_seed_1(void **state) {
 }
 
 // Initial losses to the digits published; then as far as rounding lets it be followed.
-static void test_power_8_9_notebook(void **state) {
-    (void)state;
+TEST(test_power_8_9_notebook) {
     static const figure figures[] = {
         {0, "train_loss", 4.7332, 1.1e-5},
         {0, "test_loss", 4.7343, 1.1e-5},

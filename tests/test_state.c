@@ -65,8 +65,7 @@ static void expect_state(const char *text) {
     expect_state_of(digest, &unit, text);
 }
 
-static void test_missing_state_is_none(void **state) {
-    (void)state;
+TEST(test_missing_state_is_none) {
     ts_unit *units;
     int64_t count;
     expect_state(NULL);
@@ -75,8 +74,7 @@ static void test_missing_state_is_none(void **state) {
     ts_free(units);
 }
 
-static void test_newest_generation_comes_back(void **state) {
-    (void)state;
+TEST(test_newest_generation_comes_back) {
     save("first");
     expect_state("first");
     save("second, longer");
@@ -84,8 +82,7 @@ static void test_newest_generation_comes_back(void **state) {
     expect_state("third");
 }
 
-static void test_empty_payload_is_a_state(void **state) {
-    (void)state;
+TEST(test_empty_payload_is_a_state) {
     void *payload;
     size_t bytes = 1;
     assert_int_equal(ts_state_save(directory, digest, &unit, "", 0), TS_OK);
@@ -95,8 +92,7 @@ static void test_empty_payload_is_a_state(void **state) {
     ts_free(payload);
 }
 
-static void test_larger_than_its_unit_s_state_is_passed_over(void **state) {
-    (void)state;
+TEST(test_larger_than_its_unit_s_state_is_passed_over) {
     void *payload;
     size_t bytes;
     save("twelve bytes");
@@ -107,8 +103,7 @@ static void test_larger_than_its_unit_s_state_is_passed_over(void **state) {
     ts_free(payload);
 }
 
-static void test_older_generation_stands_in(void **state) {
-    (void)state;
+TEST(test_older_generation_stands_in) {
     save("first");
     save("second");
     support_flip(current, 113, 1);
@@ -119,8 +114,7 @@ static void test_older_generation_stands_in(void **state) {
     expect_state(NULL);
 }
 
-static void test_states_of_others_are_passed_over(void **state) {
-    (void)state;
+TEST(test_states_of_others_are_passed_over) {
     save("mine");
     expect_state_of(other_digest, &unit, NULL);
     char copy[192];
@@ -131,8 +125,7 @@ static void test_states_of_others_are_passed_over(void **state) {
     expect_state("mine");
 }
 
-static void test_no_flipped_bit_is_accepted(void **state) {
-    (void)state;
+TEST(test_no_flipped_bit_is_accepted) {
     save("some payload of a trainer");
     struct stat information;
     assert_int_equal(stat(current, &information), 0);
@@ -145,8 +138,7 @@ static void test_no_flipped_bit_is_accepted(void **state) {
     expect_state("some payload of a trainer");
 }
 
-static void test_no_other_length_is_accepted(void **state) {
-    (void)state;
+TEST(test_no_other_length_is_accepted) {
     save("some payload of a trainer");
     struct stat information;
     assert_int_equal(stat(current, &information), 0);
@@ -158,8 +150,7 @@ static void test_no_other_length_is_accepted(void **state) {
     }
 }
 
-static void test_units_are_listed_once_in_order(void **state) {
-    (void)state;
+TEST(test_units_are_listed_once_in_order) {
     const ts_unit unsorted[] = {{3, 40, 8}, {0, 100, 1}, {3, 8, 8}, {0, 20, 7}};
     const ts_unit sorted[] = {{0, 20, 7}, {0, 100, 1}, {3, 8, 8}, {3, 40, 8}};
     for (int i = 0; i < 4; i++)
@@ -188,8 +179,7 @@ static void test_units_are_listed_once_in_order(void **state) {
     }
 }
 
-static void test_removed_state_is_gone(void **state) {
-    (void)state;
+TEST(test_removed_state_is_gone) {
     save("first");
     save("second");
     ts_state_remove(directory, &unit);
@@ -199,8 +189,7 @@ static void test_removed_state_is_gone(void **state) {
     assert_false(ts_path_exists(directory));
 }
 
-static void test_failed_save_keeps_the_earlier_state(void **state) {
-    (void)state;
+TEST(test_failed_save_keeps_the_earlier_state) {
     save("first");
     char blocked[192]; // the temporary name is taken by a directory
     snprintf(blocked, sizeof blocked, "%s/unit-3-40-8.bin.%ld.tmp", directory, (long)getpid());

@@ -43,8 +43,7 @@ static void expect(const char *text, const char *keys, const char *expected) {
     expect_set(text, NULL, keys, expected);
 }
 
-static void test_constants_defaults_and_derived_name(void **state) {
-    (void)state;
+TEST(test_constants_defaults_and_derived_name) {
     ts_sweep *sweep = support_sweep_of(
         (ts_sweep_source){.file = "dir/my-sweep.yaml",
                           .text = TREE "depth: 2\nhidden: 1e1\nlr: 5e-4\nearly_stopping: off\nbatch: exact\n"});
@@ -65,8 +64,7 @@ static void test_constants_defaults_and_derived_name(void **state) {
     ts_sweep_free(sweep);
 }
 
-static void test_ranges_and_lists_sweep_in_file_order(void **state) {
-    (void)state;
+TEST(test_ranges_and_lists_sweep_in_file_order) {
     expect(TREE "depth: 1..2\nhidden: [3, 5]\n", "depth hidden", "1 3|1 5|2 3|2 5|");
     expect(TREE "hidden: [3, 5]\ndepth: 1..2\n", "depth hidden", "1 3|2 3|1 5|2 5|");
     expect(TREE "depth: 1\nhidden: 1..9..3\n", "hidden", "1|4|7|");
@@ -77,8 +75,7 @@ static void test_ranges_and_lists_sweep_in_file_order(void **state) {
     expect(TREE "depth: 1\nhidden: 1\nbatch: [exact, 64]\n", "batch", "0|64|");
 }
 
-static void test_real_ranges_give_the_numbers_a_list_would(void **state) {
-    (void)state;
+TEST(test_real_ranges_give_the_numbers_a_list_would) {
     ts_sweep *range = support_sweep(TREE "depth: 1\nhidden: 1\nlr: 0.1..0.9..0.1\n");
     ts_sweep *list = support_sweep(TREE "depth: 1\nhidden: 1\nlr: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]\n");
     assert_int_equal(ts_sweep_instances(range), 9);
@@ -92,8 +89,7 @@ static void test_real_ranges_give_the_numbers_a_list_would(void **state) {
     expect(TREE "depth: 1\nhidden: 1\nlr: 1..3\n", "lr", "1|2|3|");
 }
 
-static void test_numbers_without_fraction_are_whole(void **state) {
-    (void)state;
+TEST(test_numbers_without_fraction_are_whole) {
     expect(TREE "depth: 2.0\nhidden: [3.0, 4e0, 50e-1, 2.5e1]\nsteps: 1000.0\n", "depth hidden steps",
            "2 3 1000|2 4 1000|2 5 1000|2 25 1000|");
     expect(TREE "depth: 1\nhidden: 1.0..3.0..1.0\n", "hidden", "1|2|3|");
@@ -101,8 +97,7 @@ static void test_numbers_without_fraction_are_whole(void **state) {
            "0 [10,20]|1 [10,20]|");
 }
 
-static void test_spaced_values_are_short_and_end_as_written(void **state) {
-    (void)state;
+TEST(test_spaced_values_are_short_and_end_as_written) {
     static const char *const FIXED = TREE "depth: 1\nhidden: 1\n";
     expect_set(FIXED, "lr={logspace: [1e-4, 1e-1, 7]}", "lr",
                "0.0001|0.000316227766017|0.001|0.00316227766017|0.01|0.0316227766017|0.1|");
@@ -125,8 +120,7 @@ static void test_spaced_values_are_short_and_end_as_written(void **state) {
 }
 
 // Of every spacing: 12 digits at most, ascending, and near to what powers give.
-static void test_log_spaced_values_have_even_ratios(void **state) {
-    (void)state;
+TEST(test_log_spaced_values_have_even_ratios) {
     char text[128];
     for (int n = 3; n < 100; n++) {
         snprintf(text, sizeof text, TREE "depth: 1\nhidden: 1\nlr: {logspace: [3e-5, 0.7, %d]}\n", n);
@@ -145,31 +139,27 @@ static void test_log_spaced_values_have_even_ratios(void **state) {
     }
 }
 
-static void test_grid_varies_at_its_place_first_key_slowest(void **state) {
-    (void)state;
+TEST(test_grid_varies_at_its_place_first_key_slowest) {
     expect(TREE "grid:\n  seed: 1..2\n  hidden: [3, 4]\ndepth: [1, 2]\n", "seed hidden depth",
            "1 3 1|1 3 2|1 4 1|1 4 2|2 3 1|2 3 2|2 4 1|2 4 2|");
     expect(TREE "depth: [1, 2]\ngrid:\n  hidden: 3\n  seed: 1..2\n", "depth hidden seed", "1 3 1|1 3 2|2 3 1|2 3 2|");
 }
 
-static void test_zip_advances_together(void **state) {
-    (void)state;
+TEST(test_zip_advances_together) {
     expect(TREE "zip:\n  depth: [1, 2, 3]\n  hidden: 4..6\nseed: 0..1\n", "depth hidden seed",
            "1 4 0|1 4 1|2 5 0|2 5 1|3 6 0|3 6 1|");
     expect(TREE "seed: 0..1\nzip:\n  depth: [1, 2]\n  hidden: [4, 5]\n", "depth hidden seed",
            "1 4 0|2 5 0|1 4 1|2 5 1|");
 }
 
-static void test_cases_vary_slowest_and_replace_constants(void **state) {
-    (void)state;
+TEST(test_cases_vary_slowest_and_replace_constants) {
     expect(TREE "depth: 1\nseed: 0..1\ncases:\n  - {hidden: 2}\n  - {hidden: [3, 4], depth: 2}\n", "depth hidden seed",
            "1 2 0|1 2 1|2 3 0|2 3 1|2 4 0|2 4 1|");
     expect("cases:\n  - {task: tree, depth: 2, hidden: 2}\n  - {task: independent, features: 5, hidden: 3}\n",
            "task depth features hidden", "tree 2 - 2|independent - 5 3|");
 }
 
-static void test_instances_are_seeds_and_set_the_stack(void **state) {
-    (void)state;
+TEST(test_instances_are_seeds_and_set_the_stack) {
     expect(TREE "depth: 1\ninstances: 3\nhidden: [1, 2]\n", "seed hidden stacked_instances",
            "0 1 3|0 2 3|1 1 3|1 2 3|2 1 3|2 2 3|");
     expect(TREE "depth: 1\ninstances: 2\nstacked_instances: 7\nhidden: 1\n", "seed stacked_instances", "0 7|1 7|");
@@ -183,8 +173,7 @@ static void test_instances_are_seeds_and_set_the_stack(void **state) {
            "0 4|1 4|");
 }
 
-static void test_numbers_and_steps_read_in_every_form(void **state) {
-    (void)state;
+TEST(test_numbers_and_steps_read_in_every_form) {
     expect(TREE "depth: 1\nhidden: 1\nimportance: [1, 0.5]\n", "importance", "[1,0.5]|");
     expect(TREE "depth: 1\nhidden: 1\ngrid:\n  importance: [1, 0.5, [1, 2], {base: 0.9}, {branching: 2, "
                 "base: 0.5}]\n",
@@ -195,8 +184,7 @@ static void test_numbers_and_steps_read_in_every_form(void **state) {
            "{\"every\":500}|{\"log\":20}|[5]|");
 }
 
-static void test_exclude_drops_points_that_match_all_keys(void **state) {
-    (void)state;
+TEST(test_exclude_drops_points_that_match_all_keys) {
     const char *base = TREE "depth: 1..2\nhidden: 1..3\n";
     char text[256];
     static const struct {
@@ -216,8 +204,7 @@ static void test_exclude_drops_points_that_match_all_keys(void **state) {
     }
 }
 
-static void test_where_keeps_points_for_which_all_hold(void **state) {
-    (void)state;
+TEST(test_where_keeps_points_for_which_all_hold) {
     expect(TREE "depth: 1..2\nhidden: 1..4\nwhere: hidden <= features\n", "depth hidden", "1 1|1 2|2 1|2 2|2 3|2 4|");
     expect(TREE "depth: 1..2\nhidden: 1..4\nwhere: [hidden <= features, depth + hidden > 3]\n", "depth hidden",
            "2 2|2 3|2 4|");
@@ -225,20 +212,17 @@ static void test_where_keeps_points_for_which_all_hold(void **state) {
            "tree 2|independent 2|independent 3|");
 }
 
-static void test_filters_see_points_before_checks_do(void **state) {
-    (void)state;
+TEST(test_filters_see_points_before_checks_do) {
     expect("task: independent\nfeatures: 2..4\nhidden: 1\ncorrelated_pairs: 2\nwhere: features >= 4\n", "features",
            "4|");
 }
 
-static void test_keys_that_do_not_apply_are_ignored(void **state) {
-    (void)state;
+TEST(test_keys_that_do_not_apply_are_ignored) {
     expect("hidden: 1\ndepth: 2\nfeatures: 6\ntask: [tree, independent]\n", "task depth features",
            "tree 2 -|independent - 6|");
 }
 
-static void test_set_replaces_a_key_wherever_it_was(void **state) {
-    (void)state;
+TEST(test_set_replaces_a_key_wherever_it_was) {
     const char *top = TREE "depth: 1..2\nhidden: 3\n";
     expect_set(top, "hidden=4", "depth hidden", "1 4|2 4|");
     expect_set(top, "hidden=4..5", "depth hidden", "1 4|1 5|2 4|2 5|");
@@ -270,8 +254,7 @@ static void test_set_replaces_a_key_wherever_it_was(void **state) {
     ts_sweep_free(sweep);
 }
 
-static void test_names_are_taken_from_file_or_key(void **state) {
-    (void)state;
+TEST(test_names_are_taken_from_file_or_key) {
     static const struct {
         const char *file, *text, *name;
     } CASES[] = {
@@ -301,8 +284,7 @@ static ts_sweep *read_rich(void) {
                          "where: task == tree or features < 9\n");
 }
 
-static void test_digest_is_over_name_and_identities(void **state) {
-    (void)state;
+TEST(test_digest_is_over_name_and_identities) {
     ts_sweep *sweep = read_rich();
     ts_sha256_stream *stream = ts_sha256_begin();
     ts_sha256_feed(stream, ts_sweep_name(sweep), strlen(ts_sweep_name(sweep)) + 1);
@@ -320,8 +302,7 @@ static void test_digest_is_over_name_and_identities(void **state) {
     ts_sweep_free(sweep);
 }
 
-static void test_cases_partition_instances_by_shape(void **state) {
-    (void)state;
+TEST(test_cases_partition_instances_by_shape) {
     ts_sweep *sweep = read_rich();
     int64_t rows = 0;
     assert_int_equal(ts_sweep_instances(sweep), 8 + 2 * (12 - 2));
@@ -356,16 +337,14 @@ static void expect_varying(ts_sweep *sweep, const char *expected) {
     ts_sweep_free(sweep);
 }
 
-static void test_varying_keys_are_those_that_differ_among_instances(void **state) {
-    (void)state;
+TEST(test_varying_keys_are_those_that_differ_among_instances) {
     expect_varying(support_sweep(TREE "depth: 1\nhidden: 1\n"), "");
     expect_varying(support_sweep(TREE "grid: {seed: 1..3, hidden: 1..2}\ndepth: [1, 2]\n"), "hidden depth ");
     expect_varying(support_sweep(TREE "depth: 1..2\nhidden: 1..2\nwhere: depth == 2\n"), "hidden ");
     expect_varying(read_rich(), "importance task hidden stacked_instances features lr init beta1 ");
 }
 
-static void test_labels_name_shaping_keys_in_table_order(void **state) {
-    (void)state;
+TEST(test_labels_name_shaping_keys_in_table_order) {
     ts_sweep *sweep = support_sweep(TREE "steps: [10, 20]\nhidden: 1\nearly_stopping: [no, yes]\nlr: [1, 2]\n"
                                          "grid: {checkpoints: [[1], {every: 5}]}\ndepth: 1\n");
     assert_int_equal(ts_sweep_cases(sweep), 8);
@@ -375,8 +354,7 @@ static void test_labels_name_shaping_keys_in_table_order(void **state) {
     ts_sweep_free(sweep);
 }
 
-static void test_long_labels_become_numbers(void **state) {
-    (void)state;
+TEST(test_long_labels_become_numbers) {
     ts_text text = {0};
     ts_text_add(&text, TREE "depth: 1\nhidden: 1\ngrid:\n  checkpoints: [[1], [0");
     for (int i = 1; i < 100; i++)
@@ -389,8 +367,7 @@ static void test_long_labels_become_numbers(void **state) {
     ts_text_free(&text);
 }
 
-static void test_a_million_instances_decode_anywhere(void **state) {
-    (void)state;
+TEST(test_a_million_instances_decode_anywhere) {
     ts_sweep *sweep = support_sweep(TREE "depth: 3\nhidden: 1..1000\nseed: 0..1999\nwhere: seed % 2 == 1\n");
     assert_int_equal(ts_sweep_instances(sweep), 1000000);
     assert_int_equal(ts_sweep_cases(sweep), 1000);
@@ -405,8 +382,7 @@ static void test_a_million_instances_decode_anywhere(void **state) {
     ts_sweep_free(sweep);
 }
 
-static void test_spelling_does_not_change_identity(void **state) {
-    (void)state;
+TEST(test_spelling_does_not_change_identity) {
     uint8_t a[32], b[32];
     ts_sweep *plain = support_sweep("task: tree\ndepth: 2\nhidden: 10\nlr: 0.001\nimportance: 0.0\n");
     ts_sweep *other = support_sweep("{\"importance\": -0.0, hidden: 1e1, lr: 1e-3, model: autoencoder, depth: [2],\n"
@@ -419,8 +395,7 @@ static void test_spelling_does_not_change_identity(void **state) {
 }
 
 // Every allocation fails once; nothing crashes or leaks (the sanitizers tell), and the status says so.
-static void test_out_of_memory_is_survived_anywhere(void **state) {
-    (void)state;
+TEST(test_out_of_memory_is_survived_anywhere) {
     static const char text[] = TREE "depth: 1..2\nhidden: [2, 3]\ninstances: 2\nwhere: hidden <= features\n";
     for (int n = 1;; n++) {
         ts_sweep_source source = {.file = "x.yaml",

@@ -108,20 +108,17 @@ static void check_normal(const double *sample) {
     ts_free(normal);
 }
 
-static void test_permutations_are_those_of_pytorch(void **state) {
-    (void)state;
+TEST(test_permutations_are_those_of_pytorch) {
     for (size_t i = 0; i < sizeof PERMS / sizeof *PERMS; i++)
         check_perm(PERMS[i]);
 }
 
-static void test_normals_are_those_of_pytorch_to_the_last_bit(void **state) {
-    (void)state;
+TEST(test_normals_are_those_of_pytorch_to_the_last_bit) {
     for (size_t i = 0; i < sizeof NORMALS / sizeof *NORMALS; i++)
         check_normal(NORMALS[i]);
 }
 
-static void test_only_the_low_32_bits_of_a_seed_count(void **state) {
-    (void)state;
+TEST(test_only_the_low_32_bits_of_a_seed_count) {
     ts_torch_random low, high;
     ts_torch_seed(&low, 7);
     ts_torch_seed(&high, ((uint64_t)5 << 32) + 7);
@@ -129,8 +126,7 @@ static void test_only_the_low_32_bits_of_a_seed_count(void **state) {
         assert_int_equal(ts_torch_u32(&low), ts_torch_u32(&high));
 }
 
-static void test_mt19937_gives_its_published_ten_thousandth_word(void **state) {
-    (void)state;
+TEST(test_mt19937_gives_its_published_ten_thousandth_word) {
     ts_torch_random random;
     uint32_t word = 0;
     ts_torch_seed(&random, 5489);
@@ -139,8 +135,7 @@ static void test_mt19937_gives_its_published_ten_thousandth_word(void **state) {
     assert_int_equal(word, 4123659995u); // ISO C++ [rand.predef]
 }
 
-static void test_factor_is_one_rounded_product(void **state) {
-    (void)state;
+TEST(test_factor_is_one_rounded_product) {
     ts_torch_random random;
     float plain[40], scaled[40];
     ts_torch_seed(&random, 3);
@@ -168,8 +163,7 @@ static void read_sample(const ts_yaml_node *sample, const char *const *keys, int
     assert_int_equal(n, count);
 }
 
-static void test_every_sample_of_the_reference_file_agrees(void **state) {
-    (void)state;
+TEST(test_every_sample_of_the_reference_file_agrees) {
     const char *directory = getenv("TOYSWEEP_REFERENCE");
     if (!directory) {
         print_message("skipped: TOYSWEEP_REFERENCE names no directory with torch_rng.json\n");

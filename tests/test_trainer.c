@@ -13,8 +13,7 @@ static void open_unit(support_unit *unit, const char *text) {
 static const char *const SWEEP = "task: tree\ndepth: 3\nhidden: 4\nsteps: 500\ncheckpoints: {log: 20}\n"
                                  "save: checkpoints\ninstances: 4\n";
 
-static void test_packing_does_not_change_a_record(void **state) {
-    (void)state;
+TEST(test_packing_does_not_change_a_record) {
     support_unit f;
     open_unit(&f, SWEEP);
     ts_trainer *together = support_finish(&f.spec);
@@ -44,8 +43,7 @@ static ts_trainer *moved(const ts_trainer_spec *spec, ts_trainer *trainer) {
 }
 
 // Advances in many small pieces, through a saved state each time.
-static void test_resume_is_bit_identical(void **state) {
-    (void)state;
+TEST(test_resume_is_bit_identical) {
     support_unit f;
     open_unit(&f, SWEEP);
     ts_trainer *whole = support_finish(&f.spec), *trainer;
@@ -100,8 +98,7 @@ static ts_trainer *finish_asked(ts_trainer_spec spec) {
     }
 }
 
-static void test_measures_given_up_are_made_again(void **state) {
-    (void)state;
+TEST(test_measures_given_up_are_made_again) {
     const char *const sweeps[] = {
         SWEEP,
         // Three of the six stop early, at step 100.
@@ -128,8 +125,7 @@ static void test_measures_given_up_are_made_again(void **state) {
     }
 }
 
-static void test_a_diverged_instance_keeps_its_curve_and_its_neighbours(void **state) {
-    (void)state;
+TEST(test_a_diverged_instance_keeps_its_curve_and_its_neighbours) {
     support_unit f, good;
     open_unit(&f, "task: tree\ndepth: 3\nhidden: 4\nsteps: 300\ncheckpoints: {every: 1}\ngrid: {lr: [1e-3, 1e30]}\n");
     open_unit(&good, "task: tree\ndepth: 3\nhidden: 4\nsteps: 300\ncheckpoints: {every: 1}\nlr: 1e-3\n");
@@ -208,8 +204,7 @@ static ts_status lossy_open(const ts_params *params, const float *parameters, ts
     return status;
 }
 
-static void test_an_engine_that_notices_nothing_makes_no_row(void **state) {
-    (void)state;
+TEST(test_an_engine_that_notices_nothing_makes_no_row) {
     static const char *const WHY[] = {"diverged: the weights are not finite at step 3",
                                       "diverged: the optimiser's moments are not finite at step 3"};
     static const float VALUES[] = {NAN, INFINITY, -INFINITY};
@@ -253,8 +248,7 @@ static void test_an_engine_that_notices_nothing_makes_no_row(void **state) {
 }
 
 // A unit is saved and restored after every slice; slices are of one step at least.
-static void test_a_saved_unit_remembers_how_its_instances_ended(void **state) {
-    (void)state;
+TEST(test_a_saved_unit_remembers_how_its_instances_ended) {
     for (int which = 0; which < SUPPORT_SHORTS; which++) {
         char text[512];
         support_unit f;
@@ -292,8 +286,7 @@ static void test_a_saved_unit_remembers_how_its_instances_ended(void **state) {
     }
 }
 
-static void test_it_is_said_plainly(void **state) {
-    (void)state;
+TEST(test_it_is_said_plainly) {
     char text[96];
     ts_divergence_say(TS_DIVERGED_LOSS, 12, text, sizeof text);
     assert_string_equal(text, "diverged: the loss is not finite at step 12");
@@ -302,8 +295,7 @@ static void test_it_is_said_plainly(void **state) {
                         "diverged: the weights and the optimiser's moments are not finite at step 9223372036854775807");
 }
 
-static void test_records_hold_what_save_asks_for(void **state) {
-    (void)state;
+TEST(test_records_hold_what_save_asks_for) {
     static const char *const saves[] = {"none", "final", "checkpoints"};
     static const int ranks[] = {0, 2, 3};
     for (int s = 0; s < 3; s++) {
@@ -326,8 +318,7 @@ static void test_records_hold_what_save_asks_for(void **state) {
 }
 
 // A small group is memorised, then understood.
-static void test_a_small_group_generalises(void **state) {
-    (void)state;
+TEST(test_a_small_group_generalises) {
     support_unit f;
     double accuracy[2];
     open_unit(&f, "task: group\ngroup: S3xC2\ntrain_fraction: 0.9\nembed: 64\nhidden: 64\nsteps: 4000\n"
@@ -345,8 +336,7 @@ static void test_a_small_group_generalises(void **state) {
 }
 
 // As published: at depth 2 with early stopping three hidden units nearly always suffice, two never do.
-static void test_final_losses_follow_the_published_distribution(void **state) {
-    (void)state;
+TEST(test_final_losses_follow_the_published_distribution) {
     int solved = 0, stuck = 0, close = 0;
     for (int hidden = 2; hidden <= 3; hidden++) {
         for (int seed = 0; seed < 24; seed += 8) {
