@@ -60,7 +60,7 @@ class Skipped(Exception):
 def python(*arguments, interpreter=sys.executable):
     """A Python at its end, which had the tools at hand."""
     return subprocess.run([interpreter, *arguments], capture_output=True, text=True, timeout=600,
-                          env={**os.environ, "PYTHONPATH": TOOLS})
+                          env={**os.environ, "PYTHONPATH": f"{TOOLS}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")})
 
 
 def plot(*arguments):

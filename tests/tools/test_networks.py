@@ -147,7 +147,8 @@ def has(interpreter, *modules):
 
 
 def test_exported_instances_become_torch_modules(path, folder):
-    torch = next((one for one in dict.fromkeys((sys.executable, "/usr/bin/python3")) if has(one, "torch", "numpy")), None)
+    pythons = dict.fromkeys((sys.executable, "/usr/bin/python3"))
+    torch = next((one for one in pythons if has(one, "torch", "numpy")), None)
     if not torch:
         raise Skipped("no Python here has torch")
     files = []
