@@ -16,7 +16,6 @@
 #include "run/simulate.h"
 #include "run/wide.h"
 #include "task/data.h"
-#include "train/trainer.h"
 
 #include <math.h>
 #include <stdio.h>

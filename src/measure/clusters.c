@@ -23,34 +23,22 @@ static void free_state(void *state) {
     ts_planes_free(&((ts_clusters *)state)->planes);
 }
 
-static double neuron_frequency(const void *state, int index) {
-    return ((const ts_clusters *)state)->planes.frequency[index];
-}
-
-static double neuron_frequency_fraction(const void *state, int index) {
-    return ((const ts_clusters *)state)->planes.fraction[index];
-}
-
-static double key_frequency(const void *state, int index) {
-    return ((const ts_clusters *)state)->planes.key[index];
-}
-
 static const ts_measure ROWS[] = {
     {"neuron_frequency",
      "frequency whose 2-D Fourier terms hold most of the neuron's variation; -1: none",
      {"neuron"},
      .at_end = true,
-     .each = neuron_frequency},
+     .at = offsetof(ts_clusters, planes.frequency)},
     {"neuron_frequency_fraction",
      "share of the neuron's variation that its frequency holds",
      {"neuron"},
      .at_end = true,
-     .each = neuron_frequency_fraction},
+     .at = offsetof(ts_clusters, planes.fraction)},
     {"key_frequency",
      "1 for frequencies that own a neuron with a share over 0.85",
      {"frequency"},
      .at_end = true,
-     .each = key_frequency},
+     .at = offsetof(ts_clusters, planes.key)},
     {0},
 };
 

@@ -5,8 +5,8 @@
 #include <string.h>
 
 typedef struct geometry {
-    double *norm;  // (features) |W_i|
     double *total; // (features) sum over j of (W_i . W_j)^2, i itself included
+    double *norm;  // (features) |W_i|
     double *dot;   // (features) scratch: W_i . W_j of one i
     ts_slab slab;
 } geometry;
@@ -47,10 +47,6 @@ static void free_state(void *state) {
     ts_slab_free(&((geometry *)state)->slab);
 }
 
-static double feature_norm(const void *state, int i) {
-    return ((const geometry *)state)->norm[i];
-}
-
 // A feature without a direction interferes with none and fills no dimension.
 static double interference(const void *state, int i) {
     const geometry *g = state;
@@ -65,7 +61,7 @@ static double dimensionality(const void *state, int i) {
 }
 
 static const ts_measure ROWS[] = {
-    {"feature_norm", "|W_i|", {"feature"}, .each = feature_norm},
+    {"feature_norm", "|W_i|", {"feature"}, .at = offsetof(geometry, norm)},
     {"interference", "sum over j != i of (W_i/|W_i| . W_j)^2", {"feature"}, .each = interference},
     {"dimensionality", "|W_i|^2 / sum over j of (W_i/|W_i| . W_j)^2", {"feature"}, .each = dimensionality},
     {0},

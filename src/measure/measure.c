@@ -52,9 +52,9 @@ static bool fits(int length, size_t bytes) {
 
 static void check_row(const ts_measure *row) {
     bool scalar = !row->dimension[0];
-    if (!!row->value + !!row->each + !!row->values + !!row->follows != 1)
+    if (!!row->value + !!row->each + (row->at > 0) + !!row->follows != 1)
         ts_measure_fault(row->name, "has not one formula");
-    if (scalar ? row->each || row->values : row->value != NULL)
+    if (scalar ? row->each != NULL : row->value != NULL)
         ts_measure_fault(row->name, "its formula is not of its dimensions");
     for (int d = 0; d < TS_MEASURE_DIMENSIONS && row->dimension[d]; d++)
         if (!ts_dimension_is_known(row->dimension[d]))
@@ -211,6 +211,12 @@ static void free_families(const states *s) {
             }
 }
 
+// What lies in the state.
+static void copy_stored(const ts_measure *measure, const void *state, int64_t length, double *out) {
+    const void *at = (const char *)state + measure->at;
+    memcpy(out, measure->dimension[0] ? *(const double *const *)at : at, (size_t)length * sizeof *out);
+}
+
 static void take_values(const ts_measuring *measuring, const states *s, double *out) {
     ts_measures m = ts_measures_of(measuring->params, measuring->data);
     while (ts_measures_next(&m)) {
@@ -222,8 +228,8 @@ static void take_values(const ts_measuring *measuring, const states *s, double *
             out[m.offset] = measure->value(state);
         for (int64_t i = 0; i < m.length && measure->each; i++)
             out[m.offset + i] = measure->each(state, (int)i);
-        if (measure->values)
-            measure->values(state, out + m.offset);
+        if (measure->at)
+            copy_stored(measure, state, m.length, out + m.offset);
     }
 }
 

@@ -82,23 +82,13 @@ static void finish(void *state) {
         r->final_loss = batch_loss(r, TS_STREAM_FINAL, 0, FINAL_SAMPLES);
 }
 
-static double train_loss(const void *state) {
-    return ((const reconstruction *)state)->train_loss;
-}
-
-static double exact_loss(const void *state) {
-    return ((const reconstruction *)state)->exact_loss;
-}
-
-static double final_loss(const void *state) {
-    return ((const reconstruction *)state)->final_loss;
-}
-
 static const ts_measure ROWS[] = {
-    {"train_loss", "loss on the step's batch, before its update", .loss = true, .value = train_loss},
+    {"train_loss", "loss on the step's batch, before its update", .loss = true,
+     .at = offsetof(reconstruction, train_loss)},
     {"exact_loss", "expectation of the loss (NaN where the inputs are too many to list)", .loss = true,
-     .value = exact_loss},
-    {"final_loss", "loss on 500 fresh samples", .loss = true, .at_end = true, .value = final_loss},
+     .at = offsetof(reconstruction, exact_loss)},
+    {"final_loss", "loss on 500 fresh samples", .loss = true, .at_end = true,
+     .at = offsetof(reconstruction, final_loss)},
     {0},
 };
 

@@ -7,7 +7,6 @@
 #include "measure/measure.h"
 #include "model/model.h"
 #include "task/data.h"
-#include "task/task.h"
 
 #include <stdio.h>
 #include <string.h>

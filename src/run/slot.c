@@ -7,7 +7,6 @@
 #include "base/memory.h"
 #include "base/thread.h"
 #include "integrity/state.h"
-#include "model/model.h"
 
 #include <signal.h>
 #include <stdio.h>

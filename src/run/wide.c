@@ -11,7 +11,6 @@
 #include "model/model.h"
 #include "results/rows.h"
 #include "run/signals.h"
-#include "run/slot.h"
 #include "train/trainer.h"
 
 #include <pthread.h>

@@ -1,7 +1,6 @@
 // The file's structure, mapping by mapping, and --set over it.
 #include "sweep/spec.h"
 
-#include "base/memory.h"
 #include "sweep/nearest.h"
 #include "sweep/synonyms.h"
 
