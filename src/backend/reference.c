@@ -53,12 +53,11 @@ ts_status ts_reference_create(const ts_reference_model *model, const ts_training
     ts_status status = create_slab(t);
     if (status == TS_OK)
         status = initialise(t);
-    if (status != TS_OK) {
+    if (status == TS_OK)
+        *training = t;
+    else
         ts_reference_destroy(t);
-        return status;
-    }
-    *training = t;
-    return TS_OK;
+    return status;
 }
 
 void ts_reference_destroy(void *training) {

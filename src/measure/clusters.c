@@ -19,10 +19,6 @@ static void finish(void *state) {
     ts_planes_cluster(&((ts_clusters *)state)->planes);
 }
 
-static void free_state(void *state) {
-    ts_planes_free(&((ts_clusters *)state)->planes);
-}
-
 static const ts_measure ROWS[] = {
     {"neuron_frequency",
      "frequency whose 2-D Fourier terms hold most of the neuron's variation; -1: none",
@@ -54,8 +50,8 @@ const ts_family ts_family_clusters = {
     .charts = true,
     .needs = needs,
     .state_bytes = sizeof(ts_clusters),
+    .slab = offsetof(ts_clusters, planes.slab),
     .begin = begin,
     .add = add,
     .finish = finish,
-    .free = free_state,
 };

@@ -235,10 +235,6 @@ static void finish(void *state) {
     m->excluded_loss = excluded_loss(m);
 }
 
-static void free_state(void *state) {
-    ts_slab_free(&((cyclic *)state)->slab);
-}
-
 static const ts_measure ROWS[] = {
     {"logit_residual_fraction",
      "norm of the centred logits without their components along all cosine cubes, over their own",
@@ -279,8 +275,8 @@ const ts_family ts_family_cyclic = {
     .charts = true,
     .needs = needs,
     .state_bytes = sizeof(cyclic),
+    .slab = offsetof(cyclic, slab),
     .begin = begin,
     .add = add,
     .finish = finish,
-    .free = free_state,
 };

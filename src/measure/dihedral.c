@@ -58,10 +58,6 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     return TS_OK;
 }
 
-static void free_state(void *state) {
-    ts_slab_free(&((dihedral *)state)->slab);
-}
-
 // The key frequencies' components alone, as rows of m->basis and columns of m->basis_columns; returns how many.
 static int keep_key_components(dihedral *m) {
     size_t n = (size_t)m->n, count = 0;
@@ -163,7 +159,7 @@ const ts_family ts_family_dihedral = {
     .rows = ROWS,
     .needs = needs,
     .state_bytes = sizeof(dihedral),
+    .slab = offsetof(dihedral, slab),
     .begin = begin,
     .finish = finish,
-    .free = free_state,
 };

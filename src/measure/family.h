@@ -42,7 +42,8 @@ typedef struct ts_family {
     ts_status (*begin)(const ts_measuring *measuring, int chart, void *state);
     void (*add)(void *state, int a); // pairs (a, 0 ..), once for every a in order; NULL: does not look at pairs
     void (*finish)(void *state);     // after the last row; NULL: nothing to do
-    void (*free)(void *state);       // what the state owns, also after a begin that failed; NULL: nothing
+    size_t slab;                     // offsetof the state's ts_slab; no state begins with one; 0: it has none
+    void (*free)(void *state);       // what else the state owns, also after a begin that failed; NULL: nothing
 } ts_family;
 
 // Ends the program: a measure, a family or what it asks for is not as it must be.

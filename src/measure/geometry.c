@@ -43,10 +43,6 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     return TS_OK;
 }
 
-static void free_state(void *state) {
-    ts_slab_free(&((geometry *)state)->slab);
-}
-
 // A feature without a direction interferes with none and fills no dimension.
 static double interference(const void *state, int i) {
     const geometry *g = state;
@@ -73,6 +69,6 @@ const ts_family ts_family_geometry = {
     .kind = TS_KIND_FEATURES,
     .rows = ROWS,
     .state_bytes = sizeof(geometry),
+    .slab = offsetof(geometry, slab),
     .begin = begin,
-    .free = free_state,
 };

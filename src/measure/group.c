@@ -59,10 +59,6 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     return TS_OK;
 }
 
-static void free_state(void *state) {
-    ts_slab_free(&((ts_group_parts *)state)->slab);
-}
-
 // --- What the pairs add up to ---
 
 int ts_group_element(const ts_group_parts *m, int side, int a, int b) {
@@ -401,8 +397,8 @@ const ts_family ts_family_group = {
     .charts = true,
     .operations = operations,
     .state_bytes = sizeof(ts_group_parts),
+    .slab = offsetof(ts_group_parts, slab),
     .begin = begin,
     .add = add,
     .finish = finish,
-    .free = free_state,
 };

@@ -76,10 +76,6 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     return TS_OK;
 }
 
-static void free_state(void *state) {
-    ts_slab_free(&((group_losses *)state)->slab);
-}
-
 // --- Losses of pairs ---
 
 static double loss_without(group_losses *m, const double *z, const double *correction, int label) {
@@ -327,7 +323,7 @@ const ts_family ts_family_group_losses = {
     .charts = true,
     .operations = operations,
     .state_bytes = sizeof(group_losses),
+    .slab = offsetof(group_losses, slab),
     .begin = begin,
     .finish = finish,
-    .free = free_state,
 };

@@ -207,6 +207,8 @@ static void free_families(const states *s) {
             if (s->of[f][c]) {
                 if (FAMILIES[f]->free)
                     FAMILIES[f]->free(s->of[f][c]);
+                if (FAMILIES[f]->slab)
+                    ts_slab_free((ts_slab *)(void *)((char *)s->of[f][c] + FAMILIES[f]->slab));
                 ts_free(s->of[f][c]);
             }
 }

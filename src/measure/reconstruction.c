@@ -37,9 +37,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
 }
 
 static void free_state(void *state) {
-    reconstruction *r = state;
-    ts_feature_batch_free(&r->batch);
-    ts_slab_free(&r->slab);
+    ts_feature_batch_free(&((reconstruction *)state)->batch);
 }
 
 // Mean over features of importance_i (x_i - x_hat_i)^2, of one sample.
@@ -98,6 +96,7 @@ const ts_family ts_family_reconstruction = {
     .kind = TS_KIND_FEATURES,
     .rows = ROWS,
     .state_bytes = sizeof(reconstruction),
+    .slab = offsetof(reconstruction, slab),
     .begin = begin,
     .finish = finish,
     .free = free_state,

@@ -55,10 +55,6 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     return TS_OK;
 }
 
-static void free_state(void *state) {
-    ts_slab_free(&((regions *)state)->slab);
-}
-
 static double *sum_of(const regions *m, int region, int side) {
     return m->sum + (size_t)(region * TS_SIDES + side) * (size_t)m->n * (size_t)m->hidden;
 }
@@ -173,8 +169,8 @@ const ts_family ts_family_regions = {
     .prefix = "region_",
     .needs = needs,
     .state_bytes = sizeof(regions),
+    .slab = offsetof(regions, slab),
     .begin = begin,
     .add = add,
     .finish = finish,
-    .free = free_state,
 };

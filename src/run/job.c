@@ -87,17 +87,10 @@ double ts_job_measure_seconds(const ts_params *params, const ts_data *data) {
 }
 
 // Predicted seconds of one slot for one instance of a case, from its operation count.
-static ts_status predict(ts_job *job, int case_index, double *seconds) {
-    const ts_data *data;
-    ts_status status = ts_job_data(job, case_index, &data);
-    if (status != TS_OK)
-        return status;
-    ts_params params;
-    ts_case_params(job->sweep, case_index, 0, &params);
-    double operations = params.schema->model->step_operations(&params, data);
-    *seconds = (double)ts_params_integer(&params, "steps") * (STEP + operations / RATE) +
-               (double)job->layouts[case_index]->checkpoints * ts_job_measure_seconds(&params, data) + INSTANCE;
-    return TS_OK;
+static double predict(const ts_params *params, const ts_data *data, const ts_record_layout *layout) {
+    double operations = params->schema->model->step_operations(params, data);
+    return (double)ts_params_integer(params, "steps") * (STEP + operations / RATE) +
+           (double)layout->checkpoints * ts_job_measure_seconds(params, data) + INSTANCE;
 }
 
 ts_status ts_job_case(ts_job *job, int case_index, ts_coordinator_case *out) {
@@ -129,10 +122,9 @@ static ts_status fill(ts_job *job) {
         ts_status status = ts_job_data(job, i, &data);
         if (status == TS_OK)
             status = ts_record_layout_make(&params, data, &job->layouts[i]);
-        if (status == TS_OK)
-            status = predict(job, i, &job->cost[i]);
         if (status != TS_OK)
             return status;
+        job->cost[i] = predict(&params, data, job->layouts[i]);
         job->steps[i] = (double)ts_params_integer(&params, "steps");
         bool may_be_wide = ts_schema_find(params.schema, "ranks_per_instance") >= 0;
         job->ranks[i] = may_be_wide ? (int)ts_params_integer(&params, "ranks_per_instance") : 1;
@@ -165,12 +157,11 @@ ts_status ts_job_create(const ts_sweep *sweep, const ts_backend *backend, const 
         snprintf(job->state_directory, path, "%s.state", output);
         status = fill(job);
     }
-    if (status != TS_OK) {
+    if (status == TS_OK)
+        *out = job;
+    else
         ts_job_free(job);
-        return status;
-    }
-    *out = job;
-    return TS_OK;
+    return status;
 }
 
 void ts_job_free(ts_job *job) {
