@@ -38,17 +38,14 @@ static const ts_measure ROWS[] = {
     {0},
 };
 
-static bool needs(const ts_data *data) {
-    return data->symmetry->circles > 0;
-}
-
 const ts_family ts_family_clusters = {
     .title = "Frequencies of neurons, of cyclic and dihedral tables",
     .source = "Fourier measures: cyclic tables",
     .kind = TS_KIND_TABLE,
     .rows = ROWS,
     .charts = true,
-    .needs = needs,
+    .least_circles = 1,
+    .most_circles = 2,
     .state_bytes = sizeof(ts_clusters),
     .slab = offsetof(ts_clusters, planes.slab),
     .begin = begin,

@@ -263,17 +263,14 @@ static const ts_measure ROWS[] = {
     {0},
 };
 
-static bool needs(const ts_data *data) {
-    return data->symmetry->circles == 1;
-}
-
 const ts_family ts_family_cyclic = {
     .title = "Fourier measures of cyclic tables",
     .source = "Fourier measures: cyclic tables",
     .kind = TS_KIND_TABLE,
     .rows = ROWS,
     .charts = true,
-    .needs = needs,
+    .least_circles = 1,
+    .most_circles = 1,
     .state_bytes = sizeof(cyclic),
     .slab = offsetof(cyclic, slab),
     .begin = begin,

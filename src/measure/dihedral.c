@@ -148,16 +148,13 @@ static const ts_measure ROWS[] = {
     {0},
 };
 
-static bool needs(const ts_data *data) {
-    return data->symmetry && data->symmetry->circles == 2;
-}
-
 const ts_family ts_family_dihedral = {
     .title = "Fourier measures of dihedral tables",
     .source = "Fourier measures: dihedral tables",
     .kind = TS_KIND_TABLE,
     .rows = ROWS,
-    .needs = needs,
+    .least_circles = 2,
+    .most_circles = 2,
     .state_bytes = sizeof(dihedral),
     .slab = offsetof(dihedral, slab),
     .begin = begin,

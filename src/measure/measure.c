@@ -115,7 +115,9 @@ bool ts_measures_of_kind(ts_kind kind, const char *name) {
 static bool has_family(const ts_data *data, const ts_family *family, int chart) {
     bool of_kind = family->kind == TS_KIND_TABLE ? data->table != NULL : data->features != NULL;
     bool has_chart = !family->charts || (data->symmetry && chart < data->symmetry->charts);
-    return of_kind && has_chart && (!family->needs || family->needs(data));
+    int circles = data->symmetry ? data->symmetry->circles : 0;
+    bool has_circles = !family->most_circles || (circles >= family->least_circles && circles <= family->most_circles);
+    return of_kind && has_chart && has_circles;
 }
 
 ts_measures ts_measures_of(const ts_params *params, const ts_data *data) {

@@ -157,17 +157,14 @@ static const ts_measure ROWS[] = {
     {0},
 };
 
-static bool needs(const ts_data *data) {
-    return data->symmetry && data->symmetry->circles == 2;
-}
-
 const ts_family ts_family_regions = {
     .title = "Dihedral tables by region",
     .source = "Fourier measures: dihedral tables",
     .kind = TS_KIND_TABLE,
     .rows = ROWS,
     .prefix = "region_",
-    .needs = needs,
+    .least_circles = 2,
+    .most_circles = 2,
     .state_bytes = sizeof(regions),
     .slab = offsetof(regions, slab),
     .begin = begin,

@@ -11,16 +11,9 @@
 enum { SLAB_ROWS = 4096, HEAP_BYTES = 32 };
 
 static ts_h5_type type_of(ts_key_type type) {
-    switch (type) {
-    case TS_INTEGER:
-        return TS_H5_INT64;
-    case TS_REAL:
-        return TS_H5_FLOAT64;
-    case TS_BOOL:
+    if (type == TS_BOOL)
         return TS_H5_UINT8;
-    default:
-        return TS_H5_TEXT;
-    }
+    return type == TS_INTEGER ? TS_H5_INT64 : type == TS_REAL ? TS_H5_FLOAT64 : TS_H5_TEXT;
 }
 
 static void add(ts_columns *columns, ts_column_kind kind, const char *name, ts_h5_type type, const char *help,
