@@ -203,35 +203,14 @@ ts_status ts_h5_end(ts_h5 *h5) {
 // --- Objects ---
 
 void ts_h5_close(ts_h5 *h5, hid_t id) {
+    static herr_t (*const CLOSE[H5I_NTYPES])(hid_t) = {
+        [H5I_FILE] = H5Fclose,      [H5I_GROUP] = H5Gclose, [H5I_DATASET] = H5Dclose,     [H5I_DATATYPE] = H5Tclose,
+        [H5I_DATASPACE] = H5Sclose, [H5I_ATTR] = H5Aclose,  [H5I_GENPROP_LST] = H5Pclose,
+    };
     if (id < 0)
         return;
-    herr_t result = -1;
-    switch (H5Iget_type(id)) {
-    case H5I_FILE:
-        result = H5Fclose(id);
-        break;
-    case H5I_GROUP:
-        result = H5Gclose(id);
-        break;
-    case H5I_DATASET:
-        result = H5Dclose(id);
-        break;
-    case H5I_DATATYPE:
-        result = H5Tclose(id);
-        break;
-    case H5I_DATASPACE:
-        result = H5Sclose(id);
-        break;
-    case H5I_ATTR:
-        result = H5Aclose(id);
-        break;
-    case H5I_GENPROP_LST:
-        result = H5Pclose(id);
-        break;
-    default:
-        break;
-    }
-    if (result < 0)
+    H5I_type_t type = H5Iget_type(id);
+    if (type < 0 || type >= H5I_NTYPES || !CLOSE[type] || CLOSE[type](id) < 0)
         ts_h5_fault(h5, "close", "a part of it");
 }
 

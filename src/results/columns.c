@@ -56,14 +56,6 @@ static const ts_value *value_of(const ts_params *params, const ts_key *key) {
     return i < 0 ? NULL : &params->value[i];
 }
 
-static void text_of_value(const ts_value *value, ts_text *text) {
-    ts_text_clear(text);
-    if (value && value->type == TS_NAME)
-        ts_text_add(text, value->name);
-    else if (value)
-        ts_value_text(value, text);
-}
-
 static void get_text(const ts_column *column, const ts_params *params, ts_text *text) {
     ts_text_clear(text);
     if (column->kind == TS_COLUMN_RESOLVED) {
@@ -81,7 +73,11 @@ static void get_text(const ts_column *column, const ts_params *params, ts_text *
         const ts_quantity *quantity = ts_task_quantity(params->schema->task, column->name);
         ts_text_add(text, quantity ? quantity->word(params) : "");
     } else {
-        text_of_value(value_of(params, column->key), text);
+        const ts_value *value = value_of(params, column->key);
+        if (value && value->type == TS_NAME)
+            ts_text_add(text, value->name);
+        else if (value)
+            ts_value_text(value, text);
     }
 }
 
