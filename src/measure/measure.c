@@ -250,6 +250,7 @@ static ts_status measure_network(ts_measuring *measuring, double *out) {
     if (status == TS_OK)
         take_values(measuring, &s, out);
     free_families(&s);
+    measuring->states = NULL;
     return status;
 }
 
