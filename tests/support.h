@@ -16,13 +16,34 @@
 #endif
 #include <string.h>
 
-// A sweep of that text; the test fails, with its errors, if it is none. Free with ts_sweep_free.
-static inline ts_sweep *support_sweep(const char *text) {
+// A sweep of that source, whose text ends with a 0; the test fails, with the errors, if it is refused. Free with
+// ts_sweep_free.
+static inline ts_sweep *support_sweep_of(ts_sweep_source source) {
     ts_sweep *sweep = NULL;
-    ts_sweep_source source = {.file = "test.yaml", .text = text, .bytes = strlen(text)};
+    source.bytes = strlen(source.text);
     if (ts_sweep_read(&source, &sweep) != TS_OK)
-        fail_msg("%s", ts_sweep_errors());
+        fail_msg("refused:\n%s\n%s", source.text, ts_sweep_errors());
     return sweep;
+}
+
+static inline ts_sweep *support_sweep(const char *text) {
+    return support_sweep_of((ts_sweep_source){.file = "test.yaml", .text = text});
+}
+
+// It is refused, with this among the errors.
+static inline void support_refused(ts_sweep_source source, const char *error) {
+    ts_sweep *sweep = NULL;
+    source.bytes = strlen(source.text);
+    ts_status status = ts_sweep_read(&source, &sweep);
+    if (status != TS_ERROR_USER || sweep || !strstr(ts_sweep_errors(), error))
+        fail_msg("status %d for:\n%s\n     got %s\nexpected %s", (int)status, source.text, ts_sweep_errors(), error);
+}
+
+// A text that was made of `what` is as expected, and freed.
+static inline void support_expect_text(ts_text *found, const char *expected, const char *what) {
+    if (strcmp(ts_text_get(found), expected) != 0)
+        fail_msg("%s\n     got %s\nexpected %s", what, ts_text_get(found), expected);
+    ts_text_free(found);
 }
 
 // Data of a sweep's case. Free with ts_data_free.

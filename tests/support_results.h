@@ -3,19 +3,14 @@
 
 #include "base/digest.h"
 #include "base/file.h"
-#include "base/memory.h"
 #include "integrity/check.h"
 #include "results/create.h"
 #include "results/store.h"
-#include "support_cmocka.h"
-#include "task/data.h"
+#include "support.h"
+#include "support_folder.h"
 
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 enum { MAX_CASES = 16, FILE_LIMIT = 1 << 28 };
 
@@ -33,7 +28,7 @@ static const char SWEEP[] = "name: small\n"
 static const ts_comm alone = {.rank = 0, .size = 1, .node_rank = 0, .node_size = 1, .mpi = false};
 
 typedef struct fixture {
-    char directory[64], path[128];
+    const char *path;
     ts_sweep *sweep;
     int cases;
     ts_record_layout *layout[MAX_CASES];
@@ -48,16 +43,8 @@ static inline void expect_ok(ts_status status) {
         fail_msg("status %d: %s", (int)status, ts_message());
 }
 
-static inline ts_sweep *read_sweep(const char *text) {
-    ts_sweep_source source = {.file = "small.yaml", .text = text, .bytes = strlen(text)};
-    ts_sweep *sweep = NULL;
-    if (ts_sweep_read(&source, &sweep) != TS_OK)
-        fail_msg("%s", ts_sweep_errors());
-    return sweep;
-}
-
 static inline void use_sweep(fixture *f, const char *text) {
-    f->sweep = read_sweep(text);
+    f->sweep = support_sweep(text);
     f->cases = ts_sweep_cases(f->sweep);
     f->instances = ts_sweep_instances(f->sweep);
     assert_in_range(f->cases, 1, MAX_CASES);
@@ -81,9 +68,8 @@ static inline void drop_sweep(fixture *f) {
 
 static inline int set_up(void **state) {
     fixture *f = calloc(1, sizeof *f);
-    strcpy(f->directory, "/tmp/test store'\n\"XXXXXX");
-    assert_non_null(mkdtemp(f->directory));
-    snprintf(f->path, sizeof f->path, "%s/a \"b\"\n'c'.h5", f->directory);
+    support_folder_make(state);
+    f->path = path;
     use_sweep(f, SWEEP);
     *state = f;
     return 0;
@@ -91,11 +77,9 @@ static inline int set_up(void **state) {
 
 static inline int tear_down(void **state) {
     fixture *f = *state;
-    unlink(f->path);
-    rmdir(f->directory);
     drop_sweep(f);
     free(f);
-    return 0;
+    return support_folder_remove(state);
 }
 
 static inline void create(const fixture *f) {
@@ -108,11 +92,11 @@ static inline int64_t check(fixture *f, bool retry_failed) {
     return damaged;
 }
 
-static inline void digest_of(const char *path, char hex[TS_SHA256_HEX]) {
+static inline void digest_of(const char *file, char hex[TS_SHA256_HEX]) {
     char *bytes;
     size_t size;
     uint8_t digest[TS_SHA256_BYTES];
-    expect_ok(ts_file_read(path, FILE_LIMIT, &bytes, &size));
+    expect_ok(ts_file_read(file, FILE_LIMIT, &bytes, &size));
     ts_sha256(bytes, size, digest);
     ts_sha256_text(digest, hex);
     ts_free(bytes);
@@ -169,5 +153,3 @@ static inline int64_t count_status(const fixture *f, int value) {
         count += f->status[i] == value;
     return count;
 }
-
-#define PROMISE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

@@ -43,29 +43,17 @@ static inline int tear_down(void **state) {
     return rmdir(directory);
 }
 
-static inline ts_status read_sweep(const char *text, ts_sweep **sweep) {
-    ts_sweep_source source = {.file = sweep_file, .text = text, .bytes = strlen(text)};
-    return ts_sweep_read(&source, sweep);
-}
-
-static inline ts_sweep *good_sweep(const char *text) {
-    ts_sweep *sweep = NULL;
-    if (read_sweep(text, &sweep) != TS_OK)
-        fail_msg("%s\n%s", text, ts_sweep_errors());
-    return sweep;
+static inline ts_sweep *sweep_of(const char *text) {
+    return support_sweep_of((ts_sweep_source){.file = sweep_file, .text = text});
 }
 
 static inline void expect_refused(const char *text, const char *error) {
-    ts_sweep *sweep = NULL;
-    if (read_sweep(text, &sweep) == TS_OK)
-        fail_msg("accepted:\n%s", text);
-    if (!strstr(ts_sweep_errors(), error))
-        fail_msg("%s\n     got %s\nexpected %s", text, ts_sweep_errors(), error);
+    support_refused((ts_sweep_source){.file = sweep_file, .text = text}, error);
 }
 
 // The table of the sweep's only case.
 static inline ts_data *table_of(const char *text) {
-    ts_sweep *sweep = good_sweep(text);
+    ts_sweep *sweep = sweep_of(text);
     ts_data *data = support_data(sweep, 0);
     ts_sweep_free(sweep);
     assert_non_null(data->table);

@@ -14,8 +14,7 @@
 #include <unistd.h>
 
 // Known answers of Philox4x32-10, from the Random123 distribution (kat_vectors).
-static void test_philox_matches_its_known_answers(void **state) {
-    (void)state;
+TEST(test_philox_matches_its_known_answers) {
     static const struct {
         uint32_t counter[4], key[2], out[4];
     } known[] = {
@@ -36,8 +35,7 @@ static void test_philox_matches_its_known_answers(void **state) {
     }
 }
 
-static void test_many_blocks_are_the_single_ones(void **state) {
-    (void)state;
+TEST(test_many_blocks_are_the_single_ones) {
     enum { N = 37 }; // no multiple of any vector's length
     uint32_t block[N], lane[N], out[4 * N], one[4];
     ts_philox at = ts_philox_at(0x123456789abcdefu, TS_STREAM_BATCH, 99, 0);
@@ -56,8 +54,7 @@ static void test_many_blocks_are_the_single_ones(void **state) {
     }
 }
 
-static void test_normals_have_mean_0_and_variance_1(void **state) {
-    (void)state;
+TEST(test_normals_have_mean_0_and_variance_1) {
     enum { N = 200001 };
     double *x = ts_alloc(N * sizeof *x, "normals"), mean = 0, variance = 0, fourth = 0;
     ts_philox at = ts_philox_at(7, TS_STREAM_WEIGHTS, 0, 0);
@@ -74,8 +71,7 @@ static void test_normals_have_mean_0_and_variance_1(void **state) {
     ts_free(x);
 }
 
-static void test_streams_of_an_instance_differ(void **state) {
-    (void)state;
+TEST(test_streams_of_an_instance_differ) {
     uint32_t a[4], b[4], c[4], d[4];
     ts_philox weights = ts_philox_at(1, TS_STREAM_WEIGHTS, 3, 0), batch = ts_philox_at(1, TS_STREAM_BATCH, 3, 0);
     ts_philox later = ts_philox_at(1, TS_STREAM_BATCH, 4, 0), other = ts_philox_at(2, TS_STREAM_BATCH, 3, 0);
@@ -88,8 +84,7 @@ static void test_streams_of_an_instance_differ(void **state) {
     assert_memory_not_equal(b, d, sizeof a);
 }
 
-static void test_reals_are_written_shortest_and_read_back_exactly(void **state) {
-    (void)state;
+TEST(test_reals_are_written_shortest_and_read_back_exactly) {
     char text[32];
     assert_string_equal(ts_real_text(0.001, text), "0.001");
     assert_string_equal(ts_real_text(1, text), "1");
@@ -105,8 +100,7 @@ static void test_reals_are_written_shortest_and_read_back_exactly(void **state) 
     }
 }
 
-static void test_json_is_escaped_and_separated(void **state) {
-    (void)state;
+TEST(test_json_is_escaped_and_separated) {
     ts_text out = {0};
     ts_json_open(&out, NULL, '{');
     ts_json_string(&out, "a\"b", "line\nand \\ and \x01");
@@ -123,8 +117,7 @@ static void test_json_is_escaped_and_separated(void **state) {
     ts_text_free(&out);
 }
 
-static void test_digests_match_their_standards(void **state) {
-    (void)state;
+TEST(test_digests_match_their_standards) {
     uint8_t digest[TS_SHA256_BYTES];
     char text[TS_SHA256_HEX];
     ts_sha256("abc", 3, digest);
@@ -134,8 +127,7 @@ static void test_digests_match_their_standards(void **state) {
     assert_int_equal(ts_crc32(ts_crc32(0, "1234", 4), "56789", 5), 0xcbf43926);
 }
 
-static void test_durations_are_read_and_written(void **state) {
-    (void)state;
+TEST(test_durations_are_read_and_written) {
     static const struct {
         const char *text;
         double seconds;
@@ -153,8 +145,7 @@ static void test_durations_are_read_and_written(void **state) {
     assert_string_equal(ts_duration_text(0.004, text), "4ms");
 }
 
-static void test_a_failed_allocation_is_reported_and_leaves_the_rest_alone(void **state) {
-    (void)state;
+TEST(test_a_failed_allocation_is_reported_and_leaves_the_rest_alone) {
     char *block = ts_alloc(8, "a block");
     strcpy(block, "kept");
     ts_alloc_fail_at(1);
@@ -166,8 +157,7 @@ static void test_a_failed_allocation_is_reported_and_leaves_the_rest_alone(void 
     ts_free(block);
 }
 
-static void test_an_overrun_by_one_of_a_part_of_a_slab_is_noticed(void **state) {
-    (void)state;
+TEST(test_an_overrun_by_one_of_a_part_of_a_slab_is_noticed) {
 #ifdef TOYSWEEP_DEBUG
     for (int overrun = 0; overrun < 2; overrun++) {
         pid_t child = fork();

@@ -33,16 +33,6 @@ static int64_t offset_of(const fixture *f, const char *name) {
     return offset;
 }
 
-static void flip(const fixture *f, int64_t offset, unsigned char bits) {
-    FILE *file = fopen(f->path, "r+b");
-    assert_non_null(file);
-    fseek(file, (long)offset, SEEK_SET);
-    int byte = fgetc(file);
-    fseek(file, (long)offset, SEEK_SET);
-    fputc(byte ^ bits, file);
-    assert_int_equal(fclose(file), 0);
-}
-
 static void test_damaged_rows_go_back_to_pending(void **state) {
     fixture *f = *state;
     create(f);
@@ -67,7 +57,7 @@ static void test_damaged_rows_go_back_to_pending(void **state) {
         for (int k = 0; weights && k < f->layout[0]->count; k++)
             if (strcmp(f->layout[0]->field[k].name, "W") == 0)
                 offset += (int64_t)f->layout[0]->field[k].bytes + 3;
-        flip(f, offset + (weights ? 0 : places[i].offset), i == 0 ? 0x40 : 0x10);
+        support_flip(f->path, offset + (weights ? 0 : places[i].offset), i == 0 ? 0x40 : 0x10);
         int64_t damaged = check(f, false);
         if (damaged != 1 || f->status[one->instance[1]] != TS_ROW_PENDING)
             fail_msg("'%s': %lld damaged rows, not 1", places[i].dataset, (long long)damaged);
@@ -100,12 +90,12 @@ static void test_another_sweep_is_refused(void **state) {
     char text[sizeof SWEEP + 32];
     snprintf(text, sizeof text, "%s", SWEEP);
     memcpy(strstr(text, "small"), "other", 5);
-    ts_sweep *renamed = read_sweep(text);
+    ts_sweep *renamed = support_sweep(text);
     expect_refusal(f, renamed, "reference", "made by the sweep 'small', not by 'other'");
     ts_sweep_free(renamed);
     snprintf(text, sizeof text, "%s", SWEEP);
     memcpy(strstr(text, "0..2"), "0..3", 4);
-    ts_sweep *grown = read_sweep(text);
+    ts_sweep *grown = support_sweep(text);
     expect_refusal(f, grown, "reference", "it had 18 instances then, and has 24 now");
     ts_sweep_free(grown);
 }
@@ -176,7 +166,7 @@ static void test_flipped_bytes_anywhere_are_noticed(void **state) {
     expect_ok(ts_file_read(f->path, FILE_LIMIT, &bytes, &size));
     int refused = 0;
     for (int64_t at = 0; at < (int64_t)size; at += at < 512 ? 1 : 61) {
-        flip(f, at, (unsigned char)(1 << at % 8));
+        support_flip(f->path, at, 1 << at % 8);
         digest_of(f->path, before);
         int64_t damaged;
         ts_status status = ts_check_results(f->path, f->sweep, LAYOUTS(f), "reference", false, f->status, &damaged);
@@ -189,7 +179,7 @@ static void test_flipped_bytes_anywhere_are_noticed(void **state) {
         if (status == TS_OK && damaged == 0 && count_status(f, TS_ROW_PENDING) == 0)
             fail_msg("byte %lld: nothing was noticed", (long long)at);
         if (damaged == 0) {
-            flip(f, at, (unsigned char)(1 << at % 8));
+            support_flip(f->path, at, 1 << at % 8);
         } else {
             FILE *file = fopen(f->path, "r+b");
             assert_int_equal(fwrite(bytes, 1, size, file), size);

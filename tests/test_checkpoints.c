@@ -30,8 +30,7 @@ static void expect(ts_numbers_form form, int count, const double *item, int64_t 
     expect(form, (int)(sizeof(items) / sizeof(double)), items, steps,                                                  \
            (int64_t)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (int64_t[]){__VA_ARGS__})
 
-static void test_log_steps_are_those_of_numpy(void **state) {
-    (void)state;
+TEST(test_log_steps_are_those_of_numpy) {
     // numpy.logspace(0, log10(steps), N).astype(int), numpy 1.24
     EXPECT(TS_NUMBERS_LOG, ((double[]){10}), 1000, 0, 1, 2, 4, 10, 21, 46, 100, 215, 464, 1000);
     EXPECT(TS_NUMBERS_LOG, ((double[]){3}), 100, 0, 1, 10, 100);
@@ -39,8 +38,7 @@ static void test_log_steps_are_those_of_numpy(void **state) {
     EXPECT(TS_NUMBERS_LOG, ((double[]){5}), 1, 0, 1);
 }
 
-static void test_paper_checkpoints_number_as_published(void **state) {
-    (void)state;
+TEST(test_paper_checkpoints_number_as_published) {
     // len({0} | set(numpy.logspace(0, log10(250000), 1000).astype(int)) | {250000})
     int64_t out[2000], n = steps_of(TS_NUMBERS_LOG, 1, (double[]){1000}, 250000, out, 2000);
     assert_int_equal(n, 728);
@@ -53,23 +51,20 @@ static void test_paper_checkpoints_number_as_published(void **state) {
     assert_int_equal(sum, 20465426);
 }
 
-static void test_every_n_includes_the_last(void **state) {
-    (void)state;
+TEST(test_every_n_includes_the_last) {
     EXPECT(TS_NUMBERS_EVERY, ((double[]){4}), 10, 0, 4, 8, 10);
     EXPECT(TS_NUMBERS_EVERY, ((double[]){5}), 10, 0, 5, 10);
     EXPECT(TS_NUMBERS_EVERY, ((double[]){100}), 10, 0, 10);
     EXPECT(TS_NUMBERS_EVERY, ((double[]){1}), 1, 0, 1);
 }
 
-static void test_lists_end_with_the_last_step(void **state) {
-    (void)state;
+TEST(test_lists_end_with_the_last_step) {
     EXPECT(TS_NUMBERS_LIST, ((double[]){2, 5}), 10, 2, 5, 10);
     EXPECT(TS_NUMBERS_LIST, ((double[]){0, 10, 20}), 10, 0, 10);
     EXPECT(TS_NUMBERS_LIST, ((double[]){30}), 10, 10);
 }
 
-static void test_no_more_than_capacity_is_written(void **state) {
-    (void)state;
+TEST(test_no_more_than_capacity_is_written) {
     int64_t out[3] = {-1, -1, -1};
     assert_int_equal(steps_of(TS_NUMBERS_EVERY, 1, (double[]){1}, 10, out, 2), 11);
     assert_int_equal(out[0], 0);

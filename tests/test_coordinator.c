@@ -8,6 +8,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+// Cases and their pending rows, one range of each.
+static ts_coordinator_setup setup_of(int ranks, int slots, int64_t slot_bytes, int cases,
+                                     const ts_coordinator_case *given, const ts_unit *pending) {
+    return (ts_coordinator_setup){.ranks = ranks,
+                                  .slots = slots,
+                                  .slot_bytes = slot_bytes,
+                                  .cases = cases,
+                                  .cases_of = given,
+                                  .pending = pending,
+                                  .n_pending = cases};
+}
+
 // A sweep at random: cases with costs over four orders of magnitude, rows from 1 to 60.
 typedef struct random_sweep {
     ts_coordinator_setup setup;
@@ -40,15 +52,8 @@ static random_sweep make_sweep(uint64_t seed) {
         s.cost[c] = cost * (0.5 + 1.5 * uniform(&random));
         s.pending[c] = (ts_unit){c, word(&random) % 5, 1 + word(&random) % 60};
     }
-    s.setup = (ts_coordinator_setup){
-        .ranks = 1 + (int)(word(&random) % 30),
-        .slots = 1 + (int)(word(&random) % 4),
-        .slot_bytes = 1000 * (1 + (int64_t)(word(&random) % 100)),
-        .cases = n,
-        .cases_of = s.cases,
-        .pending = s.pending,
-        .n_pending = n,
-    };
+    int ranks = 1 + (int)(word(&random) % 30), slots = 1 + (int)(word(&random) % 4);
+    s.setup = setup_of(ranks, slots, 1000 * (1 + (int64_t)(word(&random) % 100)), n, s.cases, s.pending);
     return s;
 }
 
@@ -58,18 +63,30 @@ static void free_sweep(random_sweep *s) {
     ts_free(s->cost);
 }
 
+static ts_coordinator *opened(const ts_coordinator_setup *setup) {
+    ts_coordinator *coordinator;
+    assert_int_equal(ts_coordinator_create(setup, &coordinator), TS_OK);
+    return coordinator;
+}
+
+// The unit that the next rank gets of those that have asked.
+static ts_unit next(ts_coordinator *coordinator) {
+    ts_unit unit;
+    int rank;
+    assert_true(ts_coordinator_next(coordinator, &rank, &unit));
+    return unit;
+}
+
 // Ranks ask, make requests urgent, finish and run out of memory in random order; every row must be done exactly once.
-static void test_every_row_is_trained_exactly_once(void **state) {
-    (void)state;
+TEST(test_every_row_is_trained_exactly_once) {
     for (uint64_t seed = 1; seed <= 2000; seed++) {
         random_sweep s = make_sweep(seed);
         ts_philox random = ts_philox_at(seed, TS_STREAM_FINAL, 0, 0);
-        ts_coordinator *coordinator;
+        ts_coordinator *coordinator = opened(&s.setup);
         enum { ROWS = 70, OUT = 4096 };
         char *seen = ts_alloc_zero((size_t)s.setup.cases * ROWS, 1, "rows");
         ts_unit out[OUT];
         int64_t n_out = 0, rows = 0, done = 0;
-        assert_int_equal(ts_coordinator_create(&s.setup, &coordinator), TS_OK);
         for (int c = 0; c < s.setup.cases; c++)
             rows += s.pending[c].rows;
         for (int64_t guard = 0; !ts_coordinator_finished(coordinator); guard++) {
@@ -110,14 +127,12 @@ static void test_every_row_is_trained_exactly_once(void **state) {
     }
 }
 
-static void test_units_fit_into_memory(void **state) {
-    (void)state;
+TEST(test_units_fit_into_memory) {
     for (uint64_t seed = 1; seed <= 200; seed++) {
         random_sweep s = make_sweep(seed);
-        ts_coordinator *coordinator;
+        ts_coordinator *coordinator = opened(&s.setup);
         ts_unit unit;
         int rank;
-        assert_int_equal(ts_coordinator_create(&s.setup, &coordinator), TS_OK);
         do
             ts_coordinator_request(coordinator, 0, true);
         while (ts_coordinator_next(coordinator, &rank, &unit) &&
@@ -128,8 +143,7 @@ static void test_units_fit_into_memory(void **state) {
 }
 
 // A GPU is filled by the units of all its slots, and none of them takes what another slot could have.
-static void test_slots_fill_a_gpu_together(void **state) {
-    (void)state;
+TEST(test_slots_fill_a_gpu_together) {
     static const struct {
         int64_t rows;
         int ranks, slots;
@@ -139,62 +153,40 @@ static void test_slots_fill_a_gpu_together(void **state) {
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         // Time alone would make units of a quarter of the rows at most.
         ts_coordinator_case given = {1e6, 1, 0, 132};
-        ts_unit pending = {0, 0, CASES[i].rows}, unit;
-        ts_coordinator_setup setup = {.ranks = CASES[i].ranks,
-                                      .slots = CASES[i].slots,
-                                      .slot_bytes = 1000,
-                                      .cases = 1,
-                                      .cases_of = &given,
-                                      .pending = &pending,
-                                      .n_pending = 1};
-        ts_coordinator *coordinator;
-        int rank;
-        assert_int_equal(ts_coordinator_create(&setup, &coordinator), TS_OK);
+        ts_unit pending = {0, 0, CASES[i].rows};
+        ts_coordinator_setup setup = setup_of(CASES[i].ranks, CASES[i].slots, 1000, 1, &given, &pending);
+        ts_coordinator *coordinator = opened(&setup);
         ts_coordinator_request(coordinator, 0, true);
-        assert_true(ts_coordinator_next(coordinator, &rank, &unit));
-        assert_int_equal(unit.rows, CASES[i].first);
+        assert_int_equal(next(coordinator).rows, CASES[i].first);
         ts_coordinator_free(coordinator);
     }
 }
 
-static void test_saved_units_go_first_and_whole(void **state) {
-    (void)state;
+TEST(test_saved_units_go_first_and_whole) {
     ts_coordinator_case cases[] = {{10, 1, 0, 1}, {1, 1, 0, 1}};
     ts_unit pending[] = {{0, 0, 5}, {1, 0, 100}}, saved[] = {{1, 100, 7}, {0, 5, 3}};
-    ts_coordinator_setup setup = {.ranks = 2,
-                                  .slots = 1,
-                                  .slot_bytes = 1000,
-                                  .cases = 2,
-                                  .cases_of = cases,
-                                  .pending = pending,
-                                  .n_pending = 2,
-                                  .saved = saved,
-                                  .n_saved = 2};
-    ts_coordinator *coordinator;
-    ts_unit unit;
-    int rank;
-    assert_int_equal(ts_coordinator_create(&setup, &coordinator), TS_OK);
+    ts_coordinator_setup setup = setup_of(2, 1, 1000, 2, cases, pending);
+    setup.saved = saved;
+    setup.n_saved = 2;
+    ts_coordinator *coordinator = opened(&setup);
     ts_coordinator_request(coordinator, 0, true);
     ts_coordinator_request(coordinator, 1, true);
-    assert_true(ts_coordinator_next(coordinator, &rank, &unit));
-    assert_memory_equal(&unit, &saved[1], sizeof unit);
-    assert_true(ts_coordinator_next(coordinator, &rank, &unit));
-    assert_memory_equal(&unit, &saved[0], sizeof unit);
+    for (int k = 1; k >= 0; k--) { // the dearer one first
+        ts_unit unit = next(coordinator);
+        assert_memory_equal(&unit, &saved[k], sizeof unit);
+    }
     ts_coordinator_free(coordinator);
 }
 
-static void test_a_closed_coordinator_hands_out_nothing(void **state) {
-    (void)state;
+TEST(test_a_closed_coordinator_hands_out_nothing) {
     random_sweep s = make_sweep(3);
-    ts_coordinator *coordinator;
-    ts_unit unit;
+    ts_coordinator *coordinator = opened(&s.setup);
     int rank;
-    assert_int_equal(ts_coordinator_create(&s.setup, &coordinator), TS_OK);
     ts_coordinator_request(coordinator, 0, true);
-    assert_true(ts_coordinator_next(coordinator, &rank, &unit));
+    ts_unit unit = next(coordinator), none;
     ts_coordinator_close(coordinator);
     ts_coordinator_request(coordinator, 0, true);
-    assert_false(ts_coordinator_next(coordinator, &rank, &unit));
+    assert_false(ts_coordinator_next(coordinator, &rank, &none));
     assert_false(ts_coordinator_finished(coordinator));
     ts_coordinator_done(coordinator, &unit, 1);
     assert_true(ts_coordinator_finished(coordinator));
@@ -203,8 +195,7 @@ static void test_a_closed_coordinator_hands_out_nothing(void **state) {
 }
 
 // No schedule beats the bound; longest first may miss it by one unit, and does so by little.
-static void test_makespan_is_near_the_lower_bound(void **state) {
-    (void)state;
+TEST(test_makespan_is_near_the_lower_bound) {
     double sum = 0, worst = 0;
     int n = 0;
     for (uint64_t seed = 1; seed <= 1000; seed++) {
@@ -227,26 +218,18 @@ static void test_makespan_is_near_the_lower_bound(void **state) {
 }
 
 // Desks of any number of slots hold what is on its way to them: overflow is a fault, and nothing is left undone.
-static void test_any_number_of_slots_on_a_rank(void **state) {
-    (void)state;
+TEST(test_any_number_of_slots_on_a_rank) {
     for (int slots = 1; slots <= 512; slots++) {
         ts_coordinator_case given = {.cost = 1, .fill = 1};
         ts_unit pending = {0, 0, 700};
-        ts_coordinator_setup setup = {.ranks = 1 + slots % 3,
-                                      .slots = slots,
-                                      .slot_bytes = INT64_MAX,
-                                      .cases = 1,
-                                      .cases_of = &given,
-                                      .pending = &pending,
-                                      .n_pending = 1};
+        ts_coordinator_setup setup = setup_of(1 + slots % 3, slots, INT64_MAX, 1, &given, &pending);
         ts_simulation result;
         assert_int_equal(ts_simulate(&setup, &given.cost, 0.0025, (uint64_t)slots, 0.5, &result), TS_OK);
     }
 }
 
 // A unit that nobody asked for, or one more than can be on its way, is a fault and not silence.
-static void test_a_desk_refuses_what_it_did_not_ask_for(void **state) {
-    (void)state;
+TEST(test_a_desk_refuses_what_it_did_not_ask_for) {
     for (int slots = 1; slots <= 512; slots += 73) {
         ts_desk desk;
         ts_message_kind kind;
@@ -275,8 +258,7 @@ static void test_a_desk_refuses_what_it_did_not_ask_for(void **state) {
 }
 
 // sweeps/tree.yaml: 42 cases of 5 instances, on 2 slots.
-static void test_a_realistic_sweep_is_within_5_percent_of_the_bound(void **state) {
-    (void)state;
+TEST(test_a_realistic_sweep_is_within_5_percent_of_the_bound) {
     enum { CASES = 42 };
     ts_coordinator_case cases[CASES];
     ts_unit pending[CASES];
@@ -287,13 +269,7 @@ static void test_a_realistic_sweep_is_within_5_percent_of_the_bound(void **state
         pending[c] = (ts_unit){c, 0, 5};
     }
     for (int ranks = 1; ranks <= 8; ranks++) {
-        ts_coordinator_setup setup = {.ranks = ranks,
-                                      .slots = 2,
-                                      .slot_bytes = INT64_MAX,
-                                      .cases = CASES,
-                                      .cases_of = cases,
-                                      .pending = pending,
-                                      .n_pending = CASES};
+        ts_coordinator_setup setup = setup_of(ranks, 2, INT64_MAX, CASES, cases, pending);
         ts_simulation result;
         assert_int_equal(ts_simulate(&setup, cost, 0.0025, 1, 0.05, &result), TS_OK);
         if (!(result.makespan <= 1.05 * result.bound + 0.01))

@@ -144,8 +144,7 @@ static void compare_dihedral(const support_network *f) {
 
 // --- Tests ---
 
-static void test_dihedral_measures_are_as_defined(void **state) {
-    (void)state;
+TEST(test_dihedral_measures_are_as_defined) {
     static const char *const GROUPS[] = {"D2", "D3", "D5", "D6"};
     for (int i = 0; i < 4; i++) {
         support_network f;
@@ -163,8 +162,7 @@ static void test_dihedral_measures_are_as_defined(void **state) {
 }
 
 // Right logits everywhere; on elements with the wrong reflection bit a cosine of the neurons' frequency.
-static void test_what_the_reflection_bit_rules_out_is_taken_out(void **state) {
-    (void)state;
+TEST(test_what_the_reflection_bit_rules_out_is_taken_out) {
     support_network f;
     support_network_open(&f, "D5", 0, 0);
     int order = f.order, n = order / 2, k = 2;

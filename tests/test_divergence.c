@@ -3,7 +3,7 @@
 //   test_divergence [BACKEND...]
 #define _POSIX_C_SOURCE 200809L
 #include "support_engine.h"
-#include "train/trainer.h"
+#include "support_trainer.h"
 
 #ifdef TS_EMULATE
 enum { MOST_STEPS = 2 };
@@ -25,34 +25,26 @@ static void open_rates(int which, int64_t steps, support_instance *f) {
 
 // A trainer over all of them, at its end.
 typedef struct scan {
-    support_instance f;
-    ts_record_layout *layout;
+    support_unit unit;
     ts_trainer *trainer;
 } scan;
 
 static void open_scan(void **state, int which, int64_t steps, scan *s) {
-    atomic_int pause = 0;
-    bool finished = false;
-    open_rates(which, steps, &s->f);
-    const ts_engine *engine = support_tested_engine(state, &s->f.params);
-    assert_int_equal(ts_record_layout_make(&s->f.params, s->f.data, &s->layout), TS_OK);
-    ts_trainer_spec spec = {engine, s->f.all, RATES, s->f.data, s->layout, NULL};
-    assert_int_equal(ts_trainer_create(&spec, &s->trainer), TS_OK);
-    assert_int_equal(ts_trainer_advance(s->trainer, &pause, &finished), TS_OK);
-    assert_true(finished);
+    open_rates(which, steps, &s->unit.of);
+    support_unit_open(&s->unit, support_tested_engine(state, &s->unit.of.params));
+    s->trainer = support_finish(&s->unit.spec);
 }
 
 static void close_scan(scan *s) {
     ts_trainer_free(s->trainer);
-    ts_record_layout_free(s->layout);
-    support_close(&s->f);
+    support_unit_close(&s->unit);
 }
 
 // All of its measures that are losses at the root of the file (those that may be unknown: NaN), and its weights.
 static bool record_is_finite(const scan *s, const void *record) {
     bool finite = true;
-    for (int i = 0; i < s->layout->count; i++) {
-        const ts_field *field = &s->layout->field[i];
+    for (int i = 0; i < s->unit.layout->count; i++) {
+        const ts_field *field = &s->unit.layout->field[i];
         const char *at = (const char *)record + field->offset;
         double loss;
         if (field->place == TS_FIELD_ROOT && strstr(field->name, "_loss")) {
@@ -66,11 +58,11 @@ static bool record_is_finite(const scan *s, const void *record) {
 }
 
 // The states that a saved unit ends with.
-static void states_are_finite(void **state, const scan *s, bool *finite) {
+static void states_are_finite(const scan *s, bool *finite) {
     support_training t; // how they lie
     void *saved;
     size_t bytes;
-    support_create(support_tested_engine(state, &s->f.params), &s->f.spec, &t);
+    support_create(s->unit.spec.engine, &s->unit.of.spec, &t);
     assert_int_equal(ts_trainer_save(s->trainer, &saved, &bytes), TS_OK);
     for (size_t i = 0; i < RATES; i++)
         finite[i] = support_is_finite((const char *)saved + bytes - (RATES - i) * t.bytes, &t);
@@ -86,7 +78,7 @@ static void test_nothing_infinite_is_done(void **state) {
             scan s;
             bool finite[RATES];
             open_scan(state, which, steps, &s);
-            states_are_finite(state, &s, finite);
+            states_are_finite(&s, finite);
             for (int i = 0; i < RATES; i++) {
                 ts_trained result = ts_trainer_result(s.trainer, i);
                 failed += result.failure != NULL;

@@ -345,9 +345,8 @@ static void count_direct(const support_instance *f, int *direct, int *count) {
 
 // From the hidden layer to logits through W_out W_U or one after the other: both are among the shapes, and among the
 // networks of above.
-static void test_transformers_are_read_out_both_ways(void **state) {
+TEST(test_transformers_are_read_out_both_ways) {
     int direct[2] = {0}, count[2] = {0};
-    (void)state;
     for (int k = 0; k < N_SHAPES; k++)
         count_direct(shape_at(k), &direct[0], &count[0]);
     for (int k = 0; k < N_NETWORKS; k++) {

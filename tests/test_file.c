@@ -40,8 +40,7 @@ static void make_socket(const char *name) {
     close(fd);
 }
 
-static void test_what_is_no_file_of_data_is_refused_without_waiting(void **unused) {
-    (void)unused;
+TEST(test_what_is_no_file_of_data_is_refused_without_waiting) {
     assert_int_equal(mkfifo("pipe", 0666), 0);
     assert_int_equal(symlink("pipe", "link"), 0);
     make_socket("socket");
@@ -75,8 +74,7 @@ static void test_what_is_no_file_of_data_is_refused_without_waiting(void **unuse
     }
 }
 
-static void test_a_file_is_read_whole_and_so_is_a_shells_pipe(void **unused) {
-    (void)unused;
+TEST(test_a_file_is_read_whole_and_so_is_a_shells_pipe) {
     char *bytes, path[32];
     size_t size;
     int ends[2];
@@ -96,15 +94,13 @@ static void test_a_file_is_read_whole_and_so_is_a_shells_pipe(void **unused) {
     close(ends[0]);
 }
 
-static void test_a_directory_that_may_not_be_read_is_no_fault(void **unused) {
-    (void)unused;
+TEST(test_a_directory_that_may_not_be_read_is_no_fault) {
     // Root may read any directory; as somebody else it is tried in tests/e2e/test_places.py.
     assert_int_equal(ts_file_sync_directory("file"), TS_OK);
     assert_int_equal(ts_file_sync_directory("nowhere/file"), TS_ERROR_FATAL);
 }
 
-static void test_not_supported_is_known_by_all_its_names(void **unused) {
-    (void)unused;
+TEST(test_not_supported_is_known_by_all_its_names) {
     static const int lacking[] = {EINVAL, ENOSYS, ENOTSUP, EOPNOTSUPP, ENOTTY, 524};
     static const int faults[] = {0, EIO, ENOSPC, EDQUOT, EROFS, EACCES, EINTR, EBADF, ENOLCK};
     for (size_t i = 0; i < sizeof lacking / sizeof *lacking; i++)
@@ -113,8 +109,7 @@ static void test_not_supported_is_known_by_all_its_names(void **unused) {
         assert_false(ts_file_not_supported(faults[i]));
 }
 
-static void test_faults_name_their_cure(void **unused) {
-    (void)unused;
+TEST(test_faults_name_their_cure) {
     static const struct {
         int error;
         const char *cure;
@@ -130,8 +125,7 @@ static void test_faults_name_their_cure(void **unused) {
     }
 }
 
-static void test_too_many_open_files_are_a_message(void **unused) {
-    (void)unused;
+TEST(test_too_many_open_files_are_a_message) {
     struct rlimit before, none = {0};
     char *bytes;
     size_t size;
@@ -144,8 +138,6 @@ static void test_too_many_open_files_are_a_message(void **unused) {
     assert_int_equal(status, TS_ERROR_USER);
     assert_non_null(strstr(ts_message(), "ulimit -n"));
 }
-
-#define PROMISE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

@@ -104,8 +104,7 @@ static const struct {
               {"C7", 3, 1}, {"C7", 2, 3}, {"C11", 3, 1}, {"C11", 3, 3}, {"C11", 2, 2}};
 enum { N_CYCLIC = sizeof CYCLIC / sizeof *CYCLIC };
 
-static void test_cyclic_measures_are_as_defined(void **state) {
-    (void)state;
+TEST(test_cyclic_measures_are_as_defined) {
     for (int i = 0; i < N_CYCLIC; i++) {
         support_network f;
         support_network_open(&f, CYCLIC[i].group, CYCLIC[i].m, CYCLIC[i].n);
@@ -124,8 +123,7 @@ static void test_cyclic_measures_are_as_defined(void **state) {
 }
 
 // The network of the model `mlp` with its initial weights, made large.
-static void test_measures_of_an_mlp_are_as_defined(void **state) {
-    (void)state;
+TEST(test_measures_of_an_mlp_are_as_defined) {
     static const char *const GROUPS[] = {"C7", "C8"};
     for (int i = 0; i < 2; i++) {
         support_network f;
@@ -175,8 +173,7 @@ static void plant(support_network *f, int k, const ts_chart *chart) {
     }
 }
 
-static void test_a_network_of_one_frequency_is_recognised(void **state) {
-    (void)state;
+TEST(test_a_network_of_one_frequency_is_recognised) {
     for (int i = 2; i < N_CYCLIC; i++) {
         support_network f;
         support_network_open(&f, CYCLIC[i].group, CYCLIC[i].m, CYCLIC[i].n);
@@ -206,8 +203,7 @@ static void test_a_network_of_one_frequency_is_recognised(void **state) {
     }
 }
 
-static void test_fourier_measures_agree_with_those_per_irrep(void **state) {
-    (void)state;
+TEST(test_fourier_measures_agree_with_those_per_irrep) {
     support_network f;
     support_network_open(&f, "C11", 3, 3); // a bijection
     const ts_symmetry *symmetry = f.data->symmetry;
@@ -233,8 +229,7 @@ static void test_fourier_measures_agree_with_those_per_irrep(void **state) {
     support_network_close(&f);
 }
 
-static void test_without_key_frequencies_nothing_is_excluded(void **state) {
-    (void)state;
+TEST(test_without_key_frequencies_nothing_is_excluded) {
     support_network f;
     support_network_open(&f, "C11", 0, 0);
     for (int i = 0; i < f.order * f.order * f.hidden; i++)
@@ -252,8 +247,7 @@ static void test_without_key_frequencies_nothing_is_excluded(void **state) {
 
 // --- What is there, and under which names ---
 
-static void test_measures_are_there_where_the_group_has_circles(void **state) {
-    (void)state;
+TEST(test_measures_are_there_where_the_group_has_circles) {
     static const char *const NAMES[] = {"embed_fourier_norm",  "key_restricted_loss",       "neuron_frequency",
                                         "key_frequency",       "reflection_corrected_loss", "region_logit_similarity",
                                         "value_key_frequency", "value_embed_fourier_norm"};
@@ -279,8 +273,7 @@ static void test_measures_are_there_where_the_group_has_circles(void **state) {
     }
 }
 
-static void test_components_and_frequencies_have_names(void **state) {
-    (void)state;
+TEST(test_components_and_frequencies_have_names) {
     static const char *const COMPONENTS[] = {"constant", "cos 1", "sin 1", "cos 2", "sin 2", "cos 3"};
     static const char *const FREQUENCIES[] = {"freq_1", "freq_2", "freq_3"};
     static const char *const REGIONS[] = {"rotation_rotation", "rotation_reflection", "reflection_rotation",
@@ -302,8 +295,7 @@ static void test_components_and_frequencies_have_names(void **state) {
     }
 }
 
-static void test_memory_that_runs_out_is_reported(void **state) {
-    (void)state;
+TEST(test_memory_that_runs_out_is_reported) {
     static const char *const GROUPS[] = {"C7", "D5"};
     for (int i = 0; i < 2; i++) {
         support_network f;

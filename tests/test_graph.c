@@ -238,8 +238,7 @@ static void call_all(ts_graph *g) {
     }
 }
 
-static void test_a_faulty_definition_is_named_and_ends_it(void **state) {
-    (void)state;
+TEST(test_a_faulty_definition_is_named_and_ends_it) {
     for (size_t i = 0; i < sizeof FAULTS / sizeof *FAULTS; i++) {
         ts_graph g;
         char message[TS_MESSAGE_BYTES];
@@ -259,8 +258,7 @@ static void test_a_faulty_definition_is_named_and_ends_it(void **state) {
     }
 }
 
-static void test_a_network_of_samples_has_one_input_and_no_tokens(void **state) {
-    (void)state;
+TEST(test_a_network_of_samples_has_one_input_and_no_tokens) {
     for (int fault = 0; fault < 4; fault++) {
         static const char *const MESSAGES[] = {"(input)", "(input)", "(lookup)", "(input): the output"};
         ts_graph g;
@@ -278,8 +276,7 @@ static void test_a_network_of_samples_has_one_input_and_no_tokens(void **state) 
 }
 
 // Any calls whatever, with any numbers: what is not refused can be executed.
-static void test_any_definition_is_refused_or_runs(void **state) {
-    (void)state;
+TEST(test_any_definition_is_refused_or_runs) {
     int ran = 0;
     for (uint64_t seed = 0; seed < 20000; seed++) {
         uint64_t random = seed;
@@ -324,8 +321,7 @@ static void test_any_definition_is_refused_or_runs(void **state) {
 }
 
 // What differs in one thing alone is another node.
-static void test_only_the_same_node_is_made_once(void **state) {
-    (void)state;
+TEST(test_only_the_same_node_is_made_once) {
     ts_graph g;
     int made[2][20], count = 0;
     begin(&g);
@@ -369,8 +365,7 @@ static ts_status define_and_create(const ts_params *params, ts_graph *graph, ts_
     return status == TS_OK ? ts_pass_create(graph, 4, true, pass) : status;
 }
 
-static void test_refused_memory_is_an_error_and_leaves_nothing(void **state) {
-    (void)state;
+TEST(test_refused_memory_is_an_error_and_leaves_nothing) {
     static const char *const SWEEPS[] = {
         "task: tree\ndepth: 2\nhidden: 3\n",
         "task: group\ngroup: S3\nembed: 5\nhidden: 9\n",

@@ -1,23 +1,17 @@
 // The grid's points that reports show, labels for people, and values of several sweeps together.
-#include "support_cmocka.h"
+#include "support.h"
 #include "sweep/grid.h"
 #include "sweep/label.h"
 #include "sweep/union.h"
-#include "task/task.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static ts_sweep *read(const char *text) {
     static const ts_sweep_file FILES[] = {{"a/t.csv", "0,1\n1,0\n", 8},
                                           {"b/t.csv", "1,0\n0,1\n", 8},
                                           {"c/t.csv", "0,1\n1,0\n", 8},
                                           {"own name.csv", "0,1,2\n1,2,0\n2,0,1\n", 18}};
-    ts_sweep_source source = {.file = "sweep.yaml", .text = text, .bytes = strlen(text), .files = FILES, .n_files = 4};
-    ts_sweep *sweep = NULL;
-    if (ts_sweep_read(&source, &sweep) != TS_OK)
-        fail_msg("refused:\n%s\n%s", text, ts_sweep_errors());
-    return sweep;
+    return support_sweep_of((ts_sweep_source){.file = "sweep.yaml", .text = text, .files = FILES, .n_files = 4});
 }
 
 // "label: instance instance|..." of all points.
@@ -35,9 +29,7 @@ static void expect_points(const char *text, const char *expected) {
         }
         ts_text_add(&got, "|");
     }
-    if (strcmp(ts_text_get(&got), expected) != 0)
-        fail_msg("%s\n     got %s\nexpected %s", text, ts_text_get(&got), expected);
-    ts_text_free(&got);
+    support_expect_text(&got, expected, text);
     ts_text_free(&label);
     ts_grid_free(grid);
     ts_sweep_free(sweep);
@@ -46,8 +38,7 @@ static void expect_points(const char *text, const char *expected) {
 #define TREE  "task: tree\nhidden: 2\n"
 #define TABLE "task: cayley\nembed: 16\nhidden: 16\ntrain_fraction: 0.6\n"
 
-static void test_points_are_instances_that_differ_in_seeds_only(void **state) {
-    (void)state;
+TEST(test_points_are_instances_that_differ_in_seeds_only) {
     expect_points(TREE "depth: 2\nseed: 0..2\n", "all: 0 1 2|");
     expect_points(TREE "depth: 2..3\nseed: 0..1\n", "depth=2: 0 1|depth=3: 2 3|");
     expect_points(TREE "seed: 0..1\ndepth: 2..3\n", "depth=2: 0 2|depth=3: 1 3|");
@@ -60,8 +51,7 @@ static void test_points_are_instances_that_differ_in_seeds_only(void **state) {
     expect_points(TREE "depth: 2..3\nseed: 0..1\nwhere: seed == 1 or depth == 3\n", "depth=2: 0|depth=3: 1 2|");
 }
 
-static void test_what_follows_from_other_keys_is_no_key_of_the_grid(void **state) {
-    (void)state;
+TEST(test_what_follows_from_other_keys_is_no_key_of_the_grid) {
     // The number of instances brings stacked_instances; tasks bring models, and models their defaults.
     expect_points("task: tree\nhidden: 2\ncases: [{depth: 2, instances: 2}, {depth: 3, instances: 1}]\n",
                   "depth=2: 0 1|depth=3: 2|");
@@ -72,8 +62,7 @@ static void test_what_follows_from_other_keys_is_no_key_of_the_grid(void **state
                   "stacked_instances=1: 0 1|stacked_instances=5: 2 3|");
 }
 
-static void test_files_go_by_their_names_and_stay_apart(void **state) {
-    (void)state;
+TEST(test_files_go_by_their_names_and_stay_apart) {
     expect_points(TABLE "cayley: [a/t.csv, own name.csv]\n", "cayley=t.csv: 0|cayley=own name.csv: 1|");
     expect_points(TABLE "cayley: [a/t.csv, b/t.csv]\nseed: 0..1\n", "cayley=t.csv@6101: 0 1|cayley=t.csv@28d9: 2 3|");
     ts_sweep *sweep = read(TABLE "cayley: [a/t.csv, b/t.csv]\n");
@@ -90,14 +79,11 @@ static void expect_learned(const char *text, const char *expected) {
         const ts_case *one = ts_sweep_case(sweep, c);
         ts_text_addf(&got, "%s: %s|", ts_kind_name(one->schema->task->kind), one->learned);
     }
-    if (strcmp(ts_text_get(&got), expected) != 0)
-        fail_msg("%s\n     got %s\nexpected %s", text, ts_text_get(&got), expected);
-    ts_text_free(&got);
+    support_expect_text(&got, expected, text);
     ts_sweep_free(sweep);
 }
 
-static void test_every_case_says_what_it_learns(void **state) {
-    (void)state;
+TEST(test_every_case_says_what_it_learns) {
     expect_learned("steps: 1\ncases: [{task: tree, depth: 3, hidden: 2}, {task: group, group: [S3xC2, C113]}, {task: "
                    "power, p: 7, m: 2, n: 3}, {task: power, p: 7, m: 1, n: 0}, {task: cayley, cayley: own name.csv}]\n",
                    "features: binary tree of depth 3|table: S3xC2|table: C113|table: (a^2 + b^3) mod 7|"
@@ -119,19 +105,16 @@ static void test_every_case_says_what_it_learns(void **state) {
                    "table: t.csv@6101|table: t.csv@6101|table: t.csv@28d9|table: t.csv@28d9|");
 }
 
-static void test_long_and_odd_names_of_files_are_cut_and_spelt_out(void **state) {
-    (void)state;
+TEST(test_long_and_odd_names_of_files_are_cut_and_spelt_out) {
     const char *odd = "a \xe2\x80\xae b.csv", *shown = "a \\u202e b.csv";
     char text[1000], expected[1000], one[200], two[200];
     snprintf(one, sizeof one, "%0100d1.csv", 0);
     snprintf(two, sizeof two, "%0100d2.csv", 0);
     const ts_sweep_file files[] = {{odd, "0,1\n1,0\n", 8}, {one, "0,1\n1,0\n", 8}, {two, "1,0\n0,1\n", 8}};
-    ts_sweep_source source = {.file = "sweep.yaml", .text = text, .files = files, .n_files = 3};
-    ts_sweep *sweep = NULL;
     for (int i = 0; i < 2; i++) {
         snprintf(text, sizeof text, TABLE "cayley: ['%s', '%s']\n", i ? one : odd, two);
-        source.bytes = strlen(text);
-        assert_int_equal(ts_sweep_read(&source, &sweep), TS_OK);
+        ts_sweep *sweep =
+            support_sweep_of((ts_sweep_source){.file = "sweep.yaml", .text = text, .files = files, .n_files = 3});
         snprintf(expected, sizeof expected, i ? "%.60s...@6101" : "%s", i ? one : shown);
         assert_string_equal(ts_sweep_case(sweep, 0)->learned, expected);
         assert_string_not_equal(ts_sweep_case(sweep, 0)->learned, ts_sweep_case(sweep, 1)->learned);
@@ -139,8 +122,7 @@ static void test_long_and_odd_names_of_files_are_cut_and_spelt_out(void **state)
     }
 }
 
-static void test_long_values_are_cut_and_stay_apart(void **state) {
-    (void)state;
+TEST(test_long_values_are_cut_and_stay_apart) {
     ts_sweep *sweep =
         read("task: tree\ndepth: 5\nhidden: 2\ngrid:\n  importance:\n"
              "    - [1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,"
@@ -161,8 +143,7 @@ static void test_long_values_are_cut_and_stay_apart(void **state) {
     ts_sweep_free(sweep);
 }
 
-static void test_a_million_instances_are_grouped(void **state) {
-    (void)state;
+TEST(test_a_million_instances_are_grouped) {
     ts_sweep *sweep = read(TREE "depth: 2\nlr: 0.001..1..0.001\nseed: 0..999\n");
     ts_grid *grid;
     assert_int_equal(ts_grid_make(sweep, &grid), TS_OK);
@@ -173,8 +154,7 @@ static void test_a_million_instances_are_grouped(void **state) {
     ts_sweep_free(sweep);
 }
 
-static void test_instances_are_told_apart_by_what_is_swept_and_seeds(void **state) {
-    (void)state;
+TEST(test_instances_are_told_apart_by_what_is_swept_and_seeds) {
     ts_text label = {0};
     ts_sweep *sweep = read(TREE "depth: 2..3\nlr: 0.5\nseed: 4..5\n");
     ts_label_instance(sweep, 2, &label);
@@ -187,15 +167,15 @@ static void expect_union(const char *key, const char *first, const char *second,
     ts_sweep *sweeps[] = {read(first), read(second)};
     ts_text got = {0};
     assert_int_equal(ts_union_write((const ts_sweep *const *)sweeps, 2, key, &got), TS_OK);
-    if (strcmp(ts_text_get(&got), expected) != 0)
-        fail_msg("%s\n%s%s\n     got %s\nexpected %s", key, first, second, ts_text_get(&got), expected);
-    ts_text_free(&got);
+    ts_text what = {0};
+    ts_text_addf(&what, "%s of\n%s%s", key, first, second);
+    support_expect_text(&got, expected, ts_text_get(&what));
+    ts_text_free(&what);
     ts_sweep_free(sweeps[0]);
     ts_sweep_free(sweeps[1]);
 }
 
-static void test_values_together_are_written_as_a_sweep_file_would(void **state) {
-    (void)state;
+TEST(test_values_together_are_written_as_a_sweep_file_would) {
     expect_union("seed", TREE "depth: 2\nseed: 0..4\n", TREE "depth: 2\nseed: 5..9\n", "0..9");
     expect_union("seed", TREE "depth: 2\nseed: 5..9\n", TREE "depth: 2\nseed: 0..6\n", "0..9");
     expect_union("seed", TREE "depth: 2\nseed: 1\n", TREE "depth: 2\nseed: 0\n", "0..1");

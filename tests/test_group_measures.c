@@ -90,6 +90,11 @@ static double cube(const network *t, int r, int a, int b, int c) {
     return s->irreps->irrep[r].character[table[table[a * t->n + b] * t->n + s->inverse[c]]];
 }
 
+// Both unknown, or as near as that.
+static bool same(double found, double expected, double relative, double absolute) {
+    return isnan(expected) ? isnan(found) : fabs(found - expected) <= relative * fabs(expected) + absolute;
+}
+
 static const char *const GROUPS[] = {"S3", "D4", "C5"};
 
 static void open_group(network *t, const char *group, const char *more) {
@@ -129,8 +134,7 @@ static double least_squares(const network *t, const int *irrep, int count, doubl
     return 1 - left / total;
 }
 
-static void test_the_fit_is_ordinary_least_squares(void **state) {
-    (void)state;
+TEST(test_the_fit_is_ordinary_least_squares) {
     int keys = 0, others = 0;
     for (int g = 0; g < 3; g++) {
         network t;
@@ -182,21 +186,28 @@ static void read_values(const ts_curves *curves, int64_t offset, int64_t length,
            (size_t)length * sizeof *out);
 }
 
-// values (count + 1, total): measures at each checkpoint; then room.
-static void conclude(network *t, int64_t count, const int64_t *step, double *values) {
-    ts_curves curves = {.params = &t->f.params,
-                        .data = t->f.data,
-                        .count = count,
-                        .step = step,
-                        .read = read_values,
-                        .context = values,
-                        .last = t->measures,
-                        .scratch = values + count * ts_measures_total(&t->f.params, t->f.data)};
-    ts_measures_conclude(&curves);
+// A network of D10 whose measures at each checkpoint are made up, concluded from these. Close with close_network.
+static void open_curve(network *t, int count, const int64_t *step, const double (*similarity)[IRREPS],
+                       const double *accuracy) {
+    open_group(t, "D10", "");
+    int64_t total = ts_measures_total(&t->f.params, t->f.data);
+    double *values = ts_alloc((size_t)(count + 1) * (size_t)total * sizeof *values, "measures"); // and room
+    assert_int_equal(t->f.data->symmetry->irreps->count, IRREPS);
+    for (int k = 0; k < count; k++)
+        made_up(t, similarity[k], accuracy[k], values + k * total);
+    made_up(t, similarity[count - 1], accuracy[count - 1], t->measures);
+    ts_measures_conclude(&(ts_curves){.params = &t->f.params,
+                                      .data = t->f.data,
+                                      .count = count,
+                                      .step = step,
+                                      .read = read_values,
+                                      .context = values,
+                                      .last = t->measures,
+                                      .scratch = values + count * total});
+    ts_free(values);
 }
 
-static void test_key_irreps_are_ordered_by_when_they_were_learned(void **state) {
-    (void)state;
+TEST(test_key_irreps_are_ordered_by_when_they_were_learned) {
     enum { CHECKPOINTS = 4 };
     static const int64_t STEP[CHECKPOINTS] = {0, 10, 25, 60};
     //                                          trivial: never key; the others in turn, see EXPECTED
@@ -210,51 +221,32 @@ static void test_key_irreps_are_ordered_by_when_they_were_learned(void **state) 
                         ORDER[IRREPS] = {NAN, NAN, 3, 1, NAN, 2, NAN, NAN};
     static const double ACCURACY[CHECKPOINTS] = {0.2, 0.98, 0.99, 0.5};
     network t;
-    open_group(&t, "D10", "");
-    int64_t total = ts_measures_total(&t.f.params, t.f.data);
-    double *values = ts_alloc((size_t)(CHECKPOINTS + 1) * (size_t)total * sizeof *values, "measures");
-    assert_int_equal(t.f.data->symmetry->irreps->count, IRREPS);
-    made_up(&t, CURVE[CHECKPOINTS - 1], ACCURACY[CHECKPOINTS - 1], t.measures);
-    for (int k = 0; k < CHECKPOINTS; k++)
-        made_up(&t, CURVE[k], ACCURACY[k], values + k * total);
-    conclude(&t, CHECKPOINTS, STEP, values);
+    open_curve(&t, CHECKPOINTS, STEP, CURVE, ACCURACY);
     const double *key = found(&t, "key_irrep"), *first = found(&t, "irrep_step"), *order = found(&t, "irrep_order");
     for (int r = 0; r < IRREPS; r++) {
-        bool same_first = first[r] == FIRST[r] || (isnan(first[r]) && isnan(FIRST[r]));
-        bool same_order = order[r] == ORDER[r] || (isnan(order[r]) && isnan(ORDER[r]));
-        if (key[r] != KEY[r] || !same_first || !same_order)
+        if (key[r] != KEY[r] || !same(first[r], FIRST[r], 0, 0) || !same(order[r], ORDER[r], 0, 0))
             fail_msg("irrep %d: key %g, step %g, order %g; expected %g, %g, %g", r, key[r], first[r], order[r], KEY[r],
                      FIRST[r], ORDER[r]);
     }
     assert_true(*found(&t, "grokked_step") == 25);
-    ts_free(values);
     close_network(&t);
 }
 
-static void test_without_a_passed_threshold_nothing_has_an_order(void **state) {
-    (void)state;
-    static const double FLAT[IRREPS] = {0};
+TEST(test_without_a_passed_threshold_nothing_has_an_order) {
     network t;
-    open_group(&t, "D10", "");
-    int64_t total = ts_measures_total(&t.f.params, t.f.data);
-    double *values = ts_alloc(2 * (size_t)total * sizeof *values, "measures");
-    made_up(&t, FLAT, 0.5, t.measures);
-    made_up(&t, FLAT, 0.5, values);
-    conclude(&t, 1, (const int64_t[]){0}, values);
+    open_curve(&t, 1, (const int64_t[]){0}, (const double[1][IRREPS]){{0}}, (const double[]){0.5});
     assert_true(isnan(*found(&t, "grokked_step")));
     for (int r = 0; r < IRREPS; r++) {
         assert_true(found(&t, "key_irrep")[r] == 0);
         assert_true(isnan(found(&t, "irrep_step")[r]) && isnan(found(&t, "irrep_order")[r]));
     }
-    ts_free(values);
     close_network(&t);
 }
 
 // --- Neurons ---
 
 // With the tokens themselves as embeddings the left and right parts of each neuron are the rows of W.
-static void test_neurons_go_to_the_irrep_planted_in_them(void **state) {
-    (void)state;
+TEST(test_neurons_go_to_the_irrep_planted_in_them) {
     network t;
     open_network(&t, "task: group\ngroup: S3\nembed: 6\nhidden: 8\ntrain_fraction: 1\n");
     const ts_irreps *irreps = t.f.data->symmetry->irreps;
@@ -285,8 +277,7 @@ static void test_neurons_go_to_the_irrep_planted_in_them(void **state) {
     const double fraction[8] = {1, 1, 0.8, 3.84 / (3.84 + 8.0 / 3), NAN, 1, 1, NAN};
     for (int k = 0; k < 8; k++) {
         double irrep = found(&t, "neuron_irrep")[k], share = found(&t, "neuron_irrep_fraction")[k];
-        bool same = isnan(fraction[k]) ? isnan(share) : fabs(share - fraction[k]) < 1e-6;
-        if (irrep != IRREP[k] || !same)
+        if (irrep != IRREP[k] || !same(share, fraction[k], 0, 1e-6))
             fail_msg("neuron %d: irrep %g, share %.9g; expected %g, %.9g", k, irrep, share, IRREP[k], fraction[k]);
     }
     close_network(&t);
@@ -296,8 +287,7 @@ static void test_neurons_go_to_the_irrep_planted_in_them(void **state) {
 
 // In C11 the tokens a^3 and b^7 stand for what a and b do in (a^3 + b^7) mod 11: all is the same but the order
 // in which it is summed.
-static void test_powers_that_are_bijections_are_relabelled_sums(void **state) {
-    (void)state;
+TEST(test_powers_that_are_bijections_are_relabelled_sums) {
     network powers, sums;
     open_network(&powers, "task: power\nmodel: mlp\np: 11\nm: 3\nn: 7\nembed: 5\nhidden: 9\ntrain_fraction: 1\n");
     open_network(&sums, "task: group\ngroup: C11\nembed: 5\nhidden: 9\ntrain_fraction: 1\n");
@@ -319,8 +309,7 @@ static void test_powers_that_are_bijections_are_relabelled_sums(void **state) {
         assert_int_equal(m.length, find(&sums, name).length);
         const double *value = powers.measures + m.offset, *plain = found(&sums, name), *input = found(&powers, name);
         for (int64_t k = 0; k < m.length; k++, compared++) {
-            bool same = isnan(plain[k]) ? isnan(value[k]) : fabs(value[k] - plain[k]) <= 1e-9 * fabs(plain[k]) + 1e-12;
-            if (!same)
+            if (!same(value[k], plain[k], 1e-9, 1e-12))
                 fail_msg("%s[%lld]: %.17g, plain %.17g", m.measure->name, (long long)k, value[k], plain[k]);
             differ += fabs(input[k] - plain[k]) > 1e-3 * fabs(plain[k]);
         }
@@ -332,8 +321,7 @@ static void test_powers_that_are_bijections_are_relabelled_sums(void **state) {
 }
 
 // Shares of H0: where the functions of an irrep are not orthogonal to 1, the mean must not count as theirs.
-static void test_shares_of_the_hidden_layer_are_below_1_where_tokens_share_values(void **state) {
-    (void)state;
+TEST(test_shares_of_the_hidden_layer_are_below_1_where_tokens_share_values) {
     network squares;
     open_network(&squares, "task: power\nmodel: mlp\np: 11\nm: 2\nn: 1\nembed: 5\nhidden: 9\ntrain_fraction: 1\n");
     randomise(&squares, 5, 2);
@@ -350,14 +338,9 @@ static void test_shares_of_the_hidden_layer_are_below_1_where_tokens_share_value
 // --- Projectors ---
 
 typedef struct projection {
-    network t;
     int n;
     double weight[16], plain[256], p[256];
 } projection;
-
-static double entry(const double *p, int n, int g, int h) {
-    return p[g * n + h];
-}
 
 // Of what is random in the whole irrep: idempotent, self-adjoint where elements count by weight, and the identity on
 // the irrep's functions as far as they live on elements with a weight.
@@ -367,14 +350,14 @@ static void check_projector(const projection *q, const char *what) {
         for (int h = 0; h < n; h++) {
             double square = 0, kept = 0;
             for (int k = 0; k < n; k++) {
-                square += entry(q->p, n, g, k) * entry(q->p, n, k, h);
-                kept += entry(q->p, n, g, k) * (q->weight[k] > 0 ? entry(q->plain, n, k, h) : 0);
+                square += q->p[g * n + k] * q->p[k * n + h];
+                kept += q->p[g * n + k] * (q->weight[k] > 0 ? q->plain[k * n + h] : 0);
             }
-            double left = q->weight[g] * entry(q->p, n, g, h), right = q->weight[h] * entry(q->p, n, h, g);
-            double original = q->weight[g] > 0 ? entry(q->plain, n, g, h) : 0;
-            if (fabs(square - entry(q->p, n, g, h)) > 1e-8 || fabs(left - right) > 1e-8 || fabs(kept - original) > 1e-8)
+            double left = q->weight[g] * q->p[g * n + h], right = q->weight[h] * q->p[h * n + g];
+            double original = q->weight[g] > 0 ? q->plain[g * n + h] : 0;
+            if (fabs(square - q->p[g * n + h]) > 1e-8 || fabs(left - right) > 1e-8 || fabs(kept - original) > 1e-8)
                 fail_msg("%s, entry %d, %d: P %.12g, P^2 %.12g; weighted %.12g and %.12g; P f %.12g, f %.12g", what, g,
-                         h, entry(q->p, n, g, h), square, left, right, kept, original);
+                         h, q->p[g * n + h], square, left, right, kept, original);
         }
 }
 
@@ -385,14 +368,13 @@ static double trace(const double *p, int n) {
     return sum;
 }
 
-static void test_projectors_are_orthogonal_where_elements_have_weights(void **state) {
-    (void)state;
+TEST(test_projectors_are_orthogonal_where_elements_have_weights) {
     for (int g = 0; g < 3; g++) {
-        projection q;
+        network t;
         uint64_t seed = 11;
-        open_group(&q.t, GROUPS[g], "");
-        const ts_symmetry *symmetry = q.t.f.data->symmetry;
-        q.n = q.t.n;
+        open_group(&t, GROUPS[g], "");
+        const ts_symmetry *symmetry = t.f.data->symmetry;
+        projection q = {.n = t.n};
         for (int r = 0; r < symmetry->irreps->count; r++) {
             const ts_irrep *irrep = &symmetry->irreps->irrep[r];
             double rank = irrep->dimension * irrep->dimension * (irrep->pair ? 2 : 1);
@@ -419,14 +401,13 @@ static void test_projectors_are_orthogonal_where_elements_have_weights(void **st
             assert_close(left, round(left), 0, 1e-8);
             assert_true(left <= rank + 1e-8 && left <= q.n - 2 + 1e-8);
         }
-        close_network(&q.t);
+        close_network(&t);
     }
 }
 
 // --- Losses ---
 
-static void test_losses_of_corrected_logits_are_those_of_the_differences(void **state) {
-    (void)state;
+TEST(test_losses_of_corrected_logits_are_those_of_the_differences) {
     enum { COUNT = 13, CORRECTIONS = 3, STRIDE = 16 };
     static const double SCALES[] = {0.1, 10, 100, 600, 1e5};
     int underflowed = 0, taken = 0;
@@ -465,8 +446,7 @@ static void test_losses_of_corrected_logits_are_those_of_the_differences(void **
 
 // Mean over training pairs of the loss of logits without their component along a chi cube, straight from its
 // definition; at the larger scales through the underflow.
-static void test_excluded_losses_follow_their_definition_at_any_scale(void **state) {
-    (void)state;
+TEST(test_excluded_losses_follow_their_definition_at_any_scale) {
     static const double SCALES[] = {1, 8, 60};
     network t;
     open_group(&t, "S3", "");

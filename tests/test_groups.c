@@ -3,8 +3,7 @@
 #include "base/torch_random.h"
 #include "support_tables.h"
 
-static void test_named_tables_are_groups(void **state) {
-    (void)state;
+TEST(test_named_tables_are_groups) {
     static const struct {
         const char *name;
         int order;
@@ -32,8 +31,7 @@ static void test_named_tables_are_groups(void **state) {
     }
 }
 
-static void test_elements_have_their_known_orders(void **state) {
-    (void)state;
+TEST(test_elements_have_their_known_orders) {
     static const struct {
         const char *name;
         int order, count;
@@ -50,8 +48,7 @@ static void test_elements_have_their_known_orders(void **state) {
     }
 }
 
-static void test_products_are_as_published(void **state) {
-    (void)state;
+TEST(test_products_are_as_published) {
     // Lexicographic S3: 012 021 102 120 201 210. x y means x first: 021 102 sends 0 to 1, 1 to 2, 2 to 0.
     ts_data *s3 = group_of("S3"), *d4 = group_of("D4"), *product_group = group_of("S3xC2");
     static const int S3[6][6] = {{0, 1, 2, 3, 4, 5}, {1, 0, 3, 2, 5, 4}, {2, 4, 0, 5, 1, 3},
@@ -71,8 +68,7 @@ static void test_products_are_as_published(void **state) {
     ts_data_free(product_group);
 }
 
-static void test_an_element_order_renumbers_the_group(void **state) {
-    (void)state;
+TEST(test_an_element_order_renumbers_the_group) {
     write_file("order.txt", "0 1 2\r\n1 2 0\n2 0 1\n\n0 2 1\n 1  0 2\n2 1 0"); // as SymPy lists it
     ts_data *data = table_of("task: group\ngroup: S3\nelement_order: order.txt\ntrain_fraction: 0.5\n");
     assert_true(data->table->group);
@@ -83,8 +79,7 @@ static void test_an_element_order_renumbers_the_group(void **state) {
     ts_data_free(data);
 }
 
-static void test_element_orders_that_list_no_group_are_refused(void **state) {
-    (void)state;
+TEST(test_element_orders_that_list_no_group_are_refused) {
     static const struct {
         const char *group, *content, *error;
     } REFUSED[] = {
@@ -125,8 +120,7 @@ static void test_element_orders_that_list_no_group_are_refused(void **state) {
     }
 }
 
-static void test_published_element_orders_are_listings(void **state) {
-    (void)state;
+TEST(test_published_element_orders_are_listings) {
     static const char *const GROUPS[] = {"S3", "S4", "S5", "S6", "A5"};
     static const int IDENTITY[] = {0, 0, 20, 60, 0}; // line on which it stands, from 0
     const char *reference = getenv("TOYSWEEP_REFERENCE");
@@ -145,8 +139,7 @@ static void test_published_element_orders_are_listings(void **state) {
     }
 }
 
-static void test_verdicts_on_tables_that_are_no_groups(void **state) {
-    (void)state;
+TEST(test_verdicts_on_tables_that_are_no_groups) {
     static const struct {
         const char *what, *content;
         int identity;
@@ -172,8 +165,7 @@ static void test_verdicts_on_tables_that_are_no_groups(void **state) {
     }
 }
 
-static void test_a_table_with_fewer_results_is_not_square(void **state) {
-    (void)state;
+TEST(test_a_table_with_fewer_results_is_not_square) {
     ts_table *table;
     assert_int_equal(ts_table_create(3, 2, &table), TS_OK);
     for (int i = 0; i < 9; i++)
@@ -184,8 +176,7 @@ static void test_a_table_with_fewer_results_is_not_square(void **state) {
     ts_table_free(table);
 }
 
-static void test_associativity_is_found_as_by_all_triples(void **state) {
-    (void)state;
+TEST(test_associativity_is_found_as_by_all_triples) {
     int associative = 0;
     ts_table *table;
     assert_int_equal(ts_table_create(3, 3, &table), TS_OK);
@@ -205,8 +196,7 @@ static void test_associativity_is_found_as_by_all_triples(void **state) {
     ts_table_free(table);
 }
 
-static void test_unknown_and_large_groups_are_refused(void **state) {
-    (void)state;
+TEST(test_unknown_and_large_groups_are_refused) {
     static const char *const UNKNOWN[] = {"Z5", "s5", "S", "S0", "S05", "S5x", "xS5", "S5xx", "S5 xC2", "5", "C-1"};
     static const char *const LARGE[] = {
         "S7", "A7", "C1025", "D513", "S6xC2", "C99999999999999999999", "S6xS6xS6xS6xS6xS6xS6xS6xS6xS6"};
@@ -223,7 +213,7 @@ static void test_unknown_and_large_groups_are_refused(void **state) {
     expect_refused("task: group\ngroup: [S3, S99]\nhiden: 9\n",
                    "key 'group': 'S99' has more than 1024 elements, the most that a table takes");
     expect_refused("task: group\ngroup: [S3, S99]\nhiden: 9\n", "'hiden'");
-    ts_sweep *left = good_sweep("task: group\ngroup: [S3, S99]\nwhere: group != S99\n");
+    ts_sweep *left = sweep_of("task: group\ngroup: [S3, S99]\nwhere: group != S99\n");
     assert_int_equal(ts_sweep_instances(left), 1);
     ts_sweep_free(left);
     expect_refused("task: group\n", "key 'group': is missing");
@@ -232,8 +222,7 @@ static void test_unknown_and_large_groups_are_refused(void **state) {
                    "key 'train_fraction': 0.2 of 4 pairs is none to train on; give at least 0.25");
 }
 
-static void test_names_of_other_programs_are_understood(void **state) {
-    (void)state;
+TEST(test_names_of_other_programs_are_understood) {
     static const struct {
         const char *name, *meant; // NULL: nothing
     } NAMES[] = {
@@ -284,15 +273,14 @@ static void test_names_of_other_programs_are_understood(void **state) {
     expect_refused("task: group\ngroup: C5\nexclude: [{group: Z5}]\n", "'Z5' is no group known here");
 }
 
-static void test_the_order_can_be_filtered_by(void **state) {
-    (void)state;
-    ts_sweep *sweep = good_sweep("task: group\ngroup: [C5, S3, A5, S10]\nwhere: order <= 60 and order != 6\n");
+TEST(test_the_order_can_be_filtered_by) {
+    ts_sweep *sweep = sweep_of("task: group\ngroup: [C5, S3, A5, S10]\nwhere: order <= 60 and order != 6\n");
     ts_params params;
     assert_int_equal(ts_sweep_instances(sweep), 2);
     ts_sweep_params(sweep, 1, &params);
     assert_string_equal(ts_params_name(&params, "group"), "A5");
     ts_sweep_free(sweep);
-    sweep = good_sweep("task: group\ngroup: [C5, S3, A5]\nexclude: [{order: 6}, {group: A5}]\n");
+    sweep = sweep_of("task: group\ngroup: [C5, S3, A5]\nexclude: [{order: 6}, {group: A5}]\n");
     assert_int_equal(ts_sweep_instances(sweep), 1);
     ts_sweep_free(sweep);
     expect_refused("task: group\ngroup: [C5, Z5]\nwhere: order <= 60\n", "test.yaml:2: key 'group': 'Z5'");
@@ -300,8 +288,7 @@ static void test_the_order_can_be_filtered_by(void **state) {
                    "'element_order' is a file and cannot be compared");
 }
 
-static void test_the_split_is_a_prefix_of_randperm(void **state) {
-    (void)state;
+TEST(test_the_split_is_a_prefix_of_randperm) {
     static const struct {
         const char *name;
         double fraction;
@@ -330,10 +317,9 @@ static void test_the_split_is_a_prefix_of_randperm(void **state) {
     }
 }
 
-static void test_the_training_share_makes_cases_and_the_split_seed_does_not(void **state) {
-    (void)state;
+TEST(test_the_training_share_makes_cases_and_the_split_seed_does_not) {
     ts_sweep *sweep =
-        good_sweep("task: group\ngroup: C5\ngrid: {train_fraction: [0.3, 0.4], split_seed: [-1, 0, 598]}\n");
+        sweep_of("task: group\ngroup: C5\ngrid: {train_fraction: [0.3, 0.4], split_seed: [-1, 0, 598]}\n");
     assert_int_equal(ts_sweep_instances(sweep), 6);
     assert_int_equal(ts_sweep_cases(sweep), 2);
     ts_sweep_free(sweep);

@@ -238,8 +238,7 @@ static const ts_irrep *irrep_named(const ts_irreps *irreps, const char *name) {
 
 // --- Tests ---
 
-static void test_cyclic_groups_have_frequencies(void **state) {
-    (void)state;
+TEST(test_cyclic_groups_have_frequencies) {
     check_group(cyclic(1), "trivial:1");
     check_group(cyclic(2), "trivial:1 sign:1");
     check_group(cyclic(3), "trivial:1 freq_1:1*");
@@ -247,8 +246,7 @@ static void test_cyclic_groups_have_frequencies(void **state) {
     check_group(cyclic(16), "trivial:1 sign:1 freq_1:1* freq_2:1* freq_3:1* freq_4:1* freq_5:1* freq_6:1* freq_7:1*");
 }
 
-static void test_cyclic_characters_are_cosines(void **state) {
-    (void)state;
+TEST(test_cyclic_characters_are_cosines) {
     ts_table *table = cyclic(113);
     ts_irreps *irreps = irreps_of(table);
     for (int k = 1; k <= 56; k++) {
@@ -262,16 +260,14 @@ static void test_cyclic_characters_are_cosines(void **state) {
     free_table(table);
 }
 
-static void test_dihedral_groups_have_frequencies(void **state) {
-    (void)state;
+TEST(test_dihedral_groups_have_frequencies) {
     check_group(dihedral(1), "trivial:1 sign:1");
     check_group(dihedral(2), "trivial:1 sign:1 sign_r:1 sign_rs:1");
     check_group(dihedral(5), "trivial:1 sign:1 freq_1:2 freq_2:2");
     check_group(dihedral(8), "trivial:1 sign:1 sign_r:1 sign_rs:1 freq_1:2 freq_2:2 freq_3:2");
 }
 
-static void test_symmetric_groups_have_partitions(void **state) {
-    (void)state;
+TEST(test_symmetric_groups_have_partitions) {
     check_group(permutations(1, 'S'), "trivial:1");
     check_group(permutations(2, 'S'), "trivial:1 sign:1");
     check_group(permutations(3, 'S'), "trivial:1 sign:1 standard:2");
@@ -279,16 +275,14 @@ static void test_symmetric_groups_have_partitions(void **state) {
     check_group(permutations(5, 'S'), "trivial:1 sign:1 standard:4 standard_sign:4 [3,2]:5 [2,2,1]:5 [3,1,1]:6");
 }
 
-static void test_alternating_groups_have_standard(void **state) {
-    (void)state;
+TEST(test_alternating_groups_have_standard) {
     check_group(permutations(2, 'A'), "trivial:1");
     check_group(permutations(3, 'A'), "trivial:1 standard:1*");
     check_group(permutations(4, 'A'), "trivial:1 dim1_a:1* standard:3");
     check_group(permutations(5, 'A'), "trivial:1 dim3_a:3 dim3_b:3 standard:4 dim5_a:5");
 }
 
-static void test_other_groups_are_named_by_dimension(void **state) {
-    (void)state;
+TEST(test_other_groups_are_named_by_dimension) {
     check_group(metacyclic(7, 3, 2, 0, 0, 0), "trivial:1 dim1_a:1* dim3_a:3*");
     check_group(product_of(permutations(3, 'S'), cyclic(5)),
                 "trivial:1 dim1_a:1 dim1_b:1* dim1_c:1* dim1_d:1* dim1_e:1* dim2_a:2 dim2_b:2* dim2_c:2*");
@@ -296,8 +290,7 @@ static void test_other_groups_are_named_by_dimension(void **state) {
 
 // Q8's two-dimensional irrep is quaternionic: the real one is twice the complex one, whose character is
 // stored.
-static void test_quaternionic_irreps_keep_the_complex_character(void **state) {
-    (void)state;
+TEST(test_quaternionic_irreps_keep_the_complex_character) {
     ts_table *table = metacyclic(4, 2, 3, 2, 0, 0);
     ts_irreps *irreps = irreps_of(table);
     const double expected[8] = {2, 0, -2, 0, 0, 0, 0, 0};
@@ -307,8 +300,7 @@ static void test_quaternionic_irreps_keep_the_complex_character(void **state) {
     check_group(table, "trivial:1 dim1_a:1 dim1_b:1 dim1_c:1 dim2_a:2");
 }
 
-static void test_many_irreps_of_one_dimension_have_two_letters(void **state) {
-    (void)state;
+TEST(test_many_irreps_of_one_dimension_have_two_letters) {
     ts_table *table = cyclic(64);
     table->family = 0;
     ts_irreps *irreps = irreps_of(table);
@@ -319,8 +311,7 @@ static void test_many_irreps_of_one_dimension_have_two_letters(void **state) {
     free_table(table);
 }
 
-static void test_published_names_are_aliases(void **state) {
-    (void)state;
+TEST(test_published_names_are_aliases) {
     const struct {
         char family;
         int degree;
@@ -337,8 +328,7 @@ static void test_published_names_are_aliases(void **state) {
 }
 
 // Same irreps under the same names whatever the order of the elements; the identity need not be the first.
-static void test_names_do_not_depend_on_element_order(void **state) {
-    (void)state;
+TEST(test_names_do_not_depend_on_element_order) {
     for (int n = 3; n <= 5; n++) {
         ts_table *plain = permutations(n, 'S');
         int order = plain->n, to[120];
@@ -358,8 +348,7 @@ static void test_names_do_not_depend_on_element_order(void **state) {
     }
 }
 
-static void test_what_is_no_group_is_refused(void **state) {
-    (void)state;
+TEST(test_what_is_no_group_is_refused) {
     ts_table *table = cyclic(5);
     ts_irreps *irreps = NULL;
     table->group = false;
@@ -370,8 +359,7 @@ static void test_what_is_no_group_is_refused(void **state) {
 }
 
 // A table that claims to be a group but is none is an error, not a set of wrong irreps.
-static void test_false_claim_is_refused(void **state) {
-    (void)state;
+TEST(test_false_claim_is_refused) {
     ts_table *table = cyclic(8);
     ts_irreps *irreps = NULL;
     int *row = table->result + 8 * 3;
@@ -383,8 +371,7 @@ static void test_false_claim_is_refused(void **state) {
     free_table(table);
 }
 
-static void test_memory_running_out_is_an_error(void **state) {
-    (void)state;
+TEST(test_memory_running_out_is_an_error) {
     ts_table *table = permutations(4, 'S');
     ts_irreps *irreps = NULL;
     int faults = 0;
@@ -400,8 +387,7 @@ static void test_memory_running_out_is_an_error(void **state) {
     free_table(table);
 }
 
-static void test_S6_has_its_partitions(void **state) {
-    (void)state;
+TEST(test_S6_has_its_partitions) {
     char found[4096];
     ts_table *table = permutations(6, 'S');
     ts_irreps *irreps = irreps_of(table);

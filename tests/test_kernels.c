@@ -79,15 +79,13 @@ static void update_on_cpu(const void *context, float *state, const float *gradie
     kernels->adam(state, gradient, COUNT, betas, rates);
 }
 
-static void test_cpu_updates_have_the_bits_of_pytorch(void **state) {
-    (void)state;
+TEST(test_cpu_updates_have_the_bits_of_pytorch) {
     if (strcmp(ts_cpu_kernels()->name, "portable") == 0)
         skip(); // without fused multiply-adds it need not
     compare_with_pytorch(update_on_cpu, ts_cpu_kernels());
 }
 
-static void test_a_cpu_update_says_whether_it_left_everything_finite(void **state) {
-    (void)state;
+TEST(test_a_cpu_update_says_whether_it_left_everything_finite) {
     enum { MANY = 2 * TS_VECTOR_LANES };
     static const float VALUES[] = {NAN, INFINITY, -INFINITY, 3e38F};
     const ts_adam_betas betas = {0.9F, 0.1F, 0.999F, 0.001F};
@@ -108,8 +106,7 @@ static void test_a_cpu_update_says_whether_it_left_everything_finite(void **stat
 
 // --- Exponentials ---
 
-static void test_exponential_is_within_2_ulp(void **state) {
-    (void)state;
+TEST(test_exponential_is_within_2_ulp) {
     const ts_kernels *kernels = ts_cpu_kernels();
     double worst = 0;
     for (int i = 0; i < 2000000; i += TS_VECTOR_LANES) {
@@ -170,8 +167,7 @@ static void update_on_gpu(const void *context, float *state, const float *gradie
     assert_int_equal(ts_cuda_wait(i->stream, "updating"), TS_OK);
 }
 
-static void test_cuda_updates_have_the_bits_of_pytorch(void **state) {
-    (void)state;
+TEST(test_cuda_updates_have_the_bits_of_pytorch) {
     adam_instance i = {0};
     for (int pass = 0; pass < 2; pass++) {
         assert_int_equal(pass == 1 ? ts_cuda_slab_reserve(&i.slab, "an instance") : TS_OK, TS_OK);

@@ -4,32 +4,11 @@
 
 #include "base/clock.h"
 #include "base/file.h"
-#include "support_cmocka.h"
+#include "support_folder.h"
 
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-static char directory[64], path[128];
-
-static int set_up(void **state) {
-    (void)state;
-    strcpy(directory, "/tmp/test lock'\n\"XXXXXX");
-    assert_non_null(mkdtemp(directory));
-    snprintf(path, sizeof path, "%s/a.h5.lock", directory);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    unlink(path);
-    assert_int_equal(rmdir(directory), 0);
-    return 0;
-}
 
 static void expect_ok(ts_status status) {
     if (status != TS_OK)
@@ -66,8 +45,7 @@ static void stop_holder(pid_t child) {
     assert_int_equal(waitpid(child, NULL, 0), child);
 }
 
-static void test_second_run_is_refused_and_told_who(void **state) {
-    (void)state;
+TEST(test_second_run_is_refused_and_told_who) {
     pid_t holder = start_holder(true);
     ts_lock lock;
     char expected[64];
@@ -82,8 +60,7 @@ static void test_second_run_is_refused_and_told_who(void **state) {
     assert_int_equal(lock.fd, -1);
 }
 
-static void test_same_process_is_refused_too(void **state) {
-    (void)state;
+TEST(test_same_process_is_refused_too) {
     ts_lock first, second;
     expect_ok(ts_lock_take(path, 0, &first));
     assert_int_equal(ts_lock_take(path, 0, &second), TS_ERROR_FATAL);
@@ -93,8 +70,7 @@ static void test_same_process_is_refused_too(void **state) {
     assert_false(ts_path_exists(path));
 }
 
-static void test_dead_holder_holds_nothing(void **state) {
-    (void)state;
+TEST(test_dead_holder_holds_nothing) {
     stop_holder(start_holder(true));
     ts_lock lock;
     assert_true(ts_path_exists(path));
@@ -103,8 +79,7 @@ static void test_dead_holder_holds_nothing(void **state) {
     ts_lock_release(&lock, path, true);
 }
 
-static void test_dying_ranks_of_a_killed_run_are_waited_for(void **state) {
-    (void)state;
+TEST(test_dying_ranks_of_a_killed_run_are_waited_for) {
     pid_t orphan = start_holder(false);
     ts_lock lock;
     assert_int_equal(ts_lock_take(path, 0.2, &lock), TS_ERROR_FATAL);
@@ -126,8 +101,7 @@ static void test_dying_ranks_of_a_killed_run_are_waited_for(void **state) {
     assert_int_equal(waitpid(orphan, NULL, 0), orphan);
 }
 
-static void test_ranks_share_and_none_takes_it_from_rank_0(void **state) {
-    (void)state;
+TEST(test_ranks_share_and_none_takes_it_from_rank_0) {
     ts_lock first = {.fd = -1}, second = {.fd = -1};
     expect_ok(ts_lock_take(path, 0, &first));
     expect_ok(ts_lock_join(path, &first));
@@ -139,29 +113,25 @@ static void test_ranks_share_and_none_takes_it_from_rank_0(void **state) {
     assert_false(ts_lock_is_held(path));
 }
 
-static void test_asking_makes_no_file(void **state) {
-    (void)state;
+TEST(test_asking_makes_no_file) {
     assert_false(ts_lock_is_held(path));
     assert_false(ts_path_exists(path));
 }
 
-static void test_missing_directory_is_an_error(void **state) {
-    (void)state;
+TEST(test_missing_directory_is_an_error) {
     ts_lock lock;
     assert_int_equal(ts_lock_take("/tmp/no/such/place.lock", 0, &lock), TS_ERROR_FATAL);
 }
 
-#define PROMISE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        PROMISE(test_second_run_is_refused_and_told_who),
-        PROMISE(test_same_process_is_refused_too),
-        PROMISE(test_dead_holder_holds_nothing),
-        PROMISE(test_dying_ranks_of_a_killed_run_are_waited_for),
-        PROMISE(test_ranks_share_and_none_takes_it_from_rank_0),
-        PROMISE(test_asking_makes_no_file),
-        PROMISE(test_missing_directory_is_an_error),
+        IN_FOLDER(test_second_run_is_refused_and_told_who),
+        IN_FOLDER(test_same_process_is_refused_too),
+        IN_FOLDER(test_dead_holder_holds_nothing),
+        IN_FOLDER(test_dying_ranks_of_a_killed_run_are_waited_for),
+        IN_FOLDER(test_ranks_share_and_none_takes_it_from_rank_0),
+        IN_FOLDER(test_asking_makes_no_file),
+        IN_FOLDER(test_missing_directory_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -62,8 +62,7 @@ static long double stablemax(const double *z, long double *gradient) {
 }
 
 // Losses from 1e-12 (the label is ahead by 29) to 1e4 (behind by as much), and far beyond either.
-static void test_cross_entropy_is_accurate_at_any_loss(void **state) {
-    (void)state;
+TEST(test_cross_entropy_is_accurate_at_any_loss) {
     static const double LEAD[] = {700, 100, 40,  29,  28,  20,   10,   3,     1,    0.5,  1e-9,  0,    -0.5,
                                   -1,  -10, -29, -30, -31, -100, -700, -1000, -1e4, -1e6, -1e12, -1e15};
     double smallest = INFINITY, largest = 0;
@@ -83,8 +82,7 @@ static void test_cross_entropy_is_accurate_at_any_loss(void **state) {
 }
 
 // s(z) grows as z alone: a loss of 1e-12 needs a logit of 1e12, one of 230 a logit of -1e100.
-static void test_stablemax_is_accurate_at_any_loss(void **state) {
-    (void)state;
+TEST(test_stablemax_is_accurate_at_any_loss) {
     static const double LABELS[] = {1e100, 1e13,   1e12,  1e6, 100, 10,   1,     0.25,   1e-12,
                                     0,     -1e-12, -0.25, -1,  -10, -1e6, -1e12, -1e100, -1e200};
     for (size_t i = 0; i < sizeof LABELS / sizeof *LABELS; i++)
@@ -104,8 +102,7 @@ static long double squares(const double *z, long double *gradient) {
     return loss;
 }
 
-static void test_mse_is_that_of_a_one_hot_target(void **state) {
-    (void)state;
+TEST(test_mse_is_that_of_a_one_hot_target) {
     const double z[COUNT] = {0.25, -3, 0.5, 1e4, 1e-12};
     compare(TS_MSE, "mse", z, z[LABEL], squares);
     const double target[] = {0.5, 0, 1}, scale[] = {2, 0, 0.25};
@@ -117,8 +114,7 @@ static void test_mse_is_that_of_a_one_hot_target(void **state) {
 }
 
 // An instance with such a loss ends; so must one whose label is infinitely far ahead, since its logits are not finite.
-static void test_logits_that_are_not_finite_have_no_finite_loss(void **state) {
-    (void)state;
+TEST(test_logits_that_are_not_finite_have_no_finite_loss) {
     static const double BAD[] = {NAN, INFINITY};
     for (int loss = 0; loss < TS_LOSSES; loss++)
         for (int k = 0; k < 2; k++)
@@ -130,8 +126,7 @@ static void test_logits_that_are_not_finite_have_no_finite_loss(void **state) {
             }
 }
 
-static void test_activations_have_their_values_and_slopes(void **state) {
-    (void)state;
+TEST(test_activations_have_their_values_and_slopes) {
     static const double X[] = {-30, -20, -6, -2.5, -1, -1e-3, -1e-9, 0, 1e-9, 1e-3, 0.5, 1, 3, 8, 19, 40};
     const long double root = sqrtl(2), pi = acosl(-1);
     for (size_t i = 0; i < sizeof X / sizeof *X; i++) {

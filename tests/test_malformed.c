@@ -1,12 +1,7 @@
 // Malformed sweep files: each is refused with the right line and words, and nothing worse happens.
-#include "base/memory.h"
-#include "model/model.h"
-#include "support_cmocka.h"
-#include "sweep/sweep.h"
-#include "task/task.h"
+#include "support.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #define TREE "task: tree\ndepth: 2\n"            // 2 lines; hidden is missing
 #define FULL "task: tree\ndepth: 2\nhidden: 3\n" // 3 lines; a sweep of one instance
@@ -305,8 +300,7 @@ static void expect_refused(const char *text, size_t bytes, const char *const *se
     fail_msg("for:\n%s\nexpected '%s ... %s'\ngot\n%s", text, place, phrase, errors);
 }
 
-static void test_malformed_files_are_refused_with_line_and_reason(void **state) {
-    (void)state;
+TEST(test_malformed_files_are_refused_with_line_and_reason) {
     for (size_t i = 0; i < sizeof TABLE / sizeof *TABLE; i++) {
         char place[64];
         snprintf(place, sizeof place, TABLE[i].line ? "dir/bad.yaml:%d: " : "dir/bad.yaml: ", TABLE[i].line);
@@ -314,8 +308,7 @@ static void test_malformed_files_are_refused_with_line_and_reason(void **state) 
     }
 }
 
-static void test_wrong_overrides_are_refused_naming_set(void **state) {
-    (void)state;
+TEST(test_wrong_overrides_are_refused_naming_set) {
     static const struct {
         const char *set, *phrase;
     } SETS[] = {
@@ -340,14 +333,12 @@ static void test_wrong_overrides_are_refused_naming_set(void **state) {
         expect_refused(text, strlen(text), &SETS[i].set, 1, "--set: ", SETS[i].phrase);
 }
 
-static void test_nul_bytes_are_refused(void **state) {
-    (void)state;
+TEST(test_nul_bytes_are_refused) {
     static const char text[] = "task: tree\ndepth: \0 2\n";
     expect_refused(text, sizeof text - 1, NULL, 0, "dir/bad.yaml:2: ", "NUL bytes are not allowed");
 }
 
-static void test_files_beyond_256_kib_are_refused(void **state) {
-    (void)state;
+TEST(test_files_beyond_256_kib_are_refused) {
     size_t bytes = TS_SWEEP_MAX_BYTES + 1;
     char *text = ts_alloc(bytes + 1, "a test");
     memset(text, ' ', bytes);
@@ -355,19 +346,6 @@ static void test_files_beyond_256_kib_are_refused(void **state) {
     memcpy(text, "a: 1\n", 5);
     expect_refused(text, bytes, NULL, 0, "dir/bad.yaml:1: ", "larger than 256 KiB");
     ts_free(text);
-}
-
-static void test_all_errors_are_reported_in_order_of_lines(void **state) {
-    (void)state;
-    static const char text[] = "task: tree\nhiden: 2\ndepth: two\nwhere: dpth < 2\nsave: fnal\n";
-    ts_sweep_source source = {.file = "x.yaml", .text = text, .bytes = strlen(text)};
-    ts_sweep *sweep;
-    assert_int_equal(ts_sweep_read(&source, &sweep), TS_ERROR_USER);
-    assert_string_equal(ts_sweep_errors(),
-                        "x.yaml:2: key 'hiden': unknown; did you mean 'hidden'?\n"
-                        "x.yaml:3: key 'depth': 'two' is not an integer\n"
-                        "x.yaml:4: key 'where': 'dpth' is unknown; did you mean 'depth'?\n"
-                        "x.yaml:5: key 'save': 'fnal' is not one of none, final, checkpoints; did you mean 'final'?\n");
 }
 
 // The names of a list, "a, b, c".
@@ -406,8 +384,15 @@ static void expect_errors(const char *text, const char *set, const char *errors)
     ts_text_free(&expected);
 }
 
-static void test_errors_that_follow_from_others_are_left_out(void **state) {
-    (void)state;
+TEST(test_all_errors_are_reported_in_order_of_lines) {
+    expect_errors("task: tree\nhiden: 2\ndepth: two\nwhere: dpth < 2\nsave: fnal\n", NULL,
+                  "x.yaml:2: key 'hiden': unknown; did you mean 'hidden'?\n"
+                  "x.yaml:3: key 'depth': 'two' is not an integer\n"
+                  "x.yaml:4: key 'where': 'dpth' is unknown; did you mean 'depth'?\n"
+                  "x.yaml:5: key 'save': 'fnal' is not one of none, final, checkpoints; did you mean 'final'?\n");
+}
+
+TEST(test_errors_that_follow_from_others_are_left_out) {
     static const struct {
         const char *text, *set, *errors;
     } ALONE[] = {
@@ -445,8 +430,7 @@ static void test_errors_that_follow_from_others_are_left_out(void **state) {
         expect_errors(ALONE[i].text, ALONE[i].set, ALONE[i].errors);
 }
 
-static void test_values_are_checked_whatever_else_is_wrong(void **state) {
-    (void)state;
+TEST(test_values_are_checked_whatever_else_is_wrong) {
     static const char *const OTHERS[] = {"train_fraction: x\n", "hiden: 2\n", "model: mpl\n", "where: hiden < 3\n",
                                          "steps: 0\n"};
     for (size_t i = 0; i < sizeof OTHERS / sizeof *OTHERS; i++) {
@@ -457,28 +441,20 @@ static void test_values_are_checked_whatever_else_is_wrong(void **state) {
     }
 }
 
-static void test_errors_beyond_fifty_are_counted(void **state) {
-    (void)state;
+TEST(test_errors_beyond_fifty_are_counted) {
     ts_text text = {0};
     ts_text_add(&text, FULL);
     for (int i = 0; i < 70; i++)
         ts_text_addf(&text, "unknown_%d: 1\n", i);
-    ts_sweep_source source = {.file = "x.yaml", .text = text.bytes, .bytes = text.length};
-    ts_sweep *sweep;
-    assert_int_equal(ts_sweep_read(&source, &sweep), TS_ERROR_USER);
-    assert_non_null(strstr(ts_sweep_errors(), "x.yaml:53: "));
+    support_refused((ts_sweep_source){.file = "x.yaml", .text = text.bytes}, "x.yaml:53: ");
     assert_null(strstr(ts_sweep_errors(), "x.yaml:54: "));
     assert_non_null(strstr(ts_sweep_errors(), "... and 20 more\n"));
     ts_text_free(&text);
 }
 
-static void test_one_fault_of_many_points_is_reported_once(void **state) {
-    (void)state;
-    static const char text[] = "task: independent\nfeatures: 3\nhidden: 1..100\ncorrelated_pairs: 2\nseed: 0..99\n";
-    ts_sweep_source source = {.file = "x.yaml", .text = text, .bytes = strlen(text)};
-    ts_sweep *sweep;
-    assert_int_equal(ts_sweep_read(&source, &sweep), TS_ERROR_USER);
-    assert_string_equal(ts_sweep_errors(), "x.yaml:4: key 'correlated_pairs': 2 pairs do not fit into 3 features\n");
+TEST(test_one_fault_of_many_points_is_reported_once) {
+    expect_errors("task: independent\nfeatures: 3\nhidden: 1..100\ncorrelated_pairs: 2\nseed: 0..99\n", NULL,
+                  "x.yaml:4: key 'correlated_pairs': 2 pairs do not fit into 3 features\n");
 }
 
 int main(void) {

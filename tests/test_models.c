@@ -6,8 +6,7 @@
 #include "network/pass.h"
 #include "support_engine.h"
 
-static void test_initial_weights_have_the_published_deviation(void **state) {
-    (void)state;
+TEST(test_initial_weights_have_the_published_deviation) {
     static const struct {
         const char *text;
         double deviation;
@@ -181,8 +180,7 @@ static void compare_with_formula(const support_instance *instance, const double 
     ts_graph_free(&graph);
 }
 
-static void test_a_definition_computes_the_published_formulas(void **state) {
-    (void)state;
+TEST(test_a_definition_computes_the_published_formulas) {
     for (int which = 0; which < SUPPORT_SHORTS; which++)
         for (int larger = 1; larger <= 4; larger += 3) {
             support_instance f;
@@ -200,8 +198,7 @@ static void test_a_definition_computes_the_published_formulas(void **state) {
 
 // W = identity on two features of a depth-1 tree reconstructs everything: every loss is 0, geometry is
 // trivial.
-static void test_measures_of_a_perfect_and_of_a_superposed_network(void **state) {
-    (void)state;
+TEST(test_measures_of_a_perfect_and_of_a_superposed_network) {
     support_instance f;
     support_open(&f, "task: tree\ndepth: 1\nhidden: 2\n");
     double out[3 + 3 * 2];
@@ -224,8 +221,7 @@ static void test_measures_of_a_perfect_and_of_a_superposed_network(void **state)
     support_close(&f);
 }
 
-static void test_weights_that_are_not_finite_have_no_measures(void **state) {
-    (void)state;
+TEST(test_weights_that_are_not_finite_have_no_measures) {
     static const float VALUES[] = {NAN, INFINITY, -INFINITY};
     for (int which = 0; which < SUPPORT_SHORTS; which++) {
         char text[512];
@@ -263,8 +259,7 @@ static int define_hidden(const ts_params *params, ts_graph *graph) {
     return graph->role[TS_HIDDEN];
 }
 
-static void test_an_output_of_another_width_is_refused(void **state) {
-    (void)state;
+TEST(test_an_output_of_another_width_is_refused) {
     support_instance f;
     support_open(&f, "task: group\ngroup: S3\nhidden: 9\nembed: 5\n");
     ts_model model = *f.params.schema->model;

@@ -363,8 +363,7 @@ static void compare_operation(const char *name, int (*make)(ts_graph *, int), in
     support_problem_close(&p);
 }
 
-static void test_each_operation_has_its_value_and_gradient(void **state) {
-    (void)state;
+TEST(test_each_operation_has_its_value_and_gradient) {
     content have = {0};
     differences total = {0};
     assert_int_equal(TS_ACTIVATIONS, 7);
@@ -381,8 +380,7 @@ static void test_each_operation_has_its_value_and_gradient(void **state) {
 
 enum { NETWORKS = 500, LEAST = 50 };
 
-static void test_random_networks_have_their_values_and_gradient(void **state) {
-    (void)state;
+TEST(test_random_networks_have_their_values_and_gradient) {
     content have = {0};
     differences total = {0};
     for (uint64_t seed = 0; seed < NETWORKS; seed++) {
@@ -398,8 +396,7 @@ static void test_random_networks_have_their_values_and_gradient(void **state) {
     expect_differences(&total);
 }
 
-static void test_batches_of_any_size_have_the_same_bits(void **state) {
-    (void)state;
+TEST(test_batches_of_any_size_have_the_same_bits) {
     for (uint64_t seed = 0; seed < NETWORKS; seed++) {
         support_problem p;
         ts_pass pass;
@@ -450,8 +447,7 @@ static bool compare_rewritten(const support_problem *p, double pairs, const char
     return changed;
 }
 
-static void test_a_rewritten_network_is_the_same(void **state) {
-    (void)state;
+TEST(test_a_rewritten_network_is_the_same) {
     int changed = 0;
     for (uint64_t seed = 0; seed < NETWORKS; seed++)
         for (double pairs = 1; pairs <= 1e4; pairs *= 100) {

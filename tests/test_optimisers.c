@@ -13,8 +13,7 @@ static void assert_state(const double *state, const double *expected, int64_t co
 
 // With sums that binary numbers hold exactly: p = p - lr schedule(t) (g + weight_decay p), which is also what PyTorch's
 // SGD(lr, weight_decay) does: g.add(p, alpha=weight_decay), then p.add(g, alpha=-lr).
-static void test_sgd_steps_against_the_gradient_and_the_weights(void **state) {
-    (void)state;
+TEST(test_sgd_steps_against_the_gradient_and_the_weights) {
     static const double GRADIENT[2][4] = {{0.5, 0.25, -1, 0}, {-0.25, 1, 0.5, 2}},
                         //      1 - (0.5 + 0.25) / 2, -2 - (0.25 - 0.5) / 2, 0.5 - (-1 + 0.125) / 2, 8 - (0 + 2) / 2
         FIRST[4] = {0.625, -1.875, 0.9375, 7},
@@ -36,8 +35,7 @@ static void test_sgd_steps_against_the_gradient_and_the_weights(void **state) {
 
 // What `reference` trains is that update of its own gradient; and a state, which is the weights alone, is enough to go
 // on with.
-static void test_sgd_is_trained_by_the_reference(void **state) {
-    (void)state;
+TEST(test_sgd_is_trained_by_the_reference) {
     static const char *const SWEEPS[] = {
         "task: tree\ndepth: 2\nhidden: 3\noptimizer: sgd\nlr: 0.1\nweight_decay: 0\nsteps: 20\n",
         "task: group\ngroup: S3\nembed: 5\nhidden: 9\noptimizer: sgd\nlr: 0.3\nweight_decay: 0.125\nsteps: 20\n",
@@ -82,8 +80,7 @@ static void test_sgd_is_trained_by_the_reference(void **state) {
 }
 
 // Every optimiser, on every model: `reference` trains it, others do or say what they have.
-static void test_backends_train_it_or_say_why_not(void **state) {
-    (void)state;
+TEST(test_backends_train_it_or_say_why_not) {
     static const char *const LEARNED[] = {"task: tree\ndepth: 2\nhidden: 3\n", "task: group\ngroup: S3\n",
                                           "task: power\np: 5\n"};
     for (size_t l = 0; l < sizeof LEARNED / sizeof *LEARNED; l++)

@@ -41,8 +41,7 @@ static double left_of(const char *line) {
     return seconds;
 }
 
-static void test_the_line_fits_any_terminal(void **unused) {
-    (void)unused;
+TEST(test_the_line_fits_any_terminal) {
     ts_progress_start(TS_PROGRESS_NONE);
     for (int columns = 1; columns < 240; columns++) {
         char line[TS_PROGRESS_BYTES];
@@ -57,8 +56,7 @@ static void test_the_line_fits_any_terminal(void **unused) {
     }
 }
 
-static void test_a_log_has_the_whole_line(void **unused) {
-    (void)unused;
+TEST(test_a_log_has_the_whole_line) {
     char line[TS_PROGRESS_BYTES];
     ts_progress_state state = state_at(100, 0.25);
     ts_progress_start(TS_PROGRESS_NONE);
@@ -67,8 +65,7 @@ static void test_a_log_has_the_whole_line(void **unused) {
                               "511/512 busy  1m40s elapsed  5m00s left");
 }
 
-static void test_the_share_never_goes_back(void **unused) {
-    (void)unused;
+TEST(test_the_share_never_goes_back) {
     static const double shares[] = {0.1, 0.3, 0.2, 0.25, 0.31, 0.05, 1.4, 0.9};
     double before = 0;
     ts_progress_start(TS_PROGRESS_NONE);
@@ -83,8 +80,7 @@ static void test_the_share_never_goes_back(void **unused) {
     }
 }
 
-static void test_where_the_time_left_grows_the_line_says_so(void **unused) {
-    (void)unused;
+TEST(test_where_the_time_left_grows_the_line_says_so) {
     char line[TS_PROGRESS_BYTES];
     double before = -1;
     int words = 0, seconds = 2000;
@@ -110,8 +106,7 @@ static void test_where_the_time_left_grows_the_line_says_so(void **unused) {
     assert_null(strstr(line, "up from"));
 }
 
-static void test_there_is_no_estimate_before_there_is_ground_for_one(void **unused) {
-    (void)unused;
+TEST(test_there_is_no_estimate_before_there_is_ground_for_one) {
     char line[TS_PROGRESS_BYTES];
     ts_progress_start(TS_PROGRESS_NONE);
     ts_progress_state state = state_at(0.2, 0.0001), later = state_at(2, 0.01);

@@ -1,8 +1,6 @@
 // Training runs against published ones, as far as rounding lets them be followed. Epoch e of the published code is
 // measured before its update (our step e) or after it (our step e + 1): docs/workloads.md.
-#include "backend/backend.h"
-#include "support.h"
-#include "train/trainer.h"
+#include "support_trainer.h"
 
 #include <math.h>
 
@@ -13,64 +11,43 @@ typedef struct figure {
     double value, relative;
 } figure;
 
-static const ts_field *curve_named(const ts_record_layout *layout, const char *name) {
-    for (int i = 0; i < layout->count; i++)
-        if (layout->field[i].place == TS_FIELD_CASE && strcmp(layout->field[i].name, name) == 0)
-            return &layout->field[i];
-    fail_msg("no curve %s", name);
-    return NULL;
-}
-
 // Trains the sweep's one instance and compares.
 static void compare(const char *text, const figure *figures, int count) {
-    ts_sweep_source source = {.file = TOYSWEEP_SWEEPS "/test.yaml", .text = text, .bytes = strlen(text)};
-    ts_sweep *sweep = NULL;
-    ts_params params;
-    ts_record_layout *layout;
-    ts_trainer *trainer;
-    atomic_int pause = 0;
-    bool finished;
-    if (ts_sweep_read(&source, &sweep) != TS_OK)
-        fail_msg("%s", ts_sweep_errors());
-    ts_data *data = support_data(sweep, 0);
-    ts_case_params(sweep, 0, 0, &params);
-    assert_int_equal(ts_record_layout_make(&params, data, &layout), TS_OK);
-    ts_trainer_spec spec = {support_engine(ts_backend_find("cpu"), &params), &params, 1, data, layout, NULL};
-    assert_int_equal(ts_trainer_create(&spec, &trainer), TS_OK);
-    assert_int_equal(ts_trainer_advance(trainer, &pause, &finished), TS_OK);
+    support_unit unit;
+    support_open(&unit.of, text);
+    support_unit_open(&unit, NULL);
+    const ts_record_layout *layout = unit.layout;
+    ts_trainer *trainer = support_finish(&unit.spec);
     const char *record = ts_trainer_result(trainer, 0).record;
     for (int i = 0; i < count; i++) {
         int64_t checkpoint = 0;
         while (checkpoint < layout->checkpoints - 1 && layout->step[checkpoint] != figures[i].step)
             checkpoint++;
-        const double *losses = (const double *)(record + curve_named(layout, figures[i].measure)->offset);
+        const double *losses =
+            (const double *)(record + support_field(layout, figures[i].measure, TS_FIELD_CASE)->offset);
         double error = fabs(losses[checkpoint] / figures[i].value - 1);
         print_message("step %lld %s %.16g, published %.16g: %.1e\n", (long long)figures[i].step, figures[i].measure,
                       losses[checkpoint], figures[i].value, error);
         assert_true(error <= figures[i].relative);
     }
     ts_trainer_free(trainer);
-    ts_record_layout_free(layout);
-    ts_data_free(data);
-    ts_sweep_free(sweep);
+    support_unit_close(&unit);
 }
 
-static void test_s5_notebook(void **state) {
-    (void)state;
+#define S5 "task: group\ngroup: S5\nelement_order: " TOYSWEEP_SWEEPS "/orders/S5.txt\n"
+
+TEST(test_s5_notebook) {
     static const figure figures[] = {
         {0, "train_loss", 4.788640449630546, 1e-8},
         {1, "test_loss", 4.789846160405907, 1e-8},
         {500, "train_loss", 0.09221563697684555, 1e-2},
         {501, "test_loss", 19.694246244583418, 1e-2},
     };
-    compare("task: group\ngroup: S5\nelement_order: orders/S5.txt\ntrain_fraction: 0.4\nsplit_seed: "
-            "2\ninit_seed: 0\n"
-            "steps: 501\ncheckpoints: [0, 1, 500, 501]\n",
-            figures, 4);
+    compare(S5 "train_fraction: 0.4\nsplit_seed: 2\ninit_seed: 0\nsteps: 501\ncheckpoints: [0, 1, 500, 501]\n", figures,
+            4);
 }
 
-static void test_paper_s5_seed_1(void **state) {
-    (void)state;
+TEST(test_paper_s5_seed_1) {
     static const figure figures[] = {
         {1, "train_loss", 4.783415905196712, 1e-7}, {1, "test_loss", 4.790263009624786, 1e-7},
         {1, "all_loss", 4.787524168012743, 1e-7},   {2, "train_loss", 4.779266508481836, 1e-7},
@@ -79,13 +56,12 @@ static void test_paper_s5_seed_1(void **state) {
         {6, "all_loss", 4.784965472396436, 1e-7},   {11, "train_loss", 4.74561360315914, 1e-7},
         {11, "test_loss", 4.808467870115214, 1e-7}, {11, "all_loss", 4.783326163270466, 1e-7},
     };
-    compare("task: group\ngroup: S5\nelement_order: orders/S5.txt\ntrain_fraction: 0.4\nseed: 1\nsteps: 11\n"
-            "checkpoints: {every: 1}\n",
+    compare(S5 "train_fraction: 0.4\nseed: 1\nsteps: 11\n"
+               "checkpoints: {every: 1}\n",
             figures, 12);
 }
 
-static void test_paper_d59_seed_1(void **state) {
-    (void)state;
+TEST(test_paper_d59_seed_1) {
     static const figure figures[] = {
         {1, "train_loss", 4.766598024049174, 1e-7},  {1, "test_loss", 4.772654304268617, 1e-7},
         {1, "all_loss", 4.770837507193308, 1e-7},    {2, "train_loss", 4.761538927395551, 1e-7},
@@ -98,8 +74,7 @@ static void test_paper_d59_seed_1(void **state) {
 }
 
 // Initial losses to the digits published; then as far as rounding lets it be followed.
-static void test_power_8_9_notebook(void **state) {
-    (void)state;
+TEST(test_power_8_9_notebook) {
     static const figure figures[] = {
         {0, "train_loss", 4.7332, 1.1e-5},
         {0, "test_loss", 4.7343, 1.1e-5},

@@ -4,32 +4,11 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "support_cmocka.h"
+#include "support_folder.h"
 
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-static char directory[64], path[128];
-
-static int set_up(void **state) {
-    (void)state;
-    strcpy(directory, "/tmp/test log'\n\"XXXXXX");
-    assert_non_null(mkdtemp(directory));
-    snprintf(path, sizeof path, "%s/a.h5.log.jsonl", directory);
-    return 0;
-}
-
-static int tear_down(void **state) {
-    (void)state;
-    unlink(path);
-    assert_int_equal(rmdir(directory), 0);
-    return 0;
-}
 
 static void write_line(ts_runlog *log, const char *event, const char *reason) {
     ts_text *line = ts_runlog_begin(log, event);
@@ -61,13 +40,11 @@ static seen read_log(void) {
     return all;
 }
 
-static void test_missing_log_has_no_lines(void **state) {
-    (void)state;
+TEST(test_missing_log_has_no_lines) {
     assert_int_equal(read_log().lines, 0);
 }
 
-static void test_lines_come_back_in_order(void **state) {
-    (void)state;
+TEST(test_lines_come_back_in_order) {
     ts_runlog *log;
     for (int run = 0; run < 2; run++) {
         assert_int_equal(ts_runlog_open(path, &log), TS_OK);
@@ -81,8 +58,7 @@ static void test_lines_come_back_in_order(void **state) {
     assert_non_null(strstr(all.reasons, "tab\tnewline\nquote\" back\\slash / {[: #}], \x01 \xc3\xa9;"));
 }
 
-static void test_torn_lines_are_passed_over(void **state) {
-    (void)state;
+TEST(test_torn_lines_are_passed_over) {
     static const char torn[] = "{\"event\":\"whole\",\"time\":\"t\"}\n"
                                "not a line\n\n{}x\n[1, 2]\n{\"event\":\"torn\",\"ti";
     assert_int_equal(ts_file_write_durably(path, torn, sizeof torn - 1), TS_OK);
@@ -94,8 +70,7 @@ static void test_torn_lines_are_passed_over(void **state) {
     assert_string_equal(read_log().events, "whole;next;");
 }
 
-static void test_each_line_is_one_object_on_one_line(void **state) {
-    (void)state;
+TEST(test_each_line_is_one_object_on_one_line) {
     ts_runlog *log;
     assert_int_equal(ts_runlog_open(path, &log), TS_OK);
     write_line(log, "start", "two\nlines");
@@ -109,8 +84,7 @@ static void test_each_line_is_one_object_on_one_line(void **state) {
     ts_free(bytes);
 }
 
-static void test_full_disk_and_missing_place_only_warn(void **state) {
-    (void)state;
+TEST(test_full_disk_and_missing_place_only_warn) {
     static const char *const places[] = {"/dev/full", "/tmp/no/such/place.jsonl"};
     for (int i = 0; i < 2; i++) {
         ts_runlog *log;
@@ -123,8 +97,7 @@ static void test_full_disk_and_missing_place_only_warn(void **state) {
 }
 
 // The disk is full in the middle of a line, and has room again for the next.
-static void test_a_line_cut_short_is_ended_before_the_next(void **state) {
-    (void)state;
+TEST(test_a_line_cut_short_is_ended_before_the_next) {
     struct rlimit before, full;
     ts_runlog *log;
     signal(SIGXFSZ, SIG_IGN); // as runs do
@@ -143,8 +116,7 @@ static void test_a_line_cut_short_is_ended_before_the_next(void **state) {
     assert_string_equal(read_log().events, "first;fourth;fifth;");
 }
 
-static void test_a_pipe_in_its_place_stops_nobody(void **state) {
-    (void)state;
+TEST(test_a_pipe_in_its_place_stops_nobody) {
     alarm(60);
     assert_int_equal(mkfifo(path, 0666), 0);
     ts_runlog *log;
@@ -157,17 +129,15 @@ static void test_a_pipe_in_its_place_stops_nobody(void **state) {
     alarm(0);
 }
 
-#define PROMISE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-
 int main(void) {
     const struct CMUnitTest tests[] = {
-        PROMISE(test_missing_log_has_no_lines),
-        PROMISE(test_lines_come_back_in_order),
-        PROMISE(test_torn_lines_are_passed_over),
-        PROMISE(test_each_line_is_one_object_on_one_line),
-        PROMISE(test_full_disk_and_missing_place_only_warn),
-        PROMISE(test_a_line_cut_short_is_ended_before_the_next),
-        PROMISE(test_a_pipe_in_its_place_stops_nobody),
+        IN_FOLDER(test_missing_log_has_no_lines),
+        IN_FOLDER(test_lines_come_back_in_order),
+        IN_FOLDER(test_torn_lines_are_passed_over),
+        IN_FOLDER(test_each_line_is_one_object_on_one_line),
+        IN_FOLDER(test_full_disk_and_missing_place_only_warn),
+        IN_FOLDER(test_a_line_cut_short_is_ended_before_the_next),
+        IN_FOLDER(test_a_pipe_in_its_place_stops_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -380,8 +380,7 @@ static int64_t seeds(int64_t otherwise) {
     return text ? atoll(text) : otherwise;
 }
 
-static void test_every_instance_is_trained_exactly_once_whatever_happens(void **state) {
-    (void)state;
+TEST(test_every_instance_is_trained_exactly_once_whatever_happens) {
     world *w = ts_alloc_zero(1, sizeof *w, "a world");
     int64_t n = seeds(10000);
     for (int64_t seed = 1; seed <= n; seed++) {

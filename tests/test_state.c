@@ -5,32 +5,25 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "support_cmocka.h"
+#include "support_folder.h"
 
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 static const uint8_t digest[32] = {1, 2, 3}, other_digest[32] = {3, 2, 1};
 static const ts_unit unit = {.case_index = 3, .first_row = 40, .rows = 8};
 
-static char root[64], directory[128], current[192], old[192];
+static const char *const directory = path; // of states
+static char current[192], old[192];        // generations of the unit's
 
 static int set_up(void **state) {
-    (void)state;
-    strcpy(root, "/tmp/test state'\n\"XXXXXX");
-    assert_non_null(mkdtemp(root));
-    snprintf(directory, sizeof directory, "%s/a.h5.state", root);
+    support_folder_make(state);
     snprintf(current, sizeof current, "%s/unit-3-40-8.bin", directory);
     snprintf(old, sizeof old, "%s/unit-3-40-8.old", directory);
     return 0;
 }
 
 static int tear_down(void **state) {
-    (void)state;
     ts_unit *units;
     int64_t count;
     ts_state_list(directory, &units, &count);
@@ -38,8 +31,7 @@ static int tear_down(void **state) {
         ts_state_remove(directory, &units[i]);
     ts_free(units);
     ts_state_remove_directory(directory);
-    assert_int_equal(rmdir(root), 0); // nothing was left
-    return 0;
+    return support_folder_remove(state);
 }
 
 static void save(const char *text) {
@@ -73,18 +65,7 @@ static void expect_state(const char *text) {
     expect_state_of(digest, &unit, text);
 }
 
-static void flip(const char *path, long offset, int bits) {
-    FILE *file = fopen(path, "r+b");
-    assert_non_null(file);
-    fseek(file, offset, SEEK_SET);
-    int byte = fgetc(file);
-    fseek(file, offset, SEEK_SET);
-    fputc(byte ^ bits, file);
-    assert_int_equal(fclose(file), 0);
-}
-
-static void test_missing_state_is_none(void **state) {
-    (void)state;
+TEST(test_missing_state_is_none) {
     ts_unit *units;
     int64_t count;
     expect_state(NULL);
@@ -93,8 +74,7 @@ static void test_missing_state_is_none(void **state) {
     ts_free(units);
 }
 
-static void test_newest_generation_comes_back(void **state) {
-    (void)state;
+TEST(test_newest_generation_comes_back) {
     save("first");
     expect_state("first");
     save("second, longer");
@@ -102,8 +82,7 @@ static void test_newest_generation_comes_back(void **state) {
     expect_state("third");
 }
 
-static void test_empty_payload_is_a_state(void **state) {
-    (void)state;
+TEST(test_empty_payload_is_a_state) {
     void *payload;
     size_t bytes = 1;
     assert_int_equal(ts_state_save(directory, digest, &unit, "", 0), TS_OK);
@@ -113,8 +92,7 @@ static void test_empty_payload_is_a_state(void **state) {
     ts_free(payload);
 }
 
-static void test_larger_than_its_unit_s_state_is_passed_over(void **state) {
-    (void)state;
+TEST(test_larger_than_its_unit_s_state_is_passed_over) {
     void *payload;
     size_t bytes;
     save("twelve bytes");
@@ -125,46 +103,42 @@ static void test_larger_than_its_unit_s_state_is_passed_over(void **state) {
     ts_free(payload);
 }
 
-static void test_older_generation_stands_in(void **state) {
-    (void)state;
+TEST(test_older_generation_stands_in) {
     save("first");
     save("second");
-    flip(current, 113, 1);
+    support_flip(current, 113, 1);
     expect_state("first");
     assert_int_equal(unlink(current), 0); // killed between the two renames
     expect_state("first");
-    flip(old, 113, 1);
+    support_flip(old, 113, 1);
     expect_state(NULL);
 }
 
-static void test_states_of_others_are_passed_over(void **state) {
-    (void)state;
+TEST(test_states_of_others_are_passed_over) {
     save("mine");
     expect_state_of(other_digest, &unit, NULL);
-    char path[192];
+    char copy[192];
     const ts_unit another = {.case_index = 3, .first_row = 48, .rows = 8};
-    snprintf(path, sizeof path, "%s/unit-3-48-8.bin", directory);
-    assert_int_equal(link(current, path), 0); // a copy under a wrong name
+    snprintf(copy, sizeof copy, "%s/unit-3-48-8.bin", directory);
+    assert_int_equal(link(current, copy), 0); // a copy under a wrong name
     expect_state_of(digest, &another, NULL);
     expect_state("mine");
 }
 
-static void test_no_flipped_bit_is_accepted(void **state) {
-    (void)state;
+TEST(test_no_flipped_bit_is_accepted) {
     save("some payload of a trainer");
     struct stat information;
     assert_int_equal(stat(current, &information), 0);
     for (long offset = 0; offset < information.st_size; offset++)
         for (int bit = 0; bit < 8; bit++) {
-            flip(current, offset, 1 << bit);
+            support_flip(current, offset, 1 << bit);
             expect_state(NULL);
-            flip(current, offset, 1 << bit);
+            support_flip(current, offset, 1 << bit);
         }
     expect_state("some payload of a trainer");
 }
 
-static void test_no_other_length_is_accepted(void **state) {
-    (void)state;
+TEST(test_no_other_length_is_accepted) {
     save("some payload of a trainer");
     struct stat information;
     assert_int_equal(stat(current, &information), 0);
@@ -176,8 +150,7 @@ static void test_no_other_length_is_accepted(void **state) {
     }
 }
 
-static void test_units_are_listed_once_in_order(void **state) {
-    (void)state;
+TEST(test_units_are_listed_once_in_order) {
     const ts_unit unsorted[] = {{3, 40, 8}, {0, 100, 1}, {3, 8, 8}, {0, 20, 7}};
     const ts_unit sorted[] = {{0, 20, 7}, {0, 100, 1}, {3, 8, 8}, {3, 40, 8}};
     for (int i = 0; i < 4; i++)
@@ -206,8 +179,7 @@ static void test_units_are_listed_once_in_order(void **state) {
     }
 }
 
-static void test_removed_state_is_gone(void **state) {
-    (void)state;
+TEST(test_removed_state_is_gone) {
     save("first");
     save("second");
     ts_state_remove(directory, &unit);
@@ -217,8 +189,7 @@ static void test_removed_state_is_gone(void **state) {
     assert_false(ts_path_exists(directory));
 }
 
-static void test_failed_save_keeps_the_earlier_state(void **state) {
-    (void)state;
+TEST(test_failed_save_keeps_the_earlier_state) {
     save("first");
     char blocked[192]; // the temporary name is taken by a directory
     snprintf(blocked, sizeof blocked, "%s/unit-3-40-8.bin.%ld.tmp", directory, (long)getpid());
@@ -227,8 +198,6 @@ static void test_failed_save_keeps_the_earlier_state(void **state) {
     assert_int_equal(rmdir(blocked), 0);
     expect_state("first");
 }
-
-#define PROMISE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

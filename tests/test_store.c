@@ -177,9 +177,9 @@ static void test_forbidden_directory_is_named(void **state) {
     fixture *f = *state;
     if (geteuid() == 0)
         skip(); // may write everywhere
-    assert_int_equal(chmod(f->directory, 0500), 0);
+    assert_int_equal(chmod(folder, 0500), 0);
     ts_status status = ts_results_create(f->path, f->sweep, LAYOUTS(f), "reference");
-    assert_int_equal(chmod(f->directory, 0700), 0);
+    assert_int_equal(chmod(folder, 0700), 0);
     assert_int_equal(status, TS_ERROR_FATAL);
     assert_non_null(strstr(ts_message(), "choose another place"));
 }

@@ -1,24 +1,12 @@
 // Sweeps: what a file expands to, in which order, with which identities and cases.
 #include "base/digest.h"
-#include "base/memory.h"
-#include "support_cmocka.h"
-#include "sweep/sweep.h"
+#include "support.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define TREE "task: tree\n"
-
-static ts_sweep *read_set(const char *text, const char *const *sets, int n_sets) {
-    ts_sweep_source source = {
-        .file = "dir/my-sweep.yaml", .text = text, .bytes = strlen(text), .overrides = sets, .n_overrides = n_sets};
-    ts_sweep *sweep = NULL;
-    if (ts_sweep_read(&source, &sweep) != TS_OK)
-        fail_msg("refused:\n%s\n%s", text, ts_sweep_errors());
-    return sweep;
-}
 
 // The values of some keys (space-separated) of all instances: "1 2|1 3|".
 static void list_values(const ts_sweep *sweep, const char *keys, ts_text *out) {
@@ -41,12 +29,13 @@ static void list_values(const ts_sweep *sweep, const char *keys, ts_text *out) {
 }
 
 static void expect_set(const char *text, const char *set, const char *keys, const char *expected) {
-    ts_sweep *sweep = read_set(text, &set, set ? 1 : 0);
-    ts_text got = {0};
+    ts_sweep *sweep = support_sweep_of(
+        (ts_sweep_source){.file = "test.yaml", .text = text, .overrides = &set, .n_overrides = set ? 1 : 0});
+    ts_text got = {0}, what = {0};
+    ts_text_addf(&what, "%s of\n%s\n%s", keys, text, set ? set : "");
     list_values(sweep, keys, &got);
-    if (strcmp(ts_text_get(&got), expected) != 0)
-        fail_msg("%s\n%s\n%s\n     got %s\nexpected %s", text, set ? set : "", keys, ts_text_get(&got), expected);
-    ts_text_free(&got);
+    support_expect_text(&got, expected, ts_text_get(&what));
+    ts_text_free(&what);
     ts_sweep_free(sweep);
 }
 
@@ -54,9 +43,10 @@ static void expect(const char *text, const char *keys, const char *expected) {
     expect_set(text, NULL, keys, expected);
 }
 
-static void test_constants_defaults_and_derived_name(void **state) {
-    (void)state;
-    ts_sweep *sweep = read_set(TREE "depth: 2\nhidden: 1e1\nlr: 5e-4\nearly_stopping: off\nbatch: exact\n", NULL, 0);
+TEST(test_constants_defaults_and_derived_name) {
+    ts_sweep *sweep = support_sweep_of(
+        (ts_sweep_source){.file = "dir/my-sweep.yaml",
+                          .text = TREE "depth: 2\nhidden: 1e1\nlr: 5e-4\nearly_stopping: off\nbatch: exact\n"});
     ts_params params;
     ts_sweep_params(sweep, 0, &params);
     assert_int_equal(ts_sweep_instances(sweep), 1);
@@ -74,8 +64,7 @@ static void test_constants_defaults_and_derived_name(void **state) {
     ts_sweep_free(sweep);
 }
 
-static void test_ranges_and_lists_sweep_in_file_order(void **state) {
-    (void)state;
+TEST(test_ranges_and_lists_sweep_in_file_order) {
     expect(TREE "depth: 1..2\nhidden: [3, 5]\n", "depth hidden", "1 3|1 5|2 3|2 5|");
     expect(TREE "hidden: [3, 5]\ndepth: 1..2\n", "depth hidden", "1 3|2 3|1 5|2 5|");
     expect(TREE "depth: 1\nhidden: 1..9..3\n", "hidden", "1|4|7|");
@@ -86,10 +75,9 @@ static void test_ranges_and_lists_sweep_in_file_order(void **state) {
     expect(TREE "depth: 1\nhidden: 1\nbatch: [exact, 64]\n", "batch", "0|64|");
 }
 
-static void test_real_ranges_give_the_numbers_a_list_would(void **state) {
-    (void)state;
-    ts_sweep *range = read_set(TREE "depth: 1\nhidden: 1\nlr: 0.1..0.9..0.1\n", NULL, 0);
-    ts_sweep *list = read_set(TREE "depth: 1\nhidden: 1\nlr: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]\n", NULL, 0);
+TEST(test_real_ranges_give_the_numbers_a_list_would) {
+    ts_sweep *range = support_sweep(TREE "depth: 1\nhidden: 1\nlr: 0.1..0.9..0.1\n");
+    ts_sweep *list = support_sweep(TREE "depth: 1\nhidden: 1\nlr: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]\n");
     assert_int_equal(ts_sweep_instances(range), 9);
     uint8_t a[32], b[32];
     assert_int_equal(ts_sweep_digest(range, a), TS_OK);
@@ -101,8 +89,7 @@ static void test_real_ranges_give_the_numbers_a_list_would(void **state) {
     expect(TREE "depth: 1\nhidden: 1\nlr: 1..3\n", "lr", "1|2|3|");
 }
 
-static void test_numbers_without_fraction_are_whole(void **state) {
-    (void)state;
+TEST(test_numbers_without_fraction_are_whole) {
     expect(TREE "depth: 2.0\nhidden: [3.0, 4e0, 50e-1, 2.5e1]\nsteps: 1000.0\n", "depth hidden steps",
            "2 3 1000|2 4 1000|2 5 1000|2 25 1000|");
     expect(TREE "depth: 1\nhidden: 1.0..3.0..1.0\n", "hidden", "1|2|3|");
@@ -110,8 +97,7 @@ static void test_numbers_without_fraction_are_whole(void **state) {
            "0 [10,20]|1 [10,20]|");
 }
 
-static void test_spaced_values_are_short_and_end_as_written(void **state) {
-    (void)state;
+TEST(test_spaced_values_are_short_and_end_as_written) {
     static const char *const FIXED = TREE "depth: 1\nhidden: 1\n";
     expect_set(FIXED, "lr={logspace: [1e-4, 1e-1, 7]}", "lr",
                "0.0001|0.000316227766017|0.001|0.00316227766017|0.01|0.0316227766017|0.1|");
@@ -134,12 +120,11 @@ static void test_spaced_values_are_short_and_end_as_written(void **state) {
 }
 
 // Of every spacing: 12 digits at most, ascending, and near to what powers give.
-static void test_log_spaced_values_have_even_ratios(void **state) {
-    (void)state;
+TEST(test_log_spaced_values_have_even_ratios) {
     char text[128];
     for (int n = 3; n < 100; n++) {
         snprintf(text, sizeof text, TREE "depth: 1\nhidden: 1\nlr: {logspace: [3e-5, 0.7, %d]}\n", n);
-        ts_sweep *sweep = read_set(text, NULL, 0);
+        ts_sweep *sweep = support_sweep(text);
         assert_int_equal(ts_sweep_instances(sweep), n);
         for (int i = 1; i < n - 1; i++) {
             ts_params params;
@@ -154,31 +139,27 @@ static void test_log_spaced_values_have_even_ratios(void **state) {
     }
 }
 
-static void test_grid_varies_at_its_place_first_key_slowest(void **state) {
-    (void)state;
+TEST(test_grid_varies_at_its_place_first_key_slowest) {
     expect(TREE "grid:\n  seed: 1..2\n  hidden: [3, 4]\ndepth: [1, 2]\n", "seed hidden depth",
            "1 3 1|1 3 2|1 4 1|1 4 2|2 3 1|2 3 2|2 4 1|2 4 2|");
     expect(TREE "depth: [1, 2]\ngrid:\n  hidden: 3\n  seed: 1..2\n", "depth hidden seed", "1 3 1|1 3 2|2 3 1|2 3 2|");
 }
 
-static void test_zip_advances_together(void **state) {
-    (void)state;
+TEST(test_zip_advances_together) {
     expect(TREE "zip:\n  depth: [1, 2, 3]\n  hidden: 4..6\nseed: 0..1\n", "depth hidden seed",
            "1 4 0|1 4 1|2 5 0|2 5 1|3 6 0|3 6 1|");
     expect(TREE "seed: 0..1\nzip:\n  depth: [1, 2]\n  hidden: [4, 5]\n", "depth hidden seed",
            "1 4 0|2 5 0|1 4 1|2 5 1|");
 }
 
-static void test_cases_vary_slowest_and_replace_constants(void **state) {
-    (void)state;
+TEST(test_cases_vary_slowest_and_replace_constants) {
     expect(TREE "depth: 1\nseed: 0..1\ncases:\n  - {hidden: 2}\n  - {hidden: [3, 4], depth: 2}\n", "depth hidden seed",
            "1 2 0|1 2 1|2 3 0|2 3 1|2 4 0|2 4 1|");
     expect("cases:\n  - {task: tree, depth: 2, hidden: 2}\n  - {task: independent, features: 5, hidden: 3}\n",
            "task depth features hidden", "tree 2 - 2|independent - 5 3|");
 }
 
-static void test_instances_are_seeds_and_set_the_stack(void **state) {
-    (void)state;
+TEST(test_instances_are_seeds_and_set_the_stack) {
     expect(TREE "depth: 1\ninstances: 3\nhidden: [1, 2]\n", "seed hidden stacked_instances",
            "0 1 3|0 2 3|1 1 3|1 2 3|2 1 3|2 2 3|");
     expect(TREE "depth: 1\ninstances: 2\nstacked_instances: 7\nhidden: 1\n", "seed stacked_instances", "0 7|1 7|");
@@ -192,8 +173,7 @@ static void test_instances_are_seeds_and_set_the_stack(void **state) {
            "0 4|1 4|");
 }
 
-static void test_numbers_and_steps_read_in_every_form(void **state) {
-    (void)state;
+TEST(test_numbers_and_steps_read_in_every_form) {
     expect(TREE "depth: 1\nhidden: 1\nimportance: [1, 0.5]\n", "importance", "[1,0.5]|");
     expect(TREE "depth: 1\nhidden: 1\ngrid:\n  importance: [1, 0.5, [1, 2], {base: 0.9}, {branching: 2, "
                 "base: 0.5}]\n",
@@ -204,8 +184,7 @@ static void test_numbers_and_steps_read_in_every_form(void **state) {
            "{\"every\":500}|{\"log\":20}|[5]|");
 }
 
-static void test_exclude_drops_points_that_match_all_keys(void **state) {
-    (void)state;
+TEST(test_exclude_drops_points_that_match_all_keys) {
     const char *base = TREE "depth: 1..2\nhidden: 1..3\n";
     char text[256];
     static const struct {
@@ -225,8 +204,7 @@ static void test_exclude_drops_points_that_match_all_keys(void **state) {
     }
 }
 
-static void test_where_keeps_points_for_which_all_hold(void **state) {
-    (void)state;
+TEST(test_where_keeps_points_for_which_all_hold) {
     expect(TREE "depth: 1..2\nhidden: 1..4\nwhere: hidden <= features\n", "depth hidden", "1 1|1 2|2 1|2 2|2 3|2 4|");
     expect(TREE "depth: 1..2\nhidden: 1..4\nwhere: [hidden <= features, depth + hidden > 3]\n", "depth hidden",
            "2 2|2 3|2 4|");
@@ -234,20 +212,17 @@ static void test_where_keeps_points_for_which_all_hold(void **state) {
            "tree 2|independent 2|independent 3|");
 }
 
-static void test_filters_see_points_before_checks_do(void **state) {
-    (void)state;
+TEST(test_filters_see_points_before_checks_do) {
     expect("task: independent\nfeatures: 2..4\nhidden: 1\ncorrelated_pairs: 2\nwhere: features >= 4\n", "features",
            "4|");
 }
 
-static void test_keys_that_do_not_apply_are_ignored(void **state) {
-    (void)state;
+TEST(test_keys_that_do_not_apply_are_ignored) {
     expect("hidden: 1\ndepth: 2\nfeatures: 6\ntask: [tree, independent]\n", "task depth features",
            "tree 2 -|independent - 6|");
 }
 
-static void test_an_optimiser_brings_its_keys(void **state) {
-    (void)state;
+TEST(test_an_optimiser_brings_its_keys) {
     expect(TREE "depth: 1\nhidden: 1\noptimizer: [adam, sgd]\nbeta1: 0.5\nweight_decay: 2\n",
            "optimizer beta1 weight_decay", "adam 0.5 -|sgd - 2|");
     expect("task: [tree, group]\nhidden: 8\ndepth: 1\ngroup: C5\n", "task optimizer beta2 weight_decay",
@@ -262,8 +237,7 @@ static void test_an_optimiser_brings_its_keys(void **state) {
            "optimizer beta1 lr", "sgd - 0.001|adam 0.5 0.001|adamw 0.5 0.001|adamw 0.9 1|");
 }
 
-static void test_set_replaces_a_key_wherever_it_was(void **state) {
-    (void)state;
+TEST(test_set_replaces_a_key_wherever_it_was) {
     const char *top = TREE "depth: 1..2\nhidden: 3\n";
     expect_set(top, "hidden=4", "depth hidden", "1 4|2 4|");
     expect_set(top, "hidden=4..5", "depth hidden", "1 4|1 5|2 4|2 5|");
@@ -281,7 +255,9 @@ static void test_set_replaces_a_key_wherever_it_was(void **state) {
     const char *instances = TREE "depth: 1\ninstances: 3\nhidden: 1\n";
     expect_set(instances, "instances=2", "seed stacked_instances", "0 2|1 2|");
     expect_set(instances, "seed=2", "seed stacked_instances", "2 3|"); // one of the three, with its identity
-    ts_sweep *sweep = read_set(top, (const char *const[]){"name=other", "hidden=7", "hidden=8"}, 3);
+    static const char *const THREE[] = {"name=other", "hidden=7", "hidden=8"};
+    ts_sweep *sweep =
+        support_sweep_of((ts_sweep_source){.file = "test.yaml", .text = top, .overrides = THREE, .n_overrides = 3});
     const char *const *sets;
     assert_int_equal(ts_sweep_overrides(sweep, &sets), 3);
     assert_string_equal(sets[1], "hidden=7");
@@ -293,8 +269,7 @@ static void test_set_replaces_a_key_wherever_it_was(void **state) {
     ts_sweep_free(sweep);
 }
 
-static void test_names_are_taken_from_file_or_key(void **state) {
-    (void)state;
+TEST(test_names_are_taken_from_file_or_key) {
     static const struct {
         const char *file, *text, *name;
     } CASES[] = {
@@ -306,9 +281,7 @@ static void test_names_are_taken_from_file_or_key(void **state) {
         {"x", TREE "depth: 1\nhidden: 1\nname: 113\n", "113"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
-        ts_sweep_source source = {.file = CASES[i].file, .text = CASES[i].text, .bytes = strlen(CASES[i].text)};
-        ts_sweep *sweep;
-        assert_int_equal(ts_sweep_read(&source, &sweep), TS_OK);
+        ts_sweep *sweep = support_sweep_of((ts_sweep_source){.file = CASES[i].file, .text = CASES[i].text});
         assert_string_equal(ts_sweep_name(sweep), CASES[i].name);
         ts_sweep_free(sweep);
     }
@@ -316,19 +289,17 @@ static void test_names_are_taken_from_file_or_key(void **state) {
 
 // A sweep with everything in it, and more points than instances.
 static ts_sweep *read_rich(void) {
-    return read_set("task: tree\ndepth: 1\n"
-                    "cases:\n"
-                    "  - {hidden: 2..3, importance: {base: 0.5}}\n"
-                    "  - {task: independent, features: [3, 5], hidden: 4, instances: 3}\n"
-                    "zip:\n  lr: [1e-3, 2e-3]\n  init: [xavier, xavier_per_instance]\n"
-                    "grid:\n  beta1: [0.1, 0.8]\n  steps: 50\n"
-                    "exclude: [{seed: 1, lr: 2e-3}]\n"
-                    "where: task == tree or features < 9\n",
-                    NULL, 0);
+    return support_sweep("task: tree\ndepth: 1\n"
+                         "cases:\n"
+                         "  - {hidden: 2..3, importance: {base: 0.5}}\n"
+                         "  - {task: independent, features: [3, 5], hidden: 4, instances: 3}\n"
+                         "zip:\n  lr: [1e-3, 2e-3]\n  init: [xavier, xavier_per_instance]\n"
+                         "grid:\n  beta1: [0.1, 0.8]\n  steps: 50\n"
+                         "exclude: [{seed: 1, lr: 2e-3}]\n"
+                         "where: task == tree or features < 9\n");
 }
 
-static void test_digest_is_over_name_and_identities(void **state) {
-    (void)state;
+TEST(test_digest_is_over_name_and_identities) {
     ts_sweep *sweep = read_rich();
     ts_sha256_stream *stream = ts_sha256_begin();
     ts_sha256_feed(stream, ts_sweep_name(sweep), strlen(ts_sweep_name(sweep)) + 1);
@@ -346,8 +317,7 @@ static void test_digest_is_over_name_and_identities(void **state) {
     ts_sweep_free(sweep);
 }
 
-static void test_cases_partition_instances_by_shape(void **state) {
-    (void)state;
+TEST(test_cases_partition_instances_by_shape) {
     ts_sweep *sweep = read_rich();
     int64_t rows = 0;
     assert_int_equal(ts_sweep_instances(sweep), 8 + 2 * (12 - 2));
@@ -378,24 +348,20 @@ static void expect_varying(ts_sweep *sweep, const char *expected) {
     ts_text names = {0};
     for (int i = 0; i < ts_sweep_varying(sweep, &keys); i++)
         ts_text_addf(&names, "%s ", keys[i]->name);
-    assert_string_equal(ts_text_get(&names), expected);
-    ts_text_free(&names);
+    support_expect_text(&names, expected, ts_sweep_text(sweep));
     ts_sweep_free(sweep);
 }
 
-static void test_varying_keys_are_those_that_differ_among_instances(void **state) {
-    (void)state;
-    expect_varying(read_set(TREE "depth: 1\nhidden: 1\n", NULL, 0), "");
-    expect_varying(read_set(TREE "grid: {seed: 1..3, hidden: 1..2}\ndepth: [1, 2]\n", NULL, 0), "hidden depth ");
-    expect_varying(read_set(TREE "depth: 1..2\nhidden: 1..2\nwhere: depth == 2\n", NULL, 0), "hidden ");
+TEST(test_varying_keys_are_those_that_differ_among_instances) {
+    expect_varying(support_sweep(TREE "depth: 1\nhidden: 1\n"), "");
+    expect_varying(support_sweep(TREE "grid: {seed: 1..3, hidden: 1..2}\ndepth: [1, 2]\n"), "hidden depth ");
+    expect_varying(support_sweep(TREE "depth: 1..2\nhidden: 1..2\nwhere: depth == 2\n"), "hidden ");
     expect_varying(read_rich(), "importance task hidden stacked_instances features lr init beta1 ");
 }
 
-static void test_labels_name_shaping_keys_in_table_order(void **state) {
-    (void)state;
-    ts_sweep *sweep = read_set(TREE "steps: [10, 20]\nhidden: 1\nearly_stopping: [no, yes]\nlr: [1, 2]\n"
-                                    "grid: {checkpoints: [[1], {every: 5}]}\ndepth: 1\n",
-                               NULL, 0);
+TEST(test_labels_name_shaping_keys_in_table_order) {
+    ts_sweep *sweep = support_sweep(TREE "steps: [10, 20]\nhidden: 1\nearly_stopping: [no, yes]\nlr: [1, 2]\n"
+                                         "grid: {checkpoints: [[1], {every: 5}]}\ndepth: 1\n");
     assert_int_equal(ts_sweep_cases(sweep), 8);
     assert_string_equal(ts_sweep_case(sweep, 0)->label, "early_stopping=false,steps=10,checkpoints=[1]");
     assert_string_equal(ts_sweep_case(sweep, 7)->label, "early_stopping=true,steps=20,checkpoints={\"every\":5}");
@@ -403,23 +369,21 @@ static void test_labels_name_shaping_keys_in_table_order(void **state) {
     ts_sweep_free(sweep);
 }
 
-static void test_long_labels_become_numbers(void **state) {
-    (void)state;
+TEST(test_long_labels_become_numbers) {
     ts_text text = {0};
     ts_text_add(&text, TREE "depth: 1\nhidden: 1\ngrid:\n  checkpoints: [[1], [0");
     for (int i = 1; i < 100; i++)
         ts_text_addf(&text, ", %d", i);
     ts_text_add(&text, "]]\n");
-    ts_sweep *sweep = read_set(text.bytes, NULL, 0);
+    ts_sweep *sweep = support_sweep(text.bytes);
     assert_string_equal(ts_sweep_case(sweep, 0)->label, "checkpoints=[1]");
     assert_string_equal(ts_sweep_case(sweep, 1)->label, "case-1");
     ts_sweep_free(sweep);
     ts_text_free(&text);
 }
 
-static void test_a_million_instances_decode_anywhere(void **state) {
-    (void)state;
-    ts_sweep *sweep = read_set(TREE "depth: 3\nhidden: 1..1000\nseed: 0..1999\nwhere: seed % 2 == 1\n", NULL, 0);
+TEST(test_a_million_instances_decode_anywhere) {
+    ts_sweep *sweep = support_sweep(TREE "depth: 3\nhidden: 1..1000\nseed: 0..1999\nwhere: seed % 2 == 1\n");
     assert_int_equal(ts_sweep_instances(sweep), 1000000);
     assert_int_equal(ts_sweep_cases(sweep), 1000);
     ts_params params;
@@ -433,13 +397,11 @@ static void test_a_million_instances_decode_anywhere(void **state) {
     ts_sweep_free(sweep);
 }
 
-static void test_spelling_does_not_change_identity(void **state) {
-    (void)state;
+TEST(test_spelling_does_not_change_identity) {
     uint8_t a[32], b[32];
-    ts_sweep *plain = read_set("task: tree\ndepth: 2\nhidden: 10\nlr: 0.001\nimportance: 0.0\n", NULL, 0);
-    ts_sweep *other = read_set("{\"importance\": -0.0, hidden: 1e1, lr: 1e-3, model: autoencoder, depth: [2],\n"
-                               " task: 'tree', cases: [{save: final}], grid: {seed: 0..0}}",
-                               NULL, 0);
+    ts_sweep *plain = support_sweep("task: tree\ndepth: 2\nhidden: 10\nlr: 0.001\nimportance: 0.0\n");
+    ts_sweep *other = support_sweep("{\"importance\": -0.0, hidden: 1e1, lr: 1e-3, model: autoencoder, depth: [2],\n"
+                                    " task: 'tree', cases: [{save: final}], grid: {seed: 0..0}}");
     assert_int_equal(ts_sweep_digest(plain, a), TS_OK);
     assert_int_equal(ts_sweep_digest(other, b), TS_OK);
     assert_memory_equal(a, b, 32);
@@ -448,7 +410,7 @@ static void test_spelling_does_not_change_identity(void **state) {
 }
 
 static void expect_resolved(const char *text, const char *expected) {
-    ts_sweep *sweep = read_set(text, NULL, 0);
+    ts_sweep *sweep = support_sweep(text);
     ts_params params;
     ts_text json = {0};
     ts_sweep_params(sweep, 0, &params);
@@ -460,8 +422,7 @@ static void expect_resolved(const char *text, const char *expected) {
 
 // Identities have only the keys of the optimiser that is chosen, and not the choice where it is the usual one: as it
 // was before there was any.
-static void test_the_usual_optimiser_is_in_no_identity(void **state) {
-    (void)state;
+TEST(test_the_usual_optimiser_is_in_no_identity) {
     static const char ADAM[] =
         "{\"batch\":1024,\"beta1\":0.9,\"beta2\":0.999,\"branching\":2,\"checkpoints\":{\"log\":100},\"depth\":2,"
         "\"early_stopping\":true,\"hidden\":2,\"importance\":1,\"init\":\"xavier\",\"lr\":0.001,"
@@ -478,19 +439,18 @@ static void test_the_usual_optimiser_is_in_no_identity(void **state) {
     expect_resolved(TREE "depth: 2\nhidden: 2\ninstances: 5\noptimizer: sgd\n", SGD);
     // Nor is there a column or a label of it, though models have different ones.
     static const char BOTH[] = "task: [tree, group]\nhidden: 8\ndepth: 1\ngroup: C5\n";
-    ts_sweep *sweep = read_set(BOTH, NULL, 0);
+    ts_sweep *sweep = support_sweep(BOTH);
     assert_string_equal(ts_sweep_case(sweep, 1)->label, "task=group,model=mlp");
     ts_sweep_free(sweep);
-    expect_varying(read_set("task: group\ngroup: C5\noptimizer: [adamw, sgd]\n", NULL, 0), "optimizer ");
-    sweep = read_set("task: group\ngroup: C5\nhidden: 8..9\noptimizer: [adamw, sgd]\n", NULL, 0);
+    expect_varying(support_sweep("task: group\ngroup: C5\noptimizer: [adamw, sgd]\n"), "optimizer ");
+    sweep = support_sweep("task: group\ngroup: C5\nhidden: 8..9\noptimizer: [adamw, sgd]\n");
     assert_string_equal(ts_sweep_case(sweep, 0)->label, "optimizer=adamw,hidden=8");
     assert_string_equal(ts_sweep_case(sweep, 1)->label, "optimizer=sgd,hidden=8");
     ts_sweep_free(sweep);
 }
 
 // Every allocation fails once; nothing crashes or leaks (the sanitizers tell), and the status says so.
-static void test_out_of_memory_is_survived_anywhere(void **state) {
-    (void)state;
+TEST(test_out_of_memory_is_survived_anywhere) {
     static const char text[] = TREE "depth: 1..2\nhidden: [2, 3]\ninstances: 2\nwhere: hidden <= features\n";
     for (int n = 1;; n++) {
         ts_sweep_source source = {.file = "x.yaml",

@@ -2,8 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "support_tables.h"
 
-static void test_groups_from_files_are_recognised(void **state) {
-    (void)state;
+TEST(test_groups_from_files_are_recognised) {
     // Q8: 1, -1, i, -i, j, -j, k, -k.
     ts_data *q8 = cayley_of("0,1,2,3,4,5,6,7\n1,0,3,2,5,4,7,6\n2,3,1,0,6,7,5,4\n3,2,0,1,7,6,4,5\n"
                             "4,5,7,6,1,0,2,3\n5,4,6,7,0,1,3,2\n6,7,4,5,3,2,1,0\n7,6,5,4,2,3,0,1\n");
@@ -30,8 +29,7 @@ static void test_groups_from_files_are_recognised(void **state) {
     ts_text_free(&csv);
 }
 
-static void test_malformed_tables_are_refused(void **state) {
-    (void)state;
+TEST(test_malformed_tables_are_refused) {
     static const struct {
         const char *content, *error;
     } REFUSED[] = {
@@ -72,8 +70,7 @@ static void test_malformed_tables_are_refused(void **state) {
     }
 }
 
-static void test_a_table_may_end_anyhow(void **state) {
-    (void)state;
+TEST(test_a_table_may_end_anyhow) {
     static const char *const SAME[] = {"0,1\n1,0", "0,1\n1,0\n", "0,1,\r\n1,0,\r\n\r\n", "\n 0 ,1\n1, 0 \n"};
     for (int i = 0; i < 4; i++) {
         ts_data *data = cayley_of(SAME[i]);
@@ -84,8 +81,7 @@ static void test_a_table_may_end_anyhow(void **state) {
 }
 
 // Empty cells, as spreadsheets leave them by the million: each is looked at once.
-static void test_separators_without_end_take_no_time(void **state) {
-    (void)state;
+TEST(test_separators_without_end_take_no_time) {
     enum { MOST = 3000000 };
     static const char *const PATTERN[] = {",", ";", ", ", ",\n"};
     char *content = ts_alloc(MOST + 64, "a table");
@@ -104,8 +100,7 @@ static void test_separators_without_end_take_no_time(void **state) {
 }
 
 // As people and programs write the cyclic group of order 3.
-static void test_tables_of_other_programs_are_read(void **state) {
-    (void)state;
+TEST(test_tables_of_other_programs_are_read) {
     static const char *const SAME[] = {
         "\357\273\2770,1,2\n1,2,0\n2,0,1\n",
         "0;1;2\n1;2;0\n2;0;1\n",
@@ -153,8 +148,7 @@ static void test_tables_of_other_programs_are_read(void **state) {
     ts_data_free(constant);
 }
 
-static void test_orders_of_other_programs_are_read(void **state) {
-    (void)state;
+TEST(test_orders_of_other_programs_are_read) {
     static const char *const SAME[] = {
         "\357\273\2770 1 2\n0 2 1\n1 0 2\n1 2 0\n2 0 1\n2 1 0\n",
         "0,1,2\n0,2,1\n1,0,2\n1,2,0\n2,0,1\n2,1,0\n",
@@ -173,8 +167,7 @@ static void test_orders_of_other_programs_are_read(void **state) {
     ts_data_free(listed);
 }
 
-static void test_files_that_cannot_be_read_are_refused(void **state) {
-    (void)state;
+TEST(test_files_that_cannot_be_read_are_refused) {
     char path[128], error[256];
     path_of("missing.csv", path);
     snprintf(error, sizeof error, "%s:2: key 'cayley': cannot open %s: No such file or directory; give a readable file",
@@ -198,13 +191,12 @@ static void test_files_that_cannot_be_read_are_refused(void **state) {
 }
 
 static void digest_of(const char *text, uint8_t digest[32]) {
-    ts_sweep *sweep = good_sweep(text);
+    ts_sweep *sweep = sweep_of(text);
     assert_int_equal(ts_sweep_digest(sweep, digest), TS_OK);
     ts_sweep_free(sweep);
 }
 
-static void test_files_enter_identities_by_content_only(void **state) {
-    (void)state;
+TEST(test_files_enter_identities_by_content_only) {
     uint8_t one[32], same[32], other[32], none[32];
     char text[256];
     write_file("order.txt", "0 1 2\n1 2 0\n2 0 1\n");
@@ -218,15 +210,14 @@ static void test_files_enter_identities_by_content_only(void **state) {
     assert_memory_equal(one, same, 32);
     assert_memory_not_equal(one, other, 32);
     assert_memory_not_equal(one, none, 32);
-    ts_sweep *left = good_sweep("task: group\ngroup: A3\nelement_order: ['', order.txt, other.txt]\n"
-                                "exclude: [{element_order: same.txt}]\n");
+    ts_sweep *left = sweep_of("task: group\ngroup: A3\nelement_order: ['', order.txt, other.txt]\n"
+                              "exclude: [{element_order: same.txt}]\n");
     assert_int_equal(ts_sweep_instances(left), 2);
     ts_sweep_free(left);
     expect_refused("task: group\ngroup: A3\nelement_order: [order.txt, same.txt]\n", "instances 0 and 1 are the same");
 }
 
-static void test_files_given_with_the_source_take_the_place_of_paths(void **state) {
-    (void)state;
+TEST(test_files_given_with_the_source_take_the_place_of_paths) {
     static const char TEXT[] = "task: cayley\ncayley: [table.csv, other.txt]\ntrain_fraction: 1\n";
     static const char CYCLIC[] = "0,1,2\n1,2,0\n2,0,1\n", LOOP[] = "0,1,2\n1,2,0\n2,1,0\n";
     const ts_sweep_file given[] = {{"other.txt", LOOP, sizeof LOOP - 1}, {"table.csv", CYCLIC, sizeof CYCLIC - 1}};
@@ -253,12 +244,11 @@ static void test_files_given_with_the_source_take_the_place_of_paths(void **stat
     assert_non_null(strstr(ts_sweep_errors(), "test.yaml:2: key 'cayley': 'table.csv' is not among"));
 }
 
-static void test_files_stand_as_their_sha256_in_json(void **state) {
-    (void)state;
+TEST(test_files_stand_as_their_sha256_in_json) {
     ts_params params;
     ts_text json = {0};
     write_file("table.csv", "0\n");
-    ts_sweep *sweep = good_sweep("task: cayley\ncayley: table.csv\ntrain_fraction: 1\n");
+    ts_sweep *sweep = sweep_of("task: cayley\ncayley: table.csv\ntrain_fraction: 1\n");
     ts_sweep_params(sweep, 0, &params);
     ts_params_json(&params, &json);
     const char *expected = "\"cayley\":\"sha256:9a271f2a916b0b6ee6cecb2426f0b3206ef074578be55d9bc94f6f3fe3ab86aa\"";
@@ -266,7 +256,7 @@ static void test_files_stand_as_their_sha256_in_json(void **state) {
         fail_msg("%s\nlacks %s", ts_text_get(&json), expected);
     ts_text_clear(&json);
     ts_sweep_free(sweep);
-    sweep = good_sweep("task: group\ngroup: C5\n");
+    sweep = sweep_of("task: group\ngroup: C5\n");
     ts_sweep_params(sweep, 0, &params);
     ts_params_json(&params, &json);
     assert_non_null(strstr(ts_text_get(&json), "\"element_order\":\"\""));

@@ -27,8 +27,7 @@ static void close_task(task_case *t) {
     ts_sweep_free(t->sweep);
 }
 
-static void test_models_learn_the_tasks_of_their_kind(void **state) {
-    (void)state;
+TEST(test_models_learn_the_tasks_of_their_kind) {
     static const char *const usual[][2] = {{"tree", "autoencoder"},
                                            {"independent", "autoencoder"},
                                            {"group", "mlp"},
@@ -56,8 +55,7 @@ static void test_models_learn_the_tasks_of_their_kind(void **state) {
     assert_true(ts_is_derived("parameters") && !ts_is_derived("depth"));
 }
 
-static void test_more_keys_than_a_schema_holds_are_refused(void **state) {
-    (void)state;
+TEST(test_more_keys_than_a_schema_holds_are_refused) {
     static char names[TS_MAX_KEYS + 1][8];
     static ts_key keys[TS_MAX_KEYS + 1];
     static const ts_key none[] = {{0}};
@@ -78,8 +76,7 @@ static void test_more_keys_than_a_schema_holds_are_refused(void **state) {
     assert_string_equal(ts_message(), "task 'many', model 'any' and optimizer 'adam' have more than 256 keys");
 }
 
-static void test_a_set_holds_every_key_of_a_schema(void **state) {
-    (void)state;
+TEST(test_a_set_holds_every_key_of_a_schema) {
     ts_key_set set = {0}, all = {0}, other = {0};
     ts_key_set_fill(&all);
     for (int i = 0; i < TS_MAX_KEYS; i += 3)
@@ -111,8 +108,7 @@ static double marginal(const ts_support *support, int feature) {
     return p;
 }
 
-static void test_a_tree_has_a_feature_per_node_but_the_root(void **state) {
-    (void)state;
+TEST(test_a_tree_has_a_feature_per_node_but_the_root) {
     static const struct {
         int depth, branching, features;
     } known[] = {{1, 2, 2}, {3, 2, 14}, {6, 2, 126}, {2, 3, 12}, {4, 5, 780}};
@@ -127,8 +123,7 @@ static void test_a_tree_has_a_feature_per_node_but_the_root(void **state) {
     }
 }
 
-static void test_early_stopping_reaches_a_node_of_level_l_with_4_to_the_minus_l(void **state) {
-    (void)state;
+TEST(test_early_stopping_reaches_a_node_of_level_l_with_4_to_the_minus_l) {
     task_case t = open_task("task: tree\ndepth: 5\nearly_stopping: true\nhidden: 2\n");
     const ts_support *support = &t.data->support;
     assert_int_equal(support->count, 63);
@@ -140,8 +135,7 @@ static void test_early_stopping_reaches_a_node_of_level_l_with_4_to_the_minus_l(
     close_task(&t);
 }
 
-static void test_without_early_stopping_every_sample_is_a_path_to_a_leaf(void **state) {
-    (void)state;
+TEST(test_without_early_stopping_every_sample_is_a_path_to_a_leaf) {
     task_case t = open_task("task: tree\ndepth: 4\nbranching: 3\nearly_stopping: false\nhidden: 2\n");
     const ts_support *support = &t.data->support;
     assert_int_equal(support->count, 81);
@@ -183,8 +177,7 @@ static double chi_square(const task_case *t, uint64_t seed, int64_t samples, int
     return chi / (support->count - 1);
 }
 
-static void test_batches_follow_the_distribution(void **state) {
-    (void)state;
+TEST(test_batches_follow_the_distribution) {
     static const char *const tasks[] = {
         "task: tree\ndepth: 4\nhidden: 2\n",
         "task: tree\ndepth: 4\nearly_stopping: false\nhidden: 2\n",
@@ -234,8 +227,7 @@ static pair_rates rates(const task_case *t, int a, int b) {
     return found;
 }
 
-static void test_pairs_are_correlated_and_anticorrelated(void **state) {
-    (void)state;
+TEST(test_pairs_are_correlated_and_anticorrelated) {
     static const char *const forms[] = {"false", "true"};
     for (int binary = 0; binary < 2; binary++) {
         char text[300];
@@ -263,8 +255,7 @@ static void test_pairs_are_correlated_and_anticorrelated(void **state) {
     }
 }
 
-static void test_geometric_probabilities_follow_the_levels_of_a_tree(void **state) {
-    (void)state;
+TEST(test_geometric_probabilities_follow_the_levels_of_a_tree) {
     task_case tree = open_task("task: tree\ndepth: 3\nhidden: 2\n");
     task_case flat = open_task("task: independent\nfeatures: 14\nbinary: true\nhidden: 2\n"
                                "feature_probability: {base: 0.25, branching: 2}\n");
@@ -275,8 +266,7 @@ static void test_geometric_probabilities_follow_the_levels_of_a_tree(void **stat
     close_task(&flat);
 }
 
-static void test_an_exact_batch_is_the_distribution(void **state) {
-    (void)state;
+TEST(test_an_exact_batch_is_the_distribution) {
     task_case t = open_task("task: tree\ndepth: 3\nhidden: 2\nbatch: exact\n");
     ts_feature_batch batch;
     assert_int_equal(ts_feature_batch_create(t.data, 0, &batch), TS_OK);

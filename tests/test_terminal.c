@@ -28,8 +28,7 @@ static const struct {
 };
 enum { TEXTS = sizeof texts / sizeof *texts };
 
-static void test_what_steers_a_terminal_is_spelt_out_and_the_rest_stays(void **unused) {
-    (void)unused;
+TEST(test_what_steers_a_terminal_is_spelt_out_and_the_rest_stays) {
     for (int i = 0; i < TEXTS; i++) {
         char shown[64], again[64];
         assert_int_equal(ts_terminal_text(texts[i].text, shown, sizeof shown), strlen(texts[i].text));
@@ -39,8 +38,7 @@ static void test_what_steers_a_terminal_is_spelt_out_and_the_rest_stays(void **u
     }
 }
 
-static void test_a_text_that_is_too_long_is_cut_between_characters(void **unused) {
-    (void)unused;
+TEST(test_a_text_that_is_too_long_is_cut_between_characters) {
     for (size_t bytes = 1; bytes < 30; bytes++) {
         char shown[32];
         static const char text[] = "\xc3\xbc\x1b\xe6\x95\xb0\xff\xc3\xbc";
@@ -54,8 +52,7 @@ static void test_a_text_that_is_too_long_is_cut_between_characters(void **unused
     }
 }
 
-static void test_columns_are_what_is_seen(void **unused) {
-    (void)unused;
+TEST(test_columns_are_what_is_seen) {
     for (int i = 0; i < TEXTS; i++) {
         ts_text line = {0};
         assert_int_equal(ts_terminal_columns(texts[i].text), texts[i].columns);
@@ -65,8 +62,7 @@ static void test_columns_are_what_is_seen(void **unused) {
     }
 }
 
-static void test_messages_are_one_line_and_lists_of_them_stay_lines(void **unused) {
-    (void)unused;
+TEST(test_messages_are_one_line_and_lists_of_them_stay_lines) {
     ts_fail(TS_ERROR_USER, "cannot open %s", "two\nlines\x1b");
     assert_string_equal(ts_message(), "cannot open two\\nlines\\x1b");
     ts_fail(TS_ERROR_USER, "--reuse: %s", ts_message());
@@ -77,8 +73,7 @@ static void test_messages_are_one_line_and_lists_of_them_stay_lines(void **unuse
     assert_string_equal(ts_message(), "one\ntwo");
 }
 
-static void test_json_of_any_bytes_is_json(void **unused) {
-    (void)unused;
+TEST(test_json_of_any_bytes_is_json) {
     static const struct {
         const char *text, *json;
     } strings[] = {

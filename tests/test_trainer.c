@@ -2,70 +2,51 @@
 #define _POSIX_C_SOURCE 200809L
 #include "model/network.h"
 #include "support_engine.h"
+#include "support_trainer.h"
 #include "train/divergence.h"
-#include "train/trainer.h"
 
-typedef struct fixture {
-    ts_sweep *sweep;
-    ts_data *data;
-    ts_record_layout *layout;
-    ts_params params[8];
-    ts_trainer_spec spec;
-} fixture;
-
-static void open_fixture(fixture *f, const char *text) {
-    f->sweep = support_sweep(text);
-    f->data = support_data(f->sweep, 0);
-    int rows = (int)ts_sweep_case(f->sweep, 0)->rows;
-    for (int i = 0; i < rows; i++)
-        ts_case_params(f->sweep, 0, i, &f->params[i]);
-    assert_int_equal(ts_record_layout_make(&f->params[0], f->data, &f->layout), TS_OK);
-    f->spec = (ts_trainer_spec){
-        support_engine(ts_backend_find("cpu"), &f->params[0]), f->params, rows, f->data, f->layout, NULL};
-}
-
-static void close_fixture(fixture *f) {
-    ts_record_layout_free(f->layout);
-    ts_data_free(f->data);
-    ts_sweep_free(f->sweep);
-}
-
-static ts_trainer *finish(const ts_trainer_spec *spec) {
-    ts_trainer *trainer;
-    atomic_int pause = 0;
-    bool finished = false;
-    assert_int_equal(ts_trainer_create(spec, &trainer), TS_OK);
-    assert_int_equal(ts_trainer_advance(trainer, &pause, &finished), TS_OK);
-    assert_true(finished);
-    return trainer;
+static void open_unit(support_unit *unit, const char *text) {
+    support_open(&unit->of, text);
+    support_unit_open(unit, NULL);
 }
 
 static const char *const SWEEP = "task: tree\ndepth: 3\nhidden: 4\nsteps: 500\ncheckpoints: {log: 20}\n"
                                  "save: checkpoints\ninstances: 4\n";
 
-static void test_packing_does_not_change_a_record(void **state) {
-    (void)state;
-    fixture f;
-    open_fixture(&f, SWEEP);
-    ts_trainer *together = finish(&f.spec);
+TEST(test_packing_does_not_change_a_record) {
+    support_unit f;
+    open_unit(&f, SWEEP);
+    ts_trainer *together = support_finish(&f.spec);
     for (int i = 0; i < 4; i++) {
         ts_trainer_spec spec = f.spec;
-        spec.params = &f.params[i];
+        spec.params = &f.of.all[i];
         spec.count = 1;
-        ts_trainer *alone = finish(&spec);
+        ts_trainer *alone = support_finish(&spec);
         assert_memory_equal(ts_trainer_result(together, i).record, ts_trainer_result(alone, 0).record, f.layout->bytes);
         ts_trainer_free(alone);
     }
     ts_trainer_free(together);
-    close_fixture(&f);
+    support_unit_close(&f);
+}
+
+// What the trainer has done, in a trainer of its own.
+static ts_trainer *moved(const ts_trainer_spec *spec, ts_trainer *trainer) {
+    void *saved;
+    size_t bytes;
+    assert_int_equal(ts_trainer_save(trainer, &saved, &bytes), TS_OK);
+    ts_trainer_free(trainer);
+    assert_int_equal(ts_trainer_create(spec, &trainer), TS_OK);
+    assert_int_equal(ts_trainer_restore(trainer, saved, bytes), TS_OK);
+    assert_int_equal(ts_trainer_restore(trainer, saved, bytes - 1), TS_ERROR_UNIT);
+    ts_free(saved);
+    return trainer;
 }
 
 // Advances in many small pieces, through a saved state each time.
-static void test_resume_is_bit_identical(void **state) {
-    (void)state;
-    fixture f;
-    open_fixture(&f, SWEEP);
-    ts_trainer *whole = finish(&f.spec), *trainer;
+TEST(test_resume_is_bit_identical) {
+    support_unit f;
+    open_unit(&f, SWEEP);
+    ts_trainer *whole = support_finish(&f.spec), *trainer;
     assert_int_equal(ts_trainer_create(&f.spec, &trainer), TS_OK);
     atomic_int stop = 1, go = 0;
     bool finished = false;
@@ -73,14 +54,7 @@ static void test_resume_is_bit_identical(void **state) {
         // A paused trainer does nothing.
         assert_int_equal(ts_trainer_advance(trainer, &stop, &finished), TS_OK);
         assert_false(finished);
-        size_t bytes;
-        void *saved;
-        assert_int_equal(ts_trainer_save(trainer, &saved, &bytes), TS_OK);
-        ts_trainer_free(trainer);
-        assert_int_equal(ts_trainer_create(&f.spec, &trainer), TS_OK);
-        assert_int_equal(ts_trainer_restore(trainer, saved, bytes), TS_OK);
-        assert_int_equal(ts_trainer_restore(trainer, saved, bytes - 1), TS_ERROR_UNIT);
-        ts_free(saved);
+        trainer = moved(&f.spec, trainer);
     }
     assert_int_equal(ts_trainer_advance(trainer, &go, &finished), TS_OK);
     assert_true(finished);
@@ -88,7 +62,7 @@ static void test_resume_is_bit_identical(void **state) {
         assert_memory_equal(ts_trainer_result(whole, i).record, ts_trainer_result(trainer, i).record, f.layout->bytes);
     ts_trainer_free(whole);
     ts_trainer_free(trainer);
-    close_fixture(&f);
+    support_unit_close(&f);
 }
 
 // An engine whose weights are asked for, by measures, while somebody asks the trainer to pause.
@@ -120,18 +94,11 @@ static ts_trainer *finish_asked(ts_trainer_spec spec) {
             assert_true(pauses >= 3);
             return trainer;
         }
-        void *saved;
-        size_t bytes;
-        assert_int_equal(ts_trainer_save(trainer, &saved, &bytes), TS_OK);
-        ts_trainer_free(trainer);
-        assert_int_equal(ts_trainer_create(&spec, &trainer), TS_OK);
-        assert_int_equal(ts_trainer_restore(trainer, saved, bytes), TS_OK);
-        ts_free(saved);
+        trainer = moved(&spec, trainer);
     }
 }
 
-static void test_measures_given_up_are_made_again(void **state) {
-    (void)state;
+TEST(test_measures_given_up_are_made_again) {
     const char *const sweeps[] = {
         SWEEP,
         // Three of the six stop early, at step 100.
@@ -142,45 +109,35 @@ static void test_measures_given_up_are_made_again(void **state) {
         "task: group\ngroup: D7\nembed: 16\nhidden: 16\nsteps: 20\ncheckpoints: {every: 1}\n",
     };
     for (size_t k = 0; k < sizeof sweeps / sizeof *sweeps; k++) {
-        fixture f;
-        open_fixture(&f, sweeps[k]);
-        ts_trainer *whole = finish(&f.spec), *paused = finish_asked(f.spec);
+        support_unit f;
+        open_unit(&f, sweeps[k]);
+        ts_trainer *whole = support_finish(&f.spec), *paused = finish_asked(f.spec);
         for (int i = 0; i < f.spec.count; i++) {
             ts_trained expected = ts_trainer_result(whole, i), found = ts_trainer_result(paused, i);
             assert_int_equal(found.steps_done, expected.steps_done);
             assert_memory_equal(found.record, expected.record, f.layout->bytes);
         }
         assert_int_equal(ts_trainer_result(whole, 0).steps_done,
-                         k == 1 ? 100 : ts_params_integer(&f.params[0], "steps"));
+                         k == 1 ? 100 : ts_params_integer(&f.of.params, "steps"));
         ts_trainer_free(whole);
         ts_trainer_free(paused);
-        close_fixture(&f);
+        support_unit_close(&f);
     }
 }
 
-static const ts_field *field_named(const ts_record_layout *layout, const char *name, ts_field_place place) {
-    for (int i = 0; i < layout->count; i++)
-        if (layout->field[i].place == place && strcmp(layout->field[i].name, name) == 0)
-            return &layout->field[i];
-    fail_msg("no field %s", name);
-    return NULL;
-}
-
-static void test_a_diverged_instance_keeps_its_curve_and_its_neighbours(void **state) {
-    (void)state;
-    fixture f, good;
-    open_fixture(&f,
-                 "task: tree\ndepth: 3\nhidden: 4\nsteps: 300\ncheckpoints: {every: 1}\ngrid: {lr: [1e-3, 1e30]}\n");
-    open_fixture(&good, "task: tree\ndepth: 3\nhidden: 4\nsteps: 300\ncheckpoints: {every: 1}\nlr: 1e-3\n");
-    ts_trainer *mixed = finish(&f.spec), *alone = finish(&good.spec);
+TEST(test_a_diverged_instance_keeps_its_curve_and_its_neighbours) {
+    support_unit f, good;
+    open_unit(&f, "task: tree\ndepth: 3\nhidden: 4\nsteps: 300\ncheckpoints: {every: 1}\ngrid: {lr: [1e-3, 1e30]}\n");
+    open_unit(&good, "task: tree\ndepth: 3\nhidden: 4\nsteps: 300\ncheckpoints: {every: 1}\nlr: 1e-3\n");
+    ts_trainer *mixed = support_finish(&f.spec), *alone = support_finish(&good.spec);
     ts_trained fine = ts_trainer_result(mixed, 0), diverged = ts_trainer_result(mixed, 1);
     assert_null(fine.failure);
     assert_int_equal(fine.steps_done, 300);
     assert_memory_equal(fine.record, ts_trainer_result(alone, 0).record, f.layout->bytes);
     assert_non_null(diverged.failure);
     assert_true(diverged.steps_done > 0 && diverged.steps_done < 300);
-    const ts_field *curve = field_named(f.layout, "train_loss", TS_FIELD_CASE);
-    const ts_field *last = field_named(f.layout, "train_loss", TS_FIELD_ROOT);
+    const ts_field *curve = support_field(f.layout, "train_loss", TS_FIELD_CASE);
+    const ts_field *last = support_field(f.layout, "train_loss", TS_FIELD_ROOT);
     const double *losses = (const double *)((const char *)diverged.record + curve->offset);
     assert_true(isfinite(losses[0]));
     assert_true(isnan(losses[300]));
@@ -189,8 +146,8 @@ static void test_a_diverged_instance_keeps_its_curve_and_its_neighbours(void **s
     assert_int_equal(bits, 0x7ff8000000000000u);
     ts_trainer_free(mixed);
     ts_trainer_free(alone);
-    close_fixture(&f);
-    close_fixture(&good);
+    support_unit_close(&f);
+    support_unit_close(&good);
 }
 
 // An engine that notices nothing, with one number of one instance's state spoiled from step 3 on.
@@ -253,32 +210,25 @@ ts_status __wrap_ts_network_open(const ts_params *params, const float *parameter
     return status;
 }
 
-static void test_an_engine_that_notices_nothing_makes_no_row(void **state) {
-    (void)state;
+TEST(test_an_engine_that_notices_nothing_makes_no_row) {
     static const char *const WHY[] = {"diverged: the weights are not finite at step 3",
                                       "diverged: the optimiser's moments are not finite at step 3"};
     static const float VALUES[] = {NAN, INFINITY, -INFINITY};
-    ts_sweep *sweep = support_sweep("task: tree\ndepth: 2\nhidden: 3\nsteps: 6\nseed: [0, 1]\n"
-                                    "checkpoints: {every: 1}\nbatch: 1\n");
-    ts_data *data = support_data(sweep, 0);
-    ts_params params[2];
-    ts_record_layout *layout;
-    ts_parameter_layout form;
-    for (int i = 0; i < 2; i++)
-        ts_case_params(sweep, 0, i, &params[i]);
-    assert_int_equal(ts_record_layout_make(&params[0], data, &layout), TS_OK);
-    seeing = support_engine(ts_backend_find("cpu"), &params[0]);
+    support_unit f;
+    open_unit(&f, "task: tree\ndepth: 2\nhidden: 3\nsteps: 6\nseed: [0, 1]\ncheckpoints: {every: 1}\nbatch: 1\n");
+    ts_params *params = f.of.all;
+    ts_trainer_spec spec = f.spec;
+    seeing = spec.engine;
     blind = *seeing;
     blind.train = blind_train;
     blind.get_state = blind_state;
-    params[0].schema->model->layout(&params[0], &form);
-    spoil.parameters = (size_t)form.total;
-    ts_trainer_spec spec = {&blind, params, 2, data, layout, NULL};
+    spec.engine = &blind;
+    spoil.parameters = (size_t)f.of.parameters;
     for (spoil.part = 0; spoil.part < support_parts(params); spoil.part++)
         for (int v = 0; v < 3; v++) {
             spoil.value = VALUES[v];
             blind_step = 0;
-            ts_trainer *trainer = finish(&spec);
+            ts_trainer *trainer = support_finish(&spec);
             assert_fails(trainer, 2, WHY[spoil.part > 0]);
             ts_trainer_free(trainer);
         }
@@ -289,7 +239,7 @@ static void test_an_engine_that_notices_nothing_makes_no_row(void **state) {
         for (int v = 0; v < 3; v++) {
             spoil.value = VALUES[v];
             lossy_state.measured = 0;
-            ts_trainer *trainer = finish(&spec);
+            ts_trainer *trainer = support_finish(&spec);
             if (spoil.part == 1 && v == 0) // NaN: unknown, as where inputs cannot be listed
                 assert_null(ts_trainer_result(trainer, 1).failure);
             else
@@ -297,23 +247,20 @@ static void test_an_engine_that_notices_nothing_makes_no_row(void **state) {
             ts_trainer_free(trainer);
         }
     lossy_state.on = false;
-    ts_record_layout_free(layout);
-    ts_data_free(data);
-    ts_sweep_free(sweep);
+    support_unit_close(&f);
 }
 
 // A unit is saved and restored after every slice; slices are of one step at least.
-static void test_a_saved_unit_remembers_how_its_instances_ended(void **state) {
-    (void)state;
+TEST(test_a_saved_unit_remembers_how_its_instances_ended) {
     for (int which = 0; which < SUPPORT_SHORTS; which++) {
         char text[512];
-        fixture f;
+        support_unit f;
         void *saved;
         size_t bytes;
         snprintf(text, sizeof text, "%ssteps: 8\ncheckpoints: [8]\nlr: [1e-3, 1, 1e4, 1e8, 1e12, 1e16, 1e20, 1e30]\n",
                  SUPPORT_SHORT[which]);
-        open_fixture(&f, text);
-        ts_trainer *trainer = finish(&f.spec), *again;
+        open_unit(&f, text);
+        ts_trainer *trainer = support_finish(&f.spec), *again;
         size_t count = (size_t)f.spec.count;
         assert_int_equal(ts_trainer_save(trainer, &saved, &bytes), TS_OK);
         assert_int_equal(ts_trainer_create(&f.spec, &again), TS_OK);
@@ -338,12 +285,11 @@ static void test_a_saved_unit_remembers_how_its_instances_ended(void **state) {
         ts_trainer_free(again);
         ts_free(saved);
         ts_free(hostile);
-        close_fixture(&f);
+        support_unit_close(&f);
     }
 }
 
-static void test_it_is_said_plainly(void **state) {
-    (void)state;
+TEST(test_it_is_said_plainly) {
     char text[96];
     ts_divergence_say(TS_DIVERGED_LOSS, 12, text, sizeof text);
     assert_string_equal(text, "diverged: the loss is not finite at step 12");
@@ -352,16 +298,15 @@ static void test_it_is_said_plainly(void **state) {
                         "diverged: the weights and the optimiser's moments are not finite at step 9223372036854775807");
 }
 
-static void test_records_hold_what_save_asks_for(void **state) {
-    (void)state;
+TEST(test_records_hold_what_save_asks_for) {
     static const char *const saves[] = {"none", "final", "checkpoints"};
     static const int ranks[] = {0, 2, 3};
     for (int s = 0; s < 3; s++) {
         char text[200];
-        fixture f;
+        support_unit f;
         snprintf(text, sizeof text, "task: tree\ndepth: 2\nhidden: 3\nsteps: 40\ncheckpoints: {every: 10}\nsave: %s\n",
                  saves[s]);
-        open_fixture(&f, text);
+        open_unit(&f, text);
         int weights = 0;
         for (int i = 0; i < f.layout->count; i++) {
             const ts_field *field = &f.layout->field[i];
@@ -371,44 +316,42 @@ static void test_records_hold_what_save_asks_for(void **state) {
         }
         assert_int_equal(weights, s == 0 ? 0 : 2);
         assert_int_equal(f.layout->checkpoints, 5);
-        close_fixture(&f);
+        support_unit_close(&f);
     }
 }
 
 // A small group is memorised, then understood.
-static void test_a_small_group_generalises(void **state) {
-    (void)state;
-    fixture f;
+TEST(test_a_small_group_generalises) {
+    support_unit f;
     double accuracy[2];
-    open_fixture(&f, "task: group\ngroup: S3xC2\ntrain_fraction: 0.9\nembed: 64\nhidden: 64\nsteps: 4000\n"
-                     "checkpoints: [4000]\nseed: 1\n");
-    ts_trainer *trainer = finish(&f.spec);
+    open_unit(&f, "task: group\ngroup: S3xC2\ntrain_fraction: 0.9\nembed: 64\nhidden: 64\nsteps: 4000\n"
+                  "checkpoints: [4000]\nseed: 1\n");
+    ts_trainer *trainer = support_finish(&f.spec);
     const char *record = ts_trainer_result(trainer, 0).record;
     for (int k = 0; k < 2; k++)
         memcpy(&accuracy[k],
-               record + field_named(f.layout, k ? "test_accuracy" : "train_accuracy", TS_FIELD_ROOT)->offset,
+               record + support_field(f.layout, k ? "test_accuracy" : "train_accuracy", TS_FIELD_ROOT)->offset,
                sizeof accuracy[k]);
     if (!(accuracy[0] == 1 && accuracy[1] > 0.95))
         fail_msg("train accuracy %g, test accuracy %g", accuracy[0], accuracy[1]);
     ts_trainer_free(trainer);
-    close_fixture(&f);
+    support_unit_close(&f);
 }
 
 // As published: at depth 2 with early stopping three hidden units nearly always suffice, two never do.
-static void test_final_losses_follow_the_published_distribution(void **state) {
-    (void)state;
+TEST(test_final_losses_follow_the_published_distribution) {
     int solved = 0, stuck = 0, close = 0;
     for (int hidden = 2; hidden <= 3; hidden++) {
         for (int seed = 0; seed < 24; seed += 8) {
             char text[300];
-            fixture f;
+            support_unit f;
             snprintf(text, sizeof text,
                      "task: tree\ndepth: 2\nhidden: %d\nsteps: 10000\ncheckpoints: [10000]\n"
                      "stacked_instances: 5\nseed: %d..%d\n",
                      hidden, seed, seed + 7);
-            open_fixture(&f, text);
-            ts_trainer *trainer = finish(&f.spec);
-            const ts_field *exact = field_named(f.layout, "exact_loss", TS_FIELD_ROOT);
+            open_unit(&f, text);
+            ts_trainer *trainer = support_finish(&f.spec);
+            const ts_field *exact = support_field(f.layout, "exact_loss", TS_FIELD_ROOT);
             for (int i = 0; i < 8; i++) {
                 double loss;
                 memcpy(&loss, (const char *)ts_trainer_result(trainer, i).record + exact->offset, sizeof loss);
@@ -417,7 +360,7 @@ static void test_final_losses_follow_the_published_distribution(void **state) {
                 close += hidden == 2 && loss > 0.0020 && loss < 0.0025;
             }
             ts_trainer_free(trainer);
-            close_fixture(&f);
+            support_unit_close(&f);
         }
     }
     print_message("of 24: hidden 3 solved %d, stuck at 1/96 %d; hidden 2 in 0.0020..0.0025 %d\n", solved, stuck, close);

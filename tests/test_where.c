@@ -66,8 +66,7 @@ static ts_status run(const char *text, instance *at, bool *holds) {
     return status;
 }
 
-static void test_expressions_hold_as_written(void **state) {
-    (void)state;
+TEST(test_expressions_hold_as_written) {
     static const struct {
         const char *text;
         bool holds;
@@ -135,8 +134,7 @@ static void test_expressions_hold_as_written(void **state) {
     }
 }
 
-static void test_faults_are_named(void **state) {
-    (void)state;
+TEST(test_faults_are_named) {
     static const struct {
         const char *text, *phrase;
     } CASES[] = {
@@ -207,8 +205,7 @@ static void expect_bounded(const char *unit, const char *middle, const char *aft
         fail_msg("'%s'...: status %d, expected '%s', got '%s'", unit, (int)status, phrase, ts_message());
 }
 
-static void test_nesting_and_length_are_bounded(void **state) {
-    (void)state;
+TEST(test_nesting_and_length_are_bounded) {
     expect_bounded("(", "true", ")", "nested too deeply");
     expect_bounded("not ", "true", "", "nested too deeply");
     expect_bounded("-", "1 == 1", "", "nested too deeply");

@@ -14,8 +14,7 @@ static ts_yaml *parse(const char *text) {
     return yaml;
 }
 
-static void test_entries_keep_order_keys_and_lines(void **state) {
-    (void)state;
+TEST(test_entries_keep_order_keys_and_lines) {
     ts_yaml *yaml = parse("# comment\na: 1\nb:\n  - x\n  - 'y'\n  - {c: 2}\nd: []\n");
     const ts_yaml_node *a = ts_yaml_root(yaml)->child, *b = a->next, *d = b->next;
     assert_int_equal(ts_yaml_root(yaml)->count, 3);
@@ -37,8 +36,7 @@ static void test_entries_keep_order_keys_and_lines(void **state) {
     ts_yaml_free(yaml);
 }
 
-static void test_json_reads_as_yaml(void **state) {
-    (void)state;
+TEST(test_json_reads_as_yaml) {
     ts_yaml *yaml = parse("{\"a\": [1, 2.5e-3, true], \"b\": {\"c\": \"x\\n\"}}");
     const ts_yaml_node *a = ts_yaml_get(ts_yaml_root(yaml), "a");
     assert_int_equal(a->count, 3);
@@ -48,8 +46,7 @@ static void test_json_reads_as_yaml(void **state) {
     ts_yaml_free(yaml);
 }
 
-static void test_empty_documents_have_no_root(void **state) {
-    (void)state;
+TEST(test_empty_documents_have_no_root) {
     static const char *const TEXTS[] = {"", "\n\n", "# nothing\n", "---\n"};
     for (size_t i = 0; i < sizeof TEXTS / sizeof *TEXTS; i++) {
         ts_yaml *yaml = parse(TEXTS[i]);
@@ -58,8 +55,7 @@ static void test_empty_documents_have_no_root(void **state) {
     }
 }
 
-static void test_sixteen_levels_are_allowed_and_not_more(void **state) {
-    (void)state;
+TEST(test_sixteen_levels_are_allowed_and_not_more) {
     ts_yaml *yaml = parse("[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]");
     ts_yaml_free(yaml);
     int line;
@@ -93,8 +89,7 @@ static double time_of(const char *unit) {
     return seconds;
 }
 
-static void test_no_text_within_the_limit_takes_long(void **state) {
-    (void)state;
+TEST(test_no_text_within_the_limit_takes_long) {
     static const char *const UNITS[] = {"[",    "{",     "[a,",    "{a: ",   "- ",    "? ",    "[\n",      "a: b\n",
                                         "a\n",  "- a\n", "a:\n ",  "\"a ",   "'a ",   "#\n",   "[],",      "{}\n",
                                         "!",    "\t",    "- - \n", "\n ",    "| \n",  "> a\n", "a: [b]\n", "a, b, ",
@@ -106,8 +101,7 @@ static void test_no_text_within_the_limit_takes_long(void **state) {
     }
 }
 
-static void test_many_different_keys_are_read_in_linear_time(void **state) {
-    (void)state;
+TEST(test_many_different_keys_are_read_in_linear_time) {
     char *text = ts_alloc(25000 * 10 + 1, "a test");
     size_t bytes = 0;
     for (int i = 0; i < 25000; i++, bytes += 9)
@@ -127,8 +121,7 @@ static void test_many_different_keys_are_read_in_linear_time(void **state) {
     ts_free(text);
 }
 
-static void test_out_of_memory_is_reported_wherever_it_strikes(void **state) {
-    (void)state;
+TEST(test_out_of_memory_is_reported_wherever_it_strikes) {
     const char *text = "a: [1, 2, {b: c}]\nd: e\n";
     for (int n = 1; n < 4; n++) {
         ts_yaml *yaml;

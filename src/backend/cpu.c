@@ -6,7 +6,6 @@
 #endif
 
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

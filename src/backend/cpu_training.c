@@ -53,12 +53,11 @@ ts_status ts_cpu_training_create(const ts_cpu_model *model, const ts_training_sp
         status = create_slab(t);
     if (status == TS_OK)
         status = initialise(t);
-    if (status != TS_OK) {
+    if (status == TS_OK)
+        *training = t;
+    else
         ts_cpu_training_destroy(t);
-        return status;
-    }
-    *training = t;
-    return TS_OK;
+    return status;
 }
 
 void ts_cpu_training_destroy(void *training) {

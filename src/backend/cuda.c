@@ -1,7 +1,6 @@
 // This rank's device: finding it, what it is like, errors.
 #include "backend/cuda.h"
 
-#include "backend/backend.h"
 #include "backend/cuda_libraries.h"
 
 #include <pthread.h>

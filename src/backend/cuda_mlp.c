@@ -25,36 +25,31 @@ typedef struct training {
     int *bad;          // (instances, blocks)
 } training;
 
-static void destroy(void *handle) {
+static void set_shape(void *handle) {
     training *t = handle;
-    if (!t)
-        return;
-    ts_cuda_training_end(&t->base);
-    ts_free(t);
+    const ts_cuda_training *base = &t->base;
+    t->shape = ts_mlp_shape_of(&base->spec.params[0]);
+    t->embed_stride = base->layout.tensor[W_X].stride;
+    t->hidden_stride = base->layout.tensor[W].stride;
+    t->out_stride = base->layout.tensor[W_U].stride;
+    t->fused = ts_mlp_fused_shared(t->shape.hidden, t->shape.n_out) <= ts_cuda_properties_of()->block_shared;
+    t->blocks = t->fused ? ts_mlp_fused_blocks(base->pairs) : ts_cuda_cross_entropy_blocks(base->pairs);
+    t->parts = t->fused ? t->blocks : (base->pairs - 1) / PART_PAIRS + 1;
 }
 
-static ts_status create_device(training *t) {
+static void take(void *handle) {
+    training *t = handle;
     ts_cuda_training *base = &t->base;
     ts_cuda_slab *slab = &base->device;
-    size_t count = (size_t)base->instances, pairs = count * (size_t)base->pairs;
+    size_t count = (size_t)base->instances, pairs = count * (size_t)base->pairs, out = (size_t)t->out_stride;
     size_t embedded = count * 2 * (size_t)base->tokens * (size_t)t->hidden_stride;
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass == 1) {
-            ts_status status = ts_cuda_slab_reserve(slab, "training");
-            if (status != TS_OK)
-                return status;
-        }
-        ts_cuda_training_take(base);
-        t->embedded = ts_cuda_slab_take(slab, embedded, sizeof(float));
-        t->dembedded = ts_cuda_slab_take(slab, embedded, sizeof(float));
-        t->hidden = ts_cuda_slab_take(slab, pairs * (size_t)t->hidden_stride, sizeof(float));
-        t->logits = ts_cuda_slab_take(slab, t->fused ? 0 : pairs * (size_t)t->out_stride, sizeof(float));
-        t->gradient = ts_cuda_slab_take(slab, count * (size_t)base->layout.tensor[W_U].offset, sizeof(float));
-        t->dw_u = ts_cuda_slab_take(slab, count * (size_t)(t->parts * t->shape.hidden) * (size_t)t->out_stride,
-                                    sizeof(float));
-        t->bad = ts_cuda_slab_take(slab, count * (size_t)t->blocks, sizeof(int));
-    }
-    return TS_OK;
+    t->embedded = ts_cuda_slab_take(slab, embedded, sizeof(float));
+    t->dembedded = ts_cuda_slab_take(slab, embedded, sizeof(float));
+    t->hidden = ts_cuda_slab_take(slab, pairs * (size_t)t->hidden_stride, sizeof(float));
+    t->logits = ts_cuda_slab_take(slab, t->fused ? 0 : pairs * out, sizeof(float));
+    t->gradient = ts_cuda_slab_take(slab, count * (size_t)base->layout.tensor[W_U].offset, sizeof(float));
+    t->dw_u = ts_cuda_slab_take(slab, count * (size_t)(t->parts * t->shape.hidden) * out, sizeof(float));
+    t->bad = ts_cuda_slab_take(slab, count * (size_t)t->blocks, sizeof(int));
 }
 
 // --- A step ---
@@ -80,24 +75,10 @@ static ts_operand gradient_of_sides(const training *t, int tensor) {
     return sides;
 }
 
-static ts_product_work sides_product(const training *t, ts_product_form form, int rows, int columns, int depth) {
-    return (ts_product_work){
-        .form = form,
-        .rows = rows,
-        .columns = columns,
-        .depth = depth,
-        .instances = t->base.instances,
-        .parts = 2,
-        .stopped = ts_cuda_training_stopped(&t->base),
-    };
-}
-
-static cudaError_t embed(const training *t) {
-    ts_product_work product = sides_product(t, TS_PRODUCT_PLAIN, t->base.tokens, t->shape.hidden, t->shape.embed);
-    product.a = of_sides(t, W_X);
-    product.b = of_sides(t, W);
-    product.c = of_embedded(t, t->embedded);
-    return ts_cuda_product(&product, t->base.stream);
+static void embed(training *t) {
+    ts_cuda_training_multiply(&t->base, (ts_product_work){TS_PRODUCT_PLAIN, t->base.tokens, t->shape.hidden,
+                                                          t->shape.embed, .parts = 2, .a = of_sides(t, W_X),
+                                                          .b = of_sides(t, W), .c = of_embedded(t, t->embedded)});
 }
 
 static ts_mlp_pairs_work pairs_work(const training *t) {
@@ -128,80 +109,32 @@ static ts_mlp_pairs_work pairs_work(const training *t) {
 
 // The pairs where they are not fused: hidden layer, logits, their gradient, dW_U in parts, the hidden layer's gradient
 // in its own place.
-static cudaError_t unfused(const training *t) {
-    const ts_cuda_training *base = &t->base;
-    const ts_mlp_pairs_work pairs = pairs_work(t);
-    const int *stopped = ts_cuda_training_stopped(base);
-    ts_operand hidden = {t->hidden, (int64_t)base->pairs * t->hidden_stride, 0, t->hidden_stride};
-    ts_operand logits = {t->logits, (int64_t)base->pairs * t->out_stride, 0, t->out_stride};
-    ts_operand w_u = ts_cuda_training_weights(base, W_U);
-    int h = t->shape.hidden, out = t->shape.n_out;
-    const ts_product_work forwards = {
-        .form = TS_PRODUCT_PLAIN,
-        .rows = base->pairs,
-        .columns = out,
-        .depth = h,
-        .instances = base->instances,
-        .parts = 1,
-        .a = hidden,
-        .b = w_u,
-        .c = logits,
-        .stopped = stopped,
-    };
-    const ts_cross_entropy_work cross_entropy = {
-        .instances = base->instances,
-        .pairs = base->pairs,
-        .n_out = out,
-        .share = base->share,
-        .logits = logits,
-        .label = base->label,
-        .blocks = t->blocks,
-        .bad = t->bad,
-        .stopped = stopped,
-    };
+static void unfused(training *t) {
+    ts_cuda_training *base = &t->base;
+    const ts_mlp_pairs_work work = pairs_work(t);
+    int h = t->shape.hidden, out = t->shape.n_out, pairs = base->pairs;
     int64_t part = (int64_t)h * t->out_stride;
-    ts_operand hidden_parts = hidden, logits_parts = logits, dw_u = {t->dw_u, t->parts * part, part, t->out_stride};
+    ts_operand hidden = {t->hidden, (int64_t)pairs * t->hidden_stride, 0, t->hidden_stride}, hidden_parts = hidden;
+    ts_operand logits = {t->logits, (int64_t)pairs * t->out_stride, 0, t->out_stride}, logits_parts = logits;
+    ts_operand w_u = ts_cuda_training_weights(base, W_U), dw_u = {t->dw_u, t->parts * part, part, t->out_stride};
     hidden_parts.part_step = (int64_t)PART_PAIRS * t->hidden_stride;
     logits_parts.part_step = (int64_t)PART_PAIRS * t->out_stride;
-    const ts_product_work unembed = {
-        .form = TS_PRODUCT_A_TRANSPOSED,
-        .rows = h,
-        .columns = out,
-        .depth = base->pairs,
-        .instances = base->instances,
-        .parts = t->parts,
-        .part_depth = PART_PAIRS,
-        .a = hidden_parts,
-        .b = logits_parts,
-        .c = dw_u,
-        .stopped = stopped,
-    };
-    const ts_product_work back = {
-        .form = TS_PRODUCT_B_TRANSPOSED,
-        .rows = base->pairs,
-        .columns = h,
-        .depth = out,
-        .instances = base->instances,
-        .parts = 1,
-        .a = logits,
-        .b = w_u,
-        .c = hidden,
-        .mask = t->hidden,
-        .stopped = stopped,
-    };
-    cudaError_t error = ts_cuda_mlp_hidden(&pairs, base->stream);
-    if (error == cudaSuccess)
-        error = ts_cuda_product(&forwards, base->stream);
-    if (error == cudaSuccess)
-        error = ts_cuda_cross_entropy(&cross_entropy, base->stream);
-    if (error == cudaSuccess)
-        error = ts_cuda_product(&unembed, base->stream);
-    return error == cudaSuccess ? ts_cuda_product(&back, base->stream) : error;
+    if (base->error == cudaSuccess)
+        base->error = ts_cuda_mlp_hidden(&work, base->stream);
+    ts_cuda_training_multiply(base,
+                              (ts_product_work){TS_PRODUCT_PLAIN, pairs, out, h, .a = hidden, .b = w_u, .c = logits});
+    ts_cuda_training_cross_entropy(base, logits, t->blocks, t->bad);
+    ts_cuda_training_multiply(base, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, h, out, pairs, .parts = t->parts,
+                                                      .part_depth = PART_PAIRS, .a = hidden_parts, .b = logits_parts,
+                                                      .c = dw_u});
+    ts_cuda_training_multiply(base, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, pairs, h, out, .a = logits, .b = w_u,
+                                                      .c = hidden, .mask = t->hidden});
 }
 
 // dleft and dright, then dW_x and dW_y, then dW.
-static cudaError_t embed_gradient(const training *t) {
-    const ts_cuda_training *base = &t->base;
+static void embed_gradient(training *t) {
+    ts_cuda_training *base = &t->base;
+    ts_operand dembedded = of_embedded(t, t->dembedded);
     const ts_segment_work segments = {
         .instances = base->instances,
         .tokens = base->tokens,
@@ -209,27 +142,23 @@ static cudaError_t embed_gradient(const training *t) {
         .columns = t->hidden_stride,
         .heads = 1,
         .rows = {t->hidden, (int64_t)base->pairs * t->hidden_stride, 0, t->hidden_stride},
-        .out = of_embedded(t, t->dembedded),
+        .out = dembedded,
         .begin = base->begin,
         .order = base->order,
         .stopped = ts_cuda_training_stopped(base),
     };
-    ts_product_work tokens = sides_product(t, TS_PRODUCT_B_TRANSPOSED, base->tokens, t->shape.embed, t->shape.hidden);
-    tokens.a = of_embedded(t, t->dembedded);
-    tokens.b = of_sides(t, W);
-    tokens.c = gradient_of_sides(t, W_X);
-    ts_product_work weights = sides_product(t, TS_PRODUCT_A_TRANSPOSED, t->shape.embed, t->shape.hidden, base->tokens);
-    weights.a = of_sides(t, W_X);
-    weights.b = of_embedded(t, t->dembedded);
-    weights.c = gradient_of_sides(t, W);
-    cudaError_t error = ts_cuda_segments(&segments, base->stream);
-    if (error == cudaSuccess)
-        error = ts_cuda_product(&tokens, base->stream);
-    return error == cudaSuccess ? ts_cuda_product(&weights, base->stream) : error;
+    if (base->error == cudaSuccess)
+        base->error = ts_cuda_segments(&segments, base->stream);
+    ts_cuda_training_multiply(base, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, base->tokens, t->shape.embed,
+                                                      t->shape.hidden, .parts = 2, .a = dembedded, .b = of_sides(t, W),
+                                                      .c = gradient_of_sides(t, W_X)});
+    ts_cuda_training_multiply(base, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, t->shape.embed, t->shape.hidden,
+                                                      base->tokens, .parts = 2, .a = of_sides(t, W_X), .b = dembedded,
+                                                      .c = gradient_of_sides(t, W)});
 }
 
-static cudaError_t queue_step(const void *handle) {
-    const training *t = handle;
+static void queue_step(void *handle) {
+    training *t = handle;
     const ts_cuda_gradient gradient = {
         .whole = t->gradient,
         .partial = t->dw_u,
@@ -239,39 +168,18 @@ static cudaError_t queue_step(const void *handle) {
         .blocks = t->blocks,
     };
     const ts_mlp_pairs_work pairs = pairs_work(t);
-    cudaError_t error = embed(t);
-    if (error == cudaSuccess)
-        error = t->fused ? ts_cuda_mlp_fused(&pairs, t->base.stream) : unfused(t);
-    if (error == cudaSuccess)
-        error = embed_gradient(t);
-    return error == cudaSuccess ? ts_cuda_training_update(&t->base, &gradient) : error;
+    embed(t);
+    if (!t->fused)
+        unfused(t);
+    else if (t->base.error == cudaSuccess)
+        t->base.error = ts_cuda_mlp_fused(&pairs, t->base.stream);
+    embed_gradient(t);
+    ts_cuda_training_update(&t->base, &gradient);
 }
 
 static ts_status create(const ts_training_spec *spec, void **handle) {
-    ts_status status = ts_cuda_enter();
-    training *t = status == TS_OK ? ts_alloc_zero(1, sizeof *t, "a training") : NULL;
-    if (!t)
-        return status == TS_OK ? TS_ERROR_MEMORY : status;
-    ts_cuda_training *base = &t->base;
-    ts_cuda_training_begin(base, spec);
-    t->shape = ts_mlp_shape_of(&spec->params[0]);
-    t->embed_stride = base->layout.tensor[W_X].stride;
-    t->hidden_stride = base->layout.tensor[W].stride;
-    t->out_stride = base->layout.tensor[W_U].stride;
-    t->fused = ts_mlp_fused_shared(t->shape.hidden, t->shape.n_out) <= ts_cuda_properties_of()->block_shared;
-    t->blocks = t->fused ? ts_mlp_fused_blocks(base->pairs) : ts_cuda_cross_entropy_blocks(base->pairs);
-    t->parts = t->fused ? t->blocks : (base->pairs - 1) / PART_PAIRS + 1;
-    status = create_device(t);
-    if (status == TS_OK)
-        status = ts_cuda_training_initialise(base);
-    if (status == TS_OK)
-        status = ts_cuda_training_record(base, queue_step, t);
-    if (status != TS_OK) {
-        destroy(t);
-        return status;
-    }
-    *handle = t;
-    return TS_OK;
+    static const ts_cuda_model MODEL = {sizeof(training), set_shape, take, queue_step};
+    return ts_cuda_training_create(&MODEL, spec, handle);
 }
 
 // Twelve rounds of the pairs' blocks, one to a multiprocessor, and none of a thirteenth: what the last one leaves empty
@@ -285,7 +193,6 @@ const ts_engine ts_cuda_mlp = {
     .model = "mlp",
     .wide = true,
     .create = create,
-    .destroy = destroy,
     TS_CUDA_ENGINE_FUNCTIONS,
     .fill = fill,
 };

@@ -9,11 +9,12 @@
 // Lists in `progress`.
 enum { STOPPED, TAKEN, SPOILED, PROGRESS };
 
-void ts_cuda_training_begin(ts_cuda_training *t, const ts_training_spec *spec) {
+static void begin(ts_cuda_training *t, const ts_cuda_model *model, const ts_training_spec *spec) {
     const ts_params *params = &spec->params[0];
     const ts_table *table = spec->data->table;
     *t = (ts_cuda_training){
         .spec = *spec,
+        .model = model,
         .instances = spec->count,
         .tokens = table->n,
         .n_out = table->n_out,
@@ -28,7 +29,7 @@ void ts_cuda_training_begin(ts_cuda_training *t, const ts_training_spec *spec) {
         t->team = ts_cuda_team_create(spec->team, t->layout.padded);
 }
 
-void ts_cuda_training_take(ts_cuda_training *t) {
+static void take(ts_cuda_training *t) {
     size_t count = (size_t)t->instances, pairs = (size_t)t->pairs;
     t->state = ts_cuda_slab_take(&t->device, count * ts_padded_state_floats(&t->layout), sizeof(float));
     t->token = ts_cuda_slab_take(&t->device, count * 2 * pairs, sizeof(int));
@@ -40,6 +41,7 @@ void ts_cuda_training_take(ts_cuda_training *t) {
     t->progress = ts_cuda_slab_take(&t->device, PROGRESS * count, sizeof(int));
     if (t->team)
         ts_cuda_team_take(t->team, &t->device);
+    t->model->take(t);
 }
 
 static float *state_of(const ts_cuda_training *t, int instance) {
@@ -142,7 +144,7 @@ static ts_status host_create(ts_cuda_training *t) {
     return TS_OK;
 }
 
-ts_status ts_cuda_training_initialise(ts_cuda_training *t) {
+static ts_status initialise(ts_cuda_training *t) {
     pair_lists lists;
     ts_status status = t->spec.team && !t->team ? TS_ERROR_MEMORY : host_create(t);
     if (status == TS_OK)
@@ -167,16 +169,16 @@ ts_status ts_cuda_training_initialise(ts_cuda_training *t) {
     return status;
 }
 
-ts_status ts_cuda_training_record(ts_cuda_training *t, cudaError_t (*queue)(const void *training),
-                                  const void *training) {
+// One step, replayed from then on.
+static ts_status record(ts_cuda_training *t) {
     cudaGraph_t graph = NULL;
     cudaError_t error = cudaStreamBeginCapture(t->stream, cudaStreamCaptureModeThreadLocal);
     if (error != cudaSuccess)
         return ts_cuda_check(error, "recording a step");
-    cudaError_t queued = queue(training);
+    t->model->queue(t);
     error = cudaStreamEndCapture(t->stream, &graph);
-    if (queued != cudaSuccess)
-        error = queued;
+    if (t->error != cudaSuccess)
+        error = t->error;
     if (error == cudaSuccess)
         error = cudaGraphInstantiate(&t->step, graph, 0);
     if (graph)
@@ -184,18 +186,44 @@ ts_status ts_cuda_training_record(ts_cuda_training *t, cudaError_t (*queue)(cons
     return ts_cuda_check(error, "recording a step");
 }
 
-void ts_cuda_training_end(ts_cuda_training *t) {
-    if (ts_cuda_enter() != TS_OK)
+ts_status ts_cuda_training_create(const ts_cuda_model *model, const ts_training_spec *spec, void **training) {
+    ts_status status = ts_cuda_enter();
+    ts_cuda_training *t = status == TS_OK ? ts_alloc_zero(1, model->bytes, "a training") : NULL;
+    if (!t)
+        return status == TS_OK ? TS_ERROR_MEMORY : status;
+    begin(t, model, spec);
+    model->set_shape(t);
+    take(t);
+    status = ts_cuda_slab_reserve(&t->device, "training");
+    if (status == TS_OK) {
+        take(t);
+        status = initialise(t);
+    }
+    if (status == TS_OK)
+        status = record(t);
+    if (status == TS_OK)
+        *training = t;
+    else
+        ts_cuda_training_destroy(t);
+    return status;
+}
+
+void ts_cuda_training_destroy(void *training) {
+    ts_cuda_training *t = training;
+    if (!t)
         return;
-    if (t->step)
-        cudaGraphExecDestroy(t->step);
-    ts_cuda_team_free(t->team);
-    ts_cuda_stream_free(t->stream);
-    ts_cuda_pinned_free(t->next_rates);
-    ts_cuda_pinned_free(t->next_progress);
-    ts_cuda_pinned_free(t->staging);
-    ts_cuda_slab_free(&t->device);
-    ts_free(t->adam);
+    if (ts_cuda_enter() == TS_OK) {
+        if (t->step)
+            cudaGraphExecDestroy(t->step);
+        ts_cuda_team_free(t->team);
+        ts_cuda_stream_free(t->stream);
+        ts_cuda_pinned_free(t->next_rates);
+        ts_cuda_pinned_free(t->next_progress);
+        ts_cuda_pinned_free(t->staging);
+        ts_cuda_slab_free(&t->device);
+        ts_free(t->adam);
+    }
+    ts_free(t);
 }
 
 // --- A step ---
@@ -212,8 +240,32 @@ const int *ts_cuda_training_stopped(const ts_cuda_training *t) {
     return t->progress + STOPPED * t->instances;
 }
 
+void ts_cuda_training_multiply(ts_cuda_training *t, ts_product_work product) {
+    product.instances = t->instances;
+    product.parts = product.parts ? product.parts : 1;
+    product.stopped = ts_cuda_training_stopped(t);
+    if (t->error == cudaSuccess)
+        t->error = ts_cuda_product(&product, t->stream);
+}
+
+void ts_cuda_training_cross_entropy(ts_cuda_training *t, ts_operand logits, int blocks, int *bad) {
+    const ts_cross_entropy_work work = {
+        .instances = t->instances,
+        .pairs = t->pairs,
+        .n_out = t->n_out,
+        .share = t->share,
+        .logits = logits,
+        .label = t->label,
+        .blocks = blocks,
+        .bad = bad,
+        .stopped = ts_cuda_training_stopped(t),
+    };
+    if (t->error == cudaSuccess)
+        t->error = ts_cuda_cross_entropy(&work, t->stream);
+}
+
 // The gradient becomes the team's.
-static cudaError_t add_up(const ts_cuda_training *t, ts_cuda_gradient *gradient) {
+static void add_up(ts_cuda_training *t, ts_cuda_gradient *gradient) {
     ts_team_work work = {
         .count = (int)t->layout.padded,
         .whole = gradient->whole,
@@ -224,15 +276,16 @@ static cudaError_t add_up(const ts_cuda_training *t, ts_cuda_gradient *gradient)
         .blocks = gradient->blocks,
         .stopped = t->progress,
     };
-    cudaError_t error = ts_cuda_team_queue(t->team, &work, t->stream);
+    if (t->error == cudaSuccess)
+        t->error = ts_cuda_team_queue(t->team, &work, t->stream);
     *gradient =
         (ts_cuda_gradient){.whole = work.sum, .whole_count = t->layout.padded, .bad = work.sum_bad, .blocks = 1};
-    return error;
 }
 
-cudaError_t ts_cuda_training_update(const ts_cuda_training *t, const ts_cuda_gradient *own) {
+void ts_cuda_training_update(ts_cuda_training *t, const ts_cuda_gradient *own) {
     ts_cuda_gradient gradient = *own;
-    cudaError_t error = t->team ? add_up(t, &gradient) : cudaSuccess;
+    if (t->team)
+        add_up(t, &gradient);
     const ts_verdict_work verdict = {
         .instances = t->instances,
         .blocks = gradient.blocks,
@@ -255,9 +308,10 @@ cudaError_t ts_cuda_training_update(const ts_cuda_training *t, const ts_cuda_gra
         .taken = t->progress + TAKEN * t->instances,
         .spoiled = t->progress + SPOILED * t->instances,
     };
-    if (error == cudaSuccess)
-        error = ts_cuda_verdict(&verdict, t->stream);
-    return error == cudaSuccess ? ts_cuda_adamw(&adamw, t->stream) : error;
+    if (t->error == cudaSuccess)
+        t->error = ts_cuda_verdict(&verdict, t->stream);
+    if (t->error == cudaSuccess)
+        t->error = ts_cuda_adamw(&adamw, t->stream);
 }
 
 // --- Training ---

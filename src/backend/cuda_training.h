@@ -11,8 +11,10 @@
 #include "base/memory.h"
 #include "cuda/step.h"
 
+// First member of every such training, so that the engine's functions below can take any of them.
 typedef struct ts_cuda_training {
     ts_training_spec spec;
+    const struct ts_cuda_model *model;
     int instances, tokens, n_out;
     int first,
         pairs;          // of an instance's training pairs, those that are trained on here: all, or this rank's part
@@ -36,24 +38,31 @@ typedef struct ts_cuda_training {
     float *staging;            // (layout.parts, layout.padded), pinned: one instance's state on its way
     cudaStream_t stream;
     cudaGraphExec_t step;
+    cudaError_t error; // of the step being recorded: it sticks, and further kernels are not started
 } ts_cuda_training;
 
 // Steps whose constants are sent, and that are queued, at once.
 enum { TS_CUDA_STEPS_AHEAD = 256 };
 
-// Making a training, in this order: shapes and, collective, its team; what it needs of the device, with what the engine
-// takes, in both passes; initial weights and pairs, all else on the device zero; one step, as `queue` puts it on the
-// stream.
-void ts_cuda_training_begin(ts_cuda_training *t, const ts_training_spec *spec);
-void ts_cuda_training_take(ts_cuda_training *t);
-ts_status ts_cuda_training_initialise(ts_cuda_training *t);
-ts_status ts_cuda_training_record(ts_cuda_training *t, cudaError_t (*queue)(const void *training),
-                                  const void *training);
-void ts_cuda_training_end(ts_cuda_training *t); // frees everything, after whichever of these failed
+// What a model brings. All get the training, which starts with a ts_cuda_training.
+typedef struct ts_cuda_model {
+    size_t bytes;              // of the training
+    void (*set_shape)(void *); // from its spec and layout; all else is zero then
+    void (*take)(void *);      // what it needs of the device, in both passes; zero at first
+    void (*queue)(void *);     // puts one step on the stream
+} ts_cuda_model;
+
+// Collective over its team.
+ts_status ts_cuda_training_create(const ts_cuda_model *model, const ts_training_spec *spec, void **training);
 
 // An operand that is a tensor of the weights: one part, a row after the other.
 ts_operand ts_cuda_training_weights(const ts_cuda_training *t, int tensor);
 const int *ts_cuda_training_stopped(const ts_cuda_training *t);
+
+// Parts of a step, for all instances that have not stopped. A product (0 parts: one): its instances are filled in here.
+// Logits (n_out) of the pairs become their gradient; `bad` (instances, blocks): losses that are not finite.
+void ts_cuda_training_multiply(ts_cuda_training *t, ts_product_work product);
+void ts_cuda_training_cross_entropy(ts_cuda_training *t, ts_operand logits, int blocks, int *bad);
 
 // The end of a step: instances with a loss that is not finite stop, the others take it. Gradients: (instances, whole)
 // of the parameters before `whole`, `parts` partial sums (instances, parts, padded - whole) of the rest.
@@ -64,10 +73,10 @@ typedef struct ts_cuda_gradient {
     const int *bad; // (instances, blocks)
     int blocks;
 } ts_cuda_gradient;
-cudaError_t ts_cuda_training_update(const ts_cuda_training *t, const ts_cuda_gradient *gradient);
+void ts_cuda_training_update(ts_cuda_training *t, const ts_cuda_gradient *gradient);
 
-// Engine functions; `training` starts with a ts_cuda_training. State: (layout.parts, parameters) float32 in the model's
-// layout.
+// Engine functions. State: (layout.parts, parameters) float32 in the model's layout.
+void ts_cuda_training_destroy(void *training);
 size_t ts_cuda_training_state_bytes(const void *training);
 ts_status ts_cuda_training_get_state(const void *training, int instance, void *state);
 ts_status ts_cuda_training_set_state(void *training, int instance, const void *state);
@@ -75,6 +84,6 @@ ts_status ts_cuda_training_get_parameters(const void *training, int instance, fl
 ts_status ts_cuda_training_train(void *training, int64_t from, int64_t to, int64_t *reached);
 
 #define TS_CUDA_ENGINE_FUNCTIONS                                                                                       \
-    .can = ts_adam_can, .state_bytes = ts_cuda_training_state_bytes, .get_state = ts_cuda_training_get_state,          \
-    .set_state = ts_cuda_training_set_state, .get_parameters = ts_cuda_training_get_parameters,                        \
-    .train = ts_cuda_training_train
+    .can = ts_adam_can, .destroy = ts_cuda_training_destroy, .state_bytes = ts_cuda_training_state_bytes,              \
+    .get_state = ts_cuda_training_get_state, .set_state = ts_cuda_training_set_state,                                  \
+    .get_parameters = ts_cuda_training_get_parameters, .train = ts_cuda_training_train

@@ -60,14 +60,6 @@ typedef struct training {
     scratch scratch[N_SCRATCH];
 } training;
 
-static void destroy(void *handle) {
-    training *t = handle;
-    if (!t)
-        return;
-    ts_cuda_training_end(&t->base);
-    ts_free(t);
-}
-
 static void set_sizes(training *t) {
     const ts_cuda_training *base = &t->base;
     ts_transformer_shape s = ts_transformer_shape_of(&base->spec.params[0]);
@@ -132,46 +124,37 @@ static void set_scratch(training *t) {
         t->scratch[i] = (scratch){NULL, sizes[i][0], sizes[i][1]};
 }
 
-static ts_status create_device(training *t) {
+static void set_shape(void *handle) {
+    set_sizes(handle);
+    set_scratch(handle);
+}
+
+static void take(void *handle) {
+    training *t = handle;
     ts_cuda_slab *slab = &t->base.device;
     size_t count = (size_t)t->base.instances;
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass == 1) {
-            ts_status status = ts_cuda_slab_reserve(slab, "training");
-            if (status != TS_OK)
-                return status;
-        }
-        ts_cuda_training_take(&t->base);
-        t->bad = ts_cuda_slab_take(slab, count * (size_t)t->blocks, sizeof(int));
-        for (int i = 0; i < N_SCRATCH; i++) {
-            scratch *s = &t->scratch[i];
-            s->at = ts_cuda_slab_take(slab, count * (size_t)s->rows * (size_t)s->stride, sizeof(float));
-        }
+    t->bad = ts_cuda_slab_take(slab, count * (size_t)t->blocks, sizeof(int));
+    for (int i = 0; i < N_SCRATCH; i++) {
+        scratch *s = &t->scratch[i];
+        s->at = ts_cuda_slab_take(slab, count * (size_t)s->rows * (size_t)s->stride, sizeof(float));
     }
-    return TS_OK;
 }
 
 // --- Operands ---
 
-// A step as it is put on the stream. A fault sticks: further kernels are not started.
-typedef struct step {
-    const training *t;
-    cudaError_t error;
-} step;
-
-static ts_operand of(const step *s, int name) {
-    const scratch *array = &s->t->scratch[name];
+static ts_operand of(const training *t, int name) {
+    const scratch *array = &t->scratch[name];
     return (ts_operand){array->at, (int64_t)array->rows * array->stride, 0, array->stride};
 }
 
-static ts_operand weights(const step *s, int tensor) {
-    return ts_cuda_training_weights(&s->t->base, tensor);
+static ts_operand weights(const training *t, int tensor) {
+    return ts_cuda_training_weights(&t->base, tensor);
 }
 
-static ts_operand gradient(const step *s, int tensor) {
-    ts_operand all = of(s, GRADIENT);
-    all.first += s->t->base.layout.tensor[tensor].offset;
-    all.stride = s->t->base.layout.tensor[tensor].stride;
+static ts_operand gradient(const training *t, int tensor) {
+    ts_operand all = of(t, GRADIENT);
+    all.first += t->base.layout.tensor[tensor].offset;
+    all.stride = t->base.layout.tensor[tensor].stride;
     return all;
 }
 
@@ -192,81 +175,75 @@ static ts_operand below(ts_operand of, int64_t rows) {
     return of;
 }
 
-static void multiply(step *s, ts_product_work work) {
-    work.instances = s->t->base.instances;
-    work.parts = work.parts ? work.parts : 1;
-    work.stopped = ts_cuda_training_stopped(&s->t->base);
-    if (s->error == cudaSuccess)
-        s->error = ts_cuda_product(&work, s->t->base.stream);
+static void multiply(training *t, ts_product_work work) {
+    ts_cuda_training_multiply(&t->base, work);
 }
 
-static void add_rows(step *s, int parts, int rows, int columns, ts_operand a, ts_operand c) {
-    const ts_sum_work work = {s->t->base.instances, parts, rows, columns, a, c, ts_cuda_training_stopped(&s->t->base)};
-    if (s->error == cudaSuccess)
-        s->error = ts_cuda_sum(&work, s->t->base.stream);
+static void add_rows(training *t, int parts, int rows, int columns, ts_operand a, ts_operand c) {
+    const ts_sum_work work = {t->base.instances, parts, rows, columns, a, c, ts_cuda_training_stopped(&t->base)};
+    if (t->base.error == cudaSuccess)
+        t->base.error = ts_cuda_sum(&work, t->base.stream);
 }
 
 // --- Forwards ---
 
-static void make_inputs(step *s) {
+static void make_inputs(training *t) {
     const ts_transformer_inputs_work work = {
-        .size = s->t->size,
-        .w_e = weights(s, TS_W_E),
-        .w_pos = weights(s, TS_W_POS),
-        .w_o = weights(s, TS_W_O),
-        .w_in = weights(s, TS_W_IN),
-        .w_u = weights(s, TS_W_U),
-        .x = s->t->scratch[X].at,
-        .into = s->t->scratch[INTO].at,
-        .stopped = ts_cuda_training_stopped(&s->t->base),
+        .size = t->size,
+        .w_e = weights(t, TS_W_E),
+        .w_pos = weights(t, TS_W_POS),
+        .w_o = weights(t, TS_W_O),
+        .w_in = weights(t, TS_W_IN),
+        .w_u = weights(t, TS_W_U),
+        .x = t->scratch[X].at,
+        .into = t->scratch[INTO].at,
+        .stopped = ts_cuda_training_stopped(&t->base),
     };
-    if (s->error == cudaSuccess)
-        s->error = ts_cuda_transformer_inputs(&work, s->t->base.stream);
+    if (t->base.error == cudaSuccess)
+        t->base.error = ts_cuda_transformer_inputs(&work, t->base.stream);
 }
 
-static void make_scores(step *s) {
-    const ts_transformer_sizes *size = &s->t->size;
+static void make_scores(training *t) {
+    const ts_transformer_sizes *size = &t->size;
     int d = size->model, k = size->head, heads = size->heads;
-    ts_operand last = from(of(s, X), 2 * size->tokens, 0), q = below(of(s, Q), 1);
-    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, 1, k, d, .parts = heads, .a = last,
-                                  .b = below(weights(s, TS_W_Q), d), .c = q});
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, 1, d, k, .parts = heads, .a = q,
-                                  .b = below(weights(s, TS_W_K), d), .c = below(of(s, KEY_QUERY), 1)});
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, 2 * size->tokens, heads, d, .a = of(s, X),
-                                  .b = of(s, KEY_QUERY), .c = of(s, SCORE)});
+    ts_operand last = from(of(t, X), 2 * size->tokens, 0), q = below(of(t, Q), 1);
+    multiply(t, (ts_product_work){TS_PRODUCT_PLAIN, 1, k, d, .parts = heads, .a = last,
+                                  .b = below(weights(t, TS_W_Q), d), .c = q});
+    multiply(t, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, 1, d, k, .parts = heads, .a = q,
+                                  .b = below(weights(t, TS_W_K), d), .c = below(of(t, KEY_QUERY), 1)});
+    multiply(t, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, 2 * size->tokens, heads, d, .a = of(t, X),
+                                  .b = of(t, KEY_QUERY), .c = of(t, SCORE)});
 }
 
-static void make_head_out(step *s) {
-    const training *t = s->t;
+static void make_head_out(training *t) {
     int d = t->size.model, k = t->size.head, heads = t->size.heads, width = t->size.width;
-    ts_operand last_and_w_o = from(of(s, X), 2 * t->size.tokens, 0);
-    ts_operand value = beside(of(s, VALUE), t->head_stride), out = below(from(of(s, OUT), 1, 0), k);
-    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, t->rows, k, d, .parts = heads, .a = of(s, X),
-                                  .b = below(weights(s, TS_W_V), d), .c = value});
-    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, 1 + t->inner, width, d, .a = last_and_w_o, .b = of(s, INTO),
-                                  .c = of(s, OUT)});
-    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, t->rows, width, k, .parts = heads, .a = value, .b = out,
-                                  .c = beside(of(s, HEAD_OUT), width)});
+    ts_operand last_and_w_o = from(of(t, X), 2 * t->size.tokens, 0);
+    ts_operand value = beside(of(t, VALUE), t->head_stride), out = below(from(of(t, OUT), 1, 0), k);
+    multiply(t, (ts_product_work){TS_PRODUCT_PLAIN, t->rows, k, d, .parts = heads, .a = of(t, X),
+                                  .b = below(weights(t, TS_W_V), d), .c = value});
+    multiply(t, (ts_product_work){TS_PRODUCT_PLAIN, 1 + t->inner, width, d, .a = last_and_w_o, .b = of(t, INTO),
+                                  .c = of(t, OUT)});
+    multiply(t, (ts_product_work){TS_PRODUCT_PLAIN, t->rows, width, k, .parts = heads, .a = value, .b = out,
+                                  .c = beside(of(t, HEAD_OUT), width)});
     if (t->size.direct)
-        multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, t->size.neurons, t->size.rest, d, .a = weights(s, TS_W_OUT),
-                                      .b = weights(s, TS_W_U), .c = of(s, READ)});
+        multiply(t, (ts_product_work){TS_PRODUCT_PLAIN, t->size.neurons, t->size.rest, d, .a = weights(t, TS_W_OUT),
+                                      .b = weights(t, TS_W_U), .c = of(t, READ)});
 }
 
 // What the hidden layer is read out by, and where what it is read into lies beside it.
-static ts_operand read_of(const step *s) {
-    return s->t->size.direct ? of(s, READ) : weights(s, TS_W_OUT);
+static ts_operand read_of(const training *t) {
+    return t->size.direct ? of(t, READ) : weights(t, TS_W_OUT);
 }
 
-static ts_operand rest_of(const step *s) {
-    return from(of(s, ROWS), 0, s->t->size.neurons_stride);
+static ts_operand rest_of(const training *t) {
+    return from(of(t, ROWS), 0, t->size.neurons_stride);
 }
 
-static ts_operand logits_of(const step *s) {
-    return s->t->size.direct ? rest_of(s) : of(s, LOGITS);
+static ts_operand logits_of(const training *t) {
+    return t->size.direct ? rest_of(t) : of(t, LOGITS);
 }
 
-static ts_transformer_pairs_work pairs_work(const step *s) {
-    const training *t = s->t;
+static ts_transformer_pairs_work pairs_work(const training *t) {
     return (ts_transformer_pairs_work){
         .size = t->size,
         .scale = 1 / sqrtf((float)t->size.head),
@@ -281,228 +258,192 @@ static ts_transformer_pairs_work pairs_work(const step *s) {
     };
 }
 
-static void mix(step *s) {
-    const ts_transformer_pairs_work work = pairs_work(s);
-    if (s->error == cudaSuccess)
-        s->error = ts_cuda_transformer_mix(&work, s->t->base.stream);
+static void mix(training *t) {
+    const ts_transformer_pairs_work work = pairs_work(t);
+    if (t->base.error == cudaSuccess)
+        t->base.error = ts_cuda_transformer_mix(&work, t->base.stream);
 }
 
-static void make_logits(step *s) {
-    const ts_transformer_sizes *size = &s->t->size;
-    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, size->pairs, size->rest, size->neurons, .a = of(s, ROWS),
-                                  .b = read_of(s), .c = rest_of(s), .plus = rest_of(s).first});
+static void make_logits(training *t) {
+    const ts_transformer_sizes *size = &t->size;
+    multiply(t, (ts_product_work){TS_PRODUCT_PLAIN, size->pairs, size->rest, size->neurons, .a = of(t, ROWS),
+                                  .b = read_of(t), .c = rest_of(t), .plus = rest_of(t).first});
     if (!size->direct)
-        multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, size->pairs, s->t->base.n_out, size->model, .a = rest_of(s),
-                                      .b = weights(s, TS_W_U), .c = logits_of(s)});
+        multiply(t, (ts_product_work){TS_PRODUCT_PLAIN, size->pairs, t->base.n_out, size->model, .a = rest_of(t),
+                                      .b = weights(t, TS_W_U), .c = logits_of(t)});
 }
 
 // --- Backwards ---
 
-static void differentiate(step *s) {
-    const ts_cuda_training *base = &s->t->base;
-    const ts_cross_entropy_work work = {
-        .instances = base->instances,
-        .pairs = base->pairs,
-        .n_out = base->n_out,
-        .share = base->share,
-        .logits = logits_of(s),
-        .label = base->label,
-        .blocks = s->t->blocks,
-        .bad = s->t->bad,
-        .stopped = ts_cuda_training_stopped(base),
-    };
-    if (s->error == cudaSuccess)
-        s->error = ts_cuda_cross_entropy(&work, base->stream);
-}
-
 // to = sum over the pairs of A^T B, in parts that are added up: A (pairs, rows), B (pairs, columns).
-static void add_pairs(step *s, int rows, int columns, ts_operand a, ts_operand b, int partial, ts_operand to) {
-    int parts = s->t->parts, numbers = rows * s->t->scratch[partial].stride;
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, rows, columns, s->t->size.pairs, .parts = parts,
+static void add_pairs(training *t, int rows, int columns, ts_operand a, ts_operand b, int partial, ts_operand to) {
+    int parts = t->parts, numbers = rows * t->scratch[partial].stride;
+    multiply(t, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, rows, columns, t->size.pairs, .parts = parts,
                                   .part_depth = PART_PAIRS, .a = below(a, PART_PAIRS), .b = below(b, PART_PAIRS),
-                                  .c = below(of(s, partial), rows)});
-    ts_operand sums = of(s, partial);
+                                  .c = below(of(t, partial), rows)});
+    ts_operand sums = of(t, partial);
     sums.stride = numbers;
-    add_rows(s, 1, parts, numbers, sums, to);
+    add_rows(t, 1, parts, numbers, sums, to);
 }
 
 // The gradient of ROWS in its own place, and of what they are read out by.
-static void rows_gradient(step *s) {
-    const ts_transformer_sizes *size = &s->t->size;
-    int out = s->t->base.n_out;
+static void rows_gradient(training *t) {
+    const ts_transformer_sizes *size = &t->size;
+    int out = t->base.n_out;
     if (!size->direct) {
-        add_pairs(s, size->model, out, rest_of(s), logits_of(s), PARTIAL_W_U, gradient(s, TS_W_U));
-        multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, size->pairs, size->rest, out, .a = logits_of(s),
-                                      .b = weights(s, TS_W_U), .c = rest_of(s)});
+        add_pairs(t, size->model, out, rest_of(t), logits_of(t), PARTIAL_W_U, gradient(t, TS_W_U));
+        multiply(t, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, size->pairs, size->rest, out, .a = logits_of(t),
+                                      .b = weights(t, TS_W_U), .c = rest_of(t)});
     }
-    add_pairs(s, size->neurons, size->rest, of(s, ROWS), rest_of(s), PARTIAL_READ,
-              size->direct ? of(s, DREAD) : gradient(s, TS_W_OUT));
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, size->pairs, size->neurons, size->rest, .a = rest_of(s),
-                                  .b = read_of(s), .c = of(s, ROWS), .mask = of(s, ROWS).first});
+    add_pairs(t, size->neurons, size->rest, of(t, ROWS), rest_of(t), PARTIAL_READ,
+              size->direct ? of(t, DREAD) : gradient(t, TS_W_OUT));
+    multiply(t, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, size->pairs, size->neurons, size->rest, .a = rest_of(t),
+                                  .b = read_of(t), .c = of(t, ROWS), .mask = of(t, ROWS).first});
 }
 
 // Sums over the pairs of each token: DHEAD_OUT's rows of a and b, DSCORE.
-static void sum_pairs(step *s) {
-    const ts_cuda_training *base = &s->t->base;
-    const ts_transformer_sizes *size = &s->t->size;
-    const ts_transformer_pairs_work pairs = pairs_work(s);
+static void sum_pairs(training *t) {
+    const ts_cuda_training *base = &t->base;
+    const ts_transformer_sizes *size = &t->size;
+    const ts_transformer_pairs_work pairs = pairs_work(t);
     ts_segment_work head_out = {
         .instances = base->instances,
         .tokens = size->tokens,
         .pairs = size->pairs,
         .columns = size->width,
         .heads = size->heads,
-        .rows = of(s, ROWS),
-        .weights = below(of(s, ATTENTION), size->pairs),
-        .out = below(of(s, DHEAD_OUT), size->tokens),
+        .rows = of(t, ROWS),
+        .weights = below(of(t, ATTENTION), size->pairs),
+        .out = below(of(t, DHEAD_OUT), size->tokens),
         .begin = base->begin,
         .order = base->order,
-        .plain = s->t->scratch[SUMS].at,
+        .plain = t->scratch[SUMS].at,
         .stopped = ts_cuda_training_stopped(base),
     };
     ts_segment_work scores = head_out;
     scores.columns = size->heads_stride;
     scores.heads = 1;
-    scores.rows = below(of(s, PAIRS_DSCORE), size->pairs);
+    scores.rows = below(of(t, PAIRS_DSCORE), size->pairs);
     scores.weights.first = NULL;
-    scores.out = below(of(s, DSCORE), size->tokens);
-    if (s->error == cudaSuccess)
-        s->error = ts_cuda_transformer_mix_back(&pairs, base->stream);
-    if (s->error == cudaSuccess)
-        s->error = ts_cuda_segments(&head_out, base->stream);
-    if (s->error == cudaSuccess)
-        s->error = ts_cuda_segments(&scores, base->stream);
+    scores.out = below(of(t, DSCORE), size->tokens);
+    if (t->base.error == cudaSuccess)
+        t->base.error = ts_cuda_transformer_mix_back(&pairs, base->stream);
+    if (t->base.error == cudaSuccess)
+        t->base.error = ts_cuda_segments(&head_out, base->stream);
+    if (t->base.error == cudaSuccess)
+        t->base.error = ts_cuda_segments(&scores, base->stream);
 }
 
 // What every pair has: past attention, and through each head's reading of the last token.
-static void sum_constant(step *s) {
-    const ts_transformer_sizes *size = &s->t->size;
-    ts_operand itself = from(of(s, DHEAD_OUT), 2 * size->tokens, 0);
-    add_rows(s, 1, size->tokens, size->width, of(s, SUMS), of(s, DOUT));
-    add_rows(s, size->heads, 1, size->width, of(s, DOUT), beside(itself, size->width));
+static void sum_constant(training *t) {
+    const ts_transformer_sizes *size = &t->size;
+    ts_operand itself = from(of(t, DHEAD_OUT), 2 * size->tokens, 0);
+    add_rows(t, 1, size->tokens, size->width, of(t, SUMS), of(t, DOUT));
+    add_rows(t, size->heads, 1, size->width, of(t, DOUT), beside(itself, size->width));
 }
 
 // value out: dvalue, dW_O, and what dW_in and (direct) dW_U have of it; dW_V, dx.
-static void values_gradient(step *s) {
-    const training *t = s->t;
+static void values_gradient(training *t) {
     int d = t->size.model, k = t->size.head, heads = t->size.heads, width = t->size.width;
-    ts_operand last_and_w_o = from(of(s, X), 2 * t->size.tokens, 0), w_v = below(weights(s, TS_W_V), d);
-    ts_operand value = beside(of(s, VALUE), t->head_stride), dvalue = beside(of(s, DVALUE), t->head_stride);
-    ts_operand out = below(from(of(s, OUT), 1, 0), k), dout = from(of(s, DOUT), 1, 0);
-    ts_operand dhead_out = beside(of(s, DHEAD_OUT), width);
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, t->rows, k, width, .parts = heads, .a = dhead_out, .b = out,
+    ts_operand last_and_w_o = from(of(t, X), 2 * t->size.tokens, 0), w_v = below(weights(t, TS_W_V), d);
+    ts_operand value = beside(of(t, VALUE), t->head_stride), dvalue = beside(of(t, DVALUE), t->head_stride);
+    ts_operand out = below(from(of(t, OUT), 1, 0), k), dout = from(of(t, DOUT), 1, 0);
+    ts_operand dhead_out = beside(of(t, DHEAD_OUT), width);
+    multiply(t, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, t->rows, k, width, .parts = heads, .a = dhead_out, .b = out,
                                   .c = dvalue});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, k, width, t->rows, .parts = heads, .a = value,
+    multiply(t, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, k, width, t->rows, .parts = heads, .a = value,
                                   .b = dhead_out, .c = below(dout, k)});
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, t->inner, d, width, .a = dout, .b = of(s, INTO),
-                                  .c = gradient(s, TS_W_O)});
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, 1, d, width, .a = of(s, DOUT), .b = of(s, INTO),
-                                  .c = from(of(s, DLAST), heads, 0)});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, t->size.neurons, 1 + t->inner, .a = last_and_w_o,
-                                  .b = of(s, DOUT), .c = gradient(s, TS_W_IN)});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, k, t->rows, .parts = heads, .a = of(s, X), .b = dvalue,
-                                  .c = below(gradient(s, TS_W_V), d)});
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, t->rows, d, k, .parts = heads, .a = dvalue, .b = w_v,
-                                  .c = below(of(s, PARTIAL_X), t->rows)});
+    multiply(t, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, t->inner, d, width, .a = dout, .b = of(t, INTO),
+                                  .c = gradient(t, TS_W_O)});
+    multiply(t, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, 1, d, width, .a = of(t, DOUT), .b = of(t, INTO),
+                                  .c = from(of(t, DLAST), heads, 0)});
+    multiply(t, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, t->size.neurons, 1 + t->inner, .a = last_and_w_o,
+                                  .b = of(t, DOUT), .c = gradient(t, TS_W_IN)});
+    multiply(t, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, k, t->rows, .parts = heads, .a = of(t, X), .b = dvalue,
+                                  .c = below(gradient(t, TS_W_V), d)});
+    multiply(t, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, t->rows, d, k, .parts = heads, .a = dvalue, .b = w_v,
+                                  .c = below(of(t, PARTIAL_X), t->rows)});
 }
 
 // W_out W_U, and W_U after attention.
-static void read_gradient(step *s) {
-    const ts_transformer_sizes *size = &s->t->size;
-    int d = size->model, out = s->t->base.n_out;
-    ts_operand last_and_w_o = from(of(s, X), 2 * size->tokens, 0), dw_u = gradient(s, TS_W_U);
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, size->neurons, d, out, .a = of(s, DREAD),
-                                  .b = weights(s, TS_W_U), .c = gradient(s, TS_W_OUT)});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, out, 1 + s->t->inner, .a = last_and_w_o,
-                                  .b = from(of(s, DOUT), 0, size->neurons_stride), .c = dw_u});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, out, size->neurons, .a = weights(s, TS_W_OUT),
-                                  .b = of(s, DREAD), .c = dw_u, .plus = dw_u.first});
+static void read_gradient(training *t) {
+    const ts_transformer_sizes *size = &t->size;
+    int d = size->model, out = t->base.n_out;
+    ts_operand last_and_w_o = from(of(t, X), 2 * size->tokens, 0), dw_u = gradient(t, TS_W_U);
+    multiply(t, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, size->neurons, d, out, .a = of(t, DREAD),
+                                  .b = weights(t, TS_W_U), .c = gradient(t, TS_W_OUT)});
+    multiply(t, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, out, 1 + t->inner, .a = last_and_w_o,
+                                  .b = from(of(t, DOUT), 0, size->neurons_stride), .c = dw_u});
+    multiply(t, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, out, size->neurons, .a = weights(t, TS_W_OUT),
+                                  .b = of(t, DREAD), .c = dw_u, .plus = dw_u.first});
 }
 
 // score = x W_K q, q = last W_Q: dW_K, dW_Q, dx.
-static void scores_gradient(step *s) {
-    const ts_transformer_sizes *size = &s->t->size;
+static void scores_gradient(training *t) {
+    const ts_transformer_sizes *size = &t->size;
     int d = size->model, k = size->head, heads = size->heads, rows = 2 * size->tokens;
-    ts_operand last = from(of(s, X), rows, 0), q = below(of(s, Q), 1), dq = below(of(s, DQ), 1);
-    ts_operand dkey_query = below(of(s, DKEY_QUERY), 1);
-    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, rows, d, heads, .a = of(s, DSCORE), .b = of(s, KEY_QUERY),
-                                  .c = from(of(s, PARTIAL_X), (int64_t)heads * s->t->rows, 0)});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, heads, d, rows, .a = of(s, DSCORE), .b = of(s, X),
-                                  .c = of(s, DKEY_QUERY)});
-    multiply(s, (ts_product_work){TS_PRODUCT_PLAIN, 1, k, d, .parts = heads, .a = dkey_query,
-                                  .b = below(weights(s, TS_W_K), d), .c = dq});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, k, 1, .parts = heads, .a = dkey_query, .b = q,
-                                  .c = below(gradient(s, TS_W_K), d)});
-    multiply(s, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, k, 1, .parts = heads, .a = last, .b = dq,
-                                  .c = below(gradient(s, TS_W_Q), d)});
-    multiply(s, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, 1, d, k, .parts = heads, .a = dq,
-                                  .b = below(weights(s, TS_W_Q), d), .c = below(of(s, DLAST), 1)});
+    ts_operand last = from(of(t, X), rows, 0), q = below(of(t, Q), 1), dq = below(of(t, DQ), 1);
+    ts_operand dkey_query = below(of(t, DKEY_QUERY), 1);
+    multiply(t, (ts_product_work){TS_PRODUCT_PLAIN, rows, d, heads, .a = of(t, DSCORE), .b = of(t, KEY_QUERY),
+                                  .c = from(of(t, PARTIAL_X), (int64_t)heads * t->rows, 0)});
+    multiply(t, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, heads, d, rows, .a = of(t, DSCORE), .b = of(t, X),
+                                  .c = of(t, DKEY_QUERY)});
+    multiply(t, (ts_product_work){TS_PRODUCT_PLAIN, 1, k, d, .parts = heads, .a = dkey_query,
+                                  .b = below(weights(t, TS_W_K), d), .c = dq});
+    multiply(t, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, k, 1, .parts = heads, .a = dkey_query, .b = q,
+                                  .c = below(gradient(t, TS_W_K), d)});
+    multiply(t, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, d, k, 1, .parts = heads, .a = last, .b = dq,
+                                  .c = below(gradient(t, TS_W_Q), d)});
+    multiply(t, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, 1, d, k, .parts = heads, .a = dq,
+                                  .b = below(weights(t, TS_W_Q), d), .c = below(of(t, DLAST), 1)});
 }
 
-static void embedding_gradient(step *s) {
-    const training *t = s->t;
+static void embedding_gradient(training *t) {
     int n = t->size.tokens, stride = t->size.model_stride, numbers = t->rows * stride;
-    ts_operand partial = of(s, PARTIAL_X);
+    ts_operand partial = of(t, PARTIAL_X);
     partial.stride = numbers;
-    add_rows(s, 1, t->size.heads + 1, numbers, partial, of(s, DX));
-    add_rows(s, 2, n, stride, below(of(s, DX), n), below(gradient(s, TS_W_POS), 1));
+    add_rows(t, 1, t->size.heads + 1, numbers, partial, of(t, DX));
+    add_rows(t, 2, n, stride, below(of(t, DX), n), below(gradient(t, TS_W_POS), 1));
     const ts_transformer_embedding_work work = {
         .size = t->size,
         .dx = t->scratch[DX].at,
         .dlast = t->scratch[DLAST].at,
-        .dw_e = gradient(s, TS_W_E),
-        .dw_pos = gradient(s, TS_W_POS),
+        .dw_e = gradient(t, TS_W_E),
+        .dw_pos = gradient(t, TS_W_POS),
         .stopped = ts_cuda_training_stopped(&t->base),
     };
-    if (s->error == cudaSuccess)
-        s->error = ts_cuda_transformer_embedding(&work, t->base.stream);
+    if (t->base.error == cudaSuccess)
+        t->base.error = ts_cuda_transformer_embedding(&work, t->base.stream);
 }
 
-static cudaError_t queue_step(const void *handle) {
-    const training *t = handle;
-    step s = {t, cudaSuccess};
-    make_inputs(&s);
-    make_scores(&s);
-    make_head_out(&s);
-    mix(&s);
-    make_logits(&s);
-    differentiate(&s);
-    rows_gradient(&s);
-    sum_pairs(&s);
-    sum_constant(&s);
-    values_gradient(&s);
+static void queue_step(void *handle) {
+    training *t = handle;
+    make_inputs(t);
+    make_scores(t);
+    make_head_out(t);
+    mix(t);
+    make_logits(t);
+    ts_cuda_training_cross_entropy(&t->base, logits_of(t), t->blocks, t->bad);
+    rows_gradient(t);
+    sum_pairs(t);
+    sum_constant(t);
+    values_gradient(t);
     if (t->size.direct)
-        read_gradient(&s);
-    scores_gradient(&s);
-    embedding_gradient(&s);
+        read_gradient(t);
+    scores_gradient(t);
+    embedding_gradient(t);
     const ts_cuda_gradient whole = {
         .whole = t->scratch[GRADIENT].at,
         .whole_count = t->base.layout.padded,
         .bad = t->bad,
         .blocks = t->blocks,
     };
-    return s.error == cudaSuccess ? ts_cuda_training_update(&t->base, &whole) : s.error;
+    ts_cuda_training_update(&t->base, &whole);
 }
 
 static ts_status create(const ts_training_spec *spec, void **handle) {
-    ts_status status = ts_cuda_enter();
-    training *t = status == TS_OK ? ts_alloc_zero(1, sizeof *t, "a training") : NULL;
-    if (!t)
-        return status == TS_OK ? TS_ERROR_MEMORY : status;
-    ts_cuda_training_begin(&t->base, spec);
-    set_sizes(t);
-    set_scratch(t);
-    status = create_device(t);
-    if (status == TS_OK)
-        status = ts_cuda_training_initialise(&t->base);
-    if (status == TS_OK)
-        status = ts_cuda_training_record(&t->base, queue_step, t);
-    if (status != TS_OK) {
-        destroy(t);
-        return status;
-    }
-    *handle = t;
-    return TS_OK;
+    static const ts_cuda_model MODEL = {sizeof(training), set_shape, take, queue_step};
+    return ts_cuda_training_create(&MODEL, spec, handle);
 }
 
 // Twenty rounds of tiles of the logits, of 128 x 64 and three to a multiprocessor (kernels/cuda/product.cu), and none
@@ -517,7 +458,6 @@ const ts_engine ts_cuda_transformer = {
     .model = "transformer",
     .wide = true,
     .create = create,
-    .destroy = destroy,
     TS_CUDA_ENGINE_FUNCTIONS,
     .fill = fill,
 };

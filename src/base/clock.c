@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 double ts_clock(void) {
@@ -21,18 +20,7 @@ void ts_sleep(double seconds) {
 }
 
 static double unit_seconds(char unit) {
-    switch (unit) {
-    case 's':
-        return 1;
-    case 'm':
-        return 60;
-    case 'h':
-        return 3600;
-    case 'd':
-        return 86400;
-    default:
-        return 0;
-    }
+    return unit == 's' ? 1 : unit == 'm' ? 60 : unit == 'h' ? 3600 : unit == 'd' ? 86400 : 0;
 }
 
 ts_status ts_duration_parse(const char *text, double *seconds) {

@@ -16,7 +16,6 @@
 #include "run/simulate.h"
 #include "run/wide.h"
 #include "task/data.h"
-#include "train/trainer.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -49,12 +48,9 @@ typedef struct plan {
 
 // Seconds of one instance of a case, from some steps and one measurement.
 static ts_status time_case(plan *p, int index, double budget, double *seconds) {
-    const ts_data *data;
+    const ts_data *data = p->job->data[index];
     ts_params params;
     ts_case_params(p->sweep, index, 0, &params);
-    ts_status status = ts_job_data(p->job, index, &data);
-    if (status != TS_OK)
-        return status;
     const ts_model *model = params.schema->model;
     const ts_engine *engine = p->job->engines[index];
     const ts_record_layout *layout = p->job->layouts[index];
@@ -65,7 +61,7 @@ static ts_status time_case(plan *p, int index, double budget, double *seconds) {
     ts_training_spec spec = {&params, 1, data, NULL};
     void *training = NULL;
     double start = ts_clock(), spent = 0;
-    status = weights && measures ? engine->create(&spec, &training) : TS_ERROR_MEMORY;
+    ts_status status = weights && measures ? engine->create(&spec, &training) : TS_ERROR_MEMORY;
     if (status == TS_OK) {
         double fixed = ts_clock() - start;
         int64_t steps = ts_params_integer(&params, "steps"), done = 0, reached = 0;
@@ -130,18 +126,13 @@ static ts_status calibrate(plan *p) {
     return TS_OK;
 }
 
-static ts_status count_operations(plan *p) {
+static void count_operations(plan *p) {
     for (int i = 0; i < p->job->cases; i++) {
-        const ts_data *data;
         ts_params params;
-        ts_status status = ts_job_data(p->job, i, &data);
-        if (status != TS_OK)
-            return status;
         ts_case_params(p->sweep, i, 0, &params);
-        p->operations[i] = params.schema->model->step_operations(&params, data) * p->job->steps[i];
+        p->operations[i] = params.schema->model->step_operations(&params, p->job->data[i]) * p->job->steps[i];
         p->order[i] = i;
     }
-    return TS_OK;
 }
 
 static ts_status simulate(plan *p, ts_simulation *result) {
@@ -151,7 +142,7 @@ static ts_status simulate(plan *p, ts_simulation *result) {
     ts_status status = costs && pending ? TS_OK : TS_ERROR_MEMORY;
     int narrow = 0;
     for (int i = 0; status == TS_OK && i < p->job->cases; i++) {
-        status = ts_job_case(p->job, i, &costs[i]);
+        costs[i] = ts_job_case(p->job, i);
         costs[i].cost = p->cost[i];
         if (p->job->ranks[i] == 1)
             pending[narrow++] = (ts_unit){i, 0, ts_sweep_case(p->sweep, i)->rows};
@@ -223,7 +214,7 @@ static ts_status make_forecast(plan *p, forecast *f) {
 // What the table of a case is; false if it has none, or one that is analysed in another group.
 static bool table_verdict(const plan *p, int index, char verdict[128]) {
     const ts_data *data = p->job->data[index];
-    const ts_table *table = data ? data->table : NULL;
+    const ts_table *table = data->table;
     if (!table || (!table->group && data->symmetry))
         return false;
     ts_table_verdict(table, verdict);
@@ -338,9 +329,11 @@ static ts_status make_plan(plan *p, bool json) {
     p->cost = ts_alloc_zero(cases, sizeof *p->cost, "a plan");
     p->operations = ts_alloc_zero(cases, sizeof *p->operations, "a plan");
     p->order = ts_alloc_zero(cases, sizeof *p->order, "a plan");
-    ts_status status = p->cost && p->operations && p->order ? count_operations(p) : TS_ERROR_MEMORY;
-    if (status == TS_OK)
+    ts_status status = TS_ERROR_MEMORY;
+    if (p->cost && p->operations && p->order) {
+        count_operations(p);
         status = calibrate(p);
+    }
     if (status == TS_OK)
         status = make_forecast(p, &f);
     if (status == TS_OK)

@@ -148,23 +148,9 @@ static hid_t text_type(void) {
 }
 
 hid_t ts_h5_type_id(ts_h5_type type) {
-    switch (type) {
-    case TS_H5_UINT8:
-        return H5Tcopy(H5T_STD_U8LE);
-    case TS_H5_UINT32:
-        return H5Tcopy(H5T_STD_U32LE);
-    case TS_H5_INT32:
-        return H5Tcopy(H5T_STD_I32LE);
-    case TS_H5_INT64:
-        return H5Tcopy(H5T_STD_I64LE);
-    case TS_H5_FLOAT32:
-        return H5Tcopy(H5T_IEEE_F32LE);
-    case TS_H5_FLOAT64:
-        return H5Tcopy(H5T_IEEE_F64LE);
-    case TS_H5_TEXT:
-        break;
-    }
-    return text_type();
+    const hid_t numbers[TS_H5_TEXT] = {H5T_STD_U8LE,  H5T_STD_U32LE,  H5T_STD_I32LE,
+                                       H5T_STD_I64LE, H5T_IEEE_F32LE, H5T_IEEE_F64LE};
+    return type == TS_H5_TEXT ? text_type() : H5Tcopy(numbers[type]);
 }
 
 static bool plan_dataset(hid_t plan, ts_h5_type type) {
@@ -217,45 +203,29 @@ ts_status ts_h5_end(ts_h5 *h5) {
 // --- Objects ---
 
 void ts_h5_close(ts_h5 *h5, hid_t id) {
+    static herr_t (*const CLOSE[H5I_NTYPES])(hid_t) = {
+        [H5I_FILE] = H5Fclose,      [H5I_GROUP] = H5Gclose, [H5I_DATASET] = H5Dclose,     [H5I_DATATYPE] = H5Tclose,
+        [H5I_DATASPACE] = H5Sclose, [H5I_ATTR] = H5Aclose,  [H5I_GENPROP_LST] = H5Pclose,
+    };
     if (id < 0)
         return;
-    herr_t result = -1;
-    switch (H5Iget_type(id)) {
-    case H5I_FILE:
-        result = H5Fclose(id);
-        break;
-    case H5I_GROUP:
-        result = H5Gclose(id);
-        break;
-    case H5I_DATASET:
-        result = H5Dclose(id);
-        break;
-    case H5I_DATATYPE:
-        result = H5Tclose(id);
-        break;
-    case H5I_DATASPACE:
-        result = H5Sclose(id);
-        break;
-    case H5I_ATTR:
-        result = H5Aclose(id);
-        break;
-    case H5I_GENPROP_LST:
-        result = H5Pclose(id);
-        break;
-    default:
-        break;
-    }
-    if (result < 0)
+    H5I_type_t type = H5Iget_type(id);
+    if (type < 0 || type >= H5I_NTYPES || !CLOSE[type] || CLOSE[type](id) < 0)
         ts_h5_fault(h5, "close", "a part of it");
+}
+
+// The handle, or the fault that there is none.
+static hid_t checked(ts_h5 *h5, hid_t id, const char *doing, const char *name) {
+    if (id < 0)
+        ts_h5_fault(h5, doing, name);
+    return id;
 }
 
 hid_t ts_h5_create_group(ts_h5 *h5, hid_t parent, const char *name) {
     if (h5->status != TS_OK)
         return -1;
     hid_t group = H5Gcreate2(parent, name, H5P_DEFAULT, h5->group_plan, H5P_DEFAULT);
-    if (group < 0)
-        ts_h5_fault(h5, "create group", name);
-    return group;
+    return checked(h5, group, "create group", name);
 }
 
 hid_t ts_h5_create_dataset(ts_h5 *h5, hid_t parent, const char *name, const ts_h5_form *form) {
@@ -266,29 +236,18 @@ hid_t ts_h5_create_dataset(ts_h5 *h5, hid_t parent, const char *name, const ts_h
     hid_t dataset = -1;
     if (type >= 0 && space >= 0)
         dataset = H5Dcreate2(parent, name, type, space, H5P_DEFAULT, h5->dataset_plan[form->type], H5P_DEFAULT);
-    if (dataset < 0)
-        ts_h5_fault(h5, "create dataset", name);
+    checked(h5, dataset, "create dataset", name);
     ts_h5_close(h5, space);
     ts_h5_close(h5, type);
     return dataset;
 }
 
 hid_t ts_h5_open_group(ts_h5 *h5, hid_t parent, const char *name) {
-    if (h5->status != TS_OK)
-        return -1;
-    hid_t group = H5Gopen2(parent, name, group_access);
-    if (group < 0)
-        ts_h5_fault(h5, "open group", name);
-    return group;
+    return h5->status == TS_OK ? checked(h5, H5Gopen2(parent, name, group_access), "open group", name) : -1;
 }
 
 hid_t ts_h5_open_dataset(ts_h5 *h5, hid_t parent, const char *name) {
-    if (h5->status != TS_OK)
-        return -1;
-    hid_t dataset = H5Dopen2(parent, name, dataset_access);
-    if (dataset < 0)
-        ts_h5_fault(h5, "open dataset", name);
-    return dataset;
+    return h5->status == TS_OK ? checked(h5, H5Dopen2(parent, name, dataset_access), "open dataset", name) : -1;
 }
 
 bool ts_h5_has(hid_t parent, const char *name) {

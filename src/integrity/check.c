@@ -262,7 +262,7 @@ static void check_all(inspection *check) {
         check->h5.status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read '%s'", check->h5.path);
         return;
     }
-    ts_rows_begin(&check->rows, &check->h5, check->sweep, check->layouts);
+    ts_rows_begin(&check->rows, &check->h5, check->sweep, check->layouts, false);
     check_columns(check);
     if (check->h5.status == TS_OK)
         read_columns(check);
@@ -286,7 +286,7 @@ static void sync_file(ts_h5 *h5) {
 // time.
 static void reset_rows(const inspection *check, ts_h5 *h5) {
     ts_rows rows;
-    ts_rows_begin(&rows, h5, check->sweep, check->layouts);
+    ts_rows_begin(&rows, h5, check->sweep, check->layouts, false);
     for (int64_t i = 0; i < check->resets && h5->status == TS_OK; i++) {
         const ts_record_layout *layout = check->layouts[check->reset[i].case_index];
         void *record = ts_alloc_zero(1, layout->bytes, "an empty record");

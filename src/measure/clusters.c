@@ -19,44 +19,24 @@ static void finish(void *state) {
     ts_planes_cluster(&((ts_clusters *)state)->planes);
 }
 
-static void free_state(void *state) {
-    ts_planes_free(&((ts_clusters *)state)->planes);
-}
-
-static double neuron_frequency(const void *state, int index) {
-    return ((const ts_clusters *)state)->planes.frequency[index];
-}
-
-static double neuron_frequency_fraction(const void *state, int index) {
-    return ((const ts_clusters *)state)->planes.fraction[index];
-}
-
-static double key_frequency(const void *state, int index) {
-    return ((const ts_clusters *)state)->planes.key[index];
-}
-
 static const ts_measure ROWS[] = {
     {"neuron_frequency",
      "frequency whose 2-D Fourier terms hold most of the neuron's variation; -1: none",
      {"neuron"},
      .at_end = true,
-     .each = neuron_frequency},
+     .at = offsetof(ts_clusters, planes.frequency)},
     {"neuron_frequency_fraction",
      "share of the neuron's variation that its frequency holds",
      {"neuron"},
      .at_end = true,
-     .each = neuron_frequency_fraction},
+     .at = offsetof(ts_clusters, planes.fraction)},
     {"key_frequency",
      "1 for frequencies that own a neuron with a share over 0.85",
      {"frequency"},
      .at_end = true,
-     .each = key_frequency},
+     .at = offsetof(ts_clusters, planes.key)},
     {0},
 };
-
-static bool needs(const ts_data *data) {
-    return data->symmetry->circles > 0;
-}
 
 const ts_family ts_family_clusters = {
     .title = "Frequencies of neurons, of cyclic and dihedral tables",
@@ -64,10 +44,11 @@ const ts_family ts_family_clusters = {
     .kind = TS_KIND_TABLE,
     .rows = ROWS,
     .charts = true,
-    .needs = needs,
+    .least_circles = 1,
+    .most_circles = 2,
     .state_bytes = sizeof(ts_clusters),
+    .slab = offsetof(ts_clusters, planes.slab),
     .begin = begin,
     .add = add,
     .finish = finish,
-    .free = free_state,
 };

@@ -32,7 +32,10 @@ typedef struct cyclic {
     double *exponential;     // (n, stride) of their negatives
     double *z;               // (n)
     double *work;            // (n, n + the embedding's width)
-    double restricted_loss, excluded_loss;
+    // Measures.
+    double *embed_norm[2];                    // (n) of the left, of the right one
+    double *cos_coefficient, *cos_similarity; // (n / 2)
+    double residual_fraction, restricted_loss, excluded_loss;
     ts_slab slab;
 } cyclic;
 
@@ -63,6 +66,10 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
         m->component = ts_slab_take(&m->slab, n * n, sizeof(double));
         m->exponential = ts_slab_take(&m->slab, n * m->pairs->stride, sizeof(double));
         m->z = ts_slab_take(&m->slab, n, sizeof(double));
+        for (int side = 0; side < 2; side++)
+            m->embed_norm[side] = ts_slab_take(&m->slab, n, sizeof(double));
+        m->cos_coefficient = ts_slab_take(&m->slab, n / 2, sizeof(double));
+        m->cos_similarity = ts_slab_take(&m->slab, n / 2, sizeof(double));
         m->work = ts_slab_take(&m->slab, n * (n + (size_t)m->network->embed), sizeof(double));
     }
     return TS_OK;
@@ -100,17 +107,21 @@ static void add(void *state, int a) {
         gather_pair(m, a, b, row.h + (size_t)b * (size_t)m->hidden, row.logits + (size_t)b * (size_t)m->n);
 }
 
-// The centred logits' product with the cube cos(2 pi k (x_a + x_b - c) / n), and the cube's squared norm. Cubes are
-// orthogonal to each other over c.
-static double along_cube(const cyclic *m, int k, double *norm) {
-    const double *cosine = m->planes->functions + (size_t)(2 * k - 1) * (size_t)m->n;
-    double dot = 0;
-    *norm = 0;
-    for (int d = 0; d < m->n; d++) {
-        dot += m->by_difference[d] * cosine[d];
-        *norm += (double)m->n * m->n * cosine[d] * cosine[d];
+// The centred logits beside the cubes cos(2 pi k (x_a + x_b - c) / n), which are orthogonal to each other over c.
+static void measure_cubes(cyclic *m) {
+    double explained = 0;
+    for (int k = 1; k <= m->n / 2; k++) {
+        const double *cosine = m->planes->functions + (size_t)(2 * k - 1) * (size_t)m->n;
+        double dot = 0, norm = 0;
+        for (int d = 0; d < m->n; d++) {
+            dot += m->by_difference[d] * cosine[d];
+            norm += (double)m->n * m->n * cosine[d] * cosine[d];
+        }
+        m->cos_coefficient[k - 1] = dot / norm;
+        m->cos_similarity[k - 1] = dot / sqrt(norm * m->logit_energy);
+        explained += dot * dot / (norm * m->logit_energy);
     }
-    return dot;
+    m->residual_fraction = sqrt(explained < 1 ? 1 - explained : isnan(explained) ? NAN : 0);
 }
 
 // --- The key frequencies ---
@@ -216,86 +227,41 @@ static void finish(void *state) {
     cyclic *m = state;
     for (int c = 0; c < m->n; c++)
         m->logit_mean[c] /= (double)m->n * m->n;
+    measure_cubes(m);
+    ts_fourier_norms(m->n, m->planes->functions, m->x_a, m->network->e_x, m->network->embed, m->work, m->embed_norm[0]);
+    ts_fourier_norms(m->n, m->planes->functions, m->x_b, m->network->e_y, m->network->embed, m->work, m->embed_norm[1]);
     project_keys(m);
     m->restricted_loss = restricted_loss(m);
     m->excluded_loss = excluded_loss(m);
 }
 
-static void free_state(void *state) {
-    ts_slab_free(&((cyclic *)state)->slab);
-}
-
-// --- The measures ---
-
-static double logit_residual_fraction(const void *state) {
-    const cyclic *m = state;
-    double explained = 0, norm;
-    for (int k = 1; k <= m->n / 2; k++) {
-        double dot = along_cube(m, k, &norm);
-        explained += dot * dot / (norm * m->logit_energy);
-    }
-    return sqrt(explained < 1 ? 1 - explained : isnan(explained) ? NAN : 0);
-}
-
-static double key_restricted_loss(const void *state) {
-    return ((const cyclic *)state)->restricted_loss;
-}
-
-static double key_excluded_loss(const void *state) {
-    return ((const cyclic *)state)->excluded_loss;
-}
-
-static void embed_fourier_norm(const void *state, double *out) {
-    const cyclic *m = state;
-    ts_fourier_norms(m->n, m->planes->functions, m->x_a, m->network->e_x, m->network->embed, m->work, out);
-}
-
-static void embed_right_fourier_norm(const void *state, double *out) {
-    const cyclic *m = state;
-    ts_fourier_norms(m->n, m->planes->functions, m->x_b, m->network->e_y, m->network->embed, m->work, out);
-}
-
-static double logit_cos_coefficient(const void *state, int index) {
-    double norm, dot = along_cube(state, index + 1, &norm);
-    return dot / norm;
-}
-
-static double logit_cos_similarity(const void *state, int index) {
-    double norm, dot = along_cube(state, index + 1, &norm);
-    return dot / sqrt(norm * ((const cyclic *)state)->logit_energy);
-}
-
 static const ts_measure ROWS[] = {
     {"logit_residual_fraction",
      "norm of the centred logits without their components along all cosine cubes, over their own",
-     .value = logit_residual_fraction},
+     .at = offsetof(cyclic, residual_fraction)},
     {"key_restricted_loss",
      "loss with only the key frequencies' functions of a + b in the hidden layer, and the mean logits", .units = "nat",
-     .loss = true, .value = key_restricted_loss},
+     .loss = true, .at = offsetof(cyclic, restricted_loss)},
     {"key_excluded_loss", "training loss without the key frequencies' functions of a + b in the hidden layer",
-     .units = "nat", .loss = true, .value = key_excluded_loss},
+     .units = "nat", .loss = true, .at = offsetof(cyclic, excluded_loss)},
     {"embed_fourier_norm",
      "norm of the left embedding's Fourier components over tokens",
      {"component"},
-     .values = embed_fourier_norm},
+     .at = offsetof(cyclic, embed_norm[0])},
     {"embed_right_fourier_norm",
      "norm of the right embedding's Fourier components over tokens",
      {"component"},
-     .values = embed_right_fourier_norm},
+     .at = offsetof(cyclic, embed_norm[1])},
     {"logit_cos_coefficient",
      "coefficient of cos(2 pi k (a + b - c) / n) in the centred logits",
      {"frequency"},
-     .each = logit_cos_coefficient},
+     .at = offsetof(cyclic, cos_coefficient)},
     {"logit_cos_similarity",
      "cosine between the centred logits and cos(2 pi k (a + b - c) / n)",
      {"frequency"},
-     .each = logit_cos_similarity},
+     .at = offsetof(cyclic, cos_similarity)},
     {0},
 };
-
-static bool needs(const ts_data *data) {
-    return data->symmetry->circles == 1;
-}
 
 const ts_family ts_family_cyclic = {
     .title = "Fourier measures of cyclic tables",
@@ -303,10 +269,11 @@ const ts_family ts_family_cyclic = {
     .kind = TS_KIND_TABLE,
     .rows = ROWS,
     .charts = true,
-    .needs = needs,
+    .least_circles = 1,
+    .most_circles = 1,
     .state_bytes = sizeof(cyclic),
+    .slab = offsetof(cyclic, slab),
     .begin = begin,
     .add = add,
     .finish = finish,
-    .free = free_state,
 };

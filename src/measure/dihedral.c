@@ -7,6 +7,9 @@
 
 #include <string.h>
 
+// Of the embeddings and the unembedding.
+enum { ROTATIONS, REFLECTIONS, HALVES };
+
 typedef struct dihedral {
     ts_pairs *pairs;
     const ts_network *network;
@@ -18,7 +21,9 @@ typedef struct dihedral {
     double *z;                  // (order)
     double *columns;            // (n, hidden): half of the unembedding, transposed
     double *work;               // (n, n + the greater of hidden and the embedding's width)
+    // Measures.
     double corrected_loss;
+    double *embed_norm[2][HALVES], *unembed_norm[HALVES]; // (n) of the left, of the right one
     ts_slab slab;
 } dihedral;
 
@@ -42,14 +47,15 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
         m->part = ts_slab_take(&m->slab, n * n, sizeof(double));
         m->z = ts_slab_take(&m->slab, order, sizeof(double));
         m->columns = ts_slab_take(&m->slab, n * hidden, sizeof(double));
+        for (int half = 0; half < HALVES; half++) {
+            m->unembed_norm[half] = ts_slab_take(&m->slab, n, sizeof(double));
+            for (int side = 0; side < 2; side++)
+                m->embed_norm[side][half] = ts_slab_take(&m->slab, n, sizeof(double));
+        }
         m->work = ts_slab_take(&m->slab, n * (n + (hidden > embed ? hidden : embed)), sizeof(double));
     }
     ts_fourier_basis(m->n, m->planes->functions, m->basis);
     return TS_OK;
-}
-
-static void free_state(void *state) {
-    ts_slab_free(&((dihedral *)state)->slab);
 }
 
 // The key frequencies' components alone, as rows of m->basis and columns of m->basis_columns; returns how many.
@@ -90,102 +96,67 @@ static double corrected_loss(dihedral *m) {
     return sum / (double)(order * order);
 }
 
+static void measure_half(dihedral *m, int half) {
+    const double *embedding[2] = {m->network->e_x, m->network->e_y}, *functions = m->planes->functions;
+    size_t n = (size_t)m->n, hidden = (size_t)m->hidden, first = (size_t)half * n, embed = (size_t)m->network->embed;
+    for (int side = 0; side < 2; side++)
+        ts_fourier_norms(m->n, functions, NULL, embedding[side] + first * embed, m->network->embed, m->work,
+                         m->embed_norm[side][half]);
+    for (size_t c = 0; c < n; c++)
+        for (size_t k = 0; k < hidden; k++)
+            m->columns[c * hidden + k] = m->network->u[k * 2 * n + first + c];
+    ts_fourier_norms(m->n, functions, NULL, m->columns, m->hidden, m->work, m->unembed_norm[half]);
+}
+
 // Rows of pairs are made once more, now that the key frequencies are known.
 static void finish(void *state) {
     dihedral *m = state;
     m->corrected_loss = corrected_loss(m);
-}
-
-static double reflection_corrected_loss(const void *state) {
-    return ((const dihedral *)state)->corrected_loss;
-}
-
-// --- Halves of the embeddings and the unembedding ---
-
-enum { ROTATIONS, REFLECTIONS };
-
-static void embedding_norm(const dihedral *m, const double *embedding, int half, double *out) {
-    ts_fourier_norms(m->n, m->planes->functions, NULL,
-                     embedding + (size_t)half * (size_t)m->n * (size_t)m->network->embed, m->network->embed, m->work,
-                     out);
-}
-
-static void unembedding_norm(const dihedral *m, int half, double *out) {
-    size_t n = (size_t)m->n, hidden = (size_t)m->hidden, first = (size_t)half * n;
-    for (size_t c = 0; c < n; c++)
-        for (size_t k = 0; k < hidden; k++)
-            m->columns[c * hidden + k] = m->network->u[k * 2 * n + first + c];
-    ts_fourier_norms(m->n, m->planes->functions, NULL, m->columns, m->hidden, m->work, out);
-}
-
-static void embed_rotation(const void *state, double *out) {
-    embedding_norm(state, ((const dihedral *)state)->network->e_x, ROTATIONS, out);
-}
-
-static void embed_reflection(const void *state, double *out) {
-    embedding_norm(state, ((const dihedral *)state)->network->e_x, REFLECTIONS, out);
-}
-
-static void embed_right_rotation(const void *state, double *out) {
-    embedding_norm(state, ((const dihedral *)state)->network->e_y, ROTATIONS, out);
-}
-
-static void embed_right_reflection(const void *state, double *out) {
-    embedding_norm(state, ((const dihedral *)state)->network->e_y, REFLECTIONS, out);
-}
-
-static void unembed_rotation(const void *state, double *out) {
-    unembedding_norm(state, ROTATIONS, out);
-}
-
-static void unembed_reflection(const void *state, double *out) {
-    unembedding_norm(state, REFLECTIONS, out);
+    for (int half = 0; half < HALVES; half++)
+        measure_half(m, half);
 }
 
 static const ts_measure ROWS[] = {
     {"reflection_corrected_loss",
      "loss without the logits' key-frequency components on elements that are a reflection where the product is none, "
      "or none where it is one",
-     .units = "nat", .loss = true, .value = reflection_corrected_loss},
+     .units = "nat", .loss = true, .at = offsetof(dihedral, corrected_loss)},
     {"embed_rotation_fourier_norm",
      "norm of the Fourier components of the left embedding, of rotations",
      {"component"},
-     .values = embed_rotation},
+     .at = offsetof(dihedral, embed_norm[0][ROTATIONS])},
     {"embed_reflection_fourier_norm",
      "norm of the Fourier components of the left embedding, of reflections",
      {"component"},
-     .values = embed_reflection},
+     .at = offsetof(dihedral, embed_norm[0][REFLECTIONS])},
     {"embed_right_rotation_fourier_norm",
      "norm of the Fourier components of the right embedding, of rotations",
      {"component"},
-     .values = embed_right_rotation},
+     .at = offsetof(dihedral, embed_norm[1][ROTATIONS])},
     {"embed_right_reflection_fourier_norm",
      "norm of the Fourier components of the right embedding, of reflections",
      {"component"},
-     .values = embed_right_reflection},
+     .at = offsetof(dihedral, embed_norm[1][REFLECTIONS])},
     {"unembed_rotation_fourier_norm",
      "norm of the Fourier components of the unembedding, of rotations",
      {"component"},
-     .values = unembed_rotation},
+     .at = offsetof(dihedral, unembed_norm[ROTATIONS])},
     {"unembed_reflection_fourier_norm",
      "norm of the Fourier components of the unembedding, of reflections",
      {"component"},
-     .values = unembed_reflection},
+     .at = offsetof(dihedral, unembed_norm[REFLECTIONS])},
     {0},
 };
-
-static bool needs(const ts_data *data) {
-    return data->symmetry && data->symmetry->circles == 2;
-}
 
 const ts_family ts_family_dihedral = {
     .title = "Fourier measures of dihedral tables",
     .source = "Fourier measures: dihedral tables",
     .kind = TS_KIND_TABLE,
     .rows = ROWS,
-    .needs = needs,
+    .least_circles = 2,
+    .most_circles = 2,
     .state_bytes = sizeof(dihedral),
+    .slab = offsetof(dihedral, slab),
     .begin = begin,
     .finish = finish,
-    .free = free_state,
 };

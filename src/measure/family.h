@@ -31,8 +31,9 @@ typedef struct ts_family {
     const ts_measure *rows; // NULL name ends the list
     const char *prefix;     // of all names; NULL: none
     bool charts;            // measured through each chart of the symmetry (task/symmetry.h) that a case has; else once
-    // Whether a case of that kind has these measures (NULL: yes); those with a dimension of length 0 it has not.
-    bool (*needs)(const ts_data *data);
+    // How many circles its measures need the symmetry to have; most 0: they need none. Those with a dimension of length
+    // 0 a case has not.
+    int least_circles, most_circles;
     // Operations through one chart, about; NULL: next to none.
     double (*operations)(const ts_params *params, const ts_data *data);
 
@@ -42,7 +43,8 @@ typedef struct ts_family {
     ts_status (*begin)(const ts_measuring *measuring, int chart, void *state);
     void (*add)(void *state, int a); // pairs (a, 0 ..), once for every a in order; NULL: does not look at pairs
     void (*finish)(void *state);     // after the last row; NULL: nothing to do
-    void (*free)(void *state);       // what the state owns, also after a begin that failed; NULL: nothing
+    size_t slab;                     // offsetof the state's ts_slab; no state begins with one; 0: it has none
+    void (*free)(void *state);       // what else the state owns, also after a begin that failed; NULL: nothing
 } ts_family;
 
 // Ends the program: a measure, a family or what it asks for is not as it must be.

@@ -39,22 +39,24 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
         m->label_count = ts_slab_take_zero(&m->slab, n * n, sizeof(int));
         m->functions = ts_slab_take(&m->slab, n * n, sizeof(double));
         m->embedding = ts_slab_take(&m->slab, n * embed, sizeof(double));
-        for (int side = 0; side < 2; side++)
+        for (int side = 0; side < 2; side++) {
             m->embed_part[side] = ts_slab_take(&m->slab, n * embed, sizeof(double));
+            m->embed_fraction[side] = ts_slab_take(&m->slab, count, sizeof(double));
+        }
         m->u_rows = ts_slab_take(&m->slab, n * hidden, sizeof(double));
         m->u_part = ts_slab_take(&m->slab, n * hidden, sizeof(double));
         m->centred = ts_slab_take(&m->slab, n, sizeof(double));
-        m->along = ts_slab_take(&m->slab, count, sizeof(double));
         m->neuron_energy = ts_slab_take(&m->slab, hidden, sizeof(double));
         m->neuron_all = ts_slab_take_zero(&m->slab, hidden, sizeof(double));
         m->neuron_irrep = ts_slab_take(&m->slab, hidden, sizeof(double));
         m->neuron_irrep_fraction = ts_slab_take(&m->slab, hidden, sizeof(double));
+        m->similarity = ts_slab_take(&m->slab, count, sizeof(double));
+        m->fit = ts_slab_take(&m->slab, count, sizeof(double));
+        m->unembed_fraction = ts_slab_take(&m->slab, count, sizeof(double));
+        for (int side = 0; side < TS_SIDES; side++)
+            m->hidden_fraction[side] = ts_slab_take(&m->slab, count, sizeof(double));
     }
     return TS_OK;
-}
-
-static void free_state(void *state) {
-    ts_slab_free(&((ts_group_parts *)state)->slab);
 }
 
 // --- What the pairs add up to ---
@@ -155,12 +157,9 @@ static double along_cube(const ts_group_parts *m, int r) {
     return dot;
 }
 
-double ts_group_cube_norm(const ts_group_parts *m, int r) {
+// Its squared norm over all pairs and c.
+static double cube_norm(const ts_group_parts *m, int r) {
     return (double)m->n * m->n * ts_energy(m->symmetry->irreps->irrep[r].character, (size_t)m->n);
-}
-
-double ts_group_similarity(const ts_group_parts *m, int r) {
-    return m->along[r] / sqrt(ts_group_cube_norm(m, r) * m->logit_energy);
 }
 
 bool ts_group_is_key(int irrep, double similarity) {
@@ -168,7 +167,7 @@ bool ts_group_is_key(int irrep, double similarity) {
 }
 
 static bool is_key(const ts_group_parts *m, int r) {
-    return ts_group_is_key(r, ts_group_similarity(m, r));
+    return ts_group_is_key(r, m->similarity[r]);
 }
 
 // --- Neurons ---
@@ -210,14 +209,6 @@ static void sort_neurons(ts_group_parts *m) {
     }
 }
 
-static void finish(void *state) {
-    ts_group_parts *m = state;
-    take_coefficients(m);
-    for (int r = 0; r < m->count; r++)
-        m->along[r] = along_cube(m, r);
-    sort_neurons(m);
-}
-
 // --- Measures per irrep ---
 
 // Energy of its coefficients (rows of `width`) among those of all irreps.
@@ -226,95 +217,46 @@ static double energy_of(const ts_group_parts *m, int r, const double *coefficien
     return ts_energy(coefficients + (size_t)first * (size_t)width, (size_t)(end - first) * (size_t)width);
 }
 
-static double embed_share(const ts_group_parts *m, int side, int r) {
-    return energy_of(m, r, m->embed_part[side], m->network->embed) / m->embed_energy[side];
+static void measure_irrep(ts_group_parts *m, int r) {
+    double along = along_cube(m, r), norm = cube_norm(m, r);
+    m->similarity[r] = along / sqrt(norm * m->logit_energy);
+    m->fit[r] = along / norm;
+    m->unembed_fraction[r] = energy_of(m, r, m->u_part, m->hidden) / m->u_energy;
+    for (int side = 0; side < 2; side++)
+        m->embed_fraction[side][r] = energy_of(m, r, m->embed_part[side], m->network->embed) / m->embed_energy[side];
+    for (int side = 0; side < TS_SIDES; side++)
+        m->hidden_fraction[side][r] = energy_of(m, r, m->part0[side], m->hidden) / m->hidden_energy;
 }
 
-static double unembed_fraction(const void *state, int r) {
-    const ts_group_parts *m = state;
-    return energy_of(m, r, m->u_part, m->hidden) / m->u_energy;
+// Adds an irrep's fractions to those of the key irreps.
+static void add_key(ts_group_parts *m, int r) {
+    m->unembed_explained += m->unembed_fraction[r];
+    for (int side = 0; side < 2; side++)
+        m->embed_explained[side] += m->embed_fraction[side][r];
+    m->hidden_explained +=
+        m->hidden_fraction[TS_OF_A][r] + m->hidden_fraction[TS_OF_B][r] + m->hidden_fraction[TS_OF_PRODUCT][r];
+    m->hidden_product_explained += m->hidden_fraction[TS_OF_PRODUCT][r];
 }
 
-static double hidden_share(const ts_group_parts *m, int side, int r) {
-    return energy_of(m, r, m->part0[side], m->hidden) / m->hidden_energy;
+static void finish(void *state) {
+    ts_group_parts *m = state;
+    take_coefficients(m);
+    for (int r = 0; r < m->count; r++) {
+        measure_irrep(m, r);
+        if (is_key(m, r))
+            add_key(m, r);
+    }
+    sort_neurons(m);
 }
 
-static double embed_left_fraction(const void *state, int r) {
-    return embed_share(state, TS_OF_A, r);
-}
-
-static double embed_right_fraction(const void *state, int r) {
-    return embed_share(state, TS_OF_B, r);
-}
-
-static double hidden_left_fraction(const void *state, int r) {
-    return hidden_share(state, TS_OF_A, r);
-}
-
-static double hidden_right_fraction(const void *state, int r) {
-    return hidden_share(state, TS_OF_B, r);
-}
-
-static double hidden_product_fraction(const void *state, int r) {
-    return hidden_share(state, TS_OF_PRODUCT, r);
-}
-
-static double logit_similarity(const void *state, int r) {
-    return ts_group_similarity(state, r);
-}
-
-static double fit_coefficient(const void *state, int r) {
-    return ((const ts_group_parts *)state)->along[r] / ts_group_cube_norm(state, r);
-}
-
-static double neuron_irrep(const void *state, int neuron) {
-    return ((const ts_group_parts *)state)->neuron_irrep[neuron];
-}
-
-static double neuron_irrep_fraction(const void *state, int neuron) {
-    return ((const ts_group_parts *)state)->neuron_irrep_fraction[neuron];
-}
-
-// --- Over the key irreps ---
+// --- Of the logits ---
 
 static double logits_explained(const void *state) {
     const ts_group_parts *m = state;
     double sum = 0;
     for (int r = 1; r < m->count; r++)
-        sum += ts_group_similarity(m, r) * ts_group_similarity(m, r);
+        sum += m->similarity[r] * m->similarity[r];
     return sum;
-}
-
-// Sum of what is known per irrep over the key irreps.
-static double over_keys(const ts_group_parts *m, double (*of)(const void *, int)) {
-    double sum = 0;
-    for (int r = 1; r < m->count; r++)
-        sum += is_key(m, r) ? of(m, r) : 0;
-    return sum;
-}
-
-static double hidden_fractions(const void *state, int r) {
-    return hidden_share(state, TS_OF_A, r) + hidden_share(state, TS_OF_B, r) + hidden_share(state, TS_OF_PRODUCT, r);
-}
-
-static double embed_left_explained(const void *state) {
-    return over_keys(state, embed_left_fraction);
-}
-
-static double embed_right_explained(const void *state) {
-    return over_keys(state, embed_right_fraction);
-}
-
-static double unembed_explained(const void *state) {
-    return over_keys(state, unembed_fraction);
-}
-
-static double hidden_explained(const void *state) {
-    return over_keys(state, hidden_fractions);
-}
-
-static double hidden_product_explained(const void *state) {
-    return over_keys(state, hidden_product_fraction);
 }
 
 // Least squares of all n^3 logits on the key irreps' chi cubes and a constant. These are orthogonal (over c, a
@@ -329,7 +271,7 @@ static double fit_explained(const void *state) {
     double pairs = (double)m->n * m->n, mean = m->centre_sum / pairs, explained = 0;
     double variance = m->logit_energy + m->n * (m->centre_energy - pairs * mean * mean);
     for (int r = 1; r < m->count; r++) {
-        double similarity = ts_group_similarity(m, r);
+        double similarity = m->similarity[r];
         explained += is_key(m, r) ? similarity * similarity * m->logit_energy : 0;
     }
     return explained / variance;
@@ -371,32 +313,48 @@ static void irrep_order(const ts_curves *curves, double *out) {
 static const ts_measure ROWS[] = {
     {"logits_explained", "sum of squared logit similarities over all irreps but the trivial one",
      .value = logits_explained},
-    {"embed_left_explained", "embed_left_fraction summed over the key irreps", .value = embed_left_explained},
-    {"embed_right_explained", "embed_right_fraction summed over the key irreps", .value = embed_right_explained},
-    {"unembed_explained", "unembed_fraction summed over the key irreps", .value = unembed_explained},
-    {"hidden_explained", "all three hidden fractions summed over the key irreps", .value = hidden_explained},
+    {"embed_left_explained", "embed_left_fraction summed over the key irreps",
+     .at = offsetof(ts_group_parts, embed_explained[TS_OF_A])},
+    {"embed_right_explained", "embed_right_fraction summed over the key irreps",
+     .at = offsetof(ts_group_parts, embed_explained[TS_OF_B])},
+    {"unembed_explained", "unembed_fraction summed over the key irreps",
+     .at = offsetof(ts_group_parts, unembed_explained)},
+    {"hidden_explained", "all three hidden fractions summed over the key irreps",
+     .at = offsetof(ts_group_parts, hidden_explained)},
     {"hidden_product_explained", "hidden_product_fraction summed over the key irreps",
-     .value = hidden_product_explained},
+     .at = offsetof(ts_group_parts, hidden_product_explained)},
     {"fit_constant", "constant of the least-squares fit of the logits", .value = fit_constant},
     {"fit_explained", "share of the logits' variance that a fit of the key irreps' chi cubes explains",
      .value = fit_explained},
-    {"embed_left_fraction", "|P_r E_x|^2 / |E_x|^2", {"irrep"}, .each = embed_left_fraction},
-    {"embed_right_fraction", "|P_r E_y|^2 / |E_y|^2", {"irrep"}, .each = embed_right_fraction},
-    {"unembed_fraction", "|P_r U^T|^2 / |U|^2", {"irrep"}, .each = unembed_fraction},
-    {"hidden_left_fraction", "share of |H0|^2 in functions of a in the irrep", {"irrep"}, .each = hidden_left_fraction},
+    {"embed_left_fraction",
+     "|P_r E_x|^2 / |E_x|^2",
+     {"irrep"},
+     .at = offsetof(ts_group_parts, embed_fraction[TS_OF_A])},
+    {"embed_right_fraction",
+     "|P_r E_y|^2 / |E_y|^2",
+     {"irrep"},
+     .at = offsetof(ts_group_parts, embed_fraction[TS_OF_B])},
+    {"unembed_fraction", "|P_r U^T|^2 / |U|^2", {"irrep"}, .at = offsetof(ts_group_parts, unembed_fraction)},
+    {"hidden_left_fraction",
+     "share of |H0|^2 in functions of a in the irrep",
+     {"irrep"},
+     .at = offsetof(ts_group_parts, hidden_fraction[TS_OF_A])},
     {"hidden_right_fraction",
      "share of |H0|^2 in functions of b in the irrep",
      {"irrep"},
-     .each = hidden_right_fraction},
+     .at = offsetof(ts_group_parts, hidden_fraction[TS_OF_B])},
     {"hidden_product_fraction",
      "share of |H0|^2 in functions of a b in the irrep",
      {"irrep"},
-     .each = hidden_product_fraction},
-    {"logit_similarity", "cosine between centred logits and chi_r(a b c^-1)", {"irrep"}, .each = logit_similarity},
+     .at = offsetof(ts_group_parts, hidden_fraction[TS_OF_PRODUCT])},
+    {"logit_similarity",
+     "cosine between centred logits and chi_r(a b c^-1)",
+     {"irrep"},
+     .at = offsetof(ts_group_parts, similarity)},
     {"fit_coefficient",
      "coefficient of chi_r(a b c^-1) in the least-squares fit of the logits",
      {"irrep"},
-     .each = fit_coefficient},
+     .at = offsetof(ts_group_parts, fit)},
     {"key_irrep",
      "1 for irreps with a final logit similarity over 0.005, but the trivial one",
      {"irrep"},
@@ -416,12 +374,12 @@ static const ts_measure ROWS[] = {
      "irrep that holds most of the neuron's energy; -1: off",
      {"neuron"},
      .at_end = true,
-     .each = neuron_irrep},
+     .at = offsetof(ts_group_parts, neuron_irrep)},
     {"neuron_irrep_fraction",
      "share of the neuron's energy that its irrep holds",
      {"neuron"},
      .at_end = true,
-     .each = neuron_irrep_fraction},
+     .at = offsetof(ts_group_parts, neuron_irrep_fraction)},
     {0},
 };
 
@@ -439,8 +397,8 @@ const ts_family ts_family_group = {
     .charts = true,
     .operations = operations,
     .state_bytes = sizeof(ts_group_parts),
+    .slab = offsetof(ts_group_parts, slab),
     .begin = begin,
     .add = add,
     .finish = finish,
-    .free = free_state,
 };

@@ -34,18 +34,18 @@ typedef struct ts_group_parts {
     double embed_energy[2], u_energy; // of E_x, E_y, U
     double *u_rows, *u_part;          // (n, hidden) U transposed, and its coefficients
     double *centred;                  // (n) logits of a pair
-    double *along;                    // (irreps) the logits' product with each irrep's chi cube chi(a b c^-1)
     double *neuron_energy;            // (hidden) of an irrep
     double *neuron_all;               // (hidden)
-    double *neuron_irrep, *neuron_irrep_fraction; // (hidden)
+    // Measures: of neurons, (hidden); of irreps, (irreps); over the key irreps.
+    double *neuron_irrep, *neuron_irrep_fraction;
+    double *similarity, *fit; // of the logits with each irrep's chi cube chi(a b c^-1)
+    double *embed_fraction[2], *unembed_fraction, *hidden_fraction[TS_SIDES];
+    double embed_explained[2], unembed_explained, hidden_explained, hidden_product_explained;
     ts_slab slab;
 } ts_group_parts;
 
 // Element that a pair stands for, by side.
 int ts_group_element(const ts_group_parts *parts, int side, int a, int b);
 
-// Squared norm of an irrep's chi cube over all pairs and c; how similar the logits are to it; whether that makes it a
-// key irrep.
-double ts_group_cube_norm(const ts_group_parts *parts, int irrep);
-double ts_group_similarity(const ts_group_parts *parts, int irrep);
+// Whether the logits are so similar to an irrep's chi cube that it is a key irrep.
 bool ts_group_is_key(int irrep, double similarity);

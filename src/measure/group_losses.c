@@ -76,10 +76,6 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     return TS_OK;
 }
 
-static void free_state(void *state) {
-    ts_slab_free(&((group_losses *)state)->slab);
-}
-
 // --- Losses of pairs ---
 
 static double loss_without(group_losses *m, const double *z, const double *correction, int label) {
@@ -201,8 +197,8 @@ static void take_corrections(group_losses *m, int r, int turn_index) {
     double *cube = correction_of(m, turn_index, CUBE);
     for (int p = 0; p < m->n; p++)
         for (int c = 0; c < m->n; c++)
-            cube[(size_t)p * n + (size_t)c] = chi[parts->group->result[p * m->n + parts->symmetry->inverse[c]]] *
-                                              (parts->along[r] / ts_group_cube_norm(parts, r));
+            cube[(size_t)p * n + (size_t)c] =
+                chi[parts->group->result[p * m->n + parts->symmetry->inverse[c]]] * parts->fit[r];
 }
 
 // All that one irrep needs before the pass over the pairs.
@@ -210,7 +206,7 @@ static void prepare_irrep(group_losses *m, int r, int turn_index) {
     size_t products = (size_t)m->n * (size_t)m->n;
     take_corrections(m, r, turn_index);
     const double *layer[LAYERS] = {correction_of(m, turn_index, TS_OF_PRODUCT), correction_of(m, turn_index, CUBE)};
-    bool key = ts_group_is_key(r, ts_group_similarity(m->parts, r));
+    bool key = ts_group_is_key(r, m->parts->similarity[r]);
     for (int l = 0; l < LAYERS; l++) {
         m->restricted[l][r] = loss_of_products(m, layer[l]);
         m->excluded[l][r] = 0;
@@ -258,101 +254,57 @@ static void finish(void *state) {
 
 // --- The measures ---
 
-static double total_excluded_loss(const void *state) {
-    return ((const group_losses *)state)->total_excluded[HIDDEN];
-}
-
-static double total_restricted_loss(const void *state) {
-    return ((const group_losses *)state)->total_restricted[HIDDEN];
-}
-
-static double total_logit_excluded_loss(const void *state) {
-    return ((const group_losses *)state)->total_excluded[LOGITS];
-}
-
-static double total_logit_restricted_loss(const void *state) {
-    return ((const group_losses *)state)->total_restricted[LOGITS];
-}
-
-static double excluded_loss(const void *state, int r) {
-    return ((const group_losses *)state)->excluded[HIDDEN][r];
-}
-
-static double restricted_loss(const void *state, int r) {
-    return ((const group_losses *)state)->restricted[HIDDEN][r];
-}
-
-static double logit_excluded_loss(const void *state, int r) {
-    return ((const group_losses *)state)->excluded[LOGITS][r];
-}
-
-static double logit_restricted_loss(const void *state, int r) {
-    return ((const group_losses *)state)->restricted[LOGITS][r];
-}
-
-static double ablation_left_loss(const void *state, int r) {
-    return ((const group_losses *)state)->ablation[TS_OF_A][r];
-}
-
-static double ablation_right_loss(const void *state, int r) {
-    return ((const group_losses *)state)->ablation[TS_OF_B][r];
-}
-
-static double ablation_product_loss(const void *state, int r) {
-    return ((const group_losses *)state)->ablation[TS_OF_PRODUCT][r];
-}
-
 static const ts_measure ROWS[] = {
     {"total_excluded_loss", "training loss without the key irreps' functions of a b in the hidden layer",
-     .units = "nat", .loss = true, .value = total_excluded_loss},
+     .units = "nat", .loss = true, .at = offsetof(group_losses, total_excluded[HIDDEN])},
     {"total_restricted_loss", "loss with only the key irreps' functions of a b in the hidden layer", .units = "nat",
-     .loss = true, .value = total_restricted_loss},
+     .loss = true, .at = offsetof(group_losses, total_restricted[HIDDEN])},
     {"total_logit_excluded_loss", "training loss without the logits' components along the key irreps", .units = "nat",
-     .loss = true, .value = total_logit_excluded_loss},
+     .loss = true, .at = offsetof(group_losses, total_excluded[LOGITS])},
     {"total_logit_restricted_loss", "loss with only the logits' components along the key irreps", .units = "nat",
-     .loss = true, .value = total_logit_restricted_loss},
+     .loss = true, .at = offsetof(group_losses, total_restricted[LOGITS])},
     {"excluded_loss",
      "training loss without the irrep's functions of a b in H",
      {"irrep"},
      .units = "nat",
      .loss = true,
-     .each = excluded_loss},
+     .at = offsetof(group_losses, excluded[HIDDEN])},
     {"restricted_loss",
      "loss with only the irrep's functions of a b in H",
      {"irrep"},
      .units = "nat",
      .loss = true,
-     .each = restricted_loss},
+     .at = offsetof(group_losses, restricted[HIDDEN])},
     {"logit_excluded_loss",
      "training loss without the logits' component along chi_r",
      {"irrep"},
      .units = "nat",
      .loss = true,
-     .each = logit_excluded_loss},
+     .at = offsetof(group_losses, excluded[LOGITS])},
     {"logit_restricted_loss",
      "loss with only the logits' component along chi_r",
      {"irrep"},
      .units = "nat",
      .loss = true,
-     .each = logit_restricted_loss},
+     .at = offsetof(group_losses, restricted[LOGITS])},
     {"ablation_left_loss",
      "loss after removing the irrep's functions of a from H",
      {"irrep"},
      .units = "nat",
      .loss = true,
-     .each = ablation_left_loss},
+     .at = offsetof(group_losses, ablation[TS_OF_A])},
     {"ablation_right_loss",
      "loss after removing the irrep's functions of b from H",
      {"irrep"},
      .units = "nat",
      .loss = true,
-     .each = ablation_right_loss},
+     .at = offsetof(group_losses, ablation[TS_OF_B])},
     {"ablation_product_loss",
      "loss after removing the irrep's functions of a b from H",
      {"irrep"},
      .units = "nat",
      .loss = true,
-     .each = ablation_product_loss},
+     .at = offsetof(group_losses, ablation[TS_OF_PRODUCT])},
     {0},
 };
 
@@ -371,7 +323,7 @@ const ts_family ts_family_group_losses = {
     .charts = true,
     .operations = operations,
     .state_bytes = sizeof(group_losses),
+    .slab = offsetof(group_losses, slab),
     .begin = begin,
     .finish = finish,
-    .free = free_state,
 };

@@ -68,10 +68,6 @@ static double all_loss(const void *state) {
     return (l->loss[TRAIN] + l->loss[TEST]) / (l->count[TRAIN] + l->count[TEST]);
 }
 
-static double weight_norm2(const void *state) {
-    return ((const learning *)state)->weight_norm2;
-}
-
 static void grokked_step(const ts_curves *curves, double *out) {
     int64_t count = ts_curve_count(curves, "test_accuracy");
     for (int64_t k = 0; k < count && isnan(*out); k++)
@@ -85,7 +81,7 @@ static const ts_measure ROWS[] = {
     {"train_accuracy", "share of training pairs that are right", .value = train_accuracy},
     {"test_accuracy", "share of the other pairs that are right", .value = test_accuracy},
     {"all_loss", "mean cross-entropy on all pairs", .units = "nat", .loss = true, .value = all_loss},
-    {"weight_norm2", "sum of squares of all weights", .value = weight_norm2},
+    {"weight_norm2", "sum of squares of all weights", .at = offsetof(learning, weight_norm2)},
     {"grokked_step", "first checkpoint with a test accuracy of 0.99; NaN: none", .at_end = true,
      .follows = grokked_step},
     {0},

@@ -52,9 +52,9 @@ static bool fits(int length, size_t bytes) {
 
 static void check_row(const ts_measure *row) {
     bool scalar = !row->dimension[0];
-    if (!!row->value + !!row->each + !!row->values + !!row->follows != 1)
+    if (!!row->value + !!row->each + (row->at > 0) + !!row->follows != 1)
         ts_measure_fault(row->name, "has not one formula");
-    if (scalar ? row->each || row->values : row->value != NULL)
+    if (scalar ? row->each != NULL : row->value != NULL)
         ts_measure_fault(row->name, "its formula is not of its dimensions");
     for (int d = 0; d < TS_MEASURE_DIMENSIONS && row->dimension[d]; d++)
         if (!ts_dimension_is_known(row->dimension[d]))
@@ -115,7 +115,9 @@ bool ts_measures_of_kind(ts_kind kind, const char *name) {
 static bool has_family(const ts_data *data, const ts_family *family, int chart) {
     bool of_kind = family->kind == TS_KIND_TABLE ? data->table != NULL : data->features != NULL;
     bool has_chart = !family->charts || (data->symmetry && chart < data->symmetry->charts);
-    return of_kind && has_chart && (!family->needs || family->needs(data));
+    int circles = data->symmetry ? data->symmetry->circles : 0;
+    bool has_circles = !family->most_circles || (circles >= family->least_circles && circles <= family->most_circles);
+    return of_kind && has_chart && has_circles;
 }
 
 ts_measures ts_measures_of(const ts_params *params, const ts_data *data) {
@@ -207,8 +209,16 @@ static void free_families(const states *s) {
             if (s->of[f][c]) {
                 if (FAMILIES[f]->free)
                     FAMILIES[f]->free(s->of[f][c]);
+                if (FAMILIES[f]->slab)
+                    ts_slab_free((ts_slab *)(void *)((char *)s->of[f][c] + FAMILIES[f]->slab));
                 ts_free(s->of[f][c]);
             }
+}
+
+// What lies in the state.
+static void copy_stored(const ts_measure *measure, const void *state, int64_t length, double *out) {
+    const void *at = (const char *)state + measure->at;
+    memcpy(out, measure->dimension[0] ? *(const double *const *)at : at, (size_t)length * sizeof *out);
 }
 
 static void take_values(const ts_measuring *measuring, const states *s, double *out) {
@@ -222,8 +232,8 @@ static void take_values(const ts_measuring *measuring, const states *s, double *
             out[m.offset] = measure->value(state);
         for (int64_t i = 0; i < m.length && measure->each; i++)
             out[m.offset + i] = measure->each(state, (int)i);
-        if (measure->values)
-            measure->values(state, out + m.offset);
+        if (measure->at)
+            copy_stored(measure, state, m.length, out + m.offset);
     }
 }
 
@@ -240,6 +250,7 @@ static ts_status measure_network(ts_measuring *measuring, double *out) {
     if (status == TS_OK)
         take_values(measuring, &s, out);
     free_families(&s);
+    measuring->states = NULL;
     return status;
 }
 

@@ -46,10 +46,6 @@ ts_status ts_planes_create(int n, int circles, const int *x, const int *y, int h
     return TS_OK;
 }
 
-void ts_planes_free(ts_planes *planes) {
-    ts_slab_free(&planes->slab);
-}
-
 // --- Rows of pairs ---
 
 static void add(double *restrict sum, const double *restrict x, double sign, int count) {

@@ -27,8 +27,8 @@ typedef struct ts_planes {
     ts_slab slab;
 } ts_planes;
 
+// Also after a fault, its slab is the caller's to free.
 ts_status ts_planes_create(int n, int circles, const int *x, const int *y, int hidden, ts_planes *planes);
-void ts_planes_free(ts_planes *planes);
 
 // Activations (circles * n, hidden) of the pairs (a, 0 ..); once for every a.
 void ts_planes_add(ts_planes *planes, int a, const double *h);

@@ -37,9 +37,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
 }
 
 static void free_state(void *state) {
-    reconstruction *r = state;
-    ts_feature_batch_free(&r->batch);
-    ts_slab_free(&r->slab);
+    ts_feature_batch_free(&((reconstruction *)state)->batch);
 }
 
 // Mean over features of importance_i (x_i - x_hat_i)^2, of one sample.
@@ -82,23 +80,13 @@ static void finish(void *state) {
         r->final_loss = batch_loss(r, TS_STREAM_FINAL, 0, FINAL_SAMPLES);
 }
 
-static double train_loss(const void *state) {
-    return ((const reconstruction *)state)->train_loss;
-}
-
-static double exact_loss(const void *state) {
-    return ((const reconstruction *)state)->exact_loss;
-}
-
-static double final_loss(const void *state) {
-    return ((const reconstruction *)state)->final_loss;
-}
-
 static const ts_measure ROWS[] = {
-    {"train_loss", "loss on the step's batch, before its update", .loss = true, .value = train_loss},
+    {"train_loss", "loss on the step's batch, before its update", .loss = true,
+     .at = offsetof(reconstruction, train_loss)},
     {"exact_loss", "expectation of the loss (NaN where the inputs are too many to list)", .loss = true,
-     .value = exact_loss},
-    {"final_loss", "loss on 500 fresh samples", .loss = true, .at_end = true, .value = final_loss},
+     .at = offsetof(reconstruction, exact_loss)},
+    {"final_loss", "loss on 500 fresh samples", .loss = true, .at_end = true,
+     .at = offsetof(reconstruction, final_loss)},
     {0},
 };
 
@@ -108,6 +96,7 @@ const ts_family ts_family_reconstruction = {
     .kind = TS_KIND_FEATURES,
     .rows = ROWS,
     .state_bytes = sizeof(reconstruction),
+    .slab = offsetof(reconstruction, slab),
     .begin = begin,
     .finish = finish,
     .free = free_state,

@@ -18,8 +18,9 @@ typedef struct regions {
     double *sum;          // (REGIONS, TS_SIDES, n, hidden): H by rotation index of a, of b, of a b
     double *by_quotient;  // (REGIONS, order): centred logits, added up over a b c^-1
     double hidden_energy[REGIONS], logit_energy[REGIONS];
-    double *mean, *centred, *projected; // (hidden), (n, hidden), (n, hidden): of a side
-    double *component;                  // (n) energies
+    double *mean, *centred, *projected;             // (hidden), (n, hidden), (n, hidden): of a side
+    double *component;                              // (n) energies
+    double *hidden_fraction[TS_SIDES], *similarity; // measures, (REGIONS, irreps)
     ts_slab slab;
 } regions;
 
@@ -28,6 +29,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     (void)chart;
     const ts_symmetry *symmetry = measuring->data->symmetry;
     size_t n = (size_t)symmetry->circle, hidden = (size_t)measuring->network->hidden, order = 2 * n;
+    size_t irreps = (size_t)symmetry->irreps->count;
     m->pairs = measuring->pairs;
     m->symmetry = symmetry;
     m->group = symmetry->group;
@@ -44,14 +46,13 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
         m->centred = ts_slab_take(&m->slab, n * hidden, sizeof(double));
         m->projected = ts_slab_take(&m->slab, n * hidden, sizeof(double));
         m->component = ts_slab_take(&m->slab, n, sizeof(double));
+        for (int side = 0; side < TS_SIDES; side++)
+            m->hidden_fraction[side] = ts_slab_take(&m->slab, REGIONS * irreps, sizeof(double));
+        m->similarity = ts_slab_take(&m->slab, REGIONS * irreps, sizeof(double));
     }
     ts_fourier_functions(m->n, m->basis);
     ts_fourier_basis(m->n, m->basis, m->basis);
     return TS_OK;
-}
-
-static void free_state(void *state) {
-    ts_slab_free(&((regions *)state)->slab);
 }
 
 static double *sum_of(const regions *m, int region, int side) {
@@ -93,7 +94,7 @@ static int frequency_of(const regions *m, const ts_irrep *irrep) {
 }
 
 // Share of each irrep's functions of a (of b, of a b) in a region, of its energy less its mean.
-static void measure_side(const regions *m, int region, int side, double *fraction) {
+static void measure_side(regions *m, int region, int side) {
     size_t n = (size_t)m->n, hidden = (size_t)m->hidden;
     const double *by_place = sum_of(m, region, side);
     memset(m->mean, 0, hidden * sizeof(double));
@@ -111,64 +112,50 @@ static void measure_side(const regions *m, int region, int side, double *fractio
         double part = 0;
         for (int f = 0; f < m->n; f++)
             part += ts_fourier_frequency(f) == k ? m->component[f] : 0;
-        fraction[r] = part / total;
+        m->hidden_fraction[side][region * m->symmetry->irreps->count + r] = part / total;
     }
 }
 
-static void measure_sides(const regions *m, int side, double *out) {
-    for (int region = 0; region < REGIONS; region++)
-        measure_side(m, region, side, out + region * m->symmetry->irreps->count);
-}
-
-static void hidden_left_fraction(const void *state, double *out) {
-    measure_sides(state, TS_OF_A, out);
-}
-
-static void hidden_right_fraction(const void *state, double *out) {
-    measure_sides(state, TS_OF_B, out);
-}
-
-static void hidden_product_fraction(const void *state, double *out) {
-    measure_sides(state, TS_OF_PRODUCT, out);
-}
-
-static void logit_similarity(const void *state, double *out) {
-    const regions *m = state;
+static void measure_logits(regions *m, int region) {
     int count = m->symmetry->irreps->count;
     double pairs = (double)m->n * m->n;
-    for (int region = 0; region < REGIONS; region++)
-        for (int r = 0; r < count; r++) {
-            const double *chi = m->symmetry->irreps->irrep[r].character;
-            double dot = 0;
-            for (int g = 0; g < m->order; g++)
-                dot += m->by_quotient[(size_t)(region * m->order + g)] * chi[g];
-            out[region * count + r] = dot / sqrt(pairs * ts_energy(chi, (size_t)m->order) * m->logit_energy[region]);
-        }
+    for (int r = 0; r < count; r++) {
+        const double *chi = m->symmetry->irreps->irrep[r].character;
+        double dot = 0;
+        for (int g = 0; g < m->order; g++)
+            dot += m->by_quotient[(size_t)(region * m->order + g)] * chi[g];
+        m->similarity[region * count + r] =
+            dot / sqrt(pairs * ts_energy(chi, (size_t)m->order) * m->logit_energy[region]);
+    }
+}
+
+static void finish(void *state) {
+    for (int region = 0; region < REGIONS; region++) {
+        for (int side = 0; side < TS_SIDES; side++)
+            measure_side(state, region, side);
+        measure_logits(state, region);
+    }
 }
 
 static const ts_measure ROWS[] = {
     {"hidden_left_fraction",
      "share of the region's |H0|^2 in functions of a in the irrep",
      {"region", "irrep"},
-     .values = hidden_left_fraction},
+     .at = offsetof(regions, hidden_fraction[TS_OF_A])},
     {"hidden_right_fraction",
      "share of the region's |H0|^2 in functions of b in the irrep",
      {"region", "irrep"},
-     .values = hidden_right_fraction},
+     .at = offsetof(regions, hidden_fraction[TS_OF_B])},
     {"hidden_product_fraction",
      "share of the region's |H0|^2 in functions of a b in the irrep",
      {"region", "irrep"},
-     .values = hidden_product_fraction},
+     .at = offsetof(regions, hidden_fraction[TS_OF_PRODUCT])},
     {"logit_similarity",
      "cosine between the region's centred logits and chi_r(a b c^-1)",
      {"region", "irrep"},
-     .values = logit_similarity},
+     .at = offsetof(regions, similarity)},
     {0},
 };
-
-static bool needs(const ts_data *data) {
-    return data->symmetry && data->symmetry->circles == 2;
-}
 
 const ts_family ts_family_regions = {
     .title = "Dihedral tables by region",
@@ -176,9 +163,11 @@ const ts_family ts_family_regions = {
     .kind = TS_KIND_TABLE,
     .rows = ROWS,
     .prefix = "region_",
-    .needs = needs,
+    .least_circles = 2,
+    .most_circles = 2,
     .state_bytes = sizeof(regions),
+    .slab = offsetof(regions, slab),
     .begin = begin,
     .add = add,
-    .free = free_state,
+    .finish = finish,
 };

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 struct ts_curves; // measure/curves.h
 
@@ -17,9 +18,10 @@ typedef struct ts_measure {
     // root with their last value.
     bool at_end;
     // The formula, of what the family has gathered: one of these.
-    double (*value)(const void *family);             // a scalar
-    double (*each)(const void *family, int index);   // one number along its dimension
-    void (*values)(const void *family, double *out); // all numbers along its dimensions
+    double (*value)(const void *family);           // a scalar
+    double (*each)(const void *family, int index); // one number along its dimensions
+    // Or where the family's state has it, once finished: offsetof a double, or with dimensions a pointer to as many.
+    size_t at; // no state begins with one
     // From the curves of other measures, once the last checkpoint is measured.
     void (*follows)(const struct ts_curves *curves, double *out);
 } ts_measure;

@@ -11,16 +11,9 @@
 enum { SLAB_ROWS = 4096, HEAP_BYTES = 32 };
 
 static ts_h5_type type_of(ts_key_type type) {
-    switch (type) {
-    case TS_INTEGER:
-        return TS_H5_INT64;
-    case TS_REAL:
-        return TS_H5_FLOAT64;
-    case TS_BOOL:
+    if (type == TS_BOOL)
         return TS_H5_UINT8;
-    default:
-        return TS_H5_TEXT;
-    }
+    return type == TS_INTEGER ? TS_H5_INT64 : type == TS_REAL ? TS_H5_FLOAT64 : TS_H5_TEXT;
 }
 
 static void add(ts_columns *columns, ts_column_kind kind, const char *name, ts_h5_type type, const char *help,
@@ -63,14 +56,6 @@ static const ts_value *value_of(const ts_params *params, const ts_key *key) {
     return i < 0 ? NULL : &params->value[i];
 }
 
-static void text_of_value(const ts_value *value, ts_text *text) {
-    ts_text_clear(text);
-    if (value && value->type == TS_NAME)
-        ts_text_add(text, value->name);
-    else if (value)
-        ts_value_text(value, text);
-}
-
 static void get_text(const ts_column *column, const ts_params *params, ts_text *text) {
     ts_text_clear(text);
     if (column->kind == TS_COLUMN_RESOLVED) {
@@ -88,7 +73,11 @@ static void get_text(const ts_column *column, const ts_params *params, ts_text *
         const ts_quantity *quantity = ts_task_quantity(params->schema->task, column->name);
         ts_text_add(text, quantity ? quantity->word(params) : "");
     } else {
-        text_of_value(value_of(params, column->key), text);
+        const ts_value *value = value_of(params, column->key);
+        if (value && value->type == TS_NAME)
+            ts_text_add(text, value->name);
+        else if (value)
+            ts_value_text(value, text);
     }
 }
 

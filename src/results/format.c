@@ -8,7 +8,6 @@
 #include "hdf5/heap.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

@@ -124,7 +124,7 @@ ts_status ts_frame_seal(const char *path, const ts_sweep *sweep, const ts_record
     ts_h5 h5;
     ts_rows rows;
     ts_h5_open(&h5, path, true);
-    ts_rows_begin(&rows, &h5, sweep, layouts);
+    ts_rows_begin(&rows, &h5, sweep, layouts, false);
     hid_t dataset = ts_rows_open_dataset(&h5, PATH, &FORM);
     uint32_t crc = checksum_of(&rows, dataset, fd);
     ts_h5_write(&h5, dataset, &FORM, 0, 1, &crc);

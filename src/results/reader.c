@@ -8,7 +8,6 @@
 #include "hdf5/heap.h"
 #include "results/format.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>

@@ -45,10 +45,7 @@ ts_status ts_records_open(const char *path, const ts_reader *reader, const ts_sw
     records->layouts = layouts;
     records->same_version = strcmp(ts_reader_attribute(reader, "version"), TOYSWEEP_VERSION) == 0;
     ts_h5_open(&records->h5, path, false);
-    if (records->same_version)
-        ts_rows_begin(&records->rows, &records->h5, sweep, layouts);
-    else
-        ts_rows_begin_partial(&records->rows, &records->h5, sweep, layouts);
+    ts_rows_begin(&records->rows, &records->h5, sweep, layouts, !records->same_version);
     if (records->h5.status != TS_OK) {
         status = records->h5.status;
         ts_records_close(records);

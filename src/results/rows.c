@@ -38,8 +38,8 @@ static hid_t open_column(ts_rows *rows, const char *name, ts_h5_type type) {
     return open_results(rows, name, &form);
 }
 
-static void begin(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep, const ts_record_layout *const *layouts,
-                  bool partial) {
+void ts_rows_begin(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep, const ts_record_layout *const *layouts,
+                   bool partial) {
     *rows = (ts_rows){.h5 = h5, .sweep = sweep, .layouts = layouts, .partial = partial, .case_index = -1};
     rows->status = rows->checksum = rows->steps_done = -1;
     if (h5->status == TS_OK)
@@ -51,14 +51,6 @@ static void begin(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep, const ts_reco
     rows->steps_done = open_column(rows, "steps_done", TS_H5_INT64);
     for (int i = 0; i < rows->measures.count; i++)
         rows->measure[i] = open_column(rows, rows->measures.field[i]->name, TS_H5_FLOAT64);
-}
-
-void ts_rows_begin(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep, const ts_record_layout *const *layouts) {
-    begin(rows, h5, sweep, layouts, false);
-}
-
-void ts_rows_begin_partial(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep, const ts_record_layout *const *layouts) {
-    begin(rows, h5, sweep, layouts, true);
 }
 
 static void close_case(ts_rows *rows) {

@@ -29,12 +29,11 @@ typedef struct ts_rows {
     size_t gather_bytes;
 } ts_rows;
 
-// Opens the root's columns. End with ts_rows_end, also after a fault. Faults are noted in h5.
-void ts_rows_begin(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep, const ts_record_layout *const *layouts);
+// Opens the root's columns. End with ts_rows_end, also after a fault. Faults are noted in h5. `partial`: a file by
+// another version, which need not have all the measures of this one.
+void ts_rows_begin(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep, const ts_record_layout *const *layouts,
+                   bool partial);
 void ts_rows_end(ts_rows *rows);
-
-// As ts_rows_begin, of a file by another version, which need not have all the measures of this one.
-void ts_rows_begin_partial(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep, const ts_record_layout *const *layouts);
 
 void ts_rows_open_case(ts_rows *rows, int case_index);
 

@@ -20,7 +20,7 @@ static ts_status open_rows(ts_store *store, const char *path, const ts_sweep *sw
                            const ts_record_layout *const *layouts) {
     ts_h5_open(&store->h5, path, false);
     store->h5.direct = store->file;
-    ts_rows_begin(&store->rows, &store->h5, sweep, layouts);
+    ts_rows_begin(&store->rows, &store->h5, sweep, layouts, false);
     if (store->h5.status == TS_OK && !ts_store_in_place(store)) // what HDF5 opened may then be another file than ours
         store->h5.status = ts_fail(TS_ERROR_FATAL, "'%s' was deleted, moved or replaced while it was opened", path);
     return store->h5.status;

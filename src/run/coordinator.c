@@ -146,12 +146,11 @@ ts_status ts_coordinator_create(const ts_coordinator_setup *setup, ts_coordinato
         return TS_ERROR_MEMORY;
     c->setup = *setup;
     ts_status status = fill(c, setup);
-    if (status != TS_OK) {
+    if (status == TS_OK)
+        *out = c;
+    else
         ts_coordinator_free(c);
-        return status;
-    }
-    *out = c;
-    return TS_OK;
+    return status;
 }
 
 void ts_coordinator_free(ts_coordinator *c) {

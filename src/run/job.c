@@ -1,4 +1,4 @@
-// Layouts, costs and data of each case, made when they are first needed.
+// Layouts, costs and data of each case.
 #include "run/job.h"
 
 #include "base/log.h"
@@ -7,7 +7,6 @@
 #include "measure/measure.h"
 #include "model/model.h"
 #include "task/data.h"
-#include "task/task.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -53,19 +52,6 @@ static ts_status refuse(const ts_job *job, int case_index, const char *why) {
     return status;
 }
 
-ts_status ts_job_data(ts_job *job, int case_index, const ts_data **data) {
-    ts_status status = TS_OK;
-    pthread_mutex_lock(&job->mutex);
-    if (!job->data[case_index]) {
-        ts_params params;
-        ts_case_params(job->sweep, case_index, 0, &params);
-        status = ts_data_create(&params, &job->data[case_index]);
-    }
-    *data = job->data[case_index];
-    pthread_mutex_unlock(&job->mutex);
-    return status;
-}
-
 ts_status ts_job_save_state(const ts_job *job, const ts_unit *unit, const ts_trainer *trainer) {
     void *state;
     size_t bytes;
@@ -88,34 +74,23 @@ double ts_job_measure_seconds(const ts_params *params, const ts_data *data) {
 }
 
 // Predicted seconds of one slot for one instance of a case, from its operation count.
-static ts_status predict(ts_job *job, int case_index, double *seconds) {
-    const ts_data *data;
-    ts_status status = ts_job_data(job, case_index, &data);
-    if (status != TS_OK)
-        return status;
-    ts_params params;
-    ts_case_params(job->sweep, case_index, 0, &params);
-    double operations = params.schema->model->step_operations(&params, data);
-    *seconds = (double)ts_params_integer(&params, "steps") * (STEP + operations / RATE) +
-               (double)job->layouts[case_index]->checkpoints * ts_job_measure_seconds(&params, data) + INSTANCE;
-    return TS_OK;
+static double predict(const ts_params *params, const ts_data *data, const ts_record_layout *layout) {
+    double operations = params->schema->model->step_operations(params, data);
+    return (double)ts_params_integer(params, "steps") * (STEP + operations / RATE) +
+           (double)layout->checkpoints * ts_job_measure_seconds(params, data) + INSTANCE;
 }
 
-ts_status ts_job_case(ts_job *job, int case_index, ts_coordinator_case *out) {
-    const ts_data *data;
-    ts_params params;
-    ts_status status = ts_job_data(job, case_index, &data);
-    if (status != TS_OK)
-        return status;
-    ts_case_params(job->sweep, case_index, 0, &params);
+ts_coordinator_case ts_job_case(const ts_job *job, int case_index) {
     const ts_engine *engine = job->engines[case_index];
-    *out = (ts_coordinator_case){
+    const ts_data *data = job->data[case_index];
+    ts_params params;
+    ts_case_params(job->sweep, case_index, 0, &params);
+    return (ts_coordinator_case){
         .cost = job->cost[case_index],
         .instance_bytes = ts_trainer_bytes(&params, job->layouts[case_index]),
         .unit_bytes = (int64_t)params.schema->model->unit_bytes(&params, data),
         .fill = engine->fill ? engine->fill(&params, data) : 1,
     };
-    return TS_OK;
 }
 
 static ts_status fill(ts_job *job) {
@@ -126,14 +101,12 @@ static ts_status fill(ts_job *job) {
         job->engines[i] = ts_backend_engine(job->backend, &params, &why);
         if (!job->engines[i])
             return refuse(job, i, why);
-        const ts_data *data;
-        ts_status status = ts_job_data(job, i, &data);
+        ts_status status = ts_data_create(&params, &job->data[i]);
         if (status == TS_OK)
-            status = ts_record_layout_make(&params, data, &job->layouts[i]);
-        if (status == TS_OK)
-            status = predict(job, i, &job->cost[i]);
+            status = ts_record_layout_make(&params, job->data[i], &job->layouts[i]);
         if (status != TS_OK)
             return status;
+        job->cost[i] = predict(&params, job->data[i], job->layouts[i]);
         job->steps[i] = (double)ts_params_integer(&params, "steps");
         bool may_be_wide = ts_schema_find(params.schema, "ranks_per_instance") >= 0;
         job->ranks[i] = may_be_wide ? (int)ts_params_integer(&params, "ranks_per_instance") : 1;
@@ -160,18 +133,16 @@ ts_status ts_job_create(const ts_sweep *sweep, const ts_backend *backend, const 
         .widest = 1,
         .state_directory = ts_alloc(path, "a path"),
     };
-    pthread_mutex_init(&job->mutex, NULL);
     ts_status status = TS_ERROR_MEMORY;
     if (job->engines && job->layouts && job->cost && job->steps && job->data && job->ranks && job->state_directory) {
         snprintf(job->state_directory, path, "%s.state", output);
         status = fill(job);
     }
-    if (status != TS_OK) {
+    if (status == TS_OK)
+        *out = job;
+    else
         ts_job_free(job);
-        return status;
-    }
-    *out = job;
-    return TS_OK;
+    return status;
 }
 
 void ts_job_free(ts_job *job) {
@@ -188,6 +159,5 @@ void ts_job_free(ts_job *job) {
     ts_free(job->ranks);
     ts_free(job->data);
     ts_free(job->state_directory);
-    pthread_mutex_destroy(&job->mutex);
     ts_free(job);
 }

@@ -1,13 +1,11 @@
-// What all slots of a rank share while a sweep is trained: the sweep, the backend, layouts, and each case's
-// data, which is made when its first unit starts and kept.
+// What all slots of a rank share, and none changes, while a sweep is trained: the sweep, the backend, and each case's
+// layout and data.
 #pragma once
 
 #include "backend/backend.h"
 #include "run/coordinator.h"
 #include "sweep/sweep.h"
 #include "train/trainer.h"
-
-#include <pthread.h>
 
 struct ts_data;
 
@@ -21,8 +19,7 @@ typedef struct ts_job {
     double *steps;              // (cases) training steps of an instance
     int *ranks;                 // (cases) ranks that train one instance together; 1: it is not wide (wide.h)
     int widest;                 // the largest of them
-    struct ts_data **data;      // (cases) NULL until made
-    pthread_mutex_t mutex;      // guards `data`
+    struct ts_data **data;      // (cases)
     char *state_directory;
     uint8_t digest[32]; // the sweep's; set by whoever trains (it costs a second per million instances)
 } ts_job;
@@ -30,13 +27,10 @@ typedef struct ts_job {
 // The backend of that name, or for "auto" the best that runs here and trains all of the sweep's cases.
 ts_status ts_job_backend(const ts_sweep *sweep, const char *name, const ts_backend **backend);
 
-// Makes layouts and predictions for every case. `output`: path of the results file. TS_ERROR_USER if the backend cannot
-// train some case.
+// Makes data, layouts and predictions for every case. `output`: path of the results file. TS_ERROR_USER if the backend
+// cannot train some case.
 ts_status ts_job_create(const ts_sweep *sweep, const ts_backend *backend, const char *output, ts_job **job);
 void ts_job_free(ts_job *job);
-
-// The case's data; thread-safe.
-ts_status ts_job_data(ts_job *job, int case_index, const struct ts_data **data);
 
 // Saves a unit's state. If that is not possible it warns, and the run goes on: only a lost device is an error.
 ts_status ts_job_save_state(const ts_job *job, const ts_unit *unit, const ts_trainer *trainer);
@@ -45,4 +39,4 @@ ts_status ts_job_save_state(const ts_job *job, const ts_unit *unit, const ts_tra
 double ts_job_measure_seconds(const ts_params *params, const struct ts_data *data);
 
 // What the coordinator needs to know of a case; its cost is the prediction.
-ts_status ts_job_case(ts_job *job, int case_index, ts_coordinator_case *out);
+ts_coordinator_case ts_job_case(const ts_job *job, int case_index);

@@ -64,9 +64,7 @@ static void send_all(ts_leader *leader, ts_message_kind kind) {
 }
 
 static void stop(ts_leader *leader, ts_status fault, const char *reason) {
-    if (leader->end.fault == TS_OK && fault != TS_OK)
-        snprintf(leader->end.reason, sizeof leader->end.reason, "%s", reason);
-    else if (!leader->end.reason[0])
+    if ((leader->end.fault == TS_OK && fault != TS_OK) || !leader->end.reason[0])
         snprintf(leader->end.reason, sizeof leader->end.reason, "%s", reason);
     if (leader->end.fault == TS_OK)
         leader->end.fault = fault;

@@ -222,7 +222,7 @@ static void warn_of_tables(const ts_session *r) {
     char verdict[128];
     for (int c = 0; c < r->job->cases; c++) {
         const ts_data *data = r->job->data[c];
-        const ts_table *table = data ? data->table : NULL;
+        const ts_table *table = data->table;
         if (table && !data->symmetry)
             ts_warn("the table of case %s is %s; it trains without measures per irrep",
                     ts_sweep_case(r->sweep, c)->title, ts_table_verdict(table, verdict));

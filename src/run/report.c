@@ -81,12 +81,11 @@ ts_status ts_report_open(ts_reader *reader, const ts_grid *grid, ts_report **out
         status = read_column(report, "test_accuracy");
     if (status == TS_OK)
         status = read_column(report, "grokked_step");
-    if (status != TS_OK) {
+    if (status == TS_OK)
+        *out = report;
+    else
         ts_report_close(report);
-        return status;
-    }
-    *out = report;
-    return TS_OK;
+    return status;
 }
 
 void ts_report_close(ts_report *report) {

@@ -65,8 +65,7 @@ ts_status ts_schedule_make(ts_job *job, const uint8_t *row_status, int ranks, in
     if (status == TS_OK) {
         int64_t rows = 0;
         for (int c = 0; c < job->cases; c++) {
-            if (status == TS_OK)
-                status = ts_job_case(job, c, &cases[c]);
+            cases[c] = ts_job_case(job, c);
             first[c] = rows;
             rows += ts_sweep_case(job->sweep, c)->rows;
         }
@@ -82,8 +81,7 @@ ts_status ts_schedule_make(ts_job *job, const uint8_t *row_status, int ranks, in
             .saved = saved,
             .n_saved = n_saved,
         };
-        if (status == TS_OK)
-            status = ts_coordinator_create(&setup, coordinator);
+        status = ts_coordinator_create(&setup, coordinator);
     }
     ts_free(taken);
     ts_free(pending);

@@ -7,25 +7,25 @@
 #include "base/memory.h"
 #include "base/thread.h"
 #include "integrity/state.h"
-#include "model/model.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 static ts_status make_trainer(ts_job *job, const ts_unit *unit, ts_trainer **trainer) {
-    ts_trainer_spec spec = {.count = (int)unit->rows, .layout = job->layouts[unit->case_index]};
-    ts_status status = ts_job_data(job, unit->case_index, &spec.data);
-    if (status != TS_OK)
-        return status;
     ts_params *params = ts_alloc((size_t)unit->rows * sizeof *params, "a unit's parameters");
     if (!params)
         return TS_ERROR_MEMORY;
     for (int64_t i = 0; i < unit->rows; i++)
         ts_case_params(job->sweep, unit->case_index, unit->first_row + i, &params[i]);
-    spec.params = params;
-    spec.engine = job->engines[unit->case_index];
-    status = ts_trainer_create(&spec, trainer);
+    const ts_trainer_spec spec = {
+        .params = params,
+        .count = (int)unit->rows,
+        .layout = job->layouts[unit->case_index],
+        .data = job->data[unit->case_index],
+        .engine = job->engines[unit->case_index],
+    };
+    ts_status status = ts_trainer_create(&spec, trainer);
     ts_free(params);
     return status;
 }

@@ -11,7 +11,6 @@
 #include "model/model.h"
 #include "results/rows.h"
 #include "run/signals.h"
-#include "run/slot.h"
 #include "train/trainer.h"
 
 #include <pthread.h>
@@ -97,14 +96,18 @@ static ts_status make_trainer(team *t, const ts_unit *unit, ts_trainer **trainer
     ts_job *job = t->setup->job;
     ts_params params;
     ts_parameter_layout layout;
-    ts_trainer_spec spec = {.params = &params, .count = 1, .layout = job->layouts[unit->case_index], .team = &t->hooks};
+    const ts_trainer_spec spec = {
+        .params = &params,
+        .count = 1,
+        .layout = job->layouts[unit->case_index],
+        .data = job->data[unit->case_index],
+        .engine = job->engines[unit->case_index],
+        .team = &t->hooks,
+    };
     ts_case_params(job->sweep, unit->case_index, unit->first_row, &params);
     params.schema->model->layout(&params, &layout);
-    spec.engine = job->engines[unit->case_index];
-    ts_status status = ts_job_data(job, unit->case_index, &spec.data);
     // Rows may be padded to whole vectors.
-    if (status == TS_OK)
-        status = ts_comm_team_reserve(t->comm, 2 * layout.total + 65536);
+    ts_status status = ts_comm_team_reserve(t->comm, 2 * layout.total + 65536);
     if (status == TS_OK)
         status = ts_trainer_create(&spec, trainer);
     if (status == TS_ERROR_FATAL)

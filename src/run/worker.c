@@ -42,12 +42,11 @@ ts_status ts_worker_create(const ts_worker_setup *setup, ts_worker **out) {
         status = ts_desk_open(&worker->desk, setup->slots);
     for (; status == TS_OK && worker->started < setup->slots; worker->started += status == TS_OK)
         status = ts_slot_start(&worker->slot[worker->started], setup->job);
-    if (status != TS_OK) {
+    if (status == TS_OK)
+        *out = worker;
+    else
         ts_worker_free(worker);
-        return status;
-    }
-    *out = worker;
-    return TS_OK;
+    return status;
 }
 
 void ts_worker_free(ts_worker *worker) {

@@ -1,7 +1,6 @@
 // Settings become typed values for every task, model and optimiser that the sweep reaches. See spec.h.
 #include "sweep/spec.h"
 
-#include "base/memory.h"
 #include "model/optimiser.h"
 
 #include <string.h>

@@ -117,12 +117,11 @@ ts_status ts_grid_make(const ts_sweep *sweep, ts_grid **grid) {
         ts_free(w->hashed);
     }
     ts_free(w);
-    if (status != TS_OK) {
+    if (status == TS_OK)
+        *grid = made;
+    else
         ts_grid_free(made);
-        return status;
-    }
-    *grid = made;
-    return TS_OK;
+    return status;
 }
 
 void ts_grid_free(ts_grid *grid) {

@@ -6,7 +6,6 @@
 #include "base/integer_rows.h"
 #include "base/memory.h"
 #include "sweep/nearest.h"
-#include "sweep/numbers.h"
 #include "sweep/source.h"
 
 #include <string.h>

@@ -68,12 +68,11 @@ ts_status ts_sweep_read(const ts_sweep_source *source, ts_sweep **sweep) {
     }
     ts_free(spec);
     ts_free(faults);
-    if (status != TS_OK) {
+    if (status == TS_OK)
+        *sweep = made;
+    else
         ts_sweep_free(made);
-        return status;
-    }
-    *sweep = made;
-    return TS_OK;
+    return status;
 }
 
 void ts_sweep_free(ts_sweep *sweep) {

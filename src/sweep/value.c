@@ -1,7 +1,6 @@
 // By the key's type to the function that reads it; equality and hashes of values.
 #include "sweep/value.h"
 
-#include "base/memory.h"
 #include "sweep/input_file.h"
 #include "sweep/nearest.h"
 #include "sweep/numbers.h"

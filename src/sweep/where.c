@@ -371,12 +371,11 @@ ts_status ts_where_compile(const char *text, const ts_key *const *keys, int n_ke
     if (status == TS_OK)
         status = keep_program(c);
     ts_free(c);
-    if (status != TS_OK) {
+    if (status == TS_OK)
+        *where = made;
+    else
         ts_where_free(made);
-        return status;
-    }
-    *where = made;
-    return TS_OK;
+    return status;
 }
 
 void ts_where_free(ts_where *where) {

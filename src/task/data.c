@@ -8,15 +8,19 @@ ts_status ts_data_create(const ts_params *params, ts_data **out) {
     ts_data *data = ts_alloc_zero(1, sizeof *data, "a task's data");
     if (!data)
         return TS_ERROR_MEMORY;
-    ts_status status = params->schema->task->create(params, data);
+    const ts_task *task = params->schema->task;
+    bool features = task->kind == TS_KIND_FEATURES;
+    data->features = features ? ts_alloc_zero(1, sizeof *data->features, "a task's data") : NULL;
+    ts_status status = features && !data->features ? TS_ERROR_MEMORY : task->create(params, data);
+    if (status == TS_OK && features)
+        status = ts_feature_data_finish(data->features);
     if (status == TS_OK && !data->symmetry && data->table && data->table->group)
         status = ts_symmetry_of_group(data->table, &data->symmetry);
-    if (status != TS_OK) {
+    if (status == TS_OK)
+        *out = data;
+    else
         ts_data_free(data);
-        return status;
-    }
-    *out = data;
-    return TS_OK;
+    return status;
 }
 
 void ts_data_free(ts_data *data) {

@@ -50,6 +50,14 @@ static ts_status make_alias(const ts_support *support, ts_alias *alias) {
     return TS_OK;
 }
 
+ts_status ts_support_create(int count, int most, ts_support *support) {
+    support->count = count;
+    support->begin = ts_alloc((size_t)(count + 1) * sizeof(int), "a task's inputs");
+    support->active = ts_alloc((size_t)count * (size_t)most * sizeof(int), "a task's inputs");
+    support->probability = ts_alloc((size_t)count * sizeof(double), "a task's inputs");
+    return support->begin && support->active && support->probability ? TS_OK : TS_ERROR_MEMORY;
+}
+
 ts_status ts_feature_data_finish(ts_feature_data *data) {
     data->alias.bits = -1;
     if (data->support.count == 0 || data->tree.depth > 0)

@@ -69,6 +69,9 @@ typedef struct ts_feature_batch {
     double *own_weight;
 } ts_feature_batch;
 
+// Room for `count` inputs of at most `most` active features each, which the caller fills in.
+ts_status ts_support_create(int count, int most, ts_support *support);
+
 // Prepares the alias table of data->support; takes part in making data.
 ts_status ts_feature_data_finish(ts_feature_data *data);
 void ts_feature_data_free(ts_feature_data *data);

@@ -1,6 +1,5 @@
 // Task `group`: the multiplication table of a cyclic, dihedral, symmetric or alternating group, or of a
 // direct product of such.
-#include "base/memory.h"
 #include "task/data.h"
 #include "task/permutations.h"
 #include "task/split.h"

@@ -108,11 +108,7 @@ static ts_status fill_support(ts_feature_data *data, const state_group *groups, 
     if (!data->independent.binary || inputs > LISTED)
         return TS_OK;
     ts_support *support = &data->support;
-    support->count = (int)inputs;
-    support->begin = ts_alloc((size_t)(support->count + 1) * sizeof(int), "a task's inputs");
-    support->active = ts_alloc((size_t)support->count * (size_t)data->features * sizeof(int), "a task's inputs");
-    support->probability = ts_alloc((size_t)support->count * sizeof(double), "a task's inputs");
-    if (!support->begin || !support->active || !support->probability)
+    if (ts_support_create((int)inputs, data->features, support) != TS_OK)
         return TS_ERROR_MEMORY;
     int at = 0;
     for (int i = 0; i < support->count; i++) {
@@ -136,7 +132,8 @@ static ts_status fill_support(ts_feature_data *data, const state_group *groups, 
     return TS_OK;
 }
 
-static ts_status fill(const ts_params *params, ts_feature_data *data) {
+static ts_status create(const ts_params *params, ts_data *all) {
+    ts_feature_data *data = all->features;
     const ts_numbers *probability = ts_params_numbers(params, "feature_probability");
     data->features = (int)ts_params_integer(params, "features");
     data->independent = (ts_independent){
@@ -154,12 +151,7 @@ static ts_status fill(const ts_params *params, ts_feature_data *data) {
         data->independent.threshold[f] = (uint64_t)llround(ts_numbers_at(probability, f) * 0x1p32);
     ts_status status = fill_support(data, groups, list_groups(data, probability, groups));
     ts_free(groups);
-    return status == TS_OK ? ts_feature_data_finish(data) : status;
-}
-
-static ts_status create(const ts_params *params, ts_data *data) {
-    data->features = ts_alloc_zero(1, sizeof *data->features, "a task's data");
-    return data->features ? fill(params, data->features) : TS_ERROR_MEMORY;
+    return status;
 }
 
 const ts_task ts_task_independent = {

@@ -347,12 +347,11 @@ static ts_status find_and_name(solver *s, ts_irreps **out) {
     ts_status status = make_set(s, &set);
     if (status == TS_OK)
         status = ts_irrep_names(s->table, &s->classes, set);
-    if (status != TS_OK) {
+    if (status == TS_OK)
+        *out = set;
+    else
         ts_irreps_free(set);
-        return status;
-    }
-    *out = set;
-    return TS_OK;
+    return status;
 }
 
 ts_status ts_irreps_create(const ts_table *table, ts_irreps **irreps) {

@@ -147,12 +147,11 @@ static ts_status create(const ts_table *group, ts_table *own_group, const int *v
     symmetry->group = group;
     symmetry->own_group = own_group;
     ts_status status = fill(symmetry, value);
-    if (status != TS_OK) {
+    if (status == TS_OK)
+        *out = symmetry;
+    else
         ts_symmetry_free(symmetry);
-        return status;
-    }
-    *out = symmetry;
-    return TS_OK;
+    return status;
 }
 
 ts_status ts_symmetry_of_group(const ts_table *table, ts_symmetry **out) {

@@ -45,7 +45,8 @@ typedef struct ts_task {
     void (*label)(const ts_params *params, ts_text *out);
 
     // Fills its part of the data of the case `params` belongs to (see ts_data_create); nothing in it depends
-    // on keys that don't shape a case. After a fault the caller frees what was made.
+    // on keys that don't shape a case. `features` is there, zeroed, for a task of that kind. After a fault the caller
+    // frees what was made.
     ts_status (*create)(const ts_params *params, struct ts_data *data);
 } ts_task;
 

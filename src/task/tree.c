@@ -1,6 +1,5 @@
 // Task `tree`: features are the nodes of a complete tree, active along one path from the root downwards.
 // The root is always on and is not a feature; feature i is node i + 1 in heap order.
-#include "base/memory.h"
 #include "task/data.h"
 #include "task/task.h"
 
@@ -69,11 +68,7 @@ static ts_status fill_support(const ts_params *params, int nodes, ts_support *su
     for (int d = 0; d < depth; d++)
         leaves *= branching;
     int first = early ? 0 : nodes - leaves;
-    support->count = nodes - first;
-    support->begin = ts_alloc((size_t)(support->count + 1) * sizeof(int), "a task's inputs");
-    support->active = ts_alloc((size_t)support->count * (size_t)depth * sizeof(int), "a task's inputs");
-    support->probability = ts_alloc((size_t)support->count * sizeof(double), "a task's inputs");
-    if (!support->begin || !support->active || !support->probability)
+    if (ts_support_create(nodes - first, depth, support) != TS_OK)
         return TS_ERROR_MEMORY;
     int at = 0;
     for (int i = 0; i < support->count; i++) {
@@ -91,17 +86,13 @@ static ts_status fill_support(const ts_params *params, int nodes, ts_support *su
 }
 
 static ts_status create(const ts_params *params, ts_data *data) {
-    ts_feature_data *made = ts_alloc_zero(1, sizeof *made, "a task's data");
-    data->features = made;
-    if (!made)
-        return TS_ERROR_MEMORY;
+    ts_feature_data *made = data->features;
     int depth = (int)ts_params_integer(params, "depth"), branching = (int)ts_params_integer(params, "branching");
     int nodes = (int)count_nodes(depth, branching);
     made->features = nodes - 1;
     if (branching == 2)
         made->tree = (ts_bit_tree){depth, ts_params_bool(params, "early_stopping")};
-    ts_status status = fill_support(params, nodes, &made->support);
-    return status == TS_OK ? ts_feature_data_finish(made) : status;
+    return fill_support(params, nodes, &made->support);
 }
 
 const ts_task ts_task_tree = {

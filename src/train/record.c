@@ -129,39 +129,33 @@ static ts_status add_names(const ts_data *data, ts_record_layout *layout) {
     return status;
 }
 
-ts_status ts_record_layout_make(const ts_params *params, const ts_data *data, ts_record_layout **out) {
-    ts_record_layout *layout = ts_alloc_zero(1, sizeof *layout, "a record's layout");
-    ts_field *fields = ts_alloc(TS_MAX_FIELDS * sizeof *fields, "a record's layout");
-    if (!layout || !fields) {
-        ts_free(layout);
-        ts_free(fields);
-        return TS_ERROR_MEMORY;
-    }
-    layout->field = fields;
+static ts_status fill(const ts_params *params, const ts_data *data, ts_record_layout *layout) {
     const ts_numbers *checkpoints = ts_params_numbers(params, "checkpoints");
     int64_t steps = ts_params_integer(params, "steps");
     layout->checkpoints = ts_checkpoints(checkpoints, steps, NULL, 0);
+    layout->field = ts_alloc(TS_MAX_FIELDS * sizeof *layout->field, "a record's layout");
     layout->step = ts_alloc((size_t)layout->checkpoints * sizeof *layout->step, "checkpoints");
-    if (!layout->step) {
-        ts_record_layout_free(layout);
+    if (!layout->field || !layout->step)
         return TS_ERROR_MEMORY;
-    }
     ts_checkpoints(checkpoints, steps, layout->step, layout->checkpoints);
     add_measures(params, data, layout);
     add_weights(params, layout);
     // There may be many cases: keep only what is used.
-    layout->field = ts_realloc(fields, (size_t)layout->count * sizeof *fields, "a record's layout");
-    if (!layout->field) {
-        layout->field = fields;
-        ts_record_layout_free(layout);
+    ts_field *kept = ts_realloc(layout->field, (size_t)layout->count * sizeof *kept, "a record's layout");
+    layout->field = kept ? kept : layout->field;
+    return kept ? add_names(data, layout) : TS_ERROR_MEMORY;
+}
+
+ts_status ts_record_layout_make(const ts_params *params, const ts_data *data, ts_record_layout **out) {
+    ts_record_layout *layout = ts_alloc_zero(1, sizeof *layout, "a record's layout");
+    if (!layout)
         return TS_ERROR_MEMORY;
-    }
-    if (add_names(data, layout) != TS_OK) {
+    ts_status status = fill(params, data, layout);
+    if (status == TS_OK)
+        *out = layout;
+    else
         ts_record_layout_free(layout);
-        return TS_ERROR_MEMORY;
-    }
-    *out = layout;
-    return TS_OK;
+    return status;
 }
 
 void ts_record_layout_free(ts_record_layout *layout) {

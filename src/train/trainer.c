@@ -77,12 +77,11 @@ ts_status ts_trainer_create(const ts_trainer_spec *spec, ts_trainer **out) {
         ts_training_spec training = {t->params, spec->count, spec->data, spec->team};
         status = spec->engine->create(&training, &t->training);
     }
-    if (status != TS_OK) {
+    if (status == TS_OK)
+        *out = t;
+    else
         ts_trainer_free(t);
-        return status;
-    }
-    *out = t;
-    return TS_OK;
+    return status;
 }
 
 void ts_trainer_free(ts_trainer *t) {

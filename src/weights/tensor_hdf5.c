@@ -32,26 +32,17 @@ static void refuse(listing *at, const char *name, const char *what) {
 }
 
 static const char *class_name(H5T_class_t class) {
-    switch (class) {
-    case H5T_STRING:
-        return "text";
-    case H5T_BITFIELD:
-        return "bits";
-    case H5T_OPAQUE:
-        return "opaque";
-    case H5T_COMPOUND:
-        return "compound (complex numbers?)";
-    case H5T_REFERENCE:
-        return "references";
-    case H5T_ENUM:
-        return "enumerated (truth values?)";
-    case H5T_VLEN:
-        return "lists of any length";
-    case H5T_ARRAY:
-        return "arrays";
-    default:
-        return "of an unknown type";
-    }
+    static const char *const NAMES[H5T_NCLASSES] = {
+        [H5T_STRING] = "text",
+        [H5T_BITFIELD] = "bits",
+        [H5T_OPAQUE] = "opaque",
+        [H5T_COMPOUND] = "compound (complex numbers?)",
+        [H5T_REFERENCE] = "references",
+        [H5T_ENUM] = "enumerated (truth values?)",
+        [H5T_VLEN] = "lists of any length",
+        [H5T_ARRAY] = "arrays",
+    };
+    return class >= 0 && class < H5T_NCLASSES && NAMES[class] ? NAMES[class] : "of an unknown type";
 }
 
 static void note_type(ts_file_tensor *tensor, hid_t type) {

@@ -3,41 +3,16 @@
 //     build/release/tests/bench/bench_cuda [small] [MODEL | products]
 // small: only to see that it works. With a name only that part, for a profiler.
 #define _POSIX_C_SOURCE 200809L
-#include "backend/backend.h"
 #include "backend/cuda.h"
 #include "backend/cuda_libraries.h"
-#include "base/clock.h"
 #include "base/memory.h"
+#include "bench.h"
 #include "cuda/step.h"
-#include "model/model.h"
-#include "sweep/sweep.h"
-#include "task/data.h"
-#include "task/task.h"
 
 #include <math.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { ROUNDS = 7 };
-
-static void check(ts_status status) {
-    if (status == TS_OK)
-        return;
-    fprintf(stderr, "bench_cuda: %s\n", ts_message());
-    exit(1);
-}
-
-static int ascending(const void *a, const void *b) {
-    double left = *(const double *)a, right = *(const double *)b;
-    return left < right ? -1 : left > right;
-}
-
-static double median(double *values) {
-    qsort(values, ROUNDS, sizeof *values, ascending);
-    return (values[(ROUNDS - 1) / 2] + values[ROUNDS / 2]) / 2;
-}
 
 // --- Training ---
 
@@ -49,32 +24,24 @@ static const char *const SHAPES[][2] = {
 };
 
 static void time_training(const char *text, bool small, const char *only) {
-    char whole[256];
     double seconds[ROUNDS];
-    ts_sweep *sweep;
-    ts_params params;
-    ts_data *data;
+    bench_instance f;
     void *training;
-    snprintf(whole, sizeof whole, "%ssteps: 1000000000\ncheckpoints: [1000000000]\n", text);
-    ts_sweep_source source = {.file = "bench", .text = whole, .bytes = strlen(whole)};
-    check(ts_sweep_read(&source, &sweep));
-    ts_sweep_params(sweep, 0, &params);
-    check(ts_data_create(&params, &data));
-    const ts_model *model = params.schema->model;
+    bench_open(text, &f);
+    const ts_model *model = f.params.schema->model;
     if (only && strcmp(only, model->name) != 0) {
-        ts_data_free(data);
-        ts_sweep_free(sweep);
+        bench_close(&f);
         return;
     }
-    const ts_engine *engine = ts_backend_engine(ts_backend_find("cuda"), &params, NULL);
-    int count = small ? 2 : (int)engine->fill(&params, data), steps = small ? 2 : 256;
+    const ts_engine *engine = ts_backend_engine(ts_backend_find("cuda"), &f.params, NULL);
+    int count = small ? 2 : (int)engine->fill(&f.params, f.data), steps = small ? 2 : 256;
     ts_params *all = ts_alloc((size_t)count * sizeof *all, "parameters");
     int64_t *reached = ts_alloc_zero((size_t)count, sizeof *reached, "steps");
     if (!all || !reached)
         check(TS_ERROR_MEMORY);
     for (int i = 0; i < count; i++)
-        all[i] = params;
-    ts_training_spec spec = {all, count, data, NULL};
+        all[i] = f.params;
+    ts_training_spec spec = {all, count, f.data, NULL};
     check(engine->create(&spec, &training));
     for (int round = -1; round < ROUNDS; round++) { // the first one is not counted
         double start = ts_clock();
@@ -82,14 +49,13 @@ static void time_training(const char *text, bool small, const char *only) {
         if (round >= 0)
             seconds[round] = (ts_clock() - start) / steps / count;
     }
-    double each = median(seconds);
+    double each = bench_median(seconds, ROUNDS);
     printf("%-12s %6d instances %10.3f us  %8.0f GFLOP/s\n", model->name, count, each * 1e6,
-           model->step_operations(&params, data) / each / 1e9);
+           model->step_operations(&f.params, f.data) / each / 1e9);
     engine->destroy(training);
     ts_free(all);
     ts_free(reached);
-    ts_data_free(data);
-    ts_sweep_free(sweep);
+    bench_close(&f);
 }
 
 // --- Products ---
@@ -182,7 +148,8 @@ static void compare_product(product_bench *bench, int instances, int rows, int c
             seconds[ours][round] = time_product(bench, ours, times);
     double operations = 2.0 * instances * rows * columns * depth / 1e9;
     printf("%5d x (%6d, %4d) (%4d, %4d) %10.0f %10.0f GFLOP/s, differ by %.1g\n", instances, rows, depth, depth,
-           columns, operations / median(seconds[1]), operations / median(seconds[0]), largest);
+           columns, operations / bench_median(seconds[1], ROUNDS), operations / bench_median(seconds[0], ROUNDS),
+           largest);
     ts_cuda_slab_free(&slab);
 }
 

@@ -2,11 +2,13 @@
 
 import functools
 import hashlib
+import json
 import os
 import random
 import resource
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -101,8 +103,24 @@ def amount(always, nightly):
 
 
 def sha256(path):
+    return hashlib.sha256(read_bytes(path)).hexdigest()
+
+
+def read_bytes(path):
     with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
+        return file.read()
+
+
+def write_bytes(path, data):
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def safetensors_of(path):
+    """(header, data) of a safetensors file."""
+    content = read_bytes(path)
+    (length,) = struct.unpack("<Q", content[:8])
+    return json.loads(content[8:8 + length]), content[8 + length:]
 
 
 def flip(path, at, bit=0):
@@ -176,7 +194,7 @@ class Case(unittest.TestCase):
         """A run log's text, "" if there is none yet."""
         if not os.path.exists(self.path(name)):
             return ""
-        with open(self.path(name)) as file:
+        with open(self.path(name), encoding="utf-8") as file:
             return file.read()
 
     def files(self):
@@ -193,12 +211,21 @@ class Case(unittest.TestCase):
         process = self.start(*arguments, **options)
         return finish(process), process.returncode
 
+    def finished(self, sweep, name, *options, **more):
+        """The SHA-256 of the file that a run to its end leaves."""
+        self.run_program("run", sweep, "--output=" + name, *options, **more)
+        return sha256(self.path(name))
+
     def run_whole(self, sweep, *options, ranks=0):
         """What an uninterrupted run leaves: the SHA-256 of its file, and its rows. How long it takes is kept."""
         begin = time.monotonic()
-        self.run_program("run", sweep, "-o", "whole.h5", *options, ranks=ranks)
+        digest = self.finished(sweep, "whole.h5", *options, ranks=ranks)
         self.whole_seconds = time.monotonic() - begin
-        return sha256(self.path("whole.h5")), finished_rows(self.path("whole.h5"))
+        return digest, finished_rows(self.path("whole.h5"))
+
+    def assert_says(self, said, *words):
+        for word in words:
+            self.assertIn(word, said)
 
     def check_survivor(self, name, whole, acknowledged=()):
         """After a fault: the file can be read, what was acknowledged is there, what is there is right. Returns the

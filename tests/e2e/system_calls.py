@@ -41,6 +41,7 @@ class SystemCalls(Case):
     SECONDS = 0.1  # for one thread: time enough for some states to be saved
     TEAM = ""  # goes with the sweep
     OPTIONS = []
+    RANKS = 0  # of a run without faults
     PHASES = None  # those of which some are tried with every change; all phases if None
 
     def arguments(self):
@@ -48,7 +49,7 @@ class SystemCalls(Case):
 
     def go_on(self):
         """After a fault: the same command."""
-        self.run_program(*self.arguments())
+        self.run_program(*self.arguments(), ranks=self.RANKS)
 
     def units(self):
         """Whose states are watched."""
@@ -63,6 +64,7 @@ class SystemCalls(Case):
         self.directory = os.path.realpath(self.directory)
         self.sweep = self.write("short.yaml", fitted(self.SWEEP, self.SECONDS) + self.TEAM)
         self.tried, self.happened = collections.Counter(), collections.Counter()
+        self.expected, self.whole = self.run_whole(self.sweep, *self.OPTIONS, ranks=self.RANKS)
 
     def watched(self):
         """The command's own files, as the shell's words."""

@@ -12,7 +12,7 @@ import struct
 import zlib
 
 from processes import finish
-from support import SMALL, Case, amount, finished_rows, flip, long_sweep, main, sha256
+from support import SMALL, Case, amount, finished_rows, flip, long_sweep, main, read_bytes, sha256, write_bytes
 
 import h5py
 
@@ -97,11 +97,6 @@ def instead(make):
     return spoil
 
 
-def write_bytes(path, data):
-    with open(path, "wb") as file:
-        file.write(data)
-
-
 def make_socket(path):
     here = os.open(os.path.dirname(path), os.O_PATH)  # a socket's path is short
     with socket.socket(socket.AF_UNIX) as listener:
@@ -178,8 +173,7 @@ class Damaged(Case):
             flip(self.path("copy.h5"), place, 2)
             before = sha256(self.path("copy.h5"))
             with self.subTest(place):
-                self.run_program("run", self.sweep, "-o", "copy.h5", expect=1)
-                self.assertEqual(sha256(self.path("copy.h5")), before)
+                self.assertEqual(self.finished(self.sweep, "copy.h5", expect=1), before)
         self.assertEqual(os.path.getsize(self.file), size)
 
     def test_truncated_file_stops_it(self):
@@ -198,8 +192,7 @@ class Damaged(Case):
         flip(self.file, h5py.File(self.file)["exact_loss"].id.get_offset() + 2)  # damaged rows are not reused
         output = self.run_program("run", wider, "-o", "reused.h5", "--reuse", "small.h5")
         self.assertIn("trained again", output)
-        with open(self.path("reused.h5.log.jsonl")) as log:
-            self.assertIn('"reused":20', log.readline())
+        self.assertIn('"reused":20', self.log("reused.h5.log.jsonl").splitlines()[0])
         self.assertEqual(sha256(self.path("reused.h5")), sha256(self.path("fresh.h5")))
 
     def test_any_damage_is_repaired_or_refused(self):
@@ -287,8 +280,7 @@ class State(Case):
         self.saved = self.generation(".bin") + self.generation(".old")
         os.rename(self.path("long.h5.state"), self.path("kept.state"))
         os.rename(self.path("long.h5"), self.path("kept"))
-        self.run_program("run", self.sweep, "-o", "whole.h5")
-        self.expected = sha256(self.path("whole.h5"))
+        self.expected = self.finished(self.sweep, "whole.h5")
 
     def stop_when_saved_twice(self):
         """False if the run was over before."""
@@ -342,9 +334,8 @@ class State(Case):
             if not path.endswith(".bin"):
                 return os.unlink(path)
             way = ways[(current.index(os.path.basename(path)) + passed_over) % len(ways)]
-            with open(path, "rb") as file:
-                head, payload = HEAD.unpack(file.read(HEAD.size)), file.read()
-            HOSTILE[way](path, head, payload)
+            content = read_bytes(path)
+            HOSTILE[way](path, HEAD.unpack(content[:HEAD.size]), content[HEAD.size:])
             return way
 
         while passed_over < len(ways):

@@ -7,7 +7,7 @@ import resource
 import shutil
 
 from hostile import HOSTILE, SECRET, make_surroundings, replace
-from support import Case, amount, is_sanitized, main, sha256
+from support import Case, amount, is_sanitized, main, read_bytes, sha256, write_bytes
 
 import h5py
 import numpy
@@ -69,10 +69,7 @@ class Weights(Hostile):
         os.mkdir(self.path("directory"))
         self.write("empty", "")
         self.make()
-        with open(self.path("weights.h5"), "rb") as file:
-            half = file.read()[:1000]
-        with open(self.path("half.h5"), "wb") as file:
-            file.write(half)
+        write_bytes(self.path("half.h5"), read_bytes(self.path("weights.h5"))[:1000])
         for name, said in (("directory", "a directory"), ("pipe.h5", "a pipe or device"), ("/dev/zero", "device"),
                            ("/dev/tty", "/dev/tty"), ("/proc/self/mem", "/proc/self/mem"), ("empty", "is empty"),
                            ("/proc/cpuinfo", "the kernel makes up"), ("nowhere", "No such file"), ("half.h5", "damaged"),

@@ -4,11 +4,10 @@ import json
 import os
 import shlex
 import shutil
-import struct
 import subprocess
 import zlib
 
-from support import TOYSWEEP, Case, finished_rows, flip, main, needs_mpi, sha256
+from support import TOYSWEEP, Case, finished_rows, flip, main, needs_mpi, read_bytes, safetensors_of, sha256
 
 import h5py
 
@@ -101,8 +100,7 @@ class Merge(Parts):
         whole = sha256(self.path(self.train("whole.h5")))
         files = [self.train("a.h5", "depth=2", "seed=0..1"), self.train("b.h5", "depth=3", "seed=2..3")]
         said = self.merge(*files, expect=2)[1]
-        for word in "24 instances", "12 are in none", "depth=3,lr=0.001,seed=0", "--sweep":
-            self.assertIn(word, said)
+        self.assert_says(said, "24 instances", "12 are in none", "depth=3,lr=0.001,seed=0", "--sweep")
         said = self.run_program("merge", *files, "-o", "merged.h5", "--sweep", "parts.yaml")
         self.assertIn("24 instances, 8 done, 4 failed, 12 left", said)
         command = [line for line in said.splitlines() if line.startswith("next: ")][0]
@@ -122,8 +120,7 @@ class Merge(Parts):
         self.assertEqual(sha256(self.path("a.h5")), before)
         self.assertIn("a.h5: 7 done, 4 failed; 1 damaged", said)
         self.assertIn("1 left", said)
-        self.run_program("run", "parts.yaml", "-o", "merged.h5", expect=3)
-        self.assertEqual(sha256(self.path("merged.h5")), whole)
+        self.assertEqual(self.finished("parts.yaml", "merged.h5", expect=3), whole)
 
     def test_different_results_for_one_instance_are_refused(self):
         files = [self.train("a.h5", "seed=0..2"), self.train("b.h5", "seed=1..3",
@@ -131,9 +128,7 @@ class Merge(Parts):
         self.train("c.h5", "seed=1..3")
         if sha256(self.path("b.h5")) == sha256(self.path("c.h5")):
             self.skipTest("this processor has the portable kernels only")
-        said = self.merge(*files, expect=2)[1]
-        for word in "a.h5", "b.h5", "different results":
-            self.assertIn(word, said)
+        self.assert_says(self.merge(*files, expect=2)[1], "a.h5", "b.h5", "different results")
 
     def test_what_is_done_in_one_and_failed_in_another_is_done(self):
         files = [self.train("a.h5", "seed=0..1", "lr=0.01"), self.train("b.h5", "seed=1..2", "lr=0.01")]
@@ -161,9 +156,7 @@ class Merge(Parts):
         one = self.train("a.h5", "seed=0")
         other = self.write("other.yaml", SWEEP.replace("40", "50"))
         self.train("other.h5", sweep=other)
-        said = self.merge(one, "other.h5", expect=2)[1]
-        for word in "a.h5", "other.h5", "--sweep":
-            self.assertIn(word, said)
+        self.assert_says(self.merge(one, "other.h5", expect=2)[1], "a.h5", "other.h5", "--sweep")
         self.run_to_any_end("run", self.sweep, "-o", "reference.h5", "--set", "seed=1", "--backend", "reference")
         self.assertIn("'reference'", self.merge(one, "reference.h5", expect=1)[1])
         self.assertIn("not a results file", self.merge(one, "parts.yaml", expect=1)[1])
@@ -205,8 +198,7 @@ class Reuse(Parts):
         self.assertIn("5 instances taken over from b.h5", said)
         self.assertIn("damaged", said)
         self.assertEqual(sha256(self.path("reused.h5")), sha256(self.path("fresh.h5")))
-        with open(self.path("reused.h5.log.jsonl")) as log:
-            start = json.loads(log.readline())
+        start = json.loads(self.log("reused.h5.log.jsonl").splitlines()[0])
         self.assertEqual(start["reused"], 12)
         self.assertEqual(start["reused_from"], [{"file": "a.h5", "rows": 7}, {"file": "b.h5", "rows": 5}])
 
@@ -214,8 +206,7 @@ class Reuse(Parts):
         os.rename(self.path(self.sweep), self.path("it's grown.yaml"))
         self.train("old file.h5", "lr=0.01", sweep="it's grown.yaml")
         before = sha256(self.path("old file.h5"))
-        with open(self.path("it's grown.yaml"), "w") as file:
-            file.write(SWEEP.replace("2..3", "2..4"))
+        self.write("it's grown.yaml", SWEEP.replace("2..3", "2..4"))
         said = self.run_program("run", "it's grown.yaml", "-o", "old file.h5", "--set", "steps=41", expect=1)
         self.assertNotIn("--reuse", said)  # nothing is the same
         said = self.run_program("run", "it's grown.yaml", "-o", "old file.h5", "--set", "lr=0.01", expect=1)
@@ -237,8 +228,7 @@ class Reuse(Parts):
     def test_nothing_is_advised_where_it_would_not_help(self):
         self.train("parts.h5")
         shutil.copyfile(self.path("parts.h5"), self.path("copy.h5"))
-        with open(self.path("copy.h5"), "rb") as file:
-            at = file.read().index(b"sweep_sha256") + 60
+        at = read_bytes(self.path("copy.h5")).index(b"sweep_sha256") + 60
         flip(self.path("copy.h5"), at)
         said, code = self.run_to_any_end("run", self.sweep, "-o", "copy.h5")
         self.assertEqual(code, 1, said)
@@ -252,11 +242,9 @@ class Choose(Parts):
         if expect:
             self.assertFalse(os.path.exists(self.path("chosen.safetensors")))
             return None, said
-        with open(self.path("chosen.safetensors"), "rb") as weights:
-            (length,) = struct.unpack("<Q", weights.read(8))
-            parameters = json.loads(json.loads(weights.read(length))["__metadata__"]["toysweep"])
+        header, _ = safetensors_of(self.path("chosen.safetensors"))
         os.unlink(self.path("chosen.safetensors"))
-        return parameters, said
+        return json.loads(header["__metadata__"]["toysweep"]), said
 
     def test_where_chooses_the_one_for_which_it_holds(self):
         self.train("parts.h5")

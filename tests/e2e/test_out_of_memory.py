@@ -36,8 +36,7 @@ class OutOfMemory(Case):
         self.write("one.yaml", ONE)
         if not self.attempt("1", "plan", "tiny.yaml").failed:
             self.skipTest("needs a build with TOYSWEEP_DEBUG")
-        self.run_program("run", "tiny.yaml", "-o", "whole.h5")
-        self.expected = sha256(self.path("whole.h5"))
+        self.expected = self.finished("tiny.yaml", "whole.h5")
         self.tried = 0
 
     def attempt(self, which, *arguments):
@@ -69,6 +68,31 @@ class OutOfMemory(Case):
         self.assertEqual(len(result.messages), 1 if result.code else 0, result)
         self.assertTrue(result.code == 0 or "memory" in result.messages[0] or result.code == 3, result)
 
+    def tearDown(self):
+        print(f"{self.tried} failing allocations", flush=True)
+        super().tearDown()
+
+    def check_printed(self, expected):
+        """A check: what is printed by a command that ends well."""
+        def check(result):
+            self.check_outcome(result)
+            if result.code == 0:
+                self.assertEqual(result.output, expected)
+        return check
+
+    def check_made(self, name, expected, again=None, left=()):
+        """A check: the file is whole or not there; then the command `again`, with what may be left, makes it."""
+        def check(result):
+            self.check_outcome(result)
+            self.check_nothing_else(name, *left)
+            self.assertEqual(os.path.exists(self.path(name)), result.code == 0, result)
+            if result.code and again:
+                self.run_program(*again)
+            if result.code == 0 or again:
+                self.assertEqual(sha256(self.path(name)), expected)
+                self.check_nothing_else(name)
+        return check
+
     def forget(self):
         for name in self.files():
             if name.startswith(("run.h5", "weights")) and name != "weights.h5":
@@ -94,7 +118,7 @@ class OutOfMemory(Case):
             if self.split:
                 break
         self.assertGreater(self.split, 0)
-        print(f"{self.tried} failing allocations, {self.split} of them in a unit that was then split", flush=True)
+        print(f"{self.split} in a unit that was then split", flush=True)
 
     def test_continuing(self):
         """The same, from a file with a damaged row to put back."""
@@ -113,104 +137,44 @@ class OutOfMemory(Case):
             self.assertEqual(sha256(self.path("run.h5")), self.expected)
 
         self.attempts(check, *RUN, stride=23, prepare=prepare)
-        print(f"{self.tried} failing allocations", flush=True)
 
     def test_plan_and_status(self):
         status = self.run_program("status", "whole.h5", "--json")
-
-        def check_status(result):
-            self.check_outcome(result)
-            if result.code == 0:
-                self.assertEqual(result.output, status)
-
         self.attempts(self.check_outcome, "plan", "tiny.yaml", stride=11)
         self.attempts(self.check_outcome, "status", "whole.h5", stride=7)
-        self.attempts(check_status, "status", "whole.h5", "--json", stride=7)
+        self.attempts(self.check_printed(status), "status", "whole.h5", "--json", stride=7)
         self.check_nothing_else()
-        print(f"{self.tried} failing allocations", flush=True)
 
     def test_export(self):
         for form in "safetensors", "h5":
             export = ["export", "whole.h5", "--instance", 1, "--format", form, "-o", "weights"]
             self.run_program(*export)
-            expected = sha256(self.path("weights"))
-
-            def check(result):
-                self.check_outcome(result)
-                self.check_nothing_else("weights")
-                self.assertEqual(os.path.exists(self.path("weights")), result.code == 0)
-                if result.code == 0:
-                    self.assertEqual(sha256(self.path("weights")), expected)
-
-            self.attempts(check, *export, stride=3)
-        print(f"{self.tried} failing allocations", flush=True)
+            self.attempts(self.check_made("weights", sha256(self.path("weights"))), *export, stride=3)
 
     def test_measure(self):
         self.run_program("run", "one.yaml")
         self.run_program("export", "one.h5", "--instance", 0, "--format", "h5", "-o", "weights.h5")
-        measures = self.run_program("measure", "one.yaml", "--weights", "weights.h5")
-
-        def check(result):
-            self.check_outcome(result)
-            if result.code == 0:
-                self.assertEqual(result.output, measures)
-
-        self.attempts(check, "measure", "one.yaml", "--weights", "weights.h5", stride=7)
         self.run_program("export", "one.h5", "--instance", 0, "-o", "one.safetensors")
-        self.attempts(check, "measure", "one.yaml", "--weights", "one.safetensors", stride=7)
-        print(f"{self.tried} failing allocations", flush=True)
+        check = self.check_printed(self.run_program("measure", "one.yaml", "--weights", "weights.h5"))
+        for weights in "weights.h5", "one.safetensors":
+            self.attempts(check, "measure", "one.yaml", "--weights", weights, stride=7)
 
     def test_measure_of_results(self):
         """Printed, and as a new file: that is whole or not there, and the same command then makes it."""
-        printed = self.run_program("measure", "whole.h5")
         new = ["measure", "whole.h5", "-o", "run.h5"]
-
-        def check_printed(result):
-            self.check_outcome(result)
-            if result.code == 0:
-                self.assertEqual(result.output, printed)
-
-        def check_file(result):
-            self.check_outcome(result)
-            self.assertEqual(os.path.exists(self.path("run.h5")), result.code == 0, result)
-            if result.code:
-                self.run_program(*new)
-            self.assertEqual(sha256(self.path("run.h5")), self.expected)
-            self.check_nothing_else()
-
-        self.attempts(check_printed, "measure", "whole.h5", stride=17)
-        self.attempts(check_file, *new, stride=29)
+        self.attempts(self.check_printed(self.run_program(*new[:2])), *new[:2], stride=17)
+        self.attempts(self.check_made("run.h5", self.expected, new, ["run.h5.part"]), *new, stride=29)
         self.assertEqual(sha256(self.path("whole.h5")), self.expected)
-        print(f"{self.tried} failing allocations", flush=True)
-
 
     def test_merge(self):
         """As a file that is measured anew. What --where and best choose is chosen, or memory is short."""
         for seed in 0, 1:
             self.run_program("run", "tiny.yaml", "-o", f"part-{seed}.h5", "--set", f"seed={seed}")
         merge = ["merge", "part-0.h5", "part-1.h5", "-o", "run.h5"]
-
-        def check_file(result):
-            self.check_outcome(result)
-            self.assertEqual(os.path.exists(self.path("run.h5")), result.code == 0, result)
-            self.check_nothing_else()
-            if result.code:
-                self.run_program(*merge)
-            self.assertEqual(sha256(self.path("run.h5")), self.expected)
-
-        self.attempts(check_file, *merge, stride=41)
+        self.attempts(self.check_made("run.h5", self.expected, merge), *merge, stride=41)
         choose = ["export", "whole.h5", "--where", "model == mlp", "--instance", "best", "-o", "weights"]
         self.run_program(*choose)
-        expected = sha256(self.path("weights"))
-
-        def check_weights(result):
-            self.check_outcome(result)
-            self.assertEqual(os.path.exists(self.path("weights")), result.code == 0)
-            if result.code == 0:
-                self.assertEqual(sha256(self.path("weights")), expected)
-
-        self.attempts(check_weights, *choose, stride=13)
-        print(f"{self.tried} failing allocations", flush=True)
+        self.attempts(self.check_made("weights", sha256(self.path("weights"))), *choose, stride=13)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import subprocess
 import time
 
 from processes import finish
-from support import ENDLESS, SMALL, TOYSWEEP, Case, is_sanitized, long_sweep, main, needs_mpi, sha256
+from support import ENDLESS, SMALL, TOYSWEEP, Case, is_sanitized, long_sweep, main, needs_mpi, read_bytes, sha256
 
 NOBODY = 65534
 NAMES = ["with space.h5", "it's \"quoted\".h5", "two\nlines.h5", "tab\tand\\n.h5", "%s%n%d.h5", "$(touch owned);`id`.h5", "ünïcödé.h5",
@@ -19,19 +19,11 @@ class Places(Case):
         super().setUp()
         self.sweep = self.write("small.yaml", SMALL)
 
-    def expected(self):
-        self.run_program("run", self.sweep, "-o", "plain.h5")
-        return sha256(self.path("plain.h5"))
-
-    def finished(self, output, *options, **more):
-        self.run_program("run", self.sweep, "--output=" + output, *options, **more)
-        return sha256(self.path(output))
-
     def test_any_name_gives_the_same_file(self):
-        expected = self.expected()
+        expected = self.finished(self.sweep, "plain.h5")
         for name in NAMES:
             with self.subTest(name):
-                self.assertEqual(self.finished(name), expected)
+                self.assertEqual(self.finished(self.sweep, name), expected)
                 self.assertIn("21", self.run_program("status", "--", name))
                 self.assertIn("nothing to do", self.run_program("run", self.sweep, "--output=" + name))
         self.assertNotIn("owned", self.files())
@@ -46,16 +38,16 @@ class Places(Case):
             self.assertEqual(self.files(), ["small.yaml"])
 
     def test_any_directory(self):
-        expected = self.expected()
+        expected = self.finished(self.sweep, "plain.h5")
         for directory in "a b", "new\nline", "quo'te", "deep/er/..":
             os.makedirs(self.path(directory), exist_ok=True)
             with self.subTest(directory):
-                self.assertEqual(self.finished(directory + "/file.h5"), expected)
+                self.assertEqual(self.finished(self.sweep, directory + "/file.h5"), expected)
         os.symlink("a b", self.path("link"))
-        self.assertEqual(self.finished("link/through.h5"), expected)
-        self.assertEqual(self.finished("link/../a b/./dots.h5"), expected)
+        self.assertEqual(self.finished(self.sweep, "link/through.h5"), expected)
+        self.assertEqual(self.finished(self.sweep, "link/../a b/./dots.h5"), expected)
         os.symlink("../a b/target.h5", self.path("deep/points.h5"))
-        self.assertEqual(self.finished("deep/points.h5"), expected)
+        self.assertEqual(self.finished(self.sweep, "deep/points.h5"), expected)
         self.assertTrue(os.path.islink(self.path("deep/points.h5")))
         self.assertIn("target.h5", os.listdir(self.path("a b")))
 
@@ -123,16 +115,14 @@ class State(Case):
     def setUp(self):
         super().setUp()
         self.sweep = self.write("long.yaml", long_sweep())
-        self.run_program("run", self.sweep, "-o", "whole.h5")
-        self.expected = sha256(self.path("whole.h5"))
+        self.expected = self.finished(self.sweep, "whole.h5")
 
     def test_states_under_odd_names_are_found_again(self):
         for name in "a b.h5", "two\nlines.h5", "it's.h5", "%s.h5":
             with self.subTest(name):
                 self.interrupt(self.sweep, name, "--threads", 1)
                 self.assertTrue(self.states(name))
-                self.run_program("run", self.sweep, "--output=" + name)
-                self.assertEqual(sha256(self.path(name)), self.expected)
+                self.assertEqual(self.finished(self.sweep, name), self.expected)
                 self.assertFalse(os.path.exists(self.path(name + ".state")))
 
     def test_states_behind_a_link(self):
@@ -140,16 +130,14 @@ class State(Case):
         os.symlink("scratch", self.path("linked.h5.state"))
         self.interrupt(self.sweep, "linked.h5", "--threads", 1)
         self.assertTrue(os.listdir(self.path("scratch")))
-        self.run_program("run", self.sweep, "-o", "linked.h5")
-        self.assertEqual(sha256(self.path("linked.h5")), self.expected)
+        self.assertEqual(self.finished(self.sweep, "linked.h5"), self.expected)
         self.assertEqual(os.listdir(self.path("scratch")), [])
 
     def test_a_file_where_states_should_go_is_said_and_left_alone(self):
         self.write("parts.h5.state", "mine")
         output = self.run_program("run", self.sweep, "-o", "parts.h5", expect=1)
         self.assertIn("parts.h5.state", output)
-        with open(self.path("parts.h5.state")) as file:
-            self.assertEqual(file.read(), "mine")
+        self.assertEqual(read_bytes(self.path("parts.h5.state")), b"mine")
 
     def test_states_that_vanish_during_the_run(self):
         process = self.start("run", self.sweep, "-o", "parts.h5", "--threads", 1, "--checkpoint-interval", "0.05s")
@@ -317,8 +305,7 @@ class Crowd(Case):
     def test_64_ranks_on_few_cores_give_the_file_of_one(self):
         sweep = self.write("small.yaml", SMALL)
         self.run_program("run", sweep, "-o", "one.h5", "--threads", 1)
-        self.run_program("run", sweep, "-o", "crowd.h5", "--threads", 1, ranks=64)
-        self.assertEqual(sha256(self.path("crowd.h5")), sha256(self.path("one.h5")))
+        self.assertEqual(self.finished(sweep, "crowd.h5", "--threads", 1, ranks=64), sha256(self.path("one.h5")))
 
 
 if __name__ == "__main__":

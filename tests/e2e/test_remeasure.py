@@ -118,8 +118,7 @@ class Stopping(Case):
         expected, _ = self.run_whole(sweep, "--threads", 1)
         with h5py.File(self.path("whole.h5")) as file:
             self.assertTrue((file["steps_done"][:] < 3000).any())
-        self.run_program("run", sweep, "-o", "ranks.h5", "--threads", 1, ranks=3)
-        self.assertEqual(sha256(self.path("ranks.h5")), expected, "3 ranks")
+        self.assertEqual(self.finished(sweep, "ranks.h5", "--threads", 1, ranks=3), expected, "3 ranks")
         for attempt in range(40):
             process = self.start_training(sweep, "parts.h5", "--threads", 1, "--checkpoint-interval", "0.05s")
             time.sleep(attempt * self.whole_seconds / 40)
@@ -129,8 +128,7 @@ class Stopping(Case):
                 self.assertEqual(process.returncode, 0, attempt)
                 break
         self.assertGreater(attempt, 0, "not interrupted")
-        self.run_program("run", sweep, "-o", "parts.h5")
-        self.assertEqual(sha256(self.path("parts.h5")), expected, "killed and continued")
+        self.assertEqual(self.finished(sweep, "parts.h5"), expected, "killed and continued")
 
     def test_all_that_looks_at_it_copes(self):
         sweep = self.write("stopping.yaml", STOPPING)
@@ -298,8 +296,7 @@ class Remeasure(Case):
             file["cases"][list(file["cases"])[0]]["train_loss"][0] = 9
         self.run_program("measure", "mixed.h5", "-o", "new.h5")
         self.assertEqual(sha256(self.path("new.h5")), expected)
-        with open(self.path("torn.h5.part"), "wb") as file:
-            file.write(b"not a results file")
+        self.write("torn.h5.part", "not a results file")
         self.run_program("measure", "mixed.h5", "-o", "torn.h5")
         self.assertEqual(sha256(self.path("torn.h5")), expected)
 
@@ -356,8 +353,7 @@ class Remeasure(Case):
         with h5py.File(self.path("part.h5"), "r+") as file:
             file["status"][1] = 0
         self.assertIn("1 pending", self.run_program("measure", "part.h5", "-o", "new.h5"))
-        self.run_program("run", sweep, "-o", "new.h5")
-        self.assertEqual(sha256(self.path("new.h5")), finished)
+        self.assertEqual(self.finished(sweep, "new.h5"), finished)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import re
 import struct
 import termios
 
-from support import TOYSWEEP, Case, flip, main
+from support import TOYSWEEP, Case, flip, main, read_bytes
 
 import h5py
 import numpy
@@ -152,8 +152,7 @@ class Reports(Case):
         self.run_program("run", self.write("grid.yaml", GRID))
         with h5py.File(self.path("grid.h5")) as file:
             digest, version = (file.attrs[name].encode() for name in ("sweep_sha256", "version"))
-        with open(self.path("grid.h5"), "rb") as file:
-            content = file.read()
+        content = read_bytes(self.path("grid.h5"))
         flip(self.path("grid.h5"), content.index(digest))  # this version wrote it: it is damaged
         output = self.run_program("status", "grid.h5", expect=1)
         self.assertIn("'grid.h5': ", output)

@@ -21,10 +21,6 @@ grid:
 """
     OPTIONS = ["--threads", "1", "--checkpoint-interval", "0.01s", "--progress", "none"]
 
-    def setUp(self):
-        super().setUp()
-        self.expected, self.whole = self.run_whole(self.sweep, *self.OPTIONS)
-
     def units(self):
         rows = itertools.combinations(range(4), 2)
         return [f"{case}-{first}-{last - first}" for case, (first, last) in itertools.product(range(4), rows)]
@@ -57,18 +53,12 @@ checkpoints: {log: 10}
 instances: 2
 """
     TEAM = "ranks_per_instance: 2\n"
-    OPTIONS = ["--threads", "1", "--checkpoint-interval", "0.01s", "--progress", "none"]
+    OPTIONS = Run.OPTIONS
+    RANKS = 2
     PHASES = ["state"]
-
-    def setUp(self):
-        super().setUp()
-        self.expected, self.whole = self.run_whole(self.sweep, *self.OPTIONS, ranks=2)
 
     def units(self):
         return ["0-0-1", "0-1-1"]
-
-    def go_on(self):
-        self.run_program(*self.arguments(), ranks=2)
 
     def test_the_rank_that_saves(self):
         self.check_all(ranks=2, rank=0)
@@ -82,10 +72,6 @@ class Measure(SystemCalls):
     """`measure -o`: the new file is whole or not there, the old one is only read."""
     SWEEP = Run.SWEEP + "save: final\n"
     OPTIONS = ["--threads", "1"]
-
-    def setUp(self):
-        super().setUp()
-        self.expected, self.whole = self.run_whole(self.sweep, *self.OPTIONS)
 
     def arguments(self):
         return ["measure", self.path("whole.h5"), "-o", self.path("run.h5")]

@@ -41,8 +41,7 @@ class Texts(Case):
     def check_output(self, output, *parts):
         steering = {c for c in output if c != "\n" and (unicodedata.category(c) in ("Cc", "Cf", "Zl", "Zp"))}
         self.assertEqual(steering, set(), output)
-        for part in parts:
-            self.assertIn(part, output)
+        self.assert_says(output, *parts)
 
     def test_in_a_sweep_file(self):
         quoted = json.dumps(TEXT + "\nsecond")
@@ -84,9 +83,8 @@ class Texts(Case):
                 status = subprocess.run(["bash", "-c", f'"$0" status {shown}', TOYSWEEP], cwd=self.directory,
                                         capture_output=True, text=True, env={**ENVIRONMENT, "LC_ALL": "C.UTF-8"})
                 self.assertIn("2 done", status.stdout, (shown, status.stderr))
-                with open(self.path(name + ".log.jsonl"), encoding="utf-8") as log:
-                    for line in log:
-                        json.loads(line)
+                for line in self.log(name + ".log.jsonl").splitlines():
+                    json.loads(line)
 
     def test_in_a_results_file_and_its_log(self):
         self.run_program("run", self.write("sweep.yaml", SWEEP))

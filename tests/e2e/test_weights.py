@@ -8,7 +8,7 @@ import pickle
 import struct
 import zipfile
 
-from support import Case, in_creation_order, main, needs_mpi, sha256
+from support import Case, in_creation_order, main, needs_mpi, sha256, write_bytes
 
 import h5py
 import numpy
@@ -70,9 +70,7 @@ class Weights(Case):
 
     def save(self, name, tensors, **more):
         if name.endswith(".safetensors"):
-            with open(self.path(name), "wb") as file:
-                file.write(safetensors(tensors, **more))
-            return
+            return write_bytes(self.path(name), safetensors(tensors, **more))
         with h5py.File(self.path(name), "w") as file:
             for key, values in tensors.items():
                 file[key] = values
@@ -84,8 +82,7 @@ class Weights(Case):
         self.save(name, tensors, **more)
         output = self.measure(name, expect=2)
         self.assertEqual(output.count("\n"), 1, output)
-        for text in (name, *said):
-            self.assertIn(text, output)
+        self.assert_says(output, name, *said)
 
 
 class Kinds(Weights):
@@ -171,8 +168,7 @@ class Kinds(Weights):
     def test_files_of_other_programs_are_named_with_what_converts_them(self):
         with zipfile.ZipFile(self.path("model.pt"), "w") as file:
             file.writestr("archive/data.pkl", b"\x80\x02}.")
-        with open(self.path("old.pth"), "wb") as file:
-            pickle.dump({"a": 1}, file, protocol=2)
+        write_bytes(self.path("old.pth"), pickle.dumps({"a": 1}, protocol=2))
         for name in "model.pt", "old.pth":
             output = self.measure(name, expect=2)
             self.assertIn("PyTorch", output)
@@ -219,11 +215,9 @@ class Kinds(Weights):
             self.assertEqual(output.count("\n"), 1, output)
         whole = safetensors(self.own)
         for size in 8, 9, 100, len(whole) - 1, len(whole) + 3:
-            with open(self.path("w.safetensors"), "wb") as file:
-                file.write((whole + b"   ")[:size])
+            write_bytes(self.path("w.safetensors"), (whole + b"   ")[:size])
             self.assertIn("safetensors file", self.measure("w.safetensors", expect=2))
-        with open(self.path("w.safetensors"), "wb") as file:
-            file.write(struct.pack("<Q", 1 << 40) + b"{}")
+        write_bytes(self.path("w.safetensors"), struct.pack("<Q", 1 << 40) + b"{}")
         self.assertIn("its header would take 1099511627776 bytes", self.measure("w.safetensors", expect=2))
 
 
