@@ -38,31 +38,6 @@ typedef struct ts_sparse_rows {
     const double *weight;
 } ts_sparse_rows;
 
-// One multilayer perceptron on a table task (model/mlp.h), for ts_kernels.mlp_gradient. Rows of W_x, W_y are
-// padded to embed_stride floats, of W and the hidden layer to hidden_stride, of W_U and the logits to
-// out_stride; pads are zero.
-typedef struct ts_mlp_work {
-    int n, n_out, embed, hidden;
-    int embed_stride, hidden_stride, out_stride;
-    int pairs;                      // training pairs that are trained on here
-    int all_pairs;                  // training pairs of the instance
-    const int *a, *b, *label;       // (pairs)
-    const float *w_x, *w_y;         // (n, embed_stride)
-    const float *w;                 // (2 embed, hidden_stride)
-    const float *w_u;               // (hidden, out_stride)
-    float *dw_x, *dw_y, *dw, *dw_u; // gradients, written
-    // Scratch.
-    float *left, *right;   // (n, hidden_stride): W_x W[:embed], W_y W[embed:]
-    float *dleft, *dright; // (n, hidden_stride)
-    float *w_u_transposed; // (out_stride, hidden_stride): W_U transposed
-    float *w_transposed;   // (hidden_stride, 2 embed_stride): both halves of W transposed, side by side
-    float *h, *dh;         // (TS_MLP_TILE, hidden_stride)
-    float *logits;         // (TS_MLP_TILE, out_stride)
-    const float *valid;    // (TS_VECTOR_LANES): 1 for the logits in the last vector of a row, 0 for its pads
-} ts_mlp_work;
-
-enum { TS_MLP_TILE = 48 }; // pairs handled at once: their hidden layer, logits and gradients stay in the cache
-
 // One transformer on a table task (model/transformer.h), for ts_kernels.transformer_gradient. Rows of tensors end
 // at a multiple of 16 floats, pads zero: d_model at model_stride, heads at heads_stride, d_head at head_stride,
 // d_mlp at neurons_stride, n_out at out_stride. What is read out of the hidden layer are the logits (direct) or
@@ -163,9 +138,6 @@ typedef struct ts_kernels {
     double (*autoencoder_gradient)(const ts_autoencoder_work *work, const ts_sparse_rows *batch);
 
     // Gradient of the mean cross-entropy over the training pairs. False if a loss is not finite.
-    bool (*mlp_gradient)(const ts_mlp_work *work);
-
-    // The same of a transformer.
     bool (*transformer_gradient)(const ts_transformer_work *work);
 
     // exp of each of `count` (a multiple of TS_VECTOR_LANES) numbers, to 2 ulp; below -87.3 the result is 0.
@@ -195,7 +167,6 @@ extern const ts_kernels ts_kernels_portable;
 #define TS_FOR_SET(name) TS_JOIN(name, TS_KERNELS)
 double TS_FOR_SET(ts_autoencoder_gradient)(const ts_autoencoder_work *work, const ts_sparse_rows *batch);
 bool TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas, ts_adam_rates rates);
-bool TS_FOR_SET(ts_mlp_gradient)(const ts_mlp_work *work);
 bool TS_FOR_SET(ts_transformer_gradient)(const ts_transformer_work *work);
 void TS_FOR_SET(ts_exponential)(const float *x, float *out, int64_t count);
 void TS_FOR_SET(ts_operate)(const ts_row_operation *op, int rows, const int *a, const int *b);

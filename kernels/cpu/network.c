@@ -104,10 +104,10 @@ static void make_product_back(const ts_row_operation *op, int rows) {
                       op->transposed ? m->stride : op->matrix_stride, op->width, x->set ? PRODUCT_SET : PRODUCT_ADD);
     if (m->gradient && op->transposed)
         enter_product(m->gradient, m->stride, op->matrix_rows, op->dout, 1, op->stride, x->value, x->stride, rows,
-                      PRODUCT_CONTINUE);
+                      m->set ? PRODUCT_SET : PRODUCT_CONTINUE);
     else if (m->gradient)
         enter_product(m->gradient, m->stride, op->matrix_rows, x->value, 1, x->stride, op->dout, op->stride, rows,
-                      PRODUCT_CONTINUE);
+                      m->set ? PRODUCT_SET : PRODUCT_CONTINUE);
 }
 
 // --- Sums and activations ---
@@ -626,4 +626,9 @@ double TS_FOR_SET(ts_loss_of_squares)(float *z, const float *x, const float *sca
         loss += weight[r] * (double)vsum(sum);
     }
     return loss;
+}
+
+void TS_FOR_SET(ts_exponential)(const float *x, float *out, int64_t count) {
+    for (int64_t i = 0; i < count; i += LANES)
+        vstore(out + i, vexp(vload(x + i), vzero()));
 }

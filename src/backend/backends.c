@@ -8,7 +8,7 @@
 #include <string.h>
 
 extern const ts_engine ts_reference_engine;
-extern const ts_engine ts_cpu_autoencoder, ts_cpu_mlp, ts_cpu_network, ts_cpu_transformer;
+extern const ts_engine ts_cpu_autoencoder, ts_cpu_transformer, ts_cpu_network;
 ts_status ts_cpu_probe(void);
 const char *ts_cpu_device(void);
 #ifdef TS_HAVE_CUDA
@@ -44,7 +44,7 @@ static const ts_backend CPU = {
     .help = "fused float32 kernels for the processor at hand",
     .probe = ts_cpu_probe,
     .device = ts_cpu_device,
-    .engines = (const ts_engine *const[]){&ts_cpu_autoencoder, &ts_cpu_mlp, &ts_cpu_transformer, &ts_cpu_network, NULL},
+    .engines = (const ts_engine *const[]){&ts_cpu_autoencoder, &ts_cpu_transformer, &ts_cpu_network, NULL},
 };
 
 static const ts_backend REFERENCE = {

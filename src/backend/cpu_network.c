@@ -11,7 +11,9 @@
 enum {
     TILE = 48,
     TOKEN_BLOCK = 32, // tokens b that come before the next ones
-    TABLE_BLOCK = 64, // terms of a table's products that are added up at once, which rounds less than one long chain
+    // Terms of a table's products that are added up at once, which rounds less than one long chain, and as PyTorch does
+    // it where rounding decides on which side of its kink a unit of the published S5 run begins.
+    TABLE_BLOCK = 64,
 };
 
 // Where a node's rows are. Values and gradients of parameters and of what looks up in them lie in the training's.
@@ -190,17 +192,16 @@ static void select_instance(void *handle, int instance) {
 
 static void make_tables(training *t) {
     const ts_kernels *kernels = t->base.kernels;
-    memset(t->base.gradient, 0, (size_t)t->base.layout.padded * sizeof(float));
     for (int i = 0; i < t->graph.count; i++) {
-        const ts_node *node = &t->graph.node[i];
+        const ts_step *step = &t->plan.step[i];
         const place *p = &t->place[i];
-        if (node->domain == TS_PAIR)
+        if (t->graph.node[i].domain == TS_PAIR)
             continue;
-        if (!t->plan.step[i].skip)
+        if (!step->skip)
             kernels->operate(&t->op[i], p->rows, NULL, NULL);
-        if (p->gradient && !is_alias(node))
+        if (step->clear)
             memset(p->gradient, 0, (size_t)p->rows * (size_t)p->stride * sizeof(float));
-        if (p->transposed)
+        if (step->transposed)
             kernels->transpose(p->value, p->rows, p->stride, p->stride, p->transposed, TS_PAD(p->rows));
     }
 }

@@ -64,18 +64,54 @@ static void order_terms(ts_plan *plan) {
                 plan->step[i].adds = true;
 }
 
-// Whichever operation is the first on the way back to reach a node of pairs writes its gradient.
+// Where a node's values and gradient lie: a looked-up matrix's own.
+static int owner_of(const ts_graph *graph, int node) {
+    while (graph->node[node].operation == TS_LOOKUP)
+        node = graph->node[node].input[0];
+    return node;
+}
+
+// Another parameter node views some of the same rows.
+static bool overlaps(const ts_graph *graph, int index) {
+    const ts_node *node = &graph->node[index];
+    for (int i = 0; i < graph->count; i++) {
+        const ts_node *other = &graph->node[i];
+        if (i != index && other->operation == TS_PARAMETER && other->tensor == node->tensor &&
+            other->first < node->first + node->rows && node->first < other->first + other->rows)
+            return true;
+    }
+    return false;
+}
+
+// Whether a user writes a node's whole gradient at once: as the matrix of a product of tables, or row by row.
+static bool reaches_all(const ts_graph *graph, const ts_node *user, int input, int owner) {
+    const ts_node *of = &graph->node[owner];
+    if (of->domain == TS_PAIR)
+        return true;
+    return user->domain != TS_PAIR && ((user->operation == TS_PRODUCT && input == 1) ||
+                                       ts_graph_rows(graph, user, 0) == ts_graph_rows(graph, of, 0));
+}
+
+// The first operation on the way back to reach a gradient writes it, if it reaches all of it; else it must be 0.
 static void order_gradients(ts_plan *plan) {
     const ts_graph *graph = plan->graph;
     for (int node = 0; node < graph->count; node++) {
-        bool first = of_pairs(graph, node) && node != graph->output;
-        for (int i = graph->count - 1; i > node; i--) {
+        bool alone = graph->node[node].operation != TS_PARAMETER || !overlaps(graph, node);
+        bool of_pairs_too = false, found = graph->node[node].operation == TS_LOOKUP || node == graph->output;
+        for (int i = 0; i < graph->count; i++)
+            for (int j = 0; j < plan->step[i].inputs && !plan->step[i].skip; j++)
+                of_pairs_too = of_pairs_too || (!of_pairs(graph, node) && of_pairs(graph, i) &&
+                                                owner_of(graph, plan->step[i].input[j]) == node);
+        plan->step[node].clear = !found && !of_pairs(graph, node);
+        for (int i = graph->count - 1; i > node && !found && alone && !of_pairs_too; i--) {
             ts_step *user = &plan->step[i];
-            for (int j = 0; j < user->inputs && !user->skip; j++)
-                if (user->input[j] == node && !user->shares[j] && first) {
-                    user->sets[j] = true;
-                    first = false;
-                }
+            for (int j = 0; j < user->inputs && !user->skip && !found; j++) {
+                if (owner_of(graph, user->input[j]) != node || user->shares[j])
+                    continue;
+                found = true;
+                user->sets[j] = reaches_all(graph, &graph->node[i], j, node);
+                plan->step[node].clear = !user->sets[j];
+            }
         }
     }
 }

@@ -14,6 +14,7 @@ typedef struct ts_step {
     bool adds;                   // to what an earlier term has written there
     bool transposed;             // a matrix that products need transposed, too
     bool shares[TS_MOST_INPUTS]; // input i lies in the same rows as this node: no gradient has to go there
+    bool clear;                  // its gradient has to be 0 before the way back, as all that reach it add
     bool sets[TS_MOST_INPUTS];   // of input i the gradient is written, not added to
 } ts_step;
 
