@@ -8,8 +8,8 @@
 
 #include "network/graph.h"
 
-// Of the choice and the rules: raised when either changes, as bits do then.
-enum { TS_REWRITE_VERSION = 1 };
+// Bits follow from the choice and the rules: whoever changes them raises the program's version, which every state and
+// results file has, and neither is continued by another.
 
 // to: a graph of its own; free with ts_graph_free, also after a fault. pairs: that an instance is trained on.
 ts_status ts_graph_rewrite(const ts_graph *from, double pairs, ts_graph *to);
