@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Times training in PyTorch beside toysweep: the same networks and data, the same cores or the same GPU, in turns,
-medians of one run.
+"""Times training in PyTorch and JAX beside toysweep: the same networks and data, the same cores or the same GPU, in
+turns, medians of one run.
 
-PyTorch (tools/pytorch_models.py) trains the published way, and of table tasks also with the algebra that toysweep
-uses. toysweep trains a small sweep: 5 instances of a tree, stacked as in the notebook; 2 of a table task, one a core;
+PyTorch (tools/pytorch_models.py) and JAX (tools/jax_models.py) train the published way, and of table tasks also with
+the algebra that toysweep uses, compiled for several instances at once. toysweep trains a small sweep: 5 instances of a tree, stacked as in the notebook; 2 of a table task, one a core;
 with --gpu as many as an H100 trains at once.
 Two runs of different length, so that starting up, measuring and writing the file cancel out. Times are those of a step
 of one instance: wall-clock time over the number of instances, and the processor time of all cores. On a machine that
@@ -27,10 +27,9 @@ SWEEPS = {
 }
 INSTANCES = {"tree": 5, "mlp": 2, "transformer": 2}
 GPU_INSTANCES = {"tree": 1056, "mlp": 132, "transformer": 132}
-STACKED = {"tree": 5, "mlp": 1, "transformer": 1}  # instances that a step in PyTorch trains
 STEPS = {"tree": 20000, "mlp": 300, "transformer": 100}
 GPU_STEPS = {"tree": 50000, "mlp": 1000, "transformer": 400}
-TORCH_SECONDS = 0.5  # of a repetition
+PEER_SECONDS = 0.5  # of a repetition
 SWEEP = "name: bench\n{task}instances: {instances}\nsteps: {steps}\ncheckpoints: [{steps}]\nsave: none\n"
 
 
@@ -42,6 +41,7 @@ def arguments():
     parser.add_argument("--toysweep", default=os.path.join(HERE, "../build/release/toysweep"), help="the program")
     parser.add_argument("--python", action="append", metavar="PYTHON",
                         help="a Python with PyTorch; may be given more than once (default: this one)")
+    parser.add_argument("--jax", action="append", default=[], metavar="PYTHON", help="a Python with JAX and optax")
     parser.add_argument("--cores", type=int, default=2, help="cores, and threads of all (default: 2)")
     parser.add_argument("--gpu", action="store_true", help="train on a GPU")
     parser.add_argument("--repeat", type=int, default=7, help="repetitions, of which the median counts (default: 7)")
@@ -57,18 +57,16 @@ def arguments():
     return options
 
 
-class PyTorch:
+class Peer:
     """A process that trains one model one way, as often as it is told to."""
 
-    def __init__(self, python, workload, way, options):
-        script = os.path.join(HERE, "pytorch_models.py")
+    def __init__(self, name, python, workload, way, options):
+        script = os.path.join(HERE, f"{name.lower()}_models.py")
         command = [python, script, workload, way, str(options.cores), "cuda" if options.gpu else "cpu"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.stacked = STACKED[workload.partition(":")[0]]
-        self.version = self.answer()
-        self.name = f"PyTorch {self.version} {way}"
+        self.name = f"{name} {self.answer()} {way}"
         self.steps = 1
-        self.steps = max(1, round(TORCH_SECONDS / min(self.time() for _ in range(2))[0] / self.stacked))
+        self.steps = max(1, round(PEER_SECONDS / min(self.time() for _ in range(2))[0]))
 
     def answer(self):
         line = self.process.stdout.readline()
@@ -80,7 +78,7 @@ class PyTorch:
         """Seconds for a step of one instance: (wall-clock, processors)."""
         self.process.stdin.write(f"{self.steps}\n")
         self.process.stdin.flush()
-        return tuple(float(word) / self.stacked for word in self.answer().split())
+        return tuple(float(word) for word in self.answer().split())
 
     def close(self):
         self.process.stdin.close()
@@ -120,8 +118,11 @@ class Toysweep:
 
 def bench(options, workload):
     kind = workload.partition(":")[0]
-    ways = ["published"] if kind == "tree" else ["published", "algebra"]
-    entries = [PyTorch(python, workload, way, options) for python in options.python for way in ways]
+    table = kind != "tree"
+    ways = {"PyTorch": ["published"] + ["algebra", "compiled"] * table, "JAX": ["published"] + ["algebra"] * table}
+    entries = [Peer(name, python, workload, way, options)
+               for name, pythons in (("PyTorch", options.python), ("JAX", options.jax))
+               for python in pythons for way in ways[name]]
     entries.append(Toysweep(options, workload))
     times = [[entry.time() for entry in entries] for _ in range(options.repeat)]
     for entry in entries[:-1]:

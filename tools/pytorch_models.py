@@ -2,12 +2,14 @@
 """The published models in PyTorch, to be timed by bench_pytorch.py: one training step each, two ways.
 
   pytorch_models.py WORKLOAD WAY THREADS DEVICE     prints the version; then, for each number of steps read, seconds per
-                                                      step, of the clock and of processors
+                                                      step of one instance, of the clock and of processors
 
 Ways: `published` is what the notebooks do. `algebra` uses what toysweep uses about the structure of a table task, with
-autograd and PyTorch's optimiser, a float32 loss, and no test loss: what PyTorch gains by that alone.
+autograd and PyTorch's optimiser, a float32 loss, and no test loss: what PyTorch gains by that alone. `compiled` is the
+same for several instances at once, by torch.func.vmap and torch.compile; seconds are those of one instance's step.
 """
 
+import copy
 import itertools
 import sys
 import time
@@ -19,6 +21,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 TREE_INSTANCES, TREE_BATCH = 5, 1024
+TOGETHER, TOGETHER_GPU = 2, 132  # instances that are trained at once when compiled
 
 
 # --- Trees ---------------------------------------------------------------------------------------------------------
@@ -99,6 +102,27 @@ class Table:
         a, b, labels = self.train
         self.descend(cross_entropy(self.algebra_logits(a, b), labels))
 
+    def compile(self, instances):
+        """Loss and gradient of so many instances with weights of their own, as one compiled function."""
+        self.names = [name for name, value in vars(self).items() if isinstance(value, torch.nn.Parameter)]
+
+        def loss(weights, a, b, labels):
+            instance = copy.copy(self)
+            vars(instance).update(weights)
+            return cross_entropy(instance.algebra_logits(a, b), labels)
+
+        self.gradient = torch.compile(torch.func.vmap(torch.func.grad(loss)))
+        self.parameters = [torch.nn.Parameter(torch.stack([getattr(self, name).data] * instances))
+                           for name in self.names]
+        self.batch = [torch.stack([part] * instances) for part in self.train]
+        self.optimise()
+
+    def compiled_step(self):
+        gradient = self.gradient({name: p.data for name, p in zip(self.names, self.parameters)}, *self.batch)
+        for name, parameter in zip(self.names, self.parameters):
+            parameter.grad = gradient[name]
+        self.adamw.step()
+
     def published_loss(self, a, b, labels):
         logits = self.published_logits(a, b)
         chosen = torch.log_softmax(logits.to(torch.float64), dim=-1).gather(-1, labels[:, None])
@@ -168,10 +192,16 @@ class Transformer(Table):
 MODELS = {"tree": Tree, "mlp": Mlp, "transformer": Transformer}
 
 
-def step_of(workload, way):
+def step_of(workload, way, together):
+    """A step, and how many instances take it."""
     kind, size = workload.split(":")
     made = MODELS[kind](size)
-    return made.step if kind == "tree" else {"published": made.published_step, "algebra": made.algebra_step}[way]
+    if kind == "tree":
+        return made.step, TREE_INSTANCES
+    if way == "compiled":
+        made.compile(together)
+        return made.compiled_step, together
+    return {"published": made.published_step, "algebra": made.algebra_step}[way], 1
 
 
 def main():
@@ -180,7 +210,7 @@ def main():
     if device != "cpu":  # Debian's PyTorch does not know the function
         torch.set_default_device(device)
     wait = torch.cuda.synchronize if device == "cuda" else lambda: None
-    step = step_of(workload, way)
+    step, instances = step_of(workload, way, TOGETHER_GPU if device == "cuda" else TOGETHER)
     step()
     wait()
     print(torch.__version__, flush=True)
@@ -189,7 +219,8 @@ def main():
         for _ in range(int(line)):
             step()
         wait()
-        print((time.perf_counter() - begin) / int(line), (time.process_time() - used) / int(line), flush=True)
+        taken = int(line) * instances
+        print((time.perf_counter() - begin) / taken, (time.process_time() - used) / taken, flush=True)
 
 
 if __name__ == "__main__":
