@@ -74,7 +74,9 @@ step "sweeps/tree.yaml, 2000 steps, GPU" sweep_on cuda
 step "sweeps/tree.yaml, 2000 steps, CPU" sweep_on cpu
 step "training, and products beside cuBLAS" "$build/tests/bench/bench_cuda"
 if python3 -c 'import torch' 2>/dev/null; then
-    step "PyTorch on the GPU" python3 tools/bench_pytorch.py --gpu --toysweep "$build/toysweep"
+    jax=()
+    python3 -c 'import jax, optax' 2>/dev/null && jax=(--jax python3)
+    step "PyTorch and JAX on the GPU" python3 tools/bench_pytorch.py --gpu "${jax[@]}" --toysweep "$build/toysweep"
 else
     say "== PyTorch: not found, left out"
 fi
