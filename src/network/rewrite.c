@@ -62,7 +62,7 @@ static int push_into_mixture(const rewriting *w, const ts_node *x, int by) {
 
 // (x A) M = x (A M), where chosen.
 static int fold(const rewriting *w, const ts_node *x, const ts_node *matrix, int by) {
-    if (x->operation != TS_PRODUCT || x->transposed || x->domain != TS_PAIR || matrix->operation != TS_PARAMETER ||
+    if (x->operation != TS_PRODUCT || x->transposed || matrix->operation != TS_PARAMETER ||
         !w->choice->fold[matrix->tensor])
         return -1;
     return ts_graph_product(w->to, w->made[x->input[0]], ts_graph_product(w->to, w->made[x->input[1]], by));
