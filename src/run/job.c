@@ -139,6 +139,8 @@ ts_status ts_job_create(const ts_sweep *sweep, const ts_backend *backend, const 
         status = fill(job);
     }
     if (status == TS_OK)
+        status = ts_engines_find(sweep, backend, &job->uses);
+    if (status == TS_OK)
         *out = job;
     else
         ts_job_free(job);
@@ -152,6 +154,7 @@ void ts_job_free(ts_job *job) {
         ts_record_layout_free(job->layouts[i]);
         ts_data_free(job->data[i]);
     }
+    ts_engines_free(&job->uses);
     ts_free(job->engines);
     ts_free(job->layouts);
     ts_free(job->cost);
