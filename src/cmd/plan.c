@@ -128,9 +128,7 @@ static ts_status calibrate(plan *p) {
 
 static void count_operations(plan *p) {
     for (int i = 0; i < p->job->cases; i++) {
-        ts_params params;
-        ts_case_params(p->sweep, i, 0, &params);
-        p->operations[i] = params.schema->model->step_operations(&params, p->job->data[i]) * p->job->steps[i];
+        p->operations[i] = p->job->operations[i] * p->job->steps[i];
         p->order[i] = i;
     }
 }

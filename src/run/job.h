@@ -17,6 +17,8 @@ typedef struct ts_job {
     const ts_engine **engines;  // (cases) which train them
     ts_engines uses;            // the same for people to read, and why not others
     ts_record_layout **layouts; // (cases)
+    double *operations;         // (cases) of one training step
+    double *unit_bytes;         // (cases) that a unit takes beside its instances
     double *cost;               // (cases) predicted seconds of one slot for one instance
     double *steps;              // (cases) training steps of an instance
     int *ranks;                 // (cases) ranks that train one instance together; 1: it is not wide (wide.h)
