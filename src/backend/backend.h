@@ -1,6 +1,6 @@
 // Backends: how models are trained. A backend works at the level of a model - it creates K instances, trains
-// them, hands out weights - so that it may fuse whole steps. An engine is one model on one backend: one file,
-// and one line in backends.c. `reference` is the oracle: plain double-precision loops.
+// them, hands out weights - so that it may fuse whole steps. An engine trains one model, or any by its definition: one
+// file, and one line in backends.c. `reference` is the oracle: plain double-precision loops.
 #pragma once
 
 #include "base/status.h"

@@ -1,4 +1,4 @@
-// The model `autoencoder`: keys, layout, initial weights, forward pass.
+// The model `autoencoder`: keys, layout, initial weights, definition.
 #include "model/autoencoder.h"
 
 #include "base/random.h"

@@ -1,4 +1,4 @@
-// The model `mlp`: keys, layout, initial weights, forward pass.
+// The model `mlp`: keys, layout, initial weights, definition.
 #include "model/mlp.h"
 
 #include "model/network.h"

@@ -1,4 +1,4 @@
-// The model `transformer`: keys, layout, initial weights, forward pass.
+// The model `transformer`: keys, layout, initial weights, definition.
 #include "model/transformer.h"
 
 #include "model/model.h"

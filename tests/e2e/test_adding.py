@@ -38,31 +38,35 @@ class Adding(Case):
     def test_it_is_planned_with_the_general_engine(self):
         for backend in self.backends:
             plan = json.loads(self.run_program("plan", "two.yaml", "--backend", backend, "--json"))
-            engines = {case["case"]: case for case in plan["cases"]}
-            own = [case for label, case in engines.items() if "mlp2" in label]
-            self.assertEqual(len(own), 2, engines)
-            for case in own:
-                self.assertEqual(case["engine"], "general")
-                self.assertGreater(case["operations"], 0)
+            own = [case for case in plan["cases"] if "mlp2" in case["case"]]
+            self.assertEqual([case["engine"] for case in own], ["general"], plan)
+            self.assertGreater(own[0]["operations"], 0)
 
-    def test_it_learns_and_is_drawn(self):
+    def test_it_generalises(self):
         with self.run_on("cpu") as file:
-            learned = {name: [int(grokked) for grokked in case["test_accuracy"][:, -1] > 0.9]
-                       for name, case in file["cases"].items()}
-            trained = [numpy.min(case["train_accuracy"][:, -1]) for name, case in file["cases"].items() if "mlp2" in name]
-            self.assertEqual(trained, [1, 1], learned)
-        self.assertIn("general on cpu", self.run_program("status", "cpu.h5"))
+            accuracy = [case["test_accuracy"][:, -1] for name, case in file["cases"].items() if "mlp2" in name]
+        self.assertGreater(numpy.min(accuracy), 0.95)
+        self.assertRegex(self.run_program("status", "cpu.h5"), "(?m)^engine general on cpu")
+
+    def test_it_is_drawn(self):
+        self.run_on("cpu", "--set", "model=mlp2", "--set", "group=C5", "--set", "steps=100").close()
         subprocess.run([sys.executable, os.path.join(ROOT, "tools", "plot.py"), "cpu.h5", "-o", "figures"],
                        cwd=self.directory, check=True, capture_output=True)
-        self.assertGreater(len([name for name in os.listdir(self.path("figures")) if name.endswith(".png")]), 5)
+        self.assertGreater(len([name for name in os.listdir(self.path("figures")) if name.endswith(".png")]), 3)
 
     def test_backends_agree_within_rounding(self):
         losses = {}
         for backend in self.backends:
-            with self.run_on(backend, "--set", "steps=50") as file:
+            with self.run_on(backend, "--set", "steps=50", "--set", "model=mlp2") as file:
                 losses[backend] = numpy.concatenate([case["test_loss"][:, -1] for case in file["cases"].values()])
         for backend, loss in losses.items():
-            numpy.testing.assert_allclose(loss, losses["reference"], rtol=1e-3, err_msg=backend)
+            numpy.testing.assert_allclose(loss, losses["reference"], rtol=1e-4, err_msg=backend)
+
+    def test_what_cannot_be_drawn_is_refused_by_its_key(self):
+        for embed, inner, hidden, key in (2, 64, 64, "embed"), (4, 1, 64, "inner"), (4, 8, 2, "hidden"):
+            said = self.run_program("plan", "two.yaml", "--set", "model=mlp2", "--set", "group=C5", "--set",
+                                    f"embed={embed}", "--set", f"inner={inner}", "--set", f"hidden={hidden}", expect=2)
+            self.assertIn(f"key '{key}'", said)
 
 
 if __name__ == "__main__":
