@@ -92,10 +92,14 @@ const char *ts_engine_refuses(const ts_engine *engine, const ts_params *params) 
 }
 
 const ts_engine *ts_backend_engine(const ts_backend *backend, const ts_params *params, const char **why) {
-    const char *reason = NO_MODEL, *refusal = NO_MODEL;
+    const char *reason = NO_MODEL;
     const ts_engine *const *engine = backend->engines;
-    for (; *engine && (refusal = ts_engine_refuses(*engine, params)); engine++)
+    for (; *engine; engine++) {
+        const char *refusal = ts_engine_refuses(*engine, params);
+        if (!refusal)
+            break;
         reason = refusal != NO_MODEL ? refusal : reason;
+    }
     if (*engine && strcmp((*engine)->name, backend->engines[0]->name) == 0)
         reason = NULL;
     else if (*engine && reason == NO_MODEL)
