@@ -1,7 +1,7 @@
 // Optimisers: what turns gradients into steps. One is a name, its keys of a sweep file, so many moments of every
-// parameter, and an update in double precision, which `reference` calls; kernels of other backends have some of them,
-// and their engines say which (ts_engine.can). optimiser.c lists them all: a new one is one file and one word there.
-// Sweeps choose by the key `optimizer`; only the keys of the one that is chosen apply.
+// parameter, and an update in double precision, which the engines of `reference` call; kernels of other backends have
+// some of them, and their engines say which (ts_engine.can). optimiser.c lists them all: a new one is one file and one
+// word there. Sweeps choose by the key `optimizer`; only the keys of the one that is chosen apply.
 #pragma once
 
 #include "param/key.h"
