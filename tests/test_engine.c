@@ -17,6 +17,9 @@ typedef struct shape {
 // Shapes that do and don't divide vectors, blocks, tiles, slabs and warps; every form of batch, importance, schedules;
 // groups abelian and not; each form of the CUDA kernels, one block of pairs and several.
 static const shape SHAPES[] = {
+#ifdef TS_DOCUMENTED_SHAPE // of the model of docs/adding.md alone
+#include TS_DOCUMENTED_SHAPE
+#else
     {"task: tree\ndepth: 1\nhidden: 2\nsteps: 200\n", 20, true},
     {"task: tree\ndepth: 3\nhidden: 5\nsteps: 200\nlr: 1e-2\nschedule: cosine\n", 20, true},
     {"task: tree\ndepth: 3\nhidden: 1\nsteps: 200\nbatch: 3\n", 20, false},
@@ -68,7 +71,13 @@ static const shape SHAPES[] = {
     {"task: power\np: 36\nm: 3\nn: 2\nd_model: 17\nheads: 5\nd_head: 7\nd_mlp: 40\nsteps: 200\n"
      "train_fraction: 0.5\nschedule: cosine\n",
      1, false},
+#endif
 };
+#ifdef TS_DOCUMENTED_SHAPE
+enum { DOCUMENTED = true };
+#else
+enum { DOCUMENTED = false };
+#endif
 enum { N_SHAPES = sizeof SHAPES / sizeof *SHAPES };
 
 #if defined __SANITIZE_THREAD__ // is slow, and what races shows in one step
@@ -355,7 +364,7 @@ TEST(test_transformers_are_read_out_both_ways) {
         count_direct(&f, &direct[1], &count[1]);
         support_close(&f);
     }
-    for (int k = 0; k < 2; k++)
+    for (int k = DOCUMENTED; k < 2; k++)
         if (direct[k] == 0 || direct[k] == count[k])
             fail_msg("%d of %d are read out directly", direct[k], count[k]);
 }

@@ -254,6 +254,86 @@ TEST(test_weights_that_are_not_finite_have_no_measures) {
     }
 }
 
+// Measures read nodes in roles as the matrices that they should be.
+
+static int define_without_roles(const ts_params *params, ts_graph *graph) {
+    int output = ts_model_find("mlp")->define(params, graph);
+    ts_graph_forget_roles(graph);
+    return output;
+}
+
+static int define_narrow_hidden(const ts_params *params, ts_graph *graph) {
+    int output = ts_model_find("mlp")->define(params, graph);
+    ts_graph_set_role(graph, TS_HIDDEN, ts_graph_slice(graph, graph->role[TS_HIDDEN], 0, 8));
+    return output;
+}
+
+static int define_embedding_of_pairs(const ts_params *params, ts_graph *graph) {
+    int output = ts_model_find("mlp")->define(params, graph);
+    ts_graph_set_role(graph, TS_EMBED_RIGHT, graph->role[TS_HIDDEN]);
+    return output;
+}
+
+static int define_short_unembedding(const ts_params *params, ts_graph *graph) {
+    int output = ts_model_find("mlp")->define(params, graph);
+    ts_graph_set_role(graph, TS_UNEMBED, ts_graph_parameter_rows(graph, 3, 0, 8));
+    return output;
+}
+
+TEST(test_a_role_of_another_shape_is_refused) {
+    static const struct {
+        int (*define)(const ts_params *, ts_graph *);
+        const char *said;
+    } known[] = {
+        {define_without_roles, "its hidden layer is missing; it has 9 columns, and is of pairs"},
+        {define_narrow_hidden, "its hidden layer is another matrix; it has 9 columns, and is of pairs"},
+        {define_embedding_of_pairs, "its right embedding is another matrix; it has 9 columns, and is made of weights "
+                                    "alone"},
+        {define_short_unembedding, "its unembedding is another matrix; it has 6 columns, and is made of weights alone"},
+    };
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        support_instance f;
+        support_open(&f, "task: group\ngroup: S3\nhidden: 9\nembed: 5\n");
+        ts_model model = *f.params.schema->model;
+        ts_schema schema = *f.params.schema;
+        ts_graph graph;
+        char expected[256];
+        model.define = known[i].define;
+        schema.model = &model;
+        f.params.schema = &schema;
+        snprintf(expected, sizeof expected, "the model mlp is defined wrongly: %s", known[i].said);
+        assert_int_equal(ts_model_define(&f.params, &graph), TS_ERROR_FATAL);
+        assert_string_equal(ts_message(), expected);
+        ts_graph_free(&graph);
+        support_close(&f);
+    }
+}
+
+// What a definition comes to is near what models say that was counted by hand; in small networks activations count.
+TEST(test_costs_follow_from_the_definition) {
+    for (int which = 0; which < SUPPORT_SHORTS; which++) {
+        support_instance f;
+        support_open(&f, SUPPORT_SHORT[which]);
+        ts_model model = *f.params.schema->model;
+        ts_schema schema = *f.params.schema;
+        ts_model_costs own, defined;
+        assert_int_equal(ts_model_cost(&f.params, f.data, &own), TS_OK);
+        assert_close(own.step_operations, model.step_operations(&f.params, f.data), 0, 0);
+        assert_close(own.unit_bytes, model.unit_bytes(&f.params, f.data), 0, 0);
+        model.step_operations = NULL;
+        model.unit_bytes = NULL;
+        schema.model = &model;
+        f.params.schema = &schema;
+        assert_int_equal(ts_model_cost(&f.params, f.data, &defined), TS_OK);
+        if (!(defined.step_operations > 0.5 * own.step_operations && defined.step_operations < 4 * own.step_operations))
+            fail_msg("%g operations, counted by hand %g, for: %s", defined.step_operations, own.step_operations,
+                     SUPPORT_SHORT[which]);
+        if (!(defined.unit_bytes > 0.5 * own.unit_bytes))
+            fail_msg("%g bytes, counted by hand %g, for: %s", defined.unit_bytes, own.unit_bytes, SUPPORT_SHORT[which]);
+        support_close(&f);
+    }
+}
+
 static int define_hidden(const ts_params *params, ts_graph *graph) {
     ts_model_find("mlp")->define(params, graph);
     return graph->role[TS_HIDDEN];
@@ -280,6 +360,8 @@ int main(void) {
         cmocka_unit_test(test_a_definition_computes_the_published_formulas),
         cmocka_unit_test(test_measures_of_a_perfect_and_of_a_superposed_network),
         cmocka_unit_test(test_weights_that_are_not_finite_have_no_measures),
+        cmocka_unit_test(test_a_role_of_another_shape_is_refused),
+        cmocka_unit_test(test_costs_follow_from_the_definition),
         cmocka_unit_test(test_an_output_of_another_width_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

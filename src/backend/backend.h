@@ -1,6 +1,6 @@
 // Backends: how models are trained. A backend works at the level of a model - it creates K instances, trains
-// them, hands out weights - so that it may fuse whole steps. An engine is one model on one backend: one file,
-// and one line in backends.c. `reference` is the oracle: plain double-precision loops.
+// them, hands out weights - so that it may fuse whole steps. An engine trains one model, or any by its definition: one
+// file, and one line in backends.c. `reference` is the oracle: plain double-precision loops.
 #pragma once
 
 #include "base/status.h"
@@ -30,8 +30,16 @@ typedef struct ts_training_spec {
     const ts_team *team;        // NULL: this rank trains them alone
 } ts_training_spec;
 
-// All functions are needed but those that say what NULL means.
+// Names and helps of engines, for `info` and whoever asks which one trains a case.
+#define TS_FUSED        "fused"
+#define TS_FUSED_HELP   "whole steps, in kernels written for one model"
+#define TS_GENERAL      "general"
+#define TS_GENERAL_HELP "operation by operation, as a model is defined"
+
+// All members are needed but those that say what NULL means.
 typedef struct ts_engine {
+    const char *name;  // in plain words; those of one backend for one model each may share it
+    const char *help;  // half a sentence
     const char *model; // NULL: any, by its definition (ts_model.define)
     bool wide;         // it can train with a team
 
@@ -84,8 +92,11 @@ extern const ts_backend *const ts_backends[]; // best first, NULL-terminated
 void ts_backends_place(int node_rank, int node_size);
 const ts_backend *ts_backend_find(const char *name);
 
-// The first of its engines that trains instances with such parameters. NULL: there is none, and *why (may be NULL),
-// half a sentence, says why.
+// Why an engine does not train instances with such parameters, as half a sentence; NULL: it does.
+const char *ts_engine_refuses(const ts_engine *engine, const ts_params *params);
+
+// The first of its engines that trains instances with such parameters; *why (may be NULL), half a sentence: why not the
+// backend's first kind of engine, NULL if it is of that. NULL: there is none, and *why says why.
 const ts_engine *ts_backend_engine(const ts_backend *backend, const ts_params *params, const char **why);
 
 // The backend of that name. TS_ERROR_USER if it is unknown or cannot run here.

@@ -30,7 +30,7 @@ static const char *any_processor(void) {
 #ifdef TS_HAVE_CUDA
 static const ts_backend CUDA = {
     .name = "cuda",
-    .help = "fused float32 kernels for NVIDIA GPUs",
+    .help = "float32 kernels for NVIDIA GPUs",
     .probe = ts_cuda_probe,
     .device = ts_cuda_device,
     .engines = (const ts_engine *const[]){&ts_cuda_autoencoder, &ts_cuda_mlp, &ts_cuda_transformer, NULL},
@@ -41,7 +41,7 @@ static const ts_backend CUDA = {
 
 static const ts_backend CPU = {
     .name = "cpu",
-    .help = "fused float32 kernels for the processor at hand",
+    .help = "float32 kernels for the processor at hand",
     .probe = ts_cpu_probe,
     .device = ts_cpu_device,
     .engines = (const ts_engine *const[]){&ts_cpu_autoencoder, &ts_cpu_transformer, &ts_cpu_network, NULL},
@@ -80,20 +80,33 @@ static bool takes_team(const ts_params *params) {
            ts_params_integer(params, "ranks_per_instance") > 1;
 }
 
+static const char NO_MODEL[] = "it has no such model";
+
+const char *ts_engine_refuses(const ts_engine *engine, const ts_params *params) {
+    if (engine->model && strcmp(engine->model, params->schema->model->name) != 0)
+        return NO_MODEL;
+    const char *reason = engine->can ? engine->can(params) : NULL;
+    if (!reason && takes_team(params) && !engine->wide)
+        reason = "it trains an instance on one rank only, and ranks_per_instance asks for more";
+    return reason;
+}
+
 const ts_engine *ts_backend_engine(const ts_backend *backend, const ts_params *params, const char **why) {
-    const char *reason = "it has no such model";
-    for (const ts_engine *const *engine = backend->engines; *engine; engine++) {
-        if ((*engine)->model && strcmp((*engine)->model, params->schema->model->name) != 0)
-            continue;
-        reason = (*engine)->can ? (*engine)->can(params) : NULL;
-        if (!reason && takes_team(params) && !(*engine)->wide)
-            reason = "it trains an instance on one rank only, and ranks_per_instance asks for more";
-        if (!reason)
-            return *engine;
+    const char *reason = NO_MODEL;
+    const ts_engine *const *engine = backend->engines;
+    for (; *engine; engine++) {
+        const char *refusal = ts_engine_refuses(*engine, params);
+        if (!refusal)
+            break;
+        reason = refusal != NO_MODEL ? refusal : reason;
     }
+    if (*engine && strcmp((*engine)->name, backend->engines[0]->name) == 0)
+        reason = NULL;
+    else if (*engine && reason == NO_MODEL)
+        reason = "there is none for this model";
     if (why)
         *why = reason;
-    return NULL;
+    return *engine;
 }
 
 static char names[128];

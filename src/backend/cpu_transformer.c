@@ -134,4 +134,9 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
     return ts_cpu_training_create(&MODEL, spec, handle);
 }
 
-const ts_engine ts_cpu_transformer = {.model = "transformer", .wide = true, .create = create, TS_CPU_ENGINE_FUNCTIONS};
+const ts_engine ts_cpu_transformer = {.name = TS_FUSED,
+                                      .help = TS_FUSED_HELP,
+                                      .model = "transformer",
+                                      .wide = true,
+                                      .create = create,
+                                      TS_CPU_ENGINE_FUNCTIONS};

@@ -321,6 +321,8 @@ static int64_t fill(const ts_params *params, const struct ts_data *all_data) {
 }
 
 const ts_engine ts_cuda_autoencoder = {
+    .name = TS_FUSED,
+    .help = TS_FUSED_HELP,
     .model = "autoencoder",
     .can = ts_adam_can,
     .create = create,

@@ -190,6 +190,8 @@ static int64_t fill(const ts_params *params, const struct ts_data *data) {
 }
 
 const ts_engine ts_cuda_mlp = {
+    .name = TS_FUSED,
+    .help = TS_FUSED_HELP,
     .model = "mlp",
     .wide = true,
     .create = create,

@@ -455,6 +455,8 @@ static int64_t fill(const ts_params *params, const struct ts_data *data) {
 }
 
 const ts_engine ts_cuda_transformer = {
+    .name = TS_FUSED,
+    .help = TS_FUSED_HELP,
     .model = "transformer",
     .wide = true,
     .create = create,

@@ -241,6 +241,8 @@ static ts_status get_parameters(const void *handle, int instance, float *paramet
 }
 
 const ts_engine ts_reference_engine = {
+    .name = TS_GENERAL,
+    .help = TS_GENERAL_HELP ", with any optimizer",
     .create = create,
     .destroy = destroy,
     .state_bytes = state_bytes,

@@ -8,6 +8,7 @@
 
 #include <hdf5.h>
 #include <stdio.h>
+#include <string.h>
 
 static const ts_option OPTIONS[] = {{0}};
 
@@ -21,6 +22,26 @@ static void print_details(void) {
     }
     if (!any)
         ts_print("GPUs      none: this build has no CUDA backend");
+}
+
+// Engines of the same name and help share a line, which lists their models.
+static void print_engines(const ts_backend *backend) {
+    const ts_engine *const *all = backend->engines;
+    for (int i = 0; all[i]; i++) {
+        ts_text line = {0};
+        bool shown = false;
+        for (int k = 0; k < i; k++)
+            shown = shown || strcmp(all[k]->name, all[i]->name) == 0;
+        if (shown)
+            continue;
+        ts_text_addf(&line, "engine    %-10s %s: %s (", backend->name, all[i]->name, all[i]->help);
+        for (int k = i; all[k]; k++)
+            if (strcmp(all[k]->name, all[i]->name) == 0)
+                ts_text_addf(&line, "%s%s", k > i ? ", " : "", all[k]->model ? all[k]->model : "any model");
+        ts_text_add(&line, ")");
+        ts_print_line(ts_text_get(&line));
+        ts_text_free(&line);
+    }
 }
 
 static int run(const ts_comm *comm, const ts_arguments *arguments) {
@@ -45,6 +66,7 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
         const ts_backend *backend = ts_backends[i];
         bool runs = backend->probe() == TS_OK;
         ts_print("backend   %-10s %s (%s)", backend->name, backend->help, runs ? backend->device() : ts_message());
+        print_engines(backend);
     }
     print_details();
     return TS_EXIT_DONE;
@@ -55,7 +77,8 @@ const ts_command ts_cmd_info = {
     .operands = "",
     .n_operands = 0,
     .summary = "version, build, backends, GPUs, MPI and HDF5, ranks x threads",
-    .description = "Prints version and commit, how it was built, the backends compiled in and whether they run here, "
+    .description = "Prints version and commit, how it was built, the backends compiled in, whether they run here "
+                   "and which engines they have, "
                    "GPUs seen, MPI and HDF5 versions, and the layout of ranks and threads a run would have.",
     .options = OPTIONS,
     .run = run,

@@ -128,9 +128,7 @@ static ts_status calibrate(plan *p) {
 
 static void count_operations(plan *p) {
     for (int i = 0; i < p->job->cases; i++) {
-        ts_params params;
-        ts_case_params(p->sweep, i, 0, &params);
-        p->operations[i] = params.schema->model->step_operations(&params, p->job->data[i]) * p->job->steps[i];
+        p->operations[i] = p->job->operations[i] * p->job->steps[i];
         p->order[i] = i;
     }
 }
@@ -267,6 +265,7 @@ static ts_status print_plan(const plan *p, const forecast *f) {
              (long long)ts_sweep_instances(p->sweep), ts_plural(ts_sweep_instances(p->sweep)), p->job->cases,
              ts_plural(p->job->cases), (long long)f->simulation.units, ts_plural(f->simulation.units), p->ranks,
              ts_plural(p->ranks), p->threads, ts_plural(p->threads), p->job->backend->name);
+    ts_engines_print(&p->job->uses, "engine           ");
     ts_print("operations       %.3g", f->operations);
     ts_print("memory per rank  about %s for units, %s for the list of instances",
              bytes_text((double)f->unit_bytes, unit_memory), bytes_text((double)f->index_bytes, index_memory));
@@ -291,6 +290,7 @@ static void put_case(const plan *p, int index, ts_text *out) {
     ts_json_real(out, "operations", p->operations[index]);
     ts_json_real(out, "seconds_each", p->cost[index]);
     ts_json_real(out, "seconds_together", p->cost[index] * (double)of->rows);
+    ts_engines_json_case(&p->job->uses, index, out);
     if (table_verdict(p, index, verdict))
         ts_json_string(out, "table", verdict);
     ts_json_close(out, '}');
@@ -301,6 +301,7 @@ static ts_status print_json(const plan *p, const forecast *f) {
     ts_json_open(&out, NULL, '{');
     ts_json_string(&out, "name", ts_sweep_name(p->sweep));
     ts_json_string(&out, "backend", p->job->backend->name);
+    ts_engines_json(&p->job->uses, &out);
     ts_json_integer(&out, "ranks", p->ranks);
     ts_json_integer(&out, "threads", p->threads);
     ts_json_integer(&out, "instances", ts_sweep_instances(p->sweep));
@@ -379,9 +380,11 @@ const ts_command ts_cmd_plan = {
     .operands = "SWEEP.yaml",
     .n_operands = 1,
     .summary = "dry run: cases, work units, memory, file size, predicted time",
-    .description = "Dry run: cases, instances, work units, operations, memory per rank, size of the results file and, "
-                   "after some two seconds of calibration on this machine, predicted time on N ranks, with the "
-                   "schedule's balance. Writes nothing.",
+    .description =
+        "Dry run: cases, instances, work units, which engine trains them and why not a faster one, operations, memory "
+        "per rank, size of the results file and, after some two seconds of calibration on this machine, predicted time "
+        "on N ranks, with the "
+        "schedule's balance. Writes nothing.",
     .options = OPTIONS,
     .run = run,
 };

@@ -59,35 +59,43 @@ static void visit(const ts_yaml_node *line, void *context) {
     }
 }
 
-typedef struct tally {
+// All that is shown of a file.
+typedef struct picture {
+    const char *path;
+    ts_reader *reader;
+    ts_report *report;
+    ts_engines engines; // count 0: not known
     int64_t done, failed, pending;
-} tally;
+    bool running;
+    log_summary log;
+} picture;
 
-static int64_t shown_failures(tally t, const log_summary *log) {
-    return t.failed == 0 ? 0 : log->failures < LATEST ? log->failures : LATEST;
+static int64_t shown_failures(const picture *p) {
+    return p->failed == 0 ? 0 : p->log.failures < LATEST ? p->log.failures : LATEST;
 }
 
-static ts_status print_json(ts_reader *reader, const char *path, const ts_report *report, tally t, bool running,
-                            const log_summary *log) {
+static ts_status print_json(const picture *p) {
     ts_text out = {0};
     ts_json_open(&out, NULL, '{');
-    ts_json_string(&out, "file", path);
-    ts_json_string(&out, "name", ts_reader_attribute(reader, "name"));
-    ts_json_string(&out, "version", ts_reader_attribute(reader, "version"));
-    ts_json_string(&out, "backend", ts_reader_attribute(reader, "backend"));
-    ts_json_bool(&out, "running", running);
-    ts_json_integer(&out, "instances", ts_reader_instances(reader));
-    ts_json_integer(&out, "done", t.done);
-    ts_json_integer(&out, "failed", t.failed);
-    ts_json_integer(&out, "pending", t.pending);
-    ts_json_integer(&out, "training", running ? log->running : 0);
-    ts_json_integer(&out, "runs", log->runs);
-    ts_report_json(report, &out);
+    ts_json_string(&out, "file", p->path);
+    ts_json_string(&out, "name", ts_reader_attribute(p->reader, "name"));
+    ts_json_string(&out, "version", ts_reader_attribute(p->reader, "version"));
+    ts_json_string(&out, "backend", ts_reader_attribute(p->reader, "backend"));
+    if (p->engines.count > 0)
+        ts_engines_json(&p->engines, &out);
+    ts_json_bool(&out, "running", p->running);
+    ts_json_integer(&out, "instances", ts_reader_instances(p->reader));
+    ts_json_integer(&out, "done", p->done);
+    ts_json_integer(&out, "failed", p->failed);
+    ts_json_integer(&out, "pending", p->pending);
+    ts_json_integer(&out, "training", p->running ? p->log.running : 0);
+    ts_json_integer(&out, "runs", p->log.runs);
+    ts_report_json(p->report, p->engines.count ? &p->engines : NULL, &out);
     ts_json_open(&out, "failures", '[');
-    for (int64_t i = log->failures - shown_failures(t, log); i < log->failures; i++) {
+    for (int64_t i = p->log.failures - shown_failures(p); i < p->log.failures; i++) {
         ts_json_open(&out, NULL, '{');
-        ts_json_integer(&out, "instance", log->last[i % LATEST].instance);
-        ts_json_string(&out, "reason", log->last[i % LATEST].reason);
+        ts_json_integer(&out, "instance", p->log.last[i % LATEST].instance);
+        ts_json_string(&out, "reason", p->log.last[i % LATEST].reason);
         ts_json_close(&out, '}');
     }
     ts_json_close(&out, ']');
@@ -95,24 +103,24 @@ static ts_status print_json(ts_reader *reader, const char *path, const ts_report
     return ts_json_print(&out);
 }
 
-static ts_status print_table(ts_reader *reader, const char *path, const ts_report *report, tally t, bool running,
-                             const log_summary *log) {
-    ts_print("%s: sweep '%s', toysweep %s, backend %s, %s", path, ts_reader_attribute(reader, "name"),
-             ts_reader_attribute(reader, "version"), ts_reader_attribute(reader, "backend"),
-             running ? "a run is writing" : "no run is writing");
+static ts_status print_table(const picture *p) {
+    ts_print("%s: sweep '%s', toysweep %s, backend %s, %s", p->path, ts_reader_attribute(p->reader, "name"),
+             ts_reader_attribute(p->reader, "version"), ts_reader_attribute(p->reader, "backend"),
+             p->running ? "a run is writing" : "no run is writing");
     ts_print("%lld instance%s: %lld done, %lld training, %lld failed, %lld pending",
-             (long long)ts_reader_instances(reader), ts_plural(ts_reader_instances(reader)), (long long)t.done,
-             (long long)(running ? log->running : 0), (long long)t.failed,
-             (long long)(t.pending - (running ? log->running : 0)));
+             (long long)ts_reader_instances(p->reader), ts_plural(ts_reader_instances(p->reader)), (long long)p->done,
+             (long long)(p->running ? p->log.running : 0), (long long)p->failed,
+             (long long)(p->pending - (p->running ? p->log.running : 0)));
+    ts_engines_print(&p->engines, "engine ");
     putchar('\n');
-    ts_status status = ts_report_print(report, path, NULL, INT64_MAX);
-    int64_t shown = shown_failures(t, log);
+    ts_status status = ts_report_print(p->report, p->path, NULL, INT64_MAX);
+    int64_t shown = shown_failures(p);
     if (shown > 0) {
         putchar('\n');
         ts_print("latest failures:");
     }
-    for (int64_t i = log->failures - shown; i < log->failures; i++)
-        ts_print("  instance %lld: %s", (long long)log->last[i % LATEST].instance, log->last[i % LATEST].reason);
+    for (int64_t i = p->log.failures - shown; i < p->log.failures; i++)
+        ts_print("  instance %lld: %s", (long long)p->log.last[i % LATEST].instance, p->log.last[i % LATEST].reason);
     return status;
 }
 
@@ -128,25 +136,37 @@ static ts_status read_log(const char *path, log_summary *log) {
     return TS_OK;
 }
 
-static ts_status show(ts_reader *reader, const ts_grid *grid, const char *path, bool json) {
+// What trains the cases follows from the sweep, if it is this version that trains them, on a backend of this build.
+static ts_status find_engines(const ts_sweep *sweep, picture *p) {
+    const ts_backend *backend = ts_backend_find(ts_reader_attribute(p->reader, "backend"));
+    if (!sweep || !backend || strcmp(ts_reader_attribute(p->reader, "version"), TOYSWEEP_VERSION) != 0)
+        return TS_OK;
+    ts_status status = ts_engines_find(sweep, backend, &p->engines);
+    if (status != TS_ERROR_USER)
+        return status;
+    ts_engines_free(&p->engines); // a build with other engines wrote it
+    return TS_OK;
+}
+
+static ts_status show(ts_reader *reader, const ts_sweep *sweep, const ts_grid *grid, const char *path, bool json) {
     char lock[PATH_MAX];
-    log_summary log = {0};
-    tally t = {0};
-    ts_report *report = NULL;
+    picture p = {.path = path, .reader = reader};
     snprintf(lock, sizeof lock, "%s.lock", path);
-    bool running = ts_lock_is_held(lock);
-    ts_status status = read_log(path, &log);
+    p.running = ts_lock_is_held(lock);
+    ts_status status = read_log(path, &p.log);
     if (status == TS_OK)
-        status = ts_report_open(reader, grid, &report);
+        status = find_engines(sweep, &p);
     if (status == TS_OK)
-        ts_report_count(report, &t.done, &t.failed);
-    t.pending = ts_reader_instances(reader) - t.done - t.failed; // a corrupt status is none
-    if (log.running > t.pending)
-        log.running = t.pending;
+        status = ts_report_open(reader, grid, &p.report);
     if (status == TS_OK)
-        status = json ? print_json(reader, path, report, t, running, &log)
-                      : print_table(reader, path, report, t, running, &log);
-    ts_report_close(report);
+        ts_report_count(p.report, &p.done, &p.failed);
+    p.pending = ts_reader_instances(reader) - p.done - p.failed; // a corrupt status is none
+    if (p.log.running > p.pending)
+        p.log.running = p.pending;
+    if (status == TS_OK)
+        status = json ? print_json(&p) : print_table(&p);
+    ts_report_close(p.report);
+    ts_engines_free(&p.engines);
     return status;
 }
 
@@ -175,7 +195,7 @@ static ts_status show_file(const char *path, bool json) {
         return status;
     status = read_grid(reader, path, &sweep, &grid, &damage);
     if (status == TS_OK)
-        status = show(reader, grid, path, json);
+        status = show(reader, sweep, grid, path, json);
     if (status == TS_OK && damage.length > 0)
         status = ts_fail_again(TS_ERROR_FATAL, ts_text_get(&damage));
     ts_text_free(&damage);
@@ -200,7 +220,8 @@ const ts_command ts_cmd_status = {
     .summary = "what is done, training, failed and pending, and how well, by what was swept",
     .description = "Shows what is done, training, failed and pending in a results file, and for each point of the "
                    "sweep's grid (instances that differ in their seeds only) best, median, mean and worst of the loss; "
-                   "of tables also the median test accuracy, and how many have generalised. Needs nothing but the "
+                   "of tables also the median test accuracy, and how many have generalised. Says which engine trains "
+                   "the cases, and why not a faster one. Needs nothing but the "
                    "file, and works while a run is writing and on what a killed run left.",
     .options = OPTIONS,
     .run = run,

@@ -1,4 +1,4 @@
-// The model `autoencoder`: keys, layout, initial weights, forward pass.
+// The model `autoencoder`: keys, layout, initial weights, definition.
 #include "model/autoencoder.h"
 
 #include "base/random.h"
@@ -73,14 +73,10 @@ static void layout(const ts_params *params, ts_parameter_layout *out) {
     ts_autoencoder_shape shape = ts_autoencoder_shape_of(params);
     *out = (ts_parameter_layout){
         .count = 2,
-        .tensor = {{.name = "W", .rank = 2, .size = {shape.hidden, shape.features}, .dimension = {"hidden", "feature"}},
-                   {.name = "b",
-                    .rank = 1,
-                    .size = {shape.features},
-                    .dimension = {"feature"},
-                    .offset = (int64_t)shape.hidden * shape.features}},
-        .total = (int64_t)(shape.hidden + 1) * shape.features,
+        .tensor = {{"W", 2, {shape.hidden, shape.features}, {"hidden", "feature"}, 0},
+                   {"b", 1, {shape.features}, {"feature"}, 0}},
     };
+    ts_layout_place(out);
 }
 
 // Fans as PyTorch's xavier_normal_ takes them from a tensor of shape [instances, hidden, features].

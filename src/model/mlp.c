@@ -1,4 +1,4 @@
-// The model `mlp`: keys, layout, initial weights, forward pass.
+// The model `mlp`: keys, layout, initial weights, definition.
 #include "model/mlp.h"
 
 #include "model/network.h"
@@ -27,24 +27,14 @@ ts_mlp_shape ts_mlp_shape_of(const ts_params *params) {
 
 static void layout(const ts_params *params, ts_parameter_layout *out) {
     ts_mlp_shape s = ts_mlp_shape_of(params);
-    int64_t tokens = (int64_t)s.n * s.embed, weights = 2 * (int64_t)s.embed * s.hidden;
     *out = (ts_parameter_layout){
         .count = 4,
-        .tensor =
-            {{.name = "W_x", .rank = 2, .size = {s.n, s.embed}, .dimension = {"token", "embed"}},
-             {.name = "W_y", .rank = 2, .size = {s.n, s.embed}, .dimension = {"token", "embed"}, .offset = tokens},
-             {.name = "W",
-              .rank = 2,
-              .size = {2 * s.embed, s.hidden},
-              .dimension = {"both_embed", "hidden"},
-              .offset = 2 * tokens},
-             {.name = "W_U",
-              .rank = 2,
-              .size = {s.hidden, s.n_out},
-              .dimension = {"hidden", "output"},
-              .offset = 2 * tokens + weights}},
-        .total = 2 * tokens + weights + (int64_t)s.hidden * s.n_out,
+        .tensor = {{"W_x", 2, {s.n, s.embed}, {"token", "embed"}, 0},
+                   {"W_y", 2, {s.n, s.embed}, {"token", "embed"}, 0},
+                   {"W", 2, {2 * s.embed, s.hidden}, {"both_embed", "hidden"}, 0},
+                   {"W_U", 2, {s.hidden, s.n_out}, {"hidden", "output"}, 0}},
     };
+    ts_layout_place(out);
 }
 
 static const char *check(const ts_params *params, char *message, size_t bytes) {

@@ -1,5 +1,5 @@
-// Models: the networks. A model is a list of keys, a parameter layout, initial weights, an operation count and a
-// forward pass for its measures; how it is trained is a backend's business. models.c lists them all.
+// Models: the networks. A model is a list of keys, a parameter layout, initial weights and a definition, by which it is
+// measured and trained; how is a backend's business. models.c lists them all: a new one is one file and one word there.
 #pragma once
 
 #include "network/layout.h"
@@ -39,10 +39,12 @@ typedef struct ts_model {
     // A width that measures have a dimension of: "neuron", "head", "feature". 0: it has none.
     int64_t (*width)(const ts_params *params, const char *name);
 
-    // Useful floating-point operations of one training step (expected, where it depends on the batch drawn).
+    // Useful floating-point operations of one training step (expected, where it depends on the batch drawn). NULL:
+    // what the definition comes to.
     double (*step_operations)(const ts_params *params, const struct ts_data *data);
 
-    // Bytes that a unit takes beside its instances, about: batches, scratch. 0: next to nothing.
+    // Bytes that a unit takes beside its instances, about: batches, scratch. 0: next to nothing. NULL: what the
+    // definition comes to.
     double (*unit_bytes)(const ts_params *params, const struct ts_data *data);
 
     const char *headline; // the final measure that reports show
@@ -54,6 +56,12 @@ const char *ts_model_published(const ts_model *model, const char *tensor); // th
 
 // The network of an instance, as its model defines it; free with ts_graph_free, also after a fault.
 ts_status ts_model_define(const ts_params *params, struct ts_graph *graph);
+
+// What training an instance costs: as the model says, or as its definition comes to. Fails as ts_model_define.
+typedef struct ts_model_costs {
+    double step_operations, unit_bytes; // as in ts_model
+} ts_model_costs;
+ts_status ts_model_cost(const ts_params *params, const struct ts_data *data, ts_model_costs *costs);
 
 bool ts_model_learns(const ts_model *model, const ts_task *task);
 const ts_model *ts_model_usual(const ts_task *task); // that learns it by default; NULL: none does

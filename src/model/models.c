@@ -1,4 +1,4 @@
-// The list of models: a new one is one file and one line here.
+// The list of models, and what follows from a model.
 #include "model/model.h"
 
 #include "model/network.h"
@@ -7,14 +7,13 @@
 
 #include <string.h>
 
-extern const ts_model ts_model_autoencoder, ts_model_mlp, ts_model_transformer;
+// A new one is one file and one word here.
+#define MODELS(ENTRY) ENTRY(autoencoder) ENTRY(mlp) ENTRY(transformer)
 
-const ts_model *const ts_models[] = {
-    &ts_model_autoencoder,
-    &ts_model_mlp,
-    &ts_model_transformer,
-    NULL,
-};
+#define DECLARE(name) extern const ts_model ts_model_##name;
+#define ADDRESS(name) &ts_model_##name,
+MODELS(DECLARE)
+const ts_model *const ts_models[] = {MODELS(ADDRESS) NULL};
 
 const ts_model *ts_model_find(const char *name) {
     for (int i = 0; ts_models[i]; i++)
@@ -35,6 +34,39 @@ const ts_model *ts_model_usual(const ts_task *task) {
     return NULL;
 }
 
+// What measures take for granted of nodes in roles: what they are of, so many rows at least, so many columns.
+static ts_status check_roles(const ts_params *params, const ts_graph *graph) {
+    const ts_model *model = params->schema->model;
+    int tokens = graph->tokens, outputs = graph->node[graph->output].width;
+    int neurons = (int)model->width(params, "neuron"), heads = (int)model->width(params, "head");
+    int left = graph->role[TS_EMBED_LEFT], embed = left >= 0 ? graph->node[left].width : 0;
+    const struct {
+        ts_role role;
+        const char *name;
+        bool needed;
+        int domain, rows, width;
+    } wanted[] = {
+        {TS_HIDDEN, "hidden layer", tokens > 0, TS_PAIR, 1, neurons},
+        {TS_HIDDEN_OUTPUT, "output by way of the hidden layer", false, TS_PAIR, 1, outputs},
+        {TS_ATTENTION, "attention", heads > 0, TS_PAIR, 1, heads * TS_SOURCES},
+        {TS_EMBED_LEFT, "left embedding", tokens > 0, TS_CONSTANT, tokens, embed},
+        {TS_EMBED_RIGHT, "right embedding", tokens > 0, TS_CONSTANT, tokens, embed},
+        {TS_UNEMBED, "unembedding", tokens > 0, TS_CONSTANT, neurons, outputs},
+        {TS_DIRECTIONS, "directions of features", tokens == 0, TS_CONSTANT, 1, (int)model->width(params, "feature")},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        int at = graph->role[wanted[i].role];
+        const ts_node *node = &graph->node[at < 0 ? 0 : at];
+        if (at < 0 ? wanted[i].needed
+                   : node->domain != wanted[i].domain || node->rows < wanted[i].rows || node->width != wanted[i].width)
+            return ts_fail(TS_ERROR_FATAL,
+                           "the model %s is defined wrongly: its %s is %s; it has %d columns, and is %s", model->name,
+                           wanted[i].name, at < 0 ? "missing" : "another matrix", wanted[i].width,
+                           wanted[i].domain == TS_PAIR ? "of pairs" : "made of weights alone");
+    }
+    return TS_OK;
+}
+
 ts_status ts_model_define(const ts_params *params, ts_graph *graph) {
     const ts_model *model = params->schema->model;
     bool of_table = model->learns == TS_KIND_TABLE;
@@ -46,7 +78,7 @@ ts_status ts_model_define(const ts_params *params, ts_graph *graph) {
     if (status == TS_OK && graph->node[graph->output].width != wanted)
         return ts_fail(TS_ERROR_FATAL, "the model %s is defined wrongly: its output has %d numbers, and the task %d",
                        model->name, graph->node[graph->output].width, wanted);
-    return status;
+    return status == TS_OK ? check_roles(params, graph) : status;
 }
 
 const char *ts_model_published(const ts_model *model, const char *tensor) {

@@ -34,20 +34,13 @@ void ts_network_pairs(const ts_params *params, const ts_table *table, int *pairs
     qsort(pairs, (size_t)*train, sizeof *pairs, ascending);
 }
 
-static int64_t numbers(const ts_tensor *tensor) {
-    int64_t count = 1;
-    for (int d = 0; d < tensor->rank; d++)
-        count *= tensor->size[d];
-    return count;
-}
-
 const char *ts_network_check(const ts_parameter_layout *layout, char *message, size_t bytes) {
     for (int i = 0; i < layout->count; i++) {
         const ts_tensor *tensor = &layout->tensor[i];
-        if (numbers(tensor) >= TS_TORCH_NORMALS)
+        if (ts_tensor_numbers(tensor) >= TS_TORCH_NORMALS)
             continue;
         snprintf(message, bytes, "%s would have %lld numbers; PyTorch's streams need at least %d", tensor->name,
-                 (long long)numbers(tensor), TS_TORCH_NORMALS);
+                 (long long)ts_tensor_numbers(tensor), TS_TORCH_NORMALS);
         return tensor->name;
     }
     return NULL;
@@ -58,7 +51,8 @@ void ts_network_initialise(const ts_params *params, const ts_parameter_layout *l
     ts_torch_random random;
     ts_torch_seed(&random, own_seed(params, "init_seed"));
     for (int i = 0; i < layout->count; i++)
-        ts_torch_normal(&random, numbers(&layout->tensor[i]), deviation[i], parameters + layout->tensor[i].offset);
+        ts_torch_normal(&random, ts_tensor_numbers(&layout->tensor[i]), deviation[i],
+                        parameters + layout->tensor[i].offset);
 }
 
 // --- Networks with given weights ---

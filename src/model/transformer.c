@@ -1,4 +1,4 @@
-// The model `transformer`: keys, layout, initial weights, forward pass.
+// The model `transformer`: keys, layout, initial weights, definition.
 #include "model/transformer.h"
 
 #include "model/model.h"
@@ -47,13 +47,7 @@ static void layout(const ts_params *params, ts_parameter_layout *out) {
                 [TS_W_U] = {"W_U", 2, {s.model, s.n_out}, {"model", "output"}, 0},
             },
     };
-    for (int i = 0; i < out->count; i++) {
-        int64_t numbers = 1;
-        for (int d = 0; d < out->tensor[i].rank; d++)
-            numbers *= out->tensor[i].size[d];
-        out->tensor[i].offset = out->total;
-        out->total += numbers;
-    }
+    ts_layout_place(out);
 }
 
 // As TransformerLens has them.

@@ -20,3 +20,6 @@ typedef struct ts_parameter_layout {
     ts_tensor tensor[TS_MAX_TENSORS];
     int64_t total; // numbers
 } ts_parameter_layout;
+
+int64_t ts_tensor_numbers(const ts_tensor *tensor);
+void ts_layout_place(ts_parameter_layout *layout); // its tensors one after the other: fills in offsets and total

@@ -73,9 +73,8 @@ double ts_job_measure_seconds(const ts_params *params, const ts_data *data) {
     return CHECKPOINT + ts_measure_operations(params, data) / MEASURE_RATE;
 }
 
-// Predicted seconds of one slot for one instance of a case, from its operation count.
-static double predict(const ts_params *params, const ts_data *data, const ts_record_layout *layout) {
-    double operations = params->schema->model->step_operations(params, data);
+// Predicted seconds of one slot for one instance of a case, from the operations of a step.
+static double predict(const ts_params *params, const ts_data *data, const ts_record_layout *layout, double operations) {
     return (double)ts_params_integer(params, "steps") * (STEP + operations / RATE) +
            (double)layout->checkpoints * ts_job_measure_seconds(params, data) + INSTANCE;
 }
@@ -88,7 +87,7 @@ ts_coordinator_case ts_job_case(const ts_job *job, int case_index) {
     return (ts_coordinator_case){
         .cost = job->cost[case_index],
         .instance_bytes = ts_trainer_bytes(&params, job->layouts[case_index]),
-        .unit_bytes = (int64_t)params.schema->model->unit_bytes(&params, data),
+        .unit_bytes = (int64_t)job->unit_bytes[case_index],
         .fill = engine->fill ? engine->fill(&params, data) : 1,
     };
 }
@@ -104,9 +103,14 @@ static ts_status fill(ts_job *job) {
         ts_status status = ts_data_create(&params, &job->data[i]);
         if (status == TS_OK)
             status = ts_record_layout_make(&params, job->data[i], &job->layouts[i]);
+        ts_model_costs costs;
+        if (status == TS_OK)
+            status = ts_model_cost(&params, job->data[i], &costs);
         if (status != TS_OK)
             return status;
-        job->cost[i] = predict(&params, job->data[i], job->layouts[i]);
+        job->operations[i] = costs.step_operations;
+        job->unit_bytes[i] = costs.unit_bytes;
+        job->cost[i] = predict(&params, job->data[i], job->layouts[i], costs.step_operations);
         job->steps[i] = (double)ts_params_integer(&params, "steps");
         bool may_be_wide = ts_schema_find(params.schema, "ranks_per_instance") >= 0;
         job->ranks[i] = may_be_wide ? (int)ts_params_integer(&params, "ranks_per_instance") : 1;
@@ -126,6 +130,8 @@ ts_status ts_job_create(const ts_sweep *sweep, const ts_backend *backend, const 
         .cases = (int)cases,
         .engines = ts_alloc_zero(cases, sizeof *job->engines, "a run"),
         .layouts = ts_alloc_zero(cases, sizeof *job->layouts, "a run"),
+        .operations = ts_alloc_zero(cases, sizeof *job->operations, "a run"),
+        .unit_bytes = ts_alloc_zero(cases, sizeof *job->unit_bytes, "a run"),
         .cost = ts_alloc_zero(cases, sizeof *job->cost, "a run"),
         .steps = ts_alloc_zero(cases, sizeof *job->steps, "a run"),
         .data = ts_alloc_zero(cases, sizeof *job->data, "a run"),
@@ -134,10 +140,13 @@ ts_status ts_job_create(const ts_sweep *sweep, const ts_backend *backend, const 
         .state_directory = ts_alloc(path, "a path"),
     };
     ts_status status = TS_ERROR_MEMORY;
-    if (job->engines && job->layouts && job->cost && job->steps && job->data && job->ranks && job->state_directory) {
+    if (job->engines && job->layouts && job->operations && job->unit_bytes && job->cost && job->steps && job->data &&
+        job->ranks && job->state_directory) {
         snprintf(job->state_directory, path, "%s.state", output);
         status = fill(job);
     }
+    if (status == TS_OK)
+        status = ts_engines_find(sweep, backend, &job->uses);
     if (status == TS_OK)
         *out = job;
     else
@@ -152,8 +161,11 @@ void ts_job_free(ts_job *job) {
         ts_record_layout_free(job->layouts[i]);
         ts_data_free(job->data[i]);
     }
+    ts_engines_free(&job->uses);
     ts_free(job->engines);
     ts_free(job->layouts);
+    ts_free(job->operations);
+    ts_free(job->unit_bytes);
     ts_free(job->cost);
     ts_free(job->steps);
     ts_free(job->ranks);

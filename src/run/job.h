@@ -4,6 +4,7 @@
 
 #include "backend/backend.h"
 #include "run/coordinator.h"
+#include "run/engines.h"
 #include "sweep/sweep.h"
 #include "train/trainer.h"
 
@@ -14,7 +15,10 @@ typedef struct ts_job {
     const ts_backend *backend;
     int cases;
     const ts_engine **engines;  // (cases) which train them
+    ts_engines uses;            // the same for people to read, and why not others
     ts_record_layout **layouts; // (cases)
+    double *operations;         // (cases) of one training step
+    double *unit_bytes;         // (cases) that a unit takes beside its instances
     double *cost;               // (cases) predicted seconds of one slot for one instance
     double *steps;              // (cases) training steps of an instance
     int *ranks;                 // (cases) ranks that train one instance together; 1: it is not wide (wide.h)

@@ -132,6 +132,7 @@ static void log_start(ts_session *r) {
     ts_json_integer(line, "slots", r->slots);
     ts_json_string(line, "backend", r->job->backend->name);
     ts_json_string(line, "device", r->job->backend->device());
+    ts_engines_json(&r->job->uses, line);
     ts_json_integer(line, "done", r->done);
     ts_json_integer(line, "failed", r->failed);
     ts_json_integer(line, "pending", r->pending);

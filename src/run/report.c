@@ -338,7 +338,7 @@ static void put_points(const ts_report *report, ts_text *out) {
     ts_text_free(&label);
 }
 
-void ts_report_json(const ts_report *report, ts_text *out) {
+void ts_report_json(const ts_report *report, const ts_engines *engines, ts_text *out) {
     if (report->grid)
         put_points(report, out);
     ts_json_open(out, "cases", '[');
@@ -347,6 +347,8 @@ void ts_report_json(const ts_report *report, ts_text *out) {
         ts_summary s = summarise(report, of->instance, of->rows);
         ts_json_open(out, NULL, '{');
         ts_json_string(out, "case", of->label);
+        if (engines)
+            ts_engines_json_case(engines, i, out);
         put_summary(&s, out);
         ts_json_close(out, '}');
     }

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "results/reader.h"
+#include "run/engines.h"
 #include "sweep/grid.h"
 
 typedef struct ts_report ts_report;
@@ -21,7 +22,8 @@ void ts_report_count(const ts_report *report, int64_t *done, int64_t *failed);
 ts_status ts_report_print(const ts_report *report, const char *path, const double *seconds, int64_t most);
 
 // Members "points" and "cases", lists of objects with what the sheet has; "points" is left out without a grid.
-void ts_report_json(const ts_report *report, ts_text *out);
+// engines: of the cases, which say theirs; NULL: not known.
+void ts_report_json(const ts_report *report, const ts_engines *engines, ts_text *out);
 
 // How well instances (count) did, those that are done.
 typedef struct ts_summary {

@@ -57,7 +57,7 @@ static double time_steps(entry *e, int64_t steps) {
 static void open_entry(const shape *s, const char *backend, const char *kernels, entry *e) {
     *e = (entry){.engine = ts_backend_engine(ts_backend_find(backend), &s->of.params, NULL)};
     snprintf(e->name, sizeof e->name, "%s%s%s  %s", backend, kernels ? " " : "", kernels ? kernels : "", s->label);
-    e->operations = s->of.params.schema->model->step_operations(&s->of.params, s->of.data);
+    e->operations = bench_operations(&s->of.params, s->of.data);
     if (kernels)
         setenv("TOYSWEEP_KERNELS", kernels, 1);
     ts_training_spec spec = {&s->of.params, 1, s->of.data, NULL};
@@ -86,7 +86,7 @@ int main(int argc, char **argv) {
             if (ts_cpu_kernels_named(ts_cpu_kernel_names[k]))
                 open_entry(&shapes[s], "cpu", ts_cpu_kernel_names[k], &entries[n++]);
         // Seconds a step are of no interest.
-        if (shapes[s].of.params.schema->model->step_operations(&shapes[s].of.params, shapes[s].of.data) < 1e8)
+        if (bench_operations(&shapes[s].of.params, shapes[s].of.data) < 1e8)
             open_entry(&shapes[s], "reference", NULL, &entries[n++]);
     }
     for (int round = 0; round < rounds; round++) {

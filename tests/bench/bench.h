@@ -36,6 +36,13 @@ typedef struct bench_instance {
     ts_data *data;
 } bench_instance;
 
+// Floating-point operations of a training step.
+static inline double bench_operations(const ts_params *params, const ts_data *data) {
+    ts_model_costs costs;
+    check(ts_model_cost(params, data, &costs));
+    return costs.step_operations;
+}
+
 static inline void bench_open(const char *text, bench_instance *f) {
     char whole[512];
     snprintf(whole, sizeof whole, "%ssteps: 1000000000\ncheckpoints: [1000000000]\n", text);

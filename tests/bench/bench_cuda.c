@@ -51,7 +51,7 @@ static void time_training(const char *text, bool small, const char *only) {
     }
     double each = bench_median(seconds, ROUNDS);
     printf("%-12s %6d instances %10.3f us  %8.0f GFLOP/s\n", model->name, count, each * 1e6,
-           model->step_operations(&f.params, f.data) / each / 1e9);
+           bench_operations(&f.params, f.data) / each / 1e9);
     engine->destroy(training);
     ts_free(all);
     ts_free(reached);

@@ -217,6 +217,8 @@ class Info(Case):
     def test_info_names_what_it_was_built_with(self):
         output = self.run_program("info")
         self.assert_says(output, "toysweep", "HDF5", "MPI", "backend", "layout", "GPUs")
+        self.assertRegex(output, r"(?m)^engine +cpu +fused: .*\(autoencoder\b.*\)$")
+        self.assertRegex(output, r"(?m)^engine +cpu +general: .*\(any model\)$")
 
     @needs_mpi
     def test_info_is_printed_once_over_ranks(self):

@@ -186,6 +186,21 @@ class Reports(Case):
             self.assertLessEqual(max(map(len, rows)), width)
             self.assertEqual("worst" in rows[0], width > 66)
 
+    def test_the_engine_is_said_by_plan_status_and_the_run_log(self):
+        sweep = self.write("grid.yaml", GRID)
+        for backend, engine in ("cpu", "fused"), ("reference", "general"):
+            file = f"{backend}.h5"
+            self.run_program("run", sweep, "--backend", backend, "-o", file)
+            self.assertRegex(self.run_program("plan", sweep, "--backend", backend), f"(?m)^engine +{engine} on {backend}$")
+            self.assertRegex(self.run_program("status", file), f"(?m)^engine {engine} on {backend}$")
+            status = json.loads(self.run_program("status", file, "--json"))
+            with open(self.path(file + ".log.jsonl")) as log:
+                start = json.loads(log.readline())
+            self.assertEqual(start["event"], "start")
+            for said in status, start:
+                self.assertEqual(said["engines"], [{"engine": engine, "cases": 1}])
+            self.assertEqual([case["engine"] for case in status["cases"]], [engine])
+
     def test_plan_tells_programs_what_it_tells_people(self):
         sweep = self.write("grid.yaml", GRID.replace("depth: 2\n", "depth: 2..3\n"))
         plan = json.loads(self.run_program("plan", sweep, "--json", "--ranks", 2, "--threads", 3))
@@ -196,6 +211,8 @@ class Reports(Case):
             self.assertAlmostEqual(case["seconds_together"], 16 * case["seconds_each"], delta=1e-9)
         self.assertAlmostEqual(plan["operations"], sum(16 * case["operations"] for case in plan["cases"]),
                                delta=1e-9 * plan["operations"])
+        self.assertEqual(plan["engines"], [{"engine": "fused", "cases": 2}])
+        self.assertEqual({case["engine"] for case in plan["cases"]}, {"fused"})
         for key in ("backend", "units", "unit_bytes", "index_bytes", "file_bytes", "seconds", "work_seconds",
                     "wide_seconds", "bound_seconds", "busy", "cases_timed"):
             self.assertIn(key, plan)

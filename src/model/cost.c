@@ -1,0 +1,58 @@
+// What training a model costs, where it does not say so itself: read off its definition.
+#include "model/model.h"
+#include "model/network.h"
+#include "network/rewrite.h"
+#include "task/data.h"
+
+#include <math.h>
+
+enum { ROWS = 48, WAYS = 3 }; // that go through a network at once, at least; forwards, and back to inputs and weights
+
+// Pairs or samples of a step.
+static double rows_of(const ts_params *params, const ts_data *data) {
+    if (data->features)
+        return ts_feature_expected_rows(data->features, ts_params_integer(params, "batch"));
+    return floor(ts_params_real(params, "train_fraction") * data->table->n * data->table->n);
+}
+
+// What is trained on, beside the network.
+static double data_bytes(const ts_params *params, const ts_data *data) {
+    if (data->table)
+        return 12.0 * data->table->n * data->table->n;
+    double samples = rows_of(params, data);
+    return 2 * (16 * samples + 8 * samples * data->features->features);
+}
+
+// Numbers of all that is made, and as many of gradients, in double precision.
+static double network_bytes(const ts_graph *graph) {
+    double numbers = 0;
+    int batch = graph->tokens > ROWS ? graph->tokens : ROWS; // a row of pairs is measured at once
+    for (int i = 0; i < graph->count; i++) {
+        const ts_node *node = &graph->node[i];
+        if (node->operation != TS_PARAMETER && node->operation != TS_LOOKUP)
+            numbers += (double)ts_graph_rows(graph, node, batch) * node->width;
+    }
+    return 2 * sizeof(double) * numbers;
+}
+
+ts_status ts_model_cost(const ts_params *params, const ts_data *data, ts_model_costs *costs) {
+    const ts_model *model = params->schema->model;
+    ts_graph defined = {0}, graph = {0};
+    ts_status status = TS_OK;
+    *costs = (ts_model_costs){0};
+    if (!model->step_operations || !model->unit_bytes) {
+        status = ts_model_define(params, &defined);
+        ts_graph_forget_roles(&defined);
+        if (status == TS_OK)
+            status = ts_graph_rewrite(&defined, rows_of(params, data), &graph);
+    }
+    if (status == TS_OK) {
+        costs->step_operations = model->step_operations ? model->step_operations(params, data)
+                                                        : 2 * WAYS * ts_graph_cost(&graph, rows_of(params, data));
+        costs->unit_bytes =
+            model->unit_bytes ? model->unit_bytes(params, data) : network_bytes(&graph) + data_bytes(params, data);
+    }
+    ts_graph_free(&graph);
+    ts_graph_free(&defined);
+    return status;
+}
