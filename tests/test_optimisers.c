@@ -223,35 +223,39 @@ TEST(test_warm_up_multiplies_the_schedule) {
     }
 }
 
-// The first update leaves the weights, and moments and the correction of their bias count it: the second one is as if
-// there had been no warm-up, but for its rate.
-TEST(test_the_first_update_of_a_warm_up_counts) {
+// On every backend that runs here; the moments count it.
+static void warm_up(const ts_engine *engine, support_instance *f) {
+    support_training t;
+    support_create(engine, &f->spec, &t);
+    double *values = ts_alloc(t.numbers * sizeof *values, "a state");
+    bool kept = t.numbers == t.parameters, moved = false;
+    support_advance(&t, 0, 1);
+    support_get(&t, 0, values);
+    for (size_t p = 0; p < t.parameters; p++)
+        assert_true(values[p] == (double)f->initial[p]);
+    for (size_t p = t.parameters; p < t.numbers; p++)
+        kept = kept || values[p] != 0;
+    assert_true(kept);
+    support_advance(&t, 1, 2);
+    support_get(&t, 0, values);
+    for (size_t p = 0; p < t.parameters; p++)
+        moved = moved || values[p] != (double)f->initial[p];
+    assert_true(moved);
+    ts_free(values);
+    support_destroy(&t);
+}
+
+TEST(test_the_first_update_of_a_warm_up_leaves_the_weights) {
     for (int o = 0; ts_optimisers[o]; o++)
-        for (int b = 0; b < 2; b++) {
+        for (int b = 0; ts_backends[b]; b++) {
             support_instance f;
-            support_training t;
             char text[256];
             snprintf(text, sizeof text, "task: group\ngroup: S3\nembed: 5\nhidden: 9\noptimizer: %s\nwarmup: 4\n",
                      ts_optimisers[o]->name);
             support_open(&f, text);
-            support_create(support_engine(ts_backend_find(b ? "cpu" : "reference"), &f.params), &f.spec, &t);
-            double *values = ts_alloc(t.numbers * sizeof *values, "a state");
-            support_advance(&t, 0, 1);
-            support_get(&t, 0, values);
-            for (size_t p = 0; p < t.parameters; p++)
-                assert_true(values[p] == (double)f.initial[p]);
-            bool kept = t.numbers == t.parameters;
-            for (size_t p = t.parameters; p < t.numbers; p++)
-                kept = kept || values[p] != 0;
-            assert_true(kept);
-            support_advance(&t, 1, 2);
-            support_get(&t, 0, values);
-            bool moved = false;
-            for (size_t p = 0; p < t.parameters; p++)
-                moved = moved || values[p] != (double)f.initial[p];
-            assert_true(moved);
-            ts_free(values);
-            support_destroy(&t);
+            const ts_engine *engine = support_engine(ts_backends[b], &f.params);
+            if (engine && ts_backends[b]->probe() == TS_OK)
+                warm_up(engine, &f);
             support_close(&f);
         }
 }
@@ -352,6 +356,8 @@ static void update_wide(const support_instance *f, int count, double *numbers) {
 
 static void compare_updates(support_instance *f, const char *text) {
     enum { COUNT = 5 };
+    if (ts_cpu_optimiser_can(&f->params))
+        return;
     size_t numbers = (size_t)ts_optimiser_parts(&f->params) * (size_t)f->parameters;
     double *wide = ts_alloc_zero(numbers, sizeof *wide, "a state");
     float *first = NULL;
@@ -389,8 +395,10 @@ TEST(test_kernels_make_the_updates_in_float32) {
 // and at the same place.
 static void compare_engines(support_instance *f, const char *text) {
     size_t bytes = (size_t)f->parameters * sizeof(float);
-    float *expected = ts_alloc(bytes, "weights"), *found = ts_alloc(bytes, "weights");
     double error;
+    if (ts_cpu_optimiser_can(&f->params))
+        return;
+    float *expected = ts_alloc(bytes, "weights"), *found = ts_alloc(bytes, "weights");
     support_train(support_engine(ts_backend_find("reference"), &f->params), &f->params, f->data, 6, expected);
     support_train(support_engine(ts_backend_find("cpu"), &f->params), &f->params, f->data, 6, found);
     double way = support_way(&f->params, found, expected, f->parameters, &error);
@@ -411,6 +419,8 @@ static void cut_training(support_instance *f, const char *text) {
     for (int b = 0; b < 2; b++) {
         const ts_engine *engine = support_engine(ts_backend_find(BACKENDS[b]), &f->params);
         support_training whole, other;
+        if (!engine)
+            continue;
         support_create(engine, &f->spec, &whole);
         support_advance(&whole, 0, 12);
         char *expected = ts_alloc(whole.bytes, "a state"), *found = ts_alloc(whole.bytes, "a state");
@@ -448,8 +458,11 @@ static void diverge(support_instance *f, const char *text) {
     for (int b = 0; b < 2; b++) {
         support_training t;
         int64_t reached[16] = {0};
+        const ts_engine *engine = support_engine(ts_backend_find(BACKENDS[b]), &f->params);
         assert_true(f->rows <= 16);
-        support_create(support_engine(ts_backend_find(BACKENDS[b]), &f->params), &f->unit, &t);
+        if (!engine)
+            continue;
+        support_create(engine, &f->unit, &t);
         char *bytes = ts_alloc(t.bytes, "a state");
         assert_int_equal(t.engine->train(t.handle, 0, 8, reached), TS_OK);
         for (int i = 0; i < f->rows; i++) {
@@ -469,21 +482,24 @@ TEST(test_nothing_infinite_is_done) {
     assert_true(ended > 200); // of 720
 }
 
-// `reference` and `cpu` train all of it; `cuda` does or says what it has.
+// `reference` trains all of it, `cpu` what it has kernels of; `cuda` does, or says what it has.
 static void choose_engine(support_instance *f, const char *text) {
+    static const char KERNELS[] = "adam adamw sgd momentum muon";
     const char *name = ts_optimiser_of(&f->params)->name;
+    bool grokfast = ts_params_bool(&f->params, "grokfast"), orthograd = ts_params_bool(&f->params, "orthograd");
     for (int b = 0; ts_backends[b]; b++) {
-        const char *why = NULL;
+        const char *why = NULL, *backend = ts_backends[b]->name;
+        bool expected = strcmp(backend, "reference") == 0 ||
+                        (strcmp(backend, "cpu") == 0 ? strstr(KERNELS, name) != NULL
+                                                     : strcmp(name, "adamw") == 0 && !grokfast && !orthograd);
         bool trains = ts_backend_engine(ts_backends[b], &f->params, &why) != NULL;
-        bool has_all = strcmp(ts_backends[b]->name, "cuda") != 0, adamw = strcmp(name, "adamw") == 0;
-        bool plain = !ts_params_bool(&f->params, "grokfast") && !ts_params_bool(&f->params, "orthograd");
-        if (trains != (has_all || (adamw && plain)))
-            fail_msg("%s trains it: %d: %s", ts_backends[b]->name, trains, text);
-        if (!trains)
-            assert_string_equal(why, strcmp(name, "adam") == 0 ? "its kernels have no weight_decay of adam"
-                                     : !adamw                  ? "its kernels have no optimizer but adam and adamw"
-                                     : ts_params_bool(&f->params, "grokfast") ? "its kernels have no grokfast"
-                                                                              : "its kernels have no orthograd");
+        if (trains != expected)
+            fail_msg("%s trains it: %d: %s", backend, trains, text);
+        if (!trains && strcmp(backend, "cuda") == 0)
+            assert_string_equal(why, strcmp(name, "adam") == 0    ? "its kernels have no weight_decay of adam"
+                                     : strcmp(name, "adamw") != 0 ? "its kernels have no optimizer but adam and adamw"
+                                     : grokfast                   ? "its kernels have no grokfast"
+                                                                  : "its kernels have no orthograd");
     }
 }
 
@@ -498,7 +514,7 @@ int main(void) {
         cmocka_unit_test(test_sgd_is_trained_by_the_reference),
         cmocka_unit_test(test_muon_takes_matrices_between_hidden_layers),
         cmocka_unit_test(test_warm_up_multiplies_the_schedule),
-        cmocka_unit_test(test_the_first_update_of_a_warm_up_counts),
+        cmocka_unit_test(test_the_first_update_of_a_warm_up_leaves_the_weights),
         cmocka_unit_test(test_kernels_make_the_updates_in_float32),
         cmocka_unit_test(test_the_processor_trains_as_the_reference),
         cmocka_unit_test(test_states_are_enough_to_go_on),
