@@ -158,7 +158,7 @@ enum { SUPPORT_SHORTS = sizeof SUPPORT_SHORT / sizeof *SUPPORT_SHORT };
 
 // Parts of a state, of `parameters` numbers each: weights, and what the optimiser keeps of each of them.
 static inline size_t support_parts(const ts_params *params) {
-    return 1 + (size_t)ts_optimiser_of(params)->moments;
+    return (size_t)ts_optimiser_parts(params);
 }
 
 // A training, and how its states lie.

@@ -76,7 +76,7 @@ static void compare_with_pytorch(update one, const void *context) {
 static void update_on_cpu(const void *context, float *state, const float *gradient, ts_adam_betas betas,
                           ts_adam_rates rates) {
     const ts_kernels *kernels = context;
-    kernels->adam(state, gradient, COUNT, betas, rates);
+    kernels->adam(state, COUNT, gradient, COUNT, betas, rates);
 }
 
 TEST(test_cpu_updates_have_the_bits_of_pytorch) {
@@ -98,7 +98,7 @@ TEST(test_a_cpu_update_says_whether_it_left_everything_finite) {
             for (int i = 0; i < 4 * MANY; i++)
                 numbers[i] = 0.5F;
             numbers[at] = VALUES[v];
-            bool sound = kernels->adam(numbers, numbers + 3 * MANY, MANY, betas, rates);
+            bool sound = kernels->adam(numbers, MANY, numbers + 3 * MANY, MANY, betas, rates);
             if (sound != (v == 3 && at < 3 * MANY))
                 fail_msg("%s: %g at %d: %d", kernels->name, (double)VALUES[v], at, sound);
         }

@@ -224,12 +224,12 @@ TEST(test_keys_that_do_not_apply_are_ignored) {
 
 TEST(test_an_optimiser_brings_its_keys) {
     expect(TREE "depth: 1\nhidden: 1\noptimizer: [adam, sgd]\nbeta1: 0.5\nweight_decay: 2\n",
-           "optimizer beta1 weight_decay", "adam 0.5 -|sgd - 2|");
+           "optimizer beta1 weight_decay", "adam 0.5 2|sgd - 2|");
     expect("task: [tree, group]\nhidden: 8\ndepth: 1\ngroup: C5\n", "task optimizer beta2 weight_decay",
            "tree adam 0.999 -|group adamw 0.98 1|");
     expect("task: group\ngroup: C5\nzip: {model: [mlp, transformer, mlp], optimizer: [sgd, adamw, adam]}\n"
            "beta2: 0.5\n",
-           "model optimizer beta2 weight_decay", "mlp sgd - 1|transformer adamw 0.5 1|mlp adam 0.5 -|");
+           "model optimizer beta2 weight_decay", "mlp sgd - 1|transformer adamw 0.5 1|mlp adam 0.5 0|");
     expect("task: group\ngroup: C5\nmodel: [mlp, transformer]\noptimizer: [sgd, adamw]\n"
            "exclude: [{model: mlp, optimizer: adamw}]\nwhere: not (model == transformer and optimizer == sgd)\n",
            "model optimizer", "mlp sgd|transformer adamw|");
@@ -435,7 +435,7 @@ TEST(test_the_usual_optimiser_is_in_no_identity) {
         "\"stacked_instances\":5,\"steps\":10000,\"task\":\"tree\",\"weight_decay\":1}";
     expect_resolved(TREE "depth: 2\nhidden: 2\ninstances: 5\n", ADAM);
     expect_resolved(TREE "depth: 2\nhidden: 2\ninstances: 5\noptimizer: adam\n", ADAM);
-    expect_resolved(TREE "depth: 2\nhidden: 2\ninstances: 5\noptimizer: [adam, sgd]\nweight_decay: 3\n", ADAM);
+    expect_resolved(TREE "depth: 2\nhidden: 2\ninstances: 5\noptimizer: [adam, momentum]\nmomentum: 0.5\n", ADAM);
     expect_resolved(TREE "depth: 2\nhidden: 2\ninstances: 5\noptimizer: sgd\n", SGD);
     // Nor is there a column or a label of it, though models have different ones.
     static const char BOTH[] = "task: [tree, group]\nhidden: 8\ndepth: 1\ngroup: C5\n";
@@ -447,6 +447,65 @@ TEST(test_the_usual_optimiser_is_in_no_identity) {
     assert_string_equal(ts_sweep_case(sweep, 0)->label, "optimizer=adamw,hidden=8");
     assert_string_equal(ts_sweep_case(sweep, 1)->label, "optimizer=sgd,hidden=8");
     ts_sweep_free(sweep);
+}
+
+// Keys that came later are in an identity where they are not what was always done; what a switch that is off needs is
+// in none, and no other value.
+TEST(test_later_keys_leave_identities_as_they_were) {
+    static const char *const SAME[] = {
+        "",
+        "warmup: 0\n",
+        "weight_decay: 0\n",
+        "orthograd: false\ngrokfast: false\n",
+        "grokfast: [false, true]\ngrokfast_alpha: 0.5\n",
+        "optimizer: adam\nweight_decay: [0, 1]\n",
+        "grid: {grokfast: [false, true], orthograd: [false, true], warmup: [0, 5]}\n",
+    };
+    static const char *const OTHER[] = {
+        "warmup: 1\n",
+        "weight_decay: 0.5\n",
+        "orthograd: true\n",
+        "grokfast: true\n",
+        "grokfast: true\ngrokfast_alpha: 0.5\n",
+        "grokfast: true\ngrokfast_lambda: 0.5\n",
+    };
+    enum { SAMES = sizeof SAME / sizeof *SAME, OTHERS = sizeof OTHER / sizeof *OTHER };
+    uint8_t identity[SAMES + OTHERS][32];
+    for (int i = 0; i < SAMES + OTHERS; i++) {
+        char text[256];
+        ts_params params;
+        snprintf(text, sizeof text, TREE "depth: 2\nhidden: 2\n%s", i < SAMES ? SAME[i] : OTHER[i - SAMES]);
+        ts_sweep *sweep = support_sweep(text);
+        ts_sweep_params(sweep, 0, &params);
+        assert_int_equal(ts_params_identity(&params, identity[i]), TS_OK);
+        for (int k = 0; k < i; k++)
+            if ((memcmp(identity[i], identity[k], 32) == 0) != (i < SAMES))
+                fail_msg("%s and %d", text, k);
+        ts_sweep_free(sweep);
+    }
+}
+
+// As a sweep is walked, keys come and go with their switch, wherever each of them stands.
+TEST(test_a_switch_makes_its_keys_count) {
+    expect(TREE "depth: 1\nhidden: 1\ngrokfast_alpha: 0.5\ngrokfast: [false, true]\nlr: [1, 2]\n",
+           "grokfast grokfast_alpha lr", "false 0.98 1|false 0.98 2|true 0.5 1|true 0.5 2|");
+    expect(TREE "depth: 1\nhidden: 1\nlr: [1, 2]\ngrokfast: [true, false]\ngrokfast_alpha: 0.5\n",
+           "grokfast grokfast_alpha lr", "true 0.5 1|false 0.98 1|true 0.5 2|false 0.98 2|");
+    expect(TREE "depth: 1\nhidden: 1\nzip: {grokfast: [true, false, true], grokfast_alpha: [0.5, 0.6, 0.7]}\n",
+           "grokfast grokfast_alpha", "true 0.5|false 0.98|true 0.7|");
+    expect(TREE "depth: 1\nhidden: 1\ncases: [{lr: 1}, {grokfast: true, grokfast_alpha: [0.5, 0.6]}]\n",
+           "grokfast grokfast_alpha", "false 0.98|true 0.5|true 0.6|");
+    expect_varying(support_sweep(TREE "depth: 1\nhidden: 1\ngrokfast_alpha: 0.5\ngrokfast: [false, true]\n"),
+                   "grokfast ");
+}
+
+// A key that adam has got means the others alone in sweeps from before, which choose no optimizer.
+TEST(test_old_sweeps_of_several_tasks_mean_what_they_did) {
+    static const char BOTH[] = "task: [tree, group]\nhidden: 8\ndepth: 1\ngroup: C5\nweight_decay: 0.5\n";
+    expect(BOTH, "task weight_decay", "tree -|group 0.5|");
+    expect_set(BOTH, "optimizer=[adam, adamw]", "task optimizer weight_decay",
+               "tree adam 0.5|tree adamw 0.5|group adam 0.5|group adamw 0.5|");
+    expect("task: tree\nhidden: 8\ndepth: 1\nweight_decay: 0.5\n", "task weight_decay", "tree 0.5|");
 }
 
 // Every allocation fails once; nothing crashes or leaks (the sanitizers tell), and the status says so.
@@ -501,6 +560,9 @@ int main(void) {
         cmocka_unit_test(test_a_million_instances_decode_anywhere),
         cmocka_unit_test(test_spelling_does_not_change_identity),
         cmocka_unit_test(test_the_usual_optimiser_is_in_no_identity),
+        cmocka_unit_test(test_later_keys_leave_identities_as_they_were),
+        cmocka_unit_test(test_a_switch_makes_its_keys_count),
+        cmocka_unit_test(test_old_sweeps_of_several_tasks_mean_what_they_did),
         cmocka_unit_test(test_out_of_memory_is_survived_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

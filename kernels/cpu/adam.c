@@ -5,8 +5,9 @@
 #include "cpu/kernels.h"
 #include "cpu/simd.h"
 
-bool TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas, ts_adam_rates rates) {
-    float *first = state + count, *second = first + count;
+bool TS_FOR_SET(ts_adam)(float *state, int64_t apart, const float *gradient, int64_t count, ts_adam_betas betas,
+                         ts_adam_rates rates) {
+    float *first = state + apart, *second = first + apart;
     vec keep1 = vset(betas.beta1), take1 = vset(betas.take1);
     vec keep2 = vset(betas.beta2), take2 = vset(betas.take2);
     vec minus_rate = vset(-rates.rate), decay = vset(rates.decay), epsilon = vset(TS_ADAM_EPSILON);

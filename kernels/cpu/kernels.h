@@ -117,6 +117,27 @@ typedef struct ts_row_operation {
     int width, stride;
 } ts_row_operation;
 
+// One matrix that Muon steps, for ts_kernels.muon; model/muon.h has the formulas and their constants. Rows end at
+// multiples of 16 floats, pads are zero.
+typedef struct ts_muon_work {
+    int rows, columns;
+    const float *gradient;        // (rows, TS_PAD(columns))
+    float *parameter, *mean;      // as gradient
+    float *scratch;               // (TS_MUON_SCRATCH(rows, columns))
+    float keep, take;             // momentum, 1 - momentum
+    float rate, decay;            // with the matrix's factor; 1 - lr weight_decay
+    float linear, cubic, quintic; // of an iteration
+    int iterations;
+    double epsilon;
+} ts_muon_work;
+
+#define TS_MUON_SCRATCH(rows, columns)                                                                                 \
+    (3 * (size_t)TS_PAD(rows) * (size_t)TS_PAD(columns) +                                                              \
+     2 * (size_t)TS_PAD((rows) < (columns) ? (rows) : (columns)) *                                                     \
+         (size_t)TS_PAD((rows) < (columns) ? (rows) : (columns)))
+
+#define TS_ORTHOGRAD_EPSILON 1e-30 // so that no division is by 0
+
 typedef struct ts_kernels {
     const char *name;
 
@@ -143,9 +164,21 @@ typedef struct ts_kernels {
     // exp of each of `count` (a multiple of TS_VECTOR_LANES) numbers, to 2 ulp; below -87.3 the result is 0.
     void (*exponential)(const float *x, float *out, int64_t count);
 
-    // state: (TS_ADAM_PARTS, count): parameters, first and second moments; count a multiple of TS_VECTOR_LANES. False
-    // if some of them are not finite now.
-    bool (*adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas, ts_adam_rates rates);
+    // Steps of optimisers, and what becomes of a gradient before them. Counts are multiples of TS_VECTOR_LANES; false:
+    // some parameter or moment is not finite now.
+
+    // state: (TS_ADAM_PARTS, apart), count of each: parameters, first and second moments.
+    bool (*adam)(float *state, int64_t apart, const float *gradient, int64_t count, ts_adam_betas betas,
+                 ts_adam_rates rates);
+    bool (*descent)(float *parameter, const float *gradient, int64_t count, float rate); // sgd
+    bool (*momentum)(float *parameter, float *velocity, const float *gradient, int64_t count, float keep, float rate);
+    bool (*muon)(const ts_muon_work *work);
+
+    // average = keep average + take gradient (first: gradient), gradient += lambda average.
+    void (*grokfast)(float *gradient, float *average, int64_t count, bool first, float keep, float take, float lambda);
+    // The gradient of a tensor without its part along the weights, as long as before.
+    void (*orthograd)(float *gradient, const float *weights, int64_t count);
+    void (*add_scaled)(float *to, float scale, const float *from, int64_t count); // to += scale from
 
     // Multiply-adds of independent chains in registers, `rounds` times; returns the operations done. For
     // finding the machine's peak; *sink keeps the result alive.
@@ -166,7 +199,17 @@ extern const ts_kernels ts_kernels_portable;
 #define TS_JOIN(a, b)    TS_JOIN_(a, b)
 #define TS_FOR_SET(name) TS_JOIN(name, TS_KERNELS)
 double TS_FOR_SET(ts_autoencoder_gradient)(const ts_autoencoder_work *work, const ts_sparse_rows *batch);
-bool TS_FOR_SET(ts_adam)(float *state, const float *gradient, int64_t count, ts_adam_betas betas, ts_adam_rates rates);
+bool TS_FOR_SET(ts_adam)(float *state, int64_t apart, const float *gradient, int64_t count, ts_adam_betas betas,
+                         ts_adam_rates rates);
+bool TS_FOR_SET(ts_descent)(float *parameter, const float *gradient, int64_t count, float rate);
+bool TS_FOR_SET(ts_momentum)(float *parameter, float *velocity, const float *gradient, int64_t count, float keep,
+                             float rate);
+bool TS_FOR_SET(ts_muon)(const ts_muon_work *work);
+void TS_FOR_SET(ts_grokfast)(float *gradient, float *average, int64_t count, bool first, float keep, float take,
+                             float lambda);
+void TS_FOR_SET(ts_orthograd)(float *gradient, const float *weights, int64_t count);
+void TS_FOR_SET(ts_add_scaled)(float *to, float scale, const float *from, int64_t count);
+double TS_FOR_SET(ts_dot)(const float *a, const float *b, int64_t count); // in double precision
 bool TS_FOR_SET(ts_transformer_gradient)(const ts_transformer_work *work);
 void TS_FOR_SET(ts_exponential)(const float *x, float *out, int64_t count);
 void TS_FOR_SET(ts_operate)(const ts_row_operation *op, int rows, const int *a, const int *b);

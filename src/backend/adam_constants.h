@@ -1,16 +1,20 @@
-// What engines with fused kernels need of Adam: whether it trains an instance, and its constants as the kernels take
-// them, rounded to float.
+// What engines whose kernels have Adam alone need of it: whether it trains an instance; and, of all kernels that have
+// Adam, its constants as they take them, rounded to float.
 #pragma once
 
 #include "adam.h"
 #include "model/adam.h"
 
-// As ts_engine.can.
+// As ts_engine.can. (Whatever makes learning rates, they take.)
 static inline const char *ts_adam_can(const ts_params *params) {
     const ts_optimiser *optimiser = ts_optimiser_of(params);
-    return optimiser == &ts_optimiser_adam || optimiser == &ts_optimiser_adamw
-               ? NULL
-               : "its kernels have no optimizer but adam and adamw";
+    if (optimiser != &ts_optimiser_adam && optimiser != &ts_optimiser_adamw)
+        return "its kernels have no optimizer but adam and adamw";
+    if (ts_adam_coupled_decay(params) != 0)
+        return "its kernels have no weight_decay of adam";
+    return ts_params_bool(params, "grokfast")    ? "its kernels have no grokfast"
+           : ts_params_bool(params, "orthograd") ? "its kernels have no orthograd"
+                                                 : NULL;
 }
 
 static inline ts_adam_betas ts_adam_betas_of(const ts_params *params) {

@@ -51,9 +51,9 @@ typedef struct ts_engine {
     ts_status (*create)(const ts_training_spec *spec, void **training);
     void (*destroy)(void *training);
 
-    // Everything a later process needs to go on with the same bits, for one instance: (1 + moments, parameters) numbers
-    // in the model's layout - weights, each of the optimiser's moments - all float32 or all float64. TS_ERROR_FATAL:
-    // the device is lost, and what was asked for was not written.
+    // Everything a later process needs to go on with the same bits, for one instance: (parts, parameters) numbers
+    // in the model's layout (ts_optimiser_parts) - weights, what the optimiser keeps - all float32 or all float64.
+    // TS_ERROR_FATAL: the device is lost, and what was asked for was not written.
     size_t (*state_bytes)(const void *training);
     ts_status (*get_state)(const void *training, int instance, void *state);
     ts_status (*set_state)(void *training, int instance, const void *state);

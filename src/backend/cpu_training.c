@@ -1,4 +1,4 @@
-// Weights, moments and Adam on the CPU, for every model.
+// Weights, moments and updates on the CPU, for every model.
 #include "backend/cpu_training.h"
 
 static float *state_of(const ts_cpu_training *t, int instance) {
@@ -21,6 +21,8 @@ static ts_status create_slab(ts_cpu_training *t) {
             return TS_ERROR_MEMORY;
         t->state = ts_slab_take_zero(&t->slab, state, sizeof *t->state);
         t->gradient = ts_slab_take_zero(&t->slab, padded, sizeof *t->gradient);
+        t->scratch =
+            ts_slab_take(&t->slab, ts_cpu_optimiser_scratch(&t->spec.params[0], &t->layout), sizeof *t->scratch);
         t->adam = ts_slab_take_zero(&t->slab, count, sizeof *t->adam);
         t->model->take(t);
     }
@@ -72,16 +74,24 @@ void ts_cpu_training_destroy(void *training) {
 
 static int64_t train_instance(ts_cpu_training *t, int instance, int64_t from, int64_t to) {
     const ts_team *team = t->spec.team;
-    ts_adam *adam = ts_adam_at(&t->adam[instance], &t->spec.params[instance], from);
-    ts_adam_betas betas = ts_adam_betas_of(&t->spec.params[instance]);
+    const ts_cpu_instance of = {
+        .params = &t->spec.params[instance],
+        .kernels = t->kernels,
+        .layout = &t->layout,
+        .adam = &t->adam[instance],
+        .state = state_of(t, instance),
+        .gradient = t->gradient,
+        .scratch = t->scratch,
+    };
+    ts_cpu_updates updates;
+    ts_cpu_updates_begin(&updates, &of, from);
     t->model->select(t, instance);
     for (int64_t step = from; step < to; step++) {
         bool finite = t->model->make_gradient(t, step);
         if (team)
             finite = team->sum(team->context, t->gradient, t->layout.padded, finite);
         // A team's weights have the same bits on all ranks, so that all of them find the same here.
-        if (!finite ||
-            !t->kernels->adam(state_of(t, instance), t->gradient, t->layout.padded, betas, ts_adam_next_rates(adam)))
+        if (!finite || !ts_cpu_update(&updates))
             return step;
     }
     return to;

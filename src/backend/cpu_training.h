@@ -1,12 +1,10 @@
-// What the CPU engines share: float32 weights and moments of K instances with rows padded to whole vectors, and Adam on
-// a gradient that a model's kernel makes. One thread trains one instance after the other; or the ranks of a team one
+// What the CPU engines share: float32 weights and moments of K instances with rows padded to whole vectors, and updates
+// by a gradient that a model's kernel makes. One thread trains one instance after the other; or the ranks of a team one
 // together, whose gradients are added up at every step.
 #pragma once
 
-#include "backend/adam_constants.h"
 #include "backend/backend.h"
-#include "backend/cpu.h"
-#include "backend/padded_layout.h"
+#include "backend/cpu_optimiser.h"
 #include "base/memory.h"
 
 // First member of every CPU training, so that the engine's functions below can take any of them.
@@ -17,6 +15,7 @@ typedef struct ts_cpu_training {
     ts_padded_layout layout;
     float *state;    // (count, layout.parts, layout.padded): weights, moments; pads 0
     float *gradient; // (layout.padded), 0 at first
+    float *scratch;  // of an update
     ts_adam *adam;   // (count)
     ts_slab slab;    // all of it, and the model's own
 } ts_cpu_training;
@@ -46,6 +45,6 @@ ts_status ts_cpu_training_get_parameters(const void *training, int instance, flo
 ts_status ts_cpu_training_train(void *training, int64_t from, int64_t to, int64_t *reached);
 
 #define TS_CPU_ENGINE_FUNCTIONS                                                                                        \
-    .can = ts_adam_can, .destroy = ts_cpu_training_destroy, .state_bytes = ts_cpu_training_state_bytes,                \
+    .can = ts_cpu_optimiser_can, .destroy = ts_cpu_training_destroy, .state_bytes = ts_cpu_training_state_bytes,       \
     .get_state = ts_cpu_training_get_state, .set_state = ts_cpu_training_set_state,                                    \
     .get_parameters = ts_cpu_training_get_parameters, .train = ts_cpu_training_train

@@ -64,6 +64,7 @@ static bool same_schedule(const ts_params *a, const ts_params *b) {
            ts_params_real(a, "beta1") == ts_params_real(b, "beta1") &&
            ts_params_real(a, "beta2") == ts_params_real(b, "beta2") &&
            ts_params_integer(a, "steps") == ts_params_integer(b, "steps") &&
+           ts_params_integer(a, "warmup") == ts_params_integer(b, "warmup") &&
            strcmp(ts_params_name(a, "schedule"), ts_params_name(b, "schedule")) == 0;
 }
 

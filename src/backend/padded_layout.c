@@ -9,9 +9,10 @@ void ts_padded_layout_make(const ts_params *params, int unit, ts_padded_layout *
     ts_parameter_layout model;
     params->schema->model->layout(params, &model);
     *layout = (ts_padded_layout){
+        .model = model,
         .tensors = model.count,
         .packed = model.total,
-        .parts = 1 + ts_optimiser_of(params)->moments,
+        .parts = ts_optimiser_parts(params),
     };
     for (int i = 0; i < model.count; i++) {
         const ts_tensor *tensor = &model.tensor[i];

@@ -14,10 +14,11 @@ typedef struct ts_padded_tensor {
 } ts_padded_tensor;
 
 typedef struct ts_padded_layout {
+    ts_parameter_layout model; // the one without pads
     int tensors;
     ts_padded_tensor tensor[TS_MAX_TENSORS];
     int64_t padded, packed; // floats of the parameters, with and without pads
-    int parts;              // of a state: parameters, and each of the optimiser's moments
+    int parts;              // of a state: see ts_optimiser_parts
 } ts_padded_layout;
 
 // Of instances with such parameters; rows end at multiples of `unit` floats.

@@ -20,10 +20,11 @@ typedef struct training {
     ts_graph graph;
     ts_pass pass;
     int64_t parameters; // per instance, in the model's layout
-    int parts;          // of a state: parameters, and each moment
+    int parts;          // of a state (ts_optimiser_parts)
     double *state;      // (count, parts, parameters)
     double *gradient;   // (parameters)
     char *memory;       // (count, optimiser->memory)
+    double *scratch;    // of an update
     // Of tables.
     int64_t train; // training pairs
     int *pairs;    // (count, n * n) of which the first `train` are trained on
@@ -51,6 +52,8 @@ static ts_status take(training *t) {
         t->state = ts_slab_take_zero(&t->slab, count * (size_t)t->parts * parameters, sizeof *t->state);
         t->gradient = ts_slab_take(&t->slab, parameters, sizeof *t->gradient);
         t->memory = ts_slab_take_zero(&t->slab, count, t->optimiser->memory);
+        t->scratch = ts_slab_take(&t->slab, t->optimiser->scratch ? t->optimiser->scratch(&t->graph.layout) : 0,
+                                  sizeof *t->scratch);
         t->pairs = ts_slab_take(&t->slab, count * n * n, sizeof *t->pairs);
         t->a = ts_slab_take(&t->slab, BATCH, sizeof *t->a);
         t->b = ts_slab_take(&t->slab, BATCH, sizeof *t->b);
@@ -108,7 +111,7 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
         return TS_ERROR_MEMORY;
     t->spec = *spec;
     t->optimiser = ts_optimiser_of(&spec->params[0]);
-    t->parts = 1 + t->optimiser->moments;
+    t->parts = ts_optimiser_parts(&spec->params[0]);
     ts_status status = ts_model_define(&spec->params[0], &t->graph);
     ts_graph_forget_roles(&t->graph);
     t->parameters = t->graph.layout.total;
@@ -201,7 +204,8 @@ static int64_t train_instance(training *t, int instance, int64_t from, int64_t t
     for (int64_t step = from; step < to; step++) {
         if (!isfinite(learn(t, instance, step, state, t->gradient)))
             return step;
-        t->optimiser->update(&t->spec.params[instance], step, memory, t->parameters, t->gradient, state);
+        const ts_update update = {&t->spec.params[instance], &t->graph.layout, step, memory, t->scratch};
+        ts_optimiser_update(&update, t->gradient, state);
         if (!all_finite(state, t->parameters, t->parts))
             return step;
     }

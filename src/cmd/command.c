@@ -143,7 +143,7 @@ static const char *find_key(const char *word) {
         n = add_keys(ts_tasks[i]->keys, names, n);
     for (int i = 0; ts_models[i]; i++)
         n = add_keys(ts_models[i]->keys, names, n);
-    n = add_keys(ts_schedule_keys, names, add_keys(ts_optimizer_keys, names, n));
+    n = add_keys(ts_step_keys, names, add_keys(ts_optimizer_keys, names, n));
     for (int i = 0; ts_optimisers[i]; i++)
         n = add_keys(ts_optimisers[i]->keys, names, n);
     names[n] = NULL;

@@ -133,7 +133,7 @@ static void one_key(FILE *out, const ts_key *key, void (*print)(FILE *, const ch
     const char *kind = key->type == TS_NAME && *choices ? choices : type_name(key);
     bool given = key->fallback && *key->fallback;
     snprintf(heading, sizeof heading, "%s: %s%s%s%s%s", key->name, kind, given ? ", default " : "",
-             given ? key->fallback : "", key->fallback ? "" : ", required", key->shapes ? ", shape" : "");
+             given ? key->fallback : "", key->fallback ? "" : ", required", key->traits & TS_SHAPES ? ", shape" : "");
     print(out, heading, key->help);
 }
 
@@ -176,7 +176,7 @@ static void keys_tables(FILE *out, void (*section)(FILE *, const char *, const c
     }
     section(out, "Every optimizer", "");
     each_key(out, ts_optimizer_keys, print);
-    each_key(out, ts_schedule_keys, print);
+    each_key(out, ts_step_keys, print);
     for (int i = 0; ts_optimisers[i]; i++) {
         char title[64];
         snprintf(title, sizeof title, "Optimizer %s", ts_optimisers[i]->name);

@@ -7,6 +7,8 @@ static const ts_key ADAM_KEYS[] = {
     {"lr", TS_REAL, "1e-3", 0, 1e30, NULL, false, "Learning rate of Adam"},
     {"beta1", TS_REAL, "0.9", 0, 0.999999, NULL, false, "Adam's decay of the gradient's mean"},
     {"beta2", TS_REAL, "0.999", 0, 0.9999999, NULL, false, "Adam's decay of the squared gradient's mean"},
+    {"weight_decay", TS_REAL, "0", 0, 1e6, NULL, TS_LATER | TS_SHAPES,
+     "Weight decay, added to the gradient of all weights"},
     {0},
 };
 
@@ -18,19 +20,32 @@ static const ts_key ADAMW_KEYS[] = {
     {0},
 };
 
+static bool is_coupled(const ts_params *params) {
+    return ts_optimiser_of(params) == &ts_optimiser_adam;
+}
+
+// The usual adam of a sweep that does not choose may be without the key (ts_model_schema).
+double ts_adam_coupled_decay(const ts_params *params) {
+    return is_coupled(params) && ts_schema_find(params->schema, "weight_decay") >= 0
+               ? ts_params_real(params, "weight_decay")
+               : 0;
+}
+
 ts_adam *ts_adam_at(ts_adam *adam, const ts_params *params, int64_t t) {
     if (adam->schedule.steps > 0 && adam->t == t)
         return adam;
-    bool decays = ts_optimiser_of(params) == &ts_optimiser_adamw;
     *adam = (ts_adam){
         .schedule = ts_schedule_of(params),
         .beta1 = ts_params_real(params, "beta1"),
         .beta2 = ts_params_real(params, "beta2"),
-        .weight_decay = decays ? ts_params_real(params, "weight_decay") : 0,
+        .weight_decay = is_coupled(params) ? 0 : ts_params_real(params, "weight_decay"),
+        .coupled = ts_adam_coupled_decay(params),
         .power1 = 1,
         .power2 = 1,
         .t = t,
     };
+    if (ts_schema_find(params->schema, "adamw_lr_scale") >= 0)
+        adam->schedule.lr *= ts_params_real(params, "adamw_lr_scale");
     // By multiplication, as an uninterrupted run gets there, so that a continued run has the same bits.
     for (int64_t i = 0; i < t; i++) {
         adam->power1 *= adam->beta1;
@@ -50,17 +65,20 @@ ts_adam_step ts_adam_next(ts_adam *adam) {
     };
 }
 
-static void update(const ts_params *params, int64_t t, void *memory, int64_t count, const double *gradient,
-                   double *state) {
-    ts_adam *adam = ts_adam_at(memory, params, t);
-    ts_adam_step step = ts_adam_next(adam);
-    double *first = state + count, *second = first + count;
+void ts_adam_take(const ts_adam *adam, ts_adam_step step, int64_t count, const double *gradient, double *parameter,
+                  double *first, double *second) {
     for (int64_t p = 0; p < count; p++) {
-        double g = gradient[p];
+        double g = gradient[p] + adam->coupled * parameter[p];
         first[p] = adam->beta1 * first[p] + (1 - adam->beta1) * g;
         second[p] = adam->beta2 * second[p] + (1 - adam->beta2) * g * g;
-        state[p] = step.decay * state[p] - step.rate * first[p] / (sqrt(second[p]) / step.root + 1e-8);
+        parameter[p] = step.decay * parameter[p] - step.rate * first[p] / (sqrt(second[p]) / step.root + 1e-8);
     }
+}
+
+static void update(const ts_update *u, const double *gradient, double *state) {
+    ts_adam *adam = ts_adam_at(u->memory, u->params, u->t);
+    int64_t count = u->layout->total;
+    ts_adam_take(adam, ts_adam_next(adam), count, gradient, state, state + count, state + 2 * count);
 }
 
 const ts_optimiser ts_optimiser_adam = {

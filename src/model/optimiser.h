@@ -1,40 +1,68 @@
 // Optimisers: what turns gradients into steps. One is a name, its keys of a sweep file, so many moments of every
-// parameter, and an update in double precision, which the engines of `reference` call; kernels of other backends have
-// some of them, and their engines say which (ts_engine.can). optimiser.c lists them all: a new one is one file and one
-// word there. Sweeps choose by the key `optimizer`; only the keys of the one that is chosen apply.
+// parameter, and an update in double precision, which the engines of `reference` call; `cpu` has a float32 form of each
+// (backend/cpu_optimiser.h), and engines of other backends say which theirs have (ts_engine.can). optimiser.c lists
+// them all: a new one is one file and one word there. Sweeps choose by the key `optimizer`; only the keys of the one
+// that is chosen apply, and those that every one has.
 #pragma once
 
+#include "network/layout.h"
 #include "param/key.h"
 
 #include <stdint.h>
 
-// All members are needed; moments and memory may be 0.
+// An update of an instance.
+typedef struct ts_update {
+    const ts_params *params;
+    const ts_parameter_layout *layout;
+    int64_t t;       // updates made before
+    void *memory;    // (optimiser->memory bytes): zeroed at first. What it says may only depend on params and t
+    double *scratch; // (optimiser->scratch): for this update alone
+} ts_update;
+
+// All members are needed but those that say what NULL means; moments and memory may be 0.
 typedef struct ts_optimiser {
     const char *name;
-    const ts_key *keys; // beside ts_schedule_keys; `lr` is one of them; NULL name ends the list
+    const ts_key *keys; // beside ts_step_keys; `lr` is one of them; NULL name ends the list
     int moments;        // numbers that it keeps of every parameter
     size_t memory;      // bytes that it keeps of an instance from one update to the next, to be faster; not saved
 
-    // Update t (from 0). state (1 + moments, count): parameters, then moments, which start at 0; memory: zeroed at
-    // first. What `memory` says may only depend on params and t.
-    void (*update)(const ts_params *params, int64_t t, void *memory, int64_t count, const double *gradient,
-                   double *state);
+    // Numbers that an update works in. NULL: none.
+    size_t (*scratch)(const ts_parameter_layout *layout);
+
+    // state (1 + moments, layout->total): parameters, then moments, which start at 0.
+    void (*update)(const ts_update *update, const double *gradient, double *state);
 } ts_optimiser;
 
 extern const ts_optimiser *const ts_optimisers[]; // NULL-terminated
-extern const ts_optimiser ts_optimiser_adam, ts_optimiser_adamw;
+extern const ts_optimiser ts_optimiser_adam, ts_optimiser_adamw, ts_optimiser_sgd, ts_optimiser_momentum,
+    ts_optimiser_muon;
 
 // The one that trains an instance: as its key `optimizer` says, or its model's usual one.
 const ts_optimiser *ts_optimiser_of(const ts_params *params);
 
 extern const ts_key ts_optimizer_keys[]; // the choice between them
-extern const ts_key ts_schedule_keys[];  // learning rate over time, of any of them
+extern const ts_key ts_step_keys[];      // of any of them: what becomes of a gradient first, learning rate over time
 
-// Learning rate of update t (from 0), by the keys lr, schedule and steps, which need not be looked up for every update.
+// Parts of an instance's state, each as many numbers as it has parameters: the parameters, the optimiser's moments,
+// and, with grokfast, the gradient's average.
+int ts_optimiser_parts(const ts_params *params);
+
+// What becomes of a gradient before an optimiser sees it; the formulas are in docs/workloads.md.
+typedef struct ts_gradient_filter {
+    bool grokfast, orthograd;
+    double alpha, lambda; // of grokfast
+} ts_gradient_filter;
+ts_gradient_filter ts_gradient_filter_of(const ts_params *params);
+
+// An update in double precision, of parameters and all that is kept of them; gradient (layout->total) is changed.
+void ts_optimiser_update(const ts_update *update, double *gradient, double *state);
+
+// Learning rate of update t (from 0), by the keys lr, schedule, steps and warmup, which need not be looked up for every
+// update.
 typedef struct ts_schedule {
     double lr;
     int kind;
-    int64_t steps;
+    int64_t steps, warmup;
 } ts_schedule;
 ts_schedule ts_schedule_of(const ts_params *params);
 double ts_schedule_rate(const ts_schedule *schedule, int64_t t);

@@ -33,6 +33,32 @@ int ts_schema_find(const ts_schema *schema, const char *name) {
     return -1;
 }
 
+void ts_schema_leave_out(ts_schema *schema, int position) {
+    int named = 0;
+    schema->count--;
+    for (int i = position; i < schema->count; i++)
+        schema->key[i] = schema->key[i + 1];
+    for (int i = 0; i < schema->named; i++)
+        if (schema->alphabetical[i] != position) {
+            int at = schema->alphabetical[i];
+            schema->alphabetical[named++] = (uint8_t)(at > position ? at - 1 : at);
+        }
+    schema->named = named;
+}
+
+bool ts_key_needs(const ts_key *key, const char *name) {
+    size_t length = strlen(name);
+    return key->traits & TS_SWITCHED && strncmp(key->name, name, length) == 0 &&
+           strrchr(key->name, '_') == key->name + length;
+}
+
+int ts_schema_switch(const ts_schema *schema, const ts_key *key) {
+    for (int i = 0; key->traits & TS_SWITCHED && i < schema->count; i++)
+        if (ts_key_needs(key, schema->key[i]->name))
+            return i;
+    return -1;
+}
+
 static const ts_value *find(const ts_params *params, const char *name, ts_key_type type) {
     int i = ts_schema_find(params->schema, name);
     if (i < 0 || params->value[i].type != type) {
@@ -150,13 +176,39 @@ void ts_value_text(const ts_value *value, ts_text *out) {
     out->comma = comma;
 }
 
+static bool is_default(const ts_key *key, const ts_value *value) {
+    switch (value->type) {
+    case TS_INTEGER:
+        return value->integer == strtoll(key->fallback, NULL, 10);
+    case TS_REAL:
+        return value->real == strtod(key->fallback, NULL);
+    case TS_BOOL:
+        return value->flag == (strcmp(key->fallback, "true") == 0);
+    case TS_NAME:
+        return strcmp(value->name, key->fallback) == 0;
+    default:
+        return false;
+    }
+}
+
+bool ts_params_counts(const ts_params *params, int position) {
+    int by = ts_schema_switch(params->schema, params->schema->key[position]);
+    return by < 0 || params->value[by].flag;
+}
+
+bool ts_params_names(const ts_params *params, int position) {
+    const ts_key *key = params->schema->key[position];
+    return !(key->traits & TS_LATER) || !is_default(key, &params->value[position]);
+}
+
 void ts_params_json(const ts_params *params, ts_text *out) {
     // By name, so that the order of lists never matters to an identity.
     const ts_schema *schema = params->schema;
     ts_json_open(out, NULL, '{');
     for (int i = 0; i < schema->named; i++) {
         int position = schema->alphabetical[i];
-        ts_value_json(&params->value[position], schema->key[position]->name, out);
+        if (ts_params_names(params, position))
+            ts_value_json(&params->value[position], schema->key[position]->name, out);
     }
     ts_json_close(out, '}');
 }

@@ -66,6 +66,13 @@ typedef struct ts_value {
     };
 } ts_value;
 
+// What is special about a key.
+enum {
+    TS_SHAPES = 1,   // instances that differ in it belong to different cases
+    TS_LATER = 2,    // came when there were results without it: its default is in no canonical form. Not of lists
+    TS_SWITCHED = 4, // counts only where the TS_BOOL key is true that it is named after: `grokfast` of `grokfast_alpha`
+};
+
 typedef struct ts_key {
     const char *name;
     ts_key_type type;
@@ -73,7 +80,7 @@ typedef struct ts_key {
     double minimum, maximum;    // of every number in it, inclusive
     const char *const *choices; // NULL-terminated. TS_NAME: the names allowed. TS_INTEGER: words that may be written
                                 // in place of a number, choices[i] for i ("batch: exact" is batch 0); else NULL
-    bool shapes;                // instances that differ in it belong to different cases
+    unsigned traits;            // of those below; `true` is TS_SHAPES, `false` is none
     const char *help;           // one line, for --help and the man page
 } ts_key;
 
@@ -98,6 +105,15 @@ typedef struct ts_schema {
 
 int ts_schema_find(const ts_schema *schema, const char *name); // -1: not there
 
+// Without the key at that position.
+void ts_schema_leave_out(ts_schema *schema, int position);
+
+// The switch that a key needs, by its position in a schema that has both. -1: none.
+int ts_schema_switch(const ts_schema *schema, const ts_key *key);
+
+// The same by names: whether `name` is that of the switch that the key needs.
+bool ts_key_needs(const ts_key *key, const char *name);
+
 // Resolved parameters of one instance. Strings and lists belong to the sweep.
 typedef struct ts_params {
     const ts_schema *schema;
@@ -114,6 +130,12 @@ const ts_file *ts_params_file(const ts_params *params, const char *name);
 
 // Element i of a TS_NUMBERS value (for a list, i < count).
 double ts_numbers_at(const ts_numbers *numbers, int64_t i);
+
+// False: the key at that position needs a switch that is not true, and has its default.
+bool ts_params_counts(const ts_params *params, int position);
+
+// Whether the canonical form has the key at that position: one that came later only where it is not its default.
+bool ts_params_names(const ts_params *params, int position);
 
 // One JSON object, keys in alphabetical order: the canonical form. Its SHA-256 is the instance's identity
 // (TS_ERROR_MEMORY: it is not known).

@@ -7,8 +7,16 @@ static bool varies(const ts_setting *setting) {
     return setting->place == TS_SETTING_ZIP || setting->count > 1;
 }
 
-static bool selects(const ts_setting *setting) {
-    return !setting->typed && setting->list;
+static bool is_switch(const ts_sweep *sweep, const ts_setting *setting) {
+    for (int s = 0; s < sweep->n_pairings; s++)
+        for (int i = 0; i < sweep->pairing[s].n_switched; i++)
+            if (setting->typed[s].position == sweep->pairing[s].switched[i].by)
+                return true;
+    return false;
+}
+
+static bool selects(const ts_sweep *sweep, const ts_setting *setting) {
+    return setting->typed ? is_switch(sweep, setting) : setting->list != NULL;
 }
 
 // Lists of zip advance together, so they must be equally long.
@@ -47,7 +55,7 @@ static ts_status fill_axis(ts_sweep *sweep, ts_axis *axis, ts_setting *setting, 
         return TS_ERROR_MEMORY;
     axis->setting[axis->count++] = setting;
     axis->length = setting->count;
-    axis->selects = axis->selects || selects(setting);
+    axis->selects = axis->selects || selects(sweep, setting);
     return TS_OK;
 }
 

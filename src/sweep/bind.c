@@ -113,6 +113,15 @@ static void list_optimisers(ts_spec *spec, ts_entry *entry, const char *key, ts_
         ts_text_addf(out, "%s%s", out->length ? joint : "", ts_optimisers[last]->name);
 }
 
+// An optimiser of the entry (NULL: the sweep) that has the key, and that the sweep does not choose (pairings.c). NULL:
+// there is none.
+static const ts_optimiser *unchosen_owner(ts_spec *spec, ts_entry *entry, const char *key) {
+    for (int o = 0; o < spec->sweep->n_optimisers; o++)
+        if (is_chosen(spec, entry, o) && has_key(ts_optimisers[o]->keys, key))
+            return ts_optimisers[o];
+    return NULL;
+}
+
 // A key that no task, model or optimiser of the sweep, or of an entry of cases, has, with those that have it.
 static ts_status report_useless(ts_spec *spec, const ts_setting *setting, ts_entry *entry) {
     ts_text owners = {0}, optimisers = {0}, chosen = {0};
@@ -124,8 +133,14 @@ static ts_status report_useless(ts_spec *spec, const ts_setting *setting, ts_ent
             add_owner(&owners, "model", ts_models[m]->name);
     list_optimisers(spec, entry, setting->key, &optimisers);
     list_optimisers(spec, entry, NULL, &chosen);
+    const ts_optimiser *unchosen = unchosen_owner(spec, entry, setting->key);
     ts_status status;
-    if (!owners.length)
+    if (unchosen)
+        status = ts_faults_add(spec->faults, setting->line, setting->key,
+                               "counts for %s, in a sweep where others have it too, only where it is chosen: add "
+                               "'optimizer: %s'",
+                               unchosen->name, unchosen->name);
+    else if (!owners.length)
         status = ts_faults_add(spec->faults, setting->line, setting->key,
                                "is a key of %s; with optimizer: %s it has no meaning: leave it out",
                                ts_text_get(&optimisers), ts_text_get(&chosen));
@@ -255,6 +270,37 @@ static void find_useless(ts_spec *spec, ts_entry *entry) {
     }
 }
 
+// Whether the entry has instances in which the switch is true; or it is not known.
+static bool may_be_on(ts_spec *spec, ts_entry *entry, const char *by) {
+    static const ts_value ON = {.type = TS_BOOL, .flag = true};
+    const ts_setting *setting = ts_spec_effective(spec, entry, by);
+    if (!setting)
+        return ts_spec_is_hidden(spec, entry, by);
+    return !setting->list || ts_value_list_has(setting->list, &ON);
+}
+
+// The name of the switch that the key needs in each list that has it; NULL: it needs none.
+static const char *switch_of(const ts_spec *spec, const char *name) {
+    const ts_key *key = ts_spec_key(spec, name);
+    for (int i = 0; i < spec->n_keys; i++)
+        if (ts_key_needs(key, spec->key[i]->name))
+            return spec->key[i]->name;
+    return NULL;
+}
+
+// Settings that need a switch which no instance that they are of has.
+static void find_switched_off(ts_spec *spec, const ts_setting *setting, int count, ts_entry *entry) {
+    for (int i = 0; i < count; i++) {
+        const char *by = switch_of(spec, setting[i].key);
+        bool on = !by || !setting[i].list || (entry && may_be_on(spec, entry, by));
+        for (int e = 0; e < spec->sweep->n_entries && !entry; e++)
+            on = on || may_be_on(spec, &spec->sweep->entry[e], by);
+        if (!on)
+            ts_faults_add(spec->faults, setting[i].line, setting[i].key,
+                          "has no meaning without %s: add '%s: true', or leave it out", by, by);
+    }
+}
+
 // A case may replace a constant of the top level; anything else given twice is an error.
 static void find_conflicts(ts_spec *spec, const ts_entry *entry) {
     for (int i = 0; i < entry->count; i++) {
@@ -284,7 +330,9 @@ ts_status ts_spec_bind(ts_spec *spec) {
         status = type_all(spec);
     if (status != TS_OK)
         return status;
+    find_switched_off(spec, spec->setting, spec->n_settings, NULL);
     for (int e = 0; e < sweep->n_entries; e++) {
+        find_switched_off(spec, sweep->entry[e].setting, sweep->entry[e].count, &sweep->entry[e]);
         find_missing(spec, &sweep->entry[e]);
         find_useless(spec, &sweep->entry[e]);
         find_conflicts(spec, &sweep->entry[e]);

@@ -44,14 +44,14 @@ static void enter_pairing(grouping *g, const ts_pairing *pairing) {
     g->shaping = (ts_key_set){0};
     for (int i = 0; i < pairing->schema.count; i++) {
         g->known[i] = known_index(g->spec, pairing->schema.key[i]->name);
-        if (pairing->schema.key[i]->shapes)
+        if (pairing->schema.key[i]->traits & TS_SHAPES)
             ts_key_set_add(&g->shaping, i);
     }
 }
 
 static void note_values(grouping *g, const ts_key_set *changed) {
     for (int i = 0; i < g->pairing->schema.count; i++) {
-        if (!ts_key_set_has(changed, i))
+        if (!ts_key_set_has(changed, i) || !ts_params_counts(&g->cursor.params, i))
             continue;
         int k = g->known[i];
         uint64_t part = g->fingerprint.part[i];
@@ -182,7 +182,7 @@ static ts_status list_varying(grouping *g) {
 static ts_key_set shown_keys(const grouping *g, const ts_schema *schema) {
     ts_key_set shown = {0};
     for (int i = 0; i < schema->count; i++)
-        if (schema->key[i]->shapes && g->varies[known_index(g->spec, schema->key[i]->name)])
+        if (schema->key[i]->traits & TS_SHAPES && g->varies[known_index(g->spec, schema->key[i]->name)])
             ts_key_set_add(&shown, i);
     return shown;
 }

@@ -66,6 +66,14 @@ static void apply_axis(ts_cursor *cursor, int axis) {
         apply(cursor, a->setting[i], cursor->digit[axis]);
 }
 
+// What counts only where a switch is true is, elsewhere, what it is by default, so that instances do not differ in it.
+static void switch_off(ts_cursor *cursor) {
+    const ts_pairing *pairing = cursor->pairing;
+    for (int i = 0; i < pairing->n_switched; i++)
+        if (!cursor->params.value[pairing->switched[i].by].flag)
+            cursor->params.value[pairing->switched[i].position] = pairing->switched[i].off;
+}
+
 static void decode_all(ts_cursor *cursor) {
     const ts_entry *entry = cursor->entry;
     cursor->pairing = select_pairing(cursor);
@@ -77,6 +85,7 @@ static void decode_all(ts_cursor *cursor) {
             apply(cursor, &entry->setting[i], 0);
     for (int a = 0; a < entry->n_axes; a++)
         apply_axis(cursor, a);
+    switch_off(cursor);
     ts_key_set_fill(&cursor->changed);
 }
 
@@ -104,6 +113,7 @@ void ts_cursor_seek(ts_cursor *cursor, int64_t point) {
     for (int a = 0; a < entry->n_axes; a++)
         if (moved[a])
             apply_axis(cursor, a);
+    switch_off(cursor);
 }
 
 static void describe(const ts_setting *setting, int64_t index, ts_text *out) {

@@ -54,7 +54,10 @@ static bool write(const ts_params *params, const ts_key_set *shown, bool people,
     for (int rank = 0; rank < 3; rank++)
         for (int i = 0; i < params->schema->count; i++) {
             const ts_key *key = params->schema->key[i];
-            if (ts_key_set_has(shown, i) && (is_selecting(key) ? 0 : is_common(key) ? 2 : 1) == rank)
+            if (ts_key_set_has(shown, i) && ts_params_counts(params, i) &&
+                (is_selecting(key) ? 0
+                 : is_common(key)  ? 2
+                                   : 1) == rank)
                 whole = add(params, i, people, out) && whole;
         }
     if (!out->length)

@@ -26,10 +26,35 @@ static const char *selected_name(const ts_schema *schema, const ts_key *key) {
                                                             : NULL;
 }
 
-static ts_status fill(ts_sweep *sweep, int task, int model, int optimiser) {
-    ts_pairing *pairing = ts_pairing_at(sweep, task, model, optimiser);
-    ts_status status = ts_model_schema(ts_tasks[task], ts_models[model], ts_optimisers[optimiser], &pairing->schema);
-    pairing->allowed = ts_model_learns(ts_models[model], ts_tasks[task]);
+// Whether something in the sweep chooses an optimiser.
+static bool chooses_optimiser(ts_spec *spec) {
+    bool chooses = false;
+    for (int e = 0; e < spec->sweep->n_entries; e++)
+        chooses = chooses || ts_spec_effective(spec, &spec->sweep->entry[e], NAMES[TS_BY_OPTIMIZER]);
+    return chooses;
+}
+
+// Whether a pairing of the sweep has had the key from the beginning.
+static bool is_of_old(const ts_sweep *sweep, const char *key) {
+    for (int s = 0; s < sweep->n_pairings; s++) {
+        const ts_schema *schema = &sweep->pairing[s].schema;
+        int position = sweep->pairing[s].reached ? ts_schema_find(schema, key) : -1;
+        if (position >= 0 && !(schema->key[position]->traits & TS_LATER))
+            return true;
+    }
+    return false;
+}
+
+// A key that an optimiser got later, and others of the sweep had before, meant those alone where none was chosen: such
+// sweeps keep their meaning.
+static void leave_out_later(const ts_sweep *sweep, ts_schema *schema) {
+    for (const ts_key *key = schema->optimiser->keys; key->name; key++)
+        if (key->traits & TS_LATER && is_of_old(sweep, key->name))
+            ts_schema_leave_out(schema, ts_schema_find(schema, key->name));
+}
+
+static ts_status fill_values(ts_sweep *sweep, ts_pairing *pairing) {
+    ts_status status = TS_OK;
     for (int i = 0; i < pairing->schema.count && status == TS_OK; i++) {
         const ts_key *key = pairing->schema.key[i];
         pairing->key_hash[i] = hash_name(key->name);
@@ -47,13 +72,41 @@ static ts_status fill(ts_sweep *sweep, int task, int model, int optimiser) {
     return status;
 }
 
-static ts_status fill_reached(ts_sweep *sweep) {
+static ts_status list_switched(ts_pairing *pairing) {
+    const ts_schema *schema = &pairing->schema;
+    for (int i = 0; i < schema->count; i++) {
+        if (!(schema->key[i]->traits & TS_SWITCHED))
+            continue;
+        if (pairing->n_switched == TS_MAX_SWITCHED)
+            return ts_fail(TS_ERROR_FATAL, "more than %d keys need a switch", TS_MAX_SWITCHED);
+        int by = ts_schema_switch(schema, schema->key[i]);
+        pairing->switched[pairing->n_switched++] = (ts_switched){i, by, pairing->value[i]};
+    }
+    return TS_OK;
+}
+
+static ts_status fill_reached(ts_spec *spec) {
+    ts_sweep *sweep = spec->sweep;
     ts_status status = TS_OK;
     for (int t = 0; t < sweep->n_tasks; t++)
         for (int m = 0; m < sweep->n_models; m++)
-            for (int o = 0; o < sweep->n_optimisers && status == TS_OK; o++)
-                if (ts_pairing_at(sweep, t, m, o)->reached)
-                    status = fill(sweep, t, m, o);
+            for (int o = 0; o < sweep->n_optimisers && status == TS_OK; o++) {
+                ts_pairing *pairing = ts_pairing_at(sweep, t, m, o);
+                if (pairing->reached)
+                    status = ts_model_schema(ts_tasks[t], ts_models[m], ts_optimisers[o], &pairing->schema);
+                pairing->allowed = pairing->reached && ts_model_learns(ts_models[m], ts_tasks[t]);
+            }
+    bool chooses = chooses_optimiser(spec);
+    for (int s = 0; s < sweep->n_pairings && status == TS_OK; s++) {
+        ts_pairing *pairing = &sweep->pairing[s];
+        if (!pairing->reached)
+            continue;
+        if (!chooses)
+            leave_out_later(sweep, &pairing->schema);
+        status = fill_values(sweep, pairing);
+        if (status == TS_OK)
+            status = list_switched(pairing);
+    }
     return status;
 }
 
@@ -187,5 +240,5 @@ ts_status ts_spec_select_pairings(ts_spec *spec) {
         if (!ts_spec_effective(spec, entry, "task") && !ts_spec_is_hidden(spec, entry, "task"))
             report_missing_task(spec, entry);
     }
-    return fill_reached(sweep);
+    return fill_reached(spec);
 }

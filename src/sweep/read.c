@@ -166,7 +166,9 @@ static void next_identity(identities *at, int64_t point, uint8_t digest[TS_SHA25
             ts_text_clear(member);
             ts_value_json(&at->cursor.params.value[position], pairing->schema.key[position]->name, member);
         }
-        ts_text_append(&at->json, i ? "," : "{", 1);
+        if (!ts_params_names(&at->cursor.params, position))
+            continue;
+        ts_text_append(&at->json, at->json.length ? "," : "{", 1);
         ts_text_append(&at->json, ts_text_get(member), member->length);
     }
     ts_text_append(&at->json, "}", 1);

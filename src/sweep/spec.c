@@ -62,8 +62,9 @@ static ts_status list_known(ts_spec *spec) {
         tasks[t] = ts_tasks[t]->name;
     for (int m = 0; m < sweep->n_models; m++)
         models[m] = ts_models[m]->name;
-    spec->task_key = (ts_key){.name = "task", .type = TS_NAME, .choices = tasks, .shapes = true};
-    spec->model_key = (ts_key){.name = "model", .type = TS_NAME, .fallback = "", .choices = models, .shapes = true};
+    spec->task_key = (ts_key){.name = "task", .type = TS_NAME, .choices = tasks, .traits = TS_SHAPES};
+    spec->model_key =
+        (ts_key){.name = "model", .type = TS_NAME, .fallback = "", .choices = models, .traits = TS_SHAPES};
     // These two first, so that they are found before their rows in the common list, which have no choices.
     spec->key[spec->n_keys++] = &spec->task_key;
     spec->key[spec->n_keys++] = &spec->model_key;
@@ -75,7 +76,7 @@ static ts_status list_known(ts_spec *spec) {
     for (int m = 0; m < sweep->n_models; m++) {
         add_keys(spec, ts_models[m]->keys);
         add_keys(spec, ts_models[m]->optimiser->keys);
-        add_keys(spec, ts_schedule_keys);
+        add_keys(spec, ts_step_keys);
     }
     add_keys(spec, ts_optimizer_keys);
     for (int o = 0; o < sweep->n_optimisers; o++)

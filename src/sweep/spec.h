@@ -38,7 +38,7 @@ typedef struct ts_axis {
     int64_t length;
     int count;
     ts_setting **setting; // (count); more than one: zip
-    bool selects;         // holds task, model or optimizer
+    bool selects;         // holds task, model or optimizer, or a switch that other keys need
 } ts_axis;
 
 // The keys that select a pairing.
@@ -62,6 +62,13 @@ typedef struct ts_entry {
     int64_t first, points; // numbers of its points
 } ts_entry;
 
+// A key that counts only where a switch is true, by positions, and what it is where the switch is not.
+typedef struct ts_switched {
+    int position, by;
+    ts_value off;
+} ts_switched;
+enum { TS_MAX_SWITCHED = 16 };
+
 // One task learned by one model that one optimiser trains.
 typedef struct ts_pairing {
     bool reached; // some point may have it; else the rest is 0
@@ -69,6 +76,8 @@ typedef struct ts_pairing {
     bool allowed;                   // the model learns the task
     ts_value value[TS_MAX_KEYS];    // defaults and shared constants
     uint64_t key_hash[TS_MAX_KEYS]; // of the keys' names
+    int n_switched;
+    ts_switched switched[TS_MAX_SWITCHED];
 } ts_pairing;
 
 // `exclude`: a key or derived quantity, and the values that match.

@@ -18,7 +18,7 @@ static const struct {
      "learning_rate learningrate lrate alpha eta step_size init_lr initial_lr base_lr max_lr "
      "peak_lr lr_max lr0 adam_lr"},
     {"beta1 beta2",
-     "betas adam_betas momentum adam_beta"},
+     "betas adam_betas adam_beta"},
     {"beta1",
      "beta_1 b1 adam_beta1 adam_b1"},
     {"beta2",
@@ -26,6 +26,15 @@ static const struct {
     {"weight_decay",
      "wd decay l2 l2_reg l2_penalty l2_coeff lambda lamb reg regularization weightdecay "
      "adam_weight_decay"},
+    {"warmup",
+     "warm_up warmup_steps warm_up_steps n_warmup num_warmup_steps lr_warmup warmup_iters "
+     "linear_warmup warmup_epochs"},
+    {"momentum",
+     "mu sgd_momentum muon_momentum nesterov"},
+    {"grokfast",
+     "gradfilter gradfilter_ema ema_filter grok_fast"},
+    {"orthograd",
+     "ortho_grad orthogonal_gradient orthogonal_gradients perp_grad"},
     {"schedule",
      "scheduler lr_schedule lr_scheduler lr_decay lr_schedule_type lr_scheduler_type annealing "
      "decay_schedule"},

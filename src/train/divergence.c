@@ -34,7 +34,7 @@ ts_status ts_divergence_of_state(const ts_engine *engine, const void *training, 
     ts_parameter_layout layout;
     params->schema->model->layout(params, &layout);
     size_t bytes = engine->state_bytes(training), count = (size_t)layout.total;
-    size_t moments = (size_t)ts_optimiser_of(params)->moments * count, width = bytes / (count + moments);
+    size_t moments = ((size_t)ts_optimiser_parts(params) - 1) * count, width = bytes / (count + moments);
     char *state = ts_alloc(bytes, "an instance's state");
     ts_status status = state ? engine->get_state(training, instance, state) : TS_ERROR_MEMORY;
     *diverged = 0;

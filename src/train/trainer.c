@@ -387,6 +387,6 @@ int64_t ts_trainer_bytes(const ts_params *params, const ts_record_layout *layout
     ts_parameter_layout parameters;
     params->schema->model->layout(params, &parameters);
     // Weights, moments and a gradient in double precision at most, the record, and the parameters' struct.
-    int64_t numbers = (2 + ts_optimiser_of(params)->moments) * parameters.total;
+    int64_t numbers = (1 + ts_optimiser_parts(params)) * parameters.total;
     return (int64_t)sizeof(ts_params) + (int64_t)layout->bytes + numbers * (int64_t)sizeof(double);
 }
