@@ -387,13 +387,13 @@ static void test_a_refused_allocation_leaves_nothing(void **state) {
 
 int main(int argc, char **argv) {
     static const support_promise PROMISES[] = {
-        {"a_team_trains_as_one", test_a_team_trains_as_one, false, NULL},
-        {"ranks_without_pairs_add_nothing", test_ranks_without_pairs_add_nothing, false, NULL},
-        {"bits_depend_on_the_instance_alone", test_bits_depend_on_the_instance_alone, false, NULL},
-        {"trainings_start_from_initial_weights", test_trainings_start_from_initial_weights, false, NULL},
-        {"states_move_between_engines", test_states_move_between_engines, false, NULL},
-        {"fading_numbers_become_zero", test_fading_numbers_become_zero, false, "cpu"},
-        {"a_refused_allocation_leaves_nothing", test_a_refused_allocation_leaves_nothing, false, NULL},
+        {"a_team_trains_as_one", test_a_team_trains_as_one, SUPPORT_ENGINES_TOO, NULL},
+        {"ranks_without_pairs_add_nothing", test_ranks_without_pairs_add_nothing, SUPPORT_ENGINES_TOO, NULL},
+        {"bits_depend_on_the_instance_alone", test_bits_depend_on_the_instance_alone, SUPPORT_ENGINES_TOO, NULL},
+        {"trainings_start_from_initial_weights", test_trainings_start_from_initial_weights, SUPPORT_ENGINES_TOO, NULL},
+        {"states_move_between_engines", test_states_move_between_engines, SUPPORT_ENGINES_TOO, NULL},
+        {"fading_numbers_become_zero", test_fading_numbers_become_zero, SUPPORT_ENGINES_TOO, "cpu"},
+        {"a_refused_allocation_leaves_nothing", test_a_refused_allocation_leaves_nothing, SUPPORT_ENGINES_TOO, NULL},
     };
     return SUPPORT_RUN(PROMISES, argc, argv);
 }

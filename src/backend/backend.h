@@ -84,6 +84,9 @@ extern const ts_backend *const ts_backends[]; // best first, NULL-terminated
 void ts_backends_place(int node_rank, int node_size);
 const ts_backend *ts_backend_find(const char *name);
 
+// Why an engine does not train instances with such parameters, as half a sentence; NULL: it does.
+const char *ts_engine_refuses(const ts_engine *engine, const ts_params *params);
+
 // The first of its engines that trains instances with such parameters. NULL: there is none, and *why (may be NULL),
 // half a sentence, says why.
 const ts_engine *ts_backend_engine(const ts_backend *backend, const ts_params *params, const char **why);

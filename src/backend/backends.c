@@ -80,16 +80,24 @@ static bool takes_team(const ts_params *params) {
            ts_params_integer(params, "ranks_per_instance") > 1;
 }
 
+static const char NO_MODEL[] = "it has no such model";
+
+const char *ts_engine_refuses(const ts_engine *engine, const ts_params *params) {
+    if (engine->model && strcmp(engine->model, params->schema->model->name) != 0)
+        return NO_MODEL;
+    const char *reason = engine->can ? engine->can(params) : NULL;
+    if (!reason && takes_team(params) && !engine->wide)
+        reason = "it trains an instance on one rank only, and ranks_per_instance asks for more";
+    return reason;
+}
+
 const ts_engine *ts_backend_engine(const ts_backend *backend, const ts_params *params, const char **why) {
-    const char *reason = "it has no such model";
+    const char *reason = NO_MODEL;
     for (const ts_engine *const *engine = backend->engines; *engine; engine++) {
-        if ((*engine)->model && strcmp((*engine)->model, params->schema->model->name) != 0)
-            continue;
-        reason = (*engine)->can ? (*engine)->can(params) : NULL;
-        if (!reason && takes_team(params) && !(*engine)->wide)
-            reason = "it trains an instance on one rank only, and ranks_per_instance asks for more";
-        if (!reason)
+        const char *refusal = ts_engine_refuses(*engine, params);
+        if (!refusal)
             return *engine;
+        reason = refusal != NO_MODEL ? refusal : reason;
     }
     if (why)
         *why = reason;
