@@ -1,5 +1,6 @@
 // For tests that take the backend as an argument: a program of such tests tries each of them on every backend of
-// ts_backends that runs here, or on those that its arguments name.
+// ts_backends that runs here, or on those that its arguments name, with every engine of it that can train the
+// instances.
 #pragma once
 
 #include "backend/cpu.h"
@@ -48,6 +49,7 @@ static inline bool support_set(const support_setting *setting) {
 typedef struct support_tested {
     const ts_backend *backend;
     const support_setting *setting; // NULL: none
+    int engine;                     // which of those that can train an instance: 0 is the backend's choice
     char name[128];                 // of the test
 } support_tested;
 
@@ -60,20 +62,44 @@ static inline bool support_concerns(const support_setting *setting, const ts_bac
 // The engine that is tested with such instances; NULL: none.
 static inline const ts_engine *support_tested_engine(void *const *state, const ts_params *params) {
     const support_tested *tested = *state;
-    return !tested->setting || support_concerns(tested->setting, tested->backend, params)
-               ? support_engine(tested->backend, params)
-               : NULL;
+    int before = tested->engine;
+    if (tested->setting && !support_concerns(tested->setting, tested->backend, params))
+        return NULL;
+    for (const ts_engine *const *engine = tested->backend->engines; *engine; engine++)
+        if (!ts_engine_refuses(*engine, params) && before-- == 0)
+            return *engine;
+    return NULL;
+}
+
+// The most engines that a backend has for one model.
+static inline int support_engines(const ts_backend *backend) {
+    int most = 0;
+    for (const ts_model *const *model = ts_models; *model; model++) {
+        int count = 0;
+        for (const ts_engine *const *engine = backend->engines; *engine; engine++)
+            count += !(*engine)->model || strcmp((*engine)->model, (*model)->name) == 0;
+        most = count > most ? count : most;
+    }
+    return most;
 }
 
 static inline const ts_engine *support_reference(const ts_params *params) {
     return support_engine(ts_backend_find("reference"), params);
 }
 
-// A promise, of every backend or of one; settings: each of a backend's has to keep it.
+// Who has to keep a promise beside the backend as it is by itself, with the engine that it chooses.
+typedef enum support_who {
+    SUPPORT_BACKEND,
+    SUPPORT_SETTINGS_TOO, // each of the backend's
+    SUPPORT_ENGINES_TOO,  // each that can train the instances
+    SUPPORT_ALL,          // each engine in each setting
+} support_who;
+
+// A promise, of every backend or of one.
 typedef struct support_promise {
     const char *name;
     void (*test)(void **state);
-    bool settings;
+    support_who who;
     const char *backend; // NULL: all
 } support_promise;
 
@@ -96,22 +122,27 @@ static inline bool support_is_wanted(const ts_backend *backend, int argc, char *
     return wanted && backend->probe() == TS_OK;
 }
 
-// The promise on a backend, once or in each of its settings. Returns how many tests that makes.
-static inline int support_add(const support_promise *promise, const ts_backend *backend, struct CMUnitTest *tests,
-                              support_tested *tested) {
+// The promise with one engine of a backend, once or in each of its settings. Returns how many tests that makes.
+static inline int support_add_engine(const support_promise *promise, const ts_backend *backend, int engine,
+                                     struct CMUnitTest *tests, support_tested *tested) {
+    bool settings = promise->who == SUPPORT_SETTINGS_TOO || promise->who == SUPPORT_ALL;
+    char which[32] = "";
     int n = 0;
-    bool kept = !promise->backend || strcmp(promise->backend, backend->name) == 0;
-    for (int s = 0; kept && s <= SUPPORT_SETTINGS_COUNT; s++) {
+    if (engine > 0)
+        snprintf(which, sizeof which, " engine %d", engine + 1);
+    for (int s = 0; s <= SUPPORT_SETTINGS_COUNT; s++) {
         const support_setting *setting = s < SUPPORT_SETTINGS_COUNT ? &SUPPORT_SETTINGS[s] : NULL;
-        if (setting ? !promise->settings || strcmp(setting->backend, backend->name) != 0 : n > 0)
+        if (setting ? !settings || strcmp(setting->backend, backend->name) != 0 : n > 0)
+            continue;
+        if (setting && setting->model && engine > 0) // it is of the model's own engine, the first
             continue;
         if (!support_set(setting)) {
             printf("left out: this processor has no %s\n", setting->name);
             continue;
         }
-        tested[n] = (support_tested){.backend = backend, .setting = setting};
-        snprintf(tested[n].name, sizeof tested[n].name, "%s %s: %s", backend->name, setting ? setting->name : "",
-                 promise->name);
+        tested[n] = (support_tested){.backend = backend, .setting = setting, .engine = engine};
+        snprintf(tested[n].name, sizeof tested[n].name, "%s %s%s: %s", backend->name, setting ? setting->name : "",
+                 which, promise->name);
         tests[n] = (struct CMUnitTest){.name = tested[n].name,
                                        .test_func = promise->test,
                                        .setup_func = support_set_up,
@@ -123,15 +154,26 @@ static inline int support_add(const support_promise *promise, const ts_backend *
     return n;
 }
 
+static inline int support_add(const support_promise *promise, const ts_backend *backend, struct CMUnitTest *tests,
+                              support_tested *tested) {
+    bool every = promise->who == SUPPORT_ENGINES_TOO || promise->who == SUPPORT_ALL;
+    int n = 0;
+    if (promise->backend && strcmp(promise->backend, backend->name) != 0)
+        return 0;
+    for (int e = 0; e < (every ? support_engines(backend) : 1); e++)
+        n += support_add_engine(promise, backend, e, tests + n, tested + n);
+    return n;
+}
+
 // main() of a program of such tests; arguments: names of backends (default: all).
 static inline int support_run(const support_promise *promises, int count, int argc, char **argv) {
-    enum { MOST = 128 };
+    enum { MOST = 256 };
     static struct CMUnitTest tests[MOST];
     static support_tested tested[MOST];
     int n = 0;
     for (int b = 0; ts_backends[b]; b++)
         for (int p = 0; p < count && support_is_wanted(ts_backends[b], argc, argv); p++)
-            if (n + SUPPORT_SETTINGS_COUNT < MOST)
+            if (n + SUPPORT_SETTINGS_COUNT * support_engines(ts_backends[b]) < MOST)
                 n += support_add(&promises[p], ts_backends[b], tests + n, tested + n);
             else
                 return fprintf(stderr, "more than %d tests\n", MOST);

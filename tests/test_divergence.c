@@ -29,10 +29,17 @@ typedef struct scan {
     ts_trainer *trainer;
 } scan;
 
-static void open_scan(void **state, int which, int64_t steps, scan *s) {
+// False: no such engine trains them.
+static bool open_scan(void **state, int which, int64_t steps, scan *s) {
     open_rates(which, steps, &s->unit.of);
-    support_unit_open(&s->unit, support_tested_engine(state, &s->unit.of.params));
+    const ts_engine *engine = support_tested_engine(state, &s->unit.of.params);
+    if (!engine) {
+        support_close(&s->unit.of);
+        return false;
+    }
+    support_unit_open(&s->unit, engine);
     s->trainer = support_finish(&s->unit.spec);
+    return true;
 }
 
 static void close_scan(scan *s) {
@@ -72,12 +79,14 @@ static void states_are_finite(const scan *s, bool *finite) {
 
 // No instance ends well with a weight, moment or loss that is not finite.
 static void test_nothing_infinite_is_done(void **state) {
-    int failed = 0;
+    int failed = 0, scans = 0;
     for (int which = 0; which < SUPPORT_SHORTS; which++)
         for (int64_t steps = 1; steps <= MOST_STEPS; steps++) {
             scan s;
             bool finite[RATES];
-            open_scan(state, which, steps, &s);
+            if (!open_scan(state, which, steps, &s))
+                continue;
+            scans++;
             states_are_finite(&s, finite);
             for (int i = 0; i < RATES; i++) {
                 ts_trained result = ts_trainer_result(s.trainer, i);
@@ -87,16 +96,17 @@ static void test_nothing_infinite_is_done(void **state) {
             }
             close_scan(&s);
         }
-    if (failed <= 12 * MOST_STEPS) // of 96, on the reference, whose range is larger: 22 a step
-        fail_msg("%d instances failed", failed);
+    if (failed <= 2 * scans) // of 16 each; on the reference, whose range is larger, 3.7
+        fail_msg("%d instances of %d scans failed", failed, scans);
 }
 
 // Whether the backend computes in float32, as its states tell.
 static bool is_narrow(void **state) {
+    const support_tested *tested = *state;
     support_instance f;
     support_training t;
     open_rates(0, 1, &f);
-    support_create(support_tested_engine(state, &f.params), &f.spec, &t);
+    support_create(support_engine(tested->backend, &f.params), &f.spec, &t);
     bool narrow = t.width == sizeof(float);
     support_destroy(&t);
     support_close(&f);
@@ -111,8 +121,9 @@ static void test_the_last_loss_counts(void **state) {
     for (int which = 0; which < SUPPORT_SHORTS; which++)
         for (int64_t steps = 1; steps <= MOST_STEPS / 2; steps++) {
             scan s, longer;
-            open_scan(state, which, steps, &s);
-            open_scan(state, which, steps + 1, &longer);
+            if (!open_scan(state, which, steps, &s))
+                continue;
+            assert_true(open_scan(state, which, steps + 1, &longer));
             for (int i = 0; i < RATES; i++) {
                 ts_trained one = ts_trainer_result(s.trainer, i), other = ts_trainer_result(longer.trainer, i);
                 if (!other.failure || other.steps_done != steps || !strstr(other.failure, "the loss"))
@@ -141,7 +152,7 @@ static void test_it_is_found_within_a_step_of_the_processor(void **state) {
         int64_t reached[2][RATES] = {0};
         bool left[2][RATES];
         support_training t;
-        for (int side = 0; side < 2; side++) {
+        for (int side = 0; side < 2 && engines[1]; side++) {
             support_create(engines[side], &f.unit, &t);
             char *bytes = ts_alloc(t.bytes, "a state");
             assert_int_equal(engines[side]->train(t.handle, 0, 8, reached[side]), TS_OK);
@@ -152,7 +163,7 @@ static void test_it_is_found_within_a_step_of_the_processor(void **state) {
             ts_free(bytes);
             support_destroy(&t);
         }
-        for (int i = 0; i < RATES && t.width == sizeof(float); i++)
+        for (int i = 0; engines[1] && i < RATES && t.width == sizeof(float); i++)
             if (llabs(reached[0][i] - reached[1][i]) > 1 ||
                 (reached[0][i] == reached[1][i] && left[0][i] != left[1][i]))
                 fail_msg("lr 1e%d: to step %d (finite %d), on the processor to %d (%d): %s", 2 * i, (int)reached[1][i],
@@ -189,6 +200,10 @@ static void test_one_lost_pair_ends_it(void **state) {
         support_training t;
         support_open(&f, SWEEPS[k]);
         const ts_engine *engine = support_tested_engine(state, &f.params);
+        if (!engine) {
+            support_close(&f);
+            continue;
+        }
         support_create(engine, &f.spec, &t);
         double *values = ts_alloc_zero(t.numbers, sizeof *values, "a state"),
                *after = ts_alloc_zero(t.numbers, sizeof *after, "a state");
@@ -214,10 +229,11 @@ static void test_one_lost_pair_ends_it(void **state) {
 
 int main(int argc, char **argv) {
     static const support_promise PROMISES[] = {
-        {"one_lost_pair_ends_it", test_one_lost_pair_ends_it, false, NULL},
-        {"nothing_infinite_is_done", test_nothing_infinite_is_done, false, NULL},
-        {"the_last_loss_counts", test_the_last_loss_counts, false, NULL},
-        {"it_is_found_within_a_step_of_the_processor", test_it_is_found_within_a_step_of_the_processor, false, NULL},
+        {"one_lost_pair_ends_it", test_one_lost_pair_ends_it, SUPPORT_ENGINES_TOO, NULL},
+        {"nothing_infinite_is_done", test_nothing_infinite_is_done, SUPPORT_ENGINES_TOO, NULL},
+        {"the_last_loss_counts", test_the_last_loss_counts, SUPPORT_ENGINES_TOO, NULL},
+        {"it_is_found_within_a_step_of_the_processor", test_it_is_found_within_a_step_of_the_processor,
+         SUPPORT_ENGINES_TOO, NULL},
     };
     return SUPPORT_RUN(PROMISES, argc, argv);
 }

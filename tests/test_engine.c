@@ -431,13 +431,13 @@ static void test_settings_have_the_same_bits(void **state) {
 int main(int argc, char **argv) {
     // Those first that come to every kernel soon: tests/emulator/mutate.py waits for one that fails.
     static const support_promise PROMISES[] = {
-        {"gradient_is_that_of_the_loss", test_gradient_is_that_of_the_loss, true, NULL},
-        {"pairs_that_are_far_behind_have_their_gradient", test_pairs_that_are_far_behind_have_their_gradient, true,
-         NULL},
-        {"logit_gradients_are_accurate_at_any_loss", test_logit_gradients_are_accurate_at_any_loss, true, NULL},
-        {"transformers_are_read_out_both_ways", test_transformers_are_read_out_both_ways, false, NULL},
-        {"steps_follow_the_reference", test_steps_follow_the_reference, true, NULL},
-        {"settings_have_the_same_bits", test_settings_have_the_same_bits, false, NULL},
+        {"gradient_is_that_of_the_loss", test_gradient_is_that_of_the_loss, SUPPORT_ALL, NULL},
+        {"pairs_that_are_far_behind_have_their_gradient", test_pairs_that_are_far_behind_have_their_gradient,
+         SUPPORT_ALL, NULL},
+        {"logit_gradients_are_accurate_at_any_loss", test_logit_gradients_are_accurate_at_any_loss, SUPPORT_ALL, NULL},
+        {"transformers_are_read_out_both_ways", test_transformers_are_read_out_both_ways, SUPPORT_BACKEND, NULL},
+        {"steps_follow_the_reference", test_steps_follow_the_reference, SUPPORT_ALL, NULL},
+        {"settings_have_the_same_bits", test_settings_have_the_same_bits, SUPPORT_ENGINES_TOO, NULL},
     };
     int failed = SUPPORT_RUN(PROMISES, argc, argv);
     close_shapes();

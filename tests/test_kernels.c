@@ -218,13 +218,13 @@ static void test_cuda_losses_are_those_of_the_batches(void **state) {
 
 int main(int argc, char **argv) {
     static const support_promise PROMISES[] = {
-        {"updates_have_the_bits_of_pytorch", test_cpu_updates_have_the_bits_of_pytorch, true, "cpu"},
+        {"updates_have_the_bits_of_pytorch", test_cpu_updates_have_the_bits_of_pytorch, SUPPORT_SETTINGS_TOO, "cpu"},
         {"an_update_says_whether_it_left_everything_finite", test_a_cpu_update_says_whether_it_left_everything_finite,
-         true, "cpu"},
-        {"exponential_is_within_2_ulp", test_exponential_is_within_2_ulp, true, "cpu"},
+         SUPPORT_SETTINGS_TOO, "cpu"},
+        {"exponential_is_within_2_ulp", test_exponential_is_within_2_ulp, SUPPORT_SETTINGS_TOO, "cpu"},
 #ifdef TS_HAVE_CUDA
-        {"updates_have_the_bits_of_pytorch", test_cuda_updates_have_the_bits_of_pytorch, false, "cuda"},
-        {"losses_are_those_of_the_batches", test_cuda_losses_are_those_of_the_batches, true, "cuda"},
+        {"updates_have_the_bits_of_pytorch", test_cuda_updates_have_the_bits_of_pytorch, SUPPORT_BACKEND, "cuda"},
+        {"losses_are_those_of_the_batches", test_cuda_losses_are_those_of_the_batches, SUPPORT_SETTINGS_TOO, "cuda"},
 #endif
     };
     return SUPPORT_RUN(PROMISES, argc, argv);

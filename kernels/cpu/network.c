@@ -481,6 +481,8 @@ static void mix_back(const ts_row_operation *op, int rows, const int *a, const i
         const float *weight = value_at(&op->in[0], r, a, b), *dout = op->dout + (size_t)r * (size_t)op->stride;
         float *dweight = gradient_at(&op->in[0], r, a, b), of_weight[LANES] = {0};
         size_t at[TS_MOST_SOURCES];
+        if (dweight && op->in[0].set) // before sources that are the same rows add to them
+            memset(dweight, 0, (size_t)op->in[0].stride * sizeof *dweight);
         for (int j = 0; j < sources; j++)
             at[j] = row_at(&op->in[1 + j], r, a, b);
         if (sources == 2)
@@ -488,7 +490,7 @@ static void mix_back(const ts_row_operation *op, int rows, const int *a, const i
         else
             unmix(op, sources, at, dout, weight, of_weight);
         if (dweight)
-            enter(dweight, op->in[0].set, vload(of_weight));
+            enter(dweight, false, vload(of_weight));
     }
 }
 

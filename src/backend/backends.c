@@ -12,7 +12,7 @@ extern const ts_engine ts_cpu_autoencoder, ts_cpu_transformer, ts_cpu_network;
 ts_status ts_cpu_probe(void);
 const char *ts_cpu_device(void);
 #ifdef TS_HAVE_CUDA
-extern const ts_engine ts_cuda_autoencoder, ts_cuda_mlp, ts_cuda_transformer;
+extern const ts_engine ts_cuda_autoencoder, ts_cuda_mlp, ts_cuda_network, ts_cuda_transformer;
 ts_status ts_cuda_probe(void);
 const char *ts_cuda_device(void);
 const char *ts_cuda_detail(int index);
@@ -33,7 +33,8 @@ static const ts_backend CUDA = {
     .help = "float32 kernels for NVIDIA GPUs",
     .probe = ts_cuda_probe,
     .device = ts_cuda_device,
-    .engines = (const ts_engine *const[]){&ts_cuda_autoencoder, &ts_cuda_mlp, &ts_cuda_transformer, NULL},
+    .engines =
+        (const ts_engine *const[]){&ts_cuda_autoencoder, &ts_cuda_mlp, &ts_cuda_transformer, &ts_cuda_network, NULL},
     .detail = ts_cuda_detail,
     .place = ts_cuda_place,
 };

@@ -25,7 +25,7 @@ typedef struct training {
     int *bad;          // (instances, blocks)
 } training;
 
-static void set_shape(void *handle) {
+static ts_status set_shape(void *handle) {
     training *t = handle;
     const ts_cuda_training *base = &t->base;
     t->shape = ts_mlp_shape_of(&base->spec.params[0]);
@@ -35,6 +35,7 @@ static void set_shape(void *handle) {
     t->fused = ts_mlp_fused_shared(t->shape.hidden, t->shape.n_out) <= ts_cuda_properties_of()->block_shared;
     t->blocks = t->fused ? ts_mlp_fused_blocks(base->pairs) : ts_cuda_cross_entropy_blocks(base->pairs);
     t->parts = t->fused ? t->blocks : (base->pairs - 1) / PART_PAIRS + 1;
+    return TS_OK;
 }
 
 static void take(void *handle) {
@@ -178,7 +179,7 @@ static void queue_step(void *handle) {
 }
 
 static ts_status create(const ts_training_spec *spec, void **handle) {
-    static const ts_cuda_model MODEL = {sizeof(training), set_shape, take, queue_step};
+    static const ts_cuda_model MODEL = {sizeof(training), set_shape, take, queue_step, NULL};
     return ts_cuda_training_create(&MODEL, spec, handle);
 }
 
@@ -194,6 +195,7 @@ const ts_engine ts_cuda_mlp = {
     .help = TS_FUSED_HELP,
     .model = "mlp",
     .wide = true,
+    .can = ts_adam_can,
     .create = create,
     TS_CUDA_ENGINE_FUNCTIONS,
     .fill = fill,

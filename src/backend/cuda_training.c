@@ -192,9 +192,11 @@ ts_status ts_cuda_training_create(const ts_cuda_model *model, const ts_training_
     if (!t)
         return status == TS_OK ? TS_ERROR_MEMORY : status;
     begin(t, model, spec);
-    model->set_shape(t);
-    take(t);
-    status = ts_cuda_slab_reserve(&t->device, "training");
+    status = model->set_shape(t);
+    if (status == TS_OK) {
+        take(t);
+        status = ts_cuda_slab_reserve(&t->device, "training");
+    }
     if (status == TS_OK) {
         take(t);
         status = initialise(t);
@@ -223,6 +225,8 @@ void ts_cuda_training_destroy(void *training) {
         ts_cuda_slab_free(&t->device);
         ts_free(t->adam);
     }
+    if (t->model->end)
+        t->model->end(t);
     ts_free(t);
 }
 

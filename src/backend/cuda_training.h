@@ -46,10 +46,11 @@ enum { TS_CUDA_STEPS_AHEAD = 256 };
 
 // What a model brings. All get the training, which starts with a ts_cuda_training.
 typedef struct ts_cuda_model {
-    size_t bytes;              // of the training
-    void (*set_shape)(void *); // from its spec and layout; all else is zero then
-    void (*take)(void *);      // what it needs of the device, in both passes; zero at first
-    void (*queue)(void *);     // puts one step on the stream
+    size_t bytes;                   // of the training
+    ts_status (*set_shape)(void *); // from its spec and layout; all else is zero then
+    void (*take)(void *);           // what it needs of the device, in both passes; zero at first
+    void (*queue)(void *);          // puts one step on the stream
+    void (*end)(void *);            // NULL: there is nothing to free but that; also after any fault
 } ts_cuda_model;
 
 // Collective over its team.
@@ -84,6 +85,6 @@ ts_status ts_cuda_training_get_parameters(const void *training, int instance, fl
 ts_status ts_cuda_training_train(void *training, int64_t from, int64_t to, int64_t *reached);
 
 #define TS_CUDA_ENGINE_FUNCTIONS                                                                                       \
-    .can = ts_adam_can, .destroy = ts_cuda_training_destroy, .state_bytes = ts_cuda_training_state_bytes,              \
+    .destroy = ts_cuda_training_destroy, .state_bytes = ts_cuda_training_state_bytes,                                  \
     .get_state = ts_cuda_training_get_state, .set_state = ts_cuda_training_set_state,                                  \
     .get_parameters = ts_cuda_training_get_parameters, .train = ts_cuda_training_train

@@ -124,9 +124,10 @@ static void set_scratch(training *t) {
         t->scratch[i] = (scratch){NULL, sizes[i][0], sizes[i][1]};
 }
 
-static void set_shape(void *handle) {
+static ts_status set_shape(void *handle) {
     set_sizes(handle);
     set_scratch(handle);
+    return TS_OK;
 }
 
 static void take(void *handle) {
@@ -442,7 +443,7 @@ static void queue_step(void *handle) {
 }
 
 static ts_status create(const ts_training_spec *spec, void **handle) {
-    static const ts_cuda_model MODEL = {sizeof(training), set_shape, take, queue_step};
+    static const ts_cuda_model MODEL = {sizeof(training), set_shape, take, queue_step, NULL};
     return ts_cuda_training_create(&MODEL, spec, handle);
 }
 
@@ -459,6 +460,7 @@ const ts_engine ts_cuda_transformer = {
     .help = TS_FUSED_HELP,
     .model = "transformer",
     .wide = true,
+    .can = ts_adam_can,
     .create = create,
     TS_CUDA_ENGINE_FUNCTIONS,
     .fill = fill,

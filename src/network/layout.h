@@ -15,13 +15,6 @@ typedef struct ts_tensor {
     int64_t offset;                           // in numbers, from the start of the instance's parameters
 } ts_tensor;
 
-static inline int64_t ts_tensor_numbers(const ts_tensor *tensor) {
-    int64_t numbers = 1;
-    for (int d = 0; d < tensor->rank; d++)
-        numbers *= tensor->size[d];
-    return numbers;
-}
-
 typedef struct ts_parameter_layout {
     int count;
     ts_tensor tensor[TS_MAX_TENSORS];

@@ -1,0 +1,312 @@
+// Engines that train any network have the gradient of the reference, for random networks over all operations: as models
+// of their own, that an engine meets as it does any other. Their kernels have the gradient of every loss.
+//   test_any_network [BACKEND...]
+#define _POSIX_C_SOURCE 200809L
+#include "support_engine.h"
+#include "support_graph.h"
+#ifdef TS_HAVE_CUDA
+#include "backend/cuda.h"
+#include "cuda/network.h"
+#endif
+
+#include <math.h>
+
+#ifdef TS_EMULATE
+enum { NETWORKS = 100 };
+#else
+enum { NETWORKS = 500 };
+#endif
+enum { INSTANCES = 3 };
+
+// --- A model that is a random network ---
+
+static ts_graph network;
+
+static void layout(const ts_params *params, ts_parameter_layout *out) {
+    (void)params;
+    *out = network.layout;
+}
+
+// From -1 to 1, others for each instance.
+static void initialise(const ts_params *params, float *parameters) {
+    uint64_t random = (uint64_t)ts_params_integer(params, "seed") + 1;
+    for (int64_t i = 0; i < network.layout.total; i++)
+        parameters[i] = (float)support_real(&random);
+}
+
+static int define(const ts_params *params, ts_graph *graph) {
+    int made[256];
+    (void)params;
+    assert_in_range(network.count, 1, 256);
+    for (int i = 0; i < network.count; i++) {
+        ts_node node = network.node[i];
+        for (int j = 0; j < node.inputs; j++)
+            node.input[j] = made[node.input[j]];
+        made[i] = ts_graph_add(graph, node);
+    }
+    return made[network.output];
+}
+
+typedef struct unit {
+    support_instance f;
+    ts_model model;
+    ts_schema schema;
+} unit;
+
+// Instances of the network's shape, with an update whose first moment is the gradient.
+static void open_unit(unit *u) {
+    char text[512], task[256];
+    int outputs = network.node[network.output].width;
+    if (network.tokens)
+        snprintf(task, sizeof task, "task: group\ngroup: C%d\nembed: 16\nhidden: 16\ntrain_fraction: 0.7\n", outputs);
+    else
+        snprintf(task, sizeof task, "task: independent\nfeatures: %d\nfeature_probability: 0.6\nbatch: 9\nhidden: 1\n",
+                 outputs);
+    snprintf(text, sizeof text, "%sbeta1: 0\nsteps: 20\nseed: 0..%d\n", task, INSTANCES - 1);
+    support_open(&u->f, text);
+    assert_int_equal(u->f.rows, INSTANCES);
+    u->schema = *u->f.params.schema;
+    u->model = *u->schema.model;
+    u->model.name = "random";
+    u->model.layout = layout;
+    u->model.initialise = initialise;
+    u->model.define = define;
+    u->schema.model = &u->model;
+    u->f.params.schema = &u->schema;
+    for (int i = 0; i < INSTANCES; i++)
+        u->f.all[i].schema = &u->schema;
+}
+
+// --- Gradients ---
+
+typedef struct gradients {
+    size_t parameters;
+    bool finite;
+    double *of; // (INSTANCES, parameters)
+} gradients;
+
+static void open_gradients(gradients *g) {
+    g->parameters = (size_t)network.layout.total;
+    g->of = ts_alloc_zero(INSTANCES * g->parameters, sizeof *g->of, "gradients");
+    assert_non_null(g->of);
+}
+
+// At the initial weights, each times 1 + `off` or 1 - `off`.
+static void find_gradients(const ts_engine *engine, const unit *u, double off, uint64_t random, gradients *g) {
+    support_training t;
+    int64_t reached[INSTANCES] = {0};
+    support_create(engine, &u->f.unit, &t);
+    double *values = ts_alloc(t.numbers * sizeof *values, "a state");
+    for (int i = 0; i < INSTANCES; i++) {
+        support_get(&t, i, values);
+        for (size_t p = 0; p < g->parameters; p++)
+            values[p] *= support_below(&random, 2) ? 1 + off : 1 - off;
+        support_put(&t, i, values);
+    }
+    assert_int_equal(engine->train(t.handle, 0, 1, reached), TS_OK);
+    g->finite = true;
+    for (int i = 0; i < INSTANCES; i++) {
+        g->finite = g->finite && reached[i] == 1;
+        support_get(&t, i, values);
+        memcpy(g->of + (size_t)i * g->parameters, values + g->parameters, g->parameters * sizeof *values);
+    }
+    support_destroy(&t);
+    ts_free(values);
+}
+
+static double distance(const gradients *one, const gradients *other, int instance) {
+    double sum = 0;
+    for (size_t p = 0, at = (size_t)instance * one->parameters; p < one->parameters; p++, at++)
+        sum += pow(one->of[at] - (other ? other->of[at] : 0), 2);
+    return sqrt(sum);
+}
+
+// What float32's rounding may change: of weights that are rounded otherwise, or kinks that these fall to the other side
+// of; at the least some roundings of the gradient itself.
+static double allowed(const unit *u, const gradients *exact, int instance) {
+    enum { TURNS = 6 };
+    double most = 0;
+    gradients other;
+    open_gradients(&other);
+    for (int turn = 0; turn < TURNS; turn++) {
+        find_gradients(support_reference(&u->f.params), u, 0x1p-22, (uint64_t)turn, &other);
+        most = fmax(most, distance(exact, &other, instance));
+    }
+    ts_free(other.of);
+    return 8 * most + 1e-5 * distance(exact, NULL, instance) + 1e-9;
+}
+
+// False: the numbers of the network are too large for float32.
+static bool compare(const ts_engine *engine, const unit *u, int seed) {
+    gradients exact, found;
+    open_gradients(&exact);
+    open_gradients(&found);
+    find_gradients(support_reference(&u->f.params), u, 0, 0, &exact);
+    bool tame = exact.finite;
+    for (int i = 0; i < INSTANCES; i++)
+        tame = tame && distance(&exact, NULL, i) < 1e6;
+    if (tame) {
+        find_gradients(engine, u, 0, 0, &found);
+        for (int i = 0; i < INSTANCES; i++) {
+            double error = distance(&exact, &found, i), size = distance(&exact, NULL, i);
+            if (!(found.finite && (error <= 1e-6 * size || error <= allowed(u, &exact, i))))
+                fail_msg("network %d, instance %d: error %g of a gradient of %g, allowed %g", seed, i, error, size,
+                         allowed(u, &exact, i));
+        }
+    }
+    ts_free(exact.of);
+    ts_free(found.of);
+    return tame;
+}
+
+static void test_random_networks(void **state) {
+    int tried = 0, left_out = 0;
+    for (int seed = 0; seed < NETWORKS; seed++) {
+        unit u;
+        if (support_random_graph((uint64_t)seed, &network) != TS_OK)
+            fail_msg("network %d: %s", seed, ts_message());
+        open_unit(&u);
+        const ts_engine *engine = support_tested_engine(state, &u.f.params);
+        if (engine && compare(engine, &u, seed))
+            tried++;
+        else if (engine)
+            left_out++;
+        support_close(&u.f);
+        ts_graph_free(&network);
+    }
+    print_message("%d networks, %d more whose numbers are too large\n", tried, left_out);
+    assert_true(tried >= NETWORKS / 2 && left_out <= tried / 10);
+}
+
+// --- Losses ---
+
+// Rows of logits (ROWS, width), `stride` apart, pads 0.
+enum { ROWS = 37, WIDEST = 1024 };
+typedef struct logits {
+    int width, stride;
+    float share, *z; // (ROWS, stride): replaced by gradients
+    int label[ROWS];
+} logits;
+
+// False: a loss is not finite.
+typedef bool differentiate(ts_loss loss, logits *l);
+
+static void open_logits(int width, int multiple, double size, uint64_t random, logits *l) {
+    *l = (logits){.width = width, .stride = (width + multiple - 1) / multiple * multiple, .share = 1.0F / 37};
+    l->z = ts_alloc_zero((size_t)ROWS * (size_t)l->stride, sizeof *l->z, "logits");
+    for (int r = 0; r < ROWS; r++) {
+        l->label[r] = support_below(&random, width);
+        for (int j = 0; j < width; j++)
+            l->z[r * l->stride + j] = (float)(size * support_real(&random));
+    }
+}
+
+static void compare_losses(differentiate *of, int multiple, ts_loss loss, int width, double size) {
+    logits l;
+    double exact[WIDEST];
+    open_logits(width, multiple, size, (uint64_t)width, &l);
+    float *given = ts_alloc((size_t)ROWS * (size_t)l.stride * sizeof *given, "logits");
+    memcpy(given, l.z, (size_t)ROWS * (size_t)l.stride * sizeof *given);
+    assert_true(of(loss, &l));
+    for (int r = 0; r < ROWS; r++) {
+        for (int j = 0; j < width; j++)
+            exact[j] = given[r * l.stride + j];
+        ts_loss_of(loss, width, exact, l.label[r]);
+        for (int j = 0; j < l.stride; j++) {
+            double expected = j < width ? l.share * exact[j] : 0, found = l.z[r * l.stride + j];
+            if (!(fabs(found - expected) <= 3e-6 * fabs(expected) + 1e-30))
+                fail_msg("loss %d, row %d, number %d of %d: %.9g, expected %.9g", (int)loss, r, j, width, found,
+                         expected);
+        }
+    }
+    ts_free(given);
+    ts_free(l.z);
+}
+
+static void check_losses(differentiate *of, int multiple) {
+    static const int WIDTHS[] = {2, 5, 16, 33, 130, 300, WIDEST};
+    static const float ENDS[] = {NAN, INFINITY, -INFINITY};
+    for (int loss = 0; loss < TS_LOSSES; loss++)
+        for (size_t w = 0; w < sizeof WIDTHS / sizeof *WIDTHS; w++) {
+            compare_losses(of, multiple, (ts_loss)loss, WIDTHS[w], 3);
+            compare_losses(of, multiple, (ts_loss)loss, WIDTHS[w], 60);
+        }
+    for (int loss = 0; loss < TS_LOSSES; loss++)
+        for (int r = 0; r < ROWS; r += 9)
+            for (size_t e = 0; e < sizeof ENDS / sizeof *ENDS; e++) { // of the label, at which every loss ends
+                logits l;
+                open_logits(9, multiple, 3, 1, &l);
+                l.z[r * l.stride + l.label[r]] = ENDS[e];
+                if (of((ts_loss)loss, &l) && !(loss == TS_CROSS_ENTROPY && e == 1))
+                    fail_msg("loss %d of a logit %g in row %d is taken for finite", loss, (double)ENDS[e], r);
+                ts_free(l.z);
+            }
+}
+
+static bool differentiate_on_cpu(ts_loss loss, logits *l) {
+    float valid[TS_VECTOR_LANES];
+    for (int j = 0; j < TS_VECTOR_LANES; j++)
+        valid[j] = l->stride - TS_VECTOR_LANES + j < l->width ? 1 : 0;
+    return ts_cpu_kernels()->loss(loss, l->z, ROWS, l->stride, valid, l->label, l->share);
+}
+
+TEST(test_cpu_losses_have_their_gradients) {
+    check_losses(differentiate_on_cpu, TS_VECTOR_LANES);
+}
+
+#ifdef TS_HAVE_CUDA
+
+static bool differentiate_on_gpu(ts_loss loss, logits *l) {
+    ts_cuda_slab slab = {0};
+    cudaStream_t stream;
+    int blocks = ts_cuda_cross_entropy_blocks(ROWS), verdict[2] = {0, 0}, zero = 0, *label = NULL, *bad = NULL,
+        *stopped = NULL;
+    float *z = NULL;
+    size_t bytes = (size_t)ROWS * (size_t)l->stride * sizeof *z;
+    assert_int_equal(blocks, sizeof verdict / sizeof *verdict);
+    for (int pass = 0; pass < 2; pass++) {
+        assert_int_equal(pass == 1 ? ts_cuda_slab_reserve(&slab, "logits") : TS_OK, TS_OK);
+        z = ts_cuda_slab_take(&slab, bytes, 1);
+        label = ts_cuda_slab_take(&slab, ROWS, sizeof *label);
+        bad = ts_cuda_slab_take(&slab, (size_t)blocks, sizeof *bad);
+        stopped = ts_cuda_slab_take(&slab, 1, sizeof *stopped);
+    }
+    const ts_cross_entropy_work work = {.instances = 1,
+                                        .pairs = ROWS,
+                                        .n_out = l->width,
+                                        .share = l->share,
+                                        .logits = {z, 0, 0, l->stride},
+                                        .label = label,
+                                        .blocks = blocks,
+                                        .bad = bad,
+                                        .stopped = stopped};
+    assert_int_equal(ts_cuda_stream(&stream), TS_OK);
+    assert_int_equal(ts_cuda_upload(z, l->z, bytes, stream), TS_OK);
+    assert_int_equal(ts_cuda_upload(label, l->label, sizeof l->label, stream), TS_OK);
+    assert_int_equal(ts_cuda_upload(stopped, &zero, sizeof zero, stream), TS_OK);
+    assert_int_equal(ts_cuda_loss(&work, loss, stream), cudaSuccess);
+    assert_int_equal(ts_cuda_download(l->z, z, bytes, stream), TS_OK);
+    assert_int_equal(ts_cuda_download(verdict, bad, sizeof verdict, stream), TS_OK);
+    assert_int_equal(ts_cuda_wait(stream, "losses"), TS_OK);
+    ts_cuda_stream_free(stream);
+    ts_cuda_slab_free(&slab);
+    return !verdict[0] && !verdict[1];
+}
+
+TEST(test_cuda_losses_have_their_gradients) {
+    check_losses(differentiate_on_gpu, TS_QUAD);
+}
+
+#endif
+
+int main(int argc, char **argv) {
+    static const support_promise PROMISES[] = {
+        {"random_networks_have_the_gradient_of_the_reference", test_random_networks, SUPPORT_SETTINGS_TOO, "cpu"},
+        {"losses_have_their_gradients", test_cpu_losses_have_their_gradients, SUPPORT_SETTINGS_TOO, "cpu"},
+#ifdef TS_HAVE_CUDA
+        {"random_networks_have_the_gradient_of_the_reference", test_random_networks, SUPPORT_BACKEND, "cuda"},
+        {"losses_have_their_gradients", test_cuda_losses_have_their_gradients, SUPPORT_BACKEND, "cuda"},
+#endif
+    };
+    return SUPPORT_RUN(PROMISES, argc, argv);
+}
