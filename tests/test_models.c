@@ -296,15 +296,15 @@ TEST(test_a_role_of_another_shape_is_refused) {
         support_open(&f, "task: group\ngroup: S3\nhidden: 9\nembed: 5\n");
         ts_model model = *f.params.schema->model;
         ts_schema schema = *f.params.schema;
-        ts_graph graph;
+        ts_network network;
         char expected[256];
         model.define = known[i].define;
         schema.model = &model;
         f.params.schema = &schema;
         snprintf(expected, sizeof expected, "the model mlp is defined wrongly: %s", known[i].said);
-        assert_int_equal(ts_model_define(&f.params, &graph), TS_ERROR_FATAL);
+        assert_int_equal(ts_network_open(&f.params, f.initial, &network), TS_ERROR_FATAL);
         assert_string_equal(ts_message(), expected);
-        ts_graph_free(&graph);
+        ts_network_close(&network);
         support_close(&f);
     }
 }

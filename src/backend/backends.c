@@ -99,7 +99,7 @@ const ts_engine *ts_backend_engine(const ts_backend *backend, const ts_params *p
         const char *refusal = ts_engine_refuses(*engine, params);
         if (!refusal)
             break;
-        reason = refusal != NO_MODEL ? refusal : reason;
+        reason = reason == NO_MODEL ? refusal : reason;
     }
     if (*engine && strcmp((*engine)->name, backend->engines[0]->name) == 0)
         reason = NULL;

@@ -35,7 +35,7 @@ const ts_model *ts_model_usual(const ts_task *task) {
 }
 
 // What measures take for granted of nodes in roles: what they are of, so many rows at least, so many columns.
-static ts_status check_roles(const ts_params *params, const ts_graph *graph) {
+ts_status ts_model_check_roles(const ts_params *params, const ts_graph *graph) {
     const ts_model *model = params->schema->model;
     int tokens = graph->tokens, outputs = graph->node[graph->output].width;
     int neurons = (int)model->width(params, "neuron"), heads = (int)model->width(params, "head");
@@ -78,7 +78,7 @@ ts_status ts_model_define(const ts_params *params, ts_graph *graph) {
     if (status == TS_OK && graph->node[graph->output].width != wanted)
         return ts_fail(TS_ERROR_FATAL, "the model %s is defined wrongly: its output has %d numbers, and the task %d",
                        model->name, graph->node[graph->output].width, wanted);
-    return status == TS_OK ? check_roles(params, graph) : status;
+    return status;
 }
 
 const char *ts_model_published(const ts_model *model, const char *tensor) {

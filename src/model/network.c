@@ -123,6 +123,8 @@ static ts_status open_pass(const ts_params *params, ts_role output, const double
     ts_graph defined;
     ts_status status = ts_model_define(params, &defined);
     double tokens = defined.tokens;
+    if (status == TS_OK)
+        status = ts_model_check_roles(params, &defined);
     if (status == TS_OK && output != TS_ROLES) {
         defined.output = defined.role[output];
         ts_graph_forget_roles(&defined);
