@@ -218,7 +218,8 @@ static inline void support_create(const ts_engine *engine, const ts_training_spe
     ts_parameter_layout layout;
     spec->params->schema->model->layout(spec->params, &layout);
     *t = (support_training){.engine = engine, .count = spec->count, .parameters = (size_t)layout.total};
-    assert_int_equal(engine->create(spec, &t->handle), TS_OK);
+    if (engine->create(spec, &t->handle) != TS_OK)
+        fail_msg("%s", ts_message());
     t->bytes = engine->state_bytes(t->handle);
     t->numbers = support_parts(spec->params) * t->parameters;
     t->width = t->bytes / t->numbers;
