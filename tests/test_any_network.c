@@ -34,30 +34,6 @@ static void initialise(const ts_params *params, float *parameters) {
         parameters[i] = (float)support_real(&random);
 }
 
-// Of the last product, and of any table: only measures look at them.
-static void set_roles(ts_graph *graph, const int *made) {
-    const ts_node *out = &network.node[network.output];
-    int left = 0;
-    while (network.tokens && network.node[left].operation != TS_LOOKUP)
-        left++;
-    if (network.tokens) {
-        ts_graph_set_role(graph, TS_HIDDEN, made[out->input[0]]);
-        ts_graph_set_role(graph, TS_UNEMBED, made[out->input[1]]);
-        ts_graph_set_role(graph, TS_EMBED_LEFT, made[network.node[left].input[0]]);
-        ts_graph_set_role(graph, TS_EMBED_RIGHT, made[network.node[left].input[0]]);
-    } else {
-        ts_graph_set_role(graph, TS_DIRECTIONS, made[out->input[1]]);
-    }
-}
-
-static int64_t width(const ts_params *params, const char *name) {
-    const ts_node *out = &network.node[network.output];
-    (void)params;
-    return strcmp(name, "neuron") == 0    ? network.node[out->input[0]].width
-           : strcmp(name, "feature") == 0 ? out->width
-                                          : 0;
-}
-
 static int define(const ts_params *params, ts_graph *graph) {
     int made[256];
     (void)params;
@@ -68,7 +44,6 @@ static int define(const ts_params *params, ts_graph *graph) {
             node.input[j] = made[node.input[j]];
         made[i] = ts_graph_add(graph, node);
     }
-    set_roles(graph, made);
     return made[network.output];
 }
 
@@ -96,7 +71,6 @@ static void open_unit(unit *u) {
     u->model.layout = layout;
     u->model.initialise = initialise;
     u->model.define = define;
-    u->model.width = width;
     u->schema.model = &u->model;
     u->f.params.schema = &u->schema;
     for (int i = 0; i < INSTANCES; i++)
