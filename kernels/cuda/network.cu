@@ -1,6 +1,5 @@
 // Operations of a network on rows. Most go by quads, a thread each; what adds up along a row takes a warp a row.
 // Numbers in pads are made like all others and come out as zeros, since those of inputs are.
-// gate: 128-bit global loads
 #include "device.h"
 
 #include "cross_entropy.cuh"
