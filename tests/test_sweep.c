@@ -1,4 +1,5 @@
-// Sweeps: what a file expands to, in which order, with which identities and cases.
+// Sweeps: what a file expands to, in which order, with which identities and cases. One file, though a long one: all of
+// it is said in lists of values, read by the same few functions.
 #include "base/digest.h"
 #include "support.h"
 
