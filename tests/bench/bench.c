@@ -1,4 +1,4 @@
-// Throughput of every backend and instruction set on some shapes, beside the machine's float32 peak.
+// Throughput of every engine of a backend and instruction set on some shapes, beside the machine's float32 peak.
 // All are timed in turn, round after round, and medians are shown: a noisy machine disturbs them alike.
 //     build/release/tests/bench/bench [ROUNDS]
 #define _POSIX_C_SOURCE 200809L
@@ -54,9 +54,10 @@ static double time_steps(entry *e, int64_t steps) {
     return (ts_clock() - start) / (double)steps;
 }
 
-static void open_entry(const shape *s, const char *backend, const char *kernels, entry *e) {
-    *e = (entry){.engine = ts_backend_engine(ts_backend_find(backend), &s->of.params, NULL)};
-    snprintf(e->name, sizeof e->name, "%s%s%s  %s", backend, kernels ? " " : "", kernels ? kernels : "", s->label);
+static void open_entry(const shape *s, const char *backend, const ts_engine *engine, const char *kernels, entry *e) {
+    *e = (entry){.engine = engine};
+    snprintf(e->name, sizeof e->name, "%s %s%s%s  %s", backend, engine->name, kernels ? " " : "",
+             kernels ? kernels : "", s->label);
     e->operations = bench_operations(&s->of.params, s->of.data);
     if (kernels)
         setenv("TOYSWEEP_KERNELS", kernels, 1);
@@ -66,6 +67,15 @@ static void open_entry(const shape *s, const char *backend, const char *kernels,
     // Past the start, where batches cost what they cost later; then as many steps as fill some 20 ms.
     double seconds = time_steps(e, e->operations > 1e8 ? 2 : 20);
     e->steps = seconds > 0 ? (int64_t)(0.02 / seconds) + 1 : 1000;
+}
+
+// One for each engine that trains the shape. Returns how many.
+static int open_engines(const shape *s, const char *backend, const char *kernels, entry *entries) {
+    int n = 0;
+    for (const ts_engine *const *engine = ts_backend_find(backend)->engines; *engine; engine++)
+        if (!ts_engine_refuses(*engine, &s->of.params))
+            open_entry(s, backend, *engine, kernels, &entries[n++]);
+    return n;
 }
 
 static double time_peak(const ts_kernels *kernels) {
@@ -84,10 +94,10 @@ int main(int argc, char **argv) {
         open_shape(SHAPES[s], &shapes[s]);
         for (int k = 0; ts_cpu_kernel_names[k]; k++)
             if (ts_cpu_kernels_named(ts_cpu_kernel_names[k]))
-                open_entry(&shapes[s], "cpu", ts_cpu_kernel_names[k], &entries[n++]);
+                n += open_engines(&shapes[s], "cpu", ts_cpu_kernel_names[k], entries + n);
         // Seconds a step are of no interest.
         if (bench_operations(&shapes[s].of.params, shapes[s].of.data) < 1e8)
-            open_entry(&shapes[s], "reference", NULL, &entries[n++]);
+            n += open_engines(&shapes[s], "reference", NULL, entries + n);
     }
     for (int round = 0; round < rounds; round++) {
         peaks[round] = time_peak(ts_cpu_kernels());
