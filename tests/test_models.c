@@ -4,6 +4,7 @@
 #include "measure/curves.h"
 #include "model/network.h"
 #include "network/pass.h"
+#include "network/rewrite.h"
 #include "support_engine.h"
 
 TEST(test_initial_weights_have_the_published_deviation) {
@@ -354,6 +355,30 @@ TEST(test_an_output_of_another_width_is_refused) {
     support_close(&f);
 }
 
+// One sum a head, as deep as there are heads; and the second time, when the result is at hand, the same graph.
+TEST(test_networks_of_many_heads_are_rewritten) {
+    static const int HEADS[] = {1, 31, 32, 33, 47, 48, 49, 50, 64, 65, 100, 128};
+    for (size_t i = 0; i < sizeof HEADS / sizeof *HEADS; i++) {
+        char text[160];
+        support_instance f;
+        ts_graph defined, first, second;
+        snprintf(text, sizeof text,
+                 "task: power\nmodel: transformer\np: 5\nd_model: 8\nheads: %d\nd_head: 2\nd_mlp: 8\n", HEADS[i]);
+        support_open(&f, text);
+        assert_int_equal(ts_model_define(&f.params, &defined), TS_OK);
+        assert_int_equal(ts_graph_rewrite(&defined, 20, &first), TS_OK);
+        assert_int_equal(ts_graph_rewrite(&defined, 20, &second), TS_OK);
+        assert_int_equal(first.count, second.count);
+        assert_int_equal(first.output, second.output);
+        for (int n = 0; n < first.count; n++)
+            assert_true(ts_node_same(&first.node[n], &second.node[n]));
+        ts_graph_free(&defined);
+        ts_graph_free(&first);
+        ts_graph_free(&second);
+        support_close(&f);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_initial_weights_have_the_published_deviation),
@@ -363,6 +388,7 @@ int main(void) {
         cmocka_unit_test(test_a_role_of_another_shape_is_refused),
         cmocka_unit_test(test_costs_follow_from_the_definition),
         cmocka_unit_test(test_an_output_of_another_width_is_refused),
+        cmocka_unit_test(test_networks_of_many_heads_are_rewritten),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

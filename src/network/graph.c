@@ -22,6 +22,7 @@ void ts_graph_forget_roles(ts_graph *graph) {
 
 void ts_graph_free(ts_graph *graph) {
     ts_free(graph->node);
+    ts_free(graph->slot);
     *graph = (ts_graph){0};
 }
 
@@ -50,26 +51,78 @@ bool ts_node_same(const ts_node *x, const ts_node *y) {
            x->scale == y->scale;
 }
 
+static uint64_t hash_of(const ts_node *node) {
+    uint64_t bits, hash = (uint64_t)node->operation;
+    memcpy(&bits, &node->scale, sizeof bits);
+    const uint64_t parts[] = {bits,
+                              (uint64_t)node->domain,
+                              (uint64_t)node->rows,
+                              (uint64_t)node->width,
+                              (uint64_t)node->tensor,
+                              (uint64_t)node->first,
+                              (uint64_t)node->transposed,
+                              (uint64_t)node->activation,
+                              (uint64_t)node->inputs};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        hash = (hash ^ parts[i]) * 0x9e3779b97f4a7c15u;
+    for (int i = 0; i < node->inputs; i++)
+        hash = (hash ^ (uint64_t)node->input[i]) * 0x9e3779b97f4a7c15u;
+    return hash ^ hash >> 29;
+}
+
+// Where the same node is entered, or can be.
+static int *slot_of(const ts_graph *graph, const ts_node *node) {
+    int at = (int)(hash_of(node) & (uint64_t)(graph->slots - 1));
+    while (graph->slot[at] >= 0 && !ts_node_same(&graph->node[graph->slot[at]], node))
+        at = (at + 1) & (graph->slots - 1);
+    return &graph->slot[at];
+}
+
+// Room for another node, and at least as many free slots as nodes.
+static bool grow(ts_graph *graph) {
+    int room = graph->room ? 2 * graph->room : 64;
+    ts_node *node = ts_realloc(graph->node, (size_t)room * sizeof *node, "a network");
+    graph->node = node ? node : graph->node;
+    int *slot = node ? ts_alloc(2 * (size_t)room * sizeof *slot, "a network") : NULL;
+    if (!slot)
+        return false;
+    ts_free(graph->slot);
+    graph->slot = slot;
+    graph->slots = 2 * room;
+    graph->room = room;
+    memset(slot, 0xff, (size_t)graph->slots * sizeof *slot);
+    for (int i = 0; i < graph->count; i++)
+        *slot_of(graph, &graph->node[i]) = i;
+    return true;
+}
+
 int ts_graph_add(ts_graph *graph, ts_node node) {
     for (int i = 0; i < node.inputs; i++)
         need(graph, node.input[i] >= 0 && node.input[i] < graph->count, node.operation, "its inputs are earlier nodes");
-    for (int i = 0; graph->status == TS_OK && i < graph->count; i++)
-        if (ts_node_same(&graph->node[i], &node))
-            return i;
-    if (graph->status == TS_OK && graph->count == graph->room) {
-        int room = graph->room ? 2 * graph->room : 64;
-        ts_node *grown = ts_realloc(graph->node, (size_t)room * sizeof *grown, "a network");
-        if (grown) {
-            graph->node = grown;
-            graph->room = room;
-        } else {
-            graph->status = TS_ERROR_MEMORY;
-        }
-    }
+    if (graph->status == TS_OK && graph->count == graph->room && !grow(graph))
+        graph->status = TS_ERROR_MEMORY;
     if (graph->status != TS_OK)
         return -1;
+    int *slot = slot_of(graph, &node);
+    if (*slot >= 0)
+        return *slot;
     graph->node[graph->count] = node;
+    *slot = graph->count;
     return graph->count++;
+}
+
+ts_status ts_graph_copy(const ts_graph *from, ts_graph *to) {
+    *to = *from;
+    to->slot = NULL;
+    to->slots = 0;
+    to->room = to->count;
+    to->node = ts_alloc((size_t)from->count * sizeof *to->node, "a network");
+    if (!to->node) {
+        *to = (ts_graph){0};
+        return TS_ERROR_MEMORY;
+    }
+    memcpy(to->node, from->node, (size_t)from->count * sizeof *to->node);
+    return TS_OK;
 }
 
 // An earlier node; after a fault, which may have left none, an empty one.

@@ -52,11 +52,16 @@ typedef struct ts_graph {
     int output;         // what the loss is taken of: logits, or x_hat
     int role[TS_ROLES]; // nodes that are needed, too; -1: none
     ts_status status;   // of adding nodes so far
+    int *slot;          // (slots) nodes by their hash, -1: none; owned
+    int slots;          // a power of 2, or 0
 } ts_graph;
 
 // A graph of nothing.
 void ts_graph_begin(ts_graph *graph, const ts_parameter_layout *layout, int tokens);
 void ts_graph_free(ts_graph *graph);
+
+// A graph of the same nodes; free with ts_graph_free, also after a fault.
+ts_status ts_graph_copy(const ts_graph *from, ts_graph *to);
 void ts_graph_set_role(ts_graph *graph, ts_role role, int node);
 void ts_graph_forget_roles(ts_graph *graph); // only the output is needed
 

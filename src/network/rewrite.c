@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 
+#include <pthread.h>
 #include <string.h>
 
 // For each tensor M, whether (x + y) M becomes x M + y M, and whether (x A) M becomes x (A M).
@@ -17,6 +18,8 @@ typedef struct rewriting {
     const choice *choice;
     int *made; // (from->count) the node of `to` that is a node of `from`
     int *uses; // (from->count)
+    int *term; // (TS_MOST_INPUTS * from->count) scratch
+    double *factor;
 } rewriting;
 
 static const ts_node *input_of(const rewriting *w, const ts_node *node, int i) {
@@ -96,12 +99,11 @@ static int take_out_constant_source(const rewriting *w, const ts_node *node) {
     return ts_graph_scaled_sum(w->to, mixed, weights->scale + (1 - weights->scale) * (others + 1), constant);
 }
 
-// Terms of a sum, each with a factor.
-enum { MOST_TERMS = 64 };
+// Terms of a sum, each with a factor. There is room for one an input of any node.
 typedef struct terms {
     int count;
-    int node[MOST_TERMS]; // of `from`
-    double factor[MOST_TERMS];
+    int *node; // of `from`
+    double *factor;
 } terms;
 
 // Through sums of the same domain that nothing else needs.
@@ -111,7 +113,7 @@ static void find_terms(const rewriting *w, int index, int domain, double factor,
         int input = node->input[i];
         double by = i == 0 ? factor : factor * node->scale;
         const ts_node *in = &w->from->node[input];
-        if (in->operation == TS_SUM && in->domain == domain && w->uses[input] == 1 && found->count < MOST_TERMS / 2) {
+        if (in->operation == TS_SUM && in->domain == domain && w->uses[input] == 1) {
             find_terms(w, input, domain, by, found);
         } else {
             found->node[found->count] = input;
@@ -136,7 +138,7 @@ static int add_terms(const rewriting *w, const terms *found, int domain, int sum
 
 // What depends on less is added up first.
 static int gather_sum(const rewriting *w, int index) {
-    terms found = {0};
+    terms found = {.node = w->term, .factor = w->factor};
     int domain = w->from->node[index].domain;
     find_terms(w, index, domain, 1, &found);
     if (found.count < 3)
@@ -183,16 +185,30 @@ static void prune(ts_graph *graph, int *scratch) {
     for (int i = 0; i < TS_ROLES; i++)
         if (graph->role[i] >= 0)
             graph->role[i] = scratch[graph->role[i]];
-    graph->count = kept;
+    graph->count = graph->room = kept;
+    ts_free(graph->slot); // of the nodes as they were; made again if one is added
+    graph->slot = NULL;
+    graph->slots = 0;
 }
 
 // What the output needs of `from`, with each rule applied where it can be.
 static ts_status apply(const ts_graph *from, const choice *chosen, ts_graph *to) {
-    int *scratch = ts_alloc(2 * (size_t)from->count * sizeof *scratch, "a network");
-    rewriting w = {.from = from, .to = to, .choice = chosen, .made = scratch, .uses = scratch + from->count};
+    size_t count = (size_t)from->count, edges = TS_MOST_INPUTS * count;
+    int *scratch = ts_alloc((2 * count + edges) * sizeof *scratch, "a network");
+    double *factor = ts_alloc(edges * sizeof *factor, "a network");
     ts_graph_begin(to, &from->layout, from->tokens);
-    if (!scratch)
+    if (!scratch || !factor) {
+        ts_free(scratch);
+        ts_free(factor);
         return TS_ERROR_MEMORY;
+    }
+    rewriting w = {.from = from,
+                   .to = to,
+                   .choice = chosen,
+                   .made = scratch,
+                   .uses = scratch + count,
+                   .term = scratch + 2 * count,
+                   .factor = factor};
     ts_graph_count_uses(from, w.uses);
     for (int i = 0; i < from->count; i++) {
         const ts_node *node = &from->node[i];
@@ -209,6 +225,7 @@ static ts_status apply(const ts_graph *from, const choice *chosen, ts_graph *to)
             ts_graph_set_role(to, i, w.made[from->role[i]]);
     ts_status status = ts_graph_finish(to, to->status == TS_OK ? w.made[from->output] : 0);
     ts_free(scratch);
+    ts_free(factor);
     scratch = status == TS_OK ? ts_alloc((size_t)to->count * sizeof *scratch, "a network") : NULL;
     if (scratch)
         prune(to, scratch);
@@ -288,14 +305,67 @@ static ts_status improve(const ts_graph *from, double pairs, choice *best, doubl
     return status;
 }
 
-ts_status ts_graph_rewrite(const ts_graph *from, double pairs, ts_graph *to) {
+static ts_status rewrite(const ts_graph *from, double pairs, ts_graph *to) {
     choice none = {0}, all;
     double without, with;
     for (int t = 0; t < TS_MAX_TENSORS; t++)
         all.distribute[t] = all.fold[t] = true;
-    *to = (ts_graph){0};
     ts_status status = improve(from, pairs, &none, &without);
     if (status == TS_OK)
         status = improve(from, pairs, &all, &with);
     return status == TS_OK ? apply_all(from, without <= with ? &none : &all, to) : status;
+}
+
+// The last graphs that were rewritten: those of a sweep are alike, and measures ask again and again.
+enum { KEPT = 16 };
+static struct {
+    pthread_mutex_t lock;
+    struct {
+        ts_graph from, to; // nothing: no graph
+        double pairs;
+    } entry[KEPT];
+    int next;
+} kept = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+// TS_STOPPED: it is not among them.
+static ts_status find_kept(const ts_graph *from, double pairs, ts_graph *to) {
+    ts_status status = TS_STOPPED;
+    pthread_mutex_lock(&kept.lock);
+    for (int i = 0; i < KEPT && status == TS_STOPPED; i++)
+        if (kept.entry[i].from.node && kept.entry[i].pairs == pairs && kept.entry[i].from.tokens == from->tokens &&
+            kept.entry[i].from.layout.count == from->layout.count && same_graph(&kept.entry[i].from, from))
+            status = ts_graph_copy(&kept.entry[i].to, to);
+    pthread_mutex_unlock(&kept.lock);
+    to->layout = from->layout;
+    return status;
+}
+
+// Without memory for it, it is not kept.
+static void keep(const ts_graph *from, double pairs, const ts_graph *to) {
+    ts_graph of = {0}, rewritten = {0};
+    bool copied = ts_graph_copy(from, &of) == TS_OK && ts_graph_copy(to, &rewritten) == TS_OK;
+    pthread_mutex_lock(&kept.lock);
+    if (copied) {
+        ts_graph_free(&kept.entry[kept.next].from);
+        ts_graph_free(&kept.entry[kept.next].to);
+        kept.entry[kept.next].from = of;
+        kept.entry[kept.next].to = rewritten;
+        kept.entry[kept.next].pairs = pairs;
+        kept.next = (kept.next + 1) % KEPT;
+    } else {
+        ts_graph_free(&of);
+        ts_graph_free(&rewritten);
+    }
+    pthread_mutex_unlock(&kept.lock);
+}
+
+ts_status ts_graph_rewrite(const ts_graph *from, double pairs, ts_graph *to) {
+    *to = (ts_graph){0};
+    ts_status status = find_kept(from, pairs, to);
+    if (status != TS_STOPPED)
+        return status;
+    status = rewrite(from, pairs, to);
+    if (status == TS_OK)
+        keep(from, pairs, to);
+    return status;
 }
