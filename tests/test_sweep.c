@@ -230,7 +230,7 @@ TEST(test_an_optimiser_brings_its_keys) {
            "tree adam 0.999 -|group adamw 0.98 1|");
     expect("task: group\ngroup: C5\nzip: {model: [mlp, transformer, mlp], optimizer: [sgd, adamw, adam]}\n"
            "beta2: 0.5\n",
-           "model optimizer beta2 weight_decay", "mlp sgd - 1|transformer adamw 0.5 1|mlp adam 0.5 0|");
+           "model optimizer beta2 weight_decay", "mlp sgd - 0|transformer adamw 0.5 1|mlp adam 0.5 0|");
     expect("task: group\ngroup: C5\nmodel: [mlp, transformer]\noptimizer: [sgd, adamw]\n"
            "exclude: [{model: mlp, optimizer: adamw}]\nwhere: not (model == transformer and optimizer == sgd)\n",
            "model optimizer", "mlp sgd|transformer adamw|");
@@ -433,7 +433,7 @@ TEST(test_the_usual_optimiser_is_in_no_identity) {
         "{\"batch\":1024,\"branching\":2,\"checkpoints\":{\"log\":100},\"depth\":2,"
         "\"early_stopping\":true,\"hidden\":2,\"importance\":1,\"init\":\"xavier\",\"lr\":0.001,"
         "\"model\":\"autoencoder\",\"optimizer\":\"sgd\",\"save\":\"final\",\"schedule\":\"constant\",\"seed\":0,"
-        "\"stacked_instances\":5,\"steps\":10000,\"task\":\"tree\",\"weight_decay\":1}";
+        "\"stacked_instances\":5,\"steps\":10000,\"task\":\"tree\",\"weight_decay\":0}";
     expect_resolved(TREE "depth: 2\nhidden: 2\ninstances: 5\n", ADAM);
     expect_resolved(TREE "depth: 2\nhidden: 2\ninstances: 5\noptimizer: adam\n", ADAM);
     expect_resolved(TREE "depth: 2\nhidden: 2\ninstances: 5\noptimizer: [adam, momentum]\nmomentum: 0.5\n", ADAM);
@@ -443,7 +443,7 @@ TEST(test_the_usual_optimiser_is_in_no_identity) {
     ts_sweep *sweep = support_sweep(BOTH);
     assert_string_equal(ts_sweep_case(sweep, 1)->label, "task=group,model=mlp");
     ts_sweep_free(sweep);
-    expect_varying(support_sweep("task: group\ngroup: C5\noptimizer: [adamw, sgd]\n"), "optimizer ");
+    expect_varying(support_sweep("task: group\ngroup: C5\noptimizer: [adamw, sgd]\n"), "optimizer weight_decay ");
     sweep = support_sweep("task: group\ngroup: C5\nhidden: 8..9\noptimizer: [adamw, sgd]\n");
     assert_string_equal(ts_sweep_case(sweep, 0)->label, "optimizer=adamw,hidden=8");
     assert_string_equal(ts_sweep_case(sweep, 1)->label, "optimizer=sgd,hidden=8");

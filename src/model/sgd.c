@@ -4,7 +4,7 @@
 #include "model/optimiser.h"
 
 #define WEIGHT_DECAY                                                                                                   \
-    { "weight_decay", TS_REAL, "1", 0, 1e6, NULL, false, "Weight decay, added to the gradient of all weights" }
+    { "weight_decay", TS_REAL, "0", 0, 1e6, NULL, false, "Weight decay, added to the gradient of all weights" }
 
 static const ts_key SGD_KEYS[] = {
     {"lr", TS_REAL, "1e-3", 0, 1e30, NULL, false, "Learning rate of SGD"},
