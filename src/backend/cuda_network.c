@@ -86,7 +86,7 @@ static int64_t fill(const ts_params *params, const struct ts_data *data) {
 
 const ts_engine ts_cuda_network = {
     .name = TS_GENERAL,
-    .help = TS_GENERAL_HELP,
+    .help = TS_GENERAL_HELP ", of tables",
     .wide = true,
     .can = can,
     .create = create,
