@@ -284,12 +284,25 @@ static ts_status cost_of(const ts_graph *from, const choice *chosen, double pair
     return status;
 }
 
+// Whether a tensor's rows are a factor of some product, so that decisions about it matter.
+static bool multiplies(const ts_graph *graph, int tensor) {
+    for (int i = 0; i < graph->count; i++) {
+        const ts_node *node = &graph->node[i];
+        const ts_node *matrix = node->operation == TS_PRODUCT ? &graph->node[node->input[1]] : node;
+        if (matrix != node && matrix->operation == TS_PARAMETER && matrix->tensor == tensor)
+            return true;
+    }
+    return false;
+}
+
 // Changes one decision after the other for the better, until none is.
 static ts_status improve(const ts_graph *from, double pairs, choice *best, double *cost) {
     ts_status status = cost_of(from, best, pairs, cost);
     for (bool better = true; better && status == TS_OK;) {
         better = false;
         for (int t = 0; t < 2 * from->layout.count && status == TS_OK; t++) {
+            if (!multiplies(from, t / 2))
+                continue;
             choice other = *best;
             bool *decision = t % 2 == 0 ? &other.distribute[t / 2] : &other.fold[t / 2];
             *decision = !*decision;
