@@ -1,6 +1,6 @@
 // Optimisers by themselves: what updates do, against PyTorch's and numbers made otherwise; their float32 form against
-// the double one; and every one of them, with every switch, trained by the engines that have it. One file, though a long
-// one: one table of optimisers and switches serves all of it.
+// the double one; and every one of them, with every switch, trained by the engines that have it. One file, though a
+// long one: one table of optimisers and switches serves all of it.
 #define _POSIX_C_SOURCE 200809L
 #include "backend/cpu_optimiser.h"
 #include "backend/reference.h"
