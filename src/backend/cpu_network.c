@@ -2,7 +2,6 @@
 // none is made once a step; pairs and samples go through all their operations tile by tile, which stays in the cache.
 #include "backend/cpu_pairs.h"
 #include "network/plan.h"
-#include "network/rewrite.h"
 #include "task/data.h"
 
 #include <math.h>
@@ -48,12 +47,7 @@ static ts_status set_shape(void *handle) {
     training *t = handle;
     if (t->base.spec.data->table)
         ts_cpu_pairs_begin(&t->pairs, &t->base.spec);
-    ts_graph defined;
-    ts_status status = ts_model_define(&t->base.spec.params[0], &defined);
-    ts_graph_forget_roles(&defined);
-    if (status == TS_OK)
-        status = ts_graph_rewrite(&defined, (double)t->pairs.train, &t->graph);
-    ts_graph_free(&defined);
+    ts_status status = ts_model_define_training(&t->base.spec.params[0], (double)t->pairs.train, &t->graph);
     return status == TS_OK ? ts_plan_make(&t->graph, &t->plan) : status;
 }
 
@@ -103,8 +97,7 @@ static ts_status initialise(void *handle) {
         return ts_cpu_pairs_draw(&t->pairs, &t->base.spec, mixes_tables(&t->graph) ? TOKEN_BLOCK : 0);
     const ts_feature_data *features = t->base.spec.data->features;
     size_t stride = (size_t)TS_PAD(features->features);
-    while (t->graph.node[t->input].operation != TS_INPUT)
-        t->input++;
+    t->input = ts_graph_input_node(&t->graph);
     for (int i = 0; i < t->base.spec.count; i++) {
         const ts_numbers *importance = ts_params_numbers(&t->base.spec.params[i], "importance");
         for (int f = 0; f < features->features; f++)

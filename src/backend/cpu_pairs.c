@@ -7,9 +7,8 @@
 #include <stdlib.h>
 
 void ts_cpu_pairs_begin(ts_cpu_pairs *p, const ts_training_spec *spec) {
-    double n = spec->data->table->n;
     int64_t rank = spec->team ? spec->team->rank : 0, ranks = spec->team ? spec->team->size : 1;
-    p->train = (int64_t)(ts_params_real(&spec->params[0], "train_fraction") * (n * n));
+    p->train = ts_network_train(&spec->params[0], spec->data->table->n);
     p->first = p->train * rank / ranks;
     p->own = p->train * (rank + 1) / ranks - p->first;
 }

@@ -2,7 +2,7 @@
 // operation for K instances at once (cuda_pass.h).
 #include "backend/cuda_pass.h"
 #include "backend/cuda_training.h"
-#include "network/rewrite.h"
+#include "model/network.h"
 #include "task/data.h"
 
 typedef struct training {
@@ -17,21 +17,12 @@ static const char *can(const ts_params *params) {
                                                           : "its kernels for any network learn tables only";
 }
 
-static int64_t pairs_of(const ts_params *params, const ts_data *data) {
-    double n = data->table->n;
-    return (int64_t)(ts_params_real(params, "train_fraction") * (n * n));
-}
-
 // Rewriting goes by all pairs of an instance, also where this rank has a part of them: the same on all ranks.
 static ts_status set_shape(void *handle) {
     training *t = handle;
     const ts_training_spec *spec = &t->base.spec;
-    ts_graph defined;
-    ts_status status = ts_model_define(&spec->params[0], &defined);
-    ts_graph_forget_roles(&defined);
-    if (status == TS_OK)
-        status = ts_graph_rewrite(&defined, (double)pairs_of(&spec->params[0], spec->data), &t->graph);
-    ts_graph_free(&defined);
+    double pairs = (double)ts_network_train(&spec->params[0], spec->data->table->n);
+    ts_status status = ts_model_define_training(&spec->params[0], pairs, &t->graph);
     return status == TS_OK ? ts_cuda_pass_create(&t->graph, &t->base.layout, t->base.instances, t->base.pairs, &t->pass)
                            : status;
 }
@@ -80,7 +71,7 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
 
 // As of the transformer: rounds of tiles of the logits, of 128 x 64 and three to a multiprocessor.
 static int64_t fill(const ts_params *params, const struct ts_data *data) {
-    int64_t tiles = (pairs_of(params, data) + 127) / 128 * ((data->table->n_out + 63) / 64);
+    int64_t tiles = (ts_network_train(params, data->table->n) + 127) / 128 * ((data->table->n_out + 63) / 64);
     return ts_cuda_fill(tiles, 3, 20);
 }
 

@@ -19,7 +19,7 @@ static void begin(ts_cuda_training *t, const ts_cuda_model *model, const ts_trai
         .tokens = table->n,
         .n_out = table->n_out,
     };
-    int64_t pairs = (int64_t)(ts_params_real(params, "train_fraction") * ((double)table->n * table->n));
+    int64_t pairs = ts_network_train(params, table->n);
     int64_t rank = spec->team ? spec->team->rank : 0, ranks = spec->team ? spec->team->size : 1;
     t->first = (int)(pairs * rank / ranks);
     t->pairs = (int)(pairs * (rank + 1) / ranks) - t->first;

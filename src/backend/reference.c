@@ -84,8 +84,7 @@ static ts_status set_data(training *t) {
                          &t->train);
     if (!features)
         return TS_OK;
-    while (t->graph.node[t->input].operation != TS_INPUT)
-        t->input++;
+    t->input = ts_graph_input_node(&t->graph);
     for (int i = 0; i < t->spec.count; i++) {
         const ts_numbers *importance = ts_params_numbers(&t->spec.params[i], "importance");
         for (int f = 0; f < features->features; f++)

@@ -4,15 +4,13 @@
 #include "network/rewrite.h"
 #include "task/data.h"
 
-#include <math.h>
-
 enum { ROWS = 48, WAYS = 3 }; // that go through a network at once, at least; forwards, and back to inputs and weights
 
 // Pairs or samples of a step.
 static double rows_of(const ts_params *params, const ts_data *data) {
     if (data->features)
         return ts_feature_expected_rows(data->features, ts_params_integer(params, "batch"));
-    return floor(ts_params_real(params, "train_fraction") * data->table->n * data->table->n);
+    return (double)ts_network_train(params, data->table->n);
 }
 
 // What is trained on, beside the network.
@@ -37,15 +35,11 @@ static double network_bytes(const ts_graph *graph) {
 
 ts_status ts_model_cost(const ts_params *params, const ts_data *data, ts_model_costs *costs) {
     const ts_model *model = params->schema->model;
-    ts_graph defined = {0}, graph = {0};
+    ts_graph graph = {0};
     ts_status status = TS_OK;
     *costs = (ts_model_costs){0};
-    if (!model->step_operations || !model->unit_bytes) {
-        status = ts_model_define(params, &defined);
-        ts_graph_forget_roles(&defined);
-        if (status == TS_OK)
-            status = ts_graph_rewrite(&defined, rows_of(params, data), &graph);
-    }
+    if (!model->step_operations || !model->unit_bytes)
+        status = ts_model_define_training(params, rows_of(params, data), &graph);
     if (status == TS_OK) {
         costs->step_operations = model->step_operations ? model->step_operations(params, data)
                                                         : 2 * WAYS * ts_graph_cost(&graph, rows_of(params, data));
@@ -53,6 +47,5 @@ ts_status ts_model_cost(const ts_params *params, const ts_data *data, ts_model_c
             model->unit_bytes ? model->unit_bytes(params, data) : network_bytes(&graph) + data_bytes(params, data);
     }
     ts_graph_free(&graph);
-    ts_graph_free(&defined);
     return status;
 }

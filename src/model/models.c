@@ -3,7 +3,7 @@
 
 #include "model/network.h"
 #include "model/optimiser.h"
-#include "network/graph.h"
+#include "network/rewrite.h"
 
 #include <string.h>
 
@@ -78,6 +78,17 @@ ts_status ts_model_define(const ts_params *params, ts_graph *graph) {
     if (status == TS_OK && graph->node[graph->output].width != wanted)
         return ts_fail(TS_ERROR_FATAL, "the model %s is defined wrongly: its output has %d numbers, and the task %d",
                        model->name, graph->node[graph->output].width, wanted);
+    return status;
+}
+
+ts_status ts_model_define_training(const ts_params *params, double rows, ts_graph *graph) {
+    ts_graph defined;
+    ts_status status = ts_model_define(params, &defined);
+    ts_graph_forget_roles(&defined);
+    *graph = (ts_graph){0};
+    if (status == TS_OK)
+        status = ts_graph_rewrite(&defined, rows, graph);
+    ts_graph_free(&defined);
     return status;
 }
 

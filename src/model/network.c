@@ -28,6 +28,10 @@ static int ascending(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
+int64_t ts_network_train(const ts_params *params, int n) {
+    return (int64_t)(ts_params_real(params, "train_fraction") * ((double)n * n));
+}
+
 void ts_network_pairs(const ts_params *params, const ts_table *table, int *pairs, int64_t *train) {
     ts_table_split(table, own_seed(params, "split_seed"), ts_params_real(params, "train_fraction"), pairs, train);
     // Sums then run over pairs in the order of the table, where neighbours share their left embedding.
@@ -196,8 +200,7 @@ ts_status ts_network_open(const ts_params *params, const float *parameters, ts_n
     ts_status status = open_pass(params, TS_ROLES, o->weights, &o->graph, &o->pass);
     if (status != TS_OK)
         return status;
-    while (tokens == 0 && o->graph.node[o->input].operation != TS_INPUT)
-        o->input++;
+    o->input = ts_graph_input_node(&o->graph);
     network->all = o->weights;
     network->parameters = layout.total;
     return fill_in(params, o, network);

@@ -19,6 +19,9 @@
 
 int ts_network_order(const ts_params *params); // n of the task's table
 
+// How many of n * n pairs an instance is trained on.
+int64_t ts_network_train(const ts_params *params, int n);
+
 // The instance's training pairs, ascending: pairs (n * n), the first *train of them to train on, the rest to
 // test.
 void ts_network_pairs(const ts_params *params, const ts_table *table, int *pairs, int64_t *train);

@@ -316,6 +316,13 @@ void ts_graph_count_uses(const ts_graph *graph, int *uses) {
             uses[graph->node[i].input[j]]++;
 }
 
+int ts_graph_input_node(const ts_graph *graph) {
+    for (int i = 0; i < graph->count; i++)
+        if (graph->node[i].operation == TS_INPUT)
+            return i;
+    return -1;
+}
+
 int ts_graph_rows(const ts_graph *graph, const ts_node *node, int batch) {
     return node->domain == TS_CONSTANT ? node->rows : node->domain == TS_PAIR ? batch : graph->tokens;
 }

@@ -92,6 +92,7 @@ int ts_graph_add(ts_graph *graph, ts_node node); // one that has been checked: o
 void ts_graph_count_uses(const ts_graph *graph, int *uses);
 
 bool ts_node_same(const ts_node *x, const ts_node *y);
+int ts_graph_input_node(const ts_graph *graph); // that of samples; -1: a network of pairs has none
 int ts_graph_rows(const ts_graph *graph, const ts_node *node, int batch); // of a node, in a batch of so many
 
 // f(x) and its slope, in double precision. relu'(0) = |.|'(0) = 0; NaN stays NaN.
