@@ -87,8 +87,8 @@ typedef struct ts_transformer_work {
 // TS_TRANSFORMER_BLOCK, a, b), so that the tokens' rows in use stay in the cache.
 enum { TS_TRANSFORMER_TILE = 48, TS_TRANSFORMER_BLOCK = 32 };
 
-// Rows that an operation reads, and the gradient that it has of them. Of its row r they are row index[r], the same for
-// every r (step 0), or row r.
+// Rows that an operation reads, and the gradient that it has of them. With its own row r goes row r of them, that of
+// token a[r] or b[r], or the only one that there is.
 typedef enum ts_rows_by { TS_BY_ROW, TS_BY_A, TS_BY_B, TS_THE_ONLY } ts_rows_by;
 
 typedef struct ts_rows {
