@@ -22,6 +22,11 @@ typedef struct place {
     int rows, stride;
 } place;
 
+typedef struct sum {
+    float *at;
+    size_t numbers;
+} sum;
+
 typedef struct training {
     ts_cpu_training base; // first
     ts_graph graph;
@@ -29,6 +34,11 @@ typedef struct training {
     ts_plan plan;
     place *place;         // (nodes)
     ts_row_operation *op; // (nodes)
+    int chunks;           // of pairs (ts_plan_chunks)
+    sum *sum;             // (sums) over pairs
+    int sums;
+    size_t summed;  // numbers in all of them
+    float *waiting; // (log2(chunks), summed) those of the left 1, 2, 4 ... chunks of a subtree
     // Of tables.
     ts_cpu_pairs pairs;
     const int *a, *b, *label; // of the instance selected
@@ -48,7 +58,10 @@ static ts_status set_shape(void *handle) {
     if (t->base.spec.data->table)
         ts_cpu_pairs_begin(&t->pairs, &t->base.spec);
     ts_status status = ts_model_define_training(&t->base.spec.params[0], (double)t->pairs.train, &t->graph);
-    return status == TS_OK ? ts_plan_make(&t->graph, &t->plan) : status;
+    if (status == TS_OK)
+        status = ts_plan_make(&t->graph, &t->plan);
+    t->chunks = status == TS_OK ? ts_plan_chunks(&t->plan, t->pairs.own) : 1;
+    return status;
 }
 
 static void take_rows(training *t, ts_slab *slab, int index) {
@@ -67,15 +80,46 @@ static void take_rows(training *t, ts_slab *slab, int index) {
         t->place[index] = p;
 }
 
+// Of parameters whole tensors, as several nodes may have rows of one.
+static sum sum_of(const training *t, int index) {
+    const ts_node *node = &t->graph.node[index];
+    if (node->operation != TS_PARAMETER)
+        return (sum){t->place ? t->place[index].gradient : NULL,
+                     (size_t)ts_graph_rows(&t->graph, node, 0) * (size_t)TS_PAD(node->width)};
+    for (int i = 0; i < index; i++)
+        if (t->plan.step[i].gathers && t->graph.node[i].operation == TS_PARAMETER &&
+            t->graph.node[i].tensor == node->tensor)
+            return (sum){0};
+    const ts_padded_tensor *tensor = &t->base.layout.tensor[node->tensor];
+    return (sum){ts_cpu_gradient(&t->base, node->tensor), (size_t)(tensor->rows * tensor->stride)};
+}
+
+// In both passes of the slab, the first of which has no places yet.
+static void find_sums(training *t) {
+    t->sums = 0;
+    t->summed = 0;
+    for (int i = 0; i < t->graph.count; i++) {
+        sum found = t->plan.step[i].gathers ? sum_of(t, i) : (sum){0};
+        t->summed += found.numbers;
+        if (t->sum && found.numbers > 0)
+            t->sum[t->sums++] = found;
+    }
+}
+
 static void take(void *handle) {
     training *t = handle;
     ts_slab *slab = &t->base.slab;
-    size_t nodes = (size_t)t->graph.count;
+    size_t nodes = (size_t)t->graph.count, levels = 0;
     const ts_data *data = t->base.spec.data;
     t->place = ts_slab_take_zero(slab, nodes, sizeof *t->place);
     t->op = ts_slab_take_zero(slab, nodes, sizeof *t->op);
+    t->sum = ts_slab_take(slab, nodes, sizeof *t->sum);
     for (int i = 0; i < t->graph.count; i++)
         take_rows(t, slab, i);
+    find_sums(t);
+    for (int rest = t->chunks; rest > 1; rest /= 2)
+        levels++;
+    t->waiting = ts_slab_take(slab, levels * t->summed, sizeof(float));
     if (data->table)
         ts_cpu_pairs_take(&t->pairs, &t->base.spec, slab);
     else
@@ -217,18 +261,43 @@ static void tables_back(training *t) {
             t->base.kernels->operate_back(&t->op[i], t->place[i].rows, NULL, NULL);
 }
 
-static bool learn_pairs(training *t) {
+static bool learn_chunk(training *t, int64_t first, int64_t end) {
     const place *out = &t->place[t->graph.output];
     float share = 1.0F / (float)t->pairs.train;
     bool finite = true;
-    for (int64_t first = 0; first < t->pairs.own; first += TILE) {
-        int rows = t->pairs.own - first < TILE ? (int)(t->pairs.own - first) : TILE;
+    for (; first < end; first += TILE) {
+        int rows = end - first < TILE ? (int)(end - first) : TILE;
         make_tile(t, rows, t->a + first, t->b + first);
         memcpy(out->gradient, out->value, (size_t)rows * (size_t)out->stride * sizeof(float));
         finite =
             t->base.kernels->loss(t->loss, out->gradient, rows, out->stride, t->pairs.valid, t->label + first, share) &&
             finite;
         tile_back(t, rows, t->a + first, t->b + first);
+    }
+    return finite;
+}
+
+// The sums over the pairs of a chunk: of the subtree that it completes, with the chunks before it, to the left. Unless
+// it is the last one, they wait, and the next chunk begins with zeros.
+static void end_chunk(training *t, int chunk) {
+    float *waiting = t->waiting;
+    for (int left = chunk; left % 2 == 1; left /= 2, waiting += t->summed) {
+        const float *from = waiting;
+        for (int i = 0; i < t->sums; from += t->sum[i++].numbers)
+            for (size_t j = 0; j < t->sum[i].numbers; j++)
+                t->sum[i].at[j] = from[j] + t->sum[i].at[j];
+    }
+    for (int i = 0; i < t->sums && chunk + 1 < t->chunks; waiting += t->sum[i++].numbers) {
+        memcpy(waiting, t->sum[i].at, t->sum[i].numbers * sizeof *waiting);
+        memset(t->sum[i].at, 0, t->sum[i].numbers * sizeof *waiting);
+    }
+}
+
+static bool learn_pairs(training *t) {
+    bool finite = true;
+    for (int chunk = 0; chunk < t->chunks; chunk++) {
+        finite = learn_chunk(t, t->pairs.own * chunk / t->chunks, t->pairs.own * (chunk + 1) / t->chunks) && finite;
+        end_chunk(t, chunk);
     }
     return finite;
 }

@@ -2,6 +2,7 @@
 #include "network/plan.h"
 
 #include "base/memory.h"
+#include "network/rewrite.h"
 
 static bool of_pairs(const ts_graph *graph, int node) {
     return graph->node[node].domain == TS_PAIR;
@@ -103,6 +104,7 @@ static void order_gradients(ts_plan *plan) {
                 of_pairs_too = of_pairs_too || (!of_pairs(graph, node) && of_pairs(graph, i) &&
                                                 owner_of(graph, plan->step[i].input[j]) == node);
         plan->step[node].clear = !found && !of_pairs(graph, node);
+        plan->step[node].gathers = of_pairs_too;
         for (int i = graph->count - 1; i > node && !found && alone && !of_pairs_too; i--) {
             ts_step *user = &plan->step[i];
             for (int j = 0; j < user->inputs && !user->skip && !found; j++) {
@@ -138,6 +140,20 @@ ts_status ts_plan_make(const ts_graph *graph, ts_plan *plan) {
     ts_status status = uses && plan->step ? TS_OK : TS_ERROR_MEMORY;
     ts_free(uses);
     return status;
+}
+
+// A chunk is worth its tree: adding up its sums is little beside making them.
+int ts_plan_chunks(const ts_plan *plan, int64_t pairs) {
+    enum { MOST = 64, WORTH = 1024 };                                // chunks; multiply-adds a number of the sums
+    const double one = 4294967296.0, least = 1073741824.0, ways = 3; // multiply-adds of a step, of a chunk
+    double work = ways * ts_graph_cost(plan->graph, (double)pairs), sums = 0;
+    int chunks = 1;
+    for (int i = 0; i < plan->graph->count; i++)
+        if (plan->step[i].gathers)
+            sums += (double)ts_graph_rows(plan->graph, &plan->graph->node[i], 0) * plan->graph->node[i].width;
+    while (work >= one && chunks < MOST && work / (2 * chunks) >= least && work / (2 * chunks) >= WORTH * sums)
+        chunks *= 2;
+    return chunks;
 }
 
 void ts_plan_free(ts_plan *plan) {

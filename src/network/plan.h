@@ -15,6 +15,7 @@ typedef struct ts_step {
     bool transposed;             // a matrix that products need transposed, too
     bool shares[TS_MOST_INPUTS]; // input i lies in the same rows as this node: no gradient has to go there
     bool clear;                  // its gradient has to be 0 before the way back, as all that reach it add
+    bool gathers;                // and it is a sum over pairs
     bool sets[TS_MOST_INPUTS];   // of input i the gradient is written, not added to
 } ts_step;
 
@@ -26,3 +27,8 @@ typedef struct ts_plan {
 // The graph must outlive the plan. Free with ts_plan_free, also after a fault.
 ts_status ts_plan_make(const ts_graph *graph, ts_plan *plan);
 void ts_plan_free(ts_plan *plan);
+
+// Sums over the pairs of a step are made in chunks of pairs, a power of 2 of them, which are added up in a binary tree:
+// 0 + 1, 2 + 3, (0 + 1) + (2 + 3) and so on. Their number follows from the network and its pairs alone. One chunk,
+// below 2^32 multiply-adds a step: groups of some 120 elements and fewer, with the widths that models have by default.
+int ts_plan_chunks(const ts_plan *plan, int64_t pairs);

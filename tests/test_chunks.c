@@ -1,0 +1,81 @@
+// Sums over the pairs of a large instance are made in chunks, in a tree: how many there are follows from the shape, and
+// what comes out is the gradient.
+#include "backend/reference.h"
+#include "network/plan.h"
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static int chunks_of(const char *model, const char *group, double train_fraction) {
+    char text[200];
+    support_instance f;
+    ts_graph graph;
+    ts_plan plan;
+    snprintf(text, sizeof text, "task: group\nmodel: %s\ngroup: %s\ntrain_fraction: %g\n", model, group,
+             train_fraction);
+    support_open(&f, text);
+    int64_t n = f.data->table->n, pairs = (int64_t)(train_fraction * (double)(n * n));
+    assert_int_equal(ts_model_define_training(&f.params, (double)pairs, &graph), TS_OK);
+    assert_int_equal(ts_plan_make(&graph, &plan), TS_OK);
+    int chunks = ts_plan_chunks(&plan, pairs);
+    ts_plan_free(&plan);
+    ts_graph_free(&graph);
+    support_close(&f);
+    return chunks;
+}
+
+static void test_small_instances_have_one_chunk(void **state) {
+    (void)state;
+    const char *const groups[] = {"C2", "C31", "S5", "C113", "C118", "D61"};
+    for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
+        assert_int_equal(chunks_of("mlp", groups[i], 0.99), 1);
+        assert_int_equal(chunks_of("transformer", groups[i], 0.99), 1);
+    }
+    assert_int_equal(chunks_of("mlp", "S6", 0.4), 32);
+    assert_int_equal(chunks_of("transformer", "S6", 0.4), 16);
+}
+
+// One step of plain descent at rate 1: the weights have gone by their gradient.
+static void test_chunks_add_up_to_the_gradient(void **state) {
+    (void)state;
+    support_instance f;
+    void *training;
+    int64_t reached = 0;
+    double loss;
+    support_open(&f, "task: group\ngroup: S5\nhidden: 3072\noptimizer: sgd\nlr: 1\nweight_decay: 0\n");
+    assert_true(chunks_of("mlp", "S5\nhidden: 3072", 0.4) > 1);
+    size_t count = (size_t)f.parameters;
+    float *weights = ts_alloc(count * sizeof *weights, "weights");
+    double *expected = ts_alloc(2 * count * sizeof *expected, "a gradient"), *at = expected + count;
+    const ts_backend *backend = ts_backend_find("cpu");
+    const ts_engine *engine = support_engine(backend, &f.params);
+    assert_int_equal(backend->probe(), TS_OK);
+    assert_int_equal(engine->create(&f.spec, &training), TS_OK);
+    assert_int_equal(engine->train(training, 0, 1, &reached), TS_OK);
+    assert_int_equal(reached, 1);
+    assert_int_equal(engine->get_parameters(training, 0, weights), TS_OK);
+    for (size_t i = 0; i < count; i++)
+        at[i] = f.initial[i];
+    assert_int_equal(ts_reference_gradient(&f.spec, at, 0, &loss, expected), TS_OK);
+    double error = 0, norm = 0;
+    for (size_t i = 0; i < count; i++) {
+        double found = (double)f.initial[i] - weights[i];
+        error += (found - expected[i]) * (found - expected[i]);
+        norm += expected[i] * expected[i];
+    }
+    printf("relative error %g\n", sqrt(error / norm));
+    assert_true(sqrt(error / norm) < 1e-4); // a chunk that is lost or counted twice: 0.1 and more
+    engine->destroy(training);
+    ts_free(expected);
+    ts_free(weights);
+    support_close(&f);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_small_instances_have_one_chunk),
+        cmocka_unit_test(test_chunks_add_up_to_the_gradient),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
