@@ -111,6 +111,7 @@ typedef struct ts_row_operation {
     ts_rows in[TS_MOST_INPUTS];
     const float *matrix_transposed; // TS_PRODUCT: (TS_PAD(columns of M), matrix_stride)
     int matrix_rows, matrix_stride; // TS_PRODUCT: rows of M, TS_PAD(them)
+    float *turned;                  // TS_PRODUCT: (width, matrix_stride) M's gradient, transposed; NULL: as it is
     int depth_block;                // TS_PRODUCT: terms that are added up before they go to the sum; 0: all
     float *out, *dout;
     bool adds; // TS_PRODUCT, TS_MIX: to what is in `out` already

@@ -102,7 +102,10 @@ static void make_product_back(const ts_row_operation *op, int rows) {
     if (x->gradient)
         enter_product(x->gradient, x->stride, rows, op->dout, op->stride, 1, by,
                       op->transposed ? m->stride : op->matrix_stride, op->width, x->set ? PRODUCT_SET : PRODUCT_ADD);
-    if (m->gradient && op->transposed)
+    if (op->turned)
+        enter_product(op->turned, op->matrix_stride, op->width, op->dout, 1, op->stride, x->value, x->stride, rows,
+                      PRODUCT_CONTINUE);
+    else if (m->gradient && op->transposed)
         enter_product(m->gradient, m->stride, op->matrix_rows, op->dout, 1, op->stride, x->value, x->stride, rows,
                       m->set ? PRODUCT_SET : PRODUCT_CONTINUE);
     else if (m->gradient)

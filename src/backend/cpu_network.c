@@ -19,6 +19,7 @@ enum {
 typedef struct place {
     float *value, *gradient; // gradient NULL: not wanted
     float *transposed;       // of a constant that products need so; NULL: none does
+    float *turned;           // its gradient, transposed, while it is summed up over pairs; NULL: as it is
     int rows, stride;
 } place;
 
@@ -64,6 +65,22 @@ static ts_status set_shape(void *handle) {
     return status;
 }
 
+// A matrix that multiplies pairs, whose gradient is better summed up transposed: fewer numbers are pads then, and the
+// longer rows are read along. Its bits are the same.
+static bool is_turned(const training *t, int matrix) {
+    const ts_node *node = &t->graph.node[matrix];
+    int rows = ts_graph_rows(&t->graph, node, 0);
+    bool better = node->width % TS_VECTOR_LANES != 0 || rows > node->width;
+    if (!better || !t->plan.step[matrix].single || rows % TS_VECTOR_LANES != 0)
+        return false;
+    for (int i = 0; i < t->graph.count; i++) {
+        const ts_node *product = &t->graph.node[i];
+        if (product->operation == TS_PRODUCT && product->domain == TS_PAIR && product->input[1] == matrix)
+            return !product->transposed;
+    }
+    return false;
+}
+
 static void take_rows(training *t, ts_slab *slab, int index) {
     const ts_node *node = &t->graph.node[index];
     const ts_step *step = &t->plan.step[index];
@@ -74,6 +91,8 @@ static void take_rows(training *t, ts_slab *slab, int index) {
         p.value = ts_slab_take_zero(slab, numbers, sizeof(float));
         p.gradient = node->operation == TS_INPUT ? NULL : ts_slab_take_zero(slab, numbers, sizeof(float));
     }
+    if (is_turned(t, index))
+        p.turned = ts_slab_take(slab, (size_t)node->width * (size_t)p.rows, sizeof(float));
     if (step->transposed)
         p.transposed = ts_slab_take(slab, (size_t)p.stride * (size_t)TS_PAD(p.rows), sizeof(float));
     if (t->place)
@@ -83,6 +102,9 @@ static void take_rows(training *t, ts_slab *slab, int index) {
 // Of parameters whole tensors, as several nodes may have rows of one.
 static sum sum_of(const training *t, int index) {
     const ts_node *node = &t->graph.node[index];
+    if (is_turned(t, index))
+        return (sum){t->place ? t->place[index].turned : NULL,
+                     (size_t)node->width * (size_t)ts_graph_rows(&t->graph, node, 0)};
     if (node->operation != TS_PARAMETER)
         return (sum){t->place ? t->place[index].gradient : NULL,
                      (size_t)ts_graph_rows(&t->graph, node, 0) * (size_t)TS_PAD(node->width)};
@@ -212,6 +234,7 @@ static void set_operation(training *t, int index) {
         op->matrix_transposed = matrix->transposed;
         op->matrix_rows = matrix->rows;
         op->matrix_stride = TS_PAD(matrix->rows);
+        op->turned = node->domain == TS_PAIR ? matrix->turned : NULL;
     }
 }
 
@@ -236,7 +259,9 @@ static void make_tables(training *t) {
             continue;
         if (!step->skip)
             kernels->operate(&t->op[i], p->rows, NULL, NULL);
-        if (step->clear)
+        if (p->turned)
+            memset(p->turned, 0, (size_t)p->rows * (size_t)t->graph.node[i].width * sizeof(float));
+        else if (step->clear)
             memset(p->gradient, 0, (size_t)p->rows * (size_t)p->stride * sizeof(float));
         if (step->transposed)
             kernels->transpose(p->value, p->rows, p->stride, p->stride, p->transposed, TS_PAD(p->rows));
@@ -256,6 +281,11 @@ static void tile_back(training *t, int rows, const int *a, const int *b) {
 }
 
 static void tables_back(training *t) {
+    for (int i = 0; i < t->graph.count; i++) {
+        const place *p = &t->place[i];
+        if (p->turned)
+            t->base.kernels->transpose(p->turned, t->graph.node[i].width, p->rows, p->rows, p->gradient, p->stride);
+    }
     for (int i = t->graph.count - 1; i >= 0; i--)
         if (t->graph.node[i].domain != TS_PAIR && !t->plan.step[i].skip)
             t->base.kernels->operate_back(&t->op[i], t->place[i].rows, NULL, NULL);

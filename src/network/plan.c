@@ -98,13 +98,17 @@ static void order_gradients(ts_plan *plan) {
     const ts_graph *graph = plan->graph;
     for (int node = 0; node < graph->count; node++) {
         bool alone = graph->node[node].operation != TS_PARAMETER || !overlaps(graph, node);
+        int reached = 0;
         bool of_pairs_too = false, found = graph->node[node].operation == TS_LOOKUP || node == graph->output;
         for (int i = 0; i < graph->count; i++)
             for (int j = 0; j < plan->step[i].inputs && !plan->step[i].skip; j++)
-                of_pairs_too = of_pairs_too || (!of_pairs(graph, node) && of_pairs(graph, i) &&
-                                                owner_of(graph, plan->step[i].input[j]) == node);
+                if (owner_of(graph, plan->step[i].input[j]) == node) {
+                    of_pairs_too = of_pairs_too || (!of_pairs(graph, node) && of_pairs(graph, i));
+                    reached++;
+                }
         plan->step[node].clear = !found && !of_pairs(graph, node);
         plan->step[node].gathers = of_pairs_too;
+        plan->step[node].single = alone && reached == 1;
         for (int i = graph->count - 1; i > node && !found && alone && !of_pairs_too; i--) {
             ts_step *user = &plan->step[i];
             for (int j = 0; j < user->inputs && !user->skip && !found; j++) {

@@ -16,6 +16,7 @@ typedef struct ts_step {
     bool shares[TS_MOST_INPUTS]; // input i lies in the same rows as this node: no gradient has to go there
     bool clear;                  // its gradient has to be 0 before the way back, as all that reach it add
     bool gathers;                // and it is a sum over pairs
+    bool single;                 // its gradient comes from one input of one operation
     bool sets[TS_MOST_INPUTS];   // of input i the gradient is written, not added to
 } ts_step;
 
