@@ -17,7 +17,7 @@ static int chunks_of(const char *model, const char *group, double train_fraction
     support_open(&f, text);
     int64_t n = f.data->table->n, pairs = (int64_t)(train_fraction * (double)(n * n));
     assert_int_equal(ts_model_define_training(&f.params, (double)pairs, &graph), TS_OK);
-    assert_int_equal(ts_plan_make(&graph, &plan), TS_OK);
+    assert_int_equal(ts_plan_make(&graph, 0, &plan), TS_OK);
     int chunks = ts_plan_chunks(&plan, pairs);
     ts_plan_free(&plan);
     ts_graph_free(&graph);

@@ -95,13 +95,10 @@ static void make_product(const ts_row_operation *op, int rows) {
                                  : PRODUCT_SET);
 }
 
-// dx = dout M^T, dM += x^T dout; transposed: dx = dout M, dM += dout^T x.
+// dM += x^T dout, dx = dout M^T; transposed: dM += dout^T x, dx = dout M.
 static void make_product_back(const ts_row_operation *op, int rows) {
     const ts_rows *x = &op->in[0], *m = &op->in[1];
     const float *by = op->transposed ? m->value : op->matrix_transposed;
-    if (x->gradient)
-        enter_product(x->gradient, x->stride, rows, op->dout, op->stride, 1, by,
-                      op->transposed ? m->stride : op->matrix_stride, op->width, x->set ? PRODUCT_SET : PRODUCT_ADD);
     if (op->turned)
         enter_product(op->turned, op->matrix_stride, op->width, op->dout, 1, op->stride, x->value, x->stride, rows,
                       PRODUCT_CONTINUE);
@@ -111,6 +108,9 @@ static void make_product_back(const ts_row_operation *op, int rows) {
     else if (m->gradient)
         enter_product(m->gradient, m->stride, op->matrix_rows, x->value, 1, x->stride, op->dout, op->stride, rows,
                       m->set ? PRODUCT_SET : PRODUCT_CONTINUE);
+    if (x->gradient) // maybe in the place of x
+        enter_product(x->gradient, x->stride, rows, op->dout, op->stride, 1, by,
+                      op->transposed ? m->stride : op->matrix_stride, op->width, x->set ? PRODUCT_SET : PRODUCT_ADD);
 }
 
 // --- Sums and activations ---
@@ -155,10 +155,11 @@ INLINE vec slope_times(ts_activation activation, vec x, vec d) {
     }
 }
 
-INLINE void activate_rows(const ts_row_operation *op, int rows, const int *a, const int *b, ts_activation activation) {
+INLINE void activate_rows(const ts_row_operation *op, int first, int end, const int *a, const int *b,
+                          ts_activation activation) {
     vec scale = vset(op->scale);
     int stride = op->stride;
-    for (int r = 0; r < rows; r++) {
+    for (int r = first; r < end; r++) {
         const float *x = value_at(&op->in[0], r, a, b), *y = op->inputs > 1 ? value_at(&op->in[1], r, a, b) : NULL;
         float *out = op->out + (size_t)r * (size_t)stride;
         for (int i = 0; i < stride; i += LANES) {
@@ -168,13 +169,13 @@ INLINE void activate_rows(const ts_row_operation *op, int rows, const int *a, co
     }
 }
 
-INLINE void activate_rows_back(const ts_row_operation *op, int rows, const int *a, const int *b,
+INLINE void activate_rows_back(const ts_row_operation *op, int first, int end, const int *a, const int *b,
                                ts_activation activation) {
     const ts_rows *of_x = &op->in[0], *of_y = &op->in[1];
     bool set_x = of_x->set, set_y = of_y->set;
     vec scale = vset(op->scale);
     int stride = op->stride;
-    for (int r = 0; r < rows; r++) {
+    for (int r = first; r < end; r++) {
         const float *x = value_at(of_x, r, a, b), *y = op->inputs > 1 ? value_at(of_y, r, a, b) : NULL;
         const float *dout = op->dout + (size_t)r * (size_t)stride;
         float *dx = gradient_at(of_x, r, a, b), *dy = y ? gradient_at(of_y, r, a, b) : NULL;
@@ -193,33 +194,33 @@ INLINE void activate_rows_back(const ts_row_operation *op, int rows, const int *
 #define TS_FOR_ACTIVATION(function)                                                                                    \
     switch (op->activation) {                                                                                          \
     case TS_RELU:                                                                                                      \
-        function(op, rows, a, b, TS_RELU);                                                                             \
+        function(op, first, end, a, b, TS_RELU);                                                                       \
         break;                                                                                                         \
     case TS_SQUARE:                                                                                                    \
-        function(op, rows, a, b, TS_SQUARE);                                                                           \
+        function(op, first, end, a, b, TS_SQUARE);                                                                     \
         break;                                                                                                         \
     case TS_CUBE:                                                                                                      \
-        function(op, rows, a, b, TS_CUBE);                                                                             \
+        function(op, first, end, a, b, TS_CUBE);                                                                       \
         break;                                                                                                         \
     case TS_ABSOLUTE:                                                                                                  \
-        function(op, rows, a, b, TS_ABSOLUTE);                                                                         \
+        function(op, first, end, a, b, TS_ABSOLUTE);                                                                   \
         break;                                                                                                         \
     case TS_GELU:                                                                                                      \
-        function(op, rows, a, b, TS_GELU);                                                                             \
+        function(op, first, end, a, b, TS_GELU);                                                                       \
         break;                                                                                                         \
     case TS_TANH:                                                                                                      \
-        function(op, rows, a, b, TS_TANH);                                                                             \
+        function(op, first, end, a, b, TS_TANH);                                                                       \
         break;                                                                                                         \
     default:                                                                                                           \
-        function(op, rows, a, b, TS_IDENTITY);                                                                         \
+        function(op, first, end, a, b, TS_IDENTITY);                                                                   \
     }
 
 // Sums are activations of the identity.
-static void activate(const ts_row_operation *op, int rows, const int *a, const int *b) {
+static void activate(const ts_row_operation *op, int first, int end, const int *a, const int *b) {
     TS_FOR_ACTIVATION(activate_rows)
 }
 
-static void activate_back(const ts_row_operation *op, int rows, const int *a, const int *b) {
+static void activate_back(const ts_row_operation *op, int first, int end, const int *a, const int *b) {
     TS_FOR_ACTIVATION(activate_rows_back)
 }
 
@@ -425,34 +426,39 @@ INLINE void mix_columns(int sources, const float *const *of, const float *weight
         vstore(out + i + v * LANES, sum[v]);
 }
 
-INLINE void mix_rows(const ts_row_operation *op, int sources, int rows, const int *a, const int *b) {
-    int stride = op->stride;
-    bool adds = op->adds;
-    for (int r = 0; r < rows; r++) {
-        const float *at = value_at(&op->in[0], r, a, b), *of[TS_MOST_SOURCES];
-        float *out = op->out + (size_t)r * (size_t)stride, weight[TS_MOST_SOURCES];
-        int i = 0;
-        for (int j = 0; j < sources; j++) {
-            of[j] = value_at(&op->in[1 + j], r, a, b);
-            weight[j] = at[j];
+// Row r of an operation and of those before it.
+static void mix_row(const ts_row_operation *op, int r, const int *a, const int *b) {
+    const ts_row_operation *part[TS_MOST_TOGETHER];
+    const float *of[TS_MOST_TOGETHER * TS_MOST_SOURCES];
+    float *out = op->out + (size_t)r * (size_t)op->stride, weight[TS_MOST_TOGETHER * TS_MOST_SOURCES];
+    int parts = 0, sources = 0, i = 0;
+    for (; op; op = op->before)
+        part[parts++] = op;
+    op = part[parts - 1];
+    for (int p = parts - 1; p >= 0; p--) {
+        const float *at = value_at(&part[p]->in[0], r, a, b);
+        for (int j = 1; j < part[p]->inputs; j++) {
+            of[sources] = value_at(&part[p]->in[j], r, a, b);
+            weight[sources++] = at[j - 1];
         }
-        for (; i + MIX_WIDE * LANES <= stride; i += MIX_WIDE * LANES)
-            mix_columns(sources, of, weight, out, i, MIX_WIDE, adds);
-        for (; i < stride; i += LANES)
-            mix_columns(sources, of, weight, out, i, 1, adds);
     }
+    for (; i + MIX_WIDE * LANES <= op->stride; i += MIX_WIDE * LANES)
+        mix_columns(sources, of, weight, out, i, MIX_WIDE, op->adds);
+    for (; i < op->stride; i += LANES)
+        mix_columns(sources, of, weight, out, i, 1, op->adds);
 }
 
 static void mix(const ts_row_operation *op, int rows, const int *a, const int *b) {
-    if (op->inputs == 3)
-        mix_rows(op, 2, rows, a, b);
-    else
-        mix_rows(op, op->inputs - 1, rows, a, b);
+    for (int r = 0; r < rows; r++) {
+        mix_row(op, r, a, b);
+        if (op->then)
+            activate(op->then, r, r + 1, a, b);
+    }
 }
 
 // One row's gradient into its sources, so many of them; of_weight: that of each weight.
-INLINE void unmix(const ts_row_operation *op, int sources, const size_t *at, const float *dout, const float *weight,
-                  float *of_weight) {
+INLINE void unmix(const ts_row_operation *op, int sources, bool adds, const size_t *at, const float *dout,
+                  const float *weight, float *of_weight) {
     int stride = op->stride;
     const float *value[TS_MOST_SOURCES];
     float *gradient[TS_MOST_SOURCES];
@@ -470,30 +476,41 @@ INLINE void unmix(const ts_row_operation *op, int sources, const size_t *at, con
         vec d = vload(dout + i);
         for (int j = 0; j < sources; j++) {
             sum[j] = vfma(d, vload(value[j] + i), sum[j]);
-            if (gradient[j])
-                vstore(gradient[j] + i, set[j] ? vmul(by[j], d) : vfma(by[j], d, vload(gradient[j] + i)));
+            if (adds || (gradient[j] && !set[j]))
+                vstore(gradient[j] + i, vfma(by[j], d, vload(gradient[j] + i)));
+            else if (gradient[j])
+                vstore(gradient[j] + i, vmul(by[j], d));
         }
     }
     for (int j = 0; j < sources; j++)
         of_weight[j] = vsum(sum[j]);
 }
 
+static void mix_row_back(const ts_row_operation *op, int r, const int *a, const int *b) {
+    const float *weight = value_at(&op->in[0], r, a, b), *dout = op->dout + (size_t)r * (size_t)op->stride;
+    float *dweight = gradient_at(&op->in[0], r, a, b), of_weight[TS_MOST_SOURCES];
+    size_t at[TS_MOST_SOURCES];
+    bool adds = true;
+    if (dweight && op->in[0].set) // before sources that are the same rows add to them
+        memset(dweight, 0, (size_t)op->in[0].stride * sizeof *dweight);
+    for (int j = 1; j < op->inputs; j++) {
+        at[j - 1] = row_at(&op->in[j], r, a, b);
+        adds = adds && op->in[j].gradient && !op->in[j].set;
+    }
+    if (op->inputs == 3 && adds)
+        unmix(op, 2, true, at, dout, weight, of_weight);
+    else
+        unmix(op, op->inputs - 1, false, at, dout, weight, of_weight);
+    for (int j = 0; dweight && j < op->inputs - 1; j++)
+        dweight[j] += of_weight[j];
+}
+
 static void mix_back(const ts_row_operation *op, int rows, const int *a, const int *b) {
-    int sources = op->inputs - 1;
     for (int r = 0; r < rows; r++) {
-        const float *weight = value_at(&op->in[0], r, a, b), *dout = op->dout + (size_t)r * (size_t)op->stride;
-        float *dweight = gradient_at(&op->in[0], r, a, b), of_weight[LANES] = {0};
-        size_t at[TS_MOST_SOURCES];
-        if (dweight && op->in[0].set) // before sources that are the same rows add to them
-            memset(dweight, 0, (size_t)op->in[0].stride * sizeof *dweight);
-        for (int j = 0; j < sources; j++)
-            at[j] = row_at(&op->in[1 + j], r, a, b);
-        if (sources == 2)
-            unmix(op, 2, at, dout, weight, of_weight);
-        else
-            unmix(op, sources, at, dout, weight, of_weight);
-        if (dweight)
-            enter(dweight, false, vload(of_weight));
+        if (op->then)
+            activate_back(op->then, r, r + 1, a, b);
+        for (const ts_row_operation *part = op; part; part = part->before)
+            mix_row_back(part, r, a, b);
     }
 }
 
@@ -506,7 +523,7 @@ void TS_FOR_SET(ts_operate)(const ts_row_operation *op, int rows, const int *a, 
         break;
     case TS_SUM:
     case TS_ACTIVATION:
-        activate(op, rows, a, b);
+        activate(op, 0, rows, a, b);
         break;
     case TS_CONCATENATE:
     case TS_SLICE:
@@ -539,7 +556,7 @@ void TS_FOR_SET(ts_operate_back)(const ts_row_operation *op, int rows, const int
         break;
     case TS_SUM:
     case TS_ACTIVATION:
-        activate_back(op, rows, a, b);
+        activate_back(op, 0, rows, a, b);
         break;
     case TS_CONCATENATE:
     case TS_SLICE:

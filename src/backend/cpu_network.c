@@ -60,7 +60,7 @@ static ts_status set_shape(void *handle) {
         ts_cpu_pairs_begin(&t->pairs, &t->base.spec);
     ts_status status = ts_model_define_training(&t->base.spec.params[0], (double)t->pairs.train, &t->graph);
     if (status == TS_OK)
-        status = ts_plan_make(&t->graph, &t->plan);
+        status = ts_plan_make(&t->graph, TS_MOST_TOGETHER, &t->plan);
     t->chunks = status == TS_OK ? ts_plan_chunks(&t->plan, t->pairs.own) : 1;
     return status;
 }
@@ -89,7 +89,10 @@ static void take_rows(training *t, ts_slab *slab, int index) {
     bool lies_here = !is_alias(node) && step->home == index;
     if (lies_here) {
         p.value = ts_slab_take_zero(slab, numbers, sizeof(float));
-        p.gradient = node->operation == TS_INPUT ? NULL : ts_slab_take_zero(slab, numbers, sizeof(float));
+        if (step->in_place)
+            p.gradient = p.value;
+        else if (node->operation != TS_INPUT)
+            p.gradient = ts_slab_take_zero(slab, numbers, sizeof(float));
     }
     if (is_turned(t, index))
         p.turned = ts_slab_take(slab, (size_t)node->width * (size_t)p.rows, sizeof(float));
@@ -219,6 +222,8 @@ static void set_operation(training *t, int index) {
         .depth_block = node->domain == TS_PAIR ? 0 : TABLE_BLOCK,
         .out = t->place[index].value,
         .dout = t->place[index].gradient,
+        .before = step->before >= 0 ? &t->op[step->before] : NULL,
+        .then = step->then >= 0 ? &t->op[step->then] : NULL,
         .adds = step->adds,
         .width = node->width,
         .stride = t->place[index].stride,
@@ -298,7 +303,8 @@ static bool learn_chunk(training *t, int64_t first, int64_t end) {
     for (; first < end; first += TILE) {
         int rows = end - first < TILE ? (int)(end - first) : TILE;
         make_tile(t, rows, t->a + first, t->b + first);
-        memcpy(out->gradient, out->value, (size_t)rows * (size_t)out->stride * sizeof(float));
+        if (out->gradient != out->value)
+            memcpy(out->gradient, out->value, (size_t)rows * (size_t)out->stride * sizeof(float));
         finite =
             t->base.kernels->loss(t->loss, out->gradient, rows, out->stride, t->pairs.valid, t->label + first, share) &&
             finite;
@@ -350,7 +356,8 @@ static bool learn_samples(training *t, int64_t step) {
             for (int e = batch->begin[first + r]; e < batch->end[first + r]; e++)
                 in->value[r * in->stride + batch->active[e]] = batch->value ? batch->value[e] : 1;
         make_tile(t, rows, NULL, NULL);
-        memcpy(out->gradient, out->value, (size_t)rows * (size_t)out->stride * sizeof(float));
+        if (out->gradient != out->value)
+            memcpy(out->gradient, out->value, (size_t)rows * (size_t)out->stride * sizeof(float));
         loss +=
             t->base.kernels->loss_of_squares(out->gradient, in->value, scale, batch->weight + first, rows, out->stride);
         tile_back(t, rows, NULL, NULL);

@@ -77,7 +77,7 @@ ts_status ts_cuda_pass_create(const ts_graph *graph, const ts_padded_layout *lay
         .cleared_floats = instances * layout->padded,
         .blocks = ts_cuda_cross_entropy_blocks(pairs),
     };
-    ts_status status = ts_plan_make(graph, &pass->plan);
+    ts_status status = ts_plan_make(graph, 0, &pass->plan);
     if (status == TS_OK) {
         pass->place = ts_alloc_zero((size_t)graph->count, sizeof *pass->place, "a network");
         status = pass->place ? TS_OK : TS_ERROR_MEMORY;

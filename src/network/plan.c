@@ -65,6 +65,59 @@ static void order_terms(ts_plan *plan) {
                 plan->step[i].adds = true;
 }
 
+// A mixture of tables, in whose rows it may be made together with others.
+static bool is_mixture(const ts_plan *plan, int index) {
+    const ts_node *node = &plan->graph->node[index];
+    bool of_tables = node->operation == TS_MIX && of_pairs(plan->graph, index) && !plan->step[index].skip;
+    for (int j = 1; j < node->inputs; j++)
+        of_tables = of_tables && !of_pairs(plan->graph, node->input[j]);
+    return of_tables;
+}
+
+// The activation that is the next to read the rows where a mixture lies, and is the only one, if all else that it reads
+// is made before. -1: none.
+static int activation_of(const ts_plan *plan, int mixture) {
+    const ts_graph *graph = plan->graph;
+    int home = plan->step[mixture].home, found = -1;
+    for (int i = 0; i < graph->count; i++) {
+        const ts_step *step = &plan->step[i];
+        if (i > mixture && !step->skip && step->home == home)
+            return -1;
+        for (int j = 0; j < step->inputs && !step->skip; j++) {
+            if (plan->step[step->input[j]].home != home)
+                continue;
+            if (found >= 0 || graph->node[i].operation != TS_ACTIVATION || j > 0)
+                return -1;
+            found = i;
+        }
+    }
+    bool ready = found >= 0 && (plan->step[found].inputs < 2 || !of_pairs(graph, plan->step[found].input[1]));
+    return ready && found != home ? found : -1;
+}
+
+// Those that come one after the other in the same rows, so that sums have the order that they have without.
+static void join_mixtures(ts_plan *plan, int together) {
+    for (int i = 0; i < plan->graph->count; i++) {
+        int last = -1, joined = 1;
+        if (!is_mixture(plan, i))
+            continue;
+        for (int j = 0; j < i; j++)
+            if (plan->step[j].home == plan->step[i].home && !plan->step[j].skip)
+                last = j;
+        for (int j = last; j >= 0 && is_mixture(plan, last); j = plan->step[j].before)
+            joined++;
+        if (last >= 0 && is_mixture(plan, last) && joined <= together && plan->step[last].then < 0) {
+            plan->step[i].before = last;
+            plan->step[last].skip = true;
+        }
+        int then = together > 0 ? activation_of(plan, i) : -1;
+        if (then >= 0) {
+            plan->step[i].then = then;
+            plan->step[then].skip = true;
+        }
+    }
+}
+
 // Where a node's values and gradient lie: a looked-up matrix's own.
 static int owner_of(const ts_graph *graph, int node) {
     while (graph->node[node].operation == TS_LOOKUP)
@@ -93,45 +146,79 @@ static bool reaches_all(const ts_graph *graph, const ts_node *user, int input, i
                                        ts_graph_rows(graph, user, 0) == ts_graph_rows(graph, of, 0));
 }
 
+// The operations in the order in which they are taken back. Returns how many.
+static int way_back(const ts_plan *plan, int *order) {
+    int count = 0;
+    for (int i = plan->graph->count - 1; i >= 0; i--) {
+        if (plan->step[i].skip)
+            continue;
+        if (plan->step[i].then >= 0)
+            order[count++] = plan->step[i].then;
+        for (int j = i; j >= 0; j = plan->step[j].before)
+            order[count++] = j;
+    }
+    return count;
+}
+
 // The first operation on the way back to reach a gradient writes it, if it reaches all of it; else it must be 0.
-static void order_gradients(ts_plan *plan) {
+static void order_gradients(ts_plan *plan, int node, const int *order, int count) {
     const ts_graph *graph = plan->graph;
-    for (int node = 0; node < graph->count; node++) {
-        bool alone = graph->node[node].operation != TS_PARAMETER || !overlaps(graph, node);
-        int reached = 0;
-        bool of_pairs_too = false, found = graph->node[node].operation == TS_LOOKUP || node == graph->output;
-        for (int i = 0; i < graph->count; i++)
-            for (int j = 0; j < plan->step[i].inputs && !plan->step[i].skip; j++)
-                if (owner_of(graph, plan->step[i].input[j]) == node) {
-                    of_pairs_too = of_pairs_too || (!of_pairs(graph, node) && of_pairs(graph, i));
-                    reached++;
-                }
-        plan->step[node].clear = !found && !of_pairs(graph, node);
-        plan->step[node].gathers = of_pairs_too;
-        plan->step[node].single = alone && reached == 1;
-        for (int i = graph->count - 1; i > node && !found && alone && !of_pairs_too; i--) {
-            ts_step *user = &plan->step[i];
-            for (int j = 0; j < user->inputs && !user->skip && !found; j++) {
-                if (owner_of(graph, user->input[j]) != node || user->shares[j])
-                    continue;
-                found = true;
-                user->sets[j] = reaches_all(graph, &graph->node[i], j, node);
-                plan->step[node].clear = !user->sets[j];
+    ts_step *of = &plan->step[node];
+    bool alone = graph->node[node].operation != TS_PARAMETER || !overlaps(graph, node);
+    bool found = graph->node[node].operation == TS_LOOKUP || node == graph->output;
+    int reached = 0;
+    for (int i = 0; i < count; i++)
+        for (int j = 0; j < plan->step[order[i]].inputs; j++)
+            if (owner_of(graph, plan->step[order[i]].input[j]) == node) {
+                of->gathers = of->gathers || (!of_pairs(graph, node) && of_pairs(graph, order[i]));
+                reached++;
             }
+    of->single = alone && reached == 1;
+    of->clear = !found && !of_pairs(graph, node);
+    for (int i = 0; i < count && !found && alone && !of->gathers; i++) {
+        ts_step *user = &plan->step[order[i]];
+        for (int j = 0; j < user->inputs && !found; j++) {
+            if (owner_of(graph, user->input[j]) != node || user->shares[j])
+                continue;
+            found = true;
+            user->sets[j] = reaches_all(graph, &graph->node[order[i]], j, node);
+            of->clear = !user->sets[j];
         }
     }
 }
 
-ts_status ts_plan_make(const ts_graph *graph, ts_plan *plan) {
+// What reads a node's rows is the loss alone, or one operation that needs them no more when it writes their gradient.
+static bool can_lie_in_place(const ts_plan *plan, int node, const int *order, int count) {
+    const ts_graph *graph = plan->graph;
+    int home = plan->step[node].home, readers = plan->step[graph->output].home == home;
+    bool fits = true;
+    for (int i = 0; i < count; i++) {
+        const ts_step *step = &plan->step[order[i]];
+        ts_operation operation = graph->node[order[i]].operation;
+        for (int j = 0; j < step->inputs; j++)
+            if (plan->step[step->input[j]].home == home && !step->shares[j]) {
+                readers++;
+                fits = fits && j == 0 && (operation == TS_PRODUCT || operation == TS_ACTIVATION);
+            }
+    }
+    return of_pairs(graph, node) && graph->node[node].operation != TS_INPUT && fits && readers == 1;
+}
+
+ts_status ts_plan_make(const ts_graph *graph, int together, ts_plan *plan) {
     size_t count = (size_t)graph->count;
-    int *uses = ts_alloc(count * sizeof *uses, "a network");
+    int *uses = ts_alloc(2 * count * sizeof *uses, "a network");
     *plan = (ts_plan){.graph = graph, .step = ts_alloc_zero(count, sizeof *plan->step, "a network")};
     if (uses && plan->step) {
         ts_graph_count_uses(graph, uses);
         for (int i = 0; i < graph->count; i++) {
             const ts_node *node = &graph->node[i];
-            plan->step[i] = (ts_step){
-                .skip = uses[i] == 0, .inputs = node->inputs, .input = node->input, .scale = node->scale, .home = i};
+            plan->step[i] = (ts_step){.skip = uses[i] == 0,
+                                      .inputs = node->inputs,
+                                      .input = node->input,
+                                      .scale = node->scale,
+                                      .home = i,
+                                      .before = -1,
+                                      .then = -1};
         }
         for (int i = 0; i < graph->count; i++)
             if (uses[i] > 0 && graph->node[i].operation == TS_PRODUCT)
@@ -139,7 +226,12 @@ ts_status ts_plan_make(const ts_graph *graph, ts_plan *plan) {
         join_activations(plan, uses);
         join_terms(plan, uses);
         order_terms(plan);
-        order_gradients(plan);
+        join_mixtures(plan, together);
+        int *order = uses + count, steps = way_back(plan, order);
+        for (int i = 0; i < graph->count; i++)
+            order_gradients(plan, i, order, steps);
+        for (int i = 0; i < graph->count; i++)
+            plan->step[i].in_place = can_lie_in_place(plan, i, order, steps);
     }
     ts_status status = uses && plan->step ? TS_OK : TS_ERROR_MEMORY;
     ts_free(uses);
