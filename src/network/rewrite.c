@@ -160,6 +160,21 @@ static int gather_sum(const rewriting *w, int index) {
     return sum < 0 ? -1 : sum;
 }
 
+// x M + s y M = (x + s y) M, of constants: one product less to go through a matrix for.
+static int factor_out(const rewriting *w, const ts_node *node) {
+    const ts_node *x = input_of(w, node, 0), *y = input_of(w, node, 1);
+    if (x->operation != TS_PRODUCT || y->operation != TS_PRODUCT || x->input[1] != y->input[1] || x->transposed ||
+        y->transposed || x->rows != 1 || y->rows != 1)
+        return -1;
+    int sum = ts_graph_scaled_sum(w->to, w->made[x->input[0]], node->scale, w->made[y->input[0]]);
+    return ts_graph_product(w->to, sum, w->made[x->input[1]]);
+}
+
+static int rewrite_sum(const rewriting *w, int index) {
+    const ts_node *node = &w->from->node[index];
+    return node->domain == TS_CONSTANT ? factor_out(w, node) : gather_sum(w, index);
+}
+
 // --- Applying them ---
 
 static int copy(const rewriting *w, ts_node node) {
@@ -214,10 +229,10 @@ static ts_status apply(const ts_graph *from, const choice *chosen, ts_graph *to)
         const ts_node *node = &from->node[i];
         if (!w.uses[i])
             continue;
-        int made = node->operation == TS_PRODUCT                              ? rewrite_product(&w, node)
-                   : node->operation == TS_MIX                                ? take_out_constant_source(&w, node)
-                   : node->operation == TS_SUM && node->domain != TS_CONSTANT ? gather_sum(&w, i)
-                                                                              : -1;
+        int made = node->operation == TS_PRODUCT ? rewrite_product(&w, node)
+                   : node->operation == TS_MIX   ? take_out_constant_source(&w, node)
+                   : node->operation == TS_SUM   ? rewrite_sum(&w, i)
+                                                 : -1;
         w.made[i] = made >= 0 ? made : copy(&w, *node);
     }
     for (int i = 0; i < TS_ROLES && to->status == TS_OK; i++)
