@@ -131,10 +131,23 @@ static inline int support_mix(support_builder *b, int x) {
     return ts_graph_mix(b->g, weights, sources, value);
 }
 
+// What several heads of attention take from tables of tokens, added up.
+static inline int support_heads(support_builder *b, int width) {
+    int sum = support_choose(b, 2) ? support_fitting(b, width) : -1, heads = 1 + support_choose(b, 3);
+    for (int h = 0; h < heads; h++) {
+        int weights = support_narrow(b, support_pick(b, 0), 2), value[2];
+        for (int j = 0; j < 2; j++)
+            value[j] = ts_graph_lookup(b->g, j == 0 ? TS_LEFT : TS_RIGHT, support_matrix(b, b->g->tokens, width));
+        int mixed = ts_graph_mix(b->g, weights, support_width(b, weights), value);
+        sum = sum < 0 ? mixed : ts_graph_sum(b->g, sum, mixed);
+    }
+    return sum;
+}
+
 static inline void support_grow(support_builder *b) {
     ts_graph *g = b->g;
     int x = support_pick(b, 0), width = support_width(b, x), y, wanted = 1 + support_choose(b, SUPPORT_WIDEST);
-    switch (support_choose(b, 13)) {
+    switch (support_choose(b, g->tokens ? 15 : 13)) {
     case 0:
         ts_graph_product(g, x, support_matrix(b, width, wanted));
         break;
@@ -169,6 +182,14 @@ static inline void support_grow(support_builder *b) {
         break;
     case 9:
         support_mix(b, x);
+        break;
+    case 13:
+        support_heads(b, width);
+        break;
+    case 14:
+        x = support_heads(b, width);
+        x = ts_graph_sum(g, x, support_matrix(b, 1, width));
+        ts_graph_activation(g, (ts_activation)support_choose(b, TS_ACTIVATIONS), x);
         break;
     default:
         ts_graph_activation(g, (ts_activation)support_choose(b, TS_ACTIVATIONS), x);

@@ -41,8 +41,6 @@ INLINE void enter(float *to, bool set, vec found) {
 
 // The same of the one number of a row of one.
 static inline void enter_one(float *to, bool set, float found) {
-    if (set)
-        vstore(to, vzero());
     *to = set ? found : *to + found;
 }
 
@@ -353,13 +351,27 @@ static void score_back(const ts_row_operation *op, int rows, const int *a, const
     }
 }
 
+// Where the rows of an input lie that go with up to 16 rows.
+static void rows_at(const ts_rows *in, int first, int rows, const int *a, const int *b, size_t *at) {
+    const int *token = in->by == TS_BY_A ? a : b;
+    size_t stride = in->by == TS_THE_ONLY ? 0 : (size_t)in->stride;
+    if (in->by == TS_BY_A || in->by == TS_BY_B)
+        for (int r = 0; r < rows; r++)
+            at[r] = (size_t)token[first + r] * stride;
+    else
+        for (int r = 0; r < rows; r++)
+            at[r] = (size_t)(first + r) * stride;
+}
+
 // Softmax over the sources of up to 16 rows, a lane each.
 static void softmax(const ts_row_operation *op, int first, int rows, const int *a, const int *b, vec *p) {
     vec largest = vset(-INFINITY), sum = vzero();
     for (int j = 0; j < op->inputs; j++) {
         float lane[LANES] = {0};
+        size_t at[LANES];
+        rows_at(&op->in[j], first, rows, a, b, at);
         for (int r = 0; r < rows; r++)
-            lane[r] = *value_at(&op->in[j], first + r, a, b);
+            lane[r] = op->in[j].value[at[r]];
         p[j] = vload(lane);
         largest = vmax(largest, p[j]);
     }
@@ -402,9 +414,12 @@ static void attend_back(const ts_row_operation *op, int rows, const int *a, cons
             mean = vfma(p[j], g[j], mean);
         }
         for (int j = 0; j < op->inputs; j++) {
+            const ts_rows *in = &op->in[j];
+            size_t at[LANES];
+            rows_at(in, first, count, a, b, at);
             vstore(lane, vmul(vset(op->scale), vmul(p[j], vsub(g[j], mean))));
-            for (int r = 0; op->in[j].gradient && r < count; r++)
-                enter_one(gradient_at(&op->in[j], first + r, a, b), op->in[j].set, lane[r]);
+            for (int r = 0; in->gradient && r < count; r++)
+                enter_one(in->gradient + at[r], in->set, lane[r]);
         }
     }
 }

@@ -9,7 +9,7 @@
 
 enum {
     TILE = 48,
-    TOKEN_BLOCK = 32, // tokens b that come before the next ones
+    TOKEN_BLOCK = 16, // tokens b that come before the next ones
     // Terms of a table's products that are added up at once, which rounds less than one long chain, and as PyTorch does
     // it where rounding decides on which side of its kink a unit of the published S5 run begins.
     TABLE_BLOCK = 64,
@@ -35,8 +35,11 @@ typedef struct training {
     ts_plan plan;
     place *place;         // (nodes)
     ts_row_operation *op; // (nodes)
-    int chunks;           // of pairs (ts_plan_chunks)
-    sum *sum;             // (sums) over pairs
+    const ts_row_operation *
+        *of_pairs; // (pair_operations) those of pairs or samples that are left to do, in their order
+    int pair_operations;
+    int chunks; // of pairs (ts_plan_chunks)
+    sum *sum;   // (sums) over pairs
     int sums;
     size_t summed;  // numbers in all of them
     float *waiting; // (log2(chunks), summed) those of the left 1, 2, 4 ... chunks of a subtree
@@ -138,6 +141,7 @@ static void take(void *handle) {
     const ts_data *data = t->base.spec.data;
     t->place = ts_slab_take_zero(slab, nodes, sizeof *t->place);
     t->op = ts_slab_take_zero(slab, nodes, sizeof *t->op);
+    t->of_pairs = ts_slab_take(slab, nodes, sizeof *t->of_pairs);
     t->sum = ts_slab_take(slab, nodes, sizeof *t->sum);
     for (int i = 0; i < t->graph.count; i++)
         take_rows(t, slab, i);
@@ -162,6 +166,9 @@ static bool mixes_tables(const ts_graph *graph) {
 
 static ts_status initialise(void *handle) {
     training *t = handle;
+    for (int i = 0; i < t->graph.count; i++)
+        if (t->graph.node[i].domain == TS_PAIR && !t->plan.step[i].skip)
+            t->of_pairs[t->pair_operations++] = &t->op[i];
     if (t->base.spec.data->table)
         return ts_cpu_pairs_draw(&t->pairs, &t->base.spec, mixes_tables(&t->graph) ? TOKEN_BLOCK : 0);
     const ts_feature_data *features = t->base.spec.data->features;
@@ -274,15 +281,13 @@ static void make_tables(training *t) {
 }
 
 static void make_tile(training *t, int rows, const int *a, const int *b) {
-    for (int i = 0; i < t->graph.count; i++)
-        if (t->graph.node[i].domain == TS_PAIR && !t->plan.step[i].skip)
-            t->base.kernels->operate(&t->op[i], rows, a, b);
+    for (int i = 0; i < t->pair_operations; i++)
+        t->base.kernels->operate(t->of_pairs[i], rows, a, b);
 }
 
 static void tile_back(training *t, int rows, const int *a, const int *b) {
-    for (int i = t->graph.output; i >= 0; i--)
-        if (t->graph.node[i].domain == TS_PAIR && !t->plan.step[i].skip)
-            t->base.kernels->operate_back(&t->op[i], rows, a, b);
+    for (int i = t->pair_operations - 1; i >= 0; i--)
+        t->base.kernels->operate_back(t->of_pairs[i], rows, a, b);
 }
 
 static void tables_back(training *t) {

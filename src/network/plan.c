@@ -74,25 +74,25 @@ static bool is_mixture(const ts_plan *plan, int index) {
     return of_tables;
 }
 
-// The activation that is the next to read the rows where a mixture lies, and is the only one, if all else that it reads
-// is made before. -1: none.
-static int activation_of(const ts_plan *plan, int mixture) {
+// The activation that alone reads the rows where a mixture lies, or the sum that alone goes on with them in their
+// place, if all else that it reads is made before. -1: none.
+static int next_of(const ts_plan *plan, int mixture) {
     const ts_graph *graph = plan->graph;
     int home = plan->step[mixture].home, found = -1;
     for (int i = 0; i < graph->count; i++) {
         const ts_step *step = &plan->step[i];
-        if (i > mixture && !step->skip && step->home == home)
+        bool reads = false;
+        for (int j = 0; j < step->inputs; j++)
+            reads = reads || plan->step[step->input[j]].home == home;
+        if (step->skip || !(reads || (i > mixture && step->home == home)))
+            continue;
+        ts_operation operation = graph->node[i].operation;
+        bool ready = step->inputs < 2 || !of_pairs(graph, step->input[1]);
+        if (found >= 0 || !ready || (operation != TS_ACTIVATION && !(operation == TS_SUM && step->shares[0])))
             return -1;
-        for (int j = 0; j < step->inputs && !step->skip; j++) {
-            if (plan->step[step->input[j]].home != home)
-                continue;
-            if (found >= 0 || graph->node[i].operation != TS_ACTIVATION || j > 0)
-                return -1;
-            found = i;
-        }
+        found = i;
     }
-    bool ready = found >= 0 && (plan->step[found].inputs < 2 || !of_pairs(graph, plan->step[found].input[1]));
-    return ready && found != home ? found : -1;
+    return found;
 }
 
 // Those that come one after the other in the same rows, so that sums have the order that they have without.
@@ -110,7 +110,7 @@ static void join_mixtures(ts_plan *plan, int together) {
             plan->step[i].before = last;
             plan->step[last].skip = true;
         }
-        int then = together > 0 ? activation_of(plan, i) : -1;
+        int then = together > 0 ? next_of(plan, i) : -1;
         if (then >= 0) {
             plan->step[i].then = then;
             plan->step[then].skip = true;

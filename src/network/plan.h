@@ -10,10 +10,10 @@ typedef struct ts_step {
     int inputs;       // of the operation,
     const int *input; // as in ts_node; of an activation that makes the sum before it: that sum's
     double scale;
-    int home;         // node in whose rows and gradient this one lies: itself, or a sum that it is a term of
-    bool adds;        // to what an earlier term has written there
-    int before, then; // of a mixture: one into the same rows, and an activation of them, that are made with it
-    bool transposed;  // a matrix that products need transposed, too
+    int home;                    // node in whose rows and gradient this one lies: itself, or a sum that it is a term of
+    bool adds;                   // to what an earlier term has written there
+    int before, then;            // of a mixture: another into the same rows, and what is made of them next; -1: none
+    bool transposed;             // a matrix that products need transposed, too
     bool shares[TS_MOST_INPUTS]; // input i lies in the same rows as this node: no gradient has to go there
     bool clear;                  // its gradient has to be 0 before the way back, as all that reach it add
     bool gathers;                // and it is a sum over pairs
