@@ -9,7 +9,7 @@
 
 enum {
     TILE = 48,
-    TOKEN_BLOCK = 16, // tokens b that come before the next ones
+    TOKEN_BLOCK = 24, // tokens b that come before the next ones
     // Terms of a table's products that are added up at once, which rounds less than one long chain, and as PyTorch does
     // it where rounding decides on which side of its kink a unit of the published S5 run begins.
     TABLE_BLOCK = 64,
