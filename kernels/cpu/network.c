@@ -401,20 +401,30 @@ static void attend(const ts_row_operation *op, int rows, const int *a, const int
     }
 }
 
+// Number j of up to 16 rows, a lane each.
+static vec column(const float *rows, int stride, int count, int j) {
+    float lane[LANES] = {0};
+    for (int r = 0; r < count; r++)
+        lane[r] = rows[(size_t)r * (size_t)stride + (size_t)j];
+    return vload(lane);
+}
+
 static void attend_back(const ts_row_operation *op, int rows, const int *a, const int *b) {
     for (int first = 0; first < rows; first += LANES) {
         int count = rows - first < LANES ? rows - first : LANES;
+        size_t row = (size_t)first * (size_t)op->stride;
         vec p[TS_MOST_SOURCES], g[TS_MOST_SOURCES], mean = vzero();
-        float lane[LANES] = {0};
-        softmax(op, first, count, a, b, p);
+        if (op->scale != 1) // else they are what came out
+            softmax(op, first, count, a, b, p);
         for (int j = 0; j < op->inputs; j++) {
-            for (int r = 0; r < count; r++)
-                lane[r] = op->dout[(size_t)(first + r) * (size_t)op->stride + (size_t)j];
-            g[j] = vload(lane);
+            if (op->scale == 1)
+                p[j] = column(op->out + row, op->stride, count, j);
+            g[j] = column(op->dout + row, op->stride, count, j);
             mean = vfma(p[j], g[j], mean);
         }
         for (int j = 0; j < op->inputs; j++) {
             const ts_rows *in = &op->in[j];
+            float lane[LANES];
             size_t at[LANES];
             rows_at(in, first, count, a, b, at);
             vstore(lane, vmul(vset(op->scale), vmul(p[j], vsub(g[j], mean))));
