@@ -23,11 +23,15 @@ static void join_activations(ts_plan *plan, const int *uses) {
     }
 }
 
+// The way back needs what came out, or it is given.
+static bool must_stay(const ts_graph *graph, int node) {
+    return graph->node[node].operation == TS_ATTEND || graph->node[node].operation == TS_INPUT;
+}
+
 // Input j of a sum is of pairs, and nothing else needs it: it can be written into the sum's own rows.
 static bool is_term(const ts_graph *graph, const int *uses, const ts_node *sum, int j) {
     return sum->operation == TS_SUM && sum->domain == TS_PAIR && sum->input[0] != sum->input[1] &&
-           of_pairs(graph, sum->input[j]) && uses[sum->input[j]] == 1 &&
-           graph->node[sum->input[j]].operation != TS_INPUT;
+           of_pairs(graph, sum->input[j]) && uses[sum->input[j]] == 1 && !must_stay(graph, sum->input[j]);
 }
 
 // It can be added to what another term has left in its rows.
@@ -201,7 +205,7 @@ static bool can_lie_in_place(const ts_plan *plan, int node, const int *order, in
                 fits = fits && j == 0 && (operation == TS_PRODUCT || operation == TS_ACTIVATION);
             }
     }
-    return of_pairs(graph, node) && graph->node[node].operation != TS_INPUT && fits && readers == 1;
+    return of_pairs(graph, node) && !must_stay(graph, node) && fits && readers == 1;
 }
 
 ts_status ts_plan_make(const ts_graph *graph, int together, ts_plan *plan) {
