@@ -481,61 +481,66 @@ static void mix(const ts_row_operation *op, int rows, const int *a, const int *b
     }
 }
 
-// One row's gradient into its sources, so many of them; of_weight: that of each weight.
-INLINE void unmix(const ts_row_operation *op, int sources, bool adds, const size_t *at, const float *dout,
-                  const float *weight, float *of_weight) {
-    int stride = op->stride;
-    const float *value[TS_MOST_SOURCES];
-    float *gradient[TS_MOST_SOURCES];
-    bool set[TS_MOST_SOURCES];
-    vec sum[TS_MOST_SOURCES], by[TS_MOST_SOURCES];
-    for (int j = 0; j < sources; j++) {
-        const ts_rows *in = &op->in[1 + j];
-        value[j] = in->value + at[j];
-        gradient[j] = in->gradient ? in->gradient + at[j] : NULL;
-        set[j] = in->set;
-        sum[j] = vzero();
-        by[j] = vset(weight[j]);
+// One row's gradient into its sources; of_weight: that of each weight.
+static void unmix(const ts_row_operation *op, int r, const int *a, const int *b, const float *weight,
+                  float *of_weight) {
+    const float *dout = op->dout + (size_t)r * (size_t)op->stride;
+    for (int j = 1; j < op->inputs; j++) {
+        const ts_rows *in = &op->in[j];
+        of_weight[j - 1] = dot(dout, value_at(in, r, a, b), op->stride);
+        add_row(gradient_at(in, r, a, b), in->set, dout, weight[j - 1], op->stride);
     }
-    for (int i = 0; i < stride; i += LANES) {
-        vec d = vload(dout + i);
-        for (int j = 0; j < sources; j++) {
-            sum[j] = vfma(d, vload(value[j] + i), sum[j]);
-            if (adds || (gradient[j] && !set[j]))
-                vstore(gradient[j] + i, vfma(by[j], d, vload(gradient[j] + i)));
-            else if (gradient[j])
-                vstore(gradient[j] + i, vmul(by[j], d));
-        }
-    }
-    for (int j = 0; j < sources; j++)
-        of_weight[j] = vsum(sum[j]);
 }
 
-static void mix_row_back(const ts_row_operation *op, int r, const int *a, const int *b) {
-    const float *weight = value_at(&op->in[0], r, a, b), *dout = op->dout + (size_t)r * (size_t)op->stride;
-    float *dweight = gradient_at(&op->in[0], r, a, b), of_weight[TS_MOST_SOURCES];
-    size_t at[TS_MOST_SOURCES];
-    bool adds = true;
-    if (dweight && op->in[0].set) // before sources that are the same rows add to them
-        memset(dweight, 0, (size_t)op->in[0].stride * sizeof *dweight);
-    for (int j = 1; j < op->inputs; j++) {
-        at[j - 1] = row_at(&op->in[j], r, a, b);
-        adds = adds && op->in[j].gradient && !op->in[j].set;
+// The same of a row of a table of tokens a and one of tokens b, both of whose gradients are added to.
+static void unmix_pair(const ts_row_operation *op, int r, int a, int b, const float *weight, float *of_weight) {
+    int stride = op->stride;
+    size_t of_a = (size_t)a * (size_t)stride, of_b = (size_t)b * (size_t)stride;
+    const float *dout = op->dout + (size_t)r * (size_t)stride;
+    const float *left = op->in[1].value + of_a, *right = op->in[2].value + of_b;
+    float *dleft = op->in[1].gradient + of_a, *dright = op->in[2].gradient + of_b;
+    vec by_a = vset(weight[0]), by_b = vset(weight[1]), sum_a = vzero(), sum_b = vzero();
+    for (int i = 0; i < stride; i += LANES) {
+        vec d = vload(dout + i);
+        sum_a = vfma(d, vload(left + i), sum_a);
+        sum_b = vfma(d, vload(right + i), sum_b);
+        vstore(dleft + i, vfma(by_a, d, vload(dleft + i)));
+        vstore(dright + i, vfma(by_b, d, vload(dright + i)));
     }
-    if (op->inputs == 3 && adds)
-        unmix(op, 2, true, at, dout, weight, of_weight);
-    else
-        unmix(op, op->inputs - 1, false, at, dout, weight, of_weight);
-    for (int j = 0; dweight && j < op->inputs - 1; j++)
-        dweight[j] += of_weight[j];
+    of_weight[0] = vsum(sum_a);
+    of_weight[1] = vsum(sum_b);
+}
+
+static bool mixes_a_pair(const ts_row_operation *op) {
+    const ts_rows *left = &op->in[1], *right = &op->in[2];
+    return op->inputs == 3 && left->by == TS_BY_A && right->by == TS_BY_B && left->gradient && right->gradient &&
+           !left->set && !right->set;
 }
 
 static void mix_back(const ts_row_operation *op, int rows, const int *a, const int *b) {
+    const ts_row_operation *part[TS_MOST_TOGETHER];
+    bool pair[TS_MOST_TOGETHER];
+    int parts = 0;
+    for (const ts_row_operation *p = op; p; p = p->before) {
+        pair[parts] = mixes_a_pair(p);
+        part[parts++] = p;
+    }
     for (int r = 0; r < rows; r++) {
         if (op->then)
             activate_back(op->then, r, r + 1, a, b);
-        for (const ts_row_operation *part = op; part; part = part->before)
-            mix_row_back(part, r, a, b);
+        for (int p = 0; p < parts; p++) {
+            const ts_rows *by = &part[p]->in[0];
+            float *dweight = gradient_at(by, r, a, b), of_weight[TS_MOST_SOURCES];
+            const float *weight = value_at(by, r, a, b);
+            if (dweight && by->set) // before sources that are the same rows add to them
+                memset(dweight, 0, (size_t)by->stride * sizeof *dweight);
+            if (pair[p])
+                unmix_pair(part[p], r, a[r], b[r], weight, of_weight);
+            else
+                unmix(part[p], r, a, b, weight, of_weight);
+            for (int j = 0; dweight && j < part[p]->inputs - 1; j++)
+                dweight[j] += of_weight[j];
+        }
     }
 }
 
