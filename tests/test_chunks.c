@@ -1,26 +1,32 @@
 // Sums over the pairs of a large instance are made in chunks, in a tree: how many there are follows from the shape, and
 // what comes out is the gradient.
 #include "backend/reference.h"
+#include "model/network.h"
 #include "network/plan.h"
 #include "support.h"
 
 #include <math.h>
 #include <stdio.h>
 
-static int chunks_of(const char *model, const char *group, double train_fraction) {
-    char text[200];
-    support_instance f;
+static int chunks_of(const ts_params *params, int n) {
     ts_graph graph;
     ts_plan plan;
-    snprintf(text, sizeof text, "task: group\nmodel: %s\ngroup: %s\ntrain_fraction: %g\n", model, group,
-             train_fraction);
-    support_open(&f, text);
-    int64_t n = f.data->table->n, pairs = (int64_t)(train_fraction * (double)(n * n));
-    assert_int_equal(ts_model_define_training(&f.params, (double)pairs, &graph), TS_OK);
+    int64_t pairs = ts_network_train(params, n);
+    assert_int_equal(ts_model_define_training(params, (double)pairs, &graph), TS_OK);
     assert_int_equal(ts_plan_make(&graph, 0, &plan), TS_OK);
     int chunks = ts_plan_chunks(&plan, pairs);
     ts_plan_free(&plan);
     ts_graph_free(&graph);
+    return chunks;
+}
+
+static int chunks_with(const char *model, const char *group, double train_fraction) {
+    char text[200];
+    support_instance f;
+    snprintf(text, sizeof text, "task: group\nmodel: %s\ngroup: %s\ntrain_fraction: %g\n", model, group,
+             train_fraction);
+    support_open(&f, text);
+    int chunks = chunks_of(&f.params, f.data->table->n);
     support_close(&f);
     return chunks;
 }
@@ -29,11 +35,24 @@ static void test_small_instances_have_one_chunk(void **state) {
     (void)state;
     const char *const groups[] = {"C2", "C31", "S5", "C113", "C118", "D61"};
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
-        assert_int_equal(chunks_of("mlp", groups[i], 0.99), 1);
-        assert_int_equal(chunks_of("transformer", groups[i], 0.99), 1);
+        assert_int_equal(chunks_with("mlp", groups[i], 0.99), 1);
+        assert_int_equal(chunks_with("transformer", groups[i], 0.99), 1);
     }
-    assert_int_equal(chunks_of("mlp", "S6", 0.4), 32);
-    assert_int_equal(chunks_of("transformer", "S6", 0.4), 16);
+    assert_int_equal(chunks_with("mlp", "S6", 0.4), 32);
+    assert_int_equal(chunks_with("transformer", "S6", 0.4), 16);
+}
+
+static void test_the_fused_transformer_leaves_chunks_to_the_general_engine(void **state) {
+    (void)state;
+    static const char *const GROUPS[] = {"S5", "S6"}, *const ENGINES[] = {TS_FUSED, TS_GENERAL};
+    for (int i = 0; i < 2; i++) {
+        char text[200];
+        support_instance f;
+        snprintf(text, sizeof text, "task: group\nmodel: transformer\ngroup: %s\n", GROUPS[i]);
+        support_open(&f, text);
+        assert_string_equal(support_engine(ts_backend_find("cpu"), &f.params)->name, ENGINES[i]);
+        support_close(&f);
+    }
 }
 
 // One step of plain descent at rate 1: the weights have gone by their gradient.
@@ -44,7 +63,7 @@ static void test_chunks_add_up_to_the_gradient(void **state) {
     int64_t reached = 0;
     double loss;
     support_open(&f, "task: group\ngroup: S5\nhidden: 3072\noptimizer: sgd\nlr: 1\nweight_decay: 0\n");
-    assert_true(chunks_of("mlp", "S5\nhidden: 3072", 0.4) > 1);
+    assert_true(chunks_of(&f.params, f.data->table->n) > 1);
     size_t count = (size_t)f.parameters;
     float *weights = ts_alloc(count * sizeof *weights, "weights");
     double *expected = ts_alloc(2 * count * sizeof *expected, "a gradient"), *at = expected + count;
@@ -75,6 +94,7 @@ static void test_chunks_add_up_to_the_gradient(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_instances_have_one_chunk),
+        cmocka_unit_test(test_the_fused_transformer_leaves_chunks_to_the_general_engine),
         cmocka_unit_test(test_chunks_add_up_to_the_gradient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -94,5 +94,9 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
     return ts_cpu_training_create(&MODEL, spec, handle);
 }
 
-const ts_engine ts_cpu_autoencoder = {
-    .name = TS_FUSED, .help = TS_FUSED_HELP, .model = "autoencoder", .create = create, TS_CPU_ENGINE_FUNCTIONS};
+const ts_engine ts_cpu_autoencoder = {.name = TS_FUSED,
+                                      .help = TS_FUSED_HELP,
+                                      .model = "autoencoder",
+                                      .can = ts_cpu_optimiser_can,
+                                      .create = create,
+                                      TS_CPU_ENGINE_FUNCTIONS};

@@ -399,5 +399,9 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
     return ts_cpu_training_create(&MODEL, spec, handle);
 }
 
-const ts_engine ts_cpu_network = {
-    .name = TS_GENERAL, .help = TS_GENERAL_HELP, .wide = true, .create = create, TS_CPU_ENGINE_FUNCTIONS};
+const ts_engine ts_cpu_network = {.name = TS_GENERAL,
+                                  .help = TS_GENERAL_HELP,
+                                  .wide = true,
+                                  .can = ts_cpu_optimiser_can,
+                                  .create = create,
+                                  TS_CPU_ENGINE_FUNCTIONS};

@@ -1,6 +1,7 @@
 // The transformer on the CPU: the fused tile kernel, on padded weights.
 #include "backend/cpu_pairs.h"
 #include "model/transformer.h"
+#include "network/plan.h"
 
 #include <string.h>
 
@@ -134,9 +135,16 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
     return ts_cpu_training_create(&MODEL, spec, handle);
 }
 
+static const char *can(const ts_params *params) {
+    const char *why = ts_cpu_optimiser_can(params);
+    double multiply_adds = params->schema->model->step_operations(params, NULL) / 2;
+    return why || multiply_adds < TS_ONE_CHUNK ? why : "it is so large that its sums are made in chunks";
+}
+
 const ts_engine ts_cpu_transformer = {.name = TS_FUSED,
                                       .help = TS_FUSED_HELP,
                                       .model = "transformer",
                                       .wide = true,
+                                      .can = can,
                                       .create = create,
                                       TS_CPU_ENGINE_FUNCTIONS};

@@ -244,14 +244,14 @@ ts_status ts_plan_make(const ts_graph *graph, int together, ts_plan *plan) {
 
 // A chunk is worth its tree: adding up its sums is little beside making them.
 int ts_plan_chunks(const ts_plan *plan, int64_t pairs) {
-    enum { MOST = 64, WORTH = 1024 };                                // chunks; multiply-adds a number of the sums
-    const double one = 4294967296.0, least = 1073741824.0, ways = 3; // multiply-adds of a step, of a chunk
+    enum { MOST = 64, WORTH = 1024 };                // chunks; multiply-adds a number of the sums
+    const double least = TS_ONE_CHUNK / 4, ways = 3; // multiply-adds of a chunk; forwards, and back to both factors
     double work = ways * ts_graph_cost(plan->graph, (double)pairs), sums = 0;
     int chunks = 1;
     for (int i = 0; i < plan->graph->count; i++)
         if (plan->step[i].gathers)
             sums += (double)ts_graph_rows(plan->graph, &plan->graph->node[i], 0) * plan->graph->node[i].width;
-    while (work >= one && chunks < MOST && work / (2 * chunks) >= least && work / (2 * chunks) >= WORTH * sums)
+    while (work >= TS_ONE_CHUNK && chunks < MOST && work / (2 * chunks) >= least && work / (2 * chunks) >= WORTH * sums)
         chunks *= 2;
     return chunks;
 }
