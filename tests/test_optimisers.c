@@ -203,6 +203,39 @@ TEST(test_muon_takes_matrices_between_hidden_layers) {
     }
 }
 
+static ts_model_costs costs_of(const char *task, const char *optimizer) {
+    support_instance f;
+    ts_model_costs costs;
+    char text[256];
+    snprintf(text, sizeof text, "%soptimizer: %s\n", task, optimizer);
+    support_open(&f, text);
+    assert_int_equal(ts_model_cost(&f.params, f.data, &costs), TS_OK);
+    support_close(&f);
+    return costs;
+}
+
+// A gradient costs the same with any optimiser. Muon has five iterations of x x^T, a a and (b a) x besides, and works
+// in x, y, a and b, of a matrix after the other.
+TEST(test_costs_count_the_optimiser) {
+    static const struct {
+        const char *task;
+        double multiply_adds, numbers;
+    } ADDED[] = {
+        // W (3, 14)
+        {"task: tree\ndepth: 3\nhidden: 3\n", 5 * (2 * 3 * 3 * 14 + 3 * 3 * 3), 2 * (3 * 14 + 3 * 3)},
+        // W (512, 128), which is stepped as (128, 512)
+        {"task: group\ngroup: S5\n", 5.0 * (2 * 128 * 128 * 512 + 128 * 128 * 128), 2 * (128 * 512 + 128 * 128)},
+        // W_Q, W_K, W_V (8, 4) and W_O (4, 8) of each of two heads, W_in (8, 16), W_out (16, 8)
+        {"task: power\np: 5\nd_model: 8\nheads: 2\nd_head: 4\nd_mlp: 16\n",
+         5 * (8 * (2 * 4 * 4 * 8 + 4 * 4 * 4) + 2 * (2 * 8 * 8 * 16 + 8 * 8 * 8)), 2 * (8 * 16 + 8 * 8)},
+    };
+    for (size_t k = 0; k < sizeof ADDED / sizeof *ADDED; k++) {
+        ts_model_costs adamw = costs_of(ADDED[k].task, "adamw"), muon = costs_of(ADDED[k].task, "muon");
+        assert_close(muon.step_operations - adamw.step_operations, 2 * ADDED[k].multiply_adds, 1e-12, 0);
+        assert_close(muon.unit_bytes - adamw.unit_bytes, 8 * ADDED[k].numbers, 1e-12, 0);
+    }
+}
+
 // --- Learning rates ---
 
 // The factor is min(t / N, 1), t the updates made before, beside the schedule's.
@@ -514,6 +547,7 @@ int main(void) {
         cmocka_unit_test(test_sgd_steps_against_the_gradient_and_the_weights),
         cmocka_unit_test(test_sgd_is_trained_by_the_reference),
         cmocka_unit_test(test_muon_takes_matrices_between_hidden_layers),
+        cmocka_unit_test(test_costs_count_the_optimiser),
         cmocka_unit_test(test_warm_up_multiplies_the_schedule),
         cmocka_unit_test(test_the_first_update_of_a_warm_up_leaves_the_weights),
         cmocka_unit_test(test_kernels_make_the_updates_in_float32),

@@ -50,6 +50,19 @@ static size_t scratch(const ts_parameter_layout *layout) {
     return (size_t)most;
 }
 
+// The three products of each iteration.
+static double operations(const ts_parameter_layout *layout) {
+    double sum = 0;
+    for (int i = 0; i < layout->count; i++)
+        if (ts_muon_takes(&layout->tensor[i])) {
+            ts_matrices shape = ts_muon_matrices(&layout->tensor[i]);
+            double m = (double)(shape.rows < shape.columns ? shape.rows : shape.columns);
+            double n = (double)(shape.rows < shape.columns ? shape.columns : shape.rows);
+            sum += (double)shape.count * m * m * (2 * n + m);
+        }
+    return 2 * TS_MUON_ITERATIONS * sum;
+}
+
 // x (m, n), m <= n, each time; a, b (m, m), y (m, n): scratch.
 static void iterate(double *x, int64_t m, int64_t n, double *a, double *b, double *y) {
     for (int64_t i = 0; i < m; i++)
@@ -126,5 +139,6 @@ const ts_optimiser ts_optimiser_muon = {
     .moments = 2, // AdamW's; of a matrix only the first
     .memory = sizeof(ts_adam),
     .scratch = scratch,
+    .operations = operations,
     .update = update,
 };
