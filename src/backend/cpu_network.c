@@ -25,7 +25,6 @@ typedef struct place {
 typedef struct training {
     ts_cpu_training base; // first
     ts_graph graph;
-    ts_loss loss;
     ts_plan plan;
     place *place;         // (nodes)
     ts_row_operation *op; // (nodes)
@@ -225,9 +224,9 @@ static bool learn_pairs(training *t) {
         int rows = t->pairs.own - first < TILE ? (int)(t->pairs.own - first) : TILE;
         make_tile(t, rows, t->a + first, t->b + first);
         memcpy(out->gradient, out->value, (size_t)rows * (size_t)out->stride * sizeof(float));
-        finite =
-            t->base.kernels->loss(t->loss, out->gradient, rows, out->stride, t->pairs.valid, t->label + first, share) &&
-            finite;
+        finite = t->base.kernels->loss(t->graph.loss, out->gradient, rows, out->stride, t->pairs.valid,
+                                       t->label + first, share) &&
+                 finite;
         tile_back(t, rows, t->a + first, t->b + first);
     }
     return finite;

@@ -144,7 +144,7 @@ static double learn_pairs(training *t, int instance, double *out, int width) {
         ts_pass_batch(&t->pass, count, t->a, t->b);
         memcpy(slope, out, (size_t)(count * width) * sizeof *slope);
         for (int r = 0; r < count; r++)
-            loss += share * ts_loss_of(TS_CROSS_ENTROPY, width, slope + r * width, table->result[pairs[first + r]]);
+            loss += share * ts_loss_of(t->graph.loss, width, slope + r * width, table->result[pairs[first + r]]);
         for (int i = 0; i < count * width; i++)
             slope[i] *= share;
         ts_pass_batch_back(&t->pass, count);
