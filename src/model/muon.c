@@ -103,6 +103,8 @@ static void step_matrix(ts_matrices shape, const double *gradient, double *param
         square += u * u;
         x[tall ? p % columns * rows + p / columns : p] = u;
     }
+    if (!isfinite(square)) // of the direction nothing would be left, and a step of 0 would hide that
+        rate = NAN;
     for (int64_t p = 0; p < count; p++)
         x[p] /= sqrt(square) + TS_MUON_EPSILON;
     for (int i = 0; i < TS_MUON_ITERATIONS; i++)
