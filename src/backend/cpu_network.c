@@ -1,6 +1,7 @@
 // Any network on the CPU, by its model's definition: each operation a kernel on rows. What depends on one token or on
 // none is made once a step; pairs and samples go through all their operations tile by tile, which stays in the cache.
 #include "backend/cpu_pairs.h"
+#include "model/network.h"
 #include "network/plan.h"
 #include "task/data.h"
 
@@ -97,11 +98,8 @@ static ts_status initialise(void *handle) {
     const ts_feature_data *features = t->base.spec.data->features;
     size_t stride = (size_t)TS_PAD(features->features);
     t->input = ts_graph_input_node(&t->graph);
-    for (int i = 0; i < t->base.spec.count; i++) {
-        const ts_numbers *importance = ts_params_numbers(&t->base.spec.params[i], "importance");
-        for (int f = 0; f < features->features; f++)
-            t->scale[(size_t)i * stride + (size_t)f] = (float)(ts_numbers_at(importance, f) / features->features);
-    }
+    for (int i = 0; i < t->base.spec.count; i++)
+        ts_network_scale(&t->base.spec.params[i], features->features, NULL, t->scale + (size_t)i * stride);
     return ts_feature_batch_create(features, ts_params_integer(&t->base.spec.params[0], "batch"), &t->batch);
 }
 

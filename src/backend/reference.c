@@ -85,11 +85,8 @@ static ts_status set_data(training *t) {
     if (!features)
         return TS_OK;
     t->input = ts_graph_input_node(&t->graph);
-    for (int i = 0; i < t->spec.count; i++) {
-        const ts_numbers *importance = ts_params_numbers(&t->spec.params[i], "importance");
-        for (int f = 0; f < features->features; f++)
-            t->importance[i * features->features + f] = ts_numbers_at(importance, f) / features->features;
-    }
+    for (int i = 0; i < t->spec.count; i++)
+        ts_network_scale(&t->spec.params[i], features->features, t->importance + i * features->features, NULL);
     return ts_feature_batch_create(features, ts_params_integer(&t->spec.params[0], "batch"), &t->drawn);
 }
 
