@@ -41,7 +41,12 @@ int main(int argc, char **argv) {
         check(engine->create(&(ts_training_spec){&f.params, 1, f.data, NULL}, &training));
     while (engine && fflush(stdout) == 0 && scanf("%lld", &steps) == 1) {
         double begin = ts_clock(), used = processor_seconds();
-        check(engine->train(training, reached, reached + steps, &reached));
+        int64_t to = reached + steps;
+        check(engine->train(training, reached, to, &reached));
+        if (reached != to) {
+            fprintf(stderr, "bench_step: training diverged\n");
+            return 1;
+        }
         printf("%.9g %.9g\n", (ts_clock() - begin) / (double)steps, (processor_seconds() - used) / (double)steps);
     }
     if (engine)
