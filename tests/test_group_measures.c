@@ -444,6 +444,29 @@ TEST(test_losses_of_corrected_logits_are_those_of_the_differences) {
     assert_true(underflowed > 50 && taken > 900);
 }
 
+// Of each way to a loss, none is 0, or any number, where a logit is not finite.
+TEST(test_logits_that_are_not_finite_have_no_loss) {
+    enum { COUNT = 11, STRIDE = 16, LABEL = 4 };
+    static const double BAD[] = {NAN, INFINITY, -INFINITY};
+    for (int at = 0; at < COUNT; at++)
+        for (int i = 0; i < 3; i++) {
+            double z[COUNT], zeros[COUNT] = {0}, e[STRIDE], ones[STRIDE], corrected;
+            const double *corrections[] = {ones};
+            bool right, counts = at == LABEL || i != 2;
+            for (int c = 0; c < COUNT; c++)
+                z[c] = 0.1 * c;
+            z[at] = BAD[i];
+            ts_exponentials(z, 1, COUNT, e);
+            ts_exponentials(zeros, -1, COUNT, ones);
+            double loss = ts_loss(e, z, COUNT, LABEL, &right), alone = ts_pair_loss(z, COUNT, LABEL);
+            ts_losses(e, corrections, 1, STRIDE, LABEL, &corrected);
+            if (isnan(alone) != counts || isnan(loss) != counts || isnan(corrected) != counts)
+                fail_msg("with %g at %d: %g, %g, %g", BAD[i], at, alone, loss, corrected);
+            if (!counts)
+                assert_close(loss, alone, 1e-12, 0);
+        }
+}
+
 // Mean over training pairs of the loss of logits without their component along a chi cube, straight from its
 // definition; at the larger scales through the underflow.
 TEST(test_excluded_losses_follow_their_definition_at_any_scale) {
@@ -485,6 +508,7 @@ int main(void) {
         cmocka_unit_test(test_projectors_are_orthogonal_where_elements_have_weights),
         cmocka_unit_test(test_losses_of_corrected_logits_are_those_of_the_differences),
         cmocka_unit_test(test_excluded_losses_follow_their_definition_at_any_scale),
+        cmocka_unit_test(test_logits_that_are_not_finite_have_no_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -227,6 +227,11 @@ static const malformed TABLE[] = {
     {FULL "checkpoints: [1, -2]\n", 4, "-2 is below the minimum 0"},
     {FULL "checkpoints:\n", 4, "key 'checkpoints': has no value"},
     {FULL "steps: 1e9\ncheckpoints: {every: 10}\n", 5, "more than 1000000 checkpoints"},
+    {FULL "steps: 100\nwarmup: 101\n", 5,
+     "key 'warmup': 101 steps are more than the 100 of training, and the learning rate would never get to lr; give at "
+     "most 100, or raise 'steps'"},
+    {FULL "warmup: 100\ngrid:\n  steps: [1000, 99, 100]\n", 4, "100 steps are more than the 99 of training"},
+    {FULL "cases:\n  - {steps: 5}\n  - {steps: 3, warmup: 5}\n", 6, "5 steps are more than the 3 of training"},
     // name
     {FULL "name: a/b\n", 4, "key 'name': 'a/b' contains '/'"},
     {FULL "name: ''\n", 4, "'' is empty; it names the results file"},

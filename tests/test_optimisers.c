@@ -203,6 +203,39 @@ TEST(test_muon_takes_matrices_between_hidden_layers) {
     }
 }
 
+static ts_model_costs costs_of(const char *task, const char *optimizer) {
+    support_instance f;
+    ts_model_costs costs;
+    char text[256];
+    snprintf(text, sizeof text, "%soptimizer: %s\n", task, optimizer);
+    support_open(&f, text);
+    assert_int_equal(ts_model_cost(&f.params, f.data, &costs), TS_OK);
+    support_close(&f);
+    return costs;
+}
+
+// A gradient costs the same with any optimiser. Muon has five iterations of x x^T, a a and (b a) x besides, and works
+// in x, y, a and b, of a matrix after the other.
+TEST(test_costs_count_the_optimiser) {
+    static const struct {
+        const char *task;
+        double multiply_adds, numbers;
+    } ADDED[] = {
+        // W (3, 14)
+        {"task: tree\ndepth: 3\nhidden: 3\n", 5 * (2 * 3 * 3 * 14 + 3 * 3 * 3), 2 * (3 * 14 + 3 * 3)},
+        // W (512, 128), which is stepped as (128, 512)
+        {"task: group\ngroup: S5\n", 5.0 * (2 * 128 * 128 * 512 + 128 * 128 * 128), 2 * (128 * 512 + 128 * 128)},
+        // W_Q, W_K, W_V (8, 4) and W_O (4, 8) of each of two heads, W_in (8, 16), W_out (16, 8)
+        {"task: power\np: 5\nd_model: 8\nheads: 2\nd_head: 4\nd_mlp: 16\n",
+         5 * (8 * (2 * 4 * 4 * 8 + 4 * 4 * 4) + 2 * (2 * 8 * 8 * 16 + 8 * 8 * 8)), 2 * (8 * 16 + 8 * 8)},
+    };
+    for (size_t k = 0; k < sizeof ADDED / sizeof *ADDED; k++) {
+        ts_model_costs adamw = costs_of(ADDED[k].task, "adamw"), muon = costs_of(ADDED[k].task, "muon");
+        assert_close(muon.step_operations - adamw.step_operations, 2 * ADDED[k].multiply_adds, 1e-12, 0);
+        assert_close(muon.unit_bytes - adamw.unit_bytes, 8 * ADDED[k].numbers, 1e-12, 0);
+    }
+}
+
 // --- Learning rates ---
 
 // The factor is min(t / N, 1), t the updates made before, beside the schedule's.
@@ -477,6 +510,78 @@ static void diverge(support_instance *f, const char *text) {
     }
 }
 
+// Three steps of PyTorch 2.15's SGD(lr=0.05, weight_decay=0.1), in float32 on a processor with AVX-512; and of portable
+// kernels, which may have no fused multiply-add, nearly that.
+TEST(test_descent_has_the_bits_of_pytorch) {
+    enum { COUNT = 16, STEPS = 3 };
+    static const uint32_t EXPECTED[2][COUNT] = {
+        {0xbf32d64b, 0xbf7636b7, 0xbfad31f9, 0x3fbec89c, 0x3f9d1866, 0x3f76d05d, 0x3f0e5352, 0x3e95e5ca, 0x3cf24f02,
+         0xbebd3b86, 0xbf21fe2f, 0xbf655e9d, 0xbfa4c5eb, 0xbfc67621, 0x3fa58472, 0x3f83d43c},
+        // momentum=0.9
+        {0xbf40b7c1, 0xbf79c6fa, 0xbfa9d180, 0x3fc211ac, 0x3fa58a11, 0x3f890273, 0x3ee82b5b, 0x3e6c19d1, 0x3bfb9d7b,
+         0xbef2c974, 0xbf3273f3, 0xbf6b832d, 0xbfa2af9a, 0xbfbf3736, 0x3facabf7, 0x3f90245a}};
+    for (int s = 0; ts_cpu_kernel_names[s]; s++)
+        for (int momentum = 0; momentum < 2; momentum++) {
+            const ts_kernels *kernels = ts_cpu_kernels_named(ts_cpu_kernel_names[s]);
+            float numbers[STEPS + 1][COUNT], velocity[COUNT] = {0}, expected[COUNT];
+            for (int k = 0; k <= STEPS; k++) // weights, then gradients
+                for (int i = 0; i < COUNT; i++)
+                    numbers[k][i] = (float)(((i * 37 + k * 53 + 11) % 41 - 20) / (13.0 + k));
+            for (int k = 1; kernels && k <= STEPS; k++) {
+                kernels->add_scaled(numbers[k], 0.1F, numbers[0], COUNT);
+                if (momentum)
+                    kernels->momentum(numbers[0], velocity, numbers[k], COUNT, 0.9F, 0.05F);
+                else
+                    kernels->descent(numbers[0], numbers[k], COUNT, 0.05F);
+            }
+            memcpy(expected, EXPECTED[momentum], sizeof expected);
+            double off = kernels && strcmp(kernels->name, "portable") == 0 ? 1e-6 : 0;
+            for (int i = 0; kernels && i < COUNT; i++)
+                assert_close(numbers[0][i], expected[i], off, 0);
+        }
+}
+
+// Every element is in range, and only their length is not: of float32 on the processor, of double in the reference.
+TEST(test_muon_does_not_stand_still_where_a_length_overflows) {
+    support_instance f;
+    support_open(&f, "task: group\ngroup: S3\nembed: 16\nhidden: 32\noptimizer: muon\n");
+    const ts_tensor *w = &f.layout.tensor[2]; // (32, 32)
+    assert_true(ts_muon_takes(w) && ts_tensor_numbers(w) == 1024);
+    for (int s = 0; ts_cpu_kernel_names[s]; s++)
+        for (int large = 0; large < 2; large++) {
+            narrow n;
+            const ts_kernels *kernels = ts_cpu_kernels_named(ts_cpu_kernel_names[s]);
+            ts_cpu_updates updates;
+            if (!kernels)
+                continue;
+            open_narrow(&f, &n);
+            const ts_cpu_instance of = {&f.params, kernels, &n.layout, &n.adam, n.state, n.gradient, n.scratch};
+            for (int64_t i = 0; i < 1024; i++) // |u| is 0.0975 times 32 times this
+                n.gradient[n.layout.tensor[2].offset + i] = (i % 3 == 0 ? -1 : 1) * (large ? 3e38F : 1e38F);
+            ts_cpu_updates_begin(&updates, &of, 0);
+            if (ts_cpu_update(&updates) == (large == 1) || isfinite(n.state[n.layout.tensor[2].offset]) == (large == 1))
+                fail_msg("%s: a weight of %g", kernels->name, (double)n.state[n.layout.tensor[2].offset]);
+            close_narrow(&n);
+        }
+    size_t numbers = (size_t)ts_optimiser_parts(&f.params) * (size_t)f.parameters;
+    for (int large = 0; large < 2; large++) {
+        double *state = ts_alloc_zero(numbers, sizeof *state, "a state");
+        double *gradient = ts_alloc_zero((size_t)f.parameters, sizeof *gradient, "a gradient");
+        double *scratch = ts_alloc(ts_optimiser_muon.scratch(&f.layout) * sizeof *scratch, "scratch");
+        void *memory = ts_alloc_zero(1, ts_optimiser_muon.memory, "memory");
+        const ts_update update = {&f.params, &f.layout, 0, memory, scratch};
+        for (int i = 0; i < 1024; i++)
+            gradient[w->offset + i] = (i % 3 == 0 ? -1 : 1) * (large ? 1e200 : 1e150);
+        ts_optimiser_update(&update, gradient, state);
+        assert_int_equal(isfinite(state[w->offset]) != 0, !large);
+        ts_free(state);
+        ts_free(gradient);
+        ts_free(scratch);
+        ts_free(memory);
+    }
+    support_close(&f);
+}
+
 TEST(test_nothing_infinite_is_done) {
     ended = 0;
     each_combination(diverge, "lr: [1, 1e6, 1e12, 1e18, 1e24, 1e30]\nsteps: 8\n");
@@ -514,11 +619,14 @@ int main(void) {
         cmocka_unit_test(test_sgd_steps_against_the_gradient_and_the_weights),
         cmocka_unit_test(test_sgd_is_trained_by_the_reference),
         cmocka_unit_test(test_muon_takes_matrices_between_hidden_layers),
+        cmocka_unit_test(test_costs_count_the_optimiser),
         cmocka_unit_test(test_warm_up_multiplies_the_schedule),
         cmocka_unit_test(test_the_first_update_of_a_warm_up_leaves_the_weights),
         cmocka_unit_test(test_kernels_make_the_updates_in_float32),
         cmocka_unit_test(test_the_processor_trains_as_the_reference),
         cmocka_unit_test(test_states_are_enough_to_go_on),
+        cmocka_unit_test(test_descent_has_the_bits_of_pytorch),
+        cmocka_unit_test(test_muon_does_not_stand_still_where_a_length_overflows),
         cmocka_unit_test(test_nothing_infinite_is_done),
         cmocka_unit_test(test_backends_train_it_or_say_why_not),
     };

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The published models in JAX, to be timed by bench_pytorch.py: training steps, two ways.
 
-  jax_models.py WORKLOAD WAY THREADS DEVICE     prints the version; then, for each number of steps read, seconds per
-                                                  step of one instance, of the clock and of processors
+  jax_models.py WORKLOAD WAY THREADS DEVICE [INSTANCES]     prints the version; then, for each number of steps read,
+                                                  seconds per step of one instance, of the clock and of processors
 
 All instances at once by vmap, steps by scan, all of it compiled by jit; gradients by grad, steps by optax. Ways:
 `published` is the network of the notebooks, in float32 and without their test losses. `algebra` uses what toysweep uses
@@ -26,8 +26,8 @@ import optax
 
 SCAN = 10  # steps of a call
 TREE_BATCH = 1024
-INSTANCES = {"tree": 5, "mlp": 2, "transformer": 2}  # as toysweep trains beside it
-GPU_INSTANCES = {"tree": 1056, "mlp": 132, "transformer": 132}
+TOGETHER, TOGETHER_GPU = {"tree": 5}, {"tree": 1056}  # instances, as toysweep trains beside it; of tables:
+TABLES, TABLES_GPU = 2, 132
 
 
 def normal(key, deviation, *shape):
@@ -61,13 +61,24 @@ class Tree:
         return jnp.mean((x - x_hat) ** 2)
 
 
+def table_of(name):
+    """(n, n): S5, S_n in lexicographic order, x y being x first, then y; C31 or 31, sums modulo 31."""
+    if name.startswith("S"):
+        elements = list(itertools.permutations(range(int(name[1:]))))
+        index = {element: i for i, element in enumerate(elements)}
+        return jnp.array([[index[tuple(y[i] for i in x)] for y in elements] for x in elements])
+    each = jnp.arange(int(name.lstrip("C")))
+    return (each[:, None] + each) % len(each)
+
+
 class Table:
     """Pairs of a table that are trained on; AdamW."""
 
     optimiser = optax.adamw(1e-3, b1=0.9, b2=0.98, weight_decay=1.0)
 
-    def __init__(self, table, fraction):
-        self.n, self.table, self.fraction = len(table), jnp.array(table), fraction
+    def __init__(self, name, fraction):
+        self.table, self.fraction = table_of(name), fraction
+        self.n = len(self.table)
 
     def data(self, key):
         """a, b and label of each training pair."""
@@ -77,24 +88,18 @@ class Table:
 
     def loss(self, w, data, key, way):
         a, b, label = data
-        logits = getattr(self, way)(w, a, b)
+        return self.loss_of(getattr(self, way)(w, a, b), label)
+
+    def loss_of(self, logits, label):
         return optax.softmax_cross_entropy_with_integer_labels(logits, label).mean()
 
 
-def permutation_table(degree):
-    """(n, n) of S_n in lexicographic order, x y being x first, then y."""
-    elements = list(itertools.permutations(range(degree)))
-    index = {element: i for i, element in enumerate(elements)}
-    return [[index[tuple(y[i] for i in x)] for y in elements] for x in elements]
-
-
 class Mlp(Table):
-    """S_n, e.g. S5, trained on 40 % of the pairs; embeddings of 256, hidden layer of 128."""
+    """Trained on 40 % of the pairs; embeddings of 256, hidden layer of 128, or as given."""
 
-    embed, hidden = 256, 128
-
-    def __init__(self, group):
-        super().__init__(permutation_table(int(group[1:])), 0.4)
+    def __init__(self, group, embed=256, hidden=128):
+        super().__init__(group, 0.4)
+        self.embed, self.hidden = embed, hidden
 
     def parameters(self, key):
         x, y, w, u = jax.random.split(key, 4)
@@ -112,13 +117,60 @@ class Mlp(Table):
         return jax.nn.relu(left[a] + right[b]) @ w["W_U"]
 
 
+class Mlp2(Table):
+    """The same with two hidden layers."""
+
+    def __init__(self, group, embed=256, inner=128, hidden=128):
+        super().__init__(group, 0.4)
+        self.embed, self.inner, self.hidden = embed, inner, hidden
+
+    def parameters(self, key):
+        x, y, first, second, u = jax.random.split(key, 5)
+        return {"W_x": normal(x, self.embed ** -0.5, self.n, self.embed),
+                "W_y": normal(y, self.embed ** -0.5, self.n, self.embed),
+                "W_1": normal(first, (2 * self.embed) ** -0.5, 2 * self.embed, self.inner),
+                "W_2": normal(second, self.inner ** -0.5, self.inner, self.hidden),
+                "W_U": normal(u, self.hidden ** -0.5, self.hidden, self.n)}
+
+    def published(self, w, a, b):
+        embedded = jnp.concatenate([w["W_x"][a], w["W_y"][b]], axis=-1)
+        return jax.nn.relu(jax.nn.relu(embedded @ w["W_1"]) @ w["W_2"]) @ w["W_U"]
+
+    def algebra(self, w, a, b):
+        left, right = w["W_x"] @ w["W_1"][:self.embed], w["W_y"] @ w["W_1"][self.embed:]
+        return jax.nn.relu(jax.nn.relu(left[a] + right[b]) @ w["W_2"]) @ w["W_U"]
+
+
+class Quadratic(Table):
+    """(U[a] + U[b])^2 W_U, trained on 40 % of the pairs to give the answer's one-hot vector."""
+
+    def __init__(self, group, hidden):
+        super().__init__(group, 0.4)
+        self.hidden = hidden
+
+    def parameters(self, key):
+        first, second = jax.random.split(key)
+        return {"U": normal(first, self.n ** -0.5, self.n, self.hidden),
+                "W_U": normal(second, self.hidden ** -0.5, self.hidden, self.n)}
+
+    def loss_of(self, logits, label):
+        return jnp.sum((logits - jax.nn.one_hot(label, self.n)) ** 2, axis=-1).mean()
+
+    def published(self, w, a, b):
+        inputs = jax.nn.one_hot(a, self.n) + jax.nn.one_hot(b, self.n)
+        return (inputs @ w["U"]) ** 2 @ w["W_U"]
+
+    def algebra(self, w, a, b):
+        return (w["U"][a] + w["U"][b]) ** 2 @ w["W_U"]
+
+
 class Transformer(Table):
-    """Sums modulo p, e.g. 113, trained on 30 % of the pairs; one layer of width 128, 4 heads of 32, 512 neurons."""
+    """Sums modulo p or a group, trained on 30 % of the pairs; one layer of width 128, 4 heads of 32, 512 neurons."""
 
     model, heads, width, neurons = 128, 4, 32, 512
 
-    def __init__(self, p):
-        super().__init__((np.arange(int(p))[:, None] + np.arange(int(p))) % int(p), 0.3)
+    def __init__(self, table):
+        super().__init__(table, 0.3)
 
     def parameters(self, key):
         shapes = {"W_E": (self.n + 1, self.model), "W_pos": (3, self.model),
@@ -154,7 +206,13 @@ class Transformer(Table):
         return (r + jax.nn.relu(r @ w["W_in"]) @ w["W_out"]) @ w["W_U"]
 
 
-MODELS = {"tree": Tree, "mlp": Mlp, "transformer": Transformer}
+MODELS = {"tree": Tree, "mlp": Mlp, "mlp2": Mlp2, "quadratic": Quadratic, "transformer": Transformer}
+
+
+def model_of(kind, words):
+    if kind == "tree":
+        return Tree(words[0])
+    return MODELS[kind](words[0], *(int(size) for word in words[1:] for size in word.split("x")))
 
 
 class Training:
@@ -185,11 +243,12 @@ class Training:
 
 
 def main():
-    workload, way, _, device = sys.argv[1:]
-    kind, size = workload.split(":")
+    workload, way, _, device, *instances = sys.argv[1:]
+    kind, *words = workload.split(":")
     jax.config.update("jax_platforms", device)
-    instances = (GPU_INSTANCES if device == "cuda" else INSTANCES)[kind]
-    training = Training(MODELS[kind](size), way, instances)
+    usual = TOGETHER_GPU.get(kind, TABLES_GPU) if device == "cuda" else TOGETHER.get(kind, TABLES)
+    instances = int(instances[0]) if instances else usual
+    training = Training(model_of(kind, words), way, instances)
     training.train(1)
     print(jax.__version__, flush=True)
     for line in sys.stdin:

@@ -1,5 +1,5 @@
-// Gradient descent, with momentum and without, with the bits of PyTorch's SGD on a processor. A velocity that is not
-// finite shows in its parameter.
+// Gradient descent, with momentum and without, in the operations of PyTorch's SGD: where both have fused multiply-adds,
+// with its bits. A velocity that is not finite shows in its parameter.
 #include "cpu/kernels.h"
 #include "cpu/simd.h"
 

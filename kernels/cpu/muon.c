@@ -74,9 +74,11 @@ bool TS_FOR_SET(ts_muon)(const ts_muon_work *w) {
     int stride = TS_PAD(w->columns);
     size_t count = (size_t)w->rows * (size_t)stride;
     bool tall = w->rows > w->columns;
-    vec length = vset((float)(gather(w, p.y) + w->epsilon)), sound = vzero();
+    float length = (float)(gather(w, p.y) + w->epsilon);
+    // Nothing is left of a direction whose length is beyond float32. That is no step of 0: the weights are not finite.
+    vec rate = vset(length < INFINITY ? -w->rate : NAN), sound = vzero();
     for (size_t i = 0; i < count; i += LANES)
-        vstore((tall ? p.y : p.x) + i, vdiv(vload(p.y + i), length));
+        vstore((tall ? p.y : p.x) + i, vdiv(vload(p.y + i), vset(length)));
     if (tall)
         transpose(p.y, w->rows, stride, w->columns, p.x, TS_PAD(w->rows));
     for (int i = 0; i < w->iterations; i++)
@@ -84,7 +86,7 @@ bool TS_FOR_SET(ts_muon)(const ts_muon_work *w) {
     if (tall)
         transpose(p.x, w->columns, TS_PAD(w->rows), w->rows, p.y, stride);
     for (size_t i = 0; i < count; i += LANES) {
-        vec step = vmul(vset(-w->rate), vload((tall ? p.y : p.x) + i));
+        vec step = vmul(rate, vload((tall ? p.y : p.x) + i));
         vec moved = vfma(vset(w->decay), vload(w->parameter + i), step);
         sound = vfma(moved, vzero(), sound);
         vstore(w->parameter + i, moved);

@@ -1,6 +1,7 @@
 // The autoencoder on the CPU: fused kernels on a batch that is drawn at every step.
 #include "backend/cpu_training.h"
 #include "model/autoencoder.h"
+#include "model/network.h"
 #include "task/data.h"
 
 #include <math.h>
@@ -47,11 +48,8 @@ static ts_status initialise(void *handle) {
     size_t stride = (size_t)t->work.stride;
     memset(t->work.x, 0, TS_MAX_BLOCK * stride * sizeof(float));
     memset(t->scale, 0, (size_t)t->base.spec.count * stride * sizeof(float));
-    for (int i = 0; i < t->base.spec.count; i++) {
-        const ts_numbers *importance = ts_params_numbers(&t->base.spec.params[i], "importance");
-        for (int f = 0; f < t->shape.features; f++)
-            t->scale[(size_t)i * stride + (size_t)f] = (float)(ts_numbers_at(importance, f) / t->shape.features);
-    }
+    for (int i = 0; i < t->base.spec.count; i++)
+        ts_network_scale(&t->base.spec.params[i], t->shape.features, NULL, t->scale + (size_t)i * stride);
     return ts_feature_batch_create(t->base.spec.data->features, t->shape.samples, &t->batch);
 }
 

@@ -1,6 +1,7 @@
 // Any network on the CPU, by its model's definition: each operation a kernel on rows. What depends on one token or on
 // none is made once a step; pairs and samples go through all their operations tile by tile, which stays in the cache.
 #include "backend/cpu_pairs.h"
+#include "model/network.h"
 #include "network/plan.h"
 #include "task/data.h"
 
@@ -31,7 +32,6 @@ typedef struct sum {
 typedef struct training {
     ts_cpu_training base; // first
     ts_graph graph;
-    ts_loss loss;
     ts_plan plan;
     place *place;         // (nodes)
     ts_row_operation *op; // (nodes)
@@ -174,11 +174,8 @@ static ts_status initialise(void *handle) {
     const ts_feature_data *features = t->base.spec.data->features;
     size_t stride = (size_t)TS_PAD(features->features);
     t->input = ts_graph_input_node(&t->graph);
-    for (int i = 0; i < t->base.spec.count; i++) {
-        const ts_numbers *importance = ts_params_numbers(&t->base.spec.params[i], "importance");
-        for (int f = 0; f < features->features; f++)
-            t->scale[(size_t)i * stride + (size_t)f] = (float)(ts_numbers_at(importance, f) / features->features);
-    }
+    for (int i = 0; i < t->base.spec.count; i++)
+        ts_network_scale(&t->base.spec.params[i], features->features, NULL, t->scale + (size_t)i * stride);
     return ts_feature_batch_create(features, ts_params_integer(&t->base.spec.params[0], "batch"), &t->batch);
 }
 
@@ -310,9 +307,9 @@ static bool learn_chunk(training *t, int64_t first, int64_t end) {
         make_tile(t, rows, t->a + first, t->b + first);
         if (out->gradient != out->value)
             memcpy(out->gradient, out->value, (size_t)rows * (size_t)out->stride * sizeof(float));
-        finite =
-            t->base.kernels->loss(t->loss, out->gradient, rows, out->stride, t->pairs.valid, t->label + first, share) &&
-            finite;
+        finite = t->base.kernels->loss(t->graph.loss, out->gradient, rows, out->stride, t->pairs.valid,
+                                       t->label + first, share) &&
+                 finite;
         tile_back(t, rows, t->a + first, t->b + first);
     }
     return finite;

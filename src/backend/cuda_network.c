@@ -9,7 +9,6 @@ typedef struct training {
     ts_cuda_training base; // first
     ts_graph graph;
     ts_cuda_pass pass;
-    ts_loss loss;
 } training;
 
 static const char *can(const ts_params *params) {
@@ -37,7 +36,7 @@ static void queue_step(void *handle) {
     ts_cuda_training *base = &t->base;
     ts_operand weights = ts_cuda_training_weights(base, 0);
     const ts_cuda_pairs pairs = {
-        .loss = t->loss,
+        .loss = t->graph.loss,
         .share = base->share,
         .weights = base->state,
         .weights_step = weights.instance_step,

@@ -85,11 +85,8 @@ static ts_status set_data(training *t) {
     if (!features)
         return TS_OK;
     t->input = ts_graph_input_node(&t->graph);
-    for (int i = 0; i < t->spec.count; i++) {
-        const ts_numbers *importance = ts_params_numbers(&t->spec.params[i], "importance");
-        for (int f = 0; f < features->features; f++)
-            t->importance[i * features->features + f] = ts_numbers_at(importance, f) / features->features;
-    }
+    for (int i = 0; i < t->spec.count; i++)
+        ts_network_scale(&t->spec.params[i], features->features, t->importance + i * features->features, NULL);
     return ts_feature_batch_create(features, ts_params_integer(&t->spec.params[0], "batch"), &t->drawn);
 }
 
@@ -144,7 +141,7 @@ static double learn_pairs(training *t, int instance, double *out, int width) {
         ts_pass_batch(&t->pass, count, t->a, t->b);
         memcpy(slope, out, (size_t)(count * width) * sizeof *slope);
         for (int r = 0; r < count; r++)
-            loss += share * ts_loss_of(TS_CROSS_ENTROPY, width, slope + r * width, table->result[pairs[first + r]]);
+            loss += share * ts_loss_of(t->graph.loss, width, slope + r * width, table->result[pairs[first + r]]);
         for (int i = 0; i < count * width; i++)
             slope[i] *= share;
         ts_pass_batch_back(&t->pass, count);

@@ -4,11 +4,13 @@
 #include "base/memory.h"
 #include "cmd/command.h"
 #include "model/model.h"
+#include "model/optimiser.h"
 #include "results/format.h"
 #include "results/reader.h"
 #include "results/records.h"
 #include "run/choose.h"
 #include "run/run.h"
+#include "sweep/yaml.h"
 #include "weights/weights.h"
 
 #include <limits.h>
@@ -30,6 +32,61 @@ static const ts_option OPTIONS[] = {
     {0},
 };
 
+static const char *value_of(const ts_yaml_node *resolved, const char *key) {
+    const ts_yaml_node *node = ts_yaml_get(resolved, key);
+    return node && node->text ? node->text : "";
+}
+
+// The keys of the instance with these parameters. False: its task, model or optimizer is none of this program.
+static bool find_schema(const ts_yaml_node *resolved, ts_schema *schema) {
+    const ts_model *model = ts_model_find(value_of(resolved, "model"));
+    const char *name = value_of(resolved, "optimizer");
+    const ts_optimiser *optimiser = model && !*name ? model->optimiser : NULL;
+    const ts_task *task = NULL;
+    for (int t = 0; ts_tasks[t] && !task; t++)
+        if (strcmp(ts_tasks[t]->name, value_of(resolved, "task")) == 0)
+            task = ts_tasks[t];
+    for (int o = 0; ts_optimisers[o] && !optimiser; o++)
+        if (strcmp(ts_optimisers[o]->name, name) == 0)
+            optimiser = ts_optimisers[o];
+    return task && model && optimiser && ts_model_schema(task, model, optimiser, schema) == TS_OK;
+}
+
+static void add_missing(const ts_yaml_node *resolved, const ts_schema *schema, ts_text *out) {
+    for (int i = 0; i < schema->count; i++) {
+        const ts_key *key = schema->key[i];
+        int by = ts_schema_switch(schema, key);
+        if (ts_yaml_get(resolved, key->name) ||
+            (by >= 0 && strcmp(value_of(resolved, schema->key[by]->name), "true") != 0))
+            continue;
+        if (key == ts_optimizer_keys)
+            ts_json_string(out, key->name, schema->optimiser->name);
+        else if (key->traits & TS_LATER)
+            ts_key_default_json(key, out);
+    }
+}
+
+// All parameters of an instance: resolved ones have no key that came later where it has its default, nor the model's
+// usual optimizer, but whoever reads the file elsewhere does not know the defaults. What counts only with a switch that
+// is off is not there.
+static ts_status complete(const char *json, ts_text *out) {
+    ts_yaml *yaml = NULL;
+    ts_schema schema;
+    int line;
+    ts_status status = ts_yaml_parse(json, strlen(json), &yaml, &line);
+    const ts_yaml_node *resolved = status == TS_OK ? ts_yaml_root(yaml) : NULL;
+    if (resolved && resolved->kind == TS_YAML_MAPPING && resolved->count > 0 && find_schema(resolved, &schema)) {
+        ts_text_append(out, json, strlen(json) - 1);
+        out->comma = true;
+        add_missing(resolved, &schema, out);
+        ts_json_close(out, '}');
+    } else if (status != TS_ERROR_MEMORY) {
+        ts_text_add(out, json); // of another version
+    }
+    ts_yaml_free(yaml);
+    return status == TS_ERROR_MEMORY ? status : ts_text_status(out);
+}
+
 // Tensors under their published names, by the model that `metadata`, a JSON object, names.
 static void publish(const char *metadata, ts_reader_tensor *tensors, int count) {
     char name[sizeof tensors->name] = "";
@@ -46,21 +103,25 @@ static void publish(const char *metadata, ts_reader_tensor *tensors, int count) 
 static ts_status export_instance(const char *file, ts_reader *reader, int64_t instance, const char *path, bool hdf5) {
     ts_reader_tensor *tensors;
     int count = 0;
-    char *metadata = NULL;
+    char *resolved = NULL;
+    ts_text metadata = {0};
     ts_status status = ts_reader_weights(reader, instance, &tensors, &count);
     if (status == TS_OK)
         status = ts_records_check(file, reader, instance);
     if (status == TS_OK)
-        status = ts_reader_resolved(reader, instance, &metadata);
+        status = ts_reader_resolved(reader, instance, &resolved);
     if (status == TS_OK)
-        publish(metadata, tensors, count);
+        status = complete(resolved, &metadata);
+    if (status == TS_OK)
+        publish(resolved, tensors, count);
     if (status == TS_OK && hdf5)
-        status = ts_weights_write_hdf5(path, tensors, count, metadata);
+        status = ts_weights_write_hdf5(path, tensors, count, ts_text_get(&metadata));
     else if (status == TS_OK)
-        status = ts_weights_write_safetensors(path, tensors, count, metadata);
+        status = ts_weights_write_safetensors(path, tensors, count, ts_text_get(&metadata));
     if (status == TS_OK)
         ts_print("%s: %d parameters of instance %lld", path, count, (long long)instance);
-    ts_free(metadata);
+    ts_free(resolved);
+    ts_text_free(&metadata);
     return status;
 }
 

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+// NaN where the label's logit is not finite, or another one is NaN or infinite; -inf elsewhere counts nothing.
 double ts_pair_loss(const double *z, int count, int label);
 
 // Rows of exponentials are padded with zeros to whole vectors.
@@ -16,8 +17,8 @@ static inline size_t ts_loss_stride(int count) {
 // e[c] = exp(sign x[c] - m), where m is the largest sign x[c]; e (ts_loss_stride(count)).
 void ts_exponentials(const double *x, double sign, int count, double *e);
 
-// Loss of logits z, and whether the label's is the largest (of equal ones the first counts, as torch.argmax has
-// it), from their exponentials e (sign 1), which is changed and restored.
+// Loss of logits z, as ts_pair_loss, and whether the label's is the largest (of equal ones the first counts, as
+// torch.argmax has it), from their exponentials e (sign 1), which is changed and restored.
 double ts_loss(double *e, const double *z, int count, int label, bool *right);
 
 // Losses of logits z - correction for `count` corrections: exponentials of both are made once (of z with

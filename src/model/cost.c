@@ -1,6 +1,7 @@
-// What training a model costs, where it does not say so itself: read off its definition.
+// What training a model costs: as it says itself or as its definition comes to, and its optimiser.
 #include "model/model.h"
 #include "model/network.h"
+#include "model/optimiser.h"
 #include "network/rewrite.h"
 #include "task/data.h"
 
@@ -33,6 +34,15 @@ static double network_bytes(const ts_graph *graph) {
     return 2 * sizeof(double) * numbers;
 }
 
+// Engines that update in float32 take less scratch than the numbers in double precision that an optimiser says.
+static void add_optimiser(const ts_params *params, ts_model_costs *costs) {
+    const ts_optimiser *optimiser = ts_optimiser_of(params);
+    ts_parameter_layout layout;
+    params->schema->model->layout(params, &layout);
+    costs->step_operations += optimiser->operations ? optimiser->operations(&layout) : 0;
+    costs->unit_bytes += optimiser->scratch ? (double)sizeof(double) * (double)optimiser->scratch(&layout) : 0;
+}
+
 ts_status ts_model_cost(const ts_params *params, const ts_data *data, ts_model_costs *costs) {
     const ts_model *model = params->schema->model;
     ts_graph graph = {0};
@@ -45,6 +55,7 @@ ts_status ts_model_cost(const ts_params *params, const ts_data *data, ts_model_c
                                                         : 2 * WAYS * ts_graph_cost(&graph, rows_of(params, data));
         costs->unit_bytes =
             model->unit_bytes ? model->unit_bytes(params, data) : network_bytes(&graph) + data_bytes(params, data);
+        add_optimiser(params, costs);
     }
     ts_graph_free(&graph);
     return status;

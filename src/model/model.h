@@ -39,8 +39,8 @@ typedef struct ts_model {
     // A width that measures have a dimension of: "neuron", "head", "feature". 0: it has none.
     int64_t (*width)(const ts_params *params, const char *name);
 
-    // Useful floating-point operations of one training step (expected, where it depends on the batch drawn). NULL:
-    // what the definition comes to.
+    // Useful floating-point operations of one training step less its update (expected, where it depends on the batch
+    // drawn). NULL: what the definition comes to.
     double (*step_operations)(const ts_params *params, const struct ts_data *data);
 
     // Bytes that a unit takes beside its instances, about: batches, scratch. 0: next to nothing. NULL: what the
@@ -63,9 +63,10 @@ ts_status ts_model_define_training(const ts_params *params, double rows, struct 
 // Whether the nodes in roles are what measures take them for. TS_ERROR_FATAL: no, and the message says which is not.
 ts_status ts_model_check_roles(const ts_params *params, const struct ts_graph *graph);
 
-// What training an instance costs: as the model says, or as its definition comes to. Fails as ts_model_define.
+// What training an instance costs: as the model says, or as its definition comes to, and its optimiser. Fails as
+// ts_model_define.
 typedef struct ts_model_costs {
-    double step_operations, unit_bytes; // as in ts_model
+    double step_operations, unit_bytes; // as in ts_model, with those of an update
 } ts_model_costs;
 ts_status ts_model_cost(const ts_params *params, const struct ts_data *data, ts_model_costs *costs);
 

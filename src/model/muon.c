@@ -50,6 +50,19 @@ static size_t scratch(const ts_parameter_layout *layout) {
     return (size_t)most;
 }
 
+// The three products of each iteration.
+static double operations(const ts_parameter_layout *layout) {
+    double sum = 0;
+    for (int i = 0; i < layout->count; i++)
+        if (ts_muon_takes(&layout->tensor[i])) {
+            ts_matrices shape = ts_muon_matrices(&layout->tensor[i]);
+            double m = (double)(shape.rows < shape.columns ? shape.rows : shape.columns);
+            double n = (double)(shape.rows < shape.columns ? shape.columns : shape.rows);
+            sum += (double)shape.count * m * m * (2 * n + m);
+        }
+    return 2 * TS_MUON_ITERATIONS * sum;
+}
+
 // x (m, n), m <= n, each time; a, b (m, m), y (m, n): scratch.
 static void iterate(double *x, int64_t m, int64_t n, double *a, double *b, double *y) {
     for (int64_t i = 0; i < m; i++)
@@ -90,6 +103,8 @@ static void step_matrix(ts_matrices shape, const double *gradient, double *param
         square += u * u;
         x[tall ? p % columns * rows + p / columns : p] = u;
     }
+    if (!isfinite(square)) // of the direction nothing would be left, and a step of 0 would hide that
+        rate = NAN;
     for (int64_t p = 0; p < count; p++)
         x[p] /= sqrt(square) + TS_MUON_EPSILON;
     for (int i = 0; i < TS_MUON_ITERATIONS; i++)
@@ -126,5 +141,6 @@ const ts_optimiser ts_optimiser_muon = {
     .moments = 2, // AdamW's; of a matrix only the first
     .memory = sizeof(ts_adam),
     .scratch = scratch,
+    .operations = operations,
     .update = update,
 };

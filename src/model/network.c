@@ -59,6 +59,17 @@ void ts_network_initialise(const ts_params *params, const ts_parameter_layout *l
                         parameters + layout->tensor[i].offset);
 }
 
+void ts_network_scale(const ts_params *params, int features, double *wide, float *narrow) {
+    const ts_numbers *importance = ts_params_numbers(params, "importance");
+    for (int f = 0; f < features; f++) {
+        double scale = ts_numbers_at(importance, f) / features;
+        if (wide)
+            wide[f] = scale;
+        if (narrow)
+            narrow[f] = (float)scale;
+    }
+}
+
 // --- Networks with given weights ---
 
 typedef struct opened {

@@ -34,6 +34,10 @@ const char *ts_network_check(const ts_parameter_layout *layout, char *message, s
 void ts_network_initialise(const ts_params *params, const ts_parameter_layout *layout, const float *deviation,
                            float *parameters);
 
+// What the square of each feature's error counts in the loss, importance / features: in either precision, or both
+// (features); NULL: not wanted.
+void ts_network_scale(const ts_params *params, int features, double *wide, float *narrow);
+
 enum { TS_SOURCES = 3 }; // what the last position attends to: a, b, itself
 
 // A network with given weights, in double precision, as its measures see it. Parts for each kind of data (as of

@@ -29,6 +29,10 @@ typedef struct ts_optimiser {
     // Numbers that an update works in. NULL: none.
     size_t (*scratch)(const ts_parameter_layout *layout);
 
+    // Floating-point operations of an update. NULL: a few for every parameter, which count for nothing beside a
+    // gradient.
+    double (*operations)(const ts_parameter_layout *layout);
+
     // state (1 + moments, layout->total): parameters, then moments, which start at 0.
     void (*update)(const ts_update *update, const double *gradient, double *state);
 } ts_optimiser;

@@ -50,6 +50,7 @@ typedef struct ts_graph {
     int count, room;
     ts_node *node;      // in an order in which inputs come first; owned
     int output;         // what the loss is taken of: logits, or x_hat
+    ts_loss loss;       // of pairs; TS_CROSS_ENTROPY unless a definition says another. Of samples: of their squares
     int role[TS_ROLES]; // nodes that are needed, too; -1: none
     ts_status status;   // of adding nodes so far
     int *slot;          // (slots) nodes by their hash, -1: none; owned

@@ -212,6 +212,7 @@ static ts_status apply(const ts_graph *from, const choice *chosen, ts_graph *to)
     int *scratch = ts_alloc((2 * count + edges) * sizeof *scratch, "a network");
     double *factor = ts_alloc(edges * sizeof *factor, "a network");
     ts_graph_begin(to, &from->layout, from->tokens);
+    to->loss = from->loss;
     if (!scratch || !factor) {
         ts_free(scratch);
         ts_free(factor);
@@ -365,6 +366,7 @@ static ts_status find_kept(const ts_graph *from, double pairs, ts_graph *to) {
             status = ts_graph_copy(&kept.entry[i].to, to);
     pthread_mutex_unlock(&kept.lock);
     to->layout = from->layout;
+    to->loss = from->loss;
     return status;
 }
 

@@ -176,19 +176,39 @@ void ts_value_text(const ts_value *value, ts_text *out) {
     out->comma = comma;
 }
 
+// Of a key that came later.
+static ts_value default_of(const ts_key *key) {
+    ts_value value = {.type = key->type};
+    if (key->type == TS_INTEGER)
+        value.integer = strtoll(key->fallback, NULL, 10);
+    else if (key->type == TS_REAL)
+        value.real = strtod(key->fallback, NULL);
+    else if (key->type == TS_BOOL)
+        value.flag = strcmp(key->fallback, "true") == 0;
+    else
+        value.name = key->fallback;
+    return value;
+}
+
 static bool is_default(const ts_key *key, const ts_value *value) {
+    const ts_value usual = default_of(key);
     switch (value->type) {
     case TS_INTEGER:
-        return value->integer == strtoll(key->fallback, NULL, 10);
+        return value->integer == usual.integer;
     case TS_REAL:
-        return value->real == strtod(key->fallback, NULL);
+        return value->real == usual.real;
     case TS_BOOL:
-        return value->flag == (strcmp(key->fallback, "true") == 0);
+        return value->flag == usual.flag;
     case TS_NAME:
-        return strcmp(value->name, key->fallback) == 0;
+        return strcmp(value->name, usual.name) == 0;
     default:
         return false;
     }
+}
+
+void ts_key_default_json(const ts_key *key, ts_text *out) {
+    const ts_value value = default_of(key);
+    ts_value_json(&value, key->name, out);
 }
 
 bool ts_params_counts(const ts_params *params, int position) {

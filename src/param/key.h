@@ -137,6 +137,9 @@ bool ts_params_counts(const ts_params *params, int position);
 // Whether the canonical form has the key at that position: one that came later only where it is not its default.
 bool ts_params_names(const ts_params *params, int position);
 
+// A key that came later, as it is by default, for an object as ts_params_json writes it.
+void ts_key_default_json(const ts_key *key, ts_text *out);
+
 // One JSON object, keys in alphabetical order: the canonical form. Its SHA-256 is the instance's identity
 // (TS_ERROR_MEMORY: it is not known).
 void ts_params_json(const ts_params *params, ts_text *out);

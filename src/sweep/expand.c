@@ -113,6 +113,26 @@ static void report_pair(walk *w) {
     ts_text_free(&models);
 }
 
+// What has to fit into the steps of training. False: something does not, and that is reported.
+static bool check_steps(walk *w) {
+    const ts_params *params = &w->cursor.params;
+    ts_faults *faults = w->spec->faults;
+    const ts_numbers *checkpoints = ts_params_numbers(params, "checkpoints");
+    long long steps = ts_params_integer(params, "steps"), warmup = ts_params_integer(params, "warmup");
+    bool many = checkpoints->form == TS_NUMBERS_EVERY && ts_checkpoints(checkpoints, steps, NULL, 0) > MAX_CHECKPOINTS;
+    if (many)
+        ts_faults_add(faults, line_of(w, "checkpoints"), "checkpoints",
+                      "every %.15g of %lld steps are more than %lld checkpoints", checkpoints->item[0], steps,
+                      (long long)MAX_CHECKPOINTS);
+    if (warmup > steps)
+        ts_faults_add(
+            faults, line_of(w, "warmup"), "warmup",
+            "%lld steps are more than the %lld of training, and the learning rate would never get to lr; give "
+            "at most %lld, or raise 'steps'",
+            warmup, steps, steps);
+    return !many && warmup <= steps;
+}
+
 // False: something is wrong with it, and reported.
 static bool check_point(walk *w) {
     const ts_params *params = &w->cursor.params;
@@ -127,14 +147,7 @@ static bool check_point(walk *w) {
         key = params->schema->model->check(params, message, sizeof message);
     if (key && message[0])
         ts_faults_add(faults, line_of(w, key), key, "%s", message);
-    const ts_numbers *checkpoints = ts_params_numbers(params, "checkpoints");
-    int64_t steps = ts_params_integer(params, "steps");
-    bool many = checkpoints->form == TS_NUMBERS_EVERY && ts_checkpoints(checkpoints, steps, NULL, 0) > MAX_CHECKPOINTS;
-    if (many)
-        ts_faults_add(faults, line_of(w, "checkpoints"), "checkpoints",
-                      "every %.15g of %lld steps are more than %lld checkpoints", checkpoints->item[0],
-                      (long long)steps, (long long)MAX_CHECKPOINTS);
-    return !key && !many;
+    return check_steps(w) && !key;
 }
 
 // What made the expression fail may be a fault of the point (no such group has an order): that is said first.

@@ -126,6 +126,25 @@ class Results(Case):
         self.assertEqual(status["cases"][0]["best"], best)
         self.assertIn("21 done", self.run_program("status", "small.h5"))
 
+    def test_export_says_all_parameters_that_count(self):
+        """Also those that are in no identity at their defaults, but none whose switch is off."""
+        later = {"optimizer": "adam", "warmup": 0, "grokfast": False, "orthograd": False, "weight_decay": 0}
+        for name, keys, said in (
+                ("usual", "", later), ("warm", "warmup: 1", {**later, "warmup": 1}),
+                ("slow", "grokfast: true", {**later, "grokfast": True, "grokfast_alpha": 0.98, "grokfast_lambda": 2}),
+                ("slower", "grokfast: true\ngrokfast_alpha: 0.5",
+                 {**later, "grokfast": True, "grokfast_alpha": 0.5, "grokfast_lambda": 2}),
+                ("muon", "optimizer: muon", {**later, "optimizer": "muon", "weight_decay": 1, "adamw_lr_scale": 1})):
+            with self.subTest(name):
+                self.write(f"{name}.yaml", f"name: {name}\ntask: tree\ndepth: 1\nhidden: 2\nsteps: 2\n{keys}\n")
+                self.run_program("run", f"{name}.yaml", "--backend", "reference")
+                self.run_program("export", f"{name}.h5", "--instance", 0)
+                header, _ = safetensors_of(self.path(f"{name}-0.safetensors"))
+                parameters = json.loads(header["__metadata__"]["toysweep"])
+                self.assertEqual({key: parameters.get(key) for key in said}, said)
+                self.assertEqual([key for key in parameters if key.startswith("grokfast_") and key not in said], [])
+                self.assertEqual(parameters["depth"], 1)
+
     def test_export_gives_the_stored_weights(self):
         self.run_program("export", "small.h5", "--instance", 4, "-o", "four.safetensors")
         self.run_program("export", "small.h5", "--instance", 4, "--format", "h5")

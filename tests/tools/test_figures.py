@@ -165,6 +165,30 @@ def test_table_instances_that_never_generalise_are_shown(path, folder):
         assert row[2] == "0" and row[3].startswith("&gt; "), row
 
 
+def titles_of(path, figure):
+    """Titles of a figure's panels."""
+    import plot as program
+    with toysweep.Results(path) as results:
+        view, = program.table.views(results, np.arange(results.count), None)
+        picture = figure(view, None).picture
+        return [axis.get_title() for axis in picture.axes if axis.get_title()]
+
+
+def test_table_where_only_the_end_is_known_tells_of_no_grokking(path, folder):
+    """As of networks that were trained elsewhere: they may know their table, but nobody knows since when."""
+    from figures.irreps import key_irreps_across_seeds
+    out = run_sweep(GROUPS, folder)
+    check_equal(titles_of(out, key_irreps_across_seeds), ["S3 (0 of 3 grokked)", "C7 (0 of 3 grokked)"], "titles")
+    with h5py.File(out, "r+") as file:
+        for case in file["cases"].values():
+            for name in "train_accuracy", "test_accuracy":
+                case[name][...] = [np.nan] * (case[name].shape[1] - 1) + [1]
+    check_equal(titles_of(out, key_irreps_across_seeds), ["S3", "C7"], "titles")
+    pictures, page = draw(out, os.path.join(folder, "figures"))
+    assert "grokking-steps" not in pictures and "key-irreps-across-seeds" in pictures, pictures
+    check_equal(grokking_rows(page), [], "table of grokking steps")
+
+
 def test_table_without_test_pairs_is_drawn(path, folder):
     pictures, _ = draw_with(folder, test_accuracy=np.nan, test_loss=np.nan)
     check_equal(pictures[:3], TRAINING_FIGURES[:3], "pictures")

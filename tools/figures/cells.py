@@ -95,6 +95,15 @@ class Cell:
         group, rows = self.at
         return name in group and len(rows) > 0 and bool(np.isfinite(group[name][rows]).any())
 
+    def is_followed(self, name):
+        """Is it known from the first checkpoint on? (Of weights trained elsewhere only the end is.)"""
+        group, rows = self.at
+        return self.is_known(name) and bool(np.isfinite(group[name][rows][:, 0]).any())
+
+    def grokked(self):
+        """How many of the finished instances came to know their test pairs; None if no curve tells."""
+        return int(np.isfinite(self.reached("test_accuracy")).sum()) if self.is_followed("test_accuracy") else None
+
     def samples(self, most):
         """At most so many of the finished instances."""
         return [self.sample(place) for place in some(range(len(self.instances)), most)]

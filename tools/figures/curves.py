@@ -48,7 +48,7 @@ def weight_norm(view, options):
 
 def grokking_steps(view, options):
     """Step at which the test accuracy first reaches 99 %, an instance a dot."""
-    cells = view.has("train_accuracy", "test_accuracy")
+    cells = [cell for cell in view.has("train_accuracy", "test_accuracy") if cell.is_followed("test_accuracy")]
     if not cells:
         return None
     shown = some(cells, MOST_STRIPS)
@@ -89,10 +89,10 @@ def grokking_table(view):
     for cell in view.cells[:MOST_ROWS]:
         done = len(cell.at[1])
         count = f"{done}" if done == cell.count else f"{done} of {cell.count}"
-        if done and cell.is_known("test_accuracy"):
+        if cell.grokked() is not None:
             steps, last = cell.reached("test_accuracy"), cell.curves("test_accuracy")[0][-1]
             middle = median_step(steps)
-            rows.append((cell.name, count, int(np.isfinite(steps).sum()),
+            rows.append((cell.name, count, cell.grokked(),
                          f"{middle:.0f}" if np.isfinite(middle) else f"> {last}"))
         else:
             rows.append((cell.name, count, "-", "-"))

@@ -187,7 +187,7 @@ def key_bars(view, prefix):
     picture, flat, axes = grid_of(cells, 3.8, 2.8, (5.6, 3.6))
     for axis, cell in zip(flat, cells):
         _, names, counts = used(cell, prefix)
-        grokked = np.isfinite(cell.reached("test_accuracy")).sum()
+        grokked = cell.grokked()
         axis.bar(range(len(names)), counts, color="#31688e", width=0.7)
         if len(names) <= 12:
             for x, count in enumerate(counts):
@@ -197,7 +197,8 @@ def key_bars(view, prefix):
                         "anchor")
         axis.axhline(len(cell.at[1]), color="gray", linewidth=0.8, linestyle=":")
         axis.set_ylim(0, 1.12 * len(cell.at[1]))
-        axis.set_title(f"{title_of(cell)} ({grokked} of {len(cell.at[1])} grokked)", fontsize=9)
+        of_all = "" if grokked is None else f" ({grokked} of {len(cell.at[1])} grokked)"
+        axis.set_title(title_of(cell) + of_all, fontsize=9)
         axis.yaxis.get_major_locator().set_params(integer=True)
         axis.grid(axis="x", visible=False)
     for axis in axes[:, 0]:
