@@ -11,6 +11,16 @@ void ts_graph_begin(ts_graph *graph, const ts_parameter_layout *layout, int toke
     ts_graph_forget_roles(graph);
 }
 
+void ts_graph_restart(ts_graph *graph, const ts_parameter_layout *layout, int tokens) {
+    ts_graph empty = {.layout = *layout, .tokens = tokens, .room = graph->room, .node = graph->node};
+    empty.slot = graph->slot;
+    empty.slots = graph->slots;
+    *graph = empty;
+    ts_graph_forget_roles(graph);
+    if (graph->slot)
+        memset(graph->slot, 0xff, (size_t)graph->slots * sizeof *graph->slot);
+}
+
 void ts_graph_set_role(ts_graph *graph, ts_role role, int node) {
     graph->role[role] = node;
 }

@@ -59,6 +59,7 @@ typedef struct ts_graph {
 
 // A graph of nothing.
 void ts_graph_begin(ts_graph *graph, const ts_parameter_layout *layout, int tokens);
+void ts_graph_restart(ts_graph *graph, const ts_parameter_layout *layout, int tokens); // again, in the same memory
 void ts_graph_free(ts_graph *graph);
 
 // A graph of the same nodes; free with ts_graph_free, also after a fault.

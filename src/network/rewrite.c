@@ -183,7 +183,7 @@ static int copy(const rewriting *w, ts_node node) {
     return ts_graph_add(w->to, node);
 }
 
-// Leaves out what the output does not need; scratch: (count).
+// Leaves out what the output does not need; scratch: (count). Nothing can be added then.
 static void prune(ts_graph *graph, int *scratch) {
     int kept = 0;
     ts_graph_count_uses(graph, scratch);
@@ -200,54 +200,79 @@ static void prune(ts_graph *graph, int *scratch) {
     for (int i = 0; i < TS_ROLES; i++)
         if (graph->role[i] >= 0)
             graph->role[i] = scratch[graph->role[i]];
-    graph->count = graph->room = kept;
-    ts_free(graph->slot); // of the nodes as they were; made again if one is added
-    graph->slot = NULL;
-    graph->slots = 0;
+    graph->count = kept;
+}
+
+// What rewriting needs again and again.
+typedef struct workspace {
+    ts_graph graph[2];
+    int nodes;      // there is room for
+    int *numbers;   // (nodes, 2 + TS_MOST_INPUTS)
+    double *factor; // (nodes, TS_MOST_INPUTS)
+} workspace;
+
+static void free_workspace(workspace *space) {
+    ts_graph_free(&space->graph[0]);
+    ts_graph_free(&space->graph[1]);
+    ts_free(space->numbers);
+    ts_free(space->factor);
+}
+
+static ts_status make_room(workspace *space, int nodes) {
+    if (nodes <= space->nodes)
+        return TS_OK;
+    ts_free(space->numbers);
+    ts_free(space->factor);
+    size_t count = 2 * (size_t)nodes;
+    space->numbers = ts_alloc(count * (2 + TS_MOST_INPUTS) * sizeof *space->numbers, "a network");
+    space->factor = ts_alloc(count * TS_MOST_INPUTS * sizeof *space->factor, "a network");
+    space->nodes = space->numbers && space->factor ? (int)count : 0;
+    return space->nodes ? TS_OK : TS_ERROR_MEMORY;
+}
+
+static int rewrite_node(const rewriting *w, int index) {
+    const ts_node *node = &w->from->node[index];
+    switch (node->operation) {
+    case TS_PRODUCT:
+        return rewrite_product(w, node);
+    case TS_MIX:
+        return take_out_constant_source(w, node);
+    case TS_SUM:
+        return rewrite_sum(w, index);
+    default:
+        return -1;
+    }
 }
 
 // What the output needs of `from`, with each rule applied where it can be.
-static ts_status apply(const ts_graph *from, const choice *chosen, ts_graph *to) {
-    size_t count = (size_t)from->count, edges = TS_MOST_INPUTS * count;
-    int *scratch = ts_alloc((2 * count + edges) * sizeof *scratch, "a network");
-    double *factor = ts_alloc(edges * sizeof *factor, "a network");
-    ts_graph_begin(to, &from->layout, from->tokens);
-    to->loss = from->loss;
-    if (!scratch || !factor) {
-        ts_free(scratch);
-        ts_free(factor);
-        return TS_ERROR_MEMORY;
-    }
+static ts_status apply(workspace *space, const ts_graph *from, const choice *chosen, ts_graph *to) {
+    ts_status status = make_room(space, from->count);
+    if (status != TS_OK)
+        return status;
     rewriting w = {.from = from,
                    .to = to,
                    .choice = chosen,
-                   .made = scratch,
-                   .uses = scratch + count,
-                   .term = scratch + 2 * count,
-                   .factor = factor};
+                   .made = space->numbers,
+                   .uses = space->numbers + from->count,
+                   .term = space->numbers + 2 * (size_t)from->count,
+                   .factor = space->factor};
+    ts_graph_restart(to, &from->layout, from->tokens);
+    to->loss = from->loss;
     ts_graph_count_uses(from, w.uses);
     for (int i = 0; i < from->count; i++) {
-        const ts_node *node = &from->node[i];
         if (!w.uses[i])
             continue;
-        int made = node->operation == TS_PRODUCT ? rewrite_product(&w, node)
-                   : node->operation == TS_MIX   ? take_out_constant_source(&w, node)
-                   : node->operation == TS_SUM   ? rewrite_sum(&w, i)
-                                                 : -1;
-        w.made[i] = made >= 0 ? made : copy(&w, *node);
+        int made = rewrite_node(&w, i);
+        w.made[i] = made >= 0 ? made : copy(&w, from->node[i]);
     }
     for (int i = 0; i < TS_ROLES && to->status == TS_OK; i++)
         if (from->role[i] >= 0)
             ts_graph_set_role(to, i, w.made[from->role[i]]);
-    ts_status status = ts_graph_finish(to, to->status == TS_OK ? w.made[from->output] : 0);
-    ts_free(scratch);
-    ts_free(factor);
-    scratch = status == TS_OK ? ts_alloc((size_t)to->count * sizeof *scratch, "a network") : NULL;
-    if (scratch)
-        prune(to, scratch);
-    else if (status == TS_OK)
-        status = TS_ERROR_MEMORY;
-    ts_free(scratch);
+    status = ts_graph_finish(to, to->status == TS_OK ? w.made[from->output] : 0);
+    if (status == TS_OK)
+        status = make_room(space, to->count);
+    if (status == TS_OK)
+        prune(to, space->numbers);
     return status;
 }
 
@@ -258,19 +283,18 @@ static bool same_graph(const ts_graph *x, const ts_graph *y) {
     return same;
 }
 
-// Until no rule changes anything.
-static ts_status apply_all(const ts_graph *from, const choice *chosen, ts_graph *to) {
+// Until no rule changes anything. *to: one of the workspace's.
+static ts_status apply_all(workspace *space, const ts_graph *from, const choice *chosen, const ts_graph **to) {
     enum { MOST_TURNS = 64 };
-    ts_status status = apply(from, chosen, to);
+    ts_status status = apply(space, from, chosen, &space->graph[0]);
+    int now = 0;
     for (int turn = 0; status == TS_OK && turn < MOST_TURNS; turn++) {
-        ts_graph next;
-        status = apply(to, chosen, &next);
-        bool done = status == TS_OK && same_graph(to, &next);
-        ts_graph_free(to);
-        *to = next;
-        if (done)
+        status = apply(space, &space->graph[now], chosen, &space->graph[1 - now]);
+        now = 1 - now;
+        if (status == TS_OK && same_graph(&space->graph[0], &space->graph[1]))
             break;
     }
+    *to = &space->graph[now];
     return status;
 }
 
@@ -292,11 +316,10 @@ double ts_graph_cost(const ts_graph *graph, double pairs) {
     return cost;
 }
 
-static ts_status cost_of(const ts_graph *from, const choice *chosen, double pairs, double *cost) {
-    ts_graph to;
-    ts_status status = apply_all(from, chosen, &to);
-    *cost = status == TS_OK ? ts_graph_cost(&to, pairs) : 0;
-    ts_graph_free(&to);
+static ts_status cost_of(workspace *space, const ts_graph *from, const choice *chosen, double pairs, double *cost) {
+    const ts_graph *to;
+    ts_status status = apply_all(space, from, chosen, &to);
+    *cost = status == TS_OK ? ts_graph_cost(to, pairs) : 0;
     return status;
 }
 
@@ -312,8 +335,8 @@ static bool multiplies(const ts_graph *graph, int tensor) {
 }
 
 // Changes one decision after the other for the better, until none is.
-static ts_status improve(const ts_graph *from, double pairs, choice *best, double *cost) {
-    ts_status status = cost_of(from, best, pairs, cost);
+static ts_status improve(workspace *space, const ts_graph *from, double pairs, choice *best, double *cost) {
+    ts_status status = cost_of(space, from, best, pairs, cost);
     for (bool better = true; better && status == TS_OK;) {
         better = false;
         for (int t = 0; t < 2 * from->layout.count && status == TS_OK; t++) {
@@ -323,7 +346,7 @@ static ts_status improve(const ts_graph *from, double pairs, choice *best, doubl
             bool *decision = t % 2 == 0 ? &other.distribute[t / 2] : &other.fold[t / 2];
             *decision = !*decision;
             double now;
-            status = cost_of(from, &other, pairs, &now);
+            status = cost_of(space, from, &other, pairs, &now);
             if (status == TS_OK && now < *cost) {
                 *best = other;
                 *cost = now;
@@ -335,14 +358,21 @@ static ts_status improve(const ts_graph *from, double pairs, choice *best, doubl
 }
 
 static ts_status rewrite(const ts_graph *from, double pairs, ts_graph *to) {
+    workspace space = {0};
     choice none = {0}, all;
     double without, with;
+    const ts_graph *best;
     for (int t = 0; t < TS_MAX_TENSORS; t++)
         all.distribute[t] = all.fold[t] = true;
-    ts_status status = improve(from, pairs, &none, &without);
+    ts_status status = improve(&space, from, pairs, &none, &without);
     if (status == TS_OK)
-        status = improve(from, pairs, &all, &with);
-    return status == TS_OK ? apply_all(from, without <= with ? &none : &all, to) : status;
+        status = improve(&space, from, pairs, &all, &with);
+    if (status == TS_OK)
+        status = apply_all(&space, from, without <= with ? &none : &all, &best);
+    if (status == TS_OK)
+        status = ts_graph_copy(best, to);
+    free_workspace(&space);
+    return status;
 }
 
 // The last graphs that were rewritten: those of a sweep are alike, and measures ask again and again.
