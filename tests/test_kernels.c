@@ -7,7 +7,7 @@
 #include "support_engine.h"
 #ifdef TS_HAVE_CUDA
 #include "backend/cuda.h"
-#include "cuda/step.h"
+#include "cuda/update.h"
 #endif
 
 // --- Adam ---
@@ -138,8 +138,8 @@ TEST(test_exponential_is_within_2_ulp) {
 typedef struct adam_instance {
     ts_cuda_slab slab;
     float *state, *gradient;
-    ts_adam_betas *betas;
-    ts_adam_rates *rates;
+    ts_update_constants *constants;
+    ts_update_rates *rates;
     int *progress; // stopped, taken
     cudaStream_t stream;
 } adam_instance;
@@ -148,19 +148,23 @@ static void update_on_gpu(const void *context, float *state, const float *gradie
                           ts_adam_rates rates) {
     const adam_instance *i = context;
     const int progress[2] = {0, 1};
-    const ts_adamw_work work = {.instances = 1,
-                                .count = COUNT,
-                                .state = i->state,
-                                .gradient = i->gradient,
-                                .whole = COUNT,
-                                .betas = i->betas,
-                                .rates = i->rates,
-                                .stopped = i->progress,
-                                .taken = i->progress + 1};
+    const ts_update_constants constants = {.betas = betas};
+    const ts_update_rates all_rates = {.adam = rates};
+    const ts_update_work work = {.instances = 1,
+                                 .count = COUNT,
+                                 .padded = COUNT,
+                                 .state_parts = TS_ADAM_PARTS,
+                                 .state = i->state,
+                                 .gradient = i->gradient,
+                                 .whole = COUNT,
+                                 .constants = i->constants,
+                                 .rates = i->rates,
+                                 .stopped = i->progress,
+                                 .taken = i->progress + 1};
     assert_int_equal(ts_cuda_upload(i->state, state, 3 * COUNT * sizeof *state, i->stream), TS_OK);
     assert_int_equal(ts_cuda_upload(i->gradient, gradient, COUNT * sizeof *gradient, i->stream), TS_OK);
-    assert_int_equal(ts_cuda_upload(i->betas, &betas, sizeof betas, i->stream), TS_OK);
-    assert_int_equal(ts_cuda_upload(i->rates, &rates, sizeof rates, i->stream), TS_OK);
+    assert_int_equal(ts_cuda_upload(i->constants, &constants, sizeof constants, i->stream), TS_OK);
+    assert_int_equal(ts_cuda_upload(i->rates, &all_rates, sizeof all_rates, i->stream), TS_OK);
     assert_int_equal(ts_cuda_upload(i->progress, progress, sizeof progress, i->stream), TS_OK);
     assert_int_equal(ts_cuda_adamw(&work, i->stream), cudaSuccess);
     assert_int_equal(ts_cuda_download(state, i->state, 3 * COUNT * sizeof *state, i->stream), TS_OK);
@@ -173,7 +177,7 @@ TEST(test_cuda_updates_have_the_bits_of_pytorch) {
         assert_int_equal(pass == 1 ? ts_cuda_slab_reserve(&i.slab, "an instance") : TS_OK, TS_OK);
         i.state = ts_cuda_slab_take(&i.slab, 3 * COUNT, sizeof *i.state);
         i.gradient = ts_cuda_slab_take(&i.slab, COUNT, sizeof *i.gradient);
-        i.betas = ts_cuda_slab_take(&i.slab, 1, sizeof *i.betas);
+        i.constants = ts_cuda_slab_take(&i.slab, 1, sizeof *i.constants);
         i.rates = ts_cuda_slab_take(&i.slab, 1, sizeof *i.rates);
         i.progress = ts_cuda_slab_take(&i.slab, 2, sizeof *i.progress);
     }

@@ -3,7 +3,7 @@
 // ranks.
 #pragma once
 
-#include "adam.h"
+#include "optimiser.h"
 #include "operations.h"
 
 #include <stdbool.h>
@@ -141,8 +141,6 @@ typedef struct ts_muon_work {
     (3 * (size_t)TS_PAD(rows) * (size_t)TS_PAD(columns) +                                                              \
      2 * (size_t)TS_PAD((rows) < (columns) ? (rows) : (columns)) *                                                     \
          (size_t)TS_PAD((rows) < (columns) ? (rows) : (columns)))
-
-#define TS_ORTHOGRAD_EPSILON 1e-30 // so that no division is by 0
 
 typedef struct ts_kernels {
     const char *name;

@@ -3,7 +3,7 @@
 
 #include "device.h"
 
-#include "adam.h"
+#include "optimiser.h"
 
 namespace {
 

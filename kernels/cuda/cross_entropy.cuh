@@ -21,7 +21,7 @@ template <int N> __device__ __forceinline__ void warp_max(float (&x)[N]) {
 }
 
 // The same bits in every lane: each adds the same two numbers.
-template <int N> __device__ __forceinline__ void warp_sum(float (&x)[N]) {
+template <typename T, int N> __device__ __forceinline__ void warp_sum(T (&x)[N]) {
 #pragma unroll
     for (int distance = 16; distance > 0; distance /= 2) {
 #pragma unroll

@@ -2,7 +2,7 @@
 // and pointers only; all pointers are to device memory.
 #pragma once
 
-#include "adam.h"
+#include "optimiser.h"
 
 #include <cuda_runtime_api.h>
 #include <stddef.h>

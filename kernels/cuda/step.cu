@@ -1,8 +1,7 @@
 // Kernels of a step that stream through memory once: the cross-entropy's gradient, sums over the pairs of a
-// token, AdamW. Each thread works on 16 bytes at a time; every sum has one order, whatever else is on the device.
+// token. Each thread works on 16 bytes at a time; every sum has one order, whatever else is on the device.
 #include "device.h"
 
-#include "adam.cuh"
 #include "cross_entropy.cuh"
 #include "quad.cuh"
 #include "step.h"
@@ -144,26 +143,6 @@ __global__ void __launch_bounds__(THREADS) verdict(const ts_verdict_work w) {
         w.taken[instance]++;
 }
 
-// Grid: blocks of THREADS quads, instances.
-__global__ void __launch_bounds__(THREADS) adamw(const ts_adamw_work w) {
-    int instance = (int)blockIdx.y, at = ((int)blockIdx.x * THREADS + (int)threadIdx.x) * TS_QUAD;
-    if (w.stopped[instance] || at >= w.count)
-        return;
-    ts_adam_betas betas = w.betas[instance];
-    ts_adam_rates rates = w.rates[(size_t)(w.taken[instance] - 1) * (size_t)w.instances + (size_t)instance];
-    size_t length = (size_t)(w.count - w.whole);
-    float4 gradient = gradient_quad(w.gradient + (size_t)instance * (size_t)w.whole, w.whole,
-                                    w.partial + (size_t)instance * (size_t)w.parts * length, w.parts, length, at);
-    float *state = w.state + (size_t)instance * TS_ADAM_PARTS * (size_t)w.count + at;
-    float4 p = quad_at(state), m = quad_at(state + w.count), v = quad_at(state + 2 * (size_t)w.count);
-    adam_quad(betas, rates, gradient, p, m, v);
-    if (!finite_quad(p))
-        atomicOr(&w.spoiled[instance], 1);
-    quad_at(state) = p;
-    quad_at(state + w.count) = m;
-    quad_at(state + 2 * (size_t)w.count) = v;
-}
-
 } // namespace
 
 int ts_cuda_cross_entropy_blocks(int pairs) {
@@ -200,9 +179,4 @@ cudaError_t ts_cuda_sum(const ts_sum_work *work, cudaStream_t stream) {
 cudaError_t ts_cuda_verdict(const ts_verdict_work *work, cudaStream_t stream) {
     dim3 grid((unsigned)(work->instances + THREADS - 1) / THREADS), block(THREADS);
     return LAUNCH(verdict, grid, block, 0, stream, *work);
-}
-
-cudaError_t ts_cuda_adamw(const ts_adamw_work *work, cudaStream_t stream) {
-    dim3 grid((unsigned)(work->count / TS_QUAD + THREADS - 1) / THREADS, (unsigned)work->instances), block(THREADS);
-    return LAUNCH(adamw, grid, block, 0, stream, *work);
 }

@@ -1,9 +1,8 @@
 // CUDA kernels of a training step, for models that learn a table (mlp, transformer): products of small matrices, the
-// cross-entropy's gradient, sums over the pairs of a token, AdamW. Plain structs of shapes and device pointers; what a
-// step is made of, and where memory comes from, is the engines' matter (src/backend/cuda_training.h).
+// cross-entropy's gradient, sums over the pairs of a token, whether an instance goes on. Plain structs of shapes and
+// device pointers; what a step is made of, and where memory comes from, is the engines' matter
+// (src/backend/cuda_training.h).
 #pragma once
-
-#include "adam.h"
 
 #include <cuda_runtime_api.h>
 #include <stdint.h>
@@ -95,22 +94,6 @@ typedef struct ts_verdict_work {
     int *taken;         // (instances): steps taken since the constants were written
 } ts_verdict_work;
 cudaError_t ts_cuda_verdict(const ts_verdict_work *work, cudaStream_t stream);
-
-// AdamW (model/optimiser.h) with the constants of step taken[instance] - 1.
-typedef struct ts_adamw_work {
-    int instances;
-    int count;             // floats of an instance's parameters, pads included
-    float *state;          // (instances, TS_ADAM_PARTS, count): weights, first and second moments
-    const float *gradient; // (instances, whole)
-    int whole;             // parameters from this one on have their gradient in parts:
-    int parts;
-    const float *partial;       // (instances, parts, count - whole), to be added up in order
-    const ts_adam_betas *betas; // (instances)
-    const ts_adam_rates *rates; // (steps, instances)
-    const int *taken, *stopped; // (instances)
-    int *spoiled;               // (instances): becomes 1 where a parameter, or a moment, is not finite now
-} ts_adamw_work;
-cudaError_t ts_cuda_adamw(const ts_adamw_work *work, cudaStream_t stream);
 
 #ifdef __cplusplus
 }

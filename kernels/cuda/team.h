@@ -11,7 +11,7 @@ extern "C" {
 // A piece: `count` floats of gradient, then TS_QUAD floats of which the first is 1 where a loss was not finite, else 0.
 typedef struct ts_team_work {
     int count;          // a multiple of TS_QUAD
-    const float *whole; // (whole_count), and the rest in parts: as in ts_adamw_work
+    const float *whole; // (whole_count), and the rest in parts: as in ts_update_work
     int whole_count;
     int parts;
     const float *partial; // (parts, count - whole_count)

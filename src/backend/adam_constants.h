@@ -2,7 +2,7 @@
 // Adam, its constants as they take them, rounded to float.
 #pragma once
 
-#include "adam.h"
+#include "optimiser.h"
 #include "model/adam.h"
 
 // As ts_engine.can. (Whatever makes learning rates, they take.)
@@ -10,7 +10,7 @@ static inline const char *ts_adam_can(const ts_params *params) {
     const ts_optimiser *optimiser = ts_optimiser_of(params);
     if (optimiser != &ts_optimiser_adam && optimiser != &ts_optimiser_adamw)
         return "its kernels have no optimizer but adam and adamw";
-    if (ts_adam_coupled_decay(params) != 0)
+    if (ts_coupled_decay(params) != 0)
         return "its kernels have no weight_decay of adam";
     return ts_params_bool(params, "grokfast")    ? "its kernels have no grokfast"
            : ts_params_bool(params, "orthograd") ? "its kernels have no orthograd"

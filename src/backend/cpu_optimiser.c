@@ -37,7 +37,7 @@ static bool step_matrices(ts_cpu_updates *u, int tensor) {
         .keep = u->momentum,
         .take = (float)(1 - ts_params_real(u->of.params, "momentum")),
         .rate = (float)(lr * ts_muon_factor(shape)),
-        .decay = (float)(1 - lr * u->decay),
+        .decay = (float)(1 - lr * ts_params_real(u->of.params, "weight_decay")),
         .linear = (float)TS_MUON_LINEAR,
         .cubic = (float)TS_MUON_CUBIC,
         .quintic = (float)TS_MUON_QUINTIC,
@@ -74,13 +74,11 @@ static bool step_muon(ts_cpu_updates *u) {
 static const struct {
     const ts_optimiser *optimiser;
     bool (*step)(ts_cpu_updates *);
-    bool of_adam, coupled, momentum; // whether it has Adam's constants, decays by the gradient, has that key
+    bool of_adam; // it needs Adam's constants
 } STEPS[] = {
-    {&ts_optimiser_adam, step_adam, .of_adam = true, .coupled = true},
-    {&ts_optimiser_adamw, step_adam, .of_adam = true},
-    {&ts_optimiser_sgd, step_sgd, .coupled = true},
-    {&ts_optimiser_momentum, step_momentum, .coupled = true, .momentum = true},
-    {&ts_optimiser_muon, step_muon, .of_adam = true, .momentum = true},
+    {&ts_optimiser_adam, step_adam, true}, {&ts_optimiser_adamw, step_adam, true},
+    {&ts_optimiser_sgd, step_sgd, false},  {&ts_optimiser_momentum, step_momentum, false},
+    {&ts_optimiser_muon, step_muon, true},
 };
 enum { COUNT = sizeof STEPS / sizeof *STEPS };
 
@@ -106,24 +104,17 @@ size_t ts_cpu_optimiser_scratch(const ts_params *params, const ts_padded_layout 
     return most;
 }
 
-// Keys that a schema may be without (ts_model_schema) count as 0.
-static double real_or_0(const ts_params *params, const char *name) {
-    return ts_schema_find(params->schema, name) >= 0 ? ts_params_real(params, name) : 0;
-}
-
 void ts_cpu_updates_begin(ts_cpu_updates *updates, const ts_cpu_instance *of, int64_t t) {
     const ts_params *params = of->params;
     int which = find(params);
-    double decay = real_or_0(params, "weight_decay");
     *updates = (ts_cpu_updates){
         .of = *of,
         .t = t,
         .step = STEPS[which].step,
         .filter = ts_gradient_filter_of(params),
         .schedule = ts_schedule_of(params),
-        .decay = STEPS[which].coupled ? 0 : decay,
-        .coupled = STEPS[which].coupled ? (float)decay : 0,
-        .momentum = STEPS[which].momentum ? (float)ts_params_real(params, "momentum") : 0,
+        .coupled = (float)ts_coupled_decay(params),
+        .momentum = (float)ts_params_real_or(params, "momentum", 0),
     };
     if (!STEPS[which].of_adam)
         return;

@@ -33,7 +33,6 @@ typedef struct ts_cpu_updates {
     ts_gradient_filter filter;
     ts_schedule schedule;
     ts_adam_betas betas;
-    double decay; // decoupled weight decay
     float coupled, momentum;
 } ts_cpu_updates;
 void ts_cpu_updates_begin(ts_cpu_updates *updates, const ts_cpu_instance *of, int64_t t);

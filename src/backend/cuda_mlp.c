@@ -2,6 +2,7 @@
 // right = W_y W[e:]; the pairs, fused where W_U fits on the chip (kernels/cuda/mlp.h), else one product after the
 // other; sums over each token's pairs; dW_x, dW_y and dW; AdamW. How sums are cut follows from the shape alone, never
 // from K, so that packing changes no bits.
+#include "backend/adam_constants.h"
 #include "backend/cuda_training.h"
 #include "cuda/mlp.h"
 #include "model/mlp.h"
@@ -33,8 +34,8 @@ static ts_status set_shape(void *handle) {
     t->hidden_stride = base->layout.tensor[W].stride;
     t->out_stride = base->layout.tensor[W_U].stride;
     t->fused = ts_mlp_fused_shared(t->shape.hidden, t->shape.n_out) <= ts_cuda_properties_of()->block_shared;
-    t->blocks = t->fused ? ts_mlp_fused_blocks(base->pairs) : ts_cuda_cross_entropy_blocks(base->pairs);
-    t->parts = t->fused ? t->blocks : (base->pairs - 1) / PART_PAIRS + 1;
+    t->blocks = t->fused ? ts_mlp_fused_blocks(base->pairs.count) : ts_cuda_cross_entropy_blocks(base->pairs.count);
+    t->parts = t->fused ? t->blocks : (base->pairs.count - 1) / PART_PAIRS + 1;
     return TS_OK;
 }
 
@@ -42,8 +43,8 @@ static void take(void *handle) {
     training *t = handle;
     ts_cuda_training *base = &t->base;
     ts_cuda_slab *slab = &base->device;
-    size_t count = (size_t)base->instances, pairs = count * (size_t)base->pairs, out = (size_t)t->out_stride;
-    size_t embedded = count * 2 * (size_t)base->tokens * (size_t)t->hidden_stride;
+    size_t count = (size_t)base->instances, pairs = count * (size_t)base->pairs.count, out = (size_t)t->out_stride;
+    size_t embedded = count * 2 * (size_t)base->pairs.tokens * (size_t)t->hidden_stride;
     t->embedded = ts_cuda_slab_take(slab, embedded, sizeof(float));
     t->dembedded = ts_cuda_slab_take(slab, embedded, sizeof(float));
     t->hidden = ts_cuda_slab_take(slab, pairs * (size_t)t->hidden_stride, sizeof(float));
@@ -57,7 +58,7 @@ static void take(void *handle) {
 
 // left and right: (n, hidden) of each instance and side.
 static ts_operand of_embedded(const training *t, const float *first) {
-    int64_t side = (int64_t)t->base.tokens * t->hidden_stride;
+    int64_t side = (int64_t)t->base.pairs.tokens * t->hidden_stride;
     return (ts_operand){first, 2 * side, side, t->hidden_stride};
 }
 
@@ -77,7 +78,7 @@ static ts_operand gradient_of_sides(const training *t, int tensor) {
 }
 
 static void embed(training *t) {
-    ts_cuda_training_multiply(&t->base, (ts_product_work){TS_PRODUCT_PLAIN, t->base.tokens, t->shape.hidden,
+    ts_cuda_training_multiply(&t->base, (ts_product_work){TS_PRODUCT_PLAIN, t->base.pairs.tokens, t->shape.hidden,
                                                           t->shape.embed, .parts = 2, .a = of_sides(t, W_X),
                                                           .b = of_sides(t, W), .c = of_embedded(t, t->embedded)});
 }
@@ -87,18 +88,18 @@ static ts_mlp_pairs_work pairs_work(const training *t) {
     ts_operand w_u = ts_cuda_training_weights(base, W_U);
     return (ts_mlp_pairs_work){
         .instances = base->instances,
-        .tokens = base->tokens,
-        .pairs = base->pairs,
+        .tokens = base->pairs.tokens,
+        .pairs = base->pairs.count,
         .hidden = t->shape.hidden,
         .n_out = t->shape.n_out,
         .hidden_stride = t->hidden_stride,
         .out_stride = t->out_stride,
-        .share = base->share,
+        .share = base->pairs.share,
         .embedded = t->embedded,
         .w_u = w_u.first,
         .w_u_step = w_u.instance_step,
-        .token = base->token,
-        .label = base->label,
+        .token = base->pairs.token,
+        .label = base->pairs.label,
         .hidden_rows = t->hidden,
         .blocks = t->blocks,
         .dw_u = t->dw_u,
@@ -113,7 +114,7 @@ static ts_mlp_pairs_work pairs_work(const training *t) {
 static void unfused(training *t) {
     ts_cuda_training *base = &t->base;
     const ts_mlp_pairs_work work = pairs_work(t);
-    int h = t->shape.hidden, out = t->shape.n_out, pairs = base->pairs;
+    int h = t->shape.hidden, out = t->shape.n_out, pairs = base->pairs.count;
     int64_t part = (int64_t)h * t->out_stride;
     ts_operand hidden = {t->hidden, (int64_t)pairs * t->hidden_stride, 0, t->hidden_stride}, hidden_parts = hidden;
     ts_operand logits = {t->logits, (int64_t)pairs * t->out_stride, 0, t->out_stride}, logits_parts = logits;
@@ -138,24 +139,24 @@ static void embed_gradient(training *t) {
     ts_operand dembedded = of_embedded(t, t->dembedded);
     const ts_segment_work segments = {
         .instances = base->instances,
-        .tokens = base->tokens,
-        .pairs = base->pairs,
+        .tokens = base->pairs.tokens,
+        .pairs = base->pairs.count,
         .columns = t->hidden_stride,
         .heads = 1,
-        .rows = {t->hidden, (int64_t)base->pairs * t->hidden_stride, 0, t->hidden_stride},
+        .rows = {t->hidden, (int64_t)base->pairs.count * t->hidden_stride, 0, t->hidden_stride},
         .out = dembedded,
-        .begin = base->begin,
-        .order = base->order,
+        .begin = base->pairs.begin,
+        .order = base->pairs.order,
         .stopped = ts_cuda_training_stopped(base),
     };
     if (base->error == cudaSuccess)
         base->error = ts_cuda_segments(&segments, base->stream);
-    ts_cuda_training_multiply(base, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, base->tokens, t->shape.embed,
+    ts_cuda_training_multiply(base, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, base->pairs.tokens, t->shape.embed,
                                                       t->shape.hidden, .parts = 2, .a = dembedded, .b = of_sides(t, W),
                                                       .c = gradient_of_sides(t, W_X)});
     ts_cuda_training_multiply(base, (ts_product_work){TS_PRODUCT_A_TRANSPOSED, t->shape.embed, t->shape.hidden,
-                                                      base->tokens, .parts = 2, .a = of_sides(t, W_X), .b = dembedded,
-                                                      .c = gradient_of_sides(t, W)});
+                                                      base->pairs.tokens, .parts = 2, .a = of_sides(t, W_X),
+                                                      .b = dembedded, .c = gradient_of_sides(t, W)});
 }
 
 static void queue_step(void *handle) {
@@ -179,7 +180,8 @@ static void queue_step(void *handle) {
 }
 
 static ts_status create(const ts_training_spec *spec, void **handle) {
-    static const ts_cuda_model MODEL = {sizeof(training), set_shape, take, queue_step, NULL};
+    static const ts_cuda_model MODEL = {
+        .bytes = sizeof(training), .set_shape = set_shape, .take = take, .queue = queue_step};
     return ts_cuda_training_create(&MODEL, spec, handle);
 }
 

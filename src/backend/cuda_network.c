@@ -1,6 +1,7 @@
-// Any network that learns a table on a GPU, by its model's definition: rewritten (network/rewrite.h), then operation by
-// operation for K instances at once (cuda_pass.h).
+// Any network on a GPU, by its model's definition: rewritten (network/rewrite.h), then operation by operation for K
+// instances at once (cuda_pass.h).
 #include "backend/cuda_pass.h"
+#include "backend/cuda_samples.h"
 #include "backend/cuda_training.h"
 #include "model/network.h"
 #include "task/data.h"
@@ -9,51 +10,104 @@ typedef struct training {
     ts_cuda_training base; // first
     ts_graph graph;
     ts_cuda_pass pass;
+    ts_samples_work samples; // of features
+    int *bad;                // (instances, blocks): 1 where some loss is not finite
+    int blocks;
 } training;
-
-static const char *can(const ts_params *params) {
-    return params->schema->model->learns == TS_KIND_TABLE ? ts_adam_can(params)
-                                                          : "its kernels for any network learn tables only";
-}
 
 // Rewriting goes by all pairs of an instance, also where this rank has a part of them: the same on all ranks.
 static ts_status set_shape(void *handle) {
     training *t = handle;
     const ts_training_spec *spec = &t->base.spec;
-    double pairs = (double)ts_network_train(&spec->params[0], spec->data->table->n);
-    ts_status status = ts_model_define_training(&spec->params[0], pairs, &t->graph);
-    return status == TS_OK ? ts_cuda_pass_create(&t->graph, &t->base.layout, t->base.instances, t->base.pairs, &t->pass)
+    const ts_table *table = spec->data->table;
+    if (!table)
+        ts_cuda_samples_begin(&t->samples, spec);
+    int rows = table ? t->base.pairs.count : t->samples.rows;
+    t->blocks = ts_cuda_cross_entropy_blocks(rows);
+    double all = table ? (double)ts_network_train(&spec->params[0], table->n) : 0;
+    ts_status status = ts_model_define_training(&spec->params[0], all, &t->graph);
+    return status == TS_OK ? ts_cuda_pass_create(&t->graph, &t->base.layout, t->base.instances, rows, &t->pass)
                            : status;
 }
 
 static void take(void *handle) {
     training *t = handle;
-    ts_cuda_pass_take(&t->pass, &t->base.device);
+    ts_cuda_training *base = &t->base;
+    ts_cuda_pass_take(&t->pass, &base->device);
+    t->bad = ts_cuda_slab_take(&base->device, (size_t)base->instances * (size_t)t->blocks, sizeof(int));
+    if (base->spec.data->table)
+        return;
+    ts_samples_work *samples = &t->samples;
+    samples->x = ts_cuda_pass_rows(&t->pass, ts_graph_input_node(&t->graph));
+    samples->output = ts_cuda_pass_rows(&t->pass, t->graph.output);
+    ts_cuda_samples_take(samples, &base->spec, samples->x.stride, &base->device);
+    samples->begun = ts_cuda_training_begun(base);
+    samples->taken = ts_cuda_training_taken(base);
+    samples->stopped = ts_cuda_training_stopped(base);
+    samples->bad = t->bad;
+}
+
+static ts_status initialise(void *handle) {
+    training *t = handle;
+    return t->base.spec.data->table
+               ? TS_OK
+               : ts_cuda_samples_upload(&t->samples, &t->base.spec, t->samples.x.stride, t->base.stream);
+}
+
+// --- A step ---
+
+static void start(training *t, cudaError_t (*kernel)(const ts_samples_work *, cudaStream_t)) {
+    if (t->base.error == cudaSuccess)
+        t->base.error = kernel(&t->samples, t->base.stream);
+}
+
+static void draw_samples(training *t) {
+    if (t->samples.nodes > 0)
+        start(t, ts_cuda_samples_list);
+    start(t, ts_cuda_samples_enter);
+}
+
+// Logits become the loss's gradient.
+static void learn_pairs(training *t) {
+    const ts_cuda_training *base = &t->base;
+    const ts_cross_entropy_work work = {
+        .instances = base->instances,
+        .pairs = base->pairs.count,
+        .n_out = base->pairs.n_out,
+        .share = base->pairs.share,
+        .logits = ts_cuda_pass_rows(&t->pass, t->graph.output),
+        .label = base->pairs.label,
+        .blocks = t->blocks,
+        .bad = t->bad,
+        .stopped = ts_cuda_training_stopped(base),
+    };
+    if (t->base.error == cudaSuccess)
+        t->base.error = ts_cuda_loss(&work, t->graph.loss, base->stream);
 }
 
 static void queue_step(void *handle) {
     training *t = handle;
     ts_cuda_training *base = &t->base;
+    bool table = base->spec.data->table != NULL;
     ts_operand weights = ts_cuda_training_weights(base, 0);
-    const ts_cuda_pairs pairs = {
-        .loss = t->graph.loss,
-        .share = base->share,
-        .weights = base->state,
-        .weights_step = weights.instance_step,
-        .token = base->token,
-        .label = base->label,
-        .order = base->order,
-        .begin = base->begin,
-        .stopped = ts_cuda_training_stopped(base),
-    };
+    const ts_cuda_batch batch = {base->state, weights.instance_step, table ? &base->pairs : NULL,
+                                 ts_cuda_training_stopped(base)};
     const ts_cuda_gradient whole = {
         .whole = t->pass.cleared,
         .whole_count = base->layout.padded,
-        .bad = t->pass.bad,
-        .blocks = t->pass.blocks,
+        .bad = t->bad,
+        .blocks = t->blocks,
     };
+    if (!table)
+        draw_samples(t);
     if (base->error == cudaSuccess)
-        base->error = ts_cuda_pass_queue(&t->pass, &pairs, base->stream);
+        base->error = ts_cuda_pass_forward(&t->pass, &batch, base->stream);
+    if (table)
+        learn_pairs(t);
+    else
+        start(t, ts_cuda_loss_of_squares);
+    if (base->error == cudaSuccess)
+        base->error = ts_cuda_pass_back(&t->pass, &batch, base->stream);
     ts_cuda_training_update(base, &whole);
 }
 
@@ -64,21 +118,31 @@ static void end(void *handle) {
 }
 
 static ts_status create(const ts_training_spec *spec, void **handle) {
-    static const ts_cuda_model MODEL = {sizeof(training), set_shape, take, queue_step, end};
+    static const ts_cuda_model MODEL = {.bytes = sizeof(training),
+                                        .set_shape = set_shape,
+                                        .take = take,
+                                        .initialise = initialise,
+                                        .queue = queue_step,
+                                        .end = end};
     return ts_cuda_training_create(&MODEL, spec, handle);
 }
 
-// As of the transformer: rounds of tiles of the logits, of 128 x 64 and three to a multiprocessor.
+// As of the transformer: rounds of tiles of the output, of 128 x 64 and three to a multiprocessor.
 static int64_t fill(const ts_params *params, const struct ts_data *data) {
-    int64_t tiles = (ts_network_train(params, data->table->n) + 127) / 128 * ((data->table->n_out + 63) / 64);
-    return ts_cuda_fill(tiles, 3, 20);
+    const ts_training_spec one = {params, 1, data, NULL};
+    ts_samples_work samples;
+    if (!data->table)
+        ts_cuda_samples_begin(&samples, &one);
+    int64_t rows = data->table ? ts_network_train(params, data->table->n) : samples.rows;
+    int columns = data->table ? data->table->n_out : data->features->features;
+    return ts_cuda_fill((rows + 127) / 128 * ((columns + 63) / 64), 3, 20);
 }
 
 const ts_engine ts_cuda_network = {
     .name = TS_GENERAL,
-    .help = TS_GENERAL_HELP ", of tables",
+    .help = TS_GENERAL_HELP,
     .wide = true,
-    .can = can,
+    .can = ts_cuda_optimiser_can,
     .create = create,
     TS_CUDA_ENGINE_FUNCTIONS,
     .fill = fill,

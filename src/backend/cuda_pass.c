@@ -16,6 +16,11 @@ static const ts_node *input_of(const ts_cuda_pass *p, int index, int input) {
     return &p->graph->node[p->plan.step[index].input[input]];
 }
 
+// What a sample is given as has no gradient.
+static bool goes_back(const ts_cuda_pass *p, int index, int input) {
+    return input_of(p, index, input)->operation != TS_INPUT;
+}
+
 static int parts_of(int rows, int part) {
     return rows > part ? (rows - 1) / part + 1 : 1;
 }
@@ -75,7 +80,6 @@ ts_status ts_cuda_pass_create(const ts_graph *graph, const ts_padded_layout *lay
         .instances = instances,
         .pairs = pairs,
         .cleared_floats = instances * layout->padded,
-        .blocks = ts_cuda_cross_entropy_blocks(pairs),
     };
     ts_status status = ts_plan_make(graph, 0, &pass->plan);
     if (status == TS_OK) {
@@ -101,14 +105,14 @@ void ts_cuda_pass_take(ts_cuda_pass *pass, ts_cuda_slab *slab) {
     pass->cleared = ts_cuda_slab_take(slab, (size_t)pass->cleared_floats, sizeof(float));
     pass->scratch = ts_cuda_slab_take(slab, count * (size_t)pass->scratch_floats, sizeof(float));
     pass->partial = ts_cuda_slab_take(slab, count * (size_t)pass->partial_floats, sizeof(float));
-    pass->bad = ts_cuda_slab_take(slab, count * (size_t)pass->blocks, sizeof(int));
     for (int i = 0; i < pass->graph->count; i++) {
+        const ts_node *node = &pass->graph->node[i];
         ts_cuda_node_rows *place = &pass->place[i];
         size_t floats = count * (size_t)place->rows * (size_t)place->stride;
         if (!place->used)
             continue;
         place->value = ts_cuda_slab_take(slab, floats, sizeof(float));
-        if (pass->graph->node[i].domain == TS_PAIR) // the output's gradient is made in its place
+        if (node->domain == TS_PAIR && node->operation != TS_INPUT) // the output's gradient is made in its place
             place->gradient = i == pass->graph->output ? place->value : ts_cuda_slab_take(slab, floats, sizeof(float));
     }
 }
@@ -118,7 +122,7 @@ void ts_cuda_pass_take(ts_cuda_pass *pass, ts_cuda_slab *slab) {
 // A step as it is put on the stream. A fault sticks: further kernels are not started.
 typedef struct step {
     const ts_cuda_pass *p;
-    const ts_cuda_pairs *pairs;
+    const ts_cuda_batch *batch;
     cudaStream_t stream;
     cudaError_t error;
 } step;
@@ -138,7 +142,7 @@ static ts_operand value_of(const step *s, int index) {
     if (node->operation == TS_LOOKUP)
         return value_of(s, node->input[0]);
     if (node->operation == TS_PARAMETER)
-        return parameter_rows(s->p, node, s->pairs->weights, s->pairs->weights_step);
+        return parameter_rows(s->p, node, s->batch->weights, s->batch->weights_step);
     const ts_cuda_node_rows *place = &s->p->place[s->p->plan.step[index].home];
     return rows_at(place, place->value);
 }
@@ -167,8 +171,8 @@ static ts_row_work operation(const step *s, int index) {
         .inputs = plan->inputs,
         .out = value_of(s, index),
         .adds = plan->adds,
-        .token = s->pairs->token,
-        .stopped = s->pairs->stopped,
+        .token = s->batch->pairs ? s->batch->pairs->token : NULL,
+        .stopped = s->batch->stopped,
         .factor = 1,
     };
     for (int j = 0; j < plan->inputs; j++)
@@ -182,7 +186,7 @@ static ts_row_work operation(const step *s, int index) {
 static void multiply(step *s, ts_product_work work) {
     work.instances = s->p->instances;
     work.parts = work.parts ? work.parts : 1;
-    work.stopped = s->pairs->stopped;
+    work.stopped = s->batch->stopped;
     if (s->error == cudaSuccess)
         s->error = ts_cuda_product(&work, s->stream);
 }
@@ -204,7 +208,7 @@ static void make_product(step *s, int index) {
 
 static void sum_rows(step *s, ts_row_sum_work work) {
     work.instances = s->p->instances;
-    work.stopped = s->pairs->stopped;
+    work.stopped = s->batch->stopped;
     if (s->error == cudaSuccess)
         s->error = ts_cuda_row_sums(&work, s->stream);
 }
@@ -250,8 +254,10 @@ static void matrix_gradient(step *s, int index) {
 
 static void product_back(step *s, int index) {
     const ts_node *node = &s->p->graph->node[index];
-    ts_operand to = gradient_of(s, node->input[0]);
     matrix_gradient(s, index);
+    if (!goes_back(s->p, index, 0))
+        return;
+    ts_operand to = gradient_of(s, node->input[0]);
     multiply(s, (ts_product_work){
                     .form = node->transposed ? TS_PRODUCT_PLAIN : TS_PRODUCT_B_TRANSPOSED,
                     .rows = s->p->place[index].rows,
@@ -291,9 +297,9 @@ static void share_out(step *s, int index, int input, ts_operand rows, double sca
         work.weights = *weights;
     if (which != TS_ROW_ONLY) {
         int side = which == TS_ROW_OF_RIGHT;
-        work.begin = s->pairs->begin + side * (tokens + 1);
+        work.begin = s->batch->pairs->begin + side * (tokens + 1);
         work.begin_step = 2 * (int64_t)(tokens + 1);
-        work.order = s->pairs->order + (int64_t)side * p->pairs;
+        work.order = s->batch->pairs->order + (int64_t)side * p->pairs;
         work.sums = tokens;
     } else if (sums > 1) {
         ts_row_sum_work parts = work;
@@ -323,6 +329,8 @@ static void go_back(step *s, const ts_row_work *work) {
 static void give(step *s, int index, int input, double scale) {
     const ts_step *plan = &s->p->plan.step[index];
     bool same = which_of(s->p, index, input) == TS_ROW_SAME;
+    if (!goes_back(s->p, index, input))
+        return;
     ts_row_work work = operation(s, index);
     work.input = input;
     work.factor = same ? (float)scale : 1;
@@ -356,7 +364,7 @@ static void activation_back(step *s, int index) {
     give(s, index, 0, 1);
     if (plan->inputs < 2)
         return;
-    if (which_of(s->p, index, 1) != TS_ROW_SAME && (!same || plan->sets[0]))
+    if (which_of(s->p, index, 1) != TS_ROW_SAME && (!same || (plan->sets[0] && goes_back(s->p, index, 0))))
         share_out(s, index, 1, same ? gradient_of(s, plan->input[0]) : scratch_of(s, plan->input[0]), plan->scale,
                   NULL);
     else
@@ -380,6 +388,7 @@ static void back(step *s, int index) {
     switch (node->operation) {
     case TS_PARAMETER:
     case TS_LOOKUP:
+    case TS_INPUT:
         break;
     case TS_PRODUCT:
         product_back(s, index);
@@ -410,37 +419,29 @@ static void forward(step *s, int index) {
     const ts_node *node = &s->p->graph->node[index];
     if (node->operation == TS_PRODUCT) {
         make_product(s, index);
-    } else if (!is_alias(node)) {
+    } else if (!is_alias(node) && node->operation != TS_INPUT) {
         ts_row_work work = operation(s, index);
         if (s->error == cudaSuccess)
             s->error = ts_cuda_rows_forward(&work, s->stream);
     }
 }
 
-static void learn(step *s) {
-    const ts_cuda_pass *p = s->p;
-    const ts_cross_entropy_work work = {
-        .instances = p->instances,
-        .pairs = p->pairs,
-        .n_out = p->graph->node[p->graph->output].width,
-        .share = s->pairs->share,
-        .logits = value_of(s, p->graph->output),
-        .label = s->pairs->label,
-        .blocks = p->blocks,
-        .bad = p->bad,
-        .stopped = s->pairs->stopped,
-    };
-    if (s->error == cudaSuccess)
-        s->error = ts_cuda_loss(&work, s->pairs->loss, s->stream);
+ts_operand ts_cuda_pass_rows(const ts_cuda_pass *pass, int node) {
+    const ts_cuda_node_rows *place = &pass->place[pass->plan.step[node].home];
+    return rows_at(place, place->value);
 }
 
-cudaError_t ts_cuda_pass_queue(const ts_cuda_pass *pass, const ts_cuda_pairs *pairs, cudaStream_t stream) {
-    step s = {pass, pairs, stream, cudaSuccess};
+cudaError_t ts_cuda_pass_forward(const ts_cuda_pass *pass, const ts_cuda_batch *batch, cudaStream_t stream) {
+    step s = {pass, batch, stream, cudaSuccess};
     s.error = cudaMemsetAsync(pass->cleared, 0, (size_t)pass->cleared_floats * sizeof(float), stream);
     for (int i = 0; i < pass->graph->count; i++)
         if (!pass->plan.step[i].skip)
             forward(&s, i);
-    learn(&s);
+    return s.error;
+}
+
+cudaError_t ts_cuda_pass_back(const ts_cuda_pass *pass, const ts_cuda_batch *batch, cudaStream_t stream) {
+    step s = {pass, batch, stream, cudaSuccess};
     for (int i = pass->graph->count - 1; i >= 0; i--)
         if (!pass->plan.step[i].skip)
             back(&s, i);

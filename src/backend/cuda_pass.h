@@ -1,9 +1,10 @@
-// Any network on a GPU, forwards and backwards over all training pairs of K instances at once: each operation of its
-// list a kernel or a few (kernels/cuda/network.h), for all rows that it has. How sums are cut follows from the shape
-// alone, never from K. Where weights and pairs come from, and what becomes of the gradient, is the caller's matter.
+// Any network on a GPU, forwards and backwards over all training pairs or samples of K instances at once: each
+// operation of its list a kernel or a few (kernels/cuda/network.h), for all rows that it has. How sums are cut follows
+// from the shape alone, never from K. Where weights, pairs and samples come from, the loss, and what becomes of the
+// gradient, are the caller's matter.
 #pragma once
 
-#include "backend/cuda.h"
+#include "backend/cuda_pairs.h"
 #include "backend/padded_layout.h"
 #include "cuda/network.h"
 #include "network/plan.h"
@@ -19,7 +20,7 @@ typedef struct ts_cuda_node_rows {
 typedef struct ts_cuda_pass {
     const ts_graph *graph;
     const ts_padded_layout *layout; // of parameters, in rows of TS_QUAD
-    int instances, pairs;
+    int instances, pairs;           // pairs, or samples
     ts_plan plan;
     ts_cuda_node_rows *place; // (nodes); owned
     int64_t cleared_floats, scratch_floats, partial_floats;
@@ -27,22 +28,15 @@ typedef struct ts_cuda_pass {
     float *cleared; // gradients that are added to: first (instances, layout->padded) of parameters, then of nodes
     float *scratch; // (instances, scratch_floats): what rows give to an input that several of them share
     float *partial; // (instances, partial_floats): sums over parts of the rows
-    int *bad;       // (instances, blocks): 1 where a loss is not finite
-    int blocks;
 } ts_cuda_pass;
 
-// What it learns, on the device but for share and loss: as in ts_cuda_training.
-typedef struct ts_cuda_pairs {
-    ts_loss loss;
-    float share;          // 1 / pairs
-    const float *weights; // (layout->padded) of the first instance
-    int64_t weights_step; // floats from an instance's to the next one's
-    const int *token;     // (instances, 2, pairs)
-    const int *label;     // (instances, pairs)
-    const int *order;     // (instances, 2, pairs)
-    const int *begin;     // (instances, 2, tokens + 1)
-    const int *stopped;   // (instances)
-} ts_cuda_pairs;
+// What it goes over, on the device.
+typedef struct ts_cuda_batch {
+    const float *weights;       // (layout->padded) of the first instance
+    int64_t weights_step;       // floats from an instance's to the next one's
+    const ts_cuda_pairs *pairs; // of networks that learn a table
+    const int *stopped;         // (instances)
+} ts_cuda_batch;
 
 // Graph and layout must outlive the pass. Free with ts_cuda_pass_free, also after a fault. Then what it needs of the
 // device, in both passes of the slab.
@@ -51,6 +45,10 @@ ts_status ts_cuda_pass_create(const ts_graph *graph, const ts_padded_layout *lay
 void ts_cuda_pass_take(ts_cuda_pass *pass, ts_cuda_slab *slab);
 void ts_cuda_pass_free(ts_cuda_pass *pass);
 
-// One time forwards and backwards, put on the stream: then the parameters' gradient is at the beginning of `cleared`,
-// the output's gradient in the place of its value.
-cudaError_t ts_cuda_pass_queue(const ts_cuda_pass *pass, const ts_cuda_pairs *pairs, cudaStream_t stream);
+// Where rows of a node of pairs or samples are: the output's, which become its gradient between the two passes, and the
+// samples', which are there before the first.
+ts_operand ts_cuda_pass_rows(const ts_cuda_pass *pass, int node);
+
+// Each puts a pass on the stream. After the second the parameters' gradient is at the beginning of `cleared`.
+cudaError_t ts_cuda_pass_forward(const ts_cuda_pass *pass, const ts_cuda_batch *batch, cudaStream_t stream);
+cudaError_t ts_cuda_pass_back(const ts_cuda_pass *pass, const ts_cuda_batch *batch, cudaStream_t stream);

@@ -1,44 +1,30 @@
-// Weights, moments, pairs, steps and states of the CUDA engines whose models learn a table.
+// Weights, moments, steps and states on GPUs, for every model.
 #include "backend/cuda_training.h"
 
-#include "model/network.h"
 #include "task/data.h"
 
 #include <string.h>
 
 // Lists in `progress`.
-enum { STOPPED, TAKEN, SPOILED, PROGRESS };
+enum { STOPPED, TAKEN, SPOILED, BEGUN, PROGRESS };
 
 static void begin(ts_cuda_training *t, const ts_cuda_model *model, const ts_training_spec *spec) {
-    const ts_params *params = &spec->params[0];
-    const ts_table *table = spec->data->table;
-    *t = (ts_cuda_training){
-        .spec = *spec,
-        .model = model,
-        .instances = spec->count,
-        .tokens = table->n,
-        .n_out = table->n_out,
-    };
-    int64_t pairs = ts_network_train(params, table->n);
-    int64_t rank = spec->team ? spec->team->rank : 0, ranks = spec->team ? spec->team->size : 1;
-    t->first = (int)(pairs * rank / ranks);
-    t->pairs = (int)(pairs * (rank + 1) / ranks) - t->first;
-    t->share = 1.0f / (float)pairs;
-    ts_padded_layout_make(params, TS_QUAD, &t->layout);
+    *t = (ts_cuda_training){.spec = *spec, .model = model, .instances = spec->count};
+    ts_padded_layout_make(&spec->params[0], TS_QUAD, &t->layout);
+    t->updates = (ts_cuda_updates){.spec = &t->spec, .layout = &t->layout};
+    if (spec->data->table)
+        ts_cuda_pairs_begin(&t->pairs, spec);
     if (spec->team)
         t->team = ts_cuda_team_create(spec->team, t->layout.padded);
 }
 
 static void take(ts_cuda_training *t) {
-    size_t count = (size_t)t->instances, pairs = (size_t)t->pairs;
+    size_t count = (size_t)t->instances;
     t->state = ts_cuda_slab_take(&t->device, count * ts_padded_state_floats(&t->layout), sizeof(float));
-    t->token = ts_cuda_slab_take(&t->device, count * 2 * pairs, sizeof(int));
-    t->label = ts_cuda_slab_take(&t->device, count * pairs, sizeof(int));
-    t->order = ts_cuda_slab_take(&t->device, count * 2 * pairs, sizeof(int));
-    t->begin = ts_cuda_slab_take(&t->device, count * 2 * (size_t)(t->tokens + 1), sizeof(int));
-    t->betas = ts_cuda_slab_take(&t->device, count, sizeof(ts_adam_betas));
-    t->rates = ts_cuda_slab_take(&t->device, TS_CUDA_STEPS_AHEAD * count, sizeof(ts_adam_rates));
     t->progress = ts_cuda_slab_take(&t->device, PROGRESS * count, sizeof(int));
+    ts_cuda_updates_take(&t->updates, &t->device);
+    if (t->spec.data->table)
+        ts_cuda_pairs_take(&t->pairs, t->instances, &t->device);
     if (t->team)
         ts_cuda_team_take(t->team, &t->device);
     t->model->take(t);
@@ -48,77 +34,7 @@ static float *state_of(const ts_cuda_training *t, int instance) {
     return t->state + (size_t)instance * ts_padded_state_floats(&t->layout);
 }
 
-// --- Initial weights and pairs ---
-
-// One instance's pairs as they go to the device.
-typedef struct pair_lists {
-    int *drawn; // (n * n)
-    int *token; // (2, pairs)
-    int *label; // (pairs)
-    int *order; // (2, pairs)
-    int *begin; // (2, tokens + 1)
-    ts_slab slab;
-} pair_lists;
-
-static ts_status lists_create(const ts_cuda_training *t, pair_lists *lists) {
-    size_t pairs = (size_t)t->pairs, tokens = (size_t)t->tokens;
-    *lists = (pair_lists){0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass == 1 && ts_slab_reserve(&lists->slab, "training pairs") != TS_OK)
-            return TS_ERROR_MEMORY;
-        lists->drawn = ts_slab_take(&lists->slab, tokens * tokens, sizeof(int));
-        lists->token = ts_slab_take(&lists->slab, 2 * pairs, sizeof(int));
-        lists->label = ts_slab_take(&lists->slab, pairs, sizeof(int));
-        lists->order = ts_slab_take(&lists->slab, 2 * pairs, sizeof(int));
-        lists->begin = ts_slab_take(&lists->slab, 2 * (tokens + 1), sizeof(int));
-    }
-    return TS_OK;
-}
-
-// Pairs by token, each token's in their order: counting, sums of the counts, placing.
-static void sort_by_token(const int *token, int pairs, int tokens, int *order, int *begin) {
-    memset(begin, 0, (size_t)(tokens + 1) * sizeof *begin);
-    for (int p = 0; p < pairs; p++)
-        begin[token[p] + 1]++;
-    for (int i = 0; i < tokens; i++)
-        begin[i + 1] += begin[i];
-    for (int p = 0; p < pairs; p++)
-        order[begin[token[p]]++] = p;
-    for (int i = tokens; i > 0; i--)
-        begin[i] = begin[i - 1];
-    begin[0] = 0;
-}
-
-static ts_status upload_pairs(const ts_cuda_training *t, int instance, pair_lists *lists) {
-    const ts_table *table = t->spec.data->table;
-    size_t pairs = (size_t)t->pairs, tokens = (size_t)t->tokens, at = (size_t)instance;
-    int64_t train;
-    ts_network_pairs(&t->spec.params[instance], table, lists->drawn, &train);
-    for (int p = 0; p < t->pairs; p++) {
-        int pair = lists->drawn[t->first + p];
-        lists->token[p] = pair / t->tokens;
-        lists->token[t->pairs + p] = pair % t->tokens;
-        lists->label[p] = table->result[pair];
-    }
-    for (int side = 0; side < 2; side++)
-        sort_by_token(lists->token + side * t->pairs, t->pairs, t->tokens, lists->order + side * t->pairs,
-                      lists->begin + side * (t->tokens + 1));
-    ts_status status = ts_cuda_upload(t->token + at * 2 * pairs, lists->token, 2 * pairs * sizeof(int), t->stream);
-    if (status == TS_OK)
-        status = ts_cuda_upload(t->label + at * pairs, lists->label, pairs * sizeof(int), t->stream);
-    if (status == TS_OK)
-        status = ts_cuda_upload(t->order + at * 2 * pairs, lists->order, 2 * pairs * sizeof(int), t->stream);
-    if (status == TS_OK)
-        status =
-            ts_cuda_upload(t->begin + at * 2 * (tokens + 1), lists->begin, 2 * (tokens + 1) * sizeof(int), t->stream);
-    return status;
-}
-
-static ts_status upload_betas(const ts_cuda_training *t, int instance) {
-    const ts_params *params = &t->spec.params[instance];
-    ts_adam_betas betas = ts_adam_betas_of(params);
-    return ts_cuda_upload(t->betas + instance, &betas, sizeof betas, t->stream);
-}
+// --- Initial weights ---
 
 // Weights; moments are zero. The staging area is free again when this returns.
 static ts_status upload_weights(ts_cuda_training *t, int instance, float *initial) {
@@ -132,11 +48,7 @@ static ts_status upload_weights(ts_cuda_training *t, int instance, float *initia
 
 static ts_status host_create(ts_cuda_training *t) {
     size_t count = (size_t)t->instances, state = ts_padded_state_floats(&t->layout) * sizeof(float);
-    t->adam = ts_alloc_zero(count, sizeof *t->adam, "a training");
-    if (!t->adam)
-        return TS_ERROR_MEMORY;
-    t->next_rates = ts_cuda_pinned(TS_CUDA_STEPS_AHEAD * count * sizeof *t->next_rates, "learning rates");
-    t->next_progress = t->next_rates ? ts_cuda_pinned(PROGRESS * count * sizeof(int), "a training") : NULL;
+    t->next_progress = ts_cuda_pinned(PROGRESS * count * sizeof(int), "a training");
     t->staging = t->next_progress ? ts_cuda_pinned(state, "a state") : NULL;
     if (!t->staging)
         return TS_ERROR_MEMORY;
@@ -144,29 +56,28 @@ static ts_status host_create(ts_cuda_training *t) {
     return TS_OK;
 }
 
+static ts_status upload_all_weights(ts_cuda_training *t) {
+    float *initial = ts_alloc((size_t)t->layout.packed * sizeof *initial, "initial weights");
+    ts_status status = initial ? TS_OK : TS_ERROR_MEMORY;
+    for (int i = 0; i < t->instances && status == TS_OK; i++)
+        status = upload_weights(t, i, initial);
+    ts_free(initial);
+    return status;
+}
+
 static ts_status initialise(ts_cuda_training *t) {
-    pair_lists lists;
     ts_status status = t->spec.team && !t->team ? TS_ERROR_MEMORY : host_create(t);
     if (status == TS_OK)
         status = ts_cuda_stream(&t->stream);
     if (status == TS_OK)
         status = ts_cuda_zero(t->device.base, t->device.size, t->stream);
     if (status == TS_OK)
-        status = lists_create(t, &lists);
-    if (status != TS_OK)
-        return status;
-    float *initial = ts_alloc((size_t)t->layout.packed * sizeof *initial, "initial weights");
-    status = initial ? TS_OK : TS_ERROR_MEMORY;
-    for (int i = 0; i < t->instances && status == TS_OK; i++) {
-        status = upload_pairs(t, i, &lists);
-        if (status == TS_OK)
-            status = upload_betas(t, i);
-        if (status == TS_OK)
-            status = upload_weights(t, i, initial);
-    }
-    ts_free(initial);
-    ts_slab_free(&lists.slab);
-    return status;
+        status = ts_cuda_updates_create(&t->updates, t->stream);
+    if (status == TS_OK && t->spec.data->table)
+        status = ts_cuda_pairs_upload(&t->pairs, &t->spec, t->stream);
+    if (status == TS_OK && t->model->initialise)
+        status = t->model->initialise(t);
+    return status == TS_OK ? upload_all_weights(t) : status;
 }
 
 // One step, replayed from then on.
@@ -219,11 +130,10 @@ void ts_cuda_training_destroy(void *training) {
             cudaGraphExecDestroy(t->step);
         ts_cuda_team_free(t->team);
         ts_cuda_stream_free(t->stream);
-        ts_cuda_pinned_free(t->next_rates);
+        ts_cuda_updates_free(&t->updates);
         ts_cuda_pinned_free(t->next_progress);
         ts_cuda_pinned_free(t->staging);
         ts_cuda_slab_free(&t->device);
-        ts_free(t->adam);
     }
     if (t->model->end)
         t->model->end(t);
@@ -244,6 +154,14 @@ const int *ts_cuda_training_stopped(const ts_cuda_training *t) {
     return t->progress + STOPPED * t->instances;
 }
 
+const int *ts_cuda_training_begun(const ts_cuda_training *t) {
+    return t->progress + BEGUN * t->instances;
+}
+
+const int *ts_cuda_training_taken(const ts_cuda_training *t) {
+    return t->progress + TAKEN * t->instances;
+}
+
 void ts_cuda_training_multiply(ts_cuda_training *t, ts_product_work product) {
     product.instances = t->instances;
     product.parts = product.parts ? product.parts : 1;
@@ -255,11 +173,11 @@ void ts_cuda_training_multiply(ts_cuda_training *t, ts_product_work product) {
 void ts_cuda_training_cross_entropy(ts_cuda_training *t, ts_operand logits, int blocks, int *bad) {
     const ts_cross_entropy_work work = {
         .instances = t->instances,
-        .pairs = t->pairs,
-        .n_out = t->n_out,
-        .share = t->share,
+        .pairs = t->pairs.count,
+        .n_out = t->pairs.n_out,
+        .share = t->pairs.share,
         .logits = logits,
-        .label = t->label,
+        .label = t->pairs.label,
         .blocks = blocks,
         .bad = bad,
         .stopped = ts_cuda_training_stopped(t),
@@ -298,16 +216,16 @@ void ts_cuda_training_update(ts_cuda_training *t, const ts_cuda_gradient *own) {
         .stopped = t->progress,
         .taken = t->progress + TAKEN * t->instances,
     };
-    const ts_adamw_work adamw = {
+    const ts_update_work update = {
         .instances = t->instances,
         .count = (int)t->layout.padded,
+        .padded = (int)t->layout.padded,
+        .state_parts = t->layout.parts,
         .state = t->state,
         .gradient = gradient.whole,
         .whole = (int)gradient.whole_count,
         .parts = gradient.parts,
         .partial = gradient.partial,
-        .betas = t->betas,
-        .rates = t->rates,
         .stopped = t->progress,
         .taken = t->progress + TAKEN * t->instances,
         .spoiled = t->progress + SPOILED * t->instances,
@@ -315,7 +233,7 @@ void ts_cuda_training_update(ts_cuda_training *t, const ts_cuda_gradient *own) {
     if (t->error == cudaSuccess)
         t->error = ts_cuda_verdict(&verdict, t->stream);
     if (t->error == cudaSuccess)
-        t->error = ts_cuda_adamw(&adamw, t->stream);
+        t->error = ts_cuda_updates_queue(&t->updates, &update, t->stream);
 }
 
 // --- Training ---
@@ -327,19 +245,17 @@ static bool prepare(ts_cuda_training *t, int64_t from, int64_t steps, const int6
         bool alive = reached[i] == from;
         t->next_progress[i] = !alive;
         t->next_progress[TAKEN * t->instances + i] = t->next_progress[SPOILED * t->instances + i] = 0;
+        t->next_progress[BEGUN * t->instances + i] = (int)from;
         any = any || alive;
-        if (!alive)
-            continue;
-        ts_adam *adam = ts_adam_at(&t->adam[i], &t->spec.params[i], from);
-        for (int64_t step = 0; step < steps; step++)
-            t->next_rates[step * t->instances + i] = ts_adam_next_rates(adam);
+        if (alive)
+            ts_cuda_updates_prepare(&t->updates, i, from, steps);
     }
     return any;
 }
 
 static ts_status run_steps(ts_cuda_training *t, int64_t steps) {
     size_t count = (size_t)t->instances, progress = PROGRESS * count * sizeof(int);
-    ts_status status = ts_cuda_upload(t->rates, t->next_rates, (size_t)steps * count * sizeof *t->rates, t->stream);
+    ts_status status = ts_cuda_updates_send(&t->updates, steps, t->stream);
     if (status == TS_OK)
         status = ts_cuda_upload(t->progress, t->next_progress, progress, t->stream);
     for (int64_t step = 0; step < steps && status == TS_OK; step++) {

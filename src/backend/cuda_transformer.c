@@ -2,6 +2,7 @@
 // (kernels/cpu/transformer.c): rows made for each token, which a pair mixes; here those of a and of b are made from
 // embeddings that hold their positions. How sums are cut follows from the shape alone, never from K, so that packing
 // changes no bits. In one file, some 500 lines, since each step of the algebra forwards is read with its way back.
+#include "backend/adam_constants.h"
 #include "backend/cuda_training.h"
 #include "cuda/transformer.h"
 #include "model/transformer.h"
@@ -63,17 +64,17 @@ typedef struct training {
 static void set_sizes(training *t) {
     const ts_cuda_training *base = &t->base;
     ts_transformer_shape s = ts_transformer_shape_of(&base->spec.params[0]);
-    bool direct = ts_transformer_direct(&s, base->pairs);
+    bool direct = ts_transformer_direct(&s, base->pairs.count);
     t->head_stride = base->layout.tensor[TS_W_Q].stride;
     t->out_stride = base->layout.tensor[TS_W_U].stride;
     t->rows = 2 * s.n + 1;
     t->inner = s.heads * s.head;
-    t->parts = (base->pairs - 1) / PART_PAIRS + 1; // one for a rank of a team that has no pairs
-    t->blocks = ts_cuda_cross_entropy_blocks(base->pairs);
+    t->parts = (base->pairs.count - 1) / PART_PAIRS + 1; // one for a rank of a team that has no pairs
+    t->blocks = ts_cuda_cross_entropy_blocks(base->pairs.count);
     t->size = (ts_transformer_sizes){
         .instances = base->instances,
         .tokens = s.n,
-        .pairs = base->pairs,
+        .pairs = base->pairs.count,
         .model = s.model,
         .heads = s.heads,
         .head = s.head,
@@ -248,7 +249,7 @@ static ts_transformer_pairs_work pairs_work(const training *t) {
     return (ts_transformer_pairs_work){
         .size = t->size,
         .scale = 1 / sqrtf((float)t->size.head),
-        .token = t->base.token,
+        .token = t->base.pairs.token,
         .score = t->scratch[SCORE].at,
         .head_out = t->scratch[HEAD_OUT].at,
         .out = t->scratch[OUT].at,
@@ -270,7 +271,7 @@ static void make_logits(training *t) {
     multiply(t, (ts_product_work){TS_PRODUCT_PLAIN, size->pairs, size->rest, size->neurons, .a = of(t, ROWS),
                                   .b = read_of(t), .c = rest_of(t), .plus = rest_of(t).first});
     if (!size->direct)
-        multiply(t, (ts_product_work){TS_PRODUCT_PLAIN, size->pairs, t->base.n_out, size->model, .a = rest_of(t),
+        multiply(t, (ts_product_work){TS_PRODUCT_PLAIN, size->pairs, t->base.pairs.n_out, size->model, .a = rest_of(t),
                                       .b = weights(t, TS_W_U), .c = logits_of(t)});
 }
 
@@ -290,7 +291,7 @@ static void add_pairs(training *t, int rows, int columns, ts_operand a, ts_opera
 // The gradient of ROWS in its own place, and of what they are read out by.
 static void rows_gradient(training *t) {
     const ts_transformer_sizes *size = &t->size;
-    int out = t->base.n_out;
+    int out = t->base.pairs.n_out;
     if (!size->direct) {
         add_pairs(t, size->model, out, rest_of(t), logits_of(t), PARTIAL_W_U, gradient(t, TS_W_U));
         multiply(t, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, size->pairs, size->rest, out, .a = logits_of(t),
@@ -316,8 +317,8 @@ static void sum_pairs(training *t) {
         .rows = of(t, ROWS),
         .weights = below(of(t, ATTENTION), size->pairs),
         .out = below(of(t, DHEAD_OUT), size->tokens),
-        .begin = base->begin,
-        .order = base->order,
+        .begin = base->pairs.begin,
+        .order = base->pairs.order,
         .plain = t->scratch[SUMS].at,
         .stopped = ts_cuda_training_stopped(base),
     };
@@ -369,7 +370,7 @@ static void values_gradient(training *t) {
 // W_out W_U, and W_U after attention.
 static void read_gradient(training *t) {
     const ts_transformer_sizes *size = &t->size;
-    int d = size->model, out = t->base.n_out;
+    int d = size->model, out = t->base.pairs.n_out;
     ts_operand last_and_w_o = from(of(t, X), 2 * size->tokens, 0), dw_u = gradient(t, TS_W_U);
     multiply(t, (ts_product_work){TS_PRODUCT_B_TRANSPOSED, size->neurons, d, out, .a = of(t, DREAD),
                                   .b = weights(t, TS_W_U), .c = gradient(t, TS_W_OUT)});
@@ -443,7 +444,8 @@ static void queue_step(void *handle) {
 }
 
 static ts_status create(const ts_training_spec *spec, void **handle) {
-    static const ts_cuda_model MODEL = {sizeof(training), set_shape, take, queue_step, NULL};
+    static const ts_cuda_model MODEL = {
+        .bytes = sizeof(training), .set_shape = set_shape, .take = take, .queue = queue_step};
     return ts_cuda_training_create(&MODEL, spec, handle);
 }
 

@@ -20,17 +20,6 @@ static const ts_key ADAMW_KEYS[] = {
     {0},
 };
 
-static bool is_coupled(const ts_params *params) {
-    return ts_optimiser_of(params) == &ts_optimiser_adam;
-}
-
-// The usual adam of a sweep that does not choose may be without the key (ts_model_schema).
-double ts_adam_coupled_decay(const ts_params *params) {
-    return is_coupled(params) && ts_schema_find(params->schema, "weight_decay") >= 0
-               ? ts_params_real(params, "weight_decay")
-               : 0;
-}
-
 ts_adam *ts_adam_at(ts_adam *adam, const ts_params *params, int64_t t) {
     if (adam->schedule.steps > 0 && adam->t == t)
         return adam;
@@ -38,14 +27,13 @@ ts_adam *ts_adam_at(ts_adam *adam, const ts_params *params, int64_t t) {
         .schedule = ts_schedule_of(params),
         .beta1 = ts_params_real(params, "beta1"),
         .beta2 = ts_params_real(params, "beta2"),
-        .weight_decay = is_coupled(params) ? 0 : ts_params_real(params, "weight_decay"),
-        .coupled = ts_adam_coupled_decay(params),
+        .weight_decay = ts_optimiser_of(params)->coupled ? 0 : ts_params_real(params, "weight_decay"),
+        .coupled = ts_coupled_decay(params),
         .power1 = 1,
         .power2 = 1,
         .t = t,
     };
-    if (ts_schema_find(params->schema, "adamw_lr_scale") >= 0)
-        adam->schedule.lr *= ts_params_real(params, "adamw_lr_scale");
+    adam->schedule.lr *= ts_params_real_or(params, "adamw_lr_scale", 1);
     // By multiplication, as an uninterrupted run gets there, so that a continued run has the same bits.
     for (int64_t i = 0; i < t; i++) {
         adam->power1 *= adam->beta1;
@@ -86,6 +74,7 @@ const ts_optimiser ts_optimiser_adam = {
     .keys = ADAM_KEYS,
     .moments = 2,
     .memory = sizeof(ts_adam),
+    .coupled = true,
     .update = update,
 };
 

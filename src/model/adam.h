@@ -15,9 +15,6 @@ typedef struct ts_adam {
     int64_t t;
 } ts_adam;
 
-// What is added to the gradient, of the weights, before Adam sees it: 0 of AdamW.
-double ts_adam_coupled_decay(const ts_params *params);
-
 // Positions `adam` after `t` updates, if it is not there already (zeroed: it is nowhere), and returns it. Constants
 // come from the keys of adamw, of muon for the tensors that AdamW steps there, or of adam.
 ts_adam *ts_adam_at(ts_adam *adam, const ts_params *params, int64_t t);

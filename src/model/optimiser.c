@@ -46,6 +46,11 @@ int ts_optimiser_parts(const ts_params *params) {
     return 1 + ts_optimiser_of(params)->moments + ts_params_bool(params, "grokfast");
 }
 
+// The usual one of a sweep that does not choose may be without the key (ts_model_schema).
+double ts_coupled_decay(const ts_params *params) {
+    return ts_optimiser_of(params)->coupled ? ts_params_real_or(params, "weight_decay", 0) : 0;
+}
+
 ts_gradient_filter ts_gradient_filter_of(const ts_params *params) {
     return (ts_gradient_filter){
         .grokfast = ts_params_bool(params, "grokfast"),

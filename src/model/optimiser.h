@@ -19,12 +19,13 @@ typedef struct ts_update {
     double *scratch; // (optimiser->scratch): for this update alone
 } ts_update;
 
-// All members are needed but those that say what NULL means; moments and memory may be 0.
+// All members are needed but those that say what NULL means; moments, memory and coupled may be 0.
 typedef struct ts_optimiser {
     const char *name;
     const ts_key *keys; // beside ts_step_keys; `lr` is one of them; NULL name ends the list
     int moments;        // numbers that it keeps of every parameter
     size_t memory;      // bytes that it keeps of an instance from one update to the next, to be faster; not saved
+    bool coupled;       // its weight_decay is added to the gradient; else weights shrink by it, beside the step
 
     // Numbers that an update works in. NULL: none.
     size_t (*scratch)(const ts_parameter_layout *layout);
@@ -50,6 +51,9 @@ extern const ts_key ts_step_keys[];      // of any of them: what becomes of a gr
 // Parts of an instance's state, each as many numbers as it has parameters: the parameters, the optimiser's moments,
 // and, with grokfast, the gradient's average.
 int ts_optimiser_parts(const ts_params *params);
+
+// Of the weights, what is added to the gradient: weight_decay of an optimiser that is coupled to it, else 0.
+double ts_coupled_decay(const ts_params *params);
 
 // What becomes of a gradient before an optimiser sees it; the formulas are in docs/workloads.md.
 typedef struct ts_gradient_filter {

@@ -42,6 +42,7 @@ static void descend_with_momentum(const ts_update *u, const double *gradient, do
 const ts_optimiser ts_optimiser_sgd = {
     .name = "sgd",
     .keys = SGD_KEYS,
+    .coupled = true,
     .update = descend,
 };
 
@@ -49,5 +50,6 @@ const ts_optimiser ts_optimiser_momentum = {
     .name = "momentum",
     .keys = MOMENTUM_KEYS,
     .moments = 1,
+    .coupled = true,
     .update = descend_with_momentum,
 };

@@ -76,6 +76,10 @@ double ts_params_real(const ts_params *params, const char *name) {
     return find(params, name, TS_REAL)->real;
 }
 
+double ts_params_real_or(const ts_params *params, const char *name, double otherwise) {
+    return ts_schema_find(params->schema, name) >= 0 ? ts_params_real(params, name) : otherwise;
+}
+
 bool ts_params_bool(const ts_params *params, const char *name) {
     return find(params, name, TS_BOOL)->flag;
 }

@@ -123,6 +123,7 @@ typedef struct ts_params {
 // By name; the key must exist with that type (anything else is a programming error and aborts).
 int64_t ts_params_integer(const ts_params *params, const char *name);
 double ts_params_real(const ts_params *params, const char *name);
+double ts_params_real_or(const ts_params *params, const char *name, double otherwise); // where there is no such key
 bool ts_params_bool(const ts_params *params, const char *name);
 const char *ts_params_name(const ts_params *params, const char *name);
 const ts_numbers *ts_params_numbers(const ts_params *params, const char *name);

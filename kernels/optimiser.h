@@ -1,5 +1,7 @@
-// Constants of Adam as every kernel takes them; model/optimiser.h has the formulas. A GPU reads each at once.
+// Constants of optimisers as every kernel takes them; model/optimiser.h has the formulas. A GPU reads each at once.
 #pragma once
+
+#define TS_ORTHOGRAD_EPSILON 1e-30 // so that no division is by 0
 
 #define TS_ADAM_EPSILON 1e-8F
 

@@ -1,0 +1,124 @@
+// Batches of features as rows, and their loss. A block lists what an instance has drawn, a thread enters a row, a warp
+// takes the loss of one.
+#include "device.h"
+
+#include "cross_entropy.cuh"
+#include "draw.h"
+#include "quad.cuh"
+#include "samples.h"
+
+namespace {
+
+constexpr int THREADS = 256, WARPS = THREADS / 32;
+
+__device__ __forceinline__ uint32_t step_of(const ts_samples_work &w, int instance) {
+    return (uint32_t)w.begun[instance] + (uint32_t)w.taken[instance];
+}
+
+// Row r here as a row of the batch; -1: there is none.
+__device__ __forceinline__ int batch_row(const ts_samples_work &w, int instance, int r) {
+    int64_t batch = w.nodes > 0 ? w.drawn[instance] : w.batch;
+    int64_t row = batch * w.rank / w.ranks + r;
+    return row < batch * (w.rank + 1) / w.ranks ? (int)row : -1;
+}
+
+// Grid: instances.
+__global__ void __launch_bounds__(THREADS) samples_list(const ts_samples_work w) {
+    int instance = (int)blockIdx.x, lane = (int)threadIdx.x;
+    if (w.stopped[instance])
+        return;
+    int *count = w.count + (size_t)instance * (size_t)w.nodes;
+    draw_counts(w.data, w.seed[instance], step_of(w, instance), 1, w.nodes, count);
+    if (lane >= 32)
+        return;
+    int *input = w.input + (size_t)instance * (size_t)w.batch, rows = 0;
+    float *weight = w.weight + (size_t)instance * (size_t)w.batch;
+    for (int first = 0; first < w.data.inputs; first += 32) {
+        int i = first + lane, n = i < w.data.inputs ? count[first_input(w.data) + i] : 0;
+        unsigned occurs = __ballot_sync(WHOLE_WARP, n > 0);
+        if (n > 0) {
+            int at = rows + __popc(occurs & ((1u << lane) - 1));
+            input[at] = i;
+            weight[at] = (float)(n * (1.0 / w.data.samples));
+        }
+        rows += __popc(occurs);
+    }
+    if (lane == 0)
+        w.drawn[instance] = rows;
+}
+
+// Grid: blocks of THREADS rows, instances.
+__global__ void __launch_bounds__(THREADS) samples_enter(const ts_samples_work w) {
+    int instance = (int)blockIdx.y, r = (int)blockIdx.x * THREADS + (int)threadIdx.x, rank = 0;
+    if (w.stopped[instance] || r >= w.rows)
+        return;
+    int row = batch_row(w, instance, r);
+    float *x = writable(w.x, instance, 0) + (size_t)r * (size_t)w.x.stride;
+    const uint32_t *listed = nullptr;
+    if (row >= 0 && w.data.inputs > 0) {
+        int input = w.nodes > 0 ? w.input[(size_t)instance * (size_t)w.batch + (size_t)row] : row;
+        listed = w.data.bits + (size_t)input * (size_t)w.data.words;
+    }
+    for (int word = 0; word < w.data.words; word++) {
+        for (int c = 32 * word; c < min(32 * word + 32, w.x.stride); c += TS_QUAD)
+            quad_at(x + c) = make_float4(0, 0, 0, 0);
+        if (row < 0)
+            continue;
+        uint32_t step = step_of(w, instance);
+        uint32_t bits = listed ? listed[word] : draw_word(w.data, w.seed[instance], step, (uint32_t)row, word);
+        if (!listed && !w.data.binary)
+            draw_word_values(w.seed[instance], step, (uint32_t)row, rank, bits, x + 32 * word);
+        else
+            for (uint32_t on = bits; on; on &= on - 1)
+                x[32 * word + __ffs((int)on) - 1] = 1;
+        rank += __popc(bits);
+    }
+}
+
+// Of a row of the batch.
+__device__ __forceinline__ float weight_of(const ts_samples_work &w, int instance, int row) {
+    if (w.nodes > 0)
+        return w.weight[(size_t)instance * (size_t)w.batch + (size_t)row];
+    return w.data.samples > 0 ? (float)(1.0 / w.data.samples) : w.data.probability[row];
+}
+
+// Grid: blocks of rows, instances. A warp a row.
+__global__ void __launch_bounds__(THREADS) loss_of_squares(const ts_samples_work w) {
+    int instance = (int)blockIdx.y;
+    if (w.stopped[instance])
+        return;
+    const float *scale = w.scale + (size_t)instance * (size_t)w.x.stride;
+    bool finite = true;
+    for (int r = (int)blockIdx.x * WARPS + (int)threadIdx.x / 32; r < w.rows; r += w.blocks * WARPS) {
+        int row = batch_row(w, instance, r);
+        float by = row >= 0 ? 2 * weight_of(w, instance, row) : 0, sum[] = {0};
+        const float *x = matrix(w.x, instance, 0) + (size_t)r * (size_t)w.x.stride;
+        float *z = writable(w.output, instance, 0) + (size_t)r * (size_t)w.x.stride;
+        for (int c = (int)threadIdx.x % 32; c < w.x.stride; c += 32) {
+            float error = z[c] - x[c], scaled = scale[c] * error;
+            sum[0] = fmaf(scaled, error, sum[0]);
+            z[c] = row >= 0 ? by * scaled : 0;
+        }
+        warp_sum(sum);
+        finite = finite && (row < 0 || isfinite(sum[0]));
+    }
+    int bad = __syncthreads_or(!finite);
+    if (threadIdx.x == 0)
+        w.bad[instance * w.blocks + (int)blockIdx.x] = bad;
+}
+
+} // namespace
+
+cudaError_t ts_cuda_samples_list(const ts_samples_work *work, cudaStream_t stream) {
+    return LAUNCH(samples_list, dim3((unsigned)work->instances), dim3(THREADS), 0, stream, *work);
+}
+
+cudaError_t ts_cuda_samples_enter(const ts_samples_work *work, cudaStream_t stream) {
+    dim3 grid((unsigned)(work->rows + THREADS - 1) / THREADS, (unsigned)work->instances);
+    return LAUNCH(samples_enter, grid, dim3(THREADS), 0, stream, *work);
+}
+
+cudaError_t ts_cuda_loss_of_squares(const ts_samples_work *work, cudaStream_t stream) {
+    dim3 grid((unsigned)work->blocks, (unsigned)work->instances);
+    return LAUNCH(loss_of_squares, grid, dim3(THREADS), 0, stream, *work);
+}
