@@ -38,7 +38,7 @@ build_it() {
 
 sanitize() { # TOOL
     local test
-    for test in test_kernels test_engine test_engine_units test_divergence; do
+    for test in test_kernels test_any_network test_engine test_engine_units test_optimiser_engines test_divergence; do
         compute-sanitizer --tool "$1" --error-exitcode 1 "$build/tests/$test" cuda || return 1
     done
 }

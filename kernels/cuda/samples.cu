@@ -94,10 +94,16 @@ __global__ void __launch_bounds__(THREADS) loss_of_squares(const ts_samples_work
         float by = row >= 0 ? 2 * weight_of(w, instance, row) : 0, sum[] = {0};
         const float *x = matrix(w.x, instance, 0) + (size_t)r * (size_t)w.x.stride;
         float *z = writable(w.output, instance, 0) + (size_t)r * (size_t)w.x.stride;
-        for (int c = (int)threadIdx.x % 32; c < w.x.stride; c += 32) {
-            float error = z[c] - x[c], scaled = scale[c] * error;
-            sum[0] = fmaf(scaled, error, sum[0]);
-            z[c] = row >= 0 ? by * scaled : 0;
+#pragma unroll 1
+        for (int c = (int)threadIdx.x % 32 * TS_QUAD; c < w.x.stride; c += STRIPE) {
+            float4 error = quad_at(z + c) - quad_at(x + c), s = quad_at(scale + c);
+            float4 scaled = make_float4(s.x * error.x, s.y * error.y, s.z * error.z, s.w * error.w);
+            sum[0] = fmaf(scaled.x, error.x, sum[0]);
+            sum[0] = fmaf(scaled.y, error.y, sum[0]);
+            sum[0] = fmaf(scaled.z, error.z, sum[0]);
+            sum[0] = fmaf(scaled.w, error.w, sum[0]);
+            float4 dz = make_float4(by * scaled.x, by * scaled.y, by * scaled.z, by * scaled.w);
+            quad_at(z + c) = row >= 0 ? dz : make_float4(0, 0, 0, 0);
         }
         warp_sum(sum);
         finite = finite && (row < 0 || isfinite(sum[0]));

@@ -24,7 +24,9 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BARRIER = re.compile(r"\b__sync(threads|warp)(_or|_and|_count)?\s*\(")
 ORDERS = "forward", "backward"
 TIMEOUT = 300
-PROGRAMS = "test_any_network", "test_kernels", "test_engine", "test_engine_units", "test_divergence"  # the fast ones first
+# The fast ones first.
+PROGRAMS = ("test_any_network", "test_kernels", "test_engine", "test_engine_units", "test_optimiser_engines",
+            "test_divergence")
 
 
 def barriers():
