@@ -1,6 +1,6 @@
 // The autoencoder: one block trains one instance for many steps. Weights, Adam's moments, batches and random numbers
 // stay on chip; nothing is shared between blocks, so there is no barrier of the grid. A step, for a tile of the
-// batch's rows at a time (src/backend/reference_autoencoder.c has the formulas):
+// batch's rows at a time (docs/workloads.md has the formulas):
 //     h = W x                             threads: (row, 4 hidden units), over the features that are on
 //     z, loss, dz and dh = W dz together  threads: (row, group of features); columns of W are broadcast
 //     dW = h dz^T + dh x^T, db            threads: (feature, group of rows); h is broadcast
