@@ -7,6 +7,7 @@
 #ifdef TS_HAVE_CUDA
 #include "backend/cuda.h"
 #include "cuda/network.h"
+#include "cuda/samples.h"
 #endif
 
 #include <math.h>
@@ -299,6 +300,81 @@ TEST(test_cuda_losses_have_their_gradients) {
     check_losses(differentiate_on_gpu, TS_QUAD);
 }
 
+// Inputs x and outputs z (ROWS, stride) of a batch, with a scale (stride) and weights; the gradient takes z's place.
+// False: a loss is not finite.
+static bool square_on_gpu(int width, int stride, const float *x, const float *scale, const float *weight, float *z) {
+    ts_cuda_slab slab = {0};
+    cudaStream_t stream;
+    int blocks = ts_cuda_cross_entropy_blocks(ROWS), verdict[2] = {0, 0}, zero = 0, *stopped = NULL;
+    size_t rows = (size_t)ROWS * (size_t)stride * sizeof *z;
+    ts_samples_work work = {.instances = 1, .batch = ROWS, .ranks = 1, .rows = ROWS, .blocks = blocks};
+    float *given = NULL, *output = NULL, *share = NULL;
+    for (int pass = 0; pass < 2; pass++) {
+        assert_int_equal(pass == 1 ? ts_cuda_slab_reserve(&slab, "outputs") : TS_OK, TS_OK);
+        given = ts_cuda_slab_take(&slab, rows, 1);
+        output = ts_cuda_slab_take(&slab, rows, 1);
+        share = ts_cuda_slab_take(&slab, ROWS, sizeof *share);
+        work.scale = ts_cuda_slab_take(&slab, (size_t)stride, sizeof *scale);
+        work.bad = ts_cuda_slab_take(&slab, (size_t)blocks, sizeof *work.bad);
+        stopped = ts_cuda_slab_take(&slab, 1, sizeof *stopped);
+    }
+    work.data = (ts_cuda_features){.features = width, .inputs = ROWS, .probability = share};
+    work.x = (ts_operand){given, 0, 0, stride};
+    work.output = (ts_operand){output, 0, 0, stride};
+    work.stopped = stopped;
+    assert_int_equal(ts_cuda_stream(&stream), TS_OK);
+    assert_int_equal(ts_cuda_upload(given, x, rows, stream), TS_OK);
+    assert_int_equal(ts_cuda_upload(output, z, rows, stream), TS_OK);
+    assert_int_equal(ts_cuda_upload(share, weight, ROWS * sizeof *weight, stream), TS_OK);
+    assert_int_equal(ts_cuda_upload(work.scale, scale, (size_t)stride * sizeof *scale, stream), TS_OK);
+    assert_int_equal(ts_cuda_upload(stopped, &zero, sizeof zero, stream), TS_OK);
+    assert_int_equal(ts_cuda_loss_of_squares(&work, stream), cudaSuccess);
+    assert_int_equal(ts_cuda_download(z, output, rows, stream), TS_OK);
+    assert_int_equal(ts_cuda_download(verdict, work.bad, (size_t)blocks * sizeof *verdict, stream), TS_OK);
+    assert_int_equal(ts_cuda_wait(stream, "losses"), TS_OK);
+    ts_cuda_stream_free(stream);
+    ts_cuda_slab_free(&slab);
+    return !verdict[0] && !verdict[1];
+}
+
+// In whichever row a loss is not finite (-1: in none), it is noticed.
+static void compare_squares(int width, int infinite) {
+    enum { MOST = 160 };
+    int stride = TS_QUAD_PAD(width);
+    uint64_t random = (uint64_t)width;
+    float x[ROWS * MOST] = {0}, z[ROWS * MOST] = {0}, scale[MOST] = {0}, weight[ROWS];
+    double expected[ROWS][MOST], of_x[MOST], share[MOST];
+    assert_in_range(stride, 1, MOST);
+    for (int f = 0; f < width; f++)
+        scale[f] = (float)(1 + support_real(&random));
+    for (int row = 0; row < ROWS; row++) {
+        weight[row] = (float)(1 + support_real(&random)) / ROWS;
+        for (int f = 0; f < width; f++) {
+            x[row * stride + f] = (float)support_real(&random);
+            z[row * stride + f] = row == infinite && f == width / 2 ? INFINITY : (float)support_real(&random);
+            of_x[f] = (double)x[row * stride + f];
+            expected[row][f] = (double)z[row * stride + f];
+            share[f] = (double)weight[row] * (double)scale[f];
+        }
+        ts_loss_of_squares(width, expected[row], of_x, share);
+    }
+    if (square_on_gpu(width, stride, x, scale, weight, z) != (infinite < 0))
+        fail_msg("%d outputs: a loss of row %d that is not finite is %s", width, infinite,
+                 infinite < 0 ? "found" : "not noticed");
+    for (int i = 0; infinite < 0 && i < ROWS * stride; i++) {
+        double found = (double)z[i], exact = i % stride < width ? expected[i / stride][i % stride] : 0;
+        if (!(fabs(found - exact) <= 1e-6 * fabs(exact) + 1e-9))
+            fail_msg("%d outputs, number %d: %.9g, expected %.9g", width, i, found, exact);
+    }
+}
+
+TEST(test_cuda_squares_have_their_gradients) {
+    static const int WIDTHS[] = {1, 4, 31, 130, 157};
+    for (size_t w = 0; w < sizeof WIDTHS / sizeof *WIDTHS; w++)
+        for (int infinite = -1; infinite < ROWS; infinite += infinite < 0 ? 1 : 4)
+            compare_squares(WIDTHS[w], infinite);
+}
+
 #endif
 
 int main(int argc, char **argv) {
@@ -308,6 +384,7 @@ int main(int argc, char **argv) {
 #ifdef TS_HAVE_CUDA
         {"random_networks_have_the_gradient_of_the_reference", test_random_networks, SUPPORT_BACKEND, "cuda"},
         {"losses_have_their_gradients", test_cuda_losses_have_their_gradients, SUPPORT_BACKEND, "cuda"},
+        {"squares_have_their_gradients", test_cuda_squares_have_their_gradients, SUPPORT_BACKEND, "cuda"},
 #endif
     };
     return SUPPORT_RUN(PROMISES, argc, argv);
