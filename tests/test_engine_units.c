@@ -17,12 +17,13 @@ enum { STEPS = 30, LONG = 300 };
     "constant, constant, constant]\n  beta1: [0.9, 0.9, 0.5, 0.9, 0, 0.9, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9]\n"
 enum { INSTANCES = 12 };
 
-// The shapes of support_engine.h, and other forms of batches and kernels.
+// The shapes of support_engine.h, other forms of batches and kernels, and all that there is of updates.
 static const char *const MORE[] = {
     "task: tree\ndepth: 4\nhidden: 13\nbatch: exact\nimportance: {base: 0.9}\n",
     "task: independent\nfeatures: 9\nhidden: 4\nbatch: 30\nbinary: true\nfeature_probability: 0.1\n",
     "task: group\ngroup: S3\nembed: 5\nhidden: 66\ntrain_fraction: 0.7\n",
     "task: group\ngroup: C13\nmodel: transformer\nd_model: 6\nheads: 2\nd_head: 4\nd_mlp: 9\n",
+    "task: group\ngroup: S3\nembed: 5\nhidden: 9\noptimizer: muon\ngrokfast: true\northograd: true\n",
 };
 enum { UNITS = SUPPORT_SHORTS + sizeof MORE / sizeof *MORE };
 

@@ -3,8 +3,8 @@
 // ranks.
 #pragma once
 
-#include "optimiser.h"
 #include "operations.h"
+#include "optimiser.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
 // Adam, its constants as they take them, rounded to float.
 #pragma once
 
-#include "optimiser.h"
 #include "model/adam.h"
+#include "optimiser.h"
 
 // As ts_engine.can. (Whatever makes learning rates, they take.)
 static inline const char *ts_adam_can(const ts_params *params) {
