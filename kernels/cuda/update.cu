@@ -176,7 +176,9 @@ __global__ void __launch_bounds__(THREADS) muon_gather(const ts_update_work w, c
         add_dot(square[0], u, u);
     }
     block_sum(square, shared);
+    // Nothing is left of a direction whose length is beyond float32. That is no step of 0: the weights are not finite.
     float length = (float)(sqrt(square[0]) + of.epsilon);
+    length = length < INFINITY ? length : NAN;
     for (int i = (int)threadIdx.x * TS_QUAD; i < size; i += THREADS * TS_QUAD) {
         float4 u = quad_at(x + i);
         quad_at(x + i) = make_float4(u.x / length, u.y / length, u.z / length, u.w / length);

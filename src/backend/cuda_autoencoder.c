@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "model/autoencoder.h"
 #include "model/model.h"
+#include "model/network.h"
 #include "task/data.h"
 
 #include <string.h>
@@ -164,9 +165,7 @@ static ts_status initialise(training *t) {
         float *state = t->state + i * floats;
         memset(state, 0, floats * sizeof *state);
         params->schema->model->initialise(params, state);
-        const ts_numbers *importance = ts_params_numbers(params, "importance");
-        for (size_t f = 0; f < features; f++)
-            scale[i * features + f] = (float)(ts_numbers_at(importance, (int64_t)f) / (double)features);
+        ts_network_scale(params, w->features, NULL, scale + i * features);
         betas[i] = ts_adam_betas_of(params);
         seed[i] = (uint64_t)ts_params_integer(params, "seed");
     }

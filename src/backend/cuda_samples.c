@@ -3,6 +3,7 @@
 
 #include "backend/cuda_features.h"
 #include "base/memory.h"
+#include "model/network.h"
 #include "task/data.h"
 
 static int64_t samples_of(const ts_training_spec *spec) {
@@ -48,10 +49,8 @@ ts_status ts_cuda_samples_upload(const ts_samples_work *s, const ts_training_spe
     float *scale = ts_alloc_zero((size_t)stride, sizeof *scale, "training");
     ts_status status = scale ? ts_cuda_features_upload(data, &s->data, stream) : TS_ERROR_MEMORY;
     for (int i = 0; i < spec->count && status == TS_OK; i++) {
-        const ts_numbers *importance = ts_params_numbers(&spec->params[i], "importance");
         uint64_t seed = (uint64_t)ts_params_integer(&spec->params[i], "seed");
-        for (int f = 0; f < data->features; f++)
-            scale[f] = (float)(ts_numbers_at(importance, f) / data->features);
+        ts_network_scale(&spec->params[i], data->features, NULL, scale);
         status = ts_cuda_upload(s->scale + (size_t)i * (size_t)stride, scale, (size_t)stride * sizeof *scale, stream);
         if (status == TS_OK)
             status = ts_cuda_upload(s->seed + i, &seed, sizeof seed, stream);
