@@ -8,11 +8,11 @@
 #include <math.h>
 #include <stdio.h>
 
-static int chunks_of(const ts_params *params, int n) {
+static int chunks_of(const ts_params *params, const ts_data *data) {
     ts_graph graph;
     ts_plan plan;
-    int64_t pairs = ts_network_train(params, n);
-    assert_int_equal(ts_model_define_training(params, (double)pairs, &graph), TS_OK);
+    int64_t pairs = ts_network_train(params, data->table->n);
+    assert_int_equal(ts_model_define_training(params, data, &graph), TS_OK);
     assert_int_equal(ts_plan_make(&graph, 0, &plan), TS_OK);
     int chunks = ts_plan_chunks(&plan, pairs);
     ts_plan_free(&plan);
@@ -26,7 +26,7 @@ static int chunks_with(const char *model, const char *group, double train_fracti
     snprintf(text, sizeof text, "task: group\nmodel: %s\ngroup: %s\ntrain_fraction: %g\n", model, group,
              train_fraction);
     support_open(&f, text);
-    int chunks = chunks_of(&f.params, f.data->table->n);
+    int chunks = chunks_of(&f.params, f.data);
     support_close(&f);
     return chunks;
 }
@@ -63,7 +63,7 @@ static void test_chunks_add_up_to_the_gradient(void **state) {
     int64_t reached = 0;
     double loss;
     support_open(&f, "task: group\ngroup: S5\nhidden: 3072\noptimizer: sgd\nlr: 1\nweight_decay: 0\n");
-    assert_true(chunks_of(&f.params, f.data->table->n) > 1);
+    assert_true(chunks_of(&f.params, f.data) > 1);
     size_t count = (size_t)f.parameters;
     float *weights = ts_alloc(count * sizeof *weights, "weights");
     double *expected = ts_alloc(2 * count * sizeof *expected, "a gradient"), *at = expected + count;

@@ -61,7 +61,7 @@ static ts_status set_shape(void *handle) {
     training *t = handle;
     if (t->base.spec.data->table)
         ts_cpu_pairs_begin(&t->pairs, &t->base.spec);
-    ts_status status = ts_model_define_training(&t->base.spec.params[0], (double)t->pairs.train, &t->graph);
+    ts_status status = ts_model_define_training(&t->base.spec.params[0], t->base.spec.data, &t->graph);
     if (status == TS_OK)
         status = ts_plan_make(&t->graph, TS_MOST_TOGETHER, &t->plan);
     t->chunks = status == TS_OK ? ts_plan_chunks(&t->plan, t->pairs.own) : 1;

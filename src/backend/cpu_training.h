@@ -45,6 +45,6 @@ ts_status ts_cpu_training_get_parameters(const void *training, int instance, flo
 ts_status ts_cpu_training_train(void *training, int64_t from, int64_t to, int64_t *reached);
 
 #define TS_CPU_ENGINE_FUNCTIONS                                                                                        \
-    .destroy = ts_cpu_training_destroy, .state_bytes = ts_cpu_training_state_bytes,       \
+    .destroy = ts_cpu_training_destroy, .state_bytes = ts_cpu_training_state_bytes,                                    \
     .get_state = ts_cpu_training_get_state, .set_state = ts_cpu_training_set_state,                                    \
     .get_parameters = ts_cpu_training_get_parameters, .train = ts_cpu_training_train

@@ -15,7 +15,6 @@ typedef struct training {
     int blocks;
 } training;
 
-// Rewriting goes by all pairs of an instance, also where this rank has a part of them: the same on all ranks.
 static ts_status set_shape(void *handle) {
     training *t = handle;
     const ts_training_spec *spec = &t->base.spec;
@@ -24,8 +23,7 @@ static ts_status set_shape(void *handle) {
         ts_cuda_samples_begin(&t->samples, spec);
     int rows = table ? t->base.pairs.count : t->samples.rows;
     t->blocks = ts_cuda_cross_entropy_blocks(rows);
-    double all = table ? (double)ts_network_train(&spec->params[0], table->n) : 0;
-    ts_status status = ts_model_define_training(&spec->params[0], all, &t->graph);
+    ts_status status = ts_model_define_training(&spec->params[0], spec->data, &t->graph);
     return status == TS_OK ? ts_cuda_pass_create(&t->graph, &t->base.layout, t->base.instances, rows, &t->pass)
                            : status;
 }

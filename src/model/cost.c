@@ -7,18 +7,11 @@
 
 enum { ROWS = 48, WAYS = 3 }; // that go through a network at once, at least; forwards, and back to inputs and weights
 
-// Pairs or samples of a step.
-static double rows_of(const ts_params *params, const ts_data *data) {
-    if (data->features)
-        return ts_feature_expected_rows(data->features, ts_params_integer(params, "batch"));
-    return (double)ts_network_train(params, data->table->n);
-}
-
 // What is trained on, beside the network.
 static double data_bytes(const ts_params *params, const ts_data *data) {
     if (data->table)
         return 12.0 * data->table->n * data->table->n;
-    double samples = rows_of(params, data);
+    double samples = ts_network_rows(params, data);
     return 2 * (16 * samples + 8 * samples * data->features->features);
 }
 
@@ -49,10 +42,11 @@ ts_status ts_model_cost(const ts_params *params, const ts_data *data, ts_model_c
     ts_status status = TS_OK;
     *costs = (ts_model_costs){0};
     if (!model->step_operations || !model->unit_bytes)
-        status = ts_model_define_training(params, rows_of(params, data), &graph);
+        status = ts_model_define_training(params, data, &graph);
     if (status == TS_OK) {
-        costs->step_operations = model->step_operations ? model->step_operations(params, data)
-                                                        : 2 * WAYS * ts_graph_cost(&graph, rows_of(params, data));
+        costs->step_operations = model->step_operations
+                                     ? model->step_operations(params, data)
+                                     : 2 * WAYS * ts_graph_cost(&graph, ts_network_rows(params, data));
         costs->unit_bytes =
             model->unit_bytes ? model->unit_bytes(params, data) : network_bytes(&graph) + data_bytes(params, data);
         add_optimiser(params, costs);

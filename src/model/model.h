@@ -57,8 +57,9 @@ const char *ts_model_published(const ts_model *model, const char *tensor); // th
 // The network of an instance, as its model defines it; free with ts_graph_free, also after a fault.
 ts_status ts_model_define(const ts_params *params, struct ts_graph *graph);
 
-// The same as it is trained on so many pairs or samples a step: its output alone, rewritten (network/rewrite.h).
-ts_status ts_model_define_training(const ts_params *params, double rows, struct ts_graph *graph);
+// The same as it is trained: its output alone, rewritten (network/rewrite.h) for the pairs or samples of a step, on how
+// many ranks ever they are.
+ts_status ts_model_define_training(const ts_params *params, const struct ts_data *data, struct ts_graph *graph);
 
 // Whether the nodes in roles are what measures take them for. TS_ERROR_FATAL: no, and the message says which is not.
 ts_status ts_model_check_roles(const ts_params *params, const struct ts_graph *graph);

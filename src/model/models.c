@@ -81,13 +81,13 @@ ts_status ts_model_define(const ts_params *params, ts_graph *graph) {
     return status;
 }
 
-ts_status ts_model_define_training(const ts_params *params, double rows, ts_graph *graph) {
+ts_status ts_model_define_training(const ts_params *params, const ts_data *data, ts_graph *graph) {
     ts_graph defined;
     ts_status status = ts_model_define(params, &defined);
     ts_graph_forget_roles(&defined);
     *graph = (ts_graph){0};
     if (status == TS_OK)
-        status = ts_graph_rewrite(&defined, rows, graph);
+        status = ts_graph_rewrite(&defined, ts_network_rows(params, data), graph);
     ts_graph_free(&defined);
     return status;
 }

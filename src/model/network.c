@@ -4,6 +4,7 @@
 #include "base/torch_random.h"
 #include "network/pass.h"
 #include "network/rewrite.h"
+#include "task/data.h"
 #include "task/task.h"
 
 #include <stdio.h>
@@ -30,6 +31,12 @@ static int ascending(const void *a, const void *b) {
 
 int64_t ts_network_train(const ts_params *params, int n) {
     return (int64_t)(ts_params_real(params, "train_fraction") * ((double)n * n));
+}
+
+double ts_network_rows(const ts_params *params, const ts_data *data) {
+    if (data->features)
+        return ts_feature_expected_rows(data->features, ts_params_integer(params, "batch"));
+    return (double)ts_network_train(params, data->table->n);
 }
 
 void ts_network_pairs(const ts_params *params, const ts_table *table, int *pairs, int64_t *train) {

@@ -21,6 +21,7 @@ int ts_network_order(const ts_params *params); // n of the task's table
 
 // How many of n * n pairs an instance is trained on.
 int64_t ts_network_train(const ts_params *params, int n);
+double ts_network_rows(const ts_params *params, const struct ts_data *data); // of a step: pairs; samples, as expected
 
 // The instance's training pairs, ascending: pairs (n * n), the first *train of them to train on, the rest to
 // test.
