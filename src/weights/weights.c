@@ -62,15 +62,19 @@ ts_status ts_weights_write_safetensors(const char *path, const ts_stored_weights
     return status;
 }
 
+// Without the time at which it is made, so that the same weights are the same bytes.
 static int write_dataset(hid_t file, const ts_stored_tensor *tensor) {
     hsize_t size[4];
     for (int d = 0; d < tensor->rank; d++)
         size[d] = (hsize_t)tensor->size[d];
-    hid_t space = H5Screate_simple(tensor->rank, size, NULL);
-    hid_t dataset = H5Dcreate2(file, tensor->name, H5T_IEEE_F32LE, space, H5P_DEFAULT, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t space = H5Screate_simple(tensor->rank, size, NULL), plan = H5Pcreate(H5P_DATASET_CREATE), dataset = -1;
+    if (plan >= 0 && H5Pset_obj_track_times(plan, false) >= 0)
+        dataset = H5Dcreate2(file, tensor->name, H5T_IEEE_F32LE, space, H5P_DEFAULT, plan, H5P_DEFAULT);
     int ok = dataset >= 0 && H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, tensor->data) >= 0;
     if (dataset >= 0)
         ok = H5Dclose(dataset) >= 0 && ok;
+    if (plan >= 0)
+        H5Pclose(plan);
     H5Sclose(space);
     return ok;
 }

@@ -4,8 +4,9 @@ import json
 import os
 import re
 import subprocess
+import time
 
-from support import SMALL, TOYSWEEP, Case, main, needs_mpi, safetensors_of
+from support import SMALL, TOYSWEEP, Case, main, needs_mpi, safetensors_of, sha256
 
 import h5py
 import numpy
@@ -162,6 +163,16 @@ class Results(Case):
                 stored = numpy.frombuffer(data[begin:end], "<f4").reshape(header[name]["shape"])
                 numpy.testing.assert_array_equal(stored, values)
                 numpy.testing.assert_array_equal(file[name][...], values)
+
+    def test_exports_of_the_same_weights_are_the_same_bytes(self):
+        """Also where one is made in another second."""
+        forms = "safetensors", "h5"
+        for form in forms:
+            self.run_program("export", "small.h5", "--instance", 4, "--format", form, "-o", f"now.{form}")
+        time.sleep(1.1)
+        for form in forms:
+            self.run_program("export", "small.h5", "--instance", 4, "--format", form, "-o", f"later.{form}")
+            self.assertEqual(sha256(self.path(f"later.{form}")), sha256(self.path(f"now.{form}")), form)
 
     def exported(self, name):
         """(tensors by name, step, as a text) of a safetensors file."""
