@@ -167,6 +167,105 @@ TEST(test_the_fit_is_ordinary_least_squares) {
     assert_true(keys > 0 && others > 0);
 }
 
+// --- Similarities, and the length of the fit, straight from their definitions ---
+
+// chi_r(x_a x_b c^-1), with the elements for which a and b stand in a chart.
+static double cube_through(const network *t, int chart, int r, int a, int b, int c) {
+    const ts_chart *through = &t->f.data->symmetry->chart[chart];
+    return cube(t, r, through->x_a[a], through->x_b[b], c);
+}
+
+// Cosine between an irrep's cube and the logits less `mean`, and (mean NAN) less their own mean over c.
+static double cosine(const network *t, int chart, int r, double mean) {
+    double dot = 0, cubes = 0, logits = 0, z[16];
+    for (int p = 0; p < t->n * t->n; p++) {
+        double centre = 0;
+        pair_logits(t, p / t->n, p % t->n, z);
+        for (int c = 0; c < t->n; c++)
+            centre += z[c] / t->n;
+        for (int c = 0; c < t->n; c++) {
+            double x = z[c] - (isnan(mean) ? centre : mean), y = cube_through(t, chart, r, p / t->n, p % t->n, c);
+            dot += x * y;
+            logits += x * x;
+            cubes += y * y;
+        }
+    }
+    return dot / sqrt(cubes * logits);
+}
+
+// Length of constant + sum of coefficient * cube over the key irreps, over that of the logits.
+static double norm_ratio(const network *t, int chart, double constant, const double *coefficient,
+                         const double *similarity) {
+    double fit = 0, logits = 0, z[16];
+    for (int p = 0; p < t->n * t->n; p++) {
+        pair_logits(t, p / t->n, p % t->n, z);
+        for (int c = 0; c < t->n; c++) {
+            double value = constant;
+            for (int r = 1; r < t->f.data->symmetry->irreps->count; r++)
+                if (similarity[r] > 0.005)
+                    value += coefficient[r] * cube_through(t, chart, r, p / t->n, p % t->n, c);
+            fit += value * value;
+            logits += z[c] * z[c];
+        }
+    }
+    return sqrt(fit / logits);
+}
+
+static double mean_logit(const network *t) {
+    double sum = 0, z[16];
+    for (int p = 0; p < t->n * t->n; p++) {
+        pair_logits(t, p / t->n, p % t->n, z);
+        for (int c = 0; c < t->n; c++)
+            sum += z[c];
+    }
+    return sum / (t->n * t->n * t->n);
+}
+
+static const double *found_through(const network *t, int chart, const char *name) {
+    char whole[64];
+    snprintf(whole, sizeof whole, "%s%s", chart ? "value_" : "", name);
+    return found(t, whole);
+}
+
+static void check_similarities(const network *t, int chart) {
+    const double *centred = found_through(t, chart, "logit_similarity");
+    const double *raw = found_through(t, chart, "logit_similarity_raw");
+    const double *less_mean = found_through(t, chart, "logit_similarity_less_mean");
+    double mean = mean_logit(t), apart[2] = {0};
+    for (int r = 0; r < t->f.data->symmetry->irreps->count; r++) {
+        assert_close(centred[r], cosine(t, chart, r, NAN), 1e-12, 1e-12);
+        assert_close(raw[r], cosine(t, chart, r, 0), 1e-12, 1e-12);
+        assert_close(less_mean[r], cosine(t, chart, r, mean), 1e-12, 1e-12);
+        apart[0] += fabs(raw[r] - less_mean[r]);
+        apart[1] += fabs(centred[r] - less_mean[r]);
+    }
+    assert_true(apart[0] > 1e-6 && apart[1] > 1e-6); // they are three
+    double constant = *found_through(t, chart, "fit_constant");
+    assert_close(constant, mean, 1e-12, 1e-12);
+    assert_close(*found_through(t, chart, "fit_norm_ratio"),
+                 norm_ratio(t, chart, constant, found_through(t, chart, "fit_coefficient"), centred), 1e-12, 0);
+}
+
+// In charts that are a bijection and in one that is not.
+TEST(test_similarities_and_the_length_of_the_fit_follow_their_definitions) {
+    for (uint64_t seed = 1; seed <= 3; seed++) {
+        network t;
+        for (int g = 0; g < 3; g++) {
+            open_group(&t, GROUPS[g], "");
+            randomise(&t, seed, 2);
+            measure(&t);
+            check_similarities(&t, 0);
+            close_network(&t);
+        }
+        open_network(&t, "task: power\nmodel: mlp\np: 11\nm: 2\nn: 3\nembed: 5\nhidden: 9\ntrain_fraction: 1\n");
+        randomise(&t, seed, 2);
+        measure(&t);
+        check_similarities(&t, 0);
+        check_similarities(&t, 1);
+        close_network(&t);
+    }
+}
+
 // --- What follows from curves ---
 
 // The measures of one checkpoint, with these similarities.
@@ -500,6 +599,7 @@ TEST(test_excluded_losses_follow_their_definition_at_any_scale) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_fit_is_ordinary_least_squares),
+        cmocka_unit_test(test_similarities_and_the_length_of_the_fit_follow_their_definitions),
         cmocka_unit_test(test_key_irreps_are_ordered_by_when_they_were_learned),
         cmocka_unit_test(test_without_a_passed_threshold_nothing_has_an_order),
         cmocka_unit_test(test_neurons_go_to_the_irrep_planted_in_them),

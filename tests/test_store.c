@@ -2,7 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "hdf5/hdf5.h"
 #include "results/format.h"
-#include "results/reader.h"
+#include "results/stored_weights.h"
 #include "support_results.h"
 
 static void test_equal_inputs_give_equal_bytes(void **state) {
@@ -140,9 +140,8 @@ static void test_reader_gives_attributes_cases_parameters_and_weights(void **sta
     assert_string_equal(json, ts_text_get(&expected));
     ts_free(json);
     ts_text_free(&expected);
-    ts_reader_tensor *tensors;
-    int count;
-    expect_ok(ts_reader_weights(reader, 3, &tensors, &count));
+    static ts_stored_weights weights;
+    expect_ok(ts_stored_weights_read(f->path, reader, 3, TS_STORED_END, &weights));
     int c = ts_sweep_case_of(f->sweep, 3), seen = 0;
     int64_t row_of_3 = 0;
     while (ts_sweep_case(f->sweep, c)->instance[row_of_3] != 3)
@@ -151,8 +150,8 @@ static void test_reader_gives_attributes_cases_parameters_and_weights(void **sta
         const ts_field *field = &f->layout[c]->field[k]; // [step, ...]: the step at which it ended is asked for
         if (field->place != TS_FIELD_WEIGHTS)
             continue;
-        assert_true(seen < count);
-        const ts_reader_tensor *tensor = &tensors[seen++];
+        assert_true(seen < weights.count);
+        const ts_stored_tensor *tensor = &weights.tensor[seen++];
         assert_string_equal(tensor->name, field->name);
         assert_int_equal(tensor->rank, field->rank - 1);
         size_t bytes = field->bytes / (size_t)field->size[0];
@@ -160,8 +159,10 @@ static void test_reader_gives_attributes_cases_parameters_and_weights(void **sta
         if (tensor->data[0] != first)
             fail_msg("'%s': %g, not %g", tensor->name, (double)tensor->data[0], (double)first);
     }
-    assert_int_equal(seen, count);
-    assert_int_equal(ts_reader_weights(reader, f->instances, &tensors, &count), TS_ERROR_USER);
+    assert_int_equal(seen, weights.count);
+    ts_stored_weights_free(&weights);
+    assert_int_equal(ts_stored_weights_read(f->path, reader, f->instances, TS_STORED_END, &weights), TS_ERROR_USER);
+    ts_stored_weights_free(&weights);
     ts_reader_close(reader);
 }
 

@@ -4,7 +4,7 @@
     data = toysweep.load("tree.h5")            # xarray Dataset on the sweep's own axes: depth, hidden, seed, ...
     data.exact_loss.min("seed").plot()
     runs = toysweep.instances("tree.h5")       # one row per instance; .to_dataframe() for pandas
-    toysweep.Results("tree.h5").weights(17)    # {"W": ..., "b": ...} of instance 17
+    toysweep.Results("tree.h5").weights(17)    # {"W": ..., "b": ...} of instance 17; step=100: at that checkpoint
 
 Put this folder on PYTHONPATH, or copy the file. Needs h5py and numpy; load() and instances() need xarray too.
 """
@@ -235,10 +235,31 @@ class Results:
                 return group, int(row)
         raise ResultsError(f"{self.path}: there is no instance {instance}")
 
-    def weights(self, instance):
-        """Trained parameters of an instance by name; empty if the sweep keeps none."""
+    def weights(self, instance, step=None):
+        """Trained parameters of an instance by name, as `toysweep export` writes them: those of its end, or (`save:
+        checkpoints`) after `step` updates. Empty if the sweep keeps none and no step is asked for."""
         group, row = self.case_of(instance)
-        return {name: group["weights"][name][row] for name in links(group["weights"])} if "weights" in group else {}
+        stored = {name: group["weights"][name] for name in links(group["weights"])} if "weights" in group else {}
+        if step is not None and not stored:
+            raise ResultsError(f"{self.path}: keeps no weights; run its sweep again with `save: checkpoints`")
+        done = int(self.table["steps_done"][instance])
+        if self.resolved(instance).get("save") != "checkpoints":
+            if step not in (None, done):
+                raise ResultsError(f"{self.path}: instance {instance} has no weights of step {step}, only those of its "
+                                   f"last step, {done}; run its sweep again with `save: checkpoints`")
+            return {name: values[row] for name, values in stored.items()}
+        steps = group["step"][...]
+        at = np.flatnonzero(steps == (done if step is None else step))
+        found = {name: values[row, at[0] if len(at) else -1] for name, values in stored.items()}
+        if step is not None and (len(at) == 0 or _are_unknown(found.values())):
+            there = [str(s) for k, s in enumerate(steps) if not _are_unknown(v[row, k] for v in stored.values())]
+            raise ResultsError(f"{self.path}: instance {instance} has no weights of step {step}; there are those of "
+                               f"step{'s' * (len(there) != 1)} {', '.join(there) or '(none)'}")
+        return found
+
+
+def _are_unknown(tensors):
+    return all(np.isnan(values).all() for values in tensors)
 
 
 def instances(path):

@@ -8,6 +8,7 @@
 #include "results/format.h"
 #include "results/reader.h"
 #include "results/records.h"
+#include "results/stored_weights.h"
 #include "run/choose.h"
 #include "run/run.h"
 #include "sweep/yaml.h"
@@ -27,6 +28,9 @@ static const ts_option OPTIONS[] = {
      "The instance for which this holds, as in a sweep's `where`: 'seed == 3 and depth == 4'. It must be "
      "one, or with "
      "--instance best any number."},
+    {"step", 0, "N",
+     "The weights that the instance had after N updates: a checkpoint of a sweep with `save: checkpoints`. Default: "
+     "those of its end."},
     {"format", 0, "FORMAT", "safetensors or h5. Default: safetensors."},
     {"output", 'o', "FILE", "Default: the sweep's name, the instance and the format, in the working directory."},
     {0},
@@ -88,40 +92,60 @@ static ts_status complete(const char *json, ts_text *out) {
 }
 
 // Tensors under their published names, by the model that `metadata`, a JSON object, names.
-static void publish(const char *metadata, ts_reader_tensor *tensors, int count) {
-    char name[sizeof tensors->name] = "";
+static void publish(const char *metadata, ts_stored_weights *weights) {
+    char name[sizeof weights->tensor->name] = "";
     const char *at = strstr(metadata, "\"model\":\"");
     if (at)
         sscanf(at, "\"model\":\"%63[^\"]", name);
     const ts_model *model = ts_model_find(name);
-    for (int i = 0; model && i < count; i++) {
-        snprintf(name, sizeof name, "%s", ts_model_published(model, tensors[i].name));
-        memcpy(tensors[i].name, name, sizeof name);
+    for (int i = 0; model && i < weights->count; i++) {
+        snprintf(name, sizeof name, "%s", ts_model_published(model, weights->tensor[i].name));
+        memcpy(weights->tensor[i].name, name, sizeof name);
     }
 }
 
-static ts_status export_instance(const char *file, ts_reader *reader, int64_t instance, const char *path, bool hdf5) {
-    ts_reader_tensor *tensors;
-    int count = 0;
+// What is wanted: the instance, by its number, or (-1) by what it is and how well it did; its weights after how many
+// updates (TS_STORED_END); where to.
+typedef struct wish {
+    long long instance;
+    const char *where;
+    bool best;
+    long long step;
+    bool hdf5;
+    char path[PATH_MAX];
+} wish;
+
+static ts_status export_weights(const char *file, ts_reader *reader, const wish *w, ts_stored_weights *weights) {
     char *resolved = NULL;
     ts_text metadata = {0};
-    ts_status status = ts_reader_weights(reader, instance, &tensors, &count);
+    ts_status status = ts_stored_weights_read(file, reader, w->instance, w->step, weights);
     if (status == TS_OK)
-        status = ts_records_check(file, reader, instance);
+        status = ts_records_check(file, reader, w->instance);
     if (status == TS_OK)
-        status = ts_reader_resolved(reader, instance, &resolved);
+        status = ts_reader_resolved(reader, w->instance, &resolved);
     if (status == TS_OK)
         status = complete(resolved, &metadata);
     if (status == TS_OK)
-        publish(resolved, tensors, count);
-    if (status == TS_OK && hdf5)
-        status = ts_weights_write_hdf5(path, tensors, count, ts_text_get(&metadata));
-    else if (status == TS_OK)
-        status = ts_weights_write_safetensors(path, tensors, count, ts_text_get(&metadata));
+        publish(resolved, weights);
     if (status == TS_OK)
-        ts_print("%s: %d parameters of instance %lld", path, count, (long long)instance);
+        status =
+            (w->hdf5 ? ts_weights_write_hdf5 : ts_weights_write_safetensors)(w->path, weights, ts_text_get(&metadata));
+    if (status == TS_OK && w->step == TS_STORED_END)
+        ts_print("%s: %d parameters of instance %lld", w->path, weights->count, w->instance);
+    else if (status == TS_OK)
+        ts_print("%s: %d parameters of instance %lld at step %lld", w->path, weights->count, w->instance, w->step);
     ts_free(resolved);
     ts_text_free(&metadata);
+    return status;
+}
+
+static ts_status export_instance(const char *file, ts_reader *reader, const wish *w) {
+    ts_stored_weights *weights = ts_alloc_zero(1, sizeof *weights, "an instance's weights");
+    if (!weights)
+        return TS_ERROR_MEMORY;
+    ts_status status = export_weights(file, reader, w, weights);
+    ts_stored_weights_free(weights);
+    ts_free(weights);
     return status;
 }
 
@@ -142,53 +166,61 @@ static ts_status parse_format(const char *format, bool *hdf5) {
     return ts_fail(TS_ERROR_USER, "--format %s: give safetensors or h5", format);
 }
 
-// How the instance is named: by its number, or (-1) by what it is and how well it did.
-typedef struct naming {
-    long long number;
-    const char *where;
-    bool best;
-} naming;
-
-static ts_status parse_naming(const ts_arguments *arguments, naming *named) {
+static ts_status parse_naming(const ts_arguments *arguments, wish *w) {
     const ts_command *self = &ts_cmd_export;
     const char *which = ts_argument(self, arguments, "instance");
-    *named = (naming){-1, ts_argument(self, arguments, "where"), which && strcmp(which, "best") == 0};
-    if (named->best || (named->where && !which))
+    w->where = ts_argument(self, arguments, "where");
+    w->best = which && strcmp(which, "best") == 0;
+    w->instance = -1;
+    if (w->best || (w->where && !which))
         return TS_OK;
-    if (named->where)
+    if (w->where)
         return ts_fail(TS_ERROR_USER, "--where chooses the instance, or goes with --instance best");
     if (!which)
         return ts_fail(TS_ERROR_USER, "--instance is missing: which one? (its number, or best; or use --where)");
-    return ts_argument_integer(self, arguments, "instance", 0, INT64_MAX, -1, &named->number);
+    return ts_argument_integer(self, arguments, "instance", 0, INT64_MAX, -1, &w->instance);
+}
+
+// Exports of several steps have names of their own.
+static void name_output(const char *output, const char *sweep, wish *w) {
+    const char *suffix = w->hdf5 ? "h5" : "safetensors";
+    if (output)
+        snprintf(w->path, sizeof w->path, "%s", output);
+    else if (w->step == TS_STORED_END)
+        snprintf(w->path, sizeof w->path, "%s-%lld.%s", sweep, w->instance, suffix);
+    else
+        snprintf(w->path, sizeof w->path, "%s-%lld-step-%lld.%s", sweep, w->instance, w->step, suffix);
+}
+
+static ts_status export_from(const char *file, const char *output, wish *w) {
+    ts_reader *reader;
+    ts_status status = ts_reader_open(file, &reader);
+    if (status != TS_OK)
+        return status;
+    int64_t instance = w->instance;
+    if (instance < 0)
+        status = ts_choose_instance(reader, w->where, w->best, &instance);
+    w->instance = instance;
+    if (status == TS_OK) {
+        name_output(output, ts_reader_attribute(reader, "name"), w);
+        status = check_target(w->path);
+    }
+    if (status == TS_OK)
+        status = export_instance(file, reader, w);
+    ts_reader_close(reader);
+    return status;
 }
 
 static ts_status export(const ts_arguments *arguments) {
     const ts_command *self = &ts_cmd_export;
-    const char *output = ts_argument(self, arguments, "output");
-    char path[PATH_MAX];
-    bool hdf5;
-    naming named;
-    ts_reader *reader;
-    ts_status status = parse_format(ts_argument(self, arguments, "format"), &hdf5);
+    wish w;
+    ts_status status = parse_format(ts_argument(self, arguments, "format"), &w.hdf5);
     if (status == TS_OK)
-        status = parse_naming(arguments, &named);
+        status = parse_naming(arguments, &w);
     if (status == TS_OK)
-        status = ts_reader_open(arguments->operand[0], &reader);
-    if (status != TS_OK)
-        return status;
-    int64_t instance = named.number;
-    if (instance < 0)
-        status = ts_choose_instance(reader, named.where, named.best, &instance);
-    if (status == TS_OK && output)
-        snprintf(path, sizeof path, "%s", output);
-    else if (status == TS_OK)
-        snprintf(path, sizeof path, "%s-%lld.%s", ts_reader_attribute(reader, "name"), (long long)instance,
-                 hdf5 ? "h5" : "safetensors");
+        status = ts_argument_integer(self, arguments, "step", 0, INT64_MAX, TS_STORED_END, &w.step);
     if (status == TS_OK)
-        status = check_target(path);
-    if (status == TS_OK)
-        status = export_instance(arguments->operand[0], reader, instance, path, hdf5);
-    ts_reader_close(reader);
+        status = export_from(arguments->operand[0], ts_argument(self, arguments, "output"), &w);
     return status;
 }
 
@@ -204,9 +236,9 @@ const ts_command ts_cmd_export = {
     .operands = "FILE.h5",
     .n_operands = 1,
     .summary = "one instance's weights as safetensors or HDF5",
-    .description = "Writes the weights of one finished instance to a file of their own, under their PyTorch "
-                   "state-dict names, with the instance's resolved parameters as metadata. The instance is named by "
-                   "its index, by what it is (--where), or is the best one.",
+    .description = "Writes the weights of one instance, of its end or of a checkpoint (--step), to a file of their "
+                   "own, under their PyTorch state-dict names, with the instance's resolved parameters and the step as "
+                   "metadata. The instance is named by its index, by what it is (--where), or is the best one.",
     .options = OPTIONS,
     .run = run,
 };

@@ -51,6 +51,8 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
         m->neuron_irrep = ts_slab_take(&m->slab, hidden, sizeof(double));
         m->neuron_irrep_fraction = ts_slab_take(&m->slab, hidden, sizeof(double));
         m->similarity = ts_slab_take(&m->slab, count, sizeof(double));
+        m->raw_similarity = ts_slab_take(&m->slab, count, sizeof(double));
+        m->less_mean_similarity = ts_slab_take(&m->slab, count, sizeof(double));
         m->fit = ts_slab_take(&m->slab, count, sizeof(double));
         m->unembed_fraction = ts_slab_take(&m->slab, count, sizeof(double));
         for (int side = 0; side < TS_SIDES; side++)
@@ -162,6 +164,25 @@ static double cube_norm(const ts_group_parts *m, int r) {
     return (double)m->n * m->n * ts_energy(m->symmetry->irreps->irrep[r].character, (size_t)m->n);
 }
 
+// |Z|^2 of the logits as they are.
+static double raw_energy(const ts_group_parts *m) {
+    return m->logit_energy + m->n * m->centre_energy;
+}
+
+// |Z - mean|^2, the mean being that of all n^3.
+static double variation(const ts_group_parts *m) {
+    double pairs = (double)m->n * m->n, mean = m->centre_sum / pairs;
+    return m->logit_energy + m->n * (m->centre_energy - pairs * mean * mean);
+}
+
+// Centring takes away what lies along the trivial irrep's cube, and makes the logits shorter; along the others' it
+// changes nothing, as over c they sum to 0.
+static void measure_similarity(ts_group_parts *m, int r, double along, double norm) {
+    m->similarity[r] = along / sqrt(norm * m->logit_energy);
+    m->raw_similarity[r] = (r == 0 ? m->n * m->centre_sum : along) / sqrt(norm * raw_energy(m));
+    m->less_mean_similarity[r] = along / sqrt(norm * variation(m));
+}
+
 bool ts_group_is_key(int irrep, double similarity) {
     return irrep > 0 && similarity > KEY_SIMILARITY;
 }
@@ -219,7 +240,7 @@ static double energy_of(const ts_group_parts *m, int r, const double *coefficien
 
 static void measure_irrep(ts_group_parts *m, int r) {
     double along = along_cube(m, r), norm = cube_norm(m, r);
-    m->similarity[r] = along / sqrt(norm * m->logit_energy);
+    measure_similarity(m, r, along, norm);
     m->fit[r] = along / norm;
     m->unembed_fraction[r] = energy_of(m, r, m->u_part, m->hidden) / m->u_energy;
     for (int side = 0; side < 2; side++)
@@ -266,15 +287,25 @@ static double fit_constant(const void *state) {
     return m->centre_sum / ((double)m->n * m->n);
 }
 
-static double fit_explained(const void *state) {
-    const ts_group_parts *m = state;
-    double pairs = (double)m->n * m->n, mean = m->centre_sum / pairs, explained = 0;
-    double variance = m->logit_energy + m->n * (m->centre_energy - pairs * mean * mean);
+// What the key irreps' cubes hold of |Z|^2.
+static double fitted_energy(const ts_group_parts *m) {
+    double energy = 0;
     for (int r = 1; r < m->count; r++) {
         double similarity = m->similarity[r];
-        explained += is_key(m, r) ? similarity * similarity * m->logit_energy : 0;
+        energy += is_key(m, r) ? similarity * similarity * m->logit_energy : 0;
     }
-    return explained / variance;
+    return energy;
+}
+
+static double fit_explained(const void *state) {
+    const ts_group_parts *m = state;
+    return fitted_energy(m) / variation(m);
+}
+
+static double fit_norm_ratio(const void *state) {
+    const ts_group_parts *m = state;
+    double logits = (double)m->n * m->n * m->n, constant = fit_constant(m);
+    return sqrt((fitted_energy(m) + logits * constant * constant) / raw_energy(m));
 }
 
 // --- What follows from curves ---
@@ -326,6 +357,8 @@ static const ts_measure ROWS[] = {
     {"fit_constant", "constant of the least-squares fit of the logits", .value = fit_constant},
     {"fit_explained", "share of the logits' variance that a fit of the key irreps' chi cubes explains",
      .value = fit_explained},
+    {"fit_norm_ratio", "norm of that fit, with its constant, over that of the logits as they are",
+     .value = fit_norm_ratio},
     {"embed_left_fraction",
      "|P_r E_x|^2 / |E_x|^2",
      {"irrep"},
@@ -351,6 +384,14 @@ static const ts_measure ROWS[] = {
      "cosine between centred logits and chi_r(a b c^-1)",
      {"irrep"},
      .at = offsetof(ts_group_parts, similarity)},
+    {"logit_similarity_raw",
+     "cosine between the logits as they are and chi_r(a b c^-1)",
+     {"irrep"},
+     .at = offsetof(ts_group_parts, raw_similarity)},
+    {"logit_similarity_less_mean",
+     "cosine between the logits less their mean over all pairs and c, and chi_r(a b c^-1)",
+     {"irrep"},
+     .at = offsetof(ts_group_parts, less_mean_similarity)},
     {"fit_coefficient",
      "coefficient of chi_r(a b c^-1) in the least-squares fit of the logits",
      {"irrep"},

@@ -38,7 +38,9 @@ typedef struct ts_group_parts {
     double *neuron_all;               // (hidden)
     // Measures: of neurons, (hidden); of irreps, (irreps); over the key irreps.
     double *neuron_irrep, *neuron_irrep_fraction;
-    double *similarity, *fit; // of the logits with each irrep's chi cube chi(a b c^-1)
+    // Of the logits with each irrep's chi cube chi(a b c^-1): cosines, centred over c, as they are and less their mean,
+    // and the coefficient.
+    double *similarity, *raw_similarity, *less_mean_similarity, *fit;
     double *embed_fraction[2], *unembed_fraction, *hidden_fraction[TS_SIDES];
     double embed_explained[2], unembed_explained, hidden_explained, hidden_product_explained;
     ts_slab slab;

@@ -123,6 +123,13 @@ uint32_t ts_format_checksum(const ts_record_layout *layout, int64_t steps_done, 
     return crc;
 }
 
+ts_status ts_format_damaged(const char *path, const char *name) {
+    return ts_fail(TS_ERROR_FATAL,
+                   "'%s' is damaged: '%s' in it is not what toysweep wrote there; if there is a copy of the file, use "
+                   "that",
+                   path, name);
+}
+
 ts_status ts_format_backend(const char *path, char out[32]) {
     out[0] = 0;
     ts_h5 h5;

@@ -17,6 +17,9 @@ enum { TS_FORMAT = 2, TS_MAX_MEASURE_COLUMNS = 256 };
 // with it. After a fault there is nothing to end.
 void ts_format_open(ts_h5 *h5, const char *path);
 
+// TS_ERROR_FATAL, with a message: what `name` holds in it is not what this program writes.
+ts_status ts_format_damaged(const char *path, const char *name);
+
 // Reads the root attribute `backend` of an existing results file ("" if it cannot be read), e.g. to continue
 // a file with the backend it was begun with.
 ts_status ts_format_backend(const char *path, char out[32]);

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ATTRIBUTES = 5, MAX_TENSORS = 64, TENSOR_RANK = 4 };
+enum { ATTRIBUTES = 5 };
 
 static const char *const attribute_names[ATTRIBUTES] = {"program", "version", "name", "backend", "sweep_sha256"};
 
@@ -25,9 +25,7 @@ struct ts_reader {
     ts_reader_case *list; // (cases); labels and instances owned
     int32_t *case_of;     // (instances)
     uint8_t *status;      // (instances)
-    int tensors;
-    ts_reader_tensor tensor[MAX_TENSORS]; // data owned
-    ts_heap heap;                         // of texts, with a descriptor of its own
+    ts_heap heap;         // of texts, with a descriptor of its own
     bool heap_open;
     const char *texts; // dataset of texts that was asked for last; NULL: none
     haddr_t texts_begin;
@@ -35,10 +33,7 @@ struct ts_reader {
 
 static void fail_as_damaged(ts_reader *reader, const char *dataset) {
     if (reader->h5.status == TS_OK)
-        reader->h5.status = ts_fail(TS_ERROR_FATAL,
-                                    "'%s' is damaged: '%s' in it is not what toysweep wrote there; if there "
-                                    "is a copy of the file, use that",
-                                    reader->path, dataset);
+        reader->h5.status = ts_format_damaged(reader->path, dataset);
 }
 
 static void fail_as_foreign(ts_reader *reader, const char *attribute, const char *fault) {
@@ -177,18 +172,11 @@ ts_status ts_reader_open(const char *path, ts_reader **reader) {
     return TS_OK;
 }
 
-static void free_tensors(ts_reader *reader) {
-    for (int i = 0; i < reader->tensors; i++)
-        ts_free(reader->tensor[i].data);
-    reader->tensors = 0;
-}
-
 void ts_reader_close(ts_reader *reader) {
     if (!reader)
         return;
     ts_h5_end(&reader->h5);
     close_heap(reader);
-    free_tensors(reader);
     for (int i = 0; i < reader->cases; i++) {
         ts_free((void *)(uintptr_t)reader->list[i].label);
         ts_free((void *)(uintptr_t)reader->list[i].instance);
@@ -275,7 +263,7 @@ ts_status ts_reader_column(ts_reader *reader, const char *name, double *out) {
     return answer(reader);
 }
 
-static ts_status refuse_instance(const ts_reader *reader, int64_t instance) {
+ts_status ts_reader_refuse_instance(const ts_reader *reader, int64_t instance) {
     return ts_fail(TS_ERROR_USER, "'%s' has no instance %lld; it has 0 to %lld", reader->path, (long long)instance,
                    (long long)reader->instances - 1);
 }
@@ -326,7 +314,7 @@ static haddr_t find_texts(ts_reader *reader, const char *name) {
 static ts_status read_text_of(ts_reader *reader, const char *name, int64_t instance, char **text) {
     *text = NULL;
     if (instance < 0 || instance >= reader->instances)
-        return refuse_instance(reader, instance);
+        return ts_reader_refuse_instance(reader, instance);
     haddr_t begin = find_texts(reader, name);
     if (reader->h5.status == TS_OK)
         *text = read_text(reader, name, begin + (haddr_t)instance * TS_HEAP_REFERENCE);
@@ -353,137 +341,4 @@ ts_status ts_reader_resolved(ts_reader *reader, int64_t instance, char **json) {
 
 ts_status ts_reader_identity(ts_reader *reader, int64_t instance, char **identity) {
     return read_text_of(reader, "identity", instance, identity);
-}
-
-// --- Weights ---
-
-// One row of one tensor; of those kept at every checkpoint ([row, step, ...]), at that checkpoint (else -1).
-static void read_tensor(ts_reader *reader, hid_t dataset, const char *name, int64_t row, int64_t checkpoint) {
-    ts_h5_form form;
-    int lead = checkpoint < 0 ? 1 : 2; // dimensions before the tensor's own
-    if (dataset < 0)
-        return;
-    if (!ts_h5_form_of(dataset, &form) || form.type != TS_H5_FLOAT32 || form.rank < lead ||
-        row >= (int64_t)form.size[0] || (lead == 2 && checkpoint >= (int64_t)form.size[1])) {
-        fail_as_damaged(reader, name);
-        return;
-    }
-    if (form.rank - lead > TENSOR_RANK || strlen(name) >= sizeof reader->tensor[0].name ||
-        reader->tensors == MAX_TENSORS) {
-        fail_as_damaged(reader, name);
-        return;
-    }
-    char *all = ts_alloc((size_t)ts_h5_row_bytes(&form), "an instance's weights");
-    if (!all) {
-        reader->h5.status = TS_ERROR_MEMORY;
-        return;
-    }
-    ts_reader_tensor *tensor = &reader->tensor[reader->tensors++];
-    *tensor = (ts_reader_tensor){.rank = form.rank - lead, .data = (float *)(void *)all};
-    strcpy(tensor->name, name);
-    size_t bytes = sizeof(float);
-    for (int i = 0; i < tensor->rank; i++) {
-        tensor->size[i] = (int64_t)form.size[i + lead];
-        bytes *= (size_t)form.size[i + lead];
-    }
-    ts_h5_read(&reader->h5, dataset, &form, row, 1, all);
-    if (checkpoint > 0)
-        memmove(all, all + (size_t)checkpoint * bytes, bytes);
-}
-
-typedef struct weights_visit {
-    ts_reader *reader;
-    int64_t row;
-    int64_t checkpoint; // -1: weights have no steps
-} weights_visit;
-
-static herr_t visit_tensor(hid_t group, const char *name, const H5L_info_t *info, void *context) {
-    weights_visit *visit = context;
-    ts_h5 *h5 = &visit->reader->h5;
-    (void)info;
-    hid_t dataset = ts_h5_open_dataset(h5, group, name);
-    read_tensor(visit->reader, dataset, name, visit->row, visit->checkpoint);
-    ts_h5_close(h5, dataset);
-    return h5->status == TS_OK ? 0 : -1;
-}
-
-static int64_t row_of(const ts_reader_case *one, int64_t instance) {
-    int64_t low = 0, high = one->rows;
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-        if (one->instance[middle] < instance)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return low < one->rows && one->instance[low] == instance ? low : -1;
-}
-
-// Number of the checkpoint at which an instance ended: the last, or the one at which it stopped early.
-static int64_t last_checkpoint(ts_reader *reader, const ts_reader_case *one, int64_t instance) {
-    int64_t checkpoints = -1, found = -1;
-    ts_text path = {0};
-    ts_text_addf(&path, "/cases/%s/step", one->label);
-    int64_t *done = read_list(reader, "steps_done", TS_H5_INT64, &reader->instances);
-    int64_t *step = read_list(reader, ts_text_get(&path), TS_H5_INT64, &checkpoints);
-    for (int64_t k = 0; done && step && reader->h5.status == TS_OK && k < checkpoints; k++)
-        found = step[k] == done[instance] ? k : found;
-    if (found < 0)
-        fail_as_damaged(reader, "steps_done");
-    ts_free(done);
-    ts_free(step);
-    ts_text_free(&path);
-    return found;
-}
-
-static void read_weights(ts_reader *reader, const ts_reader_case *one, int64_t row, int64_t checkpoint) {
-    ts_text path = {0};
-    ts_text_addf(&path, "/cases/%s/weights", one->label);
-    if (ts_text_status(&path) != TS_OK)
-        reader->h5.status = TS_ERROR_MEMORY;
-    else if (!ts_h5_has(reader->h5.file, ts_text_get(&path)))
-        reader->h5.status =
-            ts_fail(TS_ERROR_USER, "'%s' keeps no weights; run the sweep again with `save: final`", reader->path);
-    weights_visit visit = {reader, row, checkpoint};
-    hsize_t position = 0;
-    hid_t group = ts_h5_open_group(&reader->h5, reader->h5.file, ts_text_get(&path));
-    if (group >= 0 && H5Literate(group, H5_INDEX_CRT_ORDER, H5_ITER_INC, &position, visit_tensor, &visit) < 0)
-        ts_h5_fault(&reader->h5, "read", ts_text_get(&path));
-    ts_h5_close(&reader->h5, group);
-    ts_text_free(&path);
-}
-
-ts_status ts_reader_weights(ts_reader *reader, int64_t instance, ts_reader_tensor **tensors, int *count) {
-    const uint8_t *row_status = NULL;
-    *count = 0;
-    free_tensors(reader);
-    if (instance < 0 || instance >= reader->instances)
-        return refuse_instance(reader, instance);
-    ts_status status = ts_reader_status(reader, &row_status);
-    if (status != TS_OK)
-        return status;
-    if (row_status[instance] != 1)
-        return ts_fail(TS_ERROR_USER, "instance %lld of '%s' has no weights%s", (long long)instance, reader->path,
-                       row_status[instance] == 0   ? " yet: it is pending"
-                       : row_status[instance] == 2 ? ": it failed"
-                                                   : ": its status is damaged");
-    const ts_reader_case *one = &reader->list[reader->case_of[instance]];
-    int64_t row = row_of(one, instance);
-    char *json;
-    status = ts_reader_resolved(reader, instance, &json);
-    if (status != TS_OK)
-        return status;
-    bool stepped = strstr(json, "\"save\":\"checkpoints\"");
-    ts_free(json);
-    if (row < 0)
-        fail_as_damaged(reader, "case");
-    int64_t checkpoint = stepped ? last_checkpoint(reader, one, instance) : -1;
-    if (reader->h5.status == TS_OK)
-        read_weights(reader, one, row, checkpoint);
-    status = answer(reader);
-    if (status != TS_OK)
-        return status;
-    *tensors = reader->tensor;
-    *count = reader->tensors;
-    return TS_OK;
 }

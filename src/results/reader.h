@@ -14,14 +14,6 @@ typedef struct ts_reader_case {
     const int64_t *instance; // (rows)
 } ts_reader_case;
 
-// One tensor of a stored instance (at its last step, where weights are kept at every checkpoint).
-typedef struct ts_reader_tensor {
-    char name[64];
-    int rank;
-    int64_t size[4];
-    float *data; // row-major; owned by the reader, valid until the next ts_reader_weights
-} ts_reader_tensor;
-
 ts_status ts_reader_open(const char *path, ts_reader **reader);
 void ts_reader_close(ts_reader *reader);
 
@@ -47,5 +39,5 @@ ts_status ts_reader_resolved(ts_reader *reader, int64_t instance, char **json);
 // Its identity, 64 hexadecimal digits; free with ts_free.
 ts_status ts_reader_identity(ts_reader *reader, int64_t instance, char **identity);
 
-// Weights of an instance. TS_ERROR_USER if the file keeps none, or the instance is not done.
-ts_status ts_reader_weights(ts_reader *reader, int64_t instance, ts_reader_tensor **tensors, int *count);
+// TS_ERROR_USER, with a message: there is no such instance.
+ts_status ts_reader_refuse_instance(const ts_reader *reader, int64_t instance);

@@ -3,10 +3,9 @@
 #pragma once
 
 #include "base/status.h"
-#include "results/reader.h"
+#include "results/stored_weights.h"
 
-// `metadata`: a JSON object text kept with the weights (the instance's parameters). Existing files are
-// replaced.
-ts_status ts_weights_write_safetensors(const char *path, const ts_reader_tensor *tensors, int count,
-                                       const char *metadata);
-ts_status ts_weights_write_hdf5(const char *path, const ts_reader_tensor *tensors, int count, const char *metadata);
+// `metadata`: a JSON object text kept with the weights (the instance's parameters); so is their step. Existing files
+// are replaced.
+ts_status ts_weights_write_safetensors(const char *path, const ts_stored_weights *weights, const char *metadata);
+ts_status ts_weights_write_hdf5(const char *path, const ts_stored_weights *weights, const char *metadata);

@@ -4,8 +4,9 @@ import json
 import os
 import re
 import subprocess
+import time
 
-from support import SMALL, TOYSWEEP, Case, main, needs_mpi, safetensors_of
+from support import SMALL, TOYSWEEP, Case, main, needs_mpi, safetensors_of, sha256
 
 import h5py
 import numpy
@@ -162,6 +163,83 @@ class Results(Case):
                 stored = numpy.frombuffer(data[begin:end], "<f4").reshape(header[name]["shape"])
                 numpy.testing.assert_array_equal(stored, values)
                 numpy.testing.assert_array_equal(file[name][...], values)
+
+    def test_exports_of_the_same_weights_are_the_same_bytes(self):
+        """Also where one is made in another second."""
+        forms = "safetensors", "h5"
+        for form in forms:
+            self.run_program("export", "small.h5", "--instance", 4, "--format", form, "-o", f"now.{form}")
+        time.sleep(1.1)
+        for form in forms:
+            self.run_program("export", "small.h5", "--instance", 4, "--format", form, "-o", f"later.{form}")
+            self.assertEqual(sha256(self.path(f"later.{form}")), sha256(self.path(f"now.{form}")), form)
+
+    def exported(self, name):
+        """(tensors by name, step, as a text) of a safetensors file."""
+        header, data = safetensors_of(self.path(name))
+        step = header.pop("__metadata__")["step"]
+        return {name: numpy.frombuffer(data[slice(*tensor["data_offsets"])], "<f4").reshape(tensor["shape"])
+                for name, tensor in header.items()}, step
+
+    def test_export_gives_the_weights_of_any_checkpoint(self):
+        with h5py.File(self.path("small.h5")) as file:
+            group = file["cases"][list(file["cases"])[file["case"][4]]]
+            row, steps = list(group["instance"][:]).index(4), group["step"][:]
+            stored = {name: group["weights"][name][row] for name in ("W", "b")}
+        self.assertFalse((stored["W"][0] == stored["W"][-1]).all())
+        for k in 0, 3, len(steps) - 1:
+            said = self.run_program("export", "small.h5", "--instance", 4, "--step", steps[k])
+            self.assertEqual(said, f"small-4-step-{steps[k]}.safetensors: 2 parameters of instance 4 at step {steps[k]}\n")
+            found, step = self.exported(f"small-4-step-{steps[k]}.safetensors")
+            self.assertEqual(step, str(steps[k]))
+            self.run_program("export", "small.h5", "--instance", 4, "--step", steps[k], "--format", "h5", "-o", "at.h5")
+            with h5py.File(self.path("at.h5")) as file:
+                self.assertEqual(file.attrs["step"], steps[k])
+                for name, values in stored.items():
+                    numpy.testing.assert_array_equal(file[name][...], values[k])
+                    numpy.testing.assert_array_equal(found[name], values[k])
+        self.run_program("export", "small.h5", "--instance", 4)
+        self.assertEqual(self.exported("small-4.safetensors")[1], "3000")
+        said = self.run_program("export", "small.h5", "--instance", 4, "--step", 3001, expect=2)
+        self.assertIn("instance 4 of 'small.h5' has no weights of step 3001; there are those of steps "
+                      f"{', '.join(map(str, steps))}\n", said)
+        self.assertFalse(os.path.exists(self.path("small-4-step-3001.safetensors")))
+        self.run_program("export", "small.h5", "--instance", 4, "--step", "-1", expect=2)
+
+    def test_export_says_what_to_set_for_weights_of_any_checkpoint(self):
+        self.write("kept.yaml", "{name: kept, task: tree, depth: 1, hidden: 2, steps: 20, checkpoints: [0, 5, 20], "
+                                "cases: [{save: final}, {save: none}]}\n")
+        self.run_program("run", "kept.yaml")
+        self.run_program("export", "kept.h5", "--instance", 0, "--step", 20)  # is its last
+        for instance, step, words in ((0, 5, "only those of its last step, 20; run the sweep again with `save: checkpoints`"),
+                                      (1, 20, "keeps no weights; run the sweep again with `save: checkpoints`")):
+            said = self.run_program("export", "kept.h5", "--instance", instance, "--step", step, expect=2)
+            self.assertIn(words, said)
+
+    def test_export_gives_what_stopped_and_failed_instances_had_before(self):
+        """A step that they did not reach is none of theirs."""
+        self.write("ended.yaml", "{name: ended, steps: 40, checkpoints: [0, 1, 2, 10, 40], save: checkpoints, "
+                                 "task: group, group: C3, embed: 8, hidden: 6, train_fraction: 0.8, "
+                                 "cases: [{lr: 1.0e+30}, {lr: 0.01, stop: {test_loss: 1e6}}]}\n")
+        self.run_program("run", "ended.yaml", expect=3)
+        with h5py.File(self.path("ended.h5")) as file:
+            self.assertEqual(list(file["status"][:]), [2, 1])
+            reached = list(file["steps_done"][:])
+            rows = [group["weights/W_U"][0] for group in file["cases"].values()]
+        self.assertLess(max(reached), 10)
+        for instance, weights in enumerate(rows):
+            for k, step in enumerate([0, 1, 2, 10, 40]):
+                known = not numpy.isnan(weights[k]).any()
+                self.assertTrue(known or step > 0)
+                said = self.run_program("export", "ended.h5", "--instance", instance, "--step", step,
+                                        "-o", f"{instance}-{step}", expect=0 if known else 2)
+                if known:
+                    numpy.testing.assert_array_equal(self.exported(f"{instance}-{step}")[0]["W_U"], weights[k])
+                else:
+                    self.assertIn(f"no weights of step {step}; there are those of step", said)
+                    self.assertNotIn("40\n", said)
+        self.assertIn("it failed; --step gives those of a checkpoint before",
+                      self.run_program("export", "ended.h5", "--instance", 0, expect=2))
 
     def test_export_refuses_what_is_not_there(self):
         self.run_program("export", "small.h5", "--instance", 21, expect=2)

@@ -235,6 +235,10 @@ class Reuse(Parts):
         self.assertNotIn("--reuse", said)
 
 
+# Defaults that no resolved parameters name, and exported files do.
+LATER = {"optimizer": "adam", "warmup": 0, "grokfast": False, "orthograd": False, "weight_decay": 0}
+
+
 class Choose(Parts):
     def exported(self, *arguments, expect=0, file="parts.h5"):
         """Parameters of the instance that was chosen, and what was said."""
@@ -268,11 +272,12 @@ class Choose(Parts):
             depth, resolved = file["depth"][:], [json.loads(x) for x in file["sweep/resolved"].asstr()[:]]
         best = min(loss, key=lambda i: (loss[i], i))
         chosen, said = self.exported("--instance", "best")
-        self.assertEqual(chosen, resolved[best])
+        self.assertEqual(chosen, {**LATER, **resolved[best]})
         self.assertIn(f"instance {best} (", said)
         self.assertIn("final_loss", said)
         best = min((i for i in loss if depth[i] == 3 and resolved[i]["seed"] != 1), key=loss.get)
-        self.assertEqual(self.exported("--instance", "best", "--where", "depth == 3 and seed != 1")[0], resolved[best])
+        self.assertEqual(self.exported("--instance", "best", "--where", "depth == 3 and seed != 1")[0],
+                         {**LATER, **resolved[best]})
         self.exported("--instance", "best", "--where", "lr > 1", expect=2)  # all of them failed
         self.exported("--instance", "3", "--where", "seed == 3", expect=2)
         self.exported(expect=2)

@@ -12,6 +12,7 @@ from support import MIXED, check_equal, check_loaded, main, plot, python, run_sw
 import h5py
 import numpy as np
 
+import networks
 import toysweep
 
 OPEN_BOTH = """
@@ -45,6 +46,11 @@ steps: 5
 checkpoints: [0, 5]
 instances: 2
 grid: {lr: [1.0e-3, 1.0e+30]}
+"""
+
+CHECKPOINTS = """
+{task: group, group: S3, embed: 4, hidden: 6, train_fraction: 0.6, steps: 20, checkpoints: [0, 5, 20],
+ cases: [{save: checkpoints}, {save: final}, {save: none}]}
 """
 
 MANY = """
@@ -224,6 +230,32 @@ def test_weights_by_instance(path, folder):
         weights = results.weights(0)
         check_equal(sorted(weights), ["W", "b"], "names of the weights")
         check_equal(weights["W"].shape, (keys["hidden"], len(weights["b"])), "shape of W")
+
+
+def test_weights_of_any_checkpoint(path, folder):
+    """Those of the end unless a step is named; one that there is not, or no such weights, is an error that says what
+    there is."""
+    out = run_sweep(CHECKPOINTS, folder)
+    with toysweep.Results(out) as results:
+        for i, save in enumerate(["checkpoints", "final", "none"]):
+            check_equal(results.resolved(i)["save"], save, "save")
+        stored = results.cases["save=checkpoints"][0]["weights/W_U"][0]
+        for k, step in enumerate([0, 5, 20]):
+            assert np.array_equal(results.weights(0, step=step)["W_U"], stored[k]), step
+        assert not np.array_equal(stored[0], stored[2])
+        for i in 0, 1:
+            at_end = results.weights(i)
+            assert np.array_equal(at_end["W_U"], stored[2]) and np.array_equal(results.weights(i, 20)["W_U"], stored[2])
+            assert networks.network(at_end).logits(0, np.arange(6)).shape == (6, 6)
+        check_equal(results.weights(2), {}, "weights of save: none")
+        for i, step, words in ((0, 7, "no weights of step 7; there are those of steps 0, 5, 20"),
+                               (1, 5, "only those of its last step, 20; run its sweep again with `save: checkpoints`"),
+                               (2, 20, "keeps no weights; run its sweep again with `save: checkpoints`")):
+            try:
+                results.weights(i, step)
+                raise AssertionError(f"instance {i} has weights of step {step}")
+            except toysweep.ResultsError as fault:
+                assert words in str(fault) and out in str(fault), fault
 
 
 def test_xarray_opens_it_with_both_engines(path, folder):
