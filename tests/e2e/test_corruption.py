@@ -133,7 +133,7 @@ HOSTILE = {
     **{f"reached {value}": with_reached(value) for value in (2**40, 2**63 - 1, -2**63)},
 }
 
-# Files beside the states that name units which cannot be.
+# Files beside the states that name units which cannot be, or are not.
 NAMES = ["unit-0-0-0.bin", "unit-0-0-9223372036854775807.bin", "unit-0-9223372036854775807-1.bin",
          "unit-0-9223372036854775807-9223372036854775807.old", "unit-2147483647-0-1.bin", "unit-2147483648-0-1.bin",
          "unit--1-0-1.bin", "unit-0-0-99999999999999999999.bin", "unit-0-0-1.bin.bin", "unit-.bin", "unit-0-0-1",
@@ -303,7 +303,7 @@ class State(Case):
         shutil.copyfile(self.path("kept"), self.path("long.h5"))
         shutil.copytree(self.path("kept.state"), self.path("long.h5.state"))
         done = {name: spoil(self.path("long.h5.state/" + name)) for name in self.saved}
-        for name in names:
+        for name in set(names) - set(done):  # how instances are packed depends on the machine
             write_bytes(self.path("long.h5.state/" + name), b"TSSTATE")
         output = self.run_program("run", self.sweep)
         self.assertEqual(sha256(self.path("long.h5")), self.expected, done)
