@@ -75,16 +75,25 @@ def check_data(dataset):
                            "copy of the data")
 
 
-class Group(h5py.Group):
+class _Checked:
     """Gives only what check_data() lets pass."""
 
     def __getitem__(self, name):
         return _checked(super().__getitem__(name))
 
+    def get(self, name, default=None, **wanted):
+        """What values() and items() go through, too; h5py from 3.12 on opens things there without __getitem__."""
+        if wanted:  # a class or a link
+            return super().get(name, default, **wanted)
+        return self[name] if name in self else default
 
-class File(h5py.File):
-    def __getitem__(self, name):
-        return _checked(super().__getitem__(name))
+
+class Group(_Checked, h5py.Group):
+    pass
+
+
+class File(_Checked, h5py.File):
+    pass
 
 
 def _checked(item):

@@ -4,13 +4,14 @@ import os
 import re
 import shutil
 
-from support import (MIXED, POWERS, check_equal, check_loaded, draw, main, plot, run_sweep, said, write,
+from support import (MIXED, POWERS, check_equal, check_loaded, draw, main, plot, python, run_sweep, said, write,
                      write_table)
 
 import h5py
 import numpy as np
 
 import toysweep
+from figures import feature
 
 EVERY_TASK = """
 steps: 3
@@ -55,12 +56,76 @@ def test_figures_and_index_are_made(path, folder):
         assert f"{results.count} of {results.count} instances done" in page, page[:800]
 
 
+INDEPENDENT = """
+task: independent
+binary: true
+steps: 20
+checkpoints: {log: 5}
+grid:
+  features: [6, 14]
+  hidden: [2, 4]
+"""
+
+
+def test_losses_that_only_some_cases_have_are_drawn(path, folder):
+    """The exact loss is known of 6 features, not of 14; so is its curve."""
+    out = run_sweep(INDEPENDENT, folder)
+    for loss in [], ["--loss", "exact_loss"], ["--loss", "final_loss"], ["--loss", "train_loss"]:
+        figures = os.path.join(folder, "-".join(["figures", *loss]))
+        done = plot(out, "-o", figures, *loss)
+        check_equal((done.returncode, done.stderr), (0, ""), f"exit code and stderr with {loss}")
+        names = [name[3:-4] for name in sorted(os.listdir(figures)) if name.endswith(".png")]
+        assert "training-curves" in names and "weight-geometry" in names, (loss, names)
+    with toysweep.Results(out) as results:
+        view, = feature.views(results, np.arange(results.count), None)
+        check_equal((view.loss, feature.curves_of(view)[0]), ("final_loss", "train_loss"), "losses of all that are drawn")
+    os.mkdir(os.path.join(folder, "alone"))
+    done = plot(run_sweep(INDEPENDENT.replace("[6, 14]", "14"), os.path.join(folder, "alone")), "--loss", "exact_loss")
+    assert done.returncode == 1 and "Error" not in done.stderr and ("has no exact_loss" in done.stderr or
+        "no finished instance has the expected loss" in done.stderr), done.stderr
+
+
+# plot.py where figures fail: sys.argv[1] names them.
+FAILING = """
+import sys
+import plot
+names = sys.argv.pop(1).split(",")
+def failing(view, options):
+    plot.plt.subplots()
+    raise TypeError("two\\nlines")
+for family in plot.KINDS.values():
+    for i, make in enumerate(family.FIGURES):
+        if make.__name__ in names:
+            failing.__name__ = make.__name__
+            family.FIGURES[i] = failing
+    if "views" in names:
+        family.views = lambda results, rows, loss: 1 / 0
+plot.main()
+"""
+
+
+def test_a_figure_that_fails_is_named_and_the_others_are_drawn(path, folder):
+    whole, _ = draw(path, os.path.join(folder, "whole"))
+    out = os.path.join(folder, "figures")
+    done = python("-c", FAILING, "training_curves", path, "-o", out)
+    check_equal((done.returncode, done.stderr.count("\n")), (1, 1), f"exit code and lines: {done.stderr}")
+    assert "training-curves cannot be drawn: TypeError: two lines (" in done.stderr, done.stderr
+    names = [name[3:-4] for name in sorted(os.listdir(out)) if name.endswith(".png")]
+    check_equal(names, [name for name in whole if name != "training-curves"], "figures that are drawn")
+    with open(os.path.join(out, "index.html"), encoding="utf-8") as page:
+        page = page.read()
+    assert "training-curves cannot be drawn: TypeError: two lines" in page, page
+    done = python("-c", FAILING, "views", path, "-o", out)
+    check_equal((done.returncode, done.stderr.count("\n")), (1, 1), f"exit code and lines: {done.stderr}")
+    assert "ZeroDivisionError" in done.stderr, done.stderr
+
+
 def test_titles_fit_their_pictures(path, folder):
     import plot as program
     for words in 2, 8, 40:
-        picture = program.plt.figure(figsize=(4, 3), constrained_layout=True)
+        picture, _ = program.plt.subplots(figsize=(4, 3), constrained_layout=True)
         title = picture.suptitle(" ".join(["representation"] * words))
-        program.save(picture, os.path.join(folder, f"{words}.png"))
+        program.lay_out(picture)
         extent = title.get_window_extent(picture.canvas.get_renderer())
         assert extent.x0 >= 0 and extent.x1 <= picture.bbox.width, (words, extent)
         check_equal(" ".join(title.get_text().split()), " ".join(["representation"] * words), "the title's words")

@@ -85,8 +85,7 @@ class View:
         self.x, self.y = self._axes(fixed)
         self.xs = toysweep.distinct(self._values(self.x)) if self.x else np.array([0])
         self.ys = toysweep.distinct(self._values(self.y)) if self.y else np.array([0])
-        self.loss = loss or next((name for name in LOSSES if name in results.table
-                                  and np.isfinite(results.table[name][self.rows]).any()), LOSSES[-1])
+        self.loss = loss or max(LOSSES, key=self.known)
 
     def _axes(self, fixed):
         free = [name for name in axis_names(self.results, self.all_rows) if name not in fixed]
@@ -96,6 +95,10 @@ class View:
 
     def _values(self, name):
         return self.results.table[name][self.all_rows]
+
+    def known(self, name):
+        """How many of the finished instances have a loss: the exact one is not known of many features."""
+        return np.isfinite(self.results.table[name][self.rows]).sum() if name in self.results.table else 0
 
     def cell(self, x, y):
         """Finished instances of a cell."""
@@ -175,6 +178,11 @@ def views(results, rows, loss):
         others = [name for name in numeric if name not in axes]
         made += [View(results, part, keys, loss) for keys, part in cut(results, others, fixed, rows)]
     made = [view for view in made if len(view.rows)]
+    lacking = [view for view in made if not view.known(view.loss)]
+    for view in lacking:
+        print(f"{os.path.basename(sys.argv[0])}: no finished instance has the {label(view.loss)}; left out" +
+              (f": {view.title}" if view.title else ""), file=sys.stderr)
+    made = [view for view in made if view not in lacking]
     if len(made) > MOST_VIEWS:
         print(f"{os.path.basename(sys.argv[0])}: {len(made)} combinations of other keys; drawing the first "
               f"{MOST_VIEWS}")
