@@ -122,9 +122,16 @@ class Page:
 
     def __init__(self, folder):
         self.folder, self.body, self.drawn, self.failed = folder, [], 0, 0
+        self.watched = sys.stderr.isatty()
+
+    def progress(self, words):
+        """On a terminal, in one line that each further one takes the place of."""
+        if self.watched:
+            print(f"\r\x1b[K{words}", end="", file=sys.stderr, flush=True)
 
     def fail(self, what, fault):
         self.failed += 1
+        self.progress("")
         line = f"{what} cannot be drawn: {reason(fault)}"
         complain(line)
         self.body.append(f'<p class="fault">{html.escape(line)}</p>')
@@ -132,6 +139,7 @@ class Page:
     def add(self, make, view, options):
         """Whatever is wrong with one figure, the others are drawn."""
         what = make.__name__.replace("_", "-")
+        self.progress(f"{self.drawn} figures drawn, next {what}")
         try:
             figure = make(view, options)
             if figure is None:
@@ -160,6 +168,7 @@ def draw(results, options, folder):
                 page.body.append(f"<h2>{html.escape(view.title)}</h2>")
             for make in family.FIGURES:
                 page.add(make, view, options)
+    page.progress("")
     return page
 
 

@@ -317,6 +317,20 @@ def test_cases_say_what_they_learn(path, folder):
     check_equal(draw(out, os.path.join(folder, "before"))[0], pictures, "figures of the version before")
 
 
+def test_nothing_is_drawn_twice(path, folder):
+    """Of a + b the terms a^m, b^n are a and b; a transformer has one embedding for both sides."""
+    import plot as program
+    from figures.fourier import embedding_fourier_norms
+    out = run_sweep(POWERS.replace("  - {m: 1, n: 3}\n", "").replace("{m: 3, n: 1}", "{m: 1, n: [1, 11]}"), folder)
+    pictures, page = draw(out, os.path.join(folder, "figures"))
+    check_equal([name for name in pictures if name.startswith("value-")], [], "figures in terms of a^m, b^n")
+    assert "embedding-fourier-norms" in pictures and "attention-over-time" in pictures, pictures
+    with toysweep.Results(out) as results:
+        view, = program.table.views(results, np.arange(results.count), None)
+        panels = [axis for axis in embedding_fourier_norms(view, None).picture.axes if axis.get_visible()]
+        check_equal({len(axis.lines) for axis in panels}, {1}, "curves in a panel of norms")
+
+
 def test_a_group_of_one_element_is_drawn(path, folder):
     out = run_sweep("{task: group, group: C1, embed: 16, hidden: 16, train_fraction: 1, steps: 5}", folder)
     pictures, _ = draw(out, os.path.join(folder, "figures"))

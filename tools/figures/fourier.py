@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from figures.cells import (LEGEND, PHASES_TEXT, TEST, TRAIN, draw_named, grid_of, label_steps, left_out, legend_beside,
-                           log_losses, note_grey, phase_handles, shade_phases, small_legend, step_scale, title_of)
+                           log_losses, note_grey, phase_handles, says_twice, shade_phases, small_legend, step_scale,
+                           title_of)
 from figures.irreps import ALL_IN_VALUES, IN_VALUES
 from figures.view import TINY, Figure, panels, some
 
@@ -36,8 +37,12 @@ def norms(view, measures, where, what):
     picture, flat, axes = grid_of(samples, beside=1.2 * LEGEND, sharey=True)
     drawn = []
     for axis, sample in zip(flat, samples):
+        own = []
         for name, words, colour in measures:
             if sample.has(name):
+                if any(np.array_equal(sample.get(name), one, equal_nan=True) for one in own):
+                    continue  # a transformer has one embedding for both sides
+                own.append(sample.get(name))
                 values = per_frequency(sample.get(name)[-1], sample.names("component"))
                 axis.plot(np.arange(1, len(values) + 1), values, "-o", color=colour, markersize=3, linewidth=1)
                 drawn.append((words, colour))
@@ -46,8 +51,10 @@ def norms(view, measures, where, what):
     flat[0].set_ylim(bottom=0)  # shared, and fixed from here on: only now are all lines drawn
     for axis in axes[:, 0]:
         axis.set_ylabel("norm")
-    legend_beside(axes, [Line2D([], [], color=colour, marker="o", markersize=3, label=words)
-                         for words, colour in dict.fromkeys(drawn)])
+    words_of = dict.fromkeys(drawn)
+    if len(words_of) > 1:
+        legend_beside(axes, [Line2D([], [], color=colour, marker="o", markersize=3, label=words)
+                             for words, colour in words_of])
     picture.suptitle(what + where)
     return Figure(picture, f"{what}{where}: the norm of the cosine and sine components together, after training. A "
                            "network that has learned the task keeps a few frequencies.")
@@ -233,7 +240,7 @@ def neuron_planes(view, prefix):
     drawn = []
     for sample in view.best("train_loss", 100):
         keys = sample.keys()
-        circle = circle_of(keys, prefix) if not prefix or (keys.get("m"), keys.get("n")) != (1, 1) else None
+        circle = None if says_twice(prefix, keys) else circle_of(keys, prefix)
         # On a circle of one place nothing varies.
         network = sample.network() if circle and len(circle[0]) > 1 and len(drawn) < 3 else None
         if network:
