@@ -331,6 +331,27 @@ def test_nothing_is_drawn_twice(path, folder):
         check_equal({len(axis.lines) for axis in panels}, {1}, "curves in a panel of norms")
 
 
+def test_headings_and_titles_say_what_is_shown(path, folder):
+    """No JSON; of a dihedral group without key frequencies no losses of these; counts that do not overlap."""
+    from figures.fourier import key_frequency_losses, neuron_frequencies
+    from figures.view import number
+    check_equal(number('{"base":0.25,"branching":2}'), "base 0.25, branching 2", "a mapping")
+    check_equal((number({"base": 0.25}), number([1, 0.5]), number("{x")), ("base 0.25", "1, 0.5", "{x"), "others")
+    out = run_sweep("{task: group, model: mlp, group: D31, embed: 32, hidden: 128, train_fraction: 0.5, steps: 5}", folder)
+    with toysweep.Results(out) as results:
+        import plot as program
+        view, = program.table.views(results, np.arange(results.count), None)
+        check_equal(any(cell.is_known("key_restricted_loss") for cell in view.cells), False, "key frequencies")
+        title = key_frequency_losses(view, None).picture._suptitle.get_text()
+        check_equal(title, "Loss without what the reflection rules out", "the title")
+        with program.plt.rc_context(program.STYLE):
+            picture = neuron_frequencies(view, None).picture
+            program.lay_out(picture)
+        extents = sorted(text.get_window_extent(picture.canvas.get_renderer()).extents.tolist()
+                         for text in picture.axes[0].texts)
+        assert len(extents) > 5 and all(a[2] < b[0] for a, b in zip(extents, extents[1:])), extents
+
+
 def test_a_group_of_one_element_is_drawn(path, folder):
     out = run_sweep("{task: group, group: C1, embed: 16, hidden: 16, train_fraction: 1, steps: 5}", folder)
     pictures, _ = draw(out, os.path.join(folder, "figures"))

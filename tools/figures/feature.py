@@ -88,9 +88,9 @@ def loss_by_width(view, options):
         axis.axhline(options.threshold, color="gray", linewidth=0.8, linestyle=":")
     axis.set(yscale="log", xlabel=label(view.x), ylabel=label(view.loss),
              title=f"{label(view.loss).capitalize()}: mean (solid) and best instance (dashed)")
-    if view.xs.dtype.kind == "f" and view.xs.min() > 0 and view.xs.max() > 20 * view.xs.min():
+    if view.xs.min() > 0 and view.xs.max() > 20 * view.xs.min():
         axis.set_xscale("log")
-    elif len(view.xs) <= 20:
+    elif len(view.xs) <= 20 and np.ptp(view.xs) <= 30 * np.diff(view.xs).min():  # else labels would overlap
         axis.set_xticks(view.xs)
     axis.legend(title=view.y, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return Figure(picture, f"The {label(view.loss)} against {view.x}" + (f", one colour {per(view)}" if view.y else "") +

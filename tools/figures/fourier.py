@@ -145,8 +145,13 @@ def losses(view, prefix):
     measures = [(name if i < 2 else prefix + name, words, colour, style)
                 for i, (name, words, colour, style) in enumerate(LOSSES)]
     samples = view.samples(prefix + "key_restricted_loss", most=6)
+    what = "Losses with the key frequencies alone, and without them"
+    text = ("Key frequencies own neurons. Restricted: only their components of the logits, with the mean logits. "
+            "Excluded: all but these, on the training pairs.")
     if not samples and not prefix:
         samples = view.samples("reflection_corrected_loss", most=6)
+        what = "Loss without what the reflection rules out"
+        text = "The loss after removing from the logits what the parity of the group's elements rules out."
     if not samples:
         return None
     measures = [one for one in measures if any(sample.has(one[0]) for sample in samples)]
@@ -164,10 +169,8 @@ def losses(view, prefix):
         axis.set_ylabel("cross-entropy (nat)")
     legend_beside(axes, [Line2D([], [], color=colour, linestyle=style, label=words)
                          for _, words, colour, style in measures] + phase_handles())
-    picture.suptitle("Losses with the key frequencies alone, and without them" + IN_VALUES[prefix])
-    return Figure(picture, "Key frequencies own neurons. Restricted: only their components of the logits, with the "
-                           "mean logits. Excluded: all but these, on the training pairs." + ALL_IN_VALUES[prefix] +
-                  PHASES_TEXT)
+    picture.suptitle(what + IN_VALUES[prefix])
+    return Figure(picture, text + ALL_IN_VALUES[prefix] + PHASES_TEXT)
 
 
 # --- Neurons -------------------------------------------------------------------------------------------------------
@@ -187,7 +190,7 @@ def neuron_shares(view, prefix):
             at = k + (np.linspace(-0.3, 0.3, len(own)) if len(own) > 1 else np.zeros(1))
             axis.plot(at, own, "o", markersize=3, color="#31688e" if own.max() > OWNS else "#aaaaaa", alpha=0.7,
                       markeredgewidth=0)
-            axis.text(k, 1.03, len(own), ha="center", fontsize=7)
+        name_counts(axis, frequency[frequency >= 0], 3.6 if len(cells) > 1 else 6.4)
         axis.axhline(OWNS, color="gray", linewidth=0.8, linestyle=":")
         axis.set_ylim(0, 1.1)
         axis.set_xlabel("frequency")
@@ -197,9 +200,19 @@ def neuron_shares(view, prefix):
         axis.set_ylabel("share of the neuron's variation")
     picture.suptitle("Neurons by frequency" + IN_VALUES[prefix])
     return Figure(picture, "Each neuron (dot) at the frequency whose terms hold most of the variation of its "
-                           "activations over pairs, and their share; numbers: neurons of a frequency. Dotted: "
+                           "activations over pairs, and their share; numbers: neurons of a frequency, of neighbours the most. Dotted: "
                            f"{OWNS:.0%}, over which the frequency owns the neuron. Of each case one instance." +
                   ALL_IN_VALUES[prefix] + left_out(view, cells))
+
+
+def name_counts(axis, frequency, width):
+    """Above each frequency how many neurons it has, most first, where there is room: 0.2 inches each."""
+    found, counts = np.unique(frequency, return_counts=True)
+    room, shown = 0.2 * max(1, np.ptp(found)) / (0.8 * width) if len(found) else 0, []
+    for i in np.argsort(-counts, kind="stable"):
+        if all(abs(found[i] - k) >= room for k in shown):
+            shown.append(found[i])
+            axis.text(found[i], 1.03, counts[i], ha="center", fontsize=7)
 
 
 def circle_of(keys, prefix):

@@ -286,7 +286,7 @@ def region_measures(view, options):
             image = axes[i][j].imshow(values, cmap="viridis", aspect="auto")
             axes[i][j].set_yticks(range(len(values)), [name.replace("_", ", ") for name in sample.names("region")],
                                   fontsize=8)
-            axes[i][j].set_xticks(range(len(keys)), [sample.names("irrep")[k] for k in keys], fontsize=8, rotation=40)
+            axes[i][j].set_xticks(range(len(keys)), [sample.names("irrep")[k] for k in keys], fontsize=8, rotation=90)
             axes[i][j].set_title(f"{title_of(sample)}\n{name[7:].replace('_', ' ')}", fontsize=9)
             axes[i][j].grid(False)
             picture.colorbar(image, ax=axes[i][j])

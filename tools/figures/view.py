@@ -5,6 +5,7 @@ differ in nothing but the seed share a cell.
 """
 
 import html
+import json
 import os
 import sys
 from dataclasses import dataclass
@@ -37,7 +38,16 @@ def label(name):
 
 
 def number(value):
-    """A value of a key as a person would write it."""
+    """A value of a key as a person would write it: of a mapping or list, which files hold as JSON, its parts."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            value = json.loads(value)
+        except ValueError:  # a name that begins so
+            return value
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {number(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(number, value))
     return f"{value:g}" if isinstance(value, (float, np.floating)) else str(value)
 
 
