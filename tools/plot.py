@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Draws the figures that fit a results file of toysweep: PNG pictures and an index.html that shows them.
 
-Works on unfinished files too: what is not done yet is left blank. A figure that cannot be drawn is named on the page and
-on stderr, the others are drawn, and the exit code is 1.
+Works on unfinished files too: what is not done yet is left blank. A figure that cannot be drawn is named on the page
+and on stderr, the others are drawn, and the exit code is 1.
 """
 
 import argparse

@@ -200,7 +200,8 @@ def neuron_shares(view, prefix):
         axis.set_ylabel("share of the neuron's variation")
     picture.suptitle("Neurons by frequency" + IN_VALUES[prefix])
     return Figure(picture, "Each neuron (dot) at the frequency whose terms hold most of the variation of its "
-                           "activations over pairs, and their share; numbers: neurons of a frequency, of neighbours the most. Dotted: "
+                           "activations over pairs, and their share; numbers: neurons of a frequency, of "
+                           "neighbours the most. Dotted: "
                            f"{OWNS:.0%}, over which the frequency owns the neuron. Of each case one instance." +
                   ALL_IN_VALUES[prefix] + left_out(view, cells))
 
