@@ -82,7 +82,7 @@ class _Checked:
         return _checked(super().__getitem__(name))
 
     def get(self, name, default=None, **wanted):
-        """What values() and items() go through, too; h5py from 3.12 on opens things there without __getitem__."""
+        """What values() and items() go through, too; newer h5py (3.16) opens things there without __getitem__."""
         if wanted:  # a class or a link
             return super().get(name, default, **wanted)
         return self[name] if name in self else default
