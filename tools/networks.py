@@ -23,6 +23,11 @@ def network(weights):
     return None
 
 
+def is_known(names):
+    """Are these the parameters of a table model?"""
+    return set(names) in (set(TRANSFORMER), set(MLP))
+
+
 class Mlp:
     """hidden = relu([W_x[a], W_y[b]] W), logits = hidden W_U."""
 
@@ -53,9 +58,9 @@ class Transformer:
         at = w["W_E"][None] + w["W_pos"][:, None]      # (position, token, model)
         self.last = at[2, n]                           # (model)
         queries = np.einsum("m,hmk->hk", self.last, w["W_Q"])
-        keys = np.einsum("ptm,hmk->phtk", at, w["W_K"])
+        keys = at[:, None] @ w["W_K"]                  # (position, head, token, width)
         self.scores = np.einsum("hk,phtk->pht", queries, keys) / np.sqrt(width)  # (position, head, token)
-        self.values = np.einsum("ptm,hmk,hkd->phtd", at, w["W_V"], w["W_O"])     # (position, head, token, model)
+        self.values = at[:, None] @ w["W_V"] @ w["W_O"]                          # (position, head, token, model)
 
     def attention(self, a, b):
         """(..., head, source): weights of the last position on a, b and "="."""
@@ -80,4 +85,4 @@ class Transformer:
     def logits(self, a, b):
         residual = self.residual(a, b)
         hidden = np.maximum(residual @ self.weights["W_in"], 0)
-        return (residual + hidden @ self.weights["W_out"]) @ self.weights["W_U"]
+        return residual @ self.weights["W_U"] + hidden @ self.unembedding

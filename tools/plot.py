@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Draws the figures that fit a results file of toysweep: PNG pictures and an index.html that shows them.
 
-Works on unfinished files too: what is not done yet is left blank.
+Works on unfinished files too: what is not done yet is left blank. A figure that cannot be drawn is named on the page
+and on stderr, the others are drawn, and the exit code is 1.
 """
 
 import argparse
@@ -9,6 +10,7 @@ import html
 import os
 import sys
 import textwrap
+import traceback
 
 from needs import need
 
@@ -42,7 +44,7 @@ PAGE = """<!doctype html>
 body {{ font-family: sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
 figure {{ margin: 2rem 0; }} img {{ max-width: 100%; height: auto; }} figcaption {{ color: #444; }}
 table {{ border-collapse: collapse; margin-top: .6rem; }} th, td {{ padding: .15rem .8rem; text-align: right; }}
-th {{ border-bottom: 1px solid #999; }}
+th {{ border-bottom: 1px solid #999; }} .fault {{ color: #a02020; }}
 </style></head><body>
 <h1>{title}</h1>
 <p>{summary}</p>
@@ -77,16 +79,15 @@ def summary(results):
     return line
 
 
-def every_view(results, options):
-    """(figures of its kind, view) of all that can be drawn."""
-    for kind in dict.fromkeys(results.kinds):
-        if kind not in KINDS:
-            print(f"{os.path.basename(sys.argv[0])}: no figures for data of kind '{kind}' yet; left out", file=sys.stderr)
-    for kind, family in KINDS.items():
-        rows = rows_of_kind(results, kind)
-        if len(rows):
-            for view in family.views(results, rows, options.loss):
-                yield family, view
+def complain(words):
+    print(f"{os.path.basename(sys.argv[0])}: {words}", file=sys.stderr)
+
+
+def reason(fault):
+    """In one line, with the place."""
+    place = traceback.extract_tb(fault.__traceback__)[-1]
+    words = " ".join(f"{type(fault).__name__}: {fault}".split())
+    return f"{words} ({os.path.basename(place.filename)}, line {place.lineno})"
 
 
 def fit_title(picture):
@@ -99,8 +100,8 @@ def fit_title(picture):
             title.set_text(textwrap.fill(text, int(len(text) * room / width)))
 
 
-def save(picture, path):
-    """Lays it out once and draws it once: savefig would draw all of it once more for the layout."""
+def lay_out(picture):
+    """Once: savefig would draw all of it once more for the layout."""
     fit_title(picture)
     for axes in picture.axes:
         for axis in axes.xaxis, axes.yaxis:
@@ -109,26 +110,77 @@ def save(picture, path):
     if hasattr(picture, "get_layout_engine"):  # matplotlib 3.6
         picture.get_layout_engine().execute(picture)
         picture.set_layout_engine("none")
+
+
+def save(picture, path):
     picture.canvas.print_png(path)
     plt.close(picture)
 
 
-def draw(results, options, folder):
-    """Draws every figure and returns the page's body."""
-    body, number = [], 0
-    for family, view in every_view(results, options):
-        if view.title:
-            body.append(f"<h2>{html.escape(view.title)}</h2>")
-        for make in family.FIGURES:
+class Page:
+    """Figures drawn into a folder, and what index.html says of them."""
+
+    def __init__(self, folder):
+        self.folder, self.body, self.drawn, self.failed = folder, [], 0, 0
+        self.watched = sys.stderr.isatty()
+
+    def progress(self, words):
+        """On a terminal, in one line that each further one takes the place of."""
+        if self.watched:
+            print(f"\r\x1b[K{words}", end="", file=sys.stderr, flush=True)
+
+    def fail(self, what, fault):
+        self.failed += 1
+        self.progress("")
+        line = f"{what} cannot be drawn: {reason(fault)}"
+        complain(line)
+        self.body.append(f'<p class="fault">{html.escape(line)}</p>')
+
+    def add(self, make, view, options):
+        """Whatever is wrong with one figure, the others are drawn."""
+        what = make.__name__.replace("_", "-")
+        self.progress(f"{self.drawn} figures drawn, next {what}")
+        try:
             figure = make(view, options)
             if figure is None:
-                continue
-            number += 1
-            name = f"{number:02d}-{make.__name__.replace('_', '-')}.png"
-            save(figure.picture, os.path.join(folder, name))
-            body.append(f'<figure><img src="{name}" alt="{html.escape(figure.caption)}">\n'
-                        f"<figcaption>{html.escape(figure.caption)}{figure.table}</figcaption></figure>")
-    return body
+                return
+            name = f"{self.drawn + 1:02d}-{what}.png"
+            lay_out(figure.picture)
+        except Exception as fault:
+            self.fail(f"{what}{' of ' * bool(view.title)}{view.title}", fault)
+            plt.close("all")
+            return
+        save(figure.picture, os.path.join(self.folder, name))
+        self.drawn += 1
+        self.body.append(f'<figure><img src="{name}" alt="{html.escape(figure.caption)}">\n'
+                         f"<figcaption>{html.escape(figure.caption)}{figure.table}</figcaption></figure>")
+
+
+def draw(results, options, folder):
+    """Draws every figure; returns the page."""
+    page = Page(folder)
+    for kind in dict.fromkeys(results.kinds):
+        if kind not in KINDS:
+            complain(f"no figures for data of kind '{kind}' yet; left out")
+    for kind, family in KINDS.items():
+        for view in views_of(page, results, kind, options):
+            if view.title:
+                page.body.append(f"<h2>{html.escape(view.title)}</h2>")
+            for make in family.FIGURES:
+                page.add(make, view, options)
+    page.progress("")
+    return page
+
+
+def views_of(page, results, kind, options):
+    rows = rows_of_kind(results, kind)
+    try:
+        return KINDS[kind].views(results, rows, options.loss) if len(rows) else []
+    except toysweep.ResultsError:
+        raise
+    except Exception as fault:
+        page.fail(f"data of kind '{kind}'", fault)
+        return []
 
 
 def main():
@@ -140,16 +192,19 @@ def main():
                 raise toysweep.ResultsError(f"{options.file}: nothing is finished yet ({summary(results)})")
             os.makedirs(folder, exist_ok=True)
             plt.rcParams.update(STYLE)
-            body = draw(results, options, folder)
-            if not body:
+            page = draw(results, options, folder)
+            if not page.body:
                 raise toysweep.ResultsError(f"{options.file}: there are no figures for its data")
             about = (f"{summary(results)}. toysweep {results.attribute('version')}, "
                      f"backend {results.attribute('backend')}, sweep {results.attribute('sweep_sha256')[:12]}.")
             index = os.path.join(folder, "index.html")
-            with open(index, "w", encoding="utf-8") as page:
-                page.write(PAGE.format(title=html.escape(results.attribute("name")), summary=html.escape(about),
-                                       body="\n".join(body)))
-            print(f"{summary(results)}; figures in {index}")
+            with open(index, "w", encoding="utf-8") as file:
+                file.write(PAGE.format(title=html.escape(results.attribute("name")), summary=html.escape(about),
+                                       body="\n".join(page.body)))
+            failed = f", but {page.failed} of {page.drawn + page.failed} cannot be drawn" if page.failed else ""
+            print(f"{summary(results)}; figures in {index}{failed}")
+            if page.failed:
+                sys.exit(1)
     except (toysweep.ResultsError, OSError) as fault:
         sys.exit(f"{os.path.basename(sys.argv[0])}: {fault}")
 

@@ -41,6 +41,8 @@ has_lapack() { has_library openblas || has_library lapack; }
 
 has_python() { find_python "$@" 2>/dev/null && echo "in $PYTHON"; }
 
+has_venv() { python3 -c 'import ensurepip, venv'; }
+
 has_slurm() { # its daemons are not on everybody's path
     local PATH=$PATH:/usr/sbin
     command -v munged >/dev/null && command -v slurmd >/dev/null && command -v slurmctld
@@ -76,6 +78,7 @@ needed=(
 )
 if [[ $tests == yes ]]; then
     needed+=(
+        "Python's venv|python3-venv|has_venv"
         "cmocka|libcmocka-dev|has_library cmocka"
         "C++ compiler|g++|has_command c++"
         "HDF5 without MPI|libhdf5-dev|has_serial_hdf5"

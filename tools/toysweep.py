@@ -75,16 +75,25 @@ def check_data(dataset):
                            "copy of the data")
 
 
-class Group(h5py.Group):
+class _Checked:
     """Gives only what check_data() lets pass."""
 
     def __getitem__(self, name):
         return _checked(super().__getitem__(name))
 
+    def get(self, name, default=None, **wanted):
+        """What values() and items() go through, too; newer h5py (3.16) opens things there without __getitem__."""
+        if wanted:  # a class or a link
+            return super().get(name, default, **wanted)
+        return self[name] if name in self else default
 
-class File(h5py.File):
-    def __getitem__(self, name):
-        return _checked(super().__getitem__(name))
+
+class Group(_Checked, h5py.Group):
+    pass
+
+
+class File(_Checked, h5py.File):
+    pass
 
 
 def _checked(item):
@@ -220,20 +229,28 @@ class Results:
 
     def resolved(self, instance):
         """All parameters of an instance, defaults included."""
+        return json.loads(text(self._resolved[instance]))
+
+    @functools.cached_property
+    def _resolved(self):
+        """[instance]: its line; read once, as all of them are one text."""
         stored = self.file["sweep/resolved"]
-        line = stored[instance] if stored.ndim else text(stored[()]).splitlines()[instance]
-        return json.loads(text(line))
+        return stored[...] if stored.ndim else text(stored[()]).splitlines()
 
     def attribute(self, name):
         return text(self.file.attrs.get(name, ""))
 
     def case_of(self, instance):
         """(group, row) of an instance."""
-        for group, rows in self.cases.values():
-            row = np.searchsorted(rows, instance)
-            if row < len(rows) and rows[row] == instance:
-                return group, int(row)
-        raise ResultsError(f"{self.path}: there is no instance {instance}")
+        if instance not in self._places:
+            raise ResultsError(f"{self.path}: there is no instance {instance}")
+        return self._places[instance]
+
+    @functools.cached_property
+    def _places(self):
+        """{instance: (group, row)}; a search through the cases takes long where there are a thousand."""
+        return {instance: (group, row) for group, rows in self.cases.values()
+                for row, instance in enumerate(rows.tolist())}
 
     def weights(self, instance, step=None):
         """Trained parameters of an instance by name, as `toysweep export` writes them: those of its end, or (`save:

@@ -1,6 +1,6 @@
 """What the tests of the Python tools share: `main`, sweeps run, tools called, pictures counted.
 
-    tests/tools/test_*.py FEATURE.h5 TABLE.h5
+    tests/tools/test_*.py FEATURE.h5 TABLE.h5 [TEST...]
 
 FEATURE.h5 is of a feature task; TABLE.h5 is of a table task and varies `group` and `seed`: finished results files of
 `toysweep run`. What needs the program is skipped, by name, unless $TOYSWEEP says where it is; so is what needs torch,
@@ -153,8 +153,11 @@ def run_test(name, test, files):
 
 
 def main(tests):
-    if len(sys.argv) != 3:
+    if len(sys.argv) < 3:
         sys.exit(__doc__)
-    files = [os.path.abspath(path) for path in sys.argv[1:]]
-    results = [run_test(name, test, files) for name, test in list(tests.items()) if name.startswith("test_")]
+    files, wanted = [os.path.abspath(path) for path in sys.argv[1:3]], sys.argv[3:]
+    named = {name: test for name, test in tests.items() if name.startswith("test_")}
+    if not set(wanted) <= set(named):
+        sys.exit(f"no such test: {' '.join(set(wanted) - set(named))}")
+    results = [run_test(name, named[name], files) for name in wanted or named]
     sys.exit(not all(results))

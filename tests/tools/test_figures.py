@@ -4,13 +4,14 @@ import os
 import re
 import shutil
 
-from support import (MIXED, POWERS, check_equal, check_loaded, draw, main, plot, run_sweep, said, write,
+from support import (MIXED, POWERS, check_equal, check_loaded, draw, main, plot, python, run_sweep, said, write,
                      write_table)
 
 import h5py
 import numpy as np
 
 import toysweep
+from figures import feature
 
 EVERY_TASK = """
 steps: 3
@@ -55,12 +56,76 @@ def test_figures_and_index_are_made(path, folder):
         assert f"{results.count} of {results.count} instances done" in page, page[:800]
 
 
+INDEPENDENT = """
+task: independent
+binary: true
+steps: 20
+checkpoints: {log: 5}
+grid:
+  features: [6, 14]
+  hidden: [2, 4]
+"""
+
+
+def test_losses_that_only_some_cases_have_are_drawn(path, folder):
+    """The exact loss is known of 6 features, not of 14; so is its curve."""
+    out = run_sweep(INDEPENDENT, folder)
+    for loss in [], ["--loss", "exact_loss"], ["--loss", "final_loss"], ["--loss", "train_loss"]:
+        figures = os.path.join(folder, "-".join(["figures", *loss]))
+        done = plot(out, "-o", figures, *loss)
+        check_equal((done.returncode, done.stderr), (0, ""), f"exit code and stderr with {loss}")
+        names = [name[3:-4] for name in sorted(os.listdir(figures)) if name.endswith(".png")]
+        assert "training-curves" in names and "weight-geometry" in names, (loss, names)
+    with toysweep.Results(out) as results:
+        view, = feature.views(results, np.arange(results.count), None)
+        check_equal((view.loss, feature.curves_of(view)[0]), ("final_loss", "train_loss"), "losses of all that are drawn")
+    os.mkdir(os.path.join(folder, "alone"))
+    done = plot(run_sweep(INDEPENDENT.replace("[6, 14]", "14"), os.path.join(folder, "alone")), "--loss", "exact_loss")
+    assert done.returncode == 1 and "Error" not in done.stderr and ("has no exact_loss" in done.stderr or
+        "no finished instance has the expected loss" in done.stderr), done.stderr
+
+
+# plot.py where figures fail: sys.argv[1] names them.
+FAILING = """
+import sys
+import plot
+names = sys.argv.pop(1).split(",")
+def failing(view, options):
+    plot.plt.subplots()
+    raise TypeError("two\\nlines")
+for family in plot.KINDS.values():
+    for i, make in enumerate(family.FIGURES):
+        if make.__name__ in names:
+            failing.__name__ = make.__name__
+            family.FIGURES[i] = failing
+    if "views" in names:
+        family.views = lambda results, rows, loss: 1 / 0
+plot.main()
+"""
+
+
+def test_a_figure_that_fails_is_named_and_the_others_are_drawn(path, folder):
+    whole, _ = draw(path, os.path.join(folder, "whole"))
+    out = os.path.join(folder, "figures")
+    done = python("-c", FAILING, "training_curves", path, "-o", out)
+    check_equal((done.returncode, done.stderr.count("\n")), (1, 1), f"exit code and lines: {done.stderr}")
+    assert "training-curves cannot be drawn: TypeError: two lines (" in done.stderr, done.stderr
+    names = [name[3:-4] for name in sorted(os.listdir(out)) if name.endswith(".png")]
+    check_equal(names, [name for name in whole if name != "training-curves"], "figures that are drawn")
+    with open(os.path.join(out, "index.html"), encoding="utf-8") as page:
+        page = page.read()
+    assert "training-curves cannot be drawn: TypeError: two lines" in page, page
+    done = python("-c", FAILING, "views", path, "-o", out)
+    check_equal((done.returncode, done.stderr.count("\n")), (1, 1), f"exit code and lines: {done.stderr}")
+    assert "ZeroDivisionError" in done.stderr, done.stderr
+
+
 def test_titles_fit_their_pictures(path, folder):
     import plot as program
     for words in 2, 8, 40:
-        picture = program.plt.figure(figsize=(4, 3), constrained_layout=True)
+        picture, _ = program.plt.subplots(figsize=(4, 3), constrained_layout=True)
         title = picture.suptitle(" ".join(["representation"] * words))
-        program.save(picture, os.path.join(folder, f"{words}.png"))
+        program.lay_out(picture)
         extent = title.get_window_extent(picture.canvas.get_renderer())
         assert extent.x0 >= 0 and extent.x1 <= picture.bbox.width, (words, extent)
         check_equal(" ".join(title.get_text().split()), " ".join(["representation"] * words), "the title's words")
@@ -250,6 +315,41 @@ def test_cases_say_what_they_learn(path, folder):
         check_equal(list(results.kinds), ["features"] * 2 + ["table"] * 4, "kinds of the version before")
         check_equal(list(results.labels[2:]), labels[2:], "labels of the version before")
     check_equal(draw(out, os.path.join(folder, "before"))[0], pictures, "figures of the version before")
+
+
+def test_nothing_is_drawn_twice(path, folder):
+    """Of a + b the terms a^m, b^n are a and b; a transformer has one embedding for both sides."""
+    import plot as program
+    from figures.fourier import embedding_fourier_norms
+    out = run_sweep(POWERS.replace("  - {m: 1, n: 3}\n", "").replace("{m: 3, n: 1}", "{m: 1, n: [1, 11]}"), folder)
+    pictures, page = draw(out, os.path.join(folder, "figures"))
+    check_equal([name for name in pictures if name.startswith("value-")], [], "figures in terms of a^m, b^n")
+    assert "embedding-fourier-norms" in pictures and "attention-over-time" in pictures, pictures
+    with toysweep.Results(out) as results:
+        view, = program.table.views(results, np.arange(results.count), None)
+        panels = [axis for axis in embedding_fourier_norms(view, None).picture.axes if axis.get_visible()]
+        check_equal({len(axis.lines) for axis in panels}, {1}, "curves in a panel of norms")
+
+
+def test_headings_and_titles_say_what_is_shown(path, folder):
+    """No JSON; of a dihedral group without key frequencies no losses of these; counts that do not overlap."""
+    from figures.fourier import key_frequency_losses, neuron_frequencies
+    from figures.view import number
+    check_equal(number('{"base":0.25,"branching":2}'), "base 0.25, branching 2", "a mapping")
+    check_equal((number({"base": 0.25}), number([1, 0.5]), number("{x")), ("base 0.25", "1, 0.5", "{x"), "others")
+    out = run_sweep("{task: group, model: mlp, group: D31, embed: 32, hidden: 128, train_fraction: 0.5, steps: 5}", folder)
+    with toysweep.Results(out) as results:
+        import plot as program
+        view, = program.table.views(results, np.arange(results.count), None)
+        check_equal(any(cell.is_known("key_restricted_loss") for cell in view.cells), False, "key frequencies")
+        title = key_frequency_losses(view, None).picture._suptitle.get_text()
+        check_equal(title, "Loss without what the reflection rules out", "the title")
+        with program.plt.rc_context(program.STYLE):
+            picture = neuron_frequencies(view, None).picture
+            program.lay_out(picture)
+        extents = sorted(text.get_window_extent(picture.canvas.get_renderer()).extents.tolist()
+                         for text in picture.axes[0].texts)
+        assert len(extents) > 5 and all(a[2] < b[0] for a, b in zip(extents, extents[1:])), extents
 
 
 def test_a_group_of_one_element_is_drawn(path, folder):

@@ -23,6 +23,12 @@ PHASES = (("memorisation", "#fbf1d9"), ("circuit formation", "#e1ecf7"), ("clean
           ("generalised", "#dff0df"))
 
 
+def says_twice(name, keys):
+    """Is it a measure in terms of a^m and b^n where these are a and b? Its other form is drawn, then."""
+    return name.startswith("value_") and "m" in keys and all(keys[one] % (keys["p"] - 1) == 1 % (keys["p"] - 1)
+                                                             for one in ("m", "n"))
+
+
 @dataclass
 class Sample:
     """One finished instance: a row of its case's group."""
@@ -33,7 +39,8 @@ class Sample:
     row: int
 
     def has(self, name):
-        return name in self.group and bool(np.isfinite(self.group[name][self.row]).any())
+        return name in self.group and bool(np.isfinite(self.group[name][self.row]).any()) and \
+            not says_twice(name, self.keys())
 
     def get(self, name):
         return self.group[name][self.row]
@@ -50,10 +57,18 @@ class Sample:
     def keys(self):
         return self.results.resolved(self.instance)
 
+    def has_network(self):
+        return "weights" in self.group and networks.is_known(toysweep.links(self.group["weights"]))
+
     def network(self):
         """With the last weights that are kept; None if there are none."""
-        if "weights" not in self.group:
+        if not self.has_network():
             return None
+        if self.instance not in self.results.networks:
+            self.results.networks[self.instance] = self.read_network()
+        return self.results.networks[self.instance]
+
+    def read_network(self):
         stored = {name: self.group["weights"][name] for name in toysweep.links(self.group["weights"])}
         return networks.network({name: values[self.row, -1] if toysweep.dimensions(values)[1] == "step" else
                                  values[self.row] for name, values in stored.items()})
@@ -67,6 +82,9 @@ class Cell:
     at: tuple
     results: toysweep.Results
     instances: np.ndarray  # those finished
+
+    def __post_init__(self):
+        self.known = {}  # name -> is_known(), which reads the file
 
     def curves(self, name):
         """(steps, values (finished instances, steps)) of a measure; None if the file does not have it."""
@@ -93,7 +111,10 @@ class Cell:
     def is_known(self, name):
         """Is there anything to draw? (All pairs may be training pairs.)"""
         group, rows = self.at
-        return name in group and len(rows) > 0 and bool(np.isfinite(group[name][rows]).any())
+        if name not in self.known:
+            self.known[name] = name in group and len(rows) > 0 and bool(np.isfinite(group[name][rows]).any()) and \
+                not says_twice(name, self.results.resolved(int(self.instances[0])))
+        return self.known[name]
 
     def is_followed(self, name):
         """Is it known from the first checkpoint on? (Of weights trained elsewhere only the end is.)"""
@@ -127,6 +148,7 @@ class View:
         parts = [(label, rows[labels[rows] == label]) for label in dict.fromkeys(labels[rows])]
         keys = [name for name in results.varying if name not in SEEDS and is_beside(results.table[name], parts)]
         self.results = results
+        results.networks = {}  # instance -> its network: several figures are made from the same few
         self.title = "Tables" if len(rows) < results.count else ""
         self.cells = [make_cell(results, label, fixed, own) for label, part in parts
                       for fixed, own in cut(results, keys, {}, part) if len(own)]

@@ -59,12 +59,13 @@ def grokking_steps(view, options):
     never = 2 * last
     for y, found in enumerate(steps):
         draw_strip(axis, y, found, never)
-        axis.axhline(y + 0.5, color="#e4e4e4", linewidth=0.6, zorder=0)
+        if y:
+            axis.axhline(y - 0.5, color="#e4e4e4", linewidth=0.6, zorder=0)
     strip_scale(axis, min(last / 10, *(found.min() for found in steps)), last)
     axis.set_xlim(right=1.5 * never)
     axis.axvline(1.4 * last, color="gray", linewidth=0.8)
-    axis.text(never, -0.65, "never", ha="center", va="bottom", fontsize=9, color="#666666")
-    axis.set(ylim=(len(shown) - 0.4, -0.6), xlabel="training step")
+    axis.text(never, -0.55, "never", ha="center", va="bottom", fontsize=9, color="#666666")
+    axis.set(ylim=(len(shown) - 0.5, -0.5), xlabel="training step")
     axis.set_title(f"First checkpoint with {KNOWN:.0%} of the test pairs right", pad=18)
     axis.set_yticks(range(len(shown)), [cell.name for cell in shown])
     axis.grid(axis="y", visible=False)

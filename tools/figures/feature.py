@@ -88,9 +88,9 @@ def loss_by_width(view, options):
         axis.axhline(options.threshold, color="gray", linewidth=0.8, linestyle=":")
     axis.set(yscale="log", xlabel=label(view.x), ylabel=label(view.loss),
              title=f"{label(view.loss).capitalize()}: mean (solid) and best instance (dashed)")
-    if view.xs.dtype.kind == "f" and view.xs.min() > 0 and view.xs.max() > 20 * view.xs.min():
+    if view.xs.min() > 0 and view.xs.max() > 20 * view.xs.min():
         axis.set_xscale("log")
-    elif len(view.xs) <= 20:
+    elif len(view.xs) <= 20 and np.ptp(view.xs) <= 30 * np.diff(view.xs).min():  # else labels would overlap
         axis.set_xticks(view.xs)
     axis.legend(title=view.y, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return Figure(picture, f"The {label(view.loss)} against {view.x}" + (f", one colour {per(view)}" if view.y else "") +
@@ -137,10 +137,19 @@ def width_table(view, lines):
     return html_table(head, rows)
 
 
+def curves_of(view):
+    """(the loss whose curves most of a few cells have, lines of those cells); of many features none is exact."""
+    lines, found = view.samples(most_x=9, most_y=6), {}
+    for kind in "exact_loss", "train_loss":
+        own = [[cell for cell in line if view.curves(kind, *cell) is not None] for line in lines]
+        found[kind] = [line for line in own if line]
+    kind = max(found, key=lambda kind: sum(map(len, found[kind])))
+    return kind, found[kind]
+
+
 def training_curves(view, options):
-    lines = view.samples(most_x=9, most_y=6)
-    kind = "exact_loss" if view.curves("exact_loss", *lines[0][0]) else "train_loss"
-    if view.curves(kind, *lines[0][0]) is None:
+    kind, lines = curves_of(view)
+    if not lines:
         return None
     columns = min(3, len(lines))
     rows = -(-len(lines) // columns)
@@ -178,10 +187,11 @@ def training_curves(view, options):
 
 # --- Geometry of the weights ---------------------------------------------------------------------------------------
 
-def sample_panels(view, size):
-    """Axes for a few cells, a row of panels for each y. [] if the sweep keeps no weights."""
-    lines = view.samples(most_x=4, most_y=4)
-    if not view.results.weights(view.best(*lines[0][0])):
+def sample_panels(view, size, has):
+    """Axes for a few cells, a row of panels for each y, of those whose best instance `has` what is drawn. [] if none."""
+    lines = [[cell for cell in line if has(view.best(*cell))] for line in view.samples(most_x=4, most_y=4)]
+    lines = [line for line in lines if line]
+    if not lines:
         return None, []
     columns = max(len(line) for line in lines)
     picture, axes = panels(len(lines), columns, *size)
@@ -202,7 +212,7 @@ def small_ticks(axis):
 
 def weight_geometry(view, options):
     """W^T W of the best instance of some cells."""
-    picture, pairs = sample_panels(view, (2.7, 2.75))
+    picture, pairs = sample_panels(view, (2.7, 2.75), view.results.weights)
     if not pairs:
         return None
     products = []
@@ -245,8 +255,8 @@ def level_lines(view, axis, cell):
 
 def feature_norms(view, options):
     """Length of each feature's direction, coloured by its dimensionality."""
-    picture, pairs = sample_panels(view, (3.0, 2.35))
-    if not pairs or view.last("dimensionality", view.best(*pairs[0][1])) is None:
+    picture, pairs = sample_panels(view, (3.0, 2.35), lambda best: view.last("dimensionality", best) is not None)
+    if not pairs:
         return None
     norm, cmap = Normalize(0, 1), plt.cm.plasma_r
     for axis, cell in pairs:

@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from figures.cells import (LEGEND, PHASES_TEXT, TEST, TRAIN, draw_named, grid_of, label_steps, left_out, legend_beside,
-                           log_losses, note_grey, phase_handles, shade_phases, small_legend, step_scale, title_of)
+                           log_losses, note_grey, phase_handles, says_twice, shade_phases, small_legend, step_scale,
+                           title_of)
 from figures.irreps import ALL_IN_VALUES, IN_VALUES
 from figures.view import TINY, Figure, panels, some
 
@@ -36,8 +37,12 @@ def norms(view, measures, where, what):
     picture, flat, axes = grid_of(samples, beside=1.2 * LEGEND, sharey=True)
     drawn = []
     for axis, sample in zip(flat, samples):
+        own = []
         for name, words, colour in measures:
             if sample.has(name):
+                if any(np.array_equal(sample.get(name), one, equal_nan=True) for one in own):
+                    continue  # a transformer has one embedding for both sides
+                own.append(sample.get(name))
                 values = per_frequency(sample.get(name)[-1], sample.names("component"))
                 axis.plot(np.arange(1, len(values) + 1), values, "-o", color=colour, markersize=3, linewidth=1)
                 drawn.append((words, colour))
@@ -46,8 +51,10 @@ def norms(view, measures, where, what):
     flat[0].set_ylim(bottom=0)  # shared, and fixed from here on: only now are all lines drawn
     for axis in axes[:, 0]:
         axis.set_ylabel("norm")
-    legend_beside(axes, [Line2D([], [], color=colour, marker="o", markersize=3, label=words)
-                         for words, colour in dict.fromkeys(drawn)])
+    words_of = dict.fromkeys(drawn)
+    if len(words_of) > 1:
+        legend_beside(axes, [Line2D([], [], color=colour, marker="o", markersize=3, label=words)
+                             for words, colour in words_of])
     picture.suptitle(what + where)
     return Figure(picture, f"{what}{where}: the norm of the cosine and sine components together, after training. A "
                            "network that has learned the task keeps a few frequencies.")
@@ -138,8 +145,13 @@ def losses(view, prefix):
     measures = [(name if i < 2 else prefix + name, words, colour, style)
                 for i, (name, words, colour, style) in enumerate(LOSSES)]
     samples = view.samples(prefix + "key_restricted_loss", most=6)
+    what = "Losses with the key frequencies alone, and without them"
+    text = ("Key frequencies own neurons. Restricted: only their components of the logits, with the mean logits. "
+            "Excluded: all but these, on the training pairs.")
     if not samples and not prefix:
         samples = view.samples("reflection_corrected_loss", most=6)
+        what = "Loss without what the reflection rules out"
+        text = "The loss after removing from the logits what the parity of the group's elements rules out."
     if not samples:
         return None
     measures = [one for one in measures if any(sample.has(one[0]) for sample in samples)]
@@ -157,10 +169,8 @@ def losses(view, prefix):
         axis.set_ylabel("cross-entropy (nat)")
     legend_beside(axes, [Line2D([], [], color=colour, linestyle=style, label=words)
                          for _, words, colour, style in measures] + phase_handles())
-    picture.suptitle("Losses with the key frequencies alone, and without them" + IN_VALUES[prefix])
-    return Figure(picture, "Key frequencies own neurons. Restricted: only their components of the logits, with the "
-                           "mean logits. Excluded: all but these, on the training pairs." + ALL_IN_VALUES[prefix] +
-                  PHASES_TEXT)
+    picture.suptitle(what + IN_VALUES[prefix])
+    return Figure(picture, text + ALL_IN_VALUES[prefix] + PHASES_TEXT)
 
 
 # --- Neurons -------------------------------------------------------------------------------------------------------
@@ -180,7 +190,7 @@ def neuron_shares(view, prefix):
             at = k + (np.linspace(-0.3, 0.3, len(own)) if len(own) > 1 else np.zeros(1))
             axis.plot(at, own, "o", markersize=3, color="#31688e" if own.max() > OWNS else "#aaaaaa", alpha=0.7,
                       markeredgewidth=0)
-            axis.text(k, 1.03, len(own), ha="center", fontsize=7)
+        name_counts(axis, frequency[frequency >= 0], 3.6 if len(cells) > 1 else 6.4)
         axis.axhline(OWNS, color="gray", linewidth=0.8, linestyle=":")
         axis.set_ylim(0, 1.1)
         axis.set_xlabel("frequency")
@@ -190,9 +200,20 @@ def neuron_shares(view, prefix):
         axis.set_ylabel("share of the neuron's variation")
     picture.suptitle("Neurons by frequency" + IN_VALUES[prefix])
     return Figure(picture, "Each neuron (dot) at the frequency whose terms hold most of the variation of its "
-                           "activations over pairs, and their share; numbers: neurons of a frequency. Dotted: "
+                           "activations over pairs, and their share; numbers: neurons of a frequency, of "
+                           "neighbours the most. Dotted: "
                            f"{OWNS:.0%}, over which the frequency owns the neuron. Of each case one instance." +
                   ALL_IN_VALUES[prefix] + left_out(view, cells))
+
+
+def name_counts(axis, frequency, width):
+    """Above each frequency how many neurons it has, most first, where there is room: 0.2 inches each."""
+    found, counts = np.unique(frequency, return_counts=True)
+    room, shown = 0.2 * max(1, np.ptp(found)) / (0.8 * width) if len(found) else 0, []
+    for i in np.argsort(-counts, kind="stable"):
+        if all(abs(found[i] - k) >= room for k in shown):
+            shown.append(found[i])
+            axis.text(found[i], 1.03, counts[i], ha="center", fontsize=7)
 
 
 def circle_of(keys, prefix):
@@ -233,7 +254,7 @@ def neuron_planes(view, prefix):
     drawn = []
     for sample in view.best("train_loss", 100):
         keys = sample.keys()
-        circle = circle_of(keys, prefix) if not prefix or (keys.get("m"), keys.get("n")) != (1, 1) else None
+        circle = None if says_twice(prefix, keys) else circle_of(keys, prefix)
         # On a circle of one place nothing varies.
         network = sample.network() if circle and len(circle[0]) > 1 and len(drawn) < 3 else None
         if network:

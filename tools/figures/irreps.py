@@ -52,10 +52,18 @@ def shade_all(axes, samples):
         shade_phases(axis, sample.group, [sample.row])
 
 
+def is_shown_as(name, samples, names):
+    """Is the right embedding the left one in all of them, as in a transformer?"""
+    left = name.replace("right", "left")
+    return name.endswith("embed_right_fraction") and left in names and all(
+        np.array_equal(sample.get(name), sample.get(left), equal_nan=True) for sample in samples)
+
+
 def measure_rows(view, measures, wanted, scale, draw):
     """Panels: a measure a row, an instance a column. (picture, axes, samples), or None."""
     samples = view.samples(wanted, most=MOST_COLUMNS)
     measures = [one for one in measures if all(sample.has(one[0]) for sample in samples)]
+    measures = [one for one in measures if not is_shown_as(one[0], samples, [name for name, _ in measures])]
     if not samples or not measures:
         return None
     picture, axes = panels(len(measures), len(samples), 3.2 + LEGEND / len(samples), 2.0, sharex=True, sharey="row")
@@ -278,7 +286,7 @@ def region_measures(view, options):
             image = axes[i][j].imshow(values, cmap="viridis", aspect="auto")
             axes[i][j].set_yticks(range(len(values)), [name.replace("_", ", ") for name in sample.names("region")],
                                   fontsize=8)
-            axes[i][j].set_xticks(range(len(keys)), [sample.names("irrep")[k] for k in keys], fontsize=8, rotation=40)
+            axes[i][j].set_xticks(range(len(keys)), [sample.names("irrep")[k] for k in keys], fontsize=8, rotation=90)
             axes[i][j].set_title(f"{title_of(sample)}\n{name[7:].replace('_', ' ')}", fontsize=9)
             axes[i][j].grid(False)
             picture.colorbar(image, ax=axes[i][j])

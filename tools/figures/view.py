@@ -5,6 +5,7 @@ differ in nothing but the seed share a cell.
 """
 
 import html
+import json
 import os
 import sys
 from dataclasses import dataclass
@@ -37,7 +38,16 @@ def label(name):
 
 
 def number(value):
-    """A value of a key as a person would write it."""
+    """A value of a key as a person would write it: of a mapping or list, which files hold as JSON, its parts."""
+    if isinstance(value, str) and value[:1] in ("{", "["):
+        try:
+            value = json.loads(value)
+        except ValueError:  # a name that begins so
+            return value
+    if isinstance(value, dict):
+        return ", ".join(f"{name.replace('_', ' ')} {number(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(number, value))
     return f"{value:g}" if isinstance(value, (float, np.floating)) else str(value)
 
 
@@ -85,8 +95,7 @@ class View:
         self.x, self.y = self._axes(fixed)
         self.xs = toysweep.distinct(self._values(self.x)) if self.x else np.array([0])
         self.ys = toysweep.distinct(self._values(self.y)) if self.y else np.array([0])
-        self.loss = loss or next((name for name in LOSSES if name in results.table
-                                  and np.isfinite(results.table[name][self.rows]).any()), LOSSES[-1])
+        self.loss = loss or max(LOSSES, key=self.known)
 
     def _axes(self, fixed):
         free = [name for name in axis_names(self.results, self.all_rows) if name not in fixed]
@@ -96,6 +105,10 @@ class View:
 
     def _values(self, name):
         return self.results.table[name][self.all_rows]
+
+    def known(self, name):
+        """How many of the finished instances have a loss: the exact one is not known of many features."""
+        return np.isfinite(self.results.table[name][self.rows]).sum() if name in self.results.table else 0
 
     def cell(self, x, y):
         """Finished instances of a cell."""
@@ -175,6 +188,11 @@ def views(results, rows, loss):
         others = [name for name in numeric if name not in axes]
         made += [View(results, part, keys, loss) for keys, part in cut(results, others, fixed, rows)]
     made = [view for view in made if len(view.rows)]
+    lacking = [view for view in made if not view.known(view.loss)]
+    for view in lacking:
+        print(f"{os.path.basename(sys.argv[0])}: no finished instance has the {label(view.loss)}; left out" +
+              (f": {view.title}" if view.title else ""), file=sys.stderr)
+    made = [view for view in made if view not in lacking]
     if len(made) > MOST_VIEWS:
         print(f"{os.path.basename(sys.argv[0])}: {len(made)} combinations of other keys; drawing the first "
               f"{MOST_VIEWS}")

@@ -9,6 +9,7 @@ from figures.neurons import clusters
 from figures.view import Figure, panels, some
 
 MOST_SLICES = 3
+LEFT, RIGHT = "#31688e", "#c8553d"
 
 
 def trained(view, most):
@@ -26,9 +27,9 @@ def logit_slices(view, options):
     for line, (sample, network) in zip(axes, pairs):
         n = network.tokens
         fixed = [0, n // 3, n - 1]
-        over_c = [centred(network, block_of(n), at) for at in fixed]
+        over_c = np.moveaxis(centred(network, block_of(n), fixed), -1, 0)
         over_a = [centred_row(network, at) for at in fixed]
-        most = max(np.abs(values).max() for values in over_c + over_a)
+        most = max(np.abs(values).max() for values in (*over_c, *over_a))
         for axis, at, values in zip(line, fixed, over_c):
             image = draw_slice(axis, values, most, f"c = {at}", "b", "a")
         for axis, at, values in zip(line[MOST_SLICES:], fixed, over_a):
@@ -45,13 +46,13 @@ def block_of(n):
     return max(1, 200000 // n)
 
 
-def centred(network, block, c):
-    """(n, n): the logits of output c, centred over all outputs."""
+def centred(network, block, outputs):
+    """(n, n, outputs): the logits of these outputs, centred over all."""
     every = np.arange(network.tokens)
     parts = []
     for begin in range(0, network.tokens, block):
         logits = network.logits(every[begin:begin + block, None], every[None])
-        parts.append(logits[..., c] - logits.mean(axis=-1))
+        parts.append(logits[..., outputs] - logits.mean(axis=-1, keepdims=True))
     return np.concatenate(parts)
 
 
@@ -158,18 +159,20 @@ def one_of_each(permutations):
 
 def singular_values(view, options):
     """Of the embeddings into the hidden layer, or into the residual stream."""
-    cells = [cell for cell in view.has("train_loss") if cell.samples(1)[0].network() is not None]
+    cells = [cell for cell in view.has("train_loss") if cell.samples(1)[0].has_network()]
     shown = some(cells, 12)
     if not shown:
         return None
     picture, flat, axes = grid_of(shown, sharey=True)
+    several = False
     for axis, cell in zip(flat, shown):
         for sample in cell.samples(10):
             network = sample.network()
-            sides = [("left", network.left, "#31688e")]
+            sides = [(network.left, LEFT)]
             if network.right is not network.left:
-                sides.append(("right", network.right, "#c8553d"))
-            for _, matrix, colour in sides:
+                sides.append((network.right, RIGHT))
+                several = True
+            for matrix, colour in sides:
                 values = np.linalg.svd(matrix, compute_uv=False)
                 axis.plot(np.arange(1, len(values) + 1), np.maximum(values, 1e-6 * values[0]), color=colour,
                           linewidth=1, alpha=0.7)
@@ -179,8 +182,9 @@ def singular_values(view, options):
     for axis in axes.flat[max(0, len(shown) - columns):len(shown)]:
         axis.set_xlabel("number")
     flat[0].set_ylim(bottom=0)
-    if len(sides) > 1:
-        handles = [plt.Line2D([], [], color=colour, label=f"{name} embedding") for name, _, colour in sides]
+    if several:
+        handles = [plt.Line2D([], [], color=colour, label=f"{name} embedding")
+                   for name, colour in (("left", LEFT), ("right", RIGHT))]
         axes[0][-1].legend(handles=handles, loc="upper right")
     picture.suptitle("Singular values of the embedding")
     return Figure(picture, "Singular values of the trained embeddings (of an mlp: into its hidden layer), a line for "
