@@ -161,6 +161,54 @@ static bool compare(const ts_engine *engine, const unit *u, int seed) {
     return tame;
 }
 
+// --- Neighbours of an instance that is done for ---
+
+// A step of all instances, the first at weights beyond all bounds, or not; where the others are then.
+static void step_beside(const ts_engine *engine, const unit *u, double spoil, double *values) {
+    support_training t;
+    int64_t reached[INSTANCES] = {0};
+    support_create(engine, &u->f.unit, &t);
+    support_get(&t, 0, values);
+    for (size_t p = 0; p < (size_t)network.layout.total; p++)
+        values[p] *= spoil;
+    support_put(&t, 0, values);
+    for (int64_t step = 0; step < 2; step++) // the second meets what the first has left
+        assert_int_equal(engine->train(t.handle, step, step + 1, reached), TS_OK);
+    for (int i = 1; i < INSTANCES; i++)
+        support_get(&t, i, values + (size_t)(i - 1) * t.numbers);
+    support_destroy(&t);
+}
+
+static void compare_beside(const ts_engine *engine, const unit *u, int seed) {
+    support_training t;
+    support_create(engine, &u->f.unit, &t);
+    size_t numbers = INSTANCES * t.numbers;
+    support_destroy(&t);
+    double *clean = ts_alloc_zero(2 * numbers, sizeof *clean, "states"), *beside = clean + numbers;
+    step_beside(engine, u, 1, clean);
+    step_beside(engine, u, 1e30, beside);
+    if (memcmp(clean, beside, (numbers - numbers / INSTANCES) * sizeof *clean) != 0)
+        fail_msg("network %d: an instance with infinite numbers changes its neighbours", seed);
+    ts_free(clean);
+}
+
+static void each_network(void **state, int networks, void (*test)(const ts_engine *, const unit *, int seed)) {
+    for (int seed = 0; seed < networks; seed++) {
+        unit u;
+        assert_int_equal(support_random_graph((uint64_t)seed, &network), TS_OK);
+        open_unit(&u);
+        const ts_engine *engine = support_tested_engine(state, &u.f.params);
+        if (engine)
+            test(engine, &u, seed);
+        support_close(&u.f);
+        ts_graph_free(&network);
+    }
+}
+
+static void test_neighbours_of_infinite_numbers(void **state) {
+    each_network(state, 2 * NETWORKS, compare_beside);
+}
+
 static void test_random_networks(void **state) {
     int tried = 0, left_out = 0;
     for (int seed = 0; seed < NETWORKS; seed++) {
@@ -380,9 +428,11 @@ TEST(test_cuda_squares_have_their_gradients) {
 int main(int argc, char **argv) {
     static const support_promise PROMISES[] = {
         {"random_networks_have_the_gradient_of_the_reference", test_random_networks, SUPPORT_SETTINGS_TOO, "cpu"},
+        {"infinite_numbers_stay_with_their_instance", test_neighbours_of_infinite_numbers, SUPPORT_SETTINGS_TOO, "cpu"},
         {"losses_have_their_gradients", test_cpu_losses_have_their_gradients, SUPPORT_SETTINGS_TOO, "cpu"},
 #ifdef TS_HAVE_CUDA
         {"random_networks_have_the_gradient_of_the_reference", test_random_networks, SUPPORT_BACKEND, "cuda"},
+        {"infinite_numbers_stay_with_their_instance", test_neighbours_of_infinite_numbers, SUPPORT_BACKEND, "cuda"},
         {"losses_have_their_gradients", test_cuda_losses_have_their_gradients, SUPPORT_BACKEND, "cuda"},
         {"squares_have_their_gradients", test_cuda_squares_have_their_gradients, SUPPORT_BACKEND, "cuda"},
 #endif

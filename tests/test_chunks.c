@@ -55,6 +55,16 @@ static void test_the_fused_transformer_leaves_chunks_to_the_general_engine(void 
     }
 }
 
+static void test_memory_of_chunks_is_planned_for(void **state) {
+    (void)state;
+    support_instance f;
+    ts_model_costs costs;
+    support_open(&f, "task: group\ngroup: S6\nmodel: transformer\n");
+    assert_int_equal(ts_model_cost(&f.params, f.data, &costs), TS_OK);
+    assert_true(costs.unit_bytes > 114e6); // tables, their gradients, and the sums of four levels
+    support_close(&f);
+}
+
 // One step of plain descent at rate 1: the weights have gone by their gradient.
 static void test_chunks_add_up_to_the_gradient(void **state) {
     (void)state;
@@ -95,6 +105,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_small_instances_have_one_chunk),
         cmocka_unit_test(test_the_fused_transformer_leaves_chunks_to_the_general_engine),
+        cmocka_unit_test(test_memory_of_chunks_is_planned_for),
         cmocka_unit_test(test_chunks_add_up_to_the_gradient),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -39,8 +39,11 @@ INLINE void enter(float *to, bool set, vec found) {
     vstore(to, set ? found : vadd(vload(to), found));
 }
 
-// The same of the one number of a row of one.
+// The same of the one number of a row of one. Others may add whole vectors to it: pads of an instance that is done for
+// would stay.
 static inline void enter_one(float *to, bool set, float found) {
+    if (set)
+        vstore(to, vzero());
     *to = set ? found : *to + found;
 }
 

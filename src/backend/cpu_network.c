@@ -64,7 +64,7 @@ static ts_status set_shape(void *handle) {
     ts_status status = ts_model_define_training(&t->base.spec.params[0], t->base.spec.data, &t->graph);
     if (status == TS_OK)
         status = ts_plan_make(&t->graph, TS_MOST_TOGETHER, &t->plan);
-    t->chunks = status == TS_OK ? ts_plan_chunks(&t->plan, t->pairs.own) : 1;
+    t->chunks = status == TS_OK && t->base.spec.data->table ? ts_plan_chunks(&t->plan, t->pairs.own) : 1;
     return status;
 }
 
@@ -116,10 +116,10 @@ static sum sum_of(const training *t, int index) {
                      (size_t)ts_graph_rows(&t->graph, node, 0) * (size_t)TS_PAD(node->width)};
     for (int i = 0; i < index; i++)
         if (t->plan.step[i].gathers && t->graph.node[i].operation == TS_PARAMETER &&
-            t->graph.node[i].tensor == node->tensor)
+            t->graph.node[i].tensor == node->tensor && !is_turned(t, i))
             return (sum){0};
     const ts_padded_tensor *tensor = &t->base.layout.tensor[node->tensor];
-    return (sum){ts_cpu_gradient(&t->base, node->tensor), (size_t)(tensor->rows * tensor->stride)};
+    return (sum){t->place ? ts_cpu_gradient(&t->base, node->tensor) : NULL, (size_t)(tensor->rows * tensor->stride)};
 }
 
 // In both passes of the slab, the first of which has no places yet.

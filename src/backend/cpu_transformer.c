@@ -137,7 +137,8 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
 
 static const char *can(const ts_params *params) {
     const char *why = ts_cpu_optimiser_can(params);
-    double multiply_adds = params->schema->model->step_operations(params, NULL) / 2;
+    double of_all = params->schema->model->step_operations(params, NULL) / 2;
+    double multiply_adds = of_all / (double)ts_params_integer(params, "ranks_per_instance");
     return why || multiply_adds < TS_ONE_CHUNK ? why : "it is so large that its sums are made in chunks";
 }
 

@@ -2,8 +2,11 @@
 #include "model/model.h"
 #include "model/network.h"
 #include "model/optimiser.h"
+#include "network/plan.h"
 #include "network/rewrite.h"
 #include "task/data.h"
+
+#include <math.h>
 
 enum { ROWS = 48, WAYS = 3 }; // that go through a network at once, at least; forwards, and back to inputs and weights
 
@@ -15,16 +18,37 @@ static double data_bytes(const ts_params *params, const ts_data *data) {
     return 2 * (16 * samples + 8 * samples * data->features->features);
 }
 
-// Numbers of all that is made, and as many of gradients, in double precision.
-static double network_bytes(const ts_graph *graph) {
+// Numbers of all that is made, in double precision.
+static double made_bytes(const ts_graph *graph, int batch) {
     double numbers = 0;
-    int batch = graph->tokens > ROWS ? graph->tokens : ROWS; // a row of pairs is measured at once
     for (int i = 0; i < graph->count; i++) {
         const ts_node *node = &graph->node[i];
         if (node->operation != TS_PARAMETER && node->operation != TS_LOOKUP)
             numbers += (double)ts_graph_rows(graph, node, batch) * node->width;
     }
-    return 2 * sizeof(double) * numbers;
+    return sizeof(double) * numbers;
+}
+
+// Training has as many of gradients; a row of pairs is measured at once.
+static double network_bytes(const ts_graph *graph) {
+    return fmax(2 * made_bytes(graph, ROWS), made_bytes(graph, graph->tokens));
+}
+
+// What the general engine takes for sums in chunks, and for tables that fused engines do without.
+static ts_status add_chunks(const ts_params *params, const ts_data *data, ts_model_costs *costs) {
+    ts_graph graph = {0};
+    ts_plan plan = {0};
+    ts_status status = ts_model_define_training(params, data, &graph);
+    if (status == TS_OK)
+        status = ts_plan_make(&graph, 0, &plan);
+    if (status == TS_OK) {
+        costs->unit_bytes = fmax(costs->unit_bytes, network_bytes(&graph) + data_bytes(params, data));
+        for (int chunks = ts_plan_chunks(&plan, (int64_t)ts_network_rows(params, data)); chunks > 1; chunks /= 2)
+            costs->unit_bytes += sizeof(float) * ts_plan_sums(&plan);
+    }
+    ts_plan_free(&plan);
+    ts_graph_free(&graph);
+    return status;
 }
 
 // Engines that update in float32 take less scratch than the numbers in double precision that an optimiser says.
@@ -49,6 +73,8 @@ ts_status ts_model_cost(const ts_params *params, const ts_data *data, ts_model_c
                                      : 2 * WAYS * ts_graph_cost(&graph, ts_network_rows(params, data));
         costs->unit_bytes =
             model->unit_bytes ? model->unit_bytes(params, data) : network_bytes(&graph) + data_bytes(params, data);
+        if (data->table && costs->step_operations >= 2 * TS_ONE_CHUNK)
+            status = add_chunks(params, data, costs);
         add_optimiser(params, costs);
     }
     ts_graph_free(&graph);

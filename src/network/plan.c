@@ -83,12 +83,12 @@ static bool is_mixture(const ts_plan *plan, int index) {
 static int next_of(const ts_plan *plan, int mixture) {
     const ts_graph *graph = plan->graph;
     int home = plan->step[mixture].home, found = -1;
-    for (int i = 0; i < graph->count; i++) {
+    for (int i = mixture + 1; i < graph->count; i++) {
         const ts_step *step = &plan->step[i];
         bool reads = false;
         for (int j = 0; j < step->inputs; j++)
             reads = reads || plan->step[step->input[j]].home == home;
-        if (step->skip || !(reads || (i > mixture && step->home == home)))
+        if (step->skip || !(reads || step->home == home))
             continue;
         ts_operation operation = graph->node[i].operation;
         bool ready = step->inputs < 2 || !of_pairs(graph, step->input[1]);
@@ -242,15 +242,20 @@ ts_status ts_plan_make(const ts_graph *graph, int together, ts_plan *plan) {
     return status;
 }
 
+double ts_plan_sums(const ts_plan *plan) {
+    double sums = 0;
+    for (int i = 0; i < plan->graph->count; i++)
+        if (plan->step[i].gathers)
+            sums += (double)ts_graph_rows(plan->graph, &plan->graph->node[i], 0) * plan->graph->node[i].width;
+    return sums;
+}
+
 // A chunk is worth its tree: adding up its sums is little beside making them.
 int ts_plan_chunks(const ts_plan *plan, int64_t pairs) {
     enum { MOST = 64, WORTH = 1024 };                // chunks; multiply-adds a number of the sums
     const double least = TS_ONE_CHUNK / 4, ways = 3; // multiply-adds of a chunk; forwards, and back to both factors
-    double work = ways * ts_graph_cost(plan->graph, (double)pairs), sums = 0;
+    double work = ways * ts_graph_cost(plan->graph, (double)pairs), sums = ts_plan_sums(plan);
     int chunks = 1;
-    for (int i = 0; i < plan->graph->count; i++)
-        if (plan->step[i].gathers)
-            sums += (double)ts_graph_rows(plan->graph, &plan->graph->node[i], 0) * plan->graph->node[i].width;
     while (work >= TS_ONE_CHUNK && chunks < MOST && work / (2 * chunks) >= least && work / (2 * chunks) >= WORTH * sums)
         chunks *= 2;
     return chunks;

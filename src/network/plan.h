@@ -38,3 +38,4 @@ void ts_plan_free(ts_plan *plan);
 // by default.
 #define TS_ONE_CHUNK 4294967296.0
 int ts_plan_chunks(const ts_plan *plan, int64_t pairs);
+double ts_plan_sums(const ts_plan *plan); // how many numbers those sums are
