@@ -59,7 +59,7 @@ def arguments():
     parser.add_argument("file", metavar="FILE.h5", help="results file of `toysweep run`")
     parser.add_argument("-o", "--output", metavar="DIR", help="folder for the figures (default: FILE-figures)")
     parser.add_argument("--loss", choices=["exact_loss", "final_loss", "train_loss"],
-                        help="loss to show for feature tasks (default: the first of these that the file has)")
+                        help="loss to show for feature tasks (default: the one that most instances have)")
     parser.add_argument("--threshold", type=float, default=1e-5, metavar="LOSS",
                         help="loss below which a width of a feature task counts as enough (default: 1e-5)")
     options = parser.parse_args()

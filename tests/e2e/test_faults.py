@@ -301,8 +301,10 @@ class Failed(Case):
         self.run_program("run", "late.yaml", "-o", "parts.h5", expect=3)
         expected = sha256(self.path("whole.h5")), self.reasons("whole.h5")
         self.assertEqual(len(expected[1]), 24)
-        for name in "threads.h5", "parts.h5":
-            self.assertEqual((sha256(self.path(name)), self.reasons(name)), expected, name)
+        self.assertEqual((sha256(self.path("threads.h5")), self.reasons("threads.h5")), expected)
+        self.assertEqual(sha256(self.path("parts.h5")), expected[0])
+        # A kill may come between rows and what the log says of them.
+        self.assertLessEqual(self.reasons("parts.h5").items(), expected[1].items())
         with h5py.File(self.path("whole.h5")) as file:
             self.assertGreater(file["steps_done"][:].min(), 10000)
 
