@@ -113,8 +113,8 @@ typedef struct ts_row_operation {
     int matrix_rows, matrix_stride; // TS_PRODUCT: rows of M, TS_PAD(them)
     float *turned;                  // TS_PRODUCT: (width, matrix_stride) M's gradient, transposed; NULL: as it is
     int depth_block;                // TS_PRODUCT: terms that are added up before they go to the sum; 0: all
-    // TS_MIX: another one into the same rows, which is made just before each row; and an activation of pairs that is
-    // made just after each. NULL: none.
+    // TS_MIX: another one into the same rows, which is made just before each row; and an activation or a sum, which is
+    // made of each just after. NULL: none.
     const struct ts_row_operation *before, *then;
     float *out, *dout;
     bool adds; // TS_PRODUCT, TS_MIX: to what is in `out` already

@@ -356,14 +356,8 @@ static void score_back(const ts_row_operation *op, int rows, const int *a, const
 
 // Where the rows of an input lie that go with up to 16 rows.
 static void rows_at(const ts_rows *in, int first, int rows, const int *a, const int *b, size_t *at) {
-    const int *token = in->by == TS_BY_A ? a : b;
-    size_t stride = in->by == TS_THE_ONLY ? 0 : (size_t)in->stride;
-    if (in->by == TS_BY_A || in->by == TS_BY_B)
-        for (int r = 0; r < rows; r++)
-            at[r] = (size_t)token[first + r] * stride;
-    else
-        for (int r = 0; r < rows; r++)
-            at[r] = (size_t)(first + r) * stride;
+    for (int r = 0; r < rows; r++)
+        at[r] = row_at(in, first + r, a, b);
 }
 
 // Softmax over the sources of up to 16 rows, a lane each.

@@ -12,13 +12,14 @@ void ts_graph_begin(ts_graph *graph, const ts_parameter_layout *layout, int toke
 }
 
 void ts_graph_restart(ts_graph *graph, const ts_parameter_layout *layout, int tokens) {
-    ts_graph empty = {.layout = *layout, .tokens = tokens, .room = graph->room, .node = graph->node};
-    empty.slot = graph->slot;
-    empty.slots = graph->slots;
-    *graph = empty;
-    ts_graph_forget_roles(graph);
-    if (graph->slot)
-        memset(graph->slot, 0xff, (size_t)graph->slots * sizeof *graph->slot);
+    ts_graph old = *graph;
+    ts_graph_begin(graph, layout, tokens);
+    graph->node = old.node;
+    graph->room = old.room;
+    graph->slot = old.slot;
+    graph->slots = old.slots;
+    if (old.slot)
+        memset(old.slot, 0xff, (size_t)old.slots * sizeof *old.slot);
 }
 
 void ts_graph_set_role(ts_graph *graph, ts_role role, int node) {
@@ -90,7 +91,9 @@ static int *slot_of(const ts_graph *graph, const ts_node *node) {
 
 // Room for another node, and at least as many free slots as nodes.
 static bool grow(ts_graph *graph) {
-    int room = graph->room ? 2 * graph->room : 64;
+    int room = 64; // a power of 2, whatever the room of a copy
+    while (room <= graph->room)
+        room *= 2;
     ts_node *node = ts_realloc(graph->node, (size_t)room * sizeof *node, "a network");
     graph->node = node ? node : graph->node;
     int *slot = node ? ts_alloc(2 * (size_t)room * sizeof *slot, "a network") : NULL;
