@@ -17,6 +17,12 @@ static inline const char *ts_adam_can(const ts_params *params) {
                                                  : NULL;
 }
 
+// Whether an update needs Adam's constants: that of Adam, AdamW, and Muon, whose other tensors AdamW steps.
+static inline bool ts_of_adam(const ts_params *params) {
+    const ts_optimiser *optimiser = ts_optimiser_of(params);
+    return optimiser == &ts_optimiser_adam || optimiser == &ts_optimiser_adamw || optimiser == &ts_optimiser_muon;
+}
+
 static inline ts_adam_betas ts_adam_betas_of(const ts_params *params) {
     double beta1 = ts_params_real(params, "beta1"), beta2 = ts_params_real(params, "beta2");
     return (ts_adam_betas){(float)beta1, (float)(1 - beta1), (float)beta2, (float)(1 - beta2)};

@@ -74,11 +74,9 @@ static bool step_muon(ts_cpu_updates *u) {
 static const struct {
     const ts_optimiser *optimiser;
     bool (*step)(ts_cpu_updates *);
-    bool of_adam; // it needs Adam's constants
 } STEPS[] = {
-    {&ts_optimiser_adam, step_adam, true}, {&ts_optimiser_adamw, step_adam, true},
-    {&ts_optimiser_sgd, step_sgd, false},  {&ts_optimiser_momentum, step_momentum, false},
-    {&ts_optimiser_muon, step_muon, true},
+    {&ts_optimiser_adam, step_adam},         {&ts_optimiser_adamw, step_adam}, {&ts_optimiser_sgd, step_sgd},
+    {&ts_optimiser_momentum, step_momentum}, {&ts_optimiser_muon, step_muon},
 };
 enum { COUNT = sizeof STEPS / sizeof *STEPS };
 
@@ -106,17 +104,16 @@ size_t ts_cpu_optimiser_scratch(const ts_params *params, const ts_padded_layout 
 
 void ts_cpu_updates_begin(ts_cpu_updates *updates, const ts_cpu_instance *of, int64_t t) {
     const ts_params *params = of->params;
-    int which = find(params);
     *updates = (ts_cpu_updates){
         .of = *of,
         .t = t,
-        .step = STEPS[which].step,
+        .step = STEPS[find(params)].step,
         .filter = ts_gradient_filter_of(params),
         .schedule = ts_schedule_of(params),
         .coupled = (float)ts_coupled_decay(params),
         .momentum = (float)ts_params_real_or(params, "momentum", 0),
     };
-    if (!STEPS[which].of_adam)
+    if (!ts_of_adam(params))
         return;
     updates->betas = ts_adam_betas_of(params);
     ts_adam_at(of->adam, params, t);

@@ -143,11 +143,9 @@ static void step_muon(queue *q) {
 static const struct {
     const ts_optimiser *optimiser;
     void (*step)(queue *);
-    bool of_adam; // it needs Adam's constants
 } STEPS[] = {
-    {&ts_optimiser_adam, step_adam, true}, {&ts_optimiser_adamw, step_adam, true},
-    {&ts_optimiser_sgd, step_sgd, false},  {&ts_optimiser_momentum, step_momentum, false},
-    {&ts_optimiser_muon, step_muon, true},
+    {&ts_optimiser_adam, step_adam},         {&ts_optimiser_adamw, step_adam}, {&ts_optimiser_sgd, step_sgd},
+    {&ts_optimiser_momentum, step_momentum}, {&ts_optimiser_muon, step_muon},
 };
 enum { COUNT = sizeof STEPS / sizeof *STEPS };
 
@@ -188,7 +186,7 @@ void ts_cuda_updates_take(ts_cuda_updates *u, ts_cuda_slab *slab) {
 static ts_update_constants constants_of(const ts_params *params) {
     double momentum = ts_params_real_or(params, "momentum", 0);
     return (ts_update_constants){
-        .betas = STEPS[find(params)].of_adam ? ts_adam_betas_of(params) : (ts_adam_betas){0},
+        .betas = ts_of_adam(params) ? ts_adam_betas_of(params) : (ts_adam_betas){0},
         .coupled = (float)ts_coupled_decay(params),
         .keep = (float)momentum,
         .take = (float)(1 - momentum),
@@ -218,7 +216,7 @@ void ts_cuda_updates_prepare(ts_cuda_updates *u, int instance, int64_t from, int
     ts_schedule schedule = ts_schedule_of(params);
     double alpha = ts_gradient_filter_of(params).alpha;
     double decay = ts_optimiser_of(params)->coupled ? 0 : ts_params_real(params, "weight_decay");
-    ts_adam *adam = STEPS[find(params)].of_adam ? ts_adam_at(&u->adam[instance], params, from) : NULL;
+    ts_adam *adam = ts_of_adam(params) ? ts_adam_at(&u->adam[instance], params, from) : NULL;
     for (int64_t t = from; t < from + steps; t++) {
         double rate = ts_schedule_rate(&schedule, t);
         u->next_rates[(t - from) * u->spec->count + instance] = (ts_update_rates){
