@@ -22,12 +22,14 @@
 # log is called NAME-JOB.log after the sweep, unless sbatch is given a --job-name or --output.
 #
 # Environment: TOYSWEEP              the program: a path, or a command, such as "apptainer exec 'my image.sif' toysweep"
-#                                    (default: toysweep on the PATH, else build/release/toysweep)
+#                                    (default: toysweep on the PATH, else build/release/toysweep). toysweep-mpirun,
+#                                    which starts it, is looked for beside it, on the PATH and in build/release
 #              TOYSWEEP_LAUNCHER     srun or mpirun (default: srun if it offers pmix, else mpirun)
 #              TOYSWEEP_MAX_RESTARTS restarts after which the job gives up (default 100)
 #              TOYSWEEP_SITE         a file of bash commands to begin with, for what differs from cluster to
 #                                    cluster: `module load openmpi hdf5`, the variables above
 #                                    (default: ~/.config/toysweep/slurm.sh, if it is there)
+# shellcheck disable=SC2317 # functions that only `capture` calls
 set -euo pipefail
 
 readonly EXIT_CONTINUE=75   # toysweep: stopped early, run again to continue
@@ -38,6 +40,16 @@ say() { echo "sweep.sh: $*" >&2; }
 die() { # CODE MESSAGE
     say "$2"
     exit "$1"
+}
+
+# Puts what a command prints into a variable, and fails as the command does. In backquotes, and for everything that runs
+# while signals are trapped: bash 5.2 reads $(...) and <(...) again whenever it comes to them, and a trap that it runs
+# just then is an "unexpected EOF" to it, which ends the script.
+capture() { # VARIABLE COMMAND [ARGUMENT...]
+    local captured
+    # shellcheck disable=SC2006 # they are meant
+    captured=`"${@:2}"` || return
+    printf -v "$1" %s "$captured"
 }
 
 # --- What to run ---------------------------------------------------------------------------------------------------
@@ -57,12 +69,13 @@ source_site() {
 
 # Sets `program`: a command and its first arguments.
 find_program() {
-    local build=${SLURM_SUBMIT_DIR:-.}/build/release/toysweep # sbatch runs a copy of this script: $0 says nothing
+    local words build=${SLURM_SUBMIT_DIR:-.}/build/release/toysweep # sbatch runs a copy of this script: $0 says nothing
     if [[ -n ${TOYSWEEP:-} ]] && command -v "$TOYSWEEP" >/dev/null; then
         program=("$TOYSWEEP")
     elif [[ -n ${TOYSWEEP:-} ]]; then # several words; xargs knows a shell's quotes, and expands nothing
         xargs true <<<"$TOYSWEEP" 2>/dev/null || die 2 "TOYSWEEP: a quotation mark is not closed: $TOYSWEEP"
-        mapfile -d '' -t program < <(xargs printf '%s\0' <<<"$TOYSWEEP")
+        capture words xargs printf '%s\n' <<<"$TOYSWEEP"
+        mapfile -t program <<<"$words"
         command -v "${program[0]:-}" >/dev/null || die 2 "TOYSWEEP: there is no command '${program[0]:-$TOYSWEEP}'"
     elif command -v toysweep >/dev/null; then
         program=(toysweep)
@@ -73,10 +86,12 @@ find_program() {
     fi
 }
 
+print_names() { "${program[@]}" run --print-names "$@" && echo .; } # the dot keeps a newline at the end of a name
+
 # Sets `sweep` and `results`, the sweep's name and the results file, as the program reads the arguments.
 find_names() { # ARGUMENT...
     local both
-    both=$("${program[@]}" run --print-names "$@" && echo .) || exit $? # with a dot, since $() cuts newlines off
+    capture both print_names "$@" || exit $?
     sweep=${both%%$'\n'*}
     results=${both#*$'\n'}
     results=${results%$'\n.'}
@@ -87,7 +102,7 @@ find_names() { # ARGUMENT...
 # file; after a restart it begins a new one, into which goes what was said before.
 name_log() {
     local log new
-    log=$(readlink "/proc/$$/fd/1") || return 0
+    capture log readlink "/proc/$$/fd/1" || return 0
     [[ -f $log && ${log##*/} == "toysweep-${SLURM_JOB_ID:-}.log" ]] || return 0
     new=${log%/*}/$sweep-$job.log
     [[ $new != "$log" ]] || return 0
@@ -115,26 +130,49 @@ job_end() {
     fi
 }
 
+# Sets `launcher`: toysweep-mpirun, which takes the same arguments and ends when the run has ended, also where srun or
+# mpirun would hang because a node does not answer. Without it (a program in a container) these must do.
+find_launcher() { # srun or mpirun
+    local own place=./build/release
+    [[ -z ${SLURM_SUBMIT_DIR:-} ]] || place=$SLURM_SUBMIT_DIR/build/release
+    capture own command -v "${program[0]}" || own=""
+    for own in "${own%/*}/toysweep-mpirun" toysweep-mpirun "$place/toysweep-mpirun"; do
+        if command -v "$own" >/dev/null; then
+            export TOYSWEEP_MPIRUN=$1 TOYSWEEP_STOP_WAIT=${TOYSWEEP_STOP_WAIT:-2m} # of the 5 that Slurm gives
+            launcher=$own
+            return
+        fi
+    done
+    say "there is no toysweep-mpirun: if a node is lost, $1 may hang until the job's time limit"
+    launcher=$1
+}
+
+offers_pmix() { srun --mpi=list 2>&1 | tr -s '[:space:]' '\n' | grep -x pmix >/dev/null; }
+
 # Sets `launch`, and `limit` where the launcher passes no warning of the time limit on.
 choose_launcher() {
-    local nodes=${SLURM_JOB_NUM_NODES:-1} cpus=${SLURM_CPUS_ON_NODE:-$(nproc)} ranks per_node layout left end
+    local nodes=${SLURM_JOB_NUM_NODES:-1} cpus=${SLURM_CPUS_ON_NODE:-} ranks per_node layout left end now
+    [[ -n $cpus ]] || capture cpus nproc
     if [[ -n ${SLURM_NTASKS:-} ]]; then # the user's own layout
         layout=(--ntasks="$SLURM_NTASKS" --cpus-per-task="${SLURM_CPUS_PER_TASK:-1}")
         ranks=$SLURM_NTASKS
     else
-        per_node=$(ranks_per_node)
+        capture per_node ranks_per_node
         ((per_node <= cpus)) || per_node=$cpus
         ranks=$((nodes * per_node))
         layout=(--nodes="$nodes" --ntasks="$ranks" --ntasks-per-node="$per_node" --cpus-per-task=$((cpus / per_node)))
     fi
     limit=()
-    if [[ ${TOYSWEEP_LAUNCHER:-srun} != mpirun ]] && command -v srun >/dev/null && [[ $(srun --mpi=list 2>&1) =~ (^|[[:space:]])pmix([[:space:]]|$) ]]; then
-        launch=(srun --mpi=pmix --kill-on-bad-exit=1 "${layout[@]}")
+    if [[ ${TOYSWEEP_LAUNCHER:-srun} != mpirun ]] && command -v srun >/dev/null && offers_pmix; then
+        find_launcher srun
+        launch=("$launcher" --mpi=pmix --kill-on-bad-exit=1 "${layout[@]}")
     elif [[ ${TOYSWEEP_LAUNCHER:-mpirun} == mpirun ]] && command -v mpirun >/dev/null; then
-        launch=(mpirun -n "$ranks")
-        end=$(job_end)
+        find_launcher mpirun
+        launch=("$launcher" -n "$ranks")
+        capture end job_end
         if [[ -n $end ]]; then
-            left=$((end - $(date +%s)))
+            printf -v now '%(%s)T' -1
+            left=$((end - now))
             limit=(--time-limit "$((left > 600 ? left - 300 : left / 2))s")
         fi
     else
@@ -183,7 +221,6 @@ requeue() { # RESULTS-FILE
     fi
     printf '%s\n%s\n' "$fruitless" "$now" >"$memory"
     say "stopped early with $now: back into the queue (restart $((${SLURM_RESTART_COUNT:-0} + 1)))"
-    trap '' TERM # requeueing ends this script
     scontrol requeue "$job" || die "$EXIT_CONTINUE" "scontrol requeue failed: to continue, submit the job again."
     exit "$EXIT_CONTINUE"
 }
@@ -216,11 +253,14 @@ child=$!
 while :; do
     signalled=no code=0
     wait "$child" || code=$?
-    [[ $signalled == yes ]] || break # else it was the trap that ended the wait
+    # A signal ends the wait, too, and its trap may run only later; with -1 it came just as the child ended, whose code
+    # `wait` knows next time.
+    [[ $signalled == yes || $code == -1 ]] || kill -0 "$child" 2>/dev/null || break
 done
+trap '' USR1 USR2 XCPU TERM # what is decided from here on stands; besides, requeueing ends this script
 [[ -z $reminder ]] || kill "$reminder" 2>/dev/null || true
-# The wish to stop may have reached launcher or ranks before they could handle it.
-if ((code == 128 + $(kill -l USR2) || code == 128 + $(kill -l TERM))); then
+# The wish to stop may have reached launcher or ranks before they could handle it; at 205 mpirun has lost a host.
+if ((code == 128 + $(kill -l USR2) || code == 128 + $(kill -l TERM) || code == 205)); then
     code=$EXIT_CONTINUE
 fi
 

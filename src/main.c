@@ -132,6 +132,8 @@ static int program(int argc, char **argv) {
     ts_backends_place(comm.node_rank, comm.node_size);
     int code = check_output(run_command(&comm, command, argc, argv));
     bool speaks = comm.rank == 0;
+    if (ts_comm_parted())
+        ts_comm_leave(&comm, speaks ? code : TS_EXIT_STOPPED);
     ts_comm_end(&comm);
     // One non-zero exit is enough for the launcher, and less noise than all of them.
     return speaks ? code : TS_EXIT_DONE;

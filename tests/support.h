@@ -77,8 +77,8 @@ static inline void support_open(support_instance *f, const char *text) {
     for (int i = 0; i < f->rows; i++)
         ts_case_params(f->sweep, 0, i, &f->all[i]);
     f->params = f->all[0];
-    f->spec = (ts_training_spec){&f->params, 1, f->data, NULL};
-    f->unit = (ts_training_spec){f->all, f->rows, f->data, NULL};
+    f->spec = (ts_training_spec){.params = &f->params, .count = 1, .data = f->data};
+    f->unit = (ts_training_spec){.params = f->all, .count = f->rows, .data = f->data};
     f->params.schema->model->layout(&f->params, &f->layout);
     f->parameters = f->layout.total;
     f->initial = ts_alloc((size_t)f->parameters * sizeof(float), "weights");

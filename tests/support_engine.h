@@ -283,7 +283,7 @@ static inline bool support_is_finite(const char *state, const support_training *
 // Weights after `steps` steps from the initial ones.
 static inline void support_train(const ts_engine *engine, const ts_params *params, const ts_data *data, int64_t steps,
                                  float *weights) {
-    ts_training_spec spec = {params, 1, data, NULL};
+    ts_training_spec spec = {.params = params, .count = 1, .data = data};
     support_training t;
     support_create(engine, &spec, &t);
     support_advance(&t, 0, steps);

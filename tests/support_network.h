@@ -64,9 +64,10 @@ static inline void support_make_power(support_network *f, int m, int n) {
 // Of the measures through each chart.
 static const char *const SUPPORT_PREFIX[TS_MAX_CHARTS] = {"", "value_"};
 
-static inline void support_network_open(support_network *f, const char *group, int m, int n) {
-    char text[128];
-    snprintf(text, sizeof text, "task: group\ngroup: %s\ntrain_fraction: 0.6\nembed: 8\nhidden: 12\n", group);
+// `more`: of the sweep.
+static inline void support_network_open_with(support_network *f, const char *group, int m, int n, const char *more) {
+    char text[256];
+    snprintf(text, sizeof text, "task: group\ngroup: %s\ntrain_fraction: 0.6\nembed: 8\nhidden: 12\n%s", group, more);
     *f = (support_network){.random = 7};
     support_open(&f->instance, text);
     f->data = f->instance.data;
@@ -83,6 +84,10 @@ static inline void support_network_open(support_network *f, const char *group, i
     f->out = ts_alloc_zero((size_t)ts_measures_total(&f->instance.params, f->data), sizeof(double), "out");
 }
 
+static inline void support_network_open(support_network *f, const char *group, int m, int n) {
+    support_network_open_with(f, group, m, n, "");
+}
+
 static inline void support_network_close(support_network *f) {
     ts_free(f->h);
     ts_free(f->u);
@@ -96,6 +101,7 @@ static inline void support_network_close(support_network *f) {
 static inline void support_measure(support_network *f) {
     ts_network network = {.hidden = f->hidden,
                           .embed = f->embed,
+                          .embeds_neurons = true,
                           .e_x = f->e_x,
                           .e_y = f->e_y,
                           .u = f->u,

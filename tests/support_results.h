@@ -3,6 +3,7 @@
 
 #include "base/digest.h"
 #include "base/file.h"
+#include "hdf5/hdf5.h"
 #include "integrity/check.h"
 #include "results/create.h"
 #include "results/store.h"
@@ -25,7 +26,24 @@ static const char SWEEP[] = "name: small\n"
                             "  hidden: 2..4\n"
                             "  schedule: [constant, cosine]\n";
 
-static const ts_comm alone = {.rank = 0, .size = 1, .node_rank = 0, .node_size = 1, .mpi = false};
+static ts_comm alone = {.rank = 0, .size = 1, .node_rank = 0, .node_size = 1, .mpi = false};
+static ts_io_way io = TS_IO_POSIX; // how rows are written
+
+// A test program by whose argument rows are written; "mpio" needs mpirun -n 1. Returns what main shall.
+static inline int run_with_io(int argc, char **argv, int (*run)(void)) {
+    for (int way = 0; argc > 1 && ts_io_names[way]; way++)
+        if (strcmp(argv[1], ts_io_names[way]) == 0)
+            io = (ts_io_way)way;
+    ts_h5_start();
+    ts_status status = io == TS_IO_MPIO ? ts_comm_start(&alone, &argc, &argv) : TS_OK;
+    if (status != TS_OK || ts_io_check(io, &alone) != TS_OK) {
+        fprintf(stderr, "%s\n", ts_message());
+        return 1;
+    }
+    int failed = run();
+    ts_comm_end(&alone);
+    return failed;
+}
 
 typedef struct fixture {
     const char *path;
@@ -141,7 +159,7 @@ static inline void commit_rows(const fixture *f, ts_store *store, int c, int64_t
 
 static inline void commit_everything(const fixture *f) {
     ts_store *store;
-    expect_ok(ts_store_open(f->path, &alone, f->sweep, LAYOUTS(f), &store));
+    expect_ok(ts_store_open(f->path, &alone, io, f->sweep, LAYOUTS(f), &store));
     for (int c = f->cases - 1; c >= 0; c--)
         commit_rows(f, store, c, 0, ts_sweep_case(f->sweep, c)->rows, TS_ROW_DONE);
     expect_ok(ts_store_close(store));

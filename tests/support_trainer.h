@@ -14,12 +14,13 @@ typedef struct support_unit {
 static inline void support_unit_open(support_unit *unit, const ts_engine *engine) {
     const support_instance *of = &unit->of;
     assert_int_equal(ts_record_layout_make(&of->params, of->data, &unit->layout), TS_OK);
-    unit->spec = (ts_trainer_spec){engine ? engine : support_engine(ts_backend_find("cpu"), &of->params),
-                                   of->all,
-                                   of->rows,
-                                   of->data,
-                                   unit->layout,
-                                   NULL};
+    unit->spec = (ts_trainer_spec){
+        .engine = engine ? engine : support_engine(ts_backend_find("cpu"), &of->params),
+        .params = of->all,
+        .count = of->rows,
+        .data = of->data,
+        .layout = unit->layout,
+    };
 }
 
 static inline void support_unit_close(support_unit *unit) {

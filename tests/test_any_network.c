@@ -2,6 +2,7 @@
 // of their own, that an engine meets as it does any other. Their kernels have the gradient of every loss.
 //   test_any_network [BACKEND...]
 #define _POSIX_C_SOURCE 200809L
+#include "network/plan.h"
 #include "support_engine.h"
 #include "support_graph.h"
 #ifdef TS_HAVE_CUDA
@@ -22,6 +23,13 @@ enum { INSTANCES = 3 };
 // --- A model that is a random network ---
 
 static ts_graph network;
+static int parts = 1; // of its pairs, where there are as many
+
+int __wrap_ts_plan_parts(const ts_plan *plan, int64_t pairs);
+int __wrap_ts_plan_parts(const ts_plan *plan, int64_t pairs) {
+    (void)plan;
+    return parts <= pairs ? parts : 1;
+}
 
 static void layout(const ts_params *params, ts_parameter_layout *out) {
     (void)params;
@@ -209,9 +217,9 @@ static void test_neighbours_of_infinite_numbers(void **state) {
     each_network(state, 2 * NETWORKS, compare_beside);
 }
 
-static void test_random_networks(void **state) {
+static void try_networks(void **state, int networks) {
     int tried = 0, left_out = 0;
-    for (int seed = 0; seed < NETWORKS; seed++) {
+    for (int seed = 0; seed < networks; seed++) {
         unit u;
         if (support_random_graph((uint64_t)seed, &network) != TS_OK)
             fail_msg("network %d: %s", seed, ts_message());
@@ -226,7 +234,19 @@ static void test_random_networks(void **state) {
         ts_graph_free(&network);
     }
     print_message("%d networks, %d more whose numbers are too large\n", tried, left_out);
-    assert_true(tried >= NETWORKS / 2 && left_out <= tried / 10);
+    assert_true(tried >= networks / 2 && left_out <= tried / 10);
+}
+
+static void test_random_networks(void **state) {
+    try_networks(state, NETWORKS);
+}
+
+// All that pairs add to, whatever else does, and neighbours of an instance that has stopped.
+static void test_parts(void **state) {
+    parts = 4;
+    try_networks(state, NETWORKS / 2);
+    each_network(state, NETWORKS / 4, compare_beside);
+    parts = 1;
 }
 
 // --- Losses ---
@@ -355,7 +375,7 @@ static bool square_on_gpu(int width, int stride, const float *x, const float *sc
     cudaStream_t stream;
     int blocks = ts_cuda_cross_entropy_blocks(ROWS), verdict[2] = {0, 0}, zero = 0, *stopped = NULL;
     size_t rows = (size_t)ROWS * (size_t)stride * sizeof *z;
-    ts_samples_work work = {.instances = 1, .batch = ROWS, .ranks = 1, .rows = ROWS, .blocks = blocks};
+    ts_samples_work work = {.instances = 1, .batch = ROWS, .blocks = blocks};
     float *given = NULL, *output = NULL, *share = NULL;
     for (int pass = 0; pass < 2; pass++) {
         assert_int_equal(pass == 1 ? ts_cuda_slab_reserve(&slab, "outputs") : TS_OK, TS_OK);
@@ -429,10 +449,12 @@ int main(int argc, char **argv) {
     static const support_promise PROMISES[] = {
         {"random_networks_have_the_gradient_of_the_reference", test_random_networks, SUPPORT_SETTINGS_TOO, "cpu"},
         {"infinite_numbers_stay_with_their_instance", test_neighbours_of_infinite_numbers, SUPPORT_SETTINGS_TOO, "cpu"},
+        {"random_networks_in_parts_have_the_gradient_of_the_reference", test_parts, SUPPORT_SETTINGS_TOO, "cpu"},
         {"losses_have_their_gradients", test_cpu_losses_have_their_gradients, SUPPORT_SETTINGS_TOO, "cpu"},
 #ifdef TS_HAVE_CUDA
         {"random_networks_have_the_gradient_of_the_reference", test_random_networks, SUPPORT_BACKEND, "cuda"},
         {"infinite_numbers_stay_with_their_instance", test_neighbours_of_infinite_numbers, SUPPORT_BACKEND, "cuda"},
+        {"random_networks_in_parts_have_the_gradient_of_the_reference", test_parts, SUPPORT_BACKEND, "cuda"},
         {"losses_have_their_gradients", test_cuda_losses_have_their_gradients, SUPPORT_BACKEND, "cuda"},
         {"squares_have_their_gradients", test_cuda_squares_have_their_gradients, SUPPORT_BACKEND, "cuda"},
 #endif

@@ -11,7 +11,7 @@ static void test_failed_rows_stay_until_retried(void **state) {
     char fresh[TS_SHA256_HEX], after[TS_SHA256_HEX];
     digest_of(f->path, fresh);
     ts_store *store;
-    expect_ok(ts_store_open(f->path, &alone, f->sweep, LAYOUTS(f), &store));
+    expect_ok(ts_store_open(f->path, &alone, io, f->sweep, LAYOUTS(f), &store));
     commit_rows(f, store, 0, 1, 1, TS_ROW_FAILED);
     expect_ok(ts_store_close(store));
     assert_int_equal(check(f, false), 0);
@@ -64,7 +64,7 @@ static void test_damaged_rows_go_back_to_pending(void **state) {
         assert_int_equal(check(f, false), 0);
         assert_int_equal(count_status(f, TS_ROW_PENDING), 1);
         ts_store *store;
-        expect_ok(ts_store_open(f->path, &alone, f->sweep, LAYOUTS(f), &store));
+        expect_ok(ts_store_open(f->path, &alone, io, f->sweep, LAYOUTS(f), &store));
         commit_rows(f, store, 0, 1, 1, TS_ROW_DONE);
         expect_ok(ts_store_close(store));
         digest_of(f->path, mended);
@@ -190,7 +190,7 @@ static void test_flipped_bytes_anywhere_are_noticed(void **state) {
     ts_free(bytes);
 }
 
-int main(void) {
+static int all(void) {
     const struct CMUnitTest tests[] = {
         PROMISE(test_failed_rows_stay_until_retried),
         PROMISE(test_damaged_rows_go_back_to_pending),
@@ -201,4 +201,8 @@ int main(void) {
         PROMISE(test_flipped_bytes_anywhere_are_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(int argc, char **argv) {
+    return run_with_io(argc, argv, all);
 }

@@ -48,7 +48,7 @@ static random_sweep make_sweep(uint64_t seed) {
     };
     for (int c = 0; c < n; c++) {
         double cost = pow(10, 4 * uniform(&random) - 3);
-        s.cases[c] = (ts_coordinator_case){cost, 1000, 0, 1};
+        s.cases[c] = (ts_coordinator_case){.cost = cost, .instance_bytes = 1000, .fill = 1};
         s.cost[c] = cost * (0.5 + 1.5 * uniform(&random));
         s.pending[c] = (ts_unit){c, word(&random) % 5, 1 + word(&random) % 60};
     }
@@ -71,10 +71,9 @@ static ts_coordinator *opened(const ts_coordinator_setup *setup) {
 
 // The unit that the next rank gets of those that have asked.
 static ts_unit next(ts_coordinator *coordinator) {
-    ts_unit unit;
-    int rank;
-    assert_true(ts_coordinator_next(coordinator, &rank, &unit));
-    return unit;
+    ts_assignment given;
+    assert_true(ts_coordinator_next(coordinator, &given));
+    return given.unit;
 }
 
 // Ranks ask, make requests urgent, finish and run out of memory in random order; every row must be done exactly once.
@@ -99,8 +98,8 @@ TEST(test_every_row_is_trained_exactly_once) {
                 ts_coordinator_make_urgent(coordinator, rank);
             else
                 ts_coordinator_request(coordinator, rank, word(&random) % 2);
-            while (n_out < OUT && ts_coordinator_next(coordinator, &rank, &unit))
-                out[n_out++] = unit;
+            for (ts_assignment given; n_out < OUT && ts_coordinator_next(coordinator, &given);)
+                out[n_out++] = given.unit;
             if (n_out == 0 || word(&random) % 2)
                 continue;
             int64_t pick = word(&random) % n_out;
@@ -131,12 +130,11 @@ TEST(test_units_fit_into_memory) {
     for (uint64_t seed = 1; seed <= 200; seed++) {
         random_sweep s = make_sweep(seed);
         ts_coordinator *coordinator = opened(&s.setup);
-        ts_unit unit;
-        int rank;
+        ts_assignment given;
         do
             ts_coordinator_request(coordinator, 0, true);
-        while (ts_coordinator_next(coordinator, &rank, &unit) &&
-               (assert_true(unit.rows * 1000 <= s.setup.slot_bytes), 1));
+        while (ts_coordinator_next(coordinator, &given) &&
+               (assert_true(given.unit.rows * 1000 <= s.setup.slot_bytes), 1));
         ts_coordinator_free(coordinator);
         free_sweep(&s);
     }
@@ -152,7 +150,7 @@ TEST(test_slots_fill_a_gpu_together) {
                  {50, 1, 1, 50},   {200, 2, 1, 100}, {1, 4, 4, 1}};
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         // Time alone would make units of a quarter of the rows at most.
-        ts_coordinator_case given = {1e6, 1, 0, 132};
+        ts_coordinator_case given = {.cost = 1e6, .instance_bytes = 1, .fill = 132};
         ts_unit pending = {0, 0, CASES[i].rows};
         ts_coordinator_setup setup = setup_of(CASES[i].ranks, CASES[i].slots, 1000, 1, &given, &pending);
         ts_coordinator *coordinator = opened(&setup);
@@ -162,8 +160,22 @@ TEST(test_slots_fill_a_gpu_together) {
     }
 }
 
+// However many instances wait; what a device needs to be filled comes first.
+TEST(test_units_keep_to_the_most_rows) {
+    for (int fill = 1; fill <= 12; fill += 11) {
+        ts_coordinator_case given = {.cost = 1, .instance_bytes = 1, .fill = fill, .most_rows = 3};
+        ts_unit pending = {0, 0, 400};
+        ts_coordinator_setup setup = setup_of(1, 1, 1000, 1, &given, &pending);
+        ts_coordinator *coordinator = opened(&setup);
+        ts_coordinator_request(coordinator, 0, true);
+        assert_int_equal(next(coordinator).rows, fill > 3 ? fill : 3);
+        ts_coordinator_free(coordinator);
+    }
+}
+
 TEST(test_saved_units_go_first_and_whole) {
-    ts_coordinator_case cases[] = {{10, 1, 0, 1}, {1, 1, 0, 1}};
+    ts_coordinator_case cases[] = {{.cost = 10, .instance_bytes = 1, .fill = 1},
+                                   {.cost = 1, .instance_bytes = 1, .fill = 1}};
     ts_unit pending[] = {{0, 0, 5}, {1, 0, 100}}, saved[] = {{1, 100, 7}, {0, 5, 3}};
     ts_coordinator_setup setup = setup_of(2, 1, 1000, 2, cases, pending);
     setup.saved = saved;
@@ -181,12 +193,12 @@ TEST(test_saved_units_go_first_and_whole) {
 TEST(test_a_closed_coordinator_hands_out_nothing) {
     random_sweep s = make_sweep(3);
     ts_coordinator *coordinator = opened(&s.setup);
-    int rank;
+    ts_assignment none;
     ts_coordinator_request(coordinator, 0, true);
-    ts_unit unit = next(coordinator), none;
+    ts_unit unit = next(coordinator);
     ts_coordinator_close(coordinator);
     ts_coordinator_request(coordinator, 0, true);
-    assert_false(ts_coordinator_next(coordinator, &rank, &none));
+    assert_false(ts_coordinator_next(coordinator, &none));
     assert_false(ts_coordinator_finished(coordinator));
     ts_coordinator_done(coordinator, &unit, 1);
     assert_true(ts_coordinator_finished(coordinator));
@@ -202,7 +214,7 @@ TEST(test_makespan_is_near_the_lower_bound) {
         random_sweep s = make_sweep(seed);
         ts_simulation result;
         s.setup.slot_bytes = INT64_MAX;
-        assert_int_equal(ts_simulate(&s.setup, s.cost, 0.0025, seed, 0.1, &result), TS_OK);
+        assert_int_equal(ts_simulate(&s.setup, s.cost, 0.0025, seed, 0.1, NULL, &result), TS_OK);
         // Below a second of work per slot, handing out dominates.
         if (result.bound > 1) {
             double over = result.makespan / result.bound;
@@ -224,7 +236,35 @@ TEST(test_any_number_of_slots_on_a_rank) {
         ts_unit pending = {0, 0, 700};
         ts_coordinator_setup setup = setup_of(1 + slots % 3, slots, INT64_MAX, 1, &given, &pending);
         ts_simulation result;
-        assert_int_equal(ts_simulate(&setup, &given.cost, 0.0025, (uint64_t)slots, 0.5, &result), TS_OK);
+        assert_int_equal(ts_simulate(&setup, &given.cost, 0.0025, (uint64_t)slots, 0.5, NULL, &result), TS_OK);
+    }
+}
+
+// Idle slots help where there are parts: up to so many, in the share of the cost that is spent there.
+TEST(test_idle_slots_help_large_instances) {
+    static const struct {
+        int ranks, slots, parts;
+        double shared;
+        int64_t rows;
+        double makespan;
+    } GIVEN[] = {
+        {1, 4, 1, 0, 1, 100},     // there are no parts
+        {1, 4, 16, 1, 1, 25},     // all help
+        {1, 4, 2, 1, 1, 50},      // or two
+        {1, 4, 16, 0.5, 1, 62.5}, // with half of it
+        {1, 4, 16, 1, 2, 50},     // two slots each
+        {1, 2, 16, 1, 3, 150},    // two alone, and the third by both
+        {2, 2, 16, 1, 1, 25},     // those of another rank, too
+        {1, 1, 16, 1, 2, 200},    // nobody is idle
+    };
+    for (size_t i = 0; i < sizeof GIVEN / sizeof *GIVEN; i++) {
+        ts_coordinator_case given = {.cost = 100, .fill = 1, .parts = GIVEN[i].parts, .shared = GIVEN[i].shared};
+        ts_unit pending = {0, 0, GIVEN[i].rows};
+        ts_coordinator_setup setup = setup_of(GIVEN[i].ranks, GIVEN[i].slots, 1, 1, &given, &pending);
+        ts_simulation result;
+        assert_int_equal(ts_simulate(&setup, &given.cost, 0, 0, 0, NULL, &result), TS_OK);
+        if (!(fabs(result.makespan - GIVEN[i].makespan) < 1e-9 && result.bound <= result.makespan + 1e-9))
+            fail_msg("%zu: %g s, and not %g; bound %g", i, result.makespan, GIVEN[i].makespan, result.bound);
     }
 }
 
@@ -265,25 +305,60 @@ TEST(test_a_realistic_sweep_is_within_5_percent_of_the_bound) {
     double cost[CASES];
     for (int c = 0; c < CASES; c++) {
         cost[c] = 0.006 * pow(1.1, c);
-        cases[c] = (ts_coordinator_case){2 * cost[c], 1000, 0, 1};
+        cases[c] = (ts_coordinator_case){.cost = 2 * cost[c], .instance_bytes = 1000, .fill = 1};
         pending[c] = (ts_unit){c, 0, 5};
     }
     for (int ranks = 1; ranks <= 8; ranks++) {
         ts_coordinator_setup setup = setup_of(ranks, 2, INT64_MAX, CASES, cases, pending);
         ts_simulation result;
-        assert_int_equal(ts_simulate(&setup, cost, 0.0025, 1, 0.05, &result), TS_OK);
+        assert_int_equal(ts_simulate(&setup, cost, 0.0025, 1, 0.05, NULL, &result), TS_OK);
         if (!(result.makespan <= 1.05 * result.bound + 0.01))
             fail_msg("%d ranks: %g s, bound %g s", ranks, result.makespan, result.bound);
     }
+}
+
+// Units of a lost rank are neither waited for nor handed out again, and it gets nothing for what it has asked.
+TEST(test_a_lost_rank_is_not_waited_for) {
+    enum { RANKS = 3 };
+    ts_coordinator_case given = {.cost = 1, .fill = 1, .most_rows = 1};
+    ts_unit pending = {0, 0, 10};
+    ts_assignment of;
+    ts_coordinator_setup setup = setup_of(RANKS, 1, 1000, 1, &given, &pending);
+    ts_coordinator *c;
+    bool seen[10] = {false};
+    assert_int_equal(ts_coordinator_create(&setup, &c), TS_OK);
+    for (int rank = RANKS - 1; rank >= 0; rank--)
+        assert_int_equal(ts_coordinator_request(c, rank, true), TS_OK);
+    assert_int_equal(ts_coordinator_request(c, 2, false), TS_OK);
+    assert_true(ts_coordinator_next(c, &of));
+    assert_int_equal(of.rank, 2);
+    assert_int_equal(ts_coordinator_request(c, 2, true), TS_OK);
+    ts_coordinator_lost(c, 2, 1);
+    assert_int_equal(ts_coordinator_units_out(c), 0);
+    seen[of.unit.first_row] = true;
+    for (int left = 10 - 1; left > 0; left--) {
+        assert_false(ts_coordinator_finished(c));
+        assert_true(ts_coordinator_next(c, &of));
+        assert_true(of.rank != 2 && of.unit.rows == 1 && !seen[of.unit.first_row]);
+        seen[of.unit.first_row] = true;
+        ts_coordinator_done(c, &of.unit, 1);
+        assert_int_equal(ts_coordinator_request(c, of.rank, true), TS_OK);
+    }
+    assert_false(ts_coordinator_next(c, &of));
+    assert_true(ts_coordinator_finished(c));
+    ts_coordinator_free(c);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_row_is_trained_exactly_once),
         cmocka_unit_test(test_units_fit_into_memory),
+        cmocka_unit_test(test_units_keep_to_the_most_rows),
         cmocka_unit_test(test_slots_fill_a_gpu_together),
         cmocka_unit_test(test_any_number_of_slots_on_a_rank),
+        cmocka_unit_test(test_idle_slots_help_large_instances),
         cmocka_unit_test(test_a_desk_refuses_what_it_did_not_ask_for),
+        cmocka_unit_test(test_a_lost_rank_is_not_waited_for),
         cmocka_unit_test(test_saved_units_go_first_and_whole),
         cmocka_unit_test(test_a_closed_coordinator_hands_out_nothing),
         cmocka_unit_test(test_makespan_is_near_the_lower_bound),

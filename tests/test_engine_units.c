@@ -1,5 +1,5 @@
 // What every engine promises of the instances that it trains together, tried on every backend that there is: their
-// bits depend on nothing else, whoever stops; states go in and out; a team trains one of them; no memory is no harm.
+// bits depend on nothing else, whoever stops; states go in and out; no memory is no harm.
 //   test_engine_units [BACKEND...]
 #define _POSIX_C_SOURCE 200809L
 #include "support_engine.h"
@@ -166,7 +166,7 @@ static void check_bits(const ts_engine *engine, support_instance *f, const char 
                          UNEVEN[] = {0, 3, 4, STEPS, 0};
     int64_t expected[INSTANCES], found[INSTANCES];
     ts_params reversed[INSTANCES];
-    ts_training_spec backwards = {reversed, INSTANCES, f->data, NULL};
+    ts_training_spec backwards = {.params = reversed, .count = INSTANCES, .data = f->data};
     support_training t;
     support_create(engine, &f->spec, &t);
     support_destroy(&t);
@@ -183,7 +183,7 @@ static void check_bits(const ts_engine *engine, support_instance *f, const char 
         assert_same("in reversed order", i, found[INSTANCES - 1 - i], expected[i],
                     others + (size_t)(INSTANCES - 1 - i) * t.bytes, states + (size_t)i * t.bytes, t.bytes, sweep);
     for (int i = 0; i < INSTANCES; i += 5) {
-        ts_training_spec alone = {f->all + i, 1, f->data, NULL};
+        ts_training_spec alone = {.params = f->all + i, .count = 1, .data = f->data};
         train_in_cuts(engine, &alone, UNEVEN, true, found, others);
         assert_same("alone", i, found[0], expected[i], others, states + (size_t)i * t.bytes, t.bytes, sweep);
     }
@@ -253,123 +253,6 @@ static void test_fading_numbers_become_zero(void **state) {
 #endif
 }
 
-// --- Teams ---
-
-// A rank of a team that is played rank by rank, each step twice: first it says what it has, and that the loss is not
-// finite, which leaves it where it was; then it receives the sum.
-enum { RANKS = 3, MOST = 1 << 14 };
-typedef struct rank {
-    ts_team team;
-    struct rank *all;
-    support_training training;
-    float own[MOST];
-    bool finite, receives;
-    int sums;
-} rank;
-
-static bool sum(void *context, float *values, int64_t count, bool mine) {
-    rank *r = context;
-    assert_in_range(count, 1, MOST);
-    r->sums++;
-    if (!r->receives) {
-        memcpy(r->own, values, (size_t)count * sizeof *values);
-        r->finite = mine;
-        return false;
-    }
-    memset(values, 0, (size_t)count * sizeof *values);
-    bool finite = true;
-    for (int i = 0; i < r->team.size; i++) {
-        finite = finite && r->all[i].finite;
-        for (int64_t p = 0; p < count; p++)
-            values[p] += r->all[i].own[p];
-    }
-    return finite;
-}
-
-// What only some ranks could do, as use what connects GPUs, others cannot: that is the largest of all answers.
-static void largest(void *context, int64_t *values, int count) {
-    (void)context;
-    for (int i = 0; i < count && count > 1; i++)
-        values[i] = INT64_MAX;
-}
-
-// All ranks say what they have, then all take the step.
-static void team_step(rank *ranks, int size, int64_t step) {
-    char *before = ts_alloc(ranks->training.bytes, "a state"), *after = ts_alloc(ranks->training.bytes, "a state");
-    for (int turn = 0; turn < 2; turn++)
-        for (int i = 0; i < size; i++) {
-            support_training *t = &ranks[i].training;
-            int64_t reached = step;
-            ranks[i].receives = turn == 1;
-            assert_int_equal(t->engine->get_state(t->handle, 0, before), TS_OK);
-            assert_int_equal(t->engine->train(t->handle, step, step + 1, &reached), TS_OK);
-            assert_int_equal(t->engine->get_state(t->handle, 0, after), TS_OK);
-            assert_int_equal(reached, step + turn);
-            if (turn == 0) // a loss that is not finite on another rank: nothing is changed
-                assert_memory_equal(before, after, t->bytes);
-            assert_int_equal(t->engine->set_state(t->handle, 0, after), TS_OK);
-        }
-    ts_free(before);
-    ts_free(after);
-}
-
-static void train_team(const ts_engine *engine, const support_instance *f, int size, int64_t steps, const char *sweep) {
-    rank *ranks = ts_alloc_zero((size_t)size, sizeof *ranks, "ranks");
-    float *weights = ts_alloc((size_t)f->parameters * sizeof *weights, "weights"),
-          *others = ts_alloc((size_t)f->parameters * sizeof *others, "weights");
-    ts_training_spec spec = f->spec;
-    for (int i = 0; i < size; i++) {
-        ranks[i].all = ranks;
-        ranks[i].team = (ts_team){.rank = i, .size = size, .sum = sum, .largest = largest, .context = &ranks[i]};
-        spec.team = &ranks[i].team;
-        support_create(engine, &spec, &ranks[i].training);
-    }
-    for (int64_t step = 0; step < steps; step++)
-        team_step(ranks, size, step);
-    for (int i = 0; i < size; i++) {
-        void *handle = ranks[i].training.handle;
-        assert_int_equal(engine->get_parameters(handle, 0, i == 0 ? weights : others), TS_OK);
-        if (i > 0)
-            assert_memory_equal(others, weights, (size_t)f->parameters * sizeof *weights);
-        assert_int_equal(ranks[i].sums, 2 * steps); // one a step, whoever has pairs
-        support_destroy(&ranks[i].training);
-    }
-    assert_follows(f, &f->params, weights, steps, sweep);
-    ts_free(ranks);
-    ts_free(weights);
-    ts_free(others);
-}
-
-static void check_team(const ts_engine *engine, support_instance *f, const char *sweep) {
-    if (!engine->wide)
-        return;
-    train_team(engine, f, 1, 2, sweep);
-    train_team(engine, f, 2, 3, sweep);
-    train_team(engine, f, RANKS, 3, sweep);
-}
-
-static void test_a_team_trains_as_one(void **state) {
-    on_every_unit(state, check_team);
-}
-
-static void test_ranks_without_pairs_add_nothing(void **state) {
-    static const char *const MODELS[] = {
-        "embed: 8\nhidden: 8\n",
-        "embed: 8\nhidden: 130\n",
-        "model: transformer\nd_model: 8\nheads: 2\nd_head: 4\nd_mlp: 8\n",
-    };
-    for (size_t k = 0; k < sizeof MODELS / sizeof *MODELS; k++) {
-        char text[256];
-        support_instance f;
-        snprintf(text, sizeof text, "task: group\ngroup: C2\ntrain_fraction: 0.5\nsteps: 200\n%s", MODELS[k]);
-        support_open(&f, text);
-        const ts_engine *engine = support_tested_engine(state, &f.params);
-        if (engine && engine->wide)
-            train_team(engine, &f, RANKS, 2, text); // 2 pairs over 3 ranks
-        support_close(&f);
-    }
-}
-
 // --- Without memory ---
 
 // Bytes that are in use after a creation whose n-th allocation is refused and were not before.
@@ -421,8 +304,6 @@ static void test_a_refused_allocation_leaves_nothing(void **state) {
 
 int main(int argc, char **argv) {
     static const support_promise PROMISES[] = {
-        {"a_team_trains_as_one", test_a_team_trains_as_one, SUPPORT_ENGINES_TOO, NULL},
-        {"ranks_without_pairs_add_nothing", test_ranks_without_pairs_add_nothing, SUPPORT_ENGINES_TOO, NULL},
         {"bits_depend_on_the_instance_alone", test_bits_depend_on_the_instance_alone, SUPPORT_ENGINES_TOO, NULL},
         {"trainings_start_from_initial_weights", test_trainings_start_from_initial_weights, SUPPORT_ENGINES_TOO, NULL},
         {"states_move_between_engines", test_states_move_between_engines, SUPPORT_ENGINES_TOO, NULL},

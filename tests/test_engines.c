@@ -11,8 +11,8 @@ static const char *no_long_training(const ts_params *params) {
 }
 
 static const ts_engine FUSED = {.name = TS_FUSED, .help = TS_FUSED_HELP, .model = "mlp", .can = no_sgd},
-                       OTHER = {.name = TS_FUSED, .help = TS_FUSED_HELP, .model = "transformer", .wide = true},
-                       GENERAL = {.name = TS_GENERAL, .help = TS_GENERAL_HELP, .can = no_long_training, .wide = true};
+                       OTHER = {.name = TS_FUSED, .help = TS_FUSED_HELP, .model = "transformer"},
+                       GENERAL = {.name = TS_GENERAL, .help = TS_GENERAL_HELP, .can = no_long_training};
 static const ts_backend BOTH = {.name = "both", .engines = (const ts_engine *const[]){&FUSED, &OTHER, &GENERAL, NULL}},
                         PLAIN = {.name = "plain", .engines = (const ts_engine *const[]){&GENERAL, NULL}},
                         FAST = {.name = "fast", .engines = (const ts_engine *const[]){&FUSED, &OTHER, NULL}};
@@ -28,11 +28,8 @@ TEST(test_the_first_engine_that_can_is_taken_and_it_is_said_why_not_a_fused_one)
     } known[] = {
         {GROUP "steps: 10\n", &BOTH, &FUSED, NULL},
         {GROUP "steps: 10\nmodel: transformer\n", &BOTH, &OTHER, NULL},
-        {GROUP "steps: 10\nmodel: transformer\nranks_per_instance: 2\n", &BOTH, &OTHER, NULL},
         {GROUP "steps: 10\noptimizer: sgd\n", &BOTH, &GENERAL, "it has no sgd"},
         {GROUP "steps: 2000\noptimizer: sgd\n", &BOTH, NULL, "it has no sgd"},
-        {GROUP "steps: 10\nranks_per_instance: 2\n", &BOTH, &GENERAL,
-         "it trains an instance on one rank only, and ranks_per_instance asks for more"},
         {"task: tree\ndepth: 2\nhidden: 3\nsteps: 10\n", &BOTH, &GENERAL, "there is none for this model"},
         {"task: tree\ndepth: 2\nhidden: 3\nsteps: 10\n", &PLAIN, &GENERAL, NULL},
         {"task: tree\ndepth: 2\nhidden: 3\nsteps: 10\n", &FAST, NULL, "it has no such model"},
@@ -67,7 +64,7 @@ TEST(test_every_engine_has_a_name_and_a_help) {
 
 TEST(test_cases_are_gathered_by_engine_and_reason) {
     ts_sweep *sweep = support_sweep("name: x\ntask: group\ngroup: S3\nsteps: 10\ngrid:\n  optimizer: [adamw, sgd]\n"
-                                    "  ranks_per_instance: [1, 2]\n  hidden: [4, 5]\n");
+                                    "  embed: [6, 7]\n  hidden: [4, 5]\n");
     ts_engines engines;
     ts_text json = {0};
     assert_int_equal(ts_engines_find(sweep, &BOTH, &engines), TS_OK);
@@ -75,12 +72,10 @@ TEST(test_cases_are_gathered_by_engine_and_reason) {
     ts_engines_json(&engines, &json);
     ts_engines_json_case(&engines, 0, &json);
     ts_json_close(&json, '}');
-    support_expect_text(
-        &json,
-        "{\"engines\":[{\"engine\":\"fused\",\"cases\":2},{\"engine\":\"general\",\"engine_why\":\"it trains an "
-        "instance on one rank only, and ranks_per_instance asks for more\",\"cases\":2},{\"engine\":\"general\","
-        "\"engine_why\":\"it has no sgd\",\"cases\":4}],\"engine\":\"fused\"}",
-        "JSON");
+    support_expect_text(&json,
+                        "{\"engines\":[{\"engine\":\"fused\",\"cases\":4},{\"engine\":\"general\","
+                        "\"engine_why\":\"it has no sgd\",\"cases\":4}],\"engine\":\"fused\"}",
+                        "JSON");
     ts_engines_free(&engines);
     assert_int_equal(ts_engines_find(sweep, &FAST, &engines), TS_ERROR_USER);
     ts_engines_free(&engines);

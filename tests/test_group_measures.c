@@ -342,6 +342,64 @@ TEST(test_without_a_passed_threshold_nothing_has_an_order) {
     close_network(&t);
 }
 
+enum { PHASES = 5 }; // checkpoints at steps 0, 10, ...
+
+static double accuracy_of(char word) {
+    return word == '.' ? 0.3 : word == 'n' ? 0.98 : 0.99; // far from, nearly, just
+}
+
+// Boundaries of the phases that follow from made-up curves: memorised, circuit formation, clean-up, grokked.
+static void conclude_phases(network *t, const char *train, const char *test, const double *loss, double *out) {
+    static const char *const NAMES[] = {"memorised_step", "circuit_formation_step", "cleanup_step", "grokked_step"};
+    static const int64_t STEP[PHASES] = {0, 10, 20, 30, 40};
+    int64_t total = ts_measures_total(&t->f.params, t->f.data);
+    double *values = ts_alloc((PHASES + 1) * (size_t)total * sizeof *values, "measures"), similarity[IRREPS] = {0};
+    for (int k = 0; k < PHASES; k++) {
+        double *at = k < PHASES - 1 ? values + k * total : t->measures;
+        made_up(t, similarity, accuracy_of(test[k]), at);
+        *of(t, "train_accuracy", at) = accuracy_of(train[k]);
+        *of(t, "test_loss", at) = loss[k];
+    }
+    memcpy(values + (PHASES - 1) * total, t->measures, (size_t)total * sizeof *values);
+    ts_measures_conclude(&(ts_curves){.params = &t->f.params,
+                                      .data = t->f.data,
+                                      .count = PHASES,
+                                      .step = STEP,
+                                      .read = read_values,
+                                      .context = values,
+                                      .last = t->measures,
+                                      .scratch = values + PHASES * total});
+    for (int i = 0; i < 4; i++)
+        out[i] = *found(t, NAMES[i]);
+    ts_free(values);
+}
+
+TEST(test_phases_end_where_they_are_said_to) {
+    static const struct {
+        const char *train, *test; // accuracies: far from known, nearly, known
+        double loss[PHASES];
+        double expected[4];
+    } CASES[] = {
+        {".kkkk", "...nk", {5, 20, 12, 10, 1}, {10, 10, 30, 40}},
+        {".kkkk", ".....", {5, 20, 12, 11, 10.5}, {10, NAN, NAN, NAN}}, // never comes down
+        {".kkkk", ".....", {5, 20, 9, 11, 10}, {10, 10, 40, NAN}},      // and not for good at first
+        {".....", ".....", {5, 5, 1, 1, 1}, {NAN, NAN, NAN, NAN}},      // down, but nothing was memorised
+        {"..nkk", ".kkkk", {5, 5, 1, 1, 1}, {30, 30, 30, 10}},          // no sooner than memorised
+        {"kkkkk", "kkkkk", {1, 1, 1, 1, 1}, {0, NAN, NAN, 0}},
+        {".kkkk", ".....", {NAN, NAN, NAN, NAN, NAN}, {10, NAN, NAN, NAN}}, // no test pairs
+    };
+    network t;
+    open_group(&t, "D10", "");
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        double steps[4];
+        conclude_phases(&t, CASES[i].train, CASES[i].test, CASES[i].loss, steps);
+        for (int k = 0; k < 4; k++)
+            if (!same(steps[k], CASES[i].expected[k], 0, 0))
+                fail_msg("case %d, boundary %d: %g, expected %g", (int)i, k, steps[k], CASES[i].expected[k]);
+    }
+    close_network(&t);
+}
+
 // --- Neurons ---
 
 // With the tokens themselves as embeddings the left and right parts of each neuron are the rows of W.
@@ -602,6 +660,7 @@ int main(void) {
         cmocka_unit_test(test_similarities_and_the_length_of_the_fit_follow_their_definitions),
         cmocka_unit_test(test_key_irreps_are_ordered_by_when_they_were_learned),
         cmocka_unit_test(test_without_a_passed_threshold_nothing_has_an_order),
+        cmocka_unit_test(test_phases_end_where_they_are_said_to),
         cmocka_unit_test(test_neurons_go_to_the_irrep_planted_in_them),
         cmocka_unit_test(test_powers_that_are_bijections_are_relabelled_sums),
         cmocka_unit_test(test_shares_of_the_hidden_layer_are_below_1_where_tokens_share_values),

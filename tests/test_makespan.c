@@ -48,7 +48,7 @@ static workload *equal_cases(const char *name, int cases, double cost) {
     workload *w = ts_alloc_zero(1, sizeof *w, "a workload");
     *w = (workload){.name = name, .cases = cases};
     for (int c = 0; c < cases; c++) {
-        w->given[c] = (ts_coordinator_case){cost, 1000, 0, 1};
+        w->given[c] = (ts_coordinator_case){.cost = cost, .instance_bytes = 1000, .fill = 1};
         w->pending[c] = (ts_unit){c, 0, 1};
     }
     return w;
@@ -110,7 +110,7 @@ static void check(workload *w, double slower, double error, int each) {
             ts_simulation result;
             ts_coordinator_setup setup = setup_of(w, layouts[i][0], layouts[i][1]);
             make_truth(w, seed, error, cost);
-            assert_int_equal(ts_simulate(&setup, cost, HANDOUT, 0, 0, &result), TS_OK);
+            assert_int_equal(ts_simulate(&setup, cost, HANDOUT, 0, 0, NULL, &result), TS_OK);
             if (result.makespan < 0.999999 * result.bound)
                 fail_msg("%s: makespan %g under the bound %g", w->name, result.makespan, result.bound);
             if (result.bound < 1)
@@ -170,7 +170,7 @@ TEST(test_a_message_costs_the_same_on_10_ranks_and_on_10_000) {
         assert_int_equal(ts_coordinator_create(&setup, &coordinator), TS_OK);
         int64_t bytes = bytes_in_use() - before;
         ts_coordinator_free(coordinator);
-        assert_int_equal(ts_simulate(&setup, cost, HANDOUT, 0, 0, &result), TS_OK);
+        assert_int_equal(ts_simulate(&setup, cost, HANDOUT, 0, 0, NULL, &result), TS_OK);
         printf("%d ranks x %d instances: %lld units, %lld events, %.2f looks an event, %lld bytes, %.2f %% "
                "over the "
                "bound\n",

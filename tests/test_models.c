@@ -202,19 +202,21 @@ TEST(test_a_definition_computes_the_published_formulas) {
 TEST(test_measures_of_a_perfect_and_of_a_superposed_network) {
     support_instance f;
     support_open(&f, "task: tree\ndepth: 1\nhidden: 2\n");
-    double out[3 + 3 * 2];
+    double out[5 + 3 * 2];
     const float perfect[] = {1, 0, 0, 1, 0, 0}, shared[] = {1, -1, 0, 0, 0, 0};
     assert_int_equal(ts_measure_weights(&f.params, f.data, perfect, 0, true, NULL, out), TS_OK);
     for (int i = 0; i < 3; i++)
         assert_close(out[i], 0, 0, 0);
-    assert_close(out[3], 1, 0, 0); // norm
-    assert_close(out[5], 0, 0, 0); // interference
-    assert_close(out[7], 1, 0, 0); // dimensionality
+    assert_true(isnan(out[3]));    // no estimate of what is known
+    assert_close(out[4], 0, 0, 0); // nor an error
+    assert_close(out[5], 1, 0, 0); // norm
+    assert_close(out[7], 0, 0, 0); // interference
+    assert_close(out[9], 1, 0, 0); // dimensionality
     // Antipodal features in one dimension: the tree never has both, so relu hides the interference.
     assert_int_equal(ts_measure_weights(&f.params, f.data, shared, 0, true, NULL, out), TS_OK);
     assert_close(out[1], 0, 0, 0);
-    assert_close(out[5], 1, 0, 0);
-    assert_close(out[7], 0.5, 0, 0);
+    assert_close(out[7], 1, 0, 0);
+    assert_close(out[9], 0.5, 0, 0);
     // Nothing reconstructed: the loss is the mean square of the input, (1/4 + 1/4) / 2.
     const float nothing[6] = {0};
     assert_int_equal(ts_measure_weights(&f.params, f.data, nothing, 0, true, NULL, out), TS_OK);

@@ -284,7 +284,7 @@ static void pack(void **state, support_instance *f, const char *text) {
     support_advance(&together, 0, STEPS);
     char *expected = ts_alloc(together.bytes, "a state"), *found = ts_alloc(together.bytes, "a state");
     for (int i = 0; i < f->rows; i += apart) {
-        const ts_training_spec one = {&f->all[i], 1, f->data, NULL};
+        const ts_training_spec one = {.params = &f->all[i], .count = 1, .data = f->data};
         support_create(engine, &one, &alone);
         support_advance(&alone, 0, STEPS);
         assert_int_equal(engine->get_state(alone.handle, 0, expected), TS_OK);

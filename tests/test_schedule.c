@@ -249,9 +249,8 @@ static void leader_event(world *w, const event *e) {
         send_all(w, TS_MSG_FINISH);
         return;
     }
-    ts_unit unit;
-    for (int rank; ts_coordinator_next(w->coordinator, &rank, &unit);)
-        send(w, LEADER, rank, TS_MSG_ASSIGN, &unit);
+    for (ts_assignment given; ts_coordinator_next(w->coordinator, &given);)
+        send(w, LEADER, given.rank, TS_MSG_ASSIGN, &given.unit);
 }
 
 // --- Runs ---
@@ -368,8 +367,13 @@ static void make_sweep(world *w, uint64_t seed) {
     memset(w->committed, 0, sizeof w->committed);
     for (int c = 0; c < w->cases; c++) {
         double cost = pow(10, 4 * uniform(w) - 3);
-        w->given[c] =
-            (ts_coordinator_case){below(w, 50) ? cost : 0, below(w, 2) ? 1000 : 0, below(w, 2000), 1 + below(w, 4)};
+        w->given[c] = (ts_coordinator_case){
+            .cost = below(w, 50) ? cost : 0,
+            .instance_bytes = below(w, 2) ? 1000 : 0,
+            .unit_bytes = below(w, 2000),
+            .fill = 1 + below(w, 4),
+            .most_rows = below(w, 2) ? 1 + below(w, 40) : 0,
+        };
         w->truth[c] = cost * pow(4, 2 * uniform(w) - 1);
         w->rows[c] = 1 + below(w, ROWS);
     }

@@ -97,6 +97,23 @@ TOYSWEEP_LAUNCHER=mpirun sweep sweep.yaml
 expect "mpirun can be asked for" "mpirun -n 2" "$(cat "$work/launch.log")"
 expect "a job without a time limit gets none" "run sweep.yaml" "$(paste -sd' ' "$work/arguments")"
 
+if [[ -n $real ]]; then
+    with_launcher() { # toysweep-mpirun beside the program; what it starts is called as before
+        ln -s "$(dirname "$real")/toysweep-mpirun" "$work/bin/toysweep-mpirun"
+    }
+    fresh 75
+    with_launcher
+    stand_in mpirun <<<'echo "mpirun $1 $2" >>"$FAKE/launch.log"; echo "$TOYSWEEP_END_FILE" >"$FAKE/end-file"; exit 205'
+    TOYSWEEP_LAUNCHER=mpirun sweep sweep.yaml
+    expect "mpirun is started by toysweep-mpirun, if it is there" "mpirun -n 2 yes" \
+        "$(cat "$work/launch.log") $([[ -s $work/end-file ]] && echo yes || echo no)"
+    expect "an mpirun that has lost a host requeues the job" "75 requeue 42" "$code $(cat "$work/scontrol.log" 2>&1)"
+    fresh 75
+    with_launcher
+    sweep sweep.yaml
+    expect "so is srun" "srun --mpi=pmix 75" "$(head -1 "$work/launch.log") $code"
+fi
+
 fresh 0
 date -d "2 hours" +%Y-%m-%dT%H:%M:%S >"$work/end"
 TOYSWEEP_LAUNCHER=mpirun sweep sweep.yaml
@@ -217,6 +234,31 @@ expect "and goes on after a restart" "1 1 1" "$(for words in 'from Slurm' restar
     grep -c "$words" "$work/my trees-42.log"; done | paste -sd' ')"
 log=chosen-42.log sweep sweep.yaml
 expect "a name of one's own is kept" "chosen-42.log my trees-42.log" "$(cd "$work" && echo *-42.log)"
+
+# Warnings at every moment from the start on: none may end the script (bash runs a trap in the middle of anything).
+mkfifo "$work/pause"
+exec 9<>"$work/pause"
+pause() { read -rt 0.001 -u 9 _ || true; }
+hammer() { # LAUNCHER [toysweep-mpirun]: prints the script's exit code
+    fresh 0
+    [[ -z ${2:-} ]] || with_launcher
+    touch "$work/wait-for-signal"
+    echo 'touch "$FAKE/trapping"' >"$work/site" # read once the traps are set
+    (cd "$work" && FAKE=$work TOYSWEEP_SITE=site PATH="$work/bin:$PATH" SLURM_JOB_ID=42 TOYSWEEP_LAUNCHER=$1 \
+        exec bash "$script" sweep.yaml >>"$work/output" 2>&1) &
+    local pid=$! hammered=0
+    until [[ -e $work/trapping ]]; do pause; done
+    while kill -USR2 "$pid" 2>/dev/null; do pause; done
+    wait "$pid" || hammered=$?
+    echo "$hammered"
+}
+for launcher in srun mpirun ${real:+"srun toysweep-mpirun" "mpirun toysweep-mpirun"}; do
+    read -ra words <<<"$launcher"
+    rounds=$((${#words[@]} == 1 ? 8 : 3))
+    outcome=$(for ((i = 0; i < rounds; i++)); do hammer "${words[@]}"; done | sort | uniq -c | xargs)
+    expect "warnings at every moment, with $launcher: back into the queue each time" "$rounds 75" "$outcome"
+done
+exec 9>&-
 
 # The name that the script goes by is the one that the program uses, however the sweep is written and called.
 if [[ -n $real ]]; then

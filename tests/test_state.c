@@ -189,6 +189,23 @@ TEST(test_removed_state_is_gone) {
     assert_false(ts_path_exists(directory));
 }
 
+TEST(test_beginning_is_read_without_the_rest) {
+    char found[6] = "";
+    assert_false(ts_state_peek(directory, digest, &unit, found, 5));
+    save("first and more");
+    assert_true(ts_state_peek(directory, digest, &unit, found, 5));
+    assert_string_equal(found, "first");
+    assert_false(ts_state_peek(directory, other_digest, &unit, found, 5));
+    assert_false(ts_state_peek(directory, digest, &unit, found, 16)); // it has 15
+    save("later");
+    assert_int_equal(truncate(current, 20), 0);
+    assert_true(ts_state_peek(directory, digest, &unit, found, 5)); // the older generation stands in
+    assert_string_equal(found, "first");
+    assert_int_equal(unlink(current), 0);
+    assert_int_equal(mkfifo(current, 0666), 0); // nobody will ever write to it
+    assert_true(ts_state_peek(directory, digest, &unit, found, 5));
+}
+
 TEST(test_failed_save_keeps_the_earlier_state) {
     save("first");
     char blocked[192]; // the temporary name is taken by a directory
@@ -211,6 +228,7 @@ int main(void) {
         PROMISE(test_no_other_length_is_accepted),
         PROMISE(test_units_are_listed_once_in_order),
         PROMISE(test_removed_state_is_gone),
+        PROMISE(test_beginning_is_read_without_the_rest),
         PROMISE(test_failed_save_keeps_the_earlier_state),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

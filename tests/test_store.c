@@ -20,7 +20,7 @@ static void test_equal_inputs_give_equal_bytes(void **state) {
     unlink(f->path);
     create(f);
     ts_store *store; // the same results, row by row and in another order
-    expect_ok(ts_store_open(f->path, &alone, f->sweep, LAYOUTS(f), &store));
+    expect_ok(ts_store_open(f->path, &alone, io, f->sweep, LAYOUTS(f), &store));
     for (int c = 0; c < f->cases; c++)
         for (int64_t row = ts_sweep_case(f->sweep, c)->rows - 1; row >= 0; row--)
             commit_rows(f, store, c, row, 1, TS_ROW_DONE);
@@ -97,7 +97,7 @@ static void test_reader_works_during_a_run(void **state) {
     ts_store *store;
     ts_reader *reader;
     const uint8_t *status;
-    expect_ok(ts_store_open(f->path, &alone, f->sweep, LAYOUTS(f), &store));
+    expect_ok(ts_store_open(f->path, &alone, io, f->sweep, LAYOUTS(f), &store));
     expect_ok(ts_reader_open(f->path, &reader));
     expect_ok(ts_reader_status(reader, &status));
     int64_t instance = ts_sweep_case(f->sweep, 1)->instance[1];
@@ -216,7 +216,7 @@ static void test_small_transfers_write_the_same(void **state) {
     }
 }
 
-int main(void) {
+static int all(void) {
     const struct CMUnitTest tests[] = {
         PROMISE(test_equal_inputs_give_equal_bytes),
         PROMISE(test_size_is_known_before),
@@ -230,4 +230,8 @@ int main(void) {
         PROMISE(test_small_transfers_write_the_same),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
+}
+
+int main(int argc, char **argv) {
+    return run_with_io(argc, argv, all);
 }

@@ -266,11 +266,12 @@ TEST(test_a_saved_unit_remembers_how_its_instances_ended) {
         assert_int_equal(ts_trainer_create(&f.spec, &again), TS_OK);
         // An instance is where its unit is, or has ended; and only one that has ended may have diverged.
         char *hostile = ts_alloc(bytes, "a state");
+        enum { HEADER = 7 }; // numbers in it
         static const int64_t reached[] = {8, 7, 9}, diverged[] = {4, 0, 0};
         for (int k = 0; k < 3; k++) {
             memcpy(hostile, saved, bytes);
-            memcpy(hostile + 6 * sizeof *reached, &reached[k], sizeof *reached);
-            memcpy(hostile + (6 + count) * sizeof *reached, &diverged[k], sizeof *diverged);
+            memcpy(hostile + HEADER * sizeof *reached, &reached[k], sizeof *reached);
+            memcpy(hostile + (HEADER + count) * sizeof *reached, &diverged[k], sizeof *diverged);
             assert_int_equal(ts_trainer_restore(again, hostile, bytes), TS_ERROR_UNIT);
         }
         assert_int_equal(ts_trainer_restore(again, saved, bytes), TS_OK);
@@ -287,6 +288,49 @@ TEST(test_a_saved_unit_remembers_how_its_instances_ended) {
         ts_free(hostile);
         support_unit_close(&f);
     }
+}
+
+// Without an engine: from a saved unit's beginning, and its records from the whole.
+TEST(test_a_saved_unit_tells_where_it_is) {
+    support_unit f;
+    open_unit(&f, SWEEP);
+    ts_trainer *fresh, *trainer = support_finish(&f.spec);
+    void *saved;
+    size_t bytes, beginning = ts_trainer_latest_bytes(4);
+    ts_latest latest[4];
+    assert_int_equal(ts_trainer_save(trainer, &saved, &bytes), TS_OK);
+    char *copy = ts_alloc(beginning, "the beginning");
+    memcpy(copy, saved, beginning);
+    assert_true(ts_trainer_latest(copy, 4, latest));
+    assert_false(ts_trainer_latest(copy, 3, latest));
+    const char *records = ts_trainer_saved_records(saved, bytes, f.layout, 4);
+    assert_non_null(records);
+    assert_null(ts_trainer_saved_records(saved, beginning, f.layout, 4));
+    assert_null(ts_trainer_saved_records(saved, bytes, f.layout, 3));
+    for (int i = 0; i < 4; i++) {
+        const char *record = ts_trainer_result(trainer, i).record;
+        assert_int_equal(latest[i].steps_done, 500);
+        assert_memory_equal(records + (size_t)i * f.layout->bytes, record, f.layout->bytes);
+        for (int l = 0; l < TS_LATEST_LOSSES; l++) {
+            if (strcmp(ts_latest_loss[l], "test_loss") == 0) { // of tables
+                assert_true(isnan(latest[i].loss[l]));
+                continue;
+            }
+            const ts_field *curve = support_field(f.layout, ts_latest_loss[l], TS_FIELD_CASE);
+            size_t at = curve->offset + (size_t)(f.layout->checkpoints - 1) * sizeof(double);
+            assert_memory_equal(&latest[i].loss[l], record + at, sizeof(double));
+        }
+    }
+    ts_free(saved);
+    assert_int_equal(ts_trainer_create(&f.spec, &fresh), TS_OK);
+    assert_int_equal(ts_trainer_save(fresh, &saved, &bytes), TS_OK);
+    assert_true(ts_trainer_latest(saved, 4, latest));
+    assert_true(latest[3].steps_done == 0 && isnan(latest[3].loss[0])); // nothing is measured yet
+    ts_trainer_free(fresh);
+    ts_trainer_free(trainer);
+    ts_free(saved);
+    ts_free(copy);
+    support_unit_close(&f);
 }
 
 TEST(test_it_is_said_plainly) {
@@ -377,6 +421,7 @@ int main(void) {
         cmocka_unit_test(test_a_diverged_instance_keeps_its_curve_and_its_neighbours),
         cmocka_unit_test(test_an_engine_that_notices_nothing_makes_no_row),
         cmocka_unit_test(test_a_saved_unit_remembers_how_its_instances_ended),
+        cmocka_unit_test(test_a_saved_unit_tells_where_it_is),
         cmocka_unit_test(test_it_is_said_plainly),
         cmocka_unit_test(test_records_hold_what_save_asks_for),
         cmocka_unit_test(test_a_small_group_generalises),

@@ -38,7 +38,8 @@ build_it() {
 
 sanitize() { # TOOL
     local test
-    for test in test_kernels test_any_network test_engine test_engine_units test_optimiser_engines test_divergence; do
+    for test in test_kernels test_any_network test_engine test_engine_units test_optimiser_engines test_divergence \
+        test_cuda_teams; do
         compute-sanitizer --tool "$1" --error-exitcode 1 "$build/tests/$test" cuda || return 1
     done
 }
@@ -49,6 +50,20 @@ sweep_on() { # BACKEND
     out=$(mktemp -d) || return 1
     "$build/toysweep" run sweeps/tree.yaml --backend "$1" -o "$out/tree.h5" --progress none --set steps=2000 &&
         tail -n 1 "$out/tree.h5.log.jsonl"
+    local code=$?
+    rm -rf "$out"
+    return "$code"
+}
+
+# One large instance on one rank, and on two: the same file. Ranks share the GPU where there is but one.
+one_and_two_ranks() { # MODEL
+    local out
+    out=$(mktemp -d) || return 1
+    printf '%s\n' "name: large" "task: group" "group: S6" "model: $1" "steps: 20" "checkpoints: {every: 10}" >"$out/large.yaml"
+    "$build/toysweep" run "$out/large.yaml" --backend cuda -o "$out/1.h5" --progress none &&
+        mpirun -n 2 "$build/toysweep" run "$out/large.yaml" --backend cuda --ranks-per-instance 2 -o "$out/2.h5" \
+            --progress none &&
+        sha256sum "$out"/[12].h5 && cmp "$out/1.h5" "$out/2.h5"
     local code=$?
     rm -rf "$out"
     return "$code"
@@ -72,6 +87,9 @@ else
 fi
 step "sweeps/tree.yaml, 2000 steps, GPU" sweep_on cuda
 step "sweeps/tree.yaml, 2000 steps, CPU" sweep_on cpu
+for model in mlp transformer; do
+    step "$model on S6, one rank and two" one_and_two_ranks "$model"
+done
 step "training, and products beside cuBLAS" "$build/tests/bench/bench_cuda"
 if python3 -c 'import torch' 2>/dev/null; then
     jax=()

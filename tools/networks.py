@@ -39,11 +39,13 @@ class Mlp:
         self.right = weights["W_y"] @ weights["W"][embed:]  # (n, hidden)
         self.unembedding = weights["W_U"]                   # (hidden, outputs)
 
-    def hidden(self, a, b):
-        return np.maximum(self.left[a] + self.right[b], 0)
+    def hidden(self, a, b, neurons=slice(None)):
+        """(..., neurons): of all, or of some."""
+        return np.maximum(self.left[:, neurons][a] + self.right[:, neurons][b], 0)
 
-    def logits(self, a, b):
-        return self.hidden(a, b) @ self.unembedding
+    def logits(self, a, b, readout=None):
+        """(..., outputs), or times `readout` (outputs, columns), which takes less time."""
+        return self.hidden(a, b) @ (self.unembedding if readout is None else self.unembedding @ readout)
 
 
 class Transformer:
@@ -61,6 +63,7 @@ class Transformer:
         keys = at[:, None] @ w["W_K"]                  # (position, head, token, width)
         self.scores = np.einsum("hk,phtk->pht", queries, keys) / np.sqrt(width)  # (position, head, token)
         self.values = at[:, None] @ w["W_V"] @ w["W_O"]                          # (position, head, token, model)
+        self.written = self.values @ w["W_in"]                                   # (position, head, token, neuron)
 
     def attention(self, a, b):
         """(..., head, source): weights of the last position on a, b and "="."""
@@ -73,16 +76,29 @@ class Transformer:
     def residual(self, a, b):
         """(..., model): the residual stream before the MLP."""
         a, b = np.broadcast_arrays(a, b)
+        if a.ndim > 1:  # a row at a time stays in the processor's cache
+            return np.stack([self.residual(*row) for row in zip(a, b)])
         attention, total = self.attention(a, b), self.last
         for position, token in enumerate((a, b, np.full_like(a, self.tokens))):
             for head in range(self.heads):
                 total = total + attention[..., head, position, None] * self.values[position, head][token]
         return total
 
-    def hidden(self, a, b):
-        return np.maximum(self.residual(a, b) @ self.weights["W_in"], 0)
+    def hidden(self, a, b, neurons=slice(None)):
+        """(..., neurons): of all, or of some."""
+        a, b = np.broadcast_arrays(a, b)
+        if a.ndim > 1:
+            return np.stack([self.hidden(*row, neurons) for row in zip(a, b)])
+        attention, written = self.attention(a, b), self.written[..., neurons]
+        total = self.last @ self.weights["W_in"][:, neurons] + attention[..., 2] @ written[2, :, self.tokens]
+        for position, token in enumerate((a, b)):
+            for head in range(self.heads):
+                total = total + attention[..., head, position, None] * written[position, head][token]
+        return np.maximum(total, 0)
 
-    def logits(self, a, b):
-        residual = self.residual(a, b)
-        hidden = np.maximum(residual @ self.weights["W_in"], 0)
-        return residual @ self.weights["W_U"] + hidden @ self.unembedding
+    def logits(self, a, b, readout=None):
+        """(..., outputs), or times `readout` (outputs, columns), which takes less time."""
+        direct, hidden = self.weights["W_U"], self.unembedding
+        if readout is not None:
+            direct, hidden = direct @ readout, hidden @ readout
+        return self.residual(a, b) @ direct + self.hidden(a, b) @ hidden

@@ -1,212 +1,283 @@
 #!/usr/bin/env python3
-"""Draws the figures that fit a results file of toysweep: PNG pictures and an index.html that shows them.
+"""Draws the figures that fit a results file of toysweep, and an index.html that shows them.
 
-Works on unfinished files too: what is not done yet is left blank. A figure that cannot be drawn is named on the page
-and on stderr, the others are drawn, and the exit code is 1.
+Works on unfinished files too: what is not done yet is left blank, or shown so far with --live. A figure that cannot be
+drawn is named on the page and on stderr, the others are drawn, and the exit code is 1.
 """
 
 import argparse
-import html
+import difflib
+import fnmatch
 import os
+import shutil
+import subprocess
 import sys
-import textwrap
-import traceback
+import tempfile
 
 from needs import need
 
 need("numpy", "h5py", "matplotlib")
 for library in "OPENBLAS", "MKL", "OMP":
-    os.environ.setdefault(library + "_NUM_THREADS", "1")  # the matrices are small: threads would only wait for each other
+    os.environ.setdefault(library + "_NUM_THREADS", "1")  # matrices are small: threads would only wait for each other
 
 import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+import numpy as np
 
 import toysweep
-from figures import feature, table
+from figures import feature, phases, table
+from figures.chosen import AXES, chosen
+from figures.page import FORMATS, STYLE, Page, Task, about, complain, name_of, reason
+from figures.symmetry import ORDERS
 from figures.view import rows_of_kind
 
 # Figures of each kind of data. views(results, rows, loss) cuts instances into views; FIGURES are functions
-# (view, options) -> figures.view.Figure, or None where a view has nothing to show.
+# (view, options) -> figures.view.Figure, or None where a view has nothing to show. Their names, and the first lines of
+# what they say of themselves, are what --figures takes and --help lists.
 KINDS = {"features": feature, "table": table}
 
-STYLE = {
-    "figure.dpi": 110, "figure.constrained_layout.use": True, "font.size": 10, "axes.titlesize": 10,
-    "axes.titley": 1.0,  # where titles stand anyway; else it is worked out, from the size of every tick label
-    "axes.grid": True, "grid.alpha": 0.25, "axes.spines.top": False, "axes.spines.right": False,
-    "legend.frameon": False, "legend.fontsize": 9,
+# Where the phases end that are shaded (figures.phases.Thresholds).
+PHASE_OPTIONS = {
+    "memorised": "memorisation ends at this accuracy on the training pairs",
+    "cleanup": "clean-up begins when the test loss stays under this share of its peak",
+    "grokked": "clean-up ends at this accuracy on the test pairs",
 }
 
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<style>
-body {{ font-family: sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; color: #222; }}
-figure {{ margin: 2rem 0; }} img {{ max-width: 100%; height: auto; }} figcaption {{ color: #444; }}
-table {{ border-collapse: collapse; margin-top: .6rem; }} th, td {{ padding: .15rem .8rem; text-align: right; }}
-th {{ border-bottom: 1px solid #999; }} .fault {{ color: #a02020; }}
-</style></head><body>
-<h1>{title}</h1>
-<p>{summary}</p>
-{body}
-</body></html>
-"""
+
+def figures_of(family):
+    """All of them; some are of views that have figures of their own."""
+    return [*family.FIGURES, *getattr(family, "COMPARISONS", ())]
+
+
+def figures_help():
+    lines = []
+    for kind, family in KINDS.items():
+        lines.append(f"\nfigures of {'feature tasks' if kind == 'features' else 'tables'}:")
+        for make in figures_of(family):
+            lines.append(f"  {name_of(make)}\n      {about(make)}")
+    return "\n".join(lines)
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog=os.path.basename(sys.argv[0]), description=__doc__,
+    parser = argparse.ArgumentParser(prog=os.path.basename(sys.argv[0]), description=__doc__, epilog=figures_help(),
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", metavar="FILE.h5", help="results file of `toysweep run`")
     parser.add_argument("-o", "--output", metavar="DIR", help="folder for the figures (default: FILE-figures)")
-    parser.add_argument("--loss", choices=["exact_loss", "final_loss", "train_loss"],
-                        help="loss to show for feature tasks (default: the one that most instances have)")
+    parser.add_argument("--live", action="store_true",
+                        help="also curves of instances that are still in training, up to their last saved state; asks "
+                             "`toysweep status -o`, of $TOYSWEEP, the PATH or build/release")
+    parser.add_argument("--format", choices=FORMATS, default="png", help="of the pictures (default: png)")
+    parser.add_argument("--figures", type=names, metavar="NAME,...",
+                        help="which figures, by the names below; * stands for any letters (default: all there are)")
+    parser.add_argument("--axis", choices=AXES, default="auto",
+                        help="of steps (default: linear where checkpoints are at equal distances, else logarithmic)")
+    parser.add_argument("--instance", type=numbers, metavar="I,...", help="only these instances (default: all)")
+    parser.add_argument("--step", type=int, metavar="S",
+                        help="checkpoint of what is drawn of one (default: the last); weights of others are there "
+                             "with `save: checkpoints`")
+    parser.add_argument("--neuron", type=numbers, metavar="N,...",
+                        help="neurons to draw (default: those that vary most)")
+    parser.add_argument("--irrep", type=names, metavar="NAME,...",
+                        help="irreps to colour and to draw (default: the key irreps)")
+    parser.add_argument("--frequency", type=numbers, metavar="K,...", help="the same: frequencies, irreps freq_K")
+    parser.add_argument("--output-c", type=numbers, metavar="C,...", dest="outputs",
+                        help="outputs c of slices of logits")
+    parser.add_argument("--order", choices=ORDERS, default="auto",
+                        help="of a group's elements: as in the table, by conjugacy class, by coset of the largest "
+                             "cyclic subgroup (of S_n, A_n: of a point's stabiliser), by parity (default: parity where "
+                             "there is one, else class; of C_n, D_n and abelian groups the table's)")
+    parser.add_argument("--loss", choices=["exact_loss", "estimated_loss", "final_loss", "train_loss"],
+                        help="loss to show for feature tasks (default: of each instance the best that is known)")
     parser.add_argument("--threshold", type=float, default=1e-5, metavar="LOSS",
                         help="loss below which a width of a feature task counts as enough (default: 1e-5)")
+    for name, of in PHASE_OPTIONS.items():
+        parser.add_argument(f"--{name}", type=float, metavar="SHARE", default=getattr(phases.THRESHOLDS, name),
+                            help=f"{of} (default: {getattr(phases.THRESHOLDS, name)})")
     options = parser.parse_args()
+    for name in PHASE_OPTIONS:
+        share = getattr(options, name)
+        if not 0 < share <= 1:
+            parser.error(f"--{name} {share:g}: must be above 0, and at most 1")
+        setattr(phases.THRESHOLDS, name, share)
     if not options.threshold > 0:
         parser.error(f"--threshold {options.threshold:g}: must be above 0")
     return options
 
 
-def summary(results):
+def names(text):
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def numbers(text):
+    try:
+        found = tuple(int(part) for part in names(text))
+        if min(found) < 0:
+            raise ValueError
+        return found
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{text}': whole numbers with commas between are wanted, such as 0,3")
+
+
+def choose(options, results):
+    """Enters what was asked for, and refuses what the file does not have."""
+    chosen.axis, chosen.order, chosen.step = options.axis, options.order, options.step
+    chosen.instances, chosen.neurons = options.instance or (), options.neuron or ()
+    chosen.irreps = (options.irrep or ()) + tuple(f"freq_{k}" for k in options.frequency or ())
+    chosen.outputs = options.outputs or ()
+    for instance in chosen.instances:
+        group, _ = results.case_of(instance)
+        if results.table["status"][instance] != toysweep.DONE:
+            raise toysweep.ResultsError(f"{results.path}: instance {instance} is not done")
+        if chosen.step is not None and chosen.step not in group["step"][...]:
+            raise toysweep.ResultsError(f"{results.path}: instance {instance} has no checkpoint at step {chosen.step}")
+    steps = {int(step) for group, _ in results.cases.values() for step in group["step"][...]}
+    if chosen.step is not None and chosen.step not in steps:
+        near = sorted(steps, key=lambda step: abs(step - chosen.step))[:3]
+        raise toysweep.ResultsError(f"{results.path}: --step {chosen.step}: there is no checkpoint at it; near it are "
+                                    f"{', '.join(map(str, sorted(near)))}")
+    known = {name for group, _ in results.cases.values() for name in
+             (map(toysweep.text, group["irrep"][...]) if "irrep" in group else ())}
+    for name in chosen.irreps:
+        if name not in known:
+            raise toysweep.ResultsError(f"{results.path}: has no irrep {name}; it has {', '.join(sorted(known)[:12])}")
+
+
+def wanted(options):
+    """Names of the figures that are asked for; all if none is."""
+    every = [name_of(make) for family in KINDS.values() for make in figures_of(family)]
+    if not options.figures:
+        return set(every)
+    found = set()
+    for pattern in options.figures:
+        here = fnmatch.filter(every, pattern)
+        if not here:
+            near = difflib.get_close_matches(pattern, every, 3)
+            raise toysweep.ResultsError(f"--figures {pattern}: there is no such figure" +
+                                        (f"; did you mean {' or '.join(near)}?" if near else "; --help lists them"))
+        found.update(here)
+    return found
+
+
+def program():
+    """Where toysweep is."""
+    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "build", "release", "toysweep")
+    for candidate in os.environ.get("TOYSWEEP"), shutil.which("toysweep"), here:
+        if candidate and os.access(candidate, os.X_OK):
+            return candidate
+    raise toysweep.ResultsError("--live asks the program what unfinished instances have come to, and finds none: set "
+                                "TOYSWEEP to where toysweep is, or put it on the PATH")
+
+
+def ask_states(path, folder):
+    """A results file with the curves of unfinished instances, in the folder."""
+    if not os.path.isfile(path):
+        raise toysweep.ResultsError(f"{path}: {'not a file' if os.path.exists(path) else 'no such file'}")
+    now = os.path.join(folder, "now.h5")
+    asked = subprocess.run([program(), "status", path, "-o", now], capture_output=True, text=True)
+    if asked.returncode:
+        lines = asked.stderr.strip().splitlines() or [f"{program()} status -o failed"]
+        raise toysweep.ResultsError(lines[-1].removeprefix("toysweep: "))
+    return now
+
+
+def take_unfinished(results):
+    """Instances that are not done and have curves count as done from here on, with the last points of their curves as
+    what they came to. Returns how many there are."""
+    table, count = results.table, 0
+    for instance in np.flatnonzero((table["status"] == toysweep.PENDING) & (table["steps_done"] > 0)):
+        group, row = results.case_of(int(instance))
+        if not np.isfinite(group["train_loss"][row]).any():
+            continue
+        count += 1
+        table["status"][instance] = toysweep.DONE
+        for name, column in table.items():
+            if name in group and column.dtype.kind == "f" and group[name].ndim == 2:
+                known = group[name][row]
+                known = known[np.isfinite(known)]
+                column[instance] = known[-1] if len(known) else np.nan
+    return count
+
+
+def summary(results, unfinished=0):
     status = results.table["status"]
-    done, failed = (status == toysweep.DONE).sum(), (status == toysweep.FAILED).sum()
+    done, failed = (status == toysweep.DONE).sum() - unfinished, (status == toysweep.FAILED).sum()
     line = f"{done} of {results.count} instances done"
     if failed:
         line += f", {failed} failed"
+    if unfinished:
+        line += f", {unfinished} in training and shown up to their last saved state"
+    done += unfinished
     if done + failed < results.count:
         line += f", {results.count - done - failed} still to come"
     return line
 
 
-def complain(words):
-    print(f"{os.path.basename(sys.argv[0])}: {words}", file=sys.stderr)
-
-
-def reason(fault):
-    """In one line, with the place."""
-    place = traceback.extract_tb(fault.__traceback__)[-1]
-    words = " ".join(f"{type(fault).__name__}: {fault}".split())
-    return f"{words} ({os.path.basename(place.filename)}, line {place.lineno})"
-
-
-def fit_title(picture):
-    """Breaks a title that is wider than its picture into lines."""
-    title = picture._suptitle
-    if title is not None:
-        text, room = title.get_text(), 0.98 * picture.bbox.width
-        width = title.get_window_extent(picture.canvas.get_renderer()).width
-        if width > room:
-            title.set_text(textwrap.fill(text, int(len(text) * room / width)))
-
-
-def lay_out(picture):
-    """Once: savefig would draw all of it once more for the layout."""
-    fit_title(picture)
-    for axes in picture.axes:
-        for axis in axes.xaxis, axes.yaxis:
-            if not axis.get_label_text():
-                axis.set_label_coords(0.5, 0.5)  # anywhere; else that too is worked out from every tick label
-    if hasattr(picture, "get_layout_engine"):  # matplotlib 3.6
-        picture.get_layout_engine().execute(picture)
-        picture.set_layout_engine("none")
-
-
-def save(picture, path):
-    picture.canvas.print_png(path)
-    plt.close(picture)
-
-
-class Page:
-    """Figures drawn into a folder, and what index.html says of them."""
-
-    def __init__(self, folder):
-        self.folder, self.body, self.drawn, self.failed = folder, [], 0, 0
-        self.watched = sys.stderr.isatty()
-
-    def progress(self, words):
-        """On a terminal, in one line that each further one takes the place of."""
-        if self.watched:
-            print(f"\r\x1b[K{words}", end="", file=sys.stderr, flush=True)
-
-    def fail(self, what, fault):
-        self.failed += 1
-        self.progress("")
-        line = f"{what} cannot be drawn: {reason(fault)}"
-        complain(line)
-        self.body.append(f'<p class="fault">{html.escape(line)}</p>')
-
-    def add(self, make, view, options):
-        """Whatever is wrong with one figure, the others are drawn."""
-        what = make.__name__.replace("_", "-")
-        self.progress(f"{self.drawn} figures drawn, next {what}")
-        try:
-            figure = make(view, options)
-            if figure is None:
-                return
-            name = f"{self.drawn + 1:02d}-{what}.png"
-            lay_out(figure.picture)
-        except Exception as fault:
-            self.fail(f"{what}{' of ' * bool(view.title)}{view.title}", fault)
-            plt.close("all")
-            return
-        save(figure.picture, os.path.join(self.folder, name))
-        self.drawn += 1
-        self.body.append(f'<figure><img src="{name}" alt="{html.escape(figure.caption)}">\n'
-                         f"<figcaption>{html.escape(figure.caption)}{figure.table}</figcaption></figure>")
-
-
-def draw(results, options, folder):
-    """Draws every figure; returns the page."""
-    page = Page(folder)
+def tasks_of(page, results, options):
+    shown, tasks = wanted(options), []
     for kind in dict.fromkeys(results.kinds):
         if kind not in KINDS:
             complain(f"no figures for data of kind '{kind}' yet; left out")
     for kind, family in KINDS.items():
+        every = {make.__name__ for make in family.FIGURES}
         for view in views_of(page, results, kind, options):
-            if view.title:
-                page.body.append(f"<h2>{html.escape(view.title)}</h2>")
-            for make in family.FIGURES:
-                page.add(make, view, options)
-    page.progress("")
-    return page
+            for make in getattr(view, "figures", family.FIGURES):
+                two = "value_" + make.__name__ in every and getattr(view, "has_powers", False)
+                if name_of(make) in shown:
+                    tasks.append(Task(make, view, "in terms of a and b" if two else ""))
+    return tasks
 
 
 def views_of(page, results, kind, options):
     rows = rows_of_kind(results, kind)
+    if chosen.instances:
+        rows = rows[np.isin(rows, chosen.instances)]
     try:
         return KINDS[kind].views(results, rows, options.loss) if len(rows) else []
     except toysweep.ResultsError:
         raise
     except Exception as fault:
-        page.fail(f"data of kind '{kind}'", fault)
+        page.fail(f"data of kind '{kind}'", reason(fault))
         return []
+
+
+def draw(results, options, folder):
+    """Draws every figure, and prints where they are; returns how many cannot be drawn."""
+    unfinished = take_unfinished(results)
+    about = summary(results, unfinished)
+    if not (results.table["status"] == toysweep.DONE).any():
+        cure = "no state of what is in training is saved yet" if options.live else "--live shows what is in training"
+        raise toysweep.ResultsError(f"{options.file}: nothing is finished yet ({about}); {cure}")
+    choose(options, results)
+    wanted(options)
+    os.makedirs(folder, exist_ok=True)
+    plt.rcParams.update(STYLE)
+    page = Page(folder)
+    page.draw(tasks_of(page, results, options), options)
+    if not page.body:
+        raise toysweep.ResultsError(f"{options.file}: there are no figures for its data" +
+                                    " by those names" * bool(options.figures))
+    index = page.write(results.attribute("name"), f"{about}. toysweep {results.attribute('version')}, backend "
+                       f"{results.attribute('backend')}, sweep {results.attribute('sweep_sha256')[:12]}.")
+    failed = f", but {page.failed} of {page.drawn + page.failed} cannot be drawn" if page.failed else ""
+    print(f"{about}; figures in {index}{failed}")
+    return page.failed
 
 
 def main():
     options = arguments()
     folder = options.output or os.path.splitext(options.file)[0] + "-figures"
     try:
-        with toysweep.Results(options.file) as results:
-            if not (results.table["status"] == toysweep.DONE).any():
-                raise toysweep.ResultsError(f"{options.file}: nothing is finished yet ({summary(results)})")
-            os.makedirs(folder, exist_ok=True)
-            plt.rcParams.update(STYLE)
-            page = draw(results, options, folder)
-            if not page.body:
-                raise toysweep.ResultsError(f"{options.file}: there are no figures for its data")
-            about = (f"{summary(results)}. toysweep {results.attribute('version')}, "
-                     f"backend {results.attribute('backend')}, sweep {results.attribute('sweep_sha256')[:12]}.")
-            index = os.path.join(folder, "index.html")
-            with open(index, "w", encoding="utf-8") as file:
-                file.write(PAGE.format(title=html.escape(results.attribute("name")), summary=html.escape(about),
-                                       body="\n".join(page.body)))
-            failed = f", but {page.failed} of {page.drawn + page.failed} cannot be drawn" if page.failed else ""
-            print(f"{summary(results)}; figures in {index}{failed}")
-            if page.failed:
-                sys.exit(1)
+        with tempfile.TemporaryDirectory() as scratch:
+            path = ask_states(options.file, scratch) if options.live else options.file
+            with toysweep.Results(path) as results:
+                results.path = options.file  # in what is said of it
+                failed = draw(results, options, folder)
     except (toysweep.ResultsError, OSError) as fault:
         sys.exit(f"{os.path.basename(sys.argv[0])}: {fault}")
+    if failed:
+        sys.exit(1)
 
 
 if __name__ == "__main__":

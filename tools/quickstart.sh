@@ -36,7 +36,7 @@ tools/plot.py "$out/quickstart.h5" -o "$out/figures"
 cat <<TEXT
 
 Done. The pictures:  $root/$out/figures/index.html
-The numbers:         h5dump -d /final_loss $out/quickstart.h5
+The numbers:         h5dump -d /exact_loss $out/quickstart.h5
 Type next:           $build/toysweep --help
                      mpirun -n $ranks $build/toysweep run sweeps/tree.yaml -o tree.h5
                      tools/plot.py tree.h5

@@ -53,6 +53,11 @@ has_fuzzer() { # clang's run-time libraries: sanitizers and libFuzzer
     found=$(compgen -G "$(clang -print-resource-dir 2>/dev/null)/lib/*/libclang_rt.fuzzer*") && echo "${found%%$'\n'*}"
 }
 
+has_namespaces() { # ip is in sbin, which is not on everybody's PATH
+    local PATH=$PATH:/usr/sbin:/sbin
+    command -v unshare >/dev/null && command -v nsenter >/dev/null && command -v ip
+}
+
 has_mkfs() { # in sbin, which is not on everybody's PATH
     PATH=$PATH:/usr/sbin:/sbin has_command mkfs.ext4
 }
@@ -89,6 +94,7 @@ if [[ $tests == yes ]]; then
         "strace|strace|has_command strace"
         "Slurm|slurm-wlm munge|has_slurm"
         "mkfs.ext4|e2fsprogs|has_mkfs"
+        "Network namespaces|iproute2 util-linux|has_namespaces"
         "ShellCheck|shellcheck|has_command shellcheck"
     )
 fi

@@ -177,7 +177,7 @@ class Results:
         keys, columns = self._keys(), list(self.table)
         self.parameters = [name for name in columns if name in keys and name != "seed"]
         self.derived = [name for name in columns[:columns.index("status")]
-                        if name not in keys and name not in ("case", "identity")]
+                        if name not in keys and name not in ("case", "identity", "stacked_loss")]
         self.varying = [name for name in self.parameters if len(distinct(self.table[name])) > 1]
         if "seed" in self.table and len(distinct(self.table["seed"])) > 1:
             self.varying.append("seed")
@@ -272,6 +272,32 @@ class Results:
             there = [str(s) for k, s in enumerate(steps) if not _are_unknown(v[row, k] for v in stored.values())]
             raise ResultsError(f"{self.path}: instance {instance} has no weights of step {step}; there are those of "
                                f"step{'s' * (len(there) != 1)} {', '.join(there) or '(none)'}")
+        return found
+
+    def clusters(self, instance, embed=1, hidden=100, prefix=""):
+        """Neurons by irrep: {irrep: {"neurons": their numbers, "embed_energy", "hidden_energy", and of the latter the
+        shares "left", "right", "product", "constant"}}. A neuron is in the cluster of the irrep with most of its
+        energy if it has at least `embed` of it over all irreps, and after the activation `hidden` in functions of a b
+        in that irrep; else it is off, and in none. prefix: "value_" for powers (docs/workloads.md, "Neurons by
+        irrep")."""
+        group, row = self.case_of(instance)
+        if prefix + "neuron_irrep_energy" not in group:
+            raise ResultsError(f"{self.path}: instance {instance} has no {prefix}neuron_irrep_energy: networks on "
+                               "groups have it that keep weights, older files after `toysweep measure FILE -o NEW`")
+        before, after, energy = (group[prefix + name][row].astype(float) for name in
+                                 ("neuron_irrep_energy", "neuron_product_energy", "neuron_energy"))
+        shares = {name: group[f"{prefix}neuron_{name}_fraction"][row].astype(float)
+                  for name in ("left", "right", "product", "constant")}
+        owner = before.argmax(axis=0)
+        is_on = (before.sum(axis=0) >= embed) & (after[owner, np.arange(len(owner))] >= hidden)
+        found = {}
+        for r, irrep in enumerate(group["irrep"][...]):
+            own = np.flatnonzero(is_on & (owner == r))
+            total = energy[own].sum()
+            found[text(irrep)] = {
+                "neurons": own, "embed_energy": before[r, own].sum(), "hidden_energy": total,
+                **{name: float((share[own] * energy[own]).sum() / total) if total > 0 else float("nan")
+                   for name, share in shares.items()}}
         return found
 
 

@@ -49,7 +49,6 @@ typedef struct ts_transformer_work {
     int read_stride;                           // out_stride or model_stride
     int width;                                 // neurons_stride + read_stride
     int pairs;                                 // training pairs that are trained on here
-    int all_pairs;                             // training pairs of the instance
     const int *a, *b, *label;                  // (pairs)
     const float *w_e, *w_pos;                  // (n + 1, model_stride), (3, model_stride)
     const float *w_q, *w_k, *w_v;              // (heads, model, head_stride)

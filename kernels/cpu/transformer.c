@@ -397,7 +397,7 @@ static void inputs_gradient(const ts_transformer_work *w) {
 
 bool TS_FOR_SET(ts_transformer_gradient)(const ts_transformer_work *w) {
     size_t rows = (size_t)w->n * (size_t)w->heads * (size_t)w->width * sizeof(float);
-    float share = 1.0f / (float)w->all_pairs;
+    float share = 1.0f / (float)w->pairs;
     bool finite = true;
     make_inputs(w);
     make_scores(w);

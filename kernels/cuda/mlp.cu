@@ -283,7 +283,7 @@ template <int HIDDEN, int OUT, int TILE> cudaError_t launch(const ts_mlp_pairs_w
 // A function of the shape alone, like everything that orders a sum.
 int ts_mlp_fused_blocks(int pairs) {
     int units = (pairs + UNIT - 1) / UNIT;
-    return (units - 1) / UNITS_PER_BLOCK + 1; // one for a rank of a team that has no pairs
+    return (units - 1) / UNITS_PER_BLOCK + 1;
 }
 
 size_t ts_mlp_fused_shared(int hidden, int n_out) {

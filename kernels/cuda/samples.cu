@@ -15,11 +15,9 @@ __device__ __forceinline__ uint32_t step_of(const ts_samples_work &w, int instan
     return (uint32_t)w.begun[instance] + (uint32_t)w.taken[instance];
 }
 
-// Row r here as a row of the batch; -1: there is none.
-__device__ __forceinline__ int batch_row(const ts_samples_work &w, int instance, int r) {
-    int64_t batch = w.nodes > 0 ? w.drawn[instance] : w.batch;
-    int64_t row = batch * w.rank / w.ranks + r;
-    return row < batch * (w.rank + 1) / w.ranks ? (int)row : -1;
+// Rows of this step's batch.
+__device__ __forceinline__ int rows_of(const ts_samples_work &w, int instance) {
+    return w.nodes > 0 ? w.drawn[instance] : w.batch;
 }
 
 // Grid: instances.
@@ -49,20 +47,20 @@ __global__ void __launch_bounds__(THREADS) samples_list(const ts_samples_work w)
 
 // Grid: blocks of THREADS rows, instances.
 __global__ void __launch_bounds__(THREADS) samples_enter(const ts_samples_work w) {
-    int instance = (int)blockIdx.y, r = (int)blockIdx.x * THREADS + (int)threadIdx.x, rank = 0;
-    if (w.stopped[instance] || r >= w.rows)
+    int instance = (int)blockIdx.y, row = (int)blockIdx.x * THREADS + (int)threadIdx.x, rank = 0;
+    if (w.stopped[instance] || row >= w.batch)
         return;
-    int row = batch_row(w, instance, r);
-    float *x = writable(w.x, instance, 0) + (size_t)r * (size_t)w.x.stride;
+    bool there = row < rows_of(w, instance);
+    float *x = writable(w.x, instance, 0) + (size_t)row * (size_t)w.x.stride;
     const uint32_t *listed = nullptr;
-    if (row >= 0 && w.data.inputs > 0) {
+    if (there && w.data.inputs > 0) {
         int input = w.nodes > 0 ? w.input[(size_t)instance * (size_t)w.batch + (size_t)row] : row;
         listed = w.data.bits + (size_t)input * (size_t)w.data.words;
     }
     for (int word = 0; word < w.data.words; word++) {
         for (int c = 32 * word; c < min(32 * word + 32, w.x.stride); c += TS_QUAD)
             quad_at(x + c) = make_float4(0, 0, 0, 0);
-        if (row < 0)
+        if (!there)
             continue;
         uint32_t step = step_of(w, instance);
         uint32_t bits = listed ? listed[word] : draw_word(w.data, w.seed[instance], step, (uint32_t)row, word);
@@ -89,11 +87,11 @@ __global__ void __launch_bounds__(THREADS) loss_of_squares(const ts_samples_work
         return;
     const float *scale = w.scale + (size_t)instance * (size_t)w.x.stride;
     bool finite = true;
-    for (int r = (int)blockIdx.x * WARPS + (int)threadIdx.x / 32; r < w.rows; r += w.blocks * WARPS) {
-        int row = batch_row(w, instance, r);
-        float by = row >= 0 ? 2 * weight_of(w, instance, row) : 0, sum[] = {0};
-        const float *x = matrix(w.x, instance, 0) + (size_t)r * (size_t)w.x.stride;
-        float *z = writable(w.output, instance, 0) + (size_t)r * (size_t)w.x.stride;
+    for (int row = (int)blockIdx.x * WARPS + (int)threadIdx.x / 32; row < w.batch; row += w.blocks * WARPS) {
+        bool there = row < rows_of(w, instance);
+        float by = there ? 2 * weight_of(w, instance, row) : 0, sum[] = {0};
+        const float *x = matrix(w.x, instance, 0) + (size_t)row * (size_t)w.x.stride;
+        float *z = writable(w.output, instance, 0) + (size_t)row * (size_t)w.x.stride;
 #pragma unroll 1
         for (int c = (int)threadIdx.x % 32 * TS_QUAD; c < w.x.stride; c += STRIPE) {
             float4 error = quad_at(z + c) - quad_at(x + c), s = quad_at(scale + c);
@@ -103,10 +101,10 @@ __global__ void __launch_bounds__(THREADS) loss_of_squares(const ts_samples_work
             sum[0] = fmaf(scaled.z, error.z, sum[0]);
             sum[0] = fmaf(scaled.w, error.w, sum[0]);
             float4 dz = make_float4(by * scaled.x, by * scaled.y, by * scaled.z, by * scaled.w);
-            quad_at(z + c) = row >= 0 ? dz : make_float4(0, 0, 0, 0);
+            quad_at(z + c) = there ? dz : make_float4(0, 0, 0, 0);
         }
         warp_sum(sum);
-        finite = finite && (row < 0 || isfinite(sum[0]));
+        finite = finite && (!there || isfinite(sum[0]));
     }
     int bad = __syncthreads_or(!finite);
     if (threadIdx.x == 0)
@@ -120,7 +118,7 @@ cudaError_t ts_cuda_samples_list(const ts_samples_work *work, cudaStream_t strea
 }
 
 cudaError_t ts_cuda_samples_enter(const ts_samples_work *work, cudaStream_t stream) {
-    dim3 grid((unsigned)(work->rows + THREADS - 1) / THREADS, (unsigned)work->instances);
+    dim3 grid((unsigned)(work->batch + THREADS - 1) / THREADS, (unsigned)work->instances);
     return LAUNCH(samples_enter, grid, dim3(THREADS), 0, stream, *work);
 }
 

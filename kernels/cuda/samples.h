@@ -13,9 +13,7 @@ extern "C" {
 typedef struct ts_samples_work {
     ts_cuda_features data;
     int instances;
-    int batch;         // rows of a batch: all inputs, as many as can be drawn, or samples
-    int rank, ranks;   // which part of them is trained on here
-    int rows;          // at most of that part: batch / ranks, rounded up
+    int batch;         // rows: all inputs, as many as can be drawn, or samples
     int nodes;         // counters of a batch that is drawn from a list of inputs; 0: it is not
     int *count;        // (instances, nodes)
     int *input;        // (instances, batch): those that were drawn, ascending
@@ -25,9 +23,9 @@ typedef struct ts_samples_work {
     uint64_t *seed;    // (instances)
     const int *begun;  // (instances): the step is begun + taken
     const int *taken;  // (instances)
-    ts_operand x;      // (rows, features), written: of rows that there are not, zeros
-    ts_operand output; // (rows, features), written: x_hat becomes the loss's gradient
-    int blocks;        // ts_cuda_cross_entropy_blocks(rows)
+    ts_operand x;      // (batch, features), written: of rows that there are not, zeros
+    ts_operand output; // (batch, features), written: x_hat becomes the loss's gradient
+    int blocks;        // ts_cuda_cross_entropy_blocks(batch)
     int *bad;          // (instances, blocks): 1 where some loss is not finite
     const int *stopped;
 } ts_samples_work;

@@ -10,15 +10,18 @@
 
 struct ts_data;
 
-// Ranks that train one instance together, each on its part of the training pairs. All of them make the same
-// calls with the same arguments; all calls are collective over the team.
+// Ranks that train one instance together, each the parts of a step's sums that are its own. All of them make the same
+// calls with the same arguments; all calls are collective over the team. An error: a rank is lost, and nothing that the
+// team does can go on.
 typedef struct ts_team {
-    int rank, size;
-    // values (count) become their sum over the team, added in the order of ranks: the same bits on all of them,
-    // whatever the network. False if `mine` is false on any rank.
-    bool (*sum)(void *context, float *values, int64_t count, bool mine);
+    int rank, size; // not more than the parts of a step
+    // Ranks have made the parts of a sum (base/tree.h) that are theirs by ts_tree_share. sums (subtrees, count): of the
+    // subtrees that these parts are made of, in order; the first becomes the total, with the same bits on all ranks.
+    // *all: `mine` is true on every rank.
+    ts_status (*add_floats)(void *context, int parts, float *sums, int64_t count, bool mine, bool *all);
+    ts_status (*add_doubles)(void *context, int parts, double *sums, int64_t count);
     // values (count) become the largest of the team's.
-    void (*largest)(void *context, int64_t *values, int count);
+    ts_status (*largest)(void *context, int64_t *values, int count);
     void *context;
 } ts_team;
 
@@ -28,6 +31,7 @@ typedef struct ts_training_spec {
     int count;
     const struct ts_data *data; // of the case; read-only, shared by all its trainings
     const ts_team *team;        // NULL: this rank trains them alone
+    struct ts_crew *crew;       // threads that help in a step of many parts (base/crew.h); NULL: none
 } ts_training_spec;
 
 // Names and helps of engines, for `info` and whoever asks which one trains a case.
@@ -41,7 +45,9 @@ typedef struct ts_engine {
     const char *name;  // in plain words; those of one backend for one model each may share it
     const char *help;  // half a sentence
     const char *model; // NULL: any, by its definition (ts_model.define)
-    bool wide;         // it can train with a team
+    bool wide;         // ranks may share the parts of its steps (ts_model_costs)
+    bool shares;       // threads may
+    int most_parts;    // that it makes of a step; 0: as many as there can be
 
     // Whether it trains instances with such parameters: NULL, or why not, as half a sentence. NULL function: all.
     const char *(*can)(const ts_params *params);
@@ -65,7 +71,7 @@ typedef struct ts_engine {
     // instance that stops for good, how many updates left weights and moments finite: the loss at that step is not
     // finite, and the state is that step's; or the next update is the first after which a weight (as float32) or a
     // moment is not, and the state is what it left. Which of the two, the state tells. Looked at in every step, so
-    // that how training is cut into calls changes nothing. No allocation, no output.
+    // that how training is cut into calls changes nothing. No allocation but of helping threads, no output.
     ts_status (*train)(void *training, int64_t from, int64_t to, int64_t *reached);
 
     // Instances like this one that have to train at once to keep the device busy; valid once the backend's probe was

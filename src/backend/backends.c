@@ -75,21 +75,12 @@ const ts_backend *ts_backend_find(const char *name) {
     return NULL;
 }
 
-// With a key ranks_per_instance that is more than 1 a team trains it.
-static bool takes_team(const ts_params *params) {
-    return ts_schema_find(params->schema, "ranks_per_instance") >= 0 &&
-           ts_params_integer(params, "ranks_per_instance") > 1;
-}
-
 static const char NO_MODEL[] = "it has no such model";
 
 const char *ts_engine_refuses(const ts_engine *engine, const ts_params *params) {
     if (engine->model && strcmp(engine->model, params->schema->model->name) != 0)
         return NO_MODEL;
-    const char *reason = engine->can ? engine->can(params) : NULL;
-    if (!reason && takes_team(params) && !engine->wide)
-        reason = "it trains an instance on one rank only, and ranks_per_instance asks for more";
-    return reason;
+    return engine->can ? engine->can(params) : NULL;
 }
 
 const ts_engine *ts_backend_engine(const ts_backend *backend, const ts_params *params, const char **why) {

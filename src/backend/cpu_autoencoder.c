@@ -60,7 +60,7 @@ static void select_instance(void *handle, int instance) {
     t->work.scale = t->scale + (size_t)instance * (size_t)t->work.stride;
 }
 
-static bool make_gradient(void *handle, int64_t step) {
+static ts_status make_gradient(void *handle, int64_t step, bool *finite) {
     training *t = handle;
     ts_feature_draw(t->base.spec.data->features, t->seed, TS_STREAM_BATCH, (uint32_t)step, t->shape.samples, &t->batch);
     const ts_sparse_rows rows = {
@@ -71,7 +71,8 @@ static bool make_gradient(void *handle, int64_t step) {
         .value = t->batch.value,
         .weight = t->batch.weight,
     };
-    return isfinite(t->base.kernels->autoencoder_gradient(&t->work, &rows));
+    *finite = isfinite(t->base.kernels->autoencoder_gradient(&t->work, &rows));
+    return TS_OK;
 }
 
 static void end(void *handle) {

@@ -1,11 +1,15 @@
 // Any network on the CPU, by its model's definition: each operation a kernel on rows. What depends on one token or on
 // none is made once a step; pairs and samples go through all their operations tile by tile, which stays in the cache.
+#include "backend/cpu.h"
 #include "backend/cpu_pairs.h"
+#include "base/crew.h"
+#include "base/tree.h"
 #include "model/network.h"
 #include "network/plan.h"
 #include "task/data.h"
 
 #include <math.h>
+#include <stdatomic.h>
 #include <string.h>
 
 enum {
@@ -29,20 +33,31 @@ typedef struct sum {
     size_t numbers;
 } sum;
 
-typedef struct training {
-    ts_cpu_training base; // first
-    ts_graph graph;
-    ts_plan plan;
+// What a thread takes pairs or samples through the network with: rows of its own for a tile, and sums of its own.
+typedef struct pass {
+    float *gradient;      // (layout.padded) of parameters
     place *place;         // (nodes)
     ts_row_operation *op; // (nodes)
     const ts_row_operation *
         *of_pairs; // (pair_operations) those of pairs or samples that are left to do, in their order
     int pair_operations;
-    int chunks; // of pairs (ts_plan_chunks)
-    sum *sum;   // (sums) over pairs
+    sum *sum; // (sums) over pairs
     int sums;
-    size_t summed;  // numbers in all of them
-    float *waiting; // (log2(chunks), summed) those of the left 1, 2, 4 ... chunks of a subtree
+} pass;
+
+typedef struct training {
+    ts_cpu_training base; // first
+    ts_graph graph;
+    ts_plan plan;
+    pass own;      // tables, which all threads read, are made with it, too
+    size_t summed; // numbers in all sums
+    // Several parts (ts_plan_parts): chunks of pairs, which threads share, and the ranks of a team.
+    int parts;
+    int first, last;     // those of this rank, last included
+    float *of_part;      // (last + 1 - first, summed) the sums of the subtree that begins with this part
+    atomic_int *arrived; // (2 parts) children of the subtree with that number that are made: root 1, then 2, 3
+    atomic_int next;     // part that nobody has taken
+    atomic_bool finite;  // all losses
     // Of tables.
     ts_cpu_pairs pairs;
     const int *a, *b, *label; // of the instance selected
@@ -64,7 +79,11 @@ static ts_status set_shape(void *handle) {
     ts_status status = ts_model_define_training(&t->base.spec.params[0], t->base.spec.data, &t->graph);
     if (status == TS_OK)
         status = ts_plan_make(&t->graph, TS_MOST_TOGETHER, &t->plan);
-    t->chunks = status == TS_OK && t->base.spec.data->table ? ts_plan_chunks(&t->plan, t->pairs.own) : 1;
+    t->parts = status == TS_OK && t->base.spec.data->table ? ts_plan_parts(&t->plan, t->pairs.train) : 1;
+    const ts_team *team = t->base.spec.team;
+    int end;
+    ts_tree_share(t->parts, team ? team->rank : 0, team ? team->size : 1, &t->first, &end);
+    t->last = end - 1;
     return status;
 }
 
@@ -84,71 +103,87 @@ static bool is_turned(const training *t, int matrix) {
     return false;
 }
 
-static void take_rows(training *t, ts_slab *slab, int index) {
+// Tables and constants, with their gradients, are the training's; a helping thread has only sums of its own.
+static void take_rows(const training *t, pass *p, ts_slab *slab, int index) {
     const ts_node *node = &t->graph.node[index];
     const ts_step *step = &t->plan.step[index];
-    place p = {.rows = ts_graph_rows(&t->graph, node, TILE), .stride = TS_PAD(node->width)};
-    size_t numbers = (size_t)p.rows * (size_t)p.stride;
+    bool helps = p != &t->own, of_pairs = node->domain == TS_PAIR;
+    place at = {.rows = ts_graph_rows(&t->graph, node, TILE), .stride = TS_PAD(node->width)};
+    size_t numbers = (size_t)at.rows * (size_t)at.stride;
     bool lies_here = !is_alias(node) && step->home == index;
-    if (lies_here) {
-        p.value = ts_slab_take_zero(slab, numbers, sizeof(float));
+    if (helps && !of_pairs)
+        at = t->own.place[index];
+    if (lies_here && (!helps || of_pairs)) {
+        at.value = ts_slab_take_zero(slab, numbers, sizeof(float));
         if (step->in_place)
-            p.gradient = p.value;
-        else if (node->operation != TS_INPUT)
-            p.gradient = ts_slab_take_zero(slab, numbers, sizeof(float));
+            at.gradient = at.value;
     }
+    if (lies_here && !step->in_place && node->operation != TS_INPUT && (!helps || of_pairs || step->gathers))
+        at.gradient = ts_slab_take_zero(slab, numbers, sizeof(float));
     if (is_turned(t, index))
-        p.turned = ts_slab_take(slab, (size_t)node->width * (size_t)p.rows, sizeof(float));
-    if (step->transposed)
-        p.transposed = ts_slab_take(slab, (size_t)p.stride * (size_t)TS_PAD(p.rows), sizeof(float));
-    if (t->place)
-        t->place[index] = p;
+        at.turned = ts_slab_take_zero(slab, (size_t)node->width * (size_t)at.rows, sizeof(float));
+    if (step->transposed && !helps)
+        at.transposed = ts_slab_take(slab, (size_t)at.stride * (size_t)TS_PAD(at.rows), sizeof(float));
+    if (p->place)
+        p->place[index] = at;
 }
 
 // Of parameters whole tensors, as several nodes may have rows of one.
-static sum sum_of(const training *t, int index) {
+static sum sum_of(const training *t, const pass *p, int index) {
     const ts_node *node = &t->graph.node[index];
     if (is_turned(t, index))
-        return (sum){t->place ? t->place[index].turned : NULL,
+        return (sum){p->place ? p->place[index].turned : NULL,
                      (size_t)node->width * (size_t)ts_graph_rows(&t->graph, node, 0)};
     if (node->operation != TS_PARAMETER)
-        return (sum){t->place ? t->place[index].gradient : NULL,
+        return (sum){p->place ? p->place[index].gradient : NULL,
                      (size_t)ts_graph_rows(&t->graph, node, 0) * (size_t)TS_PAD(node->width)};
     for (int i = 0; i < index; i++)
         if (t->plan.step[i].gathers && t->graph.node[i].operation == TS_PARAMETER &&
             t->graph.node[i].tensor == node->tensor && !is_turned(t, i))
             return (sum){0};
     const ts_padded_tensor *tensor = &t->base.layout.tensor[node->tensor];
-    return (sum){t->place ? ts_cpu_gradient(&t->base, node->tensor) : NULL, (size_t)(tensor->rows * tensor->stride)};
+    return (sum){p->gradient ? p->gradient + tensor->offset : NULL, (size_t)(tensor->rows * tensor->stride)};
 }
 
-// In both passes of the slab, the first of which has no places yet.
-static void find_sums(training *t) {
-    t->sums = 0;
-    t->summed = 0;
+// In both passes of the slab, the first of which has no places yet. Returns the numbers in all sums.
+static size_t find_sums(const training *t, pass *p) {
+    size_t summed = 0;
+    p->sums = 0;
     for (int i = 0; i < t->graph.count; i++) {
-        sum found = t->plan.step[i].gathers ? sum_of(t, i) : (sum){0};
-        t->summed += found.numbers;
-        if (t->sum && found.numbers > 0)
-            t->sum[t->sums++] = found;
+        sum found = t->plan.step[i].gathers ? sum_of(t, p, i) : (sum){0};
+        summed += found.numbers;
+        if (p->sum && found.numbers > 0)
+            p->sum[p->sums++] = found;
     }
+    return summed;
+}
+
+static void take_pass(const training *t, pass *p, ts_slab *slab) {
+    size_t nodes = (size_t)t->graph.count;
+    p->place = ts_slab_take_zero(slab, nodes, sizeof *p->place);
+    p->op = ts_slab_take_zero(slab, nodes, sizeof *p->op);
+    p->of_pairs = ts_slab_take(slab, nodes, sizeof *p->of_pairs);
+    p->sum = ts_slab_take(slab, nodes, sizeof *p->sum);
+    for (int i = 0; i < t->graph.count; i++)
+        take_rows(t, p, slab, i);
+    find_sums(t, p);
+    p->pair_operations = 0;
+    for (int i = 0; p->of_pairs && i < t->graph.count; i++)
+        if (t->graph.node[i].domain == TS_PAIR && !t->plan.step[i].skip)
+            p->of_pairs[p->pair_operations++] = &p->op[i];
 }
 
 static void take(void *handle) {
     training *t = handle;
     ts_slab *slab = &t->base.slab;
-    size_t nodes = (size_t)t->graph.count, levels = 0;
     const ts_data *data = t->base.spec.data;
-    t->place = ts_slab_take_zero(slab, nodes, sizeof *t->place);
-    t->op = ts_slab_take_zero(slab, nodes, sizeof *t->op);
-    t->of_pairs = ts_slab_take(slab, nodes, sizeof *t->of_pairs);
-    t->sum = ts_slab_take(slab, nodes, sizeof *t->sum);
-    for (int i = 0; i < t->graph.count; i++)
-        take_rows(t, slab, i);
-    find_sums(t);
-    for (int rest = t->chunks; rest > 1; rest /= 2)
-        levels++;
-    t->waiting = ts_slab_take(slab, levels * t->summed, sizeof(float));
+    t->own.gradient = t->base.gradient;
+    take_pass(t, &t->own, slab);
+    t->summed = find_sums(t, &t->own);
+    if (t->parts > 1) {
+        t->of_part = ts_slab_take(slab, (size_t)(t->last + 1 - t->first) * t->summed, sizeof *t->of_part);
+        t->arrived = ts_slab_take_zero(slab, 2 * (size_t)t->parts, sizeof *t->arrived);
+    }
     if (data->table)
         ts_cpu_pairs_take(&t->pairs, &t->base.spec, slab);
     else
@@ -166,9 +201,6 @@ static bool mixes_tables(const ts_graph *graph) {
 
 static ts_status initialise(void *handle) {
     training *t = handle;
-    for (int i = 0; i < t->graph.count; i++)
-        if (t->graph.node[i].domain == TS_PAIR && !t->plan.step[i].skip)
-            t->of_pairs[t->pair_operations++] = &t->op[i];
     if (t->base.spec.data->table)
         return ts_cpu_pairs_draw(&t->pairs, &t->base.spec, mixes_tables(&t->graph) ? TOKEN_BLOCK : 0);
     const ts_feature_data *features = t->base.spec.data->features;
@@ -182,29 +214,29 @@ static ts_status initialise(void *handle) {
 // --- Operations of the instance selected ---
 
 // Rows that lie in the training's parameters or in another node's.
-static void place_elsewhere(training *t, int instance) {
+static void place_elsewhere(const training *t, pass *own) {
     for (int i = t->graph.count - 1; i >= 0; i--)
         if (t->plan.step[i].home != i) {
-            t->place[i].value = t->place[t->plan.step[i].home].value;
-            t->place[i].gradient = t->place[t->plan.step[i].home].gradient;
+            own->place[i].value = own->place[t->plan.step[i].home].value;
+            own->place[i].gradient = own->place[t->plan.step[i].home].gradient;
         }
     for (int i = 0; i < t->graph.count; i++) {
         const ts_node *node = &t->graph.node[i];
-        place *p = &t->place[i];
+        place *p = &own->place[i];
         if (node->operation == TS_PARAMETER) {
             size_t first = (size_t)node->first * (size_t)p->stride;
-            p->value = (float *)ts_cpu_weights(&t->base, instance, node->tensor) + first;
-            p->gradient = ts_cpu_gradient(&t->base, node->tensor) + first;
+            p->value = (float *)ts_cpu_weights(&t->base, t->instance, node->tensor) + first;
+            p->gradient = own->gradient + t->base.layout.tensor[node->tensor].offset + first;
         } else if (node->operation == TS_LOOKUP) {
-            p->value = t->place[node->input[0]].value;
-            p->gradient = t->place[node->input[0]].gradient;
+            p->value = own->place[node->input[0]].value;
+            p->gradient = own->place[node->input[0]].gradient;
         }
     }
 }
 
-static ts_rows rows_of(const training *t, const ts_node *node, int input) {
+static ts_rows rows_of(const training *t, const pass *own, const ts_node *node, int input) {
     const ts_node *in = &t->graph.node[input];
-    const place *p = &t->place[input];
+    const place *p = &own->place[input];
     ts_rows_by by = in->domain == TS_CONSTANT                          ? in->rows > 1 ? TS_BY_ROW : TS_THE_ONLY
                     : node->domain != TS_PAIR || in->domain == TS_PAIR ? TS_BY_ROW
                     : in->domain == TS_LEFT                            ? TS_BY_A
@@ -212,10 +244,10 @@ static ts_rows rows_of(const training *t, const ts_node *node, int input) {
     return (ts_rows){.value = p->value, .gradient = p->gradient, .by = by, .width = in->width, .stride = p->stride};
 }
 
-static void set_operation(training *t, int index) {
+static void set_operation(const training *t, pass *own, int index) {
     const ts_node *node = &t->graph.node[index];
     const ts_step *step = &t->plan.step[index];
-    ts_row_operation *op = &t->op[index];
+    ts_row_operation *op = &own->op[index];
     *op = (ts_row_operation){
         .operation = node->operation,
         .activation = node->activation,
@@ -224,22 +256,22 @@ static void set_operation(training *t, int index) {
         .transposed = node->transposed,
         .inputs = step->inputs,
         .depth_block = node->domain == TS_PAIR ? 0 : TABLE_BLOCK,
-        .out = t->place[index].value,
-        .dout = t->place[index].gradient,
-        .before = step->before >= 0 ? &t->op[step->before] : NULL,
-        .then = step->then >= 0 ? &t->op[step->then] : NULL,
+        .out = own->place[index].value,
+        .dout = own->place[index].gradient,
+        .before = step->before >= 0 ? &own->op[step->before] : NULL,
+        .then = step->then >= 0 ? &own->op[step->then] : NULL,
         .adds = step->adds,
         .width = node->width,
-        .stride = t->place[index].stride,
+        .stride = own->place[index].stride,
     };
     for (int i = 0; i < step->inputs; i++) {
-        op->in[i] = rows_of(t, node, step->input[i]);
+        op->in[i] = rows_of(t, own, node, step->input[i]);
         op->in[i].set = step->sets[i];
         if (step->shares[i])
             op->in[i].gradient = NULL;
     }
     if (node->operation == TS_PRODUCT) {
-        const place *matrix = &t->place[node->input[1]];
+        const place *matrix = &own->place[node->input[1]];
         op->matrix_transposed = matrix->transposed;
         op->matrix_rows = matrix->rows;
         op->matrix_stride = TS_PAD(matrix->rows);
@@ -247,14 +279,18 @@ static void set_operation(training *t, int index) {
     }
 }
 
+static void set_operations(const training *t, pass *own) {
+    place_elsewhere(t, own);
+    for (int i = 0; i < t->graph.count; i++)
+        set_operation(t, own, i);
+}
+
 static void select_instance(void *handle, int instance) {
     training *t = handle;
     t->instance = instance;
     if (t->base.spec.data->table)
         ts_cpu_pairs_of(&t->pairs, instance, &t->a, &t->b, &t->label);
-    place_elsewhere(t, instance);
-    for (int i = 0; i < t->graph.count; i++)
-        set_operation(t, i);
+    set_operations(t, &t->own);
 }
 
 // --- A step ---
@@ -263,11 +299,11 @@ static void make_tables(training *t) {
     const ts_kernels *kernels = t->base.kernels;
     for (int i = 0; i < t->graph.count; i++) {
         const ts_step *step = &t->plan.step[i];
-        const place *p = &t->place[i];
+        const place *p = &t->own.place[i];
         if (t->graph.node[i].domain == TS_PAIR)
             continue;
         if (!step->skip)
-            kernels->operate(&t->op[i], p->rows, NULL, NULL);
+            kernels->operate(&t->own.op[i], p->rows, NULL, NULL);
         if (p->turned)
             memset(p->turned, 0, (size_t)p->rows * (size_t)t->graph.node[i].width * sizeof(float));
         else if (step->clear)
@@ -277,102 +313,186 @@ static void make_tables(training *t) {
     }
 }
 
-static void make_tile(training *t, int rows, const int *a, const int *b) {
-    for (int i = 0; i < t->pair_operations; i++)
-        t->base.kernels->operate(t->of_pairs[i], rows, a, b);
+static void make_tile(const training *t, const pass *p, int rows, const int *a, const int *b) {
+    for (int i = 0; i < p->pair_operations; i++)
+        t->base.kernels->operate(p->of_pairs[i], rows, a, b);
 }
 
-static void tile_back(training *t, int rows, const int *a, const int *b) {
-    for (int i = t->pair_operations - 1; i >= 0; i--)
-        t->base.kernels->operate_back(t->of_pairs[i], rows, a, b);
+static void tile_back(const training *t, const pass *p, int rows, const int *a, const int *b) {
+    for (int i = p->pair_operations - 1; i >= 0; i--)
+        t->base.kernels->operate_back(p->of_pairs[i], rows, a, b);
 }
 
 static void tables_back(training *t) {
     for (int i = 0; i < t->graph.count; i++) {
-        const place *p = &t->place[i];
+        const place *p = &t->own.place[i];
         if (p->turned)
             t->base.kernels->transpose(p->turned, t->graph.node[i].width, p->rows, p->rows, p->gradient, p->stride);
     }
     for (int i = t->graph.count - 1; i >= 0; i--)
         if (t->graph.node[i].domain != TS_PAIR && !t->plan.step[i].skip)
-            t->base.kernels->operate_back(&t->op[i], t->place[i].rows, NULL, NULL);
+            t->base.kernels->operate_back(&t->own.op[i], t->own.place[i].rows, NULL, NULL);
 }
 
-static bool learn_chunk(training *t, int64_t first, int64_t end) {
-    const place *out = &t->place[t->graph.output];
+// Of whole tiles, but for the last.
+static bool learn_chunk(const training *t, const pass *p, int chunk) {
+    const place *out = &p->place[t->graph.output];
+    int64_t tiles = (t->pairs.train + TILE - 1) / TILE, first = tiles * chunk / t->parts * TILE;
+    int64_t end = tiles * (chunk + 1) / t->parts * TILE;
+    end = end < t->pairs.train ? end : t->pairs.train;
     float share = 1.0F / (float)t->pairs.train;
     bool finite = true;
     for (; first < end; first += TILE) {
         int rows = end - first < TILE ? (int)(end - first) : TILE;
-        make_tile(t, rows, t->a + first, t->b + first);
+        make_tile(t, p, rows, t->a + first, t->b + first);
         if (out->gradient != out->value)
             memcpy(out->gradient, out->value, (size_t)rows * (size_t)out->stride * sizeof(float));
         finite = t->base.kernels->loss(t->graph.loss, out->gradient, rows, out->stride, t->pairs.valid,
                                        t->label + first, share) &&
                  finite;
-        tile_back(t, rows, t->a + first, t->b + first);
+        tile_back(t, p, rows, t->a + first, t->b + first);
     }
     return finite;
 }
 
-// The sums over the pairs of a chunk: of the subtree that it completes, with the chunks before it, to the left. Unless
-// it is the last one, they wait, and the next chunk begins with zeros.
-static void end_chunk(training *t, int chunk) {
-    float *waiting = t->waiting;
-    for (int left = chunk; left % 2 == 1; left /= 2, waiting += t->summed) {
-        const float *from = waiting;
-        for (int i = 0; i < t->sums; from += t->sum[i++].numbers)
-            for (size_t j = 0; j < t->sum[i].numbers; j++)
-                t->sum[i].at[j] = from[j] + t->sum[i].at[j];
-    }
-    for (int i = 0; i < t->sums && chunk + 1 < t->chunks; waiting += t->sum[i++].numbers) {
-        memcpy(waiting, t->sum[i].at, t->sum[i].numbers * sizeof *waiting);
-        memset(t->sum[i].at, 0, t->sum[i].numbers * sizeof *waiting);
+// --- Several parts, in a binary tree ---
+
+static float *sums_of(const training *t, int part) {
+    return t->of_part + (size_t)(part - t->first) * t->summed;
+}
+
+// The next sums begin with zeros.
+static void put_away(const pass *p, float *to) {
+    for (int i = 0; i < p->sums; to += p->sum[i++].numbers) {
+        memcpy(to, p->sum[i].at, p->sum[i].numbers * sizeof *to);
+        memset(p->sum[i].at, 0, p->sum[i].numbers * sizeof *to);
     }
 }
 
-static bool learn_pairs(training *t) {
-    bool finite = true;
-    for (int chunk = 0; chunk < t->chunks; chunk++) {
-        finite = learn_chunk(t, t->pairs.own * chunk / t->chunks, t->pairs.own * (chunk + 1) / t->chunks) && finite;
-        end_chunk(t, chunk);
+static void take_out(const pass *p, const float *from) {
+    for (int i = 0; i < p->sums; from += p->sum[i++].numbers)
+        memcpy(p->sum[i].at, from, p->sum[i].numbers * sizeof *from);
+}
+
+// Whoever makes the second half of a subtree adds both up, where both are this rank's.
+static void join_parts(training *t, int part) {
+    for (int size = 1, node = t->parts + part; node > 1; size *= 2, node /= 2) {
+        part -= part % (2 * size);
+        if (part < t->first || part + 2 * size - 1 > t->last || atomic_fetch_add(&t->arrived[node / 2], 1) == 0)
+            return;
+        float *left = sums_of(t, part);
+        const float *right = sums_of(t, part + size);
+        for (size_t i = 0; i < t->summed; i++)
+            left[i] = left[i] + right[i];
     }
-    return finite;
+}
+
+static bool take_part(training *t, const pass *p) {
+    int part = atomic_fetch_add(&t->next, 1);
+    if (part > t->last)
+        return false;
+    if (!learn_chunk(t, p, part))
+        atomic_store(&t->finite, false);
+    put_away(p, sums_of(t, part));
+    join_parts(t, part);
+    return true;
+}
+
+static bool is_part_left(void *handle) {
+    training *t = handle;
+    return atomic_load(&t->next) <= t->last;
+}
+
+static void lead(void *handle) {
+    training *t = handle;
+    while (take_part(t, &t->own))
+        ;
+}
+
+// On another thread. Without memory for it the others do its parts.
+static void help(void *handle) {
+    training *t = handle;
+    pass p = {0};
+    ts_slab slab = {0};
+    for (int both = 0; both < 2; both++) {
+        if (both == 1 && ts_slab_reserve(&slab, "a helping thread") != TS_OK)
+            return;
+        p.gradient = ts_slab_take_zero(&slab, (size_t)t->base.layout.padded, sizeof *p.gradient);
+        take_pass(t, &p, &slab);
+    }
+    set_operations(t, &p);
+    unsigned before = ts_cpu_begin_steps();
+    while (take_part(t, &p) && ts_crew_may_help(t->base.spec.crew))
+        ;
+    ts_cpu_end_steps(before);
+    ts_slab_free(&slab);
+}
+
+// The subtrees that this rank has made become the team's total.
+static ts_status add_teams(const training *t, bool mine, bool *all) {
+    const ts_team *team = t->base.spec.team;
+    ts_subtree subtree[TS_MOST_SUBTREES];
+    int subtrees = ts_tree_subtrees(t->first, t->last + 1, subtree);
+    for (int i = 1; i < subtrees; i++)
+        memmove(t->of_part + (size_t)i * t->summed, sums_of(t, subtree[i].first), t->summed * sizeof *t->of_part);
+    return team->add_floats(team->context, t->parts, t->of_part, (int64_t)t->summed, mine, all);
+}
+
+static ts_status learn_pairs(training *t, bool *finite) {
+    if (t->parts == 1) {
+        *finite = learn_chunk(t, &t->own, 0);
+        return TS_OK;
+    }
+    for (int i = 0; i < 2 * t->parts; i++)
+        atomic_store(&t->arrived[i], 0);
+    atomic_store(&t->finite, true);
+    atomic_store(&t->next, t->first);
+    if (t->base.spec.crew)
+        ts_crew_share(t->base.spec.crew, &(ts_crew_work){help, is_part_left, t}, lead);
+    else
+        lead(t);
+    *finite = atomic_load(&t->finite);
+    ts_status status = t->base.spec.team ? add_teams(t, *finite, finite) : TS_OK;
+    if (status == TS_OK)
+        take_out(&t->own, t->of_part);
+    return status;
 }
 
 static bool learn_samples(training *t, int64_t step) {
     const ts_params *params = &t->base.spec.params[t->instance];
-    const place *in = &t->place[t->input], *out = &t->place[t->graph.output];
+    const place *in = &t->own.place[t->input], *out = &t->own.place[t->graph.output];
     const float *scale = t->scale + (size_t)t->instance * (size_t)out->stride;
     const ts_feature_batch *batch = &t->batch;
-    const ts_team *team = t->base.spec.team;
     double loss = 0;
     ts_feature_draw(t->base.spec.data->features, (uint64_t)ts_params_integer(params, "seed"), TS_STREAM_BATCH,
                     (uint32_t)step, ts_params_integer(params, "batch"), &t->batch);
-    int64_t rank = team ? team->rank : 0, ranks = team ? team->size : 1;
-    int first = (int)(batch->rows * rank / ranks), end = (int)(batch->rows * (rank + 1) / ranks);
-    for (; first < end; first += TILE) {
-        int rows = end - first < TILE ? end - first : TILE;
+    for (int first = 0; first < batch->rows; first += TILE) {
+        int rows = batch->rows - first < TILE ? (int)(batch->rows - first) : TILE;
         memset(in->value, 0, (size_t)rows * (size_t)in->stride * sizeof(float));
         for (int r = 0; r < rows; r++)
             for (int e = batch->begin[first + r]; e < batch->end[first + r]; e++)
                 in->value[r * in->stride + batch->active[e]] = batch->value ? batch->value[e] : 1;
-        make_tile(t, rows, NULL, NULL);
+        make_tile(t, &t->own, rows, NULL, NULL);
         if (out->gradient != out->value)
             memcpy(out->gradient, out->value, (size_t)rows * (size_t)out->stride * sizeof(float));
         loss +=
             t->base.kernels->loss_of_squares(out->gradient, in->value, scale, batch->weight + first, rows, out->stride);
-        tile_back(t, rows, NULL, NULL);
+        tile_back(t, &t->own, rows, NULL, NULL);
     }
     return isfinite(loss);
 }
 
-static bool make_gradient(void *handle, int64_t step) {
+static ts_status make_gradient(void *handle, int64_t step, bool *finite) {
     training *t = handle;
+    ts_status status = TS_OK;
     make_tables(t);
-    bool finite = t->base.spec.data->table ? learn_pairs(t) : learn_samples(t, step);
-    tables_back(t);
-    return finite;
+    if (t->base.spec.data->table)
+        status = learn_pairs(t, finite);
+    else
+        *finite = learn_samples(t, step);
+    if (status == TS_OK)
+        tables_back(t);
+    return status;
 }
 
 static void end(void *handle) {
@@ -399,6 +519,7 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
 const ts_engine ts_cpu_network = {.name = TS_GENERAL,
                                   .help = TS_GENERAL_HELP,
                                   .wide = true,
+                                  .shares = true,
                                   .can = ts_cpu_optimiser_can,
                                   .create = create,
                                   TS_CPU_ENGINE_FUNCTIONS};

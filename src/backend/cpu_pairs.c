@@ -7,10 +7,7 @@
 #include <stdlib.h>
 
 void ts_cpu_pairs_begin(ts_cpu_pairs *p, const ts_training_spec *spec) {
-    int64_t rank = spec->team ? spec->team->rank : 0, ranks = spec->team ? spec->team->size : 1;
     p->train = ts_network_train(&spec->params[0], spec->data->table->n);
-    p->first = p->train * rank / ranks;
-    p->own = p->train * (rank + 1) / ranks - p->first;
 }
 
 void ts_cpu_pairs_take(ts_cpu_pairs *p, const ts_training_spec *spec, ts_slab *slab) {
@@ -55,7 +52,7 @@ ts_status ts_cpu_pairs_draw(const ts_cpu_pairs *p, const ts_training_spec *spec,
 }
 
 void ts_cpu_pairs_of(const ts_cpu_pairs *p, int instance, const int **a, const int **b, const int **label) {
-    *a = p->pairs + (size_t)instance * 3 * (size_t)p->train + p->first;
+    *a = p->pairs + (size_t)instance * 3 * (size_t)p->train;
     *b = *a + p->train;
     *label = *b + p->train;
 }

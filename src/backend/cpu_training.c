@@ -72,8 +72,7 @@ void ts_cpu_training_destroy(void *training) {
     ts_free(t);
 }
 
-static int64_t train_instance(ts_cpu_training *t, int instance, int64_t from, int64_t to) {
-    const ts_team *team = t->spec.team;
+static ts_status train_instance(ts_cpu_training *t, int instance, int64_t from, int64_t to, int64_t *reached) {
     const ts_cpu_instance of = {
         .params = &t->spec.params[instance],
         .kernels = t->kernels,
@@ -86,25 +85,25 @@ static int64_t train_instance(ts_cpu_training *t, int instance, int64_t from, in
     ts_cpu_updates updates;
     ts_cpu_updates_begin(&updates, &of, from);
     t->model->select(t, instance);
-    for (int64_t step = from; step < to; step++) {
-        bool finite = t->model->make_gradient(t, step);
-        if (team)
-            finite = team->sum(team->context, t->gradient, t->layout.padded, finite);
+    for (*reached = from; *reached < to; ++*reached) {
+        bool finite;
+        ts_status status = t->model->make_gradient(t, *reached, &finite);
         // A team's weights have the same bits on all ranks, so that all of them find the same here.
-        if (!finite || !ts_cpu_update(&updates))
-            return step;
+        if (status != TS_OK || !finite || !ts_cpu_update(&updates))
+            return status;
     }
-    return to;
+    return TS_OK;
 }
 
 ts_status ts_cpu_training_train(void *training, int64_t from, int64_t to, int64_t *reached) {
     ts_cpu_training *t = training;
     unsigned before = ts_cpu_begin_steps();
-    for (int i = 0; i < t->spec.count; i++)
+    ts_status status = TS_OK;
+    for (int i = 0; i < t->spec.count && status == TS_OK; i++)
         if (reached[i] == from)
-            reached[i] = train_instance(t, i, from, to);
+            status = train_instance(t, i, from, to, &reached[i]);
     ts_cpu_end_steps(before);
-    return TS_OK;
+    return status;
 }
 
 size_t ts_cpu_training_state_bytes(const void *training) {

@@ -1,6 +1,6 @@
 // What the CPU engines share: float32 weights and moments of K instances with rows padded to whole vectors, and updates
-// by a gradient that a model's kernel makes. One thread trains one instance after the other; or the ranks of a team one
-// together, whose gradients are added up at every step.
+// by a gradient that a model's kernel makes. One thread trains one instance after the other, with whoever shares the
+// parts of a step.
 #pragma once
 
 #include "backend/backend.h"
@@ -22,13 +22,14 @@ typedef struct ts_cpu_training {
 
 // What a model brings: everything but `end`. All get the training, which starts with a ts_cpu_training.
 typedef struct ts_cpu_model {
-    size_t bytes;                                // of the training
-    ts_status (*set_shape)(void *);              // from its spec and layout; all else is zero then
-    void (*take)(void *);                        // what it needs of the slab, in both passes
-    ts_status (*initialise)(void *);             // fills in what it took
-    void (*select)(void *, int instance);        // whose gradients are wanted from now on
-    bool (*make_gradient)(void *, int64_t step); // writes `gradient`; false: a loss is not finite
-    void (*end)(void *);                         // NULL: there is nothing to free but the slab
+    size_t bytes;                         // of the training
+    ts_status (*set_shape)(void *);       // from its spec and layout; all else is zero then
+    void (*take)(void *);                 // what it needs of the slab, in both passes
+    ts_status (*initialise)(void *);      // fills in what it took
+    void (*select)(void *, int instance); // whose gradients are wanted from now on
+    // Writes `gradient`; *finite: all losses are. An error is its team's.
+    ts_status (*make_gradient)(void *, int64_t step, bool *finite);
+    void (*end)(void *); // NULL: there is nothing to free but the slab
 } ts_cpu_model;
 
 ts_status ts_cpu_training_create(const ts_cpu_model *model, const ts_training_spec *spec, void **training);

@@ -91,10 +91,11 @@ static void select_instance(void *handle, int instance) {
     ts_cpu_pairs_of(&t->pairs, instance, &w->a, &w->b, &w->label);
 }
 
-static bool make_gradient(void *handle, int64_t step) {
+static ts_status make_gradient(void *handle, int64_t step, bool *finite) {
     training *t = handle;
     (void)step; // all pairs at every one
-    return t->base.kernels->transformer_gradient(&t->work);
+    *finite = t->base.kernels->transformer_gradient(&t->work);
+    return TS_OK;
 }
 
 static ts_status set_shape(void *handle) {
@@ -114,8 +115,7 @@ static ts_status set_shape(void *handle) {
         .neurons_stride = TS_PAD(shape.neurons),
         .out_stride = TS_PAD(shape.n_out),
         .direct = ts_transformer_direct(&shape, (double)t->pairs.train),
-        .pairs = (int)t->pairs.own,
-        .all_pairs = (int)t->pairs.train,
+        .pairs = (int)t->pairs.train,
     };
     t->work.read_stride = t->work.direct ? t->work.out_stride : t->work.model_stride;
     t->work.width = t->work.neurons_stride + t->work.read_stride;
@@ -137,15 +137,13 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
 
 static const char *can(const ts_params *params) {
     const char *why = ts_cpu_optimiser_can(params);
-    double of_all = params->schema->model->step_operations(params, NULL) / 2;
-    double multiply_adds = of_all / (double)ts_params_integer(params, "ranks_per_instance");
-    return why || multiply_adds < TS_ONE_CHUNK ? why : "it is so large that its sums are made in chunks";
+    double multiply_adds = params->schema->model->step_operations(params, NULL) / 2;
+    return why || multiply_adds < TS_ONE_PART ? why : "it is so large that its sums are made in parts";
 }
 
 const ts_engine ts_cpu_transformer = {.name = TS_FUSED,
                                       .help = TS_FUSED_HELP,
                                       .model = "transformer",
-                                      .wide = true,
                                       .can = can,
                                       .create = create,
                                       TS_CPU_ENGINE_FUNCTIONS};

@@ -2,7 +2,6 @@
 // right = W_y W[e:]; the pairs, fused where W_U fits on the chip (kernels/cuda/mlp.h), else one product after the
 // other; sums over each token's pairs; dW_x, dW_y and dW; AdamW. How sums are cut follows from the shape alone, never
 // from K, so that packing changes no bits.
-#include "backend/adam_constants.h"
 #include "backend/cuda_training.h"
 #include "cuda/mlp.h"
 #include "model/mlp.h"
@@ -196,8 +195,7 @@ const ts_engine ts_cuda_mlp = {
     .name = TS_FUSED,
     .help = TS_FUSED_HELP,
     .model = "mlp",
-    .wide = true,
-    .can = ts_adam_can,
+    .can = ts_cuda_fused_can,
     .create = create,
     TS_CUDA_ENGINE_FUNCTIONS,
     .fill = fill,

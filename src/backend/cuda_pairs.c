@@ -10,14 +10,27 @@
 void ts_cuda_pairs_begin(ts_cuda_pairs *p, const ts_training_spec *spec) {
     const ts_table *table = spec->data->table;
     int64_t pairs = ts_network_train(&spec->params[0], table->n);
-    int64_t rank = spec->team ? spec->team->rank : 0, ranks = spec->team ? spec->team->size : 1;
     *p = (ts_cuda_pairs){
         .tokens = table->n,
         .n_out = table->n_out,
-        .first = (int)(pairs * rank / ranks),
+        .train = (int)pairs,
+        .parts = 1,
+        .end = 1,
+        .count = (int)pairs,
         .share = 1.0f / (float)pairs,
     };
-    p->count = (int)(pairs * (rank + 1) / ranks) - p->first;
+}
+
+// Pairs before a part.
+static int begin_of(const ts_cuda_pairs *p, int part) {
+    return (int)((int64_t)p->train * part / p->parts);
+}
+
+void ts_cuda_pairs_cut(ts_cuda_pairs *p, int parts, int first, int end) {
+    p->parts = parts;
+    p->first = first;
+    p->end = end;
+    p->count = begin_of(p, end) - begin_of(p, first);
 }
 
 void ts_cuda_pairs_take(ts_cuda_pairs *p, int instances, ts_cuda_slab *slab) {
@@ -25,12 +38,25 @@ void ts_cuda_pairs_take(ts_cuda_pairs *p, int instances, ts_cuda_slab *slab) {
     p->token = ts_cuda_slab_take(slab, count * 2 * pairs, sizeof(int));
     p->label = ts_cuda_slab_take(slab, count * pairs, sizeof(int));
     p->order = ts_cuda_slab_take(slab, count * 2 * pairs, sizeof(int));
-    p->begin = ts_cuda_slab_take(slab, count * 2 * (size_t)(p->tokens + 1), sizeof(int));
+    p->begin = ts_cuda_slab_take(slab, (size_t)(p->end - p->first) * count * 2 * (size_t)(p->tokens + 1), sizeof(int));
 }
 
-// One instance's pairs as they go to the device.
+ts_cuda_pairs ts_cuda_pairs_part(const ts_cuda_pairs *p, int instances, int part) {
+    ts_cuda_pairs of = *p;
+    size_t count = (size_t)instances, before = count * (size_t)(begin_of(p, part) - begin_of(p, p->first));
+    of.first = part;
+    of.end = part + 1;
+    of.count = begin_of(p, part + 1) - begin_of(p, part);
+    of.token += 2 * before;
+    of.label += before;
+    of.order += 2 * before;
+    of.begin += (size_t)(part - p->first) * count * 2 * (size_t)(p->tokens + 1);
+    return of;
+}
+
+// One instance's pairs of a part as they go to the device.
 typedef struct pair_lists {
-    int *drawn; // (n * n)
+    int *drawn; // (n * n): of all parts
     int *token; // (2, pairs)
     int *label; // (pairs)
     int *order; // (2, pairs)
@@ -39,7 +65,7 @@ typedef struct pair_lists {
 } pair_lists;
 
 static ts_status lists_create(const ts_cuda_pairs *p, pair_lists *lists) {
-    size_t pairs = (size_t)p->count, tokens = (size_t)p->tokens;
+    size_t pairs = (size_t)(p->train / p->parts + 1), tokens = (size_t)p->tokens;
     *lists = (pair_lists){0};
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&lists->slab, "training pairs") != TS_OK)
@@ -67,11 +93,9 @@ static void sort_by_token(const int *token, int pairs, int tokens, int *order, i
     begin[0] = 0;
 }
 
-static void enter(const ts_cuda_pairs *p, const ts_params *params, const ts_table *table, pair_lists *lists) {
-    int64_t train;
-    ts_network_pairs(params, table, lists->drawn, &train);
+static void enter(const ts_cuda_pairs *p, const ts_table *table, pair_lists *lists) {
     for (int i = 0; i < p->count; i++) {
-        int pair = lists->drawn[p->first + i];
+        int pair = lists->drawn[begin_of(p, p->first) + i];
         lists->token[i] = pair / p->tokens;
         lists->token[p->count + i] = pair % p->tokens;
         lists->label[i] = table->result[pair];
@@ -94,11 +118,17 @@ static ts_status upload(const ts_cuda_pairs *p, size_t instance, const pair_list
 }
 
 ts_status ts_cuda_pairs_upload(const ts_cuda_pairs *p, const ts_training_spec *spec, cudaStream_t stream) {
+    const ts_table *table = spec->data->table;
     pair_lists lists;
     ts_status status = lists_create(p, &lists);
     for (int i = 0; i < spec->count && status == TS_OK; i++) {
-        enter(p, &spec->params[i], spec->data->table, &lists);
-        status = upload(p, (size_t)i, &lists, stream);
+        int64_t train;
+        ts_network_pairs(&spec->params[i], table, lists.drawn, &train);
+        for (int part = p->first; part < p->end && status == TS_OK; part++) {
+            ts_cuda_pairs of = ts_cuda_pairs_part(p, spec->count, part);
+            enter(&of, table, &lists);
+            status = upload(&of, (size_t)i, &lists, stream);
+        }
     }
     ts_slab_free(&lists.slab);
     return status;

@@ -2,6 +2,7 @@
 #include "backend/cuda_pass.h"
 
 #include "base/memory.h"
+#include "cuda/tree.h"
 
 enum {
     PART_PAIRS = 1024, // pairs summed at once into the gradient of a matrix
@@ -68,21 +69,48 @@ static void set_place(ts_cuda_pass *p, int index) {
     p->place[p->plan.step[index].home].used = true;
     if (node->domain == TS_PAIR)
         return;
-    place->cleared = p->cleared_floats;
-    p->cleared_floats += (int64_t)p->instances * place->rows * place->stride;
+    int64_t floats = (int64_t)place->rows * place->stride;
+    if (p->parts > 1 && p->plan.step[index].gathers) {
+        place->cleared = p->summed;
+        p->summed += floats;
+    } else {
+        place->cleared = p->cleared_floats;
+        p->cleared_floats += p->instances * floats;
+    }
 }
 
-ts_status ts_cuda_pass_create(const ts_graph *graph, const ts_padded_layout *layout, int instances, int pairs,
+// Parameters that pairs add to, from the first of such a tensor to the last: few others are between them.
+static void set_summed_parameters(ts_cuda_pass *p) {
+    int first = p->layout->tensors, last = -1;
+    for (int i = 0; i < p->graph->count && p->parts > 1; i++) {
+        const ts_node *node = &p->graph->node[i];
+        if (node->operation != TS_PARAMETER || !p->plan.step[i].gathers)
+            continue;
+        first = node->tensor < first ? node->tensor : first;
+        last = node->tensor > last ? node->tensor : last;
+    }
+    if (last < 0)
+        return;
+    const ts_padded_tensor *end = &p->layout->tensor[last];
+    p->summed_from = p->layout->tensor[first].offset;
+    p->summed_parameters = end->offset + end->rows * end->stride - p->summed_from;
+    p->summed = p->summed_parameters;
+}
+
+ts_status ts_cuda_pass_create(const ts_graph *graph, const ts_padded_layout *layout, int instances, int rows,
                               ts_cuda_pass *pass) {
     *pass = (ts_cuda_pass){
         .graph = graph,
         .layout = layout,
         .instances = instances,
-        .pairs = pairs,
         .cleared_floats = instances * layout->padded,
     };
     ts_status status = ts_plan_make(graph, 0, &pass->plan);
     if (status == TS_OK) {
+        int parts = graph->tokens > 0 ? ts_plan_parts(&pass->plan, rows) : 1;
+        pass->parts = parts < TS_CUDA_MOST_PARTS ? parts : TS_CUDA_MOST_PARTS;
+        pass->pairs = (rows - 1) / pass->parts + 1;
+        set_summed_parameters(pass);
         pass->place = ts_alloc_zero((size_t)graph->count, sizeof *pass->place, "a network");
         status = pass->place ? TS_OK : TS_ERROR_MEMORY;
     }
@@ -123,18 +151,26 @@ void ts_cuda_pass_take(ts_cuda_pass *pass, ts_cuda_slab *slab) {
 typedef struct step {
     const ts_cuda_pass *p;
     const ts_cuda_batch *batch;
+    ts_cuda_pass_of of;
     cudaStream_t stream;
     cudaError_t error;
 } step;
+
+static int rows_of(const step *s, int index) {
+    bool of_pairs = s->p->graph->node[index].domain == TS_PAIR && s->batch->pairs;
+    return of_pairs ? s->batch->pairs->count : s->p->place[index].rows;
+}
 
 static ts_operand rows_at(const ts_cuda_node_rows *place, const float *first) {
     return (ts_operand){first, (int64_t)place->rows * place->stride, 0, place->stride};
 }
 
-// Rows of a tensor among an instance's parameters.
-static ts_operand parameter_rows(const ts_cuda_pass *p, const ts_node *node, const float *parameters, int64_t from_to) {
+// Rows of a tensor among an instance's parameters, of which those from number `from` on are at hand.
+static ts_operand parameter_rows(const ts_cuda_pass *p, const ts_node *node, const float *parameters, int64_t from,
+                                 int64_t instance_step) {
     const ts_padded_tensor *tensor = &p->layout->tensor[node->tensor];
-    return (ts_operand){parameters + tensor->offset + node->first * tensor->stride, from_to, 0, (int)tensor->stride};
+    int64_t first = tensor->offset + node->first * tensor->stride - from;
+    return (ts_operand){parameters + first, instance_step, 0, (int)tensor->stride};
 }
 
 static ts_operand value_of(const step *s, int index) {
@@ -142,7 +178,7 @@ static ts_operand value_of(const step *s, int index) {
     if (node->operation == TS_LOOKUP)
         return value_of(s, node->input[0]);
     if (node->operation == TS_PARAMETER)
-        return parameter_rows(s->p, node, s->batch->weights, s->batch->weights_step);
+        return parameter_rows(s->p, node, s->batch->weights, 0, s->batch->weights_step);
     const ts_cuda_node_rows *place = &s->p->place[s->p->plan.step[index].home];
     return rows_at(place, place->value);
 }
@@ -151,10 +187,16 @@ static ts_operand gradient_of(const step *s, int index) {
     const ts_node *node = &s->p->graph->node[index];
     if (node->operation == TS_LOOKUP)
         return gradient_of(s, node->input[0]);
+    if (node->operation == TS_PARAMETER && s->of == TS_OF_PAIRS)
+        return parameter_rows(s->p, node, s->batch->sums, s->p->summed_from, s->p->summed);
     if (node->operation == TS_PARAMETER)
-        return parameter_rows(s->p, node, s->p->cleared, s->p->layout->padded);
+        return parameter_rows(s->p, node, s->p->cleared, 0, s->p->layout->padded);
     const ts_cuda_node_rows *place = &s->p->place[s->p->plan.step[index].home];
-    return rows_at(place, node->domain == TS_PAIR ? place->gradient : s->p->cleared + place->cleared);
+    if (node->domain == TS_PAIR)
+        return rows_at(place, place->gradient);
+    if (s->batch->sums && s->p->plan.step[index].gathers)
+        return (ts_operand){s->batch->sums + place->cleared, s->p->summed, 0, place->stride};
+    return rows_at(place, s->p->cleared + place->cleared);
 }
 
 static ts_row_work operation(const step *s, int index) {
@@ -164,7 +206,7 @@ static ts_row_work operation(const step *s, int index) {
         .operation = node->operation,
         .activation = node->operation == TS_ACTIVATION ? node->activation : TS_IDENTITY,
         .instances = s->p->instances,
-        .rows = s->p->place[index].rows,
+        .rows = rows_of(s, index),
         .width = node->width,
         .scale = (float)plan->scale,
         .first = node->first,
@@ -196,7 +238,7 @@ static void make_product(step *s, int index) {
     ts_operand out = value_of(s, index);
     multiply(s, (ts_product_work){
                     .form = node->transposed ? TS_PRODUCT_B_TRANSPOSED : TS_PRODUCT_PLAIN,
-                    .rows = s->p->place[index].rows,
+                    .rows = rows_of(s, index),
                     .columns = node->width,
                     .depth = input_of(s->p, index, 0)->width,
                     .a = value_of(s, node->input[0]),
@@ -217,7 +259,7 @@ static void sum_rows(step *s, ts_row_sum_work work) {
 static void matrix_gradient(step *s, int index) {
     const ts_node *node = &s->p->graph->node[index];
     const ts_cuda_node_rows *matrix = &s->p->place[node->input[1]];
-    int rows = s->p->place[index].rows, parts = node->domain == TS_PAIR ? parts_of(rows, PART_PAIRS) : 1;
+    int rows = rows_of(s, index), parts = node->domain == TS_PAIR ? parts_of(rows, PART_PAIRS) : 1;
     ts_operand x = value_of(s, node->input[0]), dout = gradient_of(s, index), to = gradient_of(s, node->input[1]);
     ts_product_work work = {
         .form = TS_PRODUCT_A_TRANSPOSED,
@@ -260,7 +302,7 @@ static void product_back(step *s, int index) {
     ts_operand to = gradient_of(s, node->input[0]);
     multiply(s, (ts_product_work){
                     .form = node->transposed ? TS_PRODUCT_PLAIN : TS_PRODUCT_B_TRANSPOSED,
-                    .rows = s->p->place[index].rows,
+                    .rows = rows_of(s, index),
                     .columns = s->p->graph->node[node->input[0]].width,
                     .depth = node->width,
                     .a = gradient_of(s, index),
@@ -280,11 +322,11 @@ static ts_operand scratch_of(const step *s, int input) {
 // rows. weights: NULL, or of each row.
 static void share_out(step *s, int index, int input, ts_operand rows, double scale, const ts_operand *weights) {
     const ts_cuda_pass *p = s->p;
-    int in = p->plan.step[index].input[input], tokens = p->graph->tokens,
-        sums = parts_of(p->place[index].rows, STRETCH);
+    int in = p->plan.step[index].input[input], tokens = p->graph->tokens, rows_here = rows_of(s, index),
+        sums = parts_of(rows_here, STRETCH);
     ts_cuda_which which = which_of(p, index, input);
     ts_row_sum_work work = {
-        .rows = p->place[index].rows,
+        .rows = rows_here,
         .columns = p->place[in].stride,
         .of = rows,
         .sums = sums,
@@ -299,7 +341,7 @@ static void share_out(step *s, int index, int input, ts_operand rows, double sca
         int side = which == TS_ROW_OF_RIGHT;
         work.begin = s->batch->pairs->begin + side * (tokens + 1);
         work.begin_step = 2 * (int64_t)(tokens + 1);
-        work.order = s->batch->pairs->order + (int64_t)side * p->pairs;
+        work.order = s->batch->pairs->order + (int64_t)side * s->batch->pairs->count;
         work.sums = tokens;
     } else if (sums > 1) {
         ts_row_sum_work parts = work;
@@ -431,19 +473,47 @@ ts_operand ts_cuda_pass_rows(const ts_cuda_pass *pass, int node) {
     return rows_at(place, place->value);
 }
 
-cudaError_t ts_cuda_pass_forward(const ts_cuda_pass *pass, const ts_cuda_batch *batch, cudaStream_t stream) {
-    step s = {pass, batch, stream, cudaSuccess};
-    s.error = cudaMemsetAsync(pass->cleared, 0, (size_t)pass->cleared_floats * sizeof(float), stream);
+static bool is_wanted(const step *s, int index) {
+    bool of_pairs = s->p->graph->node[index].domain == TS_PAIR;
+    return !s->p->plan.step[index].skip && (s->of & (of_pairs ? TS_OF_PAIRS : TS_OF_TABLES));
+}
+
+cudaError_t ts_cuda_pass_forward(const ts_cuda_pass *pass, const ts_cuda_batch *batch, ts_cuda_pass_of of,
+                                 cudaStream_t stream) {
+    step s = {pass, batch, of, stream, cudaSuccess};
+    size_t sums = (size_t)pass->instances * (size_t)pass->summed;
+    if (of & TS_OF_TABLES)
+        s.error = cudaMemsetAsync(pass->cleared, 0, (size_t)pass->cleared_floats * sizeof(float), stream);
+    if (of == TS_OF_PAIRS)
+        s.error = cudaMemsetAsync(batch->sums, 0, sums * sizeof(float), stream);
     for (int i = 0; i < pass->graph->count; i++)
-        if (!pass->plan.step[i].skip)
+        if (is_wanted(&s, i))
             forward(&s, i);
     return s.error;
 }
 
-cudaError_t ts_cuda_pass_back(const ts_cuda_pass *pass, const ts_cuda_batch *batch, cudaStream_t stream) {
-    step s = {pass, batch, stream, cudaSuccess};
+// The parameters' gradient begins with their sums over pairs.
+static void enter_sums(step *s) {
+    const ts_tree_work work = {
+        .instances = s->p->instances,
+        .count = (int)s->p->summed_parameters,
+        .to = s->p->cleared + s->p->summed_from,
+        .from = s->batch->sums,
+        .to_step = s->p->layout->padded,
+        .from_step = s->p->summed,
+        .stopped = s->batch->stopped,
+    };
+    if (work.count > 0)
+        s->error = ts_cuda_tree_add(&work, s->stream);
+}
+
+cudaError_t ts_cuda_pass_back(const ts_cuda_pass *pass, const ts_cuda_batch *batch, ts_cuda_pass_of of,
+                              cudaStream_t stream) {
+    step s = {pass, batch, of, stream, cudaSuccess};
+    if (of == TS_OF_TABLES)
+        enter_sums(&s);
     for (int i = pass->graph->count - 1; i >= 0; i--)
-        if (!pass->plan.step[i].skip)
+        if (is_wanted(&s, i))
             back(&s, i);
     return s.error;
 }

@@ -18,18 +18,15 @@ static int most_rows(const ts_feature_data *data, int64_t samples) {
 
 void ts_cuda_samples_begin(ts_samples_work *s, const ts_training_spec *spec) {
     const ts_feature_data *data = spec->data->features;
-    int inputs = data->support.count, ranks = spec->team ? spec->team->size : 1;
+    int inputs = data->support.count;
     *s = (ts_samples_work){
         .instances = spec->count,
         .batch = most_rows(data, samples_of(spec)),
-        .rank = spec->team ? spec->team->rank : 0,
-        .ranks = ranks,
         .nodes = inputs == 0 || samples_of(spec) == 0 ? 0
                  : data->tree.depth > 0               ? (2 << data->tree.depth) - 1
                                                       : inputs,
     };
-    s->rows = (s->batch + ranks - 1) / ranks;
-    s->blocks = ts_cuda_cross_entropy_blocks(s->rows);
+    s->blocks = ts_cuda_cross_entropy_blocks(s->batch);
 }
 
 void ts_cuda_samples_take(ts_samples_work *s, const ts_training_spec *spec, int stride, ts_cuda_slab *slab) {

@@ -1,23 +1,28 @@
-// Gradients of a team of ranks on GPUs, added up at every step.
+// Sums over pairs of a team of ranks on GPUs, at every step.
 #include "backend/cuda_team.h"
 
 #include "backend/cuda_libraries.h"
+#include "backend/cuda_pass.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/tree.h"
+#include "cuda/tree.h"
 
 #include <stdint.h>
 #include <string.h>
 
 struct ts_cuda_team {
     const ts_team *with;
-    size_t piece;   // floats: a gradient, and the quad of its verdict
-    float *own;     // (piece)
-    float *pieces;  // (size, piece), where they are gathered
-    float *sum;     // (piece), the last quad as int
-    float *staging; // (piece), pinned, where sums are made on the host; else NULL
+    int parts;
+    size_t count;   // floats of a part's sums
+    int own, most;  // subtrees of this rank's parts, and of the rank's that has most
+    size_t length;  // floats of a piece
+    float *piece;   // (length), this rank's
+    float *pieces;  // (size, length), where they are gathered
+    float *staging; // (length), pinned, where pieces travel through the host; else NULL
     cudaGraphExec_t before;
 #ifdef TS_HAVE_NCCL
-    ncclComm_t comm; // NULL: sums are made on the host
+    ncclComm_t comm; // NULL: pieces travel through the host
 #endif
 };
 
@@ -58,7 +63,7 @@ static bool test_connection(ts_cuda_team *team) {
     return works;
 }
 
-static const char *connect_with(ts_cuda_team *team, exchange *gathered) {
+static const char *connect_with(ts_cuda_team *team, exchange *gathered, ts_status *status) {
     const ts_team *with = team->with;
     const ts_nccl *nccl = ts_nccl_functions();
     ncclUniqueId id;
@@ -68,7 +73,9 @@ static const char *connect_with(ts_cuda_team *team, exchange *gathered) {
         memcpy(gathered->id, &id, sizeof id);
     }
     gathered->device[with->rank] = ts_cuda_properties_of()->id;
-    with->largest(with->context, &gathered->cannot, 1 + ID_WORDS + with->size);
+    *status = with->largest(with->context, &gathered->cannot, 1 + ID_WORDS + with->size);
+    if (*status != TS_OK)
+        return NULL;
     if (gathered->cannot)
         return ts_nccl_load() == TS_OK ? "another rank cannot use NCCL" : "NCCL cannot be used";
     if (!devices_differ(gathered->device, with->size))
@@ -76,8 +83,8 @@ static const char *connect_with(ts_cuda_team *team, exchange *gathered) {
     memcpy(&id, gathered->id, sizeof id);
     ncclResult_t result = nccl->comm_init_rank(&team->comm, with->size, id, with->rank);
     int64_t failed = result != ncclSuccess || !test_connection(team);
-    with->largest(with->context, &failed, 1);
-    if (!failed)
+    *status = with->largest(with->context, &failed, 1);
+    if (*status == TS_OK && !failed)
         return NULL;
     if (result == ncclSuccess)
         nccl->comm_destroy(team->comm);
@@ -85,15 +92,16 @@ static const char *connect_with(ts_cuda_team *team, exchange *gathered) {
     return result == ncclSuccess ? "NCCL cannot connect them" : nccl->error_string(result);
 }
 
-// NULL, or why sums have to be made on the host: the same on all ranks, but for the words.
-static const char *connect(ts_cuda_team *team) {
+// NULL, or why pieces have to travel through the host: the same on all ranks, but for the words. *status: as of
+// ts_team.largest.
+static const char *connect(ts_cuda_team *team, ts_status *status) {
     size_t words = 1 + ID_WORDS + (size_t)team->with->size;
     exchange *gathered = ts_alloc(words * sizeof(int64_t), "a team of ranks");
     int64_t lacking = gathered == NULL;
-    team->with->largest(team->with->context, &lacking, 1);
+    *status = team->with->largest(team->with->context, &lacking, 1);
     for (size_t i = 0; gathered && i < words; i++)
         ((int64_t *)gathered)[i] = INT64_MIN;
-    const char *why = lacking ? "memory is out" : connect_with(team, gathered);
+    const char *why = *status != TS_OK || lacking ? "memory is out" : connect_with(team, gathered, status);
     ts_free(gathered);
     return why;
 }
@@ -102,10 +110,10 @@ static bool on_host(const ts_cuda_team *team) {
     return team->comm == NULL;
 }
 
-// own -> pieces of all.
+// piece -> pieces of all.
 static cudaError_t gather(const ts_cuda_team *team, cudaStream_t stream) {
     ncclResult_t result =
-        ts_nccl_functions()->all_gather(team->own, team->pieces, team->piece, ncclFloat32, team->comm, stream);
+        ts_nccl_functions()->all_gather(team->piece, team->pieces, team->length, ncclFloat32, team->comm, stream);
     if (result == ncclSuccess)
         return cudaSuccess;
     ts_warn("NCCL: %s", ts_nccl_functions()->error_string(result));
@@ -119,8 +127,8 @@ static void disconnect(ts_cuda_team *team) {
 
 #else
 
-static const char *connect(ts_cuda_team *team) {
-    (void)team;
+static const char *connect(ts_cuda_team *team, ts_status *status) {
+    (void)team, (void)status;
     return "this build knows no NCCL";
 }
 
@@ -150,25 +158,47 @@ static void warn(const ts_team *with, const char *why) {
     warned = true;
 }
 
-ts_cuda_team *ts_cuda_team_create(const ts_team *with, int64_t count) {
+static int subtrees_of(const ts_cuda_team *team, int rank, ts_subtree list[TS_MOST_SUBTREES]) {
+    int first, end;
+    ts_tree_share(team->parts, rank, team->with->size, &first, &end);
+    return ts_tree_subtrees(first, end, list);
+}
+
+static ts_cuda_team *make(const ts_team *with, int parts, int64_t count) {
     ts_cuda_team *team = ts_alloc_zero(1, sizeof *team, "a team of ranks");
-    int64_t lacking = team == NULL;
-    with->largest(with->context, &lacking, 1);
-    if (lacking) {
-        ts_free(team);
+    ts_subtree list[TS_MOST_SUBTREES];
+    if (!team)
         return NULL;
+    *team = (ts_cuda_team){.with = with, .parts = parts, .count = (size_t)count};
+    team->own = subtrees_of(team, with->rank, list);
+    for (int rank = 0; rank < with->size; rank++) {
+        int subtrees = subtrees_of(team, rank, list);
+        team->most = subtrees > team->most ? subtrees : team->most;
     }
-    team->with = with;
-    team->piece = (size_t)count + TS_QUAD;
-    const char *why = connect(team);
-    if (!why)
-        return team;
-    warn(with, why);
-    team->staging = ts_cuda_pinned(team->piece * sizeof *team->staging, "a team's gradients");
-    if (team->staging)
-        return team;
-    ts_cuda_team_free(team);
-    return NULL;
+    team->length = TS_VERDICT + (size_t)team->most * team->count;
+    return team;
+}
+
+ts_status ts_cuda_team_create(const ts_team *with, ts_status ready, int parts, int64_t count, ts_cuda_team **out) {
+    ts_cuda_team *team = ready == TS_OK ? make(with, parts, count) : NULL;
+    ts_status status = ready == TS_OK && !team ? TS_ERROR_MEMORY : ready;
+    int64_t lacking = team == NULL;
+    *out = NULL;
+    ts_status reached = with->largest(with->context, &lacking, 1);
+    if (reached == TS_OK && lacking && status == TS_OK)
+        status = ts_fail(TS_ERROR_MEMORY, "another rank of the team has no memory");
+    status = reached == TS_OK ? status : reached;
+    const char *why = status == TS_OK ? connect(team, &status) : NULL;
+    if (status == TS_OK && why) {
+        warn(with, why);
+        team->staging = ts_cuda_pinned(team->length * sizeof *team->staging, "a team's sums");
+        status = team->staging ? TS_OK : TS_ERROR_MEMORY;
+    }
+    if (status == TS_OK)
+        *out = team;
+    else
+        ts_cuda_team_free(team);
+    return status;
 }
 
 void ts_cuda_team_free(ts_cuda_team *team) {
@@ -182,9 +212,11 @@ void ts_cuda_team_free(ts_cuda_team *team) {
 }
 
 void ts_cuda_team_take(ts_cuda_team *team, ts_cuda_slab *slab) {
-    team->own = ts_cuda_slab_take(slab, team->piece, sizeof(float));
-    team->pieces = ts_cuda_slab_take(slab, on_host(team) ? 0 : (size_t)team->with->size * team->piece, sizeof(float));
-    team->sum = ts_cuda_slab_take(slab, team->piece, sizeof(float));
+    team->pieces = ts_cuda_slab_take(slab, on_host(team) ? 0 : (size_t)team->with->size * team->length, sizeof(float));
+}
+
+int ts_cuda_team_subtrees(const ts_cuda_team *team) {
+    return team->most;
 }
 
 // --- A step ---
@@ -199,34 +231,86 @@ static cudaError_t cut(ts_cuda_team *team, cudaStream_t stream) {
     return error == cudaSuccess ? cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) : error;
 }
 
-cudaError_t ts_cuda_team_queue(ts_cuda_team *team, ts_team_work *work, cudaStream_t stream) {
-    work->own = team->own;
-    work->ranks = team->with->size;
-    work->pieces = team->pieces;
-    work->sum = team->sum;
-    work->sum_bad = (int *)(void *)(team->sum + work->count);
-    cudaError_t error = ts_cuda_team_collect(work, stream);
-    if (error != cudaSuccess)
-        return error;
+// Of all ranks' subtrees, where they have been gathered; they are not more than there are parts.
+static cudaError_t add_subtrees(const ts_cuda_team *team, const int *stopped, cudaStream_t stream, float **total) {
+    ts_subtree subtree[TS_CUDA_MOST_PARTS + TS_MOST_SUBTREES];
+    ts_addition addition[TS_CUDA_MOST_PARTS];
+    float *at[TS_CUDA_MOST_PARTS];
+    int subtrees = 0;
+    for (int rank = 0; rank < team->with->size; rank++) {
+        float *first = team->pieces + (size_t)rank * team->length + TS_VERDICT;
+        int count = subtrees_of(team, rank, subtree + subtrees);
+        for (int i = 0; i < count; i++)
+            at[subtrees++] = first + (size_t)i * team->count;
+    }
+    *total = at[0];
+    int additions = ts_tree_additions(subtree, subtrees, addition);
+    cudaError_t error = cudaSuccess;
+    for (int i = 0; i < additions && error == cudaSuccess; i++) {
+        const ts_tree_work work = {
+            .instances = 1,
+            .count = (int)team->count,
+            .to = at[addition[i].to],
+            .from = at[addition[i].from],
+            .stopped = stopped,
+        };
+        error = ts_cuda_tree_add(&work, stream);
+    }
+    return error;
+}
+
+static cudaError_t any_verdict(const ts_cuda_team *team, const int *stopped, cudaStream_t stream) {
+    const ts_any_work work = {
+        .instances = 1,
+        .sets = team->with->size,
+        .count = 1,
+        .flag = (const int *)(const void *)team->pieces,
+        .set_step = (int64_t)team->length,
+        .any = (int *)(void *)team->piece,
+        .stopped = stopped,
+    };
+    return ts_cuda_any(&work, stream);
+}
+
+cudaError_t ts_cuda_team_queue(ts_cuda_team *team, float *piece, const int *stopped, cudaStream_t stream,
+                               float **total) {
+    team->piece = piece;
+    *total = piece + TS_VERDICT;
     if (on_host(team))
         return cut(team, stream);
-    error = gather(team, stream);
-    return error == cudaSuccess ? ts_cuda_team_add(work, stream) : error;
+    cudaError_t error = gather(team, stream);
+    if (error == cudaSuccess)
+        error = any_verdict(team, stopped, stream);
+    return error == cudaSuccess ? add_subtrees(team, stopped, stream, total) : error;
+}
+
+// The verdict in front of sums on the host.
+static int verdict_of(const float *piece) {
+    int verdict;
+    memcpy(&verdict, piece, sizeof verdict);
+    return verdict;
+}
+
+static void set_verdict(float *piece, int verdict) {
+    memcpy(piece, &verdict, sizeof verdict);
 }
 
 ts_status ts_cuda_team_step(ts_cuda_team *team, cudaStream_t stream) {
     if (!on_host(team))
         return TS_OK;
     const ts_team *with = team->with;
-    size_t bytes = team->piece * sizeof(float), count = team->piece - TS_QUAD;
+    size_t of_all = TS_VERDICT + team->count, own = TS_VERDICT + (size_t)team->own * team->count;
+    bool all = false;
     ts_status status = ts_cuda_check(cudaGraphLaunch(team->before, stream), "starting a step");
     if (status == TS_OK)
-        status = ts_cuda_download(team->staging, team->own, bytes, stream);
+        status = ts_cuda_download(team->staging, team->piece, own * sizeof(float), stream);
     if (status == TS_OK)
         status = ts_cuda_wait(stream, "training");
+    if (status == TS_OK)
+        status = with->add_floats(with->context, team->parts, team->staging + TS_VERDICT, (int64_t)team->count,
+                                  verdict_of(team->staging) == 0, &all);
     if (status != TS_OK)
         return status;
-    int bad = !with->sum(with->context, team->staging, (int64_t)count, team->staging[count] == 0);
-    memcpy(team->staging + count, &bad, sizeof bad);
-    return ts_cuda_upload(team->sum, team->staging, bytes, stream);
+    set_verdict(team->staging, !all);
+    return ts_cuda_upload(team->piece, team->staging, of_all * sizeof(float), stream);
 }

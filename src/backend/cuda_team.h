@@ -1,23 +1,30 @@
-// The gradients of ranks that train one instance together, each on its part of the pairs: their sum at every step, in
-// double precision in the order of ranks, as base/team.h makes it. Pieces travel by NCCL if every rank has a GPU of its
-// own, else through host memory; the bits are the same. Not: which ranks, which pairs, what a step is made of.
+// Ranks that train one instance together on GPUs, each with its share of the parts of its sums over pairs
+// (base/tree.h): what a rank has made of them travels once a step, and each adds up the rest of the tree, so that all
+// have the total that one rank alone makes. By NCCL if every rank has a GPU of its own, else through host memory; the
+// bits are the same. Not: what a part is made of, which ranks.
 #pragma once
 
 #include "backend/backend.h"
 #include "backend/cuda.h"
-#include "cuda/team.h"
 
 typedef struct ts_cuda_team ts_cuda_team;
 
-// Collective over the team, also where it fails: no other function but `step` is. Gradients have `count` floats. NULL:
-// memory is out, and the others have been told.
-ts_cuda_team *ts_cuda_team_create(const ts_team *with, int64_t count);
+// A rank's sums on the device, one piece of memory: a quad whose first number, an int, says whether a loss of its parts
+// is not finite; then those of the subtrees that its parts are made of (base/tree.h), `count` floats each.
+enum { TS_VERDICT = 4 };
+
+// Collective over the team, also where a rank has failed already (`ready` is not TS_OK, and is what it gets back) or
+// fails here; no other function but `step` is. A part's sums have `count` floats, a multiple of 4.
+ts_status ts_cuda_team_create(const ts_team *with, ts_status ready, int parts, int64_t count, ts_cuda_team **team);
 void ts_cuda_team_free(ts_cuda_team *team); // NULL: nothing
 void ts_cuda_team_take(ts_cuda_team *team, ts_cuda_slab *slab);
+int ts_cuda_team_subtrees(const ts_cuda_team *team); // that a piece has room for: the most of any rank
 
-// Within the capture of a step: adds up the gradients that `work` describes (count to stopped), and sets its sum and
-// sum_bad for what follows. If sums are made on the host it ends the capture there, and begins another.
-cudaError_t ts_cuda_team_queue(ts_cuda_team *team, ts_team_work *work, cudaStream_t stream);
+// Within the capture of a step: the verdict of `piece` becomes all ranks', and *total points to the total, which may be
+// in the piece or not. stopped (1). If pieces travel through the host it ends the capture there, and begins another.
+cudaError_t ts_cuda_team_queue(ts_cuda_team *team, float *piece, const int *stopped, cudaStream_t stream,
+                               float **total);
 
-// Before the rest of a step is started: what comes before its sum and, on the host, the sum.
+// Before the rest of a step is started: what comes before its sums and, through the host, these. Fails as
+// ts_team.add_floats does.
 ts_status ts_cuda_team_step(ts_cuda_team *team, cudaStream_t stream);

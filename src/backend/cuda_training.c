@@ -1,6 +1,8 @@
 // Weights, moments, steps and states on GPUs, for every model.
 #include "backend/cuda_training.h"
 
+#include "backend/adam_constants.h"
+#include "model/model.h"
 #include "task/data.h"
 
 #include <string.h>
@@ -8,14 +10,17 @@
 // Lists in `progress`.
 enum { STOPPED, TAKEN, SPOILED, BEGUN, PROGRESS };
 
+const char *ts_cuda_fused_can(const ts_params *params) {
+    const char *why = ts_adam_can(params);
+    return why || !ts_model_is_large(params) ? why : "it is so large that its sums are made in parts";
+}
+
 static void begin(ts_cuda_training *t, const ts_cuda_model *model, const ts_training_spec *spec) {
     *t = (ts_cuda_training){.spec = *spec, .model = model, .instances = spec->count};
     ts_padded_layout_make(&spec->params[0], TS_QUAD, &t->layout);
     t->updates = (ts_cuda_updates){.spec = &t->spec, .layout = &t->layout};
     if (spec->data->table)
         ts_cuda_pairs_begin(&t->pairs, spec);
-    if (spec->team)
-        t->team = ts_cuda_team_create(spec->team, t->layout.padded);
 }
 
 static void take(ts_cuda_training *t) {
@@ -66,7 +71,7 @@ static ts_status upload_all_weights(ts_cuda_training *t) {
 }
 
 static ts_status initialise(ts_cuda_training *t) {
-    ts_status status = t->spec.team && !t->team ? TS_ERROR_MEMORY : host_create(t);
+    ts_status status = host_create(t);
     if (status == TS_OK)
         status = ts_cuda_stream(&t->stream);
     if (status == TS_OK)
@@ -97,13 +102,26 @@ static ts_status record(ts_cuda_training *t) {
     return ts_cuda_check(error, "recording a step");
 }
 
-ts_status ts_cuda_training_create(const ts_cuda_model *model, const ts_training_spec *spec, void **training) {
+// *out: NULL, or to be destroyed, also after a fault.
+static ts_status shape(const ts_cuda_model *model, const ts_training_spec *spec, ts_cuda_training **out) {
     ts_status status = ts_cuda_enter();
-    ts_cuda_training *t = status == TS_OK ? ts_alloc_zero(1, model->bytes, "a training") : NULL;
-    if (!t)
-        return status == TS_OK ? TS_ERROR_MEMORY : status;
-    begin(t, model, spec);
-    status = model->set_shape(t);
+    if (status != TS_OK)
+        return status;
+    *out = ts_alloc_zero(1, model->bytes, "a training");
+    if (!*out)
+        return TS_ERROR_MEMORY;
+    begin(*out, model, spec);
+    return model->set_shape(*out);
+}
+
+ts_status ts_cuda_training_create(const ts_cuda_model *model, const ts_training_spec *spec, void **training) {
+    ts_cuda_training *t = NULL;
+    ts_cuda_team *team = NULL;
+    ts_status status = shape(model, spec, &t);
+    if (spec->team)
+        status = ts_cuda_team_create(spec->team, status, t ? t->parts : 0, t ? t->summed : 0, &team);
+    if (t)
+        t->team = team;
     if (status == TS_OK) {
         take(t);
         status = ts_cuda_slab_reserve(&t->device, "training");
@@ -186,32 +204,11 @@ void ts_cuda_training_cross_entropy(ts_cuda_training *t, ts_operand logits, int 
         t->error = ts_cuda_cross_entropy(&work, t->stream);
 }
 
-// The gradient becomes the team's.
-static void add_up(ts_cuda_training *t, ts_cuda_gradient *gradient) {
-    ts_team_work work = {
-        .count = (int)t->layout.padded,
-        .whole = gradient->whole,
-        .whole_count = (int)gradient->whole_count,
-        .parts = gradient->parts,
-        .partial = gradient->partial,
-        .bad = gradient->bad,
-        .blocks = gradient->blocks,
-        .stopped = t->progress,
-    };
-    if (t->error == cudaSuccess)
-        t->error = ts_cuda_team_queue(t->team, &work, t->stream);
-    *gradient =
-        (ts_cuda_gradient){.whole = work.sum, .whole_count = t->layout.padded, .bad = work.sum_bad, .blocks = 1};
-}
-
-void ts_cuda_training_update(ts_cuda_training *t, const ts_cuda_gradient *own) {
-    ts_cuda_gradient gradient = *own;
-    if (t->team)
-        add_up(t, &gradient);
+void ts_cuda_training_update(ts_cuda_training *t, const ts_cuda_gradient *gradient) {
     const ts_verdict_work verdict = {
         .instances = t->instances,
-        .blocks = gradient.blocks,
-        .bad = gradient.bad,
+        .blocks = gradient->blocks,
+        .bad = gradient->bad,
         .spoiled = t->progress + SPOILED * t->instances,
         .stopped = t->progress,
         .taken = t->progress + TAKEN * t->instances,
@@ -222,10 +219,10 @@ void ts_cuda_training_update(ts_cuda_training *t, const ts_cuda_gradient *own) {
         .padded = (int)t->layout.padded,
         .state_parts = t->layout.parts,
         .state = t->state,
-        .gradient = gradient.whole,
-        .whole = (int)gradient.whole_count,
-        .parts = gradient.parts,
-        .partial = gradient.partial,
+        .gradient = gradient->whole,
+        .whole = (int)gradient->whole_count,
+        .parts = gradient->parts,
+        .partial = gradient->partial,
         .stopped = t->progress,
         .taken = t->progress + TAKEN * t->instances,
         .spoiled = t->progress + SPOILED * t->instances,

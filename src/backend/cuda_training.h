@@ -18,7 +18,10 @@ typedef struct ts_cuda_training {
     const struct ts_cuda_model *model;
     int instances;
     ts_cuda_pairs pairs; // of models that learn a table
-    ts_cuda_team *team;  // NULL: this rank trains alone
+    // Of engines that train with a team: parts of a step's sums over pairs, and how many numbers these are.
+    int parts;
+    int64_t summed;
+    ts_cuda_team *team; // NULL: this rank trains alone
     ts_padded_layout layout;
     ts_cuda_updates updates;
     // On the device.
@@ -36,7 +39,7 @@ typedef struct ts_cuda_training {
 // What a model brings. All get the training, which starts with a ts_cuda_training.
 typedef struct ts_cuda_model {
     size_t bytes;                    // of the training
-    ts_status (*set_shape)(void *);  // from its spec, layout and pairs; all else is zero then
+    ts_status (*set_shape)(void *);  // from its spec, layout and pairs, which it may cut; all else is zero then
     void (*take)(void *);            // what it needs of the device, in both passes; zero at first
     ts_status (*initialise)(void *); // fills in what it took; NULL: nothing
     void (*queue)(void *);           // puts one step on the stream
@@ -70,6 +73,9 @@ typedef struct ts_cuda_gradient {
     int blocks;
 } ts_cuda_gradient;
 void ts_cuda_training_update(ts_cuda_training *t, const ts_cuda_gradient *gradient);
+
+// As ts_engine.can, of engines with kernels of their own for one model, which make sums over pairs in one part.
+const char *ts_cuda_fused_can(const ts_params *params);
 
 // Engine functions. State: (layout.parts, parameters) float32 in the model's layout.
 void ts_cuda_training_destroy(void *training);

@@ -2,7 +2,6 @@
 // (kernels/cpu/transformer.c): rows made for each token, which a pair mixes; here those of a and of b are made from
 // embeddings that hold their positions. How sums are cut follows from the shape alone, never from K, so that packing
 // changes no bits. In one file, some 500 lines, since each step of the algebra forwards is read with its way back.
-#include "backend/adam_constants.h"
 #include "backend/cuda_training.h"
 #include "cuda/transformer.h"
 #include "model/transformer.h"
@@ -69,7 +68,7 @@ static void set_sizes(training *t) {
     t->out_stride = base->layout.tensor[TS_W_U].stride;
     t->rows = 2 * s.n + 1;
     t->inner = s.heads * s.head;
-    t->parts = (base->pairs.count - 1) / PART_PAIRS + 1; // one for a rank of a team that has no pairs
+    t->parts = (base->pairs.count - 1) / PART_PAIRS + 1;
     t->blocks = ts_cuda_cross_entropy_blocks(base->pairs.count);
     t->size = (ts_transformer_sizes){
         .instances = base->instances,
@@ -461,8 +460,7 @@ const ts_engine ts_cuda_transformer = {
     .name = TS_FUSED,
     .help = TS_FUSED_HELP,
     .model = "transformer",
-    .wide = true,
-    .can = ts_adam_can,
+    .can = ts_cuda_fused_can,
     .create = create,
     TS_CUDA_ENGINE_FUNCTIONS,
     .fill = fill,

@@ -2,13 +2,17 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/comm.h"
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/thread.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 // Messages of a rank to itself: a ring that grows.
 typedef struct own_message {
@@ -144,7 +148,38 @@ void ts_comm_abort(const ts_comm *comm, const char *format, ...) {
     exit(1);
 }
 
+// --- Without those that are lost ---
+
+static bool parted;
+
+void ts_comm_part(void) {
+    parted = true;
+}
+
+bool ts_comm_parted(void) {
+    return parted;
+}
+
+static _Atomic double waiting_since;
+
+double ts_comm_waiting(void) {
+    return atomic_load(&waiting_since);
+}
+
 #ifdef TOYSWEEP_MPI
+
+// Does a call that is collective concern other ranks?
+static bool is_shared(const ts_comm *comm) {
+    return comm->mpi && !parted;
+}
+
+static void begin_waiting(void) {
+    atomic_store(&waiting_since, ts_clock());
+}
+
+static void end_waiting(void) {
+    atomic_store(&waiting_since, 0);
+}
 
 enum { TAG = 1 };
 
@@ -180,12 +215,19 @@ static bool launched(void) {
     return false;
 }
 
+// Of the two MPI-IOs that Open MPI has, its own makes files beside those it opens and takes a short write for a fault:
+// that of other MPIs it shall be, whatever its version is called, unless the user has chosen.
+static void use_romio(void) {
+    setenv("OMPI_MCA_io", "^ompio", 0);
+}
+
 ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv) {
     *comm = (ts_comm){.size = 1, .node_size = 1};
     started by = who_started();
     ts_status status = reserve_own();
     if (status != TS_OK || !launched())
         return status == TS_OK ? refuse_singletons(comm, by) : status;
+    use_romio();
     int provided = 0;
     if (MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &provided) != MPI_SUCCESS || provided < MPI_THREAD_FUNNELED)
         return ts_fail(TS_ERROR_FATAL, "MPI does not start with MPI_THREAD_FUNNELED");
@@ -204,39 +246,77 @@ void ts_comm_end(ts_comm *comm) {
     free_own();
     if (!comm->mpi)
         return;
+    begin_waiting();
     while (sends)
         reap_sends();
     MPI_Finalize();
+    end_waiting();
     comm->mpi = false;
 }
 
+// A launcher that cannot reach all its ranks, or hangs itself, may not end those that it should.
+static const double ABORT_SECONDS = 15;
+
+static void *end_anyway(void *code) {
+    ts_sleep(ABORT_SECONDS);
+    _exit(*(const int *)code);
+}
+
+// Until rank 0 has said how it went, and the launcher had its time. Signals end a sleep, not this.
+static void wait_to_be_ended(const ts_comm *comm) {
+    static const double END_SECONDS = 600;
+    char bytes[TS_MESSAGE_MAX];
+    size_t size;
+    int from;
+    double end = ts_clock() + END_SECONDS;
+    while (ts_clock() < end) {
+        if (ts_comm_poll(comm, &from, bytes, &size) && size == sizeof(char))
+            end = ts_clock() + ABORT_SECONDS;
+        ts_sleep(0.01);
+    }
+}
+
+void ts_comm_leave(const ts_comm *comm, int code) {
+    static int kept;
+    pthread_t thread;
+    kept = code;
+    if (comm->rank != 0)
+        wait_to_be_ended(comm);
+    for (int rank = 1; rank < comm->size && comm->rank == 0; rank++)
+        ts_comm_send(comm, rank, &(char){0}, sizeof(char)); // to those that are lost it does no harm
+    if (comm->rank == 0 && comm->mpi && ts_thread_start(&thread, end_anyway, &kept) == TS_OK)
+        MPI_Abort(MPI_COMM_WORLD, code);
+    _exit(code);
+}
+
 ts_status ts_comm_agree(const ts_comm *comm, ts_status mine) {
-    if (!comm->mpi)
+    if (!is_shared(comm))
         return mine;
+    begin_waiting();
     struct {
         int status, rank;
     } worst, own_status = {mine, comm->rank};
     MPI_Allreduce(&own_status, &worst, 1, MPI_2INT, MPI_MAXLOC, MPI_COMM_WORLD);
+    char message[TS_MESSAGE_BYTES];
+    if (worst.status != TS_OK) {
+        snprintf(message, sizeof message, "%s", ts_message());
+        MPI_Bcast(message, sizeof message, MPI_CHAR, worst.rank, MPI_COMM_WORLD);
+    }
+    end_waiting();
     if (worst.status == TS_OK)
         return TS_OK;
-    char message[TS_MESSAGE_BYTES];
-    snprintf(message, sizeof message, "%s", ts_message());
-    MPI_Bcast(message, sizeof message, MPI_CHAR, worst.rank, MPI_COMM_WORLD);
     return ts_fail_again((ts_status)worst.status, message);
 }
 
-bool ts_comm_any(const ts_comm *comm, bool mine) {
-    int any = mine;
-    if (comm->mpi)
-        MPI_Allreduce(MPI_IN_PLACE, &any, 1, MPI_INT, MPI_MAX, MPI_COMM_WORLD);
-    return any;
-}
-
 void ts_comm_broadcast(const ts_comm *comm, void *bytes, size_t size) {
-    for (size_t at = 0; comm->mpi && at < size; at += 1 << 30) {
+    if (!is_shared(comm))
+        return;
+    begin_waiting();
+    for (size_t at = 0; at < size; at += 1 << 30) {
         size_t piece = size - at < 1 << 30 ? size - at : 1 << 30;
         MPI_Bcast((char *)bytes + at, (int)piece, MPI_BYTE, 0, MPI_COMM_WORLD);
     }
+    end_waiting();
 }
 
 ts_status ts_comm_send(const ts_comm *comm, int to, const void *bytes, size_t size) {
@@ -300,12 +380,12 @@ void ts_comm_end(ts_comm *comm) {
     free_own();
 }
 
-ts_status ts_comm_agree(const ts_comm *comm, ts_status mine) {
+void ts_comm_leave(const ts_comm *comm, int code) {
     (void)comm;
-    return mine;
+    _exit(code);
 }
 
-bool ts_comm_any(const ts_comm *comm, bool mine) {
+ts_status ts_comm_agree(const ts_comm *comm, ts_status mine) {
     (void)comm;
     return mine;
 }

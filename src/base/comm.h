@@ -1,6 +1,6 @@
 // Ranks: the few MPI calls the program uses, behind an interface that also works with one process and no MPI.
 // Built without MPI, or started without an MPI launcher, there is one rank and MPI is never initialised.
-// All functions are called from the main thread (MPI_THREAD_FUNNELED).
+// All functions but ts_comm_waiting are called from the main thread (MPI_THREAD_FUNNELED).
 #pragma once
 
 #include "base/status.h"
@@ -24,14 +24,24 @@ typedef struct ts_comm {
 // of the others.
 ts_status ts_comm_start(ts_comm *comm, int *argc, char ***argv);
 void ts_comm_end(ts_comm *comm); // collective
+
+// Some rank is lost: from here on what is collective concerns this rank alone, and returns at once. Every rank that is
+// not lost calls it, then ts_comm_leave instead of ts_comm_end.
+void ts_comm_part(void);
+bool ts_comm_parted(void);
+// Rank 0 ends all ranks that can be reached, with that exit code; the others wait for that.
+void ts_comm_leave(const ts_comm *comm, int code) __attribute__((noreturn));
+
+// Since when, on ts_clock, the main thread has been waiting for other ranks in a collective call; 0: it has not. For
+// any thread.
+double ts_comm_waiting(void);
+
 // Ends all ranks at once, where this one can neither go on nor tell the others; standard error says why. Exit code 1.
 void ts_comm_abort(const ts_comm *comm, const char *format, ...) __attribute__((noreturn, format(printf, 2, 3)));
 
 // Collective. Everybody gets the worst status and, if it is not TS_OK, rank-lowest's message: nobody goes on
 // alone after a fault elsewhere.
 ts_status ts_comm_agree(const ts_comm *comm, ts_status mine);
-
-bool ts_comm_any(const ts_comm *comm, bool mine); // collective: is it so on any rank?
 
 // Collective: copies rank 0's bytes to all. `bytes` has the same size everywhere.
 void ts_comm_broadcast(const ts_comm *comm, void *bytes, size_t size);

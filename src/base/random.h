@@ -9,6 +9,7 @@ typedef enum ts_stream {
     TS_STREAM_WEIGHTS = 0, // initial weights; step is the tensor's number
     TS_STREAM_BATCH = 1,   // training batches; step is the training step
     TS_STREAM_FINAL = 2,   // fresh samples for final measures
+    TS_STREAM_ESTIMATE = 3 // more of them, for an estimate of the expected loss; step is the number of a portion
 } ts_stream;
 
 // A position in one stream: key = the instance's seed, counter = (block, lane, step, stream).

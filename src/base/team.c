@@ -1,130 +1,260 @@
-// Sums over a team: each rank adds up one part in the order of ranks and sends it to all.
+// Sums over a team: each rank adds up one slice of everybody's subtrees and sends its total to all.
 #include "base/team.h"
 
 #include "base/memory.h"
+#include "base/tree.h"
 
-#ifdef TOYSWEEP_MPI
-
-enum { TAG = 2 };
+#include <string.h>
 
 struct ts_comm_team {
-    MPI_Comm comm;
-    int rank, size;
-    float *parts;          // (size, values / size, rounded up): everybody's part of the sum that is made here
-    int *length, *offset;  // (size) of each rank's part
-    MPI_Request *requests; // (2, size)
-    ts_slab slab;
+    ts_team_exchange exchange;
+    void *context;
+    int number, rank, first, size; // rank: within the team
+    bool broken;                   // an exchange was: MPI may still write there
+    bool failed; // something was, and the others do not know: no call of this rank may be taken for another one
+    ts_transfer *transfer; // (size)
+    // Of the parts of sums made last.
+    int parts;
+    int *subtrees_of;      // (size) how many each rank has
+    int subtrees;          // of all
+    ts_addition *addition; // (subtrees - 1)
+    char **piece;          // (subtrees) where their slices are
+    // For what leaves and what arrives; both grow.
+    char *out, *in;
+    size_t out_bytes, in_bytes;
 };
 
-ts_status ts_comm_team_create(const ts_comm *comm, int number, ts_comm_team **out) {
+ts_status ts_comm_team_create(ts_team_exchange exchange, void *context, int number, int rank, int first, int size,
+                              ts_comm_team **out) {
     ts_comm_team *team = ts_alloc_zero(1, sizeof *team, "a team of ranks");
-    *out = NULL;
-    ts_status status = team ? TS_OK : TS_ERROR_FATAL;
-    if (!comm->mpi)
-        status = ts_fail(TS_ERROR_USER, "a single process, started without mpirun or srun, is no team");
-    status = ts_comm_agree(comm, status);
-    if (status == TS_OK) {
-        MPI_Comm_split(MPI_COMM_WORLD, number < 0 ? MPI_UNDEFINED : number, comm->rank, &team->comm);
-        if (number >= 0) {
-            MPI_Comm_rank(team->comm, &team->rank);
-            MPI_Comm_size(team->comm, &team->size);
-            *out = team;
-            return TS_OK;
-        }
+    if (!team)
+        return TS_ERROR_MEMORY;
+    *team = (ts_comm_team){
+        .exchange = exchange, .context = context, .number = number, .rank = rank - first, .first = first, .size = size};
+    team->transfer = ts_alloc_zero((size_t)size, sizeof *team->transfer, "a team of ranks");
+    team->subtrees_of = ts_alloc_zero((size_t)size, sizeof *team->subtrees_of, "a team of ranks");
+    if (!team->transfer || !team->subtrees_of) {
+        ts_comm_team_free(team);
+        return TS_ERROR_MEMORY;
     }
-    ts_free(team);
-    return status;
+    *out = team;
+    return TS_OK;
 }
 
 void ts_comm_team_free(ts_comm_team *team) {
     if (!team)
         return;
-    MPI_Comm_free(&team->comm);
-    ts_slab_free(&team->slab);
+    if (!team->broken) {
+        ts_free(team->out);
+        ts_free(team->in);
+    }
+    ts_free(team->transfer);
+    ts_free(team->subtrees_of);
+    ts_free(team->addition);
+    ts_free(team->piece);
     ts_free(team);
 }
 
-int ts_comm_team_rank(const ts_comm_team *team) {
-    return team->rank;
+static ts_status reserve(char **buffer, size_t *have, size_t bytes) {
+    if (*have >= bytes)
+        return TS_OK;
+    ts_free(*buffer);
+    *buffer = ts_alloc(bytes, "sums over a team");
+    *have = *buffer ? bytes : 0;
+    return *buffer ? TS_OK : TS_ERROR_FATAL;
 }
 
-ts_status ts_comm_team_reserve(ts_comm_team *team, int64_t count) {
-    size_t size = (size_t)team->size, part = ((size_t)count + size - 1) / size;
-    ts_slab_free(&team->slab);
-    team->slab = (ts_slab){0};
-    for (int pass = 0; pass < 2; pass++) {
-        if (pass == 1 && ts_slab_reserve(&team->slab, "sums over a team") != TS_OK)
-            return TS_ERROR_MEMORY;
-        team->parts = ts_slab_take(&team->slab, size * part, sizeof *team->parts);
-        team->length = ts_slab_take(&team->slab, size, sizeof *team->length);
-        team->offset = ts_slab_take(&team->slab, size, sizeof *team->offset);
-        team->requests = ts_slab_take(&team->slab, 2 * size, sizeof *team->requests);
+// What goes to and comes from rank r of the team stands in team->transfer[r].
+static ts_status exchange(ts_comm_team *team) {
+    ts_transfer mine = team->transfer[team->rank];
+    memcpy(mine.in, mine.out, mine.in_bytes);
+    team->transfer[team->rank].in_bytes = team->transfer[team->rank].out_bytes = 0;
+    for (int r = 0; r < team->size; r++)
+        team->transfer[r].rank = team->first + r;
+    ts_status status = team->exchange(team->context, team->number, team->transfer, team->size);
+    team->broken = team->broken || status != TS_OK;
+    return status;
+}
+
+// --- Sums ---
+
+// Which subtrees the ranks have, and how they are added up.
+static ts_status set_parts(ts_comm_team *team, int parts) {
+    if (team->parts == parts)
+        return TS_OK;
+    ts_subtree list[TS_MOST_SUBTREES];
+    int first, end;
+    team->subtrees = 0;
+    for (int r = 0; r < team->size; r++) {
+        ts_tree_share(parts, r, team->size, &first, &end);
+        team->subtrees_of[r] = ts_tree_subtrees(first, end, list);
+        team->subtrees += team->subtrees_of[r];
     }
+    ts_subtree *all = ts_alloc((size_t)team->subtrees * sizeof *all, "a team of ranks");
+    ts_free(team->addition);
+    ts_free(team->piece);
+    team->addition = ts_alloc((size_t)team->subtrees * sizeof *team->addition, "a team of ranks");
+    team->piece = ts_alloc((size_t)team->subtrees * sizeof *team->piece, "a team of ranks");
+    if (!all || !team->addition || !team->piece) {
+        ts_free(all);
+        return TS_ERROR_FATAL;
+    }
+    for (int r = 0, at = 0; r < team->size; at += team->subtrees_of[r++]) {
+        ts_tree_share(parts, r, team->size, &first, &end);
+        int count = ts_tree_subtrees(first, end, list);
+        memcpy(all + at, list, (size_t)count * sizeof *list);
+    }
+    ts_tree_additions(all, team->subtrees, team->addition);
+    ts_free(all);
+    team->parts = parts;
     return TS_OK;
 }
 
-// Rank r adds up part r of everybody's values, in the order of ranks, and sends the sums to all.
-void ts_comm_team_sum(ts_comm_team *team, float *values, int64_t count) {
-    int size = team->size, part = (int)((count + size - 1) / size);
-    for (int r = 0; r < size; r++) {
-        int64_t first = (int64_t)r * part, left = count - first;
-        team->offset[r] = (int)(left > 0 ? first : count);
-        team->length[r] = (int)(left < 0 ? 0 : left < part ? left : part);
+static int64_t slice_begin(const ts_comm_team *team, int64_t count, int slice) {
+    return count * slice / team->size;
+}
+
+static size_t slice_numbers(const ts_comm_team *team, int64_t count, int slice) {
+    return (size_t)(slice_begin(team, count, slice + 1) - slice_begin(team, count, slice));
+}
+
+// Numbers of a sum: float or double.
+typedef struct kind {
+    size_t bytes;
+    void (*add)(void *to, const void *from, size_t count);
+} kind;
+
+static void add_floats(void *to, const void *from, size_t count) {
+    float *sum = to;
+    const float *other = from;
+    for (size_t i = 0; i < count; i++)
+        sum[i] = sum[i] + other[i];
+}
+
+static void add_doubles(void *to, const void *from, size_t count) {
+    double *sum = to;
+    const double *other = from;
+    for (size_t i = 0; i < count; i++)
+        sum[i] = sum[i] + other[i];
+}
+
+static const kind FLOATS = {sizeof(float), add_floats}, DOUBLES = {sizeof(double), add_doubles};
+
+// Each rank gets its slice of my subtrees, and the verdict, as a number before it.
+static ts_status scatter(ts_comm_team *team, const kind *of, const char *sums, int64_t count, bool mine) {
+    size_t own = slice_numbers(team, count, team->rank), n = (size_t)team->subtrees_of[team->rank];
+    size_t out = (size_t)team->size + n * (size_t)count, in = (size_t)team->size + (size_t)team->subtrees * own;
+    ts_status status = reserve(&team->out, &team->out_bytes, out * of->bytes);
+    if (status == TS_OK)
+        status = reserve(&team->in, &team->in_bytes, in * of->bytes);
+    if (status != TS_OK)
+        return status;
+    char *to = team->out, *from = team->in;
+    for (int r = 0; r < team->size; r++) {
+        size_t bytes = slice_numbers(team, count, r) * of->bytes;
+        ts_transfer *t = &team->transfer[r];
+        *t = (ts_transfer){.out = to, .in = from};
+        memset(to, mine, of->bytes);
+        to += of->bytes;
+        for (size_t i = 0; i < n; i++, to += bytes)
+            memcpy(to, sums + (i * (size_t)count + (size_t)slice_begin(team, count, r)) * of->bytes, bytes);
+        from += (1 + (size_t)team->subtrees_of[r] * own) * of->bytes;
+        t->out_bytes = (size_t)(to - (const char *)t->out);
+        t->in_bytes = (size_t)(from - (char *)t->in);
     }
-    int own = team->length[team->rank];
-    float *sum = values + team->offset[team->rank];
-    for (int r = 0; r < size; r++) {
-        MPI_Irecv(team->parts + (size_t)r * (size_t)part, own, MPI_FLOAT, r, TAG, team->comm, &team->requests[r]);
-        MPI_Isend(values + team->offset[r], team->length[r], MPI_FLOAT, r, TAG, team->comm, &team->requests[size + r]);
+    return exchange(team);
+}
+
+// The total of my slice, in the place of subtree 0.
+static void add_up(ts_comm_team *team, const kind *of, size_t own, bool *all) {
+    char *at = team->in;
+    *all = true;
+    for (int r = 0, k = 0; r < team->size; r++) {
+        *all = *all && *at;
+        at += of->bytes;
+        for (int i = 0; i < team->subtrees_of[r]; i++, at += own * of->bytes)
+            team->piece[k++] = at;
     }
-    MPI_Waitall(2 * size, team->requests, MPI_STATUSES_IGNORE);
-    for (int i = 0; i < own; i++) {
-        double all = 0;
-        for (int r = 0; r < size; r++)
-            all += (double)team->parts[(size_t)r * (size_t)part + (size_t)i];
-        sum[i] = (float)all;
-    }
-    MPI_Allgatherv(MPI_IN_PLACE, 0, MPI_DATATYPE_NULL, values, team->length, team->offset, MPI_FLOAT, team->comm);
+    for (int i = 0; i < team->subtrees - 1; i++)
+        of->add(team->piece[team->addition[i].to], team->piece[team->addition[i].from], own);
 }
 
-void ts_comm_team_largest(ts_comm_team *team, int64_t *values, int count) {
-    MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_INT64_T, MPI_MAX, team->comm);
+static ts_status gather(ts_comm_team *team, const kind *of, char *sums, int64_t count) {
+    ts_status status = reserve(&team->out, &team->out_bytes, (size_t)count * of->bytes);
+    if (status != TS_OK)
+        return status;
+    for (int r = 0; r < team->size; r++)
+        team->transfer[r] = (ts_transfer){
+            .out = team->piece[0],
+            .out_bytes = slice_numbers(team, count, team->rank) * of->bytes,
+            .in = team->out + (size_t)slice_begin(team, count, r) * of->bytes,
+            .in_bytes = slice_numbers(team, count, r) * of->bytes,
+        };
+    status = exchange(team);
+    if (status == TS_OK)
+        memcpy(sums, team->out, (size_t)count * of->bytes);
+    return status;
 }
 
-#else // one rank: there is no team to be in
-
-ts_status ts_comm_team_create(const ts_comm *comm, int number, ts_comm_team **team) {
-    (void)comm;
-    (void)number;
-    *team = NULL;
-    return ts_fail(TS_ERROR_USER, "this build has no MPI, so ranks cannot train together");
+static ts_status check(const ts_comm_team *team) {
+    return team->failed ? ts_fail(TS_ERROR_FATAL, "this rank has left its team") : TS_OK;
 }
 
-void ts_comm_team_free(ts_comm_team *team) {
-    (void)team;
+// What is returned of a call.
+static ts_status leave_if(ts_comm_team *team, ts_status status) {
+    team->failed = team->failed || status != TS_OK;
+    return status;
 }
 
-int ts_comm_team_rank(const ts_comm_team *team) {
-    (void)team;
-    return 0;
+static ts_status add_all(ts_comm_team *team, const kind *of, int parts, void *sums, int64_t count, bool mine,
+                         bool *all) {
+    ts_status status = check(team);
+    if (status == TS_OK)
+        status = set_parts(team, parts);
+    if (status == TS_OK)
+        status = scatter(team, of, sums, count, mine);
+    if (status != TS_OK)
+        return status;
+    add_up(team, of, slice_numbers(team, count, team->rank), all);
+    return gather(team, of, sums, count);
 }
 
-ts_status ts_comm_team_reserve(ts_comm_team *team, int64_t count) {
-    (void)team;
-    (void)count;
-    return TS_OK;
+static ts_status add(ts_comm_team *team, const kind *of, int parts, void *sums, int64_t count, bool mine, bool *all) {
+    return leave_if(team, add_all(team, of, parts, sums, count, mine, all));
 }
 
-void ts_comm_team_sum(ts_comm_team *team, float *values, int64_t count) {
-    (void)team;
-    (void)values;
-    (void)count;
+ts_status ts_comm_team_add_floats(void *team, int parts, float *sums, int64_t count, bool mine, bool *all) {
+    return add(team, &FLOATS, parts, sums, count, mine, all);
 }
 
-void ts_comm_team_largest(ts_comm_team *team, int64_t *values, int count) {
-    (void)team;
-    (void)values;
-    (void)count;
+ts_status ts_comm_team_add_doubles(void *team, int parts, double *sums, int64_t count) {
+    bool all;
+    return add(team, &DOUBLES, parts, sums, count, true, &all);
 }
 
-#endif
+static ts_status largest(ts_comm_team *team, int64_t *values, int count) {
+    size_t bytes = (size_t)count * sizeof *values;
+    ts_status status = check(team);
+    if (status == TS_OK)
+        status = reserve(&team->out, &team->out_bytes, bytes);
+    if (status == TS_OK)
+        status = reserve(&team->in, &team->in_bytes, (size_t)team->size * bytes);
+    if (status != TS_OK)
+        return status;
+    memcpy(team->out, values, bytes);
+    for (int r = 0; r < team->size; r++)
+        team->transfer[r] =
+            (ts_transfer){.out = team->out, .out_bytes = bytes, .in = team->in + (size_t)r * bytes, .in_bytes = bytes};
+    status = exchange(team);
+    for (int r = 0; r < team->size && status == TS_OK; r++)
+        for (int i = 0; i < count; i++) {
+            int64_t other;
+            memcpy(&other, team->in + (size_t)r * bytes + (size_t)i * sizeof other, sizeof other);
+            values[i] = other > values[i] ? other : values[i];
+        }
+    return status;
+}
+
+ts_status ts_comm_team_largest(void *team, int64_t *values, int count) {
+    return leave_if(team, largest(team, values, count));
+}

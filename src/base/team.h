@@ -1,21 +1,21 @@
-// Teams: some of the ranks, with collectives of their own; for training one instance together (backend.h says
-// what a training needs of one). Called from the main thread, as all of MPI.
+// Teams: ranks that train one instance together, and their sums (base/tree.h). What a training needs of one stands in
+// backend.h.
 #pragma once
 
-#include "base/comm.h"
+#include "base/exchange.h"
+
+// How a team's ranks reach each other; ts_exchange, or what stands for it in a test.
+typedef ts_status (*ts_team_exchange)(void *context, int number, const ts_transfer *transfers, int count);
 
 typedef struct ts_comm_team ts_comm_team;
 
-// Collective over all ranks: those with equal `number` form a team, in the order of their ranks; negative: none
-// (*team is NULL). Free with ts_comm_team_free, collective over the team.
-ts_status ts_comm_team_create(const ts_comm *comm, int number, ts_comm_team **team);
-void ts_comm_team_free(ts_comm_team *team);
-int ts_comm_team_rank(const ts_comm_team *team);
+// Of the ranks first .. first + size - 1, among them `rank`, this one. `number`: of its exchanges, the same on all of
+// them and no other team's. Not collective. All that follows is collective over the team, by one thread of each rank.
+ts_status ts_comm_team_create(ts_team_exchange exchange, void *context, int number, int rank, int first, int size,
+                              ts_comm_team **team);
+void ts_comm_team_free(ts_comm_team *team); // leaves what was broken off as it is
 
-// Makes room for sums of up to `count` values. Not collective.
-ts_status ts_comm_team_reserve(ts_comm_team *team, int64_t count);
-
-// Collective over the team: values (count) become their sum, added in double precision in the order of ranks, so
-// that every rank gets the same bits however messages travel.
-void ts_comm_team_sum(ts_comm_team *team, float *values, int64_t count);
-void ts_comm_team_largest(ts_comm_team *team, int64_t *values, int count); // elementwise
+// Members of ts_team (backend.h), to be called with the team.
+ts_status ts_comm_team_add_floats(void *team, int parts, float *sums, int64_t count, bool mine, bool *all);
+ts_status ts_comm_team_add_doubles(void *team, int parts, double *sums, int64_t count);
+ts_status ts_comm_team_largest(void *team, int64_t *values, int count);

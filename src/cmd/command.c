@@ -285,6 +285,18 @@ ts_status ts_argument_integer(const ts_command *command, const ts_arguments *arg
     return TS_OK;
 }
 
+ts_status ts_argument_ranks_per_instance(const ts_command *command, const ts_arguments *arguments, int *ranks) {
+    const char *text = ts_argument(command, arguments, "ranks-per-instance");
+    long long number = 0;
+    *ranks = 0;
+    if (!text || strcmp(text, "auto") == 0)
+        return TS_OK;
+    if (ts_argument_integer(command, arguments, "ranks-per-instance", 1, 1024, 0, &number) != TS_OK)
+        return ts_fail(TS_ERROR_USER, "--ranks-per-instance %s: give auto or an integer from 1 to 1024", text);
+    *ranks = (int)number;
+    return TS_OK;
+}
+
 ts_status ts_argument_duration(const ts_command *command, const ts_arguments *arguments, const char *name,
                                double absent, double *seconds) {
     const char *text = ts_argument(command, arguments, name);

@@ -52,6 +52,14 @@ const char *ts_argument(const ts_command *command, const ts_arguments *arguments
 // Option `name` as an integer / a duration in seconds; `absent` if it was not given.
 ts_status ts_argument_integer(const ts_command *command, const ts_arguments *arguments, const char *name,
                               long long minimum, long long maximum, long long absent, long long *value);
+
+// --ranks-per-instance: auto (0), or how many.
+#define TS_RANKS_PER_INSTANCE_HELP                                                                                     \
+    "How many ranks train an instance together that is large enough to be shared: auto, as the run goes on, or R. "    \
+    "Its "                                                                                                             \
+    "results do not depend on it. Default: auto."
+ts_status ts_argument_ranks_per_instance(const ts_command *command, const ts_arguments *arguments, int *ranks);
+
 ts_status ts_argument_duration(const ts_command *command, const ts_arguments *arguments, const char *name,
                                double absent, double *seconds);
 

@@ -25,6 +25,8 @@ static const struct {
     const char *name, *meaning;
 } VARIABLES[] = {
     {"TOYSWEEP_KERNELS", "avx512, avx2 or portable: the CPU kernels to use instead of the best this processor has"},
+    {"TOYSWEEP_END_FILE", "a file to which `run` writes its exit code when everything is saved, before MPI ends: for "
+                          "launchers that cannot reach all hosts"},
 };
 
 static const struct {
@@ -80,8 +82,8 @@ static void option_help(const ts_option *option, char *out, size_t bytes) {
 
 void ts_help_program(FILE *out) {
     wrap(out, 0, PURPOSE);
-    fputs("\nUsage: toysweep COMMAND [OPTION]...\n       mpirun -n RANKS toysweep run "
-          "SWEEP.yaml\n\nCommands:\n",
+    fputs("\nUsage: toysweep COMMAND [OPTION]...\n       mpirun -n RANKS toysweep run SWEEP.yaml\n"
+          "       toysweep-mpirun -n RANKS toysweep run SWEEP.yaml   (see its --help)\n\nCommands:\n",
           out);
     for (int i = 0; ts_commands[i]; i++)
         fprintf(out, "  %-8s %s\n", ts_commands[i]->name, ts_commands[i]->summary);
@@ -118,6 +120,7 @@ static const char *type_name(const ts_key *key) {
         [TS_NUMBERS] = "number, list or {base: B}",
         [TS_STEPS] = "{log: N}, {every: N} or list",
         [TS_STOP] = "none or {test_loss: X, for: N}",
+        [TS_WORDS] = "word or list",
         [TS_FILE] = "file",
     };
     return names[key->type];
@@ -139,7 +142,8 @@ static void one_key(FILE *out, const ts_key *key, void (*print)(FILE *, const ch
 
 static void each_key(FILE *out, const ts_key *keys, void (*print)(FILE *, const char *, const char *)) {
     for (; keys->name; keys++)
-        one_key(out, keys, print);
+        if (!(keys->traits & TS_RETIRED))
+            one_key(out, keys, print);
 }
 
 static void print_plain(FILE *out, const char *heading, const char *text) {
@@ -246,7 +250,9 @@ void ts_help_measures(FILE *out) {
          "or sums of "
          "powers, value_... for sums of powers, those of frequencies for cyclic and dihedral tables, of "
          "heads for "
-         "transformers. `step`: at every checkpoint; without it, of the last one.");
+         "transformers. `step`: at every checkpoint; without it, of the last one. What has two dimensions and more "
+         "without "
+         "it is a matrix; cases have none that would be larger than 2^18 numbers, and with `save: none` none at all.");
     measures_tables(out, section_plain, print_plain);
 }
 
@@ -286,7 +292,8 @@ void ts_help_man(FILE *out) {
     fputs(".TH TOYSWEEP 1 \"\" \"toysweep " TOYSWEEP_VERSION "\" \"User Commands\"\n.SH NAME\ntoysweep \\- train "
           "thousands of small models from one sweep file\n.SH SYNOPSIS\n.B toysweep\n.I "
           "COMMAND\n[OPTION]...\n.br\n"
-          ".B mpirun \\-n\n.I RANKS\n.B toysweep run\n.I SWEEP.yaml\n.SH DESCRIPTION\n",
+          ".B mpirun \\-n\n.I RANKS\n.B toysweep run\n.I SWEEP.yaml\n.br\n"
+          ".B toysweep\\-mpirun \\-n\n.I RANKS\n.B toysweep run\n.I SWEEP.yaml\n.SH DESCRIPTION\n",
           out);
     roff(out, PURPOSE);
     fputs(".SH COMMANDS\n", out);

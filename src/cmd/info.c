@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "cmd/command.h"
+#include "results/io.h"
 #include "run/machine.h"
 #include "run/run.h"
 
@@ -47,6 +48,8 @@ static void print_engines(const ts_backend *backend) {
 static int run(const ts_comm *comm, const ts_arguments *arguments) {
     (void)arguments;
     unsigned major, minor, release;
+    ts_io io;
+    ts_io_choose(TS_IO_AUTO, comm, ".", &io);
     if (comm->rank != 0)
         return TS_EXIT_DONE;
     H5get_libversion(&major, &minor, &release);
@@ -60,6 +63,7 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
     ts_print("build     %s", TOYSWEEP_BUILD);
     ts_print("MPI       %s", ts_comm_library());
     ts_print("HDF5      %u.%u.%u, %s", major, minor, release, parallel);
+    ts_print("io        %s (%s; rows of a results file in this directory)", ts_io_names[io.way], io.reason);
     ts_print("layout    %d rank%s x %d thread%s", comm->size, ts_plural(comm->size), ts_machine_cores(comm),
              ts_plural(ts_machine_cores(comm)));
     for (int i = 0; ts_backends[i]; i++) {
@@ -79,7 +83,8 @@ const ts_command ts_cmd_info = {
     .summary = "version, build, backends, GPUs, MPI and HDF5, ranks x threads",
     .description = "Prints version and commit, how it was built, the backends compiled in, whether they run here "
                    "and which engines they have, "
-                   "GPUs seen, MPI and HDF5 versions, and the layout of ranks and threads a run would have.",
+                   "GPUs seen, MPI and HDF5 versions, how a run would write its rows, and the layout of ranks and "
+                   "threads a run would have.",
     .options = OPTIONS,
     .run = run,
 };

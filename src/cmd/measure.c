@@ -29,31 +29,24 @@ static const ts_option OPTIONS[] = {
     {0},
 };
 
-// An object by name where the indices of the dimension have names, else a list.
-static bool open_dimension(const ts_data *data, const char *dimension, const char *key, ts_text *out) {
-    bool named = ts_dimension_label(data, dimension, 0);
-    ts_json_open(out, key, named ? '{' : '[');
-    return named;
-}
-
-static void print_measure(const ts_measures *m, const double *values, ts_text *out) {
-    const char *const *dimension = m->measure->dimension;
-    bool named = open_dimension(m->data, dimension[0], m->measure->name, out), inner_named = false;
-    for (int64_t k = 0; k < m->size[0]; k++) {
-        const char *key = ts_dimension_label(m->data, dimension[0], k);
-        if (!dimension[1]) {
-            ts_json_real(out, key, values[k]);
-            continue;
-        }
-        inner_named = open_dimension(m->data, dimension[1], key, out);
-        for (int64_t i = 0; i < m->size[1]; i++)
-            ts_json_real(out, ts_dimension_label(m->data, dimension[1], i), values[k * m->size[1] + i]);
-        ts_json_close(out, inner_named ? '}' : ']');
+// A number, or by each dimension from the depth on an object by the names of its indices, a list where they have none.
+// Returns what follows these values.
+static const double *print_values(const ts_measures *m, int depth, const char *key, const double *values,
+                                  ts_text *out) {
+    const char *dimension = depth < TS_MEASURE_DIMENSIONS ? m->measure->dimension[depth] : NULL;
+    if (!dimension) {
+        ts_json_real(out, key, *values);
+        return values + 1;
     }
+    bool named = ts_dimension_label(m->data, dimension, 0);
+    ts_json_open(out, key, named ? '{' : '[');
+    for (int64_t i = 0; i < m->size[depth]; i++)
+        values = print_values(m, depth + 1, ts_dimension_label(m->data, dimension, i), values, out);
     ts_json_close(out, named ? '}' : ']');
+    return values;
 }
 
-// One JSON object a line: scalars as numbers, the others as objects and lists. Instance -1: not one of a file.
+// One JSON object a line, of all measures but matrices. Instance -1: not one of a file.
 static ts_status print_measures(const ts_params *params, const ts_data *data, int64_t instance, int64_t step,
                                 const double *measures) {
     ts_text out = {0};
@@ -63,12 +56,9 @@ static ts_status print_measures(const ts_params *params, const ts_data *data, in
         ts_json_integer(&out, "step", step);
     }
     ts_measures m = ts_measures_of(params, data);
-    while (ts_measures_next(&m)) {
-        if (m.measure->dimension[0])
-            print_measure(&m, measures + m.offset, &out);
-        else
-            ts_json_real(&out, m.measure->name, measures[m.offset]);
-    }
+    while (ts_measures_next(&m))
+        if (!ts_measure_is_matrix(m.measure))
+            print_values(&m, 0, m.measure->name, measures + m.offset, &out);
     ts_json_close(&out, '}');
     return ts_json_print(&out);
 }
@@ -183,7 +173,9 @@ const ts_command ts_cmd_measure = {
     .summary = "every measure, computed anew from stored weights",
     .description =
         "Computes every measure anew from the weights that a results file keeps, and prints them: a JSON "
-        "object a line for each finished instance, at its last step. With -o it makes a new results file of "
+        "object a line for each finished instance, at its last step, without matrices, which results files have. With "
+        "-o "
+        "it makes a new results file of "
         "the same sweep instead: with `save: checkpoints` everything is measured anew, with `save: final` "
         "the "
         "end; the curves before it, and what has no weights, are taken over from the file. The sweep and the "

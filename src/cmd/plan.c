@@ -14,7 +14,6 @@
 #include "run/machine.h"
 #include "run/run.h"
 #include "run/simulate.h"
-#include "run/wide.h"
 #include "task/data.h"
 
 #include <math.h>
@@ -24,6 +23,7 @@
 static const ts_option OPTIONS[] = {
     {"ranks", 0, "N", "Ranks to plan for. Default: 1."},
     {"threads", 0, "N", "Threads of each rank. Default: the cores this machine has for one rank."},
+    {"ranks-per-instance", 0, "R", TS_RANKS_PER_INSTANCE_HELP},
     {"set", 0, "KEY=VALUE", "Sets a key over the sweep file, as for `run`. May be given repeatedly."},
     {"backend", 0, "NAME", "$BACKENDS. Default: auto."},
     {"json", 0, NULL, "One JSON object instead of a text, with everything the text says."},
@@ -38,12 +38,13 @@ enum { CASES_SHOWN = 60 };
 typedef struct plan {
     const ts_sweep *sweep;
     ts_job *job;
-    int ranks, threads;
+    int ranks, threads, ranks_per_instance;
     int64_t slot_bytes;
-    double *cost;       // (cases) seconds of one slot for one instance
-    double *operations; // (cases) of one instance
-    int *order;         // (cases) most work first
-    int calibrated;     // cases that were timed
+    double *cost;             // (cases) seconds of one slot for one instance
+    double *operations;       // (cases) of one instance
+    int *order;               // (cases) most work first
+    int calibrated;           // cases that were timed
+    ts_simulation_case *seen; // (cases) ranks that train an instance together
 } plan;
 
 // Seconds of one instance of a case, from some steps and one measurement.
@@ -58,7 +59,7 @@ static ts_status time_case(plan *p, int index, double budget, double *seconds) {
     model->layout(&params, &parameters);
     float *weights = ts_alloc((size_t)parameters.total * sizeof *weights, "calibration");
     double *measures = ts_alloc((size_t)layout->measures * sizeof *measures, "calibration");
-    ts_training_spec spec = {&params, 1, data, NULL};
+    ts_training_spec spec = {.params = &params, .count = 1, .data = data};
     void *training = NULL;
     double start = ts_clock(), spent = 0;
     ts_status status = weights && measures ? engine->create(&spec, &training) : TS_ERROR_MEMORY;
@@ -78,7 +79,7 @@ static ts_status time_case(plan *p, int index, double budget, double *seconds) {
         double measuring = ts_job_measure_seconds(&params, data); // what would take long is only predicted
         start = ts_clock();
         if (status == TS_OK && measuring < LONGEST_MEASURE) {
-            status = ts_measure_weights(&params, data, weights, 0, true, NULL, measures);
+            status = ts_measure_weights(&params, data, weights, 0, false, NULL, measures); // as all but one
             measuring = ts_clock() - start;
         }
         double timed = done > 1 ? (double)(done - 1) : 1; // without the first slice, of one step
@@ -138,12 +139,10 @@ static ts_status simulate(plan *p, ts_simulation *result) {
     ts_coordinator_case *costs = ts_alloc_zero(cases, sizeof *costs, "a plan");
     ts_unit *pending = ts_alloc_zero(cases, sizeof *pending, "a plan");
     ts_status status = costs && pending ? TS_OK : TS_ERROR_MEMORY;
-    int narrow = 0;
     for (int i = 0; status == TS_OK && i < p->job->cases; i++) {
         costs[i] = ts_job_case(p->job, i);
         costs[i].cost = p->cost[i];
-        if (p->job->ranks[i] == 1)
-            pending[narrow++] = (ts_unit){i, 0, ts_sweep_case(p->sweep, i)->rows};
+        pending[i] = (ts_unit){i, 0, ts_sweep_case(p->sweep, i)->rows};
     }
     ts_coordinator_setup setup = {
         .ranks = p->ranks,
@@ -152,31 +151,14 @@ static ts_status simulate(plan *p, ts_simulation *result) {
         .cases = p->job->cases,
         .cases_of = costs,
         .pending = pending,
-        .n_pending = narrow,
+        .n_pending = p->job->cases,
+        .ranks_per_instance = p->ranks_per_instance,
     };
     if (status == TS_OK)
-        status = ts_simulate(&setup, p->cost, HANDOUT_SECONDS, 0, 0, result);
+        status = ts_simulate(&setup, p->cost, HANDOUT_SECONDS, 0, 0, p->seen, result);
     ts_free(costs);
     ts_free(pending);
     return status;
-}
-
-// Predicted seconds until teams have trained all wide instances, which come first: each team takes its share of
-// those of one width, and widths follow each other. Communication is not in it.
-static double wide_seconds(const plan *p) {
-    double seconds = 0;
-    for (int ranks = 2; ranks <= p->job->widest; ranks++) {
-        double work = 0, longest = 0;
-        for (int i = 0; i < p->job->cases; i++) {
-            if (p->job->ranks[i] != ranks)
-                continue;
-            work += p->cost[i] / ranks * (double)ts_sweep_case(p->sweep, i)->rows;
-            longest = fmax(longest, p->cost[i] / ranks);
-        }
-        int teams = p->ranks / ranks;
-        seconds += fmax(work / teams, longest);
-    }
-    return seconds;
 }
 
 static const char *bytes_text(double bytes, char out[32]) {
@@ -192,13 +174,12 @@ static const char *bytes_text(double bytes, char out[32]) {
 typedef struct forecast {
     ts_simulation simulation;
     double operations, work; // of all instances; seconds of one thread
-    double wide;             // seconds of instances that teams train, which come first
     int64_t file_bytes, unit_bytes, index_bytes;
 } forecast;
 
 static ts_status make_forecast(plan *p, forecast *f) {
     const ts_record_layout *const *layouts = (const ts_record_layout *const *)p->job->layouts;
-    *f = (forecast){.wide = wide_seconds(p), .index_bytes = 20 * ts_sweep_instances(p->sweep)};
+    *f = (forecast){.index_bytes = 20 * ts_sweep_instances(p->sweep)};
     ts_status status = simulate(p, &f->simulation);
     for (int i = 0; i < p->job->cases; i++) {
         f->operations += p->operations[i] * (double)ts_sweep_case(p->sweep, i)->rows;
@@ -256,6 +237,28 @@ static void print_tables(const plan *p) {
     }
 }
 
+// Instances that more than one rank trains.
+static void print_widths(const plan *p, const forecast *f) {
+    int64_t shared = 0;
+    int least = 0, first = 0, most = 0;
+    for (int i = 0; i < p->job->cases; i++) {
+        const ts_simulation_case *seen = &p->seen[i];
+        if (seen->most == 1)
+            continue;
+        shared += ts_sweep_case(p->sweep, i)->rows;
+        least = least == 0 || seen->first < least ? seen->first : least;
+        first = seen->first > first ? seen->first : first;
+        most = seen->most > most ? seen->most : most;
+    }
+    if (shared == 0)
+        return;
+    char range[32];
+    snprintf(range, sizeof range, least < first ? "%d to %d" : "%d", least, first);
+    ts_print("ranks together   %lld instance%s on %s rank%s each at first, up to %d later (shared anew %lld time%s)",
+             (long long)shared, ts_plural(shared), range, ts_plural(first), most, (long long)f->simulation.recalls,
+             ts_plural(f->simulation.recalls));
+}
+
 static ts_status print_plan(const plan *p, const forecast *f) {
     ts_status status = print_cases(p);
     print_tables(p);
@@ -271,10 +274,9 @@ static ts_status print_plan(const plan *p, const forecast *f) {
              bytes_text((double)f->unit_bytes, unit_memory), bytes_text((double)f->index_bytes, index_memory));
     ts_print("results file     %s", bytes_text((double)f->file_bytes, size));
     ts_print("predicted time   %s (work %s of one thread; %d of %d case%s timed on this machine)",
-             ts_duration_text(f->wide + f->simulation.makespan, makespan), ts_duration_text(f->work, total),
-             p->calibrated, p->job->cases, ts_plural(p->job->cases));
-    if (f->wide > 0)
-        ts_print("wide instances   first, %s", ts_duration_text(f->wide, makespan));
+             ts_duration_text(f->simulation.makespan, makespan), ts_duration_text(f->work, total), p->calibrated,
+             p->job->cases, ts_plural(p->job->cases));
+    print_widths(p, f);
     ts_print("balance          %.1f%% busy; no schedule takes less than %s", 100 * f->simulation.busy,
              ts_duration_text(f->simulation.bound, bound));
     return status;
@@ -290,6 +292,8 @@ static void put_case(const plan *p, int index, ts_text *out) {
     ts_json_real(out, "operations", p->operations[index]);
     ts_json_real(out, "seconds_each", p->cost[index]);
     ts_json_real(out, "seconds_together", p->cost[index] * (double)of->rows);
+    ts_json_integer(out, "ranks_first", p->seen[index].first);
+    ts_json_integer(out, "ranks_most", p->seen[index].most);
     ts_engines_json_case(&p->job->uses, index, out);
     if (table_verdict(p, index, verdict))
         ts_json_string(out, "table", verdict);
@@ -310,11 +314,11 @@ static ts_status print_json(const plan *p, const forecast *f) {
     ts_json_integer(&out, "unit_bytes", f->unit_bytes);
     ts_json_integer(&out, "index_bytes", f->index_bytes);
     ts_json_integer(&out, "file_bytes", f->file_bytes);
-    ts_json_real(&out, "seconds", f->wide + f->simulation.makespan);
+    ts_json_real(&out, "seconds", f->simulation.makespan);
     ts_json_real(&out, "work_seconds", f->work);
-    ts_json_real(&out, "wide_seconds", f->wide);
     ts_json_real(&out, "bound_seconds", f->simulation.bound);
     ts_json_real(&out, "busy", f->simulation.busy);
+    ts_json_integer(&out, "recalls", f->simulation.recalls);
     ts_json_integer(&out, "cases_timed", p->calibrated);
     ts_json_open(&out, "cases", '[');
     for (int i = 0; i < p->job->cases; i++)
@@ -330,8 +334,9 @@ static ts_status make_plan(plan *p, bool json) {
     p->cost = ts_alloc_zero(cases, sizeof *p->cost, "a plan");
     p->operations = ts_alloc_zero(cases, sizeof *p->operations, "a plan");
     p->order = ts_alloc_zero(cases, sizeof *p->order, "a plan");
+    p->seen = ts_alloc_zero(cases, sizeof *p->seen, "a plan");
     ts_status status = TS_ERROR_MEMORY;
-    if (p->cost && p->operations && p->order) {
+    if (p->cost && p->operations && p->order && p->seen) {
         count_operations(p);
         status = calibrate(p);
     }
@@ -342,6 +347,7 @@ static ts_status make_plan(plan *p, bool json) {
     ts_free(p->cost);
     ts_free(p->operations);
     ts_free(p->order);
+    ts_free(p->seen);
     return status;
 }
 
@@ -356,6 +362,8 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
     if (status == TS_OK)
         status = ts_argument_integer(self, arguments, "threads", 1, 4096, ts_machine_cores(comm), &threads);
     if (status == TS_OK)
+        status = ts_argument_ranks_per_instance(self, arguments, &p.ranks_per_instance);
+    if (status == TS_OK)
         status = ts_load_sweep(comm, arguments->operand[0], arguments->set, arguments->n_set, &sweep);
     if (status == TS_OK)
         status = ts_job_backend(sweep, name ? name : "auto", &backend);
@@ -365,8 +373,6 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
         p.threads = (int)threads;
         p.slot_bytes = ts_machine_slot_bytes(comm, p.threads);
         status = ts_job_create(sweep, backend, "", &p.job);
-        if (status == TS_OK)
-            status = ts_wide_check(p.job, p.ranks);
         if (status == TS_OK)
             status = make_plan(&p, ts_argument(self, arguments, "json") != NULL);
     }

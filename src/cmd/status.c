@@ -1,31 +1,49 @@
 // `toysweep status`: what a results file holds, while a run writes it too.
 #define _POSIX_C_SOURCE 200809L
 #include "base/log.h"
+#include "base/memory.h"
+#include "base/sheet.h"
 #include "base/terminal.h"
 #include "cmd/command.h"
 #include "integrity/lock.h"
 #include "results/origin.h"
 #include "results/reader.h"
+#include "run/live.h"
 #include "run/report.h"
 #include "run/run.h"
 #include "run/runlog.h"
 
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 static const ts_option OPTIONS[] = {
     {"json", 0, NULL, "One JSON object instead of text."},
+    {"output", 'o', "NOW.h5",
+     "Instead: makes a results file, which must not exist, that holds the curves of unfinished instances too, up to "
+     "their "
+     "last saved state (see `run --checkpoint-interval`). They stay pending in it."},
     {0},
 };
 
-enum { LATEST = 8 };
+enum { LATEST = 8, MOST_SILENT = 64 };
 
-// What the run log tells: units handed out and not finished, and the latest failures.
+// A rank of the last run that fell silent, and has not been heard since.
+typedef struct silent_rank {
+    int64_t rank;
+    bool lost;     // it is not waited for any more
+    char host[64]; // "": not known
+    char time[32]; // when that was noticed
+} silent_rank;
+
+// What the run log tells: units handed out and not finished, silent ranks, and the latest failures.
 typedef struct log_summary {
     int64_t runs;
     int64_t running; // rows assigned by the last run and not finished
+    int silent;
+    silent_rank silent_ranks[MOST_SILENT]; // (silent)
     int64_t failures;
     struct {
         int64_t instance;
@@ -38,6 +56,30 @@ static int64_t member_integer(const ts_yaml_node *line, const char *key) {
     return node && node->text ? atoll(node->text) : 0;
 }
 
+static void member_text(const ts_yaml_node *line, const char *key, char *out, size_t bytes) {
+    const ts_yaml_node *node = ts_yaml_get(line, key);
+    ts_terminal_text(node && node->text ? node->text : "", out, bytes);
+}
+
+static void note_silence(log_summary *summary, const ts_yaml_node *line, const char *event) {
+    int64_t rank = member_integer(line, "rank");
+    int at = 0;
+    while (at < summary->silent && summary->silent_ranks[at].rank != rank)
+        at++;
+    silent_rank *one = &summary->silent_ranks[at];
+    if (strcmp(event, "heard") == 0) {
+        if (at < summary->silent)
+            *one = summary->silent_ranks[--summary->silent];
+    } else if (at < MOST_SILENT) {
+        summary->silent += at == summary->silent;
+        if (strcmp(event, "lost") == 0)
+            summary->running -= member_integer(line, "rows");
+        *one = (silent_rank){.rank = rank, .lost = strcmp(event, "lost") == 0};
+        member_text(line, "host", one->host, sizeof one->host);
+        member_text(line, "time", one->time, sizeof one->time);
+    }
+}
+
 static void visit(const ts_yaml_node *line, void *context) {
     log_summary *summary = context;
     const ts_yaml_node *event = ts_yaml_get(line, "event");
@@ -46,16 +88,19 @@ static void visit(const ts_yaml_node *line, void *context) {
     if (strcmp(event->text, "start") == 0) {
         summary->runs++;
         summary->running = 0;
+        summary->silent = 0;
     } else if (strcmp(event->text, "assign") == 0) {
         summary->running += member_integer(line, "rows");
-    } else if (strcmp(event->text, "unit") == 0) {
+    } else if (strcmp(event->text, "unit") == 0 || strcmp(event->text, "returned") == 0 ||
+               strcmp(event->text, "split") == 0) {
         summary->running -= member_integer(line, "rows");
     } else if (strcmp(event->text, "failure") == 0) {
-        const ts_yaml_node *reason = ts_yaml_get(line, "reason");
         int at = (int)(summary->failures++ % LATEST);
         summary->last[at].instance = member_integer(line, "instance");
-        ts_terminal_text(reason && reason->text ? reason->text : "", summary->last[at].reason,
-                         sizeof summary->last[at].reason);
+        member_text(line, "reason", summary->last[at].reason, sizeof summary->last[at].reason);
+    } else if (strcmp(event->text, "silent") == 0 || strcmp(event->text, "heard") == 0 ||
+               strcmp(event->text, "lost") == 0) {
+        note_silence(summary, line, event->text);
     }
 }
 
@@ -68,10 +113,42 @@ typedef struct picture {
     int64_t done, failed, pending;
     bool running;
     log_summary log;
+    ts_live_instance *live; // (n_live) unfinished instances whose states are saved
+    int64_t n_live;
 } picture;
 
 static int64_t shown_failures(const picture *p) {
     return p->failed == 0 ? 0 : p->log.failures < LATEST ? p->log.failures : LATEST;
+}
+
+// A run that is over waits for nobody, but may have lost some.
+static bool is_silent(const picture *p, const silent_rank *one) {
+    return p->running || one->lost;
+}
+
+static void silent_json(const picture *p, ts_text *out) {
+    ts_json_open(out, "silent_ranks", '[');
+    for (int i = 0; i < p->log.silent; i++) {
+        const silent_rank *one = &p->log.silent_ranks[i];
+        if (!is_silent(p, one))
+            continue;
+        ts_json_open(out, NULL, '{');
+        ts_json_integer(out, "rank", one->rank);
+        ts_json_string(out, "host", one->host);
+        ts_json_bool(out, "lost", one->lost);
+        ts_json_string(out, "time", one->time);
+        ts_json_close(out, '}');
+    }
+    ts_json_close(out, ']');
+}
+
+static void print_silent(const picture *p) {
+    for (int i = 0; i < p->log.silent; i++) {
+        const silent_rank *one = &p->log.silent_ranks[i];
+        if (is_silent(p, one))
+            ts_print("rank %lld%s%s%s %s, as was noticed at %s", (long long)one->rank, *one->host ? " (" : "",
+                     one->host, *one->host ? ")" : "", one->lost ? "was lost" : "is silent", one->time);
+    }
 }
 
 static ts_status print_json(const picture *p) {
@@ -90,7 +167,20 @@ static ts_status print_json(const picture *p) {
     ts_json_integer(&out, "pending", p->pending);
     ts_json_integer(&out, "training", p->running ? p->log.running : 0);
     ts_json_integer(&out, "runs", p->log.runs);
+    silent_json(p, &out);
     ts_report_json(p->report, p->engines.count ? &p->engines : NULL, &out);
+    ts_json_open(&out, "unfinished", '[');
+    for (int64_t i = 0; i < p->n_live; i++) {
+        ts_json_open(&out, NULL, '{');
+        ts_json_integer(&out, "instance", p->live[i].instance);
+        ts_json_integer(&out, "step", p->live[i].latest.steps_done);
+        ts_json_integer(&out, "steps", p->live[i].steps);
+        for (int l = 0; l < TS_LATEST_LOSSES; l++)
+            if (isfinite(p->live[i].latest.loss[l]))
+                ts_json_real(&out, ts_latest_loss[l], p->live[i].latest.loss[l]);
+        ts_json_close(&out, '}');
+    }
+    ts_json_close(&out, ']');
     ts_json_open(&out, "failures", '[');
     for (int64_t i = p->log.failures - shown_failures(p); i < p->log.failures; i++) {
         ts_json_open(&out, NULL, '{');
@@ -103,6 +193,43 @@ static ts_status print_json(const picture *p) {
     return ts_json_print(&out);
 }
 
+static bool any_has(const picture *p, int loss) {
+    for (int64_t i = 0; i < p->n_live; i++)
+        if (isfinite(p->live[i].latest.loss[loss]))
+            return true;
+    return false;
+}
+
+// Where unfinished instances are, as far as their states tell.
+static ts_status print_live(const picture *p) {
+    static const ts_sheet_column COLUMNS[] = {{"unfinished instance", true, 0}, {"step", false, 0}, {"of", false, 0}};
+    ts_sheet_column column[3 + TS_LATEST_LOSSES];
+    bool shown[TS_LATEST_LOSSES];
+    int columns = 3;
+    ts_sheet sheet;
+    if (p->n_live == 0)
+        return TS_OK;
+    memcpy(column, COLUMNS, sizeof COLUMNS);
+    for (int l = 0; l < TS_LATEST_LOSSES; l++)
+        if ((shown[l] = any_has(p, l)))
+            column[columns++] = (ts_sheet_column){ts_latest_loss[l], false, 1};
+    putchar('\n');
+    ts_sheet_begin(&sheet, column, columns);
+    for (int64_t i = 0; i < p->n_live && i < LATEST; i++) {
+        const ts_live_instance *one = &p->live[i];
+        ts_sheet_addf(&sheet, "%lld", (long long)one->instance);
+        ts_sheet_addf(&sheet, "%lld", (long long)one->latest.steps_done);
+        ts_sheet_addf(&sheet, "%lld", (long long)one->steps);
+        for (int l = 0; l < TS_LATEST_LOSSES; l++)
+            if (shown[l])
+                ts_sheet_addf(&sheet, isfinite(one->latest.loss[l]) ? "%.4g" : "-", one->latest.loss[l]);
+    }
+    ts_status status = ts_sheet_end(&sheet);
+    if (status == TS_OK && p->n_live > LATEST)
+        ts_print("and %lld more (--json lists them)", (long long)(p->n_live - LATEST));
+    return status;
+}
+
 static ts_status print_table(const picture *p) {
     ts_print("%s: sweep '%s', toysweep %s, backend %s, %s", p->path, ts_reader_attribute(p->reader, "name"),
              ts_reader_attribute(p->reader, "version"), ts_reader_attribute(p->reader, "backend"),
@@ -111,9 +238,12 @@ static ts_status print_table(const picture *p) {
              (long long)ts_reader_instances(p->reader), ts_plural(ts_reader_instances(p->reader)), (long long)p->done,
              (long long)(p->running ? p->log.running : 0), (long long)p->failed,
              (long long)(p->pending - (p->running ? p->log.running : 0)));
+    print_silent(p);
     ts_engines_print(&p->engines, "engine ");
     putchar('\n');
     ts_status status = ts_report_print(p->report, p->path, NULL, INT64_MAX);
+    if (status == TS_OK)
+        status = print_live(p);
     int64_t shown = shown_failures(p);
     if (shown > 0) {
         putchar('\n');
@@ -156,6 +286,8 @@ static ts_status show(ts_reader *reader, const ts_sweep *sweep, const ts_grid *g
     ts_status status = read_log(path, &p.log);
     if (status == TS_OK)
         status = find_engines(sweep, &p);
+    if (status == TS_OK && sweep)
+        status = ts_live_list(path, reader, sweep, &p.live, &p.n_live);
     if (status == TS_OK)
         status = ts_report_open(reader, grid, &p.report);
     if (status == TS_OK)
@@ -167,6 +299,18 @@ static ts_status show(ts_reader *reader, const ts_sweep *sweep, const ts_grid *g
         status = json ? print_json(&p) : print_table(&p);
     ts_report_close(p.report);
     ts_engines_free(&p.engines);
+    ts_free(p.live);
+    return status;
+}
+
+// A results file of what there is by now.
+static ts_status write_now(ts_reader *reader, const ts_sweep *sweep, const char *path, const char *output) {
+    int64_t count;
+    ts_status status = sweep ? ts_live_file(path, reader, sweep, output, &count) : TS_ERROR_USER;
+    if (!sweep)
+        return ts_fail(TS_ERROR_USER, "'%s' is of another version of toysweep, whose sweep this one cannot make", path);
+    if (status == TS_OK)
+        ts_print("%s: %lld unfinished instance%s with curves", output, (long long)count, ts_plural(count));
     return status;
 }
 
@@ -185,7 +329,7 @@ static ts_status read_grid(ts_reader *reader, const char *path, ts_sweep **sweep
     return ts_text_status(damage);
 }
 
-static ts_status show_file(const char *path, bool json) {
+static ts_status show_file(const char *path, bool json, const char *output) {
     ts_reader *reader;
     ts_sweep *sweep = NULL;
     ts_grid *grid = NULL;
@@ -194,8 +338,10 @@ static ts_status show_file(const char *path, bool json) {
     if (status != TS_OK)
         return status;
     status = read_grid(reader, path, &sweep, &grid, &damage);
-    if (status == TS_OK)
+    if (status == TS_OK && !output)
         status = show(reader, sweep, grid, path, json);
+    else if (status == TS_OK && damage.length == 0)
+        status = write_now(reader, sweep, path, output);
     if (status == TS_OK && damage.length > 0)
         status = ts_fail_again(TS_ERROR_FATAL, ts_text_get(&damage));
     ts_text_free(&damage);
@@ -209,7 +355,8 @@ static int run(const ts_comm *comm, const ts_arguments *arguments) {
     if (comm->rank != 0)
         return TS_EXIT_DONE;
     bool json = ts_argument(&ts_cmd_status, arguments, "json") != NULL;
-    ts_status status = show_file(arguments->operand[0], json);
+    const char *output = ts_argument(&ts_cmd_status, arguments, "output");
+    ts_status status = show_file(arguments->operand[0], json, output);
     return status == TS_OK ? TS_EXIT_DONE : ts_command_fail(comm, status);
 }
 
@@ -218,11 +365,14 @@ const ts_command ts_cmd_status = {
     .operands = "FILE.h5",
     .n_operands = 1,
     .summary = "what is done, training, failed and pending, and how well, by what was swept",
-    .description = "Shows what is done, training, failed and pending in a results file, and for each point of the "
-                   "sweep's grid (instances that differ in their seeds only) best, median, mean and worst of the loss; "
-                   "of tables also the median test accuracy, and how many have generalised. Says which engine trains "
-                   "the cases, and why not a faster one. Needs nothing but the "
-                   "file, and works while a run is writing and on what a killed run left.",
+    .description =
+        "Shows what is done, training, failed and pending in a results file, and for each point of the "
+        "sweep's grid (instances that differ in their seeds only) best, median, mean and worst of the loss; "
+        "of tables also the median test accuracy, and how many have generalised; of unfinished instances the "
+        "step and the losses in their last saved state. Names ranks of the last run that are silent or were lost. Says "
+        "which engine trains the cases, and why not a "
+        "faster one. Needs nothing but the file and the states beside it, and works while a run is writing "
+        "and on what a killed run left.",
     .options = OPTIONS,
     .run = run,
 };

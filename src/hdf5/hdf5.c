@@ -3,7 +3,9 @@
 #include "hdf5/hdf5.h"
 
 #include "base/memory.h"
+#include "hdf5/shared_file.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -189,11 +191,44 @@ void ts_h5_open(ts_h5 *h5, const char *path, bool writable) {
     ts_h5_close(h5, access);
 }
 
+#if defined TOYSWEEP_MPI && defined H5_HAVE_PARALLEL
+static hid_t opened_by_mpi = -1; // the last file that was
+
+// On MPI_COMM_SELF, for opened on all ranks together a fault of one leaves the others waiting. And by descriptor: to
+// MPI-IO a colon in a path ends the name of a kind of file system, and what is at the path may have been replaced.
+static void open_by_mpi(ts_h5 *h5, const ts_shared_file *file, hid_t access) {
+    char name[64];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", ts_shared_file_descriptor(file));
+    if (H5Pset_fapl_mpio(access, MPI_COMM_SELF, MPI_INFO_NULL) < 0)
+        ts_h5_fault(h5, "prepare", "file access");
+    else if ((h5->file = H5Fopen(name, H5F_ACC_RDWR, access)) < 0)
+        ts_h5_fault(h5, "open", h5->path);
+    opened_by_mpi = h5->file;
+}
+#else
+static void open_by_mpi(ts_h5 *h5, const ts_shared_file *file, hid_t access) {
+    (void)file, (void)access;
+    h5->status = ts_fail(TS_ERROR_FATAL, "'%s': this HDF5 has no MPI", h5->path);
+}
+#endif
+
+void ts_h5_open_mpio(ts_h5 *h5, const char *path, ts_shared_file *file) {
+    ts_h5_begin(h5, path);
+    h5->mpio = true;
+    h5->direct = file;
+    hid_t access = access_plan(h5);
+    if (h5->status == TS_OK)
+        open_by_mpi(h5, file, access);
+    ts_h5_close(h5, access);
+}
+
 ts_status ts_h5_end(ts_h5 *h5) {
     for (int i = 0; i < TS_H5_TYPES; i++)
         ts_h5_close(h5, h5->dataset_plan[i]);
     ts_h5_close(h5, h5->group_plan);
-    ts_h5_close(h5, h5->file);
+    // Closed, HDF5 would write the superblock once more, and crash where it cannot. Nothing else is left to be written.
+    if (!h5->mpio)
+        ts_h5_close(h5, h5->file);
     h5->file = h5->group_plan = -1;
     for (int i = 0; i < TS_H5_TYPES; i++)
         h5->dataset_plan[i] = -1;
@@ -288,13 +323,28 @@ static hsize_t stored_bytes(const ts_h5_form *form) {
     return form->type == TS_H5_TEXT ? bytes / sizeof(char *) * 16 : bytes;
 }
 
+// Of a file that it has written into the MPI driver says no more how large it is; MPI does.
+static bool find_size(hid_t file, hsize_t *size) {
+#if defined TOYSWEEP_MPI && defined H5_HAVE_PARALLEL
+    MPI_File *opened = NULL;
+    MPI_Offset bytes = 0;
+    if (file == opened_by_mpi) { // its access list would tell too, but make a communicator each time
+        bool fine = H5Fget_vfd_handle(file, H5P_DEFAULT, (void **)&opened) >= 0 &&
+                    MPI_File_get_size(*opened, &bytes) == MPI_SUCCESS;
+        *size = (hsize_t)bytes;
+        return fine;
+    }
+#endif
+    return H5Fget_filesize(file, size) >= 0;
+}
+
 // Do its data lie in the file as they should, as far as that has an end?
 static bool lies_within(hid_t dataset, const ts_h5_form *form) {
     haddr_t place = H5Dget_offset(dataset);
     hsize_t size = 0;
     hid_t file = H5Iget_file_id(dataset);
-    bool fine = place != HADDR_UNDEF && H5Dget_storage_size(dataset) == stored_bytes(form) &&
-                H5Fget_filesize(file, &size) >= 0 && place <= size && stored_bytes(form) <= size - place;
+    bool fine = place != HADDR_UNDEF && H5Dget_storage_size(dataset) == stored_bytes(form) && find_size(file, &size) &&
+                place <= size && stored_bytes(form) <= size - place;
     H5Fclose(file);
     return fine;
 }

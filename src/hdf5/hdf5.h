@@ -40,6 +40,8 @@ typedef struct ts_h5 {
     int error;                     // errno of the fault; 0: not known
     size_t limit;                  // largest single transfer in bytes
     struct ts_shared_file *direct; // if not NULL, data are written with it, past HDF5; the caller's
+    bool mpio;                     // opened by HDF5's MPI driver: `direct` is for what that cannot write
+    bool mpio_failed;              // and has been said to
     hid_t group_plan;              // creation properties: order tracked, no times
     hid_t dataset_plan[TS_H5_TYPES];
 } ts_h5;
@@ -53,6 +55,11 @@ void ts_h5_begin(ts_h5 *h5, const char *path); // no file yet
 void ts_h5_create(ts_h5 *h5, const char *path);
 void ts_h5_open(ts_h5 *h5, const char *path, bool writable); // serial, no file locking, no buffers for data
 ts_status ts_h5_end(ts_h5 *h5);                              // the first fault, or that of closing
+
+// Independent: of a file that `file` has open on this rank, for writing through HDF5's MPI driver, of which MPI_Init
+// must be over and no thread but the main one. Metadata must not be changed. ts_h5_end lets go of it without closing
+// it.
+void ts_h5_open_mpio(ts_h5 *h5, const char *path, struct ts_shared_file *file);
 
 // Notes HDF5's own fault as "cannot <doing> '<name>'" unless there was one before; of an open object, by its path in
 // the file.

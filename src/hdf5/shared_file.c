@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,7 +23,13 @@ static ts_status open_here(const char *path, ts_shared_file **out) {
     file->fd = -1;
     if (!(file->path = ts_copy_text(path)))
         return TS_ERROR_MEMORY;
-    if ((file->fd = ts_file_open(path, O_RDWR)) < 0)
+    file->fd = ts_file_open(path, O_RDWR);
+    if (file->fd < 0 && (errno == EACCES || errno == EPERM))
+        return ts_fail(TS_ERROR_FATAL,
+                       "cannot open '%s' for writing: %s; ask for the right to write it, on every node, or choose "
+                       "another file with -o",
+                       path, strerror(errno));
+    if (file->fd < 0)
         return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot open '%s' for writing", path);
     return TS_OK;
 }
@@ -67,6 +74,10 @@ ts_status ts_shared_file_write(ts_shared_file *file, int64_t offset, const void 
 ts_status ts_shared_file_sync(ts_shared_file *file) {
     int error = ts_file_sync_data(file->fd);
     return error ? ts_fail_errno(TS_ERROR_FATAL, error, "cannot write '%s' to the disk", file->path) : TS_OK;
+}
+
+int ts_shared_file_descriptor(const ts_shared_file *file) {
+    return file->fd;
 }
 
 bool ts_shared_file_in_place(const ts_shared_file *file) {

@@ -17,5 +17,6 @@ ts_status ts_shared_file_open(const char *path, const ts_comm *comm, ts_shared_f
 // Independent.
 void ts_shared_file_close(ts_shared_file *file); // NULL is fine
 ts_status ts_shared_file_write(ts_shared_file *file, int64_t offset, const void *bytes, size_t size);
-ts_status ts_shared_file_sync(ts_shared_file *file);      // fdatasync
-bool ts_shared_file_in_place(const ts_shared_file *file); // is it still the one at its path?
+ts_status ts_shared_file_sync(ts_shared_file *file);       // fdatasync
+int ts_shared_file_descriptor(const ts_shared_file *file); // stays the file's
+bool ts_shared_file_in_place(const ts_shared_file *file);  // is it still the one at its path?

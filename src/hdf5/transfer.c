@@ -1,8 +1,10 @@
 // Rows of a dataset to and from memory: through HDF5, in blocks of limited size, or past it, straight into the file.
 #include "hdf5/hdf5.h"
 
+#include "base/log.h"
 #include "hdf5/shared_file.h"
 
+#include <stdio.h>
 #include <string.h>
 
 // Either direction, of one block of the dataset.
@@ -90,8 +92,28 @@ static void write_directly(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int
         h5->status = ts_shared_file_write(h5->direct, (int64_t)place + first * row, data, (size_t)(count * row));
 }
 
+// Independent transfers, MPI's default: no other rank is waited for. What MPI-IO fails to do is done without it: to
+// some of its drivers an interruption is a fault, and a short count; of a true fault the system then says what it is.
+static void write_by_mpi(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count,
+                         const void *data) {
+    if (h5->status != TS_OK)
+        return;
+    move_all(h5, (transfer){.dataset = dataset, .write = data}, form, first, count);
+    if (h5->status == TS_OK)
+        return;
+    char fault[TS_MESSAGE_BYTES];
+    snprintf(fault, sizeof fault, "%s", ts_message());
+    h5->status = TS_OK;
+    write_directly(h5, dataset, form, first, count, data);
+    if (h5->status == TS_OK && !h5->mpio_failed)
+        ts_warn("MPI-IO failed, and what it could not write was written without it: %s", fault);
+    h5->mpio_failed = true;
+}
+
 void ts_h5_write(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count, const void *data) {
-    if (h5->direct)
+    if (h5->mpio)
+        write_by_mpi(h5, dataset, form, first, count, data);
+    else if (h5->direct)
         write_directly(h5, dataset, form, first, count, data);
     else
         move_all(h5, (transfer){.dataset = dataset, .write = data}, form, first, count);

@@ -117,6 +117,10 @@ ts_status ts_lock_join(const char *path, ts_lock *lock) {
     return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot share the lock '%s'", path);
 }
 
+bool ts_lock_in_place(const ts_lock *lock, const char *path) {
+    return lock->fd >= 0 && is_still_there(lock->fd, path);
+}
+
 void ts_lock_release(ts_lock *lock, const char *path, bool remove_file) {
     if (lock->fd < 0)
         return;

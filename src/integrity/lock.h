@@ -19,6 +19,10 @@ ts_status ts_lock_take(const char *path, double patience, ts_lock *lock);
 // Every rank, after rank 0 took it: holds byte 1 shared.
 ts_status ts_lock_join(const char *path, ts_lock *lock);
 
+// Is the file that this lock is on still the one at `path`? If not, the run that had it is over, and another one may
+// have begun.
+bool ts_lock_in_place(const ts_lock *lock, const char *path);
+
 void ts_lock_release(ts_lock *lock, const char *path, bool remove_file);
 
 // Is a run writing now? For `status`. Never waits.

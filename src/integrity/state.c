@@ -32,7 +32,7 @@ typedef struct state_head {
 _Static_assert(sizeof(state_head) == 112, "no gaps");
 
 static const char MAGIC[8] = "TSSTATE";
-enum { STATE_FORMAT = 1 };
+enum { STATE_FORMAT = 2 };
 
 static void add_path(ts_text *path, const char *directory, const ts_unit *unit, const char *suffix) {
     ts_text_clear(path);
@@ -195,6 +195,32 @@ ts_status ts_state_load(const char *directory, const uint8_t digest[32], const t
     }
     ts_text_free(&path);
     return status;
+}
+
+static bool read_beginning(int fd, const state_head *expected, void *beginning, size_t bytes) {
+    struct stat information;
+    state_head head;
+    return fstat(fd, &information) == 0 && ts_file_read_at(fd, &head, sizeof head, 0) == (ssize_t)sizeof head &&
+           !judge_head(&head, expected, information.st_size) && head.bytes >= bytes &&
+           ts_file_read_at(fd, beginning, bytes, sizeof head) == (ssize_t)bytes;
+}
+
+bool ts_state_peek(const char *directory, const uint8_t digest[32], const ts_unit *unit, void *beginning,
+                   size_t bytes) {
+    state_head expected = make_head(digest, unit, SIZE_MAX);
+    ts_text path = {0};
+    bool found = false;
+    for (int generation = 0; generation < 2 && !found; generation++) {
+        add_path(&path, directory, unit, generation ? ".old" : ".bin");
+        int fd = -1;
+        if (ts_text_status(&path) == TS_OK && access(ts_text_get(&path), F_OK) == 0)
+            (void)ts_file_open_input(ts_text_get(&path), TS_ERROR_UNIT, &fd);
+        found = fd >= 0 && read_beginning(fd, &expected, beginning, bytes);
+        if (fd >= 0)
+            close(fd);
+    }
+    ts_text_free(&path);
+    return found;
 }
 
 // --- Listing and removing ---

@@ -6,6 +6,7 @@
 
 #include "sweep/sweep.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 // `directory` is made if missing. `digest`: the sweep's. A fault (full disk) leaves the earlier generation
@@ -22,6 +23,10 @@ ts_status ts_state_list(const char *directory, ts_unit **units, int64_t *count);
 // falling back to the older generation.
 ts_status ts_state_load(const char *directory, const uint8_t digest[32], const ts_unit *unit, size_t most,
                         void **payload, size_t *bytes);
+
+// The first `bytes` bytes of the newest state, quickly: its head is checked, its contents are not. False: there is none
+// that long.
+bool ts_state_peek(const char *directory, const uint8_t digest[32], const ts_unit *unit, void *beginning, size_t bytes);
 
 void ts_state_remove(const char *directory, const ts_unit *unit); // both generations; missing is fine
 void ts_state_remove_directory(const char *directory);            // if empty (left-over .tmp files go too)

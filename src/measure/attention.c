@@ -1,18 +1,30 @@
 // Where the last position of a transformer looks.
 #include "measure/family.h"
 
+typedef struct attention {
+    const ts_network *network;
+    ts_sums sums; // (heads, TS_SOURCES)
+} attention;
+
 static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
+    attention *m = state;
     (void)chart;
-    *(const ts_network **)state = measuring->network;
+    m->network = measuring->network;
+    m->sums.numbers = (size_t)m->network->heads * TS_SOURCES;
     return TS_OK;
 }
 
-static double attention(const void *state, int index) {
-    return (*(const ts_network *const *)state)->attention[index];
+static void add(const void *state, ts_rows *rows, int a, double *sums) {
+    const attention *m = state;
+    if (m->network->attend)
+        m->network->attend(rows->weights, a, sums);
 }
 
 static const ts_measure ROWS[] = {
-    {"attention", "attention of the last position, mean over all pairs", {"head", "source"}, .each = attention},
+    {"attention",
+     "attention of the last position, mean over all pairs",
+     {"head", "source"},
+     .at = offsetof(attention, sums.total)},
     {0},
 };
 
@@ -21,6 +33,8 @@ const ts_family ts_family_attention = {
     .source = "The model: `transformer`",
     .kind = TS_KIND_TABLE,
     .rows = ROWS,
-    .state_bytes = sizeof(const ts_network *),
+    .state_bytes = sizeof(attention),
     .begin = begin,
+    .add = add,
+    .sums = offsetof(attention, sums),
 };

@@ -5,18 +5,21 @@
 static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     ts_clusters *c = state;
     const ts_symmetry *symmetry = measuring->data->symmetry;
-    c->pairs = measuring->pairs;
-    return ts_planes_create(symmetry->circle, symmetry->circles, symmetry->chart[chart].x_a, symmetry->chart[chart].x_b,
-                            measuring->network->hidden, &c->planes);
+    ts_status status = ts_planes_create(symmetry->circle, symmetry->circles, symmetry->chart[chart].x_a,
+                                        symmetry->chart[chart].x_b, measuring->network->hidden, &c->planes);
+    c->sums.numbers = ts_planes_sums(&c->planes);
+    c->sums.scratch = ts_planes_scratch(&c->planes);
+    return status;
 }
 
-static void add(void *state, int a) {
-    ts_clusters *c = state;
-    ts_planes_add(&c->planes, a, ts_pairs_row(c->pairs, a).h);
+static void add(const void *state, ts_rows *rows, int a, double *sums) {
+    const ts_clusters *c = state;
+    ts_planes_add(&c->planes, a, ts_rows_at(rows, a).h, rows->scratch, sums);
 }
 
 static void finish(void *state) {
-    ts_planes_cluster(&((ts_clusters *)state)->planes);
+    ts_clusters *c = state;
+    ts_planes_cluster(&c->planes, c->sums.total);
 }
 
 static const ts_measure ROWS[] = {
@@ -30,6 +33,11 @@ static const ts_measure ROWS[] = {
      {"neuron"},
      .at_end = true,
      .at = offsetof(ts_clusters, planes.fraction)},
+    {"neuron_frequency_share",
+     "share of the neuron's variation that each frequency holds",
+     {"frequency", "neuron"},
+     .at_end = true,
+     .at = offsetof(ts_clusters, planes.explained)},
     {"key_frequency",
      "1 for frequencies that own a neuron with a share over 0.85",
      {"frequency"},
@@ -50,5 +58,6 @@ const ts_family ts_family_clusters = {
     .slab = offsetof(ts_clusters, planes.slab),
     .begin = begin,
     .add = add,
+    .sums = offsetof(ts_clusters, sums),
     .finish = finish,
 };

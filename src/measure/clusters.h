@@ -8,6 +8,6 @@ extern const ts_family ts_family_clusters;
 
 // Its state.
 typedef struct ts_clusters {
-    ts_pairs *pairs;
     ts_planes planes;
+    ts_sums sums; // the planes'
 } ts_clusters;

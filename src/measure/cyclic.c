@@ -12,26 +12,28 @@
 static const double DEPENDENT = 1e-10;
 
 typedef struct cyclic {
-    ts_pairs *pairs;
+    const ts_pairs *pairs;
+    ts_walk *walk;
     const ts_network *network;
     const int *x_a, *x_b; // (n) places of tokens a, b
     int n, hidden;
     const ts_planes *planes; // with the key frequencies
     double *weight;          // (n) pairs whose places add up to s
-    double *hidden_sum;      // (n, hidden) activations of those pairs, added up
     int *label_count;        // (n, n): pairs of each s with that label
-    double *logit_mean;      // (n) over pairs
-    double *by_difference;   // (n): centred logits, added up over x_a + x_b - c
-    double logit_energy;     // of the centred logits
-    int keys;                // functions of the key frequencies
-    double *key;             // (n, n): of s, orthonormal over pairs and to 1
-    double *key_hidden;      // (n, hidden): components of the activations along them
-    double *key_logit;       // (n, n): through the unembedding
-    double *by_key;          // (n, n): `key` transposed
-    double *component;       // (n, n): what they give to the logits of each s
-    double *exponential;     // (n, stride) of their negatives
-    double *z;               // (n)
-    double *work;            // (n, n + the embedding's width)
+    ts_sums sums;
+    double *hidden_sum;    // (n, hidden) activations of those pairs, added up
+    double *logit_mean;    // (n) over pairs
+    double *by_difference; // (n): centred logits, added up over x_a + x_b - c
+    double logit_energy;   // of the centred logits
+    int keys;              // functions of the key frequencies
+    double *key;           // (n, n): of s, orthonormal over pairs and to 1
+    double *key_hidden;    // (n, hidden): components of the activations along them
+    double *key_logit;     // (n, n): through the unembedding
+    double *by_key;        // (n, n): `key` transposed
+    double *component;     // (n, n): what they give to the logits of each s
+    double *exponential;   // (n, stride) of their negatives
+    double *z;             // (n)
+    double *work;          // (n, n + the embedding's width)
     // Measures.
     double *embed_norm[2];                    // (n) of the left, of the right one
     double *cos_coefficient, *cos_similarity; // (n / 2)
@@ -39,12 +41,31 @@ typedef struct cyclic {
     ts_slab slab;
 } cyclic;
 
+static int place_of(const cyclic *m, int a, int b) {
+    return (m->x_a[a] + m->x_b[b]) % m->n;
+}
+
+static size_t label_of(const cyclic *m, int a, int b) {
+    return (size_t)m->pairs->table->result[(size_t)a * (size_t)m->n + (size_t)b];
+}
+
+static void count_pairs(cyclic *m) {
+    for (int a = 0; a < m->n; a++)
+        for (int b = 0; b < m->n; b++) {
+            size_t s = (size_t)place_of(m, a, b);
+            m->weight[s] += 1;
+            m->label_count[s * (size_t)m->n + label_of(m, a, b)]++;
+        }
+}
+
 static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     cyclic *m = state;
     const ts_symmetry *symmetry = measuring->data->symmetry;
     const ts_clusters *clusters = ts_measuring_state(measuring, &ts_family_clusters, chart);
     size_t n = (size_t)symmetry->circle, hidden = (size_t)measuring->network->hidden;
     m->pairs = measuring->pairs;
+    m->walk = measuring->walk;
+    m->sums = (ts_sums){.numbers = n * hidden + 2 * n + 1, .again = 1, .scratch = n};
     m->network = measuring->network;
     m->x_a = symmetry->chart[chart].x_a;
     m->x_b = symmetry->chart[chart].x_b;
@@ -55,10 +76,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
         if (pass == 1 && ts_slab_reserve(&m->slab, "Fourier measures") != TS_OK)
             return TS_ERROR_MEMORY;
         m->weight = ts_slab_take_zero(&m->slab, n, sizeof(double));
-        m->hidden_sum = ts_slab_take_zero(&m->slab, n * hidden, sizeof(double));
         m->label_count = ts_slab_take_zero(&m->slab, n * n, sizeof(int));
-        m->logit_mean = ts_slab_take_zero(&m->slab, n, sizeof(double));
-        m->by_difference = ts_slab_take_zero(&m->slab, n, sizeof(double));
         m->key = ts_slab_take(&m->slab, n * n, sizeof(double));
         m->key_hidden = ts_slab_take(&m->slab, n * hidden, sizeof(double));
         m->key_logit = ts_slab_take(&m->slab, n * n, sizeof(double));
@@ -72,39 +90,43 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
         m->cos_similarity = ts_slab_take(&m->slab, n / 2, sizeof(double));
         m->work = ts_slab_take(&m->slab, n * (n + (size_t)m->network->embed), sizeof(double));
     }
+    count_pairs(m);
     return TS_OK;
-}
-
-static int place_of(const cyclic *m, int a, int b) {
-    return (m->x_a[a] + m->x_b[b]) % m->n;
 }
 
 // --- What the pairs add up to ---
 
-static void gather_pair(cyclic *m, int a, int b, const double *h, const double *z) {
-    size_t n = (size_t)m->n, s = (size_t)place_of(m, a, b);
-    double *sum = m->hidden_sum + s * (size_t)m->hidden, centre = 0;
+static void gather_pair(const cyclic *m, int a, int b, const double *h, const double *z, double *sums) {
+    size_t n = (size_t)m->n, s = (size_t)place_of(m, a, b), hidden = (size_t)m->hidden;
+    double *sum = sums + s * hidden, *logit_mean = sums + n * hidden, *by_difference = logit_mean + n;
+    double *logit_energy = by_difference + n, centre = 0;
     for (int k = 0; k < m->hidden; k++)
         sum[k] += h[k];
-    m->weight[s] += 1;
-    m->label_count[s * n + (size_t)m->pairs->table->result[(size_t)a * n + (size_t)b]]++;
     for (size_t c = 0; c < n; c++) {
-        m->logit_mean[c] += z[c];
+        logit_mean[c] += z[c];
         centre += z[c];
     }
     centre /= m->n;
     for (size_t c = 0; c < n; c++) {
         double own = z[c] - centre;
-        m->logit_energy += own * own;
-        m->by_difference[s >= c ? s - c : s + n - c] += own;
+        *logit_energy += own * own;
+        by_difference[s >= c ? s - c : s + n - c] += own;
     }
 }
 
-static void add(void *state, int a) {
-    cyclic *m = state;
-    ts_pair_row row = ts_pairs_row(m->pairs, a);
+static void add(const void *state, ts_rows *rows, int a, double *sums) {
+    const cyclic *m = state;
+    ts_pair_row row = ts_rows_at(rows, a);
     for (int b = 0; b < m->n; b++)
-        gather_pair(m, a, b, row.h + (size_t)b * (size_t)m->hidden, row.logits + (size_t)b * (size_t)m->n);
+        gather_pair(m, a, b, row.h + (size_t)b * (size_t)m->hidden, row.logits + (size_t)b * (size_t)m->n, sums);
+}
+
+static void take_sums(cyclic *m) {
+    size_t n = (size_t)m->n;
+    m->hidden_sum = m->sums.total;
+    m->logit_mean = m->hidden_sum + n * (size_t)m->hidden;
+    m->by_difference = m->logit_mean + n;
+    m->logit_energy = m->by_difference[n];
 }
 
 // The centred logits beside the cubes cos(2 pi k (x_a + x_b - c) / n), which are orthogonal to each other over c.
@@ -194,18 +216,28 @@ static double restricted_loss(cyclic *m) {
 }
 
 // A pair's loss without its component.
-static double loss_without(cyclic *m, int a, int b, double *e) {
+static double loss_without(const cyclic *m, ts_rows *rows, int a, int b, double *e) {
     size_t n = (size_t)m->n, s = (size_t)place_of(m, a, b);
     const double *component = m->component + s * n, *exponential = m->exponential + s * m->pairs->stride;
-    int label = m->pairs->table->result[(size_t)a * n + (size_t)b];
-    double loss;
+    int label = (int)label_of(m, a, b);
+    double *z = rows->scratch, loss;
     ts_losses(e + (size_t)b * m->pairs->stride, &exponential, 1, m->pairs->stride, label, &loss);
     if (!isnan(loss))
         return loss;
-    const double *logits = ts_pairs_row(m->pairs, a).logits + (size_t)b * n; // rare: they are made again
+    const double *logits = ts_rows_at(rows, a).logits + (size_t)b * n; // rare: they are made again
     for (size_t c = 0; c < n; c++)
-        m->z[c] = logits[c] - component[c];
-    return ts_pair_loss(m->z, m->n, label);
+        z[c] = logits[c] - component[c];
+    return ts_pair_loss(z, m->n, label);
+}
+
+static void add_excluded(const void *context, ts_rows *rows, int first, int end, double *sum) {
+    const cyclic *m = context;
+    for (int a = first; a < end && !ts_must_stop(m->pairs->pause); a++) {
+        double *e = ts_rows_exponentials(rows, a, false);
+        for (int b = 0; b < m->n; b++)
+            if (m->pairs->is_train[(size_t)a * (size_t)m->n + (size_t)b])
+                *sum += loss_without(m, rows, a, b, e);
+    }
 }
 
 // Mean over the training pairs.
@@ -214,17 +246,13 @@ static double excluded_loss(cyclic *m) {
     double sum = 0;
     for (size_t s = 0; s < n; s++)
         ts_exponentials(m->component + s * n, -1, m->n, m->exponential + s * m->pairs->stride);
-    for (int a = 0; a < m->n && !ts_must_stop(m->pairs->pause); a++) {
-        double *e = ts_pairs_exponentials(m->pairs, a, false);
-        for (int b = 0; b < m->n; b++)
-            if (m->pairs->is_train[(size_t)a * n + (size_t)b])
-                sum += loss_without(m, a, b, e);
-    }
+    ts_walk_add_up(m->walk, &(ts_walk_sum){1, add_excluded, m}, &sum);
     return m->pairs->train > 0 ? sum / (double)m->pairs->train : NAN;
 }
 
 static void finish(void *state) {
     cyclic *m = state;
+    take_sums(m);
     for (int c = 0; c < m->n; c++)
         m->logit_mean[c] /= (double)m->n * m->n;
     measure_cubes(m);
@@ -275,5 +303,6 @@ const ts_family ts_family_cyclic = {
     .slab = offsetof(cyclic, slab),
     .begin = begin,
     .add = add,
+    .sums = offsetof(cyclic, sums),
     .finish = finish,
 };

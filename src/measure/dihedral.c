@@ -11,16 +11,17 @@
 enum { ROTATIONS, REFLECTIONS, HALVES };
 
 typedef struct dihedral {
-    ts_pairs *pairs;
+    const ts_pairs *pairs;
+    ts_walk *walk;
+    ts_sums sums; // of a walk of its own
     const ts_network *network;
     int n, order, hidden; // rotations; elements, 2 n
     const ts_planes *planes;
-    double *basis;              // (n, n): orthonormal Fourier components; then of the key frequencies alone
-    double *basis_columns;      // (n, n): these transposed
-    double *coefficient, *part; // (n, n) each: of a row's wrong logits
-    double *z;                  // (order)
-    double *columns;            // (n, hidden): half of the unembedding, transposed
-    double *work;               // (n, n + the greater of hidden and the embedding's width)
+    double *basis;         // (n, n): orthonormal Fourier components; then of the key frequencies alone
+    double *basis_columns; // (n, n): these transposed
+    int keys;              // how many
+    double *columns;       // (n, hidden): half of the unembedding, transposed
+    double *work;          // (n, n + the greater of hidden and the embedding's width)
     // Measures.
     double corrected_loss;
     double *embed_norm[2][HALVES], *unembed_norm[HALVES]; // (n) of the left, of the right one
@@ -33,6 +34,8 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     size_t n = (size_t)measuring->data->symmetry->circle, hidden = (size_t)measuring->network->hidden;
     size_t embed = (size_t)measuring->network->embed, order = 2 * n;
     m->pairs = measuring->pairs;
+    m->walk = measuring->walk;
+    m->sums = (ts_sums){.again = 1, .scratch = 2 * n * n + order};
     m->network = measuring->network;
     m->n = (int)n;
     m->order = (int)order;
@@ -43,9 +46,6 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
             return TS_ERROR_MEMORY;
         m->basis = ts_slab_take(&m->slab, n * n, sizeof(double));
         m->basis_columns = ts_slab_take(&m->slab, n * n, sizeof(double));
-        m->coefficient = ts_slab_take(&m->slab, n * n, sizeof(double));
-        m->part = ts_slab_take(&m->slab, n * n, sizeof(double));
-        m->z = ts_slab_take(&m->slab, order, sizeof(double));
         m->columns = ts_slab_take(&m->slab, n * hidden, sizeof(double));
         for (int half = 0; half < HALVES; half++) {
             m->unembed_norm[half] = ts_slab_take(&m->slab, n, sizeof(double));
@@ -70,30 +70,38 @@ static int keep_key_components(dihedral *m) {
     return (int)count;
 }
 
-static double corrected_loss(dihedral *m) {
+// Of the pairs of a with rotations (bit 0) or reflections b.
+static void add_corrected_half(const dihedral *m, ts_rows *rows, int a, int bit, double *sum) {
     size_t n = (size_t)m->n, order = (size_t)m->order;
-    int keys = keep_key_components(m);
-    double sum = 0;
-    for (int a = 0; a < m->order && !ts_must_stop(m->pairs->pause); a++) {
-        const double *logits = ts_pairs_row(m->pairs, a).logits;
-        for (int bit = 0; bit < 2; bit++) { // of b
-            // a b is a reflection if just one of a and b is; the other elements are wrong.
-            size_t wrong = a / m->n == bit ? n : 0;
-            const double *rows = logits + (size_t)bit * n * order;
-            if (keys > 0) {
-                ts_product(m->n, keys, m->n, rows + wrong, m->order, m->basis_columns, keys, m->coefficient, keys);
-                ts_product(m->n, m->n, keys, m->coefficient, keys, m->basis, m->n, m->part, m->n);
-            }
-            for (size_t b = 0; b < n; b++) {
-                memcpy(m->z, rows + b * order, order * sizeof(double));
-                for (size_t c = 0; c < n && keys > 0; c++)
-                    m->z[wrong + c] -= m->part[b * n + c];
-                size_t pair = (size_t)a * order + (size_t)bit * n + b;
-                sum += ts_pair_loss(m->z, m->order, m->pairs->table->result[pair]);
-            }
-        }
+    double *coefficient = rows->scratch, *part = coefficient + n * n, *z = part + n * n; // of the wrong logits; (order)
+    // a b is a reflection if just one of a and b is; the other elements are wrong.
+    size_t wrong = a / m->n == bit ? n : 0;
+    const double *logits = ts_rows_at(rows, a).logits + (size_t)bit * n * order;
+    if (m->keys > 0) {
+        ts_product(m->n, m->keys, m->n, logits + wrong, m->order, m->basis_columns, m->keys, coefficient, m->keys);
+        ts_product(m->n, m->n, m->keys, coefficient, m->keys, m->basis, m->n, part, m->n);
     }
-    return sum / (double)(order * order);
+    for (size_t b = 0; b < n; b++) {
+        memcpy(z, logits + b * order, order * sizeof(double));
+        for (size_t c = 0; c < n && m->keys > 0; c++)
+            z[wrong + c] -= part[b * n + c];
+        size_t pair = (size_t)a * order + (size_t)bit * n + b;
+        *sum += ts_pair_loss(z, m->order, m->pairs->table->result[pair]);
+    }
+}
+
+static void add_corrected(const void *context, ts_rows *rows, int first, int end, double *sum) {
+    const dihedral *m = context;
+    for (int a = first; a < end && !ts_must_stop(m->pairs->pause); a++)
+        for (int bit = 0; bit < 2; bit++)
+            add_corrected_half(m, rows, a, bit, sum);
+}
+
+static double corrected_loss(dihedral *m) {
+    double sum = 0;
+    m->keys = keep_key_components(m);
+    ts_walk_add_up(m->walk, &(ts_walk_sum){1, add_corrected, m}, &sum);
+    return sum / ((double)m->order * m->order);
 }
 
 static void measure_half(dihedral *m, int half) {
@@ -158,5 +166,6 @@ const ts_family ts_family_dihedral = {
     .state_bytes = sizeof(dihedral),
     .slab = offsetof(dihedral, slab),
     .begin = begin,
+    .sums = offsetof(dihedral, sums),
     .finish = finish,
 };

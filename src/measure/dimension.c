@@ -26,6 +26,26 @@ static const char *irrep_alias(const ts_data *data, int64_t index) {
     return data->symmetry->irreps->irrep[index].alias;
 }
 
+// A basis of all functions on the group (ts_symmetry_basis), and the longest part of it that belongs to one irrep.
+static int64_t functions(const ts_params *params, const ts_data *data) {
+    (void)params;
+    return data->symmetry ? data->symmetry->group->n : 0;
+}
+
+static const char *function(const ts_data *data, int64_t index) {
+    return data->symmetry->function[index];
+}
+
+static int64_t entries(const ts_params *params, const ts_data *data) {
+    int most = 0;
+    (void)params;
+    for (int r = 0; data->symmetry && r < data->symmetry->irreps->count; r++) {
+        int own = data->symmetry->first[r + 1] - data->symmetry->first[r];
+        most = own > most ? own : most;
+    }
+    return most;
+}
+
 static int64_t components(const ts_params *params, const ts_data *data) {
     (void)params;
     return data->symmetry && data->symmetry->circles > 0 ? data->symmetry->circle : 0;
@@ -69,12 +89,42 @@ static const char *source(const ts_data *data, int64_t index) {
     return NAMES[index];
 }
 
+// Parts of a table's pairs.
+static int64_t splits(const ts_params *params, const ts_data *data) {
+    (void)params;
+    return data->table ? TS_SPLITS : 0;
+}
+
+static const char *split(const ts_data *data, int64_t index) {
+    static const char *const NAMES[TS_SPLITS] = {
+        [TS_SPLIT_TRAIN] = "train", [TS_SPLIT_TEST] = "test", [TS_SPLIT_ALL] = "all"};
+    (void)data;
+    return NAMES[index];
+}
+
+// Of logits that were taken apart: none, or their mean over all pairs is what it was.
+static int64_t corrections(const ts_params *params, const ts_data *data) {
+    (void)params;
+    return data->table ? TS_CORRECTIONS : 0;
+}
+
+static const char *correction(const ts_data *data, int64_t index) {
+    static const char *const NAMES[TS_CORRECTIONS] = {[TS_UNCORRECTED] = "none", [TS_MEAN_PUT_BACK] = "mean"};
+    (void)data;
+    return NAMES[index];
+}
+
 static const dimension DIMENSIONS[] = {
     {"irrep", irreps, irrep, irrep_alias},
+    {"function", functions, function, NULL},
+    {"entry", entries, NULL, NULL},
     {"component", components, component, NULL},
+    {"component_b", components, component, NULL}, // of b, where those of a are `component`
     {"frequency", frequencies, frequency, NULL},
     {"region", regions, region, NULL},
     {"source", sources, source, NULL},
+    {"split", splits, split, NULL},
+    {"correction", corrections, correction, NULL},
     {"feature", NULL, NULL, NULL},
     {"neuron", NULL, NULL, NULL},
     {"head", NULL, NULL, NULL},

@@ -1,10 +1,10 @@
 // A family of measures: what is gathered together in one pass, and the measures that are read off it. The way of the
-// data: a network (model/network.h) is shown row of pairs by row of pairs, families gather, families finish, formulas
+// data: a network (model/network.h) is shown row of pairs by row of pairs, families add up, families finish, formulas
 // are read off. For the files of this folder; others see measure.h.
 #pragma once
 
-#include "measure/pairs.h"
 #include "measure/row.h"
+#include "measure/walk.h"
 #include "model/network.h"
 #include "task/task.h"
 
@@ -16,12 +16,23 @@ typedef struct ts_measuring {
     const ts_params *params;
     const ts_data *data;
     const ts_network *network;
-    ts_pairs *pairs; // all pairs of a table through it; NULL: the task has no table
+    const ts_pairs *pairs; // all pairs of a table through it, and
+    ts_walk *walk;         // the walk over them; NULL: the task has no table
     int64_t step;
-    bool last;               // measures of the last checkpoint are wanted
-    const atomic_int *pause; // passes end early if it says stop; NULL: nobody asks
-    void *const *states;     // of the families so far: ts_measuring_state
+    bool last;           // measures of the last checkpoint are wanted
+    const double *final; // (ts_measures_total) of the last checkpoint, which is measured already; NULL: it is not
+    const ts_measure_help *help; // NULL: nobody helps, or asks to stop
+    const atomic_int *pause;     // its own: passes end early if it says stop; NULL: nobody asks
+    void *const *states;         // of the families so far: ts_measuring_state
 } ts_measuring;
+
+// What a family adds up over the pairs. begin says how many numbers these are.
+typedef struct ts_sums {
+    size_t numbers; // of `add`
+    size_t again;   // of sums that `finish` makes by further walks over the pairs, the most
+    size_t scratch; // that a thread needs for one of these
+    double *total;  // (numbers), for finish and later
+} ts_sums;
 
 // All members are needed but those that say what NULL means.
 typedef struct ts_family {
@@ -31,6 +42,9 @@ typedef struct ts_family {
     const ts_measure *rows; // NULL name ends the list
     const char *prefix;     // of all names; NULL: none
     bool charts;            // measured through each chart of the symmetry (task/symmetry.h) that a case has; else once
+    // Whether an instance's earlier checkpoints are measured anew, by this family, once the last one is
+    // (ts_measure_hindsight). NULL: never.
+    bool (*hindsight)(const ts_params *params);
     // How many circles its measures need the symmetry to have; most 0: they need none. Those with a dimension of length
     // 0 a case has not.
     int least_circles, most_circles;
@@ -38,14 +52,20 @@ typedef struct ts_family {
     double (*operations)(const ts_params *params, const ts_data *data);
 
     // The state is what formulas get, zeroed before begin. `measuring`, and states of families listed before, outlive
-    // it.
+    // it. It does not begin with its ts_sums or ts_slab.
     size_t state_bytes;
     ts_status (*begin)(const ts_measuring *measuring, int chart, void *state);
-    void (*add)(void *state, int a); // pairs (a, 0 ..), once for every a in order; NULL: does not look at pairs
-    void (*finish)(void *state);     // after the last row; NULL: nothing to do
-    size_t slab;                     // offsetof the state's ts_slab; no state begins with one; 0: it has none
-    void (*free)(void *state);       // what else the state owns, also after a begin that failed; NULL: nothing
+    // Adds the pairs (a, 0 ..) to sums (numbers): once for every a, in order within a part of the walk, which has sums
+    // of its own; on any thread. NULL: does not look at pairs.
+    void (*add)(const void *state, ts_rows *rows, int a, double *sums);
+    size_t sums;                 // offsetof the state's ts_sums; 0: it adds nothing up
+    void (*finish)(void *state); // after the last row; NULL: nothing to do
+    size_t slab;                 // offsetof the state's ts_slab; 0: it has none
+    void (*free)(void *state);   // what else the state owns, also after a begin that failed; NULL: nothing
 } ts_family;
+
+// Whether a matrix of the last checkpoint with so many numbers is to be made.
+bool ts_measuring_wants(const ts_measuring *measuring, double numbers);
 
 // Ends the program: a measure, a family or what it asks for is not as it must be.
 _Noreturn void ts_measure_fault(const char *name, const char *what);

@@ -33,12 +33,10 @@ void ts_fourier_basis(int n, const double *functions, double *basis) {
     }
 }
 
-void ts_fourier_norms(int n, const double *functions, const int *place, const double *rows, int width, double *work,
-                      double *norm) {
-    size_t tokens = (size_t)n, wide = (size_t)width;
-    double *component = work + tokens * tokens; // (n, width)
+void ts_fourier_at(int n, const double *functions, const int *place, double *at) {
+    size_t tokens = (size_t)n;
     for (size_t f = 0; f < tokens; f++) {
-        double *own = work + f * tokens, square = 0;
+        double *own = at + f * tokens, square = 0;
         for (size_t t = 0; t < tokens; t++) {
             own[t] = functions[f * tokens + (place ? (size_t)place[t] : t)];
             square += own[t] * own[t];
@@ -46,6 +44,13 @@ void ts_fourier_norms(int n, const double *functions, const int *place, const do
         for (size_t t = 0; t < tokens; t++)
             own[t] = square > 1e-12 * n ? own[t] / sqrt(square) : 0;
     }
+}
+
+void ts_fourier_norms(int n, const double *functions, const int *place, const double *rows, int width, double *work,
+                      double *norm) {
+    size_t tokens = (size_t)n, wide = (size_t)width;
+    double *component = work + tokens * tokens; // (n, width)
+    ts_fourier_at(n, functions, place, work);
     ts_product(n, width, n, work, n, rows, width, component, width);
     for (size_t f = 0; f < tokens; f++) {
         double square = 0;

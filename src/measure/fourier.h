@@ -12,6 +12,10 @@ void ts_fourier_functions(int n, double *functions);
 // The same, each of length 1. (n, n).
 void ts_fourier_basis(int n, const double *functions, double *basis);
 
+// The same at tokens, place (n) being the x of each (NULL: its number), each of length 1 over them; 0 where f is 0 on
+// all of them. (n, n): components, tokens.
+void ts_fourier_at(int n, const double *functions, const int *place, double *at);
+
 // Norm of each component of rows (n, width), one per token: |sum_t f(x_t) row_t|, f divided by its norm over the
 // tokens; 0 where f is 0 on all of them. place (n): x of each token; NULL: its number. work: n * (n + width);
 // norm (n).

@@ -8,7 +8,22 @@
 #include <math.h>
 #include <string.h>
 
-static const double KEY_SIMILARITY = 0.005, OFF_ENERGY = 1, PASSED = 0.05;
+const double ts_group_off_energy = 1;
+static const double KEY_SIMILARITY = 0.005, PASSED = 0.05;
+
+// What is added up, one after the other: `sum` of each side, by_product, and these.
+enum { HIDDEN_ENERGY, LOGIT_ENERGY, CENTRE_SUM, CENTRE_ENERGY, ENERGIES };
+
+static void count_pairs(ts_group_parts *m) {
+    size_t n = (size_t)m->n;
+    for (int a = 0; a < m->n; a++)
+        for (int b = 0; b < m->n; b++) {
+            size_t product = (size_t)ts_group_element(m, TS_OF_PRODUCT, a, b);
+            for (int side = 0; side < TS_SIDES; side++)
+                m->weight[side][ts_group_element(m, side, a, b)] += 1;
+            m->label_count[product * n + (size_t)m->pairs->table->result[(size_t)a * n + (size_t)b]]++;
+        }
+}
 
 static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     ts_group_parts *m = state;
@@ -23,19 +38,19 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     m->n = (int)n;
     m->hidden = (int)hidden;
     m->count = (int)count;
+    m->sums.numbers = TS_SIDES * n * hidden + n * n + ENERGIES;
+    m->sums.scratch = n;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&m->slab, "a group's measures") != TS_OK)
             return TS_ERROR_MEMORY;
         for (int side = 0; side < TS_SIDES; side++) {
             m->weight[side] = ts_slab_take_zero(&m->slab, n, sizeof(double));
-            m->sum[side] = ts_slab_take_zero(&m->slab, n * hidden, sizeof(double));
             m->columns[side] = ts_slab_take(&m->slab, n * n, sizeof(double));
             m->part[side] = ts_slab_take(&m->slab, n * hidden, sizeof(double));
             m->part0[side] = ts_slab_take(&m->slab, n * hidden, sizeof(double));
             m->through[side] = ts_slab_take(&m->slab, n * n, sizeof(double));
         }
         m->all_mean = ts_slab_take_zero(&m->slab, hidden, sizeof(double));
-        m->by_product = ts_slab_take_zero(&m->slab, n * n, sizeof(double));
         m->label_count = ts_slab_take_zero(&m->slab, n * n, sizeof(int));
         m->functions = ts_slab_take(&m->slab, n * n, sizeof(double));
         m->embedding = ts_slab_take(&m->slab, n * embed, sizeof(double));
@@ -45,7 +60,6 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
         }
         m->u_rows = ts_slab_take(&m->slab, n * hidden, sizeof(double));
         m->u_part = ts_slab_take(&m->slab, n * hidden, sizeof(double));
-        m->centred = ts_slab_take(&m->slab, n, sizeof(double));
         m->neuron_energy = ts_slab_take(&m->slab, hidden, sizeof(double));
         m->neuron_all = ts_slab_take_zero(&m->slab, hidden, sizeof(double));
         m->neuron_irrep = ts_slab_take(&m->slab, hidden, sizeof(double));
@@ -58,6 +72,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
         for (int side = 0; side < TS_SIDES; side++)
             m->hidden_fraction[side] = ts_slab_take(&m->slab, count, sizeof(double));
     }
+    count_pairs(m);
     return TS_OK;
 }
 
@@ -68,34 +83,44 @@ int ts_group_element(const ts_group_parts *m, int side, int a, int b) {
     return side == TS_OF_A ? x : side == TS_OF_B ? y : m->group->result[(size_t)x * (size_t)m->n + (size_t)y];
 }
 
-static void gather_pair(ts_group_parts *m, ts_pair_row row, int a, int b) {
+// centred (n): for its logits.
+static void gather_pair(const ts_group_parts *m, ts_pair_row row, int a, int b, double *centred, double *sums) {
     size_t n = (size_t)m->n, hidden = (size_t)m->hidden;
     const double *h = row.h + (size_t)b * hidden, *z = row.logits + (size_t)b * n;
-    double centre = 0;
+    double *by_product = sums + TS_SIDES * n * hidden, *energy = by_product + n * n, centre = 0;
     for (int side = 0; side < TS_SIDES; side++) {
         size_t element = (size_t)ts_group_element(m, side, a, b);
-        m->weight[side][element] += 1;
-        ts_add(m->sum[side] + element * hidden, h, m->hidden);
+        ts_add(sums + ((size_t)side * n + element) * hidden, h, m->hidden);
     }
-    m->hidden_energy += ts_energy(h, hidden);
+    energy[HIDDEN_ENERGY] += ts_energy(h, hidden);
     for (int c = 0; c < m->n; c++)
         centre += z[c];
     centre /= m->n;
-    m->centre_sum += centre;
-    m->centre_energy += centre * centre;
+    energy[CENTRE_SUM] += centre;
+    energy[CENTRE_ENERGY] += centre * centre;
     for (int c = 0; c < m->n; c++)
-        m->centred[c] = z[c] - centre;
-    size_t product = (size_t)ts_group_element(m, TS_OF_PRODUCT, a, b);
-    ts_add(m->by_product + product * n, m->centred, m->n);
-    m->logit_energy += ts_energy(m->centred, n);
-    m->label_count[product * n + (size_t)m->pairs->table->result[(size_t)a * n + (size_t)b]]++;
+        centred[c] = z[c] - centre;
+    ts_add(by_product + (size_t)ts_group_element(m, TS_OF_PRODUCT, a, b) * n, centred, m->n);
+    energy[LOGIT_ENERGY] += ts_energy(centred, n);
 }
 
-static void add(void *state, int a) {
-    ts_group_parts *m = state;
-    ts_pair_row row = ts_pairs_row(m->pairs, a);
+static void add(const void *state, ts_rows *rows, int a, double *sums) {
+    const ts_group_parts *m = state;
+    ts_pair_row row = ts_rows_at(rows, a);
     for (int b = 0; b < m->n; b++)
-        gather_pair(m, row, a, b);
+        gather_pair(m, row, a, b, rows->scratch, sums);
+}
+
+static void take_sums(ts_group_parts *m) {
+    size_t n = (size_t)m->n, hidden = (size_t)m->hidden;
+    for (size_t side = 0; side < TS_SIDES; side++)
+        m->sum[side] = m->sums.total + side * n * hidden;
+    m->by_product = m->sums.total + TS_SIDES * n * hidden;
+    const double *energy = m->by_product + n * n;
+    m->hidden_energy = energy[HIDDEN_ENERGY];
+    m->logit_energy = energy[LOGIT_ENERGY];
+    m->centre_sum = energy[CENTRE_SUM];
+    m->centre_energy = energy[CENTRE_ENERGY];
 }
 
 // Coefficients of an embedding's functions, each token counting once.
@@ -148,20 +173,20 @@ static void take_coefficients(ts_group_parts *m) {
         take_side(m, side);
 }
 
-// The logits' product with an irrep's chi cube.
-static double along_cube(const ts_group_parts *m, int r) {
-    const double *chi = m->symmetry->irreps->irrep[r].character;
+double ts_group_along_cube(const ts_symmetry *symmetry, const double *by_product, int r) {
+    const double *chi = symmetry->irreps->irrep[r].character;
+    int n = symmetry->group->n;
     double dot = 0;
-    for (int p = 0; p < m->n; p++)
-        for (int c = 0; c < m->n; c++)
-            dot += m->by_product[(size_t)p * (size_t)m->n + (size_t)c] *
-                   chi[m->group->result[p * m->n + m->symmetry->inverse[c]]];
+    for (int p = 0; p < n; p++)
+        for (int c = 0; c < n; c++)
+            dot += by_product[(size_t)p * (size_t)n + (size_t)c] *
+                   chi[symmetry->group->result[p * n + symmetry->inverse[c]]];
     return dot;
 }
 
-// Its squared norm over all pairs and c.
-static double cube_norm(const ts_group_parts *m, int r) {
-    return (double)m->n * m->n * ts_energy(m->symmetry->irreps->irrep[r].character, (size_t)m->n);
+double ts_group_cube_norm(const ts_symmetry *symmetry, int r) {
+    int n = symmetry->group->n;
+    return (double)n * n * ts_energy(symmetry->irreps->irrep[r].character, (size_t)n);
 }
 
 // |Z|^2 of the logits as they are.
@@ -193,28 +218,26 @@ static bool is_key(const ts_group_parts *m, int r) {
 
 // --- Neurons ---
 
-static bool neurons_embedded(const ts_group_parts *m) {
-    return m->network->embed == m->hidden;
-}
-
-// Adds the irrep's energy of each neuron: in its embedding, or, where it has none of its own, in its means over b
-// and over a, the mean over all pairs left out.
-static void add_neurons(ts_group_parts *m, int r, int side) {
-    bool embedded = neurons_embedded(m);
+static void add_neurons(const ts_group_parts *m, int r, int side, double *energy) {
+    bool embedded = m->network->embeds_neurons;
     const double *coefficients = embedded ? m->embed_part[side] : m->part0[side];
     double share = embedded ? 1 : 1.0 / m->n;
     for (int row = m->symmetry->first[r]; row < m->symmetry->first[r + 1]; row++)
         for (int k = 0; k < m->hidden; k++) {
             double value = coefficients[(size_t)row * (size_t)m->hidden + (size_t)k];
-            m->neuron_energy[k] += share * value * value;
+            energy[k] += share * value * value;
         }
+}
+
+void ts_group_neuron_energy(const ts_group_parts *m, int r, double *energy) {
+    memset(energy, 0, (size_t)m->hidden * sizeof *energy);
+    add_neurons(m, r, TS_OF_A, energy);
+    add_neurons(m, r, TS_OF_B, energy);
 }
 
 static void sort_neurons(ts_group_parts *m) {
     for (int r = 0; r < m->count; r++) {
-        memset(m->neuron_energy, 0, (size_t)m->hidden * sizeof(double));
-        add_neurons(m, r, TS_OF_A);
-        add_neurons(m, r, TS_OF_B);
+        ts_group_neuron_energy(m, r, m->neuron_energy);
         for (int k = 0; k < m->hidden; k++) {
             m->neuron_all[k] += m->neuron_energy[k];
             if (r == 0 || m->neuron_energy[k] > m->neuron_irrep_fraction[k]) {
@@ -224,7 +247,7 @@ static void sort_neurons(ts_group_parts *m) {
         }
     }
     for (int k = 0; k < m->hidden; k++) {
-        bool off = m->neuron_all[k] < OFF_ENERGY;
+        bool off = m->neuron_all[k] < ts_group_off_energy;
         m->neuron_irrep_fraction[k] = off ? NAN : m->neuron_irrep_fraction[k] / m->neuron_all[k];
         m->neuron_irrep[k] = off ? -1 : m->neuron_irrep[k];
     }
@@ -239,7 +262,7 @@ static double energy_of(const ts_group_parts *m, int r, const double *coefficien
 }
 
 static void measure_irrep(ts_group_parts *m, int r) {
-    double along = along_cube(m, r), norm = cube_norm(m, r);
+    double along = ts_group_along_cube(m->symmetry, m->by_product, r), norm = ts_group_cube_norm(m->symmetry, r);
     measure_similarity(m, r, along, norm);
     m->fit[r] = along / norm;
     m->unembed_fraction[r] = energy_of(m, r, m->u_part, m->hidden) / m->u_energy;
@@ -261,6 +284,7 @@ static void add_key(ts_group_parts *m, int r) {
 
 static void finish(void *state) {
     ts_group_parts *m = state;
+    take_sums(m);
     take_coefficients(m);
     for (int r = 0; r < m->count; r++) {
         measure_irrep(m, r);
@@ -441,5 +465,6 @@ const ts_family ts_family_group = {
     .slab = offsetof(ts_group_parts, slab),
     .begin = begin,
     .add = add,
+    .sums = offsetof(ts_group_parts, sums),
     .finish = finish,
 };

@@ -8,18 +8,19 @@ extern const ts_family ts_family_group;
 // Its state. Functions of a, of b and of a b: elements of the group count by the pairs they stand for. Coefficients are
 // those of all irreps' functions (ts_symmetry_basis).
 typedef struct ts_group_parts {
-    ts_pairs *pairs;
+    const ts_pairs *pairs;
     const ts_network *network;
     const ts_symmetry *symmetry;
     const ts_table *group;
     const ts_chart *chart;
-    int n, hidden, count; // order of the group, width, irreps
+    int n, hidden, count;     // order of the group, width, irreps
+    double *weight[TS_SIDES]; // (n) pairs of each element
+    int *label_count;         // (n, n): pairs of each product with that label
     // Added up over the pairs.
-    double *weight[TS_SIDES];         // (n) pairs of each element
+    ts_sums sums;
     double *sum[TS_SIDES];            // (n, hidden) H over the pairs of each element
     double *all_mean;                 // (hidden)
     double *by_product;               // (n, n): centred logits summed over the pairs of each product
-    int *label_count;                 // (n, n): pairs of each product with that label
     double hidden_energy;             // of H0
     double logit_energy;              // of logits centred over c
     double centre_sum, centre_energy; // of logits' means over c: their sum, the sum of their squares
@@ -33,7 +34,6 @@ typedef struct ts_group_parts {
     double *embed_part[2];            // (n, embed) coefficients of E_x, E_y
     double embed_energy[2], u_energy; // of E_x, E_y, U
     double *u_rows, *u_part;          // (n, hidden) U transposed, and its coefficients
-    double *centred;                  // (n) logits of a pair
     double *neuron_energy;            // (hidden) of an irrep
     double *neuron_all;               // (hidden)
     // Measures: of neurons, (hidden); of irreps, (irreps); over the key irreps.
@@ -48,6 +48,18 @@ typedef struct ts_group_parts {
 
 // Element that a pair stands for, by side.
 int ts_group_element(const ts_group_parts *parts, int side, int a, int b);
+
+// Energy (hidden) of each neuron in an irrep: that of its embeddings, or, where it has none of its own, of its means
+// over b and over a, the mean over all pairs left out.
+void ts_group_neuron_energy(const ts_group_parts *parts, int irrep, double *energy);
+
+// Below this energy in all irreps a neuron is off.
+extern const double ts_group_off_energy;
+
+// Product of logits with an irrep's chi cube over all pairs and c, from logits summed over the pairs of each product
+// (n, n); and the cube's squared norm.
+double ts_group_along_cube(const ts_symmetry *symmetry, const double *by_product, int r);
+double ts_group_cube_norm(const ts_symmetry *symmetry, int r);
 
 // Whether the logits are so similar to an irrep's chi cube that it is a key irrep.
 bool ts_group_is_key(int irrep, double similarity);

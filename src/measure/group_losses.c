@@ -19,15 +19,19 @@ enum { CUBE = TS_SIDES, CORRECTIONS };
 enum { HIDDEN, LOGITS, LAYERS };
 
 typedef struct group_losses {
-    ts_pairs *pairs;
+    const ts_pairs *pairs;
+    ts_walk *walk;
+    ts_sums sums; // of walks of its own
     const ts_group_parts *parts;
     int n, count;              // order of the group, irreps
     size_t stride;             // of a row of exponentials
     double *difference;        // (stride)
     double *total;             // (LAYERS, n, n) over key irreps: corrections by a b
     double *total_exponential; // (LAYERS, n, stride) of their negatives
-    double *e, *hidden_e;      // (n, stride) exponentials of a row's logits, of those through H; the pairs'
     int turn;                  // irreps of a turn
+    int first, end;            // those of the turn at hand
+    double *losses;            // sums of a turn
+    bool totals;               // it is the last one, so that the total corrections are known
     double *correction;        // (turn, CORRECTIONS, n, n)
     double *exponential;       // (turn, CORRECTIONS, n, stride) of their negatives
     // Mean losses of each irrep, and over the key irreps.
@@ -35,6 +39,9 @@ typedef struct group_losses {
     double total_excluded[LAYERS], total_restricted[LAYERS];
     ts_slab slab;
 } group_losses;
+
+// Sums over pairs: losses of each irrep of a turn, then LAYERS without all key irreps' parts.
+enum { ABLATION, EXCLUDED = ABLATION + TS_SIDES, LOSSES = EXCLUDED + LAYERS };
 
 static double *correction_of(const group_losses *m, int turn_index, int kind) {
     return m->correction + ((size_t)turn_index * CORRECTIONS + (size_t)kind) * (size_t)m->n * (size_t)m->n;
@@ -51,6 +58,7 @@ static double *exponential_of(const group_losses *m, int turn_index, int kind) {
 static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     group_losses *m = state;
     m->pairs = measuring->pairs;
+    m->walk = measuring->walk;
     m->parts = ts_measuring_state(measuring, &ts_family_group, chart);
     m->n = m->parts->n;
     m->count = m->parts->count;
@@ -58,10 +66,12 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     double each = CORRECTIONS * 8 * (double)n * (double)(n + stride);
     m->turn = each * m->count > TURN_BYTES ? (int)(TURN_BYTES / each) : m->count;
     m->turn = m->turn < 1 ? 1 : m->turn;
+    m->sums = (ts_sums){.again = (size_t)m->turn * LOSSES + LAYERS, .scratch = stride};
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&m->slab, "a group's losses") != TS_OK)
             return TS_ERROR_MEMORY;
         m->difference = ts_slab_take(&m->slab, stride, sizeof(double));
+        m->losses = ts_slab_take_zero(&m->slab, m->sums.again, sizeof(double));
         m->total = ts_slab_take_zero(&m->slab, LAYERS * n * n, sizeof(double));
         m->total_exponential = ts_slab_take(&m->slab, LAYERS * n * stride, sizeof(double));
         m->correction = ts_slab_take(&m->slab, (size_t)m->turn * CORRECTIONS * n * n, sizeof(double));
@@ -78,23 +88,25 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
 
 // --- Losses of pairs ---
 
-static double loss_without(group_losses *m, const double *z, const double *correction, int label) {
+// difference (n): for the logits that are left.
+static double loss_without(const group_losses *m, const double *z, const double *correction, int label,
+                           double *difference) {
     for (int c = 0; c < m->n; c++)
-        m->difference[c] = z[c] - correction[c];
-    return ts_pair_loss(m->difference, m->n, label);
+        difference[c] = z[c] - correction[c];
+    return ts_pair_loss(difference, m->n, label);
 }
 
-// Mean loss over all pairs of logits (n, n) that depend on the product alone.
-static double loss_of_products(group_losses *m, const double *logits) {
+// Mean loss over all pairs of logits (n, n) that depend on the product alone; e (stride): for their exponentials.
+static double loss_of_products(const group_losses *m, const double *logits, double *e) {
     double sum = 0;
     bool right;
     for (int p = 0; p < m->n; p++) {
         const double *z = logits + (size_t)p * (size_t)m->n;
         const int *count = m->parts->label_count + (size_t)p * (size_t)m->n;
-        ts_exponentials(z, 1, m->n, m->difference);
+        ts_exponentials(z, 1, m->n, e);
         for (int c = 0; c < m->n; c++)
             if (count[c] > 0)
-                sum += count[c] * ts_loss(m->difference, z, m->n, c, &right);
+                sum += count[c] * ts_loss(e, z, m->n, c, &right);
     }
     return sum / ((double)m->n * m->n);
 }
@@ -103,33 +115,30 @@ static double mean_over(double sum, int64_t count) {
     return count > 0 ? sum / (double)count : NAN;
 }
 
-static void take_exponentials(group_losses *m, const double *correction, double *exponential) {
+static void take_exponentials(const group_losses *m, const double *correction, double *exponential) {
     for (int g = 0; g < m->n; g++)
         ts_exponentials(correction + (size_t)g * (size_t)m->n, -1, m->n, exponential + (size_t)g * m->stride);
 }
 
 // A pair's losses without each of the corrections; hidden: of the logits that come through the hidden layer alone.
-static void pair_losses(group_losses *m, int a, int b, bool hidden, const double *const *corrections,
-                        const double *const *exponentials, int count, double *losses) {
+static void pair_losses(const group_losses *m, ts_rows *rows, int a, int b, bool hidden,
+                        const double *const *corrections, const double *const *exponentials, int count,
+                        double *losses) {
     size_t n = (size_t)m->n;
     int label = m->pairs->table->result[(size_t)a * n + (size_t)b];
-    ts_losses((hidden ? m->hidden_e : m->e) + (size_t)b * m->stride, exponentials, count, m->stride, label, losses);
+    ts_losses(ts_rows_exponentials(rows, a, hidden) + (size_t)b * m->stride, exponentials, count, m->stride, label,
+              losses);
     for (int i = 0; i < count; i++) {
         if (!isnan(losses[i]))
             continue;
-        ts_pair_row row = ts_pairs_row(m->pairs, a); // rare, so that logits are not kept for it
+        ts_pair_row row = ts_rows_at(rows, a); // rare, so that logits are not kept for it
         const double *z = hidden ? row.hidden_logits : row.logits;
-        losses[i] = loss_without(m, z + (size_t)b * n, corrections[i], label);
+        losses[i] = loss_without(m, z + (size_t)b * n, corrections[i], label, rows->scratch);
     }
 }
 
-static void take_rows(group_losses *m, int a) {
-    m->e = ts_pairs_exponentials(m->pairs, a, false);
-    m->hidden_e = ts_pairs_exponentials(m->pairs, a, true);
-}
-
-// Adds the losses of a pair without irrep r's parts.
-static void add_pair(group_losses *m, int a, int b, int r, int turn_index) {
+// Adds the losses of a pair without an irrep's parts to sums (LOSSES).
+static void add_pair(const group_losses *m, ts_rows *rows, int a, int b, int turn_index, double *sums) {
     const double *corrections[CORRECTIONS], *exponentials[CORRECTIONS];
     double losses[CORRECTIONS];
     bool train = m->pairs->is_train[(size_t)a * (size_t)m->n + (size_t)b];
@@ -138,29 +147,27 @@ static void add_pair(group_losses *m, int a, int b, int r, int turn_index) {
         corrections[kind] = correction_of(m, turn_index, kind) + element * (size_t)m->n;
         exponentials[kind] = exponential_of(m, turn_index, kind) + element * m->stride;
     }
-    pair_losses(m, a, b, false, corrections, exponentials, train ? CORRECTIONS : TS_SIDES, losses);
+    pair_losses(m, rows, a, b, false, corrections, exponentials, train ? CORRECTIONS : TS_SIDES, losses);
     for (int side = 0; side < TS_SIDES; side++)
-        m->ablation[side][r] += losses[side];
+        sums[ABLATION + side] += losses[side];
     if (train && m->pairs->network->residual) // which excluded losses leave out
-        pair_losses(m, a, b, true, &corrections[TS_OF_PRODUCT], &exponentials[TS_OF_PRODUCT], 1,
+        pair_losses(m, rows, a, b, true, &corrections[TS_OF_PRODUCT], &exponentials[TS_OF_PRODUCT], 1,
                     &losses[TS_OF_PRODUCT]);
     if (train) {
-        m->excluded[HIDDEN][r] += losses[TS_OF_PRODUCT];
-        m->excluded[LOGITS][r] += losses[CUBE];
+        sums[EXCLUDED + HIDDEN] += losses[TS_OF_PRODUCT];
+        sums[EXCLUDED + LOGITS] += losses[CUBE];
     }
 }
 
 // Rows `first` to `end` - 1 of pairs.
-static void add_losses(group_losses *m, int first, int end, int r, int turn_index) {
-    for (int a = first; a < end && !ts_must_stop(m->pairs->pause); a++) {
-        take_rows(m, a);
+static void add_losses(const group_losses *m, ts_rows *rows, int first, int end, int turn_index, double *sums) {
+    for (int a = first; a < end && !ts_must_stop(m->pairs->pause); a++)
         for (int b = 0; b < m->n; b++)
-            add_pair(m, a, b, r, turn_index);
-    }
+            add_pair(m, rows, a, b, turn_index, sums);
 }
 
-// Adds a training pair's losses without all key irreps' parts.
-static void add_total_pair(group_losses *m, int a, int b) {
+// Adds a training pair's losses without all key irreps' parts to sums (LAYERS).
+static void add_total_pair(const group_losses *m, ts_rows *rows, int a, int b, double *sums) {
     size_t n = (size_t)m->n, product = (size_t)ts_group_element(m->parts, TS_OF_PRODUCT, a, b);
     const double *corrections[LAYERS], *exponentials[LAYERS];
     double losses[LAYERS];
@@ -168,25 +175,35 @@ static void add_total_pair(group_losses *m, int a, int b) {
         corrections[layer] = m->total + ((size_t)layer * n + product) * n;
         exponentials[layer] = total_exponential_of(m, layer) + product * m->stride;
     }
-    pair_losses(m, a, b, true, corrections, exponentials, 1, losses);
-    pair_losses(m, a, b, false, corrections + 1, exponentials + 1, 1, losses + 1);
-    m->total_excluded[HIDDEN] += losses[0];
-    m->total_excluded[LOGITS] += losses[1];
+    pair_losses(m, rows, a, b, true, corrections, exponentials, 1, losses);
+    pair_losses(m, rows, a, b, false, corrections + 1, exponentials + 1, 1, losses + 1);
+    sums[HIDDEN] += losses[0];
+    sums[LOGITS] += losses[1];
 }
 
-static void add_total_losses(group_losses *m, int first, int end) {
-    for (int a = first; a < end && !ts_must_stop(m->pairs->pause); a++) {
-        take_rows(m, a);
+static void add_total_losses(const group_losses *m, ts_rows *rows, int first, int end, double *sums) {
+    for (int a = first; a < end && !ts_must_stop(m->pairs->pause); a++)
         for (int b = 0; b < m->n; b++)
             if (m->pairs->is_train[(size_t)a * (size_t)m->n + (size_t)b])
-                add_total_pair(m, a, b);
+                add_total_pair(m, rows, a, b, sums);
+}
+
+// An irrep's corrections are at hand while some rows of pairs go by, so that neither is fetched too often.
+static void add_rows(const void *context, ts_rows *rows, int first, int end, double *sums) {
+    const group_losses *m = context;
+    for (int a = first; a < end; a += TS_PAIRS_KEPT) {
+        int until = a + TS_PAIRS_KEPT < end ? a + TS_PAIRS_KEPT : end, irreps = m->end - m->first;
+        for (int i = 0; i < irreps; i++)
+            add_losses(m, rows, a, until, i, sums + (size_t)i * LOSSES);
+        if (m->totals)
+            add_total_losses(m, rows, a, until, sums + (size_t)irreps * LOSSES);
     }
 }
 
 // --- Irreps in turns ---
 
 // What an irrep adds to the logits (n, n each).
-static void take_corrections(group_losses *m, int r, int turn_index) {
+static void take_corrections(const group_losses *m, int r, int turn_index) {
     const ts_group_parts *parts = m->parts;
     size_t n = (size_t)m->n;
     int first = parts->symmetry->first[r], rank = parts->symmetry->first[r + 1] - first;
@@ -201,55 +218,61 @@ static void take_corrections(group_losses *m, int r, int turn_index) {
                 chi[parts->group->result[p * m->n + parts->symmetry->inverse[c]]] * parts->fit[r];
 }
 
-// All that one irrep needs before the pass over the pairs.
-static void prepare_irrep(group_losses *m, int r, int turn_index) {
-    size_t products = (size_t)m->n * (size_t)m->n;
-    take_corrections(m, r, turn_index);
-    const double *layer[LAYERS] = {correction_of(m, turn_index, TS_OF_PRODUCT), correction_of(m, turn_index, CUBE)};
-    bool key = ts_group_is_key(r, m->parts->similarity[r]);
-    for (int l = 0; l < LAYERS; l++) {
-        m->restricted[l][r] = loss_of_products(m, layer[l]);
-        m->excluded[l][r] = 0;
-        for (size_t i = 0; i < products && key; i++)
-            m->total[(size_t)l * products + i] += layer[l][i];
-    }
-    for (int side = 0; side < TS_SIDES; side++)
-        m->ablation[side][r] = 0;
+// All that one irrep of a turn needs before the walk over the pairs.
+static void prepare_irrep(void *state, ts_rows *rows, int turn_index) {
+    const group_losses *m = state;
+    if (ts_must_stop(m->pairs->pause))
+        return;
+    take_corrections(m, m->first + turn_index, turn_index);
+    for (int l = 0; l < LAYERS; l++)
+        m->restricted[l][m->first + turn_index] =
+            loss_of_products(m, correction_of(m, turn_index, l == HIDDEN ? TS_OF_PRODUCT : CUBE), rows->scratch);
     for (int kind = 0; kind < CORRECTIONS; kind++)
         take_exponentials(m, correction_of(m, turn_index, kind), exponential_of(m, turn_index, kind));
 }
 
-static void measure_turn(group_losses *m, int first, int count) {
+// Adds key irreps' corrections of a row, of all products, to the total ones.
+static void add_to_totals(void *state, ts_rows *rows, int product) {
+    const group_losses *m = state;
+    size_t n = (size_t)m->n, row = (size_t)product * n;
+    (void)rows;
+    for (int r = m->first; r < m->end; r++)
+        for (size_t l = 0; l < LAYERS && ts_group_is_key(r, m->parts->similarity[r]); l++)
+            ts_add(m->total + l * n * n + row, correction_of(m, r - m->first, l == HIDDEN ? TS_OF_PRODUCT : CUBE) + row,
+                   m->n);
+}
+
+static void take_losses(group_losses *m, const double *sums) {
     int64_t pairs = (int64_t)m->n * m->n;
-    for (int i = 0; i < count && !ts_must_stop(m->pairs->pause); i++)
-        prepare_irrep(m, first + i, i);
-    bool totals = first + count == m->count; // all of them are known by now
-    for (int l = 0; l < LAYERS && totals; l++)
-        take_exponentials(m, m->total + l * pairs, total_exponential_of(m, l));
-    // An irrep's corrections are at hand while some rows of pairs go by, so that neither is fetched too often.
-    for (int a = 0; a < m->n; a += TS_PAIRS_KEPT) {
-        int end = a + TS_PAIRS_KEPT < m->n ? a + TS_PAIRS_KEPT : m->n;
-        for (int i = 0; i < count; i++)
-            add_losses(m, a, end, first + i, i);
-        if (totals)
-            add_total_losses(m, a, end);
-    }
-    for (int r = first; r < first + count; r++) {
+    for (int r = m->first; r < m->end; r++, sums += LOSSES) {
         for (int side = 0; side < TS_SIDES; side++)
-            m->ablation[side][r] = mean_over(m->ablation[side][r], pairs);
+            m->ablation[side][r] = mean_over(sums[ABLATION + side], pairs);
         for (int l = 0; l < LAYERS; l++)
-            m->excluded[l][r] = mean_over(m->excluded[l][r], m->pairs->train);
+            m->excluded[l][r] = mean_over(sums[EXCLUDED + l], m->pairs->train);
     }
+    for (int l = 0; l < LAYERS && m->totals; l++)
+        m->total_excluded[l] = mean_over(sums[l], m->pairs->train);
+}
+
+static void measure_turn(group_losses *m, int first, int end) {
+    m->first = first;
+    m->end = end;
+    m->totals = end == m->count;
+    ts_walk_each(m->walk, end - first, prepare_irrep, m);
+    ts_walk_each(m->walk, m->n, add_to_totals, m);
+    for (int l = 0; l < LAYERS && m->totals; l++)
+        take_exponentials(m, m->total + l * m->n * m->n, total_exponential_of(m, l));
+    size_t numbers = (size_t)(end - first) * LOSSES + LAYERS;
+    ts_walk_add_up(m->walk, &(ts_walk_sum){numbers, add_rows, m}, m->losses);
+    take_losses(m, m->losses);
 }
 
 static void finish(void *state) {
     group_losses *m = state;
     for (int first = 0; first < m->count; first += m->turn)
-        measure_turn(m, first, m->count - first < m->turn ? m->count - first : m->turn);
-    for (int l = 0; l < LAYERS; l++) {
-        m->total_restricted[l] = loss_of_products(m, m->total + (size_t)l * (size_t)m->n * (size_t)m->n);
-        m->total_excluded[l] = mean_over(m->total_excluded[l], m->pairs->train);
-    }
+        measure_turn(m, first, m->count - first < m->turn ? m->count : first + m->turn);
+    for (int l = 0; l < LAYERS; l++)
+        m->total_restricted[l] = loss_of_products(m, m->total + (size_t)l * (size_t)m->n * (size_t)m->n, m->difference);
 }
 
 // --- The measures ---
@@ -325,5 +348,6 @@ const ts_family ts_family_group_losses = {
     .state_bytes = sizeof(group_losses),
     .slab = offsetof(group_losses, slab),
     .begin = begin,
+    .sums = offsetof(group_losses, sums),
     .finish = finish,
 };

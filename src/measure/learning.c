@@ -5,13 +5,17 @@
 
 #include <math.h>
 
-static const double GROKKED = 0.99;
+static const double KNOWN = 0.99, COME_DOWN = 0.5; // accuracy of known pairs; of the test loss's peak
 
 enum { TRAIN, TEST, PARTS };
 
+// Sums over the pairs of each part.
+enum { LOSS, RIGHT = LOSS + PARTS, SUMS = RIGHT + PARTS };
+
 typedef struct learning {
-    ts_pairs *pairs;
-    double loss[PARTS], right[PARTS], count[PARTS]; // sums over the pairs of each part; how many there are
+    const ts_pairs *pairs;
+    ts_sums sums;
+    double count[PARTS]; // pairs of each
     double weight_norm2;
 } learning;
 
@@ -21,6 +25,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     const ts_network *network = measuring->network;
     (void)chart;
     l->pairs = measuring->pairs;
+    l->sums.numbers = SUMS;
     l->count[TRAIN] = (double)l->pairs->train;
     l->count[TEST] = (double)table->n * table->n - l->count[TRAIN];
     for (int64_t i = 0; i < network->parameters; i++)
@@ -28,51 +33,82 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     return TS_OK;
 }
 
-static void add(void *state, int a) {
-    learning *l = state;
+static void add(const void *state, ts_rows *rows, int a, double *sums) {
+    const learning *l = state;
     const ts_pairs *pairs = l->pairs;
     int n = pairs->table->n, n_out = pairs->table->n_out;
-    const double *logits = ts_pairs_row(l->pairs, a).logits;
-    double *e = ts_pairs_exponentials(l->pairs, a, false);
+    const double *logits = ts_rows_at(rows, a).logits;
+    double *e = ts_rows_exponentials(rows, a, false);
     for (int b = 0; b < n; b++) {
         int pair = a * n + b, part = pairs->is_train[pair] ? TRAIN : TEST;
         bool hit;
-        l->loss[part] += ts_loss(e + (size_t)b * pairs->stride, logits + (size_t)b * (size_t)n_out, n_out,
-                                 pairs->table->result[pair], &hit);
-        l->right[part] += hit;
+        sums[LOSS + part] += ts_loss(e + (size_t)b * pairs->stride, logits + (size_t)b * (size_t)n_out, n_out,
+                                     pairs->table->result[pair], &hit);
+        sums[RIGHT + part] += hit;
     }
 }
 
+static double mean_of(const learning *l, int sums, int part) {
+    return l->sums.total[sums + part] / l->count[part];
+}
+
 static double train_loss(const void *state) {
-    const learning *l = state;
-    return l->loss[TRAIN] / l->count[TRAIN];
+    return mean_of(state, LOSS, TRAIN);
 }
 
 static double test_loss(const void *state) {
-    const learning *l = state;
-    return l->loss[TEST] / l->count[TEST];
+    return mean_of(state, LOSS, TEST);
 }
 
 static double train_accuracy(const void *state) {
-    const learning *l = state;
-    return l->right[TRAIN] / l->count[TRAIN];
+    return mean_of(state, RIGHT, TRAIN);
 }
 
 static double test_accuracy(const void *state) {
-    const learning *l = state;
-    return l->right[TEST] / l->count[TEST];
+    return mean_of(state, RIGHT, TEST);
 }
 
 static double all_loss(const void *state) {
     const learning *l = state;
-    return (l->loss[TRAIN] + l->loss[TEST]) / (l->count[TRAIN] + l->count[TEST]);
+    return (l->sums.total[LOSS + TRAIN] + l->sums.total[LOSS + TEST]) / (l->count[TRAIN] + l->count[TEST]);
+}
+
+// First checkpoint at which the pairs are known; NaN: none.
+static double known_from(const ts_curves *curves, const char *accuracy) {
+    int64_t count = ts_curve_count(curves, accuracy);
+    for (int64_t k = 0; k < count; k++)
+        if (*ts_curve_at(curves, accuracy, k) >= KNOWN)
+            return (double)curves->step[k];
+    return NAN;
 }
 
 static void grokked_step(const ts_curves *curves, double *out) {
-    int64_t count = ts_curve_count(curves, "test_accuracy");
-    for (int64_t k = 0; k < count && isnan(*out); k++)
-        if (*ts_curve_at(curves, "test_accuracy", k) >= GROKKED)
-            *out = (double)curves->step[k];
+    *out = known_from(curves, "test_accuracy");
+}
+
+static void memorised_step(const ts_curves *curves, double *out) {
+    *out = known_from(curves, "train_accuracy");
+}
+
+// First checkpoint from which on the test loss stays under half of its peak; NaN: it ends above, or has none.
+static double down_from(const ts_curves *curves) {
+    int64_t count = ts_curve_count(curves, "test_loss"), down = 0;
+    double peak = 0;
+    for (int64_t k = 0; k < count; k++)
+        peak = fmax(peak, *ts_curve_at(curves, "test_loss", k));
+    for (int64_t k = 0; k < count; k++)
+        if (!(*ts_curve_at(curves, "test_loss", k) <= COME_DOWN * peak))
+            down = k + 1;
+    return down < count ? (double)curves->step[down] : NAN;
+}
+
+static void cleanup_step(const ts_curves *curves, double *out) {
+    double memorised = known_from(curves, "train_accuracy"), down = down_from(curves);
+    *out = isnan(memorised) || isnan(down) ? NAN : fmax(memorised, down);
+}
+
+static void circuit_formation_step(const ts_curves *curves, double *out) {
+    *out = isnan(down_from(curves)) ? NAN : known_from(curves, "train_accuracy");
 }
 
 static const ts_measure ROWS[] = {
@@ -84,6 +120,14 @@ static const ts_measure ROWS[] = {
     {"weight_norm2", "sum of squares of all weights", .at = offsetof(learning, weight_norm2)},
     {"grokked_step", "first checkpoint with a test accuracy of 0.99; NaN: none", .at_end = true,
      .follows = grokked_step},
+    {"memorised_step", "first checkpoint with a train accuracy of 0.99, where memorisation ends; NaN: none",
+     .at_end = true, .follows = memorised_step},
+    {"circuit_formation_step",
+     "memorised_step, from which circuits form, if the test loss comes down for good afterwards; NaN: it does not",
+     .at_end = true, .follows = circuit_formation_step},
+    {"cleanup_step",
+     "first checkpoint from memorised_step on after which the test loss stays under half of its peak; NaN: none",
+     .at_end = true, .follows = cleanup_step},
     {0},
 };
 
@@ -102,4 +146,5 @@ const ts_family ts_family_learning = {
     .state_bytes = sizeof(learning),
     .begin = begin,
     .add = add,
+    .sums = offsetof(learning, sums),
 };

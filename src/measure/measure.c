@@ -12,14 +12,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-extern const ts_family ts_family_learning, ts_family_group, ts_family_group_losses, ts_family_clusters,
-    ts_family_cyclic, ts_family_dihedral, ts_family_regions, ts_family_attention, ts_family_reconstruction,
-    ts_family_geometry;
+extern const ts_family ts_family_learning, ts_family_group, ts_family_neurons, ts_family_basis, ts_family_group_losses,
+    ts_family_clusters, ts_family_cyclic, ts_family_dihedral, ts_family_regions, ts_family_cyclic_spectrum,
+    ts_family_dihedral_spectrum, ts_family_output_weights, ts_family_cyclic_weights, ts_family_dihedral_weights,
+    ts_family_attention, ts_family_reconstruction, ts_family_geometry, ts_family_final_keys;
 
 // A family stands below those whose states it uses.
 static const ts_family *const FAMILIES[] = {
-    &ts_family_learning, &ts_family_group,   &ts_family_group_losses, &ts_family_clusters,       &ts_family_cyclic,
-    &ts_family_dihedral, &ts_family_regions, &ts_family_attention,    &ts_family_reconstruction, &ts_family_geometry,
+    &ts_family_learning,
+    &ts_family_group,
+    &ts_family_neurons,
+    &ts_family_basis,
+    &ts_family_group_losses,
+    &ts_family_clusters,
+    &ts_family_cyclic,
+    &ts_family_dihedral,
+    &ts_family_regions,
+    &ts_family_cyclic_spectrum,
+    &ts_family_dihedral_spectrum,
+    &ts_family_output_weights,
+    &ts_family_cyclic_weights,
+    &ts_family_dihedral_weights,
+    &ts_family_attention,
+    &ts_family_reconstruction,
+    &ts_family_geometry,
+    &ts_family_final_keys,
 };
 enum { N_FAMILIES = sizeof FAMILIES / sizeof *FAMILIES };
 
@@ -59,6 +76,8 @@ static void check_row(const ts_measure *row) {
     for (int d = 0; d < TS_MEASURE_DIMENSIONS && row->dimension[d]; d++)
         if (!ts_dimension_is_known(row->dimension[d]))
             ts_measure_fault(row->name, "its dimension is not in the list of dimension.c");
+    if (row->without && !ts_dimension_is_known(row->without))
+        ts_measure_fault(row->name, "the dimension that it is without is not in the list of dimension.c");
 }
 
 // Every measure of a family through one chart. What is wrong with one is found by the first call of any test.
@@ -110,6 +129,10 @@ bool ts_measures_of_kind(ts_kind kind, const char *name) {
     return false;
 }
 
+bool ts_measure_is_matrix(const ts_measure *measure) {
+    return measure->at_end && measure->dimension[1];
+}
+
 // --- The measures of a case ---
 
 static bool has_family(const ts_data *data, const ts_family *family, int chart) {
@@ -118,6 +141,10 @@ static bool has_family(const ts_data *data, const ts_family *family, int chart) 
     int circles = data->symmetry ? data->symmetry->circles : 0;
     bool has_circles = !family->most_circles || (circles >= family->least_circles && circles <= family->most_circles);
     return of_kind && has_chart && has_circles;
+}
+
+static bool keeps_matrix(const ts_params *params, double numbers) {
+    return numbers <= TS_MEASURE_MOST && strcmp(ts_params_name(params, "save"), "none") != 0;
 }
 
 ts_measures ts_measures_of(const ts_params *params, const ts_data *data) {
@@ -135,12 +162,17 @@ bool ts_measures_next(ts_measures *m) {
         m->family = e->family;
         m->chart = e->chart;
         m->prefix = CHARTS[e->chart].prefix;
+        m->hindsight = e->family->hindsight != NULL;
         m->length = 1;
         for (int d = 0; d < TS_MEASURE_DIMENSIONS; d++) {
             const char *dimension = e->measure.dimension[d];
             m->size[d] = dimension ? ts_dimension_length(m->params, m->data, dimension) : 1;
             m->length *= m->size[d];
         }
+        if (e->measure.without && ts_dimension_length(m->params, m->data, e->measure.without) > 0)
+            m->length = 0;
+        if (ts_measure_is_matrix(&e->measure) && !keeps_matrix(m->params, (double)m->length))
+            m->length = 0;
     }
     return m->length > 0;
 }
@@ -163,6 +195,8 @@ int64_t ts_measures_total(const ts_params *params, const ts_data *data) {
 
 typedef struct states {
     void *of[N_FAMILIES][TS_MAX_CHARTS]; // NULL: not begun
+    double *total;                       // (numbers) what families add up over the pairs, one after the other
+    size_t numbers;
 } states;
 
 static int index_of(const ts_family *family) {
@@ -181,26 +215,69 @@ const void *ts_measuring_state(const ts_measuring *measuring, const ts_family *f
     return state;
 }
 
+bool ts_measuring_wants(const ts_measuring *measuring, double numbers) {
+    return measuring->last && keeps_matrix(measuring->params, numbers);
+}
+
+static ts_sums *sums_of(const states *s, int f, int c) {
+    return s->of[f][c] && FAMILIES[f]->sums ? (ts_sums *)(void *)((char *)s->of[f][c] + FAMILIES[f]->sums) : NULL;
+}
+
 static ts_status begin_families(const ts_measuring *measuring, states *s) {
     ts_status status = TS_OK;
     for (int f = 0; f < N_FAMILIES; f++)
         for (int c = 0; c < (FAMILIES[f]->charts ? TS_MAX_CHARTS : 1) && status == TS_OK; c++)
-            if (has_family(measuring->data, FAMILIES[f], c)) {
+            if (has_family(measuring->data, FAMILIES[f], c) && (!measuring->final || FAMILIES[f]->hindsight)) {
                 s->of[f][c] = ts_alloc_zero(1, FAMILIES[f]->state_bytes, FAMILIES[f]->title);
                 status = s->of[f][c] ? FAMILIES[f]->begin(measuring, c, s->of[f][c]) : TS_ERROR_MEMORY;
             }
     return status;
 }
 
-// One row of pairs to every family; row -1: there are no more.
-static void show(const states *s, int row, const atomic_int *pause) {
+// Of what families add up, one after the other.
+static ts_status reserve_sums(const ts_measuring *measuring, states *s) {
+    size_t again = 0, scratch = 0;
     for (int f = 0; f < N_FAMILIES; f++)
-        for (int c = 0; c < TS_MAX_CHARTS && !ts_must_stop(pause); c++) {
-            if (s->of[f][c] && row >= 0 && FAMILIES[f]->add)
-                FAMILIES[f]->add(s->of[f][c], row);
-            if (s->of[f][c] && row < 0 && FAMILIES[f]->finish)
-                FAMILIES[f]->finish(s->of[f][c]);
+        for (int c = 0; c < TS_MAX_CHARTS; c++) {
+            const ts_sums *sums = sums_of(s, f, c);
+            s->numbers += sums ? sums->numbers : 0;
+            again = sums && sums->again > again ? sums->again : again;
+            scratch = sums && sums->scratch > scratch ? sums->scratch : scratch;
         }
+    s->total = ts_alloc(s->numbers * sizeof *s->total, "sums over pairs");
+    if (!s->total)
+        return TS_ERROR_MEMORY;
+    double *at = s->total;
+    for (int f = 0; f < N_FAMILIES; f++)
+        for (int c = 0; c < TS_MAX_CHARTS; c++) {
+            ts_sums *sums = sums_of(s, f, c);
+            if (sums) {
+                sums->total = at;
+                at += sums->numbers;
+            }
+        }
+    return ts_walk_reserve(measuring->walk, s->numbers > again ? s->numbers : again, scratch);
+}
+
+// Rows of pairs to every family.
+static void add_rows(const void *context, ts_rows *rows, int first, int end, double *numbers) {
+    const states *s = context;
+    for (int a = first; a < end; a++)
+        for (int f = 0; f < N_FAMILIES; f++)
+            for (int c = 0; c < TS_MAX_CHARTS && !ts_must_stop(rows->pairs->pause); c++)
+                if (s->of[f][c] && FAMILIES[f]->add)
+                    FAMILIES[f]->add(s->of[f][c], rows, a, numbers + (sums_of(s, f, c)->total - s->total));
+}
+
+static bool is_over(const ts_measuring *measuring) {
+    return measuring->walk ? ts_walk_status(measuring->walk) != TS_OK : ts_must_stop(measuring->pause);
+}
+
+static void finish_families(const ts_measuring *measuring, const states *s) {
+    for (int f = 0; f < N_FAMILIES; f++)
+        for (int c = 0; c < TS_MAX_CHARTS && !is_over(measuring); c++)
+            if (s->of[f][c] && FAMILIES[f]->finish)
+                FAMILIES[f]->finish(s->of[f][c]);
 }
 
 static void free_families(const states *s) {
@@ -226,7 +303,7 @@ static void take_values(const ts_measuring *measuring, const states *s, double *
     while (ts_measures_next(&m)) {
         const ts_measure *measure = m.measure;
         const void *state = s->of[index_of(m.family)][m.chart];
-        if (measure->at_end && !measuring->last)
+        if (!state || (measure->at_end && !measuring->last))
             continue;
         if (measure->value)
             out[m.offset] = measure->value(state);
@@ -237,60 +314,119 @@ static void take_values(const ts_measuring *measuring, const states *s, double *
     }
 }
 
-static ts_status measure_network(ts_measuring *measuring, double *out) {
-    states s = {0};
-    measuring->states = &s.of[0][0];
-    ts_status status = begin_families(measuring, &s);
-    for (int a = 0; measuring->pairs && a < measuring->data->table->n && status == TS_OK; a++)
-        show(&s, a, measuring->pause);
-    if (status == TS_OK)
-        show(&s, -1, measuring->pause);
+// After begin, with room for all, there is nothing that one rank of a team may fail in by itself.
+static ts_status go(const ts_measuring *measuring, const states *s, double *out) {
+    if (measuring->walk)
+        ts_walk_add_up(measuring->walk, &(ts_walk_sum){s->numbers, add_rows, s}, s->total);
+    finish_families(measuring, s);
+    ts_status status = measuring->walk ? ts_walk_status(measuring->walk) : TS_OK;
     if (status == TS_OK && ts_must_stop(measuring->pause))
         status = TS_STOPPED;
     if (status == TS_OK)
-        take_values(measuring, &s, out);
+        take_values(measuring, s, out);
+    return status;
+}
+
+static void forget(const ts_measuring *measuring, double *out) {
+    for (int64_t i = ts_measures_total(measuring->params, measuring->data) - 1; i >= 0; i--)
+        out[i] = NAN;
+}
+
+// As `measuring` says, but for the pairs. opened: whether there is a network.
+static ts_status measure(ts_measuring *measuring, ts_status opened, double *out) {
+    ts_pairs pairs = {0};
+    ts_walk *walk = NULL;
+    states s = {0};
+    const ts_table *table = measuring->data->table;
+    ts_status status = opened;
+    forget(measuring, out);
+    measuring->pause = measuring->help ? measuring->help->pause : NULL;
+    measuring->states = &s.of[0][0];
+    if (status == TS_OK && table)
+        status = ts_pairs_create(measuring->params, measuring->data, measuring->network, measuring->pause, &pairs);
+    if (status == TS_OK && table)
+        status = ts_walk_create(&pairs, measuring->help, &walk);
+    measuring->pairs = &pairs;
+    measuring->walk = walk;
+    if (status == TS_OK)
+        status = begin_families(measuring, &s);
+    if (status == TS_OK && walk)
+        status = reserve_sums(measuring, &s);
+    if (table)
+        status = ts_walk_agree(measuring->help, table->n, status);
+    if (status == TS_OK)
+        status = go(measuring, &s, out);
     free_families(&s);
+    ts_free(s.total);
+    ts_walk_free(walk);
+    ts_pairs_free(&pairs);
+    measuring->pairs = NULL;
     measuring->states = NULL;
+    measuring->walk = NULL;
+    return status;
+}
+
+// The same of weights.
+static ts_status open_and_measure(ts_measuring *measuring, const float *parameters, double *out) {
+    ts_parameter_layout tensors;
+    ts_network network = {0};
+    bool finite = true;
+    measuring->params->schema->model->layout(measuring->params, &tensors);
+    for (int64_t i = 0; i < tensors.total; i++)
+        finite = finite && isfinite(parameters[i]);
+    if (!finite) {
+        forget(measuring, out);
+        return TS_OK;
+    }
+    ts_status status = ts_network_open(measuring->params, parameters, &network);
+    measuring->network = &network;
+    status = measure(measuring, status, out);
+    ts_network_close(&network);
+    measuring->network = NULL;
     return status;
 }
 
 ts_status ts_measure_network(const ts_params *params, const ts_data *data, const ts_network *network, int64_t step,
-                             bool last, const atomic_int *pause, double *out) {
-    ts_pairs pairs = {0};
+                             bool last, const ts_measure_help *help, double *out) {
     ts_measuring measuring = {
-        .params = params, .data = data, .network = network, .step = step, .last = last, .pause = pause};
-    ts_status status = TS_OK;
-    for (int64_t i = ts_measures_total(params, data) - 1; i >= 0; i--)
-        out[i] = NAN;
-    if (data->table) {
-        status = ts_pairs_create(params, data, network, pause, &pairs);
-        measuring.pairs = &pairs;
-    }
-    if (status == TS_OK)
-        status = measure_network(&measuring, out);
-    ts_pairs_free(&pairs);
-    return status;
+        .params = params, .data = data, .network = network, .step = step, .last = last, .help = help};
+    return measure(&measuring, TS_OK, out);
 }
 
 ts_status ts_measure_weights(const ts_params *params, const ts_data *data, const float *parameters, int64_t step,
-                             bool last, const atomic_int *pause, double *out) {
-    const ts_model *model = params->schema->model;
-    ts_parameter_layout tensors;
-    ts_network network = {0};
-    bool finite = true;
-    model->layout(params, &tensors);
-    for (int64_t i = 0; i < tensors.total; i++)
-        finite = finite && isfinite(parameters[i]);
-    if (!finite) {
-        for (int64_t i = ts_measures_total(params, data) - 1; i >= 0; i--)
-            out[i] = NAN;
-        return TS_OK;
-    }
-    ts_status status = ts_network_open(params, parameters, &network);
-    if (status == TS_OK)
-        status = ts_measure_network(params, data, &network, step, last, pause, out);
-    ts_network_close(&network);
-    return status;
+                             bool last, const ts_measure_help *help, double *out) {
+    ts_measuring measuring = {.params = params, .data = data, .step = step, .last = last, .help = help};
+    return open_and_measure(&measuring, parameters, out);
+}
+
+ts_status ts_measure_hindsight(const ts_params *params, const ts_data *data, const float *parameters,
+                               const double *final, const ts_measure_help *help, double *out) {
+    ts_measuring measuring = {.params = params, .data = data, .final = final, .help = help};
+    return open_and_measure(&measuring, parameters, out);
+}
+
+bool ts_measures_hindsight(const ts_params *params, const ts_data *data) {
+    bool any = false;
+    for (int f = 0; f < N_FAMILIES; f++)
+        any = any || (FAMILIES[f]->hindsight && has_family(data, FAMILIES[f], 0) && FAMILIES[f]->hindsight(params));
+    return any;
+}
+
+// Of the families that take most, about: of each chart those of irreps, and those of circles.
+double ts_measure_bytes(const ts_params *params, const ts_data *data) {
+    enum { LOSSES_AT_ONCE = 256000000 }; // bytes of irreps' corrections (group_losses.c)
+    if (!data->table)
+        return 0;
+    int order = data->table->n, circles = data->symmetry ? data->symmetry->circles : 0;
+    int hidden = (int)params->schema->model->width(params, "neuron"),
+        charts = data->symmetry ? data->symmetry->charts : 0;
+    double n = order, wide = n * hidden, square = n * n;
+    double sums = charts * (4 * wide + 2 * square + (circles == 1 ? 5 : circles * 7) * wide);
+    double irreps = data->symmetry ? data->symmetry->irreps->count : 0;
+    double families = charts * (14 * wide + 24 * square + fmin(8 * irreps * square, LOSSES_AT_ONCE / 8.0));
+    double at_once = 2 + log2(ts_measure_parts(order)); // and the total
+    bool residual = params->schema->model->width(params, "head") > 0;
+    return sizeof(double) * (at_once * sums + families) + ts_rows_bytes(order, data->table->n_out, hidden, residual);
 }
 
 double ts_measure_operations(const ts_params *params, const ts_data *data) {

@@ -3,7 +3,8 @@
 // the numbers are kept, is the business of others.
 #pragma once
 
-#include "base/pause.h"
+#include "base/status.h"
+#include "measure/help.h"
 #include "measure/row.h"
 #include "param/key.h"
 #include "task/data.h"
@@ -14,7 +15,9 @@
 struct ts_family;
 struct ts_network;
 
-enum { TS_MAX_MEASURES = 512, TS_MEASURE_NAME_BYTES = 64 };
+// TS_MEASURE_MOST: numbers of a matrix. A case has none that would be larger, and where no weights are saved none at
+// all.
+enum { TS_MAX_MEASURES = 512, TS_MEASURE_NAME_BYTES = 64, TS_MEASURE_MOST = 1 << 18 };
 
 // Every measure there is, the `index`th; false: there are no more. Those of a family follow each other.
 typedef struct ts_listed_measure {
@@ -23,6 +26,9 @@ typedef struct ts_listed_measure {
     ts_kind kind;
 } ts_listed_measure;
 bool ts_measures_list(int index, ts_listed_measure *out);
+
+// Whether it is one: of the last checkpoint alone, with two dimensions and more.
+bool ts_measure_is_matrix(const ts_measure *measure);
 
 // Whether a case of that kind may have a measure of that name.
 bool ts_measures_of_kind(ts_kind kind, const char *name);
@@ -41,6 +47,7 @@ typedef struct ts_measures {
     const struct ts_family *family;
     int chart;          // of the symmetry, through which the family looks
     const char *prefix; // that it gives to names
+    bool hindsight;     // its family is measured by ts_measure_hindsight too
     int next;
 } ts_measures;
 ts_measures ts_measures_of(const ts_params *params, const ts_data *data);
@@ -52,15 +59,28 @@ bool ts_measures_find(ts_measures *measures, const char *name);
 // Doubles that ts_measure_weights writes.
 int64_t ts_measures_total(const ts_params *params, const ts_data *data);
 
+// Memory that one such call takes, about, in bytes, beside the network: what families keep; the rows and the sums of
+// one thread, which makes parts in order and so needs log2(parts) + 1 sums at once. Each thread that helps takes rows
+// and sums of its own, less than this; all sums together are no more than there are parts.
+double ts_measure_bytes(const ts_params *params, const ts_data *data);
+
 // All measures of `parameters`, in the layout of the case's model, after `step` updates. `out`: (ts_measures_total).
 // `last`: also those of the last checkpoint, else they are NaN, as are those that follow from curves. All are NaN if
-// a weight is not finite. TS_STOPPED: *pause (NULL: nobody asks) says so, and `out` is of no use.
+// a weight is not finite. help: NULL: nobody helps, or asks to stop. TS_STOPPED: `out` is of no use.
 ts_status ts_measure_weights(const ts_params *params, const ts_data *data, const float *parameters, int64_t step,
-                             bool last, const atomic_int *pause, double *out);
+                             bool last, const ts_measure_help *help, double *out);
 
-// The same of a network that is at hand (model/network.h), all of whose weights are finite.
+// Those that depend on what was found at the last checkpoint (`final`, its measures), of the weights of an earlier one;
+// all others are NaN. Otherwise as ts_measure_weights.
+ts_status ts_measure_hindsight(const ts_params *params, const ts_data *data, const float *parameters,
+                               const double *final, const ts_measure_help *help, double *out);
+
+// Whether an instance has any that are to be measured so.
+bool ts_measures_hindsight(const ts_params *params, const ts_data *data);
+
+// The same as ts_measure_weights of a network that is at hand (model/network.h), all of whose weights are finite.
 ts_status ts_measure_network(const ts_params *params, const ts_data *data, const struct ts_network *network,
-                             int64_t step, bool last, const atomic_int *pause, double *out);
+                             int64_t step, bool last, const ts_measure_help *help, double *out);
 
 // Operations of one such call, about.
 double ts_measure_operations(const ts_params *params, const ts_data *data);

@@ -11,25 +11,15 @@ static const double KEPT_BYTES = 128e6;
 ts_status ts_pairs_create(const ts_params *params, const ts_data *data, const ts_network *network,
                           const atomic_int *pause, ts_pairs *p) {
     const ts_table *table = data->table;
-    size_t n = (size_t)table->n, hidden = (size_t)network->hidden, n_out = (size_t)table->n_out;
-    size_t stride = ts_loss_stride(table->n_out);
-    size_t kept = (double)(n * n * stride) * sizeof(double) <= KEPT_BYTES ? n : TS_PAIRS_KEPT;
+    size_t n = (size_t)table->n;
     int *pairs = NULL;
-    *p = (ts_pairs){.network = network, .table = table, .pause = pause, .row = -1, .kept = (int)kept, .stride = stride};
+    *p = (ts_pairs){.network = network, .table = table, .pause = pause, .stride = ts_loss_stride(table->n_out)};
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&p->slab, "a network's pairs") != TS_OK)
             return TS_ERROR_MEMORY;
-        p->row_of = ts_slab_take(&p->slab, kept, sizeof(int));
-        p->h = ts_slab_take(&p->slab, n * hidden, sizeof(double));
-        p->logits = ts_slab_take(&p->slab, n * n_out, sizeof(double));
-        p->e = ts_slab_take(&p->slab, kept * n * stride, sizeof(double));
-        p->hidden_logits = network->residual ? ts_slab_take(&p->slab, n * n_out, sizeof(double)) : p->logits;
-        p->hidden_e = network->residual ? ts_slab_take(&p->slab, kept * n * stride, sizeof(double)) : p->e;
         p->is_train = ts_slab_take(&p->slab, n * n, 1);
         pairs = ts_slab_take(&p->slab, n * n, sizeof(int));
     }
-    for (size_t i = 0; i < kept; i++)
-        p->row_of[i] = -1;
     ts_network_pairs(params, table, pairs, &p->train);
     memset(p->is_train, 0, n * n);
     for (int64_t i = 0; i < p->train; i++)
@@ -41,27 +31,68 @@ void ts_pairs_free(ts_pairs *p) {
     ts_slab_free(&p->slab);
 }
 
-ts_pair_row ts_pairs_row(ts_pairs *p, int a) {
-    if (p->row != a)
-        p->network->row(p->network->weights, a, p->h, p->logits, p->network->residual ? p->hidden_logits : NULL);
-    p->row = a;
-    return (ts_pair_row){p->h, p->logits, p->hidden_logits};
+static size_t rows_kept(size_t n, size_t stride) {
+    return (double)(n * n * stride) * sizeof(double) <= KEPT_BYTES ? n : TS_PAIRS_KEPT;
 }
 
-static void take_exponentials(const ts_pairs *p, const double *logits, double *e) {
-    size_t n = (size_t)p->table->n, n_out = (size_t)p->table->n_out;
-    for (size_t b = 0; b < n; b++)
-        ts_exponentials(logits + b * n_out, 1, (int)n_out, e + b * p->stride);
+double ts_rows_bytes(int n, int n_out, int hidden, bool residual) {
+    size_t stride = ts_loss_stride(n_out), kept = rows_kept((size_t)n, stride);
+    double logits = n_out + (double)kept * (double)stride;
+    return sizeof(double) * n * (hidden + (residual ? 2 : 1) * logits);
 }
 
-double *ts_pairs_exponentials(ts_pairs *p, int a, bool hidden) {
-    size_t at = (size_t)(a % p->kept), first = at * (size_t)p->table->n * p->stride;
-    if (p->row_of[at] != a) {
-        ts_pairs_row(p, a);
-        take_exponentials(p, p->logits, p->e + first);
-        if (p->network->residual)
-            take_exponentials(p, p->hidden_logits, p->hidden_e + first);
-        p->row_of[at] = a;
+ts_status ts_rows_create(const ts_pairs *p, bool first, size_t scratch, ts_rows *r) {
+    const ts_network *network = p->network;
+    size_t n = (size_t)p->table->n, hidden = (size_t)network->hidden, n_out = (size_t)p->table->n_out;
+    size_t kept = rows_kept(n, p->stride);
+    *r = (ts_rows){.pairs = p, .row = -1, .kept = (int)kept, .weights = first ? network->weights : NULL};
+    if (!first && network->beside(network->weights, &r->weights) != TS_OK)
+        return TS_ERROR_MEMORY;
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1 && ts_slab_reserve(&r->slab, "a network's rows of pairs") != TS_OK)
+            return TS_ERROR_MEMORY;
+        r->row_of = ts_slab_take(&r->slab, kept, sizeof(int));
+        r->h = ts_slab_take(&r->slab, n * hidden, sizeof(double));
+        r->logits = ts_slab_take(&r->slab, n * n_out, sizeof(double));
+        r->e = ts_slab_take(&r->slab, kept * n * p->stride, sizeof(double));
+        r->hidden_logits = network->residual ? ts_slab_take(&r->slab, n * n_out, sizeof(double)) : r->logits;
+        r->hidden_e = network->residual ? ts_slab_take(&r->slab, kept * n * p->stride, sizeof(double)) : r->e;
+        r->scratch = ts_slab_take(&r->slab, scratch, sizeof(double));
     }
-    return (hidden ? p->hidden_e : p->e) + first;
+    for (size_t i = 0; i < kept; i++)
+        r->row_of[i] = -1;
+    return TS_OK;
+}
+
+void ts_rows_free(ts_rows *r) {
+    const ts_network *network = r->pairs ? r->pairs->network : NULL;
+    if (network && r->weights && r->weights != network->weights)
+        network->free(r->weights);
+    ts_slab_free(&r->slab);
+}
+
+ts_pair_row ts_rows_at(ts_rows *r, int a) {
+    const ts_network *network = r->pairs->network;
+    if (r->row != a)
+        network->row(r->weights, a, r->h, r->logits, network->residual ? r->hidden_logits : NULL);
+    r->row = a;
+    return (ts_pair_row){r->h, r->logits, r->hidden_logits};
+}
+
+static void take_exponentials(const ts_rows *r, const double *logits, double *e) {
+    size_t n = (size_t)r->pairs->table->n, n_out = (size_t)r->pairs->table->n_out;
+    for (size_t b = 0; b < n; b++)
+        ts_exponentials(logits + b * n_out, 1, (int)n_out, e + b * r->pairs->stride);
+}
+
+double *ts_rows_exponentials(ts_rows *r, int a, bool hidden) {
+    size_t at = (size_t)(a % r->kept), first = at * (size_t)r->pairs->table->n * r->pairs->stride;
+    if (r->row_of[at] != a) {
+        ts_rows_at(r, a);
+        take_exponentials(r, r->logits, r->e + first);
+        if (r->pairs->network->residual)
+            take_exponentials(r, r->hidden_logits, r->hidden_e + first);
+        r->row_of[at] = a;
+    }
+    return (hidden ? r->hidden_e : r->e) + first;
 }

@@ -1,5 +1,6 @@
-// All pairs of a table through a network, row by row. Only the exponentials of logits are kept, as far as memory
-// allows: they are what measures go over several times.
+// All pairs of a table through a network, row by row: what is the same for all who go over them, and the rows that one
+// of them has at hand. Only the exponentials of logits are kept, as far as memory allows: they are what measures go
+// over several times.
 #pragma once
 
 #include "base/memory.h"
@@ -7,8 +8,8 @@
 #include "model/network.h"
 #include "task/data.h"
 
-// Rows of pairs whose exponentials are kept at least.
-enum { TS_PAIRS_KEPT = 8 };
+// Rows of pairs whose exponentials are kept at least: about those of a part.
+enum { TS_PAIRS_KEPT = 12 };
 
 typedef struct ts_pairs {
     const ts_network *network;
@@ -16,14 +17,6 @@ typedef struct ts_pairs {
     const atomic_int *pause; // passes over the pairs end early if it says stop; NULL: nobody asks
     uint8_t *is_train;       // (n * n)
     int64_t train;           // training pairs
-    int row;                 // whose h and logits are at hand; -1: none
-    double *h;               // (n, hidden)
-    double *logits;          // (n, n_out)
-    double *hidden_logits;   // (n, n_out) what comes through the hidden layer; without a residual all of the logits
-    int kept;                // rows of exponentials kept: all n, or some that follow each other
-    int *row_of;             // (kept) which a it holds; -1: none yet
-    double *e;               // (kept, n, stride) of logits
-    double *hidden_e;        // (kept, n, stride) of hidden logits
     size_t stride;           // ts_loss_stride(n_out)
     ts_slab slab;
 } ts_pairs;
@@ -33,14 +26,36 @@ ts_status ts_pairs_create(const ts_params *params, const ts_data *data, const ts
                           const atomic_int *pause, ts_pairs *pairs);
 void ts_pairs_free(ts_pairs *pairs);
 
-// Of the pairs (a, 0 .. n - 1); valid until the next call of ts_pairs_row.
+// Those of one thread.
+typedef struct ts_rows {
+    const ts_pairs *pairs;
+    void *weights;         // the network's, or a thread's beside it
+    int row;               // whose h and logits are at hand; -1: none
+    double *h;             // (n, hidden)
+    double *logits;        // (n, n_out)
+    double *hidden_logits; // (n, n_out) what comes through the hidden layer; without a residual all of the logits
+    int kept;              // rows of exponentials kept: all n, or some that follow each other
+    int *row_of;           // (kept) which a it holds; -1: none yet
+    double *e;             // (kept, n, stride) of logits
+    double *hidden_e;      // (kept, n, stride) of hidden logits
+    double *scratch;       // for whoever looks at the rows
+    ts_slab slab;
+} ts_rows;
+
+// `scratch`: numbers. first: of the thread that has the network; else of one beside it. Free with ts_rows_free, also
+// after a fault.
+ts_status ts_rows_create(const ts_pairs *pairs, bool first, size_t scratch, ts_rows *rows);
+void ts_rows_free(ts_rows *rows);
+double ts_rows_bytes(int n, int n_out, int hidden, bool residual); // about, without scratch
+
+// Of the pairs (a, 0 .. n - 1); valid until the next call of ts_rows_at.
 typedef struct ts_pair_row {
     const double *h;      // (n, hidden)
     const double *logits; // (n, n_out)
     const double *hidden_logits;
 } ts_pair_row;
-ts_pair_row ts_pairs_row(ts_pairs *pairs, int a);
+ts_pair_row ts_rows_at(ts_rows *rows, int a);
 
 // Exponentials (n, stride) of their logits, or of those that come through the hidden layer (ts_exponentials);
 // losses change and restore them.
-double *ts_pairs_exponentials(ts_pairs *pairs, int a, bool hidden);
+double *ts_rows_exponentials(ts_rows *rows, int a, bool hidden);

@@ -15,22 +15,50 @@ static const double NOTHING = 1e-12, DEPENDENT = 1e-10;
 // Moments of a frequency k, by the functions of x and of y: 1, cos k and sin k, but for 1 and 1.
 enum { ONE_COS, ONE_SIN, COS_ONE, SIN_ONE, COS_COS, COS_SIN, SIN_COS, SIN_SIN, MOMENTS };
 
+// Sums over the rows of pairs, one after the other.
+typedef struct sums {
+    double *square; // (hidden) sum of h^2
+    double *sum;    // (planes, hidden): of h
+    double *moment; // (planes, count, MOMENTS, hidden): of f_i(x) f_j(y) h, f: 1, cos k, sin k
+} sums;
+
+static sums sums_at(const ts_planes *p, double *numbers) {
+    size_t width = (size_t)p->hidden, planes = (size_t)(p->circles * p->circles);
+    return (sums){numbers, numbers + width, numbers + (1 + planes) * width};
+}
+
+size_t ts_planes_sums(const ts_planes *p) {
+    size_t planes = (size_t)(p->circles * p->circles);
+    return (1 + planes + planes * (size_t)p->count * MOMENTS) * (size_t)p->hidden;
+}
+
+// Of one row and circle.
+typedef struct folded {
+    double *even;       // (count + 1, hidden): a row's activations at y plus those at -y
+    double *odd;        // (count, hidden): minus
+    double *of_cosines; // (count + 1, hidden): sums over b of cos k y h
+    double *of_sines;   // (count, hidden)
+} folded;
+
+static folded folded_at(const ts_planes *p, double *scratch) {
+    size_t width = (size_t)p->hidden, count = (size_t)p->count;
+    return (folded){scratch, scratch + (count + 1) * width, scratch + (2 * count + 1) * width,
+                    scratch + (3 * count + 2) * width};
+}
+
+size_t ts_planes_scratch(const ts_planes *p) {
+    return (4 * (size_t)p->count + 2) * (size_t)p->hidden;
+}
+
 ts_status ts_planes_create(int n, int circles, const int *x, const int *y, int hidden, ts_planes *p) {
     *p = (ts_planes){.n = n, .circles = circles, .hidden = hidden, .count = n / 2, .x = x, .y = y, .slab = {0}};
-    size_t places = (size_t)n, width = (size_t)hidden, count = (size_t)p->count, planes = (size_t)(circles * circles);
+    size_t places = (size_t)n, width = (size_t)hidden, count = (size_t)p->count;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&p->slab, "the frequencies of neurons") != TS_OK)
             return TS_ERROR_MEMORY;
         p->functions = ts_slab_take(&p->slab, places * places, sizeof(double));
         p->cosines = ts_slab_take(&p->slab, (count + 1) * (count + 1), sizeof(double));
         p->sines = ts_slab_take_zero(&p->slab, count * count, sizeof(double));
-        p->even = ts_slab_take(&p->slab, (count + 1) * width, sizeof(double));
-        p->odd = ts_slab_take(&p->slab, count * width, sizeof(double));
-        p->of_cosines = ts_slab_take(&p->slab, (count + 1) * width, sizeof(double));
-        p->of_sines = ts_slab_take(&p->slab, count * width, sizeof(double));
-        p->square = ts_slab_take_zero(&p->slab, width, sizeof(double));
-        p->sum = ts_slab_take_zero(&p->slab, planes * width, sizeof(double));
-        p->moment = ts_slab_take_zero(&p->slab, planes * count * MOMENTS * width, sizeof(double));
         p->explained = ts_slab_take_zero(&p->slab, count * width, sizeof(double));
         p->frequency = ts_slab_take(&p->slab, width, sizeof(double));
         p->fraction = ts_slab_take(&p->slab, width, sizeof(double));
@@ -55,18 +83,18 @@ static void add(double *restrict sum, const double *restrict x, double sign, int
 
 // Adds up a circle's activations by place, those at y and at -y together: a cosine takes their sum, a sine
 // their difference, so that half of the products is saved.
-static void fold(ts_planes *p, int circle, const double *h) {
+static void fold(const ts_planes *p, const folded *to, int circle, const double *h) {
     size_t width = (size_t)p->hidden, count = (size_t)p->count;
-    memset(p->even, 0, (count + 1) * width * sizeof(double));
-    memset(p->odd, 0, count * width * sizeof(double));
+    memset(to->even, 0, (count + 1) * width * sizeof(double));
+    memset(to->odd, 0, count * width * sizeof(double));
     for (int b = 0; b < p->circles * p->n; b++) {
         if (p->y[b] / p->n != circle)
             continue;
         int y = p->y[b] % p->n, opposite = p->n - y;
         const double *own = h + (size_t)b * width;
-        add(p->even + (size_t)(y < opposite ? y : opposite) * width, own, 1, p->hidden);
+        add(to->even + (size_t)(y < opposite ? y : opposite) * width, own, 1, p->hidden);
         if (y > 0 && y != opposite)
-            add(p->odd + (size_t)((y < opposite ? y : opposite) - 1) * width, own, y < opposite ? 1 : -1, p->hidden);
+            add(to->odd + (size_t)((y < opposite ? y : opposite) - 1) * width, own, y < opposite ? 1 : -1, p->hidden);
     }
 }
 
@@ -93,20 +121,22 @@ TS_FOR_EACH_SET static void add_squares(double *restrict square, const double *r
             square[i] += h[(size_t)r * (size_t)count + (size_t)i] * h[(size_t)r * (size_t)count + (size_t)i];
 }
 
-void ts_planes_add(ts_planes *p, int a, const double *h) {
+void ts_planes_add(const ts_planes *p, int a, const double *h, double *scratch, double *numbers) {
     size_t width = (size_t)p->hidden, n = (size_t)p->n;
     size_t x = (size_t)p->x[a] % n, row = (size_t)p->x[a] / n;
-    add_squares(p->square, h, p->circles * p->n, p->hidden);
+    sums to = sums_at(p, numbers);
+    folded own = folded_at(p, scratch);
+    add_squares(to.square, h, p->circles * p->n, p->hidden);
     for (int circle = 0; circle < p->circles; circle++) {
         size_t plane = row * (size_t)p->circles + (size_t)circle;
-        fold(p, circle, h);
-        ts_product(p->count + 1, p->hidden, p->count + 1, p->cosines, p->count + 1, p->even, p->hidden, p->of_cosines,
+        fold(p, &own, circle, h);
+        ts_product(p->count + 1, p->hidden, p->count + 1, p->cosines, p->count + 1, own.even, p->hidden, own.of_cosines,
                    p->hidden);
-        ts_product(p->count, p->hidden, p->count, p->sines, p->count, p->odd, p->hidden, p->of_sines, p->hidden);
-        add(p->sum + plane * width, p->of_cosines, 1, p->hidden);
+        ts_product(p->count, p->hidden, p->count, p->sines, p->count, own.odd, p->hidden, own.of_sines, p->hidden);
+        add(to.sum + plane * width, own.of_cosines, 1, p->hidden);
         for (size_t k = 1; k <= (size_t)p->count; k++)
-            add_moments(p->moment + (plane * (size_t)p->count + k - 1) * MOMENTS * width, p->of_cosines,
-                        p->of_cosines + k * width, p->of_sines + (k - 1) * width, p->functions[(2 * k - 1) * n + x],
+            add_moments(to.moment + (plane * (size_t)p->count + k - 1) * MOMENTS * width, own.of_cosines,
+                        own.of_cosines + k * width, own.of_sines + (k - 1) * width, p->functions[(2 * k - 1) * n + x],
                         2 * k < n ? p->functions[2 * k * n + x] : 0, p->hidden);
     }
 }
@@ -162,15 +192,15 @@ static double terms_energy(double raw[3][3], double of_x[3][3], double of_y[3][3
     return sum;
 }
 
-static void explain(ts_planes *p, int plane, int k) {
+static void explain(ts_planes *p, const sums *of, int plane, int k) {
     size_t width = (size_t)p->hidden;
     double of_x[3][3], of_y[3][3];
-    const double *moment = p->moment + ((size_t)plane * (size_t)p->count + (size_t)k - 1) * MOMENTS * width;
+    const double *moment = of->moment + ((size_t)plane * (size_t)p->count + (size_t)k - 1) * MOMENTS * width;
     orthonormalise(p, p->x, plane / p->circles, k, of_x);
     orthonormalise(p, p->y, plane % p->circles, k, of_y);
     for (size_t i = 0; i < width; i++) {
         const double *own = moment + i;
-        double raw[3][3] = {{p->sum[(size_t)plane * width + i], own[ONE_COS * width], own[ONE_SIN * width]},
+        double raw[3][3] = {{of->sum[(size_t)plane * width + i], own[ONE_COS * width], own[ONE_SIN * width]},
                             {own[COS_ONE * width], own[COS_COS * width], own[COS_SIN * width]},
                             {own[SIN_ONE * width], own[SIN_COS * width], own[SIN_SIN * width]}};
         p->explained[(size_t)(k - 1) * width + i] += terms_energy(raw, of_x, of_y);
@@ -178,22 +208,23 @@ static void explain(ts_planes *p, int plane, int k) {
 }
 
 // Sum over planes of the neuron's energy less its mean in the plane.
-static double centred_energy(const ts_planes *p, size_t neuron) {
-    double pairs = (double)p->n * p->n, energy = p->square[neuron];
+static double centred_energy(const ts_planes *p, const sums *of, size_t neuron) {
+    double pairs = (double)p->n * p->n, energy = of->square[neuron];
     for (int plane = 0; plane < p->circles * p->circles; plane++) {
-        double sum = p->sum[(size_t)plane * (size_t)p->hidden + neuron];
+        double sum = of->sum[(size_t)plane * (size_t)p->hidden + neuron];
         energy -= sum * sum / pairs;
     }
-    return energy > NOTHING * p->square[neuron] ? energy : 0;
+    return energy > NOTHING * of->square[neuron] ? energy : 0;
 }
 
-void ts_planes_cluster(ts_planes *p) {
+void ts_planes_cluster(ts_planes *p, double *numbers) {
     size_t width = (size_t)p->hidden;
+    sums of = sums_at(p, numbers);
     for (int plane = 0; plane < p->circles * p->circles; plane++)
         for (int k = 1; k <= p->count; k++)
-            explain(p, plane, k);
+            explain(p, &of, plane, k);
     for (size_t i = 0; i < width; i++) {
-        double energy = centred_energy(p, i), best = 0;
+        double energy = centred_energy(p, &of, i), best = 0;
         p->frequency[i] = energy > 0 ? 1 : -1;
         for (int k = 1; k <= p->count && energy > 0; k++)
             if (p->explained[(size_t)(k - 1) * width + i] > best) {
@@ -203,5 +234,7 @@ void ts_planes_cluster(ts_planes *p) {
         p->fraction[i] = energy > 0 ? best / energy : NAN;
         if (energy > 0 && p->fraction[i] > KEY_FRACTION)
             p->key[(size_t)p->frequency[i] - 1] = 1;
+        for (size_t k = 0; k < (size_t)p->count; k++)
+            p->explained[k * width + i] = energy > 0 ? p->explained[k * width + i] / energy : NAN;
     }
 }

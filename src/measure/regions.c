@@ -10,14 +10,14 @@
 enum { REGIONS = 4 };
 
 typedef struct regions {
-    ts_pairs *pairs;
     const ts_symmetry *symmetry;
     const ts_table *group;
     int n, order, hidden; // rotations; elements, 2 n
     double *basis;        // (n, n): orthonormal Fourier components
+    ts_sums sums;         // of these, one after the other
     double *sum;          // (REGIONS, TS_SIDES, n, hidden): H by rotation index of a, of b, of a b
     double *by_quotient;  // (REGIONS, order): centred logits, added up over a b c^-1
-    double hidden_energy[REGIONS], logit_energy[REGIONS];
+    const double *hidden_energy, *logit_energy;     // (REGIONS)
     double *mean, *centred, *projected;             // (hidden), (n, hidden), (n, hidden): of a side
     double *component;                              // (n) energies
     double *hidden_fraction[TS_SIDES], *similarity; // measures, (REGIONS, irreps)
@@ -30,7 +30,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     const ts_symmetry *symmetry = measuring->data->symmetry;
     size_t n = (size_t)symmetry->circle, hidden = (size_t)measuring->network->hidden, order = 2 * n;
     size_t irreps = (size_t)symmetry->irreps->count;
-    m->pairs = measuring->pairs;
+    m->sums.numbers = REGIONS * (TS_SIDES * n * hidden + order + 2);
     m->symmetry = symmetry;
     m->group = symmetry->group;
     m->n = (int)n;
@@ -40,8 +40,6 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
         if (pass == 1 && ts_slab_reserve(&m->slab, "a dihedral group's regions") != TS_OK)
             return TS_ERROR_MEMORY;
         m->basis = ts_slab_take(&m->slab, n * n, sizeof(double));
-        m->sum = ts_slab_take_zero(&m->slab, REGIONS * TS_SIDES * n * hidden, sizeof(double));
-        m->by_quotient = ts_slab_take_zero(&m->slab, REGIONS * order, sizeof(double));
         m->mean = ts_slab_take(&m->slab, hidden, sizeof(double));
         m->centred = ts_slab_take(&m->slab, n * hidden, sizeof(double));
         m->projected = ts_slab_take(&m->slab, n * hidden, sizeof(double));
@@ -55,34 +53,42 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     return TS_OK;
 }
 
-static double *sum_of(const regions *m, int region, int side) {
-    return m->sum + (size_t)(region * TS_SIDES + side) * (size_t)m->n * (size_t)m->hidden;
+static size_t place_of_sum(const regions *m, int region, int side) {
+    return (size_t)(region * TS_SIDES + side) * (size_t)m->n * (size_t)m->hidden;
 }
 
-static void gather_pair(regions *m, int a, int b, const double *h, const double *z) {
+static void gather_pair(const regions *m, int a, int b, const double *h, const double *z, double *sums) {
     int region = 2 * (a / m->n) + b / m->n;
     size_t order = (size_t)m->order, hidden = (size_t)m->hidden;
+    double *by_quotient = sums + place_of_sum(m, REGIONS, 0), *hidden_energy = by_quotient + REGIONS * order;
+    double *logit_energy = hidden_energy + REGIONS, centre = 0;
     int product = m->group->result[(size_t)a * order + (size_t)b];
     const int place[TS_SIDES] = {a % m->n, b % m->n, product % m->n};
-    double centre = 0;
     for (int side = 0; side < TS_SIDES; side++)
-        ts_add(sum_of(m, region, side) + (size_t)place[side] * hidden, h, m->hidden);
-    m->hidden_energy[region] += ts_energy(h, hidden);
+        ts_add(sums + place_of_sum(m, region, side) + (size_t)place[side] * hidden, h, m->hidden);
+    hidden_energy[region] += ts_energy(h, hidden);
     for (int c = 0; c < m->order; c++)
         centre += z[c] / m->order;
     for (int c = 0; c < m->order; c++) {
         double own = z[c] - centre;
         size_t quotient = (size_t)m->group->result[(size_t)product * order + (size_t)m->symmetry->inverse[c]];
-        m->logit_energy[region] += own * own;
-        m->by_quotient[(size_t)region * order + quotient] += own;
+        logit_energy[region] += own * own;
+        by_quotient[(size_t)region * order + quotient] += own;
     }
 }
 
-static void add(void *state, int a) {
-    regions *m = state;
-    ts_pair_row row = ts_pairs_row(m->pairs, a);
+static void add(const void *state, ts_rows *rows, int a, double *sums) {
+    const regions *m = state;
+    ts_pair_row row = ts_rows_at(rows, a);
     for (int b = 0; b < m->order; b++)
-        gather_pair(m, a, b, row.h + (size_t)b * (size_t)m->hidden, row.logits + (size_t)b * (size_t)m->order);
+        gather_pair(m, a, b, row.h + (size_t)b * (size_t)m->hidden, row.logits + (size_t)b * (size_t)m->order, sums);
+}
+
+static void take_sums(regions *m) {
+    m->sum = m->sums.total;
+    m->by_quotient = m->sum + place_of_sum(m, REGIONS, 0);
+    m->hidden_energy = m->by_quotient + (size_t)(REGIONS * m->order);
+    m->logit_energy = m->hidden_energy + REGIONS;
 }
 
 // An irrep's frequency: its character at r tells it. On rotations and on reflections its matrix entries are cos and sin
@@ -96,7 +102,7 @@ static int frequency_of(const regions *m, const ts_irrep *irrep) {
 // Share of each irrep's functions of a (of b, of a b) in a region, of its energy less its mean.
 static void measure_side(regions *m, int region, int side) {
     size_t n = (size_t)m->n, hidden = (size_t)m->hidden;
-    const double *by_place = sum_of(m, region, side);
+    const double *by_place = m->sum + place_of_sum(m, region, side);
     memset(m->mean, 0, hidden * sizeof(double));
     for (size_t x = 0; x < n; x++)
         ts_add(m->mean, by_place + x * hidden, m->hidden);
@@ -130,6 +136,7 @@ static void measure_logits(regions *m, int region) {
 }
 
 static void finish(void *state) {
+    take_sums(state);
     for (int region = 0; region < REGIONS; region++) {
         for (int side = 0; side < TS_SIDES; side++)
             measure_side(state, region, side);
@@ -169,5 +176,6 @@ const ts_family ts_family_regions = {
     .slab = offsetof(regions, slab),
     .begin = begin,
     .add = add,
+    .sums = offsetof(regions, sums),
     .finish = finish,
 };

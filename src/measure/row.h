@@ -6,12 +6,13 @@
 
 struct ts_curves; // measure/curves.h
 
-enum { TS_MEASURE_DIMENSIONS = 2 };
+enum { TS_MEASURE_DIMENSIONS = 3 };
 
 typedef struct ts_measure {
     const char *name;
     const char *help;                             // long_name
     const char *dimension[TS_MEASURE_DIMENSIONS]; // NULL: none; {"feature"}: a number for each (dimension.h)
+    const char *without;                          // cases that have this dimension have it not; NULL: none
     const char *units;                            // NULL: none
     bool loss;                                    // kept in float64 (others: float32)
     // Of the last checkpoint alone. Others have a curve, [row, step(, dimension)], and scalars also a column at the

@@ -34,8 +34,8 @@ static double network_bytes(const ts_graph *graph) {
     return fmax(2 * made_bytes(graph, ROWS), made_bytes(graph, graph->tokens));
 }
 
-// What the general engine takes for sums in chunks, and for tables that fused engines do without.
-static ts_status add_chunks(const ts_params *params, const ts_data *data, ts_model_costs *costs) {
+// What the general engine takes for sums in parts, and for tables that fused engines do without.
+static ts_status add_parts(const ts_params *params, const ts_data *data, ts_model_costs *costs) {
     ts_graph graph = {0};
     ts_plan plan = {0};
     ts_status status = ts_model_define_training(params, data, &graph);
@@ -43,8 +43,8 @@ static ts_status add_chunks(const ts_params *params, const ts_data *data, ts_mod
         status = ts_plan_make(&graph, 0, &plan);
     if (status == TS_OK) {
         costs->unit_bytes = fmax(costs->unit_bytes, network_bytes(&graph) + data_bytes(params, data));
-        for (int chunks = ts_plan_chunks(&plan, (int64_t)ts_network_rows(params, data)); chunks > 1; chunks /= 2)
-            costs->unit_bytes += sizeof(float) * ts_plan_sums(&plan);
+        costs->parts = ts_plan_parts(&plan, (int64_t)ts_network_rows(params, data));
+        costs->unit_bytes += costs->parts > 1 ? costs->parts * sizeof(float) * ts_plan_sums(&plan) : 0;
     }
     ts_plan_free(&plan);
     ts_graph_free(&graph);
@@ -60,11 +60,16 @@ static void add_optimiser(const ts_params *params, ts_model_costs *costs) {
     costs->unit_bytes += optimiser->scratch ? (double)sizeof(double) * (double)optimiser->scratch(&layout) : 0;
 }
 
+bool ts_model_is_large(const ts_params *params) {
+    const ts_model *model = params->schema->model;
+    return model->step_operations && model->step_operations(params, NULL) >= 2 * TS_ONE_PART;
+}
+
 ts_status ts_model_cost(const ts_params *params, const ts_data *data, ts_model_costs *costs) {
     const ts_model *model = params->schema->model;
     ts_graph graph = {0};
     ts_status status = TS_OK;
-    *costs = (ts_model_costs){0};
+    *costs = (ts_model_costs){.parts = 1};
     if (!model->step_operations || !model->unit_bytes)
         status = ts_model_define_training(params, data, &graph);
     if (status == TS_OK) {
@@ -73,8 +78,8 @@ ts_status ts_model_cost(const ts_params *params, const ts_data *data, ts_model_c
                                      : 2 * WAYS * ts_graph_cost(&graph, ts_network_rows(params, data));
         costs->unit_bytes =
             model->unit_bytes ? model->unit_bytes(params, data) : network_bytes(&graph) + data_bytes(params, data);
-        if (data->table && costs->step_operations >= 2 * TS_ONE_CHUNK)
-            status = add_chunks(params, data, costs);
+        if (data->table && costs->step_operations >= 2 * TS_ONE_PART)
+            status = add_parts(params, data, costs);
         add_optimiser(params, costs);
     }
     ts_graph_free(&graph);

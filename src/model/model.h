@@ -47,7 +47,9 @@ typedef struct ts_model {
     // definition comes to.
     double (*unit_bytes)(const ts_params *params, const struct ts_data *data);
 
-    const char *headline; // the final measure that reports show
+    const char *headline; // the final measure that reports show, known of every instance that is done
+    // What they show in its place where it is known, the best first; NULL ends the list. NULL: there is nothing better.
+    const char *const *better;
 } ts_model;
 
 extern const ts_model *const ts_models[]; // NULL-terminated
@@ -68,8 +70,17 @@ ts_status ts_model_check_roles(const ts_params *params, const struct ts_graph *g
 // ts_model_define.
 typedef struct ts_model_costs {
     double step_operations, unit_bytes; // as in ts_model, with those of an update
+    int parts;                          // of a step, that threads and ranks may share (ts_plan_parts)
 } ts_model_costs;
 ts_status ts_model_cost(const ts_params *params, const struct ts_data *data, ts_model_costs *costs);
+
+// Whether an instance is so large that its sums over pairs may be in parts (ts_plan_parts). Of models that say their
+// operations themselves.
+bool ts_model_is_large(const ts_params *params);
+
+// The final measures by which instances are judged: each by the first, k = 0, 1, ..., that is known of it. NULL: there
+// are no more.
+const char *ts_model_measure(const ts_model *model, int k);
 
 bool ts_model_learns(const ts_model *model, const ts_task *task);
 const ts_model *ts_model_usual(const ts_task *task); // that learns it by default; NULL: none does

@@ -52,7 +52,9 @@ ts_status ts_model_check_roles(const ts_params *params, const ts_graph *graph) {
         {TS_EMBED_LEFT, "left embedding", tokens > 0, TS_CONSTANT, tokens, embed},
         {TS_EMBED_RIGHT, "right embedding", tokens > 0, TS_CONSTANT, tokens, embed},
         {TS_UNEMBED, "unembedding", tokens > 0, TS_CONSTANT, neurons, outputs},
+        {TS_READ, "what neurons read through heads", heads > 0, TS_CONSTANT, tokens, heads * neurons},
         {TS_DIRECTIONS, "directions of features", tokens == 0, TS_CONSTANT, 1, (int)model->width(params, "feature")},
+        {TS_TIED_BIAS, "bias beside tied directions", false, TS_CONSTANT, 1, (int)model->width(params, "feature")},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
         int at = graph->role[wanted[i].role];
@@ -65,6 +67,15 @@ ts_status ts_model_check_roles(const ts_params *params, const ts_graph *graph) {
                            wanted[i].domain == TS_PAIR ? "of pairs" : "made of weights alone");
     }
     return TS_OK;
+}
+
+const char *ts_model_measure(const ts_model *model, int k) {
+    int better = 0;
+    while (model->better && model->better[better] && better < k)
+        better++;
+    if (model->better && model->better[better])
+        return model->better[better];
+    return better == k ? model->headline : NULL;
 }
 
 ts_status ts_model_define(const ts_params *params, ts_graph *graph) {

@@ -79,146 +79,203 @@ void ts_network_scale(const ts_params *params, int features, double *wide, float
 
 // --- Networks with given weights ---
 
-typedef struct opened {
+// What is left of a network when only some of its nodes are needed.
+typedef struct route {
     ts_graph graph;
     ts_pass pass;
-    double *weights;   // (parameters)
-    double *attention; // (heads, TS_SOURCES)
-    int *a, *b;        // (tokens) of a row of pairs
-    int input;         // node of samples
+} route;
+
+typedef struct opened {
+    const ts_params *params;
+    const struct opened *beside; // whose graphs, tables and weights it uses; NULL: it has its own
+    route all;
+    route attention; // alone; not there if the network has none
+    double *weights; // (parameters)
+    int *a, *b;      // (tokens) of a row of pairs
+    int input;       // node of samples
     ts_slab slab;
 } opened;
 
 static void free_opened(void *context) {
     opened *o = context;
-    ts_pass_free(&o->pass);
-    ts_graph_free(&o->graph);
+    if (!o)
+        return;
+    ts_pass_free(&o->all.pass);
+    ts_pass_free(&o->attention.pass);
+    if (!o->beside) {
+        ts_graph_free(&o->all.graph);
+        ts_graph_free(&o->attention.graph);
+    }
     ts_slab_free(&o->slab);
     ts_free(o);
 }
 
 // Values of a role; NULL: no node has it.
 static const double *of_role(const opened *o, ts_role role) {
-    return o->graph.role[role] < 0 ? NULL : o->pass.value[o->graph.role[role]];
+    return o->all.graph.role[role] < 0 ? NULL : o->all.pass.value[o->all.graph.role[role]];
 }
 
 static const ts_node *node_of_role(const opened *o, ts_role role) {
-    return o->graph.role[role] < 0 ? NULL : &o->graph.node[o->graph.role[role]];
+    return o->all.graph.role[role] < 0 ? NULL : &o->all.graph.node[o->all.graph.role[role]];
 }
 
-static void make_row(opened *o, int a) {
-    for (int b = 0; b < o->graph.tokens; b++) {
+static void make_row(opened *o, route *by, int a) {
+    int tokens = o->all.graph.tokens;
+    for (int b = 0; b < tokens; b++) {
         o->a[b] = a;
         o->b[b] = b;
     }
-    ts_pass_batch(&o->pass, o->graph.tokens, o->a, o->b);
+    ts_pass_batch(&by->pass, tokens, o->a, o->b);
 }
 
-static void copy_rows(const opened *o, int node, double *out) {
+static void copy_rows(const route *by, int node, double *out) {
+    const ts_graph *graph = &by->graph;
     if (out)
-        memcpy(out, o->pass.value[node], (size_t)o->graph.tokens * (size_t)o->graph.node[node].width * sizeof *out);
+        memcpy(out, by->pass.value[node], (size_t)graph->tokens * (size_t)graph->node[node].width * sizeof *out);
 }
 
 static void row(const void *context, int a, double *h, double *logits, double *hidden_logits) {
     opened *o = (opened *)context;
-    make_row(o, a);
-    copy_rows(o, o->graph.role[TS_HIDDEN], h);
-    copy_rows(o, o->graph.output, logits);
-    if (o->graph.role[TS_HIDDEN_OUTPUT] >= 0)
-        copy_rows(o, o->graph.role[TS_HIDDEN_OUTPUT], hidden_logits);
+    const ts_graph *graph = &o->all.graph;
+    make_row(o, &o->all, a);
+    copy_rows(&o->all, graph->role[TS_HIDDEN], h);
+    copy_rows(&o->all, graph->output, logits);
+    if (graph->role[TS_HIDDEN_OUTPUT] >= 0)
+        copy_rows(&o->all, graph->role[TS_HIDDEN_OUTPUT], hidden_logits);
+}
+
+// It takes attention alone, not the whole network.
+static void attend(const void *context, int a, double *mean) {
+    opened *o = (opened *)context;
+    const ts_graph *graph = &o->attention.graph;
+    int tokens = o->all.graph.tokens, width = graph->node[graph->output].width;
+    make_row(o, &o->attention, a);
+    const double *weights = o->attention.pass.value[graph->output];
+    for (int i = 0; i < tokens * width; i++)
+        mean[i % width] += weights[i] / ((double)tokens * tokens);
 }
 
 static void reconstruct(const void *context, const int *active, const float *value, int count, double *x_hat) {
     opened *o = (opened *)context;
-    double *x = o->pass.made[o->input];
-    size_t features = (size_t)o->graph.node[o->input].width;
+    double *x = o->all.pass.made[o->input];
+    size_t features = (size_t)o->all.graph.node[o->input].width;
     memset(x, 0, features * sizeof *x);
     for (int e = 0; e < count; e++)
         x[active[e]] = value ? value[e] : 1;
-    ts_pass_batch(&o->pass, 1, NULL, NULL);
-    memcpy(x_hat, o->pass.value[o->graph.output], features * sizeof *x_hat);
+    ts_pass_batch(&o->all.pass, 1, NULL, NULL);
+    memcpy(x_hat, o->all.pass.value[o->all.graph.output], features * sizeof *x_hat);
 }
 
-// A pass through what is left of a model's network when only `output` is needed; ROLES: its output, and all roles.
-static ts_status open_pass(const ts_params *params, ts_role output, const double *weights, ts_graph *graph,
-                           ts_pass *pass) {
+// The route to `output` of a model's network; ROLES: to its output, and all roles.
+static ts_status open_route(const ts_params *params, ts_role output, const double *weights, route *to) {
     ts_graph defined;
     ts_status status = ts_model_define(params, &defined);
     double tokens = defined.tokens;
     if (status == TS_OK)
         status = ts_model_check_roles(params, &defined);
+    if (status == TS_OK && output == TS_ROLES)
+        defined.role[TS_READ] = -1; // it has a pass of its own: read_tokens
     if (status == TS_OK && output != TS_ROLES) {
         defined.output = defined.role[output];
         ts_graph_forget_roles(&defined);
     }
     if (status == TS_OK)
-        status = ts_graph_rewrite(&defined, tokens * tokens, graph);
+        status = ts_graph_rewrite(&defined, tokens * tokens, &to->graph);
     ts_graph_free(&defined);
     if (status == TS_OK)
-        status = ts_pass_create(graph, graph->tokens > 0 ? graph->tokens : 1, false, pass);
+        status = ts_pass_create(&to->graph, to->graph.tokens > 0 ? to->graph.tokens : 1, false, &to->pass);
     if (status == TS_OK)
-        ts_pass_tables(pass, weights);
+        ts_pass_tables(&to->pass, weights);
     return status;
 }
 
-// Mean over all pairs. It takes attention alone, not the whole network.
-static ts_status average_attention(const ts_params *params, opened *o) {
-    opened of_attention = {.a = o->a, .b = o->b};
-    ts_status status = open_pass(params, TS_ATTENTION, o->weights, &of_attention.graph, &of_attention.pass);
-    const ts_node *node = node_of_role(o, TS_ATTENTION);
-    int tokens = o->graph.tokens;
-    memset(o->attention, 0, (size_t)node->width * sizeof *o->attention);
-    for (int a = 0; status == TS_OK && a < tokens; a++) {
-        make_row(&of_attention, a);
-        const double *weights = of_attention.pass.value[of_attention.graph.output];
-        for (int i = 0; i < tokens * node->width; i++)
-            o->attention[i % node->width] += weights[i] / ((double)tokens * tokens);
+// It takes weights alone, and is seldom asked for: by the definition as it is written, of no pair.
+static ts_status read_tokens(const void *context, double *out) {
+    const opened *o = context;
+    ts_graph defined;
+    ts_pass pass = {0};
+    ts_status status = ts_model_define(o->params, &defined);
+    if (status == TS_OK)
+        status = ts_pass_create(&defined, 1, false, &pass);
+    if (status == TS_OK) {
+        int read = defined.role[TS_READ];
+        ts_pass_tables(&pass, o->weights);
+        memcpy(out, pass.value[read], (size_t)defined.tokens * (size_t)defined.node[read].width * sizeof *out);
     }
-    ts_pass_free(&of_attention.pass);
-    ts_graph_free(&of_attention.graph);
+    ts_pass_free(&pass);
+    ts_graph_free(&defined);
+    return status;
+}
+
+// For a thread beside the first.
+static bool take_row(opened *o, size_t tokens) {
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1 && ts_slab_reserve(&o->slab, "a network's rows") != TS_OK)
+            return false;
+        o->a = ts_slab_take(&o->slab, tokens, sizeof(int));
+        o->b = ts_slab_take(&o->slab, tokens, sizeof(int));
+    }
+    return true;
+}
+
+// Graphs are looked at, and shared; rows are its own.
+static ts_status beside(const void *context, void **own) {
+    const opened *first = context;
+    opened *o = *own = ts_alloc_zero(1, sizeof *o, "a network's rows");
+    if (!o)
+        return TS_ERROR_MEMORY;
+    *o = (opened){.beside = first, .all.graph = first->all.graph, .attention.graph = first->attention.graph};
+    if (!take_row(o, (size_t)first->all.graph.tokens))
+        return TS_ERROR_MEMORY;
+    ts_status status = ts_pass_beside(&first->all.pass, &o->all.pass);
+    if (status == TS_OK && first->attention.graph.count > 0)
+        status = ts_pass_beside(&first->attention.pass, &o->attention.pass);
     return status;
 }
 
 static ts_status fill_in(const ts_params *params, opened *o, ts_network *network) {
     const ts_node *hidden = node_of_role(o, TS_HIDDEN), *directions = node_of_role(o, TS_DIRECTIONS);
-    network->residual = o->graph.role[TS_HIDDEN_OUTPUT] >= 0;
+    network->residual = o->all.graph.role[TS_HIDDEN_OUTPUT] >= 0;
     network->hidden = hidden ? hidden->width : directions ? directions->rows : 0;
     network->e_x = of_role(o, TS_EMBED_LEFT);
     network->e_y = of_role(o, TS_EMBED_RIGHT);
     network->embed = network->e_x ? node_of_role(o, TS_EMBED_LEFT)->width : 0;
+    network->embeds_neurons = network->e_x && network->embed == network->hidden && !node_of_role(o, TS_ATTENTION);
     network->u = of_role(o, TS_UNEMBED);
     network->directions = of_role(o, TS_DIRECTIONS);
     network->features = directions ? directions->width : 0;
+    network->tied_bias = of_role(o, TS_TIED_BIAS);
     if (!node_of_role(o, TS_ATTENTION))
         return TS_OK;
-    network->attention = o->attention;
+    network->read = read_tokens;
+    network->attend = attend;
     network->heads = node_of_role(o, TS_ATTENTION)->width / TS_SOURCES;
-    return average_attention(params, o);
+    return open_route(params, TS_ATTENTION, o->weights, &o->attention);
 }
 
 ts_status ts_network_open(const ts_params *params, const float *parameters, ts_network *network) {
     ts_parameter_layout layout;
     params->schema->model->layout(params, &layout);
     opened *o = ts_alloc_zero(1, sizeof *o, "a network's measures");
-    *network = (ts_network){.weights = o, .free = free_opened, .row = row, .reconstruct = reconstruct};
+    *network =
+        (ts_network){.weights = o, .free = free_opened, .beside = beside, .row = row, .reconstruct = reconstruct};
     if (!o)
         return TS_ERROR_MEMORY;
+    o->params = params;
     size_t tokens = params->schema->model->learns == TS_KIND_TABLE ? (size_t)ts_network_order(params) : 0;
-    size_t heads = (size_t)params->schema->model->width(params, "head");
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&o->slab, "a network's measures") != TS_OK)
             return TS_ERROR_MEMORY;
         o->weights = ts_slab_take(&o->slab, (size_t)layout.total, sizeof(double));
-        o->attention = ts_slab_take(&o->slab, heads * TS_SOURCES, sizeof(double));
         o->a = ts_slab_take(&o->slab, tokens, sizeof(int));
         o->b = ts_slab_take(&o->slab, tokens, sizeof(int));
     }
     for (int64_t i = 0; i < layout.total; i++)
         o->weights[i] = parameters[i];
-    ts_status status = open_pass(params, TS_ROLES, o->weights, &o->graph, &o->pass);
+    ts_status status = open_route(params, TS_ROLES, o->weights, &o->all);
     if (status != TS_OK)
         return status;
-    o->input = ts_graph_input_node(&o->graph);
+    o->input = ts_graph_input_node(&o->all.graph);
     network->all = o->weights;
     network->parameters = layout.total;
     return fill_in(params, o, network);

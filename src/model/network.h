@@ -6,13 +6,17 @@
 #include "model/model.h"
 #include "task/data.h"
 
-// Rows of a table model's keys.
+// Rows of a table model's keys. The help of one that is retired says why, and what to do.
 // clang-format off
 #define TS_NETWORK_KEYS                                                                                      \
     {"stop", TS_STOP, "none", 0, 1e9, NULL, false,                                                           \
      "Early end: once the test loss has been below X at every checkpoint of N steps, {test_loss: X, for: N}"}, \
-    {"ranks_per_instance", TS_INTEGER, "1", 1, 1024, NULL, true,                                             \
-     "Ranks that train one instance together, each on a part of its training pairs"},                        \
+    {"ranks_per_instance", TS_INTEGER, "1", 1, 1024, NULL, TS_RETIRED | TS_SHAPES,                           \
+     "results do not depend on the number of ranks any more; leave it out (run --ranks-per-instance R says how many " \
+     "ranks train an instance together, if the run is not to decide)"},                                      \
+    {"keys", TS_WORDS, "final", 0, 0, NULL, TS_LATER | TS_SHAPES,                                            \
+     "Irreps or frequencies whose progress is followed through training: those found at the end (final), none, or a " \
+     "list, as [17, 25] or [sign, standard]"},                                                               \
     {"init_seed", TS_INTEGER, "-1", -1, 0x1p53, NULL, false,                                                 \
      "Seed of the initial weights; -1: the instance's seed"}
 // clang-format on
@@ -49,22 +53,31 @@ typedef struct ts_network {
     int hidden; // width of the hidden layer
     void *weights;
     void (*free)(void *weights);
+    // *own: to be given to the functions below instead of `weights`, on another thread at the same time; free before
+    // the network, also after a fault. NULL: one thread at a time.
+    ts_status (*beside)(const void *weights, void **own);
 
     // Of tables. E_x, E_y: left and right embedding; U: unembedding from the hidden layer.
     int embed;
     const double *e_x, *e_y; // (n, embed)
+    bool embeds_neurons;     // these are what tokens give each neuron; else they reach the hidden layer by heads, ...
     const double *u;         // (hidden, n_out)
     // Hidden activations (n, hidden) and logits (n, n_out) of the pairs (a, 0 .. n - 1); and, unless NULL, what of
     // the logits comes through the hidden layer (n, n_out).
     void (*row)(const void *weights, int a, double *h, double *logits, double *hidden_logits);
     bool residual; // logits have another part too, past the hidden layer
-    // Attention of the last position, mean over pairs; NULL: the network has none.
+    // Attention of the last position, of which the pairs (a, 0 .. n - 1) add their share of the mean over all pairs to
+    // mean (heads, TS_SOURCES). NULL: the network has none.
     int heads;
-    const double *attention; // (heads, TS_SOURCES)
+    void (*attend)(const void *weights, int a, double *mean);
+    // What each token's embedding gives the neurons by the values of each head, (n, heads * hidden); NULL: it has no
+    // heads.
+    ts_status (*read)(const void *weights, double *out);
 
     // Of features.
     int features;
     const double *directions; // (hidden, features): column i is how feature i lies in the hidden layer
+    const double *tied_bias;  // (features): the output is relu(D^T D x + tied_bias), D = directions; NULL: it is not
     // Output (features) for the input that is value[i] (NULL: 1) at feature active[i], and 0 elsewhere.
     void (*reconstruct)(const void *weights, const int *active, const float *value, int count, double *x_hat);
 } ts_network;

@@ -93,6 +93,19 @@ static int attend(ts_graph *g, const ts_transformer_shape *s, const int x[TS_SOU
     return ts_graph_product(g, mixed, ts_graph_parameter_rows(g, TS_W_O, head * s->head, s->head));
 }
 
+// Of all tokens, by the values of each head: W_E W_V W_O W_in.
+static int read_tokens(ts_graph *g, const ts_transformer_shape *s) {
+    int all = -1;
+    for (int h = 0; h < s->heads; h++) {
+        int value = ts_graph_product(g, ts_graph_parameter(g, TS_W_E),
+                                     ts_graph_parameter_rows(g, TS_W_V, h * s->model, s->model));
+        int written = ts_graph_product(g, value, ts_graph_parameter_rows(g, TS_W_O, h * s->head, s->head));
+        int own = ts_graph_product(g, written, ts_graph_parameter(g, TS_W_IN));
+        all = h == 0 ? own : ts_graph_concatenate(g, all, own);
+    }
+    return all;
+}
+
 static int define(const ts_params *params, ts_graph *g) {
     ts_transformer_shape s = ts_transformer_shape_of(params);
     int tokens = ts_graph_parameter(g, TS_W_E), x[TS_SOURCES], weights = -1;
@@ -116,7 +129,9 @@ static int define(const ts_params *params, ts_graph *g) {
     ts_graph_set_role(g, TS_HIDDEN, hidden);
     ts_graph_set_role(g, TS_HIDDEN_OUTPUT, ts_graph_product(g, written, w_u));
     ts_graph_set_role(g, TS_UNEMBED, ts_graph_product(g, w_out, w_u));
-    return ts_graph_product(g, ts_graph_sum(g, stream, written), w_u);
+    int output = ts_graph_product(g, ts_graph_sum(g, stream, written), w_u);
+    ts_graph_set_role(g, TS_READ, read_tokens(g, &s));
+    return output;
 }
 
 static int64_t width(const ts_params *params, const char *name) {

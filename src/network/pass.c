@@ -283,7 +283,8 @@ static void backwards(ts_pass *p, int index, int at) {
 
 // --- Passes ---
 
-ts_status ts_pass_create(const ts_graph *graph, int batch, bool backwards, ts_pass *pass) {
+// `tables`: a pass that has made what does not depend on the pairs; NULL: this one makes it itself.
+static ts_status create(const ts_graph *graph, int batch, bool backwards, const ts_pass *tables, ts_pass *pass) {
     *pass = (ts_pass){.graph = graph, .batch = batch};
     size_t count = (size_t)graph->count;
     for (int turn = 0; turn < 2; turn++) {
@@ -295,7 +296,11 @@ ts_status ts_pass_create(const ts_graph *graph, int batch, bool backwards, ts_pa
         pass->uses = ts_slab_take(&pass->slab, count, sizeof *pass->uses);
         for (int i = 0; i < graph->count; i++) {
             const ts_node *node = &graph->node[i];
-            if (node->operation == TS_PARAMETER || node->operation == TS_LOOKUP)
+            bool is_alias = node->operation == TS_PARAMETER || node->operation == TS_LOOKUP;
+            bool is_made = tables && (is_alias || node->domain != TS_PAIR);
+            if (is_made && turn == 1)
+                pass->value[i] = tables->value[i];
+            if (is_alias || is_made)
                 continue;
             size_t numbers = (size_t)ts_graph_rows(graph, node, batch) * (size_t)node->width;
             double *made = ts_slab_take(&pass->slab, numbers, sizeof(double));
@@ -309,6 +314,14 @@ ts_status ts_pass_create(const ts_graph *graph, int batch, bool backwards, ts_pa
     }
     ts_graph_count_uses(graph, pass->uses);
     return TS_OK;
+}
+
+ts_status ts_pass_create(const ts_graph *graph, int batch, bool backwards, ts_pass *pass) {
+    return create(graph, batch, backwards, NULL, pass);
+}
+
+ts_status ts_pass_beside(const ts_pass *tables, ts_pass *pass) {
+    return create(tables->graph, tables->batch, false, tables, pass);
 }
 
 void ts_pass_free(ts_pass *pass) {

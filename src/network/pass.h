@@ -19,6 +19,9 @@ typedef struct ts_pass {
 
 // For batches of up to `batch` pairs or samples. backwards: gradients are wanted, too. The graph must outlive the pass.
 ts_status ts_pass_create(const ts_graph *graph, int batch, bool backwards, ts_pass *pass);
+// For another thread: it goes forwards through batches of its own with the tables and parameters of `tables`, which
+// must outlive it.
+ts_status ts_pass_beside(const ts_pass *tables, ts_pass *pass);
 void ts_pass_free(ts_pass *pass); // also after a fault, or of a zeroed one
 
 // Forwards. First all that does not depend on the pairs: parameters in the layout; they must stay until the next

@@ -250,15 +250,15 @@ double ts_plan_sums(const ts_plan *plan) {
     return sums;
 }
 
-// A chunk is worth its tree: adding up its sums is little beside making them.
-int ts_plan_chunks(const ts_plan *plan, int64_t pairs) {
-    enum { MOST = 64, WORTH = 1024 };                // chunks; multiply-adds a number of the sums
-    const double least = TS_ONE_CHUNK / 4, ways = 3; // multiply-adds of a chunk; forwards, and back to both factors
+// A part is worth its tree: adding up its sums is little beside making them.
+int ts_plan_parts(const ts_plan *plan, int64_t pairs) {
+    enum { MOST = 128, WORTH = 512 };                // parts; multiply-adds a number of the sums
+    const double least = TS_ONE_PART / 64, ways = 3; // multiply-adds of a part; forwards, and back to both factors
     double work = ways * ts_graph_cost(plan->graph, (double)pairs), sums = ts_plan_sums(plan);
-    int chunks = 1;
-    while (work >= TS_ONE_CHUNK && chunks < MOST && work / (2 * chunks) >= least && work / (2 * chunks) >= WORTH * sums)
-        chunks *= 2;
-    return chunks;
+    int parts = 1;
+    while (work >= TS_ONE_PART && parts < MOST && work / (2 * parts) >= least && work / (2 * parts) >= WORTH * sums)
+        parts *= 2;
+    return parts;
 }
 
 void ts_plan_free(ts_plan *plan) {

@@ -32,10 +32,9 @@ typedef struct ts_plan {
 ts_status ts_plan_make(const ts_graph *graph, int together, ts_plan *plan);
 void ts_plan_free(ts_plan *plan);
 
-// Sums over the pairs of a step are made in chunks of pairs, a power of 2 of them, which are added up in a binary tree:
-// 0 + 1, 2 + 3, (0 + 1) + (2 + 3) and so on. Their number follows from the network and its pairs alone. Below
-// TS_ONE_CHUNK multiply-adds a step it is one: groups of some 120 elements and fewer, with the widths that models have
-// by default.
-#define TS_ONE_CHUNK 4294967296.0
-int ts_plan_chunks(const ts_plan *plan, int64_t pairs);
+// Sums over the pairs of a step are made in parts, each of some pairs, which are added up in a binary tree
+// (base/tree.h). Their number follows from the network and its pairs alone. Below TS_ONE_PART multiply-adds a step it
+// is one: groups of some 120 elements and fewer, with the widths that models have by default.
+#define TS_ONE_PART 4294967296.0
+int ts_plan_parts(const ts_plan *plan, int64_t pairs);
 double ts_plan_sums(const ts_plan *plan); // how many numbers those sums are

@@ -94,6 +94,21 @@ const ts_numbers *ts_params_numbers(const ts_params *params, const char *name) {
     return find(params, name, type == TS_STEPS || type == TS_STOP ? type : TS_NUMBERS)->numbers;
 }
 
+const char *ts_params_words(const ts_params *params, const char *name) {
+    return find(params, name, TS_WORDS)->name;
+}
+
+bool ts_words_are(const ts_params *params, const char *name, const char *word) {
+    return strcmp(ts_params_words(params, name), word) == 0;
+}
+
+bool ts_words_next(const char **at, char word[TS_WORD_BYTES]) {
+    size_t length = strcspn(*at, "\n");
+    snprintf(word, TS_WORD_BYTES, "%.*s", (int)length, *at);
+    *at += length + ((*at)[length] == '\n');
+    return length > 0;
+}
+
 const ts_file *ts_params_file(const ts_params *params, const char *name) {
     return find(params, name, TS_FILE)->file;
 }
@@ -128,6 +143,22 @@ static const char *const FORMS[][2] = {
     [TS_NUMBERS_BELOW] = {"test_loss", "for"},
 };
 
+// A whole number as one, anything else as a string; of several a list.
+static void words_json(const char *words, const char *key, ts_text *out) {
+    char word[TS_WORD_BYTES];
+    bool several = strchr(words, '\n');
+    if (several)
+        ts_json_open(out, key, '[');
+    while (ts_words_next(&words, word)) {
+        if (word[strspn(word, "0123456789")])
+            ts_json_string(out, several ? NULL : key, word);
+        else
+            ts_json_integer(out, several ? NULL : key, strtoll(word, NULL, 10));
+    }
+    if (several)
+        ts_json_close(out, ']');
+}
+
 void ts_value_json(const ts_value *value, const char *key, ts_text *out) {
     switch (value->type) {
     case TS_INTEGER:
@@ -141,6 +172,9 @@ void ts_value_json(const ts_value *value, const char *key, ts_text *out) {
         return;
     case TS_NAME:
         ts_json_string(out, key, value->name);
+        return;
+    case TS_WORDS:
+        words_json(value->name, key, out);
         return;
     case TS_FILE:
         ts_json_string(out, key, value->file->digest);
@@ -169,9 +203,10 @@ void ts_value_json(const ts_value *value, const char *key, ts_text *out) {
 }
 
 void ts_value_text(const ts_value *value, ts_text *out) {
-    // JSON is YAML; only names and files lose their quotes.
-    if (value->type == TS_NAME || value->type == TS_FILE) {
-        ts_text_add(out, value->type == TS_NAME ? value->name : value->file->digest);
+    // JSON is YAML; only names, single words and files lose their quotes.
+    bool word = value->type == TS_WORDS && !value->name[strcspn(value->name, "\n[")];
+    if (value->type == TS_NAME || value->type == TS_FILE || word) {
+        ts_text_add(out, value->type == TS_FILE ? value->file->digest : value->name);
         return;
     }
     bool comma = out->comma;
@@ -204,10 +239,15 @@ static bool is_default(const ts_key *key, const ts_value *value) {
     case TS_BOOL:
         return value->flag == usual.flag;
     case TS_NAME:
+    case TS_WORDS:
         return strcmp(value->name, usual.name) == 0;
     default:
         return false;
     }
+}
+
+bool ts_params_is_default(const ts_params *params, int position) {
+    return is_default(params->schema->key[position], &params->value[position]);
 }
 
 void ts_key_default_json(const ts_key *key, ts_text *out) {
@@ -222,7 +262,7 @@ bool ts_params_counts(const ts_params *params, int position) {
 
 bool ts_params_names(const ts_params *params, int position) {
     const ts_key *key = params->schema->key[position];
-    return !(key->traits & TS_LATER) || !is_default(key, &params->value[position]);
+    return !(key->traits & TS_LATER) || !ts_params_is_default(params, position);
 }
 
 void ts_params_json(const ts_params *params, ts_text *out) {

@@ -18,6 +18,7 @@ typedef enum ts_key_type {
     TS_NUMBERS, // a real, a list of reals, or {base: B[, branching: b]} (see ts_numbers)
     TS_STEPS,   // checkpoints: {log: N}, {every: N}, or a list of steps
     TS_STOP,    // when to stop early: none, or {test_loss: X[, for: N]}
+    TS_WORDS,   // a word or whole number, or a list of them, each once (see ts_words_next)
     TS_FILE,    // contents of a file, named by a path relative to the sweep file; "" for none
 } ts_key_type;
 
@@ -60,7 +61,7 @@ typedef struct ts_value {
         int64_t integer;
         double real;
         bool flag;
-        const char *name;          // lives as long as the sweep (or is static)
+        const char *name;          // of names and words; lives as long as the sweep (or is static)
         const ts_numbers *numbers; // likewise
         const ts_file *file;       // likewise; never NULL
     };
@@ -70,6 +71,7 @@ typedef struct ts_value {
 enum {
     TS_SHAPES = 1,   // instances that differ in it belong to different cases
     TS_LATER = 2,    // came when there were results without it: its default is in no canonical form. Not of lists
+    TS_RETIRED = 8,  // only files of earlier versions have another value than the default; runs refuse it
     TS_SWITCHED = 4, // counts only where the TS_BOOL key is true that it is named after: `grokfast` of `grokfast_alpha`
 };
 
@@ -129,6 +131,13 @@ const char *ts_params_name(const ts_params *params, const char *name);
 const ts_numbers *ts_params_numbers(const ts_params *params, const char *name);
 const ts_file *ts_params_file(const ts_params *params, const char *name);
 
+// Value of TS_WORDS: its words in order, whole numbers before names, a line each. Moves *at on to the word behind
+// it, copied into `word`; starts with *at the value's name. False: there are no more.
+enum { TS_WORD_BYTES = 64 };
+bool ts_words_next(const char **at, char word[TS_WORD_BYTES]);
+bool ts_words_are(const ts_params *params, const char *name, const char *word); // just that one word
+const char *ts_params_words(const ts_params *params, const char *name);
+
 // Element i of a TS_NUMBERS value (for a list, i < count).
 double ts_numbers_at(const ts_numbers *numbers, int64_t i);
 
@@ -137,6 +146,8 @@ bool ts_params_counts(const ts_params *params, int position);
 
 // Whether the canonical form has the key at that position: one that came later only where it is not its default.
 bool ts_params_names(const ts_params *params, int position);
+
+bool ts_params_is_default(const ts_params *params, int position);
 
 // A key that came later, as it is by default, for an object as ts_params_json writes it.
 void ts_key_default_json(const ts_key *key, ts_text *out);

@@ -92,7 +92,12 @@ static void make_static_columns(ts_h5 *h5, ts_columns *columns, ts_scale *instan
     ts_free(dataset);
 }
 
-static void make_result_columns(ts_h5 *h5, const ts_measure_columns *measures, int64_t instances, ts_scale *instance) {
+static void make_result_columns(ts_h5 *h5, const ts_measure_columns *measures, const ts_sweep *sweep,
+                                ts_scale *instance) {
+    int64_t instances = ts_sweep_instances(sweep);
+    ts_h5_form sums = ts_format_list(TS_H5_FLOAT64, instances);
+    if (ts_format_has_stacks(sweep)) // before the status: what comes behind it is of rows, with their checksums
+        make_dataset(h5, h5->file, TS_STACKED_COLUMN, &sums, TS_STACKED_HELP, NULL, &instance);
     const struct {
         const char *name, *help;
         ts_h5_type type;
@@ -253,7 +258,7 @@ static int write_file(const char *path, ts_columns *columns, const ts_record_lay
     ts_scale instance;
     ts_scale_begin(&h5, h5.file, "instance", TS_H5_INT64, instances, NULL, &instance);
     make_static_columns(&h5, columns, &instance);
-    make_result_columns(&h5, measures, instances, &instance);
+    make_result_columns(&h5, measures, sweep, &instance);
     ts_scale_end(&h5, &instance);
     ts_h5_close(&h5, ts_h5_create_group(&h5, h5.file, "cases"));
     for (int c = 0; c < ts_sweep_cases(sweep) && h5.status == TS_OK; c++)
@@ -347,8 +352,9 @@ static int64_t file_bytes(const ts_columns *columns, const ts_record_layout *con
     int64_t bytes = FILE_METADATA + ts_origin_bytes(sweep);
     for (int c = 0; c < columns->count; c++)
         bytes += dataset_bytes(&columns->column[c].form) + columns->column[c].text_bytes;
-    bytes += (1 + 4 + 8 + 8 * measures->count) * ts_sweep_instances(sweep);
-    bytes += DATASET_METADATA * (4 + measures->count);
+    int numbers = measures->count + ts_format_has_stacks(sweep);
+    bytes += (1 + 4 + 8 + 8 * numbers) * ts_sweep_instances(sweep);
+    bytes += DATASET_METADATA * (4 + numbers);
     for (int c = 0; c < ts_sweep_cases(sweep); c++)
         bytes += case_bytes(layouts[c], ts_sweep_case(sweep, c)->rows);
     return bytes;

@@ -115,6 +115,22 @@ ts_status ts_format_measures(const ts_sweep *sweep, const ts_record_layout *cons
     return TS_OK;
 }
 
+bool ts_format_has_stacks(const ts_sweep *sweep) {
+    const ts_key *const *keys;
+    int varying = ts_sweep_varying(sweep, &keys);
+    for (int k = 0; k < varying; k++)
+        if (strcmp(keys[k]->name, "stacked_instances") == 0)
+            return true;
+    for (int c = 0; c < ts_sweep_cases(sweep); c++) {
+        ts_params params;
+        ts_case_params(sweep, c, 0, &params);
+        int key = ts_schema_find(params.schema, "stacked_instances");
+        if (key >= 0 && params.value[key].integer > 1)
+            return true;
+    }
+    return false;
+}
+
 uint32_t ts_format_checksum(const ts_record_layout *layout, int64_t steps_done, uint8_t status, const void *record) {
     uint32_t crc = ts_crc32(0, &steps_done, sizeof steps_done);
     crc = ts_crc32(crc, &status, 1);

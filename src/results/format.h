@@ -44,5 +44,11 @@ ts_status ts_format_measures(const ts_sweep *sweep, const ts_record_layout *cons
                              ts_measure_columns *columns);
 int ts_format_measure(const ts_measure_columns *columns, const char *name); // -1: not there
 
+// The column of results/stacks.h, and whether a sweep has it: some of its instances are stacked.
+#define TS_STACKED_COLUMN "stacked_loss"
+#define TS_STACKED_HELP                                                                                                \
+    "final_loss summed over the stacked instances; NaN: not all of them are done, or none are stacked"
+bool ts_format_has_stacks(const ts_sweep *sweep);
+
 // CRC of an instance's data: steps done (int64), status (one byte), then the record's fields in order.
 uint32_t ts_format_checksum(const ts_record_layout *layout, int64_t steps_done, uint8_t status, const void *record);

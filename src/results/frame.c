@@ -56,6 +56,7 @@ static void collect(ts_rows *rows, hid_t checksum, extents *all) {
     add(h5, all, rows->status);
     add(h5, all, rows->checksum);
     add(h5, all, rows->steps_done);
+    add(h5, all, rows->stacked);
     for (int i = 0; i < rows->measures.count; i++)
         add(h5, all, rows->measure[i]);
     for (int c = 0; c < ts_sweep_cases(rows->sweep) && h5->status == TS_OK; c++) {

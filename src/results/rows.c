@@ -41,7 +41,7 @@ static hid_t open_column(ts_rows *rows, const char *name, ts_h5_type type) {
 void ts_rows_begin(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep, const ts_record_layout *const *layouts,
                    bool partial) {
     *rows = (ts_rows){.h5 = h5, .sweep = sweep, .layouts = layouts, .partial = partial, .case_index = -1};
-    rows->status = rows->checksum = rows->steps_done = -1;
+    rows->status = rows->checksum = rows->steps_done = rows->stacked = -1;
     if (h5->status == TS_OK)
         h5->status = ts_format_measures(sweep, layouts, &rows->measures);
     for (int i = 0; i < rows->measures.count; i++)
@@ -51,6 +51,8 @@ void ts_rows_begin(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep, const ts_rec
     rows->steps_done = open_column(rows, "steps_done", TS_H5_INT64);
     for (int i = 0; i < rows->measures.count; i++)
         rows->measure[i] = open_column(rows, rows->measures.field[i]->name, TS_H5_FLOAT64);
+    if (ts_format_has_stacks(sweep))
+        rows->stacked = open_column(rows, TS_STACKED_COLUMN, TS_H5_FLOAT64);
 }
 
 static void close_case(ts_rows *rows) {
@@ -66,6 +68,7 @@ void ts_rows_end(ts_rows *rows) {
     ts_h5_close(rows->h5, rows->status);
     ts_h5_close(rows->h5, rows->checksum);
     ts_h5_close(rows->h5, rows->steps_done);
+    ts_h5_close(rows->h5, rows->stacked);
     for (int i = 0; i < rows->measures.count; i++)
         ts_h5_close(rows->h5, rows->measure[i]);
     ts_free(rows->gather);

@@ -20,6 +20,7 @@ typedef struct ts_rows {
     const ts_record_layout *const *layouts;
     ts_measure_columns measures;
     hid_t status, checksum, steps_done;
+    hid_t stacked; // results/stacks.h; -1: the sweep has none
     hid_t measure[TS_MAX_MEASURE_COLUMNS];
     bool partial;               // what the file lacks is left out; else it is a fault
     int case_index;             // whose datasets are open; -1: none

@@ -3,15 +3,16 @@
 // (create.h), and checked (integrity/check.h).
 #pragma once
 
-#include "base/comm.h"
+#include "results/io.h"
 #include "results/rows.h"
 
 typedef struct ts_store ts_store;
 
-// Collective. Opens for a run (hdf5/shared_file.h). From here on no metadata is written, and every write is
-// independent.
-ts_status ts_store_open(const char *path, const ts_comm *comm, const ts_sweep *sweep,
+// Collective. Opens for a run, to be written as asked (io.h). From here on no metadata is written, and every write is
+// independent: only closing waits for other ranks.
+ts_status ts_store_open(const char *path, const ts_comm *comm, ts_io_way asked, const ts_sweep *sweep,
                         const ts_record_layout *const *layouts, ts_store **store);
+const ts_io *ts_store_io(const ts_store *store); // how it is written, and why so; the store's
 
 // Independent. Writes rows first_row .. first_row + count - 1 of a case: data and checksums, fdatasync, then
 // the status bytes, fdatasync. When it returns TS_OK the rows are on disk.

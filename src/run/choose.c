@@ -95,10 +95,55 @@ static const ts_model *model_of(const choice *c, int64_t instance) {
     return ts_sweep_case(c->sweep, ts_sweep_case_of(c->sweep, instance))->schema->model;
 }
 
-// Of the instances for which the expression holds, all of which must have one measure. value: its column.
-static ts_status find_best(choice *c, const uint8_t *status, const char **measure, double *value, int64_t *instance) {
-    *measure = NULL;
-    *instance = -1;
+// The measures by which instances of a model are judged (ts_model_measure), as columns of the file.
+enum { MOST_MEASURES = 4 };
+typedef struct judged {
+    const ts_model *model;
+    double *column[MOST_MEASURES]; // (instances); NULL: the file has none
+} judged;
+
+static ts_status read_judged(ts_reader *reader, const ts_model *model, judged *out) {
+    bool current = strcmp(ts_reader_attribute(reader, "version"), TOYSWEEP_VERSION) == 0;
+    ts_status status = TS_OK;
+    *out = (judged){.model = model};
+    for (int k = 0; k < MOST_MEASURES && ts_model_measure(model, k) && status == TS_OK; k++) {
+        out->column[k] = ts_alloc((size_t)ts_reader_instances(reader) * sizeof(double), "a column");
+        status =
+            out->column[k] ? ts_reader_column(reader, ts_model_measure(model, k), out->column[k]) : TS_ERROR_MEMORY;
+        if (status == TS_ERROR_USER && !current && ts_model_measure(model, k) != model->headline) {
+            ts_free(out->column[k]);
+            out->column[k] = NULL;
+            status = TS_OK;
+        }
+    }
+    return status;
+}
+
+static void free_judged(judged *of) {
+    for (int k = 0; k < MOST_MEASURES; k++)
+        ts_free(of->column[k]);
+}
+
+// NAN: nothing is known of it.
+static double judge(const judged *of, int64_t instance, const char **measure) {
+    for (int k = 0; k < MOST_MEASURES && ts_model_measure(of->model, k); k++)
+        if (of->column[k] && !isnan(of->column[k][instance])) {
+            *measure = ts_model_measure(of->model, k);
+            return of->column[k][instance];
+        }
+    return NAN;
+}
+
+typedef struct winner {
+    const ts_model *model; // the first of those done; NULL: none is
+    int64_t instance;      // -1: nothing is known of any
+    const char *measure;
+    double value;
+    judged of;
+} winner;
+
+// Of the instances for which the expression holds, all of which must have one headline measure.
+static ts_status find_best(choice *c, const uint8_t *status, winner *b) {
     for (int64_t i = 0; i < ts_sweep_instances(c->sweep); i++) {
         bool match = status[i] == TS_ROW_DONE;
         ts_status tested = match ? holds(c, i, &match) : TS_OK;
@@ -106,44 +151,48 @@ static ts_status find_best(choice *c, const uint8_t *status, const char **measur
             return tested;
         if (!match)
             continue;
-        const char *own = model_of(c, i)->headline;
-        if (*measure && strcmp(*measure, own) != 0)
+        const ts_model *own = model_of(c, i);
+        if (b->model && strcmp(b->model->headline, own->headline) != 0)
             return ts_fail(TS_ERROR_USER,
                            "--instance best: there are instances with %s and some with %s, which do not compare; "
                            "choose by --where, such as 'model == %s'",
-                           *measure, own, model_of(c, i)->name);
-        if (!*measure) {
-            tested = ts_reader_column(c->reader, own, value);
+                           b->model->headline, own->headline, own->name);
+        if (!b->model) {
+            tested = read_judged(c->reader, own, &b->of);
             if (tested != TS_OK)
                 return tested;
         }
-        *measure = own;
-        if (!isnan(value[i]) && (*instance < 0 || value[i] < value[*instance]))
-            *instance = i;
+        b->model = b->model ? b->model : own;
+        const char *measure;
+        double value = judge(&b->of, i, &measure);
+        if (!isnan(value) && (b->instance < 0 || value < b->value)) {
+            b->instance = i;
+            b->measure = measure;
+            b->value = value;
+        }
     }
     return TS_OK;
 }
 
 static ts_status choose_best(choice *c, int64_t *instance) {
     const uint8_t *row_status;
-    const char *measure;
-    double *value = ts_alloc((size_t)ts_reader_instances(c->reader) * sizeof *value, "a column");
+    winner b = {.instance = -1};
     ts_text label = {0};
-    ts_status status = value ? ts_reader_status(c->reader, &row_status) : TS_ERROR_MEMORY;
+    ts_status status = ts_reader_status(c->reader, &row_status);
     if (status == TS_OK)
-        status = find_best(c, row_status, &measure, value, instance);
-    if (status == TS_OK && *instance < 0)
+        status = find_best(c, row_status, &b);
+    if (status == TS_OK && b.instance < 0)
         status = ts_fail(TS_ERROR_USER, "--instance best: no instance%s is done and has a %s",
-                         c->where ? " for which --where holds" : "", measure ? measure : "loss");
+                         c->where ? " for which --where holds" : "", b.model ? b.model->headline : "loss");
     if (status == TS_OK) {
-        ts_label_instance(c->sweep, *instance, &label);
+        ts_label_instance(c->sweep, b.instance, &label);
         status = ts_text_status(&label);
     }
     if (status == TS_OK)
-        ts_print("best: instance %lld (%s), %s %.4g", (long long)*instance, ts_text_get(&label), measure,
-                 value[*instance]);
+        ts_print("best: instance %lld (%s), %s %.4g", (long long)b.instance, ts_text_get(&label), b.measure, b.value);
+    *instance = b.instance;
     ts_text_free(&label);
-    ts_free(value);
+    free_judged(&b.of);
     return status;
 }
 

@@ -5,32 +5,17 @@
 // Policy: cases with the longest instances first; a unit's size is a fraction of what is left per slot, so
 // that units start large (few messages and commits) and end small (no rank waits long for the last). Saved
 // units go first, whole.
+//
+// An instance whose steps have parts may be trained by several ranks together, with the same bits. While there are
+// fewer of these than ranks, they are given to teams, as wide as makes all end at the same time, beside ranks that are
+// kept for everything else. When ranks are idle and nothing waits, teams are called back and formed anew, if that gains
+// more than it costs: so none of them is the last, whatever was predicted.
 #pragma once
 
 #include "base/status.h"
-#include "sweep/sweep.h"
+#include "run/coordinator_setup.h"
 
 #include <stdbool.h>
-#include <stdint.h>
-
-typedef struct ts_coordinator_case {
-    double cost;            // predicted seconds of one slot for one instance
-    int64_t instance_bytes; // memory while it trains
-    int64_t unit_bytes;     // memory of a unit beside its instances
-    int64_t fill;           // instances that a rank needs to be fully used, over all slots of its GPU (CPU: 1)
-} ts_coordinator_case;
-
-typedef struct ts_coordinator_setup {
-    int ranks;
-    int slots;          // units each rank trains at once
-    int64_t slot_bytes; // memory for one unit
-    int cases;
-    const ts_coordinator_case *cases_of; // (cases), copied
-    const ts_unit *pending;              // (n_pending) row ranges to train, none overlapping
-    int64_t n_pending;
-    const ts_unit *saved; // (n_saved) units that were begun and have a state; not in `pending`
-    int64_t n_saved;
-} ts_coordinator_setup;
 
 typedef struct ts_coordinator ts_coordinator;
 
@@ -42,15 +27,34 @@ void ts_coordinator_free(ts_coordinator *coordinator);
 // urgent one. TS_ERROR_MEMORY: the request is lost, and the run must end.
 ts_status ts_coordinator_request(ts_coordinator *coordinator, int rank, bool urgent);
 ts_status ts_coordinator_make_urgent(ts_coordinator *coordinator, int rank);
+// Once for a unit, when its first rank has committed it: seconds by the clock. All ranks ask again for the slot.
 void ts_coordinator_done(ts_coordinator *coordinator, const ts_unit *unit, double seconds);
+// Now and then, of units with one instance that has parts: the share of its work that is done.
+void ts_coordinator_progress(ts_coordinator *coordinator, const ts_unit *unit, double done);
+// All ranks of a unit have stopped it, its state is saved, and it waits again with this share of its work left (0..1).
+// All of them ask again for the slot. TS_ERROR_MEMORY: it is lost, and the run must end.
+ts_status ts_coordinator_returned(ts_coordinator *coordinator, const ts_unit *unit, double left);
+// No rank is waited for that should have asked by now, as all do at the beginning and when their team has ended. Until
+// they have, nothing is given to anybody while an instance waits that they could share: call this some seconds after
+// the last event while ranks ask in vain.
+void ts_coordinator_wait_no_more(ts_coordinator *coordinator);
 // A unit did not fit into memory: its halves wait again. False if it has one instance only, which has then
 // failed.
 bool ts_coordinator_split(ts_coordinator *coordinator, const ts_unit *unit);
+// A rank is lost, with `units` that it was given and has neither done nor split: nobody waits for them, nor trains
+// them. It gets no more, whatever it has asked for, and no event of it may follow.
+void ts_coordinator_lost(ts_coordinator *coordinator, int rank, int64_t units);
 // No more assignments: a stop was asked for.
 void ts_coordinator_close(ts_coordinator *coordinator);
 
 // The next assignment, if one can be made now.
-bool ts_coordinator_next(ts_coordinator *coordinator, int *rank, ts_unit *unit);
+bool ts_coordinator_next(ts_coordinator *coordinator, ts_assignment *assignment);
+// After that: a unit that is to be called back from all its ranks, wherever it is, if there is one; said once. It comes
+// back (ts_coordinator_returned), or is done.
+bool ts_coordinator_recall(ts_coordinator *coordinator, ts_assignment *assignment);
+
+// Not TS_OK: there was no memory to go on with, and the run must end.
+ts_status ts_coordinator_status(const ts_coordinator *coordinator);
 
 // Nothing waits and nothing is out.
 bool ts_coordinator_finished(const ts_coordinator *coordinator);

@@ -62,6 +62,17 @@ bool ts_desk_start(ts_desk *desk, ts_unit *unit) {
     return true;
 }
 
+bool ts_desk_drop(ts_desk *desk, const ts_unit *unit) {
+    int capacity = desk->slots + 1, at = 0;
+    while (at < desk->queued && !ts_unit_is(&desk->queue[(desk->first + at) % capacity], unit))
+        at++;
+    if (at == desk->queued)
+        return false;
+    for (desk->queued--; at < desk->queued; at++)
+        desk->queue[(desk->first + at) % capacity] = desk->queue[(desk->first + at + 1) % capacity];
+    return true;
+}
+
 void ts_desk_finish(ts_desk *desk) {
     desk->idle++;
 }

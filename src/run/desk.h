@@ -27,5 +27,8 @@ ts_status ts_desk_receive(ts_desk *desk, const ts_unit *unit);
 // Gives the unit that has waited longest to an idle slot; false if there is none to start.
 bool ts_desk_start(ts_desk *desk, ts_unit *unit);
 
+// Rank 0 calls a unit back: false if it does not wait here any more.
+bool ts_desk_drop(ts_desk *desk, const ts_unit *unit);
+
 void ts_desk_finish(ts_desk *desk); // a slot is idle again
 void ts_desk_stop(ts_desk *desk);   // what waits is dropped, and nothing more is started or asked for

@@ -30,7 +30,7 @@ static void print_report(ts_session *r, const ts_run_end *end) {
     putchar('\n');
     ts_print("%s: %lld done, %lld failed, %lld left, in %s", r->path, (long long)end->done, (long long)end->failed,
              (long long)left, ts_duration_text(ts_clock() - r->started, elapsed));
-    if (end->fault == TS_OK && left == 0)
+    if (end->fault == TS_OK && left == 0 && !end->lost[0])
         ts_next_look(r->path);
     else
         ts_next_continue(r->options->sweep, r->path, r->options->overrides, r->options->n_overrides);
@@ -42,7 +42,7 @@ static int exit_code(const ts_session *r, const ts_run_end *end) {
         return TS_EXIT_OTHER;
     if (end->too_many_failed && left > 0)
         return TS_EXIT_FAILURES;
-    if (left > 0)
+    if (left > 0 || end->lost[0])
         return TS_EXIT_STOPPED;
     return end->failed > 0 ? TS_EXIT_FAILURES : TS_EXIT_DONE;
 }
@@ -64,13 +64,16 @@ int ts_session_finish(ts_session *r) {
         ts_text *line = ts_runlog_begin(r->log, "end");
         ts_json_integer(line, "exit", code);
         ts_json_string(line, "reason", end.reason);
+        if (end.lost[0])
+            ts_json_string(line, "lost", end.lost);
         ts_json_integer(line, "done", end.done);
         ts_json_integer(line, "failed", end.failed);
         ts_json_real(line, "seconds", ts_clock() - r->started);
         ts_runlog_end(r->log);
         print_report(r, &end);
-        if (code != TS_EXIT_DONE && end.reason[0])
-            ts_error("stopped: %s%s", end.reason, code == TS_EXIT_STOPPED ? "; run again to continue" : "");
+        if (code != TS_EXIT_DONE && (end.reason[0] || end.lost[0]))
+            ts_error("stopped: %s%s%s%s%s", end.reason, end.reason[0] && end.lost[0] ? "; " : "", end.lost,
+                     end.lost[0] ? " lost" : "", code == TS_EXIT_STOPPED ? "; run again to continue" : "");
         else if (code == TS_EXIT_FAILURES)
             ts_error("%lld instance%s failed; %s.log.jsonl says why", (long long)end.failed, ts_plural(end.failed),
                      r->path);

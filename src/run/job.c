@@ -14,6 +14,8 @@
 // Before anything was timed: operations a second of one slot in float32 and in float64, seconds per step and per
 // measured checkpoint that do not depend on the operations, and per instance (set-up and commit).
 static const double RATE = 40e9, MEASURE_RATE = 8e9, STEP = 1.5e-6, CHECKPOINT = 1e-4, INSTANCE = 1e-4;
+// Of a team, in a step: messages and all gradients there and back, on a network of 100 Gbit/s.
+static const double EXCHANGE = 1e-4, EXCHANGE_RATE = 10e9;
 
 static const ts_engine *engine_of(const ts_sweep *sweep, int case_index, const ts_backend *backend, const char **why) {
     ts_params params;
@@ -55,7 +57,7 @@ static ts_status refuse(const ts_job *job, int case_index, const char *why) {
 ts_status ts_job_save_state(const ts_job *job, const ts_unit *unit, const ts_trainer *trainer) {
     void *state;
     size_t bytes;
-    if (ts_trainer_progress(trainer) == 0)
+    if (atomic_load(&job->given_up) || ts_trainer_progress(trainer) == 0)
         return TS_OK;
     ts_status status = ts_trainer_save(trainer, &state, &bytes);
     if (status == TS_ERROR_FATAL)
@@ -79,17 +81,47 @@ static double predict(const ts_params *params, const ts_data *data, const ts_rec
            (double)layout->checkpoints * ts_job_measure_seconds(params, data) + INSTANCE;
 }
 
+// Those of them in steps and measures whose parts threads and ranks share.
+static double shared_seconds(const ts_job *job, int case_index, const ts_params *params) {
+    const ts_data *data = job->data[case_index];
+    bool measures = data->table && ts_measure_parts(data->table->n) > 1;
+    return job->steps[case_index] * job->operations[case_index] / RATE +
+           (measures
+                ? (double)job->layouts[case_index]->checkpoints * ts_measure_operations(params, data) / MEASURE_RATE
+                : 0);
+}
+
+// As many as keep no more weights of earlier checkpoints than one may.
+static int64_t most_rows(const ts_record_layout *layout) {
+    int64_t bytes = layout->kept * layout->parameters * (int64_t)sizeof(float);
+    return bytes > 0 ? TS_KEPT_BYTES / bytes : 0;
+}
+
 ts_coordinator_case ts_job_case(const ts_job *job, int case_index) {
     const ts_engine *engine = job->engines[case_index];
     const ts_data *data = job->data[case_index];
     ts_params params;
     ts_case_params(job->sweep, case_index, 0, &params);
+    ts_parameter_layout weights;
+    params.schema->model->layout(&params, &weights);
     return (ts_coordinator_case){
         .cost = job->cost[case_index],
         .instance_bytes = ts_trainer_bytes(&params, job->layouts[case_index]),
         .unit_bytes = (int64_t)job->unit_bytes[case_index],
+        .most_rows = most_rows(job->layouts[case_index]),
         .fill = engine->fill ? engine->fill(&params, data) : 1,
+        .parts = job->parts[case_index],
+        .ranks_only = !engine->shares,
+        .shared = shared_seconds(job, case_index, &params) / job->cost[case_index],
+        .exchange = job->steps[case_index] * (EXCHANGE + 2.0 * sizeof(float) * (double)weights.total / EXCHANGE_RATE),
     };
+}
+
+// Of a step, that others may make.
+static int parts_of(const ts_engine *engine, const ts_model_costs *costs) {
+    if (!engine->shares && !engine->wide)
+        return 1;
+    return engine->most_parts > 0 && costs->parts > engine->most_parts ? engine->most_parts : costs->parts;
 }
 
 static ts_status fill(ts_job *job) {
@@ -108,13 +140,11 @@ static ts_status fill(ts_job *job) {
             status = ts_model_cost(&params, job->data[i], &costs);
         if (status != TS_OK)
             return status;
+        job->parts[i] = parts_of(job->engines[i], &costs);
         job->operations[i] = costs.step_operations;
-        job->unit_bytes[i] = costs.unit_bytes;
+        job->unit_bytes[i] = costs.unit_bytes + ts_measure_bytes(&params, job->data[i]);
         job->cost[i] = predict(&params, job->data[i], job->layouts[i], costs.step_operations);
         job->steps[i] = (double)ts_params_integer(&params, "steps");
-        bool may_be_wide = ts_schema_find(params.schema, "ranks_per_instance") >= 0;
-        job->ranks[i] = may_be_wide ? (int)ts_params_integer(&params, "ranks_per_instance") : 1;
-        job->widest = job->ranks[i] > job->widest ? job->ranks[i] : job->widest;
     }
     return TS_OK;
 }
@@ -132,16 +162,15 @@ ts_status ts_job_create(const ts_sweep *sweep, const ts_backend *backend, const 
         .layouts = ts_alloc_zero(cases, sizeof *job->layouts, "a run"),
         .operations = ts_alloc_zero(cases, sizeof *job->operations, "a run"),
         .unit_bytes = ts_alloc_zero(cases, sizeof *job->unit_bytes, "a run"),
+        .parts = ts_alloc_zero(cases, sizeof *job->parts, "a run"),
         .cost = ts_alloc_zero(cases, sizeof *job->cost, "a run"),
         .steps = ts_alloc_zero(cases, sizeof *job->steps, "a run"),
         .data = ts_alloc_zero(cases, sizeof *job->data, "a run"),
-        .ranks = ts_alloc_zero(cases, sizeof *job->ranks, "a run"),
-        .widest = 1,
         .state_directory = ts_alloc(path, "a path"),
     };
     ts_status status = TS_ERROR_MEMORY;
-    if (job->engines && job->layouts && job->operations && job->unit_bytes && job->cost && job->steps && job->data &&
-        job->ranks && job->state_directory) {
+    if (job->engines && job->layouts && job->operations && job->unit_bytes && job->parts && job->cost && job->steps &&
+        job->data && job->state_directory) {
         snprintf(job->state_directory, path, "%s.state", output);
         status = fill(job);
     }
@@ -166,9 +195,9 @@ void ts_job_free(ts_job *job) {
     ts_free(job->layouts);
     ts_free(job->operations);
     ts_free(job->unit_bytes);
+    ts_free(job->parts);
     ts_free(job->cost);
     ts_free(job->steps);
-    ts_free(job->ranks);
     ts_free(job->data);
     ts_free(job->state_directory);
     ts_free(job);

@@ -8,6 +8,8 @@
 #include "sweep/sweep.h"
 #include "train/trainer.h"
 
+#include <stdatomic.h>
+
 struct ts_data;
 
 typedef struct ts_job {
@@ -19,13 +21,14 @@ typedef struct ts_job {
     ts_record_layout **layouts; // (cases)
     double *operations;         // (cases) of one training step
     double *unit_bytes;         // (cases) that a unit takes beside its instances
+    int *parts;                 // (cases) of a step that threads of a rank may share
     double *cost;               // (cases) predicted seconds of one slot for one instance
     double *steps;              // (cases) training steps of an instance
-    int *ranks;                 // (cases) ranks that train one instance together; 1: it is not wide (wide.h)
-    int widest;                 // the largest of them
     struct ts_data **data;      // (cases)
+    struct ts_crew *crew;       // of the rank; set by whoever trains, not owned
     char *state_directory;
-    uint8_t digest[32]; // the sweep's; set by whoever trains (it costs a second per million instances)
+    atomic_bool given_up; // this rank is no part of the run any more: it saves nothing
+    uint8_t digest[32];   // the sweep's; set by whoever trains (it costs a second per million instances)
 } ts_job;
 
 // The backend of that name, or for "auto" the best that runs here and trains all of the sweep's cases.

@@ -39,8 +39,12 @@ ts_status ts_load_sweep(const ts_comm *comm, const char *path, const char *const
     size_t bytes;
     ts_status status = share_text(comm, path, &text, &bytes);
     if (status == TS_OK) {
-        ts_sweep_source source = {
-            .file = path, .text = text, .bytes = bytes, .overrides = overrides, .n_overrides = n_overrides};
+        ts_sweep_source source = {.file = path,
+                                  .text = text,
+                                  .bytes = bytes,
+                                  .overrides = overrides,
+                                  .n_overrides = n_overrides,
+                                  .trains = true};
         status = ts_sweep_read(&source, sweep);
         const char *errors = ts_sweep_errors();
         if (status == TS_ERROR_USER && *errors)

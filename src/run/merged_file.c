@@ -4,7 +4,6 @@
 
 #include "base/file.h"
 #include "base/memory.h"
-#include "results/create.h"
 #include "results/format.h"
 #include "run/target.h"
 #include "run/whole.h"
@@ -12,7 +11,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 typedef struct merge {
     const char *const *files;
@@ -22,7 +20,7 @@ typedef struct merge {
     int cases;
     ts_record_layout **layouts; // (cases)
     ts_target target;
-    ts_store *store;
+    ts_reuse_counts *counts; // (n_files)
     ts_identities *identities;
     uint8_t *status; // (instances)
     int32_t *from;   // (instances) number of the file
@@ -59,8 +57,9 @@ static ts_status prepare(merge *m) {
     return status == TS_OK ? ts_identities_make(m->sweep, &m->identities) : status;
 }
 
-static ts_status take_rows(merge *m, ts_reuse_counts *counts) {
-    const ts_reuse reuse = {.store = m->store,
+static ts_status take_rows(void *context, ts_store *store) {
+    merge *m = context;
+    const ts_reuse reuse = {.store = store,
                             .sweep = m->sweep,
                             .layouts = (const ts_record_layout *const *)m->layouts,
                             .identities = m->identities,
@@ -69,31 +68,8 @@ static ts_status take_rows(merge *m, ts_reuse_counts *counts) {
                             .files = m->files};
     ts_status status = TS_OK;
     for (int i = 0; i < m->n_files && status == TS_OK; i++)
-        status = ts_reuse_take(&reuse, m->files[i], i, &counts[i]);
-    return status == TS_OK ? ts_store_sync(m->store) : status;
-}
-
-// The part, from its making until it is whole; after a fault it is removed.
-static ts_status fill_part(merge *m, ts_reuse_counts *counts) {
-    static const ts_comm SERIAL = {.size = 1, .node_size = 1};
-    const ts_record_layout *const *layouts = (const ts_record_layout *const *)m->layouts;
-    const char *part = m->target.part;
-    ts_status status = ts_results_create(part, m->sweep, layouts, m->backend);
-    if (status != TS_OK)
-        return status;
-    status = ts_store_open(part, &SERIAL, m->sweep, layouts, &m->store);
-    if (status == TS_OK) {
-        status = take_rows(m, counts);
-        char reason[TS_MESSAGE_BYTES];
-        snprintf(reason, sizeof reason, "%s", ts_message());
-        ts_status closed = ts_store_close(m->store);
-        status = status == TS_OK ? closed : ts_fail_again(status, reason);
-    }
-    if (status == TS_OK)
-        status = ts_target_settle(&m->target);
-    if (status != TS_OK)
-        unlink(part);
-    return status;
+        status = ts_reuse_take(&reuse, m->files[i], i, &m->counts[i]);
+    return status == TS_OK ? ts_store_sync(store) : status;
 }
 
 static void clean_up(merge *m) {
@@ -122,7 +98,7 @@ ts_status ts_merged_file_make(const char *const *files, int n_files, const char 
     *made = NULL;
     if (!m)
         return TS_ERROR_MEMORY;
-    *m = (merge){.files = files, .n_files = n_files, .sweep = sweep, .target.lock.fd = -1};
+    *m = (merge){.files = files, .n_files = n_files, .sweep = sweep, .counts = counts, .target.lock.fd = -1};
     name_of(output, name);
     ts_status status = check_files(m);
     if (status == TS_OK && !sweep) {
@@ -134,7 +110,8 @@ ts_status ts_merged_file_make(const char *const *files, int n_files, const char 
     if (status == TS_OK)
         status = ts_target_begin(output, &m->target);
     if (status == TS_OK)
-        status = fill_part(m, counts);
+        status =
+            ts_target_make(&m->target, m->sweep, (const ts_record_layout *const *)m->layouts, m->backend, take_rows, m);
     clean_up(m);
     return status;
 }

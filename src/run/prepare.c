@@ -13,7 +13,6 @@
 #include "run/machine.h"
 #include "run/outgrown.h"
 #include "run/schedule.h"
-#include "run/wide.h"
 #include "task/data.h"
 
 #include <stdio.h>
@@ -97,7 +96,8 @@ static ts_status open_file(ts_session *r) {
         status = ts_lock_join(lock, &r->lock);
     status = ts_comm_agree(r->comm, status);
     if (status == TS_OK)
-        status = ts_store_open(r->path, r->comm, r->sweep, (const ts_record_layout *const *)r->job->layouts, &r->store);
+        status = ts_store_open(r->path, r->comm, r->options->io, r->sweep,
+                               (const ts_record_layout *const *)r->job->layouts, &r->store);
     return ts_comm_agree(r->comm, status);
 }
 
@@ -133,6 +133,8 @@ static void log_start(ts_session *r) {
     ts_json_string(line, "backend", r->job->backend->name);
     ts_json_string(line, "device", r->job->backend->device());
     ts_engines_json(&r->job->uses, line);
+    ts_json_string(line, "io", ts_io_names[ts_store_io(r->store)->way]);
+    ts_json_string(line, "io_reason", ts_store_io(r->store)->reason);
     ts_json_integer(line, "done", r->done);
     ts_json_integer(line, "failed", r->failed);
     ts_json_integer(line, "pending", r->pending);
@@ -198,7 +200,7 @@ static ts_status prepare_leader(ts_session *r) {
         status = ts_grid_make(r->sweep, &r->grid);
     if (status == TS_OK)
         status = ts_schedule_make(r->job, r->status, r->comm->size, r->slots, ts_machine_slot_bytes(r->comm, r->slots),
-                                  &r->coordinator);
+                                  r->options->ranks_per_instance, &r->coordinator);
     if (status != TS_OK)
         return status;
     if (r->pending > 0)
@@ -213,7 +215,9 @@ static ts_status prepare_leader(ts_session *r) {
         .done = r->done,
         .failed = r->failed,
         .deadline = ts_session_deadline(r),
+        .patience = r->options->patience,
         .max_failures = r->options->max_failures,
+        .teams_are_fixed = r->options->ranks_per_instance > 1,
     };
     return ts_leader_create(&setup, &r->leader);
 }
@@ -235,8 +239,6 @@ ts_status ts_session_prepare(ts_session *r) {
     ts_status status = choose_backend(r, &backend);
     if (status == TS_OK)
         status = ts_comm_agree(r->comm, ts_job_create(r->sweep, backend, r->path, &r->job));
-    if (status == TS_OK)
-        status = ts_comm_agree(r->comm, ts_wide_check(r->job, r->comm->size));
     if (status != TS_OK)
         return status;
     if (r->comm->rank == 0)

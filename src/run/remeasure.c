@@ -149,6 +149,22 @@ static void conclude(const remeasure *r, int case_index, const ts_params *params
     ts_record_put_measures(layout, last, true, r->measures, record);
 }
 
+// What depends on the last checkpoint, of those before it whose weights are there.
+static ts_status review(remeasure *r, int case_index, const ts_params *params, int64_t last, char *record) {
+    const ts_record_layout *layout = r->layouts[case_index];
+    ts_record_get_final(layout, record, r->scratch);
+    for (int64_t k = 0; k < last && layout->hindsight; k++) {
+        if (!ts_record_get_weights(layout, k, record, r->parameters))
+            continue;
+        ts_status status =
+            ts_measure_hindsight(params, r->data[case_index], r->parameters, r->scratch, NULL, r->measures);
+        if (status != TS_OK)
+            return status;
+        ts_record_put_hindsight(layout, k, r->measures, record);
+    }
+    return TS_OK;
+}
+
 // Measures a finished row's record again, as the trainer did: with `all`, at every checkpoint whose weights are
 // there, else at the last. *measured: false if there were none. Of a failed row only the curves are known.
 static ts_status measure_row(remeasure *r, int case_index, int64_t index, const ts_row *row, bool all, char *record,
@@ -178,7 +194,7 @@ static ts_status measure_row(remeasure *r, int case_index, int64_t index, const 
             conclude(r, case_index, &params, k, record);
         *measured = true;
     }
-    return TS_OK;
+    return done && all && by_checkpoint ? review(r, case_index, &params, last, record) : TS_OK;
 }
 
 // --- Each ---
@@ -254,7 +270,8 @@ static ts_status open_target(const remeasure *r, target *t) {
     static const ts_comm SERIAL = {.size = 1, .node_size = 1};
     ts_status status = make_part(r, t);
     if (status == TS_OK)
-        status = ts_store_open(t->file.part, &SERIAL, r->sweep, (const ts_record_layout *const *)r->layouts, &t->store);
+        status = ts_store_open(t->file.part, &SERIAL, TS_IO_POSIX, r->sweep,
+                               (const ts_record_layout *const *)r->layouts, &t->store);
     return status;
 }
 

@@ -42,7 +42,14 @@ static bool is_of_sweep(const ts_report *report, const char *name) {
     return false;
 }
 
-static ts_status read_column(ts_report *report, const char *name) {
+// Whether the file must have it: one by this version has all that its sweep has, others what they had then.
+static bool is_wanted(const ts_report *report, const char *name, bool new) {
+    bool current = strcmp(ts_reader_attribute(report->reader, "version"), TOYSWEEP_VERSION) == 0;
+    return (current || !new) && is_of_sweep(report, name);
+}
+
+// new: there are files by earlier versions that do not have it.
+static ts_status read_column(ts_report *report, const char *name, bool new) {
     for (int i = 0; i < report->columns; i++)
         if (strcmp(report->column[i].name, name) == 0)
             return TS_OK;
@@ -53,7 +60,7 @@ static ts_status read_column(ts_report *report, const char *name) {
     ts_status status = made->value ? ts_reader_column(report->reader, name, made->value) : TS_ERROR_MEMORY;
     if (status != TS_ERROR_USER)
         return status;
-    if (is_of_sweep(report, name))
+    if (is_wanted(report, name, new))
         return ts_fail_again(TS_ERROR_FATAL, ts_message());
     ts_free(made->value); // no such measure in this file
     made->value = NULL;
@@ -76,11 +83,15 @@ ts_status ts_report_open(ts_reader *reader, const ts_grid *grid, ts_report **out
     report->sorted = ts_alloc((size_t)ts_reader_instances(reader) * sizeof(double), "a report");
     ts_status status = report->sorted ? ts_reader_status(reader, &report->status) : TS_ERROR_MEMORY;
     for (int m = 0; ts_models[m] && status == TS_OK; m++)
-        status = read_column(report, ts_models[m]->headline);
+        for (int k = 0; ts_model_measure(ts_models[m], k) && status == TS_OK; k++)
+            status = read_column(report, ts_model_measure(ts_models[m], k),
+                                 ts_model_measure(ts_models[m], k) != ts_models[m]->headline);
     if (status == TS_OK)
-        status = read_column(report, "test_accuracy");
+        status = read_column(report, "final_loss_error", true);
     if (status == TS_OK)
-        status = read_column(report, "grokked_step");
+        status = read_column(report, "test_accuracy", false);
+    if (status == TS_OK)
+        status = read_column(report, "grokked_step", false);
     if (status == TS_OK)
         *out = report;
     else
@@ -112,6 +123,33 @@ static int ascending(const void *a, const void *b) {
     return left < right ? -1 : left > right;
 }
 
+// The measure by which an instance of the model (NULL: not known) is judged, with its value; NAN: nothing is known of
+// it.
+static double judge(const ts_report *report, const ts_model *model, int64_t instance, const char **measure) {
+    for (int m = 0; ts_models[m]; m++)
+        for (int k = 0; (!model || ts_models[m] == model) && ts_model_measure(ts_models[m], k); k++) {
+            const double *values = find_column(report, ts_model_measure(ts_models[m], k));
+            if (values && !isnan(values[instance])) {
+                *measure = ts_model_measure(ts_models[m], k);
+                return values[instance];
+            }
+        }
+    return NAN;
+}
+
+// How finished instances are judged, in ascending order, into report->sorted; how many of them are.
+static int64_t sort_judged(const ts_report *report, const ts_model *model, const int64_t *instance, int64_t count,
+                           const char **measure) {
+    int64_t known = 0;
+    for (int64_t i = 0; i < count; i++) {
+        double value = report->status[instance[i]] == TS_ROW_DONE ? judge(report, model, instance[i], measure) : NAN;
+        if (!isnan(value))
+            report->sorted[known++] = value;
+    }
+    qsort(report->sorted, (size_t)known, sizeof(double), ascending);
+    return known;
+}
+
 // What finished instances have of a column, in ascending order, into report->sorted; how many.
 static int64_t sort_known(const ts_report *report, const double *values, const int64_t *instance, int64_t count) {
     int64_t known = 0;
@@ -126,11 +164,11 @@ static double median_of(const double *sorted, int64_t count) {
     return count > 0 ? sorted[(count - 1) / 2] / 2 + sorted[count / 2] / 2 : NAN;
 }
 
-// The measure of instances whose model is not known: the first headline that the file has.
+// The measure of instances of which none is done and the model is not known: the first headline that the file has.
 static const char *any_headline(const ts_report *report) {
-    for (int i = 0; i < report->columns; i++)
-        if (report->column[i].value)
-            return report->column[i].name;
+    for (int m = 0; ts_models[m]; m++)
+        if (find_column(report, ts_models[m]->headline))
+            return ts_models[m]->headline;
     return "train_loss";
 }
 
@@ -142,6 +180,7 @@ static ts_summary summarise(const ts_report *report, const int64_t *instance, in
     ts_summary s = {.instances = count,
                     .measure = model ? model->headline : any_headline(report),
                     .mean = NAN,
+                    .error = NAN,
                     .table = grokked && (!model || ts_measures_of_kind(model->learns, "grokked_step"))};
     for (int64_t i = 0; i < count; i++) {
         bool done = report->status[instance[i]] == TS_ROW_DONE;
@@ -151,12 +190,16 @@ static ts_summary summarise(const ts_report *report, const int64_t *instance, in
     }
     if (strcmp(ts_reader_attribute(report->reader, "backend"), TS_BACKEND_ELSEWHERE) == 0)
         s.grokked = -1;
-    int64_t known = sort_known(report, find_column(report, s.measure), instance, count);
+    int64_t known = sort_judged(report, model, instance, count, &s.measure);
     s.best = known ? sorted[0] : NAN;
     s.median = median_of(sorted, known);
     s.worst = known ? sorted[known - 1] : NAN;
     for (int64_t i = 0; i < known; i++)
         s.mean = (i ? s.mean : 0) + sorted[i] / (double)known;
+    if (strcmp(s.measure, "estimated_loss") == 0) {
+        int64_t errors = sort_known(report, find_column(report, "final_loss_error"), instance, count);
+        s.error = errors ? report->sorted[errors - 1] : NAN;
+    }
     known = s.table ? sort_known(report, find_column(report, "test_accuracy"), instance, count) : 0;
     s.accuracy = median_of(sorted, known);
     return s;
@@ -191,18 +234,20 @@ enum { LABEL, DONE, BEST, MEDIAN, MEAN, WORST, ACCURACY, GROKKED, TIME, NOTE, CO
 // What the lines that are shown have in common.
 typedef struct extent {
     bool tables;         // some learn a table
-    const char *measure; // of all of them; NULL: they have different ones
+    const char *measure; // of all of which one is known; NULL: they have different ones
 } extent;
 
 static extent look_at(const ts_report *report, int64_t shown) {
     extent all = {0};
+    bool any = false; // some line has numbers
     for (int64_t line = 0; line < shown; line++) {
         ts_summary s = summarise_line(report, line);
         all.tables = all.tables || s.table;
-        if (line == 0)
+        if (line == 0 || (!any && !isnan(s.best)))
             all.measure = s.measure;
-        else if (all.measure && strcmp(all.measure, s.measure) != 0)
+        else if (all.measure && strcmp(all.measure, s.measure) != 0 && (!any || !isnan(s.best)))
             all.measure = NULL;
+        any = any || !isnan(s.best);
     }
     return all;
 }
@@ -217,7 +262,7 @@ static void add_number(ts_sheet *sheet, double value) {
 static void add_line(const ts_report *report, int64_t line, const extent *all, const double *seconds, ts_sheet *sheet,
                      ts_text *label) {
     ts_summary s = summarise_line(report, line);
-    char failed[48] = "", time[32] = "";
+    char failed[48] = "", time[32] = "", error[32] = "";
     write_label(report, line, label);
     ts_sheet_add(sheet, ts_text_get(label));
     ts_sheet_addf(sheet, "%lld/%lld", (long long)s.done, (long long)s.instances);
@@ -238,7 +283,10 @@ static void add_line(const ts_report *report, int64_t line, const extent *all, c
         ts_sheet_add(sheet, time);
     if (s.failed)
         snprintf(failed, sizeof failed, "%lld failed", (long long)s.failed);
-    ts_sheet_addf(sheet, "%s%s%s", all->measure ? "" : s.measure, !all->measure && s.failed ? ", " : "", failed);
+    if (!isnan(s.error))
+        snprintf(error, sizeof error, "%s+-%.1e", all->measure ? "" : " ", s.error);
+    bool before = !all->measure || error[0];
+    ts_sheet_addf(sheet, "%s%s%s%s", all->measure ? "" : s.measure, error, before && s.failed ? ", " : "", failed);
 }
 
 static void print_rest(const char *path, int64_t lines) {
@@ -293,6 +341,8 @@ static void put_summary(const ts_summary *s, ts_text *out) {
     ts_json_integer(out, "done", s->done);
     ts_json_integer(out, "failed", s->failed);
     ts_json_string(out, "measure", s->measure);
+    if (!isnan(s->error))
+        ts_json_real(out, "error", s->error);
     ts_json_real(out, "best", s->best);
     ts_json_real(out, "median", s->median);
     ts_json_real(out, "mean", s->mean);

@@ -28,8 +28,9 @@ void ts_report_json(const ts_report *report, const ts_engines *engines, ts_text 
 // How well instances (count) did, those that are done.
 typedef struct ts_summary {
     int64_t instances, done, failed;
-    const char *measure;              // the one that is summarised: the headline of their model
+    const char *measure;              // the one that is summarised: ts_model_measure
     double best, median, mean, worst; // of finite values; NaN: there are none
+    double error;                     // largest standard error of an estimated_loss; NaN: they are none
     bool table;                       // what follows is known: they learn a table
     double accuracy;                  // median of test_accuracy; NaN: nothing is left to be tested
     int64_t grokked;                  // instances that have generalised: grokked_step is known; -1: trained elsewhere

@@ -3,21 +3,24 @@
 #include "run/run.h"
 
 #include "base/clock.h"
+#include "base/crew.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "run/ending.h"
 #include "run/load.h"
 #include "run/machine.h"
 #include "run/session.h"
 #include "run/signals.h"
-#include "run/wide.h"
+#include "run/silence.h"
 #include "run/worker.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-static const double POLL_SECONDS = 1e-3;
+// How long to wait for messages, and for what other ranks of a team send.
+static const double POLL_SECONDS = 1e-3, EXCHANGE_SECONDS = 3e-5;
 
 int ts_exit_code(ts_status status) {
     return status == TS_OK ? TS_EXIT_DONE : status == TS_ERROR_USER ? TS_EXIT_USAGE : TS_EXIT_OTHER;
@@ -33,33 +36,43 @@ static bool receive(ts_session *r, ts_worker *worker, bool *over) {
     int from;
     while (!*over && ts_comm_poll(r->comm, &from, bytes, &size)) {
         ts_run_message message;
+        if (size != sizeof message)
+            continue; // of ts_comm_leave: the run has ended without this rank
         memcpy(&message, bytes, sizeof message);
         happened = true;
         if (message.kind < TS_MSG_ASSIGN)
             ts_leader_receive(r->leader, from, &message);
         else
             *over = ts_worker_receive(worker, &message);
+        if (*over && message.failed > 0)
+            ts_comm_part();
     }
     return happened;
 }
 
-static void deliver(void *context, int from, const ts_run_message *message) {
-    ts_session *r = context;
-    ts_leader_receive(r->leader, from, message);
+// Threads without a unit help, where a step has parts that they can take.
+static ts_status make_crew(ts_session *r) {
+    bool shares = false;
+    for (int c = 0; c < r->job->cases; c++)
+        shares = shares || r->job->parts[c] > 1;
+    ts_status status = ts_crew_create(shares ? r->slots : 1, &r->crew);
+    r->job->crew = r->crew;
+    return status;
 }
 
-static ts_status train_wide(ts_session *r) {
-    ts_wide_setup setup = {
-        .comm = r->comm,
-        .job = r->job,
-        .store = r->store,
-        .status = r->status,
-        .checkpoint_interval = r->options->checkpoint_interval,
-        .deadline = ts_session_deadline(r),
-        .deliver = deliver,
-        .context = r,
-    };
-    return ts_wide_train(&setup);
+// Rank 0 has been silent for too long. What is unfinished here is saved, but not into the midst of another run: each
+// has a lock file of its own.
+static void end_alone(const ts_session *r, ts_worker *worker) {
+    char lock[PATH_MAX], silent[32];
+    bool ours = ts_session_beside(r, ".lock", lock) == TS_OK && ts_lock_in_place(&r->lock, lock) &&
+                !atomic_load(&r->job->given_up);
+    ts_warn("rank %d has heard nothing from rank 0 for %s, and ends%s", r->comm->rank,
+            ts_duration_text(r->options->patience, silent), ours ? "; it saves what is unfinished" : "");
+    if (ours)
+        ts_worker_save(worker);
+    // A launcher ends all ranks when one ends so: others, who notice a little later, are to save as well.
+    ts_sleep(ts_silence_times_of(r->options->patience, r->comm->size).stop);
+    _exit(TS_EXIT_STOPPED);
 }
 
 static ts_status train(ts_session *r) {
@@ -67,11 +80,15 @@ static ts_status train(ts_session *r) {
         .comm = r->comm,
         .job = r->job,
         .store = r->store,
+        .exchanges = r->exchanges,
         .slots = r->slots,
         .checkpoint_interval = r->options->checkpoint_interval,
+        .patience = r->options->patience,
+        .leader = r->leader,
     };
     ts_worker *worker = NULL;
     ts_status status = ts_comm_agree(r->comm, ts_worker_create(&setup, &worker));
+    ts_ending_phase_begins(TS_PHASE_TRAIN);
     bool over = false;
     int seen = 0;
     while (status == TS_OK && !over) {
@@ -85,9 +102,15 @@ static ts_status train(ts_session *r) {
             snprintf(reason, sizeof reason, "signal %d (%s)", seen, strsignal(seen));
             ts_worker_stop(worker, TS_OK, reason);
         }
+        if (!over && ts_worker_is_cut_off(worker))
+            end_alone(r, worker);
+        bool exchanging = ts_exchanges_carry(r->exchanges);
         if (!happened)
-            ts_sleep(POLL_SECONDS);
+            ts_exchanges_sleep(r->exchanges, exchanging ? EXCHANGE_SECONDS : POLL_SECONDS);
     }
+    ts_ending_phase_begins(TS_PHASE_CLOSE);
+    if (worker)
+        ts_worker_end_teams(worker);
     ts_worker_free(worker);
     return status;
 }
@@ -134,11 +157,13 @@ static void clean_up(ts_session *r) {
     ts_free(r->reused_from);
     ts_text_free(&r->advice);
     ts_grid_free(r->grid);
+    ts_exchanges_free(r->exchanges);
+    ts_crew_free(r->crew);
     ts_job_free(r->job);
     ts_sweep_free(r->sweep);
 }
 
-int ts_run(const ts_comm *comm, const ts_run_options *options) {
+static int run(const ts_comm *comm, const ts_run_options *options) {
     ts_session r = {.comm = comm, .options = options, .started = ts_clock(), .lock = {-1}};
     r.slots = options->threads > 0 ? options->threads : ts_machine_cores(comm);
     if (options->output && (!*options->output || strlen(options->output) >= sizeof r.path - 16)) {
@@ -155,11 +180,23 @@ int ts_run(const ts_comm *comm, const ts_run_options *options) {
         ts_sweep_free(r.sweep);
         return TS_EXIT_DONE;
     }
+    char lock_path[PATH_MAX] = "";
     if (status == TS_OK)
+        status = ts_session_beside(&r, ".lock", lock_path);
+    const ts_ending_setup ending = {.comm = comm,
+                                    .patience = options->patience,
+                                    .deadline = ts_session_deadline(&r),
+                                    .lock = &r.lock,
+                                    .lock_path = lock_path};
+    if (status == TS_OK) {
+        ts_ending_watch(&ending);
         status = ts_session_prepare(&r);
+    }
     if (status == TS_OK) {
         ts_progress_start(comm->rank == 0 ? options->progress : TS_PROGRESS_NONE);
-        status = train_wide(&r);
+        status = ts_comm_agree(comm, make_crew(&r));
+        if (status == TS_OK)
+            status = ts_comm_agree(comm, ts_exchanges_create(&r.exchanges));
         if (status == TS_OK)
             status = train(&r);
         if (status == TS_OK && !ts_store_in_place(r.store))
@@ -182,6 +219,12 @@ int ts_run(const ts_comm *comm, const ts_run_options *options) {
         code = ts_session_finish(&r);
     }
     clean_up(&r);
-    ts_comm_broadcast(comm, &code, sizeof code);
+    return code;
+}
+
+int ts_run(const ts_comm *comm, const ts_run_options *options) {
+    int code = run(comm, options);
+    if (!options->names_only)
+        ts_ending_saved(comm, code);
     return code;
 }

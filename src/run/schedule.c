@@ -7,14 +7,14 @@
 
 #include <string.h>
 
-// Pending rows outside saved units, as ranges. Wide instances are not the coordinator's.
+// Pending rows outside saved units, as ranges.
 static int64_t list_pending(const ts_job *job, const uint8_t *status, const uint8_t *taken, ts_unit *out) {
     int64_t n = 0, row_of_all = 0;
     for (int c = 0; c < job->cases; c++) {
         const ts_case *of = ts_sweep_case(job->sweep, c);
-        bool open = false, wide = job->ranks[c] > 1;
+        bool open = false;
         for (int64_t row = 0; row < of->rows; row++, row_of_all++) {
-            bool waits = !wide && status[of->instance[row]] == TS_ROW_PENDING && !taken[row_of_all];
+            bool waits = status[of->instance[row]] == TS_ROW_PENDING && !taken[row_of_all];
             if (waits && open)
                 out[n - 1].rows++;
             else if (waits)
@@ -25,8 +25,7 @@ static int64_t list_pending(const ts_job *job, const uint8_t *status, const uint
     return n;
 }
 
-// Keeps the saved units that still fit: all of their rows pending, none in two units. Marks their rows as
-// taken. The states of wide ones stay as long as they fit; their teams find them.
+// Keeps the saved units that still fit: all of their rows pending, none in two units. Marks their rows as taken.
 static int64_t keep_saved(const ts_job *job, const uint8_t *status, ts_unit *saved, int64_t n_saved,
                           const int64_t *first_of_case, uint8_t *taken) {
     int64_t kept = 0;
@@ -34,17 +33,16 @@ static int64_t keep_saved(const ts_job *job, const uint8_t *status, ts_unit *sav
         const ts_unit *unit = &saved[i];
         if (unit->case_index < 0 || unit->case_index >= job->cases)
             continue;
-        bool wide = job->ranks[unit->case_index] > 1;
         const ts_case *of = ts_sweep_case(job->sweep, unit->case_index);
         bool fits = unit->first_row >= 0 && unit->rows > 0 && unit->first_row < of->rows &&
                     unit->rows <= of->rows - unit->first_row;
         for (int64_t k = 0; fits && k < unit->rows; k++)
             fits = status[of->instance[unit->first_row + k]] == TS_ROW_PENDING &&
                    !taken[first_of_case[unit->case_index] + unit->first_row + k];
-        if (!fits || (wide && unit->rows > 1))
+        if (!fits) {
             ts_state_remove(job->state_directory, unit);
-        if (!fits || wide)
             continue;
+        }
         memset(taken + first_of_case[unit->case_index] + unit->first_row, 1, (size_t)unit->rows);
         saved[kept++] = *unit;
     }
@@ -52,7 +50,7 @@ static int64_t keep_saved(const ts_job *job, const uint8_t *status, ts_unit *sav
 }
 
 ts_status ts_schedule_make(ts_job *job, const uint8_t *row_status, int ranks, int slots, int64_t slot_bytes,
-                           ts_coordinator **coordinator) {
+                           int ranks_per_instance, ts_coordinator **coordinator) {
     int64_t n = ts_sweep_instances(job->sweep), n_saved = 0;
     ts_unit *saved = NULL;
     uint8_t *taken = ts_alloc_zero((size_t)n, 1, "the schedule");
@@ -80,6 +78,7 @@ ts_status ts_schedule_make(ts_job *job, const uint8_t *row_status, int ranks, in
             .n_pending = list_pending(job, row_status, taken, pending),
             .saved = saved,
             .n_saved = n_saved,
+            .ranks_per_instance = ranks_per_instance,
         };
         status = ts_coordinator_create(&setup, coordinator);
     }

@@ -2,6 +2,7 @@
 // between, and frees all of it.
 #pragma once
 
+#include "base/exchange.h"
 #include "integrity/lock.h"
 #include "results/store.h"
 #include "run/leader.h"
@@ -17,6 +18,8 @@ typedef struct ts_session {
     char path[PATH_MAX]; // the results file
     ts_sweep *sweep;
     ts_job *job;
+    struct ts_crew *crew;    // threads that help each other
+    ts_exchanges *exchanges; // with ranks that train the same instance
     ts_lock lock;
     ts_store *store;
     // Rank 0 only.

@@ -59,7 +59,7 @@ static ts_status fill_values(ts_sweep *sweep, ts_pairing *pairing) {
         const ts_key *key = pairing->schema.key[i];
         pairing->key_hash[i] = hash_name(key->name);
         pairing->value[i] = (ts_value){.type = key->type};
-        if (key->type == TS_NAME)
+        if (key->type == TS_NAME || key->type == TS_WORDS)
             pairing->value[i].name = "";
         if (key->type == TS_FILE)
             pairing->value[i].file = &ts_no_file;

@@ -46,6 +46,8 @@ static ts_status read_sweep(ts_spec *spec, const ts_sweep_source *source) {
         status = ts_input_files_list(&spec->reader, &spec->sweep->files, &spec->sweep->n_files);
     if (status == TS_OK)
         status = ts_spec_group(spec); // names files
+    if (status == TS_OK)
+        status = ts_spec_check_keys(spec, source->trains);
     return status;
 }
 

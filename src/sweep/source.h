@@ -1,6 +1,7 @@
 // What a sweep is read from, and how large it may be.
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { TS_SWEEP_MAX_BYTES = 256 * 1024, TS_SWEEP_MAX_INSTANCES = 10000000, TS_SWEEP_MAX_CASES = 65536 };
@@ -21,4 +22,5 @@ typedef struct ts_sweep_source {
     int n_overrides;
     const ts_sweep_file *files; // those that it names, in place of the file system; NULL: read them
     int n_files;
+    bool trains; // it is to be trained, so that keys of earlier versions (TS_RETIRED) are faults
 } ts_sweep_source;

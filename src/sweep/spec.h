@@ -197,6 +197,10 @@ ts_status ts_spec_find_duplicates(ts_spec *spec);
 // cases.c: groups instances into cases, and finds what varies.
 ts_status ts_spec_group(ts_spec *spec);
 
+// check_keys.c: whether the irreps that a case names are those of its table, and, where it is to be trained, it has no
+// retired key.
+ts_status ts_spec_check_keys(ts_spec *spec, bool trains);
+
 ts_setting *ts_setting_find(ts_setting *setting, int count, const char *key); // NULL: it is not among them
 
 const ts_key *ts_spec_key(const ts_spec *spec, const char *name); // NULL: no task or model has it

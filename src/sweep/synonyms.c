@@ -131,8 +131,6 @@ static const struct {
      "dataset data problem task_name dataset_name"},
     {"model",
      "architecture arch model_type network model_name net"},
-    {"ranks_per_instance",
-     "ranks n_ranks world_size data_parallel"},
     {"name",
      "title output out output_file out_file run_name experiment experiment_name wandb_name "
      "results_file filename"},

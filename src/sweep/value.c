@@ -6,6 +6,7 @@
 #include "sweep/numbers.h"
 #include "sweep/series.h"
 #include "sweep/source.h"
+#include "sweep/words.h"
 #include "task/task.h"
 
 #include <string.h>
@@ -90,6 +91,8 @@ static ts_status read_one(ts_value_reader *reader, const ts_key *key, const ts_y
         return read_bool(reader, key, node, value);
     case TS_NAME:
         return read_name(reader, key, node, value);
+    case TS_WORDS:
+        return ts_words_read(reader, key, node, &value->name);
     case TS_NUMBERS:
         return ts_numbers_read(reader, key, node, &value->numbers);
     case TS_STOP:
@@ -166,7 +169,7 @@ static ts_status read_list(ts_value_reader *reader, const ts_key *key, const ts_
 ts_status ts_value_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, bool many,
                         ts_value_list *list) {
     *list = (ts_value_list){.type = key->type};
-    bool compound = key->type == TS_NUMBERS || key->type == TS_STEPS; // lists of numbers are values
+    bool compound = key->type == TS_NUMBERS || key->type == TS_STEPS || key->type == TS_WORDS; // lists are values
     if (node->kind == TS_YAML_SEQUENCE && (many || !compound))
         return read_list(reader, key, node, list);
     ts_series series = {.count = 1};
@@ -194,7 +197,7 @@ ts_status ts_value_read(ts_value_reader *reader, const ts_key *key, const ts_yam
 
 ts_status ts_value_fallback(ts_arena *arena, const ts_key *key, ts_value *value) {
     *value = (ts_value){.type = key->type, .name = key->fallback};
-    if (key->type == TS_NAME)
+    if (key->type == TS_NAME || key->type == TS_WORDS)
         return TS_OK;
     if (key->type == TS_FILE) { // a list of keys can name no file
         value->file = &ts_no_file;
@@ -247,6 +250,7 @@ bool ts_value_equal(const ts_value *a, const ts_value *b) {
     case TS_BOOL:
         return a->flag == b->flag;
     case TS_NAME:
+    case TS_WORDS:
         return strcmp(a->name, b->name) == 0;
     case TS_FILE:
         return strcmp(a->file->digest, b->file->digest) == 0;
@@ -284,6 +288,7 @@ uint64_t ts_value_hash(const ts_value *value) {
     case TS_BOOL:
         return ts_hash_mix(hash ^ value->flag);
     case TS_NAME:
+    case TS_WORDS:
         return ts_hash_mix(hash_bytes(hash, value->name, strlen(value->name)));
     case TS_FILE:
         return ts_hash_mix(hash_bytes(hash, value->file->digest, strlen(value->file->digest)));

@@ -74,6 +74,7 @@ void ts_feature_data_free(ts_feature_data *data) {
     ts_free(data->alias.threshold);
     ts_free(data->alias.other);
     ts_free(data->independent.threshold);
+    ts_free(data->independent.group);
     ts_free(data);
 }
 

@@ -36,11 +36,21 @@ typedef struct ts_alias {
     int *other;
 } ts_alias;
 
+// Features that are drawn together, independently of all others, and the states that they can be in.
+typedef struct ts_feature_group {
+    int first;  // first feature
+    int size;   // features: 1 or 2
+    int states; // 2: off, on; 3 (anticorrelated): off, first on, second on
+    double on;  // probability of each state but off
+} ts_feature_group;
+
 // Features drawn one by one (`independent`), thresholds in units of 2^-32.
 typedef struct ts_independent {
-    bool binary;
+    bool binary; // active features have the value 1; else one uniform in [0, 1)
     int correlated_pairs, anticorrelated_pairs;
     uint64_t *threshold; // (features) on with probability threshold / 2^32
+    int groups;
+    ts_feature_group *group; // (groups) ascending
 } ts_independent;
 
 typedef struct ts_feature_data {

@@ -79,33 +79,24 @@ static void label(const ts_params *params, ts_text *out) {
     add_pairs(out, params, "anticorrelated_pairs", "anticorrelated");
 }
 
-// A group of features that is drawn together, and the states it can be in.
-typedef struct state_group {
-    int first;  // first feature
-    int size;   // features: 1 or 2
-    int states; // 2: off, on; 3 (anticorrelated): off, first on, second on
-    double on;  // probability of each state but off
-} state_group;
-
-static int list_groups(const ts_feature_data *data, const ts_numbers *probability, state_group *groups) {
-    int n = 0, correlated = 2 * data->independent.correlated_pairs;
-    int paired = correlated + 2 * data->independent.anticorrelated_pairs;
-    for (int f = 0; f < data->features; n++) {
+static void list_groups(const ts_numbers *probability, int features, ts_independent *law) {
+    int correlated = 2 * law->correlated_pairs, paired = correlated + 2 * law->anticorrelated_pairs;
+    for (int f = 0; f < features; f += law->group[law->groups++].size) {
         bool anti = f >= correlated && f < paired;
-        groups[n] = (state_group){f, f < paired ? 2 : 1, anti ? 3 : 2, ts_numbers_at(probability, f)};
-        f += groups[n].size;
+        law->group[law->groups] =
+            (ts_feature_group){f, f < paired ? 2 : 1, anti ? 3 : 2, ts_numbers_at(probability, f)};
     }
-    return n;
 }
 
 // Lists every binary input that can occur, if there are at most LISTED of them.
 enum { LISTED = 4096 };
 
-static ts_status fill_support(ts_feature_data *data, const state_group *groups, int n_groups) {
+static ts_status fill_support(ts_feature_data *data) {
+    const ts_independent *law = &data->independent;
     double inputs = 1;
-    for (int g = 0; g < n_groups; g++)
-        inputs *= groups[g].states;
-    if (!data->independent.binary || inputs > LISTED)
+    for (int g = 0; g < law->groups; g++)
+        inputs *= law->group[g].states;
+    if (!law->binary || inputs > LISTED)
         return TS_OK;
     ts_support *support = &data->support;
     if (ts_support_create((int)inputs, data->features, support) != TS_OK)
@@ -115,8 +106,8 @@ static ts_status fill_support(ts_feature_data *data, const state_group *groups, 
         support->begin[i] = at;
         double probability = 1;
         int rest = i;
-        for (int g = 0; g < n_groups; g++) {
-            const state_group *group = &groups[g];
+        for (int g = 0; g < law->groups; g++) {
+            const ts_feature_group *group = &law->group[g];
             int state = rest % group->states;
             rest /= group->states;
             probability *= state ? group->on : 1 - group->on * (group->states - 1);
@@ -141,17 +132,14 @@ static ts_status create(const ts_params *params, ts_data *all) {
         .correlated_pairs = (int)ts_params_integer(params, "correlated_pairs"),
         .anticorrelated_pairs = (int)ts_params_integer(params, "anticorrelated_pairs"),
         .threshold = ts_alloc((size_t)data->features * sizeof(uint64_t), "a task's probabilities"),
+        .group = ts_alloc((size_t)data->features * sizeof(ts_feature_group), "a task's features"),
     };
-    state_group *groups = ts_alloc((size_t)data->features * sizeof *groups, "a task's features");
-    if (!data->independent.threshold || !groups) {
-        ts_free(groups);
+    if (!data->independent.threshold || !data->independent.group)
         return TS_ERROR_MEMORY;
-    }
     for (int f = 0; f < data->features; f++)
         data->independent.threshold[f] = (uint64_t)llround(ts_numbers_at(probability, f) * 0x1p32);
-    ts_status status = fill_support(data, groups, list_groups(data, probability, groups));
-    ts_free(groups);
-    return status;
+    list_groups(probability, data->features, &data->independent);
+    return fill_support(data);
 }
 
 const ts_task ts_task_independent = {

@@ -90,12 +90,17 @@ static ts_status make_basis(ts_symmetry *symmetry, int *first) {
     return TS_OK;
 }
 
+static bool is_uniform(const double *weight, int n) {
+    bool uniform = true;
+    for (int g = 1; g < n; g++)
+        uniform = uniform && weight[g] == weight[0];
+    return uniform;
+}
+
 void ts_symmetry_basis(const ts_symmetry *symmetry, const double *weight, double *basis) {
     int n = symmetry->group->n;
-    bool uniform = true;
+    bool uniform = !weight || is_uniform(weight, n);
     memcpy(basis, symmetry->basis, (size_t)n * (size_t)n * sizeof *basis);
-    for (int g = 1; weight && g < n; g++)
-        uniform = uniform && weight[g] == weight[0];
     for (int i = 0; weight && uniform && i < n * n; i++)
         basis[i] /= sqrt(weight[0]);
     for (int r = 0; r < symmetry->irreps->count && !uniform; r++) {
@@ -107,6 +112,33 @@ void ts_symmetry_basis(const ts_symmetry *symmetry, const double *weight, double
             orthonormalise(own, row, weight, n, f);
         }
     }
+}
+
+int ts_symmetry_span(const ts_symmetry *symmetry, const double *is_key, const double *weight, double *basis) {
+    int n = symmetry->group->n, count = 1;
+    bool uniform = is_uniform(weight, n); // irreps are orthogonal as they are
+    for (int g = 0; g < n; g++)
+        basis[g] = weight[g] > 0;
+    orthonormalise(basis, 0, weight, n, basis);
+    for (int r = 1; r < symmetry->irreps->count; r++)
+        for (int row = symmetry->first[r]; is_key[r] == 1 && row < symmetry->first[r + 1]; row++) {
+            double *f = basis + (size_t)count * (size_t)n, scale = uniform ? sqrt(weight[0]) : 1;
+            for (int g = 0; g < n; g++)
+                f[g] = weight[g] > 0 ? symmetry->basis[(size_t)row * (size_t)n + (size_t)g] / scale : 0;
+            count += uniform || orthonormalise(basis, count, weight, n, f);
+        }
+    return count;
+}
+
+static ts_status name_functions(ts_symmetry *symmetry) {
+    symmetry->function = ts_alloc_zero((size_t)symmetry->group->n, TS_FUNCTION_BYTES, "a group's functions");
+    if (!symmetry->function)
+        return TS_ERROR_MEMORY;
+    for (int r = 0; r < symmetry->irreps->count; r++)
+        for (int row = symmetry->first[r]; row < symmetry->first[r + 1]; row++)
+            snprintf(symmetry->function[row], TS_FUNCTION_BYTES, "%.24s %d", symmetry->irreps->irrep[r].name,
+                     row - symmetry->first[r] + 1);
+    return TS_OK;
 }
 
 // --- Symmetries ---
@@ -135,6 +167,8 @@ static ts_status fill(ts_symmetry *symmetry, const int *value) {
     symmetry->irreps = symmetry->own_irreps;
     if (status == TS_OK)
         status = make_basis(symmetry, first);
+    if (status == TS_OK)
+        status = name_functions(symmetry);
     return status == TS_OK ? name_components(symmetry) : status;
 }
 
@@ -181,6 +215,7 @@ void ts_symmetry_free(ts_symmetry *symmetry) {
         return;
     ts_irreps_free(symmetry->own_irreps);
     ts_free(symmetry->component);
+    ts_free(symmetry->function);
     ts_table_free(symmetry->own_group);
     ts_free(symmetry->own_basis);
     ts_free(symmetry->elements);

@@ -5,7 +5,7 @@
 #include "task/irreps.h"
 #include "task/table.h"
 
-enum { TS_MAX_CHARTS = 2, TS_COMPONENT_BYTES = 16 };
+enum { TS_MAX_CHARTS = 2, TS_COMPONENT_BYTES = 16, TS_FUNCTION_BYTES = 32 };
 
 // Chart 0, `input`, reads a token as the element with its number. Chart 1, `value`, is there for `power`:
 // a stands for a^m mod p and b for b^n mod p, in which the task is addition; not a bijection in general.
@@ -25,6 +25,7 @@ typedef struct ts_symmetry {
     char (*component)[TS_COMPONENT_BYTES]; // (n) names of a circle's Fourier components: constant, cos 1, ...
     char (*frequency)[TS_COMPONENT_BYTES]; // (n/2) freq_1, ...
     const int *first;                      // (irreps->count + 1) see ts_symmetry_basis
+    char (*function)[TS_FUNCTION_BYTES];   // (n) names of the basis' rows: standard 1, standard 2, ...
     const double *basis;                   // (n, n) for weights of 1
     // What is owned: memory behind the above.
     ts_table *own_group; // NULL: the group is the learned table
@@ -44,3 +45,7 @@ void ts_symmetry_free(ts_symmetry *symmetry);
 // (NULL: once each): rows first[r] to first[r + 1] - 1 of basis (n, n) are the functions of irrep r, orthonormal
 // among themselves. Functions are 0 on elements of weight 0; where too few are left, rows are 0.
 void ts_symmetry_basis(const ts_symmetry *symmetry, const double *weight, double *basis);
+
+// Functions of the irreps for which is_key (irreps) is 1, all together orthonormal, and orthogonal to 1: rows 1 and up
+// of basis (n, n); row 0 is the constant. Returns how many rows there are.
+int ts_symmetry_span(const ts_symmetry *symmetry, const double *is_key, const double *weight, double *basis);

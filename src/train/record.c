@@ -49,7 +49,8 @@ static void add_measure(const ts_measures *m, bool root, ts_record_layout *layou
                       .units = measure->units,
                       .place = root ? TS_FIELD_ROOT : TS_FIELD_CASE,
                       .item_bytes = root || measure->loss ? 8 : 4,
-                      .source = m->offset};
+                      .source = m->offset,
+                      .hindsight = m->hindsight};
     if (!root && !measure->at_end)
         add_dimension(&field, "step", layout->checkpoints);
     for (int d = 0; d < TS_MEASURE_DIMENSIONS && measure->dimension[d]; d++)
@@ -79,6 +80,30 @@ static void add_weights(const ts_params *params, ts_record_layout *layout) {
             add_dimension(&field, tensor->dimension[d], tensor->size[d]);
         add_field(layout, field);
     }
+}
+
+static void plan_hindsight(const ts_params *params, const ts_data *data, ts_record_layout *layout) {
+    ts_parameter_layout parameters;
+    params->schema->model->layout(params, &parameters);
+    int64_t most = TS_KEPT_BYTES / (parameters.total * (int64_t)sizeof(float)), earlier = layout->checkpoints - 1;
+    layout->parameters = parameters.total;
+    layout->hindsight = ts_measures_hindsight(params, data);
+    layout->saved = strcmp(ts_params_name(params, "save"), "checkpoints") == 0;
+    layout->kept = !layout->hindsight || layout->saved ? 0 : earlier < most ? earlier : most;
+}
+
+int64_t ts_record_kept(const ts_record_layout *layout, int64_t place) {
+    if (place >= layout->kept)
+        return -1;
+    return layout->kept > 1 ? place * (layout->checkpoints - 2) / (layout->kept - 1) : layout->checkpoints - 2;
+}
+
+int64_t ts_record_kept_before(const ts_record_layout *layout, int64_t checkpoint) {
+    int64_t earlier = layout->checkpoints - 2; // of the last place, and steps between places, times `gaps`
+    int64_t gaps = layout->kept - 1, place = checkpoint > earlier ? layout->kept : 0;
+    if (gaps > 0 && checkpoint <= earlier)
+        place = (checkpoint * gaps + earlier - 1) / earlier;
+    return place;
 }
 
 // Labels of a dimension's indices; NULL for memory.
@@ -140,6 +165,7 @@ static ts_status fill(const ts_params *params, const ts_data *data, ts_record_la
     ts_checkpoints(checkpoints, steps, layout->step, layout->checkpoints);
     add_measures(params, data, layout);
     add_weights(params, layout);
+    plan_hindsight(params, data, layout);
     // There may be many cases: keep only what is used.
     ts_field *kept = ts_realloc(layout->field, (size_t)layout->count * sizeof *kept, "a record's layout");
     layout->field = kept ? kept : layout->field;
@@ -213,15 +239,19 @@ static size_t part_of(const ts_record_layout *layout, const ts_field *field, int
     return bytes;
 }
 
+static void put_field(const ts_record_layout *layout, const ts_field *field, int64_t checkpoint, const double *measures,
+                      void *record) {
+    size_t at, bytes = part_of(layout, field, checkpoint, &at), item = (size_t)field->item_bytes;
+    for (size_t k = 0; k < bytes / item; k++)
+        put((char *)record + at + k * item, field->item_bytes, measures[(size_t)field->source + k]);
+}
+
 void ts_record_put_measures(const ts_record_layout *layout, int64_t checkpoint, bool last, const double *measures,
                             void *record) {
     for (int i = 0; i < layout->count; i++) {
         const ts_field *field = &layout->field[i];
-        size_t at, bytes = part_of(layout, field, checkpoint, &at), item = (size_t)field->item_bytes;
-        if (field->place == TS_FIELD_WEIGHTS || (!has_steps(field) && !last))
-            continue;
-        for (size_t k = 0; k < bytes / item; k++)
-            put((char *)record + at + k * item, field->item_bytes, measures[(size_t)field->source + k]);
+        if (field->place != TS_FIELD_WEIGHTS && (has_steps(field) || last))
+            put_field(layout, field, checkpoint, measures, record);
     }
 }
 
@@ -237,6 +267,22 @@ void ts_record_get_measure(const ts_record_layout *layout, int64_t checkpoint, c
         for (size_t k = 0; k < bytes / item; k++)
             out[k] = get((const char *)record + at + k * item, field->item_bytes);
     }
+}
+
+void ts_record_get_final(const ts_record_layout *layout, const void *record, double *measures) {
+    for (int i = 0; i < layout->count; i++) {
+        const ts_field *field = &layout->field[i];
+        size_t item = (size_t)field->item_bytes;
+        for (size_t k = 0; field->place == TS_FIELD_CASE && !has_steps(field) && k < field->bytes / item; k++)
+            measures[(size_t)field->source + k] =
+                get((const char *)record + field->offset + k * item, field->item_bytes);
+    }
+}
+
+void ts_record_put_hindsight(const ts_record_layout *layout, int64_t checkpoint, const double *measures, void *record) {
+    for (int i = 0; i < layout->count; i++)
+        if (layout->field[i].hindsight && has_steps(&layout->field[i]))
+            put_field(layout, &layout->field[i], checkpoint, measures, record);
 }
 
 typedef struct curves_of {

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TS_MAX_FIELDS = 1056, TS_FIELD_DIMENSIONS = 6, TS_MAX_NAMED = 8, TS_LABEL_BYTES = 32 };
+enum { TS_MAX_FIELDS = 1056, TS_FIELD_DIMENSIONS = 6, TS_MAX_NAMED = 13, TS_LABEL_BYTES = 32 };
 
 typedef enum ts_field_place {
     TS_FIELD_ROOT,    // a column at the root, one float64 per instance
@@ -29,6 +29,7 @@ typedef struct ts_field {
     size_t offset;                              // from the start of the record
     size_t bytes;
     int64_t source; // where its numbers start in what ts_measure_weights writes, or in the instance's parameters
+    bool hindsight; // one of ts_measure_hindsight
 } ts_field;
 
 // A dimension whose indices have names (irreps, frequencies, ...).
@@ -50,6 +51,10 @@ typedef struct ts_record_layout {
     ts_named_dimension named[TS_MAX_NAMED];
     int n_named;
     int64_t measures; // doubles that ts_measure_weights writes
+    // Whether checkpoints before the last one are measured once more, in hindsight, and whether the record has their
+    // weights. Where it has not, a trainer keeps those of `kept` checkpoints (ts_record_kept), of `parameters` each.
+    bool hindsight, saved;
+    int64_t kept, parameters;
 } ts_record_layout;
 
 // Layout for instances with the shapes of `params`. Fields come in the order root, case, weights.
@@ -67,6 +72,17 @@ void ts_record_put_measures(const ts_record_layout *layout, int64_t checkpoint, 
 // What was entered for a checkpoint of the measure whose numbers start at `source`; NaN: it has no curve.
 void ts_record_get_measure(const ts_record_layout *layout, int64_t checkpoint, const void *record, int64_t source,
                            int64_t length, double *out);
+
+// The checkpoint whose weights are the kept ones number `place`: all but the last if they fit into TS_KEPT_BYTES, else
+// as many as do, evenly. -1: there are no more.
+enum { TS_KEPT_BYTES = 256 << 20 };
+int64_t ts_record_kept(const ts_record_layout *layout, int64_t place);
+int64_t ts_record_kept_before(const ts_record_layout *layout, int64_t checkpoint); // places of those before it
+
+// Fills in what was entered of the end only (measures without a step), for ts_measure_hindsight; enters what that says
+// of an earlier checkpoint.
+void ts_record_get_final(const ts_record_layout *layout, const void *record, double *measures);
+void ts_record_put_hindsight(const ts_record_layout *layout, int64_t checkpoint, const double *measures, void *record);
 
 // Ends an instance's record at its last checkpoint, whose `measures` (layout->measures) are completed by what
 // follows from the curves (ts_measures_conclude), and entered. `scratch`: as long.

@@ -8,6 +8,7 @@
 #include "model/optimiser.h"
 #include "train/divergence.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,13 +20,16 @@ struct ts_trainer {
     int64_t step;       // steps the unit has done
     int64_t checkpoint; // next checkpoint to measure at
     int64_t measured;   // instances measured at it already
+    int64_t reviewed;   // of the next one, 1 + checkpoints looked at in hindsight; 0: it is not at its end
     int64_t steps;      // to do
     int64_t *reached;   // (count) == step; or, of an instance that has ended, -1 - steps that it did
     int64_t *diverged;  // (count) what is not finite then (divergence.h); 0: nothing, it stopped early
     char *records;      // (count, layout->bytes)
     double *measures;   // (layout->measures)
     double *scratch;    // (layout->measures)
+    double *final;      // (layout->measures)
     float *parameters;  // of one instance
+    float *kept;        // (layout->kept, count, layout->parameters) weights of earlier checkpoints
     int64_t slice;      // steps trained between two looks at `pause`
     char (*failure)[96];
     _Atomic double progress;
@@ -37,6 +41,16 @@ static const double SLICE_SECONDS = 0.02;
 
 static char *record_of(const ts_trainer *t, int instance) {
     return t->records + (size_t)instance * t->spec.layout->bytes;
+}
+
+// Of one instance's weights.
+static size_t kept_bytes(const ts_trainer *t) {
+    return (size_t)t->spec.layout->parameters * sizeof(float);
+}
+
+static float *kept_at(const ts_trainer *t, int64_t place, int instance) {
+    size_t at = (size_t)place * (size_t)t->spec.count + (size_t)instance;
+    return t->kept + at * (size_t)t->spec.layout->parameters;
 }
 
 static ts_status create_slab(ts_trainer *t) {
@@ -52,21 +66,37 @@ static ts_status create_slab(ts_trainer *t) {
         t->records = ts_slab_take(&t->slab, count, t->spec.layout->bytes);
         t->measures = ts_slab_take(&t->slab, (size_t)t->spec.layout->measures, sizeof *t->measures);
         t->scratch = ts_slab_take(&t->slab, (size_t)t->spec.layout->measures, sizeof *t->scratch);
+        t->final = ts_slab_take_zero(&t->slab, (size_t)t->spec.layout->measures, sizeof *t->final);
         t->parameters = ts_slab_take(&t->slab, (size_t)parameters.total, sizeof *t->parameters);
+        t->kept = ts_slab_take(&t->slab, (size_t)t->spec.layout->kept * count, kept_bytes(t));
         t->failure = ts_slab_take(&t->slab, count, sizeof *t->failure);
     }
     return TS_OK;
 }
 
+// Over a team: goes on only if all ranks can, so that none waits for one that cannot.
+static ts_status agree(const ts_team *team, ts_status mine) {
+    int64_t worst = mine;
+    if (!team)
+        return mine;
+    ts_status status = team->largest(team->context, &worst, 1);
+    if (status != TS_OK)
+        return status;
+    return mine <= TS_STOPPED && worst > TS_STOPPED ? ts_fail((ts_status)worst, "another rank of the team failed")
+                                                    : (ts_status)worst;
+}
+
 ts_status ts_trainer_create(const ts_trainer_spec *spec, ts_trainer **out) {
     ts_trainer *t = ts_alloc_zero(1, sizeof *t, "a trainer");
-    if (!t)
-        return TS_ERROR_MEMORY;
-    t->spec = *spec;
-    t->model = spec->params[0].schema->model;
-    t->steps = ts_params_integer(&spec->params[0], "steps");
-    t->slice = 1;
-    ts_status status = create_slab(t);
+    ts_status status = t ? TS_OK : TS_ERROR_MEMORY;
+    if (t) {
+        t->spec = *spec;
+        t->model = spec->params[0].schema->model;
+        t->steps = ts_params_integer(&spec->params[0], "steps");
+        t->slice = 1;
+        status = create_slab(t);
+    }
+    status = agree(spec->team, status); // an engine's ranks may have to meet when it is made
     if (status == TS_OK) {
         memcpy(t->params, spec->params, (size_t)spec->count * sizeof *t->params);
         t->spec.params = t->params;
@@ -74,7 +104,7 @@ ts_status ts_trainer_create(const ts_trainer_spec *spec, ts_trainer **out) {
             t->reached[i] = t->diverged[i] = 0;
             ts_record_reset(spec->layout, record_of(t, i));
         }
-        ts_training_spec training = {t->params, spec->count, spec->data, spec->team};
+        ts_training_spec training = {t->params, spec->count, spec->data, spec->team, spec->crew};
         status = spec->engine->create(&training, &t->training);
     }
     if (status == TS_OK)
@@ -118,23 +148,107 @@ static void end(ts_trainer *t, int i, int64_t steps, int diverged) {
     t->diverged[i] = diverged;
 }
 
+// --- Ranks of a team, who do all of this together ---
+
+// Whether to pause; over a team, as any rank says. The first rank's clock cuts the slices of all.
+static ts_status look(ts_trainer *t, const atomic_int *pause, bool *paused) {
+    const ts_team *team = t->spec.team;
+    int64_t values[2] = {atomic_load(pause), team && team->rank == 0 ? t->slice : 0};
+    ts_status status = TS_OK;
+    if (team) {
+        status = team->largest(team->context, values, 2);
+        t->slice = values[1];
+    }
+    *paused = values[0] != TS_PAUSE_NONE;
+    return status;
+}
+
+// Whose threads and ranks share what is measured.
+static ts_measure_help help_of(const ts_trainer *t, const atomic_int *pause) {
+    const ts_team *team = t->spec.team;
+    ts_measure_help help = {.pause = pause, .crew = t->spec.crew};
+    if (team) {
+        help.rank = team->rank;
+        help.ranks = team->size;
+        help.add_doubles = team->add_doubles;
+        help.context = team->context;
+    }
+    return help;
+}
+
+// --- Measures ---
+
 static ts_status measure(ts_trainer *t, int i, bool last, const atomic_int *pause) {
-    return ts_measure_weights(&t->params[i], t->spec.data, t->parameters, t->step, last, pause, t->measures);
+    ts_measure_help help = help_of(t, pause);
+    return agree(t->spec.team,
+                 ts_measure_weights(&t->params[i], t->spec.data, t->parameters, t->step, last, &help, t->measures));
 }
 
 // Measures an instance whose state is finite, and says what of state and losses is not. (Engines look at every step, so
 // that no such state should be found; but one that forgets must not leave a finished row.)
 static ts_status measure_finite(ts_trainer *t, int i, bool last, const atomic_int *pause, int *diverged) {
     ts_status status = ts_divergence_of_state(t->spec.engine, t->training, i, &t->params[i], diverged);
+    if (status == TS_OK && !*diverged)
+        status = t->spec.engine->get_parameters(t->training, i, t->parameters);
+    status = agree(t->spec.team, status);
     if (status != TS_OK || *diverged)
         return status;
-    status = t->spec.engine->get_parameters(t->training, i, t->parameters);
-    if (status == TS_OK)
-        status = measure(t, i, last, pause);
+    status = measure(t, i, last, pause);
     if (status == TS_OK)
         *diverged = ts_divergence_of_losses(&t->params[i], t->spec.data, t->measures);
     return status;
 }
+
+// --- Hindsight: what depends on the last checkpoint, of those before it ---
+
+static bool is_begun(int64_t measured, int64_t reviewed) {
+    return measured > 0 || reviewed > 0;
+}
+
+// Where weights of the checkpoint are kept; -1: nowhere.
+static int64_t place_of(const ts_trainer *t, int64_t checkpoint) {
+    int64_t place = ts_record_kept_before(t->spec.layout, checkpoint);
+    return ts_record_kept(t->spec.layout, place) == checkpoint ? place : -1;
+}
+
+static void keep_weights(ts_trainer *t, int instance) {
+    int64_t place = place_of(t, t->checkpoint);
+    if (place >= 0)
+        memcpy(kept_at(t, place, instance), t->parameters, kept_bytes(t));
+}
+
+// Of the checkpoint; NULL: they are not known.
+static const float *weights_of(ts_trainer *t, int instance, int64_t checkpoint) {
+    const ts_record_layout *layout = t->spec.layout;
+    if (layout->saved)
+        return ts_record_get_weights(layout, checkpoint, record_of(t, instance), t->parameters) ? t->parameters : NULL;
+    int64_t place = place_of(t, checkpoint);
+    return place >= 0 ? kept_at(t, place, instance) : NULL;
+}
+
+// Looks at all checkpoints before the one at hand, the instance's last. TS_STOPPED: only up to t->reviewed.
+static ts_status review(ts_trainer *t, int i, const atomic_int *pause) {
+    const ts_record_layout *layout = t->spec.layout;
+    ts_measure_help help = help_of(t, pause);
+    bool paused;
+    ts_record_get_final(layout, record_of(t, i), t->final);
+    for (; layout->hindsight && t->reviewed <= t->checkpoint; t->reviewed++) {
+        ts_status status = look(t, pause, &paused);
+        if (status != TS_OK || paused)
+            return status != TS_OK ? status : TS_STOPPED;
+        const float *weights = weights_of(t, i, t->reviewed - 1);
+        if (!weights)
+            continue;
+        status = agree(t->spec.team,
+                       ts_measure_hindsight(&t->params[i], t->spec.data, weights, t->final, &help, t->measures));
+        if (status != TS_OK)
+            return status;
+        ts_record_put_hindsight(layout, t->reviewed - 1, t->measures, record_of(t, i));
+    }
+    return TS_OK;
+}
+
+// --- A checkpoint ---
 
 static ts_status measure_instance(ts_trainer *t, int i, const atomic_int *pause) {
     const ts_record_layout *layout = t->spec.layout;
@@ -159,38 +273,45 @@ static ts_status measure_instance(ts_trainer *t, int i, const atomic_int *pause)
         end(t, i, t->step, 0);
     }
     ts_record_put_weights(layout, t->checkpoint, last, t->parameters, record_of(t, i));
-    if (last)
+    keep_weights(t, i);
+    if (last) {
         ts_record_conclude(layout, &t->params[i], t->spec.data, t->checkpoint, t->measures, t->scratch,
                            record_of(t, i));
+        t->reviewed = 1;
+    }
     return TS_OK;
 }
 
-// Over a team: goes on only if all ranks can, so that none waits for one that cannot.
-static ts_status agree(const ts_trainer *t, ts_status mine) {
-    const ts_team *team = t->spec.team;
-    int64_t worst = mine;
-    if (!team)
-        return mine;
-    team->largest(team->context, &worst, 1);
-    return mine <= TS_STOPPED && worst > TS_STOPPED ? ts_fail((ts_status)worst, "another rank could not measure")
-                                                    : (ts_status)worst;
+// Measures what is to be measured of an instance at the checkpoint, or goes on with it.
+static ts_status visit(ts_trainer *t, int i, const atomic_int *pause) {
+    ts_status status = TS_OK;
+    if (t->reviewed == 0 && t->reached[i] == t->step)
+        status = measure_instance(t, i, pause);
+    return status == TS_OK && t->reviewed > 0 ? review(t, i, pause) : status;
 }
 
 // Measures every instance that is still alive at the checkpoint the unit has reached. TS_STOPPED: only `measured` of
 // them, and the checkpoint is still the next one.
 static ts_status measure_all(ts_trainer *t, const atomic_int *pause) {
+    int64_t place = place_of(t, t->checkpoint);
+    if (!is_begun(t->measured, t->reviewed) && place >= 0) // what instances that have ended leave there
+        memset(kept_at(t, place, 0), 0, (size_t)t->spec.count * kept_bytes(t));
     for (; t->measured < t->spec.count; t->measured++) {
         int i = (int)t->measured;
-        ts_status status = agree(t, t->reached[i] == t->step ? measure_instance(t, i, pause) : TS_OK);
+        ts_status status = visit(t, i, pause); // the same on all ranks of a team
         if (status != TS_OK)
             return status;
+        t->reviewed = 0;
     }
     t->measured = 0;
     t->checkpoint++;
     return TS_OK;
 }
 
-static bool any_alive(const ts_trainer *t) {
+// Whether an instance is still to be trained, measured or looked at in hindsight.
+static bool any_left(const ts_trainer *t) {
+    if (t->reviewed > 0)
+        return true;
     for (int i = 0; i < t->spec.count; i++)
         if (t->reached[i] == t->step)
             return true;
@@ -204,7 +325,8 @@ static ts_status end_stopped(ts_trainer *t) {
         int diverged = 0;
         if (t->reached[i] < 0 || t->reached[i] == t->step)
             continue;
-        ts_status status = agree(t, ts_divergence_of_state(t->spec.engine, t->training, i, &t->params[i], &diverged));
+        ts_status status =
+            agree(t->spec.team, ts_divergence_of_state(t->spec.engine, t->training, i, &t->params[i], &diverged));
         if (status != TS_OK)
             return status;
         end(t, i, t->reached[i], diverged ? diverged : TS_DIVERGED_LOSS);
@@ -227,28 +349,19 @@ static ts_status train_slice(ts_trainer *t) {
     return status == TS_OK ? end_stopped(t) : status;
 }
 
-// Whether to pause; over a team, as any rank says. The first rank's clock cuts the slices of all.
-static bool is_paused(ts_trainer *t, const atomic_int *pause) {
-    const ts_team *team = t->spec.team;
-    int64_t values[2] = {atomic_load(pause), team && team->rank == 0 ? t->slice : 0};
-    if (team) {
-        team->largest(team->context, values, 2);
-        t->slice = values[1];
-    }
-    return values[0] != 0;
-}
-
 ts_status ts_trainer_advance(ts_trainer *t, const atomic_int *pause, bool *finished) {
     const ts_record_layout *layout = t->spec.layout;
     ts_status status = TS_OK;
+    bool paused;
     *finished = false;
     while (status == TS_OK) {
-        if (t->checkpoint == layout->checkpoints || !any_alive(t)) {
+        if (t->checkpoint == layout->checkpoints || !any_left(t)) {
             *finished = true;
             return TS_OK;
         }
-        if (is_paused(t, pause))
-            return TS_OK;
+        status = look(t, pause, &paused);
+        if (status != TS_OK || paused)
+            return status;
         if (t->step == layout->step[t->checkpoint])
             status = measure_all(t, pause);
         else
@@ -279,10 +392,13 @@ ts_trained ts_trainer_result(const ts_trainer *t, int instance) {
     return result;
 }
 
-// --- Saved state: a header, reached and diverged (count), records (count), engine states (count) ---
+// --- Saved state: a header, reached and diverged (count), latest losses (count, TS_LATEST_LOSSES), records (count),
+// kept weights, engine states (count) ---
+
+const char *const ts_latest_loss[TS_LATEST_LOSSES] = {"train_loss", "test_loss", "exact_loss"};
 
 typedef struct state_header {
-    int64_t count, step, checkpoint, measured, record_bytes, engine_bytes;
+    int64_t count, step, checkpoint, measured, reviewed, record_bytes, engine_bytes;
 } state_header;
 
 static state_header header_of(const ts_trainer *t) {
@@ -291,21 +407,76 @@ static state_header header_of(const ts_trainer *t) {
         .step = t->step,
         .checkpoint = t->checkpoint,
         .measured = t->measured,
+        .reviewed = t->reviewed,
         .record_bytes = (int64_t)t->spec.layout->bytes,
         .engine_bytes = (int64_t)t->spec.engine->state_bytes(t->training),
     };
 }
 
-size_t ts_trainer_state_bytes(const ts_trainer *t) {
+// Of a state with that header, and so many places of kept weights filled.
+static size_t state_bytes(const ts_trainer *t, const state_header *header, int64_t places) {
+    size_t each = (size_t)header->record_bytes + (size_t)places * kept_bytes(t) + (size_t)header->engine_bytes;
+    return ts_trainer_latest_bytes(header->count) + (size_t)header->count * each;
+}
+
+static int64_t places_of(const ts_trainer *t, const state_header *header) {
+    return ts_record_kept_before(t->spec.layout, header->checkpoint + is_begun(header->measured, header->reviewed));
+}
+
+size_t ts_trainer_most_state_bytes(const ts_trainer *t) {
     state_header header = header_of(t);
-    size_t each = 2 * sizeof(int64_t) + (size_t)header.record_bytes + (size_t)header.engine_bytes;
-    return sizeof header + (size_t)header.count * each;
+    return state_bytes(t, &header, t->spec.layout->kept);
+}
+
+size_t ts_trainer_latest_bytes(int64_t count) {
+    return sizeof(state_header) + (size_t)count * (2 * sizeof(int64_t) + TS_LATEST_LOSSES * sizeof(double));
+}
+
+// Of an instance, at the last checkpoint that it was measured at.
+static void get_latest(const ts_trainer *t, int i, double loss[TS_LATEST_LOSSES]) {
+    bool measured = i < t->measured || (i == t->measured && t->reviewed > 0);
+    int64_t k = t->checkpoint - (measured ? 0 : 1);
+    for (; k > 0 && t->spec.layout->step[k] > steps_of(t->reached[i]);)
+        k--;
+    for (int l = 0; l < TS_LATEST_LOSSES; l++) {
+        ts_measures m = ts_measures_of(&t->params[i], t->spec.data);
+        loss[l] = NAN;
+        if (k >= 0 && ts_measures_find(&m, ts_latest_loss[l]))
+            ts_record_get_measure(t->spec.layout, k, record_of(t, i), m.offset, 1, &loss[l]);
+    }
+}
+
+bool ts_trainer_latest(const void *state, int64_t count, ts_latest *latest) {
+    const char *at = state;
+    state_header header;
+    memcpy(&header, at, sizeof header);
+    if (header.count != count)
+        return false;
+    const char *losses = at + sizeof header + (size_t)count * 2 * sizeof(int64_t);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t reached;
+        memcpy(&reached, at + sizeof header + (size_t)i * sizeof reached, sizeof reached);
+        latest[i].steps_done = steps_of(reached);
+        memcpy(latest[i].loss, losses + (size_t)i * sizeof latest[i].loss, sizeof latest[i].loss);
+    }
+    return true;
+}
+
+const void *ts_trainer_saved_records(const void *state, size_t bytes, const ts_record_layout *layout, int64_t count) {
+    state_header header;
+    size_t records = ts_trainer_latest_bytes(count) + (size_t)count * layout->bytes;
+    if (bytes < records)
+        return NULL;
+    memcpy(&header, state, sizeof header);
+    bool fits = header.count == count && header.record_bytes == (int64_t)layout->bytes;
+    return fits ? (const char *)state + ts_trainer_latest_bytes(count) : NULL;
 }
 
 ts_status ts_trainer_save(const ts_trainer *t, void **out, size_t *bytes) {
     state_header header = header_of(t);
     size_t count = (size_t)t->spec.count, record_bytes = t->spec.layout->bytes;
-    *bytes = ts_trainer_state_bytes(t);
+    int64_t places = places_of(t, &header);
+    *bytes = state_bytes(t, &header, places);
     char *state = ts_alloc(*bytes, "a unit's state"), *at = state;
     ts_status status = state ? TS_OK : TS_ERROR_MEMORY;
     *out = state;
@@ -317,8 +488,15 @@ ts_status ts_trainer_save(const ts_trainer *t, void **out, size_t *bytes) {
     at += count * sizeof(int64_t);
     memcpy(at, t->diverged, count * sizeof(int64_t));
     at += count * sizeof(int64_t);
+    for (int i = 0; i < t->spec.count; i++, at += TS_LATEST_LOSSES * sizeof(double)) {
+        double loss[TS_LATEST_LOSSES];
+        get_latest(t, i, loss);
+        memcpy(at, loss, sizeof loss);
+    }
     memcpy(at, t->records, count * record_bytes);
     at += count * record_bytes;
+    memcpy(at, t->kept, (size_t)places * count * kept_bytes(t));
+    at += (size_t)places * count * kept_bytes(t);
     for (int i = 0; i < t->spec.count && status == TS_OK; i++, at += header.engine_bytes)
         status = t->spec.engine->get_state(t->training, i, at);
     if (status != TS_OK) {
@@ -334,13 +512,15 @@ static bool header_fits(const ts_trainer *t, const state_header *header, size_t 
     const ts_record_layout *layout = t->spec.layout;
     state_header mine = header_of(t);
     return header->count == mine.count && header->record_bytes == mine.record_bytes &&
-           header->engine_bytes == mine.engine_bytes && bytes == ts_trainer_state_bytes(t) && header->step >= 0 &&
-           header->step <= t->steps && header->checkpoint >= 0 && header->checkpoint <= layout->checkpoints &&
+           header->engine_bytes == mine.engine_bytes && header->step >= 0 && header->step <= t->steps &&
+           header->checkpoint >= 0 && header->checkpoint <= layout->checkpoints &&
            (header->checkpoint == 0 || layout->step[header->checkpoint - 1] <= header->step) &&
            (header->checkpoint == layout->checkpoints || header->step <= layout->step[header->checkpoint]) &&
-           header->measured >= 0 && header->measured < mine.count &&
-           (header->measured == 0 ||
-            (header->checkpoint < layout->checkpoints && header->step == layout->step[header->checkpoint]));
+           header->measured >= 0 && header->measured < mine.count && header->reviewed >= 0 &&
+           header->reviewed <= header->checkpoint + 1 &&
+           (!is_begun(header->measured, header->reviewed) ||
+            (header->checkpoint < layout->checkpoints && header->step == layout->step[header->checkpoint])) &&
+           bytes == state_bytes(t, header, places_of(t, header));
 }
 
 // Every instance is where its unit is, or has ended before; reached and diverged (count), as they lie in the state.
@@ -368,9 +548,11 @@ ts_status ts_trainer_restore(ts_trainer *t, const void *state, size_t bytes) {
     memcpy(t->reached, at, count * sizeof(int64_t));
     at += count * sizeof(int64_t);
     memcpy(t->diverged, at, count * sizeof(int64_t));
-    at += count * sizeof(int64_t);
+    at = (const char *)state + ts_trainer_latest_bytes(header.count);
     memcpy(t->records, at, count * record_bytes);
     at += count * record_bytes;
+    memcpy(t->kept, at, (size_t)places_of(t, &header) * count * kept_bytes(t));
+    at += (size_t)places_of(t, &header) * count * kept_bytes(t);
     for (int i = 0; i < t->spec.count; i++, at += header.engine_bytes) {
         ts_status status = t->spec.engine->set_state(t->training, i, at);
         if (status != TS_OK)
@@ -379,6 +561,7 @@ ts_status ts_trainer_restore(ts_trainer *t, const void *state, size_t bytes) {
     t->step = header.step;
     t->checkpoint = header.checkpoint;
     t->measured = header.measured;
+    t->reviewed = header.reviewed;
     atomic_store(&t->progress, (double)t->step / (double)t->steps);
     return TS_OK;
 }
@@ -386,7 +569,8 @@ ts_status ts_trainer_restore(ts_trainer *t, const void *state, size_t bytes) {
 int64_t ts_trainer_bytes(const ts_params *params, const ts_record_layout *layout) {
     ts_parameter_layout parameters;
     params->schema->model->layout(params, &parameters);
-    // Weights, moments and a gradient in double precision at most, the record, and the parameters' struct.
+    // Weights, moments and a gradient in double precision at most, the record, kept weights, the parameters' struct.
     int64_t numbers = (1 + ts_optimiser_parts(params)) * parameters.total;
-    return (int64_t)sizeof(ts_params) + (int64_t)layout->bytes + numbers * (int64_t)sizeof(double);
+    return (int64_t)sizeof(ts_params) + (int64_t)layout->bytes + numbers * (int64_t)sizeof(double) +
+           layout->kept * parameters.total * (int64_t)sizeof(float);
 }

@@ -16,8 +16,9 @@ typedef struct ts_trainer_spec {
     int count;
     const struct ts_data *data;     // of the case; must outlive the trainer
     const ts_record_layout *layout; // likewise
-    const ts_team *team; // ranks that train this unit together, each with a trainer of its own that is advanced
-                         // with them; NULL: this one alone
+    const ts_team *team;  // ranks that train this unit together, each with a trainer of its own that is advanced
+                          // with them; NULL: this one alone
+    struct ts_crew *crew; // threads that help in large steps and measures; NULL: none
 } ts_trainer_spec;
 
 typedef struct ts_trainer ts_trainer;
@@ -28,8 +29,8 @@ void ts_trainer_free(ts_trainer *trainer);
 
 // Trains on until everything is measured (*finished), or *pause, a ts_pause, is not 0 (on any rank of the team):
 // it then returns within some 20 ms, between two steps, and may be called again. Measures in progress are finished
-// first, or given up, as *pause says; ranks of a team that were not asked themselves finish an instance's. When it
-// returns has no influence on any bit of the results.
+// first, or given up, as *pause says; ranks of a team that were not asked themselves finish their share of a pass over
+// the pairs. When it returns has no influence on any bit of the results.
 ts_status ts_trainer_advance(ts_trainer *trainer, const atomic_int *pause, bool *finished);
 
 // Steps of the whole unit done so far, of how many; readable from any thread.
@@ -47,9 +48,25 @@ ts_trained ts_trainer_result(const ts_trainer *trainer, int instance);
 // The whole state between two steps, for ts_trainer_restore of a new trainer with the same spec. *state (*bytes):
 // free with ts_free; NULL unless TS_OK. TS_ERROR_MEMORY: there is no room for it; TS_ERROR_FATAL: the device is lost.
 ts_status ts_trainer_save(const ts_trainer *trainer, void **state, size_t *bytes);
-size_t ts_trainer_state_bytes(const ts_trainer *trainer); // of it
+size_t ts_trainer_most_state_bytes(const ts_trainer *trainer); // that it can have at any step
 // TS_ERROR_UNIT: it is not this unit's, and the trainer is as before; TS_ERROR_FATAL: the device is lost.
 ts_status ts_trainer_restore(ts_trainer *trainer, const void *state, size_t bytes);
+
+// What a saved state tells of its instances without an engine: steps done, and losses of the last checkpoint that was
+// measured (NaN: there was none, or the model has no such loss).
+enum { TS_LATEST_LOSSES = 3 };
+extern const char *const ts_latest_loss[TS_LATEST_LOSSES]; // their names
+typedef struct ts_latest {
+    int64_t steps_done;
+    double loss[TS_LATEST_LOSSES];
+} ts_latest;
+
+// From the beginning of the state of a unit of `count` instances, of which so many bytes are enough. False: it is none.
+size_t ts_trainer_latest_bytes(int64_t count);
+bool ts_trainer_latest(const void *state, int64_t count, ts_latest *latest);
+
+// The instances' records (count, layout->bytes) within a whole state. NULL: it is not of such a unit.
+const void *ts_trainer_saved_records(const void *state, size_t bytes, const ts_record_layout *layout, int64_t count);
 
 // Bytes that a trainer of one instance takes, about; for packing units into memory.
 int64_t ts_trainer_bytes(const ts_params *params, const ts_record_layout *layout);

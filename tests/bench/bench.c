@@ -61,7 +61,7 @@ static void open_entry(const shape *s, const char *backend, const ts_engine *eng
     e->operations = bench_operations(&s->of.params, s->of.data);
     if (kernels)
         setenv("TOYSWEEP_KERNELS", kernels, 1);
-    ts_training_spec spec = {&s->of.params, 1, s->of.data, NULL};
+    ts_training_spec spec = {.params = &s->of.params, .count = 1, .data = s->of.data};
     check(e->engine->create(&spec, &e->training));
     unsetenv("TOYSWEEP_KERNELS");
     // Past the start, where batches cost what they cost later; then as many steps as fill some 20 ms.

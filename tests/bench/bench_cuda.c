@@ -41,7 +41,7 @@ static void time_training(const char *text, bool small, const char *only) {
         check(TS_ERROR_MEMORY);
     for (int i = 0; i < count; i++)
         all[i] = f.params;
-    ts_training_spec spec = {all, count, f.data, NULL};
+    ts_training_spec spec = {.params = all, .count = count, .data = f.data};
     check(engine->create(&spec, &training));
     for (int round = -1; round < ROUNDS; round++) { // the first one is not counted
         double start = ts_clock();

@@ -38,7 +38,7 @@ int main(int argc, char **argv) {
     const ts_engine *engine = find_engine(argv[1], &f.params);
     printf("%s\n", engine ? TOYSWEEP_VERSION : "none");
     if (engine)
-        check(engine->create(&(ts_training_spec){&f.params, 1, f.data, NULL}, &training));
+        check(engine->create(&(ts_training_spec){.params = &f.params, .count = 1, .data = f.data}, &training));
     while (engine && fflush(stdout) == 0 && scanf("%lld", &steps) == 1) {
         double begin = ts_clock(), used = processor_seconds();
         int64_t to = reached + steps;

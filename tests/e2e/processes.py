@@ -1,6 +1,7 @@
 """Processes that a test started: who they are, waiting for their end, ending them, and where they hang."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -8,6 +9,11 @@ import time
 MPIRUN = os.environ.get("TOYSWEEP_MPIRUN", "")  # empty: built without MPI
 TIMEOUT = 600  # seconds for one run or wait; the longest take some ten on a quiet machine
 PATIENCE = 60  # with an mpirun whose ranks are all gone
+
+
+def find_tool(name):
+    """Its path: those of administrators are not on everybody's."""
+    return shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
 
 
 def processes():
@@ -92,12 +98,25 @@ def ranks_of(process):
     return ranks
 
 
+def is_rank(pid):
+    return b"OMPI_COMM_WORLD_RANK" in environment_of(pid) and not is_tracer(pid)
+
+
 def to_all(pids, number):
     for pid in pids:
         try:
             os.kill(pid, number)
         except ProcessLookupError:
             pass
+
+
+def end_all(find):
+    """SIGKILL to all that find() finds, until there are none."""
+    end = time.monotonic() + PATIENCE
+    while left := find():
+        assert time.monotonic() < end, f"processes {left} cannot be killed"
+        to_all(left, signal.SIGKILL)
+        time.sleep(0.02)
 
 
 def stacks(pid):

@@ -19,6 +19,7 @@ import zlib
 from processes import MPIRUN, TIMEOUT, finish, kill_family, processor_time
 
 TOYSWEEP = os.environ["TOYSWEEP"]
+WAY = os.environ.get("TOYSWEEP_TEST_IO", "")  # how ranks write rows, where a test does not say; empty: as they choose
 NIGHTLY = os.environ.get("TOYSWEEP_TEST_NIGHTLY", "") == "1"
 
 ENVIRONMENT = {
@@ -86,6 +87,28 @@ def fitted(sweep, seconds):
 
 def long_sweep(seconds=3):
     return fitted(LONG, seconds)
+
+
+# A table that is no group, so that measures are cheap, learned by a network just large enough to be shared by ranks.
+ORDER = 120
+LARGE = """\
+name: large
+task: cayley
+cayley: table.csv
+model: mlp
+hidden: 928
+train_fraction: 0.9
+steps: 24
+checkpoints: [8, 24]
+save: final
+instances: 2
+"""
+
+
+def large_table():
+    """What table.csv holds."""
+    rows = (",".join(str((7 * a + a * b + 3 * b) % ORDER) for b in range(ORDER)) for a in range(ORDER))
+    return "\n".join(rows) + "\n"
 
 
 def is_sanitized():
@@ -169,10 +192,16 @@ def in_creation_order(group):
     return names
 
 
+def with_way(arguments, ranks):
+    """A command's arguments, with how ranks are to write."""
+    says = WAY and ranks and arguments[0] == "run" and "--io" not in arguments
+    return [*arguments, "--io", WAY] if says else [*arguments]
+
+
 def command(*arguments, ranks=0):
     """Argument list; ranks 0: started alone."""
     launcher = [MPIRUN, "-n", str(ranks)] if ranks else []
-    return [*launcher, TOYSWEEP, *map(str, arguments)]
+    return [*launcher, TOYSWEEP, *map(str, with_way(arguments, ranks))]
 
 
 class Case(unittest.TestCase):
@@ -239,8 +268,8 @@ class Case(unittest.TestCase):
         return set(rows)
 
     def check_nothing_else(self, *names):
-        """Besides these, the directory holds only sweeps and their results, with logs."""
-        kept = (".yaml", ".h5", ".h5.log.jsonl", *names)
+        """Besides these, the directory holds only sweeps, with tables, and their results, with logs."""
+        kept = (".yaml", ".csv", ".h5", ".h5.log.jsonl", *names)
         self.assertEqual([name for name in self.files() if not name.endswith(kept)], [])
 
     def start(self, *arguments, ranks=0, **options):

@@ -12,7 +12,7 @@ import signal
 import subprocess
 
 from processes import MPIRUN, finish
-from support import NIGHTLY, TOYSWEEP, Case, fitted, sha256
+from support import NIGHTLY, TOYSWEEP, Case, fitted, sha256, with_way
 
 CALLS = ("openat", "write", "pwrite64", "pwritev", "fsync", "fdatasync", "rename", "close", "fallocate", "ftruncate",
          "mkdir", "unlink")
@@ -35,11 +35,23 @@ def phase_of(path, directory):
     return "directory"
 
 
+# Four cases of three rows; short, but with states saved.
+SHORT = """\
+name: short
+task: tree
+steps: STEPS
+checkpoints: {log: 10}
+instances: 3
+grid:
+  depth: [2, 3]
+  hidden: [2, 4]
+"""
+
+
 class SystemCalls(Case):
     """Of a command that makes run.h5, from whole.h5 or with its bytes."""
     SWEEP = ""
     SECONDS = 0.1  # for one thread: time enough for some states to be saved
-    TEAM = ""  # goes with the sweep
     OPTIONS = []
     RANKS = 0  # of a run without faults
     PHASES = None  # those of which some are tried with every change; all phases if None
@@ -50,6 +62,9 @@ class SystemCalls(Case):
     def go_on(self):
         """After a fault: the same command."""
         self.run_program(*self.arguments(), ranks=self.RANKS)
+
+    def prepare(self):
+        """Writes what the sweep names."""
 
     def units(self):
         """Whose states are watched."""
@@ -62,7 +77,8 @@ class SystemCalls(Case):
         if not shutil.which("strace") or subprocess.run(trial, capture_output=True).returncode != 0:
             self.skipTest("needs strace with --seccomp-bpf, and the right to trace")
         self.directory = os.path.realpath(self.directory)
-        self.sweep = self.write("short.yaml", fitted(self.SWEEP, self.SECONDS) + self.TEAM)
+        self.prepare()
+        self.sweep = self.write("short.yaml", fitted(self.SWEEP, self.SECONDS) if "STEPS" in self.SWEEP else self.SWEEP)
         self.tried, self.happened = collections.Counter(), collections.Counter()
         self.expected, self.whole = self.run_whole(self.sweep, *self.OPTIONS, ranks=self.RANKS)
 
@@ -70,12 +86,13 @@ class SystemCalls(Case):
         """The command's own files, as the shell's words."""
         file = self.path("run.h5")
         paths = [self.directory] + [file + suffix for suffix in SUFFIXES]
+        paths += [f"/proc/self/fd/{descriptor}" for descriptor in range(10, 40)]  # MPI-IO opens the results file so
         for unit in self.units():
             state = f"{file}.state/unit-{unit}"
             paths += [state + ".bin", state + ".old", state + ".bin.$$.tmp"]
         return paths
 
-    def traced(self, calls, fault=None):
+    def traced(self, calls, fault=None, ranks=0):
         """A shell command that runs the program under strace."""
         words = ["strace", "-D", "-f", "-y", "-qq", "-o", self.path("trace"), "-e", "trace=" + ",".join(calls)]
         if not fault or "signal" not in fault:
@@ -84,12 +101,12 @@ class SystemCalls(Case):
             words += ["-e", "inject=" + fault]
         for path in self.watched():
             words += ["-P", path]
-        words += [TOYSWEEP, *self.arguments()]
+        words += [TOYSWEEP, *with_way(self.arguments(), ranks)]
         return "exec " + " ".join(words)
 
     def run_traced(self, calls, fault=None, ranks=0, rank=0):
-        program = ["sh", "-c", self.traced(calls, fault)]
-        plain = [TOYSWEEP, *self.arguments()]
+        program = ["sh", "-c", self.traced(calls, fault, ranks)]
+        plain = [TOYSWEEP, *with_way(self.arguments(), ranks)]
         if ranks:
             apps = [program if r == rank else plain for r in range(ranks)]
             program = [MPIRUN]
@@ -108,16 +125,16 @@ class SystemCalls(Case):
                 path = self.path(name)
                 shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
 
-    def census(self, **where):
+    def census(self, calls=CALLS, **where):
         """The phase of every call of every kind, per thread: {call: {phase: [n, ...]}}."""
-        result = self.run_traced(CALLS, **where)
+        result = self.run_traced(calls, **where)
         self.assertEqual(result.code, 0, result.output)
         self.forget()
         counted = collections.Counter()
         phases = collections.defaultdict(lambda: collections.defaultdict(set))
         for line in result.trace.splitlines():
             match = re.match(r"(\d+) +(\w+)\((.*)", line)
-            if not match or match[2] not in CALLS:
+            if not match or match[2] not in calls:
                 continue
             thread, call, arguments = match.groups()
             counted[thread, call] += 1
@@ -131,7 +148,7 @@ class SystemCalls(Case):
     def inject(self, call, n, fault, **where):
         """One run with a fault, checked, and continued. False if there were not so many calls this time."""
         self.forget()
-        result = self.run_traced([call], f"{call}:{FAULTS[fault]}:when={n}", **where)
+        result = self.run_traced([call], f"{call}:{FAULTS.get(fault, 'error=' + fault)}:when={n}", **where)
         happened = "INJECTED" in result.trace if fault != "KILL" else result.code not in (0, 75)
         messages = [line for line in result.output.splitlines()
                     if line.startswith("toysweep: ") and "warning: " not in line]

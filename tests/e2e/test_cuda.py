@@ -7,7 +7,7 @@ import unittest
 import h5py
 import numpy
 
-from support import TOYSWEEP, Case, main, needs_mpi, sha256
+from support import TOYSWEEP, Case, main, sha256
 
 GPUS = [line for line in subprocess.run([TOYSWEEP, "info"], capture_output=True, text=True).stdout.splitlines()
         if "compute capability" in line]
@@ -24,22 +24,6 @@ SWEEPS = {
     "transformer": "task: power\nmodel: transformer\np: 7\nm: [1, 2]\nd_model: 6\nheads: 2\nd_head: 3\nd_mlp: 8\n"
                    "steps: 30\ncheckpoints: {every: 10}\ntrain_fraction: 0.6\ninstances: 2\n",
 }
-
-# Fused, not fused, and one that diverges.
-WIDE = """\
-name: wide
-steps: 12
-checkpoints: {every: 4}
-save: final
-cases:
-  - {task: group, group: S4, model: mlp, embed: 10, hidden: 12, train_fraction: 0.5}
-  - {task: group, group: S3, model: mlp, embed: 6, hidden: 130, train_fraction: 0.7}
-  - {task: group, group: C5, model: mlp, embed: 6, hidden: 9, lr: 1.0e30}
-  - {task: power, p: 7, m: 2, model: transformer, d_model: 6, heads: 2, d_head: 3, d_mlp: 8}
-grid:
-  ranks_per_instance: [1, 2]
-"""
-
 
 @unittest.skipUnless(GPUS, "no GPU")
 class Cuda(Case):
@@ -112,47 +96,6 @@ class Cuda(Case):
                 numpy.testing.assert_array_equal(lost["train_loss"][:][done], whole["train_loss"][:][done])
         self.run_program("run", path, "--backend", "cuda", "-o", "lost.h5")
         self.assertEqual(sha256(self.path("whole.h5")), sha256(self.path("lost.h5")))
-
-
-@needs_mpi
-@unittest.skipUnless(GPUS, "no GPU")
-class WideCuda(Case):
-    """Two ranks train one instance: by NCCL if each has a GPU, else through host memory."""
-
-    def train(self, out, devices, expect=3, **environment):
-        self.write("wide.yaml", WIDE)
-        return self.run_program("run", "wide.yaml", "--backend", "cuda", "-o", out, ranks=2, expect=expect,
-                                environment={"TOYSWEEP_EMULATE_DEVICES": str(devices), **environment})
-
-    def test_losses_are_those_of_one_rank(self):
-        output = self.train("wide.h5", 2)
-        self.assertEqual("host memory" in output, len(GPUS) < 2 and not EMULATED)
-        with h5py.File(self.path("wide.h5")) as file:
-            found = {}
-            for name, group in file["cases"].items():
-                words = dict(word.split("=") for word in name.split(","))
-                ranks = words.pop("ranks_per_instance")
-                found.setdefault(tuple(words.items()), {})[ranks] = (
-                    group["train_loss"][:], file["steps_done"][group["instance"][0]])
-            self.assertEqual(sorted(file["status"][:]), [1] * 6 + [2] * 2)
-        self.assertEqual(len(found), 4)
-        for name, by_ranks in found.items():
-            numpy.testing.assert_allclose(by_ranks["2"][0], by_ranks["1"][0], rtol=1e-6, err_msg=str(name))
-            self.assertEqual(by_ranks["2"][1], by_ranks["1"][1])
-
-    def test_bits_depend_on_neither_network_nor_run(self):
-        outputs = [self.train(f"{number}.h5", devices) for number, devices in enumerate((2, 2, 1))]
-        self.assertEqual(len({sha256(self.path(f"{number}.h5")) for number in range(3)}), 1)
-        if EMULATED:
-            self.assertIn("add up gradients in host memory, which takes longer: some of them share a GPU", outputs[2])
-
-    @needs_emulator
-    def test_a_lost_gpu_ends_the_run(self):
-        for devices in 1, 2:
-            output = self.train("lost.h5", devices, expect=1, TOYSWEEP_EMULATE_LOST="45")
-            self.assertIn("unspecified launch failure", output)
-            with h5py.File(self.path("lost.h5")) as file:
-                self.assertFalse((file["status"][:] == 2).any())
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """A full disk: at creation, during the run, while saving. Once there is space again the same command goes on."""
 
+import errno
 import os
 import signal
 import subprocess
 
 from processes import finish
-from support import Case, long_sweep, main, sha256
+from support import Case, long_sweep, main, needs_mpi, sha256
 
 
 class DiskFull(Case):
@@ -20,8 +21,11 @@ class DiskFull(Case):
 
     def fill(self, leave):
         free = os.statvfs(self.path("small-disk"))
-        with open(self.path("small-disk/filler"), "wb") as file:
-            file.write(b"x" * max(0, free.f_bavail * free.f_bsize - leave))
+        try:
+            with open(self.path("small-disk/filler"), "wb") as file:
+                file.write(b"x" * max(0, free.f_bavail * free.f_bsize - leave))
+        except OSError as error:  # a run has taken some of it in the meantime
+            self.assertEqual((error.errno, leave), (errno.ENOSPC, 0))
 
     def empty(self):
         os.unlink(self.path("small-disk/filler"))
@@ -44,15 +48,28 @@ class DiskFull(Case):
             self.empty()
         self.check_continues()
 
-    def fill_during_run(self, *options):
+    def fill_during_run(self, *options, **more):
         """When states have been saved already, and more are still to be."""
-        process = self.start_training(self.sweep, "small-disk/long.h5", "--checkpoint-interval", "0.02s", *options)
+        process = self.start_training(self.sweep, "small-disk/long.h5", "--checkpoint-interval", "0.02s", *options,
+                                      **more)
         self.wait_for(lambda: self.states("small-disk/long.h5") or process.poll() is not None, "a saved state")
         self.fill(0)
         return process
 
     def test_during_the_run(self):
-        process = self.fill_during_run("--threads", 2)
+        self.check_full_during_run("--threads", 2)
+
+    @needs_mpi
+    def test_during_the_run_of_ranks(self):
+        for way in "mpio", "posix":
+            with self.subTest(way):
+                self.check_full_during_run("--threads", 1, "--io", way, ranks=2)
+                self.empty()
+                os.unlink(self.path("small-disk/long.h5"))
+                os.unlink(self.path("small-disk/long.h5.log.jsonl"))
+
+    def check_full_during_run(self, *options, **more):
+        process = self.fill_during_run(*options, **more)
         output = finish(process)
         # Rows have their place from the start; only states cannot be saved, which is said.
         self.assertEqual(process.returncode, 0, output)

@@ -21,6 +21,18 @@ cases:
   - {task: power, p: 11, m: 2, n: 3, model: transformer, d_model: 16, heads: 2, d_head: 8, d_mlp: 32}
 """
 
+# A step of 6e9 multiply-adds.
+LARGE = """\
+name: large
+task: group
+group: S5
+hidden: 3072
+steps: 2
+checkpoints: [2]
+save: final
+instances: 2
+"""
+
 # 300 cases of one instance each, and so 300 units, over in an instant.
 SHORT_UNITS = """\
 name: short
@@ -68,6 +80,13 @@ class Identical(Case):
         self.assertEqual(self.finished(sweep, "ranks.h5", "--threads", 1, ranks=3), expected, "3 ranks")
         self.stop_halfway(sweep, "parts.h5", "--threads", 1)
         self.assertEqual(self.finished(sweep, "parts.h5", ranks=2), expected, "continued")
+
+    def test_a_large_instance_with_any_number_of_threads(self):
+        """All threads of a rank train it together; the second one is alone at the end."""
+        sweep = self.write("large.yaml", LARGE)
+        expected = self.finished(sweep, "alone.h5", "--threads", 1)
+        for threads in 2, 3:
+            self.assertEqual(self.finished(sweep, f"threads{threads}.h5", "--threads", threads), expected, threads)
 
     def test_running_again_changes_nothing(self):
         sweep = self.write("small.yaml", SMALL)

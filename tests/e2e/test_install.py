@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from support import ENVIRONMENT, SMALL, TOYSWEEP, Case, main
+from support import ENVIRONMENT, SMALL, TOYSWEEP, Case, main, needs_mpi
 
 BUILD = os.path.dirname(os.path.realpath(TOYSWEEP))
 LOAD = "import sys, toysweep; print(toysweep.__file__, toysweep.load(sys.argv[1], curves=False).sizes['seed'])"
@@ -37,6 +37,10 @@ class Installed(Case):
     def test_the_manual_page_is_there(self):
         with open(os.path.join(self.prefix, "share", "man", "man1", "toysweep.1"), encoding="utf-8") as page:
             self.assertIn(".TH TOYSWEEP", page.read())
+
+    @needs_mpi
+    def test_the_launcher_is_there(self):
+        self.assertIn("toysweep-mpirun 0.", self.call("toysweep-mpirun", "--version"))
 
 
 if __name__ == "__main__":

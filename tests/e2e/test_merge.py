@@ -268,13 +268,13 @@ class Choose(Parts):
     def test_best_is_the_lowest_loss_of_what_is_done(self):
         self.train("parts.h5")
         with h5py.File(self.path("parts.h5")) as file:
-            loss = {i: file["final_loss"][i] for i in range(24) if file["status"][i] == 1}
+            loss = {i: file["exact_loss"][i] for i in range(24) if file["status"][i] == 1}
             depth, resolved = file["depth"][:], [json.loads(x) for x in file["sweep/resolved"].asstr()[:]]
         best = min(loss, key=lambda i: (loss[i], i))
         chosen, said = self.exported("--instance", "best")
         self.assertEqual(chosen, {**LATER, **resolved[best]})
         self.assertIn(f"instance {best} (", said)
-        self.assertIn("final_loss", said)
+        self.assertIn("exact_loss", said)
         best = min((i for i in loss if depth[i] == 3 and resolved[i]["seed"] != 1), key=loss.get)
         self.assertEqual(self.exported("--instance", "best", "--where", "depth == 3 and seed != 1")[0],
                          {**LATER, **resolved[best]})

@@ -8,7 +8,7 @@ import re
 import struct
 import termios
 
-from support import TOYSWEEP, Case, flip, main, read_bytes
+from support import ENDLESS, TOYSWEEP, Case, flip, long_sweep, main, read_bytes, sha256
 
 import h5py
 import numpy
@@ -75,7 +75,7 @@ class Reports(Case):
     def test_numbers_are_those_of_the_file_and_medians_of_even_counts_are_means_of_two(self):
         shown, found = self.run_and_look(self.write("grid.yaml", GRID), "grid.h5")
         with h5py.File(self.path("grid.h5")) as file:
-            loss, lr, schedule = file["final_loss"][:], file["lr"][:], file["schedule"].asstr()[:]
+            loss, lr, schedule = file["exact_loss"][:], file["lr"][:], file["schedule"].asstr()[:]
         for point, row in zip(found["points"], shown.values()):
             values = loss[(lr == point["keys"]["lr"]) & (schedule == point["keys"]["schedule"])]
             expected = {"best": values.min(), "median": numpy.median(values), "mean": values.mean(),
@@ -84,7 +84,7 @@ class Reports(Case):
                 self.assertAlmostEqual(point[name], value, delta=1e-14 * abs(value), msg=name)
                 self.assertEqual(row[name], f"{value:.4g}")
             self.assertEqual((row["done"], point["instances"], point["done"], point["failed"]), ("4/4", 4, 4, 0))
-            self.assertEqual(point["measure"], "final_loss")
+            self.assertEqual(point["measure"], "exact_loss")
         (case,) = found["cases"]
         self.assertAlmostEqual(case["median"], numpy.median(loss), delta=1e-14)
 
@@ -128,9 +128,58 @@ class Reports(Case):
                                          "  - {task: group, group: S3, embed: 8, hidden: 8}\n")
         output = self.run_program("run", sweep)
         lines = {line.split()[0]: line for line in output.splitlines() if line.startswith("task=")}
-        self.assertRegex(lines["task=tree,hidden=2"], r" -  +-  .*final_loss$")
+        self.assertRegex(lines["task=tree,hidden=2"], r" -  +-  .*exact_loss$")
         self.assertRegex(lines["task=group,hidden=8"], r" 0/2  .*test_loss$")
         self.assertNotIn(" -  ", lines["task=group,hidden=8"])
+
+    def test_the_loss_shown_is_the_best_known_and_named(self):
+        sweep = self.write("feature.yaml", "steps: 300\nbatch: 64\nhidden: 2\nseed: 0..5\ncases:\n"
+                           "  - {task: tree, depth: 2}\n  - {task: independent, features: 4, correlated_pairs: 2}\n"
+                           "  - {task: independent, features: 12, feature_probability: 0.2}\n")
+        shown, found = self.run_and_look(sweep, "feature.h5")
+        with h5py.File(self.path("feature.h5")) as file:
+            case, final, exact, estimated, error = (file[name][:] for name in (
+                "case", "final_loss", "exact_loss", "estimated_loss", "final_loss_error"))
+        for k, (measure, column) in enumerate([("exact_loss", exact), ("exact_loss", exact),
+                                               ("estimated_loss", estimated)]):
+            point, known = found["points"][k], column[case == k]
+            self.assertEqual((point["measure"], point["best"]), (measure, known.min()))
+            self.assertIn(measure, list(shown.values())[k].values())
+            self.assertTrue((known != final[case == k]).all())
+        self.assertNotIn("error", found["points"][0])
+        self.assertEqual(found["points"][2]["error"], error[case == 2].max())
+        self.assertTrue((error[case < 2] == 0).all() and (error[case == 2] > 0).all())
+        self.assertTrue((numpy.isnan(estimated) == (case < 2)).all() and (numpy.isnan(exact) == (case == 2)).all())
+        for k, column in (1, exact), (2, estimated):
+            best = int(numpy.argmin(numpy.where(case == k, column, numpy.inf)))
+            output = self.run_program("export", "feature.h5", "--instance", "best", "--where",
+                                      f"features == {[6, 4, 12][k]}", "-o", f"{k}.safetensors")
+            self.assertIn(f"best: instance {best} (", output)
+            self.assertIn(f"{found['points'][k]['measure']} {column[best]:.4g}", output)
+
+    def test_stacked_instances_have_the_sum_of_their_losses(self):
+        sweep = self.write("stack.yaml", "name: stack\ntask: tree\ndepth: 2\nsteps: 2000\ngrid:\n  hidden: 2..5\n"
+                           "  stacked_instances: [1, 3]\n  seed: 0..6\n")
+        self.stop_halfway(sweep, "half.h5", "--threads", 1)
+        self.run_program("run", sweep, "-o", "whole.h5")
+        for name in "half.h5", "whole.h5":
+            with h5py.File(self.path(name)) as file:
+                hidden, size, seed, status, loss, sums = (file[key][:] for key in (
+                    "hidden", "stacked_instances", "seed", "status", "final_loss", "stacked_loss"))
+            for i, found in enumerate(sums):
+                stack = (hidden == hidden[i]) & (size == 3) & (seed // 3 == seed[i] // 3)
+                if size[i] == 3 and seed[i] < 6 and (status[stack] == 1).all():
+                    self.assertEqual(found, sum(loss[stack]))
+                else:  # alone, the one that is left over, or not all of them are done
+                    self.assertTrue(numpy.isnan(found), (i, found))
+        self.run_program("run", sweep, "-o", "half.h5")
+        whole = read_bytes(self.path("whole.h5"))
+        self.assertEqual(read_bytes(self.path("half.h5")), whole)
+        with h5py.File(self.path("half.h5")) as file:
+            place = file["stacked_loss"].id.get_offset() + 8 * 3
+        flip(self.path("half.h5"), place, 4)
+        self.run_program("run", sweep, "-o", "half.h5")  # a sum is made again
+        self.assertEqual(read_bytes(self.path("half.h5")), whole)
 
     def test_failed_and_pending_instances_are_counted(self):
         sweep = self.write("hot.yaml", GRID.replace("[1e-3, 1e-2]", "[1e-3, 1e30]"))
@@ -201,6 +250,49 @@ class Reports(Case):
                 self.assertEqual(said["engines"], [{"engine": engine, "cases": 1}])
             self.assertEqual([case["engine"] for case in status["cases"]], [engine])
 
+    def test_a_run_can_be_watched(self):
+        """From the states of unfinished units: where instances are, and their curves so far in a file of their own."""
+        process = self.start_training(self.write("endless.yaml", ENDLESS), "endless.h5", "--checkpoint-interval", "0.1s")
+        self.wait_for(lambda: any(name.endswith(".bin") for name in self.states("endless.h5")), "a state")
+        shown = self.run_program("status", "endless.h5")
+        self.assertRegex(shown, r"(?m)^unfinished instance +step +of +train_loss +exact_loss$")
+        found = json.loads(self.run_program("status", "endless.h5", "--json"))
+        for one in found["unfinished"]:
+            self.assertEqual(one["steps"], 10**9)
+            self.assertGreater(one["step"], 0)
+            self.assertGreater(one["train_loss"], 0)
+            self.assertNotIn("test_loss", one)
+        self.assertEqual(found["done"], 0)
+        self.assertIn("unfinished instance", self.run_program("status", "endless.h5", "-o", "now.h5"))
+        process.terminate()
+        with h5py.File(self.path("now.h5")) as file:
+            self.assertEqual(set(file["status"][:]), {0})
+            self.assertEqual(set(file["checksum"][:]), {0})
+            begun = 0
+            for case in file["cases"].values():
+                for row, instance in enumerate(case["instance"][:]):
+                    seen = numpy.isfinite(case["exact_loss"][row])
+                    done = file["steps_done"][instance]
+                    self.assertTrue((case["step"][:][seen] <= done).all())
+                    self.assertEqual(seen.any(), done > 0)
+                    self.assertFalse(seen[-1])
+                    begun += int(seen.any())
+            self.assertGreater(begun, 0)
+
+    def test_what_is_watched_is_never_taken_for_done(self):
+        """The run's files stay as they are; a file of what there was by then can be trained to its end, to the last bit
+        what the run itself comes to."""
+        self.interrupt(self.write("long.yaml", long_sweep()), "long.h5")
+        before = sha256(self.path("long.h5")), self.states("long.h5")
+        self.run_program("status", "long.h5", "-o", "now.h5")
+        self.assert_says(self.run_program("status", "long.h5", "-o", "now.h5", expect=2), "exists")
+        self.assertEqual((sha256(self.path("long.h5")), self.states("long.h5")), before)
+        count = {name: json.loads(self.run_program("status", name, "--json"))["done"] for name in ("long.h5", "now.h5")}
+        self.assertEqual(count["now.h5"], count["long.h5"])
+        self.assertEqual(self.finished("long.yaml", "now.h5"), self.finished("long.yaml", "long.h5"))
+        self.check_nothing_else()
+        self.assertEqual(json.loads(self.run_program("status", "long.h5", "--json"))["unfinished"], [])
+
     def test_plan_tells_programs_what_it_tells_people(self):
         sweep = self.write("grid.yaml", GRID.replace("depth: 2\n", "depth: 2..3\n"))
         plan = json.loads(self.run_program("plan", sweep, "--json", "--ranks", 2, "--threads", 3))
@@ -208,13 +300,14 @@ class Reports(Case):
         self.assertEqual([(case["case"], case["instances"]) for case in plan["cases"]],
                          [("depth=2", 16), ("depth=3", 16)])
         for case in plan["cases"]:
+            self.assertEqual((case["ranks_first"], case["ranks_most"]), (1, 1))
             self.assertAlmostEqual(case["seconds_together"], 16 * case["seconds_each"], delta=1e-9)
         self.assertAlmostEqual(plan["operations"], sum(16 * case["operations"] for case in plan["cases"]),
                                delta=1e-9 * plan["operations"])
         self.assertEqual(plan["engines"], [{"engine": "fused", "cases": 2}])
         self.assertEqual({case["engine"] for case in plan["cases"]}, {"fused"})
         for key in ("backend", "units", "unit_bytes", "index_bytes", "file_bytes", "seconds", "work_seconds",
-                    "wide_seconds", "bound_seconds", "busy", "cases_timed"):
+                    "bound_seconds", "busy", "recalls", "cases_timed"):
             self.assertIn(key, plan)
         self.assertGreaterEqual(plan["seconds"], 0.999 * plan["bound_seconds"])
         self.assertEqual(self.files(), ["grid.yaml"])

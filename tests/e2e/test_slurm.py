@@ -2,21 +2,16 @@
 
 import concurrent.futures
 import os
+import pathlib
 import random
-import shutil
 import signal
-import subprocess
-import tempfile
 import time
 import unittest
 
 from processes import MPIRUN, TIMEOUT, age, command_line, is_pending, to_all
-from slurm import Cluster, Job
-from support import NIGHTLY, TOYSWEEP, long_sweep, main, sha256
+from slurm import LAUNCHERS, PROGRAM, SCRIPT, Cluster, Job, Place, Sweep
+from support import NIGHTLY, TOYSWEEP, main
 
-SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "slurm", "sweep.sh")
-PROGRAM = os.path.realpath(TOYSWEEP)
-LAUNCHERS = "srun", "mpirun"
 EVENTS = "usr2", "cancel", "kill", "requeue", "preempt"
 PHASES = "launch", "start", "training", "saving", "late"
 ROUNDS = 10 if NIGHTLY else 1
@@ -25,133 +20,19 @@ PREEMPTED_CPUS = 40  # more than half of the node: the high job cannot run besid
 # Seconds of one thread. Preemption takes its time, and must meet a sweep that is not finished before.
 SWEEPS = {"long": 6, "longer": 10}
 
-cluster = folder = None
-idle_seconds = None  # what a run takes that finds nothing to do
-expected = {}
+cluster = place = None
 
 
 def setUpModule():
-    global cluster, folder, idle_seconds
+    global cluster, place
     if not MPIRUN:
         raise unittest.SkipTest("built without MPI")
     cluster = Cluster()
     unittest.addModuleCleanup(cluster.stop)
-    folder = tempfile.mkdtemp(prefix="toysweep jobs ")  # with spaces: paths with spaces must work
-    unittest.addModuleCleanup(shutil.rmtree, folder, ignore_errors=True)
-    for name, seconds in SWEEPS.items():
-        with open(os.path.join(folder, name + ".yaml"), "w") as file:
-            file.write(long_sweep(seconds).replace("name: long", "name: " + name))
-        for _ in range(2):
-            begin = time.monotonic()
-            subprocess.run([TOYSWEEP, "run", name + ".yaml"], cwd=folder, check=True, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
-        idle_seconds = time.monotonic() - begin
-        expected[name] = sha256(os.path.join(folder, name + ".h5"))
-
-
-class Sweep:
-    """One sweep on its way to its end, through as many jobs and restarts as it takes."""
-
-    def __init__(self, name, launcher, sweep="long", slurm=("--time=10",), options=("--checkpoint-interval", "0.1s")):
-        self.name, self.launcher, self.sweep, self.slurm, self.options = name, launcher, sweep, slurm, options
-        self.file = os.path.join(folder, name + ".h5")
-        self.jobs = self.restarts = self.read = 0
-        # mpirun fails now and then if another one makes its directory beside it at the same moment.
-        self.scratch = os.path.join(folder, "tmp", name)
-        os.makedirs(self.scratch, exist_ok=True)
-        self.submit()
-
-    def submit(self):
-        self.read = self.log_size()
-        self.jobs += 1
-        self.job = Job(cluster, folder, "--oversubscribe", "--ntasks=2", *self.slurm, f"--output={self.name}.log", SCRIPT,
-                       self.sweep + ".yaml", "-o", self.name + ".h5", "--threads", 1, *self.options,
-                       TOYSWEEP=TOYSWEEP, TOYSWEEP_LAUNCHER=self.launcher, TMPDIR=self.scratch)
-
-    def log_size(self):
-        return os.path.getsize(self.file + ".log.jsonl") if os.path.exists(self.file + ".log.jsonl") else 0
-
-    def said(self, event):
-        """How often the run log of this job's current start has such an event."""
-        if self.log_size() <= self.read:
-            return 0
-        with open(self.file + ".log.jsonl") as log:
-            log.seek(self.read)
-            return log.read().count(f'"event":"{event}"')
-
-    def output(self):
-        path = os.path.join(folder, self.name + ".log")
-        if not os.path.exists(path):
-            return ""
-        with open(path, errors="replace") as file:
-            return file.read()
-
-    def saved(self):
-        directory = self.file + ".state"
-        return os.path.isdir(directory) and any(name.endswith((".bin", ".tmp")) for name in os.listdir(directory))
-
-    def is_in(self, phase):
-        return {
-            "launch": lambda: True,  # the script runs; the program perhaps not yet
-            "start": lambda: os.path.exists(self.file) and self.job.ranks(PROGRAM),
-            "training": lambda: self.said("assign"),
-            "saving": lambda: self.said("assign") and self.saved(),
-            "late": lambda: self.said("unit") and self.is_far(),
-        }[phase]()
-
-    def is_far(self):
-        with open(self.file + ".log.jsonl") as log:
-            return log.read().count('"event":"unit"') >= 4
-
-    def reach(self, phase):
-        """Waits for the phase; False if the sweep was finished before."""
-        end = time.monotonic() + TIMEOUT
-        while True:
-            state = self.job.look()
-            if state == "RUNNING" and self.is_in(phase):
-                time.sleep(random.uniform(0, 0.3))
-                return True
-            if state == "COMPLETED":
-                return False
-            assert state not in Job.OVER, f"{self.name}: {state} before '{phase}'\n{self.output()}"
-            assert time.monotonic() < end, f"{self.name}: '{phase}' was not reached, {state}\n{self.output()}"
-            time.sleep(0.05)
-
-    def go_on(self, state):
-        """After the job has ended or was put back: starts it again."""
-        if state == "PENDING":
-            self.read = self.log_size()
-            self.restarts += 1
-            self.job.release()
-        elif state != "COMPLETED":
-            self.submit()
-
-    def finish(self):
-        """Restarts until all is done; the file must be that of a run without interruptions."""
-        end, patience = time.monotonic() + TIMEOUT, 0
-        while (state := self.job.look()) != "COMPLETED":
-            assert time.monotonic() < end, f"{self.name}: {self.job.look('%T %r %S')} after {TIMEOUT} s\n{self.output()}"
-            assert state in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING"), f"{self.name}: {state}\n{self.output()}"
-            if state == "PENDING" and time.monotonic() > patience:
-                self.go_on(state)
-                patience = time.monotonic() + 6
-            time.sleep(0.2)
-        self.check()
-
-    def check(self):
-        found = sha256(self.file)
-        assert found == expected[self.sweep], f"{self.name}: {found} is not {expected[self.sweep]}\n{self.output()}"
-        left = [name for name in os.listdir(folder) if name.startswith(self.name + ".h5.")]
-        assert left == [self.name + ".h5.log.jsonl"], left
+    place = Place(cluster, SWEEPS)
 
 
 # --- What happens to jobs; each returns the state the job is in then ---
-
-def usr2(sweep):
-    """The warning before the time limit, to the script."""
-    sweep.job.signal("--signal=USR2", "--batch")
-    return sweep.job.wait("PENDING", "COMPLETED", "FAILED")
-
 
 def cancel(sweep):
     sweep.job.signal()
@@ -181,13 +62,14 @@ def preempt(sweep):
     # every 30 s: its ranks stand still meanwhile, and are continued by Slurm's SIGCONT before its SIGTERM.
     if sweep.launcher == "mpirun":
         to_all(sweep.job.ranks(PROGRAM), signal.SIGSTOP)
-    high = Job(cluster, folder, f"--ntasks={PREEMPTED_CPUS}", "--partition=high", "--output=/dev/null", "--wrap=sleep 0.5")
-    state = sweep.job.wait("PENDING", *Job.OVER)
+    high = Job(cluster, place.folder, f"--ntasks={PREEMPTED_CPUS}", "--partition=high", "--output=/dev/null", "--wrap=sleep 0.5")
+    # One whose grace is over is TIMEOUT for a moment, before it is back in the queue.
+    state = sweep.job.wait("PENDING", *(over for over in Job.OVER if over != "TIMEOUT"))
     high.wait("COMPLETED")
     return state
 
 
-HAPPENINGS = {"usr2": usr2, "cancel": cancel, "kill": kill, "requeue": requeue, "preempt": preempt}
+HAPPENINGS = {"usr2": Sweep.warn, "cancel": cancel, "kill": kill, "requeue": requeue, "preempt": preempt}
 # What may have become of the job; any may have finished its sweep meanwhile.
 STATES = {"usr2": ["PENDING"], "cancel": ["CANCELLED"], "kill": ["FAILED"], "requeue": ["PENDING"], "preempt": ["PENDING"]}
 
@@ -197,9 +79,9 @@ def interrupt(launcher, event, number):
     name = f"{launcher}-{event}-{number}"
     if event == "preempt":
         slurm = "--time=10", "--partition=low", f"--cpus-per-task={PREEMPTED_CPUS // 2}"
-        sweep, hit = Sweep(name, launcher, "longer", slurm), 0
+        sweep, hit = Sweep(place, name, launcher, "longer", slurm), 0
     else:
-        sweep, hit = Sweep(name, launcher), 0
+        sweep, hit = Sweep(place, name, launcher), 0
     slow = event == "preempt" and launcher == "mpirun" and ROUNDS == 1
     for phase in ["training", "saving"] if slow else PHASES:
         if not sweep.reach(phase):
@@ -231,7 +113,7 @@ def is_warned(pid):
 def time_limit(launcher):
     """A job of one minute whose ranks stand still until the limit is near: Slurm's warning, or with mpirun the limit
     that the script sets, must stop them, saved, and put the job back."""
-    sweep = Sweep(f"limit-{launcher}", launcher, slurm=("--time=1", "--signal=USR2@25"))
+    sweep = Sweep(place, f"limit-{launcher}", launcher, slurm=("--time=1", "--signal=USR2@25"))
     assert sweep.reach("training")
     ranks = sweep.job.ranks(PROGRAM)
     to_all(ranks, signal.SIGSTOP)
@@ -246,7 +128,7 @@ def time_limit(launcher):
 
 def slices(launcher):
     """Jobs so short that it takes several: requeued until done."""
-    sweep = Sweep(f"slices-{launcher}", launcher, options=("--time-limit", f"{max(1, 10 * idle_seconds):.1f}s"))
+    sweep = Sweep(place, f"slices-{launcher}", launcher, options=("--time-limit", f"{max(1, 10 * place.idle_seconds):.1f}s"))
     sweep.finish()
     print(sweep.name, sweep.restarts, 'restarts', flush=True)
     return sweep.restarts
@@ -254,7 +136,7 @@ def slices(launcher):
 
 def fruitless():
     """Jobs too short for any progress: given up after three restarts."""
-    sweep = Sweep("fruitless", "srun", options=("--time-limit", "0.000001s"))
+    sweep = Sweep(place, "fruitless", "srun", options=("--time-limit", "0.000001s"))
     while (state := sweep.job.wait("PENDING", *Job.OVER)) == "PENDING":
         if sweep.output().count("back into the queue") > sweep.restarts:  # else it is still to start
             sweep.go_on(state)
@@ -264,12 +146,12 @@ def fruitless():
 
 def array():
     """Two tasks of a job array, one warned, both until they are done. Returns the tasks' logs, under the sweep's name."""
-    job = Job(cluster, folder, "--oversubscribe", "--ntasks=1", "--array=3-4", "--time=10", SCRIPT, "longer.yaml", "--set",
+    job = Job(cluster, place.folder, "--oversubscribe", "--ntasks=1", "--array=3-4", "--time=10", SCRIPT, "longer.yaml", "--set",
               "seed=%a", "--set", "name=array", "-o", "part-%a.h5", "--threads", 1, TOYSWEEP=TOYSWEEP)
-    logs = {task: os.path.join(folder, f"array-{job.number}_{task}.log") for task in (3, 4)}
+    logs = {task: place.path(f"array-{job.number}_{task}.log") for task in (3, 4)}
     tasks = {task: job.task(task) for task in logs}
     end = time.monotonic() + TIMEOUT
-    while not os.path.exists(os.path.join(folder, "part-3.h5")):
+    while not os.path.exists(place.path("part-3.h5")):
         assert time.monotonic() < end, [task.look("%T %r") for task in tasks.values()]
         time.sleep(0.1)
     tasks[3].signal("--signal=USR2", "--batch")
@@ -278,7 +160,7 @@ def array():
     for task in tasks.values():
         state = task.wait("COMPLETED", "FAILED", "CANCELLED")
         assert state == "COMPLETED", state
-    return {task: open(log, encoding="utf-8").read() for task, log in logs.items()}
+    return {task: pathlib.Path(log).read_text(encoding="utf-8") for task, log in logs.items()}
 
 
 class Slurm(unittest.TestCase):
@@ -340,7 +222,7 @@ class Slurm(unittest.TestCase):
         self.assertEqual([log.count("back into the queue") for log in logs.values()], [1, 0], logs)
         for task, log in logs.items():
             self.assertIn(f"part-{task}.h5: ", log)
-        self.assertEqual([name for name in os.listdir(folder) if name.startswith("toysweep-")], [])
+        self.assertEqual([name for name in os.listdir(place.folder) if name.startswith("toysweep-")], [])
 
     def test_a_job_that_makes_no_progress_gives_up(self):
         sweep, state = self.fruitless.result()

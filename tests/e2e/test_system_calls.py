@@ -3,22 +3,12 @@
 import itertools
 import os
 
-from support import main, needs_mpi, sha256
-from system_calls import SystemCalls
+from support import LARGE, large_table, main, needs_mpi, sha256
+from system_calls import SHORT, SystemCalls
 
 
 class Run(SystemCalls):
-    # Four cases of three rows; short, but with states saved.
-    SWEEP = """\
-name: short
-task: tree
-steps: STEPS
-checkpoints: {log: 10}
-instances: 3
-grid:
-  depth: [2, 3]
-  hidden: [2, 4]
-"""
+    SWEEP = SHORT
     OPTIONS = ["--threads", "1", "--checkpoint-interval", "0.01s", "--progress", "none"]
 
     def units(self):
@@ -40,22 +30,13 @@ grid:
 @needs_mpi
 class Team(SystemCalls):
     """Two ranks that train every instance together; the first of them saves and writes."""
-    SWEEP = """\
-name: short
-task: group
-group: S3
-model: mlp
-embed: 24
-hidden: 24
-train_fraction: 0.8
-steps: STEPS
-checkpoints: {log: 10}
-instances: 2
-"""
-    TEAM = "ranks_per_instance: 2\n"
-    OPTIONS = Run.OPTIONS
+    SWEEP = LARGE.replace("24", "4").replace("8, ", "1, ")
+    OPTIONS = [*Run.OPTIONS, "--ranks-per-instance", "2"]
     RANKS = 2
     PHASES = ["state"]
+
+    def prepare(self):
+        self.write("table.csv", large_table())
 
     def units(self):
         return ["0-0-1", "0-1-1"]

@@ -1,5 +1,6 @@
 """tools/plot.py on results files: which figures there are, of finished files and others, and what the page says."""
 
+import argparse
 import os
 import re
 import shutil
@@ -11,7 +12,8 @@ import h5py
 import numpy as np
 
 import toysweep
-from figures import feature
+from figures import comparison, feature, geometry
+from figures.page import lay_out
 
 EVERY_TASK = """
 steps: 3
@@ -31,8 +33,10 @@ TABLE_FIGURES = TRAINING_FIGURES + [
     "logit-similarity", "irrep-fractions", "restricted-and-excluded-loss", "losses-per-irrep",
     "key-irreps-across-seeds", "order-of-irreps", "region-measures", "embedding-fourier-norms",
     "dihedral-fourier-norms", "embedding-fourier-norms-over-time", "logit-cosines", "key-frequency-losses",
-    "neuron-frequencies", "neurons-in-two-dimensions", "neuron-clusters", "unembedding-by-irrep", "logit-slices",
-    "singular-values"]
+    "neuron-frequencies", "neurons-in-two-dimensions", "mean-fourier-norms", "region-mean-fourier-norms",
+    "neuron-clusters", "shares-of-clusters", "unembedding-by-irrep", "neuron-maps", "sign-neurons", "logit-slices",
+    "logit-hypotheses", "singular-values", "principal-components", "neuron-rows", "embedding-in-the-fourier-basis",
+    "key-frequency-products"]
 
 # Two groups that alternate. Figures of damaged and unfinished files are drawn of this one: there are fewer panels.
 GROUPS = """
@@ -62,15 +66,17 @@ binary: true
 steps: 20
 checkpoints: {log: 5}
 grid:
-  features: [6, 14]
+  features: [6, 14, 40]
   hidden: [2, 4]
 """
 
+OPTIONS = argparse.Namespace(threshold=1e-5)
+
 
 def test_losses_that_only_some_cases_have_are_drawn(path, folder):
-    """The exact loss is known of 6 features, not of 14; so is its curve."""
+    """The exact loss is known of 6 features, with its curve, and of 14 at the end, not of 40."""
     out = run_sweep(INDEPENDENT, folder)
-    for loss in [], ["--loss", "exact_loss"], ["--loss", "final_loss"], ["--loss", "train_loss"]:
+    for loss in [], *(["--loss", f"{kind}_loss"] for kind in ("exact", "estimated", "final", "train")):
         figures = os.path.join(folder, "-".join(["figures", *loss]))
         done = plot(out, "-o", figures, *loss)
         check_equal((done.returncode, done.stderr), (0, ""), f"exit code and stderr with {loss}")
@@ -78,11 +84,119 @@ def test_losses_that_only_some_cases_have_are_drawn(path, folder):
         assert "training-curves" in names and "weight-geometry" in names, (loss, names)
     with toysweep.Results(out) as results:
         view, = feature.views(results, np.arange(results.count), None)
-        check_equal((view.loss, feature.curves_of(view)[0]), ("final_loss", "train_loss"), "losses of all that are drawn")
+        check_equal((view.loss, feature.curves_of(view)[0]), ("loss", "train_loss"), "losses of all that are drawn")
+        check_equal([view.judged_by[view.cell(2, features)].tolist() for features in (6, 14, 40)],
+                    [["exact_loss"], ["exact_loss"], ["estimated_loss"]], "what cells are judged by")
+        about = [text.get_text()[0] == "~" for text in feature.loss_heatmap(view, OPTIONS).picture.axes[1].texts]
+        check_equal(about, [False] * 4 + [True] * 2, "numbers that are said to be estimates")
     os.mkdir(os.path.join(folder, "alone"))
-    done = plot(run_sweep(INDEPENDENT.replace("[6, 14]", "14"), os.path.join(folder, "alone")), "--loss", "exact_loss")
+    out = run_sweep(INDEPENDENT.replace("[6, 14, 40]", "40"), os.path.join(folder, "alone"))
+    done = plot(out, "--loss", "exact_loss")
     assert done.returncode == 1 and "Error" not in done.stderr and ("has no exact_loss" in done.stderr or
         "no finished instance has the expected loss" in done.stderr), done.stderr
+
+
+def only_view(results):
+    view, = feature.views(results, np.arange(results.count), None)
+    return view
+
+
+def panels_of(figure):
+    """Visible panels by their titles, colour bars aside."""
+    return {axis.get_title(): axis for axis in figure.picture.axes if axis.get_visible() and axis.get_title()}
+
+
+def test_directions_are_drawn_of_every_depth_best_first(path, folder):
+    out = run_sweep("{task: tree, depth: 1..3, hidden: 2..4, where: hidden <= features, steps: 200, instances: 3}",
+                    folder)
+    with toysweep.Results(out) as results:
+        view = only_view(results)
+        for hidden, depths, make in (2, (1, 2, 3), geometry.directions_in_2d), (3, (2, 3), geometry.directions_in_3d):
+            figure, expected = make(view, OPTIONS), []
+            for depth in depths:
+                cell = sorted(view.cell(hidden, depth), key=lambda i: results.table["exact_loss"][i])
+                expected += [f"depth {depth}\nseed {results.table['seed'][i]}, loss "
+                             f"{feature.short(results.table['exact_loss'][i])}" for i in cell]
+            check_equal(list(panels_of(figure)), expected, f"panels of {hidden} dimensions")
+        structure = geometry.Structure({"branching": 3}, 12)  # features 0 to 2, and three children of each
+        check_equal([edge[:2] for edge in structure.edges], [((i - 3) // 3, i) for i in range(3, 12)], "edges")
+        check_equal(len({structure.edges[i][3] for i in (0, 3, 6)}), 3, "colours of subtrees")
+
+
+def test_pairs_are_marked(path, folder):
+    structure = geometry.Structure({"correlated_pairs": 1, "anticorrelated_pairs": 2}, 8)
+    check_equal([edge[:3] for edge in structure.edges], [(0, 1, "-"), (2, 3, "--"), (4, 5, "--")], "pairs")
+    check_equal([handle.get_label() for handle in structure.legend],
+                ["correlated pair", "anticorrelated pair", "feature by itself"], "legend")
+    check_equal((len(set(structure.colors)), structure.colors[6]), (4, structure.colors[7]), "colours")
+    out = run_sweep("{task: independent, features: 4, steps: 50, instances: 2, grid: {hidden: [2, 3]}, cases: "
+                    "[{correlated_pairs: 1}, {anticorrelated_pairs: 1}]}", folder)
+    pictures, page = draw(out, os.path.join(folder, "figures"))
+    check_equal((pictures.count("directions-in-2d"), pictures.count("directions-in-3d")), (2, 2), "pictures")
+    check_equal(sorted(re.findall("<h2>(.*?)</h2>", page)), ["correlated pairs: 0, anticorrelated pairs: 1",
+                                                             "correlated pairs: 1, anticorrelated pairs: 0"], "headings")
+
+
+def test_dimensionality_is_drawn_over_sparsity(path, folder):
+    out = run_sweep("{task: independent, features: 5, steps: 50, grid: {hidden: [2, 3], "
+                    "feature_probability: [1, 0.1, 0.3]}}", folder)
+    with toysweep.Results(out) as results:
+        view = only_view(results)
+        panels = panels_of(geometry.dimensionality_over_sparsity(view, OPTIONS))
+        check_equal(list(panels), ["hidden 2", "hidden 3"], "panels")
+        for hidden, axis in zip((2, 3), panels.values()):
+            lines = [line for line in axis.lines if len(line.get_xdata()) == 3]
+            check_equal(len(lines), 5, "lines")
+            for feature_number, line in enumerate(lines):
+                shares = [view.last("dimensionality", view.best(hidden, p))[feature_number] for p in (1, 0.3, 0.1)]
+                check_equal(list(line.get_ydata()), shares, f"dimensionality of feature {feature_number}")
+            assert {"1/2", "2/3"} <= {text.get_text() for text in axis.texts}, axis.texts
+
+
+CONTROLS = """
+steps: 300
+batch: 256
+instances: 2
+where: hidden <= features
+cases:
+  - {task: tree, early_stopping: [true, false], depth: 1..3}
+  - {task: independent, binary: true, features: [2, 6, 14], feature_probability: {base: 0.25, branching: 2}}
+grid:
+  hidden: 2..3
+"""
+
+
+def test_a_tree_and_its_controls_are_side_by_side(path, folder):
+    out = run_sweep(CONTROLS, folder)
+    _, page = draw(out, os.path.join(folder, "figures"))
+    assert page.index("<h2>Side by side</h2>") < page.index("loss-by-features.png"), page
+    with toysweep.Results(out) as results:
+        *views, together = feature.views(results, np.arange(results.count), None)
+        check_equal([part.name for part in together.parts],
+                    ["tree", "tree, paths to leaves", "no hierarchy, P(on) = 0.25^level"], "parts")
+        check_equal((len(views), together.features), (3, [2, 6, 14]), "counts of features")
+        figure = comparison.loss_by_features(together, OPTIONS)
+        check_equal(list(panels_of(figure)), ["hidden width 2", "hidden width 3"], "panels")
+        for part in together.parts:
+            for features, hidden in (2, 2), (6, 2), (14, 2), (6, 3), (14, 3):
+                check_equal(part.losses[features, hidden].size, 2, "instances")
+                assert np.isfinite(part.stacked[features, hidden]), (part.name, features, hidden)
+        losses = sorted({part.losses[14, 3].min() for part in together.parts})
+        figure = comparison.smallest_width_by_features(together, argparse.Namespace(threshold=losses[-1] * 1.000001))
+        assert not re.search("<td>14</td><td>[^<]*</td><td>&gt; 3</td>", figure.table), figure.table
+        check_equal(figure.table.count("<tr><td>2</td>"), 3, "rows of two features")
+
+
+def test_the_smallest_width_is_also_that_of_the_notebooks_sum(path, folder):
+    out = run_sweep("{task: tree, depth: 2, hidden: 2..4, steps: 400, instances: 3}", folder)
+    with h5py.File(out, "r+") as file:
+        for name, values in ("exact_loss", [1e-3, 9e-6, 1e-7]), ("stacked_loss", [3e-3, 2e-5, 3e-7]):
+            for hidden, value in zip((2, 3, 4), values):
+                file[name][:] = np.where(file["hidden"][:] == hidden, value, file[name][:])
+    with toysweep.Results(out) as results:
+        figure = feature.smallest_width(only_view(results), OPTIONS)
+        check_equal(re.findall("<td>(.*?)</td>", figure.table), ["all", "3", "3", "4", "1e-7"], "widths")
+        check_equal([text.get_text() for text in figure.picture.axes[0].texts], ["3", "3", "4"], "bars")
 
 
 # plot.py where figures fail: sys.argv[1] names them.
@@ -125,7 +239,7 @@ def test_titles_fit_their_pictures(path, folder):
     for words in 2, 8, 40:
         picture, _ = program.plt.subplots(figsize=(4, 3), constrained_layout=True)
         title = picture.suptitle(" ".join(["representation"] * words))
-        program.lay_out(picture)
+        lay_out(picture)
         extent = title.get_window_extent(picture.canvas.get_renderer())
         assert extent.x0 >= 0 and extent.x1 <= picture.bbox.width, (words, extent)
         check_equal(" ".join(title.get_text().split()), " ".join(["representation"] * words), "the title's words")
@@ -170,8 +284,10 @@ def test_faults_are_one_line(path, folder):
 
 
 def grokking_rows(page):
-    """Lines of the page's table as texts: case, instances, grokked, median step."""
-    rows = [re.findall(r"<td>(.*?)</td>", line) for line in re.findall(r"<tr>(.*?)</tr>", page)]
+    """Lines of the page's table of grokking steps as texts: case, instances, how many grokked and when."""
+    tables = re.findall(r"<table>(.*?)</table>", page, re.DOTALL)
+    table = next((one for one in tables if "<th>grokked, at" in one), "")
+    rows = [re.findall(r"<td>(.*?)</td>", line) for line in re.findall(r"<tr>(.*?)</tr>", table)]
     return [row for row in rows if row]
 
 
@@ -184,15 +300,14 @@ def expected_rows(path):
             first, count = [], 0
             for instance in np.flatnonzero(results.table["group"] == name):
                 group, row = results.case_of(int(instance))
-                last, count = group["step"][-1], count + 1
+                count += 1
                 if results.table["status"][instance] == toysweep.DONE:
                     known = np.flatnonzero(group["test_accuracy"][row] >= 0.99)
                     first.append(float(group["step"][known[0]]) if len(known) else np.inf)
             done, grokked = len(first), int(np.isfinite(first).sum())
-            middle = "-" if not done else f"&gt; {last}" if 2 * grokked < done else \
-                f"{sorted(first)[(done - 1) // 2]:.0f}"
-            rows.append([name, f"{done}" if done == count else f"{done} of {count}", f"{grokked}" if done else "-",
-                         middle])
+            when = f", at {sorted(first)[(grokked - 1) // 2]:.0f}" if grokked else ""
+            rows.append([name, f"{done}" if done == count else f"{done} of {count}",
+                         f"{grokked} of {done}{when}" if done else "-"])
         return rows
 
 
@@ -227,7 +342,63 @@ def test_table_instances_that_never_generalise_are_shown(path, folder):
     pictures, page = draw_with(folder, test_accuracy=0.98)
     check_equal(pictures[:4], TRAINING_FIGURES, "pictures")
     for row in grokking_rows(page):
-        assert row[2] == "0" and row[3].startswith("&gt; "), row
+        check_equal(row[2], "0 of 3", "who grokked")
+
+
+def test_phases_are_shaded_where_the_columns_say(path, folder):
+    """Each boundary is the file's column, and another one where it is asked for; without a clean-up nothing is called
+    circuit formation."""
+    from figures import phases
+    out = run_sweep("{task: group, model: mlp, group: S3xC2, embed: 64, hidden: 64, train_fraction: 0.8, steps: 9000, "
+                    "checkpoints: {log: 60}, instances: 3, lr: [0.001, 0.000001]}", folder)
+    names = ("memorised_step", "circuit_formation_step", "cleanup_step", "grokked_step")
+    with toysweep.Results(out) as results:
+        group, _ = results.case_of(0)
+        rows = np.arange(results.count)
+        instances = group["instance"][...]
+        for name, found in zip(names, phases.boundaries(group, rows)):
+            column = results.table[name][instances]
+            assert np.isnan(column).any() and np.isfinite(column).any(), (name, column)
+            check_equal(str(np.where(np.isfinite(found), found, np.nan)), str(column), name)
+        slow, fast = (np.flatnonzero(results.table["lr"][instances] < limit) for limit in (1e-5, 1))
+        check_equal(phases.bands(group, slow)[1:], [(np.inf, np.inf)] * 3, "phases of what learns nothing")
+        begins = [begin for begin, _ in phases.bands(group, fast)]
+        check_equal(begins[1:], [phases.median_step(results.table[name]) for name in
+                                 ("memorised_step", "cleanup_step", "grokked_step")], "phases of all")
+        phases.THRESHOLDS.cleanup, phases.THRESHOLDS.memorised = 0.05, 0.5
+        memorised, _, cleanup, _ = phases.boundaries(group, rows)
+        phases.THRESHOLDS = phases.Thresholds()
+    fine = np.isfinite(cleanup)
+    assert fine.any() and (cleanup[fine] > results.table["cleanup_step"][instances][fine]).all(), cleanup
+    assert (memorised[fine] < results.table["memorised_step"][instances][fine]).all(), memorised
+    done = plot(out, "--cleanup", "0.1", "-o", os.path.join(folder, "set"))
+    assert done.returncode == 0 and "under 0.1 of its peak" in open(os.path.join(folder, "set", "index.html")).read()
+    for wrong in "0", "1.5", "half":
+        done = plot(out, "--grokked", wrong)
+        assert done.returncode == 2 and "--grokked" in done.stderr, done.stderr
+
+
+def test_steps_are_of_those_that_get_there(path, folder):
+    from figures.phases import median_step, reached_words
+    inf = np.inf
+    for steps, middle, words in (([inf, 900], 900, "1 of 2, at 900"), ([inf, inf], inf, "0 of 2"),
+                                 ([30, inf, 10, inf, inf], 10, "2 of 5, at 10"), ([7, 5, 6], 6, "3 of 3, at 6")):
+        check_equal((median_step(np.array(steps)), reached_words(np.array(steps))), (middle, words), steps)
+
+
+def test_losses_of_the_final_keys_are_drawn(path, folder):
+    """Solid lines, by the labels of their dimensions, in the figures of restricted and excluded losses."""
+    from figures.irreps import restricted_and_excluded_loss
+    out = run_sweep(GROUPS, folder)
+    with toysweep.Results(out) as results:
+        import plot as program
+        view, = program.table.views(results, np.arange(results.count), None)
+        axis = restricted_and_excluded_loss(view, None).picture.axes[0]
+        drawn = [line.get_ydata() for line in axis.lines if line.get_linestyle() == "-"]
+        group, row = results.case_of(0)
+        for name, split in (("final_total_restricted_loss", 2), ("final_total_excluded_loss", 0)):
+            wanted = group[name][row, :, split, 0]
+            assert any(len(y) == len(wanted) and np.allclose(y, wanted) for y in drawn), name
 
 
 def titles_of(path, figure):
@@ -267,7 +438,7 @@ def test_mixed_files_get_the_figures_of_both_families(path, folder):
     for name in ("training-curves", "weight-geometry", "loss-curves", "accuracy-curves", "weight-norm",
                  "grokking-steps"):
         assert name in pictures, (name, pictures)
-    cases = [row[0] for row in grokking_rows(page) if len(row) == 4]
+    cases = [row[0] for row in grokking_rows(page) if len(row) == 3]
     check_equal(cases[:4], [f"{group}, weight decay {decay}" for group in ("C5", "S3") for decay in ("0.5", "1")],
                 "cases of groups")
     assert len(cases) == 5 and cases[4].startswith("table.csv"), cases
@@ -305,7 +476,7 @@ def test_cases_say_what_they_learn(path, folder):
         check_equal(list(results.kinds), ["features"] * 2 + ["table"] * 4, "kinds")
         check_equal(list(results.labels), labels, "labels")
     pictures, page = draw(out, os.path.join(folder, "figures"))
-    check_equal([row[0] for row in grokking_rows(page) if len(row) == 4], labels[2:], "cases")
+    check_equal([row[0] for row in grokking_rows(page) if len(row) == 3], labels[2:], "cases")
     with h5py.File(out, "r+") as file:
         file.attrs.modify("format", np.int32(1))
         file.attrs.modify("version", "0.2.0")
@@ -346,7 +517,7 @@ def test_headings_and_titles_say_what_is_shown(path, folder):
         check_equal(title, "Loss without what the reflection rules out", "the title")
         with program.plt.rc_context(program.STYLE):
             picture = neuron_frequencies(view, None).picture
-            program.lay_out(picture)
+            lay_out(picture)
         extents = sorted(text.get_window_extent(picture.canvas.get_renderer()).extents.tolist()
                          for text in picture.axes[0].texts)
         assert len(extents) > 5 and all(a[2] < b[0] for a, b in zip(extents, extents[1:])), extents
@@ -361,9 +532,11 @@ def test_a_group_of_one_element_is_drawn(path, folder):
 def test_powers_get_their_figures(path, folder):
     out = run_sweep(POWERS, folder)
     pictures, page = draw(out, os.path.join(folder, "figures"))
-    for name in TRAINING_FIGURES + ["by-exponents", "logit-similarity", "value-logit-similarity", "attention-over-time",
+    for name in TRAINING_FIGURES + ["by-exponents", "attention-rows", "value-neuron-rows",
+                                    "logit-similarity", "value-logit-similarity", "attention-over-time",
                                     "attention-by-pair", "neurons-in-two-dimensions", "value-neurons-in-two-dimensions",
-                                    "value-neuron-clusters", "logit-slices", "singular-values",
+                                    "value-neuron-clusters", "shares-of-clusters", "value-shares-of-clusters",
+                                    "mean-fourier-norms", "value-mean-fourier-norms", "logit-slices", "singular-values",
                                     "embedding-fourier-norms", "value-embedding-fourier-norms-over-time",
                                     "value-logit-cosines", "value-key-frequency-losses", "value-neuron-frequencies"]:
         assert name in pictures, (name, pictures)

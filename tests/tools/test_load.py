@@ -258,6 +258,40 @@ def test_weights_of_any_checkpoint(path, folder):
                 assert words in str(fault) and out in str(fault), fault
 
 
+CLUSTERS = """
+{task: group, group: S3, embed: 16, hidden: 24, train_fraction: 1, steps: 300, checkpoints: [0, 300],
+ cases: [{save: final}, {save: none}]}
+"""
+
+
+def test_clusters_follow_their_thresholds(path, folder):
+    """With the program's thresholds they are the file's; with others they are those of the neurons that are left; where
+    no weights are kept there are none."""
+    out = run_sweep(CLUSTERS, folder)
+    with toysweep.Results(out) as results:
+        group, row = results.case_of(0)
+        names = [toysweep.text(name) for name in group["irrep"][...]]
+        found, active = results.clusters(0, hidden=0), results.clusters(0)
+        check_equal(list(found), names, "irreps")
+        for i, name in enumerate(names):
+            own = found[name]
+            check_equal(own["neurons"].tolist(), np.flatnonzero(group["neuron_irrep"][row] == i).tolist(), name)
+            check_equal(len(active[name]["neurons"]), group["cluster_active_size"][row, i], f"active neurons of {name}")
+            for key, measure in (("embed_energy", "cluster_embed_energy"), ("hidden_energy", "cluster_hidden_energy"),
+                                 ("left", "cluster_left_fraction"), ("right", "cluster_right_fraction"),
+                                 ("product", "cluster_product_fraction"), ("constant", "cluster_constant_fraction")):
+                assert np.isclose(own[key], group[measure][row, i], rtol=1e-5, equal_nan=True), (name, key)
+        assert sum(len(own["neurons"]) for own in found.values()) > 3
+        high = max(own["embed_energy"] for own in found.values())
+        assert all(len(own["neurons"]) == 0 and np.isnan(own["left"])
+                   for own in results.clusters(0, embed=2 * high).values())
+        try:
+            results.clusters(1)
+            raise AssertionError("a file without matrices has clusters")
+        except toysweep.ResultsError as fault:
+            assert "instance 1 has no neuron_irrep_energy" in str(fault), fault
+
+
 def test_xarray_opens_it_with_both_engines(path, folder):
     with toysweep.Results(path) as results:
         label = list(results.cases)[-1]

@@ -101,11 +101,11 @@ def test_table_networks_in_numpy_have_the_losses_of_the_program(path, folder):
             assert abs(found - stored) < 1e-6 * stored, f"all_loss: {found}, the program measured {stored}"
 
 
-def test_permutations_show_the_standard_representation(path, folder):
+def test_permutations_show_their_representations(path, folder):
     out = run_sweep(PERMUTATIONS, folder)
     check_irreps(out)
     pictures, _ = draw(out, os.path.join(folder, "figures"))
-    assert "standard-representation" in pictures, pictures
+    assert {"representation", "sign-neurons", "logit-hypotheses", "neuron-maps"} <= set(pictures), pictures
 
 
 def test_element_orders_are_read_from_the_results(path, folder):

@@ -3,8 +3,8 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
-from figures.cells import (LEGEND, PHASES_TEXT, grid_of, label_steps, legend_beside, phase_handles, shade_phases,
-                           step_scale)
+from figures.cells import LEGEND, grid_of, label_steps, legend_beside, step_scale
+from figures.phases import PHASES_TEXT, phase_handles, shade_phases
 from figures.view import Figure, panels
 from figures.weights import trained
 
@@ -13,7 +13,7 @@ STYLES = ("-", "--", ":", "-.")
 
 
 def attention_over_time(view, options):
-    """Mean attention of every head to a, b and "="."""
+    """Mean attention of every head to a, b and the last position itself"""
     samples = view.samples("attention", most=6)
     if not samples:
         return None
@@ -42,7 +42,7 @@ def attention_over_time(view, options):
 
 
 def attention_by_pair(view, options):
-    """Attention to a of every head, over all pairs."""
+    """Attention to a of every head, over all pairs"""
     pairs = [(sample, network) for sample, network in trained(view, 4) if hasattr(network, "attention")]
     if not pairs:
         return None

@@ -3,30 +3,46 @@
 import warnings
 from dataclasses import dataclass
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from matplotlib.ticker import LogFormatterSciNotation, NullLocator
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 import networks
 import toysweep
+from figures.chosen import chosen
+from figures.phases import KNOWN, first_step, phase_handles, reached_words, shade_phases
 from figures.view import TINY, cut, label, number, panels, some
 
-KNOWN = 0.99  # accuracy from which pairs count as known
 LOW = 1e-12   # losses below are all as good as 0: scales end here
 SEEDS = ("seed", "split_seed", "init_seed")
 LEGEND = 1.8   # inches beside the panels
-MOST_PANELS, MOST_LINES, MOST_NAMES, MOST_COLOURS = 12, 40, 40, 9
+MOST_PANELS, MOST_LINES, MOST_NAMES = 12, 40, 40
+COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#bcbd22", "#17becf", "#1a2f6b",
+           "#7a9a01", "#f4a3a8")
+MOST_COLOURS = len(COLOURS)
+RAISED = str.maketrans("-0123456789", "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079")
 TRAIN, TEST, NORM = "#31688e", "#c8553d", "#4b4b4b"
-PHASES = (("memorisation", "#fbf1d9"), ("circuit formation", "#e1ecf7"), ("clean-up", "#f3e1ee"),
-          ("generalised", "#dff0df"))
 
 
 def says_twice(name, keys):
     """Is it a measure in terms of a^m and b^n where these are a and b? Its other form is drawn, then."""
     return name.startswith("value_") and "m" in keys and all(keys[one] % (keys["p"] - 1) == 1 % (keys["p"] - 1)
                                                              for one in ("m", "n"))
+
+
+def dataset_of(group, name):
+    """Of a measure, or of one of several that it has: "final_key_ratio[mean]"; None if the file does not have it."""
+    return group.get(name.partition("[")[0])
+
+
+def read(group, name, rows):
+    """What a measure is for rows of its case, or one row; labels in brackets are those along its last dimensions."""
+    dataset = dataset_of(group, name)
+    values, dimensions = dataset[rows], toysweep.dimensions(dataset)
+    labels = [label.strip() for label in name.rstrip("]").partition("[")[2].split(",") if label]
+    for wanted, dimension in zip(reversed(labels), reversed(dimensions)):
+        values = values[..., [toysweep.text(one) for one in group[dimension][...]].index(wanted)]
+    return values
 
 
 @dataclass
@@ -39,11 +55,21 @@ class Sample:
     row: int
 
     def has(self, name):
-        return name in self.group and bool(np.isfinite(self.group[name][self.row]).any()) and \
+        return dataset_of(self.group, name) is not None and bool(np.isfinite(self.get(name)).any()) and \
             not says_twice(name, self.keys())
 
     def get(self, name):
-        return self.group[name][self.row]
+        return read(self.group, name, self.row)
+
+    def last(self, name):
+        """Of a curve its point at the chosen step, else at the instance's last: it may have stopped before its case."""
+        return self.get(name)[self.place()]
+
+    def place(self):
+        """Number of that checkpoint; the last that was measured, up to the chosen step."""
+        known = np.flatnonzero(np.isfinite(self.get("train_loss")) &
+                               (self.steps() <= (np.inf if chosen.step is None else chosen.step)))
+        return int(known[-1]) if len(known) else 0
 
     def generalises(self):
         return self.has("test_accuracy") and bool((self.get("test_accuracy") >= KNOWN).any())
@@ -57,21 +83,25 @@ class Sample:
     def keys(self):
         return self.results.resolved(self.instance)
 
+    def has_one_embedding(self):
+        """Is it that of both sides, as in a transformer?"""
+        return self.keys().get("model") == "transformer"
+
     def has_network(self):
         return "weights" in self.group and networks.is_known(toysweep.links(self.group["weights"]))
 
     def network(self):
-        """With the last weights that are kept; None if there are none."""
+        """With the weights of the chosen step, or the last that are kept; None if there are none."""
         if not self.has_network():
             return None
         if self.instance not in self.results.networks:
-            self.results.networks[self.instance] = self.read_network()
+            try:
+                weights = self.results.weights(self.instance, chosen.step)
+            except toysweep.ResultsError:  # none of that step: the instance ended before, or it saves those of its end
+                weights = {"": np.array(np.nan)}
+            known = all(np.isfinite(values).all() for values in weights.values())  # not of unfinished instances
+            self.results.networks[self.instance] = networks.network(weights) if known else None
         return self.results.networks[self.instance]
-
-    def read_network(self):
-        stored = {name: self.group["weights"][name] for name in toysweep.links(self.group["weights"])}
-        return networks.network({name: values[self.row, -1] if toysweep.dimensions(values)[1] == "step" else
-                                 values[self.row] for name, values in stored.items()})
 
 
 @dataclass
@@ -153,6 +183,7 @@ class View:
         self.cells = [make_cell(results, label, fixed, own) for label, part in parts
                       for fixed, own in cut(results, keys, {}, part) if len(own)]
         self.finished = [cell for cell in self.cells if len(cell.at[1])]
+        self.has_powers = any("m" in cell.sample(0).keys() for cell in self.finished)
 
     def has(self, *names):
         return [cell for cell in self.finished if all(cell.is_known(name) for name in names)]
@@ -193,18 +224,6 @@ def median(values):
         return np.nanmedian(values, axis=0)
 
 
-def first_step(steps, values):
-    """Step at which each instance's accuracy, of (instances, steps), first was KNOWN; infinite where it never was, or
-    where only the end is known (weights trained elsewhere)."""
-    happened = (values >= KNOWN) & np.isfinite(values[:, :1])
-    return np.where(happened.any(axis=1), steps[happened.argmax(axis=1)], np.inf)
-
-
-def median_step(steps):
-    """Infinite unless half of the instances get there: the lower median, so that a step is one that was reached."""
-    return np.sort(steps)[(len(steps) - 1) // 2] if len(steps) else np.inf
-
-
 def left_out(view, shown):
     names = [cell.name for cell in view.cells if not any(cell is one for one in shown)]
     if not names:
@@ -213,56 +232,68 @@ def left_out(view, shown):
     return f" Not shown: {'; '.join(names[:MOST_NAMES])}{more}."
 
 
-# --- Phases --------------------------------------------------------------------------------------------------------
-
-PHASES_TEXT = (f" Shaded: memorisation, until {KNOWN:.0%} of the training pairs are right; circuit formation, until "
-               "the test loss has fallen to half of its peak; clean-up, until "
-               f"{KNOWN:.0%} of the test pairs are right; generalised.")
-
-
-def phase_starts(group, rows):
-    """Median steps over instances at which circuit formation, clean-up and the generalised phase begin."""
-    steps, curves = group["step"][...], {}
-    for name in ("train_accuracy", "test_accuracy", "test_loss"):
-        curves[name] = group[name][rows] if name in group else np.full((len(rows), len(steps)), np.nan)
-    memorised = first_step(steps, curves["train_accuracy"])
-    generalised = first_step(steps, curves["test_accuracy"])
-    high = curves["test_loss"] > 0.5 * np.nanmax(np.nan_to_num(curves["test_loss"]), axis=1, keepdims=True)
-    last = len(steps) - 1 - high[:, ::-1].argmax(axis=1)  # the last that is high
-    falls = high.any(axis=1) & (last + 1 < len(steps))
-    cleaning = np.where(falls, steps[np.minimum(last + 1, len(steps) - 1)], np.inf)
-    cleaning = np.minimum(np.maximum(cleaning, memorised), generalised)
-    return [median_step(found) for found in (memorised, cleaning, generalised)]
-
-
-def shade_phases(axis, group, rows):
-    left, right = axis.get_xlim()
-    starts = phase_starts(group, rows)
-    edges = [left, *starts, right]
-    for i, (_, colour) in enumerate(PHASES):
-        begin, end = min(edges[i], right), min([right, *edges[i + 1:]])
-        if begin < end:
-            axis.axvspan(begin, end, color=colour, zorder=0, linewidth=0)
-        if i and begin < right:
-            axis.axvline(begin, color="#888888", linewidth=0.6, linestyle=":", zorder=1)
-
-
-def phase_handles():
-    return [Patch(facecolor=colour, edgecolor="#bbbbbb", linewidth=0.5, label=name) for name, colour in PHASES]
-
-
 # --- Panels --------------------------------------------------------------------------------------------------------
 
-def step_scale(axis):
-    """Logarithmic, with step 0 at the left end: linear from 0 to 1."""
-    axis.set_xscale("symlog", linthresh=1, linscale=0.4)
-    axis.set_xlim(left=0)
+def is_even(steps):
+    """Are checkpoints at equal distances? The last may come sooner, where they do not divide the steps."""
+    gaps = np.diff(steps)
+    return len(gaps) < 2 or (gaps[:-1] == gaps[0]).all() and gaps[-1] <= gaps[0]
 
 
-def strip_scale(axis, first, last):
+def is_linear(every_steps):
+    """Is the axis of steps linear? As asked for, else where all checkpoints are at equal distances."""
+    return chosen.axis == "linear" or chosen.axis == "auto" and all(map(is_even, every_steps))
+
+
+def drawn_steps(axis):
+    """Steps of the curves in all panels that share the axis."""
+    lines = [line for one in axis.get_shared_x_axes().get_siblings(axis) for line in one.lines]
+    return [steps for steps in (up_to_gap(np.asarray(line.get_xdata())) for line in lines) if len(steps) > 2]
+
+
+def up_to_gap(steps):
+    """Of a line that is several (draw_named) the first."""
+    gaps = np.flatnonzero(np.isnan(steps)) if steps.dtype.kind == "f" else ()
+    return steps[:gaps[0]] if len(gaps) else steps
+
+
+def step_scale(axis, every_steps=None):
+    """Linear, or logarithmic with step 0 at the left end (linear from 0 to 1). every_steps: of the checkpoints drawn;
+    None: of the curves that the axis has."""
+    if is_linear(drawn_steps(axis) if every_steps is None else every_steps):
+        axis.set_xlim(left=0)
+        axis.xaxis.get_major_locator().set_params(nbins=5)
+        axis.xaxis.set_major_formatter(FuncFormatter(short_step))
+    else:
+        axis.set_xscale("symlog", linthresh=1, linscale=0.4)
+        axis.set_xlim(left=0)
+        axis.xaxis.set_major_formatter(FuncFormatter(power_of_ten))
+
+
+def short_step(step, _=None):
+    return f"{step / 1e6:g}M" if step >= 1e6 else f"{step / 1000:g}k" if step >= 1000 else f"{step:g}"
+
+
+def power_of_ten(value, _=None):
+    """As matplotlib writes it, but as plain text: mathematics takes ten times as long."""
+    if value <= 0:
+        return f"{value:g}"
+    exponent = int(np.floor(np.log10(value) + 1e-9))
+    factor = value / 10.0 ** exponent
+    if exponent in (0, 1):
+        return f"{value:g}"
+    power = "10" + str(exponent).translate(RAISED)
+    return power if abs(factor - 1) < 1e-6 else f"{factor:g}\u00b7{power}"
+
+
+def strip_scale(axis, first, last, every_steps):
     """Steps from the first to the last that are drawn, a decade at least; only an early first one shows step 0."""
+    if is_linear(every_steps):
+        axis.set_xlim(left=0)
+        axis.xaxis.set_major_formatter(FuncFormatter(short_step))
+        return
     if first < 2:
-        step_scale(axis)
+        step_scale(axis, every_steps)
     else:
         axis.set_xscale("log")
         axis.set_xlim(left=first / 1.3)
@@ -283,10 +314,19 @@ def log_losses(axes):
     bottom = max(bottom, LOW)
     axes[0].set_ylim(bottom=bottom)
     for axis in axes:
+        axis.yaxis.set_major_formatter(FuncFormatter(power_of_ten))
         if top > 100 * bottom:
             axis.yaxis.set_minor_locator(NullLocator())
         else:
-            axis.yaxis.set_minor_formatter(LogFormatterSciNotation(minor_thresholds=(1.6, 0.5)))
+            axis.yaxis.set_minor_formatter(FuncFormatter(few_minor(top / bottom)))
+
+
+def few_minor(ratio):
+    """Labels of minor ticks: all where there is less than a decade and a half, else 2 and 5."""
+    def write(value, _):
+        digit = round(value / 10.0 ** np.floor(np.log10(value) + 1e-9))
+        return power_of_ten(value) if ratio < 5 or digit in (2, 5) else ""
+    return write
 
 
 def title_of(one):
@@ -318,18 +358,31 @@ def label_steps(axes, count):
 
 
 def legend_beside(axes, handles):
-    """To the right of the panels; the last panel keeps its own legend."""
-    axis = axes[0][-1]
-    own = axis.get_legend()
-    axis.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    if own:
-        axis.add_artist(own)
+    """To the right of the panels, beside as many rows of them as it needs; the panels keep their own legends."""
+    rows = [line[-1] for line in axes if line[-1].get_visible()]
+    room = max(4, int(axes[0][0].figure.get_size_inches()[1] / len(axes) / 0.25))  # entries beside a panel
+    if len(handles) <= room + 1:
+        rows = rows[:1]
+    for i, axis in enumerate(rows):
+        part = handles[i * room:] if i == len(rows) - 1 else handles[i * room:(i + 1) * room]
+        if part:
+            own = axis.get_legend()
+            axis.legend(handles=part, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+            if own:
+                axis.add_artist(own)
 
 
 def draw_instances(axis, steps, values, color):
     for row in some(range(len(values)), MOST_LINES):
         axis.plot(steps, values[row], color=color, linewidth=0.8, alpha=0.45 if len(values) <= 10 else 0.2, zorder=2)
     axis.plot(steps, median(values), color=color, linewidth=2.0, zorder=3)
+
+
+def note_grokked(axis, cell):
+    """Where not all instances generalise, so that a boundary is not that of all."""
+    if cell.grokked() not in (None, 0, len(cell.at[1])):
+        axis.text(0.99, 0.01, f"grokked: {reached_words(cell.reached('test_accuracy'))}", transform=axis.transAxes,
+                  ha="right", va="bottom", fontsize=7.5, zorder=4)
 
 
 def curve_panels(view, measures, scale, what):
@@ -349,6 +402,7 @@ def curve_panels(view, measures, scale, what):
     step_scale(flat[0])
     for axis, cell in zip(flat, shown):
         shade_phases(axis, *cell.at)
+        note_grokked(axis, cell)
     label_steps(axes, len(shown))
     handles = [Line2D([], [], color=color, linewidth=2.0, label=name) for _, name, color in measures if name]
     legend_beside(axes, handles + phase_handles())
@@ -356,25 +410,52 @@ def curve_panels(view, measures, scale, what):
     return picture, axes, left_out(view, shown)
 
 
-def colours(count):
-    """Of the first, most important ones; the others are grey."""
-    palette = [plt.cm.tab10(i) for i in (0, 1, 2, 3, 4, 5, 6, 8, 9)][:MOST_COLOURS]
-    return [palette[i] if i < len(palette) else (0.72, 0.72, 0.72, 1.0) for i in range(count)]
+def coloured(names, wanted):
+    """{number: colour} of the lines that get one: those that were asked for, else all if they are few (then a name has
+    the same colour everywhere), else the `wanted`, most important first."""
+    if chosen.irreps:
+        return dict(zip(chosen.places(names), COLOURS))
+    if len(names) <= MOST_COLOURS:
+        return dict(enumerate(COLOURS[:len(names)]))
+    return dict(zip(map(int, wanted), COLOURS))
 
 
 def draw_named(axis, steps, values, names, wanted, style="-"):
-    """Lines (steps, names): the `wanted` in colours, most important first, the others thin and grey."""
-    for i in np.setdiff1d(np.arange(len(names)), wanted[:MOST_COLOURS]):
-        axis.plot(steps, values[:, i], color="#b8b8b8", linewidth=0.5, zorder=1.5)
-    for i, colour in zip(wanted[:MOST_COLOURS], colours(len(wanted))):
-        axis.plot(steps, values[:, i], style, color=colour, linewidth=1.5, zorder=2, label=names[i])
+    """Lines (steps, names): the `wanted` in colours, most important first, the others thin, or grey."""
+    shown = coloured(names, wanted)
+    others = [values[:, i] for i in range(len(names)) if i not in shown]
+    if others:  # as one line with gaps, which is drawn in a tenth of the time
+        axis.plot(np.tile(np.append(steps, np.nan), len(others)),
+                  np.concatenate([np.append(one, np.nan) for one in others]), color="#b8b8b8", linewidth=0.5,
+                  zorder=1.5)
+    for i, colour in shown.items():
+        is_key = i in wanted or chosen.irreps
+        axis.plot(steps, values[:, i], style, color=colour, linewidth=1.6 if is_key else 0.7,
+                  zorder=2 if is_key else 1.8, label=names[i])
+
+
+def name_lines(flat, axes, handles, **place):
+    """Legends of what draw_named drew: one beside all panels if they have the same lines, else one in each; beside them
+    `handles` too."""
+    found = [axis.get_legend_handles_labels() for axis in flat]
+    same = {tuple((line.get_color(), name) for line, name in zip(*one)) for one in found}
+    if len(same) == 1 and found[0][0]:
+        lines, names = found[0]
+        legend_beside(axes, [Line2D([], [], color=line.get_color(), linewidth=line.get_linewidth(), label=name)
+                             for line, name in zip(lines, names)] + handles)
+        return
+    for axis in flat:
+        small_legend(axis, len(axis.get_legend_handles_labels()[0]), **place)
+    legend_beside(axes, handles)
 
 
 def small_legend(axis, count, **options):
     if count:
-        axis.legend(fontsize=7, handlelength=1.2, labelspacing=0.25, borderaxespad=0.3, ncol=1 + (count > 5),
-                    columnspacing=0.8, **{"loc": "best", **options})
+        axis.legend(fontsize=7 if count <= 8 else 6, handlelength=1.2, labelspacing=0.25, borderaxespad=0.3,
+                    ncol=1 + (count > 5) + (count > 8), columnspacing=0.8, **{"loc": "best", **options})
 
 
 def note_grey(names):
-    return f" Coloured: the key {names}, at most {MOST_COLOURS}; grey: the others."
+    if chosen.irreps:
+        return f" Coloured: {', '.join(chosen.irreps)}; grey: the others."
+    return f" Thick: the key {names}. Of more than {MOST_COLOURS} only the key {names} are coloured, the others grey."

@@ -3,7 +3,8 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from figures.cells import (KNOWN, NORM, PHASES_TEXT, TEST, TRAIN, curve_panels, left_out, median_step, strip_scale)
+from figures.cells import NORM, TEST, TRAIN, curve_panels, is_linear, left_out, strip_scale
+from figures.phases import KNOWN, PHASES_TEXT, median_step, reached_words
 from figures.view import Figure, html_table, some
 
 MOST_STRIPS, MOST_ROWS = 40, 400
@@ -11,6 +12,7 @@ THIN = " Thin: instances; thick: their median."
 
 
 def loss_curves(view, options):
+    """Loss on training and test pairs"""
     made = curve_panels(view, [("train_loss", "training pairs", TRAIN), ("test_loss", "test pairs", TEST)], "log",
                         "Loss on training and test pairs")
     if made is None:
@@ -22,6 +24,7 @@ def loss_curves(view, options):
 
 
 def accuracy_curves(view, options):
+    """Accuracy on training and test pairs"""
     made = curve_panels(view, [("train_accuracy", "training pairs", TRAIN), ("test_accuracy", "test pairs", TEST)],
                         "linear", "Accuracy on training and test pairs")
     if made is None:
@@ -35,6 +38,7 @@ def accuracy_curves(view, options):
 
 
 def weight_norm(view, options):
+    """Sum of squared weights"""
     made = curve_panels(view, [("weight_norm2", "sum of squared weights", NORM)], "log", "Sum of squared weights")
     if made is None:
         return None
@@ -47,7 +51,7 @@ def weight_norm(view, options):
 # --- When it generalises -------------------------------------------------------------------------------------------
 
 def grokking_steps(view, options):
-    """Step at which the test accuracy first reaches 99 %, an instance a dot."""
+    """When 99 % of the test pairs are right, with a table"""
     cells = [cell for cell in view.has("train_accuracy", "test_accuracy") if cell.is_followed("test_accuracy")]
     if not cells:
         return None
@@ -56,21 +60,23 @@ def grokking_steps(view, options):
     picture, axis = plt.subplots(figsize=(width, 1.5 + 0.34 * max(len(shown), 2)))
     steps = [cell.reached("test_accuracy") for cell in shown]
     last = max(1, *(cell.curves("test_accuracy")[0][-1] for cell in shown))
-    never = 2 * last
+    every = [cell.curves("test_accuracy")[0] for cell in shown]
+    edge, never, right = (1.04, 1.09, 1.14) if is_linear(every) else (1.4, 2, 3)
+    never *= last
     for y, found in enumerate(steps):
         draw_strip(axis, y, found, never)
         if y:
             axis.axhline(y - 0.5, color="#e4e4e4", linewidth=0.6, zorder=0)
-    strip_scale(axis, min(last / 10, *(found.min() for found in steps)), last)
-    axis.set_xlim(right=1.5 * never)
-    axis.axvline(1.4 * last, color="gray", linewidth=0.8)
+    strip_scale(axis, min(last / 10, *(found.min() for found in steps)), last, every)
+    axis.set_xlim(right=right * last)
+    axis.axvline(edge * last, color="gray", linewidth=0.8)
     axis.text(never, -0.55, "never", ha="center", va="bottom", fontsize=9, color="#666666")
     axis.set(ylim=(len(shown) - 0.5, -0.5), xlabel="training step")
     axis.set_title(f"First checkpoint with {KNOWN:.0%} of the test pairs right", pad=18)
     axis.set_yticks(range(len(shown)), [cell.name for cell in shown])
     axis.grid(axis="y", visible=False)
     return Figure(picture, f"The step at which each instance first gets {KNOWN:.0%} of its test pairs right (dots, "
-                           "one below the other), and the lower median (bar), where half of the instances get there. "
+                           "one below the other), and the lower median of those that do (bar). "
                            "Crosses: instances that never do." + left_out(view, shown), grokking_table(view))
 
 
@@ -91,12 +97,9 @@ def grokking_table(view):
         done = len(cell.at[1])
         count = f"{done}" if done == cell.count else f"{done} of {cell.count}"
         if cell.grokked() is not None:
-            steps, last = cell.reached("test_accuracy"), cell.curves("test_accuracy")[0][-1]
-            middle = median_step(steps)
-            rows.append((cell.name, count, cell.grokked(),
-                         f"{middle:.0f}" if np.isfinite(middle) else f"> {last}"))
+            rows.append((cell.name, count, reached_words(cell.reached("test_accuracy"))))
         else:
-            rows.append((cell.name, count, "-", "-"))
+            rows.append((cell.name, count, "-"))
     if len(view.cells) > MOST_ROWS:
-        rows.append((f"and {len(view.cells) - MOST_ROWS} more", "", "", ""))
-    return html_table(("case", "instances", "grokked", "lower median step"), rows)
+        rows.append((f"and {len(view.cells) - MOST_ROWS} more", "", ""))
+    return html_table(("case", "instances", "grokked, at the lower median"), rows)

@@ -1,46 +1,43 @@
-"""Figures of features: loss over the sweep, and the geometry of the weights."""
+"""Figures of features: the list of them, and loss over the sweep. What is drawn of weights: geometry.py; several
+parts of a sweep in one picture: comparison.py."""
 
 from typing import NamedTuple, Optional
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import LogNorm, Normalize
-from matplotlib.ticker import MaxNLocator
+from matplotlib.colors import LogNorm
 
-from figures.view import TINY, Figure, html_table, label, number, panels, views
+from figures import comparison, geometry
+from figures.cells import step_scale
+from figures.view import TINY, Figure, floor, html_table, label, number, panels, shades, short, views_of
 
 
 class Width(NamedTuple):
-    """Of one y: smallest width below the threshold by best instance and by mean (None: not reached), the widest
-    that is finished, and the best loss of all widths."""
+    """Of one y: smallest width below the threshold by best instance, by mean and by the sum over stacked instances
+    (None: not reached), the widest that is finished, and the best loss of all widths with its standard error."""
     y: object
     best: Optional[int]
     mean: Optional[int]
+    stacked: Optional[int]
     widest: int
     loss: float
-
-
-def short(loss):
-    """A loss in at most six characters."""
-    return f"{loss:.2g}" if loss >= 1e-3 else f"{loss:.1e}".replace("e-0", "e-").replace(".0e", "e")
-
-
-def floor(options):
-    """Losses far below the threshold are all as good as 0: scales end here, to leave room for the others."""
-    return options.threshold * 1e-4
-
-
-def shades(count):
-    return plt.cm.viridis(np.linspace(0.0, 0.9, max(count, 1)))
+    error: float
 
 
 def per(view):
     return f"per {view.y}" if view.y else ""
 
 
+def views(results, rows, loss):
+    """The parts of the sweep, and those that compare side by side."""
+    made = views_of(results, rows, loss)
+    return made + comparison.together(made)
+
+
 # --- Loss over the sweep -------------------------------------------------------------------------------------------
 
 def loss_heatmap(view, options):
+    """Loss over depth or features and width, mean and best instance"""
     if not view.x:
         return None
     kinds = [("mean over instances", np.mean), ("best instance", np.min)]
@@ -55,35 +52,44 @@ def loss_heatmap(view, options):
         axis.set_xticks(range(len(view.xs)), [number(x) for x in view.xs])
         axis.set_yticks(range(len(view.ys)) if view.y else [], [number(y) for y in view.ys] if view.y else [])
         axis.grid(False)
-        annotate(axis, grid, norm)
+        annotate(view, axis, grid, norm)
     axes[0][0].set_ylabel(label(view.y) if view.y else "")
     picture.colorbar(image, ax=axes, label=label(view.loss), extend="min" if np.nanmin(grids) < low else "neither")
     over = " and ".join(label(name).split(" (")[0] for name in (view.y, view.x) if name)
     picture.suptitle(f"{label(view.loss).capitalize()} by {over}")
+    worst = max(view.error(x, y) for x in view.xs for y in view.ys)
     return Figure(picture, f"The {label(view.loss)} after training: mean over the instances of a cell on the left, "
                            "the best of them on the right. Blank: not finished, or not part of the sweep." +
+                  (f" ~: estimated, with a standard error of {short(worst)} at most." if worst > 0 else "") +
                   (f" Losses below {short(low)} have its colour." if np.nanmin(grids) < low else ""))
 
 
-def annotate(axis, grid, norm):
+def annotate(view, axis, grid, norm):
     if grid.size > 240:
         return
     for (i, j), value in np.ndenumerate(grid):
         if np.isfinite(value):
             dark = norm(value) > 0.5
-            axis.text(j, i, short(value), ha="center", va="center", fontsize=7.5, color="white" if dark else "black")
+            about = "~" if view.error(view.xs[j], view.ys[i]) > 0 else ""
+            axis.text(j, i, about + short(value), ha="center", va="center", fontsize=7.5,
+                      color="white" if dark else "black")
 
 
 def loss_by_width(view, options):
+    """Loss over the hidden width, mean and best instance"""
     if not view.x or len(view.xs) < 2:
         return None
     picture, axis = plt.subplots(figsize=(7.6, 4.6))
-    low = floor(options)
+    low, estimated = floor(options), any(view.error(x, y) > 0 for x in view.xs for y in view.ys)
     mean, best = np.maximum(view.grid(np.mean), low), np.maximum(view.grid(np.min), low)
     for i, (y, color) in enumerate(zip(view.ys, shades(len(view.ys)))):
         axis.plot(view.xs, mean[i], "-o", color=color, markersize=4, label=number(y) if view.y else "mean")
         axis.plot(view.xs, best[i], "--", color=color, marker="v", markersize=4,
                   label=None if view.y else "best")
+        bars = [(x, loss, min(2 * view.error(x, y), 0.999 * loss)) for x, loss in zip(view.xs, best[i])
+                if view.error(x, y) > 0]
+        if bars:
+            axis.errorbar(*zip(*bars), fmt="none", ecolor=color, capsize=2)
     if view.x == "hidden":
         axis.axhline(options.threshold, color="gray", linewidth=0.8, linestyle=":")
     axis.set(yscale="log", xlabel=label(view.x), ylabel=label(view.loss),
@@ -96,49 +102,56 @@ def loss_by_width(view, options):
     return Figure(picture, f"The {label(view.loss)} against {view.x}" + (f", one colour {per(view)}" if view.y else "") +
                   ": mean over instances (solid, circles) and best instance (dashed, triangles)." +
                   (f" Dotted: the threshold {short(options.threshold)}." if view.x == "hidden" else "") +
-                  (f" Losses below {short(low)} are drawn there." if np.nanmin(best) == low else ""))
+                  (f" Losses below {short(low)} are drawn there." if np.nanmin(best) == low else "") +
+                  (" Bars: two standard errors, where the loss is estimated." if estimated else ""))
 
 
 def smallest_width(view, options):
-    """Smallest hidden width whose loss is below the threshold, by best instance and by mean."""
+    """Smallest hidden width whose loss is below the threshold, by best instance, by mean and by the notebook's sum."""
     if view.x != "hidden":
         return None
     lines = []
-    for y, mean, best in zip(view.ys, view.grid(np.mean), view.grid(np.min)):
-        seen = np.isfinite(best)
-        if seen.any():
-            reached = [view.xs[np.flatnonzero(row < options.threshold)[:1]] for row in (best, mean)]
-            lines.append(Width(y, *[int(found[0]) if len(found) else None for found in reached],
-                               int(view.xs[seen].max()), best[seen].min()))
+    for y in view.ys:
+        seen = [x for x in view.xs if len(view.losses(x, y))]
+        if seen:
+            best = min(seen, key=lambda x: view.losses(x, y).min())
+            lines.append(Width(y, *[comparison.first_below(seen, [of(x, y) for x in seen], options.threshold)
+                                    for of in comparison.reductions(view)],
+                               int(max(seen)), view.losses(best, y).min(), view.error(best, y)))
     if not any(line.best for line in lines):
         return None
-    picture, axis = plt.subplots(figsize=(6.4, 3.8))
-    at, top = np.arange(len(lines)), view.xs.max()
-    for offset, field, name, color in ((-0.19, "best", "best instance", "#31688e"),
-                                       (0.19, "mean", "mean over instances", "#a0c8b0")):
-        widths = [getattr(line, field) for line in lines]
-        axis.bar(at + offset, [width or 0 for width in widths], 0.36, label=name, color=color)
-        for i, (width, line) in enumerate(zip(widths, lines)):
-            axis.text(at[i] + offset, (width or 0) + 0.02 * top, width or f"> {line.widest}", ha="center", va="bottom",
-                      fontsize=8)
-    axis.set_xticks(at, [number(line.y) if view.y else "all" for line in lines])
-    axis.set(xlabel=label(view.y) if view.y else "", ylabel=label("hidden"), ylim=(0, top * 1.25),
+    kinds = [kind for kind in comparison.KINDS if kind.field != "stacked" or view.has_stacks()]
+    picture, axis = plt.subplots(figsize=(max(6.4, 1.1 * len(lines) + 1), 3.8))
+    comparison.draw_bars(axis, [[(getattr(line, kind.field), line.widest) for line in lines] for kind in kinds],
+                         [kind.name for kind in kinds], [kind.color for kind in kinds])
+    axis.set_xticks(np.arange(len(lines)), [number(line.y) if view.y else "all" for line in lines])
+    axis.set(xlabel=label(view.y) if view.y else "", ylabel=label("hidden"), ylim=(0, view.xs.max() * 1.35),
              title=f"Smallest width with {label(view.loss)} below {short(options.threshold)}")
     axis.grid(axis="x", visible=False)
-    axis.legend(loc="upper left", ncol=2)
-    return Figure(picture, f"The smallest hidden width whose {label(view.loss)} is below {short(options.threshold)}. "
-                           "\">\" the widest in the sweep: not reached.", width_table(view, lines))
+    axis.legend(loc="upper left", ncol=3)
+    return Figure(picture, f"The smallest hidden width whose {label(view.loss)} is below {short(options.threshold)}" +
+                  (", and by the notebook's number, final_loss summed over the stacked instances"
+                   if view.has_stacks() else "") +
+                  ". Hatched, \">\": not reached by the widest that is finished.", width_table(view, lines))
 
 
 def width_table(view, lines):
-    head = (view.y or "", "smallest width (best instance)", "smallest width (mean)", "best loss of all widths")
-    rows = [(number(line.y) if view.y else "all", line.best or f"> {line.widest}", line.mean or f"> {line.widest}",
-             short(line.loss)) for line in lines]
+    head = [view.y or "", "smallest width (best instance)", "smallest width (mean)", "best loss of all widths"]
+    rows = []
+    for line in lines:
+        found = [line.best or f"> {line.widest}", line.mean or f"> {line.widest}"]
+        if view.has_stacks():
+            found.append(line.stacked or f"> {line.widest}")
+        error = f" +- {short(line.error)}" if line.error else ""
+        rows.append([number(line.y) if view.y else "all", *found, short(line.loss) + error])
+    if view.has_stacks():
+        head.insert(3, "smallest width (notebook's sum)")
     return html_table(head, rows)
 
 
 def curves_of(view):
-    """(the loss whose curves most of a few cells have, lines of those cells); of many features none is exact."""
+    """(the loss whose curves most of a few cells have, lines of those cells); of many features none is exact, or only at
+    the end."""
     lines, found = view.samples(most_x=9, most_y=6), {}
     for kind in "exact_loss", "train_loss":
         own = [[cell for cell in line if view.curves(kind, *cell) is not None] for line in lines]
@@ -148,6 +161,7 @@ def curves_of(view):
 
 
 def training_curves(view, options):
+    """Loss at every checkpoint, of a few grid points"""
     kind, lines = curves_of(view)
     if not lines:
         return None
@@ -163,9 +177,10 @@ def training_curves(view, options):
             values = np.maximum(values, TINY)
             shown[x], = axis.plot(steps, np.median(values, axis=0), color=colors[x], linewidth=1.3)
             axis.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colors[x], alpha=0.15, linewidth=0)
-        axis.set_xscale("symlog", linthresh=1)
         axis.set_yscale("log")
         axis.set_title(f"{view.y} {number(line[0][1])}" if view.y else "")
+    for axis in axes.flat[:len(lines)]:
+        step_scale(axis)
     axes[0][0].set_ylim(bottom=max(axes[0][0].get_ylim()[0], floor(options)))
     for axis in axes.flat[len(lines):]:
         axis.set_visible(False)
@@ -185,94 +200,7 @@ def training_curves(view, options):
                            f"the worst of them. The scale ends at {short(floor(options))} at the latest.{more}")
 
 
-# --- Geometry of the weights ---------------------------------------------------------------------------------------
-
-def sample_panels(view, size, has):
-    """Axes for a few cells, a row of panels for each y, of those whose best instance `has` what is drawn. [] if none."""
-    lines = [[cell for cell in line if has(view.best(*cell))] for line in view.samples(most_x=4, most_y=4)]
-    lines = [line for line in lines if line]
-    if not lines:
-        return None, []
-    columns = max(len(line) for line in lines)
-    picture, axes = panels(len(lines), columns, *size)
-    for axis in axes.flat:
-        axis.set_visible(False)
-    pairs = [(axis, cell) for row, line in zip(axes, lines) for axis, cell in zip(row, line)]
-    for axis, cell in pairs:
-        axis.set_visible(True)
-        loss = view.losses(*cell).min()
-        axis.set_title(f"{view.cell_name(*cell)}\nloss {short(loss)}", fontsize=9)
-    return picture, pairs
-
-
-def small_ticks(axis):
-    axis.tick_params(labelsize=7)
-    axis.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-
-
-def weight_geometry(view, options):
-    """W^T W of the best instance of some cells."""
-    picture, pairs = sample_panels(view, (2.7, 2.75), view.results.weights)
-    if not pairs:
-        return None
-    products = []
-    for _, cell in pairs:
-        w = view.results.weights(view.best(*cell))["W"]
-        w = w[-1] if w.ndim == 3 else w  # (hidden, features); every checkpoint is kept: the last
-        products.append(w.T @ w)
-    limit = max(np.abs(product).max() for product in products)
-    norm = Normalize(-min(limit, 1.5), min(limit, 1.5))
-    for (axis, cell), product in zip(pairs, products):
-        image = axis.imshow(product, norm=norm, cmap="RdBu_r", interpolation="nearest")
-        axis.grid(False)
-        small_ticks(axis)
-        axis.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-        level_lines(view, axis, cell)
-    picture.colorbar(image, ax=picture.axes, label=r"$W^\top W$", shrink=0.6, extend="both" if limit > 1.5 else "neither")
-    picture.supxlabel("feature", fontsize=10)
-    picture.supylabel("feature", fontsize=10)
-    picture.suptitle(r"Weight geometry: $W^\top W$ of the best instance")
-    return Figure(picture, "W^T W of the best instance: on the diagonal the squared length of each feature's "
-                           "direction, off it how features overlap." +
-                  (" Thin lines part the levels of the tree." if is_tree(view) else ""))
-
-
-def is_tree(view):
-    return "branching" in view.results.resolved(int(view.rows[0]))
-
-
-def level_lines(view, axis, cell):
-    """Thin lines between the levels of a tree: features are numbered level by level."""
-    if not is_tree(view):
-        return
-    keys = view.results.resolved(view.best(*cell))
-    branching, last = keys.get("branching", 2), 0
-    for level in range(1, keys["depth"]):
-        last += branching**level
-        axis.axhline(last - 0.5, color="gray", linewidth=0.5)
-        axis.axvline(last - 0.5, color="gray", linewidth=0.5)
-
-
-def feature_norms(view, options):
-    """Length of each feature's direction, coloured by its dimensionality."""
-    picture, pairs = sample_panels(view, (3.0, 2.35), lambda best: view.last("dimensionality", best) is not None)
-    if not pairs:
-        return None
-    norm, cmap = Normalize(0, 1), plt.cm.plasma_r
-    for axis, cell in pairs:
-        best = view.best(*cell)
-        lengths, share = view.last("feature_norm", best), view.last("dimensionality", best)
-        axis.bar(np.arange(len(lengths)), lengths, 1.0 if len(lengths) > 40 else 0.85,
-                 color=cmap(norm(np.nan_to_num(share))))
-        axis.set_ylim(0, max(1.15, float(np.nanmax(lengths)) * 1.08))
-        small_ticks(axis)
-        axis.grid(axis="x", visible=False)
-    picture.colorbar(plt.cm.ScalarMappable(norm, cmap), ax=picture.axes, label="dimensionality", shrink=0.6)
-    picture.supxlabel("feature", fontsize=10)
-    picture.supylabel(r"length $|W_i|$", fontsize=10)
-    picture.suptitle("Feature lengths and dimensionality of the best instance")
-    return Figure(picture, "How strongly each feature is represented, |W_i|, in the best instance. Colour: its "
-                           "dimensionality, the share of a hidden dimension that it has for itself (1: all of it).")
-
-
-FIGURES = [loss_heatmap, loss_by_width, smallest_width, training_curves, weight_geometry, feature_norms]
+FIGURES = [loss_heatmap, loss_by_width, smallest_width, training_curves, geometry.directions_in_2d,
+           geometry.directions_in_3d, geometry.dimensionality_over_sparsity, geometry.weight_geometry,
+           geometry.feature_norms]
+COMPARISONS = comparison.FIGURES

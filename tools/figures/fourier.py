@@ -8,13 +8,14 @@ import re
 import numpy as np
 from matplotlib.lines import Line2D
 
-from figures.cells import (LEGEND, PHASES_TEXT, TEST, TRAIN, draw_named, grid_of, label_steps, left_out, legend_beside,
-                           log_losses, note_grey, phase_handles, says_twice, shade_phases, small_legend, step_scale,
-                           title_of)
+from figures.cells import (LEGEND, TEST, TRAIN, draw_named, grid_of, label_steps, left_out, legend_beside, log_losses,
+                           name_lines, note_grey, says_twice, step_scale, title_of)
+from figures.chosen import chosen
+from figures.phases import PHASES_TEXT, phase_handles, shade_phases
 from figures.irreps import ALL_IN_VALUES, IN_VALUES
 from figures.view import TINY, Figure, panels, some
 
-MOST_NEURONS, OWNS = 4, 0.85  # share of a neuron's variation from which a frequency owns it
+MOST_NEURONS, MOST_TOKENS, OWNS = 4, 40, 0.85  # share of a neuron's variation from which a frequency owns it
 
 
 # --- Norms of the embedding ----------------------------------------------------------------------------------------
@@ -43,7 +44,7 @@ def norms(view, measures, where, what):
                 if any(np.array_equal(sample.get(name), one, equal_nan=True) for one in own):
                     continue  # a transformer has one embedding for both sides
                 own.append(sample.get(name))
-                values = per_frequency(sample.get(name)[-1], sample.names("component"))
+                values = per_frequency(sample.last(name), sample.names("component"))
                 axis.plot(np.arange(1, len(values) + 1), values, "-o", color=colour, markersize=3, linewidth=1)
                 drawn.append((words, colour))
         axis.set_xlabel("frequency")
@@ -51,6 +52,11 @@ def norms(view, measures, where, what):
     flat[0].set_ylim(bottom=0)  # shared, and fixed from here on: only now are all lines drawn
     for axis in axes[:, 0]:
         axis.set_ylabel("norm")
+    if all(sample.has_one_embedding() for sample in samples):
+        both = len({words for words, _ in drawn if "embedding" in words}) > 1
+        drawn = [(words.replace("left embedding", "embedding, of a" if both else "embedding")
+                  .replace("right embedding", "embedding, of b").replace("left", "embedding"), colour)
+                 for words, colour in drawn]
     words_of = dict.fromkeys(drawn)
     if len(words_of) > 1:
         legend_beside(axes, [Line2D([], [], color=colour, marker="o", markersize=3, label=words)
@@ -81,18 +87,19 @@ def norms_over_time(view, prefix):
             for sample in samples]
     most = max(np.nanmax(values) for values in maps)
     for axis, sample, values in zip(flat, samples, maps):
-        steps = np.append(sample.steps(), sample.steps()[-1] * 1.05 + 1)
+        steps = np.append(sample.steps(), 2 * sample.steps()[-1] - sample.steps()[-2] if len(sample.steps()) > 1 else 1)
         image = axis.pcolormesh(steps, np.arange(0.5, values.shape[1] + 1), values.T, cmap="viridis", shading="flat",
                                 vmin=0, vmax=most)
-        step_scale(axis)
+        step_scale(axis, [sample.steps()])
         axis.yaxis.get_major_locator().set_params(integer=True)
         axis.grid(False)
     for axis in axes[:, 0]:
         axis.set_ylabel("frequency")
     label_steps(axes, len(samples))
     picture.colorbar(image, ax=axes, label="norm", shrink=0.8)
-    picture.suptitle("Fourier norms of the left embedding over time" + IN_VALUES[prefix])
-    return Figure(picture, "The norm of each frequency's components of the left embedding at every "
+    which = "embedding" if all(sample.has_one_embedding() for sample in samples) else "left embedding"
+    picture.suptitle(f"Fourier norms of the {which} over time" + IN_VALUES[prefix])
+    return Figure(picture, f"The norm of each frequency's components of the {which} at every "
                            "checkpoint." + ALL_IN_VALUES[prefix])
 
 
@@ -110,7 +117,6 @@ def cosines(view, prefix):
         draw_named(axis, sample.steps(), sample.get(name), sample.names("frequency"), keys)
         if sample.has(prefix + "logit_residual_fraction"):
             axis.plot(sample.steps(), sample.get(prefix + "logit_residual_fraction"), "k--", linewidth=1.2)
-        small_legend(axis, len(keys), loc="center left")
     step_scale(flat[0])
     flat[0].set_ylim(-0.05, 1.05)
     for axis, sample in zip(flat, samples):
@@ -118,7 +124,8 @@ def cosines(view, prefix):
     label_steps(axes, len(samples))
     for axis in axes[:, 0]:
         axis.set_ylabel("cosine similarity")
-    legend_beside(axes, [Line2D([], [], color="black", linestyle="--", label="residual")] + phase_handles())
+    name_lines(flat, axes, [Line2D([], [], color="black", linestyle="--", label="residual")] + phase_handles(),
+               loc="center left")
     picture.suptitle("Similarity of the logits and cosines of a + b - c" + IN_VALUES[prefix])
     return Figure(picture, "The cosine between the centred logits and cos(2 pi k (a + b - c) / p) for each frequency "
                            "k; dashed: the norm of what is left of the logits without all of them, over their own." +
@@ -127,7 +134,7 @@ def cosines(view, prefix):
 
 def key_frequencies(sample, prefix):
     """Places of the key frequencies, the most similar one first; where none owns a neuron, the most similar ones."""
-    final = np.nan_to_num(sample.get(prefix + "logit_cos_similarity")[-1])
+    final = np.nan_to_num(sample.last(prefix + "logit_cos_similarity"))
     keys = np.flatnonzero(sample.get(prefix + "key_frequency") > 0) if sample.has(prefix + "key_frequency") else []
     if len(keys) == 0:
         keys = np.flatnonzero(final > 0.05)
@@ -135,8 +142,10 @@ def key_frequencies(sample, prefix):
 
 
 LOSSES = (("train_loss", "training pairs", TRAIN, ":"), ("test_loss", "test pairs", TEST, ":"),
-          ("key_restricted_loss", "key frequencies only", "#2a788e", "-"),
-          ("key_excluded_loss", "without key frequencies", "#d95f02", "-"),
+          ("final_key_restricted_loss[all, mean]", "final keys only", "#2a788e", "-"),
+          ("final_key_excluded_loss[train, mean]", "without final keys", "#d95f02", "-"),
+          ("key_restricted_loss", "each step's own keys only", "#2a788e", "--"),
+          ("key_excluded_loss", "without each step's own", "#d95f02", "--"),
           ("reflection_corrected_loss", "without what the reflection rules out", "#7b4ea3", "-"))
 
 
@@ -147,7 +156,8 @@ def losses(view, prefix):
     samples = view.samples(prefix + "key_restricted_loss", most=6)
     what = "Losses with the key frequencies alone, and without them"
     text = ("Key frequencies own neurons. Restricted: only their components of the logits, with the mean logits. "
-            "Excluded: all but these, on the training pairs.")
+            "Excluded: all but these, on the training pairs. Solid: throughout with the keys of the end, or those that "
+            "the sweep names; dashed: with those of the checkpoint.")
     if not samples and not prefix:
         samples = view.samples("reflection_corrected_loss", most=6)
         what = "Loss without what the reflection rules out"
@@ -159,7 +169,8 @@ def losses(view, prefix):
     for axis, sample in zip(flat, samples):
         for name, _, colour, style in measures:
             if sample.has(name):
-                axis.plot(sample.steps(), np.maximum(sample.get(name), TINY), style, color=colour, linewidth=1.5)
+                axis.plot(sample.steps(), np.maximum(sample.get(name), TINY), style, color=colour,
+                          linewidth=0.9 if style == "--" else 1.5)
     log_losses(flat)
     step_scale(flat[0])
     for axis, sample in zip(flat, samples):
@@ -263,11 +274,13 @@ def neuron_planes(view, prefix):
         return None
     picture, axes = panels(2 * len(drawn), MOST_NEURONS, 2.7, 2.6)
     for pair, (sample, network, (rows, columns)) in zip(axes.reshape(len(drawn), 2, -1), drawn):
-        hidden = network.hidden(rows[:, None], columns)  # (a, b, neuron)
-        for j, neuron in enumerate(loudest(hidden)):
-            pair[0][j].imshow(hidden[..., neuron], cmap="viridis", origin="lower", interpolation="nearest")
+        neurons = chosen.neurons_of(len(network.unembedding))[:MOST_NEURONS] or \
+            loudest(sample, network, prefix, rows, columns)
+        hidden = network.hidden(rows[:, None], columns, neurons)  # (a, b, those)
+        for j, neuron in enumerate(neurons):
+            pair[0][j].imshow(hidden[..., j], cmap="viridis", origin="lower", interpolation="nearest")
             pair[0][j].set_title(f"neuron {neuron}", fontsize=9)
-            pair[1][j].imshow(neuron_plane(hidden[..., neuron]), cmap="magma_r", origin="lower",
+            pair[1][j].imshow(neuron_plane(hidden[..., j]), cmap="magma_r", origin="lower",
                               interpolation="nearest")
             name_components(pair[1][j], len(hidden))
         for axis in pair[0]:
@@ -286,20 +299,51 @@ def neuron_planes(view, prefix):
                   (", tokens in the order of a^m and b^n mod p" if prefix else "") + ".")
 
 
-def loudest(hidden):
-    """Neurons with the most variation, each of another largest frequency as far as there are."""
-    energy = hidden.var(axis=(0, 1))
-    chosen, seen = [], set()
-    order = np.argsort(-energy, kind="stable")
-    for neuron in order[:len(order) // 2]:
-        kind = (np.unravel_index(neuron_plane(hidden[..., neuron])[1:, 1:].argmax(),
-                                 (len(hidden) - 1, len(hidden) - 1))[0]) // 2
-        if kind not in seen:
-            seen.add(kind)
-            chosen.append(neuron)
-        if len(chosen) == MOST_NEURONS:
-            return chosen
-    return (chosen + [neuron for neuron in order if neuron not in chosen])[:MOST_NEURONS]
+def mean_norms(view, prefix, of_regions):
+    """Heatmaps: mean 2-D Fourier norms of all neurons, and of the logits; of a dihedral group a region a column."""
+    of = prefix + ("region_" if of_regions else "")
+    names = [of + "neuron_fourier_norm", of + "logit_fourier_norm"]
+    samples = view.best(names[0], 2)
+    if not samples:
+        return None
+    regions = [name.replace("_", ", ") for name in samples[0].names("region")] if of_regions else [""]
+    columns = len(regions) if of_regions else 2
+    picture, axes = panels(2 * len(samples) if of_regions else len(samples), columns, 3.6, 3.3)
+    for i, sample in enumerate(samples):
+        for j, name in enumerate(names):
+            maps = sample.get(name) if of_regions else sample.get(name)[None]
+            line = axes[2 * i + j] if of_regions else axes[i, j:j + 1]
+            maps = np.where(np.add.outer(np.arange(maps.shape[1]), np.arange(maps.shape[2])) == 0, np.nan, maps)
+            for axis, values, region in zip(line, maps, regions):
+                image = axis.imshow(values, cmap="magma_r", origin="lower", interpolation="nearest", vmin=0,
+                                    vmax=np.nanmax(maps))
+                axis.set_title(", ".join(filter(None, [("neurons", "logits")[j], region])), fontsize=9)
+                axis.set_xlabel("component of b", fontsize=9)
+                name_components(axis, len(values))
+                axis.grid(False)
+            line[0].set_ylabel(("" if j and not of_regions else sample.name + "\n\n") + "component of a", fontsize=9)
+            picture.colorbar(image, ax=line, shrink=0.8)
+    picture.suptitle("Mean 2-D Fourier norms of neurons and logits" + IN_VALUES[prefix])
+    return Figure(picture, "For each component of a (up) and of b (right), the constant first, then cosine and sine of "
+                           "frequency 1, of 2, ...: the mean over all neurons, or all outputs, of the size of the "
+                           "activations' or logits' coefficient. That of what is constant in both is left white." +
+                  (" A column is a region of pairs: rotation or reflection of a, of b." if of_regions else "") +
+                  ALL_IN_VALUES[prefix])
+
+
+def loudest(sample, network, prefix, rows, columns):
+    """Neurons that vary most, each of another largest frequency as far as there are."""
+    few = np.random.default_rng(0).permutation(len(rows))[:MOST_TOKENS]
+    energy = network.hidden(rows[few][:, None], columns[few]).var(axis=(0, 1))
+    order, name = np.argsort(-energy, kind="stable"), prefix + "neuron_frequency"
+    if not sample.has(name):
+        return list(order[:MOST_NEURONS])
+    frequency, chosen_ones, seen = sample.get(name), [], set()
+    for neuron in order[:max(1, len(order) // 2)]:
+        if frequency[neuron] not in seen and len(chosen_ones) < MOST_NEURONS:
+            seen.add(frequency[neuron])
+            chosen_ones.append(neuron)
+    return (chosen_ones + [neuron for neuron in order if neuron not in chosen_ones])[:MOST_NEURONS]
 
 
 def name_components(axis, n):
@@ -318,52 +362,80 @@ def prefixed(prefix, measures):
 
 
 def embedding_fourier_norms(view, options):
+    """Norm of each frequency in the embedding"""
     return norms(view, SIDES, "", "Fourier norms of the embedding")
 
 
 def value_embedding_fourier_norms(view, options):
+    """The same in terms of a^m and b^n mod p"""
     return norms(view, prefixed("value_", SIDES), IN_VALUES["value_"], "Fourier norms of the embedding")
 
 
 def dihedral_fourier_norms(view, options):
+    """Norm of each frequency in the halves of embeddings and unembedding (dihedral groups)"""
     return norms(view, HALVES, "", "Fourier norms of rotations and reflections")
 
 
 def embedding_fourier_norms_over_time(view, options):
+    """The same norms at every checkpoint"""
     return norms_over_time(view, "")
 
 
 def value_embedding_fourier_norms_over_time(view, options):
+    """The same in terms of a^m and b^n mod p"""
     return norms_over_time(view, "value_")
 
 
 def logit_cosines(view, options):
+    """Similarity of the logits with the cosine of a + b - c of each frequency"""
     return cosines(view, "")
 
 
 def value_logit_cosines(view, options):
+    """The same in terms of a^m and b^n mod p"""
     return cosines(view, "value_")
 
 
 def key_frequency_losses(view, options):
+    """Losses with the key frequencies alone, and without them"""
     return losses(view, "")
 
 
 def value_key_frequency_losses(view, options):
+    """The same in terms of a^m and b^n mod p"""
     return losses(view, "value_")
 
 
 def neuron_frequencies(view, options):
+    """Each neuron's frequency and its share of the variation"""
     return neuron_shares(view, "")
 
 
 def value_neuron_frequencies(view, options):
+    """The same in terms of a^m and b^n mod p"""
     return neuron_shares(view, "value_")
 
 
 def neurons_in_two_dimensions(view, options):
+    """Activations of neurons over all pairs, and their 2-D Fourier amplitudes"""
     return neuron_planes(view, "")
 
 
 def value_neurons_in_two_dimensions(view, options):
+    """The same in terms of a^m and b^n mod p"""
     return neuron_planes(view, "value_")
+
+
+def mean_fourier_norms(view, options):
+    """Mean 2-D Fourier norms over all neurons, and of the logits"""
+    return mean_norms(view, "", False)
+
+
+def value_mean_fourier_norms(view, options):
+    """The same in terms of a^m and b^n mod p"""
+    return mean_norms(view, "value_", False)
+
+
+def region_mean_fourier_norms(view, options):
+    """The same norms on rotations and reflections of a and b (dihedral groups)"""
+    return mean_norms(view, "", True)

@@ -6,9 +6,10 @@ Of sums of powers mod p there are two sets: in terms of a and b, and ("value") o
 import numpy as np
 from matplotlib.lines import Line2D
 
-from figures.cells import (LEGEND, PHASES_TEXT, TEST, TRAIN, draw_named, grid_of, label_steps, left_out,
-                           legend_beside, log_losses, note_grey, phase_handles, shade_phases, small_legend,
-                           step_scale, strip_scale, title_of)
+import toysweep
+from figures.cells import (LEGEND, TEST, TRAIN, draw_named, grid_of, is_linear, label_steps, left_out, legend_beside,
+                           log_losses, name_lines, note_grey, step_scale, strip_scale, title_of)
+from figures.phases import PHASES_TEXT, phase_handles, shade_phases
 from figures.view import TINY, Figure, panels, some
 
 MOST_COLUMNS, MOST_BARS = 4, 24
@@ -18,7 +19,7 @@ ALL_IN_VALUES = {"": "", "value_": " All of it is in terms of a^m and b^n mod p.
 
 def key_irreps(sample, prefix):
     """Numbers of the sample's key irreps, the most similar one first."""
-    final = sample.get(prefix + "logit_similarity")[-1]
+    final = sample.last(prefix + "logit_similarity")
     keys = np.flatnonzero(sample.get(prefix + "key_irrep") > 0) if sample.has(prefix + "key_irrep") else \
         np.flatnonzero(final > 0.005)
     return keys[np.argsort(-np.nan_to_num(final[keys]), kind="stable")]
@@ -32,16 +33,15 @@ def similarity(view, prefix):
         return None
     picture, flat, axes = grid_of(samples, beside=LEGEND, sharex=True, sharey=True)
     for axis, sample in zip(flat, samples):
-        keys = key_irreps(sample, prefix)
-        draw_named(axis, sample.steps(), sample.get(prefix + "logit_similarity"), sample.names("irrep"), keys)
-        small_legend(axis, len(keys), loc="upper left")
+        draw_named(axis, sample.steps(), sample.get(prefix + "logit_similarity"), sample.names("irrep"),
+                   key_irreps(sample, prefix))
     step_scale(flat[0])
     flat[0].set_ylim(-0.05, 1.02)
     shade_all(flat, samples)
     label_steps(axes, len(samples))
     for axis in axes[:, 0]:
         axis.set_ylabel("cosine similarity")
-    legend_beside(axes, phase_handles())
+    name_lines(flat, axes, phase_handles(), loc="upper left")
     picture.suptitle("Similarity of the logits and the irreps' characters" + IN_VALUES[prefix])
     return Figure(picture, "The cosine between the centred logits and chi(a b c^-1) of each irrep, an instance a "
                            "panel." + ALL_IN_VALUES[prefix] + note_grey("irreps") + PHASES_TEXT)
@@ -69,6 +69,10 @@ def measure_rows(view, measures, wanted, scale, draw):
     picture, axes = panels(len(measures), len(samples), 3.2 + LEGEND / len(samples), 2.0, sharex=True, sharey="row")
     for j, sample in enumerate(samples):
         axes[0][j].set_title(title_of(sample), fontsize=9)
+        if all(one.has_one_embedding() for one in samples):  # of a and b where it is in terms of a^m and b^n
+            both = any(words == "right embedding" for _, words in measures)
+            measures = [(name, words.replace("left embedding", "embedding, of a" if both else "embedding")
+                         .replace("right embedding", "embedding, of b")) for name, words in measures]
         for axis, (name, words) in zip(axes[:, j], measures):
             draw(axis, sample, name)
             axis.set_ylabel(words if j == 0 else "")
@@ -92,13 +96,13 @@ def draw_keys(prefix):
     return draw
 
 
-def name_columns(axes, samples, prefix):
-    """The irreps' names in the first panel of each column: key irreps differ from one instance to the next."""
+def name_columns(axes):
+    """The irreps' names beside the panels, or in the first of each column where key irreps differ."""
     bottom, top = axes[0][0].get_ylim()
     is_log = axes[0][0].get_yscale() == "log"
-    axes[0][0].set_ylim(top=top * (top / bottom) ** 0.5 if is_log else 1.5 * top)
-    for axis, sample in zip(axes[0], samples):
-        small_legend(axis, len(key_irreps(sample, prefix)), loc="upper left")
+    name_lines(axes[0], axes, phase_handles(), loc="upper left")
+    if axes[0][0].get_legend() and len(axes[0]) > 1:
+        axes[0][0].set_ylim(top=top * (top / bottom) ** 0.5 if is_log else 1.5 * top)
 
 
 def fractions(view, prefix):
@@ -110,8 +114,7 @@ def fractions(view, prefix):
     if made is None:
         return None
     picture, axes, samples = made
-    name_columns(axes, samples, prefix)
-    legend_beside(axes, phase_handles())
+    name_columns(axes)
     picture.suptitle("Share of each irrep in embeddings, unembedding and hidden layer" + IN_VALUES[prefix])
     return Figure(picture, "The share of the squared norm that lies in functions of each irrep: of both embeddings "
                            "into the hidden layer, of the unembedding out of it, and of the hidden activations on all "
@@ -132,23 +135,30 @@ def total_losses(view, prefix):
         return None
     picture, flat, axes = grid_of(samples, beside=1.3 * LEGEND, sharex=True, sharey=True)
     lines = [("train_loss", "training pairs", TRAIN, ":"), ("test_loss", "test pairs", TEST, ":")] + \
-            [(prefix + name, words, colour, "-") for name, words, colour in TOTALS]
+            [(f"{prefix}final_{name}[{'train' if 'excluded' in name else 'all'}, none]", words, colour, "-")
+             for name, words, colour in TOTALS] + \
+            [(prefix + name, "the same, each step's own keys", colour, "--") for name, _, colour in TOTALS]
+    lines = [line for line in lines if any(sample.has(line[0]) for sample in samples)]
     for axis, sample in zip(flat, samples):
         for name, _, colour, style in lines:
             if sample.has(name):
-                axis.plot(sample.steps(), np.maximum(sample.get(name), TINY), style, color=colour, linewidth=1.5)
+                axis.plot(sample.steps(), np.maximum(sample.get(name), TINY), style, color=colour,
+                          linewidth=0.9 if style == "--" else 1.5)
     log_losses(flat)
     step_scale(flat[0])
     shade_all(flat, samples)
     label_steps(axes, len(samples))
     for axis in axes[:, 0]:
         axis.set_ylabel("cross-entropy (nat)")
+    named = {words: (colour if style != "--" else "black", style) for _, words, colour, style in lines}
     legend_beside(axes, [Line2D([], [], color=colour, linestyle=style, label=words)
-                         for _, words, colour, style in lines] + phase_handles())
+                         for words, (colour, style) in named.items()] + phase_handles())
     picture.suptitle("Restricted and excluded loss of the key irreps" + IN_VALUES[prefix])
     return Figure(picture, "Restricted: the loss on all pairs with only the key irreps' functions of a b in the hidden "
                            "layer, or in the logits. Excluded: the loss on the training pairs without them. Once the "
-                           "excluded loss rises, the network relies on them." + ALL_IN_VALUES[prefix] + PHASES_TEXT)
+                           "excluded loss rises, the network relies on them. Solid: throughout with the keys of the "
+                           "end, or those that the sweep names; dashed: with those of the checkpoint." +
+                  ALL_IN_VALUES[prefix] + PHASES_TEXT)
 
 
 def irrep_losses(view, prefix):
@@ -162,8 +172,7 @@ def irrep_losses(view, prefix):
     if made is None:
         return None
     picture, axes, samples = made
-    name_columns(axes, samples, prefix)
-    legend_beside(axes, phase_handles())
+    name_columns(axes)
     picture.suptitle("Losses with one irrep alone, or without it (nat)" + IN_VALUES[prefix])
     return Figure(picture, "Restricted: the loss on all pairs with only this irrep's functions of a b in the hidden "
                            "layer, or only its component of the logits. Excluded: the loss on the training pairs "
@@ -228,7 +237,7 @@ def order_learned(view, prefix):
                            gridspec_kw={"width_ratios": [3, 2], "height_ratios": heights})
     for line, cell in zip(axes, cells):
         numbers, names, _ = used(cell, prefix)
-        draw_steps(line[0], cell.final(prefix + "irrep_step")[:, numbers], names)
+        draw_steps(line[0], cell.final(prefix + "irrep_step")[:, numbers], names, cell.at[0]["step"][...])
         line[0].set_title(title_of(cell), fontsize=9)
         draw_places(line[1], cell.final(prefix + "irrep_order")[:, numbers], names)
     axes[-1][0].set_xlabel("first step with a similarity over 0.05")
@@ -240,7 +249,7 @@ def order_learned(view, prefix):
                   ALL_IN_VALUES[prefix] + left_out(view, cells))
 
 
-def draw_steps(axis, steps, names):
+def draw_steps(axis, steps, names, checkpoints):
     for y in range(len(names)):
         found = steps[np.isfinite(steps[:, y]), y]
         spread = np.linspace(-0.2, 0.2, len(found)) if len(found) > 1 else np.zeros(len(found))
@@ -248,8 +257,8 @@ def draw_steps(axis, steps, names):
         if len(found):
             axis.plot([np.median(found)] * 2, [y - 0.34, y + 0.34], color="black", linewidth=1.2)
     seen = steps[np.isfinite(steps)]
-    strip_scale(axis, seen.min(), max(1, seen.max()))
-    axis.set_xlim(right=1.3 * max(1, seen.max()))
+    strip_scale(axis, seen.min(), max(1, seen.max()), [checkpoints])
+    axis.set_xlim(right=(1.06 if is_linear([checkpoints]) else 1.3) * max(1, seen.max()))
     axis.set_yticks(range(len(names)), names, fontsize=8)
     axis.set_ylim(len(names) - 0.4, -0.6)
 
@@ -270,19 +279,20 @@ def draw_places(axis, order, names):
 # --- Regions of dihedral groups ------------------------------------------------------------------------------------
 
 def region_measures(view, options):
-    """Measures of hidden layer and logits split by rotation and reflection of a and of b."""
+    """Key irreps on rotations and reflections of a and b (dihedral groups)"""
     samples = [sample for name in ("region_logit_similarity", "region_hidden_fraction")
                for sample in view.samples(name, most=MOST_COLUMNS)]
     samples = list({sample.instance: sample for sample in samples}.values())
     if not samples:
         return None
-    names = [name for name in samples[0].group if name.startswith("region_") and
-             all(sample.has(name) and sample.get(name).ndim == 3 for sample in samples)]
+    names = [name for name in samples[0].group
+             if name.startswith("region_") and "step" in toysweep.dimensions(samples[0].group[name]) and
+             all(sample.has(name) for sample in samples)]
     picture, axes = panels(len(names), len(samples), 4.4, 2.4)
     for j, sample in enumerate(samples):
         keys = key_irreps(sample, "")[:MOST_BARS]
         for i, name in enumerate(names):
-            values = sample.get(name)[-1][:, keys]
+            values = sample.last(name)[:, keys]
             image = axes[i][j].imshow(values, cmap="viridis", aspect="auto")
             axes[i][j].set_yticks(range(len(values)), [name.replace("_", ", ") for name in sample.names("region")],
                                   fontsize=8)
@@ -297,48 +307,60 @@ def region_measures(view, options):
 # --- The figures ---------------------------------------------------------------------------------------------------
 
 def logit_similarity(view, options):
+    """Cosine of the logits and each irrep's character"""
     return similarity(view, "")
 
 
 def irrep_fractions(view, options):
+    """Share of each irrep in embeddings, unembedding and hidden layer"""
     return fractions(view, "")
 
 
 def restricted_and_excluded_loss(view, options):
+    """Losses with the key irreps alone, and without them"""
     return total_losses(view, "")
 
 
 def losses_per_irrep(view, options):
+    """Losses with one irrep alone, without it, and without its functions of a, b, a b"""
     return irrep_losses(view, "")
 
 
 def key_irreps_across_seeds(view, options):
+    """How many instances use each irrep"""
     return key_bars(view, "")
 
 
 def order_of_irreps(view, options):
+    """When each irrep is learned, and which comes first"""
     return order_learned(view, "")
 
 
 def value_logit_similarity(view, options):
+    """The same in terms of a^m and b^n mod p"""
     return similarity(view, "value_")
 
 
 def value_irrep_fractions(view, options):
+    """The same in terms of a^m and b^n mod p"""
     return fractions(view, "value_")
 
 
 def value_restricted_and_excluded_loss(view, options):
+    """The same in terms of a^m and b^n mod p"""
     return total_losses(view, "value_")
 
 
 def value_losses_per_irrep(view, options):
+    """The same in terms of a^m and b^n mod p"""
     return irrep_losses(view, "value_")
 
 
 def value_key_irreps_across_seeds(view, options):
+    """The same in terms of a^m and b^n mod p"""
     return key_bars(view, "value_")
 
 
 def value_order_of_irreps(view, options):
+    """The same in terms of a^m and b^n mod p"""
     return order_learned(view, "value_")

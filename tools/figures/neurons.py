@@ -2,10 +2,12 @@
 
 import numpy as np
 
+from matplotlib.patches import Patch
+
 from figures import symmetry
-from figures.cells import grid_of, left_out
+from figures.cells import LEGEND, grid_of, left_out, legend_beside
 from figures.irreps import ALL_IN_VALUES, IN_VALUES
-from figures.view import Figure, some
+from figures.view import Figure, html_table, some
 
 MOST_BARS = 24
 OFF = "off"
@@ -35,10 +37,12 @@ def cluster_counts(view, prefix):
 
 
 def neuron_clusters(view, options):
+    """How many neurons belong to each irrep"""
     return cluster_counts(view, "")
 
 
 def value_neuron_clusters(view, options):
+    """The same in terms of a^m and b^n mod p"""
     return cluster_counts(view, "value_")
 
 
@@ -60,8 +64,72 @@ def draw_counts(axis, cell, prefix):
     axis.grid(axis="x", visible=False)
 
 
+# --- What clusters hold --------------------------------------------------------------------------------------------
+
+SHARES = (("left", "of a", "#31688e"), ("right", "of b", "#8fb6d2"), ("product", "of a b", "#c8553d"),
+          ("constant", "constant", "#bbbbbb"))
+TABLE_HEAD = ("instance", "irrep", "neurons", "active", "energy before", "after", *(words for _, words, _ in SHARES),
+              "hidden basis", "unembedding's")
+
+
+def cluster_shares(view, prefix):
+    """What the activations of each irrep's neurons are functions of."""
+    samples = view.best(prefix + "cluster_size", 6)
+    if not samples:
+        return None
+    picture, flat, axes = grid_of(samples, 3.9, 3.0, (5.6, 3.8), beside=LEGEND, sharey=True)
+    table = []
+    for axis, sample in zip(flat, samples):
+        size = sample.get(prefix + "cluster_size")
+        owned = np.flatnonzero(size > 0)
+        shown = np.sort(owned[np.argsort(-size[owned], kind="stable")[:MOST_BARS]])
+        names, bottom = sample.names("irrep"), np.zeros(len(shown))
+        for name, _, colour in SHARES:
+            share = np.nan_to_num(sample.get(f"{prefix}cluster_{name}_fraction")[shown])
+            axis.bar(range(len(shown)), share, bottom=bottom, color=colour, width=0.75)
+            bottom += share
+        axis.set_xticks(range(len(shown)), [f"{names[i]}: {size[i]:.0f}" for i in shown], fontsize=8,
+                        rotation=90 if len(shown) > 3 else 0)
+        axis.set_ylim(0, 1)
+        axis.set_axisbelow(True)
+        axis.grid(axis="x", visible=False)
+        table += cluster_rows(sample, prefix, owned, names)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("share of the activations' energy")
+    legend_beside(axes, [Patch(facecolor=colour, label=words) for _, words, colour in reversed(SHARES)])
+    picture.suptitle("What the neurons of each irrep are functions of" + IN_VALUES[prefix])
+    return Figure(picture, "Of the activations of each irrep's neurons (their number stands at its name) the share of "
+                           "the energy over all pairs that lies in the irrep's functions of a, of b and of a b, and "
+                           "that is constant; the rest is white. Below, energies before and after the activation; "
+                           "active: with an energy of 100 in functions of a b; and how near the change of basis from "
+                           "the hidden layer to the irrep's functions of a b is to an orthogonal one, and the "
+                           "unembedding in that basis to a multiple of 1 (cosines)." + ALL_IN_VALUES[prefix],
+                  html_table(TABLE_HEAD, table))
+
+
+def cluster_rows(sample, prefix, owned, names):
+    def of(name, irrep):
+        return sample.get(prefix + name)[irrep]
+    rows = [(sample.name, names[i], f"{of('cluster_size', i):.0f}", f"{of('cluster_active_size', i):.0f}",
+             f"{of('cluster_embed_energy', i):.4g}", f"{of('cluster_hidden_energy', i):.4g}",
+             *(f"{of(f'cluster_{name}_fraction', i):.3f}" for name, _, _ in SHARES),
+             f"{of('hidden_basis_similarity', i):.4f}", f"{of('unembed_basis_similarity', i):.4f}") for i in owned]
+    off = int((sample.get(prefix + "neuron_irrep") < 0).sum())
+    return rows + [(sample.name, OFF, off) + ("",) * (len(TABLE_HEAD) - 3)] * (off > 0)
+
+
+def shares_of_clusters(view, options):
+    """What each irrep's neurons are functions of, with a table of the clusters"""
+    return cluster_shares(view, "")
+
+
+def value_shares_of_clusters(view, options):
+    """The same in terms of a^m and b^n mod p"""
+    return cluster_shares(view, "value_")
+
+
 def unembedding_by_irrep(view, options):
-    """What each neuron writes to the outputs, as shares of the irreps; neurons sorted by the irrep they read."""
+    """What each neuron writes to the outputs, beside the irrep that it reads"""
     pairs = []
     for sample in view.best("neuron_irrep", 6):
         network = sample.network()

@@ -13,6 +13,7 @@ import numpy as np
 import toysweep
 
 MOST_ORDER = 720
+ORDERS = ("auto", "table", "class", "coset", "parity")
 
 
 @dataclass
@@ -26,6 +27,16 @@ class Irrep:
     name: str
     character: np.ndarray  # (n); of a pair of conjugate irreps the sum of both
     projector: np.ndarray  # (n, n) onto the functions that its matrix entries span
+    space: np.ndarray      # (n, d) orthonormal functions that left translations turn into each other as one copy of it
+
+    def is_sign(self):
+        """One dimension, +1 and -1."""
+        return self.character.min() < -0.5 and np.abs(np.abs(self.character) - 1).max() < 1e-6
+
+    def matrices(self, table):
+        """(n, d, d), orthogonal, in the basis of `space`; of a pair of conjugate irreps as one over the reals."""
+        moved = self.space[table]  # [g, x] = space at g x
+        return np.einsum("xi,gxj->gji", self.space, moved)
 
 
 def group_of(results, instance):
@@ -130,7 +141,7 @@ def irreps_of(results, instance, names):
 
 @functools.lru_cache(maxsize=8)
 def irreps_of_table(raw, n):
-    """(character, projector) of every irrep, sorted by dimension, pairs last, then falling characters. A random
+    """(character, projector, space) of every irrep, sorted by dimension, pairs last, then falling characters. A random
     symmetric matrix that commutes with the left regular representation has irreducible eigenspaces."""
     table = np.frombuffer(raw, dtype=int).reshape(n, n)
     random = np.random.default_rng(0).standard_normal(n)
@@ -148,19 +159,19 @@ def irreps_of_table(raw, n):
                 same[1] += projector
                 break
         else:
-            found.append([character, projector])
+            found.append([character, projector, space])
     return sorted(map(complex_irrep, found), key=sort_key)
 
 
 def complex_irrep(found):
     """An irrep over the reals is one over the complex numbers, a pair of them, or twice one."""
-    character, projector = found
+    character, projector, space = found
     norm = round(float(np.mean(character ** 2)))
-    return character / 2 if norm == 4 else character, projector
+    return character / 2 if norm == 4 else character, projector, space
 
 
 def sort_key(irrep):
-    character, _ = irrep
+    character = irrep[0]
     dimension, is_pair = character.max(), np.mean(character ** 2) > 1.5
     return round(dimension / (1 + is_pair)), is_pair, tuple(-np.round(character, 6))
 

@@ -1,10 +1,10 @@
 """Figures of tables, in the order of the page."""
 
-from figures import attention, curves, fourier, irreps, neurons, power, weights
+from figures import attention, curves, embedding, fourier, groups, hypotheses, irreps, neurons, power, weights
 from figures.cells import View
 
 FIGURES = [
-    power.by_exponents,
+    power.by_exponents, power.by_relation,
     curves.loss_curves, curves.accuracy_curves, curves.weight_norm, curves.grokking_steps,
     irreps.logit_similarity, irreps.value_logit_similarity, irreps.irrep_fractions, irreps.value_irrep_fractions,
     irreps.restricted_and_excluded_loss, irreps.value_restricted_and_excluded_loss,
@@ -13,13 +13,21 @@ FIGURES = [
     irreps.order_of_irreps, irreps.value_order_of_irreps, irreps.region_measures,
     fourier.embedding_fourier_norms, fourier.value_embedding_fourier_norms, fourier.dihedral_fourier_norms,
     fourier.embedding_fourier_norms_over_time, fourier.value_embedding_fourier_norms_over_time,
+    embedding.embedding_in_the_fourier_basis, embedding.value_embedding_in_the_fourier_basis,
+    embedding.principal_components, embedding.value_principal_components,
+    embedding.key_frequency_products, embedding.value_key_frequency_products,
     fourier.logit_cosines, fourier.value_logit_cosines,
     fourier.key_frequency_losses, fourier.value_key_frequency_losses,
     fourier.neuron_frequencies, fourier.value_neuron_frequencies,
     fourier.neurons_in_two_dimensions, fourier.value_neurons_in_two_dimensions,
-    neurons.neuron_clusters, neurons.value_neuron_clusters, neurons.unembedding_by_irrep,
+    fourier.mean_fourier_norms, fourier.value_mean_fourier_norms, fourier.region_mean_fourier_norms,
+    embedding.neuron_rows, embedding.value_neuron_rows,
+    neurons.neuron_clusters, neurons.value_neuron_clusters,
+    neurons.shares_of_clusters, neurons.value_shares_of_clusters, neurons.unembedding_by_irrep,
     attention.attention_over_time, attention.attention_by_pair,
-    weights.logit_slices, weights.standard_representation, weights.singular_values,
+    embedding.attention_rows, embedding.value_attention_rows,
+    groups.neuron_maps, groups.sign_neurons, weights.logit_slices, hypotheses.logit_hypotheses, groups.representation,
+    weights.singular_values,
 ]
 
 

@@ -16,12 +16,13 @@ import numpy as np
 import toysweep
 
 TINY = 1e-30  # a loss can be exactly 0, which no log scale shows
-LOSSES = ("exact_loss", "final_loss", "train_loss")
+LOSSES = ("exact_loss", "estimated_loss", "final_loss", "train_loss")  # the better ones first
 LABELS = {
     "depth": "tree depth (levels below the root)", "hidden": "hidden width (dimensions)",
     "features": "features", "branching": "children per node", "steps": "training steps",
     "feature_probability": "probability of a feature", "lr": "learning rate",
-    "exact_loss": "expected loss", "final_loss": "loss on fresh samples", "train_loss": "training loss",
+    "exact_loss": "expected loss", "estimated_loss": "estimated loss", "final_loss": "loss on 500 fresh samples",
+    "train_loss": "training loss", "loss": "loss (expected, or estimated)",
 }
 MOST_VIEWS = 24
 
@@ -49,6 +50,20 @@ def number(value):
     if isinstance(value, list):
         return ", ".join(map(number, value))
     return f"{value:g}" if isinstance(value, (float, np.floating)) else str(value)
+
+
+def short(loss):
+    """A loss in at most six characters."""
+    return f"{loss:.2g}" if loss >= 1e-3 else f"{loss:.1e}".replace("e-0", "e-").replace(".0e", "e")
+
+
+def floor(options):
+    """Losses far below the threshold are all as good as 0: scales end here, to leave room for the others."""
+    return options.threshold * 1e-4
+
+
+def shades(count):
+    return plt.cm.viridis(np.linspace(0.0, 0.9, max(count, 1)))
 
 
 def panels(rows, columns, width, height, **options):
@@ -87,15 +102,34 @@ def some(values, most):
 class View:
     def __init__(self, results, rows, fixed, loss):
         self.results = results
-        self.title = ", ".join(title(results, name, value) for name, value in fixed.items()
-                               if not is_lacking(results.table[name], value))
         done = results.table["status"][rows] == toysweep.DONE
         self.rows = rows[done]  # finished instances
         self.all_rows = rows
         self.x, self.y = self._axes(fixed)
+        self.title = ", ".join(title(results, name, value) for name, value in self._constant(fixed).items()
+                               if not is_lacking(results.table[name], value))
         self.xs = toysweep.distinct(self._values(self.x)) if self.x else np.array([0])
         self.ys = toysweep.distinct(self._values(self.y)) if self.y else np.array([0])
-        self.loss = loss or max(LOSSES, key=self.known)
+        self.loss = self._judge([loss] if loss else LOSSES)  # the name; "loss" where instances have different ones
+
+    def _constant(self, fixed):
+        """{key: value} of what the sweep varies, but not the view."""
+        constant = dict(fixed)
+        for name in self.results.varying:
+            values = toysweep.distinct(self._values(name))
+            if name not in ("seed", *fixed) and len(values) == 1:
+                constant[name] = values[0]
+        return constant
+
+    def _judge(self, names):
+        """By which of the measures each instance is judged, the first that is known of it, and its loss by that."""
+        table, count = self.results.table, self.results.count
+        self.judged_by, self.all_losses = np.full(count, "", dtype=object), np.full(count, np.nan)
+        for name in (name for name in names if name in table):
+            first = np.isfinite(table[name]) & np.isnan(self.all_losses)
+            self.judged_by[first], self.all_losses[first] = name, table[name][first]
+        used = set(self.judged_by[self.rows]) - {""}
+        return used.pop() if len(used) == 1 else "loss" if used else names[0]
 
     def _axes(self, fixed):
         free = [name for name in axis_names(self.results, self.all_rows) if name not in fixed]
@@ -106,9 +140,24 @@ class View:
     def _values(self, name):
         return self.results.table[name][self.all_rows]
 
-    def known(self, name):
-        """How many of the finished instances have a loss: the exact one is not known of many features."""
-        return np.isfinite(self.results.table[name][self.rows]).sum() if name in self.results.table else 0
+    def has_losses(self):
+        return bool(np.isfinite(self.all_losses[self.rows]).any())
+
+    def error(self, x, y):
+        """Largest standard error of a cell's losses; 0 where none is estimated."""
+        cell = self.cell(x, y)
+        cell = cell[self.judged_by[cell] == "estimated_loss"]
+        return float(np.nanmax(self.results.table["final_loss_error"][cell])) if len(cell) else 0.0
+
+    def has_stacks(self):
+        table = self.results.table
+        return "stacked_loss" in table and bool(np.isfinite(table["stacked_loss"][self.rows]).any())
+
+    def stacked(self, x, y):
+        """The published number of a cell, the sum over its stacked instances, the least where there are several stacks;
+        NaN where there is none."""
+        values = self.results.table.get("stacked_loss", np.full(self.results.count, np.nan))[self.cell(x, y)]
+        return float(np.nanmin(values)) if np.isfinite(values).any() else np.nan
 
     def cell(self, x, y):
         """Finished instances of a cell."""
@@ -120,7 +169,7 @@ class View:
         return self.rows[keep]
 
     def losses(self, x, y):
-        values = self.results.table[self.loss][self.cell(x, y)]
+        values = self.all_losses[self.cell(x, y)]
         return values[np.isfinite(values)]
 
     def grid(self, reduce):
@@ -131,7 +180,7 @@ class View:
     def best(self, x, y):
         """The instance with the smallest loss in a cell; None if there is none."""
         cell = self.cell(x, y)
-        values = self.results.table[self.loss][cell]
+        values = self.all_losses[cell]
         return int(cell[np.nanargmin(values)]) if np.isfinite(values).any() else None
 
     def curves(self, name, x, y):
@@ -145,7 +194,8 @@ class View:
             return None
         rows = [row for other, row in places if other == group]
         values = group[name][np.sort(rows)]
-        return (group["step"][...], values) if np.isfinite(values).any() else None
+        followed = np.isfinite(values).any(axis=0).sum() > min(1, values.shape[1] - 1)  # some are known at the end alone
+        return (group["step"][...], values) if followed else None
 
     def last(self, name, instance):
         """A per-feature measure at the last checkpoint; None if the file does not have it."""
@@ -175,7 +225,7 @@ def rows_of_kind(results, kind):
     return np.flatnonzero(results.kinds[results.table["case"]] == kind)
 
 
-def views(results, rows, loss):
+def views_of(results, rows, loss):
     """Cuts instances of a sweep into views: first by names and flags, then by numbers beyond two axes."""
     if loss and loss not in results.table:
         raise toysweep.ResultsError(f"{results.path}: has no {loss}")
@@ -188,7 +238,7 @@ def views(results, rows, loss):
         others = [name for name in numeric if name not in axes]
         made += [View(results, part, keys, loss) for keys, part in cut(results, others, fixed, rows)]
     made = [view for view in made if len(view.rows)]
-    lacking = [view for view in made if not view.known(view.loss)]
+    lacking = [view for view in made if not view.has_losses()]
     for view in lacking:
         print(f"{os.path.basename(sys.argv[0])}: no finished instance has the {label(view.loss)}; left out" +
               (f": {view.title}" if view.title else ""), file=sys.stderr)
