@@ -221,7 +221,7 @@ static double loss_without(const cyclic *m, ts_rows *rows, int a, int b, double 
     const double *component = m->component + s * n, *exponential = m->exponential + s * m->pairs->stride;
     int label = (int)label_of(m, a, b);
     double *z = rows->scratch, loss;
-    ts_losses(e + (size_t)b * m->pairs->stride, &exponential, 1, m->pairs->stride, label, &loss);
+    ts_cross_entropies(e + (size_t)b * m->pairs->stride, &exponential, 1, m->pairs->stride, label, &loss);
     if (!isnan(loss))
         return loss;
     const double *logits = ts_rows_at(rows, a).logits + (size_t)b * n; // rare: they are made again

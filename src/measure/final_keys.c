@@ -233,7 +233,8 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
         bool right;
         gather_pair(m, a, (int)b, row.h + b * (size_t)m->hidden, row.logits + b * n, rows->scratch, sums);
         if (split_of(m, a, (int)b) == TS_SPLIT_TEST)
-            *test_loss += ts_loss(e + b * m->stride, row.logits + b * n, m->n, (int)label_of(m, a, (int)b), &right);
+            *test_loss +=
+                ts_cross_entropy(e + b * m->stride, row.logits + b * n, m->n, (int)label_of(m, a, (int)b), &right);
     }
 }
 
@@ -358,7 +359,7 @@ static void add_restricted(final_keys *m, int part, int c, size_t product, doubl
         for (int split = 0; split < TS_SPLIT_ALL; split++) {
             int count = m->label_count[split][product * n + label];
             if (count > 0)
-                losses[split * TS_CORRECTIONS + c] += count * ts_loss(m->e, m->z, m->n, (int)label, &right);
+                losses[split * TS_CORRECTIONS + c] += count * ts_cross_entropy(m->e, m->z, m->n, (int)label, &right);
         }
 }
 
@@ -393,7 +394,7 @@ static void add_excluded(const final_keys *m, ts_rows *rows, int a, int b, int f
     for (int part = first; part < end; part++)
         for (int c = 0; c < TS_CORRECTIONS; c++)
             exponentials[count++] = m->exponential[part][c] + product * m->stride;
-    ts_losses(e + (size_t)b * m->stride, exponentials, count, m->stride, (int)label_of(m, a, b), losses);
+    ts_cross_entropies(e + (size_t)b * m->stride, exponentials, count, m->stride, (int)label_of(m, a, b), losses);
     for (int i = 0; i < count; i++) {
         int part = first + i / TS_CORRECTIONS, c = i % TS_CORRECTIONS;
         if (isnan(losses[i]))

@@ -106,7 +106,7 @@ static double loss_of_products(const group_losses *m, const double *logits, doub
         ts_exponentials(z, 1, m->n, e);
         for (int c = 0; c < m->n; c++)
             if (count[c] > 0)
-                sum += count[c] * ts_loss(e, z, m->n, c, &right);
+                sum += count[c] * ts_cross_entropy(e, z, m->n, c, &right);
     }
     return sum / ((double)m->n * m->n);
 }
@@ -126,8 +126,8 @@ static void pair_losses(const group_losses *m, ts_rows *rows, int a, int b, bool
                         double *losses) {
     size_t n = (size_t)m->n;
     int label = m->pairs->table->result[(size_t)a * n + (size_t)b];
-    ts_losses(ts_rows_exponentials(rows, a, hidden) + (size_t)b * m->stride, exponentials, count, m->stride, label,
-              losses);
+    ts_cross_entropies(ts_rows_exponentials(rows, a, hidden) + (size_t)b * m->stride, exponentials, count, m->stride,
+                       label, losses);
     for (int i = 0; i < count; i++) {
         if (!isnan(losses[i]))
             continue;

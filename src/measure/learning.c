@@ -42,8 +42,8 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
     for (int b = 0; b < n; b++) {
         int pair = a * n + b, part = pairs->is_train[pair] ? TRAIN : TEST;
         bool hit;
-        sums[LOSS + part] += ts_loss(e + (size_t)b * pairs->stride, logits + (size_t)b * (size_t)n_out, n_out,
-                                     pairs->table->result[pair], &hit);
+        sums[LOSS + part] += ts_cross_entropy(e + (size_t)b * pairs->stride, logits + (size_t)b * (size_t)n_out, n_out,
+                                              pairs->table->result[pair], &hit);
         sums[RIGHT + part] += hit;
     }
 }

@@ -5,12 +5,13 @@
 #include "model/optimiser.h"
 #include "network/graph.h"
 
-#include <math.h>
 #include <string.h>
 
 static const ts_key KEYS[] = {
     {"embed", TS_INTEGER, "256", 1, 4096, NULL, true, "Width of each of the two embeddings"},
     {"hidden", TS_INTEGER, "128", 1, 4096, NULL, true, "Hidden width"},
+    TS_ACTIVATION_KEY,
+    TS_INIT_KEYS(ts_network_inits),
     TS_NETWORK_KEYS,
     {0},
 };
@@ -29,10 +30,10 @@ static void layout(const ts_params *params, ts_parameter_layout *out) {
     ts_mlp_shape s = ts_mlp_shape_of(params);
     *out = (ts_parameter_layout){
         .count = 4,
-        .tensor = {{"W_x", 2, {s.n, s.embed}, {"token", "embed"}, 0},
-                   {"W_y", 2, {s.n, s.embed}, {"token", "embed"}, 0},
-                   {"W", 2, {2 * s.embed, s.hidden}, {"both_embed", "hidden"}, 0},
-                   {"W_U", 2, {s.hidden, s.n_out}, {"hidden", "output"}, 0}},
+        .tensor = {{"W_x", 2, {s.n, s.embed}, {"token", "embed"}, .fan_in = s.embed},
+                   {"W_y", 2, {s.n, s.embed}, {"token", "embed"}, .fan_in = s.embed},
+                   {"W", 2, {2 * s.embed, s.hidden}, {"both_embed", "hidden"}, .fan_in = 2 * s.embed},
+                   {"W_U", 2, {s.hidden, s.n_out}, {"hidden", "output"}, .fan_in = s.hidden}},
     };
     ts_layout_place(out);
 }
@@ -46,16 +47,10 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
     return strcmp(tensor, "W_x") == 0 || strcmp(tensor, "W_y") == 0 ? "embed" : "hidden";
 }
 
-// Scaled by the square root of what feeds a unit: the embedding's own width, else the rows.
 static void initialise(const ts_params *params, float *parameters) {
-    ts_mlp_shape s = ts_mlp_shape_of(params);
     ts_parameter_layout tensors;
-    float embedding = (float)(1 / sqrt(s.embed));
     layout(params, &tensors);
-    ts_network_initialise(
-        params, &tensors,
-        (const float[]){embedding, embedding, (float)(1 / sqrt(2.0 * s.embed)), (float)(1 / sqrt(s.hidden))},
-        parameters);
+    ts_network_initialise(params, &tensors, NULL, parameters);
 }
 
 // logits = relu([W_x[a], W_y[b]] W) W_U. As embeddings count what tokens give the hidden layer: W_x W[:embed], and the
@@ -64,7 +59,8 @@ static int define(const ts_params *params, ts_graph *g) {
     enum { W_X, W_Y, W, W_U };
     int embed = ts_mlp_shape_of(params).embed, w_x = ts_graph_parameter(g, W_X), w_y = ts_graph_parameter(g, W_Y);
     int x = ts_graph_concatenate(g, ts_graph_lookup(g, TS_LEFT, w_x), ts_graph_lookup(g, TS_RIGHT, w_y));
-    int hidden = ts_graph_activation(g, TS_RELU, ts_graph_product(g, x, ts_graph_parameter(g, W)));
+    int hidden =
+        ts_graph_activation(g, ts_network_activation(params), ts_graph_product(g, x, ts_graph_parameter(g, W)));
     int w_u = ts_graph_parameter(g, W_U);
     ts_graph_set_role(g, TS_EMBED_LEFT, ts_graph_product(g, w_x, ts_graph_parameter_rows(g, W, 0, embed)));
     ts_graph_set_role(g, TS_EMBED_RIGHT, ts_graph_product(g, w_y, ts_graph_parameter_rows(g, W, embed, embed)));

@@ -84,6 +84,7 @@ ts_status ts_model_define(const ts_params *params, ts_graph *graph) {
     ts_parameter_layout layout;
     model->layout(params, &layout);
     ts_graph_begin(graph, &layout, of_table ? ts_network_order(params) : 0);
+    graph->loss = ts_network_loss(params);
     ts_status status = ts_graph_finish(graph, model->define(params, graph));
     int wanted = of_table ? ts_network_order(params) : (int)ts_task_features(params);
     if (status == TS_OK && graph->node[graph->output].width != wanted)
