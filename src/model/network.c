@@ -2,6 +2,7 @@
 #include "model/network.h"
 
 #include "base/torch_random.h"
+#include "network/loss.h"
 #include "network/pass.h"
 #include "network/rewrite.h"
 #include "task/data.h"
@@ -291,8 +292,17 @@ static ts_status beside(const void *context, void **own) {
     return status;
 }
 
+static double mse(int count, double *z, int label) {
+    return ts_loss_of(TS_MSE, count, z, label);
+}
+
+static double stablemax(int count, double *z, int label) {
+    return ts_loss_of(TS_STABLEMAX, count, z, label);
+}
+
 static ts_status fill_in(const ts_params *params, opened *o, ts_network *network) {
     const ts_node *hidden = node_of_role(o, TS_HIDDEN), *directions = node_of_role(o, TS_DIRECTIONS);
+    network->loss = o->all.graph.loss == TS_MSE ? mse : o->all.graph.loss == TS_STABLEMAX ? stablemax : NULL;
     network->residual = o->all.graph.role[TS_HIDDEN_OUTPUT] >= 0;
     network->hidden = hidden ? hidden->width : directions ? directions->rows : 0;
     network->e_x = of_role(o, TS_EMBED_LEFT);

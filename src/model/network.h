@@ -97,6 +97,8 @@ typedef struct ts_network {
     // the logits comes through the hidden layer (n, n_out).
     void (*row)(const void *weights, int a, double *h, double *logits, double *hidden_logits);
     bool residual; // logits have another part too, past the hidden layer
+    // Loss of a pair's logits z (count), which are spoiled, by the definition. NULL: the cross-entropy.
+    double (*loss)(int count, double *z, int label);
     // Attention of the last position, of which the pairs (a, 0 .. n - 1) add their share of the mean over all pairs to
     // mean (heads, TS_SOURCES). NULL: the network has none.
     int heads;
