@@ -111,6 +111,15 @@ const char *ts_model_published(const ts_model *model, const char *tensor) {
     return tensor;
 }
 
+const char *ts_model_file_name(const ts_model *model, const char *tensor, int k) {
+    if (k < 2)
+        return k == 0 ? ts_model_published(model, tensor) : tensor;
+    for (const ts_published_name *one = model->aliases; one && one->name; one++)
+        if (strcmp(one->name, tensor) == 0 && k-- == 2)
+            return one->published;
+    return NULL;
+}
+
 static void add_name(ts_schema *schema, int position) {
     int at = schema->named++;
     for (; at > 0 && strcmp(schema->key[position]->name, schema->key[schema->alphabetical[at - 1]]->name) < 0; at--)

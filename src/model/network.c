@@ -99,6 +99,10 @@ const char *ts_network_check(const ts_parameter_layout *layout, char *message, s
     return NULL;
 }
 
+uint64_t ts_network_init_seed(const ts_params *params) {
+    return own_seed(params, "init_seed");
+}
+
 static void fill(float *out, int64_t count, float value) {
     for (int64_t i = 0; i < count; i++)
         out[i] = value;
@@ -107,7 +111,7 @@ static void fill(float *out, int64_t count, float value) {
 void ts_network_initialise(const ts_params *params, const ts_parameter_layout *layout, const float *deviation,
                            float *parameters) {
     ts_torch_random random;
-    ts_torch_seed(&random, own_seed(params, "init_seed"));
+    ts_torch_seed(&random, ts_network_init_seed(params));
     bool normal = ts_network_starts(params, "normal"), kaiming = ts_network_starts(params, "kaiming");
     double scale = ts_params_real_or(params, "init_scale", 1);
     for (int i = 0; i < layout->count; i++) {

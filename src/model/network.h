@@ -64,6 +64,8 @@ void ts_network_pairs(const ts_params *params, const ts_table *table, int *pairs
 // of the first tensor that is too small, with a sentence in `message`.
 const char *ts_network_check(const ts_parameter_layout *layout, char *message, size_t bytes);
 
+uint64_t ts_network_init_seed(const ts_params *params); // of initial weights
+
 // Draws one tensor after the other from `init_seed`, by PyTorch's stream of it, as `init` says: `published`, and where
 // a model lacks the key, normal with standard deviation deviation[i] (NULL: as `normal`); `normal`, with 1 /
 // sqrt(fan_in); `kaiming`, uniform in +- sqrt(6 / fan_in); all times init_scale. Biases are 0, gains 1.
