@@ -44,8 +44,8 @@ def is_known(names):
 
 
 class Mlp:
-    """hidden = f([W_x[a], W_y[b]] W + b), logits = hidden W_U + b_U; W_E for W_x and W_y; U[a] + V[b], or U[a] + U[b], for
-    the product with W."""
+    """hidden = f([W_x[a], W_y[b]] W + b), logits = hidden W_U + b_U; W_E for W_x and W_y; U[a] + V[b], or U[a] + U[b],
+    for the product with W."""
 
     def __init__(self, weights, activation):
         self.weights, self.activation = weights, activation

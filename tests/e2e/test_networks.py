@@ -32,6 +32,8 @@ steps: {STEPS}
 checkpoints: {{every: 1}}
 save: checkpoints
 """
+SIDES = {"separate": ("W_x", "W_y"), "shared": ("W_E", "W_E"), "one_hot": ("U", "U"), "one_hot_separate": ("U", "V")}
+USUAL = {"embedding": "separate", "activation": "relu", "loss": "cross_entropy"}
 CASES = """\
 cases:
   - {init_scale: 1}
@@ -56,13 +58,19 @@ def erf(x):
 
 
 def gelu(x):
-    return x * (1 + erf(x / np.sqrt(2))) / 2, (1 + erf(x / np.sqrt(2))) / 2 + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+    below = (1 + erf(x / np.sqrt(2))) / 2
+    return x * below, below + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
 
 
 ACTIVATIONS = {
-    "relu": lambda x: (np.maximum(x, 0), x > 0), "square": lambda x: (x ** 2, 2 * x), "cube": lambda x: (x ** 3, 3 * x * x),
-    "abs": lambda x: (np.abs(x), np.sign(x)), "gelu": gelu, "tanh": lambda x: (np.tanh(x), 1 - np.tanh(x) ** 2),
-    "identity": lambda x: (x, np.ones_like(x))}
+    "relu": lambda x: (np.maximum(x, 0), x > 0),
+    "square": lambda x: (x ** 2, 2 * x),
+    "cube": lambda x: (x ** 3, 3 * x * x),
+    "abs": lambda x: (np.abs(x), np.sign(x)),
+    "gelu": gelu,
+    "tanh": lambda x: (np.tanh(x), 1 - np.tanh(x) ** 2),
+    "identity": lambda x: (x, np.ones_like(x)),
+}
 
 
 def loss_of(kind, z, labels):
@@ -71,7 +79,8 @@ def loss_of(kind, z, labels):
     if kind == "mse":
         return ((z - one_hot) ** 2).sum() / pairs, 2 * (z - one_hot) / pairs
     if kind == "stablemax":
-        s, slope = np.where(z >= 0, z + 1, 1 / (1 - np.minimum(z, 0))), np.where(z >= 0, 1, (1 - np.minimum(z, 0)) ** -2.0)
+        below = 1 - np.minimum(z, 0)
+        s, slope = np.where(z >= 0, z + 1, 1 / below), np.where(z >= 0, 1, below ** -2.0)
         shares = s / s.sum(axis=1, keepdims=True)
         return -np.log((shares * one_hot).sum(axis=1)).mean(), (shares - one_hot) * slope / s / pairs
     shares = np.exp(z - z.max(axis=1, keepdims=True))
@@ -87,8 +96,7 @@ def pairs_of(p):
 
 def gradients(w, keys, a, b, labels):
     """(loss, {tensor: its gradient}) of an mlp, layer by layer."""
-    given = {"separate": ("W_x", "W_y"), "shared": ("W_E", "W_E"), "one_hot": ("U", "U"), "one_hot_separate": ("U", "V")}
-    left, right = given[keys["embedding"]]
+    left, right = SIDES[keys["embedding"]]
     x = np.concatenate([a @ w[left], b @ w[right]], axis=1) if "W" in w else a @ w[left] + b @ w[right]
     h, slope = ACTIVATIONS[keys["activation"]]((x @ w["W"] if "W" in w else x) + w.get("b", 0))
     loss, dz = loss_of(keys["loss"], h @ w["W_U"] + w.get("b_U", 0), labels)
@@ -126,7 +134,7 @@ class Networks(Case):
             with toysweep.Results(self.path(f"{backend}.h5")) as results:
                 self.assertEqual(len(results.table["train_loss"]), CASES.count("- {"))
                 for i in range(len(results.table["train_loss"])):
-                    keys = {"embedding": "separate", "activation": "relu", "loss": "cross_entropy", **results.resolved(i)}
+                    keys = {**USUAL, **results.resolved(i)}
                     expected = train(results.weights(i, 0), keys, P, STEPS, RATE, 3)
                     group, row = results.case_of(i)
                     for measure in "train_loss", "all_loss":
