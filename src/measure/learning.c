@@ -37,13 +37,15 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
     const learning *l = state;
     const ts_pairs *pairs = l->pairs;
     int n = pairs->table->n, n_out = pairs->table->n_out;
-    const double *logits = ts_rows_at(rows, a).logits;
     double *e = ts_rows_exponentials(rows, a, false);
+    const double *logits = ts_rows_at(rows, a).logits, *outputs = ts_rows_at(rows, a).outputs;
+    int count = pairs->outputs;
     for (int b = 0; b < n; b++) {
         int pair = a * n + b, part = pairs->is_train[pair] ? TRAIN : TEST;
+        int label = pairs->table->result[pair];
         bool hit;
-        sums[LOSS + part] += ts_loss(e + (size_t)b * pairs->stride, logits + (size_t)b * (size_t)n_out, n_out,
-                                     pairs->table->result[pair], &hit);
+        double loss = ts_loss(e + (size_t)b * pairs->stride, logits + (size_t)b * (size_t)n_out, n_out, label, &hit);
+        sums[LOSS + part] += count > n_out ? ts_pair_loss(outputs + (size_t)b * (size_t)count, count, label) : loss;
         sums[RIGHT + part] += hit;
     }
 }

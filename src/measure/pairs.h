@@ -18,6 +18,7 @@ typedef struct ts_pairs {
     uint8_t *is_train;       // (n * n)
     int64_t train;           // training pairs
     size_t stride;           // ts_loss_stride(n_out)
+    int outputs;             // of the network: n_out, and those beyond the classes
     ts_slab slab;
 } ts_pairs;
 
@@ -32,7 +33,8 @@ typedef struct ts_rows {
     void *weights;         // the network's, or a thread's beside it
     int row;               // whose h and logits are at hand; -1: none
     double *h;             // (n, hidden)
-    double *logits;        // (n, n_out)
+    double *outputs;       // (n, outputs) of the network
+    double *logits;        // (n, n_out) of these, those of the classes: `outputs` itself if there are no others
     double *hidden_logits; // (n, n_out) what comes through the hidden layer; without a residual all of the logits
     int kept;              // rows of exponentials kept: all n, or some that follow each other
     int *row_of;           // (kept) which a it holds; -1: none yet
@@ -53,6 +55,7 @@ typedef struct ts_pair_row {
     const double *h;      // (n, hidden)
     const double *logits; // (n, n_out)
     const double *hidden_logits;
+    const double *outputs; // (n, outputs) with those beyond the classes
 } ts_pair_row;
 ts_pair_row ts_rows_at(ts_rows *rows, int a);
 

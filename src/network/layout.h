@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 16 };
+enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 64 };
 
 // One trainable tensor. Row-major: its rows are all dimensions but the last. Tensors lie one after the other in the
 // order of the list.
