@@ -1,5 +1,6 @@
 // The transformer on the CPU: the fused tile kernel, on padded weights.
 #include "backend/cpu_pairs.h"
+#include "model/network.h"
 #include "model/transformer.h"
 #include "network/plan.h"
 
@@ -136,7 +137,8 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
 }
 
 static const char *can(const ts_params *params) {
-    const char *other = ts_transformer_fused_can(params), *why = other ? other : ts_cpu_optimiser_can(params);
+    const char *why = ts_cpu_optimiser_can(params);
+    why = why ? why : ts_network_fused_can(params);
     if (why)
         return why;
     double multiply_adds = params->schema->model->step_operations(params, NULL) / 2;

@@ -456,16 +456,11 @@ static int64_t fill(const ts_params *params, const struct ts_data *data) {
     return ts_cuda_fill(tiles, 3, 20);
 }
 
-static const char *can(const ts_params *params) {
-    const char *other = ts_transformer_fused_can(params);
-    return other ? other : ts_cuda_fused_can(params);
-}
-
 const ts_engine ts_cuda_transformer = {
     .name = TS_FUSED,
     .help = TS_FUSED_HELP,
     .model = "transformer",
-    .can = can,
+    .can = ts_cuda_fused_can,
     .create = create,
     TS_CUDA_ENGINE_FUNCTIONS,
     .fill = fill,

@@ -17,21 +17,24 @@ static const ts_key KEYS[] = {
     {"heads", TS_INTEGER, "4", 1, 256, NULL, true, "Attention heads"},
     {"d_head", TS_INTEGER, "32", 1, 4096, NULL, true, "Width of a head"},
     {"d_mlp", TS_INTEGER, "512", 1, 16384, NULL, true, "Hidden width, neurons"},
-    {"layers", TS_INTEGER, "1", 1, TS_MOST_LAYERS, NULL, TS_SHAPES | TS_LATER,
+    {"layers", TS_INTEGER, "1", 1, TS_MOST_LAYERS, NULL, TS_SHAPES | TS_LATER | TS_DEFINES,
      "Layers of attention and a hidden layer; measures are of the last one"},
-    {"context", TS_NAME, "equals", 0, 0, CONTEXTS, TS_SHAPES | TS_LATER,
+    {"context", TS_NAME, "equals", 0, 0, CONTEXTS, TS_SHAPES | TS_LATER | TS_DEFINES,
      "What stands behind a and b: a token \"=\", at which the network is read, or none, and it is read at b"},
     {"mask", TS_BOOL, "true", 0, 0, NULL, TS_SHAPES | TS_LATER,
      "Whether a position attends only to itself and those before it; of one layer that is the same network"},
-    {"attention_rate", TS_REAL, "1", 0, 1, NULL, TS_SHAPES | TS_LATER,
+    {"attention_rate", TS_REAL, "1", 0, 1, NULL, TS_SHAPES | TS_LATER | TS_DEFINES,
      "Weights of attention are r softmax(scores / sqrt(d_head)) + (1 - r): at 0 every position counts 1"},
-    {"bias", TS_BOOL, "false", 0, 0, NULL, TS_SHAPES | TS_LATER, "Biases b_in and b_out of the hidden layer"},
-    {"layer_norm", TS_BOOL, "false", 0, 0, NULL, TS_SHAPES | TS_LATER,
+    {"bias", TS_BOOL, "false", 0, 0, NULL, TS_SHAPES | TS_LATER | TS_DEFINES,
+     "Biases b_in and b_out of the hidden layer"},
+    {"layer_norm", TS_BOOL, "false", 0, 0, NULL, TS_SHAPES | TS_LATER | TS_DEFINES,
      "Layer norm before attention, before the hidden layer and at the end"},
-    {"separate_vocabulary", TS_BOOL, "false", 0, 0, NULL, TS_SHAPES | TS_LATER,
+    {"separate_vocabulary", TS_BOOL, "false", 0, 0, NULL, TS_SHAPES | TS_LATER | TS_DEFINES,
      "Whether a and b have embeddings of their own: W_E has those of a, of b, of \"=\""},
-    {"outputs", TS_INTEGER, "0", 0, 16384, OUTPUTS, TS_SHAPES | TS_LATER,
+    {"outputs", TS_INTEGER, "0", 0, 16384, OUTPUTS, TS_SHAPES | TS_LATER | TS_DEFINES,
      "Logits, not fewer than there are classes; those beyond count in the softmax alone"},
+    TS_ACTIVATION_KEY,
+    TS_INIT_KEYS(ts_network_inits),
     TS_NETWORK_KEYS,
     {0},
 };
@@ -51,20 +54,9 @@ ts_transformer_shape ts_transformer_shape_of(const ts_params *params) {
         .mask = ts_params_bool(params, "mask"),
         .bias = ts_params_bool(params, "bias"),
         .norm = ts_params_bool(params, "layer_norm"),
+        .activation = ts_network_activation(params),
         .rate = ts_params_real(params, "attention_rate"),
     };
-}
-
-const char *ts_transformer_fused_can(const ts_params *params) {
-    ts_transformer_shape s = ts_transformer_shape_of(params);
-    return s.layers > 1      ? "it has several layers"
-           : s.positions < 3 ? "it is read at the second token"
-           : s.rate != 1     ? "its attention_rate is not 1"
-           : s.bias          ? "it has biases"
-           : s.norm          ? "it has layer norm"
-           : s.separate      ? "it has two vocabularies"
-           : s.n_out > s.n   ? "it has outputs beyond the classes"
-                             : NULL;
 }
 
 // --- Tensors ---
@@ -120,17 +112,21 @@ static ts_tensor tensor_of_layer(const ts_transformer_shape *s, ts_layer_tensor 
     case TS_LAYER_Q:
     case TS_LAYER_K:
     case TS_LAYER_V:
-        return (ts_tensor){NULL, 3, {s->heads, s->model, s->head}, {"head", "model", "head_width"}, 0};
+        return (ts_tensor){NULL, 3, {s->heads, s->model, s->head}, {"head", "model", "head_width"}, .fan_in = s->model};
     case TS_LAYER_O:
-        return (ts_tensor){NULL, 3, {s->heads, s->head, s->model}, {"head", "head_width", "model"}, 0};
+        return (ts_tensor){
+            NULL, 3, {s->heads, s->head, s->model}, {"head", "head_width", "model"}, .fan_in = s->heads * s->head};
     case TS_LAYER_IN:
-        return (ts_tensor){NULL, 2, {s->model, s->neurons}, {"model", "neuron"}, 0};
+        return (ts_tensor){NULL, 2, {s->model, s->neurons}, {"model", "neuron"}, .fan_in = s->model};
     case TS_LAYER_OUT:
-        return (ts_tensor){NULL, 2, {s->neurons, s->model}, {"neuron", "model"}, 0};
+        return (ts_tensor){NULL, 2, {s->neurons, s->model}, {"neuron", "model"}, .fan_in = s->neurons};
     case TS_LAYER_B_IN:
-        return (ts_tensor){NULL, 1, {s->neurons}, {"neuron"}, 0};
+        return (ts_tensor){NULL, 1, {s->neurons}, {"neuron"}, .kind = TS_BIAS};
+    case TS_LAYER_GAIN_1:
+    case TS_LAYER_GAIN_2:
+        return (ts_tensor){NULL, 1, {s->model}, {"model"}, .kind = TS_GAIN};
     default:
-        return (ts_tensor){NULL, 1, {s->model}, {"model"}, 0};
+        return (ts_tensor){NULL, 1, {s->model}, {"model"}, .kind = TS_BIAS};
     }
 }
 
@@ -139,9 +135,9 @@ static void layout(const ts_params *params, ts_parameter_layout *out) {
     int inputs = (s.separate ? 2 * s.n : s.n) + s.positions - 2;
     int unembedding = ts_transformer_unembedding(&s), norm = ts_transformer_last_norm(&s);
     *out = (ts_parameter_layout){.count = s.norm ? norm + 2 : norm};
-    out->tensor[TS_W_E] = (ts_tensor){"W_E", 2, {inputs, s.model}, {"input", "model"}, 0};
-    out->tensor[TS_W_POS] = (ts_tensor){"W_pos", 2, {s.positions, s.model}, {"position", "model"}, 0};
-    out->tensor[unembedding] = (ts_tensor){"W_U", 2, {s.model, s.n_out}, {"model", "output"}, 0};
+    out->tensor[TS_W_E] = (ts_tensor){"W_E", 2, {inputs, s.model}, {"input", "model"}, .fan_in = s.model};
+    out->tensor[TS_W_POS] = (ts_tensor){"W_pos", 2, {s.positions, s.model}, {"position", "model"}, .fan_in = s.model};
+    out->tensor[unembedding] = (ts_tensor){"W_U", 2, {s.model, s.n_out}, {"model", "output"}, .fan_in = s.model};
     int end = s.norm ? TS_LAYER_TENSORS : TS_LAYER_GAIN_1;
     for (int l = 0; l < s.layers; l++)
         for (int which = 0; which < end; which++) {
@@ -152,17 +148,10 @@ static void layout(const ts_params *params, ts_parameter_layout *out) {
             tensor->name = NAMES[which][s.layers > 1 ? 1 + l : 0];
         }
     if (s.norm) {
-        out->tensor[norm] = (ts_tensor){"ln_final_w", 1, {s.model}, {"model"}, 0};
-        out->tensor[norm + 1] = (ts_tensor){"ln_final_b", 1, {s.model}, {"model"}, 0};
+        out->tensor[norm] = (ts_tensor){"ln_final_w", 1, {s.model}, {"model"}, .kind = TS_GAIN};
+        out->tensor[norm + 1] = (ts_tensor){"ln_final_b", 1, {s.model}, {"model"}, .kind = TS_BIAS};
     }
     ts_layout_place(out);
-}
-
-// The tensors that are drawn.
-static void drawn_layout(const ts_params *params, ts_parameter_layout *out) {
-    ts_transformer_shape s = ts_transformer_shape_of(params);
-    layout(params, out);
-    out->count = ts_transformer_unembedding(&s) + 1;
 }
 
 static const char *check(const ts_params *params, char *message, size_t bytes) {
@@ -173,7 +162,7 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
         return "outputs";
     }
     ts_parameter_layout tensors;
-    drawn_layout(params, &tensors);
+    layout(params, &tensors);
     const char *small = ts_network_check(&tensors, message, bytes);
     if (!small)
         return NULL;
@@ -182,22 +171,13 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
     return strchr("QKVO", small[2]) ? "d_head" : "d_model";
 }
 
-static bool is_gain(const char *name) {
-    return strncmp(name, "ln", 2) == 0 && strstr(name, "_w");
-}
-
-// Biases are 0 and gains 1.
 static void initialise(const ts_params *params, float *parameters) {
-    ts_parameter_layout all, drawn;
+    ts_parameter_layout tensors;
     float deviation[TS_MAX_TENSORS];
-    layout(params, &all);
-    drawn_layout(params, &drawn);
-    for (int i = 0; i < drawn.count; i++)
+    layout(params, &tensors);
+    for (int i = 0; i < tensors.count; i++)
         deviation[i] = (float)(0.8 / sqrt((double)ts_params_integer(params, "d_model")));
-    ts_network_initialise(params, &drawn, deviation, parameters);
-    for (int i = drawn.count; i < all.count; i++)
-        for (int64_t p = 0; p < ts_tensor_numbers(&all.tensor[i]); p++)
-            parameters[all.tensor[i].offset + p] = is_gain(all.tensor[i].name) ? 1 : 0;
+    ts_network_initialise(params, &tensors, deviation, parameters);
 }
 
 static int64_t width(const ts_params *params, const char *name) {
@@ -219,7 +199,12 @@ bool ts_transformer_direct(const ts_transformer_shape *s, double pairs) {
     return both < one_by_one;
 }
 
-// Of the network that fused engines train; of others what the definition comes to.
+// Of the published network; of others what the definition comes to.
+static bool is_published(const ts_transformer_shape *s) {
+    return s->layers == 1 && s->positions == 3 && s->rate == 1 && !s->bias && !s->norm && !s->separate &&
+           s->n_out == s->n;
+}
+
 // Each product forwards has two of its size backwards. Per pair: rows of 2 heads mixed, the hidden layer read
 // out; per step: head_out, W_out W_U.
 static double step_operations(const ts_params *params, const ts_data *data) {
@@ -227,7 +212,7 @@ static double step_operations(const ts_params *params, const ts_data *data) {
     double pairs = ts_params_real(params, "train_fraction") * s.n * s.n, rows = s.n + 3;
     double inner = (double)s.heads * s.head, read = s.neurons;
     (void)data;
-    if (ts_transformer_fused_can(params))
+    if (!is_published(&s))
         return 0;
     bool direct = ts_transformer_direct(&s, pairs);
     double width = s.neurons + (direct ? s.n_out : s.model);
@@ -242,7 +227,7 @@ static double unit_bytes(const ts_params *params, const ts_data *data) {
     ts_transformer_shape s = ts_transformer_shape_of(params);
     double widest = s.neurons + (s.n_out > s.model ? s.n_out : s.model);
     (void)data;
-    if (ts_transformer_fused_can(params))
+    if (!is_published(&s))
         return 0;
     double trained = 16.0 * s.n * s.heads * widest; // head_out and its gradient, float32
     double measured = 8.0 * (s.n * (s.heads + 2.0) + (double)s.heads * s.head + s.model) * widest;

@@ -44,7 +44,8 @@ typedef struct ts_transformer_shape {
     bool separate;   // a and b have embeddings of their own: W_E [2 n (+ 1), d], those of b behind those of a
     bool mask;       // a position attends to itself and those before it; else to all
     bool bias, norm; // there are b_in and b_out; layer norms
-    double rate;     // weights of attention are rate softmax(scores) + 1 - rate
+    ts_activation activation;
+    double rate; // weights of attention are rate softmax(scores) + 1 - rate
 } ts_transformer_shape;
 
 ts_transformer_shape ts_transformer_shape_of(const ts_params *params);
@@ -56,9 +57,6 @@ int ts_transformer_last_norm(const ts_transformer_shape *shape);
 
 // ts_model.define.
 int ts_transformer_define(const ts_params *params, ts_graph *graph);
-
-// For kernels written for the published network: why they do not train this one, as half a sentence; NULL: they do.
-const char *ts_transformer_fused_can(const ts_params *params);
 
 // Whether it takes fewer operations to take `pairs` pairs from the hidden layer to logits through the product
 // W_out W_U, made once, than through W_out and then W_U.

@@ -82,7 +82,7 @@ static void read_streams(const definition *d, int layer, const int *x, int *y) {
 static int hidden_layer(const definition *d, int layer, int stream) {
     int read = normalised(d, stream, ts_transformer_tensor(&d->shape, TS_LAYER_GAIN_2, layer));
     int z = with_bias(d, ts_graph_product(d->g, read, of_layer(d, TS_LAYER_IN, layer)), TS_LAYER_B_IN, layer);
-    return ts_graph_activation(d->g, TS_RELU, z);
+    return ts_graph_activation(d->g, d->shape.activation, z);
 }
 
 // Takes all positions through a layer that is not the last.
