@@ -186,6 +186,28 @@ class Starts(Case):
             self.assertEqual(len({values.tobytes() for values in functions}), len(functions))
 
 
+class Names(Case):
+    def test_quadratic_networks_are_read_under_their_published_names(self):
+        """As torch.nn.Linear has them, [out, in], also where the shape does not tell; their basis is no weight."""
+        for hidden in 9, 7:
+            sweep = self.write("one.yaml", "name: o\ntask: power\np: 7\nmodel: mlp\nembedding: one_hot\nkeys: none\n"
+                                           f"activation: square\nhidden: {hidden}\n")
+            random = np.random.default_rng(hidden)
+            u, w_u = random.normal(size=(7, hidden)), random.normal(size=(hidden, 7))
+            published = {"mlp.W_in": u.T, "mlp.W_out": w_u.T, "mlp.basis": np.eye(7)[::-1]}
+            for name, tensors in (("own.h5", {"U": u, "W_U": w_u}), ("published.h5", published),
+                                  ("more.h5", {**published, "mlp.bias": np.ones(7)})):
+                with h5py.File(self.path(name), "w") as file:
+                    for tensor, values in tensors.items():
+                        file[tensor] = values.astype("f4")
+            own = json.loads(self.run_program("measure", sweep, "--weights", "own.h5"))
+            said = self.run_program("measure", sweep, "--weights", "published.h5")
+            self.assertIn("'mlp.W_in'", said)
+            self.assertIn("is taken as [hidden, token], and transposed to [token, hidden]", said)
+            self.assertEqual(json.loads(said[said.index("{"):said.rindex("}") + 1]), own)
+            self.assertIn("mlp.bias", self.run_program("measure", sweep, "--weights", "more.h5", expect=2))
+
+
 @unittest.skipUnless(os.path.isdir(QUADRATIC), "TOYSWEEP_REFERENCE names no directory with the quadratic network")
 class Published(Case):
     def test_the_quadratic_network_has_its_published_losses(self):
