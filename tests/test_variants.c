@@ -6,6 +6,8 @@
 
 #if defined __SANITIZE_THREAD__ // is slow, and what races shows in one step
 enum { STEPS = 2, FEW = 1 };
+#elif defined TS_EMULATE
+enum { STEPS = 20, FEW = 1 };
 #else
 enum { STEPS = 20, FEW = 3 };
 #endif
@@ -100,9 +102,14 @@ static void compare(void **state, const char *text, int steps) {
     double error;
     support_open(&f, text);
     size_t bytes = (size_t)f.parameters * sizeof(float);
+    const support_tested *tested = *state;
     const ts_engine *engine = support_tested_engine(state, &f.params);
-    if (!engine)
+    if (!engine && (!tested->setting || !tested->setting->model)) // some settings are of another model alone
         fail_msg("not trained: %s", text);
+    if (!engine) {
+        support_close(&f);
+        return;
+    }
     float *expected = ts_alloc(bytes, "weights"), *found = ts_alloc(bytes, "weights");
     support_train(support_reference(&f.params), &f.params, f.data, steps, expected);
     support_train(engine, &f.params, f.data, steps, found);
