@@ -1,4 +1,5 @@
-// How well a table is learned: losses and accuracies of all pairs, the size of the weights, and when it was learned.
+// How well a table is learned: losses and accuracies of all pairs that are there (NaN of none), the size of the
+// weights, and when it was learned.
 #include "measure/curves.h"
 #include "measure/family.h"
 #include "measure/losses.h"
@@ -27,7 +28,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     l->pairs = measuring->pairs;
     l->sums.numbers = SUMS;
     l->count[TRAIN] = (double)l->pairs->train;
-    l->count[TEST] = (double)table->n * table->n - l->count[TRAIN];
+    l->count[TEST] = (double)table->pairs - l->count[TRAIN];
     for (int64_t i = 0; i < network->parameters; i++)
         l->weight_norm2 += network->all[i] * network->all[i];
     return TS_OK;
@@ -42,6 +43,8 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
     for (int b = 0; b < n; b++) {
         int pair = a * n + b, part = pairs->is_train[pair] ? TRAIN : TEST;
         bool hit;
+        if (pairs->table->result[pair] == TS_UNDEFINED)
+            continue;
         sums[LOSS + part] += ts_loss(e + (size_t)b * pairs->stride, logits + (size_t)b * (size_t)n_out, n_out,
                                      pairs->table->result[pair], &hit);
         sums[RIGHT + part] += hit;

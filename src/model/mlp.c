@@ -19,7 +19,7 @@ ts_mlp_shape ts_mlp_shape_of(const ts_params *params) {
     int n = ts_network_order(params);
     return (ts_mlp_shape){
         .n = n,
-        .n_out = n,
+        .n_out = ts_network_classes(params),
         .embed = (int)ts_params_integer(params, "embed"),
         .hidden = (int)ts_params_integer(params, "hidden"),
     };
@@ -77,11 +77,11 @@ static int64_t width(const ts_params *params, const char *name) {
     return strcmp(name, "neuron") == 0 ? ts_mlp_shape_of(params).hidden : 0;
 }
 
-// Three products of pairs x hidden x n_out, and six of n x embed x hidden.
+// Three products of pairs x hidden x n_out, and six of n x embed x hidden. Without data all pairs count.
 static double step_operations(const ts_params *params, const ts_data *data) {
     ts_mlp_shape s = ts_mlp_shape_of(params);
-    double pairs = ts_params_real(params, "train_fraction") * s.n * s.n;
-    (void)data;
+    double all = data ? (double)data->table->pairs : (double)s.n * s.n;
+    double pairs = ts_params_real(params, "train_fraction") * all;
     return 6.0 * pairs * s.hidden * s.n_out + 12.0 * s.n * s.embed * s.hidden;
 }
 
@@ -106,4 +106,5 @@ const ts_model ts_model_mlp = {
     .step_operations = step_operations,
     .unit_bytes = unit_bytes,
     .headline = "test_loss",
+    .otherwise = "train_loss",
 };

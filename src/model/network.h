@@ -21,13 +21,13 @@
      "Seed of the initial weights; -1: the instance's seed"}
 // clang-format on
 
-int ts_network_order(const ts_params *params); // n of the task's table
+int ts_network_order(const ts_params *params);   // n of the task's table
+int ts_network_classes(const ts_params *params); // n_out
 
-// How many of n * n pairs an instance is trained on.
-int64_t ts_network_train(const ts_params *params, int n);
+int64_t ts_network_train(const ts_params *params, const ts_table *table);    // how many pairs an instance is trained on
 double ts_network_rows(const ts_params *params, const struct ts_data *data); // of a step: pairs; samples, as expected
 
-// The instance's training pairs, ascending: pairs (n * n), the first *train of them to train on, the rest to
+// The instance's pairs: pairs (n * n), the first *train of them to train on, ascending, the rest of table->pairs to
 // test.
 void ts_network_pairs(const ts_params *params, const ts_table *table, int *pairs, int64_t *train);
 
@@ -67,9 +67,9 @@ typedef struct ts_network {
     void (*row)(const void *weights, int a, double *h, double *logits, double *hidden_logits);
     bool residual; // logits have another part too, past the hidden layer
     // Attention of the last position, of which the pairs (a, 0 .. n - 1) add their share of the mean over all pairs to
-    // mean (heads, TS_SOURCES). NULL: the network has none.
+    // mean (heads, TS_SOURCES): 1 / n^2, or share[b] (NULL: the same of all). NULL: the network has none.
     int heads;
-    void (*attend)(const void *weights, int a, double *mean);
+    void (*attend)(const void *weights, int a, const double *share, double *mean);
     // What each token's embedding gives the neurons by the values of each head, (n, heads * hidden); NULL: it has no
     // heads.
     ts_status (*read)(const void *weights, double *out);

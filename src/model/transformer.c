@@ -22,7 +22,7 @@ ts_transformer_shape ts_transformer_shape_of(const ts_params *params) {
     int n = ts_network_order(params);
     return (ts_transformer_shape){
         .n = n,
-        .n_out = n,
+        .n_out = ts_network_classes(params),
         .model = (int)ts_params_integer(params, "d_model"),
         .heads = (int)ts_params_integer(params, "heads"),
         .head = (int)ts_params_integer(params, "d_head"),
@@ -153,9 +153,9 @@ bool ts_transformer_direct(const ts_transformer_shape *s, double pairs) {
 // out; per step: head_out, W_out W_U.
 static double step_operations(const ts_params *params, const ts_data *data) {
     ts_transformer_shape s = ts_transformer_shape_of(params);
-    double pairs = ts_params_real(params, "train_fraction") * s.n * s.n, rows = s.n + 3;
+    double all = data ? (double)data->table->pairs : (double)s.n * s.n; // all of them, without data
+    double pairs = ts_params_real(params, "train_fraction") * all, rows = s.n + 3;
     double inner = (double)s.heads * s.head, read = s.neurons;
-    (void)data;
     bool direct = ts_transformer_direct(&s, pairs);
     double width = s.neurons + (direct ? s.n_out : s.model);
     double head_out = rows * s.model * inner + inner * s.model * width + rows * inner * width;
@@ -189,4 +189,5 @@ const ts_model ts_model_transformer = {
     .step_operations = step_operations,
     .unit_bytes = unit_bytes,
     .headline = "test_loss",
+    .otherwise = "train_loss",
 };
