@@ -6,7 +6,7 @@
 #include "support_engine.h"
 
 #define GROUP       "task: group\nsteps: 200\n"
-#define EXPRESSION "task: expression\nsteps: 200\ntrain_fraction: 0.6\n"
+#define EXPRESSION  "task: expression\nsteps: 200\ntrain_fraction: 0.6\n"
 #define TRANSFORMER GROUP "model: transformer\n"
 
 typedef struct shape {
