@@ -17,7 +17,7 @@
     {"keys", TS_WORDS, "final", 0, 0, NULL, TS_LATER | TS_SHAPES,                                            \
      "Irreps or frequencies whose progress is followed through training: those found at the end (final), none, or a " \
      "list, as [17, 25] or [sign, standard]"},                                                               \
-    {"init_seed", TS_INTEGER, "-1", -1, 0x1p53, NULL, false,                                                 \
+    {"init_seed", TS_INTEGER, "-1", -1, 0x1p53, NULL, TS_DRAWS,                                              \
      "Seed of the initial weights; -1: the instance's seed"}
 // clang-format on
 

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "results/format.h"
+#include "weights/initial_weights.h"
 
 static ts_status read_text(const char *path, char **text, size_t *bytes) {
     if (ts_format_has_signature(path))
@@ -44,6 +45,7 @@ ts_status ts_load_sweep(const ts_comm *comm, const char *path, const char *const
                                   .bytes = bytes,
                                   .overrides = overrides,
                                   .n_overrides = n_overrides,
+                                  .weights = &ts_initial_weights,
                                   .trains = true};
         status = ts_sweep_read(&source, sweep);
         const char *errors = ts_sweep_errors();
