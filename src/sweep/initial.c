@@ -16,11 +16,16 @@ static ts_found *found_of(const ts_initial *value) {
     return (ts_found *)(uintptr_t)value;
 }
 
-ts_status ts_initials_begin(ts_value_reader *reader, const ts_sweep_source *source) {
+ts_status ts_initials_begin(ts_value_reader *reader, const ts_sweep_source *source, const char *const *name) {
     reader->initials = ts_arena_take(reader->arena, 1, sizeof *reader->initials);
     if (!reader->initials)
         return TS_ERROR_MEMORY;
-    *reader->initials = (ts_initials){.access = source->weights, .noted = source->noted, .n_noted = source->n_noted};
+    *reader->initials = (ts_initials){.access = source->weights,
+                                      .noted = source->noted,
+                                      .n_noted = source->n_noted,
+                                      .recall = source->recall,
+                                      .context = source->context,
+                                      .name = name};
     return TS_OK;
 }
 

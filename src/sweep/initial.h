@@ -10,8 +10,8 @@ struct ts_sweep_source;
 
 enum { TS_INITIAL_MAX_BYTES = 1 << 30 }; // of all weights that a sweep begins with
 
-// Room for what a sweep names, into reader->initials; in its arena.
-ts_status ts_initials_begin(ts_value_reader *reader, const struct ts_sweep_source *source);
+// Room for what a sweep names, into reader->initials; in its arena. `name`: where the sweep's will be.
+ts_status ts_initials_begin(ts_value_reader *reader, const struct ts_sweep_source *source, const char *const *name);
 
 // The point has weights to begin with that are not known yet.
 bool ts_initial_is_open(const ts_params *params);

@@ -7,6 +7,8 @@
 #include "sweep/nearest.h"
 #include "sweep/value.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 // --- Opening ---
@@ -45,6 +47,13 @@ static bool is_noted(const ts_initials *initials, const char *path) {
     return false;
 }
 
+// Asks for what was noted before, once; a fault that is met is no news beside the one that made it ask.
+static void recall(ts_initials *initials) {
+    if (initials->recall && *initials->name)
+        (void)initials->recall(initials->context, *initials->name, &initials->noted, &initials->n_noted);
+    initials->recall = NULL;
+}
+
 ts_status ts_initial_file_open(ts_value_reader *reader, ts_initial_file *file, int line) {
     ts_initials *initials = reader->initials;
     if (file->refused)
@@ -56,14 +65,16 @@ ts_status ts_initial_file_open(ts_value_reader *reader, ts_initial_file *file, i
     file->opened = status == TS_OK;
     if (status == TS_ERROR_MEMORY || status == TS_OK)
         return status;
+    char fault[TS_MESSAGE_BYTES];
+    snprintf(fault, sizeof fault, "%s", ts_message());
+    recall(initials);
     if (is_noted(initials, file->path)) {
         file->opened = file->noted = true;
         return TS_OK;
     }
     file->refused = true;
     return ts_faults_add(reader->faults, line, TS_INIT_FROM,
-                         "%s; give a readable file of weights or results, its path relative to the sweep file",
-                         ts_message());
+                         "%s; give a readable file of weights or results, its path relative to the sweep file", fault);
 }
 
 void ts_initial_file_close(ts_initials *initials, ts_initial_file *file) {
@@ -165,6 +176,10 @@ static const char *text_of(const ts_initial_file *file, const char *object, ts_t
     return ts_text_get(out);
 }
 
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
 static ts_status find_keys(ts_value_reader *reader, ts_initial_file *file) {
     const ts_weights_access *access = reader->initials->access;
     char *first = NULL;
@@ -177,6 +192,8 @@ static ts_status find_keys(ts_value_reader *reader, ts_initial_file *file) {
         ts_free(other);
     }
     ts_free(first);
+    if (file->keys)
+        qsort(file->key, (size_t)file->keys, sizeof *file->key, by_name);
     return status;
 }
 

@@ -34,6 +34,9 @@ typedef struct ts_initials {
     const ts_weights_access *access; // NULL: all is known by notes
     const ts_noted_weights *noted;
     int n_noted;
+    ts_status (*recall)(void *context, const char *name, const ts_noted_weights **noted, int *n_noted);
+    void *context;
+    const char *const *name; // of the sweep, once it is read
     ts_initial_file *file;
     struct ts_found *first, *last; // weights that were found (initial.c)
     int64_t count;

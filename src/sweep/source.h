@@ -53,5 +53,8 @@ typedef struct ts_sweep_source {
     const ts_weights_access *weights; // reads those that it begins with; NULL: they are only known by what was `noted`
     const ts_noted_weights *noted;
     int n_noted;
+    // What was noted of the sweep of that name before, asked for once when weights cannot be read. NULL: nothing.
+    ts_status (*recall)(void *context, const char *name, const ts_noted_weights **noted, int *n_noted);
+    void *context;
     bool trains; // it is to be trained, so that keys of earlier versions (TS_RETIRED) are faults
 } ts_sweep_source;

@@ -465,7 +465,7 @@ ts_status ts_spec_read(ts_spec *spec, const ts_sweep_source *source) {
                                      .given = source->files,
                                      .n_given = source->n_files,
                                      .items_left = TS_SWEEP_MAX_INSTANCES};
-    ts_status status = ts_initials_begin(&spec->reader, source);
+    ts_status status = ts_initials_begin(&spec->reader, source, &spec->sweep->name);
     if (status == TS_OK)
         status = list_known(spec);
     if (status == TS_OK)
