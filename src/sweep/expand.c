@@ -173,7 +173,7 @@ static ts_status find_initial(walk *w) {
     ts_sweep *sweep = w->spec->sweep;
     ts_cursor *cursor = &w->cursor;
     const ts_initial *found;
-    if (!ts_initial_is_open(&cursor->params))
+    if (!ts_initial_is_open(cursor->params.value[cursor->pairing->initial].initial))
         return TS_OK;
     if (!check_point(w))
         return TS_ERROR_USER;

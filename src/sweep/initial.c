@@ -29,8 +29,7 @@ ts_status ts_initials_begin(ts_value_reader *reader, const ts_sweep_source *sour
     return TS_OK;
 }
 
-bool ts_initial_is_open(const ts_params *params) {
-    const ts_initial *value = ts_params_initial(params);
+bool ts_initial_is_open(const ts_initial *value) {
     return value->path[0] && !value->digest[0];
 }
 
@@ -124,6 +123,15 @@ static ts_status take_note(ts_value_reader *reader, ts_found *found, int64_t num
     found->value.found_step = note->found_step;
     found->shape = shape_of(params, &layout);
     found->value.count = layout.total;
+    if (!note->narrow && !note->wide)
+        return TS_OK;
+    size_t size = (size_t)layout.total * (note->wide ? sizeof(double) : sizeof(float));
+    void *kept = ts_arena_take(reader->arena, size, 1);
+    if (!kept)
+        return TS_ERROR_MEMORY;
+    memcpy(kept, note->wide ? (const void *)note->wide : note->narrow, size);
+    found->value.narrow = note->wide ? NULL : kept;
+    found->value.wide = note->wide ? kept : NULL;
     return TS_OK;
 }
 

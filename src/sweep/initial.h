@@ -13,8 +13,8 @@ enum { TS_INITIAL_MAX_BYTES = 1 << 30 }; // of all weights that a sweep begins w
 // Room for what a sweep names, into reader->initials; in its arena. `name`: where the sweep's will be.
 ts_status ts_initials_begin(ts_value_reader *reader, const struct ts_sweep_source *source, const char *const *name);
 
-// The point has weights to begin with that are not known yet.
-bool ts_initial_is_open(const ts_params *params);
+// There are weights to begin with that are not known yet.
+bool ts_initial_is_open(const ts_initial *value);
 
 // Finds the point's, which its task and model found in order. `line`: for faults. *found: what its value is from now
 // on. TS_ERROR_USER: reported, now or before.

@@ -39,6 +39,8 @@ typedef struct ts_noted_weights {
     const char *matched;
     int64_t found_instance, found_step;
     const char *digest;
+    const float *narrow; // one of the two, or neither
+    const double *wide;
 } ts_noted_weights;
 
 // What a sweep is read from. Pointers are only used during the call.

@@ -43,7 +43,8 @@ def group_of(results, instance):
     """The group in whose functions an instance is measured: the one that it names, Z_p of sums mod p, or that of the
     table in a file. None: no group, or one whose elements stand in a file that the results do not hold."""
     keys = results.resolved(instance)
-    files = [value for value in keys.values() if isinstance(value, str) and value.startswith("sha256:")]
+    files = [value for key, value in keys.items()
+             if key != "init_from" and isinstance(value, str) and value.startswith("sha256:")]
     content = stored_file(results, files[0]) if files else None
     if files and content is None:
         return None
