@@ -10,7 +10,13 @@
 _Static_assert(TS_MAX_KEYS <= 256, "a position fits into a byte");
 
 const ts_file ts_no_file = {.path = "", .name = "none", .content = ""};
-const ts_initial ts_no_initial = {.path = "", .instance = -1, .step = -1, .name = "none", .written = &ts_no_initial};
+const ts_initial ts_no_initial = {.path = "",
+                                  .instance = -1,
+                                  .step = -1,
+                                  .name = "none",
+                                  .found_instance = -1,
+                                  .found_step = -1,
+                                  .written = &ts_no_initial};
 
 static const char *const SAVE[] = {"none", "final", "checkpoints", NULL};
 
