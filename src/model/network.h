@@ -39,6 +39,17 @@ const char *ts_network_check(const ts_parameter_layout *layout, char *message, s
 void ts_network_initialise(const ts_params *params, const ts_parameter_layout *layout, const float *deviation,
                            float *parameters);
 
+// Of networks that learn features: samples of a step, 0 for every input by its probability, and the step at which they
+// are drawn: the first one's stay where the training set is fixed (key `samples`).
+int64_t ts_network_samples(const ts_params *params);
+uint32_t ts_network_draw(const ts_params *params, int64_t step);
+
+// Whether it is compared with the absolute value of its input, and not with the input.
+bool ts_network_target_is_absolute(const ts_params *params);
+
+// What each column behind x_hat (ts_graph.penalised) counts in the loss.
+double ts_network_penalty(const ts_params *params);
+
 // What the square of each feature's error counts in the loss, importance / features: in either precision, or both
 // (features); NULL: not wanted.
 void ts_network_scale(const ts_params *params, int features, double *wide, float *narrow);

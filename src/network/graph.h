@@ -51,7 +51,8 @@ typedef struct ts_graph {
     int tokens; // rows of left and right nodes
     int count, room;
     ts_node *node;      // in an order in which inputs come first; owned
-    int output;         // what the loss is taken of: logits, or x_hat
+    int output;         // what the loss is taken of: logits, or x_hat and what is penalised
+    int penalised;      // columns of that, the last, each of which counts in the loss by itself (ts_network_penalty)
     ts_loss loss;       // of pairs; TS_CROSS_ENTROPY unless a definition says another. Of samples: of their squares
     int role[TS_ROLES]; // nodes that are needed, too; -1: none
     ts_status status;   // of adding nodes so far
@@ -98,6 +99,10 @@ void ts_graph_count_uses(const ts_graph *graph, int *uses);
 bool ts_node_same(const ts_node *x, const ts_node *y);
 int ts_graph_input_node(const ts_graph *graph); // that of samples; -1: a network of pairs has none
 int ts_graph_rows(const ts_graph *graph, const ts_node *node, int batch); // of a node, in a batch of so many
+
+// Names in sweeps, by ts_activation, NULL-terminated; and which has a name, of these.
+extern const char *const ts_activation_names[];
+ts_activation ts_activation_named(const char *name);
 
 // f(x) and its slope, in double precision. relu'(0) = |.|'(0) = 0; NaN stays NaN.
 double ts_activation_value(ts_activation activation, double x);

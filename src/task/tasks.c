@@ -4,10 +4,10 @@
 #include <math.h>
 #include <string.h>
 
-extern const ts_task ts_task_tree, ts_task_independent, ts_task_group, ts_task_cayley, ts_task_power;
+extern const ts_task ts_task_tree, ts_task_independent, ts_task_one_hot, ts_task_group, ts_task_cayley, ts_task_power;
 
 const ts_task *const ts_tasks[] = {
-    &ts_task_tree, &ts_task_independent, &ts_task_group, &ts_task_cayley, &ts_task_power, NULL,
+    &ts_task_tree, &ts_task_independent, &ts_task_one_hot, &ts_task_group, &ts_task_cayley, &ts_task_power, NULL,
 };
 
 bool ts_task_check_value(const ts_key *key, const ts_value *value, bool kept, char *message, size_t bytes) {
