@@ -150,7 +150,7 @@ static void finish(void *state) {
 static const ts_measure ROWS[] = {
     {"train_loss", "loss on the step's batch, before its update", .loss = true,
      .at = offsetof(reconstruction, train_loss)},
-    {"test_loss", "loss on 500 fresh samples, where those of training are fixed", .loss = true,
+    {"fresh_loss", "loss on 500 fresh samples, where those of training are fixed", .loss = true,
      .wanted = has_fixed_samples, .at = offsetof(reconstruction, final_loss)},
     {"exact_loss",
      "expectation of the loss; where inputs cannot be listed, of the last checkpoint alone; NaN where they are too "
