@@ -28,8 +28,7 @@ void ts_cpu_samples_take(ts_cpu_samples *s, int rows, ts_slab *slab) {
     bool penalised = s->width > s->features;
     s->scale = ts_slab_take_zero(slab, count * stride, sizeof *s->scale);
     s->linear = penalised ? ts_slab_take_zero(slab, count * stride, sizeof *s->linear) : NULL;
-    s->target =
-        penalised || s->absolute ? ts_slab_take_zero(slab, (size_t)rows * stride, sizeof *s->target) : NULL;
+    s->target = penalised || s->absolute ? ts_slab_take_zero(slab, (size_t)rows * stride, sizeof *s->target) : NULL;
 }
 
 ts_status ts_cpu_samples_fill(ts_cpu_samples *s) {

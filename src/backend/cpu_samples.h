@@ -1,5 +1,5 @@
-// Batches of instances that learn features, for the general engine on the CPU: drawn, entered into rows, and their loss.
-// The autoencoder's own kernels read a batch as it is drawn. Not: what becomes of the rows.
+// Batches of instances that learn features, for the general engine on the CPU: drawn, entered into rows, and their
+// loss. The autoencoder's own kernels read a batch as it is drawn. Not: what becomes of the rows.
 #pragma once
 
 #include "backend/backend.h"

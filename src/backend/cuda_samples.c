@@ -32,7 +32,8 @@ void ts_cuda_samples_begin(ts_samples_work *s, const ts_training_spec *spec) {
 }
 
 void ts_cuda_samples_take(ts_samples_work *s, const ts_training_spec *spec, int penalised, ts_cuda_slab *slab) {
-    size_t stride = (size_t)s->output.stride, count = (size_t)s->instances, listed = s->nodes > 0 ? count * (size_t)s->batch : 0;
+    size_t stride = (size_t)s->output.stride, count = (size_t)s->instances,
+           listed = s->nodes > 0 ? count * (size_t)s->batch : 0;
     ts_cuda_features_take(spec->data->features, samples_of(spec), slab, &s->data);
     s->count = ts_cuda_slab_take(slab, count * (size_t)s->nodes, sizeof *s->count);
     s->input = ts_cuda_slab_take(slab, listed, sizeof *s->input);

@@ -15,7 +15,8 @@ struct ts_expectation {
 
 ts_status ts_expectation_create(const ts_network *network, const ts_feature_data *data, ts_expectation **out) {
     const ts_independent *law = &data->independent;
-    bool binary = law->groups > 0 && ts_halves_fit(law), valued = law->groups > 0 && law->low == 0 && ts_pieces_fit(law);
+    bool binary = law->groups > 0 && ts_halves_fit(law),
+         valued = law->groups > 0 && law->low == 0 && ts_pieces_fit(law);
     *out = NULL;
     if (!network->tied_bias || !(binary || valued))
         return TS_OK;

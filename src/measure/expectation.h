@@ -1,5 +1,6 @@
-// The expected loss of a network relu(D^T D x + b) with target x over features that are independent of each other but for pairs,
-// where it can be computed: exact but for rounding. Where inputs can be listed, or must be drawn: reconstruction.c.
+// The expected loss of a network relu(D^T D x + b) with target x over features that are independent of each other but
+// for pairs, where it can be computed: exact but for rounding. Where inputs can be listed, or must be drawn:
+// reconstruction.c.
 #pragma once
 
 #include "base/pause.h"

@@ -131,8 +131,7 @@ static void estimate(reconstruction *r) {
 static void finish(void *state) {
     reconstruction *r = state;
     const ts_measuring *m = r->measuring;
-    r->train_loss =
-        batch_loss(r, TS_STREAM_BATCH, ts_network_draw(m->params, m->step), ts_network_samples(m->params));
+    r->train_loss = batch_loss(r, TS_STREAM_BATCH, ts_network_draw(m->params, m->step), ts_network_samples(m->params));
     if (m->last || has_fixed_samples(m->params))
         r->final_loss = batch_loss(r, TS_STREAM_FINAL, 0, FINAL_SAMPLES);
     if (m->data->features->support.count > 0)

@@ -83,8 +83,9 @@ static const char *check_samples(const ts_params *params, char *message, size_t 
     int64_t batch = ts_params_integer(params, "batch"), fixed = ts_params_integer(params, "samples");
     const char *key = fixed > 0 ? "samples" : "batch";
     if (fixed > 0 && batch != strtoll(USUAL_BATCH, NULL, 10)) {
-        snprintf(message, bytes, "%lld fixed samples are all of every batch, so 'batch' says nothing; leave one of "
-                                 "'samples' and 'batch' out",
+        snprintf(message, bytes,
+                 "%lld fixed samples are all of every batch, so 'batch' says nothing; leave one of "
+                 "'samples' and 'batch' out",
                  (long long)fixed);
         return key;
     }
@@ -119,7 +120,8 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
 // Tensors in their order: W, W_dec where the decoder is not W, b where there is one.
 static void layout(const ts_params *params, ts_parameter_layout *out) {
     ts_autoencoder_shape shape = ts_autoencoder_shape_of(params);
-    *out = (ts_parameter_layout){.count = 1, .tensor = {{"W", 2, {shape.hidden, shape.features}, {"hidden", "feature"}, 0}}};
+    *out = (ts_parameter_layout){.count = 1,
+                                 .tensor = {{"W", 2, {shape.hidden, shape.features}, {"hidden", "feature"}, 0}}};
     if (!ts_params_bool(params, "tied"))
         out->tensor[out->count++] = (ts_tensor){"W_dec", 2, {shape.hidden, shape.features}, {"hidden", "feature"}, 0};
     if (ts_params_bool(params, "bias"))

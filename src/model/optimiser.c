@@ -17,11 +17,8 @@ const ts_optimiser *const ts_optimisers[] = {OPTIMISERS(ADDRESS) NULL};
 static const char *const NAMES[] = {OPTIMISERS(NAME) NULL};
 
 enum { CONSTANT, LINEAR, COSINE, COSINE_FLOOR };
-static const char *const SCHEDULES[] = {[CONSTANT] = "constant",
-                                        [LINEAR] = "linear",
-                                        [COSINE] = "cosine",
-                                        [COSINE_FLOOR] = "cosine_floor",
-                                        NULL};
+static const char *const SCHEDULES[] = {
+    [CONSTANT] = "constant", [LINEAR] = "linear", [COSINE] = "cosine", [COSINE_FLOOR] = "cosine_floor", NULL};
 
 const ts_key ts_optimizer_keys[] = {
     {"optimizer", TS_NAME, "", 0, 0, NAMES, TS_SHAPES, "What takes the steps (default: the model's usual one)"},

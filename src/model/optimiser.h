@@ -76,8 +76,8 @@ ts_gradient_filter ts_gradient_filter_of(const ts_params *params);
 // An update in double precision, of parameters and all that is kept of them; gradient (layout->total) is changed.
 void ts_optimiser_update(const ts_update *update, double *gradient, double *state);
 
-// Learning rate of update t (from 0), by the keys lr, schedule, floor, steps and warmup, which need not be looked up for
-// every update.
+// Learning rate of update t (from 0), by the keys lr, schedule, floor, steps and warmup, which need not be looked up
+// for every update.
 typedef struct ts_schedule {
     double lr;
     int kind;

@@ -237,8 +237,8 @@ void ts_numbers_text(const ts_numbers *numbers, ts_text *out) {
 enum { MOST_DEFAULT_NUMBERS = 4 };
 static int default_numbers(const ts_key *key, double item[MOST_DEFAULT_NUMBERS]) {
     int count = 0;
-    for (const char *at = key->fallback + strspn(key->fallback, "[ "); *at && *at != ']' && count < MOST_DEFAULT_NUMBERS;
-         at += strspn(at, ", ")) {
+    for (const char *at = key->fallback + strspn(key->fallback, "[ ");
+         *at && *at != ']' && count < MOST_DEFAULT_NUMBERS; at += strspn(at, ", ")) {
         char *end;
         item[count++] = strtod(at, &end);
         at = end;

@@ -26,15 +26,18 @@ static const ts_key KEYS[] = {
 static const char *check_values(const ts_params *params, char *message, size_t bytes) {
     const ts_numbers *values = ts_params_numbers(params, "values");
     if (values->form != TS_NUMBERS_LIST || values->count != 2)
-        snprintf(message, bytes, "it is not two numbers, [low, high], as in [0, 1]; to sweep it, put a list of such "
-                                 "pairs under grid");
+        snprintf(message, bytes,
+                 "it is not two numbers, [low, high], as in [0, 1]; to sweep it, put a list of such "
+                 "pairs under grid");
     else if (!(values->item[0] < values->item[1]))
-        snprintf(message, bytes, "[%.15g, %.15g]: the first is not below the second; for features that are always 1 "
-                                 "write binary: true",
+        snprintf(message, bytes,
+                 "[%.15g, %.15g]: the first is not below the second; for features that are always 1 "
+                 "write binary: true",
                  values->item[0], values->item[1]);
     else if (ts_params_bool(params, "binary") && (values->item[0] != 0 || values->item[1] != 1))
-        snprintf(message, bytes, "[%.15g, %.15g] is not for binary features, whose value is 1; leave one of 'values' "
-                                 "and 'binary' out",
+        snprintf(message, bytes,
+                 "[%.15g, %.15g] is not for binary features, whose value is 1; leave one of 'values' "
+                 "and 'binary' out",
                  values->item[0], values->item[1]);
     else
         return NULL;

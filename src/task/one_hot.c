@@ -25,9 +25,10 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
     int64_t features = ts_params_integer(params, "features");
     const ts_numbers *share = ts_params_numbers(params, "feature_probability");
     if (share->form == TS_NUMBERS_LIST && share->count != features) {
-        snprintf(message, bytes,
-                 "a list of %d numbers for %lld features: give one number a feature, or, to sweep it, put it under grid",
-                 share->count, (long long)features);
+        snprintf(
+            message, bytes,
+            "a list of %d numbers for %lld features: give one number a feature, or, to sweep it, put it under grid",
+            share->count, (long long)features);
         return "feature_probability";
     }
     if (!(total(share, features) > 0)) {
