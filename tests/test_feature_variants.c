@@ -44,7 +44,7 @@ static const float *tensor(const support_instance *f, const float *weights, cons
 static double formula(const support_instance *f, const float *weights, const double *x, double *penalty) {
     const float *w = tensor(f, weights, "W"), *own = tensor(f, weights, "W_dec"), *b = tensor(f, weights, "b");
     const float *d = own ? own : w;
-    ts_activation activation = ts_activation_named(ts_params_name(&f->params, "hidden_activation"));
+    ts_activation activation = ts_network_activation_by(&f->params, "hidden_activation");
     bool absolute = strcmp(ts_params_name(&f->params, "target"), "abs") == 0;
     double h[HIDDEN] = {0}, loss = 0;
     assert_int_equal(!own, ts_params_bool(&f->params, "tied"));

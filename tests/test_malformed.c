@@ -229,7 +229,7 @@ static const malformed TABLE[] = {
     {FULL "samples: 10\nbatch: 20\n", 4, "leave one of 'samples' and 'batch' out"},
     {FULL "samples: 10\nbatch: exact\n", 4, "leave one of 'samples' and 'batch' out"},
     {FULL "weight_decay: -1\n", 4, "key 'weight_decay': -1 is below the minimum 0"}, // adamw's can be
-    {FULL "hidden_activation: sigmoid\n", 4, "'sigmoid' is not one of identity, relu, square, cube, abs, gelu, tanh"},
+    {FULL "hidden_activation: sigmoid\n", 4, "'sigmoid' is not one of relu, square, cube, abs, gelu, tanh, identity"},
     {"task: group\ngroup: C5\nweight_decay: -1\n", 3,
      "-1: only the directions of features grow, and this model has none; give 0 or more"},
     {INDEPENDENT "values: [1, 0]\n", 4, "[1, 0]: the first is not below the second"},

@@ -94,7 +94,7 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
 }
 
 static const char *can(const ts_params *params) {
-    const char *lacks = ts_autoencoder_varies(params);
+    const char *lacks = ts_network_fused_can(params);
     return lacks ? lacks : ts_cpu_optimiser_can(params);
 }
 

@@ -22,18 +22,19 @@ static const char *const TARGET[] = {"identity", "abs", NULL};
 
 static const ts_key KEYS[] = {
     {"hidden", TS_INTEGER, NULL, 1, 4096, NULL, true, "Hidden width"},
-    {"hidden_activation", TS_NAME, "identity", 0, 0, ts_activation_names, TS_LATER | TS_SHAPES,
+    {"hidden_activation", TS_NAME, "identity", 0, 0, ts_network_activations, TS_LATER | TS_SHAPES | TS_DEFINES,
      "f of the hidden layer h = f(W x)"},
-    {"tied", TS_BOOL, "true", 0, 0, NULL, TS_LATER | TS_SHAPES,
+    {"tied", TS_BOOL, "true", 0, 0, NULL, TS_LATER | TS_SHAPES | TS_DEFINES,
      "Whether the decoder is W^T; else a matrix W_dec of its own is, drawn after W and as W is"},
-    {"bias", TS_BOOL, "true", 0, 0, NULL, TS_LATER | TS_SHAPES, "Whether there is a bias b before the output's ReLU"},
-    {"target", TS_NAME, "identity", 0, 0, TARGET, TS_LATER | TS_SHAPES,
+    {"bias", TS_BOOL, "true", 0, 0, NULL, TS_LATER | TS_SHAPES | TS_DEFINES,
+     "Whether there is a bias b before the output's ReLU"},
+    {"target", TS_NAME, "identity", 0, 0, TARGET, TS_LATER | TS_SHAPES | TS_DEFINES,
      "What the output is compared with: the input, or its absolute value"},
-    {"l1", TS_REAL, "0", 0, 1e6, NULL, TS_LATER | TS_SHAPES,
+    {"l1", TS_REAL, "0", 0, 1e6, NULL, TS_LATER | TS_SHAPES | TS_DEFINES,
      "Penalty on hidden activations: l1 times the mean over samples of sum_k |h_k| is added to what is trained on"},
     {"batch", TS_INTEGER, USUAL_BATCH, 0, 1 << 20, BATCH, true,
      "Samples a step; `exact` (or 0) trains on the probabilities themselves"},
-    {"samples", TS_INTEGER, "0", 0, 1 << 20, NULL, TS_LATER | TS_SHAPES,
+    {"samples", TS_INTEGER, "0", 0, 1 << 20, NULL, TS_LATER | TS_SHAPES | TS_DEFINES,
      "A fixed training set of so many samples, drawn once from the seed, all of which are the batch of every step; 0: "
      "samples are drawn anew"},
     {"importance", TS_NUMBERS, "1", 0, 1e6, NULL, false,
@@ -52,20 +53,6 @@ ts_autoencoder_shape ts_autoencoder_shape_of(const ts_params *params) {
         .features = (int)ts_task_features(params),
         .samples = ts_network_samples(params),
     };
-}
-
-const char *ts_autoencoder_varies(const ts_params *params) {
-    if (strcmp(ts_params_name(params, "hidden_activation"), "identity") != 0)
-        return "its kernels have no hidden_activation";
-    if (!ts_params_bool(params, "tied"))
-        return "its kernels have tied weights only";
-    if (!ts_params_bool(params, "bias"))
-        return "its kernels always have a bias";
-    if (strcmp(ts_params_name(params, "target"), "identity") != 0)
-        return "its kernels have no target but the input";
-    if (ts_params_real(params, "l1") != 0)
-        return "its kernels have no l1";
-    return ts_params_integer(params, "samples") > 0 ? "its kernels have no fixed samples" : NULL;
 }
 
 // Only the task knows whether its inputs can be listed.
@@ -120,12 +107,14 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
 // Tensors in their order: W, W_dec where the decoder is not W, b where there is one.
 static void layout(const ts_params *params, ts_parameter_layout *out) {
     ts_autoencoder_shape shape = ts_autoencoder_shape_of(params);
-    *out = (ts_parameter_layout){.count = 1,
-                                 .tensor = {{"W", 2, {shape.hidden, shape.features}, {"hidden", "feature"}, 0}}};
+    *out = (ts_parameter_layout){.count = 1};
+    out->tensor[0] =
+        (ts_tensor){"W", 2, {shape.hidden, shape.features}, {"hidden", "feature"}, .fan_in = shape.features};
     if (!ts_params_bool(params, "tied"))
-        out->tensor[out->count++] = (ts_tensor){"W_dec", 2, {shape.hidden, shape.features}, {"hidden", "feature"}, 0};
+        out->tensor[out->count++] =
+            (ts_tensor){"W_dec", 2, {shape.hidden, shape.features}, {"hidden", "feature"}, .fan_in = shape.hidden};
     if (ts_params_bool(params, "bias"))
-        out->tensor[out->count++] = (ts_tensor){"b", 1, {shape.features}, {"feature"}, 0};
+        out->tensor[out->count++] = (ts_tensor){"b", 1, {shape.features}, {"feature"}, .kind = TS_BIAS};
     ts_layout_place(out);
 }
 
@@ -160,7 +149,7 @@ static void initialise(const ts_params *params, float *parameters) {
 static int define(const ts_params *params, ts_graph *g) {
     int features = ts_autoencoder_shape_of(params).features;
     bool tied = ts_params_bool(params, "tied"), bias = ts_params_bool(params, "bias");
-    ts_activation activation = ts_activation_named(ts_params_name(params, "hidden_activation"));
+    ts_activation activation = ts_network_activation_by(params, "hidden_activation");
     int x = ts_graph_input(g, features), w = ts_graph_parameter(g, 0), d = tied ? w : ts_graph_parameter(g, 1);
     int h = ts_graph_product_transposed(g, x, w);
     if (activation != TS_IDENTITY)

@@ -12,7 +12,3 @@ typedef struct ts_autoencoder_shape {
 } ts_autoencoder_shape;
 
 ts_autoencoder_shape ts_autoencoder_shape_of(const ts_params *params);
-
-// As ts_engine.can of kernels written for relu(W^T W x + b) on batches that are drawn at every step: NULL, or what such
-// kernels lack.
-const char *ts_autoencoder_varies(const ts_params *params);

@@ -342,18 +342,6 @@ int ts_graph_rows(const ts_graph *graph, const ts_node *node, int batch) {
 
 static const double ROOT_2 = 1.41421356237309504880, ROOT_2_PI = 2.50662827463100050242;
 
-const char *const ts_activation_names[] = {
-    [TS_IDENTITY] = "identity", [TS_RELU] = "relu", [TS_SQUARE] = "square", [TS_CUBE] = "cube",
-    [TS_ABSOLUTE] = "abs",      [TS_GELU] = "gelu", [TS_TANH] = "tanh",     [TS_ACTIVATIONS] = NULL,
-};
-
-ts_activation ts_activation_named(const char *name) {
-    int activation = 0;
-    while (ts_activation_names[activation] && strcmp(ts_activation_names[activation], name) != 0)
-        activation++;
-    return (ts_activation)activation;
-}
-
 double ts_activation_value(ts_activation activation, double x) {
     switch (activation) {
     case TS_RELU:

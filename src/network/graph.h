@@ -100,10 +100,6 @@ bool ts_node_same(const ts_node *x, const ts_node *y);
 int ts_graph_input_node(const ts_graph *graph); // that of samples; -1: a network of pairs has none
 int ts_graph_rows(const ts_graph *graph, const ts_node *node, int batch); // of a node, in a batch of so many
 
-// Names in sweeps, by ts_activation, NULL-terminated; and which has a name, of these.
-extern const char *const ts_activation_names[];
-ts_activation ts_activation_named(const char *name);
-
 // f(x) and its slope, in double precision. relu'(0) = |.|'(0) = 0; NaN stays NaN.
 double ts_activation_value(ts_activation activation, double x);
 double ts_activation_slope(ts_activation activation, double x);
