@@ -2,6 +2,7 @@
 #include "task/data.h"
 
 #include "base/memory.h"
+#include "task/circle.h"
 #include "task/task.h"
 
 ts_status ts_data_create(const ts_params *params, ts_data **out) {
@@ -16,6 +17,10 @@ ts_status ts_data_create(const ts_params *params, ts_data **out) {
         status = ts_feature_data_finish(data->features);
     if (status == TS_OK && !data->symmetry && data->table && data->table->group)
         status = ts_symmetry_of_group(data->table, &data->symmetry);
+    if (status == TS_OK && data->table && data->table->group)
+        status = ts_subgroups_create(data->table, TS_MAX_SUBGROUP_NUMBERS, &data->subgroups);
+    if (status == TS_OK && data->table)
+        status = ts_circle_places(data->table, &data->place);
     if (status == TS_OK)
         *out = data;
     else
@@ -28,6 +33,8 @@ void ts_data_free(ts_data *data) {
         return;
     ts_feature_data_free(data->features);
     ts_symmetry_free(data->symmetry);
+    ts_subgroups_free(data->subgroups);
+    ts_free(data->place);
     ts_table_free(data->table);
     ts_free(data);
 }
