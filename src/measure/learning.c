@@ -1,7 +1,6 @@
 // How well a table is learned: losses and accuracies of all pairs, the size of the weights, and when it was learned.
 #include "measure/curves.h"
 #include "measure/family.h"
-#include "measure/losses.h"
 
 #include <math.h>
 
@@ -44,8 +43,8 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
     for (int b = 0; b < n; b++) {
         int pair = a * n + b, part = pairs->is_train[pair] ? TRAIN : TEST;
         bool hit;
-        sums[LOSS + part] += ts_loss(e + (size_t)b * pairs->stride, logits + (size_t)b * (size_t)n_out, n_out,
-                                     pairs->table->result[pair], &hit);
+        sums[LOSS + part] += ts_pairs_loss_of(pairs, e + (size_t)b * pairs->stride, logits + (size_t)b * (size_t)n_out,
+                                              pairs->table->result[pair], &hit);
         sums[RIGHT + part] += hit;
     }
 }
@@ -136,11 +135,12 @@ static void circuit_formation_step(const ts_curves *curves, double *out) {
 }
 
 static const ts_measure ROWS[] = {
-    {"train_loss", "mean cross-entropy on the training pairs", .units = "nat", .loss = true, .value = train_loss},
-    {"test_loss", "mean cross-entropy on the other pairs", .units = "nat", .loss = true, .value = test_loss},
+    {"train_loss", "mean loss (by default the cross-entropy) on the training pairs", .units = "nat", .loss = true,
+     .value = train_loss},
+    {"test_loss", "mean loss on the other pairs", .units = "nat", .loss = true, .value = test_loss},
     {"train_accuracy", "share of training pairs that are right", .value = train_accuracy},
     {"test_accuracy", "share of the other pairs that are right", .value = test_accuracy},
-    {"all_loss", "mean cross-entropy on all pairs", .units = "nat", .loss = true, .value = all_loss},
+    {"all_loss", "mean loss on all pairs", .units = "nat", .loss = true, .value = all_loss},
     {"weight_norm2", "sum of squares of all weights", .at = offsetof(learning, weight_norm2)},
     {"grokked_step", "first checkpoint with a test accuracy of thresholds.grokked (0.99); NaN: none", .at_end = true,
      .follows = grokked_step},

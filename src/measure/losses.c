@@ -82,7 +82,7 @@ TS_FOR_EACH_SET static double sum(const double *e, size_t stride) {
 // A label's factor below this, and what is lost beside it may count. Products that underflow are below 1e-300.
 static const double SMALLEST = 1e-150;
 
-double ts_loss(double *e, const double *z, int count, int label, bool *right) {
+double ts_cross_entropy(double *e, const double *z, int count, int label, bool *right) {
     double own = e[label];
     *right = own == 1; // the largest has exp(0)
     for (int c = 0; c < label && *right; c++)
@@ -95,7 +95,8 @@ double ts_loss(double *e, const double *z, int count, int label, bool *right) {
     return loss;
 }
 
-void ts_losses(double *e, const double *const *corrections, int count, size_t stride, int label, double *losses) {
+void ts_cross_entropies(double *e, const double *const *corrections, int count, size_t stride, int label,
+                        double *losses) {
     double own = e[label];
     e[label] = 0;
     for (int i = 0; i < count; i++) {

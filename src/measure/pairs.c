@@ -3,6 +3,7 @@
 
 #include "measure/losses.h"
 
+#include <math.h>
 #include <string.h>
 
 // Exponentials of logits that are kept while a network is measured, in bytes.
@@ -82,7 +83,7 @@ ts_pair_row ts_rows_at(ts_rows *r, int a) {
 static void take_exponentials(const ts_rows *r, const double *logits, double *e) {
     size_t n = (size_t)r->pairs->table->n, n_out = (size_t)r->pairs->table->n_out;
     for (size_t b = 0; b < n; b++)
-        ts_exponentials(logits + b * n_out, 1, (int)n_out, e + b * r->pairs->stride);
+        ts_pairs_exponentials(r->pairs, logits + b * n_out, 1, e + b * r->pairs->stride);
 }
 
 double *ts_rows_exponentials(ts_rows *r, int a, bool hidden) {
@@ -95,4 +96,51 @@ double *ts_rows_exponentials(ts_rows *r, int a, bool hidden) {
         r->row_of[at] = a;
     }
     return (hidden ? r->hidden_e : r->e) + first;
+}
+
+const double *ts_rows_logits(ts_rows *r, int a, int b, bool hidden) {
+    if (r->pairs->network->loss)
+        return ts_rows_exponentials(r, a, hidden) + (size_t)b * r->pairs->stride;
+    ts_pair_row row = ts_rows_at(r, a);
+    return (hidden ? row.hidden_logits : row.logits) + (size_t)b * (size_t)r->pairs->table->n_out;
+}
+
+// --- Losses ---
+
+void ts_pairs_exponentials(const ts_pairs *p, const double *x, double sign, double *e) {
+    if (p->network->loss)
+        memcpy(e, x, (size_t)p->table->n_out * sizeof *e);
+    else
+        ts_exponentials(x, sign, p->table->n_out, e);
+}
+
+double ts_pairs_loss(const ts_pairs *p, double *z, int label) {
+    int count = p->table->n_out;
+    return p->network->loss ? p->network->loss(count, z, label) : ts_pair_loss(z, count, label);
+}
+
+// Of equal ones the first is the largest.
+static bool is_largest(const double *z, int count, int label) {
+    bool largest = true;
+    for (int c = 0; c < count && largest; c++)
+        largest = c == label || (c < label ? z[c] < z[label] : z[c] <= z[label]);
+    return largest;
+}
+
+double ts_pairs_loss_of(const ts_pairs *p, double *e, const double *z, int label, bool *right) {
+    int count = p->table->n_out;
+    if (!p->network->loss)
+        return ts_cross_entropy(e, z, count, label, right);
+    *right = is_largest(z, count, label);
+    double loss = p->network->loss(count, e, label);
+    memcpy(e, z, (size_t)count * sizeof *e);
+    return loss;
+}
+
+void ts_pairs_losses_of(const ts_pairs *p, double *e, const double *const *corrections, int count, int label,
+                        double *losses) {
+    if (!p->network->loss)
+        ts_cross_entropies(e, corrections, count, p->stride, label, losses);
+    for (int i = 0; i < count && p->network->loss; i++)
+        losses[i] = NAN;
 }

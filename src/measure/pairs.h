@@ -56,6 +56,19 @@ typedef struct ts_pair_row {
 } ts_pair_row;
 ts_pair_row ts_rows_at(ts_rows *rows, int a);
 
-// Exponentials (n, stride) of their logits, or of those that come through the hidden layer (ts_exponentials);
+// Exponentials (n, stride) of their logits, or of those that come through the hidden layer (ts_pairs_exponentials);
 // losses change and restore them.
 double *ts_rows_exponentials(ts_rows *rows, int a, bool hidden);
+// Logits (n_out) of one of them, with these exponentials at hand: as they were kept, or, where they are the
+// cross-entropy's, made again.
+const double *ts_rows_logits(ts_rows *rows, int a, int b, bool hidden);
+
+// Losses, by the network's definition: the cross-entropy as in losses.h, from exponentials, as it counts where it is
+// tiny; another from the logits, which then stand in the exponentials' place, here and above. Rows are of n_out.
+void ts_pairs_exponentials(const ts_pairs *pairs, const double *x, double sign, double *e); // as ts_exponentials
+double ts_pairs_loss(const ts_pairs *pairs, double *z, int label); // as ts_pair_loss; z is spoiled
+double ts_pairs_loss_of(const ts_pairs *pairs, double *e, const double *z, int label,
+                        bool *right); // as ts_cross_entropy
+// As ts_cross_entropies; of another loss all come out as NaN.
+void ts_pairs_losses_of(const ts_pairs *pairs, double *e, const double *const *corrections, int count, int label,
+                        double *losses);

@@ -84,6 +84,7 @@ ts_status ts_model_define(const ts_params *params, ts_graph *graph) {
     ts_parameter_layout layout;
     model->layout(params, &layout);
     ts_graph_begin(graph, &layout, of_table ? ts_network_order(params) : 0);
+    graph->loss = ts_network_loss(params);
     ts_status status = ts_graph_finish(graph, model->define(params, graph));
     int wanted = of_table ? ts_network_order(params) : (int)ts_task_features(params);
     if (status == TS_OK && graph->node[graph->output].width != wanted)
@@ -108,6 +109,15 @@ const char *ts_model_published(const ts_model *model, const char *tensor) {
         if (strcmp(one->name, tensor) == 0)
             return one->published;
     return tensor;
+}
+
+const char *ts_model_file_name(const ts_model *model, const char *tensor, int k) {
+    if (k < 2)
+        return k == 0 ? ts_model_published(model, tensor) : tensor;
+    for (const ts_published_name *one = model->aliases; one && one->name; one++)
+        if (strcmp(one->name, tensor) == 0 && k-- == 2)
+            return one->published;
+    return NULL;
 }
 
 static void add_name(ts_schema *schema, int position) {

@@ -4,14 +4,56 @@
 #include "base/torch_random.h"
 #include "model/additive.h"
 #include "network/degree.h"
+#include "network/loss.h"
 #include "network/pass.h"
 #include "network/rewrite.h"
 #include "task/data.h"
 #include "task/task.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+// --- Keys ---
+
+const char *const ts_network_losses[] = {
+    [TS_CROSS_ENTROPY] = "cross_entropy", [TS_MSE] = "mse", [TS_STABLEMAX] = "stablemax", NULL};
+const char *const ts_network_inits[] = {TS_INIT_NAMES, NULL};
+
+static const ts_activation ACTIVATIONS[] = {TS_RELU, TS_SQUARE, TS_CUBE, TS_ABSOLUTE, TS_GELU, TS_TANH, TS_IDENTITY};
+const char *const ts_network_activations[] = {"relu", "square", "cube", "abs", "gelu", "tanh", "identity", NULL};
+
+// Position of its value among the choices; 0 without such a key.
+static int choice_of(const ts_params *params, const char *key, const char *const *choices) {
+    int i = 0;
+    if (ts_schema_find(params->schema, key) < 0)
+        return 0;
+    while (strcmp(choices[i], ts_params_name(params, key)) != 0)
+        i++;
+    return i;
+}
+
+ts_loss ts_network_loss(const ts_params *params) {
+    return (ts_loss)choice_of(params, "loss", ts_network_losses);
+}
+
+ts_activation ts_network_activation(const ts_params *params) {
+    return ACTIVATIONS[choice_of(params, "activation", ts_network_activations)];
+}
+
+bool ts_network_starts(const ts_params *params, const char *init) {
+    bool chosen = ts_schema_find(params->schema, "init") >= 0;
+    return strcmp(chosen ? ts_params_name(params, "init") : ts_network_inits[0], init) == 0;
+}
+
+const char *ts_network_fused_can(const ts_params *params) {
+    const ts_schema *schema = params->schema;
+    for (int i = 0; i < schema->count; i++)
+        if (schema->key[i]->traits & TS_DEFINES && !ts_params_is_default(params, i))
+            return "its kernels are for the published network, which a key has made another one";
+    return NULL;
+}
 
 // --- Split and initial weights ---
 
@@ -50,7 +92,7 @@ void ts_network_pairs(const ts_params *params, const ts_table *table, int *pairs
 const char *ts_network_check(const ts_parameter_layout *layout, char *message, size_t bytes) {
     for (int i = 0; i < layout->count; i++) {
         const ts_tensor *tensor = &layout->tensor[i];
-        if (ts_tensor_numbers(tensor) >= TS_TORCH_NORMALS)
+        if (tensor->kind != TS_WEIGHTS || ts_tensor_numbers(tensor) >= TS_TORCH_NORMALS)
             continue;
         snprintf(message, bytes, "%s would have %lld numbers; PyTorch's streams need at least %d", tensor->name,
                  (long long)ts_tensor_numbers(tensor), TS_TORCH_NORMALS);
@@ -59,13 +101,34 @@ const char *ts_network_check(const ts_parameter_layout *layout, char *message, s
     return NULL;
 }
 
+uint64_t ts_network_init_seed(const ts_params *params) {
+    return own_seed(params, "init_seed");
+}
+
+static void fill(float *out, int64_t count, float value) {
+    for (int64_t i = 0; i < count; i++)
+        out[i] = value;
+}
+
 void ts_network_initialise(const ts_params *params, const ts_parameter_layout *layout, const float *deviation,
                            float *parameters) {
     ts_torch_random random;
-    ts_torch_seed(&random, own_seed(params, "init_seed"));
-    for (int i = 0; i < layout->count; i++)
-        ts_torch_normal(&random, ts_tensor_numbers(&layout->tensor[i]), deviation[i],
-                        parameters + layout->tensor[i].offset);
+    ts_torch_seed(&random, ts_network_init_seed(params));
+    bool normal = ts_network_starts(params, "normal"), kaiming = ts_network_starts(params, "kaiming");
+    double scale = ts_params_real_or(params, "init_scale", 1);
+    for (int i = 0; i < layout->count; i++) {
+        const ts_tensor *tensor = &layout->tensor[i];
+        int64_t count = ts_tensor_numbers(tensor);
+        double fan_in = (double)tensor->fan_in;
+        float *out = parameters + tensor->offset;
+        if (tensor->kind != TS_WEIGHTS)
+            fill(out, count, tensor->kind == TS_GAIN ? 1 : 0);
+        else if (kaiming)
+            ts_torch_uniform(&random, count, (float)(scale * sqrt(6 / fan_in)), out);
+        else
+            ts_torch_normal(&random, count, (float)(scale * (normal || !deviation ? 1 / sqrt(fan_in) : deviation[i])),
+                            out);
+    }
 }
 
 void ts_network_scale(const ts_params *params, int features, double *wide, float *narrow) {
@@ -240,8 +303,17 @@ static ts_status beside(const void *context, void **own) {
     return status;
 }
 
+static double mse(int count, double *z, int label) {
+    return ts_loss_of(TS_MSE, count, z, label);
+}
+
+static double stablemax(int count, double *z, int label) {
+    return ts_loss_of(TS_STABLEMAX, count, z, label);
+}
+
 static ts_status fill_in(const ts_params *params, opened *o, ts_network *network) {
     const ts_node *hidden = node_of_role(o, TS_HIDDEN), *directions = node_of_role(o, TS_DIRECTIONS);
+    network->loss = o->all.graph.loss == TS_MSE ? mse : o->all.graph.loss == TS_STABLEMAX ? stablemax : NULL;
     network->residual = o->all.graph.role[TS_HIDDEN_OUTPUT] >= 0;
     network->hidden = hidden ? hidden->width : directions ? directions->rows : 0;
     network->e_x = of_role(o, TS_EMBED_LEFT);

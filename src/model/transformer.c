@@ -14,6 +14,8 @@ static const ts_key KEYS[] = {
     {"heads", TS_INTEGER, "4", 1, 256, NULL, true, "Attention heads"},
     {"d_head", TS_INTEGER, "32", 1, 4096, NULL, true, "Width of a head"},
     {"d_mlp", TS_INTEGER, "512", 1, 16384, NULL, true, "Hidden width, neurons"},
+    TS_ACTIVATION_KEY,
+    TS_INIT_KEYS(ts_network_inits),
     TS_NETWORK_KEYS,
     {0},
 };
@@ -36,15 +38,16 @@ static void layout(const ts_params *params, ts_parameter_layout *out) {
         .count = TS_TRANSFORMER_TENSORS,
         .tensor =
             {
-                [TS_W_E] = {"W_E", 2, {s.n + 1, s.model}, {"input", "model"}, 0},
-                [TS_W_POS] = {"W_pos", 2, {3, s.model}, {"position", "model"}, 0},
-                [TS_W_Q] = {"W_Q", 3, {s.heads, s.model, s.head}, {"head", "model", "head_width"}, 0},
-                [TS_W_K] = {"W_K", 3, {s.heads, s.model, s.head}, {"head", "model", "head_width"}, 0},
-                [TS_W_V] = {"W_V", 3, {s.heads, s.model, s.head}, {"head", "model", "head_width"}, 0},
-                [TS_W_O] = {"W_O", 3, {s.heads, s.head, s.model}, {"head", "head_width", "model"}, 0},
-                [TS_W_IN] = {"W_in", 2, {s.model, s.neurons}, {"model", "neuron"}, 0},
-                [TS_W_OUT] = {"W_out", 2, {s.neurons, s.model}, {"neuron", "model"}, 0},
-                [TS_W_U] = {"W_U", 2, {s.model, s.n_out}, {"model", "output"}, 0},
+                [TS_W_E] = {"W_E", 2, {s.n + 1, s.model}, {"input", "model"}, .fan_in = s.model},
+                [TS_W_POS] = {"W_pos", 2, {3, s.model}, {"position", "model"}, .fan_in = s.model},
+                [TS_W_Q] = {"W_Q", 3, {s.heads, s.model, s.head}, {"head", "model", "head_width"}, .fan_in = s.model},
+                [TS_W_K] = {"W_K", 3, {s.heads, s.model, s.head}, {"head", "model", "head_width"}, .fan_in = s.model},
+                [TS_W_V] = {"W_V", 3, {s.heads, s.model, s.head}, {"head", "model", "head_width"}, .fan_in = s.model},
+                [TS_W_O] =
+                    {"W_O", 3, {s.heads, s.head, s.model}, {"head", "head_width", "model"}, .fan_in = s.heads * s.head},
+                [TS_W_IN] = {"W_in", 2, {s.model, s.neurons}, {"model", "neuron"}, .fan_in = s.model},
+                [TS_W_OUT] = {"W_out", 2, {s.neurons, s.model}, {"neuron", "model"}, .fan_in = s.neurons},
+                [TS_W_U] = {"W_U", 2, {s.model, s.n_out}, {"model", "output"}, .fan_in = s.model},
             },
     };
     ts_layout_place(out);
@@ -121,7 +124,8 @@ static int define(const ts_params *params, ts_graph *g) {
         weights = h == 0 ? of_head : ts_graph_concatenate(g, weights, of_head);
     }
     int w_out = ts_graph_parameter(g, TS_W_OUT), w_u = ts_graph_parameter(g, TS_W_U);
-    int hidden = ts_graph_activation(g, TS_RELU, ts_graph_product(g, stream, ts_graph_parameter(g, TS_W_IN)));
+    int hidden = ts_graph_activation(g, ts_network_activation(params),
+                                     ts_graph_product(g, stream, ts_graph_parameter(g, TS_W_IN)));
     int written = ts_graph_product(g, hidden, w_out);
     ts_graph_set_role(g, TS_EMBED_LEFT, tokens);
     ts_graph_set_role(g, TS_EMBED_RIGHT, tokens);
