@@ -16,7 +16,7 @@ extern const ts_family ts_family_learning, ts_family_group, ts_family_neurons, t
     ts_family_clusters, ts_family_cyclic, ts_family_dihedral, ts_family_regions, ts_family_cyclic_spectrum,
     ts_family_dihedral_spectrum, ts_family_output_weights, ts_family_cyclic_weights, ts_family_dihedral_weights,
     ts_family_attention, ts_family_reconstruction, ts_family_geometry, ts_family_final_keys, ts_family_margin,
-    ts_family_concentration, ts_family_clock, ts_family_symmetricity;
+    ts_family_concentration, ts_family_clock, ts_family_symmetricity, ts_family_cosets, ts_family_interventions;
 
 // A family stands below those whose states it uses.
 static const ts_family *const FAMILIES[] = {
@@ -42,6 +42,8 @@ static const ts_family *const FAMILIES[] = {
     &ts_family_concentration,
     &ts_family_clock,
     &ts_family_symmetricity,
+    &ts_family_cosets,
+    &ts_family_interventions,
 };
 enum { N_FAMILIES = sizeof FAMILIES / sizeof *FAMILIES };
 

@@ -324,21 +324,25 @@ static ts_status fill_in(const ts_params *params, opened *o, ts_network *network
     network->directions = of_role(o, TS_DIRECTIONS);
     network->features = directions ? directions->width : 0;
     network->tied_bias = of_role(o, TS_TIED_BIAS);
-    if (network->embeds_neurons && !network->residual) {
-        int outputs = o->all.graph.node[o->all.graph.output].width;
-        o->shift = ts_alloc((size_t)(3 * network->hidden + outputs) * sizeof *o->shift, "a network's biases");
-        if (!o->shift)
-            return TS_ERROR_MEMORY;
-        network->shift = o->shift;
-        network->output_shift = o->shift + network->hidden;
-        network->additive = ts_network_is_additive(&o->all.pass, &network->activation, o->shift);
-    }
     if (!node_of_role(o, TS_ATTENTION))
         return TS_OK;
     network->read = read_tokens;
     network->attend = attend;
     network->heads = node_of_role(o, TS_ATTENTION)->width / TS_SOURCES;
     return open_route(params, TS_ATTENTION, o->weights, NULL, &o->attention);
+}
+
+static ts_status take_shifts(opened *o, ts_network *network) {
+    int outputs = o->all.graph.node[o->all.graph.output].width;
+    if (!network->embeds_neurons || network->residual)
+        return TS_OK;
+    o->shift = ts_alloc((size_t)(3 * network->hidden + outputs) * sizeof *o->shift, "a network's biases");
+    if (!o->shift)
+        return TS_ERROR_MEMORY;
+    network->shift = o->shift;
+    network->output_shift = o->shift + network->hidden;
+    network->additive = ts_network_is_additive(&o->all.pass, &network->activation, o->shift);
+    return TS_OK;
 }
 
 ts_status ts_network_open(const ts_params *params, const float *parameters, ts_network *network) {
@@ -366,7 +370,8 @@ ts_status ts_network_open(const ts_params *params, const float *parameters, ts_n
     o->input = ts_graph_input_node(&o->all.graph);
     network->all = o->weights;
     network->parameters = layout.total;
-    return fill_in(params, o, network);
+    status = fill_in(params, o, network);
+    return status == TS_OK ? take_shifts(o, network) : status;
 }
 
 void ts_network_close(ts_network *network) {
