@@ -38,13 +38,15 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
     const learning *l = state;
     const ts_pairs *pairs = l->pairs;
     int n = pairs->table->n, n_out = pairs->table->n_out;
-    const double *logits = ts_rows_at(rows, a).logits;
     double *e = ts_rows_exponentials(rows, a, false);
+    const double *logits = ts_rows_at(rows, a).logits;
     for (int b = 0; b < n; b++) {
         int pair = a * n + b, part = pairs->is_train[pair] ? TRAIN : TEST;
+        int label = pairs->table->result[pair];
         bool hit;
-        sums[LOSS + part] += ts_pairs_loss_of(pairs, e + (size_t)b * pairs->stride, logits + (size_t)b * (size_t)n_out,
-                                              pairs->table->result[pair], &hit);
+        double loss =
+            ts_pairs_loss_of(pairs, e + (size_t)b * pairs->stride, logits + (size_t)b * (size_t)n_out, label, &hit);
+        sums[LOSS + part] += pairs->outputs > n_out ? ts_rows_whole_loss(rows, a, b, label) : loss;
         sums[RIGHT + part] += hit;
     }
 }

@@ -8,7 +8,9 @@
 #include <string.h>
 
 double ts_pair_loss(const double *z, int count, int label) {
-    double largest = 0, others = isfinite(z[label]) ? 0 : NAN;
+    double largest = 0, others = 0;
+    if (!isfinite(z[label]))
+        return NAN;
     for (int j = 0; j < count; j++)
         largest = z[j] - z[label] > largest ? z[j] - z[label] : largest;
     for (int j = 0; j < count; j++)

@@ -15,6 +15,7 @@ ts_status ts_pairs_create(const ts_params *params, const ts_data *data, const ts
     size_t n = (size_t)table->n;
     int *pairs = NULL;
     *p = (ts_pairs){.network = network, .table = table, .pause = pause, .stride = ts_loss_stride(table->n_out)};
+    p->outputs = network->outputs > 0 ? network->outputs : table->n_out;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&p->slab, "a network's pairs") != TS_OK)
             return TS_ERROR_MEMORY;
@@ -45,7 +46,7 @@ double ts_rows_bytes(int n, int n_out, int hidden, bool residual) {
 ts_status ts_rows_create(const ts_pairs *p, bool first, size_t scratch, ts_rows *r) {
     const ts_network *network = p->network;
     size_t n = (size_t)p->table->n, hidden = (size_t)network->hidden, n_out = (size_t)p->table->n_out;
-    size_t kept = rows_kept(n, p->stride);
+    size_t kept = rows_kept(n, p->stride), outputs = (size_t)p->outputs;
     *r = (ts_rows){.pairs = p, .row = -1, .kept = (int)kept, .weights = first ? network->weights : NULL};
     if (!first && network->beside(network->weights, &r->weights) != TS_OK)
         return TS_ERROR_MEMORY;
@@ -54,7 +55,9 @@ ts_status ts_rows_create(const ts_pairs *p, bool first, size_t scratch, ts_rows 
             return TS_ERROR_MEMORY;
         r->row_of = ts_slab_take(&r->slab, kept, sizeof(int));
         r->h = ts_slab_take(&r->slab, n * hidden, sizeof(double));
-        r->logits = ts_slab_take(&r->slab, n * n_out, sizeof(double));
+        r->outputs = ts_slab_take(&r->slab, n * outputs, sizeof(double));
+        r->spoiled = ts_slab_take(&r->slab, outputs, sizeof(double));
+        r->logits = outputs > n_out ? ts_slab_take(&r->slab, n * n_out, sizeof(double)) : r->outputs;
         r->e = ts_slab_take(&r->slab, kept * n * p->stride, sizeof(double));
         r->hidden_logits = network->residual ? ts_slab_take(&r->slab, n * n_out, sizeof(double)) : r->logits;
         r->hidden_e = network->residual ? ts_slab_take(&r->slab, kept * n * p->stride, sizeof(double)) : r->e;
@@ -72,10 +75,19 @@ void ts_rows_free(ts_rows *r) {
     ts_slab_free(&r->slab);
 }
 
+static void take_classes(const ts_rows *r) {
+    size_t n = (size_t)r->pairs->table->n, n_out = (size_t)r->pairs->table->n_out;
+    size_t outputs = (size_t)r->pairs->outputs;
+    for (size_t b = 0; b < n && outputs > n_out; b++)
+        memcpy(r->logits + b * n_out, r->outputs + b * outputs, n_out * sizeof *r->logits);
+}
+
 ts_pair_row ts_rows_at(ts_rows *r, int a) {
     const ts_network *network = r->pairs->network;
-    if (r->row != a)
-        network->row(r->weights, a, r->h, r->logits, network->residual ? r->hidden_logits : NULL);
+    if (r->row != a) {
+        network->row(r->weights, a, r->h, r->outputs, network->residual ? r->hidden_logits : NULL);
+        take_classes(r);
+    }
     r->row = a;
     return (ts_pair_row){r->h, r->logits, r->hidden_logits};
 }
@@ -143,4 +155,12 @@ void ts_pairs_losses_of(const ts_pairs *p, double *e, const double *const *corre
         ts_cross_entropies(e, corrections, count, p->stride, label, losses);
     for (int i = 0; i < count && p->network->loss; i++)
         losses[i] = NAN;
+}
+
+double ts_rows_whole_loss(ts_rows *r, int a, int b, int label) {
+    int count = r->pairs->outputs;
+    ts_rows_at(r, a);
+    memcpy(r->spoiled, r->outputs + (size_t)b * (size_t)count, (size_t)count * sizeof *r->spoiled);
+    return r->pairs->network->loss ? r->pairs->network->loss(count, r->spoiled, label)
+                                   : ts_pair_loss(r->spoiled, count, label);
 }

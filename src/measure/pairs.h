@@ -18,6 +18,7 @@ typedef struct ts_pairs {
     uint8_t *is_train;       // (n * n)
     int64_t train;           // training pairs
     size_t stride;           // ts_loss_stride(n_out)
+    int outputs;             // of the network: n_out, and those beyond the classes
     ts_slab slab;
 } ts_pairs;
 
@@ -32,7 +33,9 @@ typedef struct ts_rows {
     void *weights;         // the network's, or a thread's beside it
     int row;               // whose h and logits are at hand; -1: none
     double *h;             // (n, hidden)
-    double *logits;        // (n, n_out)
+    double *outputs;       // (n, outputs) of the network
+    double *spoiled;       // (outputs) of a pair
+    double *logits;        // (n, n_out) of these, those of the classes: `outputs` itself if there are no others
     double *hidden_logits; // (n, n_out) what comes through the hidden layer; without a residual all of the logits
     int kept;              // rows of exponentials kept: all n, or some that follow each other
     int *row_of;           // (kept) which a it holds; -1: none yet
@@ -72,3 +75,6 @@ double ts_pairs_loss_of(const ts_pairs *pairs, double *e, const double *z, int l
 // As ts_cross_entropies; of another loss all come out as NaN.
 void ts_pairs_losses_of(const ts_pairs *pairs, double *e, const double *const *corrections, int count, int label,
                         double *losses);
+
+// A pair's loss as the network is trained on it: with the outputs beyond the classes, which no other loss counts.
+double ts_rows_whole_loss(ts_rows *rows, int a, int b, int label);

@@ -38,15 +38,16 @@ typedef struct ts_model {
     // of pairs, x_hat of samples.
     int (*define)(const ts_params *params, struct ts_graph *graph);
 
-    // A width that measures have a dimension of: "neuron", "head", "feature". 0: it has none.
+    // A width that measures have a dimension of: "neuron", "head", "source" (what a head reads), "feature"; "output":
+    // logits of a table, if there are more than classes. 0: it has none.
     int64_t (*width)(const ts_params *params, const char *name);
 
     // Useful floating-point operations of one training step less its update (expected, where it depends on the batch
-    // drawn). NULL: what the definition comes to.
+    // drawn). NULL, or 0: what the definition comes to.
     double (*step_operations)(const ts_params *params, const struct ts_data *data);
 
-    // Bytes that a unit takes beside its instances, about: batches, scratch. 0: next to nothing. NULL: what the
-    // definition comes to.
+    // Bytes that a unit takes beside its instances, about: batches, scratch. NULL, or where operations are
+    // what the definition comes to: so is this.
     double (*unit_bytes)(const ts_params *params, const struct ts_data *data);
 
     const char *headline; // the final measure that reports show, known of every instance that is done

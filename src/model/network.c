@@ -63,6 +63,11 @@ int ts_network_order(const ts_params *params) {
     return (int)order;
 }
 
+int ts_network_outputs(const ts_params *params) {
+    int outputs = (int)params->schema->model->width(params, "output");
+    return outputs > 0 ? outputs : ts_network_order(params);
+}
+
 static uint64_t own_seed(const ts_params *params, const char *name) {
     int64_t seed = ts_params_integer(params, name);
     return (uint64_t)(seed < 0 ? ts_params_integer(params, "seed") : seed);
@@ -148,6 +153,7 @@ void ts_network_scale(const ts_params *params, int features, double *wide, float
 typedef struct route {
     ts_graph graph;
     ts_pass pass;
+    bool reads; // the model says what tokens give neurons
 } route;
 
 typedef struct opened {
@@ -156,6 +162,7 @@ typedef struct opened {
     route all;
     route attention; // alone; not there if the network has none
     double *weights; // (parameters)
+    double *nothing; // (hidden, n_out) NaN, where there is no unembedding; owned
     int *a, *b;      // (tokens) of a row of pairs
     int input;       // node of samples
     double *shift;   // room for ts_network_is_additive; NULL: it is not asked
@@ -171,6 +178,7 @@ static void free_opened(void *context) {
     if (!o->beside) {
         ts_graph_free(&o->all.graph);
         ts_graph_free(&o->attention.graph);
+        ts_free(o->nothing);
     }
     ts_slab_free(&o->slab);
     ts_free(o->shift);
@@ -201,6 +209,11 @@ static void copy_rows(const route *by, int node, double *out) {
         memcpy(out, by->pass.value[node], (size_t)graph->tokens * (size_t)graph->node[node].width * sizeof *out);
 }
 
+static void fill_nan(double *out, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        out[i] = NAN;
+}
+
 static void row(const void *context, int a, double *h, double *logits, double *hidden_logits) {
     opened *o = (opened *)context;
     const ts_graph *graph = &o->all.graph;
@@ -209,6 +222,8 @@ static void row(const void *context, int a, double *h, double *logits, double *h
     copy_rows(&o->all, graph->output, logits);
     if (graph->role[TS_HIDDEN_OUTPUT] >= 0)
         copy_rows(&o->all, graph->role[TS_HIDDEN_OUTPUT], hidden_logits);
+    else if (hidden_logits)
+        fill_nan(hidden_logits, (size_t)graph->tokens * (size_t)graph->tokens);
 }
 
 // It takes attention alone, not the whole network.
@@ -243,6 +258,7 @@ static ts_status open_route(const ts_params *params, ts_role output, const doubl
         status = ts_model_check_roles(params, &defined);
     if (status == TS_OK && degree)
         status = ts_graph_degree(&defined, degree);
+    to->reads = status == TS_OK && defined.role[TS_READ] >= 0;
     if (status == TS_OK && output == TS_ROLES)
         defined.role[TS_READ] = -1; // it has a pass of its own: read_tokens
     if (status == TS_OK && output != TS_ROLES) {
@@ -303,6 +319,22 @@ static ts_status beside(const void *context, void **own) {
     return status;
 }
 
+// Where the hidden layer does not reach the logits through a matrix, nothing is known of what comes through it.
+static ts_status take_unembedding(opened *o, ts_network *network) {
+    size_t numbers = (size_t)network->hidden * (size_t)o->all.graph.tokens;
+    network->residual = o->all.graph.role[TS_HIDDEN_OUTPUT] >= 0;
+    network->u = of_role(o, TS_UNEMBED);
+    if (network->u || numbers == 0)
+        return TS_OK;
+    o->nothing = ts_alloc(numbers * sizeof *o->nothing, "a network's measures");
+    if (!o->nothing)
+        return TS_ERROR_MEMORY;
+    fill_nan(o->nothing, numbers);
+    network->u = o->nothing;
+    network->residual = true;
+    return TS_OK;
+}
+
 static double mse(int count, double *z, int label) {
     return ts_loss_of(TS_MSE, count, z, label);
 }
@@ -314,21 +346,22 @@ static double stablemax(int count, double *z, int label) {
 static ts_status fill_in(const ts_params *params, opened *o, ts_network *network) {
     const ts_node *hidden = node_of_role(o, TS_HIDDEN), *directions = node_of_role(o, TS_DIRECTIONS);
     network->loss = o->all.graph.loss == TS_MSE ? mse : o->all.graph.loss == TS_STABLEMAX ? stablemax : NULL;
-    network->residual = o->all.graph.role[TS_HIDDEN_OUTPUT] >= 0;
     network->hidden = hidden ? hidden->width : directions ? directions->rows : 0;
     network->e_x = of_role(o, TS_EMBED_LEFT);
     network->e_y = of_role(o, TS_EMBED_RIGHT);
     network->embed = network->e_x ? node_of_role(o, TS_EMBED_LEFT)->width : 0;
     network->embeds_neurons = network->e_x && network->embed == network->hidden && !node_of_role(o, TS_ATTENTION);
-    network->u = of_role(o, TS_UNEMBED);
+    network->outputs = o->all.graph.node[o->all.graph.output].width;
     network->directions = of_role(o, TS_DIRECTIONS);
     network->features = directions ? directions->width : 0;
     network->tied_bias = of_role(o, TS_TIED_BIAS);
-    if (!node_of_role(o, TS_ATTENTION))
-        return TS_OK;
-    network->read = read_tokens;
+    ts_status status = take_unembedding(o, network);
+    if (!node_of_role(o, TS_ATTENTION) || status != TS_OK)
+        return status;
+    network->read = o->all.reads ? read_tokens : NULL;
     network->attend = attend;
-    network->heads = node_of_role(o, TS_ATTENTION)->width / TS_SOURCES;
+    network->heads = (int)params->schema->model->width(params, "head");
+    network->sources = node_of_role(o, TS_ATTENTION)->width / network->heads;
     return open_route(params, TS_ATTENTION, o->weights, NULL, &o->attention);
 }
 

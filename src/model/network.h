@@ -54,7 +54,8 @@ bool ts_network_starts(const ts_params *params, const char *init); // whether `i
 // (TS_DEFINES) have their default.
 const char *ts_network_fused_can(const ts_params *params);
 
-int ts_network_order(const ts_params *params); // n of the task's table
+int ts_network_order(const ts_params *params);   // n of the task's table
+int ts_network_outputs(const ts_params *params); // of a network of a table: its classes, and what the model has beyond
 
 // How many of n * n pairs an instance is trained on.
 int64_t ts_network_train(const ts_params *params, int n);
@@ -80,8 +81,6 @@ void ts_network_initialise(const ts_params *params, const ts_parameter_layout *l
 // (features); NULL: not wanted.
 void ts_network_scale(const ts_params *params, int features, double *wide, float *narrow);
 
-enum { TS_SOURCES = 3 }; // what the last position attends to: a, b, itself
-
 // A network with given weights, in double precision, as its measures see it. Parts for each kind of data (as of
 // ts_data); the others are NULL or 0.
 typedef struct ts_network {
@@ -99,9 +98,11 @@ typedef struct ts_network {
     int embed;
     const double *e_x, *e_y; // (n, embed)
     bool embeds_neurons;     // these are what tokens give each neuron; else they reach the hidden layer by heads, ...
-    const double *u;         // (hidden, n_out)
-    // Hidden activations (n, hidden) and logits (n, n_out) of the pairs (a, 0 .. n - 1); and, unless NULL, what of
-    // the logits comes through the hidden layer (n, n_out).
+    // (hidden, n_out); NaN where the hidden layer does not reach the logits through a matrix, and the like below
+    const double *u;
+    int outputs; // n_out and those beyond the classes; 0: there are none
+    // Hidden activations (n, hidden) and logits (n, outputs) of the pairs (a, 0 .. n - 1); and, unless NULL, what of
+    // the classes' logits comes through the hidden layer (n, n_out).
     void (*row)(const void *weights, int a, double *h, double *logits, double *hidden_logits);
     bool residual; // logits have another part too, past the hidden layer
     // Whether the hidden layer is activation(E_x[a] + E_y[b] + shift) and logits are its product with U, plus
@@ -112,11 +113,11 @@ typedef struct ts_network {
     // Loss of a pair's logits z (count), which are spoiled, by the definition. NULL: the cross-entropy.
     double (*loss)(int count, double *z, int label);
     // Attention of the last position, of which the pairs (a, 0 .. n - 1) add their share of the mean over all pairs to
-    // mean (heads, TS_SOURCES). NULL: the network has none.
-    int heads;
+    // mean (heads, sources). NULL: the network has none.
+    int heads, sources; // what a head of it reads: a, b, itself where that is "="
     void (*attend)(const void *weights, int a, double *mean);
-    // What each token's embedding gives the neurons by the values of each head, (n, heads * hidden); NULL: it has no
-    // heads.
+    // What each left token's embedding gives the neurons by the values of each head, (n, heads * hidden); NULL: it has
+    // no heads, or tokens reach the neurons in other ways, too.
     ts_status (*read)(const void *weights, double *out);
 
     // Of features.

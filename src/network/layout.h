@@ -3,7 +3,7 @@
 
 #include <stdint.h>
 
-enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 16 };
+enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 64 };
 
 // What a tensor is at first: drawn, zeros, ones.
 typedef enum ts_tensor_start { TS_WEIGHTS, TS_BIAS, TS_GAIN } ts_tensor_start;
