@@ -1,5 +1,5 @@
 // CPython's random module where published runs shuffled with it: random.seed(integer) and random.shuffle, number for
-// number (checked against CPython 3.12; the same since 3.2). The generator is that of torch_random.h, seeded otherwise.
+// number (the same since 3.2). The generator is that of torch_random.h, seeded otherwise.
 #pragma once
 
 #include "base/torch_random.h"

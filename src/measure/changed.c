@@ -41,6 +41,8 @@ static void add_row(const ts_pairs *pairs, const ts_change *change, int a, doubl
         int pair = a * n + b, split = pairs->is_train[pair] ? TS_SPLIT_TRAIN : TS_SPLIT_TEST;
         const double *z = logits + (size_t)b * (size_t)n_out;
         bool right;
+        if (pairs->table->result[pair] < 0) // there is no such pair
+            continue;
         ts_pairs_exponentials(pairs, z, 1, e);
         sums[split * KINDS + LOSS] += ts_pairs_loss_of(pairs, e, z, pairs->table->result[pair], &right);
         sums[split * KINDS + RIGHT] += right;
@@ -54,10 +56,18 @@ static void add_rows(const void *context, ts_rows *rows, int first, int end, dou
             add_row(changes->pairs, &changes->change[i], a, rows->scratch, sums + (size_t)i * EACH);
 }
 
+static void count_pairs(const ts_pairs *pairs, double count[TS_SPLITS]) {
+    count[TS_SPLIT_ALL] = 0;
+    for (int i = 0; i < pairs->table->n * pairs->table->n; i++)
+        count[TS_SPLIT_ALL] += pairs->table->result[i] >= 0;
+    count[TS_SPLIT_TRAIN] = (double)pairs->train;
+    count[TS_SPLIT_TEST] = count[TS_SPLIT_ALL] - count[TS_SPLIT_TRAIN];
+}
+
 void ts_changes_measure(ts_walk *walk, const ts_changes *changes, double *sums, double *const *loss,
                         double *const *accuracy) {
-    double all = (double)changes->pairs->table->n * changes->pairs->table->n, train = (double)changes->pairs->train;
-    const double count[TS_SPLITS] = {[TS_SPLIT_TRAIN] = train, [TS_SPLIT_TEST] = all - train, [TS_SPLIT_ALL] = all};
+    double count[TS_SPLITS];
+    count_pairs(changes->pairs, count);
     ts_walk_add_up(walk, &(ts_walk_sum){ts_changes_sums(changes->count), add_rows, changes}, sums);
     for (int i = 0; i < changes->count; i++)
         for (int split = 0; split < TS_SPLITS; split++) {

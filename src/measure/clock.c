@@ -21,6 +21,7 @@ typedef struct clock_state {
     // t = a + b - c (n, n): sums of centred logits; then the sum of their squares.
     ts_sums sums;
     double *functions; // (n, n)
+    double *pairs;     // (n) of each difference that have a result
     int rows, side; // of both embeddings' vectors, and of the smaller matrix of their products; 0: it is not looked at
     double *embedded; // (rows, width)
     double *gram, *value, *work, *score;
@@ -32,6 +33,10 @@ typedef struct clock_state {
 
 static bool on_circle(const ts_data *data) {
     return data->place && data->table->n_out == data->table->n && data->table->n >= 3;
+}
+
+static size_t difference(const clock_state *m, int a, int b) {
+    return (size_t)((m->place[a] - m->place[b] + m->n) % m->n);
 }
 
 static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
@@ -53,6 +58,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
         if (pass == 1 && ts_slab_reserve(&m->slab, "clock and pizza") != TS_OK)
             return TS_ERROR_MEMORY;
         m->functions = ts_slab_take(&m->slab, n * n, sizeof(double));
+        m->pairs = ts_slab_take_zero(&m->slab, n, sizeof(double));
         m->embedded = ts_slab_take(&m->slab, rows * width, sizeof(double));
         m->gram = ts_slab_take(&m->slab, side * side, sizeof(double));
         m->value = ts_slab_take(&m->slab, side, sizeof(double));
@@ -60,6 +66,9 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
         m->score = ts_slab_take(&m->slab, side > 0 ? COMPONENTS * n : 0, sizeof(double));
     }
     ts_fourier_functions(m->n, m->functions);
+    for (int a = 0; a < m->n; a++)
+        for (int b = 0; b < m->n; b++)
+            m->pairs[difference(m, a, b)] += measuring->pairs->table->result[a * m->n + b] >= 0;
     return TS_OK;
 }
 
@@ -72,15 +81,17 @@ static void add_distance(double *sums, double logit) {
 
 static void add_pair(const clock_state *m, int a, int b, const double *z, int label, double *sums) {
     size_t n = (size_t)m->n, s = (size_t)((m->place[a] + m->place[b]) % m->n);
-    size_t d = (size_t)((m->place[a] - m->place[b] + m->n) % m->n);
+    size_t d = difference(m, a, b);
     double *by_distance = sums + d * FORMS * 2, *by_both = sums + n * FORMS * 2 + d * n;
     double *energy = sums + n * FORMS * 2 + n * n, largest = -INFINITY, mean = 0;
     for (int c = 0; c < m->n; c++) {
         largest = c != label && z[c] > largest ? z[c] : largest;
         mean += z[c] / m->n;
     }
-    add_distance(by_distance, z[label]);
-    add_distance(by_distance + 2, largest);
+    if (label >= 0) {
+        add_distance(by_distance, z[label]);
+        add_distance(by_distance + 2, largest);
+    }
     for (int c = 0; c < m->n; c++) {
         size_t place = (size_t)m->place[c];
         double own = z[c] - mean;
@@ -91,7 +102,7 @@ static void add_pair(const clock_state *m, int a, int b, const double *z, int la
 
 static void add(const void *state, ts_rows *rows, int a, double *sums) {
     const clock_state *m = state;
-    const int *result = m->measuring->data->table->result;
+    const int *result = m->measuring->pairs->table->result;
     const double *logits = ts_rows_at(rows, a).logits;
     for (int b = 0; b < m->n; b++)
         add_pair(m, a, b, logits + (size_t)b * (size_t)m->n, result[(size_t)a * (size_t)m->n + (size_t)b], sums);
@@ -106,14 +117,18 @@ static double deviation(double sum, double squares, double count) {
 
 // Mean over differences of the standard deviation over sums, over that of all.
 static double irrelevance(const clock_state *m, int form) {
-    double mean = 0, sum = 0, squares = 0;
+    double mean = 0, sum = 0, squares = 0, pairs = 0, differences = 0;
     for (int d = 0; d < m->n; d++) {
         const double *own = m->sums.total + ((size_t)d * FORMS + (size_t)form) * 2;
-        mean += deviation(own[0], own[1], m->n) / m->n;
+        if (m->pairs[d] == 0)
+            continue;
+        mean += deviation(own[0], own[1], m->pairs[d]);
         sum += own[0];
         squares += own[1];
+        pairs += m->pairs[d];
+        differences += 1;
     }
-    return mean / deviation(sum, squares, (double)m->n * m->n);
+    return mean / differences / deviation(sum, squares, pairs);
 }
 
 // --- Shares of the logits' variance ---

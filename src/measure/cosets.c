@@ -98,7 +98,7 @@ static void centre(cosets *m, int side) {
 static void measure_subgroup(cosets *m, int side, int index) {
     size_t n = (size_t)m->n, hidden = (size_t)m->hidden;
     int order = m->subgroups->order[index];
-    int count = ts_subgroup_cosets(m->measuring->data->table, m->subgroups, index, side == RIGHT, m->coset);
+    int count = ts_subgroup_cosets(m->measuring->pairs->table, m->subgroups, index, side == RIGHT, m->coset);
     double *ratio = m->ratio[side] + (size_t)index * hidden;
     memset(m->mean, 0, (size_t)count * hidden * sizeof *m->mean);
     memset(ratio, 0, hidden * sizeof *ratio);

@@ -90,7 +90,7 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
     for (int b = 0; b < n; b++) {
         const double *z = logits + (size_t)b * (size_t)n_out;
         int label = m->pairs->table->result[(size_t)a * (size_t)n + (size_t)b];
-        for (int c = 0; c < n_out; c++)
+        for (int c = 0; c < n_out && label >= 0; c++)
             smallest = c != label && !(z[label] - z[c] >= smallest) ? z[label] - z[c] : smallest;
     }
     sums[a] += smallest; // of one row alone
