@@ -123,6 +123,7 @@ static const char *type_name(const ts_key *key) {
         [TS_THRESHOLDS] = "{memorised: X, grokked: Y}",
         [TS_WORDS] = "word or list",
         [TS_FILE] = "file",
+        [TS_WEIGHTS] = "weights",
     };
     return names[key->type];
 }

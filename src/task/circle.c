@@ -15,10 +15,10 @@ static bool take_powers(const ts_table *table, int generator, int *place) {
     return false;
 }
 
-static bool find_places(const ts_table *table, int *place) {
+static bool find_places(const ts_table *table, bool numbered, int *place) {
     for (int t = 0; t < table->n; t++)
         place[t] = t;
-    if (table->modulus == table->n)
+    if (numbered)
         return true;
     for (int generator = 0; table->group && table->abelian && generator < table->n; generator++)
         if (take_powers(table, generator, place))
@@ -26,11 +26,11 @@ static bool find_places(const ts_table *table, int *place) {
     return false;
 }
 
-ts_status ts_circle_places(const ts_table *table, int **place) {
+ts_status ts_circle_places(const ts_table *table, bool numbered, int **place) {
     *place = ts_alloc((size_t)table->n * sizeof **place, "places on a circle");
     if (!*place)
         return TS_ERROR_MEMORY;
-    if (!find_places(table, *place)) {
+    if (!find_places(table, numbered, *place)) {
         ts_free(*place);
         *place = NULL;
     }

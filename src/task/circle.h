@@ -4,6 +4,6 @@
 
 #include "task/table.h"
 
-// *place (n): of tokens and results on a circle of n places, owned by the caller; NULL where the table has no modulus
-// and is no cyclic group.
-ts_status ts_circle_places(const ts_table *table, int **place);
+// *place (n): of tokens and results on a circle of n places, owned by the caller. numbered: they lie at their numbers.
+// Else NULL where the table is no cyclic group.
+ts_status ts_circle_places(const ts_table *table, bool numbered, int **place);

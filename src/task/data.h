@@ -12,7 +12,7 @@ typedef struct ts_data {
     ts_feature_data *features; // feature tasks: how inputs are distributed
     ts_table *table;           // table tasks: the function to learn
     ts_symmetry *symmetry;     // of the table, where it has one: groups, sums of powers
-    ts_subgroups *subgroups;   // of the table, where it is a group that has not too many
+    ts_subgroups *subgroups;   // of the table as measures see it, where it is a group that has not too many
     int *place;                // (n) of tokens and results on a circle of n (task/circle.h); NULL: they lie on none
 } ts_data;
 
