@@ -6,6 +6,7 @@
 #define TREE        "task: tree\ndepth: 2\n" // 2 lines; hidden is missing
 #define INDEPENDENT "task: independent\nfeatures: 4\nhidden: 2\n"
 #define FULL        "task: tree\ndepth: 2\nhidden: 3\n" // 3 lines; a sweep of one instance
+#define GROUP_TASK  "task: group\ngroup: S3\n"          // 2 lines
 
 typedef struct malformed {
     const char *text;
@@ -69,6 +70,13 @@ static const malformed TABLE[] = {
     {FULL "num_seeds: 7\n", 4, "did you mean 'instances'?"},
     {FULL "exclude: [{learning_rate: 3}]\n", 4, "did you mean 'lr'?"},
     {FULL "where: learning_rate < 3\n", 4, "'learning_rate' is unknown; did you mean 'lr'?"},
+    {GROUP_TASK "thresholds: 0.9\n", 3, "key 'thresholds': '0.9' is not {memorised: X, grokked: Y}"},
+    {GROUP_TASK "thresholds: {}\n", 3, "is not {memorised: X, grokked: Y}"},
+    {GROUP_TASK "thresholds: {memorized: 0.9}\n", 3, "'memorized' is unknown; did you mean 'memorised'?"},
+    {GROUP_TASK "thresholds: {grokked: 1.5}\n", 3, "key 'thresholds': 1.5 is above the maximum 1"},
+    {GROUP_TASK "thresholds: {grokked: high}\n", 3, "is not a number"},
+    {GROUP_TASK "delay: -1\n", 3, "key 'delay': -1 is below the minimum 0"},
+    {GROUP_TASK "where: thresholds > 1\n", 3, "'thresholds' is several numbers and cannot be compared"},
     {FULL "features: 4\n", 4, "key 'features': does not apply to any task or model of this sweep"},
     {FULL "binary: true\n", 4, "key 'binary': does not apply"},
     {FULL "d_head: 1\n", 4, "does not apply to any task or model of this sweep; it is a key of model 'transformer'"},

@@ -18,6 +18,10 @@
     {"ranks_per_instance", TS_INTEGER, "1", 1, 1024, NULL, TS_RETIRED | TS_SHAPES,                           \
      "results do not depend on the number of ranks any more; leave it out (run --ranks-per-instance R says how many " \
      "ranks train an instance together, if the run is not to decide)"},                                      \
+    {"thresholds", TS_THRESHOLDS, "{memorised: 0.99, grokked: 0.99}", 0, 1, NULL, TS_LATER,                  \
+     "Accuracies from which training pairs count as memorised and the others as generalised"},               \
+    {"delay", TS_INTEGER, "1000", 0, 1e9, NULL, TS_LATER,                                                    \
+     "Steps between the two from which generalising counts as grokking"},                                    \
     {"keys", TS_WORDS, "final", 0, 0, NULL, TS_LATER | TS_SHAPES,                                            \
      "Irreps or frequencies whose progress is followed through training: those found at the end (final), none, or a " \
      "list, as [17, 25] or [sign, standard]"},                                                               \
@@ -94,6 +98,7 @@ void ts_network_scale(const ts_params *params, int features, double *wide, float
 typedef struct ts_network {
     const double *all; // (parameters) every trainable weight
     int64_t parameters;
+    int degree; // f(s w) = s^degree f(w) for all weights w and s > 0, f being its output; -1: it is not homogeneous
     int hidden; // width of the hidden layer
     void *weights;
     void (*free)(void *weights);
@@ -112,6 +117,11 @@ typedef struct ts_network {
     // the classes' logits comes through the hidden layer (n, n_out).
     void (*row)(const void *weights, int a, double *h, double *logits, double *hidden_logits);
     bool residual; // logits have another part too, past the hidden layer
+    // Whether the hidden layer is activation(E_x[a] + E_y[b] + shift) and logits are its product with U, plus
+    // output_shift; shifts (hidden), (n_out).
+    bool additive;
+    ts_activation activation;
+    const double *shift, *output_shift;
     // Loss of a pair's logits z (count), which are spoiled, by the definition. NULL: the cross-entropy.
     double (*loss)(int count, double *z, int label);
     // Attention of the last position, of which the pairs (a, 0 .. n - 1) add their share of the mean over all pairs to

@@ -102,7 +102,8 @@ const char *ts_params_name(const ts_params *params, const char *name) {
 const ts_numbers *ts_params_numbers(const ts_params *params, const char *name) {
     int i = ts_schema_find(params->schema, name);
     ts_key_type type = i < 0 ? TS_NUMBERS : params->value[i].type;
-    return find(params, name, type == TS_STEPS || type == TS_STOP ? type : TS_NUMBERS)->numbers;
+    return find(params, name, type == TS_STEPS || type == TS_STOP || type == TS_THRESHOLDS ? type : TS_NUMBERS)
+        ->numbers;
 }
 
 const char *ts_params_words(const ts_params *params, const char *name) {
@@ -160,6 +161,7 @@ static const char *const FORMS[][2] = {
     [TS_NUMBERS_LOG] = {"log"},
     [TS_NUMBERS_EVERY] = {"every"},
     [TS_NUMBERS_BELOW] = {"test_loss", "for"},
+    [TS_NUMBERS_KNOWN] = {"memorised", "grokked"},
 };
 
 // A whole number as one, anything else as a string; of several a list.
@@ -204,6 +206,7 @@ void ts_value_json(const ts_value *value, const char *key, ts_text *out) {
     case TS_NUMBERS:
     case TS_STEPS:
     case TS_STOP:
+    case TS_THRESHOLDS:
         break;
     }
     const ts_numbers *numbers = value->numbers;
@@ -297,6 +300,11 @@ static ts_value default_of(const ts_key *key) {
     return value;
 }
 
+double ts_key_threshold(const ts_key *key, int i) {
+    const char *name = FORMS[TS_NUMBERS_KNOWN][i], *at = strstr(key->fallback, name);
+    return strtod(at + strlen(name) + 1, NULL);
+}
+
 static bool is_default(const ts_key *key, const ts_value *value) {
     if (value->type == TS_NUMBERS)
         return key->fallback && are_default(key, value->numbers);
@@ -311,6 +319,9 @@ static bool is_default(const ts_key *key, const ts_value *value) {
     case TS_NAME:
     case TS_WORDS:
         return strcmp(value->name, usual.name) == 0;
+    case TS_THRESHOLDS:
+        return value->numbers->item[0] == ts_key_threshold(key, 0) &&
+               value->numbers->item[1] == ts_key_threshold(key, 1);
     case TS_WEIGHTS:
         return !value->initial->path[0];
     default:
@@ -336,7 +347,14 @@ void ts_key_default_json(const ts_key *key, ts_text *out) {
         return;
     }
     const ts_value value = default_of(key);
-    ts_value_json(&value, key->name, out);
+    if (key->type != TS_THRESHOLDS) {
+        ts_value_json(&value, key->name, out);
+        return;
+    }
+    ts_json_open(out, key->name, '{');
+    for (int i = 0; i < 2; i++)
+        ts_json_real(out, FORMS[TS_NUMBERS_KNOWN][i], ts_key_threshold(key, i));
+    ts_json_close(out, '}');
 }
 
 bool ts_params_counts(const ts_params *params, int position) {

@@ -14,16 +14,17 @@ typedef enum ts_key_type {
     TS_INTEGER,
     TS_REAL,
     TS_BOOL,
-    TS_NAME,    // one of `choices`, or any word if there are none
-    TS_NUMBERS, // a real, a list of reals, {base: B[, branching: b]} or {power: a[, base: B]} (see ts_numbers)
-    TS_STEPS,   // checkpoints: {log: N}, {every: N}, or a list of steps
-    TS_STOP,    // when to stop early: none, or {test_loss: X[, for: N]}
-    TS_WORDS,   // a word or whole number, or a list of them, each once (see ts_words_next)
-    TS_FILE,    // contents of a file, named by a path relative to the sweep file; "" for none
-    TS_WEIGHTS, // weights from a file, named likewise, or {file: FILE[, instance: I][, step: S]}; "" for none
+    TS_NAME,       // one of `choices`, or any word if there are none
+    TS_NUMBERS,    // a real, a list of reals, {base: B[, branching: b]} or {power: a[, base: B]} (see ts_numbers)
+    TS_STEPS,      // checkpoints: {log: N}, {every: N}, or a list of steps
+    TS_STOP,       // when to stop early: none, or {test_loss: X[, for: N]}
+    TS_THRESHOLDS, // accuracies from which pairs count as known, {memorised: X, grokked: Y}
+    TS_WORDS,      // a word or whole number, or a list of them, each once (see ts_words_next)
+    TS_FILE,       // contents of a file, named by a path relative to the sweep file; "" for none
+    TS_WEIGHTS,    // weights from a file, named likewise, or {file: FILE[, instance: I][, step: S]}; "" for none
 } ts_key_type;
 
-// Value of TS_NUMBERS, TS_STEPS and TS_STOP.
+// Value of TS_NUMBERS, TS_STEPS, TS_STOP and TS_THRESHOLDS.
 typedef enum ts_numbers_form {
     TS_NUMBERS_SCALAR,    // item[0] for every index
     TS_NUMBERS_LIST,      // item[i]
@@ -35,6 +36,7 @@ typedef enum ts_numbers_form {
     TS_NUMBERS_EVERY,     // {every: item[0]}
     TS_NUMBERS_NEVER,     // none
     TS_NUMBERS_BELOW,     // {test_loss: item[0], for: item[1]}
+    TS_NUMBERS_KNOWN,     // {memorised: item[0], grokked: item[1]}
 } ts_numbers_form;
 
 typedef struct ts_numbers {
@@ -177,6 +179,9 @@ bool ts_params_counts(const ts_params *params, int position);
 bool ts_params_names(const ts_params *params, int position);
 
 bool ts_params_is_default(const ts_params *params, int position);
+
+// Of a key of TS_THRESHOLDS, whose default is written in full: the default of the `i`th.
+double ts_key_threshold(const ts_key *key, int i);
 
 // A key that came later, as it is by default, for an object as ts_params_json writes it.
 void ts_key_default_json(const ts_key *key, ts_text *out);
