@@ -1,7 +1,10 @@
-"""Table models in numpy, from their trained parameters by name (W_x, W_y, W, W_U of an mlp; W_E, ... of a transformer).
+"""Table models in numpy, from their trained parameters by name (W_x, W_y, W, W_U, ... of an mlp; W_E, W_pos, ... of a
+transformer).
 
 Tokens are numbers or arrays of numbers, which broadcast as numpy's do. Everything is computed in float64.
 """
+
+import math
 
 import numpy as np
 
@@ -10,49 +13,69 @@ PUBLISHED = {  # names in exported files: those of TransformerLens
     "blocks.0.attn.W_V": "W_V", "blocks.0.attn.W_O": "W_O", "blocks.0.mlp.W_in": "W_in",
     "blocks.0.mlp.W_out": "W_out", "unembed.W_U": "W_U",
 }
-MLP = ("W_x", "W_y", "W", "W_U")
 TRANSFORMER = tuple(PUBLISHED.values())
+MLP = {("W_x", "W_y", "W"), ("W_E", "W"), ("U",), ("U", "V")}  # by `embedding`, what there is beside W_U and biases
+BIASES = {"b", "b_U"}
+ACTIVATIONS = {
+    "relu": lambda x: np.maximum(x, 0), "square": np.square, "cube": lambda x: x ** 3, "abs": np.abs,
+    "gelu": lambda x: x * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2))) / 2, "tanh": np.tanh,
+    "identity": lambda x: x,
+}
 
 
-def network(weights):
-    """The network with these parameters; None if they are those of no table model."""
+def network(weights, keys=None):
+    """The network with these parameters, of an instance with these keys (toysweep.Results.resolved; None: `activation`
+    is relu); None if they are those of no table model."""
     weights = {name: np.asarray(values, dtype=np.float64) for name, values in weights.items()}
-    for names, kind in ((TRANSFORMER, Transformer), (MLP, Mlp)):
-        if set(names) == set(weights):
-            return kind(weights)
-    return None
+    activation = ACTIVATIONS[(keys or {}).get("activation", "relu")]
+    if set(TRANSFORMER) == set(weights):
+        return Transformer(weights, activation)
+    return Mlp(weights, activation) if is_mlp(weights) else None
+
+
+def is_mlp(names):
+    """Are these the parameters of an mlp?"""
+    return any(set(names) - BIASES == {*mlp, "W_U"} for mlp in MLP)
 
 
 def is_known(names):
     """Are these the parameters of a table model?"""
-    return set(names) in (set(TRANSFORMER), set(MLP))
+    return set(names) == set(TRANSFORMER) or is_mlp(names)
 
 
 class Mlp:
-    """hidden = relu([W_x[a], W_y[b]] W), logits = hidden W_U."""
+    """hidden = f([W_x[a], W_y[b]] W + b), logits = hidden W_U + b_U; W_E for W_x and W_y; U[a] + V[b], or U[a] + U[b],
+    for the product with W."""
 
-    def __init__(self, weights):
-        self.weights = weights
-        self.tokens = len(weights["W_x"])
-        embed = weights["W_x"].shape[1]
-        self.left = weights["W_x"] @ weights["W"][:embed]   # (n, hidden)
-        self.right = weights["W_y"] @ weights["W"][embed:]  # (n, hidden)
-        self.unembedding = weights["W_U"]                   # (hidden, outputs)
+    def __init__(self, weights, activation):
+        self.weights, self.activation = weights, activation
+        w = weights
+        left, right = w.get("W_x", w.get("W_E", w.get("U"))), w.get("W_y", w.get("W_E", w.get("V", w.get("U"))))
+        self.tokens, embed = left.shape
+        self.left = left @ w["W"][:embed] if "W" in w else left      # (n, hidden)
+        self.right = right @ w["W"][embed:] if "W" in w else right   # (n, hidden)
+        self.unembedding = w["W_U"]                                  # (hidden, outputs)
+        self.bias = w.get("b", np.zeros(len(self.unembedding)))
+        self.output_bias = w.get("b_U", np.zeros(self.unembedding.shape[1]))
 
     def hidden(self, a, b, neurons=slice(None)):
         """(..., neurons): of all, or of some."""
-        return np.maximum(self.left[:, neurons][a] + self.right[:, neurons][b], 0)
+        return self.activation(self.left[:, neurons][a] + self.right[:, neurons][b] + self.bias[neurons])
 
     def logits(self, a, b, readout=None):
         """(..., outputs), or times `readout` (outputs, columns), which takes less time."""
-        return self.hidden(a, b) @ (self.unembedding if readout is None else self.unembedding @ readout)
+        by, bias = self.unembedding, self.output_bias
+        if readout is not None:
+            by, bias = by @ readout, bias @ readout
+        return self.hidden(a, b) @ by + bias
 
 
 class Transformer:
     """One layer, of which only the last position ("=") is read: its query is the same for all pairs."""
 
-    def __init__(self, weights):
-        self.weights = w = weights
+    def __init__(self, weights, activation):
+        self.weights, self.activation = weights, activation
+        w = weights
         self.tokens = n = len(w["W_E"]) - 1
         self.left = self.right = w["W_E"][:n]          # (n, model)
         self.unembedding = w["W_out"] @ w["W_U"]       # (neurons, outputs)
@@ -94,7 +117,7 @@ class Transformer:
         for position, token in enumerate((a, b)):
             for head in range(self.heads):
                 total = total + attention[..., head, position, None] * written[position, head][token]
-        return np.maximum(total, 0)
+        return self.activation(total)
 
     def logits(self, a, b, readout=None):
         """(..., outputs), or times `readout` (outputs, columns), which takes less time."""
