@@ -61,8 +61,12 @@ def read(path):
             weights, keys = read_hdf5(path) if head == b"\x89HDF\r\n\x1a\n" else read_safetensors(path)
     except (OSError, ValueError, KeyError, struct.error) as fault:
         raise ExportError(f"{path}: not a file of `toysweep export` ({fault})") from fault
-    weights = {networks.PUBLISHED.get(name, name): values for name, values in weights.items()}
-    if networks.network(weights) is None:
+    weights = networks.own_names(weights)
+    known = networks.network(weights, keys)
+    if isinstance(known, networks.AnyTransformer):
+        raise ExportError(f"{path}: a transformer with other keys than the published one (layers, context, bias, ...); "
+                          "this tool has no module of it. tools/networks.py computes it in numpy")
+    if known is None:
         raise ExportError(f"{path}: parameters {', '.join(weights)} are those of no table model (mlp, transformer)")
     return weights, keys
 
