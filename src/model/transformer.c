@@ -154,12 +154,20 @@ static void layout(const ts_params *params, ts_parameter_layout *out) {
     ts_layout_place(out);
 }
 
+enum { MOST_HEADS = 32 }; // of several layers together: how the network is best computed is looked for in seconds
+
 static const char *check(const ts_params *params, char *message, size_t bytes) {
     ts_transformer_shape s = ts_transformer_shape_of(params);
     if (s.n_out < s.n) {
         snprintf(message, bytes, "%d are fewer than the table's %d classes; leave it out, or give at least as many",
                  s.n_out, s.n);
         return "outputs";
+    }
+    if (s.layers > 1 && s.layers * s.heads > MOST_HEADS) {
+        snprintf(message, bytes,
+                 "%d in each of %d layers are more than the %d that networks of several layers can have", s.heads,
+                 s.layers, MOST_HEADS);
+        return "heads";
     }
     ts_parameter_layout tensors;
     layout(params, &tensors);
