@@ -1,4 +1,5 @@
-"""Table models in numpy, from their trained parameters by name (W_x, W_y, W, W_U of an mlp; W_E, ... of a transformer).
+"""Table models in numpy, from their trained parameters by name (W_x, W_y, W, W_U, ... of an mlp; W_E, W_pos, ... of a
+transformer).
 
 Tokens are numbers or arrays of numbers, which broadcast as numpy's do. Everything is computed in float64.
 """
@@ -12,17 +13,19 @@ PUBLISHED = {  # names in exported files: those of TransformerLens
     "blocks.0.attn.W_V": "W_V", "blocks.0.attn.W_O": "W_O", "blocks.0.mlp.W_in": "W_in",
     "blocks.0.mlp.W_out": "W_out", "unembed.W_U": "W_U",
 }
-MLP = ("W_x", "W_y", "W", "W_U")
 TRANSFORMER = tuple(PUBLISHED.values())
+MLP = {("W_x", "W_y", "W"), ("W_E", "W"), ("U",), ("U", "V")}  # by `embedding`, what there is beside W_U and biases
+BIASES = {"b", "b_U"}
+ACTIVATIONS = {
+    "relu": lambda x: np.maximum(x, 0), "square": np.square, "cube": lambda x: x ** 3, "abs": np.abs,
+    "gelu": lambda x: x * (1 + np.vectorize(math.erf, otypes=[float])(x / math.sqrt(2))) / 2, "tanh": np.tanh,
+    "identity": lambda x: x,
+}
 OF_LAYERS = {"attn": ("W_Q", "W_K", "W_V", "W_O"), "mlp": ("W_in", "W_out", "b_in", "b_out"), "ln1": ("w", "b"),
              "ln2": ("w", "b")}  # TransformerLens' names in a block
 MOST_LAYERS = 4
-ACTIVATIONS = {
-    "relu": lambda x: np.maximum(x, 0), "square": lambda x: x * x, "cube": lambda x: x * x * x, "abs": np.abs,
-    "gelu": lambda x: 0.5 * x * np.vectorize(math.erfc)(-x / math.sqrt(2)), "tanh": np.tanh, "identity": lambda x: x,
-}
-# What of an instance's keys weights do not tell, where it is not the default.
-DEFAULTS = {"activation": "relu", "attention_rate": 1, "mask": True, "separate_vocabulary": False, "outputs": "classes"}
+# What of a transformer's keys weights do not tell, where it is not the default.
+DEFAULTS = {"attention_rate": 1, "separate_vocabulary": False}
 
 
 def own_name(name):
@@ -47,21 +50,20 @@ def own_names(weights):
 
 
 def network(weights, keys=None):
-    """The network with these parameters, of an instance with these keys (none: the defaults); None if they are those of
-    no table model."""
-    weights = {name: np.asarray(values, dtype=np.float64) for name, values in weights.items()}
-    if set(weights) == set(TRANSFORMER) and not differs(weights, keys or {}):
-        return Transformer(weights)
+    """The network with these parameters, of an instance with these keys (toysweep.Results.resolved; None: they are the
+    default); None if they are those of no table model."""
+    weights, keys = {name: np.asarray(values, dtype=np.float64) for name, values in weights.items()}, keys or {}
+    activation = ACTIVATIONS[keys.get("activation", "relu")]
     if is_transformer(weights):
-        return AnyTransformer(weights, keys or {})
-    return Mlp(weights) if set(weights) == set(MLP) else None
+        return AnyTransformer(weights, keys) if differs(weights, keys) else Transformer(weights, activation)
+    return Mlp(weights, activation) if is_mlp(weights) else None
 
 
 def differs(weights, keys):
-    """Is a transformer with the published parameters another network?"""
-    return len(weights["W_pos"]) != 3 or len(weights["W_E"]) != weights["W_U"].shape[1] + 1 or any(
-        keys.get(name, usual) not in (usual, 0) for name, usual in DEFAULTS.items() if name != "attention_rate"
-    ) or keys.get("attention_rate", 1) != 1
+    """Is a transformer more than one layer without biases on a, b and "=", and as many outputs?"""
+    return (set(weights) != set(TRANSFORMER) or len(weights["W_pos"]) != 3 or
+            len(weights["W_E"]) != weights["W_U"].shape[1] + 1 or
+            any(keys.get(name, usual) != usual for name, usual in DEFAULTS.items()))
 
 
 def is_transformer(names):
@@ -69,36 +71,49 @@ def is_transformer(names):
     return {"W_E", "W_pos", "W_U"} <= names and ("W_in" in names or "W_in_0" in names)
 
 
+def is_mlp(names):
+    """Are these the parameters of an mlp?"""
+    return any(set(names) - BIASES == {*mlp, "W_U"} for mlp in MLP)
+
+
 def is_known(names):
     """Are these the parameters of a table model?"""
-    return is_transformer(names) or set(names) == set(MLP)
+    return is_transformer(names) or is_mlp(names)
 
 
 class Mlp:
-    """hidden = relu([W_x[a], W_y[b]] W), logits = hidden W_U."""
+    """hidden = f([W_x[a], W_y[b]] W + b), logits = hidden W_U + b_U; W_E for W_x and W_y; U[a] + V[b], or U[a] + U[b],
+    for the product with W."""
 
-    def __init__(self, weights):
-        self.weights = weights
-        self.tokens = len(weights["W_x"])
-        embed = weights["W_x"].shape[1]
-        self.left = weights["W_x"] @ weights["W"][:embed]   # (n, hidden)
-        self.right = weights["W_y"] @ weights["W"][embed:]  # (n, hidden)
-        self.unembedding = weights["W_U"]                   # (hidden, outputs)
+    def __init__(self, weights, activation):
+        self.weights, self.activation = weights, activation
+        w = weights
+        left, right = w.get("W_x", w.get("W_E", w.get("U"))), w.get("W_y", w.get("W_E", w.get("V", w.get("U"))))
+        self.tokens, embed = left.shape
+        self.left = left @ w["W"][:embed] if "W" in w else left      # (n, hidden)
+        self.right = right @ w["W"][embed:] if "W" in w else right   # (n, hidden)
+        self.unembedding = w["W_U"]                                  # (hidden, outputs)
+        self.bias = w.get("b", np.zeros(len(self.unembedding)))
+        self.output_bias = w.get("b_U", np.zeros(self.unembedding.shape[1]))
 
     def hidden(self, a, b, neurons=slice(None)):
         """(..., neurons): of all, or of some."""
-        return np.maximum(self.left[:, neurons][a] + self.right[:, neurons][b], 0)
+        return self.activation(self.left[:, neurons][a] + self.right[:, neurons][b] + self.bias[neurons])
 
     def logits(self, a, b, readout=None):
         """(..., outputs), or times `readout` (outputs, columns), which takes less time."""
-        return self.hidden(a, b) @ (self.unembedding if readout is None else self.unembedding @ readout)
+        by, bias = self.unembedding, self.output_bias
+        if readout is not None:
+            by, bias = by @ readout, bias @ readout
+        return self.hidden(a, b) @ by + bias
 
 
 class Transformer:
     """One layer, of which only the last position ("=") is read: its query is the same for all pairs."""
 
-    def __init__(self, weights):
-        self.weights = w = weights
+    def __init__(self, weights, activation):
+        self.weights, self.activation = weights, activation
+        w = weights
         self.tokens = n = len(w["W_E"]) - 1
         self.left = self.right = w["W_E"][:n]          # (n, model)
         self.unembedding = w["W_out"] @ w["W_U"]       # (neurons, outputs)
@@ -140,7 +155,7 @@ class Transformer:
         for position, token in enumerate((a, b)):
             for head in range(self.heads):
                 total = total + attention[..., head, position, None] * written[position, head][token]
-        return np.maximum(total, 0)
+        return self.activation(total)
 
     def logits(self, a, b, readout=None):
         """(..., outputs), or times `readout` (outputs, columns), which takes less time."""

@@ -85,7 +85,7 @@ class Sample:
 
     def has_one_embedding(self):
         """Is it that of both sides, as in a transformer?"""
-        return self.keys().get("model") == "transformer"
+        return self.keys().get("model") == "transformer" or self.keys().get("embedding") == "one_hot"
 
     def has_network(self):
         return "weights" in self.group and networks.is_known(toysweep.links(self.group["weights"])) and not (
