@@ -88,9 +88,11 @@ static const shape SHAPES[] = {
                  "weight_decay: 0.3\n",
      2, true},
     // Others, by the general engine.
-    {TRANSFORMER "group: C5\nd_model: 9\nheads: 2\nd_head: 4\nd_mlp: 11\nlayers: 2\nbias: true\n", 20, true},
-    {TRANSFORMER "group: C5\nd_model: 9\nheads: 1\nd_head: 4\nd_mlp: 11\nlayers: 3\nmask: false\ncontext: none\n", 20,
+    {TRANSFORMER "group: C5\nd_model: 9\nheads: 2\nd_head: 4\nd_mlp: 11\nlayers: 2\nbias: true\ninit_scale: 0.4\n", 20,
      true},
+    {TRANSFORMER
+     "group: C5\nd_model: 9\nheads: 1\nd_head: 4\nd_mlp: 11\nlayers: 3\nmask: false\ncontext: none\ninit_scale: 0.4\n",
+     20, true},
     {TRANSFORMER "group: S3\nd_model: 9\nheads: 2\nd_head: 4\nd_mlp: 11\nlayer_norm: true\nbias: true\n", 20, true},
     {TRANSFORMER "group: S3\nd_model: 9\nheads: 2\nd_head: 4\nd_mlp: 11\nattention_rate: 0.4\n"
                  "separate_vocabulary: true\ncontext: none\noutputs: 9\n",

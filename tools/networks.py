@@ -62,7 +62,8 @@ def network(weights, keys=None):
 def differs(weights, keys):
     """Is a transformer more than one layer without biases on a, b and "=", and as many outputs?"""
     return (set(weights) != set(TRANSFORMER) or len(weights["W_pos"]) != 3 or
-            len(weights["W_E"]) != weights["W_U"].shape[1] + 1 or
+            keys.get("outputs", 0) not in (0, "classes") or
+            not keys and len(weights["W_E"]) != weights["W_U"].shape[1] + 1 or
             any(keys.get(name, usual) != usual for name, usual in DEFAULTS.items()))
 
 
@@ -180,7 +181,10 @@ class AnyTransformer:
         self.left = weights["W_E"][:n]  # (n, model)
         self.right = weights["W_E"][n:2 * n] if self.separate else self.left
         self.heads = self.of("W_Q", 0).shape[0]
-        self.unembedding = self.of("W_out", self.layers - 1) @ weights["W_U"][:, :n]  # (neurons, classes)
+        self.classes = weights["W_U"].shape[1]
+        if not keys or keys.get("outputs", 0) not in (0, "classes"):  # those beyond are no classes
+            self.classes = keys["p"] if keys.get("task") == "expression" else n
+        self.unembedding = self.of("W_out", self.layers - 1) @ weights["W_U"][:, :self.classes]  # (neurons, classes)
 
     def of(self, name, layer):
         return self.weights.get(name if self.layers == 1 else f"{name}_{layer}")
@@ -244,5 +248,5 @@ class AnyTransformer:
 
     def logits(self, a, b, readout=None):
         """(..., classes), or times `readout` (classes, columns)."""
-        logits = self.outputs(a, b)[..., :self.tokens]
+        logits = self.outputs(a, b)[..., :self.classes]
         return logits if readout is None else logits @ readout
