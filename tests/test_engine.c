@@ -105,6 +105,16 @@ static const shape SHAPES[] = {
     {TRANSFORMER "group: D9\nd_model: 19\nheads: 3\nd_head: 5\nd_mlp: 33\ntrain_fraction: 0.6\n"
                  "weight_decay: 0.3\n",
      2, true},
+    // Others, by the general engine.
+    {TRANSFORMER "group: C5\nd_model: 9\nheads: 2\nd_head: 4\nd_mlp: 11\nlayers: 2\nbias: true\ninit_scale: 0.4\n", 20,
+     true},
+    {TRANSFORMER
+     "group: C5\nd_model: 9\nheads: 1\nd_head: 4\nd_mlp: 11\nlayers: 3\nmask: false\ncontext: none\ninit_scale: 0.4\n",
+     20, true},
+    {TRANSFORMER "group: S3\nd_model: 9\nheads: 2\nd_head: 4\nd_mlp: 11\nlayer_norm: true\nbias: true\n", 20, true},
+    {TRANSFORMER "group: S3\nd_model: 9\nheads: 2\nd_head: 4\nd_mlp: 11\nattention_rate: 0.4\n"
+                 "separate_vocabulary: true\ncontext: none\noutputs: 9\n",
+     20, true},
     {"task: power\np: 36\nm: 3\nn: 2\nd_model: 17\nheads: 5\nd_head: 7\nd_mlp: 40\nsteps: 200\n"
      "train_fraction: 0.5\nschedule: cosine\n",
      1, false},

@@ -88,7 +88,8 @@ class Sample:
         return self.keys().get("model") == "transformer" or self.keys().get("embedding") == "one_hot"
 
     def has_network(self):
-        return "weights" in self.group and networks.is_known(toysweep.links(self.group["weights"]))
+        return "weights" in self.group and networks.is_known(toysweep.links(self.group["weights"])) and not (
+            self.keys().get("layer_norm", False))  # behind which nothing is linear
 
     def network(self):
         """With the weights of the chosen step, or the last that are kept; None if there are none."""
