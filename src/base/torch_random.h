@@ -21,6 +21,8 @@ void ts_torch_randperm(ts_torch_random *random, int64_t count, int *out);
 
 // The same order of any list of `count` numbers, in place: list[torch.randperm(count)].
 void ts_torch_shuffle(ts_torch_random *random, int64_t count, int *list);
+// As tensor.uniform_(-bound, bound) of a float32 tensor with `count` elements.
+void ts_torch_uniform(ts_torch_random *random, int64_t count, float bound, float *out);
 
 // torch.randn of a float32 tensor with `count` >= TS_TORCH_NORMALS elements, times `factor` (the product rounded to
 // float32).

@@ -5,7 +5,7 @@ typedef struct attention {
     const ts_network *network;
     const ts_table *table;
     double *share; // (n, n) of each pair in the mean; NULL: all pairs are there, and have the same
-    ts_sums sums;  // (heads, TS_SOURCES)
+    ts_sums sums;  // (heads, sources)
     ts_slab slab;
 } attention;
 
@@ -28,7 +28,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     (void)chart;
     m->network = measuring->network;
     m->table = measuring->pairs->table;
-    m->sums.numbers = (size_t)m->network->heads * TS_SOURCES;
+    m->sums.numbers = (size_t)m->network->heads * (size_t)m->network->sources;
     return m->network->attend ? share_pairs(m) : TS_OK;
 }
 

@@ -72,6 +72,7 @@ enum {
     TS_SHAPES = 1,   // instances that differ in it belong to different cases
     TS_LATER = 2,    // came when there were results without it: its default is in no canonical form. Not of lists
     TS_RETIRED = 8,  // only files of earlier versions have another value than the default; runs refuse it
+    TS_DEFINES = 16, // a value that is not its default makes another network, for which no fused engine has kernels
     TS_SWITCHED = 4, // counts only where the TS_BOOL key is true that it is named after: `grokfast` of `grokfast_alpha`
 };
 
