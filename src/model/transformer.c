@@ -40,10 +40,11 @@ static const ts_key KEYS[] = {
 };
 
 ts_transformer_shape ts_transformer_shape_of(const ts_params *params) {
-    int n = ts_network_order(params), outputs = (int)ts_params_integer(params, "outputs");
+    int classes = ts_network_classes(params), outputs = (int)ts_params_integer(params, "outputs");
     return (ts_transformer_shape){
-        .n = n,
-        .n_out = outputs > 0 ? outputs : ts_network_classes(params),
+        .n = ts_network_order(params),
+        .classes = classes,
+        .n_out = outputs > 0 ? outputs : classes,
         .model = (int)ts_params_integer(params, "d_model"),
         .heads = (int)ts_params_integer(params, "heads"),
         .head = (int)ts_params_integer(params, "d_head"),
@@ -156,9 +157,9 @@ static void layout(const ts_params *params, ts_parameter_layout *out) {
 
 static const char *check(const ts_params *params, char *message, size_t bytes) {
     ts_transformer_shape s = ts_transformer_shape_of(params);
-    if (s.n_out < s.n) {
+    if (s.n_out < s.classes) {
         snprintf(message, bytes, "%d are fewer than the table's %d classes; leave it out, or give at least as many",
-                 s.n_out, s.n);
+                 s.n_out, s.classes);
         return "outputs";
     }
     ts_parameter_layout tensors;
@@ -202,7 +203,7 @@ bool ts_transformer_direct(const ts_transformer_shape *s, double pairs) {
 // Of the published network; of others what the definition comes to.
 static bool is_published(const ts_transformer_shape *s) {
     return s->layers == 1 && s->positions == 3 && s->rate == 1 && !s->bias && !s->norm && !s->separate &&
-           s->n_out == s->n;
+           s->n_out == s->classes;
 }
 
 // Each product forwards has two of its size backwards. Per pair: rows of 2 heads mixed, the hidden layer read
