@@ -5,6 +5,7 @@
 #include "model/optimiser.h"
 #include "network/rewrite.h"
 
+#include <math.h>
 #include <string.h>
 
 // A new one is one file and one word here.
@@ -118,6 +119,29 @@ const char *ts_model_file_name(const ts_model *model, const char *tensor, int k)
         if (strcmp(one->name, tensor) == 0 && k-- == 2)
             return one->published;
     return NULL;
+}
+
+void ts_model_initialise(const ts_params *params, float *parameters) {
+    const ts_initial *initial = ts_params_initial(params);
+    if (!initial->path[0]) {
+        params->schema->model->initialise(params, parameters);
+        return;
+    }
+    for (int64_t i = 0; i < initial->count; i++)
+        parameters[i] = initial->narrow ? initial->narrow[i] : initial->wide ? (float)initial->wide[i] : NAN;
+}
+
+void ts_model_initialise_exactly(const ts_params *params, double *parameters, float *scratch) {
+    const ts_initial *initial = ts_params_initial(params);
+    ts_parameter_layout layout;
+    if (initial->wide) {
+        memcpy(parameters, initial->wide, (size_t)initial->count * sizeof *parameters);
+        return;
+    }
+    params->schema->model->layout(params, &layout);
+    ts_model_initialise(params, scratch);
+    for (int64_t i = 0; i < layout.total; i++)
+        parameters[i] = scratch[i];
 }
 
 static void add_name(ts_schema *schema, int position) {

@@ -103,7 +103,7 @@ void ts_network_pairs(const ts_params *params, const ts_table *table, int *pairs
 const char *ts_network_check(const ts_parameter_layout *layout, char *message, size_t bytes) {
     for (int i = 0; i < layout->count; i++) {
         const ts_tensor *tensor = &layout->tensor[i];
-        if (tensor->kind != TS_WEIGHTS || ts_tensor_numbers(tensor) >= TS_TORCH_NORMALS)
+        if (tensor->kind != TS_DRAWN || ts_tensor_numbers(tensor) >= TS_TORCH_NORMALS)
             continue;
         snprintf(message, bytes, "%s would have %lld numbers; PyTorch's streams need at least %d", tensor->name,
                  (long long)ts_tensor_numbers(tensor), TS_TORCH_NORMALS);
@@ -132,7 +132,7 @@ void ts_network_initialise(const ts_params *params, const ts_parameter_layout *l
         int64_t count = ts_tensor_numbers(tensor);
         double fan_in = (double)tensor->fan_in;
         float *out = parameters + tensor->offset;
-        if (tensor->kind != TS_WEIGHTS)
+        if (tensor->kind != TS_DRAWN)
             fill(out, count, tensor->kind == TS_GAIN ? 1 : 0);
         else if (kaiming)
             ts_torch_uniform(&random, count, (float)(scale * sqrt(6 / fan_in)), out);

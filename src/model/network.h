@@ -21,7 +21,7 @@
     {"keys", TS_WORDS, "final", 0, 0, NULL, TS_LATER | TS_SHAPES,                                            \
      "Irreps or frequencies whose progress is followed through training: those found at the end (final), none, or a " \
      "list, as [17, 25] or [sign, standard]"},                                                               \
-    {"init_seed", TS_INTEGER, "-1", -1, 0x1p53, NULL, false,                                                 \
+    {"init_seed", TS_INTEGER, "-1", -1, 0x1p53, NULL, TS_DRAWS,                                               \
      "Seed of the initial weights; -1: the instance's seed"},                                                \
     {"loss", TS_NAME, "cross_entropy", 0, 0, ts_network_losses, TS_LATER | TS_SHAPES | TS_DEFINES,           \
      "What is made small, a mean over the training pairs: cross_entropy, mse (squared distance to the one-hot label), " \
@@ -30,10 +30,10 @@
     {"activation", TS_NAME, "relu", 0, 0, ts_network_activations, TS_LATER | TS_SHAPES | TS_DEFINES,         \
      "Of the hidden layer: relu, square, cube, abs, gelu (with the exact error function), tanh, identity"}
 #define TS_INIT_KEYS(choices)                                                                                \
-    {"init", TS_NAME, "published", 0, 0, choices, TS_LATER | TS_SHAPES,                                      \
+    {"init", TS_NAME, "published", 0, 0, choices, TS_LATER | TS_SHAPES | TS_DRAWS,                           \
      "Initial weights: published (normal, as the model says), normal (variance 1 / fan_in), kaiming (uniform, of "  \
      "variance 2 / fan_in), or one of a model's own; biases are 0"},                                         \
-    {"init_scale", TS_REAL, "1", 0, 1e6, NULL, TS_LATER | TS_SHAPES, "Factor of the initial weights"}
+    {"init_scale", TS_REAL, "1", 0, 1e6, NULL, TS_LATER | TS_SHAPES | TS_DRAWS, "Factor of the initial weights"}
 #define TS_INIT_NAMES "published", "normal", "kaiming"
 // clang-format on
 

@@ -10,6 +10,13 @@
 _Static_assert(TS_MAX_KEYS <= 256, "a position fits into a byte");
 
 const ts_file ts_no_file = {.path = "", .name = "none", .content = ""};
+const ts_initial ts_no_initial = {.path = "",
+                                  .instance = -1,
+                                  .step = -1,
+                                  .name = "none",
+                                  .found_instance = -1,
+                                  .found_step = -1,
+                                  .written = &ts_no_initial};
 
 static const char *const SAVE[] = {"none", "final", "checkpoints", NULL};
 
@@ -23,6 +30,9 @@ const ts_key ts_common_keys[] = {
     {"checkpoints", TS_STEPS, "{log: 100}", 0, 1e9, NULL, true,
      "Steps at which everything is measured: {log: N}, {every: N} or a list; the last step is always one"},
     {"save", TS_NAME, "final", 0, 0, SAVE, true, "Weights kept in the results file"},
+    {TS_INIT_FROM, TS_WEIGHTS, "", 0, 0, NULL, TS_LATER,
+     "Initial weights: a file of weights (HDF5, safetensors), or an instance of a results file, {file: FILE, instance: "
+     "I, step: S}; none: drawn"},
     {0},
 };
 
@@ -113,6 +123,11 @@ const ts_file *ts_params_file(const ts_params *params, const char *name) {
     return find(params, name, TS_FILE)->file;
 }
 
+const ts_initial *ts_params_initial(const ts_params *params) {
+    int i = ts_schema_find(params->schema, TS_INIT_FROM);
+    return i < 0 ? &ts_no_initial : params->value[i].initial;
+}
+
 // Level, from 1, of feature i in a complete tree without its root.
 static int tree_level(int64_t i, double branching) {
     int level = 1;
@@ -179,6 +194,9 @@ void ts_value_json(const ts_value *value, const char *key, ts_text *out) {
     case TS_FILE:
         ts_json_string(out, key, value->file->digest);
         return;
+    case TS_WEIGHTS:
+        ts_json_string(out, key, value->initial->digest);
+        return;
     case TS_NUMBERS:
     case TS_STEPS:
     case TS_STOP:
@@ -205,6 +223,11 @@ void ts_value_json(const ts_value *value, const char *key, ts_text *out) {
 void ts_value_text(const ts_value *value, ts_text *out) {
     // JSON is YAML; only names, single words and files lose their quotes.
     bool word = value->type == TS_WORDS && !value->name[strcspn(value->name, "\n[")];
+    const ts_initial *initial = value->type == TS_WEIGHTS ? value->initial : NULL;
+    if (initial) {
+        ts_text_add(out, initial->axis ? initial->axis : *initial->digest ? initial->digest : initial->path);
+        return;
+    }
     if (value->type == TS_NAME || value->type == TS_FILE || word) {
         ts_text_add(out, value->type == TS_FILE ? value->file->digest : value->name);
         return;
@@ -224,6 +247,8 @@ static ts_value default_of(const ts_key *key) {
         value.real = strtod(key->fallback, NULL);
     else if (key->type == TS_BOOL)
         value.flag = strcmp(key->fallback, "true") == 0;
+    else if (key->type == TS_WEIGHTS)
+        value.initial = &ts_no_initial;
     else
         value.name = key->fallback;
     return value;
@@ -241,6 +266,8 @@ static bool is_default(const ts_key *key, const ts_value *value) {
     case TS_NAME:
     case TS_WORDS:
         return strcmp(value->name, usual.name) == 0;
+    case TS_WEIGHTS:
+        return !value->initial->path[0];
     default:
         return false;
     }
