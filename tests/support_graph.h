@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { SUPPORT_WIDEST = 7, SUPPORT_TOKENS = 5, SUPPORT_MOST_ROWS = 9 };
+enum { SUPPORT_TENSORS = 16, SUPPORT_WIDEST = 7, SUPPORT_TOKENS = 5, SUPPORT_MOST_ROWS = 9 };
 
 // --- Draws: the same with every compiler, if each is a statement of its own ---
 
@@ -33,10 +33,10 @@ static inline double support_real(uint64_t *random) {
 
 // A new trainable tensor, and all of its rows as a node.
 static inline int support_tensor(ts_graph *g, int rows, int width) {
-    static const char *const NAMES[TS_MAX_TENSORS] = {"T0", "T1", "T2",  "T3",  "T4",  "T5",  "T6",  "T7",
+    static const char *const NAMES[SUPPORT_TENSORS] = {"T0", "T1", "T2",  "T3",  "T4",  "T5",  "T6",  "T7",
                                                       "T8", "T9", "T10", "T11", "T12", "T13", "T14", "T15"};
     ts_parameter_layout *l = &g->layout;
-    assert_true(l->count < TS_MAX_TENSORS);
+    assert_true(l->count < SUPPORT_TENSORS);
     l->tensor[l->count] = (ts_tensor){
         .name = NAMES[l->count], .rank = 2, .size = {rows, width}, .dimension = {"row", "column"}, .offset = l->total};
     l->total += (int64_t)rows * width;
@@ -61,7 +61,7 @@ static inline int support_choose(support_builder *b, int n) {
 static inline int support_matrix(support_builder *b, int rows, int width) {
     ts_graph *g = b->g;
     int inner = 1 + support_choose(b, 3), first = support_choose(b, 3), left, tensor;
-    switch (g->layout.count + 3 < TS_MAX_TENSORS ? support_choose(b, 7) : 0) {
+    switch (g->layout.count + 3 < SUPPORT_TENSORS ? support_choose(b, 7) : 0) {
     case 0:
         if (b->common < 0)
             b->common = support_tensor(g, SUPPORT_WIDEST + 1, SUPPORT_WIDEST);

@@ -584,7 +584,7 @@ TEST(test_losses_of_corrected_logits_are_those_of_the_differences) {
         }
         ts_exponentials(z, 1, COUNT, e);
         memcpy(before, e, sizeof e);
-        ts_losses(e, corrections, CORRECTIONS, STRIDE, label, losses);
+        ts_cross_entropies(e, corrections, CORRECTIONS, STRIDE, label, losses);
         assert_memory_equal(e, before, sizeof e);
         for (int i = 0; i < CORRECTIONS; i++) {
             for (int c = 0; c < COUNT; c++)
@@ -615,8 +615,8 @@ TEST(test_logits_that_are_not_finite_have_no_loss) {
             z[at] = BAD[i];
             ts_exponentials(z, 1, COUNT, e);
             ts_exponentials(zeros, -1, COUNT, ones);
-            double loss = ts_loss(e, z, COUNT, LABEL, &right), alone = ts_pair_loss(z, COUNT, LABEL);
-            ts_losses(e, corrections, 1, STRIDE, LABEL, &corrected);
+            double loss = ts_cross_entropy(e, z, COUNT, LABEL, &right), alone = ts_pair_loss(z, COUNT, LABEL);
+            ts_cross_entropies(e, corrections, 1, STRIDE, LABEL, &corrected);
             if (isnan(alone) != counts || isnan(loss) != counts || isnan(corrected) != counts)
                 fail_msg("with %g at %d: %g, %g, %g", BAD[i], at, alone, loss, corrected);
             if (!counts)

@@ -14,10 +14,10 @@ enum { NUMBERS = 22, UPDATES = 3 };
 // A tall matrix and two wide ones, which Muon takes; a bias and an embedding, which it does not.
 static const ts_parameter_layout TENSORS = {
     .count = 4,
-    .tensor = {{"W", 2, {3, 2}, {"model", "neuron"}, 0},
-               {"heads", 3, {2, 2, 3}, {"head", "model", "head_width"}, 6},
-               {"b", 1, {2}, {"neuron"}, 18},
-               {"E", 2, {1, 2}, {"token", "model"}, 20}},
+    .tensor = {{"W", 2, {3, 2}, {"model", "neuron"}, .offset = 0},
+               {"heads", 3, {2, 2, 3}, {"head", "model", "head_width"}, .offset = 6},
+               {"b", 1, {2}, {"neuron"}, .offset = 18, .kind = TS_BIAS},
+               {"E", 2, {1, 2}, {"token", "model"}, .offset = 20}},
     .total = NUMBERS,
 };
 
@@ -126,7 +126,7 @@ TEST(test_sgd_steps_against_the_gradient_and_the_weights) {
     const ts_optimiser *sgd = ts_optimiser_of(&f.params);
     assert_string_equal(sgd->name, "sgd");
     assert_int_equal(sgd->moments, 0);
-    const ts_parameter_layout four = {.count = 1, .tensor = {{"b", 1, {4}, {"neuron"}, 0}}, .total = 4};
+    const ts_parameter_layout four = {.count = 1, .tensor = {{"b", 1, {4}, {"neuron"}, .kind = TS_BIAS}}, .total = 4};
     sgd->update(&(ts_update){&f.params, &four, 0, NULL, NULL}, GRADIENT[0], weights);
     assert_state(weights, FIRST, 4);
     sgd->update(&(ts_update){&f.params, &four, 1, NULL, NULL}, GRADIENT[1], weights);

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests that take hours: faults at every place instead of a share of them (docs/faults.md).
+# Runs the tests that take hours: faults at every place instead of a share of them (docs/faults.md), and, without
+# options, CUDA kernels in every order.
 #   tools/nightly.sh [CTEST-OPTION...]    e.g. -R kills
 # TOYSWEEP_PYTHONS=PYTHON[:PYTHON...] tries the tools in these as well (in venvs with TransformerLens 3 and 4, say).
 # Power cuts need root and loop devices; they are skipped, saying so, where there are none.
@@ -7,7 +8,7 @@ set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [[ ${1:-} == --help ]]; then
-    sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"
+    sed -n '2,6s/^# //p' "${BASH_SOURCE[0]}"
     exit 0
 fi
 
@@ -35,4 +36,12 @@ for preset in release debug; do # failing allocations only in the second, all el
     [[ $preset == debug ]] && only=(-R out_of_memory)
     ctest --test-dir "build/$preset" --output-on-failure --no-tests=ignore -L nightly "${only[@]}" "$@" || code=1
 done
+if (($# == 0)); then # CUDA kernels on the processor: every order of warps, every barrier taken away in turn
+    for preset in emulate emulate-thread; do
+        cmake --preset "$preset" -DTOYSWEEP_TESTS=ON
+        cmake --build "build/$preset" -j "$(nproc)" --target cuda_tests
+    done
+    ctest --test-dir build/emulate --output-on-failure -L cuda || code=1
+    tests/emulator/mutate.py build/emulate-thread build/emulate || code=1
+fi
 exit "$code"

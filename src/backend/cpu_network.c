@@ -28,32 +28,35 @@ typedef struct place {
     int rows, stride;
 } place;
 
+// A sum over pairs.
 typedef struct sum {
-    float *at;
+    int node;
+    float *at; // where it is at last
     size_t numbers;
 } sum;
 
-// What a thread takes pairs or samples through the network with: rows of its own for a tile, and sums of its own.
+// What a thread takes pairs or samples through the network with: rows of its own for a tile.
 typedef struct pass {
-    float *gradient;      // (layout.padded) of parameters
-    place *place;         // (nodes)
-    ts_row_operation *op; // (nodes)
+    float *gradient[TS_MAX_TENSORS]; // of parameters
+    place *place;                    // (nodes)
+    ts_row_operation *op;            // (nodes)
     const ts_row_operation *
         *of_pairs; // (pair_operations) those of pairs or samples that are left to do, in their order
     int pair_operations;
-    sum *sum; // (sums) over pairs
-    int sums;
 } pass;
 
 typedef struct training {
     ts_cpu_training base; // first
     ts_graph graph;
     ts_plan plan;
-    pass own;      // tables, which all threads read, are made with it, too
-    size_t summed; // numbers in all sums
+    pass own; // also of tables, which all threads read
+    sum *sum; // (sums)
+    int sums;
+    size_t summed; // numbers in all of them
     // Several parts (ts_plan_parts): chunks of pairs, which threads share, and the ranks of a team.
     int parts;
     int first, last;     // those of this rank, last included
+    pass of_parts;       // of the training's thread; helping ones bring their own
     float *of_part;      // (last + 1 - first, summed) the sums of the subtree that begins with this part
     atomic_int *arrived; // (2 parts) children of the subtree with that number that are made: root 1, then 2, 3
     atomic_int next;     // part that nobody has taken
@@ -103,7 +106,7 @@ static bool is_turned(const training *t, int matrix) {
     return false;
 }
 
-// Tables and constants, with their gradients, are the training's; a helping thread has only sums of its own.
+// Tables and constants, with their gradients, are the training's.
 static void take_rows(const training *t, pass *p, ts_slab *slab, int index) {
     const ts_node *node = &t->graph.node[index];
     const ts_step *step = &t->plan.step[index];
@@ -111,16 +114,16 @@ static void take_rows(const training *t, pass *p, ts_slab *slab, int index) {
     place at = {.rows = ts_graph_rows(&t->graph, node, TILE), .stride = TS_PAD(node->width)};
     size_t numbers = (size_t)at.rows * (size_t)at.stride;
     bool lies_here = !is_alias(node) && step->home == index;
-    if (helps && !of_pairs)
+    if (helps && !of_pairs && t->own.place)
         at = t->own.place[index];
     if (lies_here && (!helps || of_pairs)) {
         at.value = ts_slab_take_zero(slab, numbers, sizeof(float));
         if (step->in_place)
             at.gradient = at.value;
     }
-    if (lies_here && !step->in_place && node->operation != TS_INPUT && (!helps || of_pairs || step->gathers))
+    if (lies_here && !step->in_place && node->operation != TS_INPUT && (!helps || of_pairs))
         at.gradient = ts_slab_take_zero(slab, numbers, sizeof(float));
-    if (is_turned(t, index))
+    if (is_turned(t, index) && !helps)
         at.turned = ts_slab_take_zero(slab, (size_t)node->width * (size_t)at.rows, sizeof(float));
     if (step->transposed && !helps)
         at.transposed = ts_slab_take(slab, (size_t)at.stride * (size_t)TS_PAD(at.rows), sizeof(float));
@@ -129,44 +132,43 @@ static void take_rows(const training *t, pass *p, ts_slab *slab, int index) {
 }
 
 // Of parameters whole tensors, as several nodes may have rows of one.
-static sum sum_of(const training *t, const pass *p, int index) {
+static sum sum_of(const training *t, int index) {
     const ts_node *node = &t->graph.node[index];
+    const place *p = t->own.place ? &t->own.place[index] : NULL;
+    size_t rows = (size_t)ts_graph_rows(&t->graph, node, 0);
     if (is_turned(t, index))
-        return (sum){p->place ? p->place[index].turned : NULL,
-                     (size_t)node->width * (size_t)ts_graph_rows(&t->graph, node, 0)};
+        return (sum){index, p ? p->turned : NULL, (size_t)node->width * rows};
     if (node->operation != TS_PARAMETER)
-        return (sum){p->place ? p->place[index].gradient : NULL,
-                     (size_t)ts_graph_rows(&t->graph, node, 0) * (size_t)TS_PAD(node->width)};
+        return (sum){index, p ? p->gradient : NULL, rows * (size_t)TS_PAD(node->width)};
     for (int i = 0; i < index; i++)
         if (t->plan.step[i].gathers && t->graph.node[i].operation == TS_PARAMETER &&
             t->graph.node[i].tensor == node->tensor && !is_turned(t, i))
             return (sum){0};
     const ts_padded_tensor *tensor = &t->base.layout.tensor[node->tensor];
-    return (sum){p->gradient ? p->gradient + tensor->offset : NULL, (size_t)(tensor->rows * tensor->stride)};
+    return (sum){index, t->own.gradient[node->tensor], (size_t)(tensor->rows * tensor->stride)};
 }
 
-// In both passes of the slab, the first of which has no places yet. Returns the numbers in all sums.
-static size_t find_sums(const training *t, pass *p) {
-    size_t summed = 0;
-    p->sums = 0;
+// In both passes of the slab, the first of which has no places yet.
+static void find_sums(training *t) {
+    t->summed = 0;
+    t->sums = 0;
     for (int i = 0; i < t->graph.count; i++) {
-        sum found = t->plan.step[i].gathers ? sum_of(t, p, i) : (sum){0};
-        summed += found.numbers;
-        if (p->sum && found.numbers > 0)
-            p->sum[p->sums++] = found;
+        sum found = t->plan.step[i].gathers ? sum_of(t, i) : (sum){0};
+        t->summed += found.numbers;
+        if (t->sum && found.numbers > 0)
+            t->sum[t->sums++] = found;
     }
-    return summed;
 }
 
 static void take_pass(const training *t, pass *p, ts_slab *slab) {
     size_t nodes = (size_t)t->graph.count;
+    if (p != &t->own)
+        memcpy(p->gradient, t->own.gradient, sizeof p->gradient);
     p->place = ts_slab_take_zero(slab, nodes, sizeof *p->place);
     p->op = ts_slab_take_zero(slab, nodes, sizeof *p->op);
     p->of_pairs = ts_slab_take(slab, nodes, sizeof *p->of_pairs);
-    p->sum = ts_slab_take(slab, nodes, sizeof *p->sum);
     for (int i = 0; i < t->graph.count; i++)
         take_rows(t, p, slab, i);
-    find_sums(t, p);
     p->pair_operations = 0;
     for (int i = 0; p->of_pairs && i < t->graph.count; i++)
         if (t->graph.node[i].domain == TS_PAIR && !t->plan.step[i].skip)
@@ -177,10 +179,13 @@ static void take(void *handle) {
     training *t = handle;
     ts_slab *slab = &t->base.slab;
     const ts_data *data = t->base.spec.data;
-    t->own.gradient = t->base.gradient;
+    for (int i = 0; i < t->graph.layout.count; i++)
+        t->own.gradient[i] = t->base.gradient ? t->base.gradient + t->base.layout.tensor[i].offset : NULL;
     take_pass(t, &t->own, slab);
-    t->summed = find_sums(t, &t->own);
+    t->sum = ts_slab_take(slab, (size_t)t->graph.count, sizeof *t->sum);
+    find_sums(t);
     if (t->parts > 1) {
+        take_pass(t, &t->of_parts, slab);
         t->of_part = ts_slab_take(slab, (size_t)(t->last + 1 - t->first) * t->summed, sizeof *t->of_part);
         t->arrived = ts_slab_take_zero(slab, 2 * (size_t)t->parts, sizeof *t->arrived);
     }
@@ -226,7 +231,7 @@ static void place_elsewhere(const training *t, pass *own) {
         if (node->operation == TS_PARAMETER) {
             size_t first = (size_t)node->first * (size_t)p->stride;
             p->value = (float *)ts_cpu_weights(&t->base, t->instance, node->tensor) + first;
-            p->gradient = own->gradient + t->base.layout.tensor[node->tensor].offset + first;
+            p->gradient = own->gradient[node->tensor] + first;
         } else if (node->operation == TS_LOOKUP) {
             p->value = own->place[node->input[0]].value;
             p->gradient = own->place[node->input[0]].gradient;
@@ -361,17 +366,24 @@ static float *sums_of(const training *t, int part) {
     return t->of_part + (size_t)(part - t->first) * t->summed;
 }
 
-// The next sums begin with zeros.
-static void put_away(const pass *p, float *to) {
-    for (int i = 0; i < p->sums; to += p->sum[i++].numbers) {
-        memcpy(to, p->sum[i].at, p->sum[i].numbers * sizeof *to);
-        memset(p->sum[i].at, 0, p->sum[i].numbers * sizeof *to);
+// The pass makes its sums there, from zeros, one after the other.
+static void make_sums_at(const training *t, pass *p, float *at) {
+    memset(at, 0, t->summed * sizeof *at);
+    for (int i = 0; i < t->sums; at += t->sum[i++].numbers) {
+        int index = t->sum[i].node;
+        if (is_turned(t, index))
+            p->place[index].turned = at;
+        else if (t->graph.node[index].operation == TS_PARAMETER)
+            p->gradient[t->graph.node[index].tensor] = at;
+        else
+            p->place[index].gradient = at;
     }
+    set_operations(t, p);
 }
 
-static void take_out(const pass *p, const float *from) {
-    for (int i = 0; i < p->sums; from += p->sum[i++].numbers)
-        memcpy(p->sum[i].at, from, p->sum[i].numbers * sizeof *from);
+static void take_out(const training *t, const float *from) {
+    for (int i = 0; i < t->sums; from += t->sum[i++].numbers)
+        memcpy(t->sum[i].at, from, t->sum[i].numbers * sizeof *from);
 }
 
 // Whoever makes the second half of a subtree adds both up, where both are this rank's.
@@ -387,13 +399,13 @@ static void join_parts(training *t, int part) {
     }
 }
 
-static bool take_part(training *t, const pass *p) {
+static bool take_part(training *t, pass *p) {
     int part = atomic_fetch_add(&t->next, 1);
     if (part > t->last)
         return false;
+    make_sums_at(t, p, sums_of(t, part));
     if (!learn_chunk(t, p, part))
         atomic_store(&t->finite, false);
-    put_away(p, sums_of(t, part));
     join_parts(t, part);
     return true;
 }
@@ -405,7 +417,7 @@ static bool is_part_left(void *handle) {
 
 static void lead(void *handle) {
     training *t = handle;
-    while (take_part(t, &t->own))
+    while (take_part(t, &t->of_parts))
         ;
 }
 
@@ -417,10 +429,8 @@ static void help(void *handle) {
     for (int both = 0; both < 2; both++) {
         if (both == 1 && ts_slab_reserve(&slab, "a helping thread") != TS_OK)
             return;
-        p.gradient = ts_slab_take_zero(&slab, (size_t)t->base.layout.padded, sizeof *p.gradient);
         take_pass(t, &p, &slab);
     }
-    set_operations(t, &p);
     unsigned before = ts_cpu_begin_steps();
     while (take_part(t, &p) && ts_crew_may_help(t->base.spec.crew))
         ;
@@ -454,7 +464,7 @@ static ts_status learn_pairs(training *t, bool *finite) {
     *finite = atomic_load(&t->finite);
     ts_status status = t->base.spec.team ? add_teams(t, *finite, finite) : TS_OK;
     if (status == TS_OK)
-        take_out(&t->own, t->of_part);
+        take_out(t, t->of_part);
     return status;
 }
 

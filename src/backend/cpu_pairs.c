@@ -45,8 +45,9 @@ ts_status ts_cpu_pairs_draw(const ts_cpu_pairs *p, const ts_training_spec *spec,
         return TS_ERROR_MEMORY;
     for (int i = 0; i < spec->count; i++)
         enter_pairs(p, &spec->params[i], table, block, drawn, p->pairs + (size_t)i * 3 * (size_t)p->train);
+    int outputs = ts_network_outputs(&spec->params[0]);
     for (int j = 0; j < TS_VECTOR_LANES; j++)
-        p->valid[j] = j < (table->n_out - 1) % TS_VECTOR_LANES + 1 ? 1 : 0;
+        p->valid[j] = j < (outputs - 1) % TS_VECTOR_LANES + 1 ? 1 : 0;
     ts_free(drawn);
     return TS_OK;
 }

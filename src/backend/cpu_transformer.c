@@ -1,5 +1,6 @@
 // The transformer on the CPU: the fused tile kernel, on padded weights.
 #include "backend/cpu_pairs.h"
+#include "model/network.h"
 #include "model/transformer.h"
 #include "network/plan.h"
 
@@ -137,8 +138,11 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
 
 static const char *can(const ts_params *params) {
     const char *why = ts_cpu_optimiser_can(params);
+    why = why ? why : ts_network_fused_can(params);
+    if (why)
+        return why;
     double multiply_adds = params->schema->model->step_operations(params, NULL) / 2;
-    return why || multiply_adds < TS_ONE_PART ? why : "it is so large that its sums are made in parts";
+    return multiply_adds < TS_ONE_PART ? NULL : "it is so large that its sums are made in parts";
 }
 
 const ts_engine ts_cpu_transformer = {.name = TS_FUSED,

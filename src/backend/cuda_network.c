@@ -245,7 +245,7 @@ static int64_t fill(const ts_params *params, const struct ts_data *data) {
     if (!data->table)
         ts_cuda_samples_begin(&samples, &one);
     int64_t rows = data->table ? ts_network_train(params, data->table->n) : samples.batch;
-    int columns = data->table ? data->table->n_out : data->features->features;
+    int columns = data->table ? ts_network_outputs(params) : data->features->features;
     return ts_cuda_fill((rows + 127) / 128 * ((columns + 63) / 64), 3, 20);
 }
 

@@ -12,7 +12,7 @@ void ts_cuda_pairs_begin(ts_cuda_pairs *p, const ts_training_spec *spec) {
     int64_t pairs = ts_network_train(&spec->params[0], table->n);
     *p = (ts_cuda_pairs){
         .tokens = table->n,
-        .n_out = table->n_out,
+        .n_out = ts_network_outputs(&spec->params[0]),
         .train = (int)pairs,
         .parts = 1,
         .end = 1,

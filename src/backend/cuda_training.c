@@ -2,7 +2,7 @@
 #include "backend/cuda_training.h"
 
 #include "backend/adam_constants.h"
-#include "model/model.h"
+#include "model/network.h"
 #include "task/data.h"
 
 #include <string.h>
@@ -12,6 +12,7 @@ enum { STOPPED, TAKEN, SPOILED, BEGUN, PROGRESS };
 
 const char *ts_cuda_fused_can(const ts_params *params) {
     const char *why = ts_adam_can(params);
+    why = why ? why : ts_network_fused_can(params);
     return why || !ts_model_is_large(params) ? why : "it is so large that its sums are made in parts";
 }
 

@@ -108,6 +108,12 @@ static void uniforms(ts_torch_random *random, int64_t count, float *out) {
         out[i] = (float)(ts_torch_u32(random) & 0xffffff) * 0x1p-24f;
 }
 
+void ts_torch_uniform(ts_torch_random *random, int64_t count, float bound, float *out) {
+    uniforms(random, count, out);
+    for (int64_t i = 0; i < count; i++)
+        out[i] = out[i] * (bound - -bound) + -bound;
+}
+
 // Sixteen uniforms into normals, in place (Box and Muller).
 static void transform(float block[16]) {
     static const float TWO_PI = 6.283185307179586f;

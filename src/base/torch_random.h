@@ -19,6 +19,9 @@ uint32_t ts_torch_u32(ts_torch_random *random);
 // torch.randperm(count) -> out (count); count < 2^31.
 void ts_torch_randperm(ts_torch_random *random, int64_t count, int *out);
 
+// As tensor.uniform_(-bound, bound) of a float32 tensor with `count` elements.
+void ts_torch_uniform(ts_torch_random *random, int64_t count, float bound, float *out);
+
 // torch.randn of a float32 tensor with `count` >= TS_TORCH_NORMALS elements, times `factor` (the product rounded to
 // float32).
 void ts_torch_normal(ts_torch_random *random, int64_t count, float factor, float *out);

@@ -122,7 +122,7 @@ static const char *type_name(const ts_key *key) {
         [TS_STOP] = "none or {test_loss: X, for: N}",
         [TS_WORDS] = "word or list",
         [TS_FILE] = "file",
-        [TS_WEIGHTS] = "weights",
+        [TS_INITIAL] = "weights",
     };
     return names[key->type];
 }

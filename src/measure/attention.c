@@ -3,14 +3,14 @@
 
 typedef struct attention {
     const ts_network *network;
-    ts_sums sums; // (heads, TS_SOURCES)
+    ts_sums sums; // (heads, sources)
 } attention;
 
 static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     attention *m = state;
     (void)chart;
     m->network = measuring->network;
-    m->sums.numbers = (size_t)m->network->heads * TS_SOURCES;
+    m->sums.numbers = (size_t)m->network->heads * (size_t)m->network->sources;
     return TS_OK;
 }
 

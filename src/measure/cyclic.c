@@ -3,7 +3,6 @@
 #include "base/product.h"
 #include "measure/clusters.h"
 #include "measure/fourier.h"
-#include "measure/losses.h"
 
 #include <math.h>
 #include <string.h>
@@ -206,11 +205,12 @@ static double restricted_loss(cyclic *m) {
     size_t n = (size_t)m->n;
     double sum = 0;
     for (size_t s = 0; s < n && !ts_must_stop(m->pairs->pause); s++) {
-        for (size_t c = 0; c < n; c++)
-            m->z[c] = m->component[s * n + c] + m->logit_mean[c];
-        for (size_t label = 0; label < n; label++)
+        for (size_t label = 0; label < n; label++) {
+            for (size_t c = 0; c < n && m->label_count[s * n + label] > 0; c++)
+                m->z[c] = m->component[s * n + c] + m->logit_mean[c];
             if (m->label_count[s * n + label] > 0)
-                sum += m->label_count[s * n + label] * ts_pair_loss(m->z, m->n, (int)label);
+                sum += m->label_count[s * n + label] * ts_pairs_loss(m->pairs, m->z, (int)label);
+        }
     }
     return sum / (double)(n * n);
 }
@@ -221,13 +221,13 @@ static double loss_without(const cyclic *m, ts_rows *rows, int a, int b, double 
     const double *component = m->component + s * n, *exponential = m->exponential + s * m->pairs->stride;
     int label = (int)label_of(m, a, b);
     double *z = rows->scratch, loss;
-    ts_losses(e + (size_t)b * m->pairs->stride, &exponential, 1, m->pairs->stride, label, &loss);
+    ts_pairs_losses_of(m->pairs, e + (size_t)b * m->pairs->stride, &exponential, 1, label, &loss);
     if (!isnan(loss))
         return loss;
-    const double *logits = ts_rows_at(rows, a).logits + (size_t)b * n; // rare: they are made again
+    const double *logits = ts_rows_logits(rows, a, b, false);
     for (size_t c = 0; c < n; c++)
         z[c] = logits[c] - component[c];
-    return ts_pair_loss(z, m->n, label);
+    return ts_pairs_loss(m->pairs, z, label);
 }
 
 static void add_excluded(const void *context, ts_rows *rows, int first, int end, double *sum) {
@@ -245,7 +245,7 @@ static double excluded_loss(cyclic *m) {
     size_t n = (size_t)m->n;
     double sum = 0;
     for (size_t s = 0; s < n; s++)
-        ts_exponentials(m->component + s * n, -1, m->n, m->exponential + s * m->pairs->stride);
+        ts_pairs_exponentials(m->pairs, m->component + s * n, -1, m->exponential + s * m->pairs->stride);
     ts_walk_add_up(m->walk, &(ts_walk_sum){1, add_excluded, m}, &sum);
     return m->pairs->train > 0 ? sum / (double)m->pairs->train : NAN;
 }

@@ -3,7 +3,6 @@
 #include "base/product.h"
 #include "measure/clusters.h"
 #include "measure/fourier.h"
-#include "measure/losses.h"
 
 #include <string.h>
 
@@ -86,7 +85,7 @@ static void add_corrected_half(const dihedral *m, ts_rows *rows, int a, int bit,
         for (size_t c = 0; c < n && m->keys > 0; c++)
             z[wrong + c] -= part[b * n + c];
         size_t pair = (size_t)a * order + (size_t)bit * n + b;
-        *sum += ts_pair_loss(z, m->order, m->pairs->table->result[pair]);
+        *sum += ts_pairs_loss(m->pairs, z, m->pairs->table->result[pair]);
     }
 }
 

@@ -2,7 +2,6 @@
 #include "measure/dimension.h"
 
 #include "model/model.h"
-#include "model/network.h"
 
 #include <string.h>
 
@@ -78,13 +77,8 @@ static const char *region(const ts_data *data, int64_t index) {
 }
 
 // What the last position of a transformer attends to.
-static int64_t sources(const ts_params *params, const ts_data *data) {
-    (void)params;
-    return data->table ? TS_SOURCES : 0;
-}
-
 static const char *source(const ts_data *data, int64_t index) {
-    static const char *const NAMES[TS_SOURCES] = {"a", "b", "="};
+    static const char *const NAMES[] = {"a", "b", "="};
     (void)data;
     return NAMES[index];
 }
@@ -122,7 +116,7 @@ static const dimension DIMENSIONS[] = {
     {"component_b", components, component, NULL}, // of b, where those of a are `component`
     {"frequency", frequencies, frequency, NULL},
     {"region", regions, region, NULL},
-    {"source", sources, source, NULL},
+    {"source", NULL, source, NULL},
     {"split", splits, split, NULL},
     {"correction", corrections, correction, NULL},
     {"feature", NULL, NULL, NULL},

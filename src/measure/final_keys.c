@@ -233,7 +233,8 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
         bool right;
         gather_pair(m, a, (int)b, row.h + b * (size_t)m->hidden, row.logits + b * n, rows->scratch, sums);
         if (split_of(m, a, (int)b) == TS_SPLIT_TEST)
-            *test_loss += ts_loss(e + b * m->stride, row.logits + b * n, m->n, (int)label_of(m, a, (int)b), &right);
+            *test_loss +=
+                ts_pairs_loss_of(m->pairs, e + b * m->stride, row.logits + b * n, (int)label_of(m, a, (int)b), &right);
     }
 }
 
@@ -329,7 +330,8 @@ static void take_corrections(final_keys *m, int part) {
     }
     for (int c = 0; c < TS_CORRECTIONS; c++)
         for (size_t g = 0; g < n; g++)
-            ts_exponentials(m->correction[part][c] + g * n, -1, m->n, m->exponential[part][c] + g * m->stride);
+            ts_pairs_exponentials(m->pairs, m->correction[part][c] + g * n, -1,
+                                  m->exponential[part][c] + g * m->stride);
 }
 
 // Sums over the pairs of each split into means; that of all pairs from both.
@@ -353,12 +355,13 @@ static void add_restricted(final_keys *m, int part, int c, size_t product, doubl
         if (c == TS_MEAN_PUT_BACK)
             m->z[i] += m->through[i];
     }
-    ts_exponentials(m->z, 1, m->n, m->e);
+    ts_pairs_exponentials(m->pairs, m->z, 1, m->e);
     for (size_t label = 0; label < n; label++)
         for (int split = 0; split < TS_SPLIT_ALL; split++) {
             int count = m->label_count[split][product * n + label];
             if (count > 0)
-                losses[split * TS_CORRECTIONS + c] += count * ts_loss(m->e, m->z, m->n, (int)label, &right);
+                losses[split * TS_CORRECTIONS + c] +=
+                    count * ts_pairs_loss_of(m->pairs, m->e, m->z, (int)label, &right);
         }
 }
 
@@ -374,13 +377,12 @@ static void measure_restricted(final_keys *m, int part) {
     take_mean_losses(m, losses);
 }
 
-// A pair's loss without a correction, where exponentials underflow: rare, so that its logits are made again.
+// A pair's loss without a correction, where exponentials underflow, or there are none.
 static double loss_without(const final_keys *m, ts_rows *rows, int a, int b, bool hidden, const double *correction) {
-    ts_pair_row row = ts_rows_at(rows, a);
-    const double *z = (hidden ? row.hidden_logits : row.logits) + (size_t)b * (size_t)m->n;
+    const double *z = ts_rows_logits(rows, a, b, hidden);
     for (int c = 0; c < m->n; c++)
         rows->scratch[c] = z[c] - correction[c];
-    return ts_pair_loss(rows->scratch, m->n, (int)label_of(m, a, b));
+    return ts_pairs_loss(m->pairs, rows->scratch, (int)label_of(m, a, b));
 }
 
 // Adds a pair's losses without parts `first` to `end` - 1; e: exponentials of the logits they are taken off.
@@ -393,7 +395,7 @@ static void add_excluded(const final_keys *m, ts_rows *rows, int a, int b, int f
     for (int part = first; part < end; part++)
         for (int c = 0; c < TS_CORRECTIONS; c++)
             exponentials[count++] = m->exponential[part][c] + product * m->stride;
-    ts_losses(e + (size_t)b * m->stride, exponentials, count, m->stride, (int)label_of(m, a, b), losses);
+    ts_pairs_losses_of(m->pairs, e + (size_t)b * m->stride, exponentials, count, (int)label_of(m, a, b), losses);
     for (int i = 0; i < count; i++) {
         int part = first + i / TS_CORRECTIONS, c = i % TS_CORRECTIONS;
         if (isnan(losses[i]))

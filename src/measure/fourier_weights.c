@@ -60,7 +60,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     m->hidden = measuring->network->hidden;
     m->heads = m->wanted ? measuring->network->heads : 0;
     ts_status status = reserve(m);
-    if (status == TS_OK && m->heads > 0)
+    if (status == TS_OK && m->heads > 0 && m->network->read)
         status = m->network->read(m->network->weights, m->read);
     return status;
 }
@@ -80,7 +80,9 @@ static void measure_embedding(weights *m, int side, int half) {
                    m->hidden);
     else
         fill(m->embed[side][half], n * hidden, NAN); // nothing says how it reaches the neurons
-    for (size_t head = 0; side == 0 && head < (size_t)m->heads; head++)
+    if (!m->network->read)
+        fill(m->head_embed[half], (size_t)m->heads * n * hidden, NAN);
+    for (size_t head = 0; side == 0 && m->network->read && head < (size_t)m->heads; head++)
         ts_product(m->n, m->hidden, m->n, m->at, m->n, m->read + (first * (size_t)m->heads + head) * hidden,
                    m->heads * m->hidden, m->head_embed[half] + head * n * hidden, m->hidden);
 }

@@ -93,7 +93,7 @@ static double loss_without(const group_losses *m, const double *z, const double 
                            double *difference) {
     for (int c = 0; c < m->n; c++)
         difference[c] = z[c] - correction[c];
-    return ts_pair_loss(difference, m->n, label);
+    return ts_pairs_loss(m->pairs, difference, label);
 }
 
 // Mean loss over all pairs of logits (n, n) that depend on the product alone; e (stride): for their exponentials.
@@ -103,10 +103,10 @@ static double loss_of_products(const group_losses *m, const double *logits, doub
     for (int p = 0; p < m->n; p++) {
         const double *z = logits + (size_t)p * (size_t)m->n;
         const int *count = m->parts->label_count + (size_t)p * (size_t)m->n;
-        ts_exponentials(z, 1, m->n, e);
+        ts_pairs_exponentials(m->pairs, z, 1, e);
         for (int c = 0; c < m->n; c++)
             if (count[c] > 0)
-                sum += count[c] * ts_loss(e, z, m->n, c, &right);
+                sum += count[c] * ts_pairs_loss_of(m->pairs, e, z, c, &right);
     }
     return sum / ((double)m->n * m->n);
 }
@@ -117,7 +117,7 @@ static double mean_over(double sum, int64_t count) {
 
 static void take_exponentials(const group_losses *m, const double *correction, double *exponential) {
     for (int g = 0; g < m->n; g++)
-        ts_exponentials(correction + (size_t)g * (size_t)m->n, -1, m->n, exponential + (size_t)g * m->stride);
+        ts_pairs_exponentials(m->pairs, correction + (size_t)g * (size_t)m->n, -1, exponential + (size_t)g * m->stride);
 }
 
 // A pair's losses without each of the corrections; hidden: of the logits that come through the hidden layer alone.
@@ -126,14 +126,11 @@ static void pair_losses(const group_losses *m, ts_rows *rows, int a, int b, bool
                         double *losses) {
     size_t n = (size_t)m->n;
     int label = m->pairs->table->result[(size_t)a * n + (size_t)b];
-    ts_losses(ts_rows_exponentials(rows, a, hidden) + (size_t)b * m->stride, exponentials, count, m->stride, label,
-              losses);
+    ts_pairs_losses_of(m->pairs, ts_rows_exponentials(rows, a, hidden) + (size_t)b * m->stride, exponentials, count,
+                       label, losses);
     for (int i = 0; i < count; i++) {
-        if (!isnan(losses[i]))
-            continue;
-        ts_pair_row row = ts_rows_at(rows, a); // rare, so that logits are not kept for it
-        const double *z = hidden ? row.hidden_logits : row.logits;
-        losses[i] = loss_without(m, z + (size_t)b * n, corrections[i], label, rows->scratch);
+        if (isnan(losses[i]))
+            losses[i] = loss_without(m, ts_rows_logits(rows, a, b, hidden), corrections[i], label, rows->scratch);
     }
 }
 

@@ -1,7 +1,6 @@
 // How well a table is learned: losses and accuracies of all pairs, the size of the weights, and when it was learned.
 #include "measure/curves.h"
 #include "measure/family.h"
-#include "measure/losses.h"
 
 #include <math.h>
 
@@ -37,13 +36,15 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
     const learning *l = state;
     const ts_pairs *pairs = l->pairs;
     int n = pairs->table->n, n_out = pairs->table->n_out;
-    const double *logits = ts_rows_at(rows, a).logits;
     double *e = ts_rows_exponentials(rows, a, false);
+    const double *logits = ts_rows_at(rows, a).logits;
     for (int b = 0; b < n; b++) {
         int pair = a * n + b, part = pairs->is_train[pair] ? TRAIN : TEST;
+        int label = pairs->table->result[pair];
         bool hit;
-        sums[LOSS + part] += ts_loss(e + (size_t)b * pairs->stride, logits + (size_t)b * (size_t)n_out, n_out,
-                                     pairs->table->result[pair], &hit);
+        double loss =
+            ts_pairs_loss_of(pairs, e + (size_t)b * pairs->stride, logits + (size_t)b * (size_t)n_out, label, &hit);
+        sums[LOSS + part] += pairs->outputs > n_out ? ts_rows_whole_loss(rows, a, b, label) : loss;
         sums[RIGHT + part] += hit;
     }
 }
@@ -112,11 +113,12 @@ static void circuit_formation_step(const ts_curves *curves, double *out) {
 }
 
 static const ts_measure ROWS[] = {
-    {"train_loss", "mean cross-entropy on the training pairs", .units = "nat", .loss = true, .value = train_loss},
-    {"test_loss", "mean cross-entropy on the other pairs", .units = "nat", .loss = true, .value = test_loss},
+    {"train_loss", "mean loss (by default the cross-entropy) on the training pairs", .units = "nat", .loss = true,
+     .value = train_loss},
+    {"test_loss", "mean loss on the other pairs", .units = "nat", .loss = true, .value = test_loss},
     {"train_accuracy", "share of training pairs that are right", .value = train_accuracy},
     {"test_accuracy", "share of the other pairs that are right", .value = test_accuracy},
-    {"all_loss", "mean cross-entropy on all pairs", .units = "nat", .loss = true, .value = all_loss},
+    {"all_loss", "mean loss on all pairs", .units = "nat", .loss = true, .value = all_loss},
     {"weight_norm2", "sum of squares of all weights", .at = offsetof(learning, weight_norm2)},
     {"grokked_step", "first checkpoint with a test accuracy of 0.99; NaN: none", .at_end = true,
      .follows = grokked_step},

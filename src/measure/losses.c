@@ -8,7 +8,9 @@
 #include <string.h>
 
 double ts_pair_loss(const double *z, int count, int label) {
-    double largest = 0, others = isfinite(z[label]) ? 0 : NAN;
+    double largest = 0, others = 0;
+    if (!isfinite(z[label]))
+        return NAN;
     for (int j = 0; j < count; j++)
         largest = z[j] - z[label] > largest ? z[j] - z[label] : largest;
     for (int j = 0; j < count; j++)
@@ -82,7 +84,7 @@ TS_FOR_EACH_SET static double sum(const double *e, size_t stride) {
 // A label's factor below this, and what is lost beside it may count. Products that underflow are below 1e-300.
 static const double SMALLEST = 1e-150;
 
-double ts_loss(double *e, const double *z, int count, int label, bool *right) {
+double ts_cross_entropy(double *e, const double *z, int count, int label, bool *right) {
     double own = e[label];
     *right = own == 1; // the largest has exp(0)
     for (int c = 0; c < label && *right; c++)
@@ -95,7 +97,8 @@ double ts_loss(double *e, const double *z, int count, int label, bool *right) {
     return loss;
 }
 
-void ts_losses(double *e, const double *const *corrections, int count, size_t stride, int label, double *losses) {
+void ts_cross_entropies(double *e, const double *const *corrections, int count, size_t stride, int label,
+                        double *losses) {
     double own = e[label];
     e[label] = 0;
     for (int i = 0; i < count; i++) {

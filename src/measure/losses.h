@@ -19,9 +19,10 @@ void ts_exponentials(const double *x, double sign, int count, double *e);
 
 // Loss of logits z, as ts_pair_loss, and whether the label's is the largest (of equal ones the first counts, as
 // torch.argmax has it), from their exponentials e (sign 1), which is changed and restored.
-double ts_loss(double *e, const double *z, int count, int label, bool *right);
+double ts_cross_entropy(double *e, const double *z, int count, int label, bool *right);
 
 // Losses of logits z - correction for `count` corrections: exponentials of both are made once (of z with
 // sign 1, of corrections with sign -1) and only multiplied here. e (stride) is changed and restored.
 // A loss whose factors underflow comes out as NaN: take ts_pair_loss of the differences there.
-void ts_losses(double *e, const double *const *corrections, int count, size_t stride, int label, double *losses);
+void ts_cross_entropies(double *e, const double *const *corrections, int count, size_t stride, int label,
+                        double *losses);

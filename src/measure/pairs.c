@@ -3,6 +3,7 @@
 
 #include "measure/losses.h"
 
+#include <math.h>
 #include <string.h>
 
 // Exponentials of logits that are kept while a network is measured, in bytes.
@@ -14,6 +15,7 @@ ts_status ts_pairs_create(const ts_params *params, const ts_data *data, const ts
     size_t n = (size_t)table->n;
     int *pairs = NULL;
     *p = (ts_pairs){.network = network, .table = table, .pause = pause, .stride = ts_loss_stride(table->n_out)};
+    p->outputs = network->outputs > 0 ? network->outputs : table->n_out;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&p->slab, "a network's pairs") != TS_OK)
             return TS_ERROR_MEMORY;
@@ -44,7 +46,7 @@ double ts_rows_bytes(int n, int n_out, int hidden, bool residual) {
 ts_status ts_rows_create(const ts_pairs *p, bool first, size_t scratch, ts_rows *r) {
     const ts_network *network = p->network;
     size_t n = (size_t)p->table->n, hidden = (size_t)network->hidden, n_out = (size_t)p->table->n_out;
-    size_t kept = rows_kept(n, p->stride);
+    size_t kept = rows_kept(n, p->stride), outputs = (size_t)p->outputs;
     *r = (ts_rows){.pairs = p, .row = -1, .kept = (int)kept, .weights = first ? network->weights : NULL};
     if (!first && network->beside(network->weights, &r->weights) != TS_OK)
         return TS_ERROR_MEMORY;
@@ -53,7 +55,9 @@ ts_status ts_rows_create(const ts_pairs *p, bool first, size_t scratch, ts_rows 
             return TS_ERROR_MEMORY;
         r->row_of = ts_slab_take(&r->slab, kept, sizeof(int));
         r->h = ts_slab_take(&r->slab, n * hidden, sizeof(double));
-        r->logits = ts_slab_take(&r->slab, n * n_out, sizeof(double));
+        r->outputs = ts_slab_take(&r->slab, n * outputs, sizeof(double));
+        r->spoiled = ts_slab_take(&r->slab, outputs, sizeof(double));
+        r->logits = outputs > n_out ? ts_slab_take(&r->slab, n * n_out, sizeof(double)) : r->outputs;
         r->e = ts_slab_take(&r->slab, kept * n * p->stride, sizeof(double));
         r->hidden_logits = network->residual ? ts_slab_take(&r->slab, n * n_out, sizeof(double)) : r->logits;
         r->hidden_e = network->residual ? ts_slab_take(&r->slab, kept * n * p->stride, sizeof(double)) : r->e;
@@ -71,10 +75,19 @@ void ts_rows_free(ts_rows *r) {
     ts_slab_free(&r->slab);
 }
 
+static void take_classes(const ts_rows *r) {
+    size_t n = (size_t)r->pairs->table->n, n_out = (size_t)r->pairs->table->n_out;
+    size_t outputs = (size_t)r->pairs->outputs;
+    for (size_t b = 0; b < n && outputs > n_out; b++)
+        memcpy(r->logits + b * n_out, r->outputs + b * outputs, n_out * sizeof *r->logits);
+}
+
 ts_pair_row ts_rows_at(ts_rows *r, int a) {
     const ts_network *network = r->pairs->network;
-    if (r->row != a)
-        network->row(r->weights, a, r->h, r->logits, network->residual ? r->hidden_logits : NULL);
+    if (r->row != a) {
+        network->row(r->weights, a, r->h, r->outputs, network->residual ? r->hidden_logits : NULL);
+        take_classes(r);
+    }
     r->row = a;
     return (ts_pair_row){r->h, r->logits, r->hidden_logits};
 }
@@ -82,7 +95,7 @@ ts_pair_row ts_rows_at(ts_rows *r, int a) {
 static void take_exponentials(const ts_rows *r, const double *logits, double *e) {
     size_t n = (size_t)r->pairs->table->n, n_out = (size_t)r->pairs->table->n_out;
     for (size_t b = 0; b < n; b++)
-        ts_exponentials(logits + b * n_out, 1, (int)n_out, e + b * r->pairs->stride);
+        ts_pairs_exponentials(r->pairs, logits + b * n_out, 1, e + b * r->pairs->stride);
 }
 
 double *ts_rows_exponentials(ts_rows *r, int a, bool hidden) {
@@ -95,4 +108,59 @@ double *ts_rows_exponentials(ts_rows *r, int a, bool hidden) {
         r->row_of[at] = a;
     }
     return (hidden ? r->hidden_e : r->e) + first;
+}
+
+const double *ts_rows_logits(ts_rows *r, int a, int b, bool hidden) {
+    if (r->pairs->network->loss)
+        return ts_rows_exponentials(r, a, hidden) + (size_t)b * r->pairs->stride;
+    ts_pair_row row = ts_rows_at(r, a);
+    return (hidden ? row.hidden_logits : row.logits) + (size_t)b * (size_t)r->pairs->table->n_out;
+}
+
+// --- Losses ---
+
+void ts_pairs_exponentials(const ts_pairs *p, const double *x, double sign, double *e) {
+    if (p->network->loss)
+        memcpy(e, x, (size_t)p->table->n_out * sizeof *e);
+    else
+        ts_exponentials(x, sign, p->table->n_out, e);
+}
+
+double ts_pairs_loss(const ts_pairs *p, double *z, int label) {
+    int count = p->table->n_out;
+    return p->network->loss ? p->network->loss(count, z, label) : ts_pair_loss(z, count, label);
+}
+
+// Of equal ones the first is the largest.
+static bool is_largest(const double *z, int count, int label) {
+    bool largest = true;
+    for (int c = 0; c < count && largest; c++)
+        largest = c == label || (c < label ? z[c] < z[label] : z[c] <= z[label]);
+    return largest;
+}
+
+double ts_pairs_loss_of(const ts_pairs *p, double *e, const double *z, int label, bool *right) {
+    int count = p->table->n_out;
+    if (!p->network->loss)
+        return ts_cross_entropy(e, z, count, label, right);
+    *right = is_largest(z, count, label);
+    double loss = p->network->loss(count, e, label);
+    memcpy(e, z, (size_t)count * sizeof *e);
+    return loss;
+}
+
+void ts_pairs_losses_of(const ts_pairs *p, double *e, const double *const *corrections, int count, int label,
+                        double *losses) {
+    if (!p->network->loss)
+        ts_cross_entropies(e, corrections, count, p->stride, label, losses);
+    for (int i = 0; i < count && p->network->loss; i++)
+        losses[i] = NAN;
+}
+
+double ts_rows_whole_loss(ts_rows *r, int a, int b, int label) {
+    int count = r->pairs->outputs;
+    ts_rows_at(r, a);
+    memcpy(r->spoiled, r->outputs + (size_t)b * (size_t)count, (size_t)count * sizeof *r->spoiled);
+    return r->pairs->network->loss ? r->pairs->network->loss(count, r->spoiled, label)
+                                   : ts_pair_loss(r->spoiled, count, label);
 }

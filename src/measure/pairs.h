@@ -18,6 +18,7 @@ typedef struct ts_pairs {
     uint8_t *is_train;       // (n * n)
     int64_t train;           // training pairs
     size_t stride;           // ts_loss_stride(n_out)
+    int outputs;             // of the network: n_out, and those beyond the classes
     ts_slab slab;
 } ts_pairs;
 
@@ -32,7 +33,9 @@ typedef struct ts_rows {
     void *weights;         // the network's, or a thread's beside it
     int row;               // whose h and logits are at hand; -1: none
     double *h;             // (n, hidden)
-    double *logits;        // (n, n_out)
+    double *outputs;       // (n, outputs) of the network
+    double *spoiled;       // (outputs) of a pair
+    double *logits;        // (n, n_out) of these, those of the classes: `outputs` itself if there are no others
     double *hidden_logits; // (n, n_out) what comes through the hidden layer; without a residual all of the logits
     int kept;              // rows of exponentials kept: all n, or some that follow each other
     int *row_of;           // (kept) which a it holds; -1: none yet
@@ -56,6 +59,22 @@ typedef struct ts_pair_row {
 } ts_pair_row;
 ts_pair_row ts_rows_at(ts_rows *rows, int a);
 
-// Exponentials (n, stride) of their logits, or of those that come through the hidden layer (ts_exponentials);
+// Exponentials (n, stride) of their logits, or of those that come through the hidden layer (ts_pairs_exponentials);
 // losses change and restore them.
 double *ts_rows_exponentials(ts_rows *rows, int a, bool hidden);
+// Logits (n_out) of one of them, with these exponentials at hand: as they were kept, or, where they are the
+// cross-entropy's, made again.
+const double *ts_rows_logits(ts_rows *rows, int a, int b, bool hidden);
+
+// Losses, by the network's definition: the cross-entropy as in losses.h, from exponentials, as it counts where it is
+// tiny; another from the logits, which then stand in the exponentials' place, here and above. Rows are of n_out.
+void ts_pairs_exponentials(const ts_pairs *pairs, const double *x, double sign, double *e); // as ts_exponentials
+double ts_pairs_loss(const ts_pairs *pairs, double *z, int label); // as ts_pair_loss; z is spoiled
+double ts_pairs_loss_of(const ts_pairs *pairs, double *e, const double *z, int label,
+                        bool *right); // as ts_cross_entropy
+// As ts_cross_entropies; of another loss all come out as NaN.
+void ts_pairs_losses_of(const ts_pairs *pairs, double *e, const double *const *corrections, int count, int label,
+                        double *losses);
+
+// A pair's loss as the network is trained on it: with the outputs beyond the classes, which no other loss counts.
+double ts_rows_whole_loss(ts_rows *rows, int a, int b, int label);

@@ -73,8 +73,8 @@ static void layout(const ts_params *params, ts_parameter_layout *out) {
     ts_autoencoder_shape shape = ts_autoencoder_shape_of(params);
     *out = (ts_parameter_layout){
         .count = 2,
-        .tensor = {{"W", 2, {shape.hidden, shape.features}, {"hidden", "feature"}, 0},
-                   {"b", 1, {shape.features}, {"feature"}, 0}},
+        .tensor = {{"W", 2, {shape.hidden, shape.features}, {"hidden", "feature"}, .fan_in = shape.features},
+                   {"b", 1, {shape.features}, {"feature"}, .kind = TS_BIAS}},
     };
     ts_layout_place(out);
 }

@@ -70,14 +70,13 @@ ts_status ts_model_cost(const ts_params *params, const ts_data *data, ts_model_c
     ts_graph graph = {0};
     ts_status status = TS_OK;
     *costs = (ts_model_costs){.parts = 1};
-    if (!model->step_operations || !model->unit_bytes)
+    double own = model->step_operations ? model->step_operations(params, data) : 0;
+    bool counted = own > 0, sized = counted && model->unit_bytes;
+    if (!counted || !sized)
         status = ts_model_define_training(params, data, &graph);
     if (status == TS_OK) {
-        costs->step_operations = model->step_operations
-                                     ? model->step_operations(params, data)
-                                     : 2 * WAYS * ts_graph_cost(&graph, ts_network_rows(params, data));
-        costs->unit_bytes =
-            model->unit_bytes ? model->unit_bytes(params, data) : network_bytes(&graph) + data_bytes(params, data);
+        costs->step_operations = counted ? own : 2 * WAYS * ts_graph_cost(&graph, ts_network_rows(params, data));
+        costs->unit_bytes = sized ? model->unit_bytes(params, data) : network_bytes(&graph) + data_bytes(params, data);
         if (data->table && costs->step_operations >= 2 * TS_ONE_PART)
             status = add_parts(params, data, costs);
         add_optimiser(params, costs);

@@ -25,6 +25,8 @@ typedef struct ts_model {
     const ts_key *keys;                   // its own, NULL name ends the list; optimisers bring theirs
     const struct ts_optimiser *optimiser; // that usually trains it
     const ts_published_name *published;   // of tensors; NULL name ends the list; NULL: all have their own names
+    // Other names that files have for tensors, transposed or not; of no tensor (""): not looked at. NULL: none.
+    const ts_published_name *aliases;
 
     // As ts_task.check; NULL: what the task's found in order is.
     const char *(*check)(const ts_params *params, char *message, size_t bytes);
@@ -36,15 +38,16 @@ typedef struct ts_model {
     // of pairs, x_hat of samples.
     int (*define)(const ts_params *params, struct ts_graph *graph);
 
-    // A width that measures have a dimension of: "neuron", "head", "feature". 0: it has none.
+    // A width that measures have a dimension of: "neuron", "head", "source" (what a head reads), "feature"; "output":
+    // logits of a table, if there are more than classes. 0: it has none.
     int64_t (*width)(const ts_params *params, const char *name);
 
     // Useful floating-point operations of one training step less its update (expected, where it depends on the batch
-    // drawn). NULL: what the definition comes to.
+    // drawn). NULL, or 0: what the definition comes to.
     double (*step_operations)(const ts_params *params, const struct ts_data *data);
 
-    // Bytes that a unit takes beside its instances, about: batches, scratch. 0: next to nothing. NULL: what the
-    // definition comes to.
+    // Bytes that a unit takes beside its instances, about: batches, scratch. NULL, or where operations are
+    // what the definition comes to: so is this.
     double (*unit_bytes)(const ts_params *params, const struct ts_data *data);
 
     const char *headline; // the final measure that reports show, known of every instance that is done
@@ -60,6 +63,9 @@ const char *ts_model_published(const ts_model *model, const char *tensor); // th
 // rounded to the nearest, else those that its model draws. NaN where the former are not at hand (ts_initial).
 void ts_model_initialise(const ts_params *params, float *parameters);
 void ts_model_initialise_exactly(const ts_params *params, double *parameters, float *scratch);
+
+// The k-th name, k = 0, 1, ..., that the tensor may have in a file: published, its own, others. NULL: no more.
+const char *ts_model_file_name(const ts_model *model, const char *tensor, int k);
 
 // The network of an instance, as its model defines it; free with ts_graph_free, also after a fault.
 ts_status ts_model_define(const ts_params *params, struct ts_graph *graph);

@@ -38,7 +38,7 @@ const ts_model *ts_model_usual(const ts_task *task) {
 // What measures take for granted of nodes in roles: what they are of, so many rows at least, so many columns.
 ts_status ts_model_check_roles(const ts_params *params, const ts_graph *graph) {
     const ts_model *model = params->schema->model;
-    int tokens = graph->tokens, outputs = graph->node[graph->output].width;
+    int tokens = graph->tokens;
     int neurons = (int)model->width(params, "neuron"), heads = (int)model->width(params, "head");
     int left = graph->role[TS_EMBED_LEFT], embed = left >= 0 ? graph->node[left].width : 0;
     const struct {
@@ -48,12 +48,12 @@ ts_status ts_model_check_roles(const ts_params *params, const ts_graph *graph) {
         int domain, rows, width;
     } wanted[] = {
         {TS_HIDDEN, "hidden layer", tokens > 0, TS_PAIR, 1, neurons},
-        {TS_HIDDEN_OUTPUT, "output by way of the hidden layer", false, TS_PAIR, 1, outputs},
-        {TS_ATTENTION, "attention", heads > 0, TS_PAIR, 1, heads * TS_SOURCES},
+        {TS_HIDDEN_OUTPUT, "output by way of the hidden layer", false, TS_PAIR, 1, tokens},
+        {TS_ATTENTION, "attention", heads > 0, TS_PAIR, 1, heads * (int)model->width(params, "source")},
         {TS_EMBED_LEFT, "left embedding", tokens > 0, TS_CONSTANT, tokens, embed},
         {TS_EMBED_RIGHT, "right embedding", tokens > 0, TS_CONSTANT, tokens, embed},
-        {TS_UNEMBED, "unembedding", tokens > 0, TS_CONSTANT, neurons, outputs},
-        {TS_READ, "what neurons read through heads", heads > 0, TS_CONSTANT, tokens, heads * neurons},
+        {TS_UNEMBED, "unembedding", false, TS_CONSTANT, neurons, tokens},
+        {TS_READ, "what neurons read through heads", false, TS_CONSTANT, tokens, heads * neurons},
         {TS_DIRECTIONS, "directions of features", tokens == 0, TS_CONSTANT, 1, (int)model->width(params, "feature")},
         {TS_TIED_BIAS, "bias beside tied directions", false, TS_CONSTANT, 1, (int)model->width(params, "feature")},
     };
@@ -85,8 +85,9 @@ ts_status ts_model_define(const ts_params *params, ts_graph *graph) {
     ts_parameter_layout layout;
     model->layout(params, &layout);
     ts_graph_begin(graph, &layout, of_table ? ts_network_order(params) : 0);
+    graph->loss = ts_network_loss(params);
     ts_status status = ts_graph_finish(graph, model->define(params, graph));
-    int wanted = of_table ? ts_network_order(params) : (int)ts_task_features(params);
+    int wanted = of_table ? ts_network_outputs(params) : (int)ts_task_features(params);
     if (status == TS_OK && graph->node[graph->output].width != wanted)
         return ts_fail(TS_ERROR_FATAL, "the model %s is defined wrongly: its output has %d numbers, and the task %d",
                        model->name, graph->node[graph->output].width, wanted);
@@ -109,6 +110,15 @@ const char *ts_model_published(const ts_model *model, const char *tensor) {
         if (strcmp(one->name, tensor) == 0)
             return one->published;
     return tensor;
+}
+
+const char *ts_model_file_name(const ts_model *model, const char *tensor, int k) {
+    if (k < 2)
+        return k == 0 ? ts_model_published(model, tensor) : tensor;
+    for (const ts_published_name *one = model->aliases; one && one->name; one++)
+        if (strcmp(one->name, tensor) == 0 && k-- == 2)
+            return one->published;
+    return NULL;
 }
 
 void ts_model_initialise(const ts_params *params, float *parameters) {

@@ -2,14 +2,56 @@
 #include "model/network.h"
 
 #include "base/torch_random.h"
+#include "network/loss.h"
 #include "network/pass.h"
 #include "network/rewrite.h"
 #include "task/data.h"
 #include "task/task.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+// --- Keys ---
+
+const char *const ts_network_losses[] = {
+    [TS_CROSS_ENTROPY] = "cross_entropy", [TS_MSE] = "mse", [TS_STABLEMAX] = "stablemax", NULL};
+const char *const ts_network_inits[] = {TS_INIT_NAMES, NULL};
+
+static const ts_activation ACTIVATIONS[] = {TS_RELU, TS_SQUARE, TS_CUBE, TS_ABSOLUTE, TS_GELU, TS_TANH, TS_IDENTITY};
+const char *const ts_network_activations[] = {"relu", "square", "cube", "abs", "gelu", "tanh", "identity", NULL};
+
+// Position of its value among the choices; 0 without such a key.
+static int choice_of(const ts_params *params, const char *key, const char *const *choices) {
+    int i = 0;
+    if (ts_schema_find(params->schema, key) < 0)
+        return 0;
+    while (strcmp(choices[i], ts_params_name(params, key)) != 0)
+        i++;
+    return i;
+}
+
+ts_loss ts_network_loss(const ts_params *params) {
+    return (ts_loss)choice_of(params, "loss", ts_network_losses);
+}
+
+ts_activation ts_network_activation(const ts_params *params) {
+    return ACTIVATIONS[choice_of(params, "activation", ts_network_activations)];
+}
+
+bool ts_network_starts(const ts_params *params, const char *init) {
+    bool chosen = ts_schema_find(params->schema, "init") >= 0;
+    return strcmp(chosen ? ts_params_name(params, "init") : ts_network_inits[0], init) == 0;
+}
+
+const char *ts_network_fused_can(const ts_params *params) {
+    const ts_schema *schema = params->schema;
+    for (int i = 0; i < schema->count; i++)
+        if (schema->key[i]->traits & TS_DEFINES && !ts_params_is_default(params, i))
+            return "its kernels are for the published network, which a key has made another one";
+    return NULL;
+}
 
 // --- Split and initial weights ---
 
@@ -17,6 +59,11 @@ int ts_network_order(const ts_params *params) {
     double order = 0;
     ts_task_derive(params, "order", &order);
     return (int)order;
+}
+
+int ts_network_outputs(const ts_params *params) {
+    int outputs = (int)params->schema->model->width(params, "output");
+    return outputs > 0 ? outputs : ts_network_order(params);
 }
 
 static uint64_t own_seed(const ts_params *params, const char *name) {
@@ -48,7 +95,7 @@ void ts_network_pairs(const ts_params *params, const ts_table *table, int *pairs
 const char *ts_network_check(const ts_parameter_layout *layout, char *message, size_t bytes) {
     for (int i = 0; i < layout->count; i++) {
         const ts_tensor *tensor = &layout->tensor[i];
-        if (ts_tensor_numbers(tensor) >= TS_TORCH_NORMALS)
+        if (tensor->kind != TS_WEIGHTS || ts_tensor_numbers(tensor) >= TS_TORCH_NORMALS)
             continue;
         snprintf(message, bytes, "%s would have %lld numbers; PyTorch's streams need at least %d", tensor->name,
                  (long long)ts_tensor_numbers(tensor), TS_TORCH_NORMALS);
@@ -57,13 +104,34 @@ const char *ts_network_check(const ts_parameter_layout *layout, char *message, s
     return NULL;
 }
 
+uint64_t ts_network_init_seed(const ts_params *params) {
+    return own_seed(params, "init_seed");
+}
+
+static void fill(float *out, int64_t count, float value) {
+    for (int64_t i = 0; i < count; i++)
+        out[i] = value;
+}
+
 void ts_network_initialise(const ts_params *params, const ts_parameter_layout *layout, const float *deviation,
                            float *parameters) {
     ts_torch_random random;
-    ts_torch_seed(&random, own_seed(params, "init_seed"));
-    for (int i = 0; i < layout->count; i++)
-        ts_torch_normal(&random, ts_tensor_numbers(&layout->tensor[i]), deviation[i],
-                        parameters + layout->tensor[i].offset);
+    ts_torch_seed(&random, ts_network_init_seed(params));
+    bool normal = ts_network_starts(params, "normal"), kaiming = ts_network_starts(params, "kaiming");
+    double scale = ts_params_real_or(params, "init_scale", 1);
+    for (int i = 0; i < layout->count; i++) {
+        const ts_tensor *tensor = &layout->tensor[i];
+        int64_t count = ts_tensor_numbers(tensor);
+        double fan_in = (double)tensor->fan_in;
+        float *out = parameters + tensor->offset;
+        if (tensor->kind != TS_WEIGHTS)
+            fill(out, count, tensor->kind == TS_GAIN ? 1 : 0);
+        else if (kaiming)
+            ts_torch_uniform(&random, count, (float)(scale * sqrt(6 / fan_in)), out);
+        else
+            ts_torch_normal(&random, count, (float)(scale * (normal || !deviation ? 1 / sqrt(fan_in) : deviation[i])),
+                            out);
+    }
 }
 
 void ts_network_scale(const ts_params *params, int features, double *wide, float *narrow) {
@@ -83,6 +151,7 @@ void ts_network_scale(const ts_params *params, int features, double *wide, float
 typedef struct route {
     ts_graph graph;
     ts_pass pass;
+    bool reads; // the model says what tokens give neurons
 } route;
 
 typedef struct opened {
@@ -91,6 +160,7 @@ typedef struct opened {
     route all;
     route attention; // alone; not there if the network has none
     double *weights; // (parameters)
+    double *nothing; // (hidden, n_out) NaN, where there is no unembedding; owned
     int *a, *b;      // (tokens) of a row of pairs
     int input;       // node of samples
     ts_slab slab;
@@ -105,6 +175,7 @@ static void free_opened(void *context) {
     if (!o->beside) {
         ts_graph_free(&o->all.graph);
         ts_graph_free(&o->attention.graph);
+        ts_free(o->nothing);
     }
     ts_slab_free(&o->slab);
     ts_free(o);
@@ -134,6 +205,11 @@ static void copy_rows(const route *by, int node, double *out) {
         memcpy(out, by->pass.value[node], (size_t)graph->tokens * (size_t)graph->node[node].width * sizeof *out);
 }
 
+static void fill_nan(double *out, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        out[i] = NAN;
+}
+
 static void row(const void *context, int a, double *h, double *logits, double *hidden_logits) {
     opened *o = (opened *)context;
     const ts_graph *graph = &o->all.graph;
@@ -142,6 +218,8 @@ static void row(const void *context, int a, double *h, double *logits, double *h
     copy_rows(&o->all, graph->output, logits);
     if (graph->role[TS_HIDDEN_OUTPUT] >= 0)
         copy_rows(&o->all, graph->role[TS_HIDDEN_OUTPUT], hidden_logits);
+    else if (hidden_logits)
+        fill_nan(hidden_logits, (size_t)graph->tokens * (size_t)graph->tokens);
 }
 
 // It takes attention alone, not the whole network.
@@ -173,6 +251,7 @@ static ts_status open_route(const ts_params *params, ts_role output, const doubl
     double tokens = defined.tokens;
     if (status == TS_OK)
         status = ts_model_check_roles(params, &defined);
+    to->reads = status == TS_OK && defined.role[TS_READ] >= 0;
     if (status == TS_OK && output == TS_ROLES)
         defined.role[TS_READ] = -1; // it has a pass of its own: read_tokens
     if (status == TS_OK && output != TS_ROLES) {
@@ -233,23 +312,49 @@ static ts_status beside(const void *context, void **own) {
     return status;
 }
 
+// Where the hidden layer does not reach the logits through a matrix, nothing is known of what comes through it.
+static ts_status take_unembedding(opened *o, ts_network *network) {
+    size_t numbers = (size_t)network->hidden * (size_t)o->all.graph.tokens;
+    network->residual = o->all.graph.role[TS_HIDDEN_OUTPUT] >= 0;
+    network->u = of_role(o, TS_UNEMBED);
+    if (network->u || numbers == 0)
+        return TS_OK;
+    o->nothing = ts_alloc(numbers * sizeof *o->nothing, "a network's measures");
+    if (!o->nothing)
+        return TS_ERROR_MEMORY;
+    fill_nan(o->nothing, numbers);
+    network->u = o->nothing;
+    network->residual = true;
+    return TS_OK;
+}
+
+static double mse(int count, double *z, int label) {
+    return ts_loss_of(TS_MSE, count, z, label);
+}
+
+static double stablemax(int count, double *z, int label) {
+    return ts_loss_of(TS_STABLEMAX, count, z, label);
+}
+
 static ts_status fill_in(const ts_params *params, opened *o, ts_network *network) {
     const ts_node *hidden = node_of_role(o, TS_HIDDEN), *directions = node_of_role(o, TS_DIRECTIONS);
-    network->residual = o->all.graph.role[TS_HIDDEN_OUTPUT] >= 0;
+    network->loss = o->all.graph.loss == TS_MSE ? mse : o->all.graph.loss == TS_STABLEMAX ? stablemax : NULL;
     network->hidden = hidden ? hidden->width : directions ? directions->rows : 0;
     network->e_x = of_role(o, TS_EMBED_LEFT);
     network->e_y = of_role(o, TS_EMBED_RIGHT);
     network->embed = network->e_x ? node_of_role(o, TS_EMBED_LEFT)->width : 0;
     network->embeds_neurons = network->e_x && network->embed == network->hidden && !node_of_role(o, TS_ATTENTION);
-    network->u = of_role(o, TS_UNEMBED);
+    network->outputs = o->all.graph.node[o->all.graph.output].width;
     network->directions = of_role(o, TS_DIRECTIONS);
     network->features = directions ? directions->width : 0;
     network->tied_bias = of_role(o, TS_TIED_BIAS);
-    if (!node_of_role(o, TS_ATTENTION))
-        return TS_OK;
-    network->read = read_tokens;
+    ts_status status = take_unembedding(o, network);
+    if (!node_of_role(o, TS_ATTENTION) || status != TS_OK)
+        return status;
+    network->read = o->all.reads ? read_tokens : NULL;
     network->attend = attend;
-    network->heads = node_of_role(o, TS_ATTENTION)->width / TS_SOURCES;
+    network->heads = (int)params->schema->model->width(params, "head");
+    network->sources = node_of_role(o, TS_ATTENTION)->width / network->heads;
     return open_route(params, TS_ATTENTION, o->weights, &o->attention);
 }
 

@@ -4,9 +4,13 @@
 
 #include "base/memory.h"
 #include "model/model.h"
+#include "network/graph.h"
 #include "task/data.h"
 
-// Rows of a table model's keys. The help of one that is retired says why, and what to do.
+// Rows of a table model's keys. The help of one that is retired says why, and what to do. TS_NETWORK_KEYS: all of them
+// have these; the loss is the definition's own matter no more (ts_model_define). TS_ACTIVATION_KEY: of models whose
+// hidden layer has what ts_network_activation says. TS_INIT_KEYS: of those whose initial weights ts_network_initialise
+// draws, with ts_network_inits, or a list of the model's own that may begin with its macro's names.
 // clang-format off
 #define TS_NETWORK_KEYS                                                                                      \
     {"stop", TS_STOP, "none", 0, 1e9, NULL, false,                                                           \
@@ -18,10 +22,36 @@
      "Irreps or frequencies whose progress is followed through training: those found at the end (final), none, or a " \
      "list, as [17, 25] or [sign, standard]"},                                                               \
     {"init_seed", TS_INTEGER, "-1", -1, 0x1p53, NULL, TS_DRAWS,                                              \
-     "Seed of the initial weights; -1: the instance's seed"}
+     "Seed of the initial weights; -1: the instance's seed"},                                                \
+    {"loss", TS_NAME, "cross_entropy", 0, 0, ts_network_losses, TS_LATER | TS_SHAPES | TS_DEFINES,           \
+     "What is made small, a mean over the training pairs: cross_entropy, mse (squared distance to the one-hot label), " \
+     "or stablemax (cross-entropy with s(z) = z + 1, or 1 / (1 - z) for z < 0, in place of exp)"}
+#define TS_ACTIVATION_KEY                                                                                    \
+    {"activation", TS_NAME, "relu", 0, 0, ts_network_activations, TS_LATER | TS_SHAPES | TS_DEFINES,         \
+     "Of the hidden layer: relu, square, cube, abs, gelu (with the exact error function), tanh, identity"}
+#define TS_INIT_KEYS(choices)                                                                                \
+    {"init", TS_NAME, "published", 0, 0, choices, TS_LATER | TS_SHAPES | TS_DRAWS,                           \
+     "Initial weights: published (normal, as the model says), normal (variance 1 / fan_in), kaiming (uniform, of "  \
+     "variance 2 / fan_in), or one of a model's own; biases are 0"},                                         \
+    {"init_scale", TS_REAL, "1", 0, 1e6, NULL, TS_LATER | TS_SHAPES | TS_DRAWS, "Factor of the initial weights"}
+#define TS_INIT_NAMES "published", "normal", "kaiming"
 // clang-format on
 
-int ts_network_order(const ts_params *params); // n of the task's table
+extern const char *const ts_network_losses[];      // ts_loss by name
+extern const char *const ts_network_activations[]; // those of ts_network_activation
+extern const char *const ts_network_inits[];       // TS_INIT_NAMES
+
+// What these keys say; of a model without them their default.
+ts_loss ts_network_loss(const ts_params *params);
+ts_activation ts_network_activation(const ts_params *params);
+bool ts_network_starts(const ts_params *params, const char *init); // whether `init` is this
+
+// As ts_engine.can, of engines with kernels of whole steps of one network: whether all keys that make it another one
+// (TS_DEFINES) have their default.
+const char *ts_network_fused_can(const ts_params *params);
+
+int ts_network_order(const ts_params *params);   // n of the task's table
+int ts_network_outputs(const ts_params *params); // of a network of a table: its classes, and what the model has beyond
 
 // How many of n * n pairs an instance is trained on.
 int64_t ts_network_train(const ts_params *params, int n);
@@ -31,19 +61,21 @@ double ts_network_rows(const ts_params *params, const struct ts_data *data); // 
 // test.
 void ts_network_pairs(const ts_params *params, const ts_table *table, int *pairs, int64_t *train);
 
-// Part of a model's check: PyTorch's streams need tensors of 16 numbers. NULL, or the name of the first
-// tensor that is too small, with a sentence in `message`.
+// Part of a model's check: PyTorch's streams need tensors of 16 numbers, biases and gains left out. NULL, or the name
+// of the first tensor that is too small, with a sentence in `message`.
 const char *ts_network_check(const ts_parameter_layout *layout, char *message, size_t bytes);
 
-// Draws one tensor after the other from `init_seed`: normal with standard deviation deviation[i].
+uint64_t ts_network_init_seed(const ts_params *params); // of initial weights
+
+// Draws one tensor after the other from `init_seed`, by PyTorch's stream of it, as `init` says: `published`, and where
+// a model lacks the key, normal with standard deviation deviation[i] (NULL: as `normal`); `normal`, with 1 /
+// sqrt(fan_in); `kaiming`, uniform in +- sqrt(6 / fan_in); all times init_scale. Biases are 0, gains 1.
 void ts_network_initialise(const ts_params *params, const ts_parameter_layout *layout, const float *deviation,
                            float *parameters);
 
 // What the square of each feature's error counts in the loss, importance / features: in either precision, or both
 // (features); NULL: not wanted.
 void ts_network_scale(const ts_params *params, int features, double *wide, float *narrow);
-
-enum { TS_SOURCES = 3 }; // what the last position attends to: a, b, itself
 
 // A network with given weights, in double precision, as its measures see it. Parts for each kind of data (as of
 // ts_data); the others are NULL or 0.
@@ -61,17 +93,21 @@ typedef struct ts_network {
     int embed;
     const double *e_x, *e_y; // (n, embed)
     bool embeds_neurons;     // these are what tokens give each neuron; else they reach the hidden layer by heads, ...
-    const double *u;         // (hidden, n_out)
-    // Hidden activations (n, hidden) and logits (n, n_out) of the pairs (a, 0 .. n - 1); and, unless NULL, what of
-    // the logits comes through the hidden layer (n, n_out).
+    // (hidden, n_out); NaN where the hidden layer does not reach the logits through a matrix, and the like below
+    const double *u;
+    int outputs; // n_out and those beyond the classes; 0: there are none
+    // Hidden activations (n, hidden) and logits (n, outputs) of the pairs (a, 0 .. n - 1); and, unless NULL, what of
+    // the classes' logits comes through the hidden layer (n, n_out).
     void (*row)(const void *weights, int a, double *h, double *logits, double *hidden_logits);
     bool residual; // logits have another part too, past the hidden layer
+    // Loss of a pair's logits z (count), which are spoiled, by the definition. NULL: the cross-entropy.
+    double (*loss)(int count, double *z, int label);
     // Attention of the last position, of which the pairs (a, 0 .. n - 1) add their share of the mean over all pairs to
-    // mean (heads, TS_SOURCES). NULL: the network has none.
-    int heads;
+    // mean (heads, sources). NULL: the network has none.
+    int heads, sources; // what a head of it reads: a, b, itself where that is "="
     void (*attend)(const void *weights, int a, double *mean);
-    // What each token's embedding gives the neurons by the values of each head, (n, heads * hidden); NULL: it has no
-    // heads.
+    // What each left token's embedding gives the neurons by the values of each head, (n, heads * hidden); NULL: it has
+    // no heads, or tokens reach the neurons in other ways, too.
     ts_status (*read)(const void *weights, double *out);
 
     // Of features.

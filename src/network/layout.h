@@ -3,7 +3,10 @@
 
 #include <stdint.h>
 
-enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 16 };
+enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 64 };
+
+// What a tensor is at first: drawn, zeros, ones.
+typedef enum ts_tensor_start { TS_WEIGHTS, TS_BIAS, TS_GAIN } ts_tensor_start;
 
 // One trainable tensor. Row-major: its rows are all dimensions but the last. Tensors lie one after the other in the
 // order of the list.
@@ -13,6 +16,9 @@ typedef struct ts_tensor {
     int64_t size[TS_MAX_DIMENSIONS];          // e.g. {hidden, features}
     const char *dimension[TS_MAX_DIMENSIONS]; // e.g. {"hidden", "feature"}
     int64_t offset;                           // in numbers, from the start of the instance's parameters
+    ts_tensor_start kind;
+    int64_t
+        fan_in; // of weights, for how large they are at first: how many numbers feed a unit; of embeddings their width
 } ts_tensor;
 
 typedef struct ts_parameter_layout {

@@ -252,7 +252,7 @@ double ts_plan_sums(const ts_plan *plan) {
 
 // A part is worth its tree: adding up its sums is little beside making them.
 int ts_plan_parts(const ts_plan *plan, int64_t pairs) {
-    enum { MOST = 128, WORTH = 512 };                // parts; multiply-adds a number of the sums
+    enum { MOST = 128, WORTH = 256 };                // parts; multiply-adds a number of the sums
     const double least = TS_ONE_PART / 64, ways = 3; // multiply-adds of a part; forwards, and back to both factors
     double work = ways * ts_graph_cost(plan->graph, (double)pairs), sums = ts_plan_sums(plan);
     int parts = 1;

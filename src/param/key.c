@@ -30,7 +30,7 @@ const ts_key ts_common_keys[] = {
     {"checkpoints", TS_STEPS, "{log: 100}", 0, 1e9, NULL, true,
      "Steps at which everything is measured: {log: N}, {every: N} or a list; the last step is always one"},
     {"save", TS_NAME, "final", 0, 0, SAVE, true, "Weights kept in the results file"},
-    {TS_INIT_FROM, TS_WEIGHTS, "", 0, 0, NULL, TS_LATER,
+    {TS_INIT_FROM, TS_INITIAL, "", 0, 0, NULL, TS_LATER,
      "Initial weights: a file of weights (HDF5, safetensors), or an instance of a results file, {file: FILE, instance: "
      "I, step: S}; none: drawn"},
     {0},
@@ -194,7 +194,7 @@ void ts_value_json(const ts_value *value, const char *key, ts_text *out) {
     case TS_FILE:
         ts_json_string(out, key, value->file->digest);
         return;
-    case TS_WEIGHTS:
+    case TS_INITIAL:
         ts_json_string(out, key, value->initial->digest);
         return;
     case TS_NUMBERS:
@@ -223,7 +223,7 @@ void ts_value_json(const ts_value *value, const char *key, ts_text *out) {
 void ts_value_text(const ts_value *value, ts_text *out) {
     // JSON is YAML; only names, single words and files lose their quotes.
     bool word = value->type == TS_WORDS && !value->name[strcspn(value->name, "\n[")];
-    const ts_initial *initial = value->type == TS_WEIGHTS ? value->initial : NULL;
+    const ts_initial *initial = value->type == TS_INITIAL ? value->initial : NULL;
     if (initial) {
         ts_text_add(out, initial->axis ? initial->axis : *initial->digest ? initial->digest : initial->path);
         return;
@@ -247,7 +247,7 @@ static ts_value default_of(const ts_key *key) {
         value.real = strtod(key->fallback, NULL);
     else if (key->type == TS_BOOL)
         value.flag = strcmp(key->fallback, "true") == 0;
-    else if (key->type == TS_WEIGHTS)
+    else if (key->type == TS_INITIAL)
         value.initial = &ts_no_initial;
     else
         value.name = key->fallback;
@@ -266,7 +266,7 @@ static bool is_default(const ts_key *key, const ts_value *value) {
     case TS_NAME:
     case TS_WORDS:
         return strcmp(value->name, usual.name) == 0;
-    case TS_WEIGHTS:
+    case TS_INITIAL:
         return !value->initial->path[0];
     default:
         return false;

@@ -20,7 +20,7 @@ typedef enum ts_key_type {
     TS_STOP,    // when to stop early: none, or {test_loss: X[, for: N]}
     TS_WORDS,   // a word or whole number, or a list of them, each once (see ts_words_next)
     TS_FILE,    // contents of a file, named by a path relative to the sweep file; "" for none
-    TS_WEIGHTS, // weights from a file, named likewise, or {file: FILE[, instance: I][, step: S]}; "" for none
+    TS_INITIAL, // weights from a file, named likewise, or {file: FILE[, instance: I][, step: S]}; "" for none
 } ts_key_type;
 
 // Value of TS_NUMBERS, TS_STEPS and TS_STOP.
@@ -56,7 +56,7 @@ typedef struct ts_file {
 
 extern const ts_file ts_no_file;
 
-// Value of TS_WEIGHTS: the numbers that training begins with. They count by themselves: where they lie, and in what
+// Value of TS_INITIAL: the numbers that training begins with. They count by themselves: where they lie, and in what
 // kind of file, is in no identity.
 typedef struct ts_initial {
     const char *path;       // as written; "": none
@@ -94,7 +94,8 @@ enum {
     TS_SHAPES = 1,   // instances that differ in it belong to different cases
     TS_LATER = 2,    // came when there were results without it: its default is in no canonical form. Not of lists
     TS_RETIRED = 8,  // only files of earlier versions have another value than the default; runs refuse it
-    TS_DRAWS = 16,   // says how initial weights are drawn: has no meaning beside `init_from`
+    TS_DEFINES = 16, // a value that is not its default makes another network, for which no fused engine has kernels
+    TS_DRAWS = 32,   // says how initial weights are drawn: has no meaning beside `init_from`
     TS_SWITCHED = 4, // counts only where the TS_BOOL key is true that it is named after: `grokfast` of `grokfast_alpha`
 };
 
@@ -109,7 +110,7 @@ typedef struct ts_key {
     const char *help;           // one line, for --help and the man page
 } ts_key;
 
-#define TS_INIT_FROM "init_from" // the key of TS_WEIGHTS
+#define TS_INIT_FROM "init_from" // the key of TS_INITIAL
 
 // Keys of every instance: task, model, seed, steps, checkpoints, save, ... (NULL name ends the list).
 extern const ts_key ts_common_keys[];

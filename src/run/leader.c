@@ -432,7 +432,8 @@ static void watch_ranks(ts_leader *leader) {
             lose(leader, rank);
     }
     if (silent.count > 0)
-        ts_warn("rank%s %s fell silent; work of silent ranks is waited for up to %s (--patience)",
+        ts_warn("rank%s %s fell silent; work of silent ranks is waited for up to %s (--patience), of those that write "
+                "up to 5 times as long",
                 ts_plural(silent.count), silent.text, ts_duration_text(leader->setup.patience, patience));
     if (back.count > 0)
         ts_warn("rank%s %s can be heard again", ts_plural(back.count), back.text);

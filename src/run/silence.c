@@ -5,8 +5,10 @@
 
 #include <math.h>
 
-// Warning, wait at a stop, wait for announced work; a report is due that often, unless there are very many ranks.
-static const double WARN = 30, STOP = 10, ANNOUNCED = 600, REPORT = 0.5, REPORTS_A_SECOND = 200;
+// Warning, wait at a stop; announced work is waited for so many times as long, and at least so long; a report is due
+// that often, unless there are very many ranks.
+static const double WARN = 30, STOP = 10, ANNOUNCED_TIMES = 5, ANNOUNCED_LEAST = 30, REPORT = 0.5,
+                    REPORTS_A_SECOND = 200;
 
 typedef struct peer_state {
     double heard; // by our clock
@@ -30,7 +32,7 @@ ts_silence_times ts_silence_times_of(double patience, int ranks) {
         .warn = warn,
         .patience = patience,
         .stop = stop,
-        .announced = fmax(ANNOUNCED, patience),
+        .announced = fmax(ANNOUNCED_LEAST, ANNOUNCED_TIMES * patience),
         .step = fmin(1, stop / 8),
         .report = fmin(fmax(REPORT, ranks / REPORTS_A_SECOND), fmin(stop, warn) / 4),
         .lease = stop,
@@ -115,7 +117,7 @@ static ts_silence_event look(ts_silence *silence, int number) {
         silence->lost++;
         return TS_SILENCE_LOST;
     }
-    if (p->warned || p->announced || seconds < silence->times.warn)
+    if (p->warned || seconds < (p->announced ? silence->times.patience : silence->times.warn))
         return TS_SILENCE_NONE;
     p->warned = true;
     return TS_SILENCE_WARN;

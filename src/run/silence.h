@@ -11,9 +11,9 @@
 
 typedef struct ts_silence_times { // seconds
     double warn;                  // of silence, after which a peer is named
-    double patience;              // after which it is given up
-    double stop;                  // the same, while the run stops
-    double announced;             // the same, always, of one that said before that it would be busy
+    double patience;              // after which it is given up; named, if it said before that it would be busy
+    double stop;                  // after which it is given up while the run stops
+    double announced;             // after which one is given up, always, that said before that it would be busy
     double step;                  // the most that counts of the time between two ticks
     double report;                // how often to give a sign of life
     double lease; // for so long after a sign of life that was answered, nobody has given the one who sent it up

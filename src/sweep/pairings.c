@@ -45,10 +45,10 @@ static bool is_of_old(const ts_sweep *sweep, const char *key) {
     return false;
 }
 
-// A key that an optimiser got later, and others of the sweep had before, meant those alone where none was chosen: such
-// sweeps keep their meaning.
-static void leave_out_later(const ts_sweep *sweep, ts_schema *schema) {
-    for (const ts_key *key = schema->optimiser->keys; key->name; key++)
+// A key that came later, and that others of the sweep had before, meant those alone: such sweeps keep their meaning. A
+// model's keys; an optimiser's where none was chosen.
+static void leave_out_later(const ts_sweep *sweep, const ts_key *keys, ts_schema *schema) {
+    for (const ts_key *key = keys; key->name; key++)
         if (key->traits & TS_LATER && is_of_old(sweep, key->name))
             ts_schema_leave_out(schema, ts_schema_find(schema, key->name));
 }
@@ -64,7 +64,7 @@ static ts_status fill_values(ts_sweep *sweep, ts_pairing *pairing) {
             pairing->value[i].name = "";
         if (key->type == TS_FILE)
             pairing->value[i].file = &ts_no_file;
-        if (key->type == TS_WEIGHTS)
+        if (key->type == TS_INITIAL)
             pairing->value[i].initial = &ts_no_initial;
         const char *name = selected_name(&pairing->schema, key);
         if (name)
@@ -104,8 +104,9 @@ static ts_status fill_reached(ts_spec *spec) {
         ts_pairing *pairing = &sweep->pairing[s];
         if (!pairing->reached)
             continue;
+        leave_out_later(sweep, pairing->schema.model->keys, &pairing->schema);
         if (!chooses)
-            leave_out_later(sweep, &pairing->schema);
+            leave_out_later(sweep, pairing->schema.optimiser->keys, &pairing->schema);
         status = fill_values(sweep, pairing);
         if (status == TS_OK)
             status = list_switched(pairing);

@@ -102,7 +102,7 @@ static ts_status read_one(ts_value_reader *reader, const ts_key *key, const ts_y
         return ts_steps_read(reader, key, node, &value->numbers);
     case TS_FILE:
         return ts_input_file_read(reader, key, node, &value->file);
-    case TS_WEIGHTS: // has lists of its own
+    case TS_INITIAL: // has lists of its own
         break;
     }
     return ts_fail(TS_ERROR_FATAL, "key '%s' has no type", key->name);
@@ -172,7 +172,7 @@ static ts_status read_list(ts_value_reader *reader, const ts_key *key, const ts_
 ts_status ts_value_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, bool many,
                         ts_value_list *list) {
     *list = (ts_value_list){.type = key->type};
-    if (key->type == TS_WEIGHTS)
+    if (key->type == TS_INITIAL)
         return ts_initial_values_read(reader, key, node, &list->item, &list->count);
     bool compound = key->type == TS_NUMBERS || key->type == TS_STEPS || key->type == TS_WORDS; // lists are values
     if (node->kind == TS_YAML_SEQUENCE && (many || !compound))
@@ -208,7 +208,7 @@ ts_status ts_value_fallback(ts_arena *arena, const ts_key *key, ts_value *value)
         value->file = &ts_no_file;
         return TS_OK;
     }
-    if (key->type == TS_WEIGHTS) {
+    if (key->type == TS_INITIAL) {
         value->initial = &ts_no_initial;
         return TS_OK;
     }
@@ -263,7 +263,7 @@ bool ts_value_equal(const ts_value *a, const ts_value *b) {
         return strcmp(a->name, b->name) == 0;
     case TS_FILE:
         return strcmp(a->file->digest, b->file->digest) == 0;
-    case TS_WEIGHTS:
+    case TS_INITIAL:
         return ts_initial_equal(a->initial, b->initial);
     default:
         break;
@@ -303,7 +303,7 @@ uint64_t ts_value_hash(const ts_value *value) {
         return ts_hash_mix(hash_bytes(hash, value->name, strlen(value->name)));
     case TS_FILE:
         return ts_hash_mix(hash_bytes(hash, value->file->digest, strlen(value->file->digest)));
-    case TS_WEIGHTS:
+    case TS_INITIAL:
         if (!value->initial->digest[0]) // by the words, until it is known
             return ts_hash_mix(hash_bytes(hash, value->initial->path, strlen(value->initial->path)));
         return ts_hash_mix(hash_bytes(hash, value->initial->digest, strlen(value->initial->digest)));

@@ -103,7 +103,7 @@ static ts_status push_quantity(compiler *c, const char *word, const ts_key *key)
                        word);
     if (key && key->type == TS_FILE)
         return ts_fail(TS_ERROR_USER, "'%s' is a file and cannot be compared; use exclude", word);
-    if (key && key->type == TS_WEIGHTS)
+    if (key && key->type == TS_INITIAL)
         return ts_fail(TS_ERROR_USER, "'%s' are weights and cannot be compared; use exclude", word);
     int index = 0;
     while (index < c->quantities && strcmp(c->quantity[index].name, word) != 0)

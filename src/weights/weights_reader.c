@@ -47,14 +47,15 @@ static int find(const weights *w, const char *prefix, const char *name) {
     return -1;
 }
 
-// How many of the model's tensors are there after the prefix, under their published or own names.
+// How many of the model's tensors are there after the prefix, under any of their names.
 static int find_all(const weights *w, const char *prefix, int *found) {
     int count = 0;
     for (int t = 0; t < w->layout->count; t++) {
         const char *name = w->layout->tensor[t].name;
-        found[t] = find(w, prefix, ts_model_published(w->model, name));
-        if (found[t] < 0)
-            found[t] = find(w, prefix, name);
+        const char *in_file;
+        found[t] = -1;
+        for (int k = 0; found[t] < 0 && (in_file = ts_model_file_name(w->model, name, k)); k++)
+            found[t] = find(w, prefix, in_file);
         count += found[t] >= 0;
     }
     return count;
@@ -93,14 +94,14 @@ static ts_status try_prefix(weights *w, const char *prefix, int *most) {
 
 static ts_status match_names(weights *w) {
     enum { TRIED = 100 };
-    const char *own = w->layout->tensor[0].name, *published = ts_model_published(w->model, own);
+    const char *name;
     int most = find_all(w, "", w->found), tried = 0;
     ts_status status = TS_OK;
     bool all = most == w->layout->count; // under plain names: then others are others
     for (int i = 0; i < w->file->count && tried < TRIED && !all; i++)
-        for (int k = 0; k < 2; k++) {
+        for (int k = 0; (name = ts_model_file_name(w->model, w->layout->tensor[0].name, k)); k++) {
             char prefix[PREFIX_BYTES];
-            if (prefix_of(w->file->tensor[i].name, k ? own : published, prefix) && ++tried &&
+            if (prefix_of(w->file->tensor[i].name, name, prefix) && ++tried &&
                 (status = try_prefix(w, prefix, &most)) != TS_OK)
                 return status;
         }
@@ -226,6 +227,15 @@ static bool is_no_parameter(const ts_file_tensor *tensor) {
            strcmp(name, "IGNORE") == 0;
 }
 
+// Under a name that the model says is of none.
+static bool is_of_no_tensor(const weights *w, int index) {
+    const char *name;
+    for (int k = 2; (name = ts_model_file_name(w->model, "", k)); k++)
+        if (find(w, w->prefix, name) == index)
+            return true;
+    return false;
+}
+
 static bool is_wanted(const weights *w, int index) {
     for (int t = 0; t < w->layout->count; t++)
         if (w->found[t] == index)
@@ -260,7 +270,7 @@ static ts_status check_others(weights *w) {
     for (int i = 0; i < w->file->count && status == TS_OK; i++) {
         const ts_file_tensor *tensor = &w->file->tensor[i];
         const char *fault;
-        if (is_wanted(w, i) || is_no_parameter(tensor))
+        if (is_wanted(w, i) || is_no_parameter(tensor) || is_of_no_tensor(w, i))
             continue;
         status = look_for_zeros(w, tensor, &left, &fault);
         if (status != TS_OK || !fault)

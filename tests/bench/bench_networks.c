@@ -29,7 +29,8 @@ static void lay_out_quadratic(const ts_params *params, ts_parameter_layout *out)
     int64_t n = ts_network_order(params), hidden = key_of(params, "hidden");
     *out = (ts_parameter_layout){
         .count = 2,
-        .tensor = {{"U", 2, {n, hidden}, {"token", "hidden"}, 0}, {"W_U", 2, {hidden, n}, {"hidden", "output"}, 0}},
+        .tensor = {{"U", 2, {n, hidden}, {"token", "hidden"}, .fan_in = n},
+                   {"W_U", 2, {hidden, n}, {"hidden", "output"}, .fan_in = hidden}},
     };
     ts_layout_place(out);
 }
@@ -48,11 +49,11 @@ static void lay_out_mlp2(const ts_params *params, ts_parameter_layout *out) {
     int64_t n = ts_network_order(params), embed = key_of(params, "embed"), hidden = key_of(params, "hidden");
     *out = (ts_parameter_layout){
         .count = 5,
-        .tensor = {{"W_x", 2, {n, embed}, {"token", "embed"}, 0},
-                   {"W_y", 2, {n, embed}, {"token", "embed"}, 0},
-                   {"W_1", 2, {2 * embed, hidden}, {"both_embed", "inner"}, 0},
-                   {"W_2", 2, {hidden, hidden}, {"inner", "hidden"}, 0},
-                   {"W_U", 2, {hidden, n}, {"hidden", "output"}, 0}},
+        .tensor = {{"W_x", 2, {n, embed}, {"token", "embed"}, .fan_in = embed},
+                   {"W_y", 2, {n, embed}, {"token", "embed"}, .fan_in = embed},
+                   {"W_1", 2, {2 * embed, hidden}, {"both_embed", "inner"}, .fan_in = 2 * embed},
+                   {"W_2", 2, {hidden, hidden}, {"inner", "hidden"}, .fan_in = hidden},
+                   {"W_U", 2, {hidden, n}, {"hidden", "output"}, .fan_in = hidden}},
     };
     ts_layout_place(out);
 }

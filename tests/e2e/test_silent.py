@@ -17,7 +17,7 @@ import h5py
 PATIENCE = 6  # a machine is never as busy as that
 RANKS = 3
 
-# Nobody commits at first: a rank that does so when it is stopped may be silent for ten minutes.
+# Nobody commits at first: a rank that does so when it is stopped may be silent for five times the patience.
 FEW = """\
 name: few
 task: tree
@@ -68,7 +68,7 @@ class Silent(Case):
         return {state: when for state, when in self.states(name).items() if state.startswith(start)}
 
     def calm(self, name):
-        """Waits until rank 0 writes nothing: while it does, it may be silent for ten minutes."""
+        """Waits until rank 0 writes nothing: while it does, it may be silent for five times the patience."""
         size = lambda: os.path.getsize(self.path(name + ".log.jsonl"))
         seen, since = size(), time.monotonic()
         while time.monotonic() < since + 0.5:
@@ -198,7 +198,7 @@ class Stopped(Silent):
         self.write("endless.yaml", ENDLESS)
         limit = 5
         while True:  # some limit leaves the time to begin
-            process, ranks = self.start_run("endless.yaml", f"limit{limit}.h5", "--time-limit", f"{limit}s", patience=600)
+            process, ranks = self.start_run("endless.yaml", f"limit{limit}.h5", "--time-limit", f"{limit}s", patience=60)
             if 1 in ranks and process.poll() is None and not self.events(f"limit{limit}.h5", "end"):
                 break
             finish(process)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Takes every barrier out of every kernel, one at a time; some test must notice each time.
 
-    tests/emulator/mutate.py BUILD-DIRECTORY... [--only FILE:LINE]
+    tests/emulator/mutate.py BUILD-DIRECTORY... [--only FILE:LINE | --every N]
 
 Builds are tried in their order, `emulate-thread` best first: the thread sanitizer stops at the first race, while
 values - and votes, which are more than barriers - take a test to its end. Of each the tests run that come to the
@@ -103,12 +103,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("builds", nargs="+", metavar="BUILD-DIRECTORY")
     parser.add_argument("--only", metavar="FILE:LINE")
+    parser.add_argument("--every", metavar="N", type=int, default=1, help="only every N-th")
     options = parser.parse_args()
     if any(len(programs(build)) < len(PROGRAMS) for build in options.builds):
         sys.exit(f"no {', '.join(PROGRAMS)} there: build them first")
     start, survivors = time.monotonic(), 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        chosen = [each for each in mutants(options.builds, pool) if options.only in (None, each[0])]
+        chosen = [each for each in mutants(options.builds, pool) if options.only in (None, each[0])][::options.every]
         for what, by, seconds in pool.map(run, chosen):
             print(f"{what:40} {by or 'NOT NOTICED'} ({seconds:.1f} s)", flush=True)
             survivors += not by
