@@ -236,7 +236,7 @@ class Reuse(Parts):
 
 
 # Defaults that no resolved parameters name, and exported files do.
-LATER = {"optimizer": "adam", "warmup": 0, "grokfast": False, "orthograd": False, "weight_decay": 0}
+LATER = {"init_from": "", "optimizer": "adam", "warmup": 0, "grokfast": False, "orthograd": False, "weight_decay": 0}
 
 
 class Choose(Parts):
