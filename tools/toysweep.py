@@ -242,13 +242,15 @@ class Results:
         return str(self.shown(keys.get("group", keys.get("cayley", keys["task"]))))
 
     def _keys(self):
-        """Names of every parameter of the sweep: those of one instance of each case, and columns that another instance
-        has as one, as resolved() may lack a parameter that has its default."""
+        """Names of every parameter of the sweep: those of one instance of each case, and of one more where a column is
+        none of them: a key that came later stands only where it is not its default."""
         keys = {key for _, rows in self.cases.values() for key in self.resolved(int(rows[0]))}
-        for name in list(self.table)[:list(self.table).index("status")]:
-            if name not in keys:
-                others = np.flatnonzero(self.table[name] != self.table[name][0])
-                keys |= {name} & set(self.resolved(int(others[0])) if len(others) else ())
+        for name, column in self.table.items():
+            if name == "status":
+                break
+            others = [] if name in keys else np.flatnonzero(column != column[0])
+            if name not in ("case", "identity") and len(others):
+                keys.update(self.resolved(int(others[0])))
         return keys
 
     def resolved(self, instance):

@@ -160,7 +160,7 @@ int64_t ts_sweep_point(const ts_sweep *sweep, int64_t instance) {
 
 // What instances are matched with is one value of an axis, though each begins with weights of its own.
 static uint64_t hash_value(const ts_value *value, bool of_identities) {
-    if (value->type != TS_INITIAL || of_identities || !value->initial->axis)
+    if (value->type != TS_WEIGHTS || of_identities || !value->initial->axis)
         return ts_value_hash(value);
     return ts_value_hash(&(ts_value){.type = TS_NAME, .name = value->initial->axis});
 }

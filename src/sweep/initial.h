@@ -1,4 +1,4 @@
-// Weights that instances begin with (TS_INITIAL, the key `init_from`): read as a path, or as {file: F, instance: I,
+// Weights that instances begin with (TS_WEIGHTS, the key `init_from`): read as a path, or as {file: F, instance: I,
 // step: S}, while a sweep's values are typed; found in their file when the first point that has them is met, as only a
 // point says which tensors of which sizes there must be, and, where no instance is given, which one is meant. What
 // kinds of files there are is not known here (ts_weights_access).

@@ -83,7 +83,7 @@ static ts_status check_path(ts_value_reader *reader, const ts_key *key, const ts
 }
 
 static ts_status write(ts_value_reader *reader, const char *path, int64_t instance, int64_t step, ts_value *value) {
-    *value = (ts_value){.type = TS_INITIAL, .initial = &ts_no_initial};
+    *value = (ts_value){.type = TS_WEIGHTS, .initial = &ts_no_initial};
     if (!path[0])
         return TS_OK;
     ts_found *made = ts_arena_take(reader->arena, 1, sizeof *made);

@@ -1,4 +1,4 @@
-// Weights to begin with as a sweep has them (TS_INITIAL, the key `init_from`): a path, or {file: F, instance: I, step:
+// Weights to begin with as a sweep has them (TS_WEIGHTS, the key `init_from`): a path, or {file: F, instance: I, step:
 // S}. What they are is found later (initial.h).
 #pragma once
 

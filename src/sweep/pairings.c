@@ -64,7 +64,7 @@ static ts_status fill_values(ts_sweep *sweep, ts_pairing *pairing) {
             pairing->value[i].name = "";
         if (key->type == TS_FILE)
             pairing->value[i].file = &ts_no_file;
-        if (key->type == TS_INITIAL)
+        if (key->type == TS_WEIGHTS)
             pairing->value[i].initial = &ts_no_initial;
         const char *name = selected_name(&pairing->schema, key);
         if (name)

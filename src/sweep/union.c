@@ -60,7 +60,7 @@ static ts_status add_all(const ts_sweep *sweep, const char *key, values *list) {
         if (position < 0)
             continue;
         ts_value value = params.value[position];
-        if (value.type == TS_INITIAL)
+        if (value.type == TS_WEIGHTS)
             value.initial = value.initial->written; // one value for all that it is matched with
         status = add(list, &value, begin);
     }
@@ -106,7 +106,7 @@ static void write_list(const values *list, ts_text *out) {
         out->comma = false;
         if (list->item[i].type == TS_FILE)
             ts_json_string(out, NULL, list->item[i].file->path);
-        else if (list->item[i].type == TS_INITIAL)
+        else if (list->item[i].type == TS_WEIGHTS)
             write_weights(list->item[i].initial, out);
         else
             ts_value_text(&list->item[i], out);
