@@ -25,7 +25,8 @@ typedef struct ts_model {
     const ts_key *keys;                   // its own, NULL name ends the list; optimisers bring theirs
     const struct ts_optimiser *optimiser; // that usually trains it
     const ts_published_name *published;   // of tensors; NULL name ends the list; NULL: all have their own names
-    // Other names that files have for tensors, transposed or not; of no tensor (""): not looked at. NULL: none.
+    // Other names, of files that keep products transposed (as torch.nn.Linear); of no tensor (""): not looked at. NULL:
+    // there are none.
     const ts_published_name *aliases;
 
     // As ts_task.check; NULL: what the task's found in order is.

@@ -252,7 +252,7 @@ static void row(const void *context, int a, double *h, double *logits, double *h
     if (graph->role[TS_HIDDEN_OUTPUT] >= 0)
         copy_rows(&o->all, graph->role[TS_HIDDEN_OUTPUT], hidden_logits);
     else if (hidden_logits)
-        fill_nan(hidden_logits, (size_t)graph->tokens * (size_t)graph->tokens);
+        fill_nan(hidden_logits, (size_t)graph->tokens * (size_t)ts_network_classes(o->params));
 }
 
 // It takes attention alone, not the whole network.
@@ -339,7 +339,10 @@ static ts_status beside(const void *context, void **own) {
     opened *o = *own = ts_alloc_zero(1, sizeof *o, "a network's rows");
     if (!o)
         return TS_ERROR_MEMORY;
-    *o = (opened){.beside = first, .all.graph = first->all.graph, .attention.graph = first->attention.graph};
+    *o = (opened){.params = first->params,
+                  .beside = first,
+                  .all.graph = first->all.graph,
+                  .attention.graph = first->attention.graph};
     if (!take_row(o, (size_t)first->all.graph.tokens))
         return TS_ERROR_MEMORY;
     ts_status status = ts_pass_beside(&first->all.pass, &o->all.pass);
@@ -350,7 +353,7 @@ static ts_status beside(const void *context, void **own) {
 
 // Where the hidden layer does not reach the logits through a matrix, nothing is known of what comes through it.
 static ts_status take_unembedding(opened *o, ts_network *network) {
-    size_t numbers = (size_t)network->hidden * (size_t)o->all.graph.tokens;
+    size_t numbers = o->all.graph.tokens > 0 ? (size_t)network->hidden * (size_t)ts_network_classes(o->params) : 0;
     network->residual = o->all.graph.role[TS_HIDDEN_OUTPUT] >= 0;
     network->u = of_role(o, TS_UNEMBED);
     if (network->u || numbers == 0)

@@ -23,6 +23,9 @@ void ts_tensor_form_count(const ts_tensor *tensor, const ts_tensor_form *form, i
 // Decides what the shape left open; false: there is nothing to go by.
 bool ts_tensor_form_choose(const ts_tensor *tensor, ts_tensor_form *form, int plain, int transposed);
 
+// Of a file that keeps products transposed: that way, where the shape left it open.
+void ts_tensor_form_transpose(const ts_tensor *tensor, ts_tensor_form *form);
+
 // Is the file's shape the model's?
 bool ts_tensor_form_is_plain(const ts_tensor_form *form);
 

@@ -155,6 +155,15 @@ static ts_status refuse_shape(const weights *w, const ts_tensor *tensor, const t
 
 // --- Shapes and layouts ---
 
+// Has the file's tensor another name than the model's own or published one?
+static bool has_alias(const weights *w, int t) {
+    const char *name, *own = w->layout->tensor[t].name;
+    for (int k = 2; (name = ts_model_file_name(w->model, own, k)); k++)
+        if (find(w, w->prefix, name) == w->found[t])
+            return true;
+    return false;
+}
+
 static ts_status match_shapes(weights *w) {
     int transposed = 0, plain = 0; // of those whose shape tells which it is
     for (int t = 0; t < w->layout->count; t++) {
@@ -168,6 +177,8 @@ static ts_status match_shapes(weights *w) {
                            ts_shown(there->name, shown), there->type);
         if (!ts_tensor_form_find(tensor, there->rank, there->size, &w->form[t]))
             return refuse_shape(w, tensor, there);
+        if (has_alias(w, t))
+            ts_tensor_form_transpose(tensor, &w->form[t]);
         ts_tensor_form_count(tensor, &w->form[t], &plain, &transposed);
     }
     for (int t = 0; t < w->layout->count; t++) {
