@@ -7,6 +7,7 @@
 
 #define GROUP       "task: group\nsteps: 200\n"
 #define FEATURES    "task: independent\nfeatures: 9\nhidden: 5\nfeature_probability: {power: 0.5, base: 0.5}\nsteps: 200\n"
+#define EXPRESSION  "task: expression\nsteps: 200\ntrain_fraction: 0.6\n"
 #define TRANSFORMER GROUP "model: transformer\n"
 
 typedef struct shape {
@@ -80,6 +81,17 @@ static const shape SHAPES[] = {
     {TRANSFORMER "group: C37\nd_model: 6\nheads: 1\nd_head: 3\nd_mlp: 7\ntrain_fraction: 0.8\n", 1, false},
     {TRANSFORMER "group: S3\nd_model: 7\nheads: 1\nd_head: 3\nd_mlp: 6\ntrain_fraction: 0.8\n", 20, true},
     {"task: power\np: 7\nm: 2\nn: 3\nd_model: 8\nheads: 1\nd_head: 4\nd_mlp: 6\nsteps: 200\n", 20, true},
+    // Pairs that are not there; more results than tokens.
+    {EXPRESSION "expression: a/b\np: 7\nmodel: mlp\nembed: 5\nhidden: 9\n", 20, true},
+    {EXPRESSION "expression: a + b\nnonzero: true\np: 7\nmodel: mlp\nembed: 5\nhidden: 9\n", 20, true},
+    {EXPRESSION "expression: a**2 + b\nnonzero: true\np: 17\nmodel: mlp\nembed: 5\nhidden: 33\n", 3, true},
+    {EXPRESSION "expression: a/b\np: 6\nmodel: transformer\nd_model: 8\nheads: 1\nd_head: 4\nd_mlp: 6\n", 20, true},
+    {EXPRESSION "expression: a + b\nnonzero: true\np: 7\nmodel: transformer\nd_model: 19\nheads: 3\nd_head: 5\n"
+                "d_mlp: 131\n",
+     20, true},
+    {EXPRESSION "expression: a + b\nnonzero: true\np: 17\nmodel: transformer\nd_model: 6\nheads: 1\nd_head: 3\n"
+                "d_mlp: 7\n",
+     3, true},
     {"task: power\np: 11\nd_model: 32\nheads: 2\nd_head: 16\nd_mlp: 16\nsteps: 200\ntrain_fraction: 0.9\n"
      "lr: 1e-2\n",
      2, true},

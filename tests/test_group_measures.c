@@ -633,7 +633,7 @@ TEST(test_excluded_losses_follow_their_definition_at_any_scale) {
     const int *result = t.f.data->table->result;
     int pairs[36];
     int64_t train;
-    ts_table_split(t.f.data->table, 0, 0.6, pairs, &train);
+    ts_table_split(t.f.data->table, TS_SHUFFLE_TORCH, 0, 0.6, pairs, &train);
     for (int s = 0; s < 3; s++) {
         randomise(&t, 9, SCALES[s]);
         measure(&t);

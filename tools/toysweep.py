@@ -224,8 +224,16 @@ class Results:
         return str(self.shown(keys.get("group", keys.get("cayley", keys["task"]))))
 
     def _keys(self):
-        """Names of every parameter of the sweep: those of one instance of each case."""
-        return {key for _, rows in self.cases.values() for key in self.resolved(int(rows[0]))}
+        """Names of every parameter of the sweep: those of one instance of each case, and of one more where a column is
+        none of them: a key that came later stands only where it is not its default."""
+        keys = {key for _, rows in self.cases.values() for key in self.resolved(int(rows[0]))}
+        for name, column in self.table.items():
+            if name == "status":
+                break
+            others = [] if name in keys else np.flatnonzero(column != column[0])
+            if name not in ("case", "identity") and len(others):
+                keys.update(self.resolved(int(others[0])))
+        return keys
 
     def resolved(self, instance):
         """All parameters of an instance, defaults included."""

@@ -244,7 +244,7 @@ static int64_t fill(const ts_params *params, const struct ts_data *data) {
     ts_samples_work samples;
     if (!data->table)
         ts_cuda_samples_begin(&samples, &one);
-    int64_t rows = data->table ? ts_network_train(params, data->table->n) : samples.batch;
+    int64_t rows = data->table ? ts_network_train(params, data->table) : samples.batch;
     int columns = data->table ? ts_network_outputs(params) : data->features->features;
     return ts_cuda_fill((rows + 127) / 128 * ((columns + 63) / 64), 3, 20);
 }

@@ -1,4 +1,5 @@
-// How well a table is learned: losses and accuracies of all pairs, the size of the weights, and when it was learned.
+// How well a table is learned: losses and accuracies of all pairs that are there (NaN of none), the size of the
+// weights, and when it was learned.
 #include "measure/curves.h"
 #include "measure/family.h"
 
@@ -26,7 +27,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     l->pairs = measuring->pairs;
     l->sums.numbers = SUMS;
     l->count[TRAIN] = (double)l->pairs->train;
-    l->count[TEST] = (double)table->n * table->n - l->count[TRAIN];
+    l->count[TEST] = (double)table->pairs - l->count[TRAIN];
     for (int64_t i = 0; i < network->parameters; i++)
         l->weight_norm2 += network->all[i] * network->all[i];
     return TS_OK;
@@ -42,6 +43,8 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
         int pair = a * n + b, part = pairs->is_train[pair] ? TRAIN : TEST;
         int label = pairs->table->result[pair];
         bool hit;
+        if (label == TS_UNDEFINED)
+            continue;
         double loss =
             ts_pairs_loss_of(pairs, e + (size_t)b * pairs->stride, logits + (size_t)b * (size_t)n_out, label, &hit);
         sums[LOSS + part] += pairs->outputs > n_out ? ts_rows_whole_loss(rows, a, b, label) : loss;

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "measure/dimension.h"
 #include "measure/family.h"
+#include "measure/renumbered.h"
 #include "model/model.h"
 
 #include <math.h>
@@ -336,6 +337,9 @@ static void forget(const ts_measuring *measuring, double *out) {
 
 // As `measuring` says, but for the pairs. opened: whether there is a network.
 static ts_status measure(ts_measuring *measuring, ts_status opened, double *out) {
+    const ts_symmetry *symmetry = measuring->data->symmetry;
+    const ts_network *given = measuring->network;
+    ts_renumbered renumbered = {0};
     ts_pairs pairs = {0};
     ts_walk *walk = NULL;
     states s = {0};
@@ -344,6 +348,10 @@ static ts_status measure(ts_measuring *measuring, ts_status opened, double *out)
     forget(measuring, out);
     measuring->pause = measuring->help ? measuring->help->pause : NULL;
     measuring->states = &s.of[0][0];
+    if (status == TS_OK && symmetry && symmetry->table) {
+        status = ts_renumbered_open(given, symmetry, &renumbered);
+        measuring->network = &renumbered.network;
+    }
     if (status == TS_OK && table)
         status = ts_pairs_create(measuring->params, measuring->data, measuring->network, measuring->pause, &pairs);
     if (status == TS_OK && table)
@@ -362,6 +370,8 @@ static ts_status measure(ts_measuring *measuring, ts_status opened, double *out)
     ts_free(s.total);
     ts_walk_free(walk);
     ts_pairs_free(&pairs);
+    ts_renumbered_close(&renumbered);
+    measuring->network = given;
     measuring->pairs = NULL;
     measuring->states = NULL;
     measuring->walk = NULL;

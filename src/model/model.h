@@ -50,9 +50,12 @@ typedef struct ts_model {
     // what the definition comes to: so is this.
     double (*unit_bytes)(const ts_params *params, const struct ts_data *data);
 
-    const char *headline; // the final measure that reports show, known of every instance that is done
+    const char *headline; // the final measure that reports show, known of every instance that is done (but: otherwise)
     // What they show in its place where it is known, the best first; NULL ends the list. NULL: there is nothing better.
     const char *const *better;
+    // What they show where the headline is known of nothing, as the test loss is where all pairs are trained on. NULL:
+    // there is no such case.
+    const char *otherwise;
 } ts_model;
 
 extern const ts_model *const ts_models[]; // NULL-terminated

@@ -75,7 +75,7 @@ const char *ts_model_measure(const ts_model *model, int k) {
         better++;
     if (model->better && model->better[better])
         return model->better[better];
-    return better == k ? model->headline : NULL;
+    return better == k ? model->headline : better + 1 == k ? model->otherwise : NULL;
 }
 
 ts_status ts_model_define(const ts_params *params, ts_graph *graph) {

@@ -6,6 +6,7 @@
 #include "network/pass.h"
 #include "network/rewrite.h"
 #include "task/data.h"
+#include "task/split.h"
 #include "task/task.h"
 
 #include <math.h>
@@ -65,9 +66,15 @@ int ts_network_order(const ts_params *params) {
     return (int)order;
 }
 
+// Those of a task that says nothing of its results are its elements.
+int ts_network_classes(const ts_params *params) {
+    double classes;
+    return ts_task_derive(params, "classes", &classes) ? (int)classes : ts_network_order(params);
+}
+
 int ts_network_outputs(const ts_params *params) {
     int outputs = (int)params->schema->model->width(params, "output");
-    return outputs > 0 ? outputs : ts_network_order(params);
+    return outputs > 0 ? outputs : ts_network_classes(params);
 }
 
 static uint64_t own_seed(const ts_params *params, const char *name) {
@@ -80,18 +87,19 @@ static int ascending(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-int64_t ts_network_train(const ts_params *params, int n) {
-    return (int64_t)(ts_params_real(params, "train_fraction") * ((double)n * n));
+int64_t ts_network_train(const ts_params *params, const ts_table *table) {
+    return ts_table_share(table->pairs, ts_params_real(params, "train_fraction"));
 }
 
 double ts_network_rows(const ts_params *params, const ts_data *data) {
     if (data->features)
         return ts_feature_expected_rows(data->features, ts_network_samples(params));
-    return (double)ts_network_train(params, data->table->n);
+    return (double)ts_network_train(params, data->table);
 }
 
 void ts_network_pairs(const ts_params *params, const ts_table *table, int *pairs, int64_t *train) {
-    ts_table_split(table, own_seed(params, "split_seed"), ts_params_real(params, "train_fraction"), pairs, train);
+    ts_table_split(table, ts_split_shuffle(params), own_seed(params, "split_seed"),
+                   ts_params_real(params, "train_fraction"), pairs, train);
     // Sums then run over pairs in the order of the table, where neighbours share their left embedding.
     qsort(pairs, (size_t)*train, sizeof *pairs, ascending);
 }
@@ -244,14 +252,14 @@ static void row(const void *context, int a, double *h, double *logits, double *h
 }
 
 // It takes attention alone, not the whole network.
-static void attend(const void *context, int a, double *mean) {
+static void attend(const void *context, int a, const double *share, double *mean) {
     opened *o = (opened *)context;
     const ts_graph *graph = &o->attention.graph;
     int tokens = o->all.graph.tokens, width = graph->node[graph->output].width;
     make_row(o, &o->attention, a);
     const double *weights = o->attention.pass.value[graph->output];
     for (int i = 0; i < tokens * width; i++)
-        mean[i % width] += weights[i] / ((double)tokens * tokens);
+        mean[i % width] += share ? weights[i] * share[i / width] : weights[i] / ((double)tokens * tokens);
 }
 
 static void reconstruct(const void *context, const int *active, const float *value, int count, double *x_hat) {

@@ -52,13 +52,13 @@ bool ts_network_starts(const ts_params *params, const char *init);              
 const char *ts_network_fused_can(const ts_params *params);
 
 int ts_network_order(const ts_params *params);   // n of the task's table
+int ts_network_classes(const ts_params *params); // n_out
 int ts_network_outputs(const ts_params *params); // of a network of a table: its classes, and what the model has beyond
 
-// How many of n * n pairs an instance is trained on.
-int64_t ts_network_train(const ts_params *params, int n);
+int64_t ts_network_train(const ts_params *params, const ts_table *table);    // how many pairs an instance is trained on
 double ts_network_rows(const ts_params *params, const struct ts_data *data); // of a step: pairs; samples, as expected
 
-// The instance's training pairs, ascending: pairs (n * n), the first *train of them to train on, the rest to
+// The instance's pairs: pairs (n * n), the first *train of them to train on, ascending, the rest of table->pairs to
 // test.
 void ts_network_pairs(const ts_params *params, const ts_table *table, int *pairs, int64_t *train);
 
@@ -115,9 +115,9 @@ typedef struct ts_network {
     // Loss of a pair's logits z (count), which are spoiled, by the definition. NULL: the cross-entropy.
     double (*loss)(int count, double *z, int label);
     // Attention of the last position, of which the pairs (a, 0 .. n - 1) add their share of the mean over all pairs to
-    // mean (heads, sources). NULL: the network has none.
+    // mean (heads, sources): 1 / n^2, or share[b] (NULL: the same of all). NULL: the network has none.
     int heads, sources; // what a head of it reads: a, b, itself where that is "="
-    void (*attend)(const void *weights, int a, double *mean);
+    void (*attend)(const void *weights, int a, const double *share, double *mean);
     // What each left token's embedding gives the neurons by the values of each head, (n, heads * hidden); NULL: it has
     // no heads, or tokens reach the neurons in other ways, too.
     ts_status (*read)(const void *weights, double *out);

@@ -43,7 +43,7 @@ ts_transformer_shape ts_transformer_shape_of(const ts_params *params) {
     int n = ts_network_order(params), outputs = (int)ts_params_integer(params, "outputs");
     return (ts_transformer_shape){
         .n = n,
-        .n_out = outputs > 0 ? outputs : n,
+        .n_out = outputs > 0 ? outputs : ts_network_classes(params),
         .model = (int)ts_params_integer(params, "d_model"),
         .heads = (int)ts_params_integer(params, "heads"),
         .head = (int)ts_params_integer(params, "d_head"),
@@ -209,9 +209,9 @@ static bool is_published(const ts_transformer_shape *s) {
 // out; per step: head_out, W_out W_U.
 static double step_operations(const ts_params *params, const ts_data *data) {
     ts_transformer_shape s = ts_transformer_shape_of(params);
-    double pairs = ts_params_real(params, "train_fraction") * s.n * s.n, rows = s.n + 3;
+    double all = data ? (double)data->table->pairs : (double)s.n * s.n; // all of them, without data
+    double pairs = ts_params_real(params, "train_fraction") * all, rows = s.n + 3;
     double inner = (double)s.heads * s.head, read = s.neurons;
-    (void)data;
     if (!is_published(&s))
         return 0;
     bool direct = ts_transformer_direct(&s, pairs);
@@ -249,4 +249,5 @@ const ts_model ts_model_transformer = {
     .step_operations = step_operations,
     .unit_bytes = unit_bytes,
     .headline = "test_loss",
+    .otherwise = "train_loss",
 };

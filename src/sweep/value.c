@@ -105,14 +105,25 @@ static ts_status read_one(ts_value_reader *reader, const ts_key *key, const ts_y
     return ts_fail(TS_ERROR_FATAL, "key '%s' has no type", key->name);
 }
 
+// What means the same is one value.
+static ts_status spell(ts_value_reader *reader, const ts_key *key, ts_value *value) {
+    char spelling[TS_SPELLING_BYTES];
+    const char *spelt = ts_task_spell(key, value->name, spelling);
+    if (spelt == value->name || strcmp(spelt, value->name) == 0)
+        return TS_OK;
+    value->name = ts_arena_copy(reader->arena, spelt, strlen(spelt));
+    return value->name ? TS_OK : TS_ERROR_MEMORY;
+}
+
 // As read_one, and looks at the value itself where its task has something to say about it.
 static ts_status read_checked(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, ts_value *value) {
     char message[1024];
     ts_status status = read_one(reader, key, node, value);
-    if (status != TS_OK || (key->type != TS_NAME && key->type != TS_FILE) ||
-        ts_task_check_value(key, value, !reader->filtered, message, sizeof message))
+    if (status != TS_OK || (key->type != TS_NAME && key->type != TS_FILE))
         return status;
-    return ts_faults_add(reader->faults, ts_value_line(reader, node), key->name, "%s", message);
+    if (!ts_task_check_value(key, value, !reader->filtered, message, sizeof message))
+        return ts_faults_add(reader->faults, ts_value_line(reader, node), key->name, "%s", message);
+    return key->type == TS_NAME ? spell(reader, key, value) : TS_OK;
 }
 
 static ts_status too_many(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, int64_t count) {

@@ -13,7 +13,8 @@ static const ts_key KEYS[] = {
 };
 
 static const char *check(const ts_params *params, char *message, size_t bytes) {
-    return ts_split_check(params, (int)ts_params_integer(params, "p"), message, bytes);
+    int64_t p = ts_params_integer(params, "p");
+    return ts_split_check(params, p * p, message, bytes);
 }
 
 // --- Derived quantities ---

@@ -38,6 +38,21 @@ TABLE_FIGURES = TRAINING_FIGURES + [
     "logit-hypotheses", "singular-values", "principal-components", "neuron-rows", "embedding-in-the-fourier-basis",
     "key-frequency-products"]
 
+# A group in another order, a table with pairs that are not there, a sum; without pairs to test.
+EXPRESSIONS = """
+task: expression
+p: 7
+embed: 16
+hidden: 16
+steps: 100
+checkpoints: {log: 10}
+cases:
+  - {expression: a*b, nonzero: true, train_fraction: 0.8}
+  - {expression: a/b, split: python}
+  - {expression: a**2 + b, train_fraction: 1, model: [mlp, transformer]}
+  - {expression: a + b, nonzero: true}
+"""
+
 # Two groups that alternate. Figures of damaged and unfinished files are drawn of this one: there are fewer panels.
 GROUPS = """
 task: group
@@ -527,6 +542,15 @@ def test_a_group_of_one_element_is_drawn(path, folder):
     out = run_sweep("{task: group, group: C1, embed: 16, hidden: 16, train_fraction: 1, steps: 5}", folder)
     pictures, _ = draw(out, os.path.join(folder, "figures"))
     assert "loss-curves" in pictures, pictures
+
+
+def test_expressions_are_drawn(path, folder):
+    out = run_sweep(EXPRESSIONS, folder)
+    pictures, page = draw(out, os.path.join(folder, "figures"))
+    assert "cannot be drawn" not in page, page
+    for name in TRAINING_FIGURES + ["logit-similarity", "value-logit-similarity", "embedding-fourier-norms"]:
+        assert name in pictures, (name, pictures)
+    check_loaded(out)
 
 
 def test_powers_get_their_figures(path, folder):

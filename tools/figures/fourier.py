@@ -231,7 +231,7 @@ def circle_of(keys, prefix):
     """Tokens in the order of their circle, for the left and the right side. None: not one to one, or no circle."""
     cyclic = re.fullmatch(r"C(\d+)", keys.get("group", ""))
     p = int(cyclic[1]) if cyclic else keys.get("p")
-    if p is None or (prefix and "m" not in keys):
+    if p is None or (prefix and "m" not in keys) or "expression" in keys:
         return None
     if not prefix:
         return np.arange(p), np.arange(p)

@@ -41,8 +41,11 @@ class Irrep:
 
 def group_of(results, instance):
     """The group in whose functions an instance is measured: the one that it names, Z_p of sums mod p, or that of the
-    table in a file. None: no group, or one whose elements stand in a file that the results do not hold."""
+    table in a file. None: no group, one whose elements stand in a file that the results do not hold, or that of an
+    expression, whose tokens may stand for its elements in any order."""
     keys = results.resolved(instance)
+    if "expression" in keys:
+        return None
     files = [value for value in keys.values() if isinstance(value, str) and value.startswith("sha256:")]
     content = stored_file(results, files[0]) if files else None
     if files and content is None:
