@@ -1,7 +1,10 @@
-"""Table models in numpy, from their trained parameters by name (W_x, W_y, W, W_U of an mlp; W_E, ... of a transformer).
+"""Models in numpy, from their trained parameters by name (W_x, W_y, W, W_U of an mlp; W_E, ... of a transformer; W, W_dec,
+b of an autoencoder, which is asked for by its class).
 
 Tokens are numbers or arrays of numbers, which broadcast as numpy's do. Everything is computed in float64.
 """
+
+import math
 
 import numpy as np
 
@@ -102,3 +105,28 @@ class Transformer:
         if readout is not None:
             direct, hidden = direct @ readout, hidden @ readout
         return self.residual(a, b) @ direct + self.hidden(a, b) @ hidden
+
+
+ACTIVATIONS = {  # of hidden layers, by the names of sweeps
+    "identity": lambda x: x, "relu": lambda x: np.maximum(x, 0), "square": np.square, "cube": lambda x: x ** 3,
+    "abs": np.abs, "gelu": lambda x: x * np.vectorize(math.erfc)(-x / math.sqrt(2)) / 2, "tanh": np.tanh,
+}
+
+
+class Autoencoder:
+    """hidden = f(W x), x_hat = relu(D^T hidden + b): D is W_dec, or W where there is none; b may be missing."""
+
+    def __init__(self, weights, hidden_activation="identity"):
+        weights = {name: np.asarray(values, dtype=np.float64) for name, values in weights.items()}
+        self.encoder = weights["W"]                            # (hidden, features)
+        self.decoder = weights.get("W_dec", self.encoder)      # (hidden, features)
+        self.bias = weights.get("b", np.zeros(self.encoder.shape[1]))
+        self.activation = ACTIVATIONS[hidden_activation]
+
+    def hidden(self, x):
+        """(..., hidden) of x (..., features)."""
+        return self.activation(np.asarray(x) @ self.encoder.T)
+
+    def reconstruct(self, x):
+        """x_hat (..., features) of x (..., features)."""
+        return np.maximum(self.hidden(x) @ self.decoder + self.bias, 0)
