@@ -173,6 +173,7 @@ typedef struct opened {
     double *nothing; // (hidden, n_out) NaN, where there is no unembedding; owned
     int *a, *b;      // (tokens) of a row of pairs
     int input;       // node of samples
+    int classes;     // results that a pair may have; 0: it has no pairs
     double *shift;   // room for ts_network_is_additive; NULL: it is not asked
     ts_slab slab;
 } opened;
@@ -231,7 +232,7 @@ static void row(const void *context, int a, double *h, double *logits, double *h
     if (graph->role[TS_HIDDEN_OUTPUT] >= 0)
         copy_rows(&o->all, graph->role[TS_HIDDEN_OUTPUT], hidden_logits);
     else if (hidden_logits)
-        fill_nan(hidden_logits, (size_t)graph->tokens * (size_t)graph->tokens);
+        fill_nan(hidden_logits, (size_t)graph->tokens * (size_t)o->classes);
 }
 
 // It takes attention alone, not the whole network.
@@ -318,7 +319,10 @@ static ts_status beside(const void *context, void **own) {
     opened *o = *own = ts_alloc_zero(1, sizeof *o, "a network's rows");
     if (!o)
         return TS_ERROR_MEMORY;
-    *o = (opened){.beside = first, .all.graph = first->all.graph, .attention.graph = first->attention.graph};
+    *o = (opened){.beside = first,
+                  .classes = first->classes,
+                  .all.graph = first->all.graph,
+                  .attention.graph = first->attention.graph};
     if (!take_row(o, (size_t)first->all.graph.tokens))
         return TS_ERROR_MEMORY;
     ts_status status = ts_pass_beside(&first->all.pass, &o->all.pass);
@@ -329,7 +333,7 @@ static ts_status beside(const void *context, void **own) {
 
 // Where the hidden layer does not reach the logits through a matrix, nothing is known of what comes through it.
 static ts_status take_unembedding(opened *o, ts_network *network) {
-    size_t numbers = (size_t)network->hidden * (size_t)o->all.graph.tokens;
+    size_t numbers = (size_t)network->hidden * (size_t)o->classes;
     network->residual = o->all.graph.role[TS_HIDDEN_OUTPUT] >= 0;
     network->u = of_role(o, TS_UNEMBED);
     if (network->u || numbers == 0)
@@ -395,6 +399,7 @@ ts_status ts_network_open(const ts_params *params, const float *parameters, ts_n
     if (!o)
         return TS_ERROR_MEMORY;
     o->params = params;
+    o->classes = params->schema->model->learns == TS_KIND_TABLE ? ts_network_classes(params) : 0;
     size_t tokens = params->schema->model->learns == TS_KIND_TABLE ? (size_t)ts_network_order(params) : 0;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&o->slab, "a network's measures") != TS_OK)
