@@ -5,6 +5,7 @@
 #include "backend/adam_constants.h"
 #include "backend/cuda.h"
 #include "backend/cuda_features.h"
+#include "backend/cuda_training.h"
 #include "backend/padded_layout.h"
 #include "base/memory.h"
 #include "model/autoencoder.h"
@@ -65,6 +66,8 @@ static bool same_schedule(const ts_params *a, const ts_params *b) {
            ts_params_real(a, "beta1") == ts_params_real(b, "beta1") &&
            ts_params_real(a, "beta2") == ts_params_real(b, "beta2") &&
            ts_params_integer(a, "steps") == ts_params_integer(b, "steps") &&
+           ts_params_real_or(a, "weight_decay", 0) == ts_params_real_or(b, "weight_decay", 0) &&
+           ts_params_real(a, "floor") == ts_params_real(b, "floor") &&
            ts_params_integer(a, "warmup") == ts_params_integer(b, "warmup") &&
            strcmp(ts_params_name(a, "schedule"), ts_params_name(b, "schedule")) == 0;
 }
@@ -324,7 +327,7 @@ const ts_engine ts_cuda_autoencoder = {
     .name = TS_FUSED,
     .help = TS_FUSED_HELP,
     .model = "autoencoder",
-    .can = ts_adam_can,
+    .can = ts_cuda_fused_can,
     .create = create,
     .destroy = destroy,
     .state_bytes = state_bytes,

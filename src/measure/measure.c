@@ -179,6 +179,8 @@ bool ts_measures_next(ts_measures *m) {
         }
         if (e->measure.without && ts_dimension_length(m->params, m->data, e->measure.without) > 0)
             m->length = 0;
+        if (e->measure.wanted && !e->measure.wanted(m->params))
+            m->length = 0;
         if (ts_measure_is_matrix(&e->measure) && !keeps_matrix(m->params, (double)m->length))
             m->length = 0;
     }

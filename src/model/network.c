@@ -40,7 +40,11 @@ ts_loss ts_network_loss(const ts_params *params) {
 }
 
 ts_activation ts_network_activation(const ts_params *params) {
-    return ACTIVATIONS[choice_of(params, "activation", ts_network_activations)];
+    return ts_network_activation_by(params, "activation");
+}
+
+ts_activation ts_network_activation_by(const ts_params *params, const char *key) {
+    return ACTIVATIONS[choice_of(params, key, ts_network_activations)];
 }
 
 bool ts_network_starts(const ts_params *params, const char *init) {
@@ -91,7 +95,7 @@ int64_t ts_network_train(const ts_params *params, const ts_table *table) {
 
 double ts_network_rows(const ts_params *params, const ts_data *data) {
     if (data->features)
-        return ts_feature_expected_rows(data->features, ts_params_integer(params, "batch"));
+        return ts_feature_expected_rows(data->features, ts_network_samples(params));
     return (double)ts_network_train(params, data->table);
 }
 
@@ -142,6 +146,23 @@ void ts_network_initialise(const ts_params *params, const ts_parameter_layout *l
             ts_torch_normal(&random, count, (float)(scale * (normal || !deviation ? 1 / sqrt(fan_in) : deviation[i])),
                             out);
     }
+}
+
+int64_t ts_network_samples(const ts_params *params) {
+    int64_t fixed = ts_params_integer(params, "samples");
+    return fixed > 0 ? fixed : ts_params_integer(params, "batch");
+}
+
+uint32_t ts_network_draw(const ts_params *params, int64_t step) {
+    return ts_params_integer(params, "samples") > 0 ? 0 : (uint32_t)step;
+}
+
+bool ts_network_target_is_absolute(const ts_params *params) {
+    return strcmp(ts_params_name(params, "target"), "abs") == 0;
+}
+
+double ts_network_penalty(const ts_params *params) {
+    return ts_params_real(params, "l1");
 }
 
 void ts_network_scale(const ts_params *params, int features, double *wide, float *narrow) {

@@ -48,7 +48,8 @@ extern const char *const ts_network_inits[];       // TS_INIT_NAMES
 // What these keys say; of a model without them their default.
 ts_loss ts_network_loss(const ts_params *params);
 ts_activation ts_network_activation(const ts_params *params);
-bool ts_network_starts(const ts_params *params, const char *init); // whether `init` is this
+ts_activation ts_network_activation_by(const ts_params *params, const char *key); // of another key with these choices
+bool ts_network_starts(const ts_params *params, const char *init);                // whether `init` is this
 
 // As ts_engine.can, of engines with kernels of whole steps of one network: whether all keys that make it another one
 // (TS_DEFINES) have their default.
@@ -76,6 +77,17 @@ uint64_t ts_network_init_seed(const ts_params *params); // of initial weights
 // sqrt(fan_in); `kaiming`, uniform in +- sqrt(6 / fan_in); all times init_scale. Biases are 0, gains 1.
 void ts_network_initialise(const ts_params *params, const ts_parameter_layout *layout, const float *deviation,
                            float *parameters);
+
+// Of networks that learn features: samples of a step, 0 for every input by its probability, and the step at which they
+// are drawn: the first one's stay where the training set is fixed (key `samples`).
+int64_t ts_network_samples(const ts_params *params);
+uint32_t ts_network_draw(const ts_params *params, int64_t step);
+
+// Whether it is compared with the absolute value of its input, and not with the input.
+bool ts_network_target_is_absolute(const ts_params *params);
+
+// What each column behind x_hat (ts_graph.penalised) counts in the loss.
+double ts_network_penalty(const ts_params *params);
 
 // What the square of each feature's error counts in the loss, importance / features: in either precision, or both
 // (features); NULL: not wanted.

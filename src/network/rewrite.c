@@ -258,6 +258,7 @@ static ts_status apply(workspace *space, const ts_graph *from, const choice *cho
                    .factor = space->factor};
     ts_graph_restart(to, &from->layout, from->tokens);
     to->loss = from->loss;
+    to->penalised = from->penalised;
     ts_graph_count_uses(from, w.uses);
     for (int i = 0; i < from->count; i++) {
         if (!w.uses[i])
@@ -397,6 +398,7 @@ static ts_status find_kept(const ts_graph *from, double pairs, ts_graph *to) {
     pthread_mutex_unlock(&kept.lock);
     to->layout = from->layout;
     to->loss = from->loss;
+    to->penalised = from->penalised;
     return status;
 }
 
