@@ -304,7 +304,7 @@ TEST(test_the_split_is_a_prefix_of_randperm) {
             *perm = ts_alloc((size_t)(n * n) * sizeof(int), "pairs");
         int64_t train;
         ts_torch_random random;
-        ts_table_split(data->table, 2, SPLITS[i].fraction, pairs, &train);
+        ts_table_split(data->table, TS_SHUFFLE_TORCH, 2, SPLITS[i].fraction, pairs, &train);
         ts_torch_seed(&random, 2);
         ts_torch_randperm(&random, n * n, perm);
         assert_memory_equal(pairs, perm, (size_t)(n * n) * sizeof(int));

@@ -15,7 +15,7 @@
 static int parts_of(const ts_params *params, const ts_data *data) {
     ts_graph graph;
     ts_plan plan;
-    int64_t pairs = ts_network_train(params, data->table->n);
+    int64_t pairs = ts_network_train(params, data->table);
     assert_int_equal(ts_model_define_training(params, data, &graph), TS_OK);
     assert_int_equal(ts_plan_make(&graph, 0, &plan), TS_OK);
     int parts = ts_plan_parts(&plan, pairs);

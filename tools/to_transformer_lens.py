@@ -61,7 +61,10 @@ def read(path):
             weights, keys = read_hdf5(path) if head == b"\x89HDF\r\n\x1a\n" else read_safetensors(path)
     except (OSError, ValueError, KeyError, struct.error) as fault:
         raise ExportError(f"{path}: not a file of `toysweep export` ({fault})") from fault
-    weights = {networks.PUBLISHED.get(name, name): values for name, values in weights.items()}
+    weights = networks.own_names(weights)
+    if networks.is_transformer(weights) and networks.differs(weights, keys):
+        raise ExportError(f"{path}: a transformer with other keys than the published one (layers, context, bias, ...), of "
+                          "which this tool makes no module; tools/networks.py computes it in numpy")
     if not networks.is_known(weights):
         raise ExportError(f"{path}: parameters {', '.join(weights)} are those of no table model (mlp, transformer)")
     return weights, keys

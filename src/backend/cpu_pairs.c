@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 void ts_cpu_pairs_begin(ts_cpu_pairs *p, const ts_training_spec *spec) {
-    p->train = ts_network_train(&spec->params[0], spec->data->table->n);
+    p->train = ts_network_train(&spec->params[0], spec->data->table);
 }
 
 void ts_cpu_pairs_take(ts_cpu_pairs *p, const ts_training_spec *spec, ts_slab *slab) {

@@ -5,6 +5,7 @@
 #include "backend/cuda_training.h"
 #include "cuda/mlp.h"
 #include "model/mlp.h"
+#include "model/network.h"
 #include "task/data.h"
 
 enum { W_X, W_Y, W, W_U };
@@ -187,8 +188,7 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
 // Twelve rounds of the pairs' blocks, one to a multiprocessor, and none of a thirteenth: what the last one leaves empty
 // then costs little, and so does starting the kernels of a step.
 static int64_t fill(const ts_params *params, const struct ts_data *data) {
-    double n = data->table->n, pairs = ts_params_real(params, "train_fraction") * n * n;
-    return ts_cuda_fill(ts_mlp_fused_blocks((int)pairs), 1, 12);
+    return ts_cuda_fill(ts_mlp_fused_blocks((int)ts_network_train(params, data->table)), 1, 12);
 }
 
 const ts_engine ts_cuda_mlp = {

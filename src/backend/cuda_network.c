@@ -74,7 +74,7 @@ static void take(void *handle) {
     ts_samples_work *samples = &t->samples;
     samples->x = ts_cuda_pass_rows(&t->pass, ts_graph_input_node(&t->graph));
     samples->output = ts_cuda_pass_rows(&t->pass, t->graph.output);
-    ts_cuda_samples_take(samples, &base->spec, samples->x.stride, &base->device);
+    ts_cuda_samples_take(samples, &base->spec, t->graph.penalised, &base->device);
     samples->begun = ts_cuda_training_begun(base);
     samples->taken = ts_cuda_training_taken(base);
     samples->stopped = ts_cuda_training_stopped(base);
@@ -85,7 +85,7 @@ static ts_status initialise(void *handle) {
     training *t = handle;
     return t->base.spec.data->table
                ? TS_OK
-               : ts_cuda_samples_upload(&t->samples, &t->base.spec, t->samples.x.stride, t->base.stream);
+               : ts_cuda_samples_upload(&t->samples, &t->base.spec, t->graph.penalised, t->base.stream);
 }
 
 // --- A step ---
@@ -244,7 +244,7 @@ static int64_t fill(const ts_params *params, const struct ts_data *data) {
     ts_samples_work samples;
     if (!data->table)
         ts_cuda_samples_begin(&samples, &one);
-    int64_t rows = data->table ? ts_network_train(params, data->table->n) : samples.batch;
+    int64_t rows = data->table ? ts_network_train(params, data->table) : samples.batch;
     int columns = data->table ? ts_network_outputs(params) : data->features->features;
     return ts_cuda_fill((rows + 127) / 128 * ((columns + 63) / 64), 3, 20);
 }

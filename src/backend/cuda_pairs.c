@@ -9,7 +9,7 @@
 
 void ts_cuda_pairs_begin(ts_cuda_pairs *p, const ts_training_spec *spec) {
     const ts_table *table = spec->data->table;
-    int64_t pairs = ts_network_train(&spec->params[0], table->n);
+    int64_t pairs = ts_network_train(&spec->params[0], table);
     *p = (ts_cuda_pairs){
         .tokens = table->n,
         .n_out = ts_network_outputs(&spec->params[0]),

@@ -4,6 +4,7 @@
 // changes no bits. In one file, some 500 lines, since each step of the algebra forwards is read with its way back.
 #include "backend/cuda_training.h"
 #include "cuda/transformer.h"
+#include "model/network.h"
 #include "model/transformer.h"
 #include "task/data.h"
 
@@ -451,7 +452,7 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
 // Twenty rounds of tiles of the logits, of 128 x 64 and three to a multiprocessor (kernels/cuda/product.cu), and none
 // of another: the many small products of a step fill the GPU only then.
 static int64_t fill(const ts_params *params, const struct ts_data *data) {
-    double n = data->table->n, pairs = ts_params_real(params, "train_fraction") * n * n;
+    double pairs = (double)ts_network_train(params, data->table);
     int64_t tiles = ((int64_t)pairs + 127) / 128 * ((data->table->n_out + 63) / 64);
     return ts_cuda_fill(tiles, 3, 20);
 }

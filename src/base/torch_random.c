@@ -40,11 +40,15 @@ uint32_t ts_torch_u32(ts_torch_random *random) {
 void ts_torch_randperm(ts_torch_random *random, int64_t count, int *out) {
     for (int64_t i = 0; i < count; i++)
         out[i] = (int)i;
+    ts_torch_shuffle(random, count, out);
+}
+
+void ts_torch_shuffle(ts_torch_random *random, int64_t count, int *list) {
     for (int64_t i = 0; i < count - 1; i++) {
         int64_t other = i + ts_torch_u32(random) % (count - i);
-        int swapped = out[i];
-        out[i] = out[other];
-        out[other] = swapped;
+        int swapped = list[i];
+        list[i] = list[other];
+        list[other] = swapped;
     }
 }
 

@@ -19,6 +19,8 @@ uint32_t ts_torch_u32(ts_torch_random *random);
 // torch.randperm(count) -> out (count); count < 2^31.
 void ts_torch_randperm(ts_torch_random *random, int64_t count, int *out);
 
+// The same order of any list of `count` numbers, in place: list[torch.randperm(count)].
+void ts_torch_shuffle(ts_torch_random *random, int64_t count, int *list);
 // As tensor.uniform_(-bound, bound) of a float32 tensor with `count` elements.
 void ts_torch_uniform(ts_torch_random *random, int64_t count, float bound, float *out);
 

@@ -3,21 +3,39 @@
 
 typedef struct attention {
     const ts_network *network;
-    ts_sums sums; // (heads, sources)
+    const ts_table *table;
+    double *share; // (n, n) of each pair in the mean; NULL: all pairs are there, and have the same
+    ts_sums sums;  // (heads, sources)
+    ts_slab slab;
 } attention;
+
+static ts_status share_pairs(attention *m) {
+    size_t all = (size_t)m->table->n * (size_t)m->table->n;
+    if ((size_t)m->table->pairs == all)
+        return TS_OK;
+    for (int pass = 0; pass < 2; pass++) {
+        if (pass == 1 && ts_slab_reserve(&m->slab, "attention") != TS_OK)
+            return TS_ERROR_MEMORY;
+        m->share = ts_slab_take(&m->slab, all, sizeof(double));
+    }
+    for (size_t i = 0; i < all; i++)
+        m->share[i] = m->table->result[i] == TS_UNDEFINED ? 0 : 1 / (double)m->table->pairs;
+    return TS_OK;
+}
 
 static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     attention *m = state;
     (void)chart;
     m->network = measuring->network;
+    m->table = measuring->pairs->table;
     m->sums.numbers = (size_t)m->network->heads * (size_t)m->network->sources;
-    return TS_OK;
+    return m->network->attend ? share_pairs(m) : TS_OK;
 }
 
 static void add(const void *state, ts_rows *rows, int a, double *sums) {
     const attention *m = state;
     if (m->network->attend)
-        m->network->attend(rows->weights, a, sums);
+        m->network->attend(rows->weights, a, m->share ? m->share + (size_t)a * (size_t)m->table->n : NULL, sums);
 }
 
 static const ts_measure ROWS[] = {
@@ -37,4 +55,5 @@ const ts_family ts_family_attention = {
     .begin = begin,
     .add = add,
     .sums = offsetof(attention, sums),
+    .slab = offsetof(attention, slab),
 };

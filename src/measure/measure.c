@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "measure/dimension.h"
 #include "measure/family.h"
+#include "measure/renumbered.h"
 #include "model/model.h"
 
 #include <math.h>
@@ -15,7 +16,8 @@
 extern const ts_family ts_family_learning, ts_family_group, ts_family_neurons, ts_family_basis, ts_family_group_losses,
     ts_family_clusters, ts_family_cyclic, ts_family_dihedral, ts_family_regions, ts_family_cyclic_spectrum,
     ts_family_dihedral_spectrum, ts_family_output_weights, ts_family_cyclic_weights, ts_family_dihedral_weights,
-    ts_family_attention, ts_family_reconstruction, ts_family_geometry, ts_family_final_keys;
+    ts_family_attention, ts_family_reconstruction, ts_family_geometry, ts_family_final_keys, ts_family_margin,
+    ts_family_concentration, ts_family_clock, ts_family_symmetricity, ts_family_cosets, ts_family_interventions;
 
 // A family stands below those whose states it uses.
 static const ts_family *const FAMILIES[] = {
@@ -37,6 +39,12 @@ static const ts_family *const FAMILIES[] = {
     &ts_family_reconstruction,
     &ts_family_geometry,
     &ts_family_final_keys,
+    &ts_family_margin,
+    &ts_family_concentration,
+    &ts_family_clock,
+    &ts_family_symmetricity,
+    &ts_family_cosets,
+    &ts_family_interventions,
 };
 enum { N_FAMILIES = sizeof FAMILIES / sizeof *FAMILIES };
 
@@ -140,7 +148,7 @@ static bool has_family(const ts_data *data, const ts_family *family, int chart) 
     bool has_chart = !family->charts || (data->symmetry && chart < data->symmetry->charts);
     int circles = data->symmetry ? data->symmetry->circles : 0;
     bool has_circles = !family->most_circles || (circles >= family->least_circles && circles <= family->most_circles);
-    return of_kind && has_chart && has_circles;
+    return of_kind && has_chart && has_circles && (!family->has || family->has(data));
 }
 
 static bool keeps_matrix(const ts_params *params, double numbers) {
@@ -170,6 +178,8 @@ bool ts_measures_next(ts_measures *m) {
             m->length *= m->size[d];
         }
         if (e->measure.without && ts_dimension_length(m->params, m->data, e->measure.without) > 0)
+            m->length = 0;
+        if (e->measure.wanted && !e->measure.wanted(m->params))
             m->length = 0;
         if (ts_measure_is_matrix(&e->measure) && !keeps_matrix(m->params, (double)m->length))
             m->length = 0;
@@ -334,6 +344,9 @@ static void forget(const ts_measuring *measuring, double *out) {
 
 // As `measuring` says, but for the pairs. opened: whether there is a network.
 static ts_status measure(ts_measuring *measuring, ts_status opened, double *out) {
+    const ts_symmetry *symmetry = measuring->data->symmetry;
+    const ts_network *given = measuring->network;
+    ts_renumbered renumbered = {0};
     ts_pairs pairs = {0};
     ts_walk *walk = NULL;
     states s = {0};
@@ -342,6 +355,10 @@ static ts_status measure(ts_measuring *measuring, ts_status opened, double *out)
     forget(measuring, out);
     measuring->pause = measuring->help ? measuring->help->pause : NULL;
     measuring->states = &s.of[0][0];
+    if (status == TS_OK && symmetry && symmetry->table) {
+        status = ts_renumbered_open(given, symmetry, &renumbered);
+        measuring->network = &renumbered.network;
+    }
     if (status == TS_OK && table)
         status = ts_pairs_create(measuring->params, measuring->data, measuring->network, measuring->pause, &pairs);
     if (status == TS_OK && table)
@@ -360,6 +377,8 @@ static ts_status measure(ts_measuring *measuring, ts_status opened, double *out)
     ts_free(s.total);
     ts_walk_free(walk);
     ts_pairs_free(&pairs);
+    ts_renumbered_close(&renumbered);
+    measuring->network = given;
     measuring->pairs = NULL;
     measuring->states = NULL;
     measuring->walk = NULL;

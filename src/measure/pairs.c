@@ -12,9 +12,13 @@ static const double KEPT_BYTES = 128e6;
 ts_status ts_pairs_create(const ts_params *params, const ts_data *data, const ts_network *network,
                           const atomic_int *pause, ts_pairs *p) {
     const ts_table *table = data->table;
+    const ts_symmetry *symmetry = data->symmetry && data->symmetry->table ? data->symmetry : NULL; // renumbers
     size_t n = (size_t)table->n;
     int *pairs = NULL;
-    *p = (ts_pairs){.network = network, .table = table, .pause = pause, .stride = ts_loss_stride(table->n_out)};
+    *p = (ts_pairs){.network = network,
+                    .table = symmetry ? symmetry->table : table,
+                    .pause = pause,
+                    .stride = ts_loss_stride(table->n_out)};
     p->outputs = network->outputs > 0 ? network->outputs : table->n_out;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&p->slab, "a network's pairs") != TS_OK)
@@ -24,8 +28,10 @@ ts_status ts_pairs_create(const ts_params *params, const ts_data *data, const ts
     }
     ts_network_pairs(params, table, pairs, &p->train);
     memset(p->is_train, 0, n * n);
-    for (int64_t i = 0; i < p->train; i++)
-        p->is_train[pairs[i]] = 1;
+    for (int64_t i = 0; i < p->train; i++) {
+        size_t a = (size_t)pairs[i] / n, b = (size_t)pairs[i] % n;
+        p->is_train[symmetry ? (size_t)symmetry->element[a] * n + (size_t)symmetry->element[b] : a * n + b] = 1;
+    }
     return TS_OK;
 }
 

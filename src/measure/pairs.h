@@ -13,7 +13,7 @@ enum { TS_PAIRS_KEPT = 12 };
 
 typedef struct ts_pairs {
     const ts_network *network;
-    const ts_table *table;
+    const ts_table *table;   // in the group's numbers (ts_symmetry.table), as the network is
     const atomic_int *pause; // passes over the pairs end early if it says stop; NULL: nobody asks
     uint8_t *is_train;       // (n * n)
     int64_t train;           // training pairs

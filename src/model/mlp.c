@@ -42,7 +42,7 @@ ts_mlp_shape ts_mlp_shape_of(const ts_params *params) {
     bool both = strcmp(bias, "both") == 0;
     ts_mlp_shape s = {
         .n = n,
-        .n_out = n,
+        .n_out = ts_network_classes(params),
         .embed = (int)ts_params_integer(params, "embed"),
         .hidden = (int)ts_params_integer(params, "hidden"),
         .hidden_bias = both || strcmp(bias, "hidden") == 0,
@@ -203,12 +203,13 @@ static int64_t width(const ts_params *params, const char *name) {
     return strcmp(name, "neuron") == 0 ? ts_mlp_shape_of(params).hidden : 0;
 }
 
-// Three products of pairs x hidden x n_out, and, with embeddings, six of n x embed x hidden.
+// Three products of pairs x hidden x n_out, and, with embeddings, six of n x embed x hidden. Without data all pairs
+// count.
 static double step_operations(const ts_params *params, const ts_data *data) {
     ts_mlp_shape s = ts_mlp_shape_of(params);
-    double pairs = ts_params_real(params, "train_fraction") * s.n * s.n;
+    double all = data ? (double)data->table->pairs : (double)s.n * s.n;
+    double pairs = ts_params_real(params, "train_fraction") * all;
     double embed = is_one_hot(&s) ? 0 : 12.0 * s.n * s.embed * s.hidden;
-    (void)data;
     return 6.0 * pairs * s.hidden * s.n_out + embed;
 }
 
@@ -236,4 +237,5 @@ const ts_model ts_model_mlp = {
     .step_operations = step_operations,
     .unit_bytes = unit_bytes,
     .headline = "test_loss",
+    .otherwise = "train_loss",
 };

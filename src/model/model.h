@@ -51,9 +51,12 @@ typedef struct ts_model {
     // what the definition comes to: so is this.
     double (*unit_bytes)(const ts_params *params, const struct ts_data *data);
 
-    const char *headline; // the final measure that reports show, known of every instance that is done
+    const char *headline; // the final measure that reports show, known of every instance that is done (but: otherwise)
     // What they show in its place where it is known, the best first; NULL ends the list. NULL: there is nothing better.
     const char *const *better;
+    // What they show where the headline is known of nothing, as the test loss is where all pairs are trained on. NULL:
+    // there is no such case.
+    const char *otherwise;
 } ts_model;
 
 extern const ts_model *const ts_models[]; // NULL-terminated
@@ -62,6 +65,11 @@ const char *ts_model_published(const ts_model *model, const char *tensor); // th
 
 // The k-th name, k = 0, 1, ..., that the tensor may have in a file: published, its own, others. NULL: no more.
 const char *ts_model_file_name(const ts_model *model, const char *tensor, int k);
+
+// Weights that an instance begins with (parameters), in float32 or as exactly as they are known: those of `init_from`,
+// rounded to the nearest, else those that its model draws. NaN where the former are not at hand (ts_initial).
+void ts_model_initialise(const ts_params *params, float *parameters);
+void ts_model_initialise_exactly(const ts_params *params, double *parameters, float *scratch);
 
 // The network of an instance, as its model defines it; free with ts_graph_free, also after a fault.
 ts_status ts_model_define(const ts_params *params, struct ts_graph *graph);

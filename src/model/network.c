@@ -2,10 +2,13 @@
 #include "model/network.h"
 
 #include "base/torch_random.h"
+#include "model/additive.h"
+#include "network/degree.h"
 #include "network/loss.h"
 #include "network/pass.h"
 #include "network/rewrite.h"
 #include "task/data.h"
+#include "task/split.h"
 #include "task/task.h"
 
 #include <math.h>
@@ -37,7 +40,11 @@ ts_loss ts_network_loss(const ts_params *params) {
 }
 
 ts_activation ts_network_activation(const ts_params *params) {
-    return ACTIVATIONS[choice_of(params, "activation", ts_network_activations)];
+    return ts_network_activation_by(params, "activation");
+}
+
+ts_activation ts_network_activation_by(const ts_params *params, const char *key) {
+    return ACTIVATIONS[choice_of(params, key, ts_network_activations)];
 }
 
 bool ts_network_starts(const ts_params *params, const char *init) {
@@ -61,9 +68,15 @@ int ts_network_order(const ts_params *params) {
     return (int)order;
 }
 
+// Those of a task that says nothing of its results are its elements.
+int ts_network_classes(const ts_params *params) {
+    double classes;
+    return ts_task_derive(params, "classes", &classes) ? (int)classes : ts_network_order(params);
+}
+
 int ts_network_outputs(const ts_params *params) {
     int outputs = (int)params->schema->model->width(params, "output");
-    return outputs > 0 ? outputs : ts_network_order(params);
+    return outputs > 0 ? outputs : ts_network_classes(params);
 }
 
 static uint64_t own_seed(const ts_params *params, const char *name) {
@@ -76,18 +89,19 @@ static int ascending(const void *a, const void *b) {
     return (left > right) - (left < right);
 }
 
-int64_t ts_network_train(const ts_params *params, int n) {
-    return (int64_t)(ts_params_real(params, "train_fraction") * ((double)n * n));
+int64_t ts_network_train(const ts_params *params, const ts_table *table) {
+    return ts_table_share(table->pairs, ts_params_real(params, "train_fraction"));
 }
 
 double ts_network_rows(const ts_params *params, const ts_data *data) {
     if (data->features)
-        return ts_feature_expected_rows(data->features, ts_params_integer(params, "batch"));
-    return (double)ts_network_train(params, data->table->n);
+        return ts_feature_expected_rows(data->features, ts_network_samples(params));
+    return (double)ts_network_train(params, data->table);
 }
 
 void ts_network_pairs(const ts_params *params, const ts_table *table, int *pairs, int64_t *train) {
-    ts_table_split(table, own_seed(params, "split_seed"), ts_params_real(params, "train_fraction"), pairs, train);
+    ts_table_split(table, ts_split_shuffle(params), own_seed(params, "split_seed"),
+                   ts_params_real(params, "train_fraction"), pairs, train);
     // Sums then run over pairs in the order of the table, where neighbours share their left embedding.
     qsort(pairs, (size_t)*train, sizeof *pairs, ascending);
 }
@@ -95,7 +109,7 @@ void ts_network_pairs(const ts_params *params, const ts_table *table, int *pairs
 const char *ts_network_check(const ts_parameter_layout *layout, char *message, size_t bytes) {
     for (int i = 0; i < layout->count; i++) {
         const ts_tensor *tensor = &layout->tensor[i];
-        if (tensor->kind != TS_WEIGHTS || ts_tensor_numbers(tensor) >= TS_TORCH_NORMALS)
+        if (tensor->kind != TS_DRAWN || ts_tensor_numbers(tensor) >= TS_TORCH_NORMALS)
             continue;
         snprintf(message, bytes, "%s would have %lld numbers; PyTorch's streams need at least %d", tensor->name,
                  (long long)ts_tensor_numbers(tensor), TS_TORCH_NORMALS);
@@ -124,7 +138,7 @@ void ts_network_initialise(const ts_params *params, const ts_parameter_layout *l
         int64_t count = ts_tensor_numbers(tensor);
         double fan_in = (double)tensor->fan_in;
         float *out = parameters + tensor->offset;
-        if (tensor->kind != TS_WEIGHTS)
+        if (tensor->kind != TS_DRAWN)
             fill(out, count, tensor->kind == TS_GAIN ? 1 : 0);
         else if (kaiming)
             ts_torch_uniform(&random, count, (float)(scale * sqrt(6 / fan_in)), out);
@@ -132,6 +146,23 @@ void ts_network_initialise(const ts_params *params, const ts_parameter_layout *l
             ts_torch_normal(&random, count, (float)(scale * (normal || !deviation ? 1 / sqrt(fan_in) : deviation[i])),
                             out);
     }
+}
+
+int64_t ts_network_samples(const ts_params *params) {
+    int64_t fixed = ts_params_integer(params, "samples");
+    return fixed > 0 ? fixed : ts_params_integer(params, "batch");
+}
+
+uint32_t ts_network_draw(const ts_params *params, int64_t step) {
+    return ts_params_integer(params, "samples") > 0 ? 0 : (uint32_t)step;
+}
+
+bool ts_network_target_is_absolute(const ts_params *params) {
+    return strcmp(ts_params_name(params, "target"), "abs") == 0;
+}
+
+double ts_network_penalty(const ts_params *params) {
+    return ts_params_real(params, "l1");
 }
 
 void ts_network_scale(const ts_params *params, int features, double *wide, float *narrow) {
@@ -162,7 +193,9 @@ typedef struct opened {
     double *weights; // (parameters)
     double *nothing; // (hidden, n_out) NaN, where there is no unembedding; owned
     int *a, *b;      // (tokens) of a row of pairs
+    int classes;     // n_out
     int input;       // node of samples
+    double *shift;   // room for ts_network_is_additive; NULL: it is not asked
     ts_slab slab;
 } opened;
 
@@ -178,6 +211,7 @@ static void free_opened(void *context) {
         ts_free(o->nothing);
     }
     ts_slab_free(&o->slab);
+    ts_free(o->shift);
     ts_free(o);
 }
 
@@ -219,18 +253,18 @@ static void row(const void *context, int a, double *h, double *logits, double *h
     if (graph->role[TS_HIDDEN_OUTPUT] >= 0)
         copy_rows(&o->all, graph->role[TS_HIDDEN_OUTPUT], hidden_logits);
     else if (hidden_logits)
-        fill_nan(hidden_logits, (size_t)graph->tokens * (size_t)graph->tokens);
+        fill_nan(hidden_logits, (size_t)graph->tokens * (size_t)o->classes);
 }
 
 // It takes attention alone, not the whole network.
-static void attend(const void *context, int a, double *mean) {
+static void attend(const void *context, int a, const double *share, double *mean) {
     opened *o = (opened *)context;
     const ts_graph *graph = &o->attention.graph;
     int tokens = o->all.graph.tokens, width = graph->node[graph->output].width;
     make_row(o, &o->attention, a);
     const double *weights = o->attention.pass.value[graph->output];
     for (int i = 0; i < tokens * width; i++)
-        mean[i % width] += weights[i] / ((double)tokens * tokens);
+        mean[i % width] += share ? weights[i] * share[i / width] : weights[i] / ((double)tokens * tokens);
 }
 
 static void reconstruct(const void *context, const int *active, const float *value, int count, double *x_hat) {
@@ -244,13 +278,16 @@ static void reconstruct(const void *context, const int *active, const float *val
     memcpy(x_hat, o->all.pass.value[o->all.graph.output], features * sizeof *x_hat);
 }
 
-// The route to `output` of a model's network; ROLES: to its output, and all roles.
-static ts_status open_route(const ts_params *params, ts_role output, const double *weights, route *to) {
+// The route to `output` of a model's network; ROLES: to its output, and all roles. *degree: its degree; NULL: not
+// wanted.
+static ts_status open_route(const ts_params *params, ts_role output, const double *weights, int *degree, route *to) {
     ts_graph defined;
     ts_status status = ts_model_define(params, &defined);
     double tokens = defined.tokens;
     if (status == TS_OK)
         status = ts_model_check_roles(params, &defined);
+    if (status == TS_OK && degree)
+        status = ts_graph_degree(&defined, degree);
     to->reads = status == TS_OK && defined.role[TS_READ] >= 0;
     if (status == TS_OK && output == TS_ROLES)
         defined.role[TS_READ] = -1; // it has a pass of its own: read_tokens
@@ -303,7 +340,11 @@ static ts_status beside(const void *context, void **own) {
     opened *o = *own = ts_alloc_zero(1, sizeof *o, "a network's rows");
     if (!o)
         return TS_ERROR_MEMORY;
-    *o = (opened){.beside = first, .all.graph = first->all.graph, .attention.graph = first->attention.graph};
+    *o = (opened){.params = first->params,
+                  .beside = first,
+                  .all.graph = first->all.graph,
+                  .attention.graph = first->attention.graph,
+                  .classes = first->classes};
     if (!take_row(o, (size_t)first->all.graph.tokens))
         return TS_ERROR_MEMORY;
     ts_status status = ts_pass_beside(&first->all.pass, &o->all.pass);
@@ -314,7 +355,7 @@ static ts_status beside(const void *context, void **own) {
 
 // Where the hidden layer does not reach the logits through a matrix, nothing is known of what comes through it.
 static ts_status take_unembedding(opened *o, ts_network *network) {
-    size_t numbers = (size_t)network->hidden * (size_t)o->all.graph.tokens;
+    size_t numbers = (size_t)network->hidden * (size_t)o->classes;
     network->residual = o->all.graph.role[TS_HIDDEN_OUTPUT] >= 0;
     network->u = of_role(o, TS_UNEMBED);
     if (network->u || numbers == 0)
@@ -355,7 +396,20 @@ static ts_status fill_in(const ts_params *params, opened *o, ts_network *network
     network->attend = attend;
     network->heads = (int)params->schema->model->width(params, "head");
     network->sources = node_of_role(o, TS_ATTENTION)->width / network->heads;
-    return open_route(params, TS_ATTENTION, o->weights, &o->attention);
+    return open_route(params, TS_ATTENTION, o->weights, NULL, &o->attention);
+}
+
+static ts_status take_shifts(opened *o, ts_network *network) {
+    int outputs = o->all.graph.node[o->all.graph.output].width;
+    if (!network->embeds_neurons || network->residual)
+        return TS_OK;
+    o->shift = ts_alloc((size_t)(3 * network->hidden + outputs) * sizeof *o->shift, "a network's biases");
+    if (!o->shift)
+        return TS_ERROR_MEMORY;
+    network->shift = o->shift;
+    network->output_shift = o->shift + network->hidden;
+    network->additive = ts_network_is_additive(&o->all.pass, &network->activation, o->shift);
+    return TS_OK;
 }
 
 ts_status ts_network_open(const ts_params *params, const float *parameters, ts_network *network) {
@@ -366,8 +420,10 @@ ts_status ts_network_open(const ts_params *params, const float *parameters, ts_n
         (ts_network){.weights = o, .free = free_opened, .beside = beside, .row = row, .reconstruct = reconstruct};
     if (!o)
         return TS_ERROR_MEMORY;
+    bool of_table = params->schema->model->learns == TS_KIND_TABLE;
+    size_t tokens = of_table ? (size_t)ts_network_order(params) : 0;
     o->params = params;
-    size_t tokens = params->schema->model->learns == TS_KIND_TABLE ? (size_t)ts_network_order(params) : 0;
+    o->classes = of_table ? ts_network_classes(params) : 0;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&o->slab, "a network's measures") != TS_OK)
             return TS_ERROR_MEMORY;
@@ -377,13 +433,14 @@ ts_status ts_network_open(const ts_params *params, const float *parameters, ts_n
     }
     for (int64_t i = 0; i < layout.total; i++)
         o->weights[i] = parameters[i];
-    ts_status status = open_route(params, TS_ROLES, o->weights, &o->all);
+    ts_status status = open_route(params, TS_ROLES, o->weights, &network->degree, &o->all);
     if (status != TS_OK)
         return status;
     o->input = ts_graph_input_node(&o->all.graph);
     network->all = o->weights;
     network->parameters = layout.total;
-    return fill_in(params, o, network);
+    status = fill_in(params, o, network);
+    return status == TS_OK ? take_shifts(o, network) : status;
 }
 
 void ts_network_close(ts_network *network) {

@@ -142,6 +142,10 @@ typedef struct winner {
     judged of;
 } winner;
 
+static bool is_otherwise(const ts_model *model, const char *measure) {
+    return model->otherwise && strcmp(model->otherwise, measure) == 0;
+}
+
 // Of the instances for which the expression holds, all of which must have one headline measure.
 static ts_status find_best(choice *c, const uint8_t *status, winner *b) {
     for (int64_t i = 0; i < ts_sweep_instances(c->sweep); i++) {
@@ -163,8 +167,14 @@ static ts_status find_best(choice *c, const uint8_t *status, winner *b) {
                 return tested;
         }
         b->model = b->model ? b->model : own;
-        const char *measure;
+        const char *measure = NULL;
         double value = judge(&b->of, i, &measure);
+        if (measure && b->measure && is_otherwise(own, measure) != is_otherwise(own, b->measure))
+            return ts_fail(
+                TS_ERROR_USER,
+                "--instance best: some instances have test pairs, and a %s, and some have none, which do not "
+                "compare; choose by --where, such as 'train_fraction < 1'",
+                own->headline);
         if (!isnan(value) && (b->instance < 0 || value < b->value)) {
             b->instance = i;
             b->measure = measure;

@@ -1,6 +1,7 @@
-// Whether a case has values that its schema alone does not refuse: `keys` that are no irreps of its table, and keys of
-// earlier versions. See spec.h.
+// Whether a case has values that its schema alone does not refuse: `keys` that are no irreps of its table, keys of
+// earlier versions, and a `stop` without pairs to test. See spec.h.
 #include "base/memory.h"
+#include "model/network.h"
 #include "sweep/cursor.h"
 #include "sweep/nearest.h"
 #include "sweep/spec.h"
@@ -89,6 +90,37 @@ static ts_status check_retired(ts_spec *spec, const ts_cursor *cursor) {
     return TS_OK;
 }
 
+// Whether all pairs of a table are trained on.
+static bool has_no_test(const ts_params *params) {
+    double pairs;
+    if (!ts_task_derive(params, "pairs", &pairs)) {
+        int order = ts_network_order(params);
+        pairs = (double)order * order;
+    }
+    return ts_table_share((int64_t)pairs, ts_params_real(params, "train_fraction")) == (int64_t)pairs;
+}
+
+// Stops that could never come, of any instance of a case; the cursor is at one of them.
+static ts_status check_stop(ts_spec *spec, ts_cursor *cursor, const ts_case *of) {
+    const ts_sweep *sweep = spec->sweep;
+    const ts_params *params = &cursor->params;
+    int64_t i = 0;
+    if (of->schema->task->kind != TS_KIND_TABLE || ts_schema_find(of->schema, "stop") < 0 || !has_no_test(params))
+        return TS_OK;
+    for (; i < of->rows; i++) {
+        ts_cursor_seek(cursor, ts_sweep_point(sweep, of->instance[i]));
+        if (ts_params_numbers(params, "stop")->form == TS_NUMBERS_BELOW)
+            break;
+    }
+    if (i == of->rows)
+        return TS_OK;
+    return ts_faults_add(
+        spec->faults, line_of(spec, cursor, "stop"), "stop",
+        "waits for a test loss, and with train_fraction: %.15g no pair is left to test; leave stop out, "
+        "or train on fewer pairs",
+        ts_params_real(params, "train_fraction"));
+}
+
 ts_status ts_spec_check_keys(ts_spec *spec, bool trains) {
     const ts_sweep *sweep = spec->sweep;
     ts_cursor cursor;
@@ -99,6 +131,8 @@ ts_status ts_spec_check_keys(ts_spec *spec, bool trains) {
         ts_status one = trains ? check_retired(spec, &cursor) : TS_OK;
         if (one == TS_OK)
             one = check_case(spec, &cursor);
+        if (one == TS_OK && trains)
+            one = check_stop(spec, &cursor, &sweep->cases[c]);
         status = one == TS_OK ? status : one;
     }
     return status;

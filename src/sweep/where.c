@@ -98,11 +98,15 @@ static const ts_key *find_key(const compiler *c, const char *name) {
 static ts_status push_quantity(compiler *c, const char *word, const ts_key *key) {
     if (key && (key->type == TS_STEPS || key->type == TS_STOP))
         return ts_fail(TS_ERROR_USER, "'%s' is a list of steps and cannot be compared", word);
+    if (key && key->type == TS_THRESHOLDS)
+        return ts_fail(TS_ERROR_USER, "'%s' is several numbers and cannot be compared; use exclude", word);
     if (key && key->type == TS_WORDS)
         return ts_fail(TS_ERROR_USER, "'%s' is a list of words and cannot be compared; use exclude, with [[...]]",
                        word);
     if (key && key->type == TS_FILE)
         return ts_fail(TS_ERROR_USER, "'%s' is a file and cannot be compared; use exclude", word);
+    if (key && key->type == TS_WEIGHTS)
+        return ts_fail(TS_ERROR_USER, "'%s' are weights and cannot be compared; use exclude", word);
     int index = 0;
     while (index < c->quantities && strcmp(c->quantity[index].name, word) != 0)
         index++;
@@ -163,13 +167,18 @@ static ts_status take_as_name(compiler *c, part *p, const ts_key *of) {
         for (int i = 0; c->keys[k]->choices && c->keys[k]->choices[i]; i++)
             allowed = allowed || strcmp(c->keys[k]->choices[i], p->word) == 0;
     }
-    char message[512];
+    char message[512], spelling[TS_SPELLING_BYTES];
     if (closed && !allowed)
         return refuse_choice(of, p->word);
     ts_value name = {.type = TS_NAME, .name = p->word};
     if (!closed && !ts_task_check_value(of, &name, false, message, sizeof message))
         return ts_fail(TS_ERROR_USER, "%s", message);
-    c->step[p->step] = (ts_where_step){.op = TS_WHERE_NAME, .name = p->word};
+    const char *spelt = ts_task_spell(of, p->word, spelling);
+    if (spelt != p->word)
+        spelt = ts_arena_copy(&c->where->arena, spelt, strlen(spelt));
+    if (!spelt)
+        return TS_ERROR_MEMORY;
+    c->step[p->step] = (ts_where_step){.op = TS_WHERE_NAME, .name = spelt};
     p->type = IS_TEXT;
     return TS_OK;
 }

@@ -75,7 +75,7 @@ static bool check_value(const ts_key *key, const ts_value *value, bool kept, cha
 static const char *check(const ts_params *params, char *message, size_t bytes) {
     const ts_file *file = ts_params_file(params, "cayley");
     if (file->rows >= 1 && file->rows <= TS_MAX_ORDER)
-        return ts_split_check(params, (int)file->rows, message, bytes);
+        return ts_split_check(params, file->rows * file->rows, message, bytes);
     snprintf(message, bytes, "%s has %lld rows; a table has 1 to %d", file->path, (long long)file->rows, TS_MAX_ORDER);
     return "cayley";
 }

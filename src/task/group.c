@@ -192,7 +192,7 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
     if (!check_size(name, order, message, bytes))
         return "group";
     const char *fault = file->path[0] ? check_order(factors, count, file, message, bytes) : NULL;
-    return fault ? fault : ts_split_check(params, (int)order, message, bytes);
+    return fault ? fault : ts_split_check(params, (int64_t)(order * order), message, bytes);
 }
 
 static double order(const ts_params *params) {

@@ -1,12 +1,21 @@
-// A prefix of PyTorch's randperm.
+// A prefix of all pairs, shuffled as PyTorch or Python would.
 #include "task/split.h"
 
 #include <stdio.h>
+#include <string.h>
 
-const char *ts_split_check(const ts_params *params, int n, char *message, size_t bytes) {
-    double fraction = ts_params_real(params, "train_fraction"), pairs = (double)n * n;
-    if (fraction * pairs >= 1)
+const char *const ts_split_choices[] = {[TS_SHUFFLE_TORCH] = "torch", [TS_SHUFFLE_PYTHON] = "python", NULL};
+
+const char *ts_split_check(const ts_params *params, int64_t pairs, char *message, size_t bytes) {
+    double fraction = ts_params_real(params, "train_fraction");
+    if (fraction * (double)pairs >= 1)
         return NULL;
-    snprintf(message, bytes, "%.15g of %.0f pairs is none to train on; give at least %.3g", fraction, pairs, 1 / pairs);
+    snprintf(message, bytes, "%.15g of %lld pairs is none to train on; give at least %.3g", fraction, (long long)pairs,
+             1 / (double)pairs);
     return "train_fraction";
+}
+
+ts_shuffle ts_split_shuffle(const ts_params *params) {
+    return strcmp(ts_params_name(params, "split"), ts_split_choices[TS_SHUFFLE_PYTHON]) == 0 ? TS_SHUFFLE_PYTHON
+                                                                                             : TS_SHUFFLE_TORCH;
 }

@@ -214,6 +214,8 @@ void ts_symmetry_free(ts_symmetry *symmetry) {
     if (!symmetry)
         return;
     ts_irreps_free(symmetry->own_irreps);
+    ts_table_free(symmetry->own_table);
+    ts_free(symmetry->own_numbers);
     ts_free(symmetry->component);
     ts_free(symmetry->function);
     ts_table_free(symmetry->own_group);

@@ -8,7 +8,8 @@
 enum { TS_MAX_CHARTS = 2, TS_COMPONENT_BYTES = 16, TS_FUNCTION_BYTES = 32 };
 
 // Chart 0, `input`, reads a token as the element with its number. Chart 1, `value`, is there for `power`:
-// a stands for a^m mod p and b for b^n mod p, in which the task is addition; not a bijection in general.
+// a stands for a^m mod p and b for b^n mod p, in which the task is addition; not a bijection in general. So it is for
+// an expression that is u(a) + v(b).
 typedef struct ts_chart {
     const int *x_a, *x_b; // (n) elements that tokens a and b stand for
 } ts_chart;
@@ -19,6 +20,10 @@ typedef struct ts_symmetry {
     const ts_irreps *irreps;
     int charts;
     ts_chart chart[TS_MAX_CHARTS];
+    // Where tokens and results stand for other elements than those with their numbers: element[token], token[element]
+    // (n each), and what is learned in the elements' numbers, in which charts and measures are. NULL: they do not.
+    const int *element, *token;
+    const ts_table *table;
     // Elements on circles: those of C_n on one of n places, those of D_n on two, rotations (r) and reflections
     // (n + r). 0: the group is neither, or n is 1.
     int circle, circles;                   // n; how many
@@ -29,6 +34,8 @@ typedef struct ts_symmetry {
     const double *basis;                   // (n, n) for weights of 1
     // What is owned: memory behind the above.
     ts_table *own_group; // NULL: the group is the learned table
+    ts_table *own_table;
+    int *own_numbers; // element, token
     ts_irreps *own_irreps;
     double *own_basis;
     int *elements; // (n) each: token numbers, inverses, x_a and x_b of the value chart; then `first`
@@ -37,7 +44,7 @@ typedef struct ts_symmetry {
 // Of a table that is a group.
 ts_status ts_symmetry_of_group(const ts_table *table, ts_symmetry **symmetry);
 
-// Of a table (a, b) -> value[0][a] + value[1][b] mod n; value (2, n), copied.
+// Of a table (a, b) -> value[0][a] + value[1][b] mod n; value (2, n), copied. NULL: of a + b mod n, by chart 0 alone.
 ts_status ts_symmetry_of_sums(int n, const int *value, ts_symmetry **symmetry);
 void ts_symmetry_free(ts_symmetry *symmetry);
 

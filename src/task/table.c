@@ -2,8 +2,9 @@
 #include "task/table.h"
 
 #include "base/memory.h"
-
+#include "base/python_random.h"
 #include "base/torch_random.h"
+
 #include <stdio.h>
 
 ts_status ts_table_create(int n, int n_out, ts_table **out) {
@@ -12,6 +13,7 @@ ts_status ts_table_create(int n, int n_out, ts_table **out) {
         return TS_ERROR_MEMORY;
     table->n = n;
     table->n_out = n_out;
+    table->pairs = (int64_t)n * n;
     table->identity = -1;
     table->result = ts_alloc((size_t)n * (size_t)n * sizeof *table->result, "a task's table");
     if (!table->result) {
@@ -34,6 +36,13 @@ static int product(const ts_table *table, int a, int b) {
 }
 
 // --- What a table is ---
+
+static int64_t count_pairs(const ts_table *table) {
+    int64_t all = (int64_t)table->n * table->n, defined = 0;
+    for (int64_t i = 0; i < all; i++)
+        defined += table->result[i] != TS_UNDEFINED;
+    return defined;
+}
 
 static bool is_square(const ts_table *table) {
     bool closed = table->n == table->n_out;
@@ -131,6 +140,7 @@ static ts_status test_associative(const ts_table *table, bool *associative) {
 }
 
 ts_status ts_table_examine(ts_table *table) {
+    table->pairs = count_pairs(table);
     table->square = is_square(table);
     table->abelian = is_abelian(table);
     table->identity = table->square ? find_identity(table) : -1;
@@ -143,12 +153,30 @@ ts_status ts_table_examine(ts_table *table) {
 
 // --- The split ---
 
-void ts_table_split(const ts_table *table, uint64_t split_seed, double train_fraction, int *pairs, int64_t *train) {
+int64_t ts_table_share(int64_t pairs, double train_fraction) {
+    return (int64_t)(train_fraction * (double)pairs);
+}
+
+// The n * n pairs without those that are not there.
+static void list_defined(const ts_table *table, int *pairs) {
+    int64_t all = (int64_t)table->n * table->n, count = 0;
+    for (int64_t i = 0; i < all; i++)
+        if (table->result[i] != TS_UNDEFINED)
+            pairs[count++] = (int)i;
+}
+
+void ts_table_split(const ts_table *table, ts_shuffle shuffle, uint64_t split_seed, double train_fraction, int *pairs,
+                    int64_t *train) {
     ts_torch_random random;
-    int64_t count = (int64_t)table->n * table->n;
-    ts_torch_seed(&random, split_seed);
-    ts_torch_randperm(&random, count, pairs);
-    *train = (int64_t)(train_fraction * (double)count);
+    list_defined(table, pairs);
+    if (shuffle == TS_SHUFFLE_PYTHON) {
+        ts_python_seed(&random, split_seed);
+        ts_python_shuffle(&random, table->pairs, pairs);
+    } else {
+        ts_torch_seed(&random, split_seed);
+        ts_torch_shuffle(&random, table->pairs, pairs);
+    }
+    *train = ts_table_share(table->pairs, train_fraction);
 }
 
 const char *ts_table_verdict(const ts_table *table, char out[128]) {
@@ -164,7 +192,13 @@ const char *ts_table_verdict(const ts_table *table, char out[128]) {
                 {table->identity < 0, "no identity"},
                 {!table->inverses, "not all inverses"},
                 {!table->associative, "not associative"}};
+    int64_t missing = (int64_t)table->n * table->n - table->pairs;
     size_t at = (size_t)snprintf(out, 128, "no group");
+    if (missing > 0) {
+        snprintf(out + at, 128 - at, ": not defined for %lld of %lld pairs, which are left out", (long long)missing,
+                 (long long)table->n * table->n);
+        return out;
+    }
     for (size_t i = 0, named = 0; i < sizeof laws / sizeof *laws; i++)
         if (laws[i].missing)
             at += (size_t)snprintf(out + at, 128 - at, "%s%s", named++ ? ", " : ": ", laws[i].what);

@@ -36,6 +36,10 @@ typedef struct ts_task {
     // type says all.
     bool (*check_value)(const ts_key *key, const ts_value *value, bool kept, char *message, size_t bytes);
 
+    // The one text that stands for all names that mean the same as `name` of a key, whose value has been found in
+    // order, in `out` (TS_SPELLING_BYTES). NULL: each name means something else.
+    void (*spell)(const ts_key *key, const char *name, char *out);
+
     // Checks what no single key's range can. NULL if fine; else the offending key's name, with a sentence
     // (what is wrong and the cure) in `message`. No function (NULL): any values go together.
     const char *(*check)(const ts_params *params, char *message, size_t bytes);
@@ -51,6 +55,10 @@ typedef struct ts_task {
 } ts_task;
 
 extern const ts_task *const ts_tasks[]; // NULL-terminated
+
+// The text by which a name is known, of a key whose task may spell it (`out`, TS_SPELLING_BYTES, or `name` itself).
+enum { TS_SPELLING_BYTES = 257 };
+const char *ts_task_spell(const ts_key *key, const char *name, char *out);
 
 // As the check_value of the task whose key it is; true for any other key.
 bool ts_task_check_value(const ts_key *key, const ts_value *value, bool kept, char *message, size_t bytes);

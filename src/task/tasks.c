@@ -4,18 +4,34 @@
 #include <math.h>
 #include <string.h>
 
-extern const ts_task ts_task_tree, ts_task_independent, ts_task_group, ts_task_cayley, ts_task_power;
+extern const ts_task ts_task_tree, ts_task_independent, ts_task_one_hot, ts_task_group, ts_task_cayley, ts_task_power,
+    ts_task_expression;
 
 const ts_task *const ts_tasks[] = {
-    &ts_task_tree, &ts_task_independent, &ts_task_group, &ts_task_cayley, &ts_task_power, NULL,
+    &ts_task_tree,   &ts_task_independent, &ts_task_one_hot,    &ts_task_group,
+    &ts_task_cayley, &ts_task_power,       &ts_task_expression, NULL,
 };
 
-bool ts_task_check_value(const ts_key *key, const ts_value *value, bool kept, char *message, size_t bytes) {
+// Of all tasks, as a key is its task's own row.
+static const ts_task *owner_of(const ts_key *key) {
     for (int i = 0; ts_tasks[i]; i++)
         for (const ts_key *own = ts_tasks[i]->keys; own->name; own++)
-            if (own == key && ts_tasks[i]->check_value)
-                return ts_tasks[i]->check_value(key, value, kept, message, bytes);
-    return true;
+            if (own == key)
+                return ts_tasks[i];
+    return NULL;
+}
+
+const char *ts_task_spell(const ts_key *key, const char *name, char *out) {
+    const ts_task *task = owner_of(key);
+    if (!task || !task->spell)
+        return name;
+    task->spell(key, name, out);
+    return out;
+}
+
+bool ts_task_check_value(const ts_key *key, const ts_value *value, bool kept, char *message, size_t bytes) {
+    const ts_task *task = owner_of(key);
+    return !task || !task->check_value || task->check_value(key, value, kept, message, bytes);
 }
 
 const char *ts_kind_name(ts_kind kind) {

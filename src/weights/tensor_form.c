@@ -104,7 +104,7 @@ bool ts_tensor_form_is_plain(const ts_tensor_form *form) {
     return !form->transposed && form->joined < 0;
 }
 
-void ts_tensor_form_apply(const ts_tensor *tensor, const ts_tensor_form *form, const double *values, float *out) {
+void ts_tensor_form_apply(const ts_tensor *tensor, const ts_tensor_form *form, const double *values, double *out) {
     int64_t stride[TS_MAX_DIMENSIONS] = {0}, index[TS_MAX_DIMENSIONS] = {0}, step = 1, from = 0, count = 1;
     for (int i = tensor->rank - 1; i >= 0; i--) {
         stride[form->axis[i]] = step;
@@ -112,7 +112,7 @@ void ts_tensor_form_apply(const ts_tensor *tensor, const ts_tensor_form *form, c
         count *= tensor->size[i];
     }
     for (int64_t to = 0; to < count; to++) {
-        out[to] = (float)values[from];
+        out[to] = values[from];
         for (int d = tensor->rank - 1; d >= 0; d--) {
             from += stride[d];
             if (++index[d] < tensor->size[d])

@@ -132,6 +132,24 @@ class Reports(Case):
         self.assertRegex(lines["task=group,hidden=8"], r" 0/2  .*test_loss$")
         self.assertNotIn(" -  ", lines["task=group,hidden=8"])
 
+    def test_without_pairs_to_test_the_train_loss_is_shown(self):
+        sweep = self.write("all.yaml", "task: group\ngroup: C5\nembed: 8\nhidden: 8\nsteps: 20\nseed: 0..2\n"
+                                       "grid: {train_fraction: [0.8, 1]}\n")
+        output = self.run_program("run", sweep)
+        lines = {line.split()[0]: line for line in output.splitlines() if line.startswith("train_fraction=")}
+        self.assertRegex(lines["train_fraction=0.8"], "test_loss$")
+        self.assertRegex(lines["train_fraction=1"], "train_loss$")
+        status = json.loads(self.run_program("status", "all.h5", "--json"))
+        with h5py.File(self.path("all.h5")) as file:
+            case, loss, test = (file[name][...] for name in ("case", "train_loss", "test_loss"))
+        self.assertTrue(numpy.isnan(test[case == 1]).all())
+        self.assertEqual(status["points"][1]["measure"], "train_loss")
+        self.assertAlmostEqual(status["points"][1]["best"], loss[case == 1].min(), delta=1e-12)
+        output = self.run_program("export", "all.h5", "--instance", "best", "--where", "train_fraction == 1")
+        self.assertIn(f"best: instance {numpy.flatnonzero(case == 1)[loss[case == 1].argmin()]} ", output)
+        output = self.run_program("export", "all.h5", "--instance", "best", expect=2)
+        self.assertIn("which do not compare; choose by --where, such as 'train_fraction < 1'", output)
+
     def test_the_loss_shown_is_the_best_known_and_named(self):
         sweep = self.write("feature.yaml", "steps: 300\nbatch: 64\nhidden: 2\nseed: 0..5\ncases:\n"
                            "  - {task: tree, depth: 2}\n  - {task: independent, features: 4, correlated_pairs: 2}\n"
