@@ -12,6 +12,6 @@ typedef struct __attribute__((aligned(16))) ts_adam_betas {
 } ts_adam_betas;
 
 typedef struct __attribute__((aligned(16))) ts_adam_rates { // of one step
-    float rate, decay;
+    float rate, decay;   // decay above 1: columns of features grow (model/optimiser.h), and nothing decays
     float root, inverse; // inverse = 1 / root, rounded: for a division without dividing
 } ts_adam_rates;

@@ -7,6 +7,7 @@
 
 #define GROUP       "task: group\nsteps: 200\n"
 #define EXPRESSION  "task: expression\nsteps: 200\ntrain_fraction: 0.6\n"
+#define FEATURES    "task: independent\nfeatures: 9\nhidden: 5\nfeature_probability: {power: 0.5, base: 0.5}\nsteps: 200\n"
 #define TRANSFORMER GROUP "model: transformer\n"
 
 typedef struct shape {
@@ -39,6 +40,23 @@ static const shape SHAPES[] = {
     {"task: independent\nfeatures: 70\nhidden: 12\nsteps: 200\nbatch: 90\nbinary: true\n"
      "feature_probability: 0.1\n",
      20, false},
+    // What kernels written for relu(W^T W x + b) do not train: the general engine does.
+    {FEATURES "hidden_activation: relu\ntied: false\nbatch: 61\n", 20, true},
+    {FEATURES "hidden_activation: square\nbias: false\nbatch: 33\n", 20, true},
+    {FEATURES "hidden_activation: cube\ntied: false\nbatch: 20\n", 20, true},
+    {FEATURES "hidden_activation: abs\ntarget: abs\nvalues: [-1, 1]\nbatch: 50\n", 20, true},
+    {FEATURES "hidden_activation: gelu\nbatch: 30\nschedule: cosine_floor\nfloor: 0.5\nwarmup: 10\n", 20, true},
+    {FEATURES "hidden_activation: tanh\ntied: false\nbias: false\nbatch: 30\n", 20, true},
+    {FEATURES "tied: false\nbatch: 30\nbinary: true\nweight_decay: 0.1\n", 20, false},
+    {FEATURES "bias: false\nbatch: exact\nbinary: true\n", 20, true},
+    {FEATURES "l1: 0.1\nbatch: 50\nvalues: [0.5, 2]\n", 20, false},
+    {FEATURES "l1: 0.1\nhidden_activation: relu\ntied: false\ntarget: abs\nbatch: exact\nbinary: true\n", 20, false},
+    {FEATURES "samples: 100\nimportance: {power: 0.5}\n", 20, true},
+    {FEATURES "optimizer: adamw\nweight_decay: -3\nbatch: 40\nlr: 0.05\n", 20, true}, // fused, too
+    {FEATURES "optimizer: adamw\nweight_decay: -3\nbatch: 40\nlr: 0.05\ntied: false\n", 20, true},
+    {"task: tree\ndepth: 3\nhidden: 5\nsteps: 200\nsamples: 40\n", 20, true},
+    {"task: one_hot\nfeatures: 21\nhidden: 30\nsteps: 200\nbatch: exact\nbias: false\nl1: 0.01\n", 20, false},
+    {"task: one_hot\nfeatures: 9\nhidden: 4\nsteps: 200\nbatch: 70\nfeature_probability: {power: 1}\n", 20, true},
     // Multilayer perceptrons.
     {GROUP "group: C5\nembed: 4\nhidden: 6\n", 20, true},
     {GROUP "group: C17\nembed: 8\nhidden: 1\n", 20, true},
@@ -74,6 +92,10 @@ static const shape SHAPES[] = {
     {EXPRESSION "expression: a/b\np: 7\nmodel: mlp\nembed: 5\nhidden: 9\n", 20, true},
     {EXPRESSION "expression: a + b\nnonzero: true\np: 7\nmodel: mlp\nembed: 5\nhidden: 9\n", 20, true},
     {EXPRESSION "expression: a**2 + b\nnonzero: true\np: 17\nmodel: mlp\nembed: 5\nhidden: 33\n", 3, true},
+    {EXPRESSION
+     "expression: a + b\nnonzero: true\np: 7\nmodel: transformer\nd_model: 8\nheads: 2\nd_head: 4\nd_mlp: 6\n"
+     "layer_norm: true\noutputs: 9\n",
+     3, true},
     {EXPRESSION "expression: a/b\np: 6\nmodel: transformer\nd_model: 8\nheads: 1\nd_head: 4\nd_mlp: 6\n", 20, true},
     {EXPRESSION "expression: a + b\nnonzero: true\np: 7\nmodel: transformer\nd_model: 19\nheads: 3\nd_head: 5\n"
                 "d_mlp: 131\n",

@@ -402,6 +402,36 @@ TEST(test_phases_end_where_they_are_said_to) {
     close_network(&t);
 }
 
+// Steps of phases go by the thresholds of the sweep, and what they are called by `delay`.
+TEST(test_what_was_memorised_first_has_grokked) {
+    static const struct {
+        const char *keys, *train, *test;
+        double delay, phase; // 0 comprehension, 1 grokking, 2 memorisation, 3 confusion
+    } CASES[] = {
+        {"", ".kkkk", "...kk", 20, 0},
+        {"delay: 20\n", ".kkkk", "...kk", 20, 1},
+        {"delay: 21\n", ".kkkk", "...kk", 20, 0},
+        {"", ".kkkk", "..nnn", NAN, 2},
+        {"thresholds: {grokked: 0.98}\ndelay: 10\n", ".kkkk", "..nnn", 10, 1},
+        {"thresholds: {memorised: 1}\n", ".kkkk", "...kk", NAN, 0},
+        {"thresholds: {memorised: 1, grokked: 1}\n", ".kkkk", "...kk", NAN, 3},
+        {"", ".....", ".....", NAN, 3},
+        {"delay: 1\n", "..kkk", "kkkkk", -20, 0},
+    };
+    static const double LOSS[PHASES] = {5, 5, 5, 5, 5};
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        network t;
+        double steps[4];
+        open_group(&t, "D10", CASES[i].keys);
+        conclude_phases(&t, CASES[i].train, CASES[i].test, LOSS, steps);
+        double delay = *found(&t, "grokking_delay"), phase = *found(&t, "phase");
+        if (!same(delay, CASES[i].delay, 0, 0) || phase != CASES[i].phase)
+            fail_msg("case %d: delay %g, phase %g; expected %g, %g", (int)i, delay, phase, CASES[i].delay,
+                     CASES[i].phase);
+        close_network(&t);
+    }
+}
+
 // --- Neurons ---
 
 // With the tokens themselves as embeddings the left and right parts of each neuron are the rows of W.
@@ -716,6 +746,7 @@ int main(void) {
         cmocka_unit_test(test_key_irreps_are_ordered_by_when_they_were_learned),
         cmocka_unit_test(test_without_a_passed_threshold_nothing_has_an_order),
         cmocka_unit_test(test_phases_end_where_they_are_said_to),
+        cmocka_unit_test(test_what_was_memorised_first_has_grokked),
         cmocka_unit_test(test_neurons_go_to_the_irrep_planted_in_them),
         cmocka_unit_test(test_powers_that_are_bijections_are_relabelled_sums),
         cmocka_unit_test(test_shares_of_the_hidden_layer_are_below_1_where_tokens_share_values),

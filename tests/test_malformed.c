@@ -3,9 +3,11 @@
 
 #include <stdio.h>
 
-#define TREE "task: tree\ndepth: 2\n"               // 2 lines; hidden is missing
-#define MLP  "task: group\ngroup: C5\nmodel: mlp\n" // 3 lines; a sweep of one instance
-#define FULL "task: tree\ndepth: 2\nhidden: 3\n"    // 3 lines; a sweep of one instance
+#define TREE        "task: tree\ndepth: 2\n" // 2 lines; hidden is missing
+#define INDEPENDENT "task: independent\nfeatures: 4\nhidden: 2\n"
+#define FULL        "task: tree\ndepth: 2\nhidden: 3\n" // 3 lines; a sweep of one instance
+#define GROUP_TASK  "task: group\ngroup: S3\n"          // 2 lines
+#define MLP         "task: group\ngroup: C5\nmodel: mlp\n" // 3 lines; a sweep of one instance
 
 typedef struct malformed {
     const char *text;
@@ -69,6 +71,13 @@ static const malformed TABLE[] = {
     {FULL "num_seeds: 7\n", 4, "did you mean 'instances'?"},
     {FULL "exclude: [{learning_rate: 3}]\n", 4, "did you mean 'lr'?"},
     {FULL "where: learning_rate < 3\n", 4, "'learning_rate' is unknown; did you mean 'lr'?"},
+    {GROUP_TASK "thresholds: 0.9\n", 3, "key 'thresholds': '0.9' is not {memorised: X, grokked: Y}"},
+    {GROUP_TASK "thresholds: {}\n", 3, "is not {memorised: X, grokked: Y}"},
+    {GROUP_TASK "thresholds: {memorized: 0.9}\n", 3, "'memorized' is unknown; did you mean 'memorised'?"},
+    {GROUP_TASK "thresholds: {grokked: 1.5}\n", 3, "key 'thresholds': 1.5 is above the maximum 1"},
+    {GROUP_TASK "thresholds: {grokked: high}\n", 3, "is not a number"},
+    {GROUP_TASK "delay: -1\n", 3, "key 'delay': -1 is below the minimum 0"},
+    {GROUP_TASK "where: thresholds > 1\n", 3, "'thresholds' is several numbers and cannot be compared"},
     {FULL "features: 4\n", 4, "key 'features': does not apply to any task or model of this sweep"},
     {FULL "binary: true\n", 4, "key 'binary': does not apply"},
     {FULL "d_head: 1\n", 4, "does not apply to any task or model of this sweep; it is a key of model 'transformer'"},
@@ -213,12 +222,31 @@ static const malformed TABLE[] = {
     {FULL "importance: [1, 2]\n", 4,
      "a list of 2 numbers for 6 features: give one number a feature, or, to sweep it, put it under grid"},
     {FULL "importance: {bass: 2}\n", 4, "key 'importance': 'bass' is unknown; did you mean 'base'?"},
-    {FULL "importance: {branching: 2}\n", 4, "'{...}' is not {base: B} or {base: B, branching: b}"},
+    {FULL "importance: {branching: 2}\n", 4,
+     "'{...}' is not {base: B}, {base: B, branching: b} or {power: a, base: B}"},
+    {FULL "importance: {power: 1, branching: 2}\n", 4,
+     "'{...}' is not {base: B}, {base: B, branching: b} or {power: a, base: B}"},
+    {FULL "importance: {power: -1}\n", 4, "-1 is below the minimum 0"},
+    {FULL "importance: {power: 1, base: -1}\n", 4, "-1 is below the minimum 0"},
+    {FULL "importance: {pwoer: 1}\n", 4, "key 'importance': 'pwoer' is unknown; did you mean 'power'?"},
     {FULL "importance: {base: 0.5, branching: 1}\n", 4, "branching must be between 2 and 1000000"},
     {FULL "importance: [1,\n  two]\n", 5, "'two' is not a number"},
     {FULL "importance: -1\n", 4, "-1 is below the minimum 0"},
     {FULL "importance: much\n", 4, "'much' is not a number"},
     {FULL "importance: []\n", 4, "the list is empty"},
+    {FULL "floor: 0.2\n", 4, "0.2 is for 'schedule: cosine_floor', and this is 'constant'; leave it out there"},
+    {FULL "samples: 10\nbatch: 20\n", 4, "leave one of 'samples' and 'batch' out"},
+    {FULL "samples: 10\nbatch: exact\n", 4, "leave one of 'samples' and 'batch' out"},
+    {FULL "weight_decay: -1\n", 4, "key 'weight_decay': -1 is below the minimum 0"}, // adamw's can be
+    {FULL "hidden_activation: sigmoid\n", 4, "'sigmoid' is not one of relu, square, cube, abs, gelu, tanh, identity"},
+    {"task: group\ngroup: C5\nweight_decay: -1\n", 3,
+     "-1: only the directions of features grow, and this model has none; give 0 or more"},
+    {INDEPENDENT "values: [1, 0]\n", 4, "[1, 0]: the first is not below the second"},
+    {INDEPENDENT "values: [0, 1, 2]\n", 4, "it is not two numbers, [low, high]"},
+    {INDEPENDENT "values: 2\n", 4, "it is not two numbers, [low, high]"},
+    {INDEPENDENT "values: [0, 2]\nbinary: true\n", 4, "leave one of 'values' and 'binary' out"},
+    {"task: one_hot\nfeatures: 3\nhidden: 2\nfeature_probability: 0\n", 4, "all of them are 0"},
+    {"task: one_hot\nfeatures: 3\nhidden: 2\nfeature_probability: [1, 1]\n", 4, "a list of 2 numbers for 3 features"},
     {FULL "checkpoints: 10\n", 4, "'10' is not {log: N}, {every: N} or a list of steps"},
     {FULL "checkpoints: {log: 10, every: 10}\n", 4, "is not {log: N}, {every: N} or a list of steps"},
     {FULL "checkpoints: {evry: 10}\n", 4, "'evry' is unknown; did you mean 'every'?"},

@@ -443,6 +443,11 @@ TEST(test_the_usual_optimiser_is_in_no_identity) {
     ts_sweep *sweep = support_sweep(BOTH);
     assert_string_equal(ts_sweep_case(sweep, 1)->label, "task=group,model=mlp");
     ts_sweep_free(sweep);
+    // Nor of a key that came later, which two models have in ways of their own.
+    sweep = support_sweep("task: group\ngroup: C5\nmodel: [mlp, transformer]\n");
+    assert_string_equal(ts_sweep_case(sweep, 0)->label, "model=mlp");
+    assert_string_equal(ts_sweep_case(sweep, 1)->label, "model=transformer");
+    ts_sweep_free(sweep);
     expect_varying(support_sweep("task: group\ngroup: C5\noptimizer: [adamw, sgd]\n"), "optimizer weight_decay ");
     sweep = support_sweep("task: group\ngroup: C5\nhidden: 8..9\noptimizer: [adamw, sgd]\n");
     assert_string_equal(ts_sweep_case(sweep, 0)->label, "optimizer=adamw,hidden=8");

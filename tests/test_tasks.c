@@ -28,11 +28,9 @@ static void close_task(task_case *t) {
 }
 
 TEST(test_models_learn_the_tasks_of_their_kind) {
-    static const char *const usual[][2] = {{"tree", "autoencoder"},
-                                           {"independent", "autoencoder"},
-                                           {"group", "mlp"},
-                                           {"cayley", "mlp"},
-                                           {"power", "transformer"}};
+    static const char *const usual[][2] = {{"tree", "autoencoder"},    {"independent", "autoencoder"},
+                                           {"one_hot", "autoencoder"}, {"group", "mlp"},
+                                           {"cayley", "mlp"},          {"power", "transformer"}};
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
         assert_string_equal(ts_tasks[i]->name, usual[i][0]);
         assert_string_equal(ts_model_usual(ts_tasks[i])->name, usual[i][1]);

@@ -154,9 +154,10 @@ typedef struct ts_kernels {
     // Losses of rows of logits (rows, stride), replaced by their gradients times `share`. False if one is not finite.
     bool (*loss)(ts_loss loss, float *z, int rows, int stride, const float *valid, const int *label, float share);
 
-    // sum of scale_i (z_i - x_i)^2, times weight[r], of each row; z is replaced by the gradient. All (rows, stride) but
-    // scale (stride), pads 0.
-    double (*loss_of_squares)(float *z, const float *x, const float *scale, const double *weight, int rows, int stride);
+    // sum of scale_i (z_i - x_i)^2 + linear_i z_i, times weight[r], of each row; z is replaced by the gradient. All
+    // (rows, stride) but scale and linear (stride; NULL: 0), pads 0.
+    double (*loss_of_squares)(float *z, const float *x, const float *scale, const float *linear, const double *weight,
+                              int rows, int stride);
 
     // Loss of the batch, and its gradient.
     double (*autoencoder_gradient)(const ts_autoencoder_work *work, const ts_sparse_rows *batch);
@@ -220,7 +221,7 @@ void TS_FOR_SET(ts_operate_back)(const ts_row_operation *op, int rows, const int
 void TS_FOR_SET(ts_transpose)(const float *from, int rows, int row_stride, int columns, float *to, int to_stride);
 bool TS_FOR_SET(ts_loss)(ts_loss loss, float *z, int rows, int stride, const float *valid, const int *label,
                          float share);
-double TS_FOR_SET(ts_loss_of_squares)(float *z, const float *x, const float *scale, const double *weight, int rows,
-                                      int stride);
+double TS_FOR_SET(ts_loss_of_squares)(float *z, const float *x, const float *scale, const float *linear,
+                                      const double *weight, int rows, int stride);
 double TS_FOR_SET(ts_peak)(int64_t rounds, float *sink);
 #endif

@@ -49,8 +49,8 @@ bool TS_FOR_SET(ts_loss)(ts_loss loss, float *z, int rows, int stride, const flo
     return finite;
 }
 
-double TS_FOR_SET(ts_loss_of_squares)(float *z, const float *x, const float *scale, const double *weight, int rows,
-                                      int stride) {
+double TS_FOR_SET(ts_loss_of_squares)(float *z, const float *x, const float *scale, const float *linear,
+                                      const double *weight, int rows, int stride) {
     double loss = 0;
     for (int r = 0; r < rows; r++) {
         vec sum = vzero(), by = vset((float)(2 * weight[r]));
@@ -58,7 +58,12 @@ double TS_FOR_SET(ts_loss_of_squares)(float *z, const float *x, const float *sca
             size_t at = (size_t)r * (size_t)stride + (size_t)i;
             vec error = vsub(vload(z + at), vload(x + at)), scaled = vmul(vload(scale + i), error);
             sum = vfma(scaled, error, sum);
-            vstore(z + at, vmul(by, scaled));
+            vec slope = vmul(by, scaled);
+            if (linear) {
+                sum = vfma(vload(linear + i), vload(z + at), sum);
+                slope = vfma(vset((float)weight[r]), vload(linear + i), slope);
+            }
+            vstore(z + at, slope);
         }
         loss += weight[r] * (double)vsum(sum);
     }

@@ -25,6 +25,11 @@ __device__ __forceinline__ void adam_quad(const ts_adam_betas &betas, const ts_a
     adam_number(betas, rates, gradient.w, parameter.w, first.w, second.w);
 }
 
+// Of a column w with |w|^2 = square, where decay is above 1 (ts_growth_factor).
+__device__ __forceinline__ float growth_factor(float decay, float square) {
+    return fmaf(decay - 1, 1 / (sqrtf(square) + 1e-8F) - 1, 1);
+}
+
 __device__ __forceinline__ bool finite_quad(const float4 &x) {
     return fmaf(x.x, 0, fmaf(x.y, 0, fmaf(x.z, 0, x.w * 0))) == 0;
 }

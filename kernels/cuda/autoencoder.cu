@@ -118,7 +118,7 @@ static __device__ __forceinline__ void draw_tile(const block_state<CHUNK> &s, ui
         int row = item / words, rank = 0;
         for (int word = row * words; word < item; word++)
             rank += __popc(s.bits[word]);
-        draw_word_values(s.seed, step, (uint32_t)(first + row), rank, s.bits[item],
+        draw_word_values(s.a.data, s.seed, step, (uint32_t)(first + row), rank, s.bits[item],
                          s.value + row * s.a.layout.row_stride + item % words * 32);
     }
     __syncthreads();
@@ -334,6 +334,21 @@ static __device__ __forceinline__ void gradient(const block_state<CHUNK> &s, int
     }
 }
 
+// Columns of W before the step. All threads of the block; ends with a barrier.
+template <int CHUNK> static __device__ __forceinline__ void grow(const block_state<CHUNK> &s, float decay) {
+    for (int f = s.thread; f < s.a.features; f += s.threads) {
+        float *w = s.w + (size_t)f * (size_t)s.a.layout.hidden_stride, square = 0;
+#pragma unroll 1
+        for (int k = 0; k < s.a.hidden; k++)
+            square = fmaf(w[k], w[k], square);
+        float factor = growth_factor(decay, square);
+#pragma unroll 1
+        for (int k = 0; k < s.a.hidden; k++)
+            w[k] *= factor;
+    }
+    __syncthreads();
+}
+
 // False if a parameter of this thread's, or a moment, is not finite now.
 template <int CHUNK>
 static __device__ __forceinline__ bool adam(const block_state<CHUNK> &s, const ts_adam_betas &betas,
@@ -456,7 +471,12 @@ __global__ void __launch_bounds__(MOST_THREADS, BLOCKS<CHUNK, PLACEMENT>) train(
         batch_gradient(s, a.from + done, draw, &loss);
         if (__syncthreads_or(!isfinite(loss)))
             break;
-        if (__syncthreads_or(!adam(s, betas, rates[done])))
+        ts_adam_rates next = rates[done];
+        if (next.decay > 1) {
+            grow(s, next.decay);
+            next.decay = 1;
+        }
+        if (__syncthreads_or(!adam(s, betas, next)))
             break;
     }
 

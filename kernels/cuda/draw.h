@@ -152,8 +152,8 @@ static __device__ __forceinline__ uint32_t draw_word(const ts_cuda_features &dat
 }
 
 // Values of the features in `bits`, the first of which is the sample's `rank`-th that is on: value[bit].
-static __device__ __forceinline__ void draw_word_values(uint64_t seed, uint32_t step, uint32_t sample, int rank,
-                                                        uint32_t bits, float *value) {
+static __device__ __forceinline__ void draw_word_values(const ts_cuda_features &data, uint64_t seed, uint32_t step,
+                                                        uint32_t sample, int rank, uint32_t bits, float *value) {
     philox_words random = {};
     for (int block = -1; bits; bits &= bits - 1, rank++) {
         if (rank / 4 != block) {
@@ -164,6 +164,7 @@ static __device__ __forceinline__ void draw_word_values(uint64_t seed, uint32_t 
                         : rank % 4 == 1 ? random.word[1]
                         : rank % 4 == 2 ? random.word[2]
                                         : random.word[3];
-        value[__ffs((int)bits) - 1] = (float)(word >> 8) * 0x1p-24f;
+        // Not fused, as the host does it.
+        value[__ffs((int)bits) - 1] = __fadd_rn(data.low, __fmul_rn(data.span, (float)(word >> 8) * 0x1p-24f));
     }
 }

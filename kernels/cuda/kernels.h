@@ -29,6 +29,7 @@ typedef struct ts_cuda_features {
 
     // inputs == 0
     int binary, correlated_pairs, anticorrelated_pairs;
+    float low, span;           // values are low + span u, u uniform in [0, 1)
     const uint64_t *threshold; // (features)
 } ts_cuda_features;
 

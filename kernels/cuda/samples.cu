@@ -12,7 +12,7 @@ namespace {
 constexpr int THREADS = 256, WARPS = THREADS / 32;
 
 __device__ __forceinline__ uint32_t step_of(const ts_samples_work &w, int instance) {
-    return (uint32_t)w.begun[instance] + (uint32_t)w.taken[instance];
+    return w.fixed ? 0 : (uint32_t)w.begun[instance] + (uint32_t)w.taken[instance];
 }
 
 // Rows of this step's batch.
@@ -65,7 +65,7 @@ __global__ void __launch_bounds__(THREADS) samples_enter(const ts_samples_work w
         uint32_t step = step_of(w, instance);
         uint32_t bits = listed ? listed[word] : draw_word(w.data, w.seed[instance], step, (uint32_t)row, word);
         if (!listed && !w.data.binary)
-            draw_word_values(w.seed[instance], step, (uint32_t)row, rank, bits, x + 32 * word);
+            draw_word_values(w.data, w.seed[instance], step, (uint32_t)row, rank, bits, x + 32 * word);
         else
             for (uint32_t on = bits; on; on &= on - 1)
                 x[32 * word + __ffs((int)on) - 1] = 1;
@@ -80,27 +80,44 @@ __device__ __forceinline__ float weight_of(const ts_samples_work &w, int instanc
     return w.data.samples > 0 ? (float)(1.0 / w.data.samples) : w.data.probability[row];
 }
 
-// Grid: blocks of rows, instances. A warp a row.
+__device__ __forceinline__ float4 absolute(const float4 &x) {
+    return make_float4(fabsf(x.x), fabsf(x.y), fabsf(x.z), fabsf(x.w));
+}
+
+// Grid: blocks of rows, instances. A warp a row. Behind x, and in its pads, the scale is 0.
 __global__ void __launch_bounds__(THREADS) loss_of_squares(const ts_samples_work w) {
     int instance = (int)blockIdx.y;
     if (w.stopped[instance])
         return;
-    const float *scale = w.scale + (size_t)instance * (size_t)w.x.stride;
+    const int stride = w.output.stride;
+    const float *scale = w.scale + (size_t)instance * (size_t)stride;
+    const float *linear = w.linear ? w.linear + (size_t)instance * (size_t)stride : nullptr;
     bool finite = true;
     for (int row = (int)blockIdx.x * WARPS + (int)threadIdx.x / 32; row < w.batch; row += w.blocks * WARPS) {
         bool there = row < rows_of(w, instance);
-        float by = there ? 2 * weight_of(w, instance, row) : 0, sum[] = {0};
+        float weight = there ? weight_of(w, instance, row) : 0, by = 2 * weight, sum[] = {0};
         const float *x = matrix(w.x, instance, 0) + (size_t)row * (size_t)w.x.stride;
-        float *z = writable(w.output, instance, 0) + (size_t)row * (size_t)w.x.stride;
+        float *z = writable(w.output, instance, 0) + (size_t)row * (size_t)stride;
 #pragma unroll 1
-        for (int c = (int)threadIdx.x % 32 * TS_QUAD; c < w.x.stride; c += STRIPE) {
-            float4 error = quad_at(z + c) - quad_at(x + c), s = quad_at(scale + c);
+        for (int c = (int)threadIdx.x % 32 * TS_QUAD; c < stride; c += STRIPE) {
+            float4 target = c < w.x.stride ? quad_at(x + c) : make_float4(0, 0, 0, 0);
+            if (w.absolute)
+                target = absolute(target);
+            float4 error = quad_at(z + c) - target, s = quad_at(scale + c);
             float4 scaled = make_float4(s.x * error.x, s.y * error.y, s.z * error.z, s.w * error.w);
             sum[0] = fmaf(scaled.x, error.x, sum[0]);
             sum[0] = fmaf(scaled.y, error.y, sum[0]);
             sum[0] = fmaf(scaled.z, error.z, sum[0]);
             sum[0] = fmaf(scaled.w, error.w, sum[0]);
             float4 dz = make_float4(by * scaled.x, by * scaled.y, by * scaled.z, by * scaled.w);
+            if (linear) {
+                float4 own = quad_at(linear + c), out = quad_at(z + c);
+                sum[0] = fmaf(own.x, out.x, sum[0]);
+                sum[0] = fmaf(own.y, out.y, sum[0]);
+                sum[0] = fmaf(own.z, out.z, sum[0]);
+                sum[0] = fmaf(own.w, out.w, sum[0]);
+                add_scaled(dz, weight, own);
+            }
             quad_at(z + c) = there ? dz : make_float4(0, 0, 0, 0);
         }
         warp_sum(sum);

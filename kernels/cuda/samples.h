@@ -19,12 +19,15 @@ typedef struct ts_samples_work {
     int *input;        // (instances, batch): those that were drawn, ascending
     float *weight;     // (instances, batch): their shares
     int *drawn;        // (instances): how many
-    float *scale;      // (instances, x.stride): importance / features, pads 0
+    int fixed;         // all steps have the batch of step 0
+    float *scale;      // (instances, output.stride): importance / features, pads 0
+    float *linear;     // (instances, output.stride): what output counts by itself, pads 0. NULL: nothing does
+    int absolute;      // x_hat is compared with |x|
     uint64_t *seed;    // (instances)
     const int *begun;  // (instances): the step is begun + taken
     const int *taken;  // (instances)
     ts_operand x;      // (batch, features), written: of rows that there are not, zeros
-    ts_operand output; // (batch, features), written: x_hat becomes the loss's gradient
+    ts_operand output; // (batch, features or more), written: x_hat, and what is penalised, becomes the loss's gradient
     int blocks;        // ts_cuda_cross_entropy_blocks(batch)
     int *bad;          // (instances, blocks): 1 where some loss is not finite
     const int *stopped;

@@ -125,6 +125,25 @@ __global__ void __launch_bounds__(THREADS) orthograd(const ts_update_work w) {
     }
 }
 
+// --- Growth ---
+
+// Grid: blocks of columns, instances. A thread a column.
+__global__ void __launch_bounds__(THREADS) grow(const ts_update_work w, int rows, int stride) {
+    int column = (int)blockIdx.x * THREADS + (int)threadIdx.x, instance = (int)blockIdx.y;
+    if (column >= stride || w.stopped[instance])
+        return;
+    float decay = own(w, instance, 0).rates(w).adam.decay;
+    if (!(decay > 1))
+        return;
+    float *at = w.state + (size_t)instance * (size_t)w.state_parts * (size_t)w.padded + w.first + column;
+    float square = 0;
+    for (int r = 0; r < rows; r++)
+        square = fmaf(at[(size_t)r * (size_t)stride], at[(size_t)r * (size_t)stride], square);
+    float factor = growth_factor(decay, square);
+    for (int r = 0; r < rows; r++)
+        at[(size_t)r * (size_t)stride] *= factor;
+}
+
 // --- Steps ---
 
 __global__ void __launch_bounds__(THREADS) adamw(const ts_update_work w) {
@@ -133,6 +152,7 @@ __global__ void __launch_bounds__(THREADS) adamw(const ts_update_work w) {
         return;
     ts_adam_betas betas = w.constants[o.instance].betas;
     ts_adam_rates rates = o.rates(w).adam;
+    rates.decay = fminf(rates.decay, 1); // or columns have grown
     size_t length = (size_t)(w.padded - w.whole), instance = (size_t)o.instance;
     float4 gradient = gradient_quad(w.gradient + instance * (size_t)w.whole, w.whole,
                                     w.partial + instance * (size_t)w.parts * length, w.parts, length, o.at);
@@ -224,6 +244,11 @@ cudaError_t ts_cuda_orthograd(const ts_update_work *work, cudaStream_t stream) {
 
 cudaError_t ts_cuda_add_decay(const ts_update_work *work, cudaStream_t stream) {
     return LAUNCH(add_decay, quads(work, work->count), dim3(THREADS), 0, stream, *work);
+}
+
+cudaError_t ts_cuda_grow(const ts_update_work *work, int rows, int stride, cudaStream_t stream) {
+    dim3 grid((unsigned)(stride + THREADS - 1) / THREADS, (unsigned)work->instances);
+    return LAUNCH(grow, grid, dim3(THREADS), 0, stream, *work, rows, stride);
 }
 
 cudaError_t ts_cuda_adamw(const ts_update_work *work, cudaStream_t stream) {

@@ -47,6 +47,10 @@ cudaError_t ts_cuda_grokfast(const ts_update_work *work, cudaStream_t stream);
 cudaError_t ts_cuda_orthograd(const ts_update_work *work, cudaStream_t stream);
 cudaError_t ts_cuda_add_decay(const ts_update_work *work, cudaStream_t stream);
 
+// Before adamw: of the instances whose decay is above 1, columns of the matrix `rows` rows of `stride` long that begins
+// at `first`.
+cudaError_t ts_cuda_grow(const ts_update_work *work, int rows, int stride, cudaStream_t stream);
+
 // The parameters.
 cudaError_t ts_cuda_adamw(const ts_update_work *work, cudaStream_t stream);
 cudaError_t ts_cuda_descent(const ts_update_work *work, cudaStream_t stream);

@@ -93,9 +93,14 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
     return ts_cpu_training_create(&MODEL, spec, handle);
 }
 
+static const char *can(const ts_params *params) {
+    const char *lacks = ts_network_fused_can(params);
+    return lacks ? lacks : ts_cpu_optimiser_can(params);
+}
+
 const ts_engine ts_cpu_autoencoder = {.name = TS_FUSED,
                                       .help = TS_FUSED_HELP,
                                       .model = "autoencoder",
-                                      .can = ts_cpu_optimiser_can,
+                                      .can = can,
                                       .create = create,
                                       TS_CPU_ENGINE_FUNCTIONS};

@@ -2,6 +2,7 @@
 // none is made once a step; pairs and samples go through all their operations tile by tile, which stays in the cache.
 #include "backend/cpu.h"
 #include "backend/cpu_pairs.h"
+#include "backend/cpu_samples.h"
 #include "base/crew.h"
 #include "base/tree.h"
 #include "model/network.h"
@@ -66,9 +67,8 @@ typedef struct training {
     const int *a, *b, *label; // of the instance selected
     // Of features.
     int input;
-    float *scale; // (count, stride): importance / features, pads 0
+    ts_cpu_samples samples;
     int instance; // selected
-    ts_feature_batch batch;
 } training;
 
 static bool is_alias(const ts_node *node) {
@@ -80,6 +80,8 @@ static ts_status set_shape(void *handle) {
     if (t->base.spec.data->table)
         ts_cpu_pairs_begin(&t->pairs, &t->base.spec);
     ts_status status = ts_model_define_training(&t->base.spec.params[0], t->base.spec.data, &t->graph);
+    if (status == TS_OK && !t->base.spec.data->table)
+        ts_cpu_samples_begin(&t->samples, &t->base.spec, &t->graph);
     if (status == TS_OK)
         status = ts_plan_make(&t->graph, TS_MOST_TOGETHER, &t->plan);
     t->parts = status == TS_OK && t->base.spec.data->table ? ts_plan_parts(&t->plan, t->pairs.train) : 1;
@@ -192,8 +194,7 @@ static void take(void *handle) {
     if (data->table)
         ts_cpu_pairs_take(&t->pairs, &t->base.spec, slab);
     else
-        t->scale = ts_slab_take_zero(slab, (size_t)t->base.spec.count * (size_t)TS_PAD(data->features->features),
-                                     sizeof(float));
+        ts_cpu_samples_take(&t->samples, TILE, slab);
 }
 
 // Pairs then come in an order in which rows of tables and of their gradients stay in the second-level cache.
@@ -208,12 +209,8 @@ static ts_status initialise(void *handle) {
     training *t = handle;
     if (t->base.spec.data->table)
         return ts_cpu_pairs_draw(&t->pairs, &t->base.spec, mixes_tables(&t->graph) ? TOKEN_BLOCK : 0);
-    const ts_feature_data *features = t->base.spec.data->features;
-    size_t stride = (size_t)TS_PAD(features->features);
     t->input = ts_graph_input_node(&t->graph);
-    for (int i = 0; i < t->base.spec.count; i++)
-        ts_network_scale(&t->base.spec.params[i], features->features, NULL, t->scale + (size_t)i * stride);
-    return ts_feature_batch_create(features, ts_params_integer(&t->base.spec.params[0], "batch"), &t->batch);
+    return ts_cpu_samples_fill(&t->samples);
 }
 
 // --- Operations of the instance selected ---
@@ -295,6 +292,8 @@ static void select_instance(void *handle, int instance) {
     t->instance = instance;
     if (t->base.spec.data->table)
         ts_cpu_pairs_of(&t->pairs, instance, &t->a, &t->b, &t->label);
+    else
+        ts_cpu_samples_select(&t->samples, instance);
     set_operations(t, &t->own);
 }
 
@@ -469,24 +468,17 @@ static ts_status learn_pairs(training *t, bool *finite) {
 }
 
 static bool learn_samples(training *t, int64_t step) {
-    const ts_params *params = &t->base.spec.params[t->instance];
     const place *in = &t->own.place[t->input], *out = &t->own.place[t->graph.output];
-    const float *scale = t->scale + (size_t)t->instance * (size_t)out->stride;
-    const ts_feature_batch *batch = &t->batch;
     double loss = 0;
-    ts_feature_draw(t->base.spec.data->features, (uint64_t)ts_params_integer(params, "seed"), TS_STREAM_BATCH,
-                    (uint32_t)step, ts_params_integer(params, "batch"), &t->batch);
-    for (int first = 0; first < batch->rows; first += TILE) {
-        int rows = batch->rows - first < TILE ? (int)(batch->rows - first) : TILE;
-        memset(in->value, 0, (size_t)rows * (size_t)in->stride * sizeof(float));
-        for (int r = 0; r < rows; r++)
-            for (int e = batch->begin[first + r]; e < batch->end[first + r]; e++)
-                in->value[r * in->stride + batch->active[e]] = batch->value ? batch->value[e] : 1;
+    ts_cpu_samples_draw(&t->samples, step);
+    int all = t->samples.batch.rows;
+    for (int first = 0; first < all; first += TILE) {
+        int rows = all - first < TILE ? all - first : TILE;
+        ts_cpu_samples_enter(&t->samples, first, rows, in->value);
         make_tile(t, &t->own, rows, NULL, NULL);
         if (out->gradient != out->value)
             memcpy(out->gradient, out->value, (size_t)rows * (size_t)out->stride * sizeof(float));
-        loss +=
-            t->base.kernels->loss_of_squares(out->gradient, in->value, scale, batch->weight + first, rows, out->stride);
+        loss += ts_cpu_samples_loss(&t->samples, t->base.kernels, first, rows, in->value, out->gradient);
         tile_back(t, &t->own, rows, NULL, NULL);
     }
     return isfinite(loss);
@@ -507,7 +499,7 @@ static ts_status make_gradient(void *handle, int64_t step, bool *finite) {
 
 static void end(void *handle) {
     training *t = handle;
-    ts_feature_batch_free(&t->batch);
+    ts_cpu_samples_free(&t->samples);
     ts_plan_free(&t->plan);
     ts_graph_free(&t->graph);
 }

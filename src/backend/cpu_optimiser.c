@@ -11,10 +11,36 @@ static double rate_of(const ts_cpu_updates *u) {
     return ts_schedule_rate(&u->schedule, u->t);
 }
 
+// A vector of columns at once, which lie together.
+static void grow_columns(float *w, int64_t rows, int64_t stride, double decay) {
+    double square[TS_VECTOR_LANES] = {0};
+    for (int64_t r = 0; r < rows; r++)
+        for (int c = 0; c < TS_VECTOR_LANES; c++)
+            square[c] += (double)w[r * stride + c] * (double)w[r * stride + c];
+    for (int c = 0; c < TS_VECTOR_LANES; c++)
+        square[c] = ts_growth_factor(decay, square[c]);
+    for (int64_t r = 0; r < rows; r++)
+        for (int c = 0; c < TS_VECTOR_LANES; c++)
+            w[r * stride + c] *= (float)square[c];
+}
+
+static void grow(const ts_cpu_updates *u, double decay) {
+    const ts_padded_layout *layout = u->of.layout;
+    for (int i = 0; i < layout->tensors; i++) {
+        const ts_padded_tensor *tensor = &layout->tensor[i];
+        for (int64_t c = 0; c < tensor->stride && ts_tensor_grows(&layout->model.tensor[i]); c += TS_VECTOR_LANES)
+            grow_columns(u->of.state + tensor->offset + c, tensor->rows, tensor->stride, decay);
+    }
+}
+
 static bool step_adam(ts_cpu_updates *u) {
     const ts_padded_layout *layout = u->of.layout;
-    return u->of.kernels->adam(u->of.state, layout->padded, u->of.gradient, layout->padded, u->betas,
-                               ts_adam_next_rates(u->of.adam));
+    ts_adam_rates rates = ts_adam_next_rates(u->of.adam);
+    if (rates.decay > 1) {
+        grow(u, (double)rates.decay);
+        rates.decay = 1;
+    }
+    return u->of.kernels->adam(u->of.state, layout->padded, u->of.gradient, layout->padded, u->betas, rates);
 }
 
 static bool step_sgd(ts_cpu_updates *u) {

@@ -65,6 +65,8 @@ static bool same_schedule(const ts_params *a, const ts_params *b) {
            ts_params_real(a, "beta1") == ts_params_real(b, "beta1") &&
            ts_params_real(a, "beta2") == ts_params_real(b, "beta2") &&
            ts_params_integer(a, "steps") == ts_params_integer(b, "steps") &&
+           ts_params_real_or(a, "weight_decay", 0) == ts_params_real_or(b, "weight_decay", 0) &&
+           ts_params_real(a, "floor") == ts_params_real(b, "floor") &&
            ts_params_integer(a, "warmup") == ts_params_integer(b, "warmup") &&
            strcmp(ts_params_name(a, "schedule"), ts_params_name(b, "schedule")) == 0;
 }
@@ -320,11 +322,16 @@ static int64_t fill(const ts_params *params, const struct ts_data *all_data) {
                                    ts_cuda_autoencoder_shared(&work));
 }
 
+static const char *can(const ts_params *params) {
+    const char *lacks = ts_adam_can(params);
+    return lacks ? lacks : ts_network_fused_can(params);
+}
+
 const ts_engine ts_cuda_autoencoder = {
     .name = TS_FUSED,
     .help = TS_FUSED_HELP,
     .model = "autoencoder",
-    .can = ts_adam_can,
+    .can = can,
     .create = create,
     .destroy = destroy,
     .state_bytes = state_bytes,

@@ -16,6 +16,8 @@ void ts_cuda_features_take(const ts_feature_data *data, int64_t samples, ts_cuda
         .early_stopping = data->tree.early_stopping,
         .alias_bits = alias ? data->alias.bits : 0,
         .binary = data->independent.binary,
+        .low = data->independent.low,
+        .span = data->independent.span,
         .correlated_pairs = data->independent.correlated_pairs,
         .anticorrelated_pairs = data->independent.anticorrelated_pairs,
         .bits = ts_cuda_slab_take(slab, inputs * words, sizeof(uint32_t)),

@@ -74,7 +74,7 @@ static void take(void *handle) {
     ts_samples_work *samples = &t->samples;
     samples->x = ts_cuda_pass_rows(&t->pass, ts_graph_input_node(&t->graph));
     samples->output = ts_cuda_pass_rows(&t->pass, t->graph.output);
-    ts_cuda_samples_take(samples, &base->spec, samples->x.stride, &base->device);
+    ts_cuda_samples_take(samples, &base->spec, t->graph.penalised, &base->device);
     samples->begun = ts_cuda_training_begun(base);
     samples->taken = ts_cuda_training_taken(base);
     samples->stopped = ts_cuda_training_stopped(base);
@@ -85,7 +85,7 @@ static ts_status initialise(void *handle) {
     training *t = handle;
     return t->base.spec.data->table
                ? TS_OK
-               : ts_cuda_samples_upload(&t->samples, &t->base.spec, t->samples.x.stride, t->base.stream);
+               : ts_cuda_samples_upload(&t->samples, &t->base.spec, t->graph.penalised, t->base.stream);
 }
 
 // --- A step ---

@@ -27,7 +27,29 @@ static void select_tensors(queue *q, int i, int end) {
 
 // --- Optimisers ---
 
+// Whether columns of features of any instance grow.
+static bool grows(const ts_training_spec *spec) {
+    bool any = false;
+    for (int i = 0; i < spec->count; i++)
+        any = any || ts_params_real_or(&spec->params[i], "weight_decay", 0) < 0;
+    return any;
+}
+
+static void grow(queue *q) {
+    const ts_padded_layout *layout = q->updates->layout;
+    for (int i = 0; i < layout->tensors; i++) {
+        if (!ts_tensor_grows(&layout->model.tensor[i]))
+            continue;
+        select_tensors(q, i, i + 1);
+        if (q->error == cudaSuccess)
+            q->error = ts_cuda_grow(&q->work, (int)layout->tensor[i].rows, (int)layout->tensor[i].stride, q->stream);
+    }
+    select_tensors(q, 0, layout->tensors);
+}
+
 static void step_adam(queue *q) {
+    if (grows(q->updates->spec))
+        grow(q);
     start(q, ts_cuda_adamw);
 }
 

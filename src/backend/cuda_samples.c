@@ -7,7 +7,7 @@
 #include "task/data.h"
 
 static int64_t samples_of(const ts_training_spec *spec) {
-    return ts_params_integer(&spec->params[0], "batch");
+    return ts_network_samples(&spec->params[0]);
 }
 
 // Rows of a batch, at most.
@@ -25,33 +25,54 @@ void ts_cuda_samples_begin(ts_samples_work *s, const ts_training_spec *spec) {
         .nodes = inputs == 0 || samples_of(spec) == 0 ? 0
                  : data->tree.depth > 0               ? (2 << data->tree.depth) - 1
                                                       : inputs,
+        .fixed = ts_network_draw(spec->params, 1) == ts_network_draw(spec->params, 0),
+        .absolute = ts_network_target_is_absolute(spec->params),
     };
     s->blocks = ts_cuda_cross_entropy_blocks(s->batch);
 }
 
-void ts_cuda_samples_take(ts_samples_work *s, const ts_training_spec *spec, int stride, ts_cuda_slab *slab) {
-    size_t count = (size_t)s->instances, listed = s->nodes > 0 ? count * (size_t)s->batch : 0;
+void ts_cuda_samples_take(ts_samples_work *s, const ts_training_spec *spec, int penalised, ts_cuda_slab *slab) {
+    size_t stride = (size_t)s->output.stride, count = (size_t)s->instances,
+           listed = s->nodes > 0 ? count * (size_t)s->batch : 0;
     ts_cuda_features_take(spec->data->features, samples_of(spec), slab, &s->data);
     s->count = ts_cuda_slab_take(slab, count * (size_t)s->nodes, sizeof *s->count);
     s->input = ts_cuda_slab_take(slab, listed, sizeof *s->input);
     s->weight = ts_cuda_slab_take(slab, listed, sizeof *s->weight);
     s->drawn = ts_cuda_slab_take(slab, count, sizeof *s->drawn);
-    s->scale = ts_cuda_slab_take(slab, count * (size_t)stride, sizeof *s->scale);
+    s->scale = ts_cuda_slab_take(slab, count * stride, sizeof *s->scale);
+    s->linear = penalised > 0 ? ts_cuda_slab_take(slab, count * stride, sizeof *s->linear) : NULL;
     s->seed = ts_cuda_slab_take(slab, count, sizeof *s->seed);
 }
 
-ts_status ts_cuda_samples_upload(const ts_samples_work *s, const ts_training_spec *spec, int stride,
+// A row of numbers of an instance.
+static ts_status upload_row(const ts_samples_work *s, float *rows, int instance, const float *row,
+                            cudaStream_t stream) {
+    size_t stride = (size_t)s->output.stride;
+    return ts_cuda_upload(rows + (size_t)instance * stride, row, stride * sizeof *row, stream);
+}
+
+// row (output.stride): to work with, zeros.
+static ts_status upload_instance(const ts_samples_work *s, const ts_training_spec *spec, int penalised, int i,
+                                 float *row, cudaStream_t stream) {
+    int features = spec->data->features->features;
+    uint64_t seed = (uint64_t)ts_params_integer(&spec->params[i], "seed");
+    ts_network_scale(&spec->params[i], features, NULL, row);
+    ts_status status = upload_row(s, s->scale, i, row, stream);
+    for (int f = 0; f < features + penalised; f++)
+        row[f] = f < features ? 0 : (float)ts_network_penalty(&spec->params[i]);
+    if (status == TS_OK && penalised > 0)
+        status = upload_row(s, s->linear, i, row, stream);
+    for (int f = features; f < features + penalised; f++)
+        row[f] = 0;
+    return status == TS_OK ? ts_cuda_upload(s->seed + i, &seed, sizeof seed, stream) : status;
+}
+
+ts_status ts_cuda_samples_upload(const ts_samples_work *s, const ts_training_spec *spec, int penalised,
                                  cudaStream_t stream) {
-    const ts_feature_data *data = spec->data->features;
-    float *scale = ts_alloc_zero((size_t)stride, sizeof *scale, "training");
-    ts_status status = scale ? ts_cuda_features_upload(data, &s->data, stream) : TS_ERROR_MEMORY;
-    for (int i = 0; i < spec->count && status == TS_OK; i++) {
-        uint64_t seed = (uint64_t)ts_params_integer(&spec->params[i], "seed");
-        ts_network_scale(&spec->params[i], data->features, NULL, scale);
-        status = ts_cuda_upload(s->scale + (size_t)i * (size_t)stride, scale, (size_t)stride * sizeof *scale, stream);
-        if (status == TS_OK)
-            status = ts_cuda_upload(s->seed + i, &seed, sizeof seed, stream);
-    }
-    ts_free(scale);
+    float *row = ts_alloc_zero((size_t)s->output.stride, sizeof *row, "training");
+    ts_status status = row ? ts_cuda_features_upload(spec->data->features, &s->data, stream) : TS_ERROR_MEMORY;
+    for (int i = 0; i < spec->count && status == TS_OK; i++)
+        status = upload_instance(s, spec, penalised, i, row, stream);
+    ts_free(row);
     return status;
 }

@@ -33,6 +33,7 @@ typedef struct training {
     int input;          // the node
     double *importance; // (count, features), divided by `features`
     double *share;      // (features) importance, times the weight of a sample
+    double *target;     // (features) of a sample
     ts_feature_batch drawn;
     ts_slab slab;
 } training;
@@ -59,6 +60,7 @@ static ts_status take(training *t) {
         t->b = ts_slab_take(&t->slab, BATCH, sizeof *t->b);
         t->importance = ts_slab_take(&t->slab, count * features, sizeof *t->importance);
         t->share = ts_slab_take(&t->slab, features, sizeof *t->share);
+        t->target = ts_slab_take(&t->slab, features, sizeof *t->target);
     }
     return TS_OK;
 }
@@ -84,7 +86,7 @@ static ts_status set_data(training *t) {
     t->input = ts_graph_input_node(&t->graph);
     for (int i = 0; i < t->spec.count; i++)
         ts_network_scale(&t->spec.params[i], features->features, t->importance + i * features->features, NULL);
-    return ts_feature_batch_create(features, ts_params_integer(&t->spec.params[0], "batch"), &t->drawn);
+    return ts_feature_batch_create(features, ts_network_samples(&t->spec.params[0]), &t->drawn);
 }
 
 static void destroy(void *handle) {
@@ -146,25 +148,42 @@ static double learn_pairs(training *t, int instance, double *out, int width) {
     return loss;
 }
 
+// z (width): output, replaced by the gradient; x (features).
+static double sample_loss(training *t, const ts_params *params, const double *importance, double weight,
+                          const double *x, int width, double *z) {
+    int features = t->spec.data->features->features;
+    bool absolute = ts_network_target_is_absolute(params);
+    double penalty = weight * ts_network_penalty(params), loss = 0;
+    for (int f = 0; f < features; f++) {
+        t->share[f] = weight * importance[f];
+        t->target[f] = absolute ? fabs(x[f]) : x[f];
+    }
+    loss += ts_loss_of_squares(features, z, t->target, t->share);
+    for (int i = features; i < width; i++) {
+        loss += penalty * z[i];
+        z[i] = penalty;
+    }
+    return loss;
+}
+
 static double learn_samples(training *t, int instance, int64_t step, double *out, int width) {
     const ts_params *params = &t->spec.params[instance];
     const ts_feature_batch *batch = &t->drawn;
+    int features = t->spec.data->features->features;
     double loss = 0, *slope = t->pass.gradient[t->graph.output], *x = t->pass.made[t->input];
     ts_feature_draw(t->spec.data->features, (uint64_t)ts_params_integer(params, "seed"), TS_STREAM_BATCH,
-                    (uint32_t)step, ts_params_integer(params, "batch"), &t->drawn);
+                    ts_network_draw(params, step), ts_network_samples(params), &t->drawn);
     for (int first = 0; first < batch->rows; first += BATCH) {
         int count = batch->rows - first < BATCH ? batch->rows - first : BATCH;
-        memset(x, 0, (size_t)(count * width) * sizeof *x);
+        memset(x, 0, (size_t)(count * features) * sizeof *x);
         for (int r = 0; r < count; r++)
             for (int e = batch->begin[first + r]; e < batch->end[first + r]; e++)
-                x[r * width + batch->active[e]] = batch->value ? batch->value[e] : 1;
+                x[r * features + batch->active[e]] = batch->value ? batch->value[e] : 1;
         ts_pass_batch(&t->pass, count, NULL, NULL);
         memcpy(slope, out, (size_t)(count * width) * sizeof *slope);
-        for (int r = 0; r < count; r++) {
-            for (int f = 0; f < width; f++)
-                t->share[f] = batch->weight[first + r] * t->importance[instance * width + f];
-            loss += ts_loss_of_squares(width, slope + r * width, x + r * width, t->share);
-        }
+        for (int r = 0; r < count; r++)
+            loss += sample_loss(t, params, t->importance + instance * features, batch->weight[first + r],
+                                x + r * features, width, slope + r * width);
         ts_pass_batch_back(&t->pass, count);
     }
     return loss;

@@ -15,7 +15,8 @@ struct ts_expectation {
 
 ts_status ts_expectation_create(const ts_network *network, const ts_feature_data *data, ts_expectation **out) {
     const ts_independent *law = &data->independent;
-    bool binary = law->groups > 0 && ts_halves_fit(law), valued = law->groups > 0 && ts_pieces_fit(law);
+    bool binary = law->groups > 0 && ts_halves_fit(law),
+         valued = law->groups > 0 && law->low == 0 && ts_pieces_fit(law);
     *out = NULL;
     if (!network->tied_bias || !(binary || valued))
         return TS_OK;
@@ -57,15 +58,15 @@ static void find_weights(const ts_network *network, int i, double *weight) {
 
 double ts_expectation_loss(ts_expectation *e, const double *importance, const atomic_int *pause) {
     ts_output output = {.law = e->law, .weight = e->weight};
-    double sum = 0;
+    double sum = 0, unit = e->pieces ? (double)e->law->span : 1; // relu(c z) = c relu(z)
     for (int i = 0; i < e->network->features && !ts_must_stop(pause); i++) {
         const ts_feature_group *own = &e->law->group[output.own];
         output.feature = i;
         output.own += i == own->first + own->size;
-        output.bias = e->network->tied_bias[i];
+        output.bias = e->network->tied_bias[i] / unit;
         find_weights(e->network, i, e->weight);
         double error = e->halves ? ts_halves_error(e->halves, &output) : ts_pieces_error(e->pieces, &output);
-        sum += importance[i] * (error < 0 ? 0 : error); // rounding can leave less than nothing
+        sum += importance[i] * unit * unit * (error < 0 ? 0 : error); // rounding can leave less than nothing
     }
     return sum / e->network->features;
 }

@@ -1,5 +1,6 @@
-// The expected loss of a network relu(D^T D x + b) over features that are independent of each other but for pairs,
-// where it can be computed: exact but for rounding. Where inputs can be listed, or must be drawn: reconstruction.c.
+// The expected loss of a network relu(D^T D x + b) with target x over features that are independent of each other but
+// for pairs, where it can be computed: exact but for rounding. Where inputs can be listed, or must be drawn:
+// reconstruction.c.
 #pragma once
 
 #include "base/pause.h"
@@ -8,7 +9,7 @@
 typedef struct ts_expectation ts_expectation;
 
 // *out NULL: it is not known; network and features are not such, or the features are too many: more than 8 with values,
-// or more with the value 1 than ts_halves takes, some 30. Both must outlive it.
+// or more with the value 1 than ts_halves takes, some 30; or values do not begin at 0. Both must outlive it.
 ts_status ts_expectation_create(const ts_network *network, const ts_feature_data *data, ts_expectation **out);
 void ts_expectation_free(ts_expectation *expectation);
 

@@ -17,16 +17,18 @@ typedef struct reconstruction {
     ts_feature_batch batch;
     double train_loss, exact_loss, final_loss, estimated_loss, final_loss_error;
     ts_expectation *expectation;    // NULL: inputs are listed, or it is not known, or not the end
-    double *importance, *x, *x_hat; // (features) each; the input and output of one sample
+    bool absolute;                  // the target is |x|
+    double *importance, *x, *x_hat; // (features) each; the target and output of one sample
     ts_slab slab;
 } reconstruction;
 
 static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     reconstruction *r = state;
-    int64_t samples = ts_params_integer(measuring->params, "batch");
+    int64_t samples = ts_network_samples(measuring->params);
     size_t features = (size_t)measuring->network->features;
     (void)chart;
     r->measuring = measuring;
+    r->absolute = ts_network_target_is_absolute(measuring->params);
     r->train_loss = r->exact_loss = r->final_loss = r->estimated_loss = r->final_loss_error = NAN;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&r->slab, "an autoencoder's measures") != TS_OK)
@@ -49,13 +51,21 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
                                    &r->batch);
 }
 
+static double target_of(const reconstruction *r, double x) {
+    return r->absolute ? fabs(x) : x;
+}
+
+static bool has_fixed_samples(const ts_params *params) {
+    return ts_params_integer(params, "samples") > 0;
+}
+
 static void free_state(void *state) {
     reconstruction *r = state;
     ts_expectation_free(r->expectation);
     ts_feature_batch_free(&r->batch);
 }
 
-// Mean over features of importance_i (x_i - x_hat_i)^2, of one sample.
+// Mean over features of importance_i (target_i - x_hat_i)^2, of one sample.
 static double sample_loss(reconstruction *r, int row) {
     const ts_network *network = r->measuring->network;
     const ts_feature_batch *batch = &r->batch;
@@ -64,7 +74,7 @@ static double sample_loss(reconstruction *r, int row) {
     double loss = 0;
     network->reconstruct(network->weights, batch->active + begin, value ? value + begin : NULL, end - begin, r->x_hat);
     for (int e = begin; e < end; e++)
-        r->x[batch->active[e]] = value ? value[e] : 1;
+        r->x[batch->active[e]] = target_of(r, value ? (double)value[e] : 1);
     for (int f = 0; f < network->features; f++) {
         double error = r->x[f] - r->x_hat[f];
         loss += r->importance[f] * error * error;
@@ -88,7 +98,7 @@ static double batch_loss(reconstruction *r, ts_stream stream, uint32_t step, int
 // How many portions the estimate has at least and at most.
 static void bound_portions(const ts_measuring *m, int64_t *least, int64_t *most) {
     const ts_independent *law = &m->data->features->independent;
-    double trained = (double)m->step * (double)ts_params_integer(m->params, "batch");
+    double trained = (double)m->step * (double)ts_network_samples(m->params);
     double share = trained / TRAINED_SHARE / FINAL_SAMPLES, rarest = 1;
     for (int g = 0; g < law->groups; g++)
         if (law->group[g].on > 0 && law->group[g].on < rarest)
@@ -121,12 +131,13 @@ static void estimate(reconstruction *r) {
 static void finish(void *state) {
     reconstruction *r = state;
     const ts_measuring *m = r->measuring;
-    r->train_loss = batch_loss(r, TS_STREAM_BATCH, (uint32_t)m->step, ts_params_integer(m->params, "batch"));
+    r->train_loss = batch_loss(r, TS_STREAM_BATCH, ts_network_draw(m->params, m->step), ts_network_samples(m->params));
+    if (m->last || has_fixed_samples(m->params))
+        r->final_loss = batch_loss(r, TS_STREAM_FINAL, 0, FINAL_SAMPLES);
     if (m->data->features->support.count > 0)
         r->exact_loss = batch_loss(r, TS_STREAM_FINAL, 0, 0);
     if (!m->last)
         return;
-    r->final_loss = batch_loss(r, TS_STREAM_FINAL, 0, FINAL_SAMPLES);
     if (r->expectation)
         r->exact_loss = ts_expectation_loss(r->expectation, r->importance, m->pause);
     if (isnan(r->exact_loss))
@@ -138,6 +149,8 @@ static void finish(void *state) {
 static const ts_measure ROWS[] = {
     {"train_loss", "loss on the step's batch, before its update", .loss = true,
      .at = offsetof(reconstruction, train_loss)},
+    {"fresh_loss", "loss on 500 fresh samples, where those of training are fixed", .loss = true,
+     .wanted = has_fixed_samples, .at = offsetof(reconstruction, final_loss)},
     {"exact_loss",
      "expectation of the loss; where inputs cannot be listed, of the last checkpoint alone; NaN where they are too "
      "many",

@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 struct ts_curves; // measure/curves.h
+struct ts_params; // param/key.h
 
 enum { TS_MEASURE_DIMENSIONS = 3 };
 
@@ -18,6 +19,8 @@ typedef struct ts_measure {
     // Of the last checkpoint alone. Others have a curve, [row, step(, dimension)], and scalars also a column at the
     // root with their last value.
     bool at_end;
+    // Whether an instance has it, by keys that shape its case. NULL: every one.
+    bool (*wanted)(const struct ts_params *params);
     // The formula, of what the family has gathered: one of these.
     double (*value)(const void *family);           // a scalar
     double (*each)(const void *family, int index); // one number along its dimensions

@@ -16,7 +16,8 @@ static const ts_key ADAMW_KEYS[] = {
     {"lr", TS_REAL, "1e-3", 0, 1e30, NULL, false, "Learning rate of AdamW"},
     {"beta1", TS_REAL, "0.9", 0, 0.999999, NULL, false, "AdamW's decay of the gradient's mean"},
     {"beta2", TS_REAL, "0.98", 0, 0.9999999, NULL, false, "AdamW's decay of the squared gradient's mean"},
-    {"weight_decay", TS_REAL, "1", 0, 1e6, NULL, false, "Decoupled weight decay, of all weights"},
+    {"weight_decay", TS_REAL, "1", -1e6, 1e6, NULL, false,
+     "Decoupled weight decay, of all weights; negative: directions of features grow to length 1 (docs/workloads.md)"},
     {0},
 };
 
@@ -63,10 +64,31 @@ void ts_adam_take(const ts_adam *adam, ts_adam_step step, int64_t count, const d
     }
 }
 
+// Before the step, where it does not decay (ts_tensor_grows).
+static void grow(const ts_parameter_layout *layout, double decay, double *parameter) {
+    for (int i = 0; i < layout->count; i++) {
+        const ts_tensor *tensor = &layout->tensor[i];
+        int64_t columns = tensor->size[tensor->rank - 1], numbers = ts_tensor_numbers(tensor);
+        for (int64_t c = 0; c < columns && ts_tensor_grows(tensor); c++) {
+            double *w = parameter + tensor->offset + c, square = 0;
+            for (int64_t at = 0; at < numbers; at += columns)
+                square += w[at] * w[at];
+            double factor = ts_growth_factor(decay, square);
+            for (int64_t at = 0; at < numbers; at += columns)
+                w[at] *= factor;
+        }
+    }
+}
+
 static void update(const ts_update *u, const double *gradient, double *state) {
     ts_adam *adam = ts_adam_at(u->memory, u->params, u->t);
     int64_t count = u->layout->total;
-    ts_adam_take(adam, ts_adam_next(adam), count, gradient, state, state + count, state + 2 * count);
+    ts_adam_step step = ts_adam_next(adam);
+    if (step.decay > 1) {
+        grow(u->layout, step.decay, state);
+        step.decay = 1;
+    }
+    ts_adam_take(adam, step, count, gradient, state, state + count, state + 2 * count);
 }
 
 const ts_optimiser ts_optimiser_adam = {

@@ -23,7 +23,7 @@ ts_adam *ts_adam_at(ts_adam *adam, const ts_params *params, int64_t t);
 typedef struct ts_adam_step {
     double rate;  // lr schedule(t) / (1 - beta1^(t + 1))
     double root;  // sqrt(1 - beta2^(t + 1))
-    double decay; // 1 - lr schedule(t) * weight_decay
+    double decay; // 1 - lr schedule(t) * weight_decay; above 1 weights grow instead (ts_growth_factor)
 } ts_adam_step;
 ts_adam_step ts_adam_next(ts_adam *adam);
 

@@ -88,9 +88,10 @@ ts_status ts_model_define(const ts_params *params, ts_graph *graph) {
     graph->loss = ts_network_loss(params);
     ts_status status = ts_graph_finish(graph, model->define(params, graph));
     int wanted = of_table ? ts_network_outputs(params) : (int)ts_task_features(params);
-    if (status == TS_OK && graph->node[graph->output].width != wanted)
+    int width = status == TS_OK ? graph->node[graph->output].width - graph->penalised : 0;
+    if (status == TS_OK && width != wanted)
         return ts_fail(TS_ERROR_FATAL, "the model %s is defined wrongly: its output has %d numbers, and the task %d",
-                       model->name, graph->node[graph->output].width, wanted);
+                       model->name, width, wanted);
     return status;
 }
 

@@ -2,6 +2,8 @@
 #include "model/network.h"
 
 #include "base/torch_random.h"
+#include "model/additive.h"
+#include "network/degree.h"
 #include "network/loss.h"
 #include "network/pass.h"
 #include "network/rewrite.h"
@@ -38,7 +40,11 @@ ts_loss ts_network_loss(const ts_params *params) {
 }
 
 ts_activation ts_network_activation(const ts_params *params) {
-    return ACTIVATIONS[choice_of(params, "activation", ts_network_activations)];
+    return ts_network_activation_by(params, "activation");
+}
+
+ts_activation ts_network_activation_by(const ts_params *params, const char *key) {
+    return ACTIVATIONS[choice_of(params, key, ts_network_activations)];
 }
 
 bool ts_network_starts(const ts_params *params, const char *init) {
@@ -89,7 +95,7 @@ int64_t ts_network_train(const ts_params *params, const ts_table *table) {
 
 double ts_network_rows(const ts_params *params, const ts_data *data) {
     if (data->features)
-        return ts_feature_expected_rows(data->features, ts_params_integer(params, "batch"));
+        return ts_feature_expected_rows(data->features, ts_network_samples(params));
     return (double)ts_network_train(params, data->table);
 }
 
@@ -142,6 +148,23 @@ void ts_network_initialise(const ts_params *params, const ts_parameter_layout *l
     }
 }
 
+int64_t ts_network_samples(const ts_params *params) {
+    int64_t fixed = ts_params_integer(params, "samples");
+    return fixed > 0 ? fixed : ts_params_integer(params, "batch");
+}
+
+uint32_t ts_network_draw(const ts_params *params, int64_t step) {
+    return ts_params_integer(params, "samples") > 0 ? 0 : (uint32_t)step;
+}
+
+bool ts_network_target_is_absolute(const ts_params *params) {
+    return strcmp(ts_params_name(params, "target"), "abs") == 0;
+}
+
+double ts_network_penalty(const ts_params *params) {
+    return ts_params_real(params, "l1");
+}
+
 void ts_network_scale(const ts_params *params, int features, double *wide, float *narrow) {
     const ts_numbers *importance = ts_params_numbers(params, "importance");
     for (int f = 0; f < features; f++) {
@@ -170,7 +193,9 @@ typedef struct opened {
     double *weights; // (parameters)
     double *nothing; // (hidden, n_out) NaN, where there is no unembedding; owned
     int *a, *b;      // (tokens) of a row of pairs
+    int classes;     // n_out
     int input;       // node of samples
+    double *shift;   // room for ts_network_is_additive; NULL: it is not asked
     ts_slab slab;
 } opened;
 
@@ -186,6 +211,7 @@ static void free_opened(void *context) {
         ts_free(o->nothing);
     }
     ts_slab_free(&o->slab);
+    ts_free(o->shift);
     ts_free(o);
 }
 
@@ -227,7 +253,7 @@ static void row(const void *context, int a, double *h, double *logits, double *h
     if (graph->role[TS_HIDDEN_OUTPUT] >= 0)
         copy_rows(&o->all, graph->role[TS_HIDDEN_OUTPUT], hidden_logits);
     else if (hidden_logits)
-        fill_nan(hidden_logits, (size_t)graph->tokens * (size_t)ts_network_classes(o->params));
+        fill_nan(hidden_logits, (size_t)graph->tokens * (size_t)o->classes);
 }
 
 // It takes attention alone, not the whole network.
@@ -252,13 +278,16 @@ static void reconstruct(const void *context, const int *active, const float *val
     memcpy(x_hat, o->all.pass.value[o->all.graph.output], features * sizeof *x_hat);
 }
 
-// The route to `output` of a model's network; ROLES: to its output, and all roles.
-static ts_status open_route(const ts_params *params, ts_role output, const double *weights, route *to) {
+// The route to `output` of a model's network; ROLES: to its output, and all roles. *degree: its degree; NULL: not
+// wanted.
+static ts_status open_route(const ts_params *params, ts_role output, const double *weights, int *degree, route *to) {
     ts_graph defined;
     ts_status status = ts_model_define(params, &defined);
     double tokens = defined.tokens;
     if (status == TS_OK)
         status = ts_model_check_roles(params, &defined);
+    if (status == TS_OK && degree)
+        status = ts_graph_degree(&defined, degree);
     to->reads = status == TS_OK && defined.role[TS_READ] >= 0;
     if (status == TS_OK && output == TS_ROLES)
         defined.role[TS_READ] = -1; // it has a pass of its own: read_tokens
@@ -314,7 +343,8 @@ static ts_status beside(const void *context, void **own) {
     *o = (opened){.params = first->params,
                   .beside = first,
                   .all.graph = first->all.graph,
-                  .attention.graph = first->attention.graph};
+                  .attention.graph = first->attention.graph,
+                  .classes = first->classes};
     if (!take_row(o, (size_t)first->all.graph.tokens))
         return TS_ERROR_MEMORY;
     ts_status status = ts_pass_beside(&first->all.pass, &o->all.pass);
@@ -325,7 +355,7 @@ static ts_status beside(const void *context, void **own) {
 
 // Where the hidden layer does not reach the logits through a matrix, nothing is known of what comes through it.
 static ts_status take_unembedding(opened *o, ts_network *network) {
-    size_t numbers = o->all.graph.tokens > 0 ? (size_t)network->hidden * (size_t)ts_network_classes(o->params) : 0;
+    size_t numbers = (size_t)network->hidden * (size_t)o->classes;
     network->residual = o->all.graph.role[TS_HIDDEN_OUTPUT] >= 0;
     network->u = of_role(o, TS_UNEMBED);
     if (network->u || numbers == 0)
@@ -366,7 +396,20 @@ static ts_status fill_in(const ts_params *params, opened *o, ts_network *network
     network->attend = attend;
     network->heads = (int)params->schema->model->width(params, "head");
     network->sources = node_of_role(o, TS_ATTENTION)->width / network->heads;
-    return open_route(params, TS_ATTENTION, o->weights, &o->attention);
+    return open_route(params, TS_ATTENTION, o->weights, NULL, &o->attention);
+}
+
+static ts_status take_shifts(opened *o, ts_network *network) {
+    int outputs = o->all.graph.node[o->all.graph.output].width;
+    if (!network->embeds_neurons || network->residual)
+        return TS_OK;
+    o->shift = ts_alloc((size_t)(3 * network->hidden + outputs) * sizeof *o->shift, "a network's biases");
+    if (!o->shift)
+        return TS_ERROR_MEMORY;
+    network->shift = o->shift;
+    network->output_shift = o->shift + network->hidden;
+    network->additive = ts_network_is_additive(&o->all.pass, &network->activation, o->shift);
+    return TS_OK;
 }
 
 ts_status ts_network_open(const ts_params *params, const float *parameters, ts_network *network) {
@@ -377,8 +420,10 @@ ts_status ts_network_open(const ts_params *params, const float *parameters, ts_n
         (ts_network){.weights = o, .free = free_opened, .beside = beside, .row = row, .reconstruct = reconstruct};
     if (!o)
         return TS_ERROR_MEMORY;
+    bool of_table = params->schema->model->learns == TS_KIND_TABLE;
+    size_t tokens = of_table ? (size_t)ts_network_order(params) : 0;
     o->params = params;
-    size_t tokens = params->schema->model->learns == TS_KIND_TABLE ? (size_t)ts_network_order(params) : 0;
+    o->classes = of_table ? ts_network_classes(params) : 0;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&o->slab, "a network's measures") != TS_OK)
             return TS_ERROR_MEMORY;
@@ -388,13 +433,14 @@ ts_status ts_network_open(const ts_params *params, const float *parameters, ts_n
     }
     for (int64_t i = 0; i < layout.total; i++)
         o->weights[i] = parameters[i];
-    ts_status status = open_route(params, TS_ROLES, o->weights, &o->all);
+    ts_status status = open_route(params, TS_ROLES, o->weights, &network->degree, &o->all);
     if (status != TS_OK)
         return status;
     o->input = ts_graph_input_node(&o->all.graph);
     network->all = o->weights;
     network->parameters = layout.total;
-    return fill_in(params, o, network);
+    status = fill_in(params, o, network);
+    return status == TS_OK ? take_shifts(o, network) : status;
 }
 
 void ts_network_close(ts_network *network) {

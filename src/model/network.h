@@ -18,6 +18,10 @@
     {"ranks_per_instance", TS_INTEGER, "1", 1, 1024, NULL, TS_RETIRED | TS_SHAPES,                           \
      "results do not depend on the number of ranks any more; leave it out (run --ranks-per-instance R says how many " \
      "ranks train an instance together, if the run is not to decide)"},                                      \
+    {"thresholds", TS_THRESHOLDS, "{memorised: 0.99, grokked: 0.99}", 0, 1, NULL, TS_LATER,                  \
+     "Accuracies from which training pairs count as memorised and the others as generalised"},               \
+    {"delay", TS_INTEGER, "1000", 0, 1e9, NULL, TS_LATER,                                                    \
+     "Steps between the two from which generalising counts as grokking"},                                    \
     {"keys", TS_WORDS, "final", 0, 0, NULL, TS_LATER | TS_SHAPES,                                            \
      "Irreps or frequencies whose progress is followed through training: those found at the end (final), none, or a " \
      "list, as [17, 25] or [sign, standard]"},                                                               \
@@ -44,7 +48,8 @@ extern const char *const ts_network_inits[];       // TS_INIT_NAMES
 // What these keys say; of a model without them their default.
 ts_loss ts_network_loss(const ts_params *params);
 ts_activation ts_network_activation(const ts_params *params);
-bool ts_network_starts(const ts_params *params, const char *init); // whether `init` is this
+ts_activation ts_network_activation_by(const ts_params *params, const char *key); // of another key with these choices
+bool ts_network_starts(const ts_params *params, const char *init);                // whether `init` is this
 
 // As ts_engine.can, of engines with kernels of whole steps of one network: whether all keys that make it another one
 // (TS_DEFINES) have their default.
@@ -73,6 +78,17 @@ uint64_t ts_network_init_seed(const ts_params *params); // of initial weights
 void ts_network_initialise(const ts_params *params, const ts_parameter_layout *layout, const float *deviation,
                            float *parameters);
 
+// Of networks that learn features: samples of a step, 0 for every input by its probability, and the step at which they
+// are drawn: the first one's stay where the training set is fixed (key `samples`).
+int64_t ts_network_samples(const ts_params *params);
+uint32_t ts_network_draw(const ts_params *params, int64_t step);
+
+// Whether it is compared with the absolute value of its input, and not with the input.
+bool ts_network_target_is_absolute(const ts_params *params);
+
+// What each column behind x_hat (ts_graph.penalised) counts in the loss.
+double ts_network_penalty(const ts_params *params);
+
 // What the square of each feature's error counts in the loss, importance / features: in either precision, or both
 // (features); NULL: not wanted.
 void ts_network_scale(const ts_params *params, int features, double *wide, float *narrow);
@@ -80,8 +96,9 @@ void ts_network_scale(const ts_params *params, int features, double *wide, float
 // A network with given weights, in double precision, as its measures see it. Parts for each kind of data (as of
 // ts_data); the others are NULL or 0.
 typedef struct ts_network {
-    const double *all; // (parameters) every trainable weight
+    const double *all; // (parameters) every trainable weight; NULL: they are not known
     int64_t parameters;
+    int degree; // f(s w) = s^degree f(w) for all weights w and s > 0, f being its output; -1: it is not homogeneous
     int hidden; // width of the hidden layer
     void *weights;
     void (*free)(void *weights);
@@ -100,6 +117,11 @@ typedef struct ts_network {
     // the classes' logits comes through the hidden layer (n, n_out).
     void (*row)(const void *weights, int a, double *h, double *logits, double *hidden_logits);
     bool residual; // logits have another part too, past the hidden layer
+    // Whether the hidden layer is activation(E_x[a] + E_y[b] + shift) and logits are its product with U, plus
+    // output_shift; shifts (hidden), (n_out).
+    bool additive;
+    ts_activation activation;
+    const double *shift, *output_shift;
     // Loss of a pair's logits z (count), which are spoiled, by the definition. NULL: the cross-entropy.
     double (*loss)(int count, double *z, int label);
     // Attention of the last position, of which the pairs (a, 0 .. n - 1) add their share of the mean over all pairs to

@@ -3,6 +3,7 @@
 #include "model/optimiser.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 // A new one is one file and one word here.
@@ -15,8 +16,9 @@ OPTIMISERS(DECLARE)
 const ts_optimiser *const ts_optimisers[] = {OPTIMISERS(ADDRESS) NULL};
 static const char *const NAMES[] = {OPTIMISERS(NAME) NULL};
 
-enum { CONSTANT, LINEAR, COSINE };
-static const char *const SCHEDULES[] = {[CONSTANT] = "constant", [LINEAR] = "linear", [COSINE] = "cosine", NULL};
+enum { CONSTANT, LINEAR, COSINE, COSINE_FLOOR };
+static const char *const SCHEDULES[] = {
+    [CONSTANT] = "constant", [LINEAR] = "linear", [COSINE] = "cosine", [COSINE_FLOOR] = "cosine_floor", NULL};
 
 const ts_key ts_optimizer_keys[] = {
     {"optimizer", TS_NAME, "", 0, 0, NAMES, TS_SHAPES, "What takes the steps (default: the model's usual one)"},
@@ -25,7 +27,9 @@ const ts_key ts_optimizer_keys[] = {
 
 const ts_key ts_step_keys[] = {
     {"schedule", TS_NAME, "constant", 0, 0, SCHEDULES, 0,
-     "Learning rate over time: constant, linear (1 - t/T) or cosine (cos(pi/2 t/(T-1)))"},
+     "Learning rate over time: constant, linear (1 - t/T), cosine (cos(pi/2 t/(T-1))) or cosine_floor (floor + (1 - "
+     "floor) (1 + cos(pi t/T)) / 2)"},
+    {"floor", TS_REAL, "0.1", 0, 1, NULL, TS_LATER, "Share of the learning rate that schedule cosine_floor ends with"},
     {"warmup", TS_INTEGER, "0", 0, 1e9, NULL, TS_LATER,
      "Steps over which the learning rate first rises: a factor min(t/N, 1), beside the schedule's; 0: none"},
     {"grokfast", TS_BOOL, "false", 0, 0, NULL, TS_LATER | TS_SHAPES,
@@ -104,11 +108,14 @@ ts_schedule ts_schedule_of(const ts_params *params) {
         .lr = ts_params_real(params, "lr"),
         .steps = ts_params_integer(params, "steps"),
         .warmup = ts_params_integer(params, "warmup"),
+        .floor = ts_params_real(params, "floor"),
     };
     while (strcmp(SCHEDULES[schedule.kind], ts_params_name(params, "schedule")) != 0)
         schedule.kind++;
     return schedule;
 }
+
+static const double HALF_PI = 1.57079632679489661923;
 
 double ts_schedule_rate(const ts_schedule *schedule, int64_t t) {
     double steps = (double)schedule->steps, rate = schedule->lr;
@@ -118,8 +125,42 @@ double ts_schedule_rate(const ts_schedule *schedule, int64_t t) {
     case LINEAR:
         return rate * (1 - (double)t / steps);
     case COSINE:
-        return rate * (steps > 1 ? cos(1.57079632679489661923 * (double)t / (steps - 1)) : 1);
+        return rate * (steps > 1 ? cos(HALF_PI * (double)t / (steps - 1)) : 1);
+    case COSINE_FLOOR:
+        return rate * (schedule->floor + (1 - schedule->floor) * 0.5 * (1 + cos(2 * HALF_PI * (double)t / steps)));
     default:
         return rate;
     }
+}
+
+// --- Growth ---
+
+bool ts_tensor_grows(const ts_tensor *tensor) {
+    return tensor->rank == 2 && strcmp(tensor->dimension[1], "feature") == 0;
+}
+
+double ts_growth_factor(double decay, double square) {
+    return 1 + (decay - 1) * (1 / (sqrt(square) + 1e-8) - 1);
+}
+
+// --- Checks ---
+
+const char *ts_optimiser_check(const ts_params *params, const ts_parameter_layout *tensors, char *message,
+                               size_t bytes) {
+    double decay = ts_params_real_or(params, "weight_decay", 0), floor = ts_params_real(params, "floor");
+    int kind = ts_schedule_of(params).kind;
+    bool grows = false;
+    for (int i = 0; i < tensors->count; i++)
+        grows = grows || ts_tensor_grows(&tensors->tensor[i]);
+    if (decay < 0 && !grows) {
+        snprintf(message, bytes, "%.15g: only the directions of features grow, and this model has none; give 0 or more",
+                 decay);
+        return "weight_decay";
+    }
+    if (kind != COSINE_FLOOR && !ts_params_is_default(params, ts_schema_find(params->schema, "floor"))) {
+        snprintf(message, bytes, "%.15g is for 'schedule: cosine_floor', and this is '%s'; leave it out there", floor,
+                 SCHEDULES[kind]);
+        return "floor";
+    }
+    return NULL;
 }

@@ -55,6 +55,17 @@ int ts_optimiser_parts(const ts_params *params);
 // Of the weights, what is added to the gradient: weight_decay of an optimiser that is coupled to it, else 0.
 double ts_coupled_decay(const ts_params *params);
 
+// Growth: what a negative weight_decay of adamw does instead. Each column w of a matrix (hidden, feature) is drawn to
+// length 1, w = w (1 + lr schedule(t) |weight_decay| (1 / (|w| + 1e-8) - 1)), before the step; other weights stay (Liu,
+// Liu & Gore 2025, "Superposition yields robust neural scaling"). In ts_adam_rates and ts_adam_step it is a decay above
+// 1.
+bool ts_tensor_grows(const ts_tensor *tensor);
+double ts_growth_factor(double decay, double square); // of w with |w|^2 = square
+
+// What is wrong with an instance's keys, and no range says, as ts_model.check; tensors: its model's.
+const char *ts_optimiser_check(const ts_params *params, const ts_parameter_layout *tensors, char *message,
+                               size_t bytes);
+
 // What becomes of a gradient before an optimiser sees it; the formulas are in docs/workloads.md.
 typedef struct ts_gradient_filter {
     bool grokfast, orthograd;
@@ -65,12 +76,13 @@ ts_gradient_filter ts_gradient_filter_of(const ts_params *params);
 // An update in double precision, of parameters and all that is kept of them; gradient (layout->total) is changed.
 void ts_optimiser_update(const ts_update *update, double *gradient, double *state);
 
-// Learning rate of update t (from 0), by the keys lr, schedule, steps and warmup, which need not be looked up for every
-// update.
+// Learning rate of update t (from 0), by the keys lr, schedule, floor, steps and warmup, which need not be looked up
+// for every update.
 typedef struct ts_schedule {
     double lr;
     int kind;
     int64_t steps, warmup;
+    double floor;
 } ts_schedule;
 ts_schedule ts_schedule_of(const ts_params *params);
 double ts_schedule_rate(const ts_schedule *schedule, int64_t t);

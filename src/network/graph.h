@@ -51,7 +51,8 @@ typedef struct ts_graph {
     int tokens; // rows of left and right nodes
     int count, room;
     ts_node *node;      // in an order in which inputs come first; owned
-    int output;         // what the loss is taken of: logits, or x_hat
+    int output;         // what the loss is taken of: logits, or x_hat and what is penalised
+    int penalised;      // columns of that, the last, each of which counts in the loss by itself (ts_network_penalty)
     ts_loss loss;       // of pairs; TS_CROSS_ENTROPY unless a definition says another. Of samples: of their squares
     int role[TS_ROLES]; // nodes that are needed, too; -1: none
     ts_status status;   // of adding nodes so far

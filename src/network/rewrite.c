@@ -260,6 +260,7 @@ static ts_status apply(workspace *space, const ts_graph *from, const choice *cho
     space->gone += from->count;
     ts_graph_restart(to, &from->layout, from->tokens);
     to->loss = from->loss;
+    to->penalised = from->penalised;
     ts_graph_count_uses(from, w.uses);
     for (int i = 0; i < from->count; i++) {
         if (!w.uses[i])
@@ -404,6 +405,7 @@ static ts_status find_kept(const ts_graph *from, double pairs, ts_graph *to) {
     pthread_mutex_unlock(&kept.lock);
     to->layout = from->layout;
     to->loss = from->loss;
+    to->penalised = from->penalised;
     return status;
 }
 

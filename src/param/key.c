@@ -3,6 +3,7 @@
 
 #include "base/digest.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,7 +102,8 @@ const char *ts_params_name(const ts_params *params, const char *name) {
 const ts_numbers *ts_params_numbers(const ts_params *params, const char *name) {
     int i = ts_schema_find(params->schema, name);
     ts_key_type type = i < 0 ? TS_NUMBERS : params->value[i].type;
-    return find(params, name, type == TS_STEPS || type == TS_STOP ? type : TS_NUMBERS)->numbers;
+    return find(params, name, type == TS_STEPS || type == TS_STOP || type == TS_THRESHOLDS ? type : TS_NUMBERS)
+        ->numbers;
 }
 
 const char *ts_params_words(const ts_params *params, const char *name) {
@@ -143,6 +145,8 @@ double ts_numbers_at(const ts_numbers *numbers, int64_t i) {
         return numbers->item[i];
     if (numbers->form == TS_NUMBERS_SCALAR)
         return numbers->item[0];
+    if (numbers->form == TS_NUMBERS_POWER)
+        return numbers->item[1] * pow((double)i + 1, -numbers->item[0]);
     int64_t power = numbers->count > 1 ? tree_level(i, numbers->item[1]) : i;
     double value = 1;
     for (int64_t k = 0; k < power; k++)
@@ -153,9 +157,11 @@ double ts_numbers_at(const ts_numbers *numbers, int64_t i) {
 // Names of the numbers of a form that is written as a mapping.
 static const char *const FORMS[][2] = {
     [TS_NUMBERS_GEOMETRIC] = {"base", "branching"},
+    [TS_NUMBERS_POWER] = {"power", "base"},
     [TS_NUMBERS_LOG] = {"log"},
     [TS_NUMBERS_EVERY] = {"every"},
     [TS_NUMBERS_BELOW] = {"test_loss", "for"},
+    [TS_NUMBERS_KNOWN] = {"memorised", "grokked"},
 };
 
 // A whole number as one, anything else as a string; of several a list.
@@ -200,6 +206,7 @@ void ts_value_json(const ts_value *value, const char *key, ts_text *out) {
     case TS_NUMBERS:
     case TS_STEPS:
     case TS_STOP:
+    case TS_THRESHOLDS:
         break;
     }
     const ts_numbers *numbers = value->numbers;
@@ -238,7 +245,46 @@ void ts_value_text(const ts_value *value, ts_text *out) {
     out->comma = comma;
 }
 
-// Of a key that came later.
+void ts_numbers_text(const ts_numbers *numbers, ts_text *out) {
+    const ts_value value = {.type = TS_NUMBERS, .numbers = numbers};
+    char base[32];
+    bool tree = numbers->count > 1;
+    if (numbers->form == TS_NUMBERS_POWER)
+        ts_text_addf(out, "%.15g / (i + 1)^%.15g", numbers->item[1], numbers->item[0]);
+    else if (numbers->form != TS_NUMBERS_GEOMETRIC)
+        ts_value_text(&value, out);
+    else
+        ts_text_addf(out, "%s^%s", ts_real_text(numbers->item[0], base), tree ? "level" : "i");
+    if (numbers->form == TS_NUMBERS_GEOMETRIC && tree)
+        ts_text_addf(out, " (%.15g children a node)", numbers->item[1]);
+}
+
+// Numbers of a default that is one or a list of them, as `[0, 1]`.
+enum { MOST_DEFAULT_NUMBERS = 4 };
+static int default_numbers(const ts_key *key, double item[MOST_DEFAULT_NUMBERS]) {
+    int count = 0;
+    for (const char *at = key->fallback + strspn(key->fallback, "[ ");
+         *at && *at != ']' && count < MOST_DEFAULT_NUMBERS; at += strspn(at, ", ")) {
+        char *end;
+        item[count++] = strtod(at, &end);
+        at = end;
+    }
+    return count;
+}
+
+static ts_numbers_form default_form(const ts_key *key) {
+    return key->fallback[0] == '[' ? TS_NUMBERS_LIST : TS_NUMBERS_SCALAR;
+}
+
+static bool are_default(const ts_key *key, const ts_numbers *numbers) {
+    double item[MOST_DEFAULT_NUMBERS];
+    bool same = numbers->form == default_form(key) && numbers->count == default_numbers(key, item);
+    for (int i = 0; same && i < numbers->count; i++)
+        same = numbers->item[i] == item[i];
+    return same;
+}
+
+// Of a key that came later, but of numbers.
 static ts_value default_of(const ts_key *key) {
     ts_value value = {.type = key->type};
     if (key->type == TS_INTEGER)
@@ -254,7 +300,14 @@ static ts_value default_of(const ts_key *key) {
     return value;
 }
 
+double ts_key_threshold(const ts_key *key, int i) {
+    const char *name = FORMS[TS_NUMBERS_KNOWN][i], *at = strstr(key->fallback, name);
+    return strtod(at + strlen(name) + 1, NULL);
+}
+
 static bool is_default(const ts_key *key, const ts_value *value) {
+    if (value->type == TS_NUMBERS)
+        return key->fallback && are_default(key, value->numbers);
     const ts_value usual = default_of(key);
     switch (value->type) {
     case TS_INTEGER:
@@ -266,6 +319,9 @@ static bool is_default(const ts_key *key, const ts_value *value) {
     case TS_NAME:
     case TS_WORDS:
         return strcmp(value->name, usual.name) == 0;
+    case TS_THRESHOLDS:
+        return value->numbers->item[0] == ts_key_threshold(key, 0) &&
+               value->numbers->item[1] == ts_key_threshold(key, 1);
     case TS_WEIGHTS:
         return !value->initial->path[0];
     default:
@@ -278,8 +334,27 @@ bool ts_params_is_default(const ts_params *params, int position) {
 }
 
 void ts_key_default_json(const ts_key *key, ts_text *out) {
+    double item[MOST_DEFAULT_NUMBERS];
+    if (key->type == TS_NUMBERS && default_form(key) == TS_NUMBERS_LIST) {
+        ts_json_open(out, key->name, '[');
+        for (int i = 0, count = default_numbers(key, item); i < count; i++)
+            ts_json_real(out, NULL, item[i]);
+        ts_json_close(out, ']');
+        return;
+    }
+    if (key->type == TS_NUMBERS) {
+        ts_json_real(out, key->name, default_numbers(key, item) ? item[0] : 0);
+        return;
+    }
     const ts_value value = default_of(key);
-    ts_value_json(&value, key->name, out);
+    if (key->type != TS_THRESHOLDS) {
+        ts_value_json(&value, key->name, out);
+        return;
+    }
+    ts_json_open(out, key->name, '{');
+    for (int i = 0; i < 2; i++)
+        ts_json_real(out, FORMS[TS_NUMBERS_KNOWN][i], ts_key_threshold(key, i));
+    ts_json_close(out, '}');
 }
 
 bool ts_params_counts(const ts_params *params, int position) {

@@ -14,26 +14,29 @@ typedef enum ts_key_type {
     TS_INTEGER,
     TS_REAL,
     TS_BOOL,
-    TS_NAME,    // one of `choices`, or any word if there are none
-    TS_NUMBERS, // a real, a list of reals, or {base: B[, branching: b]} (see ts_numbers)
-    TS_STEPS,   // checkpoints: {log: N}, {every: N}, or a list of steps
-    TS_STOP,    // when to stop early: none, or {test_loss: X[, for: N]}
-    TS_WORDS,   // a word or whole number, or a list of them, each once (see ts_words_next)
-    TS_FILE,    // contents of a file, named by a path relative to the sweep file; "" for none
-    TS_WEIGHTS, // weights from a file, named likewise, or {file: FILE[, instance: I][, step: S]}; "" for none
+    TS_NAME,       // one of `choices`, or any word if there are none
+    TS_NUMBERS,    // a real, a list of reals, {base: B[, branching: b]} or {power: a[, base: B]} (see ts_numbers)
+    TS_STEPS,      // checkpoints: {log: N}, {every: N}, or a list of steps
+    TS_STOP,       // when to stop early: none, or {test_loss: X[, for: N]}
+    TS_THRESHOLDS, // accuracies from which pairs count as known, {memorised: X, grokked: Y}
+    TS_WORDS,      // a word or whole number, or a list of them, each once (see ts_words_next)
+    TS_FILE,       // contents of a file, named by a path relative to the sweep file; "" for none
+    TS_WEIGHTS,    // weights from a file, named likewise, or {file: FILE[, instance: I][, step: S]}; "" for none
 } ts_key_type;
 
-// Value of TS_NUMBERS, TS_STEPS and TS_STOP.
+// Value of TS_NUMBERS, TS_STEPS, TS_STOP and TS_THRESHOLDS.
 typedef enum ts_numbers_form {
     TS_NUMBERS_SCALAR,    // item[0] for every index
     TS_NUMBERS_LIST,      // item[i]
     TS_NUMBERS_GEOMETRIC, // {base: item[0]}: item[0]^i; with branching item[1]: item[0]^(level of node i +
                           // 1), the nodes of a complete tree numbered level by level, the root left out,
                           // first level 1
+    TS_NUMBERS_POWER,     // {power: item[0], base: item[1]}: item[1] (i + 1)^(-item[0])
     TS_NUMBERS_LOG,       // {log: item[0]}
     TS_NUMBERS_EVERY,     // {every: item[0]}
     TS_NUMBERS_NEVER,     // none
     TS_NUMBERS_BELOW,     // {test_loss: item[0], for: item[1]}
+    TS_NUMBERS_KNOWN,     // {memorised: item[0], grokked: item[1]}
 } ts_numbers_form;
 
 typedef struct ts_numbers {
@@ -92,7 +95,8 @@ typedef struct ts_value {
 // What is special about a key.
 enum {
     TS_SHAPES = 1,   // instances that differ in it belong to different cases
-    TS_LATER = 2,    // came when there were results without it: its default is in no canonical form. Not of lists
+    TS_LATER = 2,    // came when there were results without it: its default is in no canonical form. Of TS_NUMBERS only
+                     // where that is a number or a short list; not of other lists
     TS_RETIRED = 8,  // only files of earlier versions have another value than the default; runs refuse it
     TS_DEFINES = 16, // a value that is not its default makes another network, for which no fused engine has kernels
     TS_DRAWS = 32,   // says how initial weights are drawn: has no meaning beside `init_from`
@@ -176,6 +180,9 @@ bool ts_params_names(const ts_params *params, int position);
 
 bool ts_params_is_default(const ts_params *params, int position);
 
+// Of a key of TS_THRESHOLDS, whose default is written in full: the default of the `i`th.
+double ts_key_threshold(const ts_key *key, int i);
+
 // A key that came later, as it is by default, for an object as ts_params_json writes it.
 void ts_key_default_json(const ts_key *key, ts_text *out);
 
@@ -186,5 +193,7 @@ ts_status ts_params_identity(const ts_params *params, uint8_t digest[32]);
 
 // A value as it would be written in a sweep file, e.g. `true`, `0.001`, `{log: 100}`.
 void ts_value_text(const ts_value *value, ts_text *out);
-// The same as the value of a JSON member (key NULL: element).
+// Numbers of every feature for people, e.g. `0.9^level (2 children a node)`; not of steps and stops.
+void ts_numbers_text(const ts_numbers *numbers, ts_text *out);
+// A value as that of a JSON member (key NULL: element).
 void ts_value_json(const ts_value *value, const char *key, ts_text *out);

@@ -22,6 +22,7 @@ typedef struct grouping {
     uint64_t first[TS_MAX_KNOWN];
     const ts_key *definition[TS_MAX_KNOWN]; // NULL: not seen
     bool varies[TS_MAX_KNOWN];
+    bool later[TS_MAX_KNOWN]; // in every schema in which it was seen it is a key that came later
     // Cases by the hash of their shape. Few enough (65536) that 64 bits will not meet by chance.
     uint64_t *shape; // (capacity) per case; owned
     int64_t *rows;   // (capacity) per case; owned
@@ -58,7 +59,9 @@ static void note_values(grouping *g, const ts_key_set *changed) {
         if (!g->definition[k]) {
             g->definition[k] = g->pairing->schema.key[i];
             g->first[k] = part;
+            g->later[k] = true;
         }
+        g->later[k] = g->later[k] && g->pairing->schema.key[i]->traits & TS_LATER;
         g->varies[k] = g->varies[k] || g->first[k] != part;
     }
 }
@@ -168,11 +171,14 @@ static ts_status list_varying(grouping *g) {
         for (int i = 0; i < sweep->axis[a].count; i++)
             add_varying(g, sweep->axis[a].setting[i]->key);
     // What varies without being written: the default model, defaults that differ between models. (Which optimiser is a
-    // model's usual one is no news.)
+    // model's usual one is no news, nor what keys that came later leave as it was.)
     if (!is_given(g->spec, ts_optimizer_keys->name))
         g->varies[known_index(g->spec, ts_optimizer_keys->name)] = false;
-    for (int k = 0; k < g->spec->n_keys; k++)
+    for (int k = 0; k < g->spec->n_keys; k++) {
+        if (g->later[k] && !is_given(g->spec, g->spec->key[k]->name))
+            g->varies[k] = false;
         add_varying(g, g->spec->key[k]->name);
+    }
     return list_swept(g);
 }
 

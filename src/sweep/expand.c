@@ -2,6 +2,7 @@
 #include "sweep/cursor.h"
 
 #include "base/memory.h"
+#include "model/optimiser.h"
 #include "param/checkpoints.h"
 #include "sweep/initial.h"
 
@@ -134,6 +135,18 @@ static bool check_steps(walk *w) {
     return !many && warmup <= steps;
 }
 
+// False: something is wrong with the optimiser's keys, and reported.
+static bool check_optimiser(walk *w) {
+    const ts_params *params = &w->cursor.params;
+    char message[1024];
+    ts_parameter_layout tensors;
+    params->schema->model->layout(params, &tensors);
+    const char *key = ts_optimiser_check(params, &tensors, message, sizeof message);
+    if (key)
+        ts_faults_add(w->spec->faults, line_of(w, key), key, "%s", message);
+    return !key;
+}
+
 // False: something is wrong with it, and reported.
 static bool check_point(walk *w) {
     const ts_params *params = &w->cursor.params;
@@ -148,7 +161,7 @@ static bool check_point(walk *w) {
         key = params->schema->model->check(params, message, sizeof message);
     if (key && message[0])
         ts_faults_add(faults, line_of(w, key), key, "%s", message);
-    return check_steps(w) && !key;
+    return check_steps(w) && check_optimiser(w) && !key;
 }
 
 // Keys that say how weights are drawn, of a point whose weights are given. False: reported.

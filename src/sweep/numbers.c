@@ -67,14 +67,35 @@ static ts_status refuse_entry(ts_value_reader *reader, const ts_key *key, const 
                          expected);
 }
 
-// {base: B[, branching: b]}
-static ts_status read_geometric(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *mapping,
-                                const ts_numbers **out) {
-    static const char *const ALLOWED[] = {"base", "branching", NULL};
-    static const char *const EXPECTED = "{base: B} or {base: B, branching: b}";
+// {power: a[, base: B]}
+static ts_status read_power(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *mapping,
+                            const ts_numbers **out) {
+    static const double MOST = 100; // beyond it the second number is below any that counts
+    const ts_yaml_node *power = ts_yaml_get(mapping, "power"), *base = ts_yaml_get(mapping, "base");
+    ts_numbers *numbers = take_numbers(reader->arena, TS_NUMBERS_POWER, 2);
+    if (!numbers)
+        return TS_ERROR_MEMORY;
+    *out = numbers;
+    numbers->item[1] = 1;
+    ts_status status = ts_value_number(reader, key, power, false, &numbers->item[0]);
+    if (status == TS_OK)
+        status = ts_value_between(reader, key, power, numbers->item[0], 0, MOST);
+    if (status == TS_OK && base)
+        status = ts_value_number(reader, key, base, false, &numbers->item[1]);
+    return status == TS_OK && base ? ts_value_in_range(reader, key, base, numbers->item[1]) : status;
+}
+
+// {base: B[, branching: b]} or {power: a[, base: B]}
+static ts_status read_rule(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *mapping,
+                           const ts_numbers **out) {
+    static const char *const ALLOWED[] = {"base", "branching", "power", NULL};
+    static const char *const EXPECTED = "{base: B}, {base: B, branching: b} or {power: a, base: B}";
     for (const ts_yaml_node *entry = mapping->child; entry; entry = entry->next)
-        if (strcmp(entry->key, "base") != 0 && strcmp(entry->key, "branching") != 0)
+        if (strcmp(entry->key, "base") != 0 && strcmp(entry->key, "branching") != 0 && strcmp(entry->key, "power") != 0)
             return refuse_entry(reader, key, entry, ALLOWED, EXPECTED);
+    if (ts_yaml_get(mapping, "power"))
+        return ts_yaml_get(mapping, "branching") ? refuse_form(reader, key, mapping, EXPECTED)
+                                                 : read_power(reader, key, mapping, out);
     const ts_yaml_node *base = ts_yaml_get(mapping, "base"), *branching = ts_yaml_get(mapping, "branching");
     if (!base)
         return refuse_form(reader, key, mapping, EXPECTED);
@@ -99,7 +120,7 @@ static ts_status read_geometric(ts_value_reader *reader, const ts_key *key, cons
 ts_status ts_numbers_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
                           const ts_numbers **out) {
     if (node->kind == TS_YAML_MAPPING)
-        return read_geometric(reader, key, node, out);
+        return read_rule(reader, key, node, out);
     ts_numbers *numbers = NULL;
     if (node->kind == TS_YAML_SEQUENCE) {
         ts_status status = read_list(reader, key, node, false, &numbers);
@@ -183,5 +204,31 @@ ts_status ts_stop_read(ts_value_reader *reader, const ts_key *key, const ts_yaml
         status = ts_value_number(reader, key, steps, true, &numbers->item[1]);
     for (int i = 0; i < 2 && status == TS_OK; i++)
         status = ts_value_in_range(reader, key, i == 0 || !steps ? loss : steps, numbers->item[i]);
+    return status;
+}
+
+// {memorised: X, grokked: Y}; one that is not there is as it is by default.
+ts_status ts_thresholds_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                             const ts_numbers **out) {
+    static const char *const ALLOWED[] = {"memorised", "grokked", NULL};
+    static const char *const EXPECTED = "{memorised: X, grokked: Y}";
+    if (node->kind != TS_YAML_MAPPING || !node->child)
+        return refuse_form(reader, key, node, EXPECTED);
+    for (const ts_yaml_node *entry = node->child; entry; entry = entry->next)
+        if (strcmp(entry->key, ALLOWED[0]) != 0 && strcmp(entry->key, ALLOWED[1]) != 0)
+            return refuse_entry(reader, key, entry, ALLOWED, EXPECTED);
+    ts_numbers *numbers = take_numbers(reader->arena, TS_NUMBERS_KNOWN, 2);
+    if (!numbers)
+        return TS_ERROR_MEMORY;
+    *out = numbers;
+    ts_status status = TS_OK;
+    for (int i = 0; i < 2 && status == TS_OK; i++) {
+        const ts_yaml_node *entry = ts_yaml_get(node, ALLOWED[i]);
+        numbers->item[i] = ts_key_threshold(key, i);
+        if (entry)
+            status = ts_value_number(reader, key, entry, false, &numbers->item[i]);
+        if (entry && status == TS_OK)
+            status = ts_value_in_range(reader, key, entry, numbers->item[i]);
+    }
     return status;
 }

@@ -98,6 +98,8 @@ static ts_status read_one(ts_value_reader *reader, const ts_key *key, const ts_y
         return ts_numbers_read(reader, key, node, &value->numbers);
     case TS_STOP:
         return ts_stop_read(reader, key, node, &value->numbers);
+    case TS_THRESHOLDS:
+        return ts_thresholds_read(reader, key, node, &value->numbers);
     case TS_STEPS:
         return ts_steps_read(reader, key, node, &value->numbers);
     case TS_FILE:

@@ -252,13 +252,13 @@ static int draw_active(const ts_feature_data *data, const uint32_t *words, int a
 }
 
 // Values of one sample's active features, from blocks far behind those that decide which are.
-static void draw_values(ts_philox random, int count, float *value) {
+static void draw_values(const ts_independent *law, ts_philox random, int count, float *value) {
     random.counter[0] = VALUE_BLOCKS;
     for (int i = 0; i < count; i += 4) {
         uint32_t words[4];
         ts_philox_next(&random, words);
         for (int k = 0; k < 4 && i + k < count; k++)
-            value[i + k] = (float)(words[k] >> 8) * 0x1p-24f;
+            value[i + k] = law->low + law->span * ((float)(words[k] >> 8) * 0x1p-24f);
     }
 }
 
@@ -278,7 +278,7 @@ static void draw_samples(const ts_feature_data *data, ts_philox random, int64_t 
             at = draw_active(data, words, at, batch->own_active);
             random.counter[1] = (uint32_t)(done + i);
             if (!data->independent.binary)
-                draw_values(random, at - begin, batch->own_value + begin);
+                draw_values(&data->independent, random, at - begin, batch->own_value + begin);
             batch->own_begin[done + i] = begin;
             batch->own_end[done + i] = at;
             batch->own_weight[done + i] = 1.0 / (double)samples;

@@ -46,7 +46,8 @@ typedef struct ts_feature_group {
 
 // Features drawn one by one (`independent`), thresholds in units of 2^-32.
 typedef struct ts_independent {
-    bool binary; // active features have the value 1; else one uniform in [0, 1)
+    bool binary;     // active features have the value 1; else one uniform in [low, low + span)
+    float low, span; // 0 and 1 by default
     int correlated_pairs, anticorrelated_pairs;
     uint64_t *threshold; // (features) on with probability threshold / 2^32
     int groups;

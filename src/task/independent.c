@@ -1,5 +1,5 @@
 // Task `independent`: features switched on independently of each other, apart from correlated and
-// anticorrelated pairs; active ones have a value uniform in [0, 1), or 1 if `binary`.
+// anticorrelated pairs; active ones have a value uniform in [0, 1), or as `values` says, or 1 if `binary`.
 #include "base/memory.h"
 #include "task/data.h"
 #include "task/task.h"
@@ -10,15 +10,39 @@
 static const ts_key KEYS[] = {
     {"features", TS_INTEGER, NULL, 1, TS_MAX_FEATURES, NULL, true, "Number of features"},
     {"feature_probability", TS_NUMBERS, "0.05", 0, 1, NULL, true,
-     "P(a feature is on): a number, a list, {base: B} for B^i, or {base: B, branching: b} for B^level in a "
-     "tree"},
+     "P(a feature is on): a number, a list, {base: B} for B^i, {base: B, branching: b} for B^level in a tree, or "
+     "{power: a, base: B} for B (i + 1)^-a"},
     {"binary", TS_BOOL, "false", 0, 1, NULL, true, "Active features have the value 1"},
+    {"values", TS_NUMBERS, "[0, 1]", -1e6, 1e6, NULL, TS_LATER | TS_SHAPES,
+     "[low, high]: active features have a value uniform between these, unless they are binary"},
     {"correlated_pairs", TS_INTEGER, "0", 0, TS_MAX_FEATURES, NULL, true,
      "The first 2k features come in pairs that are on together, with the probability of the pair's first"},
     {"anticorrelated_pairs", TS_INTEGER, "0", 0, TS_MAX_FEATURES, NULL, true,
      "The next 2k features come in pairs of which one or the other is on, never both"},
     {0},
 };
+
+// NULL: fine.
+static const char *check_values(const ts_params *params, char *message, size_t bytes) {
+    const ts_numbers *values = ts_params_numbers(params, "values");
+    if (values->form != TS_NUMBERS_LIST || values->count != 2)
+        snprintf(message, bytes,
+                 "it is not two numbers, [low, high], as in [0, 1]; to sweep it, put a list of such "
+                 "pairs under grid");
+    else if (!(values->item[0] < values->item[1]))
+        snprintf(message, bytes,
+                 "[%.15g, %.15g]: the first is not below the second; for features that are always 1 "
+                 "write binary: true",
+                 values->item[0], values->item[1]);
+    else if (ts_params_bool(params, "binary") && (values->item[0] != 0 || values->item[1] != 1))
+        snprintf(message, bytes,
+                 "[%.15g, %.15g] is not for binary features, whose value is 1; leave one of 'values' "
+                 "and 'binary' out",
+                 values->item[0], values->item[1]);
+    else
+        return NULL;
+    return "values";
+}
 
 static const char *check(const ts_params *params, char *message, size_t bytes) {
     int64_t features = ts_params_integer(params, "features");
@@ -37,6 +61,8 @@ static const char *check(const ts_params *params, char *message, size_t bytes) {
                  (long long)features);
         return anticorrelated > 0 ? "anticorrelated_pairs" : "correlated_pairs";
     }
+    if (check_values(params, message, bytes))
+        return "values";
     for (int64_t k = correlated; k < correlated + anticorrelated; k++) {
         if (ts_numbers_at(probability, 2 * k) > 0.5) {
             snprintf(message, bytes, "a feature of an anticorrelated pair is on with probability %g; at most 0.5",
@@ -59,22 +85,13 @@ static void add_pairs(ts_text *out, const ts_params *params, const char *key, co
         ts_text_addf(out, ", %lld %s pair%s", pairs, what, pairs > 1 ? "s" : "");
 }
 
-static void add_probability(ts_text *out, const ts_numbers *numbers) {
-    const ts_value value = {.type = TS_NUMBERS, .numbers = numbers};
-    char base[32];
-    bool tree = numbers->count > 1;
-    if (numbers->form != TS_NUMBERS_GEOMETRIC)
-        ts_value_text(&value, out);
-    else
-        ts_text_addf(out, "%s^%s", ts_real_text(numbers->item[0], base), tree ? "level" : "i");
-    if (numbers->form == TS_NUMBERS_GEOMETRIC && tree)
-        ts_text_addf(out, " (%.15g children a node)", numbers->item[1]);
-}
-
 static void label(const ts_params *params, ts_text *out) {
     ts_text_addf(out, "%lld %sfeatures, P(on) = ", (long long)ts_params_integer(params, "features"),
                  ts_params_bool(params, "binary") ? "binary " : "");
-    add_probability(out, ts_params_numbers(params, "feature_probability"));
+    ts_numbers_text(ts_params_numbers(params, "feature_probability"), out);
+    const ts_numbers *values = ts_params_numbers(params, "values");
+    if (values->item[0] != 0 || values->item[1] != 1)
+        ts_text_addf(out, ", values %.15g to %.15g", values->item[0], values->item[1]);
     add_pairs(out, params, "correlated_pairs", "correlated");
     add_pairs(out, params, "anticorrelated_pairs", "anticorrelated");
 }
@@ -126,9 +143,12 @@ static ts_status fill_support(ts_feature_data *data) {
 static ts_status create(const ts_params *params, ts_data *all) {
     ts_feature_data *data = all->features;
     const ts_numbers *probability = ts_params_numbers(params, "feature_probability");
+    const ts_numbers *values = ts_params_numbers(params, "values");
     data->features = (int)ts_params_integer(params, "features");
     data->independent = (ts_independent){
         .binary = ts_params_bool(params, "binary"),
+        .low = (float)values->item[0],
+        .span = (float)(values->item[1] - values->item[0]),
         .correlated_pairs = (int)ts_params_integer(params, "correlated_pairs"),
         .anticorrelated_pairs = (int)ts_params_integer(params, "anticorrelated_pairs"),
         .threshold = ts_alloc((size_t)data->features * sizeof(uint64_t), "a task's probabilities"),
