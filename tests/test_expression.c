@@ -215,7 +215,7 @@ static const char *const MODELS[] = {
     "model: mlp\nembed: 6\nhidden: 10\n",
     "model: transformer\nd_model: 8\nheads: 2\nd_head: 4\nd_mlp: 12\n",
     "model: transformer\nd_model: 8\nheads: 2\nd_head: 4\nd_mlp: 12\noutputs: 23\n",
-    "model: mlp\nembed: 6\nhidden: 10\nembedding: shared\nactivation: square\nloss: mse\n",
+    "model: mlp\nembed: 6\nhidden: 10\nembedding: shared\nactivation: square\nloss: mse\nbias: both\n",
 };
 enum { MODEL_COUNT = sizeof MODELS / sizeof *MODELS };
 

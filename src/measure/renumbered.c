@@ -115,7 +115,7 @@ ts_status ts_renumbered_open(const ts_network *network, const ts_symmetry *symme
         if (pass == 1 && ts_slab_reserve(&out->slab, "a network's weights") != TS_OK)
             return TS_ERROR_MEMORY;
         e_x = ts_slab_take(&out->slab, (size_t)n * embed, sizeof(double));
-        e_y = ts_slab_take(&out->slab, (size_t)n * embed, sizeof(double));
+        e_y = network->e_x == network->e_y ? e_x : ts_slab_take(&out->slab, (size_t)n * embed, sizeof(double));
         u = ts_slab_take(&out->slab, hidden * (size_t)n, sizeof(double));
         shift = ts_slab_take(&out->slab, (size_t)n, sizeof(double));
     }

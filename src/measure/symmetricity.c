@@ -26,8 +26,9 @@ static bool fits(const ts_data *data) {
     return data->table->n <= MOST_TOKENS && data->table->n_out == data->table->n;
 }
 
-// The first of all n^3 triples in lexicographic order, as random.Random(42).shuffle leaves them.
-static ts_status take_triples(symmetricity *m) {
+// The first of all n^3 triples in lexicographic order, as random.Random(42).shuffle leaves them; of elements, where
+// tokens stand for others than those with their numbers (token: NULL: they do not). Gradients are the tokens'.
+static ts_status take_triples(symmetricity *m, const int *token) {
     int64_t n = m->n, all = n * n * n;
     int *triple = ts_alloc((size_t)all * sizeof *triple, "triples of tokens");
     ts_torch_random random;
@@ -42,6 +43,9 @@ static ts_status take_triples(symmetricity *m) {
         m->a[i] = (int)(triple[i] / (n * n));
         m->b[i] = (int)(triple[i] / n % n);
         m->c[i] = (int)(triple[i] % n);
+        m->a[i] = token ? token[m->a[i]] : m->a[i];
+        m->b[i] = token ? token[m->b[i]] : m->b[i];
+        m->c[i] = token ? token[m->c[i]] : m->c[i];
     }
     ts_free(triple);
     return TS_OK;
@@ -55,7 +59,8 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     m->n = (int)n;
     if (!measuring->last || !measuring->network->all)
         return TS_OK;
-    ts_status status = take_triples(m);
+    const ts_symmetry *symmetry = measuring->data->symmetry;
+    ts_status status = take_triples(m, symmetry ? symmetry->token : NULL);
     if (status == TS_OK)
         status =
             ts_token_gradients_create(measuring->params, measuring->network->all, TRIPLES, &m->width, &m->gradients);
