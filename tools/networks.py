@@ -1,5 +1,5 @@
-"""Table models in numpy, from their trained parameters by name (W_x, W_y, W, W_U, ... of an mlp; W_E, W_pos, ... of a
-transformer).
+"""Models in numpy, from their trained parameters by name (W_x, W_y, W, W_U, ... of an mlp; W_E, W_pos, ... of a
+transformer; W, W_dec, b of an autoencoder, which is asked for by its class).
 
 Tokens are numbers or arrays of numbers, which broadcast as numpy's do. Everything is computed in float64.
 """
@@ -250,3 +250,22 @@ class AnyTransformer:
         """(..., classes), or times `readout` (classes, columns)."""
         logits = self.outputs(a, b)[..., :self.classes]
         return logits if readout is None else logits @ readout
+
+
+class Autoencoder:
+    """hidden = f(W x), x_hat = relu(D^T hidden + b): D is W_dec, or W where there is none; b may be missing."""
+
+    def __init__(self, weights, hidden_activation="identity"):
+        weights = {name: np.asarray(values, dtype=np.float64) for name, values in weights.items()}
+        self.encoder = weights["W"]                            # (hidden, features)
+        self.decoder = weights.get("W_dec", self.encoder)      # (hidden, features)
+        self.bias = weights.get("b", np.zeros(self.encoder.shape[1]))
+        self.activation = ACTIVATIONS[hidden_activation]
+
+    def hidden(self, x):
+        """(..., hidden) of x (..., features)."""
+        return self.activation(np.asarray(x) @ self.encoder.T)
+
+    def reconstruct(self, x):
+        """x_hat (..., features) of x (..., features)."""
+        return np.maximum(self.hidden(x) @ self.decoder + self.bias, 0)

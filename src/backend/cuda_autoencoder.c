@@ -5,7 +5,6 @@
 #include "backend/adam_constants.h"
 #include "backend/cuda.h"
 #include "backend/cuda_features.h"
-#include "backend/cuda_training.h"
 #include "backend/padded_layout.h"
 #include "base/memory.h"
 #include "model/autoencoder.h"
@@ -323,11 +322,16 @@ static int64_t fill(const ts_params *params, const struct ts_data *all_data) {
                                    ts_cuda_autoencoder_shared(&work));
 }
 
+static const char *can(const ts_params *params) {
+    const char *lacks = ts_adam_can(params);
+    return lacks ? lacks : ts_network_fused_can(params);
+}
+
 const ts_engine ts_cuda_autoencoder = {
     .name = TS_FUSED,
     .help = TS_FUSED_HELP,
     .model = "autoencoder",
-    .can = ts_cuda_fused_can,
+    .can = can,
     .create = create,
     .destroy = destroy,
     .state_bytes = state_bytes,

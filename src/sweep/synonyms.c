@@ -95,7 +95,17 @@ static const struct {
      "head_dim d_heads dhead head_size d_k"},
     {"batch",
      "batch_size batchsize bs minibatch mini_batch minibatch_size n_batch num_samples "
-     "n_samples samples"},
+     "n_samples"},
+    {"samples",
+     "n_train num_train train_samples training_samples dataset_size data_size n_data"},
+    {"values",
+     "value_range feature_values feature_range value_low value_high"},
+    {"floor",
+     "min_lr lr_min eta_min min_lr_ratio lr_floor final_lr min_lr_fraction"},
+    {"l1",
+     "l1_coeff l1_coef l1_coefficient l1_penalty l1_reg l1_lambda lambda_l1 sparsity_penalty"},
+    {"tied",
+     "tied_weights tie_weights tied_embeddings weight_tying"},
     {"init",
      "initialization initializer initialisation init_scheme init_method weight_init init_type "
      "init_mode"},

@@ -26,6 +26,18 @@ steps: 3000
 checkpoints: {log: 20}
 """
 
+FEATURES = """
+task: one_hot
+features: 5
+hidden: 4
+batch: exact
+steps: 50
+grid:
+  hidden_activation: [identity, relu, square, cube, abs, gelu, tanh]
+  tied: [true, false]
+  bias: [true, false]
+"""
+
 FILES = """
 model: mlp
 embed: 16
@@ -120,6 +132,17 @@ def test_variants_in_numpy_have_the_losses_of_the_program(path, folder):
     out = run_sweep(VARIANTS, folder)
     check_irreps(out)
     test_table_networks_in_numpy_have_the_losses_of_the_program(out, folder)
+
+
+def test_autoencoders_in_numpy_have_the_losses_of_the_program(path, folder):
+    with toysweep.Results(run_sweep(FEATURES, folder)) as results:
+        for group, rows in results.cases.values():
+            for row, instance in enumerate(rows):
+                keys = results.resolved(int(instance))
+                network = networks.Autoencoder(results.weights(int(instance)), keys.get("hidden_activation", "identity"))
+                x = np.eye(5)
+                found, stored = ((network.reconstruct(x) - x) ** 2).mean(), group["exact_loss"][row, -1]
+                assert abs(found - stored) < 1e-6 * stored, f"exact_loss of {keys}: {found}, the program: {stored}"
 
 
 def test_permutations_show_their_representations(path, folder):
