@@ -43,6 +43,8 @@ static void make_instance(instance *at) {
     value_of(at, "steps")->integer = 100;
     value_of(at, "lr")->real = 0.001;
     value_of(at, "early_stopping")->flag = true;
+    value_of(at, "tied")->flag = true;
+    value_of(at, "bias")->flag = true;
     value_of(at, "batch")->integer = 0; // exact
 }
 
