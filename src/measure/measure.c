@@ -441,9 +441,12 @@ double ts_measure_bytes(const ts_params *params, const ts_data *data) {
         charts = data->symmetry ? data->symmetry->charts : 0;
     double n = order, wide = n * hidden, square = n * n;
     double sums = charts * (4 * wide + 2 * square + (circles == 1 ? 5 : circles * 7) * wide);
+    double on_circle = data->place ? 1 : 0, subgroups = data->subgroups ? data->subgroups->count : 0;
+    sums += on_circle * (square + 2 * wide);
     double irreps = data->symmetry ? data->symmetry->irreps->count : 0;
     double families = charts * (14 * wide + 24 * square + fmin(8 * irreps * square, LOSSES_AT_ONCE / 8.0));
-    double at_once = 2 + log2(ts_measure_parts(order)); // and the total
+    families += on_circle * (3 * square + 4 * wide) + 2 * subgroups * hidden + 10 * wide; // interventions: 8 tables
+    double at_once = 2 + log2(ts_measure_parts(order));                                   // and the total
     bool residual = params->schema->model->width(params, "head") > 0;
     return sizeof(double) * (at_once * sums + families) + ts_rows_bytes(order, data->table->n_out, hidden, residual);
 }

@@ -22,7 +22,7 @@ typedef struct ts_subgroups {
 } ts_subgroups;
 
 // *subgroups: NULL if subgroups times elements are more than `most`. Time is about that of a join of each subgroup with
-// each cyclic one: a quarter of a second for S6.
+// each cyclic one: within a second for S6.
 ts_status ts_subgroups_create(const ts_table *table, int64_t most, ts_subgroups **subgroups);
 void ts_subgroups_free(ts_subgroups *subgroups);
 
