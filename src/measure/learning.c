@@ -108,8 +108,7 @@ static void phase(const ts_curves *curves, double *out) {
     enum { COMPREHENSION, GROKKING, MEMORISATION, CONFUSION };
     double memorised = known_from(curves, MEMORISED), grokked = known_from(curves, GROKKED);
     double delay = (double)ts_params_integer(curves->params, "delay");
-    bool asked = ts_curve_count(curves, "test_accuracy") > 0 &&
-                 !isnan(*ts_curve_last(curves, "test_accuracy"));
+    bool asked = ts_curve_count(curves, "test_accuracy") > 0 && !isnan(*ts_curve_last(curves, "test_accuracy"));
     if (!asked)
         *out = NAN;
     else if (isnan(grokked))
