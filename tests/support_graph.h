@@ -34,7 +34,7 @@ static inline double support_real(uint64_t *random) {
 // A new trainable tensor, and all of its rows as a node.
 static inline int support_tensor(ts_graph *g, int rows, int width) {
     static const char *const NAMES[SUPPORT_TENSORS] = {"T0", "T1", "T2",  "T3",  "T4",  "T5",  "T6",  "T7",
-                                                      "T8", "T9", "T10", "T11", "T12", "T13", "T14", "T15"};
+                                                       "T8", "T9", "T10", "T11", "T12", "T13", "T14", "T15"};
     ts_parameter_layout *l = &g->layout;
     assert_true(l->count < SUPPORT_TENSORS);
     l->tensor[l->count] = (ts_tensor){

@@ -40,7 +40,7 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
 
 static const ts_measure ROWS[] = {
     {"attention",
-     "attention of the last position, mean over all pairs",
+     "attention of the last layer at the last position, mean over all pairs",
      {"head", "source"},
      .at = offsetof(attention, sums.total)},
     {0},

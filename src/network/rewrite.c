@@ -337,8 +337,8 @@ static bool multiplies(const ts_graph *graph, int tensor) {
     return false;
 }
 
-// Nodes after which no more decisions are tried: some seconds. Networks of many layers and heads come to it, those of one
-// layer with 256 heads do not.
+// Nodes after which no more decisions are tried: some seconds. Networks of many layers and heads come to it, those of
+// one layer with 256 heads do not.
 static const double MOST_GONE = 8e6;
 
 // Changes one decision after the other for the better, until none is.
