@@ -72,6 +72,13 @@ static const shape SHAPES[] = {
     {GROUP "group: D9\nembed: 19\nhidden: 131\ntrain_fraction: 0.4\n", 3, false},
     {GROUP "group: C131\nembed: 8\nhidden: 10\ntrain_fraction: 0.125\n", 2, false},
     {GROUP "group: C257\nembed: 4\nhidden: 6\ntrain_fraction: 0.001\n", 2, false},
+    // Other embeddings, biases, activations, losses and initial weights, which general engines train.
+    {GROUP "group: C7\nembedding: one_hot\nactivation: square\nhidden: 17\nloss: mse\nbias: both\nlr: 1e-2\n", 20,
+     true},
+    {GROUP "group: S3\nembedding: shared\nactivation: gelu\nembed: 5\nhidden: 9\nloss: stablemax\nbias: hidden\n", 20,
+     true},
+    {GROUP "group: C5\nembedding: one_hot_separate\nactivation: cube\nhidden: 9\ninit: kaiming\nbias: output\n", 20,
+     true},
     // Transformers. Read out at once, by groups of warps that share a token's pairs; tiles of pairs, parts of heads.
     {TRANSFORMER "group: C7\nd_model: 19\nheads: 3\nd_head: 5\nd_mlp: 131\ntrain_fraction: 0.95\nlr: 1e-2\n", 20, true},
     {TRANSFORMER "group: S3\nd_model: 33\nheads: 5\nd_head: 9\nd_mlp: 41\ntrain_fraction: 0.9\n", 20, true},
@@ -98,6 +105,16 @@ static const shape SHAPES[] = {
     {TRANSFORMER "group: D9\nd_model: 19\nheads: 3\nd_head: 5\nd_mlp: 33\ntrain_fraction: 0.6\n"
                  "weight_decay: 0.3\n",
      2, true},
+    // Others, by the general engine.
+    {TRANSFORMER "group: C5\nd_model: 9\nheads: 2\nd_head: 4\nd_mlp: 11\nlayers: 2\nbias: true\ninit_scale: 0.4\n", 20,
+     true},
+    {TRANSFORMER
+     "group: C5\nd_model: 9\nheads: 1\nd_head: 4\nd_mlp: 11\nlayers: 3\nmask: false\ncontext: none\ninit_scale: 0.4\n",
+     20, true},
+    {TRANSFORMER "group: S3\nd_model: 9\nheads: 2\nd_head: 4\nd_mlp: 11\nlayer_norm: true\nbias: true\n", 20, true},
+    {TRANSFORMER "group: S3\nd_model: 9\nheads: 2\nd_head: 4\nd_mlp: 11\nattention_rate: 0.4\n"
+                 "separate_vocabulary: true\ncontext: none\noutputs: 9\n",
+     20, true},
     {"task: power\np: 36\nm: 3\nn: 2\nd_model: 17\nheads: 5\nd_head: 7\nd_mlp: 40\nsteps: 200\n"
      "train_fraction: 0.5\nschedule: cosine\n",
      1, false},

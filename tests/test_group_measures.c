@@ -4,6 +4,8 @@
 #include "measure/curves.h"
 #include "measure/losses.h"
 #include "measure/measure.h"
+#include "model/network.h"
+#include "network/loss.h"
 #include "support.h"
 
 #include <math.h>
@@ -400,6 +402,36 @@ TEST(test_phases_end_where_they_are_said_to) {
     close_network(&t);
 }
 
+// Steps of phases go by the thresholds of the sweep, and what they are called by `delay`.
+TEST(test_what_was_memorised_first_has_grokked) {
+    static const struct {
+        const char *keys, *train, *test;
+        double delay, phase; // 0 comprehension, 1 grokking, 2 memorisation, 3 confusion
+    } CASES[] = {
+        {"", ".kkkk", "...kk", 20, 0},
+        {"delay: 20\n", ".kkkk", "...kk", 20, 1},
+        {"delay: 21\n", ".kkkk", "...kk", 20, 0},
+        {"", ".kkkk", "..nnn", NAN, 2},
+        {"thresholds: {grokked: 0.98}\ndelay: 10\n", ".kkkk", "..nnn", 10, 1},
+        {"thresholds: {memorised: 1}\n", ".kkkk", "...kk", NAN, 0},
+        {"thresholds: {memorised: 1, grokked: 1}\n", ".kkkk", "...kk", NAN, 3},
+        {"", ".....", ".....", NAN, 3},
+        {"delay: 1\n", "..kkk", "kkkkk", -20, 0},
+    };
+    static const double LOSS[PHASES] = {5, 5, 5, 5, 5};
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        network t;
+        double steps[4];
+        open_group(&t, "D10", CASES[i].keys);
+        conclude_phases(&t, CASES[i].train, CASES[i].test, LOSS, steps);
+        double delay = *found(&t, "grokking_delay"), phase = *found(&t, "phase");
+        if (!same(delay, CASES[i].delay, 0, 0) || phase != CASES[i].phase)
+            fail_msg("case %d: delay %g, phase %g; expected %g, %g", (int)i, delay, phase, CASES[i].delay,
+                     CASES[i].phase);
+        close_network(&t);
+    }
+}
+
 // --- Neurons ---
 
 // With the tokens themselves as embeddings the left and right parts of each neuron are the rows of W.
@@ -654,6 +686,59 @@ TEST(test_excluded_losses_follow_their_definition_at_any_scale) {
     close_network(&t);
 }
 
+// Mean loss of logits less `less` (n, of label c) over the pairs that are trained on, or (of all) over all.
+static double mean_loss(const network *t, ts_loss loss, const int *pairs, int64_t count, const double *less,
+                        double factor) {
+    double sum = 0, z[8];
+    for (int64_t i = 0; i < count; i++) {
+        int pair = pairs ? pairs[i] : (int)i;
+        pair_logits(t, pair / t->n, pair % t->n, z);
+        for (int c = 0; c < t->n; c++)
+            z[c] = factor * z[c] - less[c];
+        sum += ts_loss_of(loss, t->n, z, t->f.data->table->result[pair]);
+    }
+    return sum / (double)count;
+}
+
+// Of the trivial irrep the hidden layer has its mean, so that all that it gives are the mean logits.
+static void compare_losses(ts_loss loss, const char *group) {
+    char text[32];
+    network t;
+    int pairs[64];
+    int64_t train;
+    double none[8] = {0}, mean[8] = {0}, minus[8], z[8];
+    snprintf(text, sizeof text, "loss: %s\n", ts_network_losses[loss]);
+    open_group(&t, group, text);
+    ts_table_split(t.f.data->table, 0, ts_params_real(&t.f.params, "train_fraction"), pairs, &train);
+    randomise(&t, 5, 1);
+    measure(&t);
+    for (int pair = 0; pair < t.n * t.n; pair++) {
+        pair_logits(&t, pair / t.n, pair % t.n, z);
+        for (int c = 0; c < t.n; c++)
+            mean[c] += z[c] / (t.n * t.n);
+    }
+    for (int c = 0; c < t.n; c++)
+        minus[c] = -mean[c];
+    int64_t all = (int64_t)t.n * t.n;
+    assert_close(*found(&t, "train_loss"), mean_loss(&t, loss, pairs, train, none, 1), 1e-12, 0);
+    assert_close(*found(&t, "test_loss"), mean_loss(&t, loss, pairs + train, all - train, none, 1), 1e-12, 0);
+    assert_close(*found(&t, "all_loss"), mean_loss(&t, loss, NULL, all, none, 1), 1e-12, 0);
+    assert_close(*found(&t, "excluded_loss"), mean_loss(&t, loss, pairs, train, mean, 1), 1e-10, 0);
+    assert_close(*found(&t, "restricted_loss"), mean_loss(&t, loss, NULL, all, minus, 0), 1e-10, 0);
+    assert_close(*found(&t, "ablation_product_loss"), mean_loss(&t, loss, NULL, all, mean, 1), 1e-10, 0);
+    assert_close(*found(&t, "ablation_left_loss"), mean_loss(&t, loss, NULL, all, mean, 1), 1e-10, 0);
+    if (strcmp(group, "C7") == 0) // at random there are no key frequencies
+        assert_close(*found(&t, "key_excluded_loss"), *found(&t, "train_loss"), 1e-12, 0);
+    close_network(&t);
+}
+
+TEST(test_losses_are_those_that_a_network_is_trained_on) {
+    for (int loss = 0; loss < TS_LOSSES; loss++) {
+        compare_losses((ts_loss)loss, "S3");
+        compare_losses((ts_loss)loss, "C7");
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_fit_is_ordinary_least_squares),
@@ -661,6 +746,7 @@ int main(void) {
         cmocka_unit_test(test_key_irreps_are_ordered_by_when_they_were_learned),
         cmocka_unit_test(test_without_a_passed_threshold_nothing_has_an_order),
         cmocka_unit_test(test_phases_end_where_they_are_said_to),
+        cmocka_unit_test(test_what_was_memorised_first_has_grokked),
         cmocka_unit_test(test_neurons_go_to_the_irrep_planted_in_them),
         cmocka_unit_test(test_powers_that_are_bijections_are_relabelled_sums),
         cmocka_unit_test(test_shares_of_the_hidden_layer_are_below_1_where_tokens_share_values),
@@ -668,6 +754,7 @@ int main(void) {
         cmocka_unit_test(test_losses_of_corrected_logits_are_those_of_the_differences),
         cmocka_unit_test(test_excluded_losses_follow_their_definition_at_any_scale),
         cmocka_unit_test(test_logits_that_are_not_finite_have_no_loss),
+        cmocka_unit_test(test_losses_are_those_that_a_network_is_trained_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

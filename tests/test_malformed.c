@@ -6,6 +6,8 @@
 #define TREE        "task: tree\ndepth: 2\n" // 2 lines; hidden is missing
 #define INDEPENDENT "task: independent\nfeatures: 4\nhidden: 2\n"
 #define FULL        "task: tree\ndepth: 2\nhidden: 3\n" // 3 lines; a sweep of one instance
+#define GROUP_TASK  "task: group\ngroup: S3\n"          // 2 lines
+#define MLP         "task: group\ngroup: C5\nmodel: mlp\n" // 3 lines; a sweep of one instance
 
 typedef struct malformed {
     const char *text;
@@ -69,6 +71,13 @@ static const malformed TABLE[] = {
     {FULL "num_seeds: 7\n", 4, "did you mean 'instances'?"},
     {FULL "exclude: [{learning_rate: 3}]\n", 4, "did you mean 'lr'?"},
     {FULL "where: learning_rate < 3\n", 4, "'learning_rate' is unknown; did you mean 'lr'?"},
+    {GROUP_TASK "thresholds: 0.9\n", 3, "key 'thresholds': '0.9' is not {memorised: X, grokked: Y}"},
+    {GROUP_TASK "thresholds: {}\n", 3, "is not {memorised: X, grokked: Y}"},
+    {GROUP_TASK "thresholds: {memorized: 0.9}\n", 3, "'memorized' is unknown; did you mean 'memorised'?"},
+    {GROUP_TASK "thresholds: {grokked: 1.5}\n", 3, "key 'thresholds': 1.5 is above the maximum 1"},
+    {GROUP_TASK "thresholds: {grokked: high}\n", 3, "is not a number"},
+    {GROUP_TASK "delay: -1\n", 3, "key 'delay': -1 is below the minimum 0"},
+    {GROUP_TASK "where: thresholds > 1\n", 3, "'thresholds' is several numbers and cannot be compared"},
     {FULL "features: 4\n", 4, "key 'features': does not apply to any task or model of this sweep"},
     {FULL "binary: true\n", 4, "key 'binary': does not apply"},
     {FULL "d_head: 1\n", 4, "does not apply to any task or model of this sweep; it is a key of model 'transformer'"},
@@ -316,6 +325,19 @@ static const malformed TABLE[] = {
     {"task: tree\ndepth: 15\nbranching: 9\nhidden: 2\n", 2, "key 'depth': a tree of depth 15"},
     {"task: independent\nfeatures: 3\nhidden: 2\ncorrelated_pairs: 2\n", 4, "2 pairs do not fit into 3 features"},
     {"task: independent\nhidden: 2\nfeatures: 3\nfeature_probability: [0.1, 0.2]\n", 4, "a list of 2 numbers"},
+    {MLP "init: single_frequency\n", 4, "key 'init': 'single_frequency' says what tokens give each neuron"},
+    {MLP "embedding: shared\ninit: single_frequency\n", 5, "set embedding: one_hot or one_hot_separate"},
+    {"task: group\ngroup: C2\nmodel: mlp\nhidden: 9\nembedding: one_hot\ninit: single_frequency\n", 6,
+     "needs at least 3 tokens, and the table has 2"},
+    {"task: group\ngroup: C5\nmodel: transformer\ninit: single_frequency\n", 4,
+     "key 'init': 'single_frequency' is not one of published"},
+    {MLP "embedding: onehot\n", 4, "did you mean 'one_hot'?"},
+    {MLP "embedding: one_hot\nhidden: 2\n", 5, "key 'hidden': U would have 10 numbers"},
+    {MLP "bias: left\n", 4, "key 'bias': 'left' is not one of none, hidden, output, both"},
+    {MLP "loss: nll\n", 4, "key 'loss': 'nll' is not one of cross_entropy, mse, stablemax"},
+    {MLP "activation: silu\n", 4,
+     "key 'activation': 'silu' is not one of relu, square, cube, abs, gelu, tanh, identity"},
+    {MLP "init_scale: -1\n", 4, "key 'init_scale': -1 is below the minimum 0"},
     // The same instance twice
     {TREE "hidden: [2, 3, 2]\n", 0, "instances 0 and 2 are the same: 'hidden=2' and 'hidden=2'"},
     {TREE "cases:\n- {hidden: 2}\n- {hidden: [1, 2]}\n", 5,

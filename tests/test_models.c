@@ -312,29 +312,35 @@ TEST(test_a_role_of_another_shape_is_refused) {
     }
 }
 
+static void compare_costs(const char *text) {
+    support_instance f;
+    support_open(&f, text);
+    ts_model model = *f.params.schema->model;
+    ts_schema schema = *f.params.schema;
+    ts_model_costs own, defined;
+    assert_int_equal(ts_model_cost(&f.params, f.data, &own), TS_OK);
+    assert_close(own.step_operations, model.step_operations(&f.params, f.data), 0, 0);
+    assert_close(own.unit_bytes, model.unit_bytes(&f.params, f.data), 0, 0);
+    model.step_operations = NULL;
+    model.unit_bytes = NULL;
+    schema.model = &model;
+    f.params.schema = &schema;
+    assert_int_equal(ts_model_cost(&f.params, f.data, &defined), TS_OK);
+    if (!(defined.step_operations > 0.5 * own.step_operations && defined.step_operations < 4 * own.step_operations))
+        fail_msg("%g operations, counted by hand %g, for: %s", defined.step_operations, own.step_operations, text);
+    if (!(defined.unit_bytes > 0.5 * own.unit_bytes))
+        fail_msg("%g bytes, counted by hand %g, for: %s", defined.unit_bytes, own.unit_bytes, text);
+    support_close(&f);
+}
+
 // What a definition comes to is near what models say that was counted by hand; in small networks activations count.
 TEST(test_costs_follow_from_the_definition) {
-    for (int which = 0; which < SUPPORT_SHORTS; which++) {
-        support_instance f;
-        support_open(&f, SUPPORT_SHORT[which]);
-        ts_model model = *f.params.schema->model;
-        ts_schema schema = *f.params.schema;
-        ts_model_costs own, defined;
-        assert_int_equal(ts_model_cost(&f.params, f.data, &own), TS_OK);
-        assert_close(own.step_operations, model.step_operations(&f.params, f.data), 0, 0);
-        assert_close(own.unit_bytes, model.unit_bytes(&f.params, f.data), 0, 0);
-        model.step_operations = NULL;
-        model.unit_bytes = NULL;
-        schema.model = &model;
-        f.params.schema = &schema;
-        assert_int_equal(ts_model_cost(&f.params, f.data, &defined), TS_OK);
-        if (!(defined.step_operations > 0.5 * own.step_operations && defined.step_operations < 4 * own.step_operations))
-            fail_msg("%g operations, counted by hand %g, for: %s", defined.step_operations, own.step_operations,
-                     SUPPORT_SHORT[which]);
-        if (!(defined.unit_bytes > 0.5 * own.unit_bytes))
-            fail_msg("%g bytes, counted by hand %g, for: %s", defined.unit_bytes, own.unit_bytes, SUPPORT_SHORT[which]);
-        support_close(&f);
-    }
+    for (int which = 0; which < SUPPORT_SHORTS; which++)
+        compare_costs(SUPPORT_SHORT[which]);
+    compare_costs("task: group\ngroup: C23\nembed: 64\nhidden: 100\n");
+    compare_costs("task: group\ngroup: C23\nembed: 64\nhidden: 100\nembedding: shared\nbias: both\n");
+    compare_costs("task: group\ngroup: C23\nhidden: 100\nembedding: one_hot\nactivation: square\n");
+    compare_costs("task: group\ngroup: C23\nhidden: 100\nembedding: one_hot_separate\nbias: hidden\n");
 }
 
 static int define_hidden(const ts_params *params, ts_graph *graph) {

@@ -118,6 +118,22 @@ TEST(test_normals_are_those_of_pytorch_to_the_last_bit) {
         check_normal(NORMALS[i]);
 }
 
+// torch.manual_seed(0); torch.empty(10).uniform_(-1, 1), as it is printed.
+TEST(test_uniforms_are_those_of_pytorch) {
+    static const double PRINTED[10] = {-0.0075, 0.5364,  -0.8230, -0.7359, -0.3852,
+                                       0.2682,  -0.0198, 0.7929,  -0.0887, 0.2646};
+    ts_torch_random random;
+    float one[10], three[10];
+    ts_torch_seed(&random, 0);
+    ts_torch_uniform(&random, 10, 1, one);
+    ts_torch_seed(&random, 0);
+    ts_torch_uniform(&random, 10, 3, three);
+    for (int i = 0; i < 10; i++)
+        if (!(fabs((double)one[i] - PRINTED[i]) <= 5.1e-5 && fabs((double)(three[i] - 3 * one[i])) <= 1e-6))
+            fail_msg("number %d: %.9g, printed %.9g; of three times the bound %.9g", i, (double)one[i], PRINTED[i],
+                     (double)three[i]);
+}
+
 TEST(test_only_the_low_32_bits_of_a_seed_count) {
     ts_torch_random low, high;
     ts_torch_seed(&low, 7);
@@ -200,6 +216,7 @@ TEST(test_every_sample_of_the_reference_file_agrees) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mt19937_gives_its_published_ten_thousandth_word),
+        cmocka_unit_test(test_uniforms_are_those_of_pytorch),
         cmocka_unit_test(test_only_the_low_32_bits_of_a_seed_count),
         cmocka_unit_test(test_permutations_are_those_of_pytorch),
         cmocka_unit_test(test_normals_are_those_of_pytorch_to_the_last_bit),

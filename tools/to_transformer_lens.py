@@ -61,8 +61,11 @@ def read(path):
             weights, keys = read_hdf5(path) if head == b"\x89HDF\r\n\x1a\n" else read_safetensors(path)
     except (OSError, ValueError, KeyError, struct.error) as fault:
         raise ExportError(f"{path}: not a file of `toysweep export` ({fault})") from fault
-    weights = {networks.PUBLISHED.get(name, name): values for name, values in weights.items()}
-    if networks.network(weights) is None:
+    weights = networks.own_names(weights)
+    if networks.is_transformer(weights) and networks.differs(weights, keys):
+        raise ExportError(f"{path}: a transformer with other keys than the published one (layers, context, bias, ...), of "
+                          "which this tool makes no module; tools/networks.py computes it in numpy")
+    if not networks.is_known(weights):
         raise ExportError(f"{path}: parameters {', '.join(weights)} are those of no table model (mlp, transformer)")
     return weights, keys
 
@@ -100,8 +103,18 @@ def read_safetensors(path):
 def module(path):
     """A torch module: pairs (..., 2) of tokens -> logits (..., outputs)."""
     need_module("torch", "torch")
-    weights, _ = read(path)
-    return (transformer_module if "W_E" in weights else mlp_module)(weights)
+    weights, keys = read(path)
+    return (mlp_module if networks.is_mlp(weights) else transformer_module)(weights, keys.get("activation", "relu"))
+
+
+SIDES = {"W_x": ("W_x", "W_y"), "W_E": ("W_E", "W_E"), "U": ("U", "V")}  # embeddings; of both where there is no second
+
+
+def activation_of(name):
+    import torch
+
+    return {"relu": torch.relu, "square": torch.square, "cube": lambda x: x ** 3, "abs": torch.abs,
+            "gelu": torch.nn.functional.gelu, "tanh": torch.tanh, "identity": lambda x: x}[name]
 
 
 def parameters(weights):
@@ -111,7 +124,7 @@ def parameters(weights):
                                    for name, values in weights.items()})
 
 
-def mlp_module(weights):
+def mlp_module(weights, activation):
     import torch
 
     class Mlp(torch.nn.Module):
@@ -121,13 +134,17 @@ def mlp_module(weights):
 
         def forward(self, pairs):
             w = self.parameter
-            embedded = torch.cat([w["W_x"][pairs[..., 0]], w["W_y"][pairs[..., 1]]], dim=-1)
-            return torch.relu(embedded @ w["W"]) @ w["W_U"]
+            left, right = next(names for first, names in SIDES.items() if first in w)
+            left, right = w[left][pairs[..., 0]], w[right if right in w else left][pairs[..., 1]]
+            given = torch.cat([left, right], dim=-1) @ w["W"] if "W" in w else left + right
+            given = given + w["b"] if "b" in w else given
+            logits = activation_of(activation)(given) @ w["W_U"]
+            return logits + w["b_U"] if "b_U" in w else logits
 
     return Mlp()
 
 
-def transformer_module(weights):
+def transformer_module(weights, activation):
     import torch
 
     class Transformer(torch.nn.Module):
@@ -144,7 +161,7 @@ def transformer_module(weights):
             future = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
             mixed = scores.masked_fill(future, -torch.inf).softmax(dim=-1) @ v
             x = x + torch.einsum("...hpk,hkm->...pm", mixed, w["W_O"])
-            x = x + torch.relu(x @ w["W_in"]) @ w["W_out"]
+            x = x + activation_of(activation)(x @ w["W_in"]) @ w["W_out"]
             return (x @ w["W_U"])[..., -1, :]
 
     return Transformer()
@@ -153,7 +170,7 @@ def transformer_module(weights):
 def state_dict(path):
     """Arrays under the names of HookedTransformer; of an mlp under those of the results file."""
     weights, _ = read(path)
-    if "W_E" not in weights:
+    if networks.is_mlp(weights):
         return {f"parameter.{name}": values for name, values in weights.items()}
     state = {published: weights[name] for published, name in networks.PUBLISHED.items()}
     heads, model, width = weights["W_Q"].shape
@@ -169,11 +186,13 @@ def hooked(path):
     which has none, a TransformerBridge."""
     torch, transformer_lens = need_module("torch", "torch"), need_module("transformer_lens", "transformer-lens")
     weights, keys = read(path)
-    if "W_E" not in weights:
+    if networks.is_mlp(weights):
         raise ExportError(f"{path}: an mlp; TransformerLens takes transformers only. module() takes both")
+    if keys.get("activation", "relu") not in ("relu", "gelu"):
+        raise ExportError(f"{path}: TransformerLens has no activation {keys['activation']}; module() takes it")
     heads, model, width = weights["W_Q"].shape
     shapes = {"n_layers": 1, "n_ctx": 3, "d_model": model, "n_heads": heads, "d_head": width,
-              "d_mlp": len(weights["W_out"]), "act_fn": "relu", "d_vocab": len(weights["W_E"]),
+              "d_mlp": len(weights["W_out"]), "act_fn": keys.get("activation", "relu"), "d_vocab": len(weights["W_E"]),
               "d_vocab_out": weights["W_U"].shape[1], "normalization_type": None, "seed": keys.get("seed", 0)}
     state = {name: torch.tensor(np.array(values)) for name, values in state_dict(path).items()}
     if int(importlib.metadata.version("transformer_lens").split(".")[0]) < 4:
@@ -213,7 +232,7 @@ def ask_hooked(path):
 def largest_difference(path, ask):
     """(largest difference of a model's logits and numpy's over all pairs, largest logit)."""
     torch = need_module("torch", "torch")
-    network, logits = networks.network(read(path)[0]), ask(path)
+    network, logits = networks.network(*read(path)), ask(path)
     every, difference, largest = np.arange(network.tokens), 0.0, 0.0
     for a in every:
         expected = network.logits(a, every)

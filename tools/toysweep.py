@@ -150,10 +150,25 @@ def file_names(lines):
     return names
 
 
+def weights_names(lines):
+    """{value of init_from in a column: name} of the lines of sweep/initial_weights, as labels have them: the file's own
+    name (its path, where another has that name), with instance and step as the sweep gives them."""
+    notes = [json.loads(line) for line in lines.splitlines()]
+    paths, names = {note["file"] for note in notes}, {}
+    for note in notes:
+        name = os.path.basename(note["file"])
+        if any(path != note["file"] and os.path.basename(path) == name for path in paths):
+            name = note["file"]
+        name += "".join(f" {sign}{note[key]}" for key, sign in (("instance", "#"), ("step", "@")) if key in note)
+        names.setdefault(note.get("column", note["weights"]), name)
+    return names
+
+
 class Results:
     """An open results file. `table`: the root's columns, one value per instance; `varying`: those of them that the
     sweep varies, slowest first, `seed` last; `derived`: those that follow from keys (gcd_m, relation, ...); `cases`:
-    name -> (group, instances of its rows); `files`: digest -> name of the files that the sweep names."""
+    name -> (group, instances of its rows); `files`: digest -> name of the files that the sweep names; `initial_weights`:
+    where weights to begin with (`init_from`) came from, a dict each."""
 
     def __init__(self, path):
         self.path = str(path)
@@ -169,6 +184,9 @@ class Results:
                                "use the tools of the version that wrote it")
         self.count = len(self.file["instance"])
         self.files = file_names(text(self.file["sweep/paths"][()])) if "sweep/paths" in self.file else {}
+        notes = text(self.file["sweep/initial_weights"][()]) if "sweep/initial_weights" in self.file else ""
+        self.files.update(weights_names(notes))
+        self.initial_weights = [json.loads(line) for line in notes.splitlines()]
         self.table = {name: self._column(name) for name in links(self.file)
                       if isinstance(self.file[name], h5py.Dataset) and self.file[name].shape == (self.count,)
                       and name != "instance"}

@@ -35,7 +35,7 @@ static ts_status initialise(ts_cpu_training *t) {
         return TS_ERROR_MEMORY;
     for (int i = 0; i < t->spec.count; i++) {
         const ts_params *params = &t->spec.params[i];
-        params->schema->model->initialise(params, initial);
+        ts_model_initialise(params, initial);
         ts_padded_unpack(&t->layout, 1, initial, state_of(t, i));
     }
     ts_free(initial);

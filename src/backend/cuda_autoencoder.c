@@ -166,7 +166,7 @@ static ts_status initialise(training *t) {
         const ts_params *params = &t->spec.params[i];
         float *state = t->state + i * floats;
         memset(state, 0, floats * sizeof *state);
-        params->schema->model->initialise(params, state);
+        ts_model_initialise(params, state);
         ts_network_scale(params, w->features, NULL, scale + i * features);
         betas[i] = ts_adam_betas_of(params);
         seed[i] = (uint64_t)ts_params_integer(params, "seed");

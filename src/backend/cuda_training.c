@@ -45,7 +45,7 @@ static float *state_of(const ts_cuda_training *t, int instance) {
 // Weights; moments are zero. The staging area is free again when this returns.
 static ts_status upload_weights(ts_cuda_training *t, int instance, float *initial) {
     const ts_params *params = &t->spec.params[instance];
-    params->schema->model->initialise(params, initial);
+    ts_model_initialise(params, initial);
     ts_padded_unpack(&t->layout, 1, initial, t->staging);
     ts_status status =
         ts_cuda_upload(state_of(t, instance), t->staging, (size_t)t->layout.padded * sizeof(float), t->stream);

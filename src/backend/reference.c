@@ -69,11 +69,8 @@ static ts_status set_weights(training *t) {
     float *initial = ts_alloc((size_t)t->parameters * sizeof *initial, "initial weights");
     if (!initial)
         return TS_ERROR_MEMORY;
-    for (int i = 0; i < t->spec.count; i++) {
-        t->spec.params[i].schema->model->initialise(&t->spec.params[i], initial);
-        for (int64_t p = 0; p < t->parameters; p++)
-            state_of(t, i)[p] = initial[p];
-    }
+    for (int i = 0; i < t->spec.count; i++)
+        ts_model_initialise_exactly(&t->spec.params[i], state_of(t, i), initial);
     ts_free(initial);
     return TS_OK;
 }

@@ -6,10 +6,11 @@
 
 // What a stream of an instance is for; part of the counter, so that streams never overlap.
 typedef enum ts_stream {
-    TS_STREAM_WEIGHTS = 0, // initial weights; step is the tensor's number
-    TS_STREAM_BATCH = 1,   // training batches; step is the training step
-    TS_STREAM_FINAL = 2,   // fresh samples for final measures
-    TS_STREAM_ESTIMATE = 3 // more of them, for an estimate of the expected loss; step is the number of a portion
+    TS_STREAM_WEIGHTS = 0,  // initial weights; step is the tensor's number
+    TS_STREAM_BATCH = 1,    // training batches; step is the training step
+    TS_STREAM_FINAL = 2,    // fresh samples for final measures
+    TS_STREAM_ESTIMATE = 3, // more of them, for an estimate of the expected loss; step is the number of a portion
+    TS_STREAM_NOISE = 4     // on a network's tables, as it is measured; step is which noise, lane the side
 } ts_stream;
 
 // A position in one stream: key = the instance's seed, counter = (block, lane, step, stream).

@@ -120,8 +120,10 @@ static const char *type_name(const ts_key *key) {
         [TS_NUMBERS] = "number, list or {base: B}",
         [TS_STEPS] = "{log: N}, {every: N} or list",
         [TS_STOP] = "none or {test_loss: X, for: N}",
+        [TS_THRESHOLDS] = "{memorised: X, grokked: Y}",
         [TS_WORDS] = "word or list",
         [TS_FILE] = "file",
+        [TS_WEIGHTS] = "weights",
     };
     return names[key->type];
 }

@@ -108,6 +108,43 @@ static const char *correction(const ts_data *data, int64_t index) {
     return NAMES[index];
 }
 
+static int64_t subgroups(const ts_params *params, const ts_data *data) {
+    (void)params;
+    return data->subgroups ? data->subgroups->count : 0;
+}
+
+static const char *subgroup(const ts_data *data, int64_t index) {
+    return data->subgroups->name[index];
+}
+
+// What is done to a network's embeddings, or instead of its activation; noise by its mean and standard deviation.
+static int64_t interventions(const ts_params *params, const ts_data *data) {
+    (void)params;
+    return data->table ? TS_INTERVENTIONS : 0;
+}
+
+static const char *intervention(const ts_data *data, int64_t index) {
+    static const char *const NAMES[TS_INTERVENTIONS] = {
+        "swap",        "flip_left", "flip_right", "flip_both",  "absolute",
+        "noise_0_0.1", "noise_0_1", "noise_1_1",  "noise_-1_1",
+    };
+    (void)data;
+    return NAMES[index];
+}
+
+const double ts_coset_threshold[TS_COSET_THRESHOLDS] = {0.01, 0.1, 0.5, 1};
+
+static int64_t thresholds(const ts_params *params, const ts_data *data) {
+    (void)params;
+    return data->subgroups ? TS_COSET_THRESHOLDS : 0;
+}
+
+static const char *threshold(const ts_data *data, int64_t index) {
+    static const char *const NAMES[TS_COSET_THRESHOLDS] = {"0.01", "0.1", "0.5", "1"};
+    (void)data;
+    return NAMES[index];
+}
+
 static const dimension DIMENSIONS[] = {
     {"irrep", irreps, irrep, irrep_alias},
     {"function", functions, function, NULL},
@@ -119,6 +156,9 @@ static const dimension DIMENSIONS[] = {
     {"source", NULL, source, NULL},
     {"split", splits, split, NULL},
     {"correction", corrections, correction, NULL},
+    {"subgroup", subgroups, subgroup, NULL},
+    {"coset_threshold", thresholds, threshold, NULL},
+    {"intervention", interventions, intervention, NULL},
     {"feature", NULL, NULL, NULL},
     {"neuron", NULL, NULL, NULL},
     {"head", NULL, NULL, NULL},

@@ -4,11 +4,15 @@
 #include "param/key.h"
 #include "task/data.h"
 
-enum { TS_MEASURE_DIMENSION_NAMES = 13 }; // that there are
+enum { TS_MEASURE_DIMENSION_NAMES = 16 }; // that there are
 
 // Indices of those that measures of the same names give for each.
 enum { TS_SPLIT_TRAIN, TS_SPLIT_TEST, TS_SPLIT_ALL, TS_SPLITS }; // "split"
 enum { TS_UNCORRECTED, TS_MEAN_PUT_BACK, TS_CORRECTIONS };       // "correction"
+
+enum { TS_INTERVENTIONS = 9 };    // "intervention"
+enum { TS_COSET_THRESHOLDS = 4 }; // "coset_threshold"
+extern const double ts_coset_threshold[TS_COSET_THRESHOLDS];
 
 bool ts_dimension_is_known(const char *dimension);
 

@@ -48,6 +48,7 @@ typedef struct ts_family {
     // How many circles its measures need the symmetry to have; most 0: they need none. Those with a dimension of length
     // 0 a case has not.
     int least_circles, most_circles;
+    bool (*has)(const ts_data *data); // whether they mean something for a case; NULL: for every one
     // Operations through one chart, about; NULL: next to none.
     double (*operations)(const ts_params *params, const ts_data *data);
 

@@ -5,7 +5,9 @@
 
 #include <math.h>
 
-static const double KNOWN = 0.99, COME_DOWN = 0.5; // accuracy of known pairs; of the test loss's peak
+static const double COME_DOWN = 0.5; // of the test loss's peak
+
+enum { MEMORISED, GROKKED }; // numbers of the key `thresholds`
 
 enum { TRAIN, TEST, PARTS };
 
@@ -78,20 +80,42 @@ static double all_loss(const void *state) {
 }
 
 // First checkpoint at which the pairs are known; NaN: none.
-static double known_from(const ts_curves *curves, const char *accuracy) {
+static double known_from(const ts_curves *curves, int threshold) {
+    const char *accuracy = threshold == MEMORISED ? "train_accuracy" : "test_accuracy";
+    double known = ts_params_numbers(curves->params, "thresholds")->item[threshold];
     int64_t count = ts_curve_count(curves, accuracy);
     for (int64_t k = 0; k < count; k++)
-        if (*ts_curve_at(curves, accuracy, k) >= KNOWN)
+        if (*ts_curve_at(curves, accuracy, k) >= known)
             return (double)curves->step[k];
     return NAN;
 }
 
 static void grokked_step(const ts_curves *curves, double *out) {
-    *out = known_from(curves, "test_accuracy");
+    *out = known_from(curves, GROKKED);
 }
 
 static void memorised_step(const ts_curves *curves, double *out) {
-    *out = known_from(curves, "train_accuracy");
+    *out = known_from(curves, MEMORISED);
+}
+
+static void grokking_delay(const ts_curves *curves, double *out) {
+    *out = known_from(curves, GROKKED) - known_from(curves, MEMORISED);
+}
+
+// Liu et al. 2022, "Towards understanding grokking", with steps of this program. What is generalised without having
+// been memorised (where less is asked for) was at least no later.
+static void phase(const ts_curves *curves, double *out) {
+    enum { COMPREHENSION, GROKKING, MEMORISATION, CONFUSION };
+    double memorised = known_from(curves, MEMORISED), grokked = known_from(curves, GROKKED);
+    double delay = (double)ts_params_integer(curves->params, "delay");
+    bool asked = ts_curve_count(curves, "test_accuracy") > 0 &&
+                 !isnan(*ts_curve_last(curves, "test_accuracy"));
+    if (!asked)
+        *out = NAN;
+    else if (isnan(grokked))
+        *out = isnan(memorised) ? CONFUSION : MEMORISATION;
+    else
+        *out = grokked - memorised >= delay ? GROKKING : COMPREHENSION;
 }
 
 // First checkpoint from which on the test loss stays under half of its peak; NaN: it ends above, or has none.
@@ -107,12 +131,12 @@ static double down_from(const ts_curves *curves) {
 }
 
 static void cleanup_step(const ts_curves *curves, double *out) {
-    double memorised = known_from(curves, "train_accuracy"), down = down_from(curves);
+    double memorised = known_from(curves, MEMORISED), down = down_from(curves);
     *out = isnan(memorised) || isnan(down) ? NAN : fmax(memorised, down);
 }
 
 static void circuit_formation_step(const ts_curves *curves, double *out) {
-    *out = isnan(down_from(curves)) ? NAN : known_from(curves, "train_accuracy");
+    *out = isnan(down_from(curves)) ? NAN : known_from(curves, MEMORISED);
 }
 
 static const ts_measure ROWS[] = {
@@ -123,9 +147,10 @@ static const ts_measure ROWS[] = {
     {"test_accuracy", "share of the other pairs that are right", .value = test_accuracy},
     {"all_loss", "mean loss on all pairs", .units = "nat", .loss = true, .value = all_loss},
     {"weight_norm2", "sum of squares of all weights", .at = offsetof(learning, weight_norm2)},
-    {"grokked_step", "first checkpoint with a test accuracy of 0.99; NaN: none", .at_end = true,
+    {"grokked_step", "first checkpoint with a test accuracy of thresholds.grokked (0.99); NaN: none", .at_end = true,
      .follows = grokked_step},
-    {"memorised_step", "first checkpoint with a train accuracy of 0.99, where memorisation ends; NaN: none",
+    {"memorised_step",
+     "first checkpoint with a train accuracy of thresholds.memorised (0.99), where memorisation ends; NaN: none",
      .at_end = true, .follows = memorised_step},
     {"circuit_formation_step",
      "memorised_step, from which circuits form, if the test loss comes down for good afterwards; NaN: it does not",
@@ -133,6 +158,12 @@ static const ts_measure ROWS[] = {
     {"cleanup_step",
      "first checkpoint from memorised_step on after which the test loss stays under half of its peak; NaN: none",
      .at_end = true, .follows = cleanup_step},
+    {"grokking_delay", "grokked_step less memorised_step; NaN: one of them is missing", .at_end = true,
+     .follows = grokking_delay},
+    {"phase",
+     "0 comprehension: generalised less than `delay` steps after memorising; 1 grokking: later; 2 memorisation: never; "
+     "3 confusion: not even memorised; NaN: not known",
+     .at_end = true, .follows = phase},
     {0},
 };
 

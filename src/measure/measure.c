@@ -16,7 +16,8 @@
 extern const ts_family ts_family_learning, ts_family_group, ts_family_neurons, ts_family_basis, ts_family_group_losses,
     ts_family_clusters, ts_family_cyclic, ts_family_dihedral, ts_family_regions, ts_family_cyclic_spectrum,
     ts_family_dihedral_spectrum, ts_family_output_weights, ts_family_cyclic_weights, ts_family_dihedral_weights,
-    ts_family_attention, ts_family_reconstruction, ts_family_geometry, ts_family_final_keys;
+    ts_family_attention, ts_family_reconstruction, ts_family_geometry, ts_family_final_keys, ts_family_margin,
+    ts_family_concentration, ts_family_clock, ts_family_symmetricity, ts_family_cosets, ts_family_interventions;
 
 // A family stands below those whose states it uses.
 static const ts_family *const FAMILIES[] = {
@@ -38,6 +39,12 @@ static const ts_family *const FAMILIES[] = {
     &ts_family_reconstruction,
     &ts_family_geometry,
     &ts_family_final_keys,
+    &ts_family_margin,
+    &ts_family_concentration,
+    &ts_family_clock,
+    &ts_family_symmetricity,
+    &ts_family_cosets,
+    &ts_family_interventions,
 };
 enum { N_FAMILIES = sizeof FAMILIES / sizeof *FAMILIES };
 
@@ -141,7 +148,7 @@ static bool has_family(const ts_data *data, const ts_family *family, int chart) 
     bool has_chart = !family->charts || (data->symmetry && chart < data->symmetry->charts);
     int circles = data->symmetry ? data->symmetry->circles : 0;
     bool has_circles = !family->most_circles || (circles >= family->least_circles && circles <= family->most_circles);
-    return of_kind && has_chart && has_circles;
+    return of_kind && has_chart && has_circles && (!family->has || family->has(data));
 }
 
 static bool keeps_matrix(const ts_params *params, double numbers) {

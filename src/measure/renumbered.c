@@ -102,7 +102,7 @@ static ts_status beside(const void *weights, void **own) {
 ts_status ts_renumbered_open(const ts_network *network, const ts_symmetry *symmetry, ts_renumbered *out) {
     int n = symmetry->group->n;
     size_t embed = (size_t)network->embed, hidden = (size_t)network->hidden;
-    double *e_x = NULL, *e_y = NULL, *u = NULL;
+    double *e_x = NULL, *e_y = NULL, *u = NULL, *shift = NULL;
     *out = (ts_renumbered){.network = *network};
     out->network.weights = NULL;
     for (int pass = 0; pass < 2; pass++) {
@@ -111,10 +111,14 @@ ts_status ts_renumbered_open(const ts_network *network, const ts_symmetry *symme
         e_x = ts_slab_take(&out->slab, (size_t)n * embed, sizeof(double));
         e_y = ts_slab_take(&out->slab, (size_t)n * embed, sizeof(double));
         u = ts_slab_take(&out->slab, hidden * (size_t)n, sizeof(double));
+        shift = ts_slab_take(&out->slab, (size_t)n, sizeof(double));
     }
     reorder_rows(symmetry->token, n, embed, network->e_x, e_x);
     reorder_rows(symmetry->token, n, embed, network->e_y, e_y);
     reorder_columns(symmetry->token, hidden, n, network->u, u);
+    if (network->additive)
+        reorder_columns(symmetry->token, 1, n, network->output_shift, shift);
+    out->network.output_shift = network->additive ? shift : NULL;
     out->network.e_x = e_x;
     out->network.e_y = e_y;
     out->network.u = u;

@@ -40,7 +40,7 @@ static const ts_key KEYS[] = {
     {"importance", TS_NUMBERS, "1", 0, 1e6, NULL, false,
      "Weight of a feature's loss: a number, a list, {base: B} for B^i, {base: B, branching: b} for B^level, {power: a, "
      "base: B} for B (i + 1)^-a"},
-    {"init", TS_NAME, "xavier", 0, 0, INIT, false,
+    {"init", TS_NAME, "xavier", 0, 0, INIT, TS_DRAWS,
      "Xavier-normal with the fans of the stacked tensor [instances, hidden, features], or of one instance"},
     {"stacked_instances", TS_INTEGER, "1", 1, 1e7, NULL, false,
      "Instances in the stacked tensor of `init: xavier`; `instances: N` sets it to N"},

@@ -25,7 +25,8 @@ typedef struct ts_model {
     const ts_key *keys;                   // its own, NULL name ends the list; optimisers bring theirs
     const struct ts_optimiser *optimiser; // that usually trains it
     const ts_published_name *published;   // of tensors; NULL name ends the list; NULL: all have their own names
-    // Other names that files have for tensors, transposed or not; of no tensor (""): not looked at. NULL: none.
+    // Other names, of files that keep products transposed (as torch.nn.Linear); of no tensor (""): not looked at. NULL:
+    // there are none.
     const ts_published_name *aliases;
 
     // As ts_task.check; NULL: what the task's found in order is.
@@ -64,6 +65,11 @@ const char *ts_model_published(const ts_model *model, const char *tensor); // th
 
 // The k-th name, k = 0, 1, ..., that the tensor may have in a file: published, its own, others. NULL: no more.
 const char *ts_model_file_name(const ts_model *model, const char *tensor, int k);
+
+// Weights that an instance begins with (parameters), in float32 or as exactly as they are known: those of `init_from`,
+// rounded to the nearest, else those that its model draws. NaN where the former are not at hand (ts_initial).
+void ts_model_initialise(const ts_params *params, float *parameters);
+void ts_model_initialise_exactly(const ts_params *params, double *parameters, float *scratch);
 
 // The network of an instance, as its model defines it; free with ts_graph_free, also after a fault.
 ts_status ts_model_define(const ts_params *params, struct ts_graph *graph);

@@ -5,6 +5,7 @@
 #include "model/optimiser.h"
 #include "network/rewrite.h"
 
+#include <math.h>
 #include <string.h>
 
 // A new one is one file and one word here.
@@ -37,7 +38,7 @@ const ts_model *ts_model_usual(const ts_task *task) {
 // What measures take for granted of nodes in roles: what they are of, so many rows at least, so many columns.
 ts_status ts_model_check_roles(const ts_params *params, const ts_graph *graph) {
     const ts_model *model = params->schema->model;
-    int tokens = graph->tokens;
+    int tokens = graph->tokens, classes = tokens > 0 ? ts_network_classes(params) : 0;
     int neurons = (int)model->width(params, "neuron"), heads = (int)model->width(params, "head");
     int left = graph->role[TS_EMBED_LEFT], embed = left >= 0 ? graph->node[left].width : 0;
     const struct {
@@ -47,11 +48,11 @@ ts_status ts_model_check_roles(const ts_params *params, const ts_graph *graph) {
         int domain, rows, width;
     } wanted[] = {
         {TS_HIDDEN, "hidden layer", tokens > 0, TS_PAIR, 1, neurons},
-        {TS_HIDDEN_OUTPUT, "output by way of the hidden layer", false, TS_PAIR, 1, tokens},
+        {TS_HIDDEN_OUTPUT, "output by way of the hidden layer", false, TS_PAIR, 1, classes},
         {TS_ATTENTION, "attention", heads > 0, TS_PAIR, 1, heads * (int)model->width(params, "source")},
         {TS_EMBED_LEFT, "left embedding", tokens > 0, TS_CONSTANT, tokens, embed},
         {TS_EMBED_RIGHT, "right embedding", tokens > 0, TS_CONSTANT, tokens, embed},
-        {TS_UNEMBED, "unembedding", false, TS_CONSTANT, neurons, tokens},
+        {TS_UNEMBED, "unembedding", false, TS_CONSTANT, neurons, classes},
         {TS_READ, "what neurons read through heads", false, TS_CONSTANT, tokens, heads * neurons},
         {TS_DIRECTIONS, "directions of features", tokens == 0, TS_CONSTANT, 1, (int)model->width(params, "feature")},
         {TS_TIED_BIAS, "bias beside tied directions", false, TS_CONSTANT, 1, (int)model->width(params, "feature")},
@@ -119,6 +120,29 @@ const char *ts_model_file_name(const ts_model *model, const char *tensor, int k)
         if (strcmp(one->name, tensor) == 0 && k-- == 2)
             return one->published;
     return NULL;
+}
+
+void ts_model_initialise(const ts_params *params, float *parameters) {
+    const ts_initial *initial = ts_params_initial(params);
+    if (!initial->path[0]) {
+        params->schema->model->initialise(params, parameters);
+        return;
+    }
+    for (int64_t i = 0; i < initial->count; i++)
+        parameters[i] = initial->narrow ? initial->narrow[i] : initial->wide ? (float)initial->wide[i] : NAN;
+}
+
+void ts_model_initialise_exactly(const ts_params *params, double *parameters, float *scratch) {
+    const ts_initial *initial = ts_params_initial(params);
+    ts_parameter_layout layout;
+    if (initial->wide) {
+        memcpy(parameters, initial->wide, (size_t)initial->count * sizeof *parameters);
+        return;
+    }
+    params->schema->model->layout(params, &layout);
+    ts_model_initialise(params, scratch);
+    for (int64_t i = 0; i < layout.total; i++)
+        parameters[i] = scratch[i];
 }
 
 static void add_name(ts_schema *schema, int position) {

@@ -2,6 +2,8 @@
 #include "model/network.h"
 
 #include "base/torch_random.h"
+#include "model/additive.h"
+#include "network/degree.h"
 #include "network/loss.h"
 #include "network/pass.h"
 #include "network/rewrite.h"
@@ -107,7 +109,7 @@ void ts_network_pairs(const ts_params *params, const ts_table *table, int *pairs
 const char *ts_network_check(const ts_parameter_layout *layout, char *message, size_t bytes) {
     for (int i = 0; i < layout->count; i++) {
         const ts_tensor *tensor = &layout->tensor[i];
-        if (tensor->kind != TS_WEIGHTS || ts_tensor_numbers(tensor) >= TS_TORCH_NORMALS)
+        if (tensor->kind != TS_DRAWN || ts_tensor_numbers(tensor) >= TS_TORCH_NORMALS)
             continue;
         snprintf(message, bytes, "%s would have %lld numbers; PyTorch's streams need at least %d", tensor->name,
                  (long long)ts_tensor_numbers(tensor), TS_TORCH_NORMALS);
@@ -136,7 +138,7 @@ void ts_network_initialise(const ts_params *params, const ts_parameter_layout *l
         int64_t count = ts_tensor_numbers(tensor);
         double fan_in = (double)tensor->fan_in;
         float *out = parameters + tensor->offset;
-        if (tensor->kind != TS_WEIGHTS)
+        if (tensor->kind != TS_DRAWN)
             fill(out, count, tensor->kind == TS_GAIN ? 1 : 0);
         else if (kaiming)
             ts_torch_uniform(&random, count, (float)(scale * sqrt(6 / fan_in)), out);
@@ -192,6 +194,7 @@ typedef struct opened {
     double *nothing; // (hidden, n_out) NaN, where there is no unembedding; owned
     int *a, *b;      // (tokens) of a row of pairs
     int input;       // node of samples
+    double *shift;   // room for ts_network_is_additive; NULL: it is not asked
     ts_slab slab;
 } opened;
 
@@ -207,6 +210,7 @@ static void free_opened(void *context) {
         ts_free(o->nothing);
     }
     ts_slab_free(&o->slab);
+    ts_free(o->shift);
     ts_free(o);
 }
 
@@ -248,7 +252,7 @@ static void row(const void *context, int a, double *h, double *logits, double *h
     if (graph->role[TS_HIDDEN_OUTPUT] >= 0)
         copy_rows(&o->all, graph->role[TS_HIDDEN_OUTPUT], hidden_logits);
     else if (hidden_logits)
-        fill_nan(hidden_logits, (size_t)graph->tokens * (size_t)graph->tokens);
+        fill_nan(hidden_logits, (size_t)graph->tokens * (size_t)ts_network_classes(o->params));
 }
 
 // It takes attention alone, not the whole network.
@@ -273,13 +277,16 @@ static void reconstruct(const void *context, const int *active, const float *val
     memcpy(x_hat, o->all.pass.value[o->all.graph.output], features * sizeof *x_hat);
 }
 
-// The route to `output` of a model's network; ROLES: to its output, and all roles.
-static ts_status open_route(const ts_params *params, ts_role output, const double *weights, route *to) {
+// The route to `output` of a model's network; ROLES: to its output, and all roles. *degree: its degree; NULL: not
+// wanted.
+static ts_status open_route(const ts_params *params, ts_role output, const double *weights, int *degree, route *to) {
     ts_graph defined;
     ts_status status = ts_model_define(params, &defined);
     double tokens = defined.tokens;
     if (status == TS_OK)
         status = ts_model_check_roles(params, &defined);
+    if (status == TS_OK && degree)
+        status = ts_graph_degree(&defined, degree);
     to->reads = status == TS_OK && defined.role[TS_READ] >= 0;
     if (status == TS_OK && output == TS_ROLES)
         defined.role[TS_READ] = -1; // it has a pass of its own: read_tokens
@@ -332,7 +339,10 @@ static ts_status beside(const void *context, void **own) {
     opened *o = *own = ts_alloc_zero(1, sizeof *o, "a network's rows");
     if (!o)
         return TS_ERROR_MEMORY;
-    *o = (opened){.beside = first, .all.graph = first->all.graph, .attention.graph = first->attention.graph};
+    *o = (opened){.params = first->params,
+                  .beside = first,
+                  .all.graph = first->all.graph,
+                  .attention.graph = first->attention.graph};
     if (!take_row(o, (size_t)first->all.graph.tokens))
         return TS_ERROR_MEMORY;
     ts_status status = ts_pass_beside(&first->all.pass, &o->all.pass);
@@ -343,7 +353,7 @@ static ts_status beside(const void *context, void **own) {
 
 // Where the hidden layer does not reach the logits through a matrix, nothing is known of what comes through it.
 static ts_status take_unembedding(opened *o, ts_network *network) {
-    size_t numbers = (size_t)network->hidden * (size_t)o->all.graph.tokens;
+    size_t numbers = o->all.graph.tokens > 0 ? (size_t)network->hidden * (size_t)ts_network_classes(o->params) : 0;
     network->residual = o->all.graph.role[TS_HIDDEN_OUTPUT] >= 0;
     network->u = of_role(o, TS_UNEMBED);
     if (network->u || numbers == 0)
@@ -384,7 +394,20 @@ static ts_status fill_in(const ts_params *params, opened *o, ts_network *network
     network->attend = attend;
     network->heads = (int)params->schema->model->width(params, "head");
     network->sources = node_of_role(o, TS_ATTENTION)->width / network->heads;
-    return open_route(params, TS_ATTENTION, o->weights, &o->attention);
+    return open_route(params, TS_ATTENTION, o->weights, NULL, &o->attention);
+}
+
+static ts_status take_shifts(opened *o, ts_network *network) {
+    int outputs = o->all.graph.node[o->all.graph.output].width;
+    if (!network->embeds_neurons || network->residual)
+        return TS_OK;
+    o->shift = ts_alloc((size_t)(3 * network->hidden + outputs) * sizeof *o->shift, "a network's biases");
+    if (!o->shift)
+        return TS_ERROR_MEMORY;
+    network->shift = o->shift;
+    network->output_shift = o->shift + network->hidden;
+    network->additive = ts_network_is_additive(&o->all.pass, &network->activation, o->shift);
+    return TS_OK;
 }
 
 ts_status ts_network_open(const ts_params *params, const float *parameters, ts_network *network) {
@@ -406,13 +429,14 @@ ts_status ts_network_open(const ts_params *params, const float *parameters, ts_n
     }
     for (int64_t i = 0; i < layout.total; i++)
         o->weights[i] = parameters[i];
-    ts_status status = open_route(params, TS_ROLES, o->weights, &o->all);
+    ts_status status = open_route(params, TS_ROLES, o->weights, &network->degree, &o->all);
     if (status != TS_OK)
         return status;
     o->input = ts_graph_input_node(&o->all.graph);
     network->all = o->weights;
     network->parameters = layout.total;
-    return fill_in(params, o, network);
+    status = fill_in(params, o, network);
+    return status == TS_OK ? take_shifts(o, network) : status;
 }
 
 void ts_network_close(ts_network *network) {

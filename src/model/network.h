@@ -18,10 +18,14 @@
     {"ranks_per_instance", TS_INTEGER, "1", 1, 1024, NULL, TS_RETIRED | TS_SHAPES,                           \
      "results do not depend on the number of ranks any more; leave it out (run --ranks-per-instance R says how many " \
      "ranks train an instance together, if the run is not to decide)"},                                      \
+    {"thresholds", TS_THRESHOLDS, "{memorised: 0.99, grokked: 0.99}", 0, 1, NULL, TS_LATER,                  \
+     "Accuracies from which training pairs count as memorised and the others as generalised"},               \
+    {"delay", TS_INTEGER, "1000", 0, 1e9, NULL, TS_LATER,                                                    \
+     "Steps between the two from which generalising counts as grokking"},                                    \
     {"keys", TS_WORDS, "final", 0, 0, NULL, TS_LATER | TS_SHAPES,                                            \
      "Irreps or frequencies whose progress is followed through training: those found at the end (final), none, or a " \
      "list, as [17, 25] or [sign, standard]"},                                                               \
-    {"init_seed", TS_INTEGER, "-1", -1, 0x1p53, NULL, false,                                                 \
+    {"init_seed", TS_INTEGER, "-1", -1, 0x1p53, NULL, TS_DRAWS,                                               \
      "Seed of the initial weights; -1: the instance's seed"},                                                \
     {"loss", TS_NAME, "cross_entropy", 0, 0, ts_network_losses, TS_LATER | TS_SHAPES | TS_DEFINES,           \
      "What is made small, a mean over the training pairs: cross_entropy, mse (squared distance to the one-hot label), " \
@@ -30,10 +34,10 @@
     {"activation", TS_NAME, "relu", 0, 0, ts_network_activations, TS_LATER | TS_SHAPES | TS_DEFINES,         \
      "Of the hidden layer: relu, square, cube, abs, gelu (with the exact error function), tanh, identity"}
 #define TS_INIT_KEYS(choices)                                                                                \
-    {"init", TS_NAME, "published", 0, 0, choices, TS_LATER | TS_SHAPES,                                      \
+    {"init", TS_NAME, "published", 0, 0, choices, TS_LATER | TS_SHAPES | TS_DRAWS,                           \
      "Initial weights: published (normal, as the model says), normal (variance 1 / fan_in), kaiming (uniform, of "  \
      "variance 2 / fan_in), or one of a model's own; biases are 0"},                                         \
-    {"init_scale", TS_REAL, "1", 0, 1e6, NULL, TS_LATER | TS_SHAPES, "Factor of the initial weights"}
+    {"init_scale", TS_REAL, "1", 0, 1e6, NULL, TS_LATER | TS_SHAPES | TS_DRAWS, "Factor of the initial weights"}
 #define TS_INIT_NAMES "published", "normal", "kaiming"
 // clang-format on
 
@@ -94,6 +98,7 @@ void ts_network_scale(const ts_params *params, int features, double *wide, float
 typedef struct ts_network {
     const double *all; // (parameters) every trainable weight
     int64_t parameters;
+    int degree; // f(s w) = s^degree f(w) for all weights w and s > 0, f being its output; -1: it is not homogeneous
     int hidden; // width of the hidden layer
     void *weights;
     void (*free)(void *weights);
@@ -112,6 +117,11 @@ typedef struct ts_network {
     // the classes' logits comes through the hidden layer (n, n_out).
     void (*row)(const void *weights, int a, double *h, double *logits, double *hidden_logits);
     bool residual; // logits have another part too, past the hidden layer
+    // Whether the hidden layer is activation(E_x[a] + E_y[b] + shift) and logits are its product with U, plus
+    // output_shift; shifts (hidden), (n_out).
+    bool additive;
+    ts_activation activation;
+    const double *shift, *output_shift;
     // Loss of a pair's logits z (count), which are spoiled, by the definition. NULL: the cross-entropy.
     double (*loss)(int count, double *z, int label);
     // Attention of the last position, of which the pairs (a, 0 .. n - 1) add their share of the mean over all pairs to

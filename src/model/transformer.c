@@ -41,9 +41,11 @@ static const ts_key KEYS[] = {
 
 ts_transformer_shape ts_transformer_shape_of(const ts_params *params) {
     int n = ts_network_order(params), outputs = (int)ts_params_integer(params, "outputs");
+    int classes = ts_network_classes(params);
     return (ts_transformer_shape){
         .n = n,
-        .n_out = outputs > 0 ? outputs : ts_network_classes(params),
+        .n_out = outputs > 0 ? outputs : classes,
+        .classes = classes,
         .model = (int)ts_params_integer(params, "d_model"),
         .heads = (int)ts_params_integer(params, "heads"),
         .head = (int)ts_params_integer(params, "d_head"),
@@ -154,12 +156,20 @@ static void layout(const ts_params *params, ts_parameter_layout *out) {
     ts_layout_place(out);
 }
 
+enum { MOST_HEADS = 32 }; // of several layers together: how the network is best computed is looked for in seconds
+
 static const char *check(const ts_params *params, char *message, size_t bytes) {
     ts_transformer_shape s = ts_transformer_shape_of(params);
-    if (s.n_out < s.n) {
+    if (s.n_out < s.classes) {
         snprintf(message, bytes, "%d are fewer than the table's %d classes; leave it out, or give at least as many",
-                 s.n_out, s.n);
+                 s.n_out, s.classes);
         return "outputs";
+    }
+    if (s.layers > 1 && s.layers * s.heads > MOST_HEADS) {
+        snprintf(message, bytes,
+                 "%d in each of %d layers are more than the %d that networks of several layers can have", s.heads,
+                 s.layers, MOST_HEADS);
+        return "heads";
     }
     ts_parameter_layout tensors;
     layout(params, &tensors);
@@ -202,7 +212,7 @@ bool ts_transformer_direct(const ts_transformer_shape *s, double pairs) {
 // Of the published network; of others what the definition comes to.
 static bool is_published(const ts_transformer_shape *s) {
     return s->layers == 1 && s->positions == 3 && s->rate == 1 && !s->bias && !s->norm && !s->separate &&
-           s->n_out == s->n;
+           s->n_out == s->classes;
 }
 
 // Each product forwards has two of its size backwards. Per pair: rows of 2 heads mixed, the hidden layer read

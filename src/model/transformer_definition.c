@@ -99,7 +99,7 @@ static void pass_layer(const definition *d, int layer, int *x) {
 
 // Columns of the classes.
 static int of_classes(const definition *d, int outputs) {
-    return d->shape.n_out > d->shape.n ? ts_graph_slice(d->g, outputs, 0, d->shape.n) : outputs;
+    return d->shape.n_out > d->shape.classes ? ts_graph_slice(d->g, outputs, 0, d->shape.classes) : outputs;
 }
 
 // Of all tokens, by the values of each head: W_E W_V W_O W_in.

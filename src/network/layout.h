@@ -6,7 +6,7 @@
 enum { TS_MAX_DIMENSIONS = 4, TS_MAX_TENSORS = 64 };
 
 // What a tensor is at first: drawn, zeros, ones.
-typedef enum ts_tensor_start { TS_WEIGHTS, TS_BIAS, TS_GAIN } ts_tensor_start;
+typedef enum ts_tensor_start { TS_DRAWN, TS_BIAS, TS_GAIN } ts_tensor_start;
 
 // One trainable tensor. Row-major: its rows are all dimensions but the last. Tensors lie one after the other in the
 // order of the list.

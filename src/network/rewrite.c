@@ -209,6 +209,7 @@ typedef struct workspace {
     int nodes;      // there is room for
     int *numbers;   // (nodes, 2 + TS_MOST_INPUTS)
     double *factor; // (nodes, TS_MOST_INPUTS)
+    double gone;    // nodes that rules have been tried on
 } workspace;
 
 static void free_workspace(workspace *space) {
@@ -256,6 +257,7 @@ static ts_status apply(workspace *space, const ts_graph *from, const choice *cho
                    .uses = space->numbers + from->count,
                    .term = space->numbers + 2 * (size_t)from->count,
                    .factor = space->factor};
+    space->gone += from->count;
     ts_graph_restart(to, &from->layout, from->tokens);
     to->loss = from->loss;
     to->penalised = from->penalised;
@@ -335,13 +337,18 @@ static bool multiplies(const ts_graph *graph, int tensor) {
     return false;
 }
 
+// Nodes after which no more decisions are tried: some seconds. Networks of many layers and heads come to it, those of one
+// layer with 256 heads do not.
+static const double MOST_GONE = 8e6;
+
 // Changes one decision after the other for the better, until none is.
 static ts_status improve(workspace *space, const ts_graph *from, double pairs, choice *best, double *cost) {
     ts_status status = cost_of(space, from, best, pairs, cost);
+    space->gone = 0;
     for (bool better = true; better && status == TS_OK;) {
         better = false;
         for (int t = 0; t < 2 * from->layout.count && status == TS_OK; t++) {
-            if (!multiplies(from, t / 2))
+            if (!multiplies(from, t / 2) || space->gone > MOST_GONE)
                 continue;
             choice other = *best;
             bool *decision = t % 2 == 0 ? &other.distribute[t / 2] : &other.fold[t / 2];

@@ -11,6 +11,13 @@
 _Static_assert(TS_MAX_KEYS <= 256, "a position fits into a byte");
 
 const ts_file ts_no_file = {.path = "", .name = "none", .content = ""};
+const ts_initial ts_no_initial = {.path = "",
+                                  .instance = -1,
+                                  .step = -1,
+                                  .name = "none",
+                                  .found_instance = -1,
+                                  .found_step = -1,
+                                  .written = &ts_no_initial};
 
 static const char *const SAVE[] = {"none", "final", "checkpoints", NULL};
 
@@ -24,6 +31,9 @@ const ts_key ts_common_keys[] = {
     {"checkpoints", TS_STEPS, "{log: 100}", 0, 1e9, NULL, true,
      "Steps at which everything is measured: {log: N}, {every: N} or a list; the last step is always one"},
     {"save", TS_NAME, "final", 0, 0, SAVE, true, "Weights kept in the results file"},
+    {TS_INIT_FROM, TS_WEIGHTS, "", 0, 0, NULL, TS_LATER,
+     "Initial weights: a file of weights (HDF5, safetensors), or an instance of a results file, {file: FILE, instance: "
+     "I, step: S}; none: drawn"},
     {0},
 };
 
@@ -92,7 +102,8 @@ const char *ts_params_name(const ts_params *params, const char *name) {
 const ts_numbers *ts_params_numbers(const ts_params *params, const char *name) {
     int i = ts_schema_find(params->schema, name);
     ts_key_type type = i < 0 ? TS_NUMBERS : params->value[i].type;
-    return find(params, name, type == TS_STEPS || type == TS_STOP ? type : TS_NUMBERS)->numbers;
+    return find(params, name, type == TS_STEPS || type == TS_STOP || type == TS_THRESHOLDS ? type : TS_NUMBERS)
+        ->numbers;
 }
 
 const char *ts_params_words(const ts_params *params, const char *name) {
@@ -112,6 +123,11 @@ bool ts_words_next(const char **at, char word[TS_WORD_BYTES]) {
 
 const ts_file *ts_params_file(const ts_params *params, const char *name) {
     return find(params, name, TS_FILE)->file;
+}
+
+const ts_initial *ts_params_initial(const ts_params *params) {
+    int i = ts_schema_find(params->schema, TS_INIT_FROM);
+    return i < 0 ? &ts_no_initial : params->value[i].initial;
 }
 
 // Level, from 1, of feature i in a complete tree without its root.
@@ -145,6 +161,7 @@ static const char *const FORMS[][2] = {
     [TS_NUMBERS_LOG] = {"log"},
     [TS_NUMBERS_EVERY] = {"every"},
     [TS_NUMBERS_BELOW] = {"test_loss", "for"},
+    [TS_NUMBERS_KNOWN] = {"memorised", "grokked"},
 };
 
 // A whole number as one, anything else as a string; of several a list.
@@ -183,9 +200,13 @@ void ts_value_json(const ts_value *value, const char *key, ts_text *out) {
     case TS_FILE:
         ts_json_string(out, key, value->file->digest);
         return;
+    case TS_WEIGHTS:
+        ts_json_string(out, key, value->initial->digest);
+        return;
     case TS_NUMBERS:
     case TS_STEPS:
     case TS_STOP:
+    case TS_THRESHOLDS:
         break;
     }
     const ts_numbers *numbers = value->numbers;
@@ -209,6 +230,11 @@ void ts_value_json(const ts_value *value, const char *key, ts_text *out) {
 void ts_value_text(const ts_value *value, ts_text *out) {
     // JSON is YAML; only names, single words and files lose their quotes.
     bool word = value->type == TS_WORDS && !value->name[strcspn(value->name, "\n[")];
+    const ts_initial *initial = value->type == TS_WEIGHTS ? value->initial : NULL;
+    if (initial) {
+        ts_text_add(out, initial->axis ? initial->axis : *initial->digest ? initial->digest : initial->path);
+        return;
+    }
     if (value->type == TS_NAME || value->type == TS_FILE || word) {
         ts_text_add(out, value->type == TS_FILE ? value->file->digest : value->name);
         return;
@@ -267,9 +293,16 @@ static ts_value default_of(const ts_key *key) {
         value.real = strtod(key->fallback, NULL);
     else if (key->type == TS_BOOL)
         value.flag = strcmp(key->fallback, "true") == 0;
+    else if (key->type == TS_WEIGHTS)
+        value.initial = &ts_no_initial;
     else
         value.name = key->fallback;
     return value;
+}
+
+double ts_key_threshold(const ts_key *key, int i) {
+    const char *name = FORMS[TS_NUMBERS_KNOWN][i], *at = strstr(key->fallback, name);
+    return strtod(at + strlen(name) + 1, NULL);
 }
 
 static bool is_default(const ts_key *key, const ts_value *value) {
@@ -286,6 +319,11 @@ static bool is_default(const ts_key *key, const ts_value *value) {
     case TS_NAME:
     case TS_WORDS:
         return strcmp(value->name, usual.name) == 0;
+    case TS_THRESHOLDS:
+        return value->numbers->item[0] == ts_key_threshold(key, 0) &&
+               value->numbers->item[1] == ts_key_threshold(key, 1);
+    case TS_WEIGHTS:
+        return !value->initial->path[0];
     default:
         return false;
     }
@@ -309,7 +347,14 @@ void ts_key_default_json(const ts_key *key, ts_text *out) {
         return;
     }
     const ts_value value = default_of(key);
-    ts_value_json(&value, key->name, out);
+    if (key->type != TS_THRESHOLDS) {
+        ts_value_json(&value, key->name, out);
+        return;
+    }
+    ts_json_open(out, key->name, '{');
+    for (int i = 0; i < 2; i++)
+        ts_json_real(out, FORMS[TS_NUMBERS_KNOWN][i], ts_key_threshold(key, i));
+    ts_json_close(out, '}');
 }
 
 bool ts_params_counts(const ts_params *params, int position) {

@@ -14,15 +14,17 @@ typedef enum ts_key_type {
     TS_INTEGER,
     TS_REAL,
     TS_BOOL,
-    TS_NAME,    // one of `choices`, or any word if there are none
-    TS_NUMBERS, // a real, a list of reals, {base: B[, branching: b]} or {power: a[, base: B]} (see ts_numbers)
-    TS_STEPS,   // checkpoints: {log: N}, {every: N}, or a list of steps
-    TS_STOP,    // when to stop early: none, or {test_loss: X[, for: N]}
-    TS_WORDS,   // a word or whole number, or a list of them, each once (see ts_words_next)
-    TS_FILE,    // contents of a file, named by a path relative to the sweep file; "" for none
+    TS_NAME,       // one of `choices`, or any word if there are none
+    TS_NUMBERS,    // a real, a list of reals, {base: B[, branching: b]} or {power: a[, base: B]} (see ts_numbers)
+    TS_STEPS,      // checkpoints: {log: N}, {every: N}, or a list of steps
+    TS_STOP,       // when to stop early: none, or {test_loss: X[, for: N]}
+    TS_THRESHOLDS, // accuracies from which pairs count as known, {memorised: X, grokked: Y}
+    TS_WORDS,      // a word or whole number, or a list of them, each once (see ts_words_next)
+    TS_FILE,       // contents of a file, named by a path relative to the sweep file; "" for none
+    TS_WEIGHTS,    // weights from a file, named likewise, or {file: FILE[, instance: I][, step: S]}; "" for none
 } ts_key_type;
 
-// Value of TS_NUMBERS, TS_STEPS and TS_STOP.
+// Value of TS_NUMBERS, TS_STEPS, TS_STOP and TS_THRESHOLDS.
 typedef enum ts_numbers_form {
     TS_NUMBERS_SCALAR,    // item[0] for every index
     TS_NUMBERS_LIST,      // item[i]
@@ -34,6 +36,7 @@ typedef enum ts_numbers_form {
     TS_NUMBERS_EVERY,     // {every: item[0]}
     TS_NUMBERS_NEVER,     // none
     TS_NUMBERS_BELOW,     // {test_loss: item[0], for: item[1]}
+    TS_NUMBERS_KNOWN,     // {memorised: item[0], grokked: item[1]}
 } ts_numbers_form;
 
 typedef struct ts_numbers {
@@ -56,6 +59,26 @@ typedef struct ts_file {
 
 extern const ts_file ts_no_file;
 
+// Value of TS_WEIGHTS: the numbers that training begins with. They count by themselves: where they lie, and in what
+// kind of file, is in no identity.
+typedef struct ts_initial {
+    const char *path;       // as written; "": none
+    int64_t instance, step; // as written, of a results file; -1: not given
+    const char *name;       // for people, of one line: "base.h5 #3 @1000"
+    // SHA-256 as in ts_file of the model's tensors one after the other, row-major, as float32, little-endian; as
+    // float64 if float32 does not hold them exactly. "": none, or not read yet.
+    char digest[72];
+    int64_t found_instance, found_step; // where they lay in a results file; -1: they are from a file of weights
+    const struct ts_initial *written;   // the value that stands in the sweep; itself, unless an instance was matched
+    const char *matched;                // JSON object of what told the instance that was matched; else NULL
+    const char *axis;                   // what all that are matched with one value are called in columns; else NULL
+    int64_t count;                      // numbers
+    const float *narrow;                // (count) in the model's layout; one of the two. Both NULL: not at hand, as of
+    const double *wide;                 // a sweep that was read from its results file
+} ts_initial;
+
+extern const ts_initial ts_no_initial;
+
 typedef struct ts_value {
     ts_key_type type;
     union {
@@ -65,6 +88,7 @@ typedef struct ts_value {
         const char *name;          // of names and words; lives as long as the sweep (or is static)
         const ts_numbers *numbers; // likewise
         const ts_file *file;       // likewise; never NULL
+        const ts_initial *initial; // likewise
     };
 } ts_value;
 
@@ -75,6 +99,7 @@ enum {
                      // where that is a number or a short list; not of other lists
     TS_RETIRED = 8,  // only files of earlier versions have another value than the default; runs refuse it
     TS_DEFINES = 16, // a value that is not its default makes another network, for which no fused engine has kernels
+    TS_DRAWS = 32,   // says how initial weights are drawn: has no meaning beside `init_from`
     TS_SWITCHED = 4, // counts only where the TS_BOOL key is true that it is named after: `grokfast` of `grokfast_alpha`
 };
 
@@ -88,6 +113,8 @@ typedef struct ts_key {
     unsigned traits;            // of those below; `true` is TS_SHAPES, `false` is none
     const char *help;           // one line, for --help and the man page
 } ts_key;
+
+#define TS_INIT_FROM "init_from" // the key of TS_WEIGHTS
 
 // Keys of every instance: task, model, seed, steps, checkpoints, save, ... (NULL name ends the list).
 extern const ts_key ts_common_keys[];
@@ -133,6 +160,7 @@ bool ts_params_bool(const ts_params *params, const char *name);
 const char *ts_params_name(const ts_params *params, const char *name);
 const ts_numbers *ts_params_numbers(const ts_params *params, const char *name);
 const ts_file *ts_params_file(const ts_params *params, const char *name);
+const ts_initial *ts_params_initial(const ts_params *params); // of `init_from`; ts_no_initial, too, without that key
 
 // Value of TS_WORDS: its words in order, whole numbers before names, a line each. Moves *at on to the word behind
 // it, copied into `word`; starts with *at the value's name. False: there are no more.
@@ -151,6 +179,9 @@ bool ts_params_counts(const ts_params *params, int position);
 bool ts_params_names(const ts_params *params, int position);
 
 bool ts_params_is_default(const ts_params *params, int position);
+
+// Of a key of TS_THRESHOLDS, whose default is written in full: the default of the `i`th.
+double ts_key_threshold(const ts_key *key, int i);
 
 // A key that came later, as it is by default, for an object as ts_params_json writes it.
 void ts_key_default_json(const ts_key *key, ts_text *out);

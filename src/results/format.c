@@ -29,6 +29,19 @@ bool ts_format_has_signature(const char *path) {
     return found;
 }
 
+bool ts_format_is_results(const char *path) {
+    if (!ts_format_has_signature(path))
+        return false;
+    ts_h5 h5;
+    char *program = NULL;
+    ts_h5_open(&h5, path, false);
+    bool found = h5.status == TS_OK && ts_h5_get_text(h5.file, "program", &program) == TS_OK && program &&
+                 strcmp(program, TS_PROGRAM) == 0;
+    ts_free(program);
+    ts_h5_end(&h5);
+    return found;
+}
+
 static ts_status check_signature(int fd, const char *path) {
     int found = has_signature(fd);
     if (found < 0)

@@ -27,6 +27,9 @@ ts_status ts_format_backend(const char *path, char out[32]);
 // Whether a regular file begins as an HDF5 file does; false also where it cannot be read.
 bool ts_format_has_signature(const char *path);
 
+// Whether it is an HDF5 file that names this program; false also where that cannot be read.
+bool ts_format_is_results(const char *path);
+
 // "/cases/<label>", "/cases/<label>/<name>" or "/cases/<label>/weights/<name>".
 void ts_format_case_path(const char *label, ts_text *out);
 void ts_format_field_path(const char *label, const ts_field *field, ts_text *out);

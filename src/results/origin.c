@@ -6,11 +6,17 @@
 #include "sweep/yaml.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { TEXT_METADATA = 512, DIGEST_DIGITS = TS_SHA256_HEX - 1, BETWEEN = 2 };
 
-#define FILES "sweep/files"
+#define FILES   "sweep/files"
+#define WEIGHTS "initial_weights"
+
+// Numbers of weights to begin with, as they are noted.
+static const char *const NOTED[] = {"instance", "step", "from_instance", "from_step"};
+enum { NOTED_NUMBERS = 4, NOTED_METADATA = 256 };
 
 // --- Writing ---
 
@@ -36,6 +42,43 @@ static void put_files(ts_h5 *h5, hid_t group, const ts_file *const *files, int c
     ts_h5_close(h5, place);
 }
 
+// What the sweep begins with, a JSON object a line: digest, path, instance and step as written, what told the instance,
+// and which instance and step it was; what does not apply is not there.
+static void list_weights(const ts_sweep *sweep, ts_text *out) {
+    const ts_initial *const *initial;
+    int64_t count = ts_sweep_initial(sweep, &initial);
+    for (int64_t i = 0; i < count; i++) {
+        const ts_initial *one = initial[i];
+        ts_json_open(out, NULL, '{');
+        ts_json_string(out, "weights", one->digest);
+        ts_json_string(out, "file", one->path);
+        const int64_t numbers[] = {one->instance, one->step, one->found_instance, one->found_step};
+        for (int n = 0; n < NOTED_NUMBERS; n++)
+            if (numbers[n] >= 0)
+                ts_json_integer(out, NOTED[n], numbers[n]);
+        if (one->matched) {
+            ts_json_string(out, "matched", one->matched);
+            ts_json_string(out, "column", one->axis);
+        }
+        ts_json_close(out, '}');
+        ts_text_add(out, "\n");
+        out->comma = false;
+    }
+}
+
+static void put_weights(ts_h5 *h5, hid_t group, const ts_sweep *sweep) {
+    const ts_initial *const *initial;
+    if (ts_sweep_initial(sweep, &initial) == 0)
+        return;
+    ts_text list = {0};
+    list_weights(sweep, &list);
+    if (ts_text_status(&list) != TS_OK)
+        h5->status = TS_ERROR_MEMORY;
+    put_text(h5, group, WEIGHTS, "SHA-256 and origin of the weights that instances begin with, a JSON object a line",
+             ts_text_get(&list));
+    ts_text_free(&list);
+}
+
 hid_t ts_origin_write(ts_h5 *h5, const ts_sweep *sweep) {
     const char *const *overrides;
     const ts_file *const *files;
@@ -54,6 +97,7 @@ hid_t ts_origin_write(ts_h5 *h5, const ts_sweep *sweep) {
     put_text(h5, group, "overrides", "what --set gave, a JSON list", ts_text_get(&list));
     put_text(h5, group, "paths", "SHA-256 and path, as written, of each file the sweep names", ts_text_get(&paths));
     put_files(h5, group, files, n_files);
+    put_weights(h5, group, sweep);
     ts_text_free(&list);
     ts_text_free(&paths);
     return group;
@@ -68,7 +112,12 @@ int64_t ts_origin_bytes(const ts_sweep *sweep) {
         bytes += (int64_t)strlen(overrides[i]);
     for (int i = 0; i < n_files; i++)
         bytes += TEXT_METADATA + (int64_t)(strlen(files[i]->path) + files[i]->bytes);
-    return bytes;
+    const ts_initial *const *initial;
+    int64_t n_initial = ts_sweep_initial(sweep, &initial);
+    for (int64_t i = 0; i < n_initial; i++)
+        bytes += NOTED_METADATA + (int64_t)strlen(initial[i]->path) +
+                 (int64_t)(initial[i]->matched ? 2 * strlen(initial[i]->matched) : 0);
+    return n_initial > 0 ? bytes + TEXT_METADATA : bytes;
 }
 
 // --- Reading ---
@@ -84,6 +133,10 @@ struct ts_origin {
     ts_sweep_file *files;
     char **content; // (n_files)
     int n_files;
+    char *weights;           // owned, each of its lines a text of its own
+    ts_noted_weights *noted; // (n_noted); their texts are in `lines`
+    ts_yaml **lines;         // (n_noted)
+    int n_noted;
 };
 
 void ts_origin_close(ts_origin *o) {
@@ -91,6 +144,11 @@ void ts_origin_close(ts_origin *o) {
         return;
     for (int i = 0; i < o->n_files && o->content; i++)
         ts_free(o->content[i]);
+    for (int i = 0; i < o->n_noted; i++)
+        ts_yaml_free(o->lines[i]);
+    ts_free(o->lines);
+    ts_free(o->noted);
+    ts_free(o->weights);
     ts_free(o->content);
     ts_free(o->files);
     ts_free(o->overrides);
@@ -167,12 +225,68 @@ static ts_status read_files(ts_origin *o) {
     return status;
 }
 
+static const char *text_of(const ts_yaml_node *root, const char *name) {
+    const ts_yaml_node *node = ts_yaml_get(root, name);
+    return node && node->kind == TS_YAML_SCALAR ? node->text : NULL;
+}
+
+static int64_t number_of(const ts_yaml_node *root, const char *name) {
+    const char *text = text_of(root, name);
+    return text ? strtoll(text, NULL, 10) : -1;
+}
+
+static ts_status read_note(ts_origin *o, const char *line) {
+    int at;
+    ts_yaml *yaml = NULL;
+    ts_status status = ts_yaml_parse(line, strlen(line), &yaml, &at);
+    if (status == TS_ERROR_MEMORY)
+        return status;
+    const ts_yaml_node *root = status == TS_OK ? ts_yaml_root(yaml) : NULL;
+    bool sound = root && root->kind == TS_YAML_MAPPING && text_of(root, "weights") && text_of(root, "file");
+    if (!sound) {
+        ts_yaml_free(yaml);
+        return damaged("sweep/" WEIGHTS);
+    }
+    o->lines[o->n_noted] = yaml;
+    o->noted[o->n_noted++] = (ts_noted_weights){.path = text_of(root, "file"),
+                                                .instance = number_of(root, NOTED[0]),
+                                                .step = number_of(root, NOTED[1]),
+                                                .matched = text_of(root, "matched"),
+                                                .found_instance = number_of(root, NOTED[2]),
+                                                .found_step = number_of(root, NOTED[3]),
+                                                .digest = text_of(root, "weights")};
+    return TS_OK;
+}
+
+// Files of sweeps that begin with no weights have no such list.
+static ts_status read_notes(ts_origin *o) {
+    ts_status status = ts_reader_text(o->reader, "sweep/" WEIGHTS, &o->weights);
+    if (status != TS_OK)
+        return status == TS_ERROR_USER ? TS_OK : status;
+    size_t lines = 1;
+    for (const char *c = o->weights; *c; c++)
+        lines += *c == '\n';
+    o->noted = ts_alloc_zero(lines, sizeof *o->noted, "a sweep's weights");
+    o->lines = ts_alloc_zero(lines, sizeof(ts_yaml *), "a sweep's weights");
+    if (!o->noted || !o->lines)
+        return TS_ERROR_MEMORY;
+    for (char *line = o->weights, *end; *line && status == TS_OK; line = end + 1) {
+        if (!(end = strchr(line, '\n')))
+            return damaged("sweep/" WEIGHTS);
+        *end = 0;
+        status = read_note(o, line);
+    }
+    return status;
+}
+
 static ts_status read_all(ts_origin *o) {
     ts_status status = ts_reader_text(o->reader, "sweep/source", &o->source);
     if (status == TS_OK)
         status = read_overrides(o);
     if (status == TS_OK)
         status = read_files(o);
+    if (status == TS_OK)
+        status = read_notes(o);
     if (status != TS_OK)
         return status;
     snprintf(o->file, sizeof o->file, "%s.yaml", ts_reader_attribute(o->reader, "name"));
@@ -182,7 +296,9 @@ static ts_status read_all(ts_origin *o) {
                                 .overrides = o->overrides,
                                 .n_overrides = o->n_overrides,
                                 .files = o->files,
-                                .n_files = o->n_files};
+                                .n_files = o->n_files,
+                                .noted = o->noted,
+                                .n_noted = o->n_noted};
     return TS_OK;
 }
 

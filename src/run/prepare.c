@@ -231,6 +231,11 @@ static void warn_of_tables(const ts_session *r) {
         if (table && !data->symmetry)
             ts_warn("the table of case %s is %s; it trains without measures per irrep",
                     ts_sweep_case(r->sweep, c)->title, ts_table_verdict(table, verdict));
+        if (table && table->group && !data->subgroups)
+            ts_warn(
+                "the group of case %s has too many subgroups to list (more than %d over its %d elements); it trains "
+                "without measures of cosets",
+                ts_sweep_case(r->sweep, c)->title, TS_MAX_SUBGROUP_NUMBERS / table->n, table->n);
     }
 }
 

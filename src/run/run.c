@@ -128,8 +128,8 @@ static ts_status check_path(const char *path) {
 
 // The sweep, and the results file it goes to.
 static ts_status read_sweep(ts_session *r) {
-    ts_status status =
-        ts_load_sweep(r->comm, r->options->sweep, r->options->overrides, r->options->n_overrides, &r->sweep);
+    ts_status status = ts_load_sweep_again(r->comm, r->options->sweep, r->options->overrides, r->options->n_overrides,
+                                           r->options->output, &r->sweep);
     if (status != TS_OK)
         return status;
     char named[PATH_MAX];

@@ -86,6 +86,24 @@ static ts_status make_trainer(ts_slot *slot, ts_trainer **trainer) {
     return agree(slot, status);
 }
 
+// A unit that has to begin needs the weights of `init_from`; one that goes on does not.
+static ts_status check_begins(const ts_slot *slot) {
+    const ts_unit *unit = &slot->unit;
+    for (int64_t i = 0; i < unit->rows; i++) {
+        ts_params params;
+        ts_case_params(slot->job->sweep, unit->case_index, unit->first_row + i, &params);
+        const ts_initial *initial = ts_params_initial(&params);
+        if (initial->path[0] && !initial->narrow && !initial->wide)
+            return ts_fail(TS_ERROR_FATAL,
+                           "'%s', which " TS_INIT_FROM
+                           " names, cannot be read, and instance %lld has yet to begin with "
+                           "its weights: put it back, and run the same command again",
+                           initial->path,
+                           (long long)ts_sweep_case(slot->job->sweep, unit->case_index)->instance[unit->first_row + i]);
+    }
+    return TS_OK;
+}
+
 // Continues from the unit's saved state, if there is one that fits; in a team, on all ranks or on none.
 static ts_status restore(ts_slot *slot, ts_trainer *trainer) {
     const ts_job *job = slot->job;
@@ -99,13 +117,17 @@ static ts_status restore(ts_slot *slot, ts_trainer *trainer) {
     bool everywhere = found[0] > 0 && found[0] == -found[1];
     if (found[0] > 0 && !everywhere && leads(slot))
         ts_warn("not all ranks that train an instance together can read its last saved state; it starts over");
-    if (told == TS_OK && status == TS_OK && everywhere)
+    bool restored = told == TS_OK && status == TS_OK && everywhere;
+    if (restored)
         status = ts_trainer_restore(trainer, state, bytes);
     if (status == TS_ERROR_UNIT) { // on all ranks: they have read the same
         if (leads(slot))
             ts_warn("%s: it starts over", ts_message());
         status = TS_OK;
+        restored = false;
     }
+    if (told == TS_OK && status == TS_OK && !restored)
+        status = check_begins(slot);
     ts_free(state);
     return told == TS_OK ? agree(slot, status) : told;
 }

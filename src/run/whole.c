@@ -37,6 +37,8 @@ typedef struct whole {
     char file[128];       // that the sweep is called by if it has no name
     ts_sweep_file *files; // (n_files) of all parts, each path once
     int n_files;
+    ts_noted_weights *noted; // (n_noted) of all parts
+    int n_noted;
     // The sweep tried last that could be read, for the message: what it is short of.
     ts_text tried;
     int64_t instances, missing;
@@ -84,6 +86,7 @@ static void close_all(whole *w) {
     ts_free(w->sweep);
     ts_free(w->part);
     ts_free(w->files);
+    ts_free(w->noted);
     ts_text_free(&w->tried);
     ts_text_free(&w->example);
 }
@@ -119,6 +122,17 @@ static ts_status list_files(whole *w) {
                                one->path, w->path[i]);
         }
     return TS_OK;
+}
+
+static ts_status list_weights(whole *w) {
+    int most = 1;
+    for (int i = 0; i < w->parts; i++)
+        most += w->part[i].source->n_noted;
+    w->noted = ts_alloc_zero((size_t)most, sizeof *w->noted, "weights of the sweeps");
+    for (int i = 0; i < w->parts && w->noted; i++)
+        for (int k = 0; k < w->part[i].source->n_noted; k++)
+            w->noted[w->n_noted++] = w->part[i].source->noted[k];
+    return w->noted ? TS_OK : TS_ERROR_MEMORY;
 }
 
 // --- What --set gave ---
@@ -286,6 +300,8 @@ static ts_status try(whole *w, const ts_text *texts, ts_sweep **sweep) {
     source.file = w->file;
     source.files = w->files;
     source.n_files = w->n_files;
+    source.noted = w->noted;
+    source.n_noted = w->n_noted;
     source.overrides = overrides;
     source.n_overrides = 0;
     for (size_t at = 0; at < texts->length; at += strlen(texts->bytes + at) + 1)
@@ -352,6 +368,8 @@ ts_status ts_whole_sweep(const char *const *files, int n_files, const char *name
         choose_name(w, name);
     if (status == TS_OK)
         status = list_files(w);
+    if (status == TS_OK)
+        status = list_weights(w);
     if (status == TS_OK)
         status = list_settings(w);
     if (status == TS_OK)

@@ -74,6 +74,19 @@ static void switch_off(ts_cursor *cursor) {
             cursor->params.value[pairing->switched[i].position] = pairing->switched[i].off;
 }
 
+// Of weights that are found by what the point's other keys are, those that were.
+static void match_initial(ts_cursor *cursor) {
+    int at = cursor->pairing->initial;
+    const ts_initial *const *matched = cursor->sweep->matched;
+    if (!matched || at < 0)
+        return;
+    ts_value *value = &cursor->params.value[at];
+    const ts_initial *now = matched[cursor->point] ? matched[cursor->point] : value->initial->written;
+    if (now != value->initial)
+        ts_key_set_add(&cursor->changed, at);
+    value->initial = now;
+}
+
 static void decode_all(ts_cursor *cursor) {
     const ts_entry *entry = cursor->entry;
     cursor->pairing = select_pairing(cursor);
@@ -92,6 +105,7 @@ static void decode_all(ts_cursor *cursor) {
 void ts_cursor_seek(ts_cursor *cursor, int64_t point) {
     const ts_entry *entry = cursor->entry;
     bool all = false;
+    cursor->point = point;
     if (!entry || point < entry->first || point >= entry->first + entry->points) {
         cursor->entry = entry = entry_of(cursor->sweep, point);
         all = true;
@@ -107,6 +121,7 @@ void ts_cursor_seek(ts_cursor *cursor, int64_t point) {
     }
     if (all) {
         decode_all(cursor);
+        match_initial(cursor);
         return;
     }
     cursor->changed = (ts_key_set){0};
@@ -114,6 +129,7 @@ void ts_cursor_seek(ts_cursor *cursor, int64_t point) {
         if (moved[a])
             apply_axis(cursor, a);
     switch_off(cursor);
+    match_initial(cursor);
 }
 
 static void describe(const ts_setting *setting, int64_t index, ts_text *out) {
@@ -142,18 +158,25 @@ int64_t ts_sweep_point(const ts_sweep *sweep, int64_t instance) {
     return sweep->point ? sweep->point[instance] : instance;
 }
 
+// What instances are matched with is one value of an axis, though each begins with weights of its own.
+static uint64_t hash_value(const ts_value *value, bool of_identities) {
+    if (value->type != TS_WEIGHTS || of_identities || !value->initial->axis)
+        return ts_value_hash(value);
+    return ts_value_hash(&(ts_value){.type = TS_NAME, .name = value->initial->axis});
+}
+
 // A sum over keys, so that one changed value costs one subtraction and one addition.
 void ts_fingerprint_update(ts_fingerprint *fingerprint, const ts_cursor *cursor, const ts_key_set *changed) {
     const ts_pairing *pairing = cursor->pairing;
     bool anew = fingerprint->pairing != pairing;
     if (anew) {
-        memset(fingerprint, 0, sizeof *fingerprint);
-        fingerprint->pairing = pairing;
+        *fingerprint = (ts_fingerprint){.of_identities = fingerprint->of_identities, .pairing = pairing};
     }
     for (int i = 0; i < pairing->schema.count; i++) {
         if (!anew && !ts_key_set_has(changed, i))
             continue;
-        uint64_t part = ts_hash_mix(pairing->key_hash[i] ^ ts_value_hash(&cursor->params.value[i]));
+        uint64_t part =
+            ts_hash_mix(pairing->key_hash[i] ^ hash_value(&cursor->params.value[i], fingerprint->of_identities));
         fingerprint->all += part - fingerprint->part[i];
         if (strcmp(pairing->schema.key[i]->name, "seed") != 0)
             fingerprint->no_seed += part - fingerprint->part[i];

@@ -9,6 +9,7 @@ typedef struct ts_cursor {
     const ts_sweep *sweep;
     const ts_entry *entry; // NULL: nothing decoded yet
     const ts_pairing *pairing;
+    int64_t point;
     ts_params params;            // schema NULL until the first point
     ts_key_set changed;          // those that may differ from the point before
     uint32_t digit[TS_MAX_AXES]; // index on each axis of the entry
@@ -24,8 +25,9 @@ void ts_cursor_describe(const ts_cursor *cursor, ts_text *out);
 int64_t ts_sweep_point(const ts_sweep *sweep, int64_t instance);
 
 // Hash of everything that the identity is made of, kept up to date from point to point. Two hashes: of all
-// keys, and of all but the seed.
+// keys, and of all but the seed. (Weights to begin with count as one value of an axis, unless it is of identities.)
 typedef struct ts_fingerprint {
+    bool of_identities;
     uint64_t part[TS_MAX_KEYS];
     uint64_t all, no_seed;
     const ts_pairing *pairing;

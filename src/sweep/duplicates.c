@@ -54,7 +54,7 @@ static void report_pair(ts_spec *spec, instance_set *set, const ts_cursor *curso
 }
 
 static ts_status search(ts_spec *spec, instance_set *set, ts_cursor *cursor) {
-    ts_fingerprint fingerprint = {0};
+    ts_fingerprint fingerprint = {.of_identities = true};
     int64_t first = -1, second = -1, found = 0;
     for (int64_t i = 0; i < spec->sweep->instances; i++) {
         ts_cursor_seek(cursor, ts_sweep_point(spec->sweep, i));

@@ -4,6 +4,7 @@
 #include "base/memory.h"
 #include "model/optimiser.h"
 #include "param/checkpoints.h"
+#include "sweep/initial.h"
 
 #include <string.h>
 
@@ -163,6 +164,47 @@ static bool check_point(walk *w) {
     return check_steps(w) && check_optimiser(w) && !key;
 }
 
+// Keys that say how weights are drawn, of a point whose weights are given. False: reported.
+static bool check_draws(walk *w) {
+    const ts_params *params = &w->cursor.params;
+    bool fine = true;
+    for (int i = 0; i < params->schema->count && ts_params_initial(params)->path[0]; i++) {
+        const ts_key *key = params->schema->key[i];
+        if (!(key->traits & TS_DRAWS) || ts_params_is_default(params, i))
+            continue;
+        fine = false;
+        ts_faults_add(w->spec->faults, line_of(w, key->name), key->name,
+                      "has no meaning beside " TS_INIT_FROM
+                      ", which gives the weights: leave it out, or put it into the "
+                      "cases without " TS_INIT_FROM);
+    }
+    return fine;
+}
+
+// Reads the weights that the point begins with, unless they are known. TS_ERROR_USER: something is reported.
+static ts_status find_initial(walk *w) {
+    ts_sweep *sweep = w->spec->sweep;
+    ts_cursor *cursor = &w->cursor;
+    const ts_initial *found;
+    if (!ts_initial_is_open(cursor->params.value[cursor->pairing->initial].initial))
+        return TS_OK;
+    if (!check_point(w))
+        return TS_ERROR_USER;
+    ts_status status = ts_initial_resolve(&w->spec->reader, &cursor->params, line_of(w, TS_INIT_FROM), &found);
+    if (status != TS_OK)
+        return status;
+    if (found->written != found && !sweep->matched) {
+        sweep->matched = ts_alloc_zero((size_t)sweep->points, sizeof *sweep->matched, "the sweep's weights");
+        if (!sweep->matched)
+            return TS_ERROR_MEMORY;
+    }
+    if (found->written != found)
+        sweep->matched[cursor->point] = found;
+    cursor->params.value[cursor->pairing->initial].initial = found;
+    ts_key_set_add(&w->pending, cursor->pairing->initial);
+    return TS_OK;
+}
+
 // What made the expression fail may be a fault of the point (no such group has an order): that is said first.
 static void report_where(walk *w, int i) {
     ts_spec *spec = w->spec;
@@ -201,13 +243,17 @@ static ts_status take_point(walk *w, int64_t point) {
         report_pair(w);
         return TS_OK;
     }
+    ts_status status = find_initial(w);
+    if (status != TS_OK)
+        return status == TS_ERROR_USER ? TS_OK : status;
     bool added;
     ts_fingerprint_update(&w->fingerprint, &w->cursor, &w->pending);
     w->pending = (ts_key_set){0};
-    ts_status status = add_hash(&w->checked, w->fingerprint.no_seed, &added);
-    if (status == TS_OK && added)
-        check_point(w);
-    return status;
+    status = add_hash(&w->checked, w->fingerprint.no_seed, &added);
+    if (status != TS_OK || !added || !check_point(w) || !check_draws(w))
+        return status;
+    status = ts_initial_check(&w->spec->reader, &w->cursor.params, line_of(w, TS_INIT_FROM));
+    return status == TS_ERROR_USER ? TS_OK : status;
 }
 
 static ts_status keep_instances(walk *w) {
@@ -228,7 +274,7 @@ static ts_status keep_instances(walk *w) {
 }
 
 ts_status ts_spec_expand(ts_spec *spec) {
-    walk w = {.spec = spec};
+    walk w = {.spec = spec, .fingerprint.of_identities = true};
     ts_status status = TS_OK;
     ts_cursor_start(&w.cursor, spec->sweep);
     if (spec->n_where || spec->n_exclude) {

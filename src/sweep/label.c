@@ -35,9 +35,9 @@ static bool add(const ts_params *params, int position, bool people, ts_text *out
     const ts_value *value = &params->value[position];
     ts_text_addf(out, "%s%s=", out->length ? "," : "", params->schema->key[position]->name);
     size_t from = out->length;
-    bool named = people && value->type == TS_FILE;
+    bool named = people && (value->type == TS_FILE || value->type == TS_WEIGHTS);
     if (named)
-        ts_text_add(out, value->file->name);
+        ts_text_add(out, value->type == TS_FILE ? value->file->name : value->initial->name);
     else
         ts_value_text(value, out);
     for (size_t i = from; !people && i < out->length && out->bytes; i++) {

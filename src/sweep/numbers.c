@@ -206,3 +206,29 @@ ts_status ts_stop_read(ts_value_reader *reader, const ts_key *key, const ts_yaml
         status = ts_value_in_range(reader, key, i == 0 || !steps ? loss : steps, numbers->item[i]);
     return status;
 }
+
+// {memorised: X, grokked: Y}; one that is not there is as it is by default.
+ts_status ts_thresholds_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
+                             const ts_numbers **out) {
+    static const char *const ALLOWED[] = {"memorised", "grokked", NULL};
+    static const char *const EXPECTED = "{memorised: X, grokked: Y}";
+    if (node->kind != TS_YAML_MAPPING || !node->child)
+        return refuse_form(reader, key, node, EXPECTED);
+    for (const ts_yaml_node *entry = node->child; entry; entry = entry->next)
+        if (strcmp(entry->key, ALLOWED[0]) != 0 && strcmp(entry->key, ALLOWED[1]) != 0)
+            return refuse_entry(reader, key, entry, ALLOWED, EXPECTED);
+    ts_numbers *numbers = take_numbers(reader->arena, TS_NUMBERS_KNOWN, 2);
+    if (!numbers)
+        return TS_ERROR_MEMORY;
+    *out = numbers;
+    ts_status status = TS_OK;
+    for (int i = 0; i < 2 && status == TS_OK; i++) {
+        const ts_yaml_node *entry = ts_yaml_get(node, ALLOWED[i]);
+        numbers->item[i] = ts_key_threshold(key, i);
+        if (entry)
+            status = ts_value_number(reader, key, entry, false, &numbers->item[i]);
+        if (entry && status == TS_OK)
+            status = ts_value_in_range(reader, key, entry, numbers->item[i]);
+    }
+    return status;
+}

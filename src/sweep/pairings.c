@@ -55,6 +55,7 @@ static void leave_out_later(const ts_sweep *sweep, const ts_key *keys, ts_schema
 
 static ts_status fill_values(ts_sweep *sweep, ts_pairing *pairing) {
     ts_status status = TS_OK;
+    pairing->initial = ts_schema_find(&pairing->schema, TS_INIT_FROM);
     for (int i = 0; i < pairing->schema.count && status == TS_OK; i++) {
         const ts_key *key = pairing->schema.key[i];
         pairing->key_hash[i] = hash_name(key->name);
@@ -63,6 +64,8 @@ static ts_status fill_values(ts_sweep *sweep, ts_pairing *pairing) {
             pairing->value[i].name = "";
         if (key->type == TS_FILE)
             pairing->value[i].file = &ts_no_file;
+        if (key->type == TS_WEIGHTS)
+            pairing->value[i].initial = &ts_no_initial;
         const char *name = selected_name(&pairing->schema, key);
         if (name)
             pairing->value[i].name = name;

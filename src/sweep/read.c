@@ -4,6 +4,7 @@
 #include "base/digest.h"
 #include "base/memory.h"
 #include "sweep/cursor.h"
+#include "sweep/initial.h"
 #include "sweep/input_file.h"
 
 #include <string.h>
@@ -45,6 +46,8 @@ static ts_status read_sweep(ts_spec *spec, const ts_sweep_source *source) {
     if (status == TS_OK)
         status = ts_input_files_list(&spec->reader, &spec->sweep->files, &spec->sweep->n_files);
     if (status == TS_OK)
+        status = ts_initials_list(&spec->reader, &spec->sweep->initial, &spec->sweep->n_initial);
+    if (status == TS_OK)
         status = ts_spec_group(spec); // names files
     if (status == TS_OK)
         status = ts_spec_check_keys(spec, source->trains);
@@ -82,6 +85,7 @@ void ts_sweep_free(ts_sweep *sweep) {
         return;
     ts_free(sweep->text);
     ts_free(sweep->point);
+    ts_free(sweep->matched);
     ts_free(sweep->case_of);
     ts_free(sweep->row);
     ts_free(sweep->cases);
@@ -105,6 +109,11 @@ int ts_sweep_overrides(const ts_sweep *sweep, const char *const **overrides) {
 int ts_sweep_files(const ts_sweep *sweep, const ts_file *const **files) {
     *files = sweep->files;
     return sweep->n_files;
+}
+
+int64_t ts_sweep_initial(const ts_sweep *sweep, const ts_initial *const **initial) {
+    *initial = sweep->initial;
+    return sweep->n_initial;
 }
 
 int64_t ts_sweep_instances(const ts_sweep *sweep) {

@@ -3,6 +3,7 @@
 
 #include "base/memory.h"
 #include "model/optimiser.h"
+#include "sweep/initial.h"
 #include "sweep/nearest.h"
 #include "sweep/synonyms.h"
 
@@ -464,7 +465,9 @@ ts_status ts_spec_read(ts_spec *spec, const ts_sweep_source *source) {
                                      .given = source->files,
                                      .n_given = source->n_files,
                                      .items_left = TS_SWEEP_MAX_INSTANCES};
-    ts_status status = list_known(spec);
+    ts_status status = ts_initials_begin(&spec->reader, source, &spec->sweep->name);
+    if (status == TS_OK)
+        status = list_known(spec);
     if (status == TS_OK)
         status = read_overrides(spec, source);
     if (status != TS_OK)
@@ -480,6 +483,7 @@ ts_status ts_spec_read(ts_spec *spec, const ts_sweep_source *source) {
 }
 
 void ts_spec_free(ts_spec *spec) {
+    ts_initials_end(&spec->reader);
     ts_yaml_free(spec->yaml);
     for (int i = 0; i < spec->n_overrides; i++)
         ts_yaml_free(spec->override[i].yaml);

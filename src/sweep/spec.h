@@ -76,6 +76,7 @@ typedef struct ts_pairing {
     bool allowed;                   // the model learns the task
     ts_value value[TS_MAX_KEYS];    // defaults and shared constants
     uint64_t key_hash[TS_MAX_KEYS]; // of the keys' names
+    int initial;                    // position of `init_from`
     int n_switched;
     ts_switched switched[TS_MAX_SWITCHED];
 } ts_pairing;
@@ -108,6 +109,11 @@ struct ts_sweep {
     int n_overrides;
     const ts_file **files; // in the arena
     int n_files;
+
+    const ts_initial **initial; // in the arena
+    int64_t n_initial;
+    const ts_initial **matched; // (points) weights found by the point's other keys, else NULL; NULL: there are none;
+                                // owned
 
     ts_axis *axis; // shared axes
     int n_axes;

@@ -25,6 +25,9 @@ const char *ts_sweep_text(const ts_sweep *sweep); // the YAML, verbatim
 int ts_sweep_overrides(const ts_sweep *sweep, const char *const **overrides);
 int ts_sweep_files(const ts_sweep *sweep, const ts_file *const **files); // each path once, as first named
 
+// Weights that its instances begin with, each once, as first met.
+int64_t ts_sweep_initial(const ts_sweep *sweep, const ts_initial *const **initial);
+
 // Over the name and every instance's identity, in order. TS_ERROR_MEMORY: it is not known.
 ts_status ts_sweep_digest(const ts_sweep *sweep, uint8_t digest[32]);
 

@@ -109,6 +109,9 @@ static const struct {
     {"init",
      "initialization initializer initialisation init_scheme init_method weight_init init_type "
      "init_mode"},
+    {"init_from",
+     "init_weights initial_weights start_weights weights pretrained pretrained_weights load_weights load_from "
+     "resume_from warm_start init_checkpoint"},
     {"stacked_instances",
      "n_stacked stack"},
     {"checkpoints",

@@ -57,8 +57,12 @@ static ts_status add_all(const ts_sweep *sweep, const char *key, values *list) {
         ts_params params;
         ts_sweep_params(sweep, i, &params);
         int position = ts_schema_find(params.schema, key);
-        if (position >= 0)
-            status = add(list, &params.value[position], begin);
+        if (position < 0)
+            continue;
+        ts_value value = params.value[position];
+        if (value.type == TS_WEIGHTS)
+            value.initial = value.initial->written; // one value for all that it is matched with
+        status = add(list, &value, begin);
     }
     return status;
 }
@@ -81,6 +85,20 @@ static int64_t step_of(const values *list) {
     return step;
 }
 
+static void write_weights(const ts_initial *initial, ts_text *out) {
+    if (initial->instance < 0 && initial->step < 0) {
+        ts_json_string(out, NULL, initial->path);
+        return;
+    }
+    ts_json_open(out, NULL, '{');
+    ts_json_string(out, "file", initial->path);
+    if (initial->instance >= 0)
+        ts_json_integer(out, "instance", initial->instance);
+    if (initial->step >= 0)
+        ts_json_integer(out, "step", initial->step);
+    ts_json_close(out, '}');
+}
+
 static void write_list(const values *list, ts_text *out) {
     ts_text_add(out, list->count > 1 ? "[" : "");
     for (size_t i = 0; i < list->count; i++) {
@@ -88,6 +106,8 @@ static void write_list(const values *list, ts_text *out) {
         out->comma = false;
         if (list->item[i].type == TS_FILE)
             ts_json_string(out, NULL, list->item[i].file->path);
+        else if (list->item[i].type == TS_WEIGHTS)
+            write_weights(list->item[i].initial, out);
         else
             ts_value_text(&list->item[i], out);
     }

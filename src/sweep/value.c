@@ -1,6 +1,7 @@
 // By the key's type to the function that reads it; equality and hashes of values.
 #include "sweep/value.h"
 
+#include "sweep/initial_values.h"
 #include "sweep/input_file.h"
 #include "sweep/nearest.h"
 #include "sweep/numbers.h"
@@ -97,10 +98,14 @@ static ts_status read_one(ts_value_reader *reader, const ts_key *key, const ts_y
         return ts_numbers_read(reader, key, node, &value->numbers);
     case TS_STOP:
         return ts_stop_read(reader, key, node, &value->numbers);
+    case TS_THRESHOLDS:
+        return ts_thresholds_read(reader, key, node, &value->numbers);
     case TS_STEPS:
         return ts_steps_read(reader, key, node, &value->numbers);
     case TS_FILE:
         return ts_input_file_read(reader, key, node, &value->file);
+    case TS_WEIGHTS: // has lists of its own
+        break;
     }
     return ts_fail(TS_ERROR_FATAL, "key '%s' has no type", key->name);
 }
@@ -180,6 +185,8 @@ static ts_status read_list(ts_value_reader *reader, const ts_key *key, const ts_
 ts_status ts_value_read(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, bool many,
                         ts_value_list *list) {
     *list = (ts_value_list){.type = key->type};
+    if (key->type == TS_WEIGHTS)
+        return ts_initial_values_read(reader, key, node, &list->item, &list->count);
     bool compound = key->type == TS_NUMBERS || key->type == TS_STEPS || key->type == TS_WORDS; // lists are values
     if (node->kind == TS_YAML_SEQUENCE && (many || !compound))
         return read_list(reader, key, node, list);
@@ -212,6 +219,10 @@ ts_status ts_value_fallback(ts_arena *arena, const ts_key *key, ts_value *value)
         return TS_OK;
     if (key->type == TS_FILE) { // a list of keys can name no file
         value->file = &ts_no_file;
+        return TS_OK;
+    }
+    if (key->type == TS_WEIGHTS) {
+        value->initial = &ts_no_initial;
         return TS_OK;
     }
     ts_faults faults = {.file = "defaults"};
@@ -265,6 +276,8 @@ bool ts_value_equal(const ts_value *a, const ts_value *b) {
         return strcmp(a->name, b->name) == 0;
     case TS_FILE:
         return strcmp(a->file->digest, b->file->digest) == 0;
+    case TS_WEIGHTS:
+        return ts_initial_equal(a->initial, b->initial);
     default:
         break;
     }
@@ -303,6 +316,10 @@ uint64_t ts_value_hash(const ts_value *value) {
         return ts_hash_mix(hash_bytes(hash, value->name, strlen(value->name)));
     case TS_FILE:
         return ts_hash_mix(hash_bytes(hash, value->file->digest, strlen(value->file->digest)));
+    case TS_WEIGHTS:
+        if (!value->initial->digest[0]) // by the words, until it is known
+            return ts_hash_mix(hash_bytes(hash, value->initial->path, strlen(value->initial->path)));
+        return ts_hash_mix(hash_bytes(hash, value->initial->digest, strlen(value->initial->digest)));
     default:
         break;
     }

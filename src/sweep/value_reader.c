@@ -41,7 +41,8 @@ ts_status ts_value_in_range(ts_value_reader *reader, const ts_key *key, const ts
 // What stands there, as messages name it.
 static const char *node_text(const ts_key *key, const ts_yaml_node *node, char out[TS_SHOWN_BYTES + 2]) {
     char shown[TS_SHOWN_BYTES];
-    bool compound = key->type == TS_NUMBERS || key->type == TS_STEPS || key->type == TS_STOP || key->type == TS_WORDS;
+    bool compound = key->type == TS_NUMBERS || key->type == TS_STEPS || key->type == TS_STOP ||
+                    key->type == TS_THRESHOLDS || key->type == TS_WORDS;
     if (node->kind == TS_YAML_MAPPING)
         return compound ? "'{...}'" : "a mapping ({...})";
     if (node->kind == TS_YAML_SEQUENCE)

@@ -13,11 +13,12 @@ typedef struct ts_value_reader {
     const char *sweep_file;            // paths are relative to it; NULL: to the current directory
     const struct ts_sweep_file *given; // files in place of the file system; NULL: there are none
     int n_given;
-    struct ts_file_read *files; // those read so far, in the arena
-    bool filtered;              // the sweep has filters, which may drop values
-    bool set;                   // the value came from --set: errors name that, not a line
-    bool in_list;               // within a list that is one value
-    int64_t items_left;         // values that lists may still hold, over the whole file
+    struct ts_file_read *files;   // those read so far, in the arena
+    struct ts_initials *initials; // weights named so far, and where they are found
+    bool filtered;                // the sweep has filters, which may drop values
+    bool set;                     // the value came from --set: errors name that, not a line
+    bool in_list;                 // within a list that is one value
+    int64_t items_left;           // values that lists may still hold, over the whole file
 } ts_value_reader;
 
 // The line that errors about the node name.

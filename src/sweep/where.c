@@ -98,11 +98,15 @@ static const ts_key *find_key(const compiler *c, const char *name) {
 static ts_status push_quantity(compiler *c, const char *word, const ts_key *key) {
     if (key && (key->type == TS_STEPS || key->type == TS_STOP))
         return ts_fail(TS_ERROR_USER, "'%s' is a list of steps and cannot be compared", word);
+    if (key && key->type == TS_THRESHOLDS)
+        return ts_fail(TS_ERROR_USER, "'%s' is several numbers and cannot be compared; use exclude", word);
     if (key && key->type == TS_WORDS)
         return ts_fail(TS_ERROR_USER, "'%s' is a list of words and cannot be compared; use exclude, with [[...]]",
                        word);
     if (key && key->type == TS_FILE)
         return ts_fail(TS_ERROR_USER, "'%s' is a file and cannot be compared; use exclude", word);
+    if (key && key->type == TS_WEIGHTS)
+        return ts_fail(TS_ERROR_USER, "'%s' are weights and cannot be compared; use exclude", word);
     int index = 0;
     while (index < c->quantities && strcmp(c->quantity[index].name, word) != 0)
         index++;

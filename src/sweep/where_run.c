@@ -55,7 +55,8 @@ static ts_status read_key(const ts_where_quantity *quantity, const ts_params *pa
     default:
         break;
     }
-    if (value->type == TS_FILE || value->type == TS_WORDS || value->numbers->form != TS_NUMBERS_SCALAR)
+    if (value->type == TS_FILE || value->type == TS_WEIGHTS || value->type == TS_WORDS ||
+        value->numbers->form != TS_NUMBERS_SCALAR)
         return ts_fail(TS_ERROR_USER, "'%s' is not a single number in every instance", quantity->name);
     out->number = value->numbers->item[0];
     return TS_OK;

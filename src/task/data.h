@@ -4,6 +4,7 @@
 
 #include "param/key.h"
 #include "task/feature_data.h"
+#include "task/subgroups.h"
 #include "task/symmetry.h"
 #include "task/table.h"
 
@@ -11,6 +12,8 @@ typedef struct ts_data {
     ts_feature_data *features; // feature tasks: how inputs are distributed
     ts_table *table;           // table tasks: the function to learn
     ts_symmetry *symmetry;     // of the table, where it has one: groups, sums of powers
+    ts_subgroups *subgroups;   // of the table as measures see it, where it is a group that has not too many
+    int *place;                // (n) of tokens and results on a circle of n (task/circle.h); NULL: they lie on none
 } ts_data;
 
 // Data of the case `params` belongs to; free with ts_data_free.

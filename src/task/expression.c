@@ -164,8 +164,10 @@ static ts_status create(const ts_params *params, ts_data *data) {
             int value = ts_formula_value(&formula, a + first, b + first, p);
             data->table->result[a * n + b] = value < 0 ? TS_UNDEFINED : value - lowest;
         }
-    if (status == TS_OK)
+    if (status == TS_OK) {
+        data->table->modulus = n == p ? p : 0;
         status = ts_table_examine(data->table);
+    }
     return status == TS_OK ? ts_symmetry_recognise(data->table, p, first, &data->symmetry) : status;
 }
 

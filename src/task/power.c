@@ -102,8 +102,10 @@ static ts_status create(const ts_params *params, ts_data *data) {
     for (int a = 0; a < p && status == TS_OK; a++)
         for (int b = 0; b < p; b++)
             data->table->result[a * p + b] = (value[a] + value[p + b]) % p;
-    if (status == TS_OK)
+    if (status == TS_OK) {
+        data->table->modulus = p;
         status = ts_table_examine(data->table);
+    }
     if (status == TS_OK)
         status = ts_symmetry_of_sums(p, value, &data->symmetry);
     ts_free(value);

@@ -24,6 +24,7 @@ typedef struct ts_table {
     // For the names of irreps: 'C', 'D', 'S' or 'A' and its number, e.g. S5; 0: any other group.
     char family;
     int degree;
+    int modulus; // n, where tokens are the residues 0 to n - 1 and results are taken modulo n; 0: they are not
 } ts_table;
 
 // Room for n * n results; they and the family are then filled in by the caller, and examined. Free with ts_table_free.

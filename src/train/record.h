@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TS_MAX_FIELDS = 1104, TS_FIELD_DIMENSIONS = 6, TS_MAX_NAMED = 13, TS_LABEL_BYTES = 32 };
+enum { TS_MAX_FIELDS = 1200, TS_FIELD_DIMENSIONS = 6, TS_MAX_NAMED = 16, TS_LABEL_BYTES = 80 };
 
 typedef enum ts_field_place {
     TS_FIELD_ROOT,    // a column at the root, one float64 per instance

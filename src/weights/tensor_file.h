@@ -1,7 +1,7 @@
 // A file of named tensors, by whatever program it was made: HDF5 (tensor_hdf5.c) or safetensors
-// (tensor_safetensors.c). Nothing in it is trusted: it is read only, without locks, nothing outside the file is ever
-// opened, and nothing is allocated for its data but what the caller asks for. What the tensors mean is not known here
-// (weights_reader.h).
+// (tensor_safetensors.c), or an instance of a results file (tensor_stored.c). Nothing in it is trusted: it is read
+// only, without locks, nothing outside the file is ever opened, and nothing is allocated for its data but what the
+// caller asks for. What the tensors mean is not known here (weights_reader.h).
 #pragma once
 
 #include "base/status.h"
@@ -37,8 +37,9 @@ typedef struct ts_tensor_file {
     int count, capacity;
     ts_file_tensor *tensor; // (count)
     const struct ts_tensor_reader *reader;
-    FILE *stream; // safetensors
-    int64_t hdf5; // HDF5: its handle; -1: closed
+    FILE *stream;                     // safetensors
+    int64_t hdf5;                     // HDF5: its handle; -1: closed
+    struct ts_stored_weights *stored; // of a results file; owned
 } ts_tensor_file;
 
 // Opens a file and lists its tensors. TS_ERROR_USER with a message: it is no such file (what it is instead, and how to
@@ -46,6 +47,12 @@ typedef struct ts_tensor_file {
 // it also after a fault.
 ts_status ts_tensor_file_open(const char *path, ts_tensor_file *file);
 void ts_tensor_file_close(ts_tensor_file *file);
+
+// The same of one instance's weights at a step of a results file (ts_stored_weights_read), *step becoming the one they
+// are of. `name`: what messages call it; the caller's.
+struct ts_reader;
+ts_status ts_tensor_file_open_stored(const char *path, struct ts_reader *reader, int64_t instance, int64_t *step,
+                                     const char *name, ts_tensor_file *file);
 
 // The numbers of a tensor that can be read, row-major, into out (tensor->count): exactly, but for 64-bit integers
 // beyond 2^53.
@@ -63,7 +70,7 @@ typedef struct ts_tensor_reader {
     void (*close)(ts_tensor_file *file);
 } ts_tensor_reader;
 
-extern const ts_tensor_reader ts_tensor_hdf5, ts_tensor_safetensors;
+extern const ts_tensor_reader ts_tensor_hdf5, ts_tensor_safetensors, ts_tensor_stored;
 
 // A new tensor, its name copied; NULL with *status set: memory ran out, or there are too many.
 ts_file_tensor *ts_tensor_file_add(ts_tensor_file *file, const char *name, ts_status *status);

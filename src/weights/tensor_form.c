@@ -73,21 +73,30 @@ void ts_tensor_form_count(const ts_tensor *tensor, const ts_tensor_form *form, i
     *plain += !form->transposed && !is_output(tensor);
 }
 
+// The form of that layout, where the shape allows both.
+static void take_form(const ts_tensor *tensor, bool transposed, ts_tensor_form *form) {
+    ts_tensor_form forms[FORMS];
+    int count = list_forms(tensor, forms);
+    for (int i = 0; i < count; i++)
+        if ((forms[i].joined >= 0) == (form->joined >= 0) && forms[i].transposed == transposed) {
+            *form = forms[i];
+            form->either = true;
+        }
+}
+
+void ts_tensor_form_transpose(const ts_tensor *tensor, ts_tensor_form *form) {
+    if (form->either)
+        take_form(tensor, true, form);
+}
+
 bool ts_tensor_form_choose(const ts_tensor *tensor, ts_tensor_form *form, int plain, int transposed) {
     bool follows = !is_lookup(tensor) && !is_output(tensor), wanted = transposed > 0 && plain == 0;
     if (!form->either)
         return true;
     if (form->joined >= 0 && (transposed > 0) == (plain > 0))
         return false;
-    if (!follows || form->transposed == wanted)
-        return true;
-    ts_tensor_form forms[FORMS];
-    int count = list_forms(tensor, forms);
-    for (int i = 0; i < count; i++)
-        if ((forms[i].joined >= 0) == (form->joined >= 0) && forms[i].transposed == wanted) {
-            *form = forms[i];
-            form->either = true;
-        }
+    if (follows && form->transposed != wanted)
+        take_form(tensor, wanted, form);
     return true;
 }
 
@@ -95,7 +104,7 @@ bool ts_tensor_form_is_plain(const ts_tensor_form *form) {
     return !form->transposed && form->joined < 0;
 }
 
-void ts_tensor_form_apply(const ts_tensor *tensor, const ts_tensor_form *form, const double *values, float *out) {
+void ts_tensor_form_apply(const ts_tensor *tensor, const ts_tensor_form *form, const double *values, double *out) {
     int64_t stride[TS_MAX_DIMENSIONS] = {0}, index[TS_MAX_DIMENSIONS] = {0}, step = 1, from = 0, count = 1;
     for (int i = tensor->rank - 1; i >= 0; i--) {
         stride[form->axis[i]] = step;
@@ -103,7 +112,7 @@ void ts_tensor_form_apply(const ts_tensor *tensor, const ts_tensor_form *form, c
         count *= tensor->size[i];
     }
     for (int64_t to = 0; to < count; to++) {
-        out[to] = (float)values[from];
+        out[to] = values[from];
         for (int d = tensor->rank - 1; d >= 0; d--) {
             from += stride[d];
             if (++index[d] < tensor->size[d])

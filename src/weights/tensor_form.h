@@ -23,11 +23,14 @@ void ts_tensor_form_count(const ts_tensor *tensor, const ts_tensor_form *form, i
 // Decides what the shape left open; false: there is nothing to go by.
 bool ts_tensor_form_choose(const ts_tensor *tensor, ts_tensor_form *form, int plain, int transposed);
 
+// Of a file that keeps products transposed: that way, where the shape left it open.
+void ts_tensor_form_transpose(const ts_tensor *tensor, ts_tensor_form *form);
+
 // Is the file's shape the model's?
 bool ts_tensor_form_is_plain(const ts_tensor_form *form);
 
-// From the file's order (values) into the model's, rounded to the nearest float32.
-void ts_tensor_form_apply(const ts_tensor *tensor, const ts_tensor_form *form, const double *values, float *out);
+// From the file's order (values) into the model's.
+void ts_tensor_form_apply(const ts_tensor *tensor, const ts_tensor_form *form, const double *values, double *out);
 
 // The dimensions by name: "head, model, head_width". form NULL: the model's.
 const char *ts_tensor_form_text(const ts_tensor *tensor, const ts_tensor_form *form, char *out, size_t bytes);

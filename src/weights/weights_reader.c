@@ -15,7 +15,7 @@
 enum { PREFIX_BYTES = 256, LISTED = 20, SPARE_NUMBERS = 1 << 20 };
 
 typedef struct weights {
-    ts_tensor_file file;
+    ts_tensor_file *file;
     const ts_model *model;
     const ts_parameter_layout *layout;
     char prefix[PREFIX_BYTES];           // of all names, with its '.'
@@ -41,8 +41,8 @@ static bool same_name(const char *a, const char *b) {
 static int find(const weights *w, const char *prefix, const char *name) {
     char whole[PREFIX_BYTES + 64];
     snprintf(whole, sizeof whole, "%s%s", prefix, name);
-    for (int i = 0; i < w->file.count; i++)
-        if (same_name(w->file.tensor[i].name, whole))
+    for (int i = 0; i < w->file->count; i++)
+        if (same_name(w->file->tensor[i].name, whole))
             return i;
     return -1;
 }
@@ -83,7 +83,7 @@ static ts_status try_prefix(weights *w, const char *prefix, int *most) {
         return ts_fail(TS_ERROR_USER,
                        "'%s' has the model's tensors more than once, after '%s' and after '%s': which are "
                        "meant? Write a file with one of them",
-                       w->file.path, ts_shown(w->prefix, shown[0]), ts_shown(prefix, shown[1]));
+                       w->file->path, ts_shown(w->prefix, shown[0]), ts_shown(prefix, shown[1]));
     if (count > *most) {
         *most = count;
         snprintf(w->prefix, sizeof w->prefix, "%s", prefix);
@@ -98,10 +98,10 @@ static ts_status match_names(weights *w) {
     int most = find_all(w, "", w->found), tried = 0;
     ts_status status = TS_OK;
     bool all = most == w->layout->count; // under plain names: then others are others
-    for (int i = 0; i < w->file.count && tried < TRIED && !all; i++)
+    for (int i = 0; i < w->file->count && tried < TRIED && !all; i++)
         for (int k = 0; (name = ts_model_file_name(w->model, w->layout->tensor[0].name, k)); k++) {
             char prefix[PREFIX_BYTES];
-            if (prefix_of(w->file.tensor[i].name, name, prefix) && ++tried &&
+            if (prefix_of(w->file->tensor[i].name, name, prefix) && ++tried &&
                 (status = try_prefix(w, prefix, &most)) != TS_OK)
                 return status;
         }
@@ -126,17 +126,17 @@ static ts_status refuse_missing(const weights *w, int missing) {
         const ts_tensor *tensor = &w->layout->tensor[t];
         add_listed(&wanted, t, ts_model_published(w->model, tensor->name), tensor->rank, tensor->size);
     }
-    for (int i = 0; i < w->file.count; i++) {
-        const ts_file_tensor *tensor = &w->file.tensor[i];
+    for (int i = 0; i < w->file->count; i++) {
+        const ts_file_tensor *tensor = &w->file->tensor[i];
         add_listed(&there, i, tensor->name, tensor->rank, tensor->size);
     }
     ts_status status = ts_text_status(&wanted) == TS_OK ? ts_text_status(&there) : TS_ERROR_MEMORY;
     if (status == TS_OK && own == published)
         status =
-            ts_fail(TS_ERROR_USER, "'%s' has no '%s%s'; looked for: %s; there are: %s", w->file.path,
+            ts_fail(TS_ERROR_USER, "'%s' has no '%s%s'; looked for: %s; there are: %s", w->file->path,
                     ts_shown(w->prefix, shown), own, ts_text_get(&wanted), there.length ? ts_text_get(&there) : "none");
     else if (status == TS_OK)
-        status = ts_fail(TS_ERROR_USER, "'%s' has no '%s%s' (or '%s'); looked for: %s; there are: %s", w->file.path,
+        status = ts_fail(TS_ERROR_USER, "'%s' has no '%s%s' (or '%s'); looked for: %s; there are: %s", w->file->path,
                          ts_shown(w->prefix, shown), published, own, ts_text_get(&wanted),
                          there.length ? ts_text_get(&there) : "none");
     ts_text_free(&wanted);
@@ -146,7 +146,7 @@ static ts_status refuse_missing(const weights *w, int missing) {
 
 static ts_status refuse_shape(const weights *w, const ts_tensor *tensor, const ts_file_tensor *there) {
     char shown[TS_SHOWN_BYTES], has[TS_SHAPE_BYTES], wanted[TS_SHAPE_BYTES], names[128];
-    return ts_fail(TS_ERROR_USER, "'%s': '%s' is %s, not the shape that the sweep gives it, %s [%s]%s", w->file.path,
+    return ts_fail(TS_ERROR_USER, "'%s': '%s' is %s, not the shape that the sweep gives it, %s [%s]%s", w->file->path,
                    ts_shown(there->name, shown), ts_shape_text(there->rank, there->size, has),
                    ts_shape_text(tensor->rank, tensor->size, wanted),
                    ts_tensor_form_text(tensor, NULL, names, sizeof names),
@@ -155,19 +155,30 @@ static ts_status refuse_shape(const weights *w, const ts_tensor *tensor, const t
 
 // --- Shapes and layouts ---
 
+// Has the file's tensor another name than the model's own or published one?
+static bool has_alias(const weights *w, int t) {
+    const char *name, *own = w->layout->tensor[t].name;
+    for (int k = 2; (name = ts_model_file_name(w->model, own, k)); k++)
+        if (find(w, w->prefix, name) == w->found[t])
+            return true;
+    return false;
+}
+
 static ts_status match_shapes(weights *w) {
     int transposed = 0, plain = 0; // of those whose shape tells which it is
     for (int t = 0; t < w->layout->count; t++) {
         if (w->found[t] < 0)
             continue;
         const ts_tensor *tensor = &w->layout->tensor[t];
-        const ts_file_tensor *there = &w->file.tensor[w->found[t]];
+        const ts_file_tensor *there = &w->file->tensor[w->found[t]];
         char shown[TS_SHOWN_BYTES];
         if (there->kind != TS_TENSOR_REAL && there->kind != TS_TENSOR_WHOLE)
-            return ts_fail(TS_ERROR_USER, "'%s': '%s' cannot be read as numbers: it is %s", w->file.path,
+            return ts_fail(TS_ERROR_USER, "'%s': '%s' cannot be read as numbers: it is %s", w->file->path,
                            ts_shown(there->name, shown), there->type);
         if (!ts_tensor_form_find(tensor, there->rank, there->size, &w->form[t]))
             return refuse_shape(w, tensor, there);
+        if (has_alias(w, t))
+            ts_tensor_form_transpose(tensor, &w->form[t]);
         ts_tensor_form_count(tensor, &w->form[t], &plain, &transposed);
     }
     for (int t = 0; t < w->layout->count; t++) {
@@ -178,22 +189,22 @@ static ts_status match_shapes(weights *w) {
             return ts_fail(TS_ERROR_USER,
                            "'%s': '%s' may lie in two ways, and nothing in the file tells which; write it "
                            "with a dimension for the heads",
-                           w->file.path, ts_shown(w->file.tensor[w->found[t]].name, shown));
+                           w->file->path, ts_shown(w->file->tensor[w->found[t]].name, shown));
     }
     return TS_OK;
 }
 
 static void warn_of_layout(const weights *w, int t, bool any_turned) {
     const ts_tensor *tensor = &w->layout->tensor[t];
-    const ts_file_tensor *there = &w->file.tensor[w->found[t]];
+    const ts_file_tensor *there = &w->file->tensor[w->found[t]];
     const ts_tensor_form *form = &w->form[t];
     char shown[TS_SHOWN_BYTES], has[TS_SHAPE_BYTES], as[128], ours[128];
     if (!ts_tensor_form_is_plain(form))
-        ts_warn("%s: '%s' (%s) is taken as [%s], and transposed to [%s]", w->file.path, ts_shown(there->name, shown),
+        ts_warn("%s: '%s' (%s) is taken as [%s], and transposed to [%s]", w->file->path, ts_shown(there->name, shown),
                 ts_shape_text(there->rank, there->size, has), ts_tensor_form_text(tensor, form, as, sizeof as),
                 ts_tensor_form_text(tensor, NULL, ours, sizeof ours));
     else if (any_turned && form->either)
-        ts_warn("%s: '%s' (%s) is taken as [%s]: its shape does not tell", w->file.path, ts_shown(there->name, shown),
+        ts_warn("%s: '%s' (%s) is taken as [%s]: its shape does not tell", w->file->path, ts_shown(there->name, shown),
                 ts_shape_text(there->rank, there->size, has), ts_tensor_form_text(tensor, NULL, ours, sizeof ours));
 }
 
@@ -254,7 +265,7 @@ static ts_status look_for_zeros(weights *w, const ts_file_tensor *tensor, int64_
     double *values = ts_alloc((size_t)tensor->count * sizeof *values, "a tensor that the model lacks");
     if (!values)
         return TS_ERROR_MEMORY;
-    ts_status status = ts_tensor_file_read(&w->file, tensor, values);
+    ts_status status = ts_tensor_file_read(w->file, tensor, values);
     for (int64_t i = 0; !*fault && status == TS_OK && i < tensor->count; i++)
         *fault = values[i] == 0 ? NULL : "are not all zero";
     ts_free(values);
@@ -267,8 +278,8 @@ static ts_status check_others(weights *w) {
     ts_status status = TS_OK;
     const char *first = NULL; // what is wrong, and all that it is wrong with
     int refused = 0;
-    for (int i = 0; i < w->file.count && status == TS_OK; i++) {
-        const ts_file_tensor *tensor = &w->file.tensor[i];
+    for (int i = 0; i < w->file->count && status == TS_OK; i++) {
+        const ts_file_tensor *tensor = &w->file->tensor[i];
         const char *fault;
         if (is_wanted(w, i) || is_no_parameter(tensor) || is_of_no_tensor(w, i))
             continue;
@@ -283,9 +294,9 @@ static ts_status check_others(weights *w) {
         status = ts_text_status(&list);
     if (status == TS_OK && refused > 0)
         status = ts_fail(TS_ERROR_USER,
-                         "'%s' has tensors that the model %s does not have and that %s: %s; what is "
-                         "measured would not be the network that they belong to",
-                         w->file.path, w->model->name, first, ts_text_get(&list));
+                         "'%s' has tensors that the model %s does not have and that %s: %s; the "
+                         "network would not be the one that they belong to",
+                         w->file->path, w->model->name, first, ts_text_get(&list));
     ts_text_free(&list);
     return status;
 }
@@ -314,20 +325,19 @@ static ts_status check_numbers(const weights *w, const ts_file_tensor *tensor, c
         write_index(tensor, i, index, sizeof index);
         if (isfinite(values[i]))
             return ts_fail(TS_ERROR_USER, "'%s': '%s' has %g at %s, counted from 0: more than float32 holds",
-                           w->file.path, ts_shown(tensor->name, shown), values[i], index);
-        return ts_fail(TS_ERROR_USER,
-                       "'%s': '%s' has %s at %s, counted from 0: weights that are not finite have no measures",
-                       w->file.path, ts_shown(tensor->name, shown), isnan(values[i]) ? "NaN" : "infinity", index);
+                           w->file->path, ts_shown(tensor->name, shown), values[i], index);
+        return ts_fail(TS_ERROR_USER, "'%s': '%s' has %s at %s, counted from 0: weights must be finite", w->file->path,
+                       ts_shown(tensor->name, shown), isnan(values[i]) ? "NaN" : "infinity", index);
     }
     return TS_OK;
 }
 
-static ts_status read_tensor(weights *w, int t, float *out) {
-    const ts_file_tensor *there = &w->file.tensor[w->found[t]];
+static ts_status read_tensor(weights *w, int t, double *out) {
+    const ts_file_tensor *there = &w->file->tensor[w->found[t]];
     double *values = ts_alloc((size_t)there->count * sizeof *values, "weights");
     if (!values)
         return TS_ERROR_MEMORY;
-    ts_status status = ts_tensor_file_read(&w->file, there, values);
+    ts_status status = ts_tensor_file_read(w->file, there, values);
     if (status == TS_OK)
         status = check_numbers(w, there, values);
     if (status == TS_OK)
@@ -336,12 +346,10 @@ static ts_status read_tensor(weights *w, int t, float *out) {
     return status;
 }
 
-ts_status ts_weights_read(const char *path, const ts_model *model, const ts_parameter_layout *layout,
-                          float *parameters) {
-    weights w = {.model = model, .layout = layout};
-    ts_status status = ts_tensor_file_open(path, &w.file);
-    if (status == TS_OK)
-        status = match_names(&w);
+ts_status ts_weights_take(ts_tensor_file *file, const ts_model *model, const ts_parameter_layout *layout,
+                          double *parameters) {
+    weights w = {.file = file, .model = model, .layout = layout};
+    ts_status status = match_names(&w);
     if (status == TS_OK)
         status = match_shapes(&w);
     if (status == TS_OK)
@@ -350,6 +358,21 @@ ts_status ts_weights_read(const char *path, const ts_model *model, const ts_para
         status = read_tensor(&w, t, parameters + layout->tensor[t].offset);
     if (status == TS_OK)
         warn_of_layouts(&w);
-    ts_tensor_file_close(&w.file);
+    return status;
+}
+
+ts_status ts_weights_read(const char *path, const ts_model *model, const ts_parameter_layout *layout,
+                          float *parameters) {
+    ts_tensor_file file;
+    double *exact = ts_alloc((size_t)layout->total * sizeof *exact, "weights");
+    if (!exact)
+        return TS_ERROR_MEMORY;
+    ts_status status = ts_tensor_file_open(path, &file);
+    if (status == TS_OK)
+        status = ts_weights_take(&file, model, layout, exact);
+    for (int64_t i = 0; i < layout->total && status == TS_OK; i++)
+        parameters[i] = (float)exact[i];
+    ts_tensor_file_close(&file);
+    ts_free(exact);
     return status;
 }

@@ -6,6 +6,7 @@
 
 struct ts_model;
 struct ts_parameter_layout;
+struct ts_tensor_file;
 
 // Reads `parameters` (layout->total) in the model's layout. Tensors have the model's own or published names, all after
 // one prefix or none. Layouts that are in use are transposed into the model's, with a warning. TS_ERROR_USER with a
@@ -13,3 +14,7 @@ struct ts_parameter_layout;
 // that is not zero (masks aside). Numbers are rounded to the nearest float32.
 ts_status ts_weights_read(const char *path, const struct ts_model *model, const struct ts_parameter_layout *layout,
                           float *parameters);
+
+// The same of an open file, exactly as they are there (but within float32's range).
+ts_status ts_weights_take(struct ts_tensor_file *file, const struct ts_model *model,
+                          const struct ts_parameter_layout *layout, double *parameters);

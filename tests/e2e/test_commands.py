@@ -287,7 +287,7 @@ class Measure(Case):
             self.assertEqual(list(group["irrep"].asstr()[:]), ["trivial", "sign", "freq_1", "freq_2"])
             # From the curve, which weights do not have.
             follow = {"irrep_step", "irrep_order", "grokked_step", "memorised_step", "circuit_formation_step",
-                      "cleanup_step"}
+                      "cleanup_step", "grokking_delay", "phase"}
             for name, value in measures.items():
                 if name in follow:
                     continue

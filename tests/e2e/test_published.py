@@ -126,5 +126,35 @@ class Paper(Case):
                 self.assertGreater(compared, 1000)
 
 
+@unittest.skipUnless(os.path.isdir(os.path.join(REFERENCE, "frontier")),
+                     "TOYSWEEP_REFERENCE names no directory with other published runs")
+class Circuits(Case):
+    def measures(self, name, sweep, weights):
+        sweep = self.write(name + ".yaml", "steps: 10\ntask: power\n" + sweep)
+        path = os.path.join(REFERENCE, "frontier", weights)
+        return json.loads(self.run_program("measure", sweep, "--weights", path).splitlines()[-1])  # behind warnings
+
+    def compare(self, ours, figures):
+        for name, value, tolerance in figures:
+            self.assertAlmostEqual(ours[name], value, delta=tolerance, msg=name)
+
+    def test_two_models_of_the_clock_and_the_pizza_have_their_figures(self):
+        runs = {"p99zdpze5l": (0, 0.9936651651, 0.17173646, 0.22180727, 0.99781835, 22.853816),
+                "l8k1hzciux": (1, 0.3336378385, 0.84825988, 0.88491815, 0.99890702, 24.813896)}
+        for run, (rate, *known) in runs.items():
+            ours = self.measures(run, "p: 59\nmodel: transformer\ncontext: none\nbias: true\ntrain_fraction: 0.8\n"
+                                 f"attention_rate: {rate}\n", f"pizza_{run}/weights.h5")
+            ours["norm"] = ours["weight_norm2"] ** 0.5
+            names = ("gradient_symmetricity", "distance_irrelevance", "distance_irrelevance_wrong", "circularity", "norm")
+            self.compare(ours, zip(names, known, (1e-8, 2e-8, 2e-8, 2e-8, 1e-5)))
+
+    def test_quadratic_networks_are_as_concentrated_as_published(self):
+        for weights, known in (("initial", (1, 1, 1)), ("final", (0.99372913, 0.98900931, 0.99844895))):
+            ours = self.measures(weights, "p: 23\nmodel: mlp\nembedding: one_hot\nactivation: square\nhidden: 512\n"
+                                 "train_fraction: 0.9\n", f"quadratic_single_frequency/{weights}.h5")
+            names = ("concentration", "input_concentration", "output_concentration")
+            self.compare(ours, zip(names, known, (1e-8, 1e-8, 1e-8)))
+
+
 if __name__ == "__main__":
     main()

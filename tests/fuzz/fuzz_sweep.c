@@ -1,5 +1,6 @@
 // Fuzz target: any bytes as a sweep file, as --set, or as a where expression. Nothing may crash, leak or
 // hang, and a refused file must come with an error.
+#include "../support_weights.h"
 #include "base/memory.h"
 #include "sweep/sweep.h"
 
@@ -11,8 +12,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const char BASE[] = "name: fuzz\ntask: tree\ndepth: 1..3\nhidden: [2, 3]\ngrid: {seed: 0..2}\n";
 
 static void read_sweep(const char *text, size_t bytes, const char *override) {
-    ts_sweep_source source = {
-        .file = "fuzz.yaml", .text = text, .bytes = bytes, .overrides = &override, .n_overrides = override ? 1 : 0};
+    ts_sweep_source source = {.file = "fuzz.yaml",
+                              .text = text,
+                              .bytes = bytes,
+                              .overrides = &override,
+                              .n_overrides = override ? 1 : 0,
+                              .weights = &support_weights};
     ts_sweep *sweep;
     if (ts_sweep_read(&source, &sweep) != TS_OK) {
         if (!ts_sweep_errors()[0])

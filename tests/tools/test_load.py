@@ -53,6 +53,8 @@ CHECKPOINTS = """
  cases: [{save: checkpoints}, {save: final}, {save: none}]}
 """
 
+BASE = "{task: tree, depth: 2, hidden: [2, 3], instances: 2, steps: 20, checkpoints: [0, 20], save: checkpoints}"
+
 MANY = """
 task: independent
 steps: 1
@@ -101,6 +103,19 @@ def test_axes_come_in_the_sweeps_order(path, folder):
                     found = data[column].sel({axis: at[axis] for axis in data[column].dims}).item()
                     assert found == values[instance] or found != found, (name, column, instance, found)
                 check_equal(int(data.instance.sel(at)), instance, f"{name}: instance")
+
+
+def test_weights_to_begin_with_are_an_axis(path, folder):
+    base = run_sweep(BASE, folder)
+    text = BASE.replace("save: checkpoints", f"init_from: [{{file: {base}, step: [0, 20]}}, '']")
+    data, _ = said(run_sweep(text, tempfile.mkdtemp(dir=folder)))
+    check_equal(data.exact_loss.dims, ("hidden", "init_from", "seed"), "axes")
+    names = [f"{os.path.basename(base)} @0", f"{os.path.basename(base)} @20", ""]
+    check_equal(list(data.init_from.values), names, "weights to begin with")
+    begun = toysweep.load(base).exact_loss_curve
+    found = data.exact_loss_curve.sel(init_from=names[1], step=0)
+    assert np.array_equal(found, begun.sel(step=20)), (found, begun)
+    assert np.array_equal(data.exact_loss_curve.sel(init_from=""), begun), "those that are drawn are as ever"
 
 
 def test_what_load_leaves_out_is_warned_of(path, folder):

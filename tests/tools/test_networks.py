@@ -50,6 +50,21 @@ cases:
   - {task: cayley, cayley: table.csv}
 """
 
+VARIANTS = """
+task: group
+group: S3
+model: mlp
+embed: 16
+hidden: 16
+train_fraction: 0.8
+steps: 30
+cases:
+  - {embedding: shared, activation: gelu, bias: both, init_scale: 2}
+  - {embedding: one_hot, activation: square, bias: output}
+  - {embedding: one_hot_separate, activation: cube, bias: hidden}
+  - {activation: [abs, tanh, identity]}
+"""
+
 # In one process, since importing torch takes seconds: the tool, for every file that is named.
 CONVERT = """
 import sys
@@ -89,7 +104,7 @@ def check_irreps(path):
             names = [toysweep.text(name) for name in group["irrep"][...]]
             irreps = symmetry.irreps_of(results, int(rows[0]), names)
             check_equal(len(irreps), len(names), "irreps")
-            network = networks.network(results.weights(int(rows[0])))
+            network = networks.network(results.weights(int(rows[0])), results.resolved(int(rows[0])))
             for measure, matrix in (("embed_left_fraction", network.left), ("embed_right_fraction", network.right),
                                     ("unembed_fraction", network.unembedding.T)):
                 found = np.array([((i.projector @ matrix) ** 2).sum() for i in irreps]) / (matrix ** 2).sum()
@@ -104,7 +119,7 @@ def test_table_irreps_in_python_are_those_of_the_program(path, folder):
 def test_table_networks_in_numpy_have_the_losses_of_the_program(path, folder):
     with toysweep.Results(path) as results:
         for group, rows in results.cases.values():
-            network = networks.network(results.weights(int(rows[0])))
+            network = networks.network(results.weights(int(rows[0])), results.resolved(int(rows[0])))
             table = symmetry.group_of(results, int(rows[0])).table
             logits = network.logits(np.arange(network.tokens)[:, None], np.arange(network.tokens))
             logits -= logits.max(axis=-1, keepdims=True)
@@ -122,6 +137,12 @@ def test_autoencoders_in_numpy_have_the_losses_of_the_program(path, folder):
                 x = np.eye(5)
                 found, stored = ((network.reconstruct(x) - x) ** 2).mean(), group["exact_loss"][row, -1]
                 assert abs(found - stored) < 1e-6 * stored, f"exact_loss of {keys}: {found}, the program: {stored}"
+
+
+def test_variants_in_numpy_have_the_losses_of_the_program(path, folder):
+    out = run_sweep(VARIANTS, folder)
+    check_irreps(out)
+    test_table_networks_in_numpy_have_the_losses_of_the_program(out, folder)
 
 
 def test_permutations_show_their_representations(path, folder):
@@ -175,11 +196,11 @@ def test_exported_instances_become_torch_modules(path, folder):
     if not torch:
         raise Skipped("no Python here has torch")
     files = []
-    for sweep in PERMUTATIONS.replace("3000", "50"), POWERS:
+    for sweep in PERMUTATIONS.replace("3000", "50"), POWERS, VARIANTS:
         own = tempfile.mkdtemp(dir=folder)
         out = run_sweep(sweep, own)
-        files += [shutil.move(export(out, own, 0, form), os.path.join(own, f"{form}.{form}"))
-                  for form in ("safetensors", "h5")]
+        files += [shutil.move(export(out, own, instance, form), os.path.join(own, f"{instance}-{form}.{form}"))
+                  for form in ("safetensors", "h5") for instance in range(6 if "cases" in sweep else 1)]
     done = python("-c", CONVERT, *files, interpreter=torch)
     check_equal((done.returncode, done.stderr), (0, ""), "exit code and stderr of to_transformer_lens.py")
     for file in files:

@@ -85,10 +85,11 @@ class Sample:
 
     def has_one_embedding(self):
         """Is it that of both sides, as in a transformer?"""
-        return self.keys().get("model") == "transformer"
+        return self.keys().get("model") == "transformer" or self.keys().get("embedding") == "one_hot"
 
     def has_network(self):
-        return "weights" in self.group and networks.is_known(toysweep.links(self.group["weights"]))
+        return "weights" in self.group and networks.is_known(toysweep.links(self.group["weights"])) and not (
+            self.keys().get("layer_norm", False))  # behind which nothing is linear
 
     def network(self):
         """With the weights of the chosen step, or the last that are kept; None if there are none."""
@@ -100,7 +101,7 @@ class Sample:
             except toysweep.ResultsError:  # none of that step: the instance ended before, or it saves those of its end
                 weights = {"": np.array(np.nan)}
             known = all(np.isfinite(values).all() for values in weights.values())  # not of unfinished instances
-            self.results.networks[self.instance] = networks.network(weights) if known else None
+            self.results.networks[self.instance] = networks.network(weights, self.keys()) if known else None
         return self.results.networks[self.instance]
 
 

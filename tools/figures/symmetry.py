@@ -46,7 +46,8 @@ def group_of(results, instance):
     keys = results.resolved(instance)
     if "expression" in keys:
         return None
-    files = [value for value in keys.values() if isinstance(value, str) and value.startswith("sha256:")]
+    files = [value for key, value in keys.items()
+             if key != "init_from" and isinstance(value, str) and value.startswith("sha256:")]
     content = stored_file(results, files[0]) if files else None
     if files and content is None:
         return None
