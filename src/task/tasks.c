@@ -8,8 +8,8 @@ extern const ts_task ts_task_tree, ts_task_independent, ts_task_one_hot, ts_task
     ts_task_expression;
 
 const ts_task *const ts_tasks[] = {
-    &ts_task_tree,  &ts_task_independent, &ts_task_one_hot, &ts_task_group, &ts_task_cayley,
-    &ts_task_power, &ts_task_expression,  NULL,
+    &ts_task_tree,   &ts_task_independent, &ts_task_one_hot,    &ts_task_group,
+    &ts_task_cayley, &ts_task_power,       &ts_task_expression, NULL,
 };
 
 // Of all tasks, as a key is its task's own row.
