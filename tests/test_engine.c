@@ -6,8 +6,8 @@
 #include "support_engine.h"
 
 #define GROUP       "task: group\nsteps: 200\n"
-#define FEATURES    "task: independent\nfeatures: 9\nhidden: 5\nfeature_probability: {power: 0.5, base: 0.5}\nsteps: 200\n"
 #define EXPRESSION  "task: expression\nsteps: 200\ntrain_fraction: 0.6\n"
+#define FEATURES    "task: independent\nfeatures: 9\nhidden: 5\nfeature_probability: {power: 0.5, base: 0.5}\nsteps: 200\n"
 #define TRANSFORMER GROUP "model: transformer\n"
 
 typedef struct shape {
@@ -92,6 +92,10 @@ static const shape SHAPES[] = {
     {EXPRESSION "expression: a/b\np: 7\nmodel: mlp\nembed: 5\nhidden: 9\n", 20, true},
     {EXPRESSION "expression: a + b\nnonzero: true\np: 7\nmodel: mlp\nembed: 5\nhidden: 9\n", 20, true},
     {EXPRESSION "expression: a**2 + b\nnonzero: true\np: 17\nmodel: mlp\nembed: 5\nhidden: 33\n", 3, true},
+    {EXPRESSION
+     "expression: a + b\nnonzero: true\np: 7\nmodel: transformer\nd_model: 8\nheads: 2\nd_head: 4\nd_mlp: 6\n"
+     "layer_norm: true\noutputs: 9\n",
+     3, true},
     {EXPRESSION "expression: a/b\np: 6\nmodel: transformer\nd_model: 8\nheads: 1\nd_head: 4\nd_mlp: 6\n", 20, true},
     {EXPRESSION "expression: a + b\nnonzero: true\np: 7\nmodel: transformer\nd_model: 19\nheads: 3\nd_head: 5\n"
                 "d_mlp: 131\n",

@@ -205,7 +205,7 @@ static void permute(const measured *from, measured *to, const int *element, int 
         for (int64_t i = 0; i < all; i++) {
             int64_t row = i / width, column = i % width;
             row = rows && row < n ? element[row] : row;
-            column = columns ? element[column] : column;
+            column = columns && column < n ? element[column] : column;
             target[i] = source[row * width + column];
         }
     }
@@ -214,13 +214,16 @@ static void permute(const measured *from, measured *to, const int *element, int 
 static const char *const MODELS[] = {
     "model: mlp\nembed: 6\nhidden: 10\n",
     "model: transformer\nd_model: 8\nheads: 2\nd_head: 4\nd_mlp: 12\n",
+    "model: transformer\nd_model: 8\nheads: 2\nd_head: 4\nd_mlp: 12\noutputs: 23\n",
+    "model: mlp\nembed: 6\nhidden: 10\nembedding: shared\nactivation: square\nloss: mse\n",
 };
+enum { MODEL_COUNT = sizeof MODELS / sizeof *MODELS };
 
 // Products of residues without 0 are sums of logarithms to the smallest primitive root: 2 of 13, 3 of 17.
 TEST(test_products_without_0_are_the_cyclic_group) {
     static const int PRIMES[][2] = {{13, 2}, {17, 3}};
     for (int i = 0; i < 2; i++)
-        for (int m = 0; m < 2; m++) {
+        for (int m = 0; m < MODEL_COUNT; m++) {
             int p = PRIMES[i][0], n = p - 1, element[16];
             char product[128], group[128];
             measured found, expected;

@@ -709,7 +709,7 @@ static void compare_losses(ts_loss loss, const char *group) {
     double none[8] = {0}, mean[8] = {0}, minus[8], z[8];
     snprintf(text, sizeof text, "loss: %s\n", ts_network_losses[loss]);
     open_group(&t, group, text);
-    ts_table_split(t.f.data->table, 0, ts_params_real(&t.f.params, "train_fraction"), pairs, &train);
+    ts_table_split(t.f.data->table, TS_SHUFFLE_TORCH, 0, ts_params_real(&t.f.params, "train_fraction"), pairs, &train);
     randomise(&t, 5, 1);
     measure(&t);
     for (int pair = 0; pair < t.n * t.n; pair++) {

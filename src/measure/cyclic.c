@@ -222,7 +222,7 @@ static double loss_without(const cyclic *m, ts_rows *rows, int a, int b, double 
     int label = (int)label_of(m, a, b);
     double *z = rows->scratch, loss;
     ts_pairs_losses_of(m->pairs, e + (size_t)b * m->pairs->stride, &exponential, 1, label, &loss);
-    if (!isnan(loss))
+    if (!isnan(loss) || isnan(component[label]))
         return loss;
     const double *logits = ts_rows_logits(rows, a, b, false);
     for (size_t c = 0; c < n; c++)

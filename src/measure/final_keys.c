@@ -379,6 +379,8 @@ static void measure_restricted(final_keys *m, int part) {
 
 // A pair's loss without a correction, where exponentials underflow, or there are none.
 static double loss_without(const final_keys *m, ts_rows *rows, int a, int b, bool hidden, const double *correction) {
+    if (isnan(correction[label_of(m, a, b)]))
+        return NAN;
     const double *z = ts_rows_logits(rows, a, b, hidden);
     for (int c = 0; c < m->n; c++)
         rows->scratch[c] = z[c] - correction[c];

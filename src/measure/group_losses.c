@@ -129,7 +129,7 @@ static void pair_losses(const group_losses *m, ts_rows *rows, int a, int b, bool
     ts_pairs_losses_of(m->pairs, ts_rows_exponentials(rows, a, hidden) + (size_t)b * m->stride, exponentials, count,
                        label, losses);
     for (int i = 0; i < count; i++) {
-        if (isnan(losses[i]))
+        if (isnan(losses[i]) && !isnan(corrections[i][label])) // else nothing is known of it
             losses[i] = loss_without(m, ts_rows_logits(rows, a, b, hidden), corrections[i], label, rows->scratch);
     }
 }

@@ -6,9 +6,9 @@
 // The weights of the network that is seen, and of each thread beside it.
 typedef struct seen {
     const ts_network *inner;
-    void *weights;    // the inner network's, or a thread's beside it
-    const int *token; // (n) of each element
-    int n;
+    void *weights;                      // the inner network's, or a thread's beside it
+    const int *token;                   // (n) of each element
+    int n, outputs;                     // outputs: n, and those beyond the classes
     double *h, *logits, *hidden_logits; // a row of pairs, as the inner network has it
     double *read;                       // (n, heads * hidden)
     ts_slab slab;
@@ -25,18 +25,23 @@ static void reorder_columns(const int *token, size_t rows, int n, const double *
             to[i * (size_t)n + (size_t)c] = from[i * (size_t)n + (size_t)token[c]];
 }
 
-static void reorder_logits(const seen *s, const double *from, double *to) {
-    for (int b = 0; b < s->n; b++)
-        reorder_columns(s->token, 1, s->n, from + (size_t)s->token[b] * (size_t)s->n, to + (size_t)b * (size_t)s->n);
+// Logits (n, outputs), of which the first n are the classes'.
+static void reorder_logits(const seen *s, int outputs, const double *from, double *to) {
+    size_t width = (size_t)outputs, n = (size_t)s->n;
+    for (size_t b = 0; b < n; b++) {
+        const double *row = from + (size_t)s->token[b] * width;
+        reorder_columns(s->token, 1, s->n, row, to + b * width);
+        memcpy(to + b * width + n, row + n, (width - n) * sizeof *to);
+    }
 }
 
 static void row(const void *weights, int a, double *h, double *logits, double *hidden_logits) {
     const seen *s = weights;
     s->inner->row(s->weights, s->token[a], s->h, s->logits, hidden_logits ? s->hidden_logits : NULL);
     reorder_rows(s->token, s->n, (size_t)s->inner->hidden, s->h, h);
-    reorder_logits(s, s->logits, logits);
+    reorder_logits(s, s->outputs, s->logits, logits);
     if (hidden_logits)
-        reorder_logits(s, s->hidden_logits, hidden_logits);
+        reorder_logits(s, s->n, s->hidden_logits, hidden_logits);
 }
 
 // Tables that are renumbered have all pairs, so that each b has the same share.
@@ -69,7 +74,7 @@ static ts_status reserve(seen *s) {
         if (pass == 1 && ts_slab_reserve(&s->slab, "a network's rows") != TS_OK)
             return TS_ERROR_MEMORY;
         s->h = ts_slab_take(&s->slab, n * hidden, sizeof(double));
-        s->logits = ts_slab_take(&s->slab, n * n, sizeof(double));
+        s->logits = ts_slab_take(&s->slab, n * (size_t)s->outputs, sizeof(double));
         s->hidden_logits = ts_slab_take(&s->slab, s->inner->residual ? n * n : 0, sizeof(double));
         s->read = ts_slab_take(&s->slab, s->inner->read ? n * (size_t)s->inner->heads * hidden : 0, sizeof(double));
     }
@@ -81,6 +86,7 @@ static ts_status create(const ts_network *inner, void *weights, const int *token
     if (!s)
         return TS_ERROR_MEMORY;
     *s = (seen){.inner = inner, .weights = weights, .token = token, .n = n};
+    s->outputs = inner->outputs > 0 ? inner->outputs : n;
     return reserve(s);
 }
 

@@ -53,7 +53,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     (void)chart;
     m->measuring = measuring;
     m->n = (int)n;
-    if (!measuring->last)
+    if (!measuring->last || !measuring->network->all)
         return TS_OK;
     ts_status status = take_triples(m);
     if (status == TS_OK)

@@ -62,7 +62,8 @@ static void add_optimiser(const ts_params *params, ts_model_costs *costs) {
 
 bool ts_model_is_large(const ts_params *params) {
     const ts_model *model = params->schema->model;
-    return model->step_operations && model->step_operations(params, NULL) >= 2 * TS_ONE_PART;
+    return model->learns == TS_KIND_TABLE && model->step_operations &&
+           model->step_operations(params, NULL) >= 2 * TS_ONE_PART;
 }
 
 ts_status ts_model_cost(const ts_params *params, const ts_data *data, ts_model_costs *costs) {

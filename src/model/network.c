@@ -193,6 +193,7 @@ typedef struct opened {
     double *weights; // (parameters)
     double *nothing; // (hidden, n_out) NaN, where there is no unembedding; owned
     int *a, *b;      // (tokens) of a row of pairs
+    int classes;     // n_out
     int input;       // node of samples
     double *shift;   // room for ts_network_is_additive; NULL: it is not asked
     ts_slab slab;
@@ -252,7 +253,7 @@ static void row(const void *context, int a, double *h, double *logits, double *h
     if (graph->role[TS_HIDDEN_OUTPUT] >= 0)
         copy_rows(&o->all, graph->role[TS_HIDDEN_OUTPUT], hidden_logits);
     else if (hidden_logits)
-        fill_nan(hidden_logits, (size_t)graph->tokens * (size_t)ts_network_classes(o->params));
+        fill_nan(hidden_logits, (size_t)graph->tokens * (size_t)o->classes);
 }
 
 // It takes attention alone, not the whole network.
@@ -342,7 +343,8 @@ static ts_status beside(const void *context, void **own) {
     *o = (opened){.params = first->params,
                   .beside = first,
                   .all.graph = first->all.graph,
-                  .attention.graph = first->attention.graph};
+                  .attention.graph = first->attention.graph,
+                  .classes = first->classes};
     if (!take_row(o, (size_t)first->all.graph.tokens))
         return TS_ERROR_MEMORY;
     ts_status status = ts_pass_beside(&first->all.pass, &o->all.pass);
@@ -353,7 +355,7 @@ static ts_status beside(const void *context, void **own) {
 
 // Where the hidden layer does not reach the logits through a matrix, nothing is known of what comes through it.
 static ts_status take_unembedding(opened *o, ts_network *network) {
-    size_t numbers = o->all.graph.tokens > 0 ? (size_t)network->hidden * (size_t)ts_network_classes(o->params) : 0;
+    size_t numbers = (size_t)network->hidden * (size_t)o->classes;
     network->residual = o->all.graph.role[TS_HIDDEN_OUTPUT] >= 0;
     network->u = of_role(o, TS_UNEMBED);
     if (network->u || numbers == 0)
@@ -418,8 +420,10 @@ ts_status ts_network_open(const ts_params *params, const float *parameters, ts_n
         (ts_network){.weights = o, .free = free_opened, .beside = beside, .row = row, .reconstruct = reconstruct};
     if (!o)
         return TS_ERROR_MEMORY;
+    bool of_table = params->schema->model->learns == TS_KIND_TABLE;
+    size_t tokens = of_table ? (size_t)ts_network_order(params) : 0;
     o->params = params;
-    size_t tokens = params->schema->model->learns == TS_KIND_TABLE ? (size_t)ts_network_order(params) : 0;
+    o->classes = of_table ? ts_network_classes(params) : 0;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&o->slab, "a network's measures") != TS_OK)
             return TS_ERROR_MEMORY;

@@ -96,7 +96,7 @@ void ts_network_scale(const ts_params *params, int features, double *wide, float
 // A network with given weights, in double precision, as its measures see it. Parts for each kind of data (as of
 // ts_data); the others are NULL or 0.
 typedef struct ts_network {
-    const double *all; // (parameters) every trainable weight
+    const double *all; // (parameters) every trainable weight; NULL: they are not known
     int64_t parameters;
     int degree; // f(s w) = s^degree f(w) for all weights w and s > 0, f being its output; -1: it is not homogeneous
     int hidden; // width of the hidden layer

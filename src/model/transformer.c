@@ -40,12 +40,11 @@ static const ts_key KEYS[] = {
 };
 
 ts_transformer_shape ts_transformer_shape_of(const ts_params *params) {
-    int n = ts_network_order(params), outputs = (int)ts_params_integer(params, "outputs");
-    int classes = ts_network_classes(params);
+    int classes = ts_network_classes(params), outputs = (int)ts_params_integer(params, "outputs");
     return (ts_transformer_shape){
-        .n = n,
-        .n_out = outputs > 0 ? outputs : classes,
+        .n = ts_network_order(params),
         .classes = classes,
+        .n_out = outputs > 0 ? outputs : classes,
         .model = (int)ts_params_integer(params, "d_model"),
         .heads = (int)ts_params_integer(params, "heads"),
         .head = (int)ts_params_integer(params, "d_head"),

@@ -34,8 +34,8 @@ typedef enum ts_layer_tensor {
 } ts_layer_tensor;
 
 typedef struct ts_transformer_shape {
-    int n, n_out;    // n_out: outputs,
-    int classes;     // of which the first are the classes
+    int n, classes;  // of the table
+    int n_out;       // outputs, of which the first are the classes
     int model;       // width of the residual stream
     int heads;       //
     int head;        // width of one

@@ -120,6 +120,27 @@ static void warn_of_other_device(const ts_session *r, const char *log_path) {
                 now, before);
 }
 
+// Tables of which some pairs are not there.
+static void put_undefined(const ts_session *r, ts_text *line) {
+    bool any = false;
+    for (int c = 0; c < r->job->cases; c++) {
+        const ts_table *table = r->job->data[c]->table;
+        int64_t all = table ? (int64_t)table->n * table->n : 0;
+        if (!table || table->pairs == all)
+            continue;
+        if (!any)
+            ts_json_open(line, "undefined", '[');
+        any = true;
+        ts_json_open(line, NULL, '{');
+        ts_json_integer(line, "case", c);
+        ts_json_integer(line, "pairs", table->pairs);
+        ts_json_integer(line, "of", all);
+        ts_json_close(line, '}');
+    }
+    if (any)
+        ts_json_close(line, ']');
+}
+
 static void log_start(ts_session *r) {
     char host[256] = "";
     gethostname(host, sizeof host - 1);
@@ -133,6 +154,7 @@ static void log_start(ts_session *r) {
     ts_json_string(line, "backend", r->job->backend->name);
     ts_json_string(line, "device", r->job->backend->device());
     ts_engines_json(&r->job->uses, line);
+    put_undefined(r, line);
     ts_json_string(line, "io", ts_io_names[ts_store_io(r->store)->way]);
     ts_json_string(line, "io_reason", ts_store_io(r->store)->reason);
     ts_json_integer(line, "done", r->done);

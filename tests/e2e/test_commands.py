@@ -83,6 +83,21 @@ class Arguments(Case):
 
 
 class Plan(Case):
+    def test_pairs_that_are_not_there_are_said(self):
+        sweep = self.write("quotients.yaml", "task: expression\nexpression: [a/b, a + b]\np: 7\nembed: 8\nhidden: 8\n"
+                                             "steps: 5\n")
+        said = "expression=a/b: no group: not defined for 7 of 49 pairs, which are left out"
+        self.assertIn(said, self.run_program("plan", sweep))
+        output = self.run_program("run", sweep)
+        self.assertIn("the table of case expression=a/b is no group: not defined for 7 of 49 pairs", output)
+        self.assertNotIn("expression=a + b is", output)
+        with open(self.path("quotients.h5.log.jsonl"), encoding="utf-8") as log:
+            start = json.loads(log.readline())
+        self.assertEqual(start["undefined"], [{"case": 0, "pairs": 42, "of": 49}])
+        with h5py.File(self.path("quotients.h5")) as file:
+            self.assertEqual(file["pairs"][...].tolist(), [42, 49])
+            self.assertEqual(file["cases/expression=a_b"].attrs["label"], "a/b mod 7")
+
     def test_plan_writes_nothing_and_predicts(self):
         sweep = self.write("small.yaml", SMALL)
         output = self.run_program("plan", sweep, "--ranks", 4, "--threads", 1)

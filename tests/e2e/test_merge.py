@@ -235,8 +235,8 @@ class Reuse(Parts):
         self.assertNotIn("--reuse", said)
 
 
-# Defaults that no resolved parameters name, and exported files do.
-LATER = {"optimizer": "adam", "warmup": 0, "grokfast": False, "orthograd": False, "weight_decay": 0}
+# Defaults that no resolved parameters name, and exported files do; with those of all keys that came later.
+LATER = {"init_from": "", "optimizer": "adam", "warmup": 0, "grokfast": False, "orthograd": False, "weight_decay": 0}
 
 
 class Choose(Parts):
@@ -272,12 +272,12 @@ class Choose(Parts):
             depth, resolved = file["depth"][:], [json.loads(x) for x in file["sweep/resolved"].asstr()[:]]
         best = min(loss, key=lambda i: (loss[i], i))
         chosen, said = self.exported("--instance", "best")
-        self.assertEqual(chosen, {**LATER, **resolved[best]})
+        self.assertEqual(chosen, {**chosen, **LATER, **resolved[best]})
         self.assertIn(f"instance {best} (", said)
         self.assertIn("exact_loss", said)
         best = min((i for i in loss if depth[i] == 3 and resolved[i]["seed"] != 1), key=loss.get)
-        self.assertEqual(self.exported("--instance", "best", "--where", "depth == 3 and seed != 1")[0],
-                         {**LATER, **resolved[best]})
+        chosen, _ = self.exported("--instance", "best", "--where", "depth == 3 and seed != 1")
+        self.assertEqual(chosen, {**chosen, **LATER, **resolved[best]})
         self.exported("--instance", "best", "--where", "lr > 1", expect=2)  # all of them failed
         self.exported("--instance", "3", "--where", "seed == 3", expect=2)
         self.exported(expect=2)

@@ -42,13 +42,14 @@ TABLE_FIGURES = TRAINING_FIGURES + [
 EXPRESSIONS = """
 task: expression
 p: 7
+split: python
 embed: 16
 hidden: 16
 steps: 100
 checkpoints: {log: 10}
 cases:
   - {expression: a*b, nonzero: true, train_fraction: 0.8}
-  - {expression: a/b, split: python}
+  - {expression: a/b}
   - {expression: a**2 + b, train_fraction: 1, model: [mlp, transformer]}
   - {expression: a + b, nonzero: true}
 """
@@ -544,13 +545,25 @@ def test_a_group_of_one_element_is_drawn(path, folder):
     assert "loss-curves" in pictures, pictures
 
 
+def test_what_an_expression_adds_up(path, folder):
+    from figures.terms import terms_of
+    terms = terms_of({"expression": "-a**2 + 3*b**(1 + 1)/2 - 4", "p": 11, "nonzero": False})
+    half = pow(2, -1, 11)
+    check_equal(terms[0][0].tolist(), [-a * a % 11 for a in range(11)], "of a")
+    check_equal(terms[1][0].tolist(), [(3 * b * b * half - 4) % 11 for b in range(11)], "of b")
+    check_equal(terms_of({"expression": "a/b", "p": 11, "nonzero": False}), None, "of pairs that are not there")
+    check_equal(terms_of({"group": "C11"}), None, "of a group")
+
+
 def test_expressions_are_drawn(path, folder):
     out = run_sweep(EXPRESSIONS, folder)
     pictures, page = draw(out, os.path.join(folder, "figures"))
     assert "cannot be drawn" not in page, page
-    for name in TRAINING_FIGURES + ["logit-similarity", "value-logit-similarity", "embedding-fourier-norms"]:
+    for name in TRAINING_FIGURES + ["logit-similarity", "value-logit-similarity", "embedding-fourier-norms",
+                                    "logit-hypotheses", "neurons-in-two-dimensions"]:
         assert name in pictures, (name, pictures)
-    check_loaded(out)
+    data = toysweep.load(out, curves=False)
+    check_equal(sorted(set(data.pairs.values.ravel().tolist()) - {-1}), [36, 42, 49], "pairs")
 
 
 def test_powers_get_their_figures(path, folder):

@@ -340,5 +340,14 @@ def test_what_is_missing_for_the_library_is_named(path, folder):
         assert last.startswith(words) and last.endswith(f" -m pip install {' '.join(missing)}"), done.stderr
 
 
+def test_a_key_that_came_later_is_an_axis(path, folder):
+    """Resolved parameters have it only where it is not its default."""
+    out = run_sweep("{task: group, group: C5, embed: 8, hidden: 8, steps: 5, train_fraction: 0.8, "
+                    "grid: {split: [torch, python], seed: 1..2}}", folder)
+    loss = toysweep.load(out, curves=False).test_loss
+    check_equal((loss.dims, loss.shape), (("split", "seed"), (2, 2)), "axes")
+    check_equal(loss.split.values.tolist(), ["torch", "python"], "values")
+
+
 if __name__ == "__main__":
     main(globals())

@@ -128,6 +128,12 @@ def test_table_networks_in_numpy_have_the_losses_of_the_program(path, folder):
             assert abs(found - stored) < 1e-6 * stored, f"all_loss: {found}, the program measured {stored}"
 
 
+def test_variants_in_numpy_have_the_losses_of_the_program(path, folder):
+    out = run_sweep(VARIANTS, folder)
+    check_irreps(out)
+    test_table_networks_in_numpy_have_the_losses_of_the_program(out, folder)
+
+
 def test_autoencoders_in_numpy_have_the_losses_of_the_program(path, folder):
     with toysweep.Results(run_sweep(FEATURES, folder)) as results:
         for group, rows in results.cases.values():
@@ -137,12 +143,6 @@ def test_autoencoders_in_numpy_have_the_losses_of_the_program(path, folder):
                 x = np.eye(5)
                 found, stored = ((network.reconstruct(x) - x) ** 2).mean(), group["exact_loss"][row, -1]
                 assert abs(found - stored) < 1e-6 * stored, f"exact_loss of {keys}: {found}, the program: {stored}"
-
-
-def test_variants_in_numpy_have_the_losses_of_the_program(path, folder):
-    out = run_sweep(VARIANTS, folder)
-    check_irreps(out)
-    test_table_networks_in_numpy_have_the_losses_of_the_program(out, folder)
 
 
 def test_permutations_show_their_representations(path, folder):

@@ -11,6 +11,7 @@ import networks
 import toysweep
 from figures.chosen import chosen
 from figures.phases import KNOWN, first_step, phase_handles, reached_words, shade_phases
+from figures.terms import are_tokens, terms_of
 from figures.view import TINY, cut, label, number, panels, some
 
 LOW = 1e-12   # losses below are all as good as 0: scales end here
@@ -26,8 +27,8 @@ TRAIN, TEST, NORM = "#31688e", "#c8553d", "#4b4b4b"
 
 def says_twice(name, keys):
     """Is it a measure in terms of a^m and b^n where these are a and b? Its other form is drawn, then."""
-    return name.startswith("value_") and "m" in keys and all(keys[one] % (keys["p"] - 1) == 1 % (keys["p"] - 1)
-                                                             for one in ("m", "n"))
+    terms = terms_of(keys) if name.startswith("value_") else None
+    return terms is not None and are_tokens(terms)
 
 
 def dataset_of(group, name):

@@ -6,6 +6,7 @@ import numpy as np
 
 from figures import symmetry
 from figures.chosen import chosen
+from figures.terms import terms_of
 
 
 @dataclass
@@ -132,17 +133,17 @@ def elements_of(sample):
     if not irreps:
         return None
     order, n = order_of(group, keys.get("group", ""), irreps), len(group.table)
-    if "m" not in keys:
+    terms = terms_of(keys)
+    if terms is None:
         return Elements(group, irreps, "", np.arange(n), np.arange(n), order, order, order)
-    left, right = (np.array([pow(x, keys[one], n) for x in range(n)]) for one in ("m", "n"))
     prefix = "value_" if "value_logit_similarity" in sample.group else ""
-    return Elements(group, irreps, prefix, left, right, by_power(left, "a", keys["m"]), by_power(right, "b", keys["n"]),
-                    order)
+    rows, columns = (by_values(*term, token) for term, token in zip(terms, "ab"))
+    return Elements(group, irreps, prefix, terms[0][0], terms[1][0], rows, columns, order)
 
 
-def by_power(values, token, exponent):
-    return Order(np.argsort(values, kind="stable"), [], f"{token} sorted by {token}^{exponent}" if exponent > 1 else
-                 "in their own order")
+def by_values(values, words, token):
+    return Order(np.argsort(values, kind="stable"), [], "in their own order" if np.array_equal(values, np.arange(
+        len(values))) else f"{token} sorted by {words}")
 
 
 def mark(axis, rows, columns, size=7):

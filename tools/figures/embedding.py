@@ -8,6 +8,8 @@ from figures.cells import COLOURS, grid_of, says_twice, title_of
 from figures.chosen import chosen
 from figures.fourier import key_frequencies, loudest, real_basis
 from figures.irreps import ALL_IN_VALUES, IN_VALUES
+from figures.symmetry import is_sum
+from figures.terms import terms_of
 from figures.view import Figure, panels, some
 from figures.weights import trained
 
@@ -18,13 +20,12 @@ class Tokens:
     """What tokens a and b stand for on the circle of p places: themselves, or ("value") a^m and b^n mod p."""
 
     def __init__(self, keys, prefix):
-        p = keys.get("p") or int(keys["group"][1:])
-        exponents = [keys["m"], keys["n"]] if prefix else [1, 1]
-        self.p = p
-        self.places = [np.array([pow(x, exponent, p) for x in range(p)]) for exponent in exponents]
+        self.p = keys.get("p") or int(keys["group"][1:])
+        terms = terms_of(keys) if prefix else [(np.arange(self.p), "")] * 2
+        self.places = [places for places, _ in terms]
         self.order = [np.argsort(places, kind="stable") for places in self.places]
-        self.words = [token if not prefix else f"{token}, sorted by {token}^{exponent} mod {p}"
-                      for token, exponent in zip("ab", exponents)]
+        self.words = [token if not prefix else f"{token}, sorted by {words} mod {self.p}"
+                      for token, (_, words) in zip("ab", terms)]
 
     def basis(self, side=0):
         """(components, tokens): constant, cos 1, sin 1, ... of the places; each of length 1, or 0 where it vanishes."""
@@ -39,7 +40,7 @@ def circles(view, prefix, most=MOST_SAMPLES):
     for sample, network in trained(view, 100):
         keys = sample.keys()
         cyclic = keys.get("group", "")[:1] == "C" and keys["group"][1:].isdigit()
-        if ("m" in keys or cyclic and not prefix) and not says_twice(prefix, keys) and network.tokens > 2:
+        if (is_sum(sample) or cyclic and not prefix) and not says_twice(prefix, keys) and network.tokens > 2:
             found.append((sample, network, Tokens(keys, prefix)))
         if len(found) == most:
             break

@@ -13,6 +13,8 @@ from figures.cells import (LEGEND, TEST, TRAIN, draw_named, grid_of, label_steps
 from figures.chosen import chosen
 from figures.phases import PHASES_TEXT, phase_handles, shade_phases
 from figures.irreps import ALL_IN_VALUES, IN_VALUES
+from figures.symmetry import is_other
+from figures.terms import terms_of
 from figures.view import TINY, Figure, panels, some
 
 MOST_NEURONS, MOST_TOKENS, OWNS = 4, 40, 0.85  # share of a neuron's variation from which a frequency owns it
@@ -230,18 +232,15 @@ def name_counts(axis, frequency, width):
 def circle_of(keys, prefix):
     """Tokens in the order of their circle, for the left and the right side. None: not one to one, or no circle."""
     cyclic = re.fullmatch(r"C(\d+)", keys.get("group", ""))
+    terms = terms_of(keys)
     p = int(cyclic[1]) if cyclic else keys.get("p")
-    if p is None or (prefix and "m" not in keys) or "expression" in keys:
+    if p is None or (terms is None and (prefix or not cyclic)):
         return None
     if not prefix:
         return np.arange(p), np.arange(p)
-    orders = []
-    for exponent in (keys["m"], keys["n"]):
-        values = np.array([pow(x, exponent, p) for x in range(p)])
-        if len(np.unique(values)) < p:
-            return None
-        orders.append(np.argsort(values))
-    return tuple(orders)
+    if any(len(np.unique(values)) < p for values, _ in terms):
+        return None
+    return tuple(np.argsort(values) for values, _ in terms)
 
 
 def neuron_plane(activations):
@@ -265,7 +264,7 @@ def neuron_planes(view, prefix):
     drawn = []
     for sample in view.best("train_loss", 100):
         keys = sample.keys()
-        circle = None if says_twice(prefix, keys) else circle_of(keys, prefix)
+        circle = None if says_twice(prefix, keys) or is_other(sample) else circle_of(keys, prefix)
         # On a circle of one place nothing varies.
         network = sample.network() if circle and len(circle[0]) > 1 and len(drawn) < 3 else None
         if network:

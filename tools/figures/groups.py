@@ -38,7 +38,7 @@ def neuron_maps(view, options):
     """Activations of neurons over all pairs (a, b), by irrep, elements in their blocks"""
     lines = []
     for sample, network, elements in groups(view, 8):
-        if elements.prefix == "" and "m" not in sample.keys() and not is_circle(sample):
+        if elements.prefix == "" and not symmetry.is_sum(sample) and not is_circle(sample):
             lines += [(sample, network, elements, *one) for one in loud_neurons(sample, network, elements)]
         if len(lines) >= 6:
             break
@@ -165,7 +165,7 @@ class Matrices:
 def in_its_basis(sample, network, elements):
     """Matrices of each irrep of two dimensions and more that owns enough neurons."""
     group, found = elements.group, []
-    if network.left.shape[1] != network.unembedding.shape[0] or "m" in sample.keys():
+    if network.left.shape[1] != network.unembedding.shape[0] or symmetry.is_sum(sample):
         return found  # neurons do not read the embedding itself
     for i, neurons in owners(sample, elements.prefix).items():
         irrep = elements.irreps[i]

@@ -42,9 +42,9 @@ class Irrep:
 def group_of(results, instance):
     """The group in whose functions an instance is measured: the one that it names, Z_p of sums mod p, or that of the
     table in a file. None: no group, one whose elements stand in a file that the results do not hold, or that of an
-    expression, whose tokens may stand for its elements in any order."""
+    expression which is no sum mod p: tokens may stand for its elements in any order."""
     keys = results.resolved(instance)
-    if "expression" in keys:
+    if "expression" in keys and not has_terms(keys, results.case_of(instance)[0]):
         return None
     files = [value for key, value in keys.items()
              if key != "init_from" and isinstance(value, str) and value.startswith("sha256:")]
@@ -52,6 +52,20 @@ def group_of(results, instance):
     if files and content is None:
         return None
     return make_group(keys.get("group"), keys.get("p"), content)
+
+
+def has_terms(keys, group):
+    """Is the table of a case, with its keys, a sum mod p?"""
+    return "m" in keys or ("expression" in keys and not keys["nonzero"] and "value_logit_similarity" in group)
+
+
+def is_sum(sample):
+    return has_terms(sample.keys(), sample.group)
+
+
+def is_other(sample):
+    """Is it an expression that is no sum mod p?"""
+    return "expression" in sample.keys() and not is_sum(sample)
 
 
 def stored_file(results, digest):
