@@ -19,6 +19,8 @@ enum { INSTANCES = 12 };
 
 // The shapes of support_engine.h, other forms of batches and kernels, and all that there is of updates.
 static const char *const MORE[] = {
+    "task: one_hot\nfeatures: 11\nhidden: 5\ntied: false\nhidden_activation: relu\nl1: 0.01\nsamples: 16\n",
+    "task: independent\nfeatures: 9\nhidden: 4\ntarget: abs\nvalues: [-1, 1]\nbias: false\nbatch: 20\n",
     "task: tree\ndepth: 4\nhidden: 13\nbatch: exact\nimportance: {base: 0.9}\n",
     "task: independent\nfeatures: 9\nhidden: 4\nbatch: 30\nbinary: true\nfeature_probability: 0.1\n",
     "task: group\ngroup: S3\nembed: 5\nhidden: 66\ntrain_fraction: 0.7\n",
