@@ -5,8 +5,8 @@
 
 #define TREE        "task: tree\ndepth: 2\n" // 2 lines; hidden is missing
 #define INDEPENDENT "task: independent\nfeatures: 4\nhidden: 2\n"
-#define FULL        "task: tree\ndepth: 2\nhidden: 3\n" // 3 lines; a sweep of one instance
-#define GROUP_TASK  "task: group\ngroup: S3\n"          // 2 lines
+#define FULL        "task: tree\ndepth: 2\nhidden: 3\n"    // 3 lines; a sweep of one instance
+#define GROUP_TASK  "task: group\ngroup: S3\n"             // 2 lines
 #define MLP         "task: group\ngroup: C5\nmodel: mlp\n" // 3 lines; a sweep of one instance
 
 typedef struct malformed {
