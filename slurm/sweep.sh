@@ -32,6 +32,13 @@
 # shellcheck disable=SC2317 # functions that only `capture` calls
 set -euo pipefail
 
+# As early as can be: what comes before ends the script. Every warning is passed on as USR2, since srun and mpirun would
+# kill the ranks at a TERM before they can save their state. And again until they end, because a launcher that is still
+# starting its ranks drops it.
+child="" signalled=no reminder=""
+remind() { while kill -USR2 "$child" 2>/dev/null; do sleep 2; done; }
+trap 'signalled=yes; [[ -z $child || -n $reminder ]] || { remind & reminder=$!; }' USR1 USR2 XCPU TERM
+
 readonly EXIT_CONTINUE=75   # toysweep: stopped early, run again to continue
 readonly MAX_FRUITLESS=3    # requeues in a row without progress
 
@@ -226,13 +233,6 @@ requeue() { # RESULTS-FILE
 }
 
 # --- Running -------------------------------------------------------------------------------------------------------
-# In the background, because bash runs traps only between commands or in `wait`. Every warning is passed on as USR2, since
-# srun and mpirun would kill the ranks at a TERM before they can save their state. And again until they end, because a
-# launcher that is still starting its ranks drops it.
-child="" signalled=no reminder=""
-remind() { while kill -USR2 "$child" 2>/dev/null; do sleep 2; done; }
-trap 'signalled=yes; [[ -z $child || -n $reminder ]] || { remind & reminder=$!; }' USR1 USR2 XCPU TERM
-
 (($#)) || die 2 "usage: sbatch slurm/sweep.sh SWEEP.yaml [options of toysweep run]"
 # Of an array's tasks one has the array's own number for its job, by which squeue and scontrol mean all of them.
 job=${SLURM_JOB_ID:-}
@@ -246,7 +246,8 @@ find_names "$@"
 name_log
 choose_launcher
 
-# A time limit among the arguments counts, since it comes last.
+# In the background, because bash runs traps only between commands or in `wait`. A time limit among the arguments counts,
+# since it comes last.
 "${launch[@]}" "${program[@]}" run ${limit[@]+"${limit[@]}"} "$@" &
 child=$!
 [[ $signalled == no || -n $reminder ]] || { remind & reminder=$!; }

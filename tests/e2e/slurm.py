@@ -12,11 +12,12 @@ import tempfile
 import time
 import unittest
 
-from processes import TIMEOUT, command_line, environment_of, find_tool, processes
+from processes import TIMEOUT, catches, command_line, environment_of, find_tool, processes
 from support import ENVIRONMENT, TOYSWEEP, long_sweep, sha256
 
 SCRIPT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "slurm", "sweep.sh")
 PROGRAM = os.path.realpath(TOYSWEEP)
+BASH = os.path.realpath("/bin/bash")
 LAUNCHERS = "srun", "mpirun"
 DAEMONS = ["munged", "slurmctld", "slurmd"]
 TOOLS = ["sbatch", "srun", "squeue", "scancel", "scontrol"]
@@ -329,7 +330,8 @@ class Sweep:
 
     def is_in(self, phase):
         return {
-            "launch": lambda: True,  # the script runs; the program perhaps not yet
+            # The script runs, and no warning ends it; the program perhaps not yet.
+            "launch": lambda: any(catches(pid, signal.SIGUSR2) for pid in self.job.ranks(BASH)),
             "start": lambda: os.path.exists(self.file) and self.job.ranks(PROGRAM),
             "training": lambda: self.said("assign"),
             "saving": lambda: self.said("assign") and self.saved(),
