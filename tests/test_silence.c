@@ -133,6 +133,18 @@ TEST(test_an_announcement_holds_until_the_next_sign_of_life) {
     ts_silence_free(w.silence);
 }
 
+// A run may end the moment that a silent rank has done its work.
+TEST(test_who_is_back_is_told_at_once) {
+    world w = begin(120);
+    w.speaks[1] = false;
+    pass(&w, 60, 0.1);
+    expect(&w, 1, 0, 0);
+    ts_silence_heard(w.silence, 1);
+    pass(&w, 0.001, 0.001);
+    expect(&w, 1, 1, 0);
+    ts_silence_free(w.silence);
+}
+
 TEST(test_a_suspended_job_loses_nobody) {
     world w = begin(120);
     pass(&w, 20, 0.1);
@@ -182,6 +194,7 @@ int main(void) {
         cmocka_unit_test(test_a_stop_waits_for_10_seconds),
         cmocka_unit_test(test_who_announces_work_may_be_silent_for_5_times_the_patience_even_at_a_stop),
         cmocka_unit_test(test_an_announcement_holds_until_the_next_sign_of_life),
+        cmocka_unit_test(test_who_is_back_is_told_at_once),
         cmocka_unit_test(test_a_suspended_job_loses_nobody),
         cmocka_unit_test(test_who_does_not_listen_accuses_nobody),
         cmocka_unit_test(test_shorter_patience_shortens_all_that_depends_on_it),

@@ -78,6 +78,8 @@ static void hear(ts_silence *silence, int number, bool announced) {
     p->heard = silence->clock;
     p->announced = announced;
     p->back = p->back || p->warned;
+    if (p->back)
+        silence->due = silence->clock;
     p->warned = false;
 }
 
