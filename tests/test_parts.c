@@ -43,7 +43,7 @@ static void test_small_instances_have_one_part(void **state) {
         assert_int_equal(parts_with("transformer", groups[i], 0.99), 1);
     }
     assert_int_equal(parts_with("mlp", "S6", 0.4), 128);
-    assert_int_equal(parts_with("transformer", "S6", 0.4), 32);
+    assert_int_equal(parts_with("transformer", "S6", 0.4), 64);
 }
 
 static void test_the_fused_transformer_leaves_parts_to_the_general_engine(void **state) {

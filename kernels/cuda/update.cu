@@ -127,21 +127,26 @@ __global__ void __launch_bounds__(THREADS) orthograd(const ts_update_work w) {
 
 // --- Growth ---
 
-// Grid: blocks of columns, instances. A thread a column.
+// Grid: blocks of columns, instances. A thread four columns.
 __global__ void __launch_bounds__(THREADS) grow(const ts_update_work w, int rows, int stride) {
-    int column = (int)blockIdx.x * THREADS + (int)threadIdx.x, instance = (int)blockIdx.y;
+    int column = ((int)blockIdx.x * THREADS + (int)threadIdx.x) * TS_QUAD, instance = (int)blockIdx.y;
     if (column >= stride || w.stopped[instance])
         return;
     float decay = own(w, instance, 0).rates(w).adam.decay;
     if (!(decay > 1))
         return;
     float *at = w.state + (size_t)instance * (size_t)w.state_parts * (size_t)w.padded + w.first + column;
-    float square = 0;
-    for (int r = 0; r < rows; r++)
-        square = fmaf(at[(size_t)r * (size_t)stride], at[(size_t)r * (size_t)stride], square);
-    float factor = growth_factor(decay, square);
-    for (int r = 0; r < rows; r++)
-        at[(size_t)r * (size_t)stride] *= factor;
+    float4 sum = make_float4(0, 0, 0, 0);
+    for (int r = 0; r < rows; r++) {
+        float4 x = quad_at(at + (size_t)r * (size_t)stride);
+        sum = make_float4(fmaf(x.x, x.x, sum.x), fmaf(x.y, x.y, sum.y), fmaf(x.z, x.z, sum.z), fmaf(x.w, x.w, sum.w));
+    }
+    float4 factor = make_float4(growth_factor(decay, sum.x), growth_factor(decay, sum.y), growth_factor(decay, sum.z),
+                                growth_factor(decay, sum.w));
+    for (int r = 0; r < rows; r++) {
+        float4 &x = quad_at(at + (size_t)r * (size_t)stride);
+        x = make_float4(factor.x * x.x, factor.y * x.y, factor.z * x.z, factor.w * x.w);
+    }
 }
 
 // --- Steps ---
@@ -247,7 +252,7 @@ cudaError_t ts_cuda_add_decay(const ts_update_work *work, cudaStream_t stream) {
 }
 
 cudaError_t ts_cuda_grow(const ts_update_work *work, int rows, int stride, cudaStream_t stream) {
-    dim3 grid((unsigned)(stride + THREADS - 1) / THREADS, (unsigned)work->instances);
+    dim3 grid((unsigned)(stride / TS_QUAD + THREADS - 1) / THREADS, (unsigned)work->instances);
     return LAUNCH(grow, grid, dim3(THREADS), 0, stream, *work, rows, stride);
 }
 

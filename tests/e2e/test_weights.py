@@ -32,7 +32,7 @@ SWEEPS = {"tree": "name: tree\ntask: tree\ndepth: 2\nhidden: 3\nsteps: 20\n",
 PUBLISHED = {"W_E": "embed.W_E", "W_pos": "pos_embed.W_pos", "W_Q": "blocks.0.attn.W_Q", "W_K": "blocks.0.attn.W_K",
              "W_V": "blocks.0.attn.W_V", "W_O": "blocks.0.attn.W_O", "W_in": "blocks.0.mlp.W_in",
              "W_out": "blocks.0.mlp.W_out", "W_U": "unembed.W_U"}
-FROM_CURVES = "instance", "step", "irrep_step", "irrep_order", "grokked_step"
+FROM_CURVES = "instance", "step", "irrep_step", "irrep_order", "grokked_step", "grokking_delay", "phase"
 
 
 def bf16(values):

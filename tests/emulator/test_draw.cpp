@@ -31,7 +31,7 @@ __global__ void words_of(const ts_cuda_features data, uint32_t step, uint32_t *b
         bits[item] = draw_word(data, SEED, step, (uint32_t)sample, word);
         for (int before = 0; before < word; before++)
             rank += __popc(draw_word(data, SEED, step, (uint32_t)sample, before));
-        draw_word_values(SEED, step, (uint32_t)sample, rank, bits[item], value + item * 32);
+        draw_word_values(data, SEED, step, (uint32_t)sample, rank, bits[item], value + item * 32);
     }
 }
 

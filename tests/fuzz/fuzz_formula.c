@@ -1,5 +1,6 @@
 // Fuzz target: any bytes as the expression of task `expression`. Refused with a message; or it has one form, which is
 // read to the same values.
+#define _GNU_SOURCE
 #include "fuzz.h"
 #include "task/formula.h"
 
