@@ -13,7 +13,9 @@
 
 #include <math.h>
 
-#ifdef TS_EMULATE
+#if defined __SANITIZE_THREAD__ // is slow, and every operation comes soon
+enum { NETWORKS = 30 };
+#elif defined TS_EMULATE || defined __SANITIZE_ADDRESS__
 enum { NETWORKS = 100 };
 #else
 enum { NETWORKS = 500 };

@@ -96,7 +96,7 @@ test_emulated() {
         gate "lint of the CUDA backend" check_lint_cuda || true
     fi
     if gate "build emulate-thread" build_emulated emulate-thread; then
-        run_tests emulate-thread -L cuda -R '_forward|emulator'
+        run_tests emulate-thread -L cuda -R '_forward|emulator' -E variants # ten minutes, at night
         gate "barriers" tests/emulator/mutate.py build/emulate-thread build/emulate --every 6 || true
     fi
     gate "kernels by nvcc" tools/cuda_report.py || true
