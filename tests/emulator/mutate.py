@@ -49,7 +49,10 @@ def programs(build):
 
 
 def reached(program):
-    """The barriers that it comes to. It has to pass as long as all are in place."""
+    """The barriers that it comes to, as its test has noted them. It has to pass as long as all are in place."""
+    noted = program.with_suffix(".barriers")
+    if noted.is_file() and noted.stat().st_mtime > program.stat().st_mtime:
+        return set(noted.read_text().split())
     with tempfile.NamedTemporaryFile("r") as file:
         if not passes(program, ORDERS[0], TOYSWEEP_EMULATE_BARRIERS=file.name):
             sys.exit(f"{program} fails with every barrier in place")
