@@ -13,8 +13,8 @@ from figures.view import TINY, Figure, html_table, short, some
 
 SIDES = (("left", "#31688e"), ("right", "#c8553d"))
 LOWEST, MOST_SUBGROUPS, MOST_DOTS = 1e-6, 24, 40
-WORDS = {"none": "none", "swap": "embeddings\nswapped", "flip_left": "left sign\nflipped", "flip_right": "right sign\nflipped",
-         "flip_both": "both signs\nflipped", "absolute": "|x| for the\nactivation"}
+WORDS = {"none": "none", "swap": "embeddings\nswapped", "flip_left": "left sign\nflipped",
+         "flip_right": "right sign\nflipped", "flip_both": "both signs\nflipped", "absolute": "|x| for the\nactivation"}
 
 
 def coset_minima(view, options):
@@ -154,7 +154,8 @@ def with_none(cell, split, what):
 
 def rows_of(cell, names, split, losses, known):
     accuracies = with_none(cell, split, "accuracy")
-    return [(cell.name, words_of(name).replace("\n", " "), f"{losses[:, k].mean():.3g}", f"{np.median(losses[:, k]):.3g}",
+    return [(cell.name, words_of(name).replace("\n", " "), f"{losses[:, k].mean():.3g}",
+             f"{np.median(losses[:, k]):.3g}",
              f"{accuracies[:, k].mean():.2%}" if np.isfinite(accuracies[:, k]).all() else "-",
              f"{known[name]:.3g}" if name in known else "") for k, name in enumerate(names)]
 
