@@ -492,6 +492,43 @@ TEST(test_later_keys_leave_identities_as_they_were) {
 }
 
 // As a sweep is walked, keys come and go with their switch, wherever each of them stands.
+static int64_t count_points(const char *text) {
+    ts_sweep *sweep = support_sweep(text);
+    int64_t count = ts_sweep_instances(sweep);
+    ts_sweep_free(sweep);
+    return count;
+}
+
+// `bias` is a choice of places in mlp, and true or false in transformer: true and false mean both.
+TEST(test_true_and_false_are_choices_too) {
+#define TWO "task: group\ngroup: C5\nmodel: [mlp, transformer]\nbias: [false, true]\n"
+    static const char *const SAME[][2] = {{"true", "both"}, {"Yes", "both"}, {"false", "none"}, {"off", "none"}};
+    for (int i = 0; i < 4; i++) {
+        char text[2][128];
+        uint8_t digest[2][32];
+        for (int k = 0; k < 2; k++) {
+            snprintf(text[k], sizeof text[k], "task: group\ngroup: C5\nmodel: mlp\nbias: %s\n", SAME[i][k]);
+            ts_sweep *sweep = support_sweep(text[k]);
+            assert_int_equal(ts_sweep_digest(sweep, digest[k]), TS_OK);
+            ts_sweep_free(sweep);
+        }
+        assert_memory_equal(digest[0], digest[1], 32);
+    }
+    ts_sweep *sweep = support_sweep(TWO);
+    assert_string_equal(ts_sweep_case(sweep, 0)->label, "model=mlp,bias=none");
+    assert_string_equal(ts_sweep_case(sweep, 1)->label, "model=mlp,bias=both");
+    assert_string_equal(ts_sweep_case(sweep, 2)->label, "model=transformer,bias=false");
+    assert_string_equal(ts_sweep_case(sweep, 3)->label, "model=transformer,bias=true");
+    ts_sweep_free(sweep);
+    assert_int_equal(count_points(TWO "where: bias\n"), 2);
+    assert_int_equal(count_points(TWO "where: bias == false and model == mlp\n"), 1);
+    assert_int_equal(count_points(TWO "where: model == transformer or bias == both\n"), 3);
+    assert_int_equal(count_points(TWO "where: model == transformer or not bias != both\n"), 3);
+    assert_int_equal(count_points(TWO "where: bias or model == mlp and bias == none\n"), 3);
+    assert_int_equal(count_points(TWO "exclude: [{bias: true}]\n"), 2);
+#undef TWO
+}
+
 TEST(test_a_switch_makes_its_keys_count) {
     expect(TREE "depth: 1\nhidden: 1\ngrokfast_alpha: 0.5\ngrokfast: [false, true]\nlr: [1, 2]\n",
            "grokfast grokfast_alpha lr", "false 0.98 1|false 0.98 2|true 0.5 1|true 0.5 2|");
@@ -567,6 +604,7 @@ int main(void) {
         cmocka_unit_test(test_spelling_does_not_change_identity),
         cmocka_unit_test(test_the_usual_optimiser_is_in_no_identity),
         cmocka_unit_test(test_later_keys_leave_identities_as_they_were),
+        cmocka_unit_test(test_true_and_false_are_choices_too),
         cmocka_unit_test(test_a_switch_makes_its_keys_count),
         cmocka_unit_test(test_old_sweeps_of_several_tasks_mean_what_they_did),
         cmocka_unit_test(test_out_of_memory_is_survived_anywhere),

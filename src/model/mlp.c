@@ -17,7 +17,9 @@ static const char *const EMBEDDINGS[] = {[TS_MLP_SEPARATE] = "separate",
                                          [TS_MLP_ONE_HOT] = "one_hot",
                                          [TS_MLP_ONE_HOT_SEPARATE] = "one_hot_separate",
                                          NULL};
-static const char *const BIASES[] = {"none", "hidden", "output", "both", NULL};
+enum { NO_BIAS, HIDDEN_BIAS, OUTPUT_BIAS, BOTH_BIASES };
+static const char *const BIASES[] = {
+    [NO_BIAS] = "none", [HIDDEN_BIAS] = "hidden", [OUTPUT_BIAS] = "output", [BOTH_BIASES] = "both", NULL};
 static const char SINGLE_FREQUENCY[] = "single_frequency";
 static const char *const INITS[] = {TS_INIT_NAMES, SINGLE_FREQUENCY, NULL};
 
@@ -28,8 +30,8 @@ static const ts_key KEYS[] = {
     {"embedding", TS_NAME, "separate", 0, 0, EMBEDDINGS, TS_LATER | TS_SHAPES | TS_DEFINES,
      "What stands for tokens: an embedding for each side (separate) or one (shared), before a product with W; or rows "
      "of one matrix (one_hot: f(U[a] + U[b])) or two (one_hot_separate: f(U[a] + V[b]))"},
-    {"bias", TS_NAME, "none", 0, 0, BIASES, TS_LATER | TS_SHAPES | TS_DEFINES,
-     "Where there is a bias, 0 at first: none, in the hidden layer, at the output, or both"},
+    {"bias", TS_NAME, "none", NO_BIAS, BOTH_BIASES, BIASES, TS_LATER | TS_SHAPES | TS_DEFINES,
+     "Where there is a bias, 0 at first: none (or false), in the hidden layer, at the output, or both (or true)"},
     TS_ACTIVATION_KEY,
     TS_INIT_KEYS(INITS),
     TS_NETWORK_KEYS,

@@ -412,7 +412,8 @@ static ts_status take_shifts(opened *o, ts_network *network) {
     return TS_OK;
 }
 
-ts_status ts_network_open(const ts_params *params, const float *parameters, ts_network *network) {
+// narrow or exact (parameters): the weights; the other is NULL.
+static ts_status open_network(const ts_params *params, const float *narrow, const double *exact, ts_network *network) {
     ts_parameter_layout layout;
     params->schema->model->layout(params, &layout);
     opened *o = ts_alloc_zero(1, sizeof *o, "a network's measures");
@@ -432,7 +433,7 @@ ts_status ts_network_open(const ts_params *params, const float *parameters, ts_n
         o->b = ts_slab_take(&o->slab, tokens, sizeof(int));
     }
     for (int64_t i = 0; i < layout.total; i++)
-        o->weights[i] = parameters[i];
+        o->weights[i] = exact ? exact[i] : narrow[i];
     ts_status status = open_route(params, TS_ROLES, o->weights, &network->degree, &o->all);
     if (status != TS_OK)
         return status;
@@ -441,6 +442,14 @@ ts_status ts_network_open(const ts_params *params, const float *parameters, ts_n
     network->parameters = layout.total;
     status = fill_in(params, o, network);
     return status == TS_OK ? take_shifts(o, network) : status;
+}
+
+ts_status ts_network_open(const ts_params *params, const float *parameters, ts_network *network) {
+    return open_network(params, parameters, NULL, network);
+}
+
+ts_status ts_network_open_exact(const ts_params *params, const double *parameters, ts_network *network) {
+    return open_network(params, NULL, parameters, network);
 }
 
 void ts_network_close(ts_network *network) {

@@ -142,4 +142,5 @@ typedef struct ts_network {
 
 // The network with these weights (parameters); free with ts_network_close, also after a fault.
 ts_status ts_network_open(const ts_params *params, const float *parameters, ts_network *network);
+ts_status ts_network_open_exact(const ts_params *params, const double *parameters, ts_network *network);
 void ts_network_close(ts_network *network);
