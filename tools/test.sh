@@ -109,7 +109,7 @@ check_lint() { # .clang-tidy says which checks; build/clang how each file is com
 }
 
 check_scripts() {
-    shellcheck -x .ci/run tools/*.sh slurm/*.sh tests/*.sh tests/*/*.sh
+    shellcheck -x .ci/run tools/*.sh tools/*/*.sh slurm/*.sh tests/*.sh tests/*/*.sh
 }
 
 finish() {
