@@ -452,7 +452,7 @@ double ts_measure_bytes(const ts_params *params, const ts_data *data) {
     sums += on_circle * (square + 2 * wide);
     double irreps = data->symmetry ? data->symmetry->irreps->count : 0;
     double families = charts * (14 * wide + 24 * square + fmin(8 * irreps * square, LOSSES_AT_ONCE / 8.0));
-    families += on_circle * (3 * square + 4 * wide) + 2 * subgroups * hidden + 10 * wide; // interventions: 8 tables
+    families += on_circle * (3 * square + 4 * wide) + 2 * subgroups * hidden + 14 * wide; // interventions: 10 tables
     double at_once = 2 + log2(ts_measure_parts(order));                                   // and the total
     bool residual = params->schema->model->width(params, "head") > 0;
     return sizeof(double) * (at_once * sums + families) + ts_rows_bytes(order, data->table->n_out, hidden, residual);

@@ -187,10 +187,17 @@ static int define(const ts_params *params, ts_graph *g) {
         given = ts_graph_sum(g, given, ts_graph_parameter(g, t.b));
     int hidden = ts_graph_activation(g, ts_network_activation(params), given);
     int logits = ts_graph_product(g, hidden, w_u);
+    int crossed[2] = {y, x};
     if (!is_one_hot(&s)) {
-        x = ts_graph_product(g, x, ts_graph_parameter_rows(g, t.w, 0, s.embed));
-        y = ts_graph_product(g, y, ts_graph_parameter_rows(g, t.w, s.embed, s.embed));
+        int read_left = ts_graph_parameter_rows(g, t.w, 0, s.embed);
+        int read_right = ts_graph_parameter_rows(g, t.w, s.embed, s.embed);
+        crossed[0] = ts_graph_product(g, y, read_left);
+        crossed[1] = ts_graph_product(g, x, read_right);
+        x = ts_graph_product(g, x, read_left);
+        y = ts_graph_product(g, y, read_right);
     }
+    ts_graph_set_role(g, TS_CROSSED_LEFT, crossed[0]);
+    ts_graph_set_role(g, TS_CROSSED_RIGHT, crossed[1]);
     ts_graph_set_role(g, TS_EMBED_LEFT, x);
     ts_graph_set_role(g, TS_EMBED_RIGHT, y);
     ts_graph_set_role(g, TS_HIDDEN, hidden);
