@@ -1,8 +1,11 @@
 // Sweeps: what a file expands to, in which order, with which identities and cases. One file, though a long one: all of
 // it is said in lists of values, read by the same few functions.
+#define _POSIX_C_SOURCE 200809L
 #include "base/digest.h"
+#include "base/file.h"
 #include "support.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -552,6 +555,41 @@ TEST(test_old_sweeps_of_several_tasks_mean_what_they_did) {
 }
 
 // Every allocation fails once; nothing crashes or leaks (the sanitizers tell), and the status says so.
+static char *read_text(const char *folder, const char *name, size_t *bytes) {
+    char path[1024], *text;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_int_equal(ts_file_read(path, 1 << 20, &text, bytes), TS_OK);
+    return text;
+}
+
+// The sweeps that come with the program can be read, say first what they are for, and are in the documentation.
+TEST(test_shipped_sweeps_expand) {
+    size_t bytes;
+    int count = 0;
+    char *page = read_text(TOYSWEEP_SWEEPS "/../docs", "using.md", &bytes), named[300], path[1024];
+    DIR *folder = opendir(TOYSWEEP_SWEEPS);
+    assert_non_null(folder);
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        char *end = strstr(entry->d_name, ".yaml");
+        if (!end)
+            continue;
+        char *text = read_text(TOYSWEEP_SWEEPS, entry->d_name, &bytes);
+        snprintf(path, sizeof path, "%s/%s", TOYSWEEP_SWEEPS, entry->d_name);
+        ts_sweep *sweep = support_sweep_of((ts_sweep_source){.file = path, .text = text, .bytes = bytes});
+        assert_true(ts_sweep_instances(sweep) > 0);
+        assert_memory_equal(text, "# ", 2);
+        snprintf(named, sizeof named, "name: %.*s\n", (int)(end - entry->d_name), entry->d_name);
+        if (!strstr(text, named) || !strstr(page, entry->d_name))
+            fail_msg("%s has another name, or is not in docs/using.md", entry->d_name);
+        ts_sweep_free(sweep);
+        ts_free(text);
+        count++;
+    }
+    assert_true(count > 20);
+    closedir(folder);
+    ts_free(page);
+}
+
 TEST(test_out_of_memory_is_survived_anywhere) {
     static const char text[] = TREE "depth: 1..2\nhidden: [2, 3]\ninstances: 2\nwhere: hidden <= features\n";
     for (int n = 1;; n++) {
@@ -607,6 +645,7 @@ int main(void) {
         cmocka_unit_test(test_true_and_false_are_choices_too),
         cmocka_unit_test(test_a_switch_makes_its_keys_count),
         cmocka_unit_test(test_old_sweeps_of_several_tasks_mean_what_they_did),
+        cmocka_unit_test(test_shipped_sweeps_expand),
         cmocka_unit_test(test_out_of_memory_is_survived_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
