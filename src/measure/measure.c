@@ -385,19 +385,20 @@ static ts_status measure(ts_measuring *measuring, ts_status opened, double *out)
     return status;
 }
 
-// The same of weights.
-static ts_status open_and_measure(ts_measuring *measuring, const float *parameters, double *out) {
+// The same of weights, narrow or exact; the other is NULL.
+static ts_status open_and_measure(ts_measuring *measuring, const float *narrow, const double *exact, double *out) {
     ts_parameter_layout tensors;
     ts_network network = {0};
     bool finite = true;
     measuring->params->schema->model->layout(measuring->params, &tensors);
     for (int64_t i = 0; i < tensors.total; i++)
-        finite = finite && isfinite(parameters[i]);
+        finite = finite && isfinite(exact ? exact[i] : narrow[i]);
     if (!finite) {
         forget(measuring, out);
         return TS_OK;
     }
-    ts_status status = ts_network_open(measuring->params, parameters, &network);
+    ts_status status = exact ? ts_network_open_exact(measuring->params, exact, &network)
+                             : ts_network_open(measuring->params, narrow, &network);
     measuring->network = &network;
     status = measure(measuring, status, out);
     ts_network_close(&network);
@@ -415,13 +416,19 @@ ts_status ts_measure_network(const ts_params *params, const ts_data *data, const
 ts_status ts_measure_weights(const ts_params *params, const ts_data *data, const float *parameters, int64_t step,
                              bool last, const ts_measure_help *help, double *out) {
     ts_measuring measuring = {.params = params, .data = data, .step = step, .last = last, .help = help};
-    return open_and_measure(&measuring, parameters, out);
+    return open_and_measure(&measuring, parameters, NULL, out);
+}
+
+ts_status ts_measure_exact(const ts_params *params, const ts_data *data, const double *parameters, int64_t step,
+                           bool last, const ts_measure_help *help, double *out) {
+    ts_measuring measuring = {.params = params, .data = data, .step = step, .last = last, .help = help};
+    return open_and_measure(&measuring, NULL, parameters, out);
 }
 
 ts_status ts_measure_hindsight(const ts_params *params, const ts_data *data, const float *parameters,
                                const double *final, const ts_measure_help *help, double *out) {
     ts_measuring measuring = {.params = params, .data = data, .final = final, .help = help};
-    return open_and_measure(&measuring, parameters, out);
+    return open_and_measure(&measuring, parameters, NULL, out);
 }
 
 bool ts_measures_hindsight(const ts_params *params, const ts_data *data) {
@@ -445,7 +452,7 @@ double ts_measure_bytes(const ts_params *params, const ts_data *data) {
     sums += on_circle * (square + 2 * wide);
     double irreps = data->symmetry ? data->symmetry->irreps->count : 0;
     double families = charts * (14 * wide + 24 * square + fmin(8 * irreps * square, LOSSES_AT_ONCE / 8.0));
-    families += on_circle * (3 * square + 4 * wide) + 2 * subgroups * hidden + 10 * wide; // interventions: 8 tables
+    families += on_circle * (3 * square + 4 * wide) + 2 * subgroups * hidden + 14 * wide; // interventions: 10 tables
     double at_once = 2 + log2(ts_measure_parts(order));                                   // and the total
     bool residual = params->schema->model->width(params, "head") > 0;
     return sizeof(double) * (at_once * sums + families) + ts_rows_bytes(order, data->table->n_out, hidden, residual);

@@ -70,6 +70,10 @@ double ts_measure_bytes(const ts_params *params, const ts_data *data);
 ts_status ts_measure_weights(const ts_params *params, const ts_data *data, const float *parameters, int64_t step,
                              bool last, const ts_measure_help *help, double *out);
 
+// The same of weights that float32 does not hold: other programs' (weights/weights_reader.h).
+ts_status ts_measure_exact(const ts_params *params, const ts_data *data, const double *parameters, int64_t step,
+                           bool last, const ts_measure_help *help, double *out);
+
 // Those that depend on what was found at the last checkpoint (`final`, its measures), of the weights of an earlier one;
 // all others are NaN. Otherwise as ts_measure_weights.
 ts_status ts_measure_hindsight(const ts_params *params, const ts_data *data, const float *parameters,

@@ -300,6 +300,17 @@ static ts_value default_of(const ts_key *key) {
     return value;
 }
 
+bool ts_key_takes_flags(const ts_key *key) {
+    return key->type == TS_NAME && key->choices && key->minimum != key->maximum;
+}
+
+bool ts_key_flag(const ts_key *key, const char *name, bool *flag) {
+    if (!ts_key_takes_flags(key))
+        return false;
+    *flag = strcmp(name, key->choices[(int)key->maximum]) == 0;
+    return *flag || strcmp(name, key->choices[(int)key->minimum]) == 0;
+}
+
 double ts_key_threshold(const ts_key *key, int i) {
     const char *name = FORMS[TS_NUMBERS_KNOWN][i], *at = strstr(key->fallback, name);
     return strtod(at + strlen(name) + 1, NULL);
