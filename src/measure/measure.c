@@ -159,7 +159,28 @@ ts_measures ts_measures_of(const ts_params *params, const ts_data *data) {
     return (ts_measures){.params = params, .data = data};
 }
 
+ts_measures ts_measures_listed(const ts_params *params, const ts_data *data, const ts_measure_listing *listing) {
+    return (ts_measures){.params = params, .data = data, .listing = listing};
+}
+
+static bool take_listed(ts_measures *m) {
+    ts_measures own = *m;
+    if (own.next == own.listing->count) {
+        m->offset = own.listing->total;
+        m->length = 0;
+        return false;
+    }
+    *m = own.listing->item[own.next];
+    m->params = own.params;
+    m->data = own.data;
+    m->listing = own.listing;
+    m->next = own.next + 1;
+    return true;
+}
+
 bool ts_measures_next(ts_measures *m) {
+    if (m->listing)
+        return take_listed(m);
     m->offset += m->length;
     m->length = 0;
     while (m->length == 0 && m->next < entries()) {
@@ -192,6 +213,25 @@ bool ts_measures_find(ts_measures *m, const char *name) {
         if (strcmp(m->measure->name, name) == 0)
             return true;
     return false;
+}
+
+ts_status ts_measures_make_listing(const ts_params *params, const ts_data *data, ts_measure_listing **listing) {
+    ts_measures m = ts_measures_of(params, data);
+    size_t count = 0;
+    while (ts_measures_next(&m))
+        count++;
+    ts_measure_listing *made = ts_alloc_zero(1, sizeof *made + count * sizeof *made->item, "a case's measures");
+    if (!made)
+        return TS_ERROR_MEMORY;
+    made->total = m.offset;
+    m = ts_measures_of(params, data);
+    while (ts_measures_next(&m)) {
+        made->item[made->count] = m;
+        made->item[made->count].params = NULL;
+        made->item[made->count++].data = NULL;
+    }
+    *listing = made;
+    return TS_OK;
 }
 
 int64_t ts_measures_total(const ts_params *params, const ts_data *data) {
@@ -308,8 +348,13 @@ static void copy_stored(const ts_measure *measure, const void *state, int64_t le
     memcpy(out, measure->dimension[0] ? *(const double *const *)at : at, (size_t)length * sizeof *out);
 }
 
+// Of the case, listed if whoever measures has a listing.
+static ts_measures measures_of(const ts_measuring *measuring) {
+    return ts_measures_listed(measuring->params, measuring->data, measuring->help ? measuring->help->listing : NULL);
+}
+
 static void take_values(const ts_measuring *measuring, const states *s, double *out) {
-    ts_measures m = ts_measures_of(measuring->params, measuring->data);
+    ts_measures m = measures_of(measuring);
     while (ts_measures_next(&m)) {
         const ts_measure *measure = m.measure;
         const void *state = s->of[index_of(m.family)][m.chart];
@@ -338,7 +383,9 @@ static ts_status go(const ts_measuring *measuring, const states *s, double *out)
 }
 
 static void forget(const ts_measuring *measuring, double *out) {
-    for (int64_t i = ts_measures_total(measuring->params, measuring->data) - 1; i >= 0; i--)
+    ts_measures m = measures_of(measuring);
+    int64_t total = m.listing ? m.listing->total : ts_measures_total(measuring->params, measuring->data);
+    for (int64_t i = 0; i < total; i++)
         out[i] = NAN;
 }
 

@@ -176,6 +176,7 @@ ts_status ts_model_schema(const ts_task *task, const ts_model *model, const ts_o
     bool fits = add_keys(schema, ts_common_keys) && add_keys(schema, task->keys) && add_keys(schema, model->keys) &&
                 add_keys(schema, ts_optimizer_keys) && add_keys(schema, optimiser->keys) &&
                 add_keys(schema, ts_step_keys);
+    ts_schema_index(schema);
     return fits ? TS_OK
                 : ts_fail(TS_ERROR_FATAL, "task '%s', model '%s' and optimizer '%s' have more than %d keys", task->name,
                           model->name, optimiser->name, TS_MAX_KEYS);
