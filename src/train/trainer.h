@@ -52,6 +52,12 @@ size_t ts_trainer_most_state_bytes(const ts_trainer *trainer); // that it can ha
 // TS_ERROR_UNIT: it is not this unit's, and the trainer is as before; TS_ERROR_FATAL: the device is lost.
 ts_status ts_trainer_restore(ts_trainer *trainer, const void *state, size_t bytes);
 
+// A new trainer begins where instances that differ in steps and checkpoints alone, and have fewer, ended at `step`:
+// ended (count, of->bytes) are their records, with states (`save: state`), which are used up. What is to be measured at
+// that step is measured again, so that all is as if they had had these steps from the start. TS_ERROR_UNIT, with a
+// message: they do not fit, and the trainer is of no use; TS_ERROR_FATAL: the device is lost.
+ts_status ts_trainer_go_on(ts_trainer *trainer, int64_t step, const ts_record_layout *of, void *ended);
+
 // What a saved state tells of its instances without an engine: steps done, and losses of the last checkpoint that was
 // measured (NaN: there was none, or the model has no such loss).
 enum { TS_LATEST_LOSSES = 3 };
