@@ -1,7 +1,8 @@
 // A trainer as bytes, and back; and one that begins where instances with fewer steps have ended.
-#include "train/trainer_parts.h"
+#include "train/trainer.h"
 
 #include "measure/measure.h"
+#include "train/trainer_parts.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 // Slices of steps between checkpoints; measures into records.
-#include "train/trainer_parts.h"
+#include "train/trainer.h"
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -7,6 +7,7 @@
 #include "model/model.h"
 #include "model/optimiser.h"
 #include "train/divergence.h"
+#include "train/trainer_parts.h"
 
 #include <math.h>
 #include <stdio.h>

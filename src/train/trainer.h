@@ -3,25 +3,11 @@
 // schedules. One thread at a time works on a trainer; different trainers are independent.
 #pragma once
 
-#include "backend/backend.h"
 #include "base/pause.h"
-#include "train/record.h"
+#include "train/trainer_spec.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-typedef struct ts_trainer_spec {
-    const ts_engine *engine;
-    const ts_params *params; // (count), copied
-    int count;
-    const struct ts_data *data;     // of the case; must outlive the trainer
-    const ts_record_layout *layout; // likewise
-    const ts_team *team;  // ranks that train this unit together, each with a trainer of its own that is advanced
-                          // with them; NULL: this one alone
-    struct ts_crew *crew; // threads that help in large steps and measures; NULL: none
-} ts_trainer_spec;
-
-typedef struct ts_trainer ts_trainer;
 
 // TS_ERROR_MEMORY: with fewer instances it may fit.
 ts_status ts_trainer_create(const ts_trainer_spec *spec, ts_trainer **trainer);

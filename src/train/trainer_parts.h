@@ -3,7 +3,7 @@
 
 #include "base/memory.h"
 #include "model/model.h"
-#include "train/trainer.h"
+#include "train/trainer_spec.h"
 
 struct ts_trainer {
     ts_trainer_spec spec;
