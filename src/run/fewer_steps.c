@@ -300,7 +300,7 @@ static ts_status report(const search *s, const char *file) {
 
 // --- Public ---
 
-static ts_status find_in(const ts_sweep *sweep, const char *file, int number, ts_fewer_list *list) {
+static ts_status find_in(const ts_sweep *sweep, const char *file, int number, bool quiet, ts_fewer_list *list) {
     search s = {.sweep = sweep, .case_now = -1};
     ts_reader *reader;
     ts_status status = ts_reader_open(file, &reader);
@@ -312,7 +312,7 @@ static ts_status find_in(const ts_sweep *sweep, const char *file, int number, ts
         status = list_old(&s, reader);
         if (status == TS_OK)
             status = look_through(&s, number, list);
-        if (status == TS_OK)
+        if (status == TS_OK && !quiet)
             status = report(&s, file);
     }
     ts_reader_close(reader);
@@ -324,13 +324,25 @@ static ts_status find_in(const ts_sweep *sweep, const char *file, int number, ts
     return status;
 }
 
-ts_status ts_fewer_steps_find(const ts_sweep *sweep, const char *const *files, int n_files, ts_fewer_list *list) {
+static ts_status find(const ts_sweep *sweep, const char *const *files, int n_files, bool quiet, ts_fewer_list *list) {
     *list = (ts_fewer_list){.files = n_files};
     list->sweep = ts_alloc_zero((size_t)n_files, sizeof *list->sweep, "results files");
     ts_status status = list->sweep ? TS_OK : TS_ERROR_MEMORY;
     for (int i = 0; i < n_files && status == TS_OK; i++)
-        status = find_in(sweep, files[i], i, list);
+        status = find_in(sweep, files[i], i, quiet, list);
     return status;
+}
+
+ts_status ts_fewer_steps_find(const ts_sweep *sweep, const char *const *files, int n_files, ts_fewer_list *list) {
+    return find(sweep, files, n_files, false, list);
+}
+
+int64_t ts_fewer_steps_count(const ts_sweep *sweep, const char *file) {
+    ts_fewer_list list;
+    ts_status status = find(sweep, &file, 1, true, &list);
+    int64_t count = status == TS_OK ? list.count : 0;
+    ts_fewer_steps_free(&list);
+    return count;
 }
 
 void ts_fewer_steps_free(ts_fewer_list *list) {

@@ -23,4 +23,5 @@ typedef struct ts_fewer_list {
 // else of the sweep. Where it has, or has kept no states, a warning says so: they are trained from the start. Free
 // *list in any case.
 ts_status ts_fewer_steps_find(const ts_sweep *sweep, const char *const *files, int n_files, ts_fewer_list *list);
+int64_t ts_fewer_steps_count(const ts_sweep *sweep, const char *file); // those of one file; says nothing
 void ts_fewer_steps_free(ts_fewer_list *list);

@@ -169,7 +169,8 @@ static void log_start(ts_session *r) {
         ts_json_open(line, NULL, '{');
         ts_json_string(line, "file", r->options->reuse[i]);
         ts_json_integer(line, "rows", r->reused_from[i]);
-        ts_json_integer(line, "continued", r->continued[i]);
+        if (r->continued[i] > 0)
+            ts_json_integer(line, "continued", r->continued[i]);
         ts_json_close(line, '}');
     }
     ts_json_close(line, ']');
