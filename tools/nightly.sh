@@ -27,7 +27,7 @@ if [[ -z ${TOYSWEEP_PYTHONS:-} ]]; then
     fi
 fi
 
-tools/setup.sh --tests
+tools/setup.sh --night
 code=0
 for preset in release debug; do # failing allocations only in the second, all else only in the first
     cmake --preset "$preset" -DTOYSWEEP_TESTS=ON
