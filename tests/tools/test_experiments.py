@@ -307,12 +307,14 @@ def test_cosets_and_interventions_are_what_the_file_has(path, folder):
         shares = [float(row[3].rstrip("%")) for row in cells(cosets.coset_minima(view, OPTIONS))]
         assert np.allclose(shares, 100 * group["coset_neurons"][...].mean(axis=0), atol=0.051), shares
         table = cells(cosets.interventions(view, OPTIONS))
-        check_equal([row[1] for row in table[:4]], ["none", "embeddings swapped", "left sign flipped",
-                                                    "right sign flipped"], "interventions")
+        check_equal([row[1] for row in table[:4]], ["none", "inputs swapped", "embeddings swapped", "left sign flipped"],
+                    "interventions")
         names = [toysweep.text(name) for name in group["intervention"][...]]
-        expected = [results.table["test_loss"].mean(), *group["intervention_test_loss"][...].mean(axis=0)]
-        check_equal([row[2] for row in table], [f"{value:.3g}" for value in expected], "mean losses")
-        check_equal(set(names) | {"none"}, set(published.INTERVENTIONS.values), "interventions that are published")
+        means = dict(zip(names, group["intervention_test_loss"][...].mean(axis=0)))
+        means["none"] = results.table["test_loss"].mean()
+        words = {cosets.words_of(name).replace("\n", " "): f"{value:.3g}" for name, value in means.items()}
+        check_equal({row[1]: row[2] for row in table}, words, "mean losses")
+        assert set(published.INTERVENTIONS.values) <= set(means), "interventions that are published"
         counted = sum(sum(count.values()) for count in cosets.counts_of(view.cells[0]))
         near = [(group[f"coset_{side}_minimum"][...] <= 0.1).sum() for side in ("left", "right")]
         check_equal(counted, int(sum(near)), "neurons of subgroups")
