@@ -249,7 +249,8 @@ def test_clock_and_pizza_are_over_the_attention_rate(path, folder):
         check_equal(points.get_array().tolist(), table["attention_rate"].tolist(), "colours")
         names = [cell.name for cell in view.cells]
         check_equal(names[-1], "(a + b) mod 7, attention rate 1", "the cell of a key at its default")
-        check_equal([published.PIZZA.fits({**results.resolved(0), "p": p}) for p in (7, 59)], [False, True], "settings")
+        check_equal([published.PIZZA.fits({**results.resolved(0), "p": p, "d_model": 128}) for p in (7, 59)],
+                    [False, True], "settings")
         choose()
 
 

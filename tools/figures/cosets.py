@@ -3,6 +3,7 @@
 from collections import Counter
 
 import numpy as np
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
@@ -13,8 +14,9 @@ from figures.view import TINY, Figure, html_table, short, some
 
 SIDES = (("left", "#31688e"), ("right", "#c8553d"))
 LOWEST, MOST_SUBGROUPS, MOST_DOTS = 1e-6, 24, 40
-WORDS = {"none": "none", "swap": "inputs\nswapped", "swap_embeddings": "embeddings\nswapped", "flip_left": "left sign\nflipped",
-         "flip_right": "right sign\nflipped", "flip_both": "both signs\nflipped", "absolute": "|x| for the\nactivation"}
+WORDS = {"none": "none", "swap": "inputs\nswapped", "swap_embeddings": "embeddings\nswapped",
+         "flip_left": "left sign\nflipped", "flip_right": "right sign\nflipped", "flip_both": "both signs\nflipped",
+         "absolute": "|x| for the\nactivation"}
 
 
 def coset_minima(view, options):
@@ -111,7 +113,7 @@ def interventions(view, options):
     shown = some(view.has("intervention_all_loss"), MOST_PANELS)
     if not shown:
         return None
-    picture, flat, axes = grid_of(shown, 5.2, 3.4, (8.0, 4.4), sharey=True)
+    picture, flat, axes = grid_of(shown, 5.2, 3.4, (8.0, 4.4), beside=1.4, sharey=True)
     split = "test" if all(cell.is_known("intervention_test_loss") for cell in shown) else "all"
     table, beside = [], False
     for axis, cell in zip(flat, shown):
@@ -134,6 +136,10 @@ def interventions(view, options):
         table += rows_of(cell, names, split, losses, known)
     for axis in axes[:, 0]:
         axis.set_ylabel(f"loss on {split} pairs (nat)")
+    legend_beside(axes, [Line2D([], [], color="#31688e", marker="o", markersize=4, linestyle="", label="instances"),
+                         Line2D([], [], color="black", label="their mean")] + [
+                             Line2D([], [], color="#c8553d", marker="D", linestyle="", markerfacecolor="none",
+                                    label="published mean")] * beside)
     picture.suptitle("What interventions on the embeddings and the activation cost")
     head = ("case", "intervention", f"mean {split} loss", f"median {split} loss", f"mean {split} accuracy")
     return Figure(picture, f"Loss on {split} pairs of the trained networks as they are (none), and with what the hidden "
