@@ -7,7 +7,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-import toysweep
 from figures.cells import MOST_PANELS, grid_of, left_out, legend_beside, name_decades, power_of_ten
 from figures.published import INTERVENTIONS
 from figures.view import TINY, Figure, html_table, short, some
@@ -64,7 +63,7 @@ def lowest_or_power(value, _=None):
 def coset_subgroups(view, options):
     """Of which subgroups' cosets neurons are functions"""
     shown = some(view.has("coset_left_subgroup"), MOST_PANELS)
-    counted = [(cell, counts_of(cell)) for cell in shown]
+    counted = [(cell, counts_of(cell)) for cell in shown if "subgroup" in cell.at[0]]  # their names are there
     counted = [(cell, counts) for cell, counts in counted if counts[0] or counts[1]]
     if not counted:
         return None
@@ -72,7 +71,7 @@ def coset_subgroups(view, options):
     picture, flat, axes = grid_of([cell for cell, _ in counted], 4.2, 3.0, (7.0, 4.2), beside=1.2)
     for axis, (cell, counts) in zip(flat, counted):
         most = [name for name, _ in (counts[0] + counts[1]).most_common(MOST_SUBGROUPS)]
-        names = [toysweep.text(name) for name in cell.at[0]["subgroup"][...]]
+        names = cell.names("subgroup")
         most.sort(key=lambda i: (-order_of(names[i]), i))
         for k, ((_, colour), count) in enumerate(zip(SIDES, counts)):
             axis.bar(np.arange(len(most)) + 0.4 * k - 0.2, [count[i] for i in most], 0.4, color=colour, alpha=0.8)
