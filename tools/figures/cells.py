@@ -357,11 +357,11 @@ def grid_of(shown, width=3.4, height=2.8, alone=(5.2, 4.2), beside=0.0, **option
     return picture, list(axes.flat[:len(shown)]), axes
 
 
-def label_steps(axes, count):
+def label_steps(axes, count, words="training step"):
     """Names the x axis below the lowest panel of each column."""
     columns = axes.shape[1]
     for axis in axes.flat[max(0, count - columns):count]:
-        axis.set_xlabel("training step")
+        axis.set_xlabel(words)
         axis.tick_params(labelbottom=True)
 
 

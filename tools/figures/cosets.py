@@ -5,9 +5,9 @@ from collections import Counter
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from figures.cells import MOST_PANELS, grid_of, left_out, legend_beside, name_decades, power_of_ten
+from figures.cells import (MOST_PANELS, grid_of, label_steps, left_out, legend_beside, name_decades, power_of_ten)
 from figures.published import INTERVENTIONS
 from figures.view import TINY, Figure, html_table, short, some
 
@@ -32,7 +32,7 @@ def coset_minima(view, options):
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(FuncFormatter(lowest_or_power))
         axis.xaxis.set_minor_locator(NullLocator())
-        axis.set_xlabel("smallest C_H of a neuron")
+        axis.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         thresholds = thresholds_of(cell)
         for threshold in thresholds:
             axis.axvline(threshold, color="#888888", linewidth=0.7, linestyle=":")
@@ -40,6 +40,7 @@ def coset_minima(view, options):
         table += [(cell.name, len(cell.instances), f"{threshold:g}", f"{share:.1%}",
                    *(f"{(one[np.isfinite(one)] <= threshold).mean():.1%}" for one in both))
                   for threshold, share in zip(thresholds, shares)]
+    label_steps(axes, len(shown), "smallest C_H of a neuron")
     for axis in axes[:, 0]:
         axis.set_ylabel("neurons of all instances")
     legend_beside(axes, [Patch(color=colour, alpha=0.6, label=f"{side} input") for side, colour in SIDES])

@@ -45,7 +45,7 @@ def mapping(value):
 def differing(values):
     """Of mappings such as {base: 0.1} the number that is another in each: (its name, [number]); None: there is none."""
     parts = [mapping(value) for value in values]
-    if None in parts or len({tuple(part) for part in parts}) > 1:
+    if not parts or None in parts or len({tuple(part) for part in parts}) > 1:
         return None
     for name in parts[0]:
         found = [part[name] for part in parts]
