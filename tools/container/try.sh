@@ -1,20 +1,23 @@
 #!/usr/bin/env bash
 # Runs the steps of Dockerfile and toysweep.def without any container program: two bare Debians made by debootstrap, one
 # that builds and one that runs, then the quickstart's sweep on two ranks as an ordinary user. As root; needs some 6 GB.
-#   tools/container/try.sh [DEBIAN [FOLDER]]     default: bookworm, in a temporary folder
+#   tools/container/try.sh [DEBIAN [FOLDER]]     default: bookworm, in a temporary folder.
+#                                                FOLDER must not be there yet, and is removed at the end
 # Debian's mirror: the environment's MIRROR, else the first one of this machine.
 set -euo pipefail
 
 if [[ ${1:-} == --help ]] || (($# > 2)); then
-    sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"
+    sed -n '2,6s/^# //p' "${BASH_SOURCE[0]}"
     [[ ${1:-} == --help ]] && exit 0
     exit 2
 fi
 debian=${1:-bookworm}
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-folder=${2:-$(mktemp -d)}
-mirror=${MIRROR:-$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
-    sed '/^#/d' | grep -Eo 'https?://[^] ]+' | head -n 1)}
+mirror=${MIRROR:-$(cat /etc/apt/sources.list{,.d/*} 2>/dev/null |
+    sed '/^#/d' | grep -Eo 'https?://[^] ]+' | head -n 1 || true)}
+
+folder=${2:-$(mktemp -du)}
+mkdir "$folder"
 
 finish() {
     local place
