@@ -147,6 +147,17 @@ class MoreSteps(Case):
         self.assert_says(self.go_on(), "'old.h5': instance 1 is damaged", "2 instances go on")
         self.check_same()
 
+    def test_states_of_another_sweep_are_not_in_the_way(self):
+        self.write("a.yaml", MLP)
+        self.train("old.h5")
+        process = self.start_training("a.yaml", "new.h5", "--set", "steps=100000000", "--set", "checkpoints=[40]",
+                                      "--checkpoint-interval", "0.05", "--threads", "1")
+        self.wait_for(lambda: self.states("new.h5"), "a state")
+        kill_family(process)
+        os.unlink(self.path("new.h5"))
+        self.assertIn("3 instances go on", self.go_on())
+        self.check_same()
+
     def test_raised_steps_are_told_how_to_go_on(self):
         self.write("a.yaml", MLP)
         self.train("old.h5")
