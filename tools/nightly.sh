@@ -44,5 +44,6 @@ if (($# == 0)); then # CUDA kernels on the processor: every order of warps, ever
     ctest --test-dir build/emulate --output-on-failure -L cuda || code=1
     ctest --test-dir build/emulate-thread --output-on-failure -L cuda -R '_forward|emulator' || code=1
     tests/emulator/mutate.py build/emulate-thread build/emulate || code=1
+    tools/site.sh || code=1
 fi
 exit "$code"

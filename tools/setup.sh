@@ -100,6 +100,7 @@ if [[ $tests == yes ]]; then
         "mkfs.ext4|e2fsprogs|has_mkfs"
         "Network namespaces|iproute2 util-linux|has_namespaces"
         "ShellCheck|shellcheck|has_command shellcheck"
+        "MkDocs|mkdocs mkdocs-material|has_command mkdocs"
     )
 fi
 

@@ -133,6 +133,7 @@ fi
 build_and_test release -LE nightly -j "$((jobs + 1))" # the longest of them, Slurm's, mostly waits
 gate "format" check_format || true
 gate "scripts" check_scripts || true
+gate "documentation's site" tools/site.sh --quick || true
 build_and_test clang -L 'quick|fuzz'
 gate "lint" check_lint || true
 build_and_test sanitize -LE 'slow|fuzz|nightly'

@@ -1,10 +1,10 @@
 // Cross-entropies of pairs, one by one and of many corrections at once.
 #include "measure/losses.h"
 
+#include "base/quad.h"
 #include "base/sets.h"
 
 #include <math.h>
-#include <stdint.h>
 #include <string.h>
 
 double ts_pair_loss(const double *z, int count, int label) {
@@ -18,50 +18,69 @@ double ts_pair_loss(const double *z, int count, int label) {
     return largest > 0 ? largest + log(exp(-largest) + others) : log1p(others);
 }
 
-// exp(x) for x <= 0, without a branch, so that compilers vectorise loops of it; relative error below 1e-15, 0
-// below -708, NaN for NaN.
-static inline double exp_negative(double x) {
-    static const double coefficient[] = {
-        1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040, 1.0 / 720,
-        1.0 / 120,      1.0 / 24,      1.0 / 6,      0.5,         1,          1};
+// exp(x) for x <= 0: relative error below 1e-15, 0 below -708, NaN for NaN. Powers of r even and odd are added up by
+// themselves, which halves the way from one to the next.
+static inline __attribute__((always_inline)) void take_exponential(ts_quad *at) {
     const double shift = 0x1.8p52; // adding it rounds to a whole number
-    double inside = x <= -708 ? -708 : x, n = inside * 1.4426950408889634 + shift;
-    union {
-        double number;
-        uint64_t bits;
-    } power = {.number = n};
+    const ts_quad smallest = {-708, -708, -708, -708};
+    ts_quad_mask is_tiny = *at <= smallest;
+    ts_quad x = (ts_quad)((~is_tiny & (ts_quad_mask)*at) | (is_tiny & (ts_quad_mask)smallest));
+    ts_quad n = x * 1.4426950408889634 + shift;
+    ts_quad_mask power = ((ts_quad_mask)n + 1023) << 52;
     n -= shift;
-    double r = inside - n * 0x1.62e42fefap-1;
+    ts_quad r = x - n * 0x1.62e42fefap-1;
     r -= n * 0x1.cf79abc9e3b3ap-40;
-    double p = 1.0 / 479001600;
-    for (int i = 0; i < 12; i++)
-        p = p * r + coefficient[i];
-    power.bits = (power.bits + 1023) << 52;
-    return x <= -708 ? 0 : p * power.number;
+    ts_quad s = r * r;
+    ts_quad even = s * (1.0 / 479001600) + 1.0 / 3628800, odd = s * (1.0 / 39916800) + 1.0 / 362880;
+    even = even * s + 1.0 / 40320;
+    odd = odd * s + 1.0 / 5040;
+    even = even * s + 1.0 / 720;
+    odd = odd * s + 1.0 / 120;
+    even = even * s + 1.0 / 24;
+    odd = odd * s + 1.0 / 6;
+    even = even * s + 0.5;
+    odd = odd * s + 1;
+    *at = (ts_quad)(~is_tiny & (ts_quad_mask)((odd * r + (even * s + 1)) * (ts_quad)power));
 }
 
-// The largest of sign x, lane by lane.
+static inline __attribute__((always_inline)) void take_larger(ts_quad *largest, const ts_quad *x) {
+    ts_quad_mask is_larger = *x > *largest;
+    *largest = (ts_quad)((is_larger & (ts_quad_mask)*x) | (~is_larger & (ts_quad_mask)*largest));
+}
+
+// The largest of sign x.
 TS_FOR_EACH_SET static double largest_of(const double *x, double sign, int count) {
-    double lane[TS_LOSS_LANES];
+    double first = sign * x[0], largest = first;
+    ts_quad even = {first, first, first, first}, odd = even;
     int c = 0;
-    for (int i = 0; i < TS_LOSS_LANES; i++)
-        lane[i] = sign * x[0];
-    for (; c + TS_LOSS_LANES <= count; c += TS_LOSS_LANES)
-        for (int i = 0; i < TS_LOSS_LANES; i++)
-            lane[i] = sign * x[c + i] > lane[i] ? sign * x[c + i] : lane[i];
+    for (; c + 2 * TS_QUAD <= count; c += 2 * TS_QUAD) {
+        ts_quad left = sign * *(const ts_quad_at *)(x + c), right = sign * *(const ts_quad_at *)(x + c + TS_QUAD);
+        take_larger(&even, &left);
+        take_larger(&odd, &right);
+    }
+    take_larger(&even, &odd);
+    for (int i = 0; i < TS_QUAD; i++)
+        largest = even[i] > largest ? even[i] : largest;
     for (; c < count; c++)
-        lane[0] = sign * x[c] > lane[0] ? sign * x[c] : lane[0];
-    for (int i = 1; i < TS_LOSS_LANES; i++)
-        lane[0] = lane[i] > lane[0] ? lane[i] : lane[0];
-    return lane[0];
+        largest = sign * x[c] > largest ? sign * x[c] : largest;
+    return largest;
 }
 
 TS_FOR_EACH_SET void ts_exponentials(const double *x, double sign, int count, double *e) {
     double largest = largest_of(x, sign, count);
-    for (int c = 0; c < count; c++)
-        e[c] = exp_negative(sign * x[c] - largest);
-    for (size_t c = (size_t)count; c < ts_loss_stride(count); c++)
-        e[c] = 0;
+    int c = 0;
+    for (; c + TS_QUAD <= count; c += TS_QUAD) {
+        ts_quad own = sign * *(const ts_quad_at *)(x + c) - largest;
+        take_exponential(&own);
+        *(ts_quad_at *)(e + c) = own;
+    }
+    for (; c < (int)ts_loss_stride(count); c += TS_QUAD) {
+        ts_quad own;
+        for (int i = 0; i < TS_QUAD; i++)
+            own[i] = c + i < count ? sign * x[c + i] - largest : -INFINITY;
+        take_exponential(&own);
+        *(ts_quad_at *)(e + c) = own;
+    }
 }
 
 // Sum of e f, lane by lane.

@@ -348,37 +348,42 @@ static int64_t case_bytes(const ts_record_layout *layout, int64_t rows) {
     return bytes;
 }
 
-static int64_t file_bytes(const ts_columns *columns, const ts_record_layout *const *layouts,
-                          const ts_measure_columns *measures) {
+static ts_status count_bytes(ts_columns *columns, const ts_record_layout *const *layouts,
+                             const ts_measure_columns *measures, int64_t *out) {
     const ts_sweep *sweep = columns->sweep;
-    int64_t bytes = FILE_METADATA + ts_origin_bytes(sweep);
+    int64_t bytes;
+    ts_status status = ts_columns_text_bytes(columns, &bytes);
+    bytes += FILE_METADATA + ts_origin_bytes(sweep);
     for (int c = 0; c < columns->count; c++)
-        bytes += dataset_bytes(&columns->column[c].form) + columns->column[c].text_bytes;
+        bytes += dataset_bytes(&columns->column[c].form);
     int numbers = measures->count + ts_format_has_stacks(sweep);
     bytes += (1 + 4 + 8 + 8 * numbers) * ts_sweep_instances(sweep);
     bytes += DATASET_METADATA * (4 + numbers);
     for (int c = 0; c < ts_sweep_cases(sweep); c++)
         bytes += case_bytes(layouts[c], ts_sweep_case(sweep, c)->rows);
-    return bytes;
+    *out = bytes;
+    return status;
 }
 
 int64_t ts_results_size(const ts_sweep *sweep, const ts_record_layout *const *layouts) {
     ts_columns columns;
     ts_measure_columns measures;
     int64_t bytes = 0;
-    if (ts_columns_make(sweep, &columns) == TS_OK && ts_format_measures(sweep, layouts, &measures) == TS_OK)
-        bytes = file_bytes(&columns, layouts, &measures);
+    bool known = ts_columns_make(sweep, &columns) == TS_OK && ts_format_measures(sweep, layouts, &measures) == TS_OK &&
+                 count_bytes(&columns, layouts, &measures, &bytes) == TS_OK;
     ts_columns_free(&columns);
-    return bytes;
+    return known ? bytes : 0;
 }
 
 static ts_status make(const char *path, const char *temporary, ts_columns *columns,
                       const ts_record_layout *const *layouts, const char *backend) {
     ts_measure_columns measures;
+    int64_t bytes = 0;
     ts_status status = ts_format_measures(columns->sweep, layouts, &measures);
+    if (status == TS_OK)
+        status = count_bytes(columns, layouts, &measures, &bytes);
     if (status != TS_OK)
         return status;
-    int64_t bytes = file_bytes(columns, layouts, &measures);
     int error = probe_space(temporary, bytes);
     if (error == 0)
         error = write_file(temporary, columns, layouts, &measures, backend, &status);

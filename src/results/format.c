@@ -152,8 +152,12 @@ bool ts_format_has_stacks(const ts_sweep *sweep) {
 uint32_t ts_format_checksum(const ts_record_layout *layout, int64_t steps_done, uint8_t status, const void *record) {
     uint32_t crc = ts_crc32(0, &steps_done, sizeof steps_done);
     crc = ts_crc32(crc, &status, 1);
-    for (int f = 0; f < layout->count; f++)
-        crc = ts_crc32(crc, (const char *)record + layout->field[f].offset, layout->field[f].bytes);
+    for (int f = 0, next; f < layout->count; f = next) { // fields that lie side by side at once
+        size_t begin = layout->field[f].offset, end = begin + layout->field[f].bytes;
+        for (next = f + 1; next < layout->count && layout->field[next].offset == end; next++)
+            end += layout->field[next].bytes;
+        crc = ts_crc32(crc, (const char *)record + begin, end - begin);
+    }
     return crc;
 }
 

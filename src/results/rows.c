@@ -139,16 +139,14 @@ static void put_field(ts_rows *rows, hid_t dataset, const ts_field *field, const
     }
 }
 
-// Writes one value per row into a column of the root: a transfer per run of consecutive instances.
+// Writes one value per row into a column of the root, where the instances of a case need not lie side by side.
 static void put_column(ts_rows *rows, hid_t dataset, ts_h5_type type, const int64_t *instance, int64_t count,
                        const char *values) {
     ts_h5_form form = ts_format_list(type, ts_sweep_instances(rows->sweep));
-    for (int64_t begin = 0, end; begin < count && rows->h5->status == TS_OK; begin = end) {
-        for (end = begin + 1; end < count && instance[end] == instance[end - 1] + 1;)
-            end++;
-        ts_h5_write(rows->h5, dataset, &form, instance[begin], end - begin,
-                    values + (size_t)begin * ts_h5_item_bytes(form.type));
-    }
+    if (count == 0 || instance[count - 1] - instance[0] == count - 1)
+        ts_h5_write(rows->h5, dataset, &form, instance[0], count, values);
+    else
+        ts_h5_write_items(rows->h5, dataset, &form, instance, count, values);
 }
 
 static void put_root_columns(ts_rows *rows, const ts_record_layout *layout, const int64_t *instance, int64_t count,

@@ -298,12 +298,14 @@ ts_status ts_session_prepare(ts_session *r) {
         return status;
     if (r->comm->rank == 0)
         warn_of_tables(r);
-    status = ts_comm_agree(r->comm, ts_sweep_digest(r->sweep, r->job->digest));
-    if (status == TS_OK)
-        status = open_file(r);
+    status = open_file(r);
     if (status != TS_OK)
         return status;
     if (r->comm->rank == 0)
         status = prepare_leader(r);
-    return ts_comm_agree(r->comm, status);
+    status = ts_comm_agree(r->comm, status);
+    if (status != TS_OK)
+        return status;
+    ts_comm_broadcast(r->comm, &r->pending, sizeof r->pending);
+    return r->pending > 0 ? ts_comm_agree(r->comm, ts_sweep_digest(r->sweep, r->job->digest)) : TS_OK;
 }

@@ -196,7 +196,8 @@ static ts_status fill(const ts_params *params, const ts_data *data, ts_record_la
     // There may be many cases: keep only what is used.
     ts_field *kept = ts_realloc(layout->field, (size_t)layout->count * sizeof *kept, "a record's layout");
     layout->field = kept ? kept : layout->field;
-    return kept ? add_names(data, layout) : TS_ERROR_MEMORY;
+    ts_status status = kept ? add_names(data, layout) : TS_ERROR_MEMORY;
+    return status == TS_OK ? ts_measures_make_listing(params, data, &layout->listing) : status;
 }
 
 ts_status ts_record_layout_make(const ts_params *params, const ts_data *data, ts_record_layout **out) {
@@ -218,6 +219,7 @@ void ts_record_layout_free(ts_record_layout *layout) {
         ts_free(layout->named[i].name);
         ts_free(layout->named[i].alias);
     }
+    ts_free(layout->listing);
     ts_free(layout->step);
     ts_free(layout->field);
     ts_free(layout);
@@ -336,7 +338,8 @@ void ts_record_conclude(const ts_record_layout *layout, const ts_params *params,
                         .read = read_curve,
                         .context = &of,
                         .last = measures,
-                        .scratch = scratch};
+                        .scratch = scratch,
+                        .listing = layout->listing};
     ts_measures_conclude(&curves);
     ts_record_put_measures(layout, checkpoint, true, measures, record);
 }

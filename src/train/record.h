@@ -51,7 +51,8 @@ typedef struct ts_record_layout {
     size_t bytes;    // of one record, a multiple of 8
     ts_named_dimension named[TS_MAX_NAMED];
     int n_named;
-    int64_t measures; // doubles that ts_measure_weights writes
+    int64_t measures;                   // doubles that ts_measure_weights writes
+    struct ts_measure_listing *listing; // the case's measures (measure/measure.h); owned
     // Whether checkpoints before the last one are measured once more, in hindsight, and whether the record has their
     // weights (in weights/ or state/). Where it has not, a trainer keeps those of `kept` checkpoints (ts_record_kept),
     // of `parameters` each.

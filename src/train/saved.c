@@ -56,7 +56,7 @@ static void get_latest(const ts_trainer *t, int i, double loss[TS_LATEST_LOSSES]
     for (; k > 0 && t->spec.layout->step[k] > ts_trainer_steps_of(t->reached[i]);)
         k--;
     for (int l = 0; l < TS_LATEST_LOSSES; l++) {
-        ts_measures m = ts_measures_of(&t->params[i], t->spec.data);
+        ts_measures m = ts_measures_listed(&t->params[i], t->spec.data, t->spec.layout->listing);
         loss[l] = NAN;
         if (k >= 0 && ts_measures_find(&m, ts_latest_loss[l]))
             ts_record_get_measure(t->spec.layout, k, ts_trainer_record_of(t, i), m.offset, 1, &loss[l]);

@@ -97,7 +97,7 @@ static bool stops(ts_trainer *t, int instance) {
     if (ts_schema_find(t->params[instance].schema, "stop") < 0)
         return false;
     const ts_numbers *rule = ts_params_numbers(&t->params[instance], "stop");
-    ts_measures test_loss = ts_measures_of(&t->params[instance], t->spec.data);
+    ts_measures test_loss = ts_measures_listed(&t->params[instance], t->spec.data, t->spec.layout->listing);
     int64_t since = INT64_MAX;
     if (rule->form != TS_NUMBERS_BELOW || !ts_measures_find(&test_loss, "test_loss"))
         return false;
@@ -134,7 +134,7 @@ static ts_status look(ts_trainer *t, const atomic_int *pause, bool *paused) {
 // Whose threads and ranks share what is measured.
 static ts_measure_help help_of(const ts_trainer *t, const atomic_int *pause) {
     const ts_team *team = t->spec.team;
-    ts_measure_help help = {.pause = pause, .crew = t->spec.crew};
+    ts_measure_help help = {.pause = pause, .crew = t->spec.crew, .listing = t->spec.layout->listing};
     if (team) {
         help.rank = team->rank;
         help.ranks = team->size;
@@ -163,7 +163,7 @@ static ts_status measure_finite(ts_trainer *t, int i, bool last, const atomic_in
         return status;
     status = measure(t, i, last, pause);
     if (status == TS_OK)
-        *diverged = ts_divergence_of_losses(&t->params[i], t->spec.data, t->measures);
+        *diverged = ts_divergence_of_losses(t->spec.layout->listing, t->measures);
     return status;
 }
 

@@ -7,9 +7,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LogNorm
 
-from figures import comparison, geometry
+from figures import comparison, diagrams, geometry, scaling
 from figures.cells import step_scale
-from figures.view import TINY, Figure, floor, html_table, label, number, panels, shades, short, views_of
+from figures.view import TINY, Figure, View, floor, html_table, label, number, panels, shades, short, views_of
 
 
 class Width(NamedTuple):
@@ -29,9 +29,11 @@ def per(view):
 
 
 def views(results, rows, loss):
-    """The parts of the sweep, and those that compare side by side."""
+    """All of the sweep, its parts, and those that compare side by side."""
     made = views_of(results, rows, loss)
-    return made + comparison.together(made)
+    whole = View(results, rows, {}, loss)
+    whole.title, whole.figures = "", OF_THE_WHOLE
+    return [whole] * bool(made) + made + comparison.together(made)
 
 
 # --- Loss over the sweep -------------------------------------------------------------------------------------------
@@ -203,4 +205,5 @@ def training_curves(view, options):
 FIGURES = [loss_heatmap, loss_by_width, smallest_width, training_curves, geometry.directions_in_2d,
            geometry.directions_in_3d, geometry.dimensionality_over_sparsity, geometry.weight_geometry,
            geometry.feature_norms]
-COMPARISONS = comparison.FIGURES
+OF_THE_WHOLE = [diagrams.phase_diagram, scaling.loss_exponents, scaling.neurons_with_several_features]
+OF_OTHER_VIEWS = OF_THE_WHOLE + comparison.FIGURES

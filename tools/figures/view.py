@@ -215,9 +215,20 @@ class View:
 
 
 def axis_names(results, rows):
-    """Varying keys with numbers that differ among the rows."""
-    return [name for name in results.varying if name != "seed" and results.table[name].dtype.kind in "if"
-            and len(toysweep.distinct(results.table[name][rows])) > 1]
+    """Varying keys with numbers that differ among the rows; of those that advance together one, `hidden` if it can be."""
+    found = []
+    for name in sorted(results.varying, key=lambda name: name != "hidden"):
+        if name != "seed" and results.table[name].dtype.kind in "if" and \
+                len(toysweep.distinct(results.table[name][rows])) > 1 and \
+                not any(follow(results, rows, name, other) for other in found):
+            found.append(name)
+    return [name for name in results.varying if name in found]
+
+
+def follow(results, rows, name, other):
+    """Do two keys advance together, so that one of them says it all?"""
+    pairs = set(zip(results.table[name][rows].tolist(), results.table[other][rows].tolist()))
+    return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
 
 
 def rows_of_kind(results, kind):
