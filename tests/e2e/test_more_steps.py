@@ -31,7 +31,9 @@ class MoreSteps(Case):
                                 expect=expect)
 
     def go_on(self, *sets, expect=0, more=()):
-        return self.train("new.h5", "steps=70", *sets, expect=expect, more=("--reuse", "old.h5", *more))
+        said = self.train("new.h5", "steps=70", *sets, expect=expect, more=("--reuse", "old.h5", *more))
+        self.assertNotIn("passed over", said)  # states are this sweep's
+        return said
 
     def check_same(self, *sets, expect=0, more=()):
         """new.h5 is as if it had been trained from the start; row by row, so that it is said what is not."""
