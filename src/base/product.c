@@ -98,7 +98,7 @@ void ts_product(int rows, int columns, int depth, const double *a, int a_stride,
         }
 }
 
-double ts_energy(const double *x, size_t count) {
+TS_FOR_EACH_SET double ts_energy(const double *x, size_t count) {
     double lane[8] = {0}, sum = 0;
     size_t i = 0;
     for (; i + 8 <= count; i += 8)
@@ -111,7 +111,7 @@ double ts_energy(const double *x, size_t count) {
     return sum;
 }
 
-void ts_add(double *restrict sum, const double *restrict x, int count) {
+TS_FOR_EACH_SET void ts_add(double *restrict sum, const double *restrict x, int count) {
     for (int i = 0; i < count; i++)
         sum[i] += x[i];
 }

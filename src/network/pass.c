@@ -3,6 +3,7 @@
 #include "network/pass.h"
 
 #include "base/product.h"
+#include "base/sets.h"
 
 #include <math.h>
 #include <string.h>
@@ -20,12 +21,16 @@ typedef struct row {
 
 // --- Operations, row by row ---
 
-static void sum(const row *r) {
-    for (int i = 0; i < r->node->width; i++)
-        r->out[i] = r->in[0][i] + r->node->scale * r->in[1][i];
+TS_FOR_EACH_SET static void take_sum(const double *x, const double *y, double scale, int count, double *restrict out) {
+    for (int i = 0; i < count; i++)
+        out[i] = x[i] + scale * y[i];
 }
 
-static void add_scaled(double *to, const double *from, double scale, int count) {
+static void sum(const row *r) {
+    take_sum(r->in[0], r->in[1], r->node->scale, r->node->width, r->out);
+}
+
+TS_FOR_EACH_SET static void add_scaled(double *to, const double *from, double scale, int count) {
     if (!to)
         return;
     for (int i = 0; i < count; i++)
@@ -56,9 +61,21 @@ static void slice_back(const row *r) {
         add_scaled(r->din[0] + r->node->first, r->dout, 1, r->node->width);
 }
 
-static void activate(const row *r) {
+TS_FOR_EACH_SET static void rectify(const double *x, int count, double *restrict out) {
+    for (int i = 0; i < count; i++)
+        out[i] = x[i] <= 0 ? 0 : x[i]; // as ts_activation_value has it
+}
+
+static void activate_each(const row *r) {
     for (int i = 0; i < r->node->width; i++)
         r->out[i] = ts_activation_value(r->node->activation, r->in[0][i]);
+}
+
+static void activate(const row *r) {
+    if (r->node->activation == TS_RELU)
+        rectify(r->in[0], r->node->width, r->out);
+    else
+        activate_each(r);
 }
 
 static void activate_back(const row *r) {
@@ -156,9 +173,15 @@ static void attend_back(const row *r) {
             *r->din[j] += r->node->scale * p[j] * (r->dout[j] - mean);
 }
 
+// Its first source is added to 0, as all are to those before.
+TS_FOR_EACH_SET static void take_scaled(const double *from, double scale, int count, double *restrict out) {
+    for (int i = 0; i < count; i++)
+        out[i] = 0.0 + scale * from[i];
+}
+
 static void mix(const row *r) {
-    memset(r->out, 0, (size_t)r->node->width * sizeof *r->out);
-    for (int j = 0; j < r->node->inputs - 1; j++)
+    take_scaled(r->in[1], r->in[0][0], r->node->width, r->out);
+    for (int j = 1; j < r->node->inputs - 1; j++)
         add_scaled(r->out, r->in[1 + j], r->in[0][j], r->node->width);
 }
 
