@@ -241,7 +241,7 @@ static void add_kind(const group_losses *m, ts_rows *rows, const room *r, task o
     if (other)
         ts_corrections_all(&m->corrections, of.kind, of.element, r->all);
     else
-        ts_product_of_panels(of.end, m->columns / TS_PANEL, m->n, (const double *const *)r->at, of.factors, r->sums);
+        ts_product_of_panels(of.end, m->columns, m->n, (const double *const *)r->at, of.factors, r->sums, m->columns);
     for (int i = 0; i < 2; i++) {
         if (parts[i].first < parts[i].end && other)
             add_other_losses(m, r, &parts[i]);
