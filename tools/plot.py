@@ -169,9 +169,9 @@ def choose_axes(options, results):
     chosen.panels = None if options.panels is None else () if options.panels == ("none",) else options.panels
     if chosen.axes and len(set(chosen.axes)) != 2:
         raise toysweep.ResultsError(f"--axes {','.join(chosen.axes)}: two different keys are wanted, such as lr,hidden")
-    for option, given, known in (("axes", chosen.axes, results.varying), ("panels", chosen.panels or (), results.varying),
-                                 ("quantity", chosen.quantities, [name for name, column in results.table.items()
-                                                                  if column.dtype.kind in "if" and name != "case"])):
+    columns = [name for name, column in results.table.items() if column.dtype.kind in "if" and name != "case"]
+    for option, given, known in (("axes", chosen.axes, results.varying), ("quantity", chosen.quantities, columns),
+                                 ("panels", chosen.panels or (), results.varying)):
         for name in given:
             if name not in known:
                 raise toysweep.ResultsError(f"{results.path}: --{option} {name}: " + (
@@ -269,7 +269,9 @@ def views_of(page, results, kind, options):
     if chosen.instances:
         rows = rows[np.isin(rows, chosen.instances)]
     try:
-        return KINDS[kind].views(results, rows, options.loss) if len(rows) else []
+        made = KINDS[kind].views(results, rows, options.loss) if len(rows) else []
+        whole = [KINDS[kind].whole(results, rows, options.loss)] if made and hasattr(KINDS[kind], "whole") else []
+        return whole + made
     except toysweep.ResultsError:
         raise
     except Exception as fault:

@@ -13,8 +13,8 @@ from figures.view import TINY, Figure, html_table, short, some
 
 SIDES = (("left", "#31688e"), ("right", "#c8553d"))
 LOWEST, MOST_SUBGROUPS, MOST_DOTS = 1e-6, 24, 40
-WORDS = {"none": "none", "swap": "embeddings\nswapped", "flip_left": "left sign\nflipped", "flip_right": "right sign\nflipped",
-         "flip_both": "both signs\nflipped", "absolute": "|x| for the\nactivation"}
+WORDS = {"none": "none", "swap": "inputs\nswapped", "swap_embeddings": "embeddings\nswapped", "flip_left": "left sign\nflipped",
+         "flip_right": "right sign\nflipped", "flip_both": "both signs\nflipped", "absolute": "|x| for the\nactivation"}
 
 
 def coset_minima(view, options):
@@ -115,8 +115,7 @@ def interventions(view, options):
     split = "test" if all(cell.is_known("intervention_test_loss") for cell in shown) else "all"
     table, beside = [], False
     for axis, cell in zip(flat, shown):
-        names = ["none", *cell.names("intervention")]
-        losses = with_none(cell, split, "loss")
+        names, losses = with_none(cell, split, "loss")
         values = np.maximum(losses, TINY)
         known = INTERVENTIONS.values if split == "test" and INTERVENTIONS.fits(
             view.results.resolved(int(cell.instances[0]))) else {}
@@ -139,28 +138,39 @@ def interventions(view, options):
     head = ("case", "intervention", f"mean {split} loss", f"median {split} loss", f"mean {split} accuracy")
     return Figure(picture, f"Loss on {split} pairs of the trained networks as they are (none), and with what the hidden "
                            "layer reads of the embeddings changed: an instance a dot, bar: mean. Noise N(m, s) is "
-                           "normal, by mean and standard deviation." +
+                           "normal, by mean and standard deviation, once for each token or for each pair. Inputs "
+                           "swapped: what the layer reads of a and of b changes sides; embeddings swapped: they do, "
+                           "before the layer reads them." +
                   (f" Diamonds: published means ({INTERVENTIONS.source})." if beside else "") + left_out(view, shown),
                   html_table(head + ("published mean",) * beside, [row[:len(head) + beside] for row in table]))
 
 
 def with_none(cell, split, what):
-    """(instances, interventions) with the networks as they are first."""
+    """(names, values (instances, interventions)), like ones side by side, the networks as they are first."""
     column = {"loss": f"{split}_loss", "accuracy": f"{split}_accuracy"}[what]
     table = cell.results.table.get(column)
     plain = np.full(len(cell.instances), np.nan) if table is None else table[cell.instances]
-    return np.concatenate([plain[:, None], cell.final(f"intervention_{split}_{what}")], axis=1).astype(float)
+    names = ["none", *cell.names("intervention")]
+    order = sorted(range(len(names)), key=lambda k: (rank_of(names[k]), k))
+    values = np.concatenate([plain[:, None], cell.final(f"intervention_{split}_{what}")], axis=1).astype(float)
+    return [names[k] for k in order], values[:, order]
+
+
+def rank_of(name):
+    """Kinds of interventions in the order of WORDS, noise behind them."""
+    return next((k for k, word in enumerate(WORDS) if name == word), len(WORDS) + name.startswith("pair_"))
 
 
 def rows_of(cell, names, split, losses, known):
-    accuracies = with_none(cell, split, "accuracy")
-    return [(cell.name, words_of(name).replace("\n", " "), f"{losses[:, k].mean():.3g}", f"{np.median(losses[:, k]):.3g}",
+    _, accuracies = with_none(cell, split, "accuracy")
+    return [(cell.name, words_of(name).replace("\n", " "), f"{losses[:, k].mean():.3g}",
+             f"{np.median(losses[:, k]):.3g}",
              f"{accuracies[:, k].mean():.2%}" if np.isfinite(accuracies[:, k]).all() else "-",
              f"{known[name]:.3g}" if name in known else "") for k, name in enumerate(names)]
 
 
 def words_of(name):
-    if name.startswith("noise_"):
-        mean, deviation = name.split("_")[1:]
-        return f"noise\nN({mean}, {deviation})"
+    if "noise_" in name:
+        of, (mean, deviation) = "pair" if name.startswith("pair_") else "token", name.split("_")[-2:]
+        return f"noise by {of}\nN({mean}, {deviation})"
     return WORDS.get(name, name)

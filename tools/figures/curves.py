@@ -148,18 +148,21 @@ def steps_over_train_fraction(view, options):
     first = np.full(results.count, np.inf)
     for cell in cells:
         steps, losses = cell.curves("test_loss")
-        first[cell.instances] = first_step(steps, -losses, -bound)
+        first[cell.instances] = np.maximum(first_step(steps, -losses, -bound), 1)  # no logarithmic scale shows 0
     if not np.isfinite(first).any():
         return None
-    parts = parts_of(results, rows, [name for name in swept(results, rows) if name != "train_fraction"])[:len(COLOURS)]
+    others = [name for name in swept(results, rows) if name != "train_fraction"]
+    parts = parts_of(results, rows, others)[:len(COLOURS)]
     picture, axis = plt.subplots(figsize=(8.2 if len(parts) > 1 else 6.6, 4.4))
-    top, table = 1.7 * first[np.isfinite(first)].max(), []
+    fits = FRACTIONS.fits({**results.resolved(int(rows[0])), "bound": bound})
+    top = 1.7 * max([*first[np.isfinite(first)], *(FRACTIONS.values.values() if fits else ())])
+    table = []
     handles = [draw_over_fraction(axis, results, one, colour, first, top, table, len(parts) == 1)
                for one, colour in zip(parts, COLOURS)]
-    fits = FRACTIONS.fits({**results.resolved(int(rows[0])), "bound": bound})
     if fits:
         axis.plot(*zip(*FRACTIONS.values.items()), "D", color="black", markerfacecolor="none", markersize=6, zorder=4)
-        handles.append(Line2D([], [], color="black", marker="D", linestyle="", markerfacecolor="none", label="published"))
+        handles.append(Line2D([], [], color="black", marker="D", linestyle="", markerfacecolor="none",
+                              label="published"))
         table = [[*line, FRACTIONS.values.get(round(float(line[-3]), 6), "")] for line in table]
     axis.set(yscale="log", xlabel="train fraction", ylabel=f"first step with a test loss below {bound:g}")
     name_decades(axis.yaxis, *axis.get_ylim())
@@ -168,10 +171,11 @@ def steps_over_train_fraction(view, options):
         axis.text(1.01, top, "never", transform=axis.get_yaxis_transform(), va="center", fontsize=9, color="#666666")
     axis.legend(handles=handles, **({"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(parts) > 1 else {}))
     axis.set_title(f"When the test loss is below {bound:g}, by the share of pairs in training")
-    return Figure(picture, f"The first checkpoint with a test loss below {bound:g}: an instance a point, line: the lower "
-                           "median of those that come to it. Crosses at the top: instances that never do" + (", and how many there are." if len(parts) == 1 else ".") +
+    return Figure(picture, f"The first checkpoint with a test loss below {bound:g}: an instance a point, line: the "
+                           "lower median of those that come to it. Crosses at the top: instances that never do" +
+                  (", and how many there are." if len(parts) == 1 else ".") +
                   (f" Diamonds: published ({FRACTIONS.source})." if fits else ""), html_table(
-                      [""] * bool(parts[0][0]) + ["train fraction", "instances", "below the bound, at the lower median"] +
+                      [""] * bool(parts[0][0]) + ["train fraction", "instances", "below it, at the lower median"] +
                       ["published"] * fits, table))
 
 
@@ -183,10 +187,12 @@ def draw_over_fraction(axis, results, part, colour, first, top, table, one_part)
     axis.plot(fractions[did], first[rows][did], "o", color=colour, markersize=4, alpha=0.55, markeredgewidth=0)
     axis.plot(fractions[~did], np.full((~did).sum(), top), "x", color=colour, markersize=5)
     for value in np.unique(fractions[~did]) if one_part else ():
-        axis.annotate(f"{(fractions[~did] == value).sum()}", (value, top), (0, 4), textcoords="offset points", ha="center",
-                      fontsize=7, color="#666666")
+        axis.annotate(f"{(fractions[~did] == value).sum()}", (value, top), (0, 4), textcoords="offset points",
+                      ha="center", fontsize=7, color="#666666")
     middles = [(value, median_step(first[rows][fractions == value])) for value in np.unique(fractions)]
-    axis.plot(*zip(*[one for one in middles if np.isfinite(one[1])] or [(np.nan, np.nan)]), "-", color=colour, linewidth=1.5)
-    table += [[words] * bool(words) + [f"{value:g}", (fractions == value).sum(), reached_words(first[rows][fractions == value])]
-              for value in np.unique(fractions)]
+    axis.plot(*zip(*[one for one in middles if np.isfinite(one[1])] or [(np.nan, np.nan)]), "-", color=colour,
+              linewidth=1.5)
+    for value in np.unique(fractions):
+        own = first[rows][fractions == value]
+        table.append([words] * bool(words) + [f"{value:g}", len(own), reached_words(own)])
     return Line2D([], [], color=colour, marker="o", label=words or "instances and their lower median")

@@ -18,6 +18,8 @@ from figures.view import LABELS, Figure, is_lacking, label, panels, short
 MOST_ROWS, MOST_WRITTEN = 6, 130
 PHASES = (("comprehension", "#8cc084"), ("grokking", "#f2cf63"), ("memorisation", "#e08a63"), ("confusion", "#b3b3c4"))
 LAST = (("left out", "#e3e3e3"), ("in superposition", "#d98c6a"), ("a dimension of its own", "#6a9cc9"))
+FIRST = ("importance", "feature_probability")  # as axes, however few values they have
+OF_TABLES = ("phase", "grokked_step", "test_loss")
 REPRESENTED, OWN = 0.5, 0.9  # |W_i| and dimensionality from which on a feature counts as such
 WORDS = {"grokked_step": "step of grokking", "test_loss": "final test loss (nat)", "phase": "phase"}
 
@@ -112,7 +114,8 @@ def values_of(cells, x, y, quantity):
 def draw_map(axis, cells, x, y, quantity, norm=None):
     """A colour for each cell, with what it stands for written in where they are few."""
     values = values_of(cells, x, y, quantity)
-    image = axis.imshow(values, norm=norm or quantity.scale(values), cmap=quantity.colours(), aspect="auto", origin="lower")
+    image = axis.imshow(values, norm=norm or quantity.scale(values), cmap=quantity.colours(), aspect="auto",
+                        origin="lower")
     axis.set_title(quantity.words, fontsize=9)
     axis.set_xticks(range(len(x.ticks)), x.ticks, rotation=90 if max(map(len, x.ticks)) > 4 else 0)
     axis.set_yticks(range(len(y.ticks)), y.ticks)
@@ -165,7 +168,7 @@ def phase_diagram(view, options):
     for axis in axes:  # instances of other cases may lack the key
         rows = rows[~is_lacking_in(results.table[axis.name][rows])]
     quantities = [column(results, name) for name in chosen.quantities] or (
-        of_features(view) if is_features else [column(results, name) for name in ("phase", "grokked_step", "test_loss")])
+        of_features(view) if is_features else [column(results, name) for name in OF_TABLES])
     quantities = [one for one in quantities if one is not None and np.isfinite(one.values[rows]).any()]
     if not quantities:
         return None
@@ -181,11 +184,11 @@ def is_lacking_in(column):
 
 
 def axes_of(results, rows):
-    """(x, y): those that were asked for, or the two keys with most values; names are along y. None: there are no two."""
+    """(x, y): those that were asked for, or FIRST and the keys with most values, names along y. None: no two."""
     names = list(chosen.axes)
     if not names:
         keys = swept(results, rows)
-        names = sorted(keys, key=lambda name: -len(axis_of(results, rows, name).values))[:2]
+        names = sorted(keys, key=lambda name: (name not in FIRST, -len(axis_of(results, rows, name).values)))[:2]
         names.sort(key=keys.index, reverse=True)
         if len(names) < 2 or set(names) == {"m", "n"}:  # figures.power has those
             return None

@@ -51,15 +51,16 @@ def clock_and_pizza(view, options):
     others = [one for one in MEASURES[1:] if one[0] in table and np.isfinite(table[one[0]][rows]).any()]
     picture, axes = panels(1, len(others), 4.6 if len(others) > 1 else 6.2, 4.4, sharey=True)
     colour = table[key][rows].astype(float) if key else None
-    norm = Normalize(colour.min(), colour.max()) if key else None
+    coloured = {"c": colour, "cmap": "viridis", "norm": Normalize(colour.min(), colour.max())} if key else \
+        {"color": "#31688e"}
     beside = False
     for axis, (name, words) in zip(axes[0], others):
         runs = published_runs(name, "gradient_symmetricity")
         if runs is not None:
             axis.plot(*runs, "o", color="#c9c9c9", markersize=2, markeredgewidth=0, zorder=1, rasterized=True)
             beside = True
-        dots = axis.scatter(table[name][rows], table["gradient_symmetricity"][rows], s=26, zorder=2, cmap="viridis",
-                            norm=norm, c=colour if key else "#31688e", edgecolors="white", linewidths=0.4)
+        dots = axis.scatter(table[name][rows], table["gradient_symmetricity"][rows], s=26, zorder=2,
+                            edgecolors="white", linewidths=0.4, **coloured)
         axis.set(xlabel=words)
     axes[0][0].set(ylabel=MEASURES[0][1], ylim=(min(-0.03, table["gradient_symmetricity"][rows].min() - 0.03), 1.04))
     if key:

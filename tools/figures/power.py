@@ -34,8 +34,8 @@ def by_exponents(view, options):
             draw_map(axis, cells_of(results, part, n, m), n, m, one)
         line[0].set_ylabel(f"{words}\n\nm" if words else "m")
     picture.suptitle("a^m + b^n mod p, by exponents")
-    return Figure(picture, "Median over instances; of phases the most frequent one. Step of grokking: the first checkpoint with 99 % of the test pairs "
-                           "right; the median is of the instances that get there, with how many where not all do; "
+    return Figure(picture, "Median over instances; of phases the most frequent one. Step of grokking: the "
+                           "first checkpoint with 99 % of the test pairs right; the median is of the instances that get there, with how many where not all do; "
                            "a dash where none does. Logits explained: the sum of squared similarities of the logits "
                            "with the characters of a + b, and of a^m + b^n. Blank: not finished, or not part of the "
                            "sweep.")

@@ -8,7 +8,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 import toysweep
 from figures.comparison import COLORS
 from figures.diagrams import REPRESENTED, at_end
-from figures.swept import axis_of, parts_of, swept
+from figures.swept import parts_of, swept
 from figures.view import TINY, Figure, html_table, label, panels, short
 
 MOST_PANELS, MOST_LINES = 6, len(COLORS)
@@ -28,12 +28,14 @@ def loss_exponents(view, options):
         return None
     features = np.array([results.resolved(int(i)).get("features", 0) for i in rows])
     rows = rows[features > results.table["hidden"][rows]]  # where each has a neuron the width is not what is short
-    if not len(rows) or not geometric(axis_of(results, rows, "hidden").values):
+    widths = np.unique(results.table["hidden"][rows])
+    if not geometric(widths):
         return None
     others = [name for name in swept(results, rows) if name != "hidden"]
     parts = parts_of(results, rows, others[-1:])[:MOST_PANELS]
     columns = min(3, len(parts))
-    picture, axes = panels(-(-len(parts) // columns), columns, 4.0 if len(parts) > 1 else 6.4, 3.7, sharex=True, sharey=True)
+    picture, axes = panels(-(-len(parts) // columns), columns, 4.0 if len(parts) > 1 else 6.4, 3.7, sharex=True,
+                           sharey=True)
     table, legend = [], {}
     for axis, (title, part) in zip(axes.flat, parts):
         axis.set_title(title, fontsize=9)
@@ -41,7 +43,9 @@ def loss_exponents(view, options):
             line = draw_power(axis, view, own, colour)
             legend[words] = Line2D([], [], color=colour, marker="o", label=words)
             table.append([title, words, *line] if title else [words, *line])
-        log_axes(axis, axis_of(results, rows, "hidden").values)
+        axis.set_yscale("log")
+        name_widths(axis.xaxis, widths)
+        axis.set_xlim(min(widths) / 1.25, max(widths) * 1.6)
     for axis in axes.flat[len(parts):]:
         axis.set_visible(False)
     picture.supxlabel(label("hidden"), fontsize=10)
@@ -58,7 +62,7 @@ def loss_exponents(view, options):
 
 
 def fit_power(widths, losses):
-    """(exponent, factor) of factor width^exponent, by least squares of logarithms; NaN where there are less than two."""
+    """(exponent, factor) of factor width^exponent, by least squares of logarithms; NaN of less than two."""
     if len(widths) < 2:
         return np.nan, np.nan
     exponent, constant = np.polyfit(np.log(widths), np.log(losses), 1)
@@ -91,12 +95,12 @@ def represented(view, rows):
     return f"{np.mean(shares):.0%}" if shares else "-"
 
 
-def log_axes(axis, widths):
-    axis.set(xscale="log", yscale="log")
-    axis.xaxis.set_major_locator(FixedLocator(widths))
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.xaxis.set_minor_locator(NullLocator())
-    axis.set_xlim(min(widths) / 1.25, max(widths) * 1.6)
+def name_widths(axis, widths):
+    """A logarithmic x axis with ticks at the widths alone."""
+    axis.axes.set_xscale("log")
+    axis.set_major_locator(FixedLocator(widths))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 # --- Neurons with several features ---------------------------------------------------------------------------------
@@ -130,9 +134,7 @@ def neurons_with_several_features(view, options):
                   for width, mean, law in zip(widths, means, expected)]
     axis.set(xlabel=label("hidden"), ylabel="neurons with two features and more")
     if geometric(np.unique(results.table["hidden"][rows])):
-        axis.set_xscale("log")
-        axis.set_xticks(np.unique(results.table["hidden"][rows]), np.unique(results.table["hidden"][rows]))
-        axis.xaxis.set_minor_locator(NullLocator())
+        name_widths(axis.xaxis, np.unique(results.table["hidden"][rows]))
     axis.set_ylim(bottom=-0.02 * axis.get_ylim()[1])
     axis.legend(handles=handles + [Line2D([], [], color="black", linestyle="--", label="n\u00b2 / (4 m)")])
     axis.set_title("Neurons that stand for two features and more")

@@ -43,7 +43,7 @@ def mapping(value):
 
 
 def differing(values):
-    """Of mappings {base: 0.1}, {base: 0.5} the part in which each is another: (its name, [number]); None: there is none."""
+    """Of mappings such as {base: 0.1} the number that is another in each: (its name, [number]); None: there is none."""
     parts = [mapping(value) for value in values]
     if None in parts or len({tuple(part) for part in parts}) > 1:
         return None

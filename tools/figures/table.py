@@ -1,6 +1,7 @@
 """Figures of tables, in the order of the page."""
 
-from figures import attention, cosets, curves, diagrams, embedding, fourier, groups, hypotheses, irreps, neurons, pizza, power, weights
+from figures import (attention, cosets, curves, diagrams, embedding, fourier, groups, hypotheses, irreps, neurons,
+                     pizza, power, weights)
 from figures.cells import View
 
 FIGURES = [
