@@ -454,11 +454,12 @@ static void expect_errors(const char *text, const char *set, const char *errors)
 }
 
 TEST(test_all_errors_are_reported_in_order_of_lines) {
-    expect_errors("task: tree\nhiden: 2\ndepth: two\nwhere: dpth < 2\nsave: fnal\n", NULL,
-                  "x.yaml:2: key 'hiden': unknown; did you mean 'hidden'?\n"
-                  "x.yaml:3: key 'depth': 'two' is not an integer\n"
-                  "x.yaml:4: key 'where': 'dpth' is unknown; did you mean 'depth'?\n"
-                  "x.yaml:5: key 'save': 'fnal' is not one of none, final, checkpoints, state; did you mean 'final'?\n");
+    expect_errors(
+        "task: tree\nhiden: 2\ndepth: two\nwhere: dpth < 2\nsave: fnal\n", NULL,
+        "x.yaml:2: key 'hiden': unknown; did you mean 'hidden'?\n"
+        "x.yaml:3: key 'depth': 'two' is not an integer\n"
+        "x.yaml:4: key 'where': 'dpth' is unknown; did you mean 'depth'?\n"
+        "x.yaml:5: key 'save': 'fnal' is not one of none, final, checkpoints, state; did you mean 'final'?\n");
 }
 
 TEST(test_errors_that_follow_from_others_are_left_out) {
