@@ -87,7 +87,8 @@ def test_a_phase_diagram_is_of_any_two_keys(path, folder):
                 check_equal(int(own.sum()), 4, "instances of a cell")
                 phases, counts = np.unique(table["phase"][own], return_counts=True)
                 check_equal(colours_of(found["phase"])[i, j], phases[counts.argmax()], "phase")
-                check_equal(colours_of(found["final test loss (nat)"])[i, j], np.median(table["test_loss"][own]), "loss")
+                check_equal(colours_of(found["final test loss (nat)"])[i, j], np.median(table["test_loss"][own]),
+                            "loss")
                 steps = np.sort(table["memorised_step"][own])
                 steps = steps[np.isfinite(steps)]
                 expected = steps[(len(steps) - 1) // 2] if len(steps) else np.nan
@@ -100,7 +101,8 @@ def test_a_phase_diagram_is_of_any_two_keys(path, folder):
         check_equal(stopped[is_done].tolist(), (table["steps_done"][is_done] < 200).tolist(), "stopped early")
         choose(axes=("lr", "train_fraction"))
         labels = [axis.get_ylabel() for axis in diagrams.phase_diagram(view, OPTIONS).picture.axes]
-        assert [label.split("\n")[0] for label in labels if "train" in label] == ["weight decay 0", "weight decay 1"], labels
+        check_equal([label.split("\n")[0] for label in labels if "train" in label],
+                    ["weight decay 0", "weight decay 1"], "rows of panels")
         choose()
 
 
@@ -167,8 +169,8 @@ def test_what_becomes_of_features_is_that_of_the_best_instances(path, folder):
                     group, row = results.case_of(int(best))
                     norm, share = (group[name][row, -1] for name in ("feature_norm", "dimensionality"))
                     expected = 0 if norm[-1] < 0.5 else 2 if share[-1] >= 0.9 else 1
-                    check_equal((colours_of(axis)[i, j], last[best], count[best]), (expected, expected, (norm >= 0.5).sum()),
-                                (hidden, base, p))
+                    check_equal((colours_of(axis)[i, j], last[best], count[best]),
+                                (expected, expected, (norm >= 0.5).sum()), (hidden, base, p))
         views = program.feature.views(results, np.arange(results.count), None)
         check_equal({(one.x, one.y) for one in views if hasattr(one, "x")}, {("hidden", "feature_probability")}, "axes")
         check_equal(views[0].cell_name(2, 0.1), "feature_probability 0.1, features 5, hidden 2", "a cell's name")
@@ -203,8 +205,8 @@ def test_neurons_with_several_features_are_counted(path, folder):
             case["weights/W"][...] = w
     with toysweep.Results(out) as results:
         figure = scaling.neurons_with_several_features(view_of(results), OPTIONS)
-        check_equal(cells(figure), [["6", "2", "1.50", "1.50"], ["12", "2", "1.50", "0.75"], ["24", "2", "1.50", "0.38"]],
-                    "means beside n^2 / (4 m)")
+        check_equal(cells(figure), [["6", "2", "1.50", "1.50"], ["12", "2", "1.50", "0.75"],
+                                    ["24", "2", "1.50", "0.38"]], "means beside n^2 / (4 m)")
 
 
 # --- Tables --------------------------------------------------------------------------------------------------------
@@ -245,11 +247,12 @@ def test_clock_and_pizza_are_over_the_attention_rate(path, folder):
             check_equal(len(lines[0].get_xdata()), 1 if name == "circularity" else 2, "published runs of one layer")
         axes = pizza.clock_and_pizza(view, OPTIONS).picture.axes
         points = axes[0].collections[0]
-        check_equal(sorted(points.get_offsets()[:, 1].tolist()), sorted(table["gradient_symmetricity"].tolist()), "points")
+        check_equal(points.get_offsets()[:, 1].tolist(), table["gradient_symmetricity"].tolist(), "points")
         check_equal(points.get_array().tolist(), table["attention_rate"].tolist(), "colours")
         names = [cell.name for cell in view.cells]
         check_equal(names[-1], "(a + b) mod 7, attention rate 1", "the cell of a key at its default")
-        check_equal([published.PIZZA.fits({**results.resolved(0), "p": p}) for p in (7, 59)], [False, True], "settings")
+        check_equal([published.PIZZA.fits({**results.resolved(0), "p": p, "d_model": 128}) for p in (7, 59)],
+                    [False, True], "settings")
         choose()
 
 
@@ -264,7 +267,8 @@ def test_concentration_is_drawn_over_steps(path, folder):
 
 
 def test_steps_below_a_bound_are_over_the_train_fraction(path, folder):
-    sweep = PIZZA.replace("train_fraction: 0.8\n", "").replace("attention_rate: [0, 0.5, 1]", "train_fraction: [0.3, 0.6]")
+    sweep = PIZZA.replace("train_fraction: 0.8\n", "").replace("attention_rate: [0, 0.5, 1]",
+                                                               "train_fraction: [0.3, 0.6]")
     with toysweep.Results(run_sweep(sweep, folder)) as results:
         view, group = view_of(results), None
         check_equal(curves.steps_over_train_fraction(view, OPTIONS), None, "where nothing is below the sweep's bound")
@@ -277,7 +281,8 @@ def test_steps_below_a_bound_are_over_the_train_fraction(path, folder):
                 group, row = results.case_of(int(instance))
                 below = np.flatnonzero(group["test_loss"][row] <= chosen.bound)
                 first += [int(group["step"][below[0]])] if len(below) else []
-            expected.append([f"{fraction:g}", "2", f"{len(first)} of 2" + (f", at {max(1, min(first))}" if first else "")])
+            when = f", at {max(1, min(first))}" if first else ""
+            expected.append([f"{fraction:g}", "2", f"{len(first)} of 2{when}"])
         check_equal(cells(figure), expected, "the table")
         choose()
 

@@ -3,18 +3,19 @@
 from collections import Counter
 
 import numpy as np
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-import toysweep
 from figures.cells import MOST_PANELS, grid_of, left_out, legend_beside, name_decades, power_of_ten
 from figures.published import INTERVENTIONS
 from figures.view import TINY, Figure, html_table, short, some
 
 SIDES = (("left", "#31688e"), ("right", "#c8553d"))
 LOWEST, MOST_SUBGROUPS, MOST_DOTS = 1e-6, 24, 40
-WORDS = {"none": "none", "swap": "inputs\nswapped", "swap_embeddings": "embeddings\nswapped", "flip_left": "left sign\nflipped",
-         "flip_right": "right sign\nflipped", "flip_both": "both signs\nflipped", "absolute": "|x| for the\nactivation"}
+WORDS = {"none": "none", "swap": "inputs\nswapped", "swap_embeddings": "embeddings\nswapped",
+         "flip_left": "left sign\nflipped", "flip_right": "right sign\nflipped", "flip_both": "both signs\nflipped",
+         "absolute": "|x| for the\nactivation"}
 
 
 def coset_minima(view, options):
@@ -62,7 +63,7 @@ def lowest_or_power(value, _=None):
 def coset_subgroups(view, options):
     """Of which subgroups' cosets neurons are functions"""
     shown = some(view.has("coset_left_subgroup"), MOST_PANELS)
-    counted = [(cell, counts_of(cell)) for cell in shown]
+    counted = [(cell, counts_of(cell)) for cell in shown if "subgroup" in cell.at[0]]  # their names are there
     counted = [(cell, counts) for cell, counts in counted if counts[0] or counts[1]]
     if not counted:
         return None
@@ -70,7 +71,7 @@ def coset_subgroups(view, options):
     picture, flat, axes = grid_of([cell for cell, _ in counted], 4.2, 3.0, (7.0, 4.2), beside=1.2)
     for axis, (cell, counts) in zip(flat, counted):
         most = [name for name, _ in (counts[0] + counts[1]).most_common(MOST_SUBGROUPS)]
-        names = [toysweep.text(name) for name in cell.at[0]["subgroup"][...]]
+        names = cell.names("subgroup")
         most.sort(key=lambda i: (-order_of(names[i]), i))
         for k, ((_, colour), count) in enumerate(zip(SIDES, counts)):
             axis.bar(np.arange(len(most)) + 0.4 * k - 0.2, [count[i] for i in most], 0.4, color=colour, alpha=0.8)
@@ -111,7 +112,7 @@ def interventions(view, options):
     shown = some(view.has("intervention_all_loss"), MOST_PANELS)
     if not shown:
         return None
-    picture, flat, axes = grid_of(shown, 5.2, 3.4, (8.0, 4.4), sharey=True)
+    picture, flat, axes = grid_of(shown, 5.2, 3.4, (8.0, 4.4), beside=1.4, sharey=True)
     split = "test" if all(cell.is_known("intervention_test_loss") for cell in shown) else "all"
     table, beside = [], False
     for axis, cell in zip(flat, shown):
@@ -134,6 +135,10 @@ def interventions(view, options):
         table += rows_of(cell, names, split, losses, known)
     for axis in axes[:, 0]:
         axis.set_ylabel(f"loss on {split} pairs (nat)")
+    legend_beside(axes, [Line2D([], [], color="#31688e", marker="o", markersize=4, linestyle="", label="instances"),
+                         Line2D([], [], color="black", label="their mean")] + [
+                             Line2D([], [], color="#c8553d", marker="D", linestyle="", markerfacecolor="none",
+                                    label="published mean")] * beside)
     picture.suptitle("What interventions on the embeddings and the activation cost")
     head = ("case", "intervention", f"mean {split} loss", f"median {split} loss", f"mean {split} accuracy")
     return Figure(picture, f"Loss on {split} pairs of the trained networks as they are (none), and with what the hidden "

@@ -27,11 +27,12 @@ PIZZA = Published("Zhong et al. 2023, width 128, one vocabulary",
                   {(0, 0.45): 0.9922, (0.55, 0.6): 0.9771, (0.7, 0.75): 0.7911, (0.9, 0.95): 0.5310})
 
 # {intervention: mean test loss} of 128 runs.
-INTERVENTIONS = Published("the paper on coset circuits, 128 seeds", {"task": "group", "group": "S5", "model": "mlp", "embed": 256,
-                                                           "hidden": 128, "train_fraction": 0.4},
-                          {"none": 1.97e-6, "swap_embeddings": 4.76, "flip_left": 22.39, "flip_right": 22.36, "flip_both": 1.97e-6,
-                           "absolute": 3.69e-13, "pair_noise_0_0.1": 2.96e-6, "pair_noise_0_1": 0.0017,
-                           "pair_noise_1_1": 0.029, "pair_noise_-1_1": 0.0021})
+INTERVENTIONS = Published("the paper on coset circuits, 128 seeds",
+                          {"task": "group", "group": "S5", "model": "mlp", "embed": 256, "hidden": 128,
+                           "train_fraction": 0.4},
+                          {"none": 1.97e-6, "swap_embeddings": 4.76, "flip_left": 22.39, "flip_right": 22.36,
+                           "flip_both": 1.97e-6, "absolute": 3.69e-13, "pair_noise_0_0.1": 2.96e-6,
+                           "pair_noise_0_1": 0.0017, "pair_noise_1_1": 0.029, "pair_noise_-1_1": 0.0021})
 
 # {fraction: first step with a test loss below 0.01} of one run each.
 FRACTIONS = Published("Nanda et al. 2023, one run each",
