@@ -433,7 +433,7 @@ bool ts_measures_hindsight(const ts_params *params, const ts_data *data) {
 
 // Of the families that take most, about: of each chart those of irreps, and those of circles.
 double ts_measure_bytes(const ts_params *params, const ts_data *data) {
-    enum { TABLES = 256000000 }; // bytes of irreps' factors (group_losses.c)
+    enum { TABLES = 256000000 }; // bytes of irreps' factors (corrections.c)
     if (!data->table)
         return 0;
     int order = data->table->n, circles = data->symmetry ? data->symmetry->circles : 0;
