@@ -289,6 +289,24 @@ void ts_comm_leave(const ts_comm *comm, int code) {
     _exit(code);
 }
 
+// Until the request is done: what others are at may take long, and a rank that waits is not to take the processor from
+// one that works, as MPI's own calls do.
+static void wait_for(MPI_Request *request) {
+    static const double SHORTEST = 1e-5, LONGEST = 2e-3;
+    int done = 0;
+    MPI_Test(request, &done, MPI_STATUS_IGNORE);
+    for (double pause = SHORTEST; !done; pause = pause < LONGEST ? 2 * pause : LONGEST) {
+        ts_sleep(pause);
+        MPI_Test(request, &done, MPI_STATUS_IGNORE);
+    }
+}
+
+static void broadcast(void *bytes, int size, int from) {
+    MPI_Request request;
+    MPI_Ibcast(bytes, size, MPI_BYTE, from, MPI_COMM_WORLD, &request);
+    wait_for(&request);
+}
+
 ts_status ts_comm_agree(const ts_comm *comm, ts_status mine) {
     if (!is_shared(comm))
         return mine;
@@ -296,11 +314,13 @@ ts_status ts_comm_agree(const ts_comm *comm, ts_status mine) {
     struct {
         int status, rank;
     } worst, own_status = {mine, comm->rank};
-    MPI_Allreduce(&own_status, &worst, 1, MPI_2INT, MPI_MAXLOC, MPI_COMM_WORLD);
+    MPI_Request request;
+    MPI_Iallreduce(&own_status, &worst, 1, MPI_2INT, MPI_MAXLOC, MPI_COMM_WORLD, &request);
+    wait_for(&request);
     char message[TS_MESSAGE_BYTES];
     if (worst.status != TS_OK) {
         snprintf(message, sizeof message, "%s", ts_message());
-        MPI_Bcast(message, sizeof message, MPI_CHAR, worst.rank, MPI_COMM_WORLD);
+        broadcast(message, sizeof message, worst.rank);
     }
     end_waiting();
     if (worst.status == TS_OK)
@@ -314,7 +334,7 @@ void ts_comm_broadcast(const ts_comm *comm, void *bytes, size_t size) {
     begin_waiting();
     for (size_t at = 0; at < size; at += 1 << 30) {
         size_t piece = size - at < 1 << 30 ? size - at : 1 << 30;
-        MPI_Bcast((char *)bytes + at, (int)piece, MPI_BYTE, 0, MPI_COMM_WORLD);
+        broadcast((char *)bytes + at, (int)piece, 0);
     }
     end_waiting();
 }

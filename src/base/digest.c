@@ -29,6 +29,13 @@ void ts_sha256_end(ts_sha256_stream *stream, uint8_t digest[TS_SHA256_BYTES]) {
     EVP_MD_CTX_free((EVP_MD_CTX *)stream);
 }
 
+void ts_sha256_again(ts_sha256_stream *stream, const void *bytes, size_t length, uint8_t digest[TS_SHA256_BYTES]) {
+    EVP_MD_CTX *context = (EVP_MD_CTX *)stream;
+    require(EVP_DigestInit_ex(context, NULL, NULL)); // of the kind that it has
+    require(EVP_DigestUpdate(context, bytes, length));
+    require(EVP_DigestFinal_ex(context, digest, NULL));
+}
+
 void ts_sha256(const void *bytes, size_t length, uint8_t digest[TS_SHA256_BYTES]) {
     ts_sha256_stream *stream = ts_sha256_begin();
     ts_sha256_feed(stream, bytes, length);

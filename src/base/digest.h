@@ -14,6 +14,10 @@ ts_sha256_stream *ts_sha256_begin(void);
 void ts_sha256_feed(ts_sha256_stream *stream, const void *bytes, size_t length);
 void ts_sha256_end(ts_sha256_stream *stream, uint8_t digest[TS_SHA256_BYTES]);
 
+// ts_sha256 with a stream of which nothing is under way, for many digests one after the other: to set one up takes
+// longer than some hundred bytes.
+void ts_sha256_again(ts_sha256_stream *stream, const void *bytes, size_t length, uint8_t digest[TS_SHA256_BYTES]);
+
 // 64 lower-case hexadecimal digits and a NUL.
 void ts_sha256_text(const uint8_t digest[TS_SHA256_BYTES], char text[TS_SHA256_HEX]);
 

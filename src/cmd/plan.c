@@ -30,7 +30,7 @@ static const ts_option OPTIONS[] = {
     {0},
 };
 
-// Calibration takes about this long in all, whatever the sweep.
+// Calibration takes about this long in all, whatever the sweep: what takes longer for one step is only predicted.
 static const double CALIBRATION_SECONDS = 2;
 static const double HANDOUT_SECONDS = 0.0025, LONGEST_MEASURE = 0.5;
 enum { CASES_SHOWN = 60 };
@@ -65,13 +65,16 @@ static ts_status time_case(plan *p, int index, double budget, double *seconds) {
     ts_status status = weights && measures ? engine->create(&spec, &training) : TS_ERROR_MEMORY;
     if (status == TS_OK) {
         double fixed = ts_clock() - start;
-        int64_t steps = ts_params_integer(&params, "steps"), done = 0, reached = 0;
+        int64_t steps = ts_params_integer(&params, "steps"), done = 0, counted = 0, reached = 0;
         for (int64_t slice = 1; status == TS_OK && done < steps && spent < budget; slice *= 2) {
             int64_t to = steps - done < slice ? steps : done + slice;
             start = ts_clock();
             status = engine->train(training, done, to, &reached);
-            if (done > 0 || to == steps) // the first slice warms up
-                spent += ts_clock() - start;
+            double seconds_now = ts_clock() - start;
+            if (done > 0 || to == steps || seconds_now > budget) { // the first slice warms up, unless it is long
+                spent += seconds_now;
+                counted += to - done;
+            }
             done = to;
         }
         if (status == TS_OK)
@@ -82,8 +85,7 @@ static ts_status time_case(plan *p, int index, double budget, double *seconds) {
             status = ts_measure_weights(&params, data, weights, 0, false, NULL, measures); // as all but one
             measuring = ts_clock() - start;
         }
-        double timed = done > 1 ? (double)(done - 1) : 1; // without the first slice, of one step
-        *seconds = fixed + (double)steps * spent / timed + (double)layout->checkpoints * measuring;
+        *seconds = fixed + (double)steps * spent / (double)counted + (double)layout->checkpoints * measuring;
         engine->destroy(training);
     }
     ts_free(weights);
@@ -113,7 +115,7 @@ static ts_status calibrate(plan *p) {
     qsort_r(p->order, (size_t)p->job->cases, sizeof *p->order, most_work_first, p);
     for (int i = 0; i < p->job->cases; i++) {
         int index = p->order[i];
-        if (ts_clock() < end) {
+        if (ts_clock() < end && ts_job_step_seconds(p->job, index) < CALIBRATION_SECONDS) {
             ts_status status = time_case(p, index, budget, &p->cost[index]);
             if (status != TS_OK)
                 return status;
@@ -121,7 +123,7 @@ static ts_status calibrate(plan *p) {
             measured += p->cost[index];
             p->calibrated++;
         } else {
-            p->cost[index] *= measured / predicted;
+            p->cost[index] *= predicted > 0 ? measured / predicted : 1;
         }
     }
     return TS_OK;

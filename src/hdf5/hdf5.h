@@ -89,6 +89,9 @@ int64_t ts_h5_total_bytes(const ts_h5_form *form); // in memory, of the whole
 // --- Data: rows first .. first + count - 1 of the first dimension (a scalar: 0, 1), whole rows, as they lie
 // in the file. Split into transfers of at most `limit` bytes. ---
 void ts_h5_write(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count, const void *data);
+// The same of items of a list (rank 1) here and there: data[i] goes to row[i], ascending.
+void ts_h5_write_items(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, const int64_t *row, int64_t count,
+                       const void *data);
 void ts_h5_read(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count, void *data);
 
 // --- Attributes ---

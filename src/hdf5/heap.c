@@ -9,21 +9,23 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { START_BYTES = 1 << 16, COLLECTION_HEAD = 16, OBJECT_HEAD = 16, LARGEST_COLLECTION = 1 << 28 };
+enum { START_BYTES = 1 << 16, COLLECTION_HEAD = 16, OBJECT_HEAD = 16 };
+enum { USUAL_COLLECTION = 4096, LARGEST_COLLECTION = 1 << 28 };
 
-static uint64_t number(const unsigned char *bytes, int count) {
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "numbers lie in the file as in memory");
+
+static uint64_t number(const unsigned char *bytes, size_t count) {
     uint64_t value = 0;
-    for (int i = count - 1; i >= 0; i--)
-        value = value << 8 | bytes[i];
+    memcpy(&value, bytes, count);
     return value;
 }
 
-// False at the end of the file, or with *status set if it cannot be read.
-static bool read_at(int fd, void *bytes, size_t size, uint64_t offset, ts_status *status) {
+// How many bytes there are up to the end of the file; 0, with *status set, if it cannot be read.
+static size_t read_at(int fd, void *bytes, size_t size, uint64_t offset, ts_status *status) {
     ssize_t got = ts_file_read_at(fd, bytes, size, (int64_t)offset);
     if (got < 0)
         *status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read the results file");
-    return got == (ssize_t)size;
+    return got < 0 ? 0 : (size_t)got;
 }
 
 // The object at `at` of a collection (number, use count, reserved, size; 16 bytes each), or NULL if it does
@@ -50,30 +52,56 @@ static bool is_sound(const unsigned char *bytes, size_t size) {
     return true;
 }
 
-// Reads the collection at `address` and checks it.
+static bool reserve(ts_heap *heap, size_t size) {
+    if (size <= heap->capacity)
+        return true;
+    unsigned char *grown = ts_realloc(heap->bytes, size, "texts of the results file");
+    if (!grown) {
+        heap->status = TS_ERROR_MEMORY;
+        return false;
+    }
+    heap->bytes = grown;
+    heap->capacity = size;
+    return true;
+}
+
+// Reads the collection at `address` and checks it. Most are of the size of a page, and read at once.
 static bool load(ts_heap *heap, uint64_t address) {
-    unsigned char head[COLLECTION_HEAD];
     if (heap->address == address && heap->bytes)
         return true;
-    heap->address = 0;
-    if (address == 0 || address > INT64_MAX || !read_at(heap->fd, head, sizeof head, address, &heap->status))
+    heap->address = heap->next = 0;
+    if (address == 0 || address > INT64_MAX || !reserve(heap, USUAL_COLLECTION))
         return false;
-    uint64_t size = number(head + 8, 8);
-    if (memcmp(head, "GCOL", 4) != 0 || size < COLLECTION_HEAD || size > LARGEST_COLLECTION)
+    size_t got = read_at(heap->fd, heap->bytes, USUAL_COLLECTION, address, &heap->status);
+    if (got < COLLECTION_HEAD)
         return false;
-    if (size > heap->size || !heap->bytes) {
-        unsigned char *grown = ts_realloc(heap->bytes, (size_t)size, "texts of the results file");
-        if (!grown) {
-            heap->status = TS_ERROR_MEMORY;
-            return false;
-        }
-        heap->bytes = grown;
-    }
+    uint64_t size = number(heap->bytes + 8, 8);
+    if (memcmp(heap->bytes, "GCOL", 4) != 0 || size < COLLECTION_HEAD || size > LARGEST_COLLECTION ||
+        !reserve(heap, (size_t)size))
+        return false;
     heap->size = (size_t)size;
-    if (!read_at(heap->fd, heap->bytes, heap->size, address, &heap->status) || !is_sound(heap->bytes, heap->size))
+    if (size > got)
+        got += read_at(heap->fd, heap->bytes + got, heap->size - got, address + got, &heap->status);
+    if (got < size || !is_sound(heap->bytes, heap->size))
         return false;
     heap->address = address;
+    heap->next = COLLECTION_HEAD;
     return true;
+}
+
+// Where the object with that number is. Texts are mostly asked for in the order in which they lie: so the one behind
+// the last is looked at first.
+static const unsigned char *find(ts_heap *heap, uint64_t wanted) {
+    size_t at = heap->next, next;
+    const unsigned char *object = object_at(heap->bytes, heap->size, at, &next);
+    if (!object || number(object, 2) != wanted)
+        for (at = COLLECTION_HEAD; (object = object_at(heap->bytes, heap->size, at, &next)); at = next)
+            if (number(object, 2) == wanted || number(object, 2) == 0)
+                break;
+    if (!object || number(object, 2) != wanted)
+        return NULL;
+    heap->next = next;
+    return object;
 }
 
 const char *ts_heap_text(ts_heap *heap, const unsigned char reference[TS_HEAP_REFERENCE], size_t *length) {
@@ -83,19 +111,14 @@ const char *ts_heap_text(ts_heap *heap, const unsigned char reference[TS_HEAP_RE
     uint64_t wanted = number(reference + 12, 4);
     if (!load(heap, number(reference + 4, 8)))
         return NULL;
-    for (size_t at = COLLECTION_HEAD, next; at + OBJECT_HEAD <= heap->size; at = next) {
-        const unsigned char *object = object_at(heap->bytes, heap->size, at, &next);
-        if (!object || number(object, 2) == 0)
-            return NULL;
-        if (number(object, 2) == wanted)
-            return number(object + 8, 8) == *length ? (const char *)object + OBJECT_HEAD : NULL;
-    }
-    return NULL;
+    const unsigned char *object = wanted == 0 ? NULL : find(heap, wanted);
+    return object && number(object + 8, 8) == *length ? (const char *)object + OBJECT_HEAD : NULL;
 }
 
 void ts_heap_free(ts_heap *heap) {
     ts_free(heap->bytes);
     heap->bytes = NULL;
+    heap->capacity = 0;
 }
 
 ts_status ts_heap_start_is_sound(int fd, bool *sound) {

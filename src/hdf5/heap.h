@@ -20,7 +20,8 @@ typedef struct ts_heap {
     int fd;               // the caller's
     uint64_t address;     // of the collection at hand; 0: none
     unsigned char *bytes; // it; owned
-    size_t size;
+    size_t size, capacity;
+    size_t next;      // where the object behind the last one lies that was asked for
     ts_status status; // not TS_OK: it could not be read, or memory ran out; nothing is said of the file then
 } ts_heap;
 

@@ -14,6 +14,7 @@
 struct ts_shared_file {
     char *path;
     int fd;
+    bool alone; // no other process writes
 };
 
 static ts_status open_here(const char *path, ts_shared_file **out) {
@@ -36,6 +37,8 @@ static ts_status open_here(const char *path, ts_shared_file **out) {
 
 ts_status ts_shared_file_open(const char *path, const ts_comm *comm, ts_shared_file **file) {
     ts_status status = ts_comm_agree(comm, open_here(path, file));
+    if (*file)
+        (*file)->alone = comm->size == 1;
     if (status != TS_OK) {
         ts_shared_file_close(*file);
         *file = NULL;
@@ -68,6 +71,54 @@ ts_status ts_shared_file_write(ts_shared_file *file, int64_t offset, const void 
     lock_region(file, F_WRLCK, offset, size);
     int error = ts_file_write_at(file->fd, bytes, size, offset);
     lock_region(file, F_UNLCK, offset, size);
+    return error ? ts_fail_errno(TS_ERROR_FATAL, error, "cannot write '%s'", file->path) : TS_OK;
+}
+
+// Item by item, under one lock.
+static int write_each(const ts_shared_file *file, int64_t offset, size_t size, const int64_t *row, int64_t count,
+                      const char *items) {
+    int error = 0;
+    for (int64_t begin = 0, end; begin < count && !error; begin = end) {
+        for (end = begin + 1; end < count && row[end] == row[end - 1] + 1;)
+            end++;
+        error = ts_file_write_at(file->fd, items + (size_t)begin * size, (size_t)(end - begin) * size,
+                                 offset + row[begin] * (int64_t)size);
+    }
+    return error;
+}
+
+// With what lies between them, as it is, where nobody else can have changed it in the meantime, and it is not much.
+// Whatever is cut off within such a write, the bytes between are what they were.
+static int write_together(const ts_shared_file *file, int64_t offset, size_t size, const int64_t *row, int64_t count,
+                          const char *items) {
+    enum { MOST_BETWEEN = 64, PIECE = 1 << 16 };
+    char piece[PIECE];
+    int error = 0;
+    for (int64_t begin = 0, end; begin < count && !error; begin = end) {
+        int64_t most = row[begin] + (int64_t)(PIECE / size);
+        for (end = begin + 1; end < count && row[end] < most && row[end] - row[end - 1] <= MOST_BETWEEN;)
+            end++;
+        int64_t at = offset + row[begin] * (int64_t)size;
+        size_t bytes = (size_t)(row[end - 1] - row[begin] + 1) * size;
+        if (ts_file_read_at(file->fd, piece, bytes, at) != (ssize_t)bytes)
+            return write_each(file, offset, size, row + begin, count - begin, items + (size_t)begin * size);
+        for (int64_t i = begin; i < end; i++)
+            memcpy(piece + (size_t)(row[i] - row[begin]) * size, items + (size_t)i * size, size);
+        error = ts_file_write_at(file->fd, piece, bytes, at);
+    }
+    return error;
+}
+
+ts_status ts_shared_file_write_items(ts_shared_file *file, int64_t offset, size_t size, const int64_t *row,
+                                     int64_t count, const void *items) {
+    if (count == 0)
+        return TS_OK;
+    int64_t first = offset + row[0] * (int64_t)size;
+    size_t span = (size_t)(row[count - 1] - row[0] + 1) * size;
+    lock_region(file, F_WRLCK, first, span);
+    int error = file->alone ? write_together(file, offset, size, row, count, items)
+                            : write_each(file, offset, size, row, count, items);
+    lock_region(file, F_UNLCK, first, span);
     return error ? ts_fail_errno(TS_ERROR_FATAL, error, "cannot write '%s'", file->path) : TS_OK;
 }
 

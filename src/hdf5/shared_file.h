@@ -17,6 +17,9 @@ ts_status ts_shared_file_open(const char *path, const ts_comm *comm, ts_shared_f
 // Independent.
 void ts_shared_file_close(ts_shared_file *file); // NULL is fine
 ts_status ts_shared_file_write(ts_shared_file *file, int64_t offset, const void *bytes, size_t size);
+// Items of `size` bytes each, item i at offset + row[i] * size, rows ascending.
+ts_status ts_shared_file_write_items(ts_shared_file *file, int64_t offset, size_t size, const int64_t *row,
+                                     int64_t count, const void *items);
 ts_status ts_shared_file_sync(ts_shared_file *file);       // fdatasync
 int ts_shared_file_descriptor(const ts_shared_file *file); // stays the file's
 bool ts_shared_file_in_place(const ts_shared_file *file);  // is it still the one at its path?

@@ -2,6 +2,7 @@
 #include "hdf5/hdf5.h"
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "hdf5/shared_file.h"
 
 #include <stdio.h>
@@ -92,6 +93,12 @@ static void write_directly(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int
         h5->status = ts_shared_file_write(h5->direct, (int64_t)place + first * row, data, (size_t)(count * row));
 }
 
+static void warn_without(ts_h5 *h5, const char *fault) {
+    if (h5->status == TS_OK && !h5->mpio_failed)
+        ts_warn("MPI-IO failed, and what it could not write was written without it: %s", fault);
+    h5->mpio_failed = true;
+}
+
 // Independent transfers, MPI's default: no other rank is waited for. What MPI-IO fails to do is done without it: to
 // some of its drivers an interruption is a fault, and a short count; of a true fault the system then says what it is.
 static void write_by_mpi(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count,
@@ -105,9 +112,7 @@ static void write_by_mpi(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64
     snprintf(fault, sizeof fault, "%s", ts_message());
     h5->status = TS_OK;
     write_directly(h5, dataset, form, first, count, data);
-    if (h5->status == TS_OK && !h5->mpio_failed)
-        ts_warn("MPI-IO failed, and what it could not write was written without it: %s", fault);
-    h5->mpio_failed = true;
+    warn_without(h5, fault);
 }
 
 void ts_h5_write(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count, const void *data) {
@@ -117,6 +122,58 @@ void ts_h5_write(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first
         write_directly(h5, dataset, form, first, count, data);
     else
         move_all(h5, (transfer){.dataset = dataset, .write = data}, form, first, count);
+}
+
+// --- Items here and there ---
+
+// A transfer of each item by itself, but in one call: independent transfers join no items, so that what other ranks
+// write between them is not touched.
+static bool move_items(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, const int64_t *row, int64_t count,
+                       const void *data) {
+    hsize_t *at = ts_alloc((size_t)count * sizeof *at, "rows to be written");
+    hsize_t size = (hsize_t)count;
+    if (!at) {
+        h5->status = TS_ERROR_MEMORY;
+        return false;
+    }
+    for (int64_t i = 0; i < count; i++)
+        at[i] = (hsize_t)row[i];
+    hid_t type = ts_h5_type_id(form->type), space = H5Dget_space(dataset), memory = H5Screate_simple(1, &size, NULL);
+    bool fine = type >= 0 && space >= 0 && memory >= 0 &&
+                H5Sselect_elements(space, H5S_SELECT_SET, (size_t)count, at) >= 0 &&
+                H5Dwrite(dataset, type, memory, space, H5P_DEFAULT, data) >= 0;
+    if (!fine)
+        ts_h5_fault_at(h5, "write", dataset);
+    ts_h5_close(h5, memory);
+    ts_h5_close(h5, space);
+    ts_h5_close(h5, type);
+    ts_free(at);
+    return fine;
+}
+
+static void write_items_directly(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, const int64_t *row, int64_t count,
+                                 const void *data) {
+    haddr_t place = H5Dget_offset(dataset);
+    if (place == HADDR_UNDEF)
+        ts_h5_fault_at(h5, "write", dataset);
+    else
+        h5->status =
+            ts_shared_file_write_items(h5->direct, (int64_t)place, ts_h5_item_bytes(form->type), row, count, data);
+}
+
+void ts_h5_write_items(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, const int64_t *row, int64_t count,
+                       const void *data) {
+    if (h5->status != TS_OK || count == 0)
+        return;
+    if (h5->direct && !h5->mpio) {
+        write_items_directly(h5, dataset, form, row, count, data);
+    } else if (!move_items(h5, dataset, form, row, count, data) && h5->mpio && h5->status != TS_ERROR_MEMORY) {
+        char fault[TS_MESSAGE_BYTES];
+        snprintf(fault, sizeof fault, "%s", ts_message());
+        h5->status = TS_OK;
+        write_items_directly(h5, dataset, form, row, count, data);
+        warn_without(h5, fault);
+    }
 }
 
 void ts_h5_read(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, int64_t first, int64_t count, void *data) {

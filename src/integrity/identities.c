@@ -3,6 +3,7 @@
 
 #include "base/digest.h"
 #include "base/memory.h"
+#include "sweep/canonical.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,20 +25,24 @@ static int by_identity(const void *a, const void *b) {
 ts_status ts_identities_make(const ts_sweep *sweep, ts_identities **identities) {
     int64_t count = ts_sweep_instances(sweep);
     ts_identities *made = ts_alloc(sizeof *made + (size_t)count * sizeof *made->entry, "identities");
-    if (!made)
+    ts_canonical *canonical = NULL;
+    if (!made || ts_canonical_open(sweep, &canonical) != TS_OK) {
+        ts_free(made);
         return TS_ERROR_MEMORY;
+    }
     made->count = count;
     for (int64_t i = 0; i < count; i++) {
         uint8_t digest[TS_SHA256_BYTES];
-        ts_params params;
-        ts_sweep_params(sweep, i, &params);
-        ts_status status = ts_params_identity(&params, digest);
-        if (status != TS_OK) {
-            ts_free(made);
-            return status;
-        }
+        ts_canonical_seek(canonical, i);
+        ts_canonical_identity(canonical, digest);
         ts_sha256_text(digest, made->entry[i].identity);
         made->entry[i].instance = i;
+    }
+    ts_status status = ts_canonical_status(canonical);
+    ts_canonical_close(canonical);
+    if (status != TS_OK) {
+        ts_free(made);
+        return status;
     }
     qsort(made->entry, (size_t)count, sizeof *made->entry, by_identity);
     *identities = made;

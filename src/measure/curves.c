@@ -10,7 +10,7 @@
 static ts_measures find_curve(const ts_curves *curves, const char *name) {
     char full[TS_MEASURE_NAME_BYTES];
     snprintf(full, sizeof full, "%s%s", curves->prefix, name);
-    ts_measures m = ts_measures_of(curves->params, curves->data);
+    ts_measures m = ts_measures_listed(curves->params, curves->data, curves->listing);
     if (!ts_measures_find(&m, full))
         ts_measure_fault(full, "a formula asks for a measure that the case has not");
     return m;
@@ -42,9 +42,10 @@ int64_t ts_curve_count(const ts_curves *curves, const char *name) {
 }
 
 void ts_measures_conclude(ts_curves *curves) {
-    for (int64_t i = ts_measures_total(curves->params, curves->data) - 1; i >= 0; i--)
+    ts_measures m = ts_measures_listed(curves->params, curves->data, curves->listing);
+    int64_t total = m.listing ? m.listing->total : ts_measures_total(curves->params, curves->data);
+    for (int64_t i = 0; i < total; i++)
         curves->measured = curves->measured || !isnan(curves->last[i]);
-    ts_measures m = ts_measures_of(curves->params, curves->data);
     while (ts_measures_next(&m)) {
         curves->prefix = m.prefix;
         if (m.measure->follows)

@@ -18,7 +18,8 @@ typedef struct ts_curves {
     const void *context; // of `read`
     double *last;        // (ts_measures_total) the last checkpoint's, to which those that follow are added
     double *scratch;     // (ts_measures_total)
-    const char *prefix;  // that the chart of the measure at hand gives to names
+    const struct ts_measure_listing *listing; // of the case; NULL: its measures are found
+    const char *prefix;                       // that the chart of the measure at hand gives to names
 } ts_curves;
 
 // Adds those that follow from curves to curves->last.

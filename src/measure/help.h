@@ -19,6 +19,7 @@ typedef struct ts_measure_help {
     int rank, ranks;
     ts_status (*add_doubles)(void *context, int parts, double *sums, int64_t count);
     void *context;
+    const struct ts_measure_listing *listing; // of the case (measure.h); NULL: its measures are found
 } ts_measure_help;
 
 // Parts of the pass over all pairs of a table of n x n, which threads and ranks may share: a power of 2, and 1 for

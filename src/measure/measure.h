@@ -49,8 +49,22 @@ typedef struct ts_measures {
     const char *prefix; // that it gives to names
     bool hindsight;     // its family is measured by ts_measure_hindsight too
     int next;
+    const struct ts_measure_listing *listing; // NULL: they are found as they are asked for
 } ts_measures;
 ts_measures ts_measures_of(const ts_params *params, const ts_data *data);
+
+// All of them, the same for all instances of a case, so that they need not be found anew for each. Made of params and
+// data, to which it refers no more. Free with ts_free.
+typedef struct ts_measure_listing {
+    int64_t total; // ts_measures_total
+    int count;
+    ts_measures item[]; // (count) without what they are of
+} ts_measure_listing;
+ts_status ts_measures_make_listing(const ts_params *params, const ts_data *data, ts_measure_listing **listing);
+
+// As ts_measures_of, of a case whose listing this is; NULL: it has none.
+ts_measures ts_measures_listed(const ts_params *params, const ts_data *data, const ts_measure_listing *listing);
+
 bool ts_measures_next(ts_measures *measures);
 
 // Moves on to the case's measure of that name. False: it has none.
@@ -69,6 +83,10 @@ double ts_measure_bytes(const ts_params *params, const ts_data *data);
 // a weight is not finite. help: NULL: nobody helps, or asks to stop. TS_STOPPED: `out` is of no use.
 ts_status ts_measure_weights(const ts_params *params, const ts_data *data, const float *parameters, int64_t step,
                              bool last, const ts_measure_help *help, double *out);
+
+// The same of weights that float32 does not hold: other programs' (weights/weights_reader.h).
+ts_status ts_measure_exact(const ts_params *params, const ts_data *data, const double *parameters, int64_t step,
+                           bool last, const ts_measure_help *help, double *out);
 
 // Those that depend on what was found at the last checkpoint (`final`, its measures), of the weights of an earlier one;
 // all others are NaN. Otherwise as ts_measure_weights.

@@ -12,6 +12,7 @@ typedef struct seen {
     double *h, *logits, *hidden_logits; // a row of pairs, as the inner network has it
     int *a, *b;                         // (n) tokens of pairs
     double *read;                       // (n, heads * hidden)
+    double *crossed[2];                 // (n, hidden)
     ts_slab slab;
 } seen;
 
@@ -72,6 +73,14 @@ static ts_status read_tokens(const void *weights, double *out) {
     return status;
 }
 
+static ts_status cross(const void *weights, double *left, double *right) {
+    const seen *s = weights;
+    ts_status status = s->inner->cross(s->weights, s->crossed[0], s->crossed[1]);
+    for (int side = 0; side < 2 && status == TS_OK; side++)
+        reorder_rows(s->token, s->n, (size_t)s->inner->hidden, s->crossed[side], side == 0 ? left : right);
+    return status;
+}
+
 static void free_seen(void *weights) {
     seen *s = weights;
     if (!s)
@@ -93,6 +102,8 @@ static ts_status reserve(seen *s) {
         s->b = ts_slab_take(&s->slab, n, sizeof(int));
         s->hidden_logits = ts_slab_take(&s->slab, s->inner->residual ? n * n : 0, sizeof(double));
         s->read = ts_slab_take(&s->slab, s->inner->read ? n * (size_t)s->inner->heads * hidden : 0, sizeof(double));
+        for (int side = 0; side < 2; side++)
+            s->crossed[side] = ts_slab_take(&s->slab, s->inner->cross ? n * hidden : 0, sizeof(double));
     }
     return TS_OK;
 }
@@ -150,6 +161,7 @@ ts_status ts_renumbered_open(const ts_network *network, const ts_symmetry *symme
     out->network.pairs = make_pairs;
     out->network.attend = network->attend ? attend : NULL;
     out->network.read = network->read ? read_tokens : NULL;
+    out->network.cross = network->cross ? cross : NULL;
     return create(network, network->weights, symmetry->token, n, &out->network.weights);
 }
 

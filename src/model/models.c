@@ -54,6 +54,8 @@ ts_status ts_model_check_roles(const ts_params *params, const ts_graph *graph) {
         {TS_EMBED_RIGHT, "right embedding", tokens > 0, TS_CONSTANT, tokens, embed},
         {TS_UNEMBED, "unembedding", false, TS_CONSTANT, neurons, classes},
         {TS_READ, "what neurons read through heads", false, TS_CONSTANT, tokens, heads * neurons},
+        {TS_CROSSED_LEFT, "left embedding when swapped", false, TS_CONSTANT, tokens, embed},
+        {TS_CROSSED_RIGHT, "right embedding when swapped", false, TS_CONSTANT, tokens, embed},
         {TS_DIRECTIONS, "directions of features", tokens == 0, TS_CONSTANT, 1, (int)model->width(params, "feature")},
         {TS_TIED_BIAS, "bias beside tied directions", false, TS_CONSTANT, 1, (int)model->width(params, "feature")},
     };
@@ -174,6 +176,7 @@ ts_status ts_model_schema(const ts_task *task, const ts_model *model, const ts_o
     bool fits = add_keys(schema, ts_common_keys) && add_keys(schema, task->keys) && add_keys(schema, model->keys) &&
                 add_keys(schema, ts_optimizer_keys) && add_keys(schema, optimiser->keys) &&
                 add_keys(schema, ts_step_keys);
+    ts_schema_index(schema);
     return fits ? TS_OK
                 : ts_fail(TS_ERROR_FATAL, "task '%s', model '%s' and optimizer '%s' have more than %d keys", task->name,
                           model->name, optimiser->name, TS_MAX_KEYS);

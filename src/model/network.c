@@ -182,7 +182,7 @@ void ts_network_scale(const ts_params *params, int features, double *wide, float
 typedef struct route {
     ts_graph graph;
     ts_pass pass;
-    bool reads; // the model says what tokens give neurons
+    bool reads, crosses; // the model says what tokens give neurons; what swapped embeddings give
 } route;
 
 typedef struct opened {
@@ -300,8 +300,9 @@ static ts_status open_route(const ts_params *params, ts_role output, const doubl
     if (status == TS_OK && degree)
         status = ts_graph_degree(&defined, degree);
     to->reads = status == TS_OK && defined.role[TS_READ] >= 0;
-    if (status == TS_OK && output == TS_ROLES)
-        defined.role[TS_READ] = -1; // it has a pass of its own: read_tokens
+    to->crosses = status == TS_OK && defined.role[TS_CROSSED_LEFT] >= 0 && defined.role[TS_CROSSED_RIGHT] >= 0;
+    if (status == TS_OK && output == TS_ROLES) // these have passes of their own: copy_tables
+        defined.role[TS_READ] = defined.role[TS_CROSSED_LEFT] = defined.role[TS_CROSSED_RIGHT] = -1;
     if (status == TS_OK && output != TS_ROLES) {
         defined.output = defined.role[output];
         ts_graph_forget_roles(&defined);
@@ -318,22 +319,31 @@ static ts_status open_route(const ts_params *params, ts_role output, const doubl
     return status;
 }
 
-// It takes weights alone, and is seldom asked for: by the definition as it is written, of no pair.
-static ts_status read_tokens(const void *context, double *out) {
-    const opened *o = context;
+// Of roles that take weights alone, and are seldom asked for: by the definition as it is written, of no pair.
+static ts_status copy_tables(const opened *o, const ts_role *role, double *const *out, int count) {
     ts_graph defined;
     ts_pass pass = {0};
     ts_status status = ts_model_define(o->params, &defined);
     if (status == TS_OK)
         status = ts_pass_create(&defined, 1, false, &pass);
-    if (status == TS_OK) {
-        int read = defined.role[TS_READ];
+    if (status == TS_OK)
         ts_pass_tables(&pass, o->weights);
-        memcpy(out, pass.value[read], (size_t)defined.tokens * (size_t)defined.node[read].width * sizeof *out);
+    for (int i = 0; i < count && status == TS_OK; i++) {
+        int node = defined.role[role[i]];
+        memcpy(out[i], pass.value[node], (size_t)defined.tokens * (size_t)defined.node[node].width * sizeof(double));
     }
     ts_pass_free(&pass);
     ts_graph_free(&defined);
     return status;
+}
+
+static ts_status read_tokens(const void *context, double *out) {
+    return copy_tables(context, (const ts_role[]){TS_READ}, (double *const[]){out}, 1);
+}
+
+static ts_status cross(const void *context, double *left, double *right) {
+    return copy_tables(context, (const ts_role[]){TS_CROSSED_LEFT, TS_CROSSED_RIGHT}, (double *const[]){left, right},
+                       2);
 }
 
 // For a thread beside the first.
@@ -422,10 +432,12 @@ static ts_status take_shifts(opened *o, ts_network *network) {
     network->shift = o->shift;
     network->output_shift = o->shift + network->hidden;
     network->additive = ts_network_is_additive(&o->all.pass, &network->activation, o->shift);
+    network->cross = network->additive && o->all.crosses ? cross : NULL;
     return TS_OK;
 }
 
-ts_status ts_network_open(const ts_params *params, const float *parameters, ts_network *network) {
+// narrow or exact (parameters): the weights; the other is NULL.
+static ts_status open_network(const ts_params *params, const float *narrow, const double *exact, ts_network *network) {
     ts_parameter_layout layout;
     params->schema->model->layout(params, &layout);
     opened *o = ts_alloc_zero(1, sizeof *o, "a network's measures");
@@ -449,7 +461,7 @@ ts_status ts_network_open(const ts_params *params, const float *parameters, ts_n
         o->b = ts_slab_take(&o->slab, tokens, sizeof(int));
     }
     for (int64_t i = 0; i < layout.total; i++)
-        o->weights[i] = parameters[i];
+        o->weights[i] = exact ? exact[i] : narrow[i];
     ts_status status = open_route(params, TS_ROLES, o->weights, &network->degree, &o->all);
     if (status != TS_OK)
         return status;
@@ -458,6 +470,14 @@ ts_status ts_network_open(const ts_params *params, const float *parameters, ts_n
     network->parameters = layout.total;
     status = fill_in(params, o, network);
     return status == TS_OK ? take_shifts(o, network) : status;
+}
+
+ts_status ts_network_open(const ts_params *params, const float *parameters, ts_network *network) {
+    return open_network(params, parameters, NULL, network);
+}
+
+ts_status ts_network_open_exact(const ts_params *params, const double *parameters, ts_network *network) {
+    return open_network(params, NULL, parameters, network);
 }
 
 void ts_network_close(ts_network *network) {

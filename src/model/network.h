@@ -124,6 +124,9 @@ typedef struct ts_network {
     bool additive;
     ts_activation activation;
     const double *shift, *output_shift;
+    // Its tables if the tokens' embeddings were swapped before what reads them, left and right (n, hidden), in place of
+    // E_x and E_y; NULL: it is not additive, or does not say.
+    ts_status (*cross)(const void *weights, double *left, double *right);
     // Loss of a pair's logits z (count), which are spoiled, by the definition. NULL: the cross-entropy.
     double (*loss)(int count, double *z, int label);
     // Attention of the last position, of which the pairs (a, 0 .. n - 1) add their share of the mean over all pairs to
@@ -144,4 +147,5 @@ typedef struct ts_network {
 
 // The network with these weights (parameters); free with ts_network_close, also after a fault.
 ts_status ts_network_open(const ts_params *params, const float *parameters, ts_network *network);
+ts_status ts_network_open_exact(const ts_params *params, const double *parameters, ts_network *network);
 void ts_network_close(ts_network *network);

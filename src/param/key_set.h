@@ -18,6 +18,15 @@ static inline void ts_key_set_add(ts_key_set *set, int position) {
     set->word[position / 64] |= (uint64_t)1 << position % 64;
 }
 
+// The first key from `position` on that is in the set; 64 * TS_KEY_SET_WORDS: there is none.
+static inline int ts_key_set_next(const ts_key_set *set, int position) {
+    int word = position / 64;
+    uint64_t left = word < TS_KEY_SET_WORDS ? set->word[word] & ~(uint64_t)0 << position % 64 : 0;
+    while (!left && ++word < TS_KEY_SET_WORDS)
+        left = set->word[word];
+    return left ? 64 * word + __builtin_ctzll(left) : 64 * TS_KEY_SET_WORDS;
+}
+
 // Adds the key of that name, if the schema has it.
 static inline void ts_key_set_add_name(ts_key_set *set, const ts_schema *schema, const char *name) {
     int position = ts_schema_find(schema, name);

@@ -3,7 +3,6 @@
 
 #include "base/digest.h"
 #include "base/memory.h"
-#include "task/task.h"
 
 #include <math.h>
 #include <string.h>
@@ -50,30 +49,42 @@ static int count_derived(void) {
     return count;
 }
 
-// The instance's value of the column's key; NULL if it has no such key.
-static const ts_value *value_of(const ts_params *params, const ts_key *key) {
-    int i = ts_schema_find(params->schema, key->name);
-    return i < 0 ? NULL : &params->value[i];
+// Goes to an instance, and finds anew where its values are if its keys are others than those of the one before.
+static const ts_params *go_to(ts_columns *columns, int64_t instance) {
+    const ts_params *params = ts_canonical_seek(columns->canonical, instance);
+    if (columns->schema == params->schema)
+        return params;
+    columns->schema = params->schema;
+    for (int c = 0; c < columns->count; c++) {
+        ts_column *column = &columns->column[c];
+        column->position = column->kind == TS_COLUMN_KEY    ? ts_schema_find(params->schema, column->key->name)
+                           : column->kind == TS_COLUMN_SEED ? ts_schema_find(params->schema, "seed")
+                                                            : -1;
+        column->quantity =
+            column->kind == TS_COLUMN_DERIVED ? ts_task_quantity(params->schema->task, column->name) : NULL;
+    }
+    return params;
 }
 
-static void get_text(const ts_column *column, const ts_params *params, ts_text *text) {
-    ts_text_clear(text);
+// The instance's value of the column's key; NULL if it has no such key.
+static const ts_value *value_of(const ts_column *column, const ts_params *params) {
+    return column->position < 0 ? NULL : &params->value[column->position];
+}
+
+static void add_text(ts_columns *columns, const ts_column *column, const ts_params *params, ts_text *text) {
     if (column->kind == TS_COLUMN_RESOLVED) {
-        ts_params_json(params, text);
+        const ts_text *form = ts_canonical_form(columns->canonical);
+        ts_text_append(text, ts_text_get(form), form->length);
     } else if (column->kind == TS_COLUMN_IDENTITY) {
         uint8_t digest[TS_SHA256_BYTES];
         char hex[TS_SHA256_HEX];
-        if (ts_params_identity(params, digest) != TS_OK) {
-            text->failed = true;
-            return;
-        }
+        ts_canonical_identity(columns->canonical, digest);
         ts_sha256_text(digest, hex);
-        ts_text_add(text, hex);
+        ts_text_append(text, hex, TS_SHA256_HEX - 1);
     } else if (column->kind == TS_COLUMN_DERIVED) {
-        const ts_quantity *quantity = ts_task_quantity(params->schema->task, column->name);
-        ts_text_add(text, quantity ? quantity->word(params) : "");
+        ts_text_add(text, column->quantity ? column->quantity->word(params) : "");
     } else {
-        const ts_value *value = value_of(params, column->key);
+        const ts_value *value = value_of(column, params);
         if (value && value->type == TS_NAME)
             ts_text_add(text, value->name);
         else if (value)
@@ -81,26 +92,29 @@ static void get_text(const ts_column *column, const ts_params *params, ts_text *
     }
 }
 
-// How much the texts take.
-static ts_status measure_texts(ts_columns *columns) {
+ts_status ts_columns_text_bytes(ts_columns *columns, int64_t *bytes) {
     ts_text text = {0};
+    *bytes = 0;
     for (int64_t i = 0; i < ts_sweep_instances(columns->sweep); i++) {
-        ts_params params;
-        ts_sweep_params(columns->sweep, i, &params);
+        const ts_params *params = go_to(columns, i);
         for (int c = 0; c < columns->count; c++) {
-            ts_column *column = &columns->column[c];
+            const ts_column *column = &columns->column[c];
             if (column->form.type != TS_H5_TEXT)
                 continue;
+            ts_text_clear(&text);
             if (column->kind == TS_COLUMN_IDENTITY)
                 text.length = TS_SHA256_HEX - 1;
+            else if (column->kind == TS_COLUMN_RESOLVED)
+                text.length = ts_canonical_form(columns->canonical)->length;
             else
-                get_text(column, &params, &text);
-            column->text_bytes += (int64_t)text.length + HEAP_BYTES;
+                add_text(columns, column, params, &text);
+            *bytes += (int64_t)text.length + HEAP_BYTES;
         }
     }
+    text.length = 0;
     ts_status status = ts_text_status(&text);
     ts_text_free(&text);
-    return status;
+    return status == TS_OK ? ts_canonical_status(columns->canonical) : status;
 }
 
 static ts_status reserve_slabs(ts_columns *columns) {
@@ -125,7 +139,7 @@ ts_status ts_columns_make(const ts_sweep *sweep, ts_columns *columns) {
     *columns = (ts_columns){.sweep = sweep};
     columns->column = ts_alloc_zero((size_t)varying + (size_t)count_derived() + 8, sizeof *columns->column,
                                     "columns of the results file");
-    if (!columns->column)
+    if (!columns->column || ts_canonical_open(sweep, &columns->canonical) != TS_OK)
         return TS_ERROR_MEMORY;
     add(columns, TS_COLUMN_INSTANCE, "instance", TS_H5_INT64, "instance of the sweep", NULL);
     add(columns, TS_COLUMN_CASE, "case", TS_H5_INT32, "case: number of its group under /cases", NULL);
@@ -135,8 +149,7 @@ ts_status ts_columns_make(const ts_sweep *sweep, ts_columns *columns) {
         add(columns, TS_COLUMN_KEY, keys[i]->name, type_of(keys[i]->type), keys[i]->help, keys[i]);
     add_derived(columns);
     add(columns, TS_COLUMN_RESOLVED, "sweep/resolved", TS_H5_TEXT, "all parameters, as JSON", NULL);
-    ts_status status = measure_texts(columns);
-    return status == TS_OK ? reserve_slabs(columns) : status;
+    return reserve_slabs(columns);
 }
 
 void ts_columns_free(ts_columns *columns) {
@@ -144,6 +157,7 @@ void ts_columns_free(ts_columns *columns) {
         ts_text_free(&columns->column[c].texts);
     ts_free(columns->column);
     ts_free(columns->slabs);
+    ts_canonical_close(columns->canonical);
     *columns = (ts_columns){0};
 }
 
@@ -173,39 +187,35 @@ static void put_value(const ts_column *column, const ts_value *value, char *out)
     }
 }
 
-// A derived whole number; -1 where the instance's task has none of that name.
+// A derived whole number; -1 where the instance's task has none of that name, or the point none.
 static void put_derived(const ts_column *column, const ts_params *params, char *out) {
-    double value;
-    bool known = ts_task_derive(params, column->name, &value);
-    memcpy(out, &(int64_t){known ? (int64_t)value : -1}, sizeof(int64_t));
+    double value = column->quantity && column->quantity->number ? column->quantity->number(params) : NAN;
+    memcpy(out, &(int64_t){isnan(value) ? -1 : (int64_t)value}, sizeof(int64_t));
 }
 
 // Appends to the column's texts; the slab holds the place until they no longer move.
-static void put_text(ts_column *column, const ts_params *params, ts_text *text, char *out) {
-    get_text(column, params, text);
+static void put_text(ts_columns *columns, ts_column *column, const ts_params *params, char *out) {
     uintptr_t place = column->texts.length;
     memcpy(out, &place, sizeof place);
-    ts_text_append(&column->texts, ts_text_get(text), text->length + 1);
+    add_text(columns, column, params, &column->texts);
+    ts_text_append(&column->texts, "", 1);
 }
 
-static void put_row(ts_columns *columns, int64_t instance, int64_t row, ts_text *text) {
-    ts_params params;
-    ts_sweep_params(columns->sweep, instance, &params);
+static void put_row(ts_columns *columns, int64_t instance, int64_t row) {
+    const ts_params *params = go_to(columns, instance);
     for (int c = 0; c < columns->count; c++) {
         ts_column *column = &columns->column[c];
         char *out = column->slab + (size_t)row * ts_h5_item_bytes(column->form.type);
         if (column->form.type == TS_H5_TEXT)
-            put_text(column, &params, text, out);
+            put_text(columns, column, params, out);
         else if (column->kind == TS_COLUMN_INSTANCE)
             memcpy(out, &instance, sizeof instance);
         else if (column->kind == TS_COLUMN_CASE)
             memcpy(out, &(int32_t){ts_sweep_case_of(columns->sweep, instance)}, sizeof(int32_t));
-        else if (column->kind == TS_COLUMN_SEED)
-            memcpy(out, &(int64_t){ts_params_integer(&params, "seed")}, sizeof(int64_t));
         else if (column->kind == TS_COLUMN_DERIVED)
-            put_derived(column, &params, out);
+            put_derived(column, params, out);
         else
-            put_value(column, value_of(&params, column->key), out);
+            put_value(column, value_of(column, params), out);
     }
 }
 
@@ -222,11 +232,9 @@ static void point_texts(ts_column *column, int64_t count) {
 ts_status ts_columns_fill(ts_columns *columns, int64_t first, int64_t count) {
     for (int c = 0; c < columns->count; c++)
         ts_text_clear(&columns->column[c].texts);
-    ts_text text = {0};
     for (int64_t row = 0; row < count; row++)
-        put_row(columns, first + row, row, &text);
-    ts_status status = ts_text_status(&text);
-    ts_text_free(&text);
+        put_row(columns, first + row, row);
+    ts_status status = ts_canonical_status(columns->canonical);
     for (int c = 0; c < columns->count && status == TS_OK; c++)
         if (columns->column[c].form.type == TS_H5_TEXT) {
             status = ts_text_status(&columns->column[c].texts);

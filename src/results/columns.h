@@ -4,6 +4,8 @@
 #pragma once
 
 #include "results/format.h"
+#include "sweep/canonical.h"
+#include "task/task.h"
 
 typedef enum ts_column_kind {
     TS_COLUMN_INSTANCE, // 0, 1, 2, ...: the scale
@@ -20,23 +22,28 @@ typedef struct ts_column {
     const char *name; // path from the root
     const char *help; // long_name
     const ts_key *key;
+    int position;                // of the key among those of the instance at hand; -1: it has none of that name
+    const ts_quantity *quantity; // of a derived column, likewise; NULL: its task has none of that name
     ts_h5_form form;
-    int64_t text_bytes; // of a column of texts, about, with what HDF5 adds to each
-    char *slab;         // (slab_rows) items of the form's type
-    ts_text texts;      // what a slab of texts points into
+    char *slab;    // (slab_rows) items of the form's type
+    ts_text texts; // what a slab of texts points into
 } ts_column;
 
 typedef struct ts_columns {
     const ts_sweep *sweep;
+    ts_canonical *canonical; // of the instance at hand; owned
+    const ts_schema *schema; // that the columns' positions are of
     int count;
     ts_column *column; // (count); owned
     int64_t slab_rows;
     char *slabs; // owned
 } ts_columns;
 
-// Goes through all instances once, for the size of their texts. Free with ts_columns_free, also after a
-// fault.
+// Free with ts_columns_free, also after a fault.
 ts_status ts_columns_make(const ts_sweep *sweep, ts_columns *columns);
+
+// Bytes of their texts, about, with what HDF5 adds to each. Goes through all instances.
+ts_status ts_columns_text_bytes(ts_columns *columns, int64_t *bytes);
 void ts_columns_free(ts_columns *columns);
 
 // Text i of the slab of a column of texts.

@@ -87,9 +87,14 @@ void ts_format_case_path(const char *label, ts_text *out) {
     ts_text_addf(out, "/cases/%s", label);
 }
 
+const char *ts_format_field_group(const ts_field *field) {
+    return field->place == TS_FIELD_WEIGHTS ? "weights" : field->place == TS_FIELD_STATE ? "state" : NULL;
+}
+
 void ts_format_field_path(const char *label, const ts_field *field, ts_text *out) {
+    const char *group = ts_format_field_group(field);
     ts_format_case_path(label, out);
-    ts_text_addf(out, field->place == TS_FIELD_WEIGHTS ? "/weights/%s" : "/%s", field->name);
+    ts_text_addf(out, "/%s%s%s", group ? group : "", group ? "/" : "", field->name);
 }
 
 ts_h5_form ts_format_field(const ts_field *field, int64_t rows) {
@@ -147,8 +152,12 @@ bool ts_format_has_stacks(const ts_sweep *sweep) {
 uint32_t ts_format_checksum(const ts_record_layout *layout, int64_t steps_done, uint8_t status, const void *record) {
     uint32_t crc = ts_crc32(0, &steps_done, sizeof steps_done);
     crc = ts_crc32(crc, &status, 1);
-    for (int f = 0; f < layout->count; f++)
-        crc = ts_crc32(crc, (const char *)record + layout->field[f].offset, layout->field[f].bytes);
+    for (int f = 0, next; f < layout->count; f = next) { // fields that lie side by side at once
+        size_t begin = layout->field[f].offset, end = begin + layout->field[f].bytes;
+        for (next = f + 1; next < layout->count && layout->field[next].offset == end; next++)
+            end += layout->field[next].bytes;
+        crc = ts_crc32(crc, (const char *)record + begin, end - begin);
+    }
     return crc;
 }
 

@@ -81,6 +81,10 @@ static double predict(const ts_params *params, const ts_data *data, const ts_rec
            (double)layout->checkpoints * ts_job_measure_seconds(params, data) + INSTANCE;
 }
 
+double ts_job_step_seconds(const ts_job *job, int case_index) {
+    return STEP + job->operations[case_index] / RATE;
+}
+
 // Those of them in steps and measures whose parts threads and ranks share.
 static double shared_seconds(const ts_job *job, int case_index, const ts_params *params) {
     const ts_data *data = job->data[case_index];

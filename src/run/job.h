@@ -45,5 +45,8 @@ ts_status ts_job_save_state(const ts_job *job, const ts_unit *unit, const ts_tra
 // Predicted seconds of one measured checkpoint of one instance.
 double ts_job_measure_seconds(const ts_params *params, const struct ts_data *data);
 
+// Predicted seconds of one step of one instance of a case, on one slot.
+double ts_job_step_seconds(const ts_job *job, int case_index);
+
 // What the coordinator needs to know of a case; its cost is the prediction.
 ts_coordinator_case ts_job_case(const ts_job *job, int case_index);

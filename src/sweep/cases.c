@@ -51,8 +51,8 @@ static void enter_pairing(grouping *g, const ts_pairing *pairing) {
 }
 
 static void note_values(grouping *g, const ts_key_set *changed) {
-    for (int i = 0; i < g->pairing->schema.count; i++) {
-        if (!ts_key_set_has(changed, i) || !ts_params_counts(&g->cursor.params, i))
+    for (int i = ts_key_set_next(changed, 0); i < g->pairing->schema.count; i = ts_key_set_next(changed, i + 1)) {
+        if (!ts_params_counts(&g->cursor.params, i))
             continue;
         int k = g->known[i];
         uint64_t part = g->fingerprint.part[i];

@@ -166,20 +166,23 @@ static uint64_t hash_value(const ts_value *value, bool of_identities) {
 }
 
 // A sum over keys, so that one changed value costs one subtraction and one addition.
+static void update_part(ts_fingerprint *fingerprint, const ts_cursor *cursor, int i) {
+    uint64_t value = hash_value(&cursor->params.value[i], fingerprint->of_identities);
+    uint64_t part = ts_hash_mix(cursor->pairing->key_hash[i] ^ value);
+    fingerprint->all += part - fingerprint->part[i];
+    if (i != fingerprint->seed)
+        fingerprint->no_seed += part - fingerprint->part[i];
+    fingerprint->part[i] = part;
+}
+
 void ts_fingerprint_update(ts_fingerprint *fingerprint, const ts_cursor *cursor, const ts_key_set *changed) {
     const ts_pairing *pairing = cursor->pairing;
     bool anew = fingerprint->pairing != pairing;
-    if (anew) {
-        *fingerprint = (ts_fingerprint){.of_identities = fingerprint->of_identities, .pairing = pairing};
-    }
-    for (int i = 0; i < pairing->schema.count; i++) {
-        if (!anew && !ts_key_set_has(changed, i))
-            continue;
-        uint64_t part =
-            ts_hash_mix(pairing->key_hash[i] ^ hash_value(&cursor->params.value[i], fingerprint->of_identities));
-        fingerprint->all += part - fingerprint->part[i];
-        if (strcmp(pairing->schema.key[i]->name, "seed") != 0)
-            fingerprint->no_seed += part - fingerprint->part[i];
-        fingerprint->part[i] = part;
-    }
+    int count = pairing->schema.count;
+    if (anew)
+        *fingerprint = (ts_fingerprint){.of_identities = fingerprint->of_identities,
+                                        .seed = ts_schema_find(&pairing->schema, "seed"),
+                                        .pairing = pairing};
+    for (int i = anew ? 0 : ts_key_set_next(changed, 0); i < count; i = anew ? i + 1 : ts_key_set_next(changed, i + 1))
+        update_part(fingerprint, cursor, i);
 }

@@ -30,6 +30,7 @@ typedef struct ts_fingerprint {
     bool of_identities;
     uint64_t part[TS_MAX_KEYS];
     uint64_t all, no_seed;
+    int seed; // its position
     const ts_pairing *pairing;
 } ts_fingerprint;
 

@@ -3,6 +3,7 @@
 
 #include "base/digest.h"
 #include "base/memory.h"
+#include "sweep/canonical.h"
 #include "sweep/cursor.h"
 #include "sweep/initial.h"
 #include "sweep/input_file.h"
@@ -156,53 +157,21 @@ void ts_case_params(const ts_sweep *sweep, int index, int64_t row, ts_params *pa
 
 // --- Digest ---
 
-// ts_params_identity of one instance after the other, writing anew only the members that changed.
-typedef struct identities {
-    ts_cursor cursor;
-    const ts_pairing *pairing;
-    ts_text member[TS_MAX_KEYS]; // "key":value of each position
-    ts_text json;
-} identities;
-
-static void next_identity(identities *at, int64_t point, uint8_t digest[TS_SHA256_BYTES]) {
-    ts_cursor_seek(&at->cursor, point);
-    const ts_pairing *pairing = at->cursor.pairing;
-    bool anew = at->pairing != pairing;
-    at->pairing = pairing;
-    ts_text_clear(&at->json);
-    for (int i = 0; i < pairing->schema.named; i++) {
-        int position = pairing->schema.alphabetical[i];
-        ts_text *member = &at->member[position];
-        if (anew || ts_key_set_has(&at->cursor.changed, position)) {
-            ts_text_clear(member);
-            ts_value_json(&at->cursor.params.value[position], pairing->schema.key[position]->name, member);
-        }
-        if (!ts_params_names(&at->cursor.params, position))
-            continue;
-        ts_text_append(&at->json, at->json.length ? "," : "{", 1);
-        ts_text_append(&at->json, ts_text_get(member), member->length);
-    }
-    ts_text_append(&at->json, "}", 1);
-    ts_sha256(ts_text_get(&at->json), at->json.length, digest);
-}
-
 ts_status ts_sweep_digest(const ts_sweep *sweep, uint8_t digest[32]) {
-    identities at = {0};
-    ts_cursor_start(&at.cursor, sweep);
+    ts_canonical *canonical;
+    ts_status status = ts_canonical_open(sweep, &canonical);
+    if (status != TS_OK)
+        return status;
     ts_sha256_stream *stream = ts_sha256_begin();
     ts_sha256_feed(stream, sweep->name, strlen(sweep->name) + 1);
     for (int64_t i = 0; i < sweep->instances; i++) {
         uint8_t identity[TS_SHA256_BYTES];
-        next_identity(&at, ts_sweep_point(sweep, i), identity);
+        ts_canonical_seek(canonical, i);
+        ts_canonical_identity(canonical, identity);
         ts_sha256_feed(stream, identity, sizeof identity);
     }
     ts_sha256_end(stream, digest);
-    ts_status status = ts_text_status(&at.json);
-    for (int i = 0; i < TS_MAX_KEYS; i++) {
-        if (status == TS_OK)
-            status = ts_text_status(&at.member[i]);
-        ts_text_free(&at.member[i]);
-    }
-    ts_text_free(&at.json);
+    status = ts_canonical_status(canonical);
+    ts_canonical_close(canonical);
     return status;
 }

@@ -15,6 +15,14 @@ const char *ts_split_check(const ts_params *params, int64_t pairs, char *message
     return "train_fraction";
 }
 
+bool ts_split_has_key(const char *name) {
+    static const ts_key KEYS[] = {TS_SPLIT_KEYS};
+    for (size_t i = 0; i < sizeof KEYS / sizeof *KEYS; i++)
+        if (strcmp(name, KEYS[i].name) == 0)
+            return true;
+    return false;
+}
+
 ts_shuffle ts_split_shuffle(const ts_params *params) {
     return strcmp(ts_params_name(params, "split"), ts_split_choices[TS_SHUFFLE_PYTHON]) == 0 ? TS_SHUFFLE_PYTHON
                                                                                              : TS_SHUFFLE_TORCH;

@@ -20,4 +20,7 @@ extern const char *const ts_split_choices[]; // of the key `split`, as ts_shuffl
 // Part of a table task's check: some of its pairs must be trained on. As ts_task.check.
 const char *ts_split_check(const ts_params *params, int64_t pairs, char *message, size_t bytes);
 
+// Whether the key is one of these rows: they say which pairs are trained on, not what the table is.
+bool ts_split_has_key(const char *name);
+
 ts_shuffle ts_split_shuffle(const ts_params *params);

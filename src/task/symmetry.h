@@ -26,22 +26,20 @@ typedef struct ts_symmetry {
     const ts_table *table;
     // Elements on circles: those of C_n on one of n places, those of D_n on two, rotations (r) and reflections
     // (n + r). 0: the group is neither, or n is 1.
-    int circle, circles;                   // n; how many
-    char (*component)[TS_COMPONENT_BYTES]; // (n) names of a circle's Fourier components: constant, cos 1, ...
-    char (*frequency)[TS_COMPONENT_BYTES]; // (n/2) freq_1, ...
-    const int *first;                      // (irreps->count + 1) see ts_symmetry_basis
-    char (*function)[TS_FUNCTION_BYTES];   // (n) names of the basis' rows: standard 1, standard 2, ...
-    const double *basis;                   // (n, n) for weights of 1
+    int circle, circles;                         // n; how many
+    const char (*component)[TS_COMPONENT_BYTES]; // (n) names of a circle's Fourier components: constant, cos 1, ...
+    const char (*frequency)[TS_COMPONENT_BYTES]; // (n/2) freq_1, ...
+    const int *first;                            // (irreps->count + 1) see ts_symmetry_basis
+    const char (*function)[TS_FUNCTION_BYTES];   // (n) names of the basis' rows: standard 1, standard 2, ...
+    const double *basis;                         // (n, n) for weights of 1
     // What is owned: memory behind the above.
-    ts_table *own_group; // NULL: the group is the learned table
+    struct ts_symmetry_part *part; // what follows from the group alone, which all sums modulo n share
     ts_table *own_table;
     int *own_numbers; // element, token
-    ts_irreps *own_irreps;
-    double *own_basis;
-    int *elements; // (n) each: token numbers, inverses, x_a and x_b of the value chart; then `first`
+    int *own_values;  // x_a and x_b of the value chart; NULL: there is none
 } ts_symmetry;
 
-// Of a table that is a group.
+// Of a table that is a group, which must outlive it.
 ts_status ts_symmetry_of_group(const ts_table *table, ts_symmetry **symmetry);
 
 // Of a table (a, b) -> value[0][a] + value[1][b] mod n; value (2, n), copied. NULL: of a + b mod n, by chart 0 alone.

@@ -48,9 +48,9 @@ typedef struct ts_task {
     // two texts. Adds to `out`.
     void (*label)(const ts_params *params, ts_text *out);
 
-    // Fills its part of the data of the case `params` belongs to (see ts_data_create); nothing in it depends
-    // on keys that don't shape a case. `features` is there, zeroed, for a task of that kind. After a fault the caller
-    // frees what was made.
+    // Fills its part of the data of the case `params` belongs to (see ts_data_create). It looks at no keys but the
+    // task's own that shape a case, and not at those of the split (split.h): cases that agree in the others share what
+    // is made. `features` is there, zeroed, for a task of that kind. After a fault the caller frees what was made.
     ts_status (*create)(const ts_params *params, struct ts_data *data);
 } ts_task;
 

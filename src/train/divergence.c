@@ -46,12 +46,12 @@ ts_status ts_divergence_of_state(const ts_engine *engine, const void *training, 
     return status;
 }
 
-int ts_divergence_of_losses(const ts_params *params, const struct ts_data *data, const double *measures) {
-    ts_measures m = ts_measures_of(params, data);
-    while (ts_measures_next(&m)) {
-        double loss = measures[m.offset];
-        if (m.measure->loss && !m.measure->dimension[0] &&
-            (fabs(loss) > FLT_MAX || (isnan(loss) && strcmp(m.measure->name, "train_loss") == 0)))
+int ts_divergence_of_losses(const ts_measure_listing *listing, const double *measures) {
+    for (int i = 0; i < listing->count; i++) {
+        const ts_measure *measure = listing->item[i].measure;
+        double loss = measures[listing->item[i].offset];
+        if (measure->loss && !measure->dimension[0] &&
+            (fabs(loss) > FLT_MAX || (isnan(loss) && strcmp(measure->name, "train_loss") == 0)))
             return TS_DIVERGED_LOSS;
     }
     return 0;
