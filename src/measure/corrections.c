@@ -6,8 +6,15 @@
 
 #include <string.h>
 
+// Factors that are kept for all elements, in bytes.
+static const double KEPT_BYTES = 256e6;
+
 int ts_corrections_columns(int irreps) {
     return (irreps + 1 + TS_PANEL - 1) / TS_PANEL * TS_PANEL;
+}
+
+bool ts_corrections_fit(int n, int columns) {
+    return 2.0 * n * n * columns * sizeof(double) <= KEPT_BYTES;
 }
 
 void ts_corrections_reserve(const ts_group_parts *parts, ts_slab *slab, ts_corrections *m) {

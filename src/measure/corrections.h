@@ -19,6 +19,9 @@ typedef struct ts_corrections {
 
 int ts_corrections_columns(int irreps);
 
+// Whether there is room for the factors of all elements of two kinds.
+bool ts_corrections_fit(int n, int columns);
+
 // Its arrays are taken from a slab; then, once the parts are finished, filled in. row: (ts_loss_stride(n)) of room.
 void ts_corrections_reserve(const ts_group_parts *parts, ts_slab *slab, ts_corrections *corrections);
 void ts_corrections_begin(ts_corrections *corrections, double *row);

@@ -76,7 +76,7 @@ static void add_corrected_half(const dihedral *m, ts_rows *rows, int a, int bit,
     double *z = part + n * n, *e = z + order;                         // (order), (stride)
     // a b is a reflection if just one of a and b is; the other elements are wrong.
     size_t wrong = a / m->n == bit ? n : 0;
-    const double *logits = ts_rows_at(rows, a).logits + (size_t)bit * n * order;
+    const double *logits = ts_rows_logits_at(rows, a) + (size_t)bit * n * order;
     if (m->keys > 0) {
         ts_product(m->n, m->keys, m->n, logits + wrong, m->order, m->basis_columns, m->keys, coefficient, m->keys);
         ts_product(m->n, m->n, m->keys, coefficient, m->keys, m->basis, m->n, part, m->n);

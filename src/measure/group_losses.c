@@ -8,9 +8,6 @@
 #include <math.h>
 #include <string.h>
 
-// Factors that are kept for all elements, in bytes.
-static const double TABLE_BYTES = 256e6;
-
 // Where an irrep's functions of a b are taken from.
 enum { HIDDEN, LOGITS, LAYERS };
 
@@ -123,8 +120,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     m->columns = ts_corrections_columns(m->count);
     size_t n = (size_t)m->n, count = (size_t)m->count, columns = (size_t)m->columns;
     m->stride = ts_loss_stride(m->n);
-    bool fits = (double)((TS_SIDES - 1) * n * n * columns * sizeof(double)) <= TABLE_BYTES;
-    m->way = ts_pairs_kept(m->pairs) == n ? BY_ELEMENT : fits ? BY_ROWS : AGAIN;
+    m->way = ts_pairs_kept(m->pairs) == n ? BY_ELEMENT : ts_corrections_fit(m->n, m->columns) ? BY_ROWS : AGAIN;
     size_t table = m->way == BY_ROWS && !m->pairs->network->loss ? n * n * columns : 0;
     room none;
     m->sums = (ts_sums){.again = LOSSES * columns, .scratch = lay_out(m, NULL, &none)};

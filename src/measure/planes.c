@@ -11,6 +11,7 @@
 static const double KEY_FRACTION = 0.85;
 // Shares of energies below which what is left is rounding.
 static const double NOTHING = 1e-12, DEPENDENT = 1e-10;
+static const double EQUAL = 1e-9; // shares that differ by less are equal: the first of them is the largest
 
 // Sums over the pairs of a plane, (n, hidden) each, by x, by y, by x + y, by x - y: products of functions of x and of y
 // are functions of the latter.
@@ -189,7 +190,7 @@ void ts_planes_cluster(ts_planes *p, double *numbers) {
         double energy = centred_energy(p, &of, i), best = 0;
         p->frequency[i] = energy > 0 ? 1 : -1;
         for (int k = 1; k <= p->count && energy > 0; k++)
-            if (p->explained[(size_t)(k - 1) * width + i] > best) {
+            if (p->explained[(size_t)(k - 1) * width + i] > best * (1 + EQUAL)) {
                 best = p->explained[(size_t)(k - 1) * width + i];
                 p->frequency[i] = k;
             }

@@ -312,8 +312,10 @@ static ts_status open_route(const ts_params *params, ts_role output, const doubl
     ts_graph_free(&defined);
     if (status == TS_OK)
         status = ts_pass_create(&to->graph, to->graph.tokens > 0 ? to->graph.tokens : 1, false, &to->pass);
-    if (status == TS_OK)
+    if (status == TS_OK) {
+        ts_pass_join_terms(&to->pass);
         ts_pass_tables(&to->pass, weights);
+    }
     return status;
 }
 

@@ -298,10 +298,56 @@ static void product_back(const ts_pass *p, int index, size_t r) {
     }
 }
 
+// --- Sums that are made at once ---
+
+// What is added up is at hand for so many numbers of a row at a time.
+enum { NUMBERS_AT_ONCE = 512 };
+
+static const double *row_behind(const ts_pass *p, const ts_node *node, int input, int at) {
+    const ts_node *in = &p->graph->node[node->input[input]];
+    return p->value[node->input[input]] + row_of(p, node, in, at) * (size_t)in->width;
+}
+
+// Some numbers of a row of a sum or mixture.
+static void take_numbers(const ts_pass *p, int index, int at, int first, int count, double *out) {
+    const ts_node *node = &p->graph->node[index];
+    const double *in[2];
+    double room[NUMBERS_AT_ONCE];
+    if (node->operation == TS_MIX) {
+        const double *share = row_behind(p, node, 0, at);
+        take_scaled(row_behind(p, node, 1, at) + first, share[0], count, out);
+        for (int j = 1; j < node->inputs - 1; j++)
+            add_scaled(out, row_behind(p, node, 1 + j, at) + first, share[j], count);
+        return;
+    }
+    for (int j = 0; j < 2; j++) {
+        double *to = j == 0 ? out : room;
+        if (p->inside[node->input[j]])
+            take_numbers(p, node->input[j], at, first, count, to);
+        in[j] = p->inside[node->input[j]] ? to : row_behind(p, node, j, at) + first;
+    }
+    if (in[0] == out)
+        add_scaled(out, in[1], node->scale, count);
+    else
+        take_sum(in[0], in[1], node->scale, count, out);
+}
+
+static void sum_at_once(const ts_pass *p, int index, int at) {
+    int width = p->graph->node[index].width;
+    double *out = p->made[index] + (size_t)at * (size_t)width;
+    for (int first = 0; first < width; first += NUMBERS_AT_ONCE)
+        take_numbers(p, index, at, first, width - first < NUMBERS_AT_ONCE ? width - first : NUMBERS_AT_ONCE,
+                     out + first);
+}
+
 static void forwards(ts_pass *p, int index, int first, int end) {
     ts_operation operation = p->graph->node[index].operation;
     if (operation == TS_PRODUCT)
         product(p, index, first, end);
+    for (int r = first; operation == TS_SUM && p->graph->node[index].domain == TS_PAIR && r < end; r++)
+        sum_at_once(p, index, r);
+    if (operation == TS_SUM && p->graph->node[index].domain == TS_PAIR)
+        return;
     for (int r = first; OPERATIONS[operation].forward && r < end; r++) {
         row at = row_at(p, index, r, false);
         OPERATIONS[operation].forward(&at);
@@ -336,6 +382,7 @@ static ts_status create(const ts_graph *graph, int batch, bool backwards, const 
         pass->gradient = ts_slab_take_zero(&pass->slab, count, sizeof *pass->gradient);
         pass->panels = ts_slab_take_zero(&pass->slab, count, sizeof *pass->panels);
         pass->uses = ts_slab_take(&pass->slab, count, sizeof *pass->uses);
+        pass->inside = ts_slab_take_zero(&pass->slab, count, sizeof *pass->inside);
         for (int i = 0; i < graph->count; i++) {
             const ts_node *node = &graph->node[i];
             bool is_alias = node->operation == TS_PARAMETER || node->operation == TS_LOOKUP;
@@ -362,6 +409,8 @@ static ts_status create(const ts_graph *graph, int batch, bool backwards, const 
         }
     }
     ts_graph_count_uses(graph, pass->uses);
+    if (tables)
+        memcpy(pass->inside, tables->inside, count * sizeof *pass->inside);
     return TS_OK;
 }
 
@@ -371,6 +420,17 @@ ts_status ts_pass_create(const ts_graph *graph, int batch, bool backwards, ts_pa
 
 ts_status ts_pass_beside(const ts_pass *tables, ts_pass *pass) {
     return create(tables->graph, tables->batch, false, tables, pass);
+}
+
+void ts_pass_join_terms(ts_pass *pass) {
+    const ts_graph *graph = pass->graph;
+    for (int i = 0; i < graph->count; i++)
+        for (int j = 0; j < 2 && graph->node[i].operation == TS_SUM && graph->node[i].domain == TS_PAIR; j++) {
+            int index = graph->node[i].input[j];
+            const ts_node *term = &graph->node[index];
+            pass->inside[index] = pass->uses[index] == 1 && term->domain == TS_PAIR &&
+                                  (term->operation == TS_MIX || term->operation == TS_SUM);
+        }
 }
 
 void ts_pass_free(ts_pass *pass) {
@@ -401,7 +461,7 @@ void ts_pass_batch(ts_pass *pass, int count, const int *a, const int *b) {
     for (int first = 0; first < count; first += PAIRS_AT_ONCE) {
         int end = count - first < PAIRS_AT_ONCE ? count : first + PAIRS_AT_ONCE;
         for (int i = 0; i < pass->graph->count; i++)
-            if (pass->graph->node[i].domain == TS_PAIR && pass->uses[i])
+            if (pass->graph->node[i].domain == TS_PAIR && pass->uses[i] && !pass->inside[i])
                 forwards(pass, i, first, end);
     }
 }
