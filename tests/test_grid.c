@@ -1,5 +1,6 @@
 // The grid's points that reports show, labels for people, and values of several sweeps together.
 #include "support.h"
+#include "sweep/canonical.h"
 #include "sweep/grid.h"
 #include "sweep/label.h"
 #include "sweep/union.h"
@@ -193,6 +194,41 @@ TEST(test_values_together_are_written_as_a_sweep_file_would) {
     expect_union("group", TREE "depth: 2\n", TREE "depth: 3\n", "");
 }
 
+static void expect_canonical(ts_canonical *canonical, const ts_sweep *sweep, int64_t instance) {
+    uint8_t digest[TS_SHA256_BYTES], found[TS_SHA256_BYTES];
+    ts_params params;
+    ts_text form = {0};
+    ts_sweep_params(sweep, instance, &params);
+    ts_params_json(&params, &form);
+    assert_int_equal(ts_params_identity(&params, digest), TS_OK);
+    ts_canonical_seek(canonical, instance);
+    ts_canonical_identity(canonical, found);
+    assert_string_equal(ts_text_get(ts_canonical_form(canonical)), ts_text_get(&form));
+    assert_memory_equal(found, digest, sizeof digest);
+    ts_text_free(&form);
+}
+
+// Keys that come and go, and others in other tasks; forwards, backwards, and in leaps.
+TEST(test_canonical_forms_of_a_walk_are_those_of_each_instance) {
+    ts_sweep *sweep = read("seed: 0..1\nsteps: [7, 11111111, 5]\ncases:\n"
+                           "  - {task: tree, depth: 2, hidden: [2, 30], grokfast: [false, true], grokfast_alpha: 0.5}\n"
+                           "  - {task: tree, depth: 2, hidden: 2, target: abs, lr: [0.1, 1e-9, 0.5], optimizer: "
+                           "[adam, sgd]}\n"
+                           "  - {task: group, group: [S3, C5], split: [python, torch]}\n");
+    ts_canonical *canonical;
+    int64_t count = ts_sweep_instances(sweep);
+    assert_int_equal(ts_canonical_open(sweep, &canonical), TS_OK);
+    for (int64_t i = 0; i < count; i++)
+        expect_canonical(canonical, sweep, i);
+    for (int64_t i = count - 1; i >= 0; i--)
+        expect_canonical(canonical, sweep, i);
+    for (int64_t i = 0; i < 5 * count; i++)
+        expect_canonical(canonical, sweep, 7 * i % count);
+    assert_int_equal(ts_canonical_status(canonical), TS_OK);
+    ts_canonical_close(canonical);
+    ts_sweep_free(sweep);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_points_are_instances_that_differ_in_seeds_only),
@@ -204,6 +240,7 @@ int main(void) {
         cmocka_unit_test(test_a_million_instances_are_grouped),
         cmocka_unit_test(test_instances_are_told_apart_by_what_is_swept_and_seeds),
         cmocka_unit_test(test_values_together_are_written_as_a_sweep_file_would),
+        cmocka_unit_test(test_canonical_forms_of_a_walk_are_those_of_each_instance),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

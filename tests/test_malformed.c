@@ -173,7 +173,7 @@ static const malformed TABLE[] = {
     {FULL "early_stopping: maybe\n", 4, "'maybe' is not true or false"},
     {FULL "early_stopping: 1\n", 4, "'1' is not true or false"},
     {FULL "early_stopping: 'true'\n", 4, "'true' is not true or false"},
-    {FULL "save: fnal\n", 4, "'fnal' is not one of none, final, checkpoints; did you mean 'final'?"},
+    {FULL "save: fnal\n", 4, "'fnal' is not one of none, final, checkpoints, state; did you mean 'final'?"},
     {FULL "save: [final, [none]]\n", 4, "a list within a list is not a name"},
     {"task: tre\nhidden: 2\n", 1, "; did you mean 'tree'?"},
     {"task: [tree,\n  oak]\ndepth: 1\nhidden: 1\n", 2, "'oak' is not one of tree, independent"},
@@ -454,11 +454,12 @@ static void expect_errors(const char *text, const char *set, const char *errors)
 }
 
 TEST(test_all_errors_are_reported_in_order_of_lines) {
-    expect_errors("task: tree\nhiden: 2\ndepth: two\nwhere: dpth < 2\nsave: fnal\n", NULL,
-                  "x.yaml:2: key 'hiden': unknown; did you mean 'hidden'?\n"
-                  "x.yaml:3: key 'depth': 'two' is not an integer\n"
-                  "x.yaml:4: key 'where': 'dpth' is unknown; did you mean 'depth'?\n"
-                  "x.yaml:5: key 'save': 'fnal' is not one of none, final, checkpoints; did you mean 'final'?\n");
+    expect_errors(
+        "task: tree\nhiden: 2\ndepth: two\nwhere: dpth < 2\nsave: fnal\n", NULL,
+        "x.yaml:2: key 'hiden': unknown; did you mean 'hidden'?\n"
+        "x.yaml:3: key 'depth': 'two' is not an integer\n"
+        "x.yaml:4: key 'where': 'dpth' is unknown; did you mean 'depth'?\n"
+        "x.yaml:5: key 'save': 'fnal' is not one of none, final, checkpoints, state; did you mean 'final'?\n");
 }
 
 TEST(test_errors_that_follow_from_others_are_left_out) {

@@ -158,13 +158,17 @@ static bool difference(const support_problem *p, ts_pass *pass, int64_t i, uint6
 
 // Values, and the gradient.
 static void compare_network(const support_problem *p, const char *name, differences *total) {
-    ts_pass back, pass;
+    ts_pass back, pass, joined;
     double *gradient = ts_alloc((size_t)p->graph.layout.total * sizeof *gradient, "a gradient"), largest = 0, expected;
     assert_int_equal(ts_pass_create(&p->graph, p->rows, true, &back), TS_OK);
     assert_int_equal(ts_pass_create(&p->graph, p->rows, false, &pass), TS_OK);
     double loss = support_learn(p, &back, p->rows, gradient);
     assert_true(isfinite(loss) && loss == support_learn(p, &pass, p->rows, NULL));
     compare_values(p, &pass, name);
+    assert_int_equal(ts_pass_create(&p->graph, p->rows, false, &joined), TS_OK);
+    ts_pass_join_terms(&joined);
+    assert_true(loss == support_learn(p, &joined, p->rows, NULL));
+    ts_pass_free(&joined);
     uint64_t side = sides(p, &pass);
     for (int64_t i = 0; i < p->graph.layout.total; i++)
         largest = fmax(largest, fabs(gradient[i]));

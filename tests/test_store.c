@@ -1,6 +1,7 @@
 // The results file: made the same from the same, keeps what was committed, can be read while it is written.
 #define _POSIX_C_SOURCE 200809L
 #include "hdf5/hdf5.h"
+#include "hdf5/shared_file.h"
 #include "results/format.h"
 #include "results/stored_weights.h"
 #include "support_results.h"
@@ -216,6 +217,57 @@ static void test_small_transfers_write_the_same(void **state) {
     }
 }
 
+enum { LISTED = 40000 };
+
+// Every third row, a run, and two far away, through HDF5 or past it, by one process or as one of two.
+static void write_items(const char *name, int ranks, int64_t *expected) {
+    ts_h5 h5;
+    ts_h5_form form = {.type = TS_H5_INT64, .rank = 1, .size = {LISTED}};
+    const ts_comm comm = {.size = ranks, .node_size = 1};
+    ts_shared_file *file = NULL;
+    static int64_t row[12000], value[12000];
+    int64_t count = 0;
+    for (int64_t r = 5; r<30000; r += r> 6000 && r < 6100 ? 1 : 3)
+        row[count++] = r;
+    row[count++] = 35000;
+    row[count++] = LISTED - 1;
+    for (int64_t i = 0; i < count; i++)
+        expected[row[i]] = value[i] = 1000 * ranks + i;
+    ts_h5_open(&h5, name, ranks == 0);
+    if (ranks > 0)
+        expect_ok(ts_shared_file_open(name, &comm, &file));
+    h5.direct = file;
+    hid_t dataset = ts_h5_open_dataset(&h5, h5.file, "list");
+    ts_h5_write_items(&h5, dataset, &form, row, count, value);
+    ts_h5_write_items(&h5, dataset, &form, row, 0, value);
+    ts_h5_close(&h5, dataset);
+    expect_ok(ts_h5_end(&h5));
+    ts_shared_file_close(file);
+}
+
+static void test_items_here_and_there_leave_what_lies_between(void **state) {
+    fixture *f = *state;
+    ts_h5 h5;
+    ts_h5_form form = {.type = TS_H5_INT64, .rank = 1, .size = {LISTED}};
+    static int64_t expected[LISTED], found[LISTED];
+    for (int64_t i = 0; i < LISTED; i++)
+        expected[i] = -i;
+    ts_h5_create(&h5, f->path);
+    hid_t dataset = ts_h5_create_dataset(&h5, h5.file, "list", &form);
+    ts_h5_write(&h5, dataset, &form, 0, LISTED, expected);
+    ts_h5_close(&h5, dataset);
+    expect_ok(ts_h5_end(&h5));
+    for (int ranks = 0; ranks <= 2; ranks++) {
+        write_items(f->path, ranks, expected);
+        ts_h5_open(&h5, f->path, false);
+        dataset = ts_h5_open_dataset(&h5, h5.file, "list");
+        ts_h5_read(&h5, dataset, &form, 0, LISTED, found);
+        ts_h5_close(&h5, dataset);
+        expect_ok(ts_h5_end(&h5));
+        assert_memory_equal(found, expected, sizeof found);
+    }
+}
+
 static int all(void) {
     const struct CMUnitTest tests[] = {
         PROMISE(test_equal_inputs_give_equal_bytes),
@@ -228,6 +280,7 @@ static int all(void) {
         PROMISE(test_forbidden_directory_is_named),
         PROMISE(test_nothing_is_left_of_a_failed_creation),
         PROMISE(test_small_transfers_write_the_same),
+        PROMISE(test_items_here_and_there_leave_what_lies_between),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -275,6 +275,36 @@ TEST(test_an_exact_batch_is_the_distribution) {
     close_task(&t);
 }
 
+// As long as somebody uses them; what they depend on is the task's alone, the split left out.
+TEST(test_cases_that_learn_the_same_share_their_data) {
+    ts_sweep *sweep = support_sweep("cases:\n"
+                                    "  - {task: power, p: 13, m: 2, train_fraction: 0.3}\n"
+                                    "  - {task: power, p: 13, m: 2, train_fraction: 0.5, steps: 9}\n"
+                                    "  - {task: power, p: 13, m: 3, train_fraction: 0.3}\n"
+                                    "  - {task: power, p: 17, m: 2, train_fraction: 0.3}\n"
+                                    "  - {task: group, group: C13, train_fraction: 0.3}\n");
+    ts_data *data[5];
+    for (int c = 0; c < 5; c++)
+        data[c] = support_data(sweep, c);
+    assert_ptr_equal(data[0], data[1]);
+    for (int c = 2; c < 5; c++)
+        assert_ptr_not_equal(data[0], data[c]);
+    assert_ptr_equal(data[0]->symmetry->irreps, data[2]->symmetry->irreps); // of Z_13
+    assert_ptr_equal(data[0]->symmetry->basis, data[2]->symmetry->basis);
+    assert_ptr_not_equal(data[0]->symmetry->chart[1].x_a, data[2]->symmetry->chart[1].x_a);
+    assert_ptr_not_equal(data[0]->symmetry->irreps, data[3]->symmetry->irreps);
+    ts_data_free(data[0]);
+    ts_data_free(data[2]);
+    assert_int_equal(data[1]->table->result[3 * 13 + 1], 9 + 1);
+    assert_int_equal(data[1]->symmetry->irreps->count, 7);
+    for (int c = 1; c < 5; c += c == 1 ? 2 : 1)
+        ts_data_free(data[c]);
+    ts_data *again = support_data(sweep, 0);
+    assert_int_equal(again->table->result[3 * 13 + 1], 9 + 1);
+    ts_data_free(again);
+    ts_sweep_free(sweep);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_models_learn_the_tasks_of_their_kind),
@@ -287,6 +317,7 @@ int main(void) {
         cmocka_unit_test(test_pairs_are_correlated_and_anticorrelated),
         cmocka_unit_test(test_geometric_probabilities_follow_the_levels_of_a_tree),
         cmocka_unit_test(test_an_exact_batch_is_the_distribution),
+        cmocka_unit_test(test_cases_that_learn_the_same_share_their_data),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -190,8 +190,9 @@ class Results:
         self.table = {name: self._column(name) for name in links(self.file)
                       if isinstance(self.file[name], h5py.Dataset) and self.file[name].shape == (self.count,)
                       and name != "instance"}
-        self.cases = {name: (group, group["instance"][...]) for name, group in
-                      ((name, self.file["cases"][name]) for name in links(self.file["cases"]))}
+        cases = self.file["cases"]
+        self.cases = {name: (group, _read(group.id, "instance")) for name, group in
+                      ((name, _group(cases, name)) for name in links(cases))}
         keys, columns = self._keys(), list(self.table)
         self.parameters = [name for name in columns if name in keys and name != "seed"]
         self.derived = [name for name in columns[:columns.index("status")]
@@ -464,9 +465,10 @@ class _Place:
 
     def __init__(self, results, place):
         every = [group for group, _ in results.cases.values()]
-        self.groups = [group.get(place or ".") for group in every]
-        self.scales = [group.id for group in every]
+        self.groups = [group.get(place) if place else group for group in every]
         self.has = [{} if group is None else dict.fromkeys(links(group)) for group in self.groups]
+        self.scales = [(group.id, dict.fromkeys(links(group)) if place else has)
+                       for group, has in zip(every, self.has)]
         self.known, self.labels_of = {}, {}
 
     def names(self):
@@ -481,14 +483,11 @@ class _Place:
     def labels(self, dim):
         """Values of each case's scale; equal ones are one object. None: it has no such scale."""
         if dim not in self.labels_of:
-            self.labels_of[dim] = [self._scale(group, dim) for group in self.scales]
+            self.labels_of[dim] = [self._scale(group, dim) if dim in has else None for group, has in self.scales]
         return self.labels_of[dim]
 
     def _scale(self, group, dim):
-        if dim.encode() not in group:
-            return None
-        dataset = _open(group, dim)
-        found = _values(dataset, dataset.shape, dataset.dtype)
+        found = _read(group, dim)
         return self.known.setdefault((found.dtype.str, found.tobytes()), found)
 
     def are_labelled_alike(self, dims):
@@ -510,6 +509,19 @@ class _Place:
                 else:
                     del found[name]
         return found
+
+
+def _group(parent, name):
+    """One that is there, without the ways that h5py asks for names by."""
+    try:
+        return Group(h5py.h5g.open(parent.id, name.encode()))
+    except (KeyError, ValueError, RuntimeError):  # none of ours: as h5py says it
+        return parent[name]
+
+
+def _read(group, name):
+    dataset = _open(group, name)
+    return _values(dataset, dataset.shape, dataset.dtype)
 
 
 def _open(group, name):

@@ -35,22 +35,6 @@ TS_FOR_EACH_SET static void add_block(int depth, const double *const *a, const d
     }
 }
 
-void ts_product_of_panels(int rows, int panels, int depth, const double *const *a, const double *b, double *c) {
-    const double *block[ROWS];
-    double sum[ROWS * TS_PANEL];
-    for (int r = 0; r < rows; r += ROWS) {
-        for (int i = 0; i < ROWS; i++) // beyond the last row it is that again, for sums of no use
-            block[i] = a[r + i < rows ? r + i : rows - 1];
-        for (int p = 0; p < panels; p++) {
-            memset(sum, 0, sizeof sum);
-            add_block(depth, block, b + (size_t)p * (size_t)depth * TS_PANEL, sum);
-            for (int i = 0; i < ROWS && r + i < rows; i++)
-                memcpy(c + ((size_t)(r + i) * (size_t)panels + (size_t)p) * TS_PANEL, sum + i * TS_PANEL,
-                       TS_PANEL * sizeof *c);
-        }
-    }
-}
-
 // panel (depth, TS_PANEL): columns of B, and zeros.
 static void take_panel(int columns, int depth, const double *b, size_t b_stride, double *panel) {
     for (int k = 0; k < depth && columns >= TS_PANEL; k++)
@@ -90,7 +74,7 @@ void ts_product(int rows, int columns, int depth, const double *a, int a_stride,
             for (int r = 0; r < rows; r += ROWS) {
                 const double *block[ROWS];
                 int tall = rows - r < ROWS ? rows - r : ROWS;
-                for (int i = 0; i < ROWS; i++)
+                for (int i = 0; i < ROWS; i++) // beyond the last row it is that again, for sums of no use
                     block[i] = a + (size_t)(r + (i < tall ? i : tall - 1)) * (size_t)a_stride + k;
                 take_block(tall, columns - j < TS_PANEL ? columns - j : TS_PANEL, deep, block, panel, k > 0,
                            c + (size_t)r * (size_t)c_stride + j, (size_t)c_stride);
@@ -98,7 +82,30 @@ void ts_product(int rows, int columns, int depth, const double *a, int a_stride,
         }
 }
 
-double ts_energy(const double *x, size_t count) {
+size_t ts_panel_numbers(int depth, int columns) {
+    return ((size_t)columns + TS_PANEL - 1) / TS_PANEL * TS_PANEL * (size_t)depth;
+}
+
+void ts_panels_take(int depth, int columns, const double *b, int b_stride, double *panels) {
+    for (int j = 0; j < columns; j += TS_PANEL)
+        take_panel(columns - j, depth, b + j, (size_t)b_stride, panels + (size_t)j * (size_t)depth);
+}
+
+void ts_product_of_panels(int rows, int columns, int depth, const double *const *a, const double *panels, double *c,
+                          int c_stride) {
+    for (int r = 0; r < rows; r += ROWS) {
+        const double *block[ROWS];
+        int tall = rows - r < ROWS ? rows - r : ROWS;
+        for (int i = 0; i < ROWS; i++)
+            block[i] = a[r + (i < tall ? i : tall - 1)];
+        for (int j = 0; j < columns; j += TS_PANEL)
+            take_block(tall, columns - j < TS_PANEL ? columns - j : TS_PANEL, depth, block,
+                       panels + (size_t)j * (size_t)depth, false, c + (size_t)r * (size_t)c_stride + j,
+                       (size_t)c_stride);
+    }
+}
+
+TS_FOR_EACH_SET double ts_energy(const double *x, size_t count) {
     double lane[8] = {0}, sum = 0;
     size_t i = 0;
     for (; i + 8 <= count; i += 8)
@@ -111,7 +118,7 @@ double ts_energy(const double *x, size_t count) {
     return sum;
 }
 
-void ts_add(double *restrict sum, const double *restrict x, int count) {
+TS_FOR_EACH_SET void ts_add(double *restrict sum, const double *restrict x, int count) {
     for (int i = 0; i < count; i++)
         sum[i] += x[i];
 }

@@ -8,10 +8,13 @@
 void ts_product(int rows, int columns, int depth, const double *a, int a_stride, const double *b, int b_stride,
                 double *c, int c_stride);
 
-// The same with columns in panels, which is how products read them: B (panels, depth, TS_PANEL), C (rows, panels *
-// TS_PANEL), and rows of A wherever they lie.
+// The same with the columns of B in panels, which is how products read them: B (panels, depth, TS_PANEL), as many as
+// hold all columns, and rows of A wherever they lie.
 enum { TS_PANEL = 8 };
-void ts_product_of_panels(int rows, int panels, int depth, const double *const *a, const double *b, double *c);
+size_t ts_panel_numbers(int depth, int columns);
+void ts_panels_take(int depth, int columns, const double *b, int b_stride, double *panels);
+void ts_product_of_panels(int rows, int columns, int depth, const double *const *a, const double *panels, double *c,
+                          int c_stride);
 
 double ts_energy(const double *x, size_t count);                        // sum of squares
 void ts_add(double *restrict sum, const double *restrict x, int count); // sum += x

@@ -29,6 +29,7 @@ typedef struct reset_row {
 typedef struct inspection {
     ts_h5 h5;
     ts_rows rows;
+    ts_frame_gaps gaps;
     ts_heap heap; // with a descriptor of our own
     const ts_sweep *sweep;
     const ts_record_layout *const *layouts;
@@ -214,6 +215,8 @@ static void check_case(inspection *check, int case_index) {
     check_list(check, one, "step", layout->checkpoints, layout->step);
     ts_rows_open_case(&check->rows, case_index);
     if (check->h5.status == TS_OK)
+        ts_frame_note_case(&check->rows, &check->gaps);
+    if (check->h5.status == TS_OK)
         check_foreign_measures(check, case_index);
     if (check->h5.status != TS_OK || !any_trained(check, one->instance, one->rows))
         return;
@@ -263,14 +266,16 @@ static void check_all(inspection *check) {
         return;
     }
     ts_rows_begin(&check->rows, &check->h5, check->sweep, check->layouts, false);
+    ts_frame_note_root(&check->rows, &check->gaps);
     check_columns(check);
     if (check->h5.status == TS_OK)
         read_columns(check);
     for (int c = 0; c < ts_sweep_cases(check->sweep) && check->h5.status == TS_OK; c++)
         check_case(check, c);
     if (check->h5.status == TS_OK)
-        ts_frame_check(&check->rows, check->heap.fd);
+        ts_frame_check(&check->h5, &check->gaps, check->heap.fd);
     ts_rows_end(&check->rows);
+    ts_frame_gaps_free(&check->gaps);
     ts_heap_free(&check->heap);
     close(check->heap.fd);
 }

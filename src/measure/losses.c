@@ -126,3 +126,57 @@ void ts_cross_entropies(double *e, const double *const *corrections, int count, 
     }
     e[label] = own;
 }
+
+// Products up to this have room for one more factor, as x is below count / SMALLEST.
+static const double LARGE = 1e150;
+
+TS_FOR_EACH_SET int ts_cross_entropies_multiply(int panels, double own, const double *factors, size_t stride,
+                                                const double *sums, double *product) {
+    ts_quad_mask unknown = {0}, large = {0};
+    for (int p = 0; p < panels; p++)
+        for (size_t i = 0; i < TS_LOSS_LANES; i += TS_QUAD) {
+            ts_quad of_label = own * *(const ts_quad_at *)(factors + (size_t)p * stride + i);
+            ts_quad_mask known = of_label > SMALLEST;
+            ts_quad x = *(const ts_quad_at *)(sums + (size_t)p * TS_LOSS_LANES + i) / of_label;
+            ts_quad_at *to = (ts_quad_at *)(product + (size_t)p * TS_LOSS_LANES + i);
+            x = (ts_quad)(known & (ts_quad_mask)x);
+            ts_quad made = *to + x + *to * x;
+            unknown |= ~known;
+            large |= made > LARGE;
+            *to = made;
+        }
+    return (ts_quad_any(&unknown) ? TS_LOSS_LEFT_OUT : 0) | (ts_quad_any(&large) ? TS_LOSS_LARGE : 0);
+}
+
+bool ts_cross_entropy_is_left_out(double own, double factor) {
+    return !(own * factor > SMALLEST);
+}
+
+// Many labels share the sums of the numbers before and behind them.
+static double sum_of_labels(const double *z, int count, const int *times, const double *e, double *behind) {
+    double before = 0, losses = 0;
+    behind[count - 1] = 0;
+    for (int c = count - 1; c > 0; c--)
+        behind[c - 1] = behind[c] + e[c];
+    for (int c = 0; c < count; c++) {
+        if (times[c] > 0)
+            losses += times[c] * (e[c] < SMALLEST ? ts_pair_loss(z, count, c) : log1p((before + behind[c]) / e[c]));
+        before += e[c];
+    }
+    return losses;
+}
+
+double ts_cross_entropy_of_labels(const double *z, int count, const int *times, double *e, double *room) {
+    enum { FEW = 4 };
+    double losses = 0;
+    int labels = 0;
+    bool right;
+    for (int c = 0; c < count; c++)
+        labels += times[c] > 0;
+    ts_exponentials(z, 1, count, e);
+    if (labels > FEW)
+        return sum_of_labels(z, count, times, e, room);
+    for (int c = 0; c < count; c++)
+        losses += times[c] > 0 ? times[c] * ts_cross_entropy(e, z, count, c, &right) : 0;
+    return losses;
+}

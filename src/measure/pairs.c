@@ -9,6 +9,14 @@
 // Exponentials of logits that are kept while a network is measured, in bytes.
 static const double KEPT_BYTES = 128e6;
 
+static size_t rows_kept(size_t n, size_t stride) {
+    return (double)(n * n * stride) * sizeof(double) <= KEPT_BYTES ? n : TS_PAIRS_KEPT;
+}
+
+size_t ts_pairs_kept(const ts_pairs *p) {
+    return rows_kept((size_t)p->table->n, p->stride);
+}
+
 ts_status ts_pairs_create(const ts_params *params, const ts_data *data, const ts_network *network,
                           const atomic_int *pause, ts_pairs *p) {
     const ts_table *table = data->table;
@@ -19,6 +27,7 @@ ts_status ts_pairs_create(const ts_params *params, const ts_data *data, const ts
                     .table = symmetry ? symmetry->table : table,
                     .pause = pause,
                     .stride = ts_loss_stride(table->n_out)};
+    p->keeps_logits = data->symmetry && data->symmetry->circles == 2 && ts_pairs_kept(p) == n; // for dihedral.c
     p->outputs = network->outputs > 0 ? network->outputs : table->n_out;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&p->slab, "a network's pairs") != TS_OK)
@@ -37,10 +46,6 @@ ts_status ts_pairs_create(const ts_params *params, const ts_data *data, const ts
 
 void ts_pairs_free(ts_pairs *p) {
     ts_slab_free(&p->slab);
-}
-
-static size_t rows_kept(size_t n, size_t stride) {
-    return (double)(n * n * stride) * sizeof(double) <= KEPT_BYTES ? n : TS_PAIRS_KEPT;
 }
 
 double ts_rows_bytes(int n, int n_out, int hidden, bool residual) {
@@ -67,6 +72,8 @@ ts_status ts_rows_create(const ts_pairs *p, bool first, size_t scratch, ts_rows 
         r->e = ts_slab_take(&r->slab, kept * n * p->stride, sizeof(double));
         r->hidden_logits = network->residual ? ts_slab_take(&r->slab, n * n_out, sizeof(double)) : r->logits;
         r->hidden_e = network->residual ? ts_slab_take(&r->slab, kept * n * p->stride, sizeof(double)) : r->e;
+        r->all_logits = p->keeps_logits ? ts_slab_take(&r->slab, n * n * n_out, sizeof(double)) : NULL;
+        r->has_logits = p->keeps_logits ? ts_slab_take_zero(&r->slab, n, sizeof(bool)) : NULL;
         r->scratch = ts_slab_take(&r->slab, scratch, sizeof(double));
     }
     for (size_t i = 0; i < kept; i++)
@@ -94,8 +101,40 @@ ts_pair_row ts_rows_at(ts_rows *r, int a) {
         network->row(r->weights, a, r->h, r->outputs, network->residual ? r->hidden_logits : NULL);
         take_classes(r);
     }
+    if (r->row != a && r->all_logits) {
+        size_t numbers = (size_t)r->pairs->table->n * (size_t)r->pairs->table->n_out;
+        memcpy(r->all_logits + (size_t)a * numbers, r->logits, numbers * sizeof *r->logits);
+        r->has_logits[a] = true;
+    }
     r->row = a;
     return (ts_pair_row){r->h, r->logits, r->hidden_logits};
+}
+
+const double *ts_rows_logits_at(ts_rows *r, int a) {
+    if (r->all_logits && r->has_logits[a])
+        return r->all_logits + (size_t)a * (size_t)r->pairs->table->n * (size_t)r->pairs->table->n_out;
+    return ts_rows_at(r, a).logits;
+}
+
+// A network that has no pairs by themselves has rows of them.
+static void take_pairs(ts_rows *r, int count, const int *a, const int *b, double *logits, double *hidden_logits) {
+    size_t outputs = (size_t)r->pairs->outputs, n_out = (size_t)r->pairs->table->n_out;
+    for (size_t i = 0; i < (size_t)count; i++) {
+        ts_rows_at(r, a[i]);
+        memcpy(logits + i * outputs, r->outputs + (size_t)b[i] * outputs, outputs * sizeof *logits);
+        if (hidden_logits)
+            memcpy(hidden_logits + i * n_out, r->hidden_logits + (size_t)b[i] * n_out, n_out * sizeof *logits);
+    }
+}
+
+void ts_rows_pairs(ts_rows *r, int count, const int *a, const int *b, double *logits, double *hidden_logits) {
+    size_t outputs = (size_t)r->pairs->outputs, n_out = (size_t)r->pairs->table->n_out;
+    if (r->pairs->network->pairs)
+        r->pairs->network->pairs(r->weights, count, a, b, logits, hidden_logits);
+    else
+        take_pairs(r, count, a, b, logits, hidden_logits);
+    for (size_t i = 1; i < (size_t)count && outputs > n_out; i++)
+        memmove(logits + i * n_out, logits + i * outputs, n_out * sizeof *logits);
 }
 
 static void take_exponentials(const ts_rows *r, const double *logits, double *e) {

@@ -19,6 +19,7 @@ typedef struct ts_pairs {
     int64_t train;           // training pairs
     size_t stride;           // ts_loss_stride(n_out)
     int outputs;             // of the network: n_out, and those beyond the classes
+    bool keeps_logits;       // of all rows: two passes need them, and there is room
     ts_slab slab;
 } ts_pairs;
 
@@ -26,6 +27,8 @@ typedef struct ts_pairs {
 ts_status ts_pairs_create(const ts_params *params, const ts_data *data, const ts_network *network,
                           const atomic_int *pause, ts_pairs *pairs);
 void ts_pairs_free(ts_pairs *pairs);
+
+size_t ts_pairs_kept(const ts_pairs *pairs); // rows of which each thread keeps exponentials
 
 // Those of one thread.
 typedef struct ts_rows {
@@ -39,6 +42,8 @@ typedef struct ts_rows {
     double *hidden_logits; // (n, n_out) what comes through the hidden layer; without a residual all of the logits
     int kept;              // rows of exponentials kept: all n, or some that follow each other
     int *row_of;           // (kept) which a it holds; -1: none yet
+    double *all_logits;    // (n, n, n_out) if pairs keep them, of rows that were at hand:
+    bool *has_logits;      // (n)
     double *e;             // (kept, n, stride) of logits
     double *hidden_e;      // (kept, n, stride) of hidden logits
     double *scratch;       // for whoever looks at the rows
@@ -58,6 +63,11 @@ typedef struct ts_pair_row {
     const double *hidden_logits;
 } ts_pair_row;
 ts_pair_row ts_rows_at(ts_rows *rows, int a);
+const double *ts_rows_logits_at(ts_rows *rows, int a); // (n, n_out) alone
+
+// Logits (count, n_out) of any pairs (a[i], b[i]), up to n of them, as they are; `logits` has room for (count,
+// outputs). hidden_logits (count, n_out): NULL: not wanted.
+void ts_rows_pairs(ts_rows *rows, int count, const int *a, const int *b, double *logits, double *hidden_logits);
 
 // Exponentials (n, stride) of their logits, or of those that come through the hidden layer (ts_pairs_exponentials);
 // losses change and restore them.

@@ -233,10 +233,9 @@ static void make_row(opened *o, route *by, int a) {
     ts_pass_batch(&by->pass, tokens, o->a, o->b);
 }
 
-static void copy_rows(const route *by, int node, double *out) {
-    const ts_graph *graph = &by->graph;
+static void copy_rows(const route *by, int node, int count, double *out) {
     if (out)
-        memcpy(out, by->pass.value[node], (size_t)graph->tokens * (size_t)graph->node[node].width * sizeof *out);
+        memcpy(out, by->pass.value[node], (size_t)count * (size_t)by->graph.node[node].width * sizeof *out);
 }
 
 static void fill_nan(double *out, size_t count) {
@@ -244,16 +243,28 @@ static void fill_nan(double *out, size_t count) {
         out[i] = NAN;
 }
 
+static void copy_logits(const opened *o, int count, double *logits, double *hidden_logits) {
+    const ts_graph *graph = &o->all.graph;
+    copy_rows(&o->all, graph->output, count, logits);
+    if (graph->role[TS_HIDDEN_OUTPUT] >= 0)
+        copy_rows(&o->all, graph->role[TS_HIDDEN_OUTPUT], count, hidden_logits);
+    else if (hidden_logits)
+        fill_nan(hidden_logits, (size_t)count * (size_t)o->classes);
+}
+
 static void row(const void *context, int a, double *h, double *logits, double *hidden_logits) {
     opened *o = (opened *)context;
     const ts_graph *graph = &o->all.graph;
     make_row(o, &o->all, a);
-    copy_rows(&o->all, graph->role[TS_HIDDEN], h);
-    copy_rows(&o->all, graph->output, logits);
-    if (graph->role[TS_HIDDEN_OUTPUT] >= 0)
-        copy_rows(&o->all, graph->role[TS_HIDDEN_OUTPUT], hidden_logits);
-    else if (hidden_logits)
-        fill_nan(hidden_logits, (size_t)graph->tokens * (size_t)o->classes);
+    copy_rows(&o->all, graph->role[TS_HIDDEN], graph->tokens, h);
+    copy_logits(o, graph->tokens, logits, hidden_logits);
+}
+
+static void make_pairs(const void *context, int count, const int *a, const int *b, double *logits,
+                       double *hidden_logits) {
+    opened *o = (opened *)context;
+    ts_pass_batch(&o->all.pass, count, a, b);
+    copy_logits(o, count, logits, hidden_logits);
 }
 
 // It takes attention alone, not the whole network.
@@ -301,8 +312,10 @@ static ts_status open_route(const ts_params *params, ts_role output, const doubl
     ts_graph_free(&defined);
     if (status == TS_OK)
         status = ts_pass_create(&to->graph, to->graph.tokens > 0 ? to->graph.tokens : 1, false, &to->pass);
-    if (status == TS_OK)
+    if (status == TS_OK) {
+        ts_pass_join_terms(&to->pass);
         ts_pass_tables(&to->pass, weights);
+    }
     return status;
 }
 
@@ -428,8 +441,12 @@ static ts_status open_network(const ts_params *params, const float *narrow, cons
     ts_parameter_layout layout;
     params->schema->model->layout(params, &layout);
     opened *o = ts_alloc_zero(1, sizeof *o, "a network's measures");
-    *network =
-        (ts_network){.weights = o, .free = free_opened, .beside = beside, .row = row, .reconstruct = reconstruct};
+    *network = (ts_network){.weights = o,
+                            .free = free_opened,
+                            .beside = beside,
+                            .row = row,
+                            .pairs = make_pairs,
+                            .reconstruct = reconstruct};
     if (!o)
         return TS_ERROR_MEMORY;
     bool of_table = params->schema->model->learns == TS_KIND_TABLE;

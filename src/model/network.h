@@ -116,6 +116,8 @@ typedef struct ts_network {
     // Hidden activations (n, hidden) and logits (n, outputs) of the pairs (a, 0 .. n - 1); and, unless NULL, what of
     // the classes' logits comes through the hidden layer (n, n_out).
     void (*row)(const void *weights, int a, double *h, double *logits, double *hidden_logits);
+    // Logits of the same kinds of any pairs (a[i], b[i]), up to n of them.
+    void (*pairs)(const void *weights, int count, const int *a, const int *b, double *logits, double *hidden_logits);
     bool residual; // logits have another part too, past the hidden layer
     // Whether the hidden layer is activation(E_x[a] + E_y[b] + shift) and logits are its product with U, plus
     // output_shift; shifts (hidden), (n_out).

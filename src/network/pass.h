@@ -12,8 +12,10 @@ typedef struct ts_pass {
     const double **value; // (nodes)
     double **made;        // (nodes) where it is written; NULL: the value lies elsewhere
     double **gradient;    // (nodes) of the loss by the value; NULL: not wanted
-    int *uses;            // (nodes) 0: not needed
-    const int *a, *b;     // (batch) tokens of the pairs at hand
+    double **panels;  // (nodes) of pairs' products: their matrix, as base/product.h reads it; NULL: it is read as it is
+    int *uses;        // (nodes) 0: not needed
+    bool *inside;     // (nodes) terms of a sum that are made with it, and have no rows of their own
+    const int *a, *b; // (batch) tokens of the pairs at hand
     ts_slab slab;
 } ts_pass;
 
@@ -22,6 +24,9 @@ ts_status ts_pass_create(const ts_graph *graph, int batch, bool backwards, ts_pa
 // For another thread: it goes forwards through batches of its own with the tables and parameters of `tables`, which
 // must outlive it.
 ts_status ts_pass_beside(const ts_pass *tables, ts_pass *pass);
+// Of a pass that goes forwards alone: sums of mixtures over pairs are made number by number, with the same bits. Their
+// terms that nothing else needs have no values then.
+void ts_pass_join_terms(ts_pass *pass);
 void ts_pass_free(ts_pass *pass); // also after a fault, or of a zeroed one
 
 // Forwards. First all that does not depend on the pairs: parameters in the layout; they must stay until the next

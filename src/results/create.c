@@ -32,10 +32,11 @@ static void describe(ts_h5 *h5, hid_t dataset, const char *help, const char *uni
         ts_h5_put_text(h5, dataset, "units", units);
 }
 
-// A dataset along `scales`, left as it was filled.
+// A dataset along `scales` that training fills in, left as it was filled.
 static void make_dataset(ts_h5 *h5, hid_t parent, const char *name, const ts_h5_form *form, const char *help,
-                         const char *units, ts_scale *const *scales) {
+                         const char *units, ts_scale *const *scales, ts_frame_gaps *gaps) {
     hid_t dataset = ts_h5_create_dataset(h5, parent, name, form);
+    ts_frame_note(h5, dataset, gaps);
     ts_scale_attach(h5, dataset, form->rank, scales);
     describe(h5, dataset, help, units);
     ts_h5_close(h5, dataset);
@@ -93,11 +94,11 @@ static void make_static_columns(ts_h5 *h5, ts_columns *columns, ts_scale *instan
 }
 
 static void make_result_columns(ts_h5 *h5, const ts_measure_columns *measures, const ts_sweep *sweep,
-                                ts_scale *instance) {
+                                ts_scale *instance, ts_frame_gaps *gaps) {
     int64_t instances = ts_sweep_instances(sweep);
     ts_h5_form sums = ts_format_list(TS_H5_FLOAT64, instances);
     if (ts_format_has_stacks(sweep)) // before the status: what comes behind it is of rows, with their checksums
-        make_dataset(h5, h5->file, TS_STACKED_COLUMN, &sums, TS_STACKED_HELP, NULL, &instance);
+        make_dataset(h5, h5->file, TS_STACKED_COLUMN, &sums, TS_STACKED_HELP, NULL, &instance, gaps);
     const struct {
         const char *name, *help;
         ts_h5_type type;
@@ -108,12 +109,12 @@ static void make_result_columns(ts_h5 *h5, const ts_measure_columns *measures, c
     };
     for (int i = 0; i < 3; i++) {
         ts_h5_form form = ts_format_list(fixed[i].type, instances);
-        make_dataset(h5, h5->file, fixed[i].name, &form, fixed[i].help, NULL, &instance);
+        make_dataset(h5, h5->file, fixed[i].name, &form, fixed[i].help, NULL, &instance, gaps);
     }
     for (int i = 0; i < measures->count; i++) {
         const ts_field *field = measures->field[i];
         ts_h5_form form = ts_format_list(TS_H5_FLOAT64, instances);
-        make_dataset(h5, h5->file, field->name, &form, field->help, field->units, &instance);
+        make_dataset(h5, h5->file, field->name, &form, field->help, field->units, &instance, gaps);
     }
 }
 
@@ -190,7 +191,8 @@ static void dimension_name(const ts_field *field, int dimension, char name[TS_SC
         snprintf(name, TS_SCALE_NAME, "%s", field->dimension[dimension]);
 }
 
-static void make_field(ts_h5 *h5, hid_t group, hid_t place, const ts_field *field, int64_t rows, scale_set *set) {
+static void make_field(ts_h5 *h5, hid_t group, hid_t place, const ts_field *field, int64_t rows, scale_set *set,
+                       ts_frame_gaps *gaps) {
     ts_scale *scales[TS_FIELD_DIMENSIONS + 1] = {&set->scale[0]};
     for (int i = 0; i < field->rank; i++) {
         char name[TS_SCALE_NAME];
@@ -198,10 +200,11 @@ static void make_field(ts_h5 *h5, hid_t group, hid_t place, const ts_field *fiel
         scales[i + 1] = find_scale(h5, group, set, name, field->size[i]);
     }
     ts_h5_form form = ts_format_field(field, rows);
-    make_dataset(h5, place, field->name, &form, field->help, field->units, scales);
+    make_dataset(h5, place, field->name, &form, field->help, field->units, scales, gaps);
 }
 
-static void make_fields(ts_h5 *h5, hid_t group, const ts_record_layout *layout, int64_t rows, scale_set *set) {
+static void make_fields(ts_h5 *h5, hid_t group, const ts_record_layout *layout, int64_t rows, scale_set *set,
+                        ts_frame_gaps *gaps) {
     const char *open = NULL; // fields of one group follow each other
     hid_t within = -1;
     for (int f = 0; f < layout->count && h5->status == TS_OK; f++) {
@@ -213,12 +216,12 @@ static void make_fields(ts_h5 *h5, hid_t group, const ts_record_layout *layout, 
             ts_h5_close(h5, within);
             within = ts_h5_create_group(h5, group, open = name);
         }
-        make_field(h5, group, name ? within : group, field, rows, set);
+        make_field(h5, group, name ? within : group, field, rows, set, gaps);
     }
     ts_h5_close(h5, within);
 }
 
-static void make_case(ts_h5 *h5, const ts_case *one, const ts_record_layout *layout) {
+static void make_case(ts_h5 *h5, const ts_case *one, const ts_record_layout *layout, ts_frame_gaps *gaps) {
     ts_text path = {0};
     ts_format_case_path(one->label, &path);
     if (ts_text_status(&path) != TS_OK)
@@ -239,7 +242,7 @@ static void make_case(ts_h5 *h5, const ts_case *one, const ts_record_layout *lay
     ts_h5_close(h5, instance);
     ts_scale_begin(h5, group, "step", TS_H5_INT64, layout->checkpoints, layout->step, step);
     describe(h5, step->dataset, "training steps", NULL);
-    make_fields(h5, group, layout, one->rows, &set);
+    make_fields(h5, group, layout, one->rows, &set, gaps);
     for (int i = 0; i < set.count; i++)
         ts_scale_end(h5, &set.scale[i]);
     ts_h5_close(h5, group);
@@ -248,7 +251,7 @@ static void make_case(ts_h5 *h5, const ts_case *one, const ts_record_layout *lay
 // --- The file ---
 
 static int write_file(const char *path, ts_columns *columns, const ts_record_layout *const *layouts,
-                      const ts_measure_columns *measures, const char *backend, ts_status *status) {
+                      const ts_measure_columns *measures, const char *backend, ts_frame_gaps *gaps, ts_status *status) {
     const ts_sweep *sweep = columns->sweep;
     int64_t instances = ts_sweep_instances(sweep);
     ts_h5 h5;
@@ -260,11 +263,11 @@ static int write_file(const char *path, ts_columns *columns, const ts_record_lay
     ts_scale instance;
     ts_scale_begin(&h5, h5.file, "instance", TS_H5_INT64, instances, NULL, &instance);
     make_static_columns(&h5, columns, &instance);
-    make_result_columns(&h5, measures, sweep, &instance);
+    make_result_columns(&h5, measures, sweep, &instance, gaps);
     ts_scale_end(&h5, &instance);
     ts_h5_close(&h5, ts_h5_create_group(&h5, h5.file, "cases"));
     for (int c = 0; c < ts_sweep_cases(sweep) && h5.status == TS_OK; c++)
-        make_case(&h5, ts_sweep_case(sweep, c), layouts[c]);
+        make_case(&h5, ts_sweep_case(sweep, c), layouts[c], gaps);
     *status = ts_h5_end(&h5);
     return h5.error;
 }
@@ -384,19 +387,21 @@ static ts_status make(const char *path, const char *temporary, ts_columns *colum
         status = count_bytes(columns, layouts, &measures, &bytes);
     if (status != TS_OK)
         return status;
+    ts_frame_gaps gaps = {0};
     int error = probe_space(temporary, bytes);
     if (error == 0)
-        error = write_file(temporary, columns, layouts, &measures, backend, &status);
+        error = write_file(temporary, columns, layouts, &measures, backend, &gaps, &status);
     if (error) {
         unlink(temporary); // first, so that its own bytes count as free
         status = explain(path, error, bytes);
     }
     if (status == TS_OK)
-        status = ts_frame_seal(temporary, columns->sweep, layouts);
+        status = ts_frame_seal(temporary, &gaps);
     if (status == TS_OK)
         status = settle(temporary, path);
     if (status != TS_OK)
         unlink(temporary);
+    ts_frame_gaps_free(&gaps);
     return status;
 }
 

@@ -18,54 +18,48 @@ enum { SUPERBLOCK_BYTES = 48, PIECE_BYTES = 1 << 20 };
 static const char *const PATH = "/sweep/frame_checksum";
 static const ts_h5_form FORM = {.type = TS_H5_UINT32};
 
-// Bytes that are not of the frame.
-typedef struct extent {
+typedef struct ts_frame_gap {
     uint64_t offset, bytes;
-} extent;
+} ts_frame_gap;
 
-typedef struct extents {
-    extent *of; // (count); owned
-    int64_t count, capacity;
-} extents;
+void ts_frame_gaps_free(ts_frame_gaps *gaps) {
+    ts_free(gaps->of);
+    *gaps = (ts_frame_gaps){0};
+}
 
 static int compare(const void *left, const void *right) {
-    const extent *a = left, *b = right;
+    const ts_frame_gap *a = left, *b = right;
     return (a->offset > b->offset) - (a->offset < b->offset);
 }
 
-static void add(ts_h5 *h5, extents *all, hid_t dataset) {
+void ts_frame_note(ts_h5 *h5, hid_t dataset, ts_frame_gaps *gaps) {
     if (h5->status != TS_OK || dataset < 0)
         return;
-    if (all->count == all->capacity) {
-        int64_t capacity = all->capacity ? 2 * all->capacity : 256;
-        extent *grown = ts_realloc(all->of, (size_t)capacity * sizeof *grown, "places of datasets");
+    if (gaps->count == gaps->capacity) {
+        int64_t capacity = gaps->capacity ? 2 * gaps->capacity : 256;
+        ts_frame_gap *grown = ts_realloc(gaps->of, (size_t)capacity * sizeof *grown, "places of datasets");
         if (!grown) {
             h5->status = TS_ERROR_MEMORY;
             return;
         }
-        all->of = grown;
-        all->capacity = capacity;
+        gaps->of = grown;
+        gaps->capacity = capacity;
     }
-    all->of[all->count++] = (extent){H5Dget_offset(dataset), H5Dget_storage_size(dataset)};
+    gaps->of[gaps->count++] = (ts_frame_gap){H5Dget_offset(dataset), H5Dget_storage_size(dataset)};
 }
 
-// What training fills in, and the checksum itself, in the order in which they lie.
-static void collect(ts_rows *rows, hid_t checksum, extents *all) {
-    ts_h5 *h5 = rows->h5;
-    add(h5, all, checksum);
-    add(h5, all, rows->status);
-    add(h5, all, rows->checksum);
-    add(h5, all, rows->steps_done);
-    add(h5, all, rows->stacked);
+void ts_frame_note_root(const ts_rows *rows, ts_frame_gaps *gaps) {
+    ts_frame_note(rows->h5, rows->status, gaps);
+    ts_frame_note(rows->h5, rows->checksum, gaps);
+    ts_frame_note(rows->h5, rows->steps_done, gaps);
+    ts_frame_note(rows->h5, rows->stacked, gaps);
     for (int i = 0; i < rows->measures.count; i++)
-        add(h5, all, rows->measure[i]);
-    for (int c = 0; c < ts_sweep_cases(rows->sweep) && h5->status == TS_OK; c++) {
-        ts_rows_open_case(rows, c);
-        for (int f = 0; f < rows->layouts[c]->count; f++)
-            add(h5, all, rows->field[f]);
-    }
-    if (h5->status == TS_OK)
-        qsort(all->of, (size_t)all->count, sizeof *all->of, compare);
+        ts_frame_note(rows->h5, rows->measure[i], gaps);
+}
+
+void ts_frame_note_case(const ts_rows *rows, ts_frame_gaps *gaps) {
+    for (int f = 0; rows->case_index >= 0 && f < rows->layouts[rows->case_index]->count; f++)
+        ts_frame_note(rows->h5, rows->field[f], gaps);
 }
 
 // Continues *crc over the bytes from `begin` to `end`. False with errno set if they cannot be read.
@@ -83,13 +77,13 @@ static bool add_bytes(int fd, uint64_t begin, uint64_t end, char *piece, uint32_
     return true;
 }
 
-static bool add_frame(int fd, const extents *results, char *piece, uint32_t *crc) {
+static bool add_frame(int fd, const ts_frame_gaps *gaps, char *piece, uint32_t *crc) {
     struct stat file;
     if (fstat(fd, &file) != 0)
         return false;
     uint64_t at = SUPERBLOCK_BYTES, size = (uint64_t)file.st_size;
-    for (int64_t i = 0; i < results->count; i++) {
-        const extent *next = &results->of[i];
+    for (int64_t i = 0; i < gaps->count; i++) {
+        const ts_frame_gap *next = &gaps->of[i];
         if (next->offset > at && !add_bytes(fd, at, next->offset, piece, crc))
             return false;
         if (next->offset + next->bytes > at)
@@ -98,17 +92,18 @@ static bool add_frame(int fd, const extents *results, char *piece, uint32_t *crc
     return add_bytes(fd, at, size, piece, crc);
 }
 
-static uint32_t checksum_of(ts_rows *rows, hid_t checksum, int fd) {
-    extents results = {0};
+// In the order in which they lie, with the checksum itself.
+static uint32_t checksum_of(ts_h5 *h5, hid_t checksum, ts_frame_gaps *gaps, int fd) {
     uint32_t crc = 0;
     char *piece = ts_alloc(PIECE_BYTES, "a piece of the results file");
-    collect(rows, checksum, &results);
+    ts_frame_note(h5, checksum, gaps);
     if (!piece)
-        rows->h5->status = TS_ERROR_MEMORY;
-    if (rows->h5->status == TS_OK && !add_frame(fd, &results, piece, &crc))
-        rows->h5->status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read '%s'", rows->h5->path);
+        h5->status = TS_ERROR_MEMORY;
+    if (h5->status == TS_OK)
+        qsort(gaps->of, (size_t)gaps->count, sizeof *gaps->of, compare);
+    if (h5->status == TS_OK && !add_frame(fd, gaps, piece, &crc))
+        h5->status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read '%s'", h5->path);
     ts_free(piece);
-    ts_free(results.of);
     return crc;
 }
 
@@ -118,28 +113,24 @@ void ts_frame_make(ts_h5 *h5, hid_t sweep_group) {
     ts_h5_close(h5, dataset);
 }
 
-ts_status ts_frame_seal(const char *path, const ts_sweep *sweep, const ts_record_layout *const *layouts) {
+ts_status ts_frame_seal(const char *path, ts_frame_gaps *gaps) {
     int fd = ts_file_open(path, O_RDONLY);
     if (fd < 0)
         return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot open '%s'", path);
     ts_h5 h5;
-    ts_rows rows;
     ts_h5_open(&h5, path, true);
-    ts_rows_begin(&rows, &h5, sweep, layouts, false);
     hid_t dataset = ts_rows_open_dataset(&h5, PATH, &FORM);
-    uint32_t crc = checksum_of(&rows, dataset, fd);
+    uint32_t crc = checksum_of(&h5, dataset, gaps, fd);
     ts_h5_write(&h5, dataset, &FORM, 0, 1, &crc);
     ts_h5_close(&h5, dataset);
-    ts_rows_end(&rows);
     ts_status status = ts_h5_end(&h5);
     close(fd);
     return status;
 }
 
-void ts_frame_check(ts_rows *rows, int fd) {
-    ts_h5 *h5 = rows->h5;
+void ts_frame_check(ts_h5 *h5, ts_frame_gaps *gaps, int fd) {
     hid_t dataset = ts_rows_open_dataset(h5, PATH, &FORM);
-    uint32_t found = 0, now = checksum_of(rows, dataset, fd);
+    uint32_t found = 0, now = checksum_of(h5, dataset, gaps, fd);
     ts_h5_read(h5, dataset, &FORM, 0, 1, &found);
     if (h5->status == TS_OK && found != now)
         h5->status =

@@ -7,26 +7,31 @@
 
 enum { GATHER_BYTES = 16 << 20 };
 
-hid_t ts_rows_open_dataset(ts_h5 *h5, const char *name, const ts_h5_form *form) {
-    hid_t dataset = ts_h5_open_dataset(h5, h5->file, name);
+// In a group that is called `group` (NULL: the root).
+static hid_t open_dataset(ts_h5 *h5, hid_t parent, const char *group, const char *name, const ts_h5_form *form) {
+    hid_t dataset = ts_h5_open_dataset(h5, parent, name);
     ts_h5_form found;
     if (dataset >= 0 && !(ts_h5_form_of(dataset, &found) && ts_h5_same_form(&found, form)))
         h5->status =
             ts_fail(TS_ERROR_FATAL,
-                    "'%s' is damaged: '%s' does not have the type, shape or place it was made with; take a copy "
+                    "'%s' is damaged: '%s%s%s' does not have the type, shape or place it was made with; take a copy "
                     "of it, or move it away and start again",
-                    h5->path, name);
+                    h5->path, group ? group : "", group ? "/" : "", name);
     return dataset;
 }
 
+hid_t ts_rows_open_dataset(ts_h5 *h5, const char *name, const ts_h5_form *form) {
+    return open_dataset(h5, h5->file, NULL, name, form);
+}
+
 // A dataset of results; -1 where a partial file has none of this form.
-static hid_t open_results(ts_rows *rows, const char *name, const ts_h5_form *form) {
+static hid_t open_results(ts_rows *rows, hid_t parent, const char *group, const char *name, const ts_h5_form *form) {
     ts_h5_form found;
     if (!rows->partial)
-        return ts_rows_open_dataset(rows->h5, name, form);
-    if (rows->h5->status != TS_OK || !ts_h5_has(rows->h5->file, name))
+        return open_dataset(rows->h5, parent, group, name, form);
+    if (rows->h5->status != TS_OK || parent < 0 || !ts_h5_has(parent, name))
         return -1;
-    hid_t dataset = ts_h5_open_dataset(rows->h5, rows->h5->file, name);
+    hid_t dataset = ts_h5_open_dataset(rows->h5, parent, name);
     if (dataset < 0 || (ts_h5_form_of(dataset, &found) && ts_h5_same_form(&found, form)))
         return dataset;
     ts_h5_close(rows->h5, dataset);
@@ -35,7 +40,7 @@ static hid_t open_results(ts_rows *rows, const char *name, const ts_h5_form *for
 
 static hid_t open_column(ts_rows *rows, const char *name, ts_h5_type type) {
     ts_h5_form form = ts_format_list(type, ts_sweep_instances(rows->sweep));
-    return open_results(rows, name, &form);
+    return open_results(rows, rows->h5->file, NULL, name, &form);
 }
 
 void ts_rows_begin(ts_rows *rows, ts_h5 *h5, const ts_sweep *sweep, const ts_record_layout *const *layouts,
@@ -74,30 +79,53 @@ void ts_rows_end(ts_rows *rows) {
     ts_free(rows->gather);
 }
 
+// The group of a case's fields of one place; -1 where a partial file has none.
+static hid_t open_group(ts_rows *rows, const char *label, const ts_field *field, ts_text *path) {
+    const char *within = ts_format_field_group(field);
+    ts_text_clear(path);
+    ts_format_case_path(label, path);
+    if (within)
+        ts_text_addf(path, "/%s", within);
+    if (ts_text_status(path) != TS_OK)
+        rows->h5->status = TS_ERROR_MEMORY;
+    if (rows->h5->status != TS_OK || (rows->partial && !ts_h5_has(rows->h5->file, ts_text_get(path))))
+        return -1;
+    return ts_h5_open_group(rows->h5, rows->h5->file, ts_text_get(path));
+}
+
+static void open_fields(ts_rows *rows, ts_field_place place) {
+    const ts_record_layout *layout = rows->layouts[rows->case_index];
+    const ts_case *one = ts_sweep_case(rows->sweep, rows->case_index);
+    ts_text path = {0};
+    hid_t group = -1;
+    bool opened = false;
+    for (int f = 0; f < layout->count; f++) {
+        const ts_field *field = &layout->field[f];
+        if (field->place != place)
+            continue;
+        group = opened ? group : open_group(rows, one->label, field, &path);
+        opened = true;
+        ts_h5_form form = ts_format_field(field, one->rows);
+        rows->field[f] = open_results(rows, group, ts_text_get(&path), field->name, &form);
+    }
+    ts_h5_close(rows->h5, group);
+    ts_text_free(&path);
+}
+
 void ts_rows_open_case(ts_rows *rows, int case_index) {
     if (rows->case_index == case_index || rows->h5->status != TS_OK)
         return;
     close_case(rows);
     const ts_record_layout *layout = rows->layouts[case_index];
-    const ts_case *one = ts_sweep_case(rows->sweep, case_index);
-    ts_text path = {0};
     rows->case_index = case_index;
     for (int f = 0; f < layout->count; f++) {
-        const ts_field *field = &layout->field[f];
-        rows->field[f] = -1;
-        rows->column[f] = -1;
-        if (field->place == TS_FIELD_ROOT) {
-            rows->column[f] = ts_format_measure(&rows->measures, field->name);
-            continue;
-        }
-        ts_h5_form form = ts_format_field(field, one->rows);
-        ts_text_clear(&path);
-        ts_format_field_path(one->label, field, &path);
-        if (ts_text_status(&path) != TS_OK)
-            rows->h5->status = TS_ERROR_MEMORY;
-        rows->field[f] = open_results(rows, ts_text_get(&path), &form);
+        rows->field[f] = rows->column[f] = -1;
+        if (layout->field[f].place == TS_FIELD_ROOT)
+            rows->column[f] = ts_format_measure(&rows->measures, layout->field[f].name);
     }
-    ts_text_free(&path);
+    for (ts_field_place place = 0; place < TS_FIELD_PLACES; place++)
+        if (place != TS_FIELD_ROOT)
+            open_fields(rows, place);
 }
 
 static char *gather_space(ts_rows *rows, size_t bytes) {

@@ -222,7 +222,11 @@ static ts_status start_others(ts_session *r) {
                               .rank_slots = r->slots,
                               .slot_bytes = ts_machine_slot_bytes(r->comm, r->slots)};
     r->continued = ts_alloc_zero((size_t)n, sizeof *r->continued, "rows to go on with");
-    ts_status status = r->continued ? ts_starts_make(&starts, r->continued) : TS_ERROR_FATAL;
+    ts_status status = r->continued ? TS_OK : TS_ERROR_FATAL;
+    if (status == TS_OK && r->fewer.count > 0)
+        status = ts_sweep_digest(r->sweep, r->job->digest); // by which states are known
+    if (status == TS_OK)
+        status = ts_starts_make(&starts, r->continued);
     for (int i = 0; i < n && status == TS_OK; i++)
         if (r->continued[i] > 0)
             ts_print("%s: %lld instance%s from where %s ended in %s", r->path, (long long)r->continued[i],

@@ -55,17 +55,21 @@ static const ts_fewer_steps *start_of(const making *m, const ts_case *of, int64_
     return waits ? find(m->starts->list, instance) : NULL;
 }
 
+// What is no state of this sweep, left by another one, would be in the way.
 static ts_status mark_saved(making *m) {
     const ts_job *job = m->job;
     ts_unit *saved;
     int64_t count;
     ts_status status = ts_state_list(job->state_directory, &saved, &count);
     for (int64_t i = 0; i < count && status == TS_OK; i++) {
-        if (saved[i].case_index < 0 || saved[i].case_index >= job->cases)
+        const ts_unit *unit = &saved[i];
+        char first;
+        if (unit->case_index >= job->cases || !ts_state_peek(job->state_directory, job->digest, unit, &first, 1)) {
+            ts_state_remove(job->state_directory, unit);
             continue;
-        const ts_case *of = ts_sweep_case(job->sweep, saved[i].case_index);
-        for (int64_t row = saved[i].first_row; row >= 0 && row < of->rows && row - saved[i].first_row < saved[i].rows;
-             row++)
+        }
+        const ts_case *of = ts_sweep_case(job->sweep, unit->case_index);
+        for (int64_t row = unit->first_row; row < of->rows && row - unit->first_row < unit->rows; row++)
             m->taken[of->instance[row]] = true;
     }
     ts_free(saved);

@@ -8,7 +8,7 @@
 typedef struct ts_starts {
     const char *const *files; // as in ts_fewer_steps_find
     const ts_fewer_list *list;
-    const ts_job *job;
+    const ts_job *job;     // with its digest
     const uint8_t *status; // (instances) of the results file
     int slots;             // of all ranks together
     int rank_slots;        // of one

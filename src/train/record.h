@@ -15,6 +15,7 @@ typedef enum ts_field_place {
     TS_FIELD_CASE,    // a dataset of the case's group, [row, ...]
     TS_FIELD_STATE,   // a dataset of the case's state/ group, [row, ...]: what a run with more steps goes on from
     TS_FIELD_WEIGHTS, // a dataset of the case's weights/ group, [row, ...]
+    TS_FIELD_PLACES,
 } ts_field_place;
 
 // One dataset. `size` and `dimension` leave out the leading row (or instance) dimension.
