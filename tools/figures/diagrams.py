@@ -15,7 +15,7 @@ from figures.phases import median_step
 from figures.swept import SEEDS, axis_of, parts_of, swept
 from figures.view import LABELS, Figure, is_lacking, label, panels, short
 
-MOST_ROWS, MOST_WRITTEN = 6, 130
+MOST_ROWS, MOST_WRITTEN = 8, 130
 PHASES = (("comprehension", "#8cc084"), ("grokking", "#f2cf63"), ("memorisation", "#e08a63"), ("confusion", "#b3b3c4"))
 LAST = (("left out", "#e3e3e3"), ("in superposition", "#d98c6a"), ("a dimension of its own", "#6a9cc9"))
 FIRST = ("importance", "feature_probability")  # as axes, however few values they have
@@ -172,10 +172,13 @@ def phase_diagram(view, options):
     quantities = [one for one in quantities if one is not None and np.isfinite(one.values[rows]).any()]
     if not quantities:
         return None
-    parts, over = rows_of_panels(results, rows, axes)
+    every, over = rows_of_panels(results, rows, axes)
+    parts = [part for part in every if all(len(set(results.table[axis.name][part[1]])) > 1 for axis in axes)] or every
+    thin = [words for words, own in every if not any(own is shown for _, shown in parts)]
     picture, marked = draw_panels(view, parts, axes, quantities, is_features)
     words = " and ".join(axis.words.replace(": ", " (") + ")" * (": " in axis.words) for axis in axes[::-1])
     picture.suptitle(f"{'What becomes of features' if is_features else 'Phase diagram'} over {words}")
+    marked += f" Not shown, as one of these keys has one value there (see --axes): {'; '.join(thin)}." if thin else ""
     return Figure(picture, caption(quantities, is_features, over) + marked)
 
 
