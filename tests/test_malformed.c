@@ -173,7 +173,7 @@ static const malformed TABLE[] = {
     {FULL "early_stopping: maybe\n", 4, "'maybe' is not true or false"},
     {FULL "early_stopping: 1\n", 4, "'1' is not true or false"},
     {FULL "early_stopping: 'true'\n", 4, "'true' is not true or false"},
-    {FULL "save: fnal\n", 4, "'fnal' is not one of none, final, checkpoints; did you mean 'final'?"},
+    {FULL "save: fnal\n", 4, "'fnal' is not one of none, final, checkpoints, state; did you mean 'final'?"},
     {FULL "save: [final, [none]]\n", 4, "a list within a list is not a name"},
     {"task: tre\nhidden: 2\n", 1, "; did you mean 'tree'?"},
     {"task: [tree,\n  oak]\ndepth: 1\nhidden: 1\n", 2, "'oak' is not one of tree, independent"},
@@ -333,7 +333,10 @@ static const malformed TABLE[] = {
      "key 'init': 'single_frequency' is not one of published"},
     {MLP "embedding: onehot\n", 4, "did you mean 'one_hot'?"},
     {MLP "embedding: one_hot\nhidden: 2\n", 5, "key 'hidden': U would have 10 numbers"},
-    {MLP "bias: left\n", 4, "key 'bias': 'left' is not one of none, hidden, output, both"},
+    {MLP "bias: left\n", 4, "key 'bias': 'left' is not one of none, hidden, output, both, true, false"},
+    {MLP "bias: 'true'\n", 4, "key 'bias': 'true' is not one of none, hidden, output, both, true, false"},
+    {MLP "bias: hidden\nwhere: bias\n", 5, "'bias' is not of one type in every instance"},
+    {MLP "where: bias == left\n", 4, "'bias' is never 'left'"},
     {MLP "loss: nll\n", 4, "key 'loss': 'nll' is not one of cross_entropy, mse, stablemax"},
     {MLP "activation: silu\n", 4,
      "key 'activation': 'silu' is not one of relu, square, cube, abs, gelu, tanh, identity"},
@@ -455,7 +458,7 @@ TEST(test_all_errors_are_reported_in_order_of_lines) {
                   "x.yaml:2: key 'hiden': unknown; did you mean 'hidden'?\n"
                   "x.yaml:3: key 'depth': 'two' is not an integer\n"
                   "x.yaml:4: key 'where': 'dpth' is unknown; did you mean 'depth'?\n"
-                  "x.yaml:5: key 'save': 'fnal' is not one of none, final, checkpoints; did you mean 'final'?\n");
+                  "x.yaml:5: key 'save': 'fnal' is not one of none, final, checkpoints, state; did you mean 'final'?\n");
 }
 
 TEST(test_errors_that_follow_from_others_are_left_out) {

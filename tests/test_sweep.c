@@ -1,8 +1,11 @@
 // Sweeps: what a file expands to, in which order, with which identities and cases. One file, though a long one: all of
 // it is said in lists of values, read by the same few functions.
+#define _POSIX_C_SOURCE 200809L
 #include "base/digest.h"
+#include "base/file.h"
 #include "support.h"
 
+#include <dirent.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -492,6 +495,43 @@ TEST(test_later_keys_leave_identities_as_they_were) {
 }
 
 // As a sweep is walked, keys come and go with their switch, wherever each of them stands.
+static int64_t count_points(const char *text) {
+    ts_sweep *sweep = support_sweep(text);
+    int64_t count = ts_sweep_instances(sweep);
+    ts_sweep_free(sweep);
+    return count;
+}
+
+// `bias` is a choice of places in mlp, and true or false in transformer: true and false mean both.
+TEST(test_true_and_false_are_choices_too) {
+#define TWO "task: group\ngroup: C5\nmodel: [mlp, transformer]\nbias: [false, true]\n"
+    static const char *const SAME[][2] = {{"true", "both"}, {"Yes", "both"}, {"false", "none"}, {"off", "none"}};
+    for (int i = 0; i < 4; i++) {
+        char text[2][128];
+        uint8_t digest[2][32];
+        for (int k = 0; k < 2; k++) {
+            snprintf(text[k], sizeof text[k], "task: group\ngroup: C5\nmodel: mlp\nbias: %s\n", SAME[i][k]);
+            ts_sweep *sweep = support_sweep(text[k]);
+            assert_int_equal(ts_sweep_digest(sweep, digest[k]), TS_OK);
+            ts_sweep_free(sweep);
+        }
+        assert_memory_equal(digest[0], digest[1], 32);
+    }
+    ts_sweep *sweep = support_sweep(TWO);
+    assert_string_equal(ts_sweep_case(sweep, 0)->label, "model=mlp,bias=none");
+    assert_string_equal(ts_sweep_case(sweep, 1)->label, "model=mlp,bias=both");
+    assert_string_equal(ts_sweep_case(sweep, 2)->label, "model=transformer,bias=false");
+    assert_string_equal(ts_sweep_case(sweep, 3)->label, "model=transformer,bias=true");
+    ts_sweep_free(sweep);
+    assert_int_equal(count_points(TWO "where: bias\n"), 2);
+    assert_int_equal(count_points(TWO "where: bias == false and model == mlp\n"), 1);
+    assert_int_equal(count_points(TWO "where: model == transformer or bias == both\n"), 3);
+    assert_int_equal(count_points(TWO "where: model == transformer or not bias != both\n"), 3);
+    assert_int_equal(count_points(TWO "where: bias or model == mlp and bias == none\n"), 3);
+    assert_int_equal(count_points(TWO "exclude: [{bias: true}]\n"), 2);
+#undef TWO
+}
+
 TEST(test_a_switch_makes_its_keys_count) {
     expect(TREE "depth: 1\nhidden: 1\ngrokfast_alpha: 0.5\ngrokfast: [false, true]\nlr: [1, 2]\n",
            "grokfast grokfast_alpha lr", "false 0.98 1|false 0.98 2|true 0.5 1|true 0.5 2|");
@@ -515,6 +555,41 @@ TEST(test_old_sweeps_of_several_tasks_mean_what_they_did) {
 }
 
 // Every allocation fails once; nothing crashes or leaks (the sanitizers tell), and the status says so.
+static char *read_text(const char *folder, const char *name, size_t *bytes) {
+    char path[1024], *text;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    assert_int_equal(ts_file_read(path, 1 << 20, &text, bytes), TS_OK);
+    return text;
+}
+
+// The sweeps that come with the program can be read, say first what they are for, and are in the documentation.
+TEST(test_shipped_sweeps_expand) {
+    size_t bytes;
+    int count = 0;
+    char *page = read_text(TOYSWEEP_SWEEPS "/../docs", "using.md", &bytes), named[300], path[1024];
+    DIR *folder = opendir(TOYSWEEP_SWEEPS);
+    assert_non_null(folder);
+    for (struct dirent *entry; (entry = readdir(folder));) {
+        char *end = strstr(entry->d_name, ".yaml");
+        if (!end)
+            continue;
+        char *text = read_text(TOYSWEEP_SWEEPS, entry->d_name, &bytes);
+        snprintf(path, sizeof path, "%s/%s", TOYSWEEP_SWEEPS, entry->d_name);
+        ts_sweep *sweep = support_sweep_of((ts_sweep_source){.file = path, .text = text, .bytes = bytes});
+        assert_true(ts_sweep_instances(sweep) > 0);
+        assert_memory_equal(text, "# ", 2);
+        snprintf(named, sizeof named, "name: %.*s\n", (int)(end - entry->d_name), entry->d_name);
+        if (!strstr(text, named) || !strstr(page, entry->d_name))
+            fail_msg("%s has another name, or is not in docs/using.md", entry->d_name);
+        ts_sweep_free(sweep);
+        ts_free(text);
+        count++;
+    }
+    assert_true(count > 20);
+    closedir(folder);
+    ts_free(page);
+}
+
 TEST(test_out_of_memory_is_survived_anywhere) {
     static const char text[] = TREE "depth: 1..2\nhidden: [2, 3]\ninstances: 2\nwhere: hidden <= features\n";
     for (int n = 1;; n++) {
@@ -567,8 +642,10 @@ int main(void) {
         cmocka_unit_test(test_spelling_does_not_change_identity),
         cmocka_unit_test(test_the_usual_optimiser_is_in_no_identity),
         cmocka_unit_test(test_later_keys_leave_identities_as_they_were),
+        cmocka_unit_test(test_true_and_false_are_choices_too),
         cmocka_unit_test(test_a_switch_makes_its_keys_count),
         cmocka_unit_test(test_old_sweeps_of_several_tasks_mean_what_they_did),
+        cmocka_unit_test(test_shipped_sweeps_expand),
         cmocka_unit_test(test_out_of_memory_is_survived_anywhere),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,7 +27,7 @@ if [[ -z ${TOYSWEEP_PYTHONS:-} ]]; then
     fi
 fi
 
-tools/setup.sh --tests
+tools/setup.sh --night
 code=0
 for preset in release debug; do # failing allocations only in the second, all else only in the first
     cmake --preset "$preset" -DTOYSWEEP_TESTS=ON
@@ -44,5 +44,6 @@ if (($# == 0)); then # CUDA kernels on the processor: every order of warps, ever
     ctest --test-dir build/emulate --output-on-failure -L cuda || code=1
     ctest --test-dir build/emulate-thread --output-on-failure -L cuda -R '_forward|emulator' || code=1
     tests/emulator/mutate.py build/emulate-thread build/emulate || code=1
+    tools/site.sh || code=1
 fi
 exit "$code"

@@ -27,7 +27,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import toysweep
-from figures import feature, phases, table
+from figures import feature, phases, published, table
 from figures.chosen import AXES, chosen
 from figures.page import FORMATS, STYLE, Page, Task, about, complain, name_of, reason
 from figures.symmetry import ORDERS
@@ -48,7 +48,7 @@ PHASE_OPTIONS = {
 
 def figures_of(family):
     """All of them; some are of views that have figures of their own."""
-    return [*family.FIGURES, *getattr(family, "COMPARISONS", ())]
+    return [*family.FIGURES, *getattr(family, "OF_OTHER_VIEWS", ())]
 
 
 def figures_help():
@@ -88,6 +88,20 @@ def arguments():
                         help="of a group's elements: as in the table, by conjugacy class, by coset of the largest "
                              "cyclic subgroup (of S_n, A_n: of a point's stabiliser), by parity (default: parity where "
                              "there is one, else class; of C_n, D_n and abelian groups the table's)")
+    parser.add_argument("--axes", type=names, metavar="X,Y",
+                        help="keys along a phase diagram (default: the two that the sweep gives most values)")
+    parser.add_argument("--panels", type=names, metavar="KEY,...",
+                        help="keys with a row of a phase diagram's panels for each value; over others go medians; none: "
+                             "over all (default: as many as fit)")
+    parser.add_argument("--quantity", type=names, metavar="NAME,...",
+                        help="columns of the file as a phase diagram's colours (default: phase, grokked_step, "
+                             "test_loss; of features what becomes of them)")
+    parser.add_argument("--bound", type=float, metavar="LOSS",
+                        help="test loss whose first step is drawn over the train fraction (default: that of the sweep's "
+                             "`stop`, else 0.01)")
+    parser.add_argument("--published", metavar="RUNS.csv",
+                        help="runs to draw behind those of the file in figures of clock and pizza: columns "
+                             "attention_rate, gradient_symmetricity, distance_irrelevance, circularity")
     parser.add_argument("--loss", choices=["exact_loss", "estimated_loss", "final_loss", "train_loss"],
                         help="loss to show for feature tasks (default: of each instance the best that is known)")
     parser.add_argument("--threshold", type=float, default=1e-5, metavar="LOSS",
@@ -103,6 +117,8 @@ def arguments():
         setattr(phases.THRESHOLDS, name, share)
     if not options.threshold > 0:
         parser.error(f"--threshold {options.threshold:g}: must be above 0")
+    if options.bound is not None and not options.bound > 0:
+        parser.error(f"--bound {options.bound:g}: must be above 0")
     return options
 
 
@@ -126,6 +142,9 @@ def choose(options, results):
     chosen.instances, chosen.neurons = options.instance or (), options.neuron or ()
     chosen.irreps = (options.irrep or ()) + tuple(f"freq_{k}" for k in options.frequency or ())
     chosen.outputs = options.outputs or ()
+    chosen.bound = options.bound
+    chosen.published = published.read_runs(options.published) if options.published else None
+    choose_axes(options, results)
     for instance in chosen.instances:
         group, _ = results.case_of(instance)
         if results.table["status"][instance] != toysweep.DONE:
@@ -142,6 +161,22 @@ def choose(options, results):
     for name in chosen.irreps:
         if name not in known:
             raise toysweep.ResultsError(f"{results.path}: has no irrep {name}; it has {', '.join(sorted(known)[:12])}")
+
+
+def choose_axes(options, results):
+    """Of phase diagrams."""
+    chosen.axes, chosen.quantities = options.axes or (), options.quantity or ()
+    chosen.panels = None if options.panels is None else () if options.panels == ("none",) else options.panels
+    if chosen.axes and len(set(chosen.axes)) != 2:
+        raise toysweep.ResultsError(f"--axes {','.join(chosen.axes)}: two different keys are wanted, such as lr,hidden")
+    columns = [name for name, column in results.table.items() if column.dtype.kind in "if" and name != "case"]
+    for option, given, known in (("axes", chosen.axes, results.varying), ("quantity", chosen.quantities, columns),
+                                 ("panels", chosen.panels or (), results.varying)):
+        for name in given:
+            if name not in known:
+                raise toysweep.ResultsError(f"{results.path}: --{option} {name}: " + (
+                    "it has no such column" if option == "quantity" else "the sweep does not vary it") +
+                    f"; there are {', '.join(known) or 'none'}")
 
 
 def wanted(options):
@@ -234,7 +269,9 @@ def views_of(page, results, kind, options):
     if chosen.instances:
         rows = rows[np.isin(rows, chosen.instances)]
     try:
-        return KINDS[kind].views(results, rows, options.loss) if len(rows) else []
+        made = KINDS[kind].views(results, rows, options.loss) if len(rows) else []
+        whole = [KINDS[kind].whole(results, rows, options.loss)] if made and hasattr(KINDS[kind], "whole") else []
+        return whole + made
     except toysweep.ResultsError:
         raise
     except Exception as fault:

@@ -2,6 +2,7 @@
 # Installs what building and running toysweep needs and this machine lacks.
 #   tools/setup.sh            compilers, MPI, HDF5, Python for the plots
 #   tools/setup.sh --tests    also what tools/test.sh needs
+#   tools/setup.sh --night    and what tools/nightly.sh needs: other programs that read results files
 # Debian and Ubuntu: apt. Elsewhere it prints what to load or install, and fails while something is missing.
 set -euo pipefail
 
@@ -9,12 +10,13 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # shellcheck source=tools/python.sh
 source "$root/tools/python.sh"
 
-tests=no
+tests=no night=no
 case "${1:-}" in
 "") ;;
 --tests) tests=yes ;;
+--night) tests=yes night=yes ;;
 *)
-    sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"
+    sed -n '2,6s/^# //p' "${BASH_SOURCE[0]}"
     [[ $1 == --help ]] && exit 0
     exit 2
     ;;
@@ -62,6 +64,8 @@ has_mkfs() { # in sbin, which is not on everybody's PATH
     PATH=$PATH:/usr/sbin:/sbin has_command mkfs.ext4
 }
 
+has_hdf5r() { command -v Rscript && Rscript -e 'library(hdf5r)'; }
+
 # --- What is needed: what it is | Debian package | how to see that it is there ------------------------------------
 modules="numpy h5py matplotlib xarray h5netcdf netCDF4"
 needed=(
@@ -96,6 +100,15 @@ if [[ $tests == yes ]]; then
         "mkfs.ext4|e2fsprogs|has_mkfs"
         "Network namespaces|iproute2 util-linux|has_namespaces"
         "ShellCheck|shellcheck|has_command shellcheck"
+        "MkDocs|mkdocs mkdocs-material|has_command mkdocs"
+    )
+fi
+
+if [[ $night == yes ]]; then
+    needed+=(
+        "ncdump|netcdf-bin|has_command ncdump"
+        "R's hdf5r|r-cran-hdf5r|has_hdf5r"
+        "Octave|octave|has_command octave-cli"
     )
 fi
 

@@ -109,7 +109,7 @@ check_lint() { # .clang-tidy says which checks; build/clang how each file is com
 }
 
 check_scripts() {
-    shellcheck -x .ci/run tools/*.sh slurm/*.sh tests/*.sh tests/*/*.sh
+    shellcheck -x .ci/run tools/*.sh tools/*/*.sh slurm/*.sh tests/*.sh tests/*/*.sh
 }
 
 finish() {
@@ -133,6 +133,7 @@ fi
 build_and_test release -LE nightly -j "$((jobs + 1))" # the longest of them, Slurm's, mostly waits
 gate "format" check_format || true
 gate "scripts" check_scripts || true
+gate "documentation's site" tools/site.sh --quick || true
 build_and_test clang -L 'quick|fuzz'
 gate "lint" check_lint || true
 build_and_test sanitize -LE 'slow|fuzz|nightly'

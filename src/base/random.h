@@ -10,7 +10,8 @@ typedef enum ts_stream {
     TS_STREAM_BATCH = 1,    // training batches; step is the training step
     TS_STREAM_FINAL = 2,    // fresh samples for final measures
     TS_STREAM_ESTIMATE = 3, // more of them, for an estimate of the expected loss; step is the number of a portion
-    TS_STREAM_NOISE = 4     // on a network's tables, as it is measured; step is which noise, lane the side
+    TS_STREAM_NOISE = 4 // on a network's tables, as it is measured; step is which noise, lane the side. On pairs: step
+                        // 4 and more, lane the left token
 } ts_stream;
 
 // A position in one stream: key = the instance's seed, counter = (block, lane, step, stream).

@@ -23,9 +23,9 @@ static const ts_option OPTIONS[] = {
     {"max-failures", 0, "N", "Stop when more than N instances of this run have failed (exit code 3)."},
     {"retry-failed", 0, NULL, "Train failed instances again."},
     {"reuse", 0, "OLD.h5",
-     "Copy finished instances with the same identity from OLD instead of training them. May be given "
-     "repeatedly; the "
-     "first that has an instance gives it."},
+     "Copy finished instances with the same identity from OLD instead of training them, and go on from where those "
+     "ended that differ in having fewer steps alone, if OLD kept their state (save: state). May be given repeatedly; "
+     "the first that has an instance gives it."},
     {"io", 0, "WAY",
      "How ranks write rows: mpio (HDF5's MPI driver), posix (each for itself) or auto. Default: auto, mpio where there "
      "are several ranks, but not on NFS, FUSE and their like."},

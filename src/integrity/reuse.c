@@ -3,42 +3,24 @@
 
 #include "base/log.h"
 #include "base/memory.h"
-#include "results/format.h"
+#include "integrity/old_rows.h"
 #include "results/reader.h"
-#include "results/rows.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { BATCH_ROWS = 256, BATCH_BYTES = 16 << 20 };
-
-// The old file: its columns, and one of its cases, of which some rows are in memory.
-typedef struct source {
-    ts_h5 h5;
-    ts_reader *reader;
-    ts_measure_columns measures;             // those of the new sweep
-    double *measure[TS_MAX_MEASURE_COLUMNS]; // (old instances) each; NULL until it is needed
-    int64_t *steps_done;                     // (old instances)
-    uint32_t *checksum;                      // (old instances)
-    const ts_reader_case *of;                // NULL: none is open
-    const ts_record_layout *layout;          // of its rows
-    hid_t field[TS_MAX_FIELDS];              // -1: a column
-    int column[TS_MAX_FIELDS];               // in `measure`
-    int64_t first, count;                    // rows in memory
-    char *block;                             // (rows_at_once, layout->bytes)
-    char *gather;                            // one field of them
-} source;
-
 typedef struct copying {
     const ts_reuse *reuse;
     int number; // of the old file
-    source source;
+    const char *path;
+    ts_reader *reader;
+    ts_old_rows *old;
     ts_reuse_counts counts;
     const uint8_t *old_status; // (old instances) the reader's
     // Consecutive rows of a case of the sweep, to be written together.
     int case_index;
     int64_t first_row, rows;
-    ts_row row[BATCH_ROWS];
+    ts_row row[TS_OLD_ROWS];
     size_t record_bytes; // the largest record
     int64_t room;        // records that are held at a time
     char *records;       // (room, record_bytes)
@@ -68,131 +50,6 @@ ts_status ts_reuse_check(const char *old, const char *backend, const char *name)
     }
     snprintf(reason, sizeof reason, "%s", ts_message());
     return ts_fail(status, "%s%s", name, reason);
-}
-
-// So many records are held at a time.
-static int64_t rows_at_once(size_t record_bytes) {
-    int64_t rows = (int64_t)(BATCH_BYTES / (record_bytes + 1)) + 1;
-    return rows < BATCH_ROWS ? rows : BATCH_ROWS;
-}
-
-// A column of the old file; NULL after a fault, which is noted.
-static void *read_column(source *from, const char *name, ts_h5_type type) {
-    int64_t instances = ts_reader_instances(from->reader);
-    ts_h5_form form = ts_format_list(type, instances);
-    void *values = ts_alloc((size_t)ts_h5_total_bytes(&form), "a column of the results file");
-    if (!values)
-        from->h5.status = TS_ERROR_MEMORY;
-    hid_t dataset = ts_rows_open_dataset(&from->h5, name, &form);
-    ts_h5_read(&from->h5, dataset, &form, 0, instances, values);
-    ts_h5_close(&from->h5, dataset);
-    return values;
-}
-
-static ts_status open_source(source *from, const char *old, const ts_sweep *sweep,
-                             const ts_record_layout *const *layouts) {
-    ts_status status = ts_format_measures(sweep, layouts, &from->measures);
-    if (status != TS_OK)
-        return status;
-    ts_h5_open(&from->h5, old, false);
-    from->steps_done = read_column(from, "steps_done", TS_H5_INT64);
-    from->checksum = read_column(from, "checksum", TS_H5_UINT32);
-    return from->h5.status;
-}
-
-static void close_case(source *from) {
-    if (!from->of)
-        return;
-    for (int f = 0; f < from->layout->count; f++)
-        ts_h5_close(&from->h5, from->field[f]);
-    ts_free(from->block);
-    ts_free(from->gather);
-    from->block = from->gather = NULL;
-    from->of = NULL;
-}
-
-static ts_status close_source(source *from) {
-    close_case(from);
-    for (int i = 0; i < TS_MAX_MEASURE_COLUMNS; i++)
-        ts_free(from->measure[i]);
-    ts_free(from->steps_done);
-    ts_free(from->checksum);
-    return ts_h5_end(&from->h5);
-}
-
-static void open_field(source *from, int f, ts_text *path) {
-    const ts_field *field = &from->layout->field[f];
-    from->field[f] = -1;
-    if (field->place == TS_FIELD_ROOT) {
-        int column = from->column[f] = ts_format_measure(&from->measures, field->name);
-        if (!from->measure[column])
-            from->measure[column] = read_column(from, field->name, TS_H5_FLOAT64);
-        return;
-    }
-    ts_h5_form form = ts_format_field(field, from->of->rows);
-    ts_text_clear(path);
-    ts_format_field_path(from->of->label, field, path);
-    if (ts_text_status(path) != TS_OK)
-        from->h5.status = TS_ERROR_MEMORY;
-    from->field[f] = ts_rows_open_dataset(&from->h5, ts_text_get(path), &form);
-}
-
-// Rows of the old case have the layout of what they are taken for: the same identity, so the same shapes.
-static void open_case(source *from, const ts_reader_case *of, const ts_record_layout *layout) {
-    if (from->of == of && from->layout == layout)
-        return;
-    close_case(from);
-    from->of = of;
-    from->layout = layout;
-    from->first = from->count = 0;
-    size_t rows = (size_t)rows_at_once(layout->bytes);
-    from->block = ts_alloc(rows * layout->bytes, "rows to be reused");
-    from->gather = ts_alloc(rows * layout->bytes, "rows to be reused");
-    if (!from->block || !from->gather)
-        from->h5.status = TS_ERROR_MEMORY;
-    ts_text path = {0};
-    for (int f = 0; f < layout->count; f++)
-        open_field(from, f, &path);
-    ts_text_free(&path);
-}
-
-// Reads rows of the open case from `first` on, without their columns.
-static void read_block(source *from, int64_t first) {
-    const ts_record_layout *layout = from->layout;
-    int64_t rows = rows_at_once(layout->bytes);
-    from->first = first;
-    from->count = from->of->rows - first < rows ? from->of->rows - first : rows;
-    for (int64_t i = 0; i < from->count && from->h5.status == TS_OK; i++)
-        ts_record_reset(layout, from->block + (size_t)i * layout->bytes);
-    for (int f = 0; f < layout->count && from->h5.status == TS_OK; f++) {
-        const ts_field *field = &layout->field[f];
-        ts_h5_form form = ts_format_field(field, from->of->rows);
-        if (field->place == TS_FIELD_ROOT)
-            continue;
-        ts_h5_read(&from->h5, from->field[f], &form, first, from->count, from->gather);
-        for (int64_t i = 0; i < from->count; i++)
-            memcpy(from->block + (size_t)i * layout->bytes + field->offset, from->gather + (size_t)i * field->bytes,
-                   field->bytes);
-    }
-}
-
-// Reads a row of the open case into `record`. *intact: its checksum is right.
-static ts_status read_row(source *from, int64_t old_row, ts_row_status status, char *record, ts_row *row,
-                          bool *intact) {
-    const ts_record_layout *layout = from->layout;
-    int64_t instance = from->of->instance[old_row];
-    *intact = false;
-    if (from->h5.status == TS_OK && (old_row < from->first || old_row >= from->first + from->count))
-        read_block(from, old_row);
-    if (from->h5.status != TS_OK)
-        return from->h5.status;
-    memcpy(record, from->block + (size_t)(old_row - from->first) * layout->bytes, layout->bytes);
-    for (int f = 0; f < layout->count; f++)
-        if (layout->field[f].place == TS_FIELD_ROOT)
-            memcpy(record + layout->field[f].offset, &from->measure[from->column[f]][instance], sizeof(double));
-    *row = (ts_row){status, from->steps_done[instance], record};
-    *intact = from->checksum[instance] == ts_format_checksum(layout, row->steps_done, (uint8_t)status, record);
-    return TS_OK;
 }
 
 // --- Into the new one ---
@@ -272,11 +129,11 @@ static ts_status add_row(copying *c, const ts_reader_case *old, int64_t old_row,
     bool intact, take = true;
     ts_row found;
     char *record = c->records + (size_t)c->rows * c->record_bytes;
-    open_case(&c->source, old, c->reuse->layouts[case_index]);
     ts_row_status old_status = (ts_row_status)c->old_status[old->instance[old_row]];
-    ts_status status = read_row(&c->source, old_row, old_status, record, &found, &intact);
+    ts_status status =
+        ts_old_rows_read(c->old, old, old_row, old_status, c->reuse->layouts[case_index], record, &found, &intact);
     if (status == TS_OK && !intact) {
-        ts_warn("'%s': instance %lld is damaged; it is %s", c->source.h5.path, (long long)old->instance[old_row],
+        ts_warn("'%s': instance %lld is damaged; it is %s", c->path, (long long)old->instance[old_row],
                 c->reuse->from ? "left out" : "trained again, unless another file has it");
         c->counts.damaged++;
     }
@@ -294,7 +151,7 @@ static ts_status find_place(copying *c, int64_t old, int64_t *instance) {
     *instance = -1;
     if (status != TS_ROW_DONE && (status != TS_ROW_FAILED || !c->reuse->from))
         return TS_OK;
-    ts_status read = ts_reader_identity(c->source.reader, old, &identity);
+    ts_status read = ts_reader_identity(c->reader, old, &identity);
     if (read != TS_OK)
         return read;
     *instance = ts_identities_find(c->reuse->identities, identity);
@@ -306,8 +163,8 @@ static ts_status find_place(copying *c, int64_t old, int64_t *instance) {
 }
 
 static ts_status copy_all(copying *c) {
-    for (int k = 0; k < ts_reader_cases(c->source.reader); k++) {
-        const ts_reader_case *old = ts_reader_case_at(c->source.reader, k);
+    for (int k = 0; k < ts_reader_cases(c->reader); k++) {
+        const ts_reader_case *old = ts_reader_case_at(c->reader, k);
         for (int64_t row = 0; row < old->rows; row++) {
             int64_t instance;
             ts_status status = find_place(c, old->instance[row], &instance);
@@ -325,7 +182,7 @@ static ts_status reserve(copying *c) {
         size_t bytes = c->reuse->layouts[k]->bytes;
         c->record_bytes = bytes > c->record_bytes ? bytes : c->record_bytes;
     }
-    c->room = rows_at_once(c->record_bytes);
+    c->room = ts_old_rows_at_once(c->record_bytes);
     c->records = ts_alloc((size_t)c->room * c->record_bytes, "rows to be reused");
     c->other = ts_alloc(c->record_bytes, "rows to be reused");
     return c->records && c->other ? TS_OK : TS_ERROR_FATAL;
@@ -337,21 +194,22 @@ ts_status ts_reuse_take(const ts_reuse *reuse, const char *old, int number, ts_r
         return TS_ERROR_FATAL;
     c->reuse = reuse;
     c->number = number;
+    c->path = old;
     c->case_index = -1;
-    ts_status status = ts_reader_open(old, &c->source.reader);
+    ts_status status = ts_reader_open(old, &c->reader);
     if (status == TS_OK)
-        status = ts_reader_status(c->source.reader, &c->old_status);
+        status = ts_reader_status(c->reader, &c->old_status);
     if (status == TS_OK)
         status = reserve(c);
+    if (status == TS_OK)
+        status = ts_old_rows_open(old, c->reader, reuse->sweep, reuse->layouts, &c->old);
     if (status == TS_OK) {
-        status = open_source(&c->source, old, reuse->sweep, reuse->layouts);
-        if (status == TS_OK)
-            status = copy_all(c);
-        ts_status closed = close_source(&c->source);
+        status = copy_all(c);
+        ts_status closed = ts_old_rows_close(c->old);
         status = status == TS_OK ? closed : status;
     }
     *counts = c->counts;
-    ts_reader_close(c->source.reader);
+    ts_reader_close(c->reader);
     ts_free(c->records);
     ts_free(c->other);
     ts_free(c);

@@ -17,15 +17,26 @@ size_t ts_changes_scratch(int n, int hidden, int n_out) {
     return (size_t)n * ((size_t)hidden + (size_t)n_out) + ts_loss_stride(n_out);
 }
 
+// What is added to the pre-activations of the pairs (a, ..), h (n, hidden).
+static void make_noise(const ts_change *change, int a, double *h, size_t count) {
+    ts_philox at = change->noise;
+    at.counter[1] += (uint32_t)a;
+    if (change->deviation != 0)
+        ts_philox_normals(&at, h, (int64_t)count);
+    for (size_t i = 0; i < count; i++)
+        h[i] = change->deviation != 0 ? change->mean + change->deviation * h[i] : 0;
+}
+
 // Activations of the pairs (a, ..), h (n, hidden), and logits (n, n_out).
 static void make_row(const ts_pairs *pairs, const ts_change *change, int a, double *h, double *logits) {
     const ts_network *network = pairs->network;
     size_t n = (size_t)pairs->table->n, hidden = (size_t)network->hidden, n_out = (size_t)pairs->table->n_out;
     const double *left = change->left + (size_t)a * hidden;
+    make_noise(change, a, h, n * hidden);
     for (size_t b = 0; b < n; b++)
         for (size_t k = 0; k < hidden; k++) {
             double sum = change->left_sign * left[k] + change->right_sign * change->right[b * hidden + k];
-            double own = ts_activation_value(change->activation, sum + network->shift[k]);
+            double own = ts_activation_value(change->activation, sum + network->shift[k] + h[b * hidden + k]);
             h[b * hidden + k] = change->keep ? change->keep[k] * own : own;
         }
     ts_product((int)n, (int)n_out, (int)hidden, h, (int)hidden, network->u, (int)n_out, logits, (int)n_out);

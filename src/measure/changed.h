@@ -2,6 +2,7 @@
 // another activation or fewer neurons: its losses and accuracies over all pairs.
 #pragma once
 
+#include "base/random.h"
 #include "measure/dimension.h"
 #include "measure/walk.h"
 
@@ -10,6 +11,10 @@ typedef struct ts_change {
     double left_sign, right_sign;
     ts_activation activation;
     const double *keep; // (hidden) what each neuron's activation is multiplied by; NULL: 1
+    // Normal noise on each pair's pre-activations: of this stream, whose lane is a for the pairs (a, ..). Without: 0,
+    // 0.
+    double mean, deviation;
+    ts_philox noise;
 } ts_change;
 
 // Several of one network.

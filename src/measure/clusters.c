@@ -8,13 +8,12 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     ts_status status = ts_planes_create(symmetry->circle, symmetry->circles, symmetry->chart[chart].x_a,
                                         symmetry->chart[chart].x_b, measuring->network->hidden, &c->planes);
     c->sums.numbers = ts_planes_sums(&c->planes);
-    c->sums.scratch = ts_planes_scratch(&c->planes);
     return status;
 }
 
 static void add(const void *state, ts_rows *rows, int a, double *sums) {
     const ts_clusters *c = state;
-    ts_planes_add(&c->planes, a, ts_rows_at(rows, a).h, rows->scratch, sums);
+    ts_planes_add(&c->planes, a, ts_rows_at(rows, a).h, sums);
 }
 
 static void finish(void *state) {

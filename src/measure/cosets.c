@@ -148,7 +148,12 @@ static void remove_neurons(cosets *m) {
             keep[k] = is_kept(m, k, ts_coset_threshold[t]);
             m->size[t] += keep[k] / m->hidden;
         }
-        m->change[t] = (ts_change){network->e_x, network->e_y, 1, 1, network->activation, keep};
+        m->change[t] = (ts_change){.left = network->e_x,
+                                   .right = network->e_y,
+                                   .left_sign = 1,
+                                   .right_sign = 1,
+                                   .activation = network->activation,
+                                   .keep = keep};
     }
     ts_changes_measure(m->measuring->walk, &(ts_changes){m->measuring->pairs, m->change, TS_COSET_THRESHOLDS},
                        m->walked, m->loss, m->accuracy);

@@ -3,6 +3,7 @@
 #include "base/product.h"
 #include "measure/clusters.h"
 #include "measure/fourier.h"
+#include "measure/group.h"
 
 #include <math.h>
 #include <string.h>
@@ -16,23 +17,24 @@ typedef struct cyclic {
     const ts_network *network;
     const int *x_a, *x_b; // (n) places of tokens a, b
     int n, hidden;
-    const ts_planes *planes; // with the key frequencies
-    double *weight;          // (n) pairs whose places add up to s
-    int *label_count;        // (n, n): pairs of each s with that label
+    const ts_planes *planes;     // with the key frequencies
+    const ts_group_parts *parts; // what the pairs add up to, an element being its place
+    double *weight;              // (n) pairs whose places add up to s
+    int *label_count;            // (n, n): pairs of each s with that label
     ts_sums sums;
-    double *hidden_sum;    // (n, hidden) activations of those pairs, added up
-    double *logit_mean;    // (n) over pairs
-    double *by_difference; // (n): centred logits, added up over x_a + x_b - c
-    double logit_energy;   // of the centred logits
-    int keys;              // functions of the key frequencies
-    double *key;           // (n, n): of s, orthonormal over pairs and to 1
-    double *key_hidden;    // (n, hidden): components of the activations along them
-    double *key_logit;     // (n, n): through the unembedding
-    double *by_key;        // (n, n): `key` transposed
-    double *component;     // (n, n): what they give to the logits of each s
-    double *exponential;   // (n, stride) of their negatives
-    double *z;             // (n)
-    double *work;          // (n, n + the embedding's width)
+    const double *hidden_sum; // (n, hidden) activations of those pairs, added up
+    double *logit_mean;       // (n) over pairs
+    double *by_difference;    // (n): centred logits, added up over x_a + x_b - c
+    double logit_energy;      // of the centred logits
+    int keys;                 // functions of the key frequencies
+    double *key;              // (n, n): of s, orthonormal over pairs and to 1
+    double *key_hidden;       // (n, hidden): components of the activations along them
+    double *key_logit;        // (n, n): through the unembedding
+    double *by_key;           // (n, n): `key` transposed
+    double *component;        // (n, n): what they give to the logits of each s
+    double *exponential;      // (n, stride) of their negatives
+    double *z;                // (n)
+    double *work;             // (n, n + the embedding's width)
     // Measures.
     double *embed_norm[2];                    // (n) of the left, of the right one
     double *cos_coefficient, *cos_similarity; // (n / 2)
@@ -64,7 +66,8 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     size_t n = (size_t)symmetry->circle, hidden = (size_t)measuring->network->hidden;
     m->pairs = measuring->pairs;
     m->walk = measuring->walk;
-    m->sums = (ts_sums){.numbers = n * hidden + 2 * n + 1, .again = 1, .scratch = n};
+    m->parts = ts_measuring_state(measuring, &ts_family_group, chart);
+    m->sums = (ts_sums){.again = 1, .scratch = n};
     m->network = measuring->network;
     m->x_a = symmetry->chart[chart].x_a;
     m->x_b = symmetry->chart[chart].x_b;
@@ -75,6 +78,8 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
         if (pass == 1 && ts_slab_reserve(&m->slab, "Fourier measures") != TS_OK)
             return TS_ERROR_MEMORY;
         m->weight = ts_slab_take_zero(&m->slab, n, sizeof(double));
+        m->logit_mean = ts_slab_take(&m->slab, n, sizeof(double));
+        m->by_difference = ts_slab_take_zero(&m->slab, n, sizeof(double));
         m->label_count = ts_slab_take_zero(&m->slab, n * n, sizeof(int));
         m->key = ts_slab_take(&m->slab, n * n, sizeof(double));
         m->key_hidden = ts_slab_take(&m->slab, n * hidden, sizeof(double));
@@ -95,37 +100,18 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
 
 // --- What the pairs add up to ---
 
-static void gather_pair(const cyclic *m, int a, int b, const double *h, const double *z, double *sums) {
-    size_t n = (size_t)m->n, s = (size_t)place_of(m, a, b), hidden = (size_t)m->hidden;
-    double *sum = sums + s * hidden, *logit_mean = sums + n * hidden, *by_difference = logit_mean + n;
-    double *logit_energy = by_difference + n, centre = 0;
-    for (int k = 0; k < m->hidden; k++)
-        sum[k] += h[k];
-    for (size_t c = 0; c < n; c++) {
-        logit_mean[c] += z[c];
-        centre += z[c];
-    }
-    centre /= m->n;
-    for (size_t c = 0; c < n; c++) {
-        double own = z[c] - centre;
-        *logit_energy += own * own;
-        by_difference[s >= c ? s - c : s + n - c] += own;
-    }
-}
-
-static void add(const void *state, ts_rows *rows, int a, double *sums) {
-    const cyclic *m = state;
-    ts_pair_row row = ts_rows_at(rows, a);
-    for (int b = 0; b < m->n; b++)
-        gather_pair(m, a, b, row.h + (size_t)b * (size_t)m->hidden, row.logits + (size_t)b * (size_t)m->n, sums);
-}
-
 static void take_sums(cyclic *m) {
     size_t n = (size_t)m->n;
-    m->hidden_sum = m->sums.total;
-    m->logit_mean = m->hidden_sum + n * (size_t)m->hidden;
-    m->by_difference = m->logit_mean + n;
-    m->logit_energy = m->by_difference[n];
+    const double *by_product = m->parts->by_product;
+    m->hidden_sum = m->parts->sum[TS_OF_PRODUCT];
+    m->logit_energy = m->parts->logit_energy;
+    for (size_t c = 0; c < n; c++)
+        m->logit_mean[c] = m->parts->centre_sum;
+    for (size_t s = 0; s < n; s++) {
+        ts_add(m->logit_mean, by_product + s * n, m->n);
+        for (size_t c = 0; c < n; c++)
+            m->by_difference[s >= c ? s - c : s + n - c] += by_product[s * n + c];
+    }
 }
 
 // The centred logits beside the cubes cos(2 pi k (x_a + x_b - c) / n), which are orthogonal to each other over c.
@@ -302,7 +288,6 @@ const ts_family ts_family_cyclic = {
     .state_bytes = sizeof(cyclic),
     .slab = offsetof(cyclic, slab),
     .begin = begin,
-    .add = add,
     .sums = offsetof(cyclic, sums),
     .finish = finish,
 };

@@ -34,7 +34,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     size_t embed = (size_t)measuring->network->embed, order = 2 * n;
     m->pairs = measuring->pairs;
     m->walk = measuring->walk;
-    m->sums = (ts_sums){.again = 1, .scratch = 2 * n * n + order};
+    m->sums = (ts_sums){.again = 1, .scratch = 2 * n * n + order + m->pairs->stride};
     m->network = measuring->network;
     m->n = (int)n;
     m->order = (int)order;
@@ -72,7 +72,8 @@ static int keep_key_components(dihedral *m) {
 // Of the pairs of a with rotations (bit 0) or reflections b.
 static void add_corrected_half(const dihedral *m, ts_rows *rows, int a, int bit, double *sum) {
     size_t n = (size_t)m->n, order = (size_t)m->order;
-    double *coefficient = rows->scratch, *part = coefficient + n * n, *z = part + n * n; // of the wrong logits; (order)
+    double *coefficient = rows->scratch, *part = coefficient + n * n; // of the wrong logits
+    double *z = part + n * n, *e = z + order;                         // (order), (stride)
     // a b is a reflection if just one of a and b is; the other elements are wrong.
     size_t wrong = a / m->n == bit ? n : 0;
     const double *logits = ts_rows_at(rows, a).logits + (size_t)bit * n * order;
@@ -85,7 +86,9 @@ static void add_corrected_half(const dihedral *m, ts_rows *rows, int a, int bit,
         for (size_t c = 0; c < n && m->keys > 0; c++)
             z[wrong + c] -= part[b * n + c];
         size_t pair = (size_t)a * order + (size_t)bit * n + b;
-        *sum += ts_pairs_loss(m->pairs, z, m->pairs->table->result[pair]);
+        bool right;
+        ts_pairs_exponentials(m->pairs, z, 1, e);
+        *sum += ts_pairs_loss_of(m->pairs, e, z, m->pairs->table->result[pair], &right);
     }
 }
 

@@ -125,8 +125,9 @@ static int64_t interventions(const ts_params *params, const ts_data *data) {
 
 static const char *intervention(const ts_data *data, int64_t index) {
     static const char *const NAMES[TS_INTERVENTIONS] = {
-        "swap",        "flip_left", "flip_right", "flip_both",  "absolute",
-        "noise_0_0.1", "noise_0_1", "noise_1_1",  "noise_-1_1",
+        "swap",           "flip_left",       "flip_right", "flip_both",       "absolute",         "noise_0_0.1",
+        "noise_0_1",      "noise_1_1",       "noise_-1_1", "swap_embeddings", "pair_noise_0_0.1", "pair_noise_0_1",
+        "pair_noise_1_1", "pair_noise_-1_1",
     };
     (void)data;
     return NAMES[index];

@@ -10,7 +10,7 @@ enum { TS_MEASURE_DIMENSION_NAMES = 16 }; // that there are
 enum { TS_SPLIT_TRAIN, TS_SPLIT_TEST, TS_SPLIT_ALL, TS_SPLITS }; // "split"
 enum { TS_UNCORRECTED, TS_MEAN_PUT_BACK, TS_CORRECTIONS };       // "correction"
 
-enum { TS_INTERVENTIONS = 9 };    // "intervention"
+enum { TS_INTERVENTIONS = 14 };   // "intervention"
 enum { TS_COSET_THRESHOLDS = 4 }; // "coset_threshold"
 extern const double ts_coset_threshold[TS_COSET_THRESHOLDS];
 

@@ -3,6 +3,7 @@
 #include "measure/group.h"
 
 #include "base/product.h"
+#include "base/sets.h"
 #include "measure/curves.h"
 
 #include <math.h>
@@ -83,15 +84,24 @@ int ts_group_element(const ts_group_parts *m, int side, int a, int b) {
     return side == TS_OF_A ? x : side == TS_OF_B ? y : m->group->result[(size_t)x * (size_t)m->n + (size_t)y];
 }
 
+TS_FOR_EACH_SET static void add_activations(const double *restrict h, int count, double *restrict of_a,
+                                            double *restrict of_b, double *restrict of_product) {
+    for (int i = 0; i < count; i++) {
+        of_a[i] += h[i];
+        of_b[i] += h[i];
+        of_product[i] += h[i];
+    }
+}
+
 // centred (n): for its logits.
 static void gather_pair(const ts_group_parts *m, ts_pair_row row, int a, int b, double *centred, double *sums) {
     size_t n = (size_t)m->n, hidden = (size_t)m->hidden;
     const double *h = row.h + (size_t)b * hidden, *z = row.logits + (size_t)b * n;
     double *by_product = sums + TS_SIDES * n * hidden, *energy = by_product + n * n, centre = 0;
-    for (int side = 0; side < TS_SIDES; side++) {
-        size_t element = (size_t)ts_group_element(m, side, a, b);
-        ts_add(sums + ((size_t)side * n + element) * hidden, h, m->hidden);
-    }
+    double *of[TS_SIDES];
+    for (int side = 0; side < TS_SIDES; side++)
+        of[side] = sums + ((size_t)side * n + (size_t)ts_group_element(m, side, a, b)) * hidden;
+    add_activations(h, m->hidden, of[TS_OF_A], of[TS_OF_B], of[TS_OF_PRODUCT]);
     energy[HIDDEN_ENERGY] += ts_energy(h, hidden);
     for (int c = 0; c < m->n; c++)
         centre += z[c];

@@ -1,58 +1,116 @@
 // Losses of a network without, and with nothing but, what an irrep gives to its logits (Chughtai, Chan & Nanda 2023;
-// definitions: docs/workloads.md). A loss without an irrep needs exponentials of logits less a correction; those of
-// both are made once and multiplied (losses.h).
+// definitions: docs/workloads.md). Pairs that stand for one element share what is taken off their logits: their losses
+// without each irrep are a product of two matrices, pairs' exponentials by irreps' factors (corrections.h).
 #include "base/product.h"
-#include "measure/group.h"
+#include "measure/corrections.h"
 #include "measure/losses.h"
 
 #include <math.h>
 #include <string.h>
 
-// Corrections of logits that are kept at once, in bytes; more irreps than fit are done in turns.
-static const double TURN_BYTES = 256e6;
+// Factors that are kept for all elements, in bytes.
+static const double TABLE_BYTES = 256e6;
 
-// What an irrep adds to the logits: as a function of a, of b, of a b in the hidden layer (family.h's sides); along the
-// chi cube.
-enum { CUBE = TS_SIDES, CORRECTIONS };
-
-// Where its functions of a b are taken from.
+// Where an irrep's functions of a b are taken from.
 enum { HIDDEN, LOGITS, LAYERS };
+
+// How exponentials and factors meet: all exponentials are kept, and pairs are taken element by element; factors are
+// kept for all elements, and pairs taken in blocks of rows; or neither fits, and the logits of an element's pairs are
+// made again.
+typedef enum way { BY_ELEMENT, BY_ROWS, AGAIN } way;
 
 typedef struct group_losses {
     const ts_pairs *pairs;
     ts_walk *walk;
-    ts_sums sums; // of walks of its own
+    ts_sums sums; // of a walk of its own
     const ts_group_parts *parts;
-    int n, count;              // order of the group, irreps
-    size_t stride;             // of a row of exponentials
-    double *difference;        // (stride)
-    double *total;             // (LAYERS, n, n) over key irreps: corrections by a b
-    double *total_exponential; // (LAYERS, n, stride) of their negatives
-    int turn;                  // irreps of a turn
-    int first, end;            // those of the turn at hand
-    double *losses;            // sums of a turn
-    bool totals;               // it is the last one, so that the total corrections are known
-    double *correction;        // (turn, CORRECTIONS, n, n)
-    double *exponential;       // (turn, CORRECTIONS, n, stride) of their negatives
+    ts_corrections corrections;
+    int n, count, columns; // order of the group, irreps; of corrections
+    size_t stride;         // of a row of exponentials
+    way way;
+    int *pair[TS_SIDES], *first[TS_SIDES]; // (n * n) by the element that they stand for, (n + 1): where its pairs begin
+    double *table[TS_SIDES];               // BY_ROWS: (n, columns * n) factors of each element, but of those of a
+    double *losses;                        // (LOSSES, columns) sums
+    double *row[2];                        // (stride)
+    int *times;                            // (n): pairs of each product over their label
     // Mean losses of each irrep, and over the key irreps.
     double *ablation[TS_SIDES], *excluded[LAYERS], *restricted[LAYERS]; // (irreps)
     double total_excluded[LAYERS], total_restricted[LAYERS];
     ts_slab slab;
 } group_losses;
 
-// Sums over pairs: losses of each irrep of a turn, then LAYERS without all key irreps' parts.
-enum { ABLATION, EXCLUDED = ABLATION + TS_SIDES, LOSSES = EXCLUDED + LAYERS };
+// Sums over pairs, each of all columns.
+enum { ABLATION, EXCLUDED = ABLATION + TS_SIDES, RESTRICTED = EXCLUDED + LAYERS, LOSSES = RESTRICTED + LAYERS };
 
-static double *correction_of(const group_losses *m, int turn_index, int kind) {
-    return m->correction + ((size_t)turn_index * CORRECTIONS + (size_t)kind) * (size_t)m->n * (size_t)m->n;
+// What a thread has at hand: of an element, and of up to n of its pairs, those to train on first.
+typedef struct room {
+    double *all;            // (irreps + 1, n) corrections
+    double *factors, *cube; // (columns, n)
+    double *sums, *product; // (n, columns), (columns)
+    double *row, *other;    // (stride)
+    double *e, *hidden_e;   // AGAIN: (n, stride) exponentials
+    double *logits, *hidden_logits;
+    double **at, *own; // (n) exponentials of each pair, where they lie; that of its label, in place of which is 0
+    int *list, *a, *b; // (n)
+    int count, train;
+} room;
+
+// Carves it out of scratch; NULL: says how many numbers it takes.
+static size_t lay_out(const group_losses *m, double *scratch, room *r) {
+    size_t n = (size_t)m->n, columns = (size_t)m->columns, used = 0, again = m->way == AGAIN ? n : 0;
+    const struct {
+        double **to;
+        size_t numbers;
+    } arrays[] = {{&r->all, ((size_t)m->count + 1) * n},
+                  {&r->factors, columns * n},
+                  {&r->cube, columns * n},
+                  {&r->sums, columns * n},
+                  {&r->product, columns},
+                  {&r->row, m->stride},
+                  {&r->other, m->stride},
+                  {&r->own, n},
+                  {&r->logits, (again ? n : 1) * (size_t)m->pairs->outputs},
+                  {&r->hidden_logits, (again ? n : 1) * n},
+                  {&r->e, again * m->stride},
+                  {&r->hidden_e, again * m->stride}};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
+        *arrays[i].to = scratch ? scratch + used : NULL;
+        used += arrays[i].numbers;
+    }
+    r->at = scratch ? (double **)(void *)(scratch + used) : NULL;
+    r->list = scratch ? (int *)(void *)(scratch + used + n) : NULL;
+    r->a = scratch ? r->list + n : NULL;
+    r->b = scratch ? r->a + n : NULL;
+    return used + 3 * n;
 }
 
-static double *total_exponential_of(const group_losses *m, int layer) {
-    return m->total_exponential + (size_t)layer * (size_t)m->n * m->stride;
+// --- Pairs by element ---
+
+// In the order of a, and of b, within an element.
+static void sort_pairs(group_losses *m, int side) {
+    int *first = m->first[side];
+    for (int i = 0; i < m->n * m->n; i++)
+        first[ts_group_element(m->parts, side, i / m->n, i % m->n) + 1]++;
+    for (int g = 0; g < m->n; g++)
+        first[g + 1] += first[g];
+    for (int i = 0; i < m->n * m->n; i++)
+        m->pair[side][first[ts_group_element(m->parts, side, i / m->n, i % m->n)]++] = i;
+    for (int g = m->n; g > 0; g--)
+        first[g] = first[g - 1];
+    first[0] = 0;
 }
 
-static double *exponential_of(const group_losses *m, int turn_index, int kind) {
-    return m->exponential + ((size_t)turn_index * CORRECTIONS + (size_t)kind) * (size_t)m->n * m->stride;
+// Where, of an element's pairs, those of row a and later ones begin.
+static int first_from(const group_losses *m, int side, int element, int a) {
+    int low = m->first[side][element], high = m->first[side][element + 1];
+    while (low < high) {
+        int middle = low + (high - low) / 2;
+        if (m->pair[side][middle] < a * m->n)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
 }
 
 static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
@@ -62,214 +120,317 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     m->parts = ts_measuring_state(measuring, &ts_family_group, chart);
     m->n = m->parts->n;
     m->count = m->parts->count;
-    size_t n = (size_t)m->n, stride = m->stride = ts_loss_stride(m->n), count = (size_t)m->count;
-    double each = CORRECTIONS * 8 * (double)n * (double)(n + stride);
-    m->turn = each * m->count > TURN_BYTES ? (int)(TURN_BYTES / each) : m->count;
-    m->turn = m->turn < 1 ? 1 : m->turn;
-    m->sums = (ts_sums){.again = (size_t)m->turn * LOSSES + LAYERS, .scratch = stride};
+    m->columns = ts_corrections_columns(m->count);
+    size_t n = (size_t)m->n, count = (size_t)m->count, columns = (size_t)m->columns;
+    m->stride = ts_loss_stride(m->n);
+    bool fits = (double)((TS_SIDES - 1) * n * n * columns * sizeof(double)) <= TABLE_BYTES;
+    m->way = ts_pairs_kept(m->pairs) == n ? BY_ELEMENT : fits ? BY_ROWS : AGAIN;
+    size_t table = m->way == BY_ROWS && !m->pairs->network->loss ? n * n * columns : 0;
+    room none;
+    m->sums = (ts_sums){.again = LOSSES * columns, .scratch = lay_out(m, NULL, &none)};
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&m->slab, "a group's losses") != TS_OK)
             return TS_ERROR_MEMORY;
-        m->difference = ts_slab_take(&m->slab, stride, sizeof(double));
+        ts_corrections_reserve(m->parts, &m->slab, &m->corrections);
         m->losses = ts_slab_take_zero(&m->slab, m->sums.again, sizeof(double));
-        m->total = ts_slab_take_zero(&m->slab, LAYERS * n * n, sizeof(double));
-        m->total_exponential = ts_slab_take(&m->slab, LAYERS * n * stride, sizeof(double));
-        m->correction = ts_slab_take(&m->slab, (size_t)m->turn * CORRECTIONS * n * n, sizeof(double));
-        m->exponential = ts_slab_take(&m->slab, (size_t)m->turn * CORRECTIONS * n * stride, sizeof(double));
-        for (int side = 0; side < TS_SIDES; side++)
+        m->times = ts_slab_take_zero(&m->slab, n, sizeof(int));
+        for (int i = 0; i < 2; i++)
+            m->row[i] = ts_slab_take(&m->slab, m->stride, sizeof(double));
+        for (int side = 0; side < TS_SIDES; side++) {
+            m->pair[side] = ts_slab_take(&m->slab, n * n, sizeof(int));
+            m->first[side] = ts_slab_take_zero(&m->slab, n + 1, sizeof(int));
+            m->table[side] = side != TS_OF_A && table > 0 ? ts_slab_take(&m->slab, table, sizeof(double)) : NULL;
             m->ablation[side] = ts_slab_take(&m->slab, count, sizeof(double));
+        }
         for (int layer = 0; layer < LAYERS; layer++) {
             m->excluded[layer] = ts_slab_take(&m->slab, count, sizeof(double));
             m->restricted[layer] = ts_slab_take(&m->slab, count, sizeof(double));
         }
     }
+    for (int side = 0; side < TS_SIDES; side++)
+        sort_pairs(m, side);
     return TS_OK;
 }
 
-// --- Losses of pairs ---
+// --- Losses of pairs without a part ---
 
-// difference (n): for the logits that are left.
-static double loss_without(const group_losses *m, const double *z, const double *correction, int label,
-                           double *difference) {
-    for (int c = 0; c < m->n; c++)
-        difference[c] = z[c] - correction[c];
-    return ts_pairs_loss(m->pairs, difference, label);
+// Of some of the pairs at hand, without each column of a kind; added to sums (columns) of losses; NULL: to one only.
+typedef struct task {
+    int kind, element;
+    const double *factors;
+    bool hidden; // of the logits that come through the hidden layer alone
+    int first, end;
+    double *to, *too;
+} task;
+
+static int label_of(const group_losses *m, int pair) {
+    return m->pairs->table->result[pair];
 }
 
-// Mean loss over all pairs of logits (n, n) that depend on the product alone; e (stride): for their exponentials.
-static double loss_of_products(const group_losses *m, const double *logits, double *e) {
-    double sum = 0;
-    bool right;
-    for (int p = 0; p < m->n; p++) {
-        const double *z = logits + (size_t)p * (size_t)m->n;
-        const int *count = m->parts->label_count + (size_t)p * (size_t)m->n;
-        ts_pairs_exponentials(m->pairs, z, 1, e);
-        for (int c = 0; c < m->n; c++)
-            if (count[c] > 0)
-                sum += count[c] * ts_pairs_loss_of(m->pairs, e, z, c, &right);
+// Columns that mean something.
+static int columns_of(const group_losses *m, int kind) {
+    return kind == TS_OF_PRODUCT || kind == TS_ALONG_CUBE ? m->count + 1 : m->count;
+}
+
+static void add_loss(const task *of, int column, double loss) {
+    of->to[column] += loss;
+    if (of->too)
+        of->too[column] += loss;
+}
+
+static double loss_without(const group_losses *m, const double *z, double *correction, int label) {
+    for (int c = 0; c < m->n; c++)
+        correction[c] = z[c] - correction[c];
+    return ts_pairs_loss(m->pairs, correction, label);
+}
+
+// Those of a pair whose factors underflow, from its logits.
+static void add_left_out(const group_losses *m, ts_rows *rows, const room *r, const task *of, int i) {
+    int pair = r->list[i], a = pair / m->n, b = pair % m->n, label = label_of(m, pair);
+    const double *factor = of->factors + (size_t)label * TS_PANEL;
+    bool residual = m->pairs->network->residual;
+    ts_rows_pairs(rows, 1, &a, &b, r->logits, residual ? r->hidden_logits : NULL);
+    for (int j = 0; j < columns_of(m, of->kind); j++) {
+        if (!ts_cross_entropy_is_left_out(r->own[i], factor[j / TS_PANEL * m->n * TS_PANEL + j % TS_PANEL]))
+            continue;
+        ts_corrections_of(&m->corrections, of->kind, of->element, j, r->other);
+        bool known = !isnan(r->other[label]); // else nothing is known of it
+        add_loss(of, j,
+                 known ? loss_without(m, of->hidden && residual ? r->hidden_logits : r->logits, r->other, label) : NAN);
     }
-    return sum / ((double)m->n * m->n);
+}
+
+// Ends the products.
+static void take_logarithms(const group_losses *m, const room *r, const task *of) {
+    for (int j = 0; j < m->columns; j++) {
+        add_loss(of, j, log1p(r->product[j]));
+        r->product[j] = 0;
+    }
+}
+
+static void add_losses(const group_losses *m, ts_rows *rows, const room *r, const task *of) {
+    size_t columns = (size_t)m->columns, panel = (size_t)m->n * TS_PANEL;
+    memset(r->product, 0, columns * sizeof *r->product);
+    for (int i = of->first; i < of->end; i++) {
+        const double *factors = of->factors + (size_t)label_of(m, r->list[i]) * TS_PANEL;
+        int state = ts_cross_entropies_multiply(m->columns / TS_PANEL, r->own[i], factors, panel,
+                                                r->sums + (size_t)i * columns, r->product);
+        if (state & TS_LOSS_LEFT_OUT)
+            add_left_out(m, rows, r, of, i);
+        if (state & TS_LOSS_LARGE)
+            take_logarithms(m, r, of);
+    }
+    take_logarithms(m, r, of);
+}
+
+// Of another loss than the cross-entropy: from logits, one by one.
+static void add_other_losses(const group_losses *m, const room *r, const task *of) {
+    for (int i = of->first; i < of->end; i++)
+        for (int j = 0; j < columns_of(m, of->kind); j++) {
+            int label = label_of(m, r->list[i]);
+            memcpy(r->other, r->all + (size_t)j * (size_t)m->n, (size_t)m->n * sizeof *r->other);
+            add_loss(of, j, isnan(r->other[label]) ? NAN : loss_without(m, r->at[i], r->other, label));
+        }
+}
+
+// Training pairs to `train`, unless NULL, too.
+static void add_kind(const group_losses *m, ts_rows *rows, const room *r, task of, double *train) {
+    const task parts[2] = {{of.kind, of.element, of.factors, of.hidden, 0, r->train, of.to, train},
+                           {of.kind, of.element, of.factors, of.hidden, r->train, of.end, of.to, NULL}};
+    bool other = m->pairs->network->loss;
+    if (other)
+        ts_corrections_all(&m->corrections, of.kind, of.element, r->all);
+    else
+        ts_product_of_panels(of.end, m->columns, m->n, (const double *const *)r->at, of.factors, r->sums, m->columns);
+    for (int i = 0; i < 2; i++) {
+        if (parts[i].first < parts[i].end && other)
+            add_other_losses(m, r, &parts[i]);
+        else if (parts[i].first < parts[i].end)
+            add_losses(m, rows, r, &parts[i]);
+    }
+}
+
+// --- Pairs at hand ---
+
+// Takes `count` of them, those to train on first.
+static void choose_pairs(const group_losses *m, const int *pair, int count, room *r) {
+    r->count = count;
+    r->train = 0;
+    for (int train = 1, at = 0; train >= 0; train--) {
+        for (int i = 0; i < count; i++)
+            if (m->pairs->is_train[pair[i]] == train)
+                r->list[at++] = pair[i];
+        r->train = train ? at : r->train;
+    }
+    for (int i = 0; i < count; i++) {
+        r->a[i] = r->list[i] / m->n;
+        r->b[i] = r->list[i] % m->n;
+    }
+}
+
+// Makes the logits' exponentials again, those of hidden logits of training pairs.
+static void make_again(const group_losses *m, ts_rows *rows, room *r, bool hidden) {
+    size_t n = (size_t)m->n;
+    ts_rows_pairs(rows, r->count, r->a, r->b, r->logits, m->pairs->network->residual ? r->hidden_logits : NULL);
+    for (size_t i = 0; i < (size_t)r->count; i++)
+        ts_pairs_exponentials(m->pairs, r->logits + i * n, 1, r->e + i * m->stride);
+    for (size_t i = 0; i < (size_t)r->train && hidden; i++)
+        ts_pairs_exponentials(m->pairs, r->hidden_logits + i * n, 1, r->hidden_e + i * m->stride);
+}
+
+// Their exponentials, without the labels'.
+static void take_rows(const group_losses *m, ts_rows *rows, const room *r, bool hidden, int count) {
+    for (int i = 0; i < count; i++) {
+        double *again = (hidden ? r->hidden_e : r->e) + (size_t)i * m->stride;
+        r->at[i] = m->way == AGAIN ? again : ts_rows_exponentials(rows, r->a[i], hidden) + (size_t)r->b[i] * m->stride;
+        if (m->pairs->network->loss)
+            continue;
+        r->own[i] = r->at[i][label_of(m, r->list[i])];
+        r->at[i][label_of(m, r->list[i])] = 0;
+    }
+}
+
+static void restore_rows(const group_losses *m, const room *r, int count) {
+    for (int i = 0; i < count && !m->pairs->network->loss; i++)
+        r->at[i][label_of(m, r->list[i])] = r->own[i];
+}
+
+// Adds the losses of up to n pairs of an element to sums.
+static void add_pairs(const group_losses *m, ts_rows *rows, room *r, int side, int element, const double *factors,
+                      double *sums) {
+    double *ablation = sums + (ABLATION + side) * m->columns, *excluded = sums + EXCLUDED * m->columns;
+    bool residual = m->pairs->network->residual, of_product = side == TS_OF_PRODUCT; // which excluded losses leave out
+    if (m->way == AGAIN)
+        make_again(m, rows, r, residual && of_product);
+    take_rows(m, rows, r, false, r->count);
+    add_kind(m, rows, r, (task){side, element, factors, false, 0, r->count, ablation, NULL},
+             of_product && !residual ? excluded : NULL);
+    if (of_product && r->train > 0)
+        add_kind(m, rows, r, (task){TS_ALONG_CUBE, element, r->cube, false, 0, r->train, excluded + m->columns, NULL},
+                 NULL);
+    restore_rows(m, r, r->count);
+    if (!of_product || !residual || r->train == 0)
+        return;
+    take_rows(m, rows, r, true, r->train);
+    add_kind(m, rows, r, (task){side, element, factors, true, 0, r->train, excluded, NULL}, NULL);
+    restore_rows(m, r, r->train);
+}
+
+// Those of an element, `first` to `end` - 1.
+static void add_element(const group_losses *m, ts_rows *rows, room *r, int side, int element, int first, int end,
+                        double *sums) {
+    size_t numbers = (size_t)m->n * (size_t)m->columns;
+    const double *factors = m->table[side] ? m->table[side] + (size_t)element * numbers : r->factors;
+    if (first == end)
+        return;
+    if (factors == r->factors && !m->pairs->network->loss)
+        ts_corrections_factors(&m->corrections, side, element, r->all, r->row, r->factors);
+    if (side == TS_OF_PRODUCT && !m->pairs->network->loss)
+        ts_corrections_factors(&m->corrections, TS_ALONG_CUBE, element, r->all, r->row, r->cube);
+    for (int i = first; i < end; i += m->n) {
+        choose_pairs(m, m->pair[side] + i, end - i < m->n ? end - i : m->n, r);
+        add_pairs(m, rows, r, side, element, factors, sums);
+    }
+}
+
+// --- Losses with nothing but a part ---
+
+// Sum over pairs of logits z (n) that they share.
+static double loss_of_labels(const group_losses *m, const double *z, const int *times, double *e, double *other) {
+    double sum = 0;
+    if (!m->pairs->network->loss)
+        return ts_cross_entropy_of_labels(z, m->n, times, e, other);
+    for (int c = 0; c < m->n; c++)
+        if (times[c] > 0) {
+            memcpy(e, z, (size_t)m->n * sizeof *e);
+            sum += times[c] * ts_pairs_loss(m->pairs, e, c);
+        }
+    return sum;
+}
+
+static void add_restricted(const group_losses *m, const room *r, int product, double *sums) {
+    const int *times = m->parts->label_count + (size_t)product * (size_t)m->n;
+    ts_corrections_all(&m->corrections, TS_OF_PRODUCT, product, r->all);
+    for (int j = 0; j <= m->count; j++)
+        sums[(RESTRICTED + HIDDEN) * m->columns + j] +=
+            loss_of_labels(m, r->all + (size_t)j * (size_t)m->n, times, r->row, r->other);
+}
+
+// What a cube gives to the logits depends on a b c^-1 alone, so pairs count by their product over their label.
+static void restrict_to_cubes(group_losses *m, double *sums) {
+    const ts_group_parts *parts = m->parts;
+    for (int p = 0; p < m->n; p++)
+        for (int c = 0; c < m->n; c++)
+            m->times[parts->group->result[p * m->n + parts->symmetry->inverse[c]]] += parts->label_count[p * m->n + c];
+    for (int j = 0; j <= m->count; j++)
+        sums[(RESTRICTED + LOGITS) * m->columns + j] =
+            loss_of_labels(m, m->corrections.function + (size_t)j * (size_t)m->n, m->times, m->row[0], m->row[1]);
+}
+
+// --- The walk ---
+
+static bool must_stop(const group_losses *m) {
+    return ts_must_stop(m->pairs->pause);
+}
+
+// Rows of pairs that are kept at a time.
+static void add_block(const group_losses *m, ts_rows *rows, room *r, int first, int end, double *sums) {
+    for (int side = 0; side < TS_SIDES; side++)
+        for (int g = 0; g < m->n && !must_stop(m); g++)
+            add_element(m, rows, r, side, g, first_from(m, side, g, first), first_from(m, side, g, end), sums);
+}
+
+// `first` to `end` - 1: elements, and, BY_ROWS, rows of pairs.
+static void add_rows(const void *context, ts_rows *rows, int first, int end, double *sums) {
+    const group_losses *m = context;
+    room r;
+    lay_out(m, rows->scratch, &r);
+    for (int a = first; a < end && m->way == BY_ROWS; a += TS_PAIRS_KEPT)
+        add_block(m, rows, &r, a, a + TS_PAIRS_KEPT < end ? a + TS_PAIRS_KEPT : end, sums);
+    for (int g = first; g < end && !must_stop(m); g++) {
+        for (int side = 0; side < TS_SIDES && m->way != BY_ROWS; side++)
+            add_element(m, rows, &r, side, g, m->first[side][g], m->first[side][g + 1], sums);
+        add_restricted(m, &r, g, sums);
+    }
+}
+
+static void fill_tables(void *state, ts_rows *rows, int element) {
+    const group_losses *m = state;
+    size_t numbers = (size_t)m->n * (size_t)m->columns;
+    room r;
+    lay_out(m, rows->scratch, &r);
+    for (int side = 0; side < TS_SIDES && !must_stop(m); side++)
+        if (m->table[side])
+            ts_corrections_factors(&m->corrections, side, element, r.all, r.row,
+                                   m->table[side] + (size_t)element * numbers);
 }
 
 static double mean_over(double sum, int64_t count) {
     return count > 0 ? sum / (double)count : NAN;
 }
 
-static void take_exponentials(const group_losses *m, const double *correction, double *exponential) {
-    for (int g = 0; g < m->n; g++)
-        ts_pairs_exponentials(m->pairs, correction + (size_t)g * (size_t)m->n, -1, exponential + (size_t)g * m->stride);
-}
-
-// A pair's losses without each of the corrections; hidden: of the logits that come through the hidden layer alone.
-static void pair_losses(const group_losses *m, ts_rows *rows, int a, int b, bool hidden,
-                        const double *const *corrections, const double *const *exponentials, int count,
-                        double *losses) {
-    size_t n = (size_t)m->n;
-    int label = m->pairs->table->result[(size_t)a * n + (size_t)b];
-    ts_pairs_losses_of(m->pairs, ts_rows_exponentials(rows, a, hidden) + (size_t)b * m->stride, exponentials, count,
-                       label, losses);
-    for (int i = 0; i < count; i++) {
-        if (isnan(losses[i]) && !isnan(corrections[i][label])) // else nothing is known of it
-            losses[i] = loss_without(m, ts_rows_logits(rows, a, b, hidden), corrections[i], label, rows->scratch);
-    }
-}
-
-// Adds the losses of a pair without an irrep's parts to sums (LOSSES).
-static void add_pair(const group_losses *m, ts_rows *rows, int a, int b, int turn_index, double *sums) {
-    const double *corrections[CORRECTIONS], *exponentials[CORRECTIONS];
-    double losses[CORRECTIONS];
-    bool train = m->pairs->is_train[(size_t)a * (size_t)m->n + (size_t)b];
-    for (int kind = 0; kind < CORRECTIONS; kind++) {
-        size_t element = (size_t)ts_group_element(m->parts, kind == CUBE ? TS_OF_PRODUCT : kind, a, b);
-        corrections[kind] = correction_of(m, turn_index, kind) + element * (size_t)m->n;
-        exponentials[kind] = exponential_of(m, turn_index, kind) + element * m->stride;
-    }
-    pair_losses(m, rows, a, b, false, corrections, exponentials, train ? CORRECTIONS : TS_SIDES, losses);
-    for (int side = 0; side < TS_SIDES; side++)
-        sums[ABLATION + side] += losses[side];
-    if (train && m->pairs->network->residual) // which excluded losses leave out
-        pair_losses(m, rows, a, b, true, &corrections[TS_OF_PRODUCT], &exponentials[TS_OF_PRODUCT], 1,
-                    &losses[TS_OF_PRODUCT]);
-    if (train) {
-        sums[EXCLUDED + HIDDEN] += losses[TS_OF_PRODUCT];
-        sums[EXCLUDED + LOGITS] += losses[CUBE];
-    }
-}
-
-// Rows `first` to `end` - 1 of pairs.
-static void add_losses(const group_losses *m, ts_rows *rows, int first, int end, int turn_index, double *sums) {
-    for (int a = first; a < end && !ts_must_stop(m->pairs->pause); a++)
-        for (int b = 0; b < m->n; b++)
-            add_pair(m, rows, a, b, turn_index, sums);
-}
-
-// Adds a training pair's losses without all key irreps' parts to sums (LAYERS).
-static void add_total_pair(const group_losses *m, ts_rows *rows, int a, int b, double *sums) {
-    size_t n = (size_t)m->n, product = (size_t)ts_group_element(m->parts, TS_OF_PRODUCT, a, b);
-    const double *corrections[LAYERS], *exponentials[LAYERS];
-    double losses[LAYERS];
-    for (int layer = 0; layer < LAYERS; layer++) {
-        corrections[layer] = m->total + ((size_t)layer * n + product) * n;
-        exponentials[layer] = total_exponential_of(m, layer) + product * m->stride;
-    }
-    pair_losses(m, rows, a, b, true, corrections, exponentials, 1, losses);
-    pair_losses(m, rows, a, b, false, corrections + 1, exponentials + 1, 1, losses + 1);
-    sums[HIDDEN] += losses[0];
-    sums[LOGITS] += losses[1];
-}
-
-static void add_total_losses(const group_losses *m, ts_rows *rows, int first, int end, double *sums) {
-    for (int a = first; a < end && !ts_must_stop(m->pairs->pause); a++)
-        for (int b = 0; b < m->n; b++)
-            if (m->pairs->is_train[(size_t)a * (size_t)m->n + (size_t)b])
-                add_total_pair(m, rows, a, b, sums);
-}
-
-// An irrep's corrections are at hand while some rows of pairs go by, so that neither is fetched too often.
-static void add_rows(const void *context, ts_rows *rows, int first, int end, double *sums) {
-    const group_losses *m = context;
-    for (int a = first; a < end; a += TS_PAIRS_KEPT) {
-        int until = a + TS_PAIRS_KEPT < end ? a + TS_PAIRS_KEPT : end, irreps = m->end - m->first;
-        for (int i = 0; i < irreps; i++)
-            add_losses(m, rows, a, until, i, sums + (size_t)i * LOSSES);
-        if (m->totals)
-            add_total_losses(m, rows, a, until, sums + (size_t)irreps * LOSSES);
-    }
-}
-
-// --- Irreps in turns ---
-
-// What an irrep adds to the logits (n, n each).
-static void take_corrections(const group_losses *m, int r, int turn_index) {
-    const ts_group_parts *parts = m->parts;
-    size_t n = (size_t)m->n;
-    int first = parts->symmetry->first[r], rank = parts->symmetry->first[r + 1] - first;
-    for (int side = 0; side < TS_SIDES; side++)
-        ts_product(m->n, m->n, rank, parts->columns[side] + first, m->n, parts->through[side] + (size_t)first * n, m->n,
-                   correction_of(m, turn_index, side), m->n);
-    const double *chi = parts->symmetry->irreps->irrep[r].character;
-    double *cube = correction_of(m, turn_index, CUBE);
-    for (int p = 0; p < m->n; p++)
-        for (int c = 0; c < m->n; c++)
-            cube[(size_t)p * n + (size_t)c] =
-                chi[parts->group->result[p * m->n + parts->symmetry->inverse[c]]] * parts->fit[r];
-}
-
-// All that one irrep of a turn needs before the walk over the pairs.
-static void prepare_irrep(void *state, ts_rows *rows, int turn_index) {
-    const group_losses *m = state;
-    if (ts_must_stop(m->pairs->pause))
-        return;
-    take_corrections(m, m->first + turn_index, turn_index);
-    for (int l = 0; l < LAYERS; l++)
-        m->restricted[l][m->first + turn_index] =
-            loss_of_products(m, correction_of(m, turn_index, l == HIDDEN ? TS_OF_PRODUCT : CUBE), rows->scratch);
-    for (int kind = 0; kind < CORRECTIONS; kind++)
-        take_exponentials(m, correction_of(m, turn_index, kind), exponential_of(m, turn_index, kind));
-}
-
-// Adds key irreps' corrections of a row, of all products, to the total ones.
-static void add_to_totals(void *state, ts_rows *rows, int product) {
-    const group_losses *m = state;
-    size_t n = (size_t)m->n, row = (size_t)product * n;
-    (void)rows;
-    for (int r = m->first; r < m->end; r++)
-        for (size_t l = 0; l < LAYERS && ts_group_is_key(r, m->parts->similarity[r]); l++)
-            ts_add(m->total + l * n * n + row, correction_of(m, r - m->first, l == HIDDEN ? TS_OF_PRODUCT : CUBE) + row,
-                   m->n);
-}
-
 static void take_losses(group_losses *m, const double *sums) {
     int64_t pairs = (int64_t)m->n * m->n;
-    for (int r = m->first; r < m->end; r++, sums += LOSSES) {
-        for (int side = 0; side < TS_SIDES; side++)
-            m->ablation[side][r] = mean_over(sums[ABLATION + side], pairs);
-        for (int l = 0; l < LAYERS; l++)
-            m->excluded[l][r] = mean_over(sums[EXCLUDED + l], m->pairs->train);
+    for (int j = 0; j <= m->count; j++, sums++) {
+        for (int side = 0; side < TS_SIDES && j < m->count; side++)
+            m->ablation[side][j] = mean_over(sums[(ABLATION + side) * m->columns], pairs);
+        for (int l = 0; l < LAYERS; l++) {
+            double *excluded = j < m->count ? &m->excluded[l][j] : &m->total_excluded[l];
+            double *restricted = j < m->count ? &m->restricted[l][j] : &m->total_restricted[l];
+            *excluded = mean_over(sums[(EXCLUDED + l) * m->columns], m->pairs->train);
+            *restricted = mean_over(sums[(RESTRICTED + l) * m->columns], pairs);
+        }
     }
-    for (int l = 0; l < LAYERS && m->totals; l++)
-        m->total_excluded[l] = mean_over(sums[l], m->pairs->train);
-}
-
-static void measure_turn(group_losses *m, int first, int end) {
-    m->first = first;
-    m->end = end;
-    m->totals = end == m->count;
-    ts_walk_each(m->walk, end - first, prepare_irrep, m);
-    ts_walk_each(m->walk, m->n, add_to_totals, m);
-    for (int l = 0; l < LAYERS && m->totals; l++)
-        take_exponentials(m, m->total + l * m->n * m->n, total_exponential_of(m, l));
-    size_t numbers = (size_t)(end - first) * LOSSES + LAYERS;
-    ts_walk_add_up(m->walk, &(ts_walk_sum){numbers, add_rows, m}, m->losses);
-    take_losses(m, m->losses);
 }
 
 static void finish(void *state) {
     group_losses *m = state;
-    for (int first = 0; first < m->count; first += m->turn)
-        measure_turn(m, first, m->count - first < m->turn ? m->count : first + m->turn);
-    for (int l = 0; l < LAYERS; l++)
-        m->total_restricted[l] = loss_of_products(m, m->total + (size_t)l * (size_t)m->n * (size_t)m->n, m->difference);
+    ts_corrections_begin(&m->corrections, m->row[0]);
+    if (m->table[TS_OF_B])
+        ts_walk_each(m->walk, m->n, fill_tables, m);
+    ts_walk_add_up(m->walk, &(ts_walk_sum){m->sums.again, add_rows, m}, m->losses);
+    restrict_to_cubes(m, m->losses);
+    take_losses(m, m->losses);
 }
 
 // --- The measures ---

@@ -1,5 +1,5 @@
-// Interventions on what tokens give the hidden layer (Stander et al. 2023): embeddings swapped, signs flipped, noise,
-// the absolute value in place of the activation; losses and accuracies of each. Of networks that are one activation of
+// Interventions on what tokens give the hidden layer (Stander et al. 2023): swapped, signs flipped, noise, the
+// absolute value in place of the activation; losses and accuracies of each. Of networks that are one activation of
 // a sum of two tables.
 #include "base/random.h"
 #include "measure/changed.h"
@@ -7,7 +7,8 @@
 
 #include <math.h>
 
-enum { SWAPPED, LEFT_FLIPPED, RIGHT_FLIPPED, BOTH_FLIPPED, ABSOLUTE, NOISY, NOISES = TS_INTERVENTIONS - NOISY };
+enum { SWAPPED, LEFT_FLIPPED, RIGHT_FLIPPED, BOTH_FLIPPED, ABSOLUTE, NOISY, NOISES = 4 };
+enum { CROSSED = NOISY + NOISES, PAIRS_NOISY }; // swapped before what reads them; noise on pairs
 
 // Mean and standard deviation, in the order of the dimension's names.
 static const struct { double mean, deviation; } NOISE[NOISES] = {{0, 0.1}, {0, 1}, {1, 1}, {-1, 1}};
@@ -16,6 +17,7 @@ typedef struct interventions {
     const ts_measuring *measuring;
     bool wanted;
     double *table[NOISES][2];                      // (n, hidden) with noise, left and right
+    double *crossed[2];                            // (n, hidden)
     double *loss[TS_SPLITS], *accuracy[TS_SPLITS]; // (interventions)
     ts_change change[TS_INTERVENTIONS];
     ts_sums sums;
@@ -37,13 +39,22 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
         for (int i = 0; i < NOISES; i++)
             for (int side = 0; side < 2; side++)
                 m->table[i][side] = ts_slab_take(&m->slab, n * hidden, sizeof(double));
+        for (int side = 0; side < 2; side++)
+            m->crossed[side] = ts_slab_take(&m->slab, n * hidden, sizeof(double));
         for (int split = 0; split < TS_SPLITS; split++) {
             m->loss[split] = ts_slab_take(&m->slab, TS_INTERVENTIONS, sizeof(double));
             m->accuracy[split] = ts_slab_take(&m->slab, TS_INTERVENTIONS, sizeof(double));
         }
         m->walked = ts_slab_take(&m->slab, m->sums.again, sizeof(double));
     }
-    return TS_OK;
+    if (!m->wanted || !measuring->network->cross)
+        return TS_OK;
+    return measuring->network->cross(measuring->network->weights, m->crossed[0], m->crossed[1]);
+}
+
+static ts_philox stream_of(const interventions *m, int step, int lane) {
+    uint64_t seed = (uint64_t)ts_params_integer(m->measuring->params, "seed");
+    return ts_philox_at(seed, TS_STREAM_NOISE, (uint32_t)step, (uint32_t)lane);
 }
 
 // An embedding with noise of its own for each token and neuron.
@@ -51,8 +62,7 @@ static void add_noise(const interventions *m, int i, int side) {
     const ts_network *network = m->measuring->network;
     const double *embedding = side == 0 ? network->e_x : network->e_y;
     int64_t count = (int64_t)m->measuring->data->table->n * network->hidden;
-    uint64_t seed = (uint64_t)ts_params_integer(m->measuring->params, "seed");
-    ts_philox at = ts_philox_at(seed, TS_STREAM_NOISE, (uint32_t)i, (uint32_t)side);
+    ts_philox at = stream_of(m, i, side);
     double *table = m->table[i][side];
     ts_philox_normals(&at, table, count);
     for (int64_t k = 0; k < count; k++)
@@ -61,7 +71,11 @@ static void add_noise(const interventions *m, int i, int side) {
 
 static void take_changes(interventions *m) {
     const ts_network *network = m->measuring->network;
-    const ts_change as_it_is = {network->e_x, network->e_y, 1, 1, network->activation, NULL};
+    const ts_change as_it_is = {.left = network->e_x,
+                                .right = network->e_y,
+                                .left_sign = 1,
+                                .right_sign = 1,
+                                .activation = network->activation};
     for (int i = 0; i < TS_INTERVENTIONS; i++)
         m->change[i] = as_it_is;
     m->change[SWAPPED].left = network->e_y;
@@ -74,6 +88,13 @@ static void take_changes(interventions *m) {
             add_noise(m, i, side);
         m->change[NOISY + i].left = m->table[i][0];
         m->change[NOISY + i].right = m->table[i][1];
+        m->change[PAIRS_NOISY + i].mean = NOISE[i].mean;
+        m->change[PAIRS_NOISY + i].deviation = NOISE[i].deviation;
+        m->change[PAIRS_NOISY + i].noise = stream_of(m, NOISES + i, 0);
+    }
+    if (network->cross) {
+        m->change[CROSSED].left = m->crossed[0];
+        m->change[CROSSED].right = m->crossed[1];
     }
 }
 
@@ -89,6 +110,8 @@ static void finish(void *state) {
     take_changes(m);
     ts_changes_measure(m->measuring->walk, &(ts_changes){m->measuring->pairs, m->change, TS_INTERVENTIONS}, m->walked,
                        m->loss, m->accuracy);
+    for (int split = 0; split < TS_SPLITS && !m->measuring->network->cross; split++)
+        m->loss[split][CROSSED] = m->accuracy[split][CROSSED] = NAN;
 }
 
 #define ROW(name_, help_, split_, kind_, loss_)                                                                        \

@@ -26,3 +26,15 @@ double ts_cross_entropy(double *e, const double *z, int count, int label, bool *
 // A loss whose factors underflow comes out as NaN: take ts_pair_loss of the differences there.
 void ts_cross_entropies(double *e, const double *const *corrections, int count, size_t stride, int label,
                         double *losses);
+
+// The same of many pairs, sums over c given: sums[j] of e f_j over all c but the label, own = e[label], f_j[label] =
+// factors[j], of columns in panels of 8, `stride` apart (sums and `product` are not). Takes product[j], a product of
+// 1 + x less 1 with x = sum / (own f), on by one factor: the logarithm of a product is the sum of losses. Returns which
+// of these holds: a loss whose factors underflow is left out; products are so large that they must end.
+enum { TS_LOSS_LEFT_OUT = 1, TS_LOSS_LARGE = 2 };
+int ts_cross_entropies_multiply(int panels, double own, const double *factors, size_t stride, const double *sums,
+                                double *product);
+bool ts_cross_entropy_is_left_out(double own, double factor);
+
+// Sum over labels of times[label] losses of logits z (count); e, room: (ts_loss_stride(count)).
+double ts_cross_entropy_of_labels(const double *z, int count, const int *times, double *e, double *room);

@@ -159,28 +159,9 @@ ts_measures ts_measures_of(const ts_params *params, const ts_data *data) {
     return (ts_measures){.params = params, .data = data};
 }
 
-ts_measures ts_measures_listed(const ts_params *params, const ts_data *data, const ts_measure_listing *listing) {
-    return (ts_measures){.params = params, .data = data, .listing = listing};
-}
-
-static bool take_listed(ts_measures *m) {
-    ts_measures own = *m;
-    if (own.next == own.listing->count) {
-        m->offset = own.listing->total;
-        m->length = 0;
-        return false;
-    }
-    *m = own.listing->item[own.next];
-    m->params = own.params;
-    m->data = own.data;
-    m->listing = own.listing;
-    m->next = own.next + 1;
-    return true;
-}
-
 bool ts_measures_next(ts_measures *m) {
     if (m->listing)
-        return take_listed(m);
+        return ts_measures_next_listed(m);
     m->offset += m->length;
     m->length = 0;
     while (m->length == 0 && m->next < entries()) {
@@ -213,25 +194,6 @@ bool ts_measures_find(ts_measures *m, const char *name) {
         if (strcmp(m->measure->name, name) == 0)
             return true;
     return false;
-}
-
-ts_status ts_measures_make_listing(const ts_params *params, const ts_data *data, ts_measure_listing **listing) {
-    ts_measures m = ts_measures_of(params, data);
-    size_t count = 0;
-    while (ts_measures_next(&m))
-        count++;
-    ts_measure_listing *made = ts_alloc_zero(1, sizeof *made + count * sizeof *made->item, "a case's measures");
-    if (!made)
-        return TS_ERROR_MEMORY;
-    made->total = m.offset;
-    m = ts_measures_of(params, data);
-    while (ts_measures_next(&m)) {
-        made->item[made->count] = m;
-        made->item[made->count].params = NULL;
-        made->item[made->count++].data = NULL;
-    }
-    *listing = made;
-    return TS_OK;
 }
 
 int64_t ts_measures_total(const ts_params *params, const ts_data *data) {
@@ -432,19 +394,20 @@ static ts_status measure(ts_measuring *measuring, ts_status opened, double *out)
     return status;
 }
 
-// The same of weights.
-static ts_status open_and_measure(ts_measuring *measuring, const float *parameters, double *out) {
+// The same of weights, narrow or exact; the other is NULL.
+static ts_status open_and_measure(ts_measuring *measuring, const float *narrow, const double *exact, double *out) {
     ts_parameter_layout tensors;
     ts_network network = {0};
     bool finite = true;
     measuring->params->schema->model->layout(measuring->params, &tensors);
     for (int64_t i = 0; i < tensors.total; i++)
-        finite = finite && isfinite(parameters[i]);
+        finite = finite && isfinite(exact ? exact[i] : narrow[i]);
     if (!finite) {
         forget(measuring, out);
         return TS_OK;
     }
-    ts_status status = ts_network_open(measuring->params, parameters, &network);
+    ts_status status = exact ? ts_network_open_exact(measuring->params, exact, &network)
+                             : ts_network_open(measuring->params, narrow, &network);
     measuring->network = &network;
     status = measure(measuring, status, out);
     ts_network_close(&network);
@@ -462,13 +425,19 @@ ts_status ts_measure_network(const ts_params *params, const ts_data *data, const
 ts_status ts_measure_weights(const ts_params *params, const ts_data *data, const float *parameters, int64_t step,
                              bool last, const ts_measure_help *help, double *out) {
     ts_measuring measuring = {.params = params, .data = data, .step = step, .last = last, .help = help};
-    return open_and_measure(&measuring, parameters, out);
+    return open_and_measure(&measuring, parameters, NULL, out);
+}
+
+ts_status ts_measure_exact(const ts_params *params, const ts_data *data, const double *parameters, int64_t step,
+                           bool last, const ts_measure_help *help, double *out) {
+    ts_measuring measuring = {.params = params, .data = data, .step = step, .last = last, .help = help};
+    return open_and_measure(&measuring, NULL, parameters, out);
 }
 
 ts_status ts_measure_hindsight(const ts_params *params, const ts_data *data, const float *parameters,
                                const double *final, const ts_measure_help *help, double *out) {
     ts_measuring measuring = {.params = params, .data = data, .final = final, .help = help};
-    return open_and_measure(&measuring, parameters, out);
+    return open_and_measure(&measuring, parameters, NULL, out);
 }
 
 bool ts_measures_hindsight(const ts_params *params, const ts_data *data) {
@@ -492,7 +461,7 @@ double ts_measure_bytes(const ts_params *params, const ts_data *data) {
     sums += on_circle * (square + 2 * wide);
     double irreps = data->symmetry ? data->symmetry->irreps->count : 0;
     double families = charts * (14 * wide + 24 * square + fmin(8 * irreps * square, LOSSES_AT_ONCE / 8.0));
-    families += on_circle * (3 * square + 4 * wide) + 2 * subgroups * hidden + 10 * wide; // interventions: 8 tables
+    families += on_circle * (3 * square + 4 * wide) + 2 * subgroups * hidden + 14 * wide; // interventions: 10 tables
     double at_once = 2 + log2(ts_measure_parts(order));                                   // and the total
     bool residual = params->schema->model->width(params, "head") > 0;
     return sizeof(double) * (at_once * sums + families) + ts_rows_bytes(order, data->table->n_out, hidden, residual);

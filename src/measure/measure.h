@@ -64,6 +64,7 @@ ts_status ts_measures_make_listing(const ts_params *params, const ts_data *data,
 
 // As ts_measures_of, of a case whose listing this is; NULL: it has none.
 ts_measures ts_measures_listed(const ts_params *params, const ts_data *data, const ts_measure_listing *listing);
+bool ts_measures_next_listed(ts_measures *measures); // ts_measures_next, which calls it, of one of these
 
 bool ts_measures_next(ts_measures *measures);
 
@@ -83,6 +84,10 @@ double ts_measure_bytes(const ts_params *params, const ts_data *data);
 // a weight is not finite. help: NULL: nobody helps, or asks to stop. TS_STOPPED: `out` is of no use.
 ts_status ts_measure_weights(const ts_params *params, const ts_data *data, const float *parameters, int64_t step,
                              bool last, const ts_measure_help *help, double *out);
+
+// The same of weights that float32 does not hold: other programs' (weights/weights_reader.h).
+ts_status ts_measure_exact(const ts_params *params, const ts_data *data, const double *parameters, int64_t step,
+                           bool last, const ts_measure_help *help, double *out);
 
 // Those that depend on what was found at the last checkpoint (`final`, its measures), of the weights of an earlier one;
 // all others are NaN. Otherwise as ts_measure_weights.

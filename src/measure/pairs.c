@@ -43,6 +43,10 @@ static size_t rows_kept(size_t n, size_t stride) {
     return (double)(n * n * stride) * sizeof(double) <= KEPT_BYTES ? n : TS_PAIRS_KEPT;
 }
 
+size_t ts_pairs_kept(const ts_pairs *p) {
+    return rows_kept((size_t)p->table->n, p->stride);
+}
+
 double ts_rows_bytes(int n, int n_out, int hidden, bool residual) {
     size_t stride = ts_loss_stride(n_out), kept = rows_kept((size_t)n, stride);
     double logits = n_out + (double)kept * (double)stride;
@@ -96,6 +100,27 @@ ts_pair_row ts_rows_at(ts_rows *r, int a) {
     }
     r->row = a;
     return (ts_pair_row){r->h, r->logits, r->hidden_logits};
+}
+
+// A network that has no pairs by themselves has rows of them.
+static void take_pairs(ts_rows *r, int count, const int *a, const int *b, double *logits, double *hidden_logits) {
+    size_t outputs = (size_t)r->pairs->outputs, n_out = (size_t)r->pairs->table->n_out;
+    for (size_t i = 0; i < (size_t)count; i++) {
+        ts_rows_at(r, a[i]);
+        memcpy(logits + i * outputs, r->outputs + (size_t)b[i] * outputs, outputs * sizeof *logits);
+        if (hidden_logits)
+            memcpy(hidden_logits + i * n_out, r->hidden_logits + (size_t)b[i] * n_out, n_out * sizeof *logits);
+    }
+}
+
+void ts_rows_pairs(ts_rows *r, int count, const int *a, const int *b, double *logits, double *hidden_logits) {
+    size_t outputs = (size_t)r->pairs->outputs, n_out = (size_t)r->pairs->table->n_out;
+    if (r->pairs->network->pairs)
+        r->pairs->network->pairs(r->weights, count, a, b, logits, hidden_logits);
+    else
+        take_pairs(r, count, a, b, logits, hidden_logits);
+    for (size_t i = 1; i < (size_t)count && outputs > n_out; i++)
+        memmove(logits + i * n_out, logits + i * outputs, n_out * sizeof *logits);
 }
 
 static void take_exponentials(const ts_rows *r, const double *logits, double *e) {

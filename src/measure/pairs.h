@@ -27,6 +27,8 @@ ts_status ts_pairs_create(const ts_params *params, const ts_data *data, const ts
                           const atomic_int *pause, ts_pairs *pairs);
 void ts_pairs_free(ts_pairs *pairs);
 
+size_t ts_pairs_kept(const ts_pairs *pairs); // rows of which each thread keeps exponentials
+
 // Those of one thread.
 typedef struct ts_rows {
     const ts_pairs *pairs;
@@ -58,6 +60,10 @@ typedef struct ts_pair_row {
     const double *hidden_logits;
 } ts_pair_row;
 ts_pair_row ts_rows_at(ts_rows *rows, int a);
+
+// Logits (count, n_out) of any pairs (a[i], b[i]), up to n of them, as they are; `logits` has room for (count,
+// outputs). hidden_logits (count, n_out): NULL: not wanted.
+void ts_rows_pairs(ts_rows *rows, int count, const int *a, const int *b, double *logits, double *hidden_logits);
 
 // Exponentials (n, stride) of their logits, or of those that come through the hidden layer (ts_pairs_exponentials);
 // losses change and restore them.

@@ -6,13 +6,13 @@
 #include "base/memory.h"
 
 typedef struct ts_planes {
-    int n, circles;    // places round a circle; 1 or 2 circles
-    int hidden, count; // neurons; frequencies 1 .. n/2
-    const int *x, *y;  // (circles * n) place of each a, b; of the second circle n and above
-    double *functions; // (n, n), fourier.h's
-    double *cosines;   // (count + 1, count + 1): cos(2 pi k j / n)
-    double *sines;     // (count, count): sin(2 pi k j / n), k and j from 1
-    double *explained; // (count, hidden) energy in a frequency
+    int n, circles;      // places round a circle; 1 or 2 circles
+    int hidden, count;   // neurons; frequencies 1 .. n/2
+    const int *x, *y;    // (circles * n) place of each a, b; of the second circle n and above
+    double *functions;   // (n, n), fourier.h's
+    double *transformed; // (4, n, hidden) sums over a plane, by functions of their places
+    double *sum;         // (planes, hidden): of activations
+    double *explained;   // (count, hidden) energy in a frequency
     // Clusters, once they are made.
     // And `explained` as shares of each neuron's variation; NaN: the neuron does not vary.
     double *frequency; // (hidden) with the largest share; -1: the neuron does not vary
@@ -24,12 +24,10 @@ typedef struct ts_planes {
 // Also after a fault, its slab is the caller's to free.
 ts_status ts_planes_create(int n, int circles, const int *x, const int *y, int hidden, ts_planes *planes);
 
-// What is added up over the rows of pairs, and what that needs beside: numbers.
-size_t ts_planes_sums(const ts_planes *planes);
-size_t ts_planes_scratch(const ts_planes *planes);
+size_t ts_planes_sums(const ts_planes *planes); // numbers that are added up over the rows of pairs
 
 // Activations (circles * n, hidden) of the pairs (a, 0 ..); once for every a.
-void ts_planes_add(const ts_planes *planes, int a, const double *h, double *scratch, double *sums);
+void ts_planes_add(const ts_planes *planes, int a, const double *h, double *sums);
 
 // From the sums over all rows: fills in frequency, fraction, key, and shares.
 void ts_planes_cluster(ts_planes *planes, double *sums);

@@ -16,7 +16,8 @@ typedef struct regions {
     double *basis;        // (n, n): orthonormal Fourier components
     ts_sums sums;         // of these, one after the other
     double *sum;          // (REGIONS, TS_SIDES, n, hidden): H by rotation index of a, of b, of a b
-    double *by_quotient;  // (REGIONS, order): centred logits, added up over a b c^-1
+    double *by_place;     // (REGIONS, n, order): centred logits, added up over the pairs of each place of a b
+    double *by_quotient;  // (REGIONS, order): and those over a b c^-1
     const double *hidden_energy, *logit_energy;     // (REGIONS)
     double *mean, *centred, *projected;             // (hidden), (n, hidden), (n, hidden): of a side
     double *component;                              // (n) energies
@@ -30,7 +31,8 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     const ts_symmetry *symmetry = measuring->data->symmetry;
     size_t n = (size_t)symmetry->circle, hidden = (size_t)measuring->network->hidden, order = 2 * n;
     size_t irreps = (size_t)symmetry->irreps->count;
-    m->sums.numbers = REGIONS * (TS_SIDES * n * hidden + order + 2);
+    m->sums.numbers = REGIONS * (TS_SIDES * n * hidden + n * order + 2);
+    m->sums.scratch = order;
     m->symmetry = symmetry;
     m->group = symmetry->group;
     m->n = (int)n;
@@ -40,6 +42,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
         if (pass == 1 && ts_slab_reserve(&m->slab, "a dihedral group's regions") != TS_OK)
             return TS_ERROR_MEMORY;
         m->basis = ts_slab_take(&m->slab, n * n, sizeof(double));
+        m->by_quotient = ts_slab_take_zero(&m->slab, REGIONS * order, sizeof(double));
         m->mean = ts_slab_take(&m->slab, hidden, sizeof(double));
         m->centred = ts_slab_take(&m->slab, n * hidden, sizeof(double));
         m->projected = ts_slab_take(&m->slab, n * hidden, sizeof(double));
@@ -57,10 +60,12 @@ static size_t place_of_sum(const regions *m, int region, int side) {
     return (size_t)(region * TS_SIDES + side) * (size_t)m->n * (size_t)m->hidden;
 }
 
-static void gather_pair(const regions *m, int a, int b, const double *h, const double *z, double *sums) {
+// centred (order): for its logits.
+static void gather_pair(const regions *m, int a, int b, const double *h, const double *z, double *centred,
+                        double *sums) {
     int region = 2 * (a / m->n) + b / m->n;
-    size_t order = (size_t)m->order, hidden = (size_t)m->hidden;
-    double *by_quotient = sums + place_of_sum(m, REGIONS, 0), *hidden_energy = by_quotient + REGIONS * order;
+    size_t n = (size_t)m->n, order = (size_t)m->order, hidden = (size_t)m->hidden;
+    double *by_place = sums + place_of_sum(m, REGIONS, 0), *hidden_energy = by_place + REGIONS * n * order;
     double *logit_energy = hidden_energy + REGIONS, centre = 0;
     int product = m->group->result[(size_t)a * order + (size_t)b];
     const int place[TS_SIDES] = {a % m->n, b % m->n, product % m->n};
@@ -69,26 +74,38 @@ static void gather_pair(const regions *m, int a, int b, const double *h, const d
     hidden_energy[region] += ts_energy(h, hidden);
     for (int c = 0; c < m->order; c++)
         centre += z[c] / m->order;
-    for (int c = 0; c < m->order; c++) {
-        double own = z[c] - centre;
-        size_t quotient = (size_t)m->group->result[(size_t)product * order + (size_t)m->symmetry->inverse[c]];
-        logit_energy[region] += own * own;
-        by_quotient[(size_t)region * order + quotient] += own;
-    }
+    for (int c = 0; c < m->order; c++)
+        centred[c] = z[c] - centre;
+    logit_energy[region] += ts_energy(centred, order);
+    ts_add(by_place + ((size_t)region * n + (size_t)place[TS_OF_PRODUCT]) * order, centred, m->order);
 }
 
 static void add(const void *state, ts_rows *rows, int a, double *sums) {
     const regions *m = state;
     ts_pair_row row = ts_rows_at(rows, a);
     for (int b = 0; b < m->order; b++)
-        gather_pair(m, a, b, row.h + (size_t)b * (size_t)m->hidden, row.logits + (size_t)b * (size_t)m->order, sums);
+        gather_pair(m, a, b, row.h + (size_t)b * (size_t)m->hidden, row.logits + (size_t)b * (size_t)m->order,
+                    rows->scratch, sums);
+}
+
+// In a region all products lie on one circle.
+static void take_quotients(regions *m, int region) {
+    for (int place = 0; place < m->n; place++) {
+        const double *own = m->by_place + (region * m->n + place) * m->order;
+        int product = place + (region == 1 || region == 2 ? m->n : 0);
+        for (int c = 0; c < m->order; c++)
+            m->by_quotient[region * m->order + m->group->result[product * m->order + m->symmetry->inverse[c]]] +=
+                own[c];
+    }
 }
 
 static void take_sums(regions *m) {
     m->sum = m->sums.total;
-    m->by_quotient = m->sum + place_of_sum(m, REGIONS, 0);
-    m->hidden_energy = m->by_quotient + (size_t)(REGIONS * m->order);
+    m->by_place = m->sum + place_of_sum(m, REGIONS, 0);
+    m->hidden_energy = m->by_place + (size_t)(REGIONS * m->n * m->order);
     m->logit_energy = m->hidden_energy + REGIONS;
+    for (int region = 0; region < REGIONS; region++)
+        take_quotients(m, region);
 }
 
 // An irrep's frequency: its character at r tells it. On rotations and on reflections its matrix entries are cos and sin

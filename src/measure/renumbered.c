@@ -10,7 +10,9 @@ typedef struct seen {
     const int *token;                   // (n) of each element
     int n, outputs;                     // outputs: n, and those beyond the classes
     double *h, *logits, *hidden_logits; // a row of pairs, as the inner network has it
+    int *a, *b;                         // (n) tokens of pairs
     double *read;                       // (n, heads * hidden)
+    double *crossed[2];                 // (n, hidden)
     ts_slab slab;
 } seen;
 
@@ -25,13 +27,13 @@ static void reorder_columns(const int *token, size_t rows, int n, const double *
             to[i * (size_t)n + (size_t)c] = from[i * (size_t)n + (size_t)token[c]];
 }
 
-// Logits (n, outputs), of which the first n are the classes'.
-static void reorder_logits(const seen *s, int outputs, const double *from, double *to) {
+// Logits (count, outputs), of which the first n are the classes', of rows `of` (NULL: in their order).
+static void reorder_logits(const seen *s, int count, const int *of, int outputs, const double *from, double *to) {
     size_t width = (size_t)outputs, n = (size_t)s->n;
-    for (size_t b = 0; b < n; b++) {
-        const double *row = from + (size_t)s->token[b] * width;
-        reorder_columns(s->token, 1, s->n, row, to + b * width);
-        memcpy(to + b * width + n, row + n, (width - n) * sizeof *to);
+    for (size_t i = 0; i < (size_t)count; i++) {
+        const double *row = from + (of ? (size_t)of[i] : i) * width;
+        reorder_columns(s->token, 1, s->n, row, to + i * width);
+        memcpy(to + i * width + n, row + n, (width - n) * sizeof *to);
     }
 }
 
@@ -39,9 +41,22 @@ static void row(const void *weights, int a, double *h, double *logits, double *h
     const seen *s = weights;
     s->inner->row(s->weights, s->token[a], s->h, s->logits, hidden_logits ? s->hidden_logits : NULL);
     reorder_rows(s->token, s->n, (size_t)s->inner->hidden, s->h, h);
-    reorder_logits(s, s->outputs, s->logits, logits);
+    reorder_logits(s, s->n, s->token, s->outputs, s->logits, logits);
     if (hidden_logits)
-        reorder_logits(s, s->n, s->hidden_logits, hidden_logits);
+        reorder_logits(s, s->n, s->token, s->n, s->hidden_logits, hidden_logits);
+}
+
+static void make_pairs(const void *weights, int count, const int *a, const int *b, double *logits,
+                       double *hidden_logits) {
+    const seen *s = weights;
+    for (int i = 0; i < count; i++) {
+        s->a[i] = s->token[a[i]];
+        s->b[i] = s->token[b[i]];
+    }
+    s->inner->pairs(s->weights, count, s->a, s->b, s->logits, hidden_logits ? s->hidden_logits : NULL);
+    reorder_logits(s, count, NULL, s->outputs, s->logits, logits);
+    if (hidden_logits)
+        reorder_logits(s, count, NULL, s->n, s->hidden_logits, hidden_logits);
 }
 
 // Tables that are renumbered have all pairs, so that each b has the same share.
@@ -55,6 +70,14 @@ static ts_status read_tokens(const void *weights, double *out) {
     ts_status status = s->inner->read(s->weights, s->read);
     if (status == TS_OK)
         reorder_rows(s->token, s->n, (size_t)s->inner->heads * (size_t)s->inner->hidden, s->read, out);
+    return status;
+}
+
+static ts_status cross(const void *weights, double *left, double *right) {
+    const seen *s = weights;
+    ts_status status = s->inner->cross(s->weights, s->crossed[0], s->crossed[1]);
+    for (int side = 0; side < 2 && status == TS_OK; side++)
+        reorder_rows(s->token, s->n, (size_t)s->inner->hidden, s->crossed[side], side == 0 ? left : right);
     return status;
 }
 
@@ -75,8 +98,12 @@ static ts_status reserve(seen *s) {
             return TS_ERROR_MEMORY;
         s->h = ts_slab_take(&s->slab, n * hidden, sizeof(double));
         s->logits = ts_slab_take(&s->slab, n * (size_t)s->outputs, sizeof(double));
+        s->a = ts_slab_take(&s->slab, n, sizeof(int));
+        s->b = ts_slab_take(&s->slab, n, sizeof(int));
         s->hidden_logits = ts_slab_take(&s->slab, s->inner->residual ? n * n : 0, sizeof(double));
         s->read = ts_slab_take(&s->slab, s->inner->read ? n * (size_t)s->inner->heads * hidden : 0, sizeof(double));
+        for (int side = 0; side < 2; side++)
+            s->crossed[side] = ts_slab_take(&s->slab, s->inner->cross ? n * hidden : 0, sizeof(double));
     }
     return TS_OK;
 }
@@ -131,8 +158,10 @@ ts_status ts_renumbered_open(const ts_network *network, const ts_symmetry *symme
     out->network.free = free_seen;
     out->network.beside = network->beside ? beside : NULL;
     out->network.row = row;
+    out->network.pairs = make_pairs;
     out->network.attend = network->attend ? attend : NULL;
     out->network.read = network->read ? read_tokens : NULL;
+    out->network.cross = network->cross ? cross : NULL;
     return create(network, network->weights, symmetry->token, n, &out->network.weights);
 }
 

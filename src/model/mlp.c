@@ -17,7 +17,9 @@ static const char *const EMBEDDINGS[] = {[TS_MLP_SEPARATE] = "separate",
                                          [TS_MLP_ONE_HOT] = "one_hot",
                                          [TS_MLP_ONE_HOT_SEPARATE] = "one_hot_separate",
                                          NULL};
-static const char *const BIASES[] = {"none", "hidden", "output", "both", NULL};
+enum { NO_BIAS, HIDDEN_BIAS, OUTPUT_BIAS, BOTH_BIASES };
+static const char *const BIASES[] = {
+    [NO_BIAS] = "none", [HIDDEN_BIAS] = "hidden", [OUTPUT_BIAS] = "output", [BOTH_BIASES] = "both", NULL};
 static const char SINGLE_FREQUENCY[] = "single_frequency";
 static const char *const INITS[] = {TS_INIT_NAMES, SINGLE_FREQUENCY, NULL};
 
@@ -28,8 +30,8 @@ static const ts_key KEYS[] = {
     {"embedding", TS_NAME, "separate", 0, 0, EMBEDDINGS, TS_LATER | TS_SHAPES | TS_DEFINES,
      "What stands for tokens: an embedding for each side (separate) or one (shared), before a product with W; or rows "
      "of one matrix (one_hot: f(U[a] + U[b])) or two (one_hot_separate: f(U[a] + V[b]))"},
-    {"bias", TS_NAME, "none", 0, 0, BIASES, TS_LATER | TS_SHAPES | TS_DEFINES,
-     "Where there is a bias, 0 at first: none, in the hidden layer, at the output, or both"},
+    {"bias", TS_NAME, "none", NO_BIAS, BOTH_BIASES, BIASES, TS_LATER | TS_SHAPES | TS_DEFINES,
+     "Where there is a bias, 0 at first: none (or false), in the hidden layer, at the output, or both (or true)"},
     TS_ACTIVATION_KEY,
     TS_INIT_KEYS(INITS),
     TS_NETWORK_KEYS,
@@ -185,10 +187,17 @@ static int define(const ts_params *params, ts_graph *g) {
         given = ts_graph_sum(g, given, ts_graph_parameter(g, t.b));
     int hidden = ts_graph_activation(g, ts_network_activation(params), given);
     int logits = ts_graph_product(g, hidden, w_u);
+    int crossed[2] = {y, x};
     if (!is_one_hot(&s)) {
-        x = ts_graph_product(g, x, ts_graph_parameter_rows(g, t.w, 0, s.embed));
-        y = ts_graph_product(g, y, ts_graph_parameter_rows(g, t.w, s.embed, s.embed));
+        int read_left = ts_graph_parameter_rows(g, t.w, 0, s.embed);
+        int read_right = ts_graph_parameter_rows(g, t.w, s.embed, s.embed);
+        crossed[0] = ts_graph_product(g, y, read_left);
+        crossed[1] = ts_graph_product(g, x, read_right);
+        x = ts_graph_product(g, x, read_left);
+        y = ts_graph_product(g, y, read_right);
     }
+    ts_graph_set_role(g, TS_CROSSED_LEFT, crossed[0]);
+    ts_graph_set_role(g, TS_CROSSED_RIGHT, crossed[1]);
     ts_graph_set_role(g, TS_EMBED_LEFT, x);
     ts_graph_set_role(g, TS_EMBED_RIGHT, y);
     ts_graph_set_role(g, TS_HIDDEN, hidden);

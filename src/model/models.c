@@ -54,6 +54,8 @@ ts_status ts_model_check_roles(const ts_params *params, const ts_graph *graph) {
         {TS_EMBED_RIGHT, "right embedding", tokens > 0, TS_CONSTANT, tokens, embed},
         {TS_UNEMBED, "unembedding", false, TS_CONSTANT, neurons, classes},
         {TS_READ, "what neurons read through heads", false, TS_CONSTANT, tokens, heads * neurons},
+        {TS_CROSSED_LEFT, "left embedding when swapped", false, TS_CONSTANT, tokens, embed},
+        {TS_CROSSED_RIGHT, "right embedding when swapped", false, TS_CONSTANT, tokens, embed},
         {TS_DIRECTIONS, "directions of features", tokens == 0, TS_CONSTANT, 1, (int)model->width(params, "feature")},
         {TS_TIED_BIAS, "bias beside tied directions", false, TS_CONSTANT, 1, (int)model->width(params, "feature")},
     };

@@ -182,7 +182,7 @@ void ts_network_scale(const ts_params *params, int features, double *wide, float
 typedef struct route {
     ts_graph graph;
     ts_pass pass;
-    bool reads; // the model says what tokens give neurons
+    bool reads, crosses; // the model says what tokens give neurons; what swapped embeddings give
 } route;
 
 typedef struct opened {
@@ -233,10 +233,9 @@ static void make_row(opened *o, route *by, int a) {
     ts_pass_batch(&by->pass, tokens, o->a, o->b);
 }
 
-static void copy_rows(const route *by, int node, double *out) {
-    const ts_graph *graph = &by->graph;
+static void copy_rows(const route *by, int node, int count, double *out) {
     if (out)
-        memcpy(out, by->pass.value[node], (size_t)graph->tokens * (size_t)graph->node[node].width * sizeof *out);
+        memcpy(out, by->pass.value[node], (size_t)count * (size_t)by->graph.node[node].width * sizeof *out);
 }
 
 static void fill_nan(double *out, size_t count) {
@@ -244,16 +243,28 @@ static void fill_nan(double *out, size_t count) {
         out[i] = NAN;
 }
 
+static void copy_logits(const opened *o, int count, double *logits, double *hidden_logits) {
+    const ts_graph *graph = &o->all.graph;
+    copy_rows(&o->all, graph->output, count, logits);
+    if (graph->role[TS_HIDDEN_OUTPUT] >= 0)
+        copy_rows(&o->all, graph->role[TS_HIDDEN_OUTPUT], count, hidden_logits);
+    else if (hidden_logits)
+        fill_nan(hidden_logits, (size_t)count * (size_t)o->classes);
+}
+
 static void row(const void *context, int a, double *h, double *logits, double *hidden_logits) {
     opened *o = (opened *)context;
     const ts_graph *graph = &o->all.graph;
     make_row(o, &o->all, a);
-    copy_rows(&o->all, graph->role[TS_HIDDEN], h);
-    copy_rows(&o->all, graph->output, logits);
-    if (graph->role[TS_HIDDEN_OUTPUT] >= 0)
-        copy_rows(&o->all, graph->role[TS_HIDDEN_OUTPUT], hidden_logits);
-    else if (hidden_logits)
-        fill_nan(hidden_logits, (size_t)graph->tokens * (size_t)o->classes);
+    copy_rows(&o->all, graph->role[TS_HIDDEN], graph->tokens, h);
+    copy_logits(o, graph->tokens, logits, hidden_logits);
+}
+
+static void make_pairs(const void *context, int count, const int *a, const int *b, double *logits,
+                       double *hidden_logits) {
+    opened *o = (opened *)context;
+    ts_pass_batch(&o->all.pass, count, a, b);
+    copy_logits(o, count, logits, hidden_logits);
 }
 
 // It takes attention alone, not the whole network.
@@ -289,8 +300,9 @@ static ts_status open_route(const ts_params *params, ts_role output, const doubl
     if (status == TS_OK && degree)
         status = ts_graph_degree(&defined, degree);
     to->reads = status == TS_OK && defined.role[TS_READ] >= 0;
-    if (status == TS_OK && output == TS_ROLES)
-        defined.role[TS_READ] = -1; // it has a pass of its own: read_tokens
+    to->crosses = status == TS_OK && defined.role[TS_CROSSED_LEFT] >= 0 && defined.role[TS_CROSSED_RIGHT] >= 0;
+    if (status == TS_OK && output == TS_ROLES) // these have passes of their own: copy_tables
+        defined.role[TS_READ] = defined.role[TS_CROSSED_LEFT] = defined.role[TS_CROSSED_RIGHT] = -1;
     if (status == TS_OK && output != TS_ROLES) {
         defined.output = defined.role[output];
         ts_graph_forget_roles(&defined);
@@ -305,22 +317,31 @@ static ts_status open_route(const ts_params *params, ts_role output, const doubl
     return status;
 }
 
-// It takes weights alone, and is seldom asked for: by the definition as it is written, of no pair.
-static ts_status read_tokens(const void *context, double *out) {
-    const opened *o = context;
+// Of roles that take weights alone, and are seldom asked for: by the definition as it is written, of no pair.
+static ts_status copy_tables(const opened *o, const ts_role *role, double *const *out, int count) {
     ts_graph defined;
     ts_pass pass = {0};
     ts_status status = ts_model_define(o->params, &defined);
     if (status == TS_OK)
         status = ts_pass_create(&defined, 1, false, &pass);
-    if (status == TS_OK) {
-        int read = defined.role[TS_READ];
+    if (status == TS_OK)
         ts_pass_tables(&pass, o->weights);
-        memcpy(out, pass.value[read], (size_t)defined.tokens * (size_t)defined.node[read].width * sizeof *out);
+    for (int i = 0; i < count && status == TS_OK; i++) {
+        int node = defined.role[role[i]];
+        memcpy(out[i], pass.value[node], (size_t)defined.tokens * (size_t)defined.node[node].width * sizeof(double));
     }
     ts_pass_free(&pass);
     ts_graph_free(&defined);
     return status;
+}
+
+static ts_status read_tokens(const void *context, double *out) {
+    return copy_tables(context, (const ts_role[]){TS_READ}, (double *const[]){out}, 1);
+}
+
+static ts_status cross(const void *context, double *left, double *right) {
+    return copy_tables(context, (const ts_role[]){TS_CROSSED_LEFT, TS_CROSSED_RIGHT}, (double *const[]){left, right},
+                       2);
 }
 
 // For a thread beside the first.
@@ -409,15 +430,21 @@ static ts_status take_shifts(opened *o, ts_network *network) {
     network->shift = o->shift;
     network->output_shift = o->shift + network->hidden;
     network->additive = ts_network_is_additive(&o->all.pass, &network->activation, o->shift);
+    network->cross = network->additive && o->all.crosses ? cross : NULL;
     return TS_OK;
 }
 
-ts_status ts_network_open(const ts_params *params, const float *parameters, ts_network *network) {
+// narrow or exact (parameters): the weights; the other is NULL.
+static ts_status open_network(const ts_params *params, const float *narrow, const double *exact, ts_network *network) {
     ts_parameter_layout layout;
     params->schema->model->layout(params, &layout);
     opened *o = ts_alloc_zero(1, sizeof *o, "a network's measures");
-    *network =
-        (ts_network){.weights = o, .free = free_opened, .beside = beside, .row = row, .reconstruct = reconstruct};
+    *network = (ts_network){.weights = o,
+                            .free = free_opened,
+                            .beside = beside,
+                            .row = row,
+                            .pairs = make_pairs,
+                            .reconstruct = reconstruct};
     if (!o)
         return TS_ERROR_MEMORY;
     bool of_table = params->schema->model->learns == TS_KIND_TABLE;
@@ -432,7 +459,7 @@ ts_status ts_network_open(const ts_params *params, const float *parameters, ts_n
         o->b = ts_slab_take(&o->slab, tokens, sizeof(int));
     }
     for (int64_t i = 0; i < layout.total; i++)
-        o->weights[i] = parameters[i];
+        o->weights[i] = exact ? exact[i] : narrow[i];
     ts_status status = open_route(params, TS_ROLES, o->weights, &network->degree, &o->all);
     if (status != TS_OK)
         return status;
@@ -441,6 +468,14 @@ ts_status ts_network_open(const ts_params *params, const float *parameters, ts_n
     network->parameters = layout.total;
     status = fill_in(params, o, network);
     return status == TS_OK ? take_shifts(o, network) : status;
+}
+
+ts_status ts_network_open(const ts_params *params, const float *parameters, ts_network *network) {
+    return open_network(params, parameters, NULL, network);
+}
+
+ts_status ts_network_open_exact(const ts_params *params, const double *parameters, ts_network *network) {
+    return open_network(params, NULL, parameters, network);
 }
 
 void ts_network_close(ts_network *network) {

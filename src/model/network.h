@@ -116,12 +116,17 @@ typedef struct ts_network {
     // Hidden activations (n, hidden) and logits (n, outputs) of the pairs (a, 0 .. n - 1); and, unless NULL, what of
     // the classes' logits comes through the hidden layer (n, n_out).
     void (*row)(const void *weights, int a, double *h, double *logits, double *hidden_logits);
+    // Logits of the same kinds of any pairs (a[i], b[i]), up to n of them.
+    void (*pairs)(const void *weights, int count, const int *a, const int *b, double *logits, double *hidden_logits);
     bool residual; // logits have another part too, past the hidden layer
     // Whether the hidden layer is activation(E_x[a] + E_y[b] + shift) and logits are its product with U, plus
     // output_shift; shifts (hidden), (n_out).
     bool additive;
     ts_activation activation;
     const double *shift, *output_shift;
+    // Its tables if the tokens' embeddings were swapped before what reads them, left and right (n, hidden), in place of
+    // E_x and E_y; NULL: it is not additive, or does not say.
+    ts_status (*cross)(const void *weights, double *left, double *right);
     // Loss of a pair's logits z (count), which are spoiled, by the definition. NULL: the cross-entropy.
     double (*loss)(int count, double *z, int label);
     // Attention of the last position, of which the pairs (a, 0 .. n - 1) add their share of the mean over all pairs to
@@ -142,4 +147,5 @@ typedef struct ts_network {
 
 // The network with these weights (parameters); free with ts_network_close, also after a fault.
 ts_status ts_network_open(const ts_params *params, const float *parameters, ts_network *network);
+ts_status ts_network_open_exact(const ts_params *params, const double *parameters, ts_network *network);
 void ts_network_close(ts_network *network);

@@ -133,6 +133,10 @@ double ts_schedule_rate(const ts_schedule *schedule, int64_t t) {
     }
 }
 
+bool ts_schedule_needs_steps(const ts_params *params) {
+    return ts_schedule_of(params).kind != CONSTANT;
+}
+
 // --- Growth ---
 
 bool ts_tensor_grows(const ts_tensor *tensor) {

@@ -86,3 +86,4 @@ typedef struct ts_schedule {
 } ts_schedule;
 ts_schedule ts_schedule_of(const ts_params *params);
 double ts_schedule_rate(const ts_schedule *schedule, int64_t t);
+bool ts_schedule_needs_steps(const ts_params *params); // whether the rate of an update depends on `steps`

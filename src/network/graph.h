@@ -29,6 +29,8 @@ typedef enum ts_role {
     TS_EMBED_RIGHT,   // the same
     TS_UNEMBED,       // (hidden, outputs)
     TS_READ,          // (tokens or more, heads * hidden): what a token's embedding gives neurons through each head
+    TS_CROSSED_LEFT,  // (tokens or more, embed): what the right token's embedding gives where the left one's is read,
+    TS_CROSSED_RIGHT, // and the other way round; both or none
     TS_DIRECTIONS,    // (hidden, features): column i is how feature i lies in the hidden layer
     TS_TIED_BIAS,     // (1, features): the output is relu(x D^T D + this), D being the directions; none: it is not
     TS_ROLES,

@@ -3,9 +3,13 @@
 #include "network/pass.h"
 
 #include "base/product.h"
+#include "base/sets.h"
 
 #include <math.h>
 #include <string.h>
+
+// Rows of pairs that go through all nodes together, so that what one makes is near when the next reads it.
+enum { PAIRS_AT_ONCE = 12 };
 
 // One row of a node, with those of its inputs.
 typedef struct row {
@@ -20,12 +24,16 @@ typedef struct row {
 
 // --- Operations, row by row ---
 
-static void sum(const row *r) {
-    for (int i = 0; i < r->node->width; i++)
-        r->out[i] = r->in[0][i] + r->node->scale * r->in[1][i];
+TS_FOR_EACH_SET static void take_sum(const double *x, const double *y, double scale, int count, double *restrict out) {
+    for (int i = 0; i < count; i++)
+        out[i] = x[i] + scale * y[i];
 }
 
-static void add_scaled(double *to, const double *from, double scale, int count) {
+static void sum(const row *r) {
+    take_sum(r->in[0], r->in[1], r->node->scale, r->node->width, r->out);
+}
+
+TS_FOR_EACH_SET static void add_scaled(double *to, const double *from, double scale, int count) {
     if (!to)
         return;
     for (int i = 0; i < count; i++)
@@ -56,9 +64,21 @@ static void slice_back(const row *r) {
         add_scaled(r->din[0] + r->node->first, r->dout, 1, r->node->width);
 }
 
-static void activate(const row *r) {
+TS_FOR_EACH_SET static void rectify(const double *x, int count, double *restrict out) {
+    for (int i = 0; i < count; i++)
+        out[i] = x[i] <= 0 ? 0 : x[i]; // as ts_activation_value has it
+}
+
+static void activate_each(const row *r) {
     for (int i = 0; i < r->node->width; i++)
         r->out[i] = ts_activation_value(r->node->activation, r->in[0][i]);
+}
+
+static void activate(const row *r) {
+    if (r->node->activation == TS_RELU)
+        rectify(r->in[0], r->node->width, r->out);
+    else
+        activate_each(r);
 }
 
 static void activate_back(const row *r) {
@@ -156,9 +176,15 @@ static void attend_back(const row *r) {
             *r->din[j] += r->node->scale * p[j] * (r->dout[j] - mean);
 }
 
+// Its first source is added to 0, as all are to those before.
+TS_FOR_EACH_SET static void take_scaled(const double *from, double scale, int count, double *restrict out) {
+    for (int i = 0; i < count; i++)
+        out[i] = 0.0 + scale * from[i];
+}
+
 static void mix(const row *r) {
-    memset(r->out, 0, (size_t)r->node->width * sizeof *r->out);
-    for (int j = 0; j < r->node->inputs - 1; j++)
+    take_scaled(r->in[1], r->in[0][0], r->node->width, r->out);
+    for (int j = 1; j < r->node->inputs - 1; j++)
         add_scaled(r->out, r->in[1 + j], r->in[0][j], r->node->width);
 }
 
@@ -207,11 +233,11 @@ static row row_at(const ts_pass *p, int index, int at, bool backwards) {
 }
 
 // Of inputs, most of which are 0.
-static void sparse_product(const ts_pass *p, int index, int rows) {
+static void sparse_product(const ts_pass *p, int index, int first, int end) {
     const ts_node *node = &p->graph->node[index], *by = &p->graph->node[node->input[1]];
     const double *m = p->value[node->input[1]];
     int depth = node->transposed ? by->width : by->rows, width = node->width;
-    for (int r = 0; r < rows; r++) {
+    for (int r = first; r < end; r++) {
         const double *x = p->value[node->input[0]] + (size_t)r * (size_t)depth;
         double *out = p->made[index] + (size_t)r * (size_t)width;
         memset(out, 0, (size_t)width * sizeof *out);
@@ -222,22 +248,33 @@ static void sparse_product(const ts_pass *p, int index, int rows) {
     }
 }
 
-static void product(const ts_pass *p, int index, int rows) {
+// Whether a product's matrix is brought into panels, once for all pairs.
+static bool has_panels(const ts_graph *graph, const ts_node *node) {
+    return node->operation == TS_PRODUCT && node->domain == TS_PAIR && !node->transposed &&
+           graph->node[node->input[0]].operation != TS_INPUT && graph->node[node->input[1]].domain == TS_CONSTANT;
+}
+
+// Rows `first` to `end` - 1.
+static void product(const ts_pass *p, int index, int first, int end) {
     const ts_node *node = &p->graph->node[index], *by = &p->graph->node[node->input[1]];
-    const double *x = p->value[node->input[0]], *m = p->value[node->input[1]];
     int depth = node->transposed ? by->width : by->rows, width = node->width;
+    const double *x = p->value[node->input[0]] + (size_t)first * (size_t)depth, *m = p->value[node->input[1]];
+    double *out = p->made[index] + (size_t)first * (size_t)width;
+    const double *of[PAIRS_AT_ONCE];
     if (p->graph->node[node->input[0]].operation == TS_INPUT) {
-        sparse_product(p, index, rows);
-        return;
+        sparse_product(p, index, first, end);
+    } else if (p->panels[index]) {
+        for (int r = 0; r < end - first; r++)
+            of[r] = x + (size_t)r * (size_t)depth;
+        ts_product_of_panels(end - first, width, depth, of, p->panels[index], out, width);
+    } else if (!node->transposed) {
+        ts_product(end - first, width, depth, x, depth, m, width, out, width);
+    } else {
+        for (int r = 0; r < end - first; r++)
+            for (int j = 0; j < width; j++)
+                out[(size_t)r * (size_t)width + (size_t)j] =
+                    dot(x + (size_t)r * (size_t)depth, m + (size_t)j * (size_t)depth, depth);
     }
-    if (!node->transposed) {
-        ts_product(rows, width, depth, x, depth, m, width, p->made[index], width);
-        return;
-    }
-    for (int r = 0; r < rows; r++)
-        for (int j = 0; j < width; j++)
-            p->made[index][(size_t)r * (size_t)width + (size_t)j] =
-                dot(x + (size_t)r * (size_t)depth, m + (size_t)j * (size_t)depth, depth);
 }
 
 // dx += dout M^T, dM += x^T dout; transposed: dx += dout M, dM += dout^T x; here what one row of x
@@ -261,11 +298,11 @@ static void product_back(const ts_pass *p, int index, size_t r) {
     }
 }
 
-static void forwards(ts_pass *p, int index, int rows) {
+static void forwards(ts_pass *p, int index, int first, int end) {
     ts_operation operation = p->graph->node[index].operation;
     if (operation == TS_PRODUCT)
-        product(p, index, rows);
-    for (int r = 0; OPERATIONS[operation].forward && r < rows; r++) {
+        product(p, index, first, end);
+    for (int r = first; OPERATIONS[operation].forward && r < end; r++) {
         row at = row_at(p, index, r, false);
         OPERATIONS[operation].forward(&at);
     }
@@ -283,6 +320,10 @@ static void backwards(ts_pass *p, int index, int at) {
 
 // --- Passes ---
 
+static size_t panel_numbers(const ts_graph *graph, const ts_node *node) {
+    return ts_panel_numbers(graph->node[node->input[1]].rows, node->width);
+}
+
 // `tables`: a pass that has made what does not depend on the pairs; NULL: this one makes it itself.
 static ts_status create(const ts_graph *graph, int batch, bool backwards, const ts_pass *tables, ts_pass *pass) {
     *pass = (ts_pass){.graph = graph, .batch = batch};
@@ -293,6 +334,7 @@ static ts_status create(const ts_graph *graph, int batch, bool backwards, const 
         pass->value = ts_slab_take_zero(&pass->slab, count, sizeof *pass->value);
         pass->made = ts_slab_take_zero(&pass->slab, count, sizeof *pass->made);
         pass->gradient = ts_slab_take_zero(&pass->slab, count, sizeof *pass->gradient);
+        pass->panels = ts_slab_take_zero(&pass->slab, count, sizeof *pass->panels);
         pass->uses = ts_slab_take(&pass->slab, count, sizeof *pass->uses);
         for (int i = 0; i < graph->count; i++) {
             const ts_node *node = &graph->node[i];
@@ -302,6 +344,13 @@ static ts_status create(const ts_graph *graph, int batch, bool backwards, const 
                 pass->value[i] = tables->value[i];
             if (is_alias || is_made)
                 continue;
+            if (has_panels(graph, node) && !tables) {
+                double *panels = ts_slab_take(&pass->slab, panel_numbers(graph, node), sizeof(double));
+                if (turn == 1)
+                    pass->panels[i] = panels;
+            } else if (has_panels(graph, node) && turn == 1) {
+                pass->panels[i] = tables->panels[i];
+            }
             size_t numbers = (size_t)ts_graph_rows(graph, node, batch) * (size_t)node->width;
             double *made = ts_slab_take(&pass->slab, numbers, sizeof(double));
             bool goes_back = backwards && node->operation != TS_INPUT;
@@ -339,16 +388,22 @@ void ts_pass_tables(ts_pass *pass, const double *parameters) {
         else if (node->operation == TS_LOOKUP)
             pass->value[i] = pass->value[node->input[0]];
         else if (node->domain != TS_PAIR && pass->uses[i])
-            forwards(pass, i, ts_graph_rows(graph, node, 0));
+            forwards(pass, i, 0, ts_graph_rows(graph, node, 0));
+        if (pass->panels[i] && pass->uses[i])
+            ts_panels_take(graph->node[node->input[1]].rows, node->width, pass->value[node->input[1]], node->width,
+                           pass->panels[i]);
     }
 }
 
 void ts_pass_batch(ts_pass *pass, int count, const int *a, const int *b) {
     pass->a = a;
     pass->b = b;
-    for (int i = 0; i < pass->graph->count; i++)
-        if (pass->graph->node[i].domain == TS_PAIR && pass->uses[i])
-            forwards(pass, i, count);
+    for (int first = 0; first < count; first += PAIRS_AT_ONCE) {
+        int end = count - first < PAIRS_AT_ONCE ? count : first + PAIRS_AT_ONCE;
+        for (int i = 0; i < pass->graph->count; i++)
+            if (pass->graph->node[i].domain == TS_PAIR && pass->uses[i])
+                forwards(pass, i, first, end);
+    }
 }
 
 static void clear_gradient(ts_pass *pass, int index, int rows) {

@@ -12,8 +12,9 @@ typedef struct ts_pass {
     const double **value; // (nodes)
     double **made;        // (nodes) where it is written; NULL: the value lies elsewhere
     double **gradient;    // (nodes) of the loss by the value; NULL: not wanted
-    int *uses;            // (nodes) 0: not needed
-    const int *a, *b;     // (batch) tokens of the pairs at hand
+    double **panels;  // (nodes) of pairs' products: their matrix, as base/product.h reads it; NULL: it is read as it is
+    int *uses;        // (nodes) 0: not needed
+    const int *a, *b; // (batch) tokens of the pairs at hand
     ts_slab slab;
 } ts_pass;
 

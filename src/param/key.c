@@ -19,7 +19,7 @@ const ts_initial ts_no_initial = {.path = "",
                                   .found_step = -1,
                                   .written = &ts_no_initial};
 
-static const char *const SAVE[] = {"none", "final", "checkpoints", NULL};
+static const char *const SAVE[] = {"none", "final", "checkpoints", "state", NULL};
 
 const ts_key ts_common_keys[] = {
     // Which names are allowed, and to which the model defaults, is in the lists of tasks and models.
@@ -30,7 +30,8 @@ const ts_key ts_common_keys[] = {
     {"steps", TS_INTEGER, "10000", 1, 1e9, NULL, true, "Training steps"},
     {"checkpoints", TS_STEPS, "{log: 100}", 0, 1e9, NULL, true,
      "Steps at which everything is measured: {log: N}, {every: N} or a list; the last step is always one"},
-    {"save", TS_NAME, "final", 0, 0, SAVE, true, "Weights kept in the results file"},
+    {"save", TS_NAME, "final", 0, 0, SAVE, true,
+     "Weights kept in the results file; state: final ones, and all that a run with more steps goes on from (--reuse)"},
     {TS_INIT_FROM, TS_WEIGHTS, "", 0, 0, NULL, TS_LATER,
      "Initial weights: a file of weights (HDF5, safetensors), or an instance of a results file, {file: FILE, instance: "
      "I, step: S}; none: drawn"},
@@ -322,6 +323,17 @@ static ts_value default_of(const ts_key *key) {
     else
         value.name = key->fallback;
     return value;
+}
+
+bool ts_key_takes_flags(const ts_key *key) {
+    return key->type == TS_NAME && key->choices && key->minimum != key->maximum;
+}
+
+bool ts_key_flag(const ts_key *key, const char *name, bool *flag) {
+    if (!ts_key_takes_flags(key))
+        return false;
+    *flag = strcmp(name, key->choices[(int)key->maximum]) == 0;
+    return *flag || strcmp(name, key->choices[(int)key->minimum]) == 0;
 }
 
 double ts_key_threshold(const ts_key *key, int i) {

@@ -106,8 +106,9 @@ enum {
 typedef struct ts_key {
     const char *name;
     ts_key_type type;
-    const char *fallback;       // default as it would be written in a sweep file; NULL: must be given
-    double minimum, maximum;    // of every number in it, inclusive
+    const char *fallback;    // default as it would be written in a sweep file; NULL: must be given
+    double minimum, maximum; // of every number in it, inclusive. TS_NAME: which choices may be written as false and as
+                             // true, too, so that the key means the same as one of TS_BOOL; equal: none
     const char *const *choices; // NULL-terminated. TS_NAME: the names allowed. TS_INTEGER: words that may be written
                                 // in place of a number, choices[i] for i ("batch: exact" is batch 0); else NULL
     unsigned traits;            // of those below; `true` is TS_SHAPES, `false` is none
@@ -186,6 +187,11 @@ bool ts_params_counts(const ts_params *params, int position);
 bool ts_params_names(const ts_params *params, int position);
 
 bool ts_params_is_default(const ts_params *params, int position);
+
+// Of a key of TS_NAME: whether some of its choices may be written as false and true; and whether `name` is one of
+// those, and which.
+bool ts_key_takes_flags(const ts_key *key);
+bool ts_key_flag(const ts_key *key, const char *name, bool *flag);
 
 // Of a key of TS_THRESHOLDS, whose default is written in full: the default of the `i`th.
 double ts_key_threshold(const ts_key *key, int i);

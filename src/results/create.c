@@ -205,18 +205,20 @@ static void make_field(ts_h5 *h5, hid_t group, hid_t place, const ts_field *fiel
 
 static void make_fields(ts_h5 *h5, hid_t group, const ts_record_layout *layout, int64_t rows, scale_set *set,
                         ts_frame_gaps *gaps) {
-    hid_t weights = -1;
+    const char *open = NULL; // fields of one group follow each other
+    hid_t within = -1;
     for (int f = 0; f < layout->count && h5->status == TS_OK; f++) {
         const ts_field *field = &layout->field[f];
-        if (field->place == TS_FIELD_CASE)
-            make_field(h5, group, group, field, rows, set, gaps);
-        if (field->place != TS_FIELD_WEIGHTS)
+        const char *name = ts_format_field_group(field);
+        if (field->place == TS_FIELD_ROOT)
             continue;
-        if (weights < 0)
-            weights = ts_h5_create_group(h5, group, "weights");
-        make_field(h5, group, weights, field, rows, set, gaps);
+        if (name && name != open) {
+            ts_h5_close(h5, within);
+            within = ts_h5_create_group(h5, group, open = name);
+        }
+        make_field(h5, group, name ? within : group, field, rows, set, gaps);
     }
-    ts_h5_close(h5, weights);
+    ts_h5_close(h5, within);
 }
 
 static void make_case(ts_h5 *h5, const ts_case *one, const ts_record_layout *layout, ts_frame_gaps *gaps) {

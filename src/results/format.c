@@ -87,9 +87,14 @@ void ts_format_case_path(const char *label, ts_text *out) {
     ts_text_addf(out, "/cases/%s", label);
 }
 
+const char *ts_format_field_group(const ts_field *field) {
+    return field->place == TS_FIELD_WEIGHTS ? "weights" : field->place == TS_FIELD_STATE ? "state" : NULL;
+}
+
 void ts_format_field_path(const char *label, const ts_field *field, ts_text *out) {
+    const char *group = ts_format_field_group(field);
     ts_format_case_path(label, out);
-    ts_text_addf(out, field->place == TS_FIELD_WEIGHTS ? "/weights/%s" : "/%s", field->name);
+    ts_text_addf(out, "/%s%s%s", group ? group : "", group ? "/" : "", field->name);
 }
 
 ts_h5_form ts_format_field(const ts_field *field, int64_t rows) {

@@ -30,7 +30,10 @@ bool ts_format_has_signature(const char *path);
 // Whether it is an HDF5 file that names this program; false also where that cannot be read.
 bool ts_format_is_results(const char *path);
 
-// "/cases/<label>", "/cases/<label>/<name>" or "/cases/<label>/weights/<name>".
+// The group within its case's that a field lies in: "weights", "state"; NULL: the case's own.
+const char *ts_format_field_group(const ts_field *field);
+
+// "/cases/<label>", "/cases/<label>/<name>", "/cases/<label>/weights/<name>" or "/cases/<label>/state/<name>".
 void ts_format_case_path(const char *label, ts_text *out);
 void ts_format_field_path(const char *label, const ts_field *field, ts_text *out);
 

@@ -80,10 +80,12 @@ void ts_rows_end(ts_rows *rows) {
 }
 
 // The group of a case's fields of one place; -1 where a partial file has none.
-static hid_t open_group(ts_rows *rows, const char *label, ts_field_place place, ts_text *path) {
+static hid_t open_group(ts_rows *rows, const char *label, const ts_field *field, ts_text *path) {
+    const char *within = ts_format_field_group(field);
     ts_text_clear(path);
     ts_format_case_path(label, path);
-    ts_text_add(path, place == TS_FIELD_WEIGHTS ? "/weights" : "");
+    if (within)
+        ts_text_addf(path, "/%s", within);
     if (ts_text_status(path) != TS_OK)
         rows->h5->status = TS_ERROR_MEMORY;
     if (rows->h5->status != TS_OK || (rows->partial && !ts_h5_has(rows->h5->file, ts_text_get(path))))
@@ -101,7 +103,7 @@ static void open_fields(ts_rows *rows, ts_field_place place) {
         const ts_field *field = &layout->field[f];
         if (field->place != place)
             continue;
-        group = opened ? group : open_group(rows, one->label, place, &path);
+        group = opened ? group : open_group(rows, one->label, field, &path);
         opened = true;
         ts_h5_form form = ts_format_field(field, one->rows);
         rows->field[f] = open_results(rows, group, ts_text_get(&path), field->name, &form);
@@ -121,8 +123,9 @@ void ts_rows_open_case(ts_rows *rows, int case_index) {
         if (layout->field[f].place == TS_FIELD_ROOT)
             rows->column[f] = ts_format_measure(&rows->measures, layout->field[f].name);
     }
-    open_fields(rows, TS_FIELD_CASE);
-    open_fields(rows, TS_FIELD_WEIGHTS);
+    for (ts_field_place place = 0; place < TS_FIELD_PLACES; place++)
+        if (place != TS_FIELD_ROOT)
+            open_fields(rows, place);
 }
 
 static char *gather_space(ts_rows *rows, size_t bytes) {

@@ -7,6 +7,7 @@
 #include "integrity/identities.h"
 #include "results/origin.h"
 #include "results/rows.h"
+#include "run/fewer_steps.h"
 #include "run/job.h"
 #include "run/next.h"
 
@@ -66,13 +67,19 @@ static void advise(const char *path, const ts_sweep *sweep, const ts_backend *ba
     ts_reader *reader;
     if (ts_reader_open(path, &reader) != TS_OK)
         return;
-    int64_t same = has_other_sweep(reader, sweep, backend) ? count_same(reader, sweep) : 0;
+    bool other = has_other_sweep(reader, sweep, backend);
+    int64_t same = other ? count_same(reader, sweep) : 0;
+    int64_t fewer = other && same == 0 ? ts_fewer_steps_count(sweep, path) : 0;
     ts_reader_close(reader);
-    if (same == 0 || !free_name(path, output))
+    if (same + fewer == 0 || !free_name(path, output))
         return;
     bool chosen = ts_job_backend(sweep, "auto", &best) == TS_OK && best == backend;
-    ts_text_addf(advice, "%lld finished instance%s the same; to take over what is the same:", (long long)same,
-                 same == 1 ? " is" : "s are");
+    if (same > 0)
+        ts_text_addf(advice, "%lld finished instance%s the same; to take over what is the same:", (long long)same,
+                     same == 1 ? " is" : "s are");
+    else
+        ts_text_addf(advice, "%lld instance%s go on from where %s ended with fewer steps:", (long long)fewer,
+                     fewer == 1 ? " can" : "s can", fewer == 1 ? "it" : "they");
     ts_next_take_over(options, output, chosen ? NULL : backend->name, path, advice);
 }
 

@@ -13,6 +13,7 @@
 #include "run/machine.h"
 #include "run/outgrown.h"
 #include "run/schedule.h"
+#include "run/starts.h"
 #include "task/data.h"
 
 #include <stdio.h>
@@ -71,6 +72,8 @@ static ts_status prepare_file(ts_session *r) {
     const ts_record_layout *const *layouts = (const ts_record_layout *const *)job->layouts;
     for (int i = 0; i < r->options->n_reuse && status == TS_OK; i++)
         status = ts_reuse_check(r->options->reuse[i], job->backend->name, "--reuse: ");
+    if (status == TS_OK)
+        status = ts_fewer_steps_find(r->sweep, r->options->reuse, r->options->n_reuse, &r->fewer);
     if (status != TS_OK)
         return status;
     if (!ts_path_exists(r->path))
@@ -166,6 +169,8 @@ static void log_start(ts_session *r) {
         ts_json_open(line, NULL, '{');
         ts_json_string(line, "file", r->options->reuse[i]);
         ts_json_integer(line, "rows", r->reused_from[i]);
+        if (r->continued[i] > 0)
+            ts_json_integer(line, "continued", r->continued[i]);
         ts_json_close(line, '}');
     }
     ts_json_close(line, ']');
@@ -206,10 +211,37 @@ static ts_status reuse_files(ts_session *r) {
     return status;
 }
 
+// Rank 0: what is left and has ended with fewer steps in another file goes on from there.
+static ts_status start_others(ts_session *r) {
+    int n = r->options->n_reuse;
+    const ts_starts starts = {.files = r->options->reuse,
+                              .list = &r->fewer,
+                              .job = r->job,
+                              .status = r->status,
+                              .slots = r->slots * r->comm->size,
+                              .rank_slots = r->slots,
+                              .slot_bytes = ts_machine_slot_bytes(r->comm, r->slots)};
+    r->continued = ts_alloc_zero((size_t)n, sizeof *r->continued, "rows to go on with");
+    ts_status status = r->continued ? TS_OK : TS_ERROR_FATAL;
+    if (status == TS_OK && r->fewer.count > 0)
+        status = ts_sweep_digest(r->sweep, r->job->digest); // by which states are known
+    if (status == TS_OK)
+        status = ts_starts_make(&starts, r->continued);
+    for (int i = 0; i < n && status == TS_OK; i++)
+        if (r->continued[i] > 0)
+            ts_print("%s: %lld instance%s from where %s ended in %s", r->path, (long long)r->continued[i],
+                     r->continued[i] == 1 ? " goes on" : "s go on", r->continued[i] == 1 ? "it" : "they",
+                     r->options->reuse[i]);
+    ts_fewer_steps_free(&r->fewer);
+    return status;
+}
+
 // Rank 0: what is there to do, and who decides.
 static ts_status prepare_leader(ts_session *r) {
     char log_path[PATH_MAX];
     ts_status status = reuse_files(r);
+    if (status == TS_OK && r->options->n_reuse > 0)
+        status = start_others(r);
     if (status != TS_OK)
         return status;
     count_status(r);

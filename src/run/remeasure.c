@@ -34,6 +34,7 @@ typedef struct remeasure {
     ts_records *records;
     double *measures, *scratch; // (the most measures of a case)
     float *parameters;          // (the largest instance)
+    double *exact;              // (the instance) weights from elsewhere, which the file has as float32; else NULL
     ts_remeasure_counts counts;
 } remeasure;
 
@@ -109,6 +110,7 @@ static void close_results(remeasure *r) {
     ts_free(r->measures);
     ts_free(r->scratch);
     ts_free(r->parameters);
+    ts_free(r->exact);
     ts_sweep_free(r->own_sweep);
     ts_reader_close(r->reader);
 }
@@ -386,7 +388,7 @@ static ts_status measure_end(remeasure *r, char *record) {
     ts_case_params(r->sweep, 0, 0, &params);
     int64_t steps = ts_params_integer(&params, "steps"), last = checkpoint_at(layout, steps);
     ts_record_reset(layout, record);
-    ts_status status = ts_measure_weights(&params, r->data[0], r->parameters, steps, true, NULL, r->measures);
+    ts_status status = ts_measure_exact(&params, r->data[0], r->exact, steps, true, NULL, r->measures);
     if (status != TS_OK)
         return status;
     conclude(r, 0, &params, last, record);
@@ -408,15 +410,23 @@ static ts_status fill_with_weights(remeasure *r, target *t) {
     return finish_target(t, status);
 }
 
+static ts_status read_weights(remeasure *r, const ts_params *params, const char *path) {
+    ts_parameter_layout layout;
+    params->schema->model->layout(params, &layout);
+    r->exact = ts_alloc((size_t)layout.total * sizeof *r->exact, "weights");
+    ts_status status = r->exact ? ts_weights_read(path, params->schema->model, &layout, r->exact) : TS_ERROR_MEMORY;
+    for (int64_t i = 0; i < layout.total && status == TS_OK; i++)
+        r->parameters[i] = (float)r->exact[i];
+    return status;
+}
+
 ts_status ts_remeasure_weights(const ts_sweep *sweep, const char *weights, const char *output) {
     remeasure r = {.path = weights, .sweep = sweep};
     ts_params params;
-    ts_parameter_layout layout;
     ts_case_params(sweep, 0, 0, &params);
-    params.schema->model->layout(&params, &layout);
     ts_status status = prepare(&r);
     if (status == TS_OK)
-        status = ts_weights_read(weights, params.schema->model, &layout, r.parameters);
+        status = read_weights(&r, &params, weights);
     if (status == TS_OK)
         status = make_file(&r, output, fill_with_weights);
     close_results(&r);

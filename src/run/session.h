@@ -5,6 +5,7 @@
 #include "base/exchange.h"
 #include "integrity/lock.h"
 #include "results/store.h"
+#include "run/fewer_steps.h"
 #include "run/leader.h"
 #include "run/options.h"
 
@@ -27,6 +28,8 @@ typedef struct ts_session {
     ts_grid *grid;   // of the sweep, for the report
     int64_t done, failed, pending, reused;
     int64_t *reused_from; // (options->n_reuse) rows of each file
+    ts_fewer_list fewer;  // what they have with fewer steps, until training begins
+    int64_t *continued;   // (options->n_reuse) how many of those go on from there
     ts_text advice;       // what else to say if it ends at once
     ts_coordinator *coordinator;
     ts_runlog *log;

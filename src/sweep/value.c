@@ -32,16 +32,21 @@ static ts_status read_number(ts_value_reader *reader, const ts_key *key, const t
     return ts_value_in_range(reader, key, node, number);
 }
 
-static ts_status read_bool(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, ts_value *value) {
+// Whether it is a word for true or false, and which.
+static bool is_flag(const ts_yaml_node *node, bool *flag) {
     static const char *const WORDS[][3] = {{"true", "True", "TRUE"},    {"yes", "Yes", "YES"}, {"on", "On", "ON"},
                                            {"false", "False", "FALSE"}, {"no", "No", "NO"},    {"off", "Off", "OFF"}};
     if (node->kind == TS_YAML_SCALAR && !node->quoted)
         for (int i = 0; i < 18; i++)
             if (strcmp(node->text, WORDS[i / 3][i % 3]) == 0) {
-                value->flag = i < 9;
-                return TS_OK;
+                *flag = i < 9;
+                return true;
             }
-    return ts_value_refuse(reader, key, node, "is not true or false");
+    return false;
+}
+
+static ts_status read_bool(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, ts_value *value) {
+    return is_flag(node, &value->flag) ? TS_OK : ts_value_refuse(reader, key, node, "is not true or false");
 }
 
 static ts_status refuse_choice(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node) {
@@ -49,6 +54,8 @@ static ts_status refuse_choice(ts_value_reader *reader, const ts_key *key, const
     char shown[TS_SHOWN_BYTES];
     for (int i = 0; key->choices[i]; i++)
         ts_text_addf(&choices, "%s%s", i ? ", " : "", key->choices[i]);
+    if (ts_key_takes_flags(key))
+        ts_text_add(&choices, ", true, false");
     const char *near = ts_nearest(node->text, key->choices);
     ts_status status = ts_faults_add(reader->faults, ts_value_line(reader, node), key->name,
                                      "'%s' is not one of %s%s%s%s", ts_shown(node->text, shown), ts_text_get(&choices),
@@ -69,6 +76,11 @@ static ts_status read_name(ts_value_reader *reader, const ts_key *key, const ts_
             value->name = key->choices[i];
             return TS_OK;
         }
+    bool flag;
+    if (ts_key_takes_flags(key) && is_flag(node, &flag)) {
+        value->name = key->choices[(int)(flag ? key->maximum : key->minimum)];
+        return TS_OK;
+    }
     if (key->choices && !as_fallback)
         return refuse_choice(reader, key, node);
     size_t length = strlen(text);

@@ -95,6 +95,22 @@ static const ts_key *find_key(const compiler *c, const char *name) {
     return NULL;
 }
 
+// The place of a key or derived quantity, read as a name or as a number. -1, with a message: there are too many.
+static int quantity_of(compiler *c, const char *word, bool is_name) {
+    int index = 0;
+    while (index < c->quantities &&
+           (strcmp(c->quantity[index].name, word) != 0 || c->quantity[index].is_name != is_name))
+        index++;
+    if (index == TS_WHERE_QUANTITIES) {
+        ts_fail(TS_ERROR_USER, "more than %d different keys in one expression", TS_WHERE_QUANTITIES);
+        return -1;
+    }
+    if (index == c->quantities)
+        c->quantity[c->quantities++] =
+            (ts_where_quantity){.name = word, .derived = ts_is_derived(word), .is_name = is_name};
+    return index;
+}
+
 static ts_status push_quantity(compiler *c, const char *word, const ts_key *key) {
     if (key && (key->type == TS_STEPS || key->type == TS_STOP))
         return ts_fail(TS_ERROR_USER, "'%s' is a list of steps and cannot be compared", word);
@@ -107,14 +123,9 @@ static ts_status push_quantity(compiler *c, const char *word, const ts_key *key)
         return ts_fail(TS_ERROR_USER, "'%s' is a file and cannot be compared; use exclude", word);
     if (key && key->type == TS_WEIGHTS)
         return ts_fail(TS_ERROR_USER, "'%s' are weights and cannot be compared; use exclude", word);
-    int index = 0;
-    while (index < c->quantities && strcmp(c->quantity[index].name, word) != 0)
-        index++;
-    if (index == TS_WHERE_QUANTITIES)
-        return ts_fail(TS_ERROR_USER, "more than %d different keys in one expression", TS_WHERE_QUANTITIES);
-    if (index == c->quantities)
-        c->quantity[c->quantities++] =
-            (ts_where_quantity){.name = word, .derived = ts_is_derived(word), .is_name = key && key->type == TS_NAME};
+    int index = quantity_of(c, word, key && key->type == TS_NAME);
+    if (index < 0)
+        return TS_ERROR_USER;
     ts_status status = add_step(c, (ts_where_step){.op = TS_WHERE_KEY, .index = index});
     if (status != TS_OK)
         return status;
@@ -161,7 +172,7 @@ static ts_status take_as_name(compiler *c, part *p, const ts_key *of) {
         return ts_fail(TS_ERROR_USER, "'%s' is a name; compare it with a name", of->name);
     bool allowed = false, closed = true;
     for (int k = 0; k < c->n_keys; k++) {
-        if (strcmp(c->keys[k]->name, of->name) != 0)
+        if (c->keys[k]->type != TS_NAME || strcmp(c->keys[k]->name, of->name) != 0)
             continue;
         closed = closed && c->keys[k]->choices;
         for (int i = 0; c->keys[k]->choices && c->keys[k]->choices[i]; i++)
@@ -194,7 +205,30 @@ static void take_as_number(compiler *c, part *p, const ts_key *of) {
         }
 }
 
+// A key may be true or false of one model and a name of another; compared with a word it is the name.
+static ts_status take_as_named(compiler *c, part *p, const part *other) {
+    if (p->type != IS_BOOL || !p->key || other->type != IS_TEXT)
+        return TS_OK;
+    for (int k = 0; k < c->n_keys; k++) {
+        if (c->keys[k]->type != TS_NAME || strcmp(c->keys[k]->name, p->key->name) != 0)
+            continue;
+        int index = quantity_of(c, p->word, true);
+        if (index < 0)
+            return TS_ERROR_USER;
+        c->step[p->step].index = index;
+        p->type = IS_NAME;
+        p->key = c->keys[k];
+        return TS_OK;
+    }
+    return TS_OK;
+}
+
 static ts_status check_sides(compiler *c, part *a, part *b, bool equality, bool *names) {
+    ts_status status = take_as_named(c, a, b);
+    if (status == TS_OK)
+        status = take_as_named(c, b, a);
+    if (status != TS_OK)
+        return status;
     *names = a->type == IS_NAME || b->type == IS_NAME;
     if (*names) {
         const ts_key *of = a->type == IS_NAME ? a->key : b->key;

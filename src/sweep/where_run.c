@@ -37,6 +37,12 @@ static ts_status read_key(const ts_where_quantity *quantity, const ts_params *pa
                        quantity->name, task, params->schema->model->name, task);
     }
     const ts_value *value = &params->value[quantity->position];
+    bool flag;
+    if (!quantity->is_name && value->type == TS_NAME &&
+        ts_key_flag(params->schema->key[quantity->position], value->name, &flag)) {
+        out->number = flag;
+        return TS_OK;
+    }
     if ((value->type == TS_NAME) != quantity->is_name)
         return ts_fail(TS_ERROR_USER, "'%s' is not of one type in every instance", quantity->name);
     switch (value->type) {

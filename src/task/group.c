@@ -1,6 +1,10 @@
-// Task `group`: the multiplication table of a cyclic, dihedral, symmetric or alternating group, or of a
-// direct product of such.
+// Task `group`: the multiplication table of a group that its name says how to construct (group_name.h), or of a direct
+// product of such.
+#include "base/memory.h"
 #include "task/data.h"
+#include "task/group_guess.h"
+#include "task/group_name.h"
+#include "task/matrices.h"
 #include "task/permutations.h"
 #include "task/split.h"
 #include "task/task.h"
@@ -11,168 +15,71 @@
 
 static const ts_key KEYS[] = {
     {"group", TS_NAME, NULL, 0, 0, NULL, true,
-     "C<n>, D<n> (2n elements), S<n>, A<n>, or a direct product of these, as in S3xC5"},
+     "C<n>, D<n> (2n elements), S<n>, A<n>, Q<n> (n), Dic<n> (4n), C<n>:C<m>, SL(2,q), GL(2,q), PSL(2,q), PGL(2,q), or "
+     "a "
+     "direct product of these, as in S3xC5"},
     {"element_order", TS_FILE, "", 0, 0, NULL, true,
      "Order of the elements of S<n> or A<n>: one permutation a row (default: lexicographic)"},
     TS_SPLIT_KEYS,
     {0},
 };
 
-// --- Names ---
-
-enum { MAX_FACTORS = 16 };
 _Static_assert(TS_MAX_ORDER < 2520 && TS_MAX_DEGREE == 6,
                "A7 is no table, so that degrees of permutations are at most 6");
 
-typedef struct factor {
-    char family; // C, D, S, A
-    int degree;
-    double order; // may be far more than a table takes
-} factor;
-
-static double order_of(char family, int degree) {
-    if (family == 'C' || family == 'D')
-        return family == 'D' ? 2.0 * degree : degree;
-    double order = 1;
-    for (int i = 2; i <= degree && order < 1e15; i++)
-        order *= i;
-    return family == 'A' && degree > 1 ? order / 2 : order;
-}
-
-// "S3xC5" into factors, and how many; 0: no such name.
-static int read_name(const char *name, factor made[MAX_FACTORS]) {
-    for (int count = 0; count < MAX_FACTORS; name++) {
-        factor *one = &made[count++];
-        *one = (factor){.family = *name};
-        if (!*name || !strchr("CDSA", *name) || name[1] < '1' || name[1] > '9')
-            return 0;
-        for (name++; *name >= '0' && *name <= '9'; name++)
-            one->degree = one->degree < 100000 ? 10 * one->degree + (*name - '0') : one->degree;
-        one->order = order_of(one->family, one->degree);
-        if (!*name)
-            return count;
-        if (*name != 'x')
-            return 0;
-    }
-    return 0;
-}
-
-static double order_of_all(const factor *factors, int count) {
-    double order = 1;
-    for (int f = 0; f < count; f++)
-        order *= factors[f].order;
-    return order;
-}
-
-// --- Names of other programs ---
-
-// What a group of a family is called elsewhere, in lower case.
-static const struct {
-    char family;
-    const char *words; // each between blanks
-} FAMILIES[] = {
-    {'C', " c cn z zn zz mod zmod cyc cyclic cyclicgroup "},
-    {'D', " d dn dih dihedral dihedralgroup "},
-    {'S', " s sn sym symm symmetric symmetricgroup "},
-    {'A', " a an alt alternating alternatinggroup "},
-};
-
-// The letters at *at, in lower case and between blanks.
-static void take_word(const char **at, char word[32]) {
-    size_t length = 1;
-    word[0] = ' ';
-    for (; length + 2 < 32 && ((**at >= 'a' && **at <= 'z') || (**at >= 'A' && **at <= 'Z')); ++*at)
-        word[length++] = (char)(**at | 0x20);
-    strcpy(word + length, " ");
-}
-
-static void pass_over(const char **at, const char *any) {
-    *at += strspn(*at, any);
-}
-
-// "^3" behind a factor; 1 without. 0: no power that is read.
-static int take_power(const char **at) {
-    if (**at != '^')
-        return 1;
-    int power = (*at)[1] >= '1' && (*at)[1] <= '9' ? (*at)[1] - '0' : 0;
-    *at += power ? 2 : 0;
-    return power;
-}
-
-// One factor as others write it (Z_7, Dih(4), Sym 5, Z/7Z, C2^3, V4) into ours. False: not understood.
-static bool translate_factor(const char **at, ts_text *out) {
-    char word[32], family = 0;
-    pass_over(at, " (");
-    take_word(at, word);
-    pass_over(at, " _({[/");
-    pass_over(at, "0");
-    const char *number = *at;
-    pass_over(at, "0123456789");
-    int digits = (int)(*at - number);
-    for (size_t i = 0; i < sizeof FAMILIES / sizeof *FAMILIES; i++)
-        family = word[1] != ' ' && strstr(FAMILIES[i].words, word) ? FAMILIES[i].family : family;
-    bool four = digits == 1 && *number == '4';
-    bool klein = (strcmp(word, " klein ") == 0 && (four || !digits)) || (strstr(" v k ", word) && four);
-    if (!klein && (!family || digits < 1 || digits > 6))
-        return false;
-    pass_over(at, " )}]Z");
-    int power = take_power(at);
-    for (int i = 0; i < power; i++)
-        ts_text_addf(out, "%s%c%.*s", out->length ? "x" : "", klein ? 'C' : family, klein ? 5 : digits,
-                     klein ? "2xC2" : number);
-    return power > 0;
-}
-
-// What a name of other programs means here, as "; did you mean 'D4' (8 elements)?"; nothing if it is not understood.
-static void suggest(const char *name, char *out, size_t bytes) {
-    ts_text made = {0};
-    factor factors[MAX_FACTORS];
-    bool understood = translate_factor(&name, &made);
-    while (understood && *name) {
-        pass_over(&name, " ");
-        size_t sign = strncmp(name, "\u00d7", 2) == 0 ? 2 : *name && strchr("xX*", *name) ? 1 : 0;
-        name += sign;
-        understood = sign && translate_factor(&name, &made);
-    }
-    int count = understood ? read_name(ts_text_get(&made), factors) : 0;
-    out[0] = 0;
-    if (count)
-        snprintf(out, bytes, "; did you mean '%s' (%.15g elements)?", ts_text_get(&made), order_of_all(factors, count));
-    ts_text_free(&made);
+// The group of a point, whose name was found in order when it was read.
+static ts_group_name name_of(const ts_params *params) {
+    char message[512];
+    ts_group_name name;
+    return ts_group_name_read(ts_params_name(params, "group"), &name, message, sizeof message) ? name
+                                                                                               : (ts_group_name){0};
 }
 
 // --- Checks ---
 
-static const char *check_order(const factor *factors, int count, const ts_file *file, char *message, size_t bytes) {
-    bool even = factors[0].family == 'A';
-    if (count > 1 || (factors[0].family != 'S' && !even)) {
+static const char *check_order(const ts_group_name *name, const ts_file *file, char *message, size_t bytes) {
+    const ts_group_factor *first = &name->factor[0];
+    bool even = first->family == TS_ALTERNATING;
+    if (name->count > 1 || (first->family != TS_SYMMETRIC && !even)) {
         snprintf(message, bytes, "only S<n> and A<n> have elements to order; leave it out");
         return "element_order";
     }
     ts_permutations listed;
-    ts_permutations_list(factors[0].degree, even, &listed);
+    ts_permutations_list(first->degree, even, &listed);
     return ts_permutations_order(file, even, &listed, message, bytes) ? NULL : "element_order";
 }
 
-static bool check_size(const char *name, double order, char *message, size_t bytes) {
+static bool check_size(const char *text, double order, char *message, size_t bytes) {
     if (order > TS_MAX_ORDER)
-        snprintf(message, bytes, "'%.60s' has more than %d elements, the most that a table takes", name, TS_MAX_ORDER);
+        snprintf(message, bytes, "'%.60s' has more than %d elements, the most that a table takes", text, TS_MAX_ORDER);
     return order <= TS_MAX_ORDER;
 }
 
-static bool check_name(const char *name, bool kept, char *message, size_t bytes) {
-    factor factors[MAX_FACTORS];
-    char meant[160];
-    int count = read_name(name, factors);
-    if (count > 0)
-        return !kept || check_size(name, order_of_all(factors, count), message, bytes);
-    suggest(name, meant, sizeof meant);
-    snprintf(message, bytes,
-             "'%.60s' is no group known here; give C<n>, D<n> (2n elements), S<n> or A<n> with n from 1, a "
-             "product of "
-             "them like S3xC5, or a table with `task: cayley`%s",
-             name, meant);
+static bool check_name(const char *text, bool kept, char *message, size_t bytes) {
+    char fault[512], meant[512];
+    ts_group_name name;
+    if (ts_group_name_read(text, &name, fault, sizeof fault))
+        return !kept || check_size(text, name.order, message, bytes);
+    ts_group_guess(text, meant, sizeof meant);
+    if (fault[0])
+        snprintf(message, bytes, "'%.60s' is no group known here: %s", text, fault);
+    else
+        snprintf(message, bytes,
+                 "'%.60s' is no group known here; give C<n>, D<n> (2n elements), S<n> or A<n> with n from 1, Q<n> (n "
+                 "elements), Dic<n> (4n), C<n>:C<m>, SL(2,q), GL(2,q), PSL(2,q) or PGL(2,q), a product of them like "
+                 "S3xC5, or a table with `task: cayley`%s",
+                 text, meant);
     return false;
+}
+
+// Larger groups stay as they are written: they are refused, or dropped by a filter.
+static void spell(const ts_key *key, const char *text, char *out) {
+    char message[512];
+    ts_group_name name;
+    snprintf(out, TS_SPELLING_BYTES, "%s", text);
+    if (strcmp(key->name, "group") == 0 && ts_group_name_read(text, &name, message, sizeof message) &&
+        name.order <= TS_MAX_ORDER)
+        ts_group_name_write(&name, out, TS_SPELLING_BYTES);
 }
 
 static bool check_value(const ts_key *key, const ts_value *value, bool kept, char *message, size_t bytes) {
@@ -184,21 +91,17 @@ static bool check_value(const ts_key *key, const ts_value *value, bool kept, cha
 }
 
 static const char *check(const ts_params *params, char *message, size_t bytes) {
-    factor factors[MAX_FACTORS];
-    const char *name = ts_params_name(params, "group");
     const ts_file *file = ts_params_file(params, "element_order");
-    int count = read_name(name, factors);
-    double order = order_of_all(factors, count);
-    if (!check_size(name, order, message, bytes))
+    ts_group_name name = name_of(params);
+    if (!check_size(ts_params_name(params, "group"), name.order, message, bytes))
         return "group";
-    const char *fault = file->path[0] ? check_order(factors, count, file, message, bytes) : NULL;
-    return fault ? fault : ts_split_check(params, (int64_t)(order * order), message, bytes);
+    const char *fault = file->path[0] ? check_order(&name, file, message, bytes) : NULL;
+    return fault ? fault : ts_split_check(params, (int64_t)(name.order * name.order), message, bytes);
 }
 
 static double order(const ts_params *params) {
-    factor factors[MAX_FACTORS];
-    int count = read_name(ts_params_name(params, "group"), factors);
-    return count ? order_of_all(factors, count) : NAN;
+    ts_group_name name = name_of(params);
+    return name.count ? name.order : NAN;
 }
 
 static const ts_quantity DERIVED[] = {{"order", "elements of the group", .number = order}, {0}};
@@ -212,54 +115,129 @@ static void label(const ts_params *params, ts_text *out) {
 
 // --- Tables ---
 
+// A factor, and the list of its elements where they are more than a number or two.
+typedef struct elements {
+    const ts_group_factor *of;
+    ts_permutations permutations;
+    ts_matrices matrices;
+    int power[TS_MAX_ORDER]; // (acting) of the twist
+} elements;
+
+static bool list_elements(const ts_group_factor *one, const ts_file *file, elements *out, char *message, size_t bytes) {
+    bool even = one->family == TS_ALTERNATING;
+    out->of = one;
+    switch (one->family) {
+    case TS_SYMMETRIC:
+    case TS_ALTERNATING:
+        ts_permutations_list(one->degree, even, &out->permutations);
+        return !file->path[0] || ts_permutations_order(file, even, &out->permutations, message, bytes);
+    case TS_SL:
+    case TS_GL:
+    case TS_PSL:
+    case TS_PGL:
+        ts_matrices_list(one->degree, one->family == TS_SL || one->family == TS_PSL,
+                         one->family == TS_PSL || one->family == TS_PGL, &out->matrices);
+        return true;
+    case TS_SEMIDIRECT:
+        for (int s = 0; s < one->acting; s++)
+            out->power[s] = s ? out->power[s - 1] * one->twist % one->degree : 1;
+        return true;
+    case TS_CYCLIC:
+    case TS_DIHEDRAL:
+    case TS_DICYCLIC:
+        break;
+    }
+    return true;
+}
+
 // Index r + n s is rotation r with reflection bit s: (r1, s1) (r2, s2) = (r1 + (-1)^s1 r2, s1 xor s2).
 static int dihedral_product(int n, int a, int b) {
     int r1 = a % n, s1 = a / n, r2 = b % n, s2 = b / n;
     return (r1 + (s1 ? n - r2 : r2)) % n + n * (s1 ^ s2);
 }
 
-static int factor_product(const factor *one, const ts_permutations *permutations, int a, int b) {
-    if (one->family == 'C')
-        return (a + b) % one->degree;
-    if (one->family == 'D')
-        return dihedral_product(one->degree, a, b);
-    return ts_permutations_product(permutations, a, b);
+// Index r + 2n s is x^r y^s: as the dihedral product, with y^2 = x^n in place of 1.
+static int dicyclic_product(int n, int a, int b) {
+    int both = a / (2 * n) & b / (2 * n), product = dihedral_product(2 * n, a, b);
+    return both ? (product + n) % (2 * n) : product;
+}
+
+// Index r + n s is x^r y^s: (r1, s1) (r2, s2) = (r1 + k^s1 r2 mod n, s1 + s2 mod m).
+static int semidirect_product(const elements *in, int a, int b) {
+    int n = in->of->degree, m = in->of->acting, r1 = a % n, s1 = a / n, r2 = b % n, s2 = b / n;
+    return (r1 + in->power[s1] * r2) % n + n * ((s1 + s2) % m);
+}
+
+static int factor_product(const elements *in, int a, int b) {
+    switch (in->of->family) {
+    case TS_CYCLIC:
+        return (a + b) % in->of->degree;
+    case TS_DIHEDRAL:
+        return dihedral_product(in->of->degree, a, b);
+    case TS_DICYCLIC:
+        return dicyclic_product(in->of->degree, a, b);
+    case TS_SEMIDIRECT:
+        return semidirect_product(in, a, b);
+    case TS_SYMMETRIC:
+    case TS_ALTERNATING:
+        return ts_permutations_product(&in->permutations, a, b);
+    case TS_SL:
+    case TS_GL:
+    case TS_PSL:
+    case TS_PGL:
+        break;
+    }
+    return ts_matrices_product(&in->matrices, a, b);
 }
 
 // Adds one factor's part of every product to the table. An element of G x H is i |H| + j: the factor's own
 // index is the digit whose unit is `stride`, the number of elements of the factors behind it.
-static void enter_factor(const factor *one, const ts_permutations *permutations, int stride, ts_table *table) {
-    int order = (int)one->order, n = table->n;
+static void enter_factor(const elements *in, int stride, ts_table *table) {
+    int order = (int)in->of->order, n = table->n;
     for (int a = 0; a < n; a++)
         for (int b = 0; b < n; b++)
-            table->result[a * n + b] +=
-                stride * factor_product(one, permutations, a / stride % order, b / stride % order);
+            table->result[a * n + b] += stride * factor_product(in, a / stride % order, b / stride % order);
+}
+
+// The last factor's index runs fastest.
+static ts_status enter_factors(const ts_group_name *name, const ts_file *file, ts_table *table) {
+    char message[512];
+    int stride = 1;
+    elements *in = ts_alloc(sizeof *in, "a group's elements");
+    if (!in)
+        return TS_ERROR_MEMORY;
+    bool fine = true;
+    for (int f = name->count - 1; f >= 0 && fine; f--) {
+        fine = list_elements(&name->factor[f], file, in, message, sizeof message);
+        if (fine)
+            enter_factor(in, stride, table);
+        stride *= (int)name->factor[f].order;
+    }
+    ts_free(in);
+    return fine ? TS_OK : ts_fail(TS_ERROR_UNIT, "element_order: %s", message);
+}
+
+// By which its irreps are named, and its measures chosen; 0: those of any group.
+static char family_letter(const ts_group_name *name) {
+    static const char LETTERS[] = {
+        [TS_CYCLIC] = 'C', [TS_DIHEDRAL] = 'D', [TS_SYMMETRIC] = 'S', [TS_ALTERNATING] = 'A', [TS_PGL] = 0};
+    return name->count == 1 ? LETTERS[name->factor[0].family] : 0;
 }
 
 static ts_status create(const ts_params *params, ts_data *data) {
-    factor factors[MAX_FACTORS];
-    int count = read_name(ts_params_name(params, "group"), factors);
-    const ts_file *file = ts_params_file(params, "element_order");
-    char message[512] = "no such group";
-    int n = (int)order_of_all(factors, count), stride = 1;
-    if (count == 0 || n > TS_MAX_ORDER)
-        return ts_fail(TS_ERROR_UNIT, "group: %s", message); // check refuses it before
+    ts_group_name name = name_of(params);
+    if (name.count == 0 || name.order > TS_MAX_ORDER)
+        return ts_fail(TS_ERROR_UNIT, "group: no such group"); // check refuses it before
+    int n = (int)name.order;
     ts_status status = ts_table_create(n, n, &data->table);
     if (status != TS_OK)
         return status;
     memset(data->table->result, 0, (size_t)n * (size_t)n * sizeof *data->table->result);
-    for (int f = count - 1; f >= 0; f--) { // the last factor's index runs fastest
-        ts_permutations permutations;
-        bool even = factors[f].family == 'A', permutes = even || factors[f].family == 'S';
-        if (permutes)
-            ts_permutations_list(factors[f].degree, even, &permutations);
-        if (permutes && file->path[0] && !ts_permutations_order(file, even, &permutations, message, sizeof message))
-            return ts_fail(TS_ERROR_UNIT, "element_order: %s", message);
-        enter_factor(&factors[f], &permutations, stride, data->table);
-        stride *= (int)factors[f].order;
-    }
-    data->table->family = count == 1 ? factors[0].family : 0;
-    data->table->degree = count == 1 ? factors[0].degree : 0;
+    status = enter_factors(&name, ts_params_file(params, "element_order"), data->table);
+    if (status != TS_OK)
+        return status;
+    data->table->family = family_letter(&name);
+    data->table->degree = data->table->family ? name.factor[0].degree : 0;
     return ts_table_examine(data->table);
 }
 
@@ -270,6 +248,7 @@ const ts_task ts_task_group = {
     .keys = KEYS,
     .derived = DERIVED,
     .check_value = check_value,
+    .spell = spell,
     .check = check,
     .label = label,
     .create = create,

@@ -6,6 +6,7 @@
 #include "measure/dimension.h"
 #include "measure/measure.h"
 #include "model/model.h"
+#include "model/optimiser.h"
 #include "param/checkpoints.h"
 
 #include <math.h>
@@ -13,7 +14,9 @@
 #include <string.h>
 
 // Each measure has at most a column and a curve; a field has the dimensions of a tensor or a measure, and steps.
-_Static_assert(2 * TS_MAX_MEASURES + (int)TS_MAX_TENSORS <= (int)TS_MAX_FIELDS, "a record has all fields");
+enum { STATE_FIELDS = 2 };
+_Static_assert(2 * TS_MAX_MEASURES + (int)STATE_FIELDS + (int)TS_MAX_TENSORS <= (int)TS_MAX_FIELDS,
+               "a record has all fields");
 _Static_assert((int)TS_MEASURE_DIMENSION_NAMES <= (int)TS_MAX_NAMED, "every dimension can have names");
 _Static_assert((int)TS_MAX_DIMENSIONS < (int)TS_FIELD_DIMENSIONS, "a tensor by steps is a field");
 _Static_assert((int)TS_MEASURE_DIMENSIONS < (int)TS_FIELD_DIMENSIONS, "a measure by steps is a field");
@@ -67,14 +70,37 @@ static void add_measures(const ts_params *params, const ts_data *data, ts_record
     }
 }
 
+static bool saves(const ts_params *params, const char *what) {
+    return strcmp(ts_params_name(params, "save"), what) == 0;
+}
+
+// Where measures are made in hindsight, those of every checkpoint will be made again, at a later end.
+static void add_state(const ts_params *params, ts_record_layout *layout) {
+    ts_field end = {.name = "end",
+                    .help = "what training goes on from: the parameters, and what the optimiser keeps of each",
+                    .place = TS_FIELD_STATE,
+                    .item_bytes = 8};
+    ts_field weights = {
+        .name = "weights", .help = "parameters at each checkpoint", .place = TS_FIELD_STATE, .item_bytes = 4};
+    if (!saves(params, "state"))
+        return;
+    add_dimension(&end, "part", ts_optimiser_parts(params));
+    add_dimension(&end, "parameter", layout->parameters);
+    add_field(layout, end);
+    if (!layout->hindsight)
+        return;
+    add_dimension(&weights, "step", layout->checkpoints);
+    add_dimension(&weights, "parameter", layout->parameters);
+    add_field(layout, weights);
+}
+
 static void add_weights(const ts_params *params, ts_record_layout *layout) {
-    const char *save = ts_params_name(params, "save");
     ts_parameter_layout parameters;
     params->schema->model->layout(params, &parameters);
-    for (int i = 0; i < parameters.count && strcmp(save, "none") != 0; i++) {
+    for (int i = 0; i < parameters.count && !saves(params, "none"); i++) {
         const ts_tensor *tensor = &parameters.tensor[i];
         ts_field field = {.name = tensor->name, .place = TS_FIELD_WEIGHTS, .item_bytes = 4, .source = tensor->offset};
-        if (strcmp(save, "checkpoints") == 0)
+        if (saves(params, "checkpoints"))
             add_dimension(&field, "step", layout->checkpoints);
         for (int d = 0; d < tensor->rank; d++)
             add_dimension(&field, tensor->dimension[d], tensor->size[d]);
@@ -88,7 +114,7 @@ static void plan_hindsight(const ts_params *params, const ts_data *data, ts_reco
     int64_t most = TS_KEPT_BYTES / (parameters.total * (int64_t)sizeof(float)), earlier = layout->checkpoints - 1;
     layout->parameters = parameters.total;
     layout->hindsight = ts_measures_hindsight(params, data);
-    layout->saved = strcmp(ts_params_name(params, "save"), "checkpoints") == 0;
+    layout->saved = saves(params, "checkpoints") || saves(params, "state");
     layout->kept = !layout->hindsight || layout->saved ? 0 : earlier < most ? earlier : most;
 }
 
@@ -164,8 +190,9 @@ static ts_status fill(const ts_params *params, const ts_data *data, ts_record_la
         return TS_ERROR_MEMORY;
     ts_checkpoints(checkpoints, steps, layout->step, layout->checkpoints);
     add_measures(params, data, layout);
-    add_weights(params, layout);
     plan_hindsight(params, data, layout);
+    add_state(params, layout);
+    add_weights(params, layout);
     // There may be many cases: keep only what is used.
     ts_field *kept = ts_realloc(layout->field, (size_t)layout->count * sizeof *kept, "a record's layout");
     layout->field = kept ? kept : layout->field;
@@ -230,6 +257,10 @@ static double get(const char *at, int item_bytes) {
     return narrow;
 }
 
+static bool is_measure(const ts_field *field) {
+    return field->place == TS_FIELD_ROOT || field->place == TS_FIELD_CASE;
+}
+
 static bool has_steps(const ts_field *field) {
     return field->rank > 0 && strcmp(field->dimension[0], "step") == 0;
 }
@@ -252,7 +283,7 @@ void ts_record_put_measures(const ts_record_layout *layout, int64_t checkpoint, 
                             void *record) {
     for (int i = 0; i < layout->count; i++) {
         const ts_field *field = &layout->field[i];
-        if (field->place != TS_FIELD_WEIGHTS && (has_steps(field) || last))
+        if (is_measure(field) && (has_steps(field) || last))
             put_field(layout, field, checkpoint, measures, record);
     }
 }
@@ -318,21 +349,67 @@ void ts_record_put_weights(const ts_record_layout *layout, int64_t checkpoint, b
     for (int i = 0; i < layout->count; i++) {
         const ts_field *field = &layout->field[i];
         size_t at, bytes = part_of(layout, field, checkpoint, &at);
-        if (field->place == TS_FIELD_WEIGHTS && (has_steps(field) || last))
-            memcpy((char *)record + at, parameters + field->source, bytes);
+        if (is_measure(field) || !(has_steps(field) || (last && field->place == TS_FIELD_WEIGHTS)))
+            continue;
+        memcpy((char *)record + at, parameters + field->source, bytes);
     }
+}
+
+// Those in state/ are of all checkpoints; where there are none, those in weights/ are.
+static const ts_field *all_weights(const ts_record_layout *layout) {
+    for (int i = 0; i < layout->count; i++)
+        if (layout->field[i].place == TS_FIELD_STATE && has_steps(&layout->field[i]))
+            return &layout->field[i];
+    return NULL;
 }
 
 bool ts_record_get_weights(const ts_record_layout *layout, int64_t checkpoint, const void *record, float *parameters) {
     bool known = false;
+    const ts_field *all = all_weights(layout);
     for (int i = 0; i < layout->count; i++) {
         const ts_field *field = &layout->field[i];
         size_t at, bytes = part_of(layout, field, checkpoint, &at);
-        if (field->place != TS_FIELD_WEIGHTS)
+        if (all ? field != all : field->place != TS_FIELD_WEIGHTS)
             continue;
         memcpy(parameters + field->source, (const char *)record + at, bytes);
         for (size_t b = 0; b < bytes && !known; b += sizeof NAN32)
             known = memcmp((const char *)record + at + b, &NAN32, sizeof NAN32) != 0;
     }
     return known;
+}
+
+double *ts_record_state(const ts_record_layout *layout, void *record, int64_t *count) {
+    *count = 0;
+    for (int i = 0; i < layout->count; i++) {
+        const ts_field *field = &layout->field[i];
+        if (field->place != TS_FIELD_STATE || has_steps(field))
+            continue;
+        *count = (int64_t)(field->bytes / sizeof(double));
+        return (double *)((char *)record + field->offset);
+    }
+    return NULL;
+}
+
+// Number of the checkpoint at that step; -1: there is none.
+static int64_t checkpoint_at(const ts_record_layout *layout, int64_t step) {
+    for (int64_t k = 0; k < layout->checkpoints; k++)
+        if (layout->step[k] == step)
+            return k;
+    return -1;
+}
+
+bool ts_record_go_on(const ts_record_layout *layout, void *record, int64_t step, const ts_record_layout *of,
+                     const void *ended) {
+    bool all = layout->count == of->count;
+    ts_record_reset(layout, record);
+    for (int64_t k = 0; all && k < layout->checkpoints && layout->step[k] < step; k++) {
+        int64_t then = checkpoint_at(of, layout->step[k]);
+        for (int i = 0; i < layout->count && (all = then >= 0); i++) {
+            const ts_field *field = &layout->field[i];
+            size_t to, from, bytes = part_of(layout, field, k, &to);
+            if (has_steps(field) && !field->hindsight && part_of(of, &of->field[i], then, &from) == bytes)
+                memcpy((char *)record + to, (const char *)ended + from, bytes);
+        }
+    }
+    return all;
 }

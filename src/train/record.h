@@ -13,7 +13,9 @@ enum { TS_MAX_FIELDS = 1200, TS_FIELD_DIMENSIONS = 6, TS_MAX_NAMED = 16, TS_LABE
 typedef enum ts_field_place {
     TS_FIELD_ROOT,    // a column at the root, one float64 per instance
     TS_FIELD_CASE,    // a dataset of the case's group, [row, ...]
+    TS_FIELD_STATE,   // a dataset of the case's state/ group, [row, ...]: what a run with more steps goes on from
     TS_FIELD_WEIGHTS, // a dataset of the case's weights/ group, [row, ...]
+    TS_FIELD_PLACES,
 } ts_field_place;
 
 // One dataset. `size` and `dimension` leave out the leading row (or instance) dimension.
@@ -53,12 +55,13 @@ typedef struct ts_record_layout {
     int64_t measures;                   // doubles that ts_measure_weights writes
     struct ts_measure_listing *listing; // the case's measures (measure/measure.h); owned
     // Whether checkpoints before the last one are measured once more, in hindsight, and whether the record has their
-    // weights. Where it has not, a trainer keeps those of `kept` checkpoints (ts_record_kept), of `parameters` each.
+    // weights (in weights/ or state/). Where it has not, a trainer keeps those of `kept` checkpoints (ts_record_kept),
+    // of `parameters` each.
     bool hindsight, saved;
     int64_t kept, parameters;
 } ts_record_layout;
 
-// Layout for instances with the shapes of `params`. Fields come in the order root, case, weights.
+// Layout for instances with the shapes of `params`. Fields come in the order root, case, state, weights.
 ts_status ts_record_layout_make(const ts_params *params, const struct ts_data *data, ts_record_layout **layout);
 void ts_record_layout_free(ts_record_layout *layout);
 
@@ -89,6 +92,16 @@ void ts_record_put_hindsight(const ts_record_layout *layout, int64_t checkpoint,
 // follows from the curves (ts_measures_conclude), and entered. `scratch`: as long.
 void ts_record_conclude(const ts_record_layout *layout, const ts_params *params, const struct ts_data *data,
                         int64_t checkpoint, double *measures, double *scratch, void *record);
+
+// Numbers of an engine's state at the instance's end (ts_engine.get_state), of a sweep with `save: state`: parts by
+// parameters, float64. NULL: the layout has none.
+double *ts_record_state(const ts_record_layout *layout, void *record, int64_t *count);
+
+// What the record of an instance that goes on at `step` begins with, into `record`, which is reset: curves, and weights
+// of checkpoints, before that step, out of `ended`, the record of an instance that differs in steps and checkpoints
+// alone and ended there. False: that has not been measured at all of those checkpoints.
+bool ts_record_go_on(const ts_record_layout *layout, void *record, int64_t step, const ts_record_layout *of,
+                     const void *ended);
 
 // The weights entered for a checkpoint, of a layout that keeps weights. False: none were.
 bool ts_record_get_weights(const ts_record_layout *layout, int64_t checkpoint, const void *record, float *parameters);

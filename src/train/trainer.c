@@ -1,4 +1,4 @@
-// Slices of steps between checkpoints; measures into records; the state as bytes.
+// Slices of steps between checkpoints; measures into records.
 #include "train/trainer.h"
 
 #include "base/clock.h"
@@ -7,46 +7,14 @@
 #include "model/model.h"
 #include "model/optimiser.h"
 #include "train/divergence.h"
+#include "train/trainer_parts.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-struct ts_trainer {
-    ts_trainer_spec spec;
-    const ts_model *model;
-    void *training; // the engine's
-    ts_params *params;
-    int64_t step;       // steps the unit has done
-    int64_t checkpoint; // next checkpoint to measure at
-    int64_t measured;   // instances measured at it already
-    int64_t reviewed;   // of the next one, 1 + checkpoints looked at in hindsight; 0: it is not at its end
-    int64_t steps;      // to do
-    int64_t *reached;   // (count) == step; or, of an instance that has ended, -1 - steps that it did
-    int64_t *diverged;  // (count) what is not finite then (divergence.h); 0: nothing, it stopped early
-    char *records;      // (count, layout->bytes)
-    double *measures;   // (layout->measures)
-    double *scratch;    // (layout->measures)
-    double *final;      // (layout->measures)
-    float *parameters;  // of one instance
-    float *kept;        // (layout->kept, count, layout->parameters) weights of earlier checkpoints
-    int64_t slice;      // steps trained between two looks at `pause`
-    char (*failure)[96];
-    _Atomic double progress;
-    ts_slab slab;
-};
-
 // How long *pause may go unseen, in seconds.
 static const double SLICE_SECONDS = 0.02;
-
-static char *record_of(const ts_trainer *t, int instance) {
-    return t->records + (size_t)instance * t->spec.layout->bytes;
-}
-
-// Of one instance's weights.
-static size_t kept_bytes(const ts_trainer *t) {
-    return (size_t)t->spec.layout->parameters * sizeof(float);
-}
 
 static float *kept_at(const ts_trainer *t, int64_t place, int instance) {
     size_t at = (size_t)place * (size_t)t->spec.count + (size_t)instance;
@@ -68,7 +36,7 @@ static ts_status create_slab(ts_trainer *t) {
         t->scratch = ts_slab_take(&t->slab, (size_t)t->spec.layout->measures, sizeof *t->scratch);
         t->final = ts_slab_take_zero(&t->slab, (size_t)t->spec.layout->measures, sizeof *t->final);
         t->parameters = ts_slab_take(&t->slab, (size_t)parameters.total, sizeof *t->parameters);
-        t->kept = ts_slab_take(&t->slab, (size_t)t->spec.layout->kept * count, kept_bytes(t));
+        t->kept = ts_slab_take(&t->slab, (size_t)t->spec.layout->kept * count, ts_trainer_kept_bytes(t));
         t->failure = ts_slab_take(&t->slab, count, sizeof *t->failure);
     }
     return TS_OK;
@@ -102,7 +70,7 @@ ts_status ts_trainer_create(const ts_trainer_spec *spec, ts_trainer **out) {
         t->spec.params = t->params;
         for (int i = 0; i < spec->count; i++) {
             t->reached[i] = t->diverged[i] = 0;
-            ts_record_reset(spec->layout, record_of(t, i));
+            ts_record_reset(spec->layout, ts_trainer_record_of(t, i));
         }
         ts_training_spec training = {t->params, spec->count, spec->data, spec->team, spec->crew};
         status = spec->engine->create(&training, &t->training);
@@ -135,7 +103,7 @@ static bool stops(ts_trainer *t, int instance) {
         return false;
     for (int64_t k = t->checkpoint; k >= 0; k--) {
         double loss;
-        ts_record_get_measure(t->spec.layout, k, record_of(t, instance), test_loss.offset, 1, &loss);
+        ts_record_get_measure(t->spec.layout, k, ts_trainer_record_of(t, instance), test_loss.offset, 1, &loss);
         if (!(loss < rule->item[0]))
             break;
         since = t->spec.layout->step[k];
@@ -201,10 +169,6 @@ static ts_status measure_finite(ts_trainer *t, int i, bool last, const atomic_in
 
 // --- Hindsight: what depends on the last checkpoint, of those before it ---
 
-static bool is_begun(int64_t measured, int64_t reviewed) {
-    return measured > 0 || reviewed > 0;
-}
-
 // Where weights of the checkpoint are kept; -1: nowhere.
 static int64_t place_of(const ts_trainer *t, int64_t checkpoint) {
     int64_t place = ts_record_kept_before(t->spec.layout, checkpoint);
@@ -214,14 +178,16 @@ static int64_t place_of(const ts_trainer *t, int64_t checkpoint) {
 static void keep_weights(ts_trainer *t, int instance) {
     int64_t place = place_of(t, t->checkpoint);
     if (place >= 0)
-        memcpy(kept_at(t, place, instance), t->parameters, kept_bytes(t));
+        memcpy(kept_at(t, place, instance), t->parameters, ts_trainer_kept_bytes(t));
 }
 
 // Of the checkpoint; NULL: they are not known.
 static const float *weights_of(ts_trainer *t, int instance, int64_t checkpoint) {
     const ts_record_layout *layout = t->spec.layout;
     if (layout->saved)
-        return ts_record_get_weights(layout, checkpoint, record_of(t, instance), t->parameters) ? t->parameters : NULL;
+        return ts_record_get_weights(layout, checkpoint, ts_trainer_record_of(t, instance), t->parameters)
+                   ? t->parameters
+                   : NULL;
     int64_t place = place_of(t, checkpoint);
     return place >= 0 ? kept_at(t, place, instance) : NULL;
 }
@@ -231,7 +197,7 @@ static ts_status review(ts_trainer *t, int i, const atomic_int *pause) {
     const ts_record_layout *layout = t->spec.layout;
     ts_measure_help help = help_of(t, pause);
     bool paused;
-    ts_record_get_final(layout, record_of(t, i), t->final);
+    ts_record_get_final(layout, ts_trainer_record_of(t, i), t->final);
     for (; layout->hindsight && t->reviewed <= t->checkpoint; t->reviewed++) {
         ts_status status = look(t, pause, &paused);
         if (status != TS_OK || paused)
@@ -243,7 +209,7 @@ static ts_status review(ts_trainer *t, int i, const atomic_int *pause) {
                        ts_measure_hindsight(&t->params[i], t->spec.data, weights, t->final, &help, t->measures));
         if (status != TS_OK)
             return status;
-        ts_record_put_hindsight(layout, t->reviewed - 1, t->measures, record_of(t, i));
+        ts_record_put_hindsight(layout, t->reviewed - 1, t->measures, ts_trainer_record_of(t, i));
     }
     return TS_OK;
 }
@@ -262,7 +228,7 @@ static ts_status measure_instance(ts_trainer *t, int i, const atomic_int *pause)
         return TS_OK;
     }
     last = last && !diverged; // its curve so far is kept
-    ts_record_put_measures(layout, t->checkpoint, last, t->measures, record_of(t, i));
+    ts_record_put_measures(layout, t->checkpoint, last, t->measures, ts_trainer_record_of(t, i));
     if (diverged) {
         end(t, i, t->step, diverged);
     } else if (!last && stops(t, i)) {
@@ -272,11 +238,14 @@ static ts_status measure_instance(ts_trainer *t, int i, const atomic_int *pause)
             return status;
         end(t, i, t->step, 0);
     }
-    ts_record_put_weights(layout, t->checkpoint, last, t->parameters, record_of(t, i));
+    ts_record_put_weights(layout, t->checkpoint, last, t->parameters, ts_trainer_record_of(t, i));
     keep_weights(t, i);
     if (last) {
+        status = agree(t->spec.team, ts_trainer_keep_state(t, i));
+        if (status != TS_OK)
+            return status;
         ts_record_conclude(layout, &t->params[i], t->spec.data, t->checkpoint, t->measures, t->scratch,
-                           record_of(t, i));
+                           ts_trainer_record_of(t, i));
         t->reviewed = 1;
     }
     return TS_OK;
@@ -294,8 +263,8 @@ static ts_status visit(ts_trainer *t, int i, const atomic_int *pause) {
 // them, and the checkpoint is still the next one.
 static ts_status measure_all(ts_trainer *t, const atomic_int *pause) {
     int64_t place = place_of(t, t->checkpoint);
-    if (!is_begun(t->measured, t->reviewed) && place >= 0) // what instances that have ended leave there
-        memset(kept_at(t, place, 0), 0, (size_t)t->spec.count * kept_bytes(t));
+    if (!ts_trainer_is_begun(t->measured, t->reviewed) && place >= 0) // what instances that have ended leave there
+        memset(kept_at(t, place, 0), 0, (size_t)t->spec.count * ts_trainer_kept_bytes(t));
     for (; t->measured < t->spec.count; t->measured++) {
         int i = (int)t->measured;
         ts_status status = visit(t, i, pause); // the same on all ranks of a team
@@ -375,14 +344,9 @@ double ts_trainer_progress(const ts_trainer *t) {
     return atomic_load(&t->progress);
 }
 
-// Steps that an instance has done.
-static int64_t steps_of(int64_t reached) {
-    return reached < 0 ? -1 - reached : reached;
-}
-
 ts_trained ts_trainer_result(const ts_trainer *t, int instance) {
     int64_t reached = t->reached[instance];
-    ts_trained result = {.steps_done = steps_of(reached), .record = record_of(t, instance)};
+    ts_trained result = {.steps_done = ts_trainer_steps_of(reached), .record = ts_trainer_record_of(t, instance)};
     int diverged = (int)t->diverged[instance];
     if (diverged) {
         ts_divergence_say(diverged, result.steps_done + (diverged == TS_DIVERGED_LOSS ? 0 : 1), t->failure[instance],
@@ -390,180 +354,6 @@ ts_trained ts_trainer_result(const ts_trainer *t, int instance) {
         result.failure = t->failure[instance];
     }
     return result;
-}
-
-// --- Saved state: a header, reached and diverged (count), latest losses (count, TS_LATEST_LOSSES), records (count),
-// kept weights, engine states (count) ---
-
-const char *const ts_latest_loss[TS_LATEST_LOSSES] = {"train_loss", "test_loss", "exact_loss"};
-
-typedef struct state_header {
-    int64_t count, step, checkpoint, measured, reviewed, record_bytes, engine_bytes;
-} state_header;
-
-static state_header header_of(const ts_trainer *t) {
-    return (state_header){
-        .count = t->spec.count,
-        .step = t->step,
-        .checkpoint = t->checkpoint,
-        .measured = t->measured,
-        .reviewed = t->reviewed,
-        .record_bytes = (int64_t)t->spec.layout->bytes,
-        .engine_bytes = (int64_t)t->spec.engine->state_bytes(t->training),
-    };
-}
-
-// Of a state with that header, and so many places of kept weights filled.
-static size_t state_bytes(const ts_trainer *t, const state_header *header, int64_t places) {
-    size_t each = (size_t)header->record_bytes + (size_t)places * kept_bytes(t) + (size_t)header->engine_bytes;
-    return ts_trainer_latest_bytes(header->count) + (size_t)header->count * each;
-}
-
-static int64_t places_of(const ts_trainer *t, const state_header *header) {
-    return ts_record_kept_before(t->spec.layout, header->checkpoint + is_begun(header->measured, header->reviewed));
-}
-
-size_t ts_trainer_most_state_bytes(const ts_trainer *t) {
-    state_header header = header_of(t);
-    return state_bytes(t, &header, t->spec.layout->kept);
-}
-
-size_t ts_trainer_latest_bytes(int64_t count) {
-    return sizeof(state_header) + (size_t)count * (2 * sizeof(int64_t) + TS_LATEST_LOSSES * sizeof(double));
-}
-
-// Of an instance, at the last checkpoint that it was measured at.
-static void get_latest(const ts_trainer *t, int i, double loss[TS_LATEST_LOSSES]) {
-    bool measured = i < t->measured || (i == t->measured && t->reviewed > 0);
-    int64_t k = t->checkpoint - (measured ? 0 : 1);
-    for (; k > 0 && t->spec.layout->step[k] > steps_of(t->reached[i]);)
-        k--;
-    for (int l = 0; l < TS_LATEST_LOSSES; l++) {
-        ts_measures m = ts_measures_listed(&t->params[i], t->spec.data, t->spec.layout->listing);
-        loss[l] = NAN;
-        if (k >= 0 && ts_measures_find(&m, ts_latest_loss[l]))
-            ts_record_get_measure(t->spec.layout, k, record_of(t, i), m.offset, 1, &loss[l]);
-    }
-}
-
-bool ts_trainer_latest(const void *state, int64_t count, ts_latest *latest) {
-    const char *at = state;
-    state_header header;
-    memcpy(&header, at, sizeof header);
-    if (header.count != count)
-        return false;
-    const char *losses = at + sizeof header + (size_t)count * 2 * sizeof(int64_t);
-    for (int64_t i = 0; i < count; i++) {
-        int64_t reached;
-        memcpy(&reached, at + sizeof header + (size_t)i * sizeof reached, sizeof reached);
-        latest[i].steps_done = steps_of(reached);
-        memcpy(latest[i].loss, losses + (size_t)i * sizeof latest[i].loss, sizeof latest[i].loss);
-    }
-    return true;
-}
-
-const void *ts_trainer_saved_records(const void *state, size_t bytes, const ts_record_layout *layout, int64_t count) {
-    state_header header;
-    size_t records = ts_trainer_latest_bytes(count) + (size_t)count * layout->bytes;
-    if (bytes < records)
-        return NULL;
-    memcpy(&header, state, sizeof header);
-    bool fits = header.count == count && header.record_bytes == (int64_t)layout->bytes;
-    return fits ? (const char *)state + ts_trainer_latest_bytes(count) : NULL;
-}
-
-ts_status ts_trainer_save(const ts_trainer *t, void **out, size_t *bytes) {
-    state_header header = header_of(t);
-    size_t count = (size_t)t->spec.count, record_bytes = t->spec.layout->bytes;
-    int64_t places = places_of(t, &header);
-    *bytes = state_bytes(t, &header, places);
-    char *state = ts_alloc(*bytes, "a unit's state"), *at = state;
-    ts_status status = state ? TS_OK : TS_ERROR_MEMORY;
-    *out = state;
-    if (status != TS_OK)
-        return status;
-    memcpy(at, &header, sizeof header);
-    at += sizeof header;
-    memcpy(at, t->reached, count * sizeof(int64_t));
-    at += count * sizeof(int64_t);
-    memcpy(at, t->diverged, count * sizeof(int64_t));
-    at += count * sizeof(int64_t);
-    for (int i = 0; i < t->spec.count; i++, at += TS_LATEST_LOSSES * sizeof(double)) {
-        double loss[TS_LATEST_LOSSES];
-        get_latest(t, i, loss);
-        memcpy(at, loss, sizeof loss);
-    }
-    memcpy(at, t->records, count * record_bytes);
-    at += count * record_bytes;
-    memcpy(at, t->kept, (size_t)places * count * kept_bytes(t));
-    at += (size_t)places * count * kept_bytes(t);
-    for (int i = 0; i < t->spec.count && status == TS_OK; i++, at += header.engine_bytes)
-        status = t->spec.engine->get_state(t->training, i, at);
-    if (status != TS_OK) {
-        ts_free(state);
-        *out = NULL;
-    }
-    return status;
-}
-
-// Whether a state of that header can be one of this trainer's: its sizes, and a place between two checkpoints or within
-// the measures of one.
-static bool header_fits(const ts_trainer *t, const state_header *header, size_t bytes) {
-    const ts_record_layout *layout = t->spec.layout;
-    state_header mine = header_of(t);
-    return header->count == mine.count && header->record_bytes == mine.record_bytes &&
-           header->engine_bytes == mine.engine_bytes && header->step >= 0 && header->step <= t->steps &&
-           header->checkpoint >= 0 && header->checkpoint <= layout->checkpoints &&
-           (header->checkpoint == 0 || layout->step[header->checkpoint - 1] <= header->step) &&
-           (header->checkpoint == layout->checkpoints || header->step <= layout->step[header->checkpoint]) &&
-           header->measured >= 0 && header->measured < mine.count && header->reviewed >= 0 &&
-           header->reviewed <= header->checkpoint + 1 &&
-           (!is_begun(header->measured, header->reviewed) ||
-            (header->checkpoint < layout->checkpoints && header->step == layout->step[header->checkpoint])) &&
-           bytes == state_bytes(t, header, places_of(t, header));
-}
-
-// Every instance is where its unit is, or has ended before; reached and diverged (count), as they lie in the state.
-static bool reached_fits(const ts_trainer *t, int64_t step, const char *reached) {
-    const char *diverged = reached + (size_t)t->spec.count * sizeof(int64_t);
-    for (int i = 0; i < t->spec.count; i++) {
-        int64_t mine, what;
-        memcpy(&mine, reached + (size_t)i * sizeof mine, sizeof mine);
-        memcpy(&what, diverged + (size_t)i * sizeof what, sizeof what);
-        if (mine < 0 ? steps_of(mine) > step : mine != step || what != 0)
-            return false;
-    }
-    return true;
-}
-
-ts_status ts_trainer_restore(ts_trainer *t, const void *state, size_t bytes) {
-    state_header header = {0};
-    const char *at = state;
-    size_t count = (size_t)t->spec.count, record_bytes = t->spec.layout->bytes;
-    if (bytes >= sizeof header)
-        memcpy(&header, at, sizeof header);
-    at += sizeof header;
-    if (!header_fits(t, &header, bytes) || !reached_fits(t, header.step, at))
-        return ts_fail(TS_ERROR_UNIT, "a unit's saved state does not fit the unit");
-    memcpy(t->reached, at, count * sizeof(int64_t));
-    at += count * sizeof(int64_t);
-    memcpy(t->diverged, at, count * sizeof(int64_t));
-    at = (const char *)state + ts_trainer_latest_bytes(header.count);
-    memcpy(t->records, at, count * record_bytes);
-    at += count * record_bytes;
-    memcpy(t->kept, at, (size_t)places_of(t, &header) * count * kept_bytes(t));
-    at += (size_t)places_of(t, &header) * count * kept_bytes(t);
-    for (int i = 0; i < t->spec.count; i++, at += header.engine_bytes) {
-        ts_status status = t->spec.engine->set_state(t->training, i, at);
-        if (status != TS_OK)
-            return status;
-    }
-    t->step = header.step;
-    t->checkpoint = header.checkpoint;
-    t->measured = header.measured;
-    t->reviewed = header.reviewed;
-    atomic_store(&t->progress, (double)t->step / (double)t->steps);
-    return TS_OK;
 }
 
 int64_t ts_trainer_bytes(const ts_params *params, const ts_record_layout *layout) {

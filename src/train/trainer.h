@@ -3,25 +3,11 @@
 // schedules. One thread at a time works on a trainer; different trainers are independent.
 #pragma once
 
-#include "backend/backend.h"
 #include "base/pause.h"
-#include "train/record.h"
+#include "train/trainer_spec.h"
 
 #include <stdbool.h>
 #include <stdint.h>
-
-typedef struct ts_trainer_spec {
-    const ts_engine *engine;
-    const ts_params *params; // (count), copied
-    int count;
-    const struct ts_data *data;     // of the case; must outlive the trainer
-    const ts_record_layout *layout; // likewise
-    const ts_team *team;  // ranks that train this unit together, each with a trainer of its own that is advanced
-                          // with them; NULL: this one alone
-    struct ts_crew *crew; // threads that help in large steps and measures; NULL: none
-} ts_trainer_spec;
-
-typedef struct ts_trainer ts_trainer;
 
 // TS_ERROR_MEMORY: with fewer instances it may fit.
 ts_status ts_trainer_create(const ts_trainer_spec *spec, ts_trainer **trainer);
@@ -51,6 +37,12 @@ ts_status ts_trainer_save(const ts_trainer *trainer, void **state, size_t *bytes
 size_t ts_trainer_most_state_bytes(const ts_trainer *trainer); // that it can have at any step
 // TS_ERROR_UNIT: it is not this unit's, and the trainer is as before; TS_ERROR_FATAL: the device is lost.
 ts_status ts_trainer_restore(ts_trainer *trainer, const void *state, size_t bytes);
+
+// A new trainer begins where instances that differ in steps and checkpoints alone, and have fewer, ended at `step`:
+// ended (count, of->bytes) are their records, with states (`save: state`), which are used up. What is to be measured at
+// that step is measured again, so that all is as if they had had these steps from the start. TS_ERROR_UNIT, with a
+// message: they do not fit, and the trainer is of no use; TS_ERROR_FATAL: the device is lost.
+ts_status ts_trainer_go_on(ts_trainer *trainer, int64_t step, const ts_record_layout *of, void *ended);
 
 // What a saved state tells of its instances without an engine: steps done, and losses of the last checkpoint that was
 // measured (NaN: there was none, or the model has no such loss).

@@ -362,17 +362,11 @@ ts_status ts_weights_take(ts_tensor_file *file, const ts_model *model, const ts_
 }
 
 ts_status ts_weights_read(const char *path, const ts_model *model, const ts_parameter_layout *layout,
-                          float *parameters) {
+                          double *parameters) {
     ts_tensor_file file;
-    double *exact = ts_alloc((size_t)layout->total * sizeof *exact, "weights");
-    if (!exact)
-        return TS_ERROR_MEMORY;
     ts_status status = ts_tensor_file_open(path, &file);
     if (status == TS_OK)
-        status = ts_weights_take(&file, model, layout, exact);
-    for (int64_t i = 0; i < layout->total && status == TS_OK; i++)
-        parameters[i] = (float)exact[i];
+        status = ts_weights_take(&file, model, layout, parameters);
     ts_tensor_file_close(&file);
-    ts_free(exact);
     return status;
 }

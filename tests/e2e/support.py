@@ -166,10 +166,11 @@ def finished_rows(path):
         measures = [name for name in names[names.index("steps_done") + 1:] if name not in ("cases", "sweep")]
         for label in in_creation_order(file["cases"]):
             group = file["cases"][label]
-            fields = [name for name in in_creation_order(group) if name not in ("row", "instance", "step", "weights")]
+            others = ("row", "instance", "step", "state", "weights")
+            fields = [name for name in in_creation_order(group) if name not in others]
             data = [group[name][:] for name in fields if group[name].ndim > 1]
-            if "weights" in group:
-                data += [group["weights"][name][:] for name in in_creation_order(group["weights"])]
+            for place in ("state", "weights"):
+                data += [group[place][name][:] for name in in_creation_order(group[place])] if place in group else []
             for row, instance in enumerate(group["instance"][:]):
                 if not status[instance]:
                     continue

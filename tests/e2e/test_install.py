@@ -38,6 +38,10 @@ class Installed(Case):
         with open(os.path.join(self.prefix, "share", "man", "man1", "toysweep.1"), encoding="utf-8") as page:
             self.assertIn(".TH TOYSWEEP", page.read())
 
+    def test_the_citation_names_this_version(self):
+        with open(os.path.join(self.prefix, "share", "doc", "toysweep", "CITATION.cff"), encoding="utf-8") as citation:
+            self.assertIn("version: " + self.call("toysweep", "--version").split()[1] + "\n", citation.read())
+
     @needs_mpi
     def test_the_launcher_is_there(self):
         self.assertIn("toysweep-mpirun 0.", self.call("toysweep-mpirun", "--version"))

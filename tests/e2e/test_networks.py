@@ -208,6 +208,32 @@ class Names(Case):
             self.assertIn("mlp.bias", self.run_program("measure", sweep, "--weights", "more.h5", expect=2))
 
 
+def fourier_construction(p):
+    """The network of largest margin on Z_p (Morwani et al. 2023), u and v for the tokens and w for the output: of each
+    frequency the four terms of cos(t_a + t_b - t_c), each by two neurons, as (u + v)^2 w - (u - v)^2 w = 4 u v w."""
+    angle = 2 * np.pi * np.outer(np.arange(p), np.arange(1, (p + 1) // 2)) / p
+    cos, sin = np.cos(angle), np.sin(angle)
+    terms = (cos, cos, cos), (sin, cos, sin), (cos, sin, sin), (sin, -sin, cos)
+    u, v, w = (np.concatenate(part, axis=1) for part in zip(*(t for a, b, c in terms for t in ((a, b, c), (a, -b, -c)))))
+    return {"U": u, "V": v, "W_U": w.T}
+
+
+class Margin(Case):
+    def test_the_fourier_construction_has_the_largest_margin(self):
+        """sqrt(2 / 27) / (sqrt(p) (p - 1)), to the digits of the file: measures take float64 as it is."""
+        published = 4.61430079e-4
+        for p, kind, within in (7, "f4", 1e-6), (7, "f8", 1e-13), (71, "f8", 1e-13):
+            largest = np.sqrt(2 / 27) / (np.sqrt(p) * (p - 1))
+            sweep = self.write("fourier.yaml", f"name: f\ntask: power\np: {p}\nmodel: mlp\nembedding: one_hot_separate\n"
+                                               f"activation: square\nhidden: {4 * (p - 1)}\nkeys: none\n")
+            with h5py.File(self.path("w.h5"), "w") as file:
+                for name, values in fourier_construction(p).items():
+                    file[name] = values.astype(kind)
+            found = json.loads(self.run_program("measure", sweep, "--weights", "w.h5"))["normalised_margin"]
+            self.assertLess(abs(found / largest - 1), within, (p, kind))
+        self.assertLess(abs(found / published - 1), 1e-8)
+
+
 @unittest.skipUnless(os.path.isdir(QUADRATIC), "TOYSWEEP_REFERENCE names no directory with the quadratic network")
 class Published(Case):
     def test_the_quadratic_network_has_its_published_losses(self):

@@ -120,15 +120,23 @@ class Kinds(Weights):
                            ("whole-i32.h5", "whole.h5"), ("whole-i32.safetensors", "whole.h5")):
             self.assertEqual(self.measure(name), self.measure(same), name)
 
-    def test_float64_is_rounded_to_the_nearest_float32(self):
+    def test_float64_is_measured_as_it_is(self):
+        """And kept as float32: of the rounded weights are the measures of the file that is made of it."""
         wide = {name: values.astype("f8") * (1 + 1e-8) + 1e-9 for name, values in self.own.items()}
         self.save("rounded.h5", {name: values.astype("f4") for name, values in wide.items()})
         self.save("wide.h5", wide)
         self.save("wide.safetensors", wide, kind="F64")
-        expected = self.measure("rounded.h5")
-        self.assertNotEqual(expected, self.expected)
-        self.assertEqual(self.measure("wide.h5"), expected)
-        self.assertEqual(self.measure("wide.safetensors"), expected)
+        rounded, exact = self.measure("rounded.h5"), self.measure("wide.h5")
+        self.assertNotEqual(rounded, self.expected)
+        self.assertEqual(self.measure("wide.safetensors"), exact)
+        norm = json.loads(exact)["weight_norm2"]
+        self.assertNotEqual(json.loads(rounded)["weight_norm2"], norm)
+        self.assertLess(abs(norm / sum((values ** 2).sum() for values in wide.values()) - 1), 1e-14)
+        self.run_program("measure", self.sweep, "--weights", "wide.h5", "-o", "made.h5")
+        with h5py.File(self.path("made.h5")) as file:
+            self.assertEqual(file["weight_norm2"][0], norm)
+        again = json.loads(self.run_program("measure", "made.h5"))
+        self.assertEqual(again["weight_norm2"], json.loads(rounded)["weight_norm2"])
 
     def test_numbers_that_are_not_finite_are_refused_by_tensor_and_place(self):
         for value, said in (numpy.nan, "NaN"), (numpy.inf, "infinity"), (-numpy.inf, "infinity"):

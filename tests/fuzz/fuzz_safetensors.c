@@ -44,14 +44,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         stderr = fopen("/dev/null", "w"); // layouts that are transposed are warned of
     }
     write_file(path, data, size);
-    float *parameters = ts_alloc((size_t)layout.total * sizeof *parameters, "weights");
+    double *parameters = ts_alloc((size_t)layout.total * sizeof *parameters, "weights");
     fuzz_require(parameters);
     for (int64_t i = 0; i < layout.total; i++)
         parameters[i] = NAN;
     ts_status status = ts_weights_read(path, model, &layout, parameters);
     fuzz_require(status == TS_OK || (status == TS_ERROR_USER && strstr(ts_message(), path)));
     for (int64_t i = 0; i < layout.total && status == TS_OK; i++)
-        fuzz_require(isfinite(parameters[i]));
+        fuzz_require(isfinite((float)parameters[i]));
     ts_free(parameters);
     return 0;
 }

@@ -169,14 +169,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     unsigned which = choose(&from, 2);
     const ts_parameter_layout *layout = &layouts[which];
     make_file(&from, path, layout);
-    float *parameters = ts_alloc((size_t)(layout->total + GUARD) * sizeof *parameters, "weights");
+    double *parameters = ts_alloc((size_t)(layout->total + GUARD) * sizeof *parameters, "weights");
     fuzz_require(parameters);
     for (int64_t i = 0; i < layout->total + GUARD; i++)
         parameters[i] = NAN;
     ts_status status = ts_weights_read(path, models[which], layout, parameters);
     fuzz_require(status == TS_OK || (status == TS_ERROR_USER && strstr(ts_message(), path)));
     for (int64_t i = 0; i < layout->total + GUARD; i++)
-        fuzz_require(i < layout->total ? status != TS_OK || isfinite(parameters[i]) : isnan(parameters[i]));
+        fuzz_require(i < layout->total ? status != TS_OK || isfinite((float)parameters[i]) : isnan(parameters[i]));
     ts_free(parameters);
     return 0;
 }

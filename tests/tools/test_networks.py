@@ -26,6 +26,17 @@ steps: 3000
 checkpoints: {log: 20}
 """
 
+NAMED = """
+task: group
+group: [Q8, Dic3, "C7:C3", "C8:C2", "SL(2,3)", "PSL(2,3)", "GL(2,3)", "PGL(2,3)", "Q8xC3", "C2xC3:C2"]
+model: mlp
+embed: 8
+hidden: 8
+train_fraction: 0.8
+steps: 1
+checkpoints: [1]
+"""
+
 FEATURES = """
 task: one_hot
 features: 5
@@ -158,6 +169,12 @@ def test_element_orders_are_read_from_the_results(path, folder):
     signed = [[0, 1, 2, 3], [1, 4, 3, 6], [2, 7, 4, 1], [3, 2, 5, 4]]  # Q8: 1, i, j, k, -1, ...
     write_table(folder, "table.csv", 8, lambda a, b: (signed[a % 4][b % 4] + 4 * (a // 4 + b // 4)) % 8)
     check_irreps(run_sweep(FILES, folder))
+
+
+def test_named_groups_are_those_of_the_program(path, folder):
+    out = run_sweep(NAMED, folder)
+    check_irreps(out)
+    test_table_networks_in_numpy_have_the_losses_of_the_program(out, folder)
 
 
 def test_files_in_any_form_are_read_as_the_program_does(path, folder):

@@ -153,13 +153,19 @@ def irreps_of(name):
 
 
 def test_matrices_are_representations(path, folder):
-    for name in "S4", "A5", "D10", "C7", "S3xC2":
+    for name in "S4", "A5", "D10", "C7", "S3xC2", "Q8", "C7:C3", "SL(2,3)":
         group, irreps = irreps_of(name)
         for irrep in irreps:
+            twice = 1 + (irrep.space.shape[1] > np.round(irrep.character.max()))  # of quaternionic ones
             matrices = irrep.matrices(group.table)
             products = np.einsum("gij,hjk->ghik", matrices, matrices)
             assert np.abs(products - matrices[group.table]).max() < 1e-8, (name, irrep.name)
-            assert np.abs(np.trace(matrices, axis1=1, axis2=2) - irrep.character).max() < 1e-8, (name, irrep.name)
+            assert np.abs(np.trace(matrices, axis1=1, axis2=2) - twice * irrep.character).max() < 1e-8, (name, irrep.name)
+
+
+def test_only_irreps_of_real_type_have_independent_entries(path, folder):
+    names = [irrep.name for name in ("Q8", "C7:C3", "SL(2,3)") for irrep in irreps_of(name)[1] if irrep.is_real()]
+    check_equal(names, ["0", "1", "2", "3", "0", "0", "4"], "irreps of real type of Q8, C7:C3 and SL(2,3)")
 
 
 def test_elements_are_shown_in_blocks(path, folder):
@@ -176,6 +182,10 @@ def test_elements_are_shown_in_blocks(path, folder):
     check_equal([parity[g] for g in elements.order_of(group, "S4", irreps).elements], [0] * 12 + [1] * 12, "parities")
     check_equal(elements.order_of(*irreps_of("D5")[:1], "D5", irreps_of("D5")[1]).blocks,
                 [(0, "rotations"), (5, "reflections")], "blocks of D5")
+    check_equal(elements.order_of(*irreps_of("Dic3")[:1], "Dic3", irreps_of("Dic3")[1]).blocks,
+                [(0, "$x^r$"), (6, "$x^r y$")], "blocks of Dic3")
+    classes = elements.order_of(*irreps_of("SL(2,3)")[:1], "SL(2,3)", irreps_of("SL(2,3)")[1]).blocks
+    check_equal([words for _, words in classes], [f"order {k}" for k in (1, 2, 3, 3, 4, 6, 6)], "blocks of SL(2,3)")
 
 
 def test_directions_that_are_zero_are_not_drawn(path, folder):

@@ -11,11 +11,11 @@ import networks
 import toysweep
 from figures.chosen import chosen
 from figures.phases import KNOWN, first_step, phase_handles, reached_words, shade_phases
+from figures.swept import SEEDS
 from figures.terms import are_tokens, terms_of
-from figures.view import TINY, cut, label, number, panels, some
+from figures.view import TINY, cut, is_lacking, label, number, panels, some
 
 LOW = 1e-12   # losses below are all as good as 0: scales end here
-SEEDS = ("seed", "split_seed", "init_seed")
 LEGEND = 1.8   # inches beside the panels
 MOST_PANELS, MOST_LINES, MOST_NAMES = 12, 40, 40
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#bcbd22", "#17becf", "#1a2f6b",
@@ -179,7 +179,7 @@ class View:
         labels = results.labels[results.table["case"]]
         parts = [(label, rows[labels[rows] == label]) for label in dict.fromkeys(labels[rows])]
         keys = [name for name in results.varying if name not in SEEDS and is_beside(results.table[name], parts)]
-        self.results = results
+        self.results, self.all_rows = results, rows
         results.networks = {}  # instance -> its network: several figures are made from the same few
         self.title = "Tables" if len(rows) < results.count else ""
         self.cells = [make_cell(results, label, fixed, own) for label, part in parts
@@ -210,8 +210,9 @@ def is_beside(column, parts):
 def make_cell(results, table, fixed, rows):
     keys, parts = results.resolved(int(rows[0])), [table]
     for name in fixed:
-        if name in keys:
-            value = keys[name]
+        column = results.table[name]
+        if name in keys or not is_lacking(column, column[rows[0]]):  # a later key is not among them at its default
+            value = keys.get(name, column[rows[0]])
             parts.append(f"{label(name).split(' (')[0]} "
                          f"{('no', 'yes')[value] if isinstance(value, bool) else number(results.shown(value))}")
     group, _ = results.case_of(int(rows[0]))
@@ -316,11 +317,16 @@ def log_losses(axes):
     bottom = max(bottom, LOW)
     axes[0].set_ylim(bottom=bottom)
     for axis in axes:
-        axis.yaxis.set_major_formatter(FuncFormatter(power_of_ten))
-        if top > 100 * bottom:
-            axis.yaxis.set_minor_locator(NullLocator())
-        else:
-            axis.yaxis.set_minor_formatter(FuncFormatter(few_minor(top / bottom)))
+        name_decades(axis.yaxis, bottom, top)
+
+
+def name_decades(axis, bottom, top):
+    """Of a logarithmic x or y axis from bottom to top."""
+    axis.set_major_formatter(FuncFormatter(power_of_ten))
+    if top > 100 * bottom:
+        axis.set_minor_locator(NullLocator())
+    else:
+        axis.set_minor_formatter(FuncFormatter(few_minor(top / bottom)))
 
 
 def few_minor(ratio):

@@ -15,6 +15,11 @@ class Chosen:
     neurons: tuple = ()
     irreps: tuple = ()   # names; a frequency is freq_3
     outputs: tuple = ()
+    axes: tuple = ()     # of a phase diagram: keys along x and y
+    panels: tuple = None  # keys with a row of panels for each value; None: as many as fit
+    quantities: tuple = ()  # columns to show as colours
+    bound: float = None  # of the test loss; None: the sweep's own
+    published: dict = None  # {column: values} of published runs
     step: int = None     # of weights, and of measures of a single checkpoint; None: the last
 
     def neurons_of(self, count):

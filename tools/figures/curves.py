@@ -2,9 +2,13 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.lines import Line2D
 
-from figures.cells import NORM, TEST, TRAIN, curve_panels, is_linear, left_out, strip_scale
-from figures.phases import KNOWN, PHASES_TEXT, median_step, reached_words
+from figures.cells import (COLOURS, NORM, TEST, TRAIN, curve_panels, is_linear, left_out, name_decades, strip_scale)
+from figures.chosen import chosen
+from figures.phases import KNOWN, PHASES_TEXT, first_step, median_step, reached_words
+from figures.published import FRACTIONS
+from figures.swept import parts_of, swept
 from figures.view import Figure, html_table, some
 
 MOST_STRIPS, MOST_ROWS = 40, 400
@@ -46,6 +50,27 @@ def weight_norm(view, options):
     for axis in axes[:, 0]:
         axis.set_ylabel("sum of squares")
     return Figure(picture, "The sum of squares of all weights at every checkpoint." + THIN + PHASES_TEXT + rest)
+
+
+def concentration(view, options):
+    """Inverse participation ratio of the neurons' Fourier power over steps"""
+    made = curve_panels(view, [("concentration", "mean of both", NORM), ("input_concentration", "inputs", TRAIN),
+                               ("output_concentration", "outputs", TEST)], "linear",
+                        "Inverse participation ratio of the neurons' Fourier power")
+    if made is None:
+        return None
+    picture, axes, rest = made
+    low = min(np.nanmin(line.get_ydata()) for axis in axes.flat for line in axis.lines if line.get_zorder() > 1)
+    if low > 0.8:  # how near to 1 they stay can be seen then
+        bottom = min(low, 0.99) - 0.05 * (1 - min(low, 0.99))
+        axes[0][0].set_ylim(bottom, 1 + 0.05 * (1 - bottom))
+    else:
+        axes[0][0].set_ylim(0, 1.03)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("inverse participation ratio")
+    return Figure(picture, "The mean over neurons of sum P^2 / (sum P)^2, P the Fourier power over tokens of what a "
+                           "neuron reads of the inputs and writes to the outputs: 1 for a single frequency." + THIN +
+                  PHASES_TEXT + rest)
 
 
 # --- When it generalises -------------------------------------------------------------------------------------------
@@ -103,3 +128,71 @@ def grokking_table(view):
     if len(view.cells) > MOST_ROWS:
         rows.append((f"and {len(view.cells) - MOST_ROWS} more", "", ""))
     return html_table(("case", "instances", "grokked, at the lower median"), rows)
+
+
+# --- Over the train fraction ---------------------------------------------------------------------------------------
+
+def bound_of(keys):
+    """The test loss to come to: as asked for, as the sweep stops at, or 0.01."""
+    stop = keys.get("stop")
+    return chosen.bound or (stop.get("test_loss") if isinstance(stop, dict) else None) or 0.01
+
+
+def steps_over_train_fraction(view, options):
+    """First step with a test loss below a bound, over the train fraction"""
+    results, cells = view.results, [cell for cell in view.has("test_loss") if cell.is_followed("test_loss")]
+    if "train_fraction" not in results.varying or not cells:
+        return None
+    rows = np.concatenate([cell.instances for cell in cells])
+    bound = bound_of(results.resolved(int(rows[0])))
+    first = np.full(results.count, np.inf)
+    for cell in cells:
+        steps, losses = cell.curves("test_loss")
+        first[cell.instances] = np.maximum(first_step(steps, -losses, -bound), 1)  # no logarithmic scale shows 0
+    if not np.isfinite(first).any():
+        return None
+    others = [name for name in swept(results, rows) if name != "train_fraction"]
+    parts = parts_of(results, rows, others)[:len(COLOURS)]
+    picture, axis = plt.subplots(figsize=(8.2 if len(parts) > 1 else 6.6, 4.4))
+    fits = FRACTIONS.fits({**results.resolved(int(rows[0])), "bound": bound})
+    top = 1.7 * max([*first[np.isfinite(first)], *(FRACTIONS.values.values() if fits else ())])
+    table = []
+    handles = [draw_over_fraction(axis, results, one, colour, first, top, table, len(parts) == 1)
+               for one, colour in zip(parts, COLOURS)]
+    if fits:
+        axis.plot(*zip(*FRACTIONS.values.items()), "D", color="black", markerfacecolor="none", markersize=6, zorder=4)
+        handles.append(Line2D([], [], color="black", marker="D", linestyle="", markerfacecolor="none",
+                              label="published"))
+        table = [[*line, FRACTIONS.values.get(round(float(line[-3]), 6), "")] for line in table]
+    axis.set(yscale="log", xlabel="train fraction", ylabel=f"first step with a test loss below {bound:g}")
+    name_decades(axis.yaxis, *axis.get_ylim())
+    if not np.isfinite(first[rows]).all():
+        axis.axhline(top / 1.25, color="gray", linewidth=0.8)
+        axis.text(1.01, top, "never", transform=axis.get_yaxis_transform(), va="center", fontsize=9, color="#666666")
+    axis.legend(handles=handles, **({"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(parts) > 1 else {}))
+    axis.set_title(f"When the test loss is below {bound:g}, by the share of pairs in training")
+    return Figure(picture, f"The first checkpoint with a test loss below {bound:g}: an instance a point, line: the "
+                           "lower median of those that come to it. Crosses at the top: instances that never do" +
+                  (", and how many there are." if len(parts) == 1 else ".") +
+                  (f" Diamonds: published ({FRACTIONS.source})." if fits else ""), html_table(
+                      [""] * bool(parts[0][0]) + ["train fraction", "instances", "below it, at the lower median"] +
+                      ["published"] * fits, table))
+
+
+def draw_over_fraction(axis, results, part, colour, first, top, table, one_part):
+    """Points and a line; their entry of the legend. Adds rows to the table."""
+    words, rows = part
+    fractions = results.table["train_fraction"][rows]
+    did = np.isfinite(first[rows])
+    axis.plot(fractions[did], first[rows][did], "o", color=colour, markersize=4, alpha=0.55, markeredgewidth=0)
+    axis.plot(fractions[~did], np.full((~did).sum(), top), "x", color=colour, markersize=5)
+    for value in np.unique(fractions[~did]) if one_part else ():
+        axis.annotate(f"{(fractions[~did] == value).sum()}", (value, top), (0, 4), textcoords="offset points",
+                      ha="center", fontsize=7, color="#666666")
+    middles = [(value, median_step(first[rows][fractions == value])) for value in np.unique(fractions)]
+    axis.plot(*zip(*[one for one in middles if np.isfinite(one[1])] or [(np.nan, np.nan)]), "-", color=colour,
+              linewidth=1.5)
+    for value in np.unique(fractions):
+        own = first[rows][fractions == value]
+        table.append([words] * bool(words) + [f"{value:g}", len(own), reached_words(own)])
+    return Line2D([], [], color=colour, marker="o", label=words or "instances and their lower median")

@@ -17,17 +17,16 @@ class Order:
 
 
 def order_of(group, name, irreps):
-    """As it was asked for. auto: D_n (rotations, then reflections) and abelian groups stay in the table's order; others
-    go by parity where half of them are odd, else by class."""
+    """As it was asked for. auto: groups whose table goes by cosets of a cyclic subgroup (D_n: rotations, then
+    reflections) and abelian ones stay in the table's order; others go by parity where half of them are odd, else by
+    class."""
     kind = chosen.order
     sign = next((irrep for irrep in irreps if irrep.is_sign()), None)
     is_dihedral = name[:1] == "D" and name[1:].isdigit()
     if kind == "auto":
-        kind = "table" if is_dihedral or is_abelian(group.table) else "parity" if sign else "class"
+        kind = "table" if group.blocks or is_abelian(group.table) else "parity" if sign else "class"
     if kind == "table" or kind == "parity" and sign is None:
-        half = len(group.table) // 2
-        blocks = [(0, "rotations"), (half, "reflections")] if is_dihedral else []
-        return Order(np.arange(len(group.table)), blocks, "in the order of the table")
+        return Order(np.arange(len(group.table)), list(group.blocks), "in the order of the table")
     classes, names = classes_of(group)
     if kind == "class":
         return blocks_of(classes, classes, dict(enumerate(names)), "sorted by conjugacy class")

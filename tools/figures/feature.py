@@ -7,9 +7,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LogNorm
 
-from figures import comparison, geometry
+from figures import comparison, diagrams, geometry, scaling
 from figures.cells import step_scale
-from figures.view import TINY, Figure, floor, html_table, label, number, panels, shades, short, views_of
+from figures.view import TINY, Figure, View, floor, html_table, label, number, panels, shades, short, views_of
 
 
 class Width(NamedTuple):
@@ -32,6 +32,13 @@ def views(results, rows, loss):
     """The parts of the sweep, and those that compare side by side."""
     made = views_of(results, rows, loss)
     return made + comparison.together(made)
+
+
+def whole(results, rows, loss):
+    """All of the sweep at once, which has figures of its own."""
+    view = View(results, rows, {}, loss)
+    view.title, view.figures = "", OF_THE_WHOLE
+    return view
 
 
 # --- Loss over the sweep -------------------------------------------------------------------------------------------
@@ -94,11 +101,13 @@ def loss_by_width(view, options):
         axis.axhline(options.threshold, color="gray", linewidth=0.8, linestyle=":")
     axis.set(yscale="log", xlabel=label(view.x), ylabel=label(view.loss),
              title=f"{label(view.loss).capitalize()}: mean (solid) and best instance (dashed)")
-    if view.xs.min() > 0 and view.xs.max() > 20 * view.xs.min():
+    if scaling.geometric(view.xs):
+        scaling.name_widths(axis.xaxis, view.xs)
+    elif view.xs.min() > 0 and view.xs.max() > 20 * view.xs.min():
         axis.set_xscale("log")
     elif len(view.xs) <= 20 and np.ptp(view.xs) <= 30 * np.diff(view.xs).min():  # else labels would overlap
         axis.set_xticks(view.xs)
-    axis.legend(title=view.y, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    axis.legend(title=view.y and label(view.y).split(" (")[0], loc="center left", bbox_to_anchor=(1.0, 0.5))
     return Figure(picture, f"The {label(view.loss)} against {view.x}" + (f", one colour {per(view)}" if view.y else "") +
                   ": mean over instances (solid, circles) and best instance (dashed, triangles)." +
                   (f" Dotted: the threshold {short(options.threshold)}." if view.x == "hidden" else "") +
@@ -191,7 +200,8 @@ def training_curves(view, options):
         axis.set_ylabel(label(kind))
     if view.x:
         order = [x for x in view.xs if x in shown]
-        axes[0][-1].legend([shown[x] for x in order], [number(x) for x in order], title=view.x, loc="upper left",
+        axes[0][-1].legend([shown[x] for x in order], [number(x) for x in order], title=label(view.x).split(" (")[0],
+                           loc="upper left",
                            bbox_to_anchor=(1.0, 1.0))
     picture.suptitle(f"Training curves: {label(kind)}")
     hidden = sum(view.best(x, y) is not None for x in view.xs for y in view.ys) - sum(map(len, lines))
@@ -203,4 +213,5 @@ def training_curves(view, options):
 FIGURES = [loss_heatmap, loss_by_width, smallest_width, training_curves, geometry.directions_in_2d,
            geometry.directions_in_3d, geometry.dimensionality_over_sparsity, geometry.weight_geometry,
            geometry.feature_norms]
-COMPARISONS = comparison.FIGURES
+OF_THE_WHOLE = [diagrams.phase_diagram, scaling.loss_exponents, scaling.neurons_with_several_features]
+OF_OTHER_VIEWS = OF_THE_WHOLE + comparison.FIGURES

@@ -323,8 +323,9 @@ def dimensionality_over_sparsity(view, options):
     columns = min(3, len(lines))
     picture, axes = panels(-(-len(lines) // columns), columns, 4.3 if columns > 1 else 6.5, 3.4, sharex=True,
                            sharey=True)
+    most = max(shares.shape[1] for _, _, shares in lines)
     for axis, (other, at, shares) in zip(axes.flat, lines):
-        for feature, color in enumerate(shades(shares.shape[1])):
+        for feature, color in enumerate(shades(most)[:shares.shape[1]]):
             axis.plot(at, shares[:, feature], "-o", color=color, linewidth=1, markersize=3)
         axis.set_xscale("log")
         axis.set_ylim(-0.03, 1.07)
@@ -332,12 +333,11 @@ def dimensionality_over_sparsity(view, options):
             axis.axhline(value, color="gray", linewidth=0.7, linestyle=":")
             axis.annotate(fraction, (1.0, value), (2 + 16 * (k % 2), 0), xycoords=("axes fraction", "data"),
                           textcoords="offset points", va="center", fontsize=7, color="#555555")
-        axis.set_title(f"{other_name} {number(other)}" if other_name else "")
+        axis.set_title(view.said(other_name, other) if other_name else "")
     for axis in axes.flat[len(lines):]:
         axis.set_visible(False)
     for axis in axes.flat[max(0, len(lines) - columns):len(lines)]:
         axis.tick_params(labelbottom=True)
-    most = max(shares.shape[1] for _, _, shares in lines)
     picture.colorbar(plt.cm.ScalarMappable(Normalize(0, max(most - 1, 1)), plt.cm.viridis), ax=picture.axes,
                      label="feature", shrink=0.7, pad=0.05).ax.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     picture.supxlabel("1 / probability of a feature (sparser to the right)", fontsize=10)

@@ -163,15 +163,15 @@ class Matrices:
 
 
 def in_its_basis(sample, network, elements):
-    """Matrices of each irrep of two dimensions and more that owns enough neurons."""
+    """Matrices of each irrep of real type, of two dimensions and more, that owns enough neurons."""
     group, found = elements.group, []
     if network.left.shape[1] != network.unembedding.shape[0] or symmetry.is_sum(sample):
         return found  # neurons do not read the embedding itself
     for i, neurons in owners(sample, elements.prefix).items():
         irrep = elements.irreps[i]
         asked = irrep.name in chosen.irreps if chosen.irreps else i in key_irreps(sample, elements.prefix)
-        if not asked or irrep.character.max() < 1.5 or np.mean(irrep.character ** 2) > 1.5:
-            continue  # one dimension, or a pair over the complex numbers
+        if not asked or irrep.character.max() < 1.5 or not irrep.is_real():
+            continue  # its matrices' entries are not independent functions
         matrices = symmetry.standard_matrices(group.permutations) if irrep.name == "standard" and \
             group.permutations is not None else irrep.matrices(group.table)
         columns = np.concatenate([network.left[:, neurons], network.right[:, neurons]], axis=1)

@@ -1,22 +1,21 @@
 """Sums of powers a^m + b^n mod p: which exponents are learned, and in which terms."""
 
 import numpy as np
-from matplotlib.colors import LogNorm, Normalize
-from matplotlib.ticker import FuncFormatter, NullLocator
 
 import toysweep
-from figures.cells import SEEDS, few_minor, median, power_of_ten
-from figures.phases import median_step
-from figures.view import Figure, cut, label, number, panels
+from figures.cells import name_decades
+from figures.diagrams import cells_of, column, draw_map
+from figures.swept import SEEDS, axis_of, parts_of
+from figures.view import Figure, panels
 
 MOST_ROWS, MOST_GROUPS = 6, 12
-MAPS = (("grokked_step", "step of grokking", True, None), ("test_accuracy", "final test accuracy", False, (0, 1)),
-        ("logits_explained", "logits explained by a, b", False, (0, 1)),
-        ("value_logits_explained", "logits explained by a^m, b^n", False, (0, 1)))
+MAPS = (("phase", None, None), ("grokked_step", None, None), ("test_accuracy", "final test accuracy", (0, 1)),
+        ("logits_explained", "logits explained by a, b", (0, 1)),
+        ("value_logits_explained", "logits explained by a^m, b^n", (0, 1)))
 
 
 def by_exponents(view, options):
-    """Grokking, accuracy and logits explained over the exponents m and n"""
+    """Phase, grokking, accuracy and logits explained over the exponents m and n"""
     results = view.results
     rows = np.concatenate([cell.instances for cell in view.finished])
     if not {"m", "n"} <= set(results.varying) or "relation" not in results.derived:
@@ -24,20 +23,19 @@ def by_exponents(view, options):
     rows = np.sort(rows[results.table["relation"][rows] != ""])  # those with exponents
     if not len(rows):
         return None
-    maps = [one for one in MAPS if one[0] in results.table and np.isfinite(results.table[one[0]][rows]).any()]
-    names = [name for name in results.varying if name not in SEEDS + ("m", "n")
-             and len(toysweep.distinct(results.table[name][rows])) > 1]
-    parts = [(fixed, part) for fixed, part in cut(results, names, {}, rows) if len(part)][:MOST_ROWS]
-    ms, ns = (toysweep.distinct(results.table[name][rows]) for name in ("m", "n"))
-    picture, axes = panels(len(parts), len(maps), max(3.3, 0.42 * len(ns) + 1.3), max(2.6, 0.36 * len(ms) + 1.0))
-    for line, (fixed, part) in zip(axes, parts):
+    maps = [column(results, *one) for one in MAPS]
+    maps = [one for one in maps if one is not None and np.isfinite(one.values[rows]).any()]
+    n, m = (axis_of(results, rows, name) for name in ("n", "m"))
+    parts = parts_of(results, rows, [name for name in results.varying if name not in SEEDS + ("m", "n")])[:MOST_ROWS]
+    picture, axes = panels(len(parts), len(maps), max(3.3, 0.42 * len(n.values) + 1.3),
+                           max(2.6, 0.36 * len(m.values) + 1.0))
+    for line, (words, part) in zip(axes, parts):
         for axis, one in zip(line, maps):
-            draw_map(axis, results, part, ms, ns, one)
-        words = ", ".join(f"{label(name)} {number(value)}" for name, value in fixed.items())
+            draw_map(axis, cells_of(results, part, n, m), n, m, one)
         line[0].set_ylabel(f"{words}\n\nm" if words else "m")
     picture.suptitle("a^m + b^n mod p, by exponents")
-    return Figure(picture, "Median over instances. Step of grokking: the first checkpoint with 99 % of the test pairs "
-                           "right; the median is of the instances that get there, with how many where not all do; "
+    return Figure(picture, "Median over instances; of phases the most frequent one. Step of grokking: the "
+                           "first checkpoint with 99 % of the test pairs right; the median is of the instances that get there, with how many where not all do; "
                            "a dash where none does. Logits explained: the sum of squared similarities of the logits "
                            "with the characters of a + b, and of a^m + b^n. Blank: not finished, or not part of the "
                            "sweep.")
@@ -101,78 +99,9 @@ def draw_groups(axis, results, part, one):
             axis.plot([x - 0.38, x + 0.38], [np.median(values[known])] * 2, color="black", linewidth=1.2)
     if name != "value_logits_explained":
         axis.set_yscale("log")
-        axis.yaxis.set_major_formatter(FuncFormatter(power_of_ten))
-        low, high = axis.get_ylim()
-        if high > 100 * low:
-            axis.yaxis.set_minor_locator(NullLocator())
-        else:
-            axis.yaxis.set_minor_formatter(FuncFormatter(few_minor(high / low)))
+        name_decades(axis.yaxis, *axis.get_ylim())
     if name == "grokked_step":
         axis.set_ylim(top=2.2 * top)
     axis.set_xticks(range(len(part)), [words for words, _ in part], fontsize=8)
     axis.set_xlim(-0.6, len(part) - 0.4)
     axis.grid(axis="x", visible=False)
-
-
-# --- Maps ----------------------------------------------------------------------------------------------------------
-
-def draw_map(axis, results, rows, ms, ns, one):
-    name, words, is_step, limits = one
-    values = np.full((len(ms), len(ns)), np.nan)
-    seen, share = np.zeros(values.shape, dtype=bool), np.full(values.shape, "", dtype=object)
-    for i, m in enumerate(ms):
-        for j, n in enumerate(ns):
-            own = rows[(results.table["m"][rows] == m) & (results.table["n"][rows] == n)]
-            if len(own):
-                values[i, j], seen[i, j] = middle(results.table[name][own], is_step), True
-                share[i, j] = shown_share(results.table[name][own], is_step)
-    norm = Normalize(*limits) if limits else scale_of(values)
-    image = axis.imshow(values, norm=norm, cmap="viridis_r" if is_step else "viridis", aspect="auto", origin="lower")
-    axis.set_title(words, fontsize=9)
-    axis.set_xticks(range(len(ns)), ns)
-    axis.set_yticks(range(len(ms)), ms)
-    axis.set_xlabel("n")
-    axis.grid(False)
-    axis.figure.colorbar(image, ax=axis)
-    if values.size <= 100:
-        for (i, j), value in np.ndenumerate(values):
-            if seen[i, j]:
-                axis.text(j, i, written(value, is_step) + share[i, j], ha="center", va="center", fontsize=7.5,
-                          color=ink(image, value))
-
-
-def middle(values, is_step):
-    """The lower median of the steps of those that get there; the median of others."""
-    if not is_step:
-        return median(values)
-    step = median_step(values)
-    return step if np.isfinite(step) else np.nan
-
-
-def shown_share(values, is_step):
-    """How many get there, where only some do."""
-    did = int(np.isfinite(values).sum())
-    return f"\n{did} of {len(values)}" if is_step and 0 < did < len(values) else ""
-
-
-def scale_of(values):
-    """Logarithmic where the steps span a decade."""
-    seen = values[np.isfinite(values) & (values > 0)]
-    if not len(seen):
-        return Normalize(0, 1)
-    if seen.max() < 10 * seen.min():
-        return Normalize(0.8 * seen.min(), 1.1 * seen.max())
-    return LogNorm(seen.min(), seen.max())
-
-
-def written(value, is_step):
-    if not np.isfinite(value):
-        return "-"
-    return f"{value:.0f}" if is_step and value < 1000 else f"{value / 1000:.3g}k" if is_step else f"{value:.2f}"
-
-
-def ink(image, value):
-    if not np.isfinite(value):
-        return "black"
-    red, green, blue, _ = image.cmap(image.norm(value))
-    return "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import toysweep
+from figures.constructions import dicyclic, matrix_group, semidirect
 
 MOST_ORDER = 720
 ORDERS = ("auto", "table", "class", "coset", "parity")
@@ -20,6 +21,7 @@ ORDERS = ("auto", "table", "class", "coset", "parity")
 class Group:
     table: np.ndarray         # (n, n): table[a, b] = a b
     permutations: np.ndarray  # (n, degree) of S_n and A_n, None of others: element g takes i to permutations[g, i]
+    blocks: tuple = ()        # (first element, name) of each coset of a cyclic subgroup, where these follow each other
 
 
 @dataclass
@@ -33,8 +35,13 @@ class Irrep:
         """One dimension, +1 and -1."""
         return self.character.min() < -0.5 and np.abs(np.abs(self.character) - 1).max() < 1e-6
 
+    def is_real(self):
+        """Of real type: no pair of conjugate irreps, and no quaternionic one, which the reals have twice as large."""
+        return self.space.shape[1] == round(float(self.character.max())) and np.mean(self.character ** 2) < 1.5
+
     def matrices(self, table):
-        """(n, d, d), orthogonal, in the basis of `space`; of a pair of conjugate irreps as one over the reals."""
+        """(n, d, d), orthogonal, in the basis of `space`; of a pair of conjugate irreps as one over the reals, and so of
+        a quaternionic one, whose d is twice its dimension."""
         moved = self.space[table]  # [g, x] = space at g x
         return np.einsum("xi,gxj->gji", self.space, moved)
 
@@ -80,32 +87,44 @@ def stored_file(results, digest):
     return value.tobytes().decode() if isinstance(value, np.ndarray) else toysweep.text(value)
 
 
+FACTOR = re.compile(r"(Dic|[CDSAQ]|P?[SG]L)(?:\(2,)?(\d+)(?::C(\d+))?")  # S5, Dic3, C7:C3, SL(2,3)
+
+
 @functools.lru_cache(maxsize=32)
 def make_group(name, p, content):
     """By name (content: of the file with the order of its elements, or None), else Z_p, else of a table's file."""
     if name is None:
         return Group(cyclic(p), None) if p else group_of_table(content) if content else None
-    factors = [named_group(*factor, content) for factor in re.findall(r"([CDSA])(\d+)", name)]
+    factors = [named_group(*factor.groups(), content) for factor in FACTOR.finditer(name)]
     table, order = factors[0].table, len(factors[0].table)
     for factor in factors[1:]:
         size = len(factor.table)
         table = (np.kron(table, np.ones((size, size), dtype=int)) * size + np.tile(factor.table, (order, order)))
         order *= size
-    return Group(table, factors[0].permutations if len(factors) == 1 else None)
+    return factors[0] if len(factors) == 1 else Group(table, None)
 
 
 def cyclic(n):
     return np.add.outer(np.arange(n), np.arange(n)) % n
 
 
-def named_group(family, degree, content):
+def named_group(family, degree, acting, content):
     degree = int(degree)
+    if acting:
+        names = ["$x^r$", "$x^r y$"] + [f"$x^r y^{{{s}}}$" for s in range(2, int(acting))]
+        return Group(semidirect(degree, int(acting)), None, tuple((s * degree, name) for s, name in enumerate(names)))
     if family == "C":
         return Group(cyclic(degree), None)
     if family == "D":
         rotation, flip = np.arange(2 * degree) % degree, np.arange(2 * degree) // degree
         turned = rotation[:, None] + np.where(flip[:, None], -rotation[None], rotation[None])
-        return Group(turned % degree + degree * (flip[:, None] ^ flip[None]), None)
+        return Group(turned % degree + degree * (flip[:, None] ^ flip[None]), None,
+                     ((0, "rotations"), (degree, "reflections")))
+    if family in ("Q", "Dic"):
+        n = degree // 4 if family == "Q" else degree
+        return Group(dicyclic(n), None, ((0, "$x^r$"), (2 * n, "$x^r y$")))
+    if family.endswith("L"):
+        return Group(matrix_group(family, degree), None)
     if content:
         rows = rows_of(content, degree)
     else:

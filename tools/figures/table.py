@@ -1,11 +1,14 @@
 """Figures of tables, in the order of the page."""
 
-from figures import attention, curves, embedding, fourier, groups, hypotheses, irreps, neurons, power, weights
+from figures import (attention, cosets, curves, diagrams, embedding, fourier, groups, hypotheses, irreps, neurons,
+                     pizza, power, weights)
 from figures.cells import View
 
 FIGURES = [
-    power.by_exponents, power.by_relation,
+    diagrams.phase_diagram, power.by_exponents, power.by_relation,
     curves.loss_curves, curves.accuracy_curves, curves.weight_norm, curves.grokking_steps,
+    curves.steps_over_train_fraction, curves.concentration, pizza.clock_and_pizza, pizza.clock_and_pizza_medians,
+    cosets.coset_minima, cosets.coset_subgroups, cosets.interventions,
     irreps.logit_similarity, irreps.value_logit_similarity, irreps.irrep_fractions, irreps.value_irrep_fractions,
     irreps.restricted_and_excluded_loss, irreps.value_restricted_and_excluded_loss,
     irreps.losses_per_irrep, irreps.value_losses_per_irrep,

@@ -205,8 +205,15 @@ class View:
         return group[name][row, -1] if group[name].ndim == 3 else group[name][row]
 
     def cell_name(self, x, y):
-        parts = ([f"{self.y} {number(y)}"] if self.y else []) + ([f"{self.x} {number(x)}"] if self.x else [])
-        return ", ".join(parts) or "all"
+        return ", ".join([self.said(name, value) for name, value in ((self.y, y), (self.x, x)) if name]) or "all"
+
+    def said(self, name, value):
+        """A value of an axis, with those of the numbers that advance with it."""
+        table = self.results.table
+        row = self.all_rows[table[name][self.all_rows] == value][0]
+        beside = [other for other in self.results.varying if other not in ("seed", name)
+                  and table[other].dtype.kind in "if" and follow(self.results, self.all_rows, other, name)]
+        return ", ".join([f"{other} {number(table[other][row])}" for other in beside] + [f"{name} {number(value)}"])
 
     def samples(self, most_x, most_y):
         """Cells (x, y) with something finished, evenly spread: at most most_x for each of at most most_y rows."""
@@ -215,9 +222,17 @@ class View:
 
 
 def axis_names(results, rows):
-    """Varying keys with numbers that differ among the rows."""
-    return [name for name in results.varying if name != "seed" and results.table[name].dtype.kind in "if"
-            and len(toysweep.distinct(results.table[name][rows])) > 1]
+    """Varying keys with numbers that differ among the rows, without those that advance together with `hidden`."""
+    found = [name for name in results.varying if name != "seed" and results.table[name].dtype.kind in "if"
+             and len(toysweep.distinct(results.table[name][rows])) > 1]
+    return [name for name in found if name == "hidden" or "hidden" not in found or
+            not follow(results, rows, name, "hidden")]
+
+
+def follow(results, rows, name, other):
+    """Do two keys advance together, so that one of them says it all?"""
+    pairs = set(zip(results.table[name][rows].tolist(), results.table[other][rows].tolist()))
+    return len(pairs) == len({a for a, _ in pairs}) == len({b for _, b in pairs})
 
 
 def rows_of_kind(results, kind):
