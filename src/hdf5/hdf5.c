@@ -69,7 +69,7 @@ static void fail(ts_h5 *h5, const char *doing, const char *name, const char *tex
     h5->error = errno_in(text);
     if (h5->error)
         h5->status = ts_fail_errno(TS_ERROR_FATAL, h5->error, "'%s': cannot %s '%s'", h5->path, doing, name);
-    else if (strcmp(doing, "write") == 0 || strcmp(doing, "close") == 0)
+    else if (strcmp(doing, "write") == 0 || strcmp(doing, "close") == 0 || (h5->mpio && h5->file >= 0))
         h5->status = ts_fail(TS_ERROR_FATAL,
                              "'%s': cannot %s '%s': %s; see whether its disk is full or broken, then run the same "
                              "command again",

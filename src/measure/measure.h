@@ -64,6 +64,7 @@ ts_status ts_measures_make_listing(const ts_params *params, const ts_data *data,
 
 // As ts_measures_of, of a case whose listing this is; NULL: it has none.
 ts_measures ts_measures_listed(const ts_params *params, const ts_data *data, const ts_measure_listing *listing);
+bool ts_measures_next_listed(ts_measures *measures); // ts_measures_next, which calls it, of one of these
 
 bool ts_measures_next(ts_measures *measures);
 
