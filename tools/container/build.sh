@@ -22,9 +22,11 @@ build() {
     cmake --preset release -B /tmp/toysweep-build -DTOYSWEEP_TESTS=OFF -DTOYSWEEP_WERROR=OFF
     cmake --build /tmp/toysweep-build
     cmake --install /tmp/toysweep-build --prefix "$prefix"
-    # The libraries' packages, which are called otherwise from one Debian to the next.
+    # The libraries' packages, which are called otherwise from one Debian to the next. dpkg knows a library by its path
+    # with /usr or without, and ends with 1 for the other.
     ldd "$prefix/bin/toysweep" | sed -n 's/.* => \(\/[^ ]*\) .*/\1/p' | xargs -n 1 realpath | sed 'p;s|^/usr||' |
-        xargs dpkg -S 2>/dev/null | cut -d: -f1 | sort -u >"$libraries"
+        { xargs dpkg -S 2>/dev/null || true; } | cut -d: -f1 | sort -u >"$libraries"
+    grep -q hdf5 "$libraries"
 }
 
 run() {
