@@ -472,10 +472,10 @@ class _Place:
         self.known, self.labels_of = {}, {}
 
     def names(self):
-        """Of all cases' datasets, scales aside."""
+        """Of all cases' datasets of instances: what lies along something else only (scales, aliases) is left aside."""
         every = dict.fromkeys(name for has in self.has for name in has)
         return [name for name in every if isinstance(item := self.example(name), h5py.Dataset)
-                and not h5py.h5ds.is_scale(item.id) and name != "instance"]
+                and not h5py.h5ds.is_scale(item.id) and name != "instance" and dimensions(item)[:1] == ["row"]]
 
     def example(self, name):
         return next(group for group, has in zip(self.groups, self.has) if name in has)[name]

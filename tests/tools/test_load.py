@@ -349,5 +349,12 @@ def test_a_key_that_came_later_is_an_axis(path, folder):
     check_equal(loss.split.values.tolist(), ["torch", "python"], "values")
 
 
+def test_aliases_of_irreps_are_no_columns(path, folder):
+    """S4 has published names for its irreps; they lie along the irreps alone."""
+    out = run_sweep("{task: group, group: S4, embed: 4, hidden: 4, steps: 1, checkpoints: [1], instances: 3}", folder)
+    loss = toysweep.load(out).restricted_loss
+    check_equal((loss.dims, loss.irrep_alias.dims), (("seed", "step", "irrep"), ("irrep",)), "dimensions")
+
+
 if __name__ == "__main__":
     main(globals())
