@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 import plot as program
 import toysweep
-from figures import cells, elements, groups, hypotheses, symmetry
+from figures import cells, elements, groups, hypotheses, page, symmetry
 from figures.chosen import Chosen, chosen
 from figures.page import lay_out
 from figures.view import panels
@@ -328,6 +328,20 @@ def test_the_page_of_notebooks_names_what_there_is(path, folder):
     known |= {prefix + name for name in known for prefix in ("value_", "value-")}
     known |= {"stacked_loss", "step", "independent", "group_of", "irreps_of"}
     check_equal(sorted(named - known), [], "names that there are not")
+
+
+def test_without_processes_this_one_draws(path, folder):
+    """As in a container without /dev/shm."""
+    def refuse(*arguments):
+        raise PermissionError(13, "Permission denied")
+
+    studio = page.Studio([None] * 3, None, folder)
+    studio.processes, studio.one = 2, lambda number: number
+    usual, page.ProcessPoolExecutor = page.ProcessPoolExecutor, refuse
+    try:
+        check_equal(list(studio.results()), [0, 1, 2], "drawn")
+    finally:
+        page.ProcessPoolExecutor = usual
 
 
 if __name__ == "__main__":

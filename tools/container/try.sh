@@ -21,7 +21,7 @@ mkdir "$folder"
 
 finish() {
     local place
-    for place in "$folder"/*/proc; do
+    for place in "$folder"/*/proc "$folder"/*/dev/shm; do
         mountpoint -q "$place" && umount "$place"
     done
     rm -rf "$folder"
@@ -34,6 +34,8 @@ bare() { # NAME: a bare Debian in $folder/NAME
     cp /etc/resolv.conf /etc/hosts "$folder/$1/etc/"
     cp -r /etc/apt/apt.conf.d /etc/apt/trusted.gpg.d /etc/apt/auth.conf.d "$folder/$1/etc/apt/" 2>/dev/null || true
     mount -t proc proc "$folder/$1/proc"
+    mkdir -p "$folder/$1/dev/shm"
+    mount -t tmpfs tmpfs "$folder/$1/dev/shm"
 }
 
 inside() { # NAME COMMAND...

@@ -174,14 +174,22 @@ class Studio:
         path = os.path.join(self.folder, f".{number}.{self.options.format}")
         return draw(self.tasks[number], self.options, path)
 
+    def pool(self):
+        """Processes that draw; None: one will do, or there can be none (in a container without /dev/shm)."""
+        try:
+            return ProcessPoolExecutor(self.processes, multiprocessing.get_context("fork")) if self.processes > 1 else None
+        except OSError:
+            return None
+
     def results(self):
         """What became of each, in order."""
         global studio
-        if self.processes < 2:
+        pool = self.pool()
+        if pool is None:
             yield from map(self.one, range(len(self.tasks)))
             return
         studio = self
-        with ProcessPoolExecutor(self.processes, multiprocessing.get_context("fork")) as pool:
+        with pool:
             for future in [pool.submit(draw_in_fork, number) for number in range(len(self.tasks))]:
                 try:
                     yield future.result()
