@@ -124,7 +124,7 @@ HOSTILE = {
     "another version": with_head(1, b"9.9.9" + bytes(27)),
     "a version without an end": with_head(1, b"9" * 32),
     "another sweep": with_head(2, bytes(32)),
-    "another format": with_head(7, 2),
+    "another format": with_head(7, 99),
     **{f"case {value}": with_head(3, value) for value in (-1, 2**40)},
     **{f"rows {value}": with_head(5, value) for value in (-1, 0, 2**62)},
     **{f"{name} {value}": with_place(index, value) for index, name in
