@@ -46,7 +46,8 @@ def damage(path, chance):
 # --- States as somebody could make them, most with a checksum that fits ---
 
 HEAD = struct.Struct("<8s32s32sqqqQII")  # magic, version, digest, case, first row, rows, payload bytes, format, CRC
-PLACE = struct.Struct("<qqqqqq")  # of the payload: count, step, checkpoint, measured, bytes of a record, of an engine
+PLACE = struct.Struct("<qqqqqqq")  # of the payload: the numbers of PLACE_NAMES
+PLACE_NAMES = ("count", "step", "checkpoint", "measured", "reviewed", "record bytes", "engine bytes")
 EXTREMES = (-2**63, -2, -1, 0, 2**31, 2**62, 2**63 - 1)
 
 
@@ -128,8 +129,7 @@ HOSTILE = {
     **{f"case {value}": with_head(3, value) for value in (-1, 2**40)},
     **{f"rows {value}": with_head(5, value) for value in (-1, 0, 2**62)},
     **{f"{name} {value}": with_place(index, value) for index, name in
-       enumerate(("count", "step", "checkpoint", "measured", "record bytes", "engine bytes")) for value in EXTREMES
-       if value != 0 or name != "measured"},
+       enumerate(PLACE_NAMES) for value in EXTREMES if value != 0 or name not in ("measured", "reviewed")},
     **{f"reached {value}": with_reached(value) for value in (2**40, 2**63 - 1, -2**63)},
 }
 
