@@ -52,7 +52,7 @@ static int64_t steps_of(const ts_sweep *sweep, int64_t instance) {
 static int by_like(const void *left, const void *right) {
     const old_instance *a = left, *b = right;
     int order = memcmp(a->like, b->like, sizeof a->like);
-    return order ? order : a->steps != b->steps ? (a->steps < b->steps) - (a->steps > b->steps) : 0;
+    return order ? order : (a->steps < b->steps) - (a->steps > b->steps);
 }
 
 // Those that are done, by likeness, the most steps first.

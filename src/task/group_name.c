@@ -9,6 +9,12 @@
 
 enum { MOST_SAID = 100000 }; // numbers from there on need not come out as written: no table is so large
 
+// What names begin with. Of two of which one begins as the other does, the longer one comes later.
+static const char *const WORDS[] = {
+    [TS_CYCLIC] = "C", [TS_DIHEDRAL] = "D", [TS_SYMMETRIC] = "S", [TS_ALTERNATING] = "A", [TS_DICYCLIC] = "Dic",
+    [TS_SL] = "SL(",   [TS_GL] = "GL(",     [TS_PSL] = "PSL(",    [TS_PGL] = "PGL("};
+enum { FAMILIES = sizeof WORDS / sizeof *WORDS };
+
 // --- Actions of a cyclic group on another ---
 
 // The least m > 0 for which k^m is 1 modulo n; 0: there is none.
@@ -111,14 +117,13 @@ static bool make_dicyclic(bool quaternion, ts_group_factor *one, char *message, 
 }
 
 static bool make_matrices(ts_group_family family, int size, int q, ts_group_factor *one, char *message, size_t bytes) {
-    static const char *const WORDS[] = {[TS_SL] = "SL", [TS_GL] = "GL", [TS_PSL] = "PSL", [TS_PGL] = "PGL"};
     bool special = family == TS_SL || family == TS_PSL, projective = family == TS_PSL || family == TS_PGL;
     *one = (ts_group_factor){.family = q == 2 ? TS_SL : family, .degree = q};
     one->order = ts_matrices_order(q, special, projective);
     if (size == 2 && (q >= MOST_SAID || is_prime(q))) // the larger ones are refused for their order
         return true;
     if (size != 2)
-        snprintf(message, bytes, "only matrices of 2 x 2 are built; give %s(2,q)", WORDS[family]);
+        snprintf(message, bytes, "only matrices of 2 x 2 are built; give %s2,q)", WORDS[family]);
     else
         snprintf(message, bytes,
                  "matrices are built over fields of a prime number of elements, which %d is not; give a table with "
@@ -146,24 +151,19 @@ static bool take_cyclic(const char **at, ts_group_factor *one, char *message, si
 
 // False: no factor, or one that there is not (then `message` says why).
 static bool take_factor(const char **at, ts_group_factor *one, char *message, size_t bytes) {
-    static const struct {
-        const char *word;
-        ts_group_family family;
-    } WORDS[] = {{"Dic", TS_DICYCLIC}, {"Q", TS_DICYCLIC},   {"SL(", TS_SL},   {"GL(", TS_GL},
-                 {"PSL(", TS_PSL},     {"PGL(", TS_PGL},     {"C", TS_CYCLIC}, {"D", TS_DIHEDRAL},
-                 {"S", TS_SYMMETRIC},  {"A", TS_ALTERNATING}};
-    size_t i = 0;
-    while (i < sizeof WORDS / sizeof *WORDS && !take(at, WORDS[i].word))
-        i++;
-    if (i == sizeof WORDS / sizeof *WORDS)
+    bool quaternion = take(at, "Q");
+    int family = quaternion ? TS_DICYCLIC : FAMILIES - 1;
+    while (!quaternion && family >= 0 && !(WORDS[family] && take(at, WORDS[family])))
+        family--;
+    if (family < 0)
         return false;
-    *one = (ts_group_factor){.family = WORDS[i].family};
+    *one = (ts_group_factor){.family = (ts_group_family)family};
     if (one->family >= TS_SL)
         return take_matrices(at, one->family, one, message, bytes);
     if (!take_number(at, &one->degree))
         return false;
     if (one->family == TS_DICYCLIC)
-        return make_dicyclic(WORDS[i].word[0] == 'Q', one, message, bytes);
+        return make_dicyclic(quaternion, one, message, bytes);
     if (one->family == TS_CYCLIC)
         return take_cyclic(at, one, message, bytes);
     one->order =
@@ -195,29 +195,11 @@ bool ts_group_name_read(const char *text, ts_group_name *out, char *message, siz
 
 static int write_factor(const ts_group_factor *one, char *out, size_t bytes) {
     int n = one->degree;
-    switch (one->family) {
-    case TS_CYCLIC:
-        return snprintf(out, bytes, "C%d", n);
-    case TS_DIHEDRAL:
-        return snprintf(out, bytes, "D%d", n);
-    case TS_SYMMETRIC:
-        return snprintf(out, bytes, "S%d", n);
-    case TS_ALTERNATING:
-        return snprintf(out, bytes, "A%d", n);
-    case TS_DICYCLIC:
-        return is_power_of_two(n) ? snprintf(out, bytes, "Q%d", 4 * n) : snprintf(out, bytes, "Dic%d", n);
-    case TS_SEMIDIRECT:
+    if (one->family == TS_SEMIDIRECT)
         return snprintf(out, bytes, "C%d:C%d", n, one->acting);
-    case TS_SL:
-        return snprintf(out, bytes, "SL(2,%d)", n);
-    case TS_GL:
-        return snprintf(out, bytes, "GL(2,%d)", n);
-    case TS_PSL:
-        return snprintf(out, bytes, "PSL(2,%d)", n);
-    case TS_PGL:
-        return snprintf(out, bytes, "PGL(2,%d)", n);
-    }
-    return 0;
+    if (one->family == TS_DICYCLIC && is_power_of_two(n))
+        return snprintf(out, bytes, "Q%d", 4 * n);
+    return snprintf(out, bytes, one->family >= TS_SL ? "%s2,%d)" : "%s%d", WORDS[one->family], n);
 }
 
 void ts_group_name_write(const ts_group_name *name, char *out, size_t bytes) {
