@@ -1,6 +1,7 @@
 // All pairs of a table through a network.
 #include "measure/pairs.h"
 
+#include "measure/device.h"
 #include "measure/losses.h"
 
 #include <math.h>
@@ -98,7 +99,11 @@ static void take_classes(const ts_rows *r) {
 ts_pair_row ts_rows_at(ts_rows *r, int a) {
     const ts_network *network = r->pairs->network;
     if (r->row != a) {
-        network->row(r->weights, a, r->h, r->outputs, network->residual ? r->hidden_logits : NULL);
+        double *hidden_logits = network->residual ? r->hidden_logits : NULL;
+        if (r->pairs->device)
+            ts_device_row(r->pairs->device, a, r->h, r->outputs, hidden_logits);
+        else
+            network->row(r->weights, a, r->h, r->outputs, hidden_logits);
         take_classes(r);
     }
     if (r->row != a && r->all_logits) {

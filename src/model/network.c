@@ -467,6 +467,7 @@ static ts_status open_network(const ts_params *params, const float *narrow, cons
         return status;
     o->input = ts_graph_input_node(&o->all.graph);
     network->all = o->weights;
+    network->pass = &o->all.pass;
     network->parameters = layout.total;
     status = fill_in(params, o, network);
     return status == TS_OK ? take_shifts(o, network) : status;

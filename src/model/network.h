@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "model/model.h"
 #include "network/graph.h"
+#include "network/pass.h"
 #include "task/data.h"
 
 // Rows of a table model's keys. The help of one that is retired says why, and what to do. TS_NETWORK_KEYS: all of them
@@ -119,6 +120,7 @@ typedef struct ts_network {
     // Logits of the same kinds of any pairs (a[i], b[i]), up to n of them.
     void (*pairs)(const void *weights, int count, const int *a, const int *b, double *logits, double *hidden_logits);
     bool residual; // logits have another part too, past the hidden layer
+    const ts_pass *pass; // its operations and tables, for who executes pairs in another way; NULL: they are not known
     // Whether the hidden layer is activation(E_x[a] + E_y[b] + shift) and logits are its product with U, plus
     // output_shift; shifts (hidden), (n_out).
     bool additive;
