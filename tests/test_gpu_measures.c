@@ -23,7 +23,7 @@ static const struct {
     {"task: group\ngroup: C7\nembed: 6\nhidden: 9\ntrain_fraction: 0.5\n", 30},
     {"task: group\ngroup: D5\nembed: 4\nhidden: 6\ntrain_fraction: 0.5\n", 3},
     {"task: group\ngroup: D4\nmodel: transformer\nd_model: 8\nheads: 2\nd_head: 3\nd_mlp: 9\n", 2},
-    {"task: group\ngroup: C5\nmodel: transformer\nd_model: 6\nheads: 2\nd_head: 3\nd_mlp: 7\n", 20},
+    {"task: group\ngroup: C5\nmodel: transformer\nd_model: 6\nheads: 2\nd_head: 3\nd_mlp: 7\n", 4},
     {"task: power\np: 7\nm: 2\nn: 3\nmodel: mlp\nembed: 4\nhidden: 6\ntrain_fraction: 0.5\n", 1},
     {"task: group\ngroup: C5\nembed: 4\nhidden: 5\nloss: mse\nactivation: gelu\n", 1},
     {"task: group\ngroup: S3\nembed: 4\nhidden: 5\nloss: stablemax\nactivation: square\nkeys: [standard]\n", 1},

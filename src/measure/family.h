@@ -61,9 +61,9 @@ typedef struct ts_family {
     // Adds the pairs (a, 0 ..) to sums (numbers): once for every a, in order within a part of the walk, which has sums
     // of its own; on any thread. NULL: does not look at pairs.
     void (*add)(const void *state, ts_rows *rows, int a, double *sums);
-    size_t sums;                 // offsetof the state's ts_sums; 0: it adds nothing up
-    // Where a device has the pairs: fills in the sums' total with what `add` would have added up. NULL: rows are brought
-    // to `add`.
+    size_t sums; // offsetof the state's ts_sums; 0: it adds nothing up
+    // Where a device has the pairs: fills in the sums' total with what `add` would have added up. NULL: rows are
+    // brought to `add`.
     void (*gather)(void *state, ts_device *device);
     void (*finish)(void *state); // after the last row; NULL: nothing to do
     size_t slab;                 // offsetof the state's ts_slab; 0: it has none
