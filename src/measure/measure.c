@@ -437,8 +437,10 @@ static ts_status open_and_measure(ts_measuring *measuring, const float *narrow, 
         forget(measuring, out);
         return TS_OK;
     }
-    ts_status status = exact ? ts_network_open_exact(measuring->params, exact, &network)
-                             : ts_network_open(measuring->params, narrow, &network);
+    bool apart = measuring->help && measuring->help->device && measuring->data->table;
+    ts_status status = apart   ? ts_network_open_apart(measuring->params, narrow, exact, &network)
+                       : exact ? ts_network_open_exact(measuring->params, exact, &network)
+                               : ts_network_open(measuring->params, narrow, &network);
     measuring->network = &network;
     status = measure(measuring, status, out);
     ts_network_close(&network);

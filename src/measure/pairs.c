@@ -14,8 +14,9 @@ static size_t rows_kept(size_t n, size_t stride) {
     return (double)(n * n * stride) * sizeof(double) <= KEPT_BYTES ? n : TS_PAIRS_KEPT;
 }
 
+// On a device nobody goes over exponentials here.
 size_t ts_pairs_kept(const ts_pairs *p) {
-    return rows_kept((size_t)p->table->n, p->stride);
+    return p->device ? 1 : rows_kept((size_t)p->table->n, p->stride);
 }
 
 ts_status ts_pairs_create(const ts_params *params, const ts_data *data, const ts_network *network,
@@ -58,7 +59,8 @@ double ts_rows_bytes(int n, int n_out, int hidden, bool residual) {
 ts_status ts_rows_create(const ts_pairs *p, bool first, size_t scratch, ts_rows *r) {
     const ts_network *network = p->network;
     size_t n = (size_t)p->table->n, hidden = (size_t)network->hidden, n_out = (size_t)p->table->n_out;
-    size_t kept = rows_kept(n, p->stride), outputs = (size_t)p->outputs;
+    size_t kept = ts_pairs_kept(p), outputs = (size_t)p->outputs;
+    bool keeps_logits = p->keeps_logits && !p->device;
     *r = (ts_rows){.pairs = p, .row = -1, .kept = (int)kept, .weights = first ? network->weights : NULL};
     if (!first && network->beside(network->weights, &r->weights) != TS_OK)
         return TS_ERROR_MEMORY;
@@ -73,8 +75,8 @@ ts_status ts_rows_create(const ts_pairs *p, bool first, size_t scratch, ts_rows 
         r->e = ts_slab_take(&r->slab, kept * n * p->stride, sizeof(double));
         r->hidden_logits = network->residual ? ts_slab_take(&r->slab, n * n_out, sizeof(double)) : r->logits;
         r->hidden_e = network->residual ? ts_slab_take(&r->slab, kept * n * p->stride, sizeof(double)) : r->e;
-        r->all_logits = p->keeps_logits ? ts_slab_take(&r->slab, n * n * n_out, sizeof(double)) : NULL;
-        r->has_logits = p->keeps_logits ? ts_slab_take_zero(&r->slab, n, sizeof(bool)) : NULL;
+        r->all_logits = keeps_logits ? ts_slab_take(&r->slab, n * n * n_out, sizeof(double)) : NULL;
+        r->has_logits = keeps_logits ? ts_slab_take_zero(&r->slab, n, sizeof(bool)) : NULL;
         r->scratch = ts_slab_take(&r->slab, scratch, sizeof(double));
     }
     for (size_t i = 0; i < kept; i++)
