@@ -4,7 +4,6 @@
 #include "base/memory.h"
 
 #include <pthread.h>
-#include <stdio.h>
 
 // Bytes: what cuBLAS asks for on an H100; for what lies between two arrays.
 enum { CUBLAS_ROOM = 32 << 20, SPARE = 1024 };
@@ -139,16 +138,6 @@ ts_status ts_cuda_workspace_product(const ts_cuda_workspace *w, const ts_measure
                                                       p->b, b_stride, p->b_step, p->a, p->depth, a_step, &zero, p->c,
                                                       p->columns, c_step, p->count);
     return ts_cublas_check(status, "measures: a product of cuBLAS");
-}
-
-const char *ts_cuda_workspace_products(void) {
-    static char words[320];
-    if (ts_cublas_load() == TS_OK)
-        snprintf(words, sizeof words, "products of cuBLAS %s in double precision", ts_cublas_version());
-    else
-        snprintf(words, sizeof words, "our own products in double precision, without tensor cores, as cuBLAS %s",
-                 ts_message());
-    return words;
 }
 
 void ts_cuda_workspace_use_own(bool own) {

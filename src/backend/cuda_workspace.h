@@ -24,6 +24,4 @@ void ts_cuda_workspace_give_back(ts_cuda_workspace *workspace);
 // all that the shape gives, so that no bit depends on what else is measured.
 ts_status ts_cuda_workspace_product(const ts_cuda_workspace *workspace, const ts_measure_product *work);
 
-// Which products new ones use, in words for `info`.
-const char *ts_cuda_workspace_products(void);
-void ts_cuda_workspace_use_own(bool own); // though cuBLAS is there: for tests
+void ts_cuda_workspace_use_own(bool own); // products, though cuBLAS is there: for tests

@@ -82,7 +82,8 @@ static ts_status time_case(plan *p, int index, double budget, double *seconds) {
         double measuring = ts_job_measure_seconds(&params, data); // what would take long is only predicted
         start = ts_clock();
         if (status == TS_OK && measuring < LONGEST_MEASURE) {
-            status = ts_measure_weights(&params, data, weights, 0, false, NULL, measures); // as all but one
+            ts_measure_help help = {.device = p->job->backend->pairs};
+            status = ts_measure_weights(&params, data, weights, 0, false, &help, measures); // as all but one
             measuring = ts_clock() - start;
         }
         *seconds = fixed + (double)steps * spent / (double)counted + (double)layout->checkpoints * measuring;
