@@ -32,7 +32,7 @@ class Installed(Case):
         self.assertIn("small-figures/index.html", self.call("toysweep-plot", "small.h5", TOYSWEEP_PYTHON=sys.executable))
         tools = os.path.join(self.prefix, "share", "toysweep", "tools")
         output = self.call(sys.executable, "-c", LOAD, "small.h5", PYTHONPATH=tools)
-        self.assertEqual(output, f"{tools}/toysweep.py 3\n")
+        self.assertEqual(output, f"{tools}/toysweep/__init__.py 3\n")
 
     def test_the_manual_page_is_there(self):
         with open(os.path.join(self.prefix, "share", "man", "man1", "toysweep.1"), encoding="utf-8") as page:

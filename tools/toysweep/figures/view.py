@@ -6,14 +6,13 @@ differ in nothing but the seed share a cell.
 
 import html
 import json
-import os
-import sys
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
 
 import toysweep
+from toysweep.figures.chosen import complain
 
 TINY = 1e-30  # a loss can be exactly 0, which no log scale shows
 LOSSES = ("exact_loss", "estimated_loss", "final_loss", "train_loss")  # the better ones first
@@ -255,12 +254,11 @@ def views_of(results, rows, loss):
     made = [view for view in made if len(view.rows)]
     lacking = [view for view in made if not view.has_losses()]
     for view in lacking:
-        print(f"{os.path.basename(sys.argv[0])}: no finished instance has the {label(view.loss)}; left out" +
-              (f": {view.title}" if view.title else ""), file=sys.stderr)
+        complain(f"no finished instance has the {label(view.loss)}; left out" +
+                 (f": {view.title}" if view.title else ""))
     made = [view for view in made if view not in lacking]
     if len(made) > MOST_VIEWS:
-        print(f"{os.path.basename(sys.argv[0])}: {len(made)} combinations of other keys; drawing the first "
-              f"{MOST_VIEWS}")
+        complain(f"{len(made)} combinations of other keys; drawing the first {MOST_VIEWS}")
     return made[:MOST_VIEWS]
 
 

@@ -1,8 +1,8 @@
 """Figures of tables, in the order of the page."""
 
-from figures import (attention, cosets, curves, diagrams, embedding, fourier, groups, hypotheses, irreps, neurons,
-                     pizza, power, weights)
-from figures.cells import View
+from toysweep.figures import (attention, cosets, curves, diagrams, embedding, fourier, groups, hypotheses, irreps,
+                              neurons, pizza, power, weights)
+from toysweep.figures.cells import View
 
 FIGURES = [
     diagrams.phase_diagram, power.by_exponents, power.by_relation,

@@ -7,9 +7,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from figures.cells import (MOST_PANELS, grid_of, label_steps, left_out, legend_beside, name_decades, power_of_ten)
-from figures.published import INTERVENTIONS
-from figures.view import TINY, Figure, html_table, short, some
+from toysweep.figures.cells import (MOST_PANELS, grid_of, label_steps, left_out, legend_beside, name_decades, power_of_ten)
+from toysweep.figures.published import INTERVENTIONS
+from toysweep.figures.view import TINY, Figure, html_table, short, some
 
 SIDES = (("left", "#31688e"), ("right", "#c8553d"))
 LOWEST, MOST_SUBGROUPS, MOST_DOTS = 1e-6, 24, 40

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from figures.view import Figure, floor, html_table, label, number, panels, short, some
+from toysweep.figures.view import Figure, floor, html_table, label, number, panels, short, some
 
 COLORS = ("#31688e", "#c8553d", "#5b8c3a", "#8d5a97", "#b8860b", "#4b4b4b", "#3aa6a0", "#d48ab0")
 MOST_PARTS, MOST_PANELS = len(COLORS), 9

@@ -15,6 +15,9 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 
+from toysweep.figures.chosen import complain
+from toysweep.figures.families import name_of
+
 STYLE = {
     "figure.dpi": 110, "figure.constrained_layout.use": True, "font.size": 10, "axes.titlesize": 10,
     "axes.titley": 1.0,  # where titles stand anyway; else it is worked out, from the size of every tick label
@@ -39,20 +42,6 @@ th {{ border-bottom: 1px solid #999; }} .fault {{ color: #a02020; }}
 
 FORMATS = ("png", "svg", "pdf")
 MOST_PROCESSES = 8
-
-
-def name_of(make):
-    """Of a figure, from that of its function."""
-    return make.__name__.replace("_", "-")
-
-
-def about(make):
-    """What it shows, in a line."""
-    return (make.__doc__ or "").strip().split("\n")[0]
-
-
-def complain(words):
-    print(f"{os.path.basename(sys.argv[0])}: {words}", file=sys.stderr)
 
 
 def reason(fault):

@@ -3,9 +3,9 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from figures.cells import LEGEND, grid_of, left_out, legend_beside
-from figures.chosen import chosen
-from figures.view import Figure, panels, some
+from toysweep.figures.cells import LEGEND, grid_of, left_out, legend_beside
+from toysweep.figures.chosen import chosen
+from toysweep.figures.view import Figure, panels, some
 
 MOST_SLICES = 3
 LEFT, RIGHT, RANDOM = "#31688e", "#c8553d", "#555555"

@@ -9,8 +9,8 @@ from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
 import toysweep
-from figures.chosen import chosen
-from figures.view import Figure, number, panels, shades, short, some
+from toysweep.figures.chosen import chosen
+from toysweep.figures.view import Figure, number, panels, shades, short, some
 
 SUBTREES = ("#31688e", "#c8553d", "#5b8c3a", "#8d5a97", "#b8860b", "#3aa6a0", "#d48ab0", "#4b4b4b")
 MOST_ROWS, MOST_COLUMNS, MOST_NUMBERS = 6, 5, 9

@@ -5,14 +5,14 @@ one-dimensional irreps, and an irrep's matrices in the embedding.
 import numpy as np
 import matplotlib.pyplot as plt
 
-from figures.cells import COLOURS, grid_of, title_of
-from figures.chosen import chosen
-from figures.elements import Order, classes_of, elements_of, mark
-from figures.irreps import key_irreps
-from figures.neurons import clusters
-from figures import symmetry
-from figures.view import Figure, panels
-from figures.weights import trained
+from toysweep.figures.cells import COLOURS, grid_of, title_of
+from toysweep.figures.chosen import chosen
+from toysweep.figures.elements import Order, classes_of, elements_of, mark
+from toysweep.figures.irreps import key_irreps
+from toysweep.figures.neurons import clusters
+from toysweep.figures import symmetry
+from toysweep.figures.view import Figure, panels
+from toysweep.figures.weights import trained
 
 MOST_MAPS, MOST_CLUSTERS, MOST_PAIRS, LEAST = 4, 3, 200, 0.02  # of the largest singular value: less is noise
 

@@ -6,10 +6,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 import toysweep
-from figures.comparison import COLORS
-from figures.diagrams import REPRESENTED, at_end
-from figures.swept import parts_of, swept
-from figures.view import TINY, Figure, html_table, label, panels, short
+from toysweep.figures.comparison import COLORS
+from toysweep.figures.diagrams import REPRESENTED, at_end
+from toysweep.figures.swept import parts_of, swept
+from toysweep.figures.view import TINY, Figure, html_table, label, panels, short
 
 MOST_PANELS, MOST_LINES = 6, len(COLORS)
 STANDS_FOR = 0.1  # |W| from which on a neuron stands for a feature

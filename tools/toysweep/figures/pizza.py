@@ -5,10 +5,10 @@ from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 
 import toysweep
-from figures.chosen import chosen
-from figures.published import PIZZA
-from figures.swept import axis_of, swept
-from figures.view import Figure, html_table, label, number, panels
+from toysweep.figures.chosen import chosen
+from toysweep.figures.published import PIZZA
+from toysweep.figures.swept import axis_of, swept
+from toysweep.figures.view import Figure, html_table, label, number, panels
 
 MEASURES = (("gradient_symmetricity", "gradient symmetricity"), ("distance_irrelevance", "distance irrelevance"),
             ("circularity", "circularity"))

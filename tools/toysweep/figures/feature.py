@@ -7,9 +7,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LogNorm
 
-from figures import comparison, diagrams, geometry, scaling
-from figures.cells import step_scale
-from figures.view import TINY, Figure, View, floor, html_table, label, number, panels, shades, short, views_of
+from toysweep.figures import comparison, diagrams, geometry, scaling
+from toysweep.figures.cells import step_scale
+from toysweep.figures.view import TINY, Figure, View, floor, html_table, label, number, panels, shades, short, views_of
 
 
 class Width(NamedTuple):

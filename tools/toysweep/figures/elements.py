@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from figures import symmetry
-from figures.chosen import chosen
-from figures.terms import terms_of
+from toysweep.figures import symmetry
+from toysweep.figures.chosen import chosen
+from toysweep.figures.terms import terms_of
 
 
 @dataclass

@@ -7,13 +7,13 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-import networks
+from toysweep import networks
 import toysweep
-from figures.chosen import chosen
-from figures.phases import KNOWN, first_step, phase_handles, reached_words, shade_phases
-from figures.swept import SEEDS
-from figures.terms import are_tokens, terms_of
-from figures.view import TINY, cut, is_lacking, label, number, panels, some
+from toysweep.figures.chosen import chosen
+from toysweep.figures.phases import KNOWN, first_step, phase_handles, reached_words, shade_phases
+from toysweep.figures.swept import SEEDS
+from toysweep.figures.terms import are_tokens, terms_of
+from toysweep.figures.view import TINY, cut, is_lacking, label, number, panels, some
 
 LOW = 1e-12   # losses below are all as good as 0: scales end here
 LEGEND = 1.8   # inches beside the panels

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import toysweep
-from figures.constructions import dicyclic, matrix_group, semidirect
+from toysweep.figures.constructions import dicyclic, matrix_group, semidirect
 
 MOST_ORDER = 720
 ORDERS = ("auto", "table", "class", "coset", "parity")

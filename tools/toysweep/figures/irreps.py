@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 import toysweep
-from figures.cells import (LEGEND, TEST, TRAIN, draw_named, grid_of, is_linear, label_steps, left_out, legend_beside,
+from toysweep.figures.cells import (LEGEND, TEST, TRAIN, draw_named, grid_of, is_linear, label_steps, left_out, legend_beside,
                            log_losses, name_lines, note_grey, step_scale, strip_scale, title_of)
-from figures.phases import PHASES_TEXT, phase_handles, shade_phases
-from figures.view import TINY, Figure, panels, some
+from toysweep.figures.phases import PHASES_TEXT, phase_handles, shade_phases
+from toysweep.figures.view import TINY, Figure, panels, some
 
 MOST_COLUMNS, MOST_BARS = 4, 24
 IN_VALUES = {"": "", "value_": ", in terms of a^m and b^n mod p"}  # behind a title

@@ -3,10 +3,10 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
-from figures.cells import LEGEND, grid_of, label_steps, legend_beside, step_scale
-from figures.phases import PHASES_TEXT, phase_handles, shade_phases
-from figures.view import Figure, panels
-from figures.weights import trained
+from toysweep.figures.cells import LEGEND, grid_of, label_steps, legend_beside, step_scale
+from toysweep.figures.phases import PHASES_TEXT, phase_handles, shade_phases
+from toysweep.figures.view import Figure, panels
+from toysweep.figures.weights import trained
 
 SOURCES = ("#31688e", "#c8553d", "#7a7a7a")  # a, b, "="
 STYLES = ("-", "--", ":", "-.")

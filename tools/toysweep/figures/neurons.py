@@ -4,10 +4,10 @@ import numpy as np
 
 from matplotlib.patches import Patch
 
-from figures import symmetry
-from figures.cells import LEGEND, grid_of, left_out, legend_beside
-from figures.irreps import ALL_IN_VALUES, IN_VALUES
-from figures.view import Figure, html_table, some
+from toysweep.figures import symmetry
+from toysweep.figures.cells import LEGEND, grid_of, left_out, legend_beside
+from toysweep.figures.irreps import ALL_IN_VALUES, IN_VALUES
+from toysweep.figures.view import Figure, html_table, some
 
 MOST_BARS = 24
 OFF = "off"

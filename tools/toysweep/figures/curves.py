@@ -4,12 +4,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.lines import Line2D
 
-from figures.cells import (COLOURS, NORM, TEST, TRAIN, curve_panels, is_linear, left_out, name_decades, strip_scale)
-from figures.chosen import chosen
-from figures.phases import KNOWN, PHASES_TEXT, first_step, median_step, reached_words
-from figures.published import FRACTIONS
-from figures.swept import parts_of, swept
-from figures.view import Figure, html_table, some
+from toysweep.figures.cells import (COLOURS, NORM, TEST, TRAIN, curve_panels, is_linear, left_out, name_decades, strip_scale)
+from toysweep.figures.chosen import chosen
+from toysweep.figures.phases import KNOWN, PHASES_TEXT, first_step, median_step, reached_words
+from toysweep.figures.published import FRACTIONS
+from toysweep.figures.swept import parts_of, swept
+from toysweep.figures.view import Figure, html_table, some
 
 MOST_STRIPS, MOST_ROWS = 40, 400
 THIN = " Thin: instances; thick: their median."

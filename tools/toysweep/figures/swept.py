@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 import toysweep
-from figures.view import cut, follow, is_lacking, label, number
+from toysweep.figures.view import cut, follow, is_lacking, label, number
 
 SEEDS = ("seed", "split_seed", "init_seed")
 

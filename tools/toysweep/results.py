@@ -1,13 +1,4 @@
-"""Reads results files of toysweep in Python.
-
-    import toysweep
-    data = toysweep.load("tree.h5")            # xarray Dataset on the sweep's own axes: depth, hidden, seed, ...
-    data.exact_loss.min("seed").plot()
-    runs = toysweep.instances("tree.h5")       # one row per instance; .to_dataframe() for pandas
-    toysweep.Results("tree.h5").weights(17)    # {"W": ..., "b": ...} of instance 17; step=100: at that checkpoint
-
-Put this folder on PYTHONPATH, or copy the file. Needs h5py and numpy; load() and instances() need xarray too.
-"""
+"""Results files in Python: opened with care, read instance by instance, or loaded on the axes of their sweep."""
 
 import functools
 import importlib.util

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from figures.cells import title_of
-from figures.chosen import chosen
-from figures.elements import elements_of, inverses, mark
-from figures.irreps import key_irreps
-from figures.view import Figure, panels
-from figures.weights import centred, draw_slice, trained
+from toysweep.figures.cells import title_of
+from toysweep.figures.chosen import chosen
+from toysweep.figures.elements import elements_of, inverses, mark
+from toysweep.figures.irreps import key_irreps
+from toysweep.figures.view import Figure, panels
+from toysweep.figures.weights import centred, draw_slice, trained
 
 MOST_KEYS = 3
 

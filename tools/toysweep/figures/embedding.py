@@ -4,14 +4,14 @@ frequencies; and what single inputs do. Of sums of powers there are two orders o
 
 import numpy as np
 
-from figures.cells import COLOURS, grid_of, says_twice, title_of
-from figures.chosen import chosen
-from figures.fourier import key_frequencies, loudest, real_basis
-from figures.irreps import ALL_IN_VALUES, IN_VALUES
-from figures.symmetry import is_sum
-from figures.terms import terms_of
-from figures.view import Figure, panels, some
-from figures.weights import trained
+from toysweep.figures.cells import COLOURS, grid_of, says_twice, title_of
+from toysweep.figures.chosen import chosen
+from toysweep.figures.fourier import key_frequencies, loudest, real_basis
+from toysweep.figures.irreps import ALL_IN_VALUES, IN_VALUES
+from toysweep.figures.symmetry import is_sum
+from toysweep.figures.terms import terms_of
+from toysweep.figures.view import Figure, panels, some
+from toysweep.figures.weights import trained
 
 MOST_SAMPLES, MOST_PARTS, MOST_ROWS = 3, 4, 3
 

@@ -8,14 +8,14 @@ import re
 import numpy as np
 from matplotlib.lines import Line2D
 
-from figures.cells import (LEGEND, TEST, TRAIN, draw_named, grid_of, label_steps, left_out, legend_beside, log_losses,
+from toysweep.figures.cells import (LEGEND, TEST, TRAIN, draw_named, grid_of, label_steps, left_out, legend_beside, log_losses,
                            name_lines, note_grey, says_twice, step_scale, title_of)
-from figures.chosen import chosen
-from figures.phases import PHASES_TEXT, phase_handles, shade_phases
-from figures.irreps import ALL_IN_VALUES, IN_VALUES
-from figures.symmetry import is_other
-from figures.terms import terms_of
-from figures.view import TINY, Figure, panels, some
+from toysweep.figures.chosen import chosen
+from toysweep.figures.phases import PHASES_TEXT, phase_handles, shade_phases
+from toysweep.figures.irreps import ALL_IN_VALUES, IN_VALUES
+from toysweep.figures.symmetry import is_other
+from toysweep.figures.terms import terms_of
+from toysweep.figures.view import TINY, Figure, panels, some
 
 MOST_NEURONS, MOST_TOKENS, OWNS = 4, 40, 0.85  # share of a neuron's variation from which a frequency owns it
 

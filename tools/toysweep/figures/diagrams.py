@@ -9,11 +9,11 @@ from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.ticker import MaxNLocator
 
 import toysweep
-from figures.cells import median
-from figures.chosen import chosen
-from figures.phases import median_step
-from figures.swept import SEEDS, axis_of, parts_of, swept
-from figures.view import LABELS, Figure, is_lacking, label, panels, short
+from toysweep.figures.cells import median
+from toysweep.figures.chosen import chosen
+from toysweep.figures.phases import median_step
+from toysweep.figures.swept import SEEDS, axis_of, parts_of, swept
+from toysweep.figures.view import LABELS, Figure, is_lacking, label, panels, short
 
 MOST_ROWS, MOST_WRITTEN = 8, 130
 PHASES = (("comprehension", "#8cc084"), ("grokking", "#f2cf63"), ("memorisation", "#e08a63"), ("confusion", "#b3b3c4"))

@@ -3,10 +3,10 @@
 import numpy as np
 
 import toysweep
-from figures.cells import name_decades
-from figures.diagrams import cells_of, column, draw_map
-from figures.swept import SEEDS, axis_of, parts_of
-from figures.view import Figure, panels
+from toysweep.figures.cells import name_decades
+from toysweep.figures.diagrams import cells_of, column, draw_map
+from toysweep.figures.swept import SEEDS, axis_of, parts_of
+from toysweep.figures.view import Figure, panels
 
 MOST_ROWS, MOST_GROUPS = 6, 12
 MAPS = (("phase", None, None), ("grokked_step", None, None), ("test_accuracy", "final test accuracy", (0, 1)),
