@@ -40,6 +40,20 @@ def own_name(name):
     return {"ln_final.w": "ln_final_w", "ln_final.b": "ln_final_b"}.get(name, name)
 
 
+def published_name(name):
+    """The other way round, as exported files have it; the results file's where there is no other."""
+    plain, _, layer = name.rpartition("_") if name[-2:-1] == "_" and name[-1].isdigit() else (name, "", "0")
+    whole = {own: published for published, own in PUBLISHED.items()} | {
+        "ln_final_w": "ln_final.w", "ln_final_b": "ln_final.b"}
+    if plain in whole:
+        return whole[plain].replace("blocks.0.", f"blocks.{layer}.")
+    for part, names in OF_LAYERS.items():
+        for one in names:
+            if plain == (one if one[1:2] == "_" else f"{part}_{one}"):
+                return f"blocks.{layer}.{part}.{one}"
+    return name
+
+
 def own_names(weights):
     """Weights by the names of the results file, whatever they have."""
     weights = {own_name(name): values for name, values in weights.items()}

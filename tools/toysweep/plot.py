@@ -8,7 +8,6 @@ import argparse
 import difflib
 import fnmatch
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from toysweep.figures.chosen import AXES, check, chosen, complain
 from toysweep.figures.families import KINDS, about, figures_and_terms, figures_of, name_of, views_of
 from toysweep.figures.page import FORMATS, STYLE, Page, Task, reason
 from toysweep.figures.symmetry import ORDERS
+from toysweep.program import ProgramError, find
 
 # Where the phases end that are shaded (toysweep.figures.phases.Thresholds).
 PHASE_OPTIONS = {
@@ -52,7 +52,7 @@ def arguments():
     parser.add_argument("-o", "--output", metavar="DIR", help="folder for the figures (default: FILE-figures)")
     parser.add_argument("--live", action="store_true",
                         help="also curves of instances that are still in training, up to their last saved state; asks "
-                             "`toysweep status -o`, of $TOYSWEEP, the PATH or build/release")
+                             "`toysweep status -o`, of $TOYSWEEP, this install or the PATH")
     parser.add_argument("--format", choices=FORMATS, default="png", help="of the pictures (default: png)")
     parser.add_argument("--figures", type=names, metavar="NAME,...",
                         help="which figures, by the names below; * stands for any letters (default: all there are)")
@@ -150,24 +150,18 @@ def wanted(options):
     return found
 
 
-def program():
-    """Where toysweep is."""
-    here = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "build", "release", "toysweep")
-    for candidate in os.environ.get("TOYSWEEP"), shutil.which("toysweep"), here:
-        if candidate and os.access(candidate, os.X_OK):
-            return candidate
-    raise toysweep.ResultsError("--live asks the program what unfinished instances have come to, and finds none: set "
-                                "TOYSWEEP to where toysweep is, or put it on the PATH")
-
-
 def ask_states(path, folder):
     """A results file with the curves of unfinished instances, in the folder."""
     if not os.path.isfile(path):
         raise toysweep.ResultsError(f"{path}: {'not a file' if os.path.exists(path) else 'no such file'}")
     now = os.path.join(folder, "now.h5")
-    asked = subprocess.run([program(), "status", path, "-o", now], capture_output=True, text=True)
+    try:
+        program = find()
+    except ProgramError as fault:
+        raise toysweep.ResultsError(f"--live asks the program what unfinished instances have come to, but {fault}") from fault
+    asked = subprocess.run([program, "status", path, "-o", now], capture_output=True, text=True)
     if asked.returncode:
-        lines = asked.stderr.strip().splitlines() or [f"{program()} status -o failed"]
+        lines = asked.stderr.strip().splitlines() or [f"{program} status -o failed"]
         raise toysweep.ResultsError(lines[-1].removeprefix("toysweep: "))
     return now
 

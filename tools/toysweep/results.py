@@ -292,6 +292,30 @@ class Results:
                                f"step{'s' * (len(there) != 1)} {', '.join(there) or '(none)'}")
         return found
 
+    def best(self, quantity=None):
+        """Number of the finished instance with the lowest value of a column; by default of the loss on test pairs, or of
+        features the best loss that is known. The first of equals."""
+        names = [quantity] if quantity else ["test_loss", "exact_loss", "estimated_loss", "final_loss", "train_loss"]
+        values = np.full(self.count, np.nan)
+        for name in names:
+            if quantity and name not in self.table:
+                raise ResultsError(f"{self.path}: has no column {name}")
+            found = np.asarray(self.table.get(name, values), dtype=float)
+            values = np.where(np.isnan(values), found, values)
+        values = np.where(self.table["status"] == DONE, values, np.nan)
+        if np.isnan(values).all():
+            raise ResultsError(f"{self.path}: no instance is finished that has {' or '.join(names)}")
+        return int(np.nanargmin(values))
+
+    def load(self, **options):
+        """As toysweep.load()."""
+        return load(self.path, **options)
+
+    def __repr__(self):
+        status = self.table["status"]
+        return (f"<toysweep.Results {self.path}: {(status == DONE).sum()} of {self.count} instances done, varying "
+                f"{', '.join(self.varying) or 'nothing'}>")
+
     def clusters(self, instance, embed=1, hidden=100, prefix=""):
         """Neurons by irrep: {irrep: {"neurons": their numbers, "embed_energy", "hidden_energy", and of the latter the
         shares "left", "right", "product", "constant"}}. A neuron is in the cluster of the irrep with most of its
@@ -369,6 +393,7 @@ def load(path, curves=True, weights=False):
             if name not in data.coords:
                 data[name] = axes, _scatter(column, at, sizes), _help(results.file[name])
         left_out = _add_curves(results, data, axes, sizes, at, curves, weights) if curves or weights else []
+        data.encoding["source"] = os.path.abspath(path)  # where figures look for the rest
         _warn(results, left_out, weights)
         return data
 

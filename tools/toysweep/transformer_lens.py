@@ -8,6 +8,7 @@ In Python:
   from toysweep import transformer_lens
   model = transformer_lens.hooked("powers-17.safetensors")      # a HookedTransformer; of TransformerLens 4 its bridge
   model = transformer_lens.module("groups-3.safetensors")       # a plain torch module, of either table model
+  model = toysweep.to_pytorch("groups.h5", 3)                   # the same without an exported file
   logits = model(torch.tensor([[3, 5]]))                        # one row of outputs for each pair (a, b)
 
 All need PyTorch, hooked() TransformerLens too (pip install torch transformer-lens). Its model reads three tokens: a, b
@@ -24,10 +25,23 @@ import json
 import os
 import struct
 import sys
+from typing import NamedTuple
 
 import numpy as np
 
 from toysweep import networks
+
+
+class Instance(NamedTuple):
+    """One of a results file, in place of an exported file."""
+    path: str     # of what is said of it
+    weights: dict
+    keys: dict
+
+    @classmethod
+    def of(cls, results, instance, step=None):
+        return cls(f"{results.path}, instance {instance}", results.weights(instance, step), results.resolved(instance))
+
 
 DTYPES = {"F32": "<f4", "F64": "<f8"}
 TOLERANCE = 1e-4  # of the largest logit: float32 against float64
@@ -46,8 +60,12 @@ def need_module(name, package):
 
 # --- Reading -------------------------------------------------------------------------------------------------------
 
-def read(path):
-    """(parameters by the names of the results file, the instance's resolved keys)."""
+def read(source):
+    """(parameters by the names of the results file, the instance's resolved keys) of an exported file; or as they are, of
+    an Instance."""
+    if isinstance(source, Instance):
+        return check(source.path, source.weights, source.keys)
+    path = source
     if os.path.exists(path) and not os.path.isfile(path):
         raise ExportError(f"{path}: not a file")  # but a pipe, at which opening waits
     try:
@@ -56,7 +74,11 @@ def read(path):
             weights, keys = read_hdf5(path) if head == b"\x89HDF\r\n\x1a\n" else read_safetensors(path)
     except (OSError, ValueError, KeyError, struct.error) as fault:
         raise ExportError(f"{path}: not a file of `toysweep export` ({fault})") from fault
-    weights = networks.own_names(weights)
+    return check(path, networks.own_names(weights), keys)
+
+
+def check(path, weights, keys):
+    """Refuses what no module is made of."""
     if networks.is_transformer(weights) and networks.differs(weights, keys):
         raise ExportError(f"{path}: a transformer with other keys than the published one (layers, context, bias, ...), of "
                           "which this tool makes no module; toysweep.networks computes it in numpy")
@@ -238,7 +260,7 @@ def largest_difference(path, ask):
     return difference, largest
 
 
-def check(path):
+def check_logits(path):
     """The torch module, and where TransformerLens is installed, its model of a transformer."""
     models = [("", ask_module)]
     if "W_E" in read(path)[0] and importlib.util.find_spec("transformer_lens"):
@@ -261,7 +283,7 @@ def main():
     try:
         torch = need_module("torch", "torch")
         if options.check:
-            return check(options.file)
+            return check_logits(options.file)
         output = options.output or os.path.splitext(options.file)[0] + ".pt"
         state = {name: torch.tensor(np.array(values).tolist()) for name, values in state_dict(options.file).items()}
         torch.save(state, output)
