@@ -24,8 +24,8 @@ def open(path: str | os.PathLike[str]) -> "xarray.DataTree":
     import xarray
 
     if not hasattr(xarray, "open_datatree"):
-        raise ImportError(f"toysweep.open() needs xarray 2024.10 or later, and this is {xarray.__version__}: pip install "
-                          "-U xarray; load() and Results do without")
+        raise ImportError("toysweep.open() needs xarray 2024.10 or later: pip install -U xarray; load() and Results do "
+                          "without")
     path = os.fspath(path)
     with open_file(path) as file:  # which xarray would follow to other files
         _check(file.id)
