@@ -22,9 +22,10 @@ class Bar:
 
     def __init__(self, wanted: bool):
         self.bar: Any = None
+        self.shown = ""
         if wanted and is_watched() and importlib.util.find_spec("tqdm"):
             tqdm = importlib.import_module("tqdm.auto" if importlib.util.find_spec("ipywidgets") else "tqdm")
-            self.bar = tqdm.tqdm(total=100, leave=False, bar_format="{percentage:3.0f}%|{bar}| {postfix}")
+            self.bar = tqdm.tqdm(total=100, leave=False, bar_format="{percentage:3.0f}%|{bar:20}| {desc}")
 
     def __enter__(self) -> Bar:
         return self
@@ -36,8 +37,9 @@ class Bar:
     def show(self, line: str) -> bool:
         """Is it one of progress?"""
         found = SHARE.search(line)
-        if found and self.bar is not None:
-            self.bar.set_postfix_str(found[2].strip(), refresh=False)
+        if found and self.bar is not None and line != self.shown:
+            self.shown = line
+            self.bar.set_description_str(found[2].strip(), refresh=False)
             self.bar.n = float(found[1])
             self.bar.refresh()
         return found is not None

@@ -87,7 +87,7 @@ def draw(name: str, data: Any, *, view: int | str | None = None, **options: Any)
         found = [(part, terms) for part, terms in found if view is None or isinstance(view, int) or view in part.title]
         if isinstance(view, int):
             found = found[view:view + 1]
-        with plt.rc_context(STYLE):
+        with _styled():
             drawn = ((part, figure, terms) for part, terms in found if (figure := make(part, wanted)) is not None)
             part, figure, terms = next(drawn, (None, None, ""))
             if figure is None:
@@ -157,6 +157,17 @@ def _array(data: Any, quantity: str | None) -> Any:
         near = difflib.get_close_matches(quantity, list(map(str, data.data_vars)), 3)
         raise ValueError(f"there is no '{quantity}'" + (f"; did you mean {' or '.join(near)}?" if near else ""))
     return data[quantity]
+
+
+@contextlib.contextmanager
+def _styled() -> Iterator[None]:
+    """(rc_context would also put back that a notebook shows figures, if that came with the first of them.)"""
+    before = {name: plt.rcParams[name] for name in STYLE}
+    plt.rcParams.update(STYLE)
+    try:
+        yield
+    finally:
+        plt.rcParams.update(before)
 
 
 @contextlib.contextmanager
