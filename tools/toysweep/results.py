@@ -1,5 +1,7 @@
 """Results files in Python: opened with care, read instance by instance, or loaded on the axes of their sweep."""
 
+from __future__ import annotations
+
 import functools
 import importlib.util
 import json
@@ -7,6 +9,7 @@ import os
 import re
 import sys
 import warnings
+from typing import TYPE_CHECKING, Any, Union
 
 
 def _need(*modules):
@@ -23,6 +26,10 @@ _need("h5py", "numpy")
 import h5py
 import numpy as np
 
+if TYPE_CHECKING:
+    import xarray
+
+Path = Union[str, "os.PathLike[str]"]
 FORMATS = 1, 2  # files of format 1 lack what cases learn: see Results.kinds
 PENDING, DONE, FAILED = 0, 1, 2
 
@@ -161,7 +168,7 @@ class Results:
     name -> (group, instances of its rows); `files`: digest -> name of the files that the sweep names; `initial_weights`:
     where weights to begin with (`init_from`) came from, a dict each."""
 
-    def __init__(self, path):
+    def __init__(self, path: Path):
         self.path = str(path)
         try:
             self.file = open_file(self.path)
@@ -192,10 +199,10 @@ class Results:
         if "seed" in self.table and len(distinct(self.table["seed"])) > 1:
             self.varying.append("seed")
 
-    def __enter__(self):
+    def __enter__(self) -> Results:
         return self
 
-    def __exit__(self, *fault):
+    def __exit__(self, *fault: object) -> None:
         self.file.close()
 
     def _column(self, name):
@@ -208,7 +215,7 @@ class Results:
         values = numbers_if_all(values)
         return np.array([self.shown(value) for value in values], dtype=object) if values.dtype == object else values
 
-    def shown(self, value):
+    def shown(self, value: Any) -> Any:
         """A key's value as `table` and figures have it: resolved() knows files by the SHA-256 of what they hold, people
         by their names."""
         return self.files.get(value, value) if isinstance(value, str) else value
@@ -245,7 +252,7 @@ class Results:
                 keys.update(self.resolved(int(others[0])))
         return keys
 
-    def resolved(self, instance):
+    def resolved(self, instance: int) -> dict[str, Any]:
         """All parameters of an instance, defaults included."""
         return json.loads(text(self._resolved[instance]))
 
@@ -255,10 +262,10 @@ class Results:
         stored = self.file["sweep/resolved"]
         return stored[...] if stored.ndim else text(stored[()]).splitlines()
 
-    def attribute(self, name):
+    def attribute(self, name: str) -> str:
         return text(self.file.attrs.get(name, ""))
 
-    def case_of(self, instance):
+    def case_of(self, instance: int) -> tuple[Group, int]:
         """(group, row) of an instance."""
         if instance not in self._places:
             raise ResultsError(f"{self.path}: there is no instance {instance}")
@@ -270,7 +277,7 @@ class Results:
         return {instance: (group, row) for group, rows in self.cases.values()
                 for row, instance in enumerate(rows.tolist())}
 
-    def weights(self, instance, step=None):
+    def weights(self, instance: int, step: int | None = None) -> dict[str, np.ndarray]:
         """Trained parameters of an instance by name, as `toysweep export` writes them: those of its end, or (`save:
         checkpoints`) after `step` updates. Empty if the sweep keeps none and no step is asked for."""
         group, row = self.case_of(instance)
@@ -292,7 +299,7 @@ class Results:
                                f"step{'s' * (len(there) != 1)} {', '.join(there) or '(none)'}")
         return found
 
-    def best(self, quantity=None):
+    def best(self, quantity: str | None = None) -> int:
         """Number of the finished instance with the lowest value of a column; by default of the loss on test pairs, or of
         features the best loss that is known. The first of equals."""
         names = [quantity] if quantity else ["test_loss", "exact_loss", "estimated_loss", "final_loss", "train_loss"]
@@ -307,16 +314,16 @@ class Results:
             raise ResultsError(f"{self.path}: no instance is finished that has {' or '.join(names)}")
         return int(np.nanargmin(values))
 
-    def load(self, **options):
+    def load(self, **options: bool) -> "xarray.Dataset":
         """As toysweep.load()."""
         return load(self.path, **options)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         status = self.table["status"]
         return (f"<toysweep.Results {self.path}: {(status == DONE).sum()} of {self.count} instances done, varying "
                 f"{', '.join(self.varying) or 'nothing'}>")
 
-    def clusters(self, instance, embed=1, hidden=100, prefix=""):
+    def clusters(self, instance: int, embed: float = 1, hidden: float = 100, prefix: str = "") -> dict[str, dict[str, Any]]:
         """Neurons by irrep: {irrep: {"neurons": their numbers, "embed_energy", "hidden_energy", and of the latter the
         shares "left", "right", "product", "constant"}}. A neuron is in the cluster of the irrep with most of its
         energy if it has at least `embed` of it over all irreps, and after the activation `hidden` in functions of a b
@@ -347,7 +354,7 @@ def _are_unknown(tensors):
     return all(np.isnan(values).all() for values in tensors)
 
 
-def instances(path):
+def instances(path: Path) -> "xarray.Dataset":
     """xarray Dataset with one row per instance: every parameter that varies and every final measure."""
     _need("xarray")
     import xarray as xr
@@ -358,7 +365,7 @@ def instances(path):
         return data.set_coords([name for name in results.parameters + results.derived + ["seed"] if name in data])
 
 
-def load(path, curves=True, weights=False):
+def load(path: Path, curves: bool = True, weights: bool = False) -> "xarray.Dataset":
     """xarray Dataset on the sweep's own axes: every column of the file, one value for each point.
 
     Points that the sweep leaves out, or that are not done yet, are NaN (-1 in columns of integers, empty in texts).

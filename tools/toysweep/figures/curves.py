@@ -169,7 +169,7 @@ def steps_over_train_fraction(view, options):
     if not np.isfinite(first[rows]).all():
         axis.axhline(top / 1.25, color="gray", linewidth=0.8)
         axis.text(1.01, top, "never", transform=axis.get_yaxis_transform(), va="center", fontsize=9, color="#666666")
-    axis.legend(handles=handles, **({"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if len(parts) > 1 else {}))
+    axis.legend(handles=handles, **({"loc": "upper left", "bbox_to_anchor": (1.0, 0.88)} if len(parts) > 1 else {}))
     axis.set_title(f"When the test loss is below {bound:g}, by the share of pairs in training")
     return Figure(picture, f"The first checkpoint with a test loss below {bound:g}: an instance a point, line: the "
                            "lower median of those that come to it. Crosses at the top: instances that never do" +
