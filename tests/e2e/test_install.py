@@ -42,6 +42,11 @@ class Installed(Case):
         with open(os.path.join(self.prefix, "share", "doc", "toysweep", "CITATION.cff"), encoding="utf-8") as citation:
             self.assertIn("version: " + self.call("toysweep", "--version").split()[1] + "\n", citation.read())
 
+    def test_the_conda_recipe_is_of_this_version(self):
+        recipe = os.path.join(os.path.dirname(__file__), "..", "..", "tools", "conda", "recipe.yaml")
+        with open(recipe, encoding="utf-8") as recipe:
+            self.assertIn("\n  version: " + self.call("toysweep", "--version").split()[1] + "\n", recipe.read())
+
     @needs_mpi
     def test_the_launcher_is_there(self):
         self.assertIn("toysweep-mpirun 0.", self.call("toysweep-mpirun", "--version"))

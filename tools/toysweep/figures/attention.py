@@ -19,10 +19,10 @@ def attention_over_time(view, options):
         return None
     picture, flat, axes = grid_of(samples, beside=LEGEND, sharex=True, sharey=True)
     for axis, sample in zip(flat, samples):
-        values = sample.get("attention")  # (step, head, source)
+        steps, values = sample.curve("attention")  # (step, head, source)
         for head in range(values.shape[1]):
             for source, colour in enumerate(SOURCES):
-                axis.plot(sample.steps(), values[:, head, source], STYLES[head % len(STYLES)], color=colour,
+                axis.plot(steps, values[:, head, source], STYLES[head % len(STYLES)], color=colour,
                           linewidth=1.2)
     flat[0].set_ylim(-0.02, 1.02)
     step_scale(flat[0])

@@ -46,6 +46,19 @@ def read(group, name, rows):
     return values
 
 
+def in_full(steps, values, keys, axis):
+    """(steps, values) of a curve, whose steps lie along `axis`, without checkpoints between those measured in full at
+    which it is not known (key `measures_every`), so that lines go on."""
+    every, last = int(keys.get("measures_every", 1)), len(steps) - 1
+    if every == 1:
+        return steps, values
+    known = np.isfinite(np.moveaxis(values, axis, -1).reshape(-1, len(steps)))
+    later = np.append(known[:, 1:], np.zeros((len(known), 1), bool), 1)  # an instance may end at any checkpoint
+    goes_on = np.flip(np.logical_or.accumulate(np.flip(later, 1), 1), 1)
+    kept = (np.arange(len(steps)) % every == 0) | (np.arange(len(steps)) == last) | (known & goes_on).any(0)
+    return steps[kept], np.compress(kept, values, axis)
+
+
 @dataclass
 class Sample:
     """One finished instance: a row of its case's group."""
@@ -61,6 +74,10 @@ class Sample:
 
     def get(self, name):
         return read(self.group, name, self.row)
+
+    def curve(self, name):
+        """(steps, values (steps, ...)) to be drawn as a line."""
+        return in_full(self.steps(), self.get(name), self.keys(), 0)
 
     def last(self, name):
         """Of a curve its point at the chosen step, else at the instance's last: it may have stopped before its case."""
@@ -123,7 +140,9 @@ class Cell:
         group, rows = self.at
         if name not in group or "step" not in group:
             return None
-        return group["step"][...], group[name][rows]
+        if len(rows) == 0:
+            return group["step"][...], group[name][rows]
+        return in_full(group["step"][...], group[name][rows], self.results.resolved(int(self.instances[0])), 1)
 
     def final(self, name):
         """(finished instances, ...) of what is measured at the end."""

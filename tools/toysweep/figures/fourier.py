@@ -85,11 +85,12 @@ def norms_over_time(view, prefix):
     if not samples:
         return None
     picture, flat, axes = grid_of(samples, 3.8, 2.9, (6.4, 4.2))
-    maps = [np.array([per_frequency(norm, sample.names("component")) for norm in sample.get(name)])
-            for sample in samples]
+    curves = [sample.curve(name) for sample in samples]
+    maps = [np.array([per_frequency(norm, sample.names("component")) for norm in norms])
+            for sample, (_, norms) in zip(samples, curves)]
     most = max(np.nanmax(values) for values in maps)
-    for axis, sample, values in zip(flat, samples, maps):
-        steps = np.append(sample.steps(), 2 * sample.steps()[-1] - sample.steps()[-2] if len(sample.steps()) > 1 else 1)
+    for axis, sample, values, (steps, _) in zip(flat, samples, maps, curves):
+        steps = np.append(steps, 2 * steps[-1] - steps[-2] if len(steps) > 1 else 1)
         image = axis.pcolormesh(steps, np.arange(0.5, values.shape[1] + 1), values.T, cmap="viridis", shading="flat",
                                 vmin=0, vmax=most)
         step_scale(axis, [sample.steps()])
@@ -116,9 +117,9 @@ def cosines(view, prefix):
     picture, flat, axes = grid_of(samples, beside=LEGEND, sharex=True, sharey=True)
     for axis, sample in zip(flat, samples):
         keys = key_frequencies(sample, prefix)
-        draw_named(axis, sample.steps(), sample.get(name), sample.names("frequency"), keys)
+        draw_named(axis, *sample.curve(name), sample.names("frequency"), keys)
         if sample.has(prefix + "logit_residual_fraction"):
-            axis.plot(sample.steps(), sample.get(prefix + "logit_residual_fraction"), "k--", linewidth=1.2)
+            axis.plot(*sample.curve(prefix + "logit_residual_fraction"), "k--", linewidth=1.2)
     step_scale(flat[0])
     flat[0].set_ylim(-0.05, 1.05)
     for axis, sample in zip(flat, samples):
@@ -171,7 +172,8 @@ def losses(view, prefix):
     for axis, sample in zip(flat, samples):
         for name, _, colour, style in measures:
             if sample.has(name):
-                axis.plot(sample.steps(), np.maximum(sample.get(name), TINY), style, color=colour,
+                steps, values = sample.curve(name)
+                axis.plot(steps, np.maximum(values, TINY), style, color=colour,
                           linewidth=0.9 if style == "--" else 1.5)
     log_losses(flat)
     step_scale(flat[0])

@@ -18,7 +18,9 @@ ALL_IN_VALUES = {"": "", "value_": " All of it is in terms of a^m and b^n mod p.
 
 
 def key_irreps(sample, prefix):
-    """Numbers of the sample's key irreps, the most similar one first."""
+    """Numbers of the sample's key irreps, the most similar one first; none where they were not measured."""
+    if not sample.has(prefix + "logit_similarity"):
+        return np.empty(0, int)
     final = sample.last(prefix + "logit_similarity")
     keys = np.flatnonzero(sample.get(prefix + "key_irrep") > 0) if sample.has(prefix + "key_irrep") else \
         np.flatnonzero(final > 0.005)
@@ -33,7 +35,7 @@ def similarity(view, prefix):
         return None
     picture, flat, axes = grid_of(samples, beside=LEGEND, sharex=True, sharey=True)
     for axis, sample in zip(flat, samples):
-        draw_named(axis, sample.steps(), sample.get(prefix + "logit_similarity"), sample.names("irrep"),
+        draw_named(axis, *sample.curve(prefix + "logit_similarity"), sample.names("irrep"),
                    key_irreps(sample, prefix))
     step_scale(flat[0])
     flat[0].set_ylim(-0.05, 1.02)
@@ -91,7 +93,8 @@ def measure_rows(view, measures, wanted, scale, draw):
 
 def draw_keys(prefix):
     def draw(axis, sample, name):
-        draw_named(axis, sample.steps(), np.maximum(sample.get(name), TINY), sample.names("irrep"),
+        steps, values = sample.curve(name)
+        draw_named(axis, steps, np.maximum(values, TINY), sample.names("irrep"),
                    key_irreps(sample, prefix))
     return draw
 
@@ -142,7 +145,8 @@ def total_losses(view, prefix):
     for axis, sample in zip(flat, samples):
         for name, _, colour, style in lines:
             if sample.has(name):
-                axis.plot(sample.steps(), np.maximum(sample.get(name), TINY), style, color=colour,
+                steps, values = sample.curve(name)
+                axis.plot(steps, np.maximum(values, TINY), style, color=colour,
                           linewidth=0.9 if style == "--" else 1.5)
     log_losses(flat)
     step_scale(flat[0])

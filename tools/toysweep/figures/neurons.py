@@ -109,12 +109,12 @@ def cluster_shares(view, prefix):
 
 def cluster_rows(sample, prefix, owned, names):
     def of(name, irrep):
-        return sample.get(prefix + name)[irrep]
+        return sample.get(prefix + name)[irrep] if sample.has(prefix + name) else np.nan
     rows = [(sample.name, names[i], f"{of('cluster_size', i):.0f}", f"{of('cluster_active_size', i):.0f}",
              f"{of('cluster_embed_energy', i):.4g}", f"{of('cluster_hidden_energy', i):.4g}",
              *(f"{of(f'cluster_{name}_fraction', i):.3f}" for name, _, _ in SHARES),
              f"{of('hidden_basis_similarity', i):.4f}", f"{of('unembed_basis_similarity', i):.4f}") for i in owned]
-    off = int((sample.get(prefix + "neuron_irrep") < 0).sum())
+    off = int((sample.get(prefix + "neuron_irrep") < 0).sum()) if sample.has(prefix + "neuron_irrep") else 0
     return rows + [(sample.name, OFF, off) + ("",) * (len(TABLE_HEAD) - 3)] * (off > 0)
 
 
