@@ -38,7 +38,10 @@ def executed(name, folder):
     NotebookClient(notebook, km=kernel, timeout=1200, resources={"metadata": {"path": folder}}).execute()
     said, pictures = [], 0
     for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
-        assert output.output_type != "error" and output.get("name") != "stderr", f"{name}: {output}"
+        if output.get("name") == "stderr":
+            assert "%|" in output.text or not output.text.strip(), f"{name}: {output.text}"  # nothing but a run's bar
+            continue
+        assert output.output_type != "error", f"{name}: {output}"
         pictures += "image/png" in output.get("data", {})
         said.append(output.get("text") or output.data["text/plain"])
     return "\n".join(said), pictures
@@ -64,7 +67,7 @@ def test_s5_taken_apart(path, folder):
     said, pictures = executed("s5-taken-apart", folder)
     assert pictures >= 6 and "accuracy 1.0" in said, said
     explained = float(said.split("explain ")[1].split("%")[0])
-    assert explained > 80, f"characters explain {explained} % of the logits"
+    assert 50 < explained < 90, f"characters explain {explained} % of the logits"
 
 
 def test_powers_and_the_right_basis(path, folder):
@@ -80,8 +83,10 @@ def test_phases_of_grokking(path, folder):
     assert pictures >= 4, said
     data = ts.load(os.path.join(folder, "phases.h5"), curves=False)
     accuracy = data.test_accuracy.median("seed")
-    assert float(accuracy.max()) == 1 and float(accuracy.min()) < 0.2, accuracy
-    assert np.isfinite(data.grokked_step).sum() > 10
+    assert float(accuracy.max()) == 1 and float(accuracy.min()) < 0.3, accuracy
+    phases = set(np.unique(data.phase.values[data.phase.values >= 0])) if data.phase.dtype.kind in "iu" else \
+        set(data.phase.values.ravel().tolist())
+    assert len(phases) == 4, phases
 
 
 if __name__ == "__main__":

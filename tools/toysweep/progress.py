@@ -7,9 +7,11 @@ import importlib.util
 import os
 import re
 import sys
+import time
 from typing import IO, Any
 
 SHARE = re.compile(r"([0-9.]+)%  (.*)")  # of the line that the program shows over and over
+SECONDS = 0.5  # between two looks of the bar: a notebook keeps each of them until the next is there
 CLEAR = "\r\x1b[K"
 
 
@@ -22,7 +24,7 @@ class Bar:
 
     def __init__(self, wanted: bool):
         self.bar: Any = None
-        self.shown = ""
+        self.shown = float("-inf")
         if wanted and is_watched() and importlib.util.find_spec("tqdm"):
             tqdm = importlib.import_module("tqdm.auto" if importlib.util.find_spec("ipywidgets") else "tqdm")
             self.bar = tqdm.tqdm(total=100, leave=False, bar_format="{percentage:3.0f}%|{bar:20}| {desc}")
@@ -37,8 +39,8 @@ class Bar:
     def show(self, line: str) -> bool:
         """Is it one of progress?"""
         found = SHARE.search(line)
-        if found and self.bar is not None and line != self.shown:
-            self.shown = line
+        if found and self.bar is not None and time.monotonic() > self.shown + SECONDS:
+            self.shown = time.monotonic()
             self.bar.set_description_str(found[2].strip(), refresh=False)
             self.bar.n = float(found[1])
             self.bar.refresh()
