@@ -1,7 +1,7 @@
 """The program from Python: where it is, and what it answers.
 
-It is the one that an argument names, or $TOYSWEEP, or the one that was installed with this package, or is built in the
-source tree that this package lies in, or on the PATH.
+It is the one that an argument names, or $TOYSWEEP, or the one that is built in the source tree that this package lies in,
+or was installed with it, or is on the PATH.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def _places() -> list[str]:
     scripts.append(os.path.join(here, "..", "bin"))  # of pip install --target
     beside = [os.path.join(here, *up, *name) for up, name in (
         (("..", ".."), ("build", "release", "toysweep")),        # the source tree
-        (("..", "..", "..", ".."), ("bin", "toysweep")))]        # PREFIX/share/toysweep/tools/toysweep
-    return [*(os.path.join(place, "toysweep") for place in scripts), *map(os.path.normpath, beside),
+        (("..", "..", "..", ".."), ("bin", "toysweep")))]        # PREFIX/share/toysweep/tools/toysweep, and a venv's lib
+    return [*map(os.path.normpath, beside), *(os.path.join(place, "toysweep") for place in scripts),
             shutil.which("toysweep") or ""]
 
 
