@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct ts_data;
+struct ts_pair_device;
 
 // Ranks that train one instance together, each the parts of a step's sums that are its own. All of them make the same
 // calls with the same arguments; all calls are collective over the team. An error: a rank is lost, and nothing that the
@@ -88,6 +89,9 @@ typedef struct ts_backend {
     ts_status (*probe)(void);
     const char *(*device)(void);     // what it runs on, for `info`
     const ts_engine *const *engines; // NULL-terminated
+
+    // Where the pairs of its networks go when they are measured (model/pair_device.h). NULL: on the processor.
+    const struct ts_pair_device *pairs;
 
     // Lines for `info` about devices and libraries, from index 0; NULL ends them. No function (NULL): none.
     const char *(*detail)(int index);

@@ -82,8 +82,9 @@ static ts_status time_case(plan *p, int index, double budget, double *seconds) {
         double measuring = ts_job_measure_seconds(&params, data, true); // what would take long is only predicted
         start = ts_clock();
         if (status == TS_OK && measuring < LONGEST_MEASURE) {
-            status =
-                ts_measure_weights(&params, data, weights, 0, TS_MEASURE_BEFORE_LAST, NULL, measures); // as all but one
+            ts_measure_help help = {.device = p->job->backend->pairs};
+            status = // as all but one
+                ts_measure_weights(&params, data, weights, 0, TS_MEASURE_BEFORE_LAST, &help, measures);
             measuring = ts_clock() - start;
         }
         *seconds = fixed + (double)steps * spent / (double)counted + (double)layout->checkpoints * measuring;
