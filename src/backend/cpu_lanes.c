@@ -150,10 +150,10 @@ static bool same_rates(const ts_adam *a, const ts_adam *b) {
 static void enter(ts_cpu_lanes *l, int lane, int instance, int64_t from) {
     const ts_cpu_training *t = l->training;
     const ts_params *params = &t->spec.params[instance];
-    ts_adam_betas betas = ts_adam_betas_of(params);
     l->instance[lane] = instance;
     move_state(l, false, lane);
     l->adam[lane] = *ts_adam_at(&t->adam[instance], params, from);
+    ts_adam_betas betas = ts_adam_betas_from(l->adam[lane].beta1, l->adam[lane].beta2);
     l->as[lane] = 0;
     while (!same_rates(&l->adam[l->as[lane]], &l->adam[lane]))
         l->as[lane]++;
