@@ -47,6 +47,7 @@ typedef struct ts_engine {
     const char *model; // NULL: any, by its definition (ts_model.define)
     bool wide;         // ranks may share the parts of its steps (ts_model_costs)
     bool shares;       // threads may
+    bool tf32x3;       // it trains instances with that precision (reference: with its own)
     int most_parts;    // that it makes of a step; 0: as many as there can be
 
     // Whether it trains instances with such parameters: NULL, or why not, as half a sentence. NULL function: all.

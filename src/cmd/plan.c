@@ -79,10 +79,11 @@ static ts_status time_case(plan *p, int index, double budget, double *seconds) {
         }
         if (status == TS_OK)
             status = engine->get_parameters(training, 0, weights);
-        double measuring = ts_job_measure_seconds(&params, data); // what would take long is only predicted
+        double measuring = ts_job_measure_seconds(&params, data, true); // what would take long is only predicted
         start = ts_clock();
         if (status == TS_OK && measuring < LONGEST_MEASURE) {
-            status = ts_measure_weights(&params, data, weights, 0, false, NULL, measures); // as all but one
+            status =
+                ts_measure_weights(&params, data, weights, 0, TS_MEASURE_BEFORE_LAST, NULL, measures); // as all but one
             measuring = ts_clock() - start;
         }
         *seconds = fixed + (double)steps * spent / (double)counted + (double)layout->checkpoints * measuring;

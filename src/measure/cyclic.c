@@ -278,6 +278,7 @@ static const ts_measure ROWS[] = {
 };
 
 const ts_family ts_family_cyclic = {
+    .name = "cyclic",
     .title = "Fourier measures of cyclic tables",
     .source = "Fourier measures: cyclic tables",
     .kind = TS_KIND_TABLE,
@@ -290,4 +291,5 @@ const ts_family ts_family_cyclic = {
     .begin = begin,
     .sums = offsetof(cyclic, sums),
     .finish = finish,
+    .needs = {&ts_family_clusters, &ts_family_group},
 };

@@ -208,6 +208,7 @@ static const ts_measure ROWS[] = {
 };
 
 const ts_family ts_family_neurons = {
+    .name = "neurons",
     .title = "Neurons by irrep, before and after the activation",
     .source = "Neurons by irrep",
     .kind = TS_KIND_TABLE,
@@ -219,4 +220,5 @@ const ts_family ts_family_neurons = {
     .add = add,
     .sums = offsetof(neurons, sums),
     .finish = finish,
+    .needs = {&ts_family_group},
 };

@@ -71,14 +71,20 @@ ts_status ts_job_save_state(const ts_job *job, const ts_unit *unit, const ts_tra
     return TS_OK;
 }
 
-double ts_job_measure_seconds(const ts_params *params, const ts_data *data) {
-    return CHECKPOINT + ts_measure_operations(params, data) / MEASURE_RATE;
+double ts_job_measure_seconds(const ts_params *params, const ts_data *data, bool full) {
+    return CHECKPOINT + ts_measure_operations(params, data, ts_measure_extent_of(false, full)) / MEASURE_RATE;
+}
+
+// Of all checkpoints.
+static double measures_seconds(const ts_params *params, const ts_data *data, const ts_record_layout *layout) {
+    double full = (double)ts_record_full(layout), losses = (double)layout->checkpoints - full;
+    return full * ts_job_measure_seconds(params, data, true) + losses * ts_job_measure_seconds(params, data, false);
 }
 
 // Predicted seconds of one slot for one instance of a case, from the operations of a step.
 static double predict(const ts_params *params, const ts_data *data, const ts_record_layout *layout, double operations) {
     return (double)ts_params_integer(params, "steps") * (STEP + operations / RATE) +
-           (double)layout->checkpoints * ts_job_measure_seconds(params, data) + INSTANCE;
+           measures_seconds(params, data, layout) + INSTANCE;
 }
 
 double ts_job_step_seconds(const ts_job *job, int case_index) {
@@ -88,11 +94,10 @@ double ts_job_step_seconds(const ts_job *job, int case_index) {
 // Those of them in steps and measures whose parts threads and ranks share.
 static double shared_seconds(const ts_job *job, int case_index, const ts_params *params) {
     const ts_data *data = job->data[case_index];
+    const ts_record_layout *layout = job->layouts[case_index];
     bool measures = data->table && ts_measure_parts(data->table->n) > 1;
     return job->steps[case_index] * job->operations[case_index] / RATE +
-           (measures
-                ? (double)job->layouts[case_index]->checkpoints * ts_measure_operations(params, data) / MEASURE_RATE
-                : 0);
+           (measures ? measures_seconds(params, data, layout) - CHECKPOINT * (double)layout->checkpoints : 0);
 }
 
 // As many as keep no more weights of earlier checkpoints than one may.
