@@ -22,6 +22,15 @@ static const char *const MORE[] = {
     "task: one_hot\nfeatures: 11\nhidden: 5\ntied: false\nhidden_activation: relu\nl1: 0.01\nsamples: 16\n",
     "task: independent\nfeatures: 9\nhidden: 4\ntarget: abs\nvalues: [-1, 1]\nbias: false\nbatch: 20\n",
     "task: tree\ndepth: 4\nhidden: 13\nbatch: exact\nimportance: {base: 0.9}\n",
+#ifndef TS_EMULATE
+    // In lanes: inputs that are in all batches and that are not, listed ones that are no binary tree.
+    "task: tree\ndepth: 3\nhidden: 5\nimportance: {base: 0.9}\n",
+    "task: tree\ndepth: 4\nhidden: 7\nbatch: 90\n",
+    "task: tree\ndepth: 3\nhidden: 3\nearly_stopping: false\nbatch: 300\n",
+    "task: tree\ndepth: 2\nbranching: 3\nhidden: 4\nbatch: 21\n",
+    "task: tree\ndepth: 1\nhidden: 1\nbatch: exact\n",
+    "task: one_hot\nfeatures: 9\nhidden: 6\nbatch: 70\noptimizer: adamw\nweight_decay: 0.1\n",
+#endif
     "task: independent\nfeatures: 9\nhidden: 4\nbatch: 30\nbinary: true\nfeature_probability: 0.1\n",
     "task: group\ngroup: S3\nembed: 5\nhidden: 66\ntrain_fraction: 0.7\n",
     "task: group\ngroup: C13\nmodel: transformer\nd_model: 6\nheads: 2\nd_head: 4\nd_mlp: 9\n",

@@ -79,6 +79,10 @@ typedef struct ts_engine {
     // Instances like this one that have to train at once to keep the device busy; valid once the backend's probe was
     // TS_OK. The units of a rank's slots hold at least that many together while there are enough. NULL: 1.
     int64_t (*fill)(const ts_params *params, const struct ts_data *data);
+
+    // Instances like this one of which a training takes so many at once, for little more than a few of them. Units hold
+    // multiples of that while there are enough for all slots. NULL: 1.
+    int (*together)(const ts_params *params, const struct ts_data *data);
 } ts_engine;
 
 // All members are needed but those that say what NULL means.

@@ -119,6 +119,7 @@ ts_coordinator_case ts_job_case(const ts_job *job, int case_index) {
         .unit_bytes = (int64_t)job->unit_bytes[case_index],
         .most_rows = most_rows(job->layouts[case_index]),
         .fill = engine->fill ? engine->fill(&params, data) : 1,
+        .together = engine->together ? engine->together(&params, data) : 1,
         .parts = job->parts[case_index],
         .ranks_only = !engine->shares,
         .shared = shared_seconds(job, case_index, &params) / job->cost[case_index],
