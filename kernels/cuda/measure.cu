@@ -23,7 +23,7 @@ __device__ __forceinline__ double largest_of_lanes(double x) {
 #pragma unroll
     for (int bit = LANES / 2; bit > 0; bit /= 2) {
         double other = __shfl_xor_sync(0xffffffffu, x, bit);
-        x = other > x ? other : x;
+        x = other > x || isnan(other) ? other : x;
     }
     return x;
 }
@@ -49,15 +49,20 @@ __device__ __forceinline__ double loss_of(ts_loss loss, double others, double la
     return behind > 0 ? behind + log(exp(-behind) + others) : log1p(others);
 }
 
-// By a warp: of logits z (count).
-__device__ __forceinline__ double loss_of_row(ts_loss loss, const double *z, int count, int label) {
-    double largest = z[label], others = 0;
-    for (int c = (int)threadIdx.x % LANES; c < count; c += LANES)
-        largest = z[c] > largest ? z[c] : largest;
-    largest = largest_of_lanes(largest);
+// By a warp: of logits z (count), the largest of which is known.
+__device__ __forceinline__ double loss_of_row(ts_loss loss, const double *z, int count, int label, double largest) {
+    double others = 0;
     for (int c = (int)threadIdx.x % LANES; c < count; c += LANES)
         others += c == label ? 0 : part_of(loss, z[c], largest);
     return loss_of(loss, sum_of_lanes(others), z[label], largest);
+}
+
+// Of all but the label; NaN if one of them is.
+__device__ __forceinline__ double largest_other(const double *z, int count, int label) {
+    double largest = -INFINITY;
+    for (int c = (int)threadIdx.x % LANES; c < count; c += LANES)
+        largest = c != label && (z[c] > largest || isnan(z[c])) ? z[c] : largest;
+    return largest_of_lanes(largest);
 }
 
 __device__ __forceinline__ double energy_of_row(const double *x, int count, double mean) {
@@ -80,21 +85,17 @@ __global__ void __launch_bounds__(THREADS) measure_facts(const ts_measure_facts 
     const double *z = w.logits + (int64_t)at * w.outputs, *h = w.h + (int64_t)at * w.hidden;
     double *facts = w.facts + (int64_t)at * TS_MEASURE_FACTS;
     int label = w.label[pair];
-    double sum = 0, other = -INFINITY, before = -INFINITY, unknown = 0;
+    double own = label >= 0 ? z[label] : NAN, sum = 0, other = largest_other(z, w.n_out, label);
+    int earlier = 0; // one that is as large
     for (int c = lane; c < w.n_out; c += LANES) {
         sum += z[c];
-        unknown += isnan(z[c]) ? 1 : 0;
-        other = c != label && z[c] > other ? z[c] : other;
-        before = c < label && z[c] > before ? z[c] : before;
+        earlier |= c < label && !(z[c] < own);
     }
     double mean = sum_of_lanes(sum) / w.n_out;
-    other = largest_of_lanes(other);
-    before = largest_of_lanes(before);
-    other = sum_of_lanes(unknown) > 0 ? NAN : other;
+    bool first = !__any_sync(0xffffffffu, earlier);
     double energy = energy_of_row(z, w.n_out, mean), hidden = energy_of_row(h, w.hidden, 0);
-    double own = label >= 0 ? z[label] : NAN;
     if (lane == 0) {
-        facts[RIGHT] = own >= other && own > before ? 1 : 0;
+        facts[RIGHT] = own >= other && first ? 1 : 0;
         facts[MEAN] = mean;
         facts[ENERGY] = energy;
         facts[HIDDEN] = hidden;
@@ -103,13 +104,16 @@ __global__ void __launch_bounds__(THREADS) measure_facts(const ts_measure_facts 
     }
     double loss = NAN;
 #pragma unroll 1
-    for (int which = CLASS_LOSS; which >= LOSS; which--) { // by all outputs, where there are more than classes
-        int count = which == LOSS ? w.outputs : w.n_out;
-        if (label >= 0 && (which == CLASS_LOSS || w.outputs > w.n_out))
-            loss = loss_of_row(w.loss, z, count, label);
+    for (int which = CLASS_LOSS; which >= LOSS && label >= 0; which--) { // by all outputs, where there are more
+        if (which == LOSS && w.outputs > w.n_out)
+            other = largest_other(z, w.outputs, label);
+        if (which == CLASS_LOSS || w.outputs > w.n_out)
+            loss = loss_of_row(w.loss, z, which == LOSS ? w.outputs : w.n_out, label, other > own ? other : own);
         if (lane == 0)
             facts[which] = loss;
     }
+    if (lane == 0 && label < 0)
+        facts[LOSS] = facts[CLASS_LOSS] = NAN;
 }
 
 // --- Sums ---
