@@ -368,6 +368,20 @@ def test_published_names_are_the_other_way_round(path, folder):
         check_equal(found, name if not layered or name[-1] != "0" else name[:-2], name)
 
 
+def test_an_instance_is_read_as_its_exported_file(path, folder):
+    """For modules of torch and TransformerLens, which are made of either."""
+    from toysweep import transformer_lens
+
+    out, exported = trained(folder), os.path.join(folder, "one.h5")
+    subprocess.run([os.environ["TOYSWEEP"], "export", out, "--instance", "2", "--format", "h5", "-o", exported], check=True,
+                   capture_output=True)
+    with ts.Results(out) as results:
+        found = transformer_lens.state_dict(transformer_lens.Instance.of(results, 2))
+    expected = transformer_lens.state_dict(exported)
+    check_equal(sorted(found), sorted(expected), "names")
+    assert all(np.array_equal(found[name], expected[name]) for name in found)
+
+
 def finals(results, instance):
     return {name: float(results.table[name][instance]) for name in ("test_loss", "test_accuracy")}
 
