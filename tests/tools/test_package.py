@@ -9,11 +9,9 @@ import io
 import os
 import pkgutil
 import re
-import signal
+import struct
 import subprocess
 import sys
-import tempfile
-import time
 import warnings
 
 from support import POWERS, TOOLS, Skipped, check_equal, main, run_sweep, write
@@ -110,9 +108,12 @@ def test_values_of_python_and_numpy_are_written_as_the_program_reads_them(path, 
     need_program()
     made = ts.sweep({"task": "tree", "lr": np.float64(1e-5), "grid": {"hidden": np.arange(2, 5), "depth": range(1, 3)}},
                     instances=np.int64(3), where="hidden <= depth + 1", steps=20)
-    check_equal(ts.plan(made)["instances"], 9, "instances")
-    made.save(os.path.join(folder, "made.yaml"))
-    check_equal(ts.plan(os.path.join(folder, "made.yaml"), set={"instances": 4})["instances"], 12, "of the file")
+    with within(folder):
+        made.save("made.yaml")
+        for sweep, instances, count in ((made, 3, 9), ("made.yaml", 4, 12)):
+            with ts.run(sweep, f"{count}.h5", set={"instances": instances}, progress=False) as results:
+                check_equal((results.count, results.resolved(0)["lr"]), (count, 1e-5), "instances, lr")
+                check_equal(sorted(set(results.table["hidden"].tolist())), [2, 3], "hidden, where")
     assert "a sweep's values are" in refusal(TypeError, lambda: ts.sweep(TREE, lr=object()))
 
 
@@ -367,6 +368,20 @@ def test_published_names_are_the_other_way_round(path, folder):
         check_equal(found, name if not layered or name[-1] != "0" else name[:-2], name)
 
 
+def test_an_instance_is_read_as_its_exported_file(path, folder):
+    """For modules of torch and TransformerLens, which are made of either."""
+    from toysweep import transformer_lens
+
+    out, exported = trained(folder), os.path.join(folder, "one.h5")
+    subprocess.run([os.environ["TOYSWEEP"], "export", out, "--instance", "2", "--format", "h5", "-o", exported], check=True,
+                   capture_output=True)
+    with ts.Results(out) as results:
+        found = transformer_lens.state_dict(transformer_lens.Instance.of(results, 2))
+    expected = transformer_lens.state_dict(exported)
+    check_equal(sorted(found), sorted(expected), "names")
+    assert all(np.array_equal(found[name], expected[name]) for name in found)
+
+
 def finals(results, instance):
     return {name: float(results.table[name][instance]) for name in ("test_loss", "test_accuracy")}
 
@@ -409,21 +424,34 @@ def test_mlflow_has_curves_and_finals(path, folder):
             assert np.allclose([point.value for point in found], group["test_loss"][row])
 
 
+def records_of(path):
+    """What Weights & Biases keeps of a run, in LevelDB's log format behind 7 bytes of its own."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    with open(path, "rb") as file:
+        data = file.read()
+    at, record = 7, b""
+    while at + 7 <= len(data):
+        if 32768 - at % 32768 < 7:  # no header fits into the block
+            at += 32768 - at % 32768
+            continue
+        _, length, kind = struct.unpack("<IHB", data[at:at + 7])
+        record = (b"" if kind in (1, 2) else record) + data[at + 7:at + 7 + length]  # 1: whole; 2, 3, 4: first to last
+        at += 7 + length
+        if kind in (1, 4):
+            yield Record.FromString(record)
+
+
 def test_wandb_has_curves_and_finals(path, folder):
-    """Offline: what it would send lies in files, which are read back."""
+    """Offline: what it would send lies in a file, which is read back."""
     need("wandb")
-    from wandb.proto import wandb_internal_pb2
-    from wandb.sdk.internal.datastore import DataStore
 
     out = trained(folder)
     with within(folder), contextlib.redirect_stdout(io.StringIO()):
         check_equal(ts.to_wandb(out, "powers", instances=[1], mode="offline", dir=folder), 1, "runs")
     logged, = [os.path.join(place, name) for place, _, names in os.walk(folder) for name in names if name.endswith(".wandb")]
-    store, steps, summary = DataStore(), {}, {}
-    store.open_for_scan(logged)
-    while (data := store.scan_data()) is not None:
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
+    steps, summary = {}, {}
+    for record in records_of(logged):
         line = {item.key or item.nested_key[0]: item.value_json for item in record.history.item}
         if "test_loss" in line:
             steps[int(line["_step"])] = float(line["test_loss"])

@@ -59,7 +59,7 @@ except ts.ProgramError as fault:
 PY
 
 echo "== with the program"
-TOYSWEEP_REQUIRE_PROGRAM=1 make_wheel whole
+TOYSWEEP_REQUIRE_PROGRAM=1 make_wheel whole -C cmake.define.TOYSWEEP_CUDA=OFF
 awk '/^```/ { if (inside) exit; inside = 1; next } inside' "$root/docs/howto/python.md" >ten.py # the page's first block
 (PATH=$PWD/whole-venv/bin:$PATH && python ten.py && toysweep --version && toysweep-plot grid.h5 -o figures)
 [[ -s heatmap.png && -s figures/index.html ]]

@@ -87,7 +87,7 @@ def to_wandb(results: Source, project: str, *, instances: Sequence[int] | None =
         with wandb.init(project=project, name=run.name, config=run.parameters,
                         **{"group": run.name.split(" ")[0], "reinit": True, **options}) as logged:
             for step, values in run.points():
-                logged.log(values, step=step)
+                logged.log(values, step=step, commit=True)
             logged.summary.update({f"final/{name}": value for name, value in run.finals.items()})
         count += 1
     return count
