@@ -329,7 +329,10 @@ static int64_t unit_rows(const ts_coordinator *c, const ts_unit *range) {
     double seconds = fmax(SHARE * ordinary_seconds(c) / slots, SHORTEST);
     double rows = cost > 0 ? seconds / cost : MOST_ROWS;
     // Units of all slots fill a GPU together, and each has a processor to measure; none takes what others could have.
-    double together = fmax(given->together, 1), fill = fmax(ceil((double)given->fill / c->setup.slots), together);
+    // What a slot trains at once it gets at once, unless that is more than each has left.
+    double together = fmax(given->together, 1), left = ordinary_seconds(c) / slots;
+    double lanes = cost > 0 ? fmin(together, left / cost) : together;
+    double fill = fmax(ceil((double)given->fill / c->setup.slots), lanes);
     double filling = fmin(fill, ceil((double)c->ordinary.rows / slots));
     rows = fmin(fmax(given->most_rows > 0 ? fmin(rows, (double)given->most_rows) : rows, filling), MOST_ROWS);
     if (given->instance_bytes > 0)
