@@ -135,6 +135,21 @@ typedef struct ts_measure_exponentials {
 } ts_measure_exponentials;
 cudaError_t ts_cuda_measure_exponentials(const ts_measure_exponentials *work, cudaStream_t stream);
 
+// Activations h (count, hidden) of pairs of a changed network (ts_pair_change), and its logits' shift added to them.
+typedef struct ts_measure_change {
+    ts_measure_pairs pairs; // of the table's own numbers
+    ts_activation activation;
+    int hidden, n_out;
+    double left_sign, right_sign, mean, deviation;
+    const double *left, *right, *shift, *keep; // (n, hidden), (n, hidden), (hidden), (hidden) or NULL
+    uint64_t seed;
+    uint32_t counter[4];        // of the noise's stream
+    double *h, *logits;         // (count, hidden), (count, n_out)
+    const double *output_shift; // (n_out)
+} ts_measure_change;
+cudaError_t ts_cuda_measure_change(const ts_measure_change *work, cudaStream_t stream);
+cudaError_t ts_cuda_measure_shift(const ts_measure_change *work, cudaStream_t stream);
+
 #ifdef __cplusplus
 }
 #endif

@@ -2,6 +2,7 @@
 // second-level cache; products are the work, and tensor cores' where cuBLAS is there (src/backend/cuda_measure.c).
 #include "device.h"
 
+#include "draw.h"
 #include "measure.h"
 
 namespace {
@@ -182,6 +183,36 @@ __global__ void __launch_bounds__(THREADS) measure_columns(const ts_measure_colu
     w.out[index] = w.from ? w.from[(w.row ? w.row[row] : row) * w.wide + from] : NAN;
 }
 
+// --- A changed network ---
+
+// Number `index` of the noise of pairs (a, ..), as ts_philox_normals has it.
+__device__ __forceinline__ double normal(const ts_measure_change &w, int a, int64_t index) {
+    uint32_t block = w.counter[0] + (uint32_t)(index / 2);
+    philox_words random = philox(w.seed, block, w.counter[1] + (uint32_t)a, w.counter[2], w.counter[3]);
+    uint64_t u = ((uint64_t)random.word[0] << 32 | random.word[1]) >> 11;
+    uint64_t v = ((uint64_t)random.word[2] << 32 | random.word[3]) >> 11;
+    double radius = sqrt(-2 * log(((double)u + 1) * 0x1p-53)), turn = 2 * ((double)v * 0x1p-53);
+    return radius * (index % 2 == 0 ? cospi(turn) : sinpi(turn));
+}
+
+__global__ void __launch_bounds__(THREADS) measure_change(const ts_measure_change w) {
+    int64_t index = (int64_t)blockIdx.x * THREADS + (int)threadIdx.x;
+    if (index >= (int64_t)w.pairs.count * w.hidden)
+        return;
+    int64_t pair = w.pairs.first + index / w.hidden;
+    int k = (int)(index % w.hidden), a = (int)(pair / w.pairs.n), b = (int)(pair % w.pairs.n);
+    double sum = w.left_sign * w.left[(int64_t)a * w.hidden + k] + w.right_sign * w.right[(int64_t)b * w.hidden + k];
+    double noise = w.deviation != 0 ? w.mean + w.deviation * normal(w, a, (int64_t)b * w.hidden + k) : 0;
+    double own = activated(w.activation, sum + w.shift[k] + noise);
+    w.h[index] = w.keep ? w.keep[k] * own : own;
+}
+
+__global__ void __launch_bounds__(THREADS) measure_shift(const ts_measure_change w) {
+    int64_t index = (int64_t)blockIdx.x * THREADS + (int)threadIdx.x;
+    if (index < (int64_t)w.pairs.count * w.n_out)
+        w.logits[index] += w.output_shift[index % w.n_out];
+}
+
 unsigned blocks(int64_t threads) {
     return (unsigned)((threads + THREADS - 1) / THREADS);
 }
@@ -200,6 +231,16 @@ cudaError_t ts_cuda_measure_product(const ts_measure_product *work, cudaStream_t
     int64_t across = (work->columns + TILE - 1) / TILE, down = (work->rows + TILE - 1) / TILE;
     return LAUNCH(measure_product, dim3((unsigned)(across * down), (unsigned)work->count), dim3(THREADS), SLAB_BYTES,
                   stream, *work);
+}
+
+cudaError_t ts_cuda_measure_change(const ts_measure_change *work, cudaStream_t stream) {
+    return LAUNCH(measure_change, dim3(blocks((int64_t)work->pairs.count * work->hidden)), dim3(THREADS), 0, stream,
+                  *work);
+}
+
+cudaError_t ts_cuda_measure_shift(const ts_measure_change *work, cudaStream_t stream) {
+    return LAUNCH(measure_shift, dim3(blocks((int64_t)work->pairs.count * work->n_out)), dim3(THREADS), 0, stream,
+                  *work);
 }
 
 cudaError_t ts_cuda_measure_columns(const ts_measure_columns *work, cudaStream_t stream) {

@@ -39,11 +39,13 @@ static void choose_sizes(ts_cuda_measured *m) {
            tables = (double)(n * (n_out + 1) * n_out * 2 * sizeof(double));
     chunk = chunk > tables ? chunk : tables;
     m->chunk_bytes = (size_t)fmin(chunk, fmin(CHUNK_BYTES, limit));
-    size_t least = sizeof(double) * (n_out + 1) * (2 * n_out + 4);
+    size_t least = sizeof(double) * (n_out + 1) * (2 * n_out + 4), one = sizeof(double) * (width + 2 * n_out + 16);
     m->chunk_bytes = m->chunk_bytes > least ? m->chunk_bytes : least;
+    m->chunk_bytes = m->chunk_bytes > one ? m->chunk_bytes : one;
     size_t out = (5 * n + pairs / 64 + 8) * (width > TS_PAIR_FACTS ? width : TS_PAIR_FACTS);
     m->out_numbers = out < OUT_BYTES / sizeof(double) ? out : OUT_BYTES / sizeof(double);
-    m->arena_bytes = 2 * m->chunk_bytes + sizeof(double) * (m->out_numbers + 5 * n * n + 4 * n) +
+    m->arena_bytes = 2 * m->chunk_bytes +
+                     sizeof(double) * (m->out_numbers + 5 * n * n + 4 * n + (2 * n + n_out + 2) * hidden + n_out) +
                      sizeof(int) * (12 * pairs + 8 * n) + (64 << 10);
 }
 
@@ -360,5 +362,6 @@ const ts_pair_device ts_cuda_pair_device = {
     .turned = turned,
     .losses = ts_cuda_measured_losses,
     .alone = ts_cuda_measured_alone,
+    .changed = ts_cuda_measured_changed,
     .mapped = ts_cuda_measured_mapped,
 };

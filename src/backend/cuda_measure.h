@@ -52,4 +52,5 @@ void ts_cuda_measured_limit(double bytes);
 ts_status ts_cuda_measured_losses(void *own, const ts_pair_corrections *corrections, const int *element,
                                   const uint8_t *split, bool hidden, double *out);
 ts_status ts_cuda_measured_alone(void *own, const ts_pair_corrections *corrections, const int *times, double *out);
+ts_status ts_cuda_measured_changed(void *own, const ts_pair_change *change, const uint8_t *split, double *out);
 ts_status ts_cuda_measured_mapped(void *own, int kinds, const int *kind, const double *matrix, double *out);

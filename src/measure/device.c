@@ -177,6 +177,11 @@ void ts_device_alone(ts_device *d, const ts_pair_corrections *corrections, const
         d->status = d->calls->alone(d->own, corrections, times, out);
 }
 
+void ts_device_changed(ts_device *d, const ts_pair_change *change, double *out) {
+    if (begins(d, out, TS_PAIR_SPLITS * TS_CHANGED_KINDS))
+        d->status = d->calls->changed(d->own, change, d->split, out);
+}
+
 double ts_device_mapped(ts_device *d, int kinds, const int *kind, const double *matrix) {
     double sum;
     if (begins(d, &sum, 1))

@@ -27,4 +27,6 @@ void ts_device_turned(ts_device *device, const int *segment, int segments, const
 void ts_device_losses(ts_device *device, const ts_pair_corrections *corrections, const int *element, bool hidden,
                       double *out);
 void ts_device_alone(ts_device *device, const ts_pair_corrections *corrections, const int *times, double *out);
+void ts_device_changed(ts_device *device, const ts_pair_change *change,
+                       double *out); // (TS_PAIR_SPLITS, TS_CHANGED_KINDS)
 double ts_device_mapped(ts_device *device, int kinds, const int *kind, const double *matrix);

@@ -3,6 +3,7 @@
 // a backend's business (ts_backend.pairs); measures (src/measure) use it by this interface alone.
 #pragma once
 
+#include "base/random.h"
 #include "model/network.h"
 
 // Known of each pair, a number each. Of one that is not in the table (label -1) those of its label are NaN.
@@ -46,6 +47,23 @@ typedef struct ts_pair_corrections {
     size_t numbers;
 } ts_pair_corrections;
 
+// A network whose hidden layer is an activation of a sum of two tables (ts_network.additive), changed: h = keep
+// activation(left_sign left[a] + right_sign right[b] + the network's shift + noise), logits are h U and its other
+// shift.
+typedef struct ts_pair_change {
+    const double *left, *right; // (n, hidden)
+    double left_sign, right_sign;
+    ts_activation activation;
+    const double *keep; // (hidden); NULL: 1
+    // Normal noise on each pair's pre-activations: of this stream, whose lane is a for the pairs (a, ..), the numbers
+    // of a row one after the other. Without: 0, 0.
+    double mean, deviation;
+    ts_philox noise;
+} ts_pair_change;
+
+// Of losses and of right answers.
+enum { TS_CHANGED_LOSS, TS_CHANGED_RIGHT, TS_CHANGED_KINDS };
+
 // Losses are added up by split: of pairs that are trained on, and of the others.
 enum { TS_PAIR_TRAIN, TS_PAIR_TEST, TS_PAIR_SPLITS };
 
@@ -72,6 +90,8 @@ typedef struct ts_pair_device {
                         bool hidden, double *out);
     // Sums out (columns) of losses of logits that are what corrections would take off, times[g, label] of each.
     ts_status (*alone)(void *own, const ts_pair_corrections *corrections, const int *times, double *out);
+    // Sums out (TS_PAIR_SPLITS, TS_CHANGED_KINDS) of a changed network, over the pairs that the table has.
+    ts_status (*changed)(void *own, const ts_pair_change *change, const uint8_t *split, double *out);
     // Sum of the losses of pairs' logits z M[kind[pair]]; matrix (kinds, n_out, n_out).
     ts_status (*mapped)(void *own, int kinds, const int *kind, const double *matrix, double *out);
 } ts_pair_device;
