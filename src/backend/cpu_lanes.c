@@ -134,10 +134,12 @@ static void move_state(const ts_cpu_lanes *l, bool out, int lane) {
         move(l, out, state_at(l, part, lane), alone + part * t->layout.padded);
 }
 
+// Of what a lane was, nothing is left that would not be finite.
 static void clear_lane(const ts_cpu_lanes *l, int lane) {
-    float *at = state_at(l, 0, lane);
     for (size_t p = 0; p < TS_ADAM_PARTS * numbers_of(l); p++)
-        at[p * lanes_of(l)] = 0;
+        l->state[p * lanes_of(l) + (size_t)lane] = 0;
+    for (size_t p = 0; p < numbers_of(l); p++)
+        l->work.gradient[p * lanes_of(l) + (size_t)lane] = 0;
 }
 
 static bool same_rates(const ts_adam *a, const ts_adam *b) {
