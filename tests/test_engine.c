@@ -109,6 +109,10 @@ static const shape SHAPES[] = {
     {TRANSFORMER "group: D9\nd_model: 19\nheads: 3\nd_head: 5\nd_mlp: 33\ntrain_fraction: 0.6\n"
                  "weight_decay: 0.3\n",
      2, true},
+    // With products on tensor cores, which take long on the emulator.
+    {GROUP "group: S3\nembed: 16\nhidden: 16\ntrain_fraction: 0.7\nlr: 1e-2\nprecision: tf32x3\n", 2, true},
+    {TRANSFORMER "group: S3\nd_model: 19\nheads: 3\nd_head: 5\nd_mlp: 70\ntrain_fraction: 0.95\nprecision: tf32x3\n", 2,
+     true},
     // Others, by the general engine.
     {TRANSFORMER "group: C5\nd_model: 9\nheads: 2\nd_head: 4\nd_mlp: 11\nlayers: 2\nbias: true\ninit_scale: 0.4\n", 20,
      true},
@@ -335,6 +339,8 @@ static const struct {
     {"d_model: 10\nheads: 1\nd_head: 7\nd_mlp: 130\n", transformer_of_rows, "W_U", 0}, // by the residual stream
     {"d_model: 64\nheads: 1\nd_head: 7\nd_mlp: 16\n", transformer_of_rows, "W_U", 0},
     {"d_model: 29\nheads: 1\nd_head: 7\nd_mlp: 16\n", transformer_of_hidden_rows, "W_out", ROWS + 3},
+    {"precision: tf32x3\nmodel: mlp\nembed: 7\nhidden: 19\n", mlp_of_rows, "W_U", 0},
+    {"precision: tf32x3\nd_model: 64\nheads: 1\nd_head: 7\nd_mlp: 16\n", transformer_of_rows, "W_U", 0},
 };
 enum { N_NETWORKS = sizeof NETWORKS / sizeof *NETWORKS };
 

@@ -58,7 +58,7 @@ static void compare(const support_instance *f, const double *expected, const dou
 
 // All of the last checkpoint, then those that are looked at in hindsight.
 static void measure(const support_instance *f, const ts_measure_help *help, double *out, double *late) {
-    assert_int_equal(ts_measure_weights(&f->params, f->data, f->initial, 5, true, help, out), TS_OK);
+    assert_int_equal(ts_measure_weights(&f->params, f->data, f->initial, 5, TS_MEASURE_LAST, help, out), TS_OK);
     assert_int_equal(ts_measure_hindsight(&f->params, f->data, f->initial, out, help, late), TS_OK);
 }
 

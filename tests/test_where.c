@@ -94,6 +94,9 @@ TEST(test_expressions_hold_as_written) {
         {"1 < hidden <= 5 < seed <= 7", true},
         {"6 < hidden < 100", false},
         {"1 < 2 == 2 < 3", true},
+        {"6 < hidden < order", false}, // what decides comes first
+        {"hidden == 4 == order", false},
+        {"tree == task == tree", true},
         {"lr == 1e-3", true},
         {"lr != 0.001", false},
         {"lr < .01 and steps >= 1e2", true},

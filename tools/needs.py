@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 
-BY_SETUP = {"numpy", "h5py", "matplotlib", "xarray", "h5netcdf", "netCDF4"}  # what tools/setup.sh installs
+BY_SETUP = {"numpy", "h5py", "matplotlib", "xarray", "h5netcdf", "netCDF4", "yaml", "tqdm"}  # what tools/setup.sh installs
 FIND = "import importlib.util as u, sys; sys.exit(any(u.find_spec(m) is None for m in sys.argv[1:]))"
 
 

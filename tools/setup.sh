@@ -67,7 +67,7 @@ has_mkfs() { # in sbin, which is not on everybody's PATH
 has_hdf5r() { command -v Rscript && Rscript -e 'library(hdf5r)'; }
 
 # --- What is needed: what it is | Debian package | how to see that it is there ------------------------------------
-modules="numpy h5py matplotlib xarray h5netcdf netCDF4"
+modules="numpy h5py matplotlib xarray h5netcdf netCDF4 yaml tqdm"
 needed=(
     "C compiler|gcc|has_command cc"
     "C library headers|libc6-dev|has_header stdio.h"
@@ -83,11 +83,12 @@ needed=(
     "OpenSSL|libssl-dev|has_library libcrypto"
     "zlib|zlib1g-dev|has_library zlib"
     "BLAS and LAPACK|libopenblas-dev|has_lapack"
-    "Python modules|python3 python3-numpy python3-h5py python3-matplotlib python3-xarray python3-h5netcdf python3-netcdf4|has_python $modules"
+    "Python modules|python3 python3-numpy python3-h5py python3-matplotlib python3-xarray python3-h5netcdf python3-netcdf4 python3-yaml python3-tqdm|has_python $modules"
 )
 if [[ $tests == yes ]]; then
     needed+=(
         "Python's venv|python3-venv|has_venv"
+        "Jupyter|python3-nbclient python3-ipykernel|has_python nbclient ipykernel"
         "cmocka|libcmocka-dev|has_library cmocka"
         "C++ compiler|g++|has_command c++"
         "HDF5 without MPI|libhdf5-dev|has_serial_hdf5"
@@ -154,7 +155,7 @@ or let Spack build the rest (the recipe for toysweep itself is in tools/spack):
   spack install cmake ninja pkgconf openmpi hdf5+mpi libyaml openssl zlib openblas
   spack load cmake ninja pkgconf openmpi hdf5+mpi libyaml openssl zlib openblas
 (and cmocka for the tests), and for the plots
-  python3 -m pip install numpy h5py matplotlib xarray h5netcdf netCDF4
+  python3 -m pip install numpy h5py matplotlib xarray h5netcdf netCDF4 PyYAML tqdm
 TEXT
 }
 

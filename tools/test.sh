@@ -78,11 +78,12 @@ check_format() {
     find src kernels tests \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' \) -print0 | xargs -0 clang-format --dry-run -Werror
 }
 
-# The CUDA kernels on the processor: tests in two orders of warps, a share of the barriers taken away in turn (a third
-# order, and all barriers, at night), what nvcc (where there is one) makes of them.
-build_emulated() { # PRESET
-    cmake --preset "$1" -DTOYSWEEP_TESTS=ON >"$logs/configure-$1.log" 2>&1 || { cat "$logs/configure-$1.log"; return 1; }
-    cmake --build "build/$1" -j "$jobs" --target cuda_tests
+# The CUDA kernels on the processor: tests in two orders of warps (a third order, the thread sanitizer, and every barrier
+# taken away in turn, at night), what nvcc (where there is one) makes of them.
+build_emulated() {
+    cmake --preset emulate -DTOYSWEEP_TESTS=ON >"$logs/configure-emulate.log" 2>&1 ||
+        { cat "$logs/configure-emulate.log"; return 1; }
+    cmake --build build/emulate -j "$jobs" --target cuda_tests
 }
 
 check_lint_cuda() {
@@ -91,13 +92,9 @@ check_lint_cuda() {
 }
 
 test_emulated() {
-    if gate "build emulate" build_emulated emulate; then
+    if gate "build emulate" build_emulated; then
         run_tests emulate -L cuda -LE nightly
         gate "lint of the CUDA backend" check_lint_cuda || true
-    fi
-    if gate "build emulate-thread" build_emulated emulate-thread; then
-        run_tests emulate-thread -L cuda -R '_forward|emulator' -E variants # ten minutes, at night
-        gate "barriers" tests/emulator/mutate.py build/emulate-thread build/emulate --every 6 || true
     fi
     gate "kernels by nvcc" tools/cuda_report.py || true
 }

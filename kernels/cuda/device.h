@@ -41,4 +41,24 @@ static cudaError_t ts_launch(void (*kernel)(Parameters...), dim3 grid, dim3 bloc
     return cudaGetLastError();
 }
 
+// --- Tensor cores ---
+
+// The nearest TF32 (10 bits after the leading one), of two the one farther from 0.
+__device__ __forceinline__ float ts_tf32(float x) {
+    unsigned bits;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+    return __uint_as_float(bits);
+}
+
+// By the whole warp: sum (16, 8) += a (16, 8) b (8, 8), of TF32 numbers. A lane holds, with g = lane / 4, t = lane % 4:
+// a (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4); b (t, g), (t + 4, g); sum (g, 2 t), (g, 2 t + 1), (g + 8, 2 t),
+// (g + 8, 2 t + 1).
+__device__ __forceinline__ void ts_tf32_multiply(float (&sum)[4], const float (&a)[4], const float (&b)[2]) {
+    asm volatile("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+                 "{%0,%1,%2,%3};"
+                 : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+                 : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])),
+                   "r"(__float_as_uint(a[3])), "r"(__float_as_uint(b[0])), "r"(__float_as_uint(b[1])));
+}
+
 #endif

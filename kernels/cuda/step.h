@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cuda_runtime_api.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -26,7 +27,8 @@ typedef struct ts_operand {
     int stride;                       // floats between rows, a multiple of TS_QUAD
 } ts_operand;
 
-// C = A B, or C = A B + `plus`. Each number is one chain of multiply-adds along the depth.
+// C = A B, or C = A B + `plus`. Each number is one chain of multiply-adds along the depth, or (`tf32x3`) sums of its
+// slabs of 8 or 16 on tensor cores, added up in their order.
 
 typedef enum ts_product_form {
     TS_PRODUCT_PLAIN,        // A (rows, depth), B (depth, columns)
@@ -38,6 +40,7 @@ typedef struct ts_product_work {
     ts_product_form form;
     int rows, columns, depth;
     int instances, parts;
+    bool tf32x3;        // each factor in two TF32 parts, on tensor cores: as accurate as float32 but for its last bits
     int part_depth;     // 0: every part has the whole depth; else part i has [i part_depth, (i + 1) part_depth)
     ts_operand a, b, c; // c is written
     const float *mask;  // NULL, or (B_TRANSPOSED) laid out as C, perhaps C itself: C is 0 where it is not > 0

@@ -48,6 +48,7 @@ typedef struct ts_engine {
     const char *model; // NULL: any, by its definition (ts_model.define)
     bool wide;         // ranks may share the parts of its steps (ts_model_costs)
     bool shares;       // threads may
+    bool tf32x3;       // it trains instances with that precision (reference: with its own)
     int most_parts;    // that it makes of a step; 0: as many as there can be
 
     // Whether it trains instances with such parameters: NULL, or why not, as half a sentence. NULL function: all.
@@ -78,6 +79,10 @@ typedef struct ts_engine {
     // Instances like this one that have to train at once to keep the device busy; valid once the backend's probe was
     // TS_OK. The units of a rank's slots hold at least that many together while there are enough. NULL: 1.
     int64_t (*fill)(const ts_params *params, const struct ts_data *data);
+
+    // Instances like this one of which a training takes so many at once, for little more than a few of them. Units hold
+    // multiples of that while there are enough for all slots. NULL: 1.
+    int (*together)(const ts_params *params, const struct ts_data *data);
 } ts_engine;
 
 // All members are needed but those that say what NULL means.

@@ -2,6 +2,7 @@
 #include "backend/backend.h"
 
 #include "model/model.h"
+#include "model/network.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -82,6 +83,8 @@ static const char NO_MODEL[] = "it has no such model";
 const char *ts_engine_refuses(const ts_engine *engine, const ts_params *params) {
     if (engine->model && strcmp(engine->model, params->schema->model->name) != 0)
         return NO_MODEL;
+    if (!engine->tf32x3 && ts_network_tf32x3(params))
+        return "precision 'tf32x3' is for the tensor cores of a GPU; use --backend cuda, or precision: float32";
     return engine->can ? engine->can(params) : NULL;
 }
 

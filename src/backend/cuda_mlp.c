@@ -33,7 +33,8 @@ static ts_status set_shape(void *handle) {
     t->embed_stride = base->layout.tensor[W_X].stride;
     t->hidden_stride = base->layout.tensor[W].stride;
     t->out_stride = base->layout.tensor[W_U].stride;
-    t->fused = ts_mlp_fused_shared(t->shape.hidden, t->shape.n_out) <= ts_cuda_properties_of()->block_shared;
+    t->fused = !ts_network_tf32x3(&base->spec.params[0]) &&
+               ts_mlp_fused_shared(t->shape.hidden, t->shape.n_out) <= ts_cuda_properties_of()->block_shared;
     t->blocks = t->fused ? ts_mlp_fused_blocks(base->pairs.count) : ts_cuda_cross_entropy_blocks(base->pairs.count);
     t->parts = t->fused ? t->blocks : (base->pairs.count - 1) / PART_PAIRS + 1;
     return TS_OK;
@@ -109,8 +110,8 @@ static ts_mlp_pairs_work pairs_work(const training *t) {
     };
 }
 
-// The pairs where they are not fused: hidden layer, logits, their gradient, dW_U in parts, the hidden layer's gradient
-// in its own place.
+// The pairs where they are not fused, as they do not fit or their products are for tensor cores: hidden layer, logits,
+// their gradient, dW_U in parts, the hidden layer's gradient in its own place.
 static void unfused(training *t) {
     ts_cuda_training *base = &t->base;
     const ts_mlp_pairs_work work = pairs_work(t);
@@ -195,6 +196,7 @@ const ts_engine ts_cuda_mlp = {
     .name = TS_FUSED,
     .help = TS_FUSED_HELP,
     .model = "mlp",
+    .tf32x3 = true,
     .can = ts_cuda_fused_can,
     .create = create,
     TS_CUDA_ENGINE_FUNCTIONS,

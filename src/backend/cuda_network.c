@@ -206,7 +206,8 @@ static void queue_step(void *handle) {
     ts_cuda_batch batch = {.weights = base->state,
                            .weights_step = weights.instance_step,
                            .pairs = base->spec.data->table ? &base->pairs : NULL,
-                           .stopped = ts_cuda_training_stopped(base)};
+                           .stopped = ts_cuda_training_stopped(base),
+                           .tf32x3 = ts_network_tf32x3(&base->spec.params[0])};
     bool several = t->pass.parts > 1;
     if (several)
         learn_parts(t, &batch);
@@ -254,6 +255,7 @@ const ts_engine ts_cuda_network = {
     .help = TS_GENERAL_HELP,
     .wide = true,
     .most_parts = TS_CUDA_MOST_PARTS,
+    .tf32x3 = true,
     .can = ts_cuda_optimiser_can,
     .create = create,
     TS_CUDA_ENGINE_FUNCTIONS,

@@ -154,6 +154,7 @@ typedef struct step {
     ts_cuda_pass_of of;
     cudaStream_t stream;
     cudaError_t error;
+    bool tf32x3; // of its products
 } step;
 
 static int rows_of(const step *s, int index) {
@@ -229,6 +230,7 @@ static void multiply(step *s, ts_product_work work) {
     work.instances = s->p->instances;
     work.parts = work.parts ? work.parts : 1;
     work.stopped = s->batch->stopped;
+    work.tf32x3 = s->tf32x3;
     if (s->error == cudaSuccess)
         s->error = ts_cuda_product(&work, s->stream);
 }
@@ -480,7 +482,7 @@ static bool is_wanted(const step *s, int index) {
 
 cudaError_t ts_cuda_pass_forward(const ts_cuda_pass *pass, const ts_cuda_batch *batch, ts_cuda_pass_of of,
                                  cudaStream_t stream) {
-    step s = {pass, batch, of, stream, cudaSuccess};
+    step s = {pass, batch, of, stream, cudaSuccess, false};
     size_t sums = (size_t)pass->instances * (size_t)pass->summed;
     if (of & TS_OF_TABLES)
         s.error = cudaMemsetAsync(pass->cleared, 0, (size_t)pass->cleared_floats * sizeof(float), stream);
@@ -509,7 +511,7 @@ static void enter_sums(step *s) {
 
 cudaError_t ts_cuda_pass_back(const ts_cuda_pass *pass, const ts_cuda_batch *batch, ts_cuda_pass_of of,
                               cudaStream_t stream) {
-    step s = {pass, batch, of, stream, cudaSuccess};
+    step s = {pass, batch, of, stream, cudaSuccess, batch->tf32x3};
     if (of == TS_OF_TABLES)
         enter_sums(&s);
     for (int i = pass->graph->count - 1; i >= 0; i--)

@@ -45,6 +45,7 @@ typedef struct ts_cuda_batch {
     const ts_cuda_pairs *pairs; // of networks that learn a table: all, or those of a part
     const int *stopped;         // (instances)
     float *sums;                // (instances, summed): of a part, or of all. NULL: there is one part
+    bool tf32x3;                // products on the way back are (ts_product_work)
 } ts_cuda_batch;
 
 // Graph and layout must outlive the pass. rows: all pairs, or samples, of a step. Free with ts_cuda_pass_free, also

@@ -92,6 +92,7 @@ static ts_status record(ts_cuda_training *t) {
     cudaError_t error = cudaStreamBeginCapture(t->stream, cudaStreamCaptureModeThreadLocal);
     if (error != cudaSuccess)
         return ts_cuda_check(error, "recording a step");
+    t->back = false;
     t->model->queue(t);
     error = cudaStreamEndCapture(t->stream, &graph);
     if (t->error != cudaSuccess)
@@ -185,6 +186,7 @@ void ts_cuda_training_multiply(ts_cuda_training *t, ts_product_work product) {
     product.instances = t->instances;
     product.parts = product.parts ? product.parts : 1;
     product.stopped = ts_cuda_training_stopped(t);
+    product.tf32x3 = t->back && ts_network_tf32x3(&t->spec.params[0]);
     if (t->error == cudaSuccess)
         t->error = ts_cuda_product(&product, t->stream);
 }
@@ -203,6 +205,7 @@ void ts_cuda_training_cross_entropy(ts_cuda_training *t, ts_operand logits, int 
     };
     if (t->error == cudaSuccess)
         t->error = ts_cuda_cross_entropy(&work, t->stream);
+    t->back = true;
 }
 
 void ts_cuda_training_update(ts_cuda_training *t, const ts_cuda_gradient *gradient) {

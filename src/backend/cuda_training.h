@@ -34,6 +34,7 @@ typedef struct ts_cuda_training {
     cudaStream_t stream;
     cudaGraphExec_t step;
     cudaError_t error; // of the step being recorded: it sticks, and further kernels are not started
+    bool back;         // that step has come to its loss
 } ts_cuda_training;
 
 // What a model brings. All get the training, which starts with a ts_cuda_training.
@@ -57,7 +58,8 @@ const int *ts_cuda_training_stopped(const ts_cuda_training *t);
 const int *ts_cuda_training_taken(const ts_cuda_training *t);
 const int *ts_cuda_training_begun(const ts_cuda_training *t);
 
-// Parts of a step, for all instances that have not stopped. A product (0 parts: one): its instances are filled in here.
+// Parts of a step, for all instances that have not stopped. A product (0 parts: one): its instances and, on the way
+// back, its precision are filled in here.
 // Logits (n_out) of the pairs become their gradient; `bad` (instances, blocks): losses that are not finite.
 void ts_cuda_training_multiply(ts_cuda_training *t, ts_product_work product);
 void ts_cuda_training_cross_entropy(ts_cuda_training *t, ts_operand logits, int blocks, int *bad);

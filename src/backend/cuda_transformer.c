@@ -461,6 +461,7 @@ const ts_engine ts_cuda_transformer = {
     .name = TS_FUSED,
     .help = TS_FUSED_HELP,
     .model = "transformer",
+    .tf32x3 = true,
     .can = ts_cuda_fused_can,
     .create = create,
     TS_CUDA_ENGINE_FUNCTIONS,

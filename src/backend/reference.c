@@ -259,6 +259,7 @@ static ts_status get_parameters(const void *handle, int instance, float *paramet
 const ts_engine ts_reference_engine = {
     .name = TS_GENERAL,
     .help = TS_GENERAL_HELP ", with any optimizer",
+    .tf32x3 = true,
     .create = create,
     .destroy = destroy,
     .state_bytes = state_bytes,

@@ -232,11 +232,12 @@ static void measures_tables(FILE *out, void (*section)(FILE *, const char *, con
     ts_listed_measure one;
     const char *title = NULL;
     for (int i = 0; ts_measures_list(i, &one); i++) {
-        char text[160];
+        char text[160], heading[160];
         if (one.title != title) {
             snprintf(text, sizeof text, "kind %s; formulas: docs/workloads.md, \"%s\"", ts_kind_name(one.kind),
                      one.source);
-            section(out, one.title, text);
+            snprintf(heading, sizeof heading, "Family %s: %s", one.family, one.title);
+            section(out, heading, text);
         }
         title = one.title;
         measure_heading(one.measure, text, sizeof text);
@@ -246,9 +247,9 @@ static void measures_tables(FILE *out, void (*section)(FILE *, const char *, con
 
 void ts_help_measures(FILE *out) {
     wrap(out, 0,
-         "Measures: what the results file holds of each instance beside its weights, by families. A case has "
-         "those of "
-         "its kind of data, as far as they mean something for it: those of irreps where the table is a group "
+         "Measures: what the results file holds of each instance beside its weights, by families, of which the keys "
+         "`measures` and `measures_every` choose (losses are always there). A case has those of its kind of data, as "
+         "far as they mean something for it: those of irreps where the table is a group "
          "or sums of "
          "powers, value_... for sums of powers, those of frequencies for cyclic and dihedral tables, of "
          "heads for "

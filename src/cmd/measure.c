@@ -75,7 +75,8 @@ static ts_status print_weights(const ts_params *params, const char *path) {
     double *measures = ts_alloc((size_t)ts_measures_total(params, data) * sizeof *measures, "measures");
     status = weights && measures ? ts_weights_read(path, model, &layout, weights) : TS_ERROR_MEMORY;
     if (status == TS_OK)
-        status = ts_measure_exact(params, data, weights, ts_params_integer(params, "steps"), true, NULL, measures);
+        status = ts_measure_exact(params, data, weights, ts_params_integer(params, "steps"), TS_MEASURE_LAST, NULL,
+                                  measures);
     if (status == TS_OK) // there is no curve before it
         ts_measures_conclude(&(ts_curves){.params = params, .data = data, .last = measures});
     if (status == TS_OK)

@@ -61,6 +61,7 @@ static const ts_measure ROWS[] = {
 };
 
 const ts_family ts_family_attention = {
+    .name = "attention",
     .title = "Attention of a transformer",
     .source = "The model: `transformer`",
     .kind = TS_KIND_TABLE,

@@ -115,6 +115,7 @@ static const ts_measure ROWS[] = {
 };
 
 const ts_family ts_family_basis = {
+    .name = "basis",
     .title = "Hidden layer and unembedding in the basis of an irrep's functions",
     .source = "Neurons by irrep",
     .kind = TS_KIND_TABLE,
@@ -124,4 +125,5 @@ const ts_family ts_family_basis = {
     .slab = offsetof(basis, slab),
     .begin = begin,
     .finish = finish,
+    .needs = {&ts_family_group},
 };

@@ -300,6 +300,7 @@ static double operations(const ts_params *params, const ts_data *data) {
 }
 
 const ts_family ts_family_clock = {
+    .name = "clock",
     .title = "Clock and pizza, of tables with tokens on a circle",
     .source = "Concentration, clock and pizza",
     .kind = TS_KIND_TABLE,

@@ -57,6 +57,7 @@ static const ts_measure ROWS[] = {
 };
 
 const ts_family ts_family_clusters = {
+    .name = "frequencies",
     .title = "Frequencies of neurons, of cyclic and dihedral tables",
     .source = "Fourier measures: cyclic tables",
     .kind = TS_KIND_TABLE,

@@ -224,6 +224,7 @@ static double operations(const ts_params *params, const ts_data *data) {
 }
 
 const ts_family ts_family_concentration = {
+    .name = "concentration",
     .title = "Fourier concentration, of tables with tokens on a circle",
     .source = "Concentration, clock and pizza",
     .kind = TS_KIND_TABLE,

@@ -262,6 +262,7 @@ static const ts_measure ROWS[] = {
 };
 
 const ts_family ts_family_cosets = {
+    .name = "cosets",
     .title = "Neurons on cosets of subgroups, of groups",
     .source = "Cosets and interventions",
     .kind = TS_KIND_TABLE,

@@ -13,6 +13,10 @@ typedef struct ts_curves {
     bool measured;       // false: the last one's weights were not finite, so that nothing is known of it
     int64_t count;       // checkpoints up to the last one; 0: only the last one's measures are known
     const int64_t *step; // (count) updates at each
+    // Each of which number was measured in full, from the first, and the last; 0: all. What a family other than that of
+    // losses follows from are those alone: they are numbered on, and the functions below are by these numbers.
+    int64_t every;
+    bool full; // set for such a family
     // Fills in the `length` numbers of the measure at `offset`, at a checkpoint.
     void (*read)(const struct ts_curves *curves, int64_t offset, int64_t length, int64_t checkpoint, double *out);
     const void *context; // of `read`
@@ -31,6 +35,9 @@ const double *ts_curve_at(const ts_curves *curves, const char *name, int64_t che
 double *ts_curve_last(const ts_curves *curves, const char *name);
 int64_t ts_curve_length(const ts_curves *curves, const char *name);
 
-// Checkpoints at which the measure's curve can be read: curves->count; 0 if nothing of it is known before the last one,
-// as in a file of a version that did not have it. What happened first cannot be said then.
+// Checkpoints at which the measure's curve can be read; 0 if nothing of it is known before the last one, as in a file
+// of a version that did not have it. What happened first cannot be said then.
 int64_t ts_curve_count(const ts_curves *curves, const char *name);
+
+// Updates at a checkpoint.
+int64_t ts_curve_step(const ts_curves *curves, int64_t checkpoint);

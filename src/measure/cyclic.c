@@ -309,6 +309,7 @@ static const ts_measure ROWS[] = {
 };
 
 const ts_family ts_family_cyclic = {
+    .name = "cyclic",
     .title = "Fourier measures of cyclic tables",
     .source = "Fourier measures: cyclic tables",
     .kind = TS_KIND_TABLE,
@@ -321,4 +322,5 @@ const ts_family ts_family_cyclic = {
     .begin = begin,
     .sums = offsetof(cyclic, sums),
     .finish = finish,
+    .needs = {&ts_family_clusters, &ts_family_group},
 };

@@ -187,6 +187,7 @@ static const ts_measure ROWS[] = {
 };
 
 const ts_family ts_family_dihedral = {
+    .name = "dihedral",
     .title = "Fourier measures of dihedral tables",
     .source = "Fourier measures: dihedral tables",
     .kind = TS_KIND_TABLE,
@@ -198,4 +199,5 @@ const ts_family ts_family_dihedral = {
     .begin = begin,
     .sums = offsetof(dihedral, sums),
     .finish = finish,
+    .needs = {&ts_family_clusters},
 };

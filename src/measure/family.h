@@ -9,6 +9,8 @@
 #include "model/network.h"
 #include "task/task.h"
 
+enum { TS_FAMILY_NEEDS = 2 };
+
 // As functions of what the hidden layer is taken apart: of a, of b, of a b.
 enum { TS_OF_A, TS_OF_B, TS_OF_PRODUCT, TS_SIDES };
 
@@ -22,6 +24,7 @@ typedef struct ts_measuring {
     ts_device *device;     // on which they are; NULL: on the processor
     int64_t step;
     bool last;           // measures of the last checkpoint are wanted
+    bool losses;         // those of TS_LOSSES alone are
     const double *final; // (ts_measures_total) of the last checkpoint, which is measured already; NULL: it is not
     const ts_measure_help *help; // NULL: nobody helps, or asks to stop
     const atomic_int *pause;     // its own: passes end early if it says stop; NULL: nobody asks
@@ -36,9 +39,13 @@ typedef struct ts_sums {
     double *total;  // (numbers), for finish and later
 } ts_sums;
 
+// Name of the families whose measures every checkpoint has, whatever a sweep chooses: one for each kind of data.
+#define TS_LOSSES "losses"
+
 // All members are needed but those that say what NULL means.
 typedef struct ts_family {
-    const char *title;
+    const char *name;       // one word, by which the key `measures` chooses it
+    const char *title;      // for people
     const char *source;     // heading of docs/workloads.md under which the formulas are
     ts_kind kind;           // of the data that it is about
     const ts_measure *rows; // NULL name ends the list
@@ -51,6 +58,9 @@ typedef struct ts_family {
     // 0 a case has not.
     int least_circles, most_circles;
     bool (*has)(const ts_data *data); // whether they mean something for a case; NULL: for every one
+    // Families whose states it asks for (ts_measuring_state), which stand above it: they are gathered where it is
+    // chosen.
+    const struct ts_family *needs[TS_FAMILY_NEEDS];
     // Operations through one chart, about; NULL: next to none.
     double (*operations)(const ts_params *params, const ts_data *data);
 

@@ -556,6 +556,7 @@ static double operations(const ts_params *params, const ts_data *data) {
 }
 
 const ts_family ts_family_final_keys = {
+    .name = "key_losses",
     .title = "Losses with the keys of the end, throughout",
     .source = "Measures with the same keys throughout",
     .kind = TS_KIND_TABLE,
@@ -570,4 +571,5 @@ const ts_family ts_family_final_keys = {
     .gather = gather,
     .sums = offsetof(final_keys, sums),
     .finish = finish,
+    .needs = {&ts_family_group, &ts_family_clusters},
 };

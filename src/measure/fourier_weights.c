@@ -222,18 +222,19 @@ static const ts_measure DIHEDRAL_ROWS[] = {
     {0},
 };
 
-#define FAMILY(rows_, charts_, circles_, title_)                                                                       \
+#define FAMILY(name_, rows_, charts_, circles_, title_)                                                                \
     {                                                                                                                  \
-        .title = title_, .source = "2-D Fourier components and weights", .kind = TS_KIND_TABLE, .rows = rows_,         \
-        .charts = charts_, .least_circles = circles_, .most_circles = circles_, .state_bytes = sizeof(weights),        \
-        .slab = offsetof(weights, slab), .begin = begin, .finish = finish,                                             \
+        .name = name_, .title = title_, .source = "2-D Fourier components and weights", .kind = TS_KIND_TABLE,         \
+        .rows = rows_, .charts = charts_, .least_circles = circles_, .most_circles = circles_,                         \
+        .state_bytes = sizeof(weights), .slab = offsetof(weights, slab), .begin = begin, .finish = finish,             \
+        .needs = {&ts_family_clusters},                                                                                \
     }
 
-const ts_family ts_family_output_weights = FAMILY(OUTPUT_ROWS, false, 1,
+const ts_family ts_family_output_weights = FAMILY("output_weights", OUTPUT_ROWS, false, 1,
                                                   "Unembedding of cyclic tables in Fourier "
                                                   "components");
 const ts_family ts_family_cyclic_weights =
-    FAMILY(CYCLIC_ROWS, true, 1, "Weights of cyclic tables in Fourier components");
-const ts_family ts_family_dihedral_weights = FAMILY(DIHEDRAL_ROWS, false, 2,
+    FAMILY("cyclic_weights", CYCLIC_ROWS, true, 1, "Weights of cyclic tables in Fourier components");
+const ts_family ts_family_dihedral_weights = FAMILY("dihedral_weights", DIHEDRAL_ROWS, false, 2,
                                                     "Weights of dihedral tables in Fourier "
                                                     "components");

@@ -57,6 +57,7 @@ static const ts_measure ROWS[] = {
 };
 
 const ts_family ts_family_geometry = {
+    .name = "directions",
     .title = "Directions of features",
     .source = "Measures of `autoencoder`",
     .kind = TS_KIND_FEATURES,

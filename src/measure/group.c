@@ -387,7 +387,7 @@ static void irrep_step(const ts_curves *curves, double *out) {
         const double *similarity = ts_curve_at(curves, "logit_similarity", k);
         for (int r = 0; r < count; r++)
             if (isnan(out[r]) && similarity[r] > PASSED)
-                out[r] = (double)curves->step[k];
+                out[r] = (double)ts_curve_step(curves, k);
     }
 }
 
@@ -494,6 +494,7 @@ static double operations(const ts_params *params, const ts_data *data) {
 }
 
 const ts_family ts_family_group = {
+    .name = "irreps",
     .title = "Irreps of a group in embeddings, hidden layer and logits",
     .source = "Measures per irrep",
     .kind = TS_KIND_TABLE,

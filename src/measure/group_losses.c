@@ -510,6 +510,7 @@ static double operations(const ts_params *params, const ts_data *data) {
 }
 
 const ts_family ts_family_group_losses = {
+    .name = "irrep_losses",
     .title = "Losses by irreps of a group",
     .source = "Measures per irrep",
     .kind = TS_KIND_TABLE,
@@ -521,4 +522,5 @@ const ts_family ts_family_group_losses = {
     .begin = begin,
     .sums = offsetof(group_losses, sums),
     .finish = finish,
+    .needs = {&ts_family_group},
 };

@@ -133,6 +133,7 @@ static const ts_measure ROWS[] = {
 };
 
 const ts_family ts_family_interventions = {
+    .name = "interventions",
     .title = "Interventions on what tokens give the hidden layer",
     .source = "Cosets and interventions",
     .kind = TS_KIND_TABLE,

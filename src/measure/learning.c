@@ -100,7 +100,7 @@ static double known_from(const ts_curves *curves, int threshold) {
     int64_t count = ts_curve_count(curves, accuracy);
     for (int64_t k = 0; k < count; k++)
         if (*ts_curve_at(curves, accuracy, k) >= known)
-            return (double)curves->step[k];
+            return (double)ts_curve_step(curves, k);
     return NAN;
 }
 
@@ -140,7 +140,7 @@ static double down_from(const ts_curves *curves) {
     for (int64_t k = 0; k < count; k++)
         if (!(*ts_curve_at(curves, "test_loss", k) <= COME_DOWN * peak))
             down = k + 1;
-    return down < count ? (double)curves->step[down] : NAN;
+    return down < count ? (double)ts_curve_step(curves, down) : NAN;
 }
 
 static void cleanup_step(const ts_curves *curves, double *out) {
@@ -187,6 +187,7 @@ static double operations(const ts_params *params, const ts_data *data) {
 }
 
 const ts_family ts_family_learning = {
+    .name = TS_LOSSES,
     .title = "Losses and accuracies of a table",
     .source = "The model: `mlp`",
     .kind = TS_KIND_TABLE,

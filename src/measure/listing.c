@@ -1,6 +1,8 @@
-// The measures of a case, kept.
+// The measures of a case, kept, and names of families.
 #include "base/memory.h"
 #include "measure/measure.h"
+
+#include <string.h>
 
 ts_status ts_measures_make_listing(const ts_params *params, const ts_data *data, ts_measure_listing **listing) {
     ts_measures m = ts_measures_of(params, data);
@@ -38,4 +40,20 @@ bool ts_measures_next_listed(ts_measures *m) {
     m->listing = own.listing;
     m->next = own.next + 1;
     return true;
+}
+
+const char *ts_measures_family(int index, unsigned *kinds) {
+    ts_listed_measure one, other;
+    for (int i = 0; ts_measures_list(i, &one); i++) {
+        bool first = true;
+        for (int k = 0; k < i && first; k++)
+            first = ts_measures_list(k, &other) && strcmp(other.family, one.family) != 0;
+        if (!first || index-- > 0)
+            continue;
+        *kinds = 0;
+        for (int k = i; ts_measures_list(k, &other); k++)
+            *kinds |= strcmp(other.family, one.family) == 0 ? 1u << other.kind : 0;
+        return one.family;
+    }
+    return NULL;
 }

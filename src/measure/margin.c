@@ -130,6 +130,7 @@ static const ts_measure ROWS[] = {
 };
 
 const ts_family ts_family_margin = {
+    .name = "margin",
     .title = "Smallest margin of a table",
     .source = "The model: `mlp`",
     .kind = TS_KIND_TABLE,

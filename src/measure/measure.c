@@ -2,6 +2,7 @@
 #include "measure/measure.h"
 
 #include "base/log.h"
+#include "measure/choice.h"
 #include "measure/dimension.h"
 #include "measure/family.h"
 #include "measure/renumbered.h"
@@ -126,7 +127,7 @@ bool ts_measures_list(int index, ts_listed_measure *out) {
     if (index >= entries())
         return false;
     const ts_family *family = ENTRIES[index].family;
-    *out = (ts_listed_measure){&ENTRIES[index].measure, family->title, family->source, family->kind};
+    *out = (ts_listed_measure){&ENTRIES[index].measure, family->name, family->title, family->source, family->kind};
     return true;
 }
 
@@ -143,6 +144,7 @@ bool ts_measure_is_matrix(const ts_measure *measure) {
 
 // --- The measures of a case ---
 
+// Whether the family can be measured of a case.
 static bool has_family(const ts_data *data, const ts_family *family, int chart) {
     bool of_kind = family->kind == TS_KIND_TABLE ? data->table != NULL : data->features != NULL;
     bool has_chart = !family->charts || (data->symmetry && chart < data->symmetry->charts);
@@ -166,13 +168,14 @@ bool ts_measures_next(ts_measures *m) {
     m->length = 0;
     while (m->length == 0 && m->next < entries()) {
         const entry *e = &ENTRIES[m->next++];
-        if (!has_family(m->data, e->family, e->chart))
+        if (!ts_family_is_chosen(m->params, e->family) || !has_family(m->data, e->family, e->chart))
             continue;
         m->measure = &e->measure;
         m->family = e->family;
         m->chart = e->chart;
         m->prefix = CHARTS[e->chart].prefix;
         m->hindsight = e->family->hindsight != NULL;
+        m->always = ts_family_is_losses(e->family);
         m->length = 1;
         for (int d = 0; d < TS_MEASURE_DIMENSIONS; d++) {
             const char *dimension = e->measure.dimension[d];
@@ -235,11 +238,30 @@ static ts_sums *sums_of(const states *s, int f, int c) {
     return s->of[f][c] && FAMILIES[f]->sums ? (ts_sums *)(void *)((char *)s->of[f][c] + FAMILIES[f]->sums) : NULL;
 }
 
+// Whether measures of the family are wanted.
+static bool wants_family(const ts_measuring *measuring, const ts_family *family) {
+    bool now = measuring->final ? family->hindsight != NULL : !measuring->losses || ts_family_is_losses(family);
+    return now && ts_family_is_chosen(measuring->params, family);
+}
+
+// Which families are gathered: with those that are wanted the ones whose states they ask for.
+static void choose_families(const ts_measuring *measuring, bool gathered[N_FAMILIES]) {
+    memset(gathered, 0, N_FAMILIES * sizeof *gathered);
+    for (int f = N_FAMILIES - 1; f >= 0; f--) {
+        gathered[f] = gathered[f] || wants_family(measuring, FAMILIES[f]);
+        for (int i = 0; i < TS_FAMILY_NEEDS && FAMILIES[f]->needs[i] && !measuring->final; i++)
+            if (gathered[f] && has_family(measuring->data, FAMILIES[f], 0))
+                gathered[index_of(FAMILIES[f]->needs[i])] = true;
+    }
+}
+
 static ts_status begin_families(const ts_measuring *measuring, states *s) {
     ts_status status = TS_OK;
+    bool gathered[N_FAMILIES];
+    choose_families(measuring, gathered);
     for (int f = 0; f < N_FAMILIES; f++)
         for (int c = 0; c < (FAMILIES[f]->charts ? TS_MAX_CHARTS : 1) && status == TS_OK; c++)
-            if (has_family(measuring->data, FAMILIES[f], c) && (!measuring->final || FAMILIES[f]->hindsight)) {
+            if (gathered[f] && has_family(measuring->data, FAMILIES[f], c)) {
                 s->of[f][c] = ts_alloc_zero(1, FAMILIES[f]->state_bytes, FAMILIES[f]->title);
                 status = s->of[f][c] ? FAMILIES[f]->begin(measuring, c, s->of[f][c]) : TS_ERROR_MEMORY;
             }
@@ -448,22 +470,32 @@ static ts_status open_and_measure(ts_measuring *measuring, const float *narrow, 
     return status;
 }
 
+static ts_measuring measuring_of(const ts_params *params, const ts_data *data, int64_t step, ts_measure_extent extent,
+                                 const ts_measure_help *help) {
+    return (ts_measuring){.params = params,
+                          .data = data,
+                          .step = step,
+                          .last = extent == TS_MEASURE_LAST,
+                          .losses = extent == TS_MEASURE_LOSSES,
+                          .help = help};
+}
+
 ts_status ts_measure_network(const ts_params *params, const ts_data *data, const ts_network *network, int64_t step,
-                             bool last, const ts_measure_help *help, double *out) {
-    ts_measuring measuring = {
-        .params = params, .data = data, .network = network, .step = step, .last = last, .help = help};
+                             ts_measure_extent extent, const ts_measure_help *help, double *out) {
+    ts_measuring measuring = measuring_of(params, data, step, extent, help);
+    measuring.network = network;
     return measure(&measuring, TS_OK, out);
 }
 
 ts_status ts_measure_weights(const ts_params *params, const ts_data *data, const float *parameters, int64_t step,
-                             bool last, const ts_measure_help *help, double *out) {
-    ts_measuring measuring = {.params = params, .data = data, .step = step, .last = last, .help = help};
+                             ts_measure_extent extent, const ts_measure_help *help, double *out) {
+    ts_measuring measuring = measuring_of(params, data, step, extent, help);
     return open_and_measure(&measuring, parameters, NULL, out);
 }
 
 ts_status ts_measure_exact(const ts_params *params, const ts_data *data, const double *parameters, int64_t step,
-                           bool last, const ts_measure_help *help, double *out) {
-    ts_measuring measuring = {.params = params, .data = data, .step = step, .last = last, .help = help};
+                           ts_measure_extent extent, const ts_measure_help *help, double *out) {
+    ts_measuring measuring = measuring_of(params, data, step, extent, help);
     return open_and_measure(&measuring, NULL, parameters, out);
 }
 
@@ -476,37 +508,19 @@ ts_status ts_measure_hindsight(const ts_params *params, const ts_data *data, con
 bool ts_measures_hindsight(const ts_params *params, const ts_data *data) {
     bool any = false;
     for (int f = 0; f < N_FAMILIES; f++)
-        any = any || (FAMILIES[f]->hindsight && has_family(data, FAMILIES[f], 0) && FAMILIES[f]->hindsight(params));
+        any = any || (FAMILIES[f]->hindsight && ts_family_is_chosen(params, FAMILIES[f]) &&
+                      has_family(data, FAMILIES[f], 0) && FAMILIES[f]->hindsight(params));
     return any;
 }
 
-// Of the families that take most, about: of each chart those of irreps, and those of circles.
-double ts_measure_bytes(const ts_params *params, const ts_data *data) {
-    enum { TABLES = 256000000 }; // bytes of irreps' factors (corrections.c)
-    if (!data->table)
-        return 0;
-    int order = data->table->n, circles = data->symmetry ? data->symmetry->circles : 0;
-    int hidden = (int)params->schema->model->width(params, "neuron"),
-        charts = data->symmetry ? data->symmetry->charts : 0;
-    double n = order, wide = n * hidden, square = n * n;
-    double sums = charts * (4 * wide + 2 * square + (circles == 1 ? 5 : circles * 7) * wide);
-    double on_circle = data->place ? 1 : 0, subgroups = data->subgroups ? data->subgroups->count : 0;
-    sums += on_circle * (square + 2 * wide);
-    double irreps = data->symmetry ? data->symmetry->irreps->count : 0;
-    double families = charts * (14 * wide + 24 * square + fmin(2 * irreps * square, TABLES / 8.0));
-    families += 4 * irreps * n + 4 * square; // of a thread, in group_losses.c
-    families += on_circle * (3 * square + 4 * wide) + 2 * subgroups * hidden + 14 * wide; // interventions: 10 tables
-    double at_once = 2 + log2(ts_measure_parts(order));                                   // and the total
-    bool residual = params->schema->model->width(params, "head") > 0;
-    families += circles == 2 ? fmin(square * n, 16e6) : 0; // all logits (pairs.c)
-    return sizeof(double) * (at_once * sums + families) + ts_rows_bytes(order, data->table->n_out, hidden, residual);
-}
-
-double ts_measure_operations(const ts_params *params, const ts_data *data) {
+double ts_measure_operations(const ts_params *params, const ts_data *data, ts_measure_extent extent) {
     double operations = 0;
+    bool gathered[N_FAMILIES];
+    ts_measuring measuring = measuring_of(params, data, 0, extent, NULL);
+    choose_families(&measuring, gathered);
     for (int f = 0; f < N_FAMILIES; f++)
         for (int c = 0; c < (FAMILIES[f]->charts ? TS_MAX_CHARTS : 1); c++)
-            if (has_family(data, FAMILIES[f], c) && FAMILIES[f]->operations)
+            if (gathered[f] && has_family(data, FAMILIES[f], c) && FAMILIES[f]->operations)
                 operations += FAMILIES[f]->operations(params, data);
     return operations;
 }

@@ -22,10 +22,15 @@ enum { TS_MAX_MEASURES = 512, TS_MEASURE_NAME_BYTES = 64, TS_MEASURE_MOST = 1 <<
 // Every measure there is, the `index`th; false: there are no more. Those of a family follow each other.
 typedef struct ts_listed_measure {
     const ts_measure *measure;
-    const char *title, *source; // of its family; heading of docs/workloads.md with the formulas
+    const char *family, *title; // name and title of its family
+    const char *source;         // heading of docs/workloads.md with the formulas
     ts_kind kind;
 } ts_listed_measure;
 bool ts_measures_list(int index, ts_listed_measure *out);
+
+// Names of families, as the key `measures` chooses them, each once, in the list's order: the `index`th. *kinds: bits 1
+// << ts_kind of the kinds of data that it is about. NULL: there are no more.
+const char *ts_measures_family(int index, unsigned *kinds);
 
 // Whether it is one: of the last checkpoint alone, with two dimensions and more.
 bool ts_measure_is_matrix(const ts_measure *measure);
@@ -33,7 +38,8 @@ bool ts_measure_is_matrix(const ts_measure *measure);
 // Whether a case of that kind may have a measure of that name.
 bool ts_measures_of_kind(ts_kind kind, const char *name);
 
-// The measures of a case one after the other, as their numbers lie in what ts_measure_weights writes:
+// The measures of a case that its sweep chooses (key `measures`) one after the other, as their numbers lie in what
+// ts_measure_weights writes:
 //     ts_measures m = ts_measures_of(params, data);
 //     while (ts_measures_next(&m))
 //         ... m.measure, at m.offset ...
@@ -48,6 +54,7 @@ typedef struct ts_measures {
     int chart;          // of the symmetry, through which the family looks
     const char *prefix; // that it gives to names
     bool hindsight;     // its family is measured by ts_measure_hindsight too
+    bool always;        // every checkpoint has it: its family is that of losses
     int next;
     const struct ts_measure_listing *listing; // NULL: they are found as they are asked for
 } ts_measures;
@@ -79,15 +86,22 @@ int64_t ts_measures_total(const ts_params *params, const ts_data *data);
 // and sums of its own, less than this; all sums together are no more than there are parts.
 double ts_measure_bytes(const ts_params *params, const ts_data *data);
 
+// What is wanted of a checkpoint: everything but what the last one has; that, too; losses alone, as between the
+// checkpoints that the key `measures_every` measures in full.
+typedef enum ts_measure_extent { TS_MEASURE_BEFORE_LAST, TS_MEASURE_LAST, TS_MEASURE_LOSSES } ts_measure_extent;
+static inline ts_measure_extent ts_measure_extent_of(bool last, bool full) {
+    return last ? TS_MEASURE_LAST : full ? TS_MEASURE_BEFORE_LAST : TS_MEASURE_LOSSES;
+}
+
 // All measures of `parameters`, in the layout of the case's model, after `step` updates. `out`: (ts_measures_total).
-// `last`: also those of the last checkpoint, else they are NaN, as are those that follow from curves. All are NaN if
-// a weight is not finite. help: NULL: nobody helps, or asks to stop. TS_STOPPED: `out` is of no use.
+// What is not wanted is NaN, as are those that follow from curves. All are NaN if a weight is not finite. help: NULL:
+// nobody helps, or asks to stop. TS_STOPPED: `out` is of no use.
 ts_status ts_measure_weights(const ts_params *params, const ts_data *data, const float *parameters, int64_t step,
-                             bool last, const ts_measure_help *help, double *out);
+                             ts_measure_extent extent, const ts_measure_help *help, double *out);
 
 // The same of weights that float32 does not hold: other programs' (weights/weights_reader.h).
 ts_status ts_measure_exact(const ts_params *params, const ts_data *data, const double *parameters, int64_t step,
-                           bool last, const ts_measure_help *help, double *out);
+                           ts_measure_extent extent, const ts_measure_help *help, double *out);
 
 // Those that depend on what was found at the last checkpoint (`final`, its measures), of the weights of an earlier one;
 // all others are NaN. Otherwise as ts_measure_weights.
@@ -99,7 +113,7 @@ bool ts_measures_hindsight(const ts_params *params, const ts_data *data);
 
 // The same as ts_measure_weights of a network that is at hand (model/network.h), all of whose weights are finite.
 ts_status ts_measure_network(const ts_params *params, const ts_data *data, const struct ts_network *network,
-                             int64_t step, bool last, const ts_measure_help *help, double *out);
+                             int64_t step, ts_measure_extent extent, const ts_measure_help *help, double *out);
 
 // Operations of one such call, about.
-double ts_measure_operations(const ts_params *params, const ts_data *data);
+double ts_measure_operations(const ts_params *params, const ts_data *data, ts_measure_extent extent);

@@ -214,6 +214,7 @@ static const ts_measure ROWS[] = {
 };
 
 const ts_family ts_family_neurons = {
+    .name = "neurons",
     .title = "Neurons by irrep, before and after the activation",
     .source = "Neurons by irrep",
     .kind = TS_KIND_TABLE,
@@ -226,4 +227,5 @@ const ts_family ts_family_neurons = {
     .gather = gather,
     .sums = offsetof(neurons, sums),
     .finish = finish,
+    .needs = {&ts_family_group},
 };

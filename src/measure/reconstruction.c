@@ -165,6 +165,7 @@ static const ts_measure ROWS[] = {
 };
 
 const ts_family ts_family_reconstruction = {
+    .name = TS_LOSSES,
     .title = "Losses of reconstructed features",
     .source = "Measures of `autoencoder`",
     .kind = TS_KIND_FEATURES,

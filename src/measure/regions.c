@@ -219,6 +219,7 @@ static const ts_measure ROWS[] = {
 };
 
 const ts_family ts_family_regions = {
+    .name = "regions",
     .title = "Dihedral tables by region",
     .source = "Fourier measures: dihedral tables",
     .kind = TS_KIND_TABLE,

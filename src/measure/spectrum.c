@@ -243,6 +243,7 @@ static const ts_measure DIHEDRAL_ROWS[] = {
 };
 
 const ts_family ts_family_cyclic_spectrum = {
+    .name = "cyclic_spectrum",
     .title = "2-D Fourier components of cyclic tables",
     .source = "2-D Fourier components and weights",
     .kind = TS_KIND_TABLE,
@@ -259,6 +260,7 @@ const ts_family ts_family_cyclic_spectrum = {
 };
 
 const ts_family ts_family_dihedral_spectrum = {
+    .name = "dihedral_spectrum",
     .title = "2-D Fourier components of dihedral tables",
     .source = "2-D Fourier components and weights",
     .kind = TS_KIND_TABLE,

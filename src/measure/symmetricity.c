@@ -137,6 +137,7 @@ static const ts_measure ROWS[] = {
 };
 
 const ts_family ts_family_symmetricity = {
+    .name = "gradients",
     .title = "Gradients by embeddings, of tables of up to 256 elements",
     .source = "Concentration, clock and pizza",
     .kind = TS_KIND_TABLE,

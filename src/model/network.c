@@ -20,6 +20,7 @@
 
 const char *const ts_network_losses[] = {
     [TS_CROSS_ENTROPY] = "cross_entropy", [TS_MSE] = "mse", [TS_STABLEMAX] = "stablemax", NULL};
+const char *const ts_network_precisions[] = {"float32", "tf32x3", NULL};
 const char *const ts_network_inits[] = {TS_INIT_NAMES, NULL};
 
 static const ts_activation ACTIVATIONS[] = {TS_RELU, TS_SQUARE, TS_CUBE, TS_ABSOLUTE, TS_GELU, TS_TANH, TS_IDENTITY};
@@ -37,6 +38,10 @@ static int choice_of(const ts_params *params, const char *key, const char *const
 
 ts_loss ts_network_loss(const ts_params *params) {
     return (ts_loss)choice_of(params, "loss", ts_network_losses);
+}
+
+bool ts_network_tf32x3(const ts_params *params) {
+    return choice_of(params, "precision", ts_network_precisions) == 1;
 }
 
 ts_activation ts_network_activation(const ts_params *params) {

@@ -28,6 +28,9 @@
      "list, as [17, 25] or [sign, standard]"},                                                               \
     {"init_seed", TS_INTEGER, "-1", -1, 0x1p53, NULL, TS_DRAWS,                                               \
      "Seed of the initial weights; -1: the instance's seed"},                                                \
+    {"precision", TS_NAME, "float32", 0, 0, ts_network_precisions, TS_LATER | TS_SHAPES,                     \
+     "Of products on the way back from the loss: float32, or tf32x3 (cuda alone: on tensor cores, each factor in " \
+     "two TF32 parts). The way forward, on whose logits small losses depend, is in float32"},                \
     {"loss", TS_NAME, "cross_entropy", 0, 0, ts_network_losses, TS_LATER | TS_SHAPES | TS_DEFINES,           \
      "What is made small, a mean over the training pairs: cross_entropy, mse (squared distance to the one-hot label), " \
      "or stablemax (cross-entropy with s(z) = z + 1, or 1 / (1 - z) for z < 0, in place of exp)"}
@@ -43,11 +46,13 @@
 // clang-format on
 
 extern const char *const ts_network_losses[];      // ts_loss by name
+extern const char *const ts_network_precisions[];  // float32, tf32x3
 extern const char *const ts_network_activations[]; // those of ts_network_activation
 extern const char *const ts_network_inits[];       // TS_INIT_NAMES
 
 // What these keys say; of a model without them their default.
 ts_loss ts_network_loss(const ts_params *params);
+bool ts_network_tf32x3(const ts_params *params);
 ts_activation ts_network_activation(const ts_params *params);
 ts_activation ts_network_activation_by(const ts_params *params, const char *key); // of another key with these choices
 bool ts_network_starts(const ts_params *params, const char *init);                // whether `init` is this

@@ -32,6 +32,11 @@ const ts_key ts_common_keys[] = {
      "Steps at which everything is measured: {log: N}, {every: N} or a list; the last step is always one"},
     {"save", TS_NAME, "final", 0, 0, SAVE, true,
      "Weights kept in the results file; state: final ones, and all that a run with more steps goes on from (--reuse)"},
+    {"measures", TS_WORDS, "all", 0, 0, NULL, TS_LATER | TS_SHAPES,
+     "What is measured beside losses and accuracies: all, losses (nothing), or a list of families, as [irreps, cosets] "
+     "(toysweep help measures)"},
+    {"measures_every", TS_INTEGER, "1", 1, 1e6, NULL, TS_LATER | TS_SHAPES,
+     "K: every K-th checkpoint, from the first, and the last are measured in full, the others for losses alone"},
     {TS_INIT_FROM, TS_WEIGHTS, "", 0, 0, NULL, TS_LATER,
      "Initial weights: a file of weights (HDF5, safetensors), or an instance of a results file, {file: FILE, instance: "
      "I, step: S}; none: drawn"},

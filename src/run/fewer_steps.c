@@ -96,10 +96,12 @@ static bool any_fewer(const search *s) {
 
 // --- Whether they can go on ---
 
-// The first step before the end of the one at which the other is measured and it is not. -1: there is none.
+// The first step before the end of the one at which the other is measured, or measured in full, and it is not. -1:
+// there is none.
 static ts_status compare_checkpoints(const ts_params *then, const ts_params *now, int64_t *astray) {
     const ts_params *of[2] = {then, now};
     int64_t count[2], *step[2], t = 0, end = ts_params_integer(then, "steps");
+    int64_t every = ts_params_integer(now, "measures_every"); // the same of both
     *astray = -1;
     for (int i = 0; i < 2; i++) {
         const ts_numbers *value = ts_params_numbers(of[i], "checkpoints");
@@ -111,7 +113,8 @@ static ts_status compare_checkpoints(const ts_params *then, const ts_params *now
     for (int64_t k = 0; k < count[1] && step[1][k] < end && *astray < 0; k++) {
         while (t < count[0] && step[0][t] < step[1][k])
             t++;
-        if (t == count[0] || step[0][t] != step[1][k])
+        bool full = k % every == 0;
+        if (t == count[0] || step[0][t] != step[1][k] || (full && t % every != 0))
             *astray = step[1][k];
     }
     ts_status status = step[0] && step[1] ? TS_OK : TS_ERROR_MEMORY;
@@ -248,6 +251,7 @@ static void explain(const search *s, const char *file, verdict why, ts_text *out
     ts_sweep_params(s->then, s->first[why][1], &then);
     int64_t more = ts_params_integer(&now, "steps"), fewer = ts_params_integer(&then, "steps"), astray;
     const ts_numbers *checkpoints = ts_params_numbers(&now, "checkpoints");
+    bool parts = ts_params_integer(&now, "measures_every") > 1;
     ts_text value = {0};
     ts_value_text(&now.value[ts_schema_find(now.schema, "checkpoints")], &value);
     ts_text_addf(out,
@@ -267,9 +271,10 @@ static void explain(const search *s, const char *file, verdict why, ts_text *out
                      ts_text_get(&value), (long long)fewer);
     else if (compare_checkpoints(&then, &now, &astray) == TS_OK)
         ts_text_addf(out,
-                     "it was not measured at step %lld, as 'checkpoints: %s' has it; give of those before step %lld "
-                     "only some that the file has",
-                     (long long)astray, ts_text_get(&value), (long long)fewer);
+                     "it was not measured%s at step %lld, as 'checkpoints: %s' has it; give of those before step %lld "
+                     "only some that the file has%s",
+                     parts ? " in full" : "", (long long)astray, ts_text_get(&value), (long long)fewer,
+                     parts ? " in full, or all of them" : "");
     ts_text_free(&value);
 }
 

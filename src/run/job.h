@@ -42,8 +42,11 @@ void ts_job_free(ts_job *job);
 // Saves a unit's state. If that is not possible it warns, and the run goes on: only a lost device is an error.
 ts_status ts_job_save_state(const ts_job *job, const ts_unit *unit, const ts_trainer *trainer);
 
-// Predicted seconds of one measured checkpoint of one instance.
-double ts_job_measure_seconds(const ts_params *params, const struct ts_data *data);
+// Predicted seconds of one checkpoint of one instance, measured in full or for its losses alone.
+double ts_job_measure_seconds(const ts_params *params, const struct ts_data *data, bool full);
+
+// Predicted seconds of an instance beside its steps and checkpoints.
+double ts_job_fixed_seconds(const ts_params *params);
 
 // Predicted seconds of one step of one instance of a case, on one slot.
 double ts_job_step_seconds(const ts_job *job, int case_index);

@@ -176,7 +176,7 @@ static ts_status review(remeasure *r, int case_index, const ts_params *params, i
     const ts_record_layout *layout = r->layouts[case_index];
     ts_record_get_final(layout, record, r->scratch);
     for (int64_t k = 0; k < last && layout->hindsight; k++) {
-        if (!ts_record_get_weights(layout, k, record, r->parameters))
+        if (!ts_record_is_full(layout, k) || !ts_record_get_weights(layout, k, record, r->parameters))
             continue;
         ts_status status =
             ts_measure_hindsight(params, r->data[case_index], r->parameters, r->scratch, &r->help, r->measures);
@@ -208,8 +208,9 @@ static ts_status measure_row(remeasure *r, int case_index, int64_t index, const 
         bool at_end = done && k == last;
         if (!ts_record_get_weights(layout, k, record, r->parameters))
             continue;
+        ts_measure_extent extent = ts_measure_extent_of(at_end, ts_record_is_full(layout, k));
         ts_status status =
-            ts_measure_weights(&params, data, r->parameters, layout->step[k], at_end, &r->help, r->measures);
+            ts_measure_weights(&params, data, r->parameters, layout->step[k], extent, &r->help, r->measures);
         if (status != TS_OK)
             return status;
         ts_record_put_measures(layout, k, at_end, r->measures, record);
@@ -409,7 +410,7 @@ static ts_status measure_end(remeasure *r, char *record) {
     ts_case_params(r->sweep, 0, 0, &params);
     int64_t steps = ts_params_integer(&params, "steps"), last = checkpoint_at(layout, steps);
     ts_record_reset(layout, record);
-    ts_status status = ts_measure_exact(&params, r->data[0], r->exact, steps, true, NULL, r->measures);
+    ts_status status = ts_measure_exact(&params, r->data[0], r->exact, steps, TS_MEASURE_LAST, NULL, r->measures);
     if (status != TS_OK)
         return status;
     conclude(r, 0, &params, last, record);

@@ -1,8 +1,9 @@
-// Whether a case has values that its schema alone does not refuse: `keys` that are no irreps of its table, keys of
-// earlier versions, and a `stop` without pairs to test. See spec.h.
+// Whether a case has values that its schema alone does not refuse: `keys` that are no irreps of its table, `measures`
+// of other data, keys of earlier versions, and a `stop` without pairs to test. See spec.h.
 #include "base/memory.h"
 #include "model/network.h"
 #include "sweep/cursor.h"
+#include "sweep/measures.h"
 #include "sweep/nearest.h"
 #include "sweep/spec.h"
 #include "task/data.h"
@@ -125,12 +126,17 @@ ts_status ts_spec_check_keys(ts_spec *spec, bool trains) {
     const ts_sweep *sweep = spec->sweep;
     ts_cursor cursor;
     ts_status status = TS_OK;
+    unsigned kinds = 0; // bits
+    for (int c = 0; c < sweep->n_cases; c++)
+        kinds |= 1u << sweep->cases[c].schema->task->kind;
     ts_cursor_start(&cursor, sweep);
     for (int c = 0; c < sweep->n_cases && (status == TS_OK || status == TS_ERROR_USER); c++) {
         ts_cursor_seek(&cursor, ts_sweep_point(sweep, sweep->cases[c].instance[0]));
         ts_status one = trains ? check_retired(spec, &cursor) : TS_OK;
         if (one == TS_OK)
             one = check_case(spec, &cursor);
+        if (one == TS_OK)
+            one = ts_measures_check_kinds(spec->faults, line_of(spec, &cursor, "measures"), &cursor.params, kinds);
         if (one == TS_OK && trains)
             one = check_stop(spec, &cursor, &sweep->cases[c]);
         status = one == TS_OK ? status : one;

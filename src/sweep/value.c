@@ -3,6 +3,7 @@
 
 #include "sweep/initial_values.h"
 #include "sweep/input_file.h"
+#include "sweep/measures.h"
 #include "sweep/nearest.h"
 #include "sweep/numbers.h"
 #include "sweep/series.h"
@@ -136,6 +137,8 @@ static ts_status spell(ts_value_reader *reader, const ts_key *key, ts_value *val
 static ts_status read_checked(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, ts_value *value) {
     char message[1024];
     ts_status status = read_one(reader, key, node, value);
+    if (status == TS_OK && key->type == TS_WORDS)
+        return ts_measures_check(reader, key, node, value->name);
     if (status != TS_OK || (key->type != TS_NAME && key->type != TS_FILE))
         return status;
     if (!ts_task_check_value(key, value, !reader->filtered, message, sizeof message))

@@ -1,6 +1,6 @@
-// The compiler: tokens into steps, by two stacks, of what is known of finished parts and of operators that wait.
+// The parser of `where` expressions: tokens into a tree whose nodes know what they give.
 #include "sweep/where.h"
-#include "sweep/where_code.h"
+#include "sweep/where_tree.h"
 
 #include "base/memory.h"
 #include "model/model.h"
@@ -11,64 +11,42 @@
 
 #include <string.h>
 
-enum { MAX_PENDING = 100 };
+// An expression is read, and run, by functions that call themselves: so it is bounded.
+enum { MAX_DEPTH = 100, MAX_NODES = 4096 };
 
-// What a part of the expression is known to give.
-typedef enum part_type { IS_NUMBER, IS_BOOL, IS_NAME, IS_TEXT } part_type; // IS_TEXT: a word or string, not a key
-
-typedef struct part {
-    part_type type;
-    int step;         // that pushes it, if it is a single one; -1
-    const char *word; // as written, if it is a bare word or a string
-    bool quoted;
-    const ts_key *key; // if it is a key
-} part;
-
-// An operator that waits for its right side.
-typedef struct pending {
-    ts_where_token op;
-    bool continues; // comparison: second of a chain
-    int jump;       // and, or: the step that jumps over the right side
-} pending;
-
-typedef struct compiler {
+typedef struct parser {
     ts_where *where;
     const ts_key *const *keys;
     int n_keys;
-    const char *at;
-    pending pending[MAX_PENDING];
-    int n_pending;
-    part part[TS_WHERE_STACK];
-    int n_parts;
-    ts_where_step step[TS_WHERE_STEPS];
-    int steps;
-    ts_where_quantity quantity[TS_WHERE_QUANTITIES];
-    int quantities;
-} compiler;
+    const char *at;       // behind the token
+    ts_where_token token; // that is looked at
+    int nodes, depth;
+    ts_status status; // of the first fault, after which functions return NULL
+} parser;
 
-// --- Steps and parts ---
+// --- Nodes ---
 
-static ts_status add_step(compiler *c, ts_where_step step) {
-    if (c->steps == TS_WHERE_STEPS)
-        return ts_fail(TS_ERROR_USER, "the expression is too long; use a list of several");
-    c->step[c->steps++] = step;
-    return TS_OK;
+static ts_where_node *refuse(parser *p, ts_status fault) {
+    p->status = fault;
+    return NULL;
 }
 
-static ts_status add_part(compiler *c, part p) {
-    // One place is left for what a chain of comparisons keeps.
-    if (c->n_parts + 2 > TS_WHERE_STACK)
-        return ts_fail(TS_ERROR_USER, "the expression is nested too deeply; use a list of several");
-    c->part[c->n_parts++] = p;
-    return TS_OK;
+static ts_where_node *make(parser *p, ts_where_node node) {
+    if (p->nodes++ == MAX_NODES)
+        return refuse(p, ts_fail(TS_ERROR_USER, "the expression is too long; use a list of several"));
+    ts_where_node *made = ts_arena_take(&p->where->arena, 1, sizeof *made);
+    if (!made)
+        return refuse(p, TS_ERROR_MEMORY);
+    *made = node;
+    return made;
 }
 
-static ts_status unknown_word(const compiler *c, const char *word) {
+static ts_status unknown_word(const parser *p, const char *word) {
     const char *known[TS_MAX_KNOWN + 1];
     char shown[TS_SHOWN_BYTES], text[TS_MEANT_BYTES];
     int n = 0;
-    for (int i = 0; i < c->n_keys && n < TS_MAX_KNOWN; i++)
-        known[n++] = c->keys[i]->name;
+    for (int i = 0; i < p->n_keys && n < TS_MAX_KNOWN; i++)
+        known[n++] = p->keys[i]->name;
     for (int i = 0; ts_derived_name(i) && n < TS_MAX_KNOWN; i++)
         known[n++] = ts_derived_name(i);
     known[n] = NULL;
@@ -78,81 +56,73 @@ static ts_status unknown_word(const compiler *c, const char *word) {
     return ts_fail(TS_ERROR_USER, "'%s' is neither a key nor a derived quantity", ts_shown(word, shown));
 }
 
-// A part that is a word without meaning where a number or condition belongs.
-static ts_status wrong_type(const compiler *c, const part *p, const char *expected) {
+// Whether the node gives a number (or a condition), as what it belongs to wants.
+static bool gives(parser *p, const ts_where_node *node, ts_where_type wanted) {
+    if (node->type == wanted)
+        return true;
+    const char *expected = wanted == TS_GIVES_NUMBER ? "a number" : "a condition";
     char shown[TS_SHOWN_BYTES];
-    if (p->type == IS_TEXT && !p->quoted)
-        return unknown_word(c, p->word);
-    if (p->word)
-        return ts_fail(TS_ERROR_USER, "'%s' is not %s", ts_shown(p->word, shown), expected);
-    return ts_fail(TS_ERROR_USER, "expected %s, not %s", expected, p->type == IS_BOOL ? "a condition" : "a number");
+    if (node->type == TS_GIVES_TEXT && !node->quoted)
+        p->status = unknown_word(p, node->word);
+    else if (node->word)
+        p->status = ts_fail(TS_ERROR_USER, "'%s' is not %s", ts_shown(node->word, shown), expected);
+    else
+        p->status = ts_fail(TS_ERROR_USER, "expected %s, not %s", expected,
+                            node->type == TS_GIVES_CONDITION ? "a condition" : "a number");
+    return false;
 }
 
-static const ts_key *find_key(const compiler *c, const char *name) {
-    for (int i = 0; i < c->n_keys; i++)
-        if (strcmp(c->keys[i]->name, name) == 0)
-            return c->keys[i];
+// The n-th key of that name (several tasks and models may have one), from 0; NULL: there are no more.
+static const ts_key *key_named(const parser *p, const char *name, int n) {
+    for (int i = 0; i < p->n_keys; i++)
+        if (strcmp(p->keys[i]->name, name) == 0 && n-- == 0)
+            return p->keys[i];
     return NULL;
 }
 
-// The place of a key or derived quantity, read as a name or as a number. -1, with a message: there are too many.
-static int quantity_of(compiler *c, const char *word, bool is_name) {
-    int index = 0;
-    while (index < c->quantities &&
-           (strcmp(c->quantity[index].name, word) != 0 || c->quantity[index].is_name != is_name))
-        index++;
-    if (index == TS_WHERE_QUANTITIES) {
-        ts_fail(TS_ERROR_USER, "more than %d different keys in one expression", TS_WHERE_QUANTITIES);
-        return -1;
+// Why values of the key cannot be compared; NULL if they can.
+static const char *incomparable(const ts_key *key) {
+    switch (key->type) {
+    case TS_STEPS:
+    case TS_STOP:
+        return "is a list of steps and cannot be compared";
+    case TS_THRESHOLDS:
+        return "is several numbers and cannot be compared; use exclude";
+    case TS_WORDS:
+        return "is a list of words and cannot be compared; use exclude, with [[...]]";
+    case TS_FILE:
+        return "is a file and cannot be compared; use exclude";
+    case TS_WEIGHTS:
+        return "are weights and cannot be compared; use exclude";
+    default:
+        return NULL;
     }
-    if (index == c->quantities)
-        c->quantity[c->quantities++] =
-            (ts_where_quantity){.name = word, .derived = ts_is_derived(word), .is_name = is_name};
-    return index;
 }
 
-static ts_status push_quantity(compiler *c, const char *word, const ts_key *key) {
-    if (key && (key->type == TS_STEPS || key->type == TS_STOP))
-        return ts_fail(TS_ERROR_USER, "'%s' is a list of steps and cannot be compared", word);
-    if (key && key->type == TS_THRESHOLDS)
-        return ts_fail(TS_ERROR_USER, "'%s' is several numbers and cannot be compared; use exclude", word);
-    if (key && key->type == TS_WORDS)
-        return ts_fail(TS_ERROR_USER, "'%s' is a list of words and cannot be compared; use exclude, with [[...]]",
-                       word);
-    if (key && key->type == TS_FILE)
-        return ts_fail(TS_ERROR_USER, "'%s' is a file and cannot be compared; use exclude", word);
-    if (key && key->type == TS_WEIGHTS)
-        return ts_fail(TS_ERROR_USER, "'%s' are weights and cannot be compared; use exclude", word);
-    int index = quantity_of(c, word, key && key->type == TS_NAME);
-    if (index < 0)
-        return TS_ERROR_USER;
-    ts_status status = add_step(c, (ts_where_step){.op = TS_WHERE_KEY, .index = index});
-    if (status != TS_OK)
-        return status;
-    part_type type = !key ? IS_NUMBER : key->type == TS_NAME ? IS_NAME : key->type == TS_BOOL ? IS_BOOL : IS_NUMBER;
-    return add_part(c, (part){.type = type, .step = c->steps - 1, .word = word, .key = key});
+static ts_where_node *quantity(parser *p, const char *word, const ts_key *key) {
+    const char *why = key ? incomparable(key) : NULL;
+    if (why)
+        return refuse(p, ts_fail(TS_ERROR_USER, "'%s' %s", word, why));
+    ts_where_type type = !key                   ? TS_GIVES_NUMBER
+                         : key->type == TS_NAME ? TS_GIVES_NAME
+                         : key->type == TS_BOOL ? TS_GIVES_CONDITION
+                                                : TS_GIVES_NUMBER;
+    return make(p, (ts_where_node){.op = TS_WHERE_KEY, .type = type, .word = word, .key = key});
 }
 
-static ts_status push_operand(compiler *c, const ts_where_token *t) {
-    ts_status status;
-    if (t->kind == TS_TOKEN_NUMBER) {
-        status = add_step(c, (ts_where_step){.op = TS_WHERE_NUMBER, .number = t->number});
-        return status == TS_OK ? add_part(c, (part){.type = IS_NUMBER, .step = c->steps - 1}) : status;
-    }
-    char *word = ts_arena_copy(&c->where->arena, t->text, t->length);
+static ts_where_node *word_node(parser *p, const ts_where_token *t) {
+    char *word = ts_arena_copy(&p->where->arena, t->text, t->length);
     if (!word)
-        return TS_ERROR_MEMORY;
+        return refuse(p, TS_ERROR_MEMORY);
     bool quoted = t->kind == TS_TOKEN_STRING;
-    const ts_key *key = quoted ? NULL : find_key(c, word);
+    const ts_key *key = quoted ? NULL : key_named(p, word, 0);
     if (key || (!quoted && ts_is_derived(word)))
-        return push_quantity(c, word, key);
-    if (!quoted && (strcmp(word, "true") == 0 || strcmp(word, "false") == 0)) {
-        status = add_step(c, (ts_where_step){.op = TS_WHERE_NUMBER, .number = word[0] == 't'});
-        return status == TS_OK ? add_part(c, (part){.type = IS_BOOL, .step = c->steps - 1, .word = word}) : status;
-    }
-    status = add_step(c, (ts_where_step){.op = TS_WHERE_NAME, .name = word});
-    return status == TS_OK ? add_part(c, (part){.type = IS_TEXT, .step = c->steps - 1, .word = word, .quoted = quoted})
-                           : status;
+        return quantity(p, word, key);
+    if (!quoted && (strcmp(word, "true") == 0 || strcmp(word, "false") == 0))
+        return make(p, (ts_where_node){
+                           .op = TS_WHERE_NUMBER, .type = TS_GIVES_CONDITION, .word = word, .number = word[0] == 't'});
+    return make(
+        p, (ts_where_node){.op = TS_WHERE_NAME, .type = TS_GIVES_TEXT, .word = word, .quoted = quoted, .name = word});
 }
 
 // --- Comparisons ---
@@ -164,264 +134,211 @@ static ts_status refuse_choice(const ts_key *key, const char *word) {
                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
-// Makes `p`, compared with the key `of`, the name that it stands for.
-static ts_status take_as_name(compiler *c, part *p, const ts_key *of) {
-    if (p->type == IS_NAME)
+// Makes `node`, compared with the key `of`, the name that it stands for.
+static ts_status take_as_name(parser *p, ts_where_node *node, const ts_key *of) {
+    if (node->type == TS_GIVES_NAME)
         return TS_OK;
-    if (!p->word || p->step < 0)
+    if (!node->word)
         return ts_fail(TS_ERROR_USER, "'%s' is a name; compare it with a name", of->name);
     bool allowed = false, closed = true;
-    for (int k = 0; k < c->n_keys; k++) {
-        if (c->keys[k]->type != TS_NAME || strcmp(c->keys[k]->name, of->name) != 0)
+    const ts_key *key;
+    for (int n = 0; (key = key_named(p, of->name, n)); n++) {
+        if (key->type != TS_NAME)
             continue;
-        closed = closed && c->keys[k]->choices;
-        for (int i = 0; c->keys[k]->choices && c->keys[k]->choices[i]; i++)
-            allowed = allowed || strcmp(c->keys[k]->choices[i], p->word) == 0;
+        closed = closed && key->choices;
+        for (int i = 0; key->choices && key->choices[i]; i++)
+            allowed = allowed || strcmp(key->choices[i], node->word) == 0;
     }
     char message[512], spelling[TS_SPELLING_BYTES];
     if (closed && !allowed)
-        return refuse_choice(of, p->word);
-    ts_value name = {.type = TS_NAME, .name = p->word};
+        return refuse_choice(of, node->word);
+    ts_value name = {.type = TS_NAME, .name = node->word};
     if (!closed && !ts_task_check_value(of, &name, false, message, sizeof message))
         return ts_fail(TS_ERROR_USER, "%s", message);
-    const char *spelt = ts_task_spell(of, p->word, spelling);
-    if (spelt != p->word)
-        spelt = ts_arena_copy(&c->where->arena, spelt, strlen(spelt));
+    const char *spelt = ts_task_spell(of, node->word, spelling);
+    if (spelt != node->word)
+        spelt = ts_arena_copy(&p->where->arena, spelt, strlen(spelt));
     if (!spelt)
         return TS_ERROR_MEMORY;
-    c->step[p->step] = (ts_where_step){.op = TS_WHERE_NAME, .name = spelt};
-    p->type = IS_TEXT;
+    node->op = TS_WHERE_NAME;
+    node->type = TS_GIVES_TEXT;
+    node->name = spelt;
     return TS_OK;
 }
 
 // An integer key may have words for some of its numbers; "batch == exact".
-static void take_as_number(compiler *c, part *p, const ts_key *of) {
-    if (p->type != IS_TEXT || !of || of->type != TS_INTEGER || !of->choices)
+static void take_as_number(ts_where_node *node, const ts_key *of) {
+    if (node->type != TS_GIVES_TEXT || !of || of->type != TS_INTEGER || !of->choices)
         return;
     for (int i = 0; of->choices[i]; i++)
-        if (strcmp(of->choices[i], p->word) == 0) {
-            c->step[p->step] = (ts_where_step){.op = TS_WHERE_NUMBER, .number = i};
-            p->type = IS_NUMBER;
+        if (strcmp(of->choices[i], node->word) == 0) {
+            node->op = TS_WHERE_NUMBER;
+            node->type = TS_GIVES_NUMBER;
+            node->number = i;
         }
 }
 
 // A key may be true or false of one model and a name of another; compared with a word it is the name.
-static ts_status take_as_named(compiler *c, part *p, const part *other) {
-    if (p->type != IS_BOOL || !p->key || other->type != IS_TEXT)
-        return TS_OK;
-    for (int k = 0; k < c->n_keys; k++) {
-        if (c->keys[k]->type != TS_NAME || strcmp(c->keys[k]->name, p->key->name) != 0)
-            continue;
-        int index = quantity_of(c, p->word, true);
-        if (index < 0)
-            return TS_ERROR_USER;
-        c->step[p->step].index = index;
-        p->type = IS_NAME;
-        p->key = c->keys[k];
-        return TS_OK;
-    }
-    return TS_OK;
+static void take_as_named(const parser *p, ts_where_node *node, const ts_where_node *other) {
+    if (node->type != TS_GIVES_CONDITION || !node->key || other->type != TS_GIVES_TEXT)
+        return;
+    const ts_key *key;
+    for (int n = 0; (key = key_named(p, node->word, n)); n++)
+        if (key->type == TS_NAME) {
+            node->type = TS_GIVES_NAME;
+            node->key = key;
+            return;
+        }
 }
 
-static ts_status check_sides(compiler *c, part *a, part *b, bool equality, bool *names) {
-    ts_status status = take_as_named(c, a, b);
-    if (status == TS_OK)
-        status = take_as_named(c, b, a);
-    if (status != TS_OK)
-        return status;
-    *names = a->type == IS_NAME || b->type == IS_NAME;
-    if (*names) {
-        const ts_key *of = a->type == IS_NAME ? a->key : b->key;
+// Whether both sides are of one type, which is that of numbers or, for equality, of names or of conditions.
+static ts_status check_sides(parser *p, ts_where_node *a, ts_where_node *b, bool equality) {
+    take_as_named(p, a, b);
+    take_as_named(p, b, a);
+    if (a->type == TS_GIVES_NAME || b->type == TS_GIVES_NAME) {
+        const ts_key *of = a->type == TS_GIVES_NAME ? a->key : b->key;
         if (!equality)
             return ts_fail(TS_ERROR_USER, "'%s' is a name: it can only be compared with == and !=", of->name);
-        return take_as_name(c, a->type == IS_NAME ? b : a, of);
+        return take_as_name(p, a->type == TS_GIVES_NAME ? b : a, of);
     }
-    take_as_number(c, a, b->key);
-    take_as_number(c, b, a->key);
-    if (a->type == IS_BOOL && b->type == IS_BOOL && !equality)
-        return ts_fail(TS_ERROR_USER, "true and false can only be compared with == and !=");
-    if (a->type == IS_BOOL && b->type == IS_BOOL)
-        return TS_OK;
-    if (a->type != IS_NUMBER)
-        return wrong_type(c, a, "a number");
-    return b->type == IS_NUMBER ? TS_OK : wrong_type(c, b, "a number");
+    take_as_number(a, b->key);
+    take_as_number(b, a->key);
+    if (a->type == TS_GIVES_CONDITION && b->type == TS_GIVES_CONDITION)
+        return equality ? TS_OK : ts_fail(TS_ERROR_USER, "true and false can only be compared with == and !=");
+    return gives(p, a, TS_GIVES_NUMBER) && gives(p, b, TS_GIVES_NUMBER) ? TS_OK : p->status;
 }
 
-static ts_status close_comparison(compiler *c, const pending *top, bool chained) {
-    part *b = &c->part[c->n_parts - 1], *a = b - 1, right;
-    bool equality = top->op.op == TS_WHERE_EQUAL || top->op.op == TS_WHERE_UNEQUAL, names;
-    ts_status status = check_sides(c, a, b, equality, &names);
+// --- The grammar ---
+
+static ts_where_node *parse(parser *p, ts_where_strength strength);
+
+static void advance(parser *p) {
+    ts_status status = ts_where_token_next(&p->at, &p->token);
     if (status != TS_OK)
-        return status;
-    right = *b;
-    c->n_parts -= top->continues ? 3 : 2;
-    status =
-        add_step(c, (ts_where_step){.op = top->op.op, .continues = top->continues, .chained = chained, .names = names});
-    if (status == TS_OK)
-        status = add_part(c, (part){.type = IS_BOOL, .step = -1});
-    return status == TS_OK && chained ? add_part(c, right) : status;
+        refuse(p, status);
 }
 
-// --- Operators ---
-
-// Takes the operator on top of the pending ones, whose sides are complete.
-static ts_status close_operator(compiler *c, bool chained) {
-    pending top = c->pending[--c->n_pending];
-    part *right = &c->part[c->n_parts - 1];
-    if (top.op.strength == TS_BINDS_COMPARISON)
-        return close_comparison(c, &top, chained);
-    bool logical = top.op.strength == TS_BINDS_OR || top.op.strength == TS_BINDS_AND || top.op.strength == TS_BINDS_NOT;
-    if (right->type != (logical ? IS_BOOL : IS_NUMBER))
-        return wrong_type(c, right, logical ? "a condition" : "a number");
-    if (top.op.strength == TS_BINDS_OR || top.op.strength == TS_BINDS_AND) {
-        c->step[top.jump].index = c->steps; // the left side's part went when the jump was made
-    } else {
-        ts_status status = add_step(c, (ts_where_step){.op = top.op.op});
-        if (status != TS_OK)
-            return status;
-        if (top.op.strength == TS_BINDS_SUM || top.op.strength == TS_BINDS_PRODUCT) {
-            c->n_parts--;
-            if (right[-1].type != IS_NUMBER)
-                return wrong_type(c, &right[-1], "a number");
-        }
-    }
-    c->part[c->n_parts - 1] = (part){.type = logical ? IS_BOOL : IS_NUMBER, .step = -1};
-    return TS_OK;
-}
-
-static ts_status push_pending(compiler *c, pending p) {
-    if (c->n_pending == MAX_PENDING)
-        return ts_fail(TS_ERROR_USER, "the expression is nested too deeply; use a list of several");
-    c->pending[c->n_pending++] = p;
-    return TS_OK;
-}
-
-// An operator between two sides, of which the left is complete once all that bind as strongly are closed.
-static ts_status take_binary(compiler *c, const ts_where_token *t) {
-    pending p = {.op = *t};
-    while (c->n_pending && c->pending[c->n_pending - 1].op.strength >= t->strength) {
-        bool chain =
-            t->strength == TS_BINDS_COMPARISON && c->pending[c->n_pending - 1].op.strength == TS_BINDS_COMPARISON;
-        ts_status status = close_operator(c, chain);
-        if (status != TS_OK)
-            return status;
-        p.continues = chain;
-    }
-    if (t->strength == TS_BINDS_OR || t->strength == TS_BINDS_AND) {
-        const part *left = &c->part[c->n_parts - 1];
-        if (left->type != IS_BOOL)
-            return wrong_type(c, left, "a condition");
-        c->n_parts--;
-        p.jump = c->steps;
-        ts_status status = add_step(c, (ts_where_step){.op = t->op});
-        if (status != TS_OK)
-            return status;
-    }
-    return push_pending(c, p);
-}
-
-static ts_status take_close(compiler *c) {
-    while (c->n_pending && c->pending[c->n_pending - 1].op.kind != TS_TOKEN_OPEN) {
-        ts_status status = close_operator(c, false);
-        if (status != TS_OK)
-            return status;
-    }
-    if (!c->n_pending)
-        return ts_fail(TS_ERROR_USER, "a ) has no (");
-    c->n_pending--;
-    return TS_OK;
-}
-
-static ts_status expected(const ts_where_token *t, const char *what) {
+static ts_where_node *expected(parser *p, const char *what) {
     char shown[TS_SHOWN_BYTES];
-    if (t->kind == TS_TOKEN_END)
-        return ts_fail(TS_ERROR_USER, "the expression ends where %s is expected", what);
-    return ts_fail(TS_ERROR_USER, "expected %s before '%s'", what, ts_shown(t->text, shown));
+    if (p->token.kind == TS_TOKEN_END)
+        return refuse(p, ts_fail(TS_ERROR_USER, "the expression ends where %s is expected", what));
+    return refuse(p, ts_fail(TS_ERROR_USER, "expected %s before '%s'", what, ts_shown(p->token.text, shown)));
 }
 
-// The start of a side: an operand, or what may precede one. *complete: an operand was read.
-static ts_status take_start(compiler *c, ts_where_token *t, bool *complete) {
-    if (t->kind == TS_TOKEN_OPEN)
-        return push_pending(c, (pending){.op = *t});
-    if (t->kind == TS_TOKEN_OPERATOR && t->op == TS_WHERE_NOT)
-        return push_pending(c, (pending){.op = *t});
-    if (t->kind == TS_TOKEN_OPERATOR && t->op == TS_WHERE_SUBTRACT) {
-        t->op = TS_WHERE_NEGATE;
-        t->strength = TS_BINDS_SIGN;
-        return push_pending(c, (pending){.op = *t});
-    }
-    if (t->kind != TS_TOKEN_NUMBER && t->kind != TS_TOKEN_STRING && t->kind != TS_TOKEN_WORD)
-        return expected(t, "a value");
-    *complete = true;
-    return push_operand(c, t);
+static ts_where_node *parse_parenthesis(parser *p) {
+    ts_where_node *inner = parse(p, TS_BINDS_OR);
+    if (!inner)
+        return NULL;
+    if (p->token.kind == TS_TOKEN_END)
+        return refuse(p, ts_fail(TS_ERROR_USER, "a ( is not closed"));
+    if (p->token.kind != TS_TOKEN_CLOSE)
+        return expected(p, "an operator");
+    advance(p);
+    return inner;
 }
 
-static ts_status compile(compiler *c) {
-    bool complete = false; // a side is complete: an operator must follow
-    for (;;) {
-        ts_where_token t;
-        ts_status status = ts_where_token_next(&c->at, &t);
-        if (status != TS_OK)
-            return status;
-        if (!complete) {
-            status = take_start(c, &t, &complete);
-        } else if (t.kind == TS_TOKEN_END) {
-            break;
-        } else if (t.kind == TS_TOKEN_CLOSE) {
-            status = take_close(c);
-        } else if (t.kind == TS_TOKEN_OPERATOR && t.op != TS_WHERE_NOT) {
-            status = take_binary(c, &t);
-            complete = false;
-        } else {
-            return expected(&t, "an operator");
-        }
-        if (status != TS_OK)
-            return status;
-    }
-    while (c->n_pending) {
-        if (c->pending[c->n_pending - 1].op.kind == TS_TOKEN_OPEN)
-            return ts_fail(TS_ERROR_USER, "a ( is not closed");
-        ts_status status = close_operator(c, false);
-        if (status != TS_OK)
-            return status;
-    }
-    return c->part[0].type == IS_BOOL ? TS_OK : wrong_type(c, &c->part[0], "a condition");
+// `not` and the sign stand before what they negate.
+static ts_where_node *parse_negation(parser *p, bool condition) {
+    ts_where_type type = condition ? TS_GIVES_CONDITION : TS_GIVES_NUMBER;
+    ts_where_node *right = parse(p, condition ? TS_BINDS_COMPARISON : TS_BINDS_SIGN);
+    if (!right || !gives(p, right, type))
+        return NULL;
+    return make(p, (ts_where_node){.op = condition ? TS_WHERE_NOT : TS_WHERE_NEGATE, .type = type, .right = right});
 }
 
-// Copies the program out of the compiler's large arrays.
-static ts_status keep_program(const compiler *c) {
-    ts_where *where = c->where;
-    where->steps = c->steps;
-    where->quantities = c->quantities;
-    where->step = ts_arena_take(&where->arena, (size_t)c->steps, sizeof *c->step);
-    where->quantity = ts_arena_take(&where->arena, (size_t)c->quantities, sizeof *c->quantity);
-    if (!where->step || !where->quantity)
-        return TS_ERROR_MEMORY;
-    memcpy(where->step, c->step, (size_t)c->steps * sizeof *c->step);
-    memcpy(where->quantity, c->quantity, (size_t)c->quantities * sizeof *c->quantity);
-    return TS_OK;
+static ts_where_node *parse_operand(parser *p) {
+    const ts_where_token t = p->token;
+    bool is_not = t.kind == TS_TOKEN_OPERATOR && t.op == TS_WHERE_NOT;
+    bool is_sign = t.kind == TS_TOKEN_OPERATOR && t.op == TS_WHERE_SUBTRACT;
+    bool is_value = t.kind == TS_TOKEN_NUMBER || t.kind == TS_TOKEN_STRING || t.kind == TS_TOKEN_WORD;
+    if (!is_not && !is_sign && !is_value && t.kind != TS_TOKEN_OPEN)
+        return expected(p, "a value");
+    advance(p);
+    if (p->status != TS_OK)
+        return NULL;
+    if (is_not || is_sign)
+        return parse_negation(p, is_not);
+    if (t.kind == TS_TOKEN_OPEN)
+        return parse_parenthesis(p);
+    if (t.kind == TS_TOKEN_NUMBER)
+        return make(p, (ts_where_node){.op = TS_WHERE_NUMBER, .type = TS_GIVES_NUMBER, .number = t.number});
+    return word_node(p, &t);
+}
+
+// What an operator other than a comparison takes, and gives.
+static ts_where_type sides_of(const ts_where_token *t) {
+    return t->strength < TS_BINDS_COMPARISON ? TS_GIVES_CONDITION : TS_GIVES_NUMBER;
+}
+
+static ts_where_node *join(parser *p, const ts_where_token *t, ts_where_node *left, ts_where_node *right) {
+    ts_where_type type = TS_GIVES_CONDITION;
+    if (t->strength == TS_BINDS_COMPARISON) {
+        ts_status status = check_sides(p, left, right, t->op == TS_WHERE_EQUAL || t->op == TS_WHERE_UNEQUAL);
+        if (status != TS_OK)
+            return refuse(p, status);
+    } else {
+        type = sides_of(t);
+        if (!gives(p, right, type))
+            return NULL;
+    }
+    return make(p, (ts_where_node){.op = t->op, .type = type, .left = left, .right = right});
+}
+
+// Operands and the operators between them that bind at least that strongly; those of one strength from the left.
+// a < b < c is a < b and b < c.
+static ts_where_node *parse_sides(parser *p, ts_where_strength strength) {
+    static const ts_where_token AND = {.op = TS_WHERE_AND, .strength = TS_BINDS_AND};
+    ts_where_node *left = parse_operand(p), *last = NULL; // `last`: the last side, if it can go on as a chain
+    while (left && p->status == TS_OK && p->token.kind == TS_TOKEN_OPERATOR && p->token.op != TS_WHERE_NOT &&
+           p->token.strength >= strength) {
+        const ts_where_token t = p->token;
+        bool is_comparison = t.strength == TS_BINDS_COMPARISON, continues = is_comparison && last;
+        if (!is_comparison && !gives(p, left, sides_of(&t)))
+            return NULL;
+        advance(p);
+        ts_where_node *right = p->status == TS_OK ? parse(p, t.strength + 1) : NULL;
+        if (!right)
+            return NULL;
+        ts_where_node *joined = join(p, &t, continues ? last : left, right);
+        left = joined && continues ? join(p, &AND, left, joined) : joined;
+        last = left && is_comparison ? make(p, *right) : NULL; // each comparison makes of a side what it needs
+    }
+    return p->status == TS_OK ? left : NULL;
+}
+
+static ts_where_node *parse(parser *p, ts_where_strength strength) {
+    if (p->depth == MAX_DEPTH)
+        return refuse(p, ts_fail(TS_ERROR_USER, "the expression is nested too deeply; use a list of several"));
+    p->depth++;
+    ts_where_node *node = parse_sides(p, strength);
+    p->depth--;
+    return node;
+}
+
+static ts_where_node *parse_all(parser *p) {
+    advance(p);
+    ts_where_node *root = p->status == TS_OK ? parse(p, TS_BINDS_OR) : NULL;
+    if (!root)
+        return NULL;
+    if (p->token.kind == TS_TOKEN_CLOSE)
+        return refuse(p, ts_fail(TS_ERROR_USER, "a ) has no ("));
+    if (p->token.kind != TS_TOKEN_END)
+        return expected(p, "an operator");
+    return gives(p, root, TS_GIVES_CONDITION) ? root : NULL;
 }
 
 ts_status ts_where_compile(const char *text, const ts_key *const *keys, int n_keys, ts_where **where) {
     *where = NULL;
-    compiler *c = ts_alloc_zero(1, sizeof *c, "a where expression");
     ts_where *made = ts_alloc_zero(1, sizeof *made, "a where expression");
-    ts_status status = c && made ? TS_OK : TS_ERROR_MEMORY;
-    if (status == TS_OK) {
-        c->where = made;
-        c->keys = keys;
-        c->n_keys = n_keys;
-        c->at = text;
-        status = compile(c);
-    }
-    if (status == TS_OK)
-        status = keep_program(c);
-    ts_free(c);
-    if (status == TS_OK)
+    if (!made)
+        return TS_ERROR_MEMORY;
+    parser p = {.where = made, .keys = keys, .n_keys = n_keys, .at = text, .status = TS_OK};
+    made->root = parse_all(&p);
+    if (made->root)
         *where = made;
     else
         ts_where_free(made);
-    return status;
+    return p.status;
 }
 
 void ts_where_free(ts_where *where) {

@@ -1,6 +1,6 @@
 // `where` expressions: comparisons (chained too), and/or/not, + - * / %, parentheses, numbers, strings, keys
-// and derived quantities. Compiled once into a postfix program, then run per instance; no recursion. `and`
-// and `or` stop at the first side that decides.
+// and derived quantities. Read once into a tree of bounded depth, then run per instance. `and`, `or` and chains of
+// comparisons stop at the first side that decides.
 #pragma once
 
 #include "param/key.h"

@@ -92,8 +92,7 @@ ts_status ts_where_token_next(const char **text, ts_where_token *out) {
     if (*at == 0)
         return TS_OK;
     if (*at == '(' || *at == ')') {
-        *out = (ts_where_token){
-            .kind = *at == '(' ? TS_TOKEN_OPEN : TS_TOKEN_CLOSE, .text = at, .length = 1, .strength = TS_BINDS_PAREN};
+        *out = (ts_where_token){.kind = *at == '(' ? TS_TOKEN_OPEN : TS_TOKEN_CLOSE, .text = at, .length = 1};
     } else if (*at == '\'' || *at == '"') {
         ts_status status = read_string(at, out);
         *text += out->length + 2;

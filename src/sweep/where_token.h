@@ -1,20 +1,19 @@
 // The words of a `where` expression, one after the other, each with what it does and how strongly it binds.
 #pragma once
 
-#include "sweep/where_code.h"
+#include "sweep/where_tree.h"
 
 #include <stddef.h>
 
-// Binding strength, weakest first. TS_BINDS_PAREN only ends a search.
+// Binding strength, weakest first. Above the sign there are only operands.
 typedef enum ts_where_strength {
-    TS_BINDS_PAREN,
     TS_BINDS_OR,
     TS_BINDS_AND,
     TS_BINDS_NOT,
     TS_BINDS_COMPARISON,
     TS_BINDS_SUM,
     TS_BINDS_PRODUCT,
-    TS_BINDS_SIGN
+    TS_BINDS_SIGN,
 } ts_where_strength;
 
 typedef enum ts_where_token_kind {

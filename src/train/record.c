@@ -53,7 +53,8 @@ static void add_measure(const ts_measures *m, bool root, ts_record_layout *layou
                       .place = root ? TS_FIELD_ROOT : TS_FIELD_CASE,
                       .item_bytes = root || measure->loss ? 8 : 4,
                       .source = m->offset,
-                      .hindsight = m->hindsight};
+                      .hindsight = m->hindsight,
+                      .always = m->always};
     if (!root && !measure->at_end)
         add_dimension(&field, "step", layout->checkpoints);
     for (int d = 0; d < TS_MEASURE_DIMENSIONS && measure->dimension[d]; d++)
@@ -108,10 +109,24 @@ static void add_weights(const ts_params *params, ts_record_layout *layout) {
     }
 }
 
+bool ts_record_is_full(const ts_record_layout *layout, int64_t checkpoint) {
+    return checkpoint % layout->every == 0;
+}
+
+// How many checkpoints before the last are measured in full.
+static int64_t earlier_full(const ts_record_layout *layout) {
+    return (layout->checkpoints - 1 + layout->every - 1) / layout->every;
+}
+
+int64_t ts_record_full(const ts_record_layout *layout) {
+    return earlier_full(layout) + 1;
+}
+
 static void plan_hindsight(const ts_params *params, const ts_data *data, ts_record_layout *layout) {
     ts_parameter_layout parameters;
     params->schema->model->layout(params, &parameters);
-    int64_t most = TS_KEPT_BYTES / (parameters.total * (int64_t)sizeof(float)), earlier = layout->checkpoints - 1;
+    int64_t most = TS_KEPT_BYTES / (parameters.total * (int64_t)sizeof(float));
+    int64_t earlier = earlier_full(layout);
     layout->parameters = parameters.total;
     layout->hindsight = ts_measures_hindsight(params, data);
     layout->saved = saves(params, "checkpoints") || saves(params, "state");
@@ -121,14 +136,16 @@ static void plan_hindsight(const ts_params *params, const ts_data *data, ts_reco
 int64_t ts_record_kept(const ts_record_layout *layout, int64_t place) {
     if (place >= layout->kept)
         return -1;
-    return layout->kept > 1 ? place * (layout->checkpoints - 2) / (layout->kept - 1) : layout->checkpoints - 2;
+    int64_t latest = earlier_full(layout) - 1;
+    return layout->every * (layout->kept > 1 ? place * latest / (layout->kept - 1) : latest);
 }
 
 int64_t ts_record_kept_before(const ts_record_layout *layout, int64_t checkpoint) {
-    int64_t earlier = layout->checkpoints - 2; // of the last place, and steps between places, times `gaps`
-    int64_t gaps = layout->kept - 1, place = checkpoint > earlier ? layout->kept : 0;
-    if (gaps > 0 && checkpoint <= earlier)
-        place = (checkpoint * gaps + earlier - 1) / earlier;
+    int64_t latest = earlier_full(layout) - 1; // of the last place, and steps between places, times `gaps`
+    int64_t before = (checkpoint + layout->every - 1) / layout->every; // that are measured in full
+    int64_t gaps = layout->kept - 1, place = before > latest ? layout->kept : 0;
+    if (gaps > 0 && before <= latest)
+        place = (before * gaps + latest - 1) / latest;
     return place;
 }
 
@@ -184,6 +201,7 @@ static ts_status fill(const ts_params *params, const ts_data *data, ts_record_la
     const ts_numbers *checkpoints = ts_params_numbers(params, "checkpoints");
     int64_t steps = ts_params_integer(params, "steps");
     layout->checkpoints = ts_checkpoints(checkpoints, steps, NULL, 0);
+    layout->every = ts_params_integer(params, "measures_every");
     layout->field = ts_alloc(TS_MAX_FIELDS * sizeof *layout->field, "a record's layout");
     layout->step = ts_alloc((size_t)layout->checkpoints * sizeof *layout->step, "checkpoints");
     if (!layout->field || !layout->step)
@@ -335,6 +353,7 @@ void ts_record_conclude(const ts_record_layout *layout, const ts_params *params,
                         .data = data,
                         .count = checkpoint + 1,
                         .step = layout->step,
+                        .every = layout->every,
                         .read = read_curve,
                         .context = &of,
                         .last = measures,
@@ -404,10 +423,12 @@ bool ts_record_go_on(const ts_record_layout *layout, void *record, int64_t step,
     ts_record_reset(layout, record);
     for (int64_t k = 0; all && k < layout->checkpoints && layout->step[k] < step; k++) {
         int64_t then = checkpoint_at(of, layout->step[k]);
-        for (int i = 0; i < layout->count && (all = then >= 0); i++) {
+        all = then >= 0 && (!ts_record_is_full(layout, k) || ts_record_is_full(of, then));
+        for (int i = 0; i < layout->count && all; i++) {
             const ts_field *field = &layout->field[i];
             size_t to, from, bytes = part_of(layout, field, k, &to);
-            if (has_steps(field) && !field->hindsight && part_of(of, &of->field[i], then, &from) == bytes)
+            bool measured = field->always || !is_measure(field) || ts_record_is_full(layout, k);
+            if (measured && has_steps(field) && !field->hindsight && part_of(of, &of->field[i], then, &from) == bytes)
                 memcpy((char *)record + to, (const char *)ended + from, bytes);
         }
     }

@@ -32,6 +32,7 @@ typedef struct ts_field {
     size_t bytes;
     int64_t source; // where its numbers start in what ts_measure_weights writes, or in the instance's parameters
     bool hindsight; // one of ts_measure_hindsight
+    bool always;    // at every checkpoint, also at those that are not measured in full
 } ts_field;
 
 // A dimension whose indices have names (irreps, frequencies, ...).
@@ -59,6 +60,7 @@ typedef struct ts_record_layout {
     // of `parameters` each.
     bool hindsight, saved;
     int64_t kept, parameters;
+    int64_t every; // each of which number of checkpoints is measured in full
 } ts_record_layout;
 
 // Layout for instances with the shapes of `params`. Fields come in the order root, case, state, weights.
@@ -67,6 +69,10 @@ void ts_record_layout_free(ts_record_layout *layout);
 
 // All of it NaN (the canonical quiet NaN of its type): nothing is known yet.
 void ts_record_reset(const ts_record_layout *layout, void *record);
+
+// Whether a checkpoint before the last is measured in full, or its losses alone are (key `measures_every`).
+bool ts_record_is_full(const ts_record_layout *layout, int64_t checkpoint);
+int64_t ts_record_full(const ts_record_layout *layout); // how many are, with the last
 
 // Enters what was measured at checkpoint number `checkpoint`; of the instance's last one also what is kept of
 // the end only (root columns, and measures without a step).
@@ -77,8 +83,8 @@ void ts_record_put_measures(const ts_record_layout *layout, int64_t checkpoint, 
 void ts_record_get_measure(const ts_record_layout *layout, int64_t checkpoint, const void *record, int64_t source,
                            int64_t length, double *out);
 
-// The checkpoint whose weights are the kept ones number `place`: all but the last if they fit into TS_KEPT_BYTES, else
-// as many as do, evenly. -1: there are no more.
+// The checkpoint whose weights are the kept ones number `place`: of those measured in full all but the last if they fit
+// into TS_KEPT_BYTES, else as many as do, evenly. -1: there are no more.
 enum { TS_KEPT_BYTES = 256 << 20 };
 int64_t ts_record_kept(const ts_record_layout *layout, int64_t place);
 int64_t ts_record_kept_before(const ts_record_layout *layout, int64_t checkpoint); // places of those before it
@@ -99,7 +105,7 @@ double *ts_record_state(const ts_record_layout *layout, void *record, int64_t *c
 
 // What the record of an instance that goes on at `step` begins with, into `record`, which is reset: curves, and weights
 // of checkpoints, before that step, out of `ended`, the record of an instance that differs in steps and checkpoints
-// alone and ended there. False: that has not been measured at all of those checkpoints.
+// alone and ended there. False: that has not been measured, or not in full, at all of those checkpoints.
 bool ts_record_go_on(const ts_record_layout *layout, void *record, int64_t step, const ts_record_layout *of,
                      const void *ended);
 

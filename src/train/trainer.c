@@ -179,9 +179,10 @@ static ts_status share_measures(ts_trainer *t, ts_status mine) {
 
 static ts_status measure(ts_trainer *t, int i, bool last, const atomic_int *pause) {
     ts_measure_help help = help_of(t, pause);
+    ts_measure_extent extent = ts_measure_extent_of(last, ts_record_is_full(t->spec.layout, t->checkpoint));
     ts_status status = TS_OK;
     if (measures(t))
-        status = ts_measure_weights(&t->params[i], t->spec.data, t->parameters, t->step, last, &help, t->measures);
+        status = ts_measure_weights(&t->params[i], t->spec.data, t->parameters, t->step, extent, &help, t->measures);
     return share_measures(t, status);
 }
 
@@ -235,7 +236,8 @@ static ts_status review(ts_trainer *t, int i, const atomic_int *pause) {
         ts_status status = look(t, pause, &paused);
         if (status != TS_OK || paused)
             return status != TS_OK ? status : TS_STOPPED;
-        const float *weights = weights_of(t, i, t->reviewed - 1);
+        bool full = ts_record_is_full(layout, t->reviewed - 1);
+        const float *weights = full ? weights_of(t, i, t->reviewed - 1) : NULL;
         if (!weights)
             continue;
         if (measures(t))

@@ -1,5 +1,6 @@
-// Training on a GPU: microseconds for a step of one instance, with as many at once as a unit has; and our product of
-// small matrices beside cuBLAS's, in turns (why there is our own: docs/cuda.md).
+// Training on a GPU: microseconds for a step of one instance, with as many at once as a unit has, in both precisions;
+// and our products of small matrices, in float32 and 3xTF32, beside cuBLAS's, in turns (why there are our own:
+// docs/cuda.md).
 //     build/release/tests/bench/bench_cuda [small] [MODEL | products]
 // small: only to see that it works. With a name only that part, for a profiler.
 #define _POSIX_C_SOURCE 200809L
@@ -8,6 +9,7 @@
 #include "base/memory.h"
 #include "bench.h"
 #include "cuda/step.h"
+#include "model/network.h"
 
 #include <math.h>
 #include <stdbool.h>
@@ -20,7 +22,11 @@ static const char *const SHAPES[][2] = {
     // As they are, and small.
     {"task: tree\ndepth: 6\nhidden: 10\n", "task: tree\ndepth: 2\nhidden: 3\n"},
     {"task: group\ngroup: S5\nmodel: mlp\n", "task: group\ngroup: S3\nembed: 8\nhidden: 8\n"},
+    {"task: group\ngroup: S5\nmodel: mlp\nprecision: tf32x3\n",
+     "task: group\ngroup: S3\nembed: 8\nhidden: 8\nprecision: tf32x3\n"},
     {"task: power\nm: 8\nn: 9\ntrain_fraction: 0.3\n", "task: power\np: 5\nd_model: 8\nd_head: 4\nd_mlp: 8\n"},
+    {"task: power\nm: 8\nn: 9\ntrain_fraction: 0.3\nprecision: tf32x3\n",
+     "task: power\np: 5\nd_model: 8\nd_head: 4\nd_mlp: 8\nprecision: tf32x3\n"},
 };
 
 static void time_training(const char *text, bool small, const char *only) {
@@ -50,8 +56,9 @@ static void time_training(const char *text, bool small, const char *only) {
             seconds[round] = (ts_clock() - start) / steps / count;
     }
     double each = bench_median(seconds, ROUNDS);
-    printf("%-12s %6d instances %10.3f us  %8.0f GFLOP/s\n", model->name, count, each * 1e6,
-           bench_operations(&f.params, f.data) / each / 1e9);
+    bool tf32x3 = f.data->table && ts_network_tf32x3(&f.params);
+    printf("%-12s %-8s %6d instances %10.3f us  %8.0f GFLOP/s\n", model->name, tf32x3 ? "tf32x3" : "float32", count,
+           each * 1e6, bench_operations(&f.params, f.data) / each / 1e9);
     engine->destroy(training);
     ts_free(all);
     ts_free(reached);
@@ -60,16 +67,19 @@ static void time_training(const char *text, bool small, const char *only) {
 
 // --- Products ---
 
+typedef enum product_of { CUBLAS, FLOAT32, TF32X3, LIBRARIES } product_of;
+
 typedef struct product_bench {
     ts_product_work work;
     cublasHandle_t cublas;
     cudaStream_t stream;
 } product_bench;
 
-static void multiply(const product_bench *bench, bool ours) {
-    const ts_product_work *w = &bench->work;
+static void multiply(product_bench *bench, product_of by) {
+    ts_product_work *w = &bench->work;
     const float one = 1, zero = 0;
-    if (ours) // rows are ours, columns cuBLAS's: it makes the transpose
+    w->tf32x3 = by == TF32X3;
+    if (by != CUBLAS) // rows are ours, columns cuBLAS's: it makes the transpose
         check(ts_cuda_check(ts_cuda_product(w, bench->stream), "a product"));
     else
         check(ts_cublas_check(ts_cublas_functions()->sgemm_strided_batched(
@@ -96,24 +106,24 @@ static void upload_noise(const ts_operand *of, int instances, cudaStream_t strea
     ts_free(noise);
 }
 
-static double time_product(const product_bench *bench, bool ours, int times) {
+static double time_product(product_bench *bench, product_of by, int times) {
     double start = ts_clock();
     for (int i = 0; i < times; i++)
-        multiply(bench, ours);
+        multiply(bench, by);
     check(ts_cuda_wait(bench->stream, "products"));
     return (ts_clock() - start) / times;
 }
 
-// The largest difference between the two in the first instance.
-static double difference(const product_bench *bench) {
+// The largest difference from cuBLAS's in the first instance.
+static double difference(product_bench *bench, product_of by) {
     const ts_operand *c = &bench->work.c;
     size_t bytes = (size_t)c->instance_step * sizeof(float);
     float *result[2];
     double largest = 0;
-    for (int ours = 0; ours < 2; ours++) {
-        result[ours] = ts_alloc(bytes, "a product");
-        multiply(bench, ours);
-        check(ts_cuda_download(result[ours], c->first, bytes, bench->stream));
+    for (int which = 0; which < 2; which++) {
+        result[which] = ts_alloc(bytes, "a product");
+        multiply(bench, which ? by : CUBLAS);
+        check(ts_cuda_download(result[which], c->first, bytes, bench->stream));
         check(ts_cuda_wait(bench->stream, "copying"));
     }
     for (int row = 0; row < bench->work.rows; row++)
@@ -126,7 +136,7 @@ static double difference(const product_bench *bench) {
 
 static void compare_product(product_bench *bench, int instances, int rows, int columns, int depth, int times) {
     ts_cuda_slab slab = {0};
-    double seconds[2][ROUNDS];
+    double seconds[LIBRARIES][ROUNDS];
     ts_product_work *w = &bench->work;
     int *stopped = NULL;
     *w = (ts_product_work){.rows = rows, .columns = columns, .depth = depth, .instances = instances, .parts = 1};
@@ -142,14 +152,15 @@ static void compare_product(product_bench *bench, int instances, int rows, int c
     check(ts_cuda_zero(stopped, (size_t)instances * sizeof *stopped, bench->stream));
     upload_noise(&w->a, instances, bench->stream);
     upload_noise(&w->b, instances, bench->stream);
-    double largest = difference(bench); // and warm
+    double largest[] = {0, difference(bench, FLOAT32), difference(bench, TF32X3)}; // and warm
     for (int round = 0; round < ROUNDS; round++)
-        for (int ours = 0; ours < 2; ours++)
-            seconds[ours][round] = time_product(bench, ours, times);
-    double operations = 2.0 * instances * rows * columns * depth / 1e9;
-    printf("%5d x (%6d, %4d) (%4d, %4d) %10.0f %10.0f GFLOP/s, differ by %.1g\n", instances, rows, depth, depth,
-           columns, operations / bench_median(seconds[1], ROUNDS), operations / bench_median(seconds[0], ROUNDS),
-           largest);
+        for (product_of by = 0; by < LIBRARIES; by++)
+            seconds[by][round] = time_product(bench, by, times);
+    double operations = 2.0 * instances * rows * columns * depth / 1e9, speed[LIBRARIES];
+    for (product_of by = 0; by < LIBRARIES; by++)
+        speed[by] = operations / bench_median(seconds[by], ROUNDS);
+    printf("%5d x (%6d, %4d) (%4d, %4d) %8.0f %8.0f %8.0f GFLOP/s, differ by %.1g, %.1g\n", instances, rows, depth,
+           depth, columns, speed[FLOAT32], speed[TF32X3], speed[CUBLAS], largest[FLOAT32], largest[TF32X3]);
     ts_cuda_slab_free(&slab);
 }
 
@@ -166,7 +177,8 @@ static void compare_products(bool small) {
     check(ts_cuda_stream(&bench.stream));
     check(ts_cublas_check(cublas->set_stream(bench.cublas, bench.stream), "cuBLAS"));
     check(ts_cublas_check(cublas->set_math_mode(bench.cublas, CUBLAS_PEDANTIC_MATH), "cuBLAS"));
-    printf("\nproducts: ours, cuBLAS %s\n", ts_cublas_version());
+    printf("\nproducts: ours in float32, in 3xTF32, cuBLAS %s in float32; how ours differ from it\n",
+           ts_cublas_version());
     for (size_t i = 0; i < sizeof PRODUCTS / sizeof *PRODUCTS; i++) {
         const int *p = PRODUCTS[i];
         if (small)

@@ -32,7 +32,15 @@ class Installed(Case):
         self.assertIn("small-figures/index.html", self.call("toysweep-plot", "small.h5", TOYSWEEP_PYTHON=sys.executable))
         tools = os.path.join(self.prefix, "share", "toysweep", "tools")
         output = self.call(sys.executable, "-c", LOAD, "small.h5", PYTHONPATH=tools)
-        self.assertEqual(output, f"{tools}/toysweep.py 3\n")
+        self.assertEqual(output, f"{tools}/toysweep/__init__.py 3\n")
+
+    def test_python_finds_the_program_that_it_was_installed_with(self):
+        run = "import toysweep as ts; print(ts.program.find()); print(ts.run({'task': 'tree', 'depth': 1, 'hidden': 2, " \
+              "'steps': 5, 'instances': 2}, 'a.h5').count)"
+        environment = {name: value for name, value in ENVIRONMENT.items() if name != "TOYSWEEP"}
+        environment["PYTHONPATH"] = os.path.join(self.prefix, "share", "toysweep", "tools")
+        done = subprocess.run([sys.executable, "-c", run], cwd=self.directory, env=environment, capture_output=True, text=True)
+        self.assertEqual((done.stdout, done.returncode), (f"{self.bin}/toysweep\n2\n", 0), done.stderr)
 
     def test_the_manual_page_is_there(self):
         with open(os.path.join(self.prefix, "share", "man", "man1", "toysweep.1"), encoding="utf-8") as page:
@@ -41,6 +49,11 @@ class Installed(Case):
     def test_the_citation_names_this_version(self):
         with open(os.path.join(self.prefix, "share", "doc", "toysweep", "CITATION.cff"), encoding="utf-8") as citation:
             self.assertIn("version: " + self.call("toysweep", "--version").split()[1] + "\n", citation.read())
+
+    def test_the_conda_recipe_is_of_this_version(self):
+        recipe = os.path.join(os.path.dirname(__file__), "..", "..", "tools", "conda", "recipe.yaml")
+        with open(recipe, encoding="utf-8") as recipe:
+            self.assertIn("\n  version: " + self.call("toysweep", "--version").split()[1] + "\n", recipe.read())
 
     @needs_mpi
     def test_the_launcher_is_there(self):

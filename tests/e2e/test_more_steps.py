@@ -121,6 +121,20 @@ class MoreSteps(Case):
         self.assertIn("3 instances go on", self.go_on(listed))
         self.check_same(listed)
 
+    def test_what_is_measured_in_full_is_as_from_the_start(self):
+        self.write("a.yaml", MLP + "measures_every: 2\nmeasures: [irreps, key_losses]\n")
+        self.train("old.h5")  # at 0, 20 and 40
+        for now, full in ("checkpoints={every: 10}", [0, 20, 40, 60, 70]), ("checkpoints=[20, 30, 50]", [20, 50, 70]):
+            self.assertIn("3 instances go on", self.go_on(now))
+            self.check_same(now)
+            with h5py.File(self.path("new.h5")) as file:
+                case = file["cases/all"]
+                known = numpy.isfinite(case["logit_similarity"][0]).all(axis=-1)
+                self.assertEqual(list(case["step"][known]), full)
+                self.assertTrue(numpy.isfinite(case["test_loss"][:]).all())
+            os.unlink(self.path("new.h5"))
+        self.assert_says(self.go_on("checkpoints=[10, 20, 50]", expect=2), "not measured in full at step 10")
+
     def test_what_has_no_state_is_trained_from_the_start_and_that_is_said(self):
         self.write("a.yaml", MLP)
         self.train("old.h5", "save=final")

@@ -89,6 +89,43 @@ class Stopping(Case):
                     for name, tensor in weights.items():
                         numpy.testing.assert_array_equal(tensor, rows(early)["weights"][name][i, last])
 
+    def test_between_full_checkpoints_losses_are_known_alone(self):
+        losses = {"train_loss", "test_loss", "all_loss", "train_accuracy", "test_accuracy", "weight_norm2"}
+        sweep = self.write("stopping.yaml", STOPPING + "save: checkpoints\n")
+        every, some = ("--set", "measures_every=4"), ("--set", "measures=[irreps]")
+        with self.finish(sweep, "all.h5") as whole, self.finish(sweep, "some.h5", *every) as file:
+            done, steps = file["steps_done"][:], rows(file)["step"][:]
+            numpy.testing.assert_array_equal(done, whole["steps_done"][:])
+            for i in range(4):
+                last = numpy.searchsorted(steps, done[i])
+                full = numpy.arange(len(steps)) % 4 == 0
+                full = (full | (steps == done[i])) & (steps <= done[i])
+                for name, values in rows(whole).items():
+                    if not isinstance(values, h5py.Dataset) or values.shape[:2] != (4, len(steps)):
+                        continue
+                    known = full if name not in losses else steps <= done[i]
+                    found = rows(file)[name][i]
+                    numpy.testing.assert_array_equal(found[known], values[i][known], f"{name} of {i}")
+                    self.assertTrue(numpy.isnan(found[~known]).all(), f"{name} of {i}")
+                passed = rows(file)["logit_similarity"][i][full] > 0.05
+                first = [steps[full][one.argmax()] if one.any() else numpy.nan for one in passed.T]
+                numpy.testing.assert_array_equal(rows(file)["irrep_step"][i], first)
+                for name in losses | {"grokked_step", "memorised_step", "cleanup_step"}:
+                    self.assertEqual(str(file[name][i]), str(whole[name][i]), name)
+                self.assertGreater(last, 0)
+        self.run_program("measure", "some.h5", "-o", "again.h5")
+        self.assertEqual(sha256(self.path("again.h5")), sha256(self.path("some.h5")))
+        with self.finish(sweep, "irreps.h5", *every, *some) as few, h5py.File(self.path("some.h5")) as file:
+            names = set(rows(few)) - set(rows(few)["weights"])
+            self.assertTrue(losses <= names and "logit_similarity" in names and "margin" not in names)
+            for name in losses | {"logit_similarity", "irrep_step", "irrep_order"}:
+                numpy.testing.assert_array_equal(rows(few)[name][:], rows(file)[name][:], name)
+        said = self.run_program("run", sweep, "-o", "irreps.h5", expect=1)
+        self.assertIn("sweep", said)  # another one
+        printed = self.run_program("measure", "irreps.h5").splitlines()
+        self.assertEqual(len(printed), 4)
+        self.assertNotIn("margin", json.loads(printed[0]))
+
     def test_final_weights_are_those_at_the_stop(self):
         sweep = self.write("stopping.yaml", STOPPING)
         with self.finish(sweep, "all.h5", "--set", "save=checkpoints") as all_of_them, \

@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../tools"))
-import networks  # noqa: E402
+from toysweep import networks  # noqa: E402
 import toysweep  # noqa: E402
 
 P = 7

@@ -5,10 +5,13 @@
 
 #include "cuda_runtime.h"
 
+#include <algorithm>
+#include <climits>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <numeric>
 #include <tuple>
 #include <type_traits>
 
@@ -268,4 +271,64 @@ static inline void __threadfence() {
 }
 static inline void __threadfence_block() {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+// --- Tensor cores ---
+
+static inline float ts_tf32(float x) {
+    unsigned bits = __float_as_uint(x);
+    if ((bits & 0x7f800000) == 0x7f800000) // infinite, or no number
+        return x;
+    return __uint_as_float((bits + 0x1000) & ~0x1fffu);
+}
+
+// Products are exact. A sum has 24 bits, counted from the leading one of its largest term: what goes beyond is cut off
+// each term, and off the result. Hardware keeps up to three bits more.
+static inline float emulator_cut_sum(const double *term, int count) {
+    int largest = INT_MIN, exponent;
+    double sum = 0;
+    for (int i = 0; i < count; i++) {
+        if (!std::isfinite(term[i]))
+            return (float)std::accumulate(term, term + count, 0.0);
+        if (term[i] != 0) {
+            std::frexp(term[i], &exponent);
+            largest = std::max(largest, exponent);
+        }
+    }
+    if (largest == INT_MIN)
+        return 0;
+    for (int i = 0; i < count; i++)
+        sum += std::trunc(std::ldexp(term[i], 24 - largest));
+    if (sum == 0)
+        return 0;
+    std::frexp(sum, &exponent);
+    sum = exponent > 24 ? std::ldexp(std::trunc(std::ldexp(sum, 24 - exponent)), exponent - 24) : sum;
+    return (float)std::ldexp(sum, largest - 24);
+}
+
+static inline void ts_tf32_multiply(float (&sum)[4], const float (&a)[4], const float (&b)[2]) {
+    const auto cut = [](float x) { return __uint_as_float(__float_as_uint(x) & ~0x1fffu); }; // other bits are not read
+    const float upper[2] = {cut(a[0]), cut(a[2])}, lower[2] = {cut(a[1]), cut(a[3])}, right[2] = {cut(b[0]), cut(b[1])};
+    const auto pack = [](const float(&pair)[2]) {
+        uint64_t bits;
+        std::memcpy(&bits, pair, sizeof bits);
+        return bits;
+    };
+    const int row = (int)emulator::lane() / 4, column = (int)emulator::lane() % 4 * 2;
+    double term[4][9];
+    for (int t = 0; t < 4; t++) {
+        const uint64_t given[] = {__shfl_sync(0xffffffffu, pack(upper), 4 * row + t),
+                                  __shfl_sync(0xffffffffu, pack(lower), 4 * row + t),
+                                  __shfl_sync(0xffffffffu, pack(right), 4 * column + t),
+                                  __shfl_sync(0xffffffffu, pack(right), 4 * (column + 1) + t)};
+        float of[4][2];
+        std::memcpy(of, given, sizeof of);
+        for (int i = 0; i < 4; i++)
+            for (int half = 0; half < 2; half++)
+                term[i][4 * half + t] = (double)of[i / 2][half] * (double)of[2 + i % 2][half];
+    }
+    for (int i = 0; i < 4; i++) {
+        term[i][8] = (double)sum[i];
+        sum[i] = emulator_cut_sum(term[i], 9);
+    }
 }

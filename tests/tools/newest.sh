@@ -10,7 +10,7 @@ here=$(dirname "${BASH_SOURCE[0]}")
 [[ -x $venv/bin/pip ]] || python3 -m venv "$venv"
 log=$venv/pip.log
 if ! "$venv/bin/pip" install -q -U --disable-pip-version-check --timeout 15 --retries 1 \
-    numpy h5py matplotlib xarray h5netcdf netCDF4 >"$log" 2>&1; then
+    numpy h5py matplotlib xarray h5netcdf netCDF4 PyYAML tqdm >"$log" 2>&1; then
     cat "$log"
     if grep -q 'from versions: none' "$log"; then # no list of versions was had: not even of one package
         echo "skipped: PyPI cannot be reached"
@@ -27,4 +27,7 @@ code=0
     test_xarray_opens_it_with_both_engines test_table_is_loaded_on_its_own_axes || code=1
 "$venv/bin/python" "$here/test_figures.py" "$feature" "$table" test_figures_and_index_are_made \
     test_titles_fit_their_pictures test_table_figures_and_index_are_made test_powers_get_their_figures || code=1
+"$venv/bin/python" "$here/test_package.py" "$feature" "$table" test_table_is_a_lazy_tree \
+    test_a_tree_that_points_elsewhere_is_refused test_run_trains_continues_and_gives_results \
+    test_figures_are_functions_of_results test_heatmaps_are_of_arrays_or_files || code=1
 exit "$code"

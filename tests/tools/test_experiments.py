@@ -7,13 +7,13 @@ import os
 from support import check_equal, main, plot, run_sweep, write
 
 import h5py
+import matplotlib.pyplot as plt
 import numpy as np
 
-import plot as program
 import toysweep
-from figures import cosets, curves, diagrams, pizza, published, scaling, swept
-from figures.chosen import Chosen, chosen
-from figures.page import lay_out
+from toysweep.figures import cosets, curves, diagrams, families, pizza, published, scaling, swept
+from toysweep.figures.chosen import Chosen, check_axes, chosen
+from toysweep.figures.page import STYLE, lay_out
 
 OPTIONS = argparse.Namespace(threshold=1e-5)
 
@@ -48,8 +48,8 @@ def view_of(results):
     choose()
     rows = np.arange(results.count)
     if results.kinds[0] == "features":
-        return program.feature.whole(results, rows, None)
-    return program.table.views(results, rows, None)[0]
+        return families.feature.whole(results, rows, None)
+    return families.table.views(results, rows, None)[0]
 
 
 def panels_of(figure):
@@ -108,12 +108,12 @@ def test_a_phase_diagram_is_of_any_two_keys(path, folder):
 
 def test_keys_of_a_diagram_are_checked(path, folder):
     out = run_sweep(DIAGRAM.replace("1.0e+30", "0.02").replace("steps: 200", "steps: 2"), folder)
-    none = {"axes": None, "panels": None, "quantity": None}
     with toysweep.Results(out) as results:
         for option, value, words in (("axes", ("lr",), "two different keys"), ("axes", ("lr", "seeds"), "does not vary"),
                                      ("quantity", ("phases",), "no such column"), ("panels", ("p",), "does not vary")):
             try:
-                program.choose_axes(argparse.Namespace(**{**none, option: value}), results)
+                choose(command="plot.py", **{{"quantity": "quantities"}.get(option, option): value})
+                check_axes(results)
                 raise AssertionError(f"--{option} {value} is taken")
             except toysweep.ResultsError as refusal:
                 assert f"--{option} " in str(refusal) and words in str(refusal), refusal
@@ -171,7 +171,7 @@ def test_what_becomes_of_features_is_that_of_the_best_instances(path, folder):
                     expected = 0 if norm[-1] < 0.5 else 2 if share[-1] >= 0.9 else 1
                     check_equal((colours_of(axis)[i, j], last[best], count[best]),
                                 (expected, expected, (norm >= 0.5).sum()), (hidden, base, p))
-        views = program.feature.views(results, np.arange(results.count), None)
+        views = families.feature.views(results, np.arange(results.count), None)
         check_equal({(one.x, one.y) for one in views if hasattr(one, "x")}, {("hidden", "feature_probability")}, "axes")
         check_equal(views[0].cell_name(2, 0.1), "feature_probability 0.1, features 5, hidden 2", "a cell's name")
 
@@ -329,7 +329,7 @@ def test_labels_of_experiments_are_not_cut(path, folder):
     """Nothing sticks out of the pictures of a diagram with long names."""
     out = run_sweep("{task: expression, p: 5, embed: 8, hidden: 8, steps: 5, checkpoints: [0, 5], grid: {expression: "
                     "[a + b, a**2 + a*b + b**2 + a], train_fraction: [0.4, 0.8]}}", folder)
-    with toysweep.Results(out) as results, program.plt.rc_context(program.STYLE):
+    with toysweep.Results(out) as results, plt.rc_context(STYLE):
         picture = diagrams.phase_diagram(view_of(results), OPTIONS).picture
         lay_out(picture)
         picture.canvas.draw()

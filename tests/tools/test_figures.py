@@ -9,11 +9,12 @@ from support import (MIXED, POWERS, check_equal, check_loaded, draw, main, plot,
                      write_table)
 
 import h5py
+import matplotlib.pyplot as plt
 import numpy as np
 
 import toysweep
-from figures import comparison, feature, geometry
-from figures.page import lay_out
+from toysweep.figures import comparison, families, feature, geometry
+from toysweep.figures.page import STYLE, lay_out
 
 EVERY_TASK = """
 steps: 3
@@ -218,12 +219,13 @@ def test_the_smallest_width_is_also_that_of_the_notebooks_sum(path, folder):
 # plot.py where figures fail: sys.argv[1] names them.
 FAILING = """
 import sys
-import plot
+from toysweep import plot
+from toysweep.figures import families
 names = sys.argv.pop(1).split(",")
 def failing(view, options):
     plot.plt.subplots()
     raise TypeError("two\\nlines")
-for family in plot.KINDS.values():
+for family in families.KINDS.values():
     for i, make in enumerate(family.FIGURES):
         if make.__name__ in names:
             failing.__name__ = make.__name__
@@ -251,9 +253,8 @@ def test_a_figure_that_fails_is_named_and_the_others_are_drawn(path, folder):
 
 
 def test_titles_fit_their_pictures(path, folder):
-    import plot as program
     for words in 2, 8, 40:
-        picture, _ = program.plt.subplots(figsize=(4, 3), constrained_layout=True)
+        picture, _ = plt.subplots(figsize=(4, 3), constrained_layout=True)
         title = picture.suptitle(" ".join(["representation"] * words))
         lay_out(picture)
         extent = title.get_window_extent(picture.canvas.get_renderer())
@@ -364,7 +365,7 @@ def test_table_instances_that_never_generalise_are_shown(path, folder):
 def test_phases_are_shaded_where_the_columns_say(path, folder):
     """Each boundary is the file's column, and another one where it is asked for; without a clean-up nothing is called
     circuit formation."""
-    from figures import phases
+    from toysweep.figures import phases
     out = run_sweep("{task: group, model: mlp, group: S3xC2, embed: 64, hidden: 64, train_fraction: 0.8, steps: 9000, "
                     "checkpoints: {log: 60}, instances: 3, lr: [0.001, 0.000001]}", folder)
     names = ("memorised_step", "circuit_formation_step", "cleanup_step", "grokked_step")
@@ -395,7 +396,7 @@ def test_phases_are_shaded_where_the_columns_say(path, folder):
 
 
 def test_steps_are_of_those_that_get_there(path, folder):
-    from figures.phases import median_step, reached_words
+    from toysweep.figures.phases import median_step, reached_words
     inf = np.inf
     for steps, middle, words in (([inf, 900], 900, "1 of 2, at 900"), ([inf, inf], inf, "0 of 2"),
                                  ([30, inf, 10, inf, inf], 10, "2 of 5, at 10"), ([7, 5, 6], 6, "3 of 3, at 6")):
@@ -404,11 +405,10 @@ def test_steps_are_of_those_that_get_there(path, folder):
 
 def test_losses_of_the_final_keys_are_drawn(path, folder):
     """Solid lines, by the labels of their dimensions, in the figures of restricted and excluded losses."""
-    from figures.irreps import restricted_and_excluded_loss
+    from toysweep.figures.irreps import restricted_and_excluded_loss
     out = run_sweep(GROUPS, folder)
     with toysweep.Results(out) as results:
-        import plot as program
-        view, = program.table.views(results, np.arange(results.count), None)
+        view, = families.table.views(results, np.arange(results.count), None)
         axis = restricted_and_excluded_loss(view, None).picture.axes[0]
         drawn = [line.get_ydata() for line in axis.lines if line.get_linestyle() == "-"]
         group, row = results.case_of(0)
@@ -419,16 +419,15 @@ def test_losses_of_the_final_keys_are_drawn(path, folder):
 
 def titles_of(path, figure):
     """Titles of a figure's panels."""
-    import plot as program
     with toysweep.Results(path) as results:
-        view, = program.table.views(results, np.arange(results.count), None)
+        view, = families.table.views(results, np.arange(results.count), None)
         picture = figure(view, None).picture
         return [axis.get_title() for axis in picture.axes if axis.get_title()]
 
 
 def test_table_where_only_the_end_is_known_tells_of_no_grokking(path, folder):
     """As of networks that were trained elsewhere: they may know their table, but nobody knows since when."""
-    from figures.irreps import key_irreps_across_seeds
+    from toysweep.figures.irreps import key_irreps_across_seeds
     out = run_sweep(GROUPS, folder)
     check_equal(titles_of(out, key_irreps_across_seeds), ["S3 (0 of 3 grokked)", "C7 (0 of 3 grokked)"], "titles")
     with h5py.File(out, "r+") as file:
@@ -506,32 +505,30 @@ def test_cases_say_what_they_learn(path, folder):
 
 def test_nothing_is_drawn_twice(path, folder):
     """Of a + b the terms a^m, b^n are a and b; a transformer has one embedding for both sides."""
-    import plot as program
-    from figures.fourier import embedding_fourier_norms
+    from toysweep.figures.fourier import embedding_fourier_norms
     out = run_sweep(POWERS.replace("  - {m: 1, n: 3}\n", "").replace("{m: 3, n: 1}", "{m: 1, n: [1, 11]}"), folder)
     pictures, page = draw(out, os.path.join(folder, "figures"))
     check_equal([name for name in pictures if name.startswith("value-")], [], "figures in terms of a^m, b^n")
     assert "embedding-fourier-norms" in pictures and "attention-over-time" in pictures, pictures
     with toysweep.Results(out) as results:
-        view, = program.table.views(results, np.arange(results.count), None)
+        view, = families.table.views(results, np.arange(results.count), None)
         panels = [axis for axis in embedding_fourier_norms(view, None).picture.axes if axis.get_visible()]
         check_equal({len(axis.lines) for axis in panels}, {1}, "curves in a panel of norms")
 
 
 def test_headings_and_titles_say_what_is_shown(path, folder):
     """No JSON; of a dihedral group without key frequencies no losses of these; counts that do not overlap."""
-    from figures.fourier import key_frequency_losses, neuron_frequencies
-    from figures.view import number
+    from toysweep.figures.fourier import key_frequency_losses, neuron_frequencies
+    from toysweep.figures.view import number
     check_equal(number('{"base":0.25,"branching":2}'), "base 0.25, branching 2", "a mapping")
     check_equal((number({"base": 0.25}), number([1, 0.5]), number("{x")), ("base 0.25", "1, 0.5", "{x"), "others")
     out = run_sweep("{task: group, model: mlp, group: D31, embed: 32, hidden: 128, train_fraction: 0.5, steps: 5}", folder)
     with toysweep.Results(out) as results:
-        import plot as program
-        view, = program.table.views(results, np.arange(results.count), None)
+        view, = families.table.views(results, np.arange(results.count), None)
         check_equal(any(cell.is_known("key_restricted_loss") for cell in view.cells), False, "key frequencies")
         title = key_frequency_losses(view, None).picture._suptitle.get_text()
         check_equal(title, "Loss without what the reflection rules out", "the title")
-        with program.plt.rc_context(program.STYLE):
+        with plt.rc_context(STYLE):
             picture = neuron_frequencies(view, None).picture
             lay_out(picture)
         extents = sorted(text.get_window_extent(picture.canvas.get_renderer()).extents.tolist()
@@ -546,7 +543,7 @@ def test_a_group_of_one_element_is_drawn(path, folder):
 
 
 def test_what_an_expression_adds_up(path, folder):
-    from figures.terms import terms_of
+    from toysweep.figures.terms import terms_of
     terms = terms_of({"expression": "-a**2 + 3*b**(1 + 1)/2 - 4", "p": 11, "nonzero": False})
     half = pow(2, -1, 11)
     check_equal(terms[0][0].tolist(), [-a * a % 11 for a in range(11)], "of a")

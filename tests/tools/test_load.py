@@ -1,4 +1,4 @@
-"""tools/toysweep.py and xarray on results files: what they load, on which axes, and what they refuse."""
+"""toysweep.load and xarray on results files: what they load, on which axes, and what they refuse."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from support import MIXED, check_equal, check_loaded, main, plot, python, run_sw
 import h5py
 import numpy as np
 
-import networks
+from toysweep import networks
 import toysweep
 
 OPEN_BOTH = """
@@ -206,11 +206,11 @@ def test_a_thousand_cases_are_loaded_as_fast_as_they_open(path, folder):
             for name in toysweep.links(group):
                 group[name]
     opened, calls = time.process_time(), []
-    open_one, toysweep._open = toysweep._open, lambda group, name: calls.append(name) or open_one(group, name)
+    open_one, toysweep.results._open = toysweep.results._open, lambda group, name: calls.append(name) or open_one(group, name)
     try:
         data, _ = said(out)
     finally:
-        toysweep._open = open_one
+        toysweep.results._open = open_one
     loaded = time.process_time()
     assert len(calls) <= count, f"{len(calls)} datasets are opened, and there are {count}"
     check_equal(data.sizes["features"] * data.sizes["hidden"], 1000, "points")

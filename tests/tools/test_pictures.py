@@ -10,15 +10,15 @@ import time
 from support import POWERS, TOOLS, Skipped, check_equal, main, plot, run_sweep, write
 
 import h5py
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.lines import Line2D
 
-import plot as program
 import toysweep
-from figures import cells, elements, groups, hypotheses, page, symmetry
-from figures.chosen import Chosen, chosen
-from figures.page import lay_out
-from figures.view import panels
+from toysweep.figures import cells, elements, families, groups, hypotheses, page, symmetry
+from toysweep.figures.chosen import Chosen, chosen
+from toysweep.figures.page import STYLE, lay_out
+from toysweep.figures.view import panels
 
 S3 = """
 task: group
@@ -44,7 +44,7 @@ def choose(**what):
 
 
 def view_of(results):
-    view, = program.table.views(results, np.arange(results.count), None)
+    view, = families.table.views(results, np.arange(results.count), None)
     return view
 
 
@@ -63,16 +63,16 @@ def test_steps_are_linear_where_checkpoints_are_at_equal_distances(path, folder)
             one.plot(values, values)
         cells.step_scale(axes[0][0])
         check_equal(axes[0][1].get_xscale(), scale, f"scale with --axis {axis}")
-        program.plt.close(picture)
+        plt.close(picture)
     choose()
 
 
 def test_every_figure_says_what_it_shows(path, folder):
     """--help lists them."""
     done = plot("--help")
-    for make in program.figures_of(program.table) + program.figures_of(program.feature):
-        assert program.about(make), f"{make.__name__} does not say"
-        assert f"  {program.name_of(make)}\n      {program.about(make)}\n" in done.stdout + "\n", make.__name__
+    for make in families.figures_of(families.table) + families.figures_of(families.feature):
+        assert families.about(make), f"{make.__name__} does not say"
+        assert f"  {families.name_of(make)}\n      {families.about(make)}\n" in done.stdout + "\n", make.__name__
 
 
 def test_table_only_what_is_asked_for_is_drawn(path, folder):
@@ -134,7 +134,7 @@ def test_the_basis_of_powers_is_named(path, folder):
 
 
 def test_exponents_are_compared_by_relation_and_gcd(path, folder):
-    from figures.power import by_relation
+    from toysweep.figures.power import by_relation
     sweep = POWERS[:POWERS.index("cases:")].replace("steps: 300", "steps: 3") + "grid: {m: [1, 2, 3], n: [1, 2, 3]}\n"
     with toysweep.Results(run_sweep(sweep, folder)) as results:
         axes = by_relation(view_of(results), None).picture.axes
@@ -230,7 +230,7 @@ def test_hypotheses_are_the_fit_of_the_logits(path, folder):
 
 
 def test_one_embedding_has_one_name(path, folder):
-    from figures.fourier import embedding_fourier_norms_over_time
+    from toysweep.figures.fourier import embedding_fourier_norms_over_time
     with toysweep.Results(run_sweep(POWERS, folder)) as results:
         title = embedding_fourier_norms_over_time(view_of(results), None).picture._suptitle.get_text()
         check_equal(title, "Fourier norms of the embedding over time", "title")
@@ -238,7 +238,7 @@ def test_one_embedding_has_one_name(path, folder):
 
 def test_labels_are_within_their_pictures(path, folder):
     """Also where legends make panels smaller while they are laid out, so that ticks change and get longer."""
-    with program.plt.rc_context(program.STYLE):
+    with plt.rc_context(STYLE):
         for top in 0.08, 0.13, 0.15:
             picture, axes = panels(6, 2, 4.1, 2.0, sharex=True, sharey="row")
             for axis in axes[:, 0]:
@@ -252,7 +252,7 @@ def test_labels_are_within_their_pictures(path, folder):
             for axis in axes[:, 0]:
                 box = axis.yaxis.label.get_window_extent()
                 assert box.x0 >= 0, (top, box)
-            program.plt.close(picture)
+            plt.close(picture)
 
 
 def test_the_end_alone_can_be_seen(path, folder):
@@ -262,8 +262,8 @@ def test_the_end_alone_can_be_seen(path, folder):
         for case in file["cases"].values():
             for name in "train_loss", "test_loss", "train_accuracy", "test_accuracy":
                 case[name][:, :-1] = np.nan
-    from figures.curves import loss_curves
-    with toysweep.Results(out) as results, program.plt.rc_context(program.STYLE):
+    from toysweep.figures.curves import loss_curves
+    with toysweep.Results(out) as results, plt.rc_context(STYLE):
         picture = loss_curves(view_of(results), None).picture
         lay_out(picture)
         lines, spans = picture.axes[0].lines, picture.axes[0].patches
@@ -321,7 +321,7 @@ def test_the_page_of_notebooks_names_what_there_is(path, folder):
         raise Skipped("$TOYSWEEP does not say where the program is")
     with open(os.path.join(os.path.dirname(TOOLS), "docs", "notebooks.md"), encoding="utf-8") as page:
         named = set(re.findall(r"(?<![\w-])`([a-z][a-z0-9_-]*[a-z0-9])`", page.read()))
-    known = {program.name_of(make) for family in program.KINDS.values() for make in program.figures_of(family)}
+    known = {families.name_of(make) for family in families.KINDS.values() for make in families.figures_of(family)}
     for topic in "measures", "keys":
         printed = subprocess.run([os.environ["TOYSWEEP"], "help", topic], capture_output=True, text=True, check=True)
         known |= set(re.findall(r"^ +([a-z][a-z0-9_]*)\b", printed.stdout, re.MULTILINE))

@@ -34,7 +34,7 @@ run() {
     mapfile -t packages <"$libraries"
     apt-get update -q
     install "${packages[@]}" openmpi-bin hdf5-tools \
-        python3 python3-numpy python3-h5py python3-matplotlib python3-xarray python3-h5netcdf
+        python3 python3-numpy python3-h5py python3-matplotlib python3-xarray python3-h5netcdf python3-yaml python3-tqdm
     rm -rf /var/lib/apt/lists/*
     "$prefix/bin/toysweep" info
 }

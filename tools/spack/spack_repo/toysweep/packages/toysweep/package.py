@@ -40,12 +40,14 @@ class Toysweep(CMakePackage, CudaPackage):
     depends_on("cmocka", type="test")
 
     with when("+python"):
-        depends_on("python@3.8:", type="run")
+        depends_on("python@3.9:", type="run")
         depends_on("py-numpy", type="run")
         depends_on("py-h5py", type="run")
         depends_on("py-matplotlib@3.5:", type="run")
         depends_on("py-xarray", type="run")
         depends_on("py-h5netcdf", type="run")
+        depends_on("py-pyyaml", type="run")
+        depends_on("py-tqdm", type="run")
 
     def cmake_args(self):
         args = [

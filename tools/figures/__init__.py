@@ -1,1 +1,0 @@
-"""Figures of tools/plot.py, one module for each family of tasks."""
