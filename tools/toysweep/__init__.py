@@ -17,8 +17,9 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from toysweep.results import (DONE, FAILED, PENDING, Results, ResultsError, dimensions, distinct, file_names, instances,
-                              links, load, open_file, text)
+from toysweep.dataset import instances, load
+from toysweep.results import (DONE, FAILED, PENDING, Results, ResultsError, dimensions, distinct, file_names, links,
+                              open_file, text)
 
 if TYPE_CHECKING:
     from toysweep import figures, groups, networks, program, transformer_lens
