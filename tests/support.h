@@ -97,7 +97,7 @@ static inline double support_measure_of(const ts_params *params, const ts_data *
                                         int64_t step, const char *name) {
     ts_measures m = ts_measures_of(params, data);
     double *out = ts_alloc((size_t)ts_measures_total(params, data) * sizeof *out, "measures");
-    assert_int_equal(ts_measure_weights(params, data, weights, step, false, NULL, out), TS_OK);
+    assert_int_equal(ts_measure_weights(params, data, weights, step, TS_MEASURE_BEFORE_LAST, NULL, out), TS_OK);
     assert_true(ts_measures_find(&m, name));
     double value = out[m.offset];
     ts_free(out);

@@ -30,7 +30,8 @@ static inline void open_network(network *t, const char *text, uint64_t seed) {
 }
 
 static inline void measure(network *t) {
-    assert_int_equal(ts_measure_weights(&t->f.params, t->f.data, t->f.initial, 0, true, NULL, t->measures), TS_OK);
+    assert_int_equal(ts_measure_weights(&t->f.params, t->f.data, t->f.initial, 0, TS_MEASURE_LAST, NULL, t->measures),
+                     TS_OK);
 }
 
 static inline void close_network(network *t) {

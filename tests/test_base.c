@@ -54,6 +54,33 @@ TEST(test_many_blocks_are_the_single_ones) {
     }
 }
 
+TEST(test_splits_are_those_of_the_blocks) {
+    enum { N = 21, ROOM = 24 };
+    uint32_t block[ROOM] = {0}, lane[ROOM] = {0}, one[4];
+    uint64_t mask[ROOM] = {0}, out[ROOM];
+    ts_philox at = ts_philox_at(0x123456789abcdefULL, TS_STREAM_BATCH, 77, 0);
+    for (uint32_t i = 0; i < N; i++) {
+        block[i] = i * 0x9e3779b9u;
+        lane[i] = ~i;
+        mask[i] = i % 3 == 0 ? ~(uint64_t)0 : ((uint64_t)1 << 3 * i) - 1;
+    }
+    for (int count = 0; count <= N; count++) {
+        ts_philox_splits(&at, block, lane, mask, count, out);
+        for (int i = 0; i < count; i++) {
+            uint64_t expected = 0;
+            at.counter[0] = block[i];
+            at.counter[1] = lane[i];
+            ts_philox_block(&at, one);
+            for (int bit = 0; bit < 64; bit++) {
+                unsigned low = one[bit / 32] >> bit % 32 & 1, high = one[2 + bit / 32] >> bit % 32 & 1;
+                if (mask[i] >> bit & 1 && low != high)
+                    expected += low ? 1 : (uint64_t)1 << 32;
+            }
+            assert_true(out[i] == expected);
+        }
+    }
+}
+
 TEST(test_normals_have_mean_0_and_variance_1) {
     enum { N = 200001 };
     double *x = ts_alloc(N * sizeof *x, "normals"), mean = 0, variance = 0, fourth = 0;
@@ -189,6 +216,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_philox_matches_its_known_answers),
         cmocka_unit_test(test_many_blocks_are_the_single_ones),
+        cmocka_unit_test(test_splits_are_those_of_the_blocks),
         cmocka_unit_test(test_normals_have_mean_0_and_variance_1),
         cmocka_unit_test(test_streams_of_an_instance_differ),
         cmocka_unit_test(test_reals_are_written_shortest_and_read_back_exactly),

@@ -173,6 +173,24 @@ TEST(test_units_keep_to_the_most_rows) {
     }
 }
 
+// Instances that are trained in lanes come in whole groups, while there is one for every slot.
+TEST(test_units_hold_what_is_trained_together) {
+    static const struct {
+        int64_t rows;
+        int slots;
+        int64_t first; // rows of the first unit
+    } CASES[] = {{10000, 1, 2496}, {10000, 4, 624}, {40, 1, 16}, {40, 2, 16}, {40, 4, 10}, {5, 1, 5}, {5, 8, 1}};
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        ts_coordinator_case given = {.cost = 1e6, .instance_bytes = 1, .fill = 1, .together = 16};
+        ts_unit pending = {0, 0, CASES[i].rows};
+        ts_coordinator_setup setup = setup_of(1, CASES[i].slots, 1 << 20, 1, &given, &pending);
+        ts_coordinator *coordinator = opened(&setup);
+        ts_coordinator_request(coordinator, 0, true);
+        assert_int_equal(next(coordinator).rows, CASES[i].first);
+        ts_coordinator_free(coordinator);
+    }
+}
+
 TEST(test_saved_units_go_first_and_whole) {
     ts_coordinator_case cases[] = {{.cost = 10, .instance_bytes = 1, .fill = 1},
                                    {.cost = 1, .instance_bytes = 1, .fill = 1}};
@@ -359,6 +377,7 @@ int main(void) {
         cmocka_unit_test(test_idle_slots_help_large_instances),
         cmocka_unit_test(test_a_desk_refuses_what_it_did_not_ask_for),
         cmocka_unit_test(test_a_lost_rank_is_not_waited_for),
+        cmocka_unit_test(test_units_hold_what_is_trained_together),
         cmocka_unit_test(test_saved_units_go_first_and_whole),
         cmocka_unit_test(test_a_closed_coordinator_hands_out_nothing),
         cmocka_unit_test(test_makespan_is_near_the_lower_bound),

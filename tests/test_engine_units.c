@@ -27,7 +27,30 @@ static const char *const MORE[] = {
     "task: group\ngroup: C13\nmodel: transformer\nd_model: 6\nheads: 2\nd_head: 4\nd_mlp: 9\n",
     "task: group\ngroup: S3\nembed: 5\nhidden: 9\noptimizer: muon\ngrokfast: true\northograd: true\n",
 };
-enum { UNITS = SUPPORT_SHORTS + sizeof MORE / sizeof *MORE };
+enum { MORE_OF_THEM = sizeof MORE / sizeof *MORE };
+
+// What the CPU trains in lanes: inputs that are in all batches and that are not, listed ones that are no binary tree.
+#ifdef TS_EMULATE
+enum { IN_LANES = 0 };
+static const char *const LANES[] = {NULL};
+#else
+static const char *const LANES[] = {
+    "task: tree\ndepth: 3\nhidden: 5\nimportance: {base: 0.9}\n",
+    "task: tree\ndepth: 4\nhidden: 7\nbatch: 90\n",
+    "task: tree\ndepth: 3\nhidden: 3\nearly_stopping: false\nbatch: 300\n",
+    "task: tree\ndepth: 2\nbranching: 3\nhidden: 4\nbatch: 21\n",
+    "task: tree\ndepth: 1\nhidden: 1\nbatch: exact\n",
+    "task: one_hot\nfeatures: 9\nhidden: 6\nbatch: 70\noptimizer: adamw\nweight_decay: 0.1\n",
+};
+enum { IN_LANES = sizeof LANES / sizeof *LANES };
+#endif
+enum { UNITS = SUPPORT_SHORTS + MORE_OF_THEM + IN_LANES };
+
+static const char *sweep_of(int unit) {
+    return unit < SUPPORT_SHORTS                  ? SUPPORT_SHORT[unit]
+           : unit < SUPPORT_SHORTS + MORE_OF_THEM ? MORE[unit - SUPPORT_SHORTS]
+                                                  : LANES[unit - SUPPORT_SHORTS - MORE_OF_THEM];
+}
 
 typedef void on_unit(const ts_engine *engine, support_instance *f, const char *sweep);
 
@@ -42,9 +65,9 @@ static bool is_slow(const support_tested *tested, const support_instance *f) {
 #endif
 }
 
-static void on_every_unit(void **state, on_unit check) {
-    for (int k = 0; k < (int)UNITS; k++) {
-        const char *sweep = k < SUPPORT_SHORTS ? SUPPORT_SHORT[k] : MORE[k - SUPPORT_SHORTS];
+static void on_units(void **state, int first, on_unit check) {
+    for (int k = first; k < (int)UNITS; k++) {
+        const char *sweep = sweep_of(k);
         char text[1024];
         support_instance f;
         snprintf(text, sizeof text, "%ssteps: %d\n%s", sweep, LONG, KEYS);
@@ -55,6 +78,10 @@ static void on_every_unit(void **state, on_unit check) {
             check(engine, &f, sweep);
         support_close(&f);
     }
+}
+
+static void on_every_unit(void **state, on_unit check) {
+    on_units(state, 0, check);
 }
 
 // --- States ---
@@ -211,6 +238,10 @@ static void test_bits_depend_on_the_instance_alone(void **state) {
     on_every_unit(state, check_bits);
 }
 
+static void test_bits_do_so_in_lanes(void **state) {
+    on_units(state, UNITS - IN_LANES, check_bits);
+}
+
 // --- Numbers that fade away ---
 
 #ifdef __x86_64__
@@ -307,6 +338,7 @@ static void test_a_refused_allocation_leaves_nothing(void **state) {
 int main(int argc, char **argv) {
     static const support_promise PROMISES[] = {
         {"bits_depend_on_the_instance_alone", test_bits_depend_on_the_instance_alone, SUPPORT_ENGINES_TOO, NULL},
+        {"bits_do_so_in_lanes", test_bits_do_so_in_lanes, SUPPORT_SETTINGS_TOO, "cpu"},
         {"trainings_start_from_initial_weights", test_trainings_start_from_initial_weights, SUPPORT_ENGINES_TOO, NULL},
         {"states_move_between_engines", test_states_move_between_engines, SUPPORT_ENGINES_TOO, NULL},
         {"fading_numbers_become_zero", test_fading_numbers_become_zero, SUPPORT_ENGINES_TOO, "cpu"},

@@ -17,7 +17,7 @@ static double number(const support_instance *f, const double *out, const char *n
 
 static known measure(const support_instance *f, const float *weights, int64_t step) {
     double *out = ts_alloc((size_t)ts_measures_total(&f->params, f->data) * sizeof *out, "measures");
-    assert_int_equal(ts_measure_weights(&f->params, f->data, weights, step, true, NULL, out), TS_OK);
+    assert_int_equal(ts_measure_weights(&f->params, f->data, weights, step, TS_MEASURE_LAST, NULL, out), TS_OK);
     known k = {number(f, out, "exact_loss"), number(f, out, "estimated_loss"), number(f, out, "final_loss_error"),
                number(f, out, "final_loss")};
     ts_free(out);

@@ -170,7 +170,8 @@ static void open_case(measured *m, const char *task, const char *model) {
 }
 
 static void measure_case(measured *m) {
-    assert_int_equal(ts_measure_weights(&m->f.params, m->f.data, m->f.initial, 0, true, NULL, m->out), TS_OK);
+    assert_int_equal(ts_measure_weights(&m->f.params, m->f.data, m->f.initial, 0, TS_MEASURE_LAST, NULL, m->out),
+                     TS_OK);
 }
 
 static void close_case(measured *m) {
@@ -352,7 +353,8 @@ TEST(test_only_defined_pairs_count) {
         if (m == 1) {
             double *out = ts_alloc((size_t)ts_measures_total(&f.params, f.data) * sizeof *out, "measures");
             ts_measures of = ts_measures_of(&f.params, f.data);
-            assert_int_equal(ts_measure_weights(&f.params, f.data, f.initial, 0, false, NULL, out), TS_OK);
+            assert_int_equal(ts_measure_weights(&f.params, f.data, f.initial, 0, TS_MEASURE_BEFORE_LAST, NULL, out),
+                             TS_OK);
             assert_true(ts_measures_find(&of, "attention"));
             for (int i = 0; i < 6; i++)
                 assert_close(out[of.offset + i], mean[i], 1e-12, 0);

@@ -237,7 +237,7 @@ TEST(test_fixed_samples_are_those_of_every_step) {
 static double last_measure(const support_instance *f, const float *weights, const char *name) {
     ts_measures m = ts_measures_of(&f->params, f->data);
     double *out = ts_alloc((size_t)ts_measures_total(&f->params, f->data) * sizeof *out, "measures");
-    assert_int_equal(ts_measure_weights(&f->params, f->data, weights, 100000, true, NULL, out), TS_OK);
+    assert_int_equal(ts_measure_weights(&f->params, f->data, weights, 100000, TS_MEASURE_LAST, NULL, out), TS_OK);
     assert_true(ts_measures_find(&m, name));
     double value = out[m.offset];
     ts_free(out);

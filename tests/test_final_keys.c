@@ -177,7 +177,8 @@ static void compare_all(support_network *f) {
                           .row = residual_row,
                           .residual = true,
                           .weights = &w};
-    assert_int_equal(ts_measure_network(&f->instance.params, f->data, &network, 0, true, NULL, f->out), TS_OK);
+    assert_int_equal(ts_measure_network(&f->instance.params, f->data, &network, 0, TS_MEASURE_LAST, NULL, f->out),
+                     TS_OK);
     for (int chart = 0; chart < f->data->symmetry->charts; chart++)
         for (int which = 0; which < PARTS; which++)
             compare_part(f, chart, which, hidden_logits);

@@ -149,8 +149,8 @@ TEST(test_measures_of_an_mlp_are_as_defined) {
         for (int k = 0; k < hidden * n; k++)
             f.u[k] = tensor[3][k];
         support_unembed(&f, 0);
-        assert_int_equal(ts_measure_weights(&f.instance.params, f.data, f.instance.initial, 0, true, NULL, f.out),
-                         TS_OK);
+        assert_int_equal(
+            ts_measure_weights(&f.instance.params, f.data, f.instance.initial, 0, TS_MEASURE_LAST, NULL, f.out), TS_OK);
         compare_cyclic(&f);
         support_network_close(&f);
     }
@@ -303,7 +303,8 @@ TEST(test_memory_that_runs_out_is_reported) {
         int failed = 0;
         for (ts_status status = TS_ERROR_MEMORY; status != TS_OK; failed++) {
             ts_alloc_fail_at(failed + 1);
-            status = ts_measure_weights(&f.instance.params, f.data, f.instance.initial, 0, true, NULL, f.out);
+            status =
+                ts_measure_weights(&f.instance.params, f.data, f.instance.initial, 0, TS_MEASURE_LAST, NULL, f.out);
             ts_alloc_fail_at(0);
             assert_true(status == TS_OK || status == TS_ERROR_MEMORY);
         }

@@ -53,7 +53,7 @@ static void randomise(network *t, uint64_t seed, double scale) {
 }
 
 static void measure(network *t) {
-    assert_int_equal(ts_measure_weights(&t->f.params, t->f.data, t->x, 0, true, NULL, t->measures), TS_OK);
+    assert_int_equal(ts_measure_weights(&t->f.params, t->f.data, t->x, 0, TS_MEASURE_LAST, NULL, t->measures), TS_OK);
 }
 
 static ts_measures find(const network *t, const char *name) {

@@ -20,7 +20,7 @@ bool __wrap_ts_corrections_fit(int n, int columns) {
 }
 
 static void measure(const support_instance *f, double *out) {
-    assert_int_equal(ts_measure_weights(&f->params, f->data, f->initial, 0, false, NULL, out), TS_OK);
+    assert_int_equal(ts_measure_weights(&f->params, f->data, f->initial, 0, TS_MEASURE_BEFORE_LAST, NULL, out), TS_OK);
 }
 
 static void compare(const support_instance *f, const double *expected, const double *found) {

@@ -111,8 +111,9 @@ static void *measure_one(void *argument) {
     if (m->status != TS_OK)
         return NULL;
     ts_crew_begin_unit(help.crew);
-    m->status = m->final ? ts_measure_hindsight(&m->f->params, m->f->data, m->f->initial, m->final, &help, m->out)
-                         : ts_measure_weights(&m->f->params, m->f->data, m->f->initial, 0, true, &help, m->out);
+    m->status = m->final
+                    ? ts_measure_hindsight(&m->f->params, m->f->data, m->f->initial, m->final, &help, m->out)
+                    : ts_measure_weights(&m->f->params, m->f->data, m->f->initial, 0, TS_MEASURE_LAST, &help, m->out);
     ts_crew_end_unit(help.crew);
     ts_crew_free(help.crew);
     refuses = false;

@@ -204,7 +204,7 @@ TEST(test_measures_of_a_perfect_and_of_a_superposed_network) {
     support_open(&f, "task: tree\ndepth: 1\nhidden: 2\n");
     double out[5 + 3 * 2];
     const float perfect[] = {1, 0, 0, 1, 0, 0}, shared[] = {1, -1, 0, 0, 0, 0};
-    assert_int_equal(ts_measure_weights(&f.params, f.data, perfect, 0, true, NULL, out), TS_OK);
+    assert_int_equal(ts_measure_weights(&f.params, f.data, perfect, 0, TS_MEASURE_LAST, NULL, out), TS_OK);
     for (int i = 0; i < 3; i++)
         assert_close(out[i], 0, 0, 0);
     assert_true(isnan(out[3]));    // no estimate of what is known
@@ -213,13 +213,13 @@ TEST(test_measures_of_a_perfect_and_of_a_superposed_network) {
     assert_close(out[7], 0, 0, 0); // interference
     assert_close(out[9], 1, 0, 0); // dimensionality
     // Antipodal features in one dimension: the tree never has both, so relu hides the interference.
-    assert_int_equal(ts_measure_weights(&f.params, f.data, shared, 0, true, NULL, out), TS_OK);
+    assert_int_equal(ts_measure_weights(&f.params, f.data, shared, 0, TS_MEASURE_LAST, NULL, out), TS_OK);
     assert_close(out[1], 0, 0, 0);
     assert_close(out[7], 1, 0, 0);
     assert_close(out[9], 0.5, 0, 0);
     // Nothing reconstructed: the loss is the mean square of the input, (1/4 + 1/4) / 2.
     const float nothing[6] = {0};
-    assert_int_equal(ts_measure_weights(&f.params, f.data, nothing, 0, true, NULL, out), TS_OK);
+    assert_int_equal(ts_measure_weights(&f.params, f.data, nothing, 0, TS_MEASURE_LAST, NULL, out), TS_OK);
     assert_close(out[1], 0.25, 0, 1e-15);
     support_close(&f);
 }
@@ -236,7 +236,7 @@ TEST(test_weights_that_are_not_finite_have_no_measures) {
         for (int64_t p = 0; p < f.parameters; p += 1 + f.parameters / 100) {
             float kept = f.initial[p];
             f.initial[p] = VALUES[p % 3];
-            assert_int_equal(ts_measure_weights(&f.params, f.data, f.initial, 1, true, NULL, out), TS_OK);
+            assert_int_equal(ts_measure_weights(&f.params, f.data, f.initial, 1, TS_MEASURE_LAST, NULL, out), TS_OK);
             ts_measures_conclude(&(ts_curves){.params = &f.params, .data = f.data, .last = out});
             for (int64_t i = 0; i < total; i++)
                 if (!isnan(out[i]))
@@ -245,12 +245,12 @@ TEST(test_weights_that_are_not_finite_have_no_measures) {
             f.initial[p] = NAN;
             ts_network network;
             assert_int_equal(ts_network_open(&f.params, f.initial, &network), TS_OK);
-            assert_int_equal(ts_measure_network(&f.params, f.data, &network, 1, true, NULL, out), TS_OK);
+            assert_int_equal(ts_measure_network(&f.params, f.data, &network, 1, TS_MEASURE_LAST, NULL, out), TS_OK);
             ts_network_close(&network);
             assert_true(isnan(out[0]));
             f.initial[p] = kept;
         }
-        assert_int_equal(ts_measure_weights(&f.params, f.data, f.initial, 1, true, NULL, out), TS_OK);
+        assert_int_equal(ts_measure_weights(&f.params, f.data, f.initial, 1, TS_MEASURE_LAST, NULL, out), TS_OK);
         assert_true(isfinite(out[0]));
         ts_free(out);
         support_close(&f);

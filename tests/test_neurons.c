@@ -62,7 +62,7 @@ static void open_network(network *t, const char *task, uint64_t seed) {
     t->h = ts_alloc((size_t)(t->n * t->n * t->hidden) * sizeof(double), "activations");
     t->measures = ts_alloc((size_t)ts_measures_total(&t->f.params, t->f.data) * sizeof(double), "measures");
     write_out(t);
-    assert_int_equal(ts_measure_weights(&t->f.params, t->f.data, t->x, 0, true, NULL, t->measures), TS_OK);
+    assert_int_equal(ts_measure_weights(&t->f.params, t->f.data, t->x, 0, TS_MEASURE_LAST, NULL, t->measures), TS_OK);
 }
 
 static void close_network(network *t) {
@@ -319,7 +319,7 @@ TEST(test_a_network_that_computes_characters_has_an_orthogonal_change_of_basis) 
             u[k * 6 + c] = (float)s->irreps->irrep[2].character[s->group->result[product * 6 + s->inverse[c]]];
     }
     t.measures = ts_alloc((size_t)ts_measures_total(&t.f.params, t.f.data) * sizeof(double), "measures");
-    assert_int_equal(ts_measure_weights(&t.f.params, t.f.data, x, 0, true, NULL, t.measures), TS_OK);
+    assert_int_equal(ts_measure_weights(&t.f.params, t.f.data, x, 0, TS_MEASURE_LAST, NULL, t.measures), TS_OK);
     int first = s->first[2];
     for (int r = 0; r < 3; r++)
         assert_close(found(&t, 0, "hidden_basis_similarity")[r], 1, 1e-12, 0);
@@ -341,7 +341,8 @@ TEST(test_neurons_of_a_transformer_are_sorted_by_what_they_do) {
     t.n = t.f.data->table->n;
     t.h = ts_alloc((size_t)(t.n * t.n * t.hidden) * sizeof(double), "activations");
     t.measures = ts_alloc((size_t)ts_measures_total(&t.f.params, t.f.data) * sizeof(double), "measures");
-    assert_int_equal(ts_measure_weights(&t.f.params, t.f.data, t.f.initial, 0, true, NULL, t.measures), TS_OK);
+    assert_int_equal(ts_measure_weights(&t.f.params, t.f.data, t.f.initial, 0, TS_MEASURE_LAST, NULL, t.measures),
+                     TS_OK);
     assert_int_equal(ts_network_open(&t.f.params, t.f.initial, &opened), TS_OK);
     for (int a = 0; a < t.n; a++) {
         double logits[36];
@@ -406,8 +407,9 @@ TEST(test_cases_without_matrices_are_measured) {
             support_open(&f[none], text);
             total[none] = ts_measures_total(&f[none].params, f[none].data);
             measures[none] = ts_alloc((size_t)total[none] * sizeof(double), "measures");
-            assert_int_equal(
-                ts_measure_weights(&f[none].params, f[none].data, f[0].initial, 0, true, NULL, measures[none]), TS_OK);
+            assert_int_equal(ts_measure_weights(&f[none].params, f[none].data, f[0].initial, 0, TS_MEASURE_LAST, NULL,
+                                                measures[none]),
+                             TS_OK);
         }
         assert_true(total[1] < total[0]);
         ts_measures without = ts_measures_of(&f[1].params, f[1].data);

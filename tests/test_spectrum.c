@@ -203,7 +203,7 @@ static void compare_turns(const char *group, const char *name, int circles) {
     snprintf(text, sizeof text, "task: group\ngroup: %s\nembed: 1\nhidden: %d\ntrain_fraction: 0.2\n", group, HIDDEN);
     support_open(&f, text);
     double *out = ts_alloc((size_t)ts_measures_total(&f.params, f.data) * sizeof *out, "measures");
-    assert_int_equal(ts_measure_weights(&f.params, f.data, f.initial, 0, true, NULL, out), TS_OK);
+    assert_int_equal(ts_measure_weights(&f.params, f.data, f.initial, 0, TS_MEASURE_LAST, NULL, out), TS_OK);
     ts_measures m = ts_measures_of(&f.params, f.data);
     assert_true(ts_measures_find(&m, name));
     assert_int_equal(ts_network_open(&f.params, f.initial, &network), TS_OK);
@@ -268,7 +268,7 @@ TEST(test_what_neurons_read_through_heads_is_as_defined) {
                  CASES[i].text);
         support_open(&f, text);
         double *out = ts_alloc((size_t)ts_measures_total(&f.params, f.data) * sizeof *out, "measures");
-        assert_int_equal(ts_measure_weights(&f.params, f.data, f.initial, 0, true, NULL, out), TS_OK);
+        assert_int_equal(ts_measure_weights(&f.params, f.data, f.initial, 0, TS_MEASURE_LAST, NULL, out), TS_OK);
         int n = f.data->table->n / CASES[i].circles;
         for (int half = 0; half < CASES[i].circles; half++)
             for (int chart = 0; chart < CASES[i].charts; chart++) {
@@ -298,7 +298,7 @@ TEST(test_memory_that_runs_out_is_reported) {
     int failed = 0;
     for (ts_status status = TS_ERROR_MEMORY; status != TS_OK; failed++) {
         ts_alloc_fail_at(failed + 1);
-        status = ts_measure_weights(&f.params, f.data, f.initial, 0, true, NULL, out);
+        status = ts_measure_weights(&f.params, f.data, f.initial, 0, TS_MEASURE_LAST, NULL, out);
         ts_alloc_fail_at(0);
         assert_true(status == TS_OK || status == TS_ERROR_MEMORY);
     }

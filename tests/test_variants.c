@@ -75,9 +75,10 @@ static void list_values(const char *network, const ts_key *key, tried_key *k) {
         fail_msg("no values to try of %s", key->name);
 }
 
-// Those that make the network, its loss or its initial weights others.
+// Those that make the network, its loss or its initial weights others. (test_engine tries the precision.)
 static bool is_tried(const ts_key *key) {
-    return key->traits & TS_LATER && key->traits & TS_SHAPES && !(key->traits & TS_RETIRED) && key->type != TS_WORDS;
+    return key->traits & TS_LATER && key->traits & TS_SHAPES && !(key->traits & TS_RETIRED) && key->type != TS_WORDS &&
+           strcmp(key->name, "precision") != 0;
 }
 
 static int list_keys(int network, tried_key *keys) {

@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
-# On a machine with a GPU: builds with CUDA, runs the tests there, runs the kernels under compute-sanitizer, times a
-# sweep against the CPU and PyTorch, and writes one report.
+# On a machine with a GPU: builds with CUDA, measures there beside the CPU, runs the tests there, times training beside
+# the CPU and PyTorch, runs the kernels under compute-sanitizer, and writes one report. The most telling comes first.
 #   tools/gpu_check.sh [REPORT]      default: gpu-report.txt
-# Exit code 0 only if everything that could be run passed; what could not be run is named in the report.
+# Exit code 0 only if everything that could be run passed; what could not be run is named in the report. No step begins
+# later than 8 minutes after the build (TOYSWEEP_GPU_CHECK_SECONDS: another number of seconds, 0: no limit).
 set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 if [[ ${1:-} == --help ]]; then
-    sed -n '2,5s/^# //p' "${BASH_SOURCE[0]}"
+    sed -n '2,6s/^# //p' "${BASH_SOURCE[0]}"
     exit 0
 fi
 report=$(realpath "${1:-gpu-report.txt}")
 build=build/gpu
+seconds=${TOYSWEEP_GPU_CHECK_SECONDS:-480}
+end=0
 bad=0
 : >"$report"
 
@@ -23,6 +26,10 @@ say() {
 step() { # TITLE COMMAND...
     local title=$1 begin=$SECONDS
     shift
+    if ((end > 0 && SECONDS >= end)); then
+        say "== $title: left out, the time is up"
+        return
+    fi
     say "== $title"
     if "$@" >>"$report" 2>&1; then
         say "   passed ($((SECONDS - begin)) s)"
@@ -38,7 +45,7 @@ build_it() {
 
 sanitize() { # TOOL
     local test
-    for test in test_kernels test_any_network test_engine test_engine_units test_optimiser_engines test_divergence \
+    for test in test_gpu_measures test_kernels test_any_network test_engine test_engine_units test_optimiser_engines test_divergence \
         test_cuda_teams; do
         compute-sanitizer --tool "$1" --error-exitcode 1 "$build/tests/$test" cuda || return 1
     done
@@ -75,9 +82,19 @@ if ! nvidia-smi >>"$report" 2>&1; then
     exit 1
 fi
 step "build" build_it
+((seconds > 0)) && end=$((SECONDS + seconds))
 step "info" "$build/toysweep" info
-step "static gates" tools/cuda_report.py
+step "measures, on the GPU beside the CPU" "$build/tests/bench/bench_measures" 3
+step "the same, of large groups" "$build/tests/bench/bench_measures" 1 C256 S6-mlp
+step "measures on the GPU are the CPU's" "$build/tests/test_gpu_measures" cuda
+step "training, and products beside cuBLAS" "$build/tests/bench/bench_cuda"
 step "tests" ctest --test-dir "$build" -L cuda --output-on-failure
+step "sweeps/tree.yaml, 2000 steps, GPU" sweep_on cuda
+step "sweeps/tree.yaml, 2000 steps, CPU" sweep_on cpu
+for model in mlp transformer; do
+    step "$model on S6, one rank and two" one_and_two_ranks "$model"
+done
+step "static gates" tools/cuda_report.py
 if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck synccheck initcheck; do
         step "compute-sanitizer $tool" sanitize "$tool"
@@ -85,12 +102,6 @@ if command -v compute-sanitizer >/dev/null; then
 else
     say "== compute-sanitizer: not found, left out"
 fi
-step "sweeps/tree.yaml, 2000 steps, GPU" sweep_on cuda
-step "sweeps/tree.yaml, 2000 steps, CPU" sweep_on cpu
-for model in mlp transformer; do
-    step "$model on S6, one rank and two" one_and_two_ranks "$model"
-done
-step "training, and products beside cuBLAS" "$build/tests/bench/bench_cuda"
 if python3 -c 'import torch' 2>/dev/null; then
     jax=()
     python3 -c 'import jax, optax' 2>/dev/null && jax=(--jax python3)

@@ -5,6 +5,37 @@
 
 #include <stdbool.h>
 
+// 0 in lane `label` - 16 v of vector v, 1 in all others.
+static inline vec other_lanes(int v, int label) {
+    static const float OTHERS[2 * LANES + 1] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0,
+                                                1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    int ahead = v * LANES - label;
+    return vload(OTHERS + LANES + (ahead < -LANES ? -LANES : ahead > 1 ? 1 : ahead));
+}
+
+// z becomes exp(z - target - shift), 0 where `valid` (of the last vector) is; returns the sum of all but the label's.
+// All of it is at most exp(31).
+static inline __attribute__((always_inline)) vec exponentials(float *z, int vectors, vec valid, int label, vec target,
+                                                              vec shift, bool shifted) {
+    vec sum = vzero();
+    for (int v = 0; v < vectors; v++) {
+        // z - target - shift exactly, as a sum of float32 numbers (Knuth); exp needs what rounding left out.
+        vec a = vload(z + v * LANES), d = vsub(a, target), b = vsub(d, a);
+        vec error = vsub(vsub(a, vsub(d, b)), vadd(target, b)), x = d;
+        if (shifted) {
+            x = vsub(d, shift);
+            vec c = vsub(x, d);
+            error = vadd(error, vsub(vsub(d, vsub(x, c)), vadd(shift, c)));
+        }
+        vec e = vexp_below(x, error);
+        if (v == vectors - 1)
+            e = vmul(e, valid);
+        vstore(z + v * LANES, e);
+        sum = vadd(sum, vwhere_positive(other_lanes(v, label), e));
+    }
+    return sum;
+}
+
 // Replaces one row of logits (`vectors` vectors, the last with zeros where `valid` (LANES) is 0) by its gradient
 // times `share`. Accurate at any loss: with E_j = exp(z_j - z_y - m) and S the sum over j != y, the gradient is
 // E_j / (E_y + S), and -S / (E_y + S) at y, never p - 1. m is 0 unless the label is far behind; where it is so far
@@ -19,24 +50,11 @@ static inline bool cross_entropy(float *z, int vectors, const float *valid_lanes
         largest = vmax(largest, vload(z + v * LANES));
     float most = vlargest(largest), ahead = most - at_label;
     bool far_behind = ahead > 0x1p22f;
-    vec shift = vset(ahead > 30 && !far_behind ? ahead : 0);
     if (far_behind)
         target = vset(most);
-    for (int v = 0; v < vectors; v++) {
-        // z - target - m exactly, as a sum of float32 numbers (Knuth); exp needs what rounding left out.
-        vec a = vload(z + v * LANES), d = vsub(a, target), b = vsub(d, a);
-        vec error = vsub(vsub(a, vsub(d, b)), vadd(target, b));
-        vec x = vsub(d, shift), c = vsub(x, d);
-        error = vadd(error, vsub(vsub(d, vsub(x, c)), vadd(shift, c)));
-        vec e = vexp(x, error);
-        vstore(z + v * LANES, v == vectors - 1 ? vmul(e, valid) : e);
-    }
-    float own = z[label];
-    z[label] = 0;
-    vec sum = vzero();
-    for (int v = 0; v < vectors; v++)
-        sum = vadd(sum, vload(z + v * LANES));
-    float others = vsum(sum), scale = share / (own + others);
+    vec sum = ahead > 30 && !far_behind ? exponentials(z, vectors, valid, label, target, vset(ahead), true)
+                                        : exponentials(z, vectors, valid, label, target, vzero(), false);
+    float own = z[label], others = vsum(sum), scale = share / (own + others);
     vec factor = vset(scale);
     for (int v = 0; v < vectors; v++)
         vstore(z + v * LANES, vmul(factor, vload(z + v * LANES)));

@@ -38,6 +38,50 @@ typedef struct ts_sparse_rows {
     const double *weight;
 } ts_sparse_rows;
 
+// Autoencoders of one shape, an instance in each lane, for ts_kernels.lanes_gradient: every number is TS_VECTOR_LANES
+// of them, one of each instance, where `lanes` is said. Inputs are those that there can be, the same for all.
+enum { TS_LANES_BLOCK = 16 };
+typedef struct ts_lanes_work {
+    int hidden, features, inputs;
+    const int *begin, *active;    // (inputs + 1): active features of input r, as ts_support has them
+    const int *with_begin, *with; // (features + 1): inputs that have the feature, ascending
+    const float *x;               // (inputs, features): the inputs, dense
+    const float *weight;          // (inputs, lanes) share of the lane's batch; 0: it is not in it
+    const bool *partly;           // (inputs) it is missing in some lane that counts
+    const float *state;           // (hidden + 1, features, lanes): rows of W, then b
+    const float *scale;           // (features, lanes) importance / features
+    float *gradient;              // as state: written
+    // (lanes) the sum of all squares, unweighted: below TS_LANES_SOUND, all losses that the batch could have are
+    // finite. Else (NaN, too) the lane's gradient may be wrong, and is to be made by autoencoder_gradient.
+    float *loss;
+    // Scratch.
+    float *h;  // (TS_LANES_BLOCK, hidden, lanes)
+    float *dz; // (TS_LANES_BLOCK, features, lanes)
+    float *dh; // (inputs, hidden, lanes)
+} ts_lanes_work;
+#define TS_LANES_SOUND 1e30F
+
+// A batch of a binary tree's paths for each lane, for ts_kernels.draw_trees; in the end weights for ts_lanes_work.
+enum { TS_MOST_DEPTH = 5 };
+typedef struct ts_tree_draw {
+    int depth;
+    bool stops;                  // samples end at any node, inputs are all nodes; else at leaves, and inputs are those
+    int samples;                 // of a batch
+    double share;                // 1 / samples
+    int wanted;                  // so many lanes, and up to 3 more
+    uint32_t step, stream;       // of random numbers (base/random.h)
+    const uint64_t *key0, *key1; // (lanes) words of the lanes' keys
+    float *weight;               // (inputs, lanes)
+    bool *partly;                // (inputs) its weight is 0 in some lane
+} ts_tree_draw;
+
+// Constants of Adam's next step, of each lane; rate and root with a minus.
+typedef struct ts_lanes_rates {
+    float beta1[TS_VECTOR_LANES], take1[TS_VECTOR_LANES], beta2[TS_VECTOR_LANES], take2[TS_VECTOR_LANES];
+    float minus_rate[TS_VECTOR_LANES], decay[TS_VECTOR_LANES];
+    float minus_root[TS_VECTOR_LANES], inverse[TS_VECTOR_LANES];
+} ts_lanes_rates;
+
 // One transformer on a table task (model/transformer.h), for ts_kernels.transformer_gradient. Rows of tensors end
 // at a multiple of 16 floats, pads zero: d_model at model_stride, heads at heads_stride, d_head at head_stride,
 // d_mlp at neurons_stride, n_out at out_stride. What is read out of the hidden layer are the logits (direct) or
@@ -162,6 +206,14 @@ typedef struct ts_kernels {
     // Loss of the batch, and its gradient.
     double (*autoencoder_gradient)(const ts_autoencoder_work *work, const ts_sparse_rows *batch);
 
+    int lanes; // instances that the next three take at once: a multiple of 4, at most TS_VECTOR_LANES
+    void (*draw_trees)(const ts_tree_draw *draw);
+
+    // Gradients of autoencoders, one in each lane; and Adam's step of `count` numbers of each. state: (TS_ADAM_PARTS,
+    // count, lanes). False: some parameter or moment is not finite now, in lanes where sound (lanes) is not 0.
+    void (*lanes_gradient)(const ts_lanes_work *work);
+    bool (*lanes_adam)(float *state, int64_t count, const float *gradient, const ts_lanes_rates *rates, float *sound);
+
     // Gradient of the mean cross-entropy over the training pairs. False if a loss is not finite.
     bool (*transformer_gradient)(const ts_transformer_work *work);
 
@@ -203,6 +255,10 @@ extern const ts_kernels ts_kernels_portable;
 #define TS_JOIN(a, b)    TS_JOIN_(a, b)
 #define TS_FOR_SET(name) TS_JOIN(name, TS_KERNELS)
 double TS_FOR_SET(ts_autoencoder_gradient)(const ts_autoencoder_work *work, const ts_sparse_rows *batch);
+void TS_FOR_SET(ts_draw_trees)(const ts_tree_draw *draw);
+void TS_FOR_SET(ts_lanes_gradient)(const ts_lanes_work *work);
+bool TS_FOR_SET(ts_lanes_adam)(float *state, int64_t count, const float *gradient, const ts_lanes_rates *rates,
+                               float *sound);
 bool TS_FOR_SET(ts_adam)(float *state, int64_t apart, const float *gradient, int64_t count, ts_adam_betas betas,
                          ts_adam_rates rates);
 bool TS_FOR_SET(ts_descent)(float *parameter, const float *gradient, int64_t count, float rate);

@@ -1,5 +1,6 @@
 // The functions of one instruction set.
 #include "cpu/kernels.h"
+#include "cpu/narrow.h"
 
 #define TS_TEXT_(a) #a
 #define TS_TEXT(a)  TS_TEXT_(a)
@@ -7,6 +8,10 @@
 const ts_kernels TS_FOR_SET(ts_kernels) = {
     .name = TS_TEXT(TS_KERNELS),
     .autoencoder_gradient = TS_FOR_SET(ts_autoencoder_gradient),
+    .lanes = NARROW_LANES,
+    .draw_trees = TS_FOR_SET(ts_draw_trees),
+    .lanes_gradient = TS_FOR_SET(ts_lanes_gradient),
+    .lanes_adam = TS_FOR_SET(ts_lanes_adam),
     .transformer_gradient = TS_FOR_SET(ts_transformer_gradient),
     .exponential = TS_FOR_SET(ts_exponential),
     .adam = TS_FOR_SET(ts_adam),

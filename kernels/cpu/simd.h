@@ -66,6 +66,13 @@ static inline float vsum(vec a) {
     __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
+// Largest lane; NaNs may be passed over.
+static inline float vlargest(vec a) {
+    __m256 half = _mm256_max_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+}
 
 // Row i, lane j <-> row j, lane i.
 static inline void vtranspose(vec row[LANES]) {
@@ -163,6 +170,12 @@ static inline float vsum(vec a) {
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
     __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+}
+static inline float vlargest(vec a) {
+    __m256 half = _mm256_max_ps(a.lo, a.hi);
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
 }
 
 static inline void transpose8(__m256 row[8]) {
@@ -275,6 +288,12 @@ static inline float vsum(vec a) {
             lane[i] += lane[i + width];
     return lane[0];
 }
+static inline float vlargest(vec a) {
+    float largest = a[0];
+    for (int i = 1; i < LANES; i++)
+        largest = a[i] > largest ? a[i] : largest;
+    return largest;
+}
 
 // Row i, lane j <-> row j, lane i.
 static inline void vtranspose(vec row[LANES]) {
@@ -293,24 +312,16 @@ static inline vec vzero(void) {
     return vset(0);
 }
 
-// Largest lane; NaNs may be passed over.
-static inline float vlargest(vec a) {
-    float lane[LANES], largest;
-    vstore(lane, a);
-    largest = lane[0];
-    for (int i = 1; i < LANES; i++)
-        largest = lane[i] > largest ? lane[i] : largest;
-    return largest;
-}
-
-// exp(x + error) to 2 ulp for |error| below half a unit in the last place of x; 0 below -87.3; infinity
-// above 88.37 (where n would be 128) and for NaN. x = n ln 2 + r with |r| <= ln 2 / 2 (ln 2 in two parts,
-// Cody and Waite), then the Taylor polynomial of degree 7.
-static inline vec vexp(vec x, vec error) {
+// exp(x + error) to 2 ulp for |error| below half a unit in the last place of x; 0 below -87.3; infinity above 88.37
+// (where n would be 128) and for NaN. x = n ln 2 + r with |r| <= ln 2 / 2 (ln 2 in two parts, Cody and Waite), then the
+// Taylor polynomial of degree 7. `below`: x is at most 88, or, with an error that is NaN, anything: then it is NaN or
+// 0.
+static inline __attribute__((always_inline)) vec vexp_or_below(vec x, vec error, bool below) {
     const vec lowest = vset(-87.33654f), highest = vset(88.37626f);
     vec inside = vmax(x, lowest);
     vec n = vround(vmul(inside, vset(1.44269504f)));
-    n = vsub(vzero(), vmax(vsub(vzero(), n), vset(-127))); // at most 127
+    if (!below)
+        n = vsub(vzero(), vmax(vsub(vzero(), n), vset(-127))); // at most 127
     vec r = vfma(n, vset(-0.693145751953125f), inside);
     r = vadd(vfma(n, vset(-1.42860677e-6f), r), error);
     vec p = vset(1.98412698e-4f);
@@ -322,5 +333,11 @@ static inline vec vexp(vec x, vec error) {
     p = vfma(vmul(p, r), r, r);
     p = vadd(p, vset(1));
     vec result = vwhere_positive(vsub(x, lowest), vscale(p, n));
-    return vadd(result, vwhere_positive(vsub(x, highest), vset(INFINITY)));
+    return below ? result : vadd(result, vwhere_positive(vsub(x, highest), vset(INFINITY)));
+}
+static inline vec vexp(vec x, vec error) {
+    return vexp_or_below(x, error, false);
+}
+static inline vec vexp_below(vec x, vec error) {
+    return vexp_or_below(x, error, true);
 }

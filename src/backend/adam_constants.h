@@ -23,9 +23,12 @@ static inline bool ts_of_adam(const ts_params *params) {
     return optimiser == &ts_optimiser_adam || optimiser == &ts_optimiser_adamw || optimiser == &ts_optimiser_muon;
 }
 
-static inline ts_adam_betas ts_adam_betas_of(const ts_params *params) {
-    double beta1 = ts_params_real(params, "beta1"), beta2 = ts_params_real(params, "beta2");
+static inline ts_adam_betas ts_adam_betas_from(double beta1, double beta2) {
     return (ts_adam_betas){(float)beta1, (float)(1 - beta1), (float)beta2, (float)(1 - beta2)};
+}
+
+static inline ts_adam_betas ts_adam_betas_of(const ts_params *params) {
+    return ts_adam_betas_from(ts_params_real(params, "beta1"), ts_params_real(params, "beta2"));
 }
 
 // Constants of the next update, and on to the one after.

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct ts_data;
+struct ts_pair_device;
 
 // Ranks that train one instance together, each the parts of a step's sums that are its own. All of them make the same
 // calls with the same arguments; all calls are collective over the team. An error: a rank is lost, and nothing that the
@@ -78,6 +79,10 @@ typedef struct ts_engine {
     // Instances like this one that have to train at once to keep the device busy; valid once the backend's probe was
     // TS_OK. The units of a rank's slots hold at least that many together while there are enough. NULL: 1.
     int64_t (*fill)(const ts_params *params, const struct ts_data *data);
+
+    // Instances like this one of which a training takes so many at once, for little more than a few of them. Units hold
+    // multiples of that while there are enough for all slots. NULL: 1.
+    int (*together)(const ts_params *params, const struct ts_data *data);
 } ts_engine;
 
 // All members are needed but those that say what NULL means.
@@ -88,6 +93,9 @@ typedef struct ts_backend {
     ts_status (*probe)(void);
     const char *(*device)(void);     // what it runs on, for `info`
     const ts_engine *const *engines; // NULL-terminated
+
+    // Where the pairs of its networks go when they are measured (model/pair_device.h). NULL: on the processor.
+    const struct ts_pair_device *pairs;
 
     // Lines for `info` about devices and libraries, from index 0; NULL ends them. No function (NULL): none.
     const char *(*detail)(int index);

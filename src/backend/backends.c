@@ -18,6 +18,7 @@ ts_status ts_cuda_probe(void);
 const char *ts_cuda_device(void);
 const char *ts_cuda_detail(int index);
 void ts_cuda_place(int node_rank, int node_size);
+extern const struct ts_pair_device ts_cuda_pair_device;
 #endif
 
 static ts_status always(void) {
@@ -36,6 +37,7 @@ static const ts_backend CUDA = {
     .device = ts_cuda_device,
     .engines =
         (const ts_engine *const[]){&ts_cuda_autoencoder, &ts_cuda_mlp, &ts_cuda_transformer, &ts_cuda_network, NULL},
+    .pairs = &ts_cuda_pair_device,
     .detail = ts_cuda_detail,
     .place = ts_cuda_place,
 };

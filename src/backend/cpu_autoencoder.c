@@ -1,4 +1,5 @@
-// The autoencoder on the CPU: fused kernels on a batch that is drawn at every step.
+// The autoencoder on the CPU: fused kernels on a batch that is drawn at every step. Small ones go in lanes.
+#include "backend/cpu_lanes.h"
 #include "backend/cpu_training.h"
 #include "model/autoencoder.h"
 #include "model/network.h"
@@ -10,10 +11,12 @@
 typedef struct training {
     ts_cpu_training base; // first
     ts_autoencoder_shape shape;
-    float *scale;  // (count, stride): importance / features; pads 0
-    uint64_t seed; // of the instance selected
+    float *scale;    // (count, stride): importance / features; pads 0
+    uint64_t *seeds; // (count)
+    uint64_t seed;   // of the instance selected
     ts_autoencoder_work work;
     ts_feature_batch batch;
+    ts_cpu_lanes lanes;
 } training;
 
 static ts_status set_shape(void *handle) {
@@ -25,6 +28,7 @@ static ts_status set_shape(void *handle) {
         .stride = TS_PAD(t->shape.features),
         .hidden_stride = TS_PAD(t->shape.hidden),
     };
+    ts_cpu_lanes_begin(&t->lanes, &t->base, t->shape);
     return TS_OK;
 }
 
@@ -34,6 +38,7 @@ static void take(void *handle) {
     ts_slab *slab = &t->base.slab;
     size_t stride = (size_t)work->stride, hidden_stride = (size_t)work->hidden_stride;
     t->scale = ts_slab_take(slab, (size_t)t->base.spec.count * stride, sizeof(float));
+    t->seeds = ts_slab_take(slab, (size_t)t->base.spec.count, sizeof *t->seeds);
     work->gradient = t->base.gradient;
     work->w_transposed = ts_slab_take(slab, stride * hidden_stride, sizeof(float));
     work->dw_transposed = ts_slab_take(slab, stride * hidden_stride, sizeof(float));
@@ -41,6 +46,7 @@ static void take(void *handle) {
     work->dh = ts_slab_take(slab, TS_MAX_BLOCK * hidden_stride, sizeof(float));
     work->x = ts_slab_take(slab, TS_MAX_BLOCK * stride, sizeof(float));
     work->dz = ts_slab_take(slab, TS_MAX_BLOCK * stride, sizeof(float));
+    ts_cpu_lanes_take(&t->lanes, slab);
 }
 
 static ts_status initialise(void *handle) {
@@ -48,14 +54,17 @@ static ts_status initialise(void *handle) {
     size_t stride = (size_t)t->work.stride;
     memset(t->work.x, 0, TS_MAX_BLOCK * stride * sizeof(float));
     memset(t->scale, 0, (size_t)t->base.spec.count * stride * sizeof(float));
-    for (int i = 0; i < t->base.spec.count; i++)
+    for (int i = 0; i < t->base.spec.count; i++) {
         ts_network_scale(&t->base.spec.params[i], t->shape.features, NULL, t->scale + (size_t)i * stride);
+        t->seeds[i] = (uint64_t)ts_params_integer(&t->base.spec.params[i], "seed");
+    }
+    ts_cpu_lanes_fill(&t->lanes, &t->batch, t->scale, t->seeds);
     return ts_feature_batch_create(t->base.spec.data->features, t->shape.samples, &t->batch);
 }
 
 static void select_instance(void *handle, int instance) {
     training *t = handle;
-    t->seed = (uint64_t)ts_params_integer(&t->base.spec.params[instance], "seed");
+    t->seed = t->seeds[instance];
     t->work.parameters = ts_cpu_weights(&t->base, instance, 0);
     t->work.scale = t->scale + (size_t)instance * (size_t)t->work.stride;
 }
@@ -93,9 +102,19 @@ static ts_status create(const ts_training_spec *spec, void **handle) {
     return ts_cpu_training_create(&MODEL, spec, handle);
 }
 
+static ts_status train(void *handle, int64_t from, int64_t to, int64_t *reached) {
+    training *t = handle;
+    return t->lanes.used ? ts_cpu_lanes_train(&t->lanes, from, to, reached)
+                         : ts_cpu_training_train(handle, from, to, reached);
+}
+
 static const char *can(const ts_params *params) {
     const char *lacks = ts_network_fused_can(params);
     return lacks ? lacks : ts_cpu_optimiser_can(params);
+}
+
+static int together(const ts_params *params, const ts_data *data) {
+    return ts_cpu_lanes_fit(ts_autoencoder_shape_of(params), data->features) ? TS_VECTOR_LANES : 1;
 }
 
 const ts_engine ts_cpu_autoencoder = {.name = TS_FUSED,
@@ -103,4 +122,6 @@ const ts_engine ts_cpu_autoencoder = {.name = TS_FUSED,
                                       .model = "autoencoder",
                                       .can = can,
                                       .create = create,
-                                      TS_CPU_ENGINE_FUNCTIONS};
+                                      TS_CPU_STATE_FUNCTIONS,
+                                      .train = train,
+                                      .together = together};

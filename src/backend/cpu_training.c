@@ -1,12 +1,12 @@
 // Weights, moments and updates on the CPU, for every model.
 #include "backend/cpu_training.h"
 
-static float *state_of(const ts_cpu_training *t, int instance) {
+float *ts_cpu_state(const ts_cpu_training *t, int instance) {
     return t->state + (size_t)instance * ts_padded_state_floats(&t->layout);
 }
 
 const float *ts_cpu_weights(const ts_cpu_training *t, int instance, int tensor) {
-    return state_of(t, instance) + t->layout.tensor[tensor].offset;
+    return ts_cpu_state(t, instance) + t->layout.tensor[tensor].offset;
 }
 
 float *ts_cpu_gradient(const ts_cpu_training *t, int tensor) {
@@ -36,7 +36,7 @@ static ts_status initialise(ts_cpu_training *t) {
     for (int i = 0; i < t->spec.count; i++) {
         const ts_params *params = &t->spec.params[i];
         ts_model_initialise(params, initial);
-        ts_padded_unpack(&t->layout, 1, initial, state_of(t, i));
+        ts_padded_unpack(&t->layout, 1, initial, ts_cpu_state(t, i));
     }
     ts_free(initial);
     return t->model->initialise(t);
@@ -72,13 +72,13 @@ void ts_cpu_training_destroy(void *training) {
     ts_free(t);
 }
 
-static ts_status train_instance(ts_cpu_training *t, int instance, int64_t from, int64_t to, int64_t *reached) {
+ts_status ts_cpu_training_train_one(ts_cpu_training *t, int instance, int64_t from, int64_t to, int64_t *reached) {
     const ts_cpu_instance of = {
         .params = &t->spec.params[instance],
         .kernels = t->kernels,
         .layout = &t->layout,
         .adam = &t->adam[instance],
-        .state = state_of(t, instance),
+        .state = ts_cpu_state(t, instance),
         .gradient = t->gradient,
         .scratch = t->scratch,
     };
@@ -101,7 +101,7 @@ ts_status ts_cpu_training_train(void *training, int64_t from, int64_t to, int64_
     ts_status status = TS_OK;
     for (int i = 0; i < t->spec.count && status == TS_OK; i++)
         if (reached[i] == from)
-            status = train_instance(t, i, from, to, &reached[i]);
+            status = ts_cpu_training_train_one(t, i, from, to, &reached[i]);
     ts_cpu_end_steps(before);
     return status;
 }
@@ -113,18 +113,18 @@ size_t ts_cpu_training_state_bytes(const void *training) {
 
 ts_status ts_cpu_training_get_state(const void *training, int instance, void *state) {
     const ts_cpu_training *t = training;
-    ts_padded_pack(&t->layout, t->layout.parts, state_of(t, instance), state);
+    ts_padded_pack(&t->layout, t->layout.parts, ts_cpu_state(t, instance), state);
     return TS_OK;
 }
 
 ts_status ts_cpu_training_set_state(void *training, int instance, const void *state) {
     const ts_cpu_training *t = training;
-    ts_padded_unpack(&t->layout, t->layout.parts, state, state_of(t, instance));
+    ts_padded_unpack(&t->layout, t->layout.parts, state, ts_cpu_state(t, instance));
     return TS_OK;
 }
 
 ts_status ts_cpu_training_get_parameters(const void *training, int instance, float *parameters) {
     const ts_cpu_training *t = training;
-    ts_padded_pack(&t->layout, 1, state_of(t, instance), parameters);
+    ts_padded_pack(&t->layout, 1, ts_cpu_state(t, instance), parameters);
     return TS_OK;
 }

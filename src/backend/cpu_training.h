@@ -34,6 +34,7 @@ typedef struct ts_cpu_model {
 
 ts_status ts_cpu_training_create(const ts_cpu_model *model, const ts_training_spec *spec, void **training);
 
+float *ts_cpu_state(const ts_cpu_training *t, int instance); // (layout.parts, layout.padded)
 const float *ts_cpu_weights(const ts_cpu_training *t, int instance, int tensor);
 float *ts_cpu_gradient(const ts_cpu_training *t, int tensor);
 
@@ -45,7 +46,11 @@ ts_status ts_cpu_training_set_state(void *training, int instance, const void *st
 ts_status ts_cpu_training_get_parameters(const void *training, int instance, float *parameters);
 ts_status ts_cpu_training_train(void *training, int64_t from, int64_t to, int64_t *reached);
 
-#define TS_CPU_ENGINE_FUNCTIONS                                                                                        \
+// One instance, between ts_cpu_begin_steps and its end.
+ts_status ts_cpu_training_train_one(ts_cpu_training *t, int instance, int64_t from, int64_t to, int64_t *reached);
+
+#define TS_CPU_STATE_FUNCTIONS                                                                                         \
     .destroy = ts_cpu_training_destroy, .state_bytes = ts_cpu_training_state_bytes,                                    \
     .get_state = ts_cpu_training_get_state, .set_state = ts_cpu_training_set_state,                                    \
-    .get_parameters = ts_cpu_training_get_parameters, .train = ts_cpu_training_train
+    .get_parameters = ts_cpu_training_get_parameters
+#define TS_CPU_ENGINE_FUNCTIONS TS_CPU_STATE_FUNCTIONS, .train = ts_cpu_training_train

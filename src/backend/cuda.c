@@ -118,6 +118,15 @@ int64_t ts_cuda_fill(int64_t blocks, int resident, int rounds) {
     return room < blocks ? 1 : room / blocks;
 }
 
+// What measures are made with.
+static void say_products(char *line, size_t bytes) {
+    if (ts_cublas_load() == TS_OK)
+        snprintf(line, bytes, "measures: by products of cuBLAS %s in double precision", ts_cublas_version());
+    else
+        snprintf(line, bytes, "measures: by products of toysweep's own, which take no tensor cores, as cuBLAS %s",
+                 ts_message());
+}
+
 // Lines of `info`: the node's devices, or why there are none; then libraries.
 const char *ts_cuda_detail(int index) {
     static char line[640];
@@ -132,8 +141,7 @@ const char *ts_cuda_detail(int index) {
     } else if (index < first_library) {
         snprintf(line, sizeof line, "none can be used: %s", found.message);
     } else if (index == first_library) {
-        snprintf(line, sizeof line, "cuBLAS %s (only the benchmark uses it)",
-                 ts_cublas_load() == TS_OK ? ts_cublas_version() : ts_message());
+        say_products(line, sizeof line);
     } else if (index == first_library + 1) {
         snprintf(line, sizeof line, "NCCL %s", ts_nccl_load() == TS_OK ? ts_nccl_version() : ts_message());
     } else {

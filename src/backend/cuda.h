@@ -5,6 +5,7 @@
 #include "base/status.h"
 
 #include <cuda_runtime_api.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,6 +49,12 @@ typedef struct ts_cuda_slab {
     size_t used, size;
 } ts_cuda_slab;
 ts_status ts_cuda_slab_reserve(ts_cuda_slab *slab, const char *what);
+// The same for memory that is kept for later use, without waiting, so that a thread may hold others: TS_ERROR_MEMORY.
+// Such a slab is in use from then on, or idle; idle ones are given up by `give_up` where memory is short.
+ts_status ts_cuda_slab_reserve_now(ts_cuda_slab *slab, const char *what);
+void ts_cuda_slab_set_idle(bool idle);
+void ts_cuda_slab_free_idle(ts_cuda_slab *slab); // of one that is idle
+void ts_cuda_on_shortage(void (*give_up)(void)); // it must not reserve, and frees by ts_cuda_slab_free_idle
 void *ts_cuda_slab_take(ts_cuda_slab *slab, size_t count, size_t size);
 void ts_cuda_slab_free(ts_cuda_slab *slab);
 

@@ -45,9 +45,12 @@ static struct {
 static bool find_cublas(void *library, ts_cublas *out) {
     return FIND(library, cublasCreate, out->create) && FIND(library, cublasDestroy, out->destroy) &&
            FIND(library, cublasGetVersion, out->get_version) && FIND(library, cublasSetStream, out->set_stream) &&
+           FIND(library, cublasSetWorkspace, out->set_workspace) &&
            FIND(library, cublasSetMathMode, out->set_math_mode) &&
            FIND(library, cublasGetStatusString, out->status_string) &&
-           FIND(library, cublasSgemmStridedBatched, out->sgemm_strided_batched);
+           FIND(library, cublasSgemmStridedBatched, out->sgemm_strided_batched) &&
+           FIND(library, cublasDgemm, out->dgemm) &&
+           FIND(library, cublasDgemmStridedBatched, out->dgemm_strided_batched);
 }
 
 static void load_cublas(void) {

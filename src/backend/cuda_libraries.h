@@ -1,5 +1,6 @@
 // cuBLAS and NCCL, found when the program runs: a build with CUDA starts where they are missing. Each is a list of the
-// functions used, with the types of the libraries' own headers. cuBLAS is what tests/bench measures our products by.
+// functions used, with the types of the libraries' own headers. Measures are products of cuBLAS in double precision; in
+// float32 it is what tests/bench measures our own by.
 #pragma once
 
 #include "base/status.h"
@@ -14,9 +15,12 @@ typedef struct ts_cublas {
     __typeof__(&cublasDestroy) destroy;
     __typeof__(&cublasGetVersion) get_version;
     __typeof__(&cublasSetStream) set_stream;
+    __typeof__(&cublasSetWorkspace) set_workspace;
     __typeof__(&cublasSetMathMode) set_math_mode;
     __typeof__(&cublasGetStatusString) status_string;
     __typeof__(&cublasSgemmStridedBatched) sgemm_strided_batched;
+    __typeof__(&cublasDgemm) dgemm;
+    __typeof__(&cublasDgemmStridedBatched) dgemm_strided_batched;
 } ts_cublas;
 
 ts_status ts_cublas_load(void);             // TS_ERROR_USER, with a message, if it cannot be loaded; asks once

@@ -9,34 +9,45 @@
 enum { ALIGNMENT = 256, GAP = 256 };
 #else
 enum { ALIGNMENT = 256, GAP = 0 };
-#define ASAN_POISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
+#define ASAN_POISON_MEMORY_REGION(address, bytes)   ((void)(address), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(address, bytes) ((void)(address), (void)(bytes))
 #endif
 
-// Slabs of this process that hold memory.
+// Slabs of this process that hold memory and are in use; who gives up idle ones (NULL: there are none).
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t freed = PTHREAD_COND_INITIALIZER;
 static int alive;
+static void (*give_up_idle)(void);
 
-// Takes the memory, as soon as other slabs of the process have left enough of it. Who holds a slab never waits for
-// another, so this ends.
-static cudaError_t allocate(void **base, size_t bytes) {
-    pthread_mutex_lock(&mutex);
+static cudaError_t allocate_once(void **base, size_t bytes) {
     cudaError_t error = cudaMalloc(base, bytes);
-    while (error == cudaErrorMemoryAllocation && alive > 0) {
+    if (error != cudaErrorMemoryAllocation || !give_up_idle)
+        return error;
+    cudaGetLastError();
+    give_up_idle();
+    return cudaMalloc(base, bytes);
+}
+
+// Takes the memory; `wait`: as soon as other slabs of the process have left enough of it. Who holds a slab never waits
+// for another, so this ends.
+static cudaError_t allocate(void **base, size_t bytes, bool wait) {
+    pthread_mutex_lock(&mutex);
+    cudaError_t error = allocate_once(base, bytes);
+    while (error == cudaErrorMemoryAllocation && alive > 0 && wait) {
         cudaGetLastError();
         pthread_cond_wait(&freed, &mutex);
-        error = cudaMalloc(base, bytes);
+        error = allocate_once(base, bytes);
     }
     alive += error == cudaSuccess;
     pthread_mutex_unlock(&mutex);
     return error;
 }
 
-ts_status ts_cuda_slab_reserve(ts_cuda_slab *slab, const char *what) {
+static ts_status reserve(ts_cuda_slab *slab, const char *what, bool wait) {
     void *base = NULL;
     slab->size = slab->used > 0 ? slab->used : ALIGNMENT;
     slab->used = 0;
-    cudaError_t error = allocate(&base, slab->size);
+    cudaError_t error = allocate(&base, slab->size, wait);
     slab->base = error == cudaSuccess ? base : NULL;
     if (error != cudaErrorMemoryAllocation)
         return ts_cuda_check(error, what);
@@ -44,9 +55,37 @@ ts_status ts_cuda_slab_reserve(ts_cuda_slab *slab, const char *what) {
     return ts_fail(TS_ERROR_MEMORY, "out of memory on the GPU: %zu bytes for %s", slab->size, what);
 }
 
+ts_status ts_cuda_slab_reserve(ts_cuda_slab *slab, const char *what) {
+    return reserve(slab, what, true);
+}
+
+ts_status ts_cuda_slab_reserve_now(ts_cuda_slab *slab, const char *what) {
+    return reserve(slab, what, false);
+}
+
+void ts_cuda_slab_set_idle(bool idle) {
+    pthread_mutex_lock(&mutex);
+    alive += idle ? -1 : 1;
+    pthread_cond_broadcast(&freed);
+    pthread_mutex_unlock(&mutex);
+}
+
+void ts_cuda_slab_free_idle(ts_cuda_slab *slab) {
+    cudaFree(slab->base);
+    *slab = (ts_cuda_slab){0};
+}
+
+void ts_cuda_on_shortage(void (*give_up)(void)) {
+    pthread_mutex_lock(&mutex);
+    give_up_idle = give_up;
+    pthread_mutex_unlock(&mutex);
+}
+
 void *ts_cuda_slab_take(ts_cuda_slab *slab, size_t count, size_t size) {
     char *taken = slab->base ? slab->base + slab->used : NULL;
     size_t bytes = count * size, whole = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT + GAP;
+    if (taken && GAP > 0)
+        ASAN_UNPOISON_MEMORY_REGION(taken, bytes); // a slab may be carved anew
     if (taken && GAP > 0)
         ASAN_POISON_MEMORY_REGION(taken + bytes, whole - bytes);
     slab->used += whole;

@@ -8,10 +8,22 @@
 #include <stdlib.h>
 #include <time.h>
 
-double ts_clock(void) {
+static double read_clock(clockid_t clock) {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+double ts_clock(void) {
+    return read_clock(CLOCK_MONOTONIC);
+}
+
+double ts_clock_thread(void) {
+    return read_clock(CLOCK_THREAD_CPUTIME_ID);
+}
+
+double ts_clock_process(void) {
+    return read_clock(CLOCK_PROCESS_CPUTIME_ID);
 }
 
 void ts_sleep(double seconds) {

@@ -1,10 +1,15 @@
-// Time: the one monotonic clock, durations as users write them, and the wall clock for the run log.
+// Time: the one monotonic clock, processor time, durations as users write them, and the wall clock for the run log.
 #pragma once
 
 #include "base/status.h"
 
 // Seconds since an arbitrary start; never goes back.
 double ts_clock(void);
+
+// Seconds of processor time that the calling thread, or all threads of the process, have taken: other programs that
+// keep the machine busy do not count.
+double ts_clock_thread(void);
+double ts_clock_process(void);
 
 void ts_sleep(double seconds);
 

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 enum { ROUNDS = 10 };
 static const uint32_t MULTIPLY_0 = 0xD2511F53, MULTIPLY_1 = 0xCD9E8D57; // the paper's constants
@@ -43,6 +44,20 @@ static void many_plain(const ts_philox *at, const uint32_t *block, const uint32_
         one.counter[0] = block[i];
         one.counter[1] = lane[i];
         ts_philox_block(&one, out + 4 * (size_t)i);
+    }
+}
+
+static void splits_plain(const ts_philox *at, const uint32_t *block, const uint32_t *lane, const uint64_t *mask,
+                         int count, uint64_t *out) {
+    ts_philox one = *at;
+    for (int i = 0; i < count; i++) {
+        uint32_t words[4];
+        one.counter[0] = block[i];
+        one.counter[1] = lane[i];
+        ts_philox_block(&one, words);
+        uint64_t low = (uint64_t)words[1] << 32 | words[0], high = (uint64_t)words[3] << 32 | words[2];
+        out[i] = (uint64_t)__builtin_popcountll(low & ~high & mask[i]) |
+                 (uint64_t)__builtin_popcountll(high & ~low & mask[i]) << 32;
     }
 }
 
@@ -109,16 +124,105 @@ __attribute__((target("avx2"))) static int many_avx2(const ts_philox *at, const 
     return i;
 }
 
+// Four blocks, a word of each in the lower half of a 64-bit lane.
+typedef struct four_blocks {
+    __m256i c0, c1, c2, c3;
+} four_blocks;
+
+__attribute__((target("avx2"))) static inline four_blocks load_four(const ts_philox *at, const uint32_t *block,
+                                                                    const uint32_t *lane) {
+    return (four_blocks){
+        .c0 = _mm256_cvtepu32_epi64(_mm_loadu_si128((const __m128i *)(const void *)block)),
+        .c1 = _mm256_cvtepu32_epi64(_mm_loadu_si128((const __m128i *)(const void *)lane)),
+        .c2 = _mm256_set1_epi64x(at->counter[2]),
+        .c3 = _mm256_set1_epi64x(at->counter[3]),
+    };
+}
+
+__attribute__((target("avx2"))) static inline void round_of_four(four_blocks *b, __m256i k0, __m256i k1) {
+    __m256i p0 = _mm256_mul_epu32(b->c0, _mm256_set1_epi64x(MULTIPLY_0));
+    __m256i p1 = _mm256_mul_epu32(b->c2, _mm256_set1_epi64x(MULTIPLY_1));
+    b->c0 = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p1, 32), b->c1), k0);
+    b->c2 = _mm256_xor_si256(_mm256_xor_si256(_mm256_srli_epi64(p0, 32), b->c3), k1);
+    b->c1 = p1;
+    b->c3 = p0;
+}
+
+// Bits set in each 64-bit lane, by a table of those of 4 bits.
+__attribute__((target("avx2"))) static inline __m256i ones_of(__m256i bits) {
+    const __m256i table = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1, 2,
+                                           2, 3, 2, 3, 3, 4);
+    const __m256i four = _mm256_set1_epi8(15);
+    __m256i low = _mm256_shuffle_epi8(table, _mm256_and_si256(bits, four));
+    __m256i high = _mm256_shuffle_epi8(table, _mm256_and_si256(_mm256_srli_epi16(bits, 4), four));
+    return _mm256_sad_epu8(_mm256_add_epi8(low, high), _mm256_setzero_si256());
+}
+
+__attribute__((target("avx2"))) static inline void store_four(const four_blocks *b, const uint64_t *mask,
+                                                              uint64_t *out) {
+    __m256i chosen = _mm256_loadu_si256((const __m256i *)(const void *)mask);
+    __m256i low = _mm256_blend_epi32(b->c0, _mm256_slli_epi64(b->c1, 32), 0xaa);
+    __m256i high = _mm256_blend_epi32(b->c2, _mm256_slli_epi64(b->c3, 32), 0xaa);
+    __m256i left = ones_of(_mm256_and_si256(_mm256_andnot_si256(high, low), chosen));
+    __m256i right = ones_of(_mm256_and_si256(_mm256_andnot_si256(low, high), chosen));
+    _mm256_storeu_si256((__m256i *)(void *)out, _mm256_or_si256(left, _mm256_slli_epi64(right, 32)));
+}
+
+// Two times four blocks at once, as one would wait for its own products.
+__attribute__((target("avx2"))) static void splits_avx2(const ts_philox *at, const uint32_t *block,
+                                                        const uint32_t *lane, const uint64_t *mask, int count,
+                                                        uint64_t *out) {
+    for (int i = 0; i < count; i += TS_PHILOX_TOGETHER) {
+        four_blocks a = load_four(at, block + i, lane + i), b = load_four(at, block + i + 4, lane + i + 4);
+        __m256i k0 = _mm256_set1_epi64x(at->key[0]), k1 = _mm256_set1_epi64x(at->key[1]);
+        for (int round = 0; round < ROUNDS; round++) {
+            round_of_four(&a, k0, k1);
+            round_of_four(&b, k0, k1);
+            k0 = _mm256_add_epi32(k0, _mm256_set1_epi64x(WEYL_0));
+            k1 = _mm256_add_epi32(k1, _mm256_set1_epi64x(WEYL_1));
+        }
+        store_four(&a, mask + i, out + i);
+        store_four(&b, mask + i + 4, out + i + 4);
+    }
+}
+
+void ts_philox_splits(const ts_philox *at, const uint32_t *block, const uint32_t *lane, const uint64_t *mask, int count,
+                      uint64_t *out) {
+    if (__builtin_cpu_supports("avx2"))
+        splits_avx2(at, block, lane, mask, count, out);
+    else
+        splits_plain(at, block, lane, mask, count, out);
+}
+
+// The blocks that are left, together with some that nobody asked for.
+static void many_left(const ts_philox *at, const uint32_t *block, const uint32_t *lane, int count, uint32_t *out) {
+    uint32_t blocks[4] = {0}, lanes[4] = {0}, words[16];
+    if (count == 0)
+        return;
+    memcpy(blocks, block, (size_t)count * sizeof *blocks);
+    memcpy(lanes, lane, (size_t)count * sizeof *lanes);
+    many_avx2(at, blocks, lanes, 4, words);
+    memcpy(out, words, (size_t)count * 4 * sizeof *words);
+}
+
 void ts_philox_many(const ts_philox *at, const uint32_t *block, const uint32_t *lane, int count, uint32_t *out) {
     int done = 0;
     if (__builtin_cpu_supports("avx512f"))
         done = many_avx512(at, block, lane, count, out);
-    else if (__builtin_cpu_supports("avx2"))
-        done = many_avx2(at, block, lane, count, out);
-    many_plain(at, block + done, lane + done, count - done, out + 4 * (size_t)done);
+    if (!__builtin_cpu_supports("avx2")) {
+        many_plain(at, block, lane, count, out);
+        return;
+    }
+    done += many_avx2(at, block + done, lane + done, count - done, out + 4 * (size_t)done);
+    many_left(at, block + done, lane + done, count - done, out + 4 * (size_t)done);
 }
 
 #else
+
+void ts_philox_splits(const ts_philox *at, const uint32_t *block, const uint32_t *lane, const uint64_t *mask, int count,
+                      uint64_t *out) {
+    splits_plain(at, block, lane, mask, count, out);
+}
 
 void ts_philox_many(const ts_philox *at, const uint32_t *block, const uint32_t *lane, int count, uint32_t *out) {
     many_plain(at, block, lane, count, out);

@@ -30,5 +30,12 @@ void ts_philox_next(ts_philox *at, uint32_t out[4]);
 // (block[i], lane[i], at->counter[2], at->counter[3]) -> out (count, 4). The counter of `at` is not stepped.
 void ts_philox_many(const ts_philox *at, const uint32_t *block, const uint32_t *lane, int count, uint32_t *out);
 
+// Of each of such blocks, taken as 64 pairs of bits (bit i of words 0 and 1, bit i of words 2 and 3), and of those
+// pairs that mask[i] (bit by bit) chooses: how many are (1, 0), + 2^32 times how many are (0, 1) -> out (count). All
+// arrays have room for the next multiple of TS_PHILOX_TOGETHER; what lies there is read and written, and means nothing.
+enum { TS_PHILOX_TOGETHER = 8 };
+void ts_philox_splits(const ts_philox *at, const uint32_t *block, const uint32_t *lane, const uint64_t *mask, int count,
+                      uint64_t *out);
+
 // `count` standard normals, float64 (Box-Muller on 53-bit uniforms in (0, 1]).
 void ts_philox_normals(ts_philox *at, double *out, int64_t count);

@@ -1,5 +1,4 @@
-// `toysweep plan`: cases are timed for two seconds, and a run is played through with what they take.
-#define _GNU_SOURCE // qsort_r
+// `toysweep plan`: cases are timed for some seconds, and a run is played through with what they take.
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -9,6 +8,7 @@
 #include "measure/measure.h"
 #include "model/model.h"
 #include "results/create.h"
+#include "run/calibrate.h"
 #include "run/job.h"
 #include "run/load.h"
 #include "run/machine.h"
@@ -30,9 +30,11 @@ static const ts_option OPTIONS[] = {
     {0},
 };
 
-// Calibration takes about this long in all, whatever the sweep: what takes longer for one step is only predicted.
-static const double CALIBRATION_SECONDS = 2;
-static const double HANDOUT_SECONDS = 0.0025, LONGEST_MEASURE = 0.5;
+static const double HANDOUT_SECONDS = 0.0025;
+// Beside training, of the main thread: to make a case's group and a dataset; to write a field of a unit, an instance,
+// and a byte.
+static const double CASE_SECONDS = 1e-3, DATASET_SECONDS = 140e-6;
+static const double FIELD_SECONDS = 4e-6, INSTANCE_SECONDS = 3e-6, BYTE_SECONDS = 6e-9;
 enum { CASES_SHOWN = 60 };
 
 typedef struct plan {
@@ -42,98 +44,13 @@ typedef struct plan {
     int64_t slot_bytes;
     double *cost;             // (cases) seconds of one slot for one instance
     double *operations;       // (cases) of one instance
-    int *order;               // (cases) most work first
     int calibrated;           // cases that were timed
     ts_simulation_case *seen; // (cases) ranks that train an instance together
 } plan;
 
-// Seconds of one instance of a case, from some steps and one measurement.
-static ts_status time_case(plan *p, int index, double budget, double *seconds) {
-    const ts_data *data = p->job->data[index];
-    ts_params params;
-    ts_case_params(p->sweep, index, 0, &params);
-    const ts_model *model = params.schema->model;
-    const ts_engine *engine = p->job->engines[index];
-    const ts_record_layout *layout = p->job->layouts[index];
-    ts_parameter_layout parameters;
-    model->layout(&params, &parameters);
-    float *weights = ts_alloc((size_t)parameters.total * sizeof *weights, "calibration");
-    double *measures = ts_alloc((size_t)layout->measures * sizeof *measures, "calibration");
-    ts_training_spec spec = {.params = &params, .count = 1, .data = data};
-    void *training = NULL;
-    double start = ts_clock(), spent = 0;
-    ts_status status = weights && measures ? engine->create(&spec, &training) : TS_ERROR_MEMORY;
-    if (status == TS_OK) {
-        double fixed = ts_clock() - start;
-        int64_t steps = ts_params_integer(&params, "steps"), done = 0, counted = 0, reached = 0;
-        for (int64_t slice = 1; status == TS_OK && done < steps && spent < budget; slice *= 2) {
-            int64_t to = steps - done < slice ? steps : done + slice;
-            start = ts_clock();
-            status = engine->train(training, done, to, &reached);
-            double seconds_now = ts_clock() - start;
-            if (done > 0 || to == steps || seconds_now > budget) { // the first slice warms up, unless it is long
-                spent += seconds_now;
-                counted += to - done;
-            }
-            done = to;
-        }
-        if (status == TS_OK)
-            status = engine->get_parameters(training, 0, weights);
-        double measuring = ts_job_measure_seconds(&params, data, true); // what would take long is only predicted
-        start = ts_clock();
-        if (status == TS_OK && measuring < LONGEST_MEASURE) {
-            status =
-                ts_measure_weights(&params, data, weights, 0, TS_MEASURE_BEFORE_LAST, NULL, measures); // as all but one
-            measuring = ts_clock() - start;
-        }
-        *seconds = fixed + (double)steps * spent / (double)counted + (double)layout->checkpoints * measuring;
-        engine->destroy(training);
-    }
-    ts_free(weights);
-    ts_free(measures);
-    return status;
-}
-
-static double work_of(const plan *p, int index) {
-    return p->cost[index] * (double)ts_sweep_case(p->sweep, index)->rows;
-}
-
-static int most_work_first(const void *a, const void *b, void *context) {
-    double left = work_of(context, *(const int *)a), right = work_of(context, *(const int *)b);
-    if (left != right)
-        return left > right ? -1 : 1;
-    return *(const int *)a - *(const int *)b;
-}
-
-// Times cases, the largest share of the work first, until the time is used up; scales the others'
-// predictions.
-static ts_status calibrate(plan *p) {
-    double predicted = 0, measured = 0, end = ts_clock() + CALIBRATION_SECONDS;
-    double budget = CALIBRATION_SECONDS / (2.0 * p->job->cases);
-    budget = budget > 0.05 ? 0.05 : budget < 0.002 ? 0.002 : budget;
-    for (int i = 0; i < p->job->cases; i++)
-        p->cost[i] = p->job->cost[i];
-    qsort_r(p->order, (size_t)p->job->cases, sizeof *p->order, most_work_first, p);
-    for (int i = 0; i < p->job->cases; i++) {
-        int index = p->order[i];
-        if (ts_clock() < end && ts_job_step_seconds(p->job, index) < CALIBRATION_SECONDS) {
-            ts_status status = time_case(p, index, budget, &p->cost[index]);
-            if (status != TS_OK)
-                return status;
-            predicted += p->job->cost[index];
-            measured += p->cost[index];
-            p->calibrated++;
-        } else {
-            p->cost[index] *= predicted > 0 ? measured / predicted : 1;
-        }
-    }
-    return TS_OK;
-}
-
 static void count_operations(plan *p) {
     for (int i = 0; i < p->job->cases; i++) {
         p->operations[i] = p->job->operations[i] * p->job->steps[i];
-        p->order[i] = i;
     }
 }
 
@@ -177,10 +94,24 @@ static const char *bytes_text(double bytes, char out[32]) {
 typedef struct forecast {
     ts_simulation simulation;
     double operations, work; // of all instances; seconds of one thread
-    int64_t file_bytes, unit_bytes, index_bytes;
+    double start, write;     // seconds to begin a run and make its file, and to write all of it
+    double seconds, bound;   // with training
+    int64_t file_bytes, datasets, unit_bytes, index_bytes;
 } forecast;
 
-static ts_status make_forecast(plan *p, forecast *f) {
+// `begun`: what it took to come as far as a run does before it makes its file.
+static void add_file(const plan *p, double begun, forecast *f) {
+    double fields = 0, instances = (double)ts_sweep_instances(p->sweep);
+    double units = (double)f->simulation.units / instances;
+    for (int i = 0; i < p->job->cases; i++)
+        fields += units * (double)ts_sweep_case(p->sweep, i)->rows * p->job->layouts[i]->count;
+    f->start = begun + CASE_SECONDS * p->job->cases + DATASET_SECONDS * (double)f->datasets;
+    f->write = FIELD_SECONDS * fields + INSTANCE_SECONDS * instances + BYTE_SECONDS * (double)f->file_bytes;
+    f->seconds = f->start + f->simulation.makespan + f->write / p->ranks;
+    f->bound = f->start + f->simulation.bound + f->write / p->ranks;
+}
+
+static ts_status make_forecast(plan *p, double begun, forecast *f) {
     const ts_record_layout *const *layouts = (const ts_record_layout *const *)p->job->layouts;
     *f = (forecast){.index_bytes = 20 * ts_sweep_instances(p->sweep)};
     ts_status status = simulate(p, &f->simulation);
@@ -188,8 +119,9 @@ static ts_status make_forecast(plan *p, forecast *f) {
         f->operations += p->operations[i] * (double)ts_sweep_case(p->sweep, i)->rows;
         f->work += p->cost[i] * (double)ts_sweep_case(p->sweep, i)->rows;
     }
-    f->file_bytes = ts_results_size(p->sweep, layouts);
+    f->file_bytes = ts_results_size(p->sweep, layouts, &f->datasets);
     f->unit_bytes = f->simulation.largest_unit * p->threads;
+    add_file(p, begun, f);
     return status;
 }
 
@@ -265,7 +197,7 @@ static void print_widths(const plan *p, const forecast *f) {
 static ts_status print_plan(const plan *p, const forecast *f) {
     ts_status status = print_cases(p);
     print_tables(p);
-    char size[32], unit_memory[32], index_memory[32], total[32], makespan[32], bound[32];
+    char size[32], unit_memory[32], index_memory[32], total[32], file[32], makespan[32], bound[32];
     putchar('\n');
     ts_print("%lld instance%s in %d case%s, %lld work unit%s on %d rank%s x %d thread%s, backend %s",
              (long long)ts_sweep_instances(p->sweep), ts_plural(ts_sweep_instances(p->sweep)), p->job->cases,
@@ -276,12 +208,14 @@ static ts_status print_plan(const plan *p, const forecast *f) {
     ts_print("memory per rank  about %s for units, %s for the list of instances",
              bytes_text((double)f->unit_bytes, unit_memory), bytes_text((double)f->index_bytes, index_memory));
     ts_print("results file     %s", bytes_text((double)f->file_bytes, size));
-    ts_print("predicted time   %s (work %s of one thread; %d of %d case%s timed on this machine)",
-             ts_duration_text(f->simulation.makespan, makespan), ts_duration_text(f->work, total), p->calibrated,
-             p->job->cases, ts_plural(p->job->cases));
+    ts_print(
+        "predicted time   %s (training and measures take one thread %s, the file %s; %d of %d case%s timed on this "
+        "machine)",
+        ts_duration_text(f->seconds, makespan), ts_duration_text(f->work, total),
+        ts_duration_text(f->start + f->write, file), p->calibrated, p->job->cases, ts_plural(p->job->cases));
     print_widths(p, f);
     ts_print("balance          %.1f%% busy; no schedule takes less than %s", 100 * f->simulation.busy,
-             ts_duration_text(f->simulation.bound, bound));
+             ts_duration_text(f->bound, bound));
     return status;
 }
 
@@ -317,9 +251,10 @@ static ts_status print_json(const plan *p, const forecast *f) {
     ts_json_integer(&out, "unit_bytes", f->unit_bytes);
     ts_json_integer(&out, "index_bytes", f->index_bytes);
     ts_json_integer(&out, "file_bytes", f->file_bytes);
-    ts_json_real(&out, "seconds", f->simulation.makespan);
+    ts_json_real(&out, "seconds", f->seconds);
     ts_json_real(&out, "work_seconds", f->work);
-    ts_json_real(&out, "bound_seconds", f->simulation.bound);
+    ts_json_real(&out, "file_seconds", f->start + f->write);
+    ts_json_real(&out, "bound_seconds", f->bound);
     ts_json_real(&out, "busy", f->simulation.busy);
     ts_json_integer(&out, "recalls", f->simulation.recalls);
     ts_json_integer(&out, "cases_timed", p->calibrated);
@@ -333,23 +268,22 @@ static ts_status print_json(const plan *p, const forecast *f) {
 
 static ts_status make_plan(plan *p, bool json) {
     forecast f;
+    double begun = ts_clock_process();
     size_t cases = (size_t)p->job->cases;
     p->cost = ts_alloc_zero(cases, sizeof *p->cost, "a plan");
     p->operations = ts_alloc_zero(cases, sizeof *p->operations, "a plan");
-    p->order = ts_alloc_zero(cases, sizeof *p->order, "a plan");
     p->seen = ts_alloc_zero(cases, sizeof *p->seen, "a plan");
     ts_status status = TS_ERROR_MEMORY;
-    if (p->cost && p->operations && p->order && p->seen) {
+    if (p->cost && p->operations && p->seen) {
         count_operations(p);
-        status = calibrate(p);
+        status = ts_calibrate(p->job, p->cost, &p->calibrated);
     }
     if (status == TS_OK)
-        status = make_forecast(p, &f);
+        status = make_forecast(p, begun, &f);
     if (status == TS_OK)
         status = json ? print_json(p, &f) : print_plan(p, &f);
     ts_free(p->cost);
     ts_free(p->operations);
-    ts_free(p->order);
     ts_free(p->seen);
     return status;
 }
@@ -391,9 +325,9 @@ const ts_command ts_cmd_plan = {
     .summary = "dry run: cases, work units, memory, file size, predicted time",
     .description =
         "Dry run: cases, instances, work units, which engine trains them and why not a faster one, operations, memory "
-        "per rank, size of the results file and, after some two seconds of calibration on this machine, predicted time "
-        "on N ranks, with the "
-        "schedule's balance. Writes nothing.",
+        "per rank, size of the results file and, after some seconds of calibration on this machine, predicted time "
+        "on N ranks, with the schedule's balance. Cases are timed in processor time, so that other programs do not "
+        "mislead, each model at least once, with measures and what the file takes. Writes nothing.",
     .options = OPTIONS,
     .run = run,
 };

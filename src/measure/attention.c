@@ -38,6 +38,20 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
         m->network->attend(rows->weights, a, m->share ? m->share + (size_t)a * (size_t)m->table->n : NULL, sums);
 }
 
+static int share_of(const void *context, int a, int b) {
+    const attention *m = context;
+    return m->table->result[a * m->table->n + b] == TS_UNDEFINED ? -1 : 0;
+}
+
+static void gather(void *state, ts_device *device) {
+    const attention *m = state;
+    if (!m->network->attend)
+        return;
+    ts_device_sum(device, TS_PAIR_ATTENTION, ts_device_each(device, share_of, m), 1, m->sums.total);
+    for (size_t i = 0; i < m->sums.numbers; i++)
+        m->sums.total[i] /= (double)m->table->pairs;
+}
+
 static const ts_measure ROWS[] = {
     {"attention",
      "attention of the last layer at the last position, mean over all pairs",
@@ -55,6 +69,7 @@ const ts_family ts_family_attention = {
     .state_bytes = sizeof(attention),
     .begin = begin,
     .add = add,
+    .gather = gather,
     .sums = offsetof(attention, sums),
     .slab = offsetof(attention, slab),
 };

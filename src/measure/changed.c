@@ -2,6 +2,7 @@
 #include "measure/changed.h"
 
 #include "base/product.h"
+#include "measure/device.h"
 #include "measure/losses.h"
 
 #include <math.h>
@@ -67,6 +68,19 @@ static void add_rows(const void *context, ts_rows *rows, int first, int end, dou
             add_row(changes->pairs, &changes->change[i], a, rows->scratch, sums + (size_t)i * EACH);
 }
 
+// The same from a device.
+static void gather(const ts_changes *changes, double *sums) {
+    for (int i = 0; i < changes->count && !ts_must_stop(changes->pairs->pause); i++) {
+        double own[TS_PAIR_SPLITS * TS_CHANGED_KINDS], *to = sums + (size_t)i * EACH;
+        ts_device_changed(changes->pairs->device, &changes->change[i], own);
+        for (int kind = 0; kind < KINDS; kind++) {
+            int from = kind == LOSS ? TS_CHANGED_LOSS : TS_CHANGED_RIGHT;
+            to[TS_SPLIT_TRAIN * KINDS + kind] = own[TS_PAIR_TRAIN * TS_CHANGED_KINDS + from];
+            to[TS_SPLIT_TEST * KINDS + kind] = own[TS_PAIR_TEST * TS_CHANGED_KINDS + from];
+        }
+    }
+}
+
 static void count_pairs(const ts_pairs *pairs, double count[TS_SPLITS]) {
     count[TS_SPLIT_ALL] = 0;
     for (int i = 0; i < pairs->table->n * pairs->table->n; i++)
@@ -79,7 +93,10 @@ void ts_changes_measure(ts_walk *walk, const ts_changes *changes, double *sums, 
                         double *const *accuracy) {
     double count[TS_SPLITS];
     count_pairs(changes->pairs, count);
-    ts_walk_add_up(walk, &(ts_walk_sum){ts_changes_sums(changes->count), add_rows, changes}, sums);
+    if (changes->pairs->device)
+        gather(changes, sums);
+    else
+        ts_walk_add_up(walk, &(ts_walk_sum){ts_changes_sums(changes->count), add_rows, changes}, sums);
     for (int i = 0; i < changes->count; i++)
         for (int split = 0; split < TS_SPLITS; split++) {
             const double *own = sums + (size_t)i * EACH;

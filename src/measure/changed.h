@@ -2,20 +2,11 @@
 // another activation or fewer neurons: its losses and accuracies over all pairs.
 #pragma once
 
-#include "base/random.h"
 #include "measure/dimension.h"
 #include "measure/walk.h"
+#include "model/pair_device.h"
 
-typedef struct ts_change {
-    const double *left, *right; // (n, hidden) in place of the embeddings
-    double left_sign, right_sign;
-    ts_activation activation;
-    const double *keep; // (hidden) what each neuron's activation is multiplied by; NULL: 1
-    // Normal noise on each pair's pre-activations: of this stream, whose lane is a for the pairs (a, ..). Without: 0,
-    // 0.
-    double mean, deviation;
-    ts_philox noise;
-} ts_change;
+typedef ts_pair_change ts_change; // model/pair_device.h
 
 // Several of one network.
 typedef struct ts_changes {

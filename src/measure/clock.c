@@ -22,6 +22,7 @@ typedef struct clock_state {
     ts_sums sums;
     double *functions; // (n, n)
     double *pairs;     // (n) of each difference that have a result
+    int *turn;         // (n, n) places of a + b, for a device
     int rows, side; // of both embeddings' vectors, and of the smaller matrix of their products; 0: it is not looked at
     double *embedded; // (rows, width)
     double *gram, *value, *work, *score;
@@ -59,6 +60,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
             return TS_ERROR_MEMORY;
         m->functions = ts_slab_take(&m->slab, n * n, sizeof(double));
         m->pairs = ts_slab_take_zero(&m->slab, n, sizeof(double));
+        m->turn = ts_slab_take(&m->slab, measuring->device ? n * n : 0, sizeof(int));
         m->embedded = ts_slab_take(&m->slab, rows * width, sizeof(double));
         m->gram = ts_slab_take(&m->slab, side * side, sizeof(double));
         m->value = ts_slab_take(&m->slab, side, sizeof(double));
@@ -106,6 +108,28 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
     const double *logits = ts_rows_at(rows, a).logits;
     for (int b = 0; b < m->n; b++)
         add_pair(m, a, b, logits + (size_t)b * (size_t)m->n, result[(size_t)a * (size_t)m->n + (size_t)b], sums);
+}
+
+static int difference_of(const void *context, int a, int b) {
+    return (int)difference(context, a, b);
+}
+
+static void gather(void *state, ts_device *device) {
+    const clock_state *m = state;
+    size_t n = (size_t)m->n;
+    double *sums = m->sums.total, *by_both = sums + n * FORMS * 2, *energy = by_both + n * n;
+    const double *facts = ts_device_facts(device);
+    for (int a = 0; a < m->n; a++)
+        for (int b = 0; b < m->n; b++, facts += TS_PAIR_FACTS) {
+            double *by_distance = sums + difference(m, a, b) * FORMS * 2;
+            m->turn[(size_t)a * n + (size_t)b] = (m->place[a] + m->place[b]) % m->n;
+            *energy += facts[TS_FACT_ENERGY];
+            if (m->measuring->pairs->table->result[(size_t)a * n + (size_t)b] < 0)
+                continue;
+            add_distance(by_distance, facts[TS_FACT_LABEL]);
+            add_distance(by_distance + 2, facts[TS_FACT_OTHER]);
+        }
+    ts_device_turned(device, ts_device_each(device, difference_of, m), m->n, m->turn, m->place, by_both);
 }
 
 // --- Distance irrelevance ---
@@ -287,6 +311,7 @@ const ts_family ts_family_clock = {
     .slab = offsetof(clock_state, slab),
     .begin = begin,
     .add = add,
+    .gather = gather,
     .sums = offsetof(clock_state, sums),
     .finish = finish,
 };

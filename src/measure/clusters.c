@@ -16,6 +16,17 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
     ts_planes_add(&c->planes, a, ts_rows_at(rows, a).h, sums);
 }
 
+static void gather(void *state, ts_device *device) {
+    const ts_clusters *c = state;
+    const ts_planes *p = &c->planes;
+    double *to;
+    for (int table = 0; (to = ts_planes_table(p, table, c->sums.total)); table++) {
+        const int *segment = ts_device_each(device, ts_planes_place, &(ts_planes_of){p, table});
+        ts_device_sum(device, TS_PAIR_HIDDEN, segment, p->n, to);
+    }
+    ts_device_squares(device, c->sums.total);
+}
+
 static void finish(void *state) {
     ts_clusters *c = state;
     ts_planes_cluster(&c->planes, c->sums.total);
@@ -58,6 +69,7 @@ const ts_family ts_family_clusters = {
     .slab = offsetof(ts_clusters, planes.slab),
     .begin = begin,
     .add = add,
+    .gather = gather,
     .sums = offsetof(ts_clusters, sums),
     .finish = finish,
 };

@@ -64,6 +64,25 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
     }
 }
 
+static int left_of(const void *context, int a, int b) {
+    (void)context, (void)b;
+    return a;
+}
+
+static int right_of(const void *context, int a, int b) {
+    (void)context, (void)a;
+    return b;
+}
+
+static void gather(void *state, ts_device *device) {
+    const concentration *m = state;
+    size_t numbers = (size_t)m->n * (size_t)m->hidden;
+    if (m->sums.numbers == 0)
+        return;
+    ts_device_sum(device, TS_PAIR_HIDDEN, ts_device_each(device, left_of, m), m->n, m->sums.total);
+    ts_device_sum(device, TS_PAIR_HIDDEN, ts_device_each(device, right_of, m), m->n, m->sums.total + numbers);
+}
+
 // A side's weights by place (n, hidden): of inputs what tokens give each neuron, or, where embeddings do not lead
 // there, its mean activation as a function of a, of b (sums over pairs stand for means here: only shares are measured).
 static void take_rows(concentration *m, int side) {
@@ -216,6 +235,7 @@ const ts_family ts_family_concentration = {
     .slab = offsetof(concentration, slab),
     .begin = begin,
     .add = add,
+    .gather = gather,
     .sums = offsetof(concentration, sums),
     .finish = finish,
 };

@@ -39,6 +39,7 @@ typedef struct cyclic {
     double *embed_norm[2];                    // (n) of the left, of the right one
     double *cos_coefficient, *cos_similarity; // (n / 2)
     double residual_fraction, restricted_loss, excluded_loss;
+    double *alone; // (n, n) for a device: what is left of the logits of each sum
     ts_slab slab;
 } cyclic;
 
@@ -88,6 +89,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
         m->component = ts_slab_take(&m->slab, n * n, sizeof(double));
         m->exponential = ts_slab_take(&m->slab, n * m->pairs->stride, sizeof(double));
         m->z = ts_slab_take(&m->slab, n, sizeof(double));
+        m->alone = ts_slab_take(&m->slab, measuring->device ? n * n : 0, sizeof(double));
         for (int side = 0; side < 2; side++)
             m->embed_norm[side] = ts_slab_take(&m->slab, n, sizeof(double));
         m->cos_coefficient = ts_slab_take(&m->slab, n / 2, sizeof(double));
@@ -186,10 +188,23 @@ static void project_keys(cyclic *m) {
     ts_product(m->n, m->n, m->keys, m->by_key, m->keys, m->key_logit, m->n, m->component, m->n);
 }
 
+static double restricted_on(const cyclic *m, ts_device *device) {
+    size_t n = (size_t)m->n;
+    double sum;
+    for (size_t s = 0; s < n; s++)
+        for (size_t c = 0; c < n; c++)
+            m->alone[s * n + c] = m->component[s * n + c] + m->logit_mean[c];
+    ts_device_alone(device, &(ts_pair_corrections){.elements = m->n, .columns = 1, .value = m->alone, .numbers = n * n},
+                    m->label_count, &sum);
+    return sum;
+}
+
 // Mean over all pairs; what is left of a pair's logits depends on x_a + x_b alone.
 static double restricted_loss(cyclic *m) {
     size_t n = (size_t)m->n;
     double sum = 0;
+    if (m->pairs->device)
+        return restricted_on(m, m->pairs->device) / (double)(n * n);
     for (size_t s = 0; s < n && !ts_must_stop(m->pairs->pause); s++) {
         for (size_t label = 0; label < n; label++) {
             for (size_t c = 0; c < n && m->label_count[s * n + label] > 0; c++)
@@ -227,9 +242,25 @@ static void add_excluded(const void *context, ts_rows *rows, int first, int end,
 }
 
 // Mean over the training pairs.
+static int training_place(const void *context, int a, int b) {
+    const cyclic *m = context;
+    return m->pairs->is_train[a * m->n + b] ? (int)place_of(m, a, b) : -1;
+}
+
+static double excluded_on(const cyclic *m, ts_device *device) {
+    size_t n = (size_t)m->n;
+    double sum[TS_PAIR_SPLITS];
+    ts_device_losses(device,
+                     &(ts_pair_corrections){.elements = m->n, .columns = 1, .value = m->component, .numbers = n * n},
+                     ts_device_each(device, training_place, m), false, sum);
+    return sum[TS_PAIR_TRAIN];
+}
+
 static double excluded_loss(cyclic *m) {
     size_t n = (size_t)m->n;
     double sum = 0;
+    if (m->pairs->device)
+        return m->pairs->train > 0 ? excluded_on(m, m->pairs->device) / (double)m->pairs->train : NAN;
     for (size_t s = 0; s < n; s++)
         ts_pairs_exponentials(m->pairs, m->component + s * n, -1, m->exponential + s * m->pairs->stride);
     ts_walk_add_up(m->walk, &(ts_walk_sum){1, add_excluded, m}, &sum);

@@ -19,6 +19,7 @@ typedef struct dihedral {
     double *basis;         // (n, n): orthonormal Fourier components; then of the key frequencies alone
     double *basis_columns; // (n, n): these transposed
     int keys;              // how many
+    double *left;          // (HALVES, order, order) for a device: what is left of the logits, by a b
     double *columns;       // (n, hidden): half of the unembedding, transposed
     double *work;          // (n, n + the greater of hidden and the embedding's width)
     // Measures.
@@ -45,6 +46,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
             return TS_ERROR_MEMORY;
         m->basis = ts_slab_take(&m->slab, n * n, sizeof(double));
         m->basis_columns = ts_slab_take(&m->slab, n * n, sizeof(double));
+        m->left = ts_slab_take(&m->slab, measuring->device ? HALVES * order * order : 0, sizeof(double));
         m->columns = ts_slab_take(&m->slab, n * hidden, sizeof(double));
         for (int half = 0; half < HALVES; half++) {
             m->unembed_norm[half] = ts_slab_take(&m->slab, n, sizeof(double));
@@ -99,10 +101,36 @@ static void add_corrected(const void *context, ts_rows *rows, int first, int end
             add_corrected_half(m, rows, a, bit, sum);
 }
 
+// By whether a b is a rotation or a reflection.
+static int kind_of(const void *context, int a, int b) {
+    const dihedral *m = context;
+    return a / m->n == b / m->n ? ROTATIONS : REFLECTIONS;
+}
+
+// Logits by what is left of them: 1 less the components of the wrong ones.
+static double corrected_on(const dihedral *m, ts_device *device) {
+    size_t n = (size_t)m->n, order = (size_t)m->order;
+    memset(m->left, 0, HALVES * order * order * sizeof(double));
+    for (size_t kind = 0; kind < HALVES; kind++) {
+        double *own = m->left + kind * order * order;
+        size_t wrong = kind == ROTATIONS ? n : 0;
+        for (size_t c = 0; c < order; c++)
+            own[c * order + c] = 1;
+        for (size_t c = 0; c < n; c++)
+            for (size_t d = 0; d < n; d++)
+                for (size_t i = 0; i < (size_t)m->keys; i++)
+                    own[(wrong + c) * order + wrong + d] -= m->basis[i * n + c] * m->basis[i * n + d];
+    }
+    return ts_device_mapped(device, HALVES, ts_device_each(device, kind_of, m), m->left);
+}
+
 static double corrected_loss(dihedral *m) {
     double sum = 0;
     m->keys = keep_key_components(m);
-    ts_walk_add_up(m->walk, &(ts_walk_sum){1, add_corrected, m}, &sum);
+    if (m->pairs->device)
+        sum = corrected_on(m, m->pairs->device);
+    else
+        ts_walk_add_up(m->walk, &(ts_walk_sum){1, add_corrected, m}, &sum);
     return sum / ((double)m->order * m->order);
 }
 

@@ -3,6 +3,7 @@
 // are read off. For the files of this folder; others see measure.h.
 #pragma once
 
+#include "measure/device.h"
 #include "measure/row.h"
 #include "measure/walk.h"
 #include "model/network.h"
@@ -20,6 +21,7 @@ typedef struct ts_measuring {
     const ts_network *network;
     const ts_pairs *pairs; // all pairs of a table through it, and
     ts_walk *walk;         // the walk over them; NULL: the task has no table
+    ts_device *device;     // on which they are; NULL: on the processor
     int64_t step;
     bool last;           // measures of the last checkpoint are wanted
     bool losses;         // those of TS_LOSSES alone are
@@ -69,7 +71,10 @@ typedef struct ts_family {
     // Adds the pairs (a, 0 ..) to sums (numbers): once for every a, in order within a part of the walk, which has sums
     // of its own; on any thread. NULL: does not look at pairs.
     void (*add)(const void *state, ts_rows *rows, int a, double *sums);
-    size_t sums;                 // offsetof the state's ts_sums; 0: it adds nothing up
+    size_t sums; // offsetof the state's ts_sums; 0: it adds nothing up
+    // Where a device has the pairs: fills in the sums' total with what `add` would have added up. NULL: rows are
+    // brought to `add`.
+    void (*gather)(void *state, ts_device *device);
     void (*finish)(void *state); // after the last row; NULL: nothing to do
     size_t slab;                 // offsetof the state's ts_slab; 0: it has none
     void (*free)(void *state);   // what else the state owns, also after a begin that failed; NULL: nothing

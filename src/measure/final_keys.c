@@ -238,6 +238,32 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
     }
 }
 
+static int product_segment(const void *context, int a, int b) {
+    return (int)product_of(context, a, b);
+}
+
+static void gather(void *state, ts_device *device) {
+    const final_keys *m = state;
+    size_t n = (size_t)m->n;
+    if (!m->active)
+        return;
+    double *logit_mean = m->sums.total + n * (size_t)m->hidden, *by_product = logit_mean + n, centre = 0;
+    double *test_loss = m->sums.total + m->sums.numbers - 1;
+    const int *product = ts_device_each(device, product_segment, m);
+    const double *facts = ts_device_facts(device);
+    ts_device_sum(device, TS_PAIR_HIDDEN, product, m->n, m->sums.total);
+    ts_device_sum(device, TS_PAIR_CENTRED, product, m->n, by_product);
+    for (int a = 0; a < m->n; a++)
+        for (int b = 0; b < m->n; b++, facts += TS_PAIR_FACTS) {
+            centre += facts[TS_FACT_MEAN];
+            *test_loss += split_of(m, a, b) == TS_SPLIT_TEST ? facts[TS_FACT_CLASS_LOSS] : 0;
+        }
+    for (size_t c = 0; c < n; c++)
+        logit_mean[c] = centre;
+    for (size_t p = 0; p < n; p++)
+        ts_add(logit_mean, by_product + p * n, m->n);
+}
+
 static void take_sums(final_keys *m) {
     size_t n = (size_t)m->n;
     m->hidden_sum = m->sums.total;
@@ -418,9 +444,25 @@ static void add_excluded_rows(const void *context, ts_rows *rows, int first, int
     }
 }
 
+static void exclude_on(const final_keys *m, ts_device *device, int part, double *losses) {
+    size_t n = (size_t)m->n;
+    for (int c = 0; c < TS_CORRECTIONS; c++) {
+        double of_split[TS_PAIR_SPLITS];
+        ts_device_losses(
+            device,
+            &(ts_pair_corrections){.elements = m->n, .columns = 1, .value = m->correction[part][c], .numbers = n * n},
+            ts_device_each(device, product_segment, m), part == OF_TOTAL, of_split);
+        losses[TS_SPLIT_TRAIN * TS_CORRECTIONS + c] = of_split[TS_PAIR_TRAIN];
+        losses[TS_SPLIT_TEST * TS_CORRECTIONS + c] = of_split[TS_PAIR_TEST];
+    }
+}
+
 static void measure_excluded(final_keys *m) {
     double sums[EXCLUDED] = {0};
-    ts_walk_add_up(m->walk, &(ts_walk_sum){EXCLUDED, add_excluded_rows, m}, sums);
+    for (int part = 0; part < PARTS && m->pairs->device; part++)
+        exclude_on(m, m->pairs->device, part, sums + part * EACH);
+    if (!m->pairs->device)
+        ts_walk_add_up(m->walk, &(ts_walk_sum){EXCLUDED, add_excluded_rows, m}, sums);
     for (int part = 0; part < PARTS; part++) {
         memcpy(m->excluded[part], sums + part * EACH, EACH * sizeof *sums);
         take_mean_losses(m, m->excluded[part]);
@@ -526,6 +568,7 @@ const ts_family ts_family_final_keys = {
     .slab = offsetof(final_keys, slab),
     .begin = begin,
     .add = add,
+    .gather = gather,
     .sums = offsetof(final_keys, sums),
     .finish = finish,
     .needs = {&ts_family_group, &ts_family_clusters},

@@ -121,6 +121,35 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
         gather_pair(m, row, a, b, rows->scratch, sums);
 }
 
+typedef struct side_of {
+    const ts_group_parts *parts;
+    int side;
+} side_of;
+
+static int element_of(const void *context, int a, int b) {
+    const side_of *of = context;
+    return ts_group_element(of->parts, of->side, a, b);
+}
+
+static void gather(void *state, ts_device *device) {
+    const ts_group_parts *m = state;
+    size_t n = (size_t)m->n, hidden = (size_t)m->hidden;
+    double *sums = m->sums.total, *by_product = sums + TS_SIDES * n * hidden, *energy = by_product + n * n;
+    const double *facts = ts_device_facts(device);
+    for (int side = 0; side < TS_SIDES; side++) {
+        const int *element = ts_device_each(device, element_of, &(side_of){m, side});
+        ts_device_sum(device, TS_PAIR_HIDDEN, element, m->n, sums + (size_t)side * n * hidden);
+        if (side == TS_OF_PRODUCT)
+            ts_device_sum(device, TS_PAIR_CENTRED, element, m->n, by_product);
+    }
+    for (size_t i = 0; i < n * n; i++, facts += TS_PAIR_FACTS) {
+        energy[HIDDEN_ENERGY] += facts[TS_FACT_HIDDEN];
+        energy[LOGIT_ENERGY] += facts[TS_FACT_ENERGY];
+        energy[CENTRE_SUM] += facts[TS_FACT_MEAN];
+        energy[CENTRE_ENERGY] += facts[TS_FACT_MEAN] * facts[TS_FACT_MEAN];
+    }
+}
+
 static void take_sums(ts_group_parts *m) {
     size_t n = (size_t)m->n, hidden = (size_t)m->hidden;
     for (size_t side = 0; side < TS_SIDES; side++)
@@ -476,6 +505,7 @@ const ts_family ts_family_group = {
     .slab = offsetof(ts_group_parts, slab),
     .begin = begin,
     .add = add,
+    .gather = gather,
     .sums = offsetof(ts_group_parts, sums),
     .finish = finish,
 };

@@ -3,6 +3,7 @@
 // without each irrep are a product of two matrices, pairs' exponentials by irreps' factors (corrections.h).
 #include "base/product.h"
 #include "measure/corrections.h"
+#include "measure/irrep_losses.h"
 #include "measure/losses.h"
 
 #include <math.h>
@@ -30,6 +31,7 @@ typedef struct group_losses {
     double *losses;                        // (LOSSES, columns) sums
     double *row[2];                        // (stride)
     int *times;                            // (n): pairs of each product over their label
+    ts_irrep_losses device;                // where a device has the pairs
     // Mean losses of each irrep, and over the key irreps.
     double *ablation[TS_SIDES], *excluded[LAYERS], *restricted[LAYERS]; // (irreps)
     double total_excluded[LAYERS], total_restricted[LAYERS];
@@ -120,7 +122,8 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
     m->columns = ts_corrections_columns(m->count);
     size_t n = (size_t)m->n, count = (size_t)m->count, columns = (size_t)m->columns;
     m->stride = ts_loss_stride(m->n);
-    m->way = ts_pairs_kept(m->pairs) == n ? BY_ELEMENT : ts_corrections_fit(m->n, m->columns) ? BY_ROWS : AGAIN;
+    bool own = !m->pairs->device; // pairs are the processor's
+    m->way = !own || ts_pairs_kept(m->pairs) == n ? BY_ELEMENT : ts_corrections_fit(m->n, m->columns) ? BY_ROWS : AGAIN;
     size_t table = m->way == BY_ROWS && !m->pairs->network->loss ? n * n * columns : 0;
     room none;
     m->sums = (ts_sums){.again = LOSSES * columns, .scratch = lay_out(m, NULL, &none)};
@@ -132,8 +135,10 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
         m->times = ts_slab_take_zero(&m->slab, n, sizeof(int));
         for (int i = 0; i < 2; i++)
             m->row[i] = ts_slab_take(&m->slab, m->stride, sizeof(double));
+        if (!own)
+            ts_irrep_losses_reserve(m->parts, &m->slab, &m->device);
         for (int side = 0; side < TS_SIDES; side++) {
-            m->pair[side] = ts_slab_take(&m->slab, n * n, sizeof(int));
+            m->pair[side] = ts_slab_take(&m->slab, own ? n * n : 0, sizeof(int));
             m->first[side] = ts_slab_take_zero(&m->slab, n + 1, sizeof(int));
             m->table[side] = side != TS_OF_A && table > 0 ? ts_slab_take(&m->slab, table, sizeof(double)) : NULL;
             m->ablation[side] = ts_slab_take(&m->slab, count, sizeof(double));
@@ -143,7 +148,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
             m->restricted[layer] = ts_slab_take(&m->slab, count, sizeof(double));
         }
     }
-    for (int side = 0; side < TS_SIDES; side++)
+    for (int side = 0; side < TS_SIDES && own; side++)
         sort_pairs(m, side);
     return TS_OK;
 }
@@ -419,12 +424,24 @@ static void take_losses(group_losses *m, const double *sums) {
     }
 }
 
+static void gather(group_losses *m) {
+    ts_irrep_losses_measure(m->pairs->device, m->parts, &m->corrections, &m->device);
+    const double *from[RESTRICTED + 1] = {m->device.without[TS_OF_A],       m->device.without[TS_OF_B],
+                                          m->device.without[TS_OF_PRODUCT], m->device.excluded,
+                                          m->device.logit_excluded,         m->device.restricted};
+    for (int kind = 0; kind <= RESTRICTED; kind++)
+        memcpy(m->losses + kind * m->columns, from[kind], ((size_t)m->count + (kind >= EXCLUDED)) * sizeof *m->losses);
+}
+
 static void finish(void *state) {
     group_losses *m = state;
     ts_corrections_begin(&m->corrections, m->row[0]);
     if (m->table[TS_OF_B])
         ts_walk_each(m->walk, m->n, fill_tables, m);
-    ts_walk_add_up(m->walk, &(ts_walk_sum){m->sums.again, add_rows, m}, m->losses);
+    if (m->pairs->device)
+        gather(m);
+    else
+        ts_walk_add_up(m->walk, &(ts_walk_sum){m->sums.again, add_rows, m}, m->losses);
     restrict_to_cubes(m, m->losses);
     take_losses(m, m->losses);
 }

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct ts_crew;
+struct ts_pair_device;
 
 // Who helps to measure, and who may ask to stop. All members may be 0.
 typedef struct ts_measure_help {
@@ -20,6 +21,9 @@ typedef struct ts_measure_help {
     ts_status (*add_doubles)(void *context, int parts, double *sums, int64_t count);
     void *context;
     const struct ts_measure_listing *listing; // of the case (measure.h); NULL: its measures are found
+    // Where pairs go through the network, and what families need of them is added up (model/pair_device.h); NULL: on
+    // the processor. Nobody helps there.
+    const struct ts_pair_device *device;
 } ts_measure_help;
 
 // Parts of the pass over all pairs of a table of n x n, which threads and ranks may share: a power of 2, and 1 for

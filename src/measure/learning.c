@@ -54,6 +54,20 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
     }
 }
 
+static void gather(void *state, ts_device *device) {
+    const learning *l = state;
+    const ts_table *table = l->pairs->table;
+    const double *facts = ts_device_facts(device);
+    double *sums = l->sums.total;
+    for (int pair = 0; pair < table->n * table->n; pair++, facts += TS_PAIR_FACTS) {
+        int part = l->pairs->is_train[pair] ? TRAIN : TEST;
+        if (table->result[pair] == TS_UNDEFINED)
+            continue;
+        sums[LOSS + part] += facts[TS_FACT_LOSS];
+        sums[RIGHT + part] += facts[TS_FACT_RIGHT];
+    }
+}
+
 static double mean_of(const learning *l, int sums, int part) {
     return l->sums.total[sums + part] / l->count[part];
 }
@@ -182,5 +196,6 @@ const ts_family ts_family_learning = {
     .state_bytes = sizeof(learning),
     .begin = begin,
     .add = add,
+    .gather = gather,
     .sums = offsetof(learning, sums),
 };

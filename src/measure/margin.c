@@ -96,6 +96,21 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
     sums[a] += smallest; // of one row alone
 }
 
+static void gather(void *state, ts_device *device) {
+    const margin *m = state;
+    const ts_table *table = m->pairs->table;
+    const double *facts = ts_device_facts(device);
+    for (int a = 0; a < table->n; a++) {
+        double smallest = INFINITY;
+        for (int b = 0; b < table->n; b++, facts += TS_PAIR_FACTS) {
+            double own = facts[TS_FACT_LABEL] - facts[TS_FACT_OTHER];
+            if (table->result[a * table->n + b] >= 0)
+                smallest = own >= smallest ? smallest : own;
+        }
+        m->sums.total[a] = smallest;
+    }
+}
+
 static void finish(void *state) {
     margin *m = state;
     m->smallest = INFINITY;
@@ -124,6 +139,7 @@ const ts_family ts_family_margin = {
     .slab = offsetof(margin, slab),
     .begin = begin,
     .add = add,
+    .gather = gather,
     .sums = offsetof(margin, sums),
     .finish = finish,
 };

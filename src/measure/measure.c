@@ -299,8 +299,16 @@ static void add_rows(const void *context, ts_rows *rows, int first, int end, dou
     for (int a = first; a < end; a++)
         for (int f = 0; f < N_FAMILIES; f++)
             for (int c = 0; c < TS_MAX_CHARTS && !ts_must_stop(rows->pairs->pause); c++)
-                if (s->of[f][c] && FAMILIES[f]->add)
+                if (s->of[f][c] && FAMILIES[f]->add && !(rows->pairs->device && FAMILIES[f]->gather))
                     FAMILIES[f]->add(s->of[f][c], rows, a, numbers + (sums_of(s, f, c)->total - s->total));
+}
+
+// What they leave to the device, if there is one.
+static void gather(const ts_measuring *measuring, const states *s) {
+    for (int f = 0; f < N_FAMILIES; f++)
+        for (int c = 0; c < TS_MAX_CHARTS && measuring->device && !ts_must_stop(measuring->pause); c++)
+            if (s->of[f][c] && FAMILIES[f]->gather)
+                FAMILIES[f]->gather(s->of[f][c], measuring->device);
 }
 
 static bool is_over(const ts_measuring *measuring) {
@@ -357,8 +365,11 @@ static void take_values(const ts_measuring *measuring, const states *s, double *
 static ts_status go(const ts_measuring *measuring, const states *s, double *out) {
     if (measuring->walk)
         ts_walk_add_up(measuring->walk, &(ts_walk_sum){s->numbers, add_rows, s}, s->total);
+    gather(measuring, s);
     finish_families(measuring, s);
     ts_status status = measuring->walk ? ts_walk_status(measuring->walk) : TS_OK;
+    if (status == TS_OK && measuring->device)
+        status = ts_device_status(measuring->device);
     if (status == TS_OK && ts_must_stop(measuring->pause))
         status = TS_STOPPED;
     if (status == TS_OK)
@@ -371,6 +382,24 @@ static void forget(const ts_measuring *measuring, double *out) {
     int64_t total = m.listing ? m.listing->total : ts_measures_total(measuring->params, measuring->data);
     for (int64_t i = 0; i < total; i++)
         out[i] = NAN;
+}
+
+// The pairs, on the device if one is asked for that can have them.
+static ts_status open_pairs(ts_measuring *measuring, ts_pairs *pairs) {
+    const ts_pair_device *calls = measuring->help ? measuring->help->device : NULL;
+    const ts_symmetry *symmetry = measuring->data->symmetry;
+    ts_status status = ts_pairs_create(measuring->params, measuring->data, measuring->network, measuring->pause, pairs);
+    if (status == TS_OK && calls && measuring->network->pass)
+        status = ts_device_open(calls,
+                                &(ts_pair_spec){.network = measuring->network,
+                                                .n = pairs->table->n,
+                                                .n_out = pairs->table->n_out,
+                                                .outputs = pairs->outputs,
+                                                .token = symmetry ? symmetry->token : NULL,
+                                                .label = pairs->table->result},
+                                pairs->is_train, &measuring->device);
+    pairs->device = measuring->device;
+    return status;
 }
 
 // As `measuring` says, but for the pairs. opened: whether there is a network.
@@ -391,7 +420,7 @@ static ts_status measure(ts_measuring *measuring, ts_status opened, double *out)
         measuring->network = &renumbered.network;
     }
     if (status == TS_OK && table)
-        status = ts_pairs_create(measuring->params, measuring->data, measuring->network, measuring->pause, &pairs);
+        status = open_pairs(measuring, &pairs);
     if (status == TS_OK && table)
         status = ts_walk_create(&pairs, measuring->help, &walk);
     measuring->pairs = &pairs;
@@ -407,12 +436,14 @@ static ts_status measure(ts_measuring *measuring, ts_status opened, double *out)
     free_families(&s);
     ts_free(s.total);
     ts_walk_free(walk);
+    ts_device_close(measuring->device);
     ts_pairs_free(&pairs);
     ts_renumbered_close(&renumbered);
     measuring->network = given;
     measuring->pairs = NULL;
     measuring->states = NULL;
     measuring->walk = NULL;
+    measuring->device = NULL;
     return status;
 }
 
@@ -428,8 +459,10 @@ static ts_status open_and_measure(ts_measuring *measuring, const float *narrow, 
         forget(measuring, out);
         return TS_OK;
     }
-    ts_status status = exact ? ts_network_open_exact(measuring->params, exact, &network)
-                             : ts_network_open(measuring->params, narrow, &network);
+    bool apart = measuring->help && measuring->help->device && measuring->data->table;
+    ts_status status = apart   ? ts_network_open_apart(measuring->params, narrow, exact, &network)
+                       : exact ? ts_network_open_exact(measuring->params, exact, &network)
+                               : ts_network_open(measuring->params, narrow, &network);
     measuring->network = &network;
     status = measure(measuring, status, out);
     ts_network_close(&network);

@@ -67,6 +67,12 @@ static void add(const void *state, ts_rows *rows, int a, double *energy) {
         }
 }
 
+static void gather(void *state, ts_device *device) {
+    const neurons *m = state;
+    if (m->wanted)
+        ts_device_squares(device, m->sums.total);
+}
+
 // Of activations over the pairs: a neuron's energy that is constant.
 static double constant_energy(const neurons *m, int k) {
     double pairs = (double)m->parts->n * m->parts->n, mean = m->parts->all_mean[k];
@@ -218,6 +224,7 @@ const ts_family ts_family_neurons = {
     .slab = offsetof(neurons, slab),
     .begin = begin,
     .add = add,
+    .gather = gather,
     .sums = offsetof(neurons, sums),
     .finish = finish,
     .needs = {&ts_family_group},

@@ -1,6 +1,7 @@
 // All pairs of a table through a network.
 #include "measure/pairs.h"
 
+#include "measure/device.h"
 #include "measure/losses.h"
 
 #include <math.h>
@@ -13,8 +14,9 @@ static size_t rows_kept(size_t n, size_t stride) {
     return (double)(n * n * stride) * sizeof(double) <= KEPT_BYTES ? n : TS_PAIRS_KEPT;
 }
 
+// On a device nobody goes over exponentials here.
 size_t ts_pairs_kept(const ts_pairs *p) {
-    return rows_kept((size_t)p->table->n, p->stride);
+    return p->device ? 1 : rows_kept((size_t)p->table->n, p->stride);
 }
 
 ts_status ts_pairs_create(const ts_params *params, const ts_data *data, const ts_network *network,
@@ -57,7 +59,8 @@ double ts_rows_bytes(int n, int n_out, int hidden, bool residual) {
 ts_status ts_rows_create(const ts_pairs *p, bool first, size_t scratch, ts_rows *r) {
     const ts_network *network = p->network;
     size_t n = (size_t)p->table->n, hidden = (size_t)network->hidden, n_out = (size_t)p->table->n_out;
-    size_t kept = rows_kept(n, p->stride), outputs = (size_t)p->outputs;
+    size_t kept = ts_pairs_kept(p), outputs = (size_t)p->outputs;
+    bool keeps_logits = p->keeps_logits && !p->device;
     *r = (ts_rows){.pairs = p, .row = -1, .kept = (int)kept, .weights = first ? network->weights : NULL};
     if (!first && network->beside(network->weights, &r->weights) != TS_OK)
         return TS_ERROR_MEMORY;
@@ -72,8 +75,8 @@ ts_status ts_rows_create(const ts_pairs *p, bool first, size_t scratch, ts_rows 
         r->e = ts_slab_take(&r->slab, kept * n * p->stride, sizeof(double));
         r->hidden_logits = network->residual ? ts_slab_take(&r->slab, n * n_out, sizeof(double)) : r->logits;
         r->hidden_e = network->residual ? ts_slab_take(&r->slab, kept * n * p->stride, sizeof(double)) : r->e;
-        r->all_logits = p->keeps_logits ? ts_slab_take(&r->slab, n * n * n_out, sizeof(double)) : NULL;
-        r->has_logits = p->keeps_logits ? ts_slab_take_zero(&r->slab, n, sizeof(bool)) : NULL;
+        r->all_logits = keeps_logits ? ts_slab_take(&r->slab, n * n * n_out, sizeof(double)) : NULL;
+        r->has_logits = keeps_logits ? ts_slab_take_zero(&r->slab, n, sizeof(bool)) : NULL;
         r->scratch = ts_slab_take(&r->slab, scratch, sizeof(double));
     }
     for (size_t i = 0; i < kept; i++)
@@ -98,7 +101,11 @@ static void take_classes(const ts_rows *r) {
 ts_pair_row ts_rows_at(ts_rows *r, int a) {
     const ts_network *network = r->pairs->network;
     if (r->row != a) {
-        network->row(r->weights, a, r->h, r->outputs, network->residual ? r->hidden_logits : NULL);
+        double *hidden_logits = network->residual ? r->hidden_logits : NULL;
+        if (r->pairs->device)
+            ts_device_row(r->pairs->device, a, r->h, r->outputs, hidden_logits);
+        else
+            network->row(r->weights, a, r->h, r->outputs, hidden_logits);
         take_classes(r);
     }
     if (r->row != a && r->all_logits) {

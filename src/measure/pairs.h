@@ -11,15 +11,18 @@
 // Rows of pairs whose exponentials are kept at least: about those of a part.
 enum { TS_PAIRS_KEPT = 12 };
 
+struct ts_device;
+
 typedef struct ts_pairs {
     const ts_network *network;
-    const ts_table *table;   // in the group's numbers (ts_symmetry.table), as the network is
-    const atomic_int *pause; // passes over the pairs end early if it says stop; NULL: nobody asks
-    uint8_t *is_train;       // (n * n)
-    int64_t train;           // training pairs
-    size_t stride;           // ts_loss_stride(n_out)
-    int outputs;             // of the network: n_out, and those beyond the classes
-    bool keeps_logits;       // of all rows: two passes need them, and there is room
+    struct ts_device *device; // on which they go through it (measure/device.h); NULL: on the processor
+    const ts_table *table;    // in the group's numbers (ts_symmetry.table), as the network is
+    const atomic_int *pause;  // passes over the pairs end early if it says stop; NULL: nobody asks
+    uint8_t *is_train;        // (n * n)
+    int64_t train;            // training pairs
+    size_t stride;            // ts_loss_stride(n_out)
+    int outputs;              // of the network: n_out, and those beyond the classes
+    bool keeps_logits;        // of all rows: two passes need them, and there is room
     ts_slab slab;
 } ts_pairs;
 

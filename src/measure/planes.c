@@ -79,6 +79,20 @@ void ts_planes_add(const ts_planes *p, int a, const double *h, double *numbers) 
     }
 }
 
+double *ts_planes_table(const ts_planes *p, int table, double *numbers) {
+    return table < p->circles * p->circles * TABLES ? sums_at(p, numbers).table + (size_t)table * table_numbers(p)
+                                                    : NULL;
+}
+
+int ts_planes_place(const void *context, int a, int b) {
+    const ts_planes_of *of = context;
+    const ts_planes *p = of->planes;
+    int x = p->x[a] % p->n, y = p->y[b] % p->n, by = of->table % TABLES;
+    if (p->x[a] / p->n * p->circles + p->y[b] / p->n != of->table / TABLES)
+        return -1;
+    return by == OF_X ? x : by == OF_Y ? y : by == OF_SUM ? (x + y) % p->n : (x - y + p->n) % p->n;
+}
+
 // --- Clusters ---
 
 // Orthonormal functions of the tokens of a circle from 1, cos k, sin k: combination[i][j] of f_j, j <= i. One

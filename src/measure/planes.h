@@ -29,5 +29,14 @@ size_t ts_planes_sums(const ts_planes *planes); // numbers that are added up ove
 // Activations (circles * n, hidden) of the pairs (a, 0 ..); once for every a.
 void ts_planes_add(const ts_planes *planes, int a, const double *h, double *sums);
 
+// The same elsewhere: the sums' first numbers are those of squares (hidden); then, for each table, activations are
+// added up by a pair's place in it, -1: in none, (n, hidden). NULL: there are no more tables.
+typedef struct ts_planes_of {
+    const ts_planes *planes;
+    int table;
+} ts_planes_of;
+int ts_planes_place(const void *of, int a, int b); // a ts_planes_of
+double *ts_planes_table(const ts_planes *planes, int table, double *sums);
+
 // From the sums over all rows: fills in frequency, fraction, key, and shares.
 void ts_planes_cluster(ts_planes *planes, double *sums);

@@ -22,6 +22,7 @@ typedef struct regions {
     double *mean, *centred, *projected;             // (hidden), (n, hidden), (n, hidden): of a side
     double *component;                              // (n) energies
     double *hidden_fraction[TS_SIDES], *similarity; // measures, (REGIONS, irreps)
+    double *by_side;                                // (REGIONS, n, hidden) as a device has them
     ts_slab slab;
 } regions;
 
@@ -43,6 +44,7 @@ static ts_status begin(const ts_measuring *measuring, int chart, void *state) {
             return TS_ERROR_MEMORY;
         m->basis = ts_slab_take(&m->slab, n * n, sizeof(double));
         m->by_quotient = ts_slab_take_zero(&m->slab, REGIONS * order, sizeof(double));
+        m->by_side = ts_slab_take(&m->slab, measuring->device ? REGIONS * n * hidden : 0, sizeof(double));
         m->mean = ts_slab_take(&m->slab, hidden, sizeof(double));
         m->centred = ts_slab_take(&m->slab, n * hidden, sizeof(double));
         m->projected = ts_slab_take(&m->slab, n * hidden, sizeof(double));
@@ -86,6 +88,41 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
     for (int b = 0; b < m->order; b++)
         gather_pair(m, a, b, row.h + (size_t)b * (size_t)m->hidden, row.logits + (size_t)b * (size_t)m->order,
                     rows->scratch, sums);
+}
+
+typedef struct side_of {
+    const regions *regions;
+    int side;
+} side_of;
+
+// Place of a, of b or of a b in the region of the pair.
+static int place_in_region(const void *context, int a, int b) {
+    const side_of *of = context;
+    const regions *m = of->regions;
+    int element = of->side == TS_OF_A ? a : of->side == TS_OF_B ? b : m->group->result[a * m->order + b];
+    return (2 * (a / m->n) + b / m->n) * m->n + element % m->n;
+}
+
+static void gather(void *state, ts_device *device) {
+    const regions *m = state;
+    size_t n = (size_t)m->n, order = (size_t)m->order, all = n * (size_t)m->hidden;
+    double *by_place = m->sums.total + place_of_sum(m, REGIONS, 0), *energy = by_place + REGIONS * n * order;
+    const double *facts = ts_device_facts(device);
+    for (int side = 0; side < TS_SIDES; side++) {
+        const int *place = ts_device_each(device, place_in_region, &(side_of){m, side});
+        ts_device_sum(device, TS_PAIR_HIDDEN, place, REGIONS * m->n, m->by_side);
+        for (int region = 0; region < REGIONS; region++)
+            memcpy(m->sums.total + place_of_sum(m, region, side), m->by_side + (size_t)region * all,
+                   all * sizeof(double));
+        if (side == TS_OF_PRODUCT)
+            ts_device_sum(device, TS_PAIR_CENTRED, place, REGIONS * m->n, by_place);
+    }
+    for (int a = 0; a < m->order; a++)
+        for (int b = 0; b < m->order; b++, facts += TS_PAIR_FACTS) {
+            int region = 2 * (a / m->n) + b / m->n;
+            energy[region] += facts[TS_FACT_HIDDEN];
+            energy[REGIONS + region] += facts[TS_FACT_ENERGY];
+        }
 }
 
 // In a region all products lie on one circle.
@@ -194,6 +231,7 @@ const ts_family ts_family_regions = {
     .slab = offsetof(regions, slab),
     .begin = begin,
     .add = add,
+    .gather = gather,
     .sums = offsetof(regions, sums),
     .finish = finish,
 };

@@ -44,7 +44,7 @@ struct ts_walk {
 };
 
 static bool has_team(const ts_measure_help *help, int parts) {
-    return help && help->add_doubles && help->ranks > 1 && parts > 1;
+    return help && !help->device && help->add_doubles && help->ranks > 1 && parts > 1;
 }
 
 ts_status ts_walk_create(const ts_pairs *pairs, const ts_measure_help *help, ts_walk **out) {
@@ -209,7 +209,7 @@ static void lead(void *context) {
 static void share(ts_walk *w, int first, int end) {
     atomic_store(&w->next, first);
     w->until = end;
-    if (w->help && w->help->crew && w->parts > 1 && w->pairs->network->beside)
+    if (w->help && w->help->crew && !w->pairs->device && w->parts > 1 && w->pairs->network->beside)
         ts_crew_share(w->help->crew, &(ts_crew_work){help, is_one_left, w}, lead);
     else
         lead(w);

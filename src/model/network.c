@@ -200,6 +200,7 @@ typedef struct opened {
     int *a, *b;      // (tokens) of a row of pairs
     int classes;     // n_out
     int input;       // node of samples
+    bool apart;      // pairs go through it elsewhere: there are tables alone
     double *shift;   // room for ts_network_is_additive; NULL: it is not asked
     ts_slab slab;
 } opened;
@@ -294,9 +295,10 @@ static void reconstruct(const void *context, const int *active, const float *val
     memcpy(x_hat, o->all.pass.value[o->all.graph.output], features * sizeof *x_hat);
 }
 
-// The route to `output` of a model's network; ROLES: to its output, and all roles. *degree: its degree; NULL: not
-// wanted.
-static ts_status open_route(const ts_params *params, ts_role output, const double *weights, int *degree, route *to) {
+// The route to `output` of a model's network; ROLES: to its output, and all roles. apart: its pairs go elsewhere.
+// *degree: its degree; NULL: not wanted.
+static ts_status open_route(const ts_params *params, ts_role output, bool apart, const double *weights, int *degree,
+                            route *to) {
     ts_graph defined;
     ts_status status = ts_model_define(params, &defined);
     double tokens = defined.tokens;
@@ -316,7 +318,9 @@ static ts_status open_route(const ts_params *params, ts_role output, const doubl
         status = ts_graph_rewrite(&defined, tokens * tokens, &to->graph);
     ts_graph_free(&defined);
     if (status == TS_OK)
-        status = ts_pass_create(&to->graph, to->graph.tokens > 0 ? to->graph.tokens : 1, false, &to->pass);
+        status = ts_pass_create(&to->graph, to->graph.tokens > 0 && !apart ? to->graph.tokens : 1, false, &to->pass);
+    for (int i = 0; status == TS_OK && apart && i < to->graph.count; i++)
+        to->pass.panels[i] = NULL;
     if (status == TS_OK) {
         ts_pass_join_terms(&to->pass);
         ts_pass_tables(&to->pass, weights);
@@ -424,7 +428,7 @@ static ts_status fill_in(const ts_params *params, opened *o, ts_network *network
     network->attend = attend;
     network->heads = (int)params->schema->model->width(params, "head");
     network->sources = node_of_role(o, TS_ATTENTION)->width / network->heads;
-    return open_route(params, TS_ATTENTION, o->weights, NULL, &o->attention);
+    return o->apart ? TS_OK : open_route(params, TS_ATTENTION, false, o->weights, NULL, &o->attention);
 }
 
 static ts_status take_shifts(opened *o, ts_network *network) {
@@ -442,7 +446,8 @@ static ts_status take_shifts(opened *o, ts_network *network) {
 }
 
 // narrow or exact (parameters): the weights; the other is NULL.
-static ts_status open_network(const ts_params *params, const float *narrow, const double *exact, ts_network *network) {
+static ts_status open_network(const ts_params *params, const float *narrow, const double *exact, bool apart,
+                              ts_network *network) {
     ts_parameter_layout layout;
     params->schema->model->layout(params, &layout);
     opened *o = ts_alloc_zero(1, sizeof *o, "a network's measures");
@@ -457,6 +462,7 @@ static ts_status open_network(const ts_params *params, const float *narrow, cons
     bool of_table = params->schema->model->learns == TS_KIND_TABLE;
     size_t tokens = of_table ? (size_t)ts_network_order(params) : 0;
     o->params = params;
+    o->apart = apart && of_table;
     o->classes = of_table ? ts_network_classes(params) : 0;
     for (int pass = 0; pass < 2; pass++) {
         if (pass == 1 && ts_slab_reserve(&o->slab, "a network's measures") != TS_OK)
@@ -467,22 +473,28 @@ static ts_status open_network(const ts_params *params, const float *narrow, cons
     }
     for (int64_t i = 0; i < layout.total; i++)
         o->weights[i] = exact ? exact[i] : narrow[i];
-    ts_status status = open_route(params, TS_ROLES, o->weights, &network->degree, &o->all);
+    ts_status status = open_route(params, TS_ROLES, o->apart, o->weights, &network->degree, &o->all);
     if (status != TS_OK)
         return status;
     o->input = ts_graph_input_node(&o->all.graph);
     network->all = o->weights;
+    network->pass = &o->all.pass;
     network->parameters = layout.total;
     status = fill_in(params, o, network);
     return status == TS_OK ? take_shifts(o, network) : status;
 }
 
 ts_status ts_network_open(const ts_params *params, const float *parameters, ts_network *network) {
-    return open_network(params, parameters, NULL, network);
+    return open_network(params, parameters, NULL, false, network);
 }
 
 ts_status ts_network_open_exact(const ts_params *params, const double *parameters, ts_network *network) {
-    return open_network(params, NULL, parameters, network);
+    return open_network(params, NULL, parameters, false, network);
+}
+
+ts_status ts_network_open_apart(const ts_params *params, const float *narrow, const double *exact,
+                                ts_network *network) {
+    return open_network(params, narrow, exact, true, network);
 }
 
 void ts_network_close(ts_network *network) {

@@ -5,6 +5,7 @@
 #include "base/memory.h"
 #include "model/model.h"
 #include "network/graph.h"
+#include "network/pass.h"
 #include "task/data.h"
 
 // Rows of a table model's keys. The help of one that is retired says why, and what to do. TS_NETWORK_KEYS: all of them
@@ -123,7 +124,8 @@ typedef struct ts_network {
     void (*row)(const void *weights, int a, double *h, double *logits, double *hidden_logits);
     // Logits of the same kinds of any pairs (a[i], b[i]), up to n of them.
     void (*pairs)(const void *weights, int count, const int *a, const int *b, double *logits, double *hidden_logits);
-    bool residual; // logits have another part too, past the hidden layer
+    bool residual;       // logits have another part too, past the hidden layer
+    const ts_pass *pass; // its operations and tables, for who executes pairs in another way; NULL: they are not known
     // Whether the hidden layer is activation(E_x[a] + E_y[b] + shift) and logits are its product with U, plus
     // output_shift; shifts (hidden), (n_out).
     bool additive;
@@ -153,4 +155,7 @@ typedef struct ts_network {
 // The network with these weights (parameters); free with ts_network_close, also after a fault.
 ts_status ts_network_open(const ts_params *params, const float *parameters, ts_network *network);
 ts_status ts_network_open_exact(const ts_params *params, const double *parameters, ts_network *network);
+// One of a table whose pairs go through its `pass` elsewhere (model/pair_device.h): row, pairs and attend are not to be
+// called. narrow or exact: the weights; the other is NULL.
+ts_status ts_network_open_apart(const ts_params *params, const float *narrow, const double *exact, ts_network *network);
 void ts_network_close(ts_network *network);

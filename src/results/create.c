@@ -22,8 +22,11 @@
 
 enum { MAX_SCALES = 32 };
 
-// Metadata, about: object header, dimension list, description, link.
-enum { FILE_METADATA = 16384, DATASET_METADATA = 1024, CASE_METADATA = 8192 };
+// Bytes that HDF5 takes, about, and rather more: of a file, a group of a case, a dataset, a byte of its name and help,
+// and a label.
+enum { FILE_METADATA = 16384, CASE_METADATA = 2200, DATASET_METADATA = 460, TEXT_METADATA = 3, LABEL_METADATA = 40 };
+// Of datasets at the root, whose attributes say more.
+enum { COLUMN_METADATA = 800 };
 
 static void describe(ts_h5 *h5, hid_t dataset, const char *help, const char *units) {
     if (help)
@@ -334,25 +337,55 @@ static ts_status explain(const char *path, int error, int64_t bytes) {
 }
 
 static int64_t dataset_bytes(const ts_h5_form *form) {
-    return ts_h5_total_bytes(form) + DATASET_METADATA;
+    return ts_h5_total_bytes(form) + COLUMN_METADATA;
 }
 
-static int64_t case_bytes(const ts_record_layout *layout, int64_t rows) {
-    int64_t bytes = CASE_METADATA + 8 * (2 * rows + layout->checkpoints);
+// Adds a dimension that is not there yet; step, which every case has, never is.
+static bool add_seen(const char *seen[MAX_SCALES], int *count, const char *dimension) {
+    bool is_new = strcmp(dimension, "step") != 0 && *count < MAX_SCALES;
+    for (int i = 0; i < *count && is_new; i++)
+        is_new = strcmp(seen[i], dimension) != 0;
+    if (is_new)
+        seen[(*count)++] = dimension;
+    return is_new;
+}
+
+static int64_t scale_bytes(const ts_record_layout *layout, const char *dimension, int64_t size) {
+    int64_t bytes = DATASET_METADATA;
+    for (int n = 0; n < layout->n_named; n++) {
+        const ts_named_dimension *named = &layout->named[n];
+        for (int64_t i = 0; strcmp(named->dimension, dimension) == 0 && i < named->count; i++) {
+            bytes += LABEL_METADATA + (int64_t)strlen(named->name[i]);
+            bytes += named->alias ? LABEL_METADATA + (int64_t)strlen(named->alias[i]) : 0;
+        }
+    }
+    return bytes + 4 * size;
+}
+
+static int64_t case_bytes(const ts_record_layout *layout, int64_t rows, int64_t *datasets) {
+    int64_t bytes = CASE_METADATA + 3 * DATASET_METADATA + 8 * (2 * rows + layout->checkpoints);
+    const char *seen[MAX_SCALES];
+    int n_seen = 0;
+    *datasets += 3; // row, instance, step
     for (int f = 0; f < layout->count; f++) {
         const ts_field *field = &layout->field[f];
         ts_h5_form form = ts_format_field(field, rows);
-        if (field->place != TS_FIELD_ROOT)
-            bytes += dataset_bytes(&form);
-        for (int i = 0; i < field->rank; i++)
-            if (field->place != TS_FIELD_ROOT && strcmp(field->dimension[i], "step") != 0)
-                bytes += 4 * field->size[i]; // its scale; counted again where it is shared
+        if (field->place == TS_FIELD_ROOT)
+            continue;
+        int64_t text = (int64_t)(strlen(field->name) + (field->help ? strlen(field->help) : 0));
+        bytes += ts_h5_total_bytes(&form) + DATASET_METADATA + TEXT_METADATA * text;
+        ++*datasets;
+        for (int d = 0; d < field->rank; d++)
+            if (add_seen(seen, &n_seen, field->dimension[d])) {
+                bytes += scale_bytes(layout, field->dimension[d], field->size[d]);
+                ++*datasets;
+            }
     }
     return bytes;
 }
 
 static ts_status count_bytes(ts_columns *columns, const ts_record_layout *const *layouts,
-                             const ts_measure_columns *measures, int64_t *out) {
+                             const ts_measure_columns *measures, int64_t *out, int64_t *datasets) {
     const ts_sweep *sweep = columns->sweep;
     int64_t bytes;
     ts_status status = ts_columns_text_bytes(columns, &bytes);
@@ -361,19 +394,20 @@ static ts_status count_bytes(ts_columns *columns, const ts_record_layout *const 
         bytes += dataset_bytes(&columns->column[c].form);
     int numbers = measures->count + ts_format_has_stacks(sweep);
     bytes += (1 + 4 + 8 + 8 * numbers) * ts_sweep_instances(sweep);
-    bytes += DATASET_METADATA * (4 + numbers);
+    bytes += COLUMN_METADATA * (4 + numbers);
+    *datasets = columns->count + 4 + numbers;
     for (int c = 0; c < ts_sweep_cases(sweep); c++)
-        bytes += case_bytes(layouts[c], ts_sweep_case(sweep, c)->rows);
+        bytes += case_bytes(layouts[c], ts_sweep_case(sweep, c)->rows, datasets);
     *out = bytes;
     return status;
 }
 
-int64_t ts_results_size(const ts_sweep *sweep, const ts_record_layout *const *layouts) {
+int64_t ts_results_size(const ts_sweep *sweep, const ts_record_layout *const *layouts, int64_t *datasets) {
     ts_columns columns;
     ts_measure_columns measures;
     int64_t bytes = 0;
     bool known = ts_columns_make(sweep, &columns) == TS_OK && ts_format_measures(sweep, layouts, &measures) == TS_OK &&
-                 count_bytes(&columns, layouts, &measures, &bytes) == TS_OK;
+                 count_bytes(&columns, layouts, &measures, &bytes, datasets) == TS_OK;
     ts_columns_free(&columns);
     return known ? bytes : 0;
 }
@@ -381,10 +415,10 @@ int64_t ts_results_size(const ts_sweep *sweep, const ts_record_layout *const *la
 static ts_status make(const char *path, const char *temporary, ts_columns *columns,
                       const ts_record_layout *const *layouts, const char *backend) {
     ts_measure_columns measures;
-    int64_t bytes = 0;
+    int64_t bytes = 0, datasets;
     ts_status status = ts_format_measures(columns->sweep, layouts, &measures);
     if (status == TS_OK)
-        status = count_bytes(columns, layouts, &measures, &bytes);
+        status = count_bytes(columns, layouts, &measures, &bytes, &datasets);
     if (status != TS_OK)
         return status;
     ts_frame_gaps gaps = {0};

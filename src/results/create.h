@@ -9,5 +9,6 @@
 ts_status ts_results_create(const char *path, const ts_sweep *sweep, const ts_record_layout *const *layouts,
                             const char *backend);
 
-// Bytes that ts_results_create will need, about (datasets exactly, metadata estimated).
-int64_t ts_results_size(const ts_sweep *sweep, const ts_record_layout *const *layouts);
+// Bytes that ts_results_create will need, about and rather more (datasets exactly, metadata estimated); and how many
+// datasets it makes.
+int64_t ts_results_size(const ts_sweep *sweep, const ts_record_layout *const *layouts, int64_t *datasets);

@@ -329,10 +329,16 @@ static int64_t unit_rows(const ts_coordinator *c, const ts_unit *range) {
     double seconds = fmax(SHARE * ordinary_seconds(c) / slots, SHORTEST);
     double rows = cost > 0 ? seconds / cost : MOST_ROWS;
     // Units of all slots fill a GPU together, and each has a processor to measure; none takes what others could have.
-    double filling = fmin(ceil((double)given->fill / c->setup.slots), ceil((double)c->ordinary.rows / slots));
+    // What a slot trains at once it gets at once, unless that is more than each has left.
+    double together = fmax(given->together, 1), left = ordinary_seconds(c) / slots;
+    double lanes = cost > 0 ? fmin(together, left / cost) : together;
+    double fill = fmax(ceil((double)given->fill / c->setup.slots), lanes);
+    double filling = fmin(fill, ceil((double)c->ordinary.rows / slots));
     rows = fmin(fmax(given->most_rows > 0 ? fmin(rows, (double)given->most_rows) : rows, filling), MOST_ROWS);
     if (given->instance_bytes > 0)
         rows = fmin(rows, (double)(c->setup.slot_bytes - given->unit_bytes) / (double)given->instance_bytes);
+    if (rows >= together)
+        rows = floor(rows / together) * together;
     int64_t whole = rows < 1 ? 1 : (int64_t)rows;
     return whole < range->rows ? whole : range->rows;
 }

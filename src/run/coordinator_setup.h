@@ -11,6 +11,7 @@ typedef struct ts_coordinator_case {
     int64_t instance_bytes; // memory while it trains
     int64_t unit_bytes;     // memory of a unit beside its instances
     int64_t fill;           // instances that a rank needs to be fully used, over all slots of its GPU (CPU: 1)
+    int together;           // instances that one slot trains at once (ts_engine.together); 0: one
     int64_t most_rows;      // instances of a unit, so that its state stays small; 0: any number. `fill` may need more
     int parts;              // in which idle slots of the rank and other ranks help; 1: none can
     double shared;          // share of the cost that is spent in them

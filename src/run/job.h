@@ -45,6 +45,9 @@ ts_status ts_job_save_state(const ts_job *job, const ts_unit *unit, const ts_tra
 // Predicted seconds of one checkpoint of one instance, measured in full or for its losses alone.
 double ts_job_measure_seconds(const ts_params *params, const struct ts_data *data, bool full);
 
+// Predicted seconds of an instance beside its steps and checkpoints.
+double ts_job_fixed_seconds(const ts_params *params);
+
 // Predicted seconds of one step of one instance of a case, on one slot.
 double ts_job_step_seconds(const ts_job *job, int case_index);
 

@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "run/remeasure.h"
 
+#include "backend/backend.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -23,6 +24,11 @@
 
 enum { BATCH_BYTES = 16 << 20, BATCH_ROWS = 256 };
 
+// What measures of a GPU are to those of the processor.
+#define ROUNDED                                                                                                        \
+    "the processor's agree with them to 1e-10 of each measure's largest number (of 1, if that is less), not to the "   \
+    "bit"
+
 typedef struct remeasure {
     const char *path;
     ts_reader *reader;
@@ -34,6 +40,7 @@ typedef struct remeasure {
     ts_records *records;
     double *measures, *scratch; // (the most measures of a case)
     float *parameters;          // (the largest instance)
+    ts_measure_help help;       // where they are measured
     double *exact;              // (the instance) weights from elsewhere, which the file has as float32; else NULL
     ts_remeasure_counts counts;
 } remeasure;
@@ -47,6 +54,17 @@ static const char *backend_of(const remeasure *r) {
 
 static bool has_weights(const ts_record_layout *layout) {
     return layout->count > 0 && layout->field[layout->count - 1].place == TS_FIELD_WEIGHTS; // they come last
+}
+
+// Measures are made where the file's were, if that is here.
+static void choose_place(remeasure *r) {
+    const ts_backend *backend = ts_backend_find(backend_of(r));
+    if (!backend && strcmp(backend_of(r), "cuda") == 0)
+        ts_warn("%s: its measures were made on a GPU, of which this build knows nothing; " ROUNDED, r->path);
+    else if (backend && backend->pairs && backend->probe() != TS_OK)
+        ts_warn("%s: its measures were made on a GPU, and there is none here (%s); " ROUNDED, r->path, ts_message());
+    else if (backend)
+        r->help.device = backend->pairs;
 }
 
 static ts_status check_weights(const remeasure *r) {
@@ -90,6 +108,8 @@ static ts_status open_results(const char *path, remeasure *r) {
     if (status == TS_OK && (status = ts_origin_read(r->reader, &r->own_sweep)) != TS_OK)
         return ts_fail(status, "'%s': %s", path, ts_message());
     r->sweep = r->own_sweep;
+    if (status == TS_OK)
+        choose_place(r);
     if (status == TS_OK)
         status = prepare(r);
     if (status == TS_OK)
@@ -159,7 +179,7 @@ static ts_status review(remeasure *r, int case_index, const ts_params *params, i
         if (!ts_record_is_full(layout, k) || !ts_record_get_weights(layout, k, record, r->parameters))
             continue;
         ts_status status =
-            ts_measure_hindsight(params, r->data[case_index], r->parameters, r->scratch, NULL, r->measures);
+            ts_measure_hindsight(params, r->data[case_index], r->parameters, r->scratch, &r->help, r->measures);
         if (status != TS_OK)
             return status;
         ts_record_put_hindsight(layout, k, r->measures, record);
@@ -189,7 +209,8 @@ static ts_status measure_row(remeasure *r, int case_index, int64_t index, const 
         if (!ts_record_get_weights(layout, k, record, r->parameters))
             continue;
         ts_measure_extent extent = ts_measure_extent_of(at_end, ts_record_is_full(layout, k));
-        ts_status status = ts_measure_weights(&params, data, r->parameters, layout->step[k], extent, NULL, r->measures);
+        ts_status status =
+            ts_measure_weights(&params, data, r->parameters, layout->step[k], extent, &r->help, r->measures);
         if (status != TS_OK)
             return status;
         ts_record_put_measures(layout, k, at_end, r->measures, record);

@@ -80,6 +80,7 @@ static ts_status make_trainer(ts_slot *slot, ts_trainer **trainer) {
         .engine = job->engines[unit->case_index],
         .team = slot->comm ? &slot->team : NULL,
         .crew = job->crew,
+        .device = job->backend->pairs,
     };
     status = ts_trainer_create(&spec, trainer);
     ts_free(params);

@@ -89,7 +89,7 @@ static int blocks_of_sample(const ts_feature_data *data) {
 // sample's.
 static size_t blocks_at_once(const ts_feature_data *data, int64_t samples) {
     if (data->tree.depth > 0)
-        return (size_t)(samples / 64 + (1 << data->tree.depth));
+        return (size_t)(samples / 64 + (1 << data->tree.depth) + TS_PHILOX_TOGETHER);
     size_t sample = (size_t)blocks_of_sample(data);
     return data->support.count > 0 || sample < BLOCKS ? BLOCKS : sample;
 }
@@ -112,6 +112,9 @@ ts_status ts_feature_batch_create(const ts_feature_data *data, int64_t samples, 
         batch->block = ts_slab_take(&batch->slab, blocks, sizeof(uint32_t));
         batch->lane = ts_slab_take(&batch->slab, blocks, sizeof(uint32_t));
         batch->words = ts_slab_take(&batch->slab, blocks, 4 * sizeof(uint32_t));
+        bool splits = data->tree.depth > 0 && data->tree.early_stopping;
+        batch->mask = ts_slab_take(&batch->slab, splits ? blocks : 0, sizeof(uint64_t));
+        batch->splits = ts_slab_take(&batch->slab, splits ? blocks : 0, sizeof(uint64_t));
         batch->own_active = ts_slab_take(&batch->slab, entries, sizeof(int));
         batch->own_value = ts_slab_take(&batch->slab, entries, sizeof(float));
     }
@@ -126,57 +129,97 @@ void ts_feature_batch_free(ts_feature_batch *batch) {
 
 // --- Drawing ---
 
-// Samples that one block of random bits decides: a bit each, or two with early stopping.
-static int samples_per_block(const ts_bit_tree *tree) {
-    return tree->early_stopping ? 64 : 128;
-}
+// Samples that one block of random bits decides, where none stops.
+enum { SAMPLES_A_BLOCK = 128 };
 
 static uint64_t low_bits(int n) {
     return n >= 64 ? ~(uint64_t)0 : ((uint64_t)1 << (n > 0 ? n : 0)) - 1;
 }
 
-// Splits n samples by fair bits, block by block: *left and *right of them go to the children, the rest stops.
-static void split_node(const ts_bit_tree *tree, const uint32_t *words, int n, int *left, int *right) {
-    int per_block = samples_per_block(tree), to_left = 0, to_right = 0;
-    for (; n > 0; n -= per_block, words += 4) {
+// Splits n samples by fair bits, block by block, where none stops: how many of them go to the left.
+static int split_node(const uint32_t *words, int n) {
+    int left = 0;
+    for (; n > 0; n -= SAMPLES_A_BLOCK, words += 4) {
         uint64_t low = (uint64_t)words[1] << 32 | words[0], high = (uint64_t)words[3] << 32 | words[2];
-        if (tree->early_stopping) { // a bit for each child: on if its own is 1 and its sibling's is 0
-            to_left += __builtin_popcountll(low & ~high & low_bits(n));
-            to_right += __builtin_popcountll(high & ~low & low_bits(n));
-        } else {
-            int here = n < per_block ? n : per_block;
-            int ones = __builtin_popcountll(low & low_bits(n)) + __builtin_popcountll(high & low_bits(n - 64));
-            to_left += ones;
-            to_right += here - ones;
-        }
+        left += __builtin_popcountll(low & low_bits(n)) + __builtin_popcountll(high & low_bits(n - 64));
     }
-    *left = to_left;
-    *right = to_right;
+    return left;
 }
 
-// Counts of the support's inputs: with early stopping all nodes in heap order, else the leaves from left to
-// right. Node n draws from lane n.
-static void draw_bit_tree(const ts_bit_tree *tree, const ts_philox *random, int samples, ts_feature_batch *batch) {
-    int per_block = samples_per_block(tree), *count = batch->count;
-    count[0] = samples;
+// Node n draws from lane n.
+static void draw_to_leaves(const ts_bit_tree *tree, const ts_philox *random, ts_feature_batch *batch) {
+    int *count = batch->count;
     for (int level = 0, first = 0; level < tree->depth; level++, first = 2 * first + 1) {
         int end = 2 * first + 1, blocks = 0;
         for (int node = first; node < end; node++)
-            for (int b = 0; b * per_block < count[node]; b++, blocks++) {
+            for (int b = 0; b * SAMPLES_A_BLOCK < count[node]; b++, blocks++) {
                 batch->block[blocks] = (uint32_t)b;
                 batch->lane[blocks] = (uint32_t)node;
             }
         ts_philox_many(random, batch->block, batch->lane, blocks, batch->words);
         const uint32_t *words = batch->words;
         for (int node = first; node < end; node++) {
-            int left, right;
-            split_node(tree, words, count[node], &left, &right);
-            words += 4 * ((count[node] + per_block - 1) / per_block);
+            int left = split_node(words, count[node]);
+            words += 4 * ((count[node] + SAMPLES_A_BLOCK - 1) / SAMPLES_A_BLOCK);
+            count[2 * node + 1] = left;
+            count[2 * node + 2] = count[node] - left;
+            count[node] = 0;
+        }
+    }
+}
+
+// Blocks of a node with n samples, two bits each, from `at` on: whole rows of TS_PHILOX_TOGETHER are written, the next
+// node's over what is too much. Returns the end.
+static int list_blocks(ts_feature_batch *batch, int node, int n, int at) {
+    int blocks = (n + 63) / 64;
+    for (int first = 0; first < blocks; first += TS_PHILOX_TOGETHER)
+        for (int b = 0; b < TS_PHILOX_TOGETHER; b++) {
+            batch->block[at + first + b] = (uint32_t)(first + b);
+            batch->lane[at + first + b] = (uint32_t)node;
+            batch->mask[at + first + b] = ~(uint64_t)0;
+        }
+    if (blocks > 0)
+        batch->mask[at + blocks - 1] = low_bits(n - 64 * (blocks - 1));
+    return at + blocks;
+}
+
+// As draw_to_leaves, with a bit for each child: on if its own is 1 and its sibling's is 0; else the sample stops.
+static void draw_with_stops(const ts_bit_tree *tree, const ts_philox *random, ts_feature_batch *batch) {
+    int *count = batch->count;
+    for (int level = 0, first = 0; level < tree->depth; level++, first = 2 * first + 1) {
+        int end = 2 * first + 1, blocks = 0;
+        for (int node = first; node < end; node++)
+            blocks = list_blocks(batch, node, count[node], blocks);
+        ts_philox_splits(random, batch->block, batch->lane, batch->mask, blocks, batch->splits);
+        // Sums up to each block, so that those of a node need no loop of their own.
+        uint64_t *sum = batch->splits, total = 0, here;
+        for (int i = 0; i <= blocks; i++, total += here) {
+            here = sum[i];
+            sum[i] = total;
+        }
+        for (int node = first, at = 0; node < end; node++) {
+            int next = at + (count[node] + 63) / 64;
+            uint64_t both = sum[next] - sum[at];
+            int left = (int)(uint32_t)both, right = (int)(both >> 32);
             count[node] -= left + right;
             count[2 * node + 1] = left;
             count[2 * node + 2] = right;
+            at = next;
         }
     }
+}
+
+// Counts of the support's inputs: with early stopping all nodes in heap order, else the leaves from left to
+// right.
+static const int *draw_bit_tree(const ts_bit_tree *tree, const ts_philox *random, int samples,
+                                ts_feature_batch *batch) {
+    batch->count[0] = samples;
+    if (tree->early_stopping) {
+        draw_with_stops(tree, random, batch);
+        return batch->count;
+    }
+    draw_to_leaves(tree, random, batch);
+    return batch->count + (1 << tree->depth) - 1;
 }
 
 // Two words a sample: the column, and its own input or the other.
@@ -198,17 +241,19 @@ static void draw_alias(const ts_alias *alias, const ts_philox *random, int64_t s
     }
 }
 
-static void draw_counts(const ts_feature_data *data, ts_philox random, int64_t samples, ts_feature_batch *batch) {
+const int *ts_feature_count(const ts_feature_data *data, uint64_t seed, ts_stream stream, uint32_t step,
+                            int64_t samples, ts_feature_batch *batch) {
+    ts_philox random = ts_philox_at(seed, stream, step, 0);
+    if (data->tree.depth > 0)
+        return draw_bit_tree(&data->tree, &random, (int)samples, batch);
+    memset(batch->count, 0, (size_t)data->support.count * sizeof *batch->count);
+    draw_alias(&data->alias, &random, samples, batch);
+    return batch->count;
+}
+
+// The rows of inputs drawn so often.
+static void enter_counts(const ts_feature_data *data, const int *count, int64_t samples, ts_feature_batch *batch) {
     const ts_support *support = &data->support;
-    int *count = batch->count;
-    if (data->tree.depth > 0) {
-        draw_bit_tree(&data->tree, &random, (int)samples, batch);
-        if (!data->tree.early_stopping)
-            count += (1 << data->tree.depth) - 1; // only leaves are inputs
-    } else {
-        memset(count, 0, (size_t)support->count * sizeof *count);
-        draw_alias(&data->alias, &random, samples, batch);
-    }
     int rows = 0;
     double share = 1.0 / (double)samples;
     for (int i = 0; i < support->count; i++) {
@@ -298,7 +343,7 @@ void ts_feature_draw(const ts_feature_data *data, uint64_t seed, ts_stream strea
     if (samples > 0 && support->count == 0) {
         draw_samples(data, ts_philox_at(seed, stream, step, 0), samples, batch);
     } else if (samples > 0) {
-        draw_counts(data, ts_philox_at(seed, stream, step, 0), samples, batch);
+        enter_counts(data, ts_feature_count(data, seed, stream, step, samples, batch), samples, batch);
     } else {
         batch->rows = support->count;
         batch->begin = support->begin;

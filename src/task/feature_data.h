@@ -74,6 +74,7 @@ typedef struct ts_feature_batch {
     ts_slab slab;
     int *count;                     // (support)
     uint32_t *block, *lane, *words; // (blocks), (blocks), (blocks, 4): random numbers drawn together
+    uint64_t *mask, *splits;        // (blocks): ts_philox_splits, of trees with stops
     int blocks;
     int *own_begin, *own_end, *own_active;
     float *own_value;
@@ -95,6 +96,11 @@ void ts_feature_batch_free(ts_feature_batch *batch);
 // only), every possible input weighted by its probability.
 void ts_feature_draw(const ts_feature_data *data, uint64_t seed, ts_stream stream, uint32_t step, int64_t samples,
                      ts_feature_batch *batch);
+
+// Of finitely many inputs, and samples > 0, how often each is drawn for such a batch: (support.count), in `batch` until
+// its next draw.
+const int *ts_feature_count(const ts_feature_data *data, uint64_t seed, ts_stream stream, uint32_t step,
+                            int64_t samples, ts_feature_batch *batch);
 
 // Expected number of rows of such a batch.
 double ts_feature_expected_rows(const ts_feature_data *data, int64_t samples);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "base/tree.h"
 #include "measure/measure.h"
 #include "model/model.h"
 #include "model/optimiser.h"
@@ -134,7 +135,8 @@ static ts_status look(ts_trainer *t, const atomic_int *pause, bool *paused) {
 // Whose threads and ranks share what is measured.
 static ts_measure_help help_of(const ts_trainer *t, const atomic_int *pause) {
     const ts_team *team = t->spec.team;
-    ts_measure_help help = {.pause = pause, .crew = t->spec.crew, .listing = t->spec.layout->listing};
+    ts_measure_help help = {
+        .pause = pause, .crew = t->spec.crew, .listing = t->spec.layout->listing, .device = t->spec.device};
     if (team) {
         help.rank = team->rank;
         help.ranks = team->size;
@@ -146,11 +148,42 @@ static ts_measure_help help_of(const ts_trainer *t, const atomic_int *pause) {
 
 // --- Measures ---
 
+// On devices the first rank of a team measures: others may differ from its in rounding, and all must do the same.
+static bool measures(const ts_trainer *t) {
+    return !t->spec.device || !t->spec.team || t->spec.team->rank == 0;
+}
+
+// Whether all ranks could measure; the others get the first one's numbers.
+static ts_status share_measures(ts_trainer *t, ts_status mine) {
+    const ts_team *team = t->spec.team;
+    ts_subtree list[TS_MOST_SUBTREES];
+    int parts = 1, first, end;
+    size_t count = (size_t)t->spec.layout->measures;
+    if (!team || !t->spec.device)
+        return agree(team, mine);
+    while (parts < team->size)
+        parts *= 2;
+    ts_tree_share(parts, team->rank, team->size, &first, &end);
+    size_t subtrees = (size_t)ts_tree_subtrees(first, end, list);
+    double *sums = ts_alloc_zero(subtrees > 1 ? subtrees * count : count, sizeof *sums, "measures of a team");
+    ts_status status = agree(team, mine != TS_OK || sums ? mine : TS_ERROR_MEMORY);
+    if (status == TS_OK && team->rank == 0)
+        memcpy(sums, t->measures, count * sizeof *sums);
+    if (status == TS_OK)
+        status = team->add_doubles(team->context, parts, sums, (int64_t)count);
+    if (status == TS_OK)
+        memcpy(t->measures, sums, count * sizeof *sums);
+    ts_free(sums);
+    return status;
+}
+
 static ts_status measure(ts_trainer *t, int i, bool last, const atomic_int *pause) {
     ts_measure_help help = help_of(t, pause);
     ts_measure_extent extent = ts_measure_extent_of(last, ts_record_is_full(t->spec.layout, t->checkpoint));
-    return agree(t->spec.team,
-                 ts_measure_weights(&t->params[i], t->spec.data, t->parameters, t->step, extent, &help, t->measures));
+    ts_status status = TS_OK;
+    if (measures(t))
+        status = ts_measure_weights(&t->params[i], t->spec.data, t->parameters, t->step, extent, &help, t->measures);
+    return share_measures(t, status);
 }
 
 // Measures an instance whose state is finite, and says what of state and losses is not. (Engines look at every step, so
@@ -207,8 +240,9 @@ static ts_status review(ts_trainer *t, int i, const atomic_int *pause) {
         const float *weights = full ? weights_of(t, i, t->reviewed - 1) : NULL;
         if (!weights)
             continue;
-        status = agree(t->spec.team,
-                       ts_measure_hindsight(&t->params[i], t->spec.data, weights, t->final, &help, t->measures));
+        if (measures(t))
+            status = ts_measure_hindsight(&t->params[i], t->spec.data, weights, t->final, &help, t->measures);
+        status = share_measures(t, status);
         if (status != TS_OK)
             return status;
         ts_record_put_hindsight(layout, t->reviewed - 1, t->measures, ts_trainer_record_of(t, i));

@@ -1,103 +1,134 @@
 // Throughput of every engine of a backend and instruction set on some shapes, beside the machine's float32 peak.
-// All are timed in turn, round after round, and medians are shown: a noisy machine disturbs them alike.
-//     build/release/tests/bench/bench [ROUNDS]
+// All are timed in turn, round after round, and medians are shown, of processor time: a noisy machine disturbs them
+// alike. A step is one instance's, of as many as are trained together.
+//     build/release/tests/bench/bench [ROUNDS [TEXT]]
+// With TEXT only rows whose name has it, such as "fused avx2".
 #define _POSIX_C_SOURCE 200809L
 #include "bench.h"
 #include "backend/cpu.h"
 
-enum { MAX_ROUNDS = 101, MAX_ENTRIES = 128 };
+enum { MAX_ROUNDS = 101, MAX_ENTRIES = 160, MOST_INSTANCES = 16 };
 
-static const char *const SHAPES[] = {
-    "task: tree\ndepth: 1\nhidden: 2\n",
-    "task: tree\ndepth: 3\nhidden: 5\n",
-    "task: tree\ndepth: 5\nhidden: 10\n",
-    "task: tree\ndepth: 6\nhidden: 10\n",
-    "task: tree\ndepth: 6\nhidden: 10\nearly_stopping: false\n",
-    "task: tree\ndepth: 6\nhidden: 10\nbatch: exact\n",
-    "task: tree\ndepth: 6\nhidden: 64\nbatch: exact\n",
-    "task: independent\nfeatures: 126\nhidden: 10\n",
-    "task: group\ngroup: S5\n",
-    "task: group\ngroup: D59\ntrain_fraction: 0.3\n",
-    "task: power\nm: 8\nn: 9\ntrain_fraction: 0.3\n",
+static const struct {
+    const char *text;
+    int instances; // trained together
+} SHAPES[] = {
+    {"task: tree\ndepth: 1\nhidden: 2\n", 16},
+    {"task: tree\ndepth: 2\nhidden: 3\n", 16},
+    {"task: tree\ndepth: 3\nhidden: 5\n", 16},
+    {"task: tree\ndepth: 3\nhidden: 5\n", 1},
+    {"task: tree\ndepth: 4\nhidden: 7\n", 16},
+    {"task: tree\ndepth: 5\nhidden: 10\n", 16},
+    {"task: tree\ndepth: 6\nhidden: 10\n", 16},
+    {"task: tree\ndepth: 6\nhidden: 10\nearly_stopping: false\n", 16},
+    {"task: tree\ndepth: 3\nhidden: 5\nbatch: exact\n", 16},
+    {"task: tree\ndepth: 6\nhidden: 10\nbatch: exact\n", 16},
+    {"task: tree\ndepth: 6\nhidden: 64\nbatch: exact\n", 16},
+    {"task: independent\nfeatures: 126\nhidden: 10\n", 1},
+    {"task: group\ngroup: C13\nembed: 16\nhidden: 32\n", 1},
+    {"task: group\ngroup: C31\nembed: 32\nhidden: 64\n", 1},
+    {"task: group\ngroup: C113\n", 1},
+    {"task: group\ngroup: D59\ntrain_fraction: 0.3\n", 1},
+    {"task: group\ngroup: S5\n", 1},
+    {"task: power\np: 23\nm: 1\nn: 1\ntrain_fraction: 0.3\n", 1},
+    {"task: power\nm: 8\nn: 9\ntrain_fraction: 0.3\n", 1},
+    {"task: group\nmodel: transformer\ngroup: S5\n", 1},
 };
 enum { N_SHAPES = sizeof SHAPES / sizeof *SHAPES };
 
 // One engine on one shape.
 typedef struct entry {
-    char name[96];
+    char name[112];
     const ts_engine *engine;
     void *training;
     double operations; // useful ones of a step
-    int64_t steps;     // per round
-    int64_t reached;
+    int instances;
+    int64_t steps; // per round
+    int64_t reached[MOST_INSTANCES];
     double seconds[MAX_ROUNDS]; // per step
 } entry;
 
 // A shape outlives the entries that use it.
 typedef struct shape {
     bench_instance of;
-    char label[64];
+    ts_params params[MOST_INSTANCES];
+    int instances;
+    char label[80];
 } shape;
 
-static void open_shape(const char *text, shape *s) {
+static void open_shape(int index, shape *s) {
+    char text[256];
+    s->instances = SHAPES[index].instances;
+    snprintf(text, sizeof text, "%sseed: 0..%d\n", SHAPES[index].text, s->instances - 1);
     bench_open(text, &s->of);
-    snprintf(s->label, sizeof s->label, "%s", text + strlen("task: "));
+    for (int i = 0; i < s->instances; i++)
+        ts_sweep_params(s->of.sweep, i, &s->params[i]);
+    int length = snprintf(s->label, sizeof s->label, "%s", SHAPES[index].text + strlen("task: "));
+    if (s->instances > 1)
+        snprintf(s->label + length, sizeof s->label - (size_t)length, "x %d", s->instances);
     for (char *p = s->label; *p; p++)
         if (*p == '\n')
             *p = p[1] ? ' ' : 0;
 }
 
-// Trains `steps` more; returns seconds per step.
+// Trains `steps` more; returns seconds per step of an instance.
 static double time_steps(entry *e, int64_t steps) {
-    double start = ts_clock();
-    check(e->engine->train(e->training, e->reached, e->reached + steps, &e->reached));
-    return (ts_clock() - start) / (double)steps;
+    double start = bench_processor_seconds();
+    int64_t to = e->reached[0] + steps;
+    check(e->engine->train(e->training, e->reached[0], to, e->reached));
+    return (bench_processor_seconds() - start) / (double)steps / e->instances;
 }
 
-static void open_entry(const shape *s, const char *backend, const ts_engine *engine, const char *kernels, entry *e) {
-    *e = (entry){.engine = engine};
+// False: its name has not the text.
+static bool open_entry(const shape *s, const char *backend, const ts_engine *engine, const char *kernels,
+                       const char *text, entry *e) {
+    *e = (entry){.engine = engine, .instances = s->instances};
     snprintf(e->name, sizeof e->name, "%s %s%s%s  %s", backend, engine->name, kernels ? " " : "",
              kernels ? kernels : "", s->label);
+    if (!strstr(e->name, text))
+        return false;
     e->operations = bench_operations(&s->of.params, s->of.data);
     if (kernels)
         setenv("TOYSWEEP_KERNELS", kernels, 1);
-    ts_training_spec spec = {.params = &s->of.params, .count = 1, .data = s->of.data};
+    ts_training_spec spec = {.params = s->params, .count = s->instances, .data = s->of.data};
     check(e->engine->create(&spec, &e->training));
     unsetenv("TOYSWEEP_KERNELS");
     // Past the start, where batches cost what they cost later; then as many steps as fill some 20 ms.
-    double seconds = time_steps(e, e->operations > 1e8 ? 2 : 20);
+    double seconds = time_steps(e, e->operations > 1e8 ? 2 : 20) * e->instances;
     e->steps = seconds > 0 ? (int64_t)(0.02 / seconds) + 1 : 1000;
+    return true;
 }
 
 // One for each engine that trains the shape. Returns how many.
-static int open_engines(const shape *s, const char *backend, const char *kernels, entry *entries) {
+static int open_engines(const shape *s, const char *backend, const char *kernels, const char *text, entry *entries) {
     int n = 0;
     for (const ts_engine *const *engine = ts_backend_find(backend)->engines; *engine; engine++)
         if (!ts_engine_refuses(*engine, &s->of.params))
-            open_entry(s, backend, *engine, kernels, &entries[n++]);
+            n += open_entry(s, backend, *engine, kernels, text, &entries[n]);
     return n;
 }
 
 static double time_peak(const ts_kernels *kernels) {
     float sink;
-    double start = ts_clock(), operations = kernels->peak(2000000, &sink);
-    return operations / (ts_clock() - start);
+    double start = bench_processor_seconds(), operations = kernels->peak(2000000, &sink);
+    return operations / (bench_processor_seconds() - start);
 }
 
 int main(int argc, char **argv) {
     int rounds = argc > 1 ? atoi(argv[1]) : 15, n = 0;
+    const char *text = argc > 2 ? argv[2] : "";
     rounds = rounds < 1 ? 1 : rounds > MAX_ROUNDS ? MAX_ROUNDS : rounds;
     static shape shapes[N_SHAPES];
     static entry entries[MAX_ENTRIES];
     double peaks[MAX_ROUNDS];
     for (int s = 0; s < N_SHAPES; s++) {
-        open_shape(SHAPES[s], &shapes[s]);
+        open_shape(s, &shapes[s]);
         for (int k = 0; ts_cpu_kernel_names[k]; k++)
             if (ts_cpu_kernels_named(ts_cpu_kernel_names[k]))
-                n += open_engines(&shapes[s], "cpu", ts_cpu_kernel_names[k], entries + n);
+                n += open_engines(&shapes[s], "cpu", ts_cpu_kernel_names[k], text, entries + n);
         // Seconds a step are of no interest.
         if (bench_operations(&shapes[s].of.params, shapes[s].of.data) < 1e8)
-            n += open_engines(&shapes[s], "reference", NULL, entries + n);
+            n += open_engines(&shapes[s], "reference", NULL, text, entries + n);
     }
     for (int round = 0; round < rounds; round++) {
         peaks[round] = time_peak(ts_cpu_kernels());
@@ -107,10 +138,10 @@ int main(int argc, char **argv) {
     double peak = bench_median(peaks, rounds);
     printf("float32 multiply-add peak of one core (%s, measured): %.1f GFLOP/s; medians of %d rounds\n\n",
            ts_cpu_device(), peak / 1e9, rounds);
-    printf("%-64s %12s %10s %10s %8s\n", "backend, shape", "steps/s", "us/step", "GFLOP/s", "of peak");
+    printf("%-72s %12s %10s %10s %8s\n", "backend, shape", "steps/s", "us/step", "GFLOP/s", "of peak");
     for (int i = 0; i < n; i++) {
         double seconds = bench_median(entries[i].seconds, rounds), rate = entries[i].operations / seconds;
-        printf("%-64s %12.0f %10.2f %10.2f %7.1f%%\n", entries[i].name, 1 / seconds, seconds * 1e6, rate / 1e9,
+        printf("%-72s %12.0f %10.2f %10.2f %7.1f%%\n", entries[i].name, 1 / seconds, seconds * 1e6, rate / 1e9,
                100 * rate / peak);
         entries[i].engine->destroy(entries[i].training);
     }

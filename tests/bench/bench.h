@@ -1,4 +1,5 @@
-// What the benches share: medians of rounds, and the instance that is timed. A fault ends the program.
+// What the benches share: medians of rounds, and the instance that is timed. A fault ends the program. Needs
+// _POSIX_C_SOURCE or more.
 #pragma once
 
 #include "backend/backend.h"
@@ -11,12 +12,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static inline void check(ts_status status) {
     if (status != TS_OK) {
         fprintf(stderr, "bench: %s\n", ts_message());
         exit(1);
     }
+}
+
+// Of the calling thread, since an arbitrary start.
+static inline double bench_processor_seconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
 static inline int bench_ascending(const void *a, const void *b) {

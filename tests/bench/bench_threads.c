@@ -1,6 +1,7 @@
 // A large instance's step by one thread and by several, in turns.
 //     build/release/tests/bench/bench_threads [ROUNDS [THREADS ...]]
 // Default: 9 rounds, and 2 threads. Prints medians of seconds of the clock.
+#define _POSIX_C_SOURCE 200809L
 #include "bench.h"
 
 #include "base/crew.h"

@@ -74,7 +74,7 @@ class Cuda(Case):
 
     @needs_emulator
     def test_an_a100_and_an_h100_give_the_same_bits(self):
-        path = self.sweep("mlp", "task: group\ngroup: C67\nembed: 6\nhidden: 70\nsteps: 4\ncheckpoints: {every: 2}\n"
+        path = self.sweep("mlp", "task: group\ngroup: C67\nembed: 6\nhidden: 70\nsteps: 4\ncheckpoints: {every: 4}\n"
                                  "train_fraction: 0.06\n")
         for shared in 163, 227:
             self.run_program("run", path, "--backend", "cuda", "-o", f"{shared}.h5",

@@ -322,7 +322,7 @@ class Reports(Case):
         self.assertEqual(plan["engines"], [{"engine": "fused", "cases": 2}])
         self.assertEqual({case["engine"] for case in plan["cases"]}, {"fused"})
         for key in ("backend", "units", "unit_bytes", "index_bytes", "file_bytes", "seconds", "work_seconds",
-                    "bound_seconds", "busy", "recalls", "cases_timed"):
+                    "file_seconds", "bound_seconds", "busy", "recalls", "cases_timed"):
             self.assertIn(key, plan)
         self.assertGreaterEqual(plan["seconds"], 0.999 * plan["bound_seconds"])
         self.assertEqual(self.files(), ["grid.yaml"])

@@ -10,25 +10,40 @@ struct cublasContext {
 namespace {
 
 // One product of the batch, column-major.
-struct product {
+template <typename T> struct product {
     bool transpose_a, transpose_b;
     int m, n, k, lda, ldb, ldc;
-    float alpha, beta;
+    T alpha, beta;
 
-    void operator()(const float *a, const float *b, float *c) const {
+    void operator()(const T *a, const T *b, T *c) const {
         for (int j = 0; j < n; j++)
             for (int i = 0; i < m; i++) {
-                float sum = 0;
+                T sum = 0;
                 for (int l = 0; l < k; l++) {
-                    float left = transpose_a ? a[l + (size_t)i * (size_t)lda] : a[i + (size_t)l * (size_t)lda];
-                    float right = transpose_b ? b[j + (size_t)l * (size_t)ldb] : b[l + (size_t)j * (size_t)ldb];
+                    T left = transpose_a ? a[l + (size_t)i * (size_t)lda] : a[i + (size_t)l * (size_t)lda];
+                    T right = transpose_b ? b[j + (size_t)l * (size_t)ldb] : b[l + (size_t)j * (size_t)ldb];
                     sum = std::fma(left, right, sum);
                 }
-                float &out = c[i + (size_t)j * (size_t)ldc];
+                T &out = c[i + (size_t)j * (size_t)ldc];
                 out = beta == 0 ? alpha * sum : alpha * sum + beta * out; // what was there may be NaN
             }
     }
 };
+
+template <typename T>
+cublasStatus_t multiply(cublasHandle_t handle, cublasOperation_t transpose_a, cublasOperation_t transpose_b, int m,
+                        int n, int k, T alpha, const T *a, int lda, long long stride_a, const T *b, int ldb,
+                        long long stride_b, T beta, T *c, int ldc, long long stride_c, int count) {
+    bool ta = transpose_a == CUBLAS_OP_T, tb = transpose_b == CUBLAS_OP_T;
+    if (m < 0 || n < 0 || k < 0 || count < 0 || lda < (ta ? k : m) || ldb < (tb ? n : k) || ldc < m)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    product<T> one = {ta, tb, m, n, k, lda, ldb, ldc, alpha, beta};
+    emulator::enqueue(handle->stream, [=] {
+        for (long long i = 0; i < count; i++)
+            one(a + i * stride_a, b + i * stride_b, c + i * stride_c);
+    });
+    return CUBLAS_STATUS_SUCCESS;
+}
 
 } // namespace
 
@@ -55,6 +70,11 @@ cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
     return CUBLAS_STATUS_SUCCESS;
 }
 
+cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void *workspace, size_t bytes) {
+    (void)handle, (void)workspace, (void)bytes;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
 cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode) {
     (void)handle, (void)mode;
     return CUBLAS_STATUS_SUCCESS;
@@ -69,15 +89,23 @@ cublasStatus_t cublasSgemmStridedBatched(cublasHandle_t handle, cublasOperation_
                                          const float *a, int lda, long long stride_a, const float *b, int ldb,
                                          long long stride_b, const float *beta, float *c, int ldc, long long stride_c,
                                          int count) {
-    bool ta = transpose_a == CUBLAS_OP_T, tb = transpose_b == CUBLAS_OP_T;
-    if (m < 0 || n < 0 || k < 0 || count < 0 || lda < (ta ? k : m) || ldb < (tb ? n : k) || ldc < m)
-        return CUBLAS_STATUS_INVALID_VALUE;
-    product one = {ta, tb, m, n, k, lda, ldb, ldc, *alpha, *beta};
-    emulator::enqueue(handle->stream, [=] {
-        for (long long i = 0; i < count; i++)
-            one(a + i * stride_a, b + i * stride_b, c + i * stride_c);
-    });
-    return CUBLAS_STATUS_SUCCESS;
+    return multiply(handle, transpose_a, transpose_b, m, n, k, *alpha, a, lda, stride_a, b, ldb, stride_b, *beta, c,
+                    ldc, stride_c, count);
+}
+
+cublasStatus_t cublasDgemm_v2(cublasHandle_t handle, cublasOperation_t transpose_a, cublasOperation_t transpose_b,
+                              int m, int n, int k, const double *alpha, const double *a, int lda, const double *b,
+                              int ldb, const double *beta, double *c, int ldc) {
+    return multiply(handle, transpose_a, transpose_b, m, n, k, *alpha, a, lda, 0, b, ldb, 0, *beta, c, ldc, 0, 1);
+}
+
+cublasStatus_t cublasDgemmStridedBatched(cublasHandle_t handle, cublasOperation_t transpose_a,
+                                         cublasOperation_t transpose_b, int m, int n, int k, const double *alpha,
+                                         const double *a, int lda, long long stride_a, const double *b, int ldb,
+                                         long long stride_b, const double *beta, double *c, int ldc, long long stride_c,
+                                         int count) {
+    return multiply(handle, transpose_a, transpose_b, m, n, k, *alpha, a, lda, stride_a, b, ldb, stride_b, *beta, c,
+                    ldc, stride_c, count);
 }
 
 } // extern "C"

@@ -237,6 +237,12 @@ static inline long long min(long long a, long long b) {
 static inline long long max(long long a, long long b) {
     return a > b ? a : b;
 }
+static inline double cospi(double a) {
+    return std::cos(3.14159265358979323846 * a);
+}
+static inline double sinpi(double a) {
+    return std::sin(3.14159265358979323846 * a);
+}
 using std::isfinite;
 using std::isnan;
 
