@@ -6,11 +6,11 @@ import os
 import warnings
 from typing import TYPE_CHECKING
 
-import h5py
-import numpy as np
-
 from toysweep import results as files
 from toysweep.results import (FAILED, PENDING, Path, Results, ResultsError, _need, dimensions, distinct, links, text)
+
+import h5py  # after these, which say what is missing
+import numpy as np
 
 if TYPE_CHECKING:
     import xarray
