@@ -330,7 +330,8 @@ def test_table_dimensions_are_loaded(path, folder):
 
 
 def test_what_is_missing_for_the_library_is_named(path, folder):
-    for missing, call in (("h5py",), "import toysweep"), (("h5py", "numpy"), "import toysweep"), \
+    for missing, call in (("h5py",), "import toysweep; toysweep.load"), \
+            (("h5py", "numpy"), "import toysweep; toysweep.Results"), \
             (("xarray",), f"import toysweep; toysweep.load({path!r})"), \
             (("xarray",), f"import toysweep; toysweep.instances({path!r})"):
         lacking = f"import sys; sys.modules.update(dict.fromkeys({missing!r})); "

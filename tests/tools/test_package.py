@@ -14,7 +14,7 @@ import subprocess
 import sys
 import warnings
 
-from support import POWERS, TOOLS, Skipped, check_equal, main, run_sweep, write
+from support import POWERS, TOOLS, Skipped, check_equal, main, run_sweep
 
 import matplotlib
 
@@ -23,7 +23,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import toysweep as ts
-from toysweep import groups, program
+from toysweep import groups
 from toysweep.figures.chosen import Chosen, chosen
 
 ROOT = os.path.dirname(TOOLS)

@@ -8,7 +8,7 @@
     ts.figures.training_curves(results)             # each figure of toysweep-plot is a function
     results.weights(17)                             # {"W": ..., "b": ...} of instance 17; step=100: at that checkpoint
 
-Needs h5py and numpy; what needs more says so when it is called. Only run, plan, status and the check of sweep need the
+Needs h5py and numpy; what needs more, or lacks them, says so when it is asked for. Only run, plan, status and the check of sweep need the
 program: see toysweep.program.
 """
 
@@ -17,37 +17,40 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from toysweep.results import (DONE, FAILED, PENDING, Results, ResultsError, dimensions, distinct, file_names, instances,
-                              links, load, open_file, text)
-
 if TYPE_CHECKING:
     from toysweep import figures, groups, networks, program, transformer_lens
     from toysweep.bridges import to_mlflow, to_tensorboard, to_wandb
+    from toysweep.dataset import instances, load
     from toysweep.exports import to_pytorch, to_safetensors, to_transformer_lens
     from toysweep.program import ProgramError, SweepError, plan, run, status
+    from toysweep.results import DONE, FAILED, PENDING, Results, ResultsError
     from toysweep.sweeps import Sweep, sweep
     from toysweep.tables import to_dataframe
     from toysweep.tree import open
 
 __version__ = "0.10.0"  # as CMakeLists.txt and CITATION.cff have it, which a test compares
 
-# What is imported when it is asked for, with what it needs: modules, and names of modules.
+# All is imported when it is asked for, with what it needs: modules, and names of modules.
 _MODULES = ("figures", "groups", "networks", "program", "transformer_lens")
 _NAMES = {
+    **dict.fromkeys(("Results", "ResultsError", "DONE", "FAILED", "PENDING"), "results"),
+    **dict.fromkeys(("load", "instances"), "dataset"),
     "open": "tree", "sweep": "sweeps", "Sweep": "sweeps", "to_dataframe": "tables",
     **dict.fromkeys(("run", "plan", "status", "ProgramError", "SweepError"), "program"),
     **dict.fromkeys(("to_wandb", "to_mlflow", "to_tensorboard"), "bridges"),
     **dict.fromkeys(("to_pytorch", "to_safetensors", "to_transformer_lens"), "exports"),
 }
+_OTHERS = dict.fromkeys(("dimensions", "distinct", "file_names", "links", "open_file", "text"), "results")  # of tools
 
-__all__ = ["DONE", "FAILED", "PENDING", "Results", "ResultsError", "instances", "load", *_MODULES, *_NAMES]
+__all__ = [*_MODULES, *_NAMES]
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"toysweep.{name}")
-    if name in _NAMES:
-        found = globals()[name] = getattr(importlib.import_module(f"toysweep.{_NAMES[name]}"), name)
+    module = _NAMES.get(name) or _OTHERS.get(name)
+    if module:
+        found = globals()[name] = getattr(importlib.import_module(f"toysweep.{module}"), name)
         return found
     raise AttributeError(f"module 'toysweep' has no attribute '{name}'")
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Iterator, Sequence, Union
 import h5py
 import numpy as np
 
-from toysweep.results import Results, _need, dimensions, instances, links, text
+from toysweep.dataset import instances
+from toysweep.results import Results, _need, dimensions, links, text
 
 if TYPE_CHECKING:
     import pandas
