@@ -16,7 +16,7 @@
 static const double TOTAL = 2, NEW = 6, FIRST = 4, LEAST = 0.002, MOST = 0.3, SHORT = 0.02;
 // A case so near to one that was timed says nothing new; the share of the work from which a case must be timed.
 static const double NEAR = 0.2, LARGE = 0.25;
-enum { ROWS = 2048, TIMES = 3, MOST_TIMED = 250 }; // of a unit; the best of; cases
+enum { ROWS = 2048, TIMES = 3, MOST_TIMED = 250, MOST_AT_ONCE = 64 }; // of a unit; the best of; cases; of an engine
 
 // What an instance consists of: seconds of each, predicted or timed.
 typedef enum part { FIXED, STEP, FULL, LOSSES, LAST, HINDSIGHT, PARTS } part;
@@ -115,6 +115,16 @@ static void know(timing *t, part i, double seconds) {
     t->known[i] = true;
 }
 
+// How many instances of a case train together, as a unit's do.
+static int at_once(const ts_job *job, int c) {
+    ts_params params;
+    const ts_engine *engine = job->engines[c];
+    ts_case_params(job->sweep, c, 0, &params);
+    int together = engine->together ? engine->together(&params, job->data[c]) : 1;
+    together = together < MOST_AT_ONCE ? together : MOST_AT_ONCE;
+    return ts_sweep_case(job->sweep, c)->rows < together ? (int)ts_sweep_case(job->sweep, c)->rows : together;
+}
+
 // --- Short instances ---
 
 // So many of them as a unit, into seconds of each.
@@ -127,8 +137,12 @@ static ts_status train_unit(const ts_job *job, int c, int rows, double *seconds)
         return TS_ERROR_MEMORY;
     for (int i = 0; i < rows; i++)
         ts_case_params(job->sweep, c, i, &params[i]);
-    const ts_trainer_spec spec = {
-        .params = params, .count = rows, .layout = job->layouts[c], .data = job->data[c], .engine = job->engines[c]};
+    const ts_trainer_spec spec = {.params = params,
+                                  .count = rows,
+                                  .layout = job->layouts[c],
+                                  .data = job->data[c],
+                                  .engine = job->engines[c],
+                                  .device = job->backend->pairs};
     double start = now_of(job->engines[c]);
     ts_status status = ts_trainer_create(&spec, &trainer);
     if (status == TS_OK)
@@ -142,18 +156,17 @@ static ts_status train_unit(const ts_job *job, int c, int rows, double *seconds)
 static ts_status time_short(const calibration *k, int c, double budget) {
     timing *t = &k->timing[c];
     double predicted = 0, seconds = 0, best = INFINITY, start = now_of(k->job->engines[c]);
-    int64_t most = ts_sweep_case(k->job->sweep, c)->rows, rows = 1;
+    int64_t most = ts_sweep_case(k->job->sweep, c)->rows, least = at_once(k->job, c), rows = least;
     ts_status status = TS_OK;
     for (int i = 0; i < PARTS; i++)
         predicted += t->count[i] * t->predicted[i];
     // The first warms up, and says how many there is time for.
     for (int turn = 0; status == TS_OK && turn <= TIMES; turn++) {
         status = train_unit(k->job, c, (int)rows, &seconds);
-        if (turn != 1 || rows > 1 || most == 1)
-            best = fmin(best, seconds);
+        best = fmin(best, seconds);
         if (now_of(k->job->engines[c]) - start > budget)
             break;
-        rows = (int64_t)fmax(1, fmin(fmin(ROWS, (double)most), budget / TIMES / seconds));
+        rows = (int64_t)fmax((double)least, fmin(fmin(ROWS, (double)most), budget / TIMES / seconds));
     }
     for (int i = 0; i < PARTS && status == TS_OK; i++)
         know(t, (part)i, t->predicted[i] * best / predicted);
@@ -166,7 +179,8 @@ typedef struct sample {
     const ts_job *job;
     int c;
     timing *t;
-    ts_params params;
+    ts_params *params; // (rows)
+    int rows;          // that train at once
     double budget;
     float *weights;
     double *measures, *final;
@@ -174,17 +188,17 @@ typedef struct sample {
 
 static ts_status time_steps(sample *s, void *training) {
     const ts_engine *engine = s->job->engines[s->c];
-    int64_t steps = ts_params_integer(&s->params, "steps"), done = 0, reached = 0;
+    int64_t steps = ts_params_integer(s->params, "steps"), done = 0, reached[MOST_AT_ONCE] = {0};
     double begun = now_of(engine);
     ts_status status = TS_OK;
-    for (int64_t slice = 1; status == TS_OK && done < steps && reached == done;) {
+    for (int64_t slice = 1; status == TS_OK && done < steps && reached[0] == done;) {
         int64_t to = steps - done < slice ? steps : done + slice;
         double start = now_of(engine);
-        status = engine->train(training, done, to, &reached);
+        status = engine->train(training, done, to, reached);
         double seconds = now_of(engine) - start, all = now_of(engine) - begun;
         // What is short says little; the first slice warms up, unless it is long.
         if (seconds > s->budget / 16 || all > s->budget || to == steps)
-            know(s->t, STEP, seconds / (double)(to - done));
+            know(s->t, STEP, seconds / (double)(to - done) / s->rows);
         done = to;
         if (all > s->budget)
             break;
@@ -199,9 +213,9 @@ static ts_status time_measure(sample *s, part i, const ts_measure_help *help) {
     for (int turn = 0; turn < 2 && status == TS_OK; turn++) {
         double start = now_of(s->job->engines[s->c]);
         if (i == HINDSIGHT)
-            status = ts_measure_hindsight(&s->params, s->job->data[s->c], s->weights, s->final, help, s->measures);
+            status = ts_measure_hindsight(s->params, s->job->data[s->c], s->weights, s->final, help, s->measures);
         else
-            status = ts_measure_weights(&s->params, s->job->data[s->c], s->weights, 0,
+            status = ts_measure_weights(s->params, s->job->data[s->c], s->weights, 0,
                                         ts_measure_extent_of(i == LAST, i == FULL), help,
                                         i == LAST ? s->final : s->measures);
         double seconds = now_of(s->job->engines[s->c]) - start;
@@ -219,14 +233,14 @@ static bool may_measure(const sample *s, part i, double left) {
 static ts_status time_sample(sample *s, double left) {
     const ts_engine *engine = s->job->engines[s->c];
     const ts_record_layout *layout = s->job->layouts[s->c];
-    const ts_measure_help help = {.listing = layout->listing, .device = s->job->backend->pairs};
-    ts_training_spec spec = {.params = &s->params, .count = 1, .data = s->job->data[s->c]};
+    const ts_measure_help help = {.device = s->job->backend->pairs, .listing = layout->listing};
+    ts_training_spec spec = {.params = s->params, .count = s->rows, .data = s->job->data[s->c]};
     void *training = NULL;
     double start = now_of(engine);
     ts_status status = engine->create(&spec, &training);
     if (status != TS_OK)
         return status;
-    know(s->t, FIXED, now_of(engine) - start);
+    know(s->t, FIXED, (now_of(engine) - start) / s->rows);
     status = time_steps(s, training);
     if (status == TS_OK)
         status = engine->get_parameters(training, 0, s->weights);
@@ -241,12 +255,18 @@ static ts_status time_long(const calibration *k, int c, double budget, double le
     sample s = {.job = k->job, .c = c, .t = &k->timing[c], .budget = budget};
     ts_parameter_layout parameters;
     size_t measures = (size_t)k->job->layouts[c]->measures;
-    ts_case_params(k->job->sweep, c, 0, &s.params);
-    s.params.schema->model->layout(&s.params, &parameters);
+    s.rows = at_once(k->job, c);
+    s.params = ts_alloc((size_t)s.rows * sizeof *s.params, "calibration");
+    if (!s.params)
+        return TS_ERROR_MEMORY;
+    for (int i = 0; i < s.rows; i++)
+        ts_case_params(k->job->sweep, c, i, &s.params[i]);
+    s.params->schema->model->layout(s.params, &parameters);
     s.weights = ts_alloc((size_t)parameters.total * sizeof *s.weights, "calibration");
     s.measures = ts_alloc(measures * sizeof *s.measures, "calibration");
     s.final = ts_alloc(measures * sizeof *s.final, "calibration");
     ts_status status = s.weights && s.measures && s.final ? time_sample(&s, left) : TS_ERROR_MEMORY;
+    ts_free(s.params);
     ts_free(s.weights);
     ts_free(s.measures);
     ts_free(s.final);
