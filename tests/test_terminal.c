@@ -3,6 +3,8 @@
 #include "base/text.h"
 #include "support.h"
 
+#include <math.h>
+
 static const struct {
     const char *text, *shown;
     int columns;
@@ -62,6 +64,50 @@ TEST(test_columns_are_what_is_seen) {
     }
 }
 
+TEST(test_a_shown_text_is_cut_by_columns) {
+    static const char text[] = "a\xcc\x81"
+                               "b\xe6\x95\xb0\xf0\x9f\x98\x80"; // columns: 1 1 2 2
+    static const size_t bytes[] = {0, 3, 4, 4, 7, 7, 11, 11};
+    for (int columns = 0; columns < 8; columns++)
+        assert_int_equal(ts_terminal_cut(text, columns), bytes[columns]);
+}
+
+TEST(test_bars_are_filled_to_their_share) {
+    static const struct {
+        double share;
+        const char *bar;
+    } bars[] = {{0, "[....]"}, {0.24, "[....]"}, {0.25, "[#...]"}, {0.99, "[###.]"},
+                {1, "[####]"}, {2, "[####]"},    {-1, "[....]"},   {NAN, "[....]"}};
+    for (size_t i = 0; i < sizeof bars / sizeof *bars; i++) {
+        char bar[8];
+        ts_terminal_bar(bars[i].share, 4, bar);
+        assert_string_equal(bar, bars[i].bar);
+    }
+}
+
+TEST(test_curves_are_drawn_over_the_logarithm) {
+    static const struct {
+        double value[4];
+        int count, width;
+        const char *curve;
+    } curves[] = {
+        {{0}, 0, 4, ""},
+        {{1}, 1, 4, "\u2581"},
+        {{2, 2}, 2, 4, "\u2581\u2581"},
+        {{1e7, 1e3, 1}, 3, 4, "\u2588\u2584\u2581"},
+        {{1e7, NAN, 0, 1}, 4, 4, "\u2588  \u2581"},
+        {{INFINITY, -1, 1, 10}, 4, 4, "  \u2581\u2588"},
+        {{1e7, 5, 6, 1}, 4, 2, "\u2588\u2581"}, // the first and the last
+        {{5, 6, 1e3, 1}, 4, 1, "\u2581"},
+        {{NAN, NAN}, 2, 4, "  "},
+    };
+    for (size_t i = 0; i < sizeof curves / sizeof *curves; i++) {
+        char curve[16];
+        ts_terminal_curve(curves[i].value, curves[i].count, curves[i].width, curve);
+        assert_string_equal(curve, curves[i].curve);
+    }
+}
+
 TEST(test_messages_are_one_line_and_lists_of_them_stay_lines) {
     ts_fail(TS_ERROR_USER, "cannot open %s", "two\nlines\x1b");
     assert_string_equal(ts_message(), "cannot open two\\nlines\\x1b");
@@ -97,6 +143,9 @@ int main(void) {
         cmocka_unit_test(test_what_steers_a_terminal_is_spelt_out_and_the_rest_stays),
         cmocka_unit_test(test_a_text_that_is_too_long_is_cut_between_characters),
         cmocka_unit_test(test_columns_are_what_is_seen),
+        cmocka_unit_test(test_a_shown_text_is_cut_by_columns),
+        cmocka_unit_test(test_bars_are_filled_to_their_share),
+        cmocka_unit_test(test_curves_are_drawn_over_the_logarithm),
         cmocka_unit_test(test_messages_are_one_line_and_lists_of_them_stay_lines),
         cmocka_unit_test(test_json_of_any_bytes_is_json),
     };

@@ -8,6 +8,7 @@
 #include <stdio.h>
 
 static void (*clear_line)(void);
+static bool warnings_muted;
 
 // One write a line, so that lines of several ranks do not mix; without allocating, since memory may be what is short.
 static void put_error(const char *kind, const char *text) {
@@ -28,8 +29,14 @@ static void write_error(const char *kind, const char *format, va_list arguments)
     put_error(kind, shown);
 }
 
+void ts_log_mute(bool muted) {
+    warnings_muted = muted;
+}
+
 void ts_warn(const char *format, ...) {
     va_list arguments;
+    if (warnings_muted)
+        return;
     va_start(arguments, format);
     write_error("warning: ", format, arguments);
     va_end(arguments);

@@ -3,9 +3,14 @@
 // (terminal.h). Not the run log (run/runlog.h), not progress (run/progress.h), not JSON (text.h).
 #pragma once
 
+#include <stdbool.h>
+
 void ts_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void ts_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void ts_error_message(void); // ts_message(), which may be several lines
+
+// Warnings are left out while a picture fills the terminal.
+void ts_log_mute(bool muted);
 
 // A line on standard output; its end is added. Room for a few paths; ts_print_line takes a text of any length.
 enum { TS_PRINT_BYTES = 16384 };

@@ -2,6 +2,7 @@
 #define _DEFAULT_SOURCE
 #include "base/terminal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,11 +109,58 @@ int ts_terminal_columns(const char *text) {
     return columns;
 }
 
+size_t ts_terminal_cut(const char *shown, int columns) {
+    size_t at = 0;
+    uint32_t code;
+    for (size_t length; shown[at] && (length = ts_utf8_character(shown + at, &code)) > 0; at += length)
+        if ((columns -= columns_of(code)) < 0)
+            break;
+    return at;
+}
+
+void ts_terminal_bar(double share, int width, char *out) {
+    int filled = share > 0 ? (int)((share < 1 ? share : 1) * width) : 0;
+    out[0] = '[';
+    memset(out + 1, '.', (size_t)width);
+    memset(out + 1, '#', (size_t)filled);
+    memcpy(out + 1 + width, "]", 2);
+}
+
+static bool has_logarithm(double value) {
+    return value > 0 && isfinite(value);
+}
+
+void ts_terminal_curve(const double *value, int64_t count, int width, char *out) {
+    static const char *const heights[] = {"\u2581", "\u2582", "\u2583", "\u2584",
+                                          "\u2585", "\u2586", "\u2587", "\u2588"};
+    double low = INFINITY, high = -INFINITY;
+    int64_t shown = count < width ? count : width;
+    out[0] = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (has_logarithm(value[i])) {
+            low = fmin(low, log(value[i]));
+            high = fmax(high, log(value[i]));
+        }
+    for (int64_t i = 0; i < shown; i++) {
+        double one = value[shown > 1 ? i * (count - 1) / (shown - 1) : count - 1];
+        double share = has_logarithm(one) && high > low ? (log(one) - low) / (high - low) : 0;
+        strcat(out, has_logarithm(one) ? heights[(int)(share * 7 + 0.5)] : " ");
+    }
+}
+
+// What the terminal says, or else the environment.
+static int size_of(int known, const char *name, int otherwise) {
+    const char *text = getenv(name);
+    int said = text ? atoi(text) : 0;
+    return known > 0 ? known : said > 0 ? said : otherwise;
+}
+
 int ts_terminal_width(int fd, int otherwise) {
     struct winsize size = {0};
-    if (ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
-        return size.ws_col;
-    const char *text = getenv("COLUMNS");
-    int columns = text ? atoi(text) : 0;
-    return columns > 0 ? columns : otherwise;
+    return size_of(ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0, "COLUMNS", otherwise);
+}
+
+int ts_terminal_height(int fd, int otherwise) {
+    struct winsize size = {0};
+    return size_of(ioctl(fd, TIOCGWINSZ, &size) == 0 ? size.ws_row : 0, "LINES", otherwise);
 }

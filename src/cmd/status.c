@@ -2,9 +2,11 @@
 #define _POSIX_C_SOURCE 200809L
 #include "base/log.h"
 #include "base/memory.h"
+#include "base/screen.h"
 #include "base/sheet.h"
 #include "base/terminal.h"
 #include "cmd/command.h"
+#include "cmd/watch.h"
 #include "integrity/lock.h"
 #include "results/origin.h"
 #include "results/reader.h"
@@ -25,6 +27,12 @@ static const ts_option OPTIONS[] = {
      "Instead: makes a results file, which must not exist, that holds the curves of unfinished instances too, up to "
      "their "
      "last saved state (see `run --checkpoint-interval`). They stay pending in it."},
+    {"watch", 0, NULL,
+     "Fills the terminal with a table that is drawn anew every 2 seconds while a run is writing: for each point how "
+     "many "
+     "instances are done, how well, and the loss curve of the best one, or of one in its last saved state. q leaves; "
+     "when "
+     "no run is writing any more it leaves by itself, and shows what `status` shows."},
     {0},
 };
 
@@ -329,7 +337,15 @@ static ts_status read_grid(ts_reader *reader, const char *path, ts_sweep **sweep
     return ts_text_status(damage);
 }
 
-static ts_status show_file(const char *path, bool json, const char *output) {
+// What was asked for.
+typedef struct status_wish {
+    const char *path;
+    bool json, watch;
+    const char *output; // NULL: none
+} status_wish;
+
+static ts_status show_file(const status_wish *wish) {
+    const char *path = wish->path;
     ts_reader *reader;
     ts_sweep *sweep = NULL;
     ts_grid *grid = NULL;
@@ -337,11 +353,14 @@ static ts_status show_file(const char *path, bool json, const char *output) {
     ts_status status = ts_reader_open(path, &reader);
     if (status != TS_OK)
         return status;
+    bool wanted = !wish->output;
     status = read_grid(reader, path, &sweep, &grid, &damage);
-    if (status == TS_OK && !output)
-        status = show(reader, sweep, grid, path, json);
-    else if (status == TS_OK && damage.length == 0)
-        status = write_now(reader, sweep, path, output);
+    if (status == TS_OK && wish->watch)
+        status = ts_watch(path, reader, sweep, grid, &wanted);
+    if (status == TS_OK && wanted)
+        status = show(reader, sweep, grid, path, wish->json);
+    else if (status == TS_OK && wish->output && damage.length == 0)
+        status = write_now(reader, sweep, path, wish->output);
     if (status == TS_OK && damage.length > 0)
         status = ts_fail_again(TS_ERROR_FATAL, ts_text_get(&damage));
     ts_text_free(&damage);
@@ -351,12 +370,27 @@ static ts_status show_file(const char *path, bool json, const char *output) {
     return status;
 }
 
+static ts_status check_wish(const status_wish *wish) {
+    if (!wish->watch)
+        return TS_OK;
+    if (wish->json || wish->output)
+        return ts_fail(TS_ERROR_USER, "--watch does not go with %s; give one of them",
+                       wish->json ? "--json" : "--output");
+    return ts_screen_check();
+}
+
 static int run(const ts_comm *comm, const ts_arguments *arguments) {
     if (comm->rank != 0)
         return TS_EXIT_DONE;
-    bool json = ts_argument(&ts_cmd_status, arguments, "json") != NULL;
-    const char *output = ts_argument(&ts_cmd_status, arguments, "output");
-    ts_status status = show_file(arguments->operand[0], json, output);
+    const status_wish wish = {
+        .path = arguments->operand[0],
+        .json = ts_argument(&ts_cmd_status, arguments, "json") != NULL,
+        .watch = ts_argument(&ts_cmd_status, arguments, "watch") != NULL,
+        .output = ts_argument(&ts_cmd_status, arguments, "output"),
+    };
+    ts_status status = check_wish(&wish);
+    if (status == TS_OK)
+        status = show_file(&wish);
     return status == TS_OK ? TS_EXIT_DONE : ts_command_fail(comm, status);
 }
 

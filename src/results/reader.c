@@ -263,6 +263,60 @@ ts_status ts_reader_column(ts_reader *reader, const char *name, double *out) {
     return answer(reader);
 }
 
+// Row of its case; -1: the file is damaged.
+static int64_t row_of(const ts_reader *reader, int64_t instance) {
+    const ts_reader_case *of = &reader->list[reader->case_of[instance]];
+    for (int64_t row = 0; row < of->rows; row++)
+        if (of->instance[row] == instance)
+            return row;
+    return -1;
+}
+
+// One row of a dataset with a row for each instance of a case and a number for each checkpoint.
+static double *read_curve(ts_reader *reader, hid_t dataset, const ts_reader_case *of, int64_t row, int64_t *count) {
+    ts_h5_form form;
+    bool fits = ts_h5_form_of(dataset, &form) && form.rank == 2 && (int64_t)form.size[0] == of->rows && row >= 0 &&
+                (form.type == TS_H5_FLOAT32 || form.type == TS_H5_FLOAT64);
+    if (!fits) {
+        fail_as_damaged(reader, "cases");
+        return NULL;
+    }
+    *count = (int64_t)form.size[1];
+    void *raw = ts_alloc((size_t)ts_h5_row_bytes(&form), "a curve");
+    double *value = ts_alloc((size_t)*count * sizeof *value, "a curve");
+    if (!raw || !value)
+        reader->h5.status = TS_ERROR_MEMORY;
+    else
+        ts_h5_read(&reader->h5, dataset, &form, row, 1, raw);
+    for (int64_t i = 0; i < *count && reader->h5.status == TS_OK; i++)
+        value[i] = number_at(raw, form.type, i);
+    ts_free(raw);
+    return value;
+}
+
+ts_status ts_reader_curve(ts_reader *reader, int64_t instance, const char *name, double **value, int64_t *count) {
+    const ts_reader_case *of = &reader->list[reader->case_of[instance]];
+    ts_text path = {0};
+    *value = NULL;
+    *count = 0;
+    ts_text_addf(&path, "/cases/%s/%s", of->label, name);
+    ts_status status = ts_text_status(&path);
+    hid_t dataset = status == TS_OK ? ts_h5_try_dataset(reader->h5.file, ts_text_get(&path)) : -1;
+    ts_text_free(&path);
+    if (status != TS_OK)
+        return status;
+    if (dataset < 0)
+        return ts_fail(TS_ERROR_USER, "'%s' has no curves '%s' of case %s", reader->path, name, of->label);
+    *value = read_curve(reader, dataset, of, row_of(reader, instance), count);
+    ts_h5_close(&reader->h5, dataset);
+    status = answer(reader);
+    if (status == TS_OK)
+        return TS_OK;
+    ts_free(*value);
+    *value = NULL;
+    return status;
+}
+
 ts_status ts_reader_refuse_instance(const ts_reader *reader, int64_t instance) {
     return ts_fail(TS_ERROR_USER, "'%s' has no instance %lld; it has 0 to %lld", reader->path, (long long)instance,
                    (long long)reader->instances - 1);

@@ -30,6 +30,10 @@ ts_status ts_reader_status(ts_reader *reader, const uint8_t **status);
 // TS_ERROR_FATAL if there is one that cannot be read.
 ts_status ts_reader_column(ts_reader *reader, const char *name, double *out);
 
+// The curve of an instance: the measure of that name, one number for each checkpoint of its case, NaN where there is
+// none yet. *value (*count), free with ts_free. TS_ERROR_USER: its case has no such curve.
+ts_status ts_reader_curve(ts_reader *reader, int64_t instance, const char *name, double **value, int64_t *count);
+
 // A scalar text, like "sweep/source"; free with ts_free. TS_ERROR_USER: there is none of that name.
 ts_status ts_reader_text(ts_reader *reader, const char *name, char **text);
 

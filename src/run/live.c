@@ -107,6 +107,87 @@ ts_status ts_live_list(const char *path, ts_reader *reader, const ts_sweep *swee
     return status;
 }
 
+// --- A curve ---
+
+static ts_status make_layout(const ts_sweep *sweep, int case_index, ts_record_layout **layout) {
+    ts_params params;
+    ts_data *data = NULL;
+    ts_case_params(sweep, case_index, 0, &params);
+    ts_status status = ts_data_create(&params, &data);
+    if (status == TS_OK)
+        status = ts_record_layout_make(&params, data, layout);
+    ts_data_free(data);
+    return status;
+}
+
+static ts_status refuse_other_version(const char *path, const ts_reader *reader) {
+    if (strcmp(ts_reader_attribute(reader, "version"), TOYSWEEP_VERSION) == 0)
+        return TS_OK;
+    return ts_fail(TS_ERROR_USER,
+                   "'%s' is of toysweep %s, and this is %s: only the version that trains it knows its "
+                   "states",
+                   path, ts_reader_attribute(reader, "version"), TOYSWEEP_VERSION);
+}
+
+// The unit with a state that an instance is in, and its place there; NULL: none.
+static const ts_unit *find_unit(const states *s, const ts_sweep *sweep, int64_t instance, int64_t *place) {
+    int case_index = ts_sweep_case_of(sweep, instance);
+    const ts_case *of = ts_sweep_case(sweep, case_index);
+    for (int64_t u = 0; u < s->count; u++)
+        for (*place = 0; s->unit[u].case_index == case_index && *place < s->unit[u].rows; ++*place)
+            if (of->instance[s->unit[u].first_row + *place] == instance)
+                return &s->unit[u];
+    return NULL;
+}
+
+static const ts_field *find_curve(const ts_record_layout *layout, const char *name) {
+    for (int f = 0; f < layout->count; f++)
+        if (layout->field[f].place == TS_FIELD_CASE && layout->field[f].rank == 1 &&
+            layout->field[f].size[0] == layout->checkpoints && strcmp(layout->field[f].name, name) == 0)
+            return &layout->field[f];
+    return NULL;
+}
+
+static ts_status read_curve(const ts_record_layout *layout, const char *name, const void *record, double **value,
+                            int64_t *count) {
+    const ts_field *field = find_curve(layout, name);
+    field = field ? field : find_curve(layout, "train_loss");
+    if (!field)
+        return ts_fail(TS_ERROR_USER, "there are no curves '%s'", name);
+    *value = ts_alloc((size_t)layout->checkpoints * sizeof **value, "a curve");
+    *count = *value ? layout->checkpoints : 0;
+    for (int64_t k = 0; k < *count; k++)
+        ts_record_get_measure(layout, k, record, field->source, 1, &(*value)[k]);
+    return *value ? TS_OK : TS_ERROR_MEMORY;
+}
+
+ts_status ts_live_curve(const char *path, const ts_reader *reader, const ts_sweep *sweep, int64_t instance,
+                        const char *name, ts_record_layout **layout, double **value, int64_t *count) {
+    enum { MOST_BYTES = 64 << 20 }; // of a state that is read for one curve
+    states s;
+    void *state = NULL;
+    size_t bytes = 0;
+    int64_t place = 0;
+    *value = NULL;
+    *count = 0;
+    ts_status status = find_states(path, reader, sweep, &s);
+    const ts_unit *unit = status == TS_OK ? find_unit(&s, sweep, instance, &place) : NULL;
+    if (status == TS_OK)
+        status = refuse_other_version(path, reader);
+    if (status == TS_OK && unit)
+        status = ts_state_load(ts_text_get(&s.directory), s.digest, unit, MOST_BYTES, &state, &bytes);
+    if (status == TS_OK && state && !*layout)
+        status = make_layout(sweep, unit->case_index, layout);
+    const char *records = status == TS_OK && state ? ts_trainer_saved_records(state, bytes, *layout, unit->rows) : NULL;
+    if (status == TS_OK && !records)
+        status = ts_fail(TS_ERROR_USER, "instance %lld has no state", (long long)instance);
+    if (status == TS_OK)
+        status = read_curve(*layout, name, records + (size_t)place * (*layout)->bytes, value, count);
+    ts_free(state);
+    end_states(&s);
+    return status;
+}
+
 // --- The file ---
 
 typedef struct copy {
@@ -130,15 +211,8 @@ static ts_status make_layouts(copy *c) {
     c->cases = ts_sweep_cases(c->sweep);
     c->layouts = ts_alloc_zero((size_t)c->cases, sizeof *c->layouts, "cases");
     ts_status status = c->layouts ? TS_OK : TS_ERROR_MEMORY;
-    for (int i = 0; i < c->cases && status == TS_OK; i++) {
-        ts_params params;
-        ts_data *data = NULL;
-        ts_case_params(c->sweep, i, 0, &params);
-        status = ts_data_create(&params, &data);
-        if (status == TS_OK)
-            status = ts_record_layout_make(&params, data, &c->layouts[i]);
-        ts_data_free(data);
-    }
+    for (int i = 0; i < c->cases && status == TS_OK; i++)
+        status = make_layout(c->sweep, i, &c->layouts[i]);
     return status;
 }
 
@@ -204,11 +278,8 @@ ts_status ts_live_file(const char *path, const ts_reader *reader, const ts_sweep
         return TS_ERROR_MEMORY;
     *c = (copy){.path = path, .reader = reader, .sweep = sweep, .target.lock.fd = -1};
     ts_status status = find_states(path, reader, sweep, &c->states);
-    if (status == TS_OK && strcmp(ts_reader_attribute(reader, "version"), TOYSWEEP_VERSION) != 0)
-        status = ts_fail(TS_ERROR_USER,
-                         "'%s' is of toysweep %s, and this is %s: only the version that trains it knows its "
-                         "states",
-                         path, ts_reader_attribute(reader, "version"), TOYSWEEP_VERSION);
+    if (status == TS_OK)
+        status = refuse_other_version(path, reader);
     if (status == TS_OK)
         status = make_layouts(c);
     if (status == TS_OK)

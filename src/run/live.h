@@ -18,6 +18,12 @@ typedef struct ts_live_instance {
 ts_status ts_live_list(const char *path, ts_reader *reader, const ts_sweep *sweep, ts_live_instance **list,
                        int64_t *count);
 
+// The curve of one of these, out of its state: the measure of that name, or train_loss where its case has none, a
+// number for each checkpoint, NaN where there is none yet. *value (*count), free with ts_free. *layout: that of its
+// case, which is made if it is NULL; the caller frees it. TS_ERROR_USER: there is none, or it is of another version.
+ts_status ts_live_curve(const char *path, const ts_reader *reader, const ts_sweep *sweep, int64_t instance,
+                        const char *name, ts_record_layout **layout, double **value, int64_t *count);
+
 // Makes the results file `output`, which must not exist: that at `path`, of which `sweep` is, and in the rows of its
 // unfinished instances what they have measured. These rows stay pending; *count: how many have something.
 // TS_ERROR_USER: another version made it.

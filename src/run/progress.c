@@ -104,10 +104,8 @@ static void write_left(double now, part out) {
 static void write_parts(const ts_progress_state *state, double now, bool bar, part parts[PARTS]) {
     char text[32];
     memset(parts, 0, PARTS * sizeof(part));
-    if (bar) {
-        memcpy(parts[PART_BAR], "[....................]", 23);
-        memset(parts[PART_BAR] + 1, '#', (size_t)(shown_last.share * 20));
-    }
+    if (bar)
+        ts_terminal_bar(shown_last.share, 20, parts[PART_BAR]);
     snprintf(parts[PART_SHARE], sizeof(part), "%5.1f%%", 100 * shown_last.share);
     snprintf(parts[PART_DONE], sizeof(part), "%lld/%lld instances", (long long)state->done,
              (long long)state->instances);

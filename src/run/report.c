@@ -172,11 +172,15 @@ static const char *any_headline(const ts_report *report) {
     return "train_loss";
 }
 
+// Of an instance, and all of its case or point: a model shapes, so that they have no two. NULL: not known.
+static const ts_model *model_of(const ts_report *report, int64_t instance) {
+    const ts_sweep *sweep = report->grid ? report->grid->sweep : NULL;
+    return sweep ? ts_sweep_case(sweep, ts_sweep_case_of(sweep, instance))->schema->model : NULL;
+}
+
 static ts_summary summarise(const ts_report *report, const int64_t *instance, int64_t count) {
     const double *sorted = report->sorted, *grokked = find_column(report, "grokked_step");
-    const ts_model *model = NULL; // one: it shapes, so cases and points have no two
-    if (report->grid)
-        model = ts_sweep_case(report->grid->sweep, ts_sweep_case_of(report->grid->sweep, instance[0]))->schema->model;
+    const ts_model *model = model_of(report, instance[0]);
     ts_summary s = {.instances = count,
                     .measure = model ? model->headline : any_headline(report),
                     .mean = NAN,
@@ -207,19 +211,43 @@ static ts_summary summarise(const ts_report *report, const int64_t *instance, in
 
 // --- Lines: points of the grid, or cases where it is not known ---
 
-static int64_t count_lines(const ts_report *report) {
+int64_t ts_report_lines(const ts_report *report) {
     return report->grid ? report->grid->points : ts_reader_cases(report->reader);
 }
 
-static ts_summary summarise_line(const ts_report *report, int64_t line) {
+static const int64_t *instances_of(const ts_report *report, int64_t line, int64_t *count) {
     const ts_grid *grid = report->grid;
-    if (grid)
-        return summarise(report, grid->instance + grid->first[line], grid->first[line + 1] - grid->first[line]);
-    const ts_reader_case *of = ts_reader_case_at(report->reader, (int)line);
-    return summarise(report, of->instance, of->rows);
+    if (grid) {
+        *count = grid->first[line + 1] - grid->first[line];
+        return grid->instance + grid->first[line];
+    }
+    *count = ts_reader_case_at(report->reader, (int)line)->rows;
+    return ts_reader_case_at(report->reader, (int)line)->instance;
 }
 
-static void write_label(const ts_report *report, int64_t line, ts_text *label) {
+ts_summary ts_report_summary(const ts_report *report, int64_t line) {
+    int64_t count;
+    const int64_t *instance = instances_of(report, line, &count);
+    return summarise(report, instance, count);
+}
+
+int64_t ts_report_best(const ts_report *report, int64_t line) {
+    int64_t count, best = -1;
+    const int64_t *instance = instances_of(report, line, &count);
+    const ts_model *model = model_of(report, instance[0]);
+    const char *measure;
+    double least = INFINITY;
+    for (int64_t i = 0; i < count; i++) {
+        double value = report->status[instance[i]] == TS_ROW_DONE ? judge(report, model, instance[i], &measure) : NAN;
+        if (value < least) {
+            least = value;
+            best = instance[i];
+        }
+    }
+    return best;
+}
+
+void ts_report_label(const ts_report *report, int64_t line, ts_text *label) {
     ts_text_clear(label);
     if (report->grid)
         ts_grid_label(report->grid, line, label);
@@ -241,7 +269,7 @@ static extent look_at(const ts_report *report, int64_t shown) {
     extent all = {0};
     bool any = false; // some line has numbers
     for (int64_t line = 0; line < shown; line++) {
-        ts_summary s = summarise_line(report, line);
+        ts_summary s = ts_report_summary(report, line);
         all.tables = all.tables || s.table;
         if (line == 0 || (!any && !isnan(s.best)))
             all.measure = s.measure;
@@ -261,9 +289,9 @@ static void add_number(ts_sheet *sheet, double value) {
 
 static void add_line(const ts_report *report, int64_t line, const extent *all, const double *seconds, ts_sheet *sheet,
                      ts_text *label) {
-    ts_summary s = summarise_line(report, line);
+    ts_summary s = ts_report_summary(report, line);
     char failed[48] = "", time[32] = "", error[32] = "";
-    write_label(report, line, label);
+    ts_report_label(report, line, label);
     ts_sheet_add(sheet, ts_text_get(label));
     ts_sheet_addf(sheet, "%lld/%lld", (long long)s.done, (long long)s.instances);
     add_number(sheet, s.best);
@@ -310,7 +338,7 @@ ts_status ts_report_print(const ts_report *report, const char *path, const doubl
         [TIME] = {.heading = "time", .spare = 3},
         [NOTE] = {.left = true},
     };
-    int64_t lines = count_lines(report), shown = lines < most ? lines : most;
+    int64_t lines = ts_report_lines(report), shown = lines < most ? lines : most;
     const extent all = look_at(report, shown);
     ts_sheet_column chosen[COLUMNS];
     ts_sheet sheet;
@@ -374,9 +402,9 @@ static void put_keys(const ts_grid *grid, int64_t point, ts_text *out) {
 static void put_points(const ts_report *report, ts_text *out) {
     ts_text label = {0};
     ts_json_open(out, "points", '[');
-    for (int64_t line = 0; line < count_lines(report); line++) {
-        ts_summary s = summarise_line(report, line);
-        write_label(report, line, &label);
+    for (int64_t line = 0; line < ts_report_lines(report); line++) {
+        ts_summary s = ts_report_summary(report, line);
+        ts_report_label(report, line, &label);
         ts_json_open(out, NULL, '{');
         ts_json_string(out, "point", ts_text_get(&label));
         put_keys(report->grid, line, out);

@@ -35,3 +35,9 @@ typedef struct ts_summary {
     double accuracy;                  // median of test_accuracy; NaN: nothing is left to be tested
     int64_t grokked;                  // instances that have generalised: grokked_step is known; -1: trained elsewhere
 } ts_summary;
+
+// Its lines one by one, as in the sheet.
+int64_t ts_report_lines(const ts_report *report);
+void ts_report_label(const ts_report *report, int64_t line, ts_text *label); // replaces what is in it
+ts_summary ts_report_summary(const ts_report *report, int64_t line);
+int64_t ts_report_best(const ts_report *report, int64_t line); // the instance that is `best`; -1: there is none
