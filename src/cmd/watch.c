@@ -239,6 +239,8 @@ static ts_status check_in_place(const watch *w) {
         return ts_fail(TS_ERROR_FATAL, "cannot read '%s' any more: %s", w->path, strerror(errno));
     if (now.st_dev != w->file.st_dev || now.st_ino != w->file.st_ino)
         return ts_fail(TS_ERROR_FATAL, "'%s' is another file now; give the command again", w->path);
+    if (now.st_size < w->file.st_size) // HDF5 would read zeros
+        return ts_fail(TS_ERROR_FATAL, "'%s' is shorter than it was: it is damaged", w->path);
     return TS_OK;
 }
 

@@ -168,13 +168,23 @@ class Watch(Case):
         terminal.press(b"q")
         terminal.end(0)
 
-    def test_a_file_that_is_replaced_is_an_error(self):
-        terminal = self.watch()
-        terminal.wait_for_picture("6 done")
-        shutil.copy(self.path("watched.h5"), self.path("other.h5"))
-        os.replace(self.path("other.h5"), self.path("watched.h5"))
-        terminal.resize(20, 80)
-        self.assert_says(terminal.end(1), "toysweep: 'watched.h5' is another file now")
+    def test_a_file_that_is_not_there_any_more_is_an_error(self):
+        def replace():
+            shutil.copy(self.path("watched.h5"), self.path("other.h5"))
+            os.replace(self.path("other.h5"), self.path("watched.h5"))
+
+        faults = {"'watched.h5' is another file now": replace,
+                  "'watched.h5' is shorter than it was": lambda: os.truncate(self.path("watched.h5"), 3000),
+                  "cannot read 'watched.h5' any more": lambda: os.unlink(self.path("watched.h5"))}
+        for fault, act in faults.items():
+            with self.subTest(fault):
+                shutil.copy(self.path("watched.h5"), self.path("whole.h5"))
+                terminal = self.watch()
+                terminal.wait_for_picture("6 done")
+                act()
+                terminal.resize(20, 80)  # it looks at once
+                self.assert_says(terminal.end(1), "toysweep: " + fault)
+                os.replace(self.path("whole.h5"), self.path("watched.h5"))
 
     def test_what_is_refused(self):
         output = self.run_program("status", "watched.h5", "--watch", expect=2)
