@@ -12,7 +12,7 @@ import subprocess
 import termios
 import time
 
-from processes import TIMEOUT, kill_family
+from processes import TIMEOUT, finish, kill_family
 from support import ENDLESS, ENVIRONMENT, TOYSWEEP, Case, main
 
 import h5py
@@ -202,10 +202,14 @@ class OfARun(Case):
     def test_unfinished_instances_have_curves(self):
         run = self.start_training(self.write("long.yaml", ENDLESS), "long.h5", "--threads", "1",
                                   "--checkpoint-interval", "0.2s")
+        self.wait_for(lambda: self.states("long.h5"), "a state")
         terminal = Terminal(self, TOYSWEEP, "status", "long.h5", "--watch")
-        terminal.wait_for(lambda: re.search(f" 0/4 .*[{BLOCKS}]{{2}}", terminal.output), "a curve")
+        terminal.wait_for(lambda: re.search(f" 0/4 .*[{BLOCKS}]", terminal.output), "a curve")
         run.send_signal(signal.SIGTERM)
+        finish(run)
+        terminal.resize(30, 100)
         self.assert_says(terminal.end(0), "no run is writing", "0 done")
+
 
 
 if __name__ == "__main__":
