@@ -129,11 +129,21 @@ static ts_status check_record(const char *path, const ts_reader *reader, const t
     return status;
 }
 
+ts_status ts_records_layout(const ts_sweep *sweep, int case_index, ts_record_layout **layout) {
+    ts_params params;
+    ts_data *data = NULL;
+    ts_case_params(sweep, case_index, 0, &params);
+    ts_status status = ts_data_create(&params, &data);
+    if (status == TS_OK)
+        status = ts_record_layout_make(&params, data, layout);
+    ts_data_free(data);
+    return status;
+}
+
 static ts_status check_row(const char *path, ts_reader *reader, const ts_sweep *sweep, int64_t instance) {
     int case_index = ts_sweep_case_of(sweep, instance);
     const ts_case *one = ts_sweep_case(sweep, case_index);
     ts_record_layout **layouts = ts_alloc_zero((size_t)ts_sweep_cases(sweep), sizeof *layouts, "cases");
-    ts_data *data = NULL;
     ts_params params;
     int64_t index = 0;
     while (one->instance[index] != instance)
@@ -141,15 +151,12 @@ static ts_status check_row(const char *path, ts_reader *reader, const ts_sweep *
     ts_case_params(sweep, case_index, index, &params);
     ts_status status = layouts ? check_parameters(path, reader, &params, instance) : TS_ERROR_MEMORY;
     if (status == TS_OK)
-        status = ts_data_create(&params, &data);
-    if (status == TS_OK)
-        status = ts_record_layout_make(&params, data, &layouts[case_index]);
+        status = ts_records_layout(sweep, case_index, &layouts[case_index]);
     if (status == TS_OK)
         status = check_record(path, reader, sweep, case_index, index, (const ts_record_layout *const *)layouts);
     if (layouts)
         ts_record_layout_free(layouts[case_index]);
     ts_free(layouts);
-    ts_data_free(data);
     return status;
 }
 

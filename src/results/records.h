@@ -14,6 +14,10 @@ ts_status ts_records_open(const char *path, const ts_reader *reader, const ts_sw
                           const ts_record_layout *const *layouts, ts_records **records);
 void ts_records_close(ts_records *records);
 
+// The layout of a case's records, for a caller that has no data of the case at hand: it makes them, and keeps none.
+// Free with ts_record_layout_free.
+ts_status ts_records_layout(const ts_sweep *sweep, int case_index, ts_record_layout **layout);
+
 // Reads a row into `record` (layout->bytes), which *row then points to. *intact: false if its checksum does
 // not match (of other versions' files it is not looked at).
 ts_status ts_records_read(ts_records *records, int case_index, int64_t index, void *record, ts_row *row, bool *intact);

@@ -9,7 +9,6 @@
 #include "integrity/state.h"
 #include "results/records.h"
 #include "run/target.h"
-#include "task/data.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -109,17 +108,6 @@ ts_status ts_live_list(const char *path, ts_reader *reader, const ts_sweep *swee
 
 // --- A curve ---
 
-static ts_status make_layout(const ts_sweep *sweep, int case_index, ts_record_layout **layout) {
-    ts_params params;
-    ts_data *data = NULL;
-    ts_case_params(sweep, case_index, 0, &params);
-    ts_status status = ts_data_create(&params, &data);
-    if (status == TS_OK)
-        status = ts_record_layout_make(&params, data, layout);
-    ts_data_free(data);
-    return status;
-}
-
 static ts_status refuse_other_version(const char *path, const ts_reader *reader) {
     if (strcmp(ts_reader_attribute(reader, "version"), TOYSWEEP_VERSION) == 0)
         return TS_OK;
@@ -177,7 +165,7 @@ ts_status ts_live_curve(const char *path, const ts_reader *reader, const ts_swee
     if (status == TS_OK && unit)
         status = ts_state_load(ts_text_get(&s.directory), s.digest, unit, MOST_BYTES, &state, &bytes);
     if (status == TS_OK && state && !*layout)
-        status = make_layout(sweep, unit->case_index, layout);
+        status = ts_records_layout(sweep, unit->case_index, layout);
     const char *records = status == TS_OK && state ? ts_trainer_saved_records(state, bytes, *layout, unit->rows) : NULL;
     if (status == TS_OK && !records)
         status = ts_fail(TS_ERROR_USER, "instance %lld has no state", (long long)instance);
@@ -212,7 +200,7 @@ static ts_status make_layouts(copy *c) {
     c->layouts = ts_alloc_zero((size_t)c->cases, sizeof *c->layouts, "cases");
     ts_status status = c->layouts ? TS_OK : TS_ERROR_MEMORY;
     for (int i = 0; i < c->cases && status == TS_OK; i++)
-        status = make_layout(c->sweep, i, &c->layouts[i]);
+        status = ts_records_layout(c->sweep, i, &c->layouts[i]);
     return status;
 }
 

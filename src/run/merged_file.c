@@ -5,9 +5,9 @@
 #include "base/file.h"
 #include "base/memory.h"
 #include "results/format.h"
+#include "results/records.h"
 #include "run/target.h"
 #include "run/whole.h"
-#include "task/data.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -34,17 +34,6 @@ static ts_status check_files(merge *m) {
     return status;
 }
 
-static ts_status make_layout(const ts_sweep *sweep, int case_index, ts_record_layout **layout) {
-    ts_params params;
-    ts_data *data = NULL;
-    ts_case_params(sweep, case_index, 0, &params);
-    ts_status status = ts_data_create(&params, &data);
-    if (status == TS_OK)
-        status = ts_record_layout_make(&params, data, layout);
-    ts_data_free(data);
-    return status;
-}
-
 static ts_status prepare(merge *m) {
     size_t instances = (size_t)ts_sweep_instances(m->sweep);
     m->cases = ts_sweep_cases(m->sweep);
@@ -53,7 +42,7 @@ static ts_status prepare(merge *m) {
     m->from = ts_alloc_zero(instances, sizeof *m->from, "instances");
     ts_status status = m->layouts && m->status && m->from ? TS_OK : TS_ERROR_MEMORY;
     for (int c = 0; c < m->cases && status == TS_OK; c++)
-        status = make_layout(m->sweep, c, &m->layouts[c]);
+        status = ts_records_layout(m->sweep, c, &m->layouts[c]);
     return status == TS_OK ? ts_identities_make(m->sweep, &m->identities) : status;
 }
 
