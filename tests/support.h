@@ -46,6 +46,14 @@ static inline void support_expect_text(ts_text *found, const char *expected, con
     ts_text_free(found);
 }
 
+// The same number, bit by bit, NaN and the sign of 0 with it.
+static inline bool support_same_bits(double a, double b) {
+    uint64_t x, y;
+    memcpy(&x, &a, sizeof x);
+    memcpy(&y, &b, sizeof y);
+    return x == y;
+}
+
 // Data of a sweep's case. Free with ts_data_free.
 static inline ts_data *support_data(const ts_sweep *sweep, int case_index) {
     ts_params params;

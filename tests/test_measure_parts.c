@@ -158,7 +158,7 @@ static void expect_same_bits(const support_instance *f, const double *expected, 
     for (int rank = 0; rank < ranks; rank++) {
         assert_int_equal(all[rank].status, TS_OK);
         for (int64_t i = 0; i < all[rank].total; i++)
-            if (memcmp(&expected[i], &all[rank].out[i], sizeof *expected) != 0)
+            if (!support_same_bits(all[rank].out[i], expected[i]))
                 fail_msg("%d ranks of %d threads, rank %d, %s: %.17g instead of %.17g", ranks, all->threads, rank,
                          name_at(f, i), all[rank].out[i], expected[i]);
     }

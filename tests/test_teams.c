@@ -216,6 +216,11 @@ static void ask_all(ts_coordinator *coordinator, int first, int ranks, int slots
             assert_int_equal(ts_coordinator_request(coordinator, r, true), TS_OK);
 }
 
+// A ts_unit has bytes between its fields that may be anything.
+static bool same_unit(const ts_unit *a, const ts_unit *b) {
+    return a->case_index == b->case_index && a->first_row == b->first_row && a->rows == b->rows;
+}
+
 // Units of an earlier run, whatever trained them, go first, and to a team.
 TEST(test_saved_units_are_shared_first) {
     workload w = groups(64, 64);
@@ -232,7 +237,7 @@ TEST(test_saved_units_are_shared_first) {
     for (int k = 0; k < 2; k++) {
         bool found = false;
         for (int i = 0; i < 10; i++)
-            found = found || (memcmp(&given[i].unit, &saved[k], sizeof saved[k]) == 0 && given[i].ranks > 1);
+            found = found || (same_unit(&given[i].unit, &saved[k]) && given[i].ranks > 1);
         assert_true(found);
     }
     ts_coordinator_free(coordinator);

@@ -100,7 +100,7 @@ test_emulated() {
 }
 
 check_lint() { # .clang-tidy says which checks; build/clang how each file is compiled
-    find src kernels -name '*.c' ! -name 'cuda*' -print0 |
+    find src kernels tests -name '*.c' ! -name '*cuda*' -print0 |
         xargs -0 -n 4 -P "$jobs" clang-tidy -p build/clang --quiet >"$logs/clang-tidy.log" 2>/dev/null ||
         { grep -E 'error:|warning:' "$logs/clang-tidy.log" | sort -u; return 1; }
 }
