@@ -35,6 +35,32 @@ static hid_t within_the_file(hid_t class) {
     return access;
 }
 
+// --- Types ---
+
+// By ts_h5_type; a scalar's space. Made once, since HDF5 takes longer to copy a type than to look at one.
+static hid_t type_of[TS_H5_TYPES], scalar = -1;
+
+static hid_t text_type(void) {
+    hid_t type = H5Tcopy(H5T_C_S1);
+    if (type >= 0 && (H5Tset_size(type, H5T_VARIABLE) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0)) {
+        H5Tclose(type);
+        return -1;
+    }
+    return type;
+}
+
+static void make_types(void) {
+    const hid_t numbers[TS_H5_TEXT] = {H5T_STD_U8LE,  H5T_STD_U32LE,  H5T_STD_I32LE,
+                                       H5T_STD_I64LE, H5T_IEEE_F32LE, H5T_IEEE_F64LE};
+    memcpy(type_of, numbers, sizeof numbers);
+    type_of[TS_H5_TEXT] = text_type();
+    scalar = H5Screate(H5S_SCALAR);
+}
+
+hid_t ts_h5_type_id(ts_h5_type type) {
+    return type_of[type];
+}
+
 // --- Faults ---
 
 static herr_t keep_innermost(unsigned n, const H5E_error2_t *error, void *context) {
@@ -108,6 +134,7 @@ void ts_h5_start(void) {
     H5dont_atexit();
     H5open();
     H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+    make_types();
     dataset_access = within_the_file(H5P_DATASET_ACCESS);
     group_access = within_the_file(H5P_GROUP_ACCESS);
 }
@@ -138,21 +165,6 @@ static bool plan_order(hid_t plan) {
 static bool plan_links(hid_t plan) {
     return plan >= 0 && plan_order(plan) &&
            H5Pset_link_creation_order(plan, H5P_CRT_ORDER_TRACKED | H5P_CRT_ORDER_INDEXED) >= 0;
-}
-
-static hid_t text_type(void) {
-    hid_t type = H5Tcopy(H5T_C_S1);
-    if (type >= 0 && (H5Tset_size(type, H5T_VARIABLE) < 0 || H5Tset_cset(type, H5T_CSET_UTF8) < 0)) {
-        H5Tclose(type);
-        return -1;
-    }
-    return type;
-}
-
-hid_t ts_h5_type_id(ts_h5_type type) {
-    const hid_t numbers[TS_H5_TEXT] = {H5T_STD_U8LE,  H5T_STD_U32LE,  H5T_STD_I32LE,
-                                       H5T_STD_I64LE, H5T_IEEE_F32LE, H5T_IEEE_F64LE};
-    return type == TS_H5_TEXT ? text_type() : H5Tcopy(numbers[type]);
 }
 
 static bool plan_dataset(hid_t plan, ts_h5_type type) {
@@ -266,14 +278,12 @@ hid_t ts_h5_create_group(ts_h5 *h5, hid_t parent, const char *name) {
 hid_t ts_h5_create_dataset(ts_h5 *h5, hid_t parent, const char *name, const ts_h5_form *form) {
     if (h5->status != TS_OK)
         return -1;
-    hid_t type = ts_h5_type_id(form->type);
-    hid_t space = form->rank ? H5Screate_simple(form->rank, form->size, NULL) : H5Screate(H5S_SCALAR);
-    hid_t dataset = -1;
-    if (type >= 0 && space >= 0)
-        dataset = H5Dcreate2(parent, name, type, space, H5P_DEFAULT, h5->dataset_plan[form->type], H5P_DEFAULT);
+    hid_t space = form->rank ? H5Screate_simple(form->rank, form->size, NULL) : scalar;
+    hid_t dataset =
+        H5Dcreate2(parent, name, type_of[form->type], space, H5P_DEFAULT, h5->dataset_plan[form->type], H5P_DEFAULT);
     checked(h5, dataset, "create dataset", name);
-    ts_h5_close(h5, space);
-    ts_h5_close(h5, type);
+    if (form->rank)
+        ts_h5_close(h5, space);
     return dataset;
 }
 
@@ -306,14 +316,9 @@ static bool known_type(hid_t id, ts_h5_form *form) {
     form->type = TS_H5_TEXT;
     if (H5Tis_variable_str(id) > 0)
         return H5Tget_cset(id) == H5T_CSET_UTF8;
-    for (int i = 0; i < TS_H5_TEXT; i++) {
-        hid_t ours = ts_h5_type_id((ts_h5_type)i);
-        htri_t same = H5Tequal(id, ours);
-        H5Tclose(ours);
-        form->type = (ts_h5_type)i;
-        if (same > 0)
+    for (form->type = 0; form->type < TS_H5_TEXT; form->type++)
+        if (H5Tequal(id, type_of[form->type]) > 0)
             return true;
-    }
     return false;
 }
 
@@ -338,34 +343,31 @@ static bool find_size(hid_t file, hsize_t *size) {
     return H5Fget_filesize(file, size) >= 0;
 }
 
-// Do its data lie in the file as they should, as far as that has an end?
-static bool lies_within(hid_t dataset, const ts_h5_form *form) {
-    haddr_t place = H5Dget_offset(dataset);
+// Are all its data within the file, as far as that has an end?
+static bool lies_within(hid_t dataset, haddr_t place, const ts_h5_form *form) {
     hsize_t size = 0;
     hid_t file = H5Iget_file_id(dataset);
-    bool fine = place != HADDR_UNDEF && H5Dget_storage_size(dataset) == stored_bytes(form) && find_size(file, &size) &&
-                place <= size && stored_bytes(form) <= size - place;
+    bool fine = H5Dget_storage_size(dataset) == stored_bytes(form) && find_size(file, &size) && place <= size &&
+                stored_bytes(form) <= size - place;
     H5Fclose(file);
     return fine;
 }
 
-// The layout first: to ask a virtual dataset for its extent opens the files it is made of.
+// Where it lies first: only contiguous data that are allocated, and in no other file, have a place; and to ask a
+// virtual dataset for its extent opens the files it is made of.
 bool ts_h5_form_of(hid_t dataset, ts_h5_form *form) {
     *form = (ts_h5_form){0};
-    hid_t type = -1, space = -1, plan = H5Dget_create_plist(dataset);
-    bool fine = plan >= 0 && H5Pget_layout(plan) == H5D_CONTIGUOUS && H5Pget_external_count(plan) == 0;
-    if (fine) {
-        type = H5Dget_type(dataset);
-        space = H5Dget_space(dataset);
-        fine = type >= 0 && space >= 0 && known_type(type, form);
-    }
+    haddr_t place = H5Dget_offset(dataset);
+    if (place == HADDR_UNDEF)
+        return false;
+    hid_t type = H5Dget_type(dataset), space = H5Dget_space(dataset);
+    bool fine = type >= 0 && space >= 0 && known_type(type, form);
     if (fine) {
         form->rank = H5Sget_simple_extent_ndims(space);
         fine = form->rank >= 0 && form->rank <= TS_H5_DIMENSIONS &&
                H5Sget_simple_extent_dims(space, form->size, NULL) >= 0;
     }
-    fine = fine && lies_within(dataset, form);
-    H5Pclose(plan);
+    fine = fine && lies_within(dataset, place, form);
     H5Sclose(space);
     H5Tclose(type);
     return fine;
@@ -394,18 +396,14 @@ int64_t ts_h5_total_bytes(const ts_h5_form *form) {
 static void put(ts_h5 *h5, hid_t object, const char *name, hid_t type, const void *value) {
     if (h5->status != TS_OK)
         return;
-    hid_t space = H5Screate(H5S_SCALAR);
-    hid_t attribute = H5Acreate2(object, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    hid_t attribute = H5Acreate2(object, name, type, scalar, H5P_DEFAULT, H5P_DEFAULT);
     if (attribute < 0 || H5Awrite(attribute, type, value) < 0)
         ts_h5_fault(h5, "write attribute", name);
     ts_h5_close(h5, attribute);
-    ts_h5_close(h5, space);
 }
 
 void ts_h5_put_text(ts_h5 *h5, hid_t object, const char *name, const char *text) {
-    hid_t type = text_type();
-    put(h5, object, name, type, &text);
-    ts_h5_close(h5, type);
+    put(h5, object, name, type_of[TS_H5_TEXT], &text);
 }
 
 void ts_h5_put_int32(ts_h5 *h5, hid_t object, const char *name, int32_t value) {
@@ -434,14 +432,12 @@ ts_status ts_h5_get_text(hid_t object, const char *name, char **text) {
     ts_status status = TS_OK;
     if (attribute < 0)
         return TS_OK;
-    hid_t type = text_type();
     char *value = NULL;
-    if (H5Aread(attribute, type, &value) >= 0 && value) {
+    if (H5Aread(attribute, type_of[TS_H5_TEXT], &value) >= 0 && value) {
         *text = ts_copy_text(value);
         status = *text ? TS_OK : TS_ERROR_MEMORY;
         H5free_memory(value);
     }
-    H5Tclose(type);
     H5Aclose(attribute);
     return status;
 }

@@ -81,7 +81,7 @@ hid_t ts_h5_try_dataset(hid_t parent,
 // Form of an existing dataset. False if it is none of ours: another type, not contiguous, not allocated.
 bool ts_h5_form_of(hid_t dataset, ts_h5_form *form);
 bool ts_h5_same_form(const ts_h5_form *a, const ts_h5_form *b);
-hid_t ts_h5_type_id(ts_h5_type type);              // HDF5's own; to be closed
+hid_t ts_h5_type_id(ts_h5_type type);              // HDF5's own; not to be closed
 size_t ts_h5_item_bytes(ts_h5_type type);          // in memory
 int64_t ts_h5_row_bytes(const ts_h5_form *form);   // in memory, of one index of the first dimension
 int64_t ts_h5_total_bytes(const ts_h5_form *form); // in memory, of the whole

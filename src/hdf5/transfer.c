@@ -66,18 +66,18 @@ static bool move_rows(ts_h5 *h5, const transfer *move, const ts_h5_form *form, i
 static void move_all(ts_h5 *h5, transfer move, const ts_h5_form *form, int64_t first, int64_t count) {
     if (h5->status != TS_OK || count == 0 || ts_h5_row_bytes(form) == 0)
         return;
+    bool whole = form->rank == 0 || ((hsize_t)count == form->size[0] && ts_h5_total_bytes(form) <= (int64_t)h5->limit);
     move.type = ts_h5_type_id(form->type);
-    move.space = form->rank ? H5Dget_space(move.dataset) : H5S_ALL;
-    bool fine = move.type >= 0 && move.space >= 0;
-    if (fine && form->rank == 0)
+    move.space = whole ? H5S_ALL : H5Dget_space(move.dataset);
+    bool fine = move.space >= 0;
+    if (fine && whole)
         fine = move_block(h5, &move, 0, NULL, NULL, 0);
     else if (fine)
         fine = move_rows(h5, &move, form, first, count);
     if (!fine)
         ts_h5_fault_at(h5, move.read ? "read" : "write", move.dataset);
-    if (form->rank)
+    if (!whole)
         ts_h5_close(h5, move.space);
-    ts_h5_close(h5, move.type);
 }
 
 // All datasets are contiguous and lie in the file as in memory.
@@ -138,15 +138,13 @@ static bool move_items(ts_h5 *h5, hid_t dataset, const ts_h5_form *form, const i
     }
     for (int64_t i = 0; i < count; i++)
         at[i] = (hsize_t)row[i];
-    hid_t type = ts_h5_type_id(form->type), space = H5Dget_space(dataset), memory = H5Screate_simple(1, &size, NULL);
-    bool fine = type >= 0 && space >= 0 && memory >= 0 &&
-                H5Sselect_elements(space, H5S_SELECT_SET, (size_t)count, at) >= 0 &&
-                H5Dwrite(dataset, type, memory, space, H5P_DEFAULT, data) >= 0;
+    hid_t space = H5Dget_space(dataset), memory = H5Screate_simple(1, &size, NULL);
+    bool fine = space >= 0 && memory >= 0 && H5Sselect_elements(space, H5S_SELECT_SET, (size_t)count, at) >= 0 &&
+                H5Dwrite(dataset, ts_h5_type_id(form->type), memory, space, H5P_DEFAULT, data) >= 0;
     if (!fine)
         ts_h5_fault_at(h5, "write", dataset);
     ts_h5_close(h5, memory);
     ts_h5_close(h5, space);
-    ts_h5_close(h5, type);
     ts_free(at);
     return fine;
 }
