@@ -287,6 +287,38 @@ def test_steps_below_a_bound_are_over_the_train_fraction(path, folder):
         choose()
 
 
+# An output that one input says is soon known of test pairs, too.
+EASY = """
+task: expression
+expression: a
+p: 7
+model: mlp
+embed: 16
+hidden: 16
+train_fraction: 0.8
+lr: 0.01
+steps: 200
+checkpoints: {every: 1}
+measures_every: 9
+keys: none
+stop: {test_loss: 0.1}
+instances: 4
+"""
+
+
+def test_of_a_run_that_stops_the_last_loss_is_drawn(path, folder):
+    """Losses are made at every checkpoint, also where others are not: the last of an instance may be at any."""
+    with toysweep.Results(run_sweep(EASY, folder)) as results:
+        cell = view_of(results).cells[0]
+        steps, losses = cell.curves("test_loss")
+        done = results.table["steps_done"]
+        assert (done < 200).all() and (done % 9 != 0).any(), f"no instance stopped between: {done}"
+        check_equal([float(losses[i][steps == done[i]][0]) for i in range(4)], results.table["test_loss"].tolist(),
+                    "last losses")
+        steps, _ = cell.curves("logits_explained")
+        check_equal(steps.tolist(), [*range(0, 200, 9), 200], "steps of other measures")
+
+
 COSETS = """
 task: group
 model: mlp

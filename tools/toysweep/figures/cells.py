@@ -47,15 +47,14 @@ def read(group, name, rows):
 
 
 def in_full(steps, values, keys, axis):
-    """(steps, values) of a curve, whose steps lie along `axis`, without checkpoints between those measured in full at
-    which it is not known (key `measures_every`), so that lines go on."""
+    """(steps, values) of a curve, whose steps lie along `axis`: of a measure that is not made at every checkpoint (key
+    `measures_every`) at those measured in full alone, so that lines go on."""
     every, last = int(keys.get("measures_every", 1)), len(steps) - 1
-    if every == 1:
-        return steps, values
     known = np.isfinite(np.moveaxis(values, axis, -1).reshape(-1, len(steps)))
-    later = np.append(known[:, 1:], np.zeros((len(known), 1), bool), 1)  # an instance may end at any checkpoint
-    goes_on = np.flip(np.logical_or.accumulate(np.flip(later, 1), 1), 1)
-    kept = (np.arange(len(steps)) % every == 0) | (np.arange(len(steps)) == last) | (known & goes_on).any(0)
+    kept = (np.arange(len(steps)) % every == 0) | (np.arange(len(steps)) == last)
+    before_the_end = np.arange(len(steps)) < last - known[:, ::-1].argmax(1)[:, None]  # which may be at any checkpoint
+    if (known & before_the_end)[:, ~kept].any():
+        return steps, values
     return steps[kept], np.compress(kept, values, axis)
 
 
