@@ -1,7 +1,9 @@
 // Measures whose pairs are on a GPU are those of the processor to 1e-10: every measure of every family, of all kinds of
 // tables, models and losses, with our products and cuBLAS's, kept in memory or made anew, and the same bits each time.
 //   test_gpu_measures [BACKEND...]
-#include "support.h"
+#define _POSIX_C_SOURCE 200809L
+#include "support_team.h"
+#include "support_trainer.h"
 
 #include "backend/backend.h"
 #include "measure/measure.h"
@@ -101,10 +103,91 @@ static void test_what_does_not_fit_is_made_anew(void **state) {
     check_shape(5, true, 3000);
 }
 
+// Of a checkpoint that is measured by its losses alone, and of one that is not the last.
+static void test_other_extents(void **state) {
+    (void)state;
+    static const ts_measure_extent EXTENTS[] = {TS_MEASURE_LOSSES, TS_MEASURE_BEFORE_LAST};
+    const ts_measure_help help = {.device = &ts_cuda_pair_device};
+    for (int k = 0; k < 2 * N_SHAPES; k++) {
+        support_instance f;
+        char how[NAME_BYTES];
+        support_open(&f, SHAPES[k / 2].text);
+        size_t total = (size_t)ts_measures_total(&f.params, f.data);
+        double *expected = ts_alloc(2 * total * sizeof *expected, "measures"), *got = expected + total;
+        snprintf(how, sizeof how, "shape %d, extent %d", k / 2, (int)EXTENTS[k % 2]);
+        assert_int_equal(ts_measure_weights(&f.params, f.data, f.initial, 5, EXTENTS[k % 2], NULL, expected), TS_OK);
+        assert_int_equal(ts_measure_weights(&f.params, f.data, f.initial, 5, EXTENTS[k % 2], &help, got), TS_OK);
+        compare(&f, expected, got, how);
+        ts_free(expected);
+        support_close(&f);
+    }
+}
+
+// --- Teams ---
+
+enum { RANKS = 3 };
+
+static ts_status refuse(const ts_pair_spec *spec, void **own) {
+    (void)spec, (void)own;
+    return ts_fail(TS_ERROR_FATAL, "another rank than the first measures");
+}
+
+static ts_pair_device refusing;
+
+typedef struct member {
+    const ts_trainer_spec *spec;
+    ts_trainer *trainer; // at its end
+} member;
+
+// The engine makes all of each step on every rank: what is looked at is who measures.
+static void train_together(support_rank *rank) {
+    member *m = rank->context;
+    const ts_team team = {
+        .rank = rank->rank,
+        .size = rank->team->size,
+        .add_floats = ts_comm_team_add_floats,
+        .add_doubles = ts_comm_team_add_doubles,
+        .largest = ts_comm_team_largest,
+        .context = rank->comm,
+    };
+    ts_trainer_spec spec = *m->spec;
+    spec.team = &team;
+    spec.device = rank->rank == 0 ? &ts_cuda_pair_device : &refusing;
+    m->trainer = support_finish(&spec);
+}
+
+static void test_a_team_has_the_numbers_of_its_first_rank(void **state) {
+    (void)state;
+    support_unit unit;
+    support_open(&unit.of, "task: group\ngroup: S3\nembed: 5\nhidden: 7\ntrain_fraction: 0.6\nsteps: 6\n"
+                           "checkpoints: {every: 2}\nmeasures_every: 2\nkeys: final\n");
+    support_unit_open(&unit, NULL);
+    refusing = ts_cuda_pair_device;
+    refusing.open = refuse;
+    ts_trainer_spec alone = unit.spec;
+    alone.device = &ts_cuda_pair_device;
+    ts_trainer *one = support_finish(&alone);
+    const void *expected = ts_trainer_result(one, 0).record;
+    for (int ranks = 2; ranks <= RANKS; ranks++) {
+        member of[RANKS];
+        for (int r = 0; r < ranks; r++)
+            of[r] = (member){.spec = &unit.spec};
+        support_run_team(ranks, train_together, of, sizeof *of);
+        for (int r = 0; r < ranks; r++) {
+            assert_memory_equal(ts_trainer_result(of[r].trainer, 0).record, expected, unit.layout->bytes);
+            ts_trainer_free(of[r].trainer);
+        }
+    }
+    ts_trainer_free(one);
+    support_unit_close(&unit);
+}
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_measures_on_a_gpu_are_the_processors),
         cmocka_unit_test(test_what_does_not_fit_is_made_anew),
+        cmocka_unit_test(test_other_extents),
+        cmocka_unit_test(test_a_team_has_the_numbers_of_its_first_rank),
     };
     const ts_backend *cuda = ts_backend_find("cuda");
     bool wanted = argc < 2;
