@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What pip installs: the wheel without the program and the one with it, each in a venv of its own, from what PyPI has now.
 #   tests/tools/wheel.sh FOLDER
-# Contents and entry points are listed; pip check and twine check have to find nothing; the ten lines of docs/howto/python.md and
+# Contents and entry points are listed; pip check and twine check and mypy have to find nothing; the ten lines of docs/howto/python.md and
 # toysweep-plot have to work. BRIDGES=yes tries TensorBoard, Weights & Biases, MLflow and safetensors as well. Skipped,
 # saying so, where there is no network.
 set -euo pipefail
@@ -46,7 +46,7 @@ PY
 }
 
 echo "== without the program"
-make_wheel pure -C wheel.cmake=false
+make_wheel pure --config-settings=wheel.cmake=false
 pure-venv/bin/python - <<'PY'
 import toysweep as ts
 print(ts.__version__, len(dir(ts.figures)), "figures")
@@ -58,8 +58,12 @@ except ts.ProgramError as fault:
     print(fault)
 PY
 
+echo "== its type hints"
+pure-venv/bin/pip install -q mypy types-PyYAML
+pure-venv/bin/mypy --ignore-missing-imports --cache-dir mypy -p toysweep
+
 echo "== with the program"
-TOYSWEEP_REQUIRE_PROGRAM=1 make_wheel whole -C cmake.define.TOYSWEEP_CUDA=OFF
+TOYSWEEP_REQUIRE_PROGRAM=1 make_wheel whole --config-settings=cmake.define.TOYSWEEP_CUDA=OFF
 awk '/^```/ { if (inside) exit; inside = 1; next } inside' "$root/docs/howto/python.md" >ten.py # the page's first block
 (PATH=$PWD/whole-venv/bin:$PATH && python ten.py && toysweep --version && toysweep-plot grid.h5 -o figures)
 [[ -s heatmap.png && -s figures/index.html ]]

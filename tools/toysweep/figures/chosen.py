@@ -2,6 +2,8 @@
 figure's own choice. Also what is not asked for is said here, once: a figure asks `chosen` and takes what it finds.
 """
 
+from __future__ import annotations
+
 import sys
 import warnings
 from dataclasses import dataclass
@@ -20,11 +22,11 @@ class Chosen:
     irreps: tuple = ()   # names; a frequency is freq_3
     outputs: tuple = ()
     axes: tuple = ()     # of a phase diagram: keys along x and y
-    panels: tuple = None  # keys with a row of panels for each value; None: as many as fit
+    panels: tuple | None = None  # keys with a row of panels for each value; None: as many as fit
     quantities: tuple = ()  # columns to show as colours
-    bound: float = None  # of the test loss; None: the sweep's own
-    published: dict = None  # {column: values} of published runs
-    step: int = None     # of weights, and of measures of a single checkpoint; None: the last
+    bound: float | None = None  # of the test loss; None: the sweep's own
+    published: dict | None = None  # {column: values} of published runs
+    step: int | None = None  # of weights, and of measures of a single checkpoint; None: the last
     command: str = ""    # that asks; empty: a Python program
 
     def neurons_of(self, count):

@@ -1,5 +1,7 @@
 """Phase diagrams: what becomes of networks over two keys of a sweep, as a colour in each cell."""
 
+from __future__ import annotations
+
 import textwrap
 from collections import Counter
 from dataclasses import dataclass
@@ -30,7 +32,7 @@ class Quantity:
     values: np.ndarray       # of each instance of the sweep; NaN: not known, of a step: it never comes to it
     kind: str                # "category", "step", "loss" or "number"
     categories: tuple = ()   # (name, colour) of 0, 1, ...
-    limits: tuple = None     # of the scale
+    limits: tuple | None = None  # of the scale
 
     def of(self, values):
         """What a cell with these values shows."""

@@ -89,10 +89,11 @@ def draw(name: str, data: Any, *, view: int | str | None = None, **options: Any)
             found = found[view:view + 1]
         with _styled():
             drawn = ((part, figure, terms) for part, terms in found if (figure := make(part, wanted)) is not None)
-            part, figure, terms = next(drawn, (None, None, ""))
-            if figure is None:
+            first = next(drawn, None)
+            if first is None:
                 raise toysweep.ResultsError(f"{results.path}: there is nothing for the figure {name} to show" +
                                             f" in view={view!r}" * (view is not None))
+            part, figure, terms = first
             if terms:
                 name_basis(figure, terms)
             lay_out(figure.picture)
@@ -132,7 +133,7 @@ def heatmap(data: Any, quantity: str | None = None, *, x: str | None = None, y: 
     image = ax.imshow(shown, norm=LogNorm() if log else None, cmap="viridis", aspect="auto", origin="lower")
     for (i, j), value in np.ndenumerate(shown):
         if np.isfinite(value) and shown.size <= 240:
-            dark = image.norm(value) < 0.6
+            dark = float(np.asarray(image.norm(value))) < 0.6
             ax.text(j, i, short(value) if 0 < value < 1e-2 else f"{value:.3g}", ha="center", va="center", fontsize=8,
                     color="white" if dark else "black")
     ax.set_xticks(range(shown.shape[1]), [number(one) for one in values[x].values])
@@ -147,7 +148,7 @@ def heatmap(data: Any, quantity: str | None = None, *, x: str | None = None, y: 
 
 def _array(data: Any, quantity: str | None) -> Any:
     if isinstance(data, (str, os.PathLike, toysweep.Results)):
-        data = toysweep.load(getattr(data, "path", data), curves=False)
+        data = toysweep.load(data.path if isinstance(data, toysweep.Results) else data, curves=False)
     if quantity is None:
         if hasattr(data, "data_vars"):
             raise ValueError(f"which of {', '.join(list(map(str, data.data_vars))[:20])}, ... ? Give it as the second "
@@ -162,12 +163,13 @@ def _array(data: Any, quantity: str | None) -> Any:
 @contextlib.contextmanager
 def _styled() -> Iterator[None]:
     """(rc_context would also put back that a notebook shows figures, if that came with the first of them.)"""
-    before = {name: plt.rcParams[name] for name in STYLE}
-    plt.rcParams.update(STYLE)
+    settings: Any = plt.rcParams
+    before = {name: settings[name] for name in STYLE}
+    settings.update(STYLE)
     try:
         yield
     finally:
-        plt.rcParams.update(before)
+        settings.update(before)
 
 
 @contextlib.contextmanager
