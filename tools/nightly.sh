@@ -45,5 +45,10 @@ if (($# == 0)); then # CUDA kernels on the processor: every order of warps, ever
     ctest --test-dir build/emulate-thread --output-on-failure -L cuda -R '_forward|emulator' || code=1
     tests/emulator/mutate.py build/emulate-thread build/emulate || code=1
     tools/site.sh || code=1
+    if [[ $(id -u) == 0 ]] && command -v debootstrap >/dev/null; then # another gcc, Open MPI, HDF5, OpenSSL, Python
+        tools/container/try.sh trixie || code=1
+    else
+        echo "nightly: Debian 13 is not tried, which takes root and debootstrap" >&2
+    fi
 fi
 exit "$code"

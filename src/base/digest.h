@@ -8,7 +8,8 @@ enum { TS_SHA256_BYTES = 32, TS_SHA256_HEX = 65 };
 
 void ts_sha256(const void *bytes, size_t length, uint8_t digest[TS_SHA256_BYTES]);
 
-// The same over pieces. Create, feed, finish (which frees).
+// The same over pieces. Create, feed, finish (which frees). digest NULL: it is not wanted, as of a stream that has been
+// used by ts_sha256_again; OpenSSL 3.5 finishes none a second time.
 typedef struct ts_sha256_stream ts_sha256_stream;
 ts_sha256_stream *ts_sha256_begin(void);
 void ts_sha256_feed(ts_sha256_stream *stream, const void *bytes, size_t length);

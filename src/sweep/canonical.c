@@ -24,13 +24,12 @@ ts_status ts_canonical_open(const ts_sweep *sweep, ts_canonical **canonical) {
 }
 
 void ts_canonical_close(ts_canonical *canonical) {
-    uint8_t unused[TS_SHA256_BYTES];
     if (!canonical)
         return;
     for (int i = 0; i < TS_MAX_KEYS; i++)
         ts_text_free(&canonical->member[i]);
     ts_text_free(&canonical->form);
-    ts_sha256_end(canonical->stream, unused);
+    ts_sha256_end(canonical->stream, NULL);
     ts_free(canonical);
 }
 

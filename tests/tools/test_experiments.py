@@ -240,7 +240,7 @@ def test_clock_and_pizza_are_over_the_attention_rate(path, folder):
         view, table = view_of(results), results.table
         choose(published=published.read_runs(runs))
         figure = pizza.clock_and_pizza_medians(view, OPTIONS)
-        for k, name in enumerate(("gradient_symmetricity", "distance_irrelevance", "circularity")):
+        for k, name in enumerate(("gradient_symmetricity", "distance_irrelevance_wrong", "circularity")):
             lines = figure.picture.axes[k].lines
             check_equal(list(lines[-1].get_ydata()), [np.median(table[name][table["attention_rate"] == rate])
                                                 for rate in (0, 0.5, 1)], f"medians of {name}")
@@ -253,6 +253,9 @@ def test_clock_and_pizza_are_over_the_attention_rate(path, folder):
         check_equal(names[-1], "(a + b) mod 7, attention rate 1", "the cell of a key at its default")
         check_equal([published.PIZZA.fits({**results.resolved(0), "p": p, "d_model": 128}) for p in (7, 59)],
                     [False, True], "settings")
+        choose(published={"attention_rate": np.array([0.5]), "distance_irrelevance": np.array([0.3])})
+        check_equal(pizza.clock_and_pizza_medians(view, OPTIONS).picture.axes[1].get_ylabel(), "distance irrelevance",
+                    "with runs under our names")
         choose()
 
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # What pip installs: the wheel without the program and the one with it, each in a venv of its own, from what PyPI has now.
 #   tests/tools/wheel.sh FOLDER
-# Contents and entry points are listed; pip check and twine check and mypy have to find nothing; the ten lines of docs/howto/python.md and
-# toysweep-plot have to work. BRIDGES=yes tries TensorBoard, Weights & Biases, MLflow and safetensors as well. Skipped,
-# saying so, where there is no network.
+# Contents and entry points are listed; pip check, twine check and mypy have to find nothing; the ten lines of
+# docs/howto/python.md and toysweep-plot have to work. BRIDGES=yes tries TensorBoard, Weights & Biases, MLflow and
+# safetensors as well. Skipped, saying so, where there is no network.
 set -euo pipefail
 
 folder=$1

@@ -10,11 +10,13 @@ from toysweep.figures.published import PIZZA
 from toysweep.figures.swept import axis_of, swept
 from toysweep.figures.view import Figure, html_table, label, number, panels
 
-MEASURES = (("gradient_symmetricity", "gradient symmetricity"), ("distance_irrelevance", "distance irrelevance"),
-            ("circularity", "circularity"))
+SYMMETRICITY, CIRCULARITY = ("gradient_symmetricity", "gradient symmetricity"), ("circularity", "circularity")
+IRRELEVANCE = ("distance_irrelevance", "distance irrelevance")
+WRONG = ("distance_irrelevance_wrong", "distance irrelevance, largest wrong logit")
 CIRCULAR = 0.995  # circularity from which on the paper takes a network as one on circles
 ABOUT = (" Gradient symmetricity: 1 where a logit's gradients by both embeddings are alike, as of a pizza. Distance "
-         "irrelevance: 1 where the correct logit varies within a distance a - b as much as over all, as of a clock.")
+         "irrelevance: 1 where the correct logit (or the largest wrong one) varies within a distance a - b as much as over "
+         "all, as of a clock.")
 
 
 def measured(view):
@@ -27,6 +29,14 @@ def measured(view):
                          np.isfinite(results.table["distance_irrelevance"][view.all_rows])]
     numeric = [name for name in swept(results, rows) if results.table[name].dtype.kind in "if"] if len(rows) else []
     return rows, "attention_rate" if "attention_rate" in numeric else numeric[0] if numeric else None
+
+
+def shown_measures(table, rows):
+    """(measure, its words) of those that the file has; the distance irrelevance is that of the published runs."""
+    runs = chosen.published or {}
+    irrelevance = WRONG if WRONG[0] in runs and IRRELEVANCE[0] not in runs else IRRELEVANCE
+    return [one for one in (SYMMETRICITY, irrelevance, CIRCULARITY)
+            if one[0] in table and np.isfinite(table[one[0]][rows]).any()]
 
 
 def published_runs(*names):
@@ -48,7 +58,7 @@ def clock_and_pizza(view, options):
     if len(rows) < 2:
         return None
     table = view.results.table
-    others = [one for one in MEASURES[1:] if one[0] in table and np.isfinite(table[one[0]][rows]).any()]
+    others = shown_measures(table, rows)[1:]
     picture, axes = panels(1, len(others), 4.6 if len(others) > 1 else 6.2, 4.4, sharey=True)
     colour = table[key][rows].astype(float) if key else None
     coloured = {"c": colour, "cmap": "viridis", "norm": Normalize(colour.min(), colour.max())} if key else \
@@ -62,7 +72,7 @@ def clock_and_pizza(view, options):
         dots = axis.scatter(table[name][rows], table["gradient_symmetricity"][rows], s=26, zorder=2,
                             edgecolors="white", linewidths=0.4, **coloured)
         axis.set(xlabel=words)
-    axes[0][0].set(ylabel=MEASURES[0][1], ylim=(min(-0.03, table["gradient_symmetricity"][rows].min() - 0.03), 1.04))
+    axes[0][0].set(ylabel=SYMMETRICITY[1], ylim=(min(-0.03, table["gradient_symmetricity"][rows].min() - 0.03), 1.04))
     if key:
         picture.colorbar(dots, ax=axes[0], label=label(key))
     if beside:
@@ -80,7 +90,7 @@ def clock_and_pizza_medians(view, options):
         return None
     results, table = view.results, view.results.table
     axis_x = axis_of(results, rows, key)
-    shown = [one for one in MEASURES if one[0] in table and np.isfinite(table[one[0]][rows]).any()]
+    shown = shown_measures(table, rows)
     picture, axes = panels(1, len(shown), 4.0, 3.8)
     cells = [rows[table[key][rows] == value] for value in axis_x.values]
     for axis, (name, words) in zip(axes[0], shown):

@@ -40,8 +40,10 @@ FRACTIONS = Published("Nanda et al. 2023, one run each",
                       {0.95: 279, 0.9: 387, 0.8: 439, 0.7: 343, 0.6: 556, 0.5: 1109, 0.4: 3324, 0.3: 8258, 0.28: 15612,
                        0.25: 22177})
 
-# Names in the table of runs of "The Clock and the Pizza", and ours.
-COLUMNS = {"attn_coeff": "attention_rate", "gradient_sim": "gradient_symmetricity"}
+# Names in the table of runs of "The Clock and the Pizza", and ours. Its distance irrelevance is that of the largest wrong
+# logit, the notebook's that of the correct one.
+COLUMNS = {"attn_coeff": "attention_rate", "gradient_sim": "gradient_symmetricity",
+           "distance_irrelevance": "distance_irrelevance_wrong"}
 
 
 def read_runs(path):
@@ -52,7 +54,8 @@ def read_runs(path):
     except (OSError, ValueError, csv.Error) as fault:
         raise toysweep.ResultsError(f"--published {path}: cannot be read as CSV with a head ({fault})")
     rows = [row for row in rows if len(row) == len(head)]
-    return {COLUMNS.get(name, name): np.array([number_or_nan(row[k]) for row in rows]) for k, name in enumerate(head)}
+    names = COLUMNS if "gradient_sim" in head else {}
+    return {names.get(name, name): np.array([number_or_nan(row[k]) for row in rows]) for k, name in enumerate(head)}
 
 
 def number_or_nan(word):
