@@ -119,6 +119,10 @@ class Refused(Case):
             self.skipTest("sanitizers need more address space than that")
         sweep = self.write("group.yaml", "name: group\ntask: group\ngroup: C7\nembed: 4\nhidden: 4\nsteps: 1\n")
         limit = lambda: resource.setrlimit(resource.RLIMIT_AS, (200 << 20, 200 << 20))
+        try:
+            subprocess.run([TOYSWEEP, "--version"], env=ENVIRONMENT, capture_output=True, preexec_fn=limit, timeout=60)
+        except subprocess.TimeoutExpired:  # 0.3.29, of Debian 13
+            self.skipTest("this OpenBLAS asks for memory forever as soon as it is loaded")
         output = self.run_program("run", sweep, "--threads", 1, expect=1, preexec_fn=limit,
                                   environment={"OPENBLAS_NUM_THREADS": "1"})
         self.assertIn("out of memory", output)
