@@ -61,7 +61,8 @@ inside final useradd --create-home toysweep
 echo "== as an ordinary user"
 # shellcheck disable=SC2016 # the PATH in there
 inside final su toysweep -c '
-    export PATH=/opt/toysweep/bin:$PATH OMPI_MCA_rmaps_base_oversubscribe=1
+    export PATH=/opt/toysweep/bin:$PATH OMPI_MCA_rmaps_base_oversubscribe=1 \
+        PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe
     cd && mpirun -n 2 toysweep run /opt/toysweep/share/toysweep/sweeps/quickstart.yaml -o quickstart.h5 &&
     toysweep-plot quickstart.h5 -o figures && ls figures'
 echo "both stages of $debian work"
