@@ -12,11 +12,8 @@ if [[ ${1:-} == --help ]]; then
     exit 0
 fi
 
-export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
-export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe PRTE_MCA_hwloc_default_binding_policy=none # Open MPI 5
-if [[ $(id -u) == 0 ]]; then
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-fi
+# shellcheck source=tools/mpi.sh
+source tools/mpi.sh
 
 # Python with the newest packages, beside Debian's, for the tools' test. Without a network: skipped, saying so.
 if [[ -z ${TOYSWEEP_PYTHONS:-} ]]; then

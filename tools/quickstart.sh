@@ -22,12 +22,8 @@ cmake --log-level=NOTICE --preset release -DTOYSWEEP_WERROR=OFF
 cmake --build "$build" --target toysweep
 
 echo "== 3/4 Training sweeps/quickstart.yaml on $ranks ranks"
-# More ranks than cores, and root in a container, are what Open MPI refuses unless told; other MPIs ignore these.
-export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
-export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe PRTE_MCA_hwloc_default_binding_policy=none # Open MPI 5
-if [[ $(id -u) == 0 ]]; then
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-fi
+# shellcheck source=tools/mpi.sh
+source tools/mpi.sh
 mkdir -p "$out"
 mpirun -n "$ranks" "$build/toysweep" run sweeps/quickstart.yaml -o "$out/quickstart.h5"
 

@@ -19,12 +19,8 @@ jobs=$(nproc)
 logs=build/logs
 passed=0 failed=0 failures=()
 
-# MPI tests run more ranks than cores, and as root in containers; Open MPI refuses both unless told.
-export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_hwloc_base_binding_policy=none
-export PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe PRTE_MCA_hwloc_default_binding_policy=none # Open MPI 5
-if [[ $(id -u) == 0 ]]; then
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
-fi
+# shellcheck source=tools/mpi.sh
+source tools/mpi.sh
 # MPI and HDF5 keep memory until the process ends: leaks are not looked for.
 export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1
 

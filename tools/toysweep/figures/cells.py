@@ -50,6 +50,8 @@ def in_full(steps, values, keys, axis):
     """(steps, values) of a curve, whose steps lie along `axis`: of a measure that is not made at every checkpoint (key
     `measures_every`) at those measured in full alone, so that lines go on."""
     every, last = int(keys.get("measures_every", 1)), len(steps) - 1
+    if every == 1:
+        return steps, values
     known = np.isfinite(np.moveaxis(values, axis, -1).reshape(-1, len(steps)))
     kept = (np.arange(len(steps)) % every == 0) | (np.arange(len(steps)) == last)
     before_the_end = np.arange(len(steps)) < last - known[:, ::-1].argmax(1)[:, None]  # which may be at any checkpoint

@@ -54,7 +54,7 @@ def read_runs(path):
     except (OSError, ValueError, csv.Error) as fault:
         raise toysweep.ResultsError(f"--published {path}: cannot be read as CSV with a head ({fault})")
     rows = [row for row in rows if len(row) == len(head)]
-    names = COLUMNS if "gradient_sim" in head else {}
+    names = COLUMNS if {"attn_coeff", "gradient_sim"} & set(head) else {}
     return {names.get(name, name): np.array([number_or_nan(row[k]) for row in rows]) for k, name in enumerate(head)}
 
 
