@@ -84,6 +84,18 @@ static void expect_refusal(fixture *f, const ts_sweep *sweep, const char *backen
     assert_string_equal(before, after);
 }
 
+static void put_attribute(const fixture *f, const char *name, const char *text, int32_t number) {
+    ts_h5 h5;
+    ts_h5_open(&h5, f->path, true);
+    expect_ok(h5.status);
+    assert_true(H5Adelete(h5.file, name) >= 0);
+    if (text)
+        ts_h5_put_text(&h5, h5.file, name, text);
+    else
+        ts_h5_put_int32(&h5, h5.file, name, number);
+    expect_ok(ts_h5_end(&h5));
+}
+
 static void test_another_sweep_is_refused(void **state) {
     fixture *f = *state;
     create(f);
@@ -98,6 +110,13 @@ static void test_another_sweep_is_refused(void **state) {
     ts_sweep *grown = support_sweep(text);
     expect_refusal(f, grown, "reference", "it had 18 instances then, and has 24 now");
     ts_sweep_free(grown);
+    snprintf(text, sizeof text, "%slr: 0.002\n", SWEEP); // of the same shape
+    ts_sweep *changed = support_sweep(text);
+    expect_refusal(f, changed, "reference", "the sweep 'small' has changed since");
+    expect_refusal(f, changed, "reference", ", 0.002 now");
+    ts_sweep_free(changed);
+    put_attribute(f, "sweep_sha256", "0123456789ab", 0); // nothing but this is not the sweep's
+    expect_refusal(f, f->sweep, "reference", "(its instances differ; sweep_sha256 0123456789ab... then");
 }
 
 static void test_another_backend_is_refused(void **state) {
@@ -107,18 +126,6 @@ static void test_another_backend_is_refused(void **state) {
     char backend[32];
     expect_ok(ts_format_backend(f->path, backend));
     assert_string_equal(backend, "reference");
-}
-
-static void put_attribute(const fixture *f, const char *name, const char *text, int32_t number) {
-    ts_h5 h5;
-    ts_h5_open(&h5, f->path, true);
-    expect_ok(h5.status);
-    assert_true(H5Adelete(h5.file, name) >= 0);
-    if (text)
-        ts_h5_put_text(&h5, h5.file, name, text);
-    else
-        ts_h5_put_int32(&h5, h5.file, name, number);
-    expect_ok(ts_h5_end(&h5));
 }
 
 static void test_another_version_or_format_is_refused(void **state) {

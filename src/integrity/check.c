@@ -103,7 +103,8 @@ static void compare_columns(inspection *check, ts_columns *columns, hid_t *datas
     ts_free(found);
 }
 
-static void check_columns(inspection *check) {
+// digest: the sweep's, if all is as it should be.
+static void check_columns(inspection *check, uint8_t digest[TS_SHA256_BYTES]) {
     ts_columns columns = {0};
     hid_t *dataset = NULL;
     if (check->h5.status == TS_OK)
@@ -115,8 +116,20 @@ static void check_columns(inspection *check) {
     }
     if (dataset)
         compare_columns(check, &columns, dataset);
+    if (check->h5.status == TS_OK)
+        ts_columns_digest(&columns, digest);
     ts_free(dataset);
     ts_columns_free(&columns);
+}
+
+// Is it of this sweep? Asked after its columns have been compared, on the way of which the digest is made: what was
+// found there of a file of another sweep is not worth telling.
+static void check_sweep(inspection *check, uint8_t digest[TS_SHA256_BYTES]) {
+    ts_status status = check->h5.status == TS_ERROR_FATAL ? ts_sweep_digest(check->sweep, digest) : check->h5.status;
+    if (status == TS_OK)
+        status = ts_provenance_check_sweep(check->h5.path, check->h5.file, check->sweep, digest);
+    if (status != TS_OK)
+        check->h5.status = status;
 }
 
 // A case's dataset `name` must hold exactly these values.
@@ -260,6 +273,7 @@ static void read_columns(inspection *check) {
 }
 
 static void check_all(inspection *check) {
+    uint8_t digest[TS_SHA256_BYTES];
     check->heap.fd = ts_file_open(check->h5.path, O_RDONLY);
     if (check->heap.fd < 0) {
         check->h5.status = ts_fail_errno(TS_ERROR_FATAL, errno, "cannot read '%s'", check->h5.path);
@@ -267,7 +281,8 @@ static void check_all(inspection *check) {
     }
     ts_rows_begin(&check->rows, &check->h5, check->sweep, check->layouts, false);
     ts_frame_note_root(&check->rows, &check->gaps);
-    check_columns(check);
+    check_columns(check, digest);
+    check_sweep(check, digest);
     if (check->h5.status == TS_OK)
         read_columns(check);
     for (int c = 0; c < ts_sweep_cases(check->sweep) && check->h5.status == TS_OK; c++)

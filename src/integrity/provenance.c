@@ -1,7 +1,6 @@
 // The attributes of a results file against the run that wants to go on with it; what differs is named.
 #include "integrity/provenance.h"
 
-#include "base/digest.h"
 #include "base/memory.h"
 #include "results/format.h"
 #include "results/reader.h"
@@ -115,39 +114,43 @@ static void compare_sweeps(const char *path, hid_t file, const ts_sweep *sweep, 
         H5Dclose(identity);
 }
 
-static ts_status check_sweep(const char *path, hid_t file, const ts_sweep *sweep) {
-    uint8_t digest[TS_SHA256_BYTES];
-    char expected[TS_SHA256_HEX], difference[128];
-    char *name = NULL, *found = NULL;
-    ts_status status = ts_sweep_digest(sweep, digest);
+static ts_status check_name(const char *path, hid_t file, const ts_sweep *sweep) {
+    char *name = NULL;
+    ts_status status = ts_h5_get_text(file, "name", &name);
     if (status != TS_OK)
         return status;
-    ts_sha256_text(digest, expected);
-    status = ts_h5_get_text(file, "name", &name);
-    if (status == TS_OK)
-        status = ts_h5_get_text(file, "sweep_sha256", &found);
-    if (status != TS_OK)
-        ; // reported
-    else if (!name || !found)
+    if (!name)
         status = ts_fail(TS_ERROR_FATAL, "'%s' is damaged: it does not name its sweep", path);
     else if (strcmp(name, ts_sweep_name(sweep)) != 0)
         status = ts_fail(TS_ERROR_FATAL, "'%s' was made by the sweep '%s', not by '%s'; choose another file with -o",
                          path, name, ts_sweep_name(sweep));
-    else if (strcmp(found, expected) != 0) {
-        compare_sweeps(path, file, sweep, difference, sizeof difference);
-        status = ts_fail(TS_ERROR_FATAL,
-                         "the sweep '%s' has changed since '%s' was made (%s; sweep_sha256 %.12s... "
-                         "then, %.12s... now); undo the change or choose another file with -o",
-                         name, path, difference, found, expected);
-    }
     ts_free(name);
-    ts_free(found);
     return status;
 }
 
 ts_status ts_provenance_check(const char *path, hid_t file, const ts_sweep *sweep, const char *backend) {
     ts_status status = check_program(path, file);
     if (status == TS_OK)
-        status = check_sweep(path, file, sweep);
+        status = check_name(path, file, sweep);
     return status == TS_OK ? check_backend(path, file, backend) : status;
+}
+
+ts_status ts_provenance_check_sweep(const char *path, hid_t file, const ts_sweep *sweep,
+                                    const uint8_t digest[TS_SHA256_BYTES]) {
+    char expected[TS_SHA256_HEX], difference[128], *found = NULL;
+    ts_status status = ts_h5_get_text(file, "sweep_sha256", &found);
+    ts_sha256_text(digest, expected);
+    if (status != TS_OK)
+        return status;
+    if (!found) {
+        status = ts_fail(TS_ERROR_FATAL, "'%s' is damaged: it does not say what its sweep's instances are", path);
+    } else if (strcmp(found, expected) != 0) {
+        compare_sweeps(path, file, sweep, difference, sizeof difference);
+        status = ts_fail(TS_ERROR_FATAL,
+                         "the sweep '%s' has changed since '%s' was made (%s; sweep_sha256 %.12s... "
+                         "then, %.12s... now); undo the change or choose another file with -o",
+                         ts_sweep_name(sweep), path, difference, found, expected);
+    }
+    ts_free(found);
+    return status;
 }

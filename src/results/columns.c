@@ -71,16 +71,22 @@ static const ts_value *value_of(const ts_column *column, const ts_params *params
     return column->position < 0 ? NULL : &params->value[column->position];
 }
 
+// Appends its digits, and the identity itself to the sweep's.
+static void add_identity(ts_columns *columns, ts_text *text) {
+    uint8_t identity[TS_SHA256_BYTES];
+    char hex[TS_SHA256_HEX];
+    ts_canonical_identity(columns->canonical, identity);
+    ts_sha256_feed(columns->digest, identity, sizeof identity);
+    ts_sha256_text(identity, hex);
+    ts_text_append(text, hex, TS_SHA256_HEX - 1);
+}
+
 static void add_text(ts_columns *columns, const ts_column *column, const ts_params *params, ts_text *text) {
     if (column->kind == TS_COLUMN_RESOLVED) {
         const ts_text *form = ts_canonical_form(columns->canonical);
         ts_text_append(text, ts_text_get(form), form->length);
     } else if (column->kind == TS_COLUMN_IDENTITY) {
-        uint8_t digest[TS_SHA256_BYTES];
-        char hex[TS_SHA256_HEX];
-        ts_canonical_identity(columns->canonical, digest);
-        ts_sha256_text(digest, hex);
-        ts_text_append(text, hex, TS_SHA256_HEX - 1);
+        add_identity(columns, text);
     } else if (column->kind == TS_COLUMN_DERIVED) {
         ts_text_add(text, column->quantity ? column->quantity->word(params) : "");
     } else {
@@ -141,6 +147,7 @@ ts_status ts_columns_make(const ts_sweep *sweep, ts_columns *columns) {
                                     "columns of the results file");
     if (!columns->column || ts_canonical_open(sweep, &columns->canonical) != TS_OK)
         return TS_ERROR_MEMORY;
+    columns->digest = ts_canonical_begin_digest(sweep);
     add(columns, TS_COLUMN_INSTANCE, "instance", TS_H5_INT64, "instance of the sweep", NULL);
     add(columns, TS_COLUMN_CASE, "case", TS_H5_INT32, "case: number of its group under /cases", NULL);
     add(columns, TS_COLUMN_IDENTITY, "identity", TS_H5_TEXT, "SHA-256 of resolved parameters", NULL);
@@ -158,6 +165,8 @@ void ts_columns_free(ts_columns *columns) {
     ts_free(columns->column);
     ts_free(columns->slabs);
     ts_canonical_close(columns->canonical);
+    if (columns->digest)
+        ts_sha256_end(columns->digest, NULL);
     *columns = (ts_columns){0};
 }
 
@@ -242,6 +251,11 @@ ts_status ts_columns_fill(ts_columns *columns, int64_t first, int64_t count) {
                 point_texts(&columns->column[c], count);
         }
     return status;
+}
+
+void ts_columns_digest(ts_columns *columns, uint8_t digest[TS_SHA256_BYTES]) {
+    ts_sha256_end(columns->digest, digest);
+    columns->digest = NULL;
 }
 
 const char *ts_column_text(const ts_column *column, int64_t i) {

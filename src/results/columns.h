@@ -31,8 +31,9 @@ typedef struct ts_column {
 
 typedef struct ts_columns {
     const ts_sweep *sweep;
-    ts_canonical *canonical; // of the instance at hand; owned
-    const ts_schema *schema; // that the columns' positions are of
+    ts_canonical *canonical;  // of the instance at hand; owned
+    ts_sha256_stream *digest; // of the instances so far; owned
+    const ts_schema *schema;  // that the columns' positions are of
     int count;
     ts_column *column; // (count); owned
     int64_t slab_rows;
@@ -51,3 +52,6 @@ const char *ts_column_text(const ts_column *column, int64_t i);
 
 // Fills the slabs with instances first .. first + count - 1, count <= slab_rows.
 ts_status ts_columns_fill(ts_columns *columns, int64_t first, int64_t count);
+
+// The sweep's digest (ts_sweep_digest), once every instance has been filled in, each once and in order. Once.
+void ts_columns_digest(ts_columns *columns, uint8_t digest[TS_SHA256_BYTES]);

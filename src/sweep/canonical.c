@@ -4,6 +4,8 @@
 #include "base/memory.h"
 #include "sweep/cursor.h"
 
+#include <string.h>
+
 struct ts_canonical {
     ts_cursor cursor;
     const ts_pairing *pairing;   // that `member` is of; NULL: none yet
@@ -75,6 +77,12 @@ const ts_text *ts_canonical_form(const ts_canonical *canonical) {
 
 void ts_canonical_identity(ts_canonical *canonical, uint8_t digest[TS_SHA256_BYTES]) {
     ts_sha256_again(canonical->stream, ts_text_get(&canonical->form), canonical->form.length, digest);
+}
+
+ts_sha256_stream *ts_canonical_begin_digest(const ts_sweep *sweep) {
+    ts_sha256_stream *stream = ts_sha256_begin();
+    ts_sha256_feed(stream, ts_sweep_name(sweep), strlen(ts_sweep_name(sweep)) + 1);
+    return stream;
 }
 
 ts_status ts_canonical_status(const ts_canonical *canonical) {

@@ -162,8 +162,7 @@ ts_status ts_sweep_digest(const ts_sweep *sweep, uint8_t digest[32]) {
     ts_status status = ts_canonical_open(sweep, &canonical);
     if (status != TS_OK)
         return status;
-    ts_sha256_stream *stream = ts_sha256_begin();
-    ts_sha256_feed(stream, sweep->name, strlen(sweep->name) + 1);
+    ts_sha256_stream *stream = ts_canonical_begin_digest(sweep);
     for (int64_t i = 0; i < sweep->instances; i++) {
         uint8_t identity[TS_SHA256_BYTES];
         ts_canonical_seek(canonical, i);

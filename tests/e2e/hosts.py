@@ -11,8 +11,9 @@ from processes import TIMEOUT, command_line, end_all, find_tool, is_rank, proces
 
 TOOLS = ["ip", "unshare", "nsenter"]
 NETWORK = "10.213.47"  # nobody sees it but the hosts
+# Any port: all jobs' ranks would take the first free ones, and one whose peer was killed speak to the next job's.
 NETWORK_VARIABLES = {"OMPI_MCA_btl": "self,vader,tcp", "OMPI_MCA_btl_tcp_if_include": "eth0",
-                     "OMPI_MCA_oob_tcp_if_include": "eth0"}
+                     "OMPI_MCA_btl_tcp_port_min_v4": "0", "OMPI_MCA_oob_tcp_if_include": "eth0"}
 
 
 class Refused(Exception):

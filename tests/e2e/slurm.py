@@ -4,6 +4,7 @@ a slurmd on each of several hosts (hosts.py)."""
 import copy
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -137,12 +138,13 @@ class Cluster:
     def start_node(self, node):
         self.daemon("slurmd", f"slurmd-{node.name}.pid", "-f", self.path("slurm.conf"), host=node)
 
-    def clear_node(self, node):
+    def clear_node(self, node, job=r"\d+"):
         """Takes away what killed daemons left there, as a restart does: PMIx starts no step where it finds folders and
-        sockets of one with the same number."""
+        sockets of one with the same number. Of one job, while others' ranks read theirs there."""
+        left = re.compile(rf"pmix.*[._]{job}\.\d+")  # pmix.JOB.STEP, stepd.slurm.pmix.JOB.STEP, spmix_appdir_USER_JOB.STEP
         for name in "spool", "tmp":
             with os.scandir(self.path(f"{name}-{node.name}")) as entries:
-                for entry in [entry for entry in entries if "pmix" in entry.name]:
+                for entry in [entry for entry in entries if left.search(entry.name)]:
                     shutil.rmtree(entry) if entry.is_dir() else os.unlink(entry)
 
     def is_idle(self):

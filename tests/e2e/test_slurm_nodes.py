@@ -55,12 +55,16 @@ def lose(launcher, name, victims, restart, *options):
     began = time.monotonic()
     state = sweep.job.wait("PENDING", *Job.OVER)
     print(f"{sweep.name}: {state} after {time.monotonic() - began:.1f} s", flush=True)
-    restart(node)
+    restart(sweep, node)
     sweep.go_on(state)
     sweep.finish()
 
 
-def restart_node(node):
+def restart_step(sweep, node):
+    cluster.clear_node(node, sweep.job.own_number)
+
+
+def restart_node(sweep, node):  # all jobs' on it
     end_all(node.processes)
     cluster.clear_node(node)
     cluster.start_node(node)
@@ -74,7 +78,7 @@ class TwoNodes(unittest.TestCase):
         cls.pool = concurrent.futures.ThreadPoolExecutor(2 * len(LAUNCHERS))
         cls.addClassCleanup(cls.pool.shutdown)
         cls.warned = [cls.pool.submit(warn, launcher) for launcher in LAUNCHERS]
-        cls.lost = [cls.pool.submit(lose, launcher, "step", step_daemons, cluster.clear_node, "--patience", "5s")
+        cls.lost = [cls.pool.submit(lose, launcher, "step", step_daemons, restart_step, "--patience", "5s")
                     for launcher in LAUNCHERS]
 
     def all_of(self, outcomes):
