@@ -186,16 +186,17 @@ class SystemCalls(Case):
                     self.happened[fault] += self.inject(call, n, fault, **where)
 
     def sweep_sample(self, **where):
-        """The first and the last call of each kind in each phase, the faults in turn; errors in all openings of the
-        results file, in which ranks must agree."""
-        turn = itertools.cycle(FAULTS)
+        """Of each kind of call in each phase the first or the last, and the faults, in turn; errors in all openings of
+        the results file, in which ranks must agree."""
+        turn = itertools.cycle([(fault, end) for ends in ((min, max), (max, min))
+                                for fault, end in zip(FAULTS, itertools.cycle(ends))])
         for call, phases in sorted(self.census(**where).items()):
             for phase, numbers in sorted(phases.items()):
                 if self.PHASES and phase not in self.PHASES:
                     continue
                 opening = call == "openat" and phase == "results"
-                for n in sorted(numbers if opening else {min(numbers), max(numbers)}):
-                    fault = "EIO" if opening else next(turn)
+                fault, end = ("EIO", None) if opening else next(turn)
+                for n in sorted(numbers) if opening else [end(numbers)]:
                     with self.subTest(call=call, phase=phase, n=n, fault=fault, **where):
                         self.inject_near(call, numbers, n, fault, **where)
 

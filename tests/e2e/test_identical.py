@@ -62,7 +62,7 @@ class Identical(Case):
         sweep = self.write("short.yaml", SHORT_UNITS)
         expected = self.finished(sweep, "one.h5", "--threads", 1)
         for threads in 1, 64, 65, 200:
-            for attempt in range(amount(4, 20)):
+            for attempt in range(amount(2, 20)):
                 name = f"slots{threads}-{attempt}.h5"
                 self.assertEqual(self.finished(sweep, name, "--threads", threads), expected, name)
 
