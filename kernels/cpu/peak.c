@@ -7,8 +7,11 @@ enum { CHAINS = VECTOR_REGISTERS >= 32 ? 10 : 5 };
 
 double TS_FOR_SET(ts_peak)(int64_t rounds, float *sink) {
     vec chain[CHAINS], factor = vset(0.999f), term = vset(0.001f);
+    float begin[CHAINS * LANES]; // all apart: of two that are equal the compiler would make one
+    for (int i = 0; i < CHAINS * LANES; i++)
+        begin[i] = (float)i;
     for (int c = 0; c < CHAINS; c++)
-        chain[c] = vset((float)c);
+        chain[c] = vload(begin + LANES * c);
     for (int64_t r = 0; r < rounds; r++)
         for (int c = 0; c < CHAINS; c++)
             chain[c] = vfma(chain[c], factor, term);
