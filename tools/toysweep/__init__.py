@@ -8,8 +8,8 @@
     ts.figures.training_curves(results)             # each figure of toysweep-plot is a function
     results.weights(17)                             # {"W": ..., "b": ...} of instance 17; step=100: at that checkpoint
 
-Needs h5py and numpy; what needs more, or lacks them, says so when it is asked for. Only run, plan, status and the check of sweep need the
-program: see toysweep.program.
+Needs h5py and numpy; what needs more, or lacks them, says so when it is asked for. Only run, plan, status and the check of
+sweep need the program: see toysweep.program.
 """
 
 from __future__ import annotations
