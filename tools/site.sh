@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds the documentation's site into build/site/html, without a network: the pages of docs/, and what the program says
-# of its keys and commands, and a gallery of figures drawn from two quick sweeps.
+# of its keys and commands, what is in the files of two quick sweeps, and a gallery of figures drawn from them.
 #   tools/site.sh             with build/release/toysweep
-#   tools/site.sh --quick     the gallery from one sweep only
+#   tools/site.sh --quick     of one of the sweeps only
 # Needs mkdocs with the material theme (Debian: mkdocs mkdocs-material). A link that leads nowhere is an error.
 set -euo pipefail
 
@@ -18,6 +18,9 @@ esac
 program=build/release/toysweep
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 pages=build/site/pages
+# shellcheck source=tools/python.sh
+source tools/python.sh
+find_python h5py numpy
 
 verbatim() { # TITLE COMMAND...: a page of what the command prints
     printf '# %s\n\n```text\n' "$1"
@@ -35,6 +38,38 @@ commands() {
         "$program" "$name" --help
         printf '```\n'
     done
+}
+
+contents() { # SWEEP...: every dataset of the files, of one case each
+    printf '# What is in a file\n\n'
+    printf 'Read from the results files of sweeps that come with the program, by the names, types, dimensions '
+    printf 'and attributes that these give. What each is, and what other sweeps add: [results-file.md](results-file.md), '
+    printf '[measures.md](measures.md).\n'
+    "$PYTHON" - "${@/%/.h5}" <<'END'
+import sys
+sys.path.insert(0, "tools")
+import h5py, toysweep
+
+def table(file, group):
+    print("\n| dataset | type | along | |\n|---|---|---|---|")
+    for name in toysweep.links(group):
+        item = group[name]
+        if isinstance(item, h5py.Dataset):
+            of = toysweep.dimensions(item)
+            along = "scale" if h5py.h5ds.is_scale(item.id) else " x ".join(of)
+            kind = "text" if item.dtype.kind in "OS" else item.dtype.name
+            said = ", ".join(toysweep.text(item.attrs[key]) for key in ("long_name", "units") if key in item.attrs)
+            print(f"| `{name}` | {kind} | {along} | {said.replace('|', chr(92) + '|')} |")
+
+for path in sys.argv[1:]:
+    with toysweep.open_file("build/site/" + path) as file:
+        case = toysweep.links(file["cases"])[0]
+        print(f"\n## {path}\n\nAttributes: " + ", ".join(f"`{name}`" for name in file.attrs) + ".")
+        for place in ("/", "/sweep", f"/cases/{case}", f"/cases/{case}/weights"):
+            if place in file:
+                print(f"\n### {place}")
+                table(file, file[place])
+END
 }
 
 gallery() { # SWEEP...: draws what each gives
@@ -59,5 +94,6 @@ sed -i 's|](\.\./README\.md)|](index.md)|g' "$pages"/*.md
 verbatim "Keys of a sweep file" "$program" help keys >"$pages/keys.md"
 commands >"$pages/commands.md"
 gallery "${sweeps[@]}" >"$pages/gallery.md"
+contents "${sweeps[@]}" >"$pages/file.md"
 mkdocs build --quiet --strict
 echo "build/site/html/index.html"
