@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the documentation's site into build/site/html, without a network: the pages of docs/, and what the program says
-# of its keys and commands, what is in the files of two quick sweeps, and a gallery of figures drawn from them.
+# of its keys, commands and errors, what is in the files of two quick sweeps, and a gallery of figures drawn from them.
 #   tools/site.sh             with build/release/toysweep
 #   tools/site.sh --quick     of one of the sweeps only
 # Needs mkdocs with the material theme (Debian: mkdocs mkdocs-material). A link that leads nowhere is an error.
@@ -72,6 +72,35 @@ for path in sys.argv[1:]:
 END
 }
 
+errors() { # every message of the program's source, with the exit code that goes with it; ... is what it fills in
+    # shellcheck disable=SC2016 # no expression
+    printf '# Errors\n\nWhat the program says when it cannot do what was asked, out of its source: `...` is a name, a number '
+    printf 'or what the system says. What happens to a run: [faults.md](faults.md).\n'
+    "$PYTHON" - <<'END'
+import glob, re
+CALL = re.compile(r'ts_(fail|fail_errno|faults_add)\(((?:[^"();]|\([^()"]*\))*)((?:"(?:[^"\\]|\\.)*"\s*)+)', re.S)
+found = {"USER": set(), "UNIT": set(), "MEMORY": set(), "FATAL": set()}
+for path in glob.glob("src/**/*.c", recursive=True):
+    with open(path, encoding="utf-8") as file:
+        for name, before, literals in CALL.findall(file.read()):
+            words = "".join(re.findall(r'"((?:[^"\\]|\\.)*)"', literals)).replace('\\"', '"').replace("\\\\", "\\")
+            if name == "faults_add":  # its first text may be the key
+                kind, words = "USER", words
+            else:
+                kind = (re.findall("TS_ERROR_([A-Z]+)", before) or [""])[0]
+            words = re.sub(r"%[-+ #0.*\d]*(?:z|ll|l|h)?[a-zA-Z]", "...", words).replace("%%", "%")
+            if kind in found and len(re.findall("[a-z]{2,}", words)) > 2:
+                found[kind].add(words)
+for kind, title in (("USER", "Bad usage or sweep file: exit code 2, nothing was written"),
+                    ("FATAL", "The run cannot go on: exit code 1"),
+                    ("UNIT", "One instance cannot be trained: it is marked failed, the others go on; exit code 3"),
+                    ("MEMORY", "Out of memory: fewer instances at once are tried, where there are several")):
+    print(f"\n## {title}\n\n```text")
+    print(*sorted(found[kind], key=lambda words: re.sub("^[^a-z]+", "", words)), sep="\n")
+    print("```")
+END
+}
+
 gallery() { # SWEEP...: draws what each gives
     local sweep picture
     printf '# Gallery\n\nAll figures that tools/plot.py draws of these sweeps, as they come from it.\n'
@@ -95,5 +124,6 @@ verbatim "Keys of a sweep file" "$program" help keys >"$pages/keys.md"
 commands >"$pages/commands.md"
 gallery "${sweeps[@]}" >"$pages/gallery.md"
 contents "${sweeps[@]}" >"$pages/file.md"
+errors >"$pages/errors.md"
 mkdocs build --quiet --strict
 echo "build/site/html/index.html"
