@@ -86,6 +86,7 @@ def test_doctests_run(path, folder):
 
 
 def test_every_name_is_there_and_says_what_it_is(path, folder):
+    check_equal(ts.__all__, [*ts._MODULES, *ts._NAMES], "names")
     for name in ts.__all__:
         assert getattr(ts, name) is not None and name in dir(ts), name
         assert name.isupper() or getattr(ts, name).__doc__, f"{name} has no docstring"

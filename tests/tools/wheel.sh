@@ -61,6 +61,9 @@ PY
 echo "== its type hints"
 pure-venv/bin/pip install -q mypy types-PyYAML
 pure-venv/bin/mypy --ignore-missing-imports --cache-dir mypy -p toysweep
+# As a user's type checker sees it.
+printf 'import toysweep as ts\naxis = ts.figures.heatmap(ts.run(ts.sweep(task="tree"), "a.h5"), "exact_loss")\naxis.set_title("")\n' >typed.py
+pure-venv/bin/mypy --strict --ignore-missing-imports --cache-dir mypy typed.py
 
 echo "== with the program"
 TOYSWEEP_REQUIRE_PROGRAM=1 make_wheel whole --config-settings=cmake.define.TOYSWEEP_CUDA=OFF

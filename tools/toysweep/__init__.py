@@ -42,7 +42,11 @@ _NAMES = {
 }
 _OTHERS = dict.fromkeys(("dimensions", "distinct", "file_names", "links", "open_file", "text"), "results")  # of tools
 
-__all__ = [*_MODULES, *_NAMES]
+__all__ = [  # _MODULES and _NAMES, as type checkers read it
+    "figures", "groups", "networks", "program", "transformer_lens",
+    "Results", "ResultsError", "DONE", "FAILED", "PENDING", "load", "instances", "open", "sweep", "Sweep", "to_dataframe",
+    "run", "plan", "status", "ProgramError", "SweepError", "to_wandb", "to_mlflow", "to_tensorboard",
+    "to_pytorch", "to_safetensors", "to_transformer_lens"]
 
 
 def __getattr__(name: str) -> Any:
