@@ -91,11 +91,11 @@ def norms_over_time(view, prefix):
     most = max(np.nanmax(values) for values in maps)
     for axis, sample, values, (steps, _) in zip(flat, samples, maps, curves):
         steps = np.append(steps, 2 * steps[-1] - steps[-2] if len(steps) > 1 else 1)
+        axis.grid(False)
         image = axis.pcolormesh(steps, np.arange(0.5, values.shape[1] + 1), values.T, cmap="viridis", shading="flat",
                                 vmin=0, vmax=most)
         step_scale(axis, [sample.steps()])
         axis.yaxis.get_major_locator().set_params(integer=True)
-        axis.grid(False)
     for axis in axes[:, 0]:
         axis.set_ylabel("frequency")
     label_steps(axes, len(samples))
