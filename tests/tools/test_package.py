@@ -262,6 +262,9 @@ def test_tables_are_gaps_own(path, folder):
                         ("[[1,2],[2,3]]", "they count the 2 elements"), ("(1,2,1)", "twice"),
                         ("Group([(1,2),(1,2,3,4,5,6,7)])", "more than 1024")):
         assert said in refusal(ValueError, lambda words=words: groups.from_gap(words)), words
+    for none in ([[0, 1], [1]], "x", [], [[0.5]]):
+        assert "n rows of n whole numbers are wanted" in refusal(ValueError, lambda none=none: groups.Table(none))
+    check_equal(len(groups.from_function([[0], [1]], lambda a, b: [(a[0] + b[0]) % 2])), 2, "elements that are lists")
 
 
 def test_groups_of_sympy(path, folder):

@@ -23,8 +23,11 @@ class Table:
     """Entry (a, b) of `table` (n, n) is the number of a b among the `elements`."""
 
     def __init__(self, table: Any, elements: Sequence[Any] | None = None):
-        self.table = np.asarray(table)
-        n = len(self.table)
+        try:
+            self.table = np.asarray(table)
+        except ValueError:
+            raise ValueError("rows of different lengths: n rows of n whole numbers are wanted") from None
+        n = len(self.table) if self.table.ndim else 0
         if self.table.shape != (n, n) or not n or self.table.dtype.kind not in "iu":
             raise ValueError(f"a table of shape {self.table.shape}, of {self.table.dtype}: n rows of n whole numbers are "
                              "wanted")
