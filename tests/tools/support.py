@@ -160,4 +160,4 @@ def main(tests):
     if not set(wanted) <= set(named):
         sys.exit(f"no such test: {' '.join(set(wanted) - set(named))}")
     results = [run_test(name, named[name], files) for name in wanted or named]
-    sys.exit(not all(results))
+    sys.exit(0 if all(results) else 1)

@@ -86,6 +86,7 @@ def test_doctests_run(path, folder):
 
 
 def test_every_name_is_there_and_says_what_it_is(path, folder):
+    check_equal(ts.__all__, [*ts._MODULES, *ts._NAMES], "names")
     for name in ts.__all__:
         assert getattr(ts, name) is not None and name in dir(ts), name
         assert name.isupper() or getattr(ts, name).__doc__, f"{name} has no docstring"
@@ -197,6 +198,32 @@ def test_progress_is_told_apart_from_messages(path, folder):
         check_equal(Bar(False).follow(stream), "a warning\nfailed: b", "messages")
 
 
+def test_what_is_no_sweep_nor_file_is_refused_with_what_is_wanted(path, folder):
+    for call in (lambda: ts.load(3), lambda: ts.Results(None), lambda: ts.status(TREE), lambda: ts.to_dataframe(TREE)):
+        assert "a results file is wanted" in refusal(TypeError, call)
+    assert "A sweep file goes to" in refusal(TypeError, lambda: ts.sweep("tree.yaml"))
+    with ts.Results(path) as results:
+        assert "there is no instance" in refusal(ts.ResultsError, lambda: results.resolved(results.count))
+        assert "exact_loss" in refusal(ts.ResultsError, lambda: results.best("exactloss"))
+        for data in (ts.load(results, curves=False), ts.instances(results)):
+            assert "exact_loss" in data
+    need_program()
+    assert "a sweep is wanted" in refusal(TypeError, lambda: ts.run(3))
+    assert "a mapping of keys is wanted" in refusal(TypeError, lambda: ts.plan(TREE, set="steps=3"))
+    for ranks in (0, "two"):
+        assert "a number of processes is wanted" in refusal(ValueError, lambda ranks=ranks: ts.run(TREE, ranks=ranks))
+
+
+def test_warnings_name_the_line_that_asked(path, folder):
+    need_program()
+    with within(folder), ts.run({**TREE, "depth": [1, 2]}, "a.h5", progress=False) as results, \
+            warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        results.load()
+        ts.load("a.h5")
+    check_equal({warning.filename for warning in caught if "left out" in str(warning.message)}, {__file__}, "files")
+
+
 # --- Groups --------------------------------------------------------------------------------------------------------
 
 Q8 = """[ [ 1, 2, 3, 4, 5, 6, 7, 8 ], [ 2, 4, 5, 6, 7, 1, 8, 3 ],
@@ -274,6 +301,8 @@ def test_figures_are_functions_of_results(path, folder):
         assert "nothing for the figure loss_curves" in refusal(ts.ResultsError, lambda: ts.figures.loss_curves(results))
         assert "there is no figure 'x'" in refusal(ValueError, lambda: ts.figures.draw("x", results))
         refusal(TypeError, lambda: ts.figures.loss_heatmap(data.exact_loss))
+        assert "no option 'instanc'; there are view, axis" in refusal(TypeError, lambda: ts.figures.loss_heatmap(path, instanc=0))
+        assert "one of auto, linear, log" in refusal(ValueError, lambda: ts.figures.training_curves(path, axis="cubic"))
     plt.close("all")
 
 
@@ -298,6 +327,8 @@ def test_heatmaps_are_of_arrays_or_files(path, folder):
     assert np.allclose(np.sort(whole.images[0].get_array().filled(np.nan).ravel()), np.sort(best.ravel()), equal_nan=True)
     assert "did you mean exact_loss" in refusal(ValueError, lambda: ts.figures.heatmap(path, "exactloss"))
     assert "there are depth, hidden" in refusal(ValueError, lambda: ts.figures.heatmap(data.exact_loss, x="width"))
+    assert "one of median, min" in refusal(ValueError, lambda: ts.figures.heatmap(data.exact_loss, reduce="mode"))
+    refusal(TypeError, lambda: ts.figures.heatmap(np.zeros((2, 2))))
     plt.close("all")
 
 

@@ -8,8 +8,8 @@
     ts.figures.training_curves(results)             # each figure of toysweep-plot is a function
     results.weights(17)                             # {"W": ..., "b": ...} of instance 17; step=100: at that checkpoint
 
-Needs h5py and numpy; what needs more, or lacks them, says so when it is asked for. Only run, plan, status and the check of sweep need the
-program: see toysweep.program.
+Needs h5py and numpy; what needs more, or lacks them, says so when it is asked for. Only run, plan, status and the check of
+sweep need the program: see toysweep.program.
 """
 
 from __future__ import annotations
@@ -42,7 +42,11 @@ _NAMES = {
 }
 _OTHERS = dict.fromkeys(("dimensions", "distinct", "file_names", "links", "open_file", "text"), "results")  # of tools
 
-__all__ = [*_MODULES, *_NAMES]
+__all__ = [  # _MODULES and _NAMES, as type checkers read it
+    "figures", "groups", "networks", "program", "transformer_lens",
+    "Results", "ResultsError", "DONE", "FAILED", "PENDING", "load", "instances", "open", "sweep", "Sweep", "to_dataframe",
+    "run", "plan", "status", "ProgramError", "SweepError", "to_wandb", "to_mlflow", "to_tensorboard",
+    "to_pytorch", "to_safetensors", "to_transformer_lens"]
 
 
 def __getattr__(name: str) -> Any:

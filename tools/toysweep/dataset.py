@@ -7,7 +7,8 @@ import warnings
 from typing import TYPE_CHECKING
 
 from toysweep import results as files
-from toysweep.results import (FAILED, PENDING, Path, Results, ResultsError, _need, dimensions, distinct, links, text)
+from toysweep.results import (FAILED, PENDING, Path, Results, ResultsError, _need, dimensions, distinct, level_of_caller, links,
+                              path_of, text)
 
 import h5py  # after these, which say what is missing
 import numpy as np
@@ -16,18 +17,18 @@ if TYPE_CHECKING:
     import xarray
 
 
-def instances(path: Path) -> "xarray.Dataset":
+def instances(path: Path | Results) -> "xarray.Dataset":
     """xarray Dataset with one row per instance: every parameter that varies and every final measure."""
     _need("xarray")
     import xarray as xr
 
-    with Results(path) as results:
+    with Results(path_of(path)) as results:
         columns = {name: ("instance", values) for name, values in results.table.items()}
         data = xr.Dataset(columns, coords={"instance": np.arange(results.count)}, attrs=_attributes(results))
         return data.set_coords([name for name in results.parameters + results.derived + ["seed"] if name in data])
 
 
-def load(path: Path, curves: bool = True, weights: bool = False) -> "xarray.Dataset":
+def load(path: Path | Results, curves: bool = True, weights: bool = False) -> "xarray.Dataset":
     """xarray Dataset on the sweep's own axes: every column of the file, one value for each point.
 
     Points that the sweep leaves out, or that are not done yet, are NaN (-1 in columns of integers, empty in texts).
@@ -39,6 +40,7 @@ def load(path: Path, curves: bool = True, weights: bool = False) -> "xarray.Data
     _need("xarray")
     import xarray as xr
 
+    path = path_of(path)
     with Results(path) as results:
         values = {name: distinct(results.table[name]) for name in results.varying}
         codes = {name: _positions(results.table[name], values[name]) for name in results.varying}
@@ -74,12 +76,12 @@ def _warn(results, left_out, weights):
     if failed or pending:
         warnings.warn(f"{results.path}: of {results.count} instances {failed} failed and {pending} are not done; their "
                       "measures are NaN, which min, mean and median pass over (skipna=False does not). `status` says "
-                      "which", stacklevel=3)
+                      "which", stacklevel=level_of_caller())
     if left_out:
         warnings.warn(f"{results.path}: left out, since shapes or labels are not the same in all cases: "
-                      f"{', '.join(left_out)}. They are in Results(path).cases", stacklevel=3)
+                      f"{', '.join(left_out)}. They are in Results(path).cases", stacklevel=level_of_caller())
     if weights and not any("weights" in group for group, _ in results.cases.values()):
-        warnings.warn(f"{results.path}: the sweep keeps no weights (save: none)", stacklevel=3)
+        warnings.warn(f"{results.path}: the sweep keeps no weights (save: none)", stacklevel=level_of_caller())
 
 
 def _axes(results, values, codes):

@@ -55,7 +55,8 @@ class Table:
 
 
 def from_function(elements: Iterable[Any], times: Callable[[Any, Any], Any]) -> Table:
-    """Of elements that can be told apart with ==, or are numpy's arrays, and the product of two of them.
+    """Of elements that can be told apart with == (texts, numbers, tuples, lists, numpy's arrays), and the product of two of
+    them.
 
     >>> from_function([1, -1, 1j, -1j], lambda a, b: a * b)
     <table of 4 elements, a group>
@@ -155,4 +156,6 @@ def _permutation(cycles: str, points: int) -> tuple[int, ...]:
 
 
 def _key(element: Any) -> Hashable:
-    return (element.shape, *element.reshape(-1).tolist()) if isinstance(element, np.ndarray) else element
+    if isinstance(element, np.ndarray):
+        return (element.shape, *element.reshape(-1).tolist())
+    return tuple(map(_key, element)) if isinstance(element, (list, tuple)) else element

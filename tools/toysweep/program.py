@@ -7,6 +7,7 @@ or was installed with it, or is on the PATH.
 from __future__ import annotations
 
 import json
+import numbers
 import os
 import re
 import shutil
@@ -19,7 +20,7 @@ import warnings
 from typing import Any, Mapping, Sequence, Union
 
 from toysweep.progress import Bar
-from toysweep.results import Results
+from toysweep.results import Results, path_of
 from toysweep.sweeps import Sweep
 
 BAD_INPUT, SOME_FAILED, STOPPED = 2, 3, 75  # exit codes
@@ -54,9 +55,9 @@ def find(program: Path | None = None) -> str:
     for candidate in _places():
         if os.path.isfile(candidate) and os.access(candidate, os.X_OK):
             return candidate
-    raise ProgramError("there is no program toysweep here: this package was installed without it, as where a C compiler, "
-                       "MPI, HDF5, ... are missing (docs/howto/python.md). Set TOYSWEEP to where it is, or put it on the "
-                       "PATH")
+    raise ProgramError("there is no program toysweep here: neither built in a clone, nor installed with this package (which "
+                       "takes a C compiler, MPI, HDF5, ...: docs/howto/python.md), nor on the PATH. Set TOYSWEEP to where it "
+                       "is, or put it on the PATH")
 
 
 def _places() -> list[str]:
@@ -99,8 +100,7 @@ def plan(sweep: Path | Mapping[str, Any], *, ranks: int = 1, threads: int | None
 
 def status(results: Path | Results, *, program: Path | None = None) -> dict[str, Any]:
     """What `toysweep status` says of a results file: "done", "failed", "pending", "running", "points", ..."""
-    path = results.path if isinstance(results, Results) else os.fspath(results)
-    return json.loads(_ask([find(program), "status", path, "--json"]))
+    return json.loads(_ask([find(program), "status", path_of(results), "--json"]))
 
 
 def run(sweep: Path | Mapping[str, Any], output: Path | None = None, *, set: Mapping[str, Any] | None = None,
@@ -149,6 +149,9 @@ class _Written:
     it, and removed afterwards."""
 
     def __init__(self, sweep: Path | Mapping[str, Any], output: Path | None = None):
+        if not isinstance(sweep, (str, os.PathLike, Mapping)):
+            raise TypeError(f"a sweep is wanted: its keys, as toysweep.sweep() gives them, or the path of a sweep file; this "
+                            f"is a {type(sweep).__name__}")
         self.sweep, self.keys = sweep, isinstance(sweep, Mapping)
         stem = os.path.splitext(os.path.basename(os.fspath(output)))[0] if output else "sweep"
         self.title = str(sweep.get("name", stem)) if isinstance(sweep, Mapping) else ""
@@ -177,18 +180,22 @@ class _Written:
 
 def _options(named: Mapping[str, Any], keys: Mapping[str, Any] | None) -> list[str]:
     words = [word for name, value in named.items() if value is not None for word in (f"--{name}", str(value))]
+    if keys is not None and not isinstance(keys, Mapping):
+        raise TypeError(f'set={keys!r}: a mapping of keys is wanted, such as {{"steps": 100}}')
     for key, value in (keys or {}).items():
         words += ["--set", f"{key}={Sweep.text(value)}"]
     return words
 
 
 def _time(time: float | str | None) -> str | None:
-    return time if time is None or isinstance(time, str) else f"{time:.6f}s"
+    return f"{time:.6f}s" if isinstance(time, numbers.Real) else time if time is None else str(time)
 
 
 def _launcher(program: str, ranks: int | None) -> list[str]:
     if ranks is None:
         return []
+    if not isinstance(ranks, numbers.Integral) or ranks < 1:
+        raise ValueError(f"ranks={ranks!r}: a number of processes is wanted, from 1; without it one process uses all cores")
     own = os.path.join(os.path.dirname(program), "toysweep-mpirun")
     launcher = own if os.access(own, os.X_OK) else shutil.which("toysweep-mpirun") or shutil.which("mpirun")
     if launcher is None:

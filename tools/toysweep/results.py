@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
 import importlib.util
 import json
@@ -11,13 +12,17 @@ import sys
 from typing import TYPE_CHECKING, Any, Union
 
 
+BY_SETUP = {"numpy", "h5py", "xarray", "h5netcdf", "pandas"}  # what tools/setup.sh installs of what is asked for below
+
+
 def _need(*modules):
     """As tools/needs.py, but without starting another Python: that is for who imports this to choose."""
     missing = [name for name in modules if importlib.util.find_spec(name) is None]
     if missing:
+        setup = "run tools/setup.sh of a clone, or " if set(missing) <= BY_SETUP else ""
         raise ModuleNotFoundError(
-            f"toysweep needs {' and '.join(missing)}, which {sys.executable} lacks: run tools/setup.sh, or install "
-            f"with {sys.executable} -m pip install {' '.join(missing)}", name=missing[0])
+            f"toysweep needs {' and '.join(missing)}, which {sys.executable} lacks: {setup}install with "
+            f"{sys.executable} -m pip install {' '.join(missing)}", name=missing[0])
 
 
 _need("h5py", "numpy")
@@ -35,6 +40,22 @@ PENDING, DONE, FAILED = 0, 1, 2
 
 class ResultsError(Exception):
     """Says in one line why a file cannot be used."""
+
+
+def path_of(results: Any) -> str:
+    """Of what a function takes as a results file: its path, or toysweep.Results."""
+    found = results.path if isinstance(results, Results) else results
+    if not isinstance(found, (str, os.PathLike)):
+        raise TypeError(f"a results file is wanted, as its path or toysweep.Results; this is a {type(found).__name__}")
+    return os.fspath(found)
+
+
+def level_of_caller() -> int:
+    """stacklevel of a warning, given where this is called, that names the line which called this package."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "toysweep":
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def text(value):
@@ -168,7 +189,7 @@ class Results:
     where weights to begin with (`init_from`) came from, a dict each."""
 
     def __init__(self, path: Path):
-        self.path = str(path)
+        self.path = path_of(path)
         try:
             self.file = open_file(self.path)
         except OSError as fault:
@@ -253,6 +274,8 @@ class Results:
 
     def resolved(self, instance: int) -> dict[str, Any]:
         """All parameters of an instance, defaults included."""
+        if not 0 <= instance < self.count:
+            raise ResultsError(f"{self.path}: there is no instance {instance}; it has {self.count}, from 0")
         return json.loads(text(self._resolved[instance]))
 
     @functools.cached_property
@@ -267,7 +290,7 @@ class Results:
     def case_of(self, instance: int) -> tuple[Group, int]:
         """(group, row) of an instance."""
         if instance not in self._places:
-            raise ResultsError(f"{self.path}: there is no instance {instance}")
+            raise ResultsError(f"{self.path}: there is no instance {instance}; it has {self.count}, from 0")
         return self._places[instance]
 
     @functools.cached_property
@@ -305,7 +328,8 @@ class Results:
         values = np.full(self.count, np.nan)
         for name in names:
             if quantity and name not in self.table:
-                raise ResultsError(f"{self.path}: has no column {name}")
+                near = difflib.get_close_matches(name, self.table, 3) or list(self.table)
+                raise ResultsError(f"{self.path}: has no column {name}; there are {', '.join(near)}")
             found = np.asarray(self.table.get(name, values), dtype=float)
             values = np.where(np.isnan(values), found, values)
         values = np.where(self.table["status"] == DONE, values, np.nan)

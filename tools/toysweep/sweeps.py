@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Sweep(dict):
-    """A sweep's keys. `yaml` is its text, which save() writes to a file; run(), plan() and status() take it as it is."""
+    """A sweep's keys. `yaml` is its text, which save() writes to a file; run() and plan() take it as it is."""
 
     @property
     def yaml(self) -> str:
@@ -73,6 +73,9 @@ def sweep(keys: Mapping[str, Any] | None = None, /, *, check: bool = True, progr
         ...
     toysweep.program.SweepError: sweep: key 'hiden': unknown; did you mean 'hidden'?
     """
+    if keys is not None and not isinstance(keys, Mapping):
+        raise TypeError(f"keys are wanted, as a mapping or as arguments (task=\"tree\", ...); this is a {type(keys).__name__}. "
+                        "A sweep file goes to toysweep.run() and plan() by its path")
     made = Sweep({**(keys or {}), **more})
     if check:
         from toysweep import program as of

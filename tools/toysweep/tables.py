@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 
 from toysweep.dataset import instances
-from toysweep.results import Results, _need, dimensions, links, text
+from toysweep.results import Results, _need, dimensions, links, path_of, text
 
 if TYPE_CHECKING:
     import pandas
@@ -23,7 +23,7 @@ def to_dataframe(results: Source, curves: bool = False) -> "pandas.DataFrame":
     _need("pandas", "xarray")
     import pandas
 
-    path = results.path if isinstance(results, Results) else os.fspath(results)
+    path = path_of(results)
     table = instances(path).to_dataframe()
     if not curves:
         return table

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import h5py
 
-from toysweep.results import _need, check_data, open_file
+from toysweep.results import Results, ResultsError, _need, check_data, open_file, path_of
 
 if TYPE_CHECKING:
     import xarray
 
 
-def open(path: str | os.PathLike[str]) -> "xarray.DataTree":
+def open(path: str | os.PathLike[str] | Results) -> "xarray.DataTree":
     """xarray DataTree with the file's columns at its root and, under `cases`, a branch for each case with its curves, and
     `weights` below it. Values are read when they are asked for; dask is not needed. Close it, or use it in a `with`.
 
@@ -26,9 +26,12 @@ def open(path: str | os.PathLike[str]) -> "xarray.DataTree":
     if not hasattr(xarray, "open_datatree"):
         raise ImportError("toysweep.open() needs xarray 2024.10 or later: pip install -U xarray; load() and Results do "
                           "without")
-    path = os.fspath(path)
-    with open_file(path) as file:  # which xarray would follow to other files
-        _check(file.id)
+    path = path_of(path)
+    try:
+        with open_file(path) as file:  # which xarray would follow to other files
+            _check(file.id)
+    except OSError as fault:
+        raise ResultsError(f"{path}: not a results file of toysweep (not HDF5, or broken: {fault})") from fault
     return xarray.open_datatree(path, engine="h5netcdf")
 
 

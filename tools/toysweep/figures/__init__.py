@@ -8,13 +8,19 @@ They are those of toysweep-plot, by the same names and with its options as keywo
 the path of a results file, toysweep.Results, or what toysweep.load() gives. The axes' figure has a `caption`.
 """
 
+from __future__ import annotations
+
 import importlib
 import importlib.util
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toysweep.figures.notebook import draw as draw, heatmap as heatmap, names as names
 
 _OWN = ("draw", "heatmap", "names")
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> Any:
     if name.startswith("_") or importlib.util.find_spec(f"{__name__}.{name}"):
         raise AttributeError(name)  # a module of this package: the import goes on to find it
     notebook = importlib.import_module("toysweep.figures.notebook")
@@ -26,5 +32,5 @@ def __getattr__(name):
     return found
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted([*_OWN, *importlib.import_module("toysweep.figures.notebook").functions()])

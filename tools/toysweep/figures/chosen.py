@@ -9,6 +9,7 @@ import warnings
 from dataclasses import dataclass
 
 import toysweep
+from toysweep.results import level_of_caller
 
 AXES = ("auto", "linear", "log")
 
@@ -50,7 +51,7 @@ def complain(words):
     if chosen.command:
         print(f"{chosen.command}: {words}", file=sys.stderr)
     else:
-        warnings.warn(words, stacklevel=2)
+        warnings.warn(words, stacklevel=level_of_caller())
 
 
 def check(results):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import functools
+import inspect
 import os
 import warnings
 from dataclasses import replace
@@ -18,11 +19,14 @@ from matplotlib.colors import LogNorm
 
 import toysweep
 from toysweep.figures import phases, published as published_runs
-from toysweep.figures.chosen import check, chosen
+from toysweep.figures.chosen import AXES, check, chosen
 from toysweep.figures.families import KINDS, about, figures_and_terms, figures_of, views_of
 from toysweep.figures.page import STYLE, lay_out, name_basis
+from toysweep.figures.symmetry import ORDERS
 from toysweep.figures.view import label, number, short
+from toysweep.results import level_of_caller
 
+REDUCTIONS = "median", "min", "max", "mean", "std", "sum"
 Panels = Union[Axes, np.ndarray]  # one, or all in the order in which they are read
 
 
@@ -81,6 +85,9 @@ def draw(name: str, data: Any, *, view: int | str | None = None, **options: Any)
     make = makers().get(name.replace("-", "_"))
     if make is None:
         raise ValueError(f"there is no figure '{name}'{nearest(name)}")
+    for option in options:
+        if option not in OPTIONS:
+            raise TypeError(f"{name} has no option '{option}'; there are view, {', '.join(OPTIONS)}")
     with _results(data) as results, _asked(results, **options) as wanted:
         found = [(part, terms) for kind in KINDS for part in views_of(results, kind, wanted.loss)
                  for one, terms in figures_and_terms(kind, part) if one is make]
@@ -100,7 +107,7 @@ def draw(name: str, data: Any, *, view: int | str | None = None, **options: Any)
     if len(found) > 1 and view is None:
         others = ", ".join(repr(other.title) for other, _ in found if other is not part and other.title)
         warnings.warn(f"{results.path}: drawn in {len(found)} parts, of which this is {part.title or 'the whole'!r}; view= "
-                      f"shows the others: {others}", stacklevel=3)
+                      f"shows the others: {others}", stacklevel=level_of_caller())
     figure.picture.caption = figure.caption
     return _panels(figure.picture)
 
@@ -111,9 +118,11 @@ def heatmap(data: Any, quantity: str | None = None, *, x: str | None = None, y: 
 
     data: an array of what toysweep.load() gives, or all of it (or a results file) and the quantity: a name of it. x and
     y: the keys, by default the last two that have several values; over all others the values are reduced ("median",
-    "min", "max", "mean"). log: colours on a logarithmic scale; by default where values span three decades.
+    "min", "max", "mean", "std", "sum"). log: colours on a logarithmic scale; by default where values span three decades.
     """
     values = _array(data, quantity)
+    if reduce not in REDUCTIONS:
+        raise ValueError(f"reduce={reduce!r}: it is one of {', '.join(REDUCTIONS)}")
     keys = [str(key) for key in values.dims]
     for name in (x, y):
         if name is not None and name not in keys:
@@ -148,7 +157,10 @@ def heatmap(data: Any, quantity: str | None = None, *, x: str | None = None, y: 
 
 def _array(data: Any, quantity: str | None) -> Any:
     if isinstance(data, (str, os.PathLike, toysweep.Results)):
-        data = toysweep.load(data.path if isinstance(data, toysweep.Results) else data, curves=False)
+        data = toysweep.load(data, curves=False)
+    if not hasattr(data, "dims"):
+        raise TypeError("a heatmap is drawn of an array of what toysweep.load() gives, or of a results file and a quantity; "
+                        f"this is a {type(data).__name__}")
     if quantity is None:
         if hasattr(data, "data_vars"):
             raise ValueError(f"which of {', '.join(list(map(str, data.data_vars))[:20])}, ... ? Give it as the second "
@@ -198,6 +210,9 @@ def _asked(results: toysweep.Results, *, axis: str = "auto", order: str = "auto"
            memorised: float | None = None, cleanup: float | None = None, grokked: float | None = None
            ) -> Iterator[SimpleNamespace]:
     """Enters what was asked for while a figure is drawn."""
+    for option, value, known in (("axis", axis, AXES), ("order", order, ORDERS)):
+        if value not in known:
+            raise ValueError(f"{option}={value!r}: it is one of {', '.join(known)}")
     before, ends = replace(chosen), replace(phases.THRESHOLDS)
     irreps = (*_several(irrep), *(f"freq_{k}" for k in _several(frequency)))
     new = replace(chosen, axis=axis, order=order, instances=_several(instance), neurons=_several(neuron), irreps=irreps,
@@ -214,6 +229,9 @@ def _asked(results: toysweep.Results, *, axis: str = "auto", order: str = "auto"
     finally:
         vars(chosen).update(vars(before))
         vars(phases.THRESHOLDS).update(vars(ends))
+
+
+OPTIONS = tuple(inspect.signature(_asked).parameters)[1:]
 
 
 def _panels(picture: Any) -> Panels:

@@ -44,6 +44,7 @@ class Toysweep(CMakePackage, CudaPackage):
         depends_on("py-numpy", type="run")
         depends_on("py-h5py", type="run")
         depends_on("py-matplotlib@3.5:", type="run")
+        depends_on("py-pandas", type="run")
         depends_on("py-xarray", type="run")
         depends_on("py-h5netcdf", type="run")
         depends_on("py-pyyaml", type="run")
