@@ -39,7 +39,7 @@ static void times(const float *a, int a_stride, const float *b, int stride, floa
         .c = c,
         .c_stride = (size_t)stride,
         .rows = rows,
-        .vectors = stride / LANES,
+        .width = stride,
         .depth = depth,
         .into = into,
     });

@@ -64,8 +64,8 @@ static float dot(const float *x, const float *y, int stride) {
 
 // --- Products ---
 
-// C (rows, columns of B) = A B; `a` is read number by number.
-static void enter_product(float *c, int c_stride, int rows, const float *a, int row_step, int depth_step,
+// C (rows, width) = A B; `a` is read number by number.
+static void enter_product(float *c, int c_stride, int rows, int width, const float *a, int row_step, int depth_step,
                           const float *b, int b_stride, int depth, product_into into) {
     product p = {
         .a = a,
@@ -76,7 +76,7 @@ static void enter_product(float *c, int c_stride, int rows, const float *a, int 
         .c = c,
         .c_stride = (size_t)c_stride,
         .rows = rows,
-        .vectors = c_stride / LANES,
+        .width = width,
         .depth = depth,
         .into = into,
     };
@@ -89,8 +89,8 @@ static void make_product(const ts_row_operation *op, int rows) {
     int by_stride = op->transposed ? op->matrix_stride : m->stride;
     int depth = op->transposed ? m->width : op->matrix_rows, block = op->depth_block > 0 ? op->depth_block : depth;
     for (int k = 0; k < depth; k += block)
-        enter_product(op->out, op->stride, rows, x->value + k, x->stride, 1, by + (size_t)k * (size_t)by_stride,
-                      by_stride, depth - k < block ? depth - k : block,
+        enter_product(op->out, op->stride, rows, op->width, x->value + k, x->stride, 1,
+                      by + (size_t)k * (size_t)by_stride, by_stride, depth - k < block ? depth - k : block,
                       k > 0      ? PRODUCT_ADD
                       : op->adds ? PRODUCT_CONTINUE
                                  : PRODUCT_SET);
@@ -101,16 +101,16 @@ static void make_product_back(const ts_row_operation *op, int rows) {
     const ts_rows *x = &op->in[0], *m = &op->in[1];
     const float *by = op->transposed ? m->value : op->matrix_transposed;
     if (op->turned)
-        enter_product(op->turned, op->matrix_stride, op->width, op->dout, 1, op->stride, x->value, x->stride, rows,
-                      PRODUCT_CONTINUE);
+        enter_product(op->turned, op->matrix_stride, op->width, op->matrix_rows, op->dout, 1, op->stride, x->value,
+                      x->stride, rows, PRODUCT_CONTINUE);
     else if (m->gradient && op->transposed)
-        enter_product(m->gradient, m->stride, op->matrix_rows, op->dout, 1, op->stride, x->value, x->stride, rows,
-                      m->set ? PRODUCT_SET : PRODUCT_CONTINUE);
+        enter_product(m->gradient, m->stride, op->matrix_rows, m->width, op->dout, 1, op->stride, x->value, x->stride,
+                      rows, m->set ? PRODUCT_SET : PRODUCT_CONTINUE);
     else if (m->gradient)
-        enter_product(m->gradient, m->stride, op->matrix_rows, x->value, 1, x->stride, op->dout, op->stride, rows,
-                      m->set ? PRODUCT_SET : PRODUCT_CONTINUE);
+        enter_product(m->gradient, m->stride, op->matrix_rows, m->width, x->value, 1, x->stride, op->dout, op->stride,
+                      rows, m->set ? PRODUCT_SET : PRODUCT_CONTINUE);
     if (x->gradient) // maybe in the place of x
-        enter_product(x->gradient, x->stride, rows, op->dout, op->stride, 1, by,
+        enter_product(x->gradient, x->stride, rows, x->width, op->dout, op->stride, 1, by,
                       op->transposed ? m->stride : op->matrix_stride, op->width, x->set ? PRODUCT_SET : PRODUCT_ADD);
 }
 

@@ -27,7 +27,7 @@ static factor transposed(const float *at, int stride) {
     return (factor){at, 1, (size_t)stride};
 }
 
-// C (rows, columns) = A B or C += A B; columns: a multiple of 16.
+// C (rows, columns) = A B or C += A B; pads of columns are zeros.
 static void enter_product(float *c, int c_stride, int rows, int columns, factor a, const float *b, int b_stride,
                           int depth, product_into into) {
     product p = {
@@ -39,7 +39,7 @@ static void enter_product(float *c, int c_stride, int rows, int columns, factor 
         .c = c,
         .c_stride = (size_t)c_stride,
         .rows = rows,
-        .vectors = columns / LANES,
+        .width = columns,
         .depth = depth,
         .into = into,
     };
@@ -273,21 +273,20 @@ static bool train_tile(const ts_transformer_work *w, int first, int count, float
     int logits_stride = w->direct ? w->width : w->out_stride, neurons = w->neurons_stride;
     bool finite = true;
     load_tile(w, first, count);
-    add_product(rest, w->width, count, w->read_stride, plain(w->h, neurons), w->read, w->read_stride, w->neurons);
+    int read = w->direct ? w->n_out : w->model;
+    add_product(rest, w->width, count, read, plain(w->h, neurons), w->read, w->read_stride, w->neurons);
     if (!w->direct)
-        set_product(logits, logits_stride, count, w->out_stride, plain(rest, w->width), w->w_u, w->out_stride,
-                    w->model);
+        set_product(logits, logits_stride, count, w->n_out, plain(rest, w->width), w->w_u, w->out_stride, w->model);
     for (int t = 0; t < count; t++)
         finite = cross_entropy(logits + (size_t)t * (size_t)logits_stride, w->out_stride / LANES, w->valid,
                                w->label[first + t], share) &&
                  finite;
     if (!w->direct) {
-        add_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(rest, w->width), logits, logits_stride,
+        add_product(w->dw_u, w->out_stride, w->model, w->n_out, transposed(rest, w->width), logits, logits_stride,
                     count);
         set_product(rest, w->width, count, w->model_stride, plain(logits, logits_stride), w->w_u_transposed,
                     w->model_stride, w->n_out);
     }
-    int read = w->direct ? w->n_out : w->model;
     set_product(w->mixed, w->width, count, neurons, plain(rest, w->width), w->read_transposed, neurons, read);
     add_product(w->dread_transposed, neurons, read, neurons, transposed(rest, w->width), w->h, neurons, count);
     scatter_tile(w, first, count);
