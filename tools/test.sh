@@ -124,7 +124,7 @@ if [[ $mode == quick ]]; then
     exit
 fi
 
-build_and_test release -LE nightly -j "$((jobs + 2))" # the longest of them mostly wait
+build_and_test release -LE nightly -j "$((jobs + 1))" # the longest of them, Slurm's, mostly waits
 gate "format" check_format || true
 gate "scripts" check_scripts || true
 gate "documentation's site" tools/site.sh --quick || true

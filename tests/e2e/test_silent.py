@@ -172,6 +172,7 @@ class Stopped(Silent):
     def test_a_stopped_rank_0_is_left_by_the_others_who_save(self):
         self.write("endless.yaml", ENDLESS)
         process, ranks = self.start_run("endless.yaml", "long.h5")
+        self.calm("long.h5")
         self.silence([ranks[0]])
         self.end(process, 75, "rank 0 has been silent", "rank 1 has heard nothing", "rank 2 has heard nothing", "saves")
         begun = {unit["rank"]: unit for unit in reversed(self.events("long.h5", "assign"))}  # the first of each
