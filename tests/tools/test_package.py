@@ -115,7 +115,9 @@ def test_values_of_python_and_numpy_are_written_as_the_program_reads_them(path, 
             with ts.run(sweep, f"{count}.h5", set={"instances": instances}, progress=False) as results:
                 check_equal((results.count, results.resolved(0)["lr"]), (count, 1e-5), "instances, lr")
                 check_equal(sorted(set(results.table["hidden"].tolist())), [2, 3], "hidden, where")
-    assert "a sweep's values are" in refusal(TypeError, lambda: ts.sweep(TREE, lr=object()))
+        before = sorted(os.listdir("."))
+        assert "a sweep's values are" in refusal(TypeError, lambda: ts.sweep(TREE, lr=object()))
+        check_equal(sorted(os.listdir(".")), before, "files")
 
 
 def test_a_sweep_is_checked_by_the_program(path, folder):

@@ -162,10 +162,11 @@ class _Written:
             self.name = os.fspath(self.sweep)
             return self
         keys = self.sweep if isinstance(self.sweep, Sweep) else Sweep(self.sweep)
+        words = Sweep({"name": self.title, **keys}).yaml  # which refuses what is no value, before there is a file
         place = os.getcwd() if os.access(os.getcwd(), os.W_OK) else None
         file, self.name = tempfile.mkstemp(".yaml", ".toysweep-", place)
         with os.fdopen(file, "w", encoding="utf-8") as out:
-            out.write(Sweep({"name": self.title, **keys}).yaml)
+            out.write(words)
         self.results = re.sub(r"[/\0]", "-", self.title) + ".h5"
         return self
 
