@@ -21,7 +21,6 @@ if sys.argv[3:4] == ["1"]:  # XLA has no number of threads to set but one
     os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 SCAN = 10  # steps of a call

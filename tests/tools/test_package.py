@@ -130,6 +130,8 @@ def test_a_sweep_is_checked_by_the_program(path, folder):
             {"task": "cayley", "cayley": "no.csv", "hidden": 3, "embed": 2}, progress=False))
         check_equal(os.listdir("."), [], "files")
     assert "no program that can be run" in refusal(ts.ProgramError, lambda: ts.sweep(TREE, program="/no/such"))
+    for ask in (ts.sweep, ts.plan, ts.run):
+        assert "/bin/true is another program" in refusal(ts.ProgramError, lambda ask=ask: ask(TREE, program="/bin/true"))
 
 
 def test_run_trains_continues_and_gives_results(path, folder):

@@ -214,6 +214,8 @@ def _ask(command: list[str], path: _Written | None = None) -> str:
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         raise _fault(done.returncode, path.own_words(done.stderr) if path else done.stderr)
+    if not done.stdout:  # it answers whatever it is asked
+        raise ProgramError(f"{command[0]} is another program: TOYSWEEP, or the argument `program`, is to name toysweep")
     return done.stdout
 
 
