@@ -12,6 +12,7 @@ import re
 import struct
 import subprocess
 import sys
+import time
 import warnings
 
 from support import POWERS, TOOLS, Skipped, check_equal, main, run_sweep
@@ -474,10 +475,23 @@ def records_of(path):
             at += 32768 - at % 32768
             continue
         _, length, kind = struct.unpack("<IHB", data[at:at + 7])
+        if at + 7 + length > len(data):  # it is being written
+            return
         record = (b"" if kind in (1, 2) else record) + data[at + 7:at + 7 + length]  # 1: whole; 2, 3, 4: first to last
         at += 7 + length
         if kind in (1, 4):
             yield Record.FromString(record)
+
+
+def whole_records_of(path):
+    """The same of a run that is over, once the process that writes the file has come to its end."""
+    end = time.monotonic() + 60
+    while True:
+        records = list(records_of(path))
+        if any(record.HasField("exit") for record in records):
+            return records
+        assert time.monotonic() < end, f"{path}: {len(records)} records, and none of the run's end"
+        time.sleep(0.1)
 
 
 def test_wandb_has_curves_and_finals(path, folder):
@@ -489,7 +503,7 @@ def test_wandb_has_curves_and_finals(path, folder):
         check_equal(ts.to_wandb(out, "powers", instances=[1], mode="offline", dir=folder), 1, "runs")
     logged, = [os.path.join(place, name) for place, _, names in os.walk(folder) for name in names if name.endswith(".wandb")]
     steps, summary = {}, {}
-    for record in records_of(logged):
+    for record in whole_records_of(logged):
         line = {item.key or item.nested_key[0]: item.value_json for item in record.history.item}
         if "test_loss" in line:
             steps[int(line["_step"])] = float(line["test_loss"])
