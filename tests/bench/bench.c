@@ -125,14 +125,13 @@ int main(int argc, char **argv) {
     double peaks[MAX_ROUNDS];
     for (int s = 0; s < N_SHAPES; s++) {
         open_shape(s, &shapes[s]);
-        // Of a step that takes seconds the best instructions are enough.
-        bool only_best = bench_operations(&shapes[s].of.params, shapes[s].of.data) > 1e10;
-        for (int k = 0; ts_cpu_kernel_names[k]; k++)
-            if (only_best ? strcmp(ts_cpu_kernel_names[k], ts_cpu_kernels()->name) == 0
-                          : ts_cpu_kernels_named(ts_cpu_kernel_names[k]) != NULL)
+        double operations = bench_operations(&shapes[s].of.params, shapes[s].of.data);
+        for (int k = 0; ts_cpu_kernel_names[k]; k++) {
+            const ts_kernels *kernels = ts_cpu_kernels_named(ts_cpu_kernel_names[k]);
+            if (kernels && (operations < 1e10 || kernels == ts_cpu_kernels())) // a step takes seconds: the best alone
                 n += open_engines(&shapes[s], "cpu", ts_cpu_kernel_names[k], text, entries + n);
-        // Seconds a step are of no interest.
-        if (bench_operations(&shapes[s].of.params, shapes[s].of.data) < 1e8)
+        }
+        if (operations < 1e8) // seconds a step are of no interest
             n += open_engines(&shapes[s], "reference", NULL, text, entries + n);
     }
     for (int round = 0; round < rounds; round++) {

@@ -275,7 +275,7 @@ class Results:
     def resolved(self, instance: int) -> dict[str, Any]:
         """All parameters of an instance, defaults included."""
         if not 0 <= instance < self.count:
-            raise ResultsError(f"{self.path}: there is no instance {instance}; it has {self.count}, from 0")
+            raise self._no_instance(instance)
         return json.loads(text(self._resolved[instance]))
 
     @functools.cached_property
@@ -290,8 +290,11 @@ class Results:
     def case_of(self, instance: int) -> tuple[Group, int]:
         """(group, row) of an instance."""
         if instance not in self._places:
-            raise ResultsError(f"{self.path}: there is no instance {instance}; it has {self.count}, from 0")
+            raise self._no_instance(instance)
         return self._places[instance]
+
+    def _no_instance(self, instance: Any) -> ResultsError:
+        return ResultsError(f"{self.path}: there is no instance {instance}; it has {self.count}, from 0")
 
     @functools.cached_property
     def _places(self):
