@@ -150,6 +150,12 @@ TEST(test_digests_match_their_standards) {
     ts_sha256("abc", 3, digest);
     ts_sha256_text(digest, text);
     assert_string_equal(text, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    uint8_t again[TS_SHA256_BYTES];
+    assert_true(ts_sha256_of_text(text, again));
+    assert_memory_equal(again, digest, sizeof digest);
+    text[10] = 'g';
+    assert_false(ts_sha256_of_text(text, again));
+    assert_false(ts_sha256_of_text("ba78", again));
     assert_int_equal(ts_crc32(0, "123456789", 9), 0xcbf43926);
     assert_int_equal(ts_crc32(ts_crc32(0, "1234", 4), "56789", 5), 0xcbf43926);
 }
@@ -181,6 +187,21 @@ TEST(test_a_failed_allocation_is_reported_and_leaves_the_rest_alone) {
     assert_string_equal(block, "kept");
     assert_non_null(strstr(ts_message(), "a larger block"));
     assert_null(ts_alloc_zero(SIZE_MAX / 4, 8, "an overflow"));
+    ts_free(block);
+}
+
+// From 2 MiB on they lie otherwise.
+TEST(test_blocks_of_every_size_are_aligned_zeroed_and_grow) {
+    size_t bytes = 1 << 20;
+    char *block = ts_alloc_zero(bytes, 1, "a block");
+    for (; bytes <= 8 << 20; bytes = bytes * 3 / 2 + 1) {
+        assert_int_equal((uintptr_t)block % 64, 0);
+        for (size_t i = 0; i < bytes; i += 4096)
+            assert_int_equal(block[i], 0);
+        assert_int_equal(block[bytes - 1], 0);
+        block = ts_realloc(block, bytes * 3 / 2 + 1, "a larger block");
+        memset(block + bytes, 0, bytes * 3 / 2 + 1 - bytes);
+    }
     ts_free(block);
 }
 
@@ -224,6 +245,7 @@ int main(void) {
         cmocka_unit_test(test_digests_match_their_standards),
         cmocka_unit_test(test_durations_are_read_and_written),
         cmocka_unit_test(test_a_failed_allocation_is_reported_and_leaves_the_rest_alone),
+        cmocka_unit_test(test_blocks_of_every_size_are_aligned_zeroed_and_grow),
         cmocka_unit_test(test_an_overrun_by_one_of_a_part_of_a_slab_is_noticed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

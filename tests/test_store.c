@@ -30,6 +30,18 @@ static void test_equal_inputs_give_equal_bytes(void **state) {
     assert_string_equal(first, second);
 }
 
+static void test_an_open_file_says_of_which_sweep_it_is(void **state) {
+    fixture *f = *state;
+    uint8_t expected[TS_SHA256_BYTES], got[TS_SHA256_BYTES];
+    create(f);
+    ts_store *store;
+    expect_ok(ts_store_open(f->path, &alone, io, f->sweep, LAYOUTS(f), &store));
+    expect_ok(ts_sweep_digest(f->sweep, expected));
+    ts_store_sweep(store, got);
+    assert_memory_equal(got, expected, sizeof got);
+    expect_ok(ts_store_close(store));
+}
+
 static void test_size_is_known_before(void **state) {
     fixture *f = *state;
     create(f);
@@ -271,6 +283,7 @@ static void test_items_here_and_there_leave_what_lies_between(void **state) {
 static int all(void) {
     const struct CMUnitTest tests[] = {
         PROMISE(test_equal_inputs_give_equal_bytes),
+        PROMISE(test_an_open_file_says_of_which_sweep_it_is),
         PROMISE(test_size_is_known_before),
         PROMISE(test_new_file_is_all_pending),
         PROMISE(test_every_field_of_every_row_reads_back),

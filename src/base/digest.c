@@ -2,7 +2,9 @@
 #include "base/digest.h"
 
 #include <openssl/evp.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <zlib.h>
 
 // libcrypto fails here only when memory is out or its configuration is broken; there is no way on without
@@ -50,6 +52,18 @@ void ts_sha256_text(const uint8_t digest[TS_SHA256_BYTES], char text[TS_SHA256_H
         text[2 * i + 1] = digits[digest[i] & 15];
     }
     text[TS_SHA256_HEX - 1] = 0;
+}
+
+bool ts_sha256_of_text(const char *text, uint8_t digest[TS_SHA256_BYTES]) {
+    char again[TS_SHA256_HEX];
+    if (strlen(text) != TS_SHA256_HEX - 1)
+        return false;
+    for (size_t i = 0; i < TS_SHA256_BYTES; i++) {
+        const char pair[3] = {text[2 * i], text[2 * i + 1], 0};
+        digest[i] = (uint8_t)strtoul(pair, NULL, 16);
+    }
+    ts_sha256_text(digest, again); // what are no digits would come back otherwise
+    return strcmp(again, text) == 0;
 }
 
 uint32_t ts_crc32(uint32_t crc, const void *bytes, size_t length) {

@@ -1,6 +1,7 @@
 // Checksums: SHA-256 (identities, sweeps; OpenSSL) and CRC-32 (rows, states; zlib).
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,9 @@ void ts_sha256_again(ts_sha256_stream *stream, const void *bytes, size_t length,
 
 // 64 lower-case hexadecimal digits and a NUL.
 void ts_sha256_text(const uint8_t digest[TS_SHA256_BYTES], char text[TS_SHA256_HEX]);
+
+// The digest that a text of ts_sha256_text says. False: it is none.
+bool ts_sha256_of_text(const char *text, uint8_t digest[TS_SHA256_BYTES]);
 
 // CRC-32 (IEEE 802.3) of `length` bytes, continuing from `crc`; start with 0.
 uint32_t ts_crc32(uint32_t crc, const void *bytes, size_t length);

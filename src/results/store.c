@@ -1,6 +1,7 @@
 // The results file during a run: opened by every rank, filled in row by row.
 #include "results/store.h"
 
+#include "base/digest.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "hdf5/shared_file.h"
@@ -8,6 +9,7 @@
 #include "results/stacks.h"
 
 #include <stdio.h>
+#include <string.h>
 
 struct ts_store {
     ts_h5 h5;
@@ -15,10 +17,15 @@ struct ts_store {
     ts_shared_file *file; // whatever writes, this makes it durable
     ts_io io;
     const ts_comm *comm;
+    uint8_t sweep[TS_SHA256_BYTES];
 };
 
 const ts_io *ts_store_io(const ts_store *store) {
     return &store->io;
+}
+
+void ts_store_sweep(const ts_store *store, uint8_t digest[TS_SHA256_BYTES]) {
+    memcpy(digest, store->sweep, sizeof store->sweep);
 }
 
 bool ts_store_in_place(const ts_store *store) {
@@ -32,6 +39,19 @@ typedef struct opening {
     const ts_record_layout *const *layouts;
 } opening;
 
+// What the sweep is known by, as the file says.
+static void read_sweep(ts_store *store, const char *path) {
+    char *text = NULL;
+    if (store->h5.status == TS_OK)
+        store->h5.status = ts_h5_get_text(store->h5.file, "sweep_sha256", &text);
+    if (store->h5.status == TS_OK && !(text && ts_sha256_of_text(text, store->sweep)))
+        store->h5.status = ts_fail(TS_ERROR_FATAL,
+                                   "'%s' is damaged: its attribute sweep_sha256 is not 64 hexadecimal "
+                                   "digits",
+                                   path);
+    ts_free(text);
+}
+
 static ts_status open_rows(ts_store *store, const opening *o) {
     if (store->io.way == TS_IO_MPIO) {
         ts_h5_open_mpio(&store->h5, o->path, store->file);
@@ -39,6 +59,7 @@ static ts_status open_rows(ts_store *store, const opening *o) {
         ts_h5_open(&store->h5, o->path, false); // HDF5 only tells where each dataset lies
         store->h5.direct = store->file;
     }
+    read_sweep(store, o->path);
     ts_rows_begin(&store->rows, &store->h5, o->sweep, o->layouts, false);
     if (store->h5.status == TS_OK && !ts_store_in_place(store)) // what HDF5 opened may then be another file than ours
         store->h5.status = ts_fail(TS_ERROR_FATAL, "'%s' was deleted, moved or replaced while it was opened", o->path);

@@ -28,7 +28,7 @@ typedef struct ts_job {
     struct ts_crew *crew;       // of the rank; set by whoever trains, not owned
     char *state_directory;
     atomic_bool given_up; // this rank is no part of the run any more: it saves nothing
-    uint8_t digest[32];   // the sweep's; set by whoever trains (it costs a second per million instances)
+    uint8_t digest[32];   // the sweep's, by which states are known; set by whoever trains
 } ts_job;
 
 // The backend of that name, or for "auto" the best that runs here and trains all of the sweep's cases.

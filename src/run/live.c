@@ -2,6 +2,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "run/live.h"
 
+#include "base/digest.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -15,22 +16,17 @@
 
 typedef struct states {
     ts_text directory;
-    uint8_t digest[32]; // the sweep's
-    ts_unit *unit;      // (count) those that have a state
+    uint8_t digest[TS_SHA256_BYTES]; // the sweep's
+    ts_unit *unit;                   // (count) those that have a state
     int64_t count;
 } states;
 
 // --- Units ---
 
-static ts_status read_digest(const ts_reader *reader, uint8_t digest[32]) {
-    const char *text = ts_reader_attribute(reader, "sweep_sha256");
-    for (int i = 0; i < 32; i++) {
-        unsigned byte;
-        if (strlen(text) < 64 || sscanf(text + 2 * (size_t)i, "%2x", &byte) != 1)
-            return ts_fail(TS_ERROR_FATAL, "its attribute sweep_sha256 is not 64 hexadecimal digits");
-        digest[i] = (uint8_t)byte;
-    }
-    return TS_OK;
+static ts_status read_digest(const ts_reader *reader, uint8_t digest[TS_SHA256_BYTES]) {
+    if (ts_sha256_of_text(ts_reader_attribute(reader, "sweep_sha256"), digest))
+        return TS_OK;
+    return ts_fail(TS_ERROR_FATAL, "its attribute sweep_sha256 is not 64 hexadecimal digits");
 }
 
 static bool is_of_sweep(const ts_sweep *sweep, const ts_unit *unit) {

@@ -101,6 +101,8 @@ static ts_status open_file(ts_session *r) {
     if (status == TS_OK)
         status = ts_store_open(r->path, r->comm, r->options->io, r->sweep,
                                (const ts_record_layout *const *)r->job->layouts, &r->store);
+    if (status == TS_OK)
+        ts_store_sweep(r->store, r->job->digest);
     return ts_comm_agree(r->comm, status);
 }
 
@@ -223,8 +225,6 @@ static ts_status start_others(ts_session *r) {
                               .slot_bytes = ts_machine_slot_bytes(r->comm, r->slots)};
     r->continued = ts_alloc_zero((size_t)n, sizeof *r->continued, "rows to go on with");
     ts_status status = r->continued ? TS_OK : TS_ERROR_FATAL;
-    if (status == TS_OK && r->fewer.count > 0)
-        status = ts_sweep_digest(r->sweep, r->job->digest); // by which states are known
     if (status == TS_OK)
         status = ts_starts_make(&starts, r->continued);
     for (int i = 0; i < n && status == TS_OK; i++)
@@ -308,8 +308,7 @@ ts_status ts_session_prepare(ts_session *r) {
     if (r->comm->rank == 0)
         status = prepare_leader(r);
     status = ts_comm_agree(r->comm, status);
-    if (status != TS_OK)
-        return status;
-    ts_comm_broadcast(r->comm, &r->pending, sizeof r->pending);
-    return r->pending > 0 ? ts_comm_agree(r->comm, ts_sweep_digest(r->sweep, r->job->digest)) : TS_OK;
+    if (status == TS_OK)
+        ts_comm_broadcast(r->comm, &r->pending, sizeof r->pending);
+    return status;
 }
