@@ -34,6 +34,14 @@ for preset in release debug; do # failing allocations only in the second, all el
     [[ $preset == debug ]] && only=(-R out_of_memory)
     ctest --test-dir "build/$preset" --output-on-failure --no-tests=ignore -L nightly "${only[@]}" "$@" || code=1
 done
+if (($# == 0)); then # what clang's analyzer says
+    for preset in clang emulate; do
+        cmake --preset "$preset" -DTOYSWEEP_TESTS=ON
+        cmake --build "build/$preset" -j "$(nproc)"
+    done
+    tools/lint.sh host --analyze || code=1
+    tools/lint.sh cuda --analyze || code=1
+fi
 if (($# == 0)); then # CUDA kernels on the processor: every order of warps, every barrier taken away in turn
     for preset in emulate emulate-thread; do
         cmake --preset "$preset" -DTOYSWEEP_TESTS=ON

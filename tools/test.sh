@@ -75,31 +75,20 @@ check_format() {
     find src kernels tests \( -name '*.[ch]' -o -name '*.cu' -o -name '*.cuh' -o -name '*.cpp' \) -print0 | xargs -0 clang-format --dry-run -Werror
 }
 
-# The CUDA kernels on the processor: tests in two orders of warps (a third order, the thread sanitizer, and every barrier
-# taken away in turn, at night), what nvcc (where there is one) makes of them.
+# The CUDA kernels on the processor, in one order of warps (two more, the thread sanitizer, and every barrier taken away in
+# turn, at night), and what nvcc (where there is one) makes of them.
 build_emulated() {
     cmake --preset emulate -DTOYSWEEP_TESTS=ON >"$logs/configure-emulate.log" 2>&1 ||
         { cat "$logs/configure-emulate.log"; return 1; }
     cmake --build build/emulate -j "$jobs" --target cuda_tests
 }
 
-check_lint_cuda() {
-    clang-tidy -p build/emulate --quiet --extra-arg=-Wno-unknown-warning-option src/backend/cuda*.c \
-        >"$logs/clang-tidy-cuda.log" 2>/dev/null || { grep -E 'error:|warning:' "$logs/clang-tidy-cuda.log"; return 1; }
-}
-
 test_emulated() {
     if gate "build emulate" build_emulated; then
         run_tests emulate -L cuda -LE nightly
-        gate "lint of the CUDA backend" check_lint_cuda || true
+        gate "lint of the CUDA backend" tools/lint.sh cuda || true
     fi
     gate "kernels by nvcc" tools/cuda_report.py || true
-}
-
-check_lint() { # .clang-tidy says which checks; build/clang how each file is compiled
-    find src kernels tests -name '*.c' ! -name '*cuda*' -print0 |
-        xargs -0 -n 4 -P "$jobs" clang-tidy -p build/clang --quiet >"$logs/clang-tidy.log" 2>/dev/null ||
-        { grep -E 'error:|warning:' "$logs/clang-tidy.log" | sort -u; return 1; }
 }
 
 check_scripts() {
@@ -129,7 +118,7 @@ gate "format" check_format || true
 gate "scripts" check_scripts || true
 gate "documentation's site" tools/site.sh --quick || true
 build_and_test clang -L 'quick|fuzz'
-gate "lint" check_lint || true
+gate "lint" tools/lint.sh host || true
 build_and_test sanitize -LE 'slow|fuzz|nightly'
 build_and_test serial -L quick
 test_emulated

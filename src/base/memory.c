@@ -71,10 +71,11 @@ void ts_alloc_fail_from_environment(void) {
 static const size_t LARGE_PAGE = (size_t)2 << 20;
 
 static void *take_block(size_t bytes) {
-    if (bytes < LARGE_PAGE)
-        return aligned_alloc(64, bytes);
-    void *block = aligned_alloc(LARGE_PAGE, bytes);
-    if (block)
+    bool large = bytes >= LARGE_PAGE;
+    void *block = NULL;
+    if (posix_memalign(&block, large ? LARGE_PAGE : 64, bytes) != 0)
+        return NULL;
+    if (large)
         madvise(block, bytes & ~(LARGE_PAGE - 1), MADV_HUGEPAGE);
     return block;
 }

@@ -91,7 +91,8 @@ def long_sweep(seconds=3):
     return fitted(LONG, seconds)
 
 
-# A table that is no group, so that measures are cheap, learned by a network just large enough to be shared by ranks.
+# A table that is no group, so that measures are cheap, without those that are not (test_measure_parts has them all),
+# learned by a network just large enough to be shared by ranks.
 ORDER = 120
 LARGE = """\
 name: large
@@ -102,6 +103,7 @@ hidden: 928
 train_fraction: 0.9
 steps: 24
 checkpoints: [8, 24]
+measures: [margin, gradients]
 save: final
 instances: 2
 """

@@ -137,7 +137,7 @@ class Teams(Case):
         self.write("old.yaml", LARGE + "ranks_per_instance: 4\n")
         for command in "run", "plan":
             output = self.run_program(command, "old.yaml", expect=2)
-            self.assertIn("old.yaml:11: key 'ranks_per_instance'", output)
+            self.assertIn("old.yaml:%d: key 'ranks_per_instance'" % (LARGE.count("\n") + 1), output)
             self.assertIn("--ranks-per-instance", output)
         self.assertIn("give auto or an integer", self.run_program("run", "large.yaml", "--ranks-per-instance", "many", expect=2))
 

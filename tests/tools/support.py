@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
 
 TOOLS = os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))), "tools")
@@ -141,9 +142,10 @@ def check_loaded(path):
 def run_test(name, test, files):
     """False if it fails."""
     with tempfile.TemporaryDirectory() as folder:
+        begin = time.monotonic()
         try:
             test(files[name.startswith("test_table_")], folder)
-            print(f"ok - {name}")
+            print(f"ok - {name} ({time.monotonic() - begin:.1f} s)")
         except Skipped as reason:
             print(f"ok - {name} # skipped: {reason}")
         except Exception as fault:  # every test runs, whatever the one before did
