@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Runs every test: sets up, builds each way the project is built, runs the tests and the gates.
-#   tools/test.sh          everything but what is left to the night (some 70 minutes on two cores)
+#   tools/test.sh          everything but what is left to the night (some 45 minutes on two cores)
 #   tools/test.sh quick    the tests labelled quick, release build only (under a minute)
 # Exit code 0 only if all passed; the last line counts the tests of all stages together.
 set -euo pipefail
