@@ -5,7 +5,7 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-checks=--checks=-clang-analyzer-*
+checks='--checks=-clang-analyzer-*'
 [[ ${2:-} == --analyze ]] && checks=--checks=
 log=build/logs/clang-tidy-${1:-}.log
 mkdir -p build/logs
