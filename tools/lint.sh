@@ -5,19 +5,20 @@
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-checks='--checks=-clang-analyzer-*'
-[[ ${2:-} == --analyze ]] && checks=--checks=
 log=build/logs/clang-tidy-${1:-}.log
-mkdir -p build/logs
-case "${1:-}" in
-host) files=(find src kernels tests -name '*.c' ! -name '*cuda*' -print0) build=build/clang options=() ;;
-cuda) files=(find src/backend -name 'cuda*.c' -print0) build=build/emulate options=(--extra-arg=-Wno-unknown-warning-option) ;;
+case "$*" in
+"host" | "host --analyze") files=(find src kernels tests -name '*.c' ! -name '*cuda*' -print0) build=build/clang options=() ;;
+"cuda" | "cuda --analyze")
+    files=(find src/backend -name 'cuda*.c' -print0) build=build/emulate options=(--extra-arg=-Wno-unknown-warning-option)
+    ;;
 *)
     sed -n '2,4s/^# //p' "${BASH_SOURCE[0]}"
     exit 2
     ;;
 esac
-if ! "${files[@]}" | xargs -0 -n 4 -P "$(nproc)" clang-tidy -p "$build" --quiet "$checks" "${options[@]}" >"$log" 2>/dev/null; then
+[[ ${2:-} ]] || options+=('--checks=-clang-analyzer-*')
+mkdir -p build/logs
+if ! "${files[@]}" | xargs -0 -n 4 -P "$(nproc)" clang-tidy -p "$build" --quiet "${options[@]}" >"$log" 2>/dev/null; then
     grep -E 'error:|warning:' "$log" | sort -u
     exit 1
 fi
