@@ -13,7 +13,7 @@ typedef struct ts_store ts_store;
 ts_status ts_store_open(const char *path, const ts_comm *comm, ts_io_way asked, const ts_sweep *sweep,
                         const ts_record_layout *const *layouts, ts_store **store);
 void ts_store_sweep(const ts_store *store, uint8_t digest[32]); // ts_sweep_digest of the sweep that made it
-const ts_io *ts_store_io(const ts_store *store); // how it is written, and why so; the store's
+const ts_io *ts_store_io(const ts_store *store);                // how it is written, and why so; the store's
 
 // Independent. Writes rows first_row .. first_row + count - 1 of a case: data and checksums, fdatasync, then
 // the status bytes, fdatasync. When it returns TS_OK the rows are on disk.
