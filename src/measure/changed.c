@@ -41,8 +41,8 @@ static void make_row(const ts_pairs *pairs, const ts_change *change, int a, doub
             h[b * hidden + k] = change->keep ? change->keep[k] * own : own;
         }
     ts_product((int)n, (int)n_out, (int)hidden, h, (int)hidden, network->u, (int)n_out, logits, (int)n_out);
-    for (size_t i = 0; i < n * n_out; i++)
-        logits[i] += network->output_shift[i % n_out];
+    for (size_t b = 0; b < n; b++)
+        ts_add(logits + b * n_out, network->output_shift, (int)n_out);
 }
 
 static void add_row(const ts_pairs *pairs, const ts_change *change, int a, double *scratch, double *sums) {
