@@ -16,6 +16,12 @@
 #endif
 #include <string.h>
 
+// Evenly from [-0.5, 0.5).
+static inline double support_random(uint64_t *state) {
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (double)(*state >> 11) * 0x1p-53 - 0.5;
+}
+
 // A sweep of that source, whose text ends with a 0; the test fails, with the errors, if it is refused. Free with
 // ts_sweep_free.
 static inline ts_sweep *support_sweep_of(ts_sweep_source source) {

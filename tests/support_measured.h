@@ -9,11 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static inline double uniform(uint64_t *state) {
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (double)(*state >> 11) * 0x1p-53 - 0.5;
-}
-
 typedef struct network {
     support_instance f;
     int n, hidden;
@@ -26,7 +21,7 @@ static inline void open_network(network *t, const char *text, uint64_t seed) {
     t->hidden = (int)ts_params_integer(&t->f.params, "hidden");
     t->measures = ts_alloc((size_t)ts_measures_total(&t->f.params, t->f.data) * sizeof(double), "measures");
     for (int64_t i = 0; i < t->f.parameters; i++)
-        t->f.initial[i] = (float)uniform(&seed);
+        t->f.initial[i] = (float)support_random(&seed);
 }
 
 static inline void measure(network *t) {

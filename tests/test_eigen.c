@@ -5,18 +5,13 @@
 
 #include <math.h>
 
-static double uniform(uint64_t *state) {
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (double)(*state >> 11) * 0x1p-53 - 0.5;
-}
-
 enum { MOST = 60 };
 
 // A v = value v, and v are orthonormal; of rank `rank`, so that some values are equal, or 0.
 static void check(int n, int rank, uint64_t seed) {
     static double x[MOST * MOST], a[MOST * MOST], v[MOST * MOST], value[MOST], work[MOST];
     for (int i = 0; i < rank * n; i++)
-        x[i] = uniform(&seed);
+        x[i] = support_random(&seed);
     for (int i = 0; i < n; i++)
         for (int j = 0; j < n; j++) {
             a[i * n + j] = i == j ? 0.25 : 0;

@@ -15,11 +15,6 @@
 extern void dgels_(const char *trans, const int *rows, const int *columns, const int *sides, double *a, const int *lda,
                    double *b, const int *ldb, double *work, const int *work_size, int *info, size_t);
 
-static double uniform(uint64_t *state) {
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (double)(*state >> 11) * 0x1p-53 - 0.5;
-}
-
 // --- An mlp with weights of our own ---
 
 typedef struct network {
@@ -49,7 +44,7 @@ static void close_network(network *t) {
 
 static void randomise(network *t, uint64_t seed, double scale) {
     for (int64_t i = 0; i < t->f.parameters; i++)
-        t->x[i] = (float)(scale * uniform(&seed));
+        t->x[i] = (float)(scale * support_random(&seed));
 }
 
 static void measure(network *t) {
@@ -579,7 +574,7 @@ TEST(test_projectors_are_orthogonal_where_elements_have_weights) {
             for (int i = 0; i < q.n * q.n; i++)
                 assert_close(q.p[i], q.plain[i], 0, 1e-8);
             for (int h = 0; h < q.n; h++)
-                q.weight[h] = 5.5 + 10 * uniform(&seed);
+                q.weight[h] = 5.5 + 10 * support_random(&seed);
             support_projector(symmetry, r, q.weight, q.p);
             check_projector(&q, irrep->name);
             assert_close(trace(q.p, q.n), rank, 0, 1e-8);
@@ -608,10 +603,10 @@ TEST(test_losses_of_corrected_logits_are_those_of_the_differences) {
         const double *corrections[CORRECTIONS] = {of_x[0], of_x[1], of_x[2]};
         int label = trial % COUNT;
         for (int c = 0; c < COUNT; c++)
-            z[c] = scale * uniform(&seed);
+            z[c] = scale * support_random(&seed);
         for (int i = 0; i < CORRECTIONS; i++) {
             for (int c = 0; c < COUNT; c++)
-                x[i][c] = i == 0 ? z[c] * (1 - 1e-3) : scale * uniform(&seed); // 0: nearly all of it
+                x[i][c] = i == 0 ? z[c] * (1 - 1e-3) : scale * support_random(&seed); // 0: nearly all of it
             ts_exponentials(x[i], -1, COUNT, of_x[i]);
         }
         ts_exponentials(z, 1, COUNT, e);

@@ -17,11 +17,6 @@ typedef struct network {
     double *measures;
 } network;
 
-static double uniform(uint64_t *state) {
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (double)(*state >> 11) * 0x1p-53 - 0.5;
-}
-
 static void write_out(network *t) {
     int n = t->n, hidden = t->hidden;
     for (int side = 0; side < 2; side++)
@@ -50,7 +45,7 @@ static void open_network(network *t, const char *task, uint64_t seed) {
     t->w = t->y + t->n * t->embed;
     t->u = t->w + 2 * t->embed * t->hidden;
     for (int64_t i = 0; i < t->f.parameters; i++)
-        t->x[i] = (float)(4 * uniform(&seed));
+        t->x[i] = (float)(4 * support_random(&seed));
     for (int i = 0; i < t->n; i++)
         t->x[i * t->embed] = t->y[i * t->embed] = 1; // so that a neuron can be told to be negative
     for (int i = 0; i < 2 * t->embed; i++) {

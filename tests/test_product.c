@@ -5,16 +5,11 @@
 
 #include <stdlib.h>
 
-static double uniform(uint64_t *state) {
-    *state = *state * 6364136223846793005u + 1442695040888963407u;
-    return (double)(*state >> 11) * 0x1p-53 - 0.5;
-}
-
 static double *random_numbers(size_t count, uint64_t *state) {
     double *x = malloc((count + 1) * sizeof *x);
     assert_non_null(x);
     for (size_t i = 0; i < count; i++)
-        x[i] = uniform(state);
+        x[i] = support_random(state);
     return x;
 }
 

@@ -35,7 +35,6 @@ TS_FOR_EACH_SET static void add_block(int depth, const double *const *a, const d
 }
 
 #if defined(__x86_64__) && defined(__GNUC__)
-#define HAS_WIDE_BLOCK 1
 typedef double panel_row __attribute__((vector_size(TS_PANEL * sizeof(double))));
 typedef panel_row panel_row_at __attribute__((aligned(8), may_alias));
 
@@ -57,8 +56,14 @@ __attribute__((target("avx512f"))) static void add_wide_block(int depth, const d
     for (int r = 0; r < ROWS; r++)
         *(panel_row_at *)(sum + r * TS_PANEL) = part[r];
 }
+static void add_best_block(int depth, const double *const *a, const double *b, double *sum) {
+    if (__builtin_cpu_supports("avx512f"))
+        add_wide_block(depth, a, b, sum);
+    else
+        add_block(depth, a, b, sum);
+}
 #else
-#define HAS_WIDE_BLOCK 0
+#define add_best_block add_block
 #endif
 
 // panel (depth, TS_PANEL): columns of B, and zeros.
@@ -85,12 +90,7 @@ static void take_block(int rows, int columns, int depth, const double *const *a,
     memset(sum, 0, sizeof sum);
     for (int r = 0; r < rows && again; r++)
         copy_numbers(columns, c + (size_t)r * c_stride, sum + r * TS_PANEL);
-#if HAS_WIDE_BLOCK
-    if (__builtin_cpu_supports("avx512f"))
-        add_wide_block(depth, a, panel, sum);
-    else
-#endif
-        add_block(depth, a, panel, sum);
+    add_best_block(depth, a, panel, sum);
     for (int r = 0; r < rows; r++)
         copy_numbers(columns, sum + r * TS_PANEL, c + (size_t)r * c_stride);
 }
