@@ -23,7 +23,7 @@ class Sweep(dict):
     def text(value: Any, flow: bool = True) -> str:
         """In YAML, in one line if flow. Numbers of numpy, arrays and ranges too.
 
-        >>> Sweep.text({"lr": np.logspace(-3, -1, 3), "seed": range(1, 6), "tied": True})
+        >>> Sweep.text({"lr": np.array([0.001, 0.01, 0.1]), "seed": range(1, 6), "tied": True})
         '{lr: [0.001, 0.01, 0.1], seed: 1..5, tied: true}'
         """
         import yaml
