@@ -628,6 +628,29 @@ TEST(test_losses_of_corrected_logits_are_those_of_the_differences) {
     assert_true(underflowed > 50 && taken > 900);
 }
 
+TEST(test_exponentials_and_the_largest_have_no_edges) {
+    enum { MOST = 35, ROOM = 40 };
+    uint64_t seed = 11;
+    for (int count = 1; count <= MOST; count++)
+        for (int sign = -1; sign <= 1; sign += 2) {
+            double x[MOST], e[ROOM], largest = -INFINITY;
+            for (int c = 0; c < count; c++) {
+                x[c] = 900 * support_random(&seed); // some are 0 beside the largest
+                largest = fmax(largest, sign * x[c]);
+            }
+            assert_true(ts_largest(x, sign, count) == largest);
+            ts_exponentials(x, sign, count, e);
+            for (int c = 0; c < (int)ts_loss_stride(count); c++)
+                assert_close(e[c], c < count ? exp(sign * x[c] - largest) : 0, 1e-15, 1e-300);
+            for (int label = 0; label < count; label++) {
+                double other = -INFINITY;
+                for (int c = 0; c < count; c++)
+                    other = c == label ? other : fmax(other, x[c]);
+                assert_true(ts_largest_other(x, count, label) == other);
+            }
+        }
+}
+
 // Of each way to a loss, none is 0, or any number, where a logit is not finite.
 TEST(test_logits_that_are_not_finite_have_no_loss) {
     enum { COUNT = 11, STRIDE = 16, LABEL = 4 };
@@ -748,6 +771,7 @@ int main(void) {
         cmocka_unit_test(test_projectors_are_orthogonal_where_elements_have_weights),
         cmocka_unit_test(test_losses_of_corrected_logits_are_those_of_the_differences),
         cmocka_unit_test(test_excluded_losses_follow_their_definition_at_any_scale),
+        cmocka_unit_test(test_exponentials_and_the_largest_have_no_edges),
         cmocka_unit_test(test_logits_that_are_not_finite_have_no_loss),
         cmocka_unit_test(test_losses_are_those_that_a_network_is_trained_on),
     };

@@ -5,6 +5,7 @@
 #include "base/product.h"
 #include "measure/family.h"
 #include "measure/fourier.h"
+#include "measure/losses.h"
 
 #include <math.h>
 #include <string.h>
@@ -85,21 +86,20 @@ static void add_pair(const clock_state *m, int a, int b, const double *z, int la
     size_t n = (size_t)m->n, s = (size_t)((m->place[a] + m->place[b]) % m->n);
     size_t d = difference(m, a, b);
     double *by_distance = sums + d * FORMS * 2, *by_both = sums + n * FORMS * 2 + d * n;
-    double *energy = sums + n * FORMS * 2 + n * n, largest = -INFINITY, mean = 0;
-    for (int c = 0; c < m->n; c++) {
-        largest = c != label && z[c] > largest ? z[c] : largest;
+    double *energy = sums + n * FORMS * 2 + n * n, squares = *energy, mean = 0;
+    for (int c = 0; c < m->n; c++)
         mean += z[c] / m->n;
-    }
     if (label >= 0) {
         add_distance(by_distance, z[label]);
-        add_distance(by_distance + 2, largest);
+        add_distance(by_distance + 2, ts_largest_other(z, m->n, label));
     }
     for (int c = 0; c < m->n; c++) {
         size_t place = (size_t)m->place[c];
         double own = z[c] - mean;
         by_both[s >= place ? s - place : s + n - place] += own;
-        *energy += own * own;
+        squares += own * own;
     }
+    *energy = squares;
 }
 
 static void add(const void *state, ts_rows *rows, int a, double *sums) {

@@ -2,6 +2,7 @@
 #include "measure/corrections.h"
 
 #include "base/product.h"
+#include "base/sets.h"
 #include "measure/losses.h"
 
 #include <string.h>
@@ -54,7 +55,7 @@ static size_t quotient(const ts_corrections *m, int element, int c) {
     return (size_t)m->parts->group->result[element * m->n + m->parts->symmetry->inverse[c]];
 }
 
-static void add_irrep(const ts_corrections *m, int side, int element, int r, double *out) {
+TS_FOR_EACH_SET static void add_irrep(const ts_corrections *m, int side, int element, int r, double *out) {
     const ts_group_parts *parts = m->parts;
     const double *function = parts->columns[side] + (size_t)element * (size_t)m->n;
     for (int i = parts->symmetry->first[r]; i < parts->symmetry->first[r + 1]; i++) {

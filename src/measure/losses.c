@@ -1,10 +1,10 @@
 // Cross-entropies of pairs, one by one and of many corrections at once.
 #include "measure/losses.h"
 
-#include "base/quad.h"
 #include "base/sets.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 double ts_pair_loss(const double *z, int count, int label) {
@@ -19,19 +19,19 @@ double ts_pair_loss(const double *z, int count, int label) {
 }
 
 // exp(x) for x <= 0: relative error below 1e-15, 0 below -708, NaN for NaN. Powers of r even and odd are added up by
-// themselves, which halves the way from one to the next.
-static inline __attribute__((always_inline)) void take_exponential(ts_quad *at) {
+// themselves, which halves the way from one to the next. Without branches, so that compilers make vectors of it.
+static inline __attribute__((always_inline)) double exponential(double x) {
     const double shift = 0x1.8p52; // adding it rounds to a whole number
-    const ts_quad smallest = {-708, -708, -708, -708};
-    ts_quad_mask is_tiny = *at <= smallest;
-    ts_quad x = (ts_quad)((~is_tiny & (ts_quad_mask)*at) | (is_tiny & (ts_quad_mask)smallest));
-    ts_quad n = x * 1.4426950408889634 + shift;
-    ts_quad_mask power = ((ts_quad_mask)n + 1023) << 52;
+    double known = x < -708 ? -708 : x, n = known * 1.4426950408889634 + shift, scale;
+    uint64_t power;
+    memcpy(&power, &n, sizeof power);
+    power = (power + 1023) << 52;
+    memcpy(&scale, &power, sizeof scale);
     n -= shift;
-    ts_quad r = x - n * 0x1.62e42fefap-1;
+    double r = known - n * 0x1.62e42fefap-1;
     r -= n * 0x1.cf79abc9e3b3ap-40;
-    ts_quad s = r * r;
-    ts_quad even = s * (1.0 / 479001600) + 1.0 / 3628800, odd = s * (1.0 / 39916800) + 1.0 / 362880;
+    double s = r * r;
+    double even = s * (1.0 / 479001600) + 1.0 / 3628800, odd = s * (1.0 / 39916800) + 1.0 / 362880;
     even = even * s + 1.0 / 40320;
     odd = odd * s + 1.0 / 5040;
     even = even * s + 1.0 / 720;
@@ -40,47 +40,39 @@ static inline __attribute__((always_inline)) void take_exponential(ts_quad *at) 
     odd = odd * s + 1.0 / 6;
     even = even * s + 0.5;
     odd = odd * s + 1;
-    *at = (ts_quad)(~is_tiny & (ts_quad_mask)((odd * r + (even * s + 1)) * (ts_quad)power));
+    double e = (odd * r + (even * s + 1)) * scale;
+    return x <= -708 ? 0 : e;
 }
 
-static inline __attribute__((always_inline)) void take_larger(ts_quad *largest, const ts_quad *x) {
-    ts_quad_mask is_larger = *x > *largest;
-    *largest = (ts_quad)((is_larger & (ts_quad_mask)*x) | (~is_larger & (ts_quad_mask)*largest));
+static inline double larger_of(double a, double b) {
+    return a > b ? a : b;
 }
 
-// The largest of sign x.
-TS_FOR_EACH_SET static double largest_of(const double *x, double sign, int count) {
-    double first = sign * x[0], largest = first;
-    ts_quad even = {first, first, first, first}, odd = even;
+TS_FOR_EACH_SET double ts_largest(const double *x, double sign, int count) {
+    double lane[TS_LOSS_LANES];
     int c = 0;
-    for (; c + 2 * TS_QUAD <= count; c += 2 * TS_QUAD) {
-        ts_quad left = sign * *(const ts_quad_at *)(x + c), right = sign * *(const ts_quad_at *)(x + c + TS_QUAD);
-        take_larger(&even, &left);
-        take_larger(&odd, &right);
-    }
-    take_larger(&even, &odd);
-    for (int i = 0; i < TS_QUAD; i++)
-        largest = even[i] > largest ? even[i] : largest;
+    for (int i = 0; i < TS_LOSS_LANES; i++)
+        lane[i] = count > 0 ? sign * x[0] : -INFINITY;
+    for (; c + TS_LOSS_LANES <= count; c += TS_LOSS_LANES)
+        for (int i = 0; i < TS_LOSS_LANES; i++)
+            lane[i] = larger_of(sign * x[c + i], lane[i]);
     for (; c < count; c++)
-        largest = sign * x[c] > largest ? sign * x[c] : largest;
-    return largest;
+        lane[0] = larger_of(sign * x[c], lane[0]);
+    for (int i = 1; i < TS_LOSS_LANES; i++)
+        lane[0] = larger_of(lane[i], lane[0]);
+    return lane[0];
+}
+
+double ts_largest_other(const double *x, int count, int label) {
+    return larger_of(ts_largest(x, 1, label), ts_largest(x + label + 1, 1, count - label - 1));
 }
 
 TS_FOR_EACH_SET void ts_exponentials(const double *x, double sign, int count, double *e) {
-    double largest = largest_of(x, sign, count);
-    int c = 0;
-    for (; c + TS_QUAD <= count; c += TS_QUAD) {
-        ts_quad own = sign * *(const ts_quad_at *)(x + c) - largest;
-        take_exponential(&own);
-        *(ts_quad_at *)(e + c) = own;
-    }
-    for (; c < (int)ts_loss_stride(count); c += TS_QUAD) {
-        ts_quad own;
-        for (int i = 0; i < TS_QUAD; i++)
-            own[i] = c + i < count ? sign * x[c + i] - largest : -INFINITY;
-        take_exponential(&own);
-        *(ts_quad_at *)(e + c) = own;
-    }
+    double largest = ts_largest(x, sign, count);
+    for (int c = 0; c < count; c++)
+        e[c] = exponential(sign * x[c] - largest);
+    for (int c = count; c < (int)ts_loss_stride(count); c++)
+        e[c] = 0;
 }
 
 // Sum of e f, lane by lane.
@@ -130,22 +122,19 @@ void ts_cross_entropies(double *e, const double *const *corrections, int count, 
 // Products up to this have room for one more factor, as x is below count / SMALLEST.
 static const double LARGE = 1e150;
 
-TS_FOR_EACH_SET int ts_cross_entropies_multiply(int panels, double own, const double *factors, size_t stride,
-                                                const double *sums, double *product) {
-    ts_quad_mask unknown = {0}, large = {0};
+int ts_cross_entropies_multiply(int panels, double own, const double *factors, size_t stride, const double *sums,
+                                double *product) {
+    bool unknown = false, large = false;
     for (int p = 0; p < panels; p++)
-        for (size_t i = 0; i < TS_LOSS_LANES; i += TS_QUAD) {
-            ts_quad of_label = own * *(const ts_quad_at *)(factors + (size_t)p * stride + i);
-            ts_quad_mask known = of_label > SMALLEST;
-            ts_quad x = *(const ts_quad_at *)(sums + (size_t)p * TS_LOSS_LANES + i) / of_label;
-            ts_quad_at *to = (ts_quad_at *)(product + (size_t)p * TS_LOSS_LANES + i);
-            x = (ts_quad)(known & (ts_quad_mask)x);
-            ts_quad made = *to + x + *to * x;
-            unknown |= ~known;
-            large |= made > LARGE;
-            *to = made;
+        for (size_t i = 0; i < TS_LOSS_LANES; i++) {
+            double of_label = own * factors[(size_t)p * stride + i], *to = product + (size_t)p * TS_LOSS_LANES + i;
+            bool known = of_label > SMALLEST;
+            double x = known ? sums[(size_t)p * TS_LOSS_LANES + i] / of_label : 0;
+            *to = *to + x + *to * x;
+            unknown |= !known;
+            large |= *to > LARGE;
         }
-    return (ts_quad_any(&unknown) ? TS_LOSS_LEFT_OUT : 0) | (ts_quad_any(&large) ? TS_LOSS_LARGE : 0);
+    return (unknown ? TS_LOSS_LEFT_OUT : 0) | (large ? TS_LOSS_LARGE : 0);
 }
 
 bool ts_cross_entropy_is_left_out(double own, double factor) {

@@ -14,7 +14,11 @@ static inline size_t ts_loss_stride(int count) {
     return ((size_t)count + TS_LOSS_LANES - 1) / TS_LOSS_LANES * TS_LOSS_LANES;
 }
 
-// e[c] = exp(sign x[c] - m), where m is the largest sign x[c]; e (ts_loss_stride(count)).
+// The largest sign x[c], and the largest x[c] but x[label]; -inf of none.
+double ts_largest(const double *x, double sign, int count);
+double ts_largest_other(const double *x, int count, int label);
+
+// e[c] = exp(sign x[c] - ts_largest(x, sign, count)); e (ts_loss_stride(count)).
 void ts_exponentials(const double *x, double sign, int count, double *e);
 
 // Loss of logits z, as ts_pair_loss, and whether the label's is the largest (of equal ones the first counts, as

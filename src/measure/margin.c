@@ -2,6 +2,7 @@
 // weights to the power of the network's degree, so that it does not change when all weights are scaled (Morwani et al.
 // 2023).
 #include "measure/family.h"
+#include "measure/losses.h"
 #include "model/model.h"
 
 #include <math.h>
@@ -88,10 +89,10 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
     const double *logits = ts_rows_at(rows, a).logits;
     double smallest = INFINITY;
     for (int b = 0; b < n; b++) {
-        const double *z = logits + (size_t)b * (size_t)n_out;
         int label = m->pairs->table->result[(size_t)a * (size_t)n + (size_t)b];
-        for (int c = 0; c < n_out && label >= 0; c++)
-            smallest = c != label && !(z[label] - z[c] >= smallest) ? z[label] - z[c] : smallest;
+        const double *z = logits + (size_t)b * (size_t)n_out;
+        double own = label >= 0 ? z[label] - ts_largest_other(z, n_out, label) : INFINITY;
+        smallest = own >= smallest ? smallest : own;
     }
     sums[a] += smallest; // of one row alone
 }
