@@ -62,7 +62,7 @@ static inline narrow nfma(narrow a, narrow b, narrow c) {
     return _mm256_fmadd_ps(a, b, c);
 }
 static inline narrow nwhere_positive(narrow z, narrow a) {
-    return half_where_positive(z, a);
+    return half_where_above(z, _mm256_setzero_ps(), a);
 }
 static inline bool nall_zero(narrow a) {
     return _mm256_movemask_ps(_mm256_cmp_ps(a, _mm256_setzero_ps(), _CMP_EQ_OQ)) == 0xff;

@@ -46,15 +46,14 @@ static inline vec vmax(vec a, vec b) {
 }
 // a * 2^n for whole numbers n in [-126, 127]
 static inline vec vscale(vec a, vec n) {
-    __m512i exponent = _mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23);
-    return _mm512_mul_ps(a, _mm512_castsi512_ps(exponent));
+    return _mm512_scalef_ps(a, n);
 }
 static inline vec vround(vec a) {
     return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
-// a where z > 0 or z is NaN, else 0
-static inline vec vwhere_positive(vec z, vec a) {
-    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(z, _mm512_setzero_ps(), _CMP_NLE_UQ), a);
+// a where z > limit or z is NaN, else 0
+static inline vec vwhere_above(vec z, vec limit, vec a) {
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(z, limit, _CMP_NLE_UQ), a);
 }
 // Whether all lanes are 0, of either sign; NaN is not.
 static inline bool vall_zero(vec a) {
@@ -154,11 +153,11 @@ static inline vec vround(vec a) {
     return (vec){_mm256_round_ps(a.lo, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC),
                  _mm256_round_ps(a.hi, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
 }
-static inline __m256 half_where_positive(__m256 z, __m256 a) {
-    return _mm256_and_ps(_mm256_cmp_ps(z, _mm256_setzero_ps(), _CMP_NLE_UQ), a);
+static inline __m256 half_where_above(__m256 z, __m256 limit, __m256 a) {
+    return _mm256_and_ps(_mm256_cmp_ps(z, limit, _CMP_NLE_UQ), a);
 }
-static inline vec vwhere_positive(vec z, vec a) {
-    return (vec){half_where_positive(z.lo, a.lo), half_where_positive(z.hi, a.hi)};
+static inline vec vwhere_above(vec z, vec limit, vec a) {
+    return (vec){half_where_above(z.lo, limit.lo, a.lo), half_where_above(z.hi, limit.hi, a.hi)};
 }
 static inline bool vall_zero(vec a) {
     __m256 lo = _mm256_cmp_ps(a.lo, _mm256_setzero_ps(), _CMP_EQ_OQ);
@@ -270,9 +269,9 @@ static inline vec vscale(vec a, vec n) {
 static inline vec vround(vec a) {
     TS_EACH_LANE(rintf(a[i]));
 }
-// a where z > 0 or z is NaN, else 0
-static inline vec vwhere_positive(vec z, vec a) {
-    return (vec)((vec_bits)a & ~(vec_bits)(z <= (vec){0}));
+// a where z > limit or z is NaN, else 0
+static inline vec vwhere_above(vec z, vec limit, vec a) {
+    return (vec)((vec_bits)a & ~(vec_bits)(z <= limit));
 }
 static inline bool vall_zero(vec a) {
     bool all = true;
@@ -311,6 +310,9 @@ static inline void vtranspose(vec row[LANES]) {
 static inline vec vzero(void) {
     return vset(0);
 }
+static inline vec vwhere_positive(vec z, vec a) {
+    return vwhere_above(z, vzero(), a);
+}
 
 // exp(x + error) to 2 ulp for |error| below half a unit in the last place of x; 0 below -87.3; infinity above 88.37
 // (where n would be 128) and for NaN. x = n ln 2 + r with |r| <= ln 2 / 2 (ln 2 in two parts, Cody and Waite), then the
@@ -332,8 +334,8 @@ static inline __attribute__((always_inline)) vec vexp_or_below(vec x, vec error,
     p = vfma(p, r, vset(0.5f));
     p = vfma(vmul(p, r), r, r);
     p = vadd(p, vset(1));
-    vec result = vwhere_positive(vsub(x, lowest), vscale(p, n));
-    return below ? result : vadd(result, vwhere_positive(vsub(x, highest), vset(INFINITY)));
+    vec result = vwhere_above(x, lowest, vscale(p, n));
+    return below ? result : vadd(result, vwhere_above(x, highest, vset(INFINITY)));
 }
 static inline vec vexp(vec x, vec error) {
     return vexp_or_below(x, error, false);
