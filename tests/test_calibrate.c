@@ -1,16 +1,19 @@
 // What a plan makes of the clock, with engines and measures that take the time they are told to: costs, carried over
 // from cases that were timed to those that were not, and how long timing takes.
 #define _XOPEN_SOURCE 700
+#include "results/file_time.h"
 #include "run/calibrate.h"
 #include "support_engine.h"
 
 #include <math.h>
 
-static double now; // virtual seconds of this thread
+static double now;    // virtual seconds of this thread
+static double reads;  // what it takes to ask for them
+static double shared; // what the first checkpoint makes for all
 
 double __wrap_ts_clock_thread(void);
 double __wrap_ts_clock_thread(void) {
-    return now;
+    return now += reads;
 }
 
 // Of a full checkpoint; losses take a tenth, hindsight a half.
@@ -24,7 +27,8 @@ ts_status __wrap_ts_measure_weights(const ts_params *params, const ts_data *data
 ts_status __wrap_ts_measure_weights(const ts_params *params, const ts_data *data, const float *parameters, int64_t step,
                                     ts_measure_extent extent, const ts_measure_help *help, double *out) {
     (void)data, (void)parameters, (void)step, (void)help;
-    now += full_seconds(params) * (extent == TS_MEASURE_LOSSES ? 0.1 : 1);
+    now += shared + full_seconds(params) * (extent == TS_MEASURE_LOSSES ? 0.1 : 1);
+    shared = 0;
     out[0] = 0;
     return TS_OK;
 }
@@ -130,6 +134,31 @@ TEST(test_a_cost_is_steps_measures_and_what_is_done_once) {
     }
 }
 
+TEST(test_what_is_made_once_is_no_part_of_a_checkpoint) {
+    calibrated c;
+    shared = 0.6; // beyond the time for all of a case's parts
+    calibrate(&c, GROUP "hidden: [8, 64]\nsteps: 1000000\n", 1e-7);
+    for (int i = 0; i < c.job->cases; i++)
+        assert_close(c.cost[i], truth_of(&c, i), 1e-9, 0);
+    end(&c);
+}
+
+TEST(test_the_file_takes_longer_where_hdf5_does) {
+    const ts_file_contents some = {.cases = 3, .datasets = 30, .instances = 50, .bytes = 1000000, .fields = 60};
+    ts_file_contents more = some;
+    double make[3], write[3];
+    more.datasets += 10;
+    reads = 1e-3;
+    ts_results_time(&some, &make[0], &write[0]);
+    ts_results_time(&more, &make[1], &write[1]);
+    reads = 2e-3;
+    ts_results_time(&some, &make[2], &write[2]);
+    reads = 0;
+    assert_true(make[0] > 0 && write[0] > 0 && make[1] > make[0] && write[1] == write[0]);
+    assert_close(make[2], 2 * make[0], 1e-9, 0);
+    assert_close(write[2], 2 * write[0], 1e-9, 0);
+}
+
 // A step of the largest takes as long as all timing may; it is not taken, and what a step costs is carried over.
 TEST(test_a_large_case_does_not_take_the_time_of_the_others) {
     calibrated c;
@@ -157,6 +186,8 @@ TEST(test_many_cases_take_no_longer_than_few) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_cost_is_steps_measures_and_what_is_done_once),
+        cmocka_unit_test(test_what_is_made_once_is_no_part_of_a_checkpoint),
+        cmocka_unit_test(test_the_file_takes_longer_where_hdf5_does),
         cmocka_unit_test(test_a_large_case_does_not_take_the_time_of_the_others),
         cmocka_unit_test(test_many_cases_take_no_longer_than_few),
     };

@@ -8,6 +8,7 @@
 #include "measure/measure.h"
 #include "model/model.h"
 #include "results/create.h"
+#include "results/file_time.h"
 #include "run/calibrate.h"
 #include "run/job.h"
 #include "run/load.h"
@@ -31,10 +32,6 @@ static const ts_option OPTIONS[] = {
 };
 
 static const double HANDOUT_SECONDS = 0.0025;
-// Beside training, of the main thread: to make a case's group and a dataset; to write a field of a unit, an instance,
-// and a byte.
-static const double CASE_SECONDS = 1e-3, DATASET_SECONDS = 140e-6;
-static const double FIELD_SECONDS = 4e-6, INSTANCE_SECONDS = 3e-6, BYTE_SECONDS = 6e-9;
 enum { CASES_SHOWN = 60 };
 
 typedef struct plan {
@@ -101,12 +98,15 @@ typedef struct forecast {
 
 // `begun`: what it took to come as far as a run does before it makes its file.
 static void add_file(const plan *p, double begun, forecast *f) {
-    double fields = 0, instances = (double)ts_sweep_instances(p->sweep);
-    double units = (double)f->simulation.units / instances;
+    double instances = (double)ts_sweep_instances(p->sweep), units = (double)f->simulation.units / instances;
+    ts_file_contents file = {.cases = p->job->cases,
+                             .datasets = f->datasets,
+                             .instances = ts_sweep_instances(p->sweep),
+                             .bytes = f->file_bytes};
     for (int i = 0; i < p->job->cases; i++)
-        fields += units * (double)ts_sweep_case(p->sweep, i)->rows * p->job->layouts[i]->count;
-    f->start = begun + CASE_SECONDS * p->job->cases + DATASET_SECONDS * (double)f->datasets;
-    f->write = FIELD_SECONDS * fields + INSTANCE_SECONDS * instances + BYTE_SECONDS * (double)f->file_bytes;
+        file.fields += units * (double)ts_sweep_case(p->sweep, i)->rows * p->job->layouts[i]->count;
+    ts_results_time(&file, &f->start, &f->write);
+    f->start += begun;
     f->seconds = f->start + f->simulation.makespan + f->write / p->ranks;
     f->bound = f->start + f->simulation.bound + f->write / p->ranks;
 }

@@ -179,9 +179,8 @@ static bool plan_dataset(hid_t plan, ts_h5_type type) {
     return fine;
 }
 
-void ts_h5_create(ts_h5 *h5, const char *path) {
-    ts_h5_begin(h5, path);
-    hid_t access = access_plan(h5);
+// Closes `access`.
+static void create_file(ts_h5 *h5, hid_t access) {
     hid_t plan = H5Pcreate(H5P_FILE_CREATE);
     bool fine = plan_links(plan);
     fine = fine && plan_links(h5->group_plan = H5Pcreate(H5P_GROUP_CREATE));
@@ -189,10 +188,23 @@ void ts_h5_create(ts_h5 *h5, const char *path) {
         fine = fine && plan_dataset(h5->dataset_plan[i] = H5Pcreate(H5P_DATASET_CREATE), (ts_h5_type)i);
     if (!fine)
         ts_h5_fault(h5, "prepare", "file creation");
-    if (h5->status == TS_OK && (h5->file = H5Fcreate(path, H5F_ACC_TRUNC, plan, access)) < 0)
-        ts_h5_fault(h5, "create", path);
+    if (h5->status == TS_OK && (h5->file = H5Fcreate(h5->path, H5F_ACC_TRUNC, plan, access)) < 0)
+        ts_h5_fault(h5, "create", h5->path);
     ts_h5_close(h5, plan);
     ts_h5_close(h5, access);
+}
+
+void ts_h5_create(ts_h5 *h5, const char *path) {
+    ts_h5_begin(h5, path);
+    create_file(h5, access_plan(h5));
+}
+
+void ts_h5_create_in_memory(ts_h5 *h5) {
+    ts_h5_begin(h5, "a file in memory");
+    hid_t access = access_plan(h5);
+    if (h5->status == TS_OK && H5Pset_fapl_core(access, 1 << 20, false) < 0)
+        ts_h5_fault(h5, "prepare", "file access");
+    create_file(h5, access);
 }
 
 void ts_h5_open(ts_h5 *h5, const char *path, bool writable) {

@@ -53,6 +53,7 @@ void ts_h5_start(void);
 // --- Files. Each starts `h5` afresh; end with ts_h5_end, also after a fault. ---
 void ts_h5_begin(ts_h5 *h5, const char *path); // no file yet
 void ts_h5_create(ts_h5 *h5, const char *path);
+void ts_h5_create_in_memory(ts_h5 *h5);                      // gone when it is closed
 void ts_h5_open(ts_h5 *h5, const char *path, bool writable); // serial, no file locking, no buffers for data
 ts_status ts_h5_end(ts_h5 *h5);                              // the first fault, or that of closing
 
