@@ -58,11 +58,12 @@ TS_WIDE static inline __attribute__((always_inline)) void add_panels(int panels,
                                                                      const double *b, double *sum) {
     panel_row part[PANELS][ROWS];
 #pragma GCC unroll 2
-    for (int p = 0; p < panels; p++)
+    for (int p = 0; p < panels; p++) {
 #pragma GCC unroll 6
         for (int r = 0; r < ROWS; r++)
             part[p][r] = *(const panel_row_at *)(sum + (p * ROWS + r) * TS_PANEL);
-    for (size_t k = 0; k < (size_t)depth; k++)
+    }
+    for (size_t k = 0; k < (size_t)depth; k++) {
 #pragma GCC unroll 2
         for (size_t p = 0; p < (size_t)panels; p++) {
             const double *at = b + (p * (size_t)depth + k) * TS_PANEL;
@@ -72,11 +73,13 @@ TS_WIDE static inline __attribute__((always_inline)) void add_panels(int panels,
             for (int r = 0; r < ROWS; r++)
                 part[p][r] += a[r][k] * row;
         }
+    }
 #pragma GCC unroll 2
-    for (int p = 0; p < panels; p++)
+    for (int p = 0; p < panels; p++) {
 #pragma GCC unroll 6
         for (int r = 0; r < ROWS; r++)
             *(panel_row_at *)(sum + (p * ROWS + r) * TS_PANEL) = part[p][r];
+    }
 }
 
 TS_WIDE static void add_wide_panels(int panels, int depth, const double *const *a, const double *b, double *sum) {
