@@ -643,10 +643,14 @@ TEST(test_exponentials_and_the_largest_have_no_edges) {
             for (int c = 0; c < (int)ts_loss_stride(count); c++)
                 assert_close(e[c], c < count ? exp(sign * x[c] - largest) : 0, 1e-15, 1e-300);
             for (int label = 0; label < count; label++) {
-                double other = -INFINITY;
+                double other = -INFINITY, kept = x[label];
                 for (int c = 0; c < count; c++)
                     other = c == label ? other : fmax(other, x[c]);
                 assert_true(ts_largest_other(x, count, label) == other);
+                x[label] = NAN; // is passed over
+                assert_true(ts_largest(x, 1, count) == other);
+                assert_true(ts_largest_other(x, count, (label + 1) % count) <= other);
+                x[label] = kept;
             }
         }
 }

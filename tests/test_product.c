@@ -46,9 +46,9 @@ static void check(int rows, int columns, int depth, uint64_t seed) {
 }
 
 TEST(test_bits_are_those_of_a_plain_loop) {
-    const int rows[] = {1, 5, 6, 13}, columns[] = {1, 7, 8, 19}, depth[] = {0, 1, 128, 256, 300};
+    const int rows[] = {1, 5, 6, 13}, columns[] = {1, 7, 8, 13, 16, 19, 24}, depth[] = {0, 1, 128, 256, 300};
     for (int r = 0; r < 4; r++)
-        for (int c = 0; c < 4; c++)
+        for (int c = 0; c < 7; c++)
             for (int d = 0; d < 5; d++)
                 check(rows[r], columns[c], depth[d], (uint64_t)(100 * r + 10 * c + d));
 }

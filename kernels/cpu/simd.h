@@ -316,8 +316,8 @@ static inline vec vwhere_positive(vec z, vec a) {
 
 // exp(x + error) to 2 ulp for |error| below half a unit in the last place of x; 0 below -87.3; infinity above 88.37
 // (where n would be 128) and for NaN. x = n ln 2 + r with |r| <= ln 2 / 2 (ln 2 in two parts, Cody and Waite), then the
-// Taylor polynomial of degree 7. `below`: x is at most 88, or, with an error that is NaN, anything: then it is NaN or
-// 0.
+// Taylor polynomial of degree 7. `below`: x is at most 88, or, with an error that is NaN, anything: then it is NaN,
+// infinity (of an x whose sum with others is no number anyway) or 0.
 static inline __attribute__((always_inline)) vec vexp_or_below(vec x, vec error, bool below) {
     const vec lowest = vset(-87.33654f), highest = vset(88.37626f);
     vec inside = vmax(x, lowest);

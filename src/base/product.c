@@ -4,6 +4,7 @@
 #include "base/sets.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 // A block: 6 rows by up to 2 panels, one after the other in AVX2's 16 registers, both at once in AVX-512's 32. DEPTH:
@@ -68,7 +69,7 @@ TS_WIDE static inline __attribute__((always_inline)) void add_panels(int panels,
         for (size_t p = 0; p < (size_t)panels; p++) {
             const double *at = b + (p * (size_t)depth + k) * TS_PANEL;
             panel_row row = *(const panel_row_at *)at;
-            __builtin_prefetch(at + AHEAD * TS_PANEL);
+            __builtin_prefetch((const void *)((uintptr_t)at + AHEAD * TS_PANEL * sizeof *at)); // often past the end
 #pragma GCC unroll 6
             for (int r = 0; r < ROWS; r++)
                 part[p][r] += a[r][k] * row;

@@ -98,11 +98,11 @@ typedef struct forecast {
 
 // `begun`: what it took to come as far as a run does before it makes its file.
 static void add_file(const plan *p, double begun, forecast *f) {
-    double instances = (double)ts_sweep_instances(p->sweep), units = (double)f->simulation.units / instances;
     ts_file_contents file = {.cases = p->job->cases,
                              .datasets = f->datasets,
                              .instances = ts_sweep_instances(p->sweep),
                              .bytes = f->file_bytes};
+    double units = (double)f->simulation.units / (double)file.instances; // of an instance
     for (int i = 0; i < p->job->cases; i++)
         file.fields += units * (double)ts_sweep_case(p->sweep, i)->rows * p->job->layouts[i]->count;
     ts_results_time(&file, &f->start, &f->write);

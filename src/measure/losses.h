@@ -14,7 +14,7 @@ static inline size_t ts_loss_stride(int count) {
     return ((size_t)count + TS_LOSS_LANES - 1) / TS_LOSS_LANES * TS_LOSS_LANES;
 }
 
-// The largest sign x[c], and the largest x[c] but x[label]; -inf of none.
+// The largest sign x[c], and the largest x[c] but x[label], of those that are not NaN; -inf of none.
 double ts_largest(const double *x, double sign, int count);
 double ts_largest_other(const double *x, int count, int label);
 

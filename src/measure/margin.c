@@ -91,7 +91,9 @@ static void add(const void *state, ts_rows *rows, int a, double *sums) {
     for (int b = 0; b < n; b++) {
         int label = m->pairs->table->result[(size_t)a * (size_t)n + (size_t)b];
         const double *z = logits + (size_t)b * (size_t)n_out;
-        double own = label >= 0 ? z[label] - ts_largest_other(z, n_out, label) : INFINITY;
+        if (label < 0)
+            continue;
+        double own = z[label] - ts_largest_other(z, n_out, label);
         smallest = own >= smallest ? smallest : own;
     }
     sums[a] += smallest; // of one row alone

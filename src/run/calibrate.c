@@ -209,7 +209,7 @@ static ts_status time_steps(sample *s, void *training) {
     return status;
 }
 
-// Of one kind of checkpoint, twice if there is time: the first finds what measures of the group or p share.
+// Of one kind of checkpoint, twice unless it takes long: the first finds what measures of the group or p share.
 static ts_status time_measure(sample *s, part i, const ts_measure_help *help) {
     ts_status status = TS_OK;
     for (int turn = 0; turn < 2 && status == TS_OK; turn++) {
@@ -222,7 +222,7 @@ static ts_status time_measure(sample *s, part i, const ts_measure_help *help) {
                                         i == LAST ? s->final : s->measures);
         double seconds = now_of(s->job->engines[s->c]) - start;
         know(s->t, i, seconds);
-        if (seconds > fmax(s->budget, AGAIN))
+        if (seconds > AGAIN)
             break;
     }
     return status;
