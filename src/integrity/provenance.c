@@ -3,7 +3,6 @@
 
 #include "base/memory.h"
 #include "results/format.h"
-#include "results/reader.h"
 #include "sweep/yaml.h"
 
 #include <stdio.h>
@@ -56,47 +55,72 @@ static ts_status check_backend(const char *path, hid_t file, const char *backend
     return status;
 }
 
-// The first parameter in which two instances differ, as "steps: 400 then, 500 now"; false if there is none.
-static bool name_difference(const char *then, const char *now, char *out, size_t bytes) {
-    ts_yaml *old = NULL, *new = NULL;
-    int line;
-    bool differs = false;
-    if (ts_yaml_parse(then, strlen(then), &old, &line) == TS_OK &&
-        ts_yaml_parse(now, strlen(now), &new, &line) == TS_OK && ts_yaml_root(old) && ts_yaml_root(new)) {
-        const ts_yaml_node *node = ts_yaml_root(new)->child;
-        for (; node && !differs; node = node->next) {
-            const ts_yaml_node *before = ts_yaml_get(ts_yaml_root(old), node->key);
-            const char *text = node->text ? node->text : "a list", *was = "not there";
-            if (before)
-                was = before->text ? before->text : "a list";
-            differs = strcmp(text, was) != 0;
-            if (differs)
-                snprintf(out, bytes, "%s: %s then, %s now", node->key, was, text);
+static const char *text_of(const ts_yaml_node *node) {
+    return !node ? "not there" : node->text ? node->text : "a list";
+}
+
+// In how many parameters two instances differ; the first as "steps: 400 then, 500 now".
+static int count_differences(const char *then, const char *now, char *out, size_t bytes) {
+    ts_yaml *tree[2] = {NULL, NULL};
+    const char *const json[2] = {then, now};
+    int line, differences = 0;
+    bool parsed = true;
+    for (int i = 0; i < 2; i++)
+        parsed = parsed && ts_yaml_parse(json[i], strlen(json[i]), &tree[i], &line) == TS_OK && ts_yaml_root(tree[i]);
+    for (int i = 1; i >= 0 && parsed; i--) // those of now, then those that are not there any more
+        for (const ts_yaml_node *node = ts_yaml_root(tree[i])->child; node; node = node->next) {
+            const ts_yaml_node *other = ts_yaml_get(ts_yaml_root(tree[1 - i]), node->key);
+            bool differs = i == 1 ? strcmp(text_of(node), text_of(other)) != 0 : !other;
+            if (differs && differences++ == 0)
+                snprintf(out, bytes, "%s: %s then, %s now", node->key, text_of(i == 1 ? other : node),
+                         text_of(i == 1 ? node : other));
         }
-    }
-    ts_yaml_free(old);
-    ts_yaml_free(new);
-    return differs;
+    for (int i = 0; i < 2; i++)
+        ts_yaml_free(tree[i]);
+    return differences;
+}
+
+enum { LOOKED_AT = 1000 }; // instances of a sweep
+
+// As count_differences, of an instance of the sweep now.
+static int differences_from(const char *then, const ts_sweep *sweep, int64_t instance, char *out, size_t bytes) {
+    ts_text now = {0};
+    ts_params params;
+    ts_sweep_params(sweep, instance, &params);
+    ts_params_json(&params, &now);
+    int differences = count_differences(then, ts_text_get(&now), out, bytes);
+    ts_text_free(&now);
+    return differences;
 }
 
 // Looks through the first instances for one that has changed.
 static void compare_instances(const char *path, const ts_sweep *sweep, char *out, size_t bytes) {
-    enum { LOOKED_AT = 1000 };
     ts_reader *reader = NULL;
     bool differs = false;
     if (ts_reader_open(path, &reader) != TS_OK)
         return;
     for (int64_t i = 0; i < ts_sweep_instances(sweep) && i < LOOKED_AT && !differs; i++) {
-        ts_text now = {0};
-        ts_params params;
         char *then = NULL;
-        ts_sweep_params(sweep, i, &params);
-        ts_params_json(&params, &now);
-        differs = ts_reader_resolved(reader, i, &then) != TS_OK || name_difference(then, ts_text_get(&now), out, bytes);
+        differs = ts_reader_resolved(reader, i, &then) != TS_OK || differences_from(then, sweep, i, out, bytes) > 0;
         ts_free(then);
-        ts_text_free(&now);
     }
     ts_reader_close(reader);
+}
+
+bool ts_provenance_nearest(ts_reader *reader, int64_t instance, const ts_sweep *sweep, char *out, size_t bytes) {
+    char *then = NULL, found[TS_MESSAGE_BYTES];
+    int least = 0;
+    if (ts_reader_resolved(reader, instance, &then) != TS_OK)
+        return false;
+    for (int64_t i = 0; i < ts_sweep_instances(sweep) && i < LOOKED_AT; i++) {
+        int differences = differences_from(then, sweep, i, found, sizeof found);
+        if (differences == 0 || (least > 0 && differences >= least))
+            continue;
+        least = differences;
+        snprintf(out, bytes, "%s", found);
+    }
+    ts_free(then);
+    return least > 0;
 }
 
 // Of a file with another sweep's digest under the same name: what has changed.

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "integrity/check.h"
+#include "integrity/provenance.h"
 #include "integrity/reuse.h"
 #include "results/create.h"
 #include "results/format.h"
@@ -195,7 +196,8 @@ static ts_status reuse_files(ts_session *r) {
     if (n == 0)
         return TS_OK;
     r->reused_from = ts_alloc_zero((size_t)n, sizeof *r->reused_from, "rows to be reused");
-    ts_status status = r->reused_from ? ts_identities_make(r->sweep, &identities) : TS_ERROR_FATAL;
+    r->foreign = ts_alloc_zero((size_t)n, sizeof *r->foreign, "rows to be reused");
+    ts_status status = r->reused_from && r->foreign ? ts_identities_make(r->sweep, &identities) : TS_ERROR_FATAL;
     const ts_reuse reuse = {.store = r->store,
                             .sweep = r->sweep,
                             .layouts = (const ts_record_layout *const *)r->job->layouts,
@@ -205,12 +207,35 @@ static ts_status reuse_files(ts_session *r) {
         ts_reuse_counts counts;
         status = ts_reuse_take(&reuse, r->options->reuse[i], i, &counts);
         r->reused += r->reused_from[i] = counts.done;
+        r->foreign[i] = counts.elsewhere;
         if (status == TS_OK)
             ts_print("%s: %lld instance%s taken over from %s", r->path, (long long)counts.done, ts_plural(counts.done),
                      r->options->reuse[i]);
     }
     ts_identities_free(identities);
     return status;
+}
+
+// Why nothing is taken from a file that has finished instances, none of them one of the sweep's.
+static void explain_nothing(const ts_session *r, int file) {
+    const char *old = r->options->reuse[file];
+    ts_reader *reader;
+    const uint8_t *status;
+    int64_t done = 0, first = 0;
+    char difference[TS_MESSAGE_BYTES];
+    if (r->foreign[file] == 0 || ts_reader_open(old, &reader) != TS_OK)
+        return;
+    bool told = ts_reader_status(reader, &status) == TS_OK;
+    for (int64_t i = ts_reader_instances(reader) - 1; i >= 0 && told; i--)
+        if (status[i] == TS_ROW_DONE) {
+            done++;
+            first = i;
+        }
+    if (told && done == r->foreign[file] &&
+        ts_provenance_nearest(reader, first, r->sweep, difference, sizeof difference))
+        ts_warn("%s: none of its finished instances is one of this sweep's; the one most like the first differs in %s",
+                old, difference);
+    ts_reader_close(reader);
 }
 
 // Rank 0: what is left and has ended with fewer steps in another file goes on from there.
@@ -227,11 +252,14 @@ static ts_status start_others(ts_session *r) {
     ts_status status = r->continued ? TS_OK : TS_ERROR_FATAL;
     if (status == TS_OK)
         status = ts_starts_make(&starts, r->continued);
-    for (int i = 0; i < n && status == TS_OK; i++)
+    for (int i = 0; i < n && status == TS_OK; i++) {
         if (r->continued[i] > 0)
             ts_print("%s: %lld instance%s from where %s ended in %s", r->path, (long long)r->continued[i],
                      r->continued[i] == 1 ? " goes on" : "s go on", r->continued[i] == 1 ? "it" : "they",
                      r->options->reuse[i]);
+        else if (r->reused_from[i] == 0)
+            explain_nothing(r, i);
+    }
     ts_fewer_steps_free(&r->fewer);
     return status;
 }

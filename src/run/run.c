@@ -155,6 +155,7 @@ static void clean_up(ts_session *r) {
     ts_runlog_close(r->log);
     ts_free(r->status);
     ts_free(r->reused_from);
+    ts_free(r->foreign);
     ts_free(r->continued);
     ts_fewer_steps_free(&r->fewer);
     ts_text_free(&r->advice);

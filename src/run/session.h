@@ -28,6 +28,7 @@ typedef struct ts_session {
     ts_grid *grid;   // of the sweep, for the report
     int64_t done, failed, pending, reused;
     int64_t *reused_from; // (options->n_reuse) rows of each file
+    int64_t *foreign;     // (options->n_reuse) finished rows of each that are no instances of the sweep
     ts_fewer_list fewer;  // what they have with fewer steps, until training begins
     int64_t *continued;   // (options->n_reuse) how many of those go on from there
     ts_text advice;       // what else to say if it ends at once

@@ -202,6 +202,19 @@ class Reuse(Parts):
         self.assertEqual(start["reused"], 12)
         self.assertEqual(start["reused_from"], [{"file": "a.h5", "rows": 7}, {"file": "b.h5", "rows": 5}])
 
+    def test_a_file_that_gives_nothing_says_what_differs(self):
+        few = self.write("few.yaml", "name: few\ntask: tree\ndepth: 1\nhidden: 2\nsteps: 20\ninstances: 2\n")
+        self.run_program("run", few)
+        words = "run", few, "--set", "instances=3", "-o", "more.h5", "--reuse", "few.h5"
+        said = self.run_program(*words)
+        self.assertIn("0 instances taken over from few.h5", said)
+        self.assertIn("few.h5: none of its finished instances is one of this sweep's; the one most like the first "
+                      "differs in stacked_instances: 2 then, 3 now", said)
+        said = self.run_program("run", few, "--set", "seed=0..2", "--set", "stacked_instances=2", "-o", "same.h5",
+                                "--reuse", "few.h5")
+        self.assertIn("2 instances taken over", said)
+        self.assertNotIn("none of its", said)
+
     def test_a_sweep_that_has_grown_is_told_how_to_take_over(self):
         os.rename(self.path(self.sweep), self.path("it's grown.yaml"))
         self.train("old file.h5", "lr=0.01", sweep="it's grown.yaml")
