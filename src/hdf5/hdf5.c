@@ -100,6 +100,10 @@ static void fail(ts_h5 *h5, const char *doing, const char *name, const char *tex
                              "'%s': cannot %s '%s': %s; see whether its disk is full or broken, then run the same "
                              "command again",
                              h5->path, doing, name, text);
+    else if (h5->file >= 0 && (strncmp(doing, "open", 4) == 0 || strcmp(doing, "read") == 0))
+        h5->status = ts_fail(TS_ERROR_FATAL,
+                             "'%s' is damaged: cannot %s '%s': %s; move it away and start again, or go back to a copy",
+                             h5->path, doing, name, text);
     else
         h5->status = ts_fail(TS_ERROR_FATAL, "'%s': cannot %s '%s': %s", h5->path, doing, name, text);
 }

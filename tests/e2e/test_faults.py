@@ -169,7 +169,8 @@ class Refused(Case):
 
     def test_missing_directory_and_no_permission(self):
         sweep = self.write("small.yaml", SMALL)
-        self.assertIn("nowhere", self.run_program("run", sweep, "-o", "nowhere/small.h5", expect=1))
+        self.assertIn("there is no folder 'nowhere/'; make it, or choose another file with -o",
+                      self.run_program("run", sweep, "-o", "nowhere/small.h5", expect=1))
         os.mkdir(self.path("closed"), 0o555)
         os.chmod(self.directory, 0o755)
         become_nobody = {"user": 65534} if os.geteuid() == 0 else {}

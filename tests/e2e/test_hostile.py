@@ -167,6 +167,17 @@ class Results(Hostile):
                     if kind and kind.startswith("a link to another file"):
                         self.assertIn("a link to another file", output)
 
+    def test_a_broken_dataset_is_damage_with_a_cure(self):
+        with h5py.File(self.path("small.h5")) as file:
+            at = h5py.h5o.get_info(file["cases/all/train_loss"].id).addr
+        with open(self.path("small.h5"), "r+b") as file:
+            file.seek(at)
+            file.write(b"\xff" * 64)
+        output, code = self.limited("run", self.sweep)
+        self.assertEqual((code, output.count("\n")), (1, 1), output)
+        self.assertIn("'small.h5' is damaged: cannot open dataset", output)
+        self.assertIn("move it away and start again, or go back to a copy", output)
+
     def test_status_does_not_miss_a_measure_of_another_model(self):
         self.write("tables.yaml", "name: tables\ntask: group\ngroup: C3\nhidden: 8\nsteps: 20\n")
         self.run_program("run", "tables.yaml")

@@ -294,7 +294,13 @@ def test_unfinished_files_are_drawn(path, folder):
 def test_faults_are_one_line(path, folder):
     copy, text = os.path.join(folder, "none.h5"), write(folder, "text.h5", "not HDF5\n")
     copy_with_status(path, copy, lambda i: False)
-    for file, words in ((copy, "nothing is finished yet"), (text, "not a results file"), ("/none.h5", "no such file")):
+    broken = os.path.join(folder, "broken.h5")
+    shutil.copyfile(path, broken)
+    with h5py.File(path) as file, open(broken, "r+b") as bytes_of:
+        bytes_of.seek(h5py.h5o.get_info(file["status"].id).addr)
+        bytes_of.write(b"\xff" * 64)  # an object's header
+    for file, words in ((copy, "nothing is finished yet"), (text, "not a results file"), ("/none.h5", "no such file"),
+                        (broken, "broken.h5 is damaged")):
         done = plot(file)
         check_equal(done.returncode, 1, f"exit code for '{words}'")
         assert words in done.stderr and done.stderr.count("\n") == 1, done.stderr

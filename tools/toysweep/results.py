@@ -73,7 +73,12 @@ def open_file(path):
         os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
         file = File(path, "r")
     # Goes into groups by hard links only, and into each once; stops at the first that gives something.
-    found = file.id.links.visit(lambda name, link: None if link.type == h5py.h5l.TYPE_HARD else (name, link), info=True)
+    try:
+        found = file.id.links.visit(lambda name, link: None if link.type == h5py.h5l.TYPE_HARD else (name, link), info=True)
+    except RuntimeError as fault:
+        file.close()
+        raise ResultsError(f"{path} is damaged ({fault}); train its sweep again into another file, or go back to a copy "
+                           "of this one") from fault
     if found:
         file.close()
         kind = "soft link, which is" if found[1].type == h5py.h5l.TYPE_SOFT else "link to another file, and those are"
