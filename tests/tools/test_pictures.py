@@ -12,6 +12,7 @@ from support import POWERS, TOOLS, Skipped, check_equal, main, plot, run_sweep, 
 import h5py
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 import toysweep
@@ -253,6 +254,37 @@ def test_labels_are_within_their_pictures(path, folder):
                 box = axis.yaxis.label.get_window_extent()
                 assert box.x0 >= 0, (top, box)
             plt.close(picture)
+
+
+def test_legends_are_whole_and_leave_panels_their_size(path, folder):
+    """In one piece beside however many rows of panels."""
+    with plt.rc_context(STYLE):
+        for rows, columns, count in ((1, 1, 6), (1, 2, 17), (1, 3, 17), (1, 3, 40), (2, 2, 17), (3, 1, 30), (6, 2, 16)):
+            picture, axes = panels(rows, columns, 3.4, 2.8, sharex=True)
+            axes[0][0].set_title("a title\non two lines")
+            picture.suptitle("of all panels")
+            cells.legend_beside(axes, [Line2D([], [], label=f"freq_{k}") for k in range(count)])
+            lay_out(picture)
+            legend, = (one for one in picture.findobj(Legend) if one.get_texts())
+            box, places = legend.get_window_extent(), [axis.get_window_extent() for axis in axes.flat]
+            what = (rows, columns, count)
+            check_equal([text.get_text() for text in legend.get_texts()], [f"freq_{k}" for k in range(count)], "entries")
+            assert box.y0 >= 0 and box.x1 <= picture.bbox.x1 and box.y1 <= picture.bbox.y1, (what, box)
+            assert box.x0 >= max(place.x1 for place in places), (what, box)
+            for place in places:
+                assert place.width > 0.8 * 3.4 * picture.dpi and place.height > 1.8 * picture.dpi, (what, place)
+            plt.close(picture)
+
+
+def test_legends_make_a_picture_taller_where_its_titles_leave_too_little(path, folder):
+    with plt.rc_context(STYLE):
+        picture, axes = panels(1, 1, 3.4, 2.8)
+        axes[0][0].set_title("\n".join("a title of many lines".split()), fontsize=16)
+        cells.legend_beside(axes, [Line2D([], [], label=f"freq_{k}") for k in range(10)])
+        lay_out(picture)
+        assert picture.get_size_inches()[1] > 3, picture.get_size_inches()
+        assert axes[0][0].artists[0].get_window_extent().y0 >= 0
+        plt.close(picture)
 
 
 def test_the_end_alone_can_be_seen(path, folder):

@@ -3,7 +3,8 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
-from toysweep.figures.cells import LEGEND, grid_of, label_steps, legend_beside, step_scale
+from toysweep.figures.beside import legend_beside
+from toysweep.figures.cells import grid_of, label_steps, step_scale
 from toysweep.figures.phases import PHASES_TEXT, phase_handles, shade_phases
 from toysweep.figures.view import Figure, panels
 from toysweep.figures.weights import trained
@@ -17,7 +18,7 @@ def attention_over_time(view, options):
     samples = view.samples("attention", most=6)
     if not samples:
         return None
-    picture, flat, axes = grid_of(samples, beside=LEGEND, sharex=True, sharey=True)
+    picture, flat, axes = grid_of(samples, sharex=True, sharey=True)
     for axis, sample in zip(flat, samples):
         steps, values = sample.curve("attention")  # (step, head, source)
         for head in range(values.shape[1]):

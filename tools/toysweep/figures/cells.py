@@ -9,6 +9,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from toysweep import networks
 import toysweep
+from toysweep.figures.beside import legend_beside
 from toysweep.figures.chosen import chosen
 from toysweep.figures.phases import KNOWN, first_step, phase_handles, reached_words, shade_phases
 from toysweep.figures.swept import SEEDS
@@ -16,7 +17,6 @@ from toysweep.figures.terms import are_tokens, terms_of
 from toysweep.figures.view import TINY, cut, is_lacking, label, number, panels, some
 
 LOW = 1e-12   # losses below are all as good as 0: scales end here
-LEGEND = 1.8   # inches beside the panels
 MOST_PANELS, MOST_LINES, MOST_NAMES = 12, 40, 40
 COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#8c564b", "#e377c2", "#bcbd22", "#17becf", "#1a2f6b",
            "#7a9a01", "#f4a3a8")
@@ -363,13 +363,12 @@ def title_of(one):
     return name if len(name) < 30 or at < 0 else f"{name[:at + 1]}\n{name[at + 2:]}"
 
 
-def grid_of(shown, width=3.4, height=2.8, alone=(5.2, 4.2), beside=0.0, **options):
-    """(picture, axes of the shown in a flat list, all axes): small multiples with titles, and room for a legend of a
-    width beside them."""
+def grid_of(shown, width=3.4, height=2.8, alone=(5.2, 4.2), **options):
+    """(picture, axes of the shown in a flat list, all axes): small multiples with titles."""
     columns = 4 if len(shown) > 6 else 2 if len(shown) == 4 else min(3, len(shown))
     rows = -(-len(shown) // columns)
     width, height = alone if len(shown) == 1 else (width, height)
-    picture, axes = panels(rows, columns, width + beside / columns, height, **options)
+    picture, axes = panels(rows, columns, width, height, **options)
     for axis, one in zip(axes.flat, shown):
         axis.set_title(title_of(one), fontsize=9)
     for axis in axes.flat[len(shown):]:
@@ -383,21 +382,6 @@ def label_steps(axes, count, words="training step"):
     for axis in axes.flat[max(0, count - columns):count]:
         axis.set_xlabel(words)
         axis.tick_params(labelbottom=True)
-
-
-def legend_beside(axes, handles):
-    """To the right of the panels, beside as many rows of them as it needs; the panels keep their own legends."""
-    rows = [line[-1] for line in axes if line[-1].get_visible()]
-    room = max(4, int(axes[0][0].figure.get_size_inches()[1] / len(axes) / 0.25))  # entries beside a panel
-    if len(handles) <= room + 1:
-        rows = rows[:1]
-    for i, axis in enumerate(rows):
-        part = handles[i * room:] if i == len(rows) - 1 else handles[i * room:(i + 1) * room]
-        if part:
-            own = axis.get_legend()
-            axis.legend(handles=part, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-            if own:
-                axis.add_artist(own)
 
 
 def draw_instances(axis, steps, values, color):
@@ -419,7 +403,7 @@ def curve_panels(view, measures, scale, what):
     if not cells:
         return None
     shown = some(cells, MOST_PANELS)
-    picture, flat, axes = grid_of(shown, beside=LEGEND, sharex=True, sharey=True)
+    picture, flat, axes = grid_of(shown, sharex=True, sharey=True)
     for axis, cell in zip(flat, shown):
         for name, _, color in measures:
             if cell.is_known(name):

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from toysweep.figures.beside import legend_beside
 from toysweep.figures.view import Figure, floor, html_table, label, number, panels, short, some
 
 COLORS = ("#31688e", "#c8553d", "#5b8c3a", "#8d5a97", "#b8860b", "#4b4b4b", "#3aa6a0", "#d48ab0")
@@ -125,10 +126,8 @@ def features_axis(axis, counts):
     axis.set_xlim(-0.5, len(counts) - 0.5)
 
 
-def name_parts(axis, parts):
-    """A legend to the right of the panel."""
-    axis.legend(handles=[Patch(color=color, label=part.name) for part, color in zip(parts, COLORS)], loc="upper left",
-                bbox_to_anchor=(1.0, 1.0))
+def name_parts(axes, parts):
+    legend_beside(axes, [Patch(color=color, label=part.name) for part, color in zip(parts, COLORS)])
 
 
 def loss_by_features(view, options):
@@ -161,7 +160,7 @@ def loss_by_features(view, options):
         axis.tick_params(labelbottom=True)
     picture.supxlabel("features", fontsize=10)
     picture.supylabel(label(view.loss), fontsize=10)
-    name_parts(axes[0][-1], view.parts)
+    name_parts(axes, view.parts)
     picture.suptitle(f"{label(view.loss).capitalize()} by features: best instance (solid) and mean (dashed)")
     return Figure(picture, f"The {label(view.loss)} against the number of features, a panel for each hidden width: best "
                            f"instance (solid, points) and mean over instances (dashed). Dotted: the threshold "
@@ -188,7 +187,7 @@ def smallest_width_by_features(view, options):
     axes[0][0].set_ylim(0, 1.2 * top)
     picture.supxlabel("features", fontsize=10)
     picture.supylabel("smallest hidden width", fontsize=10)
-    name_parts(axes[0][-1], view.parts)
+    name_parts(axes, view.parts)
     picture.suptitle(f"Smallest width with {label(view.loss)} below {short(options.threshold)}")
     head = ("features", "", *[kind.name for kind in kinds])
     rows = [(features, part.name, *[said(found[kind.field][k][i]) for kind in kinds])

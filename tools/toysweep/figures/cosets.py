@@ -7,7 +7,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
-from toysweep.figures.cells import (MOST_PANELS, grid_of, label_steps, left_out, legend_beside, name_decades, power_of_ten)
+from toysweep.figures.beside import legend_beside
+from toysweep.figures.cells import MOST_PANELS, grid_of, label_steps, left_out, name_decades, power_of_ten
 from toysweep.figures.published import INTERVENTIONS
 from toysweep.figures.view import TINY, Figure, html_table, short, some
 
@@ -23,7 +24,7 @@ def coset_minima(view, options):
     shown = some(view.has("coset_left_minimum"), MOST_PANELS)
     if not shown:
         return None
-    picture, flat, axes = grid_of(shown, 3.8, 2.9, (6.4, 4.0), beside=1.2, sharex=True)
+    picture, flat, axes = grid_of(shown, 3.8, 2.9, (6.4, 4.0), sharex=True)
     bins, table = np.geomspace(LOWEST, 10, 43), []
     for axis, cell in zip(flat, shown):
         both = [cell.final(f"coset_{side}_minimum") for side, _ in SIDES]
@@ -69,7 +70,7 @@ def coset_subgroups(view, options):
     if not counted:
         return None
     limit = limit_of(counted[0][0])
-    picture, flat, axes = grid_of([cell for cell, _ in counted], 4.2, 3.0, (7.0, 4.2), beside=1.2)
+    picture, flat, axes = grid_of([cell for cell, _ in counted], 4.2, 3.0, (7.0, 4.2))
     for axis, (cell, counts) in zip(flat, counted):
         most = [name for name, _ in (counts[0] + counts[1]).most_common(MOST_SUBGROUPS)]
         names = cell.names("subgroup")
@@ -113,7 +114,7 @@ def interventions(view, options):
     shown = some(view.has("intervention_all_loss"), MOST_PANELS)
     if not shown:
         return None
-    picture, flat, axes = grid_of(shown, 5.2, 3.4, (8.0, 4.4), beside=1.4, sharey=True)
+    picture, flat, axes = grid_of(shown, 5.2, 3.4, (8.0, 4.4), sharey=True)
     split = "test" if all(cell.is_known("intervention_test_loss") for cell in shown) else "all"
     table, beside = [], False
     for axis, cell in zip(flat, shown):

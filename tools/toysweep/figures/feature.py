@@ -6,8 +6,10 @@ from typing import NamedTuple, Optional
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LogNorm
+from matplotlib.lines import Line2D
 
 from toysweep.figures import comparison, diagrams, geometry, scaling
+from toysweep.figures.beside import legend_beside
 from toysweep.figures.cells import step_scale
 from toysweep.figures.view import TINY, Figure, View, floor, html_table, label, number, panels, shades, short, views_of
 
@@ -179,12 +181,13 @@ def training_curves(view, options):
     width, height = 4.0 if columns > 1 else 6.5, 3.1 if rows > 1 else 3.8
     picture, axes = panels(rows, columns, width, height, sharex=True, sharey=True)
     colors = dict(zip(view.xs, shades(len(view.xs))))
-    shown = {}
+    shown = set()
     for axis, line in zip(axes.flat, lines):
         for x, y in line:
             steps, values = view.curves(kind, x, y)
             values = np.maximum(values, TINY)
-            shown[x], = axis.plot(steps, np.median(values, axis=0), color=colors[x], linewidth=1.3)
+            shown.add(x)
+            axis.plot(steps, np.median(values, axis=0), color=colors[x], linewidth=1.3)
             axis.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colors[x], alpha=0.15, linewidth=0)
         axis.set_yscale("log")
         axis.set_title(f"{view.y} {number(line[0][1])}" if view.y else "")
@@ -200,9 +203,8 @@ def training_curves(view, options):
         axis.set_ylabel(label(kind))
     if view.x:
         order = [x for x in view.xs if x in shown]
-        axes[0][-1].legend([shown[x] for x in order], [number(x) for x in order], title=label(view.x).split(" (")[0],
-                           loc="upper left",
-                           bbox_to_anchor=(1.0, 1.0))
+        legend_beside(axes, [Line2D([], [], color=colors[x], linewidth=1.3, label=number(x)) for x in order],
+                      title=label(view.x).split(" (")[0])
     picture.suptitle(f"Training curves: {label(kind)}")
     hidden = sum(view.best(x, y) is not None for x in view.xs for y in view.ys) - sum(map(len, lines))
     more = f" Not shown: {hidden} more grid points, in between." if hidden else ""

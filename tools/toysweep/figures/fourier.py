@@ -8,8 +8,9 @@ import re
 import numpy as np
 from matplotlib.lines import Line2D
 
-from toysweep.figures.cells import (LEGEND, TEST, TRAIN, draw_named, grid_of, label_steps, left_out, legend_beside, log_losses,
-                           name_lines, note_grey, says_twice, step_scale, title_of)
+from toysweep.figures.beside import legend_beside
+from toysweep.figures.cells import (TEST, TRAIN, draw_named, grid_of, label_steps, left_out, log_losses, name_lines,
+                                    note_grey, says_twice, step_scale, title_of)
 from toysweep.figures.chosen import chosen
 from toysweep.figures.phases import PHASES_TEXT, phase_handles, shade_phases
 from toysweep.figures.irreps import ALL_IN_VALUES, IN_VALUES
@@ -37,7 +38,7 @@ def norms(view, measures, where, what):
     samples = view.samples(measures[0][0], most=6)
     if not samples:
         return None
-    picture, flat, axes = grid_of(samples, beside=1.2 * LEGEND, sharey=True)
+    picture, flat, axes = grid_of(samples, sharey=True)
     drawn = []
     for axis, sample in zip(flat, samples):
         own = []
@@ -114,7 +115,7 @@ def cosines(view, prefix):
     samples = view.samples(name, most=6)
     if not samples:
         return None
-    picture, flat, axes = grid_of(samples, beside=LEGEND, sharex=True, sharey=True)
+    picture, flat, axes = grid_of(samples, sharex=True, sharey=True)
     for axis, sample in zip(flat, samples):
         keys = key_frequencies(sample, prefix)
         draw_named(axis, *sample.curve(name), sample.names("frequency"), keys)
@@ -168,7 +169,7 @@ def losses(view, prefix):
     if not samples:
         return None
     measures = [one for one in measures if any(sample.has(one[0]) for sample in samples)]
-    picture, flat, axes = grid_of(samples, beside=1.4 * LEGEND, sharex=True, sharey=True)
+    picture, flat, axes = grid_of(samples, sharex=True, sharey=True)
     for axis, sample in zip(flat, samples):
         for name, _, colour, style in measures:
             if sample.has(name):

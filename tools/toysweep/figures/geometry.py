@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
 import toysweep
+from toysweep.figures.beside import legend_beside
 from toysweep.figures.chosen import chosen
 from toysweep.figures.view import Figure, number, panels, shades, short, some
 
@@ -263,8 +264,7 @@ def directions(view, hidden):
         for axis in line[len(cell):]:
             axis.remove()  # hidden, one in 3 dimensions fails in the layout
     if legend:
-        axes[0][min(len(rows[0][1]), columns) - 1].legend(handles=list(legend.values()), loc="upper left",
-                                                          bbox_to_anchor=(1.02, 1.0))
+        legend_beside(axes[:1, :len(rows[0][1])], list(legend.values()))
     picture.suptitle(f"Directions of features in {hidden} hidden dimensions, best instance first")
     shown = sum(len(cell) for _, cell in rows)
     return Figure(picture, f"Each feature's direction W_i in the {hidden} hidden dimensions, a panel for each instance, "

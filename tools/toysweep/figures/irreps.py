@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 import toysweep
-from toysweep.figures.cells import (LEGEND, TEST, TRAIN, draw_named, grid_of, is_linear, label_steps, left_out, legend_beside,
-                           log_losses, name_lines, note_grey, step_scale, strip_scale, title_of)
+from toysweep.figures.beside import legend_beside
+from toysweep.figures.cells import (TEST, TRAIN, draw_named, grid_of, is_linear, label_steps, left_out, log_losses,
+                                    name_lines, note_grey, step_scale, strip_scale, title_of)
 from toysweep.figures.phases import PHASES_TEXT, phase_handles, shade_phases
 from toysweep.figures.view import TINY, Figure, panels, some
 
@@ -33,7 +34,7 @@ def similarity(view, prefix):
     samples = view.samples(prefix + "logit_similarity")
     if not samples:
         return None
-    picture, flat, axes = grid_of(samples, beside=LEGEND, sharex=True, sharey=True)
+    picture, flat, axes = grid_of(samples, sharex=True, sharey=True)
     for axis, sample in zip(flat, samples):
         draw_named(axis, *sample.curve(prefix + "logit_similarity"), sample.names("irrep"),
                    key_irreps(sample, prefix))
@@ -68,7 +69,7 @@ def measure_rows(view, measures, wanted, scale, draw):
     measures = [one for one in measures if not is_shown_as(one[0], samples, [name for name, _ in measures])]
     if not samples or not measures:
         return None
-    picture, axes = panels(len(measures), len(samples), 3.2 + LEGEND / len(samples), 2.0, sharex=True, sharey="row")
+    picture, axes = panels(len(measures), len(samples), 3.2, 2.0, sharex=True, sharey="row")
     for j, sample in enumerate(samples):
         axes[0][j].set_title(title_of(sample), fontsize=9)
         if all(one.has_one_embedding() for one in samples):  # of a and b where it is in terms of a^m and b^n
@@ -136,7 +137,7 @@ def total_losses(view, prefix):
     samples = view.samples(prefix + "total_restricted_loss", most=6)
     if not samples:
         return None
-    picture, flat, axes = grid_of(samples, beside=1.3 * LEGEND, sharex=True, sharey=True)
+    picture, flat, axes = grid_of(samples, sharex=True, sharey=True)
     lines = [("train_loss", "training pairs", TRAIN, ":"), ("test_loss", "test pairs", TEST, ":")] + \
             [(f"{prefix}final_{name}[{'train' if 'excluded' in name else 'all'}, none]", words, colour, "-")
              for name, words, colour in TOTALS] + \

@@ -5,7 +5,8 @@ import numpy as np
 from matplotlib.patches import Patch
 
 from toysweep.figures import symmetry
-from toysweep.figures.cells import LEGEND, grid_of, left_out, legend_beside
+from toysweep.figures.beside import legend_beside
+from toysweep.figures.cells import grid_of, left_out
 from toysweep.figures.irreps import ALL_IN_VALUES, IN_VALUES
 from toysweep.figures.view import Figure, html_table, some
 
@@ -77,7 +78,7 @@ def cluster_shares(view, prefix):
     samples = view.best(prefix + "cluster_size", 6)
     if not samples:
         return None
-    picture, flat, axes = grid_of(samples, 3.9, 3.0, (5.6, 3.8), beside=LEGEND, sharey=True)
+    picture, flat, axes = grid_of(samples, 3.9, 3.0, (5.6, 3.8), sharey=True)
     table = []
     for axis, sample in zip(flat, samples):
         size = sample.get(prefix + "cluster_size")

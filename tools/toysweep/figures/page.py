@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import matplotlib.pyplot as plt
 import numpy as np
 
+from toysweep.figures.beside import height_lacking
 from toysweep.figures.chosen import complain
 from toysweep.figures.families import name_of
 
@@ -97,7 +98,11 @@ def lay_out(picture):
     if hasattr(picture, "get_layout_engine"):  # matplotlib 3.6
         engine = picture.get_layout_engine()
         engine.execute(picture)
-        if is_cut(picture):
+        lacking = height_lacking(picture)
+        if lacking:
+            width, height = picture.get_size_inches()
+            picture.set_size_inches(width, height + lacking + 0.05)
+        if lacking or is_cut(picture):
             engine.execute(picture)
         picture.set_layout_engine("none")
 

@@ -5,6 +5,7 @@ from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 
 import toysweep
+from toysweep.figures.beside import legend_beside
 from toysweep.figures.chosen import chosen
 from toysweep.figures.published import PIZZA
 from toysweep.figures.swept import axis_of, swept
@@ -109,7 +110,7 @@ def clock_and_pizza_medians(view, options):
         handles.append(Line2D([], [], color="#c8553d", linewidth=3, label="published medians"))
     if chosen.published:
         handles.append(Line2D([], [], color="#cfcfcf", marker="o", linestyle="", label="published runs"))
-    axes[0][-1].legend(handles=handles, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    legend_beside(axes, handles)
     picture.suptitle(f"Clock and pizza over the {label(key)}")
     return Figure(picture, f"An instance a point, line: median over the instances of each {label(key)}." + ABOUT +
                   (f" Red bars: medians of published runs in ranges of the rate ({PIZZA.source})." if has_published else

@@ -6,6 +6,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 import toysweep
+from toysweep.figures.beside import legend_beside
 from toysweep.figures.comparison import COLORS
 from toysweep.figures.diagrams import REPRESENTED, at_end
 from toysweep.figures.swept import parts_of, swept
@@ -51,7 +52,7 @@ def loss_exponents(view, options):
     picture.supxlabel(label("hidden"), fontsize=10)
     picture.supylabel(label(view.loss), fontsize=10)
     if list(legend) != [""]:
-        axes[0][-1].legend(handles=list(legend.values()), loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        legend_beside(axes, list(legend.values()))
     picture.suptitle(f"{label(view.loss).capitalize()} over the hidden width, with fitted powers")
     head = ["", ""][:1 + bool(parts[0][0])] + ["exponent of the width", "smallest width", "its loss", "largest width",
                                              "its loss", f"features with |W_i| from {REPRESENTED:g} on, there"]

@@ -3,7 +3,8 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from toysweep.figures.cells import LEGEND, grid_of, left_out, legend_beside
+from toysweep.figures.beside import legend_beside
+from toysweep.figures.cells import grid_of, left_out
 from toysweep.figures.chosen import chosen
 from toysweep.figures.view import Figure, panels, some
 
@@ -84,7 +85,7 @@ def singular_values(view, options):
     shown = some(cells, 12)
     if not shown:
         return None
-    picture, flat, axes = grid_of(shown, beside=LEGEND, sharey=True)
+    picture, flat, axes = grid_of(shown, sharey=True)
     names = {}
     for axis, cell in zip(flat, shown):
         for network in with_networks(cell):
