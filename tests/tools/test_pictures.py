@@ -16,7 +16,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 import toysweep
-from toysweep.figures import cells, elements, families, groups, hypotheses, page, symmetry
+from toysweep.figures import cells, elements, embedding, families, fourier, groups, hypotheses, page, symmetry
 from toysweep.figures.chosen import Chosen, chosen
 from toysweep.figures.page import STYLE, lay_out
 from toysweep.figures.view import panels
@@ -284,6 +284,30 @@ def test_legends_make_a_picture_taller_where_its_titles_leave_too_little(path, f
         lay_out(picture)
         assert picture.get_size_inches()[1] > 3, picture.get_size_inches()
         assert axes[0][0].artists[0].get_window_extent().y0 >= 0
+        plt.close(picture)
+
+
+def test_labels_of_rows_are_no_longer_than_their_panels(path, folder):
+    words = "(a^2 + b^2) mod 23, learning rate 0.001, seed 1"
+    with plt.rc_context(STYLE):
+        picture, axes = panels(2, 2, 2.6, 2.4)
+        for axis in axes[:, 0]:
+            axis.set_ylabel(f"{words}\n\na")
+        lay_out(picture)
+        first, second = (axis.yaxis.label.get_window_extent() for axis in axes[:, 0])
+        assert first.y0 > second.y1 and second.y0 >= 0 and first.y1 <= picture.bbox.y1, (first, second)
+        check_equal(axes[0][0].get_ylabel().replace(",\n", ", "), f"{words}\n\na", "the label, which is broken after commas")
+        plt.close(picture)
+
+
+def test_ticks_are_dropped_regularly(path, folder):
+    for p in 11, 17, 23, 24, 31, 97, 113:
+        shown = embedding.rows_to_name(embedding.names_of(p))
+        assert len(shown) <= 16 and len(set(np.diff(shown))) == 1, (p, shown)
+        picture, axes = panels(1, 1, 3, 3)
+        fourier.name_components(axes[0][0], p)
+        for ticks in axes[0][0].get_xticks(), axes[0][0].get_yticks():
+            assert len(ticks) <= 6 and len(set(np.diff(ticks))) == 1, (p, ticks)
         plt.close(picture)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from dataclasses import dataclass
 
@@ -232,8 +231,7 @@ def draw_panels(view, parts, axes, quantities, is_features):
             draw_map(axis, cells, x, y, quantity, norm)
             crosses += mark(axis, every, lost, "x", color="#c00000", markersize=5, markeredgewidth=1.5)
             dots += mark(axis, every, stopped, "o", color="black", markersize=2.5, markeredgewidth=0)
-        words, own = (textwrap.fill(one, int(11 * height)) for one in (words, y.words))
-        line[0].set_ylabel(f"{words}\n\n{own}" if words else own)
+        line[0].set_ylabel(f"{words}\n\n{y.words}" if words else y.words)
     return picture, (" Red crosses: instances were lost there, as their loss was no number any more." if crosses else
                      "") + (" Black dots: instances stopped before their last step, as `stop` says." if dots else "")
 

@@ -10,7 +10,7 @@ from toysweep.figures.fourier import key_frequencies, loudest, real_basis
 from toysweep.figures.irreps import ALL_IN_VALUES, IN_VALUES
 from toysweep.figures.symmetry import is_sum
 from toysweep.figures.terms import terms_of
-from toysweep.figures.view import Figure, panels, some
+from toysweep.figures.view import Figure, panels, regular, some
 from toysweep.figures.weights import trained
 
 MOST_SAMPLES, MOST_PARTS, MOST_ROWS = 3, 4, 3
@@ -101,13 +101,18 @@ def heatmap(view, prefix):
         line[1].set_ylim(len(names) - 0.5, -0.5)
         line[1].set_xlabel("norm over dimensions")
         line[1].legend(fontsize=8, ncol=2, loc="lower right", bbox_to_anchor=(1, 1))
-        shown = some(range(0, len(names)), 16)
+        shown = rows_to_name(names)
         for axis in line:
             axis.set_yticks(shown, [names[i] for i in shown], fontsize=7)
     picture.suptitle("Embedding in the Fourier basis" + IN_VALUES[prefix])
     return Figure(picture, "The embedding times each component of the Fourier basis (rows), for each of its "
                            "dimensions, and at the right the norm of each component, cosine and sine apart." +
                   ALL_IN_VALUES[prefix])
+
+
+def rows_to_name(names):
+    """All components, or of many the constant and sines, which are at equal distances."""
+    return range(len(names)) if len(names) <= 16 else regular(range(0, len(names), 2), 16)
 
 
 def products(view, prefix):

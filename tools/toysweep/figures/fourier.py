@@ -16,7 +16,7 @@ from toysweep.figures.phases import PHASES_TEXT, phase_handles, shade_phases
 from toysweep.figures.irreps import ALL_IN_VALUES, IN_VALUES
 from toysweep.figures.symmetry import is_other
 from toysweep.figures.terms import terms_of
-from toysweep.figures.view import TINY, Figure, panels, some
+from toysweep.figures.view import TINY, Figure, panels, regular, some
 
 MOST_NEURONS, MOST_TOKENS, OWNS = 4, 40, 0.85  # share of a neuron's variation from which a frequency owns it
 
@@ -351,7 +351,7 @@ def loudest(sample, network, prefix, rows, columns):
 def name_components(axis, n):
     """Ticks at a few cosines."""
     ticks = [2 * k - 1 for k in range(1, n // 2 + 1)]
-    shown = some(ticks, 6)
+    shown = regular(ticks, 6)
     names = [f"cos {(tick + 1) // 2}" for tick in shown]
     axis.set_xticks(shown, names, fontsize=6, rotation=90)
     axis.set_yticks(shown, names, fontsize=6)

@@ -73,6 +73,32 @@ def show_single_points(axes):
             line.set(marker="o", markersize=4, clip_on=False)
 
 
+def broken(line, most):
+    """Into lines of at most so many letters, after commas where there are some."""
+    lines = [""]
+    for part in line.split(", "):
+        more = f"{lines[-1]}, {part}" if lines[-1] else part
+        lines = [*lines[:-1], more] if not lines[-1] or len(more) <= most else [*lines[:-1], lines[-1] + ",", part]
+    return "\n".join(textwrap.fill(one, most) for one in lines)
+
+
+def wrap_labels(picture):
+    """Breaks labels of y axes that are longer than their panels, and so would be over each other; were there any?"""
+    renderer, found = picture.canvas.get_renderer(), False
+    for axes in picture.axes:
+        text = axes.yaxis.label
+        if not axes.get_visible() or not text.get_text():
+            continue
+        lines = text.get_text().split("\n")
+        room = axes.get_position(original=True).height * picture.bbox.height
+        long = text.get_window_extent(renderer).height
+        if long > room:
+            most = max(8, int(max(map(len, lines)) * room / long))
+            text.set_text("\n".join(broken(line, most) for line in lines))
+            found = True
+    return found
+
+
 def is_cut(picture):
     """Do labels stick out at the left or below? Ticks may change when panels do, and need more room than was left."""
     renderer = picture.canvas.get_renderer()
@@ -98,11 +124,11 @@ def lay_out(picture):
     if hasattr(picture, "get_layout_engine"):  # matplotlib 3.6
         engine = picture.get_layout_engine()
         engine.execute(picture)
-        lacking = height_lacking(picture)
+        wrapped, lacking = wrap_labels(picture), height_lacking(picture)
         if lacking:
             width, height = picture.get_size_inches()
             picture.set_size_inches(width, height + lacking + 0.05)
-        if lacking or is_cut(picture):
+        if wrapped or lacking or is_cut(picture):
             engine.execute(picture)
         picture.set_layout_engine("none")
 

@@ -98,6 +98,11 @@ def some(values, most):
     return [values[i] for i in np.unique(np.linspace(0, len(values) - 1, most).round().astype(int))]
 
 
+def regular(values, most):
+    """At most `most` of the values, all at one distance from each other, the first among them: for ticks."""
+    return values[::max(1, -(-len(values) // most))]
+
+
 class View:
     def __init__(self, results, rows, fixed, loss):
         self.results = results
