@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import time
+from types import SimpleNamespace
 
 from support import POWERS, TOOLS, Skipped, check_equal, main, plot, run_sweep, write
 
@@ -16,7 +17,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 import toysweep
-from toysweep.figures import cells, elements, embedding, families, fourier, groups, hypotheses, page, symmetry
+from toysweep.figures import cells, elements, embedding, families, feature, fourier, groups, hypotheses, page, symmetry
 from toysweep.figures.chosen import Chosen, chosen
 from toysweep.figures.page import STYLE, lay_out
 from toysweep.figures.view import panels
@@ -296,7 +297,7 @@ def test_labels_of_rows_are_no_longer_than_their_panels(path, folder):
         lay_out(picture)
         first, second = (axis.yaxis.label.get_window_extent() for axis in axes[:, 0])
         assert first.y0 > second.y1 and second.y0 >= 0 and first.y1 <= picture.bbox.y1, (first, second)
-        check_equal(axes[0][0].get_ylabel().replace(",\n", ", "), f"{words}\n\na", "the label, which is broken after commas")
+        check_equal(axes[0][0].get_ylabel().replace(",\n", ", "), f"{words}\n\na", "the label, broken after commas")
         plt.close(picture)
 
 
@@ -309,6 +310,24 @@ def test_ticks_are_dropped_regularly(path, folder):
         for ticks in axes[0][0].get_xticks(), axes[0][0].get_yticks():
             assert len(ticks) <= 6 and len(set(np.diff(ticks))) == 1, (p, ticks)
         plt.close(picture)
+
+
+def test_losses_below_the_scale_are_marked(path, folder):
+    """And the legend says what marks and the dotted line are."""
+    with toysweep.Results(path) as results:
+        options = SimpleNamespace(threshold=1e-5)
+        view = feature.views(results, np.arange(results.count), None)[0]
+        axes = feature.loss_by_width(view, options).picture.axes[0]
+        least = view.grid(np.min)
+        assert (least < 1e-9).any() and (least >= 1e-9).any(), least
+        triangles = [line for line in axes.lines if line.get_marker() == "v"]
+        check_equal(sum(len(line.get_xdata()) for line in triangles), sum((view.grid(reduce) < 1e-9).sum()
+                                                                         for reduce in (np.min, np.mean)), "triangles")
+        marked = [line.get_ydata()[line.get_markevery()] for line in axes.lines if line.get_marker() in ("o", "s")]
+        assert (np.concatenate(marked) >= 1e-9).all(), marked
+        names = [text.get_text() for text in axes.artists[0].get_texts()]
+        check_equal(names[-4:], ["mean", "best instance", "below 1e-9", "threshold 1e-5"], "entries of the legend")
+        plt.close(axes.figure)
 
 
 def test_the_end_alone_can_be_seen(path, folder):

@@ -35,5 +35,5 @@ def legend_beside(axes, handles, **options):
 def height_lacking(picture):
     """Inches by which a legend beside the panels ends below the picture."""
     renderer = picture.canvas.get_renderer()
-    ends = [one.get_window_extent(renderer).y0 for axes in picture.axes for one in axes.artists if isinstance(one, Beside)]
-    return -min([0, *ends]) / picture.dpi
+    legends = [one for axes in picture.axes for one in axes.artists if isinstance(one, Beside)]
+    return -min([0, *(one.get_window_extent(renderer).y0 for one in legends)]) / picture.dpi

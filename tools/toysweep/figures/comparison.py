@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
@@ -126,8 +127,32 @@ def features_axis(axis, counts):
     axis.set_xlim(-0.5, len(counts) - 0.5)
 
 
-def name_parts(axes, parts):
-    legend_beside(axes, [Patch(color=color, label=part.name) for part, color in zip(parts, COLORS)])
+def name_parts(axes, parts, others=()):
+    legend_beside(axes, [*(Patch(color=color, label=part.name) for part, color in zip(parts, COLORS)), *others])
+
+
+BELOW = {"marker": "v", "linestyle": "", "markersize": 7, "markerfacecolor": "white"}
+
+
+def draw_losses(axis, places, losses, low, style, color, **options):
+    """A line with a point for each loss; those below `low`, which are drawn there, have an open triangle instead. Were
+    there any?"""
+    places, losses = np.asarray(places), np.asarray(losses)
+    axis.plot(places, np.maximum(losses, low), style, color=color, markevery=list(np.flatnonzero(losses >= low)), **options)
+    axis.plot(places[losses < low], np.full((losses < low).sum(), low), color=color, zorder=3, **BELOW)
+    return bool((losses < low).any())
+
+
+def said_below(low, is_below):
+    return f" Open triangles: losses below {short(low)}, drawn there." if is_below else ""
+
+
+def limits_handles(low, is_below, threshold):
+    """What a legend says of the open triangles, and of the dotted line (threshold None: there is none)."""
+    found = [Line2D([], [], color="#4b4b4b", label=f"below {short(low)}", **BELOW)] if is_below else []
+    if threshold is not None:
+        found.append(Line2D([], [], color="gray", linewidth=0.8, linestyle=":", label=f"threshold {short(threshold)}"))
+    return found
 
 
 def loss_by_features(view, options):
@@ -136,7 +161,7 @@ def loss_by_features(view, options):
     columns = min(3, len(widths))
     rows = -(-len(widths) // columns)
     picture, axes = panels(rows, columns, 3.5, 2.7, sharex=True, sharey=True)
-    low, estimated = floor(options), False
+    low, estimated, below = floor(options), False, False
     for axis, width in zip(axes.flat, widths):
         for part, color in zip(view.parts, COLORS):
             at = [(i, features) for i, features in enumerate(view.features) if (features, width) in part.losses]
@@ -145,7 +170,7 @@ def loss_by_features(view, options):
             places = [i for i, _ in at]
             values = [part.losses[features, width] for _, features in at]
             best = np.array([max(v.min(), low) for v in values])
-            axis.plot(places, best, "-o", color=color, markersize=4)
+            below |= draw_losses(axis, places, [v.min() for v in values], low, "-o", color, markersize=4)
             axis.plot(places, [max(v.mean(), low) for v in values], "--", color=color, linewidth=1)
             errors = np.array([2 * part.errors[features, width] for _, features in at])
             estimated = estimated or bool((errors > 0).any())
@@ -160,11 +185,11 @@ def loss_by_features(view, options):
         axis.tick_params(labelbottom=True)
     picture.supxlabel("features", fontsize=10)
     picture.supylabel(label(view.loss), fontsize=10)
-    name_parts(axes, view.parts)
+    name_parts(axes, view.parts, limits_handles(low, below, options.threshold))
     picture.suptitle(f"{label(view.loss).capitalize()} by features: best instance (solid) and mean (dashed)")
     return Figure(picture, f"The {label(view.loss)} against the number of features, a panel for each hidden width: best "
                            f"instance (solid, points) and mean over instances (dashed). Dotted: the threshold "
-                           f"{short(options.threshold)}. Losses below {short(low)} are drawn there." +
+                           f"{short(options.threshold)}." + said_below(low, below) +
                   (" Bars: two standard errors, where the loss is estimated." if estimated else ""))
 
 

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from toysweep.figures import comparison, diagrams, geometry, scaling
 from toysweep.figures.beside import legend_beside
 from toysweep.figures.cells import step_scale
+from toysweep.figures.comparison import draw_losses, limits_handles, said_below
 from toysweep.figures.view import TINY, Figure, View, floor, html_table, label, number, panels, shades, short, views_of
 
 
@@ -88,19 +89,21 @@ def loss_by_width(view, options):
     """Loss over the hidden width, mean and best instance"""
     if not view.x or len(view.xs) < 2:
         return None
-    picture, axis = plt.subplots(figsize=(7.6, 4.6))
-    low, estimated = floor(options), any(view.error(x, y) > 0 for x in view.xs for y in view.ys)
-    mean, best = np.maximum(view.grid(np.mean), low), np.maximum(view.grid(np.min), low)
+    picture, axis = plt.subplots(figsize=(6.8, 4.6))
+    low, below, estimated = floor(options), False, any(view.error(x, y) > 0 for x in view.xs for y in view.ys)
+    mean, best, handles = view.grid(np.mean), view.grid(np.min), []
     for i, (y, color) in enumerate(zip(view.ys, shades(len(view.ys)))):
-        axis.plot(view.xs, mean[i], "-o", color=color, markersize=4, label=number(y) if view.y else "mean")
-        axis.plot(view.xs, best[i], "--", color=color, marker="v", markersize=4,
-                  label=None if view.y else "best")
-        bars = [(x, loss, min(2 * view.error(x, y), 0.999 * loss)) for x, loss in zip(view.xs, best[i])
+        below |= draw_losses(axis, view.xs, mean[i], low, "-o", color, markersize=4)
+        below |= draw_losses(axis, view.xs, best[i], low, "--s", color, markersize=3.5)
+        bars = [(x, loss, min(2 * view.error(x, y), 0.999 * loss)) for x, loss in zip(view.xs, np.maximum(best[i], low))
                 if view.error(x, y) > 0]
         if bars:
             axis.errorbar(*zip(*bars), fmt="none", ecolor=color, capsize=2)
-    if view.x == "hidden":
-        axis.axhline(options.threshold, color="gray", linewidth=0.8, linestyle=":")
+        if view.y:
+            handles.append(Line2D([], [], color=color, linewidth=2, label=f"{label(view.y).split(' (')[0]} {number(y)}"))
+    threshold = options.threshold if view.x == "hidden" else None
+    if threshold is not None:
+        axis.axhline(threshold, color="gray", linewidth=0.8, linestyle=":")
     axis.set(yscale="log", xlabel=label(view.x), ylabel=label(view.loss),
              title=f"{label(view.loss).capitalize()}: mean (solid) and best instance (dashed)")
     if scaling.geometric(view.xs):
@@ -109,11 +112,13 @@ def loss_by_width(view, options):
         axis.set_xscale("log")
     elif len(view.xs) <= 20 and np.ptp(view.xs) <= 30 * np.diff(view.xs).min():  # else labels would overlap
         axis.set_xticks(view.xs)
-    axis.legend(title=view.y and label(view.y).split(" (")[0], loc="center left", bbox_to_anchor=(1.0, 0.5))
+    handles += [Line2D([], [], color="#4b4b4b", linestyle=style, marker=marker, markersize=4, label=words)
+                for style, marker, words in (("-", "o", "mean"), ("--", "s", "best instance"))]
+    legend_beside([[axis]], handles + limits_handles(low, below, threshold))
     return Figure(picture, f"The {label(view.loss)} against {view.x}" + (f", one colour {per(view)}" if view.y else "") +
-                  ": mean over instances (solid, circles) and best instance (dashed, triangles)." +
+                  ": mean over instances (solid, circles) and best instance (dashed, squares)." +
                   (f" Dotted: the threshold {short(options.threshold)}." if view.x == "hidden" else "") +
-                  (f" Losses below {short(low)} are drawn there." if np.nanmin(best) == low else "") +
+                  said_below(low, below) +
                   (" Bars: two standard errors, where the loss is estimated." if estimated else ""))
 
 
