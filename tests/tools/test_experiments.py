@@ -110,6 +110,7 @@ def test_keys_of_a_diagram_are_checked(path, folder):
     out = run_sweep(DIAGRAM.replace("1.0e+30", "0.02").replace("steps: 200", "steps: 2"), folder)
     with toysweep.Results(out) as results:
         for option, value, words in (("axes", ("lr",), "two different keys"), ("axes", ("lr", "seeds"), "does not vary"),
+                                     ("axes", ("lr",), "there are " + ", ".join(results.varying)),
                                      ("quantity", ("phases",), "no such column"), ("panels", ("p",), "does not vary")):
             try:
                 choose(command="plot.py", **{{"quantity": "quantities"}.get(option, option): value})
@@ -118,6 +119,10 @@ def test_keys_of_a_diagram_are_checked(path, folder):
             except toysweep.ResultsError as refusal:
                 assert f"--{option} " in str(refusal) and words in str(refusal), refusal
         choose()
+        drawn = [toysweep.figures.phase_diagram(results, axes=axes, panels=[]) for axes in ("lr, seed", ("lr", "seed"))]
+        check_equal([[panel.get_xlabel() for panel in panels] for panels in drawn],
+                    [["learning rate"] * len(drawn[0])] * 2, "x axes of keys as a text and as two")
+        plt.close("all")
     done = plot(out, "--published", "none.csv")
     assert done.returncode == 1 and "--published none.csv" in done.stderr and "Traceback" not in done.stderr, done.stderr
     done = plot(out, "-o", os.path.join(folder, "out"), "--figures", "phase-diagram", "--axes", "lr,seed", "--panels",

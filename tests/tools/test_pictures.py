@@ -98,6 +98,30 @@ def test_table_what_the_file_does_not_have_is_refused(path, folder):
         assert not os.path.exists(os.path.join(folder, "figures")), f"something was drawn with {options}"
 
 
+def reasons_of(done):
+    """{figure: why it is not drawn}."""
+    return dict(re.findall(r"^plot.py: ([a-z-]+) is not drawn: (.+)$", done.stderr, re.MULTILINE))
+
+
+def test_what_is_asked_for_by_name_and_not_drawn_is_named(path, folder):
+    out = os.path.join(folder, "figures")
+    done = plot(path, "-o", out, "--figures", "loss-heatmap,phase-diagram,loss-curves,*-exponents,loss-heatmap")
+    check_equal((done.returncode, drawn(out)), (0, ["loss-heatmap.png"]), "exit code and figures")
+    found = reasons_of(done)
+    check_equal(list(found), ["phase-diagram", "loss-curves"], "those that are named, not those of a pattern")
+    assert "loss-heatmap shows what there is" in found["phase-diagram"], found
+    check_equal(found["loss-curves"], "it is of tables, and the file has none", "reason")
+    file = run_sweep(S3.replace("save: checkpoints", "save: final") + "grid: {weight_decay: [0, 1]}\n", folder)
+    for figure, options, words in (("phase-diagram", [], "two keys that the sweep varies, beside seeds, and it varies "
+                                                         "weight_decay alone"),
+                                   ("logit-slices", ["--step", "100"], "no finished instance has weights of step 100"),
+                                   ("attention-over-time", [], "no finished instance has attention"),
+                                   ("weight-geometry", [], "it is of feature tasks, and the file has none")):
+        done = plot(file, "-o", os.path.join(folder, figure), "--figures", figure, *options)
+        assert done.returncode == 1 and words in reasons_of(done)[figure], (done.returncode, done.stderr)
+        assert "there are no figures for its data by those names" in done.stderr, done.stderr
+
+
 def test_weights_and_measures_are_those_of_the_chosen_step(path, folder):
     out = run_sweep(S3, folder)
     with toysweep.Results(out) as results:
@@ -124,13 +148,13 @@ def test_the_basis_of_powers_is_named(path, folder):
     """Of what is there in two bases each title says which."""
     out = os.path.join(folder, "figures")
     done = plot(run_sweep(POWERS, folder), "-o", out, "--format", "svg", "--figures",
-                "*logit-similarity,*attention-rows,loss-curves,by-relation,*principal*,*fourier-basis")
+                "*logit-similarity,*attention-rows,loss-curves,*principal*,*fourier-basis")
     check_equal((done.returncode, done.stderr), (0, ""), "exit code and stderr")
     with open(os.path.join(out, "index.html"), encoding="utf-8") as page:
         captions = [line for line in page.read().splitlines() if "<figcaption>" in line]
     check_equal(len(captions), 9, "figures")
     for name, caption in zip(drawn(out), captions):
-        two = not name.startswith(("loss-curves", "by-relation"))
+        two = not name.startswith("loss-curves")
         words = "in terms of a^m and b^n mod p" if name.startswith("value-") else "in terms of a and b"
         assert not two or f" All of it is {words}." in caption, (name, caption)
 
@@ -375,7 +399,8 @@ def test_instances_in_training_are_shown_so_far(path, folder):
     done = plot(out, "-o", figures)
     assert done.returncode == 1 and "nothing is finished yet" in done.stderr and "--live" in done.stderr, done.stderr
     done = plot(out, "-o", figures, "--live", "--figures", "loss-curves,logit-similarity,logit-slices")
-    check_equal((done.returncode, done.stderr), (0, ""), "exit code and stderr")
+    check_equal(done.returncode, 0, "exit code")
+    assert "logit-slices is not drawn: no " in done.stderr and done.stderr.count("\n") == 1, done.stderr
     check_equal(drawn(figures), ["loss-curves.png", "logit-similarity.png"], "figures: there are no weights yet")
     assert "0 of 2 instances done, " in done.stdout and "in training and shown up to" in done.stdout, done.stdout
     now = os.path.join(folder, "now.h5")

@@ -36,10 +36,13 @@ PHASE_OPTIONS = {
 }
 
 
+KIND_WORDS = {"features": "feature tasks", "table": "tables"}
+
+
 def figures_help():
     lines = []
     for kind, family in KINDS.items():
-        lines.append(f"\nfigures of {'feature tasks' if kind == 'features' else 'tables'}:")
+        lines.append(f"\nfigures of {KIND_WORDS[kind]}:")
         for make in figures_of(family):
             lines.append(f"  {name_of(make)}\n      {about(make)}")
     return "\n".join(lines)
@@ -209,6 +212,23 @@ def tasks_of(page, results, options):
     return tasks
 
 
+def name_missing(page, results, options):
+    """Figures that were asked for by themselves, of which nothing is to be seen, with the reason."""
+    every = {name_of(make) for family in KINDS.values() for make in figures_of(family)}
+    for name in dict.fromkeys(options.figures or ()):
+        if name in every and name not in page.seen:
+            complain(f"{name} is not drawn: {why_missing(name, page, results)}")
+
+
+def why_missing(name, page, results):
+    if name in page.reasons:
+        return "; ".join(filter(None, page.reasons[name])) or "the file has nothing for it to show"
+    kinds = [kind for kind, family in KINDS.items() if name in map(name_of, figures_of(family))]
+    if not set(kinds) & set(results.kinds):
+        return f"it is of {' or '.join(KIND_WORDS[kind] for kind in kinds)}, and the file has none"
+    return "the sweep has no parts that it could compare"
+
+
 def views_or_fault(page, results, kind, options):
     try:
         return views_of(results, kind, options.loss)
@@ -232,6 +252,7 @@ def draw(results, options, folder):
     plt.rcParams.update(STYLE)
     page = Page(folder)
     page.draw(tasks_of(page, results, options), options)
+    name_missing(page, results, options)
     if not page.body:
         raise toysweep.ResultsError(f"{options.file}: there are no figures for its data" +
                                     " by those names" * bool(options.figures))

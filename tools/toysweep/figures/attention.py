@@ -46,7 +46,7 @@ def attention_by_pair(view, options):
     """Attention to a of every head, over all pairs"""
     pairs = [(sample, network) for sample, network in trained(view, 4) if hasattr(network, "attention")]
     if not pairs:
-        return None
+        return view.lacks(view.lack or "no network has attention")
     heads = min(8, max(network.heads for _, network in pairs))
     picture, axes = panels(len(pairs), heads, 2.6 + 0.8 / heads, 2.7)
     for line, (sample, network) in zip(axes, pairs):

@@ -14,7 +14,7 @@ from toysweep.figures.chosen import chosen
 from toysweep.figures.phases import KNOWN, first_step, phase_handles, reached_words, shade_phases
 from toysweep.figures.swept import SEEDS
 from toysweep.figures.terms import are_tokens, terms_of
-from toysweep.figures.view import TINY, cut, is_lacking, label, number, panels, some
+from toysweep.figures.view import TINY, Reasons, cut, is_lacking, label, number, panels, some
 
 LOW = 1e-12   # losses below are all as good as 0: scales end here
 MOST_PANELS, MOST_LINES, MOST_NAMES = 12, 40, 40
@@ -192,7 +192,7 @@ class Cell:
         return Sample(name, self.results, instance, self.at[0], int(self.at[1][place]))
 
 
-class View:
+class View(Reasons):
     """All tables of a sweep, as cells in the sweep's order."""
 
     def __init__(self, results, rows):
@@ -208,7 +208,10 @@ class View:
         self.has_powers = any("m" in cell.sample(0).keys() for cell in self.finished)
 
     def has(self, *names):
-        return [cell for cell in self.finished if all(cell.is_known(name) for name in names)]
+        found = [cell for cell in self.finished if all(cell.is_known(name) for name in names)]
+        if not found:
+            self.lacks(f"no finished instance has {' and '.join(names)}")
+        return found
 
     def best(self, name, most):
         """Of each cell the instance with the smallest loss on all pairs, cells that generalise first."""

@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
 from toysweep.figures.beside import legend_beside
-from toysweep.figures.view import Figure, floor, html_table, label, number, panels, short, some
+from toysweep.figures.view import Figure, Reasons, floor, html_table, label, number, panels, short, some
 
 COLORS = ("#31688e", "#c8553d", "#5b8c3a", "#8d5a97", "#b8860b", "#4b4b4b", "#3aa6a0", "#d48ab0")
 MOST_PARTS, MOST_PANELS = len(COLORS), 9
@@ -98,7 +98,7 @@ def name_of(view):
     return f"no hierarchy, P(on) = {number(probability)}"
 
 
-class Together:
+class Together(Reasons):
     """Parts of a sweep that have counts of features in common."""
     title = "Side by side"
 
@@ -200,7 +200,7 @@ def smallest_width_by_features(view, options):
     found = {kind.field: [smallest(part, kind.field, view.features, options.threshold) for part in view.parts]
              for kind in kinds}
     if not any(place and place[0] for groups in found.values() for places in groups for place in places):
-        return None
+        return view.lacks(f"no width has a {label(view.loss)} below {short(options.threshold)}")
     width = max(7.0, 0.38 * len(view.parts) * len(view.features) + 1)
     picture, axes = panels(len(kinds), 1, width, 2.5, sharex=True, sharey=True)
     for axis, kind in zip(axes[:, 0], kinds):

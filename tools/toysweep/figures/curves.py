@@ -142,7 +142,7 @@ def steps_over_train_fraction(view, options):
     """First step with a test loss below a bound, over the train fraction"""
     results, cells = view.results, [cell for cell in view.has("test_loss") if cell.is_followed("test_loss")]
     if "train_fraction" not in results.varying or not cells:
-        return None
+        return view.lacks(view.lack or "the sweep does not vary train_fraction")
     rows = np.concatenate([cell.instances for cell in cells])
     bound = bound_of(results.resolved(int(rows[0])))
     first = np.full(results.count, np.inf)
@@ -150,7 +150,7 @@ def steps_over_train_fraction(view, options):
         steps, losses = cell.curves("test_loss")
         first[cell.instances] = np.maximum(first_step(steps, -losses, -bound), 1)  # no logarithmic scale shows 0
     if not np.isfinite(first).any():
-        return None
+        return view.lacks(f"no instance has a test loss below {bound:g}")
     others = [name for name in swept(results, rows) if name != "train_fraction"]
     parts = parts_of(results, rows, others)[:len(COLOURS)]
     picture, axis = plt.subplots(figsize=(8.2 if len(parts) > 1 else 6.6, 4.4))

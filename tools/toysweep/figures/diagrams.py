@@ -161,18 +161,19 @@ def phase_diagram(view, options):
     rows = view.all_rows[results.table["status"][view.all_rows] != toysweep.PENDING]
     axes = axes_of(results, rows)
     if axes is None:
-        return None
+        return view.lacks(why_no_axes(results, rows))
     is_features = bool((results.kinds[results.table["case"][rows]] == "features").all())
     if is_features and not (chosen.axes or chosen.quantities or
                             {"feature_probability", "importance"} & {axis.name for axis in axes}):
-        return None  # loss_heatmap shows what there is
+        return view.lacks("the sweep varies neither feature_probability nor importance, and loss-heatmap shows what "
+                          "there is; --axes or --quantity asks for it")
     for axis in axes:  # instances of other cases may lack the key
         rows = rows[~is_lacking_in(results.table[axis.name][rows])]
     quantities = [column(results, name) for name in chosen.quantities] or (
         of_features(view) if is_features else [column(results, name) for name in OF_TABLES])
     quantities = [one for one in quantities if one is not None and np.isfinite(one.values[rows]).any()]
     if not quantities:
-        return None
+        return view.lacks(f"no finished instance has {' or '.join(chosen.quantities or OF_TABLES)}")
     every, over = rows_of_panels(results, rows, axes)
     parts = [part for part in every if all(len(set(results.table[axis.name][part[1]])) > 1 for axis in axes)] or every
     thin = [words for words, own in every if not any(own is shown for _, shown in parts)]
@@ -181,6 +182,15 @@ def phase_diagram(view, options):
     picture.suptitle(f"{'What becomes of features' if is_features else 'Phase diagram'} over {words}")
     marked += f" Not shown, as one of these keys has one value there (see --axes): {'; '.join(thin)}." if thin else ""
     return Figure(picture, caption(quantities, is_features, over) + marked)
+
+
+def why_no_axes(results, rows):
+    """Why there are no two keys to take as axes."""
+    keys = swept(results, rows)
+    if len(keys) > 1:
+        return "by-exponents shows what there is over m and n; --axes m,n asks for it"
+    varied = f"{keys[0]} alone" if keys else "none"
+    return f"it needs two keys that the sweep varies, beside seeds, and it varies {varied}"
 
 
 def is_lacking_in(column):

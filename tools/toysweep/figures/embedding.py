@@ -44,6 +44,8 @@ def circles(view, prefix, most=MOST_SAMPLES):
             found.append((sample, network, Tokens(keys, prefix)))
         if len(found) == most:
             break
+    if not found and not view.lack:
+        view.lacks("no network adds on a circle" + " in terms of anything but a and b" * bool(prefix))
     return found
 
 

@@ -49,7 +49,7 @@ def whole(results, rows, loss):
 def loss_heatmap(view, options):
     """Loss over depth or features and width, mean and best instance"""
     if not view.x:
-        return None
+        return view.lacks("the sweep varies no number but seeds")
     kinds = [("mean over instances", np.mean), ("best instance", np.min)]
     grids = [np.maximum(view.grid(reduce), TINY) for _, reduce in kinds]
     low = max(np.nanmin(grids), floor(options))
@@ -88,7 +88,7 @@ def annotate(view, axis, grid, norm):
 def loss_by_width(view, options):
     """Loss over the hidden width, mean and best instance"""
     if not view.x or len(view.xs) < 2:
-        return None
+        return view.lacks("the sweep varies no width")
     picture, axis = plt.subplots(figsize=(6.8, 4.6))
     low, below, estimated = floor(options), False, any(view.error(x, y) > 0 for x in view.xs for y in view.ys)
     mean, best, handles = view.grid(np.mean), view.grid(np.min), []
@@ -125,7 +125,7 @@ def loss_by_width(view, options):
 def smallest_width(view, options):
     """Smallest hidden width whose loss is below the threshold, by best instance, by mean and by the notebook's sum."""
     if view.x != "hidden":
-        return None
+        return view.lacks("the sweep varies no width")
     lines = []
     for y in view.ys:
         seen = [x for x in view.xs if len(view.losses(x, y))]
@@ -135,7 +135,7 @@ def smallest_width(view, options):
                                     for of in comparison.reductions(view)],
                                int(max(seen)), view.losses(best, y).min(), view.error(best, y)))
     if not any(line.best for line in lines):
-        return None
+        return view.lacks(f"no width has a {label(view.loss)} below {short(options.threshold)}")
     kinds = [kind for kind in comparison.KINDS if kind.field != "stacked" or view.has_stacks()]
     picture, axis = plt.subplots(figsize=(max(6.4, 1.1 * len(lines) + 1), 3.8))
     comparison.draw_bars(axis, [[(getattr(line, kind.field), line.widest) for line in lines] for kind in kinds],
@@ -180,7 +180,7 @@ def training_curves(view, options):
     """Loss at every checkpoint, of a few grid points"""
     kind, lines = curves_of(view)
     if not lines:
-        return None
+        return view.lacks("losses are known of the end alone")
     columns = min(3, len(lines))
     rows = -(-len(lines) // columns)
     width, height = 4.0 if columns > 1 else 6.5, 3.1 if rows > 1 else 3.8

@@ -15,6 +15,7 @@ from toysweep.figures.view import Figure, number, panels, shades, short, some
 
 SUBTREES = ("#31688e", "#c8553d", "#5b8c3a", "#8d5a97", "#b8860b", "#3aa6a0", "#d48ab0", "#4b4b4b")
 MOST_ROWS, MOST_COLUMNS, MOST_NUMBERS = 6, 5, 9
+NO_WEIGHTS = "no finished instance has its weights in the file (`save: final`; of other steps `save: checkpoints`)"
 FRACTIONS = {"1": 1, "3/4": 3 / 4, "2/3": 2 / 3, "1/2": 1 / 2, "2/5": 2 / 5, "3/8": 3 / 8, "1/4": 1 / 4}
 
 
@@ -53,7 +54,7 @@ def weight_geometry(view, options):
     """W^T W of the best instance of some cells."""
     picture, pairs = sample_panels(view, (2.7, 2.75), lambda best: directions_of(view, best) is not None)
     if not pairs:
-        return None
+        return view.lacks(NO_WEIGHTS)
     products = []
     for _, cell in pairs:
         w = directions_of(view, view.best(*cell))
@@ -96,7 +97,7 @@ def feature_norms(view, options):
     """Length of each feature's direction, coloured by its dimensionality."""
     picture, pairs = sample_panels(view, (3.0, 2.35), lambda best: view.last("dimensionality", best) is not None)
     if not pairs:
-        return None
+        return view.lacks("no finished instance has dimensionality")
     norm, cmap = Normalize(0, 1), plt.cm.plasma_r
     for axis, cell in pairs:
         best = view.best(*cell)
@@ -248,7 +249,8 @@ def draw_directions(axis, w, structure, limit):
 def directions(view, hidden):
     rows = rows_of_panels(view, hidden)
     if not rows:
-        return None
+        is_there = any(is_wide(view, instance, hidden) for instance in view.rows)
+        return view.lacks(NO_WEIGHTS if is_there else f"no finished instance has {hidden} hidden dimensions")
     columns = max(len(cell) for _, cell in rows)
     picture, axes = panels(len(rows), columns, 2.3, 2.55, subplot_kw={"projection": "3d"} if hidden == 3 else {})
     legend = {}
@@ -303,7 +305,7 @@ def directions_in_3d(view, options):
 def dimensionality_over_sparsity(view, options):
     """A line for each feature of the best instances, a panel for each value of the other key."""
     if "feature_probability" not in (view.x, view.y):
-        return None
+        return view.lacks("the sweep does not vary feature_probability")
     along_x = view.x == "feature_probability"
     probabilities, others = (view.xs, view.ys) if along_x else (view.ys, view.xs)
     other_name = view.y if along_x else view.x

@@ -19,10 +19,14 @@ MOST_MAPS, MOST_CLUSTERS, MOST_PAIRS, LEAST = 4, 3, 200, 0.02  # of the largest 
 
 def groups(view, most):
     """(sample, network, elements) of trained networks on groups, those that generalise first."""
+    found = False
     for sample, network in trained(view, most):
         elements = elements_of(sample)
         if elements is not None:
+            found = True
             yield sample, network, elements
+    if not found and not view.lack:
+        view.lacks("no network learns a group whose irreps are measured")
 
 
 def owners(sample, prefix):

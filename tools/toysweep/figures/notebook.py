@@ -67,7 +67,7 @@ def names(data: Any = None) -> list[str]:
 
 
 def _is_made(make: Callable, view: Any, options: SimpleNamespace) -> bool:
-    figure = make(view, options)
+    figure = view.make(make, options)
     if figure is not None:
         plt.close(figure.picture)
     return figure is not None
@@ -95,11 +95,11 @@ def draw(name: str, data: Any, *, view: int | str | None = None, **options: Any)
         if isinstance(view, int):
             found = found[view:view + 1]
         with _styled():
-            drawn = ((part, figure, terms) for part, terms in found if (figure := make(part, wanted)) is not None)
+            drawn = ((part, figure, terms) for part, terms in found if (figure := part.make(make, wanted)) is not None)
             first = next(drawn, None)
             if first is None:
                 raise toysweep.ResultsError(f"{results.path}: there is nothing for the figure {name} to show" +
-                                            f" in view={view!r}" * (view is not None))
+                                            f" in view={view!r}" * (view is not None) + _reasons(found))
             part, figure, terms = first
             if terms:
                 name_basis(figure, terms)
@@ -110,6 +110,12 @@ def draw(name: str, data: Any, *, view: int | str | None = None, **options: Any)
                       f"shows the others: {others}", stacklevel=level_of_caller())
     figure.picture.caption = figure.caption
     return _panels(figure.picture)
+
+
+def _reasons(found: list) -> str:
+    """Why parts of a sweep have nothing to show."""
+    reasons = dict.fromkeys(part.lack for part, _ in found if part.lack)
+    return f": {'; '.join(reasons)}" if reasons else ""
 
 
 def heatmap(data: Any, quantity: str | None = None, *, x: str | None = None, y: str | None = None,
@@ -197,6 +203,13 @@ def _results(data: Any) -> Iterator[toysweep.Results]:
         yield results
 
 
+def _names(value: Any) -> tuple:
+    """One or several, or a text with commas between, as on the command line."""
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return _several(value)
+
+
 def _several(value: Any) -> tuple:
     return () if value is None else (value,) if isinstance(value, (str, int, np.integer)) else tuple(value)
 
@@ -204,7 +217,7 @@ def _several(value: Any) -> tuple:
 @contextlib.contextmanager
 def _asked(results: toysweep.Results, *, axis: str = "auto", order: str = "auto", instance: int | Sequence[int] = (),
            neuron: int | Sequence[int] = (), irrep: str | Sequence[str] = (), frequency: int | Sequence[int] = (),
-           output: int | Sequence[int] = (), axes: Sequence[str] = (), panels: str | Sequence[str] | None = None,
+           output: int | Sequence[int] = (), axes: str | Sequence[str] = (), panels: str | Sequence[str] | None = None,
            quantity: str | Sequence[str] = (), bound: float | None = None, step: int | None = None,
            published: str | os.PathLike[str] | None = None, threshold: float = 1e-5, loss: str | None = None,
            memorised: float | None = None, cleanup: float | None = None, grokked: float | None = None
@@ -216,8 +229,8 @@ def _asked(results: toysweep.Results, *, axis: str = "auto", order: str = "auto"
     before, ends = replace(chosen), replace(phases.THRESHOLDS)
     irreps = (*_several(irrep), *(f"freq_{k}" for k in _several(frequency)))
     new = replace(chosen, axis=axis, order=order, instances=_several(instance), neurons=_several(neuron), irreps=irreps,
-                  outputs=_several(output), axes=_several(axes), panels=None if panels is None else _several(panels),
-                  quantities=_several(quantity), bound=bound, step=step, command="",
+                  outputs=_several(output), axes=_names(axes), panels=None if panels is None else _names(panels),
+                  quantities=_names(quantity), bound=bound, step=step, command="",
                   published=published_runs.read_runs(os.fspath(published)) if published else None)
     for name, end in (("memorised", memorised), ("cleanup", cleanup), ("grokked", grokked)):
         if end is not None:

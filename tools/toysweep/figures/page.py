@@ -163,14 +163,15 @@ class Drawn:
     caption: str = ""
     table: str = ""
     fault: str = ""
+    lack: str = ""  # why there is nothing to show, if that is known
 
 
 def draw(task, options, path):
     """Whatever is wrong with one figure, the others are drawn."""
     try:
-        figure = task.make(task.view, options)
+        figure = task.view.make(task.make, options)
         if figure is None:
-            return Drawn()
+            return Drawn(lack=task.view.lack)
         if task.terms:
             name_basis(figure, task.terms)
         lay_out(figure.picture)
@@ -231,6 +232,8 @@ class Page:
 
     def __init__(self, folder):
         self.folder, self.body, self.drawn, self.failed = folder, [], 0, 0
+        self.seen = set()  # names of figures that are drawn, or fail
+        self.reasons = {}  # name -> reasons why nothing is to be seen of a view, as keys in their order
         self.watched = sys.stderr.isatty()
 
     def progress(self, words):
@@ -257,6 +260,10 @@ class Page:
                 self.fail(f"{name_of(task.make)}{' of ' * bool(task.view.title)}{task.view.title}", drawn.fault)
             elif drawn.path:
                 self.add(name_of(task.make), drawn, options.format)
+            else:
+                self.reasons.setdefault(name_of(task.make), {})[drawn.lack] = None
+                continue
+            self.seen.add(name_of(task.make))
         self.progress("")
 
     def add(self, what, drawn, form):

@@ -57,7 +57,7 @@ def clock_and_pizza(view, options):
     """Gradient symmetricity against distance irrelevance and circularity, an instance a point"""
     rows, key = measured(view)
     if len(rows) < 2:
-        return None
+        return view.lacks("it needs two finished instances with gradient_symmetricity and distance_irrelevance")
     table = view.results.table
     others = shown_measures(table, rows)[1:]
     picture, axes = panels(1, len(others), 4.6 if len(others) > 1 else 6.2, 4.4, sharey=True)
@@ -88,7 +88,8 @@ def clock_and_pizza_medians(view, options):
     """The same measures over the attention rate, with medians"""
     rows, key = measured(view)
     if key is None:
-        return None
+        return view.lacks("it needs a number that the sweep varies, and gradient_symmetricity and distance_irrelevance "
+                          "of its instances")
     results, table = view.results, view.results.table
     axis_x = axis_of(results, rows, key)
     shown = shown_measures(table, rows)

@@ -19,7 +19,7 @@ def by_exponents(view, options):
     results = view.results
     rows = np.concatenate([cell.instances for cell in view.finished])
     if not {"m", "n"} <= set(results.varying) or "relation" not in results.derived:
-        return None
+        return view.lacks("the sweep does not vary the exponents m and n")
     rows = np.sort(rows[results.table["relation"][rows] != ""])  # those with exponents
     if not len(rows):
         return None
@@ -53,11 +53,11 @@ def by_relation(view, options):
     results = view.results
     rows = np.concatenate([cell.instances for cell in view.finished])
     if "relation" not in results.derived:
-        return None
+        return view.lacks("no table has exponents m and n")
     rows = np.sort(rows[results.table["relation"][rows] != ""])
     relation = results.table["relation"]
     if len(toysweep.distinct(relation[rows])) < 2 and len(divisors(results, rows)) < 2:
-        return None
+        return view.lacks("all exponents are in one relation to each other")
     measures = [one for one in HEIGHTS if one[0] in results.table and np.isfinite(results.table[one[0]][rows]).any()]
     groups = [[(words, rows[relation[rows] == name]) for name, words in RELATIONS],
               [(words, own) for words, own in divisors(results, rows)]]

@@ -26,12 +26,13 @@ def loss_exponents(view, options):
     """By which power of the hidden width the loss falls, on logarithmic axes, with a table"""
     results, rows = view.results, view.rows[np.isfinite(view.all_losses[view.rows])]
     if "hidden" not in results.varying or not len(rows):
-        return None
+        return view.lacks("the sweep varies no width")
     features = np.array([results.resolved(int(i)).get("features", 0) for i in rows])
     rows = rows[features > results.table["hidden"][rows]]  # where each has a neuron the width is not what is short
     widths = np.unique(results.table["hidden"][rows])
     if not geometric(widths):
-        return None
+        return view.lacks("it needs three widths and more below the number of features, each larger than the one before "
+                          "by a factor of 1.3 and more")
     others = [name for name in swept(results, rows) if name != "hidden"]
     parts = parts_of(results, rows, others[-1:])[:MOST_PANELS]
     columns = min(3, len(parts))
@@ -111,11 +112,11 @@ def neurons_with_several_features(view, options):
     results = view.results
     rows = np.array([row for row in view.rows if results.resolved(int(row))["task"] == "one_hot"], dtype=int)
     if "hidden" not in results.varying or not len(rows):
-        return None
+        return view.lacks("the sweep varies no width" if len(rows) else "it is of task one_hot")
     counted = [(row, several(results, int(row))) for row in rows]
     counted = [(row, count) for row, count in counted if count is not None]
     if not counted:
-        return None
+        return view.lacks("no finished instance has its weights in the file")
     rows, counts = (np.array(part) for part in zip(*counted))
     parts = parts_of(results, rows, [name for name in swept(results, rows) if name != "hidden"])[:MOST_LINES]
     picture, axis = plt.subplots(figsize=(7.4, 4.4))

@@ -103,7 +103,21 @@ def regular(values, most):
     return values[::max(1, -(-len(values) // most))]
 
 
-class View:
+class Reasons:
+    """What a view knows of why a figure shows nothing."""
+    lack = ""
+
+    def lacks(self, words):
+        """Says why; None, which a figure then returns."""
+        self.lack = words
+
+    def make(self, make, options):
+        """A figure, or None; then `lack` has the reason, as far as it is known."""
+        self.lack = ""
+        return make(self, options)
+
+
+class View(Reasons):
     def __init__(self, results, rows, fixed, loss):
         self.results = results
         done = results.table["status"][rows] == toysweep.DONE

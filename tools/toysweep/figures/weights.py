@@ -14,10 +14,25 @@ LEFT, RIGHT, RANDOM = "#31688e", "#c8553d", "#555555"
 
 def trained(view, most):
     """(sample, network) of instances whose weights are kept, those that generalise first; read one by one."""
-    for sample in view.best("train_loss", most):
+    samples, found = view.best("train_loss", most), False
+    for sample in samples:
         network = sample.network()
         if network is not None:
+            found = True
             yield sample, network
+    if samples and not found:
+        view.lacks(why_untrained(samples))
+
+
+def why_untrained(samples):
+    """Why none of them has a network."""
+    if not any("weights" in sample.group for sample in samples):
+        return "no weights are saved (`save: final` or `save: checkpoints` keeps them)"
+    if not any(sample.has_network() for sample in samples):
+        return "it takes networks apart, and can do so with none of these (with none that have `layer_norm`)"
+    if chosen.step is None:
+        return "no finished instance has weights"
+    return f"no finished instance has weights of step {chosen.step} (`save: checkpoints` keeps those of all checkpoints)"
 
 
 def logit_slices(view, options):
@@ -81,10 +96,10 @@ def with_networks(cell):
 
 def singular_values(view, options):
     """Singular values of the embeddings, beside those of a random matrix"""
-    cells = [cell for cell in view.has("train_loss") if with_networks(cell)]
-    shown = some(cells, 12)
+    cells = view.has("train_loss")
+    shown = some([cell for cell in cells if with_networks(cell)], 12)
     if not shown:
-        return None
+        return view.lacks(why_untrained([sample for cell in cells for sample in cell.samples(1)])) if cells else None
     picture, flat, axes = grid_of(shown, sharey=True)
     names = {}
     for axis, cell in zip(flat, shown):
