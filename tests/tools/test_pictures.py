@@ -293,7 +293,8 @@ def test_legends_are_whole_and_leave_panels_their_size(path, folder):
             legend, = (one for one in picture.findobj(Legend) if one.get_texts())
             box, places = legend.get_window_extent(), [axis.get_window_extent() for axis in axes.flat]
             what = (rows, columns, count)
-            check_equal([text.get_text() for text in legend.get_texts()], [f"freq_{k}" for k in range(count)], "entries")
+            names = [text.get_text() for text in legend.get_texts()]
+            check_equal(names, [f"freq_{k}" for k in range(count)], "entries")
             assert box.y0 >= 0 and box.x1 <= picture.bbox.x1 and box.y1 <= picture.bbox.y1, (what, box)
             assert box.x0 >= max(place.x1 for place in places), (what, box)
             for place in places:

@@ -78,8 +78,9 @@ def check(results):
 def check_axes(results):
     """Of phase diagrams."""
     if chosen.axes and len(set(chosen.axes)) != 2:
-        raise toysweep.ResultsError(f"{chosen.option('axes', ','.join(chosen.axes))}: two different keys are wanted, of "
-                                    f"those that the sweep varies; there are {', '.join(results.varying) or 'none'}")
+        raise toysweep.ResultsError(f"{chosen.option('axes', ','.join(chosen.axes))}: two different keys are wanted, "
+                                    "of those that the sweep varies; there are " +
+                                    (", ".join(results.varying) or "none"))
     columns = [name for name, column in results.table.items() if column.dtype.kind in "if" and name != "case"]
     for option, given, known in (("axes", chosen.axes, results.varying), ("quantity", chosen.quantities, columns),
                                  ("panels", chosen.panels or (), results.varying)):

@@ -138,7 +138,8 @@ def draw_losses(axis, places, losses, low, style, color, **options):
     """A line with a point for each loss; those below `low`, which are drawn there, have an open triangle instead. Were
     there any?"""
     places, losses = np.asarray(places), np.asarray(losses)
-    axis.plot(places, np.maximum(losses, low), style, color=color, markevery=list(np.flatnonzero(losses >= low)), **options)
+    ordinary = list(np.flatnonzero(losses >= low))
+    axis.plot(places, np.maximum(losses, low), style, color=color, markevery=ordinary, **options)
     axis.plot(places[losses < low], np.full((losses < low).sum(), low), color=color, zorder=3, **BELOW)
     return bool((losses < low).any())
 

@@ -100,7 +100,8 @@ def loss_by_width(view, options):
         if bars:
             axis.errorbar(*zip(*bars), fmt="none", ecolor=color, capsize=2)
         if view.y:
-            handles.append(Line2D([], [], color=color, linewidth=2, label=f"{label(view.y).split(' (')[0]} {number(y)}"))
+            words = f"{label(view.y).split(' (')[0]} {number(y)}"
+            handles.append(Line2D([], [], color=color, linewidth=2, label=words))
     threshold = options.threshold if view.x == "hidden" else None
     if threshold is not None:
         axis.axhline(threshold, color="gray", linewidth=0.8, linestyle=":")

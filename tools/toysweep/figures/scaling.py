@@ -31,8 +31,8 @@ def loss_exponents(view, options):
     rows = rows[features > results.table["hidden"][rows]]  # where each has a neuron the width is not what is short
     widths = np.unique(results.table["hidden"][rows])
     if not geometric(widths):
-        return view.lacks("it needs three widths and more below the number of features, each larger than the one before "
-                          "by a factor of 1.3 and more")
+        return view.lacks("it needs three widths and more below the number of features, each larger than the one "
+                          "before by a factor of 1.3 and more")
     others = [name for name in swept(results, rows) if name != "hidden"]
     parts = parts_of(results, rows, others[-1:])[:MOST_PANELS]
     columns = min(3, len(parts))

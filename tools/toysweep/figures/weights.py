@@ -32,7 +32,7 @@ def why_untrained(samples):
         return "it takes networks apart, and can do so with none of these (with none that have `layer_norm`)"
     if chosen.step is None:
         return "no finished instance has weights"
-    return f"no finished instance has weights of step {chosen.step} (`save: checkpoints` keeps those of all checkpoints)"
+    return f"no finished instance has weights of step {chosen.step} (`save: checkpoints` keeps those of every one)"
 
 
 def logit_slices(view, options):
