@@ -17,7 +17,8 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 import toysweep
-from toysweep.figures import cells, elements, embedding, families, feature, fourier, groups, hypotheses, page, symmetry
+from toysweep.figures import (cells, elements, embedding, families, feature, fourier, groups, hypotheses, irreps, page,
+                              symmetry)
 from toysweep.figures.chosen import Chosen, chosen
 from toysweep.figures.page import STYLE, lay_out
 from toysweep.figures.view import panels
@@ -51,6 +52,13 @@ def view_of(results):
 
 
 # --- What is asked for ---------------------------------------------------------------------------------------------
+
+def test_irreps_learned_by_one_checkpoint_share_a_place():
+    nan = np.nan
+    steps = np.array([[100, 100, 300, nan, 100], [200, 100, 300, 400, 100]], dtype=float)
+    order = np.array([[1, 2, 3, nan, nan], [2, 1, 3, 4, nan]])  # the last is not a key irrep
+    assert np.array_equal(irreps.shared_places(steps, order), [[1, 1, 3, nan, nan], [2, 1, 3, 4, nan]], equal_nan=True)
+
 
 def test_steps_are_linear_where_checkpoints_are_at_equal_distances(path, folder):
     for steps, even in (([0, 500, 1000], True), ([0, 500, 1000, 1200], True), ([0, 1, 2, 4, 8], False), ([0, 10], True),

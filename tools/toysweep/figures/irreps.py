@@ -244,13 +244,14 @@ def order_learned(view, prefix):
         numbers, names, _ = used(cell, prefix)
         draw_steps(line[0], cell.final(prefix + "irrep_step")[:, numbers], names, cell.at[0]["step"][...])
         line[0].set_title(title_of(cell), fontsize=9)
-        draw_places(line[1], cell.final(prefix + "irrep_order")[:, numbers], names)
+        places = shared_places(cell.final(prefix + "irrep_step"), cell.final(prefix + "irrep_order"))
+        draw_places(line[1], places[:, numbers], names)
     axes[-1][0].set_xlabel("first step with a similarity over 0.05")
     axes[-1][1].set_xlabel("place in the order")
     picture.suptitle("Order in which irreps are learned" + IN_VALUES[prefix])
     return Figure(picture, "Left: the first checkpoint at which the logits' similarity with an irrep is over 0.05, an "
                            "instance a dot, bar: median. Right: how many instances learn it as their first, second "
-                           "... key irrep; those learned by the same checkpoint come in the order of the irreps." +
+                           "... key irrep; those learned by the same checkpoint share a place." +
                   ALL_IN_VALUES[prefix] + left_out(view, cells))
 
 
@@ -266,6 +267,13 @@ def draw_steps(axis, steps, names, checkpoints):
     axis.set_xlim(right=(1.06 if is_linear([checkpoints]) else 1.3) * max(1, seen.max()))
     axis.set_yticks(range(len(names)), names, fontsize=8)
     axis.set_ylim(len(names) - 0.4, -0.6)
+
+
+def shared_places(steps, order):
+    """Places (instance, irrep) of those that have one in the order: the number of others learned before, and 1."""
+    known = np.isfinite(order)
+    before = (steps[:, np.newaxis, :] < steps[:, :, np.newaxis]) & known[:, np.newaxis, :]
+    return np.where(known, 1 + before.sum(axis=-1), np.nan)
 
 
 def draw_places(axis, order, names):
