@@ -53,7 +53,7 @@ def view_of(results):
 
 # --- What is asked for ---------------------------------------------------------------------------------------------
 
-def test_irreps_learned_by_one_checkpoint_share_a_place():
+def test_irreps_learned_by_one_checkpoint_share_a_place(path, folder):
     nan = np.nan
     steps = np.array([[100, 100, 300, nan, 100], [200, 100, 300, 400, 100]], dtype=float)
     order = np.array([[1, 2, 3, nan, nan], [2, 1, 3, 4, nan]])  # the last is not a key irrep
