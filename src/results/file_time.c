@@ -7,8 +7,8 @@
 #include <math.h>
 #include <stdio.h>
 
-// Seconds, where they were measured: to make a dataset in memory; of the main thread, to make a case's group and a dataset of the results
-// file; to write a field of a unit, an instance, and a byte.
+// Seconds on that machine: to make a dataset in memory; of the main thread, to make a case's group and a dataset of the
+// results file; to write a field of a unit, an instance, and a byte.
 static const double IN_MEMORY = 10.7e-6;
 static const double CASE = 480e-6, DATASET = 67e-6, FIELD = 2e-6, INSTANCE = 1.5e-6, BYTE = 3e-9;
 
