@@ -344,7 +344,7 @@ class Remeasure(Case):
         self.write("other.txt", "precious\n")
         self.assertIn("exists", self.run_program("measure", "mixed.h5", "-o", "other.txt", expect=2))
         self.assertIn("--set", self.run_program("measure", "mixed.h5", "--set", "seed=1", expect=2))
-        self.assertIn("No such file or directory", self.run_program("measure", "mixed.h5", "-o", "no/such/new.h5", expect=1))
+        self.assertIn("there is no folder 'no/such/'", self.run_program("measure", "mixed.h5", "-o", "no/such/new.h5", expect=1))
         shutil.copy(self.path("mixed.h5"), self.path("bad.h5"))
         with h5py.File(self.path("bad.h5"), "r+") as file:
             file.attrs.modify("sweep_sha256", "0" * 64)
