@@ -310,6 +310,7 @@ static inline void vtranspose(vec row[LANES]) {
 static inline vec vzero(void) {
     return vset(0);
 }
+// a where z > 0 or z is NaN, else 0
 static inline vec vwhere_positive(vec z, vec a) {
     return vwhere_above(z, vzero(), a);
 }

@@ -61,12 +61,13 @@ typedef enum attempt { ATTEMPT_TAKEN, ATTEMPT_BUSY, ATTEMPT_NO_LOCKS } attempt;
 // One try; *fd stays open unless the file went away meanwhile.
 static ts_status try_take(const char *path, int *fd, attempt *result) {
     *result = ATTEMPT_BUSY;
-    if (*fd < 0 && (*fd = ts_file_open(path, O_RDWR | O_CREAT)) < 0 && errno == ENOENT && ts_path_name(path) > path)
-        return ts_fail(
-            TS_ERROR_FATAL,
-            "cannot make the lock file '%s': there is no folder '%.*s'; make it, or choose another file with "
-            "-o",
-            path, (int)(ts_path_name(path) - path), path);
+    if (*fd < 0)
+        *fd = ts_file_open(path, O_RDWR | O_CREAT);
+    if (*fd < 0 && errno == ENOENT && ts_path_name(path) > path)
+        return ts_fail(TS_ERROR_FATAL,
+                       "cannot make the lock file '%s': there is no folder '%.*s'; make it, or choose "
+                       "another file with -o",
+                       path, (int)(ts_path_name(path) - path), path);
     if (*fd < 0)
         return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot make the lock file '%s'; choose another file with -o",
                              path);

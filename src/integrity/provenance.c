@@ -59,24 +59,26 @@ static const char *text_of(const ts_yaml_node *node) {
     return !node ? "not there" : node->text ? node->text : "a list";
 }
 
+static void count_one(const char *key, const char *then, const char *now, int *differences, char *out, size_t bytes) {
+    if (strcmp(then, now) != 0 && (*differences)++ == 0)
+        snprintf(out, bytes, "%s: %s then, %s now", key, then, now);
+}
+
 // In how many parameters two instances differ; the first as "steps: 400 then, 500 now".
 static int count_differences(const char *then, const char *now, char *out, size_t bytes) {
-    ts_yaml *tree[2] = {NULL, NULL};
-    const char *const json[2] = {then, now};
+    ts_yaml *old = NULL, *new = NULL;
     int line, differences = 0;
-    bool parsed = true;
-    for (int i = 0; i < 2; i++)
-        parsed = parsed && ts_yaml_parse(json[i], strlen(json[i]), &tree[i], &line) == TS_OK && ts_yaml_root(tree[i]);
-    for (int i = 1; i >= 0 && parsed; i--) // those of now, then those that are not there any more
-        for (const ts_yaml_node *node = ts_yaml_root(tree[i])->child; node; node = node->next) {
-            const ts_yaml_node *other = ts_yaml_get(ts_yaml_root(tree[1 - i]), node->key);
-            bool differs = i == 1 ? strcmp(text_of(node), text_of(other)) != 0 : !other;
-            if (differs && differences++ == 0)
-                snprintf(out, bytes, "%s: %s then, %s now", node->key, text_of(i == 1 ? other : node),
-                         text_of(i == 1 ? node : other));
-        }
-    for (int i = 0; i < 2; i++)
-        ts_yaml_free(tree[i]);
+    if (ts_yaml_parse(then, strlen(then), &old, &line) == TS_OK &&
+        ts_yaml_parse(now, strlen(now), &new, &line) == TS_OK && ts_yaml_root(old) && ts_yaml_root(new)) {
+        for (const ts_yaml_node *node = ts_yaml_root(new)->child; node; node = node->next)
+            count_one(node->key, text_of(ts_yaml_get(ts_yaml_root(old), node->key)), text_of(node), &differences, out,
+                      bytes);
+        for (const ts_yaml_node *node = ts_yaml_root(old)->child; node; node = node->next)
+            if (!ts_yaml_get(ts_yaml_root(new), node->key))
+                count_one(node->key, text_of(node), text_of(NULL), &differences, out, bytes);
+    }
+    ts_yaml_free(old);
+    ts_yaml_free(new);
     return differences;
 }
 
