@@ -1,5 +1,5 @@
 // What kernels promise by themselves, below their engines: updates with PyTorch's bits that say whether all is finite,
-// exponentials, losses.
+// exponentials, losses, products.
 //   test_kernels [BACKEND...]
 #define _POSIX_C_SOURCE 200809L
 #include "backend/adam_constants.h"
@@ -130,6 +130,68 @@ TEST(test_exponential_is_within_2_ulp) {
     assert_true(found[5] == 1);
 }
 
+// --- Products ---
+
+enum { MOST_ROWS = 13, MOST_WIDTH = 133, MOST_DEPTH = 9, MOST_STRIDE = TS_PAD(MOST_WIDTH) };
+
+// sum + a b, as vectors have it.
+static float multiply_add(float a, float b, float sum, bool fused) {
+    float product = a * b;
+    return fused ? fmaf(a, b, sum) : product + sum;
+}
+
+// Sums over `depth` in order, `block` terms after the other ones; of pads 0.
+static float expected_product(const ts_row_operation *op, int r, int column, bool fused, float before) {
+    const ts_rows *x = &op->in[0], *m = &op->in[1];
+    float all = op->adds ? before : 0;
+    for (int first = 0; first < op->matrix_rows; first += op->depth_block) {
+        float sum = first == 0 ? all : 0;
+        for (int k = first; k < op->matrix_rows && k < first + op->depth_block; k++)
+            sum = multiply_add(x->value[r * x->stride + k], m->value[k * m->stride + column], sum, fused);
+        all = first == 0 ? sum : all + sum;
+    }
+    return column < op->width ? all : 0;
+}
+
+static void compare_product(const ts_kernels *kernels, int rows, int width, int depth, bool adds, int depth_block) {
+    static float x[MOST_ROWS * TS_VECTOR_LANES], m[MOST_DEPTH * MOST_STRIDE], out[MOST_ROWS * MOST_STRIDE];
+    int stride = TS_PAD(width);
+    bool fused = strcmp(kernels->name, "portable") != 0;
+    ts_row_operation op = {
+        .operation = TS_PRODUCT,
+        .inputs = 2,
+        .in = {{.value = x, .width = depth, .stride = TS_VECTOR_LANES}, {.value = m, .width = width, .stride = stride}},
+        .matrix_rows = depth,
+        .depth_block = depth_block,
+        .out = out,
+        .adds = adds,
+        .width = width,
+        .stride = stride};
+    for (int i = 0; i < rows * TS_VECTOR_LANES; i++)
+        x[i] = sinf((float)i);
+    for (int i = 0; i < depth * stride; i++)
+        m[i] = i % stride < width ? cosf((float)(3 * i)) : 0;
+    for (int i = 0; i < rows * stride; i++)
+        out[i] = i % stride >= width ? 0 : adds ? sinf((float)(7 * i)) : NAN; // which must not come through
+    kernels->operate(&op, rows, NULL, NULL);
+    for (int i = 0; i < rows * stride; i++) {
+        float before = sinf((float)(7 * i));
+        float expected = expected_product(&op, i / stride, i % stride, fused, before);
+        if (fused ? out[i] != expected : !(fabsf(out[i] - expected) <= 1e-5F))
+            fail_msg("%s: %d rows of %d, depth %d, adds %d, blocks of %d: %.9g at %d, not %.9g", kernels->name, rows,
+                     width, depth, adds, depth_block, (double)out[i], i, (double)expected);
+    }
+}
+
+TEST(test_products_are_sums_in_order_whatever_their_shape) {
+    for (int width = 1; width <= MOST_WIDTH; width++)
+        for (int rows = 1; rows <= MOST_ROWS; rows++)
+            for (int adds = 0; adds < 2; adds++) {
+                compare_product(ts_cpu_kernels(), rows, width, MOST_DEPTH, adds, MOST_DEPTH);
+                compare_product(ts_cpu_kernels(), rows, width, MOST_DEPTH, adds, 4);
+            }
+}
+
 #ifdef TS_HAVE_CUDA
 
 // --- On a GPU ---
@@ -226,6 +288,8 @@ int main(int argc, char **argv) {
         {"an_update_says_whether_it_left_everything_finite", test_a_cpu_update_says_whether_it_left_everything_finite,
          SUPPORT_SETTINGS_TOO, "cpu"},
         {"exponential_is_within_2_ulp", test_exponential_is_within_2_ulp, SUPPORT_SETTINGS_TOO, "cpu"},
+        {"products_are_sums_in_order_whatever_their_shape", test_products_are_sums_in_order_whatever_their_shape,
+         SUPPORT_SETTINGS_TOO, "cpu"},
 #ifdef TS_HAVE_CUDA
         {"updates_have_the_bits_of_pytorch", test_cuda_updates_have_the_bits_of_pytorch, SUPPORT_BACKEND, "cuda"},
         {"losses_are_those_of_the_batches", test_cuda_losses_are_those_of_the_batches, SUPPORT_SETTINGS_TOO, "cuda"},

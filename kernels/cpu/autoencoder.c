@@ -12,8 +12,6 @@
 enum { BLOCK = VECTOR_REGISTERS >= 32 ? 8 : 4, WIDE = VECTOR_REGISTERS >= 32 ? 2 : 1 };
 _Static_assert((int)BLOCK <= (int)TS_MAX_BLOCK, "scratch holds a block");
 
-#define INLINE static inline __attribute__((always_inline))
-
 // h[r] = sum of the row's active columns of W; x[r] = the row, dense.
 static void load_rows(const ts_autoencoder_work *work, const ts_sparse_rows *batch, int first, int rows) {
     int hidden_stride = work->hidden_stride;

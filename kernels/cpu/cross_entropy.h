@@ -5,18 +5,9 @@
 
 #include <stdbool.h>
 
-// 0 in lane `label` - 16 v of vector v, 1 in all others.
-static inline vec other_lanes(int v, int label) {
-    static const float OTHERS[2 * LANES + 1] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0,
-                                                1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
-    int ahead = v * LANES - label;
-    return vload(OTHERS + LANES + (ahead < -LANES ? -LANES : ahead > 1 ? 1 : ahead));
-}
-
 // z becomes exp(z - target - shift), 0 where `valid` (of the last vector) is; returns the sum of all but the label's.
 // All of it is at most exp(31).
-static inline __attribute__((always_inline)) vec exponentials(float *z, int vectors, vec valid, int label, vec target,
-                                                              vec shift, bool shifted) {
+INLINE vec exponentials(float *z, int vectors, vec valid, int label, vec target, vec shift, bool shifted) {
     vec sum = vzero();
     for (int v = 0; v < vectors; v++) {
         // z - target - shift exactly, as a sum of float32 numbers (Knuth); exp needs what rounding left out.
@@ -31,7 +22,7 @@ static inline __attribute__((always_inline)) vec exponentials(float *z, int vect
         if (v == vectors - 1)
             e = vmul(e, valid);
         vstore(z + v * LANES, e);
-        sum = vadd(sum, vwhere_positive(other_lanes(v, label), e));
+        sum = vadd(sum, vother_lanes(e, label - v * LANES));
     }
     return sum;
 }

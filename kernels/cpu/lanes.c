@@ -8,8 +8,6 @@
 // Rows and columns of sums that stay in registers; inputs handled at once.
 enum { ROWS = 2, COLUMNS = 4, TALL = 4, FLAT = 2, BLOCK = TS_LANES_BLOCK };
 
-#define INLINE static inline __attribute__((always_inline))
-
 // A matrix of vectors: element (i, j) at start + i row + j column.
 typedef struct matrix {
     const float *start;

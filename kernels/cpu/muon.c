@@ -27,22 +27,9 @@ static void blend(float *to, float scale, float share, const float *from, size_t
         vstore(to + i, vfma(vset(share), vload(from + i), vmul(vset(scale), vload(to + i))));
 }
 
-// c (rows, c_stride) = a b, or c + a b.
-static void times(const float *a, int a_stride, const float *b, int stride, float *c, int rows, int depth,
-                  product_into into) {
-    multiply(&(product){
-        .a = a,
-        .row_step = (size_t)a_stride,
-        .depth_step = 1,
-        .b = b,
-        .b_stride = (size_t)stride,
-        .c = c,
-        .c_stride = (size_t)stride,
-        .rows = rows,
-        .width = stride,
-        .depth = depth,
-        .into = into,
-    });
+// c (rows, stride) = a (rows, depth) b (depth, stride)
+static void times(const float *a, int a_stride, const float *b, int stride, float *c, int rows, int depth) {
+    multiply(c, stride, rows, stride, plain(a, a_stride), b, stride, depth, PRODUCT_SET);
 }
 
 // x (m, n) once nearer to orthogonal.
@@ -50,10 +37,10 @@ static void iterate(const ts_muon_work *w, const parts *p, int m, int n) {
     int m_stride = TS_PAD(m), n_stride = TS_PAD(n);
     size_t square = (size_t)m * (size_t)m_stride, numbers = (size_t)m * (size_t)n_stride;
     transpose(p->x, m, n_stride, n, p->transposed, m_stride);
-    times(p->x, n_stride, p->transposed, m_stride, p->a, m, n, PRODUCT_SET);
-    times(p->a, m_stride, p->a, m_stride, p->b, m, m, PRODUCT_SET);
+    times(p->x, n_stride, p->transposed, m_stride, p->a, m, n);
+    times(p->a, m_stride, p->a, m_stride, p->b, m, m);
     blend(p->b, w->quintic, w->cubic, p->a, square);
-    times(p->b, m_stride, p->x, n_stride, p->y, m, m, PRODUCT_SET);
+    times(p->b, m_stride, p->x, n_stride, p->y, m, m);
     blend(p->x, w->linear, 1, p->y, numbers);
 }
 

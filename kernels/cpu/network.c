@@ -1,87 +1,14 @@
 // The operations of a network on rows of float32 (operations.h), forwards and backwards. Each sum runs in an order that
-// depends on the shape alone, whatever the number of rows at once. One file, though a long one: each operation is
-// short, and all take rows the same way.
-#include "cpu/functions.h"
+// depends on the shape alone, whatever the number of rows at once. Sums and activations are in activation.h.
+#include "cpu/activation.h"
 #include "cpu/kernels.h"
 #include "cpu/product.h"
+#include "cpu/rows.h"
 #include "cpu/transpose.h"
 
 #include <string.h>
 
-#define INLINE static inline __attribute__((always_inline))
-
-// Which row of an input goes with row r of the operation.
-static inline size_t row_at(const ts_rows *in, int r, const int *a, const int *b) {
-    size_t stride = (size_t)in->stride;
-    switch (in->by) {
-    case TS_BY_A:
-        return (size_t)a[r] * stride;
-    case TS_BY_B:
-        return (size_t)b[r] * stride;
-    case TS_THE_ONLY:
-        return 0;
-    default:
-        return (size_t)r * stride;
-    }
-}
-
-static inline const float *value_at(const ts_rows *in, int r, const int *a, const int *b) {
-    return in->value + row_at(in, r, a, b);
-}
-
-// NULL: not wanted.
-static inline float *gradient_at(const ts_rows *in, int r, const int *a, const int *b) {
-    return in->gradient ? in->gradient + row_at(in, r, a, b) : NULL;
-}
-
-// What has been found of a vector of gradients goes in.
-INLINE void enter(float *to, bool set, vec found) {
-    vstore(to, set ? found : vadd(vload(to), found));
-}
-
-// The same of the one number of a row of one. Others may add whole vectors to it: pads of an instance that is done for
-// would stay.
-static inline void enter_one(float *to, bool set, float found) {
-    if (set)
-        vstore(to, vzero());
-    *to = set ? found : *to + found;
-}
-
-static void add_row(float *to, bool set, const float *from, float scale, int stride) {
-    vec by = vset(scale);
-    if (!to)
-        return;
-    for (int i = 0; i < stride; i += LANES)
-        vstore(to + i, set ? vmul(by, vload(from + i)) : vfma(by, vload(from + i), vload(to + i)));
-}
-
-static float dot(const float *x, const float *y, int stride) {
-    vec sum = vzero();
-    for (int i = 0; i < stride; i += LANES)
-        sum = vfma(vload(x + i), vload(y + i), sum);
-    return vsum(sum);
-}
-
 // --- Products ---
-
-// C (rows, width) = A B; `a` is read number by number.
-static void enter_product(float *c, int c_stride, int rows, int width, const float *a, int row_step, int depth_step,
-                          const float *b, int b_stride, int depth, product_into into) {
-    product p = {
-        .a = a,
-        .row_step = (size_t)row_step,
-        .depth_step = (size_t)depth_step,
-        .b = b,
-        .b_stride = (size_t)b_stride,
-        .c = c,
-        .c_stride = (size_t)c_stride,
-        .rows = rows,
-        .width = width,
-        .depth = depth,
-        .into = into,
-    };
-    multiply(&p);
-}
 
 static void make_product(const ts_row_operation *op, int rows) {
     const ts_rows *x = &op->in[0], *m = &op->in[1];
@@ -89,11 +16,11 @@ static void make_product(const ts_row_operation *op, int rows) {
     int by_stride = op->transposed ? op->matrix_stride : m->stride;
     int depth = op->transposed ? m->width : op->matrix_rows, block = op->depth_block > 0 ? op->depth_block : depth;
     for (int k = 0; k < depth; k += block)
-        enter_product(op->out, op->stride, rows, op->width, x->value + k, x->stride, 1,
-                      by + (size_t)k * (size_t)by_stride, by_stride, depth - k < block ? depth - k : block,
-                      k > 0      ? PRODUCT_ADD
-                      : op->adds ? PRODUCT_CONTINUE
-                                 : PRODUCT_SET);
+        multiply(op->out, op->stride, rows, op->width, plain(x->value + k, x->stride),
+                 by + (size_t)k * (size_t)by_stride, by_stride, depth - k < block ? depth - k : block,
+                 k > 0      ? PRODUCT_ADD
+                 : op->adds ? PRODUCT_CONTINUE
+                            : PRODUCT_SET);
 }
 
 // dM += x^T dout, dx = dout M^T; transposed: dM += dout^T x, dx = dout M.
@@ -101,128 +28,17 @@ static void make_product_back(const ts_row_operation *op, int rows) {
     const ts_rows *x = &op->in[0], *m = &op->in[1];
     const float *by = op->transposed ? m->value : op->matrix_transposed;
     if (op->turned)
-        enter_product(op->turned, op->matrix_stride, op->width, op->matrix_rows, op->dout, 1, op->stride, x->value,
-                      x->stride, rows, PRODUCT_CONTINUE);
+        multiply(op->turned, op->matrix_stride, op->width, op->matrix_rows, transposed(op->dout, op->stride), x->value,
+                 x->stride, rows, PRODUCT_CONTINUE);
     else if (m->gradient && op->transposed)
-        enter_product(m->gradient, m->stride, op->matrix_rows, m->width, op->dout, 1, op->stride, x->value, x->stride,
-                      rows, m->set ? PRODUCT_SET : PRODUCT_CONTINUE);
+        multiply(m->gradient, m->stride, op->matrix_rows, m->width, transposed(op->dout, op->stride), x->value,
+                 x->stride, rows, m->set ? PRODUCT_SET : PRODUCT_CONTINUE);
     else if (m->gradient)
-        enter_product(m->gradient, m->stride, op->matrix_rows, m->width, x->value, 1, x->stride, op->dout, op->stride,
-                      rows, m->set ? PRODUCT_SET : PRODUCT_CONTINUE);
+        multiply(m->gradient, m->stride, op->matrix_rows, m->width, transposed(x->value, x->stride), op->dout,
+                 op->stride, rows, m->set ? PRODUCT_SET : PRODUCT_CONTINUE);
     if (x->gradient) // maybe in the place of x
-        enter_product(x->gradient, x->stride, rows, x->width, op->dout, op->stride, 1, by,
-                      op->transposed ? m->stride : op->matrix_stride, op->width, x->set ? PRODUCT_SET : PRODUCT_ADD);
-}
-
-// --- Sums and activations ---
-
-INLINE vec activated(ts_activation activation, vec x) {
-    switch (activation) {
-    case TS_RELU:
-        return vwhere_positive(x, x);
-    case TS_SQUARE:
-        return vmul(x, x);
-    case TS_CUBE:
-        return vmul(vmul(x, x), x);
-    case TS_ABSOLUTE:
-        return vmax(x, vsub(vzero(), x));
-    case TS_GELU:
-        return vmul(x, vnormal(x));
-    case TS_TANH:
-        return vtanh(x);
-    default:
-        return x;
-    }
-}
-
-INLINE vec slope_times(ts_activation activation, vec x, vec d) {
-    switch (activation) {
-    case TS_RELU:
-        return vwhere_positive(x, d);
-    case TS_SQUARE:
-        return vmul(vadd(x, x), d);
-    case TS_CUBE:
-        return vmul(vmul(vset(3), vmul(x, x)), d);
-    case TS_ABSOLUTE:
-        return vsub(vwhere_positive(x, d), vwhere_positive(vsub(vzero(), x), d));
-    case TS_GELU:
-        return vmul(vfma(x, vnormal_density(x), vnormal(x)), d);
-    case TS_TANH: {
-        vec y = vtanh(x);
-        return vmul(vsub(vset(1), vmul(y, y)), d);
-    }
-    default:
-        return d;
-    }
-}
-
-INLINE void activate_rows(const ts_row_operation *op, int first, int end, const int *a, const int *b,
-                          ts_activation activation) {
-    vec scale = vset(op->scale);
-    int stride = op->stride;
-    for (int r = first; r < end; r++) {
-        const float *x = value_at(&op->in[0], r, a, b), *y = op->inputs > 1 ? value_at(&op->in[1], r, a, b) : NULL;
-        float *out = op->out + (size_t)r * (size_t)stride;
-        for (int i = 0; i < stride; i += LANES) {
-            vec z = y ? vfma(scale, vload(y + i), vload(x + i)) : vload(x + i);
-            vstore(out + i, activated(activation, z));
-        }
-    }
-}
-
-INLINE void activate_rows_back(const ts_row_operation *op, int first, int end, const int *a, const int *b,
-                               ts_activation activation) {
-    const ts_rows *of_x = &op->in[0], *of_y = &op->in[1];
-    bool set_x = of_x->set, set_y = of_y->set;
-    vec scale = vset(op->scale);
-    int stride = op->stride;
-    for (int r = first; r < end; r++) {
-        const float *x = value_at(of_x, r, a, b), *y = op->inputs > 1 ? value_at(of_y, r, a, b) : NULL;
-        const float *dout = op->dout + (size_t)r * (size_t)stride;
-        float *dx = gradient_at(of_x, r, a, b), *dy = y ? gradient_at(of_y, r, a, b) : NULL;
-        for (int i = 0; i < stride; i += LANES) {
-            vec z = y ? vfma(scale, vload(y + i), vload(x + i)) : vload(x + i);
-            vec d = slope_times(activation, z, vload(dout + i));
-            if (dx)
-                enter(dx + i, set_x, d);
-            if (dy)
-                enter(dy + i, set_y, vmul(scale, d));
-        }
-    }
-}
-
-// A loop for each activation, so that none is chosen per vector.
-#define TS_FOR_ACTIVATION(function)                                                                                    \
-    switch (op->activation) {                                                                                          \
-    case TS_RELU:                                                                                                      \
-        function(op, first, end, a, b, TS_RELU);                                                                       \
-        break;                                                                                                         \
-    case TS_SQUARE:                                                                                                    \
-        function(op, first, end, a, b, TS_SQUARE);                                                                     \
-        break;                                                                                                         \
-    case TS_CUBE:                                                                                                      \
-        function(op, first, end, a, b, TS_CUBE);                                                                       \
-        break;                                                                                                         \
-    case TS_ABSOLUTE:                                                                                                  \
-        function(op, first, end, a, b, TS_ABSOLUTE);                                                                   \
-        break;                                                                                                         \
-    case TS_GELU:                                                                                                      \
-        function(op, first, end, a, b, TS_GELU);                                                                       \
-        break;                                                                                                         \
-    case TS_TANH:                                                                                                      \
-        function(op, first, end, a, b, TS_TANH);                                                                       \
-        break;                                                                                                         \
-    default:                                                                                                           \
-        function(op, first, end, a, b, TS_IDENTITY);                                                                   \
-    }
-
-// Sums are activations of the identity.
-static void activate(const ts_row_operation *op, int first, int end, const int *a, const int *b) {
-    TS_FOR_ACTIVATION(activate_rows)
-}
-
-static void activate_back(const ts_row_operation *op, int first, int end, const int *a, const int *b) {
-    TS_FOR_ACTIVATION(activate_rows_back)
+        multiply(x->gradient, x->stride, rows, x->width, plain(op->dout, op->stride), by,
+                 op->transposed ? m->stride : op->matrix_stride, op->width, x->set ? PRODUCT_SET : PRODUCT_ADD);
 }
 
 // --- Columns: pads may come to lie in the middle, so these go number by number ---

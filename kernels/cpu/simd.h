@@ -6,6 +6,8 @@
 #include <math.h>
 #include <stdbool.h>
 
+#define INLINE static inline __attribute__((always_inline))
+
 enum { LANES = 16 };
 
 #if defined(TS_KERNELS_AVX512)
@@ -54,6 +56,11 @@ static inline vec vround(vec a) {
 // a where z > limit or z is NaN, else 0
 static inline vec vwhere_above(vec z, vec limit, vec a) {
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(z, limit, _CMP_NLE_UQ), a);
+}
+// a, but 0 in the lane of that number, if there is one.
+static inline vec vother_lanes(vec a, int lane) {
+    const __m512i lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_maskz_mov_ps(_mm512_cmpneq_epi32_mask(lanes, _mm512_set1_epi32(lane)), a);
 }
 // Whether all lanes are 0, of either sign; NaN is not.
 static inline bool vall_zero(vec a) {
@@ -158,6 +165,13 @@ static inline __m256 half_where_above(__m256 z, __m256 limit, __m256 a) {
 }
 static inline vec vwhere_above(vec z, vec limit, vec a) {
     return (vec){half_where_above(z.lo, limit.lo, a.lo), half_where_above(z.hi, limit.hi, a.hi)};
+}
+static inline __m256 half_other_lanes(__m256 a, int lane) {
+    __m256i is = _mm256_cmpeq_epi32(_mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7), _mm256_set1_epi32(lane));
+    return _mm256_andnot_ps(_mm256_castsi256_ps(is), a);
+}
+static inline vec vother_lanes(vec a, int lane) {
+    return (vec){half_other_lanes(a.lo, lane), half_other_lanes(a.hi, lane - 8)};
 }
 static inline bool vall_zero(vec a) {
     __m256 lo = _mm256_cmp_ps(a.lo, _mm256_setzero_ps(), _CMP_EQ_OQ);
@@ -273,6 +287,10 @@ static inline vec vround(vec a) {
 static inline vec vwhere_above(vec z, vec limit, vec a) {
     return (vec)((vec_bits)a & ~(vec_bits)(z <= limit));
 }
+// a, but 0 in the lane of that number, if there is one.
+static inline vec vother_lanes(vec a, int lane) {
+    TS_EACH_LANE(i == lane ? 0 : a[i]);
+}
 static inline bool vall_zero(vec a) {
     bool all = true;
     for (int i = 0; i < LANES; i++)
@@ -319,7 +337,7 @@ static inline vec vwhere_positive(vec z, vec a) {
 // (where n would be 128) and for NaN. x = n ln 2 + r with |r| <= ln 2 / 2 (ln 2 in two parts, Cody and Waite), then the
 // Taylor polynomial of degree 7. `below`: x is at most 88, or, with an error that is NaN, anything: then it is NaN,
 // infinity (of an x whose sum with others is no number anyway) or 0.
-static inline __attribute__((always_inline)) vec vexp_or_below(vec x, vec error, bool below) {
+INLINE vec vexp_or_below(vec x, vec error, bool below) {
     const vec lowest = vset(-87.33654f), highest = vset(88.37626f);
     vec inside = vmax(x, lowest);
     vec n = vround(vmul(inside, vset(1.44269504f)));

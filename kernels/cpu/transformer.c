@@ -6,68 +6,23 @@
 //     d(W_out W_U) += h^T dz;  dleft_h[a] += w_a [dpre, dz];  dright_h[b] += w_b [dpre, dz];  dw_a, dw_b
 // tile by tile through the cache; what is left are small products between rows of tokens and weights. If W_out W_U
 // would be more work than W_out and W_U one after the other, `rest` is the residual stream, and W_U comes after.
-#include "cpu/cross_entropy.h"
 #include "cpu/kernels.h"
 #include "cpu/product.h"
+#include "cpu/rows.h"
+#include "cpu/transformer_pairs.h"
 #include "cpu/transpose.h"
 
 #include <string.h>
 
-// A matrix read number by number, as it is or transposed.
-typedef struct factor {
-    const float *at;
-    size_t row_step, depth_step;
-} factor;
-
-static factor plain(const float *at, int stride) {
-    return (factor){at, (size_t)stride, 1};
-}
-
-static factor transposed(const float *at, int stride) {
-    return (factor){at, 1, (size_t)stride};
-}
-
 // C (rows, columns) = A B or C += A B; pads of columns are zeros.
-static void enter_product(float *c, int c_stride, int rows, int columns, factor a, const float *b, int b_stride,
-                          int depth, product_into into) {
-    product p = {
-        .a = a.at,
-        .row_step = a.row_step,
-        .depth_step = a.depth_step,
-        .b = b,
-        .b_stride = (size_t)b_stride,
-        .c = c,
-        .c_stride = (size_t)c_stride,
-        .rows = rows,
-        .width = columns,
-        .depth = depth,
-        .into = into,
-    };
-    multiply(&p);
-}
-
-static void set_product(float *c, int c_stride, int rows, int columns, factor a, const float *b, int b_stride,
+static void set_product(float *c, int c_stride, int rows, int columns, left_factor a, const float *b, int b_stride,
                         int depth) {
-    enter_product(c, c_stride, rows, columns, a, b, b_stride, depth, PRODUCT_SET);
+    multiply(c, c_stride, rows, columns, a, b, b_stride, depth, PRODUCT_SET);
 }
 
-static void add_product(float *c, int c_stride, int rows, int columns, factor a, const float *b, int b_stride,
+static void add_product(float *c, int c_stride, int rows, int columns, left_factor a, const float *b, int b_stride,
                         int depth) {
-    enter_product(c, c_stride, rows, columns, a, b, b_stride, depth, PRODUCT_CONTINUE);
-}
-
-// to (count) += factor from
-static void add_scaled(float *to, const float *from, float scale, int count) {
-    vec by = vset(scale);
-    for (int i = 0; i < count; i += LANES)
-        vstore(to + i, vfma(by, vload(from + i), vload(to + i)));
-}
-
-static float dot(const float *a, const float *b, int count) {
-    vec sum = vzero();
-    for (int i = 0; i < count; i += LANES)
-        sum = vfma(vload(a + i), vload(b + i), sum);
-    return vsum(sum);
+    multiply(c, c_stride, rows, columns, a, b, b_stride, depth, PRODUCT_CONTINUE);
 }
 
 // --- From weights to what each token gives ---
@@ -153,144 +108,7 @@ static void finish_head_out(const ts_transformer_work *w) {
     const float *last = w->x + (n + 2) * (size_t)w->model_stride;
     set_product(w->constant, w->width, 1, w->width, plain(last, w->model_stride), w->into, w->width, w->model);
     for (int h = 0; h < w->heads; h++)
-        add_scaled(w->constant, itself + h * w->width, 1, w->width);
-}
-
-// --- Pairs ---
-
-// Softmax over the scores of a, b and the last token (0: scores are less its own), heads as lanes.
-static void attend(const ts_transformer_work *w, int a, int b, float *to_a, float *to_b) {
-    size_t stride = (size_t)w->heads_stride;
-    const float *left = w->score + (size_t)a * stride, *right = w->score + (size_t)b * stride;
-    const float *first = w->score + (size_t)w->n * stride, *second = first + stride;
-    for (size_t h = 0; h < stride; h += LANES) {
-        vec s_a = vadd(vload(left + h), vload(first + h)), s_b = vadd(vload(right + h), vload(second + h));
-        vec largest = vmax(vzero(), vmax(s_a, s_b));
-        vec e_a = vexp(vsub(s_a, largest), vzero()), e_b = vexp(vsub(s_b, largest), vzero());
-        vec sum = vadd(vadd(e_a, e_b), vexp(vsub(vzero(), largest), vzero()));
-        vstore(to_a + h, vdiv(e_a, sum));
-        vstore(to_b + h, vdiv(e_b, sum));
-    }
-}
-
-enum { CHUNK = 4 };
-
-// out (CHUNK vectors or fewer) = what a pair takes of its tokens' columns from `column` on.
-static inline __attribute__((always_inline)) void mix(const ts_transformer_work *w, const float *left,
-                                                      const float *right, const float *to_a, const float *to_b,
-                                                      int column, int vectors, float *out, bool relu) {
-    vec sum[CHUNK];
-    for (int v = 0; v < vectors; v++)
-        sum[v] = vload(w->constant + column + v * LANES);
-    for (int h = 0; h < w->heads; h++) {
-        vec by_a = vset(to_a[h]), by_b = vset(to_b[h]);
-        const float *of_a = left + h * w->width + column, *of_b = right + h * w->width + column;
-        for (int v = 0; v < vectors; v++) {
-            sum[v] = vfma(by_a, vload(of_a + v * LANES), sum[v]);
-            sum[v] = vfma(by_b, vload(of_b + v * LANES), sum[v]);
-        }
-    }
-    for (int v = 0; v < vectors; v++)
-        vstore(out + v * LANES, relu ? vwhere_positive(sum[v], sum[v]) : sum[v]);
-}
-
-static void mix_columns(const ts_transformer_work *w, int pair, int slot, int column, int columns, float *out,
-                        bool relu) {
-    size_t row = (size_t)w->heads * (size_t)w->width;
-    const float *left = w->left + (size_t)w->a[pair] * row, *right = w->right + (size_t)w->b[pair] * row;
-    const float *to_a = w->attention + (size_t)(2 * slot) * (size_t)w->heads_stride, *to_b = to_a + w->heads_stride;
-    int i = 0;
-    for (; i + CHUNK * LANES <= columns; i += CHUNK * LANES)
-        mix(w, left, right, to_a, to_b, column + i, CHUNK, out + i, relu);
-    for (; i < columns; i += LANES)
-        mix(w, left, right, to_a, to_b, column + i, 1, out + i, relu);
-}
-
-static void load_tile(const ts_transformer_work *w, int first, int count) {
-    for (int t = 0; t < count; t++) {
-        float *to_a = w->attention + (size_t)(2 * t) * (size_t)w->heads_stride;
-        attend(w, w->a[first + t], w->b[first + t], to_a, to_a + w->heads_stride);
-        mix_columns(w, first + t, t, 0, w->neurons_stride, w->h + (size_t)t * (size_t)w->neurons_stride, true);
-        mix_columns(w, first + t, t, w->neurons_stride, w->read_stride,
-                    w->mixed + (size_t)t * (size_t)w->width + w->neurons_stride, false);
-    }
-}
-
-// One head's share of a pair's gradient d (width), into its tokens' rows; and of the pair's attention.
-static void scatter_head(const ts_transformer_work *w, const float *d, size_t left_at, size_t right_at, float to_a,
-                         float to_b, float *dto_a, float *dto_b) {
-    const float *left = w->left + left_at, *right = w->right + right_at;
-    float *dleft = w->dleft + left_at, *dright = w->dright + right_at;
-    vec by_a = vset(to_a), by_b = vset(to_b), sum_a = vzero(), sum_b = vzero();
-    for (int i = 0; i < w->width; i += LANES) {
-        vec g = vload(d + i);
-        sum_a = vfma(g, vload(left + i), sum_a);
-        sum_b = vfma(g, vload(right + i), sum_b);
-        vstore(dleft + i, vfma(by_a, g, vload(dleft + i)));
-        vstore(dright + i, vfma(by_b, g, vload(dright + i)));
-    }
-    *dto_a = vsum(sum_a);
-    *dto_b = vsum(sum_b);
-}
-
-// From the gradient of a pair's attention to that of its scores.
-static void attend_back(const ts_transformer_work *w, int a, int b, const float *to_a, const float *dto_a) {
-    size_t stride = (size_t)w->heads_stride;
-    float *left = w->dscore + (size_t)a * stride, *right = w->dscore + (size_t)b * stride;
-    float *first = w->dscore + (size_t)w->n * stride, *second = first + stride;
-    for (size_t h = 0; h < stride; h += LANES) {
-        vec w_a = vload(to_a + h), w_b = vload(to_a + stride + h);
-        vec g_a = vload(dto_a + h), g_b = vload(dto_a + stride + h);
-        vec mean = vfma(w_a, g_a, vmul(w_b, g_b));
-        vec s_a = vmul(w_a, vsub(g_a, mean)), s_b = vmul(w_b, vsub(g_b, mean));
-        vstore(left + h, vadd(vload(left + h), s_a));
-        vstore(right + h, vadd(vload(right + h), s_b));
-        vstore(first + h, vadd(vload(first + h), s_a));
-        vstore(second + h, vadd(vload(second + h), s_b));
-    }
-}
-
-static void scatter_tile(const ts_transformer_work *w, int first, int count) {
-    size_t row = (size_t)w->heads * (size_t)w->width, width = (size_t)w->width;
-    for (int t = 0; t < count; t++) {
-        const float *h = w->h + (size_t)t * (size_t)w->neurons_stride;
-        const float *to_a = w->attention + (size_t)(2 * t) * (size_t)w->heads_stride;
-        float *dto_a = w->dattention + (size_t)(2 * t) * (size_t)w->heads_stride;
-        float *d = w->mixed + (size_t)t * width;
-        for (int i = 0; i < w->neurons_stride; i += LANES)
-            vstore(d + i, vwhere_positive(vload(h + i), vload(d + i)));
-        add_scaled(w->dconstant, d, 1, w->width);
-        for (int head = 0; head < w->heads; head++)
-            scatter_head(w, d, (size_t)w->a[first + t] * row + (size_t)head * width,
-                         (size_t)w->b[first + t] * row + (size_t)head * width, to_a[head], to_a[w->heads_stride + head],
-                         dto_a + head, dto_a + w->heads_stride + head);
-        attend_back(w, w->a[first + t], w->b[first + t], to_a, dto_a);
-    }
-}
-
-static bool train_tile(const ts_transformer_work *w, int first, int count, float share) {
-    float *rest = w->mixed + w->neurons_stride, *logits = w->direct ? rest : w->logits;
-    int logits_stride = w->direct ? w->width : w->out_stride, neurons = w->neurons_stride;
-    bool finite = true;
-    load_tile(w, first, count);
-    int read = w->direct ? w->n_out : w->model;
-    add_product(rest, w->width, count, read, plain(w->h, neurons), w->read, w->read_stride, w->neurons);
-    if (!w->direct)
-        set_product(logits, logits_stride, count, w->n_out, plain(rest, w->width), w->w_u, w->out_stride, w->model);
-    for (int t = 0; t < count; t++)
-        finite = cross_entropy(logits + (size_t)t * (size_t)logits_stride, w->out_stride / LANES, w->valid,
-                               w->label[first + t], share) &&
-                 finite;
-    if (!w->direct) {
-        add_product(w->dw_u, w->out_stride, w->model, w->n_out, transposed(rest, w->width), logits, logits_stride,
-                    count);
-        set_product(rest, w->width, count, w->model_stride, plain(logits, logits_stride), w->w_u_transposed,
-                    w->model_stride, w->n_out);
-    }
-    set_product(w->mixed, w->width, count, neurons, plain(rest, w->width), w->read_transposed, neurons, read);
-    add_product(w->dread_transposed, neurons, read, neurons, transposed(rest, w->width), w->h, neurons, count);
-    scatter_tile(w, first, count);
-    return finite;
+        add_row(w->constant, false, itself + h * w->width, 1, w->width);
 }
 
 // --- And back to weights ---
@@ -327,11 +145,11 @@ static void values_gradient(const ts_transformer_work *w) {
                     w->dvalue + h * k, inner, w->n + 3);
         set_product(w->dw_o + (size_t)(h * w->head) * (size_t)d, d, w->head, d, plain(dout, w->width),
                     w->into_transposed, d, w->width);
-        enter_product(w->dw_in, w->neurons_stride, w->model, w->neurons_stride, transposed(w_o, d), dout, w->width,
-                      w->head, h > 0);
+        multiply(w->dw_in, w->neurons_stride, w->model, w->neurons_stride, transposed(w_o, d), dout, w->width, w->head,
+                 h > 0);
         if (w->direct)
-            enter_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(w_o, d), dout + w->neurons_stride,
-                          w->width, w->head, h > 0);
+            multiply(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(w_o, d), dout + w->neurons_stride,
+                     w->width, w->head, h > 0);
     }
     set_product(w->dx, d, w->n + 3, d, plain(w->dvalue, inner), w->w_v_transposed, d, inner);
     // The last token's own way around attention.
@@ -360,11 +178,11 @@ static void scores_gradient(const ts_transformer_work *w) {
         memset(w->dw_q + at, 0, (size_t)w->model * (size_t)k * sizeof(float));
         for (int i = 0; i < w->model; i++) {
             float g = scale * w->dkey_query[i * w->heads_stride + h];
-            add_scaled(w->dw_k + at + (size_t)i * (size_t)k, q, g, k);
-            add_scaled(dq, w->w_k + at + (size_t)i * (size_t)k, g, k);
+            add_row(w->dw_k + at + (size_t)i * (size_t)k, false, q, g, k);
+            add_row(dq, false, w->w_k + at + (size_t)i * (size_t)k, g, k);
         }
         for (int i = 0; i < w->model; i++) {
-            add_scaled(w->dw_q + at + (size_t)i * (size_t)k, dq, last[i], k);
+            add_row(w->dw_q + at + (size_t)i * (size_t)k, false, dq, last[i], k);
             dlast[i] += dot(w->w_q + at + (size_t)i * (size_t)k, dq, k);
         }
     }

@@ -7,8 +7,6 @@
 typedef uint64_t four __attribute__((vector_size(32)));
 enum { FOUR = 4, MOST_NODES = (2 << TS_MOST_DEPTH) - 1, ROUNDS = 10 };
 
-#define INLINE static inline __attribute__((always_inline))
-
 INLINE four all_of(uint64_t a) {
     return (four){a, a, a, a};
 }
