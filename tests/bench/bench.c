@@ -1,4 +1,5 @@
-// Throughput of every engine of a backend and instruction set on some shapes, beside the machine's float32 peak.
+// Throughput of every engine of a backend and instruction set on some shapes, beside the float32 peak of one core with
+// that instruction set.
 // All are timed in turn, round after round, and medians are shown, of processor time: a noisy machine disturbs them
 // alike. A step is one instance's, of as many as are trained together.
 //     build/release/tests/bench/bench [ROUNDS [TEXT]]
@@ -7,7 +8,7 @@
 #include "bench.h"
 #include "backend/cpu.h"
 
-enum { MAX_ROUNDS = 101, MAX_ENTRIES = 160, MOST_INSTANCES = 16 };
+enum { MAX_ROUNDS = 101, MAX_ENTRIES = 160, MOST_INSTANCES = 16, MOST_SETS = 3 };
 
 static const struct {
     const char *text;
@@ -42,6 +43,7 @@ enum { N_SHAPES = sizeof SHAPES / sizeof *SHAPES };
 typedef struct entry {
     char name[112];
     const ts_engine *engine;
+    int kernels; // whose peak it is compared with: a place in ts_cpu_kernel_names
     void *training;
     double operations; // useful ones of a step
     int instances;
@@ -82,9 +84,10 @@ static double time_steps(entry *e, int64_t steps) {
 }
 
 // False: its name has not the text.
-static bool open_entry(const shape *s, const char *backend, const ts_engine *engine, const char *kernels,
-                       const char *text, entry *e) {
-    *e = (entry){.engine = engine, .instances = s->instances};
+static bool open_entry(const shape *s, const char *backend, const ts_engine *engine, int set, const char *text,
+                       entry *e) {
+    const char *kernels = strcmp(backend, "cpu") == 0 ? ts_cpu_kernel_names[set] : NULL;
+    *e = (entry){.engine = engine, .kernels = set, .instances = s->instances};
     snprintf(e->name, sizeof e->name, "%s %s%s%s  %s", backend, engine->name, kernels ? " " : "",
              kernels ? kernels : "", s->label);
     if (!strstr(e->name, text))
@@ -102,11 +105,11 @@ static bool open_entry(const shape *s, const char *backend, const ts_engine *eng
 }
 
 // One for each engine that trains the shape. Returns how many.
-static int open_engines(const shape *s, const char *backend, const char *kernels, const char *text, entry *entries) {
+static int open_engines(const shape *s, const char *backend, int set, const char *text, entry *entries) {
     int n = 0;
     for (const ts_engine *const *engine = ts_backend_find(backend)->engines; *engine; engine++)
         if (!ts_engine_refuses(*engine, &s->of.params))
-            n += open_entry(s, backend, *engine, kernels, text, &entries[n]);
+            n += open_entry(s, backend, *engine, set, text, &entries[n]);
     return n;
 }
 
@@ -122,31 +125,40 @@ int main(int argc, char **argv) {
     rounds = rounds < 1 ? 1 : rounds > MAX_ROUNDS ? MAX_ROUNDS : rounds;
     static shape shapes[N_SHAPES];
     static entry entries[MAX_ENTRIES];
-    double peaks[MAX_ROUNDS];
+    const ts_kernels *kernels[MOST_SETS];
+    static double peaks[MOST_SETS][MAX_ROUNDS], peak[MOST_SETS];
+    int sets = 0, best = 0;
+    for (; ts_cpu_kernel_names[sets]; sets++) {
+        kernels[sets] = ts_cpu_kernels_named(ts_cpu_kernel_names[sets]); // NULL: not on this machine
+        best = kernels[sets] == ts_cpu_kernels() ? sets : best;
+    }
     for (int s = 0; s < N_SHAPES; s++) {
         open_shape(s, &shapes[s]);
         double operations = bench_operations(&shapes[s].of.params, shapes[s].of.data);
-        for (int k = 0; ts_cpu_kernel_names[k]; k++) {
-            const ts_kernels *kernels = ts_cpu_kernels_named(ts_cpu_kernel_names[k]);
-            if (kernels && (operations < 1e10 || kernels == ts_cpu_kernels())) // a step takes seconds: the best alone
-                n += open_engines(&shapes[s], "cpu", ts_cpu_kernel_names[k], text, entries + n);
-        }
+        for (int k = 0; k < sets; k++)
+            if (kernels[k] && (operations < 1e10 || k == best)) // a step takes seconds: the best alone
+                n += open_engines(&shapes[s], "cpu", k, text, entries + n);
         if (operations < 1e8) // seconds a step are of no interest
-            n += open_engines(&shapes[s], "reference", NULL, text, entries + n);
+            n += open_engines(&shapes[s], "reference", best, text, entries + n);
     }
     for (int round = 0; round < rounds; round++) {
-        peaks[round] = time_peak(ts_cpu_kernels());
+        for (int k = 0; k < sets; k++)
+            peaks[k][round] = kernels[k] ? time_peak(kernels[k]) : 0;
         for (int i = 0; i < n; i++)
             entries[i].seconds[round] = time_steps(&entries[i], entries[i].steps);
     }
-    double peak = bench_median(peaks, rounds);
-    printf("float32 multiply-add peak of one core (%s, measured): %.1f GFLOP/s; medians of %d rounds\n\n",
-           ts_cpu_device(), peak / 1e9, rounds);
+    printf("float32 multiply-add peaks of one core, medians of %d rounds:", rounds);
+    for (int k = 0; k < sets; k++) {
+        peak[k] = bench_median(peaks[k], rounds);
+        if (kernels[k])
+            printf(" %s %.1f GFLOP/s%s", ts_cpu_kernel_names[k], peak[k] / 1e9, ts_cpu_kernel_names[k + 1] ? "," : "");
+    }
+    printf("\n\n");
     printf("%-72s %12s %10s %10s %8s\n", "backend, shape", "steps/s", "us/step", "GFLOP/s", "of peak");
     for (int i = 0; i < n; i++) {
         double seconds = bench_median(entries[i].seconds, rounds), rate = entries[i].operations / seconds;
         printf("%-72s %12.0f %10.2f %10.2f %7.1f%%\n", entries[i].name, 1 / seconds, seconds * 1e6, rate / 1e9,
-               100 * rate / peak);
+               100 * rate / peak[entries[i].kernels]);
         entries[i].engine->destroy(entries[i].training);
     }
     for (int s = 0; s < N_SHAPES; s++)
