@@ -150,17 +150,20 @@ INLINE void activate_run(const ts_row_operation *op, int first, int end, const i
 INLINE void activate_rows(const ts_row_operation *op, int first, int end, const int *a, const int *b, bool back,
                           ts_activation activation) {
     bool of_tokens = back ? goes_back_to_tokens(op) : is_of_tokens(op);
-    for (int r = first, next; r < end; r = next) {
+    for (int r = first, next; of_tokens && r < end; r = next) {
         next = r;
-        while (of_tokens && next < end && a[next] == a[r] && (!back || are_apart(op, a[next], b[next])))
+        while (next < end && a[next] == a[r] && (!back || are_apart(op, a[next], b[next])))
             next++;
         if (next > r)
             activate_run(op, r, next, a, b, back, activation);
-        else if (back)
+        else // only on the way back
             activate_row_back(op, next++, a, b, activation);
-        else
-            activate_row(op, next++, a, b, activation);
     }
+    for (int r = first; !of_tokens && r < end; r++)
+        if (back)
+            activate_row_back(op, r, a, b, activation);
+        else
+            activate_row(op, r, a, b, activation);
 }
 
 // A loop for each activation, so that none is chosen per vector.
