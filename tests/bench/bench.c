@@ -98,9 +98,10 @@ static bool open_entry(const shape *s, const char *backend, const ts_engine *eng
     ts_training_spec spec = {.params = s->params, .count = s->instances, .data = s->of.data};
     check(e->engine->create(&spec, &e->training));
     unsetenv("TOYSWEEP_KERNELS");
-    // Past the start, where batches cost what they cost later; then as many steps as fill some 20 ms.
+    // Past the start, where batches cost what they cost later; then as many steps as fill some 60 ms: the first comes
+    // back to cold caches.
     double seconds = time_steps(e, e->operations > 1e8 ? 2 : 20) * e->instances;
-    e->steps = seconds > 0 ? (int64_t)(0.02 / seconds) + 1 : 1000;
+    e->steps = seconds > 0 ? (int64_t)(0.06 / seconds) + 1 : 1000;
     return true;
 }
 
