@@ -144,14 +144,19 @@ typedef struct common {
     int second; // 0: token a; 1: token b
 } common;
 
-// Gradients of the rows of `heads` heads, `vectors` vectors of them from `column` on.
+// Gradients of the rows of `heads` heads, `vectors` vectors of them from `column` on. The next token's are asked for
+// meanwhile, as tokens mostly come one after the other.
 INLINE void scatter_columns(const ts_transformer_work *w, const common *c, int head, int heads, int column,
                             int vectors) {
-    float *drow = c->drow + (size_t)head * (size_t)w->width + column;
+    size_t at = (size_t)head * (size_t)w->width + (size_t)column, soon = at + token_stride(w);
+    float *drow = c->drow + at;
     vec sum[HEADS][WIDE];
     for (int h = 0; h < heads; h++)
-        for (int v = 0; v < vectors; v++)
+        for (int v = 0; v < vectors; v++) {
+            __builtin_prefetch(c->row + soon + h * w->width + v * LANES);
+            __builtin_prefetch(c->drow + soon + h * w->width + v * LANES, 1);
             sum[h][v] = vload(drow + h * w->width + v * LANES);
+        }
     for (int t = 0; t < c->pairs; t++) {
         const float *d = w->mixed + (size_t)c->slot[t] * (size_t)w->width + column;
         const float *to = w->attention + attention_at(w, c->slot[t], c->second) + head;
