@@ -50,16 +50,16 @@ static inline void attend(const ts_transformer_work *w, int a, int b, float *to_
     }
 }
 
-// Columns of the rows of tokens, `vectors` vectors from `column` on, go to `out` (tile, stride).
+// What pairs take of the rows of their tokens, from `column` on, goes to `out` (pairs, stride).
 typedef struct mixture {
-    const int *a, *b; // (tile)
-    int column, vectors;
+    const int *a, *b; // (pairs)
+    int pairs, column;
     float *out;
     size_t stride;
     bool relu;
 } mixture;
 
-// Of `pairs` pairs from place `slot` on, which have the same token a.
+// `vectors` vectors of `pairs` pairs from place `slot` on, which have the same token a.
 INLINE void mix(const ts_transformer_work *w, const mixture *m, int vectors, int slot, int pairs) {
     size_t token = token_stride(w);
     const float *left = w->left + (size_t)m->a[slot] * token + m->column, *right[PAIRS];
@@ -89,9 +89,9 @@ INLINE void mix(const ts_transformer_work *w, const mixture *m, int vectors, int
     }
 }
 
-INLINE void mix_tile(const ts_transformer_work *w, const mixture *m, int vectors, int count) {
-    for (int t = 0, pairs; t < count; t += pairs) {
-        pairs = same_token(m->a + t, count - t < PAIRS ? count - t : PAIRS);
+INLINE void mix_vectors(const ts_transformer_work *w, const mixture *m, int vectors) {
+    for (int t = 0, pairs; t < m->pairs; t += pairs) {
+        pairs = same_token(m->a + t, m->pairs - t < PAIRS ? m->pairs - t : PAIRS);
         switch (pairs) {
         case 2:
             mix(w, m, vectors, t, 2);
@@ -111,26 +111,22 @@ INLINE void mix_tile(const ts_transformer_work *w, const mixture *m, int vectors
 }
 
 // A few columns of all pairs, then the next: those of the tokens in use stay in the first-level cache.
-INLINE void mix_columns(const ts_transformer_work *w, const int *a, const int *b, int count, int column, int columns,
-                        float *out, int stride, bool relu) {
-    mixture m = {.a = a, .b = b, .column = column, .out = out, .stride = (size_t)stride, .relu = relu};
-    for (int i = 0, wide; i < columns; i += wide * LANES) {
-        wide = columns - i < WIDE * LANES ? 1 : WIDE;
-        m.column = column + i;
-        m.out = out + i;
-        if (wide == WIDE)
-            mix_tile(w, &m, WIDE, count);
-        else
-            mix_tile(w, &m, 1, count);
-    }
+INLINE void mix_columns(const ts_transformer_work *w, mixture m, int end) {
+    for (; m.column + WIDE * LANES <= end; m.column += WIDE * LANES, m.out += WIDE * LANES)
+        mix_vectors(w, &m, WIDE);
+    for (; m.column < end; m.column += LANES, m.out += LANES)
+        mix_vectors(w, &m, 1);
 }
 
 static void load_tile(const ts_transformer_work *w, const int *a, const int *b, int count) {
     int neurons = w->neurons_stride;
+    mixture hidden = {.a = a, .b = b, .pairs = count, .out = w->h, .stride = (size_t)neurons, .relu = true};
+    mixture rest = {
+        .a = a, .b = b, .pairs = count, .column = neurons, .out = w->mixed + neurons, .stride = (size_t)w->width};
     for (int t = 0; t < count; t++)
         attend(w, a[t], b[t], w->attention + attention_at(w, t, 0), w->attention + attention_at(w, t, 1));
-    mix_columns(w, a, b, count, 0, neurons, w->h, neurons, true);
-    mix_columns(w, a, b, count, neurons, w->read_stride, w->mixed + neurons, w->width, false);
+    mix_columns(w, hidden, neurons);
+    mix_columns(w, rest, w->width);
 }
 
 // --- Backwards ---
