@@ -1,5 +1,5 @@
 // What kernels promise by themselves, below their engines: updates with PyTorch's bits that say whether all is finite,
-// exponentials, losses, products.
+// exponentials, losses, products, sums by tokens.
 //   test_kernels [BACKEND...]
 #define _POSIX_C_SOURCE 200809L
 #include "backend/adam_constants.h"
@@ -192,6 +192,51 @@ TEST(test_products_are_sums_in_order_whatever_their_shape) {
             }
 }
 
+// --- Sums by tokens ---
+
+// x[a] + scale y[b] with its gradient, where both are rows of one table, or of two.
+static void compare_sum_by_tokens(const ts_kernels *kernels, bool one_table) {
+    enum { TOKENS = 5, ROWS = 9, STRIDE = 6 * TS_VECTOR_LANES, TABLE = TOKENS * STRIDE };
+    static const int a[ROWS] = {0, 0, 0, 1, 1, 2, 4, 4, 4}, b[ROWS] = {0, 1, 3, 1, 1, 3, 2, 4, 0}; // themselves, too
+    static float value[2 * TABLE], gradient[2 * TABLE], expected[2 * TABLE], out[ROWS * STRIDE], dout[ROWS * STRIDE];
+    const int second = one_table ? 0 : TABLE;
+    ts_row_operation op = {.operation = TS_SUM,
+                           .activation = TS_IDENTITY,
+                           .scale = -0.3F,
+                           .inputs = 2,
+                           .out = out,
+                           .dout = dout,
+                           .width = STRIDE,
+                           .stride = STRIDE};
+    for (int i = 0; i < 2 * TABLE; i++) {
+        value[i] = sinf((float)i);
+        gradient[i] = expected[i] = cosf((float)i);
+    }
+    for (int i = 0; i < ROWS * STRIDE; i++)
+        dout[i] = cosf((float)(5 * i));
+    op.in[0] = (ts_rows){.value = value, .gradient = gradient, .by = TS_BY_A, .width = STRIDE, .stride = STRIDE};
+    op.in[1] = op.in[0];
+    op.in[1].by = TS_BY_B;
+    op.in[1].value += second;
+    op.in[1].gradient += second;
+    kernels->operate(&op, ROWS, a, b);
+    kernels->operate_back(&op, ROWS, a, b);
+    for (int r = 0; r < ROWS; r++)
+        for (int i = 0; i < STRIDE; i++) {
+            float x = value[a[r] * STRIDE + i], y = value[second + b[r] * STRIDE + i], d = dout[r * STRIDE + i];
+            assert_close(out[r * STRIDE + i], x + op.scale * y, 1e-6, 1e-6);
+            expected[a[r] * STRIDE + i] += d;
+            expected[second + b[r] * STRIDE + i] += op.scale * d;
+        }
+    for (int i = 0; i < 2 * TABLE; i++)
+        assert_close(gradient[i], expected[i], 1e-6, 1e-6);
+}
+
+TEST(test_sums_by_tokens_give_back_to_one_table_or_two) {
+    compare_sum_by_tokens(ts_cpu_kernels(), false);
+    compare_sum_by_tokens(ts_cpu_kernels(), true);
+}
+
 #ifdef TS_HAVE_CUDA
 
 // --- On a GPU ---
@@ -289,6 +334,8 @@ int main(int argc, char **argv) {
          SUPPORT_SETTINGS_TOO, "cpu"},
         {"exponential_is_within_2_ulp", test_exponential_is_within_2_ulp, SUPPORT_SETTINGS_TOO, "cpu"},
         {"products_are_sums_in_order_whatever_their_shape", test_products_are_sums_in_order_whatever_their_shape,
+         SUPPORT_SETTINGS_TOO, "cpu"},
+        {"sums_by_tokens_give_back_to_one_table_or_two", test_sums_by_tokens_give_back_to_one_table_or_two,
          SUPPORT_SETTINGS_TOO, "cpu"},
 #ifdef TS_HAVE_CUDA
         {"updates_have_the_bits_of_pytorch", test_cuda_updates_have_the_bits_of_pytorch, SUPPORT_BACKEND, "cuda"},
