@@ -130,19 +130,21 @@ INLINE void activate_columns_back(const ts_row_operation *op, int first, int end
         vstore(op->in[0].gradient + row_a + v * LANES, dx[v]);
 }
 
+INLINE void activate_vectors(const ts_row_operation *op, int first, int end, const int *a, const int *b, bool back,
+                             int column, int wide, ts_activation activation) {
+    if (back)
+        activate_columns_back(op, first, end, a, b, column, wide, activation);
+    else
+        activate_columns(op, first, end, a, b, column, wide, activation);
+}
+
 INLINE void activate_run(const ts_row_operation *op, int first, int end, const int *a, const int *b, bool back,
                          ts_activation activation) {
     int i = 0;
     for (; i + ACTIVATED_WIDE * LANES <= op->stride; i += ACTIVATED_WIDE * LANES)
-        if (back)
-            activate_columns_back(op, first, end, a, b, i, ACTIVATED_WIDE, activation);
-        else
-            activate_columns(op, first, end, a, b, i, ACTIVATED_WIDE, activation);
+        activate_vectors(op, first, end, a, b, back, i, ACTIVATED_WIDE, activation);
     for (; i < op->stride; i += LANES)
-        if (back)
-            activate_columns_back(op, first, end, a, b, i, 1, activation);
-        else
-            activate_columns(op, first, end, a, b, i, 1, activation);
+        activate_vectors(op, first, end, a, b, back, i, 1, activation);
 }
 
 // --- All of them ---

@@ -127,7 +127,7 @@ typedef struct ts_transformer_work {
 } ts_transformer_work;
 
 // Pairs handled at once, and tokens b that come before the next ones: pairs are in the order of (b /
-// TS_TRANSFORMER_BLOCK, a, b), so that the tokens' rows in use stay in the cache.
+// TS_TRANSFORMER_BLOCK, a, b), so that the tokens' rows in use stay in the cache and several pairs have one in common.
 enum { TS_TRANSFORMER_TILE = 192, TS_TRANSFORMER_BLOCK = 32 };
 
 // Rows that an operation reads, and the gradient that it has of them. With its own row r goes row r of them, that of

@@ -129,7 +129,7 @@ int main(int argc, char **argv) {
     const ts_kernels *kernels[MOST_SETS];
     static double peaks[MOST_SETS][MAX_ROUNDS], peak[MOST_SETS];
     int sets = 0, best = 0;
-    for (; ts_cpu_kernel_names[sets]; sets++) {
+    for (; sets < MOST_SETS && ts_cpu_kernel_names[sets]; sets++) {
         kernels[sets] = ts_cpu_kernels_named(ts_cpu_kernel_names[sets]); // NULL: not on this machine
         best = kernels[sets] == ts_cpu_kernels() ? sets : best;
     }
