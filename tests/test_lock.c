@@ -64,9 +64,10 @@ TEST(test_same_process_is_refused_too) {
     ts_lock first, second;
     expect_ok(ts_lock_take(path, 0, &first));
     assert_int_equal(ts_lock_take(path, 0, &second), TS_ERROR_FATAL);
-    ts_lock_release(&first, path, false);
+    ts_lock_release(&first);
     expect_ok(ts_lock_take(path, 0, &second));
-    ts_lock_release(&second, path, true);
+    ts_lock_remove(&second);
+    ts_lock_release(&second);
     assert_false(ts_path_exists(path));
 }
 
@@ -76,7 +77,8 @@ TEST(test_dead_holder_holds_nothing) {
     assert_true(ts_path_exists(path));
     assert_false(ts_lock_is_held(path));
     expect_ok(ts_lock_take(path, 0, &lock));
-    ts_lock_release(&lock, path, true);
+    ts_lock_remove(&lock);
+    ts_lock_release(&lock);
 }
 
 TEST(test_dying_ranks_of_a_killed_run_are_waited_for) {
@@ -96,7 +98,8 @@ TEST(test_dying_ranks_of_a_killed_run_are_waited_for) {
     double waited = ts_clock() - start;
     if (waited > PATIENCE / 2)
         fail_msg("waited %g s", waited);
-    ts_lock_release(&lock, path, true);
+    ts_lock_remove(&lock);
+    ts_lock_release(&lock);
     assert_int_equal(waitpid(killer, NULL, 0), killer);
     assert_int_equal(waitpid(orphan, NULL, 0), orphan);
 }
@@ -107,9 +110,9 @@ TEST(test_ranks_share_and_none_takes_it_from_rank_0) {
     expect_ok(ts_lock_join(path, &first));
     expect_ok(ts_lock_join(path, &second));
     assert_true(ts_lock_is_held(path));
-    ts_lock_release(&first, path, false);
+    ts_lock_release(&first);
     assert_true(ts_lock_is_held(path)); // the other rank still writes
-    ts_lock_release(&second, path, false);
+    ts_lock_release(&second);
     assert_false(ts_lock_is_held(path));
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "integrity/lock.h"
 #include "support_folder.h"
 
 #include <fcntl.h>
@@ -15,27 +16,27 @@ static const ts_unit unit = {.case_index = 3, .first_row = 40, .rows = 8};
 
 static const char *const directory = path; // of states
 static char current[192], old[192];        // generations of the unit's
+static ts_lock lock;                       // of the run
 
 static int set_up(void **state) {
     support_folder_make(state);
     snprintf(current, sizeof current, "%s/unit-3-40-8.bin", directory);
     snprintf(old, sizeof old, "%s/unit-3-40-8.old", directory);
+    char lock_path[192];
+    snprintf(lock_path, sizeof lock_path, "%s.lock", directory);
+    assert_int_equal(ts_lock_take(lock_path, 0, &lock), TS_OK);
     return 0;
 }
 
 static int tear_down(void **state) {
-    ts_unit *units;
-    int64_t count;
-    ts_state_list(directory, &units, &count);
-    for (int64_t i = 0; i < count; i++)
-        ts_state_remove(directory, &units[i]);
-    ts_free(units);
-    ts_state_remove_directory(directory);
+    ts_state_remove_all(directory);
+    ts_lock_remove(&lock);
+    ts_lock_release(&lock);
     return support_folder_remove(state);
 }
 
 static void save(const char *text) {
-    if (ts_state_save(directory, digest, &unit, text, strlen(text) + 1) != TS_OK)
+    if (ts_state_save(directory, &lock, digest, &unit, text, strlen(text) + 1) != TS_OK)
         fail_msg("%s", ts_message());
 }
 
@@ -85,7 +86,7 @@ TEST(test_newest_generation_comes_back) {
 TEST(test_empty_payload_is_a_state) {
     void *payload;
     size_t bytes = 1;
-    assert_int_equal(ts_state_save(directory, digest, &unit, "", 0), TS_OK);
+    assert_int_equal(ts_state_save(directory, &lock, digest, &unit, "", 0), TS_OK);
     assert_int_equal(ts_state_load(directory, digest, &unit, 0, &payload, &bytes), TS_OK);
     assert_non_null(payload);
     assert_int_equal(bytes, 0);
@@ -155,7 +156,7 @@ TEST(test_units_are_listed_once_in_order) {
     const ts_unit sorted[] = {{0, 20, 7}, {0, 100, 1}, {3, 8, 8}, {3, 40, 8}};
     for (int i = 0; i < 4; i++)
         for (int generation = 0; generation < 2; generation++)
-            assert_int_equal(ts_state_save(directory, digest, &unsorted[i], "x", 1), TS_OK);
+            assert_int_equal(ts_state_save(directory, &lock, digest, &unsorted[i], "x", 1), TS_OK);
     char stray[192];
     static const char *const strays[] = {"unit-1-2-3.bin.99.tmp",    "unit-1-2.tmp",     "notes.txt", "unit--1-2-3.bin",
                                          "unit-99999999999-2-3.bin", "unit-1-2-3.binary"};
@@ -185,8 +186,31 @@ TEST(test_removed_state_is_gone) {
     ts_state_remove(directory, &unit);
     ts_state_remove(directory, &unit);
     expect_state(NULL);
-    ts_state_remove_directory(directory);
+    assert_true(ts_path_exists(directory));
+}
+
+TEST(test_nothing_is_left_when_all_is_finished) {
+    save("first");
+    save("second");
+    ts_state_remove_all(directory);
     assert_false(ts_path_exists(directory));
+}
+
+// A process that was stopped goes on when another run has begun, and ended.
+TEST(test_directory_of_another_run_is_not_made) {
+    ts_lock next;
+    ts_lock_remove(&lock);
+    assert_int_equal(ts_state_save(directory, &lock, digest, &unit, "late", 5), TS_ERROR_FATAL);
+    assert_false(ts_path_exists(directory));
+    assert_int_equal(ts_lock_take(lock.path, 0, &next), TS_OK);
+    assert_int_equal(ts_state_save(directory, &lock, digest, &unit, "late", 5), TS_ERROR_FATAL);
+    assert_false(ts_path_exists(directory));
+    ts_lock_remove(&lock); // not the other run's
+    assert_true(ts_path_exists(lock.path));
+    ts_lock_release(&lock);
+    lock = next;
+    save("its own");
+    expect_state("its own");
 }
 
 TEST(test_beginning_is_read_without_the_rest) {
@@ -211,7 +235,7 @@ TEST(test_failed_save_keeps_the_earlier_state) {
     char blocked[192]; // the temporary name is taken by a directory
     snprintf(blocked, sizeof blocked, "%s/unit-3-40-8.bin.%ld.tmp", directory, (long)getpid());
     assert_int_equal(mkdir(blocked, 0777), 0);
-    assert_int_equal(ts_state_save(directory, digest, &unit, "second", 7), TS_ERROR_FATAL);
+    assert_int_equal(ts_state_save(directory, &lock, digest, &unit, "second", 7), TS_ERROR_FATAL);
     assert_int_equal(rmdir(blocked), 0);
     expect_state("first");
 }
@@ -228,6 +252,8 @@ int main(void) {
         PROMISE(test_no_other_length_is_accepted),
         PROMISE(test_units_are_listed_once_in_order),
         PROMISE(test_removed_state_is_gone),
+        PROMISE(test_nothing_is_left_when_all_is_finished),
+        PROMISE(test_directory_of_another_run_is_not_made),
         PROMISE(test_beginning_is_read_without_the_rest),
         PROMISE(test_failed_save_keeps_the_earlier_state),
     };

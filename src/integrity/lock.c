@@ -90,6 +90,7 @@ static ts_status try_take(const char *path, int *fd, attempt *result) {
 
 ts_status ts_lock_take(const char *path, double patience, ts_lock *lock) {
     lock->fd = -1;
+    snprintf(lock->path, sizeof lock->path, "%s", path);
     int fd = -1;
     attempt result;
     double start = ts_clock();
@@ -114,6 +115,7 @@ ts_status ts_lock_take(const char *path, double patience, ts_lock *lock) {
 }
 
 ts_status ts_lock_join(const char *path, ts_lock *lock) {
+    snprintf(lock->path, sizeof lock->path, "%s", path);
     if (lock->fd < 0)
         lock->fd = ts_file_open(path, O_RDWR | O_CREAT);
     if (lock->fd < 0)
@@ -124,15 +126,18 @@ ts_status ts_lock_join(const char *path, ts_lock *lock) {
     return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot share the lock '%s'", path);
 }
 
-bool ts_lock_in_place(const ts_lock *lock, const char *path) {
-    return lock->fd >= 0 && is_still_there(lock->fd, path);
+bool ts_lock_in_place(const ts_lock *lock) {
+    return lock->fd >= 0 && is_still_there(lock->fd, lock->path);
 }
 
-void ts_lock_release(ts_lock *lock, const char *path, bool remove_file) {
+void ts_lock_remove(const ts_lock *lock) {
+    if (ts_lock_in_place(lock))
+        unlink(lock->path);
+}
+
+void ts_lock_release(ts_lock *lock) {
     if (lock->fd < 0)
         return;
-    if (remove_file)
-        unlink(path); // while it is still locked: see is_still_there
     close(lock->fd);
     lock->fd = -1;
 }

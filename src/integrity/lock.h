@@ -8,7 +8,8 @@
 #include <stdbool.h>
 
 typedef struct ts_lock {
-    int fd; // -1: not held
+    int fd;          // -1: not held
+    char path[4096]; // as PATH_MAX, which plain C lacks
 } ts_lock;
 
 // Rank 0, before anything else: takes byte 0 and checks byte 1, waiting up to `patience` seconds for a dying
@@ -19,11 +20,14 @@ ts_status ts_lock_take(const char *path, double patience, ts_lock *lock);
 // Every rank, after rank 0 took it: holds byte 1 shared.
 ts_status ts_lock_join(const char *path, ts_lock *lock);
 
-// Is the file that this lock is on still the one at `path`? If not, the run that had it is over, and another one may
+// Is the file that this lock is on still the one at its path? If not, the run that had it is over, and another one may
 // have begun.
-bool ts_lock_in_place(const ts_lock *lock, const char *path);
+bool ts_lock_in_place(const ts_lock *lock);
 
-void ts_lock_release(ts_lock *lock, const char *path, bool remove_file);
+// The run is over: its lock file goes, unless another run's is in its place. Before the release, so that nobody takes
+// what is about to vanish.
+void ts_lock_remove(const ts_lock *lock);
+void ts_lock_release(ts_lock *lock);
 
 // Is a run writing now? For `status`. Never waits.
 bool ts_lock_is_held(const char *path);

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/text.h"
+#include "integrity/lock.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -86,7 +87,14 @@ static ts_status turn_over(const char *temporary, const char *current, const cha
     return ts_file_sync_directory(current);
 }
 
-static ts_status make_directory(const char *directory) {
+// The look at the lock comes between: a process may be stopped anywhere, and go on when another run has ended.
+static ts_status make_directory(const char *directory, const ts_lock *lock) {
+    if (ts_path_exists(directory))
+        return TS_OK;
+    if (!ts_lock_in_place(lock))
+        return ts_fail(TS_ERROR_FATAL,
+                       "there is no directory '%s', and '%s' is not this run's any more: another run may have begun",
+                       directory, lock->path);
     if (mkdir(directory, 0777) == 0)
         return ts_file_sync_directory(directory);
     if (errno == EEXIST)
@@ -94,8 +102,8 @@ static ts_status make_directory(const char *directory) {
     return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot make the directory '%s' for unfinished training", directory);
 }
 
-ts_status ts_state_save(const char *directory, const uint8_t digest[32], const ts_unit *unit, const void *payload,
-                        size_t bytes) {
+ts_status ts_state_save(const char *directory, const ts_lock *lock, const uint8_t digest[32], const ts_unit *unit,
+                        const void *payload, size_t bytes) {
     char suffix[48];
     snprintf(suffix, sizeof suffix, ".bin.%ld.tmp", (long)getpid());
     ts_text temporary = {0}, current = {0}, old = {0};
@@ -108,7 +116,7 @@ ts_status ts_state_save(const char *directory, const uint8_t digest[32], const t
     state_head head = make_head(digest, unit, bytes);
     head.crc = checksum(head, payload);
     if (status == TS_OK)
-        status = make_directory(directory);
+        status = make_directory(directory, lock);
     if (status == TS_OK)
         status = write_state(ts_text_get(&temporary), &head, payload);
     if (status == TS_OK)
@@ -313,17 +321,20 @@ void ts_state_remove(const char *directory, const ts_unit *unit) {
     ts_text_free(&path);
 }
 
-static bool is_left_over(const char *name) {
+// A state, or the beginning of one.
+static bool is_ours(const char *name) {
+    ts_unit unit;
     size_t length = strlen(name);
-    return strncmp(name, "unit-", 5) == 0 && length > 4 && strcmp(name + length - 4, ".tmp") == 0;
+    return parse_name(name, &unit) ||
+           (strncmp(name, "unit-", 5) == 0 && length > 4 && strcmp(name + length - 4, ".tmp") == 0);
 }
 
-void ts_state_remove_directory(const char *directory) {
+void ts_state_remove_all(const char *directory) {
     DIR *entries = opendir(directory);
     if (!entries)
         return;
     for (const struct dirent *entry; (entry = readdir(entries));)
-        if (is_left_over(entry->d_name))
+        if (is_ours(entry->d_name))
             unlinkat(dirfd(entries), entry->d_name, 0);
     closedir(entries);
     rmdir(directory);

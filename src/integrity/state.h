@@ -9,10 +9,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// `directory` is made if missing. `digest`: the sweep's. A fault (full disk) leaves the earlier generation
-// intact.
-ts_status ts_state_save(const char *directory, const uint8_t digest[32], const ts_unit *unit, const void *payload,
-                        size_t bytes);
+struct ts_lock;
+
+// `directory` is made if it is missing and the run's lock is in place: when another run has ended since, it stays away.
+// `digest`: the sweep's. A fault (full disk) leaves the earlier generation intact.
+ts_status ts_state_save(const char *directory, const struct ts_lock *lock, const uint8_t digest[32],
+                        const ts_unit *unit, const void *payload, size_t bytes);
 
 // Units of this sweep that have a state file, by name only; free *units with ts_free. A missing directory:
 // none.
@@ -29,4 +31,7 @@ ts_status ts_state_load(const char *directory, const uint8_t digest[32], const t
 bool ts_state_peek(const char *directory, const uint8_t digest[32], const ts_unit *unit, void *beginning, size_t bytes);
 
 void ts_state_remove(const char *directory, const ts_unit *unit); // both generations; missing is fine
-void ts_state_remove_directory(const char *directory);            // if empty (left-over .tmp files go too)
+
+// When every unit is finished: what is left by ranks that were killed or given up, and the directory, unless something
+// else is in it.
+void ts_state_remove_all(const char *directory);

@@ -51,8 +51,7 @@ static void end_now(double waited) {
              atomic_load(&watched.phase) == TS_PHASE_CLOSE ? "all that was finished is saved"
                                                            : "run again to continue");
     if (watched.rank == 0 && !atomic_load(&watched.saved)) {
-        if (ts_lock_in_place(watched.setup.lock, watched.setup.lock_path))
-            unlink(watched.setup.lock_path);
+        ts_lock_remove(watched.setup.lock);
         ts_ending_saved(watched.setup.comm, TS_EXIT_STOPPED);
     }
     _exit(atomic_load(&watched.code));

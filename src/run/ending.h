@@ -16,9 +16,8 @@ typedef enum ts_ending_phase {
 typedef struct ts_ending_setup {
     const ts_comm *comm;
     double patience;
-    double deadline;       // as a session's
-    const ts_lock *lock;   // rank 0's, removed if the run is ended here
-    const char *lock_path; // both, until ts_ending_saved
+    double deadline;     // as a session's
+    const ts_lock *lock; // rank 0's, removed if the run is ended here; until ts_ending_saved
 } ts_ending_setup;
 
 // Starts the thread, where there are several ranks; it is never stopped.

@@ -78,7 +78,7 @@ int ts_session_finish(ts_session *r) {
             ts_error("%lld instance%s failed; %s.log.jsonl says why", (long long)end.failed, ts_plural(end.failed),
                      r->path);
     }
-    if (code == TS_EXIT_DONE || code == TS_EXIT_FAILURES)
-        ts_state_remove_directory(r->job->state_directory);
+    if (end.fault == TS_OK && end.done + end.failed == ts_sweep_instances(r->sweep))
+        ts_state_remove_all(r->job->state_directory);
     return code;
 }

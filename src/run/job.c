@@ -66,7 +66,7 @@ ts_status ts_job_save_state(const ts_job *job, const ts_unit *unit, const ts_tra
     if (status == TS_ERROR_FATAL)
         return status;
     if (status == TS_OK)
-        status = ts_state_save(job->state_directory, job->digest, unit, state, bytes);
+        status = ts_state_save(job->state_directory, job->lock, job->digest, unit, state, bytes);
     if (status != TS_OK)
         ts_warn("a unit's state could not be saved (%s); if the run is interrupted it goes back to its last one",
                 ts_message());

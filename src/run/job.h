@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 struct ts_data;
+struct ts_lock;
 
 typedef struct ts_job {
     const ts_sweep *sweep;
@@ -27,8 +28,9 @@ typedef struct ts_job {
     struct ts_data **data;      // (cases)
     struct ts_crew *crew;       // of the rank; set by whoever trains, not owned
     char *state_directory;
-    atomic_bool given_up; // this rank is no part of the run any more: it saves nothing
-    uint8_t digest[32];   // the sweep's, by which states are known; set by whoever trains
+    atomic_bool given_up;       // this rank is no part of the run any more: it saves nothing
+    const struct ts_lock *lock; // the run's, not owned, } set by whoever trains
+    uint8_t digest[32];         // the sweep's, by which states are known, }
 } ts_job;
 
 // The backend of that name, or for "auto" the best that runs here and trains all of the sweep's cases.

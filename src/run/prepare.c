@@ -104,6 +104,7 @@ static ts_status open_file(ts_session *r) {
                                (const ts_record_layout *const *)r->job->layouts, &r->store);
     if (status == TS_OK)
         ts_store_sweep(r->store, r->job->digest);
+    r->job->lock = &r->lock;
     return ts_comm_agree(r->comm, status);
 }
 

@@ -63,9 +63,8 @@ static ts_status make_crew(ts_session *r) {
 // Rank 0 has been silent for too long. What is unfinished here is saved, but not into the midst of another run: each
 // has a lock file of its own.
 static void end_alone(const ts_session *r, ts_worker *worker) {
-    char lock[PATH_MAX], silent[32];
-    bool ours = ts_session_beside(r, ".lock", lock) == TS_OK && ts_lock_in_place(&r->lock, lock) &&
-                !atomic_load(&r->job->given_up);
+    char silent[32];
+    bool ours = ts_lock_in_place(&r->lock) && !atomic_load(&r->job->given_up);
     ts_warn("rank %d has heard nothing from rank 0 for %s, and ends%s", r->comm->rank,
             ts_duration_text(r->options->patience, silent), ours ? "; it saves what is unfinished" : "");
     if (ours)
@@ -145,11 +144,9 @@ static ts_status read_sweep(ts_session *r) {
 }
 
 static void clean_up(ts_session *r) {
-    char lock[PATH_MAX];
-    if (r->comm->rank == 0 && ts_session_beside(r, ".lock", lock) == TS_OK)
-        ts_lock_release(&r->lock, lock, true);
-    else
-        ts_lock_release(&r->lock, NULL, false);
+    if (r->comm->rank == 0)
+        ts_lock_remove(&r->lock);
+    ts_lock_release(&r->lock);
     ts_leader_free(r->leader);
     ts_coordinator_free(r->coordinator);
     ts_runlog_close(r->log);
@@ -167,7 +164,7 @@ static void clean_up(ts_session *r) {
 }
 
 static int run(const ts_comm *comm, const ts_run_options *options) {
-    ts_session r = {.comm = comm, .options = options, .started = ts_clock(), .lock = {-1}};
+    ts_session r = {.comm = comm, .options = options, .started = ts_clock(), .lock.fd = -1};
     r.slots = options->threads > 0 ? options->threads : ts_machine_cores(comm);
     if (options->output && (!*options->output || strlen(options->output) >= sizeof r.path - 16)) {
         if (comm->rank == 0)
@@ -183,14 +180,8 @@ static int run(const ts_comm *comm, const ts_run_options *options) {
         ts_sweep_free(r.sweep);
         return TS_EXIT_DONE;
     }
-    char lock_path[PATH_MAX] = "";
-    if (status == TS_OK)
-        status = ts_session_beside(&r, ".lock", lock_path);
-    const ts_ending_setup ending = {.comm = comm,
-                                    .patience = options->patience,
-                                    .deadline = ts_session_deadline(&r),
-                                    .lock = &r.lock,
-                                    .lock_path = lock_path};
+    const ts_ending_setup ending = {
+        .comm = comm, .patience = options->patience, .deadline = ts_session_deadline(&r), .lock = &r.lock};
     if (status == TS_OK) {
         ts_ending_watch(&ending);
         status = ts_session_prepare(&r);

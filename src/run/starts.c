@@ -98,7 +98,7 @@ static ts_status make_state(making *m, ts_trainer *trainer) {
     if (status == TS_OK)
         status = ts_trainer_save(trainer, &state, &bytes);
     if (status == TS_OK)
-        status = ts_state_save(m->job->state_directory, m->job->digest, &m->unit, state, bytes);
+        status = ts_state_save(m->job->state_directory, m->job->lock, m->job->digest, &m->unit, state, bytes);
     ts_free(state);
     return status;
 }

@@ -24,15 +24,17 @@ static ts_status name_target(const char *output, ts_target *t) {
     if ((size_t)snprintf(t->path, PATH_MAX, "%s", named) >= PATH_MAX - 16)
         return ts_fail(TS_ERROR_USER, "-o: the path is too long");
     snprintf(t->part, PATH_MAX, "%s.part", t->path);
-    snprintf(t->lock_path, PATH_MAX, "%s.lock", t->path);
     return TS_OK;
 }
 
 ts_status ts_target_begin(const char *output, ts_target *t) {
+    char lock[PATH_MAX];
     t->lock.fd = -1;
     ts_status status = name_target(output, t);
-    if (status == TS_OK)
-        status = ts_lock_take(t->lock_path, PATIENCE, &t->lock);
+    if (status == TS_OK) {
+        snprintf(lock, sizeof lock, "%s.lock", t->path);
+        status = ts_lock_take(lock, PATIENCE, &t->lock);
+    }
     if (status == TS_OK && ts_path_exists(t->path))
         return ts_fail(TS_ERROR_USER, "'%s' exists; remove it, or choose another file with -o", t->path);
     return status;
@@ -67,5 +69,6 @@ ts_status ts_target_make(const ts_target *t, const ts_sweep *sweep, const ts_rec
 }
 
 void ts_target_end(ts_target *t) {
-    ts_lock_release(&t->lock, t->lock_path, true);
+    ts_lock_remove(&t->lock);
+    ts_lock_release(&t->lock);
 }

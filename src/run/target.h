@@ -9,7 +9,7 @@
 #include <limits.h>
 
 typedef struct ts_target {
-    char path[PATH_MAX], part[PATH_MAX], lock_path[PATH_MAX];
+    char path[PATH_MAX], part[PATH_MAX];
     ts_lock lock;
 } ts_target;
 

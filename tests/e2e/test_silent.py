@@ -290,12 +290,12 @@ class Traced(Silent):
             self.skipTest("needs strace, and the right to trace")
         self.directory = os.path.realpath(self.directory)
 
-    def start_traced(self, sweep, rank, file, injection, patience=PATIENCE):
-        """A run of which one rank does something else at its calls on a file."""
+    def start_traced(self, sweep, rank, file, injection, *options, patience=PATIENCE):
+        """A run of which one rank does something else at its calls on a file, and has those options."""
         call = injection.partition(":")[0]
         plain = [TOYSWEEP, "run", sweep, "-o", self.path("long.h5"), "--threads", "1", "--patience", f"{patience}s"]
-        traced = ["strace", "-D", "-qq", "-o", self.path("trace.yaml"), "-P", self.path(file), "-e", "trace=" + call,
-                  "-e", "inject=" + injection, *plain]
+        traced = ["strace", "-D", "-f", "-qq", "-o", self.path("trace.yaml"), "-P", self.path(file), "-e", "trace=" + call,
+                  "-e", "inject=" + injection, *plain, *options]
         words = [MPIRUN]
         for r in range(RANKS):
             words += [*([":"] if r else []), "-n", "1", *(traced if r == rank else plain)]
@@ -340,6 +340,23 @@ class Traced(Silent):
         self.end(process, 75, f"rank {rank} was silent for too long", "writes nothing more")
         self.assertNotIn(rank, [line["rank"] for line in self.events("mixed.h5", "unit")[known:]])
         self.assert_pending("mixed.h5", unit)
+
+    def test_a_state_is_not_saved_where_another_run_has_ended(self):
+        """The worker stops when it is about to make the directory of states."""
+        sweep = self.write("long.yaml", fitted(FEW, 6))
+        expected = self.whole(sweep)
+        process = self.start_traced(sweep, 1, "long.h5.state", "?stat,newfstatat:signal=STOP:when=1", "--checkpoint-interval", "1s")
+        self.wait_for(lambda: self.is_stopped(process), "rank 1 to stop")
+        ranks = ranks_of(process)
+        self.silence([process.pid])
+        to_all([ranks[0], ranks[2]], signal.SIGKILL)
+        os.unlink(self.path("long.h5.lock"))
+        os.unlink(self.path("trace.yaml"))
+        self.check_continued(sweep, "long.h5", expected)
+        os.kill(ranks[1], signal.SIGCONT)
+        self.wait_for(lambda: state_of(ranks[1]) in ("Z", ""), "the worker to end")
+        kill_family(process)
+        self.check_nothing_else("end")
 
     def test_before_training_a_signal_ends_a_run_that_waits_for_a_stopped_worker(self):
         sweep = self.write("long.yaml", long_sweep(2))
