@@ -69,7 +69,16 @@ static bool is_help(const char *word) {
     return strcmp(word, "help") == 0 || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
 }
 
-// `toysweep help [COMMAND | keys | measures | man]`.
+static int unknown_topic(const char *name) {
+    char shown[TS_SHOWN_BYTES];
+    const char *near = nearest_command(name);
+    ts_error("nothing is called '%s'%s%s%s toysweep help lists the commands, toysweep help keys and toysweep help "
+             "measures the rest",
+             ts_shown(name, shown), near ? "; did you mean '" : ";", near ? near : "", near ? "'?" : "");
+    return TS_EXIT_USAGE;
+}
+
+// `toysweep help [COMMAND | keys | measures | man | NAME]`.
 static int help(int argc, char **argv) {
     const char *topic = argc > 2 && !is_help(argv[2]) ? argv[2] : NULL;
     const ts_command *command = topic ? find_command(topic) : NULL;
@@ -83,8 +92,8 @@ static int help(int argc, char **argv) {
         ts_help_man(stdout);
     else if (command)
         ts_help_command(stdout, command);
-    else
-        return unknown_command(topic);
+    else if (!ts_help_name(stdout, topic))
+        return unknown_topic(topic);
     return check_output(TS_EXIT_DONE);
 }
 

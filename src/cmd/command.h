@@ -70,4 +70,6 @@ void ts_help_program(FILE *out);
 void ts_help_command(FILE *out, const ts_command *command);
 void ts_help_keys(FILE *out); // the parameters of every task and model
 void ts_help_measures(FILE *out);
+// What is called so: keys, measures, or all of a task, model, optimizer or family of measures. False: nothing is.
+bool ts_help_name(FILE *out, const char *name);
 void ts_help_man(FILE *out); // all of it, as a manual page

@@ -6,6 +6,7 @@
 #include "model/optimiser.h"
 #include "task/task.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 static const char *const PURPOSE =
@@ -87,8 +88,9 @@ void ts_help_program(FILE *out) {
           out);
     for (int i = 0; ts_commands[i]; i++)
         fprintf(out, "  %-8s %s\n", ts_commands[i]->name, ts_commands[i]->summary);
-    fputs("  help     `toysweep help COMMAND`, or `toysweep help keys`: the parameters of tasks and models;\n"
-          "           `toysweep help measures`: what is measured\n"
+    fputs("  help     `toysweep help COMMAND`; `toysweep help keys`: the parameters of tasks and models;\n"
+          "           `toysweep help measures`: what is measured; `toysweep help NAME`: one of these, as\n"
+          "           `toysweep help hidden`\n"
           "\nExit codes:\n",
           out);
     for (size_t i = 0; i < COUNT(EXIT_CODES); i++)
@@ -128,8 +130,20 @@ static const char *type_name(const ts_key *key) {
     return names[key->type];
 }
 
-// `print` gets heading and text.
-static void one_key(FILE *out, const ts_key *key, void (*print)(FILE *, const char *, const char *)) {
+// What keys and measures are written on: a terminal, the manual page, or what is said of one name.
+typedef struct help_page help_page;
+struct help_page {
+    FILE *out;
+    void (*section)(help_page *page, const char *title, const char *text);
+    void (*entry)(help_page *page, const char *heading, const char *text);
+    // Of one name:
+    const char *name;
+    char title[512]; // of the section that is looked through; "": it is printed
+    bool whole;      // all of the section
+    bool found;
+};
+
+static void one_key(help_page *page, const ts_key *key) {
     char heading[256], choices[128] = "";
     for (int i = 0; key->choices && key->choices[i]; i++) {
         strncat(choices, i ? " | " : "", sizeof choices - strlen(choices) - 1);
@@ -139,37 +153,31 @@ static void one_key(FILE *out, const ts_key *key, void (*print)(FILE *, const ch
     bool given = key->fallback && *key->fallback;
     snprintf(heading, sizeof heading, "%s: %s%s%s%s%s", key->name, kind, given ? ", default " : "",
              given ? key->fallback : "", key->fallback ? "" : ", required", key->traits & TS_SHAPES ? ", shape" : "");
-    print(out, heading, key->help);
+    page->entry(page, heading, key->help);
 }
 
-static void each_key(FILE *out, const ts_key *keys, void (*print)(FILE *, const char *, const char *)) {
+static void each_key(help_page *page, const ts_key *keys) {
     for (; keys->name; keys++)
         if (!(keys->traits & TS_RETIRED))
-            one_key(out, keys, print);
+            one_key(page, keys);
 }
 
-static void print_plain(FILE *out, const char *heading, const char *text) {
-    fprintf(out, "  %s\n", heading);
-    wrap(out, 6, text);
-}
-
-static void keys_tables(FILE *out, void (*section)(FILE *, const char *, const char *),
-                        void (*print)(FILE *, const char *, const char *)) {
-    section(out, "Every instance", "");
-    each_key(out, ts_common_keys, print);
+static void keys_tables(help_page *page) {
+    page->section(page, "Every instance", "");
+    each_key(page, ts_common_keys);
     for (int i = 0; ts_tasks[i]; i++) {
         const ts_task *task = ts_tasks[i];
         char title[64], text[400];
         snprintf(title, sizeof title, "Task %s", task->name);
         snprintf(text, sizeof text, "%s; kind %s, default model %s", task->help, ts_kind_name(task->kind),
                  ts_model_usual(task)->name);
-        section(out, title, text);
-        each_key(out, task->keys, print);
+        page->section(page, title, text);
+        each_key(page, task->keys);
         for (const ts_quantity *one = task->derived; one->name; one++) {
             if (!one->help)
                 continue;
             snprintf(title, sizeof title, "%s: derived", one->name);
-            print(out, title, one->help);
+            page->entry(page, title, one->help);
         }
     }
     for (int i = 0; ts_models[i]; i++) {
@@ -177,25 +185,30 @@ static void keys_tables(FILE *out, void (*section)(FILE *, const char *, const c
         snprintf(title, sizeof title, "Model %s", ts_models[i]->name);
         snprintf(text, sizeof text, "%s; learns kind %s, default optimizer %s", ts_models[i]->help,
                  ts_kind_name(ts_models[i]->learns), ts_models[i]->optimiser->name);
-        section(out, title, text);
-        each_key(out, ts_models[i]->keys, print);
+        page->section(page, title, text);
+        each_key(page, ts_models[i]->keys);
     }
-    section(out, "Every optimizer", "");
-    each_key(out, ts_optimizer_keys, print);
-    each_key(out, ts_step_keys, print);
+    page->section(page, "Every optimizer", "");
+    each_key(page, ts_optimizer_keys);
+    each_key(page, ts_step_keys);
     for (int i = 0; ts_optimisers[i]; i++) {
         char title[64];
         snprintf(title, sizeof title, "Optimizer %s", ts_optimisers[i]->name);
-        section(out, title, "");
-        each_key(out, ts_optimisers[i]->keys, print);
+        page->section(page, title, "");
+        each_key(page, ts_optimisers[i]->keys);
     }
 }
 
-static void section_plain(FILE *out, const char *title, const char *text) {
-    char line[512];
+static void entry_plain(help_page *page, const char *heading, const char *text) {
+    fprintf(page->out, "  %s\n", heading);
+    wrap(page->out, 6, text);
+}
+
+static void section_plain(help_page *page, const char *title, const char *text) {
+    char line[sizeof page->title];
     snprintf(line, sizeof line, "%s%s%s", title, *text ? ": " : "", text);
-    fputc('\n', out);
-    wrap(out, 0, line);
+    fputc('\n', page->out);
+    wrap(page->out, 0, line);
 }
 
 void ts_help_keys(FILE *out) {
@@ -207,7 +220,7 @@ void ts_help_keys(FILE *out) {
          "groups of the results file. A model learns every task of its kind. What is derived may stand in "
          "`where` and "
          "`exclude`, if it is a number.");
-    keys_tables(out, section_plain, print_plain);
+    keys_tables(&(help_page){.out = out, .section = section_plain, .entry = entry_plain});
 }
 
 // How a measure is kept: "train_loss: float64, row x step; last value: column at the root".
@@ -227,8 +240,7 @@ static void measure_heading(const ts_measure *measure, char *out, size_t bytes) 
                  scalar ? "; its last value, column at the root" : "");
 }
 
-static void measures_tables(FILE *out, void (*section)(FILE *, const char *, const char *),
-                            void (*print)(FILE *, const char *, const char *)) {
+static void measures_tables(help_page *page) {
     ts_listed_measure one;
     const char *title = NULL;
     for (int i = 0; ts_measures_list(i, &one); i++) {
@@ -237,11 +249,11 @@ static void measures_tables(FILE *out, void (*section)(FILE *, const char *, con
             snprintf(text, sizeof text, "kind %s; formulas: docs/workloads.md, \"%s\"", ts_kind_name(one.kind),
                      one.source);
             snprintf(heading, sizeof heading, "Family %s: %s", one.family, one.title);
-            section(out, heading, text);
+            page->section(page, heading, text);
         }
         title = one.title;
         measure_heading(one.measure, text, sizeof text);
-        print(out, text, one.measure->help);
+        page->entry(page, text, one.measure->help);
     }
 }
 
@@ -256,7 +268,46 @@ void ts_help_measures(FILE *out) {
          "transformers. `step`: at every checkpoint; without it, of the last one. What has two dimensions and more "
          "without "
          "it is a matrix; cases have none that would be larger than 2^18 numbers, and with `save: none` none at all.");
-    measures_tables(out, section_plain, print_plain);
+    measures_tables(&(help_page){.out = out, .section = section_plain, .entry = entry_plain});
+}
+
+// --- One name ---
+
+static bool begins_with_name(const char *text, const char *name) {
+    size_t length = strlen(name);
+    return strncmp(text, name, length) == 0 && (text[length] == ':' || text[length] == 0);
+}
+
+static void say_title(help_page *page) {
+    if (page->title[0]) {
+        fputs(page->found ? "\n" : "", page->out);
+        wrap(page->out, 0, page->title);
+    }
+    page->title[0] = 0;
+    page->found = true;
+}
+
+// "Task tree", "Family irreps: ...": it is the section of the second word.
+static void section_of_name(help_page *page, const char *title, const char *text) {
+    const char *second = strchr(title, ' ');
+    snprintf(page->title, sizeof page->title, "%s%s%s", title, *text ? ": " : "", text);
+    page->whole = second && begins_with_name(second + 1, page->name);
+    if (page->whole)
+        say_title(page);
+}
+
+static void entry_of_name(help_page *page, const char *heading, const char *text) {
+    if (!page->whole && !begins_with_name(heading, page->name))
+        return;
+    say_title(page);
+    entry_plain(page, heading, text);
+}
+
+bool ts_help_name(FILE *out, const char *name) {
+    help_page page = {.out = out, .section = section_of_name, .entry = entry_of_name, .name = name};
+    keys_tables(&page);
+    measures_tables(&page);
+    return page.found;
 }
 
 // --- Manual page ---
@@ -277,13 +328,13 @@ static void roff(FILE *out, const char *text) {
     fputc('\n', out);
 }
 
-static void print_man(FILE *out, const char *heading, const char *text) {
+static void item_man(FILE *out, const char *heading, const char *text) {
     fputs(".TP\n.B ", out);
     roff(out, heading);
     roff(out, text);
 }
 
-static void section_man(FILE *out, const char *title, const char *text) {
+static void heading_man(FILE *out, const char *title, const char *text) {
     fputs(".SS \"", out);
     fputs(title, out);
     fputs("\"\n", out);
@@ -291,7 +342,16 @@ static void section_man(FILE *out, const char *title, const char *text) {
         roff(out, text);
 }
 
+static void section_man(help_page *page, const char *title, const char *text) {
+    heading_man(page->out, title, text);
+}
+
+static void entry_man(help_page *page, const char *heading, const char *text) {
+    item_man(page->out, heading, text);
+}
+
 void ts_help_man(FILE *out) {
+    help_page man = {.out = out, .section = section_man, .entry = entry_man};
     fputs(".TH TOYSWEEP 1 \"\" \"toysweep " TOYSWEEP_VERSION "\" \"User Commands\"\n.SH NAME\ntoysweep \\- train "
           "thousands of small models from one sweep file\n.SH SYNOPSIS\n.B toysweep\n.I "
           "COMMAND\n[OPTION]...\n.br\n"
@@ -303,25 +363,25 @@ void ts_help_man(FILE *out) {
     for (int i = 0; ts_commands[i]; i++) {
         char title[128];
         snprintf(title, sizeof title, "toysweep %s %s", ts_commands[i]->name, ts_commands[i]->operands);
-        section_man(out, title, ts_commands[i]->description);
+        heading_man(out, title, ts_commands[i]->description);
         for (const ts_option *option = ts_commands[i]->options; option->name; option++) {
             char name[64], help[1024];
             option_name(option, name, sizeof name);
             option_help(option, help, sizeof help);
-            print_man(out, name, help);
+            item_man(out, name, help);
         }
     }
     fputs(".SH \"KEYS OF A SWEEP FILE\"\n", out);
-    keys_tables(out, section_man, print_man);
+    keys_tables(&man);
     fputs(".SH MEASURES\n", out);
-    measures_tables(out, section_man, print_man);
+    measures_tables(&man);
     fputs(".SH \"EXIT STATUS\"\n", out);
     for (size_t i = 0; i < COUNT(EXIT_CODES); i++)
-        print_man(out, EXIT_CODES[i].code, EXIT_CODES[i].meaning);
+        item_man(out, EXIT_CODES[i].code, EXIT_CODES[i].meaning);
     fputs(".SH ENVIRONMENT\n", out);
     for (size_t i = 0; i < COUNT(VARIABLES); i++)
-        print_man(out, VARIABLES[i].name, VARIABLES[i].meaning);
+        item_man(out, VARIABLES[i].name, VARIABLES[i].meaning);
     fputs(".SH FILES\n", out);
     for (size_t i = 0; i < COUNT(FILES); i++)
-        print_man(out, FILES[i].name, FILES[i].meaning);
+        item_man(out, FILES[i].name, FILES[i].meaning);
 }

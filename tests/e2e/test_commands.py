@@ -26,6 +26,27 @@ class Help(Case):
             self.assertIn(key, self.run_program("help", "keys"))
             self.assertIn(key, manual)
 
+    def test_a_name_is_looked_up_everywhere(self):
+        keys, measures = (self.run_program("help", all_of) for all_of in ("keys", "measures"))
+        for name, sections in (("hidden", ["Model autoencoder", "Model mlp"]), ("seed", ["Every instance"]),
+                               ("features", ["Task tree", "Task independent"]), ("beta2", ["Optimizer adamw"]),
+                               ("train_loss", ["Family losses: Losses and", "Family losses: Losses of"])):
+            with self.subTest(name):
+                said = self.run_program("help", name)
+                self.assert_says(said, *sections)
+                entries = re.findall(r"^  (\S.*)\n((?:      .*\n)+)", said, re.MULTILINE)
+                self.assertGreaterEqual(len(entries), len(sections))
+                for heading, text in entries:
+                    self.assertTrue(heading.startswith(name + ":"), heading)
+                    self.assertIn(f"  {heading}\n{text}", keys + measures)
+        for name in "tree", "mlp", "muon", "irreps":  # all of it
+            with self.subTest(name):
+                section = self.run_program("help", name)
+                self.assertGreater(section.count("\n  "), 1)
+                self.assertIn(section, keys + measures)
+        self.assertIn("nothing is called 'hiden'", self.run_program("help", "hiden", expect=2))
+        self.assertIn("did you mean 'run'", self.run_program("help", "runn", expect=2))
+
     def test_no_command_shows_usage(self):
         self.assertIn("Usage", self.run_program(expect=2))
         self.assertIn("run", self.run_program("--help"))
