@@ -532,6 +532,30 @@ TEST(test_true_and_false_are_choices_too) {
 #undef TWO
 }
 
+// What one model has no word for may stand where that model is not.
+TEST(test_values_are_of_the_models_where_they_stand) {
+#define CASES "task: group\ngroup: C5\nsteps: 10\n"
+    static const char *const SWEEPS[] = {
+        CASES "cases:\n  - {model: mlp, bias: hidden}\n  - {model: transformer, bias: true}\n",
+        CASES "cases:\n  - {model: mlp, bias: hidden}\n  - {model: transformer, bias: [true]}\n",
+        CASES "bias: hidden\ncases:\n  - {model: mlp}\n  - {model: transformer, bias: true}\n", // each has its own
+        CASES "bias: true\ncases:\n  - {model: mlp, bias: hidden}\n  - {model: transformer}\n",
+        CASES "model: [mlp, transformer]\nbias: [false, true]\nwhere: bias\n"
+              "exclude: [{bias: none, model: mlp}, {bias: hidden, model: mlp}, {bias: output, model: [mlp]}]\n",
+    };
+    for (int i = 0; i < 5; i++) {
+        ts_sweep *sweep = support_sweep(SWEEPS[i]);
+        assert_int_equal(ts_sweep_instances(sweep), 2);
+        assert_string_equal(ts_sweep_case(sweep, 0)->label, i < 4 ? "model=mlp,bias=hidden" : "model=mlp,bias=both");
+        assert_string_equal(ts_sweep_case(sweep, 1)->label, "model=transformer,bias=true");
+        ts_sweep_free(sweep);
+    }
+    assert_int_equal(count_points(CASES "init: single_frequency\nembedding: one_hot\ncases:\n  - {model: mlp}\n"
+                                        "  - {model: transformer, init: normal}\n"),
+                     2);
+#undef CASES
+}
+
 TEST(test_a_switch_makes_its_keys_count) {
     expect(TREE "depth: 1\nhidden: 1\ngrokfast_alpha: 0.5\ngrokfast: [false, true]\nlr: [1, 2]\n",
            "grokfast grokfast_alpha lr", "false 0.98 1|false 0.98 2|true 0.5 1|true 0.5 2|");
@@ -643,6 +667,7 @@ int main(void) {
         cmocka_unit_test(test_the_usual_optimiser_is_in_no_identity),
         cmocka_unit_test(test_later_keys_leave_identities_as_they_were),
         cmocka_unit_test(test_true_and_false_are_choices_too),
+        cmocka_unit_test(test_values_are_of_the_models_where_they_stand),
         cmocka_unit_test(test_a_switch_makes_its_keys_count),
         cmocka_unit_test(test_old_sweeps_of_several_tasks_mean_what_they_did),
         cmocka_unit_test(test_shipped_sweeps_expand),

@@ -81,13 +81,13 @@ static inline bool is_of_tokens(const ts_row_operation *op) {
     return op->inputs == 2 && op->in[0].by == TS_BY_A && op->in[1].by == TS_BY_B;
 }
 
-// Both gradients are added to.
+// Are both gradients wanted, and added to?
 static inline bool goes_back_to_tokens(const ts_row_operation *op) {
     const ts_rows *x = &op->in[0], *y = &op->in[1];
     return is_of_tokens(op) && x->gradient && y->gradient && !x->set && !y->set;
 }
 
-// Both tables may be one, or rows of one.
+// Are the rows of the two gradients others? Both tables may be one, or rows of one.
 static inline bool are_apart(const ts_row_operation *op, int a, int b) {
     size_t stride = (size_t)op->stride;
     return op->in[0].gradient + (size_t)a * stride != op->in[1].gradient + (size_t)b * stride;
@@ -151,8 +151,15 @@ INLINE void activate_run(const ts_row_operation *op, int first, int end, const i
 
 INLINE void activate_rows(const ts_row_operation *op, int first, int end, const int *a, const int *b, bool back,
                           ts_activation activation) {
-    bool of_tokens = back ? goes_back_to_tokens(op) : is_of_tokens(op);
-    for (int r = first, next; of_tokens && r < end; r = next) {
+    if (back ? !goes_back_to_tokens(op) : !is_of_tokens(op)) {
+        for (int r = first; r < end; r++)
+            if (back)
+                activate_row_back(op, r, a, b, activation);
+            else
+                activate_row(op, r, a, b, activation);
+        return;
+    }
+    for (int r = first, next; r < end; r = next) {
         next = r;
         while (next < end && a[next] == a[r] && (!back || are_apart(op, a[next], b[next])))
             next++;
@@ -161,11 +168,6 @@ INLINE void activate_rows(const ts_row_operation *op, int first, int end, const 
         else // only on the way back
             activate_row_back(op, next++, a, b, activation);
     }
-    for (int r = first; !of_tokens && r < end; r++)
-        if (back)
-            activate_row_back(op, r, a, b, activation);
-        else
-            activate_row(op, r, a, b, activation);
 }
 
 // A loop for each activation, so that none is chosen per vector.

@@ -92,7 +92,7 @@ typedef struct ts_transformer_work {
     bool direct;                               // W_out W_U is multiplied out
     int read_stride;                           // out_stride or model_stride
     int width;                                 // neurons_stride + read_stride
-    int pairs;                                 // training pairs that are trained on here
+    int pairs;                                 // training pairs that are trained on here, at least 1
     const int *a, *b, *label;                  // (pairs)
     const float *w_e, *w_pos;                  // (n + 1, model_stride), (3, model_stride)
     const float *w_q, *w_k, *w_v;              // (heads, model, head_stride)
@@ -128,10 +128,12 @@ typedef struct ts_transformer_work {
 
 // Pairs handled at once, and tokens b that come before the next ones: pairs are in the order of (b /
 // TS_TRANSFORMER_BLOCK, a, b), so that the tokens' rows in use stay in the cache and several pairs have one in common.
+// (Another order takes longer, and sums run in it.)
 enum { TS_TRANSFORMER_TILE = 192, TS_TRANSFORMER_BLOCK = 32 };
 
 // Rows that an operation reads, and the gradient that it has of them. With its own row r goes row r of them, that of
-// token a[r] or b[r], or the only one that there is.
+// token a[r] or b[r], or the only one that there is. Two inputs may be rows of one table, gradients, too. Rows of
+// inputs of sums and activations end where those of the operation do (`stride`).
 typedef enum ts_rows_by { TS_BY_ROW, TS_BY_A, TS_BY_B, TS_THE_ONLY } ts_rows_by;
 
 typedef struct ts_rows {

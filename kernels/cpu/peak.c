@@ -2,7 +2,7 @@
 #include "cpu/kernels.h"
 #include "cpu/simd.h"
 
-// Ten chains hide the latency of a multiply-add (4 cycles, two a cycle) and fit every register file.
+// Ten chains of registers hide the latency of a multiply-add (4 cycles, two a cycle): a `vec` of AVX2 is two of them.
 enum { CHAINS = VECTOR_REGISTERS >= 32 ? 10 : 5 };
 
 double TS_FOR_SET(ts_peak)(int64_t rounds, float *sink) {

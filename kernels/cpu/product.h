@@ -1,5 +1,6 @@
 // Matrix products in registers: C from A B, with A read one number at a time (so that it may be transposed for free)
-// and B by vectors, whose pads are zeros. Sums run over `depth` in order, whatever the blocking.
+// and B by vectors, whose pads are zeros. Sums run over `depth` in order, whatever the blocking. C's columns are others
+// than A's and B's, though they may lie in the same rows.
 #pragma once
 
 #include "cpu/narrow.h"
@@ -13,7 +14,11 @@ enum {
     PRODUCT_MOST = 4,
 };
 
-// What becomes of C: A B; A B with sums that begin with C; C with A B added to it.
+_Static_assert(PRODUCT_ROWS == (VECTOR_REGISTERS >= 8 ? 6 : 2),
+               "product_columns has a case for each number of rows left");
+
+// What becomes of C: A B, and zeros in its pads; A B with sums that begin with C; C with A B added to it. The latter
+// two need pads that are zeros.
 typedef enum product_into { PRODUCT_SET, PRODUCT_CONTINUE, PRODUCT_ADD } product_into;
 
 // A at (row, k): at[row * row_step + k * depth_step].
@@ -42,7 +47,7 @@ typedef struct product {
 } product;
 
 // The last columns of C may be too few for a register: `parts` rows then share one, each with a part of it, so that
-// fewer numbers are pads. 1: there are no such columns.
+// fewer numbers are pads. `parts` is 1 where there are no such columns.
 typedef struct shared {
     narrow b, factors, sum[PRODUCT_ROWS / 2];
 } shared;
@@ -219,35 +224,10 @@ static inline int multiply_last(const product *p, int vectors) {
 #endif
 }
 
-static void multiply_all(const product *p) {
-    int column = 0, vectors = (p->width + NARROW_LANES - 1) / NARROW_LANES, numbers = vectors * NARROW_LANES;
-    if (p->into == PRODUCT_SET && numbers % LANES != 0) // pads that none of them reaches
-        for (int r = 0; r < p->rows; r++)
-            nstore(p->c + (size_t)r * p->c_stride + numbers, nzero());
-    vectors = multiply_last(p, vectors);
-    for (; column + PRODUCT_WIDE <= vectors; column += PRODUCT_WIDE)
-        product_columns(p, column, PRODUCT_ROWS, PRODUCT_WIDE, 1);
-    switch (vectors - column) {
-#if defined(TS_KERNELS_AVX512)
-    case 3:
-        product_columns(p, column, PRODUCT_ROWS, 3, 1);
-        break;
-    case 2:
-        product_columns(p, column, PRODUCT_ROWS, 2, 1);
-        break;
-#endif
-    case 1:
-        product_columns(p, column, PRODUCT_ROWS, 1, 1);
-        break;
-    default:
-        break;
-    }
-}
-
 // C (rows, width) from A (rows, depth) and B (depth, width).
 static void multiply(float *c, int c_stride, int rows, int width, left_factor a, const float *b, int b_stride,
                      int depth, product_into into) {
-    multiply_all(&(product){
+    const product p = {
         .a = a,
         .b = b,
         .b_stride = (size_t)b_stride,
@@ -257,5 +237,27 @@ static void multiply(float *c, int c_stride, int rows, int width, left_factor a,
         .width = width,
         .depth = depth,
         .into = into,
-    });
+    };
+    int column = 0, vectors = (width + NARROW_LANES - 1) / NARROW_LANES, numbers = vectors * NARROW_LANES;
+    if (into == PRODUCT_SET && numbers % LANES != 0) // pads that none of them reaches
+        for (int r = 0; r < rows; r++)
+            nstore(c + (size_t)r * p.c_stride + numbers, nzero());
+    vectors = multiply_last(&p, vectors);
+    for (; column + PRODUCT_WIDE <= vectors; column += PRODUCT_WIDE)
+        product_columns(&p, column, PRODUCT_ROWS, PRODUCT_WIDE, 1);
+    switch (vectors - column) {
+#if defined(TS_KERNELS_AVX512)
+    case 3:
+        product_columns(&p, column, PRODUCT_ROWS, 3, 1);
+        break;
+    case 2:
+        product_columns(&p, column, PRODUCT_ROWS, 2, 1);
+        break;
+#endif
+    case 1:
+        product_columns(&p, column, PRODUCT_ROWS, 1, 1);
+        break;
+    default:
+        break;
+    }
 }

@@ -35,14 +35,15 @@ INLINE void enter(float *to, bool set, vec found) {
     vstore(to, set ? found : vadd(vload(to), found));
 }
 
-// The same of the one number of a row of one. Others may add whole vectors to it: pads of an instance that is done for
-// would stay.
+// The same of the one number of a row of one. Others may add whole vectors to it, so pads are written, too: NaN that a
+// diverged instance left there would stay.
 static inline void enter_one(float *to, bool set, float found) {
     if (set)
         vstore(to, vzero());
     *to = set ? found : *to + found;
 }
 
+// scale `from` goes into the row `to`, as enter does; NULL: it is not wanted.
 static inline void add_row(float *to, bool set, const float *from, float scale, int stride) {
     vec by = vset(scale);
     if (!to)
@@ -51,6 +52,7 @@ static inline void add_row(float *to, bool set, const float *from, float scale, 
         vstore(to + i, set ? vmul(by, vload(from + i)) : vfma(by, vload(from + i), vload(to + i)));
 }
 
+// Of two rows, pads included.
 static inline float dot(const float *x, const float *y, int stride) {
     vec sum = vzero();
     for (int i = 0; i < stride; i += LANES)

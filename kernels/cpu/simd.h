@@ -6,8 +6,10 @@
 #include <math.h>
 #include <stdbool.h>
 
+// For functions whose arguments are constants where they are called: loops over them unroll, and arrays are registers.
 #define INLINE static inline __attribute__((always_inline))
 
+// VECTOR_REGISTERS below: how many `vec` the registers hold, which sizes blocks.
 enum { LANES = 16 };
 
 #if defined(TS_KERNELS_AVX512)

@@ -14,17 +14,6 @@
 
 #include <string.h>
 
-// C (rows, columns) = A B or C += A B; pads of columns are zeros.
-static void set_product(float *c, int c_stride, int rows, int columns, left_factor a, const float *b, int b_stride,
-                        int depth) {
-    multiply(c, c_stride, rows, columns, a, b, b_stride, depth, PRODUCT_SET);
-}
-
-static void add_product(float *c, int c_stride, int rows, int columns, left_factor a, const float *b, int b_stride,
-                        int depth) {
-    multiply(c, c_stride, rows, columns, a, b, b_stride, depth, PRODUCT_CONTINUE);
-}
-
 // --- From weights to what each token gives ---
 
 static void make_inputs(const ts_transformer_work *w) {
@@ -46,12 +35,12 @@ static void make_scores(const ts_transformer_work *w) {
     for (int h = 0; h < w->heads; h++) {
         size_t at = (size_t)h * (size_t)w->model * (size_t)k;
         float *q = w->q + h * k;
-        set_product(q, k, 1, k, plain(last, d), w->w_q + at, k, w->model);
+        multiply(q, k, 1, k, plain(last, d), w->w_q + at, k, w->model, PRODUCT_SET);
         for (int i = 0; i < w->model; i++)
             w->key_query[i * w->heads_stride + h] = scale * dot(w->w_k + at + (size_t)i * (size_t)k, q, k);
     }
-    set_product(w->score, w->heads_stride, w->n + 2, w->heads_stride, plain(w->x, d), w->key_query, w->heads_stride,
-                w->model);
+    multiply(w->score, w->heads_stride, w->n + 2, w->heads_stride, plain(w->x, d), w->key_query, w->heads_stride,
+             w->model, PRODUCT_SET);
     transpose(w->key_query, w->model, w->heads_stride, w->heads_stride, w->key_query_transposed, d);
 }
 
@@ -70,8 +59,8 @@ static void make_into(const ts_transformer_work *w) {
 
 static void make_read(const ts_transformer_work *w) {
     if (w->direct)
-        set_product(w->read, w->read_stride, w->neurons, w->read_stride, plain(w->w_out, w->model_stride), w->w_u,
-                    w->out_stride, w->model);
+        multiply(w->read, w->read_stride, w->neurons, w->read_stride, plain(w->w_out, w->model_stride), w->w_u,
+                 w->out_stride, w->model, PRODUCT_SET);
     else
         memcpy(w->read, w->w_out, (size_t)w->neurons * (size_t)w->model_stride * sizeof(float));
     transpose(w->read, w->neurons, w->read_stride, w->read_stride, w->read_transposed, w->neurons_stride);
@@ -83,11 +72,11 @@ static void make_values(const ts_transformer_work *w) {
     for (int h = 0; h < w->heads; h++) {
         const float *w_v = w->w_v + (size_t)h * (size_t)w->model * (size_t)k;
         float *out = w->out + (size_t)(h * k) * (size_t)w->width;
-        set_product(w->value + h * k, inner, w->n + 3, k, plain(w->x, d), w_v, k, w->model);
-        set_product(out, w->width, w->head, w->width, plain(w->w_o + (size_t)(h * w->head) * (size_t)d, d), w->into,
-                    w->width, w->model);
-        set_product(w->right + h * w->width, row, w->n + 3, w->width, plain(w->value + h * k, inner), out, w->width,
-                    w->head);
+        multiply(w->value + h * k, inner, w->n + 3, k, plain(w->x, d), w_v, k, w->model, PRODUCT_SET);
+        multiply(out, w->width, w->head, w->width, plain(w->w_o + (size_t)(h * w->head) * (size_t)d, d), w->into,
+                 w->width, w->model, PRODUCT_SET);
+        multiply(w->right + h * w->width, row, w->n + 3, w->width, plain(w->value + h * k, inner), out, w->width,
+                 w->head, PRODUCT_SET);
         transpose(w_v, w->model, k, k, w->w_v_transposed + (size_t)(h * k) * (size_t)d, d);
     }
     transpose(w->out, inner, w->width, w->width, w->out_transposed, inner);
@@ -106,7 +95,8 @@ static void finish_head_out(const ts_transformer_work *w) {
         }
     }
     const float *last = w->x + (n + 2) * (size_t)w->model_stride;
-    set_product(w->constant, w->width, 1, w->width, plain(last, w->model_stride), w->into, w->width, w->model);
+    multiply(w->constant, w->width, 1, w->width, plain(last, w->model_stride), w->into, w->width, w->model,
+             PRODUCT_SET);
     for (int h = 0; h < w->heads; h++)
         add_row(w->constant, false, itself + h * w->width, 1, w->width);
 }
@@ -138,37 +128,39 @@ static void values_gradient(const ts_transformer_work *w) {
     for (int h = 0; h < w->heads; h++) {
         const float *dhead_out = w->dright + h * w->width, *w_o = w->w_o + (size_t)(h * w->head) * (size_t)d;
         float *dout = w->dout + (size_t)(h * k) * (size_t)w->width;
-        set_product(w->dvalue + h * k, inner, w->n + 3, k, plain(dhead_out, row), w->out_transposed + h * k, inner,
-                    w->width);
-        set_product(dout, w->width, w->head, w->width, transposed(w->value + h * k, inner), dhead_out, row, w->n + 3);
-        set_product(w->dw_v + (size_t)h * (size_t)w->model * (size_t)k, k, w->model, k, transposed(w->x, d),
-                    w->dvalue + h * k, inner, w->n + 3);
-        set_product(w->dw_o + (size_t)(h * w->head) * (size_t)d, d, w->head, d, plain(dout, w->width),
-                    w->into_transposed, d, w->width);
+        multiply(w->dvalue + h * k, inner, w->n + 3, k, plain(dhead_out, row), w->out_transposed + h * k, inner,
+                 w->width, PRODUCT_SET);
+        multiply(dout, w->width, w->head, w->width, transposed(w->value + h * k, inner), dhead_out, row, w->n + 3,
+                 PRODUCT_SET);
+        multiply(w->dw_v + (size_t)h * (size_t)w->model * (size_t)k, k, w->model, k, transposed(w->x, d),
+                 w->dvalue + h * k, inner, w->n + 3, PRODUCT_SET);
+        multiply(w->dw_o + (size_t)(h * w->head) * (size_t)d, d, w->head, d, plain(dout, w->width), w->into_transposed,
+                 d, w->width, PRODUCT_SET);
         multiply(w->dw_in, w->neurons_stride, w->model, w->neurons_stride, transposed(w_o, d), dout, w->width, w->head,
-                 h > 0);
+                 h > 0 ? PRODUCT_CONTINUE : PRODUCT_SET);
         if (w->direct)
             multiply(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(w_o, d), dout + w->neurons_stride,
-                     w->width, w->head, h > 0);
+                     w->width, w->head, h > 0 ? PRODUCT_CONTINUE : PRODUCT_SET);
     }
-    set_product(w->dx, d, w->n + 3, d, plain(w->dvalue, inner), w->w_v_transposed, d, inner);
+    multiply(w->dx, d, w->n + 3, d, plain(w->dvalue, inner), w->w_v_transposed, d, inner, PRODUCT_SET);
     // The last token's own way around attention.
-    add_product(w->dw_in, w->neurons_stride, w->model, w->neurons_stride, transposed(last, d), w->dconstant, w->width,
-                1);
+    multiply(w->dw_in, w->neurons_stride, w->model, w->neurons_stride, transposed(last, d), w->dconstant, w->width, 1,
+             PRODUCT_CONTINUE);
     if (w->direct)
-        add_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(last, d),
-                    w->dconstant + w->neurons_stride, w->width, 1);
-    add_product(w->dx + (size_t)(w->n + 2) * (size_t)d, d, 1, d, plain(w->dconstant, w->width), w->into_transposed, d,
-                w->width);
+        multiply(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(last, d), w->dconstant + w->neurons_stride,
+                 w->width, 1, PRODUCT_CONTINUE);
+    multiply(w->dx + (size_t)(w->n + 2) * (size_t)d, d, 1, d, plain(w->dconstant, w->width), w->into_transposed, d,
+             w->width, PRODUCT_CONTINUE);
 }
 
 static void scores_gradient(const ts_transformer_work *w) {
     int k = w->head_stride, d = w->model_stride, rows = w->n + 2;
     const float *last = w->x + (size_t)(w->n + 2) * (size_t)d;
     float *dlast = w->dx + (size_t)(w->n + 2) * (size_t)d, scale = 1 / sqrtf((float)w->head);
-    set_product(w->dkey_query, w->heads_stride, w->model, w->heads_stride, transposed(w->x, d), w->dscore,
-                w->heads_stride, rows);
-    add_product(w->dx, d, rows, d, plain(w->dscore, w->heads_stride), w->key_query_transposed, d, w->heads);
+    multiply(w->dkey_query, w->heads_stride, w->model, w->heads_stride, transposed(w->x, d), w->dscore, w->heads_stride,
+             rows, PRODUCT_SET);
+    multiply(w->dx, d, rows, d, plain(w->dscore, w->heads_stride), w->key_query_transposed, d, w->heads,
+             PRODUCT_CONTINUE);
     memset(w->dq, 0, (size_t)w->heads * (size_t)k * sizeof(float));
     for (int h = 0; h < w->heads; h++) {
         size_t at = (size_t)h * (size_t)w->model * (size_t)k;
@@ -195,9 +187,9 @@ static void read_gradient(const ts_transformer_work *w) {
         memcpy(w->dw_out, w->dread, (size_t)w->neurons * (size_t)d * sizeof(float));
         return;
     }
-    set_product(w->dw_out, d, w->neurons, d, plain(w->dread, w->read_stride), w->w_u_transposed, d, w->n_out);
-    add_product(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(w->w_out, d), w->dread, w->read_stride,
-                w->neurons);
+    multiply(w->dw_out, d, w->neurons, d, plain(w->dread, w->read_stride), w->w_u_transposed, d, w->n_out, PRODUCT_SET);
+    multiply(w->dw_u, w->out_stride, w->model, w->out_stride, transposed(w->w_out, d), w->dread, w->read_stride,
+             w->neurons, PRODUCT_CONTINUE);
 }
 
 static void inputs_gradient(const ts_transformer_work *w) {

@@ -15,6 +15,9 @@ enum {
     WIDE = VECTOR_REGISTERS >= 32 ? 4 : 2,
 };
 
+_Static_assert(PAIRS == (VECTOR_REGISTERS >= 32 ? 4 : 2),
+               "mix_vectors and scatter_heads have a case for each number of pairs left");
+
 // Numbers of all heads' rows of a token.
 static inline size_t token_stride(const ts_transformer_work *w) {
     return (size_t)w->heads * (size_t)w->width;
@@ -25,7 +28,7 @@ static inline size_t attention_at(const ts_transformer_work *w, int slot, int se
     return (size_t)(2 * slot + second) * (size_t)w->heads_stride;
 }
 
-// How many of the first `count` pairs have the first one's token a.
+// How many pairs from the first one on, of `count`, have its token a.
 static inline int same_token(const int *a, int count) {
     int n = 1;
     while (n < count && a[n] == a[0])
@@ -137,7 +140,7 @@ typedef struct common {
     int pairs;
     const float *row;
     float *drow;
-    int second; // 0: token a; 1: token b
+    int of_b; // 0: token a; 1: token b
 } common;
 
 // Gradients of the rows of `heads` heads, `vectors` vectors of them from `column` on. The next token's are asked for
@@ -155,7 +158,7 @@ INLINE void scatter_columns(const ts_transformer_work *w, const common *c, int h
         }
     for (int t = 0; t < c->pairs; t++) {
         const float *d = w->mixed + (size_t)c->slot[t] * (size_t)w->width + column;
-        const float *to = w->attention + attention_at(w, c->slot[t], c->second) + head;
+        const float *to = w->attention + attention_at(w, c->slot[t], c->of_b) + head;
         vec g[WIDE];
         for (int v = 0; v < vectors; v++)
             g[v] = vload(d + v * LANES);
@@ -171,7 +174,7 @@ INLINE void scatter_columns(const ts_transformer_work *w, const common *c, int h
 }
 
 // Gradients of the attention of `heads` heads, of `pairs` pairs from the t-th on. `gates`: before that, the gradients
-// of the hidden layer become what they are on the other side of its relu, and all are summed up.
+// of the hidden layer become what they are on the other side of its relu, and all are added to `dconstant`.
 INLINE void scatter_attention(const ts_transformer_work *w, const common *c, int head, int heads, int t, int pairs,
                               bool gates) {
     const float *row = c->row + (size_t)head * (size_t)w->width, *hidden[PAIRS];
@@ -201,7 +204,7 @@ INLINE void scatter_attention(const ts_transformer_work *w, const common *c, int
             vstore(w->dconstant + i, all);
     }
     for (int p = 0; p < pairs; p++) {
-        float *dto = w->dattention + attention_at(w, c->slot[t + p], c->second) + head;
+        float *dto = w->dattention + attention_at(w, c->slot[t + p], c->of_b) + head;
         for (int h = 0; h < heads; h++)
             dto[h] = vsum(sum[p][h]);
     }
@@ -232,9 +235,9 @@ INLINE void scatter_heads(const ts_transformer_work *w, const common *c, int hea
         scatter_columns(w, c, head, heads, i, 1);
 }
 
-// Tokens a come before tokens b: their first heads gate.
+// The first heads of tokens a gate, before anything else reads the gradients: tokens b come later.
 static void scatter_common(const ts_transformer_work *w, const common *c) {
-    bool gates = c->second == 0;
+    bool gates = c->of_b == 0;
     for (int h = 0, heads; h < w->heads; h += heads, gates = false) {
         heads = w->heads - h < HEADS ? 1 : HEADS;
         if (heads == HEADS && gates)
@@ -273,7 +276,7 @@ static void attend_back(const ts_transformer_work *w, const int *a, const int *b
 
 // Of pairs slot .. slot + count - 1, whose tokens b lie in one block.
 static void scatter_block(const ts_transformer_work *w, const int *a, const int *b, int slot, int count) {
-    int first = *b - *b % TS_TRANSFORMER_BLOCK, end[TS_TRANSFORMER_BLOCK + 1] = {0}, order[TS_TRANSFORMER_TILE];
+    int block = *b - *b % TS_TRANSFORMER_BLOCK, end[TS_TRANSFORMER_BLOCK + 1] = {0}, order[TS_TRANSFORMER_TILE];
     size_t token = token_stride(w);
     for (int t = 0; t < count; t++)
         order[t] = slot + t;
@@ -282,15 +285,16 @@ static void scatter_block(const ts_transformer_work *w, const int *a, const int 
         pairs = same_token(a + t, count - t);
         scatter_common(w, &(common){order + t, pairs, w->left + at, w->dleft + at, 0});
     }
-    // Sorted by tokens b: counted, and put where the tokens before end.
+    // Sorted by tokens b, those of one in their order: end[i] is where token block + i begins until all are put, and
+    // then where it ends.
     for (int t = 0; t < count; t++)
-        end[b[t] - first + 1]++;
+        end[b[t] - block + 1]++;
     for (int i = 0; i < TS_TRANSFORMER_BLOCK; i++)
         end[i + 1] += end[i];
     for (int t = 0; t < count; t++)
-        order[end[b[t] - first]++] = slot + t;
+        order[end[b[t] - block]++] = slot + t;
     for (int i = 0, t = 0; i < TS_TRANSFORMER_BLOCK; t = end[i++]) {
-        size_t at = (size_t)(first + i) * token;
+        size_t at = (size_t)(block + i) * token;
         if (end[i] > t)
             scatter_common(w, &(common){order + t, end[i] - t, w->right + at, w->dright + at, 1});
     }

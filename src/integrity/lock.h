@@ -1,4 +1,4 @@
-// FILE.lock: one run at a time on a results file. Rank 0 holds byte 0 alone; every rank of a run holds byte 1
+// FILE.lock: one run at a time on a results file. Rank 0 holds byte 0 alone; every other rank holds byte 1
 // shared, so that a new run can tell that ranks of a killed one are still dying. Locks vanish with their
 // process (open file description locks, which NFS carries too). `path` is the lock file's own, FILE.lock.
 #pragma once
@@ -17,7 +17,7 @@ typedef struct ts_lock {
 // warns.
 ts_status ts_lock_take(const char *path, double patience, ts_lock *lock);
 
-// Every rank, after rank 0 took it: holds byte 1 shared.
+// Every other rank, after rank 0 took it: holds byte 1 shared.
 ts_status ts_lock_join(const char *path, ts_lock *lock);
 
 // Is the file that this lock is on still the one at its path? If not, the run that had it is over, and another one may
@@ -27,7 +27,7 @@ bool ts_lock_in_place(const ts_lock *lock);
 // The run is over: its lock file goes, unless another run's is in its place. Before the release, so that nobody takes
 // what is about to vanish.
 void ts_lock_remove(const ts_lock *lock);
-void ts_lock_release(ts_lock *lock);
+void ts_lock_release(ts_lock *lock); // closes the file; not held is fine
 
 // Is a run writing now? For `status`. Never waits.
 bool ts_lock_is_held(const char *path);

@@ -87,19 +87,21 @@ static ts_status turn_over(const char *temporary, const char *current, const cha
     return ts_file_sync_directory(current);
 }
 
-// The look at the lock comes between: a process may be stopped anywhere, and go on when another run has ended.
+// A process may be stopped anywhere, and go on when another run has removed the directory, and ended: if that was
+// before it is made here, the lock tells; if it was after that, nothing can be saved in it.
 static ts_status make_directory(const char *directory, const ts_lock *lock) {
     if (ts_path_exists(directory))
         return TS_OK;
-    if (!ts_lock_in_place(lock))
-        return ts_fail(TS_ERROR_FATAL,
-                       "there is no directory '%s', and '%s' is not this run's any more: another run may have begun",
-                       directory, lock->path);
-    if (mkdir(directory, 0777) == 0)
+    if (mkdir(directory, 0777) != 0)
+        return errno == EEXIST ? TS_OK
+                               : ts_fail_errno(TS_ERROR_FATAL, errno,
+                                               "cannot make the directory '%s' for unfinished training", directory);
+    if (ts_lock_in_place(lock))
         return ts_file_sync_directory(directory);
-    if (errno == EEXIST)
-        return TS_OK;
-    return ts_fail_errno(TS_ERROR_FATAL, errno, "cannot make the directory '%s' for unfinished training", directory);
+    rmdir(directory);
+    return ts_fail(TS_ERROR_FATAL,
+                   "there is no directory '%s', and '%s' is not this run's any more: another run may have begun",
+                   directory, lock->path);
 }
 
 ts_status ts_state_save(const char *directory, const ts_lock *lock, const uint8_t digest[32], const ts_unit *unit,

@@ -13,6 +13,10 @@
 
 enum { POINTS_SHOWN = 60 }; // in the report
 
+static int64_t left_of(const ts_session *r, const ts_run_end *end) {
+    return ts_sweep_instances(r->sweep) - end->done - end->failed;
+}
+
 static void print_report(ts_session *r, const ts_run_end *end) {
     ts_reader *reader = NULL;
     ts_report *report = NULL;
@@ -26,7 +30,7 @@ static void print_report(ts_session *r, const ts_run_end *end) {
         ts_warn("no report: %s", ts_message());
     ts_report_close(report);
     ts_reader_close(reader);
-    int64_t left = ts_sweep_instances(r->sweep) - end->done - end->failed;
+    int64_t left = left_of(r, end);
     putchar('\n');
     ts_print("%s: %lld done, %lld failed, %lld left, in %s", r->path, (long long)end->done, (long long)end->failed,
              (long long)left, ts_duration_text(ts_clock() - r->started, elapsed));
@@ -37,7 +41,7 @@ static void print_report(ts_session *r, const ts_run_end *end) {
 }
 
 static int exit_code(const ts_session *r, const ts_run_end *end) {
-    int64_t left = ts_sweep_instances(r->sweep) - end->done - end->failed;
+    int64_t left = left_of(r, end);
     if (end->fault != TS_OK)
         return TS_EXIT_OTHER;
     if (end->too_many_failed && left > 0)
@@ -78,7 +82,7 @@ int ts_session_finish(ts_session *r) {
             ts_error("%lld instance%s failed; %s.log.jsonl says why", (long long)end.failed, ts_plural(end.failed),
                      r->path);
     }
-    if (end.fault == TS_OK && end.done + end.failed == ts_sweep_instances(r->sweep))
+    if (end.fault == TS_OK && left_of(r, &end) == 0)
         ts_state_remove_all(r->job->state_directory);
     return code;
 }

@@ -28,9 +28,10 @@ typedef struct ts_job {
     struct ts_data **data;      // (cases)
     struct ts_crew *crew;       // of the rank; set by whoever trains, not owned
     char *state_directory;
-    atomic_bool given_up;       // this rank is no part of the run any more: it saves nothing
-    const struct ts_lock *lock; // the run's, not owned, } set by whoever trains
-    uint8_t digest[32];         // the sweep's, by which states are known, }
+    atomic_bool given_up; // this rank is no part of the run any more: it saves nothing
+    // Set by whoever trains: the run's lock, not owned; the sweep's digest, by which states are known.
+    const struct ts_lock *lock;
+    uint8_t digest[32];
 } ts_job;
 
 // The backend of that name, or for "auto" the best that runs here and trains all of the sweep's cases.

@@ -43,7 +43,7 @@ static void set_constants(ts_spec *spec) {
         if (varies(setting) || !setting->typed)
             continue;
         for (int s = 0; s < sweep->n_pairings; s++)
-            if (setting->typed[s].position >= 0)
+            if (setting->typed[s].list)
                 sweep->pairing[s].value[setting->typed[s].position] = ts_value_list_at(setting->typed[s].list, 0);
     }
 }

@@ -39,6 +39,39 @@ static bool knows_pairings(ts_spec *spec) {
     return any && !spec->malformed && !spec->unknown_pairings;
 }
 
+// What a setting is of: an entry of cases, an exclusion, or the whole sweep.
+typedef struct owner {
+    ts_entry *entry;
+    const ts_exclusion *exclusion;
+} owner;
+
+// Whether what selects the pairing is among what the exclusion names.
+static bool may_exclude(const ts_spec *spec, const ts_exclusion *exclusion, const ts_pairing *pairing) {
+    for (int i = 0; i < exclusion->count; i++) {
+        const ts_match *match = &exclusion->match[i];
+        const ts_key *key = ts_spec_selecting_key(spec, match->key);
+        ts_value name = {.type = TS_NAME, .name = key ? ts_spec_selected_name(&pairing->schema, key) : NULL};
+        if (key && match->derived && !ts_value_list_has(match->derived, &name))
+            return false;
+    }
+    return true;
+}
+
+// Whether the setting counts for the pairing: for another one its value may have no meaning. (Keys of two models may
+// have one name and other values.)
+static bool counts_for(ts_spec *spec, const ts_setting *setting, owner of, const ts_pairing *pairing) {
+    if (of.exclusion)
+        return may_exclude(spec, of.exclusion, pairing);
+    for (int e = 0; e < spec->sweep->n_entries; e++) {
+        ts_entry *entry = &spec->sweep->entry[e];
+        const ts_setting *own = ts_setting_find(entry->setting, entry->count, setting->key);
+        bool here = of.entry ? entry == of.entry : !own || own->implied;
+        if (here && (!ts_entry_knows_selectors(spec, entry) || ts_entry_reaches(spec, entry, pairing)))
+            return true;
+    }
+    return false;
+}
+
 // Where two lists describe a key alike, its values need not be read twice.
 static bool same_definition(const ts_key *a, const ts_key *b) {
     return a == b ||
@@ -157,7 +190,7 @@ static ts_status report_useless(ts_spec *spec, const ts_setting *setting, ts_ent
     return status;
 }
 
-static ts_status type_setting(ts_spec *spec, ts_setting *setting) {
+static ts_status type_setting(ts_spec *spec, ts_setting *setting, owner of) {
     ts_sweep *sweep = spec->sweep;
     if (ts_spec_selecting_key(spec, setting->key))
         return TS_OK;
@@ -165,16 +198,18 @@ static ts_status type_setting(ts_spec *spec, ts_setting *setting) {
     if (!setting->typed)
         return TS_ERROR_MEMORY;
     bool applies = false; // in a pair of task and model that cannot be, too: the pair is what is reported
-    ts_status worst = TS_OK;
+    bool counts = false;
     for (int s = 0; s < sweep->n_pairings; s++) {
         const ts_pairing *pairing = &sweep->pairing[s];
         setting->typed[s].position = pairing->reached ? ts_schema_find(&pairing->schema, setting->key) : -1;
-        if (setting->typed[s].position < 0)
-            continue;
-        applies = true;
-        ts_status status = worst == TS_OK ? type_for_pairing(spec, setting, s) : TS_OK;
-        worst = status != TS_OK ? status : worst;
+        applies = applies || setting->typed[s].position >= 0;
+        counts = counts || (setting->typed[s].position >= 0 && counts_for(spec, setting, of, pairing));
     }
+    ts_status worst = TS_OK;
+    for (int s = 0; s < sweep->n_pairings && worst == TS_OK; s++)
+        if (setting->typed[s].position >= 0 &&
+            (!counts || counts_for(spec, setting, of, &sweep->pairing[s]))) // else it is read for its faults
+            worst = type_for_pairing(spec, setting, s);
     if (!applies && spec->unknown_pairings)
         return check_setting(spec, setting);
     if (worst == TS_OK && !applies && !setting->implied && knows_pairings(spec))
@@ -184,7 +219,7 @@ static ts_status type_setting(ts_spec *spec, ts_setting *setting) {
 
 // --- exclude ---
 
-static ts_status type_match(ts_spec *spec, ts_match *match) {
+static ts_status type_match(ts_spec *spec, const ts_exclusion *exclusion, ts_match *match) {
     static const ts_key ANY_NUMBER = {.type = TS_REAL, .minimum = -1e308, .maximum = 1e308};
     bool key = ts_spec_key(spec, match->key), derived = ts_is_derived(match->key);
     if (!key && !derived)
@@ -199,7 +234,7 @@ static ts_status type_match(ts_spec *spec, ts_match *match) {
     }
     setting.implied = derived;
     if (key)
-        status = type_setting(spec, &setting);
+        status = type_setting(spec, &setting, (owner){.exclusion = exclusion});
     match->typed = setting.typed;
     if (!derived || status != TS_OK)
         return status;
@@ -215,13 +250,15 @@ static ts_status type_all(ts_spec *spec) {
     ts_sweep *sweep = spec->sweep;
     ts_status status = TS_OK;
     for (int i = 0; i < spec->n_settings && status != TS_ERROR_MEMORY; i++)
-        status = type_setting(spec, &spec->setting[i]);
+        status = type_setting(spec, &spec->setting[i], (owner){0});
     for (int e = 0; e < sweep->n_entries; e++)
         for (int i = 0; i < sweep->entry[e].count && status != TS_ERROR_MEMORY; i++)
-            status = type_setting(spec, &sweep->entry[e].setting[i]);
-    for (int x = 0; x < spec->n_exclude; x++)
-        for (int i = 0; i < spec->exclude[x].count && status != TS_ERROR_MEMORY; i++)
-            status = type_match(spec, &spec->exclude[x].match[i]);
+            status = type_setting(spec, &sweep->entry[e].setting[i], (owner){.entry = &sweep->entry[e]});
+    for (int selectors = 1; selectors >= 0; selectors--) // which say what the others are of
+        for (int x = 0; x < spec->n_exclude; x++)
+            for (int i = 0; i < spec->exclude[x].count && status != TS_ERROR_MEMORY; i++)
+                if (selectors == (ts_spec_selecting_key(spec, spec->exclude[x].match[i].key) != NULL))
+                    status = type_match(spec, &spec->exclude[x], &spec->exclude[x].match[i]);
     return status == TS_ERROR_MEMORY || status == TS_ERROR_FATAL ? status : TS_OK;
 }
 

@@ -67,7 +67,7 @@ static bool matches(const walk *w, const ts_match *match) {
     if (match->typed) {
         const ts_typed *typed = &match->typed[cursor->pairing - w->spec->sweep->pairing];
         if (typed->position >= 0)
-            return ts_value_list_has(typed->list, &cursor->params.value[typed->position]);
+            return typed->list && ts_value_list_has(typed->list, &cursor->params.value[typed->position]);
     }
     if (!match->derived)
         return false;

@@ -18,8 +18,7 @@ static uint64_t hash_name(const char *name) {
     return ts_hash_mix(hash);
 }
 
-// The name of what selects the pairing; NULL: the key does not.
-static const char *selected_name(const ts_schema *schema, const ts_key *key) {
+const char *ts_spec_selected_name(const ts_schema *schema, const ts_key *key) {
     return strcmp(key->name, NAMES[TS_BY_TASK]) == 0        ? schema->task->name
            : strcmp(key->name, NAMES[TS_BY_MODEL]) == 0     ? schema->model->name
            : strcmp(key->name, NAMES[TS_BY_OPTIMIZER]) == 0 ? schema->optimiser->name
@@ -66,7 +65,7 @@ static ts_status fill_values(ts_sweep *sweep, ts_pairing *pairing) {
             pairing->value[i].file = &ts_no_file;
         if (key->type == TS_WEIGHTS)
             pairing->value[i].initial = &ts_no_initial;
-        const char *name = selected_name(&pairing->schema, key);
+        const char *name = ts_spec_selected_name(&pairing->schema, key);
         if (name)
             pairing->value[i].name = name;
         else if (key->fallback)

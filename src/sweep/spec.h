@@ -19,8 +19,8 @@ typedef enum ts_setting_place { TS_SETTING_TOP, TS_SETTING_GRID, TS_SETTING_ZIP,
 
 // Values of a setting as one (task, model) types them.
 typedef struct ts_typed {
-    int position; // of the key in that schema; -1: it does not apply
-    const ts_value_list *list;
+    int position;              // of the key in that schema; -1: it does not apply
+    const ts_value_list *list; // NULL: where the setting stands, no point has this pairing
 } ts_typed;
 
 typedef struct ts_setting {
@@ -180,8 +180,9 @@ ts_status ts_spec_read_exclude(ts_spec *spec, const ts_yaml_node *node);
 // pairings.c: the pairings, by numbers in the lists of tasks, models and optimisers; those that are reached, made.
 ts_pairing *ts_pairing_at(const ts_sweep *sweep, int task, int model, int optimiser);
 ts_status ts_spec_select_pairings(ts_spec *spec);
-const ts_key *ts_spec_selecting_key(const ts_spec *spec, const char *name); // NULL: it selects nothing
-ts_status ts_spec_type_selector(ts_spec *spec, ts_setting *setting);        // reads the values of such a key
+const ts_key *ts_spec_selecting_key(const ts_spec *spec, const char *name);    // NULL: it selects nothing
+const char *ts_spec_selected_name(const ts_schema *schema, const ts_key *key); // what it selects of the schema; NULL
+ts_status ts_spec_type_selector(ts_spec *spec, ts_setting *setting);           // reads the values of such a key
 bool ts_entry_reaches(ts_spec *spec, ts_entry *entry, const ts_pairing *pairing);
 bool ts_entry_knows_selectors(ts_spec *spec, ts_entry *entry); // else they are missing, or faults are reported
 

@@ -8,7 +8,7 @@
 #include "bench.h"
 #include "backend/cpu.h"
 
-enum { MAX_ROUNDS = 101, MAX_ENTRIES = 160, MOST_INSTANCES = 16, MOST_SETS = 3 };
+enum { MAX_ROUNDS = 101, MOST_INSTANCES = 16, MOST_SETS = 3 };
 
 static const struct {
     const char *text;
@@ -37,7 +37,7 @@ static const struct {
     {"task: group\ngroup: S6\n", 1},
     {"task: group\nmodel: transformer\ngroup: S6\n", 1},
 };
-enum { N_SHAPES = sizeof SHAPES / sizeof *SHAPES };
+enum { N_SHAPES = sizeof SHAPES / sizeof *SHAPES, MOST_ENTRIES = N_SHAPES * (2 * MOST_SETS + 1) };
 
 // One engine on one shape.
 typedef struct entry {
@@ -125,10 +125,11 @@ int main(int argc, char **argv) {
     const char *text = argc > 2 ? argv[2] : "";
     rounds = rounds < 1 ? 1 : rounds > MAX_ROUNDS ? MAX_ROUNDS : rounds;
     static shape shapes[N_SHAPES];
-    static entry entries[MAX_ENTRIES];
+    static entry entries[MOST_ENTRIES];
     const ts_kernels *kernels[MOST_SETS];
     static double peaks[MOST_SETS][MAX_ROUNDS], peak[MOST_SETS];
     int sets = 0, best = 0;
+    check(ts_cpu_probe());
     for (; sets < MOST_SETS && ts_cpu_kernel_names[sets]; sets++) {
         kernels[sets] = ts_cpu_kernels_named(ts_cpu_kernel_names[sets]); // NULL: not on this machine
         best = kernels[sets] == ts_cpu_kernels() ? sets : best;

@@ -294,8 +294,8 @@ class Traced(Silent):
         """A run of which one rank does something else at its calls on a file, and has those options."""
         call = injection.partition(":")[0]
         plain = [TOYSWEEP, "run", sweep, "-o", self.path("long.h5"), "--threads", "1", "--patience", f"{patience}s"]
-        traced = ["strace", "-D", "-f", "-qq", "-o", self.path("trace.yaml"), "-P", self.path(file), "-e", "trace=" + call,
-                  "-e", "inject=" + injection, *plain, *options]
+        traced = ["strace", "-D", "-f", "-qq", "-o", self.path("trace.yaml"), "-P", self.path(file),
+                  "-e", "trace=" + call, "-e", "inject=" + injection, *plain, *options]
         words = [MPIRUN]
         for r in range(RANKS):
             words += [*([":"] if r else []), "-n", "1", *(traced if r == rank else plain)]
@@ -345,7 +345,8 @@ class Traced(Silent):
         """The worker stops when it is about to make the directory of states."""
         sweep = self.write("long.yaml", fitted(FEW, 6))
         expected = self.whole(sweep)
-        process = self.start_traced(sweep, 1, "long.h5.state", "?stat,newfstatat:signal=STOP:when=1", "--checkpoint-interval", "1s")
+        process = self.start_traced(sweep, 1, "long.h5.state", "?stat,newfstatat:signal=STOP:when=1",
+                                    "--checkpoint-interval", "1s")
         self.wait_for(lambda: self.is_stopped(process), "rank 1 to stop")
         ranks = ranks_of(process)
         self.silence([process.pid])

@@ -79,7 +79,7 @@ def _warn(results, left_out, weights):
                       "which", stacklevel=level_of_caller())
     if left_out:
         warnings.warn(f"{results.path}: left out, since shapes or labels are not the same in all cases: "
-                      f"{', '.join(left_out)}. They are in Results(path).cases", stacklevel=level_of_caller())
+                      f"{', '.join(left_out)}. toysweep.open(path) has them, under cases", stacklevel=level_of_caller())
     if weights and not any("weights" in group for group, _ in results.cases.values()):
         warnings.warn(f"{results.path}: the sweep keeps no weights (save: none)", stacklevel=level_of_caller())
 

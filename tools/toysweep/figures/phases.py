@@ -30,7 +30,7 @@ class PhasesText:
         return (f" Shaded: memorisation, until {THRESHOLDS.memorised:.4g} of the training pairs are right; circuit "
                 f"formation, until the test loss stays under {THRESHOLDS.cleanup:.4g} of its peak, if it ever does; "
                 f"clean-up, until {THRESHOLDS.grokked:.4g} of the test pairs are right; generalised. Of several "
-                "instances a boundary is the lower median of those that get there.")
+                "instances a boundary is the step by which half of them are there.")
 
     def __radd__(self, before):
         return before + str(self)
@@ -53,6 +53,11 @@ def median_step(steps):
     """The lower median of those that get there, so that a step is one that was reached; infinite if none does."""
     did = np.sort(steps[np.isfinite(steps)])
     return did[(len(did) - 1) // 2] if len(did) else np.inf
+
+
+def half_step(steps):
+    """Step by which half of all are there, at least; infinite if fewer ever are."""
+    return np.sort(steps)[(len(steps) - 1) // 2]
 
 
 def reached_words(steps):
@@ -85,7 +90,7 @@ def boundaries(group, rows):
 
 def bands(group, rows):
     """Steps from which to which each of PHASES is; none after memorisation where no test loss comes down."""
-    memorised, circuits, cleanup, grokked = (median_step(found) for found in boundaries(group, rows))
+    memorised, circuits, cleanup, grokked = (half_step(found) for found in boundaries(group, rows))
     begins = [-np.inf, memorised if np.isfinite(circuits) else np.inf, cleanup, grokked]
     return [(begin, min([memorised if i == 0 else np.inf, *begins[i + 1:]])) for i, begin in enumerate(begins)]
 
