@@ -62,7 +62,7 @@ static void save_changed(const uint8_t *data, size_t size) {
     memcpy(changed, saved, saved_bytes);
     for (; size >= 3; data += 3, size -= 3)
         changed[(data[0] | data[1] << 8) % saved_bytes] = data[2];
-    fuzz_require(ts_state_save(directory, DIGEST, &UNIT, changed, saved_bytes) == TS_OK);
+    fuzz_require(ts_state_save(directory, NULL, DIGEST, &UNIT, changed, saved_bytes) == TS_OK);
     ts_free(changed);
 }
 
@@ -75,7 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (data[0] % 4 == 0)
         write_file(data + 1, size - 1);
     else if (data[0] % 4 == 1)
-        fuzz_require(ts_state_save(directory, DIGEST, &UNIT, data + 1, size - 1) == TS_OK);
+        fuzz_require(ts_state_save(directory, NULL, DIGEST, &UNIT, data + 1, size - 1) == TS_OK);
     else
         save_changed(data + 1, size - 1);
     void *state = NULL;
