@@ -11,9 +11,9 @@
 
 struct ts_lock;
 
-// `directory` is made if it is missing, unless the run's lock (NULL: it is there) is no more in place: then another run
-// may have ended since, and this is TS_ERROR_FATAL. `digest`: the sweep's. A fault (full disk) leaves the earlier
-// generation intact.
+// `directory` is made if it is missing, unless the run's lock (NULL: the directory exists) is no more in place: then
+// another run may have ended since, and this is TS_ERROR_FATAL. `digest`: the sweep's. A fault (full disk) leaves the
+// earlier generation intact.
 ts_status ts_state_save(const char *directory, const struct ts_lock *lock, const uint8_t digest[32],
                         const ts_unit *unit, const void *payload, size_t bytes);
 
