@@ -70,19 +70,19 @@ static bool is_help(const char *word) {
 }
 
 static int unknown_topic(const char *name) {
-    char shown[TS_SHOWN_BYTES];
-    const char *near = nearest_command(name);
-    ts_error("nothing is called '%s'%s%s%s toysweep help lists the commands, toysweep help keys and toysweep help "
-             "measures the rest",
-             ts_shown(name, shown), near ? "; did you mean '" : ";", near ? near : "", near ? "'?" : "");
+    char shown[TS_SHOWN_BYTES], text[TS_MEANT_BYTES] = "";
+    const char *near = nearest_command(name), *meant = ts_help_meant(name, text);
+    if (near && !*meant)
+        snprintf(text, sizeof text, "did you mean '%s'?", near);
+    ts_error("nothing is called '%s'; %s%stoysweep help lists the commands, help keys and help measures the rest",
+             ts_shown(name, shown), text, *text ? " " : "");
     return TS_EXIT_USAGE;
 }
 
-// `toysweep help [COMMAND | keys | measures | man | NAME]`.
-static int help(int argc, char **argv) {
-    const char *topic = argc > 2 && !is_help(argv[2]) ? argv[2] : NULL;
-    const ts_command *command = topic ? find_command(topic) : NULL;
-    if (!topic)
+// Of a command, "keys", "measures", "man", or a name. False: it is unknown.
+static bool help_on(const char *topic) {
+    const ts_command *command = find_command(topic);
+    if (is_help(topic))
         ts_help_program(stdout);
     else if (strcmp(topic, "keys") == 0)
         ts_help_keys(stdout);
@@ -92,8 +92,20 @@ static int help(int argc, char **argv) {
         ts_help_man(stdout);
     else if (command)
         ts_help_command(stdout, command);
-    else if (!ts_help_name(stdout, topic))
-        return unknown_topic(topic);
+    else
+        return ts_help_name(stdout, topic);
+    return true;
+}
+
+// `toysweep help [TOPIC]...`
+static int help(int argc, char **argv) {
+    if (argc == 2)
+        ts_help_program(stdout);
+    for (int i = 2; i < argc; i++) {
+        fputs(i > 2 ? "\n" : "", stdout);
+        if (!help_on(argv[i]))
+            return unknown_topic(argv[i]);
+    }
     return check_output(TS_EXIT_DONE);
 }
 

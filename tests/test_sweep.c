@@ -529,7 +529,37 @@ TEST(test_true_and_false_are_choices_too) {
     assert_int_equal(count_points(TWO "where: model == transformer or not bias != both\n"), 3);
     assert_int_equal(count_points(TWO "where: bias or model == mlp and bias == none\n"), 3);
     assert_int_equal(count_points(TWO "exclude: [{bias: true}]\n"), 2);
+    assert_int_equal(count_points(TWO "exclude: [{bias: both}]\n"), 3);
+    assert_int_equal(count_points(TWO "exclude: [{bias: [none, hidden]}]\n"), 3);
+    assert_int_equal(count_points(TWO "where: bias == both\n"), 1);
+    assert_int_equal(count_points(TWO "where: not bias == hidden\n"), 4);
 #undef TWO
+}
+
+// A word that a key may have is that, whatever else is called so.
+TEST(test_names_in_where_are_those_of_the_key) {
+#define GROUPS "task: group\ngroup: [C5, S3]\nhidden: 8\n"
+    assert_int_equal(count_points(GROUPS "where: task == group\n"), 2);
+    assert_int_equal(count_points(GROUPS "where: group == task\n"), 2);
+    assert_int_equal(count_points(GROUPS "where: (not task == group) or order > 5\n"), 1);
+    assert_int_equal(
+        count_points("task: [power, group]\np: 7\ngroup: C11\nd_mlp: 8\nwhere: task != group or order < 10\n"), 1);
+    assert_int_equal(
+        count_points("task: group\ngroup: C5\nmodel: mlp\nbias: [hidden, output]\nwhere: bias == hidden\n"), 1);
+    assert_int_equal(count_points("task: [power, expression]\nexpression: a*b\np: 7\nd_mlp: 8\nmodel: transformer\n"
+                                  "outputs: [classes, 9]\nwhere: task == power or outputs == classes\n"),
+                     3);
+    assert_int_equal(count_points("task: group\ngroup: C5\nmodel: mlp\noptimizer: [adam, momentum]\n"
+                                  "where: momentum == optimizer\n"),
+                     1);
+    assert_int_equal(
+        count_points("task: tree\ndepth: 2\nhidden: [2, 3]\ngrokfast: [false, true]\ngrokfast_alpha: 0.98\n"
+                     "exclude: [{grokfast_alpha: 0.98}]\n"), // what is switched off has no value
+        2);
+    assert_int_equal(count_points("task: tree\ndepth: 2\nhidden: [2, 3]\ngrokfast: [false, true]\ngrokfast_alpha: 0.5\n"
+                                  "where: not grokfast or grokfast_alpha == 0.5\n"),
+                     4);
+#undef GROUPS
 }
 
 // What one model has no word for may stand where that model is not.
@@ -548,6 +578,17 @@ TEST(test_values_are_of_the_models_where_they_stand) {
         assert_int_equal(ts_sweep_instances(sweep), 2);
         assert_string_equal(ts_sweep_case(sweep, 0)->label, i < 4 ? "model=mlp,bias=hidden" : "model=mlp,bias=both");
         assert_string_equal(ts_sweep_case(sweep, 1)->label, "model=transformer,bias=true");
+        ts_sweep_free(sweep);
+    }
+    // In either order the column is of text, which has room for both.
+    for (int i = 0; i < 2; i++) {
+        ts_sweep *sweep = support_sweep(i ? CASES "model: [mlp, transformer]\nbias: [false, true]\n"
+                                          : CASES "model: [transformer, mlp]\nbias: [false, true]\n");
+        const ts_key *const *varying;
+        int n = ts_sweep_varying(sweep, &varying), at = 0;
+        while (at < n && strcmp(varying[at]->name, "bias") != 0)
+            at++;
+        assert_true(at < n && varying[at]->type == TS_NAME);
         ts_sweep_free(sweep);
     }
     assert_int_equal(count_points(CASES "init: single_frequency\nembedding: one_hot\ncases:\n  - {model: mlp}\n"
@@ -668,6 +709,7 @@ int main(void) {
         cmocka_unit_test(test_later_keys_leave_identities_as_they_were),
         cmocka_unit_test(test_true_and_false_are_choices_too),
         cmocka_unit_test(test_values_are_of_the_models_where_they_stand),
+        cmocka_unit_test(test_names_in_where_are_those_of_the_key),
         cmocka_unit_test(test_a_switch_makes_its_keys_count),
         cmocka_unit_test(test_old_sweeps_of_several_tasks_mean_what_they_did),
         cmocka_unit_test(test_shipped_sweeps_expand),

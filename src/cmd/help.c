@@ -39,6 +39,19 @@ static const struct {
     {"FILE.h5.lock", "held while a run writes"},
 };
 
+// What a sweep file has beside parameters: heading and text.
+static const char *const STRUCTURE[][2] = {
+    {"name: word", "Names the results file, NAME.h5; by default that is the sweep file's own name"},
+    {"instances: integer, default 1", "N: short for `seed: 0..N-1`, with `stacked_instances: N`"},
+    {"grid: mapping", "Keys with several values, in every combination; keys at the top level may have several, too"},
+    {"zip: mapping", "Keys with equally many values, which advance together"},
+    {"cases: list of mappings",
+     "Parts of the sweep, each crossed with what is outside: keys of its own, with one value or "
+     "several, and others for constants outside"},
+    {"where: condition or list", "Keeps the points for which it holds: hidden <= features and not task == tree"},
+    {"exclude: list of mappings", "Leaves out the points that match all keys of one of them: {depth: 6, hidden: 2..4}"},
+};
+
 #define COUNT(list) (sizeof(list) / sizeof *(list))
 
 // Words of `text` in lines of at most 96 columns, indented; "\n\n" starts a paragraph.
@@ -163,6 +176,9 @@ static void each_key(help_page *page, const ts_key *keys) {
 }
 
 static void keys_tables(help_page *page) {
+    page->section(page, "The sweep", "");
+    for (size_t i = 0; i < COUNT(STRUCTURE); i++)
+        page->entry(page, STRUCTURE[i][0], STRUCTURE[i][1]);
     page->section(page, "Every instance", "");
     each_key(page, ts_common_keys);
     for (int i = 0; ts_tasks[i]; i++) {
@@ -301,6 +317,38 @@ static void entry_of_name(help_page *page, const char *heading, const char *text
         return;
     say_title(page);
     entry_plain(page, heading, text);
+}
+
+enum { MOST_NAMES = 512 };
+
+// Headings begin with names.
+typedef struct names {
+    help_page page; // first
+    char name[MOST_NAMES][48];
+    int count;
+} names;
+
+static void skip_section(help_page *page, const char *title, const char *text) {
+    (void)page, (void)title, (void)text;
+}
+
+static void collect_entry(help_page *page, const char *heading, const char *text) {
+    names *all = (names *)page;
+    (void)text;
+    if (all->count < MOST_NAMES)
+        snprintf(all->name[all->count++], sizeof all->name[0], "%.*s", (int)strcspn(heading, ":"), heading);
+}
+
+const char *ts_help_meant(const char *name, char out[TS_MEANT_BYTES]) {
+    static names all = {.page = {.section = skip_section, .entry = collect_entry}};
+    const char *known[MOST_NAMES + 1];
+    all.count = 0;
+    keys_tables(&all.page);
+    for (int i = 0; i < all.count; i++)
+        known[i] = all.name[i];
+    known[all.count] = NULL;
+    ts_meant meant = ts_meant_by(name, known);
+    return ts_meant_text(&meant, out);
 }
 
 bool ts_help_name(FILE *out, const char *name) {

@@ -63,6 +63,13 @@ void ts_schema_index(ts_schema *schema) {
     schema->indexed = schema->count;
 }
 
+bool ts_key_listed(const ts_key *keys, const char *name) {
+    for (; keys->name; keys++)
+        if (strcmp(keys->name, name) == 0)
+            return true;
+    return false;
+}
+
 int ts_schema_find(const ts_schema *schema, const char *name) {
     for (unsigned at = schema->indexed ? slot_of(name) : 0; schema->slot[at]; at = (at + 1) % SLOTS)
         if (strcmp(schema->key[schema->slot[at] - 1]->name, name) == 0)

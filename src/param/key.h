@@ -139,6 +139,8 @@ typedef struct ts_schema {
     uint8_t alphabetical[TS_MAX_KEYS]; // (named) positions by key name
 } ts_schema;
 
+bool ts_key_listed(const ts_key *keys, const char *name); // in a list that a NULL name ends
+
 int ts_schema_find(const ts_schema *schema, const char *name); // -1: not there
 
 // Makes names be found at once, of all keys that are there now; the search for one takes less than 20 ns then, so that

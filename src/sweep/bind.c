@@ -3,6 +3,7 @@
 
 #include "model/optimiser.h"
 
+#include <stdio.h>
 #include <string.h>
 
 ts_status ts_spec_read_setting(ts_spec *spec, const ts_setting *setting, const ts_key *key, ts_value_list **out) {
@@ -78,6 +79,25 @@ static bool same_definition(const ts_key *a, const ts_key *b) {
            (a->type == b->type && a->minimum == b->minimum && a->maximum == b->maximum && a->choices == b->choices);
 }
 
+// Which of the schema's task, model and optimizer has the key, and its name.
+static const char *has_key(const ts_schema *of, const char *key, const char **name) {
+    bool of_task = ts_key_listed(of->task->keys, key), of_model = ts_key_listed(of->model->keys, key);
+    *name = of_task ? of->task->name : of_model ? of->model->name : of->optimiser->name;
+    return of_task ? "task" : of_model ? "model" : "optimizer";
+}
+
+// Where other pairings of the sweep describe the key in another way, whose key it is: "of model 'mlp'".
+static void say_whose(ts_spec *spec, const ts_pairing *pairing, const ts_key *key) {
+    for (int s = 0; s < spec->sweep->n_pairings; s++) {
+        const ts_pairing *other = &spec->sweep->pairing[s];
+        int position = other->reached ? ts_schema_find(&other->schema, key->name) : -1;
+        if (position < 0 || same_definition(other->schema.key[position], key))
+            continue;
+        const char *name, *what = has_key(&pairing->schema, key->name, &name);
+        snprintf(spec->faults->of, sizeof spec->faults->of, "of %s '%s'", what, name);
+    }
+}
+
 // Reads the setting as pairing `s` types it, or shares what an earlier pairing read.
 static ts_status type_for_pairing(ts_spec *spec, ts_setting *setting, int s) {
     const ts_pairing *pairing = spec->sweep->pairing;
@@ -89,7 +109,9 @@ static ts_status type_for_pairing(ts_spec *spec, ts_setting *setting, int s) {
             return TS_OK;
         }
     ts_value_list *list;
+    say_whose(spec, &pairing[s], key);
     ts_status status = ts_spec_read_setting(spec, setting, key, &list);
+    spec->faults->of[0] = 0;
     if (status != TS_OK)
         return status;
     typed[s].list = list;
@@ -112,13 +134,6 @@ static ts_status check_setting(ts_spec *spec, const ts_setting *setting) {
     return ts_spec_read_setting(spec, setting, key, &list);
 }
 
-static bool has_key(const ts_key *keys, const char *name) {
-    for (; keys->name; keys++)
-        if (strcmp(keys->name, name) == 0)
-            return true;
-    return false;
-}
-
 static void add_owner(ts_text *owners, const char *what, const char *name) {
     ts_text_addf(owners, "%s%s '%s'", owners->length ? ", " : "", what, name);
 }
@@ -137,7 +152,7 @@ static void list_optimisers(ts_spec *spec, ts_entry *entry, const char *key, ts_
     const char *joint = key ? " and " : " or ";
     int last = -1;
     for (int o = 0; o < spec->sweep->n_optimisers; o++)
-        if (key ? has_key(ts_optimisers[o]->keys, key) : is_chosen(spec, entry, o)) {
+        if (key ? ts_key_listed(ts_optimisers[o]->keys, key) : is_chosen(spec, entry, o)) {
             if (last >= 0)
                 ts_text_addf(out, "%s%s", out->length ? ", " : "", ts_optimisers[last]->name);
             last = o;
@@ -150,7 +165,7 @@ static void list_optimisers(ts_spec *spec, ts_entry *entry, const char *key, ts_
 // there is none.
 static const ts_optimiser *unchosen_owner(ts_spec *spec, ts_entry *entry, const char *key) {
     for (int o = 0; o < spec->sweep->n_optimisers; o++)
-        if (is_chosen(spec, entry, o) && has_key(ts_optimisers[o]->keys, key))
+        if (is_chosen(spec, entry, o) && ts_key_listed(ts_optimisers[o]->keys, key))
             return ts_optimisers[o];
     return NULL;
 }
@@ -159,10 +174,10 @@ static const ts_optimiser *unchosen_owner(ts_spec *spec, ts_entry *entry, const 
 static ts_status report_useless(ts_spec *spec, const ts_setting *setting, ts_entry *entry) {
     ts_text owners = {0}, optimisers = {0}, chosen = {0};
     for (int t = 0; ts_tasks[t]; t++)
-        if (has_key(ts_tasks[t]->keys, setting->key))
+        if (ts_key_listed(ts_tasks[t]->keys, setting->key))
             add_owner(&owners, "task", ts_tasks[t]->name);
     for (int m = 0; ts_models[m]; m++)
-        if (has_key(ts_models[m]->keys, setting->key))
+        if (ts_key_listed(ts_models[m]->keys, setting->key))
             add_owner(&owners, "model", ts_models[m]->name);
     list_optimisers(spec, entry, setting->key, &optimisers);
     list_optimisers(spec, entry, NULL, &chosen);
@@ -190,6 +205,24 @@ static ts_status report_useless(ts_spec *spec, const ts_setting *setting, ts_ent
     return status;
 }
 
+// Types the values of an exclusion for the pairings that have such values; in others they are equal to none. *any:
+// there is such a pairing.
+static ts_status type_comparable(ts_spec *spec, ts_setting *setting, owner of, bool *any) {
+    ts_faults *faults = spec->faults, unread = {.file = faults->file};
+    ts_status status = TS_OK;
+    *any = false;
+    spec->faults = spec->reader.faults = &unread;
+    for (int s = 0; s < spec->sweep->n_pairings && (status == TS_OK || status == TS_ERROR_USER); s++) {
+        if (setting->typed[s].position < 0 || !counts_for(spec, setting, of, &spec->sweep->pairing[s]))
+            continue;
+        status = type_for_pairing(spec, setting, s);
+        *any = *any || status == TS_OK;
+    }
+    spec->faults = spec->reader.faults = faults;
+    ts_faults_free(&unread);
+    return status == TS_ERROR_USER ? TS_OK : status;
+}
+
 static ts_status type_setting(ts_spec *spec, ts_setting *setting, owner of) {
     ts_sweep *sweep = spec->sweep;
     if (ts_spec_selecting_key(spec, setting->key))
@@ -205,8 +238,9 @@ static ts_status type_setting(ts_spec *spec, ts_setting *setting, owner of) {
         applies = applies || setting->typed[s].position >= 0;
         counts = counts || (setting->typed[s].position >= 0 && counts_for(spec, setting, of, pairing));
     }
-    ts_status worst = TS_OK;
-    for (int s = 0; s < sweep->n_pairings && worst == TS_OK; s++)
+    bool typed = false;
+    ts_status worst = of.exclusion ? type_comparable(spec, setting, of, &typed) : TS_OK;
+    for (int s = 0; s < sweep->n_pairings && worst == TS_OK && !typed; s++)
         if (setting->typed[s].position >= 0 &&
             (!counts || counts_for(spec, setting, of, &sweep->pairing[s]))) // else it is read for its faults
             worst = type_for_pairing(spec, setting, s);
@@ -274,16 +308,9 @@ static void find_missing(ts_spec *spec, ts_entry *entry) {
             if (key->fallback || ts_spec_effective(spec, entry, key->name) || ts_spec_is_hidden(spec, entry, key->name))
                 continue;
             const ts_setting *task = ts_spec_effective(spec, entry, "task");
-            const ts_schema *of = &pairing->schema;
-            bool of_task = has_key(of->task->keys, key->name), of_model = has_key(of->model->keys, key->name);
+            const char *name, *what = has_key(&pairing->schema, key->name, &name);
             ts_faults_add(spec->faults, entry->line ? entry->line : task->line, key->name,
-                          "is missing: %s '%s' needs it",
-                          of_task    ? "task"
-                          : of_model ? "model"
-                                     : "optimizer",
-                          of_task    ? of->task->name
-                          : of_model ? of->model->name
-                                     : of->optimiser->name);
+                          "is missing: %s '%s' needs it", what, name);
         }
     }
 }

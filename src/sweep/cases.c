@@ -50,18 +50,26 @@ static void enter_pairing(grouping *g, const ts_pairing *pairing) {
     }
 }
 
+// Of two keys with one name that of which a column can hold the values of both.
+static const ts_key *wider(const ts_key *a, const ts_key *b) {
+    bool numbers = (a->type == TS_INTEGER || a->type == TS_REAL) && (b->type == TS_INTEGER || b->type == TS_REAL);
+    bool takes = numbers ? b->type == TS_REAL : b->type == TS_NAME;
+    return a->type != b->type && takes ? b : a;
+}
+
 static void note_values(grouping *g, const ts_key_set *changed) {
     for (int i = ts_key_set_next(changed, 0); i < g->pairing->schema.count; i = ts_key_set_next(changed, i + 1)) {
         if (!ts_params_counts(&g->cursor.params, i))
             continue;
         int k = g->known[i];
         uint64_t part = g->fingerprint.part[i];
+        const ts_key *key = g->pairing->schema.key[i];
         if (!g->definition[k]) {
-            g->definition[k] = g->pairing->schema.key[i];
             g->first[k] = part;
             g->later[k] = true;
         }
-        g->later[k] = g->later[k] && g->pairing->schema.key[i]->traits & TS_LATER;
+        g->definition[k] = g->definition[k] ? wider(g->definition[k], key) : key;
+        g->later[k] = g->later[k] && key->traits & TS_LATER;
         g->varies[k] = g->varies[k] || g->first[k] != part;
     }
 }

@@ -35,13 +35,28 @@ static int64_t find_or_add(instance_set *set, const ts_cursor *cursor, int64_t i
     return -1;
 }
 
+// Keys that vary, and that the instance has not: "; they have no 'hidden': ...".
+static void add_missing(const ts_cursor *cursor, ts_text *out) {
+    const ts_entry *entry = cursor->entry;
+    int count = 0;
+    for (int a = 0; a < entry->n_axes; a++)
+        for (int i = 0; i < entry->axis[a]->count; i++) {
+            const ts_setting *setting = entry->axis[a]->setting[i];
+            if (setting->typed && setting->typed[cursor->pairing - cursor->sweep->pairing].position < 0)
+                ts_text_addf(out, "%s'%s'", count++ ? " or " : "; they have no ", setting->key);
+        }
+    if (count > 0)
+        ts_text_add(out, ": give that in an entry of cases, with the task, model or optimizer that has it");
+}
+
 static void report_pair(ts_spec *spec, instance_set *set, const ts_cursor *cursor, int64_t first, int64_t second,
                         int64_t more) {
-    ts_text a = {0}, b = {0}, others = {0};
+    ts_text a = {0}, b = {0}, others = {0}; // `others`: what else there is to say
     ts_cursor_seek(set->cursor, ts_sweep_point(set->sweep, first));
     ts_cursor_describe(set->cursor, &a);
     ts_cursor_seek(set->cursor, ts_sweep_point(set->sweep, second));
     ts_cursor_describe(set->cursor, &b);
+    add_missing(set->cursor, &others);
     if (more > 0)
         ts_text_addf(&others, " (and %lld more such pairs)", (long long)more);
     ts_faults_add(spec->faults, cursor->entry->line, NULL,

@@ -31,7 +31,8 @@ ts_status ts_faults_add(ts_faults *faults, int line, const char *key, const char
     va_end(arguments);
     write_place(faults, line, place, sizeof place);
     if (key)
-        snprintf(text, sizeof text, "%s: key '%s': %s", place, ts_shown(key, shown), what);
+        snprintf(text, sizeof text, "%s: key '%s': %s%s%s%s", place, ts_shown(key, shown), what,
+                 faults->of[0] ? " (" : "", faults->of, faults->of[0] ? ")" : "");
     else
         snprintf(text, sizeof text, "%s: %s", place, what);
     ts_text entry = {0}; // one, whatever is quoted in it

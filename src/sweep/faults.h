@@ -11,6 +11,7 @@ enum { TS_FAULTS_MAX = 50, TS_LINE_SET = -1 }; // errors shown; the "line" of wh
 
 typedef struct ts_faults {
     const char *file;
+    char of[80];   // what errors added now are of, said behind each; "": nothing to be said
     int64_t count; // distinct errors among the first TS_FAULTS_MAX, then every one
     int shown;
     struct {

@@ -63,6 +63,12 @@ ts_status ts_value_refuse(ts_value_reader *reader, const ts_key *key, const ts_y
     if (near)
         return ts_faults_add(reader->faults, line, key->name, "%s %s; did you mean '%s'?", node_text(key, node, text),
                              is, near);
+    ts_decimal number;
+    if (numeric && node->kind == TS_YAML_SCALAR && node->quoted &&
+        !ts_decimal_read(node->text, strlen(node->text), &number))
+        return ts_faults_add(reader->faults, line, key->name,
+                             "%s %s but a word, as it stands in quotes; leave them out", node_text(key, node, text),
+                             is);
     // Within a list that is one value, what would be several can only have been meant as a sweep.
     bool swept = reader->in_list && (node->kind != TS_YAML_SCALAR || ts_range_like(node->text));
     return ts_faults_add(reader->faults, line, key->name, "%s %s%s", node_text(key, node, text), is,

@@ -134,10 +134,21 @@ static ts_status refuse_choice(const ts_key *key, const char *word) {
                    near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
+// Whether the node, compared with a key of that name, is one of the key's words. Such a word may be the name of a key,
+// too, as `group` is of a task and a key.
+static bool is_choice(const parser *p, const char *of, const ts_where_node *node) {
+    const ts_key *key;
+    for (int n = 0; of && node->word && (key = key_named(p, of, n)); n++)
+        for (int i = 0; key->choices && key->choices[i]; i++)
+            if (strcmp(key->choices[i], node->word) == 0)
+                return true;
+    return false;
+}
+
 // Makes `node`, compared with the key `of`, the name that it stands for.
 static ts_status take_as_name(parser *p, ts_where_node *node, const ts_key *of) {
-    if (node->type == TS_GIVES_NAME)
-        return TS_OK;
+    if (node->type == TS_GIVES_NAME && !is_choice(p, of->name, node))
+        return TS_OK; // another key
     if (!node->word)
         return ts_fail(TS_ERROR_USER, "'%s' is a name; compare it with a name", of->name);
     bool allowed = false, closed = true;
@@ -168,7 +179,7 @@ static ts_status take_as_name(parser *p, ts_where_node *node, const ts_key *of) 
 
 // An integer key may have words for some of its numbers; "batch == exact".
 static void take_as_number(ts_where_node *node, const ts_key *of) {
-    if (node->type != TS_GIVES_TEXT || !of || of->type != TS_INTEGER || !of->choices)
+    if (!node->word || !of || of->type != TS_INTEGER || !of->choices)
         return;
     for (int i = 0; of->choices[i]; i++)
         if (strcmp(of->choices[i], node->word) == 0) {
@@ -180,7 +191,8 @@ static void take_as_number(ts_where_node *node, const ts_key *of) {
 
 // A key may be true or false of one model and a name of another; compared with a word it is the name.
 static void take_as_named(const parser *p, ts_where_node *node, const ts_where_node *other) {
-    if (node->type != TS_GIVES_CONDITION || !node->key || other->type != TS_GIVES_TEXT)
+    bool is_word = other->type == TS_GIVES_TEXT || (other->op == TS_WHERE_KEY && is_choice(p, node->word, other));
+    if (node->type != TS_GIVES_CONDITION || !node->key || !is_word)
         return;
     const ts_key *key;
     for (int n = 0; (key = key_named(p, node->word, n)); n++)
@@ -196,10 +208,11 @@ static ts_status check_sides(parser *p, ts_where_node *a, ts_where_node *b, bool
     take_as_named(p, a, b);
     take_as_named(p, b, a);
     if (a->type == TS_GIVES_NAME || b->type == TS_GIVES_NAME) {
-        const ts_key *of = a->type == TS_GIVES_NAME ? a->key : b->key;
+        bool b_is_of = a->type != TS_GIVES_NAME || (b->type == TS_GIVES_NAME && is_choice(p, b->word, a));
+        const ts_key *of = b_is_of ? b->key : a->key;
         if (!equality)
             return ts_fail(TS_ERROR_USER, "'%s' is a name: it can only be compared with == and !=", of->name);
-        return take_as_name(p, a->type == TS_GIVES_NAME ? b : a, of);
+        return take_as_name(p, b_is_of ? a : b, of);
     }
     take_as_number(a, b->key);
     take_as_number(b, a->key);

@@ -3,6 +3,7 @@
 #include "sweep/where_tree.h"
 
 #include "model/model.h"
+#include "model/optimiser.h"
 #include "task/task.h"
 
 #include <math.h>
@@ -17,15 +18,34 @@ bool ts_where_derive(const ts_params *params, const char *name, double *value) {
     return ts_model_learns(params->schema->model, params->schema->task) && ts_derive(params, name, value);
 }
 
-static ts_status read_value(const ts_where_node *node, const ts_params *params, given *out) {
+// A key may be true or false of one model and a name of another: where both have a word for it, that is the same.
+static ts_status read_flag_or_name(const ts_where_node *node, const ts_params *params, given *out) {
     const ts_value *value = &params->value[node->position];
-    bool is_name = node->type == TS_GIVES_NAME, flag;
-    if (!is_name && value->type == TS_NAME && ts_key_flag(params->schema->key[node->position], value->name, &flag)) {
-        out->number = flag;
+    bool flag;
+    if (value->type == TS_BOOL) {
+        out->name = value->flag ? "true" : "false";
         return TS_OK;
     }
-    if ((value->type == TS_NAME) != is_name)
+    if (value->type != TS_NAME || node->type != TS_GIVES_CONDITION)
         return ts_fail(TS_ERROR_USER, "'%s' is not of one type in every instance", node->word);
+    if (!ts_key_flag(params->schema->key[node->position], value->name, &flag))
+        return ts_fail(TS_ERROR_USER,
+                       "'%s' is '%s' in some instances, which is neither true nor false; compare it, as in `%s == %s`",
+                       node->word, value->name, node->word, value->name);
+    out->number = flag;
+    return TS_OK;
+}
+
+static ts_status read_value(const ts_where_node *node, const ts_params *params, given *out) {
+    const ts_key *key = params->schema->key[node->position];
+    const ts_value *value = &params->value[node->position];
+    if (key->traits & TS_SWITCHED && !ts_params_counts(params, node->position)) {
+        const char *by = params->schema->key[ts_schema_switch(params->schema, key)]->name;
+        return ts_fail(TS_ERROR_USER, "'%s' means nothing without %s; say for which it counts, as in `not %s or ...`",
+                       node->word, by, by);
+    }
+    if ((value->type == TS_NAME) != (node->type == TS_GIVES_NAME))
+        return read_flag_or_name(node, params, out);
     switch (value->type) {
     case TS_INTEGER:
         out->number = (double)value->integer;
@@ -49,6 +69,22 @@ static ts_status read_value(const ts_where_node *node, const ts_params *params, 
     return TS_OK;
 }
 
+// A word that the instance has no value for: by the task, model or optimizer that others of its kind have it.
+static ts_status refuse_word(const ts_schema *schema, const char *word) {
+    const char *what = "task", *name = schema->task->name;
+    for (int m = 0; ts_models[m]; m++)
+        if (ts_key_listed(ts_models[m]->keys, word))
+            what = "model", name = schema->model->name;
+    for (int o = 0; ts_optimisers[o]; o++)
+        if (ts_key_listed(ts_optimisers[o]->keys, word))
+            what = "optimizer", name = schema->optimiser->name;
+    for (int t = 0; ts_tasks[t]; t++)
+        if (ts_key_listed(ts_tasks[t]->keys, word))
+            what = "task", name = schema->task->name;
+    return ts_fail(TS_ERROR_USER, "'%s' means nothing for %s '%s'; say for which it counts, as in `%s != %s or ...`",
+                   word, what, name, what, name);
+}
+
 static ts_status read_key(ts_where_node *node, const ts_params *params, given *out) {
     if (node->bound != params->schema) {
         node->position = ts_schema_find(params->schema, node->word);
@@ -58,11 +94,7 @@ static ts_status read_key(ts_where_node *node, const ts_params *params, given *o
         return read_value(node, params, out);
     if (node->type != TS_GIVES_NAME && ts_is_derived(node->word) && ts_where_derive(params, node->word, &out->number))
         return TS_OK;
-    const char *task = params->schema->task->name;
-    return ts_fail(TS_ERROR_USER,
-                   "'%s' means nothing for task '%s' with model '%s'; say for which it counts, as in `task != %s "
-                   "or ...`",
-                   node->word, task, params->schema->model->name, task);
+    return refuse_word(params->schema, node->word);
 }
 
 static double calculate(ts_where_op op, double a, double b) {

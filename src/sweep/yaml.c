@@ -223,6 +223,8 @@ static ts_status syntax_error(reader *r, const yaml_parser_t *parser, const char
         return ts_fail(TS_ERROR_USER, "not UTF-8 text: %s", problem);
     }
     r->line = (int)parser->problem_mark.line + 1;
+    if (parser->problem_mark.index < bytes && text[parser->problem_mark.index] == '\t')
+        return ts_fail(TS_ERROR_USER, "not valid YAML: a tab where only blanks may stand; indent with blanks");
     if (!parser->context)
         return ts_fail(TS_ERROR_USER, "not valid YAML: %s", problem);
     return ts_fail(TS_ERROR_USER, "not valid YAML: %s (%s, which began on line %d)", problem, parser->context,

@@ -39,6 +39,11 @@ class Help(Case):
                 for heading, text in entries:
                     self.assertTrue(heading.startswith(name + ":"), heading)
                     self.assertIn(f"  {heading}\n{text}", keys + measures)
+        for name in "cases", "where", "instances":
+            self.assertIn(f"\n  {name}: ", self.run_program("help", name))
+        self.assertEqual(self.run_program("help", "seed", "lr"),
+                         self.run_program("help", "seed") + "\n" + self.run_program("help", "lr"))
+        self.assertIn("did you mean 'lr'?", self.run_program("help", "learning_rate", expect=2))
         for name in "tree", "mlp", "muon", "irreps":  # all of it
             with self.subTest(name):
                 section = self.run_program("help", name)

@@ -118,6 +118,18 @@ def test_weights_to_begin_with_are_an_axis(path, folder):
     assert np.array_equal(data.exact_loss_curve.sel(init_from=""), begun), "those that are drawn are as ever"
 
 
+def test_keys_of_two_models_have_one_axis(path, folder):
+    """`bias` is true or false of one and a place of the other, in whatever order they stand."""
+    for models in "transformer, mlp", "mlp, transformer":
+        out = run_sweep(f"{{task: group, group: C5, model: [{models}], d_mlp: 16, hidden: 8, bias: [false, true], "
+                        "steps: 3}", tempfile.mkdtemp(dir=folder))
+        data, _ = said(out)
+        check_equal(sorted(data.bias.values), ["both", "false", "none", "true"], "bias")
+        for model, biases in (("mlp", ("none", "both")), ("transformer", ("false", "true"))):
+            found = data.test_loss.sel(model=model, bias=list(biases)).values
+            assert np.isfinite(found).all() and len(np.unique(found)) == 2, (model, found)
+
+
 def test_what_load_leaves_out_is_warned_of(path, folder):
     out = run_sweep("\n".join(line for line in MIXED.splitlines() if "cayley" not in line), folder)
     for file in path, out:

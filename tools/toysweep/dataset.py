@@ -50,6 +50,7 @@ def load(path: Path | Results, curves: bool = True, weights: bool = False) -> "x
             raise ResultsError(f"{path}: the axes {', '.join(axes)} span {np.prod(sizes, dtype=float):.0f} points "
                                f"for {results.count} instances; use instances() instead")
         at = tuple(codes[axis] for axis in axes)
+        _check_apart(results, axes, at, sizes)
         data = xr.Dataset(coords={axis: _plain(values[axis]) for axis in axes}, attrs=_attributes(results))
         for name, axis in riders.items():
             first = np.unique(codes[axis], return_index=True)[1]
@@ -67,6 +68,16 @@ def load(path: Path | Results, curves: bool = True, weights: bool = False) -> "x
         data.encoding["source"] = os.path.abspath(path)  # where figures look for the rest
         _warn(results, left_out, weights)
         return data
+
+
+def _check_apart(results, axes, at, sizes):
+    """No two instances on one point: in columns of files by versions before 0.10 values of two models might be one."""
+    points, counts = np.unique(np.ravel_multi_index(at, sizes), return_counts=True)
+    if counts.max(initial=0) > 1:
+        first = points[counts.argmax()]
+        both = np.flatnonzero(np.ravel_multi_index(at, sizes) == first)[:2]
+        raise ResultsError(f"{results.path}: instances {both[0]} and {both[1]} are one point of the axes "
+                           f"{', '.join(axes)}; use instances(), and Results.resolved(i) for all keys of one")
 
 
 def _warn(results, left_out, weights):
