@@ -58,19 +58,25 @@ static bool may_exclude(const ts_spec *spec, const ts_exclusion *exclusion, cons
     return true;
 }
 
+// Whether the entry has points with that pairing, as far as that is known.
+static bool may_reach(ts_spec *spec, ts_entry *entry, const ts_pairing *pairing) {
+    return !ts_entry_knows_selectors(spec, entry) || ts_entry_reaches(spec, entry, pairing);
+}
+
 // Whether the setting counts for the pairing: for another one its value may have no meaning. (Keys of two models may
 // have one name and other values.)
 static bool counts_for(ts_spec *spec, const ts_setting *setting, owner of, const ts_pairing *pairing) {
     if (of.exclusion)
         return may_exclude(spec, of.exclusion, pairing);
-    for (int e = 0; e < spec->sweep->n_entries; e++) {
+    if (of.entry)
+        return may_reach(spec, of.entry, pairing);
+    bool counts = false;
+    for (int e = 0; e < spec->sweep->n_entries && !counts; e++) {
         ts_entry *entry = &spec->sweep->entry[e];
         const ts_setting *own = ts_setting_find(entry->setting, entry->count, setting->key);
-        bool here = of.entry ? entry == of.entry : !own || own->implied;
-        if (here && (!ts_entry_knows_selectors(spec, entry) || ts_entry_reaches(spec, entry, pairing)))
-            return true;
+        counts = (!own || own->implied) && may_reach(spec, entry, pairing);
     }
-    return false;
+    return counts;
 }
 
 // Where two lists describe a key alike, its values need not be read twice.
