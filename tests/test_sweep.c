@@ -570,13 +570,14 @@ TEST(test_values_are_of_the_models_where_they_stand) {
         CASES "cases:\n  - {model: mlp, bias: hidden}\n  - {model: transformer, bias: [true]}\n",
         CASES "bias: hidden\ncases:\n  - {model: mlp}\n  - {model: transformer, bias: true}\n", // each has its own
         CASES "bias: true\ncases:\n  - {model: mlp, bias: hidden}\n  - {model: transformer}\n",
+        CASES "zip:\n  bias: [hidden, true]\n  model: [mlp, transformer]\n",
         CASES "model: [mlp, transformer]\nbias: [false, true]\nwhere: bias\n"
               "exclude: [{bias: none, model: mlp}, {bias: hidden, model: mlp}, {bias: output, model: [mlp]}]\n",
     };
-    for (int i = 0; i < 5; i++) {
+    for (int i = 0; i < 6; i++) {
         ts_sweep *sweep = support_sweep(SWEEPS[i]);
         assert_int_equal(ts_sweep_instances(sweep), 2);
-        assert_string_equal(ts_sweep_case(sweep, 0)->label, i < 4 ? "model=mlp,bias=hidden" : "model=mlp,bias=both");
+        assert_string_equal(ts_sweep_case(sweep, 0)->label, i < 5 ? "model=mlp,bias=hidden" : "model=mlp,bias=both");
         assert_string_equal(ts_sweep_case(sweep, 1)->label, "model=transformer,bias=true");
         ts_sweep_free(sweep);
     }

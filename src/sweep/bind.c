@@ -92,16 +92,49 @@ static const char *has_key(const ts_schema *of, const char *key, const char **na
     return of_task ? "task" : of_model ? "model" : "optimizer";
 }
 
-// Where other pairings of the sweep describe the key in another way, whose key it is: "of model 'mlp'".
-static void say_whose(ts_spec *spec, const ts_pairing *pairing, const ts_key *key) {
-    for (int s = 0; s < spec->sweep->n_pairings; s++) {
+// Whether other pairings of the sweep describe the key in another way.
+static bool is_ambiguous(const ts_spec *spec, const ts_key *key) {
+    bool ambiguous = false;
+    for (int s = 0; s < spec->sweep->n_pairings && !ambiguous; s++) {
         const ts_pairing *other = &spec->sweep->pairing[s];
         int position = other->reached ? ts_schema_find(&other->schema, key->name) : -1;
-        if (position < 0 || same_definition(other->schema.key[position], key))
-            continue;
-        const char *name, *what = has_key(&pairing->schema, key->name, &name);
-        snprintf(spec->faults->of, sizeof spec->faults->of, "of %s '%s'", what, name);
+        ambiguous = position >= 0 && !same_definition(other->schema.key[position], key);
     }
+    return ambiguous;
+}
+
+// What is read, and for which pairing.
+typedef struct reading {
+    const ts_spec *spec;
+    const ts_pairing *pairing;
+} reading;
+
+// Whether an item of zip stands with what selects the pairing.
+static bool is_of_pairing(const void *context, int64_t item) {
+    const reading *r = context;
+    for (int i = 0; i < r->spec->n_settings; i++) {
+        const ts_setting *setting = &r->spec->setting[i];
+        const ts_key *key = ts_spec_selecting_key(r->spec, setting->key);
+        bool selects = key && setting->place == TS_SETTING_ZIP && setting->list && item < setting->list->count;
+        if (selects &&
+            strcmp(ts_value_list_at(setting->list, item).name, ts_spec_selected_name(&r->pairing->schema, key)) != 0)
+            return false;
+    }
+    return true;
+}
+
+// Reads the setting as the pairing types it; for others its values may have no meaning.
+static ts_status read_ambiguous(ts_spec *spec, const ts_setting *setting, const ts_pairing *pairing, const ts_key *key,
+                                ts_value_list **list) {
+    const reading of = {spec, pairing};
+    const char *name, *what = has_key(&pairing->schema, key->name, &name);
+    snprintf(spec->faults->of, sizeof spec->faults->of, "of %s '%s'", what, name);
+    spec->reader.counts = setting->place == TS_SETTING_ZIP ? is_of_pairing : NULL;
+    spec->reader.context = &of;
+    ts_status status = ts_spec_read_setting(spec, setting, key, list);
+    spec->reader.counts = NULL;
+    spec->faults->of[0] = 0;
+    return status;
 }
 
 // Reads the setting as pairing `s` types it, or shares what an earlier pairing read.
@@ -109,15 +142,15 @@ static ts_status type_for_pairing(ts_spec *spec, ts_setting *setting, int s) {
     const ts_pairing *pairing = spec->sweep->pairing;
     ts_typed *typed = setting->typed;
     const ts_key *key = pairing[s].schema.key[typed[s].position];
-    for (int e = 0; e < s; e++)
+    bool ambiguous = is_ambiguous(spec, key), shares = !ambiguous || setting->place != TS_SETTING_ZIP;
+    for (int e = 0; e < s && shares; e++)
         if (typed[e].list && same_definition(pairing[e].schema.key[typed[e].position], key)) {
             typed[s].list = typed[e].list;
             return TS_OK;
         }
     ts_value_list *list;
-    say_whose(spec, &pairing[s], key);
-    ts_status status = ts_spec_read_setting(spec, setting, key, &list);
-    spec->faults->of[0] = 0;
+    ts_status status = ambiguous ? read_ambiguous(spec, setting, &pairing[s], key, &list)
+                                 : ts_spec_read_setting(spec, setting, key, &list);
     if (status != TS_OK)
         return status;
     typed[s].list = list;

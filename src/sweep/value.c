@@ -168,6 +168,12 @@ static ts_status count_items(ts_value_reader *reader, const ts_key *key, const t
     return status;
 }
 
+// A value that nobody asks for.
+static ts_status stand_in(ts_arena *arena, const ts_key *key, ts_value *value) {
+    *value = (ts_value){.type = key->type, .name = ""};
+    return key->fallback ? ts_value_fallback(arena, key, value) : TS_OK;
+}
+
 static ts_status read_list(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *list, ts_value_list *out) {
     if (!list->child)
         return ts_faults_add(reader->faults, ts_value_line(reader, list), key->name, "the list is empty");
@@ -187,7 +193,9 @@ static ts_status read_list(ts_value_reader *reader, const ts_key *key, const ts_
             if (one == TS_OK)
                 one = ts_series_write(reader, key, node, &series, out->item + out->count);
         } else {
-            one = read_checked(reader, key, node, &out->item[out->count]);
+            bool counts = !reader->counts || reader->counts(reader->context, out->count);
+            one = counts ? read_checked(reader, key, node, &out->item[out->count])
+                         : stand_in(reader->arena, key, &out->item[out->count]);
         }
         if (one == TS_ERROR_MEMORY || one == TS_ERROR_FATAL)
             return one;

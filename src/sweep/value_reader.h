@@ -18,7 +18,10 @@ typedef struct ts_value_reader {
     bool filtered;                // the sweep has filters, which may drop values
     bool set;                     // the value came from --set: errors name that, not a line
     bool in_list;                 // within a list that is one value
-    int64_t items_left;           // values that lists may still hold, over the whole file
+    // NULL, or whether the item of a list of values counts, by its number; what does not is not looked at.
+    bool (*counts)(const void *context, int64_t item);
+    const void *context;
+    int64_t items_left; // values that lists may still hold, over the whole file
 } ts_value_reader;
 
 // The line that errors about the node name.
