@@ -8,6 +8,7 @@
 #include "run/run.h"
 #include "run/signals.h"
 #include "sweep/nearest.h"
+#include "sweep/sweep.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -71,8 +72,9 @@ static bool is_help(const char *word) {
 
 static int unknown_topic(const char *name) {
     char shown[TS_SHOWN_BYTES], text[TS_MEANT_BYTES] = "";
-    const char *near = nearest_command(name), *meant = ts_help_meant(name, text);
-    if (near && !*meant)
+    const char *near = nearest_command(name);
+    ts_meant meant = ts_sweep_meant(name);
+    if (!*ts_meant_text(&meant, text) && near)
         snprintf(text, sizeof text, "did you mean '%s'?", near);
     ts_error("nothing is called '%s'; %s%stoysweep help lists the commands, help keys and help measures the rest",
              ts_shown(name, shown), text, *text ? " " : "");

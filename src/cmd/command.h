@@ -4,7 +4,6 @@
 
 #include "base/comm.h"
 #include "base/status.h"
-#include "sweep/synonyms.h"
 
 #include <stdbool.h>
 #include <stdio.h>
@@ -73,6 +72,4 @@ void ts_help_keys(FILE *out); // the parameters of every task and model
 void ts_help_measures(FILE *out);
 // What is called so: keys, measures, or all of a task, model, optimizer or family of measures. False: nothing is.
 bool ts_help_name(FILE *out, const char *name);
-// "did you mean 'lr'?", of the keys; "": nobody knows.
-const char *ts_help_meant(const char *name, char out[TS_MEANT_BYTES]);
 void ts_help_man(FILE *out); // all of it, as a manual page

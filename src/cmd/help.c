@@ -319,38 +319,6 @@ static void entry_of_name(help_page *page, const char *heading, const char *text
     entry_plain(page, heading, text);
 }
 
-enum { MOST_NAMES = 512 };
-
-// Headings begin with names.
-typedef struct names {
-    help_page page; // first
-    char name[MOST_NAMES][48];
-    int count;
-} names;
-
-static void skip_section(help_page *page, const char *title, const char *text) {
-    (void)page, (void)title, (void)text;
-}
-
-static void collect_entry(help_page *page, const char *heading, const char *text) {
-    names *all = (names *)page;
-    (void)text;
-    if (all->count < MOST_NAMES)
-        snprintf(all->name[all->count++], sizeof all->name[0], "%.*s", (int)strcspn(heading, ":"), heading);
-}
-
-const char *ts_help_meant(const char *name, char out[TS_MEANT_BYTES]) {
-    static names all = {.page = {.section = skip_section, .entry = collect_entry}};
-    const char *known[MOST_NAMES + 1];
-    all.count = 0;
-    keys_tables(&all.page);
-    for (int i = 0; i < all.count; i++)
-        known[i] = all.name[i];
-    known[all.count] = NULL;
-    ts_meant meant = ts_meant_by(name, known);
-    return ts_meant_text(&meant, out);
-}
-
 bool ts_help_name(FILE *out, const char *name) {
     help_page page = {.out = out, .section = section_of_name, .entry = entry_of_name, .name = name};
     keys_tables(&page);

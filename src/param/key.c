@@ -63,6 +63,13 @@ void ts_schema_index(ts_schema *schema) {
     schema->indexed = schema->count;
 }
 
+int ts_key_choice(const ts_key *key, const char *word) {
+    for (int i = 0; key->choices && key->choices[i]; i++)
+        if (strcmp(key->choices[i], word) == 0)
+            return i;
+    return -1;
+}
+
 bool ts_key_listed(const ts_key *keys, const char *name) {
     for (; keys->name; keys++)
         if (strcmp(keys->name, name) == 0)

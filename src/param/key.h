@@ -140,6 +140,7 @@ typedef struct ts_schema {
 } ts_schema;
 
 bool ts_key_listed(const ts_key *keys, const char *name); // in a list that a NULL name ends
+int ts_key_choice(const ts_key *key, const char *word);   // the word's place among the key's; -1: it is none of them
 
 int ts_schema_find(const ts_schema *schema, const char *name); // -1: not there
 

@@ -62,17 +62,12 @@ typedef struct walk {
 
 // --- Filters ---
 
-// Not a key whose switch is off: it has no value.
-static bool counts(const ts_params *params, int position) {
-    return !(params->schema->key[position]->traits & TS_SWITCHED) || ts_params_counts(params, position);
-}
-
 static bool matches(const walk *w, const ts_match *match) {
     const ts_cursor *cursor = &w->cursor;
     if (match->typed) {
         const ts_typed *typed = &match->typed[cursor->pairing - w->spec->sweep->pairing];
         if (typed->position >= 0)
-            return typed->list && counts(&cursor->params, typed->position) &&
+            return typed->list && ts_params_counts(&cursor->params, typed->position) &&
                    ts_value_list_has(typed->list, &cursor->params.value[typed->position]);
     }
     if (!match->derived)

@@ -98,6 +98,16 @@ static ts_meant meant_by(const ts_spec *spec, const char *word, bool special, bo
     return ts_meant_by(word, names);
 }
 
+ts_meant ts_sweep_meant(const char *word) {
+    ts_sweep none = {0};
+    ts_spec spec = {.sweep = &none};
+    ts_meant meant = {0};
+    if (list_known(&spec) == TS_OK)
+        meant = meant_by(&spec, word, true, true);
+    ts_arena_free(&none.arena);
+    return meant;
+}
+
 // Notes that the key was meant to be given, in a place that has a fault of its own: it is not reported as missing.
 static void expect(ts_spec *spec, const char *key) {
     ts_expected *one = ts_arena_take(&spec->sweep->arena, 1, sizeof *one);

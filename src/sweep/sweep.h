@@ -6,6 +6,7 @@
 #include "base/status.h"
 #include "param/key.h"
 #include "sweep/source.h"
+#include "sweep/synonyms.h"
 
 #include <stdint.h>
 
@@ -19,6 +20,9 @@ void ts_sweep_free(ts_sweep *sweep);
 // All errors of this thread's last failed ts_sweep_read, newline-terminated lines; "" if none. Valid until
 // the next.
 const char *ts_sweep_errors(void);
+
+// What an unknown word was meant to be, of all that a sweep file may have.
+ts_meant ts_sweep_meant(const char *word);
 
 const char *ts_sweep_name(const ts_sweep *sweep);
 const char *ts_sweep_text(const ts_sweep *sweep); // the YAML, verbatim

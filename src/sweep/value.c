@@ -18,11 +18,11 @@ enum { MAX_NAME = 256 };
 static ts_status read_number(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, ts_value *value) {
     double number = 0;
     bool whole = key->type == TS_INTEGER;
-    for (int i = 0; whole && node->kind == TS_YAML_SCALAR && key->choices && key->choices[i]; i++)
-        if (strcmp(key->choices[i], node->text) == 0) {
-            value->integer = i;
-            return TS_OK;
-        }
+    int choice = whole && node->kind == TS_YAML_SCALAR ? ts_key_choice(key, node->text) : -1;
+    if (choice >= 0) {
+        value->integer = choice;
+        return TS_OK;
+    }
     ts_status status = ts_value_number(reader, key, node, whole, &number);
     if (status != TS_OK)
         return status;
@@ -72,11 +72,11 @@ static ts_status read_name(ts_value_reader *reader, const ts_key *key, const ts_
     bool as_fallback = key->fallback && strcmp(text, key->fallback) == 0;
     if (!text[0] && !(as_fallback && node->quoted))
         return ts_value_refuse(reader, key, node, "is not a name");
-    for (int i = 0; key->choices && key->choices[i]; i++)
-        if (strcmp(key->choices[i], text) == 0) {
-            value->name = key->choices[i];
-            return TS_OK;
-        }
+    int choice = ts_key_choice(key, text);
+    if (choice >= 0) {
+        value->name = key->choices[choice];
+        return TS_OK;
+    }
     bool flag;
     if (ts_key_takes_flags(key) && is_flag(node, &flag)) {
         value->name = key->choices[(int)(flag ? key->maximum : key->minimum)];

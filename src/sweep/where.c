@@ -139,9 +139,8 @@ static ts_status refuse_choice(const ts_key *key, const char *word) {
 static bool is_choice(const parser *p, const char *of, const ts_where_node *node) {
     const ts_key *key;
     for (int n = 0; of && node->word && (key = key_named(p, of, n)); n++)
-        for (int i = 0; key->choices && key->choices[i]; i++)
-            if (strcmp(key->choices[i], node->word) == 0)
-                return true;
+        if (ts_key_choice(key, node->word) >= 0)
+            return true;
     return false;
 }
 
@@ -157,8 +156,7 @@ static ts_status take_as_name(parser *p, ts_where_node *node, const ts_key *of) 
         if (key->type != TS_NAME)
             continue;
         closed = closed && key->choices;
-        for (int i = 0; key->choices && key->choices[i]; i++)
-            allowed = allowed || strcmp(key->choices[i], node->word) == 0;
+        allowed = allowed || ts_key_choice(key, node->word) >= 0;
     }
     char message[512], spelling[TS_SPELLING_BYTES];
     if (closed && !allowed)
@@ -179,14 +177,12 @@ static ts_status take_as_name(parser *p, ts_where_node *node, const ts_key *of) 
 
 // An integer key may have words for some of its numbers; "batch == exact".
 static void take_as_number(ts_where_node *node, const ts_key *of) {
-    if (!node->word || !of || of->type != TS_INTEGER || !of->choices)
+    int choice = node->word && of && of->type == TS_INTEGER ? ts_key_choice(of, node->word) : -1;
+    if (choice < 0)
         return;
-    for (int i = 0; of->choices[i]; i++)
-        if (strcmp(of->choices[i], node->word) == 0) {
-            node->op = TS_WHERE_NUMBER;
-            node->type = TS_GIVES_NUMBER;
-            node->number = i;
-        }
+    node->op = TS_WHERE_NUMBER;
+    node->type = TS_GIVES_NUMBER;
+    node->number = choice;
 }
 
 // A key may be true or false of one model and a name of another; compared with a word it is the name.

@@ -39,7 +39,7 @@ static ts_status read_flag_or_name(const ts_where_node *node, const ts_params *p
 static ts_status read_value(const ts_where_node *node, const ts_params *params, given *out) {
     const ts_key *key = params->schema->key[node->position];
     const ts_value *value = &params->value[node->position];
-    if (key->traits & TS_SWITCHED && !ts_params_counts(params, node->position)) {
+    if (!ts_params_counts(params, node->position)) {
         const char *by = params->schema->key[ts_schema_switch(params->schema, key)]->name;
         return ts_fail(TS_ERROR_USER, "'%s' means nothing without %s; say for which it counts, as in `not %s or ...`",
                        node->word, by, by);

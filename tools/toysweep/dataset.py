@@ -72,10 +72,10 @@ def load(path: Path | Results, curves: bool = True, weights: bool = False) -> "x
 
 def _check_apart(results, axes, at, sizes):
     """No two instances on one point: in columns of files by versions before 0.10 values of two models might be one."""
-    points, counts = np.unique(np.ravel_multi_index(at, sizes), return_counts=True)
+    point = np.ravel_multi_index(at, sizes)
+    points, counts = np.unique(point, return_counts=True)
     if counts.max(initial=0) > 1:
-        first = points[counts.argmax()]
-        both = np.flatnonzero(np.ravel_multi_index(at, sizes) == first)[:2]
+        both = np.flatnonzero(point == points[counts.argmax()])[:2]
         raise ResultsError(f"{results.path}: instances {both[0]} and {both[1]} are one point of the axes "
                            f"{', '.join(axes)}; use instances(), and Results.resolved(i) for all keys of one")
 

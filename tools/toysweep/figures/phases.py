@@ -51,8 +51,8 @@ def first_step(steps, values, threshold=KNOWN):
 
 def median_step(steps):
     """The lower median of those that get there, so that a step is one that was reached; infinite if none does."""
-    did = np.sort(steps[np.isfinite(steps)])
-    return did[(len(did) - 1) // 2] if len(did) else np.inf
+    did = steps[np.isfinite(steps)]
+    return half_step(did) if len(did) else np.inf
 
 
 def half_step(steps):
