@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Includes follow the list of layers in docs/design.md: a folder includes what its line there allows and nothing else,
-and neither folders nor the files of one folder include each other in a circle."""
+neither folders nor the files of one folder include each other in a circle, and what C++ includes is C++ too."""
 import pathlib
 import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SUFFIXES = {".c", ".h", ".cu", ".cuh"}
+OF_C_ALONE = r"\b(_Static_assert|_Atomic|_Generic|_Bool|atomic_\w+|restrict)\b"
 
 
 def allowed_folders():
@@ -22,16 +23,31 @@ def files():
             for root in roots for path in sorted(root.rglob("*")) if path.suffix in SUFFIXES}
 
 
-def includes(names):
-    """{name: names it includes}, of files of the project."""
-    found = {}
+def includes(names, known=None):
+    """{name: names it includes}, of files of the project (`known`: all of these, if `names` are others)."""
+    known, found = known or names, {}
     for name, path in names.items():
         found[name] = set()
         for included in re.findall(r'^\s*#\s*include "([^"]+)"', path.read_text(), re.M):
             beside = str(pathlib.PurePosixPath(name).parent / included)
-            found[name].add(beside if beside in names else included)
-        found[name] &= set(names)
+            found[name].add(beside if beside in known else included)
+        found[name] &= set(known)
     return found
+
+
+def c_alone(names, graph):
+    """What the kernels of CUDA and the emulator's tests include, themselves or by another header, in words of C alone."""
+    tests = includes({str(path.relative_to(ROOT)): path for path in sorted((ROOT / "tests").rglob("*.cpp"))}, names)
+    waiting = {name: name for name in (*tests, *graph) if not name.endswith((".c", ".h"))}
+    by, included = dict(waiting), {**graph, **tests}
+    while waiting:
+        name, first = waiting.popitem()
+        for other in included[name] - set(by):
+            by[other] = waiting[other] = first
+    for name, first in sorted(by.items()):
+        code = re.sub(r"//.*", "", names[name].read_text()) if name in graph else ""
+        if word := re.search(OF_C_ALONE, code):
+            yield f"{name}: `{word[0]}` is not C++, and {first} includes it"
 
 
 def folder_of(name):
@@ -71,7 +87,9 @@ def modules(graph):
 
 
 def main():
-    allowed, graph, faults = allowed_folders(), includes(files()), []
+    allowed, names = allowed_folders(), files()
+    graph = includes(names)
+    faults = list(c_alone(names, graph))
     folders = {folder: set() for folder in map(folder_of, graph) if folder != "."}
     for folder in sorted(set(folders) ^ set(allowed)):
         faults.append(f"{folder}: {'no line in docs/design.md' if folder in folders else 'no such folder'}")

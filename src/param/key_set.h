@@ -3,8 +3,7 @@
 
 #include "param/key.h"
 
-enum { TS_KEY_SET_WORDS = 4 };
-_Static_assert(64 * TS_KEY_SET_WORDS >= TS_MAX_KEYS, "a bit for each key of a schema");
+enum { TS_KEY_SET_WORDS = (TS_MAX_KEYS + 63) / 64 }; // a bit for each key of a schema
 
 typedef struct ts_key_set {
     uint64_t word[TS_KEY_SET_WORDS];

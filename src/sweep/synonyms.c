@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+_Static_assert(TS_MEANT_BYTES >= TS_MEANT_MAX * 60 + 30, "keys of at most 40 letters are named whole, with the note");
+
 // The share of features that are off, where the key is the share that are on.
 #define SPARSITIES "sparsity sparsities feature_sparsity sparsity_level"
 

@@ -6,8 +6,6 @@
 
 enum { TS_MEANT_MAX = 2, TS_MEANT_BYTES = 160 };
 
-_Static_assert(TS_MEANT_BYTES >= TS_MEANT_MAX * 60 + 30, "keys of at most 40 letters are named whole, with the note");
-
 typedef struct ts_meant {
     const char *key[TS_MEANT_MAX]; // of those known, likeliest first; NULL: no more
     const char *note;              // what must be changed with the name; NULL: nothing
