@@ -35,8 +35,8 @@ static void print_file(const char *path, const ts_reuse_counts *c) {
 
 static void print_result(const ts_arguments *arguments, const char *output, const ts_sweep *sweep,
                          const ts_reuse_counts *counts) {
-    const char *file = ts_argument(&ts_cmd_merge, arguments, "sweep"), *const *overrides = arguments->set;
-    int n_overrides = arguments->n_set;
+    const char *file = ts_argument(&ts_cmd_merge, arguments, "sweep");
+    ts_run_options run = {.sweep = file, .overrides = arguments->set, .n_overrides = arguments->n_set};
     int64_t done = 0, failed = 0, instances = ts_sweep_instances(sweep);
     char name[128];
     for (int i = 0; i < arguments->n_operands; i++) {
@@ -48,13 +48,13 @@ static void print_result(const ts_arguments *arguments, const char *output, cons
              ts_plural(instances), (long long)done, (long long)failed, (long long)(instances - done - failed));
     if (!file) {
         snprintf(name, sizeof name, "%s.yaml", ts_sweep_name(sweep));
-        file = name;
-        n_overrides = ts_sweep_overrides(sweep, &overrides);
+        run.sweep = name;
+        run.n_overrides = ts_sweep_overrides(sweep, &run.overrides);
     }
     if (done + failed == instances)
         ts_next_look(output);
     else
-        ts_next_continue(file, output, overrides, n_overrides);
+        ts_next_continue(&run, output);
 }
 
 static ts_status merge(const ts_comm *comm, const ts_arguments *arguments) {

@@ -371,12 +371,11 @@ static ts_status show_file(const status_wish *wish) {
 }
 
 static ts_status check_wish(const status_wish *wish) {
-    if (!wish->watch)
-        return TS_OK;
-    if (wish->json || wish->output)
-        return ts_fail(TS_ERROR_USER, "--watch does not go with %s; give one of them",
+    const char *first = wish->watch ? "--watch" : "--output";
+    if (wish->json + wish->watch + (wish->output != NULL) > 1)
+        return ts_fail(TS_ERROR_USER, "%s does not go with %s; give one of them", first,
                        wish->json ? "--json" : "--output");
-    return ts_screen_check();
+    return wish->watch ? ts_screen_check() : TS_OK;
 }
 
 static int run(const ts_comm *comm, const ts_arguments *arguments) {

@@ -37,7 +37,7 @@ static void print_report(ts_session *r, const ts_run_end *end) {
     if (end->fault == TS_OK && left == 0 && !end->lost[0])
         ts_next_look(r->path);
     else
-        ts_next_continue(r->options->sweep, r->path, r->options->overrides, r->options->n_overrides);
+        ts_next_continue(r->options, r->path);
 }
 
 static int exit_code(const ts_session *r, const ts_run_end *end) {

@@ -71,33 +71,37 @@ void ts_next_look(const char *path) {
     ts_next_print(&line);
 }
 
-// "toysweep run SWEEP -o PATH --set ...".
-static void add_run(ts_text *line, const char *sweep, const char *path, const char *const *overrides, int n_overrides) {
+// "toysweep run SWEEP -o PATH ...", with what was asked for that the file does not know. backend NULL: left out.
+static void add_run(ts_text *line, const ts_run_options *options, const char *path, const char *backend) {
     ts_next_command(line, "run");
-    ts_next_path(line, sweep);
+    ts_next_path(line, options->sweep);
     ts_text_add(line, " -o");
     ts_next_path(line, path);
-    for (int i = 0; i < n_overrides; i++) {
+    for (int i = 0; i < options->n_overrides; i++) {
         ts_text_add(line, " --set");
-        ts_next_word(line, overrides[i]);
+        ts_next_word(line, options->overrides[i]);
     }
+    if (backend) {
+        ts_text_add(line, " --backend");
+        ts_next_word(line, backend);
+    }
+    if (options->threads)
+        ts_text_addf(line, " --threads %d", options->threads);
+    if (options->ranks_per_instance)
+        ts_text_addf(line, " --ranks-per-instance %d", options->ranks_per_instance);
 }
 
-void ts_next_continue(const char *sweep, const char *path, const char *const *overrides, int n_overrides) {
+void ts_next_continue(const ts_run_options *options, const char *path) {
     ts_text line = {0};
     ts_text_add(&line, "next:");
-    add_run(&line, sweep, path, overrides, n_overrides);
+    add_run(&line, options, path, NULL);
     ts_text_add(&line, "   (goes on from here)");
     ts_next_print(&line);
 }
 
 void ts_next_take_over(const ts_run_options *options, const char *output, const char *backend, const char *old,
                        ts_text *line) {
-    add_run(line, options->sweep, output, options->overrides, options->n_overrides);
-    if (backend) {
-        ts_text_add(line, " --backend");
-        ts_next_word(line, backend);
-    }
+    add_run(line, options, output, backend);
     ts_text_add(line, " --reuse");
     ts_next_path(line, old);
     for (int i = 0; i < options->n_reuse; i++) {

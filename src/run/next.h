@@ -13,10 +13,12 @@ void ts_next_command(ts_text *line, const char *name);
 // Prints the line on standard output, and frees it.
 void ts_next_print(ts_text *line);
 
-// "next: ...": what to look at when all is done, and how to go on.
+// "next: ...": what to look at when all is done, and how to go on (of the options: sweep, overrides, threads and
+// ranks per instance).
 void ts_next_look(const char *path);
-void ts_next_continue(const char *sweep, const char *path, const char *const *overrides, int n_overrides);
+void ts_next_continue(const ts_run_options *options, const char *path);
 
-// Adds the command that takes over from `old` what is the same, into another file. backend NULL: left out.
+// Adds the command that takes over from `old` and options->reuse what is the same, into another file. backend NULL:
+// left out.
 void ts_next_take_over(const ts_run_options *options, const char *output, const char *backend, const char *old,
                        ts_text *line);

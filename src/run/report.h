@@ -33,7 +33,7 @@ typedef struct ts_summary {
     double error;                     // largest standard error of an estimated_loss; NaN: they are none
     bool table;                       // what follows is known: they learn a table
     double accuracy;                  // median of test_accuracy; NaN: nothing is left to be tested
-    int64_t grokked;                  // instances that have generalised: grokked_step is known; -1: trained elsewhere
+    int64_t grokked;                  // instances that have generalised: grokked_step is known; -1: that cannot be told
 } ts_summary;
 
 // Its lines one by one, as in the sheet.

@@ -133,6 +133,7 @@ class Refused(Case):
                                   "--time-limit", "0.01s", expect=75)
         (line,) = [line for line in output.splitlines() if line.startswith("next: ")]
         command = line.removeprefix("next: ").split("   ")[0]
+        self.assertTrue(command.endswith(" --set instances=3 --threads 1"), command)
         done = subprocess.run(["bash", "-c", command], cwd=self.directory, env=ENVIRONMENT, capture_output=True, text=True)
         self.assertEqual(done.returncode, 0, done.stderr)
 

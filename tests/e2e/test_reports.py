@@ -145,6 +145,7 @@ class Reports(Case):
             case, loss, test = (file[name][...] for name in ("case", "train_loss", "test_loss"))
         self.assertTrue(numpy.isnan(test[case == 1]).all())
         self.assertEqual(status["points"][1]["measure"], "train_loss")
+        self.assertEqual([point["grokked"] for point in status["points"]], [0, None])  # what cannot generalise did not fail to
         self.assertAlmostEqual(status["points"][1]["best"], loss[case == 1].min(), delta=1e-12)
         output = self.run_program("export", "all.h5", "--instance", "best", "--where", "train_fraction == 1")
         self.assertIn(f"best: instance {numpy.flatnonzero(case == 1)[loss[case == 1].argmin()]} ", output)
@@ -301,6 +302,8 @@ class Reports(Case):
         before = sha256(self.path("long.h5")), self.states("long.h5")
         self.run_program("status", "long.h5", "-o", "now.h5")
         self.assert_says(self.run_program("status", "long.h5", "-o", "now.h5", expect=2), "exists")
+        self.assert_says(self.run_program("status", "long.h5", "-o", "new.h5", "--json", expect=2),
+                         "--output does not go with --json")
         self.assertEqual((sha256(self.path("long.h5")), self.states("long.h5")), before)
         count = {name: json.loads(self.run_program("status", name, "--json"))["done"] for name in ("long.h5", "now.h5")}
         self.assertEqual(count["now.h5"], count["long.h5"])
