@@ -100,7 +100,9 @@ def test_table_what_the_file_does_not_have_is_refused(path, folder):
     for options, words in ((["--figures", "los-curves"], "did you mean loss-curves"),
                            (["--instance", "99"], "no instance 99"),
                            (["--step", "7777"], "no checkpoint at it"), (["--irrep", "freq_99"], "has no irrep freq_99"),
-                           (["--frequency", "98"], "has no irrep freq_98"), (["--neuron", "x"], "whole numbers")):
+                           (["--frequency", "98"], "has no irrep freq_98"), (["--neuron", "x"], "whole numbers"),
+                           (["--neuron", "0,9999"], "--neuron 9999: there is none; the largest network has "),
+                           (["--output-c", "2,9999"], "--output-c 9999: there is none; the largest network has ")):
         done = plot(path, "-o", os.path.join(folder, "figures"), *options)
         assert done.returncode in (1, 2) and words in done.stderr and "Traceback" not in done.stderr, done.stderr
         assert not os.path.exists(os.path.join(folder, "figures")), f"something was drawn with {options}"

@@ -96,6 +96,12 @@ def is_known(names):
     return is_transformer(names) or is_mlp(names)
 
 
+def sizes(shapes):
+    """(neurons, outputs) of a network whose parameters have these shapes (or such, of one of many)."""
+    layer = next((name for name in ("W_in", "W_in_0") if name in shapes), None)
+    return shapes[layer][-1] if layer else shapes["W_U"][-2], shapes["W_U"][-1]
+
+
 class Mlp:
     """hidden = f([W_x[a], W_y[b]] W + b), logits = hidden W_U + b_U; W_E for W_x and W_y; U[a] + V[b], or U[a] + U[b],
     for the product with W."""

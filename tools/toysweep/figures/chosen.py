@@ -9,6 +9,7 @@ import warnings
 from dataclasses import dataclass
 
 import toysweep
+from toysweep import networks
 from toysweep.results import level_of_caller
 
 AXES = ("auto", "linear", "log")
@@ -73,6 +74,20 @@ def check(results):
     for name in chosen.irreps:
         if name not in known:
             raise toysweep.ResultsError(f"{results.path}: has no irrep {name}; it has {', '.join(sorted(known)[:12])}")
+    check_places(results)
+
+
+def check_places(results):
+    """Neurons and outputs: of some network whose weights are there. (Where none are, figures that draw them say so.)"""
+    stored = [group["weights"] for group, _ in results.cases.values() if "weights" in group]
+    sizes = [networks.sizes({name: group[name].shape for name in toysweep.links(group)}) for group in stored
+             if networks.is_known(toysweep.links(group))]
+    for option, asked, counts in (("neuron", chosen.neurons, [neurons for neurons, _ in sizes]),
+                                  ("output-c" if chosen.command else "output", chosen.outputs, [n for _, n in sizes])):
+        for place in asked:
+            if counts and not 0 <= place < max(counts):
+                raise toysweep.ResultsError(f"{results.path}: {chosen.option(option, place)}: there is none; the largest "
+                                            f"network has {max(counts)}, from 0")
 
 
 def check_axes(results):
