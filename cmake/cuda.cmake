@@ -16,11 +16,16 @@ elseif(TOYSWEEP_CUDA)
   if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX} AND EXISTS /usr/local/cuda/bin/nvcc)
     set(CMAKE_CUDA_COMPILER /usr/local/cuda/bin/nvcc)
   endif()
-  if(NOT CMAKE_CUDA_ARCHITECTURES)
-    # A100, H100, Blackwell; what is newer is compiled from the last when it starts.
-    set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real 100)
-  endif()
   check_language(CUDA)
+  if(CMAKE_CUDA_COMPILER AND NOT CMAKE_CUDA_ARCHITECTURES)
+    # A100, H100, Blackwell (which nvcc knows from 12.8 on); what is newer is compiled from the last when it starts.
+    execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --list-gpu-arch OUTPUT_VARIABLE known ERROR_QUIET)
+    if(known MATCHES "compute_90" AND NOT known MATCHES "compute_100")
+      set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real 90-virtual)
+    else()
+      set(CMAKE_CUDA_ARCHITECTURES 80-real 90a-real 100)
+    endif()
+  endif()
   if(CMAKE_CUDA_COMPILER)
     enable_language(CUDA)
     find_package(CUDAToolkit REQUIRED)
@@ -49,7 +54,7 @@ function(toysweep_add_cuda target)
     target_link_libraries(kernels_cuda PRIVATE emulator)
     target_link_libraries(${target} PUBLIC emulator)
     set_source_files_properties(${cuda_kernels} TARGET_DIRECTORY kernels_cuda PROPERTIES LANGUAGE CXX)
-    # Kernels are compiled as CUDA does it: multiply-adds are fused only where they say so.
+    # Multiply-adds are fused only where kernels say so. (nvcc fuses others, too: a GPU's bits are its own.)
     target_compile_options(kernels_cuda PRIVATE -x c++ -std=c++20 -O3 -g -Wall -Wextra -Wno-unknown-pragmas
                            -Wno-unused-function -ffp-contract=off ${sanitizer_options}
                            # What the address sanitizer sees too, at a price for every access.

@@ -315,6 +315,54 @@ TEST(test_a_desk_refuses_what_it_did_not_ask_for) {
     }
 }
 
+// A unit that found no memory is trained before all others and with nothing beside it, once, whatever arrives
+// meanwhile.
+TEST(test_a_unit_without_memory_is_tried_alone) {
+    ts_desk desk;
+    ts_message_kind kind;
+    ts_unit unit = {0, 0, 1};
+    assert_int_equal(ts_desk_open(&desk, 3), TS_OK);
+    while (ts_desk_ask(&desk, &kind))
+        ;
+    for (int i = 0; i < 3; i++) {
+        unit.first_row = i;
+        assert_int_equal(ts_desk_receive(&desk, &unit), TS_OK);
+        assert_true(ts_desk_start(&desk, &unit));
+    }
+    assert_true(ts_desk_ask(&desk, &kind)); // one ahead, which arrives later
+    for (int i = 1; i <= 2; i++) {
+        unit.first_row = i;
+        assert_true(ts_desk_try_alone(&desk, &unit)); // beside others
+        assert_false(ts_desk_ask(&desk, &kind));
+        assert_false(ts_desk_start(&desk, &unit));
+    }
+    unit.first_row = 3;
+    assert_int_equal(ts_desk_receive(&desk, &unit), TS_OK);
+    assert_false(ts_desk_start(&desk, &unit));
+    ts_desk_finish(&desk);
+    for (int i = 2; i >= 1; i--) {
+        assert_true(ts_desk_start(&desk, &unit));
+        assert_int_equal(unit.first_row, i);
+        ts_unit other;
+        assert_false(ts_desk_start(&desk, &other) || ts_desk_ask(&desk, &kind));
+        if (i == 2)
+            assert_false(ts_desk_try_alone(&desk, &unit)); // nothing was beside it
+        else
+            ts_desk_finish(&desk);
+    }
+    assert_true(ts_desk_start(&desk, &unit));
+    assert_int_equal(unit.first_row, 3);
+    assert_true(ts_desk_ask(&desk, &kind));
+    ts_desk_stop(&desk);
+    unit.first_row = 3;
+    assert_true(ts_desk_try_alone(&desk, &unit)); // dropped
+    assert_int_equal(desk.queued + desk.alone, 0);
+    ts_desk_close(&desk);
+    assert_int_equal(ts_desk_open(&desk, 1), TS_OK);
+    assert_false(ts_desk_try_alone(&desk, &unit)); // the only slot
+    ts_desk_close(&desk);
+}
+
 // sweeps/tree.yaml: 42 cases of 5 instances, on 2 slots.
 TEST(test_a_realistic_sweep_is_within_5_percent_of_the_bound) {
     enum { CASES = 42 };
@@ -376,6 +424,7 @@ int main(void) {
         cmocka_unit_test(test_any_number_of_slots_on_a_rank),
         cmocka_unit_test(test_idle_slots_help_large_instances),
         cmocka_unit_test(test_a_desk_refuses_what_it_did_not_ask_for),
+        cmocka_unit_test(test_a_unit_without_memory_is_tried_alone),
         cmocka_unit_test(test_a_lost_rank_is_not_waited_for),
         cmocka_unit_test(test_units_hold_what_is_trained_together),
         cmocka_unit_test(test_saved_units_go_first_and_whole),

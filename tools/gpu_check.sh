@@ -2,18 +2,23 @@
 # On a machine with a GPU: builds with CUDA, measures there beside the CPU, runs the tests there, times training beside
 # the CPU and PyTorch, runs the kernels under compute-sanitizer, and writes one report. The most telling comes first.
 #   tools/gpu_check.sh [REPORT]      default: gpu-report.txt
-# Exit code 0 only if everything that could be run passed; what could not be run is named in the report. No step begins
-# later than 8 minutes after the build (TOYSWEEP_GPU_CHECK_SECONDS: another number of seconds, 0: no limit).
+# Exit code 0 only if everything that could be run passed; what could not be run is named in the report. All ends within
+# 8 minutes after the build (TOYSWEEP_GPU_CHECK_SECONDS: another number of seconds, 0: no limit). TOYSWEEP_BUILD: a build
+# that is there already, where this machine cannot make one.
 set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 if [[ ${1:-} == --help ]]; then
-    sed -n '2,6s/^# //p' "${BASH_SOURCE[0]}"
+    sed -n '2,8s/^# //p' "${BASH_SOURCE[0]}"
     exit 0
 fi
+# shellcheck source=tools/mpi.sh
+source tools/mpi.sh
 report=$(realpath "${1:-gpu-report.txt}")
-build=build/gpu
+build=${TOYSWEEP_BUILD:-build/gpu}
 seconds=${TOYSWEEP_GPU_CHECK_SECONDS:-480}
+tests=(test_gpu_measures test_kernels test_any_network test_engine test_engine_units test_optimiser_engines test_divergence
+    test_cuda_teams test_variants test_more_steps)
 end=0
 bad=0
 : >"$report"
@@ -22,33 +27,37 @@ say() {
     echo "$*" | tee -a "$report"
 }
 
-# One step of the report: its title, its output, whether it passed.
-step() { # TITLE COMMAND...
-    local title=$1 begin=$SECONDS
+# One step of the report: its title, its output, whether it passed. It is ended when the time is up.
+step() { # TITLE PROGRAM...
+    local title=$1 begin=$SECONDS left=$((end - SECONDS)) code
     shift
-    if ((end > 0 && SECONDS >= end)); then
+    if ((end > 0 && left <= 0)); then
         say "== $title: left out, the time is up"
         return
     fi
     say "== $title"
-    if "$@" >>"$report" 2>&1; then
+    timeout "$((end > 0 ? left : 0))" "$@" >>"$report" 2>&1
+    code=$?
+    if ((code == 0)); then
         say "   passed ($((SECONDS - begin)) s)"
+    elif ((code == 124)); then
+        say "   ended after $((SECONDS - begin)) s: the time is up"
     else
         bad=$((bad + 1))
         say "   FAILED ($((SECONDS - begin)) s)"
     fi
+    return "$code"
+}
+
+# The same, of a function here.
+step_of() { # TITLE FUNCTION...
+    local title=$1
+    shift
+    step "$title" bash -c "$(declare -p build); $(declare -f "$1"); "'"$@"' bash "$@"
 }
 
 build_it() {
     cmake --preset release -B "$build" -DTOYSWEEP_CUDA=ON && cmake --build "$build" -j "$(nproc)"
-}
-
-sanitize() { # TOOL
-    local test
-    for test in test_gpu_measures test_kernels test_any_network test_engine test_engine_units test_optimiser_engines test_divergence \
-        test_cuda_teams; do
-        compute-sanitizer --tool "$1" --error-exitcode 1 "$build/tests/$test" cuda || return 1
-    done
 }
 
 # Seconds of the sweep on a backend, from its log.
@@ -81,23 +90,29 @@ if ! nvidia-smi >>"$report" 2>&1; then
     say "no GPU here: nvidia-smi does not run"
     exit 1
 fi
-step "build" build_it
+if [[ ! ${TOYSWEEP_BUILD:-} ]] && ! step_of "build" build_it; then
+    say "nothing was run; the report is $report"
+    exit 1
+fi
 ((seconds > 0)) && end=$((SECONDS + seconds))
 step "info" "$build/toysweep" info
 step "measures, on the GPU beside the CPU" "$build/tests/bench/bench_measures" 3
 step "the same, of large groups" "$build/tests/bench/bench_measures" 1 C256 S6-mlp
-step "measures on the GPU are the CPU's" "$build/tests/test_gpu_measures" cuda
 step "training, and products beside cuBLAS" "$build/tests/bench/bench_cuda"
-step "tests" ctest --test-dir "$build" -L cuda --output-on-failure
-step "sweeps/tree.yaml, 2000 steps, GPU" sweep_on cuda
-step "sweeps/tree.yaml, 2000 steps, CPU" sweep_on cpu
-for model in mlp transformer; do
-    step "$model on S6, one rank and two" one_and_two_ranks "$model"
+for test in "${tests[@]}"; do
+    step "$test" "$build/tests/$test" cuda
 done
-step "static gates" tools/cuda_report.py
+step "commands" ctest --test-dir "$build" -R e2e_cuda --no-tests=error --output-on-failure
+step_of "sweeps/tree.yaml, 2000 steps, GPU" sweep_on cuda
+step_of "sweeps/tree.yaml, 2000 steps, CPU" sweep_on cpu
+for model in mlp transformer; do
+    step_of "$model on S6, one rank and two" one_and_two_ranks "$model"
+done
 if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck synccheck initcheck; do
-        step "compute-sanitizer $tool" sanitize "$tool"
+        for test in "${tests[@]}"; do
+            step "compute-sanitizer $tool $test" compute-sanitizer --tool "$tool" --error-exitcode 1 "$build/tests/$test" cuda
+        done
     done
 else
     say "== compute-sanitizer: not found, left out"
@@ -109,5 +124,6 @@ if python3 -c 'import torch' 2>/dev/null; then
 else
     say "== PyTorch: not found, left out"
 fi
+step "static gates" tools/cuda_report.py
 say "$bad steps failed; the report is $report"
 ((bad == 0))

@@ -11,35 +11,48 @@
 // More than this a kernel has to ask for.
 #define TS_SHARED_WITHOUT_ASKING (48 << 10)
 
-#ifdef TS_EMULATE
-#include "emulator.h"
-#else
-
 #include <cuda_runtime.h>
+
+// Lets blocks of `kernel` have so much. It always asks for the most that a block can have: the limit is the kernel's,
+// and another thread may be about to launch it with more.
+template <typename Kernel> static cudaError_t ts_allow_shared(Kernel *kernel, size_t bytes) {
+    int device = 0, most = 0;
+    if (bytes <= TS_SHARED_WITHOUT_ASKING)
+        return cudaSuccess;
+    cudaError_t error = cudaGetDevice(&device);
+    if (error == cudaSuccess)
+        error = cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device);
+    if (error == cudaSuccess)
+        error = cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel),
+                                     cudaFuncAttributeMaxDynamicSharedMemorySize, most);
+    return error;
+}
 
 // Starts `kernel` on the stream; evaluates to its cudaError_t. A template's arguments need parentheses:
 // LAUNCH((step<4, true>), ...).
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                                         \
-    ts_launch(kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
+    (ts_allow_shared(kernel, shared_bytes) == cudaSuccess                                                              \
+         ? START(kernel, grid, block, shared_bytes, stream, __VA_ARGS__)                                               \
+         : cudaGetLastError())
+
+#ifdef TS_EMULATE
+#include "emulator.h"
+#else
+
+#define START(kernel, grid, block, shared_bytes, stream, ...)                                                          \
+    ts_start(kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
+
+template <typename... Parameters, typename... Arguments>
+static cudaError_t ts_start(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
+                            cudaStream_t stream, Arguments... arguments) {
+    kernel<<<grid, block, shared_bytes, stream>>>(arguments...);
+    return cudaGetLastError();
+}
 
 // The block's dynamic shared memory as T *name, 128-byte aligned.
 #define DYN_SHARED(T, name)                                                                                            \
     extern __shared__ __align__(128) unsigned char ts_shared[];                                                        \
     T *name = reinterpret_cast<T *>(ts_shared)
-
-template <typename... Parameters, typename... Arguments>
-static cudaError_t ts_launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes,
-                             cudaStream_t stream, Arguments... arguments) {
-    if (shared_bytes > TS_SHARED_WITHOUT_ASKING) {
-        cudaError_t error =
-            cudaFuncSetAttribute(reinterpret_cast<const void *>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 static_cast<int>(shared_bytes));
-        if (error != cudaSuccess)
-            return error;
-    }
-    kernel<<<grid, block, shared_bytes, stream>>>(arguments...);
-    return cudaGetLastError();
-}
 
 // --- Tensor cores ---
 

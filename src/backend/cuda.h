@@ -62,9 +62,10 @@ void ts_cuda_slab_free(ts_cuda_slab *slab);
 void *ts_cuda_pinned(size_t bytes, const char *what);
 void ts_cuda_pinned_free(void *pinned);
 
-// Copies, in the stream's order. From memory that is not pinned upload has read it when it returns; download has
-// written it only after ts_cuda_wait.
+// Copies, in the stream's order. Upload has read the host's memory, which may be any, when it returns; send reads
+// pinned memory when the stream gets there; download has written it only after ts_cuda_wait.
 ts_status ts_cuda_upload(void *device, const void *host, size_t bytes, cudaStream_t stream);
+ts_status ts_cuda_send(void *device, const void *pinned, size_t bytes, cudaStream_t stream);
 ts_status ts_cuda_download(void *host, const void *device, size_t bytes, cudaStream_t stream);
 ts_status ts_cuda_zero(void *device, size_t bytes, cudaStream_t stream);
 

@@ -91,8 +91,8 @@ static ts_status upload_rates(training *t, int64_t from, int steps) {
         ts_adam_rates *rates = t->rates + (size_t)schedule * MOST_STEPS;
         for (int step = 0; step < steps; step++)
             rates[step] = ts_adam_next_rates(adam);
-        ts_status status = ts_cuda_upload((void *)(uintptr_t)(t->work.rates + (size_t)schedule * MOST_STEPS), rates,
-                                          (size_t)steps * sizeof *rates, t->stream);
+        ts_status status = ts_cuda_send((void *)(uintptr_t)(t->work.rates + (size_t)schedule * MOST_STEPS), rates,
+                                        (size_t)steps * sizeof *rates, t->stream);
         if (status != TS_OK)
             return status;
     }
@@ -185,7 +185,7 @@ static ts_status initialise(training *t) {
     ts_free(betas);
     ts_free(seed);
     *t->fetched = status == TS_OK;
-    return status == TS_OK ? ts_cuda_wait(t->stream, "preparing a training") : status;
+    return status;
 }
 
 static ts_status create(const ts_training_spec *spec, void **handle) {
@@ -235,7 +235,7 @@ static ts_status train(void *handle, int64_t from, int64_t to, int64_t *reached)
     *t->fetched = false;
     memcpy(t->reached, reached, bytes);
     if (status == TS_OK)
-        status = ts_cuda_upload(t->work.reached, t->reached, bytes, t->stream);
+        status = ts_cuda_send(t->work.reached, t->reached, bytes, t->stream);
     for (int64_t step = from; status == TS_OK && step < to; step += MOST_STEPS)
         status = launch(t, step, (int)(to - step < MOST_STEPS ? to - step : MOST_STEPS));
     if (status == TS_OK)
@@ -289,7 +289,7 @@ static ts_status set_state(void *handle, int instance, const void *state) {
     if (status == TS_OK)
         status = ts_cuda_upload(t->work.state + (size_t)instance * ts_packed_state_floats(&t->layout), mine,
                                 state_bytes(t), t->stream);
-    return status == TS_OK ? ts_cuda_wait(t->stream, "copying to the GPU") : status;
+    return status;
 }
 
 static ts_status get_parameters(const void *handle, int instance, float *parameters) {

@@ -100,7 +100,8 @@ static struct {
 static bool find_nccl(void *library, ts_nccl *out) {
     return FIND(library, ncclGetVersion, out->get_version) && FIND(library, ncclGetErrorString, out->error_string) &&
            FIND(library, ncclGetUniqueId, out->get_unique_id) && FIND(library, ncclCommInitRank, out->comm_init_rank) &&
-           FIND(library, ncclCommDestroy, out->comm_destroy) && FIND(library, ncclAllGather, out->all_gather);
+           FIND(library, ncclCommDestroy, out->comm_destroy) && FIND(library, ncclCommAbort, out->comm_abort) &&
+           FIND(library, ncclAllGather, out->all_gather);
 }
 
 static void load_nccl(void) {

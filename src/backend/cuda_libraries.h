@@ -12,7 +12,7 @@
 
 typedef struct ts_cublas {
     __typeof__(&cublasCreate) create;
-    __typeof__(&cublasDestroy) destroy;
+    __typeof__(&cublasDestroy) destroy; // waits for the whole GPU
     __typeof__(&cublasGetVersion) get_version;
     __typeof__(&cublasSetStream) set_stream;
     __typeof__(&cublasSetWorkspace) set_workspace;
@@ -40,6 +40,7 @@ typedef struct ts_nccl {
     __typeof__(&ncclGetUniqueId) get_unique_id;
     __typeof__(&ncclCommInitRank) comm_init_rank;
     __typeof__(&ncclCommDestroy) comm_destroy;
+    __typeof__(&ncclCommAbort) comm_abort;
     __typeof__(&ncclAllGather) all_gather;
 } ts_nccl;
 const ts_nccl *ts_nccl_functions(void); // after ts_nccl_load returned TS_OK

@@ -117,8 +117,14 @@ void ts_cuda_pinned_free(void *pinned) {
         cudaFreeHost(pinned);
 }
 
+// A GPU that reads the host's own pages need not have done so before the call returns, so it is waited for.
 ts_status ts_cuda_upload(void *device, const void *host, size_t bytes, cudaStream_t stream) {
-    return ts_cuda_check(cudaMemcpyAsync(device, host, bytes, cudaMemcpyHostToDevice, stream), "copying to the GPU");
+    ts_status status = ts_cuda_send(device, host, bytes, stream);
+    return status == TS_OK ? ts_cuda_wait(stream, "copying to the GPU") : status;
+}
+
+ts_status ts_cuda_send(void *device, const void *pinned, size_t bytes, cudaStream_t stream) {
+    return ts_cuda_check(cudaMemcpyAsync(device, pinned, bytes, cudaMemcpyHostToDevice, stream), "copying to the GPU");
 }
 
 ts_status ts_cuda_download(void *host, const void *device, size_t bytes, cudaStream_t stream) {

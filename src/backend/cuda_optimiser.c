@@ -252,7 +252,7 @@ void ts_cuda_updates_prepare(ts_cuda_updates *u, int instance, int64_t from, int
 }
 
 ts_status ts_cuda_updates_send(const ts_cuda_updates *u, int64_t steps, cudaStream_t stream) {
-    return ts_cuda_upload(u->rates, u->next_rates, (size_t)(steps * u->spec->count) * sizeof *u->rates, stream);
+    return ts_cuda_send(u->rates, u->next_rates, (size_t)(steps * u->spec->count) * sizeof *u->rates, stream);
 }
 
 // --- An update ---

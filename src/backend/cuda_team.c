@@ -46,7 +46,7 @@ static bool devices_differ(const int64_t *device, int count) {
     return true;
 }
 
-// A first, small collective, so that connections are made before a step is recorded.
+// A first, small collective.
 static bool test_connection(ts_cuda_team *team) {
     const ts_nccl *nccl = ts_nccl_functions();
     size_t size = (size_t)team->with->size;
@@ -120,9 +120,11 @@ static cudaError_t gather(const ts_cuda_team *team, cudaStream_t stream) {
     return cudaErrorUnknown;
 }
 
-static void disconnect(ts_cuda_team *team) {
+// To destroy it waits for what was begun.
+static void disconnect(ts_cuda_team *team, bool broken) {
+    const ts_nccl *nccl = ts_nccl_functions();
     if (team->comm)
-        ts_nccl_functions()->comm_destroy(team->comm);
+        (broken ? nccl->comm_abort : nccl->comm_destroy)(team->comm);
 }
 
 #else
@@ -142,8 +144,8 @@ static cudaError_t gather(const ts_cuda_team *team, cudaStream_t stream) {
     return cudaErrorUnknown;
 }
 
-static void disconnect(ts_cuda_team *team) {
-    (void)team;
+static void disconnect(ts_cuda_team *team, bool broken) {
+    (void)team, (void)broken;
 }
 
 #endif
@@ -189,30 +191,46 @@ ts_status ts_cuda_team_create(const ts_team *with, ts_status ready, int parts, i
         status = ts_fail(TS_ERROR_MEMORY, "another rank of the team has no memory");
     status = reached == TS_OK ? status : reached;
     const char *why = status == TS_OK ? connect(team, &status) : NULL;
-    if (status == TS_OK && why) {
+    if (status == TS_OK && why)
         warn(with, why);
-        team->staging = ts_cuda_pinned(team->length * sizeof *team->staging, "a team's sums");
-        status = team->staging ? TS_OK : TS_ERROR_MEMORY;
-    }
     if (status == TS_OK)
         *out = team;
     else
-        ts_cuda_team_free(team);
+        ts_cuda_team_free(team, true);
     return status;
 }
 
-void ts_cuda_team_free(ts_cuda_team *team) {
+void ts_cuda_team_free(ts_cuda_team *team, bool broken) {
     if (!team)
         return;
     if (team->before)
         cudaGraphExecDestroy(team->before);
-    disconnect(team);
+    disconnect(team, broken);
     ts_cuda_pinned_free(team->staging);
     ts_free(team);
 }
 
 void ts_cuda_team_take(ts_cuda_team *team, ts_cuda_slab *slab) {
     team->pieces = ts_cuda_slab_take(slab, on_host(team) ? 0 : (size_t)team->with->size * team->length, sizeof(float));
+}
+
+// Where NCCL gathers pieces it does so once now: it makes connections, others for other sizes, when they are first
+// used, and a step that is being recorded is no place for that.
+ts_status ts_cuda_team_begin(ts_cuda_team *team, ts_status ready, cudaStream_t stream) {
+    if (ready == TS_OK && on_host(team)) {
+        team->staging = ts_cuda_pinned(team->length * sizeof *team->staging, "a team's sums");
+        ready = team->staging ? TS_OK : TS_ERROR_MEMORY;
+    }
+    int64_t worst = ready;
+    ts_status status = team->with->largest(team->with->context, &worst, 1);
+    if (status == TS_OK && ready == TS_OK && worst != TS_OK)
+        return ts_fail((ts_status)worst, "another rank of the team failed");
+    status = status == TS_OK ? ready : status;
+    if (status != TS_OK || on_host(team))
+        return status;
+    team->piece = team->pieces + (size_t)team->with->rank * team->length;
+    status = ts_cuda_check(gather(team, stream), "a first exchange with other ranks");
+    return status == TS_OK ? ts_cuda_wait(stream, "a first exchange with other ranks") : status;
 }
 
 int ts_cuda_team_subtrees(const ts_cuda_team *team) {
@@ -312,5 +330,5 @@ ts_status ts_cuda_team_step(ts_cuda_team *team, cudaStream_t stream) {
     if (status != TS_OK)
         return status;
     set_verdict(team->staging, !all);
-    return ts_cuda_upload(team->piece, team->staging, of_all * sizeof(float), stream);
+    return ts_cuda_send(team->piece, team->staging, of_all * sizeof(float), stream);
 }

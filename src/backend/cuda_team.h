@@ -14,10 +14,15 @@ typedef struct ts_cuda_team ts_cuda_team;
 enum { TS_VERDICT = 4 };
 
 // Collective over the team, also where a rank has failed already (`ready` is not TS_OK, and is what it gets back) or
-// fails here; no other function but `step` is. A part's sums have `count` floats, a multiple of 4.
+// fails here: then all fail. A part's sums have `count` floats, a multiple of 4.
 ts_status ts_cuda_team_create(const ts_team *with, ts_status ready, int parts, int64_t count, ts_cuda_team **team);
-void ts_cuda_team_free(ts_cuda_team *team); // NULL: nothing
+// NULL: nothing. broken: what was begun with the other ranks may never end.
+void ts_cuda_team_free(ts_cuda_team *team, bool broken);
 void ts_cuda_team_take(ts_cuda_team *team, ts_cuda_slab *slab);
+
+// Collective over the team, between `take` and the first step, also where a rank has failed (`ready`, as above): from
+// then on a rank that waits for the others in the midst of a step does not wait for one that never comes.
+ts_status ts_cuda_team_begin(ts_cuda_team *team, ts_status ready, cudaStream_t stream);
 int ts_cuda_team_subtrees(const ts_cuda_team *team); // that a piece has room for: the most of any rank
 
 // Within the capture of a step: the verdict of `piece` becomes all ranks', and *total points to the total, which may be

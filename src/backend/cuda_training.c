@@ -47,9 +47,7 @@ static ts_status upload_weights(ts_cuda_training *t, int instance, float *initia
     const ts_params *params = &t->spec.params[instance];
     ts_model_initialise(params, initial);
     ts_padded_unpack(&t->layout, 1, initial, t->staging);
-    ts_status status =
-        ts_cuda_upload(state_of(t, instance), t->staging, (size_t)t->layout.padded * sizeof(float), t->stream);
-    return status == TS_OK ? ts_cuda_wait(t->stream, "copying initial weights") : status;
+    return ts_cuda_upload(state_of(t, instance), t->staging, (size_t)t->layout.padded * sizeof(float), t->stream);
 }
 
 static ts_status host_create(ts_cuda_training *t) {
@@ -132,12 +130,16 @@ ts_status ts_cuda_training_create(const ts_cuda_model *model, const ts_training_
         take(t);
         status = initialise(t);
     }
+    if (team)
+        status = ts_cuda_team_begin(team, status, t->stream);
     if (status == TS_OK)
         status = record(t);
-    if (status == TS_OK)
+    if (status == TS_OK) {
         *training = t;
-    else
+    } else if (t) {
+        t->broken = true;
         ts_cuda_training_destroy(t);
+    }
     return status;
 }
 
@@ -148,7 +150,7 @@ void ts_cuda_training_destroy(void *training) {
     if (ts_cuda_enter() == TS_OK) {
         if (t->step)
             cudaGraphExecDestroy(t->step);
-        ts_cuda_team_free(t->team);
+        ts_cuda_team_free(t->team, t->broken);
         ts_cuda_stream_free(t->stream);
         ts_cuda_updates_free(&t->updates);
         ts_cuda_pinned_free(t->next_progress);
@@ -258,7 +260,7 @@ static ts_status run_steps(ts_cuda_training *t, int64_t steps) {
     size_t count = (size_t)t->instances, progress = PROGRESS * count * sizeof(int);
     ts_status status = ts_cuda_updates_send(&t->updates, steps, t->stream);
     if (status == TS_OK)
-        status = ts_cuda_upload(t->progress, t->next_progress, progress, t->stream);
+        status = ts_cuda_send(t->progress, t->next_progress, progress, t->stream);
     for (int64_t step = 0; step < steps && status == TS_OK; step++) {
         if (t->team)
             status = ts_cuda_team_step(t->team, t->stream);
@@ -284,6 +286,7 @@ ts_status ts_cuda_training_train(void *training, int64_t from, int64_t to, int64
                     step + t->next_progress[TAKEN * t->instances + i] - t->next_progress[SPOILED * t->instances + i];
         step += steps;
     }
+    t->broken = t->broken || status != TS_OK;
     return status;
 }
 
@@ -323,5 +326,5 @@ ts_status ts_cuda_training_set_state(void *training, int instance, const void *s
     ts_status status = ts_cuda_enter();
     if (status == TS_OK)
         status = ts_cuda_upload(state_of(t, instance), t->staging, bytes, t->stream);
-    return status == TS_OK ? ts_cuda_wait(t->stream, "copying to the GPU") : status;
+    return status;
 }

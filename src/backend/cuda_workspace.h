@@ -10,8 +10,9 @@
 typedef struct ts_cuda_workspace {
     ts_cuda_slab slab; // carved by whoever has it, from used = 0 on
     cudaStream_t stream;
-    cublasHandle_t cublas; // NULL: products are our own
-    void *cublas_room;     // memory that is cuBLAS's alone, so that no stream has an influence on another's bits
+    cublasHandle_t cublas; // NULL: not started
+    void *cublas_room;     // memory that is cuBLAS's alone, so that no stream has an influence on another's bits; NULL:
+                           // products are our own
     struct ts_cuda_workspace *next;
 } ts_cuda_workspace;
 

@@ -24,6 +24,8 @@ static bool ask_stopped(ts_desk *desk, ts_message_kind *kind) {
 bool ts_desk_ask(ts_desk *desk, ts_message_kind *kind) {
     if (desk->stopping)
         return ask_stopped(desk, kind);
+    if (desk->alone > 0 || desk->is_alone)
+        return false;
     if (desk->urgent_out + desk->queued < desk->idle) {
         *kind = desk->ahead_out > 0 ? TS_MSG_URGENT : TS_MSG_REQUEST;
         desk->ahead_out = 0;
@@ -53,12 +55,14 @@ ts_status ts_desk_receive(ts_desk *desk, const ts_unit *unit) {
 }
 
 bool ts_desk_start(ts_desk *desk, ts_unit *unit) {
-    if (desk->queued == 0 || desk->idle == 0)
+    if (desk->queued == 0 || desk->idle == 0 || desk->is_alone || (desk->alone > 0 && desk->idle < desk->slots))
         return false;
     *unit = desk->queue[desk->first];
     desk->first = (desk->first + 1) % (desk->slots + 1);
     desk->queued--;
     desk->idle--;
+    desk->is_alone = desk->alone > 0;
+    desk->alone -= desk->is_alone;
     return true;
 }
 
@@ -68,6 +72,7 @@ bool ts_desk_drop(ts_desk *desk, const ts_unit *unit) {
         at++;
     if (at == desk->queued)
         return false;
+    desk->alone -= at < desk->alone;
     for (desk->queued--; at < desk->queued; at++)
         desk->queue[(desk->first + at) % capacity] = desk->queue[(desk->first + at + 1) % capacity];
     return true;
@@ -75,9 +80,22 @@ bool ts_desk_drop(ts_desk *desk, const ts_unit *unit) {
 
 void ts_desk_finish(ts_desk *desk) {
     desk->idle++;
+    desk->is_alone = false;
+}
+
+bool ts_desk_try_alone(ts_desk *desk, const ts_unit *unit) {
+    bool was_alone = desk->is_alone || desk->slots == 1;
+    ts_desk_finish(desk);
+    if (was_alone || desk->stopping)
+        return !was_alone;
+    desk->first = (desk->first + desk->slots) % (desk->slots + 1);
+    desk->queue[desk->first] = *unit;
+    desk->queued++;
+    desk->alone++;
+    return true;
 }
 
 void ts_desk_stop(ts_desk *desk) {
     desk->stopping = true;
-    desk->queued = 0;
+    desk->queued = desk->alone = 0;
 }

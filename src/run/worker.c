@@ -39,6 +39,7 @@ struct ts_worker {
     ts_silence *silence; // of rank 0
     double lease;        // on ts_clock: till then nobody has given this rank up
     bool wants_stop, given_up;
+    bool was_short; // of memory
     char host[64];
     ts_outcome *outcome; // scratch
 };
@@ -307,6 +308,24 @@ static void start_next(ts_worker *worker, ts_slot *slot) {
         ts_slot_stop(slot);
 }
 
+// A slot is idle again. True: its unit, one instance, found no memory, which others have; it is trained again when they
+// are done.
+static bool tries_again(ts_worker *worker, const ts_outcome *outcome) {
+    bool is_short = outcome->state == TS_SLOT_FAULT && outcome->status == TS_ERROR_MEMORY;
+    if (!is_short || outcome->unit.rows > 1 || outcome->place.ranks > 1) {
+        ts_desk_finish(&worker->desk);
+        return false;
+    }
+    if (!ts_desk_try_alone(&worker->desk, &outcome->unit))
+        return false;
+    if (!worker->was_short)
+        ts_warn("instances for which there is too little memory beside others are trained alone, which takes longer "
+                "(fewer --threads leave each more): %s",
+                outcome->message);
+    worker->was_short = true;
+    return true;
+}
+
 // Takes outcomes, and gives idle slots what waits for them. True if there was an outcome.
 static bool harvest(ts_worker *worker) {
     bool happened = false;
@@ -315,9 +334,9 @@ static bool harvest(ts_worker *worker) {
         ts_slot_state state = ts_slot_look(slot);
         if (state != TS_SLOT_WORKING && state != TS_SLOT_IDLE) {
             ts_slot_take(slot, worker->outcome);
-            ts_desk_finish(&worker->desk);
+            bool again = tries_again(worker, worker->outcome);
             start_next(worker, slot); // the slot need not wait for the commit
-            ts_status status = settle(worker, worker->outcome);
+            ts_status status = again ? TS_OK : settle(worker, worker->outcome);
             ts_trainer_free(worker->outcome->trainer);
             if (status != TS_OK)
                 ts_worker_stop(worker, status, ts_message());

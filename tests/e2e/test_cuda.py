@@ -73,6 +73,16 @@ class Cuda(Case):
         self.assertEqual(sha256(self.path("all.h5")), sha256(self.path("split.h5")))
 
     @needs_emulator
+    def test_what_has_no_memory_beside_others_is_trained_alone(self):
+        """There is room for cuBLAS once, and two threads measure."""
+        path = self.sweep("mlp", SWEEPS["mlp"])
+        self.run_program("run", path, "--backend", "cuda", "-o", "all.h5", "--threads", "1")
+        for attempt in range(3):
+            output = self.run_program("run", path, "--backend", "cuda", "-o", f"{attempt}.h5", "--threads", "2",
+                                      environment={"TOYSWEEP_EMULATE_MEMORY": "50000000"})
+            self.assertEqual(sha256(self.path("all.h5")), sha256(self.path(f"{attempt}.h5")), output)
+
+    @needs_emulator
     def test_an_a100_and_an_h100_give_the_same_bits(self):
         path = self.sweep("mlp", "task: group\ngroup: C67\nembed: 6\nhidden: 70\nsteps: 4\ncheckpoints: {every: 4}\n"
                                  "train_fraction: 0.06\n")

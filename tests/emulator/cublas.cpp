@@ -55,6 +55,7 @@ cublasStatus_t cublasCreate_v2(cublasHandle_t *handle) {
 }
 
 cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
+    emulator::synchronise_device(); // as documented
     delete handle;
     return CUBLAS_STATUS_SUCCESS;
 }

@@ -41,6 +41,7 @@ struct site {
 
 struct configuration {
     const char *kernel;
+    const void *function;
     site at;
     dim3 grid, block;
     size_t shared_bytes;
@@ -49,6 +50,8 @@ struct configuration {
 cudaError_t start(const configuration &how, cudaStream_t stream, std::function<void()> thread);
 // Queues anything else that a library does on a stream.
 cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
+// Waits for all streams, as a library may do by itself: it spoils what is being captured on any of them.
+void synchronise_device();
 // Runs all threads of all blocks.
 void run(const configuration &how, const std::function<void()> &thread);
 // Aborts unless `address` is in device memory (or NULL).
@@ -110,8 +113,10 @@ static inline unsigned from_xor(int mask, int width) {
 
 } // namespace emulator
 
-#define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                                         \
-    emulator::launch({#kernel, {__FILE__, __LINE__}, grid, block, shared_bytes}, stream, kernel, __VA_ARGS__)
+#define START(kernel, grid, block, shared_bytes, stream, ...)                                                          \
+    emulator::launch(                                                                                                  \
+        {#kernel, reinterpret_cast<const void *>(kernel), {__FILE__, __LINE__}, grid, block, shared_bytes}, stream,    \
+        kernel, __VA_ARGS__)
 #define DYN_SHARED(T, name) T *name = static_cast<T *>(emulator::here.shared)
 
 #define threadIdx (emulator::here.thread)

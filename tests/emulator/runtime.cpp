@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 using work = std::function<void()>;
@@ -22,12 +23,15 @@ struct CUstream_st {
     std::recursive_mutex mutex;
     std::vector<work> queue;
     CUgraph_st *capturing = nullptr;
+    bool invalid = false; // what it captures
 };
 struct CUevent_st {
     cudaStream_t stream = nullptr;
 };
 
 namespace {
+
+void drain_all();
 
 struct block {
     size_t bytes;
@@ -54,11 +58,16 @@ size_t number_of(const char *variable, size_t otherwise) {
     return text && *text ? strtoull(text, nullptr, 10) : otherwise;
 }
 
-// TOYSWEEP_EMULATE_LOST=N: after N calls that use the device it is lost, and every later one fails.
+// TOYSWEEP_EMULATE_LOST=N: after N calls that use the device it is lost: every later one fails, and what is queued is
+// never done.
+std::atomic<bool> is_lost = false;
+
 bool lost() {
     static const size_t most = number_of("TOYSWEEP_EMULATE_LOST", SIZE_MAX);
     static std::atomic<size_t> calls = 0;
-    return ++calls > most;
+    if (++calls > most)
+        is_lost = true;
+    return is_lost;
 }
 
 size_t device_memory() {
@@ -106,7 +115,7 @@ cudaError_t allocate(void **out, size_t bytes, bool device) {
 cudaError_t release(void *address, bool device) {
     if (!address)
         return cudaSuccess;
-    cudaDeviceSynchronize();
+    drain_all();
     std::lock_guard lock(memory_mutex);
     auto found = memory.find(reinterpret_cast<uintptr_t>(address));
     if (found == memory.end() || found->second.device != device)
@@ -138,18 +147,52 @@ CUstream_st *stream_of(cudaStream_t stream) {
     return stream ? stream : &null_stream;
 }
 
+// Most dynamic shared memory of a kernel's blocks.
+std::mutex shared_mutex;
+std::map<const void *, size_t> shared_asked_for;
+
+size_t shared_of(const void *kernel) {
+    std::lock_guard lock(shared_mutex);
+    auto found = shared_asked_for.find(kernel);
+    return found == shared_asked_for.end() ? 48 << 10 : found->second;
+}
+
+size_t most_shared() {
+    return number_of("TOYSWEEP_EMULATE_SHARED", 227 << 10);
+}
+
 void drain(cudaStream_t given) {
     CUstream_st *stream = stream_of(given);
     std::lock_guard lock(stream->mutex);
     std::vector<work> queue;
     queue.swap(stream->queue);
     for (const work &each : queue)
-        each();
+        if (!is_lost)
+            each();
+}
+
+std::vector<cudaStream_t> all_streams() {
+    std::lock_guard lock(streams_mutex);
+    return streams;
+}
+
+void drain_all() {
+    drain(nullptr);
+    for (cudaStream_t each : all_streams())
+        drain(each);
 }
 
 } // namespace
 
 namespace emulator {
+
+void synchronise_device() {
+    for (cudaStream_t each : all_streams()) {
+        std::lock_guard lock(each->mutex);
+        each->invalid = each->capturing != nullptr;
+    }
+    drain_all();
+}
 
 cudaError_t enqueue(cudaStream_t given, work what) {
     CUstream_st *stream = stream_of(given);
@@ -163,8 +206,10 @@ cudaError_t enqueue(cudaStream_t given, work what) {
 
 cudaError_t start(const configuration &how, cudaStream_t stream, work thread) {
     dim3 b = how.block, g = how.grid;
+    if (how.shared_bytes > shared_of(how.function))
+        return fail(cudaErrorInvalidValue);
     if (b.x * b.y * b.z == 0 || b.x * b.y * b.z > 1024 || g.x == 0 || g.y == 0 || g.z == 0 || g.y > 65535 ||
-        g.z > 65535 || how.shared_bytes > (227 << 10))
+        g.z > 65535)
         return fail(cudaErrorInvalidConfiguration);
     return enqueue(stream, [how, thread = std::move(thread)] { run(how, thread); });
 }
@@ -257,7 +302,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device) {
     strcpy(properties->name, "emulator");
     properties->uuid.bytes[0] = (char)device;
     properties->totalGlobalMem = device_memory();
-    properties->sharedMemPerBlockOptin = number_of("TOYSWEEP_EMULATE_SHARED", 227 << 10);
+    properties->sharedMemPerBlockOptin = most_shared();
     properties->sharedMemPerMultiprocessor = 228 << 10;
     properties->reservedSharedMemPerBlock = 1 << 10;
     properties->multiProcessorCount = 4;
@@ -266,6 +311,22 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device) {
     properties->regsPerMultiprocessor = 65536;
     properties->maxThreadsPerMultiProcessor = 2048;
     properties->maxBlocksPerMultiProcessor = 32;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int device) {
+    (void)attribute, (void)device;
+    *value = (int)most_shared();
+    return cudaSuccess;
+}
+
+// Threads launch a kernel with different sizes at the same time, so that a limit other than the most would be a race.
+cudaError_t cudaFuncSetAttribute(const void *kernel, cudaFuncAttribute attribute, int value) {
+    (void)attribute;
+    if ((size_t)value != most_shared())
+        emulator::stop("a kernel is allowed %d bytes of shared memory, not all that a block can have", value);
+    std::lock_guard lock(shared_mutex);
+    shared_asked_for[kernel] = (size_t)value;
     return cudaSuccess;
 }
 
@@ -280,14 +341,7 @@ cudaError_t cudaDriverGetVersion(int *version) {
 }
 
 cudaError_t cudaDeviceSynchronize(void) {
-    drain(nullptr);
-    std::vector<cudaStream_t> all;
-    {
-        std::lock_guard lock(streams_mutex);
-        all = streams;
-    }
-    for (cudaStream_t each : all)
-        drain(each);
+    emulator::synchronise_device();
     return cudaSuccess;
 }
 
@@ -334,18 +388,12 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_
         return cudaSuccess;
     size_t to_bytes = (height - 1) * to_pitch + width, from_bytes = (height - 1) * from_pitch + width;
     check_copy(to, from, to_bytes < from_bytes ? to_bytes : from_bytes, kind);
-    auto copy = [=](const void *source) {
+    auto copy = [=] {
         for (size_t row = 0; row < height; row++)
-            memcpy(static_cast<char *>(to) + row * to_pitch, static_cast<const char *>(source) + row * from_pitch,
-                   width);
+            memcpy(static_cast<char *>(to) + row * to_pitch, static_cast<const char *>(from) + row * from_pitch, width);
     };
-    // What is not pinned is read at once, or written before the call returns.
-    if (kind == cudaMemcpyHostToDevice && !pinned(from, from_bytes)) {
-        const char *bytes = static_cast<const char *>(from);
-        std::vector<char> staged(bytes, bytes + from_bytes);
-        return emulator::enqueue(stream, [=, staged = std::move(staged)] { copy(staged.data()); });
-    }
-    cudaError_t error = emulator::enqueue(stream, [=] { copy(from); });
+    // What is not pinned is written before the call returns; that it is read by then nobody promises.
+    cudaError_t error = emulator::enqueue(stream, copy);
     if (kind == cudaMemcpyDeviceToHost && !pinned(to, to_bytes))
         drain(stream);
     return error;
@@ -382,6 +430,10 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
     if (lost())
         return fail(cudaErrorLaunchFailure);
+    if (stream_of(stream)->capturing) {
+        stream->invalid = true;
+        return fail(cudaErrorStreamCaptureUnsupported);
+    }
     drain(stream);
     return cudaSuccess;
 }
@@ -417,7 +469,8 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
     (void)mode;
-    if (!stream || stream->capturing)
+    std::lock_guard lock(stream->mutex);
+    if (stream->capturing)
         return fail(cudaErrorIllegalState);
     stream->capturing = new CUgraph_st;
     return cudaSuccess;
@@ -426,9 +479,14 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph) {
     if (!stream->capturing)
         return fail(cudaErrorIllegalState);
+    std::lock_guard lock(stream->mutex);
     *graph = stream->capturing;
     stream->capturing = nullptr;
-    return cudaSuccess;
+    if (!std::exchange(stream->invalid, false))
+        return cudaSuccess;
+    delete *graph;
+    *graph = nullptr;
+    return fail(cudaErrorStreamCaptureInvalidated);
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long flags) {

@@ -1,6 +1,8 @@
 // The emulator itself: what it must let pass, and that what it is there for is caught, file and line named. A kernel
 // that must fail runs in a process of its own.
-#include "emulator.h"
+#include "cuda/device.h"
+
+#include <cublas_v2.h>
 
 #include <csetjmp>
 #include <cstdarg>
@@ -219,23 +221,19 @@ void test_faults_are_caught(void **) {
     must_fail(no_syncwarp, 1, nullptr);
 }
 
-// A copy from pinned memory reads it when the stream gets there, one from other memory at once.
+// A copy reads what is on the host when the stream gets there.
 void test_streams_run_when_they_are_waited_for(void **) {
-    float *pinned = nullptr, *device = nullptr, back = 0, other = 3;
+    float *pinned = nullptr, *device = nullptr, back = 0;
     cudaStream_t stream = nullptr;
     cudaMallocHost(reinterpret_cast<void **>(&pinned), sizeof(float));
-    cudaMalloc(reinterpret_cast<void **>(&device), 2 * sizeof(float));
+    cudaMalloc(reinterpret_cast<void **>(&device), sizeof(float));
     cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
     *pinned = 1;
     cudaMemcpyAsync(device, pinned, sizeof(float), cudaMemcpyHostToDevice, stream);
-    cudaMemcpyAsync(device + 1, &other, sizeof(float), cudaMemcpyHostToDevice, stream);
     *pinned = 2;
-    other = 4;
     cudaStreamSynchronize(stream);
     cudaMemcpy(&back, device, sizeof back, cudaMemcpyDeviceToHost);
     assert_true(back == 2);
-    cudaMemcpy(&back, device + 1, sizeof back, cudaMemcpyDeviceToHost);
-    assert_true(back == 3);
     cudaStreamDestroy(stream);
     cudaFree(device);
     cudaFreeHost(pinned);
@@ -270,6 +268,43 @@ void test_graphs_run_what_was_captured(void **) {
     cudaFree(device);
 }
 
+// Whoever waits for the whole device, or for a stream that captures, spoils what is captured.
+void test_captures_are_spoilt_by_who_waits_for_them(void **) {
+    cudaStream_t stream = nullptr;
+    cudaGraph_t graph = nullptr;
+    cublasHandle_t cublas = nullptr;
+    cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking);
+    for (int how = 0; how < 3; how++) {
+        cublasCreate(&cublas);
+        assert_int_equal(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal), cudaSuccess);
+        if (how == 0)
+            cudaDeviceSynchronize();
+        else if (how == 1)
+            assert_int_equal(cudaStreamSynchronize(stream), cudaErrorStreamCaptureUnsupported);
+        if (how == 2)
+            cublasDestroy(cublas);
+        assert_int_equal(cudaStreamEndCapture(stream, &graph), cudaErrorStreamCaptureInvalidated);
+        if (how != 2)
+            cublasDestroy(cublas);
+    }
+    cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+    assert_int_equal(cudaStreamEndCapture(stream, &graph), cudaSuccess);
+    cudaGraphDestroy(graph);
+    cudaStreamDestroy(stream);
+}
+
+void test_shared_memory_has_to_be_asked_for(void **) {
+    float *device = nullptr;
+    cudaMalloc(reinterpret_cast<void **>(&device), sizeof(float));
+    assert_int_equal(START(add_one, 1, 32, TS_SHARED_WITHOUT_ASKING + 1, nullptr, device), cudaErrorInvalidValue);
+    assert_int_equal(LAUNCH(add_one, 1, 32, TS_SHARED_H100 + 1, nullptr, device), cudaErrorInvalidValue);
+    cudaGetLastError();
+    assert_int_equal(LAUNCH(add_one, 1, 32, TS_SHARED_WITHOUT_ASKING + 1, nullptr, device), cudaSuccess);
+    assert_int_equal(LAUNCH(add_one, 1, 32, TS_SHARED_H100, nullptr, device), cudaSuccess);
+    cudaDeviceSynchronize();
+    cudaFree(device);
+}
+
 void test_host_memory_is_not_device_memory(void **) {
     fflush(nullptr);
     pid_t child = fork();
@@ -293,6 +328,8 @@ int main() {
         cmocka_unit_test(test_faults_are_caught),
         cmocka_unit_test(test_streams_run_when_they_are_waited_for),
         cmocka_unit_test(test_graphs_run_what_was_captured),
+        cmocka_unit_test(test_captures_are_spoilt_by_who_waits_for_them),
+        cmocka_unit_test(test_shared_memory_has_to_be_asked_for),
         cmocka_unit_test(test_host_memory_is_not_device_memory),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);
