@@ -307,9 +307,23 @@ class Case(unittest.TestCase):
         self.assertEqual(process.returncode, 75, output)
         return output
 
+    def interrupt_a_unit(self, sweep, name, *options):
+        """The same, in the midst of a unit: one whose state is saved. (A signal may also come between two.)"""
+        self.interrupt(sweep, name, *options)
+        while not self.states(name):
+            self.interrupt(sweep, name, *options)
+
+    def rows_done(self, name):
+        import h5py
+
+        if not os.path.exists(self.path(name)):
+            return 0
+        with h5py.File(self.path(name)) as file:
+            return int((file["status"][:] == 1).sum())
+
     def stop_halfway(self, sweep, name, *options, **more):
-        """Leaves a file of which some instances are finished and some are not: tries time limits, longer ones if none
-        are, shorter ones if all are."""
+        """Leaves a file of which some instances are finished and some are not, and a unit's state: tries time limits,
+        longer ones if none are, shorter ones if all are."""
         import h5py
 
         limit = 0.5
@@ -319,7 +333,7 @@ class Case(unittest.TestCase):
             with h5py.File(self.path(name)) as file:
                 finished = file["status"][:] > 0
             self.assertEqual(code, 0 if finished.all() else 75, output)
-            if finished.any() and not finished.all():
+            if finished.any() and not finished.all() and self.states(name):
                 return
             limit *= 0.6 if finished.all() else 1.3
             os.unlink(self.path(name))

@@ -120,15 +120,14 @@ class State(Case):
     def test_states_under_odd_names_are_found_again(self):
         for name in "a b.h5", "two\nlines.h5", "it's.h5", "%s.h5":
             with self.subTest(name):
-                self.interrupt(self.sweep, name, "--threads", 1)
-                self.assertTrue(self.states(name))
+                self.interrupt_a_unit(self.sweep, name, "--threads", 1)
                 self.assertEqual(self.finished(self.sweep, name), self.expected)
                 self.assertFalse(os.path.exists(self.path(name + ".state")))
 
     def test_states_behind_a_link(self):
         os.mkdir(self.path("scratch"))
         os.symlink("scratch", self.path("linked.h5.state"))
-        self.interrupt(self.sweep, "linked.h5", "--threads", 1)
+        self.interrupt_a_unit(self.sweep, "linked.h5", "--threads", 1)
         self.assertTrue(os.listdir(self.path("scratch")))
         self.assertEqual(self.finished(self.sweep, "linked.h5"), self.expected)
         self.assertEqual(os.listdir(self.path("scratch")), [])
