@@ -184,6 +184,7 @@ TEST(test_numbers_and_steps_read_in_every_form) {
            "importance", "1|0.5|[1,2]|{\"base\":0.9}|{\"base\":0.5,\"branching\":2}|");
     expect(TREE "depth: 1\nhidden: 1\nimportance: 0.1..0.3..0.1\n", "importance", "0.1|0.2|0.3|");
     expect(TREE "depth: 1\nhidden: 1\ncheckpoints: [50, 10, 10, 0]\n", "checkpoints", "[0,10,50]|");
+    expect(TREE "depth: 1\nhidden: 1\ncheckpoints: [20..0..-5, 7, 5..8]\n", "checkpoints", "[0,5,6,7,8,10,15,20]|");
     expect(TREE "depth: 1\nhidden: 1\ngrid:\n  checkpoints: [{every: 500}, {log: 20}, [5]]\n", "checkpoints",
            "{\"every\":500}|{\"log\":20}|[5]|");
 }

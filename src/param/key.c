@@ -29,7 +29,8 @@ const ts_key ts_common_keys[] = {
      "Seed of everything random in the instance; `instances: N` is short for `seed: 0..N-1`"},
     {"steps", TS_INTEGER, "10000", 1, 1e9, NULL, true, "Training steps"},
     {"checkpoints", TS_STEPS, "{log: 100}", 0, 1e9, NULL, true,
-     "Steps at which everything is measured: {log: N}, {every: N} or a list; the last step is always one"},
+     "Steps at which everything is measured: {log: N}, {every: N} or a list, as [0..100..10, 500, "
+     "1000]; the last step is always one"},
     {"save", TS_NAME, "final", 0, 0, SAVE, true,
      "Weights kept in the results file; state: final ones, and all that a run with more steps goes on from (--reuse)"},
     {"measures", TS_WORDS, "all", 0, 0, NULL, TS_LATER | TS_SHAPES,

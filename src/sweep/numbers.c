@@ -2,7 +2,10 @@
 #include "sweep/numbers.h"
 
 #include "sweep/nearest.h"
+#include "sweep/number.h"
 
+#include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,25 +29,67 @@ const ts_numbers *ts_numbers_scalar(ts_arena *arena, double value) {
     return numbers;
 }
 
-static ts_status read_list(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *list, bool whole,
-                           ts_numbers **out) {
+// An entry of a list: a number, as a range of one, or, of steps, a range of them.
+static ts_status read_entry(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, double *number,
+                            ts_range *range) {
+    *range = (ts_range){.count = 1};
+    bool steps = key->type == TS_STEPS;
+    if (!steps || node->kind != TS_YAML_SCALAR || node->quoted || !ts_range_like(node->text)) {
+        ts_status status = ts_value_number(reader, key, node, steps, number);
+        return status == TS_OK ? ts_value_in_range(reader, key, node, *number) : status;
+    }
+    const char *fault = ts_range_read(node->text, range);
+    if (!fault && range->divisor != 1)
+        fault = "is not a range of integers";
+    if (fault)
+        return ts_value_refuse(reader, key, node, fault);
+    ts_status status = ts_value_in_range(reader, key, node, ts_range_at(range, 0));
+    return status == TS_OK ? ts_value_in_range(reader, key, node, ts_range_at(range, range->count - 1)) : status;
+}
+
+// How many numbers there are; 0 after a fault.
+static ts_status count_list(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *list, int *count) {
+    *count = 0;
     if (!list->child)
         return ts_faults_add(reader->faults, ts_value_line(reader, list), key->name, "the list is empty");
-    ts_numbers *numbers = take_numbers(reader->arena, TS_NUMBERS_LIST, list->count);
-    if (!numbers)
-        return TS_ERROR_MEMORY;
     ts_status status = TS_OK;
-    int i = 0;
+    double number, sum = 0;
+    ts_range range;
     reader->in_list = true;
-    for (const ts_yaml_node *node = list->child; node; node = node->next, i++) {
-        ts_status one = ts_value_number(reader, key, node, whole, &numbers->item[i]);
-        if (one == TS_OK)
-            one = ts_value_in_range(reader, key, node, numbers->item[i]);
+    for (const ts_yaml_node *node = list->child; node; node = node->next) {
+        ts_status one = read_entry(reader, key, node, &number, &range);
         status = one == TS_OK ? status : one;
+        sum += (double)range.count;
     }
     reader->in_list = false;
-    *out = numbers;
-    return status;
+    *count = (int)fmin(sum, INT_MAX);
+    double most = fmin(MAX_LOG_STEPS, (double)reader->items_left);
+    if (status != TS_OK || key->type != TS_STEPS)
+        return status;
+    if (sum > most)
+        return ts_faults_add(reader->faults, ts_value_line(reader, list), key->name,
+                             "%.0f steps are too many; there may be %.0f", sum, most);
+    reader->items_left -= *count;
+    return TS_OK;
+}
+
+static ts_status read_list(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *list, ts_numbers **out) {
+    int count;
+    ts_status status = count_list(reader, key, list, &count);
+    ts_numbers *numbers = *out = status == TS_OK ? take_numbers(reader->arena, TS_NUMBERS_LIST, count) : NULL;
+    if (!numbers)
+        return status == TS_OK ? TS_ERROR_MEMORY : status;
+    double *item = numbers->item;
+    for (const ts_yaml_node *node = list->child; node; node = node->next) {
+        ts_range range;
+        status = read_entry(reader, key, node, item, &range); // cannot fail: count_list read it
+        if (status != TS_OK)
+            return status;
+        for (int64_t i = 0; range.divisor && i < range.count; i++)
+            item[i] = ts_range_at(&range, i);
+        item += range.count;
+    }
+    return TS_OK;
 }
 
 static ts_status refuse_form(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node,
@@ -123,7 +168,7 @@ ts_status ts_numbers_read(ts_value_reader *reader, const ts_key *key, const ts_y
         return read_rule(reader, key, node, out);
     ts_numbers *numbers = NULL;
     if (node->kind == TS_YAML_SEQUENCE) {
-        ts_status status = read_list(reader, key, node, false, &numbers);
+        ts_status status = read_list(reader, key, node, &numbers);
         *out = numbers;
         return status;
     }
@@ -157,7 +202,7 @@ ts_status ts_steps_read(ts_value_reader *reader, const ts_key *key, const ts_yam
     static const char *const EXPECTED = "{log: N}, {every: N} or a list of steps";
     ts_numbers *numbers = NULL;
     if (node->kind == TS_YAML_SEQUENCE) {
-        ts_status status = read_list(reader, key, node, true, &numbers);
+        ts_status status = read_list(reader, key, node, &numbers);
         if (status == TS_OK)
             sort_steps(numbers);
         *out = numbers;

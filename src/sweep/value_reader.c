@@ -70,7 +70,8 @@ ts_status ts_value_refuse(ts_value_reader *reader, const ts_key *key, const ts_y
                              "%s %s but a word, as it stands in quotes; leave them out", node_text(key, node, text),
                              is);
     // Within a list that is one value, what would be several can only have been meant as a sweep.
-    bool swept = reader->in_list && (node->kind != TS_YAML_SCALAR || ts_range_like(node->text));
+    bool range = node->kind == TS_YAML_SCALAR && ts_range_like(node->text);
+    bool swept = reader->in_list && (range ? key->type != TS_STEPS : node->kind != TS_YAML_SCALAR);
     return ts_faults_add(reader->faults, line, key->name, "%s %s%s", node_text(key, node, text), is,
                          swept ? " (this list is one value; to sweep it, put it under grid)" : "");
 }
