@@ -94,8 +94,8 @@ void *ts_cuda_slab_take(ts_cuda_slab *slab, size_t count, size_t size) {
 
 void ts_cuda_slab_free(ts_cuda_slab *slab) {
     if (slab->base) {
+        cudaFree(slab->base); // which may wait for all that the GPU does: no other thread is to wait for that, too
         pthread_mutex_lock(&mutex);
-        cudaFree(slab->base);
         alive--;
         pthread_cond_broadcast(&freed);
         pthread_mutex_unlock(&mutex);
