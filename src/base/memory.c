@@ -10,10 +10,13 @@
 #include <string.h>
 #include <sys/mman.h>
 
+enum { GUARDS = 6 };
+
 // A block is [header (64 bytes) | the caller's bytes | tail guard].
 typedef struct block_header {
     size_t bytes;
-    uint64_t guard[7];
+    void *taken; // what is given back
+    uint64_t guard[GUARDS];
 } block_header;
 
 static const uint64_t GUARD = 0x7ff4deadbeef7ff4u; // a signalling NaN, as float32 and float64 alike
@@ -70,28 +73,37 @@ void ts_alloc_fail_from_environment(void) {
 // measures take and give back, has 25 of them to be cleared and mapped when it is first written instead of 12000.
 static const size_t LARGE_PAGE = (size_t)2 << 20;
 
-static void *take_block(size_t bytes) {
-    bool large = bytes >= LARGE_PAGE;
+static block_header *take_large(size_t bytes) {
     void *block = NULL;
-    if (posix_memalign(&block, large ? LARGE_PAGE : 64, bytes) != 0)
+    if (posix_memalign(&block, LARGE_PAGE, bytes) != 0)
         return NULL;
-    if (large)
-        madvise(block, bytes & ~(LARGE_PAGE - 1), MADV_HUGEPAGE);
+    madvise(block, bytes & ~(LARGE_PAGE - 1), MADV_HUGEPAGE);
+    ((block_header *)block)->taken = block;
     return block;
+}
+
+// posix_memalign takes several times as long as malloc, and an instance of some steps asks for hundreds of blocks.
+static block_header *take_small(size_t bytes) {
+    char *taken = malloc(bytes + 63);
+    if (!taken)
+        return NULL;
+    block_header *header = (block_header *)(void *)(taken + (-(uintptr_t)taken & 63));
+    header->taken = taken;
+    return header;
 }
 
 void *ts_alloc(size_t bytes, const char *what) {
     block_header *header = NULL;
     if (bytes <= SIZE_MAX / 2 && allowed(what)) {
         size_t total = (sizeof(block_header) + bytes + sizeof GUARD + 63) & ~(size_t)63;
-        header = take_block(total);
+        header = total >= LARGE_PAGE ? take_large(total) : take_small(total);
     }
     if (!header) {
         ts_fail(TS_ERROR_MEMORY, "out of memory: %zu bytes for %s", bytes, what);
         return NULL;
     }
     header->bytes = bytes;
-    for (int i = 0; i < 7; i++)
+    for (int i = 0; i < GUARDS; i++)
         header->guard[i] = GUARD;
     char *memory = (char *)(header + 1);
     memcpy(memory + bytes, &GUARD, sizeof GUARD);
@@ -134,14 +146,14 @@ void ts_free(void *block) {
     block_header *header = (block_header *)block - 1;
 #ifdef TOYSWEEP_DEBUG
     int intact = memcmp((char *)block + header->bytes, &GUARD, sizeof GUARD) == 0;
-    for (int i = 0; i < 7; i++)
+    for (int i = 0; i < GUARDS; i++)
         intact = intact && header->guard[i] == GUARD;
     if (!intact) {
         fprintf(stderr, "toysweep: memory beside a block of %zu bytes was overwritten\n", header->bytes);
         abort();
     }
 #endif
-    free(header);
+    free(header->taken);
 }
 
 ts_status ts_slab_reserve(ts_slab *slab, const char *what) {

@@ -248,9 +248,11 @@ static bool wants_family(const ts_measuring *measuring, const ts_family *family)
 static void choose_families(const ts_measuring *measuring, bool gathered[N_FAMILIES]) {
     memset(gathered, 0, N_FAMILIES * sizeof *gathered);
     for (int f = N_FAMILIES - 1; f >= 0; f--) {
+        if (!has_family(measuring->data, FAMILIES[f], 0))
+            continue;
         gathered[f] = gathered[f] || wants_family(measuring, FAMILIES[f]);
         for (int i = 0; i < TS_FAMILY_NEEDS && FAMILIES[f]->needs[i] && !measuring->final; i++)
-            if (gathered[f] && has_family(measuring->data, FAMILIES[f], 0))
+            if (gathered[f])
                 gathered[index_of(FAMILIES[f]->needs[i])] = true;
     }
 }
