@@ -116,6 +116,7 @@ typedef struct setup {
     int instances, ranks; // ranks 0: no team
     bool one_gpu;         // for all of them
     bool overflows;       // the last token does, at the first step
+    const char *memory;   // bytes that the last rank's GPU has; NULL: enough
 } setup;
 
 // Nothing but the pairs that have the last token on their left.
@@ -138,6 +139,12 @@ static void play(const setup *s, board *b, int number) {
     backend->place(s->one_gpu ? 0 : number, s->ranks);
     if (backend->probe() != TS_OK)
         _exit(NO_GPU);
+    if (s->memory) {
+        if (number == s->ranks - 1)
+            setenv("TOYSWEEP_EMULATE_MEMORY", s->memory, 1);
+        need(s->engine->create(&spec, &training) == TS_ERROR_MEMORY, "to find no memory");
+        _exit(0);
+    }
     need(s->engine->create(&spec, &training) == TS_OK, "to be created");
     need(s->engine->state_bytes(training) <= sizeof b->state[number][0], "a state of such a size");
     if (s->overflows) {
@@ -280,6 +287,24 @@ static void test_a_loss_that_is_not_finite_stops_all_ranks(void **state) {
     support_close(&f);
 }
 
+// Nor does any wait for the one that has none, within NCCL or elsewhere: not even for a first exchange, or for
+// training.
+static void test_no_rank_trains_when_one_has_no_memory(void **state) {
+    (void)state;
+    support_instance f;
+    setup s;
+    if (!is_emulated())
+        skip();
+    open_setup(&f, "task: group\ngroup: S3\nembed: 5\nhidden: 9\ntrain_fraction: 0.9\n", 8, &s);
+    for (s.ranks = 2; s.ranks <= MOST_RANKS; s.ranks++)
+        for (int i = 0; i < 4; i++) {
+            s.one_gpu = i % 2 == 0;
+            s.memory = i < 2 ? "8" : "2000";
+            board_free(train(&s));
+        }
+    support_close(&f);
+}
+
 static void test_instances_of_a_unit_end_where_each_does_alone(void **state) {
     (void)state;
     support_instance f;
@@ -319,6 +344,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ranks_end_where_one_rank_does),
         cmocka_unit_test(test_a_loss_that_is_not_finite_stops_all_ranks),
+        cmocka_unit_test(test_no_rank_trains_when_one_has_no_memory),
         cmocka_unit_test(test_instances_of_a_unit_end_where_each_does_alone),
         cmocka_unit_test(test_large_instances_are_the_wide_engines),
     };

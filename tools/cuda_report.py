@@ -258,6 +258,9 @@ def main():
     if not nvcc:
         print("skipped: no nvcc (set CUDACXX)")
         return 0
+    known = run([nvcc, "--list-gpu-arch"]).split()
+    for architecture in [name for name in ARCHITECTURES if f"compute_{name.rstrip('a')}" not in known]:
+        print(f"{ARCHITECTURES.pop(architecture)} left out: this nvcc does not know sm_{architecture}")
     with tempfile.TemporaryDirectory() as directory:
         check_reading(nvcc, directory)
         rows, faults = report(nvcc, directory)

@@ -3,13 +3,14 @@
 # the CPU and PyTorch, runs the kernels under compute-sanitizer, and writes one report. The most telling comes first.
 #   tools/gpu_check.sh [REPORT]      default: gpu-report.txt
 # Exit code 0 only if everything that could be run passed; what could not be run is named in the report. All ends within
-# 8 minutes after the build (TOYSWEEP_GPU_CHECK_SECONDS: another number of seconds, 0: no limit). TOYSWEEP_BUILD: a build
-# that is there already, where this machine cannot make one.
+# 8 minutes after the build (TOYSWEEP_GPU_CHECK_SECONDS: another number of seconds, 0: no limit), and a step that takes two
+# minutes has failed. TOYSWEEP_BUILD: a build that is there already, where this machine cannot make one. Paths are from the
+# repository's root.
 set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 if [[ ${1:-} == --help ]]; then
-    sed -n '2,8s/^# //p' "${BASH_SOURCE[0]}"
+    sed -n '2,9s/^# //p' "${BASH_SOURCE[0]}"
     exit 0
 fi
 # shellcheck source=tools/mpi.sh
@@ -21,26 +22,27 @@ tests=(test_gpu_measures test_kernels test_any_network test_engine test_engine_u
     test_cuda_teams test_variants test_more_steps)
 end=0
 bad=0
+most=120 # seconds of a step
 : >"$report"
 
 say() {
     echo "$*" | tee -a "$report"
 }
 
-# One step of the report: its title, its output, whether it passed. It is ended when the time is up.
+# One step of the report: its title, its output, whether it passed. It is ended when it takes too long, or the time is up.
 step() { # TITLE PROGRAM...
-    local title=$1 begin=$SECONDS left=$((end - SECONDS)) code
+    local title=$1 begin=$SECONDS left=$((end > 0 ? end - SECONDS : most)) code
     shift
-    if ((end > 0 && left <= 0)); then
+    if ((left <= 0)); then
         say "== $title: left out, the time is up"
         return
     fi
     say "== $title"
-    timeout "$((end > 0 ? left : 0))" "$@" >>"$report" 2>&1
+    timeout -k 10 "$((left < most ? left : most))" "$@" >>"$report" 2>&1
     code=$?
     if ((code == 0)); then
         say "   passed ($((SECONDS - begin)) s)"
-    elif ((code == 124)); then
+    elif ((left < most && (code == 124 || code == 137))); then
         say "   ended after $((SECONDS - begin)) s: the time is up"
     else
         bad=$((bad + 1))
@@ -90,7 +92,7 @@ if ! nvidia-smi >>"$report" 2>&1; then
     say "no GPU here: nvidia-smi does not run"
     exit 1
 fi
-if [[ ! ${TOYSWEEP_BUILD:-} ]] && ! step_of "build" build_it; then
+if [[ ! ${TOYSWEEP_BUILD:-} ]] && ! most=3600 step_of "build" build_it; then
     say "nothing was run; the report is $report"
     exit 1
 fi

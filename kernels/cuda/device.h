@@ -31,15 +31,17 @@ template <typename Kernel> static cudaError_t ts_allow_shared(Kernel *kernel, si
 // Starts `kernel` on the stream; evaluates to its cudaError_t. A template's arguments need parentheses:
 // LAUNCH((step<4, true>), ...).
 #define LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                                         \
-    (ts_allow_shared(kernel, shared_bytes) == cudaSuccess                                                              \
-         ? START(kernel, grid, block, shared_bytes, stream, __VA_ARGS__)                                               \
-         : cudaGetLastError())
+    [&]() -> cudaError_t {                                                                                             \
+        size_t ts_bytes = shared_bytes;                                                                                \
+        cudaError_t ts_error = ts_allow_shared(kernel, ts_bytes);                                                      \
+        return ts_error == cudaSuccess ? TS_START(kernel, grid, block, ts_bytes, stream, __VA_ARGS__) : ts_error;      \
+    }()
 
 #ifdef TS_EMULATE
 #include "emulator.h"
 #else
 
-#define START(kernel, grid, block, shared_bytes, stream, ...)                                                          \
+#define TS_START(kernel, grid, block, shared_bytes, stream, ...)                                                       \
     ts_start(kernel, grid, block, shared_bytes, stream, __VA_ARGS__)
 
 template <typename... Parameters, typename... Arguments>

@@ -94,7 +94,7 @@ void *ts_cuda_slab_take(ts_cuda_slab *slab, size_t count, size_t size) {
 
 void ts_cuda_slab_free(ts_cuda_slab *slab) {
     if (slab->base) {
-        cudaFree(slab->base); // which may wait for all that the GPU does: no other thread is to wait for that, too
+        cudaFree(slab->base); // which may take until the GPU has done all that waits: others need not wait for that
         pthread_mutex_lock(&mutex);
         alive--;
         pthread_cond_broadcast(&freed);

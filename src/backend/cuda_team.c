@@ -46,18 +46,27 @@ static bool devices_differ(const int64_t *device, int count) {
     return true;
 }
 
-// A first, small collective.
-static bool test_connection(ts_cuda_team *team) {
+// Over the team: does it hold on all ranks?
+static bool everywhere(const ts_team *with, bool mine, ts_status *status) {
+    int64_t lacking = !mine;
+    if (*status == TS_OK)
+        *status = with->largest(with->context, &lacking, 1);
+    return *status == TS_OK && !lacking;
+}
+
+// A first, small collective, which shows whether ranks reach each other: begun by all, or by none.
+static bool test_connection(ts_cuda_team *team, bool made, ts_status *status) {
     const ts_nccl *nccl = ts_nccl_functions();
     size_t size = (size_t)team->with->size;
     void *numbers = NULL;
-    cudaStream_t stream;
-    if (ts_cuda_stream(&stream) != TS_OK)
-        return false;
+    cudaStream_t stream = NULL;
+    bool ready = made && ts_cuda_stream(&stream) == TS_OK &&
+                 ts_cuda_check(cudaMalloc(&numbers, (size + 1) * sizeof(float)), "a first exchange") == TS_OK;
     bool works =
-        cudaMalloc(&numbers, (size + 1) * sizeof(float)) == cudaSuccess &&
+        everywhere(team->with, ready, status) &&
         nccl->all_gather((float *)numbers + size, numbers, 1, ncclFloat32, team->comm, stream) == ncclSuccess &&
         ts_cuda_wait(stream, "a first exchange with other ranks") == TS_OK;
+    works = everywhere(team->with, works, status);
     cudaFree(numbers);
     ts_cuda_stream_free(stream);
     return works;
@@ -82,12 +91,10 @@ static const char *connect_with(ts_cuda_team *team, exchange *gathered, ts_statu
         return "some of them share a GPU";
     memcpy(&id, gathered->id, sizeof id);
     ncclResult_t result = nccl->comm_init_rank(&team->comm, with->size, id, with->rank);
-    int64_t failed = result != ncclSuccess || !test_connection(team);
-    *status = with->largest(with->context, &failed, 1);
-    if (*status == TS_OK && !failed)
+    if (test_connection(team, result == ncclSuccess, status))
         return NULL;
     if (result == ncclSuccess)
-        nccl->comm_destroy(team->comm);
+        nccl->comm_abort(team->comm);
     team->comm = NULL;
     return result == ncclSuccess ? "NCCL cannot connect them" : nccl->error_string(result);
 }

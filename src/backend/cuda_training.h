@@ -35,7 +35,7 @@ typedef struct ts_cuda_training {
     cudaGraphExec_t step;
     cudaError_t error; // of the step being recorded: it sticks, and further kernels are not started
     bool back;         // that step has come to its loss
-    bool broken;       // something has failed
+    bool broken;       // something has failed on this rank
 } ts_cuda_training;
 
 // What a model brings. All get the training, which starts with a ts_cuda_training.

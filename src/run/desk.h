@@ -27,7 +27,8 @@ bool ts_desk_ask(ts_desk *desk, ts_message_kind *kind);
 // Rank 0 answered with a unit, which is dropped if the desk is stopping. TS_ERROR_FATAL: it was not asked for.
 ts_status ts_desk_receive(ts_desk *desk, const ts_unit *unit);
 
-// Gives the unit that has waited longest to an idle slot; false if there is none to start.
+// Gives the unit that has waited longest to an idle slot, those that are to be alone before all others; false if there
+// is none to start, or one is alone, or is to be and others are trained.
 bool ts_desk_start(ts_desk *desk, ts_unit *unit);
 
 // Rank 0 calls a unit back: false if it does not wait here any more.

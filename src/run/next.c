@@ -71,7 +71,7 @@ void ts_next_look(const char *path) {
     ts_next_print(&line);
 }
 
-// "toysweep run SWEEP -o PATH ...", with what was asked for that the file does not know. backend NULL: left out.
+// "toysweep run SWEEP -o PATH ...", with overrides, threads and ranks per instance. backend NULL: left out.
 static void add_run(ts_text *line, const ts_run_options *options, const char *path, const char *backend) {
     ts_next_command(line, "run");
     ts_next_path(line, options->sweep);

@@ -207,7 +207,7 @@ static ts_summary summarise(const ts_report *report, const int64_t *instance, in
     known = s.table ? sort_known(report, find_column(report, "test_accuracy"), instance, count) : 0;
     s.accuracy = median_of(sorted, known);
     if (s.done > 0 && known == 0)
-        s.grokked = -1; // nothing was kept from training
+        s.grokked = -1; // there were no pairs to be tested on
     return s;
 }
 

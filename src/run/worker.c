@@ -102,13 +102,13 @@ static shared_unit *find_shared(ts_worker *worker, const ts_unit *unit) {
     return NULL;
 }
 
-// A slot that trains the unit. NULL: none does.
+// A slot that has the unit. NULL: none has.
 static ts_slot *find_slot(ts_worker *worker, const ts_unit *unit) {
     for (int i = 0; i < worker->setup.slots; i++) {
         ts_unit has;
         ts_team_place place;
         ts_slot_progress(&worker->slot[i], &has, &place);
-        if (ts_slot_look(&worker->slot[i]) == TS_SLOT_WORKING && ts_unit_is(&has, unit))
+        if (ts_slot_look(&worker->slot[i]) != TS_SLOT_IDLE && ts_unit_is(&has, unit))
             return &worker->slot[i];
     }
     return NULL;
@@ -260,7 +260,7 @@ static ts_status commit_trained(ts_worker *worker, const ts_outcome *outcome) {
     return status;
 }
 
-// An instance that does not fit into memory even alone.
+// An instance that does not fit into memory with nothing beside it, or that a team trained.
 static ts_status commit_out_of_memory(ts_worker *worker, const ts_outcome *outcome) {
     const ts_record_layout *layout = worker->setup.job->layouts[outcome->unit.case_index];
     void *record = ts_alloc(layout->bytes, "a failed record");
@@ -308,17 +308,22 @@ static void start_next(ts_worker *worker, ts_slot *slot) {
         ts_slot_stop(slot);
 }
 
-// A slot is idle again. True: its unit, one instance, found no memory, which others have; it is trained again when they
-// are done.
-static bool tries_again(ts_worker *worker, const ts_outcome *outcome) {
+// A slot is idle again. True: its unit, one instance that this rank trains by itself, found no memory, which others
+// have: it is trained again when they are done, or goes back to rank 0, if that has recalled it.
+static bool tries_again(ts_worker *worker, ts_slot *slot, const ts_outcome *outcome) {
     bool is_short = outcome->state == TS_SLOT_FAULT && outcome->status == TS_ERROR_MEMORY;
     if (!is_short || outcome->unit.rows > 1 || outcome->place.ranks > 1) {
         ts_desk_finish(&worker->desk);
         return false;
     }
+    if (atomic_load(&slot->pause) == TS_PAUSE_STOP && !worker->desk.stopping) {
+        ts_desk_finish(&worker->desk);
+        give_back(worker, &outcome->unit, 0);
+        return true;
+    }
     if (!ts_desk_try_alone(&worker->desk, &outcome->unit))
         return false;
-    if (!worker->was_short)
+    if (!worker->was_short && !worker->desk.stopping)
         ts_warn("instances for which there is too little memory beside others are trained alone, which takes longer "
                 "(fewer --threads leave each more): %s",
                 outcome->message);
@@ -334,12 +339,15 @@ static bool harvest(ts_worker *worker) {
         ts_slot_state state = ts_slot_look(slot);
         if (state != TS_SLOT_WORKING && state != TS_SLOT_IDLE) {
             ts_slot_take(slot, worker->outcome);
-            bool again = tries_again(worker, worker->outcome);
-            start_next(worker, slot); // the slot need not wait for the commit
+            bool again = tries_again(worker, slot, worker->outcome), waits = worker->desk.alone > 0;
+            if (!waits)
+                start_next(worker, slot); // the slot need not wait for the commit
             ts_status status = again ? TS_OK : settle(worker, worker->outcome);
             ts_trainer_free(worker->outcome->trainer);
             if (status != TS_OK)
                 ts_worker_stop(worker, status, ts_message());
+            if (waits) // what is to be alone waits for the memory, too
+                start_next(worker, slot);
             happened = true;
         } else if (state == TS_SLOT_IDLE) {
             start_next(worker, slot);

@@ -3,15 +3,14 @@
 
 #include "sweep/nearest.h"
 #include "sweep/number.h"
+#include "sweep/source.h"
 
-#include <limits.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 // More measurements than this of one run would be a mistake, and its curves would not fit anywhere.
-static const double MAX_LOG_STEPS = 1e6;
+static const double MAX_STEPS = 1e6;
 
 static ts_numbers *take_numbers(ts_arena *arena, ts_numbers_form form, int count) {
     ts_numbers *numbers = ts_arena_take(arena, 1, sizeof *numbers + (size_t)count * sizeof numbers->item[0]);
@@ -29,10 +28,10 @@ const ts_numbers *ts_numbers_scalar(ts_arena *arena, double value) {
     return numbers;
 }
 
-// An entry of a list: a number, as a range of one, or, of steps, a range of them.
+// An entry of a list: a number (a range of count 0), or, of steps, a range of them.
 static ts_status read_entry(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, double *number,
                             ts_range *range) {
-    *range = (ts_range){.count = 1};
+    *range = (ts_range){0};
     bool steps = key->type == TS_STEPS;
     if (!steps || node->kind != TS_YAML_SCALAR || node->quoted || !ts_range_like(node->text)) {
         ts_status status = ts_value_number(reader, key, node, steps, number);
@@ -47,9 +46,8 @@ static ts_status read_entry(ts_value_reader *reader, const ts_key *key, const ts
     return status == TS_OK ? ts_value_in_range(reader, key, node, ts_range_at(range, range->count - 1)) : status;
 }
 
-// How many numbers there are; 0 after a fault.
+// How many numbers there are.
 static ts_status count_list(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *list, int *count) {
-    *count = 0;
     if (!list->child)
         return ts_faults_add(reader->faults, ts_value_line(reader, list), key->name, "the list is empty");
     ts_status status = TS_OK;
@@ -59,22 +57,22 @@ static ts_status count_list(ts_value_reader *reader, const ts_key *key, const ts
     for (const ts_yaml_node *node = list->child; node; node = node->next) {
         ts_status one = read_entry(reader, key, node, &number, &range);
         status = one == TS_OK ? status : one;
-        sum += (double)range.count;
+        sum += range.count ? (double)range.count : 1;
     }
     reader->in_list = false;
-    *count = (int)fmin(sum, INT_MAX);
-    double most = fmin(MAX_LOG_STEPS, (double)reader->items_left);
-    if (status != TS_OK || key->type != TS_STEPS)
+    if (status != TS_OK)
         return status;
-    if (sum > most)
-        return ts_faults_add(reader->faults, ts_value_line(reader, list), key->name,
-                             "%.0f steps are too many; there may be %.0f", sum, most);
-    reader->items_left -= *count;
+    if (key->type == TS_STEPS && (sum > MAX_STEPS || sum > (double)reader->items_left))
+        return ts_faults_add(reader->faults, ts_value_line(reader, list), key->name, "%.0f steps are too many; %s %.0f",
+                             sum, sum > MAX_STEPS ? "at most" : "with those of other lists they are above",
+                             sum > MAX_STEPS ? MAX_STEPS : (double)TS_SWEEP_MAX_INSTANCES);
+    *count = (int)sum;
+    reader->items_left -= key->type == TS_STEPS ? *count : 0;
     return TS_OK;
 }
 
 static ts_status read_list(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *list, ts_numbers **out) {
-    int count;
+    int count = 0;
     ts_status status = count_list(reader, key, list, &count);
     ts_numbers *numbers = *out = status == TS_OK ? take_numbers(reader->arena, TS_NUMBERS_LIST, count) : NULL;
     if (!numbers)
@@ -85,9 +83,9 @@ static ts_status read_list(ts_value_reader *reader, const ts_key *key, const ts_
         status = read_entry(reader, key, node, item, &range); // cannot fail: count_list read it
         if (status != TS_OK)
             return status;
-        for (int64_t i = 0; range.divisor && i < range.count; i++)
+        for (int64_t i = 0; i < range.count; i++)
             item[i] = ts_range_at(&range, i);
-        item += range.count;
+        item += range.count ? range.count : 1;
     }
     return TS_OK;
 }
@@ -219,7 +217,7 @@ ts_status ts_steps_read(ts_value_reader *reader, const ts_key *key, const ts_yam
         return TS_ERROR_MEMORY;
     *out = numbers;
     ts_status status = ts_value_number(reader, key, entry, true, &numbers->item[0]);
-    double most = log ? MAX_LOG_STEPS : key->maximum;
+    double most = log ? MAX_STEPS : key->maximum;
     return status == TS_OK ? ts_value_between(reader, key, entry, numbers->item[0], 1, most) : status;
 }
 

@@ -113,7 +113,7 @@ static inline unsigned from_xor(int mask, int width) {
 
 } // namespace emulator
 
-#define START(kernel, grid, block, shared_bytes, stream, ...)                                                          \
+#define TS_START(kernel, grid, block, shared_bytes, stream, ...)                                                       \
     emulator::launch(                                                                                                  \
         {#kernel, reinterpret_cast<const void *>(kernel), {__FILE__, __LINE__}, grid, block, shared_bytes}, stream,    \
         kernel, __VA_ARGS__)

@@ -171,14 +171,11 @@ void drain(cudaStream_t given) {
             each();
 }
 
-std::vector<cudaStream_t> all_streams() {
-    std::lock_guard lock(streams_mutex);
-    return streams;
-}
-
+// None is destroyed meanwhile.
 void drain_all() {
     drain(nullptr);
-    for (cudaStream_t each : all_streams())
+    std::lock_guard lock(streams_mutex);
+    for (cudaStream_t each : streams)
         drain(each);
 }
 
@@ -187,9 +184,12 @@ void drain_all() {
 namespace emulator {
 
 void synchronise_device() {
-    for (cudaStream_t each : all_streams()) {
-        std::lock_guard lock(each->mutex);
-        each->invalid = each->capturing != nullptr;
+    {
+        std::lock_guard lock(streams_mutex);
+        for (cudaStream_t each : streams) {
+            std::lock_guard of_stream(each->mutex);
+            each->invalid = each->capturing != nullptr;
+        }
     }
     drain_all();
 }
@@ -469,6 +469,8 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode) {
     (void)mode;
+    if (!stream)
+        return fail(cudaErrorIllegalState);
     std::lock_guard lock(stream->mutex);
     if (stream->capturing)
         return fail(cudaErrorIllegalState);

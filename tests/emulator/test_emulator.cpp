@@ -296,7 +296,7 @@ void test_captures_are_spoilt_by_who_waits_for_them(void **) {
 void test_shared_memory_has_to_be_asked_for(void **) {
     float *device = nullptr;
     cudaMalloc(reinterpret_cast<void **>(&device), sizeof(float));
-    assert_int_equal(START(add_one, 1, 32, TS_SHARED_WITHOUT_ASKING + 1, nullptr, device), cudaErrorInvalidValue);
+    assert_int_equal(TS_START(add_one, 1, 32, TS_SHARED_WITHOUT_ASKING + 1, nullptr, device), cudaErrorInvalidValue);
     assert_int_equal(LAUNCH(add_one, 1, 32, TS_SHARED_H100 + 1, nullptr, device), cudaErrorInvalidValue);
     cudaGetLastError();
     assert_int_equal(LAUNCH(add_one, 1, 32, TS_SHARED_WITHOUT_ASKING + 1, nullptr, device), cudaSuccess);

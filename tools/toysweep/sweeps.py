@@ -36,7 +36,8 @@ class Sweep(dict):
 def plain(value: Any) -> Any:
     """A value of a key in types that YAML has."""
     if isinstance(value, Mapping):
-        return {str(name): plain(part) for name, part in value.items()}
+        return {str(name): plain([*part] if name == "checkpoints" and isinstance(part, range) else part)  # one value
+                for name, part in value.items()}
     if isinstance(value, range) and value.step == 1 and len(value) > 1:
         return f"{value[0]}..{value[-1]}"
     if isinstance(value, np.ndarray):
