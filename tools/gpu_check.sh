@@ -4,7 +4,7 @@
 #   tools/gpu_check.sh [REPORT]      default: gpu-report.txt
 # Exit code 0 only if everything that could be run passed; what could not be run is named in the report. All ends within
 # 8 minutes after the build (TOYSWEEP_GPU_CHECK_SECONDS: another number of seconds, 0: no limit), and a step that takes two
-# minutes has failed. TOYSWEEP_BUILD: a build that is there already, where this machine cannot make one. Paths are from the
+# minutes (PyTorch: ten) has failed. TOYSWEEP_BUILD: a build that is there already, where this machine cannot make one. Paths are from the
 # repository's root.
 set -uo pipefail
 
@@ -122,7 +122,7 @@ fi
 if python3 -c 'import torch' 2>/dev/null; then
     jax=()
     python3 -c 'import jax, optax' 2>/dev/null && jax=(--jax python3)
-    step "PyTorch and JAX on the GPU" python3 tools/bench_pytorch.py --gpu "${jax[@]}" --toysweep "$build/toysweep"
+    most=600 step "PyTorch and JAX on the GPU" python3 tools/bench_pytorch.py --gpu "${jax[@]}" --toysweep "$build/toysweep"
 else
     say "== PyTorch: not found, left out"
 fi

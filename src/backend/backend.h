@@ -26,6 +26,10 @@ typedef struct ts_team {
     void *context;
 } ts_team;
 
+// Collective over the team (NULL: there is none): the worst of all ranks' statuses, so that none goes on, and waits for
+// one that cannot.
+ts_status ts_team_agree(const ts_team *team, ts_status mine);
+
 // Instances of one case to train together. The pointers must stay valid as long as the training.
 typedef struct ts_training_spec {
     const ts_params *params; // (count)

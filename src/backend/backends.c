@@ -130,3 +130,14 @@ ts_status ts_backend_named(const char *name, const ts_backend **backend) {
     ts_status status = (*backend)->probe();
     return status == TS_OK ? TS_OK : ts_fail(status, "--backend %s: %s", name, ts_message());
 }
+
+ts_status ts_team_agree(const ts_team *team, ts_status mine) {
+    int64_t worst = mine;
+    if (!team)
+        return mine;
+    ts_status status = team->largest(team->context, &worst, 1);
+    if (status != TS_OK)
+        return status;
+    return mine <= TS_STOPPED && worst > TS_STOPPED ? ts_fail((ts_status)worst, "another rank of the team failed")
+                                                    : (ts_status)worst;
+}

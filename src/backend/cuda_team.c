@@ -104,11 +104,10 @@ static const char *connect_with(ts_cuda_team *team, exchange *gathered, ts_statu
 static const char *connect(ts_cuda_team *team, ts_status *status) {
     size_t words = 1 + ID_WORDS + (size_t)team->with->size;
     exchange *gathered = ts_alloc(words * sizeof(int64_t), "a team of ranks");
-    int64_t lacking = gathered == NULL;
-    *status = team->with->largest(team->with->context, &lacking, 1);
+    bool ready = everywhere(team->with, gathered != NULL, status);
     for (size_t i = 0; gathered && i < words; i++)
         ((int64_t *)gathered)[i] = INT64_MIN;
-    const char *why = *status != TS_OK || lacking ? "memory is out" : connect_with(team, gathered, status);
+    const char *why = ready ? connect_with(team, gathered, status) : "memory is out";
     ts_free(gathered);
     return why;
 }
@@ -190,13 +189,8 @@ static ts_cuda_team *make(const ts_team *with, int parts, int64_t count) {
 
 ts_status ts_cuda_team_create(const ts_team *with, ts_status ready, int parts, int64_t count, ts_cuda_team **out) {
     ts_cuda_team *team = ready == TS_OK ? make(with, parts, count) : NULL;
-    ts_status status = ready == TS_OK && !team ? TS_ERROR_MEMORY : ready;
-    int64_t lacking = team == NULL;
+    ts_status status = ts_team_agree(with, ready == TS_OK && !team ? TS_ERROR_MEMORY : ready);
     *out = NULL;
-    ts_status reached = with->largest(with->context, &lacking, 1);
-    if (reached == TS_OK && lacking && status == TS_OK)
-        status = ts_fail(TS_ERROR_MEMORY, "another rank of the team has no memory");
-    status = reached == TS_OK ? status : reached;
     const char *why = status == TS_OK ? connect(team, &status) : NULL;
     if (status == TS_OK && why)
         warn(with, why);
@@ -228,11 +222,7 @@ ts_status ts_cuda_team_begin(ts_cuda_team *team, ts_status ready, cudaStream_t s
         team->staging = ts_cuda_pinned(team->length * sizeof *team->staging, "a team's sums");
         ready = team->staging ? TS_OK : TS_ERROR_MEMORY;
     }
-    int64_t worst = ready;
-    ts_status status = team->with->largest(team->with->context, &worst, 1);
-    if (status == TS_OK && ready == TS_OK && worst != TS_OK)
-        return ts_fail((ts_status)worst, "another rank of the team failed");
-    status = status == TS_OK ? ready : status;
+    ts_status status = ts_team_agree(team->with, ready);
     if (status != TS_OK || on_host(team))
         return status;
     team->piece = team->pieces + (size_t)team->with->rank * team->length;

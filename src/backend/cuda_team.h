@@ -13,8 +13,8 @@ typedef struct ts_cuda_team ts_cuda_team;
 // is not finite; then those of the subtrees that its parts are made of (base/tree.h), `count` floats each.
 enum { TS_VERDICT = 4 };
 
-// Collective over the team, also where a rank has failed already (`ready` is not TS_OK, and is what it gets back) or
-// fails here: then all fail. A part's sums have `count` floats, a multiple of 4.
+// Collective over the team, also where a rank has failed already (`ready` is not TS_OK) or fails here: then all do,
+// with the worst status of any. A part's sums have `count` floats, a multiple of 4.
 ts_status ts_cuda_team_create(const ts_team *with, ts_status ready, int parts, int64_t count, ts_cuda_team **team);
 // NULL: nothing. broken: what was begun with the other ranks may never end.
 void ts_cuda_team_free(ts_cuda_team *team, bool broken);

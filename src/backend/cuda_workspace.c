@@ -44,8 +44,9 @@ static ts_status furnish(ts_cuda_workspace *w, size_t bytes, bool with_cublas) {
     return status;
 }
 
-// --- A stream and cuBLAS, which stay: to end cuBLAS is to wait for the whole GPU, which would spoil what other threads
-// are recording ---
+// --- A stream and cuBLAS, which stay ---
+
+// (To end cuBLAS is to wait for the whole GPU, which would spoil what other threads are recording.)
 
 // Also when the GPU's memory is out cuBLAS says only that it does not start.
 static ts_status start_cublas(ts_cuda_workspace *w) {

@@ -2,7 +2,6 @@
 #include "sweep/numbers.h"
 
 #include "sweep/nearest.h"
-#include "sweep/number.h"
 #include "sweep/source.h"
 
 #include <stdio.h>
@@ -37,13 +36,7 @@ static ts_status read_entry(ts_value_reader *reader, const ts_key *key, const ts
         ts_status status = ts_value_number(reader, key, node, steps, number);
         return status == TS_OK ? ts_value_in_range(reader, key, node, *number) : status;
     }
-    const char *fault = ts_range_read(node->text, range);
-    if (!fault && range->divisor != 1)
-        fault = "is not a range of integers";
-    if (fault)
-        return ts_value_refuse(reader, key, node, fault);
-    ts_status status = ts_value_in_range(reader, key, node, ts_range_at(range, 0));
-    return status == TS_OK ? ts_value_in_range(reader, key, node, ts_range_at(range, range->count - 1)) : status;
+    return ts_value_range(reader, key, node, true, range);
 }
 
 // How many numbers there are.

@@ -20,16 +20,9 @@ bool ts_series_like(const ts_key *key, const ts_yaml_node *node) {
 }
 
 static ts_status read_range(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, ts_series *series) {
-    const char *fault = ts_range_read(node->text, &series->range);
-    if (!fault && key->type == TS_INTEGER && series->range.divisor != 1)
-        fault = "is not a range of integers";
-    if (fault)
-        return ts_value_refuse(reader, key, node, fault);
+    ts_status status = ts_value_range(reader, key, node, key->type == TS_INTEGER, &series->range);
     series->count = series->range.count;
-    ts_status status = ts_value_in_range(reader, key, node, ts_range_at(&series->range, 0));
-    if (status != TS_OK)
-        return status;
-    return ts_value_in_range(reader, key, node, ts_range_at(&series->range, series->count - 1));
+    return status;
 }
 
 // [a, b, n] into its numbers.

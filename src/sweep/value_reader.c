@@ -2,7 +2,6 @@
 #include "sweep/value_reader.h"
 
 #include "sweep/nearest.h"
-#include "sweep/number.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -91,4 +90,15 @@ ts_status ts_value_number(ts_value_reader *reader, const ts_key *key, const ts_y
         return ts_value_refuse(reader, key, node, fault);
     *out = number.value;
     return TS_OK;
+}
+
+ts_status ts_value_range(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, bool whole,
+                         ts_range *range) {
+    const char *fault = ts_range_read(node->text, range);
+    if (!fault && whole && range->divisor != 1)
+        fault = "is not a range of integers";
+    if (fault)
+        return ts_value_refuse(reader, key, node, fault);
+    ts_status status = ts_value_in_range(reader, key, node, ts_range_at(range, 0));
+    return status == TS_OK ? ts_value_in_range(reader, key, node, ts_range_at(range, range->count - 1)) : status;
 }

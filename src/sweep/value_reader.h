@@ -4,6 +4,7 @@
 #include "param/key.h"
 #include "sweep/arena.h"
 #include "sweep/faults.h"
+#include "sweep/number.h"
 #include "sweep/yaml.h"
 
 // Where values are read to, and where errors go.
@@ -33,6 +34,10 @@ ts_status ts_value_refuse(ts_value_reader *reader, const ts_key *key, const ts_y
 // A plain number, whole if asked for: integers are within 2^53, so that a double has them all.
 ts_status ts_value_number(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, bool whole,
                           double *out);
+
+// A range, of whole numbers if asked for, whose ends the key allows.
+ts_status ts_value_range(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, bool whole,
+                         ts_range *range);
 
 // Checks a number against two bounds, or the key's own.
 ts_status ts_value_between(ts_value_reader *reader, const ts_key *key, const ts_yaml_node *node, double number,

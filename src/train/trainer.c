@@ -43,18 +43,6 @@ static ts_status create_slab(ts_trainer *t) {
     return TS_OK;
 }
 
-// Over a team: goes on only if all ranks can, so that none waits for one that cannot.
-static ts_status agree(const ts_team *team, ts_status mine) {
-    int64_t worst = mine;
-    if (!team)
-        return mine;
-    ts_status status = team->largest(team->context, &worst, 1);
-    if (status != TS_OK)
-        return status;
-    return mine <= TS_STOPPED && worst > TS_STOPPED ? ts_fail((ts_status)worst, "another rank of the team failed")
-                                                    : (ts_status)worst;
-}
-
 ts_status ts_trainer_create(const ts_trainer_spec *spec, ts_trainer **out) {
     ts_trainer *t = ts_alloc_zero(1, sizeof *t, "a trainer");
     ts_status status = t ? TS_OK : TS_ERROR_MEMORY;
@@ -65,7 +53,7 @@ ts_status ts_trainer_create(const ts_trainer_spec *spec, ts_trainer **out) {
         t->slice = 1;
         status = create_slab(t);
     }
-    status = agree(spec->team, status); // an engine's ranks may have to meet when it is made
+    status = ts_team_agree(spec->team, status); // an engine's ranks may have to meet when it is made
     if (status == TS_OK) {
         memcpy(t->params, spec->params, (size_t)spec->count * sizeof *t->params);
         t->spec.params = t->params;
@@ -160,13 +148,13 @@ static ts_status share_measures(ts_trainer *t, ts_status mine) {
     int parts = 1, first, end;
     size_t count = (size_t)t->spec.layout->measures;
     if (!team || !t->spec.device)
-        return agree(team, mine);
+        return ts_team_agree(team, mine);
     while (parts < team->size)
         parts *= 2;
     ts_tree_share(parts, team->rank, team->size, &first, &end);
     size_t subtrees = (size_t)ts_tree_subtrees(first, end, list);
     double *sums = ts_alloc_zero(subtrees > 1 ? subtrees * count : count, sizeof *sums, "measures of a team");
-    ts_status status = agree(team, mine != TS_OK || sums ? mine : TS_ERROR_MEMORY);
+    ts_status status = ts_team_agree(team, mine != TS_OK || sums ? mine : TS_ERROR_MEMORY);
     if (status == TS_OK && team->rank == 0)
         memcpy(sums, t->measures, count * sizeof *sums);
     if (status == TS_OK)
@@ -192,7 +180,7 @@ static ts_status measure_finite(ts_trainer *t, int i, bool last, const atomic_in
     ts_status status = ts_divergence_of_state(t->spec.engine, t->training, i, &t->params[i], diverged);
     if (status == TS_OK && !*diverged)
         status = t->spec.engine->get_parameters(t->training, i, t->parameters);
-    status = agree(t->spec.team, status);
+    status = ts_team_agree(t->spec.team, status);
     if (status != TS_OK || *diverged)
         return status;
     status = measure(t, i, last, pause);
@@ -277,7 +265,7 @@ static ts_status measure_instance(ts_trainer *t, int i, const atomic_int *pause)
     ts_record_put_weights(layout, t->checkpoint, last, t->parameters, ts_trainer_record_of(t, i));
     keep_weights(t, i);
     if (last) {
-        status = agree(t->spec.team, ts_trainer_keep_state(t, i));
+        status = ts_team_agree(t->spec.team, ts_trainer_keep_state(t, i));
         if (status != TS_OK)
             return status;
         ts_record_conclude(layout, &t->params[i], t->spec.data, t->checkpoint, t->measures, t->scratch,
@@ -330,8 +318,8 @@ static ts_status end_stopped(ts_trainer *t) {
         int diverged = 0;
         if (t->reached[i] < 0 || t->reached[i] == t->step)
             continue;
-        ts_status status =
-            agree(t->spec.team, ts_divergence_of_state(t->spec.engine, t->training, i, &t->params[i], &diverged));
+        ts_status status = ts_team_agree(
+            t->spec.team, ts_divergence_of_state(t->spec.engine, t->training, i, &t->params[i], &diverged));
         if (status != TS_OK)
             return status;
         end(t, i, t->reached[i], diverged ? diverged : TS_DIVERGED_LOSS);
