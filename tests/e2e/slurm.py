@@ -2,6 +2,7 @@
 a slurmd on each of several hosts (hosts.py)."""
 
 import copy
+import json
 import os
 import random
 import re
@@ -229,12 +230,12 @@ class Job:
         return found
 
     def look(self, form="%T"):
-        return self.cluster.ask("squeue", "--noheader", "--states=all", f"--jobs={self.number}",
-                                f"--format={form}").strip()
+        said = self.cluster.ask("squeue", "--noheader", "--states=all", f"--jobs={self.number}", f"--format={form}").strip()
+        return "" if said.endswith("Invalid job id specified") else said
 
-    def wait(self, *states):
+    def wait(self, *states, look=None):
         end = time.monotonic() + TIMEOUT
-        while (state := self.look()) not in states:
+        while (state := (look or self.look)()) not in states:
             assert time.monotonic() < end, f"job {self.number} is {self.look('%T %r %S')}, not {states}, after {TIMEOUT} s"
             time.sleep(0.1)
         return state
@@ -319,6 +320,23 @@ class Sweep:
             log.seek(self.read)
             return log.read().count(f'"event":"{event}"')
 
+    def is_finished(self):
+        """Was the last run's end that of the sweep?"""
+        if not self.log_size():
+            return False
+        with open(self.file + ".log.jsonl") as log:
+            ends = [line for line in log if '"event":"end"' in line]
+        return bool(ends) and json.loads(ends[-1])["exit"] == 0
+
+    def look(self):
+        """The job's state. Slurm calls TIMEOUT what ends after its grace or limit, but before Slurm ends it: for a
+        moment if it puts itself back into the queue, for good if it has finished, which is COMPLETED here."""
+        state = self.job.look()
+        return "COMPLETED" if state == "TIMEOUT" and self.is_finished() else state
+
+    def wait(self, *states):
+        return self.job.wait(*states, look=self.look)
+
     def output(self):
         path = os.path.join(self.place.folder, self.name + ".log")
         if not os.path.exists(path):
@@ -348,7 +366,7 @@ class Sweep:
         """Waits for the phase; False if the sweep was finished before."""
         end = time.monotonic() + TIMEOUT
         while True:
-            state = self.job.look()
+            state = self.look()
             if state == "RUNNING" and self.is_in(phase):
                 time.sleep(random.uniform(0, 0.3))
                 return True
@@ -361,7 +379,7 @@ class Sweep:
     def warn(self):
         """As before the time limit, by USR2 to the script. Returns the state the job is in then."""
         self.job.signal("--signal=USR2", "--batch")
-        return self.job.wait("PENDING", "COMPLETED", "FAILED")
+        return self.wait("PENDING", "COMPLETED", "FAILED")
 
     def go_on(self, state):
         """After the job has ended or was put back: starts it again."""
@@ -375,7 +393,7 @@ class Sweep:
     def finish(self):
         """Restarts until all is done; the file must be that of a run without interruptions."""
         end, patience = time.monotonic() + TIMEOUT, 0
-        while (state := self.job.look()) != "COMPLETED":
+        while (state := self.look()) != "COMPLETED":
             assert time.monotonic() < end, f"{self.name}: {self.job.look('%T %r %S')} after {TIMEOUT} s\n{self.output()}"
             assert state in ("PENDING", "RUNNING", "COMPLETING", "CONFIGURING", "SIGNALING"), f"{self.name}: {state}\n{self.output()}"
             if state == "PENDING" and time.monotonic() > patience:

@@ -16,6 +16,7 @@ EVENTS = "usr2", "cancel", "kill", "requeue", "preempt"
 PHASES = "launch", "start", "training", "saving", "late"
 ROUNDS = 10 if NIGHTLY else 1
 PREEMPTED_CPUS = 40  # more than half of the node: the high job cannot run beside it
+LOW = "--time=10", "--partition=low", f"--cpus-per-task={PREEMPTED_CPUS // 2}"  # of two ranks
 
 # Seconds of one thread. Preemption takes its time, and must meet a sweep that is not finished before.
 SWEEPS = {"long": 6, "longer": 10}
@@ -36,35 +37,34 @@ def setUpModule():
 
 def cancel(sweep):
     sweep.job.signal()
-    return sweep.job.wait("CANCELLED", "COMPLETED")  # not PENDING: a cancelled job must not come back
+    return sweep.wait("CANCELLED", "COMPLETED")  # not PENDING: a cancelled job must not come back
 
 
 def kill(sweep):
     end = time.monotonic() + TIMEOUT
     while not (ranks := sweep.job.ranks(PROGRAM)):
-        if sweep.job.look() != "RUNNING" or time.monotonic() > end:
-            return sweep.job.wait("COMPLETED")
+        if sweep.look() != "RUNNING" or time.monotonic() > end:
+            return sweep.wait("COMPLETED")
         time.sleep(0.02)
     try:
         os.kill(random.choice(ranks), signal.SIGKILL)
     except ProcessLookupError:
         pass
-    return sweep.job.wait("FAILED", "COMPLETED")
+    return sweep.wait("FAILED", "COMPLETED")
 
 
 def requeue(sweep):
     cluster.ask("scontrol", "requeue", sweep.job.number)
-    return sweep.job.wait("PENDING", "COMPLETED")
+    return sweep.wait("PENDING", "COMPLETED")
 
 
-def preempt(sweep):
+def preempt(sweep, stands_still=True):
     # Slurm warns steps. mpirun in a batch script is none, and goes on until its grace is over, which Slurm looks at
     # every 30 s: its ranks stand still meanwhile, and are continued by Slurm's SIGCONT before its SIGTERM.
-    if sweep.launcher == "mpirun":
+    if sweep.launcher == "mpirun" and stands_still:
         to_all(sweep.job.ranks(PROGRAM), signal.SIGSTOP)
     high = Job(cluster, place.folder, f"--ntasks={PREEMPTED_CPUS}", "--partition=high", "--output=/dev/null", "--wrap=sleep 0.5")
-    # One whose grace is over is TIMEOUT for a moment, before it is back in the queue.
-    state = sweep.job.wait("PENDING", *(over for over in Job.OVER if over != "TIMEOUT"))
+    state = sweep.wait("PENDING", *(over for over in Job.OVER if over != "TIMEOUT"))  # not for good: see Sweep.look()
     high.wait("COMPLETED")
     return state
 
@@ -78,8 +78,7 @@ def interrupt(launcher, event, number):
     """One sweep, interrupted once in every phase. Returns (phases hit, restarts, jobs)."""
     name = f"{launcher}-{event}-{number}"
     if event == "preempt":
-        slurm = "--time=10", "--partition=low", f"--cpus-per-task={PREEMPTED_CPUS // 2}"
-        sweep, hit = Sweep(place, name, launcher, "longer", slurm), 0
+        sweep, hit = Sweep(place, name, launcher, "longer", LOW), 0
     else:
         sweep, hit = Sweep(place, name, launcher), 0
     slow = event == "preempt" and launcher == "mpirun" and ROUNDS == 1
@@ -102,6 +101,21 @@ def interrupt_all(launcher, events):
     return [interrupt(launcher, event, number) for number in range(ROUNDS) for event in events]
 
 
+def outrun():
+    """A preempted job that goes on to the end of its sweep, most likely before Slurm looks whether its grace is over."""
+    sweep = Sweep(place, "outrun", "mpirun", "longer", LOW)
+    state = preempt(sweep, stands_still=False) if sweep.reach("training") else "COMPLETED"
+    print(f"{sweep.name}: {state}, Slurm says {sweep.job.look('%T %r')}", flush=True)
+    sweep.go_on(state)
+    sweep.finish()
+    return state
+
+
+def preemptions():
+    """Slurm chooses among the jobs of the partition: one at a time."""
+    return {launcher: interrupt_all(launcher, ["preempt"]) for launcher in LAUNCHERS}, outrun()
+
+
 def is_warned(pid):
     """Has Slurm's warning reached a rank that stands still, or is the limit over that the script has set?"""
     words = command_line(pid).split(b"\0")
@@ -117,10 +131,10 @@ def time_limit(launcher):
     assert sweep.reach("training")
     ranks = sweep.job.ranks(PROGRAM)
     to_all(ranks, signal.SIGSTOP)
-    while not all(map(is_warned, ranks)) and sweep.job.look() == "RUNNING":
+    while not all(map(is_warned, ranks)) and sweep.look() == "RUNNING":
         time.sleep(0.2)
     to_all(ranks, signal.SIGCONT)
-    state = sweep.job.wait("PENDING", *Job.OVER)
+    state = sweep.wait("PENDING", *Job.OVER)
     assert state == "PENDING", f"{sweep.name}: {state}\n{sweep.output()}"
     sweep.go_on(state)
     sweep.finish()
@@ -137,7 +151,7 @@ def slices(launcher):
 def fruitless():
     """Jobs too short for any progress: given up after three restarts."""
     sweep = Sweep(place, "fruitless", "srun", options=("--time-limit", "0.000001s"))
-    while (state := sweep.job.wait("PENDING", *Job.OVER)) == "PENDING":
+    while (state := sweep.wait("PENDING", *Job.OVER)) == "PENDING":
         if sweep.output().count("back into the queue") > sweep.restarts:  # else it is still to start
             sweep.go_on(state)
         time.sleep(0.1)
@@ -171,8 +185,7 @@ class Slurm(unittest.TestCase):
         cls.pool = concurrent.futures.ThreadPoolExecutor(8)
         begin = cls.pool.submit
         cls.limits = {launcher: begin(time_limit, launcher) for launcher in LAUNCHERS}
-        # Preemption chooses among the jobs of its partition: one at a time.
-        cls.preempted = begin(lambda: {launcher: interrupt_all(launcher, ["preempt"]) for launcher in LAUNCHERS})
+        cls.preempted = begin(preemptions)
         cls.chains = {(launcher, event): begin(interrupt_all, launcher, [event])
                       for event in EVENTS if event != "preempt" for launcher in LAUNCHERS}
         cls.slices = {launcher: begin(slices, launcher) for launcher in LAUNCHERS}
@@ -203,9 +216,14 @@ class Slurm(unittest.TestCase):
         self.chain("requeue")
 
     def test_a_preempted_job_comes_back_and_goes_on(self):
-        for launcher, results in self.preempted.result().items():
+        interrupted, _ = self.preempted.result()
+        for launcher, results in interrupted.items():
             with self.subTest(launcher):
                 self.outcome(results, f"preempt, {launcher}", 1)
+
+    def test_a_preempted_job_that_finishes_first_is_done(self):
+        _, state = self.preempted.result()
+        self.assertIn(state, ["COMPLETED", "PENDING"])
 
     def test_the_time_limit_saves_and_requeues(self):
         for launcher in LAUNCHERS:

@@ -53,7 +53,7 @@ def lose(launcher, name, victims, restart, *options):
     sweep, node = begin(f"{name}-{launcher}", launcher, *options), cluster.nodes[1]
     end_all(lambda: victims(sweep, node))
     began = time.monotonic()
-    state = sweep.job.wait("PENDING", *Job.OVER)
+    state = sweep.wait("PENDING", *Job.OVER)
     print(f"{sweep.name}: {state} after {time.monotonic() - began:.1f} s", flush=True)
     restart(sweep, node)
     sweep.go_on(state)
