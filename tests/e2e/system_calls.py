@@ -119,17 +119,11 @@ class SystemCalls(Case):
         with open(self.path("trace")) as file:
             return Result(process.returncode, output, file.read())
 
-    def forget(self):
-        for name in self.files():
-            if name.startswith("run.h5"):
-                path = self.path(name)
-                shutil.rmtree(path) if os.path.isdir(path) else os.unlink(path)
-
     def census(self, calls=CALLS, **where):
         """The phase of every call of every kind, per thread: {call: {phase: [n, ...]}}."""
         result = self.run_traced(calls, **where)
         self.assertEqual(result.code, 0, result.output)
-        self.forget()
+        self.forget("run.h5")
         counted = collections.Counter()
         phases = collections.defaultdict(lambda: collections.defaultdict(set))
         for line in result.trace.splitlines():
@@ -147,7 +141,7 @@ class SystemCalls(Case):
 
     def inject(self, call, n, fault, **where):
         """One run with a fault, checked, and continued. False if there were not so many calls this time."""
-        self.forget()
+        self.forget("run.h5")
         result = self.run_traced([call], f"{call}:{FAULTS.get(fault, 'error=' + fault)}:when={n}", **where)
         happened = "INJECTED" in result.trace if fault != "KILL" else result.code not in (0, 75)
         messages = [line for line in result.output.splitlines()
@@ -170,9 +164,11 @@ class SystemCalls(Case):
         return happened
 
     def inject_near(self, call, numbers, n, fault, **where):
-        """States are saved at other moments in every run: if there is no n-th call this time, then an earlier one."""
+        """States are saved at other moments in every run: if there is no n-th call this time, then an earlier one. Nor
+        does a rank that is late get any work: the first call is tried more than once."""
         self.tried[fault] += 1
-        while not (happened := self.inject(call, n, fault, **where)) and n > min(numbers):
+        tries = 5
+        while not (happened := self.inject(call, n, fault, **where)) and (tries := tries - (n == min(numbers))) > 0:
             n = max(number for number in numbers if number <= max(n // 2, min(numbers)))
         self.happened[fault] += happened
 

@@ -69,8 +69,14 @@ class DiskFull(Case):
                 os.unlink(self.path("small-disk/long.h5.log.jsonl"))
 
     def check_full_during_run(self, *options, **more):
-        process = self.fill_during_run(*options, **more)
-        output = finish(process)
+        for _ in range(10):
+            process = self.fill_during_run(*options, **more)
+            over = process.poll() is not None
+            output = finish(process)
+            if not over:
+                break
+            self.empty()  # it was over before the disk was full
+            self.forget("small-disk/long.h5")
         # Rows have their place from the start; only states cannot be saved, which is said.
         self.assertEqual(process.returncode, 0, output)
         self.assertIn("No space left", output)
@@ -78,13 +84,17 @@ class DiskFull(Case):
         self.assertEqual(sha256(self.path("small-disk/long.h5")), sha256(self.path("whole.h5")))
 
     def test_while_saving_at_a_stop(self):
-        process = self.fill_during_run("--threads", 1)
-        process.send_signal(signal.SIGTERM)
-        output = finish(process)
+        for _ in range(10):  # some signal comes in the midst of a unit, whose state does not fit
+            process = self.fill_during_run("--threads", 1)
+            process.send_signal(signal.SIGTERM)
+            output = finish(process)
+            self.empty()
+            if process.returncode == 75 and "could not be saved" in output:
+                break
+            self.forget("small-disk/long.h5")
         self.assertEqual(process.returncode, 75, output)
         self.assertIn("could not be saved", output)
         self.assertIn("No space left", output)
-        self.empty()
         self.check_continues()
 
 

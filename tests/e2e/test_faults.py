@@ -48,13 +48,14 @@ class Refused(Case):
         self.assertIn(str(process.pid), output)
 
     def test_a_file_deleted_or_replaced_during_the_run_is_noticed(self):
-        sweep = self.write("long.yaml", long_sweep(2))
+        sweep = self.write("long.yaml", ENDLESS)
         for replace in False, True:
             process = self.start_training(sweep, "gone.h5", "--threads", 1)
             if replace:
                 os.replace(self.path(self.write("other", "something else")), self.path("gone.h5"))
             else:
                 os.unlink(self.path("gone.h5"))
+            process.send_signal(signal.SIGTERM)
             output = finish(process)
             os.unlink(self.path("gone.h5.log.jsonl"))
             self.assertEqual(process.returncode, 1, output)

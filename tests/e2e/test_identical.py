@@ -101,19 +101,14 @@ class Identical(Case):
         sweep = self.write("long.yaml", long_sweep())
         expected = self.finished(sweep, "whole.h5")
         for number in signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU:
-            before, done = self.states("parts.h5"), self.rows_done("parts.h5")
-            process = self.start_training(sweep, "parts.h5", "--threads", 1)
-            process.send_signal(number)
-            output = finish(process)
-            self.assertIn(process.returncode, (0, 75), output)
-            if process.returncode == 0:  # over before it came: what is left of the sweep gets less each time
-                os.unlink(self.path("parts.h5"))
-                before, done, output = {}, 0, self.interrupt(sweep, "parts.h5", "--threads", 1, number=number)
-            self.assertIn("run again to continue", output)
-            while not set(self.states("parts.h5").items()) - set(before.items()):  # it came between two units
-                self.assertGreater(self.rows_done("parts.h5"), done, "no unit was saved")
+            before = self.states("parts.h5")
+            for _ in range(10):
                 done = self.rows_done("parts.h5")
-                self.interrupt(sweep, "parts.h5", "--threads", 1, number=number)
+                self.assertIn("run again to continue", self.interrupt(sweep, "parts.h5", "--threads", 1, number=number))
+                saved = set(self.states("parts.h5").items()) - set(before.items())
+                if saved or self.rows_done("parts.h5") <= done:
+                    break  # else it came between two units
+            self.assertTrue(saved, "no unit was saved")
         self.assertEqual(self.finished(sweep, "parts.h5"), expected)
         self.assertFalse(os.path.exists(self.path("parts.h5.state")))
 
@@ -121,18 +116,17 @@ class Identical(Case):
     def test_signals_through_mpirun_save_and_continue(self):
         sweep = self.write("long.yaml", long_sweep())
         expected = self.finished(sweep, "whole.h5")
-        for number in signal.SIGUSR1, signal.SIGUSR2, signal.SIGTERM:
-            process = self.start_training(sweep, "parts.h5", "--threads", 1, ranks=3)
-            process.send_signal(number)
-            output = finish(process)
-            if number != signal.SIGTERM:  # mpirun reports its own code when it is told to terminate
-                self.assertEqual(process.returncode, 75, output)
+        for number in signal.SIGUSR1, signal.SIGUSR2:
+            self.interrupt(sweep, "parts.h5", "--threads", 1, ranks=3, number=number)
+        process = self.start_training(sweep, "parts.h5", "--threads", 1, ranks=3)
+        process.send_signal(signal.SIGTERM)
+        finish(process)  # mpirun reports its own code when it is told to terminate
         self.finished(sweep, "parts.h5", "--threads", 1, ranks=2)
         self.assertEqual(sha256(self.path("parts.h5")), expected)
 
     def test_a_limit_on_processor_time_stops_it(self):
         sweep = self.write("endless.yaml", ENDLESS)
-        for limits in (1, 600), (8, 8):  # of the second, as of ulimit -t, half is kept for saving
+        for limits in (2, 600), (8, 8):  # of the second, as of ulimit -t, half is kept for saving
             limit = lambda: resource.setrlimit(resource.RLIMIT_CPU, limits)
             output = self.run_program("run", sweep, "--threads", 1, expect=75, preexec_fn=limit)
             self.assertIn(f"signal {signal.SIGXCPU.value}", output)

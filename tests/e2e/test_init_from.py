@@ -217,8 +217,8 @@ class Continued(InitFrom):
 
     def test_a_saved_state_goes_on_without_the_file(self):
         self.base("tree")
-        self.write("long.yaml", MODELS["tree"] + "steps: 1000000\nsave: final\ninit_from: base.h5\n")
-        self.interrupt("long.yaml", "long.h5", "--threads", 1)
+        self.write("long.yaml", MODELS["tree"] + "steps: 1000000000\nsave: final\ninit_from: base.h5\n")
+        self.interrupt_a_unit("long.yaml", "long.h5", "--threads", 1)
         os.unlink(self.path("base.h5"))
         output = self.interrupt("long.yaml", "long.h5", "--threads", 1)
         self.assertNotIn("base.h5", output)

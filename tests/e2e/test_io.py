@@ -104,7 +104,7 @@ class Faults(SystemCalls):
             result = self.run_traced([call], f"{call}:error={fault}", ranks=2, rank=rank)
             if "INJECTED" in result.trace:
                 return result
-            self.forget()
+            self.forget("run.h5")
         self.fail(f"in no run does rank {rank} {call}")
 
     def test_a_status_is_written_after_what_it_vouches_for(self):
@@ -114,7 +114,7 @@ class Faults(SystemCalls):
             statuses = range(first, first + len(file["status"]))
         for rank in range(2):
             result = self.run_traced(["pwrite64", "fdatasync"], ranks=2, rank=rank)
-            self.forget()
+            self.forget("run.h5")
             call = r"(\w+)\((\d+)<" + re.escape(self.path("run.h5")) + r">.*?(?:, (\d+))?\) += "
             done = re.findall(call, result.trace)
             if not done:
@@ -144,7 +144,7 @@ class Faults(SystemCalls):
             self.assertEqual(sha256(self.path("run.h5")), self.expected)
             self.assert_says(result.output, "warning: ", "it is written without")
             self.assert_says(self.log("run.h5.log.jsonl"), '"io":"posix"', "MPI-IO cannot open it")
-            self.forget()
+            self.forget("run.h5")
 
     def test_one_write_that_fails_is_made_without_mpi(self):
         for rank, error in (0, "EIO"), (1, "EINTR"):
@@ -152,7 +152,7 @@ class Faults(SystemCalls):
             self.assertEqual(result.code, 0, result)
             self.assert_says(result.output, "warning: MPI-IO failed")
             self.assertEqual(sha256(self.path("run.h5")), self.expected)
-            self.forget()
+            self.forget("run.h5")
 
     def test_writes_that_go_on_failing_end_the_run(self):
         for call, rank, fault in (("pwrite64", 0, "ENOSPC"), ("pwrite64", 1, "EIO"), ("pwrite64", 1, "EDQUOT"),

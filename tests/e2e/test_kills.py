@@ -5,7 +5,7 @@ import os
 import random
 import time
 
-from processes import finish, kill_family, ranks_of
+from processes import family, finish, kill_family, ranks_of
 from support import Case, amount, fitted, long_sweep, main, needs_mpi, sha256
 
 KILLS = amount(30, 300)
@@ -41,6 +41,7 @@ class Killed(Case):
             return False
         victims = {"a worker": [ranks[1]], "rank 0": [ranks[0]], "mpirun": [process.pid], "all": None}
         kill_family(process, victims[victim])
+        self.wait_for(lambda: not family(process), "ranks without an mpirun to end")
         return True
 
     @needs_mpi

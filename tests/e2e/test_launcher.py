@@ -87,14 +87,15 @@ class Launcher(Case):
         self.assertEqual(self.signals()[0], "USR2")
         self.assertEqual(self.signals()[-2:], ["TERM", "TERM"])
 
-    def answer(self, number, asked, before="", code=75):
-        """An mpirun whose rank 0 answers the signal once it has been asked so often."""
+    def answer(self, number, asked, before="", code=75, wait="60s"):
+        """An mpirun whose rank 0 answers the signal once it has been asked so often, or more often where it is slow."""
         process = self.hanging("trap 'echo USR2 >>signals; n=$((n + 1))' USR2; touch hanging\n"
                                f"while ((n < {asked})); do sleep 0.1; done; {before} said '{code}\\n'",
-                               TOYSWEEP_STOP_WAIT="4s")
+                               TOYSWEEP_STOP_WAIT=wait)
         process.send_signal(number)
         self.check_end(process, code)
-        self.assertEqual(self.signals(), ["USR2"] * asked)
+        self.assertEqual(set(self.signals()), {"USR2"})
+        self.assertGreaterEqual(len(self.signals()), asked)
         os.unlink(self.path("hanging"))
         os.unlink(self.path("signals"))
 
@@ -120,7 +121,7 @@ class Launcher(Case):
         self.answer(signal.SIGTERM, 2)
 
     def test_a_rank_0_that_says_that_it_saves_is_waited_for(self):
-        self.answer(signal.SIGTERM, 1, "said 'saving\\n'; trap '' USR2; sleep 6;")
+        self.answer(signal.SIGTERM, 1, "said 'saving\\n'; trap '' USR2; sleep 6;", wait="4s")
 
     def test_a_signal_that_ends_an_mpirun_that_cannot_handle_it_yet_is_a_stop(self):
         process = self.hanging("trap - USR2; hang")

@@ -94,7 +94,7 @@ class OutOfMemory(Case):
                 self.check_nothing_else(name)
         return check
 
-    def forget(self):
+    def clear(self):
         for name in self.files():
             if name.startswith(("run.h5", "weights")) and name != "weights.h5":
                 path = self.path(name)
@@ -130,7 +130,7 @@ class OutOfMemory(Case):
         flip(self.path("damaged.h5"), place)
 
         def prepare():
-            self.forget()
+            self.clear()
             shutil.copyfile(self.path("damaged.h5"), self.path("run.h5"))
 
         def check(result):

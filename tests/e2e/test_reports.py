@@ -9,7 +9,7 @@ import struct
 import subprocess
 import termios
 
-from support import ENDLESS, TOYSWEEP, Case, flip, long_sweep, main, read_bytes, sha256
+from support import ENDLESS, TOYSWEEP, Case, fitted, flip, long_sweep, main, read_bytes, sha256
 
 import h5py
 import numpy
@@ -178,8 +178,8 @@ class Reports(Case):
             self.assertIn(f"{found['points'][k]['measure']} {column[best]:.4g}", output)
 
     def test_stacked_instances_have_the_sum_of_their_losses(self):
-        sweep = self.write("stack.yaml", "name: stack\ntask: tree\ndepth: 2\nsteps: 2000\ngrid:\n  hidden: 2..5\n"
-                           "  stacked_instances: [1, 3]\n  seed: 0..6\n")
+        sweep = self.write("stack.yaml", fitted("name: stack\ntask: tree\ndepth: 2\nsteps: STEPS\ngrid:\n  hidden: 2..5\n"
+                                                "  stacked_instances: [1, 3]\n  seed: 0..6\n", 1))
         self.stop_halfway(sweep, "half.h5", "--threads", 1)
         self.run_program("run", sweep, "-o", "whole.h5")
         for name in "half.h5", "whole.h5":

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-from processes import MPIRUN, family, fields_of, finish, kill_family, ranks_of, to_all
+from processes import MPIRUN, TIMEOUT, family, fields_of, finish, kill_family, ranks_of, to_all
 from support import ENDLESS, LARGE, TOYSWEEP, Case, fitted, large_table, long_sweep, main, needs_mpi, sha256
 
 import h5py
@@ -28,7 +28,7 @@ checkpoints: {log: 20}
 instances: 4
 """
 
-# One instance that never ends, and some that take a second.
+# One instance that never ends, and some that take three seconds.
 ONE = """\
 name: mixed
 task: tree
@@ -44,7 +44,7 @@ cases:
 
 
 def mixed_sweep():
-    steps = re.search(r"steps: (\d+)", fitted(ONE + "steps: STEPS\n", 1))[1]
+    steps = re.search(r"steps: (\d+)", fitted(ONE + "steps: STEPS\n", 3))[1]
     return ONE + CASES.replace("STEPS", steps)
 
 
@@ -53,14 +53,17 @@ class Silent(Case):
         super().setUp()
         self.end_file = self.path("end")
 
-    def start_run(self, sweep, name, *options, patience=PATIENCE, ranks=RANKS):
-        """Starts a run, waits until it trains, and returns it with the process ids of its ranks."""
-        process = self.start_training(sweep, name, "--threads", 1, "--patience", f"{patience}s", *options, ranks=ranks,
+    def start_run(self, sweep, name, *options, patience=PATIENCE, teams=False):
+        """Starts a run, waits until all its ranks have work, and returns it with their process ids."""
+        process = self.start_training(sweep, name, "--threads", 1, "--patience", f"{patience}s", *options, ranks=RANKS,
                                       environment={"TOYSWEEP_END_FILE": self.end_file})
+        with_work = lambda: {line["rank"] for line in self.events(name, "assign")}
+        self.wait_for(lambda: teams or len(with_work()) == RANKS or process.poll() is not None, "work for every rank")
         return process, ranks_of(process)
 
     def events(self, name, event):
-        return [line for line in map(json.loads, self.log(name + ".log.jsonl").splitlines()) if line["event"] == event]
+        whole, _, _ = self.log(name + ".log.jsonl").rpartition("\n")  # the rest may be a line that is being written
+        return [line for line in map(json.loads, whole.splitlines()) if line["event"] == event]
 
     def states_of(self, name, unit):
         """When the states of a unit were saved."""
@@ -101,9 +104,19 @@ class Silent(Case):
     def whole(self, sweep):
         return self.finished(sweep, "whole.h5")
 
+    def stop_with_short_unit(self, name, ranks):
+        """Stops one of the ranks other than 0 that trains a short unit of a mixed sweep; returns it and that unit."""
+        for _ in range(10):
+            rank, unit = self.with_short_unit(name)
+            self.silence([ranks[rank]])
+            if self.is_pending(name, unit):
+                break
+            os.kill(ranks[rank], signal.SIGCONT)  # it was through with it in that moment
+        return rank, unit
+
     def with_short_unit(self, name):
-        """Of the ranks other than 0 one that trains a short unit of a mixed sweep, and that unit."""
-        while True:
+        end = time.monotonic() + TIMEOUT
+        while time.monotonic() < end:
             done = [(line["case"], line["first_row"]) for line in self.events(name, "unit")]
             begun = {}
             for line in self.events(name, "assign"):
@@ -113,12 +126,14 @@ class Silent(Case):
                 if rank != 0 and line["case"] == 1:
                     return rank, line
             time.sleep(0.05)
+        self.fail(f"no rank trains a short unit for {TIMEOUT} s")
 
-    def assert_pending(self, name, unit):
+    def is_pending(self, name, unit):
+        """Is nothing of the unit committed?"""
         with h5py.File(self.path(name)) as file:
             group = list(file["cases"].values())[unit["case"]]
             rows = group["instance"][unit["first_row"]:unit["first_row"] + unit["rows"]]
-            self.assertFalse(file["status"][:][rows].any(), f"{unit} has been committed")
+            return not file["status"][:][rows].any()
 
     def is_idle(self, pid):
         """Does the process not compute any more? Waiting for messages takes little."""
@@ -149,7 +164,8 @@ class Stopped(Silent):
         self.write("table.csv", large_table())
         sweep = self.write("large.yaml", LARGE.replace("24", "120"))
         expected = self.whole(sweep)
-        process, ranks = self.start_run(sweep, "large.h5", "--ranks-per-instance", "3", "--checkpoint-interval", "0.5s")
+        process, ranks = self.start_run(sweep, "large.h5", "--ranks-per-instance", "3", "--checkpoint-interval", "0.5s",
+                                        teams=True)
         self.silence([ranks[1]])
         self.end(process, 75, "rank 1", "lost")
         self.assert_end_file(75)
@@ -224,19 +240,18 @@ class Stopped(Silent):
 
     def test_a_suspended_job_loses_nobody(self):
         sweep = self.write("long.yaml", long_sweep(4))
-        process, ranks = self.start_run(sweep, "long.h5", patience=2)
+        process, ranks = self.start_run(sweep, "long.h5")
         self.silence(ranks.values())
-        time.sleep(5)
+        time.sleep(2 * PATIENCE)
         to_all(ranks.values(), signal.SIGCONT)
-        output = self.end(process, 0)
-        self.assertNotIn("silent", output)
+        self.assertNotIn("given up", self.end(process, 0))
+        self.assertEqual(self.events("long.h5", "lost"), [])
         self.assertEqual(sha256(self.path("long.h5")), self.whole(sweep))
 
     def test_a_rank_that_was_given_up_writes_nothing_when_it_goes_on(self):
         sweep = self.write("mixed.yaml", mixed_sweep())
         process, ranks = self.start_run(sweep, "mixed.h5", "--checkpoint-interval", "0.5s")
-        rank, unit = self.with_short_unit("mixed.h5")
-        self.silence([ranks[rank]])
+        rank, unit = self.stop_with_short_unit("mixed.h5", ranks)
         self.wait_for(lambda: self.events("mixed.h5", "lost"), "the rank to be given up")
         states = self.states_of("mixed.h5", unit)
         os.kill(ranks[rank], signal.SIGCONT)
@@ -244,7 +259,7 @@ class Stopped(Silent):
         process.send_signal(signal.SIGUSR2)
         self.end(process, 75, f"rank {rank} was silent for too long", "writes nothing more")
         self.assertEqual(self.states_of("mixed.h5", unit), states)
-        self.assert_pending("mixed.h5", unit)
+        self.assertTrue(self.is_pending("mixed.h5", unit), unit)
 
     def test_another_run_may_begin_while_a_stopped_worker_hangs(self):
         """Rank 0 is dead, which the launcher does not notice. What hangs changes nothing when it goes on."""
@@ -304,7 +319,7 @@ class Traced(Silent):
 
     def is_stopped(self, process):
         """Is one of the ranks? For longer than a look of strace at a call takes."""
-        stopped = lambda: {pid for pid in family(process) if state_of(pid) in ("T", "t")}
+        stopped = lambda: {pid for pid in family(process) if state_of(pid) in ("T", "t") and "SIGSTOP" in self.log("trace.yaml")}
         found = stopped()
         for _ in range(20):
             time.sleep(0.05)
@@ -316,7 +331,7 @@ class Traced(Silent):
         expected = self.whole(sweep)
         for rank in 0, 1:
             with self.subTest(rank=rank):
-                process = self.start_traced(sweep, rank, "long.h5", "fdatasync:delay_enter=5s:when=5", patience=2)
+                process = self.start_traced(sweep, rank, "long.h5", f"fdatasync:delay_enter={2 * PATIENCE}s:when=3")
                 self.assertNotIn("given up", self.end(process, 0))
                 self.assertIn("DELAYED", read_text(self.path("trace.yaml")))
                 self.assertEqual(sha256(self.path("long.h5")), expected)
@@ -339,14 +354,14 @@ class Traced(Silent):
         process.send_signal(signal.SIGUSR2)
         self.end(process, 75, f"rank {rank} was silent for too long", "writes nothing more")
         self.assertNotIn(rank, [line["rank"] for line in self.events("mixed.h5", "unit")[known:]])
-        self.assert_pending("mixed.h5", unit)
+        self.assertTrue(self.is_pending("mixed.h5", unit), unit)
 
     def test_a_state_is_not_saved_where_another_run_has_ended(self):
         """The worker stops when it is about to make the directory of states."""
         sweep = self.write("long.yaml", fitted(FEW, 6))
         expected = self.whole(sweep)
         process = self.start_traced(sweep, 1, "long.h5.state", "?stat,newfstatat:signal=STOP:when=1",
-                                    "--checkpoint-interval", "1s")
+                                    "--checkpoint-interval", "0.1s")
         self.wait_for(lambda: self.is_stopped(process), "rank 1 to stop")
         ranks = ranks_of(process)
         self.silence([process.pid])

@@ -28,16 +28,27 @@ def begin(name, launcher, *options):
     """A sweep that trains on both nodes."""
     sweep = Sweep(place, name, launcher, slurm=("--nodes=2", "--time=10"),
                   options=("--checkpoint-interval", "0.1s", *options), **NETWORK_VARIABLES)
-    assert sweep.reach("training"), sweep.output()
-    ranks = sweep.job.ranks(PROGRAM)
-    for node in cluster.nodes:
-        assert set(ranks) & set(node.processes()), f"{sweep.name}: no rank on {node.name}"
+    go_on_to_train(sweep)
     return sweep
+
+
+def go_on_to_train(sweep):
+    """Waits until it trains on both nodes; begins anew if it was finished before."""
+    while True:
+        if sweep.reach("training"):
+            ranks = sweep.job.ranks(PROGRAM)
+            idle = [node.name for node in cluster.nodes if not set(ranks) & set(node.processes())]
+            if not idle:
+                break
+            assert sweep.look() != "RUNNING", f"{sweep.name}: no rank on {idle}"
+        sweep.again()
 
 
 def warn(launcher):
     sweep = begin(f"warned-{launcher}", launcher)
-    state = sweep.warn()
+    while (state := sweep.warn()) == "COMPLETED":
+        sweep.again()
+        go_on_to_train(sweep)
     assert state == "PENDING", f"{sweep.name}: {state}\n{sweep.output()}"
     sweep.go_on(state)
     sweep.finish()

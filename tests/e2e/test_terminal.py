@@ -1,6 +1,7 @@
 """What people see: nothing that files or arguments say steers their terminal, and the progress line stays one line."""
 
 import fcntl
+import itertools
 import json
 import os
 import pty
@@ -169,7 +170,7 @@ class Progress(Case):
             if len(lines) == 3:
                 self.resize(terminal, 40)
         self.check(lines, 110)
-        self.check(narrow[1:], 40)  # one may have been on its way
+        self.check(list(itertools.dropwhile(lambda line: len(line) >= 40, narrow)), 40)  # some may have been on their way
 
     def test_columns_stands_in_for_a_terminal_that_does_not_say(self):
         sweep = self.write("long.yaml", long_sweep(1))

@@ -36,7 +36,7 @@ def executed(name, folder):
     os.environ["PYTHONPATH"] = f"{TOOLS}:{os.environ.get('PYTHONPATH', '')}".rstrip(":")
     os.environ["PYDEVD_DISABLE_FILE_VALIDATION"] = "1"  # else its debugger has something to say
     notebook = nbformat.read(os.path.join(FOLDER, name + ".ipynb"), 4)
-    NotebookClient(notebook, km=kernel, timeout=1200, resources={"metadata": {"path": folder}}).execute()
+    NotebookClient(notebook, km=kernel, timeout=1200, startup_timeout=600, resources={"metadata": {"path": folder}}).execute()
     said, pictures = [], 0
     for output in (output for cell in notebook.cells for output in cell.get("outputs", [])):
         if output.get("name") == "stderr":

@@ -29,7 +29,7 @@ from toysweep.figures.chosen import Chosen, chosen
 
 ROOT = os.path.dirname(TOOLS)
 TREE = {"task": "tree", "depth": 1, "hidden": [2, 3], "steps": 20, "checkpoints": [0, 10, 20], "instances": 2}
-LONG = {**TREE, "hidden": 8, "depth": 5, "steps": 10 ** 6, "instances": 1}
+LONG = {**TREE, "hidden": 8, "depth": 5, "steps": 10 ** 9, "instances": 1}  # never over by itself
 
 
 def need(*modules):
@@ -170,13 +170,12 @@ INTERRUPTED = """
 import os, signal, sys, threading, time
 import toysweep as ts
 def interrupt():
-    while not os.path.isdir("long.h5.state") and not os.path.exists("long.h5.log.jsonl"):
+    while not (os.path.isdir("long.h5.state") and any(name.endswith(".bin") for name in os.listdir("long.h5.state"))):
         time.sleep(0.02)
-    time.sleep(0.3)
     os.kill(os.getpid(), signal.SIGINT)
 threading.Thread(target=interrupt, daemon=True).start()
 try:
-    ts.run(%r, "long.h5")
+    ts.run(%r, "long.h5", checkpoint_interval=0.1)
 except KeyboardInterrupt:
     print("interrupted", ts.status("long.h5")["pending"], ts.status("long.h5")["running"], os.listdir("long.h5.state") != [])
 """
@@ -485,7 +484,7 @@ def records_of(path):
 
 def whole_records_of(path):
     """The same of a run that is over, once the process that writes the file has come to its end."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 600
     while True:
         records = list(records_of(path))
         if any(record.HasField("exit") for record in records):
