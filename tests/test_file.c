@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { PATIENCE = 20 }; // seconds; nothing here takes one
+enum { PATIENCE = 200 }; // seconds; nothing here takes one
 
 static char directory[64];
 

@@ -71,7 +71,7 @@ TEST(test_more_keys_than_a_schema_holds_are_refused) {
     assert_int_equal(schema.count, TS_MAX_KEYS);
     keys[TS_MAX_KEYS - common].name = "more";
     assert_int_equal(ts_model_schema(&task, &model, model.optimiser, &schema), TS_ERROR_FATAL);
-    assert_string_equal(ts_message(), "task 'many', model 'any' and optimizer 'adam' have more than 256 keys");
+    assert_string_equal(ts_message(), "task 'many', model 'any' and optimizer 'adam' have more than 128 keys");
 }
 
 TEST(test_a_set_holds_every_key_of_a_schema) {

@@ -122,7 +122,7 @@ extern const ts_key ts_common_keys[];
 
 // The keys that apply to one (task, model, optimiser): common, then the task's, the model's, the optimiser's. Made by
 // ts_model_schema (model/model.h).
-enum { TS_MAX_KEYS = 256 };
+enum { TS_MAX_KEYS = 128 };
 struct ts_task;
 struct ts_model;
 struct ts_optimiser;
