@@ -104,17 +104,8 @@ class Silent(Case):
     def whole(self, sweep):
         return self.finished(sweep, "whole.h5")
 
-    def stop_with_short_unit(self, name, ranks):
-        """Stops one of the ranks other than 0 that trains a short unit of a mixed sweep; returns it and that unit."""
-        for _ in range(10):
-            rank, unit = self.with_short_unit(name)
-            self.silence([ranks[rank]])
-            if self.is_pending(name, unit):
-                break
-            os.kill(ranks[rank], signal.SIGCONT)  # it was through with it in that moment
-        return rank, unit
-
     def with_short_unit(self, name):
+        """Of the ranks other than 0 one that trains a short unit of a mixed sweep, and that unit."""
         end = time.monotonic() + TIMEOUT
         while time.monotonic() < end:
             done = [(line["case"], line["first_row"]) for line in self.events(name, "unit")]
@@ -127,6 +118,16 @@ class Silent(Case):
                     return rank, line
             time.sleep(0.05)
         self.fail(f"no rank trains a short unit for {TIMEOUT} s")
+
+    def stop_with_short_unit(self, name, ranks):
+        """Stops such a rank in the midst of that unit; returns both."""
+        for _ in range(10):
+            rank, unit = self.with_short_unit(name)
+            self.silence([ranks[rank]])
+            if self.is_pending(name, unit):
+                break
+            os.kill(ranks[rank], signal.SIGCONT)  # it was through with it in that moment
+        return rank, unit
 
     def is_pending(self, name, unit):
         """Is nothing of the unit committed?"""
@@ -319,7 +320,9 @@ class Traced(Silent):
 
     def is_stopped(self, process):
         """Is one of the ranks? For longer than a look of strace at a call takes."""
-        stopped = lambda: {pid for pid in family(process) if state_of(pid) in ("T", "t") and "SIGSTOP" in self.log("trace.yaml")}
+        if "SIGSTOP" not in self.log("trace.yaml"):
+            return False
+        stopped = lambda: {pid for pid in family(process) if state_of(pid) in ("T", "t")}
         found = stopped()
         for _ in range(20):
             time.sleep(0.05)
