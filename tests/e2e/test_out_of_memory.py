@@ -51,7 +51,7 @@ class OutOfMemory(Case):
     def attempts(self, check, *arguments, stride=1, prepare=None, first=1, suffixes=("", "+"), end=0):
         """Calls check with each result until a run passes unharmed, with exit code `end`: of every allocation at night,
         of some otherwise."""
-        prepare = prepare or self.forget
+        prepare = prepare or self.clear
         for suffix in suffixes:
             n, result = first, None
             while not result or result.failed:
