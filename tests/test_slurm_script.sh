@@ -176,10 +176,13 @@ for signal in USR1 USR2 XCPU TERM; do
         exec bash "$script" sweep.yaml >>"$work/output" 2>&1) &
     job=$!
     for _ in $(seq 6000); do [[ -e $work/started ]] && break; sleep 0.05; done
+    began=$SECONDS
     kill "-$signal" "$job"
     code=0
     wait "$job" || code=$?
     expect "$signal asks the program to stop" USR2 "$(sort -u "$work/signals" 2>&1)"
+    most=$((1 + (SECONDS - began) / 2)) times=$(lines "$work/signals")
+    expect "$signal: once, and again every 2 s" yes "$([[ $times -le $most ]] && echo yes)"
     expect "$signal: its exit code 75 is waited for and requeues" "75 requeue 42" "$code $(cat "$work/scontrol.log" 2>&1)"
 done
 

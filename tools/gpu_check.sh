@@ -4,8 +4,8 @@
 #   tools/gpu_check.sh [REPORT]      default: gpu-report.txt
 # Exit code 0 only if everything that could be run passed; what could not be run is named in the report. All ends within
 # 8 minutes after the build (TOYSWEEP_GPU_CHECK_SECONDS: another number of seconds, 0: no limit), and a step that takes two
-# minutes (PyTorch: ten) has failed. TOYSWEEP_BUILD: a build that is there already, where this machine cannot make one. Paths are from the
-# repository's root.
+# minutes (PyTorch: ten) has failed. TOYSWEEP_BUILD: a build that is there already, where this machine cannot make one.
+# Paths are from the repository's root.
 set -uo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1

@@ -301,6 +301,8 @@ class Place:
 class Sweep:
     """One sweep on its way to its end, through as many jobs and restarts as it takes."""
 
+    OVER = tuple(state for state in Job.OVER if state != "TIMEOUT")  # which is none for good: look()
+
     def __init__(self, place, name, launcher, sweep="long", slurm=("--time=10",),
                  options=("--checkpoint-interval", "0.1s"), **environment):
         self.place, self.name, self.launcher, self.sweep, self.slurm, self.options = place, name, launcher, sweep, slurm, options
@@ -321,7 +323,7 @@ class Sweep:
 
     def again(self):
         """Begins anew, from nothing, where the sweep was finished too early; its file must be right."""
-        state = self.wait(*Job.OVER)
+        state = self.wait(*self.OVER)
         assert state == "COMPLETED", f"{self.name}: {state}\n{self.output()}"
         self.check()
         assert self.jobs < 20, f"{self.name} is always finished before"
@@ -394,7 +396,7 @@ class Sweep:
                 return False
             if state == "PENDING" and self.output().count("back into the queue") > self.restarts:
                 self.go_on(state)
-            assert state not in Job.OVER, f"{self.name}: {state} before '{phase}'\n{self.output()}"
+            assert state not in self.OVER, f"{self.name}: {state} before '{phase}'\n{self.output()}"
             assert time.monotonic() < end, f"{self.name}: '{phase}' was not reached, {state}\n{self.output()}"
             time.sleep(0.05)
 

@@ -167,10 +167,10 @@ class SystemCalls(Case):
         """States are saved at other moments in every run: if there is no n-th call this time, then an earlier one. Nor
         does a rank that is late get any work: the first call is tried more than once."""
         self.tried[fault] += 1
-        tries = 5
-        while not (happened := self.inject(call, n, fault, **where)) and (tries := tries - (n == min(numbers))) > 0:
-            n = max(number for number in numbers if number <= max(n // 2, min(numbers)))
-        self.happened[fault] += happened
+        first, order = min(numbers), [n]
+        while order[-1] > first:
+            order.append(max(number for number in numbers if number <= max(order[-1] // 2, first)))
+        self.happened[fault] += any(self.inject(call, number, fault, **where) for number in order + 4 * [first])
 
     def sweep_all(self, **where):
         """At night: every n of every kind of call, with every fault."""

@@ -65,8 +65,7 @@ class DiskFull(Case):
             with self.subTest(way):
                 self.check_full_during_run("--threads", 1, "--io", way, ranks=2)
                 self.empty()
-                os.unlink(self.path("small-disk/long.h5"))
-                os.unlink(self.path("small-disk/long.h5.log.jsonl"))
+                self.forget("small-disk/long.h5")
 
     def check_full_during_run(self, *options, **more):
         for _ in range(10):

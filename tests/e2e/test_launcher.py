@@ -10,6 +10,7 @@ from processes import MPIRUN, family, finish, kill_family
 from support import TOYSWEEP, Case, main
 
 LAUNCHER = os.path.join(os.path.dirname(os.path.realpath(TOYSWEEP)), "toysweep-mpirun")
+BETWEEN_WARNINGS = 2  # seconds
 KEEPALIVE = "OMPI_MCA_oob_tcp_keepalive_time"
 
 # Stand-ins for mpirun, in bash. `rank` is a process that it has started; `said N` is rank 0's word.
@@ -92,10 +93,12 @@ class Launcher(Case):
         process = self.hanging("trap 'echo USR2 >>signals; n=$((n + 1))' USR2; touch hanging\n"
                                f"while ((n < {asked})); do sleep 0.1; done; {before} said '{code}\\n'",
                                TOYSWEEP_STOP_WAIT=wait)
+        begin = time.monotonic()
         process.send_signal(number)
         self.check_end(process, code)
         self.assertEqual(set(self.signals()), {"USR2"})
         self.assertGreaterEqual(len(self.signals()), asked)
+        self.assertLessEqual(len(self.signals()), 1 + (time.monotonic() - begin) / BETWEEN_WARNINGS)
         os.unlink(self.path("hanging"))
         os.unlink(self.path("signals"))
 

@@ -21,8 +21,6 @@ LOW = "--time=10", "--partition=low", f"--cpus-per-task={PREEMPTED_CPUS // 2}"  
 # Seconds of one thread. Preemption takes its time, and must meet a sweep that is not finished before.
 SWEEPS = {"long": 6, "longer": 10}
 
-ENDS = [state for state in Job.OVER if state != "TIMEOUT"]  # which is none for good: Sweep.look()
-
 cluster = place = None
 
 
@@ -54,7 +52,7 @@ def kill(sweep):
         pass
     # Open MPI 4.1's mpirun hangs now and then when a rank dies as it starts.
     end = time.monotonic() + PATIENCE
-    while (state := sweep.look()) not in Job.OVER and time.monotonic() < end:
+    while (state := sweep.look()) not in Sweep.OVER and time.monotonic() < end:
         time.sleep(0.1)
     if state == "RUNNING" and not sweep.job.ranks(PROGRAM):
         to_all(sweep.job.ranks(os.path.realpath(MPIRUN)), signal.SIGKILL)
@@ -72,7 +70,7 @@ def preempt(sweep, stands_still=True):
     if sweep.launcher == "mpirun" and stands_still:
         to_all(sweep.job.ranks(PROGRAM), signal.SIGSTOP)
     high = Job(cluster, place.folder, f"--ntasks={PREEMPTED_CPUS}", "--partition=high", "--output=/dev/null", "--wrap=sleep 0.5")
-    state = sweep.wait("PENDING", *ENDS)
+    state = sweep.wait("PENDING", *Sweep.OVER)
     high.wait("COMPLETED", "")
     return state
 
@@ -147,7 +145,7 @@ def stand_still_until_warned(sweep):
     while not all(map(is_warned, ranks)) and sweep.look() == "RUNNING":
         time.sleep(0.2)
     to_all(ranks, signal.SIGCONT)
-    return sweep.wait("PENDING", *ENDS)
+    return sweep.wait("PENDING", *Sweep.OVER)
 
 
 def slices(launcher):
@@ -166,7 +164,7 @@ def slices(launcher):
 def fruitless():
     """Jobs too short for any progress: given up after three restarts."""
     sweep = Sweep(place, "fruitless", "srun", options=("--time-limit", "0.000001s"))
-    while (state := sweep.wait("PENDING", *Job.OVER)) == "PENDING":
+    while (state := sweep.wait("PENDING", *Sweep.OVER)) == "PENDING":
         if sweep.output().count("back into the queue") > sweep.restarts:  # else it is still to start
             sweep.go_on(state)
         time.sleep(0.1)

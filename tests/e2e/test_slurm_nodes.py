@@ -7,7 +7,7 @@ import unittest
 
 from hosts import NETWORK_VARIABLES, Hosts
 from processes import MPIRUN, command_line, end_all
-from slurm import LAUNCHERS, PROGRAM, Cluster, Job, Place, Sweep
+from slurm import LAUNCHERS, PROGRAM, Cluster, Place, Sweep
 from support import NIGHTLY, main
 
 cluster = place = None
@@ -64,7 +64,7 @@ def lose(launcher, name, victims, restart, *options):
     sweep, node = begin(f"{name}-{launcher}", launcher, *options), cluster.nodes[1]
     end_all(lambda: victims(sweep, node))
     began = time.monotonic()
-    state = sweep.wait("PENDING", *Job.OVER)
+    state = sweep.wait("PENDING", *Sweep.OVER)
     print(f"{sweep.name}: {state} after {time.monotonic() - began:.1f} s", flush=True)
     restart(sweep, node)
     sweep.go_on(state)
